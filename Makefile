@@ -1,0 +1,35 @@
+# AgentJobs. `make` lists the targets.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: .venv/.installed ## Make .venv with everything the tests and the demo need
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	$(PYTHON) -m venv .venv && $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+fmt: setup ## Format the code
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+check: setup ## Lint, types, import contracts, generated files
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+	$(BIN)/python -m agentjobs.api.crd --check crds
+
+crds: setup ## Write the CRDs anew from the models
+	$(BIN)/python -m agentjobs.api.crd crds
+
+test: setup ## Run the test suite
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration
+
+demo: setup ## Run the examples in a development cluster and show them live
+	$(BIN)/agentjobs demo
+
+bench: setup ## Take the figures of docs/reference/performance.md
+	$(BIN)/python -m tests.bench
+
+.PHONY: help setup fmt check crds test demo bench

@@ -1,0 +1,257 @@
+"""What operator, gateway and runner agree on: names, endpoints, documents, exit codes, the termination message.
+
+Pure and standard library only, because the runner imports it before anything else. A change here is a change of the
+protocol between images of different ages: add, never reuse a name with another meaning.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, TypedDict
+
+GROUP: Final = "agentjobs.dev"
+VERSION: Final = "v1alpha1"
+
+# Labels and finalizer of what we make. Label values are at most 63 characters, hence job names of at most 52.
+LABEL_JOB: Final = "agentjobs.dev/job"
+LABEL_ATTEMPT: Final = "agentjobs.dev/attempt"
+LABEL_QUEUE: Final = "agentjobs.dev/queue"
+FINALIZER: Final = "agentjobs.dev/record-end"
+MANAGED_BY: Final = "agentjobs"
+
+# Environment of the runner's container.
+ENV_GATEWAY_URL: Final = "AGENTJOBS_GATEWAY_URL"
+ENV_GATEWAY_CA: Final = "AGENTJOBS_GATEWAY_CA"
+"""Path of a PEM bundle the gateway's certificate is checked against; unset for plain http or public roots."""
+ENV_TOKEN_FILE: Final = "AGENTJOBS_TOKEN_FILE"  # noqa: S105  a variable's name, not a secret
+ENV_NAMESPACE: Final = "AGENTJOBS_NAMESPACE"
+ENV_JOB: Final = "AGENTJOBS_JOB"
+ENV_START: Final = "AGENTJOBS_START"
+ENV_TERMINATION_FILE: Final = "AGENTJOBS_TERMINATION_FILE"
+ENV_GRACE_SECONDS: Final = "AGENTJOBS_GRACE_SECONDS"
+
+RUNNER_CONTAINER: Final = "runner"
+RUNNER_COMMAND: Final = ("python", "-m", "agentjobs_runner")
+TOKEN_AUDIENCE: Final = "agentjobs-gateway"  # noqa: S105  an audience, not a secret
+TOKEN_MOUNT: Final = "/var/run/agentjobs"  # noqa: S105  a folder
+TERMINATION_FILE: Final = "/dev/termination-log"
+
+# Endpoints of the gateway for a runner. The token says which pod, hence which job and start; no path names them.
+PATH_ATTEMPT: Final = "/v1/attempt"
+PATH_EVENTS: Final = "/v1/attempt/events"
+PATH_HEARTBEAT: Final = "/v1/attempt/heartbeat"
+PATH_RESULT: Final = "/v1/attempt/result"
+
+# The runner beats this often; the operator takes 30 s of silence of an evicted node's pod for its loss.
+HEARTBEAT_SECONDS: Final = 10.0
+# A runner that cannot reach the gateway for this long leaves with class JournalUnavailable.
+GATEWAY_PATIENCE_SECONDS: Final = 120.0
+
+# Limits on bodies, in bytes. The gateway answers 413 above them; the runner cuts before it sends.
+MAX_EVENT_BYTES: Final = 64 * 1024
+MAX_EVENTS_BODY_BYTES: Final = 1024 * 1024
+MAX_RESULT_BYTES: Final = 4 * 1024 * 1024
+# The kubelet keeps 4,096 bytes of a termination message; ours stays well below.
+MAX_TERMINATION_BYTES: Final = 3 * 1024
+MAX_SUMMARY_BYTES: Final = 512
+MAX_MESSAGE_BYTES: Final = 1024
+
+
+class Verdict(StrEnum):
+    """What the runner says shall happen after its start. The operator still charges, limits and may overrule it."""
+
+    SUCCEED = "Succeed"
+    RETRY = "Retry"
+    SNOOZE = "Snooze"
+    FAIL = "Fail"
+    CANCEL = "Cancel"
+
+
+class ErrorClass(StrEnum):
+    """Why a start ended as it did. Stable names: users match on them, metrics are labelled with them."""
+
+    RESULT_ERROR = "ResultError"
+    MODEL_RATE_LIMITED = "ModelRateLimited"
+    MODEL_UNAVAILABLE = "ModelUnavailable"
+    MODEL_TIMEOUT = "ModelTimeout"
+    MODEL_AUTH = "ModelAuth"
+    MODEL_BAD_REQUEST = "ModelBadRequest"
+    CONTENT_BLOCKED = "ContentBlocked"
+    CONTEXT_TOO_LONG = "ContextTooLong"
+    TOOL_ERROR = "ToolError"
+    AGENT_ERROR = "AgentError"
+    IO = "IO"
+    CONFIG_INVALID = "ConfigInvalid"
+    MODULE_NOT_FOUND = "ModuleNotFound"
+    ATTEMPT_TIMEOUT = "AttemptTimeout"
+    BUDGET_EXCEEDED = "BudgetExceeded"
+    EVICTED = "Evicted"
+    PREEMPTED = "Preempted"
+    NODE_LOST = "NodeLost"
+    RUNNER_LOST = "RunnerLost"
+    RUNNER_CRASHED = "RunnerCrashed"
+    JOURNAL_UNAVAILABLE = "JournalUnavailable"
+    OOM_KILLED = "OOMKilled"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    UNSCHEDULABLE = "Unschedulable"
+    MISSING_REFERENCE = "MissingReference"
+    INTERRUPTED = "Interrupted"
+    SNOOZED = "Snoozed"
+    CANCELLED = "Cancelled"
+    PERMANENT = "Permanent"
+
+
+# Exit codes of the runner, from sysexits.h where one fits. The termination message decides; they are for people and for
+# `kubectl get pods`, which shows Completed for 0 and Error for the rest.
+EXIT_CODES: Final[Mapping[Verdict, int]] = {
+    Verdict.SUCCEED: 0,
+    Verdict.RETRY: 70,  # EX_SOFTWARE
+    Verdict.SNOOZE: 75,  # EX_TEMPFAIL
+    Verdict.FAIL: 78,  # EX_CONFIG
+    Verdict.CANCEL: 77,  # EX_NOPERM is the nearest: somebody said no
+}
+EXIT_FENCED: Final = 76  # EX_PROTOCOL: another pod holds this start
+
+
+class Resolved(TypedDict):
+    """A job's work as accepted: what every start runs, whatever is edited later."""
+
+    spec: dict[str, Any]
+    """The spec with defaults applied and `messageFrom` replaced by `message`; keys as in the CRD."""
+    scripts: dict[str, str]
+    """Contents of `scripted/…` models, by `<configmap>/<key>`."""
+
+
+class Result(TypedDict):
+    """The answer of a job. The first one stored is final."""
+
+    text: str
+    structured: Any
+    """The answer as JSON when it is a JSON object, else None."""
+    usage: dict[str, int]
+    """llmCalls, toolCalls, inputTokens, outputTokens, as counted by the runner."""
+
+
+class Attempt(TypedDict):
+    """What `GET /v1/attempt` answers: all a runner needs. By this GET the pod claims its start."""
+
+    namespace: str
+    job: str
+    uid: str
+    start: int
+    attempt: int
+    maxAttempts: int
+    resolved: Resolved
+    result: Result | None
+    """Set when the job's result is already final: the runner repeats the verdict Succeed and runs nothing."""
+
+
+class Event(TypedDict):
+    """One entry of a start's timeline. `(uid, start, seq)` is its key: sending it twice stores it once."""
+
+    seq: int
+    time: str
+    """RFC 3339, UTC."""
+    kind: str
+    """`started`, `model`, `tool`, `text`, `error`, `ended`."""
+    author: str
+    data: dict[str, Any]
+
+
+class ResultDocument(TypedDict):
+    """What the runner PUTs once at its end. `result` goes with Succeed and is None otherwise."""
+
+    verdict: str
+    reason: str
+    message: str
+    delaySeconds: float | None
+    result: Result | None
+
+
+class ResultAnswer(TypedDict):
+    """The gateway's reply: the result that is final for the job, which may be another start's."""
+
+    final: Result | None
+
+
+@dataclass(frozen=True, slots=True)
+class TerminationMessage:
+    """The runner's verdict as the kubelet carries it: the operator decides by this alone.
+
+    `message` says why in words (at most 1 KiB), `summary` is the head of the answer (at most 512 bytes).
+    """
+
+    verdict: Verdict
+    reason: str
+    message: str
+    start: int
+    uid: str
+    delay_seconds: float | None = None
+    summary: str = ""
+
+    def dump(self) -> str:
+        """Return the JSON written to the termination file, at most `MAX_TERMINATION_BYTES` bytes of UTF-8."""
+        message, summary = cut(self.message, MAX_MESSAGE_BYTES), cut(self.summary, MAX_SUMMARY_BYTES)
+        while True:
+            body: dict[str, Any] = {
+                "agentjobs": 1,
+                "verdict": self.verdict.value,
+                "reason": self.reason,
+                "start": self.start,
+                "uid": self.uid,
+                "message": message,
+                "summary": summary,
+            }
+            if self.delay_seconds is not None:
+                body["delaySeconds"] = self.delay_seconds
+            text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+            if len(text.encode()) <= MAX_TERMINATION_BYTES:
+                return text
+            # Escapes (quotes, control characters) can make a short text long; halve until it fits.
+            message, summary = message[: len(message) // 2], summary[: len(summary) // 2]
+
+    @classmethod
+    def load(cls, text: str) -> "TerminationMessage | None":
+        """Parse what a container left behind; None when it is not ours or not whole. Never raises."""
+        try:
+            body = json.loads(text)
+            if body["agentjobs"] != 1:
+                return None
+            delay = body.get("delaySeconds")
+            return cls(
+                verdict=Verdict(body["verdict"]),
+                reason=str(body["reason"])[:63],
+                message=cut(str(body["message"]), MAX_MESSAGE_BYTES),
+                start=int(body["start"]),
+                uid=str(body["uid"]),
+                delay_seconds=None if delay is None else min(max(0.0, float(delay)), MAX_DELAY_SECONDS),
+                summary=cut(str(body["summary"]), MAX_SUMMARY_BYTES),
+            )
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
+            return None
+
+
+# A snooze longer than a year is a mistake of the code that asked for it.
+MAX_DELAY_SECONDS: Final = 366 * 86400.0
+
+
+def cut(text: str, limit: int) -> str:
+    """Return `text` as at most `limit` bytes of valid UTF-8, ending in `…` when something was cut."""
+    raw = text.encode("utf-8", "replace")
+    if len(raw) <= limit:
+        return raw.decode()
+    return raw[: limit - 3].decode("utf-8", "ignore") + "…"
+
+
+def pod_name(job: str, start: int) -> str:
+    """Name of the pod of one start: `<job>-<start>`."""
+    return f"{job}-{start}"
+
+
+def start_of(pod: str, job: str) -> int | None:
+    """The start that a pod's name says, or None when the pod is not named after `job`."""
+    prefix, _, number = pod.rpartition("-")
+    return (
+        int(number) if prefix == job and number.isascii() and number.isdigit() and not number.startswith("0") else None
+    )
