@@ -1,0 +1,281 @@
+"""A small Kubernetes client for the development cluster's own parts: dictionaries in and out, over aiohttp.
+
+The controllers, the process node, `up` and their tests use it against the embedded server and real ones alike. It never
+imports the product, which has a client of its own: a bug in one cannot hide behind the same bug in the other.
+"""
+
+import asyncio
+import contextlib
+import json
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+Object = dict[str, Any]
+
+MERGE_PATCH = "application/merge-patch+json"
+_LIST_LIMIT = 500  # what kubectl and client-go ask for
+_RELIST_SECONDS = 0.2  # first pause after a failed list or watch; doubles
+_RELIST_MAX_SECONDS = 5.0
+
+
+class ApiError(Exception):
+    """The server refused or could not be reached. `code` is the HTTP status, 0 without an answer."""
+
+    def __init__(self, code: int, reason: str, message: str) -> None:
+        super().__init__(f"{code} {reason}: {message}" if code else message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind of object as the server's paths name it. `group` is empty for the core group."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        """Return the URL's path; without namespace it spans all of them."""
+        parts = ["/api" if not self.group else f"/apis/{self.group}", self.version]
+        if self.namespaced and namespace is not None:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        parts += [part for part in (name, subresource) if part is not None]
+        return "/".join(parts)
+
+
+PODS = Resource("", "v1", "pods", "Pod")
+NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
+SECRETS = Resource("", "v1", "secrets", "Secret")
+SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
+EVENTS = Resource("", "v1", "events", "Event")
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All objects there are now; whatever a consumer knows beyond them is gone. Opens every watch and every relist."""
+
+    items: list[Object]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One step of a watch: ADDED, MODIFIED or DELETED."""
+
+    type: str
+    object: Object
+
+
+class Client:
+    """Requests to one server. Open it as a context: `async with Client(url, token=…, ca=…) as client`."""
+
+    def __init__(
+        self, url: str, *, token: str = "", ca: str | Path | None = None, agent: str = "agentjobs-dev"
+    ) -> None:
+        """`ca` is the path of a PEM bundle, None for the system's roots."""
+        self.url = url.rstrip("/")
+        self._headers = {"User-Agent": agent, "Accept": "application/json"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._ca = None if ca is None else str(ca)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "Client":
+        context = ssl.create_default_context(cafile=self._ca)
+        # Watches hold a connection each for long, so none may wait for another: no limit.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=context, limit=0), headers=self._headers, trust_env=False
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Object | None = None,
+        params: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+        timeout: float = 30.0,
+    ) -> Object:
+        """Send one request and return the decoded answer; raises `ApiError`."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {} if data is None else {"Content-Type": content_type}
+        try:
+            async with self._open().request(
+                method,
+                self.url + path,
+                data=data,
+                params=dict(params or {}),
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=timeout),
+            ) as response:
+                text = await response.text()
+                if response.status >= 400:
+                    raise _error(response.status, text)
+                return _decode(text)
+        except (aiohttp.ClientError, OSError) as error:
+            raise ApiError(0, "Unreachable", f"{method} {self.url}{path}: {error or type(error).__name__}") from error
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
+        return await self.request("GET", resource.path(namespace, name))
+
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
+    ) -> tuple[list[Object], str]:
+        """Return all matching objects, read in chunks, and the revision of the list."""
+        items: list[Object] = []
+        params = _selectors(label_selector, field_selector) | {"limit": str(_LIST_LIMIT)}
+        while True:
+            page = await self.request("GET", resource.path(namespace), params=params)
+            items += page.get("items") or []
+            metadata = page.get("metadata") or {}
+            if not metadata.get("continue"):
+                return items, str(metadata.get("resourceVersion", ""))
+            params["continue"] = metadata["continue"]
+
+    async def create(
+        self, resource: Resource, namespace: str | None, body: Object, *, subresource: tuple[str, str] | None = None
+    ) -> Object:
+        """POST `body`; `subresource` is (name, subresource), such as ("pod-1", "binding")."""
+        name, part = subresource or (None, None)
+        return await self.request("POST", resource.path(namespace, name, part), body=body)
+
+    async def patch(
+        self, resource: Resource, namespace: str | None, name: str, body: Object, *, subresource: str | None = None
+    ) -> Object:
+        """Apply a JSON merge patch."""
+        path = resource.path(namespace, name, subresource)
+        return await self.request("PATCH", path, body=body, content_type=MERGE_PATCH)
+
+    async def replace(
+        self, resource: Resource, namespace: str | None, name: str, body: Object, *, subresource: str | None = None
+    ) -> Object:
+        return await self.request("PUT", resource.path(namespace, name, subresource), body=body)
+
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str | None = None,
+        propagation: str | None = None,
+        grace_seconds: int | None = None,
+    ) -> Object:
+        """Delete one object, only the one with `uid` when given (409 otherwise)."""
+        options: Object = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        if propagation is not None:
+            options["propagationPolicy"] = propagation
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
+        return await self.request("DELETE", resource.path(namespace, name), body=options)
+
+    async def follow(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> AsyncIterator[Listing | Change]:
+        """List, then watch, for ever: a cut watch goes on where it was, an expired one lists again.
+
+        Never raises for what a server or network does; 404 too is waited out, since a CRD is served a moment after it
+        was made.
+        """
+        selectors = _selectors(label_selector, field_selector)
+        pause = _RELIST_SECONDS
+        while True:
+            try:
+                items, revision = await self.list(
+                    resource, namespace, label_selector=label_selector, field_selector=field_selector
+                )
+                yield Listing(items)
+                async for change in self._watch(resource.path(namespace), selectors, revision):
+                    pause = _RELIST_SECONDS
+                    yield change
+            except ApiError as error:
+                await asyncio.sleep(0 if error.code == 410 else pause)
+                pause = min(pause * 2, _RELIST_MAX_SECONDS)
+
+    async def _watch(self, path: str, selectors: Mapping[str, str], revision: str) -> AsyncIterator[Change]:
+        """Yield changes; a connection cut or ended is made anew. Ends only by raising `ApiError`."""
+        while True:
+            params = {**selectors, "watch": "true", "allowWatchBookmarks": "true", "resourceVersion": revision}
+            cut = False
+            try:
+                async with self._open().get(
+                    self.url + path, params=params, timeout=aiohttp.ClientTimeout(total=None, connect=10)
+                ) as response:
+                    if response.status >= 400:
+                        raise _error(response.status, await response.text())
+                    async for line in _lines(response.content):
+                        event = json.loads(line)
+                        if event["type"] == "ERROR":
+                            status = event["object"]
+                            raise ApiError(status.get("code", 500), status.get("reason", ""), status.get("message", ""))
+                        revision = event["object"]["metadata"]["resourceVersion"]
+                        if event["type"] != "BOOKMARK":
+                            yield Change(event["type"], event["object"])
+            except (aiohttp.ClientError, OSError, ValueError) as error:
+                cut = True
+                if isinstance(error, aiohttp.ClientConnectorError):
+                    raise ApiError(0, "Unreachable", str(error)) from error
+            # A server may end every watch at once; do not spin.
+            await asyncio.sleep(_RELIST_SECONDS if cut else 0.02)
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("the client is closed: use it as `async with Client(…) as client`")
+        return self._session
+
+
+def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
+    pairs = {"labelSelector": label_selector, "fieldSelector": field_selector}
+    return {key: value for key, value in pairs.items() if value}
+
+
+async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Split by newline; aiohttp's own iteration refuses lines above 64 KiB, and objects are up to 1.5 MiB."""
+    rest = b""
+    async for chunk in stream.iter_any():
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            if line.strip():
+                yield line
+
+
+def _decode(text: str) -> Object:
+    if not text:
+        return {}
+    with contextlib.suppress(ValueError):
+        value = json.loads(text)
+        if isinstance(value, dict):
+            return value
+    return {"text": text}
+
+
+def _error(code: int, text: str) -> ApiError:
+    status = _decode(text)
+    return ApiError(code, str(status.get("reason") or ""), str(status.get("message") or text.strip()[:500]))
