@@ -1,0 +1,10 @@
+"""The AgentJob kind: its models, rules, status, conditions and CRD. Pure: reads and writes nothing but values.
+
+agentjob     the spec as pydantic models, with every default
+status       the status as the operator reads and writes it
+conditions   condition types, their reasons, phases
+durations    `1h30m` to timedelta and back; RFC 3339 instants
+validation   every rule a spec must keep, all problems at once
+resolve      a spec with defaults and ConfigMap contents in it: what an accepted job runs
+crd          the CustomResourceDefinition, made from the models
+"""

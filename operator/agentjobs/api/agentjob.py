@@ -1,0 +1,409 @@
+"""AgentJob.spec as frozen models: every field, its bounds, its default and its meaning.
+
+The CRD and the field reference are made from here, so bounds and descriptions stand once. What relates two fields is a
+rule and stands in `validation`. A field exists when it is honoured, not before.
+
+The models refuse unknown fields and do not coerce: `"3"` is no number. Aliases are the names in the CRD. Defaults are
+applied here and not by the API server, which would write them into the object: the job would seem to set each field.
+"""
+
+import re
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, Strict, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from agentjobs.api.durations import (
+    DURATION_MAX_LENGTH,
+    DURATION_MIN_LENGTH,
+    DURATION_PATTERN,
+    TIME_MAX_LENGTH,
+    format_duration,
+    format_time,
+    parse_duration,
+    parse_time,
+)
+
+MAX_JOB_NAME: Final = 52
+"""Job names become label values (63) and pod names (`<job>-<start>`); CronJob has the same limit."""
+MAX_SPEC_BYTES: Final = 96 * 1024
+"""kubectl keeps the whole spec a second time in an annotation, and annotations share 256 KiB."""
+MAX_STATE_BYTES: Final = 16 * 1024
+
+DNS_LABEL: Final = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+DNS_SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+CONFIG_KEY: Final = "^[-._a-zA-Z0-9]+$"
+# What google-adk 2.13 asks of App.name; it refuses `user` besides.
+APP_NAME: Final = "^[a-zA-Z][a-zA-Z0-9_-]*$"
+ENV_NAME: Final = "^[-._a-zA-Z][-._a-zA-Z0-9]*$"
+MODULE_REF: Final = r"^[a-zA-Z_][a-zA-Z0-9_]*(\.[a-zA-Z_][a-zA-Z0-9_]*)*(:[a-zA-Z_][a-zA-Z0-9_]*)?$"
+TOOL_NAME: Final = r"^[a-zA-Z_][a-zA-Z0-9_]*(\.[a-zA-Z_][a-zA-Z0-9_]*)*(:[a-zA-Z_][a-zA-Z0-9_]*)?$"
+MODEL_NAME: Final = r"^[^\s]+$"
+QUANTITY: Final = r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][-+]?[0-9]+)?$"
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(lambda value: value if isinstance(value, timedelta) else parse_duration(value)),
+    PlainSerializer(format_duration),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": DURATION_PATTERN,
+            "minLength": DURATION_MIN_LENGTH,
+            "maxLength": DURATION_MAX_LENGTH,
+        }
+    ),
+]
+Instant = Annotated[
+    datetime,
+    BeforeValidator(parse_time),
+    PlainSerializer(format_time),
+    WithJsonSchema({"type": "string", "format": "date-time", "maxLength": TIME_MAX_LENGTH}),
+]
+Integer = Annotated[int, Strict()]
+Boolean = Annotated[bool, Strict()]
+Quantity = Annotated[
+    Annotated[int, Strict(), Field(ge=0)] | Annotated[str, Field(max_length=32, pattern=QUANTITY)],
+    WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 32}),
+]
+AgentName = Annotated[str, Field(min_length=1, max_length=63)]
+AgentClass = Literal["LlmAgent", "SequentialAgent", "ParallelAgent", "LoopAgent"]
+ModelName = Annotated[str, Field(min_length=1, max_length=253, pattern=MODEL_NAME)]
+
+
+class Model(BaseModel):
+    """Base of all parts of a spec: frozen, camelCase aliases, nothing unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+
+class ConfigMapKeyRef(Model):
+    """A key of a ConfigMap in the job's namespace."""
+
+    name: str = Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN, description="Name of the ConfigMap.")
+    key: str = Field(min_length=1, max_length=253, pattern=CONFIG_KEY, description="Key in its data.")
+
+
+class Tool(Model):
+    """A tool an agent may call."""
+
+    name: str = Field(
+        min_length=1,
+        max_length=512,
+        pattern=TOOL_NAME,
+        description="Name of a built-in tool of ADK (`google_search`, `exit_loop`), or `package.module:function` that "
+        "the runner's image can import.",
+    )
+
+
+class AgentBase(Model):
+    """What the root agent and further agents have in common."""
+
+    agent_class: AgentClass = Field(
+        default="LlmAgent",
+        description="Class of the agent in ADK. SequentialAgent, ParallelAgent and LoopAgent call no model; they run "
+        "their subAgents.",
+    )
+    description: str | None = Field(
+        default=None,
+        max_length=1024,
+        description="What the agent is for. Other agents read it when they decide whom to hand over to.",
+    )
+    instruction: str | None = Field(
+        default=None,
+        max_length=32768,
+        description="System instruction of an LlmAgent. `{key}` is replaced by that key of the session's state and "
+        "must be in `input.state`; `{key?}` may be missing and is then empty.",
+    )
+    tools: tuple[Tool, ...] = Field(default=(), max_length=64, description="Tools of an LlmAgent.")
+    sub_agents: tuple[AgentName, ...] = Field(
+        default=(),
+        max_length=32,
+        description="Names of entries of `inline.agents`, in the order in which they run. Every agent has one parent.",
+    )
+    max_iterations: Integer | None = Field(
+        default=None, ge=1, le=1000, description="Rounds of a LoopAgent after which it ends."
+    )
+
+
+class SubAgent(AgentBase):
+    """A further agent, named in somebody's subAgents."""
+
+    name: AgentName = Field(
+        description="Name of the agent: letters, digits and `_`, not beginning with a digit, and not `user`."
+    )
+    model: ModelName | None = Field(default=None, description="Model of this agent. Default: `agent.model`.")
+
+
+class Inline(AgentBase):
+    """An agent written down in the job; needs no code."""
+
+    name: AgentName | None = Field(
+        default=None,
+        description="Name of the agent: letters, digits and `_`, not beginning with a digit, and not `user`. "
+        "Default: made from the job's name.",
+    )
+    agents: tuple[SubAgent, ...] = Field(
+        default=(),
+        max_length=32,
+        description="All further agents of the team in one flat list; `subAgents` arranges them by name.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+
+
+class Module(Model):
+    """An agent written in Python, in the runner's image."""
+
+    ref: str = Field(
+        min_length=1,
+        max_length=512,
+        pattern=MODULE_REF,
+        description="`package.module:attribute`, where the attribute is an agent, an App, or a (maybe async) function "
+        "without arguments that returns one. Without `:attribute`: `app`, else `root_agent`.",
+    )
+
+
+class Agent(Model):
+    """What runs: exactly one of inline and module."""
+
+    model: ModelName | None = Field(
+        default=None,
+        description="Model of the root agent, and of further agents that name none: `gemini-…`, `anthropic/…`, "
+        "`openai/…`, or `scripted/<configmap>/<key>` for answers written down in a ConfigMap.",
+    )
+    inline: Inline | None = Field(default=None, description="An agent written down here; needs no code.")
+    module: Module | None = Field(default=None, description="An agent written in Python, in the runner's image.")
+
+
+class MessageFrom(Model):
+    """Where a message is taken from instead of the job."""
+
+    config_map_key_ref: ConfigMapKeyRef = Field(description="A key of a ConfigMap; read when the job is accepted.")
+
+
+class Input(Model):
+    """What the agent is told: exactly one of message and messageFrom."""
+
+    message: str | None = Field(default=None, min_length=1, max_length=65536, description="The user's message.")
+    message_from: MessageFrom | None = Field(
+        default=None, description="Takes the message from a ConfigMap instead; for texts that are long or shared."
+    )
+    state: dict[str, Any] = Field(
+        default_factory=dict,
+        description="State of the session at its start; at most 16 KiB as JSON.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
+
+
+class Session(Model):
+    """Identity of the ADK session. Two jobs with the same three never run together."""
+
+    app_name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=63,
+        pattern=APP_NAME,
+        description="Application the session belongs to. Default: the inline agent's name, else the job's name.",
+    )
+    user_id: str = Field(
+        default="system", min_length=1, max_length=128, description="User the session belongs to. Default: `system`."
+    )
+    session_id: str | None = Field(
+        default=None, min_length=1, max_length=128, description="Id of the session. Default: the job's uid."
+    )
+
+
+class Backoff(Model):
+    """Wait before attempt n+1: min(initial × factorⁿ⁻¹, max), give or take the jitter."""
+
+    initial: Duration = Field(
+        default=timedelta(seconds=15), description="Wait before the second attempt. Default: 15s."
+    )
+    factor: Integer = Field(default=2, ge=1, le=10, description="Growth from one wait to the next. Default: 2.")
+    max: Duration = Field(default=timedelta(minutes=10), description="Longest wait. Default: 10m.")
+    jitter_percent: Integer = Field(
+        default=10, ge=0, le=50, description="Random share added or taken away, in percent. Default: 10."
+    )
+
+
+class Retry(Model):
+    """How often a job is tried, and after which wait. Every start begins anew."""
+
+    max_attempts: Integer = Field(
+        default=3, ge=1, le=100, description="Attempts in all, the first one included. Default: 3."
+    )
+    backoff: Backoff = Field(default_factory=Backoff, description="Wait between two attempts.")
+    max_snoozes: Integer = Field(
+        default=100,
+        ge=0,
+        le=1000,
+        description="Snoozes (rate limits, code that asks to wait) that cost no attempt; from then on each costs one. "
+        "Default: 100.",
+    )
+    max_infra_restarts: Integer = Field(
+        default=10,
+        ge=0,
+        le=100,
+        description="Starts lost to the cluster (node lost, evicted, preempted, pod deleted) that cost no attempt; "
+        "from then on each costs one. Default: 10.",
+    )
+
+
+class Timeouts(Model):
+    """Limits in time."""
+
+    attempt: Duration = Field(
+        default=timedelta(minutes=30),
+        description="Longest time of one start, at least 1s; then it is stopped and counts as a failed attempt. "
+        "Default: 30m.",
+    )
+
+
+class KeyRef(Model):
+    """A key of a ConfigMap or Secret, read by the kubelet."""
+
+    name: str = Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN, description="Name of the object.")
+    key: str = Field(min_length=1, max_length=253, pattern=CONFIG_KEY, description="Key in its data.")
+    optional: Boolean | None = Field(
+        default=None, description="Whether the pod may start without object or key. Default: false."
+    )
+
+
+class FieldRef(Model):
+    """A field of the pod."""
+
+    api_version: str | None = Field(default=None, max_length=63, description="Default: v1.")
+    field_path: str = Field(min_length=1, max_length=253, description="Path of the field, e.g. `metadata.name`.")
+
+
+class ResourceFieldRef(Model):
+    """A resource of a container of the pod."""
+
+    container_name: str | None = Field(default=None, max_length=63, description="Default: the runner's container.")
+    resource: str = Field(min_length=1, max_length=63, description="The resource, e.g. `limits.memory`.")
+    divisor: Quantity | None = Field(default=None, description="Unit of the value. Default: 1.")
+
+
+class EnvVarSource(Model):
+    """Where a variable's value comes from: exactly one of the four."""
+
+    secret_key_ref: KeyRef | None = Field(default=None, description="A key of a Secret.")
+    config_map_key_ref: KeyRef | None = Field(default=None, description="A key of a ConfigMap.")
+    field_ref: FieldRef | None = Field(default=None, description="A field of the pod.")
+    resource_field_ref: ResourceFieldRef | None = Field(default=None, description="A resource of the container.")
+
+
+class EnvVar(Model):
+    """An environment variable, as in a pod."""
+
+    name: str = Field(
+        min_length=1,
+        max_length=253,
+        pattern=ENV_NAME,
+        description="Name of the variable; names that begin with `AGENTJOBS_` are ours.",
+    )
+    value: str | None = Field(default=None, max_length=32768, description="Its value.")
+    value_from: EnvVarSource | None = Field(default=None, description="Takes the value from elsewhere, as in a pod.")
+
+
+class Resources(Model):
+    """Compute resources of the runner's container, as in a pod."""
+
+    requests: dict[str, Quantity] | None = Field(
+        default=None, max_length=16, description="What the scheduler sets aside, e.g. `cpu: 250m`, `memory: 512Mi`."
+    )
+    limits: dict[str, Quantity] | None = Field(
+        default=None, max_length=16, description="What the container may use at most."
+    )
+
+
+class Runtime(Model):
+    """The pod of one start."""
+
+    image: str | None = Field(
+        default=None, min_length=1, max_length=1024, description="Image of the runner. Default: the operator's setting."
+    )
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(
+        default=None, description="When the image is pulled. Default: the operator's setting."
+    )
+    resources: Resources | None = Field(
+        default=None, description="Compute resources of the runner's container. Default: the operator's setting."
+    )
+    env: tuple[EnvVar, ...] = Field(
+        default=(),
+        max_length=64,
+        description="Environment of the runner's container.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    termination_grace_period_seconds: Integer = Field(
+        default=60, ge=0, le=3600, description="Seconds from the order to stop to the kill. Default: 60."
+    )
+
+
+class SessionKey(NamedTuple):
+    """Identity of a session; also the lock that keeps two jobs from running it together."""
+
+    app_name: str
+    user_id: str
+    session_id: str
+
+
+class AgentJobSpec(Model):
+    """What shall be done. The work is fixed; queue, start time, priority, cancel and TTL may be steered."""
+
+    agent: Agent = Field(description="What runs.")
+    input: Input = Field(description="What the agent is told.")
+    session: Session = Field(
+        default_factory=Session,
+        description="Identity of the ADK session. Two jobs with the same appName, userId and sessionId never run "
+        "together.",
+    )
+    queue: str = Field(
+        default="agents",
+        min_length=1,
+        max_length=63,
+        pattern=DNS_LABEL,
+        description="Queue the job waits in: `agents` (10 at once) or `scheduled` (5 at once). Fixed after the first "
+        "start. Default: `agents`.",
+    )
+    priority: Integer = Field(
+        default=2, ge=0, le=9, description="Place in the queue: 0 is first, 9 is last. Default: 2."
+    )
+    start_at: Instant | None = Field(
+        default=None, description="Not before this instant. Excludes startAfter; fixed after the first start."
+    )
+    start_after: Duration | None = Field(
+        default=None,
+        description="Not before creation plus this. Excludes startAt; fixed after the first start.",
+    )
+    retry: Retry = Field(default_factory=Retry, description="How often the job is tried, and after which wait.")
+    timeouts: Timeouts = Field(default_factory=Timeouts, description="Limits in time.")
+    runtime: Runtime = Field(default_factory=Runtime, description="The pod of one start.")
+    cancel: Boolean = Field(
+        default=False, description="Set to true to stop the job for good. There is no way back. Default: false."
+    )
+    ttl_seconds_after_finished: Integer | None = Field(
+        default=None,
+        ge=0,
+        le=2147483647,
+        description="Seconds after its end until the object is deleted; its history stays. Default: it is kept.",
+    )
+
+    def session_key(self, *, name: str, uid: str) -> SessionKey:
+        """Return the identity of the session of the job called `name`, with its defaults."""
+        inline = self.agent.inline
+        app_name = self.session.app_name or (inline.name if inline is not None else None) or default_app_name(name)
+        return SessionKey(app_name, self.session.user_id, self.session.session_id or uid)
+
+
+def default_agent_name(job: str) -> str:
+    """Return the name of an inline agent that has none: the job's name made an identifier that ADK accepts."""
+    name = re.sub(r"[^a-zA-Z0-9_]", "_", job)
+    return f"agent_{name}" if not name.isidentifier() or name == "user" else name
+
+
+def default_app_name(job: str) -> str:
+    """Return the name of an application that has none: the job's name made one that ADK accepts."""
+    name = re.sub(r"[^a-zA-Z0-9_-]", "-", job)
+    return f"job-{name}" if not re.match(APP_NAME, name) or name == "user" else name

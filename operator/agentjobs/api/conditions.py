@@ -1,0 +1,184 @@
+"""Condition types, their reasons and the phases of an AgentJob: the words that users and their tools match on.
+
+Names here are API: they stay. Each carries its meaning, which the reference of conditions is made from. The core
+decides which condition holds; this module only keeps the list in order and derives the phase from it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field
+
+from agentjobs.contract import MAX_MESSAGE_BYTES, cut
+
+ConditionStatus = Literal["True", "False", "Unknown"]
+REASON_PATTERN: Final = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
+
+
+class Word(StrEnum):
+    """A name that is API, with what it means."""
+
+    description: str
+
+    def __new__(cls, value: str, description: str) -> Self:
+        word = str.__new__(cls, value)
+        word._value_ = value
+        word.description = description
+        return word
+
+
+class Phase(Word):
+    """One word for people. Machines should use conditions: phases may be added."""
+
+    PENDING = "Pending", "Seen, not yet accepted; or waits for something it names (a queue, a ConfigMap)."
+    SCHEDULED = "Scheduled", "Accepted; `startAt` or `startAfter` lies ahead."
+    QUEUED = "Queued", "Waits for a slot in its queue."
+    RUNNING = "Running", "A start is claimed: its pod exists or is being made."
+    RETRYING = "Retrying", "Waits for `status.nextAttemptTime`, after a failed attempt or a snooze."
+    SUCCEEDED = "Succeeded", "Ended with a result."
+    FAILED = "Failed", "Ended: attempts are used up, or another would fail the same way."
+    CANCELLED = "Cancelled", "Ended because somebody or the agent's code said stop."
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the phase is final."""
+        return self in (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED)
+
+
+class ConditionType(Word):
+    """What is said about a job."""
+
+    ACCEPTED = "Accepted", "The spec is legal and all that it names was found; what the job runs is stored."
+    ADMITTED = "Admitted", "The job holds a slot of its queue."
+    POD_STARTED = "PodStarted", "Written only when a start's pod does not get going, and again when that has healed."
+    COMPLETE = "Complete", "The job ended with a result."
+    FAILED = "Failed", "The job ended without a result; the reason is the class of the last error."
+    CANCELLED = "Cancelled", "The job was stopped."
+    FINISHED = "Finished", "The job ended, however; for `kubectl wait --for=condition=Finished`."
+
+
+class AcceptedReason(Word):
+    """Why a job is accepted, or not (yet)."""
+
+    RESOLVED = "Resolved", "Accepted. The message holds the hash of what will run."
+    QUEUE_NOT_FOUND = "QueueNotFound", "No queue of that name; the job waits until there is one."
+    REFERENCE_NOT_FOUND = "ReferenceNotFound", "A ConfigMap or key is missing; the job waits until it is there."
+    HISTORY_UNAVAILABLE = "HistoryUnavailable", "The database cannot be reached; the job waits until it is back."
+    SPEC_TOO_LARGE = "SpecTooLarge", "The spec is larger than 96 KiB, or `input.state` than 16 KiB. The job failed."
+    INVALID_SPEC = "InvalidSpec", "The spec breaks rules; the message names each field, value and cure. The job failed."
+
+
+class AdmittedReason(Word):
+    """Why a job holds a slot, or what it waits for."""
+
+    ADMITTED = "Admitted", "A start is claimed."
+    WAITING_FOR_START_TIME = "WaitingForStartTime", "`startAt` or `startAfter` lies ahead."
+    WAITING_FOR_SLOT = "WaitingForSlot", "All slots of the queue are taken."
+    WAITING_FOR_LOCK = "WaitingForLock", "Another job of the same session is running."
+    WAITING_FOR_BACKOFF = "WaitingForBackoff", "`status.nextAttemptTime` lies ahead."
+    HISTORY_UNAVAILABLE = "HistoryUnavailable", "The database cannot be reached; no start without a record of it."
+    FINISHED = "Finished", "The job ended and gave its slot back."
+
+
+class PodStartedReason(Word):
+    """Why a start's pod does not run yet. The message is the kubelet's or the scheduler's."""
+
+    POD_NAME_TAKEN = "PodNameTaken", "A pod of that name exists and is not ours; delete it, the job then goes on."
+    IMAGE_PULL_BACK_OFF = "ImagePullBackOff", "The image cannot be pulled; the kubelet waits before it tries again."
+    ERR_IMAGE_PULL = "ErrImagePull", "The image cannot be pulled."
+    INVALID_IMAGE_NAME = "InvalidImageName", "The image's name is none."
+    UNSCHEDULABLE = "Unschedulable", "No node has room for the pod."
+    CREATE_CONTAINER_CONFIG_ERROR = "CreateContainerConfigError", "A Secret or ConfigMap of `runtime.env` is missing."
+    CONTAINER_CREATING = "ContainerCreating", "The node takes unusually long to make the container."
+    STARTED = "Started", "The container runs; what was reported before has healed."
+
+
+class CompleteReason(Word):
+    """How a job succeeded."""
+
+    RESULT_ACCEPTED = "ResultAccepted", "The agent ended with an answer."
+
+
+class CancelledReason(Word):
+    """Who stopped the job."""
+
+    REQUESTED = "Requested", "`spec.cancel` was set."
+    CANCELLED = "Cancelled", "The agent's code raised `Cancel`."
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One entry of `status.conditions`, as in the Kubernetes API conventions."""
+
+    type: Annotated[str, Field(max_length=316, description="What is said.")]
+    status: Annotated[ConditionStatus, Field(description="Whether it holds.")]
+    reason: Annotated[str, Field(max_length=63, description="Why, in one word; see the reference of conditions.")]
+    message: Annotated[str, Field(max_length=2048, description="Why, in a sentence.")]
+    last_transition_time: Annotated[datetime, Field(description="When the status changed last.")]
+    observed_generation: Annotated[int, Field(ge=0, description="`metadata.generation` this was said about.")] = 0
+
+    @property
+    def is_true(self) -> bool:
+        """Whether the condition holds."""
+        return self.status == "True"
+
+
+def find_condition(conditions: Iterable[Condition], condition_type: str) -> Condition | None:
+    """Return the condition of that type, or None when nothing has been said yet."""
+    return next((condition for condition in conditions if condition.type == condition_type), None)
+
+
+def is_true(conditions: Iterable[Condition], condition_type: str) -> bool:
+    """Whether the condition of that type is present and holds."""
+    found = find_condition(conditions, condition_type)
+    return found is not None and found.is_true
+
+
+def with_condition(
+    conditions: Iterable[Condition],
+    condition_type: ConditionType,
+    *,
+    status: bool,
+    reason: str,
+    message: str = "",
+    now: datetime,
+    generation: int,
+) -> tuple[Condition, ...]:
+    """Return the conditions with this one set, in its old place or at the end.
+
+    The transition time moves only when the status changes; the message is cut to 1 KiB.
+    """
+    before = tuple(conditions)
+    word: ConditionStatus = "True" if status else "False"
+    old = find_condition(before, condition_type)
+    since = old.last_transition_time if old is not None and old.status == word else now.replace(microsecond=0)
+    new = Condition(condition_type.value, word, str(reason), cut(message, MAX_MESSAGE_BYTES), since, generation)
+    if old is None:
+        return (*before, new)
+    return tuple(new if condition is old else condition for condition in before)
+
+
+def phase_of(conditions: Iterable[Condition]) -> Phase:
+    """Derive the phase; the conditions alone say it."""
+    said = {condition.type: condition for condition in conditions}
+    for ending, phase in _ENDINGS.items():
+        if ending in said and said[ending].is_true:
+            return phase
+    admitted = said.get(ConditionType.ADMITTED)
+    if admitted is None:
+        return Phase.PENDING
+    return Phase.RUNNING if admitted.is_true else _WAITING.get(admitted.reason, Phase.QUEUED)
+
+
+_ENDINGS: Final[dict[str, Phase]] = {
+    ConditionType.COMPLETE: Phase.SUCCEEDED,
+    ConditionType.FAILED: Phase.FAILED,
+    ConditionType.CANCELLED: Phase.CANCELLED,
+}
+_WAITING: Final[dict[str, Phase]] = {
+    AdmittedReason.WAITING_FOR_START_TIME: Phase.SCHEDULED,
+    AdmittedReason.WAITING_FOR_BACKOFF: Phase.RETRYING,
+}

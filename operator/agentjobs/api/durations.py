@@ -1,0 +1,77 @@
+"""Durations (`500ms`, `90s`, `1h30m`, `7d`) and RFC 3339 instants, as they stand in objects, to Python values and back.
+
+Used by the models of spec and status. Never reads a clock.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+# Units from the longest to the shortest, each at most once: the same text cannot mean two things. The CRD carries this
+# very expression (RE2 knows no look-ahead, hence the separate lower bound that keeps the empty string out).
+DURATION_PATTERN: Final = "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"
+DURATION_MIN_LENGTH: Final = 2
+DURATION_MAX_LENGTH: Final = 20
+MAX_DURATION: Final = timedelta(days=366)
+TIME_MAX_LENGTH: Final = 64
+
+_DURATION: Final = re.compile(DURATION_PATTERN, re.ASCII)
+_CURE: Final = "use units d, h, m, s, ms from long to short, e.g. 90s, 1h30m or 7d"
+
+
+def parse_duration(text: object) -> timedelta:
+    """Return the duration that `text` says.
+
+    Raises:
+        ValueError: not a string, not a duration, or longer than `MAX_DURATION`; the message names value and cure.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"{text!r:.40} is no duration; {_CURE}, as a string")
+    fits = DURATION_MIN_LENGTH <= len(text) <= DURATION_MAX_LENGTH
+    match = _DURATION.fullmatch(text) if fits else None
+    if match is None:
+        raise ValueError(f"{text[:40]!r} is no duration; {_CURE}")
+    days, hours, minutes, seconds, milliseconds = (_number(part) for part in match.groups())
+    total_ms = (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000 + milliseconds
+    if total_ms > MAX_DURATION // timedelta(milliseconds=1):
+        raise ValueError(f"{text!r} is longer than {MAX_DURATION.days}d; use at most {MAX_DURATION.days}d")
+    return timedelta(milliseconds=total_ms)
+
+
+def format_duration(duration: timedelta) -> str:
+    """Return the shortest text that `parse_duration` reads as `duration`, cut to milliseconds: `1h30m`, `0s`."""
+    rest = max(0, duration // timedelta(milliseconds=1))
+    parts = []
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def parse_time(text: object) -> datetime:
+    """Return the instant that `text` says, in UTC.
+
+    Raises:
+        ValueError: not an RFC 3339 string with date, time and zone; the message names value and cure.
+    """
+    if isinstance(text, datetime) and text.tzinfo is not None:
+        return text.astimezone(UTC)
+    try:
+        if not isinstance(text, str) or len(text) > TIME_MAX_LENGTH or text[10:11] not in ("T", "t"):
+            raise ValueError
+        parsed = datetime.fromisoformat(text)
+        if parsed.tzinfo is None:
+            raise ValueError
+        return parsed.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r:.40} is no time; use RFC 3339 with a zone, e.g. 2026-12-01T09:00:00Z") from None
+
+
+def format_time(instant: datetime) -> str:
+    """Return `instant` as Kubernetes writes times: UTC, whole seconds, `Z`."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _number(part: str | None) -> int:
+    return int(part.rstrip("dhms")) if part else 0
