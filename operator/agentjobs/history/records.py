@@ -1,0 +1,84 @@
+"""The values an operator writes into history.
+
+Each carries its job's whole identity, so that any of them can come first, alone or twice: a row that is not there yet is
+made by whichever record arrives. Pure; made by the reconciler, read by `operator_history` and `writer`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from agentjobs.contract import Resolved
+
+
+@dataclass(frozen=True, slots=True)
+class JobKey:
+    """Which job: the object's uid, and the words people know it by. `created` is its creationTimestamp."""
+
+    uid: str
+    namespace: str
+    name: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A job as accepted. The first one stored for a uid is what every start runs, whatever is edited later."""
+
+    job: JobKey
+    resolved: Resolved
+    spec_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartRecord:
+    """One start, before its pod exists. Storing it fences every earlier start of the job."""
+
+    job: JobKey
+    start: int
+    attempt: int
+    pod: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StartEnd:
+    """How a start ended: one entry of `status.attemptHistory`. The first one stored for a start is final and fences it."""
+
+    job: JobKey
+    start: int
+    attempt: int
+    pod: str
+    started: datetime | None
+    ended: datetime
+    verdict: str
+    reason: str
+    charged: bool
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TransitionRecord:
+    """One change of a job's phase, numbered by `status.transitions`.
+
+    The highest number is the job's phase. `finished` says that this one ended the job: it also stands against any higher
+    number, because an end is final.
+    """
+
+    job: JobKey
+    transition: int
+    time: datetime
+    phase: str
+    reason: str
+    message: str = ""
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """The job's object is gone. A job that had not ended reads as `Deleted` from then on."""
+
+    job: JobKey
+    time: datetime
+
+
+Record = JobRecord | StartRecord | StartEnd | TransitionRecord | Deletion
