@@ -2,9 +2,9 @@
 
 Every child leads a session, and thereby a process group, of its own. Two belts hold it: on Linux the kernel kills it
 when we vanish (PR_SET_PDEATHSIG), and everywhere a guard, one tiny process at the other end of a pipe, kills whole
-groups once that pipe closes, so grandchildren go too. Called by the process node, `EnvTest`, the embedded PostgreSQL and
-`up`; it knows nothing of what it starts. Children are started from the event loop's thread: the kernel takes the end of
-the *thread* that forked for the end of the parent.
+groups once that pipe closes, so grandchildren go too. Called by the process node, `EnvTest`, the embedded PostgreSQL
+and `up`; it knows nothing of what it starts. Children are started from the event loop's thread: the kernel takes the
+end of the *thread* that forked for the end of the parent.
 """
 
 import asyncio
