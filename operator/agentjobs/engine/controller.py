@@ -1,0 +1,110 @@
+"""Runs the workers of one work queue: takes keys, reconciles them, brings them back when asked or when it failed.
+
+Started once by whoever holds the lease. It knows nothing of what a key means; all errors of a reconcile end here.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Final, Generic, TypeVar
+
+from agentjobs.engine.queueing import WorkQueue
+from agentjobs.errors import AgentJobsError, Conflict, TooManyRequests, Unavailable
+
+Key = TypeVar("Key", bound=Hashable)
+logger = logging.getLogger(__name__)
+
+# At 20 ms of API latency 32 workers were as fast as 128 and 2.9 times as fast as 8.
+WORKERS: Final = 32
+# A write in flight ends well within this; a pod's default grace period (30 s) leaves room for the rest.
+STOP_SECONDS: Final = 10.0
+
+
+class Controller(Generic[Key]):
+    """A pool of workers over one queue. `reconcile(key)` returns seconds after which to look again, or None."""
+
+    def __init__(
+        self,
+        queue: WorkQueue[Key],
+        reconcile: Callable[[Key], Awaitable[float | None]],
+        *,
+        workers: int = WORKERS,
+        on_reconciled: Callable[[float, BaseException | None], None] | None = None,
+    ) -> None:
+        """`on_reconciled` is told the seconds each reconcile took and what it raised, for metrics."""
+        self._queue = queue
+        self._reconcile = reconcile
+        self._workers = workers
+        self._on_reconciled = on_reconciled
+        self._tasks: list[asyncio.Task[None]] = []
+        self._at_work: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Work until `stop` is called or this task is cancelled."""
+        self._tasks = [asyncio.create_task(self._work(), name=f"worker-{number}") for number in range(self._workers)]
+        try:
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        for result in results:
+            # A worker survives every Exception, so this is a defect: better end than work on with fewer hands.
+            if isinstance(result, Exception):
+                raise result
+
+    async def stop(self, *, seconds: float = STOP_SECONDS) -> None:
+        """Take no more keys, let the reconciles that run finish for at most `seconds`, then end `run`."""
+        self._stopping = True
+        self._queue.close()
+        for task in self._tasks:
+            if task not in self._at_work:
+                task.cancel()
+        if self._at_work:
+            await asyncio.wait(self._at_work.copy(), timeout=seconds)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _work(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        while not self._stopping:
+            key = await self._queue.get()
+            self._at_work.add(task)
+            try:
+                await self._reconcile_once(key)
+            finally:
+                self._at_work.discard(task)
+                self._queue.done(key)
+
+    async def _reconcile_once(self, key: Key) -> None:
+        begin = time.monotonic()
+        failure: BaseException | None = None
+        try:
+            again = await self._reconcile(key)
+        except Exception as error:  # the outermost line of a loop: one key's error must not end the others
+            failure = error
+            self._failed(key, error)
+        else:
+            self._queue.forget(key)
+            if again is not None:
+                self._queue.add_after(key, again)
+        if self._on_reconciled is not None:
+            self._on_reconciled(time.monotonic() - begin, failure)
+
+    def _failed(self, key: Key, error: Exception) -> None:
+        wait = error.retry_after if isinstance(error, TooManyRequests) else 0.0
+        seconds = self._queue.retry(key, at_least=wait)
+        extra = {"key": key, "retry_seconds": round(seconds, 3)}
+        if isinstance(error, Conflict):
+            # Somebody wrote first; the newer event brings the key back anyway.
+            logger.debug("reconcile.conflict %s: %s", key, error, extra=extra)
+        elif isinstance(error, Unavailable):
+            logger.warning("reconcile.unavailable %s: %s", key, error, extra=extra)
+        elif isinstance(error, AgentJobsError):
+            logger.error("reconcile.refused %s: %s", key, error, extra=extra)
+        else:
+            logger.error("reconcile.failed %s", key, exc_info=error, extra=extra)

@@ -1,0 +1,100 @@
+"""A work queue of keys: each waits once, is worked on by one worker at a time, and may come back later.
+
+Owned by the controller; watches, timers and workers add to it. It holds no objects, only keys, so that whoever takes a
+key decides on the newest state. One loop, no threads.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Hashable
+from typing import Final, Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+
+FIRST_RETRY_SECONDS: Final = 0.1
+# Long enough not to hammer a server that is down, short enough that people do not wait for us when it is back.
+LONGEST_RETRY_SECONDS: Final = 30.0
+
+
+class WorkQueue(Generic[Key]):
+    """Deduplicating queue with requeue-after and per-key exponential backoff."""
+
+    def __init__(self, *, jitter: Callable[[], float] = random.random) -> None:
+        """`jitter` returns numbers in [0, 1): it spreads retries over the upper half of their backoff."""
+        self._ready: asyncio.Queue[Key] = asyncio.Queue()
+        self._waiting: dict[Key, float] = {}  # since when, in order of time
+        self._busy: set[Key] = set()
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._failures: dict[Key, int] = {}
+        self._jitter = jitter
+
+    def __len__(self) -> int:
+        """Keys that wait for a worker; timers not yet due are not counted."""
+        return len(self._waiting)
+
+    @property
+    def oldest_seconds(self) -> float:
+        """How long the oldest waiting key has been waiting; 0 when none does."""
+        since = next(iter(self._waiting.values()), None)
+        return 0.0 if since is None else asyncio.get_running_loop().time() - since
+
+    @property
+    def idle(self) -> bool:
+        """True when no key waits and none is worked on; timers do not count."""
+        return not self._waiting and not self._busy
+
+    def add(self, key: Key) -> None:
+        """Let a worker look at `key`. A key that waits already is not added twice; a busy one waits for its `done`."""
+        if key in self._waiting:
+            return
+        self._waiting[key] = asyncio.get_running_loop().time()
+        if key not in self._busy:
+            self._ready.put_nowait(key)
+
+    def add_after(self, key: Key, seconds: float) -> None:
+        """Add `key` in `seconds` from now. Of several calls the earliest moment wins."""
+        loop = asyncio.get_running_loop()
+        when = loop.time() + max(0.0, seconds)
+        pending = self._timers.get(key)
+        if pending is not None:
+            if pending.when() <= when:
+                return
+            pending.cancel()
+        self._timers[key] = loop.call_at(when, self._fire, key)
+
+    def _fire(self, key: Key) -> None:
+        del self._timers[key]
+        self.add(key)
+
+    async def get(self) -> Key:
+        """Wait for a key and take it; nobody else gets it before `done`."""
+        key = await self._ready.get()
+        del self._waiting[key]
+        self._busy.add(key)
+        return key
+
+    def done(self, key: Key) -> None:
+        """Give `key` back. If it was added in the meantime, it is ready again."""
+        self._busy.discard(key)
+        if key in self._waiting:
+            self._ready.put_nowait(key)
+
+    def retry(self, key: Key, *, at_least: float = 0.0) -> float:
+        """Add `key` again after its backoff, doubled with every call until `forget`; returns the seconds."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        # 2**9 x 0.1 s passes the limit; the bound keeps the power small for keys that fail for days.
+        backoff = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2.0 ** min(failures, 16))
+        seconds = max(at_least, backoff * (0.5 + 0.5 * self._jitter()))
+        self.add_after(key, seconds)
+        return seconds
+
+    def forget(self, key: Key) -> None:
+        """Start `key`'s backoff anew: it has been worked on without an error."""
+        self._failures.pop(key, None)
+
+    def close(self) -> None:
+        """Cancel all timers, so that nothing fires into a stopped controller."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()

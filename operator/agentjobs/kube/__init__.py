@@ -1,0 +1,1 @@
+"""How the control side speaks to the Kubernetes API: client, Lease elector, event recorder. Nothing is decided here."""

@@ -1,0 +1,91 @@
+"""Translates what an API server answers into our errors. Called by the client alone; does no I/O."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from agentjobs.errors import (
+    AgentJobsError,
+    AlreadyExists,
+    Conflict,
+    Denied,
+    Gone,
+    Invalid,
+    NotFound,
+    TooManyRequests,
+    Unavailable,
+)
+
+_BY_CODE: Final[Mapping[int, type[AgentJobsError]]] = {
+    401: Denied,
+    403: Denied,
+    404: NotFound,
+    408: Unavailable,
+    409: Conflict,
+    410: Gone,
+    429: TooManyRequests,
+}
+# Enough of a proxy's HTML page to recognise it by; a Status message of the API server is passed on whole.
+_FOREIGN_TEXT_LIMIT: Final = 300
+
+
+def error_of(code: int, raw: bytes | str, *, request: str, retry_after: str | None = None) -> AgentJobsError:
+    """Return (not raise) the error that says what the server meant.
+
+    Args:
+        code: the HTTP status.
+        raw: the body: a `v1.Status`, or whatever a proxy in between has sent.
+        request: verb and object, to begin the message with.
+        retry_after: the Retry-After header as sent.
+    """
+    status = _status(raw)
+    if status is None:
+        text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
+        return _build(code, "", f"{request}: HTTP {code}: {text[:_FOREIGN_TEXT_LIMIT].strip()}", retry_after, None)
+    return error_of_status(status, request=request, code=code, retry_after=retry_after)
+
+
+def error_of_status(
+    status: Mapping[str, Any], *, request: str, code: int | None = None, retry_after: str | None = None
+) -> AgentJobsError:
+    """Return the error of a `v1.Status`, as bodies carry it and as a watch sends it in an ERROR event."""
+    code = code or _integer(status.get("code")) or 500
+    reason = str(status.get("reason") or "")
+    details = status.get("details")
+    seconds = details.get("retryAfterSeconds") if isinstance(details, Mapping) else None
+    message = str(status.get("message") or reason or "no message")
+    return _build(code, reason, f"{request}: HTTP {code}: {message}", retry_after, seconds)
+
+
+def _build(code: int, reason: str, message: str, retry_after: str | None, seconds: object) -> AgentJobsError:
+    if code == 429:
+        return TooManyRequests(message, _seconds(retry_after, seconds))
+    if code == 409 and reason == "AlreadyExists":
+        return AlreadyExists(message)
+    if reason == "Expired":  # a too old continue token or resourceVersion, whatever the code
+        return Gone(message)
+    fallback: type[AgentJobsError] = Invalid if 400 <= code < 500 else Unavailable
+    return _BY_CODE.get(code, fallback)(message)
+
+
+def _seconds(header: str | None, detail: object) -> float:
+    """Seconds to wait; the HTTP-date form of Retry-After is unknown to the API server and counts as 1."""
+    for value in (header, detail):
+        number = _integer(value)
+        if number is not None and number > 0:
+            return float(number)
+    return 1.0
+
+
+def _integer(value: object) -> int | None:
+    if isinstance(value, int):
+        return value
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else None
+
+
+def _status(raw: bytes | str) -> Mapping[str, Any] | None:
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) and body.get("kind") == "Status" else None

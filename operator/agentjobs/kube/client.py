@@ -1,0 +1,342 @@
+"""The one way in which the control side reads and writes Kubernetes objects: dicts in, dicts out, our errors raised.
+
+Used by operator, gateway and command line. Built on `kubernetes.aio` for configuration, TLS, authentication and the
+connection pool, without its models: they cost several times the request itself. It never retries and never decides;
+that is the callers' business. (aiohttp repeats a GET, PUT or DELETE once when the server closed an idle connection
+under it; all of ours are safe to repeat, because PUT carries a resourceVersion and DELETE a uid.)
+"""
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from kubernetes.aio import config as untyped_config
+from kubernetes.aio.client import ApiClient, Configuration
+from yarl import URL
+
+from agentjobs.errors import Gone, Invalid, Unavailable
+from agentjobs.kube.answers import error_of, error_of_status
+from agentjobs.kube.resources import Resource
+
+Obj = dict[str, Any]
+"""A Kubernetes object as JSON says it."""
+Items = list[Obj]
+Listed = tuple[Items, str]
+"""Items and the list's resourceVersion."""
+Check = Callable[[], None]
+"""Called before every mutation; raises when this process must not write (any more)."""
+OnWrite = Callable[[str, str, int], None]
+"""Told of every mutation sent: verb, kind, HTTP status (0: no answer)."""
+
+# kubernetes.aio carries few annotations; what we use of it is checked by the integration tests.
+config: Any = untyped_config
+
+MERGE_PATCH: Final = "application/merge-patch+json"
+JSON: Final = "application/json"
+# What client-go's pager and kubectl use.
+LIST_LIMIT: Final = 500
+# A healthy API server answers within 1 s (its own objective); it gives up on a request itself after 60 s.
+REQUEST_SECONDS: Final = 30.0
+CONNECT_SECONDS: Final = 10.0
+# The server ends a watch after this long; the margin lets it do so before we take silence for a dead connection.
+WATCH_SECONDS: Final = 290
+WATCH_MARGIN_SECONDS: Final = 20
+# client-go asks again for a token from a file or a plug-in after a minute.
+CREDENTIALS_SECONDS: Final = 60.0
+
+
+class KubeClient:
+    """Reads and writes objects of one API server. Make it with `connect`; safe for use by many tasks of one loop.
+
+    All methods raise the errors of `agentjobs.errors`: NotFound, AlreadyExists, Conflict, Gone, Denied, Invalid,
+    TooManyRequests and Unavailable (5xx, no connection, no answer within 30 s: a mutation may have happened).
+    """
+
+    def __init__(
+        self, api: Any, *, user_agent: str, check: Check | None = None, on_write: OnWrite | None = None
+    ) -> None:
+        self._api = api
+        self._check = check
+        self._on_write = on_write
+        self._base: str = api.configuration.host.rstrip("/")
+        self._headers = {"Accept": JSON, "User-Agent": user_agent}
+        self._timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS, connect=CONNECT_SECONDS)
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls,
+        kubeconfig: str | None,
+        *,
+        user_agent: str = "agentjobs",
+        check: Check | None = None,
+        on_write: OnWrite | None = None,
+        pool_size: int = 64,
+    ) -> AsyncIterator["KubeClient"]:
+        """Open a client for the length of a `with` block.
+
+        Args:
+            kubeconfig: path (or `:`-joined paths, as in KUBECONFIG); None means the service account of our own pod.
+            pool_size: most connections at once; at least the number of workers plus watches, or they wait.
+
+        Raises:
+            Invalid: the kubeconfig or the pod's service account files are missing or broken.
+        """
+        configuration = await load_configuration(kubeconfig, pool_size=pool_size)
+        try:
+            api: Any = ApiClient(configuration)
+        except (OSError, ssl.SSLError) as error:
+            raise Invalid(f"kubeconfig {kubeconfig or '(in cluster)'}: certificates unusable: {error}") from error
+        try:
+            yield cls(api, user_agent=user_agent, check=check, on_write=on_write)
+        finally:
+            await api.close()
+
+    def with_check(self, check: Check | None) -> "KubeClient":
+        """Return a client over the same connections with another fence (None: unfenced, as the elector needs it)."""
+        return type(self)(self._api, user_agent=self._headers["User-Agent"], check=check, on_write=self._on_write)
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return self._base
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Obj:
+        """Return the object as it is now."""
+        return await self._call("GET", resource, namespace, name)
+
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
+    ) -> Listed:
+        """Return all objects and the resourceVersion of the list, one consistent snapshot.
+
+        `namespace` None lists all namespaces. Read in chunks; when the snapshot expires half way (410), all is read
+        anew in one piece, as client-go's pager does. Items get the apiVersion and kind that lists leave out.
+        """
+        query = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        try:
+            return await self._list(resource, namespace, {**query, "limit": str(LIST_LIMIT)})
+        except Gone:
+            return await self._list(resource, namespace, query)
+
+    async def _list(self, resource: Resource, namespace: str | None, query: Mapping[str, str]) -> Listed:
+        items: Items = []
+        token = ""
+        while True:
+            page = await self._call("GET", resource, namespace, None, query={**query, "continue": token})
+            for item in page.get("items") or ():
+                item.setdefault("apiVersion", resource.api_version)
+                item.setdefault("kind", resource.kind)
+                items.append(item)
+            token = page["metadata"].get("continue") or ""
+            if not token:
+                return items, page["metadata"]["resourceVersion"]
+
+    async def create(self, resource: Resource, namespace: str | None, body: Obj) -> Obj:
+        """Create the object; raises AlreadyExists when its name is taken. Reviews are created too, and answer."""
+        return await self._call("POST", resource, namespace, None, body=body)
+
+    async def patch(
+        self, resource: Resource, namespace: str | None, name: str, body: Obj, *, subresource: str | None = None
+    ) -> Obj:
+        """Merge `body` (RFC 7386) into the object; with `metadata.resourceVersion` in it, only if that is current."""
+        return await self._call("PATCH", resource, namespace, name, body=body, subresource=subresource)
+
+    async def replace(self, resource: Resource, namespace: str | None, name: str, body: Obj) -> Obj:
+        """Put the whole object; `body.metadata.resourceVersion` is the precondition."""
+        return await self._call("PUT", resource, namespace, name, body=body)
+
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str | None = None,
+        propagation: str = "Background",
+        grace_seconds: int | None = None,
+    ) -> Obj:
+        """Delete the object, with `uid` only that very one (Conflict when the name belongs to another by now).
+
+        Returns the object when it lingers (grace period, finalizers), else a Status.
+        """
+        options: Obj = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
+        return await self._call("DELETE", resource, namespace, name, body=options)
+
+    async def watch(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        resource_version: str,
+        label_selector: str = "",
+        field_selector: str = "",
+        seconds: int = WATCH_SECONDS,
+    ) -> AsyncIterator[tuple[str, Obj]]:
+        """Yield (type, object) of every change after `resource_version`: ADDED, MODIFIED, DELETED, BOOKMARK.
+
+        Ends when the server ends the watch (after about `seconds`); go on from the last object's resourceVersion.
+        Raises Gone when that version is too old: list again. For people and tests; the operator watches by kopf.
+        """
+        query = {
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(seconds),
+            "labelSelector": label_selector,
+            "fieldSelector": field_selector,
+        }
+        request = f"watch {resource.plural}"
+        url = self._url(resource, namespace, None, query=query)
+        timeout = aiohttp.ClientTimeout(connect=CONNECT_SECONDS, sock_read=seconds + WATCH_MARGIN_SECONDS)
+        try:
+            response = await self._send("GET", url, timeout=timeout)
+            async with response:
+                if response.status >= 400:
+                    raise self._error(response, await response.read(), request)
+                async for line in _lines(response.content):
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise error_of_status(event["object"], request=request)
+                    yield event["type"], event["object"]
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise Unavailable(f"{request}: {_words(error)}") from error
+
+    async def _call(
+        self,
+        method: str,
+        resource: Resource,
+        namespace: str | None,
+        name: str | None,
+        *,
+        body: Obj | None = None,
+        subresource: str | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Obj:
+        write = method != "GET"
+        if write and self._check is not None:
+            self._check()
+        code = 0
+        try:
+            url = self._url(resource, namespace, name, subresource=subresource, query=query)
+            response = await self._send(method, url, body=body, timeout=self._timeout)
+            async with response:
+                raw = await response.read()
+                code = response.status
+            if code < 300:
+                answer: Obj = json.loads(raw)
+                return answer
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise Unavailable(f"{_request(method, resource, namespace, name)}: {_words(error)}") from error
+        finally:
+            if write and self._on_write is not None:
+                self._on_write(method, resource.kind, code)
+        raise self._error(response, raw, _request(method, resource, namespace, name))
+
+    async def _send(
+        self, method: str, url: URL, *, body: Obj | None = None, timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
+        configuration = self._api.configuration
+        headers = dict(self._headers)
+        # The only public way through the configuration's refresh hook: projected tokens rotate hourly.
+        token = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        if token:
+            headers["Authorization"] = token
+        headers["Content-Type"] = MERGE_PATCH if method == "PATCH" else JSON
+        rest: Any = self._api.rest_client
+        answer = await rest.request(method, url, headers=headers, body=body, _request_timeout=timeout)
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+    def _url(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str | None,
+        *,
+        subresource: str | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> URL:
+        parts = [self._base, resource.root]
+        if resource.namespaced and namespace is not None:
+            parts += ["/namespaces/", quote(namespace, safe="")]
+        parts += ["/", resource.plural]
+        if name is not None:
+            parts += ["/", quote(name, safe="")]
+        if subresource is not None:
+            parts += ["/", subresource]
+        if query:
+            parts += ["?", urlencode({key: value for key, value in query.items() if value})]
+        # Already quoted: yarl then parses and nothing more.
+        return URL("".join(parts), encoded=True)
+
+    @staticmethod
+    def _error(response: aiohttp.ClientResponse, raw: bytes, request: str) -> Exception:
+        return error_of(response.status, raw, request=request, retry_after=response.headers.get("Retry-After"))
+
+
+async def load_configuration(kubeconfig: str | None, *, pool_size: int) -> Any:
+    """Read host, certificates and credentials from a kubeconfig, or from our pod when it is None: a `Configuration`."""
+    configuration: Any = Configuration()
+    try:
+        if kubeconfig is None:
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            loader = await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+            configuration.refresh_api_key_hook = _Reload(loader)
+    except (config.ConfigException, OSError, ValueError, TypeError) as error:
+        source = f"kubeconfig {kubeconfig!r}" if kubeconfig else "in-cluster configuration"
+        raise Invalid(f"{source}: {error}; set KUBECONFIG to a readable file") from error
+    configuration.connection_pool_maxsize = pool_size
+    # Looking for proxies in environment and netrc costs two thread hops a request; `proxy-url` in a kubeconfig works.
+    configuration.client_session_kwargs = {"trust_env": False}
+    return configuration
+
+
+class _Reload:
+    """Asks a kubeconfig's loader again for token files and plug-ins, which may rotate; at most once a minute."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+        self._due = time.monotonic() + CREDENTIALS_SECONDS
+        self._lock = asyncio.Lock()
+
+    async def __call__(self, configuration: Configuration) -> None:
+        if time.monotonic() < self._due:
+            return
+        async with self._lock:
+            if time.monotonic() >= self._due:
+                self._due = time.monotonic() + CREDENTIALS_SECONDS
+                await self._loader.load_and_set(configuration)
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Split a stream at newlines, of any length: a watched object may be larger than aiohttp's line limit."""
+    rest = bytearray()
+    async for chunk in content.iter_any():
+        rest += chunk
+        while (end := rest.find(b"\n")) >= 0:
+            line = bytes(rest[:end])
+            del rest[: end + 1]
+            if line.strip():
+                yield line
+
+
+def _request(method: str, resource: Resource, namespace: str | None, name: str | None) -> str:
+    path = "/".join(part for part in (namespace, name) if part)
+    return f"{method} {resource.plural} {path}".rstrip()
+
+
+def _words(error: BaseException) -> str:
+    """A time-out has no text of its own."""
+    return str(error) or type(error).__name__

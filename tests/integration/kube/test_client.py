@@ -1,0 +1,274 @@
+"""What the client puts on the wire and makes of the answers."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from agentjobs.errors import (
+    AgentJobsError,
+    AlreadyExists,
+    Conflict,
+    Denied,
+    Fenced,
+    Gone,
+    Invalid,
+    NotFound,
+    TooManyRequests,
+    Unavailable,
+)
+from agentjobs.kube.client import KubeClient
+from agentjobs.kube.resources import AGENTJOBS, NAMESPACES, PODS, TOKENREVIEWS
+
+JOB = {"metadata": {"name": "a", "namespace": "team", "resourceVersion": "5"}}
+
+
+@pytest.mark.parametrize(
+    ("call", "method", "path"),
+    [
+        pytest.param(lambda c: c.get(PODS, "team", "a"), "GET", "/api/v1/namespaces/team/pods/a", id="core"),
+        pytest.param(
+            lambda c: c.get(AGENTJOBS, "team", "a"),
+            "GET",
+            "/apis/agentjobs.dev/v1alpha1/namespaces/team/agentjobs/a",
+            id="group",
+        ),
+        pytest.param(lambda c: c.get(NAMESPACES, None, "team"), "GET", "/api/v1/namespaces/team", id="cluster-wide"),
+        pytest.param(
+            lambda c: c.create(TOKENREVIEWS, None, {}),
+            "POST",
+            "/apis/authentication.k8s.io/v1/tokenreviews",
+            id="review",
+        ),
+        pytest.param(
+            lambda c: c.patch(PODS, "team", "a", {}, subresource="status"),
+            "PATCH",
+            "/api/v1/namespaces/team/pods/a/status",
+            id="subresource",
+        ),
+        pytest.param(lambda c: c.replace(PODS, "team", "a", {}), "PUT", "/api/v1/namespaces/team/pods/a", id="put"),
+    ],
+)
+async def test_a_call_goes_to_the_resources_path(client, server, call, method, path):
+    server.answer(JOB)
+
+    assert await call(client) == JOB
+
+    assert [(r.method, r.path) for r in server.requests] == [(method, path)]
+
+
+async def test_a_hostile_name_stays_one_segment_of_the_path(client, server):
+    async def raw_path(request: web.Request) -> web.Response:
+        return web.json_response({"path": request.raw_path})
+
+    server.handler = raw_path
+
+    answer = await client.get(PODS, "team", "../../secrets?x=1#y")
+
+    assert answer["path"] == "/api/v1/namespaces/team/pods/..%2F..%2Fsecrets%3Fx%3D1%23y"
+
+
+async def test_requests_say_who_asks_and_carry_the_token(client, server):
+    server.answer(JOB)
+
+    await client.get(PODS, "team", "a")
+
+    headers = server.requests[0].headers
+    assert headers["Authorization"] == "Bearer secret"
+    assert headers["User-Agent"] == "agentjobs"
+
+
+async def test_a_patch_is_a_merge_patch(client, server):
+    server.answer(JOB)
+
+    await client.patch(AGENTJOBS, "team", "a", {"status": {"phase": None}}, subresource="status")
+
+    request = server.requests[0]
+    assert request.headers["Content-Type"] == "application/merge-patch+json"
+    assert request.body == {"status": {"phase": None}}
+
+
+async def test_a_delete_carries_its_preconditions(client, server):
+    server.answer({"kind": "Status", "status": "Success"})
+
+    await client.delete(PODS, "team", "a", uid="u1", grace_seconds=0)
+
+    assert server.requests[0].body == {
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "propagationPolicy": "Background",
+        "preconditions": {"uid": "u1"},
+        "gracePeriodSeconds": 0,
+    }
+
+
+async def test_a_list_is_read_in_chunks_and_items_say_what_they_are(client, server):
+    async def pages(request: web.Request) -> web.Response:
+        second = request.query.get("continue") == "next"
+        metadata = {"resourceVersion": "7", "continue": "" if second else "next"}
+        name = "b" if second else "a"
+        return web.json_response({"metadata": metadata, "items": [{"metadata": {"name": name}}]})
+
+    server.handler = pages
+
+    items, version = await client.list(PODS, "team", label_selector="app in (a, b)")
+
+    assert [(i["kind"], i["apiVersion"], i["metadata"]["name"]) for i in items] == [
+        ("Pod", "v1", "a"),
+        ("Pod", "v1", "b"),
+    ]
+    assert version == "7"
+    assert [r.query for r in server.requests] == [
+        {"labelSelector": "app in (a, b)", "limit": "500"},
+        {"labelSelector": "app in (a, b)", "limit": "500", "continue": "next"},
+    ]
+
+
+async def test_a_list_whose_snapshot_expires_half_way_is_read_in_one_piece(client, server):
+    async def expires(request: web.Request) -> web.Response:
+        if "continue" in request.query:
+            return web.json_response({"kind": "Status", "code": 410, "reason": "Expired"}, status=410)
+        token = "next" if "limit" in request.query else ""
+        body = {"metadata": {"resourceVersion": "8", "continue": token}, "items": [{"metadata": {"name": "a"}}]}
+        return web.json_response(body)
+
+    server.handler = expires
+
+    items, _ = await client.list(PODS)
+
+    assert len(items) == 1
+    assert server.requests[-1].query == {}
+    assert server.requests[-1].path == "/api/v1/pods"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "expected"),
+    [
+        (400, "BadRequest", Invalid),
+        (401, "Unauthorized", Denied),
+        (403, "Forbidden", Denied),
+        (404, "NotFound", NotFound),
+        (405, "MethodNotAllowed", Invalid),
+        (409, "AlreadyExists", AlreadyExists),
+        (409, "Conflict", Conflict),
+        (410, "Expired", Gone),
+        (413, "RequestEntityTooLarge", Invalid),
+        (415, "UnsupportedMediaType", Invalid),
+        (422, "Invalid", Invalid),
+        (429, "TooManyRequests", TooManyRequests),
+        (500, "InternalError", Unavailable),
+        (503, "ServiceUnavailable", Unavailable),
+        (504, "Timeout", Unavailable),
+    ],
+)
+async def test_a_refusal_becomes_our_error_with_the_servers_words(client, server, code, reason, expected):
+    server.refuse(code, reason, "because of x")
+
+    with pytest.raises(AgentJobsError, match=f"PATCH pods team/a: HTTP {code}: because of x") as caught:
+        await client.patch(PODS, "team", "a", {})
+
+    assert type(caught.value) is expected
+
+
+async def test_too_many_requests_say_when_to_come_back(client, server):
+    server.refuse(429, "TooManyRequests", "slow down", headers={"Retry-After": "7"})
+
+    with pytest.raises(TooManyRequests) as caught:
+        await client.get(PODS, "team", "a")
+
+    assert caught.value.retry_after == 7.0
+
+
+async def test_a_refused_connection_is_unavailable(kubeconfig: Path):
+    kubeconfig.write_text(re.sub(r"127.0.0.1:\d+", "127.0.0.1:1", kubeconfig.read_text()))
+
+    async with KubeClient.connect(str(kubeconfig)) as client:
+        with pytest.raises(Unavailable, match="GET pods team/a"):
+            await client.get(PODS, "team", "a")
+
+
+async def test_an_answer_that_is_no_json_is_unavailable(client, server):
+    async def page(_request: web.Request) -> web.Response:
+        return web.Response(text="<html>welcome to the hotel</html>", content_type="text/html")
+
+    server.handler = page
+
+    with pytest.raises(Unavailable, match="GET pods team/a"):
+        await client.get(PODS, "team", "a")
+
+
+async def test_a_proxys_page_is_quoted_in_short(client, server):
+    async def page(_request: web.Request) -> web.Response:
+        return web.Response(text="bad gateway " * 1000, status=502)
+
+    server.handler = page
+
+    with pytest.raises(Unavailable, match="HTTP 502: bad gateway") as caught:
+        await client.get(PODS, "team", "a")
+
+    assert len(str(caught.value)) < 400
+
+
+async def test_a_cut_connection_is_unavailable_and_a_write_is_sent_once(client, server):
+    async def cut(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+    server.handler = cut
+
+    with pytest.raises(Unavailable):
+        await client.create(PODS, "team", {})
+
+    assert len(server.requests) == 1
+
+
+async def test_the_fence_stops_every_mutation_and_no_read(kubeconfig, server):
+    def check() -> None:
+        raise Fenced("the lease is lost")
+
+    server.answer(JOB)
+    mutations: list[Callable[[KubeClient], Awaitable[Any]]] = [
+        lambda c: c.create(PODS, "team", {}),
+        lambda c: c.patch(PODS, "team", "a", {}),
+        lambda c: c.replace(PODS, "team", "a", {}),
+        lambda c: c.delete(PODS, "team", "a"),
+    ]
+    async with KubeClient.connect(str(kubeconfig), check=check) as client:
+        for mutate in mutations:
+            with pytest.raises(Fenced):
+                await mutate(client)
+        await client.get(PODS, "team", "a")
+        await client.with_check(None).create(PODS, "team", {})
+
+    assert [r.method for r in server.requests] == ["GET", "POST"]
+
+
+async def test_writes_are_told_with_their_status_and_reads_are_not(kubeconfig, server):
+    told: list[tuple[str, str, int]] = []
+    server.refuse(409, "Conflict", "changed")
+    async with KubeClient.connect(str(kubeconfig), on_write=lambda *a: told.append(a)) as client:
+        for call in (client.patch(PODS, "team", "a", {}), client.get(PODS, "team", "a")):
+            with pytest.raises(Conflict):
+                await call
+
+    assert told == [("PATCH", "Pod", 409)]
+
+
+async def test_a_cancelled_write_is_told_as_unanswered(kubeconfig, server):
+    told: list[tuple[str, str, int]] = []
+
+    async def hang(_request: web.Request) -> web.Response:
+        await asyncio.sleep(60)
+        return web.Response()
+
+    server.handler = hang
+    async with KubeClient.connect(str(kubeconfig), on_write=lambda *a: told.append(a)) as client:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.create(PODS, "team", {}), 0.05)
+
+    assert told == [("POST", "Pod", 0)]
