@@ -1,0 +1,305 @@
+"""Decides what happens to a job next. The heart: read it first.
+
+Pure: `reconcile` observes, asks `decide`, and carries out one verdict; then it observes again. So every verdict must
+bring the job nearer to its end or answer a question, or be `Keep`. To add a verdict, start in `verdicts`; mypy shows
+the rest.
+
+In one observation a valid success beats cancel, deadline and every other end.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from agentjobs.api.agentjob import AgentJobSpec
+from agentjobs.api.conditions import (
+    AcceptedReason,
+    AdmittedReason,
+    CancelledReason,
+    CompleteReason,
+    ConditionType,
+    Phase,
+    PodStartedReason,
+    find_condition,
+)
+from agentjobs.api.status import AttemptRecord
+from agentjobs.contract import ErrorClass, pod_name
+from agentjobs.contract import Verdict as Said
+from agentjobs.core.admission import Refusal
+from agentjobs.core.diagnose import SNOOZE_DELAY, Ending, diagnose, lost, never_began
+from agentjobs.core.observation import Job, Observation
+from agentjobs.core.pods import Pod
+from agentjobs.core.retry import backoff
+from agentjobs.core.verdicts import (
+    Again,
+    AskForSlot,
+    AskHeartbeat,
+    AskRecorded,
+    Claim,
+    Decision,
+    DeleteJob,
+    EndStart,
+    FetchResult,
+    Finish,
+    Keep,
+    MakePod,
+    ReadReferences,
+    ReleasePods,
+    ReportPod,
+    StopPod,
+    Wait,
+)
+
+REPORT_AFTER = timedelta(seconds=10)  # images are pulled and nodes found within this on a good day
+GIVE_UP_AFTER = timedelta(minutes=15)  # a container that has not started by then needs a person
+SILENCE = timedelta(seconds=30)  # three missed heartbeats: no runner lives behind them
+STUCK_AFTER = timedelta(seconds=60)  # a kubelet that has not ended a pod this long after its grace period is away
+ASK_AGAIN = timedelta(seconds=5)
+HEAL_AGAIN = timedelta(seconds=2)  # how soon something missing that came back is noticed
+
+
+def decide(seen: Observation, now: datetime) -> Decision:
+    """Return what shall happen to the job now, and when to look again."""
+    job = seen.job
+    if job.finished:
+        return _finished(seen, now)
+    if job.deleting:
+        return Decision(ReleasePods(held) if (held := _held(seen.pods)) else Keep())
+    active = job.active
+    if strays := _held(pod for pod in seen.pods if active is None or pod.start != active.start):
+        return _clear(strays)
+    if active is not None:
+        return _running(seen, active, now)
+    return _waiting(seen, now)
+
+
+def _finished(seen: Observation, now: datetime) -> Decision:
+    """Terminal is final; what is left is to let go."""
+    job = seen.job
+    if held := _held(seen.pods):
+        return _clear(held)
+    result = job.status.result
+    if job.status.phase is Phase.SUCCEEDED and (result is None or not result.ref) and seen.history_available:
+        return Decision(FetchResult())
+    ttl = seen.spec.ttl_seconds_after_finished if seen.spec else None
+    if job.deleting or ttl is None or job.status.completion_time is None:
+        return Decision(Keep())
+    expiry = job.status.completion_time + timedelta(seconds=ttl)
+    if now < expiry:
+        return Decision(Keep(), again=expiry)
+    if seen.end_recorded is None and seen.history_available:
+        return Decision(AskRecorded())
+    return Decision(DeleteJob()) if seen.end_recorded else Decision(Keep(), again=now + ASK_AGAIN)
+
+
+def _clear(held: tuple[Pod, ...]) -> Decision:
+    """Pods of starts that are over: stop what still runs, then let go."""
+    for pod in held:
+        if not pod.ended and pod.deletion is None:
+            return Decision(StopPod(pod, "its start is over"))
+    return Decision(ReleasePods(held))
+
+
+def _running(seen: Observation, active: AttemptRecord, now: datetime) -> Decision:
+    """A start is claimed: see what became of its pod."""
+    job, pod = seen.job, seen.active_pod
+    if pod is None:
+        if job.cancel:
+            return _end(seen, active, None, lost("cancelled before the pod was made"), now)
+        return _missing(seen, active, now)
+    if pod.ended:
+        return _end(seen, active, pod, diagnose(pod), now)
+    if pod.deletion is not None:
+        return _terminating(seen, active, pod, now)
+    if job.cancel:
+        return Decision(StopPod(pod, "spec.cancel is set"))
+    if pod.container_started is not None:
+        unwell = find_condition(job.status.conditions, ConditionType.POD_STARTED)
+        if unwell is not None and not unwell.is_true:
+            return Decision(ReportPod(True, PodStartedReason.STARTED, f"pod {pod.name} runs"))
+        return Decision(Keep())
+    return _starting(seen, active, pod, now)
+
+
+def _missing(seen: Observation, active: AttemptRecord, now: datetime) -> Decision:
+    """Claimed, no pod: the process died between claim and pod, or a foreign pod has the name."""
+    since = now - (active.started or now)
+    taken = PodStartedReason.POD_NAME_TAKEN
+    if (
+        seen.name_taken
+        and since >= REPORT_AFTER
+        and not seen.job.says(ConditionType.POD_STARTED, status=False, reason=taken)
+    ):
+        name = pod_name(seen.job.name, active.start)
+        message = f"a pod {name} exists that is not this job's; delete it and the job goes on"
+        return Decision(ReportPod(False, taken, message))
+    return Decision(MakePod(active.start, active.attempt), again=now + HEAL_AGAIN)
+
+
+def _terminating(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) -> Decision:
+    """Told to stop and not gone: the kubelet may need its grace period, or be away for good."""
+    if not pod.node:
+        # Nobody will ever end a pod that no kubelet has seen.
+        return _end(seen, active, pod, lost("the pod was deleted before a node took it"), now)
+    grace = timedelta(seconds=seen.spec.runtime.termination_grace_period_seconds if seen.spec else 0)
+    if seen.deleting_for >= grace + STUCK_AFTER:
+        return _end(seen, active, pod, lost(f"node {pod.node} does not end the pod", _loss(pod)), now)
+    if pod.disruption == "DeletionByTaintManager":
+        if seen.heartbeat is None and seen.history_available:
+            return Decision(AskHeartbeat(active.start))
+        silence = seen.heartbeat.silence if seen.heartbeat else None
+        if silence is not None and silence >= SILENCE:
+            return _end(seen, active, pod, lost(f"node {pod.node} stopped answering", ErrorClass.NODE_LOST), now)
+    return Decision(Keep(), again=now + ASK_AGAIN)
+
+
+def _loss(pod: Pod) -> ErrorClass:
+    return ErrorClass.NODE_LOST if pod.disruption == "DeletionByTaintManager" else ErrorClass.RUNNER_LOST
+
+
+def _starting(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) -> Decision:
+    """The pod waits for a node, an image, a Secret."""
+    age = now - max(pod.created, active.started or pod.created)
+    if age >= GIVE_UP_AFTER:
+        return _end(seen, active, pod, never_began(pod.waiting), now)
+    if age < REPORT_AFTER:
+        return Decision(Keep(), again=now + REPORT_AFTER - age)
+    again = now + GIVE_UP_AFTER - age
+    if pod.waiting is None or seen.job.says(ConditionType.POD_STARTED, status=False, reason=pod.waiting.reason):
+        return Decision(Keep(), again=again)
+    return Decision(ReportPod(False, pod.waiting.reason, pod.waiting.message), again=again)
+
+
+def _end(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, now: datetime) -> Decision:
+    """The active start is over: charge it or not, and say what follows."""
+    if seen.spec is None and ending.verdict in (Said.RETRY, Said.SNOOZE):
+        # Somebody broke the spec of an accepted job while Postgres, which knows the accepted one, is away.
+        return Decision(Keep(), again=now + ASK_AGAIN)
+    then, charged = _then(seen, active, ending, now)
+    ended = pod.terminated.finished if pod and pod.terminated and pod.terminated.finished else now
+    record = replace(
+        active,
+        # A node's clock may be behind ours; an end before the beginning helps nobody.
+        ended=max(ended, active.started or ended),
+        verdict=ending.verdict.value,
+        reason="" if ending.verdict is Said.SUCCEED else ending.reason,
+        charged=charged,
+        message=ending.message,
+    )
+    return Decision(EndStart(record, then), again=then.at if isinstance(then, Again) else None)
+
+
+def _then(seen: Observation, active: AttemptRecord, ending: Ending, now: datetime) -> tuple[Again | Finish, bool]:
+    """Apply the job's limits to an ending. The second value says whether an attempt is charged."""
+    if ending.verdict is Said.SUCCEED:
+        return Finish(Phase.SUCCEEDED, CompleteReason.RESULT_ACCEPTED, ending.message, ending.summary), False
+    if seen.job.cancel:
+        return Finish(Phase.CANCELLED, CancelledReason.REQUESTED, "spec.cancel was set"), False
+    if ending.verdict is Said.CANCEL:
+        return Finish(Phase.CANCELLED, CancelledReason.CANCELLED, ending.message), False
+    if ending.verdict is Said.FAIL or seen.spec is None:
+        return Finish(Phase.FAILED, ending.reason, ending.message), False
+    if ending.verdict is Said.SNOOZE and not _spent(seen, ending):
+        return Again(now + (ending.delay or SNOOZE_DELAY), infra=ending.infra), False
+    return _retry(seen, seen.spec, active, ending, now)
+
+
+def _spent(seen: Observation, ending: Ending) -> bool:
+    """Whether the job has used up the endings of this kind that cost nothing."""
+    status, retry = seen.job.status, seen.spec.retry if seen.spec else None
+    if retry is None:
+        return True
+    if ending.infra:
+        return status.infra_restarts >= retry.max_infra_restarts
+    return status.snoozes >= retry.max_snoozes
+
+
+def _retry(
+    seen: Observation, spec: AgentJobSpec, active: AttemptRecord, ending: Ending, now: datetime
+) -> tuple[Again | Finish, bool]:
+    """A failure that another attempt may heal. Charged when a container began, and when free endings are used up."""
+    # A start whose container never ran costs no attempt, but it must not go on for ever either.
+    charged = ending.began or seen.job.status.infra_restarts >= spec.retry.max_infra_restarts
+    if charged and active.attempt >= spec.retry.max_attempts:
+        message = f"attempt {active.attempt} of {spec.retry.max_attempts} failed: {ending.message}"
+        return Finish(Phase.FAILED, ending.reason, message), True
+    seed = f"{seen.job.uid}/{active.start}"
+    wait = backoff(spec.retry.backoff, active.attempt, seed=seed)
+    if ending.delay is not None:
+        wait = max(wait, ending.delay)
+    return Again(now + wait, infra=not charged), charged
+
+
+def _waiting(seen: Observation, now: datetime) -> Decision:
+    """No start is claimed: end it, say what it waits for, or begin one."""
+    job, spec = seen.job, seen.spec
+    if job.cancel:
+        return Decision(Finish(Phase.CANCELLED, CancelledReason.REQUESTED, "spec.cancel was set before a start"))
+    if spec is None or (seen.problems and not job.accepted):
+        return Decision(_illegal(seen))
+    if not job.accepted:
+        if seen.references and seen.missing is None:
+            return Decision(ReadReferences())
+        if seen.missing:
+            message = "; ".join(seen.missing)
+            return _wait(AcceptedReason.REFERENCE_NOT_FOUND, message, again=now + HEAL_AGAIN)
+    if not seen.queue_known:
+        message = f"spec.queue: there is no queue {spec.queue!r}; the queues are agents and scheduled"
+        return _wait(AcceptedReason.QUEUE_NOT_FOUND, message)
+    if not seen.history_available:
+        return _no_history(job, now)
+    return _ready(seen, spec, now)
+
+
+def _ready(seen: Observation, spec: AgentJobSpec, now: datetime) -> Decision:
+    """Legal and complete: wait for the time, then for a slot, then start."""
+    job = seen.job
+    due = spec.start_at or (job.created + spec.start_after if spec.start_after else None)
+    if job.status.starts == 0 and due is not None and due > now:
+        when = due.isoformat(timespec="seconds").replace("+00:00", "Z")
+        return _hold(job, AdmittedReason.WAITING_FOR_START_TIME, f"starts at {when}", again=due)
+    later = job.status.next_attempt_time
+    if later is not None and later > now:
+        return Decision(Keep(), again=later)
+    if seen.slot is None:
+        return Decision(AskForSlot(spec.queue, spec.priority, spec.session_key(name=job.name, uid=job.uid)))
+    if isinstance(seen.slot, Refusal):
+        return _hold(job, seen.slot.reason, seen.slot.message)
+    return Decision(Claim(job.status.starts + 1, next_attempt(job)))
+
+
+def next_attempt(job: Job) -> int:
+    """The number of the attempt that the next start belongs to."""
+    history = job.status.attempt_history
+    if not history:
+        return max(job.status.attempts, 1)
+    return history[-1].attempt + (1 if history[-1].charged else 0)
+
+
+def _illegal(seen: Observation) -> Finish:
+    too_large = any("larger than" in problem.message for problem in seen.problems)
+    reason = AcceptedReason.SPEC_TOO_LARGE if too_large else AcceptedReason.INVALID_SPEC
+    return Finish(Phase.FAILED, reason, "; ".join(map(str, seen.problems)) or "the spec cannot be read")
+
+
+def _no_history(job: Job, now: datetime) -> Decision:
+    message = "the database cannot be reached; the job goes on when it is back"
+    again = now + HEAL_AGAIN
+    if not job.accepted:
+        return _wait(AcceptedReason.HISTORY_UNAVAILABLE, message, again=again)
+    return _hold(job, AdmittedReason.HISTORY_UNAVAILABLE, message, again=again, accept=False)
+
+
+def _wait(reason: AcceptedReason, message: str, *, again: datetime | None = None) -> Decision:
+    return Decision(Wait(ConditionType.ACCEPTED, reason, message, accept=False), again=again)
+
+
+def _hold(
+    job: Job, reason: str, message: str, *, again: datetime | None = None, accept: bool | None = None
+) -> Decision:
+    must = not job.accepted if accept is None else accept
+    return Decision(Wait(ConditionType.ADMITTED, reason, message, accept=must), again=again)
+
+
+def _held(pods: Iterable[Pod]) -> tuple[Pod, ...]:
+    return tuple(pod for pod in pods if pod.held)

@@ -1,0 +1,128 @@
+"""All that is known about a job at one instant, as frozen values: what `decide` looks at.
+
+`reconcile` fills it from its caches and from the few questions that a verdict may ask (references, slot, heartbeat).
+What has not been asked yet is None.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from agentjobs.api.agentjob import AgentJobSpec
+from agentjobs.api.conditions import ConditionType, find_condition, is_true
+from agentjobs.api.status import AgentJobStatus, AttemptRecord
+from agentjobs.api.validation import Problem
+from agentjobs.core.admission import Refusal
+from agentjobs.core.pods import Pod, instant
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An AgentJob object: identity, raw spec, and the status as last written."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    created: datetime
+    deleting: bool
+    spec: object
+    """`spec` as it stands in the object: it may be anything."""
+    status: AgentJobStatus
+    raw_status: Mapping[str, Any]
+    """What `status` was read from, for the patch that follows it."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.namespace, self.name
+
+    @property
+    def object(self) -> dict[str, Any]:
+        """The object with what validation and resolution read of it."""
+        return {"metadata": {"namespace": self.namespace, "name": self.name, "uid": self.uid}, "spec": self.spec}
+
+    @property
+    def cancel(self) -> bool:
+        """Whether somebody asked for the end; read from the raw spec, so that it works on an illegal one too."""
+        return isinstance(self.spec, Mapping) and self.spec.get("cancel") is True
+
+    @property
+    def finished(self) -> bool:
+        return is_true(self.status.conditions, ConditionType.FINISHED)
+
+    @property
+    def accepted(self) -> bool:
+        return is_true(self.status.conditions, ConditionType.ACCEPTED)
+
+    @property
+    def active(self) -> AttemptRecord | None:
+        """The start that is claimed and has not ended."""
+        history = self.status.attempt_history
+        return history[-1] if history and history[-1].ended is None and not self.finished else None
+
+    def says(self, condition: ConditionType, *, status: bool, reason: str) -> bool:
+        """Whether the status already says exactly this."""
+        found = find_condition(self.status.conditions, condition)
+        return found is not None and found.is_true == status and found.reason == reason
+
+
+def parse_job(obj: Mapping[str, Any]) -> Job:
+    """Read an AgentJob object as the API server gives it."""
+    meta = obj["metadata"]
+    return Job(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        generation=meta.get("generation", 0),
+        created=instant(meta.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
+        deleting=meta.get("deletionTimestamp") is not None,
+        spec=obj.get("spec"),
+        status=AgentJobStatus.parse(obj.get("status")),
+        raw_status=obj.get("status") or {},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A slot of the queue is reserved for the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """What the gateway knows of a start: how long its runner has been silent, or that nobody can say."""
+
+    silence: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One job and everything a decision about it may depend on."""
+
+    job: Job
+    spec: AgentJobSpec | None
+    """What counts: the accepted spec with today's steering fields, or the object's own before acceptance."""
+    problems: tuple[Problem, ...] = ()
+    pods: tuple[Pod, ...] = ()
+    """Pods whose controller is this very job (by uid)."""
+    queue_known: bool = True
+    references: frozenset[tuple[str, str]] = frozenset()
+    """ConfigMap keys the spec names."""
+    missing: tuple[str, ...] | None = None
+    """Those of them that do not exist, each with a word why; None when nobody has looked."""
+    slot: Granted | Refusal | None = None
+    history_available: bool = True
+    name_taken: bool = False
+    """A pod that is not this job's has the active start's name."""
+    heartbeat: Heartbeat | None = None
+    deleting_for: timedelta = timedelta(0)
+    """How long the active start's pod has been Terminating, by this operator's monotonic clock."""
+    end_recorded: bool | None = None
+    """Whether the job's end is in Postgres; None when nobody has asked."""
+
+    @property
+    def active_pod(self) -> Pod | None:
+        active = self.job.active
+        return next((pod for pod in self.pods if active and pod.start == active.start), None)

@@ -1,0 +1,175 @@
+"""A pod as decisions see it: the few facts of its object that say whether it waits, runs, or how it ended.
+
+Statuses come from kubelets of many versions and, in principle, from anybody who may patch pods: everything is read
+tolerantly, and what is missing is absent, never an error.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from agentjobs.contract import FINALIZER, LABEL_JOB, RUNNER_CONTAINER, TerminationMessage, cut, start_of
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why no container runs yet, in the kubelet's or the scheduler's words."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terminated:
+    """How the runner's container ended."""
+
+    exit_code: int
+    reason: str
+    message: str
+    finished: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod of a job. `job` is what its label says, `owner_uid` which AgentJob it really belongs to."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    job: str
+    owner_uid: str | None
+    start: int | None
+    created: datetime
+    phase: str
+    reason: str
+    message: str
+    disruption: str | None
+    """Reason of a true DisruptionTarget condition."""
+    deletion: datetime | None
+    """When the pod should be gone: the request plus its grace period."""
+    held: bool
+    """Carries our finalizer."""
+    finalizers: tuple[str, ...]
+    node: str
+    container_started: datetime | None
+    terminated: Terminated | None
+    waiting: Waiting | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.namespace, self.name
+
+    @property
+    def ended(self) -> bool:
+        """The runner will do no more. A sidecar may keep the pod's phase at Running after that."""
+        return self.phase in ("Succeeded", "Failed") or self.terminated is not None
+
+    @property
+    def termination_message(self) -> TerminationMessage | None:
+        """The runner's own word, if it left one for this very start."""
+        if self.terminated is None:
+            return None
+        word = TerminationMessage.load(self.terminated.message)
+        return word if word and word.uid == self.owner_uid and word.start == self.start else None
+
+
+def parse_pod(obj: Mapping[str, Any]) -> Pod:
+    """Read a pod object as the API server gives it. Status fields of the wrong shape count as absent."""
+    meta, status = _map(obj.get("metadata")), _map(obj.get("status"))
+    job = str(_map(meta.get("labels")).get(LABEL_JOB, ""))
+    container = _runner_status(status)
+    state = _map(container.get("state"))
+    terminated = _terminated(_map(state.get("terminated"))) if state.get("terminated") else None
+    name = str(meta.get("name", ""))
+    return Pod(
+        namespace=str(meta.get("namespace", "")),
+        name=name,
+        uid=str(meta.get("uid", "")),
+        resource_version=str(meta.get("resourceVersion", "")),
+        job=job,
+        owner_uid=_owner(meta),
+        start=start_of(name, job),
+        created=instant(meta.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
+        phase=str(status.get("phase", "")),
+        reason=str(status.get("reason") or ""),
+        message=str(status.get("message") or ""),
+        disruption=_disruption(status),
+        deletion=instant(meta.get("deletionTimestamp")),
+        held=FINALIZER in _list(meta.get("finalizers")),
+        finalizers=tuple(str(item) for item in _list(meta.get("finalizers"))),
+        node=str(_map(obj.get("spec")).get("nodeName") or ""),
+        container_started=_started(state),
+        terminated=terminated,
+        waiting=_waiting(status, state),
+    )
+
+
+def instant(value: object) -> datetime | None:
+    """Parse an RFC 3339 time of the API server; None when it is no time."""
+    if not isinstance(value, str):
+        return None
+    try:
+        parsed = datetime.fromisoformat(value.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _owner(meta: Mapping[str, Any]) -> str | None:
+    for owner in _list(meta.get("ownerReferences")):
+        if isinstance(owner, Mapping) and owner.get("kind") == "AgentJob" and owner.get("controller") is True:
+            return str(owner.get("uid"))
+    return None
+
+
+def _runner_status(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = [_map(item) for item in _list(status.get("containerStatuses"))]
+    return next((item for item in found if item.get("name") == RUNNER_CONTAINER), {})
+
+
+def _terminated(state: Mapping[str, Any]) -> Terminated:
+    code = state.get("exitCode")
+    return Terminated(
+        exit_code=code if isinstance(code, int) else -1,
+        reason=str(state.get("reason") or ""),
+        message=str(state.get("message") or ""),
+        finished=instant(state.get("finishedAt")),
+    )
+
+
+def _started(state: Mapping[str, Any]) -> datetime | None:
+    ended = _map(state.get("terminated"))
+    # A container that could not be created is reported as started at the epoch (seen with StartError).
+    began = instant(_map(state.get("running")).get("startedAt")) or instant(ended.get("startedAt"))
+    return None if began is None or began.year < 1980 or ended.get("reason") == "StartError" else began
+
+
+def _disruption(status: Mapping[str, Any]) -> str | None:
+    for condition in map(_map, _list(status.get("conditions"))):
+        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
+            return str(condition.get("reason") or "DisruptionTarget")
+    return None
+
+
+def _waiting(status: Mapping[str, Any], state: Mapping[str, Any]) -> Waiting | None:
+    if status.get("phase") != "Pending":
+        return None
+    waiting = _map(state.get("waiting"))
+    if waiting:
+        return Waiting(str(waiting.get("reason") or "ContainerCreating"), cut(str(waiting.get("message") or ""), 900))
+    for condition in map(_map, _list(status.get("conditions"))):
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return Waiting(
+                str(condition.get("reason") or "Unschedulable"), cut(str(condition.get("message") or ""), 900)
+            )
+    return None
+
+
+def _map(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

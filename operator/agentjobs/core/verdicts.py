@@ -1,0 +1,154 @@
+"""What may happen to a job next: one closed union. A verdict without a branch in `reconcile` is a type error."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from agentjobs.api.agentjob import SessionKey
+from agentjobs.api.conditions import ConditionType, Phase
+from agentjobs.api.status import AttemptRecord
+from agentjobs.core.pods import Pod
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Nothing to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReferences:
+    """Question: do the ConfigMap keys that the spec names exist, and what do they hold?"""
+
+
+@dataclass(frozen=True, slots=True)
+class AskForSlot:
+    """Question: may the job start? It joins its queue; admission answers for all jobs of the queue at once."""
+
+    queue: str
+    priority: int
+    session: SessionKey
+
+
+@dataclass(frozen=True, slots=True)
+class AskHeartbeat:
+    """Question: when did the runner of this start last speak to the gateway?"""
+
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskRecorded:
+    """Question: is the job's end in Postgres?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Say what the job waits for. `accept` demands that it is stored as accepted first."""
+
+    condition: ConditionType
+    reason: str
+    message: str
+    accept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Begin start `start` of attempt `attempt`: record, claim, make the pod."""
+
+    start: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class MakePod:
+    """The start is claimed and its pod is not there: make it (again) under the same name."""
+
+    start: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPod:
+    """Say that a pod does not get going, or that this has healed."""
+
+    started: bool
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopPod:
+    """Ask the kubelet to end the pod, with its grace period."""
+
+    pod: Pod
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Another start follows, not before `at`."""
+
+    at: datetime
+    infra: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The job ends."""
+
+    phase: Phase
+    reason: str
+    message: str
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndStart:
+    """Record how the active start ended, and what follows."""
+
+    record: AttemptRecord
+    then: Again | Finish
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePods:
+    """Take our finalizer off pods whose end is recorded, or whose job is going."""
+
+    pods: tuple[Pod, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchResult:
+    """The job succeeded while Postgres was away; put the answer into its status now."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteJob:
+    """The time to live is over and the end is in Postgres."""
+
+
+Verdict: TypeAlias = (
+    Keep
+    | ReadReferences
+    | AskForSlot
+    | AskHeartbeat
+    | AskRecorded
+    | Wait
+    | Claim
+    | MakePod
+    | ReportPod
+    | StopPod
+    | Finish
+    | EndStart
+    | ReleasePods
+    | FetchResult
+    | DeleteJob
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict, and when to look again even if nothing happens."""
+
+    verdict: Verdict
+    again: datetime | None = None
