@@ -40,6 +40,14 @@ ENV_NAME: Final = "^[-._a-zA-Z][-._a-zA-Z0-9]*$"
 MODULE_REF: Final = r"^[a-zA-Z_][a-zA-Z0-9_]*(\.[a-zA-Z_][a-zA-Z0-9_]*)*(:[a-zA-Z_][a-zA-Z0-9_]*)?$"
 TOOL_NAME: Final = r"^[a-zA-Z_][a-zA-Z0-9_]*(\.[a-zA-Z_][a-zA-Z0-9_]*)*(:[a-zA-Z_][a-zA-Z0-9_]*)?$"
 MODEL_NAME: Final = r"^[^\s]+$"
+IDENTIFIER: Final = "^[a-zA-Z_][a-zA-Z0-9_]*$"
+"""Agent names. ADK asks for an identifier of Python; we for one that every label and log shows alike."""
+RESERVED_AGENT_NAME: Final = "user"
+"""ADK's name for whoever wrote the message."""
+RESERVED_ENV_PREFIX: Final = "AGENTJOBS_"
+SCRIPTED: Final = "scripted/"
+"""Prefix of models that answer from a ConfigMap: `scripted/<configmap>/<key>`."""
+QUANTITY_MAX_LENGTH: Final = 32
 QUANTITY: Final = r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][-+]?[0-9]+)?$"
 
 Duration = Annotated[
@@ -64,10 +72,11 @@ Instant = Annotated[
 Integer = Annotated[int, Strict()]
 Boolean = Annotated[bool, Strict()]
 Quantity = Annotated[
-    Annotated[int, Strict(), Field(ge=0)] | Annotated[str, Field(max_length=32, pattern=QUANTITY)],
-    WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 32}),
+    str,
+    BeforeValidator(lambda value: parse_quantity(value)),
+    WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": QUANTITY, "maxLength": QUANTITY_MAX_LENGTH}),
 ]
-AgentName = Annotated[str, Field(min_length=1, max_length=63)]
+AgentName = Annotated[str, Field(min_length=1, max_length=63, pattern=IDENTIFIER)]
 AgentClass = Literal["LlmAgent", "SequentialAgent", "ParallelAgent", "LoopAgent"]
 ModelName = Annotated[str, Field(min_length=1, max_length=253, pattern=MODEL_NAME)]
 
@@ -76,6 +85,27 @@ class Model(BaseModel):
     """Base of all parts of a spec: frozen, camelCase aliases, nothing unknown."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+
+class ConfigMapKey(NamedTuple):
+    """A key of a ConfigMap of the job's namespace, as a value."""
+
+    name: str
+    key: str
+
+
+def scripted_model(model: str | None) -> ConfigMapKey | None:
+    """Return the ConfigMap key that a `scripted/<configmap>/<key>` model answers from, or None for other models.
+
+    Raises:
+        ValueError: a scripted model that names no ConfigMap and key; the message names value and cure.
+    """
+    if model is None or not model.startswith(SCRIPTED):
+        return None
+    name, _, key = model.removeprefix(SCRIPTED).partition("/")
+    if not re.fullmatch(DNS_SUBDOMAIN, name) or not re.fullmatch(CONFIG_KEY, key):
+        raise ValueError(f"{model[:80]!r} names no ConfigMap and key; use {SCRIPTED}<configmap>/<key>")
+    return ConfigMapKey(name, key)
 
 
 class ConfigMapKeyRef(Model):
@@ -341,6 +371,18 @@ class Runtime(Model):
     )
 
 
+def parse_quantity(value: object) -> str:
+    """Return a Kubernetes quantity (`250m`, `512Mi`, `2`) as text.
+
+    Raises:
+        ValueError: neither a whole number nor a quantity; the message names value and cure.
+    """
+    text = str(value) if type(value) is int else value
+    if isinstance(text, str) and len(text) <= QUANTITY_MAX_LENGTH and re.fullmatch(QUANTITY, text, re.ASCII):
+        return text
+    raise ValueError(f"{value!r:.40} is no quantity; use e.g. 250m, 2 or 512Mi")
+
+
 class SessionKey(NamedTuple):
     """Identity of a session; also the lock that keeps two jobs from running it together."""
 
@@ -400,10 +442,10 @@ class AgentJobSpec(Model):
 def default_agent_name(job: str) -> str:
     """Return the name of an inline agent that has none: the job's name made an identifier that ADK accepts."""
     name = re.sub(r"[^a-zA-Z0-9_]", "_", job)
-    return f"agent_{name}" if not name.isidentifier() or name == "user" else name
+    return f"agent_{name}" if not name.isidentifier() or name == RESERVED_AGENT_NAME else name
 
 
 def default_app_name(job: str) -> str:
     """Return the name of an application that has none: the job's name made one that ADK accepts."""
     name = re.sub(r"[^a-zA-Z0-9_-]", "-", job)
-    return f"job-{name}" if not re.match(APP_NAME, name) or name == "user" else name
+    return f"job-{name}" if not re.match(APP_NAME, name) or name == RESERVED_AGENT_NAME else name

@@ -1,0 +1,178 @@
+"""What is wrong with a spec, in words: field, value and cure. Turns pydantic's errors into such words.
+
+Values are shortened, and those of unknown fields and of environment variables are left out: they may be secrets, and
+problems end up in conditions, events and logs.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from agentjobs.api import agentjob
+from agentjobs.api.conditions import AcceptedReason
+
+Path = tuple[str | int, ...]
+"""Where a field is below `spec`, with the CRD's names: `("agent", "inline", "agents", 0, "name")`."""
+
+MAX_SHOWN: Final = 60
+MAX_PROBLEMS: Final = 25
+"""A message of a condition has room for about ten; nobody reads more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to put right.
+
+    `value` is as it is shown (JSON, shortened), empty when there is nothing to show.
+    """
+
+    field: str
+    value: str
+    message: str
+    reason: AcceptedReason = AcceptedReason.INVALID_SPEC
+
+    def __str__(self) -> str:
+        """Return `field: value message`, e.g. `spec.priority: 12 is too large; use at most 9`."""
+        return f"{self.field}: {self.value} {self.message}" if self.value else f"{self.field}: {self.message}"
+
+
+def rejection(problems: Iterable[Problem]) -> tuple[AcceptedReason, str]:
+    """Return reason and message of the condition that tells a user all problems of a job at once."""
+    found = list(problems)
+    too_large = any(problem.reason is AcceptedReason.SPEC_TOO_LARGE for problem in found)
+    reason = AcceptedReason.SPEC_TOO_LARGE if too_large else AcceptedReason.INVALID_SPEC
+    return reason, "\n".join(map(str, found))
+
+
+def problem_at(path: Path, value: object, message: str) -> Problem:
+    """Return a problem of the field at `path`, showing `value`."""
+    return Problem(field_name(path), "" if _is_private(path) else shown(value), message)
+
+
+def field_name(path: Path, root: str = "spec") -> str:
+    """Return the path as people write it: `spec.agent.inline.agents[0].name`."""
+    text = root
+    for part in path[:MAX_DEPTH_SHOWN]:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if _PLAIN_NAME.fullmatch(part) else f"[{shown(part)}]"
+    return text if len(path) <= MAX_DEPTH_SHOWN else f"{text}…"
+
+
+def shown(value: object) -> str:
+    """Return the value as JSON, at most 60 characters. Never raises, whatever the value."""
+    if isinstance(value, str):
+        text = json.dumps(value[: MAX_SHOWN + 1], ensure_ascii=False)
+        # Surrogates cannot be written to any file or socket.
+        text = text.encode("utf-8", "replace").decode()
+        return text if len(value) <= MAX_SHOWN else f'{text[:MAX_SHOWN]}…"'
+    if isinstance(value, Mapping):
+        return "an object"
+    if isinstance(value, list | tuple | set | frozenset):
+        return "a list"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return str(value)[:MAX_SHOWN] if not isinstance(value, int) or value.bit_length() < 200 else "a huge number"
+    return f"a {type(value).__name__}"[:MAX_SHOWN]
+
+
+def from_error(error: ErrorDetails) -> Problem:
+    """Translate one error of pydantic's validation of a spec."""
+    path: Path = tuple(part for part in error["loc"] if part != "[key]")
+    value, kind, context = error["input"], error["type"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        return Problem(field_name(path), "", _unknown_field(path))
+    if kind == "missing":
+        return Problem(field_name(path), "", _REQUIRED.get(path, "is required"))
+    if kind == "value_error":
+        return Problem(field_name(path), "", str(context.get("error", error["msg"])))
+    if kind == "string_pattern_mismatch":
+        return problem_at(path, value, _pattern_cure(str(context.get("pattern")), value))
+    if kind in _TYPES:
+        return problem_at(path, value, _TYPES[kind])
+    if kind in _BOUNDS:
+        return problem_at(path, value, _BOUNDS[kind].format(**context))
+    return problem_at(path, value, f"is refused: {error['msg']}"[:200])
+
+
+def _unknown_field(path: Path) -> str:
+    model = _model_at(path[:-1])
+    known = [] if model is None else [str(field.alias) for field in model.model_fields.values()]
+    near = difflib.get_close_matches(str(path[-1])[:63], known, n=1)
+    cure = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}" if known else "remove it"
+    return f"is an unknown field; {cure}"
+
+
+def _model_at(path: Path) -> type[BaseModel] | None:
+    """Return the model that describes the object at `path`, walking the annotations."""
+    kind: object = agentjob.AgentJobSpec
+    for part in path:
+        if isinstance(part, int):
+            continue
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return None
+        field = next((field for field in kind.model_fields.values() if field.alias == part), None)
+        kind = None if field is None else _innermost_model(field.annotation)
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _innermost_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    arguments = getattr(annotation, "__args__", ())
+    return next((model for model in map(_innermost_model, arguments) if model is not None), None)
+
+
+def _pattern_cure(pattern: str, value: object) -> str:
+    cure = _PATTERNS.get(pattern, f"does not match {pattern}")
+    if pattern == agentjob.IDENTIFIER and isinstance(value, str) and len(value) <= 63:
+        return f"{cure}, e.g. {agentjob.default_agent_name(value)}"
+    return cure
+
+
+def _is_private(path: Path) -> bool:
+    return path[:2] == ("runtime", "env") and path[-1:] == ("value",)
+
+
+MAX_DEPTH_SHOWN: Final = 12
+_PLAIN_NAME: Final = re.compile("[A-Za-z_][A-Za-z0-9_-]{0,62}", re.ASCII)
+_REQUIRED: Final[Mapping[Path, str]] = {
+    ("agent",): "is required; say what runs with agent.inline or agent.module",
+    ("input",): "is required; say what the agent is told with input.message or input.messageFrom",
+}
+_TYPES: Final[Mapping[str, str]] = {
+    "string_type": "is no string; write it in quotes",
+    "int_type": "is no whole number; write it without quotes and fraction",
+    "bool_type": "is neither true nor false; write it without quotes",
+    "tuple_type": "is no list; write each entry after a dash",
+    "dict_type": "is no object; write keys and values below it",
+    "model_type": "is no object; write its fields below it",
+    "model_attributes_type": "is no object; write its fields below it",
+    "invalid_key": "has a key that is no string",
+}
+_BOUNDS: Final[Mapping[str, str]] = {
+    "string_too_short": "is too short; use at least {min_length} characters",
+    "string_too_long": "is too long; use at most {max_length} characters",
+    "too_long": "has {actual_length} entries; use at most {max_length}",
+    "greater_than_equal": "is too small; use at least {ge}",
+    "less_than_equal": "is too large; use at most {le}",
+    "literal_error": "is not allowed; use {expected}",
+}
+_PATTERNS: Final[Mapping[str, str]] = {
+    agentjob.IDENTIFIER: "is no identifier; use letters, digits and _",
+    agentjob.APP_NAME: "is no name of an application; begin with a letter, then use letters, digits, _ and -",
+    agentjob.DNS_LABEL: "is no name of a queue; use lower case letters, digits and -",
+    agentjob.DNS_SUBDOMAIN: "is no name of an object; use lower case letters, digits, - and .",
+    agentjob.CONFIG_KEY: "is no key; use letters, digits, -, _ and .",
+    agentjob.ENV_NAME: "is no name of a variable; use letters, digits, _, - and ., not beginning with a digit",
+    agentjob.MODULE_REF: "names no attribute; use package.module:attribute",
+    agentjob.MODEL_NAME: "is no name of a model; remove blanks",
+}

@@ -1,0 +1,186 @@
+"""Every rule that a job must keep, checked at acceptance; all problems at once.
+
+The CRD says most of this at `kubectl apply` already. It is repeated here because servers without CEL, older stored
+objects and paths around the CRD must not differ, and because some rules are beyond a schema: sizes in bytes, the tree
+of agents, what instructions read. Whatever the object is, this returns problems and never raises.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from agentjobs.api.agentjob import (
+    MAX_JOB_NAME,
+    MAX_SPEC_BYTES,
+    MAX_STATE_BYTES,
+    RESERVED_ENV_PREFIX,
+    AgentJobSpec,
+)
+from agentjobs.api.conditions import AcceptedReason
+from agentjobs.api.durations import parse_duration
+from agentjobs.api.problems import MAX_PROBLEMS, Path, Problem, field_name, from_error, problem_at, rejection, shown
+from agentjobs.api.team import Raw, as_list, as_object, scripted_problems, team_problems
+
+__all__ = ["Problem", "rejection", "validate_job"]
+
+MAX_DEPTH: Final = 64
+"""Deeper values overflow the stack of whoever writes or reads them recursively, us and PostgreSQL included."""
+MIN_ATTEMPT: Final = timedelta(seconds=1)
+"""`activeDeadlineSeconds` of a pod is a whole number of at least one."""
+
+
+def validate_job(job: object) -> list[Problem]:
+    """Return all that is wrong with an AgentJob as it came from the API server; empty when it may run.
+
+    At most `MAX_PROBLEMS`. Never raises.
+    """
+    body = as_object(job)
+    name = as_object(body.get("metadata")).get("name")
+    found = list(_name_problems(name))
+    spec = body.get("spec")
+    if not isinstance(spec, Mapping):
+        return [*found, Problem("spec", "" if spec is None else shown(spec), "is no object; it needs agent and input")]
+    hostile = list(_hostile_content(spec))
+    if hostile:
+        return [*found, *hostile]
+    found += _size_problems(spec)
+    found += _model_problems(spec)
+    found += _rule_problems(spec)
+    found += team_problems(spec, job=name if isinstance(name, str) else "")
+    return found[:MAX_PROBLEMS]
+
+
+def _name_problems(name: object) -> Iterator[Problem]:
+    if not isinstance(name, str) or not name:
+        yield Problem("metadata.name", "" if name is None else shown(name), "is no name")
+    elif len(name) > MAX_JOB_NAME:
+        yield Problem(
+            "metadata.name",
+            shown(name),
+            f"has {len(name)} characters; use at most {MAX_JOB_NAME}, it becomes a label value and part of pod names",
+        )
+
+
+def _hostile_content(spec: Raw) -> Iterator[Problem]:
+    """Look for what JSON can carry and no database or recursive function can; nothing else is checked then."""
+    waiting: list[tuple[Path, object]] = [((), spec)]
+    while waiting:
+        path, value = waiting.pop()
+        if len(path) > MAX_DEPTH:
+            yield Problem(field_name(path), "", f"is nested too deeply; use at most {MAX_DEPTH} levels")
+            return
+        if isinstance(value, Mapping):
+            for key, item in value.items():
+                waiting.append(((*path, "(a key)"), key))
+                waiting.append(((*path, key if isinstance(key, str) else str(type(key))), item))
+        elif isinstance(value, list | tuple):
+            waiting += [((*path, index), item) for index, item in enumerate(value)]
+        elif isinstance(value, str):
+            fault = _text_fault(value)
+            if fault:
+                yield Problem(field_name(path), "", fault)
+                return
+        elif isinstance(value, int | float) and not _is_portable(value):
+            yield Problem(field_name(path), shown(value), "is no number that JSON carries safely; use 64 bits at most")
+            return
+
+
+def _is_portable(number: float) -> bool:
+    return number.bit_length() <= 63 if isinstance(number, int) else math.isfinite(number)
+
+
+def _text_fault(text: str) -> str:
+    if "\0" in text:
+        return "holds the character U+0000, which no database stores; remove it"
+    return "" if text.isascii() or _is_unicode(text) else "holds half a surrogate pair; use valid Unicode"
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _size_problems(spec: Raw) -> Iterator[Problem]:
+    state = as_object(spec.get("input")).get("state")
+    parts: tuple[tuple[Path, object, int, str], ...] = (
+        ((), spec, MAX_SPEC_BYTES, "move long texts to a ConfigMap and use messageFrom"),
+        (("input", "state"), state, MAX_STATE_BYTES, "pass a reference instead of the data"),
+    )
+    for path, value, most, cure in parts:
+        size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str, skipkeys=True).encode())
+        if size > most:
+            message = f"has {size} bytes as JSON; use at most {most}, {cure}"
+            yield Problem(field_name(path), "", message, AcceptedReason.SPEC_TOO_LARGE)
+
+
+def _model_problems(spec: Raw) -> list[Problem]:
+    try:
+        AgentJobSpec.model_validate(spec)
+    except ValidationError as refused:
+        return [from_error(error) for error in refused.errors(include_url=False)[:MAX_PROBLEMS]]
+    return []
+
+
+def _rule_problems(spec: Raw) -> Iterator[Problem]:
+    """Check the rules between fields. Wrong types are passed over: the models have complained about them."""
+    if spec.get("startAt") is not None and spec.get("startAfter") is not None:
+        yield problem_at(("startAfter",), spec["startAfter"], "and startAt exclude each other; remove one")
+    yield from _exactly_one(("agent",), spec.get("agent"), ("inline", "module"))
+    yield from _exactly_one(("input",), spec.get("input"), ("message", "messageFrom"))
+    agent = as_object(spec.get("agent"))
+    yield from scripted_problems(("agent", "model"), agent.get("model"))
+    if as_object(spec.get("session")).get("appName") == "user":
+        yield problem_at(("session", "appName"), "user", "is ADK's name for the person; use another")
+    yield from _timeout_problems(spec)
+    yield from _env_problems(spec)
+
+
+def _exactly_one(path: Path, value: object, members: tuple[str, ...]) -> Iterator[Problem]:
+    if not isinstance(value, Mapping):
+        return
+    present = [member for member in members if value.get(member) is not None]
+    if not present:
+        yield Problem(field_name(path), "", f"needs one of {' and '.join(members)}")
+    elif len(present) > 1:
+        yield Problem(field_name(path), "", f"has {' and '.join(present)}, which exclude each other; keep one")
+
+
+def _timeout_problems(spec: Raw) -> Iterator[Problem]:
+    text = as_object(spec.get("timeouts")).get("attempt")
+    try:
+        if text is not None and parse_duration(text) < MIN_ATTEMPT:
+            yield problem_at(("timeouts", "attempt"), text, "is too short; use at least 1s")
+    except ValueError:
+        return
+
+
+def _env_problems(spec: Raw) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, entry in enumerate(as_list(as_object(spec.get("runtime")).get("env"))):
+        path: Path = ("runtime", "env", index)
+        variable = as_object(entry)
+        name = variable.get("name")
+        if isinstance(name, str):
+            if name in seen:
+                yield problem_at((*path, "name"), name, "is set twice; keep one")
+            if name.startswith(RESERVED_ENV_PREFIX):
+                yield problem_at((*path, "name"), name, f"is ours; use a name without the prefix {RESERVED_ENV_PREFIX}")
+            seen.add(name)
+        yield from _env_source_problems(path, variable)
+
+
+def _env_source_problems(path: Path, variable: Mapping[str, Any]) -> Iterator[Problem]:
+    source = variable.get("valueFrom")
+    if source is None:
+        return
+    if variable.get("value"):
+        yield Problem(field_name(path), "", "has value and valueFrom, which exclude each other; keep one")
+    members = ("secretKeyRef", "configMapKeyRef", "fieldRef", "resourceFieldRef")
+    yield from _exactly_one((*path, "valueFrom"), source, members)
