@@ -116,7 +116,7 @@ class Condition:
     type: Annotated[str, Field(max_length=316, description="What is said.")]
     status: Annotated[ConditionStatus, Field(description="Whether it holds.")]
     reason: Annotated[str, Field(max_length=63, description="Why, in one word; see the reference of conditions.")]
-    message: Annotated[str, Field(max_length=2048, description="Why, in a sentence.")]
+    message: Annotated[str, Field(max_length=MAX_MESSAGE_BYTES, description="Why, in a sentence.")]
     last_transition_time: Annotated[datetime, Field(description="When the status changed last.")]
     observed_generation: Annotated[int, Field(ge=0, description="`metadata.generation` this was said about.")] = 0
 

@@ -16,7 +16,7 @@ MAX_DURATION: Final = timedelta(days=366)
 TIME_MAX_LENGTH: Final = 64
 
 _DURATION: Final = re.compile(DURATION_PATTERN, re.ASCII)
-_CURE: Final = "use units d, h, m, s, ms from long to short, e.g. 90s, 1h30m or 7d"
+DURATION_CURE: Final = "use units d, h, m, s, ms from long to short, e.g. 90s, 1h30m or 7d"
 
 
 def parse_duration(text: object) -> timedelta:
@@ -26,11 +26,11 @@ def parse_duration(text: object) -> timedelta:
         ValueError: not a string, not a duration, or longer than `MAX_DURATION`; the message names value and cure.
     """
     if not isinstance(text, str):
-        raise ValueError(f"{text!r:.40} is no duration; {_CURE}, as a string")
+        raise ValueError(f"{text!r:.40} is no duration; {DURATION_CURE}, as a string")
     fits = DURATION_MIN_LENGTH <= len(text) <= DURATION_MAX_LENGTH
     match = _DURATION.fullmatch(text) if fits else None
     if match is None:
-        raise ValueError(f"{text[:40]!r} is no duration; {_CURE}")
+        raise ValueError(f"{text[:40]!r} is no duration; {DURATION_CURE}")
     days, hours, minutes, seconds, milliseconds = (_number(part) for part in match.groups())
     total_ms = (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000 + milliseconds
     if total_ms > MAX_DURATION // timedelta(milliseconds=1):

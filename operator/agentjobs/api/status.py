@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Annotated, Any, Final, cast
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from agentjobs.api.conditions import Condition, ConditionStatus, Phase
@@ -81,10 +81,19 @@ class AgentJobStatus:
     """What is known about the job."""
 
     observed_generation: Annotated[int, Field(ge=0, description="`metadata.generation` this was said about.")] = 0
-    phase: Annotated[Phase | None, Field(description="One word for people; derived from the conditions.")] = None
+    phase: Annotated[
+        Phase | None,
+        # No enum: phases may be added, and an older CRD must not refuse them.
+        WithJsonSchema({"type": "string", "maxLength": 32}),
+        Field(description="One word for people; derived from the conditions."),
+    ] = None
     conditions: Annotated[
         tuple[Condition, ...],
-        Field(max_length=MAX_CONDITIONS, description="What holds, and why; see the reference of conditions."),
+        Field(
+            max_length=MAX_CONDITIONS,
+            description="What holds, and why; see the reference of conditions.",
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        ),
     ] = ()
     start_time: Annotated[datetime | None, Field(description="When the first start was claimed.")] = None
     completion_time: Annotated[datetime | None, Field(description="When the job ended.")] = None
