@@ -6,7 +6,7 @@ grow, which etcd has always given and Kubernetes promises.
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, KeysView, Mapping
+from collections.abc import Callable, Hashable, Iterable, KeysView, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -53,9 +53,9 @@ class Cache(Generic[T]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterator[T]:
-        """All values, in order of arrival. Do not apply while iterating."""
-        return (entry.value for entry in self._entries.values())
+    def values(self) -> list[T]:
+        """All objects, in order of arrival."""
+        return [entry.value for entry in self._entries.values()]
 
     def keys(self) -> KeysView[Name]:
         """The names held, a live view."""

@@ -1,0 +1,245 @@
+"""The cache stays true whatever order news come in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentjobs.engine.cache import Cache
+
+Value = tuple[str, int, str]
+
+
+def value_of(obj: Mapping[str, Any]) -> Value:
+    metadata = obj["metadata"]
+    return metadata["uid"], int(metadata["resourceVersion"]), metadata.get("labels", {}).get("job", "")
+
+
+@pytest.fixture
+def cache() -> Cache[Value]:
+    return Cache(value_of, {"job": lambda value: [value[2]] if value[2] else []})
+
+
+def version(cache: Cache[Value], name: str) -> int | None:
+    value = cache.get(("ns", name))
+    return None if value is None else value[1]
+
+
+def test_newer_news_replace_older(cache, obj):
+    assert cache.apply("ADDED", obj("a", 1))
+    assert cache.apply("MODIFIED", obj("a", 2))
+
+    assert version(cache, "a") == 2
+
+
+@pytest.mark.parametrize("stale", [1, 2])
+def test_stale_and_repeated_news_change_nothing(cache, obj, stale):
+    cache.apply(None, obj("a", 2))
+
+    assert not cache.apply("MODIFIED", obj("a", stale))
+
+    assert version(cache, "a") == 2
+
+
+def test_versions_are_compared_as_numbers(cache, obj):
+    cache.apply("ADDED", obj("a", 9))
+
+    assert cache.apply("MODIFIED", obj("a", 10))
+
+
+def test_the_answer_to_an_own_write_outlives_the_event_before_it(cache, obj):
+    cache.apply("ADDED", obj("a", 1))
+    cache.apply(None, obj("a", 5))
+
+    assert not cache.apply("MODIFIED", obj("a", 3))
+
+    assert version(cache, "a") == 5
+
+
+def test_a_deleted_object_does_not_come_back(cache, obj):
+    cache.apply("ADDED", obj("a", 1))
+    assert cache.apply("DELETED", obj("a", 3))
+
+    assert not cache.apply("MODIFIED", obj("a", 2))
+    assert not cache.apply(None, obj("a", 9))
+
+    assert len(cache) == 0
+
+
+def test_a_deletion_seen_before_the_object_holds(cache, obj):
+    assert not cache.apply("DELETED", obj("a", 3))
+
+    assert not cache.apply("ADDED", obj("a", 1))
+
+
+def test_a_name_goes_over_to_its_next_bearer(cache, obj):
+    cache.apply("ADDED", obj("a", 1, uid="old"))
+
+    assert cache.apply("ADDED", obj("a", 7, uid="new"))
+
+    assert cache.get(("ns", "a")) == ("new", 7, "")
+
+
+@pytest.mark.parametrize("event", ["MODIFIED", "DELETED"])
+def test_late_news_of_the_former_bearer_change_nothing(cache, obj, event):
+    cache.apply("ADDED", obj("a", 7, uid="new"))
+
+    assert not cache.apply(event, obj("a", 5, uid="old"))
+
+    assert cache.get(("ns", "a")) == ("new", 7, "")
+
+
+def test_objects_are_found_by_index(cache, obj):
+    cache.apply("ADDED", obj("a", 1, job="x"))
+    cache.apply("ADDED", obj("b", 2, job="x"))
+    cache.apply("ADDED", obj("c", 3))
+
+    assert [value[0] for value in cache.by("job", "x")] == ["uid-a", "uid-b"]
+    assert cache.by("job", "y") == []
+
+
+def test_the_index_follows_changes_and_deletions(cache, obj):
+    cache.apply("ADDED", obj("a", 1, job="x"))
+    cache.apply("MODIFIED", obj("a", 2, job="y"))
+    assert (len(cache.by("job", "x")), len(cache.by("job", "y"))) == (0, 1)
+
+    cache.apply("DELETED", obj("a", 3, job="y"))
+
+    assert cache.by("job", "y") == []
+    assert cache._index["job"] == {}  # nothing is kept for values that nobody has
+
+
+def test_an_unknown_index_is_an_error(cache):
+    with pytest.raises(KeyError, match="jbo"):
+        cache.by("jbo", "x")
+
+
+def test_a_list_drops_what_it_does_not_have(cache, obj):
+    cache.apply("ADDED", obj("gone", 1))
+    cache.apply("ADDED", obj("stays", 2))
+
+    changed = cache.replace([obj("stays", 2), obj("new", 4)], "5")
+
+    assert changed == {("ns", "gone"), ("ns", "new")}
+    assert set(cache.keys()) == {("ns", "stays"), ("ns", "new")}
+
+
+def test_a_list_keeps_what_was_made_after_it(cache, obj):
+    cache.apply(None, obj("new", 6))
+
+    assert cache.replace([], "5") == set()
+
+    assert version(cache, "new") == 6
+
+
+def test_a_list_does_not_bring_back_what_was_deleted_after_it(cache, obj):
+    cache.apply("ADDED", obj("a", 1))
+    cache.apply("DELETED", obj("a", 6))
+
+    assert cache.replace([obj("a", 1)], "5") == set()
+
+    assert len(cache) == 0
+
+
+def test_after_a_list_older_news_of_unknown_objects_are_stale(cache, obj):
+    cache.replace([], "5")
+
+    assert not cache.apply("ADDED", obj("a", 4))
+    assert cache.apply("ADDED", obj("a", 6))
+
+
+def test_a_list_of_one_namespace_leaves_the_others_alone(cache, obj):
+    cache.apply("ADDED", obj("a", 1, namespace="other"))
+    cache.apply("ADDED", obj("b", 2, namespace="mine"))
+
+    assert cache.replace([], "5", namespace="mine") == {("mine", "b")}
+    assert cache.apply("ADDED", obj("c", 3, namespace="other"))
+
+
+def test_old_tombstones_make_room(obj):
+    cache = Cache(value_of, tombstones=2)
+    for name in "abc":
+        cache.apply("DELETED", obj(name, 1))
+
+    assert cache.apply("ADDED", obj("a", 2))
+    assert not cache.apply("ADDED", obj("c", 2))
+
+
+@pytest.mark.parametrize("metadata", [{}, {"name": "a", "uid": "u"}, {"name": "a", "uid": "u", "resourceVersion": "x"}])
+def test_an_object_without_identity_is_refused_in_words(cache, metadata):
+    with pytest.raises(ValueError, match="needs name, uid and an integer resourceVersion"):
+        cache.apply("ADDED", {"kind": "Thing", "metadata": metadata})
+
+
+Change = tuple[str, str, dict[str, Any]]
+
+
+@st.composite
+def histories(draw: st.DrawFn, obj: Any) -> tuple[list[Change], dict[str, dict[str, Any]], int]:
+    """A true history of three names on one server: its events in order, the objects at its end, the last version."""
+    alive: dict[str, dict[str, Any]] = {}
+    events: list[Change] = []
+    made = 0
+    steps = draw(
+        st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.sampled_from(["", "x", "y"])), max_size=25)
+    )
+    for number, (name, delete, job) in enumerate(steps, start=1):
+        if name not in alive:
+            made += 1
+            kind, uid = "ADDED", f"uid-{made}"
+        else:
+            kind, uid = ("DELETED" if delete else "MODIFIED"), alive[name]["metadata"]["uid"]
+        body = obj(name, number, uid=uid, job=job)
+        events.append((kind, name, body))
+        if kind == "DELETED":
+            del alive[name]
+        else:
+            alive[name] = body
+    return events, alive, len(steps)
+
+
+@given(data=st.data())
+def test_any_order_with_repeats_losses_and_lists_converges_to_the_truth(obj, data):
+    events, alive, last = data.draw(histories(obj))
+    news = data.draw(st.lists(st.sampled_from(events), max_size=40)) if events else []
+    late = data.draw(st.lists(st.sampled_from(events), max_size=10)) if events else []
+    cache: Cache[Value] = Cache(value_of, {"job": lambda value: [value[2]] if value[2] else []})
+
+    for event_type, _, body in news:
+        cache.apply(event_type, body)
+    cache.replace(alive.values(), str(last))
+    for event_type, _, body in late:
+        cache.apply(event_type, body)
+
+    assert {name: cache.get(("ns", name)) for name in "abc"} == {
+        name: value_of(alive[name]) if name in alive else None for name in "abc"
+    }
+    for job in "xy":
+        indexed = sorted(cache.by("job", job))
+        assert indexed == sorted(value for value in cache.values() if value[2] == job)
+
+
+@given(data=st.data())
+def test_a_list_in_the_middle_loses_nothing_that_came_after(obj, data):
+    events, alive, last = data.draw(histories(obj))
+    at = data.draw(st.integers(min_value=0, max_value=last))
+    then: dict[str, dict[str, Any]] = {}
+    for kind, name, body in events[:at]:
+        then[name] = body
+        if kind == "DELETED":
+            del then[name]
+    after = data.draw(st.permutations(events[at:]))
+    cut = data.draw(st.integers(min_value=0, max_value=len(after)))
+    cache: Cache[Value] = Cache(value_of)
+
+    for event_type, _, body in after[:cut]:
+        cache.apply(event_type, body)
+    cache.replace(then.values(), str(at))
+    for event_type, _, body in after[cut:]:
+        cache.apply(event_type, body)
+
+    assert {name[1]: value for name in set(cache.keys()) if (value := cache.get(name))} == {
+        name: value_of(body) for name, body in alive.items()
+    }

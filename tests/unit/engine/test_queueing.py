@@ -1,0 +1,138 @@
+"""Every key waits once, is worked on by one at a time, and comes back when it should."""
+
+import asyncio
+
+import pytest
+
+from agentjobs.engine.queueing import LONGEST_RETRY_SECONDS, WorkQueue
+
+pytestmark = [pytest.mark.looptime]
+
+
+@pytest.fixture
+def queue() -> WorkQueue[str]:
+    return WorkQueue(jitter=lambda: 1.0)  # the whole backoff
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def test_a_key_added_twice_is_taken_once(queue):
+    queue.add("a")
+    queue.add("a")
+
+    assert len(queue) == 1
+    assert await queue.get() == "a"
+    assert len(queue) == 0
+
+
+async def test_keys_come_in_the_order_they_were_added(queue):
+    for key in "cab":
+        queue.add(key)
+
+    assert [await queue.get() for _ in range(3)] == ["c", "a", "b"]
+
+
+async def test_a_busy_key_waits_for_its_done(queue):
+    queue.add("a")
+    await queue.get()
+    queue.add("a")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(queue.get(), 5)
+
+    queue.done("a")
+
+    assert await queue.get() == "a"
+
+
+async def test_done_without_news_brings_nothing_back(queue):
+    queue.add("a")
+    queue.done(await queue.get())
+
+    assert queue.idle
+
+
+async def test_a_delayed_key_comes_in_time(queue):
+    begin = now()
+    queue.add_after("a", 5)
+
+    assert await queue.get() == "a"
+
+    assert now() - begin == pytest.approx(5)
+
+
+@pytest.mark.parametrize("delays", [(5, 60), (60, 5)], ids=["earlier first", "later first"])
+async def test_of_two_delays_the_earlier_wins(queue, delays):
+    begin = now()
+    for delay in delays:
+        queue.add_after("a", delay)
+
+    await queue.get()
+
+    assert now() - begin == pytest.approx(5)
+    assert not queue._timers
+
+
+async def test_a_delay_does_not_keep_a_key_from_being_added_now(queue):
+    queue.add_after("a", 60)
+    queue.add("a")
+
+    assert await asyncio.wait_for(queue.get(), 1) == "a"
+
+
+async def test_a_moment_in_the_past_is_now(queue):
+    queue.add_after("a", -3)
+
+    assert await asyncio.wait_for(queue.get(), 1) == "a"
+
+
+async def test_backoff_doubles_up_to_its_limit_and_starts_anew_after_forget(queue):
+    waits = [queue.retry("a") for _ in range(12)]
+    queue.forget("a")
+
+    assert waits[:4] == [0.1, 0.2, 0.4, 0.8]
+    assert waits[-1] == LONGEST_RETRY_SECONDS
+    assert queue.retry("a") == 0.1
+
+
+async def test_backoff_is_spread_over_its_upper_half():
+    assert WorkQueue[str](jitter=lambda: 0.0).retry("a") == 0.05
+
+
+async def test_a_server_may_ask_for_more_patience(queue):
+    assert queue.retry("a", at_least=7) == 7
+
+
+async def test_the_oldest_wait_is_that_of_the_head(queue):
+    queue.add("a")
+    await asyncio.sleep(3)
+    queue.add("b")
+    await asyncio.sleep(4)
+    assert queue.oldest_seconds == pytest.approx(7)
+
+    await queue.get()
+
+    assert queue.oldest_seconds == pytest.approx(4)
+
+
+async def test_an_empty_queue_has_no_oldest_wait(queue):
+    assert queue.oldest_seconds == 0.0
+
+
+async def test_a_cancelled_get_loses_no_key(queue):
+    getting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.add("a")
+    getting.cancel()
+    await asyncio.gather(getting, return_exceptions=True)
+
+    assert await asyncio.wait_for(queue.get(), 1) == "a"
+
+
+async def test_after_close_no_timer_fires(queue):
+    queue.add_after("a", 1)
+    queue.close()
+    await asyncio.sleep(2)
+
+    assert len(queue) == 0
