@@ -1,0 +1,227 @@
+"""From the resolved spec's `agent` to an ADK App: Inline agents built here, Module agents loaded.
+
+Called by `engine` once a start. Refuses with ConfigInvalid or ModuleNotFound; runs no agent.
+"""
+
+import inspect
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from google.adk.agents.base_agent import BaseAgent
+from google.adk.agents.llm_agent import LlmAgent
+from google.adk.apps.app import App
+from google.adk.plugins.base_plugin import BasePlugin
+from google.adk.tools.base_tool import BaseTool
+from google.adk.tools.base_toolset import BaseToolset
+from pydantic import ValidationError
+
+from agentjobs_runner.endings import config_invalid, module_not_found
+from agentjobs_runner.models import Models
+from agentjobs_runner.modules import first_problems, load
+
+# The tools of google.adk.tools that are ready to use: no arguments to give, no human to wait for.
+BUILT_IN_TOOLS: Final = (
+    "enterprise_web_search",
+    "exit_loop",
+    "google_maps_grounding",
+    "google_search",
+    "load_artifacts",
+    "load_memory",
+    "preload_memory",
+    "transfer_to_agent",
+    "url_context",
+)
+# What google-adk 2.13 asks of App.name.
+_APP_NAME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*")
+
+
+def app_name(wanted: str | None, fallback: str) -> str:
+    """Return the name ADK shall know the application by.
+
+    Args:
+        wanted: `session.appName`, used as it is or refused.
+        fallback: the agent's or job's name, made legal: other characters become `_`, `app_` goes before what is no letter.
+    """
+    if wanted is not None:
+        if not _APP_NAME.fullmatch(wanted) or wanted == "user":
+            raise config_invalid(
+                f"session.appName: ADK refuses {wanted[:63]!r}; use a letter, then letters, digits, _ and -, and not `user`"
+            )
+        return wanted
+    name = re.sub(r"[^a-zA-Z0-9_-]", "_", fallback)
+    return name if _APP_NAME.fullmatch(name) and name != "user" else f"app_{name}"
+
+
+async def build(agent: Mapping[str, Any], models: Models, *, name: str | None, job: str, plugin: BasePlugin) -> App:
+    """Return the App that a job's `agent` says, with `plugin` before its own plugins.
+
+    Raises:
+        Ended: the definition is wrong.
+        Exception: what user code raised while it was imported or its factory ran.
+    """
+    inline, module = agent.get("inline"), agent.get("module")
+    if inline is not None:
+        root = _Team(inline, agent.get("model"), models).root()
+        return _app(app_name(name, root.name or job), root, plugin)
+    if module is None:
+        raise config_invalid("agent: this runner runs agent.inline and agent.module; the job has neither")
+    found = await _made(load(module["ref"], "agent.module.ref"), module["ref"])
+    if isinstance(found, App):
+        return _user_app(found, agent.get("model"), models, name, plugin)
+    _apply_model(found, agent.get("model"), models)
+    return _app(app_name(name, job), found, plugin)
+
+
+def _app(name: str, root: Any, plugin: BasePlugin) -> App:
+    return App(name=name, root_agent=root, plugins=[plugin])
+
+
+def _user_app(found: App, model: str | None, models: Models, name: str | None, plugin: BasePlugin) -> App:
+    _apply_model(found.root_agent, model, models)
+    return found.model_copy(update={"name": app_name(name, found.name), "plugins": [plugin, *found.plugins]})
+
+
+async def _made(found: Any, ref: str) -> Any:
+    """Call a factory, which may be async; what it returns must be an agent, a node or an App."""
+    if not isinstance(found, (App, BaseAgent)) and callable(found) and not _is_node(found):
+        try:
+            found = found()
+        except TypeError as error:
+            if error.__traceback__ is not None and error.__traceback__.tb_next is None:
+                raise config_invalid(
+                    f"agent.module.ref: {ref!r} cannot be called without arguments: {error}"
+                ) from error
+            raise
+        except ValidationError as error:
+            raise config_invalid(
+                f"agent.module.ref: {ref!r} makes an agent ADK refuses: {first_problems(error)}"
+            ) from error
+        if inspect.isawaitable(found):
+            found = await found
+    if isinstance(found, (App, BaseAgent)) or _is_node(found):
+        return found
+    raise config_invalid(
+        f"agent.module.ref: {ref!r} is {_article(found)}; it must be an Agent, an App, or a function that returns one"
+    )
+
+
+def _is_node(found: Any) -> bool:
+    from google.adk.workflow import BaseNode  # loaded by ADK anyway as soon as an agent runs
+
+    return isinstance(found, BaseNode)
+
+
+def _article(found: Any) -> str:
+    return "a module" if inspect.ismodule(found) else f"a {type(found).__name__}"
+
+
+def _apply_model(root: Any, model: str | None, models: Models) -> None:
+    """`agent.model` replaces the root's model; where the root has none it goes to every agent below that names none."""
+    if model is None:
+        return
+    resolved = models.resolve(model, "agent.model")
+    if isinstance(root, LlmAgent):
+        root.model = resolved
+        return
+    pending = list(getattr(root, "sub_agents", ()))
+    while pending:
+        agent = pending.pop()
+        if isinstance(agent, LlmAgent) and not agent.model:
+            agent.model = resolved
+        pending.extend(agent.sub_agents)
+
+
+class _Team:
+    """Builds an Inline agent and the flat list of agents it names, each once."""
+
+    def __init__(self, inline: Mapping[str, Any], model: str | None, models: Models) -> None:
+        self._inline = inline
+        self._model = model
+        self._models = models
+        self._members = {item["name"]: (index, item) for index, item in enumerate(inline.get("agents") or ())}
+        self._parents: dict[str, str] = {}
+
+    def root(self) -> BaseAgent:
+        return self._agent(self._inline, "agent.inline", ())
+
+    def _agent(self, spec: Mapping[str, Any], field: str, above: tuple[str, ...]) -> BaseAgent:
+        name = spec.get("name") or "agent"
+        children = [
+            self._child(child, f"{field}.subAgents", name, (*above, name)) for child in spec.get("subAgents") or ()
+        ]
+        kind = spec.get("agentClass") or "LlmAgent"
+        if kind not in _BUILDERS:
+            raise config_invalid(f"{field}.agentClass: {kind!r} is unknown; use one of {', '.join(_BUILDERS)}")
+        common = {"name": name, "description": spec.get("description") or "", "sub_agents": children}
+        try:
+            with warnings.catch_warnings():
+                # ADK deprecates three of its classes in favour of Workflow, which cannot yet be a sub-agent.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                return _BUILDERS[kind](self, spec, field, common)
+        except ValidationError as error:
+            raise config_invalid(f"{field}: ADK refuses agent {name!r}: {first_problems(error)}") from error
+
+    def _child(self, child: str, field: str, parent: str, above: tuple[str, ...]) -> BaseAgent:
+        if child not in self._members:
+            known = ", ".join(self._members) or "none"
+            raise config_invalid(f"{field}: {child!r} is not in agent.inline.agents (there are: {known})")
+        if child in above:
+            raise config_invalid(f"{field}: {' → '.join((*above, child))} is a circle; an agent cannot contain itself")
+        if child in self._parents:
+            raise config_invalid(
+                f"{field}: {child!r} belongs to {self._parents[child]!r} already; give {parent!r} its own"
+            )
+        self._parents[child] = parent
+        index, spec = self._members[child]
+        return self._agent(spec, f"agent.inline.agents[{index}]", above)
+
+    def llm(self, spec: Mapping[str, Any], field: str, common: dict[str, Any]) -> BaseAgent:
+        own = spec.get("model")
+        name = own or self._model
+        if not name:
+            raise config_invalid(
+                f"agent.model: agent {common['name']!r} needs a model; set agent.model, e.g. gemini-flash-latest"
+            )
+        model = self._models.resolve(name, f"{field}.model" if own else "agent.model")
+        tools = [
+            _tool(item["name"], f"{field}.tools[{index}].name") for index, item in enumerate(spec.get("tools") or ())
+        ]
+        return LlmAgent(model=model, instruction=spec.get("instruction") or "", tools=tools, **common)
+
+    def sequential(self, spec: Mapping[str, Any], field: str, common: dict[str, Any]) -> BaseAgent:
+        from google.adk.agents.sequential_agent import SequentialAgent  # loaded only by the jobs that use it
+
+        return SequentialAgent(**common)
+
+    def parallel(self, spec: Mapping[str, Any], field: str, common: dict[str, Any]) -> BaseAgent:
+        from google.adk.agents.parallel_agent import ParallelAgent  # loaded only by the jobs that use it
+
+        return ParallelAgent(**common)
+
+    def loop(self, spec: Mapping[str, Any], field: str, common: dict[str, Any]) -> BaseAgent:
+        from google.adk.agents.loop_agent import LoopAgent  # loaded only by the jobs that use it
+
+        return LoopAgent(max_iterations=spec.get("maxIterations"), **common)
+
+
+_BUILDERS: Final[Mapping[str, Callable[[_Team, Mapping[str, Any], str, dict[str, Any]], BaseAgent]]] = {
+    "LlmAgent": _Team.llm,
+    "SequentialAgent": _Team.sequential,
+    "ParallelAgent": _Team.parallel,
+    "LoopAgent": _Team.loop,
+}
+
+
+def _tool(name: str, field: str) -> Any:
+    if ":" not in name:
+        if name not in BUILT_IN_TOOLS:
+            raise module_not_found(
+                f"{field}: ADK has no ready-made tool {name!r}; use one of {', '.join(BUILT_IN_TOOLS)}, or package.module:function"
+            )
+        return load(f"google.adk.tools:{name}", field)
+    found = load(name, field)
+    if callable(found) or isinstance(found, (BaseTool, BaseToolset)):
+        return found
+    raise config_invalid(f"{field}: {name!r} is {_article(found)}; a tool is a function, a BaseTool or a BaseToolset")

@@ -1,0 +1,258 @@
+"""One start from its first request to its last: fetch, run, report. The supervisor, in the process's main thread.
+
+The agent runs in one thread, the recorder in another; what happens reaches the supervisor through one inbox, so SIGTERM, a
+lost gateway, a fence and the agent's own end are decided in one place, whatever user code blocks or breaks. The order of the
+end is fixed: the gateway's record, then the termination message, then the exit code.
+"""
+
+import logging
+import queue
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import FrameType
+from typing import Final
+
+from agentjobs import contract, logs
+from agentjobs.contract import Attempt, ErrorClass, Result, ResultDocument, TerminationMessage, Verdict
+from agentjobs.errors import AgentJobsError, Fenced, Invalid, Unavailable
+from agentjobs_runner.endings import Ending, interrupted, journal_unavailable
+from agentjobs_runner.environment import Environment
+from agentjobs_runner.gate import Gate
+from agentjobs_runner.gateway import Gateway, Instant, connect
+from agentjobs_runner.narrow import Preload
+from agentjobs_runner.timeline import Recorder
+from agentjobs_runner.wording import Redactor
+
+logger = logging.getLogger("agentjobs.runner")
+
+# The kubelet kills when the grace period is over; what is left after this is for the last report.
+REPORT_SECONDS: Final = 5.0
+# A verdict other than success says the same without the gateway's record: the operator decides by the message.
+FAREWELL_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The agent ended by itself."""
+
+    ending: Ending
+
+
+@dataclass(frozen=True, slots=True)
+class Terminated:
+    """SIGTERM or SIGINT came."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtBoundary:
+    """The gate is closed and no step runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The gateway ended it: fenced, or away for too long."""
+
+    error: Fenced | Unavailable
+
+
+Message = Ended | Terminated | AtBoundary | Lost
+
+
+def run(variables: Mapping[str, str]) -> int:
+    """Run the start that `variables` name and return the process's exit code."""
+    logs.configure()
+    for library in ("google_adk", "google_genai", "google.adk", "google.genai"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    try:
+        environment = Environment.read(variables)
+        token = environment.token_file.read_text().strip()
+    except (ValueError, OSError) as error:
+        logger.error("environment.invalid", extra={"error": str(error)})
+        return contract.EXIT_CODES[Verdict.FAIL]
+    return Supervisor(environment, connect(environment), Redactor(variables, token)).run()
+
+
+class Supervisor:
+    """Sees one start through."""
+
+    def __init__(self, environment: Environment, gateway: Gateway, redactor: Redactor) -> None:
+        self._environment = environment
+        self._gateway = gateway
+        self._redactor = redactor
+        # SimpleQueue.put may be called from a signal handler (it is documented as reentrant).
+        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._terminated_at: float | None = None
+
+    def run(self) -> int:
+        """Run the start and return the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        engine = Preload("agentjobs_runner.engine")
+        try:
+            attempt = self._gateway.attempt(give_up=self._give_up(contract.GATEWAY_PATIENCE_SECONDS))
+        except Fenced as error:
+            return self._fenced(error)
+        except AgentJobsError as error:
+            return self._leave(None, self._unfetched(error))
+        logger.info("attempt.started", extra=_named(attempt))
+        if attempt["result"] is not None:
+            ending = Ending(
+                Verdict.SUCCEED, "ResultAccepted", "the job has its result already", result=attempt["result"]
+            )
+            return self._leave(attempt, ending)
+        recorder = Recorder(self._gateway, self._redactor, lambda error: self._inbox.put(Lost(error)))
+        recorder.start()
+        outcome = self._supervise(attempt, recorder, engine)
+        return self._fenced(outcome) if isinstance(outcome, Fenced) else self._report(attempt, recorder, outcome)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._terminated_at is None:
+            self._terminated_at = time.monotonic()
+            self._inbox.put(Terminated())
+
+    def _supervise(self, attempt: Attempt, recorder: Recorder, engine: Preload) -> Ending | Fenced:
+        """Wait for the agent's end, or for what ends it from outside."""
+        gate = Gate(recorder.recorded, lambda: self._inbox.put(AtBoundary()))
+        threading.Thread(target=self._agent, args=(attempt, gate, recorder, engine), name="agent", daemon=True).start()
+        while True:
+            try:
+                message = self._inbox.get(timeout=self._until_deadline())
+            except queue.Empty:
+                return interrupted("told to stop; the running step did not end in time")
+            match message:
+                case Ended(ending):
+                    return ending
+                case AtBoundary():
+                    return interrupted("told to stop; stopped between two steps")
+                case Terminated():
+                    logger.info("attempt.terminating", extra={"grace_seconds": self._environment.grace_seconds})
+                    gate.close()
+                case Lost(Fenced() as fence):
+                    return fence
+                case Lost(error):
+                    return journal_unavailable(f"the gateway cannot be reached: {error}")
+
+    def _agent(self, attempt: Attempt, gate: Gate, recorder: Recorder, engine: Preload) -> None:
+        try:
+            ending: Ending = engine.wait().execute(attempt, gate, recorder)
+        except BaseException as error:  # the thread's outermost line: an end that nobody hears of would hang the pod
+            logger.exception("engine.failed")
+            ending = Ending(
+                Verdict.RETRY, ErrorClass.AGENT_ERROR, f"the runner failed: {type(error).__name__}: {error}"
+            )
+        self._inbox.put(Ended(ending))
+
+    def _until_deadline(self) -> float | None:
+        """Seconds until a running step must be left behind; None while nobody told us to stop."""
+        if self._terminated_at is None:
+            return None
+        deadline = self._terminated_at + self._environment.grace_seconds - REPORT_SECONDS
+        return max(0.0, deadline - time.monotonic())
+
+    def _give_up(self, patience: float) -> Instant:
+        """The instant `patience` seconds from now, or shortly before the kubelet kills, whichever comes first."""
+        limit = time.monotonic() + patience
+
+        def instant() -> float:
+            if self._terminated_at is None:
+                return limit
+            return min(
+                limit, max(self._terminated_at + 1.0, self._terminated_at + self._environment.grace_seconds - 1.0)
+            )
+
+        return instant
+
+    def _unfetched(self, error: AgentJobsError) -> Ending:
+        if self._terminated_at is not None:
+            return interrupted("told to stop before the attempt was fetched")
+        if isinstance(error, Invalid):
+            return Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, f"the gateway refused the runner's request: {error}")
+        return journal_unavailable(f"the gateway cannot be reached: {error}")
+
+    def _report(self, attempt: Attempt, recorder: Recorder, ending: Ending) -> int:
+        """Give the gateway its record, then leave. What is final there wins over what happened here."""
+        patience = contract.GATEWAY_PATIENCE_SECONDS if ending.result is not None else FAREWELL_SECONDS
+        if ending.reason == ErrorClass.JOURNAL_UNAVAILABLE:
+            patience = 0.0  # it has been waited for already
+        give_up = self._give_up(patience)
+        message = self._redactor.message(ending.message, contract.MAX_MESSAGE_BYTES)
+        ending = replace(ending, message=message)
+        recorder.add("ended", attempt["job"], {"verdict": ending.verdict, "reason": ending.reason, "message": message})
+        recorder.finish(give_up)
+        try:
+            final = self._gateway.put_result(_document(ending), give_up=give_up)
+        except Fenced as error:
+            return self._fenced(error)
+        except Invalid as error:
+            logger.error("result.refused", extra={"error": str(error)})
+            if ending.result is not None:
+                said = self._redactor.message(f"the gateway refused the result: {error}", contract.MAX_MESSAGE_BYTES)
+                ending = Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, said)
+        except Unavailable as error:
+            logger.error("result.unsent", extra={"error": self._redactor.message(str(error), 300)})
+            if ending.result is not None:
+                ending = self._unsent(error)
+        else:
+            ending = _agreed(ending, final)
+        return self._leave(attempt, ending)
+
+    def _unsent(self, error: Unavailable) -> Ending:
+        if self._terminated_at is not None:
+            return interrupted("told to stop before the result could be stored")
+        said = self._redactor.message(f"the result could not be stored: {error}", contract.MAX_MESSAGE_BYTES)
+        return journal_unavailable(said)
+
+    def _leave(self, attempt: Attempt | None, ending: Ending) -> int:
+        """Write the termination message and return the exit code."""
+        message = TerminationMessage(
+            verdict=ending.verdict,
+            reason=ending.reason,
+            message=self._redactor.message(ending.message, contract.MAX_MESSAGE_BYTES),
+            start=self._environment.start,
+            uid=attempt["uid"] if attempt is not None else "",
+            delay_seconds=ending.delay_seconds,
+            summary=ending.result["text"] if ending.result is not None else "",
+        )
+        try:
+            self._environment.termination_file.write_text(message.dump(), encoding="utf-8")
+        except OSError as error:
+            logger.error("termination.unwritten", extra={"error": str(error)})
+        logger.info(
+            "attempt.ended", extra={"verdict": message.verdict, "reason": message.reason, "why": message.message}
+        )
+        return contract.EXIT_CODES[ending.verdict]
+
+    def _fenced(self, error: Fenced) -> int:
+        """Another pod holds this start: whatever we say now would be about its work, so we say nothing."""
+        logger.error("attempt.fenced", extra={"error": str(error)})
+        return contract.EXIT_FENCED
+
+
+def _agreed(ending: Ending, final: Result | None) -> Ending:
+    if final is None or ending.result == final:
+        return ending
+    return Ending(Verdict.SUCCEED, "ResultAccepted", "another start of this job gave its result first", result=final)
+
+
+def _document(ending: Ending) -> ResultDocument:
+    return ResultDocument(
+        verdict=ending.verdict.value,
+        reason=str(ending.reason),
+        message=ending.message,
+        delaySeconds=ending.delay_seconds,
+        result=ending.result,
+    )
+
+
+def _named(attempt: Attempt) -> dict[str, object]:
+    return {
+        "namespace": attempt["namespace"],
+        "job": attempt["job"],
+        "uid": attempt["uid"],
+        "start": attempt["start"],
+        "attempt": attempt["attempt"],
+        "max_attempts": attempt["maxAttempts"],
+    }

@@ -1,0 +1,47 @@
+"""How a start ended, as a value, and the exception that carries one through ADK.
+
+Made by `classify`, `answer` and whatever refuses a configuration; read by `attempt`, which reports it. Standard library only.
+"""
+
+from dataclasses import dataclass
+
+from agentjobs.contract import ErrorClass, Result, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The one thing a runner reports. `result` goes with Succeed and is None otherwise; the delay is in seconds."""
+
+    verdict: Verdict
+    reason: str
+    message: str
+    delay_seconds: float | None = None
+    result: Result | None = None
+
+
+class Ended(Exception):
+    """Raised by our own code where it already knows how the start ends."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.message)
+        self.ending = ending
+
+
+def config_invalid(message: str) -> Ended:
+    """The job's definition is wrong; it would fail the same way again."""
+    return Ended(Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, message))
+
+
+def module_not_found(message: str) -> Ended:
+    """A module or attribute that the job names does not exist in its image."""
+    return Ended(Ending(Verdict.FAIL, ErrorClass.MODULE_NOT_FOUND, message))
+
+
+def journal_unavailable(message: str) -> Ending:
+    """The gateway could not be reached for longer than `contract.GATEWAY_PATIENCE_SECONDS`."""
+    return Ending(Verdict.SNOOZE, ErrorClass.JOURNAL_UNAVAILABLE, message, delay_seconds=30.0)
+
+
+def interrupted(message: str) -> Ending:
+    """The pod was told to stop; the operator finds out by whom and decides by that."""
+    return Ending(Verdict.SNOOZE, ErrorClass.INTERRUPTED, message, delay_seconds=5.0)

@@ -1,0 +1,102 @@
+"""Runs the agent of one attempt under ADK, to its ending. Importing this module imports ADK: `attempt` does so in a thread.
+
+Never speaks to the gateway itself and never ends the process; whatever user code does comes back as an Ending.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from google.adk.agents.parallel_agent import ParallelAgent
+from google.adk.apps.app import App
+from google.adk.artifacts.in_memory_artifact_service import InMemoryArtifactService
+from google.adk.memory.in_memory_memory_service import InMemoryMemoryService
+from google.adk.runners import Runner
+from google.adk.sessions.in_memory_session_service import InMemorySessionService
+from google.adk.version import __version__ as adk_version
+from google.genai import types
+
+from agentjobs.contract import Attempt
+from agentjobs_runner import agents, classify
+from agentjobs_runner.answer import Answer
+from agentjobs_runner.endings import Ending
+from agentjobs_runner.gate import Gate
+from agentjobs_runner.models import Models
+from agentjobs_runner.scripted import Stage
+from agentjobs_runner.steps import StepPlugin
+from agentjobs_runner.timeline import Recorder, entries
+
+logger = logging.getLogger("agentjobs.runner")
+
+# ADK loads half of its modules when it first runs; by then they are in.
+COLLECT_AFTER_SECONDS: Final = 2.0
+
+
+def execute(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
+    """Run the agent and say how it ended. Blocks; called in a thread of its own, whose event loop is never closed:
+    closing would wait for tools that hang."""
+    process = os.getpid()
+    plugin = StepPlugin(gate)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    # The collector was off while modules loaded (`__main__`); what they made lives as long as the process.
+    loop.call_later(COLLECT_AFTER_SECONDS, _collect)
+    try:
+        ending = loop.run_until_complete(_run(attempt, plugin, recorder))
+    except BaseException as error:
+        # sys.exit, KeyboardInterrupt and what else user code may raise end the start, not the runner.
+        ending = classify.classify(error, plugin.origin, now=datetime.now(UTC))
+        logger.debug("agent.raised", exc_info=error)
+    if os.getpid() != process:
+        # A tool forked and its child came all the way here; only the parent reports.
+        os._exit(70)
+    return ending
+
+
+async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Ending:
+    spec = attempt["resolved"]["spec"]
+    session = spec.get("session") or {}
+    models = Models(Stage(attempt["resolved"].get("scripts") or {}, attempt["start"]))
+    app = await agents.build(
+        spec.get("agent") or {}, models, name=session.get("appName"), job=attempt["job"], plugin=plugin
+    )
+    recorder.add(
+        "started", _root_name(app), {"attempt": attempt["attempt"], "start": attempt["start"], "adk": adk_version}
+    )
+    user, session_id = session.get("userId") or "system", session.get("sessionId") or attempt["uid"]
+    sessions = InMemorySessionService()
+    await sessions.create_session(
+        app_name=app.name, user_id=user, session_id=session_id, state=dict((spec.get("input") or {}).get("state") or {})
+    )
+    runner = Runner(
+        app=app,
+        session_service=sessions,
+        artifact_service=InMemoryArtifactService(),
+        memory_service=InMemoryMemoryService(),
+    )
+    message = types.Content(role="user", parts=[types.Part(text=(spec.get("input") or {}).get("message") or "")])
+    answer = Answer(_strands(app))
+    async with aclosing(runner.run_async(user_id=user, session_id=session_id, new_message=message)) as events:
+        async for event in events:
+            answer.see(event)
+            for kind, data in entries(event):
+                recorder.add(kind, event.author, data)
+    return answer.ending()
+
+
+def _root_name(app: App) -> str:
+    return str(getattr(app.root_agent, "name", app.name))
+
+
+def _strands(app: App) -> list[str]:
+    root: Any = app.root_agent
+    return [agent.name for agent in root.sub_agents] if isinstance(root, ParallelAgent) else []
+
+
+def _collect() -> None:
+    gc.freeze()
+    gc.enable()

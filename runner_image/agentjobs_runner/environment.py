@@ -1,0 +1,49 @@
+"""The runner's environment, read once by `__main__` from a mapping and passed on as a value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentjobs import contract
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the operator put into the container; see `agentjobs.contract` for each variable."""
+
+    gateway_url: str
+    token_file: Path
+    namespace: str
+    job: str
+    start: int
+    termination_file: Path
+    grace_seconds: float
+    gateway_ca: str | None = None
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str]) -> "Environment":
+        """Return the environment that `variables` say.
+
+        Raises:
+            ValueError: a variable is missing or malformed; all of them are named at once.
+        """
+        needed = (contract.ENV_GATEWAY_URL, contract.ENV_TOKEN_FILE, contract.ENV_NAMESPACE, contract.ENV_JOB)
+        problems = [f"{name} is not set" for name in needed if not variables.get(name)]
+        start = variables.get(contract.ENV_START, "")
+        if not (start.isascii() and start.isdigit() and int(start) > 0):
+            problems.append(f"{contract.ENV_START} must be a number from 1, got {start[:40]!r}")
+        grace = variables.get(contract.ENV_GRACE_SECONDS, "30")
+        if not (grace.isascii() and grace.isdigit()):
+            problems.append(f"{contract.ENV_GRACE_SECONDS} must be whole seconds, got {grace[:40]!r}")
+        if problems:
+            raise ValueError(f"{'; '.join(problems)}. The operator sets these in the pods it makes.")
+        return cls(
+            gateway_url=variables[contract.ENV_GATEWAY_URL].rstrip("/"),
+            token_file=Path(variables[contract.ENV_TOKEN_FILE]),
+            namespace=variables[contract.ENV_NAMESPACE],
+            job=variables[contract.ENV_JOB],
+            start=int(start),
+            termination_file=Path(variables.get(contract.ENV_TERMINATION_FILE, contract.TERMINATION_FILE)),
+            grace_seconds=float(grace),
+            gateway_ca=variables.get(contract.ENV_GATEWAY_CA) or None,
+        )

@@ -1,0 +1,58 @@
+"""The gate before every step: no model call and no tool starts while the runner is stopping or the gateway is away.
+
+`close` is called from the supervisor's thread, the rest from the agent's (`steps`). Knows nothing of ADK.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from typing import Final
+
+# How soon a waiting step sees that the gateway is back: unnoticed beside a model call.
+LOOK_AGAIN_SECONDS: Final = 0.05
+
+
+class Gate:
+    """Counts the steps that run, holds the ones that may not start, and says when a closed gate has nothing behind it."""
+
+    def __init__(self, recorded: threading.Event, at_boundary: Callable[[], None]) -> None:
+        self._recorded = recorded
+        self._at_boundary = at_boundary
+        self._lock = threading.Lock()
+        self._running: set[str] = set()
+        self._held = 0
+        self._closed = False
+        self._process = os.getpid()
+
+    async def enter(self, step: str) -> None:
+        """Begin `step`, or wait: until the gateway is back, or, when the gate is closed, until the process ends."""
+        if os.getpid() != self._process:
+            # A forked child goes on with a copy of the agent; it must neither call models nor report.
+            os._exit(70)
+        while not (self._recorded.is_set() or self._closed):
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        if self._closed:
+            with self._lock:
+                self._held += 1
+            self._look()
+            await asyncio.Event().wait()
+        with self._lock:
+            self._running.add(step)
+
+    def leave(self, step: str) -> None:
+        """End `step`; harmless when it was never begun."""
+        with self._lock:
+            self._running.discard(step)
+        self._look()
+
+    def close(self) -> None:
+        """Let no further step begin; `at_boundary` is called once those that run have ended and one was held."""
+        self._closed = True
+        self._look()
+
+    def _look(self) -> None:
+        with self._lock:
+            idle = self._closed and self._held > 0 and not self._running
+        if idle:
+            self._at_boundary()

@@ -1,0 +1,133 @@
+"""The gateway as the runner sees it: four calls, retried while it is away, each with the token read anew.
+
+Used from two threads (the supervisor's and the recorder's); httpx clients may be shared so. Raises only what is in
+`agentjobs.errors`: Fenced and Invalid at once, Unavailable when patience has run out.
+"""
+
+import json
+import random
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, cast
+
+import httpx
+
+from agentjobs import contract
+from agentjobs.contract import Attempt, Event, Result, ResultDocument
+from agentjobs.errors import AgentJobsError, Fenced, Invalid, TooManyRequests, Unavailable
+from agentjobs_runner.environment import Environment
+
+# One request: long enough for a gateway that waits for a database fail-over, short beside two minutes of patience.
+REQUEST_SECONDS: Final = 15.0
+FIRST_PAUSE_SECONDS: Final = 0.2
+LONGEST_PAUSE_SECONDS: Final = 5.0
+
+# The request itself was wrong. 401, 403 and 404 are not here: a replica may not have seen the new pod or token yet.
+_REFUSED: Final = frozenset({400, 405, 413, 415, 422})
+
+Instant = Callable[[], float]
+"""A monotonic instant that may move while one waits (SIGTERM brings it closer)."""
+
+
+class Gateway:
+    """The gateway's API for one start."""
+
+    def __init__(
+        self,
+        client: httpx.Client,
+        token: Callable[[], str],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._token = token
+        self._clock = clock
+        self._sleep = sleep
+
+    def attempt(self, *, give_up: Instant) -> Attempt:
+        """Claim the start for this pod and return what to run."""
+        return cast("Attempt", self._until(give_up, "GET", contract.PATH_ATTEMPT))
+
+    def add_events(self, events: Sequence[Event]) -> None:
+        """Store events, in one try; sending the same again is harmless."""
+        self._once("POST", contract.PATH_EVENTS, {"events": list(events)})
+
+    def heartbeat(self) -> None:
+        """Say that we live, in one try."""
+        self._once("POST", contract.PATH_HEARTBEAT, {})
+
+    def put_result(self, document: ResultDocument, *, give_up: Instant) -> Result | None:
+        """Store how the start ended and return the result that is final for the job, if there is one."""
+        return cast("Result | None", self._until(give_up, "PUT", contract.PATH_RESULT, document)["final"])
+
+    def _until(self, give_up: Instant, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            left = give_up() - self._clock()
+            try:
+                return self._once(method, path, body, seconds=min(REQUEST_SECONDS, max(1.0, left)))
+            except Unavailable as error:
+                asked = error.retry_after if isinstance(error, TooManyRequests) else 0.0
+                # Half of the pause is random, so that many runners do not come back at one instant.
+                wait = max(asked, pause * random.uniform(0.5, 1.0))  # noqa: S311  spreading load, not a secret
+                if self._clock() + wait >= give_up():
+                    raise
+            self._sleep(wait)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _once(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, seconds: float = REQUEST_SECONDS
+    ) -> Any:
+        content = None if body is None else json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        try:
+            headers = {"Authorization": f"Bearer {self._token()}", "Content-Type": "application/json"}
+            response = self._client.request(method, path, content=content, headers=headers, timeout=seconds)
+        except OSError as error:
+            raise Unavailable(f"the token cannot be read: {error.strerror}") from error
+        except httpx.HTTPError as error:
+            raise Unavailable(f"{method} {path}: {type(error).__name__}: {error}") from error
+        if response.is_success:
+            return _json(response, path)
+        raise _error(response, f"{method} {path}")
+
+
+def connect(environment: Environment) -> Gateway:
+    """Return the gateway that the environment names. Proxies in the environment are for models, not for us."""
+    client = httpx.Client(
+        base_url=environment.gateway_url,
+        verify=_trust(environment.gateway_ca) if environment.gateway_url.startswith("https") else False,
+        trust_env=False,
+    )
+    # Tokens are rotated by the kubelet; reading a small file costs less than being refused.
+    return Gateway(client, lambda: environment.token_file.read_text().strip())
+
+
+def _trust(authority: str | None) -> ssl.SSLContext:
+    """Trust `authority`, a PEM text or the path of one; public roots when there is none."""
+    if authority and authority.lstrip().startswith("-----BEGIN"):
+        return ssl.create_default_context(cadata=authority)
+    return ssl.create_default_context(cafile=authority)
+
+
+def _json(response: httpx.Response, path: str) -> Any:
+    if not response.content:
+        return None
+    try:
+        return response.json()
+    except ValueError as error:
+        raise Unavailable(f"{path}: the answer is no JSON; is AGENTJOBS_GATEWAY_URL the gateway's?") from error
+
+
+def _error(response: httpx.Response, what: str) -> AgentJobsError:
+    status = response.status_code
+    said = f"{what}: {status} {contract.cut(response.text, 300)}"
+    if status == 409:
+        return Fenced(said)
+    if status in _REFUSED:
+        return Invalid(said)
+    if status == 429:
+        seconds = response.headers.get("retry-after", "")
+        return TooManyRequests(said, float(seconds) if seconds.isascii() and seconds.isdigit() else 1.0)
+    return Unavailable(said)

@@ -1,0 +1,234 @@
+"""Scripted models: answers read from a ConfigMap instead of a provider, for examples, tests and dry runs.
+
+The format is described in docs/reference/scripted.md. `models` installs the scripts of an attempt; ADK then asks
+`ScriptedModel` as it asks any other model. Errors are raised through google-genai's own classes, so that a scripted 429
+takes the way of a real one.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Final, Literal
+
+import httpx
+import yaml
+from google.adk.models.base_llm import BaseLlm
+from google.adk.models.llm_request import LlmRequest
+from google.adk.models.llm_response import LlmResponse
+from google.genai import errors, types
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+
+from agentjobs.api.durations import parse_duration
+from agentjobs_runner.endings import config_invalid
+
+PREFIX: Final = "scripted/"
+# ADK labels every request with its agent's name (google.adk.flows.llm_flows.core._model_call).
+AGENT_LABEL: Final = "adk_agent_name"
+
+_SIGNALS: Final = tuple(sorted(item.name for item in signal.Signals))
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+class Part(BaseModel):
+    """Base of the script's models: frozen, nothing unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ToolCall(Part):
+    """One call the model asks for."""
+
+    name: str = Field(min_length=1)
+    args: dict[str, Any] = Field(default_factory=dict)
+
+
+class Failure(Part):
+    """An HTTP error of the provider."""
+
+    status: int = Field(ge=400, le=599)
+    message: str = "scripted error"
+    retryAfter: Duration | None = None  # noqa: N815  the file's key, in the style of every other field
+
+
+class Usage(Part):
+    """Tokens that the answer is said to have cost."""
+
+    inputTokens: int = Field(default=0, ge=0)  # noqa: N815  the file's key
+    outputTokens: int = Field(default=0, ge=0)  # noqa: N815  the file's key
+
+
+class Answer(Part):
+    """What one model call gets: after `delay`, one of text and tool calls, an error, a finish reason, or the process's end."""
+
+    agent: str | None = None
+    delay: Duration = timedelta()
+    text: str | None = None
+    toolCalls: list[ToolCall] = Field(default_factory=list)  # noqa: N815  the file's key
+    error: Failure | None = None
+    finishReason: str | None = None  # noqa: N815  the file's key
+    exit: Annotated[int, Field(ge=0, le=255)] | Literal[_SIGNALS] | None = None  # type: ignore[valid-type]  # the platform's signals
+    usage: Usage | None = None
+
+    @model_validator(mode="after")
+    def _does_one_thing(self) -> "Answer":
+        says = self.text is not None or bool(self.toolCalls)
+        chosen = [says, self.error is not None, self.finishReason is not None, self.exit is not None]
+        if sum(chosen) != 1:
+            raise ValueError("give text and/or toolCalls, or one of error, finishReason and exit")
+        if self.finishReason is not None and self.finishReason not in types.FinishReason.__members__:
+            raise ValueError(
+                f"finishReason {self.finishReason!r} is unknown; use one of Gemini's, e.g. SAFETY, MAX_TOKENS"
+            )
+        return self
+
+
+class Script(Part):
+    """A whole script: one list of answers a start; after the last list the last one repeats."""
+
+    starts: list[list[Answer]] = Field(min_length=1)
+
+    def answers(self, start: int) -> list[Answer]:
+        """The answers of start `start`, counted from 1."""
+        return self.starts[min(start, len(self.starts)) - 1]
+
+
+def parse(text: str, name: str) -> Script:
+    """Return the script `text`.
+
+    Raises:
+        Ended: ConfigInvalid, naming the script, each wrong key and the cure.
+    """
+    try:
+        raw = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  both are safe loaders
+    except yaml.YAMLError as error:
+        raise config_invalid(f"script {name}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise config_invalid(f"script {name}: must be a mapping with the key `starts`, got {type(raw).__name__}")
+    try:
+        return Script.model_validate(raw)
+    except ValidationError as error:
+        raise config_invalid(f"script {name}: {'; '.join(_problems(error))}. See docs/reference/scripted.md") from error
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    # The first ones are enough to go on with; a message has 1 KiB.
+    for item in error.errors(include_url=False, include_context=False)[:5]:
+        place = ".".join(str(part) for part in item["loc"]) or "script"
+        cure = "remove it, or correct its name" if item["type"] == "extra_forbidden" else item["msg"]
+        yield f"{place}: {cure}"
+
+
+class Stage:
+    """Where a start stands in its scripts. One list of answers is shared by all agents that use its model."""
+
+    def __init__(self, scripts: Mapping[str, str], start: int) -> None:
+        self._scripts = dict(scripts)
+        self._start = start
+        self._left: dict[str, list[Answer]] = {}
+        self._given: dict[str, int] = {}
+
+    def known(self) -> list[str]:
+        """Names of the scripts the job carries."""
+        return sorted(self._scripts)
+
+    def open(self, name: str) -> None:
+        """Read the script `name` once, so that a mistake in it shows before anything runs."""
+        if name in self._left:
+            return
+        if name not in self._scripts:
+            carried = ", ".join(f"{PREFIX}{item}" for item in self.known()) or "none"
+            raise config_invalid(
+                f"model {PREFIX}{name}: the job carries no such script (it has: {carried}); "
+                f"use {PREFIX}<configmap>/<key> of a ConfigMap in the job's namespace"
+            )
+        self._left[name] = list(parse(self._scripts[name], name).answers(self._start))
+
+    def next(self, name: str, agent: str) -> Answer:
+        """Take the next answer for `agent`: the first one left that names it or names none."""
+        self.open(name)
+        left = self._left[name]
+        for index, answer in enumerate(left):
+            if answer.agent in (None, agent):
+                self._given[name] = self._given.get(name, 0) + 1
+                return left.pop(index)
+        raise config_invalid(
+            f"script {name}: start {self._start} has no answer left for agent {agent!r} "
+            f"({self._given.get(name, 0)} given); add one to its list"
+        )
+
+
+# ADK builds models from their name alone, so what they read from is the process's: one process runs one start.
+_stage: Stage = Stage({}, 1)
+
+
+def install(stage: Stage) -> None:
+    """Make `stage` the one that every ScriptedModel reads from."""
+    global _stage
+    _stage = stage
+
+
+class ScriptedModel(BaseLlm):
+    """A model whose name is `scripted/<configmap>/<key>`."""
+
+    _calls: int = PrivateAttr(default=0)
+
+    @classmethod
+    def supported_models(cls) -> list[str]:
+        """The names that ADK's registry shall send here."""
+        return [f"{PREFIX}.+"]
+
+    async def generate_content_async(
+        self, llm_request: LlmRequest, stream: bool = False
+    ) -> AsyncGenerator[LlmResponse, None]:
+        """Give the next answer of the script, whole, in streaming mode too."""
+        labels = (llm_request.config.labels if llm_request.config else None) or {}
+        answer = _stage.next(self.model.removeprefix(PREFIX), labels.get(AGENT_LABEL, ""))
+        await asyncio.sleep(answer.delay.total_seconds())
+        if answer.exit is not None:
+            _exit(answer.exit)
+        if answer.error is not None:
+            raise _api_error(answer.error)
+        self._calls += 1
+        yield _response(answer, self.model, self._calls)
+
+
+def _exit(how: int | str) -> None:
+    if isinstance(how, int):
+        os._exit(how)
+    os.kill(os.getpid(), signal.Signals[how])
+
+
+def _api_error(failure: Failure) -> errors.APIError:
+    headers = {}
+    if failure.retryAfter is not None:
+        headers["retry-after"] = f"{failure.retryAfter.total_seconds():g}"
+    body = {"error": {"code": failure.status, "message": failure.message, "status": "SCRIPTED"}}
+    kind = errors.ClientError if failure.status < 500 else errors.ServerError
+    return kind(failure.status, body, httpx.Response(failure.status, headers=headers))
+
+
+def _response(answer: Answer, model: str, call: int) -> LlmResponse:
+    usage = answer.usage and types.GenerateContentResponseUsageMetadata(
+        prompt_token_count=answer.usage.inputTokens,
+        candidates_token_count=answer.usage.outputTokens,
+        total_token_count=answer.usage.inputTokens + answer.usage.outputTokens,
+    )
+    if answer.finishReason is not None:
+        reason = types.FinishReason(answer.finishReason)
+        return LlmResponse(
+            error_code=reason.value, error_message="scripted", finish_reason=reason, usage_metadata=usage
+        )
+    parts = [types.Part(text=answer.text)] if answer.text is not None else []
+    parts += [
+        types.Part(function_call=types.FunctionCall(id=f"call-{call}-{index}", name=item.name, args=item.args))
+        for index, item in enumerate(answer.toolCalls)
+    ]
+    return LlmResponse(
+        content=types.Content(role="model", parts=parts),
+        finish_reason=types.FinishReason.STOP,
+        usage_metadata=usage,
+        model_version=model,
+    )

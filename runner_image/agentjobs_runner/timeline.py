@@ -1,0 +1,184 @@
+"""The timeline of a start: ADK's events as entries of the contract, and the thread that sends them and the heartbeat.
+
+`Recorder` lives beside the agent, in a thread of its own, so that a tool that blocks stops neither. While the gateway is
+away it keeps what it has and `recorded` is clear, which holds the agent at its next step.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from agentjobs import contract
+from agentjobs.contract import Event
+from agentjobs.errors import Fenced, Invalid, Unavailable
+from agentjobs_runner.gateway import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Gateway
+from agentjobs_runner.wording import Redactor, plain, size_of, within
+
+if TYPE_CHECKING:
+    from google.adk.events.event import Event as AdkEvent  # heavy; `engine` has it loaded by the time one is seen
+
+logger = logging.getLogger("agentjobs.runner")
+
+# An entry's frame (seq, time, kind, author) beside its data.
+_FRAME_BYTES: Final = 1024
+_TEXT_BYTES: Final = 16 * 1024
+_SHOWN: Final = frozenset({"attempt", "start", "adk", "code", "verdict", "reason"})
+
+
+def entries(event: "AdkEvent") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield an ADK event as (kind, data): a model's answer, its text, tools' results, an error; nothing for partial ones."""
+    if event.partial:
+        return
+    from agentjobs_runner.answer import text_of  # with ADK behind it, see above
+
+    calls, results = event.get_function_calls(), event.get_function_responses()
+    if event.usage_metadata is not None or calls:
+        yield "model", _model(event, calls)
+    for result in results:
+        yield "tool", {"name": result.name, "callId": result.id, "result": result.response}
+    if event.error_code:
+        yield "error", {"code": str(event.error_code), "message": event.error_message or ""}
+    if text := text_of(event):
+        yield "text", {"text": text, "final": event.is_final_response()}
+
+
+def _model(event: "AdkEvent", calls: list[Any]) -> dict[str, Any]:
+    usage = event.usage_metadata
+    return {
+        "model": event.model_version,
+        "inputTokens": usage.prompt_token_count if usage else None,
+        "outputTokens": usage.candidates_token_count if usage else None,
+        "toolCalls": [{"name": call.name, "callId": call.id, "args": call.args} for call in calls],
+    }
+
+
+class Recorder:
+    """Sends entries in their order and a heartbeat every `contract.HEARTBEAT_SECONDS`.
+
+    Args:
+        on_lost: called once from its thread, with what ended the recording: Fenced, or Unavailable after all patience.
+    """
+
+    def __init__(self, gateway: Gateway, redactor: Redactor, on_lost: Callable[[Fenced | Unavailable], None]) -> None:
+        self._gateway = gateway
+        self._redactor = redactor
+        self._on_lost = on_lost
+        self._pending: deque[Event] = deque()
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._seq = 0
+        self._closing: Callable[[], float] | None = None
+        self._patience = contract.GATEWAY_PATIENCE_SECONDS
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self.recorded = threading.Event()
+        """Set while the gateway takes what is sent."""
+        self.recorded.set()
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def add(self, kind: str, author: str, data: Mapping[str, Any]) -> None:
+        """Append an entry; returns at once. Strings are cut and cleared of secrets here."""
+        cleared = self._redactor.data(plain(data, text_limit=_TEXT_BYTES))
+        with self._lock:
+            self._seq += 1
+            self._pending.append(
+                Event(
+                    seq=self._seq,
+                    time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                    kind=kind,
+                    author=contract.cut(author, 200),
+                    data=within(cleared, contract.MAX_EVENT_BYTES - _FRAME_BYTES),
+                )
+            )
+        logger.info(f"step.{kind}", extra={"author": author, **_shown(kind, cleared)})
+        self._wake.set()
+
+    def finish(self, give_up: Callable[[], float]) -> None:
+        """Send what is left, until `give_up()`; the heart stops beating."""
+        self._closing = give_up
+        self._wake.set()
+        while self._thread.is_alive() and time.monotonic() < give_up():
+            self._thread.join(0.05)
+
+    def _run(self) -> None:
+        next_beat, failing_since, pause = time.monotonic() + contract.HEARTBEAT_SECONDS, None, FIRST_PAUSE_SECONDS
+        while not self._is_done():
+            try:
+                self._send()
+                if time.monotonic() >= next_beat:
+                    self._gateway.heartbeat()
+                    next_beat = time.monotonic() + contract.HEARTBEAT_SECONDS
+                failing_since, pause = None, FIRST_PAUSE_SECONDS
+                self.recorded.set()
+                self._sleep(next_beat - time.monotonic())
+            except Fenced as error:
+                self._on_lost(error)
+                return
+            except Unavailable as error:
+                self.recorded.clear()
+                failing_since = failing_since or time.monotonic()
+                if time.monotonic() - failing_since > self._patience:
+                    self._on_lost(error)
+                    return
+                logger.warning("gateway.unavailable", extra={"error": self._redactor.message(str(error), 300)})
+                time.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            except Exception:
+                # A bug of ours must not silence the heart, nor hold the agent for ever.
+                logger.exception("recorder.failed")
+                self._drop()
+
+    def _is_done(self) -> bool:
+        closing = self._closing
+        return closing is not None and (not self._pending or time.monotonic() >= closing())
+
+    def _sleep(self, seconds: float) -> None:
+        if not self._pending and self._closing is None:
+            self._wake.wait(max(0.0, seconds))
+        self._wake.clear()
+
+    def _send(self) -> None:
+        while batch := self._batch():
+            try:
+                self._gateway.add_events(batch)
+            except Invalid as error:
+                # The same batch would be refused for ever; the run is worth more than its timeline.
+                logger.error("events.refused", extra={"count": len(batch), "error": str(error)[:300]})
+            with self._lock:
+                for _ in batch:
+                    self._pending.popleft()
+
+    def _batch(self) -> list[Event]:
+        batch: list[Event] = []
+        size = _FRAME_BYTES
+        with self._lock:
+            for event in self._pending:
+                size += size_of(event) + 1
+                if batch and size > contract.MAX_EVENTS_BODY_BYTES:
+                    break
+                batch.append(event)
+        return batch
+
+    def _drop(self) -> None:
+        with self._lock:
+            self._pending.clear()
+
+
+def _shown(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What the pod's log tells of an entry: names and numbers, never what was said."""
+    match kind:
+        case "model":
+            tools = [call["name"] for call in data.get("toolCalls") or ()]
+            return {"tokens_in": data.get("inputTokens"), "tokens_out": data.get("outputTokens"), "tools": tools}
+        case "tool":
+            return {"tool": data.get("name")}
+        case "text":
+            return {"bytes": len(str(data.get("text")).encode()), "final": data.get("final")}
+        case _:
+            return {key: value for key, value in data.items() if key in _SHOWN}

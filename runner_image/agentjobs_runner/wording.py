@@ -1,0 +1,130 @@
+"""What leaves the pod as text: made storable (no NUL, no lone surrogates, no NaN), cut to limits, cleared of secrets.
+
+Used by `attempt` and `timeline` on everything they send except the answer itself, which is the job's own and only made
+storable. Redaction is a net under careless exception messages, not a promise: what a model writes cannot be known.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from agentjobs.contract import cut
+
+MASK: Final = "[redacted]"
+
+# Keys in URLs (httpx puts URLs into its messages), authorization headers, JWTs, the common providers' key shapes.
+_SECRETS: Final = re.compile(
+    r"(?P<keep>[?&](?:key|api[-_]?key|token|access_token|sig|signature)=)[^&\s'\"]+"
+    r"|(?P<scheme>\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{8,}"
+    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
+    r"|\bAIza[\w-]{30,}"
+    r"|\bsk-[\w-]{16,}"
+    r"|(?P<user>://[^/\s:@]*:)[^/\s@]+(?=@)",
+    re.IGNORECASE,
+)
+_SECRET_NAME: Final = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH|DSN", re.IGNORECASE)
+_MAX_DEPTH: Final = 32
+
+
+class Redactor:
+    """Knows the values that must not leave: the token's, and those of variables that look like secrets."""
+
+    def __init__(self, variables: Mapping[str, str], *tokens: str) -> None:
+        found = {value: f"[{name}]" for name, value in variables.items() if _is_secret(name, value)}
+        found |= {token: MASK for token in tokens if token}
+        # Longest first: a secret may be part of another (a password of a DSN).
+        self._values = sorted(found.items(), key=lambda item: -len(item[0]))
+
+    def text(self, text: str) -> str:
+        """Return `text` without secrets, storable, in full length."""
+        for value, mask in self._values:
+            text = text.replace(value, mask)
+        return storable(_SECRETS.sub(_masked, text))
+
+    def message(self, text: str, limit: int) -> str:
+        """Return `text` without secrets and cut to `limit` bytes; the cut comes last, so that it halves no secret."""
+        return cut(self.text(text), limit)
+
+    def data(self, value: Any) -> Any:
+        """Return JSON without secrets in its strings."""
+        match value:
+            case str():
+                return self.text(value)
+            case dict():
+                return {self.text(key): self.data(item) for key, item in value.items()}
+            case list():
+                return [self.data(item) for item in value]
+            case _:
+                return value
+
+
+def storable(text: str) -> str:
+    """Return `text` as PostgreSQL and UTF-8 can hold it."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def plain(value: Any, *, text_limit: int | None = None, _depth: int = 0) -> Any:
+    """Return `value` as JSON values: what has no JSON form becomes its text, depth is bounded, strings are storable.
+
+    Args:
+        value: anything, as tools return and models write it.
+        text_limit: bytes above which each string is cut; None for no limit.
+    """
+    if _depth > _MAX_DEPTH:
+        return "…"
+    match value:
+        case None | bool() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case str():
+            return storable(value) if text_limit is None else cut(storable(value), text_limit)
+        case Mapping():
+            return {
+                storable(str(key)): plain(item, text_limit=text_limit, _depth=_depth + 1) for key, item in value.items()
+            }
+        case list() | tuple() | set() | frozenset():
+            return [plain(item, text_limit=text_limit, _depth=_depth + 1) for item in value]
+        case bytes():
+            return f"<{len(value)} bytes>"
+        case _:
+            return cut(storable(_shown(value)), text_limit or 1024)
+
+
+def within(data: dict[str, Any], limit: int) -> dict[str, Any]:
+    """Return `data` with its strings cut shorter and shorter until its JSON has at most `limit` bytes."""
+    text_limit = limit
+    while size_of(data) > limit and text_limit > 16:
+        text_limit //= 4
+        data = plain(data, text_limit=text_limit)
+    return data if size_of(data) <= limit else {"omitted": f"larger than {limit} bytes"}
+
+
+def size_of(value: Any) -> int:
+    """Bytes of `value` as the JSON that is sent."""
+    return len(json.dumps(value, ensure_ascii=False).encode())
+
+
+def _shown(value: object) -> str:
+    # The value is user code's: its __str__ may do anything, and must not end the start.
+    try:
+        return str(value)
+    except Exception as error:
+        return f"<{type(value).__name__}, whose str() raised {type(error).__name__}>"
+
+
+def _masked(match: re.Match[str]) -> str:
+    kept = match["keep"] or match["scheme"] or match["user"] or ""
+    return f"{kept}{MASK}"
+
+
+def _is_secret(name: str, value: str) -> bool:
+    if name.startswith("AGENTJOBS_") or value.startswith("/"):
+        return False
+    if _SECRET_NAME.search(name):
+        return len(value) >= 6
+    # Other names may carry secrets as well (envFrom); what is long and mixes letters and digits is taken for one.
+    mixed = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
+    return len(value) >= 20 and mixed and not re.search(r"[\s/:,;]", value)
