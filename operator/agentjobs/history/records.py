@@ -1,7 +1,7 @@
 """The values an operator writes into history.
 
-Each carries its job's whole identity, so that any of them can come first, alone or twice: a row that is not there yet is
-made by whichever record arrives. Pure; made by the reconciler, read by `operator_history` and `writer`.
+Each carries its job's whole identity, so that any of them can come first, alone or twice: a row that is not there yet
+is made by whichever record arrives. Pure; made by the reconciler, read by `operator_history` and `writer`.
 """
 
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class StartRecord:
 
 @dataclass(frozen=True, slots=True)
 class StartEnd:
-    """How a start ended: one entry of `status.attemptHistory`. The first one stored for a start is final and fences it."""
+    """How a start ended: one entry of `status.attemptHistory`. The first one stored is final and fences the start."""
 
     job: JobKey
     start: int
@@ -60,8 +60,8 @@ class StartEnd:
 class TransitionRecord:
     """One change of a job's phase, numbered by `status.transitions`.
 
-    The highest number is the job's phase. `finished` says that this one ended the job: it also stands against any higher
-    number, because an end is final.
+    The highest number is the job's phase. `finished` says that this one ended the job: it also stands against any
+    higher number, because an end is final.
     """
 
     job: JobKey

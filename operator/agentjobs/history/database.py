@@ -1,0 +1,223 @@
+"""Connections to PostgreSQL with deadlines, and the one place where its errors become ours.
+
+Whoever asks gets an answer or `errors.Unavailable` within `DEADLINE_SECONDS`, also when the server hangs or packets
+vanish: the operator's decisions and a runner's request wait for nothing longer. Work is given as a function of a
+connection and runs in one transaction; it is repeated once when the connection turned out to be dead or two
+transactions collided, so it must be idempotent, as everything in history is.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+import psycopg
+from sqlalchemy import event, exc, select
+from sqlalchemy.engine import URL, ExceptionContext, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from agentjobs import errors
+from agentjobs.history import schema
+from agentjobs.history.sanitize import dump_json
+
+T = TypeVar("T")
+Work = Callable[[AsyncConnection], Awaitable[T]]
+
+# The operator says `HistoryUnavailable` within this time; the parts below must fit into it.
+DEADLINE_SECONDS: Final = 5.0
+_CONNECT_SECONDS: Final = 3
+_POOL_SECONDS: Final = 3.0
+_STATEMENT_MILLISECONDS: Final = 4000
+_LOCK_MILLISECONDS: Final = 3000
+# A session that stopped between two statements gives its locks back after this long.
+_IDLE_MILLISECONDS: Final = 10_000
+
+# SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_COLLISIONS: Final = frozenset({"40001", "40P01"})
+_READ_ONLY: Final = "25006"
+_NOT_MIGRATED: Final = frozenset({"42P01", "42703", "3F000"})
+_DENIED: Final = frozenset({"42501", "28000", "28P01"})
+# Data, integrity, program limits, cardinality: the same request fails again.
+_INVALID_CLASSES: Final = ("22", "23", "54", "21")
+
+
+def database_url(dsn: str) -> URL:
+    """Return the SQLAlchemy URL of a libpq URI (`postgresql://…` or `postgres://…`).
+
+    Raises:
+        errors.Invalid: it is none; the message does not repeat it, because it may hold a password.
+    """
+    try:
+        url = make_url(dsn)
+    except ArgumentError as error:
+        raise errors.Invalid("database URL: expected postgresql://user:password@host:port/database") from error
+    if url.get_backend_name() not in ("postgresql", "postgres"):
+        raise errors.Invalid(f"database URL: expected the scheme postgresql://, got {url.drivername!r}")
+    return url.set(drivername="postgresql+psycopg")
+
+
+class Database:
+    """A pool of connections, opened lazily: making one needs no server.
+
+    Args:
+        dsn: libpq URI. Options in it (`sslmode`, `target_session_attrs`, …) go through to libpq.
+        pool_size: connections at most.
+        application: what `pg_stat_activity` shows.
+    """
+
+    def __init__(self, dsn: str, *, pool_size: int = 10, application: str = "agentjobs") -> None:
+        url = database_url(dsn)
+        own_options = url.query.get("options", "")
+        limits = (
+            f"-c statement_timeout={_STATEMENT_MILLISECONDS} -c lock_timeout={_LOCK_MILLISECONDS}"
+            f" -c idle_in_transaction_session_timeout={_IDLE_MILLISECONDS}"
+        )
+        self._engine: AsyncEngine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=_POOL_SECONDS,
+            # Behind a load balancer an old connection may have been forgotten silently.
+            pool_recycle=1800,
+            hide_parameters=True,
+            json_serializer=dump_json,
+            connect_args={
+                "connect_timeout": _CONNECT_SECONDS,
+                "application_name": application,
+                "options": f"{own_options} {limits}".strip() if isinstance(own_options, str) else limits,
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "keepalives_count": 3,
+                "tcp_user_timeout": int(DEADLINE_SECONDS * 1000),
+            },
+        )
+        event.listen(self._engine.sync_engine, "handle_error", _leave_a_demoted_server)
+        self._abandoned: set[asyncio.Task[Any]] = set()
+
+    async def run(self, work: Work[T]) -> T:
+        """Run `work` in one transaction and commit it.
+
+        Raises:
+            errors.Unavailable: no server, no answer in time, or no schema yet.
+            errors.Denied: the server refuses our user.
+            errors.Invalid: the content was refused.
+        """
+        return await self._within_deadline(self._repeated_once(work))
+
+    async def schema_version(self) -> str | None:
+        """Return the schema's version, None before the first migration. Raises as `run`."""
+
+        async def read(connection: AsyncConnection) -> str | None:
+            return (await connection.execute(select(schema.version.c.version_num))).scalar_one_or_none()
+
+        try:
+            return await self.run(read)
+        except SchemaMissing:
+            return None
+
+    async def check_schema(self) -> None:
+        """Return when the schema is as new as this code needs.
+
+        Operator and gateway call it in their readiness and wait, because `agentjobs migrate` may still run. A schema
+        that is newer than this code is fine: migrations keep old code working.
+
+        Raises:
+            errors.Unavailable: not yet; the message names both versions.
+        """
+        found = await self.schema_version()
+        if found is None or found < schema.HEAD:
+            raise errors.Unavailable(
+                f"the history's schema is at {found or 'nothing'}, needed is {schema.HEAD}: run `agentjobs migrate`"
+            )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for task in tuple(self._abandoned):
+            task.cancel()
+        await self._engine.dispose()
+
+    async def __aenter__(self) -> "Database":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _repeated_once(self, work: Work[T]) -> T:
+        try:
+            return await self._in_transaction(work)
+        except exc.DBAPIError as error:
+            if not error.connection_invalidated and _sqlstate(error) not in _COLLISIONS:
+                raise
+        return await self._in_transaction(work)
+
+    async def _in_transaction(self, work: Work[T]) -> T:
+        async with self._engine.begin() as connection:
+            return await work(connection)
+
+    async def _within_deadline(self, operation: Coroutine[Any, Any, T]) -> T:
+        """Await `operation` for the deadline, then leave it to end alone.
+
+        Cancelling it is not enough: psycopg first asks a server that does not answer to cancel the query.
+        """
+        task = asyncio.create_task(operation)
+        try:
+            await asyncio.wait({task}, timeout=DEADLINE_SECONDS)
+        except asyncio.CancelledError:
+            self._abandon(task)
+            raise
+        if not task.done():
+            self._abandon(task)
+            raise errors.Unavailable(f"PostgreSQL did not answer within {DEADLINE_SECONDS:.0f} s")
+        try:
+            return task.result()
+        except (exc.SQLAlchemyError, psycopg.Error, OSError, ValueError) as error:
+            raise translated(error) from error
+
+    def _abandon(self, task: asyncio.Task[Any]) -> None:
+        self._abandoned.add(task)
+        task.add_done_callback(self._forget)
+        task.cancel()
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._abandoned.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+
+class SchemaMissing(errors.Unavailable):
+    """The tables are not there: `agentjobs migrate` has not run."""
+
+
+def _sqlstate(error: BaseException) -> str:
+    cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    return getattr(cause, "sqlstate", None) or ""
+
+
+def _leave_a_demoted_server(context: ExceptionContext) -> None:
+    # After a fail-over the old primary answers reads and refuses writes; only a new connection finds the new one.
+    if context.original_exception is not None and _sqlstate(context.original_exception) == _READ_ONLY:
+        context.is_disconnect = True
+
+
+def translated(error: Exception) -> errors.AgentJobsError:
+    """Return our error for one of SQLAlchemy, psycopg or the network."""
+    state = _sqlstate(error)
+    cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    what = str(cause).strip().partition("\n")[0] or type(cause).__name__
+    if state in _NOT_MIGRATED:
+        return SchemaMissing(f"the history's tables are missing or old ({what}): run `agentjobs migrate`")
+    if state in _DENIED:
+        return errors.Denied(f"PostgreSQL refuses our user: {what}")
+    if state.startswith(_INVALID_CLASSES) or (not state and _is_our_value(error)):
+        return errors.Invalid(f"history cannot store this: {what}")
+    return errors.Unavailable(f"PostgreSQL: {what}")
+
+
+def _is_our_value(error: Exception) -> bool:
+    """Tell whether a value failed before it reached the server."""
+    if isinstance(error, exc.DBAPIError):
+        return isinstance(error.orig, psycopg.DataError | psycopg.IntegrityError)
+    return isinstance(error, exc.StatementError | ValueError)

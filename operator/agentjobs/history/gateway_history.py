@@ -1,0 +1,403 @@
+"""What a runner may write through the gateway, and what users read.
+
+Every write of a runner passes the fence in its own transaction: the row of its start is locked, it must be the pod that
+claimed it, and the start must neither have ended nor be followed by a newer one. So of all pods that may still live,
+one writes. What comes in was made by models and tools: data, stored as it is but for what PostgreSQL cannot hold.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import bindparam, case, func, or_, select, true, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agentjobs import errors
+from agentjobs.contract import Attempt, Event, Result, ResultDocument, Verdict
+from agentjobs.history.database import Database
+from agentjobs.history.pages import (
+    EventRow,
+    JobDetail,
+    JobRow,
+    Page,
+    StartRow,
+    TransitionRow,
+    parse_cursor,
+    write_cursor,
+)
+from agentjobs.history.tables import events, jobs, results, starts, transitions
+
+_Item = TypeVar("_Item")
+
+_MAX_SEQ: Final = 2**63 - 1
+_MAX_START: Final = 2**31 - 1
+# Page sizes: what a screen shows, and what one answer may hold.
+DEFAULT_LIMIT: Final = 100
+MAX_LIMIT: Final = 500
+
+
+class GatewayHistory:
+    """History as the gateway of one cluster sees it.
+
+    Args:
+        cluster: uid of the namespace kube-system; users read this cluster's rows only.
+
+    Every method raises `errors.Unavailable` when the database cannot answer within five seconds.
+    """
+
+    def __init__(self, database: Database, *, cluster: str) -> None:
+        self._database = database
+        self._cluster = cluster
+
+    # --- for runners --------------------------------------------------------------------------------------------------
+
+    async def claim(self, uid: str, start: int, pod_uid: str) -> Attempt:
+        """Bind a start to the pod that asks first and return its work; the same pod may ask again.
+
+        Raises:
+            errors.NotFound: no such start is recorded.
+            errors.Fenced: another pod holds it, it has ended, or a newer start exists.
+        """
+
+        async def work(connection: AsyncConnection) -> Attempt:
+            row = (await connection.execute(_LOCK_START, _start_key(uid, start))).first()
+            if row is None:
+                raise errors.NotFound(f"job {uid} has no start {start}")
+            _check_fence(row, uid, start, pod_uid, unclaimed=True)
+            if row.pod_uid is None:
+                await connection.execute(_CLAIM, {**_start_key(uid, start), "pod_uid_": pod_uid})
+            job = (await connection.execute(_WORK, {"uid_": uid})).one()
+            if job.resolved is None:
+                raise errors.NotFound(f"job {uid} was never accepted")
+            return Attempt(
+                namespace=job.namespace,
+                job=job.name,
+                uid=uid,
+                start=start,
+                attempt=row.attempt,
+                maxAttempts=job.resolved["spec"]["retry"]["maxAttempts"],
+                resolved=job.resolved,
+                result=job.result,
+            )
+
+        return await self._database.run(work)
+
+    async def add_events(self, uid: str, start: int, pod_uid: str, batch: Sequence[Event]) -> None:
+        """Store events of a start; those already there stay as they are.
+
+        Raises:
+            errors.Fenced, errors.NotFound: as `claim`, or this pod never claimed the start.
+            errors.Invalid: a time or number cannot be stored; nothing of the batch is.
+        """
+        rows = [{**_row_key(uid, start), **_event_values(event)} for event in batch]
+
+        async def work(connection: AsyncConnection) -> None:
+            # Shared: events may flow while a heartbeat waits, and the row itself is not written.
+            await self._pass_fence(connection, _SHARE_START, uid, start, pod_uid)
+            if rows:
+                await connection.execute(_INSERT_EVENT, rows)
+
+        await self._database.run(work)
+
+    async def heartbeat(self, uid: str, start: int, pod_uid: str) -> None:
+        """Note that the pod of a start lives. Raises as `add_events`."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await self._pass_fence(connection, _LOCK_START, uid, start, pod_uid)
+            await connection.execute(_BEAT, _start_key(uid, start))
+
+        await self._database.run(work)
+
+    async def put_result(self, uid: str, start: int, pod_uid: str, document: ResultDocument) -> Result | None:
+        """Store how a start says it ended; return the job's final result, which may be another start's.
+
+        The first result that comes with the verdict Succeed is final for the job; None while there is none.
+
+        Raises:
+            errors.Fenced, errors.NotFound, errors.Invalid: as `add_events`.
+        """
+        result = document["result"]
+        reported = {name: value for name, value in document.items() if name != "result"}
+        used = None if result is None else result["usage"]
+
+        async def work(connection: AsyncConnection) -> Result | None:
+            await self._pass_fence(connection, _LOCK_START, uid, start, pod_uid)
+            await connection.execute(_REPORT, {**_start_key(uid, start), "reported_": reported, "usage_": used})
+            if document["verdict"] == Verdict.SUCCEED and result is not None:
+                await connection.execute(_INSERT_RESULT, {**_row_key(uid, start), "result": result})
+            final: Result | None = (await connection.execute(_RESULT, {"uid_": uid})).scalar_one_or_none()
+            return final
+
+        return await self._database.run(work)
+
+    async def _pass_fence(self, connection: AsyncConnection, lock: Any, uid: str, start: int, pod_uid: str) -> None:
+        row = (await connection.execute(lock, _start_key(uid, start))).first()
+        if row is None:
+            raise errors.NotFound(f"job {uid} has no start {start}")
+        _check_fence(row, uid, start, pod_uid, unclaimed=False)
+
+    # --- for users ----------------------------------------------------------------------------------------------------
+
+    async def jobs(
+        self, namespace: str, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None, name: str | None = None
+    ) -> Page[JobRow]:
+        """Return jobs of a namespace, newest first; with `name` only those that had it.
+
+        Args:
+            limit: 1 to 500.
+            cursor: `Page.cursor` of the page before.
+
+        Raises:
+            errors.Invalid: limit or cursor is none.
+        """
+        limit = _checked_limit(limit)
+        query = _JOBS.where(*self._of_namespace(namespace))
+        if name is not None:
+            query = query.where(jobs.c.name == name)
+        if cursor is not None:
+            created, uid = parse_cursor(cursor, (datetime, str))
+            query = query.where(tuple_(jobs.c.created_at, jobs.c.uid) < tuple_(created, uid))
+
+        async def work(connection: AsyncConnection) -> list[JobRow]:
+            return [_job_row(row) for row in await connection.execute(query.limit(limit + 1))]
+
+        found = await self._database.run(work)
+        return _page(found, limit, lambda last: (last.created, last.uid))
+
+    async def job(self, namespace: str, name_or_uid: str) -> JobDetail:
+        """Return a job by uid, else the newest that had the name.
+
+        Raises:
+            errors.NotFound: history has none such in this namespace.
+        """
+        found = (
+            _DETAIL.where(*self._of_namespace(namespace), or_(jobs.c.uid == name_or_uid, jobs.c.name == name_or_uid))
+            .order_by((jobs.c.uid == name_or_uid).desc(), jobs.c.created_at.desc(), jobs.c.uid.desc())
+            .limit(1)
+        )
+
+        async def work(connection: AsyncConnection) -> JobDetail:
+            row = (await connection.execute(found)).first()
+            if row is None:
+                raise errors.NotFound(f"history knows no AgentJob {name_or_uid!r} in namespace {namespace!r}")
+            return JobDetail(job=_job_row(row), spec_hash=row.spec_hash, resolved=row.resolved)
+
+        return await self._database.run(work)
+
+    async def starts(self, uid: str) -> list[StartRow]:
+        """Return the starts of a job, oldest first; the newest 500 when there are more."""
+
+        async def work(connection: AsyncConnection) -> list[StartRow]:
+            rows = (await connection.execute(_STARTS, {"uid_": uid})).all()
+            return [StartRow(*row) for row in reversed(rows)]
+
+        return await self._database.run(work)
+
+    async def transitions(self, uid: str) -> list[TransitionRow]:
+        """Return the changes of a job's phase, oldest first; the newest 500 when there are more."""
+
+        async def work(connection: AsyncConnection) -> list[TransitionRow]:
+            rows = (await connection.execute(_TRANSITIONS, {"uid_": uid})).all()
+            return [TransitionRow(*row) for row in reversed(rows)]
+
+        return await self._database.run(work)
+
+    async def events(
+        self, uid: str, *, start: int | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[EventRow]:
+        """Return a job's events in the order of starts and of each start's own numbers; with `start` only that one's.
+
+        Raises:
+            errors.Invalid: limit or cursor is none.
+        """
+        limit = _checked_limit(limit)
+        query = _EVENTS
+        if start is not None:
+            query = query.where(events.c.start == min(start, _MAX_START))
+        if cursor is not None:
+            after = parse_cursor(cursor, (int, int))
+            query = query.where(tuple_(events.c.start, events.c.seq) > tuple_(*after))
+
+        async def work(connection: AsyncConnection) -> list[EventRow]:
+            rows = await connection.execute(query.limit(limit + 1), {"uid_": uid})
+            return [EventRow(*row) for row in rows]
+
+        found = await self._database.run(work)
+        return _page(found, limit, lambda last: (last.start, last.seq))
+
+    async def result(self, uid: str) -> Result | None:
+        """Return the job's final result, None while there is none."""
+
+        async def work(connection: AsyncConnection) -> Result | None:
+            found: Result | None = (await connection.execute(_RESULT, {"uid_": uid})).scalar_one_or_none()
+            return found
+
+        return await self._database.run(work)
+
+    def _of_namespace(self, namespace: str) -> tuple[Any, Any]:
+        return jobs.c.cluster == self._cluster, jobs.c.namespace == namespace
+
+
+def _check_fence(row: Any, uid: str, start: int, pod_uid: str, *, unclaimed: bool) -> None:
+    if row.pod_uid != pod_uid and not (unclaimed and row.pod_uid is None):
+        holder = "is not claimed" if row.pod_uid is None else f"belongs to pod {row.pod_uid}"
+        raise errors.Fenced(f"start {start} of job {uid} {holder}, not to pod {pod_uid}")
+    if row.fenced_at is not None:
+        raise errors.Fenced(f"start {start} of job {uid} is over: it has ended or a newer start exists")
+
+
+def _start_key(uid: str, start: int) -> dict[str, Any]:
+    return {"uid_": uid, "start_": _checked_start(start)}
+
+
+def _row_key(uid: str, start: int) -> dict[str, Any]:
+    return {"uid": uid, "start": _checked_start(start)}
+
+
+def _checked_start(start: int) -> int:
+    if not 0 < start <= _MAX_START:
+        raise errors.NotFound(f"there is no start {start}")
+    return start
+
+
+def _checked_limit(limit: int) -> int:
+    if not 1 <= limit <= MAX_LIMIT:
+        raise errors.Invalid(f"limit: expected 1 to {MAX_LIMIT}, got {limit}")
+    return limit
+
+
+def _event_values(event: Event) -> dict[str, Any]:
+    if not 0 <= event["seq"] <= _MAX_SEQ:
+        raise errors.Invalid(f"event seq: expected 0 to {_MAX_SEQ}, got {event['seq']}")
+    return {
+        "seq": event["seq"],
+        "time": _event_time(event["time"]),
+        "kind": event["kind"],
+        "author": event["author"],
+        "data": event["data"],
+    }
+
+
+def _event_time(value: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(value)
+        if time.tzinfo is None:
+            raise ValueError("no time zone")
+        time = time.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise errors.Invalid(f"event time: expected RFC 3339 with a time zone, got {value[:64]!r}") from error
+    if not 1970 <= time.year < 9999:  # what PostgreSQL stores beyond, Python cannot read back
+        raise errors.Invalid(f"event time: expected a year from 1970 to 9998, got {value[:64]!r}")
+    return time
+
+
+def _page(found: list[_Item], limit: int, key: Callable[[_Item], Sequence[datetime | int | str]]) -> Page[_Item]:
+    """Cut the row more than asked for, which says that there is a next page."""
+    items = found[:limit]
+    return Page(items, write_cursor(key(items[-1])) if len(found) > limit else None)
+
+
+def _job_row(row: Any) -> JobRow:
+    return JobRow(
+        uid=row.uid,
+        namespace=row.namespace,
+        name=row.name,
+        phase=row.phase,
+        reason=row.reason,
+        message=row.message,
+        created=row.created_at,
+        changed=row.changed_at,
+        finished=row.finished_at,
+        deleted=row.deleted_at,
+        attempts=row.attempts or 0,
+        starts=row.starts or 0,
+    )
+
+
+# --- statements -------------------------------------------------------------------------------------------------------
+
+_this_start = (starts.c.uid == bindparam("uid_"), starts.c.start == bindparam("start_"))
+_fence = select(starts.c.pod_uid, starts.c.fenced_at, starts.c.attempt).where(*_this_start)
+_LOCK_START = _fence.with_for_update()
+_SHARE_START = _fence.with_for_update(read=True)
+_CLAIM = update(starts).where(*_this_start).values(pod_uid=bindparam("pod_uid_"), claimed_at=func.clock_timestamp())
+_BEAT = update(starts).where(*_this_start).values(heartbeat_at=func.clock_timestamp())
+# Its first word stays: a runner that repeats itself says the same.
+_REPORT = (
+    update(starts)
+    .where(*_this_start, starts.c.reported.is_(None))
+    .values(reported=bindparam("reported_"), usage=bindparam("usage_"), heartbeat_at=func.clock_timestamp())
+)
+_INSERT_EVENT = insert(events).on_conflict_do_nothing()
+_INSERT_RESULT = insert(results).on_conflict_do_nothing()
+_RESULT = select(results.c.result).where(results.c.uid == bindparam("uid_"))
+_WORK = (
+    select(jobs.c.namespace, jobs.c.name, jobs.c.resolved, results.c.result)
+    .select_from(jobs.outerjoin(results, results.c.uid == jobs.c.uid))
+    .where(jobs.c.uid == bindparam("uid_"))
+)
+
+_newest = (
+    select(starts.c.start.label("starts"), starts.c.attempt.label("attempts"))
+    .where(starts.c.uid == jobs.c.uid)
+    .order_by(starts.c.start.desc())
+    .limit(1)
+    .lateral("newest")
+)
+_vanished = jobs.c.finished_at.is_(None) & jobs.c.deleted_at.is_not(None)
+_job_columns = (
+    jobs.c.uid,
+    jobs.c.namespace,
+    jobs.c.name,
+    case((_vanished, "Deleted"), else_=jobs.c.phase).label("phase"),
+    jobs.c.reason,
+    jobs.c.message,
+    jobs.c.created_at,
+    jobs.c.changed_at,
+    jobs.c.finished_at,
+    jobs.c.deleted_at,
+    _newest.c.attempts,
+    _newest.c.starts,
+)
+_with_newest = jobs.outerjoin(_newest, true())
+_JOBS = select(*_job_columns).select_from(_with_newest).order_by(jobs.c.created_at.desc(), jobs.c.uid.desc())
+_DETAIL = select(*_job_columns, jobs.c.spec_hash, jobs.c.resolved).select_from(_with_newest)
+
+_STARTS = (
+    select(
+        starts.c.start,
+        starts.c.attempt,
+        starts.c.pod,
+        starts.c.started_at,
+        starts.c.claimed_at,
+        starts.c.heartbeat_at,
+        starts.c.ended_at,
+        starts.c.verdict,
+        starts.c.reason,
+        starts.c.charged,
+        starts.c.message,
+        starts.c.reported,
+        starts.c.usage,
+    )
+    .where(starts.c.uid == bindparam("uid_"))
+    .order_by(starts.c.start.desc())
+    .limit(MAX_LIMIT)
+)
+_TRANSITIONS = (
+    select(
+        transitions.c.transition,
+        transitions.c.time,
+        transitions.c.phase,
+        transitions.c.reason,
+        transitions.c.message,
+    )
+    .where(transitions.c.uid == bindparam("uid_"))
+    .order_by(transitions.c.transition.desc())
+    .limit(MAX_LIMIT)
+)
+_EVENTS = (
+    select(events.c.start, events.c.seq, events.c.time, events.c.kind, events.c.author, events.c.data)
+    .where(events.c.uid == bindparam("uid_"))
+    .order_by(events.c.start, events.c.seq)
+)

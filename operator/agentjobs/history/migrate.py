@@ -1,0 +1,72 @@
+"""Brings a database to the schema this code needs. Called by `agentjobs migrate`, development mode and tests.
+
+Any number may try at once: an advisory lock lets one work, the others find it done. Operator and gateway never migrate:
+they may lack the right to, and wait by `Database.check_schema`.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, create_engine, exc, select, text
+from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateSchema
+
+from agentjobs.history import schema
+from agentjobs.history.database import SchemaMissing, database_url, translated
+from agentjobs.history.tables import SCHEMA
+
+_CONNECT_SECONDS = 10
+# Any number will do as long as it stays: the ASCII of "agentjob".
+_LOCK = 0x6167656E746A6F62
+
+
+def upgrade(dsn: str) -> str:
+    """Bring the database to this code's version and return what it is at; a newer one is left alone.
+
+    Blocks (tens of milliseconds when there is work, and the import of Alembic): from an event loop call it in a thread.
+
+    Raises:
+        errors.Unavailable: no server.
+        errors.Denied: the user may not create the schema or its tables.
+    """
+    engine = create_engine(
+        database_url(dsn),
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "agentjobs migrate"},
+    )
+    try:
+        with engine.connect() as connection:
+            found = _version(connection)
+            if found is not None and found >= schema.HEAD:
+                return found
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            _upgrade(connection)
+    except exc.DBAPIError as error:
+        raise translated(error) from error
+    return schema.HEAD
+
+
+def _version(connection: Connection) -> str | None:
+    try:
+        return connection.execute(select(schema.version.c.version_num)).scalar_one_or_none()
+    except exc.ProgrammingError as error:
+        if isinstance(translated(error), SchemaMissing):
+            return None
+        raise
+
+
+def _upgrade(connection: Connection) -> None:
+    # Alembic takes a third of a second to import, which a start on a current schema does not pay.
+    from alembic import command
+    from alembic.config import Config
+
+    # Asked first: CREATE SCHEMA IF NOT EXISTS needs the right to create even when there is nothing to do.
+    found = connection.execute(text("SELECT 1 FROM pg_namespace WHERE nspname = :name"), {"name": SCHEMA}).scalar()
+    if found is None:
+        connection.execute(CreateSchema(SCHEMA))
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

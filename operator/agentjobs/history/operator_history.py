@@ -1,0 +1,311 @@
+"""What the operator writes into history and asks of it.
+
+`accept` is on the way of every start: no start without it. Everything else goes through `writer` in batches. All of it
+is idempotent, and what is stored does not depend on the order records arrive in: the first acceptance of a job and the
+first end of a start win, the highest transition is the job's phase unless an end is known, an older start is fenced by
+a newer one whichever comes first. Two operators at once take the same locks in the same order (jobs by uid).
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ARRAY, ColumnElement, Text, bindparam, case, exists, func, literal, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agentjobs.contract import Resolved, Result
+from agentjobs.history.database import Database
+from agentjobs.history.records import Deletion, JobKey, JobRecord, Record, StartEnd, StartRecord, TransitionRecord
+from agentjobs.history.tables import jobs, results, starts, transitions
+
+_Row = dict[str, Any]
+
+
+class OperatorHistory:
+    """History as the operator of one cluster sees it.
+
+    Args:
+        cluster: uid of the namespace kube-system; rows carry it, so that clusters may share a database.
+
+    Every method raises `errors.Unavailable` when the database cannot answer within five seconds.
+    """
+
+    def __init__(self, database: Database, *, cluster: str) -> None:
+        self._database = database
+        self._cluster = cluster
+
+    async def accept(self, job: JobRecord, start: StartRecord | None = None) -> Resolved:
+        """Store a job and, when it starts now, its start; return the work as first accepted.
+
+        One transaction. What returns may differ from `job.resolved`: another operator, or this one before a crash, was
+        first, and its word stands. Afterwards every earlier start of the job is fenced.
+        """
+
+        async def work(connection: AsyncConnection) -> Resolved:
+            await connection.execute(_ACCEPT, self._accept_row(job))
+            stored: Resolved = (await connection.execute(_LOCK_RESOLVED, {"uid_": job.job.uid})).scalar_one()
+            if start is not None:
+                await connection.execute(_INSERT_START, _start_row(start))
+                if start.start > 1:
+                    await connection.execute(_FENCE_OLDER, _start_key(start))
+            return stored
+
+        return await self._database.run(work)
+
+    async def write(self, batch: Sequence[Record]) -> None:
+        """Store records of any kinds in one transaction; writing them again changes nothing.
+
+        Raises:
+            errors.Invalid: the database refuses one of them; nothing of the batch is stored.
+        """
+        if not batch:
+            return
+        await self._database.run(lambda connection: self._write(connection, batch))
+
+    async def result(self, uid: str) -> Result | None:
+        """Return the job's final result, None while there is none."""
+
+        async def work(connection: AsyncConnection) -> Result | None:
+            found: Result | None = (await connection.execute(_RESULT, {"uid_": uid})).scalar_one_or_none()
+            return found
+
+        return await self._database.run(work)
+
+    async def last_heartbeat(self, uid: str, start: int) -> datetime | None:
+        """Return when the gateway last heard of a start (the database's clock), None when it never did."""
+
+        async def work(connection: AsyncConnection) -> datetime | None:
+            row = (await connection.execute(_HEARTBEAT, {"uid_": uid, "start_": start})).first()
+            return None if row is None else row[0]
+
+        return await self._database.run(work)
+
+    async def usage(self, uid: str) -> dict[str, int]:
+        """Return what all starts of a job used: llmCalls, toolCalls, inputTokens, outputTokens."""
+
+        async def work(connection: AsyncConnection) -> dict[str, int]:
+            total: dict[str, int] = {}
+            for (used,) in await connection.execute(_USAGE, {"uid_": uid}):
+                for name, count in used.items():
+                    total[name] = total.get(name, 0) + count
+            return total
+
+        return await self._database.run(work)
+
+    async def recorded(self, uid: str) -> str | None:
+        """Return the phase a job ended with once its end is stored, else None. `Deleted` when its object vanished."""
+
+        async def work(connection: AsyncConnection) -> str | None:
+            row = (await connection.execute(_END, {"uid_": uid})).first()
+            return None if row is None else str(row[0])
+
+        return await self._database.run(work)
+
+    async def clock(self) -> datetime:
+        """Return the database's time, which `close_vanished` compares with."""
+
+        async def work(connection: AsyncConnection) -> datetime:
+            now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+            return now
+
+        return await self._database.run(work)
+
+    async def close_vanished(
+        self, live: Collection[str], *, listed_at: datetime, namespaces: Collection[str] | None = None
+    ) -> int:
+        """Mark open jobs as deleted whose object no longer exists; return how many.
+
+        Called once the caches are synced: an object may be deleted while no operator looks.
+
+        Args:
+            live: uids of every AgentJob in a complete LIST.
+            listed_at: the database's `clock()` from before that LIST; jobs stored later are left alone.
+            namespaces: those the LIST covered; None for all.
+        """
+
+        async def work(connection: AsyncConnection) -> int:
+            conditions: list[ColumnElement[bool]] = [
+                jobs.c.cluster == self._cluster,
+                jobs.c.deleted_at.is_(None),
+                jobs.c.finished_at.is_(None),
+                jobs.c.inserted_at < listed_at,
+                jobs.c.uid.notin_(select(func.unnest(literal(list(live), ARRAY(Text))))),
+            ]
+            if namespaces is not None:
+                conditions.append(jobs.c.namespace == func.any(literal(list(namespaces), ARRAY(Text))))
+            chosen = select(jobs.c.uid).where(*conditions).order_by(jobs.c.uid).with_for_update(key_share=True)
+            uids = list((await connection.execute(chosen)).scalars())
+            if uids:
+                await connection.execute(_DELETE, [{"uid_": uid, "time_": listed_at} for uid in uids])
+            return len(uids)
+
+        return await self._database.run(work)
+
+    async def _write(self, connection: AsyncConnection, batch: Sequence[Record]) -> None:
+        keys = {record.job.uid: record.job for record in batch}
+        await _each(connection, _IDENTIFY, [self._key_row(keys[uid]) for uid in sorted(keys)])
+        await connection.execute(_LOCK_ALL, {"uids": sorted(keys)})
+        await _each(connection, _ACCEPT, [self._accept_row(each) for each in _of(JobRecord, batch)])
+        begun = _of(StartRecord, batch)
+        await _each(connection, _INSERT_START, [_start_row(each) for each in begun])
+        await _each(connection, _FENCE_OLDER, [_start_key(each) for each in begun])
+        await _each(connection, _END_START, [_end_row(each) for each in _of(StartEnd, batch)])
+        changed = _of(TransitionRecord, batch)
+        await _each(connection, _INSERT_TRANSITION, [_transition_row(each) for each in changed])
+        await _each(connection, _MOVE, [_move_row(each) for each in changed])
+        gone = _of(Deletion, batch)
+        await _each(connection, _DELETE, [{"uid_": each.job.uid, "time_": each.time} for each in gone])
+
+    def _key_row(self, key: JobKey) -> _Row:
+        return {
+            "uid": key.uid,
+            "cluster": self._cluster,
+            "namespace": key.namespace,
+            "name": key.name,
+            "created_at": key.created,
+        }
+
+    def _accept_row(self, record: JobRecord) -> _Row:
+        return {**self._key_row(record.job), "resolved": record.resolved, "spec_hash": record.spec_hash}
+
+
+async def _each(connection: AsyncConnection, statement: Any, rows: list[_Row]) -> None:
+    """Run `statement` for every row, pipelined by psycopg."""
+    if rows:
+        await connection.execute(statement, rows)
+
+
+def _of(kind: type[Any], batch: Iterable[Record]) -> list[Any]:
+    return [record for record in batch if isinstance(record, kind)]
+
+
+def _start_row(record: StartRecord) -> _Row:
+    return {
+        "uid": record.job.uid,
+        "start": record.start,
+        "attempt": record.attempt,
+        "pod": record.pod,
+        "started_at": record.time,
+        **_start_key(record),
+    }
+
+
+def _start_key(record: StartRecord) -> _Row:
+    return {"uid_": record.job.uid, "start_": record.start}
+
+
+def _end_row(record: StartEnd) -> _Row:
+    return {
+        "uid": record.job.uid,
+        "start": record.start,
+        "attempt": record.attempt,
+        "pod": record.pod,
+        "started_at": record.started,
+        "ended_at": record.ended,
+        "verdict": record.verdict,
+        "reason": record.reason,
+        "charged": record.charged,
+        "message": record.message,
+    }
+
+
+def _transition_row(record: TransitionRecord) -> _Row:
+    return {
+        "uid": record.job.uid,
+        "transition": record.transition,
+        "time": record.time,
+        "phase": record.phase,
+        "reason": record.reason,
+        "message": record.message,
+        "finished": record.finished,
+    }
+
+
+def _move_row(record: TransitionRecord) -> _Row:
+    return {
+        "uid_": record.job.uid,
+        "transition_": record.transition,
+        "finished_": record.finished,
+    }
+
+
+# --- statements -------------------------------------------------------------------------------------------------------
+
+_IDENTIFY = insert(jobs).on_conflict_do_nothing()
+
+_accepting = insert(jobs)
+_ACCEPT = _accepting.on_conflict_do_update(
+    index_elements=[jobs.c.uid],
+    set_={"resolved": _accepting.excluded.resolved, "spec_hash": _accepting.excluded.spec_hash},
+    where=jobs.c.resolved.is_(None),
+)
+
+_of_job = jobs.c.uid == bindparam("uid_")
+_all_jobs = jobs.c.uid == func.any(bindparam("uids", type_=ARRAY(Text)))
+_of_jobs_start = starts.c.uid == bindparam("uid_")
+
+# The job's row is what serialises its starts: with it locked, "is there a newer start?" cannot change underneath.
+_LOCK_RESOLVED = select(jobs.c.resolved).where(_of_job).with_for_update(key_share=True)
+_LOCK_ALL = select(jobs.c.uid).where(_all_jobs).order_by(jobs.c.uid).with_for_update(key_share=True)
+
+_newer = starts.alias("newer")
+_has_newer = exists(select(_newer.c.uid).where(_newer.c.uid == bindparam("uid_"), _newer.c.start > bindparam("start_")))
+_starting = insert(starts).values(fenced_at=case((_has_newer, func.clock_timestamp())))
+_INSERT_START = _starting.on_conflict_do_update(
+    index_elements=[starts.c.uid, starts.c.start],
+    set_={"started_at": func.least(starts.c.started_at, _starting.excluded.started_at)},
+)
+_FENCE_OLDER = (
+    update(starts)
+    .where(_of_jobs_start, starts.c.start < bindparam("start_"), starts.c.fenced_at.is_(None))
+    .values(fenced_at=func.clock_timestamp())
+)
+_ending = insert(starts).values(fenced_at=func.clock_timestamp())
+_END_START = _ending.on_conflict_do_update(
+    index_elements=[starts.c.uid, starts.c.start],
+    set_={
+        "started_at": func.least(starts.c.started_at, _ending.excluded.started_at),
+        "fenced_at": func.coalesce(starts.c.fenced_at, _ending.excluded.fenced_at),
+        **{name: _ending.excluded[name] for name in ("ended_at", "verdict", "reason", "charged", "message")},
+    },
+    where=starts.c.ended_at.is_(None),
+)
+
+_INSERT_TRANSITION = insert(transitions).on_conflict_do_nothing()
+# From the row that is stored, not from the record: of two records with one number the first stands, here as well.
+_MOVE = (
+    update(jobs)
+    .where(
+        _of_job,
+        transitions.c.uid == jobs.c.uid,
+        transitions.c.transition == bindparam("transition_"),
+        or_(
+            jobs.c.transition.is_(None),
+            tuple_(transitions.c.finished, transitions.c.transition)
+            > tuple_(jobs.c.finished_at.is_not(None), jobs.c.transition),
+        ),
+    )
+    .values(
+        transition=transitions.c.transition,
+        phase=transitions.c.phase,
+        reason=transitions.c.reason,
+        message=transitions.c.message,
+        changed_at=transitions.c.time,
+        finished_at=case((transitions.c.finished, transitions.c.time)),
+    )
+)
+_DELETE = (
+    update(jobs)
+    .where(_of_job, or_(jobs.c.deleted_at.is_(None), jobs.c.deleted_at > bindparam("time_")))
+    .values(deleted_at=bindparam("time_"))
+)
+
+_RESULT = select(results.c.result).where(results.c.uid == bindparam("uid_"))
+_HEARTBEAT = select(func.greatest(starts.c.heartbeat_at, starts.c.claimed_at)).where(
+    _of_jobs_start, starts.c.start == bindparam("start_")
+)
+_USAGE = select(starts.c.usage).where(_of_jobs_start, starts.c.usage.is_not(None))
+_END = select(case((jobs.c.finished_at.is_not(None), jobs.c.phase), else_="Deleted")).where(
+    _of_job, or_(jobs.c.finished_at.is_not(None), jobs.c.deleted_at.is_not(None))
+)

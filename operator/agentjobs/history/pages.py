@@ -1,0 +1,129 @@
+"""What reading history gives: rows as values, and pages of them with keyset cursors.
+
+A cursor holds the key of a page's last row, so a page costs the same wherever it lies and rows that come in meanwhile
+neither repeat nor hide any. To a client it is opaque. Pure.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from agentjobs import errors
+from agentjobs.contract import Resolved
+
+T = TypeVar("T")
+_INT8_MAX = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some rows, and where the next ones begin: None when there are none."""
+
+    items: list[T]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job in a list. `phase` is `Deleted` when the object went before the job ended; then `finished` is None."""
+
+    uid: str
+    namespace: str
+    name: str
+    phase: str
+    reason: str
+    message: str
+    created: datetime
+    changed: datetime | None
+    finished: datetime | None
+    deleted: datetime | None
+    attempts: int
+    starts: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetail:
+    """One job with its work as accepted; both None when it ended before that."""
+
+    job: JobRow
+    spec_hash: str | None
+    resolved: Resolved | None
+
+
+@dataclass(frozen=True, slots=True)
+class StartRow:
+    """One start: what the operator says of its end; in `reported` what the runner said (verdict, reason, message)."""
+
+    start: int
+    attempt: int
+    pod: str
+    started: datetime | None
+    claimed: datetime | None
+    heartbeat: datetime | None
+    ended: datetime | None
+    verdict: str | None
+    reason: str | None
+    charged: bool | None
+    message: str | None
+    reported: dict[str, Any] | None
+    usage: dict[str, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TransitionRow:
+    """One change of a job's phase."""
+
+    transition: int
+    time: datetime
+    phase: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One entry of a start's timeline."""
+
+    start: int
+    seq: int
+    time: datetime
+    kind: str
+    author: str
+    data: dict[str, Any]
+
+
+def write_cursor(key: Sequence[datetime | int | str]) -> str:
+    """Return `key` as text that is safe in a URL."""
+    parts = [part.isoformat() if isinstance(part, datetime) else part for part in key]
+    return base64.urlsafe_b64encode(json.dumps(parts, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def parse_cursor(cursor: str, kinds: Sequence[type]) -> list[Any]:
+    """Return the key that `write_cursor` was given.
+
+    Raises:
+        errors.Invalid: it is no cursor of this list.
+    """
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        parts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        if not isinstance(parts, list):
+            raise TypeError("no list")
+        return [_parse_part(part, kind) for part, kind in zip(parts, kinds, strict=True)]
+    except (ValueError, TypeError, binascii.Error, RecursionError) as error:
+        raise errors.Invalid(f"cursor: {cursor[:80]!r} is none of this list; leave it out to begin anew") from error
+
+
+def _parse_part(part: Any, kind: type) -> Any:
+    if kind is datetime:
+        time = datetime.fromisoformat(part)
+        if time.tzinfo is None:
+            raise ValueError("no time zone")
+        return time
+    if type(part) is not kind or (isinstance(part, int) and not 0 <= part <= _INT8_MAX):
+        raise TypeError(f"expected {kind.__name__}")
+    return part

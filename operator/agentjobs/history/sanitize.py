@@ -1,0 +1,63 @@
+"""Makes text and JSON of any origin storable: PostgreSQL refuses NUL, lone surrogates and numbers that are none.
+
+What cannot be stored becomes U+FFFD, the replacement character; NaN and infinities become null. Pure. Values without
+such content, nearly all, pay for one look.
+"""
+
+import json
+import math
+from typing import Any
+
+_REPLACEMENT = "\ufffd"
+
+
+def clean_text(value: str) -> str:
+    """Return `value` without NUL and lone surrogates."""
+    if "\x00" in value:
+        value = value.replace("\x00", _REPLACEMENT)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        # Pairs of surrogates that belong together become their character, the rest is replaced.
+        value = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value
+
+
+def dump_json(value: Any) -> str:
+    """Return `value` as JSON that a json column takes.
+
+    Raises:
+        ValueError: it refers to itself or is nested too deep.
+        TypeError: it holds something that JSON has no word for.
+    """
+    try:
+        try:
+            text = _encode(value)
+            text.encode()
+            # NUL is always escaped. A literal backslash before `u0000` looks the same and only costs the second look.
+            if "\\u0000" not in text:
+                return text
+        except UnicodeEncodeError:
+            pass
+        except ValueError as error:
+            if "Circular" in str(error):
+                raise
+        return _encode(_clean(value))
+    except RecursionError as error:
+        raise ValueError("the JSON value is nested too deep to be stored") from error
+
+
+def _encode(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {clean_text(key) if isinstance(key, str) else key: _clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(item) for item in value]
+    return value

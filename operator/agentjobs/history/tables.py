@@ -1,0 +1,149 @@
+"""The tables of history, as SQLAlchemy metadata. `migrations/` makes them; a test holds the two together.
+
+All lie in a schema of their own, so that a database may be shared. Keys are what Kubernetes and the start protocol
+already number: a job's uid, its starts, its transitions, the events of a start. No sequence, so nothing written twice
+can become two rows. Text goes through `SafeText` and JSON through the engine's serializer (`sanitize`): PostgreSQL
+stores neither NUL nor lone surrogates. JSON is `json`, not `jsonb`: its keys come back in the order they were written.
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy.types import TypeDecorator
+
+from agentjobs.history.sanitize import clean_text
+
+SCHEMA: Final = "agentjobs"
+
+metadata = MetaData(
+    schema=SCHEMA,
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    },
+)
+
+
+class SafeText(TypeDecorator[str]):
+    """Text that PostgreSQL can hold, whatever a model or a tool wrote."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else clean_text(value)
+
+
+def _time(name: str, **options: Any) -> Column[Any]:
+    return Column(name, DateTime(timezone=True), **options)
+
+
+# One row a job. `phase` to `finished_at` are those of the transition that stands; `resolved` is null for a job that
+# ended before it was accepted. `inserted_at` is the database's clock, other times are Kubernetes' and the operator's.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("uid", Text, primary_key=True),
+    Column("cluster", Text, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    _time("created_at", nullable=False),
+    _time("inserted_at", nullable=False, server_default=func.clock_timestamp()),
+    Column("resolved", JSON(none_as_null=True)),
+    Column("spec_hash", Text),
+    Column("transition", Integer),
+    Column("phase", Text, nullable=False, server_default=text("'Pending'")),
+    Column("reason", SafeText, nullable=False, server_default=text("''")),
+    Column("message", SafeText, nullable=False, server_default=text("''")),
+    _time("changed_at"),
+    _time("finished_at"),
+    _time("deleted_at"),
+)
+# Pages of one namespace, newest first, and the newest of one name.
+Index(None, jobs.c.cluster, jobs.c.namespace, jobs.c.created_at.desc(), jobs.c.uid.desc())
+Index(None, jobs.c.cluster, jobs.c.namespace, jobs.c.name, jobs.c.created_at.desc())
+# What `close_vanished` looks through.
+Index(
+    "jobs_open_idx",
+    jobs.c.cluster,
+    jobs.c.namespace,
+    postgresql_where=text("deleted_at IS NULL AND finished_at IS NULL"),
+)
+
+# One row a start: who may write (`pod_uid`, `fenced_at`), whether it lives (`heartbeat_at`), what it said of itself
+# (`reported`), how the operator says it ended (`ended_at` to `message`).
+starts = Table(
+    "starts",
+    metadata,
+    Column("uid", Text, ForeignKey(jobs.c.uid, ondelete="CASCADE"), primary_key=True),
+    Column("start", Integer, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, nullable=False),
+    Column("pod", Text, nullable=False),
+    _time("started_at"),
+    _time("inserted_at", nullable=False, server_default=func.clock_timestamp()),
+    Column("pod_uid", Text),
+    _time("claimed_at"),
+    _time("heartbeat_at"),
+    _time("fenced_at"),
+    Column("reported", JSON(none_as_null=True)),
+    Column("usage", JSON(none_as_null=True)),
+    _time("ended_at"),
+    Column("verdict", Text),
+    Column("reason", SafeText),
+    Column("charged", Boolean),
+    Column("message", SafeText),
+)
+
+transitions = Table(
+    "transitions",
+    metadata,
+    Column("uid", Text, ForeignKey(jobs.c.uid, ondelete="CASCADE"), primary_key=True),
+    Column("transition", Integer, primary_key=True, autoincrement=False),
+    _time("time", nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("reason", SafeText, nullable=False),
+    Column("message", SafeText, nullable=False),
+    Column("finished", Boolean, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("uid", Text, primary_key=True),
+    Column("start", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    _time("time", nullable=False),
+    Column("kind", SafeText, nullable=False),
+    Column("author", SafeText, nullable=False),
+    Column("data", JSON, nullable=False),
+    ForeignKeyConstraint(["uid", "start"], [starts.c.uid, starts.c.start], ondelete="CASCADE"),
+)
+
+# The first answer of a job. Its key is the job alone: that is what makes it final.
+results = Table(
+    "results",
+    metadata,
+    Column("uid", Text, ForeignKey(jobs.c.uid, ondelete="CASCADE"), primary_key=True),
+    Column("start", Integer, nullable=False),
+    Column("result", JSON, nullable=False),
+    _time("stored_at", nullable=False, server_default=func.clock_timestamp()),
+)

@@ -1,0 +1,181 @@
+"""The operator's queue in front of history: putting never blocks, an outage of the database loses nothing it can hold.
+
+Records wait in memory until their batch is committed. While the database is away they are kept, up to `limit`; then the
+oldest are dropped and counted. What memory loses, at the limit or with the process, the operator feeds again from the
+objects' status (`attemptHistory`, phase, transitions) when it starts and when `written` says no: every record is
+idempotent, so feeding too often costs a write and nothing else. A record that the database refuses for its content is
+logged, counted and dropped, alone, so that it cannot hold up the others.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from typing import Final, Protocol
+
+from agentjobs import errors
+from agentjobs.history.records import Deletion, JobRecord, Record, StartEnd, StartRecord, TransitionRecord
+
+logger = logging.getLogger(__name__)
+
+_BATCH: Final = 200
+# Long enough for the records of a burst to travel together, short against what a person notices.
+_LINGER_SECONDS: Final = 0.05
+_FIRST_RETRY_SECONDS: Final = 0.1
+_LAST_RETRY_SECONDS: Final = 5.0
+# About 1 KiB each: 100 MiB at most. 100 jobs a second with five records each fill it in three minutes of outage.
+_LIMIT: Final = 100_000
+
+
+class Sink(Protocol):
+    """Where batches go: `OperatorHistory`."""
+
+    async def write(self, batch: Sequence[Record]) -> None:
+        """Store all of the batch or raise; storing it again changes nothing."""
+
+
+class HistoryWriter:
+    """Collects records and writes them in batches. `put` and `run` belong to one event loop.
+
+    Args:
+        limit: records kept in memory at most.
+    """
+
+    def __init__(
+        self, sink: Sink, *, batch: int = _BATCH, linger: float = _LINGER_SECONDS, limit: int = _LIMIT
+    ) -> None:
+        self._sink = sink
+        self._batch = batch
+        self._linger = linger
+        self._limit = limit
+        self._pending: dict[Hashable, Record] = {}
+        self._written: OrderedDict[str, int] = OrderedDict()
+        self._some = asyncio.Event()
+        self._many = asyncio.Event()
+        self._none = asyncio.Event()
+        self._none.set()
+        self.dropped = 0
+        """Records given up because memory was full."""
+        self.rejected = 0
+        """Records the database refused for their content."""
+
+    @property
+    def backlog(self) -> int:
+        """Records that are not in the database yet."""
+        return len(self._pending)
+
+    def put(self, record: Record) -> None:
+        """Take a record; return at once. Of two with one key the first stands, as in the tables."""
+        key = _key(record)
+        if key in self._pending:
+            return
+        if len(self._pending) >= self._limit:
+            self._drop_oldest()
+        self._pending[key] = record
+        self._some.set()
+        self._none.clear()
+        if len(self._pending) >= self._batch:
+            self._many.set()
+
+    def written(self, uid: str, transition: int) -> bool:
+        """Tell whether this process has stored the transition.
+
+        False may also mean that another process did, or that it was long ago: put it again, or ask
+        `OperatorHistory.recorded`.
+        """
+        return self._written.get(uid, -1) >= transition
+
+    async def flush(self, timeout: float) -> bool:
+        """Wait until nothing waits, at most `timeout` seconds; tell whether that came to be. `run` must be running."""
+        self._many.set()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._none.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Write until cancelled. What still waits then is lost to this process: `flush` first."""
+        while True:
+            await self._some.wait()
+            if len(self._pending) < self._batch:
+                await self._wait_for_more()
+            await self._write_all()
+            self._some.clear()
+            self._many.clear()
+            self._none.set()
+
+    async def _wait_for_more(self) -> None:
+        try:
+            async with asyncio.timeout(self._linger):
+                await self._many.wait()
+        except TimeoutError:
+            pass
+
+    async def _write_all(self) -> None:
+        delay = 0.0
+        while self._pending:
+            keys = [key for key, _ in zip(self._pending, range(self._batch), strict=False)]
+            batch = [self._pending[key] for key in keys]
+            try:
+                await self._sink.write(batch)
+            except (errors.Unavailable, errors.Denied) as error:
+                if not delay:
+                    logger.warning("history.unavailable", extra={"backlog": self.backlog, "error": str(error)})
+                delay = min(_LAST_RETRY_SECONDS, delay * 2 or _FIRST_RETRY_SECONDS)
+                await asyncio.sleep(delay)
+                continue
+            except Exception:  # the outermost line of this loop: one bad record must not end the writer
+                if not await self._write_singly(batch):
+                    await asyncio.sleep(_FIRST_RETRY_SECONDS)
+                continue
+            if delay:
+                logger.warning("history.back", extra={"backlog": self.backlog})
+                delay = 0.0
+            self._settle(batch)
+
+    async def _write_singly(self, batch: list[Record]) -> bool:
+        """Find what cannot be written and drop it; False when the database went away meanwhile."""
+        for record in batch:
+            try:
+                await self._sink.write([record])
+            except (errors.Unavailable, errors.Denied):
+                return False
+            except Exception:
+                self.rejected += 1
+                logger.exception("history.rejected", extra={"record": _key(record)})
+                self._pending.pop(_key(record), None)
+            else:
+                self._settle([record])
+        return True
+
+    def _settle(self, batch: list[Record]) -> None:
+        for record in batch:
+            self._pending.pop(_key(record), None)
+            if isinstance(record, TransitionRecord):
+                uid = record.job.uid
+                self._written[uid] = max(self._written.pop(uid, -1), record.transition)
+        while len(self._written) > self._limit:
+            self._written.popitem(last=False)
+
+    def _drop_oldest(self) -> None:
+        if not self.dropped:
+            logger.error("history.overflow", extra={"backlog": self.backlog})
+        self.dropped += 1
+        self._pending.pop(next(iter(self._pending)))
+
+
+def _key(record: Record) -> Hashable:
+    """Two records with one key are one row, or one column of it."""
+    match record:
+        case JobRecord(job=job):
+            return "job", job.uid
+        case StartRecord(job=job, start=start):
+            return "start", job.uid, start
+        case StartEnd(job=job, start=start):
+            return "end", job.uid, start
+        case TransitionRecord(job=job, transition=transition):
+            return "transition", job.uid, transition
+        case Deletion(job=job):
+            return "deletion", job.uid
