@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agentjobs.dev.certificates import Authority, NodeTLS, signing_key
-from agentjobs.dev.client import ApiError, Client
+from agentjobs.dev.client import SERVICE_ACCOUNTS, ApiError, Client, Object
 from agentjobs.dev.process import Child, spawn
 
 ASSETS = "KUBEBUILDER_ASSETS"
@@ -105,7 +105,6 @@ class EnvTest:
             f"--client-ca-file={authority.certificate}",
             f"--token-auth-file={tokens}",
             "--authorization-mode=RBAC",
-            "--disable-admission-plugins=ServiceAccount",
             "--service-cluster-ip-range=10.0.0.0/24",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={accounts.certificate}",
@@ -131,6 +130,8 @@ class EnvTest:
                     await client.request("GET", "/readyz", timeout=2)
                     # Served a moment after readiness: every test wants a namespace to work in.
                     await client.request("GET", "/api/v1/namespaces/default", timeout=2)
+                    account: Object = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+                    await client.create(SERVICE_ACCOUNTS, "default", account)
                     return
                 for child in self._children:
                     if child.returncode is not None:
