@@ -1,0 +1,511 @@
+"""Decides what a write does to an object: create, update, patch, delete, bind. Synchronous, no HTTP.
+
+`answers` calls it with parsed requests; it checks, completes and stores. The order of the steps and every refusal follow the real
+kube-apiserver, because controllers are written against its corner cases: status is isolated, `generation` counts spec changes, finalizers
+hold an object back, a write that changes nothing is no write.
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import orjson
+
+from agentjobs.dev.apiserver import metadata
+from agentjobs.dev.apiserver.failures import (
+    Cause,
+    Failure,
+    already_exists,
+    bad_request,
+    bad_value,
+    conflict,
+    forbidden,
+    invalid,
+    not_found,
+)
+from agentjobs.dev.apiserver.kinds import CUSTOM_RESOURCE_DEFINITION, NAMESPACE, POD, SERVICE_ACCOUNT, Kind
+from agentjobs.dev.apiserver.registry import Registry, Served
+from agentjobs.dev.apiserver.store import Key, Object, Store, Version
+from agentjobs.dev.apiserver.strategies import strategy
+
+MODIFIED: Final = "the object has been modified; please apply your changes to the latest version and try again"
+CRD_FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
+_FOREGROUND: Final = "foregroundDeletion"
+_ORPHAN: Final = "orphan"
+_GENERATE_TRIES: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """Query parameters of a write."""
+
+    field_validation: str = "Warn"
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOptions:
+    """Body and query parameters of a delete."""
+
+    grace_seconds: int | None = None
+    propagation: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a write left behind.
+
+    Args:
+        removed: the object is gone; `version` is its last state.
+    """
+
+    version: Version
+    created: bool = False
+    removed: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """An object on its way into the store."""
+
+    served: Served
+    obj: Object
+    options: WriteOptions
+    dropped: list[str]
+
+    @property
+    def kind(self) -> Kind:
+        return self.served.kind
+
+    @property
+    def name(self) -> str:
+        return str(self.obj["metadata"].get("name", ""))
+
+
+class Core:
+    """The write side of the server.
+
+    Args:
+        clock: returns the time, in UTC.
+    """
+
+    def __init__(self, store: Store, registry: Registry, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._registry = registry
+        self._clock = clock
+
+    def get(self, kind: Kind, key: Key) -> Version:
+        """Return an object or raise the 404 that says so."""
+        version = self._store.get(kind.qualified_name, key)
+        if version is None:
+            raise not_found(kind, key[1])
+        return version
+
+    def create(self, served: Served, namespace: str, obj: Object, options: WriteOptions) -> Outcome:
+        """Store a new object under its name, or under a generated one."""
+        write = self._begin(served, obj, options)
+        meta = write.obj["metadata"]
+        metadata.path_namespace(meta, namespace)
+        if meta.pop("resourceVersion", ""):
+            raise bad_request("resourceVersion should not be set on objects to be created")
+        self._name(write, namespace)
+        for name in ("deletionTimestamp", "deletionGracePeriodSeconds"):
+            meta.pop(name, None)
+        # The namespace is checked before the content: it says more to who forgot to make it.
+        self._require_namespace(write.kind, namespace, write.name)
+        self._complete_new(write)
+        self._check(write, None)
+        key = (namespace, write.name)
+        if self._store.get(write.kind.qualified_name, key) is not None:
+            raise already_exists(write.kind, key[1])
+        return self._finish(write, key, created=True)
+
+    def update(self, served: Served, key: Key, obj: Object, subresource: str, options: WriteOptions) -> Outcome:
+        """Replace an object (PUT). Kinds that allow it are created when absent."""
+        meta = obj.get("metadata")
+        meta = meta if isinstance(meta, dict) else {}
+        if meta.setdefault("name", key[1]) != key[1]:
+            raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({key[1]})")
+        kind = served.kind
+        current = self._store.get(kind.qualified_name, key)
+        if current is None and kind.create_on_update and not subresource:
+            return self.create(served, key[0], obj, options)
+        current = self.get(kind, key)
+        if not meta.get("resourceVersion") and not kind.unconditional_update:
+            raise invalid(
+                kind, key[1], [bad_value("metadata.resourceVersion", "0x0", "must be specified for an update")]
+            )
+        uid = meta.get("uid")
+        if uid and uid != current.obj["metadata"]["uid"]:
+            why = (
+                f"Precondition failed: UID in precondition: {uid}, UID in object meta: {current.obj['metadata']['uid']}"
+            )
+            raise conflict(kind, key[1], why)
+        return self._replace(served, key, current, obj, subresource, options)
+
+    def patch(
+        self, served: Served, key: Key, apply: Callable[[Object], Any], subresource: str, options: WriteOptions
+    ) -> Outcome:
+        """Replace an object by what `apply` makes of a private copy of it."""
+        current = self.get(served.kind, key)
+        base = orjson.loads(current.raw)
+        base["apiVersion"] = served.kind.api_version
+        patched = apply(base)
+        if not isinstance(patched, dict):
+            raise bad_request(f"the patch leaves {type(patched).__name__} where the object was")
+        if not isinstance(patched.get("metadata"), dict):
+            patched["metadata"] = {}
+        patched["metadata"].setdefault("name", key[1])
+        return self._replace(served, key, current, patched, subresource, options)
+
+    def delete(self, kind: Kind, key: Key, options: DeleteOptions) -> Outcome:
+        """Remove an object, or mark it as to be removed when finalizers or its node need time."""
+        current = self.get(kind, key)
+        meta = current.obj["metadata"]
+        if options.uid and options.uid != meta["uid"]:
+            raise conflict(kind, key[1], _precondition("UID", options.uid, meta["uid"]))
+        if options.resource_version and options.resource_version != meta["resourceVersion"]:
+            raise conflict(
+                kind, key[1], _precondition("ResourceVersion", options.resource_version, meta["resourceVersion"])
+            )
+        reason = strategy(kind).refuses_delete(current.obj)
+        if reason:
+            raise forbidden(kind, key[1], reason)
+        if kind.key == CUSTOM_RESOURCE_DEFINITION.key and not options.dry_run:
+            return self._delete_definition(current, key, options)
+        return self._mark_or_remove(kind, key, current, options)
+
+    def bind(self, namespace: str, name: str, binding: Object, options: WriteOptions) -> None:
+        """Give a pod its node (`pods/binding`)."""
+        current = self.get(POD, (namespace, name))
+        target = binding.get("target")
+        node = target.get("name") if isinstance(target, dict) else None
+        if not isinstance(node, str) or not node:
+            raise invalid(POD, name, [bad_value("target.name", node, "must name a node")])
+        uid = (binding.get("metadata") or {}).get("uid")
+        if uid and uid != current.obj["metadata"]["uid"]:
+            raise conflict(POD, name, _precondition("UID", uid, current.obj["metadata"]["uid"]))
+        pod = orjson.loads(current.raw)
+        if "deletionTimestamp" in pod["metadata"]:
+            raise conflict(POD, name, f"pod {name} is being deleted, cannot be assigned to a host")
+        if pod["spec"].get("nodeName"):
+            raise conflict(POD, name, f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"')
+        pod["spec"]["nodeName"] = node
+        scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": self._now()}
+        others = [each for each in pod["status"].get("conditions", ()) if each.get("type") != "PodScheduled"]
+        pod["status"]["conditions"] = [*others, scheduled]
+        if not options.dry_run:
+            self._put(POD, (namespace, name), pod)
+
+    def finalize(self, name: str, obj: Object, options: WriteOptions) -> Outcome:
+        """Replace a namespace's `spec.finalizers` (`namespaces/finalize`); the last one gone, the namespace goes."""
+        current = self.get(NAMESPACE, ("", name))
+        asked = (obj.get("metadata") or {}).get("resourceVersion")
+        if asked and asked != current.obj["metadata"]["resourceVersion"]:
+            raise conflict(NAMESPACE, name, MODIFIED)
+        fresh = orjson.loads(current.raw)
+        finalizers = (obj.get("spec") or {}).get("finalizers") or []
+        if not isinstance(finalizers, list):
+            raise bad_request("spec.finalizers must be a list of strings")
+        fresh["spec"] = {"finalizers": finalizers} if finalizers else {}
+        served = Served(NAMESPACE, None)
+        return self._settle(_Write(served, fresh, options, []), ("", name), current)
+
+    def _begin(self, served: Served, obj: Object, options: WriteOptions) -> _Write:
+        """Check type and shape, drop what the schema does not know, fill in defaults."""
+        kind = served.kind
+        if kind.custom or obj.get("kind"):
+            self._check_type(kind, obj)
+        meta, dropped = metadata.read(obj)
+        fresh: Object = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": meta}
+        fresh.update((name, value) for name, value in obj.items() if name not in fresh)
+        dropped += served.prune(fresh)
+        if dropped and options.field_validation == "Strict":
+            listed = ", ".join(f'unknown field "{path}"' for path in dropped)
+            raise bad_request(
+                f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: strict decoding error: {listed}'
+            )
+        return _Write(served, fresh, options, dropped)
+
+    @staticmethod
+    def _check_type(kind: Kind, obj: Object) -> None:
+        found, version = obj.get("kind"), obj.get("apiVersion")
+        if not found:
+            raise bad_request("Object 'Kind' is missing")
+        if not version:
+            raise bad_request("Object 'apiVersion' is missing")
+        if version != kind.api_version:
+            raise bad_request(
+                f"the API version in the data ({version}) does not match the expected API version ({kind.api_version})"
+            )
+        if found != kind.kind:
+            raise bad_request(f"the kind in the data ({found}) does not match the expected kind ({kind.kind})")
+
+    def _name(self, write: _Write, namespace: str) -> None:
+        meta = write.obj["metadata"]
+        prefix = meta.get("generateName")
+        if meta.get("name") or not isinstance(prefix, str) or not prefix:
+            return
+        for _ in range(_GENERATE_TRIES):
+            meta["name"] = metadata.generated_name(prefix)
+            if self._store.get(write.kind.qualified_name, (namespace, meta["name"])) is None:
+                return
+
+    def _complete_new(self, write: _Write) -> None:
+        meta = write.obj["metadata"]
+        meta["uid"] = str(uuid.uuid4())
+        meta["creationTimestamp"] = self._now()
+        meta.pop("generation", None)
+        if write.kind.tracks_generation:
+            meta["generation"] = 1
+        if write.kind.status_subresource:
+            write.obj.pop("status", None)
+        peculiar = strategy(write.kind)
+        peculiar.on_create(write.obj)
+        peculiar.on_write(write.obj)
+        write.served.default(write.obj)
+        if write.kind.key == CUSTOM_RESOURCE_DEFINITION.key:
+            self._registry.complete(write.obj, None, self._clock())
+
+    def _require_namespace(self, kind: Kind, namespace: str, name: str) -> None:
+        if not kind.namespaced:
+            return
+        version = self._store.get(NAMESPACE.qualified_name, ("", namespace))
+        if version is None:
+            raise not_found(NAMESPACE, namespace)
+        if "deletionTimestamp" in version.obj["metadata"]:
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            failure = forbidden(kind, name, why)
+            terminating = {"reason": "NamespaceTerminating", "message": f"namespace {namespace} is being terminated"}
+            failure.details = {**(failure.details or {}), "causes": [terminating | {"field": "metadata.namespace"}]}
+            raise failure
+
+    def _check(self, write: _Write, old: Object | None) -> None:
+        kind, meta = write.kind, write.obj["metadata"]
+        causes: list[Cause] = metadata.check(meta, namespaced=kind.namespaced, dns_label=kind.key == NAMESPACE.key)
+        causes += write.served.validate(write.obj)
+        causes += strategy(kind).check(write.obj, old)
+        if kind.key == CUSTOM_RESOURCE_DEFINITION.key:
+            causes += self._registry.check(write.obj, old)
+        if causes:
+            raise invalid(kind, write.name, causes)
+        if kind.key == POD.key and old is None:
+            account = write.obj["spec"]["serviceAccountName"]
+            if self._store.get(SERVICE_ACCOUNT.qualified_name, (meta["namespace"], account)) is None:
+                why = f'error looking up service account {meta["namespace"]}/{account}: serviceaccount "{account}" not found'
+                raise forbidden(kind, write.name, why)
+
+    def _replace(
+        self, served: Served, key: Key, current: Version, obj: Object, subresource: str, options: WriteOptions
+    ) -> Outcome:
+        write = self._begin(served, obj, options)
+        kind, new, old = served.kind, write.obj, current.obj
+        meta = new["metadata"]
+        asked = meta.pop("resourceVersion", "")
+        if asked and asked != old["metadata"]["resourceVersion"]:
+            raise conflict(kind, key[1], MODIFIED)
+        metadata.path_namespace(meta, key[0])
+        causes = metadata.check_update(meta, old["metadata"])
+        if causes:
+            raise invalid(kind, key[1], causes)
+        _isolate_status(kind, new, old, subresource)
+        if not subresource:
+            strategy(kind).on_update(new, old)
+        strategy(kind).on_write(new)
+        served.default(new)
+        if kind.tracks_generation and _content(kind, new) != _content(kind, old):
+            new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        if kind.key == CUSTOM_RESOURCE_DEFINITION.key:
+            self._registry.complete(new, old, self._clock())
+        self._check(write, old)
+        return self._settle(write, key, current)
+
+    def _settle(self, write: _Write, key: Key, current: Version) -> Outcome:
+        """Store an update; nothing changed means no write, the last finalizer gone means removal."""
+        obj, kind = write.obj, write.kind
+        obj["metadata"]["resourceVersion"] = current.obj["metadata"]["resourceVersion"]
+        if obj == {**current.obj, "apiVersion": obj["apiVersion"]}:
+            return Outcome(current, warnings=_warnings(write))
+        if _may_go(kind, obj):
+            if not write.options.dry_run:
+                self._remove(kind, key)
+            return Outcome(Version(obj, orjson.dumps(obj), current.revision), warnings=_warnings(write))
+        return self._finish(write, key, created=False)
+
+    def _finish(self, write: _Write, key: Key, *, created: bool) -> Outcome:
+        warnings = _warnings(write)
+        if write.options.dry_run:
+            return Outcome(Version(write.obj, orjson.dumps(write.obj), 0), created=created, warnings=warnings)
+        version = self._put(write.kind, key, write.obj)
+        if created and write.kind.key == NAMESPACE.key:
+            self._furnish(key[1])
+        if write.kind.key == CUSTOM_RESOURCE_DEFINITION.key:
+            warnings += self._registry.serve(version.obj)
+        return Outcome(version, created=created, warnings=warnings)
+
+    def _furnish(self, namespace: str) -> None:
+        """Make what a cluster's controllers put into every namespace before anything else can run there."""
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+        self.create(Served(SERVICE_ACCOUNT, None), namespace, account, WriteOptions())
+
+    def _mark_or_remove(self, kind: Kind, key: Key, current: Version, options: DeleteOptions) -> Outcome:
+        obj = orjson.loads(current.raw)
+        meta = obj["metadata"]
+        _set_finalizers(meta, _after_propagation(meta.get("finalizers", []), options.propagation))
+        grace = self._grace(kind, obj, options.grace_seconds)
+        marked = "deletionTimestamp" in meta
+        if not marked or grace < meta.get("deletionGracePeriodSeconds", 0):
+            # A shorter grace counts from the moment of the first delete.
+            start = self._clock()
+            if marked:
+                earlier = timedelta(seconds=meta["deletionGracePeriodSeconds"])
+                start = datetime.fromisoformat(meta["deletionTimestamp"]) - earlier
+            meta["deletionTimestamp"] = _timestamp(start + timedelta(seconds=grace))
+            meta["deletionGracePeriodSeconds"] = grace
+            if not marked and "generation" in meta:
+                meta["generation"] += 1
+        if kind.key == NAMESPACE.key:
+            obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
+        if options.dry_run:
+            return Outcome(Version(obj, orjson.dumps(obj), current.revision), removed=_may_go(kind, obj))
+        if _may_go(kind, obj):
+            return Outcome(self._remove(kind, key), removed=True)
+        if obj == current.obj:
+            return Outcome(current)
+        return Outcome(self._put(kind, key, obj))
+
+    @staticmethod
+    def _grace(kind: Kind, obj: Object, asked: int | None) -> int:
+        meta = obj["metadata"]
+        if "deletionTimestamp" not in meta:
+            return strategy(kind).grace(obj, asked)
+        running = int(meta.get("deletionGracePeriodSeconds", 0))
+        return running if asked is None else min(asked, running)
+
+    def _delete_definition(self, current: Version, key: Key, options: DeleteOptions) -> Outcome:
+        """Delete a CRD with all its objects; it stays, no longer accepting new ones, until the last of them is gone."""
+        obj = orjson.loads(current.raw)
+        meta = obj["metadata"]
+        if CRD_FINALIZER not in meta.get("finalizers", []):
+            meta["finalizers"] = [*meta.get("finalizers", []), CRD_FINALIZER]
+            self._put(CUSTOM_RESOURCE_DEFINITION, key, obj)
+        outcome = self._mark_or_remove(
+            CUSTOM_RESOURCE_DEFINITION, key, self.get(CUSTOM_RESOURCE_DEFINITION, key), options
+        )
+        for kind in self._registry.kinds_of(obj):
+            for version in self._store.list(kind.qualified_name):
+                own = version.obj["metadata"]
+                self._mark_or_remove(kind, (own.get("namespace", ""), own["name"]), version, DeleteOptions())
+            self._finish_definition(kind)
+        gone = self._store.get(CUSTOM_RESOURCE_DEFINITION.qualified_name, key) is None
+        return Outcome(outcome.version, removed=True) if gone else outcome
+
+    def _finish_definition(self, kind: Kind) -> None:
+        """Let a CRD that is being deleted go once its last object has."""
+        key = ("", kind.qualified_name)
+        current = self._store.get(CUSTOM_RESOURCE_DEFINITION.qualified_name, key)
+        if current is None or "deletionTimestamp" not in current.obj["metadata"]:
+            return
+        finalizers = current.obj["metadata"].get("finalizers", [])
+        if CRD_FINALIZER not in finalizers or self._store.list(kind.qualified_name):
+            return
+        obj = orjson.loads(current.raw)
+        _set_finalizers(obj["metadata"], [each for each in finalizers if each != CRD_FINALIZER])
+        if _may_go(CUSTOM_RESOURCE_DEFINITION, obj):
+            self._remove(CUSTOM_RESOURCE_DEFINITION, key)
+        else:
+            self._put(CUSTOM_RESOURCE_DEFINITION, key, obj)
+
+    def _put(self, kind: Kind, key: Key, obj: Object) -> Version:
+        return self._store.put(kind.qualified_name, key, obj)
+
+    def _remove(self, kind: Kind, key: Key) -> Version:
+        gone = self._store.remove(kind.qualified_name, key)
+        if kind.custom:
+            self._finish_definition(kind)
+        if kind.key == CUSTOM_RESOURCE_DEFINITION.key:
+            self._registry.withdraw(gone.obj)
+            self._store.close_watches(key[1])
+        return gone
+
+    def _now(self) -> str:
+        return _timestamp(self._clock())
+
+
+def _timestamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _precondition(what: str, asked: str, found: str) -> str:
+    return (
+        f"the {what} in the precondition ({asked}) does not match the {what} in record ({found}). "
+        "The object might have been deleted and then recreated"
+    )
+
+
+def _warnings(write: _Write) -> tuple[str, ...]:
+    if write.options.field_validation != "Warn":
+        return ()
+    return tuple(f'unknown field "{path}"' for path in write.dropped)
+
+
+def _content(kind: Kind, obj: Object) -> Object:
+    """Return what `metadata.generation` counts changes of: the spec; all but metadata (and status) of a custom resource."""
+    if not kind.custom:
+        return {"spec": obj.get("spec")}
+    outside = ("metadata", "apiVersion", "status") if kind.status_subresource else ("metadata", "apiVersion")
+    return {name: value for name, value in obj.items() if name not in outside}
+
+
+def _isolate_status(kind: Kind, new: Object, old: Object, subresource: str) -> None:
+    """Keep what this path cannot write as it was."""
+    if subresource == "status":
+        for name in [name for name in new if name not in ("apiVersion", "kind", "metadata", "status")]:
+            del new[name]
+        new.update(
+            (name, value) for name, value in old.items() if name not in ("apiVersion", "kind", "metadata", "status")
+        )
+        if kind.custom:
+            new["metadata"] = dict(old["metadata"])
+    elif kind.status_subresource:
+        new.pop("status", None)
+        if "status" in old:
+            new["status"] = old["status"]
+
+
+def _may_go(kind: Kind, obj: Object) -> bool:
+    meta = obj["metadata"]
+    if "deletionTimestamp" not in meta or meta.get("finalizers") or meta.get("deletionGracePeriodSeconds", 0):
+        return False
+    return not (kind.key == NAMESPACE.key and (obj.get("spec") or {}).get("finalizers"))
+
+
+def _after_propagation(finalizers: list[str], policy: str) -> list[str]:
+    others = [each for each in finalizers if each not in (_FOREGROUND, _ORPHAN)]
+    match policy:
+        case "Foreground":
+            return [*others, _FOREGROUND]
+        case "Orphan":
+            return [*others, _ORPHAN]
+        case "Background":
+            return others
+        case "":
+            return finalizers
+        case _:
+            message = (
+                f'invalid DeleteOptions: propagationPolicy "{policy}" is not one of Foreground, Background, Orphan'
+            )
+            raise Failure(422, message, reason="Invalid")
+
+
+def _set_finalizers(meta: dict[str, Any], finalizers: list[str]) -> None:
+    if finalizers:
+        meta["finalizers"] = finalizers
+    else:
+        meta.pop("finalizers", None)
