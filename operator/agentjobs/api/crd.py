@@ -18,8 +18,8 @@ import yaml
 from pydantic import TypeAdapter
 from pydantic.alias_generators import to_camel
 
-from agentjobs.api.agentjob import IDENTIFIER, MAX_JOB_NAME, AgentJobSpec
-from agentjobs.api.durations import DURATION_CURE, DURATION_PATTERN
+from agentjobs.api.agentjob import MAX_JOB_NAME, RESERVED_AGENT_NAME, AgentJobSpec
+from agentjobs.api.problems import PATTERN_CURES
 from agentjobs.api.status import AgentJobStatus
 from agentjobs.contract import GROUP, VERSION
 
@@ -97,7 +97,7 @@ def spec_schema() -> Schema:
     schema["properties"]["input"].pop("required", None)
     # The one default in the schema: without it, `!oldSelf.cancel || self.cancel` had nothing to read.
     schema["properties"]["cancel"]["default"] = False
-    _say_cure_of_names(schema["properties"]["agent"]["properties"]["inline"])
+    _refuse_reserved_names(schema["properties"]["agent"]["properties"]["inline"])
     schema["x-kubernetes-validations"] = [
         _rule("has(self.agent)", "agent is required: say what runs with agent.inline or agent.module"),
         _rule(
@@ -137,8 +137,10 @@ def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
         result["description"] = " ".join(result["description"].split())
     if node.get("type") == "integer":
         result["format"] = "int64"
-    if result.get("pattern") == DURATION_PATTERN:
-        result["x-kubernetes-validations"] = [_rule(f"self.matches('{DURATION_PATTERN}')", DURATION_CURE)]
+    if node.get("type") == "string" and node.get("pattern") in PATTERN_CURES:
+        # A pattern says in signs what is wrong; the rule beside it says the cure in words.
+        pattern = node["pattern"]
+        result["x-kubernetes-validations"] = [_rule(f"self.matches(r'{pattern}')", PATTERN_CURES[pattern])]
     if "properties" in node:
         # The status is plain dataclasses, which have no aliases; to_camel leaves aliases as they are.
         children = node["properties"].items()
@@ -155,14 +157,11 @@ def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
     return result
 
 
-def _say_cure_of_names(inline: Schema) -> None:
-    """Refuse ADK's reserved name, and say in words what the pattern says in signs."""
-    rules = [
-        _rule(f"self.matches('{IDENTIFIER}')", "use letters, digits and _ for an agent's name, e.g. morning_brief"),
-        _rule("self != 'user'", "user is ADK's name for the person; use another, e.g. assistant"),
-    ]
+def _refuse_reserved_names(inline: Schema) -> None:
     for agent in (inline, inline["properties"]["agents"]["items"]):
-        agent["properties"]["name"]["x-kubernetes-validations"] = rules
+        rules = agent["properties"]["name"]["x-kubernetes-validations"]
+        message = "is ADK's name for the person; use another, e.g. assistant"
+        rules.append(_rule(f"self != '{RESERVED_AGENT_NAME}'", message))
 
 
 def _rule(expression: str, message: str) -> Schema:

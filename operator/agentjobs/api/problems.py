@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from agentjobs.api import agentjob
 from agentjobs.api.conditions import AcceptedReason
+from agentjobs.api.durations import DURATION_CURE, DURATION_PATTERN
 
 Path = tuple[str | int, ...]
 """Where a field is below `spec`, with the CRD's names: `("agent", "inline", "agents", 0, "name")`."""
@@ -132,7 +133,7 @@ def _innermost_model(annotation: Any) -> type[BaseModel] | None:
 
 
 def _pattern_cure(pattern: str, value: object) -> str:
-    cure = _PATTERNS.get(pattern, f"does not match {pattern}")
+    cure = PATTERN_CURES.get(pattern, f"does not match {pattern}")
     if pattern == agentjob.IDENTIFIER and isinstance(value, str) and len(value) <= 63:
         return f"{cure}, e.g. {agentjob.default_agent_name(value)}"
     return cure
@@ -166,7 +167,7 @@ _BOUNDS: Final[Mapping[str, str]] = {
     "less_than_equal": "is too large; use at most {le}",
     "literal_error": "is not allowed; use {expected}",
 }
-_PATTERNS: Final[Mapping[str, str]] = {
+PATTERN_CURES: Final[Mapping[str, str]] = {
     agentjob.IDENTIFIER: "is no identifier; use letters, digits and _",
     agentjob.APP_NAME: "is no name of an application; begin with a letter, then use letters, digits, _ and -",
     agentjob.DNS_LABEL: "is no name of a queue; use lower case letters, digits and -",
@@ -175,4 +176,5 @@ _PATTERNS: Final[Mapping[str, str]] = {
     agentjob.ENV_NAME: "is no name of a variable; use letters, digits, _, - and ., not beginning with a digit",
     agentjob.MODULE_REF: "names no attribute; use package.module:attribute",
     agentjob.MODEL_NAME: "is no name of a model; remove blanks",
+    DURATION_PATTERN: f"is no duration; {DURATION_CURE}",
 }

@@ -1,0 +1,71 @@
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agentjobs.api import conditions as words
+from agentjobs.api.conditions import AdmittedReason, ConditionType, Phase, find_condition, is_true, phase_of
+from agentjobs.api.conditions import with_condition as said
+from agentjobs.contract import ErrorClass
+
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=5)
+
+
+def test_the_transition_time_moves_only_with_the_status() -> None:
+    first = said((), ConditionType.ADMITTED, status=False, reason="WaitingForSlot", now=NOW, generation=1)
+    same = said(first, ConditionType.ADMITTED, status=False, reason="WaitingForLock", now=LATER, generation=2)
+    other = said(same, ConditionType.ADMITTED, status=True, reason="Admitted", now=LATER, generation=2)
+
+    assert (same[0].last_transition_time, same[0].reason, same[0].observed_generation) == (NOW, "WaitingForLock", 2)
+    assert other[0].last_transition_time == LATER
+
+
+def test_a_condition_keeps_its_place() -> None:
+    both = said((), ConditionType.ACCEPTED, status=True, reason="Resolved", now=NOW, generation=1)
+    both = said(both, ConditionType.ADMITTED, status=False, reason="WaitingForSlot", now=NOW, generation=1)
+    both = said(both, ConditionType.ACCEPTED, status=False, reason="QueueNotFound", now=LATER, generation=1)
+
+    assert [condition.type for condition in both] == ["Accepted", "Admitted"]
+    assert not is_true(both, ConditionType.ACCEPTED)
+    assert find_condition(both, ConditionType.FAILED) is None
+
+
+def test_a_long_message_is_cut_to_what_the_schema_takes() -> None:
+    (condition,) = said((), ConditionType.FAILED, status=True, reason="IO", message="ü" * 5000, now=NOW, generation=1)
+    assert len(condition.message.encode()) <= 1024
+
+
+@pytest.mark.parametrize(
+    ("condition", "status", "reason", "phase"),
+    [
+        (ConditionType.ACCEPTED, True, "Resolved", Phase.PENDING),
+        (ConditionType.ADMITTED, False, AdmittedReason.WAITING_FOR_START_TIME, Phase.SCHEDULED),
+        (ConditionType.ADMITTED, False, AdmittedReason.WAITING_FOR_SLOT, Phase.QUEUED),
+        (ConditionType.ADMITTED, False, AdmittedReason.WAITING_FOR_LOCK, Phase.QUEUED),
+        (ConditionType.ADMITTED, False, AdmittedReason.WAITING_FOR_BACKOFF, Phase.RETRYING),
+        (ConditionType.ADMITTED, True, AdmittedReason.ADMITTED, Phase.RUNNING),
+        (ConditionType.COMPLETE, True, "ResultAccepted", Phase.SUCCEEDED),
+        (ConditionType.FAILED, True, "AgentError", Phase.FAILED),
+        (ConditionType.CANCELLED, True, "Requested", Phase.CANCELLED),
+    ],
+)
+def test_the_phase_follows_from_the_conditions(
+    condition: ConditionType, status: bool, reason: str, phase: Phase
+) -> None:
+    assert phase_of(said((), condition, status=status, reason=reason, now=NOW, generation=1)) is phase
+
+
+def test_an_end_outweighs_a_slot() -> None:
+    both = said((), ConditionType.ADMITTED, status=True, reason="Admitted", now=NOW, generation=1)
+    both = said(both, ConditionType.FAILED, status=True, reason="AgentError", now=NOW, generation=1)
+    assert phase_of(both) is Phase.FAILED
+
+
+def test_every_word_is_documented_and_legal_in_a_condition() -> None:
+    kinds = [kind for kind in vars(words).values() if isinstance(kind, type) and issubclass(kind, words.Word)]
+    everything = [word for kind in kinds for word in kind]
+
+    assert len(everything) > 30
+    assert all(word.description.endswith(".") for word in everything)
+    assert all(re.fullmatch(words.REASON_PATTERN, word) for word in [*everything, *ErrorClass])

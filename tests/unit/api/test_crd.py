@@ -1,0 +1,88 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agentjobs.api.agentjob import AgentJobSpec, Model
+from agentjobs.api.crd import FILE, crd, main, rendered
+
+CHECKED_IN = Path(__file__).parents[3] / "crds"
+
+
+def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    yield path, schema
+    for name, child in schema.get("properties", {}).items():
+        yield from nodes(child, f"{path}.{name}")
+    for word in ("items", "additionalProperties"):
+        if isinstance(schema.get(word), dict):
+            yield from nodes(schema[word], f"{path}[]")
+
+
+SCHEMA = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+FIELDS = [(path, node) for path, node in nodes(SCHEMA) if path.startswith((".spec", ".status"))]
+
+
+def test_the_checked_in_file_is_fresh() -> None:
+    assert main(["--check", str(CHECKED_IN)]) == 0
+
+
+def test_a_stale_file_is_told_with_a_diff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path)]) == 0
+    stale = rendered().replace("maximum: 9", "maximum: 8")
+    (tmp_path / FILE).write_text(stale)
+
+    assert main(["--check", str(tmp_path)]) == 1
+    assert "+                maximum: 9" in capsys.readouterr().out
+
+
+def test_the_file_is_plain_yaml_of_the_crd() -> None:
+    assert yaml.safe_load(rendered()) == crd()
+    assert "&id" not in rendered()
+
+
+def test_every_field_is_described() -> None:
+    undescribed = [path for path, node in FIELDS if "description" not in node and not path.endswith("[]")]
+    assert undescribed == []
+
+
+def test_every_string_list_and_map_is_bounded() -> None:
+    def is_bounded(node: dict[str, Any]) -> bool:
+        match node.get("type"):
+            case "string":
+                return "maxLength" in node or "enum" in node or node.get("format") == "date-time"
+            case "array":
+                return "maxItems" in node
+            case "object":
+                return "additionalProperties" not in node or "maxProperties" in node
+        return True
+
+    assert [path for path, node in FIELDS if not is_bounded(node)] == []
+
+
+def test_the_schema_is_structural() -> None:
+    untyped = [path for path, node in FIELDS if "type" not in node and "x-kubernetes-int-or-string" not in node]
+    foreign = [path for path, node in FIELDS if {"$ref", "anyOf", "allOf", "oneOf", "title", "nullable"} & set(node)]
+    assert (untyped, foreign) == ([], [])
+
+
+def test_only_cancel_is_defaulted_by_the_server() -> None:
+    assert [path for path, node in FIELDS if "default" in node] == [".spec.cancel"]
+
+
+def test_the_schema_has_the_fields_of_the_models_and_no_others() -> None:
+    def names(model: type[Model], path: str) -> Iterator[str]:
+        for field in model.model_fields.values():
+            here = f"{path}.{field.alias}"
+            yield here
+            for inner in [field.annotation, *getattr(field.annotation, "__args__", ())]:
+                if isinstance(inner, type) and issubclass(inner, Model):
+                    yield from names(inner, f"{here}[]" if "tuple" in str(field.annotation) else here)
+
+    modelled = set(names(AgentJobSpec, ".spec"))
+    assert modelled == {path for path, _ in FIELDS if path.startswith(".spec.") and not path.endswith("[]")}
+
+
+def test_the_file_stays_small() -> None:
+    assert len(rendered()) < 150_000

@@ -1,0 +1,66 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agentjobs.api.agentjob import AgentJobSpec, ConfigMapKey
+from agentjobs.api.resolve import config_map_keys, resolve, spec_hash
+from agentjobs.api.validation import validate_job
+from agentjobs.errors import Invalid, NotFound
+
+Job = Callable[..., dict[str, Any]]
+FROM_CONFIG_MAP = {"messageFrom": {"configMapKeyRef": {"name": "briefs", "key": "today"}}}
+SCRIPTED = {"model": "scripted/script/root", "inline": {"subAgents": ["b"], "agents": [{"name": "b", "model": "m"}]}}
+
+
+def test_a_resolved_spec_has_every_default_and_stays_valid(a_job: Job) -> None:
+    job = a_job(name="a.job")
+    resolved = resolve(job, {})
+
+    assert resolved["spec"]["agent"]["inline"]["name"] == "a_job"
+    assert resolved["spec"]["session"] == {"appName": "a-job", "userId": "system", "sessionId": "6c0c1a52"}
+    assert resolved["spec"]["retry"]["backoff"]["initial"] == "15s"
+    assert validate_job({**job, "spec": resolved["spec"]}) == []
+
+
+def test_the_message_is_taken_from_its_config_map(a_job: Job) -> None:
+    job = a_job(input=FROM_CONFIG_MAP)
+    key = ConfigMapKey("briefs", "today")
+
+    assert config_map_keys(AgentJobSpec.model_validate(job["spec"])) == {key}
+    assert resolve(job, {key: "Read this."})["spec"]["input"] == {"message": "Read this.", "state": {}}
+
+
+def test_scripts_of_all_agents_travel_with_the_job(a_job: Job) -> None:
+    agent = {**SCRIPTED, "inline": {"subAgents": ["b"], "agents": [{"name": "b", "model": "scripted/script/b.yaml"}]}}
+    job = a_job(agent=agent)
+    contents = {ConfigMapKey("script", "root"): "x", ConfigMapKey("script", "b.yaml"): "y"}
+
+    assert config_map_keys(AgentJobSpec.model_validate(job["spec"])) == set(contents)
+    assert resolve(job, contents)["scripts"] == {"script/root": "x", "script/b.yaml": "y"}
+
+
+def test_a_missing_content_is_something_to_wait_for(a_job: Job) -> None:
+    with pytest.raises(NotFound, match=r"spec.input.messageFrom: ConfigMap 'briefs' with key 'today' is missing"):
+        resolve(a_job(input=FROM_CONFIG_MAP), {})
+
+
+@pytest.mark.parametrize("text", ["", "a\0b"], ids=["empty", "nul"])
+def test_a_content_no_run_can_use_is_refused(a_job: Job, text: str) -> None:
+    with pytest.raises(Invalid, match="ConfigMap 'briefs'"):
+        resolve(a_job(input=FROM_CONFIG_MAP), {ConfigMapKey("briefs", "today"): text})
+
+
+def test_steering_does_not_change_the_hash_of_the_work(a_job: Job) -> None:
+    steered = a_job(queue="scheduled", priority=0, cancel=True, startAfter="1h", ttlSecondsAfterFinished=5)
+    assert spec_hash(resolve(steered, {})) == spec_hash(resolve(a_job(), {}))
+
+
+def test_other_work_has_another_hash(a_job: Job) -> None:
+    other = a_job(input={"message": "Say goodbye."})
+    assert spec_hash(resolve(other, {})) != spec_hash(resolve(a_job(), {}))
+
+
+def test_units_do_not_change_the_hash(a_job: Job) -> None:
+    hour, minutes = a_job(timeouts={"attempt": "1h"}), a_job(timeouts={"attempt": "60m"})
+    assert spec_hash(resolve(hour, {})) == spec_hash(resolve(minutes, {}))
