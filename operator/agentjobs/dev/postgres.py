@@ -223,7 +223,7 @@ class EmbeddedPostgres:
 def _place_for(folder: Path, owner: _Owner) -> Path:
     """Return the folder to use: the one asked for, or one that `owner` can enter, remembered in the one asked for."""
     folder.mkdir(parents=True, exist_ok=True)
-    if owner.reaches(folder / "data"):
+    if owner.reaches(folder):
         return folder
     note = folder / "elsewhere"
     if note.exists():

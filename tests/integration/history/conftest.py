@@ -1,0 +1,66 @@
+"""Builders for history: a test spells only what it is about."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from agentjobs.contract import Resolved
+from agentjobs.history.database import Database
+from agentjobs.history.gateway_history import GatewayHistory
+from agentjobs.history.operator_history import OperatorHistory
+from agentjobs.history.records import Deletion, JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
+
+CLUSTER = "c0ffee"
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+class Builder:
+    """Records of one job, `build.start(2)`."""
+
+    def __init__(self, uid: str = "uid-1", *, name: str = "hello", namespace: str = "default", minute: int = 0) -> None:
+        self.uid = uid
+        self.key = JobKey(uid, namespace, name, NOON + timedelta(minutes=minute))
+
+    def job(self, message: str = "Say hello.") -> JobRecord:
+        spec: dict[str, Any] = {"input": {"message": message}, "retry": {"maxAttempts": 3}}
+        return JobRecord(self.key, Resolved(spec=spec, scripts={}), "0badcafe")
+
+    def start(self, number: int = 1, *, attempt: int = 1) -> StartRecord:
+        time = NOON + timedelta(minutes=number)
+        return StartRecord(self.key, number, attempt, f"{self.key.name}-{number}", time)
+
+    def end(self, number: int = 1, *, attempt: int = 1, message: str = "") -> StartEnd:
+        begun = NOON + timedelta(minutes=number)
+        ended = begun + timedelta(seconds=30)
+        pod = f"{self.key.name}-{number}"
+        return StartEnd(self.key, number, attempt, pod, begun, ended, "Retry", "ToolError", True, message)
+
+    def transition(self, number: int, phase: str, *, finished: bool = False, message: str = "") -> TransitionRecord:
+        time = NOON + timedelta(minutes=number)
+        return TransitionRecord(self.key, number, time, phase, f"{phase}Reason", message, finished)
+
+    def deletion(self, minute: int = 30) -> Deletion:
+        return Deletion(self.key, NOON + timedelta(minutes=minute))
+
+
+@pytest.fixture
+def a_job() -> Callable[..., Builder]:
+    return Builder
+
+
+@pytest.fixture
+async def connected(database: str) -> AsyncIterator[Database]:
+    async with Database(database) as open_database:
+        yield open_database
+
+
+@pytest.fixture
+def operator(connected: Database) -> OperatorHistory:
+    return OperatorHistory(connected, cluster=CLUSTER)
+
+
+@pytest.fixture
+def gateway(connected: Database) -> GatewayHistory:
+    return GatewayHistory(connected, cluster=CLUSTER)
