@@ -1,0 +1,258 @@
+"""Holds a Lease, so that one operator at a time writes; tells at every moment whether it still may.
+
+Owned by the operator's process, which waits in `acquire`, keeps `run` as a task and ends when that raises. The Lease
+protects what is global (queue limits); single objects are safe by preconditions even when two processes write.
+
+The elector must itself write while it holds nothing yet, so give it a client without a fence, and give everybody else
+one with it: `elector = Elector(client, …); fenced = client.with_check(elector.held)`.
+
+Other candidates judge by the record not changing while *their* clock runs, as client-go does; so no two clocks are ever
+compared. Ours may have been stopped (suspended machine, frozen cgroup): `held` reads CLOCK_BOOTTIME, which counts that.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from agentjobs.errors import AgentJobsError, AlreadyExists, Conflict, Denied, Invalid, NotFound
+from agentjobs.kube.client import KubeClient, Obj
+from agentjobs.kube.resources import LEASES
+
+logger = logging.getLogger(__name__)
+
+# client-go's numbers: others wait 15 s for the holder, which stops writing after 10 s, and tries every 2 s before that.
+DURATION: Final = timedelta(seconds=15)
+DEADLINE: Final = timedelta(seconds=10)
+RETRY: Final = timedelta(seconds=2)
+# Two tries, a pause between them and some spare time fit into the deadline, even if the first one hangs.
+TRY_SECONDS: Final = 4.0
+RELEASE_SECONDS: Final = 3.0
+
+
+class LeaseLost(AgentJobsError):
+    """This process does not hold the Lease (any more) and must not write; it ends, another one goes on."""
+
+
+def boottime() -> float:
+    """Seconds of a clock that never goes back and, where the system has one (Linux), also counts suspended time."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+def utc_now() -> datetime:
+    """The wall clock, written into the Lease for people; nothing is decided by it."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The holder's record as first seen, and when (own clock)."""
+
+    record: tuple[Any, ...]
+    at: float
+
+
+class Elector:
+    """Acquires, renews and releases one Lease under one identity, which must be unique to this process."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        *,
+        namespace: str,
+        name: str,
+        identity: str,
+        duration: timedelta = DURATION,
+        deadline: timedelta = DEADLINE,
+        retry: timedelta = RETRY,
+        clock: Callable[[], float] = boottime,
+        now: Callable[[], datetime] = utc_now,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """
+        Args:
+            client: without a fence (see the module).
+            duration: how long others wait for a holder that does not renew.
+            deadline: how long after a renewal this process may write; less than `duration`.
+            retry: between two tries.
+            clock: seconds, monotonic; counts while the process is stopped.
+            now: for `acquireTime` and `renewTime`.
+            jitter: in [0, 1), keeps candidates apart.
+        """
+        if not retry < deadline < duration:
+            raise ValueError(f"lease: needs retry < deadline < duration, got {retry}, {deadline}, {duration}")
+        self._client = client
+        self._namespace = namespace
+        self._name = name
+        self._identity = identity
+        self._duration = duration
+        self._deadline = deadline.total_seconds()
+        self._retry = retry.total_seconds()
+        self._clock = clock
+        self._now = now
+        self._jitter = jitter
+        self._lease: Obj | None = None
+        self._seen: _Seen | None = None
+        self._renewed_at: float | None = None
+
+    @property
+    def leading(self) -> bool:
+        """Whether this process may write now."""
+        return self._remaining() > 0
+
+    def held(self) -> None:
+        """The fence: return if this process may write now.
+
+        Raises:
+            LeaseLost: it has never held the Lease, released it, or not renewed it in time.
+        """
+        if self._renewed_at is None:
+            raise LeaseLost(f"lease {self._namespace}/{self._name}: not held by {self._identity}")
+        if self._remaining() <= 0:
+            age = self._clock() - self._renewed_at
+            raise LeaseLost(
+                f"lease {self._namespace}/{self._name}: last renewed {age:.1f} s ago, may write for "
+                f"{self._deadline:g} s"
+            )
+
+    async def acquire(self) -> None:
+        """Wait until the Lease is ours. Goes on through all errors that may pass.
+
+        Raises:
+            Denied, Invalid: waiting cannot help; the process should say so and end.
+        """
+        while True:
+            begin = self._clock()
+            try:
+                async with asyncio.timeout(TRY_SECONDS):
+                    if await self._try_acquire(begin):
+                        logger.info("lease.acquired", extra={"lease": self._name, "identity": self._identity})
+                        return
+            except (Denied, Invalid):
+                raise
+            except (AgentJobsError, TimeoutError) as error:
+                logger.warning("lease.unavailable %s", error, extra={"lease": self._name})
+            await asyncio.sleep(self._retry * (1 + 0.2 * self._jitter()))
+
+    async def run(self) -> None:
+        """Renew until the Lease is lost. Call after `acquire`; cancel it before `release`.
+
+        Raises:
+            LeaseLost: always, in the end; somebody else took it, or no renewal succeeded in time.
+        """
+        while True:
+            await asyncio.sleep(min(self._retry, max(0.0, self._remaining())))
+            self.held()
+            begin = self._clock()
+            try:
+                async with asyncio.timeout(min(TRY_SECONDS, self._remaining())):
+                    await self._renew(begin)
+            except LeaseLost:
+                self._renewed_at = None
+                raise
+            except (AgentJobsError, TimeoutError) as error:
+                logger.warning("lease.unrenewed %s", error or "no answer in time", extra={"lease": self._name})
+
+    async def release(self) -> None:
+        """Give the Lease back, so that another process need not wait for it to expire. Writes are fenced at once."""
+        held, self._renewed_at = self.leading, None
+        if not held or self._lease is None:
+            return
+        spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._time()}
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self._put({**self._lease, "spec": spec})
+        except (AgentJobsError, TimeoutError) as error:
+            logger.warning("lease.unreleased %s", error or "no answer in time", extra={"lease": self._name})
+        else:
+            logger.info("lease.released", extra={"lease": self._name, "identity": self._identity})
+
+    async def _try_acquire(self, begin: float) -> bool:
+        """Take the Lease if it is free or has expired under our eyes."""
+        try:
+            lease = await self._client.get(LEASES, self._namespace, self._name)
+        except NotFound:
+            return await self._create(begin)
+        spec = lease.get("spec") or {}
+        if not self._free(spec):
+            return False
+        transitions = int(spec.get("leaseTransitions") or 0) + 1
+        taken = self._spec(acquired=self._time(), transitions=transitions)
+        try:
+            lease = await self._put({**lease, "spec": taken})
+        except Conflict:
+            return False
+        self._renewed(lease, begin)
+        return True
+
+    def _free(self, spec: Obj) -> bool:
+        holder = spec.get("holderIdentity")
+        if not holder or holder == self._identity:
+            return True
+        record = (holder, spec.get("renewTime"), spec.get("acquireTime"), spec.get("leaseTransitions"))
+        now = self._clock()
+        if self._seen is None or self._seen.record != record:
+            self._seen = _Seen(record, now)
+        return now >= self._seen.at + float(spec.get("leaseDurationSeconds") or self._duration.total_seconds())
+
+    async def _create(self, begin: float) -> bool:
+        body: Obj = {
+            "apiVersion": LEASES.api_version,
+            "kind": LEASES.kind,
+            "metadata": {"name": self._name, "namespace": self._namespace},
+            "spec": self._spec(acquired=self._time(), transitions=0),
+        }
+        try:
+            lease = await self._client.create(LEASES, self._namespace, body)
+        except AlreadyExists:
+            return False
+        self._renewed(lease, begin)
+        return True
+
+    async def _renew(self, begin: float) -> None:
+        assert self._lease is not None
+        spec = {**self._lease["spec"], "renewTime": self._time()}
+        try:
+            lease = await self._put({**self._lease, "spec": spec})
+        except NotFound:
+            # Deleted by hand. Whoever creates it first holds it.
+            if not await self._create(begin):
+                raise LeaseLost(f"lease {self._namespace}/{self._name}: deleted, then made by another") from None
+            return
+        except Conflict:
+            # Our own earlier try may have arrived after all, or somebody has labelled it; only another holder counts.
+            lease = await self._client.get(LEASES, self._namespace, self._name)
+            holder = (lease.get("spec") or {}).get("holderIdentity")
+            if holder != self._identity:
+                raise LeaseLost(f"lease {self._namespace}/{self._name}: taken by {holder or 'nobody'}") from None
+            lease = await self._put({**lease, "spec": {**lease["spec"], "renewTime": self._time()}})
+        self._renewed(lease, begin)
+
+    async def _put(self, lease: Obj) -> Obj:
+        return await self._client.replace(LEASES, self._namespace, self._name, lease)
+
+    def _renewed(self, lease: Obj, begin: float) -> None:
+        """Count from before the request: the server may have written at any time since."""
+        self._lease = lease
+        self._renewed_at = begin
+
+    def _remaining(self) -> float:
+        return -1.0 if self._renewed_at is None else self._renewed_at + self._deadline - self._clock()
+
+    def _spec(self, *, acquired: str, transitions: int) -> Obj:
+        return {
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": int(self._duration.total_seconds()),
+            "acquireTime": acquired,
+            "renewTime": acquired,
+            "leaseTransitions": transitions,
+        }
+
+    def _time(self) -> str:
+        """A MicroTime as the API server insists on: always six digits."""
+        return self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

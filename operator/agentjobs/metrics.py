@@ -1,0 +1,140 @@
+"""The operator's Prometheus metrics: names, help texts and labels in one place.
+
+Made once a process and handed to whoever counts. Label values come from enums of ours; what users or models choose
+(names, reasons in a termination message) is folded into `Other`, so that nobody can fill a time series database.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from agentjobs.contract import ErrorClass, Verdict
+from agentjobs.errors import Conflict
+
+OTHER: Final = "Other"
+# The queues that exist in every namespace; a queue somebody made counts as Other.
+QUEUES: Final = frozenset({"agents", "scheduled"})
+KINDS: Final = frozenset({"AgentJob", "Pod", "Event", "Lease", "ConfigMap"})
+_REASONS: Final = frozenset(ErrorClass)
+_VERDICTS: Final = frozenset(Verdict)
+# A wait may be none or a night.
+_WAITS: Final = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600)
+# An agent's start takes seconds to hours.
+_RUNS: Final = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 4 * 3600)
+_FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+class Metrics:
+    """All metrics of one operator process, in a registry of their own."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        self._clock = clock
+        self._watched: dict[str, float] = {}
+        self._count_jobs()
+        self._count_machinery()
+
+    def _count_jobs(self) -> None:
+        registry = self.registry
+        self._queue_depth = Gauge(
+            "agentjobs_queue_depth", "Jobs that wait for a slot of their queue.", ["queue"], registry=registry
+        )
+        self._queue_wait = Histogram(
+            "agentjobs_queue_wait_seconds",
+            "From due to started, by queue.",
+            ["queue"],
+            buckets=_WAITS,
+            registry=registry,
+        )
+        self.starts = Counter("agentjobs_starts", "Pods started for jobs.", registry=registry)
+        self._attempts = Counter(
+            "agentjobs_attempts", "Starts that ended, by verdict and reason.", ["verdict", "reason"], registry=registry
+        )
+        self.run_duration = Histogram(
+            "agentjobs_run_duration_seconds", "From a start's pod to its end.", buckets=_RUNS, registry=registry
+        )
+        self.history_backlog = Gauge(
+            "agentjobs_history_backlog", "Records that wait to be written to PostgreSQL.", registry=registry
+        )
+
+    def _count_machinery(self) -> None:
+        registry = self.registry
+        self._api_writes = Counter(
+            "agentjobs_api_writes", "Mutations sent to the API server.", ["verb", "kind"], registry=registry
+        )
+        self._api_errors = Counter(
+            "agentjobs_api_write_errors",
+            "Mutations refused (HTTP status) or unanswered (0).",
+            ["verb", "kind", "code"],
+            registry=registry,
+        )
+        self._watch_age = Gauge(
+            "agentjobs_watch_age_seconds", "Since the last event of a watch.", ["kind"], registry=registry
+        )
+        self.leader = Gauge("agentjobs_leader", "1 while this process may write.", registry=registry)
+        self.workqueue_depth = Gauge(
+            "agentjobs_workqueue_depth", "Keys that wait for a worker of the operator.", registry=registry
+        )
+        self.workqueue_oldest = Gauge(
+            "agentjobs_workqueue_oldest_seconds", "How long the oldest of them has waited.", registry=registry
+        )
+        self._reconcile = Histogram(
+            "agentjobs_reconcile_seconds", "Time of one reconcile.", ["outcome"], buckets=_FAST, registry=registry
+        )
+        self.resync_repairs = Counter(
+            "agentjobs_resync_repairs",
+            "Objects a full list found changed or vanished unseen; stays 0 while watches work.",
+            registry=registry,
+        )
+        self.events_dropped = Counter(
+            "agentjobs_events_dropped", "Kubernetes Events given up under pressure.", registry=registry
+        )
+        self.loop_lag = Histogram(
+            "agentjobs_loop_lag_seconds", "How late the event loop woke up.", buckets=_FAST, registry=registry
+        )
+
+    def queue_depth(self, queue: str, jobs: int) -> None:
+        """Set how many jobs wait in `queue`; give the sum for all queues of other names as `Other`."""
+        self._queue_depth.labels(_known(queue, QUEUES)).set(jobs)
+
+    def queue_wait(self, queue: str, seconds: float) -> None:
+        """Count one job that got its slot after `seconds`."""
+        self._queue_wait.labels(_known(queue, QUEUES)).observe(seconds)
+
+    def attempt(self, verdict: str, reason: str) -> None:
+        """Count one start that ended."""
+        self._attempts.labels(_known(verdict, _VERDICTS), _known(reason, _REASONS)).inc()
+
+    def api_write(self, verb: str, kind: str, code: int) -> None:
+        """Count one mutation; fits `KubeClient`'s `on_write`."""
+        kind = _known(kind, KINDS)
+        self._api_writes.labels(verb, kind).inc()
+        if not 200 <= code < 300:
+            self._api_errors.labels(verb, kind, str(code)).inc()
+
+    def reconciled(self, seconds: float, failure: BaseException | None) -> None:
+        """Count one reconcile; fits `Controller`'s `on_reconciled`."""
+        outcome = "ok" if failure is None else "conflict" if isinstance(failure, Conflict) else "error"
+        self._reconcile.labels(outcome).observe(seconds)
+
+    def watched(self, kind: str) -> None:
+        """Note that a watch of `kind` has said something just now."""
+        if kind not in self._watched:
+            self._watch_age.labels(_known(kind, KINDS)).set_function(lambda: self.watch_age(kind))
+        self._watched[kind] = self._clock()
+
+    def watch_age(self, kind: str) -> float:
+        """Seconds since `watched(kind)`; infinite before the first time."""
+        since = self._watched.get(kind)
+        return float("inf") if since is None else self._clock() - since
+
+
+def _known(value: str, values: frozenset[str] | frozenset[Verdict] | frozenset[ErrorClass]) -> str:
+    return str(value) if value in values else OTHER

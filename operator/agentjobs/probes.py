@@ -1,0 +1,87 @@
+"""The operator's own small HTTP server: `/healthz`, `/readyz` and `/metrics`.
+
+Runs on the operator's loop on purpose: a loop that is blocked does not answer, and that is what liveness is to find.
+Standbys serve it too. It decides nothing; the checks are handed in.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from agentjobs.errors import Invalid
+from agentjobs.metrics import Metrics
+
+Check = Callable[[], str | None]
+"""None when all is well, else what is wrong in one sentence. Must not block."""
+
+LAG_SECONDS: Final = 0.5
+
+
+@asynccontextmanager
+async def serving(
+    address: tuple[str | None, int],
+    *,
+    metrics: Metrics,
+    health: Mapping[str, Check],
+    ready: Mapping[str, Check],
+) -> AsyncIterator[int]:
+    """Serve for the length of a `with` block; gives the port, which matters when 0 was asked for.
+
+    Args:
+        address: host (None: all interfaces) and port, see `settings.host_and_port`.
+        health: named checks of `/healthz`; a failing one gets the process restarted.
+        ready: named checks of `/readyz`.
+
+    Raises:
+        Invalid: the address is taken or not ours.
+    """
+    app = web.Application()
+    app.router.add_get("/healthz", _endpoint(health))
+    app.router.add_get("/readyz", _endpoint(ready))
+    app.router.add_get("/metrics", _exposition(metrics))
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    watching = asyncio.create_task(_measure_lag(metrics), name="loop-lag")
+    try:
+        try:
+            await web.TCPSite(runner, *address).start()
+        except OSError as error:
+            raise Invalid(f"probe_address {address[0] or ''}:{address[1]}: cannot listen there: {error}") from error
+        port: int = runner.addresses[0][1]
+        yield port
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+        await runner.cleanup()
+
+
+def _endpoint(checks: Mapping[str, Check]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(_request: web.Request) -> web.Response:
+        lines, failed = [], False
+        for name, check in checks.items():
+            problem = check()
+            failed = failed or problem is not None
+            lines.append(f"{name}: {problem or 'ok'}\n")
+        return web.Response(text="".join(lines) or "ok\n", status=503 if failed else 200)
+
+    return answer
+
+
+def _exposition(metrics: Metrics) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return answer
+
+
+async def _measure_lag(metrics: Metrics) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LAG_SECONDS
+        await asyncio.sleep(LAG_SECONDS)
+        metrics.loop_lag.observe(max(0.0, loop.time() - due))

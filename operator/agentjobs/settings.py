@@ -1,0 +1,196 @@
+"""What an installation can set, read once from the environment by the command that starts a process.
+
+Every variable is `AGENTJOBS_` and the field's name in capitals. A value is passed down as an argument from there;
+nothing else reads the environment. A wrong value ends the process with a message that names the variable.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from agentjobs.api.durations import parse_duration
+from agentjobs.errors import Invalid
+
+PREFIX = "AGENTJOBS_"
+
+
+def _names(value: object) -> object:
+    """Read `a, b` as a list of names."""
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+def _duration(value: object) -> object:
+    """Read `1h30m` as everywhere else in our API."""
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+class _Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+
+
+class OperatorSettings(_Settings):
+    """Settings of `agentjobs operator`."""
+
+    kubeconfig: str | None = None
+    """Path of a kubeconfig; unset in a cluster, where the pod's service account is used."""
+
+    namespaces: Names = ()
+    """Namespaces to serve, separated by commas; none means all of the cluster."""
+
+    database_url: SecretStr
+    """PostgreSQL, as `postgresql://user:password@host/name`."""
+
+    gateway_url: str
+    """Address at which runner pods reach the gateway, as `https://agentjobs-gateway.agentjobs.svc`."""
+
+    gateway_ca: str | None = None
+    """Path, as the runner's container sees it, of the PEM file that the gateway's certificate is checked against."""
+
+    runner_image: str = "ghcr.io/agentjobs/runner:0.1.0"
+    """Image of runner pods whose job names none."""
+
+    runner_image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    """Pull policy of runner pods whose job names none."""
+
+    runner_resources: dict[str, Any] = Field(
+        default_factory=lambda: {
+            "requests": {"cpu": "100m", "memory": "256Mi"},
+            "limits": {"memory": "1Gi"},
+        }
+    )
+    """Resources of runner containers whose job names none, as JSON: `{"requests": {…}, "limits": {…}}`."""
+
+    queue_agents: int = Field(default=10, ge=0)
+    """How many jobs of the queue `agents` run at once in a namespace; 0 stops it."""
+
+    queue_scheduled: int = Field(default=5, ge=0)
+    """How many jobs of the queue `scheduled` run at once in a namespace; 0 stops it."""
+
+    workers: int = Field(default=32, ge=1, le=256)
+    """How many jobs are reconciled at once; more than 32 pays only with a very slow API server."""
+
+    resync: Duration = timedelta(minutes=10)
+    """How often everything is listed anew, to repair what a watch may have missed."""
+
+    probe_address: str = ":8081"
+    """`host:port` of `/healthz`, `/readyz` and `/metrics`; no host listens on all interfaces."""
+
+    leader_elect: bool = True
+    """Whether to hold a Lease while working; switch it off only where nothing else can start a second operator."""
+
+    lease_namespace: str = "agentjobs"
+    """Namespace of the Lease: the operator's own."""
+
+    lease_name: str = "agentjobs-operator"
+    """Name of the Lease; two installations in one namespace need two."""
+
+    lease_duration: Duration = timedelta(seconds=15)
+    """How long a standby waits for a leader that has fallen silent."""
+
+    lease_deadline: Duration = timedelta(seconds=10)
+    """How long a leader goes on without having renewed; less than `lease_duration`."""
+
+    lease_retry: Duration = timedelta(seconds=2)
+    """How often the leader renews and a standby looks."""
+
+    identity: str | None = None
+    """Name of this process in the Lease and in Events; unset: host name and a random part."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severity that is logged."""
+
+    log_format: Literal["json", "text"] = "json"
+    """`json` for machines, `text` for people."""
+
+    @field_validator("probe_address")
+    @classmethod
+    def _has_port(cls, value: str) -> str:
+        host_and_port(value)
+        return value
+
+    @model_validator(mode="after")
+    def _lease_is_ordered(self) -> "OperatorSettings":
+        if not self.lease_retry < self.lease_deadline < self.lease_duration:
+            raise ValueError(
+                f"lease_retry {self.lease_retry} must be less than lease_deadline {self.lease_deadline}, "
+                f"and that less than lease_duration {self.lease_duration}"
+            )
+        return self
+
+
+class GatewaySettings(_Settings):
+    """Settings of `agentjobs gateway`."""
+
+    kubeconfig: str | None = None
+    """Path of a kubeconfig; unset in a cluster, where the pod's service account is used."""
+
+    database_url: SecretStr
+    """PostgreSQL, as `postgresql://user:password@host/name`."""
+
+    host: str = "0.0.0.0"  # noqa: S104  runner pods come from other machines
+    """Interface to listen on."""
+
+    port: int = Field(default=8443, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+
+    tls_cert: Path | None = None
+    """PEM file of the certificate chain; unset with `tls_key` serves plain http, for development only."""
+
+    tls_key: Path | None = None
+    """PEM file of the certificate's key."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severity that is logged."""
+
+    log_format: Literal["json", "text"] = "json"
+    """`json` for machines, `text` for people."""
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> "GatewaySettings":
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together: set both or none")
+        return self
+
+
+def operator_settings(**values: Any) -> OperatorSettings:
+    """Read the operator's settings; `values` win over the environment. Raises Invalid naming each wrong variable."""
+    try:
+        return OperatorSettings(**values)
+    except ValidationError as error:
+        raise _named(error) from None
+
+
+def gateway_settings(**values: Any) -> GatewaySettings:
+    """Read the gateway's settings; `values` win over the environment. Raises Invalid naming each wrong variable."""
+    try:
+        return GatewaySettings(**values)
+    except ValidationError as error:
+        raise _named(error) from None
+
+
+def _named(error: ValidationError) -> Invalid:
+    """Name the variables and the rules they break, never the values: they may be secrets."""
+    problems = []
+    for problem in error.errors(include_input=False, include_url=False, include_context=False):
+        variable = "_".join(str(part) for part in problem["loc"]).upper()
+        problems.append(f"{PREFIX}{variable}: {problem['msg']}" if variable else problem["msg"])
+    return Invalid("settings: " + "; ".join(problems))
+
+
+def host_and_port(address: str) -> tuple[str | None, int]:
+    """Split `host:port`; an empty host means all interfaces (None). `[::1]:8081` is IPv6.
+
+    Raises:
+        ValueError: no port, or none between 0 and 65535.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError(f"{address!r} is no address: write host:port or :port, as in ':8081'")
+    return host.strip("[]") or None, int(port)
