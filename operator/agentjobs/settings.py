@@ -180,7 +180,8 @@ def _named(error: ValidationError) -> Invalid:
     problems = []
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         variable = "_".join(str(part) for part in problem["loc"]).upper()
-        problems.append(f"{PREFIX}{variable}: {problem['msg']}" if variable else problem["msg"])
+        rule = problem["msg"].removeprefix("Value error, ")
+        problems.append(f"{PREFIX}{variable}: {rule}" if variable else rule)
     return Invalid("settings: " + "; ".join(problems))
 
 

@@ -1,0 +1,109 @@
+"""Settings come from the environment; complaints name the variable and never the value."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agentjobs.errors import Invalid
+from agentjobs.settings import gateway_settings, host_and_port, operator_settings
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTJOBS_DATABASE_URL", "postgresql://u:hunter2@db/x")
+    monkeypatch.setenv("AGENTJOBS_GATEWAY_URL", "https://gateway")
+    for name in ("KUBECONFIG", "NAMESPACES", "WORKERS"):
+        monkeypatch.delenv(f"AGENTJOBS_{name}", raising=False)
+
+
+def test_defaults_serve_the_whole_cluster_from_within():
+    settings = operator_settings()
+
+    assert (settings.kubeconfig, settings.namespaces, settings.leader_elect) == (None, (), True)
+    assert (settings.queue_agents, settings.queue_scheduled) == (10, 5)
+
+
+def test_the_environment_is_read(monkeypatch):
+    monkeypatch.setenv("AGENTJOBS_NAMESPACES", "team-a, team-b,")
+    monkeypatch.setenv("AGENTJOBS_RESYNC", "1h30m")
+    monkeypatch.setenv("AGENTJOBS_RUNNER_RESOURCES", '{"limits": {"memory": "2Gi"}}')
+
+    settings = operator_settings()
+
+    assert settings.namespaces == ("team-a", "team-b")
+    assert settings.resync == timedelta(minutes=90)
+    assert settings.runner_resources == {"limits": {"memory": "2Gi"}}
+
+
+def test_an_empty_variable_is_unset(monkeypatch):
+    monkeypatch.setenv("AGENTJOBS_KUBECONFIG", "")
+
+    assert operator_settings().kubeconfig is None
+
+
+def test_arguments_win_over_the_environment(monkeypatch):
+    monkeypatch.setenv("AGENTJOBS_WORKERS", "4")
+
+    assert operator_settings(workers=8).workers == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("WORKERS", "0", "greater than or equal to 1"),
+        ("WORKERS", "many", "valid integer"),
+        ("RESYNC", "soon", "'soon' is no duration"),
+        ("PROBE_ADDRESS", "8081", "write host:port"),
+        ("RUNNER_IMAGE_PULL_POLICY", "Sometimes", "'Always', 'IfNotPresent' or 'Never'"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_variable(monkeypatch, name, value, complaint):
+    monkeypatch.setenv(f"AGENTJOBS_{name}", value)
+
+    with pytest.raises(Invalid, match=f"settings: AGENTJOBS_{name}: .*{complaint}"):
+        operator_settings()
+
+
+def test_all_problems_are_told_at_once(monkeypatch):
+    monkeypatch.delenv("AGENTJOBS_GATEWAY_URL")
+    monkeypatch.setenv("AGENTJOBS_WORKERS", "0")
+
+    with pytest.raises(Invalid, match=r"GATEWAY_URL: .*AGENTJOBS_WORKERS: "):
+        operator_settings()
+
+
+def test_a_lease_that_cannot_work_is_refused(monkeypatch):
+    monkeypatch.setenv("AGENTJOBS_LEASE_DEADLINE", "20s")
+
+    with pytest.raises(Invalid, match="less than lease_duration"):
+        operator_settings()
+
+
+def test_a_password_shows_nowhere(monkeypatch):
+    monkeypatch.setenv("AGENTJOBS_WORKERS", "0")
+    assert "hunter2" not in repr(operator_settings(workers=1))
+
+    with pytest.raises(Invalid) as caught:
+        operator_settings()
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_certificate_needs_its_key():
+    with pytest.raises(Invalid, match="tls_cert and tls_key go together"):
+        gateway_settings(tls_cert=Path("cert.pem"))
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [(":8081", (None, 8081)), ("127.0.0.1:0", ("127.0.0.1", 0)), ("[::1]:80", ("::1", 80)), ("a.b:9", ("a.b", 9))],
+)
+def test_an_address_is_host_and_port(address, expected):
+    assert host_and_port(address) == expected
+
+
+@pytest.mark.parametrize("address", ["", "8081", "host", "host:", "host:x", "host:65536", ":-1", ":٣"])
+def test_what_is_no_address_is_refused(address):
+    with pytest.raises(ValueError, match="write host:port"):
+        host_and_port(address)
