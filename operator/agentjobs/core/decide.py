@@ -277,8 +277,7 @@ def next_attempt(job: Job) -> int:
 
 
 def _illegal(seen: Observation) -> Finish:
-    too_large = any("larger than" in problem.message for problem in seen.problems)
-    reason = AcceptedReason.SPEC_TOO_LARGE if too_large else AcceptedReason.INVALID_SPEC
+    reason = seen.problems[0].reason if seen.problems else AcceptedReason.INVALID_SPEC
     return Finish(Phase.FAILED, reason, "; ".join(map(str, seen.problems)) or "the spec cannot be read")
 
 

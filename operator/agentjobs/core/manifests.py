@@ -4,7 +4,8 @@ Built from the spec that was accepted, never from what the object says now. Ever
 set; nothing a user or a model wrote becomes a command, an image path of ours, or a service account.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from agentjobs.api.agentjob import AgentJobSpec
@@ -47,10 +48,7 @@ class PodDefaults:
     gateway_url: str
     image: str
     image_pull_policy: str | None = None
-    resources: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
-        ("requests", (("cpu", "100m"), ("memory", "256Mi"))),
-        ("limits", (("memory", "1Gi"),)),
-    )
+    resources: Mapping[str, Any] = field(default_factory=dict)
 
 
 def runner_pod(
@@ -142,7 +140,7 @@ def _container(
         "env": [*_env({k: v for k, v in usual.items() if k not in names}), *theirs, *_env(ours)],
         "resources": runtime.resources.model_dump(by_alias=True, exclude_none=True)
         if runtime.resources
-        else {kind: dict(amounts) for kind, amounts in defaults.resources},
+        else dict(defaults.resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

@@ -11,8 +11,8 @@ from typing import Any
 
 from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.conditions import ConditionType, find_condition, is_true
+from agentjobs.api.problems import Problem
 from agentjobs.api.status import AgentJobStatus, AttemptRecord
-from agentjobs.api.validation import Problem
 from agentjobs.core.admission import Refusal
 from agentjobs.core.pods import Pod, instant
 

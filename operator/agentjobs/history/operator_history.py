@@ -63,6 +63,15 @@ class OperatorHistory:
             return
         await self._database.run(lambda connection: self._write(connection, batch))
 
+    async def resolved(self, uid: str) -> Resolved | None:
+        """Return the work a job was accepted with, None while it is not accepted."""
+
+        async def work(connection: AsyncConnection) -> Resolved | None:
+            found: Resolved | None = (await connection.execute(_RESOLVED, {"uid_": uid})).scalar_one_or_none()
+            return found
+
+        return await self._database.run(work)
+
     async def result(self, uid: str) -> Result | None:
         """Return the job's final result, None while there is none."""
 
@@ -149,8 +158,9 @@ class OperatorHistory:
         await _each(connection, _ACCEPT, [self._accept_row(each) for each in _of(JobRecord, batch)])
         begun = _of(StartRecord, batch)
         await _each(connection, _INSERT_START, [_start_row(each) for each in begun])
-        await _each(connection, _FENCE_OLDER, [_start_key(each) for each in begun])
-        await _each(connection, _END_START, [_end_row(each) for each in _of(StartEnd, batch)])
+        over = _of(StartEnd, batch)
+        await _each(connection, _END_START, [_end_row(each) for each in over])
+        await _each(connection, _FENCE_OLDER, [_start_key(each) for each in (*begun, *over) if each.start > 1])
         changed = _of(TransitionRecord, batch)
         await _each(connection, _INSERT_TRANSITION, [_transition_row(each) for each in changed])
         await _each(connection, _MOVE, [_move_row(each) for each in changed])
@@ -191,7 +201,7 @@ def _start_row(record: StartRecord) -> _Row:
     }
 
 
-def _start_key(record: StartRecord) -> _Row:
+def _start_key(record: StartRecord | StartEnd) -> _Row:
     return {"uid_": record.job.uid, "start_": record.start}
 
 
@@ -301,6 +311,7 @@ _DELETE = (
     .values(deleted_at=bindparam("time_"))
 )
 
+_RESOLVED = select(jobs.c.resolved).where(jobs.c.uid == bindparam("uid_"))
 _RESULT = select(results.c.result).where(results.c.uid == bindparam("uid_"))
 _HEARTBEAT = select(func.greatest(starts.c.heartbeat_at, starts.c.claimed_at)).where(
     _of_jobs_start, starts.c.start == bindparam("start_")

@@ -1,0 +1,370 @@
+"""The operator's process: kopf for watching and lifecycle, and nothing else of kopf.
+
+Handlers do no I/O and return None; they feed the reconciler's caches. There is no other kind of handler on purpose:
+each would write annotations or finalizers into users' objects. The only module that imports kopf.
+
+Order of a life: probes, Lease, database, full lists, workers, watches; on the way out watches, workers, history, Lease.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import secrets
+import signal
+import socket
+from typing import Any, Final
+
+import kopf
+
+from agentjobs.contract import GROUP, LABEL_JOB, VERSION
+from agentjobs.core.manifests import PodDefaults
+from agentjobs.engine.controller import Controller
+from agentjobs.errors import AgentJobsError, Invalid, NotFound, Unavailable
+from agentjobs.history.database import Database
+from agentjobs.history.operator_history import OperatorHistory
+from agentjobs.history.writer import HistoryWriter
+from agentjobs.kube.client import KubeClient
+from agentjobs.kube.elector import Elector, LeaseLost
+from agentjobs.kube.recorder import EventRecorder
+from agentjobs.kube.resources import AGENTJOBS, CRDS, NAMESPACES, PODS
+from agentjobs.metrics import Metrics
+from agentjobs.probes import serving
+from agentjobs.reconcile import Key, Reconciler
+from agentjobs.settings import OperatorSettings, host_and_port
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS: Final = 5.0
+# kopf's watch lists again shortly after ours; what was deleted between the two lists shows in a third.
+SECOND_LOOK_SECONDS: Final = 5.0
+WAIT_SECONDS: Final = 1.0
+
+
+def run(settings: OperatorSettings) -> None:
+    """Run the operator until a signal or a lost Lease ends it. Raises SystemExit(1) when it could not go on."""
+    if settings.kubeconfig:
+        # kopf's login reads it from there; our own client gets it as an argument.
+        os.environ["KUBECONFIG"] = settings.kubeconfig
+    gc.set_threshold(50_000, 20, 50)  # full collections over thousands of live dicts are the tail of every latency
+    try:
+        asyncio.run(Operator(settings).run())
+    except (AgentJobsError, kopf.LoginError) as error:
+        logger.error("operator.ended %s", error)
+        raise SystemExit(1) from error
+
+
+class Operator:
+    """One operator process, from settings to its end."""
+
+    def __init__(self, settings: OperatorSettings) -> None:
+        self._settings = settings
+        self._metrics = Metrics()
+        self._stop = asyncio.Event()
+        self._state = "starting"
+        self._elector: Elector | None = None
+        self._failure: AgentJobsError | None = None
+
+    async def run(self) -> None:
+        """Run to the end.
+
+        Raises:
+            AgentJobsError: why the process could not go on; a signal is no error.
+        """
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._stop.set)
+        settings = self._settings
+        identity = settings.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
+        probes = serving(
+            host_and_port(settings.probe_address),
+            metrics=self._metrics,
+            health={"lease": self._lease_problem},
+            ready={"operator": lambda: None if self._state in ("leading", "standby") else self._state},
+        )
+        connecting = KubeClient.connect(
+            settings.kubeconfig, user_agent="agentjobs-operator", on_write=self._metrics.api_write
+        )
+        async with probes, connecting as client:
+            await self._until_stopped(self._lead(client, identity))
+        if self._failure is not None:
+            raise self._failure
+
+    async def _until_stopped(self, work: Any) -> None:
+        """Run `work` until it ends or somebody asks us to stop; then let it clean up."""
+        task = asyncio.create_task(work, name="operator")
+        stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        try:
+            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if self._state in ("starting", "standby"):
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        finally:
+            stopping.cancel()
+
+    def _lease_problem(self) -> str | None:
+        if self._state == "leading" and self._elector is not None and not self._elector.leading:
+            return "the Lease was not renewed in time"
+        return None
+
+    async def _lead(self, client: KubeClient, identity: str) -> None:
+        settings = self._settings
+        await _check_crd(client)
+        if not settings.leader_elect:
+            await self._work(client, identity)
+            return
+        self._elector = elector = Elector(
+            client,
+            namespace=settings.lease_namespace,
+            name=settings.lease_name,
+            identity=identity,
+            duration=settings.lease_duration,
+            deadline=settings.lease_deadline,
+            retry=settings.lease_retry,
+        )
+        self._state = "standby"
+        await elector.acquire()
+        self._metrics.leader.set_function(lambda: float(elector.leading))
+        renewing = asyncio.create_task(self._renew(elector), name="lease")
+        try:
+            await self._work(client.with_check(elector.held), identity)
+        finally:
+            renewing.cancel()
+            await elector.release()
+
+    async def _renew(self, elector: Elector) -> None:
+        try:
+            await elector.run()
+        except LeaseLost as error:
+            # Another may lead already. Every write is fenced from now on; leave, and let a fresh process stand by.
+            self._failure = error
+            self._stop.set()
+
+    async def _work(self, client: KubeClient, identity: str) -> None:
+        settings, metrics = self._settings, self._metrics
+        self._state = "waiting for the database"
+        async with Database(settings.database_url.get_secret_value(), application="agentjobs-operator") as database:
+            history = OperatorHistory(database, cluster=await _cluster_uid(client))
+            writer = HistoryWriter(history)
+            recorder = EventRecorder(client, instance=identity, on_dropped=metrics.events_dropped.inc)
+            metrics.history_backlog.set_function(lambda: float(writer.backlog))
+            reconciler = Reconciler(
+                cluster=client,
+                history=history,
+                writer=writer,
+                recorder=recorder,
+                metrics=metrics,
+                pods=_pod_defaults(settings),
+                queues={"agents": settings.queue_agents, "scheduled": settings.queue_scheduled},
+            )
+            metrics.workqueue_depth.set_function(lambda: float(len(reconciler.queue)))
+            metrics.workqueue_oldest.set_function(lambda: reconciler.queue.oldest_seconds)
+            lists = Lists(client, history, reconciler, settings.namespaces, metrics)
+            background = [
+                asyncio.create_task(writer.run(), name="history"),
+                asyncio.create_task(recorder.run(), name="events"),
+            ]
+            try:
+                await self._watch(reconciler, lists)
+            finally:
+                await writer.flush(FLUSH_SECONDS)
+                await recorder.flush(seconds=1.0)
+                for task in background:
+                    task.cancel()
+
+    async def _watch(self, reconciler: Reconciler, lists: "Lists") -> None:
+        """Run kopf while leading. Tasks made inside it are cancelled by it; ours were made before."""
+        settings = self._settings
+        controller: Controller[Key] = Controller(
+            reconciler.queue,
+            reconciler.reconcile,
+            workers=settings.workers,
+            on_reconciled=self._metrics.reconciled,
+        )
+        await lists.sync()
+        await lists.close_vanished()
+        reconciler.feed_history()
+        gc.collect()
+        gc.freeze()
+        tasks = [
+            asyncio.create_task(controller.run(), name="controller"),
+            asyncio.create_task(lists.repeat(settings.resync.total_seconds()), name="lists"),
+        ]
+        self._state = "leading"
+        logger.info("operator.leading", extra={"jobs": len(reconciler.jobs), "pods": len(reconciler.pods)})
+        try:
+            kopf_ended = asyncio.create_task(
+                _run_kopf(settings, registry(reconciler, self._metrics, self._stop), self._stop)
+            )
+            await asyncio.wait({kopf_ended, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+            self._stop.set()
+            await kopf_ended
+            for task in tasks:
+                if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                    raise error
+        finally:
+            self._state = "stopping"
+            await controller.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Lists:
+    """Full lists of what is watched: before the first decision, and now and then to repair what a watch missed."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        history: OperatorHistory,
+        reconciler: Reconciler,
+        namespaces: tuple[str, ...],
+        metrics: Metrics,
+    ) -> None:
+        self._client = client
+        self._history = history
+        self._reconciler = reconciler
+        self._namespaces: tuple[str | None, ...] = namespaces or (None,)
+        self._metrics = metrics
+
+    async def sync(self) -> None:
+        """List once. Pods first: a job's claim without its pod would look like a pod to be made."""
+        for namespace in self._namespaces:
+            pods, version = await self._client.list(PODS, namespace, label_selector=LABEL_JOB)
+            self._reconciler.listed_pods(pods, version, namespace=namespace)
+        for namespace in self._namespaces:
+            jobs, version = await self._client.list(AGENTJOBS, namespace)
+            self._reconciler.listed_jobs(jobs, version, namespace=namespace)
+
+    async def close_vanished(self) -> None:
+        """Close the history of jobs whose object went while nobody watched. Waits for the database and its schema."""
+        live: list[str] = []
+        while True:
+            try:
+                listed_at = await self._history.clock()
+                for namespace in self._namespaces:
+                    jobs, _ = await self._client.list(AGENTJOBS, namespace)
+                    live.extend(job["metadata"]["uid"] for job in jobs)
+                only = [name for name in self._namespaces if name is not None] or None
+                closed = await self._history.close_vanished(live, listed_at=listed_at, namespaces=only)
+            except Unavailable as error:
+                logger.warning("history.unavailable %s", error)
+                return
+            if closed:
+                logger.info("history.closed", extra={"jobs": closed})
+            return
+
+    async def repeat(self, seconds: float) -> None:
+        """List again shortly after the start, then every `seconds`. An API server that is away is waited for."""
+        await asyncio.sleep(SECOND_LOOK_SECONDS)
+        while True:
+            try:
+                await self.sync()
+            except AgentJobsError as error:
+                logger.warning("lists.unavailable %s", error)
+            await asyncio.sleep(seconds)
+
+
+def registry(reconciler: Reconciler, metrics: Metrics, stop: asyncio.Event) -> kopf.OperatorRegistry:
+    """The handlers: wiring only."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    def login(**kwargs: Any) -> Any:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+    @kopf.on.event(GROUP, VERSION, AGENTJOBS.plural, registry=handlers)
+    async def job_event(event: Any, **_: Any) -> None:
+        metrics.watched("AgentJob")
+        reconciler.observe_job(event["type"], event["object"])
+
+    @kopf.on.event("v1", PODS.plural, labels={LABEL_JOB: kopf.PRESENT}, registry=handlers)
+    async def pod_event(event: Any, **_: Any) -> None:
+        metrics.watched("Pod")
+        reconciler.observe_pod(event["type"], event["object"])
+
+    @kopf.on.cleanup(registry=handlers)
+    async def cleanup(**_: Any) -> None:
+        # Without it kopf waits five seconds for its own waiter of the flag when a signal ended it.
+        stop.set()
+
+    return handlers
+
+
+class StatelessDiffBase(kopf.DiffBaseStorage):
+    """kopf keeps a copy of every object to find differences; nobody asks for them here."""
+
+    def build(self, *, body: Any, extra_fields: Any = None) -> Any:
+        return {}
+
+    def fetch(self, *, body: Any) -> Any:
+        return {}
+
+    def store(self, *, body: Any, patch: Any, essence: Any) -> None:
+        """Write nothing into users' objects."""
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """kopf, tuned for event handlers only."""
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.persistence.diffbase_storage = StatelessDiffBase()
+    settings.queueing.idle_timeout = 0.5  # workers of idle objects are most of the memory at 10,000 objects
+    settings.watching.chunk_size = 500
+    # A tuple: the key 'v1/pods' matches nothing, and every pod of the cluster would be streamed.
+    settings.watching.label_selectors["v1", PODS.plural] = LABEL_JOB
+    settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = [0.5, 1, 2, 5, 5, 5, 5, 5, 5, 5]
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    return settings
+
+
+async def _run_kopf(settings: OperatorSettings, handlers: kopf.OperatorRegistry, stop: asyncio.Event) -> None:
+    await kopf.operator(
+        registry=handlers,
+        settings=kopf_settings(),
+        standalone=True,
+        clusterwide=not settings.namespaces,
+        namespaces=settings.namespaces,
+        stop_flag=stop,
+    )
+
+
+def _pod_defaults(settings: OperatorSettings) -> PodDefaults:
+    return PodDefaults(
+        gateway_url=settings.gateway_url,
+        image=settings.runner_image,
+        image_pull_policy=settings.runner_image_pull_policy,
+        resources=settings.runner_resources,
+    )
+
+
+async def _check_crd(client: KubeClient) -> None:
+    """kopf would wait in silence for a kind that does not exist."""
+    name = f"{AGENTJOBS.plural}.{GROUP}"
+    while True:
+        try:
+            await client.list(AGENTJOBS, None)
+        except NotFound:
+            raise Invalid(f"the API server has no {CRDS.plural} {name}; apply crds/agentjobs.yaml first") from None
+        except Unavailable as error:
+            logger.warning("operator.waiting %s", error)
+            await asyncio.sleep(WAIT_SECONDS)
+        else:
+            return
+
+
+async def _cluster_uid(client: KubeClient) -> str:
+    """The cluster's identity: the uid of kube-system, by convention."""
+    while True:
+        try:
+            found = await client.get(NAMESPACES, None, "kube-system")
+        except Unavailable as error:
+            logger.warning("operator.waiting %s", error)
+            await asyncio.sleep(WAIT_SECONDS)
+        else:
+            return str(found["metadata"]["uid"])

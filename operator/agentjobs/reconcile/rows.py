@@ -1,0 +1,95 @@
+"""What the history and the status keep of a job, made from its values. Pure."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from agentjobs.api.conditions import Phase
+from agentjobs.api.status import AgentJobStatus, AttemptRecord, ResultSummary
+from agentjobs.contract import Result, cut
+from agentjobs.core.observation import Job
+from agentjobs.core.pods import Pod
+from agentjobs.history.records import JobKey, StartEnd, TransitionRecord
+
+SUMMARY_BYTES: Final = 1024
+STRUCTURED_BYTES: Final = 4096
+
+
+def job_key(job: Job) -> JobKey:
+    """Which job a record is about."""
+    return JobKey(uid=job.uid, namespace=job.namespace, name=job.name, created=job.created)
+
+
+def transition(job: Job, status: AgentJobStatus) -> TransitionRecord:
+    """The row of a status's last transition."""
+    phase = status.phase or Phase.PENDING
+    said = [one for one in status.conditions if one.type in _TELLING[phase]]
+    last = max(said, key=lambda one: one.last_transition_time) if said else None
+    return TransitionRecord(
+        job=job_key(job),
+        transition=status.transitions,
+        time=status.completion_time or (last.last_transition_time if last else job.created),
+        phase=phase.value,
+        reason=last.reason if last else "",
+        message=last.message if last else "",
+        finished=phase.is_terminal,
+    )
+
+
+# The condition whose reason explains a phase.
+_TELLING: Final[Mapping[Phase, tuple[str, ...]]] = {
+    Phase.PENDING: ("Accepted",),
+    Phase.SCHEDULED: ("Admitted",),
+    Phase.QUEUED: ("Admitted",),
+    Phase.RUNNING: ("Admitted",),
+    Phase.RETRYING: ("Admitted",),
+    Phase.SUCCEEDED: ("Complete",),
+    Phase.FAILED: ("Failed",),
+    Phase.CANCELLED: ("Cancelled",),
+}
+
+
+def start_end(job: Job, record: AttemptRecord) -> StartEnd:
+    """The row of an ended start."""
+    assert record.ended is not None
+    return StartEnd(
+        job=job_key(job),
+        start=record.start,
+        attempt=record.attempt,
+        pod=record.pod,
+        started=record.started,
+        ended=record.ended,
+        verdict=record.verdict,
+        reason=record.reason,
+        charged=record.charged,
+        message=record.message,
+    )
+
+
+def preview(job: Job, summary: str, result: Result | None) -> ResultSummary:
+    """Cut a stored answer to what a status may hold. Without one the message's summary stands, and is all there is."""
+    ref = f"history:{job.uid}/result"
+    if result is None:
+        return ResultSummary(summary=summary, ref=ref, truncated=False)
+    text, structured = result["text"], result["structured"]
+    small = isinstance(structured, dict) and len(json.dumps(structured).encode()) <= STRUCTURED_BYTES
+    head = cut(text, SUMMARY_BYTES)
+    return ResultSummary(
+        summary=head,
+        structured=structured if small else None,
+        truncated=head != text or (structured is not None and not small),
+        ref=ref,
+    )
+
+
+def tombstone(pod: Pod) -> dict[str, Any]:
+    """A pod's identity as a cache takes it for a deletion."""
+    return {
+        "kind": "Pod",
+        "metadata": {
+            "namespace": pod.namespace,
+            "name": pod.name,
+            "uid": pod.uid,
+            "resourceVersion": pod.resource_version,
+        },
+    }

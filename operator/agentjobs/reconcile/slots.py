@@ -1,0 +1,124 @@
+"""Who waits for a slot of a queue and who has been promised one.
+
+A promise (reservation) bridges the moment between admission and the claim in the job's status; from then on the claim
+itself counts. Lost memory only means that jobs ask again.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agentjobs.core.admission import Candidate, Refusal, SessionLock, admit
+from agentjobs.core.observation import Granted, Job
+
+QueueName = tuple[str, str]  # namespace, queue
+JobName = tuple[str, str]  # namespace, name
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A job's request and the answer it has got so far."""
+
+    queue: QueueName
+    candidate: Candidate
+    answer: Granted | Refusal | None = None
+
+
+class Slots:
+    """Requests and reservations of all queues."""
+
+    def __init__(self) -> None:
+        self._places: dict[JobName, Place] = {}
+        self._queues: dict[QueueName, dict[JobName, None]] = defaultdict(dict)
+
+    def ask(self, queue: QueueName, candidate: Candidate) -> bool:
+        """Let a job wait in a queue. True when admission should look: the request is new or has changed."""
+        known = self._places.get(candidate.key)
+        if known is not None and known.queue == queue and known.candidate == candidate:
+            return False
+        self.leave(candidate.key)
+        self._places[candidate.key] = Place(queue, candidate)
+        self._queues[queue][candidate.key] = None
+        return True
+
+    def answer(self, job: Job) -> Granted | Refusal | None:
+        """What admission last said about this very job."""
+        place = self._places.get(job.key)
+        return place.answer if place is not None and place.candidate.uid == job.uid else None
+
+    def leave(self, name: JobName) -> QueueName | None:
+        """The job needs no slot, or holds one by its claim. Returns the queue that has a reservation less."""
+        place = self._places.pop(name, None)
+        if place is None:
+            return None
+        members = self._queues[place.queue]
+        members.pop(name, None)
+        if not members:
+            del self._queues[place.queue]
+        return place.queue if isinstance(place.answer, Granted) else None
+
+    def queues(self, namespace: str) -> list[QueueName]:
+        """Queues of a namespace in which somebody waits."""
+        return [queue for queue in self._queues if queue[0] == namespace]
+
+    def depth(self, queue: QueueName) -> int:
+        """How many jobs wait in a queue without a slot."""
+        return sum(1 for name in self._queues.get(queue, ()) if not isinstance(self._places[name].answer, Granted))
+
+    def depths(self) -> dict[str, int]:
+        """How many jobs wait, by name of queue, over all namespaces."""
+        found: dict[str, int] = defaultdict(int)
+        for queue in self._queues:
+            found[queue[1]] += self.depth(queue)
+        return dict(found)
+
+    def admit(
+        self,
+        queue: QueueName,
+        *,
+        limit: int,
+        holders: dict[JobName, SessionLock],
+        locks: set[SessionLock],
+        alive: Callable[[JobName, str], bool],
+    ) -> list[JobName]:
+        """Answer every request of a queue at once; return the jobs whose answer changed.
+
+        Args:
+            limit: slots of the queue.
+            holders: jobs whose status claims a start of this queue.
+            locks: sessions in use in the namespace by jobs with a claimed start.
+            alive: whether a job of that name and uid still exists.
+        """
+        for name in [name for name in self._queues.get(queue, ()) if not alive(name, self._places[name].candidate.uid)]:
+            self.leave(name)
+        reserved = self._reserved(queue[0])
+        here = [place for place in reserved if place.queue == queue and place.candidate.key not in holders]
+        waiting = [
+            place.candidate
+            for place in map(self._places.__getitem__, self._queues.get(queue, ()))
+            if not isinstance(place.answer, Granted)
+        ]
+        admitted, refused = admit(
+            waiting,
+            limit=limit,
+            running=len(holders) + len(here),
+            locks=locks | {place.candidate.lock for place in reserved},
+            queue=queue[1],
+        )
+        changed = [candidate.key for candidate in admitted]
+        for candidate in admitted:
+            self._places[candidate.key] = Place(queue, candidate, Granted())
+        for candidate in waiting:
+            refusal = refused.get(candidate.uid)
+            if refusal is not None and self._places[candidate.key].answer != refusal:
+                self._places[candidate.key] = Place(queue, candidate, refusal)
+                changed.append(candidate.key)
+        return changed
+
+    def _reserved(self, namespace: str) -> list[Place]:
+        return [
+            place
+            for queue in self.queues(namespace)
+            for place in map(self._places.__getitem__, self._queues[queue])
+            if isinstance(place.answer, Granted)
+        ]

@@ -1,0 +1,320 @@
+"""The life of a job, one finding a test."""
+
+from datetime import timedelta
+
+import pytest
+
+from agentjobs.api.conditions import ConditionType, Phase
+from agentjobs.api.problems import Problem
+from agentjobs.contract import ErrorClass, Verdict
+from agentjobs.core.admission import Refusal
+from agentjobs.core.decide import decide
+from agentjobs.core.observation import Heartbeat
+from agentjobs.core.verdicts import (
+    Again,
+    AskForSlot,
+    AskHeartbeat,
+    AskRecorded,
+    Claim,
+    DeleteJob,
+    EndStart,
+    FetchResult,
+    Finish,
+    Keep,
+    MakePod,
+    ReadReferences,
+    ReleasePods,
+    ReportPod,
+    StopPod,
+    Wait,
+)
+
+
+def verdict_of(scene):
+    return decide(scene.observation, scene.now).verdict
+
+
+def test_a_new_job_asks_for_a_slot_without_a_write(scene):
+    assert isinstance(verdict_of(scene()), AskForSlot)
+
+
+def test_a_granted_slot_begins_the_first_start(scene):
+    assert verdict_of(scene().granted()) == Claim(start=1, attempt=1)
+
+
+def test_a_refused_slot_is_said_in_the_status(scene):
+    seen = scene().knowing(slot=Refusal("WaitingForSlot", "full"))
+
+    assert verdict_of(seen) == Wait(ConditionType.ADMITTED, "WaitingForSlot", "full", accept=True)
+
+
+def test_a_start_time_ahead_is_waited_for(scene):
+    decision = decide(scene(startAfter="1h").observation, scene().now)
+
+    assert isinstance(decision.verdict, Wait)
+    assert decision.verdict.reason == "WaitingForStartTime"
+    assert decision.again == scene().now + timedelta(hours=1)
+
+
+def test_a_start_time_that_has_come_asks_for_a_slot(scene):
+    assert isinstance(verdict_of(scene(startAfter="1h").later(hours=1)), AskForSlot)
+
+
+def test_references_are_looked_at_before_anything_is_accepted(scene):
+    assert isinstance(verdict_of(scene().knowing(references=frozenset({("texts", "a")}))), ReadReferences)
+
+
+def test_a_missing_reference_waits_and_is_looked_at_again(scene):
+    seen = scene().knowing(references=frozenset({("texts", "a")}), missing=("ConfigMap texts does not exist",))
+    decision = decide(seen.observation, seen.now)
+
+    assert decision.verdict == Wait(
+        ConditionType.ACCEPTED, "ReferenceNotFound", "ConfigMap texts does not exist", accept=False
+    )
+    assert decision.again is not None
+
+
+def test_an_unknown_queue_waits(scene):
+    verdict = verdict_of(scene(queue="fast").knowing(queue_known=False))
+
+    assert isinstance(verdict, Wait)
+    assert verdict.reason == "QueueNotFound"
+    assert "'fast'" in verdict.message
+
+
+def test_an_illegal_spec_fails_with_every_problem(scene):
+    problems = (Problem("spec.queue", "", "one"), Problem("spec.priority", "", "two"))
+    verdict = verdict_of(scene().knowing(problems=problems, spec=None))
+
+    assert isinstance(verdict, Finish)
+    assert (verdict.phase, verdict.reason) == (Phase.FAILED, "InvalidSpec")
+    assert "one" in verdict.message
+    assert "two" in verdict.message
+
+
+def test_no_start_without_the_database(scene):
+    verdict = verdict_of(scene().granted().knowing(history_available=False))
+
+    assert isinstance(verdict, Wait)
+    assert (verdict.condition, verdict.reason) == (ConditionType.ACCEPTED, "HistoryUnavailable")
+
+
+def test_a_claimed_start_without_a_pod_gets_one(scene):
+    assert verdict_of(scene().claimed()) == MakePod(start=1, attempt=1)
+
+
+def test_a_foreign_pod_of_that_name_is_reported_after_a_while(scene):
+    seen = scene().claimed().knowing(name_taken=True)
+
+    assert isinstance(verdict_of(seen), MakePod)
+    assert verdict_of(seen.later(seconds=11)).reason == "PodNameTaken"
+
+
+def test_a_running_pod_is_left_alone(scene):
+    assert isinstance(verdict_of(scene().claimed().running()), Keep)
+
+
+def test_success_ends_the_job(scene):
+    verdict = verdict_of(scene().claimed().said(Verdict.SUCCEED))
+
+    assert isinstance(verdict, EndStart)
+    assert verdict.then == Finish(Phase.SUCCEEDED, "ResultAccepted", "because", "Hello.")
+
+
+def test_success_beats_a_cancel_in_the_same_observation(scene):
+    verdict = verdict_of(scene(cancel=True).claimed().said(Verdict.SUCCEED))
+
+    assert verdict.then.phase is Phase.SUCCEEDED
+
+
+def test_cancel_beats_every_other_end(scene):
+    verdict = verdict_of(scene(cancel=True).claimed().said(Verdict.RETRY, "AgentError"))
+
+    assert verdict.then.phase is Phase.CANCELLED
+
+
+def test_cancel_stops_the_pod_before_the_job_ends(scene):
+    assert isinstance(verdict_of(scene(cancel=True).claimed().running()), StopPod)
+
+
+def test_cancel_before_a_start_ends_the_job(scene):
+    assert verdict_of(scene(cancel=True)).phase is Phase.CANCELLED
+
+
+def test_cancel_between_claim_and_pod_makes_no_pod(scene):
+    verdict = verdict_of(scene(cancel=True).claimed())
+
+    assert isinstance(verdict, EndStart)
+    assert verdict.then.phase is Phase.CANCELLED
+
+
+def test_a_failure_is_charged_and_tried_again_after_the_backoff(scene):
+    seen = scene(retry={"backoff": {"initial": "15s", "jitterPercent": 0}}).claimed()
+    verdict = verdict_of(seen.said(Verdict.RETRY, "ToolError"))
+
+    assert verdict.record.charged
+    assert verdict.then == Again(seen.now + timedelta(seconds=15), infra=False)
+
+
+def test_the_last_attempt_ends_the_job_with_its_class(scene):
+    verdict = verdict_of(scene(retry={"maxAttempts": 1}).claimed().said(Verdict.RETRY, "ToolError"))
+
+    assert (verdict.then.phase, verdict.then.reason) == (Phase.FAILED, "ToolError")
+
+
+def test_a_snooze_does_not_spend_an_attempt(scene):
+    seen = scene().claimed()
+    verdict = verdict_of(seen.said(Verdict.SNOOZE, "ModelRateLimited", delay=7))
+
+    assert not verdict.record.charged
+    assert verdict.then == Again(seen.now + timedelta(seconds=7), infra=False)
+
+
+def test_the_snooze_after_the_last_free_one_is_charged(scene):
+    seen = scene(retry={"maxSnoozes": 0, "maxAttempts": 1}).claimed()
+
+    verdict = verdict_of(seen.said(Verdict.SNOOZE, "ModelRateLimited", delay=7))
+
+    assert verdict.record.charged
+    assert verdict.then.phase is Phase.FAILED
+
+
+def test_an_uncharged_start_keeps_the_attempt_number(scene):
+    seen = scene().claimed().said(Verdict.SNOOZE, "ModelRateLimited", delay=7)
+    seen.written(verdict_of(seen)).later(seconds=8)
+    seen.pods = []
+
+    assert verdict_of(seen.granted()) == Claim(start=2, attempt=1)
+
+
+def test_a_charged_start_raises_the_attempt_number(scene):
+    seen = scene().claimed().said(Verdict.RETRY, "ToolError")
+    seen.written(verdict_of(seen)).later(minutes=1)
+    seen.pods = []
+
+    assert verdict_of(seen.granted()) == Claim(start=2, attempt=2)
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason", "charged"),
+    [
+        pytest.param({"code": 137, "reason": "OOMKilled"}, ErrorClass.OOM_KILLED, True, id="out-of-memory"),
+        pytest.param({"code": 137, "reason": "Error"}, ErrorClass.RUNNER_CRASHED, True, id="kill-9"),
+        pytest.param({"code": 0, "message": "not ours"}, ErrorClass.RUNNER_CRASHED, True, id="no-verdict"),
+        pytest.param({"code": 76, "reason": "Error"}, ErrorClass.RUNNER_LOST, False, id="fenced"),
+        pytest.param(
+            {"code": 137, "reason": "Error", "meta": {"deletionTimestamp": "2026-11-21T09:00:00Z"}},
+            ErrorClass.RUNNER_LOST,
+            False,
+            id="deleted-by-hand",
+        ),
+    ],
+)
+def test_a_pod_without_a_word_is_judged_by_facts(scene, facts, reason, charged):
+    verdict = verdict_of(scene().claimed().ended(1, **facts))
+
+    assert (verdict.record.reason, verdict.record.charged) == (reason, charged)
+
+
+def test_infrastructure_losses_are_limited(scene):
+    gone = {"code": 137, "reason": "Error", "meta": {"deletionTimestamp": "2026-11-21T09:00:00Z"}}
+    verdict = verdict_of(scene(retry={"maxInfraRestarts": 0, "maxAttempts": 1}).claimed().ended(1, **gone))
+
+    assert verdict.record.charged
+    assert verdict.then.phase is Phase.FAILED
+
+
+def test_a_word_of_another_start_does_not_count(scene):
+    seen = scene().claimed(start=2)
+    seen.said(Verdict.SUCCEED, start=1)
+    message = seen.pods[0]["status"]["containerStatuses"][0]["state"]["terminated"]["message"]
+    seen.pods = []
+
+    assert verdict_of(seen.ended(2, message=message)).record.reason == ErrorClass.RUNNER_CRASHED
+
+
+def test_a_job_with_a_sidecar_ends_when_its_runner_does(scene):
+    seen = scene().claimed().said(Verdict.SUCCEED)
+    seen.pods[0]["status"]["phase"] = "Running"
+
+    assert verdict_of(seen).then.phase is Phase.SUCCEEDED
+
+
+def test_a_pod_that_waits_is_reported_after_ten_seconds(scene):
+    waiting = {"name": "runner", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+    seen = scene().claimed().pod(phase="Pending", containerStatuses=[waiting])
+
+    assert isinstance(verdict_of(seen), Keep)
+    assert verdict_of(seen.later(seconds=10)) == ReportPod(False, "ImagePullBackOff", "no such image")
+
+
+def test_a_pod_that_never_starts_fails_the_job_after_a_quarter_of_an_hour(scene):
+    waiting = {"name": "runner", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+    verdict = verdict_of(scene().claimed().pod(phase="Pending", containerStatuses=[waiting]).later(minutes=15))
+
+    assert (verdict.then.phase, verdict.then.reason) == (Phase.FAILED, "ImagePullFailed")
+    assert not verdict.record.charged
+
+
+def test_a_silent_runner_on_a_lost_node_is_given_up(scene):
+    condition = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}
+    seen = scene().claimed().pod(conditions=[condition], meta={"deletionTimestamp": "2026-11-21T09:00:05Z"})
+
+    assert isinstance(verdict_of(seen), AskHeartbeat)
+    assert isinstance(verdict_of(seen.knowing(heartbeat=Heartbeat(timedelta(seconds=12)))), Keep)
+    lost = verdict_of(seen.knowing(heartbeat=Heartbeat(timedelta(seconds=30))))
+    assert (lost.record.reason, lost.record.charged) == ("NodeLost", False)
+
+
+def test_a_lost_node_is_given_up_by_our_clock_when_nobody_knows_the_heartbeat(scene):
+    condition = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}
+    seen = scene().claimed().pod(conditions=[condition], meta={"deletionTimestamp": "2026-11-21T09:00:05Z"})
+    seen.knowing(history_available=False)
+
+    assert isinstance(verdict_of(seen), Keep)
+    assert verdict_of(seen.knowing(deleting_for=timedelta(seconds=121))).record.reason == "NodeLost"
+
+
+def test_a_pod_deleted_before_a_node_took_it_is_over(scene):
+    seen = scene().claimed().pod(phase="Pending", node="", meta={"deletionTimestamp": "2026-11-21T09:00:05Z"})
+
+    assert verdict_of(seen).record.reason == "RunnerLost"
+
+
+def test_pods_are_let_go_once_their_end_is_recorded(scene):
+    seen = scene().claimed().said(Verdict.SUCCEED)
+    seen.written(verdict_of(seen))
+
+    assert isinstance(verdict_of(seen), ReleasePods)
+
+
+def test_a_pod_that_outlives_its_start_is_stopped_first(scene):
+    seen = scene().written(Finish(Phase.CANCELLED, "Requested", "")).running()
+
+    assert isinstance(verdict_of(seen), StopPod)
+
+
+def test_an_answer_missing_from_the_status_is_fetched(scene):
+    seen = scene().claimed().said(Verdict.SUCCEED)
+    seen.written(verdict_of(seen))
+    seen.pods = []
+
+    assert isinstance(verdict_of(seen), FetchResult)
+    assert isinstance(verdict_of(seen.knowing(history_available=False)), Keep)
+
+
+def test_a_finished_job_is_deleted_only_after_its_end_is_recorded(scene):
+    seen = scene(ttlSecondsAfterFinished=60).written(Finish(Phase.FAILED, "ToolError", "x"))
+
+    assert isinstance(verdict_of(seen), Keep)
+    assert isinstance(verdict_of(seen.later(seconds=60)), AskRecorded)
+    assert isinstance(verdict_of(seen.knowing(end_recorded=False)), Keep)
+    assert isinstance(verdict_of(seen.knowing(end_recorded=True)), DeleteJob)
+
+
+def test_a_job_being_deleted_starts_nothing_and_holds_nothing(scene):
+    seen = scene().granted()
+    seen.meta["deletionTimestamp"] = "2026-11-21T09:00:00Z"
+
+    assert isinstance(verdict_of(seen), Keep)
+    assert isinstance(verdict_of(seen.claimed().running()), ReleasePods)
