@@ -1,0 +1,294 @@
+import os
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentjobs.api.conditions import Condition, ConditionType, Phase
+from agentjobs.api.resolve import resolve
+from agentjobs.api.status import AgentJobStatus, AttemptRecord, QueuePlace, ResolvedSpec, ResultSummary, Usage
+from agentjobs.api.validation import validate_job
+from agentjobs.dev.client import CRDS, ApiError, Client
+from agentjobs.dev.envtest import EnvTest
+
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+MODEL = "gemini-flash-latest"
+
+
+async def test_the_crd_is_established_and_structural(client: Client) -> None:
+    made = await client.get(CRDS, None, "agentjobs.agentjobs.dev")
+    said = {condition["type"]: condition["status"] for condition in made["status"]["conditions"]}
+
+    assert said["Established"] == said["NamesAccepted"] == "True"
+    assert "NonStructuralSchema" not in said
+
+
+async def test_the_server_writes_no_default_but_cancel(jobs: Any) -> None:
+    job = await jobs.create()
+    assert job["spec"] == {
+        "agent": {"model": MODEL, "inline": {"instruction": "Be brief."}},
+        "input": {"message": "Say hello."},
+        "cancel": False,
+    }
+
+
+REFUSED = {
+    "no-agent": ({"agent": None}, "agent is required: say what runs with agent.inline or agent.module"),
+    "no-kind-of-agent": ({"agent": {"model": MODEL}}, "agent needs exactly one of inline and module"),
+    "two-kinds-of-agent": (
+        {"agent": {"inline": {"name": "a"}, "module": {"ref": "a:b"}}},
+        "agent needs exactly one of inline and module",
+    ),
+    "no-input": ({"input": None}, "input is required: say what the agent is told"),
+    "no-message": ({"input": {"state": {}}}, "input is required: say what the agent is told"),
+    "two-messages": (
+        {"input": {"message": "x", "messageFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}},
+        "message and messageFrom exclude each other",
+    ),
+    "two-start-times": (
+        {"startAt": "2026-12-01T09:00:00Z", "startAfter": "1h"},
+        "startAt and startAfter exclude each other",
+    ),
+    "reserved-name": ({"agent": {"inline": {"name": "user"}}}, "is ADK's name for the person"),
+    "reserved-name-of-a-further-agent": (
+        {"agent": {"inline": {"agents": [{"name": "user"}]}}},
+        "is ADK's name for the person; use another, e.g. assistant",
+    ),
+    "name-with-dash": (
+        {"agent": {"inline": {"name": "morning-brief"}}},
+        '"morning-brief": is no identifier; use letters, digits and _',
+    ),
+    "long-name": ({"agent": {"inline": {"name": "x" * 10_000}}}, "spec.agent.inline.name: Too long"),
+    "bad-duration": (
+        {"timeouts": {"attempt": "five"}},
+        '"five": is no duration; use units d, h, m, s, ms from long to short, e.g. 90s, 1h30m or 7d',
+    ),
+    "empty-duration": ({"startAfter": ""}, "spec.startAfter"),
+    "bad-time": ({"startAt": "tomorrow"}, "must be of type date-time"),
+    "bad-queue": ({"queue": "A b"}, '"A b": is no name of a queue; use lower case letters, digits and -'),
+    "bad-module": ({"agent": {"module": {"ref": "../x"}}}, "names no attribute; use package.module:attribute"),
+    "bad-quantity": ({"runtime": {"resources": {"limits": {"memory": "lots"}}}}, "spec.runtime.resources.limits"),
+    "wrong-type": ({"priority": "high"}, "spec.priority in body must be of type integer"),
+    "out-of-range": ({"priority": 12}, "spec.priority in body should be less than or equal to 9"),
+    "no-such-choice": ({"runtime": {"imagePullPolicy": "Now"}}, 'supported values: "Always"'),
+    "agent-twice": ({"agent": {"inline": {"agents": [{"name": "a"}, {"name": "a"}]}}}, "Duplicate value"),
+    "variable-twice": ({"runtime": {"env": [{"name": "A"}, {"name": "A"}]}}, "Duplicate value"),
+    "unknown-field": ({"agents": {}}, 'unknown field "spec.agents"'),
+    "unknown-field-inside": ({"retry": {"resume": "FromStart"}}, 'unknown field "spec.retry.resume"'),
+    "long-message": ({"input": {"message": "x" * 65_537}}, "spec.input.message: Too long"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), REFUSED.values(), ids=REFUSED)
+async def test_bad_input_is_refused_by_server_and_operator_alike(
+    jobs: Any, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ApiError) as refused:
+        await jobs.create(name="bad", **changes)
+
+    assert message in refused.value.message
+    spec = {"agent": {"model": MODEL, "inline": {}}, "input": {"message": "x"}} | changes
+    assert validate_job({"metadata": {"name": "bad"}, "spec": spec})
+
+
+async def test_a_name_has_at_most_52_characters(jobs: Any) -> None:
+    await jobs.create(name="n" * 52)
+    with pytest.raises(ApiError, match="a job's name has at most 52 characters"):
+        await jobs.create(name="n" * 53)
+
+
+async def test_a_spec_is_required(jobs: Any) -> None:
+    with pytest.raises(ApiError, match="spec: Required value"):
+        await jobs.apply({"metadata": {"name": "nothing"}})
+
+
+BEFORE_AND_AFTER = [
+    pytest.param("agent", {"module": {"ref": "a:b"}}, {"inline": {"name": "a"}, "module": None}, id="agent"),
+    pytest.param("input", {"message": "x", "state": {"a": 1}}, {"state": {"a": 2}}, id="input-state"),
+    pytest.param("session", None, {"userId": "jane"}, id="session-added"),
+    pytest.param("session", {"userId": "jane"}, None, id="session-removed"),
+    pytest.param("retry", None, {"maxAttempts": 5}, id="retry-added"),
+    pytest.param("retry", {"maxAttempts": 5}, {"maxAttempts": None}, id="retry-emptied"),
+    pytest.param("timeouts", None, {"attempt": "5m"}, id="timeouts-added"),
+    pytest.param("timeouts", {"attempt": "5m"}, {"attempt": "6m"}, id="timeouts-changed"),
+    pytest.param("runtime", None, {"image": "x"}, id="runtime-added"),
+    pytest.param("runtime", {"image": "x"}, None, id="runtime-removed"),
+]
+
+
+@pytest.mark.parametrize(("field", "before", "after"), BEFORE_AND_AFTER)
+async def test_the_work_is_fixed_once_written(jobs: Any, field: str, before: Any, after: Any) -> None:
+    job = await jobs.create(**({field: before} if before is not None else {}))
+
+    with pytest.raises(ApiError, match=f"{field} is fixed; create a new job to change it"):
+        await jobs.patch(job, **{field: after})
+
+
+STEERING = [
+    pytest.param("queue", None, "scheduled", id="queue-added"),
+    pytest.param("queue", "scheduled", None, id="queue-removed"),
+    pytest.param("startAt", "2026-12-01T09:00:00Z", "2026-12-02T09:00:00Z", id="start-at-changed"),
+    pytest.param("startAt", "2026-12-01T09:00:00Z", None, id="start-at-removed"),
+    pytest.param("startAfter", None, "1h", id="start-after-added"),
+]
+
+
+@pytest.mark.parametrize(("field", "before", "after"), STEERING)
+async def test_queue_and_start_time_are_fixed_after_the_first_start(
+    jobs: Any, field: str, before: Any, after: Any
+) -> None:
+    waiting, started = await jobs.create(**{field: before}), await jobs.create(**{field: before})
+    await jobs.patch_status(started, {"startTime": "2026-11-21T09:00:00Z"})
+
+    await jobs.patch(waiting, **{field: after})
+    with pytest.raises(ApiError, match="is fixed after the first start"):
+        await jobs.patch(started, **{field: after})
+
+
+async def test_a_running_job_can_be_steered(jobs: Any) -> None:
+    job = await jobs.create()
+    await jobs.patch_status(job, {"startTime": "2026-11-21T09:00:00Z"})
+
+    steered = await jobs.patch(job, priority=0, ttlSecondsAfterFinished=60, cancel=True)
+
+    assert (steered["spec"]["priority"], steered["spec"]["cancel"]) == (0, True)
+
+
+@pytest.mark.parametrize("undone", [False, None], ids=["false", "removed"])
+async def test_a_cancel_cannot_be_taken_back(jobs: Any, undone: bool | None) -> None:
+    job = await jobs.create(cancel=True)
+    with pytest.raises(ApiError, match="cancel is one way; create a new job to run it again"):
+        await jobs.patch(job, cancel=undone)
+
+
+ACCEPTED: dict[str, dict[str, Any]] = {
+    "inline": {
+        "agent": {"model": MODEL, "inline": {"name": "summarizer", "instruction": "Summarize in five points."}},
+        "input": {"message": "Long text to summarize."},
+        "session": {"userId": "user-123"},
+    },
+    "team": {
+        "agent": {
+            "model": MODEL,
+            "inline": {
+                "name": "pipeline",
+                "agentClass": "SequentialAgent",
+                "subAgents": ["researcher", "writer"],
+                "agents": [
+                    {
+                        "name": "researcher",
+                        "instruction": "Collect facts about {topic} with sources.",
+                        "tools": [{"name": "google_search"}],
+                    },
+                    {"name": "writer", "model": "gemini-2.5-pro", "instruction": "Write one page from the facts."},
+                ],
+            },
+        },
+        "input": {"message": "Prepare the note.", "state": {"topic": "heat pumps", "deep": {"er": [1, None]}}},
+    },
+    "module": {
+        "agent": {"module": {"ref": "my_app.agents.helper:agent"}},
+        "runtime": {
+            "image": "registry.example.com/my-app-agents:1.8.0",
+            "imagePullPolicy": "IfNotPresent",
+            "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi", "cpu": 2}},
+            "env": [
+                {"name": "REGION", "value": "eu"},
+                {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": True}}},
+                {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+                {"name": "MEM", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Mi"}}},
+            ],
+            "terminationGracePeriodSeconds": 90,
+        },
+        "input": {"message": "Summarize this document."},
+        "session": {"appName": "my-app", "userId": "user-123", "sessionId": "session-456"},
+    },
+    "delayed": {"startAfter": "1h", "queue": "scheduled"},
+    "at": {"startAt": "2026-12-01T09:00:00Z"},
+    "retry": {
+        "retry": {
+            "maxAttempts": 10,
+            "backoff": {"initial": "30s", "factor": 2, "max": "15m", "jitterPercent": 20},
+            "maxSnoozes": 1000,
+            "maxInfraRestarts": 5,
+        },
+        "timeouts": {"attempt": "45m"},
+        "priority": 0,
+        "ttlSecondsAfterFinished": 604800,
+    },
+    "from-config-map": {
+        "agent": {"model": "scripted/script/hello", "inline": {}},
+        "input": {"messageFrom": {"configMapKeyRef": {"name": "briefs", "key": "today.md"}}},
+    },
+}
+
+
+@pytest.mark.parametrize("spec", ACCEPTED.values(), ids=ACCEPTED)
+async def test_good_input_is_accepted_by_server_and_operator_alike(jobs: Any, spec: dict[str, Any]) -> None:
+    job = await jobs.create(**spec)
+
+    assert validate_job(job) == []
+    assert {key: value for key, value in job["spec"].items() if key in spec} == spec
+
+
+async def test_a_resolved_spec_is_a_spec(jobs: Any) -> None:
+    resolved = resolve(await jobs.create(**ACCEPTED["team"]), {})
+    assert (await jobs.create(**resolved["spec"]))["spec"] == resolved["spec"]
+
+
+async def test_a_full_status_is_kept_whole(jobs: Any) -> None:
+    status = AgentJobStatus(
+        observed_generation=1,
+        phase=Phase.RETRYING,
+        conditions=tuple(Condition(kind, "False", "IO", "x" * 1024, NOW, 1) for kind in ConditionType),
+        start_time=NOW,
+        completion_time=NOW,
+        next_attempt_time=NOW,
+        attempts=2,
+        starts=3,
+        transitions=5,
+        snoozes=1,
+        infra_restarts=1,
+        attempt_history=tuple(AttemptRecord(1, n, f"j-{n}", NOW, NOW, "Retry", "IO", True, "x") for n in range(1, 11)),
+        usage=Usage(1, 2, 3, 4),
+        result=ResultSummary("Hello.", {"outcome": {"a": [1]}}, True, "journal:jobs/1/result"),
+        queue=QueuePlace("agents", NOW),
+        resolved=ResolvedSpec("9f2c0000"),
+    )
+
+    written = await jobs.patch_status(await jobs.create(), status.to_dict())
+
+    assert AgentJobStatus.parse(written["status"]) == status
+    assert status.patch_from(written["status"]) == {}
+
+
+async def test_a_phase_of_a_later_release_is_taken(jobs: Any) -> None:
+    written = await jobs.patch_status(await jobs.create(), {"phase": "Suspended"})
+    assert written["status"]["phase"] == "Suspended"
+
+
+async def test_kubectl_shows_and_explains_a_job(jobs: Any, api_server: EnvTest) -> None:
+    job = await jobs.create(name="shown", priority=1)
+    failed = Condition(ConditionType.FAILED, "True", "ModelAuth", "401", NOW, 1)
+    status = AgentJobStatus(phase=Phase.FAILED, conditions=(failed,), attempts=2, queue=QueuePlace("agents", NOW))
+    await jobs.patch_status(job, status.to_dict())
+
+    table = kubectl(api_server, "get", "aj", "shown", "-o", "wide")
+    explained = kubectl(api_server, "explain", "agentjob.spec.retry")
+
+    assert table.split()[:9] == ["NAME", "PHASE", "QUEUE", "ATTEMPTS", "PRIORITY", "NEXT", "MODEL", "REASON", "AGE"]
+    assert table.split()[9:16] == ["shown", "Failed", "agents", "2", "1", MODEL, "ModelAuth"]
+    assert "shown" in kubectl(api_server, "get", "adk")
+    assert "Attempts in all, the first one included. Default: 3." in explained
+
+
+def kubectl(server: EnvTest, *arguments: str) -> str:
+    program = Path(os.environ["KUBEBUILDER_ASSETS"]) / "kubectl"
+    if not program.exists():
+        pytest.skip("KUBEBUILDER_ASSETS holds no kubectl")
+    environment = {"KUBECONFIG": str(server.kubeconfig), "HOME": str(server.kubeconfig.parent)}
+    done = subprocess.run([program, *arguments], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
