@@ -1,0 +1,67 @@
+"""One line a record, for machines and for people."""
+
+import io
+import json
+import logging
+
+import pytest
+
+from agentjobs import logs
+
+
+@pytest.fixture
+def configured():
+    """Configure logging into a text buffer and put everything back afterwards."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    stream = io.StringIO()
+
+    def build(level="INFO", fmt="json"):
+        logs.configure(level, fmt, stream=stream)
+        return stream
+
+    yield build
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+def test_a_record_is_one_line_of_json_with_its_fields(configured):
+    stream = configured()
+
+    logging.getLogger("x").info("attempt.claimed", extra={"job": "hello\nworld", "start": 1})
+
+    (line,) = stream.getvalue().splitlines()
+    told = json.loads(line)
+    assert (told["event"], told["job"], told["start"], told["level"]) == ("attempt.claimed", "hello\nworld", 1, "info")
+
+
+def test_a_stack_stays_on_the_line(configured):
+    stream = configured()
+
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        logging.getLogger("x").exception("tick.failed")
+
+    (line,) = stream.getvalue().splitlines()
+    assert "ValueError: broken" in json.loads(line)["stack"]
+
+
+def test_people_get_words_and_pairs(configured):
+    stream = configured(fmt="text")
+
+    logging.getLogger("x").warning("queue.full", extra={"queue": "agents", "why": "ten of ten", "none": ""})
+
+    assert stream.getvalue().split(" ", 1)[1] == 'WARNING queue.full queue=agents why="ten of ten" none=""\n'
+
+
+def test_what_json_cannot_say_is_said_in_words(configured):
+    stream = configured()
+
+    logging.getLogger("x").info("odd", extra={"value": {1, 2}.__class__})
+
+    assert json.loads(stream.getvalue())["value"] == "<class 'set'>"
+
+
+def test_an_unknown_level_is_named():
+    with pytest.raises(ValueError, match="'LOUD' is unknown; use one of DEBUG"):
+        logs.configure("LOUD", "json")
