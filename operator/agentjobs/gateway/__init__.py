@@ -1,0 +1,13 @@
+"""The gateway: what runner pods and users speak HTTP with.
+
+    app.py          puts the routes together; error answers, health, metrics
+    runner_api.py   a runner's attempt: claim, events, heartbeat, result
+    history_api.py  what users read, as themselves
+    auth.py         whose token this is and what it may
+    limits.py       how much a body may hold
+    bodies.py       what a body must look like
+    problems.py     how a refusal is said
+    serve.py        the process
+
+Stateless: every fact is in Postgres or in the API server, so any number of replicas may serve.
+"""

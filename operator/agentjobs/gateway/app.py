@@ -1,0 +1,118 @@
+"""Puts the gateway's parts together: routes, error answers, health, metrics, the OpenAPI document.
+
+`create_app` is the only way in, for serve.py and for tests. A new group of routes (journal, model proxy) is one module
+with a router, one line here, and what it needs in services.py.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+import agentjobs
+from agentjobs import errors
+from agentjobs.gateway import history_api, runner_api
+from agentjobs.gateway.auth import Authenticator, Reviewer
+from agentjobs.gateway.bodies import schemas
+from agentjobs.gateway.health import Readiness
+from agentjobs.gateway.problems import FRAMEWORK_REASONS, Problem, from_error
+from agentjobs.gateway.services import Services
+from agentjobs.gateway.traffic import Traffic
+from agentjobs.history.gateway_history import GatewayHistory
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(
+    history: Callable[[str], GatewayHistory],
+    kube: Reviewer,
+    *,
+    check_history: Callable[[], Awaitable[None]],
+    clock: Callable[[], float] = time.monotonic,
+) -> ASGIApp:
+    """Return the gateway as an ASGI application.
+
+    Neither side needs to be there: what is away makes its requests 503 and /readyz say so.
+
+    Args:
+        history: makes the history of the cluster with the given uid.
+        check_history: raises errors.Unavailable while the database is away or not migrated.
+        clock: seconds, monotonic; what remembered identities age by.
+    """
+    authenticator = Authenticator(kube, clock=clock)
+    app = FastAPI(title="AgentJobs gateway", version=agentjobs.__version__, docs_url=None, redoc_url=None)
+    services = Services(history=history, kube=kube, authenticator=authenticator)
+    app.state.services = services
+    app.include_router(runner_api.router)
+    app.include_router(history_api.router)
+    registry = CollectorRegistry()
+    readiness = Readiness({"database": check_history, "API server": services.check_api_server}, clock=clock)
+    _add_health(app, readiness=readiness, registry=registry)
+    _add_answers(app)
+    _complete_openapi(app)
+    return Traffic(app, registry=registry)
+
+
+def _add_health(app: FastAPI, *, readiness: Readiness, registry: CollectorRegistry) -> None:
+    @app.get("/healthz", tags=["health"])
+    async def healthz() -> dict[str, bool]:
+        """The process lives."""
+        return {"ok": True}
+
+    @app.get("/readyz", tags=["health"])
+    async def readyz() -> dict[str, bool]:
+        """Database and API server answer; 503 names the one that does not."""
+        problems = await readiness.problems()
+        if problems:
+            said = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
+            raise Problem(503, "NotReady", f"Waiting for {said}.", headers={"Retry-After": "2"})
+        return {"ok": True}
+
+    @app.get("/metrics", tags=["health"])
+    async def metrics() -> Response:
+        """Prometheus metrics."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_answers(app: FastAPI) -> None:
+    """Give every refusal the one shape, whoever raised it."""
+
+    @app.exception_handler(Problem)
+    async def refused(_: Request, problem: Problem) -> Response:
+        return problem.answer()
+
+    @app.exception_handler(errors.AgentJobsError)
+    async def failed(_: Request, error: errors.AgentJobsError) -> Response:
+        problem = from_error(error)
+        if problem.status >= 500:
+            logger.warning("request.failed", extra={"error": type(error).__name__, "detail": str(error)})
+        return problem.answer()
+
+    @app.exception_handler(HTTPException)
+    async def unrouted(request: Request, error: HTTPException) -> Response:
+        reason = FRAMEWORK_REASONS.get(error.status_code, "BadRequest")
+        message = f"{request.method} {request.url.path[:200]}: {error.detail}; /openapi.json lists what there is."
+        return Problem(error.status_code, reason, message, headers=error.headers).answer()
+
+    @app.exception_handler(RequestValidationError)
+    async def misasked(_: Request, error: RequestValidationError) -> Response:
+        said = "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
+        return Problem(400, "BadRequest", f"The request was not understood: {said[:1000]}.").answer()
+
+
+def _complete_openapi(app: FastAPI) -> None:
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+            document.setdefault("components", {}).setdefault("schemas", {}).update(schemas())
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

@@ -1,0 +1,249 @@
+"""Whose token this is and what it may do, asked of the API server and remembered for a short while.
+
+A runner is its pod: TokenReview for our audience says which pod the token is bound to, the pod's controlling owner
+says which job, its name which start. A user is whoever the API server takes the token for, and may read what they may
+`get` or `list` as AgentJobs. The gateway's own rights never answer a caller's request. Tokens are kept nowhere:
+answers are remembered under their SHA-256.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from agentjobs import contract, errors
+from agentjobs.gateway.problems import Problem, forbidden, unauthorized
+from agentjobs.kube.resources import PODS, SUBJECTACCESSREVIEWS, TOKENREVIEWS, Resource
+
+# A revoked right or a deleted pod's token works on for at most this long. Writes are fenced in the database all the
+# same.
+KNOWN_SECONDS: Final = 60.0
+# A refusal may heal any moment (a role just bound, a pod just labelled), but a caller in a tight loop must not become
+# ours.
+REFUSED_SECONDS: Final = 2.0
+# Twice the pods a large installation runs at once; an entry is some 500 bytes.
+CACHE_SIZE: Final = 8192
+# The largest token seen in the wild is some 4 KB (many groups); the API server itself takes headers of 1 MB.
+MAX_TOKEN_CHARS: Final = 16 * 1024
+
+_EXTRA_POD_NAME: Final = "authentication.kubernetes.io/pod-name"
+_EXTRA_POD_UID: Final = "authentication.kubernetes.io/pod-uid"
+_SERVICE_ACCOUNT: Final = "system:serviceaccount:"
+# What readiness asks about: the answer does not matter, that there is one does.
+_NOBODYS_TOKEN: Final = "agentjobs-readiness"  # noqa: S105  nobody's
+
+Answer = TypeVar("Answer")
+
+
+class Reviewer(Protocol):
+    """The part of KubeClient that identities need."""
+
+    async def create(self, resource: Resource, namespace: str | None, body: dict[str, Any]) -> dict[str, Any]:
+        """Create an object and return it as stored."""
+        ...
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
+        """Return one object."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerIdentity:
+    """A runner pod and the start it was made for."""
+
+    namespace: str
+    job: str
+    uid: str
+    """The job's uid, from the pod's controlling owner."""
+    start: int
+    pod: str
+    pod_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A caller as the API server knows them; what a SubjectAccessReview is asked about."""
+
+    name: str
+    uid: str
+    groups: tuple[str, ...]
+    extra: Mapping[str, Any]
+
+
+class AnswerCache(Generic[Answer]):
+    """Remembers answers and refusals of a question for their time; the least recently used leave first.
+
+    `clock` is in seconds and must never go back (time.monotonic).
+    """
+
+    def __init__(self, *, clock: Callable[[], float], size: int = CACHE_SIZE) -> None:
+        self._clock = clock
+        self._size = size
+        self._entries: OrderedDict[tuple[str, ...], tuple[float, Answer | Problem]] = OrderedDict()
+
+    async def answer(self, key: tuple[str, ...], ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Return the remembered answer to `key`, or ask; a `Problem` that says no is remembered too, an outage is
+        not."""
+        entry = self._entries.get(key)
+        if entry is None or self._clock() >= entry[0]:
+            entry = await self._asked(ask)
+            self._entries[key] = entry
+        self._entries.move_to_end(key)
+        while len(self._entries) > self._size:
+            self._entries.popitem(last=False)
+        if isinstance(entry[1], Problem):
+            # A fresh one: an exception object that is raised twice gathers the stacks of both.
+            raise Problem(entry[1].status, entry[1].reason, entry[1].message, headers=entry[1].headers)
+        return entry[1]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    async def _asked(self, ask: Callable[[], Awaitable[Answer]]) -> tuple[float, Answer | Problem]:
+        try:
+            value = await ask()
+        except Problem as problem:
+            return self._clock() + REFUSED_SECONDS, problem
+        return self._clock() + KNOWN_SECONDS, value
+
+
+class Authenticator:
+    """Answers who a bearer token is. One per process."""
+
+    def __init__(self, kube: Reviewer, *, clock: Callable[[], float]) -> None:
+        self._kube = kube
+        self._runners: AnswerCache[RunnerIdentity] = AnswerCache(clock=clock)
+        self._users: AnswerCache[User] = AnswerCache(clock=clock)
+        self._rights: AnswerCache[None] = AnswerCache(clock=clock)
+
+    async def runner(self, authorization: str | None) -> RunnerIdentity:
+        """Return the runner whose pod-bound token this Authorization header carries.
+
+        Raises:
+            Problem: 401 for a token that is unknown or of another audience, 403 for one that is not of an AgentJob's
+            pod. errors.Unavailable: the API server cannot be asked.
+        """
+        token = bearer(authorization)
+        return await self._runners.answer((_digest(token),), lambda: self._ask_runner(token))
+
+    async def user(self, authorization: str | None, *, verb: str, namespace: str, name: str = "") -> User:
+        """Return the user of this header, who may `verb` AgentJobs of `namespace` (the one called `name`, if given).
+
+        Raises:
+            Problem: 401 for an unknown token, 403 when the user may not.
+            errors.Unavailable: the API server cannot be asked.
+        """
+        token = bearer(authorization)
+        digest = _digest(token)
+        user = await self._users.answer((digest,), lambda: self._ask_user(token))
+        key = (digest, verb, namespace, name)
+        await self._rights.answer(key, lambda: self._ask_right(user, verb=verb, namespace=namespace, name=name))
+        return user
+
+    async def check(self) -> None:
+        """Return when the API server answers reviews.
+
+        Raises:
+            errors.Unavailable, errors.Denied: it does not, or not to us.
+        """
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": _NOBODYS_TOKEN}}
+        await self._kube.create(TOKENREVIEWS, None, body)
+
+    async def _ask_runner(self, token: str) -> RunnerIdentity:
+        review = await self._review(token, audience=contract.TOKEN_AUDIENCE)
+        account, extra = str(review.get("username", "")), review.get("extra") or {}
+        pod, pod_uid = _first(extra, _EXTRA_POD_NAME), _first(extra, _EXTRA_POD_UID)
+        namespace, _, _ = account.removeprefix(_SERVICE_ACCOUNT).partition(":")
+        if not account.startswith(_SERVICE_ACCOUNT) or not pod or not pod_uid:
+            raise forbidden("This token is not bound to a pod; runners use the projected token of their own pod.")
+        try:
+            found = await self._kube.get(PODS, namespace, pod)
+        except errors.NotFound:
+            raise forbidden(f"Pod {namespace}/{pod} of this token is gone.") from None
+        return _identity(found, namespace=namespace, pod=pod, pod_uid=pod_uid)
+
+    async def _ask_user(self, token: str) -> User:
+        review = await self._review(token, audience=None)
+        return User(
+            name=str(review.get("username", "")),
+            uid=str(review.get("uid", "")),
+            groups=tuple(review.get("groups") or ()),
+            extra=review.get("extra") or {},
+        )
+
+    async def _review(self, token: str, *, audience: str | None) -> Mapping[str, Any]:
+        spec: dict[str, Any] = {"token": token} | ({"audiences": [audience]} if audience else {})
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}
+        status = (await self._kube.create(TOKENREVIEWS, None, body)).get("status") or {}
+        # An authenticator that knows no audiences answers for the API server's own; then the list lacks the one we
+        # asked for.
+        heard = audience is None or audience in (status.get("audiences") or ())
+        if status.get("authenticated") is not True or not heard:
+            wanted = f" for audience {audience!r}" if audience else ""
+            raise unauthorized(
+                f"The API server does not accept this token{wanted}; it is unknown, expired or for another."
+            )
+        user = status.get("user") or {}
+        return user if isinstance(user, Mapping) else {}
+
+    async def _ask_right(self, user: User, *, verb: str, namespace: str, name: str) -> None:
+        attributes = {"group": contract.GROUP, "resource": "agentjobs", "verb": verb, "namespace": namespace}
+        if name:
+            attributes["name"] = name
+        spec = {"user": user.name, "uid": user.uid, "groups": list(user.groups), "extra": dict(user.extra)}
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": spec | {"resourceAttributes": attributes},
+        }
+        status = (await self._kube.create(SUBJECTACCESSREVIEWS, None, body)).get("status") or {}
+        if status.get("allowed") is not True:
+            raise forbidden(
+                f"User {user.name!r} may not {verb} agentjobs in namespace {namespace!r}; ask for that role."
+            )
+
+
+def bearer(authorization: str | None) -> str:
+    """Return the token of an Authorization header.
+
+    Raises:
+        Problem: 401 when there is none, or what there is cannot be one.
+    """
+    scheme, _, token = (authorization or "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise unauthorized("Send a token: 'Authorization: Bearer …'.")
+    if len(token) > MAX_TOKEN_CHARS or not token.isascii() or not token.isprintable():
+        raise unauthorized("What was sent as a bearer token cannot be one.")
+    return token
+
+
+def _identity(found: Mapping[str, Any], *, namespace: str, pod: str, pod_uid: str) -> RunnerIdentity:
+    meta = found.get("metadata") or {}
+    if meta.get("uid") != pod_uid:
+        raise forbidden(f"Pod {namespace}/{pod} of this token is gone; another pod has its name.")
+    owners = [owner for owner in meta.get("ownerReferences") or () if owner.get("controller") is True]
+    owner = owners[0] if owners else {}
+    group = str(owner.get("apiVersion", "")).partition("/")[0]
+    job = str(owner.get("name", ""))
+    start = contract.start_of(pod, job)
+    labelled = (meta.get("labels") or {}).get(contract.LABEL_JOB) == job
+    if (
+        owner.get("kind") != "AgentJob"
+        or group != contract.GROUP
+        or not owner.get("uid")
+        or not labelled
+        or start is None
+    ):
+        raise forbidden(f"Pod {namespace}/{pod} is not a runner of an AgentJob.")
+    return RunnerIdentity(namespace=namespace, job=job, uid=str(owner["uid"]), start=start, pod=pod, pod_uid=pod_uid)
+
+
+def _first(extra: Mapping[str, Any], key: str) -> str:
+    values = extra.get(key)
+    return values[0] if isinstance(values, list) and values and isinstance(values[0], str) else ""
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,71 @@
+"""What a runner asks of the gateway: its attempt, and a place for events, heartbeats and its one result.
+
+No path names a job: the token says which pod asks, the pod which start (auth.py). The claim and the fence are the
+database's (history): whoever lost its start hears 409 Fenced and exits. Identity comes before the body, so a stranger's
+bytes are never parsed.
+"""
+
+import logging
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from agentjobs import contract
+from agentjobs.gateway.auth import RunnerIdentity
+from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody, parse, taken
+from agentjobs.gateway.limits import read_body
+from agentjobs.gateway.services import History, Runner
+
+logger = logging.getLogger(__name__)
+
+# A heartbeat is empty today; what a later runner may add to it is small.
+MAX_HEARTBEAT_BYTES: Final = 4 * 1024
+
+router = APIRouter(tags=["runner"])
+
+
+@router.get(contract.PATH_ATTEMPT)
+async def get_attempt(runner: Runner, history: History) -> JSONResponse:
+    """Claim the start for the pod that asks and answer `contract.Attempt`, all it needs to run."""
+    attempt = await history.claim(runner.uid, runner.start, runner.pod_uid)
+    logger.info("attempt.claimed", extra=_fields(runner))
+    return JSONResponse(attempt)
+
+
+@router.post(contract.PATH_EVENTS, status_code=204, openapi_extra=taken(EventsBody))
+async def post_events(runner: Runner, history: History, request: Request) -> Response:
+    """Store entries of the start's timeline; sending one twice stores it once."""
+    body = parse(EventsBody, await read_body(request, contract.MAX_EVENTS_BODY_BYTES))
+    events = [event.to_contract() for event in body.events]
+    await history.add_events(runner.uid, runner.start, runner.pod_uid, events)
+    return Response(status_code=204)
+
+
+@router.post(contract.PATH_HEARTBEAT, status_code=204, openapi_extra=taken(HeartbeatBody))
+async def post_heartbeat(runner: Runner, history: History, request: Request) -> Response:
+    """Note that the runner lives; the body may be empty."""
+    if raw := await read_body(request, MAX_HEARTBEAT_BYTES):
+        parse(HeartbeatBody, raw)
+    await history.heartbeat(runner.uid, runner.start, runner.pod_uid)
+    return Response(status_code=204)
+
+
+@router.put(contract.PATH_RESULT, openapi_extra=taken(ResultDocumentBody))
+async def put_result(runner: Runner, history: History, request: Request) -> JSONResponse:
+    """Store how the start ended; answer the result that is final for the job, which may be another start's."""
+    document = parse(ResultDocumentBody, await read_body(request, contract.MAX_RESULT_BYTES)).to_contract()
+    final = await history.put_result(runner.uid, runner.start, runner.pod_uid, document)
+    said = {"verdict": document["verdict"], "reason": document["reason"]}
+    logger.info("result.stored", extra=_fields(runner) | said)
+    return JSONResponse(contract.ResultAnswer(final=final))
+
+
+def _fields(runner: RunnerIdentity) -> dict[str, Any]:
+    return {
+        "namespace": runner.namespace,
+        "job": runner.job,
+        "uid": runner.uid,
+        "start": runner.start,
+        "pod": runner.pod,
+    }

@@ -1,0 +1,165 @@
+"""The gateway's process: opens its connections, listens, stops gracefully.
+
+Called by `agentjobs gateway` (run); tests and whoever embeds it use `serving`. Only wrong settings end it at the start:
+a database or an API server that is away is waited for, with /readyz saying so.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from agentjobs import errors
+from agentjobs.gateway.app import create_app
+from agentjobs.history.database import Database
+from agentjobs.history.gateway_history import GatewayHistory
+from agentjobs.kube.client import KubeClient
+from agentjobs.settings import GatewaySettings
+
+logger = logging.getLogger(__name__)
+
+# Longer than a runner's pause between two beats, so that its connection is not closed under its next request.
+KEEP_ALIVE_SECONDS: Final = 75
+# What a request under way may still take; the slowest waits 5 s for the database. Below the usual grace period of 30 s.
+STOP_SECONDS: Final = 15
+# cert-manager renews weeks before the end; a minute is early enough and costs two stats.
+CERTIFICATE_SECONDS: Final = 60.0
+
+
+def run(settings: GatewaySettings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is under way and return.
+
+    Raises:
+        errors.Invalid: the settings cannot work: no such kubeconfig, address taken, certificate unreadable.
+    """
+    asyncio.run(_until_signalled(settings))
+
+
+async def _until_signalled(settings: GatewaySettings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(settings):
+        await stop.wait()
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: GatewaySettings) -> AsyncIterator[str]:
+    """Serve for the length of a `with` block; gives the URL, with the real port when the settings said 0."""
+    async with (
+        Database(settings.database_url.get_secret_value(), application="agentjobs gateway") as database,
+        KubeClient.connect(settings.kubeconfig, user_agent="agentjobs-gateway") as kube,
+    ):
+        app = create_app(
+            lambda cluster: GatewayHistory(database, cluster=cluster), kube, check_history=database.check_schema
+        )
+        certificate = _certificate(settings)
+        listener = _listener(settings.host, settings.port)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            # Nothing here depends on who called from where, so no header may say it.
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=STOP_SECONDS,
+            lifespan="off",
+            ssl_context_factory=(lambda _config, _default: certificate) if certificate else None,
+        )
+        async with _served(uvicorn.Server(config), listener), _renewed(certificate, settings):
+            host, port = listener.getsockname()[:2]
+            url = f"{'https' if certificate else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+            logger.info("gateway.listening", extra={"url": url})
+            yield url
+        logger.info("gateway.stopped")
+
+
+@contextlib.asynccontextmanager
+async def _served(server: uvicorn.Server, listener: socket.socket) -> AsyncIterator[None]:
+    # `serve` would take the signals of the whole process and raise them again at its end, past everybody's clean-up.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # signals are run()'s
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        while not server.started and not task.done():  # noqa: ASYNC110  a flag is all that uvicorn tells by
+            await asyncio.sleep(0.005)
+        if task.done():
+            await task
+            raise errors.Invalid("the web server did not start; the line above says why")
+        yield
+    finally:
+        server.should_exit = True
+        await asyncio.shield(task)
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        cure = "choose another by AGENTJOBS_HOST and AGENTJOBS_PORT"
+        raise errors.Invalid(f"cannot listen on {host} port {port}: {error.strerror}; {cure}") from error
+
+
+def _certificate(settings: GatewaySettings) -> ssl.SSLContext | None:
+    if not settings.tls_cert or not settings.tls_key:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise errors.Invalid(f"TLS certificate {settings.tls_cert} or key {settings.tls_key}: {error}") from error
+    return context
+
+
+@contextlib.asynccontextmanager
+async def _renewed(context: ssl.SSLContext | None, settings: GatewaySettings) -> AsyncIterator[None]:
+    """Load the certificate again whenever its file changes; new connections get the new one."""
+    if context is None:
+        yield
+        return
+    task = asyncio.create_task(_renew(context, _changed(str(settings.tls_cert)), settings))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _renew(context: ssl.SSLContext, changed: Callable[[], bool], settings: GatewaySettings) -> None:
+    while True:
+        await asyncio.sleep(CERTIFICATE_SECONDS)
+        if changed():
+            try:
+                context.load_cert_chain(str(settings.tls_cert), str(settings.tls_key))
+                logger.info("certificate.renewed")
+            except (OSError, ssl.SSLError) as error:
+                # The old one serves on. Key and certificate may have been caught half way through their change.
+                logger.error("certificate.unusable", extra={"error": str(error)})
+
+
+def _changed(path: str) -> Callable[[], bool]:
+    def modified() -> float:
+        try:
+            return Path(path).stat().st_mtime
+        except OSError:
+            return 0.0
+
+    known = modified()
+
+    def changed() -> bool:
+        nonlocal known
+        before, known = known, modified()
+        return known not in (before, 0.0)
+
+    return changed

@@ -1,0 +1,68 @@
+"""What routes need, made once for the application and handed to them by FastAPI's dependencies.
+
+Order matters in a route's signature: who asks comes first, so that a stranger is refused before anything else happens.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Final
+
+from fastapi import Depends, Request
+
+from agentjobs.gateway.auth import Authenticator, Reviewer, RunnerIdentity
+from agentjobs.history.gateway_history import GatewayHistory
+from agentjobs.kube.resources import NAMESPACES
+
+# Its uid is the usual name of a cluster: the namespace is always there and is never deleted.
+CLUSTER_NAMESPACE: Final = "kube-system"
+
+
+class Services:
+    """The application's collaborators. Journal and model proxy will join here.
+
+    Args:
+        history: makes the history of the cluster with the given uid; called once that is known.
+    """
+
+    def __init__(
+        self, *, history: Callable[[str], GatewayHistory], kube: Reviewer, authenticator: Authenticator
+    ) -> None:
+        self.authenticator = authenticator
+        self._make_history = history
+        self._kube = kube
+        self._history: GatewayHistory | None = None
+
+    async def history(self) -> GatewayHistory:
+        """Return this cluster's history; the first call asks the API server which cluster this is.
+
+        Raises:
+            errors.Unavailable, errors.Denied: it cannot be asked yet, or not by us; the next call asks again.
+        """
+        if self._history is None:
+            found = await self._kube.get(NAMESPACES, None, CLUSTER_NAMESPACE)
+            self._history = self._make_history(str(found["metadata"]["uid"]))
+        return self._history
+
+    async def check_api_server(self) -> None:
+        """Return when the API server answers what we ask of it. Raises as `history`."""
+        await self.history()
+        await self.authenticator.check()
+
+
+def services_of(request: Request) -> Services:
+    """Return what `create_app` put into the application."""
+    services: Services = request.app.state.services
+    return services
+
+
+async def runner_of(request: Request) -> RunnerIdentity:
+    """Return the runner that asks; 401 or 403 for everybody else, before a byte of the body is read."""
+    return await services_of(request).authenticator.runner(request.headers.get("authorization"))
+
+
+async def history_of(request: Request) -> GatewayHistory:
+    """Return the history of this cluster."""
+    return await services_of(request).history()
+
+
+Runner = Annotated[RunnerIdentity, Depends(runner_of)]
+History = Annotated[GatewayHistory, Depends(history_of)]

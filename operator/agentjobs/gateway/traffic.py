@@ -1,0 +1,87 @@
+"""What every request meets first: it is measured, logged in one line, and whatever broke becomes a plain 500.
+
+A pure ASGI wrapper around the application. Logs hold method, route, status and time; never a header, a query or a
+body, and of an unexpected error its type and stack but not its text, which may quote what somebody sent.
+"""
+
+import logging
+import time
+import traceback
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agentjobs.gateway.problems import Problem
+
+logger = logging.getLogger(__name__)
+
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# Answers are somebody's own data; and no browser shall take one for a page.
+HEADERS: Final = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+
+
+class Traffic:
+    """The application, observed.
+
+    Args:
+        registry: where the two metrics are registered; one per application, so that a process may hold several.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._app = app
+        self._clock = clock
+        self._requests = Counter(
+            "agentjobs_gateway_requests",
+            "Requests answered, by route and status.",
+            ["method", "route", "code"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "agentjobs_gateway_request_duration_seconds",
+            "From the request's first line to the answer's last byte, by route.",
+            ["route"],
+            registry=registry,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = self._clock(), 0
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": [*message.get("headers", []), *HEADERS]}
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception as error:  # the outermost line of a request: nothing may leave it but an answer
+            logger.error("request.crashed", extra={"error": type(error).__name__, "stack": _stack(error)})
+            if status == 0:
+                problem = Problem(500, "InternalError", "The gateway failed; its log has the reason.")
+                await problem.answer()(scope, receive, noted)
+        finally:
+            self._note(scope, status=status, seconds=self._clock() - began)
+
+    def _note(self, scope: Scope, *, status: int, seconds: float) -> None:
+        # The template of the path, `/v1/…/{name}`: labels come from a fixed set, never from what callers type.
+        route = getattr(scope.get("route"), "path", "unmatched")
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self._requests.labels(method=method, route=route, code=str(status)).inc()
+        self._seconds.labels(route=route).observe(seconds)
+        level = logging.WARNING if status >= 500 else logging.DEBUG
+        fields = {"method": method, "route": route, "status": status, "milliseconds": round(seconds * 1000, 1)}
+        logger.log(level, "request.served", extra=fields)
+
+
+def _stack(error: BaseException) -> list[str]:
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]

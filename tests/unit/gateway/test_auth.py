@@ -1,0 +1,157 @@
+"""Who a token is, on an API server of a few lines."""
+
+import pytest
+
+from agentjobs import errors
+from agentjobs.gateway.auth import KNOWN_SECONDS, REFUSED_SECONDS, Authenticator, RunnerIdentity
+from agentjobs.gateway.problems import Problem
+
+
+async def test_a_pod_bound_token_is_the_start_its_pod_was_made_for(kube, authenticator):
+    kube.add_runner("t", namespace="docs", job="hello", start=3, uid="u1", pod_uid="p1")
+
+    runner = await authenticator.runner("Bearer t")
+
+    assert runner == RunnerIdentity(namespace="docs", job="hello", uid="u1", start=3, pod="hello-3", pod_uid="p1")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "Basic dDp0", "Bearer", "Bearer   ", "Bearer a\x00b", "Bearer ü", "Bearer " + "x" * 20_000],
+    ids=["none", "empty", "basic", "no-token", "blank", "nul", "not-ascii", "huge"],
+)
+async def test_what_is_no_bearer_token_is_401_without_asking_anybody(kube, authenticator, header):
+    with pytest.raises(Problem) as refused:
+        await authenticator.runner(header)
+
+    assert (refused.value.status, refused.value.reason, kube.asked) == (401, "Unauthorized", [])
+
+
+@pytest.mark.parametrize("authorization", ["Bearer unknown", "Bearer of-a-user", "Bearer deaf"])
+async def test_an_unknown_token_and_one_for_another_audience_are_401(kube, authenticator, authorization):
+    kube.add_user("of-a-user", "ada")
+    kube.add_runner("deaf", job="hello", start=1)
+    kube.reviews["deaf"]["audiences"] = ["https://kubernetes.default.svc"]
+
+    with pytest.raises(Problem) as refused:
+        await authenticator.runner(authorization)
+
+    assert refused.value.status == 401
+    assert "agentjobs-gateway" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"ownerReferences": []}, id="no-owner"),
+        pytest.param({"owner": {"kind": "Job", "apiVersion": "batch/v1"}}, id="a-batch-job"),
+        pytest.param({"owner": {"apiVersion": "agentjobs.example/v1"}}, id="other-group"),
+        pytest.param({"owner": {"controller": False}}, id="not-its-controller"),
+        pytest.param({"owner": {"name": "other"}}, id="name-of-another-job"),
+        pytest.param({"labels": {}}, id="no-label"),
+        pytest.param({"uid": "another"}, id="another-pod-of-that-name"),
+        pytest.param({"gone": True}, id="pod-gone"),
+    ],
+)
+async def test_a_pod_that_is_no_runner_is_403(kube, authenticator, changes):
+    kube.add_runner("t", job="hello", start=1)
+    kube.spoil("hello-1", **changes)
+
+    with pytest.raises(Problem) as refused:
+        await authenticator.runner("Bearer t")
+
+    assert (refused.value.status, refused.value.reason) == (403, "Forbidden")
+
+
+@pytest.mark.parametrize("pod", ["hello", "hello-0", "hello-01", "hello-x", "hello-1-2", "other-1"])
+async def test_a_pod_not_named_after_a_start_is_403(kube, authenticator, pod):
+    kube.add_runner("t", job="hello", start=1, pod=pod)
+
+    with pytest.raises(Problem) as refused:
+        await authenticator.runner("Bearer t")
+
+    assert refused.value.status == 403
+
+
+async def test_a_service_account_token_without_a_pod_is_403(kube, authenticator):
+    kube.add_runner("t", job="hello", start=1)
+    kube.reviews["t"]["user"]["extra"] = {}
+
+    with pytest.raises(Problem) as refused:
+        await authenticator.runner("Bearer t")
+
+    assert refused.value.status == 403
+
+
+async def test_an_identity_is_remembered_for_a_minute(kube, authenticator, clock):
+    kube.add_runner("t", job="hello", start=1)
+    await authenticator.runner("Bearer t")
+
+    clock.now += KNOWN_SECONDS - 1
+    await authenticator.runner("Bearer t")
+    remembered = len(kube.asked)
+    clock.now += 1
+    await authenticator.runner("Bearer t")
+
+    assert (remembered, len(kube.asked)) == (2, 4)
+
+
+async def test_a_refusal_is_remembered_for_a_moment_only(kube, authenticator, clock):
+    for _ in range(3):
+        with pytest.raises(Problem):
+            await authenticator.runner("Bearer t")
+    kube.add_runner("t", job="hello", start=1)
+    clock.now += REFUSED_SECONDS
+
+    assert (await authenticator.runner("Bearer t")).start == 1
+    assert len(kube.asked) == 3
+
+
+async def test_an_outage_is_not_remembered(kube, authenticator):
+    kube.add_runner("t", job="hello", start=1)
+    kube.away = True
+    with pytest.raises(errors.Unavailable):
+        await authenticator.runner("Bearer t")
+
+    kube.away = False
+
+    assert (await authenticator.runner("Bearer t")).job == "hello"
+
+
+async def test_the_memory_is_bounded_and_holds_no_token(kube, clock):
+    authenticator = Authenticator(kube, clock=clock)
+    for number in range(9000):
+        with pytest.raises(Problem):
+            await authenticator.runner(f"Bearer secret-{number}")
+
+    assert len(authenticator._runners) == 8192
+    assert "secret" not in str(authenticator._runners._entries)
+
+
+async def test_a_user_reads_what_a_review_allows(kube, authenticator):
+    kube.add_user("t", "ada", may={("list", "docs", "")})
+
+    user = await authenticator.user("Bearer t", verb="list", namespace="docs")
+
+    assert (user.name, user.groups) == ("ada", ("system:authenticated",))
+
+
+@pytest.mark.parametrize(
+    ("verb", "namespace", "name"), [("get", "docs", ""), ("list", "other", ""), ("list", "docs", "hello")]
+)
+async def test_a_user_may_nothing_else(kube, authenticator, verb, namespace, name):
+    kube.add_user("t", "ada", may={("list", "docs", "")})
+
+    with pytest.raises(Problem, match="'ada' may not") as refused:
+        await authenticator.user("Bearer t", verb=verb, namespace=namespace, name=name)
+
+    assert refused.value.status == 403
+
+
+async def test_a_runners_token_is_no_users(kube, authenticator):
+    kube.add_runner("t", job="hello", start=1)
+
+    with pytest.raises(Problem) as refused:
+        await authenticator.user("Bearer t", verb="list", namespace="docs")
+
+    assert refused.value.status == 401

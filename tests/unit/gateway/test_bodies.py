@@ -1,0 +1,143 @@
+"""What a runner may send, and how the rest is refused."""
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentjobs import contract
+from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody, parse
+from agentjobs.gateway.problems import Problem
+
+EVENT = {"seq": 1, "time": "2026-11-21T09:00:00Z", "kind": "text", "author": "hello", "data": {"text": "hi"}}
+RESULT = {"text": "hi", "structured": None, "usage": {"llmCalls": 1}}
+DOCUMENT = {"verdict": "Succeed", "reason": "Succeeded", "message": "", "delaySeconds": None, "result": RESULT}
+
+
+def test_an_event_comes_out_as_it_came():
+    body = parse(EventsBody, json.dumps({"events": [EVENT]}).encode())
+
+    assert [event.to_contract() for event in body.events] == [EVENT]
+
+
+def test_a_result_document_comes_out_as_it_came():
+    assert parse(ResultDocumentBody, json.dumps(DOCUMENT).encode()).to_contract() == DOCUMENT
+
+
+def test_keys_of_a_newer_runner_are_left_out():
+    body = parse(ResultDocumentBody, json.dumps(DOCUMENT | {"later": 1}).encode())
+
+    assert body.to_contract() == DOCUMENT
+
+
+def test_a_long_message_is_cut_to_the_contracts_length():
+    document = parse(ResultDocumentBody, json.dumps(DOCUMENT | {"message": "é" * 5000}).encode()).to_contract()
+
+    assert len(document["message"].encode()) <= contract.MAX_MESSAGE_BYTES
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"\x00\xff\xfe", id="garbage"),
+        pytest.param(b'{"events": [', id="cut"),
+        pytest.param(b'{"events": "\x00"}', id="raw-nul"),
+        pytest.param(b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}", id="deep"),
+        pytest.param(b'{"a":' + b"9" * 10_000 + b"}", id="endless-number"),
+        pytest.param(rb'{"events": "\ud800"}', id="half-a-surrogate"),
+    ],
+)
+def test_what_is_no_json_is_400(raw):
+    with pytest.raises(Problem) as refused:
+        parse(EventsBody, raw)
+
+    assert (refused.value.status, refused.value.reason) == (400, "InvalidJSON")
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"seq": -1}, "events.0.seq"),
+        ({"seq": 2**31}, "events.0.seq"),
+        ({"seq": "1"}, "events.0.seq"),
+        ({"seq": True}, "events.0.seq"),
+        ({"time": "yesterday"}, "events.0.time"),
+        ({"time": "2026-11-21T09:00:00"}, "events.0.time"),
+        ({"time": 5}, "events.0.time"),
+        ({"kind": "Text\x00"}, "events.0.kind"),
+        ({"author": "x" * 300}, "events.0.author"),
+        ({"data": []}, "events.0.data"),
+        ({"data": {"text": "x" * 70_000}}, "larger than 65536 bytes"),
+    ],
+)
+def test_an_event_of_another_shape_is_422_and_says_where(changes, place):
+    with pytest.raises(Problem) as refused:
+        parse(EventsBody, json.dumps({"events": [EVENT | changes]}).encode())
+
+    assert (refused.value.status, refused.value.reason) == (422, "InvalidBody")
+    assert place in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"verdict": "Perhaps"}, "verdict must be one of Succeed, Retry"),
+        ({"result": None}, "result must be given with verdict Succeed"),
+        ({"verdict": "Fail"}, "result must be given with verdict Succeed"),
+        ({"reason": "no spaces please"}, "reason"),
+        ({"reason": ""}, "reason"),
+        ({"delaySeconds": -1}, "delaySeconds"),
+        ({"delaySeconds": 1e300}, "delaySeconds"),
+        ({"delaySeconds": "soon"}, "delaySeconds"),
+        ({"result": RESULT | {"structured": [1]}}, "structured"),
+        ({"result": RESULT | {"usage": {"llmCalls": 2**60}}}, "usage"),
+        ({"result": RESULT | {"usage": {"llm\x00": 1}}}, "usage"),
+        ({"result": RESULT | {"text": 5}}, "text"),
+    ],
+)
+def test_a_result_of_another_shape_is_422_and_says_where(changes, words):
+    with pytest.raises(Problem) as refused:
+        parse(ResultDocumentBody, json.dumps(DOCUMENT | changes).encode())
+
+    assert refused.value.status == 422
+    assert words in refused.value.message
+
+
+def test_a_refusal_repeats_no_value_and_stays_a_sentence():
+    events = [EVENT | {"kind": "SECRET", "seq": "SECRET"} for _ in range(1000)]
+
+    with pytest.raises(Problem) as refused:
+        parse(EventsBody, json.dumps({"events": events}).encode())
+
+    assert "SECRET" not in refused.value.message
+    assert "and 1995 more" in refused.value.message
+    assert len(refused.value.message) < 1000
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+NEARLY = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(("events", "verdict", "reason", "message", "delaySeconds", "result", "seq", "data"), JSON),
+)
+
+
+@pytest.mark.parametrize("model", [EventsBody, ResultDocumentBody, HeartbeatBody])
+@given(raw=st.binary() | (JSON | NEARLY).map(lambda value: json.dumps(value).encode()))
+def test_any_body_is_taken_or_refused(model, raw):
+    with contextlib.suppress(Problem):
+        parse(model, raw)
+
+
+@given(raw=st.binary())
+def test_a_refusal_is_a_client_error_and_a_sentence(raw):
+    with pytest.raises(Problem) as refused:
+        parse(ResultDocumentBody, raw)
+
+    assert refused.value.status in {400, 422}
+    assert refused.value.message.endswith(".")
