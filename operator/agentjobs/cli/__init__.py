@@ -1,0 +1,21 @@
+"""The command line: `agentjobs`, which is `kubectl agentjobs` too.
+
+    app.py         the program: its verbs, its exit codes, how it fails
+    processes.py   verbs that run something: dev, demo, operator, gateway, migrate
+    objects.py     verbs on AgentJobs in the cluster: apply, get, delete, cancel, wait
+    past.py        verbs on what the gateway remembers: history, result
+    kubeconfig.py  which cluster, as whom      cluster.py   the API server over HTTP
+    manifests.py   YAML in, patches out        printing.py  tables and text for people
+
+Every verb is what a user could type themselves: one request as that user, no rights of our own. Heavy modules are
+imported by the verb that needs them, so that `--help` answers at once.
+"""
+
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code."""
+    from agentjobs.cli.app import run
+
+    run(arguments)

@@ -1,0 +1,20 @@
+"""How the command line fails: a sentence that names the cure, and an exit code that scripts can tell apart."""
+
+from typing import Final
+
+FAILURE: Final = 1
+USAGE: Final = 2
+TIMED_OUT: Final = 124
+"""What timeout(1) exits with."""
+
+
+class Failure(Exception):
+    """The verb cannot go on; `str()` is what the user reads.
+
+    Args:
+        code: the exit code; 2 when other arguments would have helped, 124 when time ran out, else 1.
+    """
+
+    def __init__(self, message: str, *, code: int = FAILURE) -> None:
+        super().__init__(message)
+        self.code = code

@@ -1,0 +1,177 @@
+"""Which cluster, as whom: reads kubeconfig files as kubectl does.
+
+Owns finding, merging and understanding the files; cluster.py speaks with the server they name. Understands tokens,
+token files, client certificates, exec plugins and basic passwords; not the auth providers that kubectl 1.26 dropped.
+"""
+
+import base64
+import binascii
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from agentjobs.cli.failures import USAGE, Failure
+
+GATEWAY_EXTENSION: Final = "agentjobs.dev/gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Where the gateway is, from an extension of the cluster's entry."""
+
+    url: str
+    ca: bytes | None
+    """PEM; None means the system's roots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What proves who the user is; several may be set, as in the file."""
+
+    token: str | None = None
+    username: str | None = None
+    password: str | None = None
+    certificate: bytes | None = None
+    key: bytes | None = None
+    plugin: Mapping[str, Any] | None = None
+    """The `exec` entry, run when the first request is made."""
+    folder: Path = Path()
+    """Where relative paths of the entry, a plugin's command among them, are looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One context, ready to use."""
+
+    source: str
+    """The files it was read from, for error messages."""
+    context: str
+    server: str
+    namespace: str
+    ca: bytes | None
+    verify: bool
+    server_name: str | None
+    proxy: str | None
+    credentials: Credentials
+    gateway: Gateway | None
+
+
+def load(kubeconfig: str | None, *, context: str | None, environ: Mapping[str, str]) -> Access:
+    """Return the access that `kubeconfig` (else $KUBECONFIG, else ~/.kube/config) gives in `context` (else its current
+    one).
+
+    Raises:
+        Failure: no file, no such context, or a file that cannot be understood; says which and what to type.
+    """
+    paths = _paths(kubeconfig, environ)
+    files = [(path, _read(path)) for path in paths if path.is_file()]
+    shown = os.pathsep.join(map(str, paths))
+    if not files:
+        raise Failure(
+            f"no kubeconfig: {shown} does not exist. Run `agentjobs dev` and type the `export KUBECONFIG=…` it prints, "
+            "or name a file with --kubeconfig.",
+            code=USAGE,
+        )
+    name = context or next((str(file["current-context"]) for _, file in files if file.get("current-context")), "")
+    if not name:
+        raise Failure(f"{shown} has no current-context; choose one with --context.", code=USAGE)
+    _, chosen = _entry(files, "contexts", "context", name, shown)
+    cluster_path, cluster = _entry(files, "clusters", "cluster", str(chosen.get("cluster", "")), shown)
+    user_path, user = _entry(files, "users", "user", str(chosen.get("user", "")), shown)
+    server = str(cluster.get("server") or "")
+    if not server.startswith(("https://", "http://")):
+        raise Failure(
+            f"{cluster_path}: cluster of context {name!r} has server {server!r}; a URL is needed.", code=USAGE
+        )
+    return Access(
+        source=shown,
+        context=name,
+        server=server.rstrip("/"),
+        namespace=str(chosen.get("namespace") or "default"),
+        ca=_content(cluster, "certificate-authority", cluster_path),
+        verify=cluster.get("insecure-skip-tls-verify") is not True,
+        server_name=cluster.get("tls-server-name"),
+        proxy=cluster.get("proxy-url"),
+        credentials=_credentials(user, user_path),
+        gateway=_gateway(cluster, cluster_path),
+    )
+
+
+def _paths(kubeconfig: str | None, environ: Mapping[str, str]) -> list[Path]:
+    if kubeconfig:
+        return [Path(kubeconfig).expanduser()]
+    listed = [Path(part).expanduser() for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    return listed or [Path(environ.get("HOME") or Path.home()) / ".kube" / "config"]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"cannot read kubeconfig {path}: {error}.") from error
+    except yaml.YAMLError as error:
+        # PyYAML quotes the line, which may hold a token.
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}" if mark else ""
+        raise Failure(f"kubeconfig {path} is no YAML{place}.") from None
+    if not isinstance(content, dict):
+        raise Failure(f"kubeconfig {path} is empty or no mapping.")
+    return content
+
+
+def _entry(
+    files: Iterable[tuple[Path, dict[str, Any]]], section: str, key: str, name: str, shown: str
+) -> tuple[Path, dict[str, Any]]:
+    # The first file that has the name wins, as with kubectl.
+    known = []
+    for path, file in files:
+        for item in file.get(section) or ():
+            if isinstance(item, dict):
+                if item.get("name") == name:
+                    return path, item.get(key) or {}
+                known.append(str(item.get("name")))
+    raise Failure(f"{shown} has no {key} {name!r}; it has: {', '.join(known) or 'none'}.", code=USAGE)
+
+
+def _content(entry: Mapping[str, Any], key: str, path: Path) -> bytes | None:
+    if data := entry.get(f"{key}-data"):
+        try:
+            return base64.b64decode(str(data), validate=True)
+        except (binascii.Error, ValueError):
+            raise Failure(f"{path}: {key}-data is not base64.") from None
+    if file := entry.get(key):
+        try:
+            return (path.parent / str(file)).read_bytes()
+        except OSError as error:
+            raise Failure(f"{path}: cannot read {key} {file}: {error.strerror}.") from error
+    return None
+
+
+def _credentials(user: Mapping[str, Any], path: Path) -> Credentials:
+    if "auth-provider" in user:
+        raise Failure(f"{path}: auth-provider is not supported, as in kubectl since 1.26; use an exec plugin.")
+    token = user.get("token")
+    # The file wins over the inline token, as in client-go: it is the one that is renewed.
+    if file := user.get("tokenFile"):
+        token = (_content({"tokenFile": file}, "tokenFile", path) or b"").decode("utf-8", "replace").strip()
+    return Credentials(
+        token=str(token) if token else None,
+        username=user.get("username"),
+        password=user.get("password"),
+        certificate=_content(user, "client-certificate", path),
+        key=_content(user, "client-key", path),
+        plugin=user.get("exec"),
+        folder=path.parent,
+    )
+
+
+def _gateway(cluster: Mapping[str, Any], path: Path) -> Gateway | None:
+    for item in cluster.get("extensions") or ():
+        if isinstance(item, dict) and item.get("name") == GATEWAY_EXTENSION:
+            extension = item.get("extension") or {}
+            return Gateway(url=str(extension.get("url", "")), ca=_content(extension, "certificate-authority", path))
+    return None

@@ -1,0 +1,185 @@
+"""YAML in, objects and patches out: what `apply` needs to know without asking a server. Pure but for reading files.
+
+The patch is kubectl's three-way one for kinds without a strategic merge: what the last apply set and this one leaves
+out is removed, what others set stays. It lives in kubectl's own annotation, so both programs can take turns on an
+object.
+"""
+
+import copy
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from agentjobs.cli.failures import USAGE, Failure
+
+LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+_SUFFIXES: Final = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One object of a file."""
+
+    source: str
+    """`hello.yaml, document 2`, for error messages."""
+    body: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The object's name; checked when it was read."""
+        return str(self.body["metadata"]["name"])
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as Kubernetes reads it: no dates, no base-60 numbers, no key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping; a key that is given twice is an error, not a silent loss of the first."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"key {key.value!r} is given twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+# PyYAML would turn `startAt: 2026-01-31T12:00:00Z` into a datetime and `12:30` into 750; Kubernetes' reader keeps both
+# as text.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in {"timestamp", "int", "float"}]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"^(?:[-+]?0b[01]+|[-+]?0[0-7]+|[-+]?(?:0|[1-9][0-9]*)|[-+]?0x[0-9a-fA-F]+)$"),
+    list("-+0123456789"),
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
+    list("-+0123456789."),
+)
+
+
+def read(names: Iterable[str]) -> list[Manifest]:
+    """Return the objects of files, folders (their YAML and JSON files, not below) and `-`, standard input.
+
+    Raises:
+        Failure: a file is missing, no YAML, or holds something that is no Kubernetes object.
+    """
+    return [manifest for name in names for source, text in _texts(name) for manifest in parse(text, source=source)]
+
+
+def parse(text: str, *, source: str) -> Iterator[Manifest]:
+    """Yield the objects of a stream of documents, a List's items one by one."""
+    try:
+        documents = list(yaml.load_all(text, Loader=_Loader))
+    except yaml.YAMLError as error:
+        raise Failure(f"{source} is no YAML: {error}", code=USAGE) from None
+    except RecursionError:
+        raise Failure(f"{source} is nested too deeply.", code=USAGE) from None
+    several = len(documents) > 1
+    for number, document in enumerate(documents, 1):
+        if document is None:
+            continue
+        place = f"{source}, document {number}" if several else source
+        listed = isinstance(document, dict) and str(document.get("kind")).endswith("List") and "items" in document
+        for body in (document["items"] or ()) if listed else (document,):
+            yield _checked(body, place)
+
+
+def with_last_applied(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `body` with the annotation that remembers it for the next apply."""
+    plain = copy.deepcopy(dict(body))
+    annotations = plain["metadata"].get("annotations") or {}
+    annotations.pop(LAST_APPLIED, None)
+    plain["metadata"]["annotations"] = annotations
+    remembered = json.dumps(plain, sort_keys=True, separators=(",", ":")) + "\n"
+    plain["metadata"]["annotations"] = {**annotations, LAST_APPLIED: remembered}
+    return plain
+
+
+def three_way(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the merge patch (RFC 7396) that takes `current` to `wanted`, {} when nothing differs.
+
+    `wanted` carries its own annotation (`with_last_applied`). A `current` without one was not made by apply: then
+    nothing is removed.
+    """
+    annotations = (current.get("metadata") or {}).get("annotations") or {}
+    try:
+        last = json.loads(annotations.get(LAST_APPLIED) or "{}")
+    except ValueError:
+        last = {}
+    patch = _changes(current, wanted)
+    _remove(patch, last=last if isinstance(last, dict) else {}, wanted=wanted, current=current)
+    return patch
+
+
+def _texts(name: str) -> Iterator[tuple[str, str]]:
+    if name == "-":
+        yield "standard input", sys.stdin.read()
+        return
+    path = Path(name)
+    files = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES) if path.is_dir() else [path]
+    if not files:
+        raise Failure(f"{name} holds no file that ends in {', '.join(_SUFFIXES)}.", code=USAGE)
+    for file in files:
+        try:
+            yield str(file), file.read_text("utf-8")
+        except FileNotFoundError:
+            raise Failure(f"there is no file {file}.", code=USAGE) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise Failure(f"cannot read {file}: {error}.") from error
+
+
+def _checked(body: object, place: str) -> Manifest:
+    if (
+        not isinstance(body, dict)
+        or not isinstance(body.get("apiVersion"), str)
+        or not isinstance(body.get("kind"), str)
+    ):
+        raise Failure(f"{place} is no Kubernetes object: apiVersion and kind are needed.", code=USAGE)
+    metadata = body.get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str) or not metadata["name"]:
+        raise Failure(f"{place} ({body['kind']}) has no metadata.name.", code=USAGE)
+    return Manifest(source=place, body=body)
+
+
+def _changes(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    patch: dict[str, Any] = {}
+    for key, value in wanted.items():
+        have = current.get(key)
+        if isinstance(value, dict) and isinstance(have, dict):
+            if below := _changes(have, value):
+                patch[key] = below
+        elif key in current:
+            # 1 == True in Python, not in JSON.
+            if have != value or type(have) is not type(value):
+                patch[key] = value
+        elif value is not None:
+            patch[key] = value
+    return patch
+
+
+def _remove(
+    patch: dict[str, Any], *, last: Mapping[str, Any], wanted: Mapping[str, Any], current: Mapping[str, Any]
+) -> None:
+    for key, value in last.items():
+        if key not in current:
+            continue
+        if key not in wanted:
+            patch[key] = None
+        elif isinstance(value, dict) and isinstance(wanted[key], dict) and isinstance(current[key], dict):
+            below: dict[str, Any] = patch.get(key) or {}
+            _remove(below, last=value, wanted=wanted[key], current=current[key])
+            if below:
+                patch[key] = below

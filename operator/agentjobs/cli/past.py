@@ -1,0 +1,207 @@
+"""Verbs on what the gateway remembers: history, result. They work when the object, or the whole queue, is gone."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final
+from urllib.parse import quote, urlsplit
+
+import typer
+
+from agentjobs import errors
+from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.cli.options import Context, GatewayCA, GatewayURL, Kubeconfig, Namespace, access_of
+from agentjobs.cli.printing import age, as_json, harmless, on_terminal, show, table
+
+if TYPE_CHECKING:
+    import httpx
+
+    from agentjobs.cli.kubeconfig import Access
+
+Output = Annotated[str | None, typer.Option("--output", "-o", help="json.")]
+
+# One page of the gateway holds at most as many.
+MAX_LIMIT: Final = 500
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's verbs."""
+    for verb in (history, result):
+        app.command()(verb)
+
+
+def history(
+    name: Annotated[str | None, typer.Argument(help="Name or uid of one job; all by default.", metavar="NAME")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_LIMIT, help="How many jobs at most.")] = 50,
+    output: Output = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    gateway: GatewayURL = None,
+    gateway_ca: GatewayCA = None,
+) -> None:
+    """Show what was run: all jobs of a namespace, or the starts and changes of one. Deleted jobs are there too."""
+    _checked(output)
+    access = access_of(kubeconfig=kubeconfig, context=context)
+    with _gateway(access, url=gateway, ca=gateway_ca) as http:
+        place = _jobs(namespace or access.namespace)
+        if name:
+            story = _get(http, f"{place}/{quote(name, safe='')}")
+            show(as_json(story) if output else _story(story))
+            return
+        page = _get(http, place, limit=str(limit))
+        if output:
+            show(as_json(page["items"]))
+        elif page["items"]:
+            show(_list(page["items"]))
+            if page["cursor"]:
+                show(f"… and older ones; --limit shows up to {MAX_LIMIT}.", error=True)
+        else:
+            show(f"The history of namespace {namespace or access.namespace} is empty.", error=True)
+
+
+def result(
+    name: Annotated[str, typer.Argument(help="Name or uid of the job.", metavar="NAME")],
+    output: Output = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    gateway: GatewayURL = None,
+    gateway_ca: GatewayCA = None,
+) -> None:
+    """Print the answer of a job, whole; with -o json also its usage and, if it is an object, the answer as JSON."""
+    _checked(output)
+    access = access_of(kubeconfig=kubeconfig, context=context)
+    with _gateway(access, url=gateway, ca=gateway_ca) as http:
+        found = _get(http, f"{_jobs(namespace or access.namespace)}/{quote(name, safe='')}/result")
+    text = found["result"]["text"]
+    # A file or another program gets every byte; a terminal gets nothing that could steer it.
+    show(as_json(found["result"]) if output else harmless(text) if on_terminal() else text)
+
+
+def _checked(output: str | None) -> None:
+    if output not in {None, "json"}:
+        raise Failure(f"--output={output} is unknown; use json.", code=USAGE)
+
+
+def _jobs(namespace: str) -> str:
+    return f"/v1/namespaces/{quote(namespace, safe='')}/agentjobs"
+
+
+@contextmanager
+def _gateway(access: "Access", *, url: str | None, ca: str | None) -> Iterator["httpx.Client"]:
+    import httpx
+
+    from agentjobs.cli.cluster import TIMEOUT, token_of
+
+    known = access.gateway
+    address = (url or (known.url if known else "")).rstrip("/")
+    if urlsplit(address).scheme not in {"http", "https"}:
+        raise Failure(
+            f"where is the gateway? Context {access.context!r} of {access.source} does not say; "
+            "use --gateway URL or AGENTJOBS_GATEWAY_URL.",
+            code=USAGE,
+        )
+    token = os.environ.get("AGENTJOBS_TOKEN") or token_of(access)
+    if not token:
+        raise Failure(
+            f"the gateway knows users by token, and the user of context {access.context!r} has none (a client "
+            "certificate?). Set AGENTJOBS_TOKEN, for example to the output of `kubectl create token ACCOUNT`.",
+        )
+    own = None if url and known and url.rstrip("/") != known.url.rstrip("/") else known
+    with httpx.Client(
+        base_url=address,
+        headers={"Authorization": f"Bearer {token}", "User-Agent": "agentjobs-cli"},
+        verify=_trusted(ca, own.ca if own else None),
+        timeout=TIMEOUT,
+        trust_env=urlsplit(address).hostname not in {"127.0.0.1", "localhost", "::1"},
+    ) as http:
+        yield http
+
+
+def _trusted(path: str | None, data: bytes | None) -> Any:
+    import ssl
+
+    try:
+        return ssl.create_default_context(cafile=path, cadata=data.decode("ascii") if data and not path else None)
+    except (OSError, ssl.SSLError, UnicodeDecodeError) as error:
+        raise Failure(f"the gateway's CA {path or 'in the kubeconfig'} is unusable: {error}.") from error
+
+
+def _get(http: "httpx.Client", path: str, **params: str) -> dict[str, Any]:
+    import httpx
+
+    try:
+        response = http.get(path, params=params)
+    except httpx.ConnectError as error:
+        raise Failure(f"cannot connect to the gateway at {http.base_url}: {error}. Is it running?") from error
+    except httpx.HTTPError as error:
+        raise Failure(f"the gateway at {http.base_url} did not answer: {error or type(error).__name__}.") from error
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise Failure(f"{http.base_url} answered {response.status_code} and no JSON; is that the gateway?")
+    if response.is_success:
+        return body
+    message = harmless(str(body.get("message") or f"the gateway answered {response.status_code}"))
+    raise errors.NotFound(message) if response.status_code == 404 else Failure(message)
+
+
+def _list(jobs: list[Mapping[str, Any]]) -> str:
+    now = datetime.now(UTC)
+    rows = [
+        [
+            job["name"],
+            job["phase"],
+            job["reason"],
+            job["attempts"],
+            job["starts"],
+            _took(job["created"], job["finished"]),
+            age(job["created"], now=now),
+            "deleted" if job["deleted"] else "",
+        ]
+        for job in jobs
+    ]
+    return table(["NAME", "PHASE", "REASON", "ATTEMPTS", "STARTS", "TOOK", "AGE", "OBJECT"], rows)
+
+
+def _story(story: Mapping[str, Any]) -> str:
+    job = story["job"]
+    head = [
+        f"{job['namespace']}/{job['name']}  {job['phase']}  {job['reason']}",
+        f"uid {job['uid']}, created {job['created']}" + (f", deleted {job['deleted']}" if job["deleted"] else ""),
+    ]
+    starts = [
+        [
+            start["start"],
+            start["attempt"],
+            start["pod"],
+            _clock(start["started"]),
+            _took(start["started"], start["ended"]),
+            start["verdict"] or ("" if start["ended"] else "…"),
+            start["reason"],
+            {True: "yes", False: "no", None: ""}[start["charged"]],
+            start["message"],
+        ]
+        for start in story["starts"]
+    ]
+    changes = [
+        [item["transition"], _clock(item["time"]), item["phase"], item["reason"], item["message"]]
+        for item in story["transitions"]
+    ]
+    columns = ["START", "ATTEMPT", "POD", "STARTED", "TOOK", "VERDICT", "REASON", "CHARGED", "MESSAGE"]
+    parts = ["\n".join(harmless(line).rstrip() for line in head)]
+    parts += [table(columns, starts)] if starts else []
+    parts += [table(["#", "TIME", "PHASE", "REASON", "MESSAGE"], changes)] if changes else []
+    return "\n\n".join(parts)
+
+
+def _clock(time: str | None) -> str:
+    return datetime.fromisoformat(time).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if time else ""
+
+
+def _took(began: str | None, ended: str | None) -> str:
+    return age(began, now=datetime.fromisoformat(ended)) if began and ended else ""

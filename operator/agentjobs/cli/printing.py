@@ -1,0 +1,118 @@
+"""Tables and text for people: aligned columns, colour on terminals alone, nothing that could steer the terminal.
+
+What models and pods wrote is data: control characters in it are shown, never sent to a terminal.
+"""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import typer
+
+# The words of status.phase and of verdicts; a word we do not know has no colour.
+_COLOURS: Final[Mapping[str, str]] = {
+    "Succeeded": "green",
+    "Succeed": "green",
+    "Running": "cyan",
+    "Queued": "blue",
+    "Scheduled": "blue",
+    "Retrying": "yellow",
+    "Retry": "yellow",
+    "Snooze": "yellow",
+    "Failed": "red",
+    "Fail": "red",
+    "Cancelled": "magenta",
+    "Cancel": "magenta",
+}
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_GAP: Final = "   "
+
+
+def harmless(text: str) -> str:
+    """Return `text` with control characters but newline and tab, and marks that turn the writing direction,
+    replaced."""
+    return _CONTROL.sub("\ufffd", text)
+
+
+def cell(value: object) -> str:
+    """Return `value` as one line of a table; nothing is `<none>`, as in kubectl."""
+    return "<none>" if value is None or value == "" else harmless(" ".join(str(value).split()))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, with_header: bool = True) -> str:
+    """Return aligned columns, coloured where a terminal reads them. The last column keeps its length."""
+    cells = [[cell(value) for value in row] for row in rows]
+    lines = ([list(header)] if with_header else []) + cells
+    widths = [max(len(line[place]) for line in lines) for place in range(len(header))] if lines else []
+    shown = []
+    for number, line in enumerate(lines):
+        heading = with_header and number == 0
+        parts = [
+            _painted(text, heading=heading) + " " * (width - len(text))
+            for text, width in zip(line, widths, strict=True)
+        ]
+        shown.append(_GAP.join(parts).rstrip())
+    return "\n".join(shown)
+
+
+def show(text: str, *, error: bool = False) -> None:
+    """Print `text` and a newline at once, so that a pipe sees each line of a watch as it comes."""
+    stream = sys.stderr if error else sys.stdout
+    print(text, file=stream, flush=True)
+
+
+def as_json(value: object) -> str:
+    """Return `value` as indented JSON; safe on a terminal, for JSON escapes control characters below 0x20 itself."""
+    return harmless(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def as_yaml(value: object) -> str:
+    """Return `value` as YAML in the order given."""
+    import yaml  # the only format that needs it
+
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True)).rstrip("\n")
+
+
+def age(since: str | None, *, now: datetime) -> str:
+    """Return how long ago an RFC 3339 time was, in kubectl's two largest units: `42s`, `5m3s`, `3h12m`, `2d4h`."""
+    if not since:
+        return ""
+    seconds = max(0, int((now - datetime.fromisoformat(since)).total_seconds()))
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if seconds < 120:
+        return f"{seconds}s"
+    if minutes < 10:
+        return f"{minutes}m{seconds % 60}s" if seconds % 60 else f"{minutes}m"
+    if hours < 3:
+        return f"{minutes}m"
+    if hours < 8:
+        return f"{hours}h{minutes % 60}m" if minutes % 60 else f"{hours}h"
+    if hours < 48:
+        return f"{hours}h"
+    if days < 8:
+        return f"{days}d{hours % 24}h" if hours % 24 else f"{days}d"
+    return f"{days}d"
+
+
+def without_managed_fields(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object without the bookkeeping that kubectl hides too."""
+    metadata = {key: value for key, value in (body.get("metadata") or {}).items() if key != "managedFields"}
+    return {**body, "metadata": metadata}
+
+
+def on_terminal() -> bool:
+    """Whether a person reads standard output, and has not asked for no colour (no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _painted(text: str, *, heading: bool) -> str:
+    if not on_terminal():
+        return text
+    if heading:
+        return typer.style(text, bold=True)
+    colour = _COLOURS.get(text)
+    return typer.style(text, fg=colour) if colour else text

@@ -1,0 +1,128 @@
+"""Which cluster, as whom."""
+
+import base64
+import copy
+
+import pytest
+import yaml
+
+from agentjobs.cli.failures import Failure
+from agentjobs.cli.kubeconfig import Gateway, load
+
+CONFIG = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "current-context": "dev",
+    "contexts": [
+        {"name": "dev", "context": {"cluster": "local", "user": "admin", "namespace": "docs"}},
+        {"name": "other", "context": {"cluster": "local", "user": "admin"}},
+    ],
+    "clusters": [{"name": "local", "cluster": {"server": "https://127.0.0.1:6443/"}}],
+    "users": [{"name": "admin", "user": {"token": "secret"}}],
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a kubeconfig, changed by `change`, and return its path."""
+
+    def build(change=lambda config: None, *, name="config"):
+        config = copy.deepcopy(CONFIG)
+        change(config)
+        path = tmp_path / name
+        path.write_text(yaml.safe_dump(config))
+        return str(path)
+
+    return build
+
+
+def test_the_current_context_is_used(write):
+    access = load(write(), context=None, environ={})
+
+    assert (access.server, access.namespace, access.credentials.token) == ("https://127.0.0.1:6443", "docs", "secret")
+
+
+def test_a_context_without_a_namespace_means_default(write):
+    assert load(write(), context="other", environ={}).namespace == "default"
+
+
+def test_of_several_files_the_first_that_has_a_name_wins(write):
+    def elsewhere(config):
+        config["clusters"][0]["cluster"]["server"] = "https://elsewhere"
+        config["current-context"] = "other"
+
+    first, second = write(name="one"), write(elsewhere, name="two")
+
+    access = load(None, context=None, environ={"KUBECONFIG": f"{first}:/does/not/exist:{second}"})
+
+    assert (access.server, access.context) == ("https://127.0.0.1:6443", "dev")
+
+
+def test_paths_in_the_file_are_beside_it(write, tmp_path):
+    (tmp_path / "ca.crt").write_bytes(b"PEM")
+    (tmp_path / "token").write_text("fresh\n")
+
+    def files(config):
+        config["clusters"][0]["cluster"]["certificate-authority"] = "ca.crt"
+        config["users"][0]["user"] = {"tokenFile": "token", "token": "stale"}
+
+    access = load(write(files), context=None, environ={})
+
+    assert (access.ca, access.credentials.token) == (b"PEM", "fresh")
+
+
+def test_the_gateway_is_an_extension_of_the_cluster(write):
+    def extended(config):
+        extension = {"url": "https://gw", "certificate-authority-data": base64.b64encode(b"PEM").decode()}
+        config["clusters"][0]["cluster"]["extensions"] = [
+            {"name": "minikube", "extension": {}},
+            {"name": "agentjobs.dev/gateway", "extension": extension},
+        ]
+
+    assert load(write(extended), context=None, environ={}).gateway == Gateway(url="https://gw", ca=b"PEM")
+
+
+@pytest.mark.parametrize(
+    ("change", "context", "words"),
+    [
+        pytest.param(lambda c: c.pop("current-context"), None, "choose one with --context", id="no-context"),
+        pytest.param(lambda c: None, "prod", "no context 'prod'; it has: dev, other", id="unknown-context"),
+        pytest.param(lambda c: c["clusters"].clear(), None, "no cluster 'local'; it has: none", id="no-cluster"),
+        pytest.param(lambda c: c["clusters"][0]["cluster"].pop("server"), None, "a URL is needed", id="no-server"),
+        pytest.param(
+            lambda c: c["users"][0].update(user={"auth-provider": {"name": "gcp"}}), None, "exec plugin", id="gcp"
+        ),
+        pytest.param(
+            lambda c: c["clusters"][0]["cluster"].update({"certificate-authority-data": "%%"}),
+            None,
+            "certificate-authority-data is not base64",
+            id="bad-base64",
+        ),
+        pytest.param(
+            lambda c: c["users"][0]["user"].update({"client-key": "gone.pem"}),
+            None,
+            "client-key gone.pem",
+            id="no-file",
+        ),
+    ],
+)
+def test_an_unusable_file_says_what_to_do(write, change, context, words):
+    with pytest.raises(Failure, match=words):
+        load(write(change), context=context, environ={})
+
+
+def test_no_file_at_all_says_what_to_type(tmp_path):
+    with pytest.raises(Failure, match="agentjobs dev") as failure:
+        load(None, context=None, environ={"HOME": str(tmp_path)})
+
+    assert failure.value.code == 2
+
+
+def test_a_broken_file_is_named_without_its_content(tmp_path):
+    path = tmp_path / "config"
+    path.write_text("users:\n- token: {secret\n")
+
+    with pytest.raises(Failure, match="is no YAML at line 3") as failure:
+        load(str(path), context=None, environ={})
+
+    assert "secret" not in str(failure.value)

@@ -1,0 +1,46 @@
+"""Tables and text for people."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agentjobs.cli.printing import age, as_json, cell, harmless, table
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def test_columns_are_aligned_and_nothing_is_none():
+    text = table(["NAME", "PHASE"], [["a-long-name", "Running"], ["b", None]])
+
+    assert text.splitlines() == ["NAME          PHASE", "a-long-name   Running", "b             <none>"]
+
+
+def test_a_row_of_a_watch_comes_without_its_header():
+    assert table(["NAME", "PHASE"], [["a", "Running"]], with_header=False) == "a   Running"
+
+
+@pytest.mark.parametrize("text", ["\x1b[2Jgone", "\x07", "\u202ereversed", "\x9b31m", "\r"])
+def test_a_models_text_cannot_steer_the_terminal(text):
+    assert not set(harmless(text)) & set("\x1b\x07\u202e\x9b\r")
+    assert not set(as_json({"text": text})) & set("\x1b\x07\u202e\x9b\r")
+
+
+def test_newlines_stay_in_text_and_leave_cells():
+    assert (harmless("a\n\tb"), cell("a\n\tb")) == ("a\n\tb", "a b")
+
+
+@pytest.mark.parametrize(
+    ("passed", "shown"),
+    [
+        (timedelta(seconds=-5), "0s"),
+        (timedelta(seconds=119), "119s"),
+        (timedelta(minutes=5, seconds=3), "5m3s"),
+        (timedelta(minutes=42), "42m"),
+        (timedelta(hours=3, minutes=12), "3h12m"),
+        (timedelta(hours=30), "30h"),
+        (timedelta(days=2, hours=4), "2d4h"),
+        (timedelta(days=40), "40d"),
+    ],
+)
+def test_ages_have_kubectls_shape(passed, shown):
+    assert age((NOW - passed).isoformat(), now=NOW) == shown
