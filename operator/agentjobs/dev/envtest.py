@@ -11,12 +11,12 @@ import datetime
 import json
 import os
 import secrets
-import socket
 from pathlib import Path
 from typing import Any
 
 from agentjobs.dev.certificates import Authority, NodeTLS, signing_key
 from agentjobs.dev.client import SERVICE_ACCOUNTS, ApiError, Client, Object
+from agentjobs.dev.ports import free_port
 from agentjobs.dev.process import Child, spawn
 
 ASSETS = "KUBEBUILDER_ASSETS"
@@ -58,7 +58,7 @@ class EnvTest:
     async def start(self) -> None:
         """Start both programs and return once the API server says it is ready."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        etcd_port, peer_port, port = _free_port(), _free_port(), self._port or _free_port()
+        etcd_port, peer_port, port = free_port(), free_port(), self._port or free_port()
         self.url = f"https://127.0.0.1:{port}"
         try:
             self._start_etcd(etcd_port, peer_port)
@@ -151,13 +151,6 @@ def kubeconfig(url: str, ca: Path, token: str) -> dict[str, Any]:
         "contexts": [{"name": "agentjobs", "context": {"cluster": "agentjobs", "user": "admin"}}],
         "current-context": "agentjobs",
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -1,0 +1,78 @@
+"""The programs a development cluster runs beside itself, each with its log; their unexpected end is everybody's."""
+
+import asyncio
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from agentjobs.dev.process import Child, spawn
+
+_TAIL_LINES = 20
+_STOP_SECONDS = 5.0
+
+
+class PartEnded(Exception):
+    """A part of the cluster ended that should run on. The message names it and shows the end of its log."""
+
+    def __init__(self, name: str, how: str, log: Path) -> None:
+        super().__init__(f"{name} {how}; the end of {log}:\n{tail(log)}")
+        self.name = name
+
+
+class Part:
+    """One program: started, killed, started again. Its output goes to `log`."""
+
+    def __init__(self, name: str, command: Sequence[str], *, env: Mapping[str, str], folder: Path) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        self._command = list(command)
+        self._env = dict(env)
+        self._folder = folder
+        self.child: Child | None = None
+        self._wanted = asyncio.Event()
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.child = spawn(self._command, env=self._env, folder=self._folder, output=log)
+        self._wanted.set()
+
+    async def watch(self) -> None:
+        """Return never; raise `PartEnded` when the program ends without having been asked to."""
+        while True:
+            await self._wanted.wait()
+            child = self.child
+            code = 0 if child is None else await child.wait()
+            if child is self.child and self._wanted.is_set():
+                raise PartEnded(self.name, _ending(code), self.log)
+
+    async def end(self, number: int = signal.SIGTERM, *, grace: float = _STOP_SECONDS) -> None:
+        """End it on purpose: by `number`, SIGKILL for a crash."""
+        self._wanted.clear()
+        if self.child is not None:
+            await self.child.stop(grace, number=number)
+
+
+def tail(log: Path, lines: int = _TAIL_LINES) -> str:
+    """Return the last lines of a log, indented."""
+    try:
+        text = log.read_text(errors="replace")
+    except OSError as error:
+        return f"  (no log: {error.strerror})"
+    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (empty)"
+
+
+def _ending(code: int) -> str:
+    if code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with status {code}"
+
+
+async def first_failure(watches: Sequence["asyncio.Task[None]"]) -> BaseException | None:
+    """Return the first error of tasks that should run for ever, None when all of them ended in peace."""
+    left = set(watches)
+    while left:
+        done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                return error
+    return None

@@ -1,0 +1,339 @@
+"""Joins the development cluster and the product: `async with up(folder) as cluster`.
+
+The only module that knows both. API server, controllers and process node run in this process; PostgreSQL, gateway and
+operator are children. Everything starts at once, because most of the time is spent importing. Used by `agentjobs dev`,
+`agentjobs demo` and the integration tests.
+"""
+
+import asyncio
+import base64
+import contextlib
+import datetime
+import json
+import logging
+import os
+import ssl
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import aiohttp
+import yaml
+
+from agentjobs.dev.apiserver import ApiServer
+from agentjobs.dev.certificates import Authority
+from agentjobs.dev.client import CRDS, ApiError, Client, Object
+from agentjobs.dev.controllers import Binder, DefaultAccounts, GarbageCollector, NamespaceController
+from agentjobs.dev.envtest import EnvTest, kubeconfig
+from agentjobs.dev.node import Instant, ProcessNode
+from agentjobs.dev.parts import Part, PartEnded, first_failure
+from agentjobs.dev.ports import free_port
+from agentjobs.dev.postgres import EmbeddedPostgres
+
+logger = logging.getLogger(__name__)
+
+Backend = Literal["embedded", "envtest"]
+
+GATEWAY_EXTENSION = "agentjobs.dev/gateway"
+# Handed from the environment of `agentjobs dev` to runner pods, and to nothing else.
+PROVIDER_VARIABLES = (
+    "ANTHROPIC_API_KEY",
+    "GEMINI_API_KEY",
+    "GOOGLE_API_KEY",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_CLOUD_LOCATION",
+    "GOOGLE_CLOUD_PROJECT",
+    "GOOGLE_GENAI_USE_VERTEXAI",
+    "OPENAI_API_KEY",
+)
+_PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy", "SSL_CERT_FILE")
+
+_READY_SECONDS = 60.0
+_POLL_SECONDS = 0.02
+_COMMAND = "from agentjobs.cli import main; main()"
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A running development cluster. Paths are absolute."""
+
+    folder: Path
+    backend: Backend
+    url: str
+    token: str
+    ca: Path
+    kubeconfig: Path
+    client: Client
+    """An administrator's client."""
+    dsn: str
+    gateway_url: str
+    gateway_ca: Path
+    operator_url: str
+    """Base of the operator's `/readyz` and `/metrics`."""
+    parts: dict[str, Part]
+    """`gateway`, `operator`, `operator-2`, …: end and start them as a test likes."""
+    phases: dict[str, float]
+    """Seconds from the beginning to the end of each step of the start, the last of them `ready`."""
+    node: ProcessNode
+    failure: "asyncio.Task[BaseException | None]" = field(repr=False)
+    """Ends with what broke as soon as a part ends that should run on."""
+
+    async def until_broken(self) -> None:
+        """Return never; raise what broke the cluster."""
+        error = await asyncio.shield(self.failure)
+        raise error or RuntimeError("every part of the cluster has ended")
+
+
+@contextlib.asynccontextmanager
+async def up(
+    folder: Path,
+    *,
+    apiserver: Backend = "embedded",
+    port: int = 0,
+    inherit_env: Mapping[str, str] | None = None,
+    working_folder: Path | None = None,
+    settings: Mapping[str, str] | None = None,
+    operators: int = 1,
+    instant: Callable[[Object], Instant | None] = lambda pod: None,
+) -> AsyncIterator[Cluster]:
+    """Run a whole cluster in `folder` until the context ends; nothing of it outlives this process.
+
+    Args:
+        apiserver: `embedded`, or `envtest` for the binaries of KUBEBUILDER_ASSETS.
+        port: of the API server; 0 takes a free one.
+        inherit_env: variables for every runner pod, such as provider keys.
+        working_folder: on the PYTHONPATH of runner pods; the current one by default.
+        settings: variables for operator and gateway over our own, such as AGENTJOBS_QUEUE_AGENTS.
+        operators: how many operators to run; one of them leads.
+        instant: see `ProcessNode`.
+
+    Raises:
+        PartEnded: a part ended while the cluster was starting.
+        TimeoutError: not ready within a minute.
+    """
+    starting = _Start(_made(folder), apiserver, port, dict(settings or {}), operators)
+    async with contextlib.AsyncExitStack() as stack:
+        node = {"inherited": dict(inherit_env or {}), "working_folder": working_folder, "instant": instant}
+        cluster = await starting.run(stack, node)
+        yield cluster
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder.absolute()
+
+
+class _Start:
+    """One start, step by step; what was begun is ended by the stack in the opposite order."""
+
+    def __init__(self, folder: Path, backend: Backend, port: int, settings: dict[str, str], operators: int) -> None:
+        self._folder = folder
+        self._backend = backend
+        self._port = port
+        self._settings = settings
+        self._operators = operators
+        self._began = time.monotonic()
+        self._phases: dict[str, float] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self, stack: contextlib.AsyncExitStack, node: dict[str, Any]) -> Cluster:
+        stack.push_async_callback(self._cancel)
+        server = await self._start_server(stack)
+        postgres = EmbeddedPostgres(self._folder / "postgres")
+        stack.push_async_callback(postgres.stop)
+        database = asyncio.create_task(postgres.start())
+        # Its first step settles where the socket lies, so that the address is known before anybody listens there.
+        await asyncio.sleep(0)
+        dsn = postgres.dsn
+        client = await stack.enter_async_context(Client(server.url, token=server.token, ca=server.ca))
+        await apply_crds(client)
+        self._note("crds")
+        gateway_url, gateway_tls = self._gateway()
+        config = self._write_kubeconfig(server, gateway_url, gateway_tls["AGENTJOBS_GATEWAY_CA"])
+        probes = [f"127.0.0.1:{free_port()}" for _ in range(self._operators)]
+        parts = self._parts(dsn, config, gateway_url, gateway_tls, probes)
+        for part in parts.values():
+            stack.push_async_callback(part.end)
+            part.start()
+        process_node = ProcessNode(client, folder=self._folder / "node", tls=server.node_tls, **node)
+        self._serve(client, process_node, server.ca.read_text())
+        self._tasks += [asyncio.create_task(part.watch(), name=part.name) for part in parts.values()]
+        await database
+        self._note("postgres")
+        self._tasks.append(asyncio.create_task(_watch_postgres(postgres)))
+        failure = asyncio.create_task(first_failure(self._tasks))
+        stack.callback(failure.cancel)
+        await _unless_broken(self._migrate(dsn), failure)
+        gateway = self._answers("gateway", f"{gateway_url}/readyz", Path(gateway_tls["AGENTJOBS_GATEWAY_CA"]))
+        leader = self._answers("operator", *(f"http://{address}/readyz" for address in probes))
+        await _unless_broken(_all(gateway, leader, process_node.ready.wait()), failure)
+        self._note("ready")
+        return Cluster(
+            folder=self._folder,
+            backend=self._backend,
+            url=server.url,
+            token=server.token,
+            ca=server.ca,
+            kubeconfig=config,
+            client=client,
+            dsn=dsn,
+            gateway_url=gateway_url,
+            gateway_ca=Path(gateway_tls["AGENTJOBS_GATEWAY_CA"]),
+            operator_url=f"http://{probes[0]}",
+            parts=parts,
+            phases=self._phases,
+            node=process_node,
+            failure=failure,
+        )
+
+    async def _start_server(self, stack: contextlib.AsyncExitStack) -> ApiServer | EnvTest:
+        place = self._folder / "apiserver"
+        server = ApiServer(place, port=self._port) if self._backend == "embedded" else EnvTest(place, port=self._port)
+        await stack.enter_async_context(server)
+        self._note("apiserver")
+        return server
+
+    def _gateway(self) -> tuple[str, dict[str, str]]:
+        """Return the gateway's address and its settings for TLS."""
+        port = free_port()
+        authority = Authority(self._folder, name="gateway-ca", now=datetime.datetime.now(datetime.UTC))
+        pair = authority.server("gateway")
+        return f"https://127.0.0.1:{port}", {
+            "AGENTJOBS_HOST": "127.0.0.1",
+            "AGENTJOBS_PORT": str(port),
+            "AGENTJOBS_TLS_CERT": str(pair.certificate),
+            "AGENTJOBS_TLS_KEY": str(pair.key),
+            "AGENTJOBS_GATEWAY_CA": str(authority.certificate),
+        }
+
+    def _parts(
+        self, dsn: str, config: Path, gateway_url: str, gateway_tls: Mapping[str, str], probes: list[str]
+    ) -> dict[str, Part]:
+        secret = {*PROVIDER_VARIABLES, "AGENTJOBS_GATEWAY_TOKEN"}
+        env = {key: value for key, value in os.environ.items() if key not in secret}
+        env |= {
+            "AGENTJOBS_KUBECONFIG": str(config),
+            "AGENTJOBS_DATABASE_URL": dsn,
+            "AGENTJOBS_GATEWAY_URL": gateway_url,
+            "AGENTJOBS_GATEWAY_CA": gateway_tls["AGENTJOBS_GATEWAY_CA"],
+            "AGENTJOBS_LEASE_NAMESPACE": "default",
+            "AGENTJOBS_LOG_FORMAT": "text",
+        } | self._settings
+        # -P: a module of the user's working folder must not take the place of one of ours.
+        command = [sys.executable, "-P", "-c", _COMMAND]
+        parts = {"gateway": Part("gateway", [*command, "gateway"], env=env | dict(gateway_tls), folder=self._folder)}
+        for number, address in enumerate(probes, start=1):
+            name = "operator" if number == 1 else f"operator-{number}"
+            own = env | {"AGENTJOBS_PROBE_ADDRESS": address}
+            parts[name] = Part(name, [*command, "operator"], env=own, folder=self._folder)
+        return parts
+
+    def _serve(self, client: Client, node: ProcessNode, ca: str) -> None:
+        services = {
+            "garbage collector": GarbageCollector(client).run(),
+            "namespace controller": NamespaceController(client).run(),
+            "binder": Binder(client).run(),
+            "service accounts": DefaultAccounts(client, ca=ca).run(),
+            "process node": node.run(),
+        }
+        self._tasks += [asyncio.create_task(service, name=name) for name, service in services.items()]
+
+    def _write_kubeconfig(self, server: ApiServer | EnvTest, gateway_url: str, gateway_ca: str) -> Path:
+        config = kubeconfig(server.url, server.ca, server.token)
+        certificate = base64.b64encode(Path(gateway_ca).read_bytes()).decode()
+        extension = {"url": gateway_url, "certificate-authority-data": certificate}
+        config["clusters"][0]["cluster"]["extensions"] = [{"name": GATEWAY_EXTENSION, "extension": extension}]
+        path = self._folder / "kubeconfig"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(config, indent=1))
+        return path
+
+    async def _migrate(self, dsn: str) -> None:
+        from agentjobs.history.migrate import upgrade
+
+        await asyncio.to_thread(upgrade, dsn)
+        self._note("migrated")
+
+    async def _answers(self, name: str, *urls: str | Path) -> None:
+        """Wait until one of the addresses says it is ready; a path among them is the CA to trust."""
+        ca = next((str(entry) for entry in urls if isinstance(entry, Path)), None)
+        deadline = time.monotonic() + _READY_SECONDS
+        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=ca))
+        async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
+            said = "no answer"
+            while time.monotonic() < deadline:
+                for url in (entry for entry in urls if isinstance(entry, str)):
+                    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                        async with session.get(url, timeout=aiohttp.ClientTimeout(total=5)) as response:
+                            if response.status == 200:
+                                self._note(name)
+                                return
+                            said = (await response.text()).strip()
+                await asyncio.sleep(_POLL_SECONDS)
+        raise TimeoutError(f"{name} not ready after {_READY_SECONDS:.0f} s: {said}")
+
+    def _note(self, phase: str) -> None:
+        self._phases[phase] = time.monotonic() - self._began
+
+    async def _cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def apply_crds(client: Client) -> None:
+    """Create or update our CustomResourceDefinitions and return once they are served."""
+    for crd in _crds():
+        name = crd["metadata"]["name"]
+        try:
+            await client.create(CRDS, None, crd)
+        except ApiError as error:
+            if error.code != 409:
+                raise
+            found = await client.get(CRDS, None, name)
+            version = {"resourceVersion": found["metadata"]["resourceVersion"]}
+            await client.replace(CRDS, None, name, crd | {"metadata": crd["metadata"] | version})
+        while not _is_established(await client.get(CRDS, None, name)):  # noqa: ASYNC110  the server is another process
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+def _crds() -> list[Object]:
+    """Read the generated file of a checkout; an installed package makes them anew from the models."""
+    file = Path(__file__).parents[3] / "crds" / "agentjobs.yaml"
+    if file.exists():
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is
+        return [document for document in yaml.load_all(file.read_text(), loader) if document]
+    from agentjobs.api.crd import crd
+
+    return [crd()]
+
+
+def _is_established(crd: Object) -> bool:
+    conditions = (crd.get("status") or {}).get("conditions") or []
+    return any(entry["type"] == "Established" and entry["status"] == "True" for entry in conditions)
+
+
+async def _watch_postgres(postgres: EmbeddedPostgres) -> None:
+    await postgres.wait()
+    raise PartEnded("PostgreSQL", "ended", postgres.log)
+
+
+async def _all(*waits: Coroutine[Any, Any, Any]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for wait in waits:
+            group.create_task(wait)
+
+
+async def _unless_broken(work: Coroutine[Any, Any, None], failure: "asyncio.Task[BaseException | None]") -> None:
+    """Do `work`, but raise at once what broke the cluster meanwhile."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task, failure}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise failure.result() or RuntimeError("the cluster's parts ended while it was starting")
+        task.result()
+    finally:
+        task.cancel()
