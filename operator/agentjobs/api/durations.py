@@ -16,6 +16,7 @@ MAX_DURATION: Final = timedelta(days=366)
 TIME_MAX_LENGTH: Final = 64
 
 _DURATION: Final = re.compile(DURATION_PATTERN, re.ASCII)
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 DURATION_CURE: Final = "use units d, h, m, s, ms from long to short, e.g. 90s, 1h30m or 7d"
 
 
@@ -58,12 +59,10 @@ def parse_time(text: object) -> datetime:
     if isinstance(text, datetime) and text.tzinfo is not None:
         return text.astimezone(UTC)
     try:
-        if not isinstance(text, str) or len(text) > TIME_MAX_LENGTH or text[10:11] not in ("T", "t"):
+        # fromisoformat reads all of ISO 8601 (weeks, no seconds, no zone), which the API server does not.
+        if not isinstance(text, str) or len(text) > TIME_MAX_LENGTH or not _TIME.fullmatch(text):
             raise ValueError
-        parsed = datetime.fromisoformat(text)
-        if parsed.tzinfo is None:
-            raise ValueError
-        return parsed.astimezone(UTC)
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(f"{text!r:.40} is no time; use RFC 3339 with a zone, e.g. 2026-12-01T09:00:00Z") from None
 

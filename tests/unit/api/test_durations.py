@@ -35,7 +35,10 @@ def test_a_formatted_duration_reads_back_to_the_millisecond(duration: timedelta)
     assert parse_duration(format_duration(duration)) == duration - duration % timedelta(milliseconds=1)
 
 
-@pytest.mark.parametrize("text", ["2026-12-01T09:00:00Z", "2026-12-01T10:00:00+01:00", "2026-12-01T09:00:00.000000Z"])
+@pytest.mark.parametrize(
+    "text",
+    ["2026-12-01T09:00:00Z", "2026-12-01T10:00:00+01:00", "2026-12-01T09:00:00.000000001Z", "2026-12-01t09:00:00z"],
+)
 def test_times_become_utc(text: str) -> None:
     assert parse_time(text) == datetime(2026, 12, 1, 9, tzinfo=UTC)
     assert format_time(parse_time(text)) == "2026-12-01T09:00:00Z"
@@ -43,7 +46,18 @@ def test_times_become_utc(text: str) -> None:
 
 @pytest.mark.parametrize(
     "garbage",
-    ["tomorrow", "2026-12-01", "2026-12-01T09:00:00", "2026-13-01T09:00:00Z", "0001-01-01T00:00:00+14:00", 5, None, ""],
+    [
+        "tomorrow",
+        "",
+        "2026-12-01",
+        "2026-12-01T09:00:00",
+        "2026-12-01T09:00Z",
+        "2026-W49-1T09:00:00Z",
+        "2026-13-01T09:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        5,
+        None,
+    ],
     ids=repr,
 )
 def test_a_time_without_zone_or_sense_is_refused_with_a_cure(garbage: object) -> None:
