@@ -13,7 +13,7 @@ from aiohttp import web
 from agentjobs.dev.apiserver import logs, negotiation, patches, streams
 from agentjobs.dev.apiserver.auth import Credentials, Identity
 from agentjobs.dev.apiserver.core import Core, DeleteOptions, Outcome, WriteOptions
-from agentjobs.dev.apiserver.failures import Failure, bad_request, unsupported
+from agentjobs.dev.apiserver.failures import Failure, bad_option, bad_request, unsupported
 from agentjobs.dev.apiserver.kinds import POD, Kind
 from agentjobs.dev.apiserver.knobs import Knobs
 from agentjobs.dev.apiserver.lists import Lists
@@ -182,11 +182,11 @@ class Answers:
         body = await self._body(call.request)
         if call.kind.virtual:
             return _json(orjson.dumps(self._reviews.answer(call.kind, body, call.caller)), 201)
-        outcome = self._core.create(call.served, call.route.namespace, body, _write_options(call.query))
+        outcome = self._core.create(call.served, call.route.namespace, body, _write_options(call))
         return self._written(call, outcome)
 
     async def _write(self, call: Call) -> web.Response:
-        options = _write_options(call.query)
+        options = _write_options(call)
         if call.verb == "update":
             body = await self._body(call.request)
             outcome = self._core.update(call.served, call.key, body, call.route.subresource, options)
@@ -204,6 +204,9 @@ class Answers:
             accepted = [each for each in negotiation.PATCHES if not kind.custom or each != negotiation.STRATEGIC_PATCH]
             raise unsupported(media, accepted)
         patch = negotiation.from_json(await self._raw_body(call.request))
+        if isinstance(patch, dict) and (patch.get("metadata") or {}).get("name", call.route.name) != call.route.name:
+            name = patch["metadata"]["name"]
+            raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({call.route.name})")
         if media == negotiation.JSON_PATCH:
             return lambda obj: patches.json_patch(obj, patch)
         if media == negotiation.MERGE_PATCH:
@@ -239,10 +242,10 @@ class Answers:
         return _json(orjson.dumps({**head, "metadata": meta, "items": items}))
 
     async def _subresource(self, call: Call) -> web.StreamResponse:
-        route, options = call.route, _write_options(call.query)
+        route, options = call.route, _write_options(call)
         if route.subresource == "log":
-            pod = self._core.get(call.kind, call.key).obj
-            return await logs.serve(call.request, logs.kubelet_url(self._store, pod, call.query), self._kubelets)
+            url = logs.kubelet_url(self._store, self._core.get(call.kind, call.key).obj, call.query)
+            return await logs.serve(call.request, url, self._kubelets) if url else web.Response(status=204)
         body = await self._body(call.request)
         match route.subresource:
             case "binding":
@@ -271,7 +274,7 @@ class Answers:
             propagation=str(propagation),
             uid=str(preconditions.get("uid") or ""),
             resource_version=str(preconditions.get("resourceVersion") or ""),
-            dry_run=_dry_run(query, body.get("dryRun")),
+            dry_run=_dry_run(call, body.get("dryRun")),
         )
 
     def _object(self, call: Call, version: Version, code: int = 200, warnings: tuple[str, ...] = ()) -> web.Response:
@@ -300,20 +303,23 @@ class Answers:
             raise Failure(413, f"Request entity too large: limit is {negotiation.MAX_BODY}") from problem
 
 
-def _write_options(query: Mapping[str, str]) -> WriteOptions:
-    validation = query.get("fieldValidation") or "Warn"
+def _write_options(call: Call) -> WriteOptions:
+    validation = call.query.get("fieldValidation") or "Warn"
     if validation not in ("Strict", "Warn", "Ignore"):
-        raise bad_request(
-            f'fieldValidation: Unsupported value: "{validation}": supported values: "Ignore", "Strict", "Warn"'
-        )
-    return WriteOptions(validation, _dry_run(query, None))
+        raise bad_option(_options_kind(call), "fieldValidation", validation, ("", "Ignore", "Strict", "Warn"))
+    return WriteOptions(validation, _dry_run(call, None))
 
 
-def _dry_run(query: Mapping[str, str], from_body: object) -> bool:
-    asked = query.get("dryRun") or (from_body[0] if isinstance(from_body, list) and from_body else "")
+def _dry_run(call: Call, from_body: object) -> bool:
+    asked = call.query.get("dryRun") or (from_body[0] if isinstance(from_body, list) and from_body else "")
     if asked not in ("", "All"):
-        raise bad_request(f'dryRun: Unsupported value: "{asked}": supported values: "All"')
+        raise bad_option(_options_kind(call), "dryRun", asked, ("All",))
     return asked == "All"
+
+
+def _options_kind(call: Call) -> str:
+    verb = "delete" if call.verb == "deletecollection" else call.verb
+    return f"{verb.capitalize()}Options"
 
 
 def _grace(value: object) -> int:

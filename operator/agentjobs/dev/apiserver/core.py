@@ -7,7 +7,7 @@ hold an object back, a write that changes nothing is no write.
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -18,12 +18,14 @@ from agentjobs.dev.apiserver.failures import (
     Cause,
     Failure,
     already_exists,
+    bad_option,
     bad_request,
     bad_value,
     conflict,
     forbidden,
     invalid,
     not_found,
+    version_required,
 )
 from agentjobs.dev.apiserver.kinds import CUSTOM_RESOURCE_DEFINITION, NAMESPACE, POD, SERVICE_ACCOUNT, Kind
 from agentjobs.dev.apiserver.registry import Registry, Served
@@ -113,7 +115,8 @@ class Core:
         meta = write.obj["metadata"]
         metadata.path_namespace(meta, namespace)
         if meta.pop("resourceVersion", ""):
-            raise bad_request("resourceVersion should not be set on objects to be created")
+            # 500, as the real server's storage says it.
+            raise Failure(500, "resourceVersion should not be set on objects to be created", reason="Unknown")
         self._name(write, namespace)
         for name in ("deletionTimestamp", "deletionGracePeriodSeconds"):
             meta.pop(name, None)
@@ -138,9 +141,7 @@ class Core:
             return self.create(served, key[0], obj, options)
         current = self.get(kind, key)
         if not meta.get("resourceVersion") and not kind.unconditional_update:
-            raise invalid(
-                kind, key[1], [bad_value("metadata.resourceVersion", "0x0", "must be specified for an update")]
-            )
+            raise version_required(kind, key[1])
         uid = meta.get("uid")
         if uid and uid != current.obj["metadata"]["uid"]:
             why = (
@@ -244,6 +245,10 @@ class Core:
             raise bad_request(
                 f"the API version in the data ({version}) does not match the expected API version ({kind.api_version})"
             )
+        if found != kind.kind and kind.custom:
+            raise invalid(
+                replace(kind, kind=str(found)), _name_of(obj), [bad_value("kind", found, f"must be {kind.kind}")]
+            )
         if found != kind.kind:
             raise bad_request(f"the kind in the data ({found}) does not match the expected kind ({kind.kind})")
 
@@ -289,7 +294,7 @@ class Core:
     def _check(self, write: _Write, old: Object | None) -> None:
         kind, meta = write.kind, write.obj["metadata"]
         causes: list[Cause] = metadata.check(meta, namespaced=kind.namespaced, dns_label=kind.key == NAMESPACE.key)
-        causes += write.served.validate(write.obj)
+        causes += write.served.validate(write.obj, old)
         causes += strategy(kind).check(write.obj, old)
         if kind.key == CUSTOM_RESOURCE_DEFINITION.key:
             causes += self._registry.check(write.obj, old)
@@ -436,6 +441,11 @@ class Core:
 
     def _now(self) -> str:
         return _timestamp(self._clock())
+
+
+def _name_of(obj: Object) -> str:
+    meta = obj.get("metadata")
+    return str(meta.get("name") or "") if isinstance(meta, dict) else ""
 
 
 def _timestamp(moment: datetime) -> str:

@@ -89,6 +89,33 @@ def invalid(kind: Kind, name: str, causes: Sequence[Cause]) -> Failure:
     return Failure(422, f'{subject} "{name}" is invalid: {listed}', details=details)
 
 
+def version_required(kind: Kind, name: str) -> Failure:
+    """A PUT without resourceVersion of a kind that does not allow it; the real server names the resource, not the kind."""
+    problem = {"reason": "FieldValueInvalid", "field": "metadata.resourceVersion"}
+    problem["message"] = "Invalid value: 0: must be specified for an update"
+    message = f'{kind.qualified_name} "{name}" is invalid: {problem["field"]}: {problem["message"]}'
+    return Failure(422, message, details=_details(kind.group, kind.plural, name) | {"causes": [problem]})
+
+
+def bad_option(options: str, field: str, value: object, accepted: Sequence[str]) -> Failure:
+    """A query parameter has a value that is not served; `options` is its kind: CreateOptions, ListOptions, …"""
+    listed = ", ".join(f'"{each}"' for each in accepted)
+    return _bad_options(
+        options,
+        cause("FieldValueNotSupported", field, f"Unsupported value: {quoted(value)}: supported values: {listed}"),
+    )
+
+
+def forbidden_option(options: str, field: str, why: str) -> Failure:
+    """A query parameter does not go with the others."""
+    return _bad_options(options, cause("FieldValueForbidden", field, f"Forbidden: {why}"))
+
+
+def _bad_options(options: str, problem: Cause) -> Failure:
+    message = f'{options}.meta.k8s.io "" is invalid: {problem["field"]}: {problem["message"]}'
+    return Failure(422, message, details=_details("meta.k8s.io", options, "") | {"causes": [problem]})
+
+
 def forbidden(kind: Kind, name: str, why: str) -> Failure:
     """Not allowed."""
     message = f'{kind.qualified_name} "{name}" is forbidden: {why}'

@@ -13,7 +13,7 @@ from typing import Final
 
 import orjson
 
-from agentjobs.dev.apiserver.failures import Failure, bad_request
+from agentjobs.dev.apiserver.failures import Failure, bad_option, bad_request, forbidden_option
 from agentjobs.dev.apiserver.kinds import Kind
 from agentjobs.dev.apiserver.selection import parse_fields, parse_labels
 from agentjobs.dev.apiserver.store import Object, Store, Version
@@ -115,13 +115,10 @@ class Lists:
         match = query.get("resourceVersionMatch", "")
         revision = _number(query, "resourceVersion")
         if match not in ("", "Exact", "NotOlderThan"):
-            raise bad_request(
-                f'resourceVersionMatch: Unsupported value: "{match}": supported values: "Exact", "NotOlderThan"'
-            )
+            raise bad_option("ListOptions", "resourceVersionMatch", match, ("Exact", "NotOlderThan", ""))
         if match and not query.get("resourceVersion"):
-            raise bad_request(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
-            )
+            why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+            raise forbidden_option("ListOptions", "resourceVersionMatch", why)
         if revision > self._store.revision:
             message = f"Too large resource version: {revision}, current: {self._store.revision}"
             causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]

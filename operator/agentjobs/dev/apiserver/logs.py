@@ -17,16 +17,16 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=No
 
 
 def kubelet_url(store: Store, pod: Object, query: Mapping[str, str]) -> str:
-    """Return where the log of a pod's container is served.
+    """Return where the log of a pod's container is served; empty while the pod is on no node.
 
     Raises:
-        Failure: 400 when the container is not named and not obvious, or the pod is on no node yet; 500 when its node is gone.
+        Failure: 400 when the container is not named and not obvious; 500 when the pod's node is gone.
     """
     meta, spec = pod["metadata"], pod["spec"]
     container = _container(pod, query.get("container", ""))
     node_name = spec.get("nodeName")
     if not node_name:
-        raise bad_request(f"pod {meta['name']} does not have a host assigned")
+        return ""
     node = store.get(NODE.qualified_name, ("", node_name))
     if node is None:
         raise Failure(500, f'node "{node_name}" of pod {meta["name"]} not found: its log went with it')

@@ -4,6 +4,8 @@ import random
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import orjson
+
 from agentjobs.dev.apiserver import syntax
 from agentjobs.dev.apiserver.failures import Cause, Failure, bad_request, bad_value, immutable, required
 
@@ -137,17 +139,20 @@ def _check_keys(field: str, keys: Iterable[str]) -> list[Cause]:
 
 def _check_owners(owners: Any) -> list[Cause]:
     causes = []
-    for index, owner in enumerate(owners):
-        at = f"metadata.ownerReferences[{index}]"
+    for owner in owners:
+        at = "metadata.ownerReferences"
         causes += [
             bad_value(f"{at}.{name}", owner.get(name, ""), "must not be empty")
             for name in ("apiVersion", "kind", "name", "uid")
             if not isinstance(owner.get(name), str) or not owner[name]
         ]
-    controllers = [owner.get("name") for owner in owners if owner.get("controller") is True]
+    controllers = [f"{owner.get('kind')}/{owner.get('name')}" for owner in owners if owner.get("controller") is True]
     if len(controllers) > 1:
-        message = f"Only one reference can have Controller set to true. Found {controllers}"
-        causes.append(bad_value("metadata.ownerReferences", controllers, message))
+        message = (
+            "Only one reference can have Controller set to true. "
+            f'Found "true" in references for {controllers[0]} and {controllers[1]}'
+        )
+        causes.append(bad_value("metadata.ownerReferences", orjson.dumps(owners).decode(), message))
     return causes
 
 

@@ -11,7 +11,11 @@ import orjson
 
 from agentjobs.dev.apiserver.failures import Cause
 from agentjobs.dev.apiserver.kinds import BUILTIN, READ_WRITE, STATUS_VERBS, Kind, Subresource
+from agentjobs.dev.apiserver.schema import Schema
 from agentjobs.dev.apiserver.store import Object
+from agentjobs.dev.apiserver.strategies import strategy
+
+_COMMON = ("apiVersion", "kind", "metadata")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +23,26 @@ class Served:
     """A kind and the schema of its objects."""
 
     kind: Kind
-    schema: Any = None
+    schema: Schema | None = None
 
     def prune(self, obj: Object) -> list[str]:
-        return []
+        """Remove what the schema does not know; return the paths. Of built-in kinds only the top level is known."""
+        if self.schema is not None:
+            return self.schema.prune(obj)
+        known = strategy(self.kind).fields
+        unknown = [name for name in obj if known and name not in known and name not in _COMMON]
+        for name in unknown:
+            del obj[name]
+        return unknown
 
     def default(self, obj: Object) -> None:
-        return
+        """Fill in the schema's defaults."""
+        if self.schema is not None:
+            self.schema.default(obj)
 
-    def validate(self, obj: Object) -> list[Cause]:
-        return []
+    def validate(self, obj: Object, old: Object | None) -> list[Cause]:
+        """Return what the schema has against an object."""
+        return [] if self.schema is None else self.schema.validate(obj, old)
 
 
 class Registry:
@@ -79,8 +93,8 @@ class Registry:
         ]
 
     def serve(self, obj: Object) -> tuple[str, ...]:
-        for kind in self.kinds_of(obj):
-            self._served[kind.group, kind.version, kind.plural] = Served(kind)
+        for kind, v in zip(self.kinds_of(obj), obj["spec"]["versions"]):
+            self._served[kind.group, kind.version, kind.plural] = Served(kind, Schema(v["schema"]["openAPIV3Schema"]))
         return ()
 
     def withdraw(self, obj: Object) -> None:

@@ -100,7 +100,7 @@ class Reviews:
             case _:
                 raise AssertionError(f"{kind.kind} is no review")
         meta = body.get("metadata") or {}
-        answer = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": {**meta, "creationTimestamp": None}}
+        answer = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": meta}
         return {**answer, "spec": spec, "status": status} if spec else {**answer, "status": status}
 
     def _review_token(self, spec: Mapping[str, Any]) -> Object:

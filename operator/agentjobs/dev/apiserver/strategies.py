@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from agentjobs.dev.apiserver import syntax
 from agentjobs.dev.apiserver.failures import Cause, bad_request, bad_value, cause, immutable, required
 from agentjobs.dev.apiserver.kinds import (
     CONFIG_MAP,
@@ -257,9 +258,17 @@ def _write_config_map(obj: Object) -> None:
         _require_text(obj, field)
 
 
-def _check_frozen(new: Object, old: Object | None) -> list[Cause]:
-    if old is None:
-        return []
+def _check_keys(new: Object, old: Object | None) -> list[Cause]:
+    causes = [
+        bad_value(f"{field}[{key}]", key, problem)
+        for field in ("data", "binaryData")
+        for key in new.get(field) or ()
+        for problem in syntax.config_key(key)
+    ]
+    return causes if old is None else causes + _check_frozen(new, old)
+
+
+def _check_frozen(new: Object, old: Object) -> list[Cause]:
     if old.get("immutable") is True:
         return [
             {
@@ -296,10 +305,10 @@ _STRATEGIES: Final[Mapping[tuple[str, str], Strategy]] = {
         fields=frozenset({"spec", "status"}),
     ),
     SECRET.key: Strategy(
-        on_write=_write_secret, check=_check_frozen, fields=frozenset({"data", "stringData", "type", "immutable"})
+        on_write=_write_secret, check=_check_keys, fields=frozenset({"data", "stringData", "type", "immutable"})
     ),
     CONFIG_MAP.key: Strategy(
-        on_write=_write_config_map, check=_check_frozen, fields=frozenset({"data", "binaryData", "immutable"})
+        on_write=_write_config_map, check=_check_keys, fields=frozenset({"data", "binaryData", "immutable"})
     ),
     EVENT.key: Strategy(check=_check_event),
     NODE.key: Strategy(fields=frozenset({"spec", "status"})),

@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 
 from agentjobs.dev.apiserver import lists
-from agentjobs.dev.apiserver.failures import Failure, invalid
+from agentjobs.dev.apiserver.failures import Failure, forbidden_option
 from agentjobs.dev.apiserver.kinds import Kind
 from agentjobs.dev.apiserver.knobs import Knobs
 from agentjobs.dev.apiserver.store import Change, Expired, Object, Store, Version, Watcher
@@ -134,8 +134,6 @@ class _Sender:
                     await awake.wait()
             except TimeoutError:
                 continue
-        if self._left != 0:
-            await self._send_bookmark()
 
     async def _send_bookmark(self) -> None:
         if self._bookmarks:
@@ -170,7 +168,7 @@ class _Sender:
         meta: dict[str, Any] = {"resourceVersion": str(revision)}
         if annotations:
             meta["annotations"] = annotations
-        obj = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": {**meta, "creationTimestamp": None}}
+        obj = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": meta}
         return _frame(b"BOOKMARK", self._watch.render(Version(obj, orjson.dumps(obj), revision)))
 
 
@@ -198,15 +196,11 @@ def _wants_initial_events(watch: Watch) -> bool:
     wanted = query.get("sendInitialEvents") in ("true", "1")
     match = query.get("resourceVersionMatch", "")
     if "sendInitialEvents" in query and match != "NotOlderThan":
-        message = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        raise invalid(
-            watch.kind, "", [{"reason": "FieldValueForbidden", "field": "resourceVersionMatch", "message": message}]
-        )
+        why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        raise forbidden_option("ListOptions", "resourceVersionMatch", why)
     if match and "sendInitialEvents" not in query:
-        message = "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        raise invalid(
-            watch.kind, "", [{"reason": "FieldValueForbidden", "field": "resourceVersionMatch", "message": message}]
-        )
+        why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        raise forbidden_option("ListOptions", "resourceVersionMatch", why)
     return wanted
 
 
