@@ -8,6 +8,7 @@ under it; all of ours are safe to repeat, because PUT carries a resourceVersion 
 
 import asyncio
 import json
+import logging
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -16,6 +17,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import aiohttp
+import yaml
 from kubernetes.aio import config as untyped_config
 from kubernetes.aio.client import ApiClient, Configuration
 from yarl import URL
@@ -23,6 +25,8 @@ from yarl import URL
 from agentjobs.errors import Gone, Invalid, Unavailable
 from agentjobs.kube.answers import error_of, error_of_status
 from agentjobs.kube.resources import Resource
+
+logger = logging.getLogger(__name__)
 
 Obj = dict[str, Any]
 """A Kubernetes object as JSON says it."""
@@ -294,7 +298,7 @@ async def load_configuration(kubeconfig: str | None, *, pool_size: int) -> Any:
         else:
             loader = await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
             configuration.refresh_api_key_hook = _Reload(loader)
-    except (config.ConfigException, OSError, ValueError, TypeError) as error:
+    except (config.ConfigException, yaml.YAMLError, OSError, *_MALFORMED) as error:
         source = f"kubeconfig {kubeconfig!r}" if kubeconfig else "in-cluster configuration"
         raise Invalid(f"{source}: {error}; set KUBECONFIG to a readable file") from error
     configuration.connection_pool_maxsize = pool_size
@@ -303,21 +307,30 @@ async def load_configuration(kubeconfig: str | None, *, pool_size: int) -> Any:
     return configuration
 
 
+# What the library's loader lets out of a kubeconfig of odd shape.
+_MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError)
+
+
 class _Reload:
     """Asks a kubeconfig's loader again for token files and plug-ins, which may rotate; at most once a minute."""
 
-    def __init__(self, loader: Any) -> None:
+    def __init__(self, loader: Any, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._loader = loader
-        self._due = time.monotonic() + CREDENTIALS_SECONDS
+        self._clock = clock
+        self._due = clock() + CREDENTIALS_SECONDS
         self._lock = asyncio.Lock()
 
     async def __call__(self, configuration: Configuration) -> None:
-        if time.monotonic() < self._due:
+        if self._clock() < self._due:
             return
         async with self._lock:
-            if time.monotonic() >= self._due:
-                self._due = time.monotonic() + CREDENTIALS_SECONDS
-                await self._loader.load_and_set(configuration)
+            if self._clock() >= self._due:
+                self._due = self._clock() + CREDENTIALS_SECONDS
+                try:
+                    await self._loader.load_and_set(configuration)
+                except (config.ConfigException, OSError, ValueError) as error:
+                    # The former credentials may still be good; if not, the server says so.
+                    logger.warning("credentials.unreadable %s", error)
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

@@ -1,0 +1,58 @@
+"""Refusals become errors by what they mean, not only by their number."""
+
+import json
+from typing import Any
+
+import pytest
+
+from agentjobs.errors import Conflict, Gone, Invalid, TooManyRequests, Unavailable
+from agentjobs.kube.answers import error_of, error_of_status
+
+
+def status(**fields: Any) -> bytes:
+    return json.dumps({"kind": "Status", "apiVersion": "v1", "status": "Failure", **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    ("header", "details", "seconds"),
+    [
+        ("5", None, 5.0),
+        (None, {"retryAfterSeconds": 3}, 3.0),
+        ("5", {"retryAfterSeconds": 3}, 5.0),
+        (None, None, 1.0),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", None, 1.0),
+        ("-4", None, 1.0),
+        ("0", None, 1.0),
+    ],
+)
+def test_retry_after_is_read_where_it_stands(header, details, seconds):
+    error = error_of(429, status(details=details), request="GET pods", retry_after=header)
+
+    assert isinstance(error, TooManyRequests)
+    assert error.retry_after == seconds
+
+
+def test_an_expired_continue_token_is_gone_whatever_its_code():
+    assert type(error_of(400, status(reason="Expired", message="old"), request="GET pods")) is Gone
+
+
+def test_an_error_in_a_watch_is_read_by_its_own_code():
+    error = error_of_status(
+        {"kind": "Status", "code": 410, "message": "too old resource version"}, request="watch pods"
+    )
+
+    assert type(error) is Gone
+    assert str(error) == "watch pods: HTTP 410: too old resource version"
+
+
+@pytest.mark.parametrize("raw", [b"", b"<html>", b"[]", b'"x"', b"null", b"\xff\xfe", b'{"kind":"Pod"}'])
+def test_what_is_no_status_is_judged_by_its_code(raw):
+    assert type(error_of(409, raw, request="r")) is Conflict
+    assert type(error_of(502, raw, request="r")) is Unavailable
+    assert type(error_of(418, raw, request="r")) is Invalid
+
+
+def test_a_status_of_odd_types_does_no_harm():
+    error = error_of(429, status(reason=7, message=None, details=["x"], code="?"), request="r")
+
+    assert isinstance(error, TooManyRequests)
