@@ -113,7 +113,8 @@ def _tie_to(parent: int) -> Callable[[], None]:
 class Child:
     """A running child and its group. Made by `spawn`."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", guard: _Guard) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", guard: _Guard | None) -> None:
+        """Without `guard` the child belongs to our own group and is signalled alone."""
         self._process = process
         self._guard = guard
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -140,7 +141,7 @@ class Child:
         """Signal the whole group; nothing happens once the child has ended."""
         if not self._ended.done():
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, number)
+                (os.kill if self._guard is None else os.killpg)(self.pid, number)
 
     async def stop(self, grace: float, *, number: int = signal.SIGTERM) -> int:
         """Ask the group to end by signal `number` and kill it after `grace` seconds; return the exit code."""
@@ -171,11 +172,13 @@ class Child:
             loop.call_soon_threadsafe(self._reap)
 
     def _reap(self) -> None:
-        # While the leader is a zombie its number cannot be reused, so the group is still the one we mean.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        if self._guard is not None:
+            # While the leader is a zombie its number cannot be reused, so the group is still the one we mean.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
         code = self._process.wait()
-        self._guard.release(self.pid)
+        if self._guard is not None:
+            self._guard.release(self.pid)
         if not self._ended.done():
             self._ended.set_result(code)
 
@@ -188,6 +191,7 @@ def spawn(
     output: IO[bytes] | int | None = subprocess.DEVNULL,
     user: int | None = None,
     group: int | None = None,
+    foreground: bool = False,
 ) -> Child:
     """Start `command` as a child that ends with us; call it from a running event loop.
 
@@ -196,11 +200,13 @@ def spawn(
         folder: the working folder; None keeps ours.
         output: where stdout and stderr go together: a file, a descriptor, `subprocess.PIPE`, or None for ours.
         user, group: numbers to become before exec; supplementary groups are dropped with them.
+        foreground: share our terminal: its input, its Ctrl-C. Such a child has no group of its own, so what it leaves
+            behind is its own affair.
 
     Raises:
         OSError: the command cannot be started (not found, no permission, no such folder).
     """
-    guard = _the_guard()
+    guard = None if foreground else _the_guard()
     with warnings.catch_warnings():
         # Python 3.12 warns of fork in a process with threads; `tie` only makes system calls that are safe there.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -208,14 +214,15 @@ def spawn(
             list(command),
             env=None if env is None else dict(env),
             cwd=folder,
-            stdin=subprocess.DEVNULL,
+            stdin=None if foreground else subprocess.DEVNULL,
             stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+            stderr=None if output is None else subprocess.STDOUT,
+            start_new_session=not foreground,
             user=user,
             group=group,
             extra_groups=None if user is None else [],
             preexec_fn=_tie_to(os.getpid()),
         )
-    guard.adopt(process.pid)
+    if guard is not None:
+        guard.adopt(process.pid)
     return Child(process, guard)

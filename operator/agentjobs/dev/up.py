@@ -1,8 +1,8 @@
 """Joins the development cluster and the product: `async with up(folder) as cluster`.
 
-The only module that knows both. API server, controllers and process node run in this process; PostgreSQL, gateway and
-operator are children. Everything starts at once, because most of the time is spent importing. Used by `agentjobs dev`,
-`agentjobs demo` and the integration tests.
+With `session`, the only module that knows both. API server, controllers and process node run in this process;
+PostgreSQL, gateway and operator are children. Everything starts at once, because most of the time is spent importing.
+Used by `agentjobs dev`, `agentjobs demo` and the integration tests.
 """
 
 import asyncio
@@ -10,12 +10,11 @@ import base64
 import contextlib
 import datetime
 import json
-import logging
 import os
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -32,8 +31,6 @@ from agentjobs.dev.node import Instant, ProcessNode
 from agentjobs.dev.parts import Part, PartEnded, first_failure
 from agentjobs.dev.ports import free_port
 from agentjobs.dev.postgres import EmbeddedPostgres
-
-logger = logging.getLogger(__name__)
 
 Backend = Literal["embedded", "envtest"]
 
@@ -54,6 +51,12 @@ _PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "htt
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 _COMMAND = "from agentjobs.cli import main; main()"
+
+
+def handed_to_pods(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the provider keys and proxy settings of an environment, which runner pods get."""
+    names = (*PROVIDER_VARIABLES, *_PROXY_VARIABLES)
+    return {name: environ[name] for name in names if environ.get(name)}
 
 
 @dataclass(slots=True)
@@ -97,6 +100,7 @@ async def up(
     working_folder: Path | None = None,
     settings: Mapping[str, str] | None = None,
     operators: int = 1,
+    keep: bool = False,
     instant: Callable[[Object], Instant | None] = lambda pod: None,
 ) -> AsyncIterator[Cluster]:
     """Run a whole cluster in `folder` until the context ends; nothing of it outlives this process.
@@ -108,13 +112,14 @@ async def up(
         working_folder: on the PYTHONPATH of runner pods; the current one by default.
         settings: variables for operator and gateway over our own, such as AGENTJOBS_QUEUE_AGENTS.
         operators: how many operators to run; one of them leads.
+        keep: leave the database in `folder` for the next start.
         instant: see `ProcessNode`.
 
     Raises:
         PartEnded: a part ended while the cluster was starting.
         TimeoutError: not ready within a minute.
     """
-    starting = _Start(_made(folder), apiserver, port, dict(settings or {}), operators)
+    starting = _Start(_made(folder), apiserver, port, dict(settings or {}), operators, keep)
     async with contextlib.AsyncExitStack() as stack:
         node = {"inherited": dict(inherit_env or {}), "working_folder": working_folder, "instant": instant}
         cluster = await starting.run(stack, node)
@@ -129,12 +134,15 @@ def _made(folder: Path) -> Path:
 class _Start:
     """One start, step by step; what was begun is ended by the stack in the opposite order."""
 
-    def __init__(self, folder: Path, backend: Backend, port: int, settings: dict[str, str], operators: int) -> None:
+    def __init__(
+        self, folder: Path, backend: Backend, port: int, settings: dict[str, str], operators: int, keep: bool
+    ) -> None:
         self._folder = folder
         self._backend = backend
         self._port = port
         self._settings = settings
         self._operators = operators
+        self._keep = keep
         self._began = time.monotonic()
         self._phases: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -142,7 +150,7 @@ class _Start:
     async def run(self, stack: contextlib.AsyncExitStack, node: dict[str, Any]) -> Cluster:
         stack.push_async_callback(self._cancel)
         server = await self._start_server(stack)
-        postgres = EmbeddedPostgres(self._folder / "postgres")
+        postgres = EmbeddedPostgres(self._folder / "postgres", ephemeral=not self._keep)
         stack.push_async_callback(postgres.stop)
         database = asyncio.create_task(postgres.start())
         # Its first step settles where the socket lies, so that the address is known before anybody listens there.
@@ -337,3 +345,10 @@ async def _unless_broken(work: Coroutine[Any, Any, None], failure: "asyncio.Task
         task.result()
     finally:
         task.cancel()
+
+
+def dev(command: Sequence[str] | None = None) -> int:
+    """Run `agentjobs dev`, or `agentjobs dev -- COMMAND`, and return the exit status."""
+    from agentjobs.dev.session import run
+
+    return run(list(command or []), environ=os.environ)

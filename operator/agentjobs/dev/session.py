@@ -1,0 +1,218 @@
+"""`agentjobs dev`: a development cluster in a terminal, until Ctrl-C or until the command given has ended."""
+
+import asyncio
+import contextlib
+import fcntl
+import getpass
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+
+from agentjobs.dev.parts import PartEnded
+from agentjobs.dev.process import Child, spawn
+from agentjobs.dev.up import Backend, Cluster, handed_to_pods, up
+
+# kubectl caches discovery by host and port for hours, so an interactive cluster keeps its port where it can.
+PORT = 17443
+_GRACE_SECONDS = 10.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+APISERVER_VARIABLE = "AGENTJOBS_DEV_APISERVER"
+FOLDER_VARIABLE = "AGENTJOBS_DEV_FOLDER"
+
+
+class Refused(Exception):
+    """The session cannot start; the message says why and what to do."""
+
+
+def run(command: Sequence[str], *, environ: Mapping[str, str]) -> int:
+    """Run the session and return its exit status: that of the command, else 0 after Ctrl-C and 1 when a part died."""
+    try:
+        with _folder(environ, temporary=bool(command)) as folder:
+            _log_to(folder / "cluster.log")
+            return asyncio.run(_session(command, folder=folder, environ=environ))
+    except (Refused, PartEnded, TimeoutError, OSError) as error:
+        print(f"agentjobs dev: {error}", file=sys.stderr)
+        return 1
+
+
+async def _session(command: Sequence[str], *, folder: Path, environ: Mapping[str, str]) -> int:
+    stop = asyncio.Event()
+    received: list[int] = []
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, _receive, number, received, stop)
+    keys = handed_to_pods(environ)
+    cluster = up(
+        folder,
+        apiserver=_backend(environ),
+        port=0 if command else _port(),
+        inherit_env=keys,
+        keep=not command,
+    )
+    starting = asyncio.create_task(cluster.__aenter__())
+    waiting = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            return 130
+        running = starting.result()
+        if command:
+            return await _run_command(command, running, received, environ)
+        print(_welcome(running, keys), flush=True)
+        await _until(waiting, running)
+        print("\nstopping …", flush=True)
+        return 0
+    finally:
+        waiting.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+        elif not starting.cancelled() and starting.exception() is None:
+            await cluster.__aexit__(None, None, None)
+
+
+async def _until(waiting: "asyncio.Task[bool]", cluster: Cluster) -> None:
+    """Return when asked to stop; raise what broke the cluster."""
+    broken = asyncio.create_task(cluster.until_broken())
+    try:
+        await asyncio.wait({waiting, broken}, return_when=asyncio.FIRST_COMPLETED)
+        if broken.done():
+            broken.result()
+    finally:
+        broken.cancel()
+
+
+async def _run_command(
+    command: Sequence[str], cluster: Cluster, received: list[int], environ: Mapping[str, str]
+) -> int:
+    """Run the user's command in our terminal and return its status, as a shell would give it."""
+    try:
+        child = spawn(command, env={**environ, "KUBECONFIG": str(cluster.kubeconfig)}, output=None, foreground=True)
+    except OSError as error:
+        raise Refused(f"cannot run {command[0]!r}: {error.strerror}") from error
+    broken = asyncio.create_task(cluster.until_broken())
+    forward = asyncio.create_task(_forward(child, received))
+    ended = asyncio.create_task(child.wait())
+    try:
+        await asyncio.wait({ended, broken}, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            await child.stop(_GRACE_SECONDS)
+            broken.result()
+        code = await ended
+        return 128 - code if code < 0 else code
+    finally:
+        for task in (broken, forward, ended):
+            task.cancel()
+        child.send(signal.SIGKILL)
+
+
+async def _forward(child: Child, received: list[int]) -> None:
+    """Pass on signals sent to us alone. Ctrl-C reaches the command by itself, being of our terminal's group."""
+    while True:
+        await asyncio.sleep(0.05)
+        for number in received:
+            if number != signal.SIGINT:
+                child.send(number)
+        received.clear()
+
+
+def _receive(number: int, received: list[int], stop: asyncio.Event) -> None:
+    received.append(number)
+    stop.set()
+
+
+def _backend(environ: Mapping[str, str]) -> Backend:
+    wanted = environ.get(APISERVER_VARIABLE) or "embedded"
+    for known in get_args(Backend):
+        if wanted == known:
+            backend: Backend = known
+            return backend
+    raise Refused(f"{APISERVER_VARIABLE}={wanted!r}: choose one of {', '.join(get_args(Backend))}")
+
+
+def _port() -> int:
+    """Return our usual port, or 0 for any when somebody listens there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", PORT))
+        except OSError:
+            return 0
+    return PORT
+
+
+@contextlib.contextmanager
+def _folder(environ: Mapping[str, str], *, temporary: bool) -> Iterator[Path]:
+    """Give a folder that is ours alone: one that stays, so that history does, or one for a single command."""
+    if temporary:
+        folder = Path(tempfile.mkdtemp(prefix="agentjobs-dev-"))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return
+    cache = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(environ.get(FOLDER_VARIABLE) or cache / "agentjobs" / "dev").expanduser().absolute()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Refused(
+                f"another one runs in {folder}; use that one (KUBECONFIG={folder / 'kubeconfig'}), stop it, "
+                f"or name another folder with {FOLDER_VARIABLE}"
+            ) from error
+        for log in folder.glob("*.log"):
+            log.unlink()
+        yield folder
+
+
+def _log_to(path: Path) -> None:
+    """Keep what our own parts log out of the terminal."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+
+
+def _welcome(cluster: Cluster, keys: Mapping[str, str]) -> str:
+    kind = {"embedded": "embedded, Kubernetes-compatible, in memory", "envtest": "real kube-apiserver and etcd"}
+    handed = ", ".join(sorted(keys)) or "none set (examples need none; a real model does, e.g. GOOGLE_API_KEY)"
+    return f"""\
+AgentJobs for development, ready in {cluster.phases["ready"]:.1f} s. Not for production, and open to whoever has its
+token.
+
+  API server   {cluster.url}  ({kind[cluster.backend]})
+  gateway      {cluster.gateway_url}
+  operator     {cluster.operator_url}/metrics
+  PostgreSQL   kept in {cluster.folder / "postgres"}
+  pods         processes of {_user()} on this machine: NO SANDBOX, no images, no resource limits
+  keys         handed to runner pods: {handed}
+  logs         {cluster.folder}/*.log
+
+Type next, in another terminal:
+
+  export KUBECONFIG={cluster.kubeconfig}
+  kubectl apply -f examples/hello.yaml      # or: agentjobs apply -f examples/hello.yaml
+  kubectl get agentjobs -w
+  agentjobs history hello ; agentjobs result hello
+
+Not served here: exec, attach, port-forward, cp, webhooks, RBAC, quotas, Deployments and other workloads.
+Ctrl-C stops everything."""
+
+
+def _user() -> str:
+    with contextlib.suppress(KeyError, OSError):
+        return f"user {getpass.getuser()}"
+    return f"user {os.getuid()}"
