@@ -113,8 +113,8 @@ def spec_schema() -> Schema:
             "message and messageFrom exclude each other",
         ),
         _rule("!(has(self.startAt) && has(self.startAfter))", "startAt and startAfter exclude each other"),
-        _rule("!oldSelf.cancel || self.cancel", "cancel is one way; create a new job to run it again"),
-        *(_rule(_unchanged(field), f"{field} is fixed; create a new job to change it") for field in IMMUTABLE),
+        _rule("!oldSelf.cancel || self.cancel", "cancel is one way; create a new job instead"),
+        *(_rule(_unchanged(field), f"{field} cannot change; create a new job instead") for field in IMMUTABLE),
     ]
     return schema
 

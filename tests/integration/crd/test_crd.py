@@ -122,7 +122,7 @@ BEFORE_AND_AFTER = [
 async def test_the_work_is_fixed_once_written(jobs: Any, field: str, before: Any, after: Any) -> None:
     job = await jobs.create(**({field: before} if before is not None else {}))
 
-    with pytest.raises(ApiError, match=f"{field} is fixed; create a new job to change it"):
+    with pytest.raises(ApiError, match=f"{field} cannot change; create a new job instead"):
         await jobs.patch(job, **{field: after})
 
 
@@ -159,7 +159,7 @@ async def test_a_running_job_can_be_steered(jobs: Any) -> None:
 @pytest.mark.parametrize("undone", [False, None], ids=["false", "removed"])
 async def test_a_cancel_cannot_be_taken_back(jobs: Any, undone: bool | None) -> None:
     job = await jobs.create(cancel=True)
-    with pytest.raises(ApiError, match="cancel is one way; create a new job to run it again"):
+    with pytest.raises(ApiError, match="cancel is one way; create a new job instead"):
         await jobs.patch(job, cancel=undone)
 
 
