@@ -138,9 +138,13 @@ class KubeClient:
                 item.setdefault("apiVersion", resource.api_version)
                 item.setdefault("kind", resource.kind)
                 items.append(item)
-            token = page["metadata"].get("continue") or ""
+            metadata = page.get("metadata") or {}
+            token = metadata.get("continue") or ""
             if not token:
-                return items, page["metadata"]["resourceVersion"]
+                break
+        if "resourceVersion" not in metadata:
+            raise Unavailable(f"{_request('GET', resource, namespace, None)}: the answer is no list: {page!r:.80}")
+        return items, metadata["resourceVersion"]
 
     async def create(self, resource: Resource, namespace: str | None, body: Obj) -> Obj:
         """Create the object; raises AlreadyExists when its name is taken. Reviews are created too, and answer."""
@@ -209,10 +213,10 @@ class KubeClient:
                 if response.status >= 400:
                     raise self._error(response, await response.read(), request)
                 async for line in _lines(response.content):
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":
-                        raise error_of_status(event["object"], request=request)
-                    yield event["type"], event["object"]
+                    kind, obj = _event(line)
+                    if kind == "ERROR":
+                        raise error_of_status(obj, request=request)
+                    yield kind, obj
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise Unavailable(f"{request}: {_words(error)}") from error
 
@@ -238,8 +242,7 @@ class KubeClient:
                 raw = await response.read()
                 code = response.status
             if code < 300:
-                answer: Obj = json.loads(raw)
-                return answer
+                return _object(raw)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise Unavailable(f"{_request(method, resource, namespace, name)}: {_words(error)}") from error
         finally:
@@ -343,6 +346,24 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
             del rest[: end + 1]
             if line.strip():
                 yield line
+
+
+def _object(raw: bytes) -> Obj:
+    """Read an answer; ValueError when it is no JSON object."""
+    answer = json.loads(raw)
+    if not isinstance(answer, dict):
+        raise ValueError(f"not an object: {raw[:80]!r}")
+    return answer
+
+
+def _event(line: bytes) -> tuple[str, Obj]:
+    """Read one line of a watch; ValueError when it is none."""
+    event = json.loads(line)
+    try:
+        kind, obj = event["type"], event["object"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a watch event: {line[:80]!r}") from error
+    return kind, obj
 
 
 def _request(method: str, resource: Resource, namespace: str | None, name: str | None) -> str:

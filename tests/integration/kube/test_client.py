@@ -201,6 +201,14 @@ async def test_an_answer_that_is_no_json_is_unavailable(client, server):
         await client.get(PODS, "team", "a")
 
 
+@pytest.mark.parametrize("answer", [[], "x", None, {}, {"metadata": {}, "items": []}])
+async def test_a_list_that_is_none_is_unavailable(client, server, answer):
+    server.answer(answer)
+
+    with pytest.raises(Unavailable, match="GET pods team"):
+        await client.list(PODS, "team")
+
+
 async def test_a_proxys_page_is_quoted_in_short(client, server):
     async def page(_request: web.Request) -> web.Response:
         return web.Response(text="bad gateway " * 1000, status=502)
