@@ -28,12 +28,15 @@ from agentjobs.dev.apiserver.failures import (
     version_required,
 )
 from agentjobs.dev.apiserver.kinds import CUSTOM_RESOURCE_DEFINITION, NAMESPACE, POD, SERVICE_ACCOUNT, Kind
+from agentjobs.dev.apiserver.knobs import Knobs
 from agentjobs.dev.apiserver.registry import Registry, Served
 from agentjobs.dev.apiserver.store import Key, Object, Store, Version
 from agentjobs.dev.apiserver.strategies import strategy
 
 MODIFIED: Final = "the object has been modified; please apply your changes to the latest version and try again"
 CRD_FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
+# Their registries mark objects by themselves, without grace and without raising the generation.
+_OWN_DELETION: Final = (NAMESPACE.key, CUSTOM_RESOURCE_DEFINITION.key)
 _FOREGROUND: Final = "foregroundDeletion"
 _ORPHAN: Final = "orphan"
 _GENERATE_TRIES: Final = 8
@@ -95,12 +98,23 @@ class Core:
 
     Args:
         clock: returns the time, in UTC.
+        later: calls a function after some seconds.
     """
 
-    def __init__(self, store: Store, registry: Registry, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        *,
+        clock: Callable[[], datetime],
+        later: Callable[[float, Callable[[], None]], object],
+        knobs: Knobs,
+    ) -> None:
         self._store = store
         self._registry = registry
         self._clock = clock
+        self._later = later
+        self._knobs = knobs
 
     def get(self, kind: Kind, key: Key) -> Version:
         """Return an object or raise the 404 that says so."""
@@ -111,6 +125,8 @@ class Core:
 
     def create(self, served: Served, namespace: str, obj: Object, options: WriteOptions) -> Outcome:
         """Store a new object under its name, or under a generated one."""
+        if served.terminating:
+            raise Failure(405, "create not allowed while custom resource definition is terminating")
         write = self._begin(served, obj, options)
         meta = write.obj["metadata"]
         metadata.path_namespace(meta, namespace)
@@ -125,8 +141,9 @@ class Core:
         self._complete_new(write)
         self._check(write, None)
         key = (namespace, write.name)
-        if self._store.get(write.kind.qualified_name, key) is not None:
-            raise already_exists(write.kind, key[1])
+        present = self._store.get(write.kind.qualified_name, key)
+        if present is not None:
+            raise already_exists(write.kind, key[1], going="deletionTimestamp" in present.obj["metadata"])
         return self._finish(write, key, created=True)
 
     def update(self, served: Served, key: Key, obj: Object, subresource: str, options: WriteOptions) -> Outcome:
@@ -274,9 +291,7 @@ class Core:
         peculiar = strategy(write.kind)
         peculiar.on_create(write.obj)
         peculiar.on_write(write.obj)
-        write.served.default(write.obj)
-        if write.kind.key == CUSTOM_RESOURCE_DEFINITION.key:
-            self._registry.complete(write.obj, None, self._clock())
+        write.served.default(write.obj, None)
 
     def _require_namespace(self, kind: Kind, namespace: str, name: str) -> None:
         if not kind.namespaced:
@@ -296,8 +311,6 @@ class Core:
         causes: list[Cause] = metadata.check(meta, namespaced=kind.namespaced, dns_label=kind.key == NAMESPACE.key)
         causes += write.served.validate(write.obj, old)
         causes += strategy(kind).check(write.obj, old)
-        if kind.key == CUSTOM_RESOURCE_DEFINITION.key:
-            causes += self._registry.check(write.obj, old)
         if causes:
             raise invalid(kind, write.name, causes)
         if kind.key == POD.key and old is None:
@@ -323,11 +336,9 @@ class Core:
         if not subresource:
             strategy(kind).on_update(new, old)
         strategy(kind).on_write(new)
-        served.default(new)
+        served.default(new, old)
         if kind.tracks_generation and _content(kind, new) != _content(kind, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-        if kind.key == CUSTOM_RESOURCE_DEFINITION.key:
-            self._registry.complete(new, old, self._clock())
         self._check(write, old)
         return self._settle(write, key, current)
 
@@ -347,12 +358,34 @@ class Core:
         warnings = _warnings(write)
         if write.options.dry_run:
             return Outcome(Version(write.obj, orjson.dumps(write.obj), 0), created=created, warnings=warnings)
+        if write.kind.key == CUSTOM_RESOURCE_DEFINITION.key:
+            return self._finish_definition(write, key, created=created)
         version = self._put(write.kind, key, write.obj)
         if created and write.kind.key == NAMESPACE.key:
             self._furnish(key[1])
-        if write.kind.key == CUSTOM_RESOURCE_DEFINITION.key:
-            warnings += self._registry.serve(version.obj)
         return Outcome(version, created=created, warnings=warnings)
+
+    def _finish_definition(self, write: _Write, key: Key, *, created: bool) -> Outcome:
+        """Store a CRD and serve what it defines, after the delay a test may have asked for."""
+        delay = self._knobs.established_delay if created else 0.0
+        if not delay:
+            self._registry.establish(write.obj, self._clock())
+        version = self._put(CUSTOM_RESOURCE_DEFINITION, key, write.obj)
+        warnings = self._registry.serve(version.obj)
+        if delay:
+            self._later(delay, lambda: self._establish(key, version.obj["metadata"]["uid"]))
+        if not created and version.obj["metadata"]["generation"] != 1:
+            # As on a real server, whose storage of the kind is rebuilt.
+            self._store.close_watches(key[1])
+        return Outcome(version, created=created, warnings=_warnings(write) + warnings)
+
+    def _establish(self, key: Key, uid: str) -> None:
+        current = self._store.get(CUSTOM_RESOURCE_DEFINITION.qualified_name, key)
+        if current is None or current.obj["metadata"]["uid"] != uid:
+            return
+        obj = orjson.loads(current.raw)
+        self._registry.establish(obj, self._clock())
+        self._registry.serve(self._put(CUSTOM_RESOURCE_DEFINITION, key, obj).obj)
 
     def _furnish(self, namespace: str) -> None:
         """Make what a cluster's controllers put into every namespace before anything else can run there."""
@@ -372,15 +405,17 @@ class Core:
                 earlier = timedelta(seconds=meta["deletionGracePeriodSeconds"])
                 start = datetime.fromisoformat(meta["deletionTimestamp"]) - earlier
             meta["deletionTimestamp"] = _timestamp(start + timedelta(seconds=grace))
-            meta["deletionGracePeriodSeconds"] = grace
-            if not marked and "generation" in meta:
-                meta["generation"] += 1
+            if kind.key not in _OWN_DELETION:
+                meta["deletionGracePeriodSeconds"] = grace
+                if not marked and "generation" in meta:
+                    meta["generation"] += 1
         if kind.key == NAMESPACE.key:
             obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
         if options.dry_run:
             return Outcome(Version(obj, orjson.dumps(obj), current.revision), removed=_may_go(kind, obj))
         if _may_go(kind, obj):
-            return Outcome(self._remove(kind, key), removed=True)
+            self._remove(kind, key)
+            return Outcome(Version(obj, orjson.dumps(obj), current.revision), removed=True)
         if obj == current.obj:
             return Outcome(current)
         return Outcome(self._put(kind, key, obj))
@@ -403,22 +438,23 @@ class Core:
         outcome = self._mark_or_remove(
             CUSTOM_RESOURCE_DEFINITION, key, self.get(CUSTOM_RESOURCE_DEFINITION, key), options
         )
-        for kind in self._registry.kinds_of(obj):
-            for version in self._store.list(kind.qualified_name):
-                own = version.obj["metadata"]
-                self._mark_or_remove(kind, (own.get("namespace", ""), own["name"]), version, DeleteOptions())
-            self._finish_definition(kind)
+        self._registry.serve(self.get(CUSTOM_RESOURCE_DEFINITION, key).obj)
+        kind = self._registry.kind_of(obj)
+        for version in self._store.list(key[1]) if kind else ():
+            own = version.obj["metadata"]
+            assert kind is not None
+            self._mark_or_remove(kind, (own.get("namespace", ""), own["name"]), version, DeleteOptions())
+        self._release_definition(key)
         gone = self._store.get(CUSTOM_RESOURCE_DEFINITION.qualified_name, key) is None
         return Outcome(outcome.version, removed=True) if gone else outcome
 
-    def _finish_definition(self, kind: Kind) -> None:
+    def _release_definition(self, key: Key) -> None:
         """Let a CRD that is being deleted go once its last object has."""
-        key = ("", kind.qualified_name)
         current = self._store.get(CUSTOM_RESOURCE_DEFINITION.qualified_name, key)
         if current is None or "deletionTimestamp" not in current.obj["metadata"]:
             return
         finalizers = current.obj["metadata"].get("finalizers", [])
-        if CRD_FINALIZER not in finalizers or self._store.list(kind.qualified_name):
+        if CRD_FINALIZER not in finalizers or self._store.list(key[1]):
             return
         obj = orjson.loads(current.raw)
         _set_finalizers(obj["metadata"], [each for each in finalizers if each != CRD_FINALIZER])
@@ -433,7 +469,7 @@ class Core:
     def _remove(self, kind: Kind, key: Key) -> Version:
         gone = self._store.remove(kind.qualified_name, key)
         if kind.custom:
-            self._finish_definition(kind)
+            self._release_definition(("", kind.qualified_name))
         if kind.key == CUSTOM_RESOURCE_DEFINITION.key:
             self._registry.withdraw(gone.obj)
             self._store.close_watches(key[1])
@@ -508,10 +544,8 @@ def _after_propagation(finalizers: list[str], policy: str) -> list[str]:
         case "":
             return finalizers
         case _:
-            message = (
-                f'invalid DeleteOptions: propagationPolicy "{policy}" is not one of Foreground, Background, Orphan'
-            )
-            raise Failure(422, message, reason="Invalid")
+            accepted = ("Foreground", "Background", "Orphan", "nil")
+            raise bad_option("DeleteOptions", "propagationPolicy", policy, accepted)
 
 
 def _set_finalizers(meta: dict[str, Any], finalizers: list[str]) -> None:

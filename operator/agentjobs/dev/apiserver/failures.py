@@ -68,9 +68,9 @@ def not_found(kind: Kind, name: str) -> Failure:
     return Failure(404, f'{kind.qualified_name} "{name}" not found', details=_details(kind.group, kind.plural, name))
 
 
-def already_exists(kind: Kind, name: str) -> Failure:
-    """A create met an object of that name."""
-    message = f'{kind.qualified_name} "{name}" already exists'
+def already_exists(kind: Kind, name: str, *, going: bool = False) -> Failure:
+    """A create met an object of that name, which may be on its way out."""
+    message = f'{"object is being deleted: " if going else ""}{kind.qualified_name} "{name}" already exists'
     return Failure(409, message, reason="AlreadyExists", details=_details(kind.group, kind.plural, name))
 
 

@@ -3,105 +3,109 @@
 `core` tells it of CRDs, `server` asks it for resources and for the documents that describe them. Holds no objects.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Final
 
 import orjson
 
+from agentjobs.dev.apiserver import crds
 from agentjobs.dev.apiserver.failures import Cause
-from agentjobs.dev.apiserver.kinds import BUILTIN, READ_WRITE, STATUS_VERBS, Kind, Subresource
+from agentjobs.dev.apiserver.kinds import BUILTIN, CUSTOM_RESOURCE_DEFINITION, Kind
 from agentjobs.dev.apiserver.schema import Schema
 from agentjobs.dev.apiserver.store import Object
 from agentjobs.dev.apiserver.strategies import strategy
 
-_COMMON = ("apiVersion", "kind", "metadata")
+_COMMON: Final = ("apiVersion", "kind", "metadata")
+_CEL_WARNING: Final = (
+    "x-kubernetes-validations: this development server stores CEL rules and does not evaluate them; a cluster does"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A kind and the schema of its objects."""
+    """A kind and the schema of its objects.
+
+    Args:
+        terminating: its CRD is being deleted; no new objects.
+    """
 
     kind: Kind
     schema: Schema | None = None
+    terminating: bool = False
 
     def prune(self, obj: Object) -> list[str]:
-        """Remove what the schema does not know; return the paths. Of built-in kinds only the top level is known."""
+        """Remove what the schema does not know; return the paths. Of most built-in kinds only the top level is known."""
         if self.schema is not None:
             return self.schema.prune(obj)
+        if self.kind.key == CUSTOM_RESOURCE_DEFINITION.key:
+            return crds.prune(obj)
         known = strategy(self.kind).fields
         unknown = [name for name in obj if known and name not in known and name not in _COMMON]
         for name in unknown:
             del obj[name]
         return unknown
 
-    def default(self, obj: Object) -> None:
-        """Fill in the schema's defaults."""
+    def default(self, obj: Object, old: Object | None) -> None:
+        """Fill in defaults."""
         if self.schema is not None:
             self.schema.default(obj)
+        elif self.kind.key == CUSTOM_RESOURCE_DEFINITION.key:
+            crds.complete(obj, old)
 
     def validate(self, obj: Object, old: Object | None) -> list[Cause]:
         """Return what the schema has against an object."""
-        return [] if self.schema is None else self.schema.validate(obj, old)
+        if self.schema is not None:
+            return self.schema.validate(obj, old)
+        return crds.check(obj, old) if self.kind.key == CUSTOM_RESOURCE_DEFINITION.key else []
 
 
 class Registry:
+    """Kinds by group, version and plural."""
+
     def __init__(self) -> None:
-        self._served = {(k.group, k.version, k.plural): Served(k) for k in BUILTIN}
+        self._served = {(kind.group, kind.version, kind.plural): Served(kind) for kind in BUILTIN}
 
     def find(self, group: str, version: str, plural: str) -> Served | None:
+        """Return what is served under a path."""
         return self._served.get((group, version, plural))
 
-    def complete(self, obj: Object, old: Object | None, now: datetime) -> None:
-        names = obj["spec"]["names"]
-        names.setdefault("singular", names["kind"].lower())
-        names.setdefault("listKind", names["kind"] + "List")
-        stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-        obj["status"] = {
-            "acceptedNames": names,
-            "storedVersions": [v["name"] for v in obj["spec"]["versions"]],
-            "conditions": [
-                {"type": t, "status": "True", "reason": "NoConflicts", "message": "", "lastTransitionTime": stamp}
-                for t in ("NamesAccepted", "Established")
-            ],
-        }
+    def kinds(self) -> list[Kind]:
+        """Return all kinds."""
+        return [served.kind for served in self._served.values()]
 
-    def check(self, obj: Object, old: Object | None) -> list[Cause]:
-        return []
+    def establish(self, definition: Object, now: datetime) -> None:
+        """Write into a checked CRD's status whether its names were free."""
+        crds.establish(definition, self._others(definition), now)
 
-    def kinds_of(self, obj: Object) -> list[Kind]:
-        spec, names = obj["spec"], obj["spec"]["names"]
-        return [
-            Kind(
-                spec["group"],
-                v["name"],
-                names["plural"],
-                names["singular"],
-                names["kind"],
-                short_names=tuple(names.get("shortNames", ())),
-                categories=tuple(names.get("categories", ())),
-                namespaced=spec["scope"] == "Namespaced",
-                verbs=READ_WRITE,
-                custom=True,
-                tracks_generation=True,
-                unconditional_update=False,
-                subresources=(Subresource("status", names["kind"], STATUS_VERBS),)
-                if "status" in v.get("subresources", {})
-                else (),
-            )
-            for v in spec["versions"]
-        ]
+    def serve(self, definition: Object) -> tuple[str, ...]:
+        """Serve what an established CRD defines from now on; return warnings for whoever wrote it."""
+        self.withdraw(definition)
+        conditions = {each["type"]: each["status"] for each in definition["status"]["conditions"]}
+        if conditions.get("Established") != "True":
+            return ()
+        terminating = "deletionTimestamp" in definition["metadata"]
+        resources = crds.resources_of(definition)
+        for resource in resources:
+            kind = resource.kind
+            self._served[kind.group, kind.version, kind.plural] = Served(kind, resource.schema, terminating)
+        return (_CEL_WARNING,) if any(resource.schema.has_cel for resource in resources) else ()
 
-    def serve(self, obj: Object) -> tuple[str, ...]:
-        for kind, v in zip(self.kinds_of(obj), obj["spec"]["versions"]):
-            self._served[kind.group, kind.version, kind.plural] = Served(kind, Schema(v["schema"]["openAPIV3Schema"]))
-        return ()
+    def withdraw(self, definition: Object) -> None:
+        """Serve a CRD's kinds no longer."""
+        group, plural = _names(definition)
+        self._served = {at: served for at, served in self._served.items() if (at[0], at[2]) != (group, plural)}
 
-    def withdraw(self, obj: Object) -> None:
-        for kind in self.kinds_of(obj):
-            self._served.pop((kind.group, kind.version, kind.plural), None)
+    def kind_of(self, definition: Object) -> Kind | None:
+        """Return the kind a CRD defines, in any of its versions, while it is served."""
+        return next((kind for kind in self.kinds() if kind.key == _names(definition)), None)
+
+    def _others(self, definition: Object) -> Iterable[Kind]:
+        return (kind for kind in self.kinds() if kind.key != _names(definition))
 
     def document(self, path: str, accept: str) -> tuple[bytes, str] | None:
+        """Return the document at a path that is not about objects, and its media type."""
         kinds = [s.kind for s in self._served.values()]
         gvs = sorted({(k.group, k.version) for k in kinds if k.group})
         if path == "/version":
@@ -152,3 +156,7 @@ class Registry:
                 "resources": resources,
             }
         ), "application/json"
+
+
+def _names(definition: Object) -> tuple[str, str]:
+    return definition["spec"]["group"], definition["spec"]["names"]["plural"]

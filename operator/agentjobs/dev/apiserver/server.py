@@ -62,7 +62,7 @@ class ApiServer:
         self._credentials = auth.make_credentials(folder, now=clock())
         self._store = Store(int(clock().timestamp() * 1_000_000), history_bytes=history_bytes)
         self._registry = Registry()
-        self._core = Core(self._store, self._registry, clock)
+        self._core = Core(self._store, self._registry, clock=clock, later=_call_later, knobs=self.knobs)
         self._lists = Lists(self._store)
         self._reviews = Reviews(
             self._store,
@@ -221,6 +221,10 @@ def _request(
 ) -> web.BaseRequest:
     loop = asyncio.get_running_loop()
     return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=negotiation.MAX_BODY)
+
+
+def _call_later(seconds: float, act: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(seconds, act)
 
 
 def _authorize(call: Call) -> None:
