@@ -1,0 +1,348 @@
+"""A small world around the reconciler: an API server's write semantics, a history, a kubelet, and a clock, in memory.
+
+What is not faked: the reconciler, the caches, the queue, the core. The world can end the operator before or after any
+write, repeat and reorder its news, and says what was written.
+"""
+
+import copy
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from agentjobs.api.status import AgentJobStatus
+from agentjobs.contract import FINALIZER, LABEL_JOB, TerminationMessage, Verdict, start_of
+from agentjobs.core.manifests import PodDefaults
+from agentjobs.errors import AlreadyExists, Conflict, NotFound, Unavailable
+from agentjobs.history.records import TransitionRecord
+from agentjobs.metrics import Metrics
+from agentjobs.reconcile import Reconciler
+
+START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+
+
+class Died(BaseException):
+    """The operator's process ends here."""
+
+
+class Operator:
+    """One operator process as the world sees it: the reconciler, and news it has not heard yet."""
+
+    def __init__(self, reconciler: Reconciler) -> None:
+        self.reconciler = reconciler
+        self.news: list[tuple[str, str, dict[str, Any]]] = []
+
+
+class World:
+    """Server, history, kubelet and clock."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.random = random.Random(seed)
+        self.now = START
+        self.objects: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self.version = 100
+        self.uids = 0
+        self.writes: list[tuple[str, str]] = []
+        self.accepted: dict[str, Any] = {}
+        self.starts: dict[tuple[str, int], int] = {}
+        self.results: dict[str, Any] = {}
+        self.records: dict[tuple[str, str, int], Any] = {}
+        self.claims: dict[tuple[str, int], str] = {}
+        self.history_away = False
+        self.die_at: int | None = None
+        self.die_after = False
+        self.operators: list[Operator] = []
+        self.join()
+
+    # -- the operator's surroundings
+
+    @property
+    def reconciler(self) -> Reconciler:
+        return self.operators[0].reconciler
+
+    def restart(self, number: int = 0) -> None:
+        """A new operator process: nothing but lists."""
+        self.operators.pop(number)
+        self.join(number)
+
+    def join(self, number: int = 0) -> None:
+        """One more operator, whatever the others do."""
+        reconciler = Reconciler(
+            cluster=self,
+            history=self,
+            writer=self,
+            recorder=self,
+            metrics=Metrics(),
+            pods=PodDefaults(gateway_url="http://gateway", image="runner"),
+            queues={"agents": 10, "scheduled": 5},
+            now=lambda: self.now,
+            monotonic=lambda: self.now.timestamp(),
+        )
+        self.operators.insert(number, Operator(reconciler))
+        self.list(number)
+
+    def list(self, number: int = 0) -> None:
+        operator = self.operators[number]
+        operator.news.clear()
+        of = lambda kind: [copy.deepcopy(obj) for key, obj in self.objects.items() if key[0] == kind]  # noqa: E731
+        operator.reconciler.listed_pods(of("Pod"), str(self.version))
+        operator.reconciler.listed_jobs(of("AgentJob"), str(self.version))
+
+    async def get(self, resource, namespace, name):
+        if (obj := self.objects.get((resource.kind, namespace, name))) is None:
+            raise NotFound(name)
+        return copy.deepcopy(obj)
+
+    async def create(self, resource, namespace, body):
+        key = (resource.kind, namespace, body["metadata"]["name"])
+        with self._write("create", resource.kind):
+            if key in self.objects:
+                raise AlreadyExists(key[2])
+            return self._put(key, "ADDED", {**copy.deepcopy(body), "status": {"phase": "Pending"}})
+
+    async def patch(self, resource, namespace, name, body, *, subresource=None):
+        key = (resource.kind, namespace, name)
+        with self._write("patch" if subresource is None else "status", resource.kind):
+            old = self.objects.get(key)
+            if old is None:
+                raise NotFound(name)
+            for field in ("uid", "resourceVersion"):
+                if body["metadata"].get(field, old["metadata"][field]) != old["metadata"][field]:
+                    raise Conflict(name)
+            new = merged(old, {k: v for k, v in body.items() if k != "metadata"})
+            if "finalizers" in body["metadata"]:
+                new["metadata"]["finalizers"] = body["metadata"]["finalizers"] or []
+            if new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers"):
+                return self._drop(key)
+            return self._put(key, "MODIFIED", new)
+
+    async def delete(self, resource, namespace, name, *, uid=None):
+        with self._write("delete", resource.kind):
+            return self._delete((resource.kind, namespace, name), uid)
+
+    def _delete(self, key, uid=None):
+        old = self.objects.get(key)
+        if old is None:
+            raise NotFound(key[2])
+        if uid not in (None, old["metadata"]["uid"]):
+            raise Conflict(key[2])
+        if not old["metadata"].get("finalizers"):
+            return self._drop(key)
+        new = copy.deepcopy(old)
+        new["metadata"]["deletionTimestamp"] = stamp(self.now)
+        return self._put(key, "MODIFIED", new)
+
+    async def accept(self, job, start=None):
+        self._available()
+        stored = self.accepted.setdefault(job.job.uid, job.resolved)
+        if start is not None:
+            self.starts.setdefault((job.job.uid, start.start), start.attempt)
+        return stored
+
+    async def resolved(self, uid):
+        self._available()
+        return self.accepted.get(uid)
+
+    async def result(self, uid):
+        self._available()
+        return self.results.get(uid)
+
+    async def last_heartbeat(self, uid, start):
+        self._available()
+
+    async def recorded(self, uid):
+        self._available()
+        ends = [r for r in self.records.values() if isinstance(r, TransitionRecord) and r.job.uid == uid and r.finished]
+        return ends[0].phase if ends else None
+
+    def put(self, record):
+        number = getattr(record, "transition", getattr(record, "start", 0))
+        self.records.setdefault((type(record).__name__, record.job.uid, number), record)
+
+    def record(self, *_event):
+        """Kubernetes Events are not looked at here."""
+
+    def _available(self):
+        if self.history_away:
+            raise Unavailable("history")
+
+    def _write(self, verb, kind):
+        world = self
+
+        class Guard:
+            def __enter__(self):
+                world.writes.append((verb, kind))
+                if world.die_at == len(world.writes) and not world.die_after:
+                    raise Died
+
+            def __exit__(self, kind_of_error, *_):
+                if kind_of_error is None and world.die_at == len(world.writes) and world.die_after:
+                    raise Died
+
+        return Guard()
+
+    def _put(self, key, event, obj):
+        self.version += 1
+        meta = obj["metadata"]
+        if event == "ADDED":
+            self.uids += 1
+            meta |= {"uid": f"uid-{self.uids}", "generation": 1, "creationTimestamp": stamp(self.now)}
+        meta["resourceVersion"] = str(self.version)
+        self.objects[key] = obj
+        self._tell_all(key[0], event, obj)
+        return copy.deepcopy(obj)
+
+    def _drop(self, key):
+        self.version += 1
+        obj = self.objects.pop(key)
+        obj["metadata"]["resourceVersion"] = str(self.version)
+        self._tell_all(key[0], "DELETED", obj)
+        if key[0] == "AgentJob":
+            for other in [k for k, o in self.objects.items() if owner(o) == obj["metadata"]["uid"]]:
+                self._delete(other)
+        return copy.deepcopy(obj)
+
+    def _tell_all(self, kind, event, obj):
+        for operator in self.operators:
+            operator.news.append((kind, event, copy.deepcopy(obj)))
+
+    # -- what users, kubelets and watches do
+
+    def apply(self, name="hello", **spec):
+        body = {
+            "apiVersion": "agentjobs.dev/v1alpha1",
+            "kind": "AgentJob",
+            "metadata": {"namespace": "default", "name": name},
+            "spec": {
+                "agent": {"model": "gemini-flash-latest", "inline": {"instruction": "Be brief."}},
+                "input": {"message": "Say hello."},
+                **spec,
+            },
+        }
+        return self._put(("AgentJob", "default", name), "ADDED", body)
+
+    def edit(self, name="hello", **spec):
+        obj = copy.deepcopy(self.objects["AgentJob", "default", name])
+        obj["spec"] |= spec
+        obj["metadata"]["generation"] += 1
+        self._put(("AgentJob", "default", name), "MODIFIED", obj)
+
+    def job(self, name="hello"):
+        return self.objects["AgentJob", "default", name]
+
+    def status(self, name="hello"):
+        return AgentJobStatus.parse(self.job(name).get("status"))
+
+    def pods(self, job=None):
+        found = [obj for key, obj in self.objects.items() if key[0] == "Pod"]
+        return [pod for pod in found if job is None or pod["metadata"]["labels"].get(LABEL_JOB) == job]
+
+    def run_pod(self, pod):
+        """The kubelet starts the container, and its first GET claims the start."""
+        meta = pod["metadata"]
+        start = start_of(meta["name"], meta["labels"][LABEL_JOB])
+        claimed_by = self.claims.setdefault((owner(pod), start), meta["uid"])
+        running = {"name": "runner", "state": {"running": {"startedAt": stamp(self.now)}}}
+        self._pod_status(pod, phase="Running", containerStatuses=[running])
+        return claimed_by == meta["uid"]
+
+    def end_pod(self, pod, verdict=None, *, reason="", code=0, delay=None):
+        """The container ends, with the runner's word or without."""
+        meta = pod["metadata"]
+        start = start_of(meta["name"], meta["labels"][LABEL_JOB])
+        word = TerminationMessage(verdict, reason, "because", start, owner(pod), delay_seconds=delay) if verdict else None
+        if verdict is Verdict.SUCCEED:
+            self.results.setdefault(owner(pod), {"text": "Hello.", "structured": None, "usage": {}})
+        state = {
+            "exitCode": code,
+            "reason": "Completed" if code == 0 else "Error",
+            "message": word.dump() if word else "",
+            "startedAt": stamp(self.now),
+            "finishedAt": stamp(self.now),
+        }
+        statuses = [{"name": "runner", "state": {"terminated": state}}]
+        self._pod_status(pod, phase="Succeeded" if code == 0 else "Failed", containerStatuses=statuses)
+
+    def _pod_status(self, pod, **status):
+        key = ("Pod", "default", pod["metadata"]["name"])
+        if key in self.objects:
+            obj = copy.deepcopy(self.objects[key])
+            obj["spec"]["nodeName"] = "node-1"
+            obj["status"] = status
+            self._put(key, "MODIFIED", obj)
+
+    def tell(self, number=0, *, shuffled=False):
+        """Let the watches say what has happened since; out of order and twice, if asked."""
+        operator = self.operators[number]
+        news, operator.news = operator.news, []
+        if shuffled:
+            news += [self.random.choice(news) for _ in range(len(news) // 2)] if news else []
+            self.random.shuffle(news)
+        for kind, event, obj in news:
+            if kind == "AgentJob":
+                operator.reconciler.observe_job(event, obj)
+            elif FINALIZER in (obj["metadata"].get("finalizers") or []) or LABEL_JOB in obj["metadata"].get("labels", {}):
+                operator.reconciler.observe_pod(event, obj)
+
+    async def settle(self, number=0, limit=200):
+        """Let an operator work until no key waits; timers do not fire."""
+        reconciler = self.operators[number].reconciler
+        queue = reconciler.queue
+        for _ in range(limit):
+            if not len(queue):
+                return
+            key = await queue.get()
+            try:
+                await reconciler.reconcile(key)
+            except Conflict:
+                pass
+            finally:
+                queue.done(key)
+        raise AssertionError(f"no rest after {limit} looks")
+
+    async def act(self, number=0, *, shuffled=False, **passed):
+        """Time passes, watches speak, everything is looked at."""
+        self.now += timedelta(**passed)
+        self.tell(number, shuffled=shuffled)
+        reconciler = self.operators[number].reconciler
+        for key in list(reconciler.jobs.keys()):
+            reconciler.queue.add(("job", *key))
+        await self.settle(number)
+        self.tell(number)
+        await self.settle(number)
+
+
+def owner(obj):
+    return next((ref["uid"] for ref in obj["metadata"].get("ownerReferences", []) if ref.get("controller")), None)
+
+
+def stamp(moment):
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def merged(old, patch):
+    new = copy.deepcopy(old)
+    for field, value in patch.items():
+        if value is None:
+            new.pop(field, None)
+        elif isinstance(value, dict) and isinstance(new.get(field), dict):
+            new[field] = merged(new[field], value)
+        else:
+            new[field] = copy.deepcopy(value)
+    return new
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+@pytest.fixture
+def worlds():
+    return World
+
+
+@pytest.fixture
+def died():
+    return Died

@@ -1,0 +1,243 @@
+"""The operator against a world that writes like an API server."""
+
+import pytest
+
+from agentjobs.api.conditions import Phase
+from agentjobs.contract import FINALIZER, Verdict
+
+
+async def test_a_job_of_one_start_costs_four_writes(world):
+    world.apply()
+    await world.act()
+    world.run_pod(world.pods()[0])
+    await world.act(seconds=1)
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+
+    assert world.writes == [("status", "AgentJob"), ("create", "Pod"), ("status", "AgentJob"), ("patch", "Pod")]
+    assert world.status().phase is Phase.SUCCEEDED
+    assert world.status().result.summary == "Hello."
+
+
+async def test_a_job_that_waited_costs_one_write_more(world):
+    for number in range(11):
+        world.apply(f"job-{number:02}")
+    await world.act()
+
+    assert world.status("job-10").phase is Phase.QUEUED
+    assert len(world.pods()) == 10
+    assert len(world.writes) == 21
+
+
+async def test_a_freed_slot_goes_to_the_job_that_waits(world):
+    for number in range(11):
+        world.apply(f"job-{number:02}")
+    await world.act()
+    world.end_pod(world.pods("job-03")[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+
+    assert world.status("job-10").phase is Phase.RUNNING
+
+
+async def test_priority_goes_before_age(world):
+    for number in range(10):
+        world.apply(f"job-{number}")
+    await world.act()
+    world.apply("patient", priority=5)
+    await world.act(seconds=5)
+    world.apply("urgent", priority=0)
+    await world.act(seconds=5)
+    world.end_pod(world.pods("job-3")[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+
+    assert (world.status("urgent").phase, world.status("patient").phase) == (Phase.RUNNING, Phase.QUEUED)
+
+
+async def test_a_changed_priority_reaches_the_queue(world):
+    for number in range(10):
+        world.apply(f"job-{number}")
+    await world.act()
+    world.apply("first")
+    world.apply("second")
+    await world.act(seconds=1)
+    world.edit("second", priority=0)
+    await world.act(seconds=1)
+    world.end_pod(world.pods("job-3")[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+
+    assert (world.status("first").phase, world.status("second").phase) == (Phase.QUEUED, Phase.RUNNING)
+
+
+async def test_two_jobs_of_one_session_never_run_together(world):
+    session = {"appName": "shop", "sessionId": "s-1"}
+    world.apply("one", session=session)
+    world.apply("two", session=session, queue="scheduled")
+    await world.act()
+    phases = {world.status(name).phase for name in ("one", "two")}
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+
+    assert phases == {Phase.RUNNING, Phase.QUEUED}
+    assert {world.status(name).phase for name in ("one", "two")} == {Phase.SUCCEEDED, Phase.RUNNING}
+
+
+async def test_no_start_is_made_while_the_database_is_away(world):
+    world.history_away = True
+    world.apply()
+    await world.act()
+    said = {one.type: one.reason for one in world.status().conditions}
+    world.history_away = False
+    await world.act(seconds=3)
+
+    assert said["Accepted"] == "HistoryUnavailable"
+    assert world.status().phase is Phase.RUNNING
+
+
+async def test_an_end_is_written_without_the_database_and_its_result_follows(world):
+    world.apply()
+    await world.act()
+    world.history_away = True
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+    first = world.status()
+    world.history_away = False
+    await world.act(seconds=3)
+
+    assert (first.phase, first.result.ref) == (Phase.SUCCEEDED, "")
+    assert world.status().result.summary == "Hello."
+
+
+async def test_a_foreign_pod_of_our_name_keeps_the_start_waiting_and_is_not_touched(world):
+    foreign = {"metadata": {"namespace": "default", "name": "hello-1", "labels": {}}, "spec": {}, "status": {}}
+    world._put(("Pod", "default", "hello-1"), "ADDED", foreign)
+    world.apply()
+    await world.act()
+    await world.act(seconds=11)
+    reported = {one.type: one.reason for one in world.status().conditions}
+    world._drop(("Pod", "default", "hello-1"))
+    await world.act(seconds=2)
+
+    assert reported["PodStarted"] == "PodNameTaken"
+    assert world.pods()[0]["metadata"]["labels"]["agentjobs.dev/job"] == "hello"
+
+
+async def test_a_name_deleted_and_applied_again_is_a_new_job(world):
+    world.apply()
+    await world.act()
+    world.run_pod(world.pods()[0])
+    world._drop(("AgentJob", "default", "hello"))
+    fresh = world.apply()
+    await world.act(seconds=1)
+    await world.act(seconds=2)
+
+    assert world.status().starts == 1
+    assert {ref["uid"] for pod in world.pods() for ref in pod["metadata"]["ownerReferences"]} == {
+        fresh["metadata"]["uid"]
+    }
+
+
+async def test_a_deleted_jobs_pods_lose_our_finalizer(world):
+    world.apply()
+    await world.act()
+    world.run_pod(world.pods()[0])
+    world._drop(("AgentJob", "default", "hello"))
+    await world.act(seconds=1)
+
+    assert world.pods() == []
+    assert any(kind == "Deletion" for kind, _, _ in world.records)
+
+
+async def test_a_vanished_pod_is_made_again_under_the_same_name(world):
+    world.apply()
+    await world.act()
+    world._drop(("Pod", "default", "hello-1"))
+    await world.act(seconds=1)
+
+    assert [pod["metadata"]["name"] for pod in world.pods()] == ["hello-1"]
+    assert world.status().starts == 1
+
+
+async def test_a_cancelled_job_keeps_its_pod_until_it_ends(world):
+    world.apply()
+    await world.act()
+    world.run_pod(world.pods()[0])
+    world.edit(cancel=True)
+    await world.act(seconds=1)
+    phase = world.status().phase
+    world.end_pod(world.pods()[0], Verdict.SNOOZE, reason="Interrupted", code=75)
+    await world.act(seconds=1)
+
+    assert phase is Phase.RUNNING
+    assert world.status().phase is Phase.CANCELLED
+    assert FINALIZER not in str(world.pods())
+
+
+async def test_an_edit_of_the_work_after_acceptance_changes_nothing(world):
+    world.apply(retry={"maxAttempts": 3}, runtime={"image": "first"})
+    await world.act()
+    world.edit(runtime={"image": "second"})
+    world.end_pod(world.pods()[0], Verdict.RETRY, reason="ToolError", code=70)
+    await world.act(seconds=1)
+    world.restart()
+    await world.act(minutes=1)
+
+    assert world.pods()[-1]["metadata"]["name"] == "hello-2"
+    assert world.pods()[-1]["spec"]["containers"][0]["image"] == "first"
+
+
+async def test_a_finished_job_goes_after_its_time_and_only_once_recorded(world):
+    world.apply(ttlSecondsAfterFinished=60)
+    await world.act()
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+    world.history_away = True
+    await world.act(seconds=61)
+    kept = ("AgentJob", "default", "hello") in world.objects
+    world.history_away = False
+    await world.act(seconds=10)
+
+    assert kept
+    assert ("AgentJob", "default", "hello") not in world.objects
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before-the-write", "after-the-write"])
+@pytest.mark.parametrize("write", range(1, 9))
+async def test_an_operator_that_dies_at_any_write_is_continued_by_the_next(world, died, write, after):
+    world.apply(retry={"backoff": {"initial": "1s"}})
+    world.die_at, world.die_after = write, after
+    for moment in range(12):
+        try:
+            await world.act(seconds=2)
+        except died:
+            world.die_at = None
+            world.restart()
+            continue
+        for pod in world.pods():
+            if pod["status"]["phase"] == "Pending":
+                world.run_pod(pod)
+                failing = pod["metadata"]["name"] == "hello-1"
+                world.end_pod(pod, Verdict.RETRY if failing else Verdict.SUCCEED, code=70 if failing else 0)
+        assert moment < 12
+
+    status = world.status()
+    assert (status.phase, status.starts, status.attempts) == (Phase.SUCCEEDED, 2, 2)
+    assert [record.charged for record in status.attempt_history] == [True, False]
+    assert len(world.writes) <= 8 + 1
+    assert all(not pod["metadata"]["finalizers"] for pod in world.pods())
+
+
+async def test_an_operator_that_missed_the_news_cannot_turn_a_job_back(world):
+    world.join(1)
+    world.apply(retry={"backoff": {"initial": "1s"}})
+    await world.act()
+    world.operators[1].news.clear()
+    world.list(1)
+    await world.act(1)
+    world.end_pod(world.pods()[0], Verdict.RETRY, reason="ToolError", code=70)
+    await world.act(seconds=1)
+    await world.act(seconds=3)
+    stale = world.operators[1]
+    stale.news = [news for news in stale.news if news[0] == "Pod"]
+    await world.act(1, seconds=1)
+
+    assert (world.status().starts, world.status().phase) == (2, Phase.RUNNING)
