@@ -68,7 +68,7 @@ def compile_validator(schema: Raw) -> Validator:
     allowed = frozenset(["integer", "string"]) if int_or_string else _allowed(declared)
     nullable = bool(schema.get("nullable")) or (wanted is None)
     steps = [step for make in _MAKERS for step in make(schema)]
-    enum = _enum_check(schema["enum"]) if schema.get("enum") is not None else None
+    enum = _enum_check(schema["enum"]) if schema.get("enum") else None
 
     def validate(value: Any, path: Path, problems: list[Problem]) -> None:
         if value is None and nullable:
