@@ -44,10 +44,11 @@ def validate_job(job: object) -> list[Problem]:
     spec = body.get("spec")
     if not isinstance(spec, Mapping):
         return [*found, Problem("spec", "" if spec is None else shown(spec), "is no object; it needs agent and input")]
-    hostile = list(_hostile_content(spec))
-    if hostile:
-        return [*found, *hostile]
-    found += _size_problems(spec)
+    # Nothing else is looked at then, so that no object, however large or strange, holds up other jobs.
+    hopeless = list(_size_problems((), spec, MAX_SPEC_BYTES)) or list(_hostile_content(spec))
+    if hopeless:
+        return [*found, *hopeless]
+    found += _size_problems(("input", "state"), as_object(spec.get("input")).get("state"), MAX_STATE_BYTES)
     found += _model_problems(spec)
     found += _rule_problems(spec)
     found += team_problems(spec, job=name if isinstance(name, str) else "")
@@ -66,7 +67,7 @@ def _name_problems(name: object) -> Iterator[Problem]:
 
 
 def _hostile_content(spec: Raw) -> Iterator[Problem]:
-    """Look for what JSON can carry and no database or recursive function can; nothing else is checked then."""
+    """Look for what JSON can carry and no database or recursive function can."""
     waiting: list[tuple[Path, object]] = [((), spec)]
     while waiting:
         path, value = waiting.pop()
@@ -107,17 +108,18 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _size_problems(spec: Raw) -> Iterator[Problem]:
-    state = as_object(spec.get("input")).get("state")
-    parts: tuple[tuple[Path, object, int, str], ...] = (
-        ((), spec, MAX_SPEC_BYTES, "move long texts to a ConfigMap and use messageFrom"),
-        (("input", "state"), state, MAX_STATE_BYTES, "pass a reference instead of the data"),
-    )
-    for path, value, most, cure in parts:
-        size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str, skipkeys=True).encode())
-        if size > most:
-            message = f"has {size} bytes as JSON; use at most {most}, {cure}"
-            yield Problem(field_name(path), "", message, AcceptedReason.SPEC_TOO_LARGE)
+def _size_problems(path: Path, value: object, most: int) -> Iterator[Problem]:
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str, skipkeys=True)
+    except (RecursionError, ValueError):
+        return  # it cannot be written at all, which _hostile_content tells better
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > most:
+        cure = (
+            "pass a reference instead of the data" if path else "move long texts to a ConfigMap, see input.messageFrom"
+        )
+        message = f"has {size} bytes as JSON; use at most {most}, {cure}"
+        yield Problem(field_name(path), "", message, AcceptedReason.SPEC_TOO_LARGE)
 
 
 def _model_problems(spec: Raw) -> list[Problem]:

@@ -96,7 +96,7 @@ PARTS = st.sampled_from(
 
 @given(st.lists(PARTS, max_size=12).map("".join))
 @example("{a}{b?}{{a}}${b}\\{b}{a b}{app:b}{x:b}{artifact.b}{artifact.b?}{ a }{a??}")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 async def test_we_and_adk_agree_on_what_an_instruction_needs(instruction: str) -> None:
     session = SimpleNamespace(state={"a": 1}, app_name="x", user_id="x", id="x")
     context = SimpleNamespace(

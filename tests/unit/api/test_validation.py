@@ -183,7 +183,7 @@ SPECS = st.fixed_dictionaries(
 
 
 @given(st.one_of(GARBAGE, st.fixed_dictionaries({"metadata": GARBAGE, "spec": GARBAGE | SPECS})))
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_no_object_is_too_strange_to_judge(job: Any) -> None:
     for problem in validate_job(job):
         json.dumps(str(problem), ensure_ascii=False).encode()
