@@ -166,6 +166,8 @@ class _Start:
         for part in parts.values():
             stack.push_async_callback(part.end)
             part.start()
+        # Where the manifest names no CA: a cluster's runner image would bring it.
+        node["inherited"] = {"AGENTJOBS_GATEWAY_CA": gateway_tls["AGENTJOBS_GATEWAY_CA"]} | node["inherited"]
         process_node = ProcessNode(client, folder=self._folder / "node", tls=server.node_tls, **node)
         self._serve(client, process_node, server.ca.read_text())
         self._tasks += [asyncio.create_task(part.watch(), name=part.name) for part in parts.values()]
