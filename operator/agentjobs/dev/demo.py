@@ -1,0 +1,257 @@
+"""`agentjobs demo`: runs every example in a development cluster, shows them live, and judges how they ended."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import yaml
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from agentjobs.dev.client import CONFIG_MAPS, Client, Listing, Object, Resource
+from agentjobs.dev.parts import PartEnded, tail
+from agentjobs.dev.up import Cluster, up
+
+AGENT_JOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
+NAMESPACE = "default"
+TERMINAL = ("Succeeded", "Failed", "Cancelled")
+# The slowest example waits for two retries and a snooze: about 20 s. A busy machine gets six times that.
+TIMEOUT_SECONDS = 120.0
+
+_KINDS = {"ConfigMap": CONFIG_MAPS, "AgentJob": AGENT_JOBS}
+_COLOURS = {"Succeeded": "green", "Failed": "red", "Cancelled": "yellow", "Running": "cyan"}
+
+
+@dataclass(slots=True)
+class Example:
+    """One AgentJob: how it shall end (`expected`, a line of expected.yaml) and how it stands."""
+
+    name: str
+    expected: Mapping[str, Any]
+    job: Object = field(default_factory=dict)
+
+    @property
+    def phase(self) -> str:
+        return str((self.job.get("status") or {}).get("phase") or "")
+
+    @property
+    def ended(self) -> bool:
+        return self.phase in TERMINAL
+
+    def outcome(self) -> dict[str, Any]:
+        """Return what is compared with `expected`."""
+        status = self.job.get("status") or {}
+        return {
+            "phase": self.phase,
+            "attempts": status.get("attempts", 0),
+            "starts": status.get("starts", 0),
+            "reason": self.reason,
+        }
+
+    @property
+    def reason(self) -> str:
+        """The reason of the condition that ended the job, else of the newest one that is True."""
+        true = {
+            entry["type"]: entry
+            for entry in (self.job.get("status") or {}).get("conditions") or []
+            if entry["status"] == "True"
+        }
+        for type_ in ("Complete", "Failed", "Cancelled"):
+            if type_ in true:
+                return str(true[type_].get("reason", ""))
+        newest = sorted(true.values(), key=lambda entry: str(entry.get("lastTransitionTime", "")))
+        return str(newest[-1].get("reason", "")) if newest else ""
+
+    def mistakes(self) -> list[str]:
+        """Say in what the end differs from what was expected; nothing when it does not."""
+        outcome = self.outcome()
+        return [
+            f"{key} {outcome.get(key)!r} instead of {value!r}"
+            for key, value in self.expected.items()
+            if outcome.get(key) != value
+        ]
+
+
+def demo() -> int:
+    """Run the demo and return its exit status: 0 only when every example ended as it should."""
+    folder = examples_folder()
+    if folder is None:
+        print("agentjobs demo: no examples here; run it in a checkout of the project", file=sys.stderr)
+        return 1
+    logging.basicConfig(level=logging.ERROR)
+    try:
+        return asyncio.run(_bounded(folder, sys.stdout))
+    except (PartEnded, TimeoutError, OSError) as error:
+        print(f"agentjobs demo: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 130
+
+
+def examples_folder() -> Path | None:
+    """Return the checkout's examples, else those of the current folder."""
+    for folder in (Path(__file__).parents[3] / "examples", Path("examples").absolute()):
+        if (folder / "expected.yaml").exists():
+            return folder
+    return None
+
+
+def load(folder: Path) -> tuple[list[Example], list[Object]]:
+    """Return the examples in the order of expected.yaml, and every object of theirs."""
+    expected: dict[str, Any] = yaml.safe_load((folder / "expected.yaml").read_text())
+    objects = [
+        document
+        for path in sorted(folder.glob("*.yaml"))
+        if path.name != "expected.yaml"
+        for document in yaml.safe_load_all(path.read_text())
+        if document
+    ]
+    return [Example(name, ending) for name, ending in expected.items()], objects
+
+
+async def _bounded(folder: Path, out: TextIO) -> int:
+    """Turn SIGTERM into the end of everything, as Ctrl-C is."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with tempfile.TemporaryDirectory(prefix="agentjobs-demo-", ignore_cleanup_errors=True) as place:
+        print("Starting a development cluster …", file=out, flush=True)
+        async with up(Path(place), working_folder=folder.parent) as cluster:
+            print(f"Ready in {cluster.phases['ready']:.1f} s. Running the examples of {folder}.", file=out, flush=True)
+            return await run(cluster, folder, out)
+
+
+async def run(cluster: Cluster, folder: Path, out: TextIO, *, timeout: float = TIMEOUT_SECONDS) -> int:
+    """Apply the examples to `cluster`, show them until they end, print a summary and return the exit status."""
+    examples, objects = load(folder)
+    began = time.monotonic()
+    show: Show = _Table(out, examples) if out.isatty() else _Lines(out, examples, began)
+    following = asyncio.create_task(_follow(cluster.client, {one.name: one for one in examples}, show))
+    broken = asyncio.create_task(cluster.until_broken())
+    try:
+        # ConfigMaps first: a job whose script is missing would wait a moment for nothing.
+        for body in sorted(objects, key=lambda entry: str(entry["kind"] != "ConfigMap")):
+            await cluster.client.create(_KINDS[body["kind"]], NAMESPACE, body)
+        await asyncio.wait({following, broken}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        for task in (broken, following):
+            if task.done():
+                task.result()
+    finally:
+        for task in (following, broken):
+            task.cancel()
+        await asyncio.gather(following, broken, return_exceptions=True)
+        show.close()
+    return summary(examples, out, seconds=time.monotonic() - began, log=cluster.parts["operator"].log)
+
+
+async def _follow(client: Client, examples: Mapping[str, Example], show: "Show") -> None:
+    """Keep the examples' jobs current; return when all have ended."""
+    async for event in client.follow(AGENT_JOBS, NAMESPACE):
+        for job in event.items if isinstance(event, Listing) else [event.object]:
+            example = examples.get(job["metadata"]["name"])
+            if example is not None:
+                example.job = job
+                show.update(example)
+        if all(example.ended for example in examples.values()):
+            return
+
+
+def summary(examples: Sequence[Example], out: TextIO, *, seconds: float, log: Path) -> int:
+    """Print how each example ended and return the exit status."""
+    wrong = [example for example in examples if example.mistakes()]
+    print(file=out)
+    for example in examples:
+        mistakes = example.mistakes()
+        outcome = example.outcome()
+        text = f"{outcome['phase'] or 'unknown'} ({outcome['reason']}), {outcome['attempts']} attempts"
+        print(f"  {'✗' if mistakes else '✓'} {example.name:<14} {text}", file=out)
+        for mistake in mistakes:
+            print(f"      {mistake}", file=out)
+        if mistakes and (message := _message(example)):
+            print(f"      {message}", file=out)
+    right = len(examples) - len(wrong)
+    print(f"\n{right} of {len(examples)} examples ended as they should, in {seconds:.1f} s.", file=out, flush=True)
+    if wrong:
+        print(f"The end of the operator's log:\n{tail(log)}", file=out, flush=True)
+    return 1 if wrong else 0
+
+
+def _message(example: Example) -> str:
+    history = (example.job.get("status") or {}).get("attemptHistory") or []
+    return str(history[-1].get("message", "")) if history else ""
+
+
+class Show:
+    """Shows the examples while they run."""
+
+    def update(self, example: Example) -> None:
+        """Take a change of one example."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+class _Lines(Show):
+    """One line a change, for logs and pipes."""
+
+    def __init__(self, out: TextIO, examples: Sequence[Example], began: float) -> None:
+        self._out = out
+        self._began = began
+        self._said: dict[str, tuple[Any, ...]] = {}
+
+    def update(self, example: Example) -> None:
+        outcome = example.outcome()
+        now = (outcome["phase"], outcome["attempts"], outcome["starts"])
+        if self._said.get(example.name) != now and outcome["phase"]:
+            self._said[example.name] = now
+            seconds = time.monotonic() - self._began
+            text = f"{outcome['phase']:<10} attempt {outcome['attempts']}  {outcome['reason']}"
+            print(f"{seconds:6.1f} s  {example.name:<14} {text}", file=self._out, flush=True)
+
+
+class _Table(Show):
+    """A table that changes in place, for people at a terminal."""
+
+    def __init__(self, out: TextIO, examples: Sequence[Example]) -> None:
+        self._examples = examples
+        self._live = Live(self._table(), console=Console(file=out), refresh_per_second=8)
+        self._live.start()
+
+    def update(self, example: Example) -> None:
+        self._live.update(self._table())
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._live.stop()
+
+    def _table(self) -> Table:
+        table = Table("example", "phase", "attempts", "starts", "reason", "answer", expand=False)
+        for example in self._examples:
+            outcome = example.outcome()
+            phase = outcome["phase"] or "…"
+            colour = _COLOURS.get(phase, "white")
+            answer = str(((example.job.get("status") or {}).get("result") or {}).get("summary", ""))
+            table.add_row(
+                example.name,
+                f"[{colour}]{phase}[/{colour}]",
+                str(outcome["attempts"]),
+                str(outcome["starts"]),
+                _plain(outcome["reason"]),
+                _plain(answer[:60]),
+            )
+        return table
+
+
+def _plain(text: str) -> str:
+    """Escape what rich would take for markup: an answer is data."""
+    return escape(" ".join(text.split()))
