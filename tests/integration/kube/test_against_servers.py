@@ -1,0 +1,232 @@
+"""Client, elector and recorder against the embedded API server and, where KUBEBUILDER_ASSETS is set, a real one."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from agentjobs.dev.apiserver.server import ApiServer
+from agentjobs.dev.envtest import ASSETS, EnvTest
+from agentjobs.engine.cache import Cache
+from agentjobs.errors import AlreadyExists, Conflict, Denied, Gone, Invalid, NotFound
+from agentjobs.kube.client import KubeClient
+from agentjobs.kube.elector import Elector, LeaseLost
+from agentjobs.kube.recorder import EventRecorder
+from agentjobs.kube.resources import CONFIGMAPS, CRDS, EVENTS, LEASES, NAMESPACES, TOKENREVIEWS
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("kube-servers")]
+Obj = dict[str, Any]
+
+
+@pytest_asyncio.fixture(
+    scope="module",
+    loop_scope="module",
+    params=[
+        "embedded",
+        pytest.param(
+            "envtest", marks=pytest.mark.skipif(not os.environ.get(ASSETS), reason=f"{ASSETS} names no binaries")
+        ),
+    ],
+)
+async def kubeconfig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
+    folder = tmp_path_factory.mktemp("server")
+    server = ApiServer(folder) if request.param == "embedded" else EnvTest(folder)
+    await server.start()
+    yield server.kubeconfig
+    await server.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(kubeconfig: Path) -> AsyncIterator[KubeClient]:
+    async with KubeClient.connect(str(kubeconfig)) as made:
+        yield made
+
+
+@pytest.fixture
+def name() -> str:
+    return f"t-{uuid4().hex[:10]}"
+
+
+def config_map(name: str, **data: str) -> Obj:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+async def test_an_object_lives_from_create_to_delete(client, name):
+    made = await client.create(CONFIGMAPS, "default", config_map(name, a="1"))
+    patched = await client.patch(CONFIGMAPS, "default", name, {"data": {"a": None, "b": "2"}})
+    replaced = await client.replace(CONFIGMAPS, "default", name, {**patched, "data": {"c": "3"}})
+    read = await client.get(CONFIGMAPS, "default", name)
+    await client.delete(CONFIGMAPS, "default", name, uid=made["metadata"]["uid"])
+
+    assert patched["data"] == {"b": "2"}
+    assert read == replaced
+    with pytest.raises(NotFound):
+        await client.get(CONFIGMAPS, "default", name)
+
+
+async def test_preconditions_hold(client, name):
+    made = await client.create(CONFIGMAPS, "default", config_map(name))
+    stale = {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"]}, "data": {"a": "1"}}
+    await client.patch(CONFIGMAPS, "default", name, stale)
+
+    with pytest.raises(Conflict, match="object has been modified"):
+        await client.patch(CONFIGMAPS, "default", name, stale)
+    with pytest.raises(Conflict, match="precondition"):
+        await client.delete(CONFIGMAPS, "default", name, uid=str(uuid4()))
+    with pytest.raises(AlreadyExists):
+        await client.create(CONFIGMAPS, "default", config_map(name))
+
+
+async def test_refusals_are_told_apart(client, kubeconfig, name):
+    with pytest.raises(Invalid, match=r"metadata\.name"):
+        await client.create(CONFIGMAPS, "default", config_map("Not_A_Name"))
+    with pytest.raises(NotFound, match="nowhere"):
+        await client.create(CONFIGMAPS, "nowhere", config_map(name))
+    async with KubeClient.connect(str(_with_token(kubeconfig, "wrong"))) as other:
+        with pytest.raises(Denied, match="401"):
+            await other.list(NAMESPACES)
+
+
+def _with_token(kubeconfig: Path, token: str) -> Path:
+    document = yaml.safe_load(kubeconfig.read_text())
+    document["users"][0]["user"] = {"token": token}
+    path = kubeconfig.with_name("other")
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+async def test_a_list_of_many_pages_is_whole(client, name, monkeypatch):
+    monkeypatch.setattr("agentjobs.kube.client.LIST_LIMIT", 2)  # 500 objects take too long to make
+    for number in range(5):
+        body = config_map(f"{name}-{number}")
+        body["metadata"]["labels"] = {"test": name}
+        await client.create(CONFIGMAPS, "default", body)
+
+    items, version = await client.list(CONFIGMAPS, "default", label_selector=f"test={name}")
+
+    assert sorted(item["metadata"]["name"] for item in items) == [f"{name}-{number}" for number in range(5)]
+    assert {item["kind"] for item in items} == {"ConfigMap"}
+    assert int(version) >= max(int(item["metadata"]["resourceVersion"]) for item in items)
+
+
+async def test_a_watch_goes_on_where_the_list_ended(client, name):
+    _, version = await client.list(CONFIGMAPS, "default")
+    selector = f"metadata.name={name}"
+    watch = client.watch(CONFIGMAPS, "default", resource_version=version, field_selector=selector)
+    await client.create(CONFIGMAPS, "default", config_map(name))
+    await client.patch(CONFIGMAPS, "default", name, {"data": {"a": "1"}})
+    await client.delete(CONFIGMAPS, "default", name)
+
+    async with asyncio.timeout(20):
+        seen = [(await anext(watch))[0] for _ in range(3)]
+    await watch.aclose()
+
+    assert seen == ["ADDED", "MODIFIED", "DELETED"]
+
+
+async def test_a_watch_ends_when_its_time_is_up(client):
+    _, version = await client.list(CONFIGMAPS, "default")
+
+    async with asyncio.timeout(20):
+        kinds = {kind async for kind, _ in client.watch(CONFIGMAPS, "default", resource_version=version, seconds=1)}
+
+    assert kinds <= {"BOOKMARK"}
+
+
+async def test_a_watch_from_a_version_long_past_is_gone(client, request):
+    if request.node.callspec.params["kubeconfig"] == "envtest":
+        pytest.skip("a young etcd has forgotten nothing yet")
+
+    with pytest.raises(Gone):
+        async with asyncio.timeout(20):
+            await anext(client.watch(CONFIGMAPS, resource_version="1"))
+
+
+async def test_a_cache_fed_by_watch_and_own_writes_follows_the_server(client, name):
+    cache: Cache[dict[str, str]] = Cache(lambda obj: dict(obj.get("data") or {}))
+    items, version = await client.list(CONFIGMAPS, "default")
+    cache.replace(items, version, namespace="default")
+    watch = client.watch(CONFIGMAPS, "default", resource_version=version)
+
+    cache.apply(None, await client.create(CONFIGMAPS, "default", config_map(name, a="1")))
+    cache.apply(None, await client.patch(CONFIGMAPS, "default", name, {"data": {"a": "2"}}))
+    assert cache.get(("default", name)) == {"a": "2"}
+    await client.delete(CONFIGMAPS, "default", name)
+    async with asyncio.timeout(20):
+        stale = [cache.apply(*await anext(watch)) for _ in range(2)]
+        gone = cache.apply(*await anext(watch))
+    await watch.aclose()
+
+    assert (stale, gone, cache.get(("default", name))) == ([False, False], True, None)
+
+
+async def test_a_lease_is_held_renewed_and_handed_over(client, name):
+    def elector(identity: str) -> Elector:
+        seconds = {"duration": timedelta(seconds=3), "deadline": timedelta(seconds=2), "retry": timedelta(seconds=0.1)}
+        return Elector(client, namespace="default", name=name, identity=identity, **seconds)
+
+    first, second = elector("first"), elector("second")
+    await first.acquire()
+    renewing = asyncio.create_task(first.run())
+    waiting = asyncio.create_task(second.acquire())
+    before = (await client.get(LEASES, "default", name))["spec"]["renewTime"]
+    await asyncio.sleep(0.5)
+    first.held()
+    assert (await client.get(LEASES, "default", name))["spec"]["renewTime"] > before
+
+    renewing.cancel()
+    await asyncio.gather(renewing, return_exceptions=True)
+    await first.release()
+    async with asyncio.timeout(20):
+        await waiting
+
+    second.held()
+    with pytest.raises(LeaseLost):
+        first.held()
+    spec = (await client.get(LEASES, "default", name))["spec"]
+    assert (spec["holderIdentity"], spec["leaseTransitions"]) == ("second", 1)
+
+
+async def test_events_are_accepted_and_counted(client, name):
+    made = await client.create(CONFIGMAPS, "default", config_map(name))
+    about = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "namespace": "default",
+        "name": name,
+        "uid": made["metadata"]["uid"],
+    }
+    for instance in ("before", "after a restart"):
+        recorder = EventRecorder(client, instance=instance)
+        task = asyncio.create_task(recorder.run())
+        for _ in range(2):
+            recorder.record(about, "Warning", "Tested", "That was it.")
+            assert await recorder.flush(seconds=20)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    items, _ = await client.list(EVENTS, "default", field_selector=f"involvedObject.name={name}")
+
+    assert [(e["count"], e["reason"], e["message"]) for e in items] == [(4, "Tested", "That was it.")]
+
+
+async def test_a_token_review_answers(client):
+    body = {"apiVersion": TOKENREVIEWS.api_version, "kind": TOKENREVIEWS.kind, "spec": {"token": "no such token"}}
+
+    review = await client.create(TOKENREVIEWS, None, body)
+
+    assert not review["status"].get("authenticated", False)
+
+
+async def test_cluster_wide_resources_are_listed(client):
+    await client.list(CRDS)
+    namespaces, _ = await client.list(NAMESPACES)
+
+    assert "default" in {namespace["metadata"]["name"] for namespace in namespaces}
