@@ -22,7 +22,7 @@ from agentjobs.gateway import history_api, runner_api
 from agentjobs.gateway.auth import Authenticator, Reviewer
 from agentjobs.gateway.bodies import schemas
 from agentjobs.gateway.health import Readiness
-from agentjobs.gateway.problems import FRAMEWORK_REASONS, Problem, from_error
+from agentjobs.gateway.problems import FRAMEWORK_REASONS, Problem, crash, from_error
 from agentjobs.gateway.services import Services
 from agentjobs.gateway.traffic import Traffic
 from agentjobs.history.gateway_history import GatewayHistory
@@ -94,6 +94,11 @@ def _add_answers(app: FastAPI) -> None:
         if problem.status >= 500:
             logger.warning("request.failed", extra={"error": type(error).__name__, "detail": str(error)})
         return problem.answer()
+
+    @app.exception_handler(Exception)
+    async def crashed(_: Request, __: Exception) -> Response:
+        # Starlette answers so and raises the error again; Traffic logs it.
+        return crash().answer()
 
     @app.exception_handler(HTTPException)
     async def unrouted(request: Request, error: HTTPException) -> Response:

@@ -47,6 +47,11 @@ def unavailable(message: str, *, retry_after: float = RETRY_AFTER_SECONDS) -> Pr
     return Problem(503, "Unavailable", message, headers={"Retry-After": str(max(1, math.ceil(retry_after)))})
 
 
+def crash() -> Problem:
+    """We met something nobody foresaw (500)."""
+    return Problem(500, "InternalError", "The gateway failed; its log has the reason.")
+
+
 def from_error(error: errors.AgentJobsError) -> Problem:
     """Translate what an adapter raised; its message must be fit for the caller's eyes, as all of ours are."""
     match error:
@@ -68,7 +73,7 @@ def from_error(error: errors.AgentJobsError) -> Problem:
         case errors.Invalid():
             return Problem(422, "Invalid", str(error) or "The content was refused.")
         case _:
-            return Problem(500, "InternalError", "The gateway failed; its log has the reason.")
+            return crash()
 
 
 # Reasons for what the web framework itself refuses, by status.

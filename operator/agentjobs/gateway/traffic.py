@@ -13,7 +13,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agentjobs.gateway.problems import Problem
+from agentjobs.gateway.problems import crash
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +67,7 @@ class Traffic:
         except Exception as error:  # the outermost line of a request: nothing may leave it but an answer
             logger.error("request.crashed", extra={"error": type(error).__name__, "stack": _stack(error)})
             if status == 0:
-                problem = Problem(500, "InternalError", "The gateway failed; its log has the reason.")
-                await problem.answer()(scope, receive, noted)
+                await crash().answer()(scope, receive, noted)
         finally:
             self._note(scope, status=status, seconds=self._clock() - began)
 

@@ -1,13 +1,18 @@
 """An API server and a history of a few lines, at the gateway's two seams."""
 
+from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 
 from agentjobs import contract, errors
+from agentjobs.gateway.app import create_app
 from agentjobs.gateway.auth import Authenticator
+from agentjobs.history.pages import EventRow, JobDetail, JobRow, Page, StartRow, TransitionRow
 
 OURS = contract.TOKEN_AUDIENCE
+NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 
 
 class Clock:
@@ -70,6 +75,10 @@ class FakeKube:
         return body | {"status": {"allowed": key in self.rights.get(spec["user"], ())}}
 
     async def get(self, resource, namespace, name):
+        if self.away:
+            raise errors.Unavailable("connection refused")
+        if resource.kind == "Namespace":
+            return {"metadata": {"name": name, "uid": "cluster-uid"}}
         self.asked.append(resource.kind)
         if (namespace, name) not in self.pods:
             raise errors.NotFound(f"pods {name!r} not found")
@@ -98,3 +107,90 @@ def kube():
 @pytest.fixture
 def authenticator(kube, clock):
     return Authenticator(kube, clock=clock)
+
+
+class FakeHistory:
+    """Keeps what it is given; `raises` is what the next call meets instead."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.raises: Exception | None = None
+        self.final = None
+        self.rows: dict[str, Any] = {}
+
+    def _called(self, *call):
+        self.calls.append(call)
+        if self.raises:
+            raise self.raises
+
+    async def claim(self, uid, start, pod_uid):
+        self._called("claim", uid, start, pod_uid)
+        return {"uid": uid, "start": start, "resolved": {"spec": {}, "scripts": {}}, "result": None}
+
+    async def add_events(self, uid, start, pod_uid, batch):
+        self._called("add_events", uid, start, pod_uid, batch)
+
+    async def heartbeat(self, uid, start, pod_uid):
+        self._called("heartbeat", uid, start, pod_uid)
+
+    async def put_result(self, uid, start, pod_uid, document):
+        self._called("put_result", uid, start, pod_uid, document)
+        return self.final
+
+    async def jobs(self, namespace, *, limit, cursor, name):
+        self._called("jobs", namespace, limit, cursor, name)
+        return Page(items=list(self.rows.values()), cursor="next")
+
+    async def job(self, namespace, name_or_uid):
+        self._called("job", namespace, name_or_uid)
+        if name_or_uid not in self.rows:
+            raise errors.NotFound(f"history knows no AgentJob {name_or_uid!r}")
+        return JobDetail(job=self.rows[name_or_uid], spec_hash="abc", resolved={"spec": {"prompt": "SECRET"}})
+
+    async def starts(self, uid):
+        return [StartRow(1, 1, "hello-1", NOW, NOW, NOW, None, None, None, None, None, None, None)]
+
+    async def transitions(self, uid):
+        return [TransitionRow(1, NOW, "Running", "Started", "")]
+
+    async def events(self, uid, *, start, limit, cursor):
+        self._called("events", uid, start, limit, cursor)
+        return Page(items=[EventRow(1, 1, NOW, "text", "hello", {"text": "hi"})], cursor=None)
+
+    async def result(self, uid):
+        return self.final
+
+
+@pytest.fixture
+def history():
+    return FakeHistory()
+
+
+@pytest.fixture
+def job_row():
+    return JobRow("u1", "docs", "hello", "Succeeded", "Succeeded", "", NOW, NOW, NOW, None, 1, 1)
+
+
+@pytest.fixture
+def database():
+    """Whether the database is there: raises what `problem` holds."""
+
+    class Database:
+        problem = None
+
+        async def check(self):
+            if self.problem:
+                raise self.problem
+
+    return Database()
+
+
+@pytest.fixture
+def app(history, kube, database, clock):
+    return create_app(lambda cluster: history, kube, check_history=database.check, clock=clock)
+
+
+@pytest.fixture
+async def http(app):
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
+        yield client

@@ -4,7 +4,7 @@ import contextlib
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs import contract
@@ -119,7 +119,8 @@ def test_a_refusal_repeats_no_value_and_stays_a_sentence():
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
 )
 NEARLY = st.fixed_dictionaries(
     {},
@@ -127,6 +128,7 @@ NEARLY = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=50)
 @pytest.mark.parametrize("model", [EventsBody, ResultDocumentBody, HeartbeatBody])
 @given(raw=st.binary() | (JSON | NEARLY).map(lambda value: json.dumps(value).encode()))
 def test_any_body_is_taken_or_refused(model, raw):

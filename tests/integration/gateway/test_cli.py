@@ -1,0 +1,198 @@
+"""The command line against the embedded API server and a real gateway."""
+
+import asyncio
+import json
+
+import pytest
+
+HELLO = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: script}
+data: {hello: "- text: hi"}
+---
+apiVersion: agentjobs.dev/v1alpha1
+kind: AgentJob
+metadata: {name: hello}
+spec:
+  agent: {model: scripted/script/hello, inline: {instruction: Be brief.}}
+  input: {message: Say hello.}
+"""
+JOBS = "/apis/agentjobs.dev/v1alpha1/namespaces/default/agentjobs"
+
+
+@pytest.fixture
+def hello(tmp_path):
+    path = tmp_path / "hello.yaml"
+    path.write_text(HELLO)
+    return path
+
+
+@pytest.fixture
+def finish(cluster):
+    """Write the end of a job into its status, as the operator does."""
+
+    async def build(name, kind, message=""):
+        now = "2026-11-21T09:00:00Z"
+        conditions = [
+            {"type": type_, "status": "True", "reason": kind, "message": message, "lastTransitionTime": now}
+            for type_ in ("Finished", kind)
+        ]
+        phase = {"Complete": "Succeeded"}.get(kind, kind)
+        answer = await cluster.http.patch(
+            f"{JOBS}/{name}/status",
+            json={"status": {"phase": phase, "conditions": conditions}},
+            headers={"Content-Type": "application/merge-patch+json"},
+        )
+        assert answer.status_code == 200, answer.text
+
+    return build
+
+
+async def test_apply_creates_then_leaves_alone_then_changes(cli, cluster, hello):
+    first = await cli("apply", "-f", str(hello))
+    second = await cli("apply", "-f", str(hello))
+    hello.write_text(HELLO + "  priority: 3\n")
+    third = await cli("apply", "-f", str(hello))
+    hello.write_text(HELLO)
+    await cli("apply", "-f", str(hello))
+
+    job = (await cluster.http.get(f"{JOBS}/hello")).json()
+    assert first == (0, "configmap/script created\nagentjob.agentjobs.dev/hello created\n", "")
+    assert second[1] == "configmap/script unchanged\nagentjob.agentjobs.dev/hello unchanged\n"
+    assert third[1] == "configmap/script unchanged\nagentjob.agentjobs.dev/hello configured\n"
+    assert "priority" not in job["spec"]
+
+
+async def test_apply_reports_every_bad_object_and_goes_on(cli, tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text(
+        HELLO.replace("priority", "x").replace("input:", "inptu:")
+        + "---\napiVersion: v1\nkind: Unicorn\nmetadata: {name: u}\n"
+        + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: after}\n"
+    )
+
+    code, out, err = await cli("apply", "-f", str(path))
+
+    assert code == 1
+    assert out == "configmap/script created\nconfigmap/after created\n"
+    assert "bad.yaml, document 2, AgentJob 'hello': " in err
+    assert "inptu" in err
+    assert "does not serve kind 'Unicorn'" in err
+
+
+async def test_get_prints_the_columns_of_the_kind(cli, hello):
+    empty = await cli("get")
+    await cli("apply", "-f", str(hello))
+    plain, wide, everywhere = await cli("get"), await cli("get", "hello", "-o", "wide"), await cli("get", "-A")
+
+    assert empty == (0, "", "No AgentJobs in namespace default.\n")
+    assert plain[1].split()[:2] == ["NAME", "PHASE"]
+    assert plain[1].splitlines()[1].startswith("hello ")
+    assert len(wide[1].splitlines()[0].split()) > len(plain[1].splitlines()[0].split())
+    assert everywhere[1].splitlines()[1].startswith("default ")
+
+
+async def test_get_prints_objects(cli, hello):
+    await cli("apply", "-f", str(hello))
+
+    one, all_of_them = await cli("get", "hello", "-o", "yaml"), await cli("get", "-o", "json")
+
+    assert "message: Say hello." in one[1]
+    assert "managedFields" not in one[1]
+    assert [item["kind"] for item in json.loads(all_of_them[1])["items"]] == ["AgentJob"]
+
+
+async def test_cancel_and_delete(cli, cluster, hello):
+    await cli("apply", "-f", str(hello))
+    cancelled = await cli("cancel", "hello")
+    job = (await cluster.http.get(f"{JOBS}/hello")).json()
+    deleted, again = await cli("delete", "hello"), await cli("delete", "hello")
+
+    assert (cancelled[0], job["spec"]["cancel"]) == (0, True)
+    assert deleted[:2] == (0, 'agentjob.agentjobs.dev "hello" deleted\n')
+    assert again[0] == 1
+    assert "not found" in again[2]
+    assert (await cli("delete", "hello", "--ignore-not-found"))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("ended", "wanted", "code", "words"),
+    [
+        pytest.param("Complete", [], 0, "condition met", id="succeeded"),
+        pytest.param("Failed", ["--for=condition=Finished"], 0, "condition met", id="any-end"),
+        pytest.param("Failed", [], 1, "hello ended as Failed, so condition=Complete cannot come: no luck", id="failed"),
+        pytest.param("Cancelled", [], 1, "ended as Cancelled", id="cancelled"),
+    ],
+)
+async def test_wait_tells_the_end_by_its_exit_code(cli, hello, finish, ended, wanted, code, words):
+    await cli("apply", "-f", str(hello))
+    waiting = asyncio.create_task(cli("wait", "hello", "--timeout=30s", *wanted))
+    await asyncio.sleep(0.2)
+    await finish("hello", ended, "no luck")
+
+    got, out, err = await waiting
+
+    assert got == code
+    assert words in out + err
+
+
+async def test_wait_runs_out_of_time_with_124(cli, hello):
+    await cli("apply", "-f", str(hello))
+
+    code, _, err = await cli("wait", "hello", "--timeout=100ms")
+
+    assert code == 124
+    assert "within 100ms" in err
+
+
+async def test_wait_for_a_job_that_is_not_there_or_goes(cli, cluster, hello):
+    absent = await cli("wait", "nobody", "--timeout=5s")
+    await cli("apply", "-f", str(hello))
+    waiting = asyncio.create_task(cli("wait", "hello", "--timeout=30s"))
+    await asyncio.sleep(0.2)
+    await cluster.http.delete(f"{JOBS}/hello")
+
+    assert absent[0] == 1
+    assert (await waiting)[0] == 1
+
+
+async def test_history_and_result_come_from_the_gateway(cli, story, cluster, http):
+    await story.begin()
+    as_runner = {"Authorization": f"Bearer {await cluster.add_runner('hello', 1, 'u1')}"}
+    await http.get("/v1/attempt", headers=as_runner)
+    early = await cli("result", "hello")
+    result = {"text": "hi\nthere", "structured": None, "usage": {}}
+    document = {"verdict": "Succeed", "reason": "Succeeded", "message": "", "delaySeconds": None, "result": result}
+    await http.put("/v1/attempt/result", headers=as_runner, json=document)
+    await story.end()
+
+    listed, told, raw = await cli("history"), await cli("history", "hello"), await cli("history", "hello", "-o", "json")
+    text, whole = await cli("result", "hello"), await cli("result", "hello", "-o", "json")
+
+    assert early[0] == 1
+    assert "has no result" in early[2]
+    assert listed[1].splitlines()[1].split()[:3] == ["hello", "Succeeded", "Succeeded"]
+    assert "hello-1" in told[1]
+    assert "Running" in told[1]
+    assert json.loads(raw[1])["job"]["uid"] == "u1"
+    assert (text[1], json.loads(whole[1])) == ("hi\nthere\n", result)
+
+
+async def test_where_nobody_listens_the_address_is_named(cli, apiserver, hello):
+    url = apiserver.url
+    unknown = await cli("history", "--gateway", "http://127.0.0.1:1")
+    await apiserver.stop()
+
+    code, _, err = await cli("get")
+
+    assert code == 1
+    assert f"cannot connect to {url}" in err
+    assert "cannot connect to the gateway at http://127.0.0.1:1" in unknown[2]
+
+
+async def test_a_gateway_nobody_named_is_asked_for(cli, apiserver):
+    code, _, err = await cli("history", "--kubeconfig", str(apiserver.kubeconfig))
+
+    assert code == 2
+    assert "--gateway URL" in err

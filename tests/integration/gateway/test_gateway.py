@@ -1,0 +1,206 @@
+"""The gateway over real sockets: identities of a real token issuer, the fence of a real database."""
+
+import asyncio
+import os
+import signal
+import socket
+import ssl
+import sys
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from agentjobs.dev.certificates import Authority
+from agentjobs.errors import Invalid
+from agentjobs.gateway.serve import serving
+
+RESULT = {"text": "hi\x00", "structured": {"a": 1}, "usage": {"llmCalls": 1, "inputTokens": 5}}
+DOCUMENT = {"verdict": "Succeed", "reason": "Succeeded", "message": "", "delaySeconds": None, "result": RESULT}
+EVENT = {"seq": 1, "time": "2026-11-21T09:00:00Z", "kind": "text", "author": "hello", "data": {"text": "a\x00b"}}
+NOBODY = "postgresql://nobody@127.0.0.1:1/none"
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def test_a_runner_claims_tells_and_leaves_its_result(cluster, story, http):
+    await story.begin()
+    as_runner = bearer(await cluster.add_runner("hello", 1, "u1"))
+
+    attempt = await http.get("/v1/attempt", headers=as_runner)
+    events = await http.post("/v1/attempt/events", headers=as_runner, json={"events": [EVENT, EVENT]})
+    beat = await http.post("/v1/attempt/heartbeat", headers=as_runner, json={})
+    result = await http.put("/v1/attempt/result", headers=as_runner, json=DOCUMENT)
+
+    assert (attempt.json()["job"], attempt.json()["start"], attempt.json()["maxAttempts"]) == ("hello", 1, 3)
+    assert (events.status_code, beat.status_code) == (204, 204)
+    assert result.json()["final"]["text"] == "hi\ufffd"
+
+
+async def test_users_read_the_whole_story(cluster, story, http):
+    await story.begin()
+    as_runner, as_admin = bearer(await cluster.add_runner("hello", 1, "u1")), bearer(cluster.server.token)
+    await http.get("/v1/attempt", headers=as_runner)
+    await http.post("/v1/attempt/events", headers=as_runner, json={"events": [EVENT]})
+    await http.put("/v1/attempt/result", headers=as_runner, json=DOCUMENT)
+    await story.end()
+    jobs = "/v1/namespaces/default/agentjobs"
+
+    listed = (await http.get(jobs, headers=as_admin)).json()
+    told = (await http.get(f"{jobs}/hello", headers=as_admin)).json()
+    events = (await http.get(f"{jobs}/u1/events", headers=as_admin)).json()
+    result = (await http.get(f"{jobs}/hello/result", headers=as_admin)).json()
+
+    assert [(job["name"], job["phase"]) for job in listed["items"]] == [("hello", "Succeeded")]
+    assert [item["phase"] for item in told["transitions"]] == ["Running", "Succeeded"]
+    assert (told["starts"][0]["verdict"], told["starts"][0]["usage"]) == ("Succeed", RESULT["usage"])
+    assert events["items"][0]["data"] == {"text": "a\ufffdb"}
+    assert result["result"]["structured"] == {"a": 1}
+
+
+async def test_another_pod_of_the_same_start_is_fenced(cluster, story, http):
+    await story.begin()
+    first = bearer(await cluster.add_runner("hello", 1, "u1"))
+    await http.get("/v1/attempt", headers=first)
+    await cluster.http.request(
+        "DELETE", "/api/v1/namespaces/default/pods/hello-1", json={"kind": "DeleteOptions", "gracePeriodSeconds": 0}
+    )
+
+    second = await http.get("/v1/attempt", headers=bearer(await cluster.add_runner("hello", 1, "u1")))
+
+    assert (second.status_code, second.json()["reason"]) == (409, "Fenced")
+
+
+async def test_an_older_start_is_fenced_by_a_newer_one(cluster, story, http):
+    await story.begin()
+    as_first = bearer(await cluster.add_runner("hello", 1, "u1"))
+    await http.get("/v1/attempt", headers=as_first)
+    await story.begin(start=2)
+
+    answers = [
+        await http.post("/v1/attempt/heartbeat", headers=as_first),
+        await http.post("/v1/attempt/events", headers=as_first, json={"events": [EVENT]}),
+        await http.put("/v1/attempt/result", headers=as_first, json=DOCUMENT),
+    ]
+
+    assert [(answer.status_code, answer.json()["reason"]) for answer in answers] == [(409, "Fenced")] * 3
+
+
+async def test_a_start_that_was_never_recorded_is_404(cluster, story, http):
+    await story.begin()
+
+    answer = await http.get("/v1/attempt", headers=bearer(await cluster.add_runner("hello", 7, "u1")))
+
+    assert (answer.status_code, answer.json()["reason"]) == (404, "NotFound")
+
+
+async def test_tokens_of_others_are_refused(cluster, http):
+    plain = {"metadata": {"name": "hello-1"}, "spec": {"containers": [{"name": "a", "image": "b"}]}}
+    pod = await cluster.create("/api/v1/namespaces/default/pods", plain)
+    tokens = {
+        "of an ordinary pod": (await cluster.token(audience="agentjobs-gateway", pod=pod), 403),
+        "of no pod": (await cluster.token(audience="agentjobs-gateway"), 403),
+        "for another audience": (await cluster.token(audience="vault", pod=pod), 401),
+        "of the administrator": (cluster.server.token, 401),
+        "of nobody": ("nonsense", 401),
+    }
+
+    got = {
+        name: (await http.get("/v1/attempt", headers=bearer(token))).status_code for name, (token, _) in tokens.items()
+    }
+
+    assert got == {name: status for name, (_, status) in tokens.items()}
+
+
+async def test_a_runner_is_no_user(cluster, story, http):
+    await story.begin()
+    token = await cluster.add_runner("hello", 1, "u1")
+
+    answer = await http.get("/v1/namespaces/default/agentjobs", headers=bearer(token))
+
+    assert answer.status_code == 401
+
+
+async def test_fifty_megabytes_are_answered_and_not_cut_off(cluster, story, http):
+    await story.begin()
+    as_runner = bearer(await cluster.add_runner("hello", 1, "u1"))
+
+    async def endless():
+        for _ in range(50):
+            yield b"x" * 1024 * 1024
+
+    answers = [
+        await http.put("/v1/attempt/result", headers=as_runner, content=b"x" * 50 * 1024 * 1024),
+        await http.put("/v1/attempt/result", headers=as_runner, content=endless()),
+    ]
+
+    assert [answer.json()["reason"] for answer in answers] == ["BodyTooLarge"] * 2
+    assert "4194304 bytes" in answers[0].json()["message"]
+
+
+async def test_without_a_database_it_starts_waits_and_says_so(cluster, settings):
+    async with (
+        serving(settings(database_url=NOBODY)) as url,
+        httpx.AsyncClient(base_url=url, trust_env=False) as http,
+    ):
+        answer = await http.get("/v1/attempt", headers=bearer(await cluster.add_runner("hello", 1, "u1")))
+        ready, alive = await http.get("/readyz"), await http.get("/healthz")
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert (ready.status_code, ready.json()["reason"], alive.status_code) == (503, "NotReady", 200)
+    assert "database" in ready.json()["message"]
+
+
+async def test_without_an_api_server_it_starts_waits_and_says_so(apiserver, settings):
+    made = settings()
+    await apiserver.stop()
+
+    async with serving(made) as url, httpx.AsyncClient(base_url=url, trust_env=False) as http:
+        answer = await http.get("/v1/attempt", headers=bearer("t"))
+        ready = await http.get("/readyz")
+
+    assert (answer.status_code, answer.json()["reason"]) == (503, "Unavailable")
+    assert "API server" in ready.json()["message"]
+
+
+async def test_tls_with_the_certificate_of_the_settings(cluster, settings, tmp_path):
+    authority = Authority(tmp_path, name="test", now=datetime.now(UTC))
+    pair = authority.server("gateway")
+
+    async with serving(settings(tls_cert=str(pair.certificate), tls_key=str(pair.key))) as url:
+        trust = ssl.create_default_context(cafile=str(authority.certificate))
+        async with httpx.AsyncClient(base_url=url, verify=trust, trust_env=False) as http:
+            answer = await http.get("/readyz")
+
+    assert (url.startswith("https://"), answer.status_code) == (True, 200)
+
+
+async def test_an_address_that_is_taken_is_named(settings):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(Invalid, match=f"port {port}: .*AGENTJOBS_PORT"):
+            async with serving(settings(port=port)):
+                pass
+
+
+async def test_the_process_stops_on_sigterm_with_0(database, apiserver):
+    environment = {
+        **os.environ,
+        "AGENTJOBS_DATABASE_URL": database,
+        "AGENTJOBS_KUBECONFIG": str(apiserver.kubeconfig),
+        "AGENTJOBS_HOST": "127.0.0.1",
+        "AGENTJOBS_PORT": "0",
+    }
+    command = [sys.executable, "-c", "from agentjobs.cli import main; main(['gateway'])"]
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.PIPE)
+
+    async for line in process.stderr:
+        if b"gateway.listening" in line:
+            process.send_signal(signal.SIGTERM)
+            break
+    rest = await process.stderr.read()
+
+    assert await process.wait() == 0
+    assert b"gateway.stopped" in rest

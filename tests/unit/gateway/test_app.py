@@ -1,0 +1,71 @@
+"""Health, metrics and the OpenAPI document."""
+
+import pytest
+
+from agentjobs import errors
+
+
+async def test_ready_when_both_sides_answer(http):
+    assert [(await http.get(path)).status_code for path in ("/healthz", "/readyz")] == [200, 200]
+
+
+@pytest.mark.parametrize("away", ["database", "API server"])
+async def test_not_ready_while_a_side_is_away_and_says_which(http, kube, database, clock, away):
+    if away == "database":
+        database.problem = errors.Unavailable("connection refused")
+    else:
+        kube.away = True
+
+    unready = await http.get("/readyz")
+    database.problem, kube.away = None, False
+    clock.now += 2
+    ready = await http.get("/readyz")
+
+    assert (unready.status_code, unready.json()["reason"]) == (503, "NotReady")
+    assert f"{away}: connection refused" in unready.json()["message"]
+    assert ready.status_code == 200
+    assert (await http.get("/healthz")).status_code == 200
+
+
+async def test_readiness_is_asked_of_the_servers_at_most_every_two_seconds(http, kube):
+    for _ in range(20):
+        await http.get("/readyz")
+
+    assert kube.asked == ["TokenReview"]
+
+
+async def test_an_api_server_away_at_the_start_is_waited_for(http, kube, clock):
+    kube.add_runner("t", job="hello", start=1)
+    kube.away = True
+    first = await http.get("/v1/attempt", headers={"Authorization": "Bearer t"})
+    kube.away = False
+    second = await http.get("/v1/attempt", headers={"Authorization": "Bearer t"})
+
+    assert (first.status_code, first.json()["reason"], second.status_code) == (503, "Unavailable", 200)
+
+
+async def test_metrics_know_routes_and_no_callers_words(http, kube):
+    kube.add_user("t", "ada")
+    await http.get("/v1/namespaces/secret-name/agentjobs", headers={"Authorization": "Bearer t"})
+    await http.request("BREW", "/secret-path")
+
+    text = (await http.get("/metrics")).text
+
+    line = 'agentjobs_gateway_requests_total{code="403",method="GET",route="/v1/namespaces/{namespace}/agentjobs"} 1.0'
+    assert line in text
+    assert 'method="other",route="unmatched"' in text
+    assert "secret" not in text
+
+
+async def test_the_openapi_document_is_whole(http):
+    document = (await http.get("/openapi.json")).json()
+
+    body = document["paths"]["/v1/attempt/result"]["put"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body == {"$ref": "#/components/schemas/ResultDocumentBody"}
+    assert {"EventBody", "ResultBody", "JobAnswer"} <= set(document["components"]["schemas"])
+    references = {word for word in str(document).split("'") if word.startswith("#/components/schemas/")}
+    assert {word.rpartition("/")[2] for word in references} <= set(document["components"]["schemas"])
+
+
+async def test_answers_are_not_cached(http):
+    assert (await http.get("/healthz")).headers["cache-control"] == "no-store"

@@ -1,0 +1,87 @@
+"""What users read, and as whom."""
+
+import pytest
+
+AS_ADA = {"Authorization": "Bearer t"}
+JOBS = "/v1/namespaces/docs/agentjobs"
+
+
+@pytest.fixture(autouse=True)
+def _ada(kube):
+    kube.add_user("t", "ada", may={("list", "docs", ""), ("get", "docs", "hello"), ("get", "docs", "gone")})
+
+
+async def test_a_page_of_jobs(http, history, job_row):
+    history.rows["hello"] = job_row
+
+    answer = await http.get(JOBS, headers=AS_ADA, params={"limit": 7, "cursor": "c", "name": "hello"})
+
+    assert answer.json()["cursor"] == "next"
+    assert answer.json()["items"][0]["name"] == "hello"
+    assert answer.json()["items"][0]["created"] == "2026-11-21T09:00:00Z"
+    assert history.calls == [("jobs", "docs", 7, "c", "hello")]
+
+
+async def test_the_story_of_a_job_leaves_out_its_resolved_spec(http, history, job_row):
+    history.rows["hello"] = job_row
+
+    answer = await http.get(f"{JOBS}/hello", headers=AS_ADA)
+
+    assert set(answer.json()) == {"job", "specHash", "starts", "transitions"}
+    assert answer.json()["transitions"][0]["phase"] == "Running"
+    assert "SECRET" not in answer.text
+
+
+async def test_events_of_one_start(http, history, job_row):
+    history.rows["hello"] = job_row
+
+    answer = await http.get(f"{JOBS}/hello/events", headers=AS_ADA, params={"start": 1})
+
+    assert answer.json()["items"][0]["data"] == {"text": "hi"}
+    assert history.calls[-1] == ("events", "u1", 1, 100, None)
+
+
+async def test_a_result_and_its_absence(http, history, job_row):
+    history.rows["hello"] = job_row
+    nothing = await http.get(f"{JOBS}/hello/result", headers=AS_ADA)
+    history.final = {"text": "hi", "structured": {"a": 1}, "usage": {"llmCalls": 1}}
+    found = await http.get(f"{JOBS}/hello/result", headers=AS_ADA)
+
+    assert (nothing.status_code, nothing.json()["reason"]) == (404, "NoResult")
+    assert found.json() == {"uid": "u1", "name": "hello", "phase": "Succeeded", "result": history.final}
+
+
+async def test_a_job_that_history_never_saw_is_404(http):
+    answer = await http.get(f"{JOBS}/gone", headers=AS_ADA)
+
+    assert (answer.status_code, answer.json()["reason"]) == (404, "NotFound")
+
+
+@pytest.mark.parametrize("path", ["/v1/namespaces/other/agentjobs", f"{JOBS}/other", f"{JOBS}/other/result"])
+async def test_what_a_user_may_not_read_is_403_and_not_looked_up(http, history, path):
+    answer = await http.get(path, headers=AS_ADA)
+
+    assert (answer.status_code, answer.json()["reason"]) == (403, "Forbidden")
+    assert history.calls == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{JOBS}?limit=0",
+        f"{JOBS}?limit=501",
+        f"{JOBS}?limit=x",
+        f"{JOBS}?cursor={'x' * 600}",
+        f"{JOBS}?name=%00",
+        f"{JOBS}/%00",
+        f"{JOBS}/A%27%20OR%201=1",
+        f"{JOBS}/{'x' * 300}",
+        f"{JOBS}/hello/events?start=0",
+        f"{JOBS}/hello/events?start={10**30}",
+        "/v1/namespaces/%00/agentjobs",
+    ],
+)
+async def test_a_question_that_cannot_be_meant_is_400_in_words(http, path):
+    answer = await http.get(path, headers=AS_ADA)
+
+    assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")

@@ -1,0 +1,113 @@
+"""What a runner meets, through the whole application but for its two seams."""
+
+import logging
+
+import pytest
+
+from agentjobs import errors
+
+AS_RUNNER = {"Authorization": "Bearer t"}
+EVENT = {"seq": 1, "time": "2026-11-21T09:00:00Z", "kind": "text", "author": "hello", "data": {"text": "SECRET"}}
+RESULT = {"text": "SECRET", "structured": None, "usage": {"llmCalls": 1}}
+DOCUMENT = {"verdict": "Succeed", "reason": "Succeeded", "message": "", "delaySeconds": None, "result": RESULT}
+CALLS = [
+    pytest.param("GET", "/v1/attempt", None, id="attempt"),
+    pytest.param("POST", "/v1/attempt/events", {"events": [EVENT]}, id="events"),
+    pytest.param("POST", "/v1/attempt/heartbeat", {}, id="heartbeat"),
+    pytest.param("PUT", "/v1/attempt/result", DOCUMENT, id="result"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _runner(kube):
+    kube.add_runner("t", job="hello", start=2, uid="u1", pod_uid="p1")
+
+
+async def test_the_attempt_is_claimed_for_the_pod_of_the_token(http, history):
+    answer = await http.get("/v1/attempt", headers=AS_RUNNER)
+
+    assert (answer.status_code, answer.json()["start"]) == (200, 2)
+    assert history.calls == [("claim", "u1", 2, "p1")]
+
+
+async def test_events_and_heartbeats_are_stored_and_answered_with_nothing(http, history):
+    first = await http.post("/v1/attempt/events", headers=AS_RUNNER, json={"events": [EVENT]})
+    second = await http.post("/v1/attempt/heartbeat", headers=AS_RUNNER, json={})
+    third = await http.post("/v1/attempt/heartbeat", headers=AS_RUNNER)
+
+    assert [(answer.status_code, answer.content) for answer in (first, second, third)] == [(204, b"")] * 3
+    assert history.calls[:2] == [("add_events", "u1", 2, "p1", [EVENT]), ("heartbeat", "u1", 2, "p1")]
+
+
+async def test_the_first_result_is_the_answer_to_every_later_one(http, history):
+    history.final = {"text": "first", "structured": None, "usage": {}}
+
+    answer = await http.put("/v1/attempt/result", headers=AS_RUNNER, json=DOCUMENT)
+
+    assert answer.json() == {"final": history.final}
+    assert history.calls == [("put_result", "u1", 2, "p1", DOCUMENT)]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CALLS)
+@pytest.mark.parametrize(
+    ("raised", "status", "reason"),
+    [
+        (errors.Fenced("pod p1 lost start 2"), 409, "Fenced"),
+        (errors.NotFound("job u1 has no start 2"), 404, "NotFound"),
+        (errors.Unavailable("PostgreSQL did not answer"), 503, "Unavailable"),
+        (errors.Denied("password authentication failed"), 503, "Unavailable"),
+        (errors.Invalid("time out of range"), 422, "Invalid"),
+        (KeyError("SECRET"), 500, "InternalError"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+async def test_what_history_raises_becomes_one_shape(http, history, method, path, body, raised, status, reason):
+    history.raises = raised
+
+    answer = await http.request(method, path, headers=AS_RUNNER, json=body)
+
+    assert answer.status_code == status
+    assert set(answer.json()) == {"reason", "message"}
+    assert answer.json()["reason"] == reason
+    assert "SECRET" not in answer.text
+    assert ("retry-after" in answer.headers) == (status == 503)
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CALLS)
+async def test_a_stranger_is_refused_before_history_is_asked(http, history, method, path, body):
+    answer = await http.request(method, path, json=body)
+
+    assert (answer.status_code, answer.json()["reason"]) == (401, "Unauthorized")
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert history.calls == []
+
+
+async def test_a_body_above_the_limit_is_413_and_names_it(http, history):
+    answer = await http.post("/v1/attempt/events", headers=AS_RUNNER, content=b"x" * (50 * 1024 * 1024))
+
+    assert (answer.status_code, answer.json()["reason"]) == (413, "BodyTooLarge")
+    assert "1048576 bytes" in answer.json()["message"]
+    assert history.calls == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/v1/nothing"), ("DELETE", "/v1/attempt"), ("BREW", "/v1/attempt"), ("GET", "/v1/attempt/%00")],
+)
+async def test_what_is_not_served_is_said_in_the_same_shape(http, method, path):
+    answer = await http.request(method, path)
+
+    assert answer.status_code in {404, 405}
+    assert set(answer.json()) == {"reason", "message"}
+
+
+async def test_nothing_secret_is_logged(http, history, caplog):
+    caplog.set_level(logging.DEBUG)
+    await http.post("/v1/attempt/events", headers=AS_RUNNER, json={"events": [EVENT]})
+    await http.put("/v1/attempt/result?token=SECRET", headers=AS_RUNNER, json=DOCUMENT)
+    history.raises = KeyError("SECRET")
+    await http.get("/v1/attempt", headers={"Authorization": "Bearer t"})
+
+    told = [str(vars(record)) for record in caplog.records if record.name.startswith("agentjobs")]
+    assert any("request.crashed" in line for line in told)
+    assert not [line for line in told if "SECRET" in line or "Bearer" in line]
