@@ -47,8 +47,9 @@ _SETTINGS: Mapping[str, str] = {
     "log_timezone": "UTC",
     "log_min_messages": "warning",
 }
-# Only what survives a crash of the machine is at stake; a crash of PostgreSQL loses nothing either way.
-_NO_FSYNC: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# Commits then reach the kernel, not the disk: only a crash of the machine can cost them. `synchronous_commit` stays on,
+# without it a killed PostgreSQL would lose the last half second.
+_NO_FSYNC: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
 
 
 class PostgresError(RuntimeError):
@@ -98,7 +99,7 @@ class EmbeddedPostgres:
     Args:
         folder: where data and log live; made when absent. What is there already is used again.
         fsync: wait for the disk at every commit. Off, a crash of the machine may cost the data; nothing else may.
-        ephemeral: remove every file at `stop`.
+        ephemeral: remove every file when the `async with` ends.
 
     Start and stop belong to the same event loop.
     """
@@ -153,9 +154,6 @@ class EmbeddedPostgres:
             await self._child.stop(_STOP_SECONDS, number=signal.SIGINT)  # SIGINT is PostgreSQL's fast shutdown
             self._child = None
         shutil.rmtree(self._socket, ignore_errors=True)
-        if self._ephemeral:
-            shutil.rmtree(self._place, ignore_errors=True)
-            shutil.rmtree(self._folder, ignore_errors=True)
 
     async def wait(self) -> int:
         """Return the server's exit code once it has ended by itself or was stopped."""
@@ -175,6 +173,9 @@ class EmbeddedPostgres:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+        if self._ephemeral:
+            shutil.rmtree(self._place, ignore_errors=True)
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _initialise(self, binaries: Path, data: Path) -> None:
         # Under another name until it is whole: a kill half way must not leave a folder that looks like a database.

@@ -50,7 +50,7 @@ def database_url(dsn: str) -> URL:
     """
     try:
         url = make_url(dsn)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise errors.Invalid("database URL: expected postgresql://user:password@host:port/database") from error
     if url.get_backend_name() not in ("postgresql", "postgres"):
         raise errors.Invalid(f"database URL: expected the scheme postgresql://, got {url.drivername!r}")
@@ -64,9 +64,12 @@ class Database:
         dsn: libpq URI. Options in it (`sslmode`, `target_session_attrs`, …) go through to libpq.
         pool_size: connections at most.
         application: what `pg_stat_activity` shows.
+        deadline: seconds until `run` gives up.
     """
 
-    def __init__(self, dsn: str, *, pool_size: int = 10, application: str = "agentjobs") -> None:
+    def __init__(
+        self, dsn: str, *, pool_size: int = 10, application: str = "agentjobs", deadline: float = DEADLINE_SECONDS
+    ) -> None:
         url = database_url(dsn)
         own_options = url.query.get("options", "")
         limits = (
@@ -93,6 +96,7 @@ class Database:
             },
         )
         event.listen(self._engine.sync_engine, "handle_error", _leave_a_demoted_server)
+        self._deadline = deadline
         self._abandoned: set[asyncio.Task[Any]] = set()
 
     async def run(self, work: Work[T]) -> T:
@@ -133,8 +137,8 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
-        for task in tuple(self._abandoned):
-            task.cancel()
+        if self._abandoned:
+            await asyncio.wait(self._abandoned, timeout=self._deadline)
         await self._engine.dispose()
 
     async def __aenter__(self) -> "Database":
@@ -164,13 +168,13 @@ class Database:
         """
         task = asyncio.create_task(operation)
         try:
-            await asyncio.wait({task}, timeout=DEADLINE_SECONDS)
+            await asyncio.wait({task}, timeout=self._deadline)
         except asyncio.CancelledError:
             self._abandon(task)
             raise
         if not task.done():
             self._abandon(task)
-            raise errors.Unavailable(f"PostgreSQL did not answer within {DEADLINE_SECONDS:.0f} s")
+            raise errors.Unavailable(f"PostgreSQL did not answer within {self._deadline:g} s")
         try:
             return task.result()
         except (exc.SQLAlchemyError, psycopg.Error, OSError, ValueError) as error:

@@ -27,8 +27,7 @@ def dump_json(value: Any) -> str:
     """Return `value` as JSON that a json column takes.
 
     Raises:
-        ValueError: it refers to itself or is nested too deep.
-        TypeError: it holds something that JSON has no word for.
+        ValueError: it refers to itself, is nested too deep, or holds something that JSON has no word for.
     """
     try:
         try:
@@ -45,6 +44,8 @@ def dump_json(value: Any) -> str:
         return _encode(_clean(value))
     except RecursionError as error:
         raise ValueError("the JSON value is nested too deep to be stored") from error
+    except TypeError as error:
+        raise ValueError(str(error)) from error
 
 
 def _encode(value: Any) -> str:

@@ -1,7 +1,10 @@
 """Builders for history: a test spells only what it is about."""
 
-from collections.abc import AsyncIterator, Callable
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,3 +67,21 @@ def operator(connected: Database) -> OperatorHistory:
 @pytest.fixture
 def gateway(connected: Database) -> GatewayHistory:
     return GatewayHistory(connected, cluster=CLUSTER)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that `nobody` can reach, unlike pytest's own when root runs it."""
+    yield from _folder()
+
+
+@pytest.fixture(scope="module")
+def server_folder() -> Iterator[Path]:
+    """A folder for PostgreSQL that a module's tests share, because initdb takes longer than they do."""
+    yield from _folder()
+
+
+def _folder() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="agentjobs-test-"))
+    yield path
+    shutil.rmtree(path)

@@ -1,0 +1,183 @@
+"""What users read: their namespace, page by page, also of hostile jobs."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from agentjobs import errors
+from agentjobs.contract import Event, Result, ResultDocument
+from agentjobs.history.gateway_history import GatewayHistory
+from agentjobs.history.operator_history import OperatorHistory
+
+HOSTILE = "NUL \x00, half \ud800, '; DROP TABLE jobs; --, 🙂"
+STORED = "NUL \ufffd, half \ufffd, '; DROP TABLE jobs; --, 🙂"
+USAGE = {"llmCalls": 1, "toolCalls": 0, "inputTokens": 10, "outputTokens": 5}
+
+
+@pytest.fixture
+def queries():
+    """Statements sent while the test runs."""
+    sent = []
+
+    def note(connection, cursor, statement, *_):
+        sent.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(Engine, "before_cursor_execute", note)
+
+
+async def names(pages):
+    return [job.name for page in pages for job in page.items]
+
+
+async def test_pages_hold_every_job_once_newest_first(operator, gateway, a_job):
+    await operator.write([a_job(f"u{n}", name=f"job-{n}", minute=n // 3).transition(1, "Queued") for n in range(10)])
+    pages = [await gateway.jobs("default", limit=4)]
+    while pages[-1].cursor:
+        pages.append(await gateway.jobs("default", limit=4, cursor=pages[-1].cursor))
+
+    assert [len(page.items) for page in pages] == [4, 4, 2]
+    assert await names(pages) == [f"job-{n}" for n in reversed(range(10))]
+
+
+async def test_jobs_that_come_in_between_pages_neither_repeat_nor_hide_any(operator, gateway, a_job):
+    await operator.write([a_job(f"u{n}", name=f"job-{n}", minute=n).transition(1, "Queued") for n in range(4)])
+    first = await gateway.jobs("default", limit=2)
+    await operator.write([a_job("late", name="late", minute=9).transition(1, "Queued")])
+    second = await gateway.jobs("default", limit=2, cursor=first.cursor)
+
+    assert await names([first, second]) == ["job-3", "job-2", "job-1", "job-0"]
+    assert second.cursor is None
+
+
+async def test_a_page_takes_one_query(operator, gateway, a_job, queries):
+    await operator.write([a_job(f"u{n}", minute=n).start(2, attempt=2) for n in range(20)])
+    queries.clear()
+
+    page = await gateway.jobs("default")
+
+    assert len(queries) == 1
+    assert {(job.starts, job.attempts) for job in page.items} == {(2, 2)}
+
+
+async def test_other_namespaces_and_clusters_are_not_seen(connected, operator, gateway, a_job):
+    await operator.write([a_job("u1", namespace="other").transition(1, "Queued")])
+    await OperatorHistory(connected, cluster="another").write([a_job("u2").transition(1, "Queued")])
+
+    assert (await gateway.jobs("default")).items == []
+    for uid in ("u1", "u2", "hello"):
+        with pytest.raises(errors.NotFound, match="history knows no AgentJob"):
+            await gateway.job("default", uid)
+
+
+async def test_a_name_means_its_newest_job_and_a_uid_exactly_one(operator, gateway, a_job):
+    await operator.accept(a_job("old", minute=0).job("old"))
+    await operator.accept(a_job("new", minute=1).job("new"))
+
+    assert (await gateway.job("default", "hello")).job.uid == "new"
+    assert (await gateway.job("default", "old")).resolved["spec"]["input"]["message"] == "old"
+    assert [job.uid for job in (await gateway.jobs("default", name="hello")).items] == ["new", "old"]
+
+
+async def test_a_job_deleted_while_it_ran_reads_as_deleted(operator, gateway, a_job):
+    build = a_job()
+    await operator.write([build.transition(1, "Running"), build.deletion()])
+
+    job = (await gateway.job("default", "hello")).job
+
+    assert (job.phase, job.finished, job.deleted is not None) == ("Deleted", None, True)
+
+
+async def test_a_job_deleted_after_its_end_keeps_its_phase(operator, gateway, a_job):
+    build = a_job()
+    await operator.write([build.transition(1, "Succeeded", finished=True), build.deletion()])
+
+    assert (await gateway.job("default", "hello")).job.phase == "Succeeded"
+
+
+@pytest.mark.parametrize("limit", [0, -1, 501, 10**12])
+async def test_a_page_size_out_of_bounds_is_refused(gateway, limit):
+    with pytest.raises(errors.Invalid, match="limit: expected 1 to 500"):
+        await gateway.jobs("default", limit=limit)
+
+
+@pytest.mark.parametrize("word", ["x\x00y", "\ud800", "x" * 100_000], ids=["nul", "surrogate", "long"])
+async def test_names_that_no_job_can_have_are_not_found_or_invalid(gateway, word):
+    with pytest.raises((errors.Invalid, errors.NotFound)):
+        await gateway.job("default", word)
+
+
+async def test_the_story_of_a_job_is_told_in_order(operator, gateway, a_job):
+    build = a_job()
+    await operator.write([build.transition(2, "Running"), build.transition(1, "Queued")])
+    await operator.write([build.start(2, attempt=2), build.end(1), build.start(1)])
+
+    begun = await gateway.starts(build.uid)
+
+    assert [row.phase for row in await gateway.transitions(build.uid)] == ["Queued", "Running"]
+    assert [(row.start, row.attempt, row.verdict) for row in begun] == [(1, 1, "Retry"), (2, 2, None)]
+    assert begun[0].ended - begun[0].started == timedelta(seconds=30)
+
+
+async def write_events(operator, gateway, build, count):
+    await operator.accept(build.job(), build.start(1))
+    await gateway.claim(build.uid, 1, "pod")
+    batch = [
+        Event(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="a", data={"n": seq}) for seq in range(count)
+    ]
+    await gateway.add_events(build.uid, 1, "pod", batch)
+
+
+async def test_events_come_in_pages(operator, gateway, a_job):
+    build = a_job()
+    await write_events(operator, gateway, build, 25)
+    first = await gateway.events(build.uid, limit=20)
+    second = await gateway.events(build.uid, limit=20, cursor=first.cursor)
+
+    assert [row.seq for row in (*first.items, *second.items)] == list(range(25))
+    assert second.cursor is None
+    assert (await gateway.events(build.uid, start=2)).items == []
+
+
+async def test_hostile_text_is_stored_as_data(operator, gateway: GatewayHistory, a_job):
+    build = a_job()
+    await operator.accept(build.job(HOSTILE), build.start(1))
+    await gateway.claim(build.uid, 1, "pod")
+    result = Result(text=HOSTILE, structured={HOSTILE: [HOSTILE, float("nan")]}, usage=USAGE)
+    said = ResultDocument(verdict="Succeed", reason="Done", message=HOSTILE, delaySeconds=None, result=result)
+    happened = Event(seq=1, time="2026-01-31T12:00:00Z", kind="text", author=HOSTILE, data={HOSTILE: HOSTILE})
+
+    await gateway.add_events(build.uid, 1, "pod", [happened])
+    final = await gateway.put_result(build.uid, 1, "pod", said)
+    await operator.write([build.end(1, message=HOSTILE), build.transition(1, "Succeeded", message=HOSTILE)])
+
+    assert final == {"text": STORED, "structured": {STORED: [STORED, None]}, "usage": USAGE}
+    assert final == await gateway.result(build.uid) == await operator.result(build.uid)
+    (row,) = (await gateway.events(build.uid)).items
+    assert (row.author, row.data) == (STORED, {STORED: STORED})
+    (begun,) = await gateway.starts(build.uid)
+    assert (begun.message, begun.reported["message"]) == (STORED, STORED)
+    detail = await gateway.job("default", "hello")
+    assert (detail.job.message, detail.resolved["spec"]["input"]["message"]) == (STORED, STORED)
+
+
+async def test_an_answer_of_the_largest_size_is_stored(operator, gateway, a_job):
+    build = a_job()
+    await operator.accept(build.job(), build.start(1))
+    await gateway.claim(build.uid, 1, "pod")
+    result = Result(text="ü" * 2_000_000, structured=None, usage=USAGE)
+    said = ResultDocument(verdict="Succeed", reason="Done", message="", delaySeconds=None, result=result)
+
+    assert await gateway.put_result(build.uid, 1, "pod", said) == result
+
+
+async def test_values_that_json_cannot_say_are_invalid(operator, a_job):
+    build = a_job()
+    record = build.job()
+    record.resolved["spec"]["input"] = object()
+
+    with pytest.raises(errors.Invalid, match="cannot store"):
+        await operator.accept(record)

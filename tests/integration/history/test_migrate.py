@@ -1,0 +1,96 @@
+"""Migrations make what the tables say, for any number of callers at once."""
+
+import threading
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from agentjobs import errors
+from agentjobs.history import migrate, schema
+from agentjobs.history.database import Database, database_url
+from agentjobs.history.tables import SCHEMA, metadata
+
+
+def test_migrations_and_tables_agree(database):
+    # The user is named like the schema, which would make it the default one, and Alembic leaves out the default's name.
+    public = {"options": "-c search_path=public"}
+    engine = create_engine(database_url(database), poolclass=NullPool, connect_args=public)
+    options = {
+        "include_schemas": True,
+        "include_name": lambda name, kind, _: kind != "schema" or name == SCHEMA,
+        "version_table": schema.VERSION_TABLE,
+        "version_table_schema": SCHEMA,
+        "compare_server_default": True,
+    }
+
+    with engine.connect() as connection:
+        difference = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+
+    assert difference == []
+
+
+def test_the_code_wants_the_newest_migration():
+    config = Config()
+    config.set_main_option("script_location", migrate.__file__.replace("migrate.py", "migrations"))
+    config.set_main_option("path_separator", "os")
+
+    assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
+
+
+def test_many_may_migrate_at_once(empty_database):
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(migrate.upgrade(empty_database))) for _ in range(4)]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert answers == [schema.HEAD] * 4
+
+
+def test_a_schema_that_somebody_prepared_is_used(empty_database):
+    with psycopg.connect(empty_database) as connection:
+        connection.execute(f"CREATE SCHEMA {SCHEMA}")
+
+    assert migrate.upgrade(empty_database) == schema.HEAD
+
+
+def test_a_newer_schema_is_left_alone(database):
+    with psycopg.connect(database) as connection:
+        connection.execute(f"UPDATE {SCHEMA}.{schema.VERSION_TABLE} SET version_num = '9999'")
+
+    assert migrate.upgrade(database) == "9999"
+
+
+async def test_before_the_migration_everything_is_unavailable_and_says_what_to_do(empty_database, a_job):
+    async with Database(empty_database) as fresh:
+        assert await fresh.schema_version() is None
+        with pytest.raises(errors.Unavailable, match="run `agentjobs migrate`"):
+            await fresh.check_schema()
+
+
+async def test_after_the_migration_the_schema_is_found(database):
+    async with Database(database) as migrated:
+        await migrated.check_schema()
+
+        assert await migrated.schema_version() == schema.HEAD
+
+
+def test_a_server_that_is_not_there_is_unavailable(tmp_path):
+    with pytest.raises(errors.Unavailable):
+        migrate.upgrade(f"postgresql://nobody@/nothing?host={tmp_path}")
+
+
+def test_a_user_without_rights_is_denied(empty_database):
+    with psycopg.connect(empty_database) as connection:
+        connection.execute("DO $$ BEGIN CREATE ROLE guest LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+
+    with pytest.raises(errors.Denied, match="permission denied"):
+        migrate.upgrade(empty_database.replace("agentjobs@", "guest@"))

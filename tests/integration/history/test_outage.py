@@ -1,0 +1,121 @@
+"""While PostgreSQL is away everything says so in time, and afterwards nothing is lost or doubled."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+
+import psycopg
+import pytest
+from sqlalchemy import select
+
+from agentjobs import errors
+from agentjobs.dev.postgres import EmbeddedPostgres
+from agentjobs.history import migrate
+from agentjobs.history.database import Database
+from agentjobs.history.operator_history import OperatorHistory
+from agentjobs.history.tables import SCHEMA, jobs, transitions
+from agentjobs.history.writer import HistoryWriter
+
+
+@pytest.fixture
+async def server(server_folder):
+    """A PostgreSQL of this module's own, to be killed."""
+    async with EmbeddedPostgres(server_folder) as own:
+        with psycopg.connect(own.dsn) as connection:
+            connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+        migrate.upgrade(own.dsn)
+        yield own
+
+
+@contextlib.asynccontextmanager
+async def running(writer):
+    task = asyncio.create_task(writer.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def all_rows(database, table):
+    async def work(connection):
+        return (await connection.execute(select(table).order_by(*table.primary_key))).all()
+
+    return await database.run(work)
+
+
+async def test_records_put_while_postgres_dies_and_comes_back_are_stored_once(server, a_job):
+    async with Database(server.dsn) as database:
+        writer = HistoryWriter(OperatorHistory(database, cluster="c"), batch=20, linger=0.01)
+        async with running(writer):
+            for number in range(300):
+                for phase in (1, 2, 3):
+                    writer.put(a_job(f"uid-{number:03}").transition(phase, f"Phase{phase}", finished=phase == 3))
+                if number == 100:
+                    await asyncio.sleep(0.02)
+                    os.kill(server.pid, signal.SIGKILL)
+                    await server.wait()
+                await asyncio.sleep(0)
+            assert not await writer.flush(0.2)
+            held = writer.backlog
+            await server.stop()
+            await server.start()
+            assert await writer.flush(30)
+
+        assert held > 0 == writer.backlog == writer.dropped == writer.rejected
+        assert len(await all_rows(database, transitions)) == 900
+        assert {row.phase for row in await all_rows(database, jobs)} == {"Phase3"}
+
+
+async def test_an_absent_server_is_unavailable_at_once(server, a_job):
+    async with Database(server.dsn) as database:
+        history = OperatorHistory(database, cluster="c")
+        await history.accept(a_job().job(), a_job().start(1))
+        await server.stop()
+
+        with pytest.raises(errors.Unavailable):
+            await history.accept(a_job().job(), a_job().start(2))
+
+
+async def test_a_restart_between_two_calls_goes_unnoticed(server, a_job):
+    async with Database(server.dsn) as database:
+        history = OperatorHistory(database, cluster="c")
+        await asyncio.gather(*(history.recorded("nobody") for _ in range(10)))
+        await server.stop()
+        await server.start()
+
+        for number in (1, 2, 3):
+            await history.accept(a_job().job(), a_job().start(number))
+
+
+async def test_a_server_that_never_answers_is_unavailable_in_time():
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel connects, nobody accepts
+        port = silent.getsockname()[1]
+        async with Database(f"postgresql://nobody@127.0.0.1:{port}/nothing", deadline=0.2) as database:
+            with pytest.raises(errors.Unavailable, match="did not answer within"):
+                await database.run(lambda connection: connection.execute(select(1)))
+
+
+async def test_a_row_that_somebody_locked_is_unavailable_in_time_and_free_afterwards(database, a_job):
+    async with Database(database) as slow, Database(database, deadline=1) as fast:
+        history = OperatorHistory(fast, cluster="c")
+        await history.accept(a_job().job())
+
+        async def hold(connection):
+            await connection.execute(select(jobs.c.uid).with_for_update())
+            with pytest.raises(errors.Unavailable):
+                await history.accept(a_job().job())
+
+        await slow.run(hold)
+
+        await history.accept(a_job().job())
+
+
+@pytest.mark.parametrize("dsn", ["mysql://somewhere/db", "not a url", "postgresql://host:port/db"])
+async def test_a_wrong_address_is_invalid_and_not_repeated(dsn):
+    with pytest.raises(errors.Invalid, match="expected") as caught:
+        Database(dsn)
+
+    assert dsn not in str(caught.value)

@@ -1,0 +1,191 @@
+"""The writer never blocks whoever puts, and loses nothing it can hold."""
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime
+
+import pytest
+
+from agentjobs import errors
+from agentjobs.history.records import Deletion, JobKey, StartEnd, TransitionRecord
+from agentjobs.history.writer import HistoryWriter
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def a_transition(number=1, uid="uid-1", message=""):
+    return TransitionRecord(JobKey(uid, "default", "hello", NOON), number, NOON, "Running", "Claimed", message)
+
+
+class Table:
+    """A sink that can be away and that refuses records it is told to."""
+
+    def __init__(self):
+        self.rows = []
+        self.batches = 0
+        self.away = False
+        self.refused = ()
+        self.error = errors.Invalid("no")
+
+    async def write(self, batch):
+        self.batches += 1
+        await asyncio.sleep(0.001)
+        if self.away:
+            raise errors.Unavailable("away")
+        if any(record in self.refused for record in batch):
+            raise self.error
+        self.rows.extend(batch)
+
+
+@contextlib.asynccontextmanager
+async def running(writer):
+    task = asyncio.create_task(writer.run())
+    yield
+    task.cancel()
+    await asyncio.wait({task})
+
+
+@pytest.fixture
+def table():
+    return Table()
+
+
+@pytest.mark.looptime
+async def test_records_of_a_burst_travel_together(table):
+    writer = HistoryWriter(table)
+    async with running(writer):
+        for number in range(150):
+            writer.put(a_transition(number))
+        assert await writer.flush(1)
+
+    assert (len(table.rows), table.batches, writer.backlog) == (150, 1, 0)
+
+
+@pytest.mark.looptime
+async def test_a_batch_has_a_limit(table):
+    writer = HistoryWriter(table, batch=50)
+    async with running(writer):
+        for number in range(175):
+            writer.put(a_transition(number))
+        assert await writer.flush(1)
+
+    assert (len(table.rows), table.batches) == (175, 4)
+
+
+@pytest.mark.looptime
+async def test_a_record_alone_waits_for_company_only_briefly(table):
+    writer = HistoryWriter(table, linger=0.05)
+    async with running(writer):
+        writer.put(a_transition())
+        await asyncio.sleep(0.06)
+
+        assert len(table.rows) == 1
+
+
+@pytest.mark.looptime
+async def test_what_is_put_during_a_write_is_written_too(table):
+    writer = HistoryWriter(table, linger=0)
+    async with running(writer):
+        writer.put(a_transition(1))
+        await asyncio.sleep(0.0005)
+        writer.put(a_transition(2))
+        assert await writer.flush(1)
+
+    assert [record.transition for record in table.rows] == [1, 2]
+
+
+@pytest.mark.looptime
+async def test_an_outage_loses_and_doubles_nothing(table):
+    writer = HistoryWriter(table)
+    table.away = True
+    async with running(writer):
+        writer.put(a_transition(1))
+        away = await writer.flush(60), writer.backlog
+        writer.put(a_transition(2))
+        table.away = False
+        assert await writer.flush(10)
+
+    assert away == (False, 1)
+    assert [record.transition for record in table.rows] == [1, 2]
+
+
+@pytest.mark.looptime
+async def test_an_absent_database_is_not_asked_too_often(table):
+    writer = HistoryWriter(table)
+    table.away = True
+    async with running(writer):
+        writer.put(a_transition())
+        await asyncio.sleep(60)
+
+    assert table.batches < 20
+
+
+async def test_memory_is_bounded_and_the_oldest_go_first(table):
+    writer = HistoryWriter(table, limit=10)
+    for number in range(25):
+        writer.put(a_transition(number))
+    async with running(writer):
+        assert await writer.flush(1)
+
+    assert writer.dropped == 15
+    assert [record.transition for record in table.rows] == list(range(15, 25))
+
+
+@pytest.mark.parametrize("error", [errors.Invalid("no"), TypeError("no")], ids=["refused", "mistake"])
+@pytest.mark.looptime
+async def test_a_record_that_cannot_be_stored_holds_up_no_other(table, error):
+    writer = HistoryWriter(table)
+    table.error = error
+    table.refused = (a_transition(2),)
+    async with running(writer):
+        for number in (1, 2, 3):
+            writer.put(a_transition(number))
+        assert await writer.flush(1)
+
+    assert (writer.rejected, writer.backlog) == (1, 0)
+    assert [record.transition for record in table.rows] == [1, 3]
+
+
+@pytest.mark.looptime
+async def test_of_two_records_with_one_key_the_first_is_written(table):
+    writer = HistoryWriter(table)
+    async with running(writer):
+        writer.put(a_transition(1, message="first"))
+        writer.put(a_transition(1, message="second"))
+        assert await writer.flush(1)
+
+    assert [record.message for record in table.rows] == ["first"]
+
+
+@pytest.mark.looptime
+async def test_a_transition_counts_as_written_only_when_it_is_stored(table):
+    writer = HistoryWriter(table)
+    async with running(writer):
+        writer.put(a_transition(2))
+        before = writer.written("uid-1", 2)
+        await writer.flush(1)
+
+    assert (before, writer.written("uid-1", 2), writer.written("uid-1", 1)) == (False, True, True)
+    assert not writer.written("uid-1", 3)
+    assert not writer.written("uid-2", 1)
+
+
+@pytest.mark.looptime
+async def test_records_of_different_kinds_do_not_hide_each_other(table):
+    writer = HistoryWriter(table)
+    job = a_transition().job
+    records = [
+        a_transition(1),
+        StartEnd(job, 1, 1, "hello-1", NOON, NOON, "Retry", "ToolError", True),
+        Deletion(job, NOON),
+    ]
+    async with running(writer):
+        for record in records:
+            writer.put(record)
+        assert await writer.flush(1)
+
+    assert table.rows == records
+
+
+async def test_nothing_waits_before_anything_is_put(table):
+    assert await HistoryWriter(table).flush(0)
