@@ -5,7 +5,7 @@ The process ends by `os._exit`: a tool may have left threads that never end, and
 
 import gc
 
-# Before anything is imported: a quarter of the collector's runs would fall into loading modules. `engine` turns it on again.
+# Before anything is imported: collecting while modules load only costs time. `engine` turns it on again.
 gc.disable()
 
 import os  # noqa: E402  see above

@@ -42,12 +42,12 @@ def app_name(wanted: str | None, fallback: str) -> str:
 
     Args:
         wanted: `session.appName`, used as it is or refused.
-        fallback: the agent's or job's name, made legal: other characters become `_`, `app_` goes before what is no letter.
+        fallback: the agent's or job's name, made legal: other characters become `_`, `app_` goes before a digit.
     """
     if wanted is not None:
         if not _APP_NAME.fullmatch(wanted) or wanted == "user":
             raise config_invalid(
-                f"session.appName: ADK refuses {wanted[:63]!r}; use a letter, then letters, digits, _ and -, and not `user`"
+                f"session.appName: ADK refuses {wanted[:63]!r}; use a letter, then letters, digits, _ and -; not `user`"
             )
         return wanted
     name = re.sub(r"[^a-zA-Z0-9_-]", "_", fallback)
@@ -218,7 +218,8 @@ def _tool(name: str, field: str) -> Any:
     if ":" not in name:
         if name not in BUILT_IN_TOOLS:
             raise module_not_found(
-                f"{field}: ADK has no ready-made tool {name!r}; use one of {', '.join(BUILT_IN_TOOLS)}, or package.module:function"
+                f"{field}: ADK has no ready-made tool {name!r}; "
+                f"use one of {', '.join(BUILT_IN_TOOLS)}, or package.module:function"
             )
         return load(f"google.adk.tools:{name}", field)
     found = load(name, field)

@@ -1,4 +1,4 @@
-"""What a run amounts to: the answer's text, its structure, what it used, and the errors that ADK only mentions in events.
+"""What a run amounts to: the answer's text, its structure, what it used, and the errors ADK only mentions.
 
 `engine` shows it every event of a run and asks for the ending when the run is over. Pure.
 """

@@ -1,8 +1,8 @@
 """One start from its first request to its last: fetch, run, report. The supervisor, in the process's main thread.
 
-The agent runs in one thread, the recorder in another; what happens reaches the supervisor through one inbox, so SIGTERM, a
-lost gateway, a fence and the agent's own end are decided in one place, whatever user code blocks or breaks. The order of the
-end is fixed: the gateway's record, then the termination message, then the exit code.
+The agent runs in one thread, the recorder in another; what happens reaches the supervisor through one inbox. So
+SIGTERM, a lost gateway, a fence and the agent's own end are decided in one place, whatever user code blocks
+or breaks. The order of the end is fixed: the gateway's record, then the termination message, then the exit code.
 """
 
 import logging
@@ -61,18 +61,31 @@ class Lost:
 Message = Ended | Terminated | AtBoundary | Lost
 
 
+class RedactingFormatter(logging.Formatter):
+    """The control side's log lines, without secrets: libraries log exceptions, and those hold URLs with keys."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__()
+        self._redactor = redactor
+        self._inner = logs.JsonFormatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON."""
+        return self._redactor.text(self._inner.format(record))
+
+
 def run(variables: Mapping[str, str]) -> int:
     """Run the start that `variables` name and return the process's exit code."""
-    logs.configure()
-    for library in ("google_adk", "google_genai", "google.adk", "google.genai"):
-        logging.getLogger(library).setLevel(logging.ERROR)
+    _configure_logging(Redactor(variables))
     try:
         environment = Environment.read(variables)
         token = environment.token_file.read_text().strip()
     except (ValueError, OSError) as error:
         logger.error("environment.invalid", extra={"error": str(error)})
         return contract.EXIT_CODES[Verdict.FAIL]
-    return Supervisor(environment, connect(environment), Redactor(variables, token)).run()
+    redactor = Redactor(variables, token)
+    _configure_logging(redactor)
+    return Supervisor(environment, connect(environment), redactor).run()
 
 
 class Supervisor:
@@ -229,6 +242,15 @@ class Supervisor:
         """Another pod holds this start: whatever we say now would be about its work, so we say nothing."""
         logger.error("attempt.fenced", extra={"error": str(error)})
         return contract.EXIT_FENCED
+
+
+def _configure_logging(redactor: Redactor) -> None:
+    logs.configure()
+    for handler in logging.root.handlers:
+        handler.setFormatter(RedactingFormatter(redactor))
+    # Their warnings are about ADK's future; their errors carry the stack of what user code raised.
+    for library in ("google_adk", "google_genai"):
+        logging.getLogger(library).setLevel(logging.ERROR)
 
 
 def _agreed(ending: Ending, final: Result | None) -> Ending:

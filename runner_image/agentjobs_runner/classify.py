@@ -96,7 +96,7 @@ def soft(code: str, message: str) -> Ending:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """`error` and what caused it, members of groups included, outermost first; bounded, because chains may be circles."""
+    """`error` and what caused it, members of groups included, outermost first; bounded: chains may be circles."""
     pending, seen = [error], set[int]()
     while pending and len(seen) < MAX_CHAIN:
         current = pending.pop(0)
@@ -168,12 +168,21 @@ def _model_call(error: BaseException) -> Ending | None:
         return Ending(Verdict.RETRY, ErrorClass.MODEL_TIMEOUT, f"the model did not answer in time: {said}")
     if isinstance(error, (httpx.HTTPError, OSError)):
         return Ending(Verdict.RETRY, ErrorClass.MODEL_UNAVAILABLE, f"the model's provider cannot be reached: {said}")
-    if isinstance(error, (ValidationError, json.JSONDecodeError, UnicodeDecodeError, errors.UnknownApiResponseError)):
+    unreadable = (ValidationError, json.JSONDecodeError, UnicodeDecodeError, errors.UnknownApiResponseError)
+    if isinstance(error, unreadable) or (isinstance(error, (TypeError, KeyError)) and _raised_in_genai(error)):
         return Ending(Verdict.RETRY, ErrorClass.MODEL_UNAVAILABLE, f"the model's answer cannot be read: {said}")
     if type(error).__name__ == "DefaultCredentialsError" or (isinstance(error, ValueError) and _KEY.search(said)):
         cure = "put GOOGLE_API_KEY into runtime.env, from a Secret"
         return Ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"the model needs credentials: {said}; {cure}")
     return _agent(error)
+
+
+def _raised_in_genai(error: BaseException) -> bool:
+    """Whether google-genai stumbled itself: over JSON that is none of its shapes."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback is not None and str(traceback.tb_frame.f_globals.get("__name__", "")).startswith("google.genai.")
 
 
 def _agent(error: BaseException) -> Ending | None:

@@ -1,6 +1,6 @@
 """How a start ended, as a value, and the exception that carries one through ADK.
 
-Made by `classify`, `answer` and whatever refuses a configuration; read by `attempt`, which reports it. Standard library only.
+Made by `classify`, `answer` and whatever refuses a configuration; reported by `attempt`. Standard library only.
 """
 
 from dataclasses import dataclass

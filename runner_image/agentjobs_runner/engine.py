@@ -1,4 +1,6 @@
-"""Runs the agent of one attempt under ADK, to its ending. Importing this module imports ADK: `attempt` does so in a thread.
+"""Runs the agent of one attempt under ADK, to its ending.
+
+Importing this module imports ADK, which takes most of a start; `attempt` does it while the gateway answers.
 
 Never speaks to the gateway itself and never ends the process; whatever user code does comes back as an Ending.
 """
@@ -21,8 +23,9 @@ from google.adk.version import __version__ as adk_version
 from google.genai import types
 
 from agentjobs.contract import Attempt
-from agentjobs_runner import agents, classify
+from agentjobs_runner import agents
 from agentjobs_runner.answer import Answer
+from agentjobs_runner.classify import classify
 from agentjobs_runner.endings import Ending
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.models import Models
@@ -37,40 +40,48 @@ COLLECT_AFTER_SECONDS: Final = 2.0
 
 
 def execute(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
-    """Run the agent and say how it ended. Blocks; called in a thread of its own, whose event loop is never closed:
-    closing would wait for tools that hang."""
+    """Run the agent and say how it ended. Blocks; called in a thread of its own.
+
+    The event loop is never closed: closing would wait for tools that hang.
+    """
     process = os.getpid()
-    plugin = StepPlugin(gate)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     # The collector was off while modules loaded (`__main__`); what they made lives as long as the process.
     loop.call_later(COLLECT_AFTER_SECONDS, _collect)
     try:
-        ending = loop.run_until_complete(_run(attempt, plugin, recorder))
+        ending = loop.run_until_complete(run(attempt, gate, recorder))
     except BaseException as error:
-        # sys.exit, KeyboardInterrupt and what else user code may raise end the start, not the runner.
-        ending = classify.classify(error, plugin.origin, now=datetime.now(UTC))
-        logger.debug("agent.raised", exc_info=error)
+        # asyncio lets SystemExit and KeyboardInterrupt out past every task; they end the start, not the runner.
+        ending = classify(error, lambda _: None, now=datetime.now(UTC))
     if os.getpid() != process:
         # A tool forked and its child came all the way here; only the parent reports.
         os._exit(70)
     return ending
 
 
+async def run(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
+    """Run the agent in the current event loop and say how it ended; whatever it raises becomes an ending."""
+    plugin = StepPlugin(gate)
+    try:
+        return await _run(attempt, plugin, recorder)
+    except BaseException as error:
+        logger.debug("agent.raised", exc_info=error)
+        return classify(error, plugin.origin, now=datetime.now(UTC))
+
+
 async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Ending:
-    spec = attempt["resolved"]["spec"]
-    session = spec.get("session") or {}
-    models = Models(Stage(attempt["resolved"].get("scripts") or {}, attempt["start"]))
+    spec, start = attempt["resolved"]["spec"], attempt["start"]
+    session, given = spec.get("session") or {}, spec.get("input") or {}
+    models = Models(Stage(attempt["resolved"].get("scripts") or {}, start))
     app = await agents.build(
         spec.get("agent") or {}, models, name=session.get("appName"), job=attempt["job"], plugin=plugin
     )
-    recorder.add(
-        "started", _root_name(app), {"attempt": attempt["attempt"], "start": attempt["start"], "adk": adk_version}
-    )
+    recorder.add("started", _root_name(app), {"attempt": attempt["attempt"], "start": start, "adk": adk_version})
     user, session_id = session.get("userId") or "system", session.get("sessionId") or attempt["uid"]
     sessions = InMemorySessionService()
     await sessions.create_session(
-        app_name=app.name, user_id=user, session_id=session_id, state=dict((spec.get("input") or {}).get("state") or {})
+        app_name=app.name, user_id=user, session_id=session_id, state=dict(given.get("state") or {})
     )
     runner = Runner(
         app=app,
@@ -78,7 +89,7 @@ async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Endi
         artifact_service=InMemoryArtifactService(),
         memory_service=InMemoryMemoryService(),
     )
-    message = types.Content(role="user", parts=[types.Part(text=(spec.get("input") or {}).get("message") or "")])
+    message = types.Content(role="user", parts=[types.Part(text=given.get("message") or "")])
     answer = Answer(_strands(app))
     async with aclosing(runner.run_async(user_id=user, session_id=session_id, new_message=message)) as events:
         async for event in events:

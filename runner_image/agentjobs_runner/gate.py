@@ -14,7 +14,7 @@ LOOK_AGAIN_SECONDS: Final = 0.05
 
 
 class Gate:
-    """Counts the steps that run, holds the ones that may not start, and says when a closed gate has nothing behind it."""
+    """Counts the steps that run, holds those that may not start, and says when nothing is left behind a closed gate."""
 
     def __init__(self, recorded: threading.Event, at_boundary: Callable[[], None]) -> None:
         self._recorded = recorded
@@ -30,7 +30,7 @@ class Gate:
         if os.getpid() != self._process:
             # A forked child goes on with a copy of the agent; it must neither call models nor report.
             os._exit(70)
-        while not (self._recorded.is_set() or self._closed):
+        while not (self._recorded.is_set() or self._closed):  # noqa: ASYNC110  both are set by other threads
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
         if self._closed:
             with self._lock:

@@ -1,7 +1,7 @@
 """From a model's name in a job to ADK's model object.
 
-ADK's own registry would send most names to LiteLLM or Vertex; here a name means what api documents, or is refused at once.
-Retries inside an SDK stay off: a retry is the operator's, where it can be seen, limited and recorded.
+ADK's own registry would send most names to LiteLLM or Vertex; here a name means what the field's description says, or
+is refused at once. Retries inside an SDK stay off: a retry is the operator's, where it is seen, limited and recorded.
 """
 
 from typing import Final

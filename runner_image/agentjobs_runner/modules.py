@@ -18,7 +18,7 @@ def load(ref: str, field: str) -> Any:
     Raises:
         Ended: ModuleNotFound for a missing module, attribute, or an import inside of it; ConfigInvalid for code that
             can never load (syntax, an agent that ADK refuses).
-        Exception: whatever else the module raises while it is imported; it may heal (a prompt fetched over the network).
+        Exception: whatever else the module raises while it is imported; it may heal (a prompt fetched from afar).
     """
     path, _, attribute = ref.partition(":")
     module = _module(path, field)

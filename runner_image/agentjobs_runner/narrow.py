@@ -1,7 +1,7 @@
 """What is not imported, and importing beside the wait for the gateway: the habits that keep the start short.
 
-Called by `__main__` and `attempt`. google-genai and httpx load what they find installed though a runner never uses it
-through them: aiohttp and httpx's command line with rich and pygments, a fifth of the start. Without aiohttp google-genai
+Called by `__main__` and `attempt`. google-genai and httpx load what they find installed though a runner never uses it:
+aiohttp, and httpx's command line with rich and pygments, together a fifth of the start. Without aiohttp google-genai
 uses httpx alone, which besides makes no connection attempts of its own accord.
 """
 

@@ -61,7 +61,7 @@ class Usage(Part):
 
 
 class Answer(Part):
-    """What one model call gets: after `delay`, one of text and tool calls, an error, a finish reason, or the process's end."""
+    """What one model call gets: after `delay`, text and tool calls, an error, a finish reason, or the process's end."""
 
     agent: str | None = None
     delay: Duration = timedelta()

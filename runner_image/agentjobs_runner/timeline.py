@@ -1,7 +1,7 @@
 """The timeline of a start: ADK's events as entries of the contract, and the thread that sends them and the heartbeat.
 
-`Recorder` lives beside the agent, in a thread of its own, so that a tool that blocks stops neither. While the gateway is
-away it keeps what it has and `recorded` is clear, which holds the agent at its next step.
+`Recorder` lives beside the agent, in a thread of its own, so that a tool that blocks stops neither. While the gateway
+is away it keeps what it has and `recorded` is clear, which holds the agent at its next step.
 """
 
 import logging
@@ -30,7 +30,7 @@ _SHOWN: Final = frozenset({"attempt", "start", "adk", "code", "verdict", "reason
 
 
 def entries(event: "AdkEvent") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield an ADK event as (kind, data): a model's answer, its text, tools' results, an error; nothing for partial ones."""
+    """Yield an ADK event as (kind, data): a model's answer, its text, tools' results, an error; no partial ones."""
     if event.partial:
         return
     from agentjobs_runner.answer import text_of  # with ADK behind it, see above

@@ -26,7 +26,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: "_Server"
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         """Stay quiet."""
 
     def _handle(self) -> None:
@@ -35,7 +35,12 @@ class _Handler(BaseHTTPRequestHandler):
         status, headers, answer = self.server.answer(self.command, self.path, dict(self.headers), body)
         content = b"" if answer is None else answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
-        for key, value in {"content-type": "application/json", **headers, "content-length": str(len(content))}.items():
+        for key, value in {
+            "content-type": "application/json",
+            "connection": "close",
+            **headers,
+            "content-length": str(len(content)),
+        }.items():
             self.send_header(key, value)
         self.end_headers()
         self.wfile.write(content)
@@ -212,7 +217,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
         variables = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
-            "PYTHONPATH": f"{folder}:{Path(__file__).parents[3] / 'examples' / 'agents'}",
+            "PYTHONPATH": f"{folder}:{Path(__file__).parents[3]}",
             "PYTHONUNBUFFERED": "1",
             contract.ENV_GATEWAY_URL: gateway.url,
             contract.ENV_TOKEN_FILE: str(folder / "token"),
