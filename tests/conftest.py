@@ -13,9 +13,12 @@ from sqlalchemy.engine import make_url
 
 from agentjobs.dev.postgres import EmbeddedPostgres
 from agentjobs.history import migrate
+from agentjobs.history.tables import SCHEMA
 
 _TEMPLATE = "migrated"
+_DISCONNECT = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = {}"
 _numbers = itertools.count(1)
+_free: list[str] = []
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -30,20 +33,28 @@ async def postgres() -> AsyncIterator[EmbeddedPostgres]:
 @pytest.fixture
 def empty_database(postgres: EmbeddedPostgres) -> Iterator[str]:
     """DSN of a database of the test's own without any tables."""
-    yield from _database(postgres, "template0")
+    name = _create(postgres, template="template0")
+    yield _dsn(postgres, name)
+    _execute(postgres, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture
 def database(postgres: EmbeddedPostgres) -> Iterator[str]:
-    """DSN of a migrated database of the test's own."""
-    yield from _database(postgres, _TEMPLATE)
+    """DSN of a migrated, empty database of the test's own. Rows it leaves are removed; tables it must not alter."""
+    name = _free.pop() if _free else _create(postgres, template=_TEMPLATE)
+    yield _dsn(postgres, name)
+    # Emptying takes a millisecond; a clone copies three hundred files.
+    _execute(postgres, sql.SQL(_DISCONNECT).format(sql.Literal(name)))
+    with psycopg.connect(_dsn(postgres, name)) as connection:
+        connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(SCHEMA, "jobs")))
+    _free.append(name)
 
 
-def _database(server: EmbeddedPostgres, template: str) -> Iterator[str]:
-    name = sql.Identifier(f"test_{next(_numbers)}")
-    _execute(server, sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(template)))
-    yield _dsn(server, name.as_string().strip('"'))
-    _execute(server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+def _create(server: EmbeddedPostgres, *, template: str) -> str:
+    name = f"test_{next(_numbers)}"
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+    _execute(server, statement.format(sql.Identifier(name), sql.Identifier(template)))
+    return name
 
 
 def _execute(server: EmbeddedPostgres, statement: sql.Composed) -> None:

@@ -62,11 +62,12 @@ def test_a_schema_that_somebody_prepared_is_used(empty_database):
     assert migrate.upgrade(empty_database) == schema.HEAD
 
 
-def test_a_newer_schema_is_left_alone(database):
-    with psycopg.connect(database) as connection:
+def test_a_newer_schema_is_left_alone(empty_database):
+    migrate.upgrade(empty_database)
+    with psycopg.connect(empty_database) as connection:
         connection.execute(f"UPDATE {SCHEMA}.{schema.VERSION_TABLE} SET version_num = '9999'")
 
-    assert migrate.upgrade(database) == "9999"
+    assert migrate.upgrade(empty_database) == "9999"
 
 
 async def test_before_the_migration_everything_is_unavailable_and_says_what_to_do(empty_database, a_job):
