@@ -43,8 +43,7 @@ class OperatorHistory:
         """
 
         async def work(connection: AsyncConnection) -> Resolved:
-            await connection.execute(_ACCEPT, self._accept_row(job))
-            stored: Resolved = (await connection.execute(_LOCK_RESOLVED, {"uid_": job.job.uid})).scalar_one()
+            stored: Resolved = (await connection.execute(_ACCEPT_NOW, self._accept_row(job))).scalar_one()
             if start is not None:
                 await connection.execute(_INSERT_START, _start_row(start))
                 if start.start > 1:
@@ -250,13 +249,20 @@ _ACCEPT = _accepting.on_conflict_do_update(
     set_={"resolved": _accepting.excluded.resolved, "spec_hash": _accepting.excluded.spec_hash},
     where=jobs.c.resolved.is_(None),
 )
+_ACCEPT_NOW = _accepting.on_conflict_do_update(
+    index_elements=[jobs.c.uid],
+    set_={
+        "resolved": func.coalesce(jobs.c.resolved, _accepting.excluded.resolved),
+        "spec_hash": func.coalesce(jobs.c.spec_hash, _accepting.excluded.spec_hash),
+    },
+).returning(jobs.c.resolved)
 
 _of_job = jobs.c.uid == bindparam("uid_")
 _all_jobs = jobs.c.uid == func.any(bindparam("uids", type_=ARRAY(Text)))
 _of_jobs_start = starts.c.uid == bindparam("uid_")
 
 # The job's row is what serialises its starts: with it locked, "is there a newer start?" cannot change underneath.
-_LOCK_RESOLVED = select(jobs.c.resolved).where(_of_job).with_for_update(key_share=True)
+# `_ACCEPT_NOW` locks it too, because it always updates what it meets.
 _LOCK_ALL = select(jobs.c.uid).where(_all_jobs).order_by(jobs.c.uid).with_for_update(key_share=True)
 
 _newer = starts.alias("newer")

@@ -1,0 +1,102 @@
+"""How fast history takes what the operator writes. `python tests/bench/history.py`, on the embedded PostgreSQL.
+
+Prints accepted jobs a second (each with its first start, one at a time and 16 at once), records a second through the
+writer, and what the embedded server and the migration cost at start. Figures of one machine; compare within a run only.
+"""
+
+import asyncio
+import contextlib
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agentjobs.contract import Resolved
+from agentjobs.dev.postgres import EmbeddedPostgres
+from agentjobs.history import migrate
+from agentjobs.history.database import Database
+from agentjobs.history.gateway_history import GatewayHistory
+from agentjobs.history.operator_history import OperatorHistory
+from agentjobs.history.records import JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
+from agentjobs.history.writer import HistoryWriter
+
+JOBS = 1000
+AT_ONCE = 16
+NOW = datetime.now(UTC)
+# About the size of a job with a tool and a page of instructions.
+RESOLVED = Resolved(spec={"agent": {"inline": {"instruction": "x" * 2000}}, "retry": {"maxAttempts": 3}}, scripts={})
+
+
+def a_job(number: int) -> JobRecord:
+    return JobRecord(JobKey(f"uid-{number}", "default", f"job-{number}", NOW), RESOLVED, "0badcafe")
+
+
+def a_start(number: int) -> StartRecord:
+    return StartRecord(a_job(number).job, 1, 1, f"job-{number}-1", NOW)
+
+
+async def accept_all(history: OperatorHistory, numbers: range, at_once: int) -> float:
+    waiting = iter(numbers)
+
+    async def accept_some() -> None:
+        for number in waiting:
+            await history.accept(a_job(number), a_start(number))
+
+    begun = time.perf_counter()
+    await asyncio.gather(*(accept_some() for _ in range(at_once)))
+    return len(numbers) / (time.perf_counter() - begun)
+
+
+async def write_all(history: OperatorHistory) -> float:
+    writer = HistoryWriter(history)
+    task = asyncio.create_task(writer.run())
+    begun = time.perf_counter()
+    for number in range(JOBS):
+        job = a_job(number).job
+        for transition, phase in enumerate(("Queued", "Running", "Succeeded"), 1):
+            writer.put(TransitionRecord(job, transition, NOW, phase, "Because", "", phase == "Succeeded"))
+        writer.put(StartEnd(job, 1, 1, f"job-{number}-1", NOW, NOW, "Succeed", "Done", True))
+    assert await writer.flush(60)
+    rate = 4 * JOBS / (time.perf_counter() - begun)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    return rate
+
+
+async def median_page(gateway: GatewayHistory) -> float:
+    times = []
+    for _ in range(21):
+        begun = time.perf_counter()
+        await gateway.jobs("default", limit=100)
+        times.append(time.perf_counter() - begun)
+    return sorted(times)[10]
+
+
+async def main() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="agentjobs-bench-"))
+    begun = time.perf_counter()
+    server = EmbeddedPostgres(folder, ephemeral=True)
+    async with server:
+        started = time.perf_counter()
+        await asyncio.to_thread(migrate.upgrade, server.dsn)
+        migrated = time.perf_counter()
+        await server.stop()
+        stopped = time.perf_counter()
+        await server.start()
+        print(f"embedded PostgreSQL, first start   {1000 * (started - begun):8.0f} ms")
+        print(f"embedded PostgreSQL, later starts  {1000 * (time.perf_counter() - stopped):8.0f} ms")
+        print(f"first migration, with imports      {1000 * (migrated - started):8.0f} ms")
+        async with Database(server.dsn) as database:
+            history = OperatorHistory(database, cluster="bench")
+            gateway = GatewayHistory(database, cluster="bench")
+            await history.recorded("warm-up")
+            print(f"jobs accepted, one at a time       {await accept_all(history, range(JOBS), 1):8.0f} /s")
+            rate = await accept_all(history, range(JOBS, 2 * JOBS), AT_ONCE)
+            print(f"jobs accepted, {AT_ONCE} at once          {rate:8.0f} /s")
+            print(f"records through the writer         {await write_all(history):8.0f} /s")
+            print(f"a page of 100 of {2 * JOBS} jobs         {1000 * await median_page(gateway):8.1f} ms")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
