@@ -6,27 +6,21 @@ that is the callers' business. (aiohttp repeats a GET, PUT or DELETE once when t
 under it; all of ours are safe to repeat, because PUT carries a resourceVersion and DELETE a uid.)
 """
 
-import asyncio
 import json
-import logging
 import ssl
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import aiohttp
-import yaml
-from kubernetes.aio import config as untyped_config
-from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client import ApiClient
 from yarl import URL
 
 from agentjobs.errors import Gone, Invalid, Unavailable
 from agentjobs.kube.answers import error_of, error_of_status
+from agentjobs.kube.connection import load_configuration
 from agentjobs.kube.resources import Resource
-
-logger = logging.getLogger(__name__)
 
 Obj = dict[str, Any]
 """A Kubernetes object as JSON says it."""
@@ -38,9 +32,6 @@ Check = Callable[[], None]
 OnWrite = Callable[[str, str, int], None]
 """Told of every mutation sent: verb, kind, HTTP status (0: no answer)."""
 
-# kubernetes.aio carries few annotations; what we use of it is checked by the integration tests.
-config: Any = untyped_config
-
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON: Final = "application/json"
 # What client-go's pager and kubectl use.
@@ -51,8 +42,6 @@ CONNECT_SECONDS: Final = 10.0
 # The server ends a watch after this long; the margin lets it do so before we take silence for a dead connection.
 WATCH_SECONDS: Final = 290
 WATCH_MARGIN_SECONDS: Final = 20
-# client-go asks again for a token from a file or a plug-in after a minute.
-CREDENTIALS_SECONDS: Final = 60.0
 
 
 class KubeClient:
@@ -290,50 +279,6 @@ class KubeClient:
     @staticmethod
     def _error(response: aiohttp.ClientResponse, raw: bytes, request: str) -> Exception:
         return error_of(response.status, raw, request=request, retry_after=response.headers.get("Retry-After"))
-
-
-async def load_configuration(kubeconfig: str | None, *, pool_size: int) -> Any:
-    """Read host, certificates and credentials from a kubeconfig, or from our pod when it is None: a `Configuration`."""
-    configuration: Any = Configuration()
-    try:
-        if kubeconfig is None:
-            config.load_incluster_config(client_configuration=configuration)
-        else:
-            loader = await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
-            configuration.refresh_api_key_hook = _Reload(loader)
-    except (config.ConfigException, yaml.YAMLError, OSError, *_MALFORMED) as error:
-        source = f"kubeconfig {kubeconfig!r}" if kubeconfig else "in-cluster configuration"
-        raise Invalid(f"{source}: {error}; set KUBECONFIG to a readable file") from error
-    configuration.connection_pool_maxsize = pool_size
-    # Looking for proxies in environment and netrc costs two thread hops a request; `proxy-url` in a kubeconfig works.
-    configuration.client_session_kwargs = {"trust_env": False}
-    return configuration
-
-
-# What the library's loader lets out of a kubeconfig of odd shape.
-_MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError)
-
-
-class _Reload:
-    """Asks a kubeconfig's loader again for token files and plug-ins, which may rotate; at most once a minute."""
-
-    def __init__(self, loader: Any, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._loader = loader
-        self._clock = clock
-        self._due = clock() + CREDENTIALS_SECONDS
-        self._lock = asyncio.Lock()
-
-    async def __call__(self, configuration: Configuration) -> None:
-        if self._clock() < self._due:
-            return
-        async with self._lock:
-            if self._clock() >= self._due:
-                self._due = self._clock() + CREDENTIALS_SECONDS
-                try:
-                    await self._loader.load_and_set(configuration)
-                except (config.ConfigException, OSError, ValueError) as error:
-                    # The former credentials may still be good; if not, the server says so.
-                    logger.warning("credentials.unreadable %s", error)
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

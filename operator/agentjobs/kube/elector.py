@@ -197,6 +197,8 @@ class Elector:
         record = (holder, spec.get("renewTime"), spec.get("acquireTime"), spec.get("leaseTransitions"))
         now = self._clock()
         if self._seen is None or self._seen.record != record:
+            if self._seen is None or self._seen.record[0] != holder:
+                logger.info("lease.held_by_other", extra={"lease": self._name, "holder": holder})
             self._seen = _Seen(record, now)
         return now >= self._seen.at + float(spec.get("leaseDurationSeconds") or self._duration.total_seconds())
 

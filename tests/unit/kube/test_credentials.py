@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from kubernetes.aio.config import ConfigException
 
-from agentjobs.kube.client import _Reload
+from agentjobs.kube.connection import Reload
 
 
 class Loader:
@@ -30,7 +30,7 @@ def loader() -> Loader:
 @pytest.mark.parametrize(("seconds", "loads"), [(0, 0), (59, 0), (60, 1), (3600, 1)])
 async def test_a_minute_later_they_are_read_again(loader, seconds, loads):
     time = [0.0]
-    reload = _Reload(loader, clock=lambda: time[0])
+    reload = Reload(loader, clock=lambda: time[0])
     time[0] = float(seconds)
 
     for _ in range(3):
@@ -41,7 +41,7 @@ async def test_a_minute_later_they_are_read_again(loader, seconds, loads):
 
 async def test_many_requests_at_once_read_them_once(loader):
     time = [0.0]
-    reload = _Reload(loader, clock=lambda: time[0])
+    reload = Reload(loader, clock=lambda: time[0])
     time[0] = 60.0
 
     await asyncio.gather(*(reload({}) for _ in range(10)))
@@ -51,7 +51,7 @@ async def test_many_requests_at_once_read_them_once(loader):
 
 async def test_unreadable_ones_leave_the_former_in_place(loader):
     time = [0.0]
-    reload = _Reload(loader, clock=lambda: time[0])
+    reload = Reload(loader, clock=lambda: time[0])
     configuration = {"token": "former"}
     loader.broken, time[0] = True, 60.0
 

@@ -1,0 +1,65 @@
+"""Where the API server is and who we are to it: from a kubeconfig or from our own pod. Used by the client alone."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import yaml
+from kubernetes.aio import config as untyped_config
+from kubernetes.aio.client import Configuration
+
+from agentjobs.errors import Invalid
+
+logger = logging.getLogger(__name__)
+
+# kubernetes.aio carries few annotations; what we use of it is checked by the integration tests.
+config: Any = untyped_config
+
+# client-go asks again for a token from a file or a plug-in after a minute; the library does so in a pod.
+CREDENTIALS_SECONDS: Final = 60.0
+
+
+async def load_configuration(kubeconfig: str | None, *, pool_size: int) -> Any:
+    """Read host, certificates and credentials from a kubeconfig, or from our pod when it is None: a `Configuration`."""
+    configuration: Any = Configuration()
+    try:
+        if kubeconfig is None:
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            loader = await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+            configuration.refresh_api_key_hook = Reload(loader)
+    except (config.ConfigException, yaml.YAMLError, OSError, *_MALFORMED) as error:
+        source = f"kubeconfig {kubeconfig!r}" if kubeconfig else "in-cluster configuration"
+        raise Invalid(f"{source}: {error}; set KUBECONFIG to a readable file") from error
+    configuration.connection_pool_maxsize = pool_size
+    # Looking for proxies in environment and netrc costs two thread hops a request; `proxy-url` in a kubeconfig works.
+    configuration.client_session_kwargs = {"trust_env": False}
+    return configuration
+
+
+# What the library's loader lets out of a kubeconfig of odd shape.
+_MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError)
+
+
+class Reload:
+    """Asks a kubeconfig's loader again for token files and plug-ins, which may rotate; at most once a minute."""
+
+    def __init__(self, loader: Any, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._loader = loader
+        self._clock = clock
+        self._due = clock() + CREDENTIALS_SECONDS
+        self._lock = asyncio.Lock()
+
+    async def __call__(self, configuration: Configuration) -> None:
+        if self._clock() < self._due:
+            return
+        async with self._lock:
+            if self._clock() >= self._due:
+                self._due = self._clock() + CREDENTIALS_SECONDS
+                try:
+                    await self._loader.load_and_set(configuration)
+                except (config.ConfigException, OSError, ValueError) as error:
+                    # The former credentials may still be good; if not, the server says so.
+                    logger.warning("credentials.unreadable %s", error)
