@@ -75,12 +75,12 @@ class Api:
         self.session = session
 
     async def __call__(
-        self, method: str, path: str, body: Any = None, *, type: str = "application/json", **headers: str
+        self, method: str, path: str, body: Any = None, *, media: str = "application/json", **headers: str
     ) -> Answer:
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"Authorization": f"Bearer {self.server.token}", **headers}
         if data is not None:
-            sent["Content-Type"] = type
+            sent["Content-Type"] = media
         async with self.session.request(method, path, data=data and io.BytesIO(data), headers=sent) as response:
             text = await response.text()
         try:
@@ -90,12 +90,15 @@ class Api:
         return Answer(response.status, parsed, response.headers, text)
 
     async def merge(self, path: str, body: Any) -> Answer:
-        return await self("PATCH", path, body, type=MERGE)
+        return await self("PATCH", path, body, media=MERGE)
 
     async def events(self, path: str, query: str) -> list[Any]:
-        """All events of a watch that ends by itself."""
-        answer = await self("GET", f"{path}?watch=true&{query}")
-        return [json.loads(line) for line in answer.text.splitlines()]
+        """All events that a watch has when it begins."""
+        admin = {"Authorization": f"Bearer {self.server.token}"}
+        async with self.session.get(f"{path}?watch=true&{query}", headers=admin) as response:
+            assert response.status == 200
+            self.server.close_watches()
+            return [json.loads(line) for line in (await response.text()).splitlines()]
 
 
 @pytest_asyncio.fixture

@@ -165,7 +165,7 @@ async def test_a_failed_test_of_a_json_patch_is_422(api, toys, toy):
     await api("POST", toys, toy())
     patch = [{"op": "test", "path": "/metadata/resourceVersion", "value": "1"}]
 
-    assert (await api("PATCH", f"{toys}/a", patch, type=STATUS)).code == 422
+    assert (await api("PATCH", f"{toys}/a", patch, media=STATUS)).code == 422
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ async def test_a_failed_test_of_a_json_patch_is_422(api, toys, toy):
 async def test_a_patch_format_that_is_not_served_is_415(api, toys, toy, media):
     await api("POST", toys, toy())
 
-    answer = await api("PATCH", f"{toys}/a", {}, type=media)
+    answer = await api("PATCH", f"{toys}/a", {}, media=media)
 
     assert answer.code == 415
     assert len(answer.body["message"]) > 40

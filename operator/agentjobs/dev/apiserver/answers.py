@@ -5,6 +5,7 @@ Called by `server` once a caller is known to be allowed. Everything it refuses i
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -18,10 +19,11 @@ from agentjobs.dev.apiserver.kinds import POD, Kind
 from agentjobs.dev.apiserver.knobs import Knobs
 from agentjobs.dev.apiserver.lists import Lists
 from agentjobs.dev.apiserver.negotiation import Form
-from agentjobs.dev.apiserver.registry import Registry, Served
+from agentjobs.dev.apiserver.registry import Served
 from agentjobs.dev.apiserver.reviews import Reviews
 from agentjobs.dev.apiserver.routes import Route
 from agentjobs.dev.apiserver.store import Key, Object, Store, Version
+from agentjobs.dev.apiserver.tables import table
 
 _VERBS: Final[Mapping[tuple[str, bool], str]] = {
     ("GET", False): "list",
@@ -86,7 +88,8 @@ class Answers:
         listing: Lists,
         reviews: Reviews,
         credentials: Credentials,
-        registry: Registry,
+        *,
+        clock: Callable[[], datetime],
         knobs: Knobs,
     ) -> None:
         self._store = store
@@ -94,7 +97,7 @@ class Answers:
         self._lists = listing
         self._reviews = reviews
         self._kubelets = credentials.kubelet_context()
-        self._registry = registry
+        self._clock = clock
         self._knobs = knobs
 
     async def answer(self, call: Call) -> web.StreamResponse:
@@ -154,9 +157,7 @@ class Answers:
             meta["remainingItemCount"] = page.remaining
         kind = call.kind
         if call.form in (Form.TABLE, Form.TABLE_V1BETA1):
-            table = self._table(call, [version.obj for version in page.versions])
-            table["metadata"] = meta
-            return _json(orjson.dumps(table))
+            return _json(self._table(call, page.versions, meta))
         head = orjson.dumps({"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": meta})
         items = b",".join(_raw(kind, version) for version in page.versions)
         raw = head[:-1] + b',"items":[' + items + b"]}"
@@ -165,17 +166,19 @@ class Answers:
     async def _watch(self, call: Call) -> web.StreamResponse:
         kind = call.kind
 
-        def table(version: Version) -> bytes:
-            return orjson.dumps(self._table(call, [version.obj]))
+        tables = call.form in (Form.TABLE, Form.TABLE_V1BETA1)
+        first = iter([True])
+
+        def row(version: Version) -> bytes:
+            revision = {"resourceVersion": version.obj["metadata"]["resourceVersion"]}
+            return self._table(call, [version], revision, headers=next(first, False))
 
         def plain(version: Version) -> bytes:
             return _raw(kind, version)
 
-        tables = call.form in (Form.TABLE, Form.TABLE_V1BETA1)
-        # A table's cells and embedded objects depend on the query; only plain events are shared among watches.
-        watch = streams.Watch(
-            kind, call.route.namespace, call.route.name, call.query, table if tables else plain, shared=not tables
-        )
+        # A row depends on the time and the query; only plain events are shared among watches.
+        route, render = call.route, row if tables else plain
+        watch = streams.Watch(kind, route.namespace, route.name, call.query, render, shared=not tables)
         return await streams.serve(call.request, self._store, watch, self._knobs)
 
     async def _create(self, call: Call) -> web.Response:
@@ -282,15 +285,23 @@ class Answers:
             return _json(_raw(call.kind, version), code, warnings)
         if call.form is Form.YAML:
             return _yaml(orjson.loads(_raw(call.kind, version)), code, warnings)
-        table = self._table(call, [version.obj])
-        table["metadata"] = {"resourceVersion": version.obj["metadata"].get("resourceVersion", "")}
-        return _json(orjson.dumps(table), code, warnings)
+        revision = {"resourceVersion": version.obj["metadata"].get("resourceVersion", "")}
+        return _json(self._table(call, [version], revision), code, warnings)
 
     def _written(self, call: Call, outcome: Outcome) -> web.Response:
         return self._object(call, outcome.version, 201 if outcome.created else 200, outcome.warnings)
 
-    def _table(self, call: Call, objects: list[Object]) -> Object:
-        raise Failure(406, "tables are not served yet")
+    def _table(self, call: Call, versions: list[Version], metadata: Object, *, headers: bool = True) -> bytes:
+        made = table(
+            call.kind,
+            [version.obj for version in versions],
+            now=self._clock(),
+            include=call.query.get("includeObject", ""),
+            api_version="meta.k8s.io/v1" if call.form is Form.TABLE else "meta.k8s.io/v1beta1",
+            metadata=metadata,
+            headers=headers,
+        )
+        return orjson.dumps(made)
 
     async def _body(self, request: web.BaseRequest) -> Object:
         return negotiation.body(await self._raw_body(request), request.headers.get("Content-Type", ""))

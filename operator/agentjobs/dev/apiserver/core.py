@@ -165,7 +165,7 @@ class Core:
                 f"Precondition failed: UID in precondition: {uid}, UID in object meta: {current.obj['metadata']['uid']}"
             )
             raise conflict(kind, key[1], why)
-        return self._replace(served, key, current, obj, subresource, options)
+        return self._replace(served, key, current, obj, subresource, options, patched=False)
 
     def patch(
         self, served: Served, key: Key, apply: Callable[[Object], Any], subresource: str, options: WriteOptions
@@ -180,7 +180,7 @@ class Core:
         if not isinstance(patched.get("metadata"), dict):
             patched["metadata"] = {}
         patched["metadata"].setdefault("name", key[1])
-        return self._replace(served, key, current, patched, subresource, options)
+        return self._replace(served, key, current, patched, subresource, options, patched=True)
 
     def delete(self, kind: Kind, key: Key, options: DeleteOptions) -> Outcome:
         """Remove an object, or mark it as to be removed when finalizers or its node need time."""
@@ -235,7 +235,7 @@ class Core:
         served = Served(NAMESPACE, None)
         return self._settle(_Write(served, fresh, options, []), ("", name), current)
 
-    def _begin(self, served: Served, obj: Object, options: WriteOptions) -> _Write:
+    def _begin(self, served: Served, obj: Object, options: WriteOptions, *, patched: bool = False) -> _Write:
         """Check type and shape, drop what the schema does not know, fill in defaults."""
         kind = served.kind
         if kind.custom or obj.get("kind"):
@@ -245,10 +245,7 @@ class Core:
         fresh.update((name, value) for name, value in obj.items() if name not in fresh)
         dropped += served.prune(fresh)
         if dropped and options.field_validation == "Strict":
-            listed = ", ".join(f'unknown field "{path}"' for path in dropped)
-            raise bad_request(
-                f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: strict decoding error: {listed}'
-            )
+            raise _strict(kind, _name_of(obj), dropped, patched=patched)
         return _Write(served, fresh, options, dropped)
 
     @staticmethod
@@ -320,9 +317,17 @@ class Core:
                 raise forbidden(kind, write.name, why)
 
     def _replace(
-        self, served: Served, key: Key, current: Version, obj: Object, subresource: str, options: WriteOptions
+        self,
+        served: Served,
+        key: Key,
+        current: Version,
+        obj: Object,
+        subresource: str,
+        options: WriteOptions,
+        *,
+        patched: bool,
     ) -> Outcome:
-        write = self._begin(served, obj, options)
+        write = self._begin(served, obj, options, patched=patched)
         kind, new, old = served.kind, write.obj, current.obj
         meta = new["metadata"]
         asked = meta.pop("resourceVersion", "")
@@ -477,6 +482,20 @@ class Core:
 
     def _now(self) -> str:
         return _timestamp(self._clock())
+
+
+def _strict(kind: Kind, name: str, dropped: list[str], *, patched: bool) -> Failure:
+    listed = ", ".join(f'unknown field "{path}"' for path in dropped)
+    if patched:
+        cause = {
+            "reason": "FieldValueInvalid",
+            "field": "patch",
+            "message": f"Invalid value: strict decoding error: {listed}",
+        }
+        return invalid(kind, name, [cause])
+    return bad_request(
+        f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: strict decoding error: {listed}'
+    )
 
 
 def _name_of(obj: Object) -> str:

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-import orjson
-
-from agentjobs.dev.apiserver import crds
+from agentjobs.dev.apiserver import crds, discovery, openapi
 from agentjobs.dev.apiserver.failures import Cause
 from agentjobs.dev.apiserver.kinds import BUILTIN, CUSTOM_RESOURCE_DEFINITION, Kind
 from agentjobs.dev.apiserver.schema import Schema
@@ -106,56 +104,10 @@ class Registry:
 
     def document(self, path: str, accept: str) -> tuple[bytes, str] | None:
         """Return the document at a path that is not about objects, and its media type."""
-        kinds = [s.kind for s in self._served.values()]
-        gvs = sorted({(k.group, k.version) for k in kinds if k.group})
-        if path == "/version":
-            return orjson.dumps({"major": "1", "minor": "32", "gitVersion": "v1.32.0"}), "application/json"
-        if path == "/api":
-            return orjson.dumps({"kind": "APIVersions", "versions": ["v1"]}), "application/json"
-        if path == "/apis":
-            groups = [
-                {
-                    "name": g,
-                    "versions": [{"groupVersion": f"{g}/{v}", "version": v}],
-                    "preferredVersion": {"groupVersion": f"{g}/{v}", "version": v},
-                }
-                for g, v in gvs
-            ]
-            return orjson.dumps({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}), "application/json"
-        found = [k for k in kinds if k.root == path]
-        if not found:
-            return None
-        resources = []
-        for k in found:
-            resources.append(
-                {
-                    "name": k.plural,
-                    "singularName": k.singular,
-                    "namespaced": k.namespaced,
-                    "kind": k.kind,
-                    "verbs": k.verbs,
-                    "shortNames": k.short_names,
-                    "categories": k.categories,
-                }
-            )
-            resources += [
-                {
-                    "name": f"{k.plural}/{s.name}",
-                    "singularName": "",
-                    "namespaced": k.namespaced,
-                    "kind": s.kind,
-                    "verbs": s.verbs,
-                }
-                for s in k.subresources
-            ]
-        return orjson.dumps(
-            {
-                "kind": "APIResourceList",
-                "apiVersion": "v1",
-                "groupVersion": found[0].api_version,
-                "resources": resources,
-            }
-        ), "application/json"
+        if path.startswith("/openapi/"):
+            schemas = {each.kind: each.schema.raw if each.schema else None for each in self._served.values()}
+            return openapi.document(path, schemas)
+        return discovery.document(path, accept, self.kinds())
 
 
 def _names(definition: Object) -> tuple[str, str]:

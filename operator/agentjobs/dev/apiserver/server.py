@@ -71,7 +71,7 @@ class ApiServer:
             clock=clock,
         )
         self._answers = Answers(
-            self._store, self._core, self._lists, self._reviews, self._credentials, self._registry, self.knobs
+            self._store, self._core, self._lists, self._reviews, self._credentials, clock=clock, knobs=self.knobs
         )
         self._runner: web.ServerRunner | None = None
         for name in _NAMESPACES:
@@ -121,8 +121,8 @@ class ApiServer:
         auth.write_kubeconfig(self.kubeconfig, url=self.url, ca=self.ca, token=self.token)
 
     async def stop(self) -> None:
-        """End all watches and stop listening; again is harmless."""
-        self._store.close_watches()
+        """End all watches and stop listening; again is harmless. A stopped server is not started again."""
+        self._store.close()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()

@@ -96,6 +96,7 @@ class Store:
         self._compacted = microseconds
         self._history_bytes = history_bytes
         self._held = 0
+        self._closed = False
         self._order: deque[_Shelf] = deque()
         self._shelves: dict[str, _Shelf] = {}
 
@@ -145,6 +146,8 @@ class Store:
         if revision is not None:
             self.check(revision)
             watcher.pending.extend(change for change in shelf.changes if change.revision > revision)
+        if self._closed:
+            watcher.close()
         shelf.watchers.add(watcher)
         return watcher
 
@@ -158,6 +161,11 @@ class Store:
     def unwatch(self, resource: str, watcher: Watcher) -> None:
         """Forget a watcher."""
         self._shelf(resource).watchers.discard(watcher)
+
+    def close(self) -> None:
+        """End all watches, those that begin from now on at once."""
+        self._closed = True
+        self.close_watches()
 
     def close_watches(self, resource: str | None = None) -> None:
         """End all watches, or those of one resource."""
