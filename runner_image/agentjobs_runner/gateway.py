@@ -22,6 +22,7 @@ from agentjobs_runner.environment import Environment
 REQUEST_SECONDS: Final = 15.0
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
+SLICE_SECONDS: Final = 0.25
 
 # The request itself was wrong. 401, 403 and 404 are not here: a replica may not have seen the new pod or token yet.
 _REFUSED: Final = frozenset({400, 405, 413, 415, 422})
@@ -74,8 +75,14 @@ class Gateway:
                 wait = max(asked, pause * random.uniform(0.5, 1.0))  # noqa: S311  spreading load, not a secret
                 if self._clock() + wait >= give_up():
                     raise
-            self._sleep(wait)
+            self._wait(wait, give_up)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _wait(self, seconds: float, give_up: Instant) -> None:
+        # In slices, because SIGTERM may bring `give_up` closer meanwhile.
+        until = self._clock() + seconds
+        while (left := min(until, give_up()) - self._clock()) > 0:
+            self._sleep(min(left, SLICE_SECONDS))
 
     def _once(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, seconds: float = REQUEST_SECONDS

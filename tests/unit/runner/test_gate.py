@@ -1,0 +1,93 @@
+"""The gate: which steps may begin, and when a closed gate is reported."""
+
+import asyncio
+import threading
+
+import pytest
+
+from agentjobs_runner.gate import Gate
+
+
+@pytest.fixture
+def recorded():
+    event = threading.Event()
+    event.set()
+    return event
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def gate(recorded, told):
+    return Gate(recorded, lambda: told.append("boundary"))
+
+
+async def held(gate, step):
+    task = asyncio.create_task(gate.enter(step))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return task
+
+
+async def cancel(*tasks):
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_an_open_gate_lets_every_step_begin(gate, told):
+    await gate.enter("model")
+    gate.leave("model")
+
+    assert told == []
+
+
+async def test_a_closed_gate_holds_the_next_step_and_reports_it(gate, told):
+    gate.close()
+    task = await held(gate, "model")
+
+    assert (task.done(), told) == (False, ["boundary"])
+    await cancel(task)
+
+
+async def test_a_step_that_runs_may_end_before_the_boundary_is_reported(gate, told):
+    await gate.enter("tool 1")
+    gate.close()
+    task = await held(gate, "tool 2")
+    assert told == []
+
+    gate.leave("tool 1")
+
+    assert told == ["boundary"]
+    await cancel(task)
+
+
+async def test_without_a_step_at_the_gate_nothing_is_reported(gate, told):
+    await gate.enter("tool")
+    gate.close()
+    gate.leave("tool")
+
+    assert told == []
+
+
+async def test_while_the_gateway_is_away_a_step_waits(gate, recorded):
+    recorded.clear()
+    task = await held(gate, "model")
+    assert not task.done()
+
+    recorded.set()
+
+    await asyncio.wait_for(task, 2)
+
+
+async def test_a_step_that_waits_for_the_gateway_is_held_when_the_gate_closes(gate, recorded, told):
+    recorded.clear()
+    task = await held(gate, "model")
+    gate.close()
+    await asyncio.sleep(0.1)
+
+    assert (task.done(), told) == (False, ["boundary"])
+    await cancel(task)

@@ -1,0 +1,110 @@
+"""The gateway's client: what is retried, for how long, and what is not."""
+
+import httpx
+import pytest
+
+from agentjobs.errors import Fenced, Invalid, Unavailable
+from agentjobs_runner.gateway import Gateway
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def gateway(clock):
+    """`gateway(503, 200)` answers so, the last one for ever; it counts its calls in `.calls`."""
+
+    def make(*answers, headers=None, body=b'{"final": null}'):
+        left = list(answers)
+
+        def handle(request):
+            made.calls.append(request)
+            answer = left.pop(0) if len(left) > 1 else left[0]
+            if isinstance(answer, Exception):
+                raise answer
+            return httpx.Response(answer, headers=headers, content=body)
+
+        client = httpx.Client(base_url="http://gateway", transport=httpx.MockTransport(handle))
+        made = Gateway(client, lambda: "token", clock=clock, sleep=clock.sleep)
+        made.calls = []
+        return made
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [500, 503, 401, 403, 404, 429, httpx.ConnectError("refused"), httpx.ReadTimeout("slow")],
+    ids=str,
+)
+def test_what_may_heal_is_tried_again(gateway, answer):
+    made = gateway(answer, 200)
+
+    made.attempt(give_up=lambda: 120.0)
+
+    assert len(made.calls) == 2
+
+
+def test_after_all_patience_it_is_unavailable(gateway, clock):
+    made = gateway(503)
+
+    with pytest.raises(Unavailable, match="503"):
+        made.attempt(give_up=lambda: 120.0)
+
+    assert 110 < clock.now <= 120
+    assert len(made.calls) < 60
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(409, Fenced), (400, Invalid), (413, Invalid), (422, Invalid)], ids=lambda x: str(x)
+)
+def test_what_cannot_heal_is_asked_once(gateway, status, error):
+    made = gateway(status)
+
+    with pytest.raises(error):
+        made.attempt(give_up=lambda: 120.0)
+
+    assert len(made.calls) == 1
+
+
+def test_a_gateway_that_says_when_is_asked_then(gateway, clock):
+    gateway(429, 200, headers={"retry-after": "40"}).attempt(give_up=lambda: 120.0)
+
+    assert clock.now == pytest.approx(40)
+
+
+def test_sigterm_ends_the_patience(gateway, clock):
+    made = gateway(503)
+
+    with pytest.raises(Unavailable):
+        made.attempt(give_up=lambda: 120.0 if clock.now < 5 else 6.0)
+
+    assert clock.now <= 6
+
+
+def test_an_answer_that_is_no_json_is_no_gateways(gateway):
+    with pytest.raises(Unavailable, match="AGENTJOBS_GATEWAY_URL"):
+        gateway(200, body=b"<html>").attempt(give_up=lambda: 0.0)
+
+
+def test_a_token_that_cannot_be_read_may_come(gateway, clock):
+    def token():
+        raise FileNotFoundError(2, "no such file")
+
+    made = Gateway(httpx.Client(), token, clock=clock, sleep=clock.sleep)
+
+    with pytest.raises(Unavailable, match="token"):
+        made.heartbeat()

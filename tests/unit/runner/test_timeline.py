@@ -1,0 +1,106 @@
+"""The recorder: order, batches, patience."""
+
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from agentjobs import contract
+from agentjobs.errors import Fenced, Invalid, Unavailable
+from agentjobs_runner import timeline
+from agentjobs_runner.timeline import Recorder
+from agentjobs_runner.wording import Redactor
+
+
+class FakeGateway:
+    """Raises what is in `errors` first; keeps batches."""
+
+    def __init__(self, *errors):
+        self.errors = list(errors)
+        self.batches = []
+        self.beats = 0
+
+    def add_events(self, events):
+        if self.errors:
+            raise self.errors.pop(0)
+        self.batches.append(list(events))
+
+    def heartbeat(self):
+        self.beats += 1
+
+    @property
+    def seqs(self):
+        return [event["seq"] for batch in self.batches for event in batch]
+
+
+@pytest.fixture
+def record(monkeypatch):
+    """`record(gateway, count, data)` records entries and returns (recorder, what ended it)."""
+    monkeypatch.setattr(timeline, "FIRST_PAUSE_SECONDS", 0.01)  # the real pause is for real networks
+
+    def run(gateway, count=3, data=None):
+        lost = []
+        recorder = Recorder(gateway, Redactor({}, "the-token"), lost.append)
+        recorder.start()
+        for number in range(count):
+            recorder.add("text", "a", data or {"n": number})
+        limit = time.monotonic() + 2
+        recorder.finish(lambda: limit)
+        return SimpleNamespace(recorder=recorder, lost=lost)
+
+    return run
+
+
+def test_entries_arrive_once_and_in_order(record):
+    gateway = FakeGateway()
+
+    record(gateway, 50)
+
+    assert gateway.seqs == list(range(1, 51))
+
+
+def test_what_a_gateway_that_was_away_missed_is_sent_again(record):
+    gateway = FakeGateway(Unavailable("away"), Unavailable("away"))
+
+    done = record(gateway)
+
+    assert gateway.seqs == [1, 2, 3]
+    assert done.recorder.recorded.is_set()
+
+
+def test_a_batch_the_gateway_refuses_is_left_out(record):
+    gateway = FakeGateway(Invalid("413"))
+
+    done = record(gateway, 1)
+
+    assert (gateway.seqs, done.lost) == ([], [])
+
+
+def test_a_fence_ends_the_recording(record):
+    fence = Fenced("another pod")
+
+    assert record(FakeGateway(fence)).lost == [fence]
+
+
+def test_an_error_of_ours_neither_hangs_nor_silences(record):
+    done = record(FakeGateway(RuntimeError("bug")), 1)
+
+    assert done.lost == []
+
+
+def test_bodies_and_entries_keep_to_the_limits(record):
+    gateway = FakeGateway()
+
+    record(gateway, 30, {f"k{n}": "ü" * 60_000 for n in range(9)})
+
+    sizes = [timeline.size_of({"events": batch}) for batch in gateway.batches]
+    assert max(sizes) <= contract.MAX_EVENTS_BODY_BYTES
+    assert all(timeline.size_of(event) <= contract.MAX_EVENT_BYTES for batch in gateway.batches for event in batch)
+
+
+def test_secrets_are_cleared_before_they_are_kept(record):
+    gateway = FakeGateway()
+
+    record(gateway, 1, {"said": "the-token"})
+
+    assert gateway.batches[0][0]["data"] == {"said": "[redacted]"}
