@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+import yaml
 
 HELLO = """
 apiVersion: v1
@@ -196,3 +197,50 @@ async def test_a_gateway_nobody_named_is_asked_for(cli, apiserver):
 
     assert code == 2
     assert "--gateway URL" in err
+
+
+async def test_watch_prints_each_change_until_the_server_goes(cli, cluster, apiserver, hello):
+    await cli("apply", "-f", str(hello))
+    watching = asyncio.create_task(cli("get", "-w"))
+    await asyncio.sleep(0.3)
+    await cluster.http.patch(
+        f"{JOBS}/hello/status",
+        json={"status": {"phase": "Running"}},
+        headers={"Content-Type": "application/merge-patch+json"},
+    )
+    await asyncio.sleep(0.3)
+    await apiserver.stop()
+
+    code, out, _ = await watching
+
+    assert code == 1
+    assert [line.split()[:2] for line in out.splitlines()[::2]] == [["NAME", "PHASE"], ["hello", "Running"]]
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "words"),
+    [
+        pytest.param('echo \'{{"status": {{"token": "{token}"}}}}\'', 0, "items", id="token"),
+        pytest.param("echo nonsense", 1, "printed no ExecCredential", id="garbage"),
+        pytest.param("exit 3", 1, "exec plugin", id="fails"),
+        pytest.param(None, 1, "is not there. Ask the platform team.", id="missing"),
+    ],
+)
+async def test_credentials_of_an_exec_plugin(cli, apiserver, kubeconfig, script, code, words):
+    config = yaml.safe_load(kubeconfig.read_text())
+    plugin = kubeconfig.parent / "plugin"
+    if script:
+        plugin.write_text("#!/bin/sh\n" + script.format(token=apiserver.token) + "\n")
+        plugin.chmod(0o755)
+    entry = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "./plugin",
+        "installHint": "Ask the platform team.",
+    }
+    config["users"][0]["user"] = {"exec": entry}
+    kubeconfig.write_text(yaml.safe_dump(config))
+
+    got, out, err = await cli("get", "-o", "json")
+
+    assert got == code
+    assert words in out + err
