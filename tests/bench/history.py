@@ -73,10 +73,9 @@ async def median_page(gateway: GatewayHistory) -> float:
     return sorted(times)[10]
 
 
-async def main() -> None:
-    folder = Path(tempfile.mkdtemp(prefix="agentjobs-bench-"))
+async def measure(folder: Path) -> None:
     begun = time.perf_counter()
-    server = EmbeddedPostgres(folder, ephemeral=True)
+    server = EmbeddedPostgres(folder)
     async with server:
         started = time.perf_counter()
         await asyncio.to_thread(migrate.upgrade, server.dsn)
@@ -99,4 +98,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with tempfile.TemporaryDirectory(prefix="agentjobs-bench-") as name:
+        asyncio.run(measure(Path(name)))

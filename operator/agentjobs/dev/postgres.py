@@ -99,7 +99,7 @@ class EmbeddedPostgres:
     Args:
         folder: where data and log live; made when absent. What is there already is used again.
         fsync: wait for the disk at every commit. Off, a crash of the machine may cost the data; nothing else may.
-        ephemeral: remove every file when the `async with` ends.
+        ephemeral: remove every file at `stop`.
 
     Start and stop belong to the same event loop.
     """
@@ -112,6 +112,7 @@ class EmbeddedPostgres:
         self._socket = self._folder / "socket"
         self._owner = _Owner()
         self._child: Child | None = None
+        self._held = False
 
     @property
     def dsn(self) -> str:
@@ -142,18 +143,25 @@ class EmbeddedPostgres:
         self._socket = _socket_folder(self._place, self._owner)
         data = self._place / "data"
         binaries = _binaries(_major_of(data), self._place, self._owner)
-        if not data.exists():
+        # Until it runs, what was there may be in use by another's server, which `stop` must not harm.
+        self._held = not data.exists()
+        if self._held:
             await self._initialise(binaries, data)
         deadline = time.monotonic() + _START_SECONDS
         while not await self._launch(binaries, data, deadline):  # noqa: ASYNC110  a stranger leaves; nothing to wait on
             await asyncio.sleep(0.05)
+        self._held = True
 
     async def stop(self) -> None:
-        """End all sessions and the server; repeating it is harmless. Never raises for a server that is gone."""
+        """End all sessions and the server, or a start that was cancelled half way; repeating it is harmless."""
         if self._child is not None:
             await self._child.stop(_STOP_SECONDS, number=signal.SIGINT)  # SIGINT is PostgreSQL's fast shutdown
             self._child = None
-        shutil.rmtree(self._socket, ignore_errors=True)
+        if self._held or self._socket.parent != self._place:
+            shutil.rmtree(self._socket, ignore_errors=True)
+        if self._held and self._ephemeral:
+            shutil.rmtree(self._place, ignore_errors=True)
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     async def wait(self) -> int:
         """Return the server's exit code once it has ended by itself or was stopped."""
@@ -173,9 +181,6 @@ class EmbeddedPostgres:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
-        if self._ephemeral:
-            shutil.rmtree(self._place, ignore_errors=True)
-            shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _initialise(self, binaries: Path, data: Path) -> None:
         # Under another name until it is whole: a kill half way must not leave a folder that looks like a database.
@@ -183,7 +188,9 @@ class EmbeddedPostgres:
         shutil.rmtree(draft, ignore_errors=True)
         command = [str(binaries / "initdb"), "-D", str(draft), "-U", _USER, "--auth=trust", "--encoding=UTF8"]
         child = self._spawn([*command, "--locale=C", "--no-sync", "--no-instructions"])
-        if await child.wait() != 0:
+        code = await child.wait()
+        self._child = None
+        if code != 0:
             raise self._failure("initdb failed")
         draft.rename(data)
 
@@ -195,14 +202,15 @@ class EmbeddedPostgres:
         child = self._spawn([str(binaries / "postgres"), "-D", str(data), *flags])
         while not _is_ready(data, child.pid):
             if child.returncode is not None:
+                self._child = None
                 if time.monotonic() < deadline and any(word in self._log_from(before) for word in _PASSING):
                     return False
                 raise self._failure("PostgreSQL ended while starting")
             if time.monotonic() > deadline:
                 await child.stop(1.0, number=signal.SIGQUIT)
+                self._child = None
                 raise self._failure(f"PostgreSQL was not ready after {_START_SECONDS:.0f} s")
             await asyncio.sleep(0.005)  # PostgreSQL tells of its readiness by a file
-        self._child = child
         return True
 
     def _spawn(self, command: list[str]) -> Child:
@@ -211,7 +219,10 @@ class EmbeddedPostgres:
         env = {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C"}
         too_long = self.log.exists() and self.log.stat().st_size > _LOG_BYTES
         with self.log.open("wb" if too_long else "ab") as log:
-            return spawn(command, env=env, folder=self._place, output=log, user=self._owner.uid, group=self._owner.gid)
+            self._child = spawn(
+                command, env=env, folder=self._place, output=log, user=self._owner.uid, group=self._owner.gid
+            )
+        return self._child
 
     def _log_from(self, offset: int) -> str:
         return self.log.read_bytes()[offset:].decode("utf-8", "replace")

@@ -43,7 +43,8 @@ async def test_a_second_server_on_one_folder_is_refused_with_the_reason(server_f
     monkeypatch.setattr("agentjobs.dev.postgres._START_SECONDS", 0.3)
     async with EmbeddedPostgres(server_folder) as first:
         with pytest.raises(PostgresError, match="lock file"):
-            await EmbeddedPostgres(server_folder).start()
+            async with EmbeddedPostgres(server_folder, ephemeral=True):
+                pass
 
         with psycopg.connect(first.dsn) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
@@ -84,6 +85,21 @@ def is_running(pid):
     except ProcessLookupError:
         return False
     return state != "Z"
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.4], ids=["initdb", "later"])
+async def test_a_start_that_is_cancelled_leaves_nothing_running(folder, seconds):
+    server = EmbeddedPostgres(folder)
+    start = asyncio.create_task(server.start())
+    await asyncio.wait({start}, timeout=seconds)
+    pid = server.pid
+    start.cancel()
+    await asyncio.wait({start})
+
+    await server.stop()
+
+    assert pid is not None
+    assert not is_running(pid)
 
 
 async def test_a_path_too_long_for_a_socket_gets_one_elsewhere(folder):
