@@ -17,7 +17,7 @@ from typing import get_args
 
 from agentjobs.dev.parts import PartEnded
 from agentjobs.dev.process import Child, spawn
-from agentjobs.dev.up import Backend, Cluster, handed_to_pods, up
+from agentjobs.dev.up import PROVIDER_VARIABLES, Backend, Cluster, handed_to_pods, up
 
 # kubectl caches discovery by host and port for hours, so an interactive cluster keeps its port where it can.
 PORT = 17443
@@ -189,10 +189,12 @@ def _log_to(path: Path) -> None:
 
 def _welcome(cluster: Cluster, keys: Mapping[str, str]) -> str:
     kind = {"embedded": "embedded, Kubernetes-compatible, in memory", "envtest": "real kube-apiserver and etcd"}
-    handed = ", ".join(sorted(keys)) or "none set (examples need none; a real model does, e.g. GOOGLE_API_KEY)"
+    handed = (
+        ", ".join(name for name in PROVIDER_VARIABLES if name in keys)
+        or "none set (examples need none; a real model does, e.g. GOOGLE_API_KEY)"
+    )
     return f"""\
-AgentJobs for development, ready in {cluster.phases["ready"]:.1f} s. Not for production, and open to whoever has its
-token.
+AgentJobs for development, ready in {cluster.phases["ready"]:.1f} s. Not for production.
 
   API server   {cluster.url}  ({kind[cluster.backend]})
   gateway      {cluster.gateway_url}

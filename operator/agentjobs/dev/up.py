@@ -148,7 +148,6 @@ class _Start:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self, stack: contextlib.AsyncExitStack, node: dict[str, Any]) -> Cluster:
-        stack.push_async_callback(self._cancel)
         server = await self._start_server(stack)
         postgres = EmbeddedPostgres(self._folder / "postgres", ephemeral=not self._keep)
         stack.push_async_callback(postgres.stop)
@@ -163,8 +162,9 @@ class _Start:
         config = self._write_kubeconfig(server, gateway_url, gateway_tls["AGENTJOBS_GATEWAY_CA"])
         probes = [f"127.0.0.1:{free_port()}" for _ in range(self._operators)]
         parts = self._parts(dsn, config, gateway_url, gateway_tls, probes)
+        stack.push_async_callback(_end_all, parts)
+        stack.push_async_callback(self._cancel)  # the first to go: with the node go the pods' processes
         for part in parts.values():
-            stack.push_async_callback(part.end)
             part.start()
         # Where the manifest names no CA: a cluster's runner image would bring it.
         node["inherited"] = {"AGENTJOBS_GATEWAY_CA": gateway_tls["AGENTJOBS_GATEWAY_CA"]} | node["inherited"]
@@ -324,6 +324,10 @@ def _crds() -> list[Object]:
 def _is_established(crd: Object) -> bool:
     conditions = (crd.get("status") or {}).get("conditions") or []
     return any(entry["type"] == "Established" and entry["status"] == "True" for entry in conditions)
+
+
+async def _end_all(parts: Mapping[str, Part]) -> None:
+    await asyncio.gather(*(part.end() for part in parts.values()))
 
 
 async def _watch_postgres(postgres: EmbeddedPostgres) -> None:
