@@ -4,7 +4,6 @@ Called by the registry when a CRD is written. The words of refusals are those of
 between versions is `None` only: objects of all versions look alike. CEL rules are accepted, kept and not evaluated.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +11,7 @@ from typing import Any, Final
 
 from agentjobs.dev.apiserver import structural, syntax
 from agentjobs.dev.apiserver.failures import Cause, Failure, bad_value, cause, required
-from agentjobs.dev.apiserver.kinds import STATUS_VERBS, Column, Kind, Subresource
+from agentjobs.dev.apiserver.kinds import STATUS_VERBS, Column, Kind, Subresource, version_order
 from agentjobs.dev.apiserver.schema import Schema
 from agentjobs.dev.apiserver.validators import shown
 
@@ -208,7 +207,7 @@ def kinds_of(obj: Object) -> list[Kind]:
 def resources_of(obj: Object, *, compiled: bool = True) -> list[CustomResource]:
     """Return what a checked CRD serves; `compiled=False` skips the work of compiling its schemas."""
     found = []
-    for version in sorted(_versions(obj), key=lambda one: _priority(one["name"])):
+    for version in sorted(_versions(obj), key=lambda one: version_order(one["name"])):
         if version.get("served"):
             raw = (version.get("schema") or {}).get("openAPIV3Schema")
             schema = Schema(raw if compiled else None)
@@ -399,12 +398,3 @@ def _set_condition(status: Object, kind: str, value: str, reason: str, message: 
     if present["status"] != value:
         present["lastTransitionTime"] = stamp
     present.update(status=value, reason=reason, message=message)
-
-
-def _priority(version: str) -> tuple[int, int, int, str]:
-    """Order versions as discovery does: v2, v1, v1beta2, v1beta1, v1alpha1, then any other by name."""
-    found = re.fullmatch(r"v([0-9]+)(?:(alpha|beta)([0-9]+))?", version)
-    if found is None:
-        return (3, 0, 0, version)
-    rank = {None: 0, "beta": 1, "alpha": 2}[found.group(2)]
-    return (rank, -int(found.group(1)), -int(found.group(3) or 0), "")

@@ -5,6 +5,7 @@ custom resources are made by `crds`; both sorts look the same to the rest of the
 validates objects.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -139,6 +140,15 @@ class Kind:
         if self.namespaced or has_default:
             return ("metadata.name", "metadata.namespace", *self.selectable_fields)
         return ("metadata.name", *self.selectable_fields)
+
+
+def version_order(version: str) -> tuple[int, int, int, str]:
+    """Return a sort key that orders versions as discovery does: v2, v1, v1beta2, v1beta1, v1alpha1, then the rest."""
+    found = re.fullmatch(r"v([0-9]{1,9})(?:(alpha|beta)([0-9]{1,9}))?", version)
+    if found is None:
+        return (3, 0, 0, version)
+    rank = {None: 0, "beta": 1, "alpha": 2}[found.group(2)]
+    return (rank, -int(found.group(1)), -int(found.group(3) or 0), "")
 
 
 def _status(kind: str) -> Subresource:
