@@ -166,7 +166,8 @@ class _Start:
         stack.push_async_callback(self._cancel)  # the first to go: with the node go the pods' processes
         for part in parts.values():
             part.start()
-        # Where the manifest names no CA: a cluster's runner image would bring it.
+        # Not by the operator's settings: in a manifest the path would be taken for one inside of the container, and
+        # below /tmp, where temporary folders are, for one of its emptyDir.
         node["inherited"] = {"AGENTJOBS_GATEWAY_CA": gateway_tls["AGENTJOBS_GATEWAY_CA"]} | node["inherited"]
         process_node = ProcessNode(client, folder=self._folder / "node", tls=server.node_tls, **node)
         self._serve(client, process_node, server.ca.read_text())
@@ -222,13 +223,12 @@ class _Start:
     def _parts(
         self, dsn: str, config: Path, gateway_url: str, gateway_tls: Mapping[str, str], probes: list[str]
     ) -> dict[str, Part]:
-        secret = {*PROVIDER_VARIABLES, "AGENTJOBS_GATEWAY_TOKEN"}
-        env = {key: value for key, value in os.environ.items() if key not in secret}
+        dropped = {*PROVIDER_VARIABLES, "AGENTJOBS_GATEWAY_CA"}
+        env = {key: value for key, value in os.environ.items() if key not in dropped}
         env |= {
             "AGENTJOBS_KUBECONFIG": str(config),
             "AGENTJOBS_DATABASE_URL": dsn,
             "AGENTJOBS_GATEWAY_URL": gateway_url,
-            "AGENTJOBS_GATEWAY_CA": gateway_tls["AGENTJOBS_GATEWAY_CA"],
             "AGENTJOBS_LEASE_NAMESPACE": "default",
             "AGENTJOBS_LOG_FORMAT": "text",
         } | self._settings
