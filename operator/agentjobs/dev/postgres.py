@@ -6,6 +6,7 @@ opens folders and leaves orphans. PostgreSQL refuses to run as root, so for root
 """
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -30,6 +31,9 @@ _STOP_SECONDS = 10.0
 _SOCKET_NAME = "/.s.PGSQL.5432"
 _SOCKET_PATH_BYTES = 103
 _LOG_BYTES = 1024 * 1024
+# Where data goes that the server's user cannot reach at the place asked for; younger ones may be in the making.
+_ELSEWHERE = "agentjobs-postgres-"
+_FORGOTTEN_SECONDS = 60.0
 # What the predecessor on this folder leaves for a moment when it was killed; waiting cures both.
 _PASSING = ("pre-existing shared memory block", "lock file")
 
@@ -243,9 +247,32 @@ def _place_for(folder: Path, owner: _Owner) -> Path:
         # In a world-writable folder only what is still the owner's own may be trusted.
         if place.is_dir() and not place.is_symlink() and place.stat().st_uid == owner.uid:
             return place
-    place = Path(tempfile.mkdtemp(prefix="agentjobs-postgres-", dir="/var/tmp"))
+    _remove_forgotten(owner)
+    place = Path(tempfile.mkdtemp(prefix=_ELSEWHERE, dir="/var/tmp"))
+    (place / "origin").write_text(f"{note}\n")
     note.write_text(f"{place}\n")
     return place
+
+
+def _remove_forgotten(owner: _Owner) -> None:
+    """Remove places whose folder is gone: who was killed could not, and who deletes a folder does not know of them."""
+    for place in Path("/var/tmp").glob(f"{_ELSEWHERE}*"):  # noqa: S108  read with its owner checked
+        with contextlib.suppress(OSError, ValueError):  # another of us sweeps too, or it is none of ours
+            origin = place / "origin"
+            if place.is_symlink() or time.time() - origin.stat().st_mtime < _FORGOTTEN_SECONDS:
+                continue
+            note = Path(origin.read_text().strip())
+            is_known = note.exists() and note.read_text().strip() == str(place)
+            if place.stat().st_uid == owner.uid and not is_known and not _is_served(place / "data"):
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def _is_served(data: Path) -> bool:
+    try:
+        os.kill(int((data / "postmaster.pid").read_text().split()[0]), 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return True
 
 
 def _socket_folder(place: Path, owner: _Owner) -> Path:

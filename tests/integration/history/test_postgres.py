@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from agentjobs.dev.postgres import EmbeddedPostgres, PostgresError, _Owner
+from agentjobs.dev.postgres import EmbeddedPostgres, PostgresError, _Owner, _place_for
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the server to another user")
 
@@ -132,6 +133,21 @@ async def test_a_folder_that_the_server_cannot_enter_is_replaced_and_remembered(
 
     assert first == second
     assert not place.exists()
+
+
+@root_only
+async def test_the_replacement_of_a_folder_that_is_gone_is_removed(folder, monkeypatch):
+    monkeypatch.setattr("agentjobs.dev.postgres._FORGOTTEN_SECONDS", -1.0)
+    places = []
+    for name in ("first", "second"):
+        (folder / name).mkdir(mode=0o700)
+        places.append(_place_for(folder / name / "postgres", _Owner.here()))
+        _Owner.here().take(places[-1])
+        if name == "first":
+            shutil.rmtree(folder / name)
+
+    assert [place.exists() for place in places] == [False, True]
+    shutil.rmtree(places[1])
 
 
 @root_only
