@@ -120,7 +120,7 @@ class EmbeddedPostgres:
 
     @property
     def dsn(self) -> str:
-        """Where clients connect to, as a libpq URI."""
+        """Where clients connect to, as a libpq URI. Settled by the part of `start` before its first await."""
         return f"postgresql://{_USER}@/{_DATABASE}?host={quote(str(self._socket), safe='')}"
 
     @property
