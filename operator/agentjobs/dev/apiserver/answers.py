@@ -1,4 +1,4 @@
-"""Answers requests about resources: reads query, body and `Accept`, calls `core`, `lists`, `streams`, `logs` and `reviews`.
+"""Answers requests about resources: reads query and body, calls `core`, `lists`, `streams`, `logs` and `reviews`.
 
 Called by `server` once a caller is known to be allowed. Everything it refuses is raised as a Failure.
 """
@@ -13,10 +13,12 @@ from aiohttp import web
 
 from agentjobs.dev.apiserver import logs, negotiation, patches, streams
 from agentjobs.dev.apiserver.auth import Credentials, Identity
-from agentjobs.dev.apiserver.core import Core, DeleteOptions, Outcome, WriteOptions
+from agentjobs.dev.apiserver.core import Core, Outcome
 from agentjobs.dev.apiserver.failures import Failure, bad_option, bad_request, unsupported
+from agentjobs.dev.apiserver.intake import WriteOptions
 from agentjobs.dev.apiserver.kinds import POD, Kind
 from agentjobs.dev.apiserver.knobs import Knobs
+from agentjobs.dev.apiserver.lifecycle import DeleteOptions
 from agentjobs.dev.apiserver.lists import Lists
 from agentjobs.dev.apiserver.negotiation import Form
 from agentjobs.dev.apiserver.registry import Served
@@ -133,12 +135,12 @@ class Answers:
             subresource = kind.subresource(route.subresource)
             if subresource is None:
                 known = ", ".join(each.name for each in kind.subresources) or "none"
-                message = f"the server could not find the requested resource: {call.resource} is not served here (subresources: {known})"
-                raise Failure(404, message)
+                message = f"{call.resource} is not served here (subresources: {known})"
+                raise Failure(404, f"the server could not find the requested resource: {message}")
             verbs = subresource.verbs
         if not call.verb or call.verb not in verbs:
-            message = f"{call.request.method} is not supported on resources of kind {call.resource}; it takes: {', '.join(verbs)}"
-            raise Failure(405, message)
+            message = f"{call.request.method} is not supported on resources of kind {call.resource}"
+            raise Failure(405, f"{message}; it takes: {', '.join(verbs)}")
         if kind.namespaced and not route.namespace and call.verb not in ("list", "watch"):
             raise Failure(
                 405, f"{kind.qualified_name} are namespaced: {call.verb} needs the path {kind.path('NAMESPACE')}"

@@ -1,7 +1,7 @@
 """Makes the development server's certificates, admin token and kubeconfig, and signs service account tokens.
 
-Creating a pod runs a command as the user, so the server is never open: TLS with a certificate authority that lives as long as
-the folder, one random bearer token, a kubeconfig only its owner can read. Nothing here is meant for a shared machine's network.
+Creating a pod runs a command as the user, so the server is never open: TLS with an authority that lives as long as the
+folder, one random bearer token, a kubeconfig only its owner can read. Nothing here is meant for other machines.
 """
 
 import base64
@@ -86,7 +86,7 @@ class Credentials:
 
 
 def make_credentials(folder: Path, *, now: datetime) -> Credentials:
-    """Write fresh certificates and keys into `folder`, which becomes readable by its owner only, and make up a token."""
+    """Write fresh certificates and keys into `folder`, from then on readable by its owner only; make up a token."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     authority = Authority(folder, name="ca", now=now)

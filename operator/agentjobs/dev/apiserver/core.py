@@ -1,24 +1,23 @@
 """Decides what a write does to an object: create, update, patch, delete, bind. Synchronous, no HTTP.
 
-`answers` calls it with parsed requests; it checks, completes and stores. The order of the steps and every refusal follow the real
-kube-apiserver, because controllers are written against its corner cases: status is isolated, `generation` counts spec changes, finalizers
-hold an object back, a write that changes nothing is no write.
+`answers` calls it with parsed requests; it checks, completes and stores. The order of the steps and every refusal
+follow the real kube-apiserver, because controllers are written against its corner cases: status is isolated, `generation`
+counts spec changes, finalizers hold an object back, a write that changes nothing is no write.
 """
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
 
-from agentjobs.dev.apiserver import metadata
+from agentjobs.dev.apiserver import intake, lifecycle, metadata
 from agentjobs.dev.apiserver.failures import (
     Cause,
     Failure,
     already_exists,
-    bad_option,
     bad_request,
     bad_value,
     conflict,
@@ -27,38 +26,17 @@ from agentjobs.dev.apiserver.failures import (
     not_found,
     version_required,
 )
+from agentjobs.dev.apiserver.intake import Write, WriteOptions
 from agentjobs.dev.apiserver.kinds import CUSTOM_RESOURCE_DEFINITION, NAMESPACE, POD, SERVICE_ACCOUNT, Kind
 from agentjobs.dev.apiserver.knobs import Knobs
+from agentjobs.dev.apiserver.lifecycle import DeleteOptions
 from agentjobs.dev.apiserver.registry import Registry, Served
 from agentjobs.dev.apiserver.store import Key, Object, Store, Version
 from agentjobs.dev.apiserver.strategies import strategy
 
 MODIFIED: Final = "the object has been modified; please apply your changes to the latest version and try again"
 CRD_FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
-# Their registries mark objects by themselves, without grace and without raising the generation.
-_OWN_DELETION: Final = (NAMESPACE.key, CUSTOM_RESOURCE_DEFINITION.key)
-_FOREGROUND: Final = "foregroundDeletion"
-_ORPHAN: Final = "orphan"
 _GENERATE_TRIES: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
-    """Query parameters of a write."""
-
-    field_validation: str = "Warn"
-    dry_run: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteOptions:
-    """Body and query parameters of a delete."""
-
-    grace_seconds: int | None = None
-    propagation: str = ""
-    uid: str = ""
-    resource_version: str = ""
-    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +51,6 @@ class Outcome:
     created: bool = False
     removed: bool = False
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Write:
-    """An object on its way into the store."""
-
-    served: Served
-    obj: Object
-    options: WriteOptions
-    dropped: list[str]
-
-    @property
-    def kind(self) -> Kind:
-        return self.served.kind
-
-    @property
-    def name(self) -> str:
-        return str(self.obj["metadata"].get("name", ""))
 
 
 class Core:
@@ -127,7 +87,7 @@ class Core:
         """Store a new object under its name, or under a generated one."""
         if served.terminating:
             raise Failure(405, "create not allowed while custom resource definition is terminating")
-        write = self._begin(served, obj, options)
+        write = intake.begin(served, obj, options)
         meta = write.obj["metadata"]
         metadata.path_namespace(meta, namespace)
         if meta.pop("resourceVersion", ""):
@@ -187,10 +147,12 @@ class Core:
         current = self.get(kind, key)
         meta = current.obj["metadata"]
         if options.uid and options.uid != meta["uid"]:
-            raise conflict(kind, key[1], _precondition("UID", options.uid, meta["uid"]))
+            raise conflict(kind, key[1], lifecycle.precondition("UID", options.uid, meta["uid"]))
         if options.resource_version and options.resource_version != meta["resourceVersion"]:
             raise conflict(
-                kind, key[1], _precondition("ResourceVersion", options.resource_version, meta["resourceVersion"])
+                kind,
+                key[1],
+                lifecycle.precondition("ResourceVersion", options.resource_version, meta["resourceVersion"]),
             )
         reason = strategy(kind).refuses_delete(current.obj)
         if reason:
@@ -208,7 +170,7 @@ class Core:
             raise invalid(POD, name, [bad_value("target.name", node, "must name a node")])
         uid = (binding.get("metadata") or {}).get("uid")
         if uid and uid != current.obj["metadata"]["uid"]:
-            raise conflict(POD, name, _precondition("UID", uid, current.obj["metadata"]["uid"]))
+            raise conflict(POD, name, lifecycle.precondition("UID", uid, current.obj["metadata"]["uid"]))
         pod = orjson.loads(current.raw)
         if "deletionTimestamp" in pod["metadata"]:
             raise conflict(POD, name, f"pod {name} is being deleted, cannot be assigned to a host")
@@ -233,40 +195,9 @@ class Core:
             raise bad_request("spec.finalizers must be a list of strings")
         fresh["spec"] = {"finalizers": finalizers} if finalizers else {}
         served = Served(NAMESPACE, None)
-        return self._settle(_Write(served, fresh, options, []), ("", name), current)
+        return self._settle(Write(served, fresh, options, []), ("", name), current)
 
-    def _begin(self, served: Served, obj: Object, options: WriteOptions, *, patched: bool = False) -> _Write:
-        """Check type and shape, drop what the schema does not know, fill in defaults."""
-        kind = served.kind
-        if kind.custom or obj.get("kind"):
-            self._check_type(kind, obj)
-        meta, dropped = metadata.read(obj)
-        fresh: Object = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": meta}
-        fresh.update((name, value) for name, value in obj.items() if name not in fresh)
-        dropped += served.prune(fresh)
-        if dropped and options.field_validation == "Strict":
-            raise _strict(kind, _name_of(obj), dropped, patched=patched)
-        return _Write(served, fresh, options, dropped)
-
-    @staticmethod
-    def _check_type(kind: Kind, obj: Object) -> None:
-        found, version = obj.get("kind"), obj.get("apiVersion")
-        if not found:
-            raise bad_request("Object 'Kind' is missing")
-        if not version:
-            raise bad_request("Object 'apiVersion' is missing")
-        if version != kind.api_version:
-            raise bad_request(
-                f"the API version in the data ({version}) does not match the expected API version ({kind.api_version})"
-            )
-        if found != kind.kind and kind.custom:
-            raise invalid(
-                replace(kind, kind=str(found)), _name_of(obj), [bad_value("kind", found, f"must be {kind.kind}")]
-            )
-        if found != kind.kind:
-            raise bad_request(f"the kind in the data ({found}) does not match the expected kind ({kind.kind})")
-
-    def _name(self, write: _Write, namespace: str) -> None:
+    def _name(self, write: Write, namespace: str) -> None:
         meta = write.obj["metadata"]
         prefix = meta.get("generateName")
         if meta.get("name") or not isinstance(prefix, str) or not prefix:
@@ -276,7 +207,7 @@ class Core:
             if self._store.get(write.kind.qualified_name, (namespace, meta["name"])) is None:
                 return
 
-    def _complete_new(self, write: _Write) -> None:
+    def _complete_new(self, write: Write) -> None:
         meta = write.obj["metadata"]
         meta["uid"] = str(uuid.uuid4())
         meta["creationTimestamp"] = self._now()
@@ -303,7 +234,7 @@ class Core:
             failure.details = {**(failure.details or {}), "causes": [terminating | {"field": "metadata.namespace"}]}
             raise failure
 
-    def _check(self, write: _Write, old: Object | None) -> None:
+    def _check(self, write: Write, old: Object | None) -> None:
         kind, meta = write.kind, write.obj["metadata"]
         causes: list[Cause] = metadata.check(meta, namespaced=kind.namespaced, dns_label=kind.key == NAMESPACE.key)
         causes += write.served.validate(write.obj, old)
@@ -313,7 +244,8 @@ class Core:
         if kind.key == POD.key and old is None:
             account = write.obj["spec"]["serviceAccountName"]
             if self._store.get(SERVICE_ACCOUNT.qualified_name, (meta["namespace"], account)) is None:
-                why = f'error looking up service account {meta["namespace"]}/{account}: serviceaccount "{account}" not found'
+                where = f"{meta['namespace']}/{account}"
+                why = f'error looking up service account {where}: serviceaccount "{account}" not found'
                 raise forbidden(kind, write.name, why)
 
     def _replace(
@@ -327,7 +259,7 @@ class Core:
         *,
         patched: bool,
     ) -> Outcome:
-        write = self._begin(served, obj, options, patched=patched)
+        write = intake.begin(served, obj, options, patched=patched)
         kind, new, old = served.kind, write.obj, current.obj
         meta = new["metadata"]
         asked = meta.pop("resourceVersion", "")
@@ -337,30 +269,30 @@ class Core:
         causes = metadata.check_update(meta, old["metadata"])
         if causes:
             raise invalid(kind, key[1], causes)
-        _isolate_status(kind, new, old, subresource)
+        lifecycle.isolate_status(kind, new, old, subresource)
         if not subresource:
             strategy(kind).on_update(new, old)
         strategy(kind).on_write(new)
         served.default(new, old)
-        if kind.tracks_generation and _content(kind, new) != _content(kind, old):
+        if kind.tracks_generation and lifecycle.content(kind, new) != lifecycle.content(kind, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         self._check(write, old)
         return self._settle(write, key, current)
 
-    def _settle(self, write: _Write, key: Key, current: Version) -> Outcome:
+    def _settle(self, write: Write, key: Key, current: Version) -> Outcome:
         """Store an update; nothing changed means no write, the last finalizer gone means removal."""
         obj, kind = write.obj, write.kind
         obj["metadata"]["resourceVersion"] = current.obj["metadata"]["resourceVersion"]
         if obj == {**current.obj, "apiVersion": obj["apiVersion"]}:
-            return Outcome(current, warnings=_warnings(write))
-        if _may_go(kind, obj):
+            return Outcome(current, warnings=write.warnings)
+        if lifecycle.may_go(kind, obj):
             if not write.options.dry_run:
                 self._remove(kind, key)
-            return Outcome(Version(obj, orjson.dumps(obj), current.revision), warnings=_warnings(write))
+            return Outcome(Version(obj, orjson.dumps(obj), current.revision), warnings=write.warnings)
         return self._finish(write, key, created=False)
 
-    def _finish(self, write: _Write, key: Key, *, created: bool) -> Outcome:
-        warnings = _warnings(write)
+    def _finish(self, write: Write, key: Key, *, created: bool) -> Outcome:
+        warnings = write.warnings
         if write.options.dry_run:
             return Outcome(Version(write.obj, orjson.dumps(write.obj), 0), created=created, warnings=warnings)
         if write.kind.key == CUSTOM_RESOURCE_DEFINITION.key:
@@ -370,7 +302,7 @@ class Core:
             self._furnish(key[1])
         return Outcome(version, created=created, warnings=warnings)
 
-    def _finish_definition(self, write: _Write, key: Key, *, created: bool) -> Outcome:
+    def _finish_definition(self, write: Write, key: Key, *, created: bool) -> Outcome:
         """Store a CRD and serve what it defines, after the delay a test may have asked for."""
         delay = self._knobs.established_delay if created else 0.0
         if not delay:
@@ -382,7 +314,7 @@ class Core:
         if not created and version.obj["metadata"]["generation"] != 1:
             # As on a real server, whose storage of the kind is rebuilt.
             self._store.close_watches(key[1])
-        return Outcome(version, created=created, warnings=_warnings(write) + warnings)
+        return Outcome(version, created=created, warnings=write.warnings + warnings)
 
     def _establish(self, key: Key, uid: str) -> None:
         current = self._store.get(CUSTOM_RESOURCE_DEFINITION.qualified_name, key)
@@ -399,39 +331,15 @@ class Core:
 
     def _mark_or_remove(self, kind: Kind, key: Key, current: Version, options: DeleteOptions) -> Outcome:
         obj = orjson.loads(current.raw)
-        meta = obj["metadata"]
-        _set_finalizers(meta, _after_propagation(meta.get("finalizers", []), options.propagation))
-        grace = self._grace(kind, obj, options.grace_seconds)
-        marked = "deletionTimestamp" in meta
-        if not marked or grace < meta.get("deletionGracePeriodSeconds", 0):
-            # A shorter grace counts from the moment of the first delete.
-            start = self._clock()
-            if marked:
-                earlier = timedelta(seconds=meta["deletionGracePeriodSeconds"])
-                start = datetime.fromisoformat(meta["deletionTimestamp"]) - earlier
-            meta["deletionTimestamp"] = _timestamp(start + timedelta(seconds=grace))
-            if kind.key not in _OWN_DELETION:
-                meta["deletionGracePeriodSeconds"] = grace
-                if not marked and "generation" in meta:
-                    meta["generation"] += 1
-        if kind.key == NAMESPACE.key:
-            obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
+        lifecycle.mark(kind, obj, options, now=self._clock())
         if options.dry_run:
-            return Outcome(Version(obj, orjson.dumps(obj), current.revision), removed=_may_go(kind, obj))
-        if _may_go(kind, obj):
+            return Outcome(Version(obj, orjson.dumps(obj), current.revision), removed=lifecycle.may_go(kind, obj))
+        if lifecycle.may_go(kind, obj):
             self._remove(kind, key)
             return Outcome(Version(obj, orjson.dumps(obj), current.revision), removed=True)
         if obj == current.obj:
             return Outcome(current)
         return Outcome(self._put(kind, key, obj))
-
-    @staticmethod
-    def _grace(kind: Kind, obj: Object, asked: int | None) -> int:
-        meta = obj["metadata"]
-        if "deletionTimestamp" not in meta:
-            return strategy(kind).grace(obj, asked)
-        running = int(meta.get("deletionGracePeriodSeconds", 0))
-        return running if asked is None else min(asked, running)
 
     def _delete_definition(self, current: Version, key: Key, options: DeleteOptions) -> Outcome:
         """Delete a CRD with all its objects; it stays, no longer accepting new ones, until the last of them is gone."""
@@ -462,8 +370,8 @@ class Core:
         if CRD_FINALIZER not in finalizers or self._store.list(key[1]):
             return
         obj = orjson.loads(current.raw)
-        _set_finalizers(obj["metadata"], [each for each in finalizers if each != CRD_FINALIZER])
-        if _may_go(CUSTOM_RESOURCE_DEFINITION, obj):
+        lifecycle.set_finalizers(obj["metadata"], [each for each in finalizers if each != CRD_FINALIZER])
+        if lifecycle.may_go(CUSTOM_RESOURCE_DEFINITION, obj):
             self._remove(CUSTOM_RESOURCE_DEFINITION, key)
         else:
             self._put(CUSTOM_RESOURCE_DEFINITION, key, obj)
@@ -481,94 +389,4 @@ class Core:
         return gone
 
     def _now(self) -> str:
-        return _timestamp(self._clock())
-
-
-def _strict(kind: Kind, name: str, dropped: list[str], *, patched: bool) -> Failure:
-    listed = ", ".join(f'unknown field "{path}"' for path in dropped)
-    if patched:
-        cause = {
-            "reason": "FieldValueInvalid",
-            "field": "patch",
-            "message": f"Invalid value: strict decoding error: {listed}",
-        }
-        return invalid(kind, name, [cause])
-    return bad_request(
-        f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: strict decoding error: {listed}'
-    )
-
-
-def _name_of(obj: Object) -> str:
-    meta = obj.get("metadata")
-    return str(meta.get("name") or "") if isinstance(meta, dict) else ""
-
-
-def _timestamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _precondition(what: str, asked: str, found: str) -> str:
-    return (
-        f"the {what} in the precondition ({asked}) does not match the {what} in record ({found}). "
-        "The object might have been deleted and then recreated"
-    )
-
-
-def _warnings(write: _Write) -> tuple[str, ...]:
-    if write.options.field_validation != "Warn":
-        return ()
-    return tuple(f'unknown field "{path}"' for path in write.dropped)
-
-
-def _content(kind: Kind, obj: Object) -> Object:
-    """Return what `metadata.generation` counts changes of: the spec; all but metadata (and status) of a custom resource."""
-    if not kind.custom:
-        return {"spec": obj.get("spec")}
-    outside = ("metadata", "apiVersion", "status") if kind.status_subresource else ("metadata", "apiVersion")
-    return {name: value for name, value in obj.items() if name not in outside}
-
-
-def _isolate_status(kind: Kind, new: Object, old: Object, subresource: str) -> None:
-    """Keep what this path cannot write as it was."""
-    if subresource == "status":
-        for name in [name for name in new if name not in ("apiVersion", "kind", "metadata", "status")]:
-            del new[name]
-        new.update(
-            (name, value) for name, value in old.items() if name not in ("apiVersion", "kind", "metadata", "status")
-        )
-        if kind.custom:
-            new["metadata"] = dict(old["metadata"])
-    elif kind.status_subresource:
-        new.pop("status", None)
-        if "status" in old:
-            new["status"] = old["status"]
-
-
-def _may_go(kind: Kind, obj: Object) -> bool:
-    meta = obj["metadata"]
-    if "deletionTimestamp" not in meta or meta.get("finalizers") or meta.get("deletionGracePeriodSeconds", 0):
-        return False
-    return not (kind.key == NAMESPACE.key and (obj.get("spec") or {}).get("finalizers"))
-
-
-def _after_propagation(finalizers: list[str], policy: str) -> list[str]:
-    others = [each for each in finalizers if each not in (_FOREGROUND, _ORPHAN)]
-    match policy:
-        case "Foreground":
-            return [*others, _FOREGROUND]
-        case "Orphan":
-            return [*others, _ORPHAN]
-        case "Background":
-            return others
-        case "":
-            return finalizers
-        case _:
-            accepted = ("Foreground", "Background", "Orphan", "nil")
-            raise bad_option("DeleteOptions", "propagationPolicy", policy, accepted)
-
-
-def _set_finalizers(meta: dict[str, Any], finalizers: list[str]) -> None:
-    if finalizers:
-        meta["finalizers"] = finalizers
-    else:
-        meta.pop("finalizers", None)
+        return lifecycle.timestamp(self._clock())

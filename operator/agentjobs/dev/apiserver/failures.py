@@ -1,6 +1,7 @@
-"""Refusals of the API server, as the `Status` objects Kubernetes clients understand. Pure; raised everywhere, answered once.
+"""Refusals of the API server, as the `Status` objects Kubernetes clients understand. Pure.
 
-Reasons and codes are those of the Kubernetes API conventions; messages name the object, what was wrong and, where it helps, the cure.
+Reasons and codes are those of the Kubernetes API conventions; messages name the object, what was wrong and, where it
+helps, the cure.
 """
 
 from collections.abc import Iterable, Sequence
@@ -90,7 +91,7 @@ def invalid(kind: Kind, name: str, causes: Sequence[Cause]) -> Failure:
 
 
 def version_required(kind: Kind, name: str) -> Failure:
-    """A PUT without resourceVersion of a kind that does not allow it; the real server names the resource, not the kind."""
+    """A PUT without resourceVersion of a kind that needs it; the real server names the resource here, not the kind."""
     problem = {"reason": "FieldValueInvalid", "field": "metadata.resourceVersion"}
     problem["message"] = "Invalid value: 0: must be specified for an update"
     message = f'{kind.qualified_name} "{name}" is invalid: {problem["field"]}: {problem["message"]}'

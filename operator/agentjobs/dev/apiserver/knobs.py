@@ -1,5 +1,6 @@
-"""Faults a test can switch on in a running server, because an embedded server is kinder than a cluster: serial, fast, never overloaded.
+"""Faults a test can switch on in a running server.
 
+An embedded server is kinder than a cluster: serial, fast, never overloaded. What works here only would fail there.
 `ApiServer.knobs` holds one; `server` and `streams` ask it. All off by default.
 """
 
@@ -18,7 +19,8 @@ class Knobs:
         lose_every: every n-th write is carried out but answered with 504: the client cannot know; 0 is never.
         close_watches_after: a watch ends after it has sent this many events; 0 is never.
         established_delay: seconds from a CRD's creation until it is served.
-        only: which writes count, by verb (`create`, `update`, `patch`, `delete`) and resource with subresource (`agentjobs.agentjobs.dev/status`).
+        only: which writes count, by verb (`create`, `update`, `patch`, `delete`) and resource (`pods`, `pods/status`,
+            `leases.coordination.k8s.io`).
     """
 
     latency: float = 0.0

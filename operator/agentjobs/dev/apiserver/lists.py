@@ -1,6 +1,7 @@
-"""Answers list requests from the store: selectors, pages, the revision a list is of. Synchronous, no HTTP; called by `answers`.
+"""Answers list requests from the store: selectors, pages, the revision a list is of. No HTTP; called by `answers`.
 
-A continued list shows the state its first page was taken from, as a real server's does: snapshots of references are kept for that.
+A continued list shows the state its first page was taken from, as a real server's does: snapshots of references are
+kept for that.
 """
 
 import base64
@@ -104,8 +105,8 @@ class Lists:
         name, start = _decode(token)
         snapshot = self._snapshots.get(name)
         if snapshot is None:
-            message = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter."
-            raise Failure(410, message)
+            message = "The provided continue parameter is too old to display a consistent list result."
+            raise Failure(410, f"{message} You can start a new list without the continue parameter.")
         if snapshot.resource != kind.qualified_name:
             raise bad_request("continue key is not valid: it belongs to another resource")
         return snapshot, start

@@ -1,4 +1,4 @@
-"""Passes `pods/log` on to the kubelet of the pod's node, as a real API server does. Called by `answers`; keeps nothing."""
+"""Passes `pods/log` on to the kubelet of the pod's node, as a real API server does. Called by `answers`."""
 
 import ssl
 from collections.abc import Mapping

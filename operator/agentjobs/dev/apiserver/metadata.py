@@ -1,4 +1,4 @@
-"""Checks and completes `metadata`: names, labels, annotations, owner references, finalizers. Pure; called by `core` on every write."""
+"""Checks and completes `metadata`: names, labels, annotations, owners, finalizers. Pure; for `core`."""
 
 import random
 from collections.abc import Iterable, Mapping
@@ -121,8 +121,9 @@ def check_update(meta: dict[str, Any], old: Mapping[str, Any]) -> list[Cause]:
     if "deletionTimestamp" in old:
         added = set(meta.get("finalizers", ())) - set(old.get("finalizers", ()))
         if added:
-            message = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {sorted(added)}"
-            causes.append({"reason": "FieldValueForbidden", "field": "metadata.finalizers", "message": message})
+            message = "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers"
+            problem = {"reason": "FieldValueForbidden", "field": "metadata.finalizers"}
+            causes.append({**problem, "message": f"{message} {', '.join(sorted(added))}"})
     return causes
 
 

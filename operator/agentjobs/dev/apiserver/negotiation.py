@@ -1,4 +1,4 @@
-"""Reads request bodies and `Accept` headers: JSON and YAML in, JSON, YAML and tables out. Pure; called by `server` and `answers`."""
+"""Reads request bodies and `Accept` headers: JSON and YAML in, JSON, YAML and tables out. Pure."""
 
 from collections.abc import Mapping
 from enum import StrEnum

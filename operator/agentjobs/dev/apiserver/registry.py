@@ -34,7 +34,7 @@ class Served:
     terminating: bool = False
 
     def prune(self, obj: Object) -> list[str]:
-        """Remove what the schema does not know; return the paths. Of most built-in kinds only the top level is known."""
+        """Remove what the schema does not know; return the paths. Of most built-in kinds it knows the top level."""
         if self.schema is not None:
             return self.schema.prune(obj)
         if self.kind.key == CUSTOM_RESOURCE_DEFINITION.key:

@@ -1,7 +1,7 @@
-"""Answers the kinds that are asked, not stored: TokenRequest, TokenReview, access reviews. Synchronous, no HTTP; called by `answers`.
+"""Answers the kinds that are asked, not stored: TokenRequest, TokenReview, access reviews. No HTTP; for `answers`.
 
-There is no RBAC in this server: its one admin may do everything, service accounts may do nothing but ask who they are. Access
-reviews say exactly that in their `reason`, so that nobody takes a development cluster's yes for a cluster's.
+There is no RBAC in this server: its one admin may do everything, service accounts may do nothing but ask who they are.
+Access reviews say exactly that in their `reason`, so that nobody takes a development server's yes for a cluster's.
 """
 
 import hmac
@@ -49,7 +49,7 @@ class Reviews:
         """Answer `serviceaccounts/token`: a signed token, bound to a pod or secret when asked.
 
         Raises:
-            Failure: 404 for a missing account or bound object, 409 when the bound object has another uid, 422 for bounds.
+            Failure: 404 for a missing account or bound object, 409 when that has another uid, 422 for bad durations.
         """
         account = self._store.get(SERVICE_ACCOUNT.qualified_name, (namespace, name))
         if account is None:
@@ -156,8 +156,8 @@ class Reviews:
             raise not_found(kind, name)
         uid = found.obj["metadata"]["uid"]
         if ref.get("uid") and ref["uid"] != uid:
-            why = f"the UID in the bound object reference ({ref['uid']}) does not match the UID in record. The object might have been deleted and then recreated"
-            raise conflict(kind, name, why)
+            why = f"the UID in the bound object reference ({ref['uid']}) does not match the UID in record"
+            raise conflict(kind, name, f"{why}. The object might have been deleted and then recreated")
         return {kind.singular: {"name": name, "uid": uid}}
 
 

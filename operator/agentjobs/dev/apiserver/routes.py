@@ -1,4 +1,4 @@
-"""Reads a request's path: which resource, object and subresource it is about. Pure; called by `server` for every request."""
+"""Reads a request's path: which resource, object and subresource it is about. Pure; for `server`."""
 
 from dataclasses import dataclass
 
@@ -20,8 +20,8 @@ class Route:
 def parse(path: str) -> Route | None:
     """Return the route of a resource path, or None for any other path.
 
-    `namespaces` is both a resource and the prefix of all namespaced ones: `/namespaces/x` and `/namespaces/x/status` are about the
-    namespace itself, `/namespaces/x/pods` is not.
+    `namespaces` is both a resource and the prefix of all namespaced ones: `/namespaces/x` and `/namespaces/x/status`
+    are about the namespace itself, `/namespaces/x/pods` is not.
     """
     parts = path.strip("/").split("/")
     if parts[0] == "api" and len(parts) >= 3:

@@ -1,7 +1,7 @@
 """The embedded API server: listens on loopback over TLS, knows its callers, sends each request to who answers it.
 
-`up` and tests embed it, `python -m agentjobs.dev.apiserver` runs it alone. For development and tests, never for production: state is
-in memory, one admin may do everything, and what is not served is refused with a sentence.
+Embedded by tests and by development mode, or run alone by `python -m agentjobs.dev.apiserver`. Never for production:
+state is in memory, one admin may do everything, and what is not served is refused with a sentence.
 """
 
 import asyncio
@@ -19,8 +19,9 @@ from aiohttp.http_parser import RawRequestMessage
 from agentjobs.dev.apiserver import auth, negotiation, routes
 from agentjobs.dev.apiserver.answers import Answers, Call, verb_of
 from agentjobs.dev.apiserver.auth import Identity
-from agentjobs.dev.apiserver.core import Core, WriteOptions
+from agentjobs.dev.apiserver.core import Core
 from agentjobs.dev.apiserver.failures import Failure
+from agentjobs.dev.apiserver.intake import WriteOptions
 from agentjobs.dev.apiserver.kinds import NAMESPACE
 from agentjobs.dev.apiserver.knobs import Knobs
 from agentjobs.dev.apiserver.lists import Lists
@@ -233,8 +234,8 @@ def _authorize(call: Call) -> None:
     name = f' "{call.route.name}"' if call.route.name else ""
     where = f' in the namespace "{call.route.namespace}"' if call.route.namespace else " at the cluster scope"
     message = (
-        f'{call.resource}{name} is forbidden: User "{call.caller.name}" cannot {call.verb} resource "{call.resource}" in API group '
-        f'"{call.kind.group}"{where}: this development server has no RBAC and serves its admin only'
+        f'{call.resource}{name} is forbidden: User "{call.caller.name}" cannot {call.verb} resource "{call.resource}" '
+        f'in API group "{call.kind.group}"{where}: this development server has no RBAC and serves its admin only'
     )
     raise Failure(403, message, details={"group": call.kind.group, "kind": call.kind.plural, "name": call.route.name})
 

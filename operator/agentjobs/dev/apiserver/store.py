@@ -1,7 +1,8 @@
-"""Holds every object of the development API server: revisions, history, watchers. Pure: no HTTP, no clock but the one given.
+"""Holds every object of the development API server: revisions, history, watchers. Pure: no HTTP, no clock.
 
-`core` is the only writer, `answers` and `streams` read. Stored objects are never changed again: a write stores a new tree,
-so whoever holds an older one keeps what it read. Each version is serialised once; lists and all watchers share those bytes.
+`core` is the only writer, `answers` and `streams` read. Stored objects are never changed again: a write stores a new
+tree, so whoever holds an older one keeps what it read. Each version is serialised once; lists and watchers share those
+bytes.
 """
 
 from collections import deque
@@ -15,7 +16,7 @@ Object = dict[str, Any]
 Key = tuple[str, str]
 """Namespace ("" for cluster-scoped kinds) and name."""
 
-# A watcher that lets this many events pile up is cut off and lists again, as behind a real API server's bounded buffers.
+# A watcher that lets this many events pile up is cut off and lists again, as at a real server's bounded buffers.
 MAX_PENDING_EVENTS: Final = 20_000
 
 
@@ -34,7 +35,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One write: `old` is None for a create, `new` None for a removal; `gone` is then the last state at the new revision."""
+    """One write: `old` is None for a create, `new` for a removal; `gone` is then the last state at the new revision."""
 
     revision: int
     key: Key
@@ -86,8 +87,8 @@ class Store:
     """Objects by resource (`"pods"`, `"agentjobs.agentjobs.dev"`) and key.
 
     Args:
-        microseconds: the time as a number; the first revision follows it, so that no revision of an earlier server is taken
-            for one of this server's. Counting from 1, a restarted server would accept them and stay silent for ever.
+        microseconds: the time as a number; the first revision follows it, so that no revision of an earlier server is
+            taken for one of this server's. Counting from 1, a restarted server would accept them and stay silent.
         history_bytes: how much of the past is kept for watches that reconnect.
     """
 

@@ -1,7 +1,7 @@
 """What built-in kinds do differently from any other on create, update and delete. Pure; `core` asks `strategy(kind)`.
 
-Only what a client can notice and this server's users need: defaults and immutability of pods, namespace phases, secrets' `stringData`.
-Full schemas of built-in kinds are not here: a misspelt field of a pod passes silently, and the documentation says so.
+Only what clients notice and this server's users need: defaults and immutability of pods, phases of namespaces, plain
+text of secrets. Full schemas of built-in kinds are not here: a misspelt field of a pod passes silently.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Sends the events of one watch over HTTP until the client leaves, its time is up or the server says so. Called by `answers`."""
+"""Sends the events of one watch until the client leaves, its time is up or the server says so. Called by `answers`."""
 
 import asyncio
 import random
