@@ -1,4 +1,4 @@
-"""The AgentJob kind: its models, rules, status, conditions and CRD. Pure: reads and writes nothing but values.
+"""The AgentJob kind: its models, rules, status, conditions and CRD. Pure, but for the generators.
 
 agentjob     the spec as pydantic models, with every default
 status       the status as the operator reads and writes it
