@@ -85,7 +85,11 @@ def run(variables: Mapping[str, str]) -> int:
         return contract.EXIT_CODES[Verdict.FAIL]
     redactor = Redactor(variables, token)
     _configure_logging(redactor)
-    return Supervisor(environment, connect(environment), redactor).run()
+    try:
+        gateway = connect(environment)
+    except Unavailable as error:
+        return _leave(environment, redactor, journal_unavailable(str(error)))
+    return Supervisor(environment, gateway, redactor).run()
 
 
 class Supervisor:
@@ -109,13 +113,13 @@ class Supervisor:
         except Fenced as error:
             return self._fenced(error)
         except AgentJobsError as error:
-            return self._leave(None, self._unfetched(error))
+            return _leave(self._environment, self._redactor, self._unfetched(error))
         logger.info("attempt.started", extra=_named(attempt))
         if attempt["result"] is not None:
             ending = Ending(
                 Verdict.SUCCEED, "ResultAccepted", "the job has its result already", result=attempt["result"]
             )
-            return self._leave(attempt, ending)
+            return _leave(self._environment, self._redactor, ending, uid=attempt["uid"])
         recorder = Recorder(self._gateway, self._redactor, lambda error: self._inbox.put(Lost(error)))
         recorder.start()
         outcome = self._supervise(attempt, recorder, engine)
@@ -210,7 +214,7 @@ class Supervisor:
                 ending = self._unsent(error)
         else:
             ending = _agreed(ending, final)
-        return self._leave(attempt, ending)
+        return _leave(self._environment, self._redactor, ending, uid=attempt["uid"])
 
     def _unsent(self, error: Unavailable) -> Ending:
         if self._terminated_at is not None:
@@ -218,39 +222,38 @@ class Supervisor:
         said = self._redactor.message(f"the result could not be stored: {error}", contract.MAX_MESSAGE_BYTES)
         return journal_unavailable(said)
 
-    def _leave(self, attempt: Attempt | None, ending: Ending) -> int:
-        """Write the termination message and return the exit code."""
-        message = TerminationMessage(
-            verdict=ending.verdict,
-            reason=ending.reason,
-            message=self._redactor.message(ending.message, contract.MAX_MESSAGE_BYTES),
-            start=self._environment.start,
-            uid=attempt["uid"] if attempt is not None else "",
-            delay_seconds=ending.delay_seconds,
-            summary=ending.result["text"] if ending.result is not None else "",
-        )
-        try:
-            self._environment.termination_file.write_text(message.dump(), encoding="utf-8")
-        except OSError as error:
-            logger.error("termination.unwritten", extra={"error": str(error)})
-        logger.info(
-            "attempt.ended", extra={"verdict": message.verdict, "reason": message.reason, "why": message.message}
-        )
-        return contract.EXIT_CODES[ending.verdict]
-
     def _fenced(self, error: Fenced) -> int:
         """Another pod holds this start: whatever we say now would be about its work, so we say nothing."""
         logger.error("attempt.fenced", extra={"error": str(error)})
         return contract.EXIT_FENCED
 
 
+def _leave(environment: Environment, redactor: Redactor, ending: Ending, *, uid: str = "") -> int:
+    """Write the termination message and return the exit code. `uid` is empty when the attempt was never fetched."""
+    message = TerminationMessage(
+        verdict=ending.verdict,
+        reason=ending.reason,
+        message=redactor.message(ending.message, contract.MAX_MESSAGE_BYTES),
+        start=environment.start,
+        uid=uid,
+        delay_seconds=ending.delay_seconds,
+        summary=ending.result["text"] if ending.result is not None else "",
+    )
+    try:
+        environment.termination_file.write_text(message.dump(), encoding="utf-8")
+    except OSError as error:
+        logger.error("termination.unwritten", extra={"error": str(error)})
+    logger.info("attempt.ended", extra={"verdict": message.verdict, "reason": message.reason, "why": message.message})
+    return contract.EXIT_CODES[ending.verdict]
+
+
 def _configure_logging(redactor: Redactor) -> None:
     logs.configure()
     for handler in logging.root.handlers:
         handler.setFormatter(RedactingFormatter(redactor))
-    # Their warnings are about ADK's future; their errors carry the stack of what user code raised.
+    # Their warnings are about their own future, their errors repeat what `engine` logs once.
     for library in ("google_adk", "google_genai"):
-        logging.getLogger(library).setLevel(logging.ERROR)
+        logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
 def _agreed(ending: Ending, final: Result | None) -> Ending:

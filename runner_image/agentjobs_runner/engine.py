@@ -22,7 +22,7 @@ from google.adk.sessions.in_memory_session_service import InMemorySessionService
 from google.adk.version import __version__ as adk_version
 from google.genai import types
 
-from agentjobs.contract import Attempt
+from agentjobs.contract import Attempt, ErrorClass
 from agentjobs_runner import agents
 from agentjobs_runner.answer import Answer
 from agentjobs_runner.classify import classify
@@ -66,8 +66,11 @@ async def run(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
     try:
         return await _run(attempt, plugin, recorder)
     except BaseException as error:
-        logger.debug("agent.raised", exc_info=error)
-        return classify(error, plugin.origin, now=datetime.now(UTC))
+        ending = classify(error, plugin.origin, now=datetime.now(UTC))
+        # What code raised needs its stack to be understood; what a provider or a definition did wrong tells itself.
+        if ending.reason in (ErrorClass.AGENT_ERROR, ErrorClass.TOOL_ERROR):
+            logger.error("agent.raised", extra={"reason": ending.reason}, exc_info=error)
+        return ending
 
 
 async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Ending:

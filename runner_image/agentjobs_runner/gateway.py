@@ -101,12 +101,19 @@ class Gateway:
 
 
 def connect(environment: Environment) -> Gateway:
-    """Return the gateway that the environment names. Proxies in the environment are for models, not for us."""
-    client = httpx.Client(
-        base_url=environment.gateway_url,
-        verify=_trust(environment.gateway_ca) if environment.gateway_url.startswith("https") else False,
-        trust_env=False,
-    )
+    """Return the gateway that the environment names. Proxies in the environment are for models, not for us.
+
+    Raises:
+        Unavailable: the authority its certificate is checked against cannot be read, or the URL is none.
+    """
+    url = environment.gateway_url
+    try:
+        verify = _trust(environment.gateway_ca) if url.startswith("https") else False
+        client = httpx.Client(base_url=url, verify=verify, trust_env=False)
+    except OSError as error:
+        raise Unavailable(f"{contract.ENV_GATEWAY_CA} {environment.gateway_ca!r:.200}: {error}") from error
+    except httpx.InvalidURL as error:
+        raise Unavailable(f"{contract.ENV_GATEWAY_URL} {url!r:.200}: {error}") from error
     # Tokens are rotated by the kubelet; reading a small file costs less than being refused.
     return Gateway(client, lambda: environment.token_file.read_text().strip())
 

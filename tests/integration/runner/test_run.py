@@ -144,6 +144,31 @@ def test_a_gateway_that_comes_back_loses_nothing(gateway, start):
     assert [event["seq"] for event in fake.events] == [1, 2, 3]
 
 
+# Patience of one second, in the child alone: Python loads sitecustomize before anything else.
+IMPATIENT = {"sitecustomize.py": "from agentjobs import contract; contract.GATEWAY_PATIENCE_SECONDS = 1.0"}
+
+
+@pytest.mark.parametrize("path", [contract.PATH_ATTEMPT, contract.PATH_EVENTS, contract.PATH_RESULT])
+def test_a_gateway_that_stays_away_snoozes_the_job(gateway, start, path):
+    fake = gateway(starts=[[{"delay": "30s" if path == contract.PATH_EVENTS else "0s", "text": "hi"}]])
+    fake.script[path] = [(503, None)] * 99
+
+    run = start(fake, files=IMPATIENT).wait()
+
+    assert run.verdict == ("Snooze", "JournalUnavailable")
+    assert run.message.delay_seconds == 30.0
+
+
+def test_an_authority_that_cannot_be_read_is_named(gateway, start):
+    fake = gateway()
+    fake.url = fake.url.replace("http", "https")
+
+    run = start(fake, **{contract.ENV_GATEWAY_CA: "/nowhere/ca.crt"}).wait()
+
+    assert run.verdict == ("Snooze", "JournalUnavailable")
+    assert "/nowhere/ca.crt" in run.message.message
+
+
 def test_a_refused_result_is_an_error_and_not_a_success(gateway, start):
     fake = gateway()
     fake.script[contract.PATH_RESULT] = [(413, {"reason": "TooLarge", "message": "too large"})]
