@@ -1,6 +1,6 @@
 """The JSONPath dialect of printer columns, as kubectl and kube-apiserver read it.
 
-`.spec.size`, `.metadata.labels.app\\.kubernetes\\.io/name`, `['a b']`, `[0]`, `[-1:]`, `[*]`, `.*`, `..name`,
+`.spec.size`, `.metadata.labels.app\\.kubernetes\\.io/name`, `['name']`, `[0]`, `[-1:]`, `[*]`, `.*`, `..name`,
 `[0,2]` and filters such as `[?(@.type=="Ready")].status`. Missing keys find nothing. Used by `tables` and `crds`.
 """
 
@@ -130,7 +130,9 @@ def _member(text: str, path: str) -> Step:
         index = int(text)
         return lambda value: iter(value[index : index + 1 or None]) if isinstance(value, list) else iter(())
     if (found := _QUOTED.fullmatch(text)) is not None:
-        return _field(_unquoted(found))
+        # As there, quotes do not hide dots: ['a.b'] reads like .a.b, and the dot in a key needs a backslash.
+        name = found.group(1) if found.group(1) is not None else found.group(2)
+        return compile_path(f".{name}")
     raise ValueError(f"invalid array index {text!r} in the JSON path {path!r}")
 
 

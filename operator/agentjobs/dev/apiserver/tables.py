@@ -21,6 +21,8 @@ TABLE_VERSIONS: Final = ("meta.k8s.io/v1", "meta.k8s.io/v1beta1")
 _INCLUDE: Final = ("", "Metadata", "Object", "None")
 _NONE: Final = "<none>"
 _UNKNOWN: Final = "<unknown>"
+_INVALID: Final = "<invalid>"
+_ABSENT: Final = object()
 _ROLE_PREFIX: Final = "node-role.kubernetes.io/"
 _FINISHED: Final = {
     "Succeeded": ("Succeeded", "The pod has completed successfully."),
@@ -52,10 +54,9 @@ def table(
     if include not in _INCLUDE:
         message = f"includeObject: Invalid value: \"{include}\": must be 'Metadata', 'Object', 'None', or empty"
         raise Failure(400, f"Unable to convert to Table as requested: {message}")
-    cells_of = _CELLS.get(kind.key) if not kind.custom else None
     rows = []
     for obj in objects:
-        cells = cells_of(obj, now) if cells_of else [_cell(column, obj, now, kind.custom) for column in kind.columns]
+        cells = _row(kind, obj, now)
         row: dict[str, Any] = {"cells": cells, "object": _included(obj, include, api_version, kind)}
         if kind.key == ("", "pods") and (finished := _FINISHED.get((obj.get("status") or {}).get("phase", ""))):
             row["conditions"] = [{"type": "Completed", "status": "True", "reason": finished[0], "message": finished[1]}]
@@ -76,7 +77,7 @@ def human_duration(elapsed: timedelta) -> str:
     """
     seconds = int(elapsed.total_seconds())
     if seconds < 0:
-        return "0s" if seconds >= -1 else "<invalid>"
+        return "0s" if seconds >= -1 else _INVALID
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if seconds < 120:
         return f"{seconds}s"
@@ -102,11 +103,11 @@ def age(timestamp: object, now: datetime) -> str:
     if not timestamp:
         return _UNKNOWN
     if not isinstance(timestamp, str):
-        return "<invalid>"
+        return _INVALID
     try:
         moment = datetime.fromisoformat(timestamp)
     except ValueError:
-        return "<invalid>"
+        return _INVALID
     return human_duration(now - (moment if moment.tzinfo else moment.replace(tzinfo=UTC)))
 
 
@@ -132,21 +133,32 @@ def _included(obj: Object, include: str, api_version: str, kind: Kind) -> Any:
     return {"kind": "PartialObjectMetadata", "apiVersion": api_version, "metadata": obj.get("metadata") or {}}
 
 
+def _row(kind: Kind, obj: Object, now: datetime) -> list[Cell]:
+    printer = None if kind.custom else _CELLS.get(kind.key)
+    if printer is None:
+        return [_cell(column, obj, now, kind.custom) for column in kind.columns]
+    try:
+        return printer(obj, now)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        # Built-in kinds are not validated in depth: a field of the wrong type must not hide the whole list.
+        return [_name(obj), *(_INVALID for _ in kind.columns[1:])]
+
+
 def _cell(column: Column, obj: Object, now: datetime, custom: bool) -> Cell:
     if not custom and column.name == "Age":
         return age((obj.get("metadata") or {}).get("creationTimestamp"), now)
     try:
-        value = next(compile_path(column.path)(obj), None)
+        value = next(compile_path(column.path)(obj), _ABSENT)
     except ValueError:
-        value = None
+        value = _ABSENT
     if not custom:
-        return "" if value is None else _text(value)
-    return _converted(column.type, value, now)
+        return "" if value in (None, _ABSENT) else _text(value)
+    return None if value is _ABSENT else _converted(column.type, value, now)
 
 
 def _converted(wanted: str, value: Any, now: datetime) -> Cell:
     if value is None:
-        return None
+        return "<no value>" if wanted == "string" else None
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
     match wanted:
         case "string":
@@ -170,7 +182,7 @@ def _text(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     except RecursionError:
-        return "<invalid>"
+        return _INVALID
 
 
 def _name(obj: Object) -> str:
