@@ -337,6 +337,7 @@ async def _run_kopf(settings: OperatorSettings, handlers: kopf.OperatorRegistry,
 def _pod_defaults(settings: OperatorSettings) -> PodDefaults:
     return PodDefaults(
         gateway_url=settings.gateway_url,
+        gateway_ca=settings.gateway_ca,
         image=settings.runner_image,
         image_pull_policy=settings.runner_image_pull_policy,
         resources=settings.runner_resources,

@@ -10,6 +10,7 @@ from typing import Any
 
 from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.contract import (
+    ENV_GATEWAY_CA,
     ENV_GATEWAY_URL,
     ENV_GRACE_SECONDS,
     ENV_JOB,
@@ -48,6 +49,8 @@ class PodDefaults:
     gateway_url: str
     image: str
     image_pull_policy: str | None = None
+    gateway_ca: str | None = None
+    """Path in the runner's container of the PEM file that the gateway's certificate is checked against."""
     resources: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -127,6 +130,7 @@ def _container(
         ENV_START: str(start),
         ENV_TERMINATION_FILE: TERMINATION_FILE,
         ENV_GRACE_SECONDS: str(grace),
+        **({ENV_GATEWAY_CA: defaults.gateway_ca} if defaults.gateway_ca else {}),
     }
     # The root is read-only, and libraries want a home for their caches.
     usual = {"HOME": "/tmp", "PYTHONUNBUFFERED": "1"}  # noqa: S108  the pod's own emptyDir

@@ -251,7 +251,9 @@ class World:
         """The container ends, with the runner's word or without."""
         meta = pod["metadata"]
         start = start_of(meta["name"], meta["labels"][LABEL_JOB])
-        word = TerminationMessage(verdict, reason, "because", start, owner(pod), delay_seconds=delay) if verdict else None
+        word = (
+            TerminationMessage(verdict, reason, "because", start, owner(pod), delay_seconds=delay) if verdict else None
+        )
         if verdict is Verdict.SUCCEED:
             self.results.setdefault(owner(pod), {"text": "Hello.", "structured": None, "usage": {}})
         state = {
@@ -282,7 +284,9 @@ class World:
         for kind, event, obj in news:
             if kind == "AgentJob":
                 operator.reconciler.observe_job(event, obj)
-            elif FINALIZER in (obj["metadata"].get("finalizers") or []) or LABEL_JOB in obj["metadata"].get("labels", {}):
+            elif FINALIZER in (obj["metadata"].get("finalizers") or []) or LABEL_JOB in obj["metadata"].get(
+                "labels", {}
+            ):
                 operator.reconciler.observe_pod(event, obj)
 
     async def settle(self, number=0, limit=200):

@@ -92,7 +92,7 @@ async def play(world, died, script, operators):
     return watcher
 
 
-async def act(world, action, draw, number):
+async def act(world, action, draw, number):  # noqa: C901  one flat branch an action
     live = [pod for pod in world.pods() if pod["status"].get("phase") in ("Pending", "Running")]
     if action == "look":
         await world.act(number, seconds=1)

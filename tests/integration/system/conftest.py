@@ -1,0 +1,176 @@
+"""A whole development cluster: real API semantics, real PostgreSQL, operator, gateway and runner pods as processes."""
+
+import asyncio
+import os
+import re
+import signal
+import ssl
+import urllib.request
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+import yaml
+
+from agentjobs.dev.client import CONFIG_MAPS, PODS, ApiError, Resource
+from agentjobs.dev.up import Cluster, up
+
+ROOT = Path(__file__).parents[3]
+AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
+RESOURCES = {"AgentJob": AGENTJOBS, "ConfigMap": CONFIG_MAPS, "Pod": PODS}
+SECONDS = 45.0
+
+
+class System:
+    """What a user and a saboteur can do to a cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.client = cluster.client
+
+    async def apply(self, *objects):
+        for obj in objects:
+            await self.client.create(RESOURCES[obj["kind"]], "default", obj)
+
+    async def apply_file(self, path):
+        await self.apply(*(obj for obj in yaml.safe_load_all(path.read_text()) if obj))
+
+    async def job(self, name):
+        return await self.client.get(AGENTJOBS, "default", name)
+
+    async def status(self, name):
+        return (await self.job(name)).get("status") or {}
+
+    async def pod(self, name):
+        try:
+            return await self.client.get(PODS, "default", name)
+        except ApiError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    async def edit(self, name, **spec):
+        await self.client.patch(AGENTJOBS, "default", name, {"spec": spec})
+
+    async def delete(self, resource, name):
+        await self.client.delete(resource, "default", name)
+
+    async def until(self, name, check, seconds=SECONDS):
+        """Poll a job's status until `check` holds; the last status is the failure's message."""
+        status = {}
+        async with asyncio.timeout(seconds + 1):
+            for _ in range(int(seconds / 0.05)):
+                status = await self.status(name)
+                if check(status):
+                    return status
+                await asyncio.sleep(0.05)
+        raise AssertionError(f"{name} did not get there in {seconds} s: {status}")
+
+    async def finished(self, name, seconds=SECONDS):
+        return await self.until(name, lambda status: condition(status, "Finished") == "True", seconds)
+
+    async def phase(self, name, phase, seconds=SECONDS):
+        return await self.until(name, lambda status: status.get("phase") == phase, seconds)
+
+    async def running(self, name):
+        """Until the runner's process of the current start is there."""
+        status = await self.phase(name, "Running")
+        pod = f"{name}-{status['starts']}"
+        for _ in range(400):
+            found = await self.pod(pod)
+            if found and found["status"].get("phase") == "Running":
+                return found
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"pod {pod} does not run")
+
+    async def gone(self, name):
+        """Until the object is no more."""
+        for _ in range(400):
+            found, _ = await self.client.list(AGENTJOBS, "default", field_selector=f"metadata.name={name}")
+            if not found:
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"{name} is still there")
+
+    async def history(self, name=""):
+        """What the gateway tells an administrator."""
+        path = f"/v1/namespaces/default/agentjobs/{name}".rstrip("/")
+        trust = ssl.create_default_context(cafile=self.cluster.gateway_ca)
+        async with httpx.AsyncClient(verify=trust, trust_env=False) as http:
+            answer = await http.get(
+                self.cluster.gateway_url + path, headers={"Authorization": f"Bearer {self.cluster.token}"}
+            )
+        answer.raise_for_status()
+        return answer.json()
+
+    def metric(self, name, **labels):
+        """One number of the operator's metrics, summed over labels not given."""
+        with urllib.request.urlopen(self.cluster.operator_url + "/metrics") as answer:
+            text = answer.read().decode()
+        total = 0.0
+        for line in text.splitlines():
+            found = re.match(rf"{name}(?:{{(.*)}})? (\S+)$", line)
+            if found and all(f'{key}="{value}"' in (found[1] or "") for key, value in labels.items()):
+                total += float(found[2])
+        return total
+
+    async def crash(self, part):
+        await self.cluster.parts[part].end(signal.SIGKILL)
+
+    def start(self, part):
+        self.cluster.parts[part].start()
+
+    def postgres_pid(self):
+        return int(next((self.cluster.folder / "postgres").rglob("postmaster.pid")).read_text().split()[0])
+
+
+def condition(status, kind, field="status"):
+    return next((one[field] for one in status.get("conditions", []) if one["type"] == kind), None)
+
+
+def a_job(name, script=None, **spec):
+    """A job and, with a script, the ConfigMap its model reads."""
+    body = {
+        "apiVersion": "agentjobs.dev/v1alpha1",
+        "kind": "AgentJob",
+        "metadata": {"name": name},
+        "spec": {
+            "agent": {"model": f"scripted/{name}/script", "inline": {"instruction": "Be brief."}},
+            "input": {"message": "Go."},
+            **spec,
+        },
+    }
+    if script is None:
+        return [body]
+    data = {"script": yaml.safe_dump(script)}
+    return [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}, body]
+
+
+@pytest.fixture(scope="session")
+def job_of():
+    return a_job
+
+
+@pytest.fixture(scope="session")
+def said():
+    return condition
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def system(tmp_path_factory) -> AsyncIterator[System]:
+    """One cluster for the tests of a module."""
+    async with up(tmp_path_factory.mktemp("cluster"), working_folder=ROOT) as cluster:
+        yield System(cluster)
+
+
+@pytest.fixture(scope="session")
+def systems():
+    """Clusters of one's own."""
+    return System
+
+
+@pytest.fixture
+def kill():
+    return os.kill

@@ -1,0 +1,51 @@
+"""Every example, unchanged, through the whole system."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from agentjobs.dev.client import Resource
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
+EXPECTED = yaml.safe_load((EXAMPLES / "expected.yaml").read_text())
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("examples")]
+
+
+@pytest.fixture(scope="module")
+def applied():
+    return set()
+
+
+async def test_every_example_says_how_it_ends():
+    files = {path.stem for path in EXAMPLES.glob("*.yaml")} - {"expected"}
+
+    assert files == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", list(EXPECTED))
+async def test_an_example_ends_as_it_says(system, applied, said, name):
+    for other in EXPECTED:
+        # All at once, as the demo does; each test then waits for one.
+        if other not in applied:
+            await system.apply_file(EXAMPLES / f"{other}.yaml")
+            applied.add(other)
+    status = await system.finished(name)
+
+    ending = next(kind for kind in ("Complete", "Failed", "Cancelled") if said(status, kind) == "True")
+    expected = EXPECTED[name]
+    assert (status["phase"], said(status, ending, "reason")) == (expected["phase"], expected["reason"]), status
+    assert (status.get("attempts", 0), status.get("starts", 0)) == (expected["attempts"], expected["starts"])
+
+
+async def test_the_answer_and_the_story_stay_when_the_object_is_gone(system, applied, said):
+    if "hello" not in applied:
+        await system.apply_file(EXAMPLES / "hello.yaml")
+    await system.finished("hello")
+    await system.delete(AGENTJOBS, "hello")
+
+    told = await system.history("hello/result")
+
+    assert "I ran as a job" in str(told)

@@ -1,0 +1,118 @@
+"""Things die; jobs end all the same, once."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from agentjobs.dev.client import PODS, Resource
+
+AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("faults")]
+
+SLOW = {"starts": [[{"delay": "3s", "text": "Done at last."}]]}
+QUICK = {"starts": [[{"text": "Done."}]]}
+
+
+def runner_pid(pod_name):
+    """Process of the runner whose environment names this pod's start."""
+    job, _, start = pod_name.rpartition("-")
+    wanted = {f"AGENTJOBS_JOB={job}".encode(), f"AGENTJOBS_START={start}".encode()}
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if wanted <= set((process / "environ").read_bytes().split(b"\0")):
+                return int(process.name)
+    raise AssertionError(f"no process of {pod_name}")
+
+
+async def test_a_killed_runner_is_charged_and_tried_again(system, job_of):
+    await system.apply(*job_of("killed", SLOW, retry={"backoff": {"initial": "1s"}}))
+    await system.running("killed")
+    os.kill(runner_pid("killed-1"), signal.SIGKILL)
+    status = await system.finished("killed")
+
+    assert [(one["reason"], one["charged"]) for one in status["attemptHistory"]] == [
+        ("RunnerCrashed", True),
+        ("", False),
+    ]
+
+
+async def test_a_pod_deleted_by_hand_costs_no_attempt(system, job_of):
+    await system.apply(*job_of("deleted", SLOW))
+    await system.running("deleted")
+    await system.client.delete(PODS, "default", "deleted-1")
+    status = await system.finished("deleted")
+
+    assert (status["phase"], status["attempts"], status["starts"]) == ("Succeeded", 1, 2)
+    assert status["attemptHistory"][0]["reason"] == "RunnerLost"
+
+
+async def test_a_killed_operator_is_continued_where_it_was(system, job_of):
+    await system.apply(*job_of("orphaned", SLOW))
+    await system.running("orphaned")
+    await system.crash("operator")
+    await asyncio.sleep(4)
+    system.start("operator")
+    status = await system.finished("orphaned")
+
+    assert (status["phase"], status["starts"]) == ("Succeeded", 1)
+
+
+async def test_a_killed_gateway_is_waited_for(system, job_of):
+    await system.apply(*job_of("unheard", {"starts": [[{"delay": "1s", "text": "Done."}]]}))
+    await system.running("unheard")
+    await system.crash("gateway")
+    await asyncio.sleep(2)
+    system.start("gateway")
+    status = await system.finished("unheard")
+
+    assert (status["phase"], status["starts"]) == ("Succeeded", 1)
+
+
+async def test_postgres_killed_and_back_loses_and_doubles_nothing(system, job_of, said):
+    await system.apply(*job_of("before", SLOW))
+    await system.running("before")
+    os.kill(system.cluster.postgres.pid, signal.SIGKILL)
+    await system.apply(*job_of("during", QUICK))
+    waiting = await system.until("during", lambda status: said(status, "Accepted", "reason") == "HistoryUnavailable")
+    await system.cluster.restart_postgres()
+    first, second = await system.finished("before"), await system.finished("during")
+    told = [row["name"] for row in (await system.history())["items"]]
+
+    assert waiting["phase"] == "Pending"
+    assert [status["phase"] for status in (first, second)] == ["Succeeded", "Succeeded"]
+    assert (told.count("before"), told.count("during")) == (1, 1)
+
+
+async def test_a_name_deleted_and_applied_again_at_once_runs_afresh(system, job_of):
+    script, body = job_of("again", SLOW)
+    await system.apply(script, body)
+    await system.running("again")
+    old = (await system.job("again"))["metadata"]["uid"]
+    await system.delete(AGENTJOBS, "again")
+    await system.apply(body)
+    status = await system.finished("again")
+
+    assert (await system.job("again"))["metadata"]["uid"] != old
+    assert (status["phase"], status["starts"]) == ("Succeeded", 1)
+
+
+async def test_a_foreign_pod_of_our_name_is_left_alone_and_said(system, job_of, said):
+    foreign = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "taken-1"},
+        "spec": {"containers": [{"name": "c", "image": "any", "command": ["sleep", "300"]}]},
+    }
+    await system.client.create(PODS, "default", foreign)
+    await system.apply(*job_of("taken", QUICK))
+    said_so = await system.until("taken", lambda status: said(status, "PodStarted", "reason") == "PodNameTaken")
+    await system.client.delete(PODS, "default", "taken-1")
+    status = await system.finished("taken")
+
+    assert said_so["phase"] == "Running"
+    assert (status["phase"], status["starts"]) == ("Succeeded", 1)

@@ -1,0 +1,169 @@
+"""What users do and see."""
+
+import asyncio
+
+import pytest
+
+from agentjobs.dev.client import ApiError
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("life")]
+
+QUICK = {"starts": [[{"text": "Done."}]]}
+SLOW = {"starts": [[{"delay": "20s", "text": "Done at last."}]]}
+
+
+async def test_a_job_of_one_start_costs_four_writes(system, job_of):
+    await asyncio.sleep(0.5)
+    before = system.metric("agentjobs_api_writes_total", kind="AgentJob") + system.metric(
+        "agentjobs_api_writes_total", kind="Pod"
+    )
+    await system.apply(*job_of("counted", QUICK))
+    await system.finished("counted")
+    await asyncio.sleep(0.5)
+    after = system.metric("agentjobs_api_writes_total", kind="AgentJob") + system.metric(
+        "agentjobs_api_writes_total", kind="Pod"
+    )
+
+    assert after - before == 4
+
+
+async def test_cancel_tells_a_running_agent_and_ends_the_job(system, job_of):
+    await system.apply(*job_of("stopped", SLOW, runtime={"terminationGracePeriodSeconds": 7}))
+    await system.running("stopped")
+    await system.edit("stopped", cancel=True)
+    status = await system.finished("stopped")
+
+    assert status["phase"] == "Cancelled"
+    assert status["attempts"] == 1
+
+
+async def test_a_missing_configmap_is_waited_for_and_heals(system, job_of, said):
+    script, body = job_of("healed", QUICK)
+    await system.apply(body)
+    waiting = await system.until("healed", lambda status: said(status, "Accepted", "reason") == "ReferenceNotFound", 2)
+    await system.apply(script)
+    status = await system.finished("healed")
+
+    assert "ConfigMap healed does not exist" in said(waiting, "Accepted", "message")
+    assert status["phase"] == "Succeeded"
+
+
+async def test_an_unknown_queue_is_waited_for_and_said(system, job_of, said):
+    await system.apply(*job_of("lane", QUICK, queue="fast"))
+    status = await system.until("lane", lambda status: said(status, "Accepted") == "False", 2)
+
+    assert said(status, "Accepted", "reason") == "QueueNotFound"
+    assert "'fast'" in said(status, "Accepted", "message")
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        pytest.param({"taks": 1}, 'unknown field "spec.taks"', id="unknown-field"),
+        pytest.param({"priority": "high"}, "spec.priority", id="wrong-type"),
+        pytest.param({"priority": 17}, "spec.priority", id="out-of-range"),
+        pytest.param({"timeouts": {"attempt": "soon"}}, "spec.timeouts.attempt", id="no-duration"),
+        pytest.param({"queue": "x" * 10_000}, "spec.queue", id="too-long"),
+        pytest.param(
+            {"agent": {"model": "gemini-x", "inline": {"name": "morning-brief"}}}, "spec.agent.inline.name", id="name"
+        ),
+    ],
+)
+async def test_what_the_schema_can_see_is_refused_at_apply(system, job_of, spec, words):
+    (body,) = job_of("refused", None, **spec)
+
+    with pytest.raises(ApiError) as refused:
+        await system.client.request(
+            "POST",
+            "/apis/agentjobs.dev/v1alpha1/namespaces/default/agentjobs?fieldValidation=Strict",
+            body=body,
+        )
+
+    assert refused.value.code in (400, 422)
+    assert words in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        pytest.param("no-message", {"input": {}}, "message", id="no-message"),
+        pytest.param("user-name", {"agent": {"model": "gemini-x", "inline": {"name": "user"}}}, "user", id="user"),
+        pytest.param(
+            "unknown-key",
+            {"agent": {"model": "gemini-x", "inline": {"instruction": "Talk about {topic}."}}},
+            "topic",
+            id="unknown-key-in-an-instruction",
+        ),
+        pytest.param(
+            "two-agents",
+            {"agent": {"model": "gemini-x", "inline": {"instruction": "x"}, "module": {"ref": "a.b:c"}}},
+            "inline",
+            id="two-members",
+        ),
+    ],
+)
+async def test_what_only_we_can_see_fails_within_a_second_naming_field_and_cure(
+    system, job_of, said, name, change, words
+):
+    await system.apply(*job_of(name, None, **change))
+    status = await system.finished(name, 1)
+
+    assert (status["phase"], said(status, "Failed", "reason")) == ("Failed", "InvalidSpec")
+    assert words in said(status, "Accepted", "message")
+
+
+@pytest.mark.parametrize(
+    ("name", "agent", "reason", "words"),
+    [
+        pytest.param("no-module", {"module": {"ref": "nowhere.to:agent"}}, "ModuleNotFound", "nowhere", id="module"),
+        pytest.param(
+            "no-attribute",
+            {"module": {"ref": "examples.agents.weather:nobody"}},
+            "ModuleNotFound",
+            "nobody",
+            id="attribute",
+        ),
+        pytest.param(
+            "no-model", {"model": "parrot-9", "inline": {"instruction": "x"}}, "ConfigInvalid", "parrot-9", id="model"
+        ),
+        pytest.param(
+            "no-tool",
+            {"model": "gemini-x", "inline": {"instruction": "x", "tools": [{"name": "shop.tools:buy"}]}},
+            "ModuleNotFound",
+            "shop",
+            id="tool",
+        ),
+    ],
+)
+async def test_what_only_the_runner_can_see_fails_once_with_its_class(system, job_of, said, name, agent, reason, words):
+    await system.apply(*job_of(name, None, agent=agent))
+    status = await system.finished(name)
+
+    assert (status["phase"], status["starts"]) == ("Failed", 1)
+    assert said(status, "Failed", "reason") == reason
+    assert words in said(status, "Failed", "message")
+
+
+async def test_a_finished_job_with_a_time_to_live_goes_and_its_history_stays(system, job_of):
+    await system.apply(*job_of("brief", QUICK, ttlSecondsAfterFinished=1))
+    await system.gone("brief")
+    told = await system.history("brief")
+
+    assert "Succeeded" in str(told)
+
+
+async def test_an_attempt_that_takes_too_long_is_tried_again(system, job_of):
+    script = {"starts": [[{"delay": "30s", "text": "Too late."}], [{"text": "In time."}]]}
+    await system.apply(
+        *job_of(
+            "late",
+            script,
+            timeouts={"attempt": "6s"},
+            runtime={"terminationGracePeriodSeconds": 2},
+            retry={"backoff": {"initial": "1s"}},
+        )
+    )
+    status = await system.finished("late")
+
+    assert [one["reason"] for one in status["attemptHistory"]] == ["AttemptTimeout", ""]
+    assert status["attempts"] == 2
