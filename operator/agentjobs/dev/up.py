@@ -81,8 +81,24 @@ class Cluster:
     phases: dict[str, float]
     """Seconds from the beginning to the end of each step of the start, the last of them `ready`."""
     node: ProcessNode
+    kept: bool
+    """Whether the database stays in `folder`."""
+    databases: list[EmbeddedPostgres] = field(repr=False)
+    """Every PostgreSQL there was; the last one runs."""
     failure: "asyncio.Task[BaseException | None]" = field(repr=False)
     """Ends with what broke as soon as a part ends that should run on."""
+
+    @property
+    def postgres(self) -> EmbeddedPostgres:
+        return self.databases[-1]
+
+    async def restart_postgres(self) -> None:
+        """Start the database again after it was killed; its data and address stay."""
+        again = _database(self.folder, keep=self.kept)
+        self.databases.append(again)
+        await again.start()
+        if again.dsn != self.dsn:
+            raise RuntimeError(f"PostgreSQL is at {again.dsn} now, not {self.dsn}: choose a folder with a shorter path")
 
     async def until_broken(self) -> None:
         """Return never; raise what broke the cluster."""
@@ -149,8 +165,9 @@ class _Start:
 
     async def run(self, stack: contextlib.AsyncExitStack, node: dict[str, Any]) -> Cluster:
         server = await self._start_server(stack)
-        postgres = EmbeddedPostgres(self._folder / "postgres", ephemeral=not self._keep)
-        stack.push_async_callback(postgres.stop)
+        postgres = _database(self._folder, keep=self._keep)
+        databases = [postgres]
+        stack.push_async_callback(_stop_all, databases)
         database = asyncio.create_task(postgres.start())
         # Its first step settles where the socket lies, so that the address is known before anybody listens there.
         await asyncio.sleep(0)
@@ -197,6 +214,8 @@ class _Start:
             parts=parts,
             phases=self._phases,
             node=process_node,
+            kept=self._keep,
+            databases=databases,
             failure=failure,
         )
 
@@ -324,6 +343,15 @@ def _crds() -> list[Object]:
 def _is_established(crd: Object) -> bool:
     conditions = (crd.get("status") or {}).get("conditions") or []
     return any(entry["type"] == "Established" and entry["status"] == "True" for entry in conditions)
+
+
+def _database(folder: Path, *, keep: bool) -> EmbeddedPostgres:
+    return EmbeddedPostgres(folder / "postgres", ephemeral=not keep)
+
+
+async def _stop_all(databases: Sequence[EmbeddedPostgres]) -> None:
+    for database in reversed(databases):
+        await database.stop()
 
 
 async def _end_all(parts: Mapping[str, Part]) -> None:
