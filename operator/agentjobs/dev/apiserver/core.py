@@ -1,8 +1,8 @@
 """Decides what a write does to an object: create, update, patch, delete, bind. Synchronous, no HTTP.
 
 `answers` calls it with parsed requests; it checks, completes and stores. The order of the steps and every refusal
-follow the real kube-apiserver, because controllers are written against its corner cases: status is isolated, `generation`
-counts spec changes, finalizers hold an object back, a write that changes nothing is no write.
+follow the real kube-apiserver, because controllers are written against its corner cases: status is isolated,
+`generation` counts spec changes, finalizers hold an object back, a write that changes nothing is no write.
 """
 
 import uuid
@@ -358,8 +358,7 @@ class Core:
             assert kind is not None
             self._mark_or_remove(kind, (own.get("namespace", ""), own["name"]), version, DeleteOptions())
         self._release_definition(key)
-        gone = self._store.get(CUSTOM_RESOURCE_DEFINITION.qualified_name, key) is None
-        return Outcome(outcome.version, removed=True) if gone else outcome
+        return outcome
 
     def _release_definition(self, key: Key) -> None:
         """Let a CRD that is being deleted go once its last object has."""

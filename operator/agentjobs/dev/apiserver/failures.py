@@ -56,8 +56,9 @@ class Failure(Exception):
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
         }
+        if self.reason != "Unknown":
+            body["reason"] = self.reason
         if self.details:
             body["details"] = self.details
         body["code"] = self.code
