@@ -19,9 +19,11 @@ fmt: setup ## Format the code
 check: setup ## Lint, types, import contracts, generated files
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 	$(BIN)/python -m agentjobs.api.crd --check crds
+	$(BIN)/python -m agentjobs.api.reference --check docs/reference/agentjob.md docs/reference/conditions.md
 
-crds: setup ## Write the CRDs anew from the models
+crds: setup ## Write the CRDs and their reference anew from the models
 	$(BIN)/python -m agentjobs.api.crd crds
+	$(BIN)/python -m agentjobs.api.reference docs/reference/agentjob.md docs/reference/conditions.md
 
 test: setup ## Run the test suite
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration

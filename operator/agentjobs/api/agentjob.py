@@ -199,8 +199,8 @@ class Agent(Model):
 
     model: ModelName | None = Field(
         default=None,
-        description="Model of the root agent, and of further agents that name none: `gemini-…`, `anthropic/…`, "
-        "`openai/…`, or `scripted/<configmap>/<key>` for answers written down in a ConfigMap.",
+        description="Model of the root agent, and of further agents that name none: `gemini-…`, or "
+        "`scripted/<configmap>/<key>` for answers written down in a ConfigMap.",
     )
     inline: Inline | None = Field(default=None, description="An agent written down here; needs no code.")
     module: Module | None = Field(default=None, description="An agent written in Python, in the runner's image.")

@@ -87,6 +87,7 @@ class PodStartedReason(Word):
     """Why a start's pod does not run yet. The message is the kubelet's or the scheduler's."""
 
     POD_NAME_TAKEN = "PodNameTaken", "A pod of that name exists and is not ours; delete it, the job then goes on."
+    POD_REFUSED = "PodRefused", "The API server does not take the pod (a quota, a policy); it is tried again."
     IMAGE_PULL_BACK_OFF = "ImagePullBackOff", "The image cannot be pulled; the kubelet waits before it tries again."
     ERR_IMAGE_PULL = "ErrImagePull", "The image cannot be pulled."
     INVALID_IMAGE_NAME = "InvalidImageName", "The image's name is none."

@@ -23,12 +23,12 @@ from agentjobs.api.conditions import (
     find_condition,
 )
 from agentjobs.api.status import AttemptRecord
-from agentjobs.contract import ErrorClass, pod_name
+from agentjobs.contract import ErrorClass
 from agentjobs.contract import Verdict as Said
 from agentjobs.core.admission import Refusal
-from agentjobs.core.diagnose import SNOOZE_DELAY, Ending, diagnose, lost, never_began
+from agentjobs.core.diagnose import SNOOZE_DELAY, Ending, diagnose, lost, never_began, refused
 from agentjobs.core.observation import Job, Observation
-from agentjobs.core.pods import Pod
+from agentjobs.core.pods import Pod, Waiting
 from agentjobs.core.retry import backoff
 from agentjobs.core.verdicts import (
     Again,
@@ -122,17 +122,16 @@ def _running(seen: Observation, active: AttemptRecord, now: datetime) -> Decisio
 
 
 def _missing(seen: Observation, active: AttemptRecord, now: datetime) -> Decision:
-    """Claimed, no pod: the process died between claim and pod, or a foreign pod has the name."""
-    since = now - (active.started or now)
-    taken = PodStartedReason.POD_NAME_TAKEN
-    if (
-        seen.name_taken
-        and since >= REPORT_AFTER
-        and not seen.job.says(ConditionType.POD_STARTED, status=False, reason=taken)
-    ):
-        name = pod_name(seen.job.name, active.start)
-        message = f"a pod {name} exists that is not this job's; delete it and the job goes on"
-        return Decision(ReportPod(False, taken, message))
+    """Claimed, no pod: the process died between claim and pod, or the API server does not make it."""
+    obstacle, age = seen.obstacle, now - (active.started or now)
+    if obstacle is None:
+        return Decision(MakePod(active.start, active.attempt), again=now + HEAL_AGAIN)
+    if obstacle.final:
+        return _end(seen, active, None, refused(obstacle), now)
+    if obstacle.reason == PodStartedReason.POD_REFUSED and age >= GIVE_UP_AFTER:
+        return _end(seen, active, None, never_began(Waiting(obstacle.reason, obstacle.message)), now)
+    if age >= REPORT_AFTER and not seen.job.says(ConditionType.POD_STARTED, status=False, reason=obstacle.reason):
+        return Decision(ReportPod(False, obstacle.reason, obstacle.message))
     return Decision(MakePod(active.start, active.attempt), again=now + HEAL_AGAIN)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from agentjobs.contract import EXIT_FENCED, ErrorClass, Verdict
+from agentjobs.core.observation import Obstacle
 from agentjobs.core.pods import Pod, Waiting
 
 INFRA_DELAY = timedelta(seconds=5)  # long enough for a scheduler to see that a node is gone, short beside a model call
@@ -76,6 +77,11 @@ def never_began(waiting: Waiting | None) -> Ending:
     reason = _WAITS.get(waiting.reason, ErrorClass.UNSCHEDULABLE) if waiting else ErrorClass.UNSCHEDULABLE
     said = f"{waiting.reason}: {waiting.message}" if waiting else "no node took the pod"
     return Ending(Verdict.FAIL, reason, f"no container started: {said}", began=False)
+
+
+def refused(obstacle: Obstacle) -> Ending:
+    """The ending of a start whose pod the API server will never take."""
+    return Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, f"the pod was refused: {obstacle.message}", began=False)
 
 
 def _by_facts(pod: Pod) -> Ending:

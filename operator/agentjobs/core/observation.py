@@ -91,6 +91,15 @@ class Granted:
 
 
 @dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why the API server did not make a pod. `final` when the same pod will be refused again."""
+
+    reason: str
+    message: str
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     """What the gateway knows of a start: how long its runner has been silent, or that nobody can say."""
 
@@ -114,8 +123,8 @@ class Observation:
     """Those of them that do not exist, each with a word why; None when nobody has looked."""
     slot: Granted | Refusal | None = None
     history_available: bool = True
-    name_taken: bool = False
-    """A pod that is not this job's has the active start's name."""
+    obstacle: Obstacle | None = None
+    """Why the active start's pod could not be made when that was tried last."""
     heartbeat: Heartbeat | None = None
     deleting_for: timedelta = timedelta(0)
     """How long the active start's pod has been Terminating, by this operator's monotonic clock."""

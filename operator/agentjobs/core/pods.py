@@ -72,7 +72,8 @@ class Pod:
         if self.terminated is None:
             return None
         word = TerminationMessage.load(self.terminated.message)
-        return word if word and word.uid == self.owner_uid and word.start == self.start else None
+        # A runner that never reached the gateway does not know its job's uid; the pod is bound to the job anyway.
+        return word if word and word.uid in ("", self.owner_uid) and word.start == self.start else None
 
 
 def parse_pod(obj: Mapping[str, Any]) -> Pod:

@@ -67,6 +67,8 @@ def waiting(job: Job, verdict: Wait, *, spec_hash: str | None, queue: str, now: 
     )
     if phase_of(status.conditions) is Phase.QUEUED:
         status = replace(status, queue=_place(status, queue, now.replace(microsecond=0)))
+    elif queue and status.queue is None:
+        status = replace(status, queue=QueuePlace(name=queue))
     return _moved(job, status, now)
 
 

@@ -34,7 +34,7 @@ _COLOURS = {"Succeeded": "green", "Failed": "red", "Cancelled": "yellow", "Runni
 
 @dataclass(slots=True)
 class Example:
-    """One AgentJob: how it shall end (`expected`, a line of expected.yaml) and how it stands."""
+    """One AgentJob: how it shall end (`expected`, a line of expected/endings.yaml) and how it stands."""
 
     name: str
     expected: Mapping[str, Any]
@@ -101,14 +101,14 @@ def demo() -> int:
 def examples_folder() -> Path | None:
     """Return the checkout's examples, else those of the current folder."""
     for folder in (Path(__file__).parents[3] / "examples", Path("examples").absolute()):
-        if (folder / "expected.yaml").exists():
+        if (folder / "expected" / "endings.yaml").exists():
             return folder
     return None
 
 
 def load(folder: Path) -> tuple[list[Example], list[Object]]:
-    """Return the examples in the order of expected.yaml, and every object of theirs."""
-    expected: dict[str, Any] = yaml.safe_load((folder / "expected.yaml").read_text())
+    """Return the examples in the order of expected/endings.yaml, and every object of theirs."""
+    expected: dict[str, Any] = yaml.safe_load((folder / "expected" / "endings.yaml").read_text())
     objects = [
         document
         for path in sorted(folder.glob("*.yaml"))

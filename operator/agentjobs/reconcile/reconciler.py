@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias, assert_never
 
 from agentjobs.api.agentjob import AgentJobSpec, ConfigMapKey
-from agentjobs.api.conditions import Phase
+from agentjobs.api.conditions import Phase, PodStartedReason
 from agentjobs.api.resolve import config_map_keys, resolve, spec_hash
 from agentjobs.api.status import AgentJobStatus, AttemptRecord, ResultSummary
 from agentjobs.contract import FINALIZER, GROUP, LABEL_JOB, VERSION, Resolved, cut, pod_name
@@ -21,7 +21,7 @@ from agentjobs.core import progress
 from agentjobs.core.admission import Candidate, Refusal, SessionLock
 from agentjobs.core.decide import decide
 from agentjobs.core.manifests import PodDefaults, runner_pod
-from agentjobs.core.observation import Heartbeat, Job, Observation, parse_job
+from agentjobs.core.observation import Heartbeat, Job, Observation, Obstacle, parse_job
 from agentjobs.core.pods import Pod, parse_pod
 from agentjobs.core.verdicts import (
     AskForSlot,
@@ -43,7 +43,7 @@ from agentjobs.core.verdicts import (
 )
 from agentjobs.engine.cache import Cache
 from agentjobs.engine.queueing import WorkQueue
-from agentjobs.errors import AlreadyExists, Conflict, Invalid, NotFound, Unavailable
+from agentjobs.errors import AlreadyExists, Conflict, Denied, Invalid, NotFound, Unavailable
 from agentjobs.history.records import Deletion, JobRecord, StartRecord
 from agentjobs.kube.resources import AGENTJOBS, CONFIGMAPS, PODS
 from agentjobs.metrics import Metrics
@@ -71,7 +71,7 @@ class _Memory:
     outage_until: float = 0.0
     terminating: tuple[str, float] | None = None
     """Uid of a pod seen Terminating, and since when on our monotonic clock."""
-    name_taken: bool = False
+    obstacle: Obstacle | None = None
 
 
 @dataclass(slots=True)
@@ -261,7 +261,7 @@ class Reconciler:
             missing=answers.missing,
             slot=self.slots.answer(job),
             history_available=not outage,
-            name_taken=memory.name_taken,
+            obstacle=memory.obstacle,
             heartbeat=answers.heartbeat,
             deleting_for=self._deleting_for(job, pods, memory),
             end_recorded=answers.end_recorded,
@@ -489,19 +489,23 @@ class Reconciler:
             spec=accepted,
             defaults=self._pod_defaults,
         )
-        memory.name_taken = False
+        memory.obstacle = None
         try:
             self.observe_pod(None, await self._cluster.create(PODS, job.namespace, body))
         except AlreadyExists:
             found = await self._cluster.get(PODS, job.namespace, pod_name(job.name, verdict.start))
             if parse_pod(found).owner_uid != job.uid:
-                memory.name_taken = True
+                message = (
+                    f"a pod {found['metadata']['name']} exists that is not this job's; delete it and the job goes on"
+                )
+                memory.obstacle = Obstacle(PodStartedReason.POD_NAME_TAKEN, message)
                 return False
             self.observe_pod(None, found)
-        except Invalid as error:
-            # The API server will never take this pod (a quota, an admission policy, Pod Security): say it in its words.
-            self._event(job, "Warning", "PodRefused", str(error))
-            raise
+        except (Denied, Invalid) as error:
+            # 403 is a quota, a policy or a namespace that is going, and may heal; 422 is the pod itself.
+            final = isinstance(error, Invalid)
+            memory.obstacle = Obstacle(PodStartedReason.POD_REFUSED, cut(str(error), 900), final)
+            return final
         return seen.active_pod is None
 
     async def _accept_for_pod(self, seen: Observation, memory: _Memory) -> AgentJobSpec | None:

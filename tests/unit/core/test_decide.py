@@ -6,10 +6,10 @@ import pytest
 
 from agentjobs.api.conditions import ConditionType, Phase
 from agentjobs.api.problems import Problem
-from agentjobs.contract import ErrorClass, Verdict
+from agentjobs.contract import ErrorClass, TerminationMessage, Verdict
 from agentjobs.core.admission import Refusal
 from agentjobs.core.decide import decide
-from agentjobs.core.observation import Heartbeat
+from agentjobs.core.observation import Heartbeat, Obstacle
 from agentjobs.core.verdicts import (
     Again,
     AskForSlot,
@@ -104,10 +104,31 @@ def test_a_claimed_start_without_a_pod_gets_one(scene):
 
 
 def test_a_foreign_pod_of_that_name_is_reported_after_a_while(scene):
-    seen = scene().claimed().knowing(name_taken=True)
+    seen = scene().claimed().knowing(obstacle=Obstacle("PodNameTaken", "a pod hello-1 exists"))
 
     assert isinstance(verdict_of(seen), MakePod)
     assert verdict_of(seen.later(seconds=11)).reason == "PodNameTaken"
+    assert isinstance(verdict_of(seen.later(days=1)), ReportPod)
+
+
+def test_a_pod_the_server_will_never_take_fails_the_job_in_its_words(scene):
+    verdict = verdict_of(scene().claimed().knowing(obstacle=Obstacle("PodRefused", "env: no such name", final=True)))
+
+    assert (verdict.then.phase, verdict.then.reason) == (Phase.FAILED, "ConfigInvalid")
+    assert "env: no such name" in verdict.then.message
+
+
+def test_a_quota_is_waited_for_and_given_up_after_a_quarter_of_an_hour(scene):
+    seen = scene().claimed().knowing(obstacle=Obstacle("PodRefused", "exceeded quota"))
+
+    assert isinstance(verdict_of(seen), MakePod)
+    assert verdict_of(seen.later(minutes=15)).then.phase is Phase.FAILED
+
+
+def test_a_runner_that_never_heard_of_its_uid_is_believed(scene):
+    word = TerminationMessage(Verdict.SNOOZE, "JournalUnavailable", "no gateway", 1, "", delay_seconds=30).dump()
+
+    assert verdict_of(scene().claimed().ended(1, message=word, code=75)).record.reason == "JournalUnavailable"
 
 
 def test_a_running_pod_is_left_alone(scene):

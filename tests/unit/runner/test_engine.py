@@ -334,7 +334,7 @@ async def test_an_illegal_app_name_is_refused(run):
     assert (ending.reason, "session.appName" in ending.message) == ("ConfigInvalid", True)
 
 
-EXAMPLE_NAMES = sorted(yaml.safe_load((EXAMPLES / "expected.yaml").read_text()))
+EXAMPLE_NAMES = sorted(yaml.safe_load((EXAMPLES / "expected" / "endings.yaml").read_text()))
 
 
 @pytest.mark.parametrize("name", EXAMPLE_NAMES)
