@@ -1,0 +1,136 @@
+"""A cluster of controllers and a process node on the embedded API server, and on a real one when it is at hand."""
+
+import asyncio
+import contextlib
+import itertools
+import os
+
+import pytest
+import pytest_asyncio
+
+from agentjobs.dev.apiserver import ApiServer
+from agentjobs.dev.client import CONFIG_MAPS, NAMESPACES, PODS, ApiError, Client, Listing
+from agentjobs.dev.controllers import Binder, DefaultAccounts, GarbageCollector, NamespaceController
+from agentjobs.dev.envtest import ASSETS, EnvTest
+from agentjobs.dev.node import ProcessNode
+
+SECONDS = 20.0
+BACKENDS = [
+    pytest.param("embedded", marks=pytest.mark.xdist_group("node-embedded")),
+    pytest.param(
+        "envtest",
+        marks=[
+            pytest.mark.skipif(not os.environ.get(ASSETS), reason=f"{ASSETS} names no real API server"),
+            pytest.mark.xdist_group("node-envtest"),
+        ],
+    ),
+]
+
+
+class Machine:
+    """An API server with everything that runs pods, and what tests do to it."""
+
+    def __init__(self, server, client, node, group, folder):
+        self.server = server
+        self.client = client
+        self.node = node
+        self.group = group
+        self.folder = folder
+        self._numbers = itertools.count(1)
+
+    async def run(self, program="pass", *, namespace="default", metadata=None, container=None, **spec):
+        """Create a pod that runs a Python program; return its name."""
+        name = f"p{next(self._numbers)}"
+        command = {"name": "runner", "image": "none", "command": ["python", "-c", program], **(container or {})}
+        body = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": namespace, **(metadata or {})},
+            "spec": {
+                "restartPolicy": "Never",
+                "automountServiceAccountToken": False,
+                "terminationGracePeriodSeconds": 1,
+                "containers": [command],
+                **spec,
+            },
+        }
+        await self.client.create(PODS, namespace, body)
+        return name
+
+    async def until(self, name, check, *, namespace="default", resource=PODS):
+        """Return the object as soon as `check` holds; None stands for an object that is gone."""
+        found = None
+        async with asyncio.timeout(SECONDS):
+            events = self.client.follow(resource, namespace, field_selector=f"metadata.name={name}")
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    if isinstance(event, Listing):
+                        found = event.items[0] if event.items else None
+                    else:
+                        found = None if event.type == "DELETED" else event.object
+                    if check(found):
+                        return found
+        raise AssertionError(f"{name} did not get there: {found}")
+
+    async def ended(self, name):
+        """Wait for the pod's end, its containers' included, and return the status."""
+        pod = await self.until(name, lambda found: found and _ended(found["status"]))
+        return pod["status"]
+
+    async def running(self, name):
+        return await self.until(name, lambda found: found and found["status"].get("phase") == "Running")
+
+    async def gone(self, name, **where):
+        await self.until(name, lambda found: found is None, **where)
+
+    async def make(self, resource, name, body=None, *, namespace="default", **metadata):
+        body = {"metadata": {"name": name, **metadata}, **(body or {})}
+        group_version = f"{resource.group}/{resource.version}".lstrip("/")
+        body |= {"apiVersion": group_version, "kind": resource.kind}
+        return await self.client.create(resource, namespace if resource.namespaced else None, body)
+
+    async def owner(self, name, **metadata):
+        """Make a ConfigMap to be an owner; return it and a reference to it."""
+        made = await self.make(CONFIG_MAPS, name, **metadata)
+        reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": made["metadata"]["uid"]}
+        return made, reference
+
+    async def namespace(self):
+        name = f"ns{next(self._numbers)}"
+        await self.make(NAMESPACES, name)
+        return name
+
+    async def exists(self, resource, name, namespace="default"):
+        try:
+            return await self.client.get(resource, namespace, name)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            return None
+
+
+def _ended(status):
+    states = [entry["state"] for entry in status.get("containerStatuses") or []]
+    return status.get("phase") in ("Succeeded", "Failed") and not any("running" in state for state in states)
+
+
+@pytest.fixture
+def terminated():
+    """Return the end of a pod's only container."""
+    return lambda status: status["containerStatuses"][0]["state"]["terminated"]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=BACKENDS)
+async def machine(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    make = ApiServer if request.param == "embedded" else EnvTest
+    async with make(folder / "server") as server, Client(server.url, token=server.token, ca=server.ca) as client:
+        node = ProcessNode(client, folder=folder / "node", tls=server.node_tls, inherited={"FROM_HOST": "yes"})
+        accounts = DefaultAccounts(client, ca=server.ca.read_text())
+        services = [GarbageCollector(client), NamespaceController(client), Binder(client), accounts, node]
+        tasks = [asyncio.create_task(service.run()) for service in services]
+        await asyncio.wait_for(node.ready.wait(), SECONDS)
+        yield Machine(server, client, node, tasks, folder)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
