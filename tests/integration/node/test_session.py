@@ -1,0 +1,97 @@
+"""`agentjobs dev` as a user has it: one command, its status, and nothing left behind."""
+
+import asyncio
+import os
+import signal
+import sys
+
+import psutil
+import pytest
+
+COMMAND = [sys.executable, "-c", "from agentjobs.cli import main; main()", "dev"]
+SHOW = """
+import os, sys, yaml
+config = yaml.safe_load(open(os.environ["KUBECONFIG"]))
+cluster = config["clusters"][0]["cluster"]
+print(cluster["server"], cluster["extensions"][0]["extension"]["url"], "key" if "GOOGLE_API_KEY" in os.environ else "")
+sys.exit(7)
+"""
+TALK = "import time; print('running', flush=True); time.sleep(60)"
+
+
+@pytest.fixture
+def dev(tmp_path):
+    """Start `agentjobs dev` with arguments, in an environment of its own."""
+
+    async def start(*arguments, **environ):
+        return await asyncio.create_subprocess_exec(
+            *COMMAND,
+            *arguments,
+            env={**os.environ, "AGENTJOBS_DEV_FOLDER": str(tmp_path / "dev"), **environ},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    return start
+
+
+async def eventually(check):
+    for _ in range(500):
+        if check():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("did not happen in 10 s")
+
+
+def alive(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def test_a_command_gets_the_cluster_and_gives_its_status(dev):
+    process = await dev("--", sys.executable, "-c", SHOW)
+
+    out, error = await process.communicate()
+
+    assert process.returncode == 7, error.decode()
+    server, gateway = out.decode().split()
+    assert server.startswith("https://127.0.0.1:")
+    assert gateway.startswith("https://127.0.0.1:")
+
+
+async def test_killed_it_leaves_nothing_running(dev):
+    process = await dev("--", sys.executable, "-c", TALK)
+    await process.stdout.readline()
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    await process.communicate()
+
+    assert len(family) > 5
+    for member in family:
+        await eventually(lambda member=member: not alive(member))
+
+
+async def test_a_part_that_dies_ends_everything_and_is_named(dev):
+    process = await dev("--", sys.executable, "-c", TALK)
+    await process.stdout.readline()
+    family = psutil.Process(process.pid).children(recursive=True)
+    gateway = next(member for member in family if member.cmdline()[-1] == "gateway")
+    gateway.send_signal(signal.SIGKILL)
+
+    _, error = await process.communicate()
+
+    assert process.returncode == 1
+    assert "gateway was ended by SIGKILL; the end of" in error.decode()
+    assert not any(alive(member) for member in family)
+
+
+async def test_an_unknown_api_server_is_refused_with_the_choices(dev):
+    process = await dev(AGENTJOBS_DEV_APISERVER="minikube")
+
+    _, error = await process.communicate()
+
+    assert process.returncode == 1
+    assert b"AGENTJOBS_DEV_APISERVER='minikube': choose one of embedded, envtest" in error
