@@ -6,7 +6,6 @@ imports the product, which has a client of its own: a bug in one cannot hide beh
 
 import asyncio
 import contextlib
-import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import orjson
 
 Object = dict[str, Any]
 
@@ -117,7 +117,7 @@ class Client:
         timeout: float = 30.0,
     ) -> Object:
         """Send one request and return the decoded answer; raises `ApiError`."""
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else orjson.dumps(body)
         headers = {} if data is None else {"Content-Type": content_type}
         try:
             async with self._open().request(
@@ -231,7 +231,7 @@ class Client:
                     if response.status >= 400:
                         raise _error(response.status, await response.text())
                     async for line in _lines(response.content):
-                        event = json.loads(line)
+                        event = orjson.loads(line)
                         if event["type"] == "ERROR":
                             status = event["object"]
                             raise ApiError(status.get("code", 500), status.get("reason", ""), status.get("message", ""))
@@ -270,7 +270,7 @@ def _decode(text: str) -> Object:
     if not text:
         return {}
     with contextlib.suppress(ValueError):
-        value = json.loads(text)
+        value = orjson.loads(text)
         if isinstance(value, dict):
             return value
     return {"text": text}
