@@ -156,16 +156,20 @@ class KubeClient:
         name: str,
         *,
         uid: str | None = None,
+        resource_version: str | None = None,
         propagation: str = "Background",
         grace_seconds: int | None = None,
     ) -> Obj:
         """Delete the object, with `uid` only that very one (Conflict when the name belongs to another by now).
 
+        With `resource_version` only if nobody has written it since: what was decided on an older state is not done.
+
         Returns the object when it lingers (grace period, finalizers), else a Status.
         """
         options: Obj = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
-        if uid is not None:
-            options["preconditions"] = {"uid": uid}
+        preconditions = {"uid": uid, "resourceVersion": resource_version}
+        if uid is not None or resource_version is not None:
+            options["preconditions"] = {name: value for name, value in preconditions.items() if value is not None}
         if grace_seconds is not None:
             options["gracePeriodSeconds"] = grace_seconds
         return await self._call("DELETE", resource, namespace, name, body=options)

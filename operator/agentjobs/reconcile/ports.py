@@ -27,7 +27,13 @@ class Cluster(Protocol):
     ) -> dict[str, Any]: ...
 
     async def delete(
-        self, resource: Resource, namespace: str | None, name: str, *, uid: str | None = None
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
     ) -> dict[str, Any] | None: ...
 
 

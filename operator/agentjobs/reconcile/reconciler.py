@@ -523,7 +523,10 @@ class Reconciler:
     async def _stop_pod(self, verdict: StopPod) -> None:
         pod = verdict.pod
         try:
-            answer = await self._cluster.delete(PODS, pod.namespace, pod.name, uid=pod.uid)
+            # Only the pod as we saw it: one that has ended since is evidence, and stays with its job.
+            answer = await self._cluster.delete(
+                PODS, pod.namespace, pod.name, uid=pod.uid, resource_version=pod.resource_version
+            )
         except NotFound:
             self.pods.apply("DELETED", tombstone(pod))
             return

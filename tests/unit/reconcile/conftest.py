@@ -117,8 +117,11 @@ class World:
                 return self._drop(key)
             return self._put(key, "MODIFIED", new)
 
-    async def delete(self, resource, namespace, name, *, uid=None):
+    async def delete(self, resource, namespace, name, *, uid=None, resource_version=None):
         with self._write("delete", resource.kind):
+            known = self.objects.get((resource.kind, namespace, name))
+            if known and resource_version not in (None, known["metadata"]["resourceVersion"]):
+                raise Conflict(name)
             return self._delete((resource.kind, namespace, name), uid)
 
     def _delete(self, key, uid=None):

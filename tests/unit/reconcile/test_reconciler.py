@@ -241,3 +241,18 @@ async def test_an_operator_that_missed_the_news_cannot_turn_a_job_back(world):
     await world.act(1, seconds=1)
 
     assert (world.status().starts, world.status().phase) == (2, Phase.RUNNING)
+
+
+async def test_an_ended_pod_is_not_deleted_by_an_operator_that_has_not_heard_of_its_end(world):
+    world.join(1)
+    world.apply()
+    await world.act()
+    world.run_pod(world.pods()[0])
+    await world.act(1, seconds=1)
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+    stale = world.operators[1]
+    stale.news = [news for news in stale.news if news[0] == "AgentJob"]
+    await world.act(1, seconds=1)
+
+    assert [pod["metadata"]["name"] for pod in world.pods()] == ["hello-1"]

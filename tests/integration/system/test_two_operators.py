@@ -1,0 +1,44 @@
+"""Two operators without a Lease, as in a split brain: every write's precondition must hold alone."""
+
+import asyncio
+
+import pytest
+
+from agentjobs.contract import TerminationMessage, Verdict, start_of
+from agentjobs.dev.client import PODS
+from agentjobs.dev.node import Instant
+from agentjobs.dev.up import up
+
+pytestmark = pytest.mark.xdist_group("two-operators")
+
+JOBS = 60
+
+
+def verdict_of(pod):
+    """Every third job's first start fails; all others succeed."""
+    meta = pod["metadata"]
+    job = meta["labels"]["agentjobs.dev/job"]
+    start, uid = start_of(meta["name"], job), meta["ownerReferences"][0]["uid"]
+    failing = start == 1 and int(job.rpartition("-")[2]) % 3 == 0
+    word = TerminationMessage(Verdict.RETRY if failing else Verdict.SUCCEED, "ToolError" if failing else "", "", start, uid)
+    return Instant(message=word.dump(), exit_code=70 if failing else 0)
+
+
+async def test_two_operators_at_once_make_exactly_the_right_pods(tmp_path, systems, job_of):
+    settings = {"AGENTJOBS_LEADER_ELECT": "false", "AGENTJOBS_QUEUE_AGENTS": str(JOBS)}
+    async with up(tmp_path, operators=2, settings=settings, instant=verdict_of) as cluster:
+        system = systems(cluster)
+        agent = {"model": "gemini-x", "inline": {"instruction": "x"}}
+        for number in range(JOBS):
+            (body,) = job_of(f"twin-{number}", None, agent=agent, retry={"backoff": {"initial": "1s"}})
+            await system.apply(body)
+        statuses = [await system.finished(f"twin-{number}", 60) for number in range(JOBS)]
+        await asyncio.sleep(1)
+        pods, _ = await cluster.client.list(PODS, "default", label_selector="agentjobs.dev/job")
+
+    starts = [2 if number % 3 == 0 else 1 for number in range(JOBS)]
+    assert [status["phase"] for status in statuses] == ["Succeeded"] * JOBS
+    assert [status["starts"] for status in statuses] == starts
+    assert [status["attempts"] for status in statuses] == starts
+    assert len(pods) == sum(starts)
+    assert not any(pod["metadata"].get("finalizers") for pod in pods)
