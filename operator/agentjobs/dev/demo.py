@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from rich.table import Table
 
 from agentjobs.dev.client import CONFIG_MAPS, Client, Listing, Object, Resource
 from agentjobs.dev.parts import PartEnded, tail
+from agentjobs.dev.session import Refused, backend
 from agentjobs.dev.up import Cluster, up
 
 AGENT_JOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
@@ -91,7 +93,7 @@ def demo() -> int:
     logging.basicConfig(level=logging.ERROR)
     try:
         return asyncio.run(_bounded(folder, sys.stdout))
-    except (PartEnded, TimeoutError, OSError) as error:
+    except (Refused, PartEnded, TimeoutError, OSError) as error:
         print(f"agentjobs demo: {error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -126,7 +128,7 @@ async def _bounded(folder: Path, out: TextIO) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with tempfile.TemporaryDirectory(prefix="agentjobs-demo-", ignore_cleanup_errors=True) as place:
         print("Starting a development cluster …", file=out, flush=True)
-        async with up(Path(place), working_folder=folder.parent) as cluster:
+        async with up(Path(place), apiserver=backend(os.environ), working_folder=folder.parent) as cluster:
             print(f"Ready in {cluster.phases['ready']:.1f} s. Running the examples of {folder}.", file=out, flush=True)
             return await run(cluster, folder, out)
 

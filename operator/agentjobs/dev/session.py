@@ -52,7 +52,7 @@ async def _session(command: Sequence[str], *, folder: Path, environ: Mapping[str
     keys = handed_to_pods(environ)
     cluster = up(
         folder,
-        apiserver=_backend(environ),
+        apiserver=backend(environ),
         port=0 if command else _port(),
         inherit_env=keys,
         keep=not command,
@@ -129,12 +129,13 @@ def _receive(number: int, received: list[int], stop: asyncio.Event) -> None:
     stop.set()
 
 
-def _backend(environ: Mapping[str, str]) -> Backend:
+def backend(environ: Mapping[str, str]) -> Backend:
+    """Return the API server that the environment asks for; raises `Refused` for an unknown one."""
     wanted = environ.get(APISERVER_VARIABLE) or "embedded"
     for known in get_args(Backend):
         if wanted == known:
-            backend: Backend = known
-            return backend
+            chosen: Backend = known
+            return chosen
     raise Refused(f"{APISERVER_VARIABLE}={wanted!r}: choose one of {', '.join(get_args(Backend))}")
 
 
