@@ -241,3 +241,17 @@ async def test_a_huge_body_is_refused_before_it_is_read(api, toys, toy):
     answer = await api("POST", toys, toy(annotations={"a": "x" * 4_000_000}))
 
     assert answer.code == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        pytest.param("configmaps", {"metadata": {"name": "m"}, "data": {"a": "x" * 1_100_000}}, 422, id="config-map"),
+        pytest.param("events", {"metadata": {"name": "e"}, "message": "x" * 1_600_000}, 500, id="anything"),
+    ],
+)
+async def test_what_etcd_would_not_store_is_not_stored(api, path, body, code):
+    answer = await api("POST", f"{api.core}/{path}", {**body, "involvedObject": {}})
+
+    assert answer.code == code
+    assert (await api("GET", f"{api.core}/{path}")).body["items"] == []

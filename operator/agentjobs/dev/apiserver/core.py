@@ -31,7 +31,7 @@ from agentjobs.dev.apiserver.kinds import CUSTOM_RESOURCE_DEFINITION, NAMESPACE,
 from agentjobs.dev.apiserver.knobs import Knobs
 from agentjobs.dev.apiserver.lifecycle import DeleteOptions
 from agentjobs.dev.apiserver.registry import Registry, Served
-from agentjobs.dev.apiserver.store import Key, Object, Store, Version
+from agentjobs.dev.apiserver.store import Key, Object, Store, TooLarge, Version
 from agentjobs.dev.apiserver.strategies import strategy
 
 MODIFIED: Final = "the object has been modified; please apply your changes to the latest version and try again"
@@ -376,7 +376,11 @@ class Core:
             self._put(CUSTOM_RESOURCE_DEFINITION, key, obj)
 
     def _put(self, kind: Kind, key: Key, obj: Object) -> Version:
-        return self._store.put(kind.qualified_name, key, obj)
+        try:
+            return self._store.put(kind.qualified_name, key, obj)
+        except TooLarge as problem:
+            # In the real one's words, which clients match on.
+            raise Failure(500, "etcdserver: request is too large", reason="Unknown") from problem
 
     def _remove(self, kind: Kind, key: Key) -> Version:
         gone = self._store.remove(kind.qualified_name, key)

@@ -1,4 +1,4 @@
-"""Reads request bodies and `Accept` headers: JSON and YAML in, JSON, YAML and tables out. Pure."""
+"""Reads request bodies and `Accept` headers: JSON, YAML, protobuf in; JSON, YAML, tables out. Pure."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 import yaml
 
+from agentjobs.dev.apiserver import protobuf
 from agentjobs.dev.apiserver.failures import Failure, bad_request, unsupported
 
 JSON: Final = "application/json"
@@ -62,15 +63,17 @@ def body(raw: bytes, content_type: str) -> dict[str, Any]:
     """Return the object a request carries.
 
     Raises:
-        Failure: 415 for other content types, 400 for what is no JSON or YAML object.
+        Failure: 415 for other content types, 400 for what is no object in the one named.
     """
     media = content_type.partition(";")[0].strip().lower()
     if media == YAML:
         parsed = from_yaml(raw)
     elif media == JSON:
         parsed = from_json(raw)
+    elif media == protobuf.MEDIA_TYPE:
+        parsed = protobuf.decode(raw)
     else:
-        raise unsupported(media, (JSON, YAML))
+        raise unsupported(media, (JSON, YAML, protobuf.MEDIA_TYPE))
     if not isinstance(parsed, dict):
         raise bad_request(f"the body must be an object, got {type(parsed).__name__}")
     return parsed

@@ -20,6 +20,14 @@ Key = tuple[str, str]
 MAX_PENDING_EVENTS: Final = 20_000
 
 
+# What etcd takes in one request by default (--max-request-bytes).
+MAX_OBJECT: Final = 1536 * 1024
+
+
+class TooLarge(Exception):
+    """The object is larger than etcd would store."""
+
+
 class Expired(Exception):
     """The revision asked for is no longer, or not, in this server's history; list again."""
 
@@ -120,7 +128,11 @@ class Store:
         return (name for name, shelf in self._shelves.items() if shelf.versions)
 
     def put(self, resource: str, key: Key, obj: Object) -> Version:
-        """Store `obj` (which the store owns from now on) under the next revision, written into its metadata."""
+        """Store `obj` (which the store owns from now on) under the next revision, written into its metadata.
+
+        Raises:
+            TooLarge: nothing was stored.
+        """
         shelf = self._shelf(resource)
         version = self._next(obj)
         old = shelf.versions.get(key)
@@ -188,9 +200,13 @@ class Store:
         return shelf
 
     def _next(self, obj: Object) -> Version:
-        self.revision += 1
-        obj["metadata"]["resourceVersion"] = str(self.revision)
-        return Version(obj, orjson.dumps(obj), self.revision)
+        revision = self.revision + 1
+        obj["metadata"]["resourceVersion"] = str(revision)
+        raw = orjson.dumps(obj)
+        if len(raw) > MAX_OBJECT:
+            raise TooLarge(f"an object of {len(raw)} bytes; at most {MAX_OBJECT} are stored")
+        self.revision = revision
+        return Version(obj, raw, revision)
 
     def _publish(self, shelf: _Shelf, change: Change) -> None:
         shelf.changes.append(change)

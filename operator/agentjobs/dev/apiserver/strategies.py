@@ -29,6 +29,8 @@ from agentjobs.dev.apiserver.store import Object
 _PROTECTED_NAMESPACES: Final = ("default", "kube-public", "kube-system")
 _RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")
 _DEFAULT_GRACE_SECONDS: Final = 30
+# The limit on the data of a ConfigMap or Secret.
+_MAX_DATA: Final = 1024 * 1024
 
 
 def _nothing(_obj: Object) -> None:
@@ -250,7 +252,7 @@ def _write_secret(obj: Object) -> None:
             base64.b64decode(value, validate=True)
         except binascii.Error as problem:
             raise bad_request(f"data[{key}] must be base64: {problem}; put plain text into stringData") from problem
-    obj.setdefault("type", "Opaque")
+    obj["type"] = obj.get("type") or "Opaque"
 
 
 def _write_config_map(obj: Object) -> None:
@@ -265,6 +267,9 @@ def _check_keys(new: Object, old: Object | None) -> list[Cause]:
         for key in new.get(field) or ()
         for problem in syntax.config_key(key)
     ]
+    size = sum(len(value) for field in ("data", "binaryData") for value in (new.get(field) or {}).values())
+    if size > _MAX_DATA:
+        causes.append(cause("FieldValueTooLong", "[]", f"Too long: may not be more than {_MAX_DATA} bytes"))
     return causes if old is None else causes + _check_frozen(new, old)
 
 
