@@ -121,6 +121,13 @@ def test_a_json_patch_that_cannot_be_applied_is_refused(operations: object, code
     assert refused.value.code == code
 
 
+def test_a_refused_json_patch_says_why_without_repeating_the_object() -> None:
+    with pytest.raises(Failure) as refused:
+        json_patch({"data": {"secret": "x" * 500}}, [{"op": "test", "path": "/spec/a", "value": 1}])
+
+    assert refused.value.message.endswith("error in our request: member 'spec' not found")
+
+
 def test_copies_that_double_the_object_stop_at_the_limit() -> None:
     operations = [{"op": "copy", "from": "", "path": f"/x{n}"} for n in range(40)]
 

@@ -143,6 +143,12 @@ def test_a_million_causes_are_cut() -> None:
     assert len(schema.validate({"list": [1] * (2 * MAX_CAUSES)})) == MAX_CAUSES
 
 
+def test_one_item_too_many_is_told_in_the_singular() -> None:
+    schema = Schema({"type": "object", "properties": {"list": {"type": "array", "maxItems": 1}}})
+
+    assert schema.validate({"list": [1, 2]})[0]["message"] == "Too many: 2: must have at most 1 item"
+
+
 def test_no_schema_keeps_and_accepts_everything() -> None:
     obj: dict[str, Any] = {"spec": {"a": None, "b": [{}]}}
 

@@ -71,6 +71,7 @@ LABEL_ERRORS = {
     "a,": "found '', expected: identifier after ','",
     "a in b": "unable to parse requirement: found 'b' expected: '('",
     "a in (b": "unable to parse requirement: found '', expected: ',' or ')'",
+    "a in (": "unable to parse requirement: found '', expected: ',', ')' or identifier",
     "a b": "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt",
     "a gt 1": "unable to parse requirement: found 'gt', expected: in, notin, =, ==, !=, gt, lt",
     "!a=b": "found '=', expected: ',' or 'end of string'",

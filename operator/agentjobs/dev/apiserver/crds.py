@@ -19,6 +19,7 @@ Object = dict[str, Any]
 
 _COLUMN_TYPES: Final = ("boolean", "date", "integer", "number", "string")
 _COLUMN_FORMATS: Final = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
+_COLUMN_DESCRIPTION: Final = "Custom resource definition column (in JSONPath format)"
 _SCOPES: Final = ("Cluster", "Namespaced")
 _AGE: Final = Column("Age", "date", ".metadata.creationTimestamp", description="Time since the object was created.")
 _NAME: Final = Column("Name", format="name", path=".metadata.name", description="Unique within a namespace.")
@@ -224,7 +225,7 @@ def _kind(spec: Object, version: Object) -> Kind:
             type=column["type"],
             path=column["jsonPath"],
             format=column.get("format", ""),
-            description=column.get("description", ""),
+            description=column.get("description") or f"{_COLUMN_DESCRIPTION}: {column['jsonPath']}",
             priority=column.get("priority", 0),
         )
         for column in version.get("additionalPrinterColumns") or []

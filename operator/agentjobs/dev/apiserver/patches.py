@@ -6,6 +6,7 @@ what was not patched with the target, so whoever holds them must not change them
 touch, and whether the result is valid, is decided elsewhere.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -23,6 +24,7 @@ MAX_OPERATIONS: Final = 10_000
 MAX_COPIED_BYTES: Final = 3 * 1024 * 1024
 
 _REFUSED: Final = "the server rejected our request due to an error in our request"
+_MAX_REASON: Final = 300
 _DIRECTIVE: Final = "$patch"
 _RETAIN: Final = "$retainKeys"
 _ORDER: Final = "$setElementOrder/"
@@ -222,7 +224,8 @@ def _as_list(value: object) -> list[Any]:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+    """Return what went wrong without the object that the library repeats."""
+    return re.sub(r" in \{.*| \(<class '\w+'>\)", "", str(error).partition("\n")[0])[:_MAX_REASON]
 
 
 def _too_deep() -> Failure:

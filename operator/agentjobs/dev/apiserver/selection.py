@@ -229,6 +229,7 @@ class _Parser:
         if (opening := self._next()) != "(":
             raise ValueError(f"found '{opening}' expected: '('")
         values: set[str] = set()
+        first = True
         pending = True  # a value may come, and is empty when a comma or the end comes instead
         while (token := self._next()) != ")":
             if _is_word(token) and pending:
@@ -239,7 +240,9 @@ class _Parser:
                     values.add("")
                 pending = True
             else:
-                raise ValueError(f"found '{token}', expected: ',' or ')'")
+                expected = "',', ')' or identifier" if first else "',' or ')'"
+                raise ValueError(f"found '{token}', expected: {expected}")
+            first = False
         return frozenset(values | {""} if pending else values)
 
     def _peek(self) -> str:

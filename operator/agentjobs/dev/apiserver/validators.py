@@ -221,7 +221,7 @@ def _list_checks(schema: Raw) -> list[Validator]:
 
 
 def _too_many(path: Path, count: int, most: int) -> Problem:
-    message = f"Too many: {count}: must have at most {most} items"
+    message = f"Too many: {count}: must have at most {most} item{'' if most == 1 else 's'}"
     return Problem(path, _cause("FieldValueTooMany", dotted(path), message))
 
 
