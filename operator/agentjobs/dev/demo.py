@@ -237,7 +237,9 @@ class _Table(Show):
             self._live.stop()
 
     def _table(self) -> Table:
-        table = Table("example", "phase", "attempts", "starts", "reason", "answer", expand=False)
+        table = Table(expand=False)
+        for column in ("example", "phase", "attempts", "starts", "reason", "answer"):
+            table.add_column(column, no_wrap=True, overflow="ellipsis", ratio=1 if column == "answer" else None)
         for example in self._examples:
             outcome = example.outcome()
             phase = outcome["phase"] or "…"
