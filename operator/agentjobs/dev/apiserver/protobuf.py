@@ -1,35 +1,39 @@
-"""Reads the protobuf bodies that kubectl 1.32 and newer sends for `create namespace` and the like. Pure.
+"""Reads protobuf request bodies of the few kinds that kubectl 1.32 and newer sends so (`kubectl create configmap`).
 
-kubectl does not fall back to JSON when it is refused, hence a decoder for the few kinds it makes itself. Answers are
-always JSON, which every client accepts. Field numbers are those of the generated.proto files in k8s.io/api and
-k8s.io/apimachinery.
+Answers stay JSON, which every client accepts. Only kinds in `_MESSAGES` are known, by field number and JSON name as
+the API's own definitions have them; any other is refused with a way out. Called by the code that reads bodies.
 """
 
 import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
 
-from agentjobs.dev.apiserver.failures import Failure, bad_request
+from agentjobs.dev.apiserver.failures import Failure
 
 MEDIA_TYPE: Final = "application/vnd.kubernetes.protobuf"
+
 _MAGIC: Final = b"k8s\x00"
+# Longer varints cannot be 64-bit numbers.
+_MAX_VARINT: Final = 10
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+Scalar = Literal["string", "bytes", "int", "bool", "time"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """One field: its JSON name, what it holds, and whether it repeats. `map` fields have text keys."""
+    """A field of a message: a scalar or another message; once, repeated, or the values of a map keyed by string."""
 
     name: str
-    shape: "str | Mapping[int, _Field]" = "text"
-    repeated: bool = False
-    map: bool = False
+    of: "Scalar | Mapping[int, _Field]" = "string"
+    shape: Literal["one", "list", "map"] = "one"
 
 
 _Message = Mapping[int, _Field]
 
-_OWNER: Final[_Message] = {
+_OWNER_REFERENCE: Final[_Message] = {
     1: _Field("kind"),
     3: _Field("name"),
     4: _Field("uid"),
@@ -37,7 +41,7 @@ _OWNER: Final[_Message] = {
     6: _Field("controller", "bool"),
     7: _Field("blockOwnerDeletion", "bool"),
 }
-_META: Final = _Field(
+_METADATA: Final = _Field(
     "metadata",
     {
         1: _Field("name"),
@@ -45,17 +49,16 @@ _META: Final = _Field(
         3: _Field("namespace"),
         5: _Field("uid"),
         6: _Field("resourceVersion"),
-        7: _Field("generation", "int"),
         8: _Field("creationTimestamp", "time"),
         9: _Field("deletionTimestamp", "time"),
         10: _Field("deletionGracePeriodSeconds", "int"),
-        11: _Field("labels", map=True),
-        12: _Field("annotations", map=True),
-        13: _Field("ownerReferences", _OWNER, repeated=True),
-        14: _Field("finalizers", repeated=True),
+        11: _Field("labels", "string", "map"),
+        12: _Field("annotations", "string", "map"),
+        13: _Field("ownerReferences", _OWNER_REFERENCE, "list"),
+        14: _Field("finalizers", "string", "list"),
     },
 )
-_REFERENCE: Final[_Message] = {
+_OBJECT_REFERENCE: Final[_Message] = {
     1: _Field("kind"),
     2: _Field("namespace"),
     3: _Field("name"),
@@ -64,154 +67,193 @@ _REFERENCE: Final[_Message] = {
     6: _Field("resourceVersion"),
     7: _Field("fieldPath"),
 }
-_BOUND: Final[_Message] = {1: _Field("kind"), 2: _Field("apiVersion"), 3: _Field("name"), 4: _Field("uid")}
-_ATTRIBUTES: Final[_Message] = {
-    number: _Field(name)
-    for number, name in enumerate(("namespace", "verb", "group", "version", "resource", "subresource", "name"), 1)
-}
-_KINDS: Final[Mapping[str, _Message]] = {
-    "Namespace": {1: _META, 2: _Field("spec", {1: _Field("finalizers", repeated=True)})},
-    "ConfigMap": {
-        1: _META,
-        2: _Field("data", map=True),
-        3: _Field("binaryData", "bytes", map=True),
+_RESOURCE_ATTRIBUTES: Final = _Field(
+    "resourceAttributes",
+    {
+        1: _Field("namespace"),
+        2: _Field("verb"),
+        3: _Field("group"),
+        4: _Field("version"),
+        5: _Field("resource"),
+        6: _Field("subresource"),
+        7: _Field("name"),
+    },
+)
+_NON_RESOURCE_ATTRIBUTES: Final = _Field("nonResourceAttributes", {1: _Field("path"), 2: _Field("verb")})
+
+_MESSAGES: Final[Mapping[tuple[str, str], _Message]] = {
+    ("v1", "Namespace"): {
+        1: _METADATA,
+        2: _Field("spec", {1: _Field("finalizers", "string", "list")}),
+    },
+    ("v1", "ConfigMap"): {
+        1: _METADATA,
+        2: _Field("data", "string", "map"),
+        3: _Field("binaryData", "bytes", "map"),
         4: _Field("immutable", "bool"),
     },
-    "Secret": {
-        1: _META,
-        2: _Field("data", "bytes", map=True),
+    ("v1", "Secret"): {
+        1: _METADATA,
+        2: _Field("data", "bytes", "map"),
         3: _Field("type"),
-        4: _Field("stringData", map=True),
+        4: _Field("stringData", "string", "map"),
         5: _Field("immutable", "bool"),
     },
-    "ServiceAccount": {
-        1: _META,
-        2: _Field("secrets", _REFERENCE, repeated=True),
-        3: _Field("imagePullSecrets", {1: _Field("name")}, repeated=True),
+    ("v1", "ServiceAccount"): {
+        1: _METADATA,
+        2: _Field("secrets", _OBJECT_REFERENCE, "list"),
+        3: _Field("imagePullSecrets", {1: _Field("name")}, "list"),
         4: _Field("automountServiceAccountToken", "bool"),
     },
-    "TokenRequest": {
-        1: _META,
+    ("authentication.k8s.io/v1", "TokenRequest"): {
+        1: _METADATA,
         2: _Field(
             "spec",
             {
-                1: _Field("audiences", repeated=True),
-                3: _Field("boundObjectRef", _BOUND),
+                1: _Field("audiences", "string", "list"),
+                3: _Field(
+                    "boundObjectRef",
+                    {1: _Field("kind"), 2: _Field("apiVersion"), 3: _Field("name"), 4: _Field("uid")},
+                ),
                 4: _Field("expirationSeconds", "int"),
             },
         ),
     },
-    "DeleteOptions": {
-        1: _Field("gracePeriodSeconds", "int"),
-        2: _Field("preconditions", {1: _Field("uid"), 2: _Field("resourceVersion")}),
-        3: _Field("orphanDependents", "bool"),
-        4: _Field("propagationPolicy"),
-        5: _Field("dryRun", repeated=True),
+    ("authentication.k8s.io/v1", "TokenReview"): {
+        1: _METADATA,
+        2: _Field("spec", {1: _Field("token"), 2: _Field("audiences", "string", "list")}),
     },
-    "SelfSubjectAccessReview": {
-        1: _META,
+    ("authentication.k8s.io/v1", "SelfSubjectReview"): {1: _METADATA},
+    ("authorization.k8s.io/v1", "SelfSubjectAccessReview"): {
+        1: _METADATA,
+        2: _Field("spec", {1: _RESOURCE_ATTRIBUTES, 2: _NON_RESOURCE_ATTRIBUTES}),
+    },
+    ("authorization.k8s.io/v1", "SubjectAccessReview"): {
+        1: _METADATA,
         2: _Field(
             "spec",
             {
-                1: _Field("resourceAttributes", _ATTRIBUTES),
-                2: _Field("nonResourceAttributes", {1: _Field("path"), 2: _Field("verb")}),
+                1: _RESOURCE_ATTRIBUTES,
+                2: _NON_RESOURCE_ATTRIBUTES,
+                3: _Field("user"),
+                4: _Field("groups", "string", "list"),
+                6: _Field("uid"),
             },
         ),
     },
-    "SelfSubjectReview": {1: _META},
 }
-
-_ENVELOPE: Final[_Message] = {
-    1: _Field("type", {1: _Field("apiVersion"), 2: _Field("kind")}),
-    2: _Field("raw", "raw"),
+_DELETE_OPTIONS: Final[_Message] = {
+    1: _Field("gracePeriodSeconds", "int"),
+    2: _Field("preconditions", {1: _Field("uid"), 2: _Field("resourceVersion")}),
+    3: _Field("orphanDependents", "bool"),
+    4: _Field("propagationPolicy"),
+    5: _Field("dryRun", "string", "list"),
+}
+_UNKNOWN: Final[_Message] = {
+    1: _Field("typeMeta", {1: _Field("apiVersion"), 2: _Field("kind")}),
+    2: _Field("raw", "bytes"),
 }
 
 
 def decode(raw: bytes) -> dict[str, Any]:
-    """Return the object in a Kubernetes protobuf envelope.
+    """Return the object of a request body as JSON would have it.
 
     Raises:
-        Failure: 415 for kinds without a table here, 400 for what is no such envelope.
+        Failure: 400 when it is malformed, 415 when its kind is not known here.
     """
+    if not raw.startswith(_MAGIC):
+        raise Failure(400, f"the body is no Kubernetes protobuf message: it does not begin with {_MAGIC!r}")
     try:
-        if not raw.startswith(_MAGIC):
-            raise ValueError("it does not begin as a Kubernetes envelope does")
-        envelope = _message(raw[len(_MAGIC) :], _ENVELOPE)
-        kind = envelope.get("type", {}).get("kind", "")
-        table = _KINDS.get(kind)
-        if table is None:
-            message = f"{kind or 'this kind'} is read as JSON or YAML only, not as protobuf; use `kubectl apply -f`"
-            raise Failure(415, message)
-        return {**envelope["type"], **_message(envelope.get("raw", b""), table)}
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, OSError) as problem:
-        raise bad_request(f"the body is no protobuf this server can read: {problem}") from problem
+        envelope = _message(raw[len(_MAGIC) :], _UNKNOWN)
+        type_meta = envelope.get("typeMeta") or {}
+        api_version, kind = type_meta.get("apiVersion", ""), type_meta.get("kind", "")
+        fields = _DELETE_OPTIONS if kind == "DeleteOptions" else _MESSAGES.get((api_version, kind))
+        if fields is None:
+            message = (
+                f"{kind or 'this kind'} in {api_version or 'no version'} is read as JSON or YAML here, not as protobuf"
+            )
+            raise Failure(415, f"{message}; use `kubectl apply -f`, or send application/json")
+        return {"apiVersion": api_version, "kind": kind, **_message(base64.b64decode(envelope.get("raw", "")), fields)}
+    except (ValueError, IndexError, OverflowError) as error:
+        raise Failure(400, f"the protobuf body cannot be read: {error}") from error
 
 
-def _message(raw: bytes, table: _Message) -> dict[str, Any]:
+def _message(raw: bytes, fields: _Message) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for number, value in _fields(raw):
-        field = table.get(number)
+    for number, value in _pairs(raw):
+        field = fields.get(number)
         if field is None:
             continue
-        if field.map:
-            entry = _message(value, {1: _Field("key"), 2: _Field("value", field.shape)})
-            found.setdefault(field.name, {})[entry.get("key", "")] = entry.get("value", "")
-        elif field.repeated:
-            found.setdefault(field.name, []).append(_value(value, field.shape))
+        if field.shape == "map":
+            key, item = _entry(value, field)
+            found.setdefault(field.name, {})[key] = item
+        elif field.shape == "list":
+            found.setdefault(field.name, []).append(_value(value, field.of))
         else:
-            found[field.name] = _value(value, field.shape)
-    return {name: value for name, value in found.items() if value is not None}
+            one = _value(value, field.of)
+            # Go writes unset strings and messages too; JSON leaves them out. Zero and false are meant: they are
+            # written only when set.
+            if one not in ("", None, {}):
+                found[field.name] = one
+    return found
 
 
-def _value(value: Any, shape: "str | _Message") -> Any:
-    if not isinstance(shape, str):
-        return _message(value, shape)
-    match shape:
-        case "text":
-            return value.decode()
-        case "bytes":
-            return base64.b64encode(value).decode()
-        case "bool":
-            return bool(value)
-        case "int":
-            return value - (1 << 64) if value >= 1 << 63 else value
-        case "time":
-            seconds = _message(value, {1: _Field("seconds", "int")}).get("seconds")
-            return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
-        case _:
-            return value
+def _entry(raw: int | bytes, field: _Field) -> tuple[str, Any]:
+    pair = dict(_pairs(_as_bytes(raw)))
+    return _as_bytes(pair.get(1, b"")).decode(), _value(pair.get(2, b""), field.of)
 
 
-def _fields(raw: bytes) -> Iterator[tuple[int, Any]]:
-    """Yield the numbers and raw values of a message's fields (protobuf encoding: tag, then value by wire type)."""
-    at = 0
-    while at < len(raw):
-        tag, at = _varint(raw, at)
-        match tag & 7:
-            case 0:
-                value, at = _varint(raw, at)
-                yield tag >> 3, value
-            case 2:
-                size, at = _varint(raw, at)
-                if size > len(raw) - at:
-                    raise ValueError("a field is longer than the body")
-                yield tag >> 3, raw[at : at + size]
-                at += size
-            case 1:
-                at += 8
-            case 5:
-                at += 4
-            case wire:
-                raise ValueError(f"wire type {wire} does not exist")
+def _value(value: int | bytes, of: "Scalar | _Message") -> Any:
+    if of in ("int", "bool"):
+        if isinstance(value, bytes):
+            raise ValueError("expected a number")
+        return bool(value) if of == "bool" else value - (1 << 64) if value >= 1 << 63 else value
+    raw = _as_bytes(value)
+    if of == "string":
+        return raw.decode()
+    if of == "bytes":
+        return base64.b64encode(raw).decode()
+    if of == "time":
+        seconds = dict(_pairs(raw)).get(1, 0)
+        moment = _EPOCH + timedelta(seconds=seconds if isinstance(seconds, int) else 0)
+        return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if raw else None
+    assert not isinstance(of, str)
+    return _message(raw, of)
 
 
-def _varint(raw: bytes, at: int) -> tuple[int, int]:
+def _as_bytes(value: int | bytes) -> bytes:
+    if isinstance(value, int):
+        raise ValueError("expected a string, got a number")
+    return value
+
+
+def _pairs(raw: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Yield the field numbers and values of a message: numbers for varints, bytes for everything else."""
+    position = 0
+    while position < len(raw):
+        tag, position = _varint(raw, position)
+        number, wire = tag >> 3, tag & 7
+        if wire == 0:
+            value, position = _varint(raw, position)
+            yield number, value
+            continue
+        if wire == 2:
+            length, position = _varint(raw, position)
+        elif wire in (1, 5):
+            length = 8 if wire == 1 else 4
+        else:
+            raise ValueError(f"wire type {wire} of field {number} is not known")
+        if position + length > len(raw):
+            raise ValueError(f"field {number} is cut short")
+        yield number, raw[position : position + length]
+        position += length
+
+
+def _varint(raw: bytes, position: int) -> tuple[int, int]:
     value = 0
-    # 64 bits in sevens.
-    for shift in range(0, 70, 7):
-        byte = raw[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-    raise ValueError("a number is longer than 64 bits")
+    for index in range(_MAX_VARINT):
+        byte = raw[position + index]
+        value |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:
+            return value & ((1 << 64) - 1), position + index + 1
+    raise ValueError("a number is too long")
