@@ -238,8 +238,10 @@ class _Table(Show):
 
     def _table(self) -> Table:
         table = Table(expand=False)
-        for column in ("example", "phase", "attempts", "starts", "reason", "answer"):
-            table.add_column(column, no_wrap=True, overflow="ellipsis", ratio=1 if column == "answer" else None)
+        # Widths of the longest values: in a narrow terminal the answer alone is cut.
+        for column, width in (("example", 13), ("phase", 9), ("attempts", 8), ("starts", 6), ("reason", 16)):
+            table.add_column(column, no_wrap=True, min_width=width)
+        table.add_column("answer", no_wrap=True, overflow="ellipsis")
         for example in self._examples:
             outcome = example.outcome()
             phase = outcome["phase"] or "…"
