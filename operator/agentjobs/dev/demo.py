@@ -16,8 +16,8 @@ from typing import Any, TextIO
 import yaml
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from agentjobs.dev.client import CONFIG_MAPS, Client, Listing, Object, Resource
 from agentjobs.dev.parts import PartEnded, tail
@@ -29,6 +29,10 @@ NAMESPACE = "default"
 TERMINAL = ("Succeeded", "Failed", "Cancelled")
 # The slowest example waits for two retries and a snooze: about 20 s. A busy machine gets six times that.
 TIMEOUT_SECONDS = 120.0
+
+# Columns of the other five at their longest, with frames; the answer gets the rest of the terminal.
+_OTHER_WIDTH = 76
+_ANSWER_WIDTH = 6
 
 _KINDS = {"ConfigMap": CONFIG_MAPS, "AgentJob": AGENT_JOBS}
 _COLOURS = {"Succeeded": "green", "Failed": "red", "Cancelled": "yellow", "Running": "cyan"}
@@ -226,7 +230,8 @@ class _Table(Show):
 
     def __init__(self, out: TextIO, examples: Sequence[Example]) -> None:
         self._examples = examples
-        self._live = Live(self._table(), console=Console(file=out), refresh_per_second=8)
+        self._console = Console(file=out)
+        self._live = Live(self._table(), console=self._console, refresh_per_second=8)
         self._live.start()
 
     def update(self, example: Example) -> None:
@@ -238,10 +243,9 @@ class _Table(Show):
 
     def _table(self) -> Table:
         table = Table(expand=False)
-        # Widths of the longest values: in a narrow terminal the answer alone is cut.
-        for column, width in (("example", 13), ("phase", 9), ("attempts", 8), ("starts", 6), ("reason", 16)):
-            table.add_column(column, no_wrap=True, min_width=width)
-        table.add_column("answer", no_wrap=True, overflow="ellipsis")
+        for column in ("example", "phase", "attempts", "starts", "reason", "answer"):
+            table.add_column(column, no_wrap=True)
+        room = max(_ANSWER_WIDTH, self._console.width - _OTHER_WIDTH)
         for example in self._examples:
             outcome = example.outcome()
             phase = outcome["phase"] or "…"
@@ -249,15 +253,15 @@ class _Table(Show):
             answer = str(((example.job.get("status") or {}).get("result") or {}).get("summary", ""))
             table.add_row(
                 example.name,
-                f"[{colour}]{phase}[/{colour}]",
+                Text(phase, style=colour),
                 str(outcome["attempts"]),
                 str(outcome["starts"]),
-                _plain(outcome["reason"]),
-                _plain(answer[:60]),
+                Text(_plain(outcome["reason"])),
+                Text(_plain(answer)[:room]),  # no markup: an answer is data
             )
         return table
 
 
 def _plain(text: str) -> str:
-    """Escape what rich would take for markup: an answer is data."""
-    return escape(" ".join(text.split()))
+    """Put an answer on one line."""
+    return " ".join(text.split())
