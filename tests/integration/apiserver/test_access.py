@@ -87,6 +87,15 @@ async def test_a_token_is_for_its_audience_only(api):
     assert (await api("GET", "/api/v1/pods", Authorization=f"Bearer {token}")).code == 401
 
 
+async def test_a_token_is_bound_to_pods_of_its_own_account(api, pod):
+    await api("POST", f"{api.core}/serviceaccounts", {"metadata": {"name": "other"}})
+    body = pod("p")
+    body["spec"]["serviceAccountName"] = "other"
+    await api("POST", f"{api.core}/pods", body)
+
+    assert (await token_of(api, boundObjectRef={"apiVersion": "v1", "kind": "Pod", "name": "p"})).code == 400
+
+
 @pytest.mark.parametrize(
     "spoil", [lambda t: t[:-2], lambda t: "x" + t, lambda t: t.replace(".", ".e30", 1), lambda t: ""]
 )

@@ -49,7 +49,8 @@ class Reviews:
         """Answer `serviceaccounts/token`: a signed token, bound to a pod or secret when asked.
 
         Raises:
-            Failure: 404 for a missing account or bound object, 409 when that has another uid, 422 for bad durations.
+            Failure: 404 for a missing account or bound object, 400 and 409 for one of another account or uid, 422 for
+                bad durations.
         """
         account = self._store.get(SERVICE_ACCOUNT.qualified_name, (namespace, name))
         if account is None:
@@ -73,7 +74,7 @@ class Reviews:
             "kubernetes.io": {
                 "namespace": namespace,
                 "serviceaccount": {"name": name, "uid": account.obj["metadata"]["uid"]},
-                **self._bound(namespace, spec.get("boundObjectRef")),
+                **self._bound(namespace, name, spec.get("boundObjectRef")),
             },
         }
         expiry = (now + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -140,7 +141,7 @@ class Reviews:
         found = self._store.get(kind.qualified_name, (namespace, reference["name"]))
         return found is not None and bool(found.obj["metadata"]["uid"] == reference["uid"])
 
-    def _bound(self, namespace: str, reference: object) -> Object:
+    def _bound(self, namespace: str, account: str, reference: object) -> Object:
         if not reference:
             return {}
         ref = _mapping(reference, "spec.boundObjectRef")
@@ -154,6 +155,9 @@ class Reviews:
         found = self._store.get(kind.qualified_name, (namespace, name))
         if found is None:
             raise not_found(kind, name)
+        if kind is POD and found.obj["spec"].get("serviceAccountName") != account:
+            why = f'cannot bind token for serviceaccount "{account}" to pod running with different serviceaccount name.'
+            raise bad_request(why)
         uid = found.obj["metadata"]["uid"]
         if ref.get("uid") and ref["uid"] != uid:
             why = f"the UID in the bound object reference ({ref['uid']}) does not match the UID in record"

@@ -27,7 +27,7 @@ from agentjobs.dev.apiserver.knobs import Knobs
 from agentjobs.dev.apiserver.lists import Lists
 from agentjobs.dev.apiserver.registry import Registry, Served
 from agentjobs.dev.apiserver.reviews import Reviews
-from agentjobs.dev.apiserver.store import Store
+from agentjobs.dev.apiserver.store import HISTORY_BYTES, Store
 from agentjobs.dev.certificates import NodeTLS
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class ApiServer:
         *,
         port: int = 0,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        history_bytes: int = 32 * 1024 * 1024,
+        history_bytes: int = HISTORY_BYTES,
     ) -> None:
         self.folder = folder
         self.port = port
