@@ -1,0 +1,82 @@
+"""The repository keeps the shape that its documentation promises."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "examples" / "README.md"])
+LINK = re.compile(r"\[[^\]\n]*\]\((?P<target>[^)\s]+)\)")
+CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+# Where we happen to work is nobody's business but ours. Spelt so that this file does not name it either.
+WORKPLACE = re.compile("|".join([r"(?<![\w.])/wor" + "k/", r"\.\./share" + "d", r"facts-(?:adk|kopf|devserver)"]))
+ALLOWED = {".ci/run"}
+
+
+def tracked():
+    found = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    names = found.stdout.split("\0") if found.returncode == 0 else []
+    return [name for name in names if name and (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize(
+    ("folder", "package"), [("operator", "agentjobs"), ("runner_image", "agentjobs_runner")], ids=str
+)
+def test_a_source_folder_holds_one_package_and_at_most_its_image(folder, package):
+    holds = {path.name for path in (ROOT / folder).iterdir()} - {"__pycache__"}
+
+    assert package in holds
+    assert holds <= {package, "Dockerfile"}
+
+
+def test_the_readme_is_short_and_names_the_test_command():
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
+
+    assert len(lines) <= 150
+    assert any(re.match(r"make test\b", line) for line in lines)
+
+
+def anchors(page):
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page):
+    broken = []
+    for found in LINK.finditer(CODE.sub("", page.read_text("utf-8"))):
+        path, _, anchor = found["target"].partition("#")
+        if re.match(r"[a-z]+:", path):
+            continue
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
+            broken.append(found["target"])
+
+    assert broken == []
+
+
+def test_every_page_of_the_documentation_can_be_reached_from_its_index():
+    seen, pending = set(), [ROOT / "docs" / "README.md"]
+    while pending:
+        page = pending.pop()
+        if page in seen or page.suffix != ".md" or not page.is_file():
+            continue
+        seen.add(page)
+        targets = (found["target"].partition("#")[0] for found in LINK.finditer(page.read_text("utf-8")))
+        pending += [(page.parent / target).resolve() for target in targets if not re.match(r"[a-z]+:", target)]
+
+    assert sorted(path.name for path in set((ROOT / "docs").rglob("*.md")) - seen) == []
+
+
+def test_nothing_names_the_place_where_it_was_written():
+    found = []
+    for name in tracked():
+        if name not in ALLOWED:
+            text = (ROOT / name).read_text("utf-8", errors="replace")
+            found += [f"{name}: {hit[0]}" for hit in WORKPLACE.finditer(text)]
+
+    assert found == []
