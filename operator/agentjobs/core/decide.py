@@ -66,7 +66,7 @@ def decide(seen: Observation, now: datetime) -> Decision:
     if job.deleting:
         return Decision(ReleasePods(held) if (held := _held(seen.pods)) else Keep())
     active = job.active
-    if strays := _held(pod for pod in seen.pods if active is None or pod.start != active.start):
+    if strays := _held(pod for pod in seen.pods if _is_over(job, pod)):
         return _clear(strays)
     if active is not None:
         return _running(seen, active, now)
@@ -90,6 +90,13 @@ def _finished(seen: Observation, now: datetime) -> Decision:
     if seen.end_recorded is None and seen.history_available:
         return Decision(AskRecorded())
     return Decision(DeleteJob()) if seen.end_recorded else Decision(Keep(), again=now + ASK_AGAIN)
+
+
+def _is_over(job: Job, pod: Pod) -> bool:
+    """Whether a pod's start has ended. A pod beyond the last known start is news that has come before its claim's."""
+    if pod.start is None or pod.start > job.status.starts:
+        return False
+    return job.active is None or pod.start != job.active.start
 
 
 def _clear(held: tuple[Pod, ...]) -> Decision:

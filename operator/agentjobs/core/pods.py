@@ -54,6 +54,7 @@ class Pod:
     finalizers: tuple[str, ...]
     node: str
     container_started: datetime | None
+    container_runs: bool
     terminated: Terminated | None
     waiting: Waiting | None
 
@@ -63,8 +64,12 @@ class Pod:
 
     @property
     def ended(self) -> bool:
-        """The runner will do no more. A sidecar may keep the pod's phase at Running after that."""
-        return self.phase in ("Succeeded", "Failed") or self.terminated is not None
+        """The runner will do no more. A sidecar may keep the pod's phase at Running after that.
+
+        A kubelet writes Failed and DeadlineExceeded while the container still has its grace period, and the runner
+        may yet store a result.
+        """
+        return self.terminated is not None or (self.phase in ("Succeeded", "Failed") and not self.container_runs)
 
     @property
     def termination_message(self) -> TerminationMessage | None:
@@ -102,6 +107,7 @@ def parse_pod(obj: Mapping[str, Any]) -> Pod:
         finalizers=tuple(str(item) for item in _list(meta.get("finalizers"))),
         node=str(_map(obj.get("spec")).get("nodeName") or ""),
         container_started=_started(state),
+        container_runs=bool(state.get("running")),
         terminated=terminated,
         waiting=_waiting(status, state),
     )

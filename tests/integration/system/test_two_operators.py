@@ -20,7 +20,9 @@ def verdict_of(pod):
     job = meta["labels"]["agentjobs.dev/job"]
     start, uid = start_of(meta["name"], job), meta["ownerReferences"][0]["uid"]
     failing = start == 1 and int(job.rpartition("-")[2]) % 3 == 0
-    word = TerminationMessage(Verdict.RETRY if failing else Verdict.SUCCEED, "ToolError" if failing else "", "", start, uid)
+    word = TerminationMessage(
+        Verdict.RETRY if failing else Verdict.SUCCEED, "ToolError" if failing else "", "", start, uid
+    )
     return Instant(message=word.dump(), exit_code=70 if failing else 0)
 
 

@@ -261,6 +261,16 @@ def test_a_job_with_a_sidecar_ends_when_its_runner_does(scene):
     assert verdict_of(seen).then.phase is Phase.SUCCEEDED
 
 
+def test_a_pod_past_its_deadline_is_over_only_when_its_container_is(scene):
+    running = [{"name": "runner", "state": {"running": {"startedAt": "2026-11-21T09:00:00Z"}}}]
+    seen = scene().claimed().pod(phase="Failed", reason="DeadlineExceeded", containerStatuses=running)
+
+    assert isinstance(verdict_of(seen), Keep)
+    seen.ended(1, code=137, reason="Error", phase="Failed")
+    seen.pods[0]["status"]["reason"] = "DeadlineExceeded"
+    assert verdict_of(seen).record.reason == "AttemptTimeout"
+
+
 def test_a_pod_that_waits_is_reported_after_ten_seconds(scene):
     waiting = {"name": "runner", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
     seen = scene().claimed().pod(phase="Pending", containerStatuses=[waiting])

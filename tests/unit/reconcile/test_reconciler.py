@@ -256,3 +256,21 @@ async def test_an_ended_pod_is_not_deleted_by_an_operator_that_has_not_heard_of_
     await world.act(1, seconds=1)
 
     assert [pod["metadata"]["name"] for pod in world.pods()] == ["hello-1"]
+
+
+async def test_a_pod_heard_of_before_its_claim_is_left_alone(world):
+    world.join(1)
+    world.apply()
+    await world.act(1)
+    world.operators[1].news.clear()
+    world.restart(1)
+    world.apply("later")
+    world.operators[1].news.clear()
+    world.list(1)
+    await world.act()
+    stale = world.operators[1]
+    stale.news = [news for news in stale.news if news[0] == "Pod"]
+    await world.act(1, seconds=1)
+
+    assert not [pod for pod in world.pods() if pod["metadata"].get("deletionTimestamp")]
+    assert ("delete", "Pod") not in world.writes
