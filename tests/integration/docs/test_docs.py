@@ -14,6 +14,8 @@ from agentjobs.dev.client import CONFIG_MAPS, ApiError, Resource
 ROOT = Path(__file__).parents[3]
 PAGES = sorted([ROOT / "README.md", ROOT / "examples" / "README.md", *(ROOT / "docs").rglob("*.md")])
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
+# Names of jobs that pages show for their mistakes.
+WRONG = {"typo", "wrong"}
 # Commands of `sh` blocks are not run: they never end, need the network or a key, or are what runs this test.
 NOT_RUN = re.compile(
     r"make \w+|git clone .*|cd \w+|\. \.venv/bin/activate|agentjobs (dev|operator|gateway|migrate)|export \w+=.*"
@@ -41,7 +43,10 @@ async def test_every_yaml_can_be_read_and_every_job_is_legal(documentation, page
         if block.language == "yaml":
             for body in yaml.safe_load_all(block.text):
                 if isinstance(body, dict) and body.get("kind") == "AgentJob":
-                    problems += [f"line {block.line}: {problem}" for problem in validate_job(body)]
+                    found = [f"line {block.line}: {problem}" for problem in validate_job(body)]
+                    if body["metadata"]["name"] in WRONG:
+                        found = [] if found else [f"line {block.line}: nothing is wrong with it"]
+                    problems += found
 
     assert problems == []
 
