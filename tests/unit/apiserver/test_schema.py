@@ -21,7 +21,6 @@ DIFFERENT = [
     {"int64": 9223372036854775808},
     {"num": 0},
     {"num": 1},
-    {"map": [1]},
     {"emb": {"apiVersion": 1, "kind": "Pod"}},
     {"emb": {"apiVersion": "a/b/c", "kind": "Po/d", "metadata": {"labels": {"-": "x"}}}},
     {"cel": "bad"},
@@ -147,6 +146,17 @@ def test_one_item_too_many_is_told_in_the_singular() -> None:
     schema = Schema({"type": "object", "properties": {"list": {"type": "array", "maxItems": 1}}})
 
     assert schema.validate({"list": [1, 2]})[0]["message"] == "Too many: 2: must have at most 1 item"
+
+
+def test_a_wrong_type_does_not_silence_what_else_a_schema_demands() -> None:
+    schema = Schema({"type": "object", "properties": {"a": {"type": "object", "not": {"required": ["b"]}}}})
+
+    messages = [cause["message"] for cause in schema.validate({"a": 1.0})]
+
+    assert messages == [
+        'Invalid value: "number": a in body must be of type object: "number"',
+        'Invalid value: "": "a" must not validate the schema (not)',
+    ]
 
 
 def test_no_schema_keeps_and_accepts_everything() -> None:

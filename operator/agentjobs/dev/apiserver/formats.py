@@ -17,16 +17,19 @@ from typing import Final
 from urllib.parse import urlsplit
 
 _DATE_TIME: Final = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[tT]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.[0-9]+)?(?:[zZ]|[+-][0-9]{2}:[0-9]{2})", re.ASCII
+    r"(\d{4}-\d{2}-\d{2})[tT]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,][0-9]+)?(?:[zZ]|[+-][0-9]{2}:[0-9]{2})", re.ASCII
 )
 _GO_DURATION: Final = re.compile(r"[-+]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
 _WORD_DURATION: Final = re.compile(
-    r"(?:\d+\s*(?:ns|nano|us|µs|micro|ms|milli|s|sec|second|m|min|minute|h|hr|hour|d|day|w|wk|week)s?\s*)+", re.ASCII
+    r"(?:\d+(?:\.\d+)?\s*(?:ns|nano|us|µs|micro|ms|milli|s|sec|second|m|min|minute|h|hr|hour|d|day|w|wk|week)s?\s*)+",
+    re.ASCII,
 )
-_HOSTNAME: Final = re.compile(
-    r"(?=.{1,253}\Z)[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?)*"
+_ISO_DURATION: Final = re.compile(
+    r"P(?=.)(?:\d+Y)?(?:\d+M)?(?:\d+W)?(?:\d+D)?(?:T(?=.)(?:\d+H)?(?:\d+M)?(?:\d+(?:\.\d+)?S)?)?", re.ASCII
 )
-_EMAIL: Final = re.compile(r"(?:[^<>@]*<)?[^\s<>@]+@[^\s<>@]+>?")
+# One label with at most one hyphen, or labels that end in a domain of letters: stricter than DNS, as on a real server.
+_HOSTNAME: Final = re.compile(r"[^\W_]-?[^\W_]{0,62}|(?:[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?\.)+[^\W\d_]{2,63}")
+_EMAIL: Final = re.compile(r"""\s*(?:[^<>@]*<)?(?:"[^"]*"|[^\s<>@"]+)@[^\s<>@]*[^\s<>@.]>?\s*""")
 _MAC: Final = re.compile(r"[0-9a-fA-F]{2}(?:([:-])[0-9a-fA-F]{2})(?:\1[0-9a-fA-F]{2}){4}")
 _UUID: Final = re.compile(
     r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?([0-9a-fA-F])[0-9a-fA-F]{3}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}"
@@ -149,11 +152,15 @@ def _is_date_time(value: str) -> bool:
     if found is None or not _is_date(found.group(1)):
         return False
     hour, minute, second = (int(part) for part in found.groups()[1:])
-    return hour < 24 and minute < 60 and second <= 60  # second 60 is a leap second
+    return hour < 24 and minute < 60 and second < 60
 
 
 def _is_duration(value: str) -> bool:
-    return bool(_GO_DURATION.fullmatch(value) or _WORD_DURATION.fullmatch(value.strip().lower()))
+    return bool(
+        _GO_DURATION.fullmatch(value)
+        or _WORD_DURATION.fullmatch(value.strip().lower())
+        or _ISO_DURATION.fullmatch(value)
+    )
 
 
 def _is_uri(value: str) -> bool:
@@ -169,7 +176,7 @@ def _is_uri(value: str) -> bool:
 def _is_address(version: int) -> Callable[[str], bool]:
     def check(value: str) -> bool:
         try:
-            return ipaddress.ip_address(value).version == version
+            return ipaddress.ip_address(value).version == version and "%" not in value
         except ValueError:
             return False
 
