@@ -18,6 +18,10 @@ Raw = dict[str, Any]
 
 _TYPES: Final = ("array", "boolean", "integer", "number", "object", "string")
 _LIST_TYPES: Final = ("atomic", "set", "map")
+_MAP_TYPES: Final = ("atomic", "granular")
+_NARROWINGS: Final = ("allOf", "anyOf", "oneOf")
+_RULE_REASONS: Final = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired")
+_INT_OR_STRING: Final = [{"type": "integer"}, {"type": "string"}]
 # What each keyword must be; `schema`, `schemas` and `named` are descended into, `any` may be anything.
 _KEYWORDS: Final = {
     "$ref": "string",
@@ -79,6 +83,7 @@ _PYTHON_TYPES: Final[dict[str, tuple[type, ...]]] = {
 }
 _FORBIDDEN: Final = {
     "$ref": "$ref is not supported",
+    "id": "id is not supported",
     "additionalItems": "additionalItems is not supported",
     "definitions": "definitions is not supported",
     "dependencies": "dependencies is not supported",
@@ -107,11 +112,17 @@ def problems(schema: Raw, path: str) -> list[Cause]:
     """Return why the schema of a version is not structural or otherwise refused."""
     found = _Causes()
     if not schema.get("type"):
-        found.required(f"{path}.type", "must not be empty at the root")
+        if not _may_be_untyped(schema):
+            found.required(f"{path}.type", "must not be empty at the root")
     elif schema["type"] != "object":
         found.invalid(f"{path}.type", schema["type"], "must be object at the root")
-    if schema.get("default") is not None:
-        found.forbidden(f"{path}.default", "must not be set at the root")
+    for key in ("default", "additionalProperties"):
+        if schema.get(key) is not None:
+            found.forbidden(f"{path}.{key}", "must not be used at the root")
+    if schema.get("nullable"):
+        found.forbidden(f"{path}.nullable", "nullable cannot be true at the root")
+    for at, narrowing in _narrowings(schema, path):
+        _check_complete(narrowing, at, schema, path, found)
     _check(schema, path, found, is_root=True)
     metadata = (schema.get("properties") or {}).get("metadata")
     if metadata is not None:
@@ -187,7 +198,7 @@ def _below(schema: Raw, path: str, join: Any) -> Iterator[tuple[str, Raw]]:
     for key in ("items", "additionalProperties", "not"):
         if isinstance(schema.get(key), dict):
             yield f"{path}.{key}", schema[key]
-    for key in ("allOf", "anyOf", "oneOf"):
+    for key in _NARROWINGS:
         for index, child in enumerate(schema.get(key) or []):
             yield f"{path}.{key}[{index}]", child
 
@@ -200,8 +211,8 @@ def _check(schema: Raw, path: str, found: _Causes, *, is_root: bool = False) -> 
     _check_keywords(schema, path, found)
     _check_extensions(schema, path, found)
     for at, child in _below(schema, path, _bracketed):
-        if any(at.startswith(f"{path}.{key}") for key in ("allOf[", "anyOf[", "oneOf[")) or at == f"{path}.not":
-            _check_narrowing(child, at, found, int_or_string=bool(schema.get("x-kubernetes-int-or-string")))
+        if any(child is narrowing for _, narrowing in _narrowings(schema, path)):
+            _check_narrowing(child, at, found, typed=_may_narrow_type(schema, child))
             continue
         _check(child, at, found)
         if not child.get("type") and not _may_be_untyped(child):
@@ -209,6 +220,43 @@ def _check(schema: Raw, path: str, found: _Causes, *, is_root: bool = False) -> 
             found.required(f"{at}.type", f"must not be empty for specified {where}")
     if not is_root and schema.get("type") == "array" and not isinstance(schema.get("items"), dict | list):
         found.required(f"{path}.items", "must be specified")
+
+
+def _narrowings(schema: Raw, path: str) -> Iterator[tuple[str, Raw]]:
+    for key in _NARROWINGS:
+        for index, child in enumerate(schema.get(key) or []):
+            yield f"{path}.{key}[{index}]", child
+    if isinstance(schema.get("not"), dict):
+        yield f"{path}.not", schema["not"]
+
+
+def _may_narrow_type(schema: Raw, child: Raw) -> bool:
+    """Say whether the child belongs to the one way of spelling an int-or-string that may name types."""
+    if not schema.get("x-kubernetes-int-or-string"):
+        return False
+    if schema.get("anyOf") == _INT_OR_STRING:
+        return any(child is one for one in schema["anyOf"])
+    first = (schema.get("allOf") or [{}])[0]
+    return child is first and first.get("anyOf") == _INT_OR_STRING
+
+
+def _check_complete(narrowing: Raw, at: str, schema: Raw, path: str, found: _Causes) -> None:
+    """Check that what a narrowing of the root names is defined outside of it, too."""
+    message = "because it is defined in"
+    if isinstance(narrowing.get("items"), dict):
+        if not isinstance(schema.get("items"), dict):
+            found.required(f"{path}.items", f"{message} {at}.items")
+        else:
+            _check_complete(narrowing["items"], f"{at}.items", schema["items"], f"{path}.items", found)
+    defined = schema.get("properties") or {}
+    for name, child in (narrowing.get("properties") or {}).items():
+        below = f"{at}.properties[{name}]"
+        if name in defined:
+            _check_complete(child, below, defined[name], f"{path}.properties[{name}]", found)
+        elif schema.get("additionalProperties") is None:
+            found.required(f"{path}.properties[{name}]", f"{message} {below}")
+    for nested, child in _narrowings(narrowing, at):
+        _check_complete(child, nested, schema, path, found)
 
 
 def _may_be_untyped(schema: Raw) -> bool:
@@ -236,9 +284,18 @@ def _check_keywords(schema: Raw, path: str, found: _Causes) -> None:
         except ValueError as error:
             message = f"must be a valid regular expression, but isn't: {error}"
             found.invalid(f"{path}.pattern", schema["pattern"], message)
-    for index, rule in enumerate(schema.get("x-kubernetes-validations") or []):
+    if schema.get("$schema"):
+        found.invalid(path, "", "OpenAPIV3Schema 'schema' is not supported")
+    _check_rules(schema.get("x-kubernetes-validations") or [], path, found)
+
+
+def _check_rules(rules: list[Any], path: str, found: _Causes) -> None:
+    for index, rule in enumerate(rules):
+        at = f"{path}.x-kubernetes-validations[{index}]"
         if not isinstance(rule, dict) or not str(rule.get("rule") or "").strip():
-            found.required(f"{path}.x-kubernetes-validations[{index}].rule", "rule is not specified")
+            found.required(f"{at}.rule", "rule is not specified")
+        elif rule.get("reason") and rule["reason"] not in _RULE_REASONS:
+            found.unsupported(f"{at}.reason", rule["reason"], _RULE_REASONS)
 
 
 def _check_extensions(schema: Raw, path: str, found: _Causes) -> None:
@@ -255,7 +312,26 @@ def _check_extensions(schema: Raw, path: str, found: _Causes) -> None:
                 "x-kubernetes-preserve-unknown-fields"
             )
             found.required(f"{path}.properties", message)
+    if preserve and schema.get("x-kubernetes-int-or-string"):
+        message = "must be false if x-kubernetes-int-or-string is true"
+        found.invalid(f"{path}.x-kubernetes-preserve-unknown-fields", preserve, message)
+    map_type = schema.get("x-kubernetes-map-type")
+    if map_type and map_type not in _MAP_TYPES:
+        found.unsupported(f"{path}.x-kubernetes-map-type", map_type, _MAP_TYPES)
+    for key, wanted in (("x-kubernetes-map-type", "object"), ("x-kubernetes-list-type", "array")):
+        if schema.get(key) and schema.get("type") != wanted:
+            found.invalid(f"{path}.type", schema.get("type") or "", f"must be {wanted} if {key} is specified")
+    _check_list_type(schema, path, found)
+
+
+def _check_list_type(schema: Raw, path: str, found: _Causes) -> None:
     kind = schema.get("x-kubernetes-list-type")
+    if schema.get("x-kubernetes-list-map-keys") and kind != "map":
+        message = "must be map if x-kubernetes-list-map-keys is non-empty"
+        if kind:
+            found.invalid(f"{path}.x-kubernetes-list-type", kind, message)
+        else:
+            found.required(f"{path}.x-kubernetes-list-type", message)
     if kind and kind not in _LIST_TYPES:
         found.unsupported(f"{path}.x-kubernetes-list-type", kind, _LIST_TYPES)
     elif kind == "map":
@@ -270,8 +346,12 @@ def _check_list_map(schema: Raw, path: str, found: _Causes) -> None:
     if not keys:
         message = "must not be empty if x-kubernetes-list-type is map"
         found.required(f"{path}.x-kubernetes-list-map-keys", message)
+    elif len(set(keys)) != len(keys):
+        found.invalid(f"{path}.x-kubernetes-list-map-keys", keys, "must not contain duplicate entries")
     if not isinstance(items, dict):
         return
+    if items.get("nullable"):
+        found.forbidden(f"{path}.items.nullable", "cannot be nullable when x-kubernetes-list-type is map")
     if items.get("type") != "object":
         message = "must be object if parent array's x-kubernetes-list-type is map"
         found.invalid(f"{path}.items.type", items.get("type") or "", message)
@@ -281,7 +361,10 @@ def _check_list_map(schema: Raw, path: str, found: _Causes) -> None:
         message = "entries must all be names of item properties"
         found.invalid(f"{path}.x-kubernetes-list-map-keys", keys, message)
         return
-    for key in keys:
+    for key in dict.fromkeys(keys):
+        if (declared := properties[key].get("type")) in ("array", "object"):
+            message = "must be a scalar type if parent array's x-kubernetes-list-type is map"
+            found.invalid(f"{path}.items.properties[{key}].type", declared, message)
         if key not in (items.get("required") or []) and "default" not in properties[key]:
             message = (
                 "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property"
@@ -301,26 +384,29 @@ def _check_set(schema: Raw, path: str, found: _Causes) -> None:
         found.invalid(f"{path}.items.x-kubernetes-list-type", items.get("x-kubernetes-list-type"), message)
 
 
-def _check_narrowing(schema: Raw, path: str, found: _Causes, *, int_or_string: bool) -> None:
+def _check_narrowing(schema: Raw, path: str, found: _Causes, *, typed: bool) -> None:
     _check_keywords({key: value for key, value in schema.items() if key != "type"}, path, found)
     for key in _UNDEFINED_IN_NARROWING:
-        # `anyOf: [{type: integer}, {type: string}]` is how an int-or-string is usually written.
-        if key not in schema or (key == "type" and int_or_string):
+        if key not in schema or (key == "type" and typed):
             continue
-        state = "empty" if key in ("description", "title", "type") else "undefined"
-        if state == "undefined" or schema[key]:
+        state = "empty" if key in ("description", "title", "type") else "false" if key == "nullable" else "undefined"
+        if schema[key] or state == "undefined":
             found.forbidden(f"{path}.{key}", f"must be {state} to be structural")
     for key in schema:
         if key.startswith("x-kubernetes-") and schema[key]:
             found.forbidden(f"{path}.{key}", "must be undefined to be structural")
     for at, child in _below(schema, path, _bracketed):
-        _check_narrowing(child, at, found, int_or_string=False)
+        _check_narrowing(child, at, found, typed=typed and at.startswith(f"{path}.anyOf["))
 
 
 def _check_metadata(metadata: Raw, path: str, found: _Causes) -> None:
     if metadata.get("type") != "object":
         found.invalid(f"{path}.type", metadata.get("type") or "", "must be object")
-    if set(metadata.get("properties") or {}) - {"name", "generateName"}:
+    properties = metadata.get("properties") or {}
+    for at, child in ((path, metadata), *((f"{path}.properties[{name}]", one) for name, one in properties.items())):
+        if "default" in child:
+            found.forbidden(f"{at}.default", "must not be set in top-level metadata")
+    if set(properties) - {"name", "generateName"} or set(metadata) - {"type", "properties", "default"}:
         message = "must not specify anything other than name and generateName, but metadata is implicitly specified"
         found.forbidden(path, message)
 
