@@ -159,8 +159,8 @@ class Operator:
                 pods=_pod_defaults(settings),
                 queues={"agents": settings.queue_agents, "scheduled": settings.queue_scheduled},
             )
-            metrics.workqueue_depth.set_function(lambda: float(len(reconciler.queue)))
-            metrics.workqueue_oldest.set_function(lambda: reconciler.queue.oldest_seconds)
+            metrics.workqueue_depth.set_function(lambda: float(len(reconciler.state.queue)))
+            metrics.workqueue_oldest.set_function(lambda: reconciler.state.queue.oldest_seconds)
             lists = Lists(client, history, reconciler, settings.namespaces, metrics)
             background = [
                 asyncio.create_task(writer.run(), name="history"),
@@ -178,14 +178,14 @@ class Operator:
         """Run kopf while leading. Tasks made inside it are cancelled by it; ours were made before."""
         settings = self._settings
         controller: Controller[Key] = Controller(
-            reconciler.queue,
+            reconciler.state.queue,
             reconciler.reconcile,
             workers=settings.workers,
             on_reconciled=self._metrics.reconciled,
         )
         await lists.sync()
         await lists.close_vanished()
-        reconciler.feed_history()
+        reconciler.state.feed_history()
         gc.collect()
         gc.freeze()
         tasks = [
@@ -193,7 +193,7 @@ class Operator:
             asyncio.create_task(lists.repeat(settings.resync.total_seconds()), name="lists"),
         ]
         self._state = "leading"
-        logger.info("operator.leading", extra={"jobs": len(reconciler.jobs), "pods": len(reconciler.pods)})
+        logger.info("operator.leading", extra={"jobs": len(reconciler.state.jobs), "pods": len(reconciler.state.pods)})
         try:
             kopf_ended = asyncio.create_task(
                 _run_kopf(settings, registry(reconciler, self._metrics, self._stop), self._stop)
@@ -233,10 +233,10 @@ class Lists:
         """List once. Pods first: a job's claim without its pod would look like a pod to be made."""
         for namespace in self._namespaces:
             pods, version = await self._client.list(PODS, namespace, label_selector=LABEL_JOB)
-            self._reconciler.listed_pods(pods, version, namespace=namespace)
+            self._reconciler.state.listed_pods(pods, version, namespace=namespace)
         for namespace in self._namespaces:
             jobs, version = await self._client.list(AGENTJOBS, namespace)
-            self._reconciler.listed_jobs(jobs, version, namespace=namespace)
+            self._reconciler.state.listed_jobs(jobs, version, namespace=namespace)
 
     async def close_vanished(self) -> None:
         """Close the history of jobs whose object went while nobody watched. Waits for the database and its schema."""
@@ -278,12 +278,12 @@ def registry(reconciler: Reconciler, metrics: Metrics, stop: asyncio.Event) -> k
     @kopf.on.event(GROUP, VERSION, AGENTJOBS.plural, registry=handlers)
     async def job_event(event: Any, **_: Any) -> None:
         metrics.watched("AgentJob")
-        reconciler.observe_job(event["type"], event["object"])
+        reconciler.state.observe_job(event["type"], event["object"])
 
     @kopf.on.event("v1", PODS.plural, labels={LABEL_JOB: kopf.PRESENT}, registry=handlers)
     async def pod_event(event: Any, **_: Any) -> None:
         metrics.watched("Pod")
-        reconciler.observe_pod(event["type"], event["object"])
+        reconciler.state.observe_pod(event["type"], event["object"])
 
     @kopf.on.cleanup(registry=handlers)
     async def cleanup(**_: Any) -> None:

@@ -1,9 +1,18 @@
 """Observe, decide, apply: the only place where the core meets Kubernetes and Postgres.
 
-`reconciler` runs one job's loop, `slots` remembers who waits for and who holds a slot, `specs` knows what was accepted.
+    reconciler   one job's loop
+    state        what is known: caches, memories; fed by watches, lists and our own writes
+    slots        who waits for a slot and who has been promised one
+    specs        which spec counts for a job
+    acceptance   what the spec names is read, what will run is stored
+    actions      one method a verdict
+    rows         what history and status keep, made from values
+    ports        what all of it needs of its surroundings
+
 Everything held in memory here can be lost at any time: it is rebuilt from a LIST and asked again.
 """
 
-from agentjobs.reconcile.reconciler import Key, Reconciler
+from agentjobs.reconcile.reconciler import Reconciler
+from agentjobs.reconcile.state import Key
 
 __all__ = ["Key", "Reconciler"]

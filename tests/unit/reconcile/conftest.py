@@ -86,8 +86,8 @@ class World:
         operator = self.operators[number]
         operator.news.clear()
         of = lambda kind: [copy.deepcopy(obj) for key, obj in self.objects.items() if key[0] == kind]  # noqa: E731
-        operator.reconciler.listed_pods(of("Pod"), str(self.version))
-        operator.reconciler.listed_jobs(of("AgentJob"), str(self.version))
+        operator.reconciler.state.listed_pods(of("Pod"), str(self.version))
+        operator.reconciler.state.listed_jobs(of("AgentJob"), str(self.version))
 
     async def get(self, resource, namespace, name):
         if (obj := self.objects.get((resource.kind, namespace, name))) is None:
@@ -286,16 +286,16 @@ class World:
             self.random.shuffle(news)
         for kind, event, obj in news:
             if kind == "AgentJob":
-                operator.reconciler.observe_job(event, obj)
+                operator.reconciler.state.observe_job(event, obj)
             elif FINALIZER in (obj["metadata"].get("finalizers") or []) or LABEL_JOB in obj["metadata"].get(
                 "labels", {}
             ):
-                operator.reconciler.observe_pod(event, obj)
+                operator.reconciler.state.observe_pod(event, obj)
 
     async def settle(self, number=0, limit=200):
         """Let an operator work until no key waits; timers do not fire."""
         reconciler = self.operators[number].reconciler
-        queue = reconciler.queue
+        queue = reconciler.state.queue
         for _ in range(limit):
             if not len(queue):
                 return
@@ -313,8 +313,8 @@ class World:
         self.now += timedelta(**passed)
         self.tell(number, shuffled=shuffled)
         reconciler = self.operators[number].reconciler
-        for key in list(reconciler.jobs.keys()):
-            reconciler.queue.add(("job", *key))
+        for key in list(reconciler.state.jobs.keys()):
+            reconciler.state.queue.add(("job", *key))
         await self.settle(number)
         self.tell(number)
         await self.settle(number)

@@ -1,0 +1,121 @@
+"""Acceptance: what the spec names is read, what will run is stored, and from then on that counts.
+
+The only part that asks Postgres before an act. While it is away, jobs wait and say so.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from agentjobs.api.agentjob import AgentJobSpec, ConfigMapKey
+from agentjobs.api.resolve import config_map_keys, resolve, spec_hash
+from agentjobs.contract import Resolved
+from agentjobs.core.observation import Job, Observation
+from agentjobs.errors import Invalid, NotFound, Unavailable
+from agentjobs.history.records import JobRecord, StartRecord
+from agentjobs.kube.resources import CONFIGMAPS
+from agentjobs.reconcile.ports import Cluster, History
+from agentjobs.reconcile.rows import job_key
+from agentjobs.reconcile.state import Answers, Memory, State
+
+logger = logging.getLogger(__name__)
+
+OUTAGE_SECONDS: Final = 2.0
+
+
+class Acceptance:
+    """Reads references, stores accepted work, and knows when Postgres is away."""
+
+    def __init__(self, state: State, cluster: Cluster, history: History, monotonic: Callable[[], float]) -> None:
+        self._state = state
+        self._cluster = cluster
+        self._history = history
+        self._monotonic = monotonic
+
+    def away(self, memory: Memory) -> bool:
+        """Whether Postgres did not answer a moment ago."""
+        return self._monotonic() < memory.outage_until
+
+    def outage(self, memory: Memory) -> None:
+        """Remember that Postgres did not answer; jobs wait a little before they ask again."""
+        memory.outage_until = self._monotonic() + OUTAGE_SECONDS
+
+    async def read_references(self, seen: Observation, answers: Answers) -> None:
+        """Read the ConfigMap keys that the spec names, and say which are missing or of no use."""
+        missing: list[str] = []
+        maps: dict[str, Mapping[str, Any] | None] = {}
+        for name, key in sorted(seen.references):
+            if name not in maps:
+                maps[name] = await self._config_map(seen.job.namespace, name)
+            data = maps[name]
+            if data is None:
+                missing.append(f"ConfigMap {name} does not exist in namespace {seen.job.namespace}")
+            elif not isinstance(data.get(key), str):
+                missing.append(f"ConfigMap {name} has no key {key}")
+            else:
+                answers.contents[ConfigMapKey(name, key)] = data[key]
+        if not missing:
+            try:
+                resolve(seen.job.object, answers.contents)
+            except (Invalid, NotFound) as error:
+                missing.append(str(error))
+        answers.missing = tuple(dict.fromkeys(missing))
+
+    async def _config_map(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+        try:
+            found = await self._cluster.get(CONFIGMAPS, namespace, name)
+        except NotFound:
+            return None
+        return found.get("data") or {}
+
+    async def accept(
+        self, seen: Observation, memory: Memory, answers: Answers, start: StartRecord | None
+    ) -> str | None:
+        """Store the job (and its start) before anything acts on it.
+
+        Returns the hash of what is accepted, which an earlier acceptance may have fixed; None while Postgres is away.
+        """
+        job, accepted = seen.job, self._state.specs.accepted(seen.job)
+        if accepted is not None and start is None:
+            return accepted.hash
+        try:
+            resolved = accepted.resolved if accepted else await self._resolved(seen, answers)
+            record = JobRecord(job=job_key(job), resolved=resolved, spec_hash=spec_hash(resolved))
+            return self._state.specs.accept(job.uid, await self._history.accept(record, start)).hash
+        except Unavailable as error:
+            logger.warning("history.unavailable %s/%s: %s", job.namespace, job.name, error)
+            self.outage(memory)
+            self._state.leave(job)
+            return None
+
+    async def _resolved(self, seen: Observation, answers: Answers) -> Resolved:
+        job = seen.job
+        if job.accepted and (stored := await self._history.resolved(job.uid)) is not None:
+            return stored
+        if job.accepted and seen.spec is not None:
+            # Accepted, but the database was replaced by an empty one: what the object says now is all there is.
+            await self.read_references(replace(seen, references=frozenset(config_map_keys(seen.spec))), answers)
+        return resolve(job.object, answers.contents)
+
+    async def load(self, job: Job, memory: Memory) -> None:
+        """The object was edited since it was made and we do not know what was accepted: ask."""
+        try:
+            resolved = await self._history.resolved(job.uid)
+        except Unavailable:
+            self.outage(memory)
+            return
+        if resolved is not None:
+            self._state.specs.accept(job.uid, resolved)
+
+    async def for_pod(self, seen: Observation, memory: Memory) -> AgentJobSpec | None:
+        """The spec a pod is built from: the accepted one, for sure."""
+        job = seen.job
+        if (accepted := self._state.specs.accepted(job)) is not None:
+            return accepted.spec
+        if job.generation <= 1:
+            # Never edited, so what stands in the object is what was accepted.
+            return seen.spec
+        await self.load(job, memory)
+        accepted = self._state.specs.accepted(job)
+        return accepted.spec if accepted else None

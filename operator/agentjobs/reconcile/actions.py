@@ -1,0 +1,323 @@
+"""Carrying out: one method a verdict. Every write has a precondition, and its answer is fed back at once.
+
+Each says whether to look at the job again immediately. Errors of the API server go up to the engine, which tries again.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+from agentjobs.api.conditions import Phase, PodStartedReason
+from agentjobs.api.status import AgentJobStatus, AttemptRecord, ResultSummary
+from agentjobs.contract import FINALIZER, GROUP, VERSION, cut, pod_name
+from agentjobs.core import progress
+from agentjobs.core.admission import Refusal
+from agentjobs.core.manifests import PodDefaults, runner_pod
+from agentjobs.core.observation import Heartbeat, Job, Observation, Obstacle
+from agentjobs.core.pods import Pod, parse_pod
+from agentjobs.core.verdicts import (
+    AskForSlot,
+    AskHeartbeat,
+    AskRecorded,
+    Claim,
+    Decision,
+    DeleteJob,
+    EndStart,
+    FetchResult,
+    Finish,
+    Keep,
+    MakePod,
+    ReadReferences,
+    ReleasePods,
+    ReportPod,
+    StopPod,
+    Wait,
+)
+from agentjobs.errors import AlreadyExists, Conflict, Denied, Invalid, NotFound, Unavailable
+from agentjobs.history.records import StartRecord
+from agentjobs.kube.resources import AGENTJOBS, PODS
+from agentjobs.metrics import Metrics
+from agentjobs.reconcile.acceptance import OUTAGE_SECONDS, Acceptance
+from agentjobs.reconcile.ports import Cluster, History, Recorder, Writer
+from agentjobs.reconcile.rows import job_key, preview, start_end, tombstone, transition
+from agentjobs.reconcile.slots import JobName
+from agentjobs.reconcile.state import Answers, Memory, State
+
+logger = logging.getLogger(__name__)
+
+
+class Actions:
+    """The hands of the reconciler."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        acceptance: Acceptance,
+        cluster: Cluster,
+        history: History,
+        writer: Writer,
+        recorder: Recorder,
+        metrics: Metrics,
+        pods: PodDefaults,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._state = state
+        self._acceptance = acceptance
+        self._cluster = cluster
+        self._history = history
+        self._writer = writer
+        self._recorder = recorder
+        self._metrics = metrics
+        self._pod_defaults = pods
+        self._now = now
+
+    # One branch a verdict is the point: mypy shows the one that is missing.
+    async def carry_out(  # noqa: C901  one flat match over a closed union
+        self, seen: Observation, decision: Decision, memory: Memory, answers: Answers
+    ) -> bool:
+        """Do what the verdict says. True to look again at once."""
+        verdict, job = decision.verdict, seen.job
+        match verdict:
+            case Keep():
+                return False
+            case ReadReferences():
+                await self._acceptance.read_references(seen, answers)
+            case AskForSlot():
+                self._state.ask_for_slot(job, verdict)
+                return False
+            case AskHeartbeat():
+                answers.heartbeat = await self._heartbeat(job, verdict.start, memory)
+            case AskRecorded():
+                answers.end_recorded = await self._recorded(job, memory)
+            case Wait():
+                return await self._wait(seen, verdict, memory, answers)
+            case Claim():
+                await self._claim(seen, verdict, memory, answers)
+            case MakePod():
+                return await self._make_pod(seen, verdict, memory)
+            case ReportPod():
+                await self._write(job, progress.reported(job, verdict, now=self._now()))
+                self._event(job, "Normal" if verdict.started else "Warning", verdict.reason, verdict.message)
+            case StopPod():
+                await self._stop_pod(verdict)
+            case Finish():
+                await self._finish(job, verdict)
+            case EndStart():
+                await self._end_start(job, verdict, memory)
+            case ReleasePods():
+                for pod in verdict.pods:
+                    await self._release(pod)
+            case FetchResult():
+                return await self._fetch_result(job, memory)
+            case DeleteJob():
+                await self._delete_job(job)
+                return False
+            case _:
+                assert_never(verdict)
+        return True
+
+    async def _heartbeat(self, job: Job, start: int, memory: Memory) -> Heartbeat:
+        try:
+            last = await self._history.last_heartbeat(job.uid, start)
+        except Unavailable:
+            self._acceptance.outage(memory)
+            return Heartbeat(None)
+        since = last or (job.active.started if job.active else None)
+        return Heartbeat(None if since is None else self._now() - since)
+
+    async def _recorded(self, job: Job, memory: Memory) -> bool:
+        try:
+            phase = await self._history.recorded(job.uid)
+        except Unavailable:
+            self._acceptance.outage(memory)
+            return False
+        if phase == job.status.phase:
+            return True
+        self._writer.put(transition(job, job.status))
+        return False
+
+    async def _wait(self, seen: Observation, verdict: Wait, memory: Memory, answers: Answers) -> bool:
+        job, spec_hash_ = seen.job, None
+        if verdict.accept:
+            spec_hash_ = await self._acceptance.accept(seen, memory, answers, None)
+            if spec_hash_ is None:
+                return True
+        queue = seen.spec.queue if seen.spec else ""
+        status = progress.waiting(job, verdict, spec_hash=spec_hash_, queue=queue, now=self._now())
+        if await self._write(job, status):
+            self._event(job, "Normal" if verdict.accept else "Warning", verdict.reason, verdict.message)
+        if seen.spec is not None and isinstance(seen.slot, Refusal):
+            # A changed priority has to reach the queue, though the answer for now stays the same.
+            lock = seen.spec.session_key(name=job.name, uid=job.uid)
+            self._state.ask_for_slot(job, AskForSlot(seen.spec.queue, seen.spec.priority, lock))
+        return False
+
+    async def _claim(self, seen: Observation, claim: Claim, memory: Memory, answers: Answers) -> None:
+        """Record, then claim. The pod follows from the claim, whoever sees it first."""
+        job, now = seen.job, self._now()
+        pod = pod_name(job.name, claim.start)
+        start = StartRecord(job=job_key(job), start=claim.start, attempt=claim.attempt, pod=pod, time=now)
+        accepted = await self._acceptance.accept(seen, memory, answers, start)
+        if accepted is None or seen.spec is None:
+            return
+        queue = seen.spec.queue
+        await self._write(job, progress.claimed(job, claim, spec_hash=accepted, queue=queue, now=now))
+        self._state.slots.leave(job.key)
+        since = job.status.queue.since if job.status.queue and job.status.queue.since else job.created
+        due = max(since, job.status.next_attempt_time or since)
+        self._metrics.starts.inc()
+        self._metrics.queue_wait(queue, max(0.0, (now - due).total_seconds()))
+        self._event(job, "Normal", "Started", f"attempt {claim.attempt}, pod {pod}")
+
+    async def _make_pod(self, seen: Observation, verdict: MakePod, memory: Memory) -> bool:
+        """Create the pod of a claimed start, or find that it exists. True when ours is there."""
+        job = seen.job
+        accepted = await self._acceptance.for_pod(seen, memory)
+        if accepted is None:
+            return False
+        body = runner_pod(
+            namespace=job.namespace,
+            job=job.name,
+            uid=job.uid,
+            start=verdict.start,
+            attempt=verdict.attempt,
+            spec=accepted,
+            defaults=self._pod_defaults,
+        )
+        memory.obstacle = None
+        try:
+            self._state.observe_pod(None, await self._cluster.create(PODS, job.namespace, body))
+        except AlreadyExists:
+            found = await self._cluster.get(PODS, job.namespace, pod_name(job.name, verdict.start))
+            if parse_pod(found).owner_uid != job.uid:
+                message = (
+                    f"a pod {found['metadata']['name']} exists that is not this job's; delete it and the job goes on"
+                )
+                memory.obstacle = Obstacle(PodStartedReason.POD_NAME_TAKEN, message)
+                return False
+            self._state.observe_pod(None, found)
+        except (Denied, Invalid) as error:
+            # 403 is a quota, a policy or a namespace that is going, and may heal; 422 is the pod itself.
+            final = isinstance(error, Invalid)
+            memory.obstacle = Obstacle(PodStartedReason.POD_REFUSED, cut(str(error), 900), final)
+            return final
+        return seen.active_pod is None
+
+    async def _stop_pod(self, verdict: StopPod) -> None:
+        pod = verdict.pod
+        try:
+            # Only the pod as we saw it: one that has ended since is evidence, and stays with its job.
+            answer = await self._cluster.delete(
+                PODS, pod.namespace, pod.name, uid=pod.uid, resource_version=pod.resource_version
+            )
+        except NotFound:
+            self._state.pods.apply("DELETED", tombstone(pod))
+            return
+        if answer is not None and answer.get("kind") == "Pod":
+            self._state.observe_pod(None, answer)
+
+    async def _finish(self, job: Job, verdict: Finish) -> None:
+        await self._write(job, progress.finished(job, verdict, now=self._now()))
+        self._state.leave(job)
+        self._announce(job, verdict)
+
+    async def _end_start(self, job: Job, verdict: EndStart, memory: Memory) -> None:
+        now = self._now()
+        status = progress.start_ended(job, verdict, now=now)
+        if isinstance(verdict.then, Finish) and verdict.then.phase is Phase.SUCCEEDED:
+            status = replace(status, result=await self._result(job, verdict.then.summary, memory))
+        await self._write(job, status)
+        record = verdict.record
+        self._writer.put(start_end(job, record))
+        self._metrics.attempt(record.verdict, record.reason)
+        self._metrics.run_duration.observe(_seconds(record))
+        if isinstance(verdict.then, Finish):
+            self._announce(job, verdict.then)
+        else:
+            self._event(job, "Warning", record.reason or record.verdict, f"{record.pod}: {record.message}")
+
+    async def _fetch_result(self, job: Job, memory: Memory) -> bool:
+        summary = job.status.result.summary if job.status.result else ""
+        result = await self._result(job, summary, memory)
+        if result.ref:
+            await self._write(job, progress.with_result(job, result))
+            return True
+        self._state.queue.add_after(("job", *job.key), OUTAGE_SECONDS)
+        return False
+
+    async def _result(self, job: Job, summary: str, memory: Memory) -> ResultSummary:
+        """The answer's preview from Postgres; the message's summary alone while Postgres is away."""
+        if self._acceptance.away(memory):
+            return ResultSummary(summary=summary)
+        try:
+            found = await self._history.result(job.uid)
+        except Unavailable:
+            self._acceptance.outage(memory)
+            return ResultSummary(summary=summary)
+        return preview(job, summary, found)
+
+    async def _delete_job(self, job: Job) -> None:
+        try:
+            await self._cluster.delete(AGENTJOBS, job.namespace, job.name, uid=job.uid)
+        except (NotFound, Conflict):
+            logger.debug("job.ttl %s/%s was gone", job.namespace, job.name)
+
+    async def release_orphans(self, name: JobName, job: Job | None) -> None:
+        """Pods that hold for an AgentJob that no longer exists: let them go, after asking the server itself."""
+        held = [pod for pod in self._state.pods.by("job", name) if pod.held and pod.owner_uid]
+        orphans = [pod for pod in held if job is None or pod.owner_uid != job.uid]
+        if not orphans:
+            return
+        try:
+            alive = (await self._cluster.get(AGENTJOBS, *name))["metadata"]["uid"]
+        except NotFound:
+            alive = None
+        for pod in orphans:
+            if pod.owner_uid != alive:
+                await self._release(pod)
+
+    async def _release(self, pod: Pod) -> None:
+        """Take our finalizer off one pod; the uid is the precondition."""
+        kept = [finalizer for finalizer in pod.finalizers if finalizer != FINALIZER]
+        body = {"metadata": {"uid": pod.uid, "resourceVersion": pod.resource_version, "finalizers": kept or None}}
+        try:
+            answer = await self._cluster.patch(PODS, pod.namespace, pod.name, body)
+        except NotFound:
+            self._state.pods.apply("DELETED", tombstone(pod))
+            return
+        # A Terminating pod goes with its last finalizer; the answer is its last state.
+        gone = pod.deletion is not None and not kept
+        self._state.pods.apply("DELETED" if gone else None, answer)
+
+    async def _write(self, job: Job, status: AgentJobStatus) -> bool:
+        """Patch the status if it changes anything, on condition that nobody wrote since. True when written."""
+        patch = status.patch_from(job.raw_status)
+        if not patch:
+            return False
+        body = {"metadata": {"resourceVersion": job.resource_version}, "status": patch}
+        answer = await self._cluster.patch(AGENTJOBS, job.namespace, job.name, body, subresource="status")
+        if status.transitions != job.status.transitions:
+            self._writer.put(transition(job, status))
+        self._state.observe_job(None, answer)
+        return True
+
+    def _announce(self, job: Job, end: Finish) -> None:
+        kind = "Normal" if end.phase is Phase.SUCCEEDED else "Warning"
+        self._event(job, kind, end.phase, f"{end.reason}: {end.message}" if end.message else end.reason)
+
+    def _event(self, job: Job, event_type: str, reason: str, message: str) -> None:
+        reference = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "AgentJob",
+            "namespace": job.namespace,
+            "name": job.name,
+            "uid": job.uid,
+        }
+        self._recorder.record(reference, event_type, str(reason), cut(message, 1024))
+
+
+def _seconds(record: AttemptRecord) -> float:
+    return (record.ended - record.started).total_seconds() if record.ended and record.started else 0.0

@@ -1,0 +1,180 @@
+"""What the operator knows: caches, places in queues, specs, small memories. Lost with the process, rebuilt by lists.
+
+Fed by watches, full lists and the answers to our own writes; read by the reconciler. No I/O.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+from agentjobs.api.agentjob import ConfigMapKey
+from agentjobs.contract import LABEL_JOB
+from agentjobs.core.admission import Candidate, SessionLock
+from agentjobs.core.observation import Heartbeat, Job, Obstacle, parse_job
+from agentjobs.core.pods import Pod, parse_pod
+from agentjobs.core.verdicts import AskForSlot
+from agentjobs.engine.cache import Cache
+from agentjobs.engine.queueing import WorkQueue
+from agentjobs.history.records import Deletion
+from agentjobs.reconcile.ports import Writer
+from agentjobs.reconcile.rows import job_key, start_end, transition
+from agentjobs.reconcile.slots import JobName, QueueName, Slots
+from agentjobs.reconcile.specs import Specs
+
+Key: TypeAlias = tuple[Literal["job", "queue"], str, str]
+"""What a worker works on: a job, or the admission of a queue; then namespace and name."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is remembered of a job between looks. Losing it costs a question, never correctness."""
+
+    uid: str
+    outage_until: float = 0.0
+    terminating: tuple[str, float] | None = None
+    """Uid of a pod seen Terminating, and since when on our monotonic clock."""
+    obstacle: Obstacle | None = None
+
+
+@dataclass(slots=True)
+class Answers:
+    """Answers to a verdict's questions, good for one look only."""
+
+    contents: dict[ConfigMapKey, str] = field(default_factory=dict)
+    missing: tuple[str, ...] | None = None
+    heartbeat: Heartbeat | None = None
+    end_recorded: bool | None = None
+
+
+def _queue_of(job: Job) -> list[QueueName]:
+    """The queue whose slot a job holds by its claim."""
+    return [(job.namespace, job.status.queue.name if job.status.queue else "agents")] if job.active else []
+
+
+class State:
+    """Jobs, pods, and who waits for what."""
+
+    def __init__(self, *, writer: Writer, limits: Mapping[str, int], now: Callable[[], datetime]) -> None:
+        """`limits` maps the implicit queues, which every namespace has, to their slots."""
+        self.limits = dict(limits)
+        self.queue: WorkQueue[Key] = WorkQueue()
+        self.jobs: Cache[Job] = Cache(
+            parse_job, {"queue": _queue_of, "active": lambda job: [job.namespace] if job.active else []}
+        )
+        self.pods: Cache[Pod] = Cache(parse_pod, {"job": lambda pod: [(pod.namespace, pod.job)]})
+        self.slots = Slots()
+        self.specs = Specs()
+        self._writer = writer
+        self._now = now
+        self._memory: dict[JobName, Memory] = {}
+        # Jobs of the first list that nobody has looked at: until then admission would not know who has priority.
+        self._unsettled: set[JobName] | None = None
+
+    def observe_job(self, event: str | None, obj: Mapping[str, Any]) -> None:
+        """Take in one event of an AgentJob."""
+        name = (obj["metadata"]["namespace"], obj["metadata"]["name"])
+        before = self.jobs.get(name)
+        if self.jobs.apply(event, obj):
+            self._job_changed(name, before)
+
+    def observe_pod(self, event: str | None, obj: Mapping[str, Any]) -> None:
+        """Take in one event of a pod that carries our label."""
+        if self.pods.apply(event, obj):
+            labels = obj["metadata"].get("labels") or {}
+            self.queue.add(("job", obj["metadata"]["namespace"], labels.get(LABEL_JOB, "")))
+
+    def listed_jobs(self, items: list[dict[str, Any]], version: str, *, namespace: str | None = None) -> None:
+        """Take in a complete list of AgentJobs: what is not on it is gone."""
+        before = {name: self.jobs.get(name) for name in list(self.jobs.keys())}
+        changed = self.jobs.replace(items, version, namespace=namespace)
+        if self._unsettled is None:
+            self._unsettled = set()
+        first = not before
+        for name in changed:
+            if first and (job := self.jobs.get(name)) is not None and not job.finished:
+                self._unsettled.add(name)
+            self._job_changed(name, before.get(name))
+
+    def listed_pods(self, items: list[dict[str, Any]], version: str, *, namespace: str | None = None) -> None:
+        """Take in a complete list of pods that carry our label."""
+        before = {name: pod.job for name in list(self.pods.keys()) if (pod := self.pods.get(name))}
+        for name in self.pods.replace(items, version, namespace=namespace):
+            pod = self.pods.get(name)
+            self.queue.add(("job", name[0], pod.job if pod else before[name]))
+
+    def feed_history(self) -> None:
+        """Queue again what every job's status says of its past, for whatever a crash kept from Postgres."""
+        for job in self.jobs.values():
+            if job.status.transitions:
+                self._writer.put(transition(job, job.status))
+            for record in job.status.attempt_history:
+                if record.ended is not None:
+                    self._writer.put(start_end(job, record))
+
+    def _job_changed(self, name: JobName, before: Job | None) -> None:
+        job = self.jobs.get(name)
+        if before is not None and (job is None or job.uid != before.uid):
+            if not before.finished:
+                self._writer.put(Deletion(job=job_key(before), time=self._now()))
+            self.specs.forget(before.uid)
+        held, holds = before.active if before else None, job.active if job else None
+        if (held is None) != (holds is None):
+            self.wake_queues(name[0])
+        self.queue.add(("job", *name))
+
+    def wake_queues(self, namespace: str) -> None:
+        """A slot or a session may be free; a session is shared by all queues of its namespace."""
+        for queue in self.slots.queues(namespace):
+            self.queue.add(("queue", *queue))
+
+    def remember(self, job: Job) -> Memory:
+        """What is remembered of this very job."""
+        memory = self._memory.get(job.key)
+        if memory is None or memory.uid != job.uid:
+            memory = self._memory[job.key] = Memory(job.uid)
+        return memory
+
+    def forget(self, name: JobName) -> None:
+        """The job is gone."""
+        self._memory.pop(name, None)
+        if self.slots.leave(name) is not None:
+            self.wake_queues(name[0])
+
+    def settle(self, name: JobName) -> None:
+        """The job has been looked at; after the last one of the first list admission opens."""
+        if self._unsettled:
+            self._unsettled.discard(name)
+            if not self._unsettled:
+                for job in self.jobs.values():
+                    self.wake_queues(job.namespace)
+
+    def ask_for_slot(self, job: Job, ask: AskForSlot) -> None:
+        """Let the job wait in its queue, and let admission look if that is news."""
+        candidate = Candidate(key=job.key, uid=job.uid, priority=ask.priority, created=job.created, lock=ask.session)
+        queue = (job.namespace, ask.queue)
+        if self.slots.ask(queue, candidate):
+            self.queue.add(("queue", *queue))
+
+    def admit(self, queue: QueueName) -> None:
+        """Decide who of a queue starts now. Not before every job of the first list has been looked at."""
+        if self._unsettled is None or self._unsettled:
+            return
+        holders = {job.key: self._lock(job) for job in self.jobs.by("queue", queue)}
+        locks = {self._lock(job) for job in self.jobs.by("active", queue[0])}
+        limit = self.limits.get(queue[1], 0)
+        for name in self.slots.admit(queue, limit=limit, holders=holders, locks=locks, alive=self._alive):
+            self.queue.add(("job", *name))
+
+    def _lock(self, job: Job) -> SessionLock:
+        spec = self.specs.in_force(job)
+        return spec.session_key(name=job.name, uid=job.uid) if spec else ("", "", job.uid)
+
+    def _alive(self, name: JobName, uid: str) -> bool:
+        job = self.jobs.get(name)
+        return job is not None and job.uid == uid and not job.finished
+
+    def leave(self, job: Job) -> None:
+        """The job needs no slot (any more)."""
+        if self.slots.leave(job.key) is not None:
+            self.wake_queues(job.namespace)
