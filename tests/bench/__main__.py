@@ -1,0 +1,49 @@
+"""Take the figures of docs/reference/performance.md: `python -m tests.bench [NAME …] [--runs N] [--json FILE]`.
+
+Without names all of them. Nothing here judges: aims are shown beside, the suite asserts no time.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.bench import jobs, ready, startup
+from tests.bench.figures import Figure, machine, table, write_json
+
+
+def start_up(runs: int) -> list[Figure]:
+    """Process start to first model call, ours beside a bare script's."""
+    found = startup.main(max(runs, startup.ROUNDS))
+    return [
+        Figure("process start to first model call", "s", (found["runner_first_call"],), 0.7),
+    ]
+
+
+MEASURES: Mapping[str, Callable[[int], list[Figure]]] = {
+    "ready": ready.measure,
+    "startup": start_up,
+    "latency": jobs.measure_latency,
+    "throughput": jobs.measure_throughput,
+}
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASURES)}; all by default")
+    parser.add_argument("--runs", type=int, default=3, help="of each figure (3)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured there, too")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(MEASURES):
+        parser.error(f"no figure {', '.join(sorted(unknown))}: choose of {', '.join(MEASURES)}")
+    before = machine()
+    figures = [figure for name in arguments.names or MEASURES for figure in MEASURES[name](arguments.runs)]
+    where = before | {"load after": machine()["load"]}
+    print("\n" + ", ".join(f"{key} {value}" for key, value in where.items()))
+    print(table(figures))
+    if arguments.json:
+        write_json(arguments.json, figures, where)
+
+
+if __name__ == "__main__":
+    main()

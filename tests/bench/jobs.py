@@ -1,0 +1,188 @@
+"""The operator under jobs: API writes and CPU a job, latency to the pod, jobs a second, memory.
+
+The whole system runs: operator, gateway, PostgreSQL, API server, node; only agents do not, their pods end at once. The
+embedded API server, the node and the load itself share this process and its one core, so `jobs a second` is a figure of
+the whole machine. Where KUBEBUILDER_ASSETS has a real API server the same is taken on it, and beside the AgentJobs the
+same number of Kubernetes' own Jobs run through its own controller.
+"""
+
+import asyncio
+import contextlib
+import gc
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import Any
+
+from tests.bench.figures import Figure
+from tests.bench.load import BATCH, OURS, Kind, Seen, Spent, at_once, paced, succeed
+
+from agentjobs.dev.envtest import ASSETS
+from agentjobs.dev.process import spawn
+from agentjobs.dev.up import Backend, Cluster, up
+
+AIM_WRITES = 4.0
+AIM_P50_MS = 15.0
+AIM_P99_MS = 50.0
+AIM_JOBS_A_SECOND = 100.0
+PACED_JOBS = 200
+PACED_SECONDS = 0.1
+CROWDS = (500, 2000)
+WARM_UP = 30
+
+
+def backends() -> list[Backend]:
+    """The embedded API server, and the real one where its binaries are."""
+    return ["embedded", "envtest"] if os.environ.get(ASSETS) else ["embedded"]
+
+
+@contextlib.asynccontextmanager
+async def cluster(backend: Backend, *, slots: int = 500) -> AsyncIterator[Cluster]:
+    """A warm cluster whose pods end at once."""
+    gc.collect()
+    with tempfile.TemporaryDirectory(prefix="agentjobs-bench-") as folder:
+        async with up(
+            Path(folder), apiserver=backend, settings={"AGENTJOBS_QUEUE_AGENTS": str(slots)}, instant=succeed
+        ) as running:
+            await at_once(running.client, OURS, [f"warm-{number}" for number in range(WARM_UP)])
+            yield running
+
+
+@contextlib.asynccontextmanager
+async def job_controller(running: Cluster) -> AsyncIterator[None]:
+    """Kubernetes' Job controller, alone, with its client's rate limit out of the way; the rest as it comes."""
+    program = Path(os.environ[ASSETS]) / "kube-controller-manager"
+    with (running.folder / "kube-controller-manager.log").open("ab") as log:
+        child = spawn(
+            [
+                str(program),
+                f"--kubeconfig={running.kubeconfig}",
+                "--controllers=job-controller",
+                "--leader-elect=false",
+                "--kube-api-qps=2000",
+                "--kube-api-burst=2000",
+                "--secure-port=0",
+            ],
+            env={"PATH": os.environ["PATH"]},
+            output=log,
+        )
+        try:
+            await at_once(running.client, BATCH, [f"warm-batch-{number}" for number in range(WARM_UP)])
+            yield
+        finally:
+            await child.stop(5)
+
+
+def has_job_controller() -> bool:
+    """Whether the assets hold more than what tests of operators usually need."""
+    return (Path(os.environ.get(ASSETS, "")) / "kube-controller-manager").is_file()
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The smallest value that `share` of all values do not exceed."""
+    return sorted(values)[max(0, round(share * len(values) + 0.5) - 1)]
+
+
+def delays(seen: Seen) -> list[float]:
+    """Milliseconds from the answer to a job's POST until the watch shows its pod."""
+    return [1000 * max(0.0, seen.pod[name] - created) for name, created in seen.created.items()]
+
+
+async def _latency(running: Cluster, kind: Kind, run: int) -> tuple[float, float]:
+    names = [f"paced-{run}-{number}" for number in range(PACED_JOBS)]
+    found = delays(await paced(running.client, kind, names, every=PACED_SECONDS))
+    return statistics.median(found), percentile(found, 0.99)
+
+
+async def _paced_runs(backend: Backend, runs: int) -> list[Figure]:
+    ours: list[tuple[float, float]] = []
+    peers: list[tuple[float, float]] = []
+    writes, events, cpu = [], [], []
+    peer = backend == "envtest" and has_job_controller()
+    async with cluster(backend) as running, contextlib.AsyncExitStack() as stack:
+        if peer:
+            await stack.enter_async_context(job_controller(running))
+        await asyncio.sleep(1.0)
+        for run in range(runs):
+            before = Spent.by_operator(running)
+            ours.append(await _latency(running, OURS, run))
+            await asyncio.sleep(1.0)
+            after = Spent.by_operator(running)
+            writes.append((after.writes - before.writes) / PACED_JOBS)
+            events.append((after.events - before.events) / PACED_JOBS)
+            cpu.append(1000 * (after.cpu - before.cpu) / PACED_JOBS)
+            if peer:
+                peers.append(await _latency(running, BATCH, run))
+    said = f"{backend}, a job every {1000 * PACED_SECONDS:.0f} ms"
+    named = "Job controller" if peers else ""
+    return [
+        Figure(
+            f"created to pod created, p50; {said}",
+            "ms",
+            tuple(p50 for p50, _ in ours),
+            AIM_P50_MS,
+            peer=tuple(p50 for p50, _ in peers),
+            peer_name=named,
+        ),
+        Figure(
+            f"created to pod created, p99; {said}",
+            "ms",
+            tuple(p99 for _, p99 in ours),
+            AIM_P99_MS,
+            peer=tuple(p99 for _, p99 in peers),
+            peer_name=named,
+        ),
+        Figure(f"API writes a job; {said}", "", tuple(writes), AIM_WRITES),
+        Figure(f"Events written a job; {said}", "", tuple(events)),
+        Figure(f"operator CPU a job; {said}", "ms", tuple(cpu)),
+    ]
+
+
+async def _crowd_runs(backend: Backend, jobs: int, runs: int) -> list[Figure]:
+    rates, peers, pods, writes, cpu, here, memory = [], [], [], [], [], [], []
+    for run in range(runs):
+        # A cluster for each run: what earlier jobs left would be part of the figure.
+        async with cluster(backend) as running:
+            await asyncio.sleep(1.0)
+            before, busy = Spent.by_operator(running), time.process_time()
+            seconds, seen = await at_once(running.client, OURS, [f"job-{run}-{number}" for number in range(jobs)])
+            rates.append(jobs / seconds)
+            here.append(1000 * (time.process_time() - busy) / jobs)
+            pods.append(jobs / (max(seen.pod.values()) - min(seen.created.values())))
+            await asyncio.sleep(1.0)
+            after = Spent.by_operator(running)
+            writes.append((after.writes - before.writes) / jobs)
+            cpu.append(1000 * (after.cpu - before.cpu) / jobs)
+            memory.append(after.peak_rss)
+            if backend == "envtest" and has_job_controller():
+                async with job_controller(running):
+                    took, _ = await at_once(running.client, BATCH, [f"batch-{run}-{number}" for number in range(jobs)])
+                    peers.append(jobs / took)
+    said = f"{backend}, {jobs} at once"
+    aim = AIM_JOBS_A_SECOND
+    named = "Job controller" if peers else ""
+    return [
+        Figure(f"jobs to Succeeded; {said}", "/s", tuple(rates), aim, True, tuple(peers), named),
+        Figure(f"pods made; {said}", "/s", tuple(pods), higher=True),
+        Figure(f"API writes a job; {said}", "", tuple(writes)),
+        Figure(f"operator CPU a job; {said}", "ms", tuple(cpu)),
+        Figure(f"CPU of node, load and embedded API server a job; {said}", "ms", tuple(here)),
+        Figure(f"operator's peak memory; {said}", "MiB", tuple(memory)),
+    ]
+
+
+def _on_all(work: list[Coroutine[Any, Any, list[Figure]]]) -> list[Figure]:
+    return [figure for one in work for figure in asyncio.run(one)]
+
+
+def measure_latency(runs: int) -> list[Figure]:
+    """Writes, latency and CPU of jobs that come one by one."""
+    return _on_all([_paced_runs(backend, runs) for backend in backends()])
+
+
+def measure_throughput(runs: int) -> list[Figure]:
+    """Jobs a second, CPU and memory of jobs that come all at once."""
+    return _on_all([_crowd_runs(backend, jobs, runs) for backend in backends() for jobs in CROWDS])
