@@ -288,6 +288,15 @@ class Timeouts(Model):
         description="Longest time of one start, at least 1s; then it is stopped and counts as a failed attempt. "
         "Default: 30m.",
     )
+    queue: Duration | None = Field(
+        default=None,
+        description="Longest wait for a slot, at least 1s; then the job fails with QueueTimeout. Default: no limit.",
+    )
+    running: Duration | None = Field(
+        default=None,
+        description="Running time of all starts together, at least 1s; then the job fails with DeadlineExceeded. "
+        "Waiting, backoff and suspension do not count. Default: no limit.",
+    )
 
 
 class KeyRef(Model):
@@ -422,6 +431,11 @@ class AgentJobSpec(Model):
     retry: Retry = Field(default_factory=Retry, description="How often the job is tried, and after which wait.")
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Limits in time.")
     runtime: Runtime = Field(default_factory=Runtime, description="The pod of one start.")
+    suspend: Boolean = Field(
+        default=False,
+        description="Set to true to stop the running start and hold the job; false puts it back into its queue at its "
+        "old place, and it starts over. Default: false.",
+    )
     cancel: Boolean = Field(
         default=False, description="Set to true to stop the job for good. There is no way back. Default: false."
     )

@@ -38,6 +38,7 @@ class Phase(Word):
     QUEUED = "Queued", "Waits for a slot in its queue."
     RUNNING = "Running", "A start is claimed: its pod exists or is being made."
     RETRYING = "Retrying", "Waits for `status.nextAttemptTime`, after a failed attempt or a snooze."
+    SUSPENDED = "Suspended", "Stopped and resumable; holds no slot and no pod."
     SUCCEEDED = "Succeeded", "Ended with a result."
     FAILED = "Failed", "Ended: attempts are used up, or another would fail the same way."
     CANCELLED = "Cancelled", "Ended because somebody or the agent's code said stop."
@@ -54,6 +55,7 @@ class ConditionType(Word):
     ACCEPTED = "Accepted", "The spec is legal and all that it names was found; what the job runs is stored."
     ADMITTED = "Admitted", "The job holds a slot of its queue."
     POD_STARTED = "PodStarted", "Written only when a start's pod does not get going, and again when that has healed."
+    SUSPENDED = "Suspended", "The job is stopped and can go on; the reason says who may resume it."
     COMPLETE = "Complete", "The job ended with a result."
     FAILED = "Failed", "The job ended without a result; the reason is the class of the last error."
     CANCELLED = "Cancelled", "The job was stopped."
@@ -80,7 +82,15 @@ class AdmittedReason(Word):
     WAITING_FOR_LOCK = "WaitingForLock", "Another job of the same session is running."
     WAITING_FOR_BACKOFF = "WaitingForBackoff", "`status.nextAttemptTime` lies ahead."
     HISTORY_UNAVAILABLE = "HistoryUnavailable", "The database cannot be reached; no start without a record of it."
+    SUSPENDED = "Suspended", "The job is suspended and holds no slot."
     FINISHED = "Finished", "The job ended and gave its slot back."
+
+
+class SuspendedReason(Word):
+    """Why a job is suspended, or no longer."""
+
+    REQUESTED = "Requested", "`spec.suspend` is true; setting it to false resumes the job."
+    RESUMED = "Resumed", "The job goes on."
 
 
 class PodStartedReason(Word):
@@ -164,11 +174,14 @@ def with_condition(
 
 def phase_of(conditions: Iterable[Condition]) -> Phase:
     """Derive the phase; the conditions alone say it."""
+    conditions = tuple(conditions)
     said = {condition.type: condition for condition in conditions}
     for ending, phase in _ENDINGS.items():
         if ending in said and said[ending].is_true:
             return phase
     admitted = said.get(ConditionType.ADMITTED)
+    if is_true(conditions, ConditionType.SUSPENDED):
+        return Phase.SUSPENDED
     if admitted is None:
         return Phase.PENDING
     return Phase.RUNNING if admitted.is_true else _WAITING.get(admitted.reason, Phase.QUEUED)

@@ -95,8 +95,9 @@ def spec_schema() -> Schema:
     # Rules say it in words, where `required` would only say "Required value".
     schema.pop("required", None)
     schema["properties"]["input"].pop("required", None)
-    # The one default in the schema: without it, `!oldSelf.cancel || self.cancel` had nothing to read.
+    # The only defaults in the schema. Without it, `!oldSelf.cancel || self.cancel` had nothing to read.
     schema["properties"]["cancel"]["default"] = False
+    schema["properties"]["suspend"]["default"] = False
     _refuse_reserved_names(schema["properties"]["agent"]["properties"]["inline"])
     schema["x-kubernetes-validations"] = [
         _rule("has(self.agent)", "agent is required: say what runs with agent.inline or agent.module"),

@@ -172,6 +172,7 @@ _REASONS: Final[Mapping[ConditionType, type[Word]]] = {
     ConditionType.ACCEPTED: conditions.AcceptedReason,
     ConditionType.ADMITTED: conditions.AdmittedReason,
     ConditionType.POD_STARTED: conditions.PodStartedReason,
+    ConditionType.SUSPENDED: conditions.SuspendedReason,
     ConditionType.COMPLETE: conditions.CompleteReason,
     ConditionType.CANCELLED: conditions.CancelledReason,
 }

@@ -13,7 +13,9 @@ from agentjobs.api.agentjob import AgentJobSpec, ConfigMapKey, default_agent_nam
 from agentjobs.contract import Resolved
 from agentjobs.errors import Invalid, NotFound
 
-STEERING: Final = frozenset({"queue", "priority", "startAt", "startAfter", "cancel", "ttlSecondsAfterFinished"})
+STEERING: Final = frozenset(
+    {"queue", "priority", "startAt", "startAfter", "suspend", "cancel", "ttlSecondsAfterFinished"}
+)
 """Fields that may change after acceptance: no part of the work, hence not of its hash."""
 
 

@@ -103,6 +103,7 @@ class AgentJobStatus:
     starts: Annotated[Count, Field(description="Number of the current start; its pod is `<job>-<starts>`.")] = 0
     transitions: Annotated[Count, Field(description="Changes of the phase so far; they number the history.")] = 0
     snoozes: Annotated[Count, Field(description="Waits so far that cost no attempt.")] = 0
+    running_seconds: Annotated[Count, Field(description="Running time of ended starts, for `timeouts.running`.")] = 0
     infra_restarts: Annotated[Count, Field(description="Starts lost to the cluster so far.")] = 0
     attempt_history: Annotated[
         tuple[AttemptRecord, ...],
@@ -129,6 +130,7 @@ class AgentJobStatus:
             starts=_count(raw, "starts"),
             transitions=_count(raw, "transitions"),
             snoozes=_count(raw, "snoozes"),
+            running_seconds=_count(raw, "runningSeconds"),
             infra_restarts=_count(raw, "infraRestarts"),
             attempt_history=tuple(map(_attempt, _objects(raw, "attemptHistory"))),
             usage=_usage(raw.get("usage")),

@@ -29,7 +29,7 @@ __all__ = ["Problem", "rejection", "validate_job"]
 
 MAX_DEPTH: Final = 64
 """Deeper values overflow the stack of whoever writes or reads them recursively, us and PostgreSQL included."""
-MIN_ATTEMPT: Final = timedelta(seconds=1)
+MIN_TIMEOUT: Final = timedelta(seconds=1)
 """`activeDeadlineSeconds` of a pod is a whole number of at least one."""
 
 
@@ -155,12 +155,14 @@ def _exactly_one(path: Path, value: object, members: tuple[str, ...]) -> Iterato
 
 
 def _timeout_problems(spec: Raw) -> Iterator[Problem]:
-    text = as_object(spec.get("timeouts")).get("attempt")
-    try:
-        if text is not None and parse_duration(text) < MIN_ATTEMPT:
-            yield problem_at(("timeouts", "attempt"), text, "is too short; use at least 1s")
-    except ValueError:
-        return
+    timeouts = as_object(spec.get("timeouts"))
+    for name in ("attempt", "queue", "running"):
+        text = timeouts.get(name)
+        try:
+            if text is not None and parse_duration(text) < MIN_TIMEOUT:
+                yield problem_at(("timeouts", name), text, "is too short; use at least 1s")
+        except ValueError:
+            continue
 
 
 def _env_problems(spec: Raw) -> Iterator[Problem]:

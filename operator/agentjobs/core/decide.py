@@ -20,6 +20,7 @@ from agentjobs.api.conditions import (
     ConditionType,
     Phase,
     PodStartedReason,
+    SuspendedReason,
     find_condition,
 )
 from agentjobs.api.status import AttemptRecord
@@ -47,6 +48,7 @@ from agentjobs.core.verdicts import (
     ReleasePods,
     ReportPod,
     StopPod,
+    Suspend,
     Wait,
 )
 
@@ -55,6 +57,8 @@ GIVE_UP_AFTER = timedelta(minutes=15)  # a container that has not started by the
 SILENCE = timedelta(seconds=30)  # three missed heartbeats: no runner lives behind them
 STUCK_AFTER = timedelta(seconds=60)  # a kubelet that has not ended a pod this long after its grace period is away
 ASK_AGAIN = timedelta(seconds=5)
+DEADLINE_SLACK = timedelta(seconds=1)  # the kubelet counts whole seconds
+SUSPENDED = "spec.suspend is true; set it to false and the job goes on"
 HEAL_AGAIN = timedelta(seconds=2)  # how soon something missing that came back is noticed
 
 
@@ -111,15 +115,15 @@ def _running(seen: Observation, active: AttemptRecord, now: datetime) -> Decisio
     """A start is claimed: see what became of its pod."""
     job, pod = seen.job, seen.active_pod
     if pod is None:
-        if job.cancel:
-            return _end(seen, active, None, lost("cancelled before the pod was made"), now)
+        if job.cancel or job.suspend:
+            return _end(seen, active, None, lost("stopped before the pod was made"), now)
         return _missing(seen, active, now)
     if pod.ended:
         return _end(seen, active, pod, diagnose(pod), now)
     if pod.deletion is not None:
         return _terminating(seen, active, pod, now)
-    if job.cancel:
-        return Decision(StopPod(pod, "spec.cancel is set"))
+    if job.cancel or job.suspend:
+        return Decision(StopPod(pod, "spec.cancel is set" if job.cancel else "spec.suspend is set"))
     if pod.container_started is not None:
         unwell = find_condition(job.status.conditions, ConditionType.POD_STARTED)
         if unwell is not None and not unwell.is_true:
@@ -181,7 +185,8 @@ def _end(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Endi
     if seen.spec is None and ending.verdict in (Said.RETRY, Said.SNOOZE):
         # Somebody broke the spec of an accepted job while Postgres, which knows the accepted one, is away.
         return Decision(Keep(), again=now + ASK_AGAIN)
-    then, charged = _then(seen, active, ending, now)
+    ran = _ran(pod, now)
+    then, charged = _then(seen, active, ending, ran, now)
     ended = pod.terminated.finished if pod and pod.terminated and pod.terminated.finished else now
     record = replace(
         active,
@@ -192,11 +197,21 @@ def _end(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Endi
         charged=charged,
         message=ending.message,
     )
-    return Decision(EndStart(record, then), again=then.at if isinstance(then, Again) else None)
+    return Decision(EndStart(record, then, ran), again=then.at if isinstance(then, Again) else None)
 
 
-def _then(seen: Observation, active: AttemptRecord, ending: Ending, now: datetime) -> tuple[Again | Finish, bool]:
-    """Apply the job's limits to an ending. The second value says whether an attempt is charged."""
+def _ran(pod: Pod | None, now: datetime) -> timedelta:
+    """How long the container of a pod ran."""
+    if pod is None or pod.container_started is None:
+        return timedelta(0)
+    ended = pod.terminated.finished if pod.terminated and pod.terminated.finished else now
+    return max(timedelta(0), ended - pod.container_started)
+
+
+def _then(
+    seen: Observation, active: AttemptRecord, ending: Ending, ran: timedelta, now: datetime
+) -> tuple[Again | Finish | Suspend, bool]:
+    """Apply the job's wishes and limits to an ending. The second value says whether an attempt is charged."""
     if ending.verdict is Said.SUCCEED:
         return Finish(Phase.SUCCEEDED, CompleteReason.RESULT_ACCEPTED, ending.message, ending.summary), False
     if seen.job.cancel:
@@ -205,9 +220,30 @@ def _then(seen: Observation, active: AttemptRecord, ending: Ending, now: datetim
         return Finish(Phase.CANCELLED, CancelledReason.CANCELLED, ending.message), False
     if ending.verdict is Said.FAIL or seen.spec is None:
         return Finish(Phase.FAILED, ending.reason, ending.message), False
+    if seen.job.suspend and ending.reason == ErrorClass.RUNNER_LOST:
+        # The loss is our own doing: it spends nothing.
+        return Suspend(SuspendedReason.REQUESTED, SUSPENDED), False
+    if ending.reason == ErrorClass.ATTEMPT_TIMEOUT and _left(seen, seen.spec, ran) <= DEADLINE_SLACK:
+        return Finish(Phase.FAILED, ErrorClass.DEADLINE_EXCEEDED, "timeouts.running was used up"), False
+    then, charged = _again(seen, seen.spec, active, ending, now)
+    if seen.job.suspend and isinstance(then, Again):
+        return Suspend(SuspendedReason.REQUESTED, SUSPENDED, at=then.at), charged
+    return then, charged
+
+
+def _again(
+    seen: Observation, spec: AgentJobSpec, active: AttemptRecord, ending: Ending, now: datetime
+) -> tuple[Again | Finish, bool]:
     if ending.verdict is Said.SNOOZE and not _spent(seen, ending):
         return Again(now + (ending.delay or SNOOZE_DELAY), infra=ending.infra), False
-    return _retry(seen, seen.spec, active, ending, now)
+    return _retry(seen, spec, active, ending, now)
+
+
+def _left(seen: Observation, spec: AgentJobSpec, ran: timedelta = timedelta(0)) -> timedelta:
+    """What is left of `timeouts.running`."""
+    if spec.timeouts.running is None:
+        return timedelta.max
+    return spec.timeouts.running - timedelta(seconds=seen.job.status.running_seconds) - ran
 
 
 def _spent(seen: Observation, ending: Ending) -> bool:
@@ -260,18 +296,38 @@ def _waiting(seen: Observation, now: datetime) -> Decision:
 def _ready(seen: Observation, spec: AgentJobSpec, now: datetime) -> Decision:
     """Legal and complete: wait for the time, then for a slot, then start."""
     job = seen.job
+    if job.suspend:
+        if job.says(ConditionType.SUSPENDED, status=True, reason=SuspendedReason.REQUESTED):
+            return Decision(Keep())
+        return Decision(Suspend(SuspendedReason.REQUESTED, SUSPENDED, accept=not job.accepted))
+    if _left(seen, spec) <= timedelta(0):
+        return Decision(Finish(Phase.FAILED, ErrorClass.DEADLINE_EXCEEDED, "timeouts.running was used up"))
     due = spec.start_at or (job.created + spec.start_after if spec.start_after else None)
     if job.status.starts == 0 and due is not None and due > now:
         when = due.isoformat(timespec="seconds").replace("+00:00", "Z")
         return _hold(job, AdmittedReason.WAITING_FOR_START_TIME, f"starts at {when}", again=due)
     later = job.status.next_attempt_time
     if later is not None and later > now:
-        return Decision(Keep(), again=later)
+        if job.says(ConditionType.ADMITTED, status=False, reason=AdmittedReason.WAITING_FOR_BACKOFF):
+            return Decision(Keep(), again=later)
+        return _hold(job, AdmittedReason.WAITING_FOR_BACKOFF, "resumed", again=later)
     if seen.slot is None:
         return Decision(AskForSlot(spec.queue, spec.priority, spec.session_key(name=job.name, uid=job.uid)))
     if isinstance(seen.slot, Refusal):
-        return _hold(job, seen.slot.reason, seen.slot.message)
+        return _queued(job, spec, seen.slot, now)
     return Decision(Claim(job.status.starts + 1, next_attempt(job)))
+
+
+def _queued(job: Job, spec: AgentJobSpec, refusal: Refusal, now: datetime) -> Decision:
+    """No slot now: wait, but not for ever when the job says so."""
+    limit = spec.timeouts.queue
+    if limit is None:
+        return _hold(job, refusal.reason, refusal.message)
+    since = (job.status.queue.since if job.status.queue else None) or now
+    if now - since >= limit:
+        message = f"no slot within timeouts.queue: {refusal.message}"
+        return Decision(Finish(Phase.FAILED, ErrorClass.QUEUE_TIMEOUT, message))
+    return _hold(job, refusal.reason, refusal.message, again=since + limit)
 
 
 def next_attempt(job: Job) -> int:

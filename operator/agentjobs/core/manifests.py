@@ -55,11 +55,25 @@ class PodDefaults:
 
 
 def runner_pod(
-    *, namespace: str, job: str, uid: str, start: int, attempt: int, spec: AgentJobSpec, defaults: PodDefaults
+    *,
+    namespace: str,
+    job: str,
+    uid: str,
+    start: int,
+    attempt: int,
+    ran: int,
+    spec: AgentJobSpec,
+    defaults: PodDefaults,
 ) -> dict[str, Any]:
-    """Return the pod `<job>-<start>`, owned by the job and held by our finalizer."""
+    """Return the pod `<job>-<start>`, owned by the job and held by our finalizer.
+
+    `ran` is the running time of earlier starts in seconds, which `timeouts.running` counts.
+    """
     grace = spec.runtime.termination_grace_period_seconds
-    deadline = max(1, int(spec.timeouts.attempt.total_seconds()))
+    limits = [spec.timeouts.attempt.total_seconds()]
+    if spec.timeouts.running is not None:
+        limits.append(spec.timeouts.running.total_seconds() - ran)
+    deadline = max(1, int(min(limits)))
     return {
         "apiVersion": "v1",
         "kind": "Pod",

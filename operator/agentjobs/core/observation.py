@@ -49,6 +49,11 @@ class Job:
         return isinstance(self.spec, Mapping) and self.spec.get("cancel") is True
 
     @property
+    def suspend(self) -> bool:
+        """Whether somebody wants the job held."""
+        return isinstance(self.spec, Mapping) and self.spec.get("suspend") is True
+
+    @property
     def finished(self) -> bool:
         return is_true(self.status.conditions, ConditionType.FINISHED)
 

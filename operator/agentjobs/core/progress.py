@@ -3,6 +3,7 @@
 Each change of the phase counts as one transition, which numbers the rows of the history.
 """
 
+import math
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,6 +13,8 @@ from agentjobs.api.conditions import (
     Condition,
     ConditionType,
     Phase,
+    SuspendedReason,
+    is_true,
     phase_of,
     with_condition,
 )
@@ -25,7 +28,7 @@ from agentjobs.api.status import (
 )
 from agentjobs.contract import pod_name
 from agentjobs.core.observation import Job
-from agentjobs.core.verdicts import Claim, EndStart, Finish, ReportPod, Wait
+from agentjobs.core.verdicts import Claim, EndStart, Finish, ReportPod, Suspend, Wait
 
 _END_CONDITIONS = {
     Phase.SUCCEEDED: ConditionType.COMPLETE,
@@ -40,7 +43,7 @@ def claimed(job: Job, verdict: Claim, *, spec_hash: str, queue: str, now: dateti
     record = AttemptRecord(
         attempt=verdict.attempt, start=verdict.start, pod=pod_name(job.name, verdict.start), started=now
     )
-    status = _accepted(job, status, spec_hash, now)
+    status = _resumed(job, _accepted(job, status, spec_hash, now), now)
     return _moved(
         job,
         replace(
@@ -62,6 +65,7 @@ def waiting(job: Job, verdict: Wait, *, spec_hash: str | None, queue: str, now: 
     status = job.status
     if spec_hash is not None:
         status = _accepted(job, status, spec_hash, now)
+    status = _resumed(job, status, now)
     status = replace(
         status, conditions=_set(job, status, verdict.condition, False, verdict.reason, verdict.message, now)
     )
@@ -81,9 +85,17 @@ def reported(job: Job, verdict: ReportPod, *, now: datetime) -> AgentJobStatus:
 def start_ended(job: Job, verdict: EndStart, *, now: datetime) -> AgentJobStatus:
     """The active start is over; another follows, or the job ends in the same write."""
     record, then = verdict.record, verdict.then
-    status = replace(job.status, attempt_history=(*job.status.attempt_history[:-1], record))
+    status = replace(
+        job.status,
+        attempt_history=(*job.status.attempt_history[:-1], record),
+        # Rounded up: many short starts must not run for nothing.
+        running_seconds=job.status.running_seconds + math.ceil(verdict.ran.total_seconds()),
+    )
     if isinstance(then, Finish):
         return _ended(job, status, then, now)
+    if isinstance(then, Suspend):
+        status = replace(status, next_attempt_time=_ceiling(then.at) if then.at else None)
+        return _held(job, status, then, now)
     message = f"attempt {record.attempt + record.charged} starts at {_clock(then.at)}: {record.reason}"
     conditions = _set(job, status, ConditionType.ADMITTED, False, AdmittedReason.WAITING_FOR_BACKOFF, message, now)
     conditions = tuple(one for one in conditions if one.type != ConditionType.POD_STARTED)
@@ -99,6 +111,12 @@ def start_ended(job: Job, verdict: EndStart, *, now: datetime) -> AgentJobStatus
     return _moved(job, status, now)
 
 
+def suspended(job: Job, verdict: Suspend, *, spec_hash: str | None, now: datetime) -> AgentJobStatus:
+    """The job is held. `spec_hash` is set when it has just been accepted."""
+    status = job.status if spec_hash is None else _accepted(job, job.status, spec_hash, now)
+    return _held(job, status, verdict, now)
+
+
 def finished(job: Job, verdict: Finish, *, now: datetime) -> AgentJobStatus:
     """The job ends without a start of its own to end."""
     return _ended(job, job.status, verdict, now)
@@ -109,11 +127,29 @@ def with_result(job: Job, result: ResultSummary) -> AgentJobStatus:
     return replace(job.status, result=result)
 
 
+def _held(job: Job, status: AgentJobStatus, verdict: Suspend, now: datetime) -> AgentJobStatus:
+    conditions = _set(job, status, ConditionType.ADMITTED, False, AdmittedReason.SUSPENDED, "", now)
+    conditions = tuple(one for one in conditions if one.type != ConditionType.POD_STARTED)
+    status = replace(status, conditions=conditions, queue=replace(status.queue, since=None) if status.queue else None)
+    conditions = _set(job, status, ConditionType.SUSPENDED, True, verdict.reason, verdict.message, now)
+    return _moved(job, replace(status, conditions=conditions), now)
+
+
+def _resumed(job: Job, status: AgentJobStatus, now: datetime) -> AgentJobStatus:
+    """Whatever comes next, the job is suspended no longer."""
+    if not is_true(status.conditions, ConditionType.SUSPENDED):
+        return status
+    return replace(
+        status, conditions=_set(job, status, ConditionType.SUSPENDED, False, SuspendedReason.RESUMED, "", now)
+    )
+
+
 def _ended(job: Job, status: AgentJobStatus, end: Finish, now: datetime) -> AgentJobStatus:
     if end.phase is Phase.FAILED and end.reason in (AcceptedReason.INVALID_SPEC, AcceptedReason.SPEC_TOO_LARGE):
         status = replace(
             status, conditions=_set(job, status, ConditionType.ACCEPTED, False, end.reason, end.message, now)
         )
+    status = _resumed(job, status, now)
     status = replace(
         status, conditions=_set(job, status, ConditionType.ADMITTED, False, AdmittedReason.FINISHED, "", now)
     )

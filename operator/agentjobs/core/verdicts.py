@@ -1,7 +1,7 @@
 """What may happen to a job next: one closed union. A verdict without a branch in `reconcile` is a type error."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from agentjobs.api.agentjob import SessionKey
@@ -103,11 +103,23 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspend:
+    """Hold the job without slot and pod until somebody resumes it. `accept` as in `Wait`."""
+
+    reason: str
+    message: str
+    accept: bool = False
+    at: datetime | None = None
+    """Not before then after a resume: the backoff of the start that ended."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndStart:
-    """Record how the active start ended, and what follows."""
+    """Record how the active start ended after `ran`, and what follows."""
 
     record: AttemptRecord
-    then: Again | Finish
+    then: Again | Finish | Suspend
+    ran: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +151,7 @@ Verdict: TypeAlias = (
     | ReportPod
     | StopPod
     | Finish
+    | Suspend
     | EndStart
     | ReleasePods
     | FetchResult

@@ -33,6 +33,7 @@ from agentjobs.core.verdicts import (
     ReleasePods,
     ReportPod,
     StopPod,
+    Suspend,
     Wait,
 )
 from agentjobs.errors import AlreadyExists, Conflict, Denied, Invalid, NotFound, Unavailable
@@ -105,6 +106,8 @@ class Actions:
                 await self._stop_pod(verdict)
             case Finish():
                 await self._finish(job, verdict)
+            case Suspend():
+                return await self._suspend(seen, verdict, memory, answers)
             case EndStart():
                 await self._end_start(job, verdict, memory)
             case ReleasePods():
@@ -155,6 +158,17 @@ class Actions:
             self._state.ask_for_slot(job, AskForSlot(seen.spec.queue, seen.spec.priority, lock))
         return False
 
+    async def _suspend(self, seen: Observation, verdict: Suspend, memory: Memory, answers: Answers) -> bool:
+        job, accepted = seen.job, None
+        if verdict.accept:
+            accepted = await self._acceptance.accept(seen, memory, answers, None)
+            if accepted is None:
+                return True
+        await self._write(job, progress.suspended(job, verdict, spec_hash=accepted, now=self._now()))
+        self._state.leave(job)
+        self._event(job, "Normal", "Suspended", verdict.message)
+        return False
+
     async def _claim(self, seen: Observation, claim: Claim, memory: Memory, answers: Answers) -> None:
         """Record, then claim. The pod follows from the claim, whoever sees it first."""
         job, now = seen.job, self._now()
@@ -184,6 +198,7 @@ class Actions:
             uid=job.uid,
             start=verdict.start,
             attempt=verdict.attempt,
+            ran=job.status.running_seconds,
             spec=accepted,
             defaults=self._pod_defaults,
         )
@@ -236,6 +251,8 @@ class Actions:
         self._metrics.run_duration.observe(_seconds(record))
         if isinstance(verdict.then, Finish):
             self._announce(job, verdict.then)
+        elif isinstance(verdict.then, Suspend):
+            self._event(job, "Normal", "Suspended", verdict.then.message)
         else:
             self._event(job, "Warning", record.reason or record.verdict, f"{record.pod}: {record.message}")
 

@@ -43,6 +43,7 @@ _TELLING: Final[Mapping[Phase, tuple[str, ...]]] = {
     Phase.QUEUED: ("Admitted",),
     Phase.RUNNING: ("Admitted",),
     Phase.RETRYING: ("Admitted",),
+    Phase.SUSPENDED: ("Suspended",),
     Phase.SUCCEEDED: ("Complete",),
     Phase.FAILED: ("Failed",),
     Phase.CANCELLED: ("Cancelled",),

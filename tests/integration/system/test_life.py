@@ -167,3 +167,16 @@ async def test_an_attempt_that_takes_too_long_is_tried_again(system, job_of):
 
     assert [one["reason"] for one in status["attemptHistory"]] == ["AttemptTimeout", ""]
     assert status["attempts"] == 2
+
+
+async def test_a_suspended_job_frees_its_pod_and_goes_on_when_resumed(system, job_of):
+    script = {"starts": [[{"delay": "20s", "text": "Too late."}], [{"text": "Resumed."}]]}
+    await system.apply(*job_of("paused", script, runtime={"terminationGracePeriodSeconds": 6}))
+    await system.running("paused")
+    await system.edit("paused", suspend=True)
+    held = await system.phase("paused", "Suspended")
+    await system.edit("paused", suspend=False)
+    status = await system.finished("paused")
+
+    assert held["attemptHistory"][0]["charged"] is False
+    assert (status["phase"], status["attempts"], status["starts"]) == ("Succeeded", 1, 2)

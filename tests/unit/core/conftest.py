@@ -12,7 +12,7 @@ from agentjobs.contract import FINALIZER, LABEL_JOB, TerminationMessage, Verdict
 from agentjobs.core import progress
 from agentjobs.core.observation import Granted, Job, Observation, parse_job
 from agentjobs.core.pods import Pod, parse_pod
-from agentjobs.core.verdicts import Claim, EndStart, Finish, Wait
+from agentjobs.core.verdicts import Claim, EndStart, Finish, Suspend, Wait
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 UID = "6c0c1a52-1b5e-4a6e-9a52-0d9f0a7f5a11"
@@ -69,10 +69,12 @@ class Scene:
         self.status = progress.claimed(self.job, claim, spec_hash="9f2c", queue="agents", now=self.now).to_dict()
         return self
 
-    def written(self, verdict: Wait | EndStart | Finish) -> "Scene":
+    def written(self, verdict: Wait | EndStart | Finish | Suspend) -> "Scene":
         """Let the status be what this verdict leaves behind."""
         if isinstance(verdict, Wait):
             status = progress.waiting(self.job, verdict, spec_hash="9f2c", queue="agents", now=self.now)
+        elif isinstance(verdict, Suspend):
+            status = progress.suspended(self.job, verdict, spec_hash="9f2c", now=self.now)
         elif isinstance(verdict, EndStart):
             status = progress.start_ended(self.job, verdict, now=self.now)
         else:

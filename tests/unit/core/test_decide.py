@@ -9,6 +9,7 @@ from agentjobs.api.problems import Problem
 from agentjobs.contract import ErrorClass, TerminationMessage, Verdict
 from agentjobs.core.admission import Refusal
 from agentjobs.core.decide import decide
+from agentjobs.core.manifests import PodDefaults, runner_pod
 from agentjobs.core.observation import Heartbeat, Obstacle
 from agentjobs.core.verdicts import (
     Again,
@@ -26,8 +27,11 @@ from agentjobs.core.verdicts import (
     ReleasePods,
     ReportPod,
     StopPod,
+    Suspend,
     Wait,
 )
+
+UID = "6c0c1a52-1b5e-4a6e-9a52-0d9f0a7f5a11"
 
 
 def verdict_of(scene):
@@ -349,3 +353,103 @@ def test_a_job_being_deleted_starts_nothing_and_holds_nothing(scene):
 
     assert isinstance(verdict_of(seen), Keep)
     assert isinstance(verdict_of(seen.claimed().running()), ReleasePods)
+
+
+def test_a_job_made_suspended_is_accepted_and_held(scene):
+    verdict = verdict_of(scene(suspend=True))
+
+    assert isinstance(verdict, Suspend)
+    assert verdict.accept
+
+
+def test_a_suspended_job_rests_until_it_is_resumed(scene):
+    seen = scene(suspend=True)
+    seen.written(verdict_of(seen))
+
+    assert (seen.job.status.phase, verdict_of(seen)) == (Phase.SUSPENDED, Keep())
+    seen.raw["suspend"] = False
+    assert isinstance(verdict_of(seen), AskForSlot)
+
+
+def test_suspending_stops_the_pod_and_spends_nothing(scene):
+    seen = scene(suspend=True).claimed().running()
+    stopping = verdict_of(seen)
+    word = TerminationMessage(Verdict.SNOOZE, "Interrupted", "told to stop", 1, UID).dump()
+    seen.ended(1, message=word, code=75, meta={"deletionTimestamp": "2026-11-21T09:00:05Z"})
+    seen.written(verdict_of(seen))
+
+    assert isinstance(stopping, StopPod)
+    assert seen.job.status.phase is Phase.SUSPENDED
+    assert (seen.job.status.snoozes, seen.job.status.infra_restarts) == (0, 0)
+    assert not seen.job.status.attempt_history[0].charged
+
+
+def test_a_resumed_job_goes_on_in_the_same_attempt(scene):
+    seen = scene(suspend=True).claimed()
+    word = TerminationMessage(Verdict.SNOOZE, "Interrupted", "told to stop", 1, UID).dump()
+    seen.ended(1, message=word, code=75)
+    seen.written(verdict_of(seen))
+    seen.pods, seen.raw["suspend"] = [], False
+
+    assert verdict_of(seen.granted()) == Claim(start=2, attempt=1)
+    seen.claimed(start=2)
+    assert seen.job.status.phase is Phase.RUNNING
+
+
+def test_a_failure_while_suspending_is_charged_and_its_backoff_outlives_the_suspension(scene):
+    seen = scene(suspend=True, retry={"backoff": {"initial": "10m", "jitterPercent": 0}}).claimed()
+    seen.said(Verdict.RETRY, "ToolError")
+    seen.written(verdict_of(seen))
+    seen.pods, seen.raw["suspend"] = [], False
+    decision = decide(seen.observation, seen.now)
+
+    assert seen.job.status.attempt_history[0].charged
+    assert decision.verdict.reason == "WaitingForBackoff"
+    assert decision.again == seen.now + timedelta(minutes=10)
+
+
+def test_cancel_beats_suspend(scene):
+    assert verdict_of(scene(suspend=True, cancel=True)).phase is Phase.CANCELLED
+
+
+def test_a_job_that_finds_no_slot_in_time_fails(scene):
+    seen = scene(timeouts={"queue": "10m"}).knowing(slot=Refusal("WaitingForSlot", "full"))
+    first = decide(seen.observation, seen.now)
+    seen.written(first.verdict)
+
+    assert first.again == seen.now + timedelta(minutes=10)
+    assert isinstance(verdict_of(seen.later(minutes=9)), Wait)
+    assert verdict_of(seen.later(minutes=1)).reason == "QueueTimeout"
+
+
+def test_the_running_time_of_all_starts_is_limited(scene):
+    seen = scene(timeouts={"running": "1m"}).claimed().running()
+    seen.later(seconds=60).ended(1, code=137, reason="Error")
+    state = seen.pods[0]["status"]["containerStatuses"][0]["state"]["terminated"]
+    state["startedAt"], seen.pods[0]["status"]["reason"] = "2026-11-21T09:00:00Z", "DeadlineExceeded"
+
+    assert verdict_of(seen).then.reason == "DeadlineExceeded"
+
+
+def test_running_time_is_added_up_over_starts(scene):
+    seen = scene(timeouts={"running": "1m"}).claimed().said(Verdict.SNOOZE, "ModelRateLimited", delay=1)
+    state = seen.later(seconds=40).pods[0]["status"]["containerStatuses"][0]["state"]["terminated"]
+    state["finishedAt"] = "2026-11-21T09:00:40Z"
+    seen.written(verdict_of(seen))
+
+    assert seen.job.status.running_seconds == 40
+    assert pod_deadline(seen) == 20
+
+
+def pod_deadline(seen):
+    pod = runner_pod(
+        namespace="default",
+        job="hello",
+        uid=UID,
+        start=2,
+        attempt=1,
+        ran=seen.job.status.running_seconds,
+        spec=seen.observation.spec,
+        defaults=PodDefaults(gateway_url="https://gateway", image="runner"),
+    )
+    return pod["spec"]["activeDeadlineSeconds"]

@@ -26,6 +26,8 @@ ACTIONS = (
     "lose-history",
     "find-history",
     "cancel",
+    "suspend",
+    "resume",
     "relist",
     "wait",
 )
@@ -132,6 +134,8 @@ async def act(world, action, draw, number):  # noqa: C901  one flat branch an ac
         world.history_away = action == "lose-history"
     elif action == "cancel" and draw % 7 == 0:
         world.edit("two", cancel=True)
+    elif action in ("suspend", "resume"):
+        world.edit("one", suspend=action == "suspend")
     elif action == "relist":
         world.list(number)
     elif action == "wait":
@@ -141,6 +145,7 @@ async def act(world, action, draw, number):  # noqa: C901  one flat branch an ac
 async def finish(world, operators):
     """With everything well again, every job comes to its end."""
     world.history_away, world.die_at = False, None
+    world.edit("one", suspend=False)
     for _ in range(60):
         for number in range(operators):
             world.list(number)
