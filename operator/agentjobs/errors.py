@@ -9,7 +9,8 @@
     ├── NotFound           no such object
     ├── Gone               the resourceVersion or continue token is too old; list again
     ├── Denied             401 or 403: our rights are missing, waiting does not help
-    └── Invalid            the server refused the content; the same request will fail again
+    ├── Invalid            the server refused the content; the same request will fail again
+    └── Misconfigured      no server was asked: a kubeconfig, an address or an argument cannot be meant
 
 Adapters translate their library's errors into these at one place, chained with `from`. Endings we expect of a job are
 values, never exceptions.
@@ -62,3 +63,7 @@ class Denied(AgentJobsError):
 
 class Invalid(AgentJobsError):
     """The content was refused (400, 413, 415, 422); repeating the request cannot help."""
+
+
+class Misconfigured(AgentJobsError):
+    """A kubeconfig, an address or an argument is missing or cannot be meant; nothing was asked of any server."""

@@ -4,8 +4,8 @@
     processes.py   verbs that run something: dev, demo, operator, gateway, migrate
     objects.py     verbs on AgentJobs in the cluster: apply, get, delete, cancel, wait
     past.py        verbs on what the gateway remembers: history, result
-    kubeconfig.py  which cluster, as whom      cluster.py   the API server over HTTP
-    manifests.py   YAML in, patches out        printing.py  tables and text for people
+    cluster.py     the API server, any kind    manifests.py   YAML in, patches out
+    printing.py    tables and text for people  options.py     what many verbs share
 
 Every verb is what a user could type themselves: one request as that user, no rights of our own. Heavy modules are
 imported by the verb that needs them, so that `--help` answers at once.

@@ -13,7 +13,8 @@ import typer
 import agentjobs
 from agentjobs import errors
 from agentjobs.cli import objects, past, processes
-from agentjobs.cli.failures import FAILURE, Failure
+from agentjobs.cli.failures import FAILURE, USAGE, Failure
+from agentjobs.cli.printing import harmless
 
 HELP = """Durable background jobs for AI agents on Kubernetes.
 
@@ -55,6 +56,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
         app(args=arguments and list(arguments), prog_name="kubectl agentjobs" if plugin else "agentjobs")
     except Failure as failure:
         _leave(str(failure), failure.code)
+    except errors.Misconfigured as error:
+        _leave(str(error), USAGE)
     except errors.AgentJobsError as error:
         _leave(str(error), FAILURE)
     except BrokenPipeError:
@@ -64,5 +67,5 @@ def run(arguments: Sequence[str] | None = None) -> None:
 
 
 def _leave(message: str, code: int) -> None:
-    typer.secho(f"error: {message}", err=True, fg="red" if sys.stderr.isatty() else None)
+    typer.secho(f"error: {harmless(message)}", err=True, fg="red" if sys.stderr.isatty() else None)
     sys.exit(code)

@@ -1,33 +1,26 @@
-"""The API server over HTTP, as the user of a kubeconfig: plain requests, discovery of a kind's path, watches.
+"""The API server as the command line speaks with it: any request, discovery of a kind's path, watches.
 
-For short-lived, single-threaded commands; the operator's client is kube/client.py. Knows no kind by heart and retries
-nothing: the person at the terminal does.
+For short-lived, single-threaded commands, over the client's blocking transport; the operator's client is
+kube/client.py. Knows no kind by heart and retries nothing: the person at the terminal does.
 """
 
 import json
-import os
-import ssl
-import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
-
-import httpx
+from urllib.parse import quote
 
 from agentjobs import errors
-from agentjobs.cli.failures import Failure
-from agentjobs.cli.kubeconfig import Access, Credentials
+from agentjobs.client.connection import api_server
+from agentjobs.client.effects import JSON, MERGE_PATCH, Emit, Listen, NextLine, Send, Stream
+from agentjobs.client.kubeconfig import Access
+from agentjobs.client.transport import Blocking
 from agentjobs.contract import GROUP, VERSION
 
-# kubectl has no limit for a single answer; half a minute is past every load balancer's patience with a hung server.
-TIMEOUT: Final = httpx.Timeout(30.0, connect=10.0)
+__all__ = ["AGENTJOBS", "MERGE_PATCH", "TABLE", "Cluster", "Kind", "connect"]
+
 TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
-MERGE_PATCH: Final = "application/merge-patch+json"
-PLUGIN_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +52,9 @@ AGENTJOBS: Final = Kind(group_version=f"{GROUP}/{VERSION}", plural="agentjobs", 
 class Cluster:
     """A connection to one API server."""
 
-    def __init__(self, access: Access, http: httpx.Client) -> None:
+    def __init__(self, access: Access, transport: Blocking) -> None:
         self.access = access
-        self._http = http
+        self._transport = transport
         self._kinds: dict[tuple[str, str], Kind] = {}
 
     def request(
@@ -71,26 +64,23 @@ class Cluster:
         *,
         body: Any = None,
         params: Mapping[str, str] | None = None,
-        accept: str = "application/json",
-        content_type: str = "application/json",
+        accept: str = JSON,
+        content_type: str = JSON,
     ) -> dict[str, Any]:
         """Return the answer's object.
 
         Raises:
-            errors.NotFound, errors.Conflict, errors.Invalid: so said the server; the message is its own.
-            Failure: it could not be asked, or it refused.
+            errors.AgentJobsError: it could not be asked, or it refused; the message is its own.
         """
-        headers = {"Accept": accept} | ({"Content-Type": content_type} if body is not None else {})
-        content = None if body is None else json.dumps(body).encode()
-        with self._explained():
-            response = self._http.request(method, path, content=content, params=params, headers=headers)
-        return self._answered(response)
+        send = Send(method, path, body, dict(params or {}), content_type, accept)
+        answer: dict[str, Any] = self._transport.perform(send)
+        return answer
 
     def kind(self, api_version: str, kind: str) -> Kind:
         """Look up where objects of a kind live.
 
         Raises:
-            Failure: the server does not serve it.
+            errors.NotFound: the server does not serve it.
         """
         if (api_version, kind) not in self._kinds:
             root = "apis" if "/" in api_version else "api"
@@ -107,161 +97,38 @@ class Cluster:
                         namespaced=bool(item.get("namespaced")),
                     )
         if (api_version, kind) not in self._kinds:
-            raise Failure(
+            raise errors.NotFound(
                 f"{self.access.server} does not serve kind {kind!r} of {api_version!r}; install its CRD first "
                 "(ours: `kubectl apply --server-side -f crds/`)."
             )
         return self._kinds[api_version, kind]
 
     def watch(
-        self, path: str, *, params: Mapping[str, str], accept: str = "application/json", seconds: float | None = None
+        self, path: str, *, params: Mapping[str, str], accept: str = JSON, seconds: float | None = None
     ) -> Iterator[dict[str, Any]]:
         """Yield the events of a watch until the server ends it, or none came for `seconds`."""
-        timeout = httpx.Timeout(30.0, connect=10.0, read=seconds)
-        asked = {"watch": "true", **params}
-        with (
-            self._explained(quiet=True),
-            self._http.stream("GET", path, params=asked, headers={"Accept": accept}, timeout=timeout) as response,
-        ):
-            if response.status_code != 200:
-                response.read()
-                self._answered(response)
-            for line in response.iter_lines():
-                if line.strip():
-                    yield json.loads(line)
+        for line in self.lines(path, params={"watch": "true", **params}, accept=accept, seconds=seconds):
+            if line.strip():
+                yield json.loads(line)
 
-    @contextmanager
-    def _explained(self, *, quiet: bool = False) -> Iterator[None]:
-        """Say in words what a connection died of; `quiet` takes the end of an open stream for its end."""
-        where = f"{self.access.server} (context {self.access.context!r} of {self.access.source})"
-        try:
-            yield
-        except httpx.ConnectError as error:
-            raise Failure(f"cannot connect to {where}: {error}. Is the cluster running?") from error
-        except (httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.ReadError) as error:
-            if not quiet:
-                raise Failure(f"{where} did not answer: {error or type(error).__name__}.") from error
-        except httpx.HTTPError as error:
-            raise Failure(f"cannot reach {where}: {error or type(error).__name__}.") from error
+    def lines(
+        self, path: str, *, params: Mapping[str, str], accept: str = "*/*", seconds: float | None = None
+    ) -> Iterator[str]:
+        """Yield the lines of an answer that need not end, until it does or none came for `seconds`."""
+        yield from self._transport.iterate(_lines(Listen(path, dict(params), seconds, accept)))
 
-    def _answered(self, response: httpx.Response) -> dict[str, Any]:
-        try:
-            answer = response.json()
-        except ValueError:
-            answer = {}
-        if not isinstance(answer, dict):
-            answer = {}
-        if response.is_success:
-            return answer
-        message = str(answer.get("message") or f"{self.access.server} answered {response.status_code}")
-        match response.status_code:
-            case 404:
-                raise errors.NotFound(message)
-            case 409:
-                raise (
-                    errors.AlreadyExists(message)
-                    if answer.get("reason") == "AlreadyExists"
-                    else errors.Conflict(message)
-                )
-            case 410:
-                raise errors.Gone(message)
-            case 400 | 413 | 415 | 422:
-                raise errors.Invalid(message)
-            case 401:
-                raise Failure(
-                    f"{self.access.server} does not know you: {message}. Renew the credentials of your kubeconfig."
-                )
-            case _:
-                raise Failure(message)
+
+def _lines(listen: Listen) -> Stream[str]:
+    yield listen
+    while (line := (yield NextLine())) is not None:
+        yield Emit(line)
 
 
 @contextmanager
 def connect(access: Access) -> Iterator[Cluster]:
     """Open a connection; the first request is the first to notice that nobody listens."""
-    credentials = _with_plugin(access.credentials, access)
-    headers = {"User-Agent": "agentjobs-cli"}
-    if credentials.token:
-        headers["Authorization"] = f"Bearer {credentials.token}"
-    auth = (
-        (credentials.username, credentials.password or "") if credentials.username and not credentials.token else None
-    )
-    with httpx.Client(
-        base_url=access.server,
-        headers=headers,
-        auth=auth,
-        verify=tls_context(access, credentials),
-        proxy=access.proxy,
-        timeout=TIMEOUT,
-        # Go leaves loopback addresses out of HTTPS_PROXY by itself; httpx does not.
-        trust_env=urlsplit(access.server).hostname not in {"127.0.0.1", "localhost", "::1"},
-        event_hooks={"request": [_server_name(access.server_name)]},
-    ) as http:
-        yield Cluster(replace(access, credentials=credentials), http)
-
-
-def token_of(access: Access) -> str | None:
-    """Return the user's bearer token, asking their exec plugin if there is one; None when they have no token."""
-    return _with_plugin(access.credentials, access).token
-
-
-def tls_context(access: Access, credentials: Credentials) -> ssl.SSLContext:
-    """Return what the connection is checked and made with."""
+    transport = Blocking(lambda _: api_server(access))
     try:
-        context = ssl.create_default_context(cadata=access.ca.decode("ascii") if access.ca else None)
-        if not access.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if credentials.certificate and credentials.key:
-            # The ssl module reads certificates from files alone.
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "client.pem"
-                path.touch(0o600)
-                path.write_bytes(credentials.certificate + b"\n" + credentials.key)
-                context.load_cert_chain(path)
-    except (ssl.SSLError, UnicodeDecodeError) as error:
-        raise Failure(
-            f"the certificates of context {access.context!r} in {access.source} are unusable: {error}."
-        ) from error
-    return context
-
-
-def _server_name(name: str | None) -> Any:
-    def hook(request: httpx.Request) -> None:
-        if name:
-            request.extensions["sni_hostname"] = name
-
-    return hook
-
-
-def _with_plugin(credentials: Credentials, access: Access) -> Credentials:
-    plugin = credentials.plugin
-    if not plugin or credentials.token:
-        return credentials
-    version = str(plugin.get("apiVersion") or "client.authentication.k8s.io/v1")
-    info = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
-    environment = {str(item["name"]): str(item["value"]) for item in plugin.get("env") or ()}
-    command = str(plugin.get("command") or "")
-    # A command with a slash is beside the kubeconfig, a bare one on the PATH, as with kubectl.
-    program = str(credentials.folder / command) if "/" in command else command
-    try:
-        done = subprocess.run(  # noqa: S603  the user's own kubeconfig names the program, as for kubectl
-            [program, *map(str, plugin.get("args") or ())],
-            env={**os.environ, **environment, "KUBERNETES_EXEC_INFO": json.dumps(info)},
-            stdout=subprocess.PIPE,
-            timeout=PLUGIN_SECONDS,
-            check=True,
-        )
-        status = dict(json.loads(done.stdout)["status"])
-    except FileNotFoundError:
-        hint = str(plugin.get("installHint") or "Install it, or put it on your PATH.")
-        raise Failure(f"the exec plugin {command!r} of context {access.context!r} is not there. {hint}") from None
-    except (subprocess.SubprocessError, OSError) as error:
-        raise Failure(f"the exec plugin {command!r} of context {access.context!r} failed: {error}.") from error
-    except (ValueError, KeyError, TypeError):
-        raise Failure(f"the exec plugin {command!r} of context {access.context!r} printed no ExecCredential.") from None
-    return replace(
-        credentials,
-        token=status.get("token"),
-        certificate=(status.get("clientCertificateData") or "").encode() or credentials.certificate,
-        key=(status.get("clientKeyData") or "").encode() or credentials.key,
-    )
+        yield Cluster(access, transport)
+    finally:
+        transport.close()

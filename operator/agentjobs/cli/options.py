@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
-    from agentjobs.cli.kubeconfig import Access
+    from agentjobs.client.kubeconfig import Access
 
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Namespace; the context's by default.")]
 Context = Annotated[
@@ -30,7 +30,7 @@ GatewayCA = Annotated[
 
 def access_of(*, kubeconfig: str | None, context: str | None) -> "Access":
     """Read the kubeconfig."""
-    from agentjobs.cli.kubeconfig import load
+    from agentjobs.client.kubeconfig import load
 
     return load(kubeconfig, context=context, environ=os.environ)
 

@@ -5,19 +5,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import typer
 
-from agentjobs import errors
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.options import Context, GatewayCA, GatewayURL, Kubeconfig, Namespace, access_of
 from agentjobs.cli.printing import age, as_json, harmless, on_terminal, show, table
 
 if TYPE_CHECKING:
-    import httpx
-
-    from agentjobs.cli.kubeconfig import Access
+    from agentjobs.client.kubeconfig import Access
+    from agentjobs.client.transport import Blocking
 
 Output = Annotated[str | None, typer.Option("--output", "-o", help="json.")]
 
@@ -90,64 +88,22 @@ def _jobs(namespace: str) -> str:
 
 
 @contextmanager
-def _gateway(access: "Access", *, url: str | None, ca: str | None) -> Iterator["httpx.Client"]:
-    import httpx
+def _gateway(access: "Access", *, url: str | None, ca: str | None) -> Iterator["Blocking"]:
+    from agentjobs.client.connection import gateway
+    from agentjobs.client.transport import Blocking
 
-    from agentjobs.cli.cluster import TIMEOUT, token_of
-
-    known = access.gateway
-    address = (url or (known.url if known else "")).rstrip("/")
-    if urlsplit(address).scheme not in {"http", "https"}:
-        raise Failure(
-            f"where is the gateway? Context {access.context!r} of {access.source} does not say; "
-            "use --gateway URL or AGENTJOBS_GATEWAY_URL.",
-            code=USAGE,
-        )
-    token = os.environ.get("AGENTJOBS_TOKEN") or token_of(access)
-    if not token:
-        raise Failure(
-            f"the gateway knows users by token, and the user of context {access.context!r} has none (a client "
-            "certificate?). Set AGENTJOBS_TOKEN, for example to the output of `kubectl create token ACCOUNT`.",
-        )
-    own = None if url and known and url.rstrip("/") != known.url.rstrip("/") else known
-    with httpx.Client(
-        base_url=address,
-        headers={"Authorization": f"Bearer {token}", "User-Agent": "agentjobs-cli"},
-        verify=_trusted(ca, own.ca if own else None),
-        timeout=TIMEOUT,
-        trust_env=urlsplit(address).hostname not in {"127.0.0.1", "localhost", "::1"},
-    ) as http:
-        yield http
-
-
-def _trusted(path: str | None, data: bytes | None) -> Any:
-    import ssl
-
+    transport = Blocking(lambda _: gateway(access, url=url, ca=ca, environ=os.environ))
     try:
-        return ssl.create_default_context(cafile=path, cadata=data.decode("ascii") if data and not path else None)
-    except (OSError, ssl.SSLError, UnicodeDecodeError) as error:
-        raise Failure(f"the gateway's CA {path or 'in the kubeconfig'} is unusable: {error}.") from error
+        yield transport
+    finally:
+        transport.close()
 
 
-def _get(http: "httpx.Client", path: str, **params: str) -> dict[str, Any]:
-    import httpx
+def _get(transport: "Blocking", path: str, **params: str) -> dict[str, Any]:
+    from agentjobs.client.effects import Send, Server
 
-    try:
-        response = http.get(path, params=params)
-    except httpx.ConnectError as error:
-        raise Failure(f"cannot connect to the gateway at {http.base_url}: {error}. Is it running?") from error
-    except httpx.HTTPError as error:
-        raise Failure(f"the gateway at {http.base_url} did not answer: {error or type(error).__name__}.") from error
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise Failure(f"{http.base_url} answered {response.status_code} and no JSON; is that the gateway?")
-    if response.is_success:
-        return body
-    message = harmless(str(body.get("message") or f"the gateway answered {response.status_code}"))
-    raise errors.NotFound(message) if response.status_code == 404 else Failure(message)
+    answer: dict[str, Any] = transport.perform(Send("GET", path, params=params, server=Server.GATEWAY))
+    return answer
 
 
 def _list(jobs: list[Mapping[str, Any]]) -> str:

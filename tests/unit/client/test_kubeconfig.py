@@ -6,8 +6,8 @@ import copy
 import pytest
 import yaml
 
-from agentjobs.cli.failures import Failure
-from agentjobs.cli.kubeconfig import Gateway, load
+from agentjobs.client.kubeconfig import Gateway, load
+from agentjobs.errors import Misconfigured
 
 CONFIG = {
     "apiVersion": "v1",
@@ -107,22 +107,38 @@ def test_the_gateway_is_an_extension_of_the_cluster(write):
     ],
 )
 def test_an_unusable_file_says_what_to_do(write, change, context, words):
-    with pytest.raises(Failure, match=words):
+    with pytest.raises(Misconfigured, match=words):
         load(write(change), context=context, environ={})
 
 
 def test_no_file_at_all_says_what_to_type(tmp_path):
-    with pytest.raises(Failure, match="agentjobs dev") as failure:
+    with pytest.raises(Misconfigured, match="agentjobs dev"):
         load(None, context=None, environ={"HOME": str(tmp_path)})
-
-    assert failure.value.code == 2
 
 
 def test_a_broken_file_is_named_without_its_content(tmp_path):
     path = tmp_path / "config"
     path.write_text("users:\n- token: {secret\n")
 
-    with pytest.raises(Failure, match="is no YAML at line 3") as failure:
+    with pytest.raises(Misconfigured, match="is no YAML at line 3") as failure:
         load(str(path), context=None, environ={})
 
     assert "secret" not in str(failure.value)
+
+
+def test_in_a_pod_the_service_account_is_used(tmp_path):
+    for name, content in {"token": "t\n", "ca.crt": "PEM", "namespace": "docs"}.items():
+        (tmp_path / name).write_text(content)
+    environ = {"HOME": str(tmp_path), "KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443"}
+
+    access = load(None, context=None, environ=environ, account_folder=tmp_path)
+
+    assert (access.server, access.namespace, access.ca) == ("https://[fd00::1]:443", "docs", b"PEM")
+    assert (access.credentials.token, access.credentials.token_file) == ("t", tmp_path / "token")
+
+
+def test_a_pod_without_a_token_says_what_to_set(tmp_path):
+    environ = {"HOME": str(tmp_path), "KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+
+    with pytest.raises(Misconfigured, match="automountServiceAccountToken: true"):
+        load(None, context=None, environ=environ, account_folder=tmp_path)

@@ -1,6 +1,6 @@
-"""Which cluster, as whom: reads kubeconfig files as kubectl does.
+"""Which cluster, as whom: reads kubeconfig files as kubectl does, or what a pod's service account is given.
 
-Owns finding, merging and understanding the files; cluster.py speaks with the server they name. Understands tokens,
+Owns finding, merging and understanding the files; connection.py makes of them what HTTP needs. Understands tokens,
 token files, client certificates, exec plugins and basic passwords; not the auth providers that kubectl 1.26 dropped.
 """
 
@@ -14,9 +14,11 @@ from typing import Any, Final
 
 import yaml
 
-from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.errors import Misconfigured
 
 GATEWAY_EXTENSION: Final = "agentjobs.dev/gateway"
+ACCOUNT_FOLDER: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where the kubelet puts a pod's token, its namespace and the cluster's CA."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Credentials:
     """What proves who the user is; several may be set, as in the file."""
 
     token: str | None = None
+    token_file: Path | None = None
+    """Where the token is renewed by somebody else; read anew with each request."""
     username: str | None = None
     password: str | None = None
     certificate: bytes | None = None
@@ -60,33 +64,38 @@ class Access:
     gateway: Gateway | None
 
 
-def load(kubeconfig: str | None, *, context: str | None, environ: Mapping[str, str]) -> Access:
+def load(
+    kubeconfig: str | None,
+    *,
+    context: str | None,
+    environ: Mapping[str, str],
+    account_folder: Path = ACCOUNT_FOLDER,
+) -> Access:
     """Return the access that `kubeconfig` (else $KUBECONFIG, else ~/.kube/config) gives in `context` (else its current
-    one).
+    one). In a pod without any of these files, the one of its service account.
 
     Raises:
-        Failure: no file, no such context, or a file that cannot be understood; says which and what to type.
+        Misconfigured: no file, no such context, or a file that cannot be understood; says which and what to type.
     """
     paths = _paths(kubeconfig, environ)
     files = [(path, _read(path)) for path in paths if path.is_file()]
     shown = os.pathsep.join(map(str, paths))
+    if not files and not kubeconfig and not context and environ.get("KUBERNETES_SERVICE_HOST"):
+        return _in_cluster(environ, account_folder)
     if not files:
-        raise Failure(
+        raise Misconfigured(
             f"no kubeconfig: {shown} does not exist. Run `agentjobs dev` and type the `export KUBECONFIG=…` it prints, "
-            "or name a file with --kubeconfig.",
-            code=USAGE,
+            "or name a file with --kubeconfig."
         )
     name = context or next((str(file["current-context"]) for _, file in files if file.get("current-context")), "")
     if not name:
-        raise Failure(f"{shown} has no current-context; choose one with --context.", code=USAGE)
+        raise Misconfigured(f"{shown} has no current-context; choose one with --context.")
     _, chosen = _entry(files, "contexts", "context", name, shown)
     cluster_path, cluster = _entry(files, "clusters", "cluster", str(chosen.get("cluster", "")), shown)
     user_path, user = _entry(files, "users", "user", str(chosen.get("user", "")), shown)
     server = str(cluster.get("server") or "")
     if not server.startswith(("https://", "http://")):
-        raise Failure(
-            f"{cluster_path}: cluster of context {name!r} has server {server!r}; a URL is needed.", code=USAGE
-        )
+        raise Misconfigured(f"{cluster_path}: cluster of context {name!r} has server {server!r}; a URL is needed.")
     return Access(
         source=shown,
         context=name,
@@ -101,6 +110,31 @@ def load(kubeconfig: str | None, *, context: str | None, environ: Mapping[str, s
     )
 
 
+def _in_cluster(environ: Mapping[str, str], folder: Path) -> Access:
+    host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT") or "443"
+    try:
+        ca = (folder / "ca.crt").read_bytes()
+        token = (folder / "token").read_text("utf-8").strip()
+    except OSError as error:
+        raise Misconfigured(
+            f"this pod has no token of its service account: cannot read {error.filename}: {error.strerror}. "
+            "Set automountServiceAccountToken: true in its spec, or give a kubeconfig."
+        ) from error
+    own = folder / "namespace"
+    return Access(
+        source=str(folder),
+        context="in-cluster",
+        server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+        namespace=own.read_text("utf-8").strip() if own.is_file() else "default",
+        ca=ca,
+        verify=True,
+        server_name=None,
+        proxy=None,
+        credentials=Credentials(token=token, token_file=folder / "token", folder=folder),
+        gateway=None,
+    )
+
+
 def _paths(kubeconfig: str | None, environ: Mapping[str, str]) -> list[Path]:
     if kubeconfig:
         return [Path(kubeconfig).expanduser()]
@@ -112,14 +146,14 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f"cannot read kubeconfig {path}: {error}.") from error
+        raise Misconfigured(f"cannot read kubeconfig {path}: {error}.") from error
     except yaml.YAMLError as error:
         # PyYAML quotes the line, which may hold a token.
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}" if mark else ""
-        raise Failure(f"kubeconfig {path} is no YAML{place}.") from None
+        raise Misconfigured(f"kubeconfig {path} is no YAML{place}.") from None
     if not isinstance(content, dict):
-        raise Failure(f"kubeconfig {path} is empty or no mapping.")
+        raise Misconfigured(f"kubeconfig {path} is empty or no mapping.")
     return content
 
 
@@ -134,7 +168,7 @@ def _entry(
                 if item.get("name") == name:
                     return path, item.get(key) or {}
                 known.append(str(item.get("name")))
-    raise Failure(f"{shown} has no {key} {name!r}; it has: {', '.join(known) or 'none'}.", code=USAGE)
+    raise Misconfigured(f"{shown} has no {key} {name!r}; it has: {', '.join(known) or 'none'}.")
 
 
 def _content(entry: Mapping[str, Any], key: str, path: Path) -> bytes | None:
@@ -142,24 +176,25 @@ def _content(entry: Mapping[str, Any], key: str, path: Path) -> bytes | None:
         try:
             return base64.b64decode(str(data), validate=True)
         except (binascii.Error, ValueError):
-            raise Failure(f"{path}: {key}-data is not base64.") from None
+            raise Misconfigured(f"{path}: {key}-data is not base64.") from None
     if file := entry.get(key):
         try:
             return (path.parent / str(file)).read_bytes()
         except OSError as error:
-            raise Failure(f"{path}: cannot read {key} {file}: {error.strerror}.") from error
+            raise Misconfigured(f"{path}: cannot read {key} {file}: {error.strerror}.") from error
     return None
 
 
 def _credentials(user: Mapping[str, Any], path: Path) -> Credentials:
     if "auth-provider" in user:
-        raise Failure(f"{path}: auth-provider is not supported, as in kubectl since 1.26; use an exec plugin.")
+        raise Misconfigured(f"{path}: auth-provider is not supported, as in kubectl since 1.26; use an exec plugin.")
     token = user.get("token")
     # The file wins over the inline token, as in client-go: it is the one that is renewed.
     if file := user.get("tokenFile"):
         token = (_content({"tokenFile": file}, "tokenFile", path) or b"").decode("utf-8", "replace").strip()
     return Credentials(
         token=str(token) if token else None,
+        token_file=path.parent / str(file) if file else None,
         username=user.get("username"),
         password=user.get("password"),
         certificate=_content(user, "client-certificate", path),

@@ -1,0 +1,294 @@
+"""From an access to HTTP: what a connection is made with, what its answers mean, what it died of.
+
+Shared by all that speak HTTP for a user, blocking or not (transport.py): options for httpx, credentials that are
+renewed, and one translation of refusals into `agentjobs.errors`. Sends nothing itself but an exec plugin's question.
+"""
+
+import json
+import os
+import ssl
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+
+import agentjobs
+from agentjobs import errors
+from agentjobs.client.kubeconfig import Access, Credentials
+
+# kubectl has no limit for a single answer; half a minute is past every load balancer's patience with a hung server.
+TIMEOUT: Final = httpx.Timeout(30.0, connect=10.0)
+PLUGIN_SECONDS: Final = 120.0
+# A token is renewed a little before it expires, because it must last for the way to the server.
+RENEW_EARLY_SECONDS: Final = 30.0
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class NoResult(errors.NotFound):
+    """The job is known and has no result: it has not ended yet, or it ended without one."""
+
+
+class TokenAuth(httpx.Auth):
+    """The user's bearer token: the given one, a file's, or an exec plugin's, the latter two renewed when they age."""
+
+    def __init__(self, access: Access, credentials: Credentials, expires: float) -> None:
+        self._access = access
+        self._credentials = credentials
+        self._expires = expires
+
+    def token(self, *, renew: bool = False) -> str | None:
+        """Return the token of now; blocks where a plugin must be asked."""
+        if file := self._credentials.token_file:
+            try:
+                return file.read_text("utf-8").strip()
+            except OSError:
+                return self._credentials.token
+        aged = renew or time.time() > self._expires - RENEW_EARLY_SECONDS
+        if self._credentials.plugin and aged:
+            self._credentials, self._expires = with_plugin(self._access.credentials, self._access)
+        return self._credentials.token
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Send with the token; once more with a renewed one when a plugin's is refused."""
+        response = yield self._with(request, self.token())
+        if response.status_code == 401 and self._credentials.plugin:
+            yield self._with(request, self.token(renew=True))
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """Do the same without blocking the loop."""
+        import asyncio
+
+        response = yield self._with(request, await asyncio.to_thread(self.token))
+        if response.status_code == 401 and self._credentials.plugin:
+            yield self._with(request, await asyncio.to_thread(self.token, renew=True))
+
+    def _with(self, request: httpx.Request, token: str | None) -> httpx.Request:
+        if token:
+            request.headers["Authorization"] = f"Bearer {token}"
+        return request
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One server as one user: everything a connection needs."""
+
+    where: str
+    """In error messages: its address and where we have that from."""
+    url: str
+    auth: httpx.Auth | tuple[str, str] | None
+    trust: ssl.SSLContext
+    cure: str
+    """What to look at when nobody listens."""
+    proxy: str | None = None
+    server_name: str | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments of `httpx.Client` and `httpx.AsyncClient`."""
+        return {
+            "base_url": self.url,
+            "headers": {"User-Agent": f"agentjobs/{agentjobs.__version__}"},
+            "auth": self.auth,
+            "verify": self.trust,
+            "proxy": self.proxy,
+            "timeout": TIMEOUT,
+            # Go leaves loopback addresses out of HTTPS_PROXY by itself; httpx does not.
+            "trust_env": urlsplit(self.url).hostname not in _LOOPBACK,
+        }
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """What each request carries beside its content."""
+        return {"sni_hostname": self.server_name} if self.server_name else {}
+
+    @contextmanager
+    def explained(self, *, quiet: bool = False) -> Iterator[None]:
+        """Say in words what a connection died of; `quiet` takes the end of an open stream for its end.
+
+        Raises:
+            errors.Unavailable: in place of each of httpx's errors.
+        """
+        try:
+            yield
+        except httpx.ConnectError as error:
+            raise errors.Unavailable(f"cannot connect to {self.where}: {error}. {self.cure}") from error
+        except (httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.ReadError) as error:
+            if not quiet:
+                raise errors.Unavailable(f"{self.where} did not answer: {error or type(error).__name__}.") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise errors.Unavailable(f"cannot reach {self.where}: {error or type(error).__name__}.") from error
+
+    def answered(self, response: httpx.Response) -> dict[str, Any]:
+        """Return the answer's object, or raise what its status means; the words are the server's own.
+
+        Raises:
+            errors.AgentJobsError: one of the tree, by the status.
+        """
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+        if response.is_success and isinstance(answer, dict):
+            return answer
+        if response.is_success:
+            raise errors.Unavailable(f"{self.where} answered {response.status_code} and no JSON; is that the server?")
+        raise self.refusal(response.status_code, answer if isinstance(answer, dict) else {}, response.headers)
+
+    def refusal(self, code: int, answer: Mapping[str, Any], headers: Mapping[str, str]) -> errors.AgentJobsError:
+        """Return what a refusal means."""
+        message = str(answer.get("message") or f"{self.where} answered {code}")
+        match code, answer.get("reason"):
+            case 404, "NoResult":
+                return NoResult(message)
+            case 404, _:
+                return errors.NotFound(message)
+            case 409, "AlreadyExists":
+                return errors.AlreadyExists(message)
+            case 409, _:
+                return errors.Conflict(message)
+            case 410, _:
+                return errors.Gone(message)
+            case ((400 | 413 | 415 | 422), _):
+                return errors.Invalid(message)
+            case 401, _:
+                return errors.Denied(f"{self.where} does not know you: {message}. Renew your credentials.")
+            case 403, _:
+                return errors.Denied(message)
+            case 429, _:
+                after = headers.get("retry-after", "")
+                return errors.TooManyRequests(message, float(after) if after.isascii() and after.isdigit() else 1.0)
+            case _ if code >= 500:
+                return errors.Unavailable(message)
+        return errors.Invalid(message)
+
+
+def api_server(access: Access) -> Endpoint:
+    """Return the API server as the user of `access`; asks their exec plugin, if there is one, for credentials."""
+    credentials, expires = with_plugin(access.credentials, access)
+    named = credentials.username and not credentials.token
+    return Endpoint(
+        where=f"{access.server} (context {access.context!r} of {access.source})",
+        url=access.server,
+        auth=(credentials.username or "", credentials.password or "")
+        if named
+        else TokenAuth(access, credentials, expires),
+        trust=tls_context(access, credentials),
+        cure="Is the cluster running?",
+        proxy=access.proxy,
+        server_name=access.server_name,
+    )
+
+
+def gateway(access: Access, *, url: str | None, ca: str | None, environ: Mapping[str, str]) -> Endpoint:
+    """Return the gateway as the user of `access`.
+
+    Args:
+        url: else $AGENTJOBS_GATEWAY_URL, else what the kubeconfig says.
+        ca: path of a PEM file; else $AGENTJOBS_GATEWAY_CA, else what the kubeconfig says, else the system's roots.
+
+    Raises:
+        errors.Misconfigured: nothing says where it is, or the user has no token.
+    """
+    known = access.gateway
+    asked = url or environ.get("AGENTJOBS_GATEWAY_URL")
+    address = (asked or (known.url if known else "")).rstrip("/")
+    if urlsplit(address).scheme not in {"http", "https"}:
+        raise errors.Misconfigured(
+            f"where is the gateway? Context {access.context!r} of {access.source} does not say; "
+            "use --gateway URL or AGENTJOBS_GATEWAY_URL."
+        )
+    credentials, expires = with_plugin(access.credentials, access)
+    if given := environ.get("AGENTJOBS_TOKEN"):
+        credentials = Credentials(token=given)
+    if not credentials.token:
+        raise errors.Misconfigured(
+            f"the gateway knows users by token, and the user of context {access.context!r} has none (a client "
+            "certificate?). Set AGENTJOBS_TOKEN, for example to the output of `kubectl create token ACCOUNT`."
+        )
+    # The kubeconfig's CA is for the address that stands beside it.
+    own = known if known and address == known.url.rstrip("/") else None
+    return Endpoint(
+        where=f"the gateway at {address}",
+        url=address,
+        auth=TokenAuth(access, credentials, expires),
+        trust=_trusted(ca or environ.get("AGENTJOBS_GATEWAY_CA"), own.ca if own else None),
+        cure="Is it running?",
+    )
+
+
+def tls_context(access: Access, credentials: Credentials) -> ssl.SSLContext:
+    """Return what the connection to the API server is checked and made with."""
+    try:
+        context = ssl.create_default_context(cadata=access.ca.decode("ascii") if access.ca else None)
+        if not access.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if credentials.certificate and credentials.key:
+            # The ssl module reads certificates from files alone.
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "client.pem"
+                path.touch(0o600)
+                path.write_bytes(credentials.certificate + b"\n" + credentials.key)
+                context.load_cert_chain(path)
+    except (ssl.SSLError, UnicodeDecodeError) as error:
+        raise errors.Misconfigured(
+            f"the certificates of context {access.context!r} in {access.source} are unusable: {error}."
+        ) from error
+    return context
+
+
+def with_plugin(credentials: Credentials, access: Access) -> tuple[Credentials, float]:
+    """Return credentials with what the exec plugin gave, and until when (Unix time) that is good.
+
+    Raises:
+        errors.Denied: the plugin is not there, failed, or printed something else.
+    """
+    plugin = credentials.plugin
+    if not plugin or credentials.token:
+        return credentials, float("inf")
+    version = str(plugin.get("apiVersion") or "client.authentication.k8s.io/v1")
+    info = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
+    environment = {str(item["name"]): str(item["value"]) for item in plugin.get("env") or ()}
+    command = str(plugin.get("command") or "")
+    # A command with a slash is beside the kubeconfig, a bare one on the PATH, as with kubectl.
+    program = str(credentials.folder / command) if "/" in command else command
+    whose = f"the exec plugin {command!r} of context {access.context!r}"
+    try:
+        done = subprocess.run(  # noqa: S603  the user's own kubeconfig names the program, as for kubectl
+            [program, *map(str, plugin.get("args") or ())],
+            env={**os.environ, **environment, "KUBERNETES_EXEC_INFO": json.dumps(info)},
+            stdout=subprocess.PIPE,
+            timeout=PLUGIN_SECONDS,
+            check=True,
+        )
+        status = dict(json.loads(done.stdout)["status"])
+        until = status.get("expirationTimestamp")
+        expires = datetime.fromisoformat(str(until)).timestamp() if until else float("inf")
+    except FileNotFoundError:
+        hint = str(plugin.get("installHint") or "Install it, or put it on your PATH.")
+        raise errors.Denied(f"{whose} is not there. {hint}") from None
+    except (subprocess.SubprocessError, OSError) as error:
+        raise errors.Denied(f"{whose} failed: {error}.") from error
+    except (ValueError, KeyError, TypeError):
+        raise errors.Denied(f"{whose} printed no ExecCredential.") from None
+    given = replace(
+        credentials,
+        token=status.get("token"),
+        certificate=(status.get("clientCertificateData") or "").encode() or credentials.certificate,
+        key=(status.get("clientKeyData") or "").encode() or credentials.key,
+    )
+    return given, expires
+
+
+def _trusted(path: str | None, data: bytes | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=path, cadata=data.decode("ascii") if data and not path else None)
+    except (OSError, ssl.SSLError, UnicodeDecodeError) as error:
+        raise errors.Misconfigured(f"the gateway's CA {path or 'in the kubeconfig'} is unusable: {error}.") from error
