@@ -1,6 +1,10 @@
-"""Resources for every test: a real PostgreSQL, once a session, and databases of one's own in it."""
+"""Resources for every test: a real PostgreSQL, once a session, and databases of one's own in it.
+
+And the option that says which API server the integration tests run on.
+"""
 
 import itertools
+import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,6 +15,7 @@ import pytest_asyncio
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
+from agentjobs.dev.envtest import ASSETS
 from agentjobs.dev.postgres import EmbeddedPostgres
 from agentjobs.history import migrate
 from agentjobs.history.tables import SCHEMA
@@ -19,6 +24,50 @@ _TEMPLATE = "migrated"
 _DISCONNECT = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = {}"
 _numbers = itertools.count(1)
 _free: list[str] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--apiserver",
+        choices=("embedded", "envtest"),
+        default="embedded",
+        help="API server of the integration tests: ours, or the real one and etcd in the folder KUBEBUILDER_ASSETS.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--apiserver") == "envtest" and not os.environ.get(ASSETS):
+        raise pytest.UsageError(f"--apiserver=envtest needs {ASSETS}, the folder of kube-apiserver and etcd")
+    config.addinivalue_line("markers", "stops_the_server: the test stops its API server, so it gets one of its own")
+    config.addinivalue_line("markers", "embedded_only(reason): the test needs what only the embedded server has")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--apiserver") == "embedded":
+        return
+    for item in items:
+        marker = item.get_closest_marker("embedded_only")
+        if marker:
+            item.add_marker(pytest.mark.skip(reason=f"embedded API server only: {marker.kwargs['reason']}"))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return _which_server(config)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.get_verbosity() < 0:  # no header then
+        terminalreporter.write_line(_which_server(config))
+
+
+def _which_server(config: pytest.Config) -> str:
+    chosen = config.getoption("--apiserver")
+    if chosen == "envtest":
+        return f"API server: kube-apiserver and etcd of {os.environ[ASSETS]}"
+    judges = (
+        f"the real one of {os.environ[ASSETS]} judges beside it" if os.environ.get(ASSETS) else f"{ASSETS} is unset"
+    )
+    return f"API server: embedded ({judges})"
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -1,7 +1,56 @@
-"""What all tests here share."""
+"""What all tests here share: the API server they run on, as `--apiserver` chose it."""
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from agentjobs.dev.apiserver import ApiServer
+from agentjobs.dev.client import ApiError, Client, Resource
+from agentjobs.dev.envtest import EnvTest
+from agentjobs.dev.up import Backend, apply_crds
+
+AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 
 # looptime asks for the current event loop around every test. On Python 3.11 asking makes one where none was ever set,
 # as in a synchronous test that runs first; nobody closes it, and its ResourceWarning fails the whole run.
 asyncio.set_event_loop(None)
+
+
+@pytest.fixture(scope="session")
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """The API server that `--apiserver` chose."""
+    chosen: Backend = request.config.getoption("--apiserver")
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def make_server(backend: Backend) -> Callable[[Path], ApiServer | EnvTest]:
+    """Make an API server in a folder, not yet started."""
+    return ApiServer if backend == "embedded" else EnvTest
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def real_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EnvTest]:
+    """A real API server that serves AgentJobs, once a session: it takes seconds to start."""
+    async with EnvTest(tmp_path_factory.mktemp("apiserver")) as server:
+        async with Client(server.url, token=server.token, ca=server.ca) as client:
+            await apply_crds(client)
+            await _served(client)
+        yield server
+
+
+async def _served(client: Client) -> None:
+    # Established is said before the paths are served, and the first answers may still be 404.
+    for _ in range(300):
+        try:
+            await client.list(AGENTJOBS, "default")
+        except ApiError as error:
+            if error.code not in (404, 429, 503):
+                raise
+        else:
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail("the CRD is not served 30 s after it was made")

@@ -24,11 +24,19 @@ def dev(
         list[str] | None,
         typer.Argument(help="After `--`: run this with KUBECONFIG set, stop everything when it ends, exit as it did."),
     ] = None,
+    apiserver: Annotated[
+        str,
+        typer.Option(
+            envvar="AGENTJOBS_DEV_APISERVER",
+            show_envvar=True,
+            help="`embedded`, or `envtest` for the kube-apiserver and etcd in $KUBEBUILDER_ASSETS.",
+        ),
+    ] = "embedded",
 ) -> None:
     """Run a whole cluster on this machine for development: API server, PostgreSQL, node, operator, gateway."""
     with _extra("dev"):
         from agentjobs.dev import up
-    raise typer.Exit(up.dev(command))
+    raise typer.Exit(up.dev(command, apiserver=apiserver))
 
 
 def demo() -> None:

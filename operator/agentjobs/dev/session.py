@@ -32,18 +32,19 @@ class Refused(Exception):
     """The session cannot start; the message says why and what to do."""
 
 
-def run(command: Sequence[str], *, environ: Mapping[str, str]) -> int:
+def run(command: Sequence[str], *, environ: Mapping[str, str], apiserver: str | None = None) -> int:
     """Run the session and return its exit status: that of the command, else 0 after Ctrl-C and 1 when a part died."""
     try:
+        chosen = backend(environ, wanted=apiserver)
         with _folder(environ, temporary=bool(command)) as folder:
             _log_to(folder / "cluster.log")
-            return asyncio.run(_session(command, folder=folder, environ=environ))
+            return asyncio.run(_session(command, folder=folder, environ=environ, apiserver=chosen))
     except (Refused, PartEnded, TimeoutError, OSError) as error:
         print(f"agentjobs dev: {error}", file=sys.stderr)
         return 1
 
 
-async def _session(command: Sequence[str], *, folder: Path, environ: Mapping[str, str]) -> int:
+async def _session(command: Sequence[str], *, folder: Path, environ: Mapping[str, str], apiserver: Backend) -> int:
     stop = asyncio.Event()
     received: list[int] = []
     loop = asyncio.get_running_loop()
@@ -52,7 +53,7 @@ async def _session(command: Sequence[str], *, folder: Path, environ: Mapping[str
     keys = handed_to_pods(environ)
     cluster = up(
         folder,
-        apiserver=backend(environ),
+        apiserver=apiserver,
         port=0 if command else _port(),
         inherit_env=keys,
         keep=not command,
@@ -129,14 +130,14 @@ def _receive(number: int, received: list[int], stop: asyncio.Event) -> None:
     stop.set()
 
 
-def backend(environ: Mapping[str, str]) -> Backend:
-    """Return the API server that the environment asks for; raises `Refused` for an unknown one."""
-    wanted = environ.get(APISERVER_VARIABLE) or "embedded"
+def backend(environ: Mapping[str, str], *, wanted: str | None = None) -> Backend:
+    """Return the API server wanted, by default the environment's; raises `Refused` for an unknown one."""
+    wanted = wanted or environ.get(APISERVER_VARIABLE) or "embedded"
     for known in get_args(Backend):
         if wanted == known:
             chosen: Backend = known
             return chosen
-    raise Refused(f"{APISERVER_VARIABLE}={wanted!r}: choose one of {', '.join(get_args(Backend))}")
+    raise Refused(f"--apiserver={wanted} ({APISERVER_VARIABLE}): choose one of {', '.join(get_args(Backend))}")
 
 
 def _port() -> int:

@@ -381,8 +381,12 @@ async def _unless_broken(work: Coroutine[Any, Any, None], failure: "asyncio.Task
         task.cancel()
 
 
-def dev(command: Sequence[str] | None = None) -> int:
-    """Run `agentjobs dev`, or `agentjobs dev -- COMMAND`, and return the exit status."""
+def dev(command: Sequence[str] | None = None, *, apiserver: str | None = None) -> int:
+    """Run `agentjobs dev`, or `agentjobs dev -- COMMAND`, and return the exit status.
+
+    Args:
+        apiserver: which one; None leaves it to the environment.
+    """
     from agentjobs.dev.session import run
 
-    return run(list(command or []), environ=os.environ)
+    return run(list(command or []), environ=os.environ, apiserver=apiserver)

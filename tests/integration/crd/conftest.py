@@ -1,18 +1,14 @@
 """A real API server with our CRD in it, once a session. Needs KUBEBUILDER_ASSETS."""
 
-import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
-from agentjobs.api.crd import crd
 from agentjobs.contract import GROUP, VERSION
-from agentjobs.dev.client import CRDS, ApiError, Client, Resource
+from agentjobs.dev.client import Client, Resource
 from agentjobs.dev.envtest import ASSETS, EnvTest
 
 AGENTJOBS = Resource(GROUP, VERSION, "agentjobs", "AgentJob")
@@ -47,30 +43,12 @@ class Jobs:
         return await self.client.patch(AGENTJOBS, "default", name, {"status": status}, subresource="status")
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def api_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EnvTest]:
+@pytest.fixture(scope="session")
+def api_server(request: pytest.FixtureRequest) -> EnvTest:
     if not os.environ.get(ASSETS):
         pytest.skip(f"{ASSETS} is unset: it names the folder of etcd and kube-apiserver that judge the CRD")
-    folder: Path = tmp_path_factory.mktemp("apiserver")
-    async with EnvTest(folder) as server:
-        async with Client(server.url, token=server.token, ca=server.ca) as client:
-            await client.create(CRDS, None, crd())
-            await _served(client)
-        yield server
-
-
-async def _served(client: Client) -> None:
-    # Established is said before the paths are served, and the first answers may still be 404.
-    for _ in range(300):
-        try:
-            await client.list(AGENTJOBS, "default")
-        except ApiError as error:
-            if error.code not in (404, 429, 503):
-                raise
-        else:
-            return
-        await asyncio.sleep(0.1)
-    pytest.fail("the CRD is not served 30 s after it was made")
+    server: EnvTest = request.getfixturevalue("real_server")
+    return server
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A gateway over real sockets, between a real PostgreSQL and the embedded API server."""
+"""A gateway over real sockets, between a real PostgreSQL and an API server, embedded or real."""
 
 import asyncio
 import ssl
@@ -14,22 +14,41 @@ import yaml
 from agentjobs.api.crd import crd
 from agentjobs.cli.app import run
 from agentjobs.dev.apiserver import ApiServer
+from agentjobs.dev.client import CONFIG_MAPS, PODS, Client, Resource
+from agentjobs.dev.envtest import EnvTest
 from agentjobs.gateway.serve import serving
 from agentjobs.history.database import Database
 from agentjobs.history.operator_history import OperatorHistory
 from agentjobs.history.records import JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
 from agentjobs.settings import gateway_settings
 
+AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
+EMPTIED = (AGENTJOBS, PODS, CONFIG_MAPS)
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 RESOLVED = {"spec": {"retry": {"maxAttempts": 3}, "input": {"message": "hi"}}, "scripts": {}}
 
 
 @pytest.fixture
-async def apiserver(tmp_path):
-    server = ApiServer(tmp_path / "apiserver")
-    await server.start()
+def shared_server(request, backend):
+    """The session's real API server, or None where the test gets one of its own."""
+    own = backend == "embedded" or request.node.get_closest_marker("stops_the_server")
+    return None if own else request.getfixturevalue("real_server")
+
+
+@pytest.fixture
+async def apiserver(shared_server, make_server, tmp_path):
+    """An API server of the test's own; a real one is shared and emptied, for it takes seconds to start."""
+    if shared_server is None:
+        async with make_server(tmp_path / "apiserver") as server:
+            yield server
+        return
+    server = shared_server
     yield server
-    await server.stop()
+    async with Client(server.url, token=server.token, ca=server.ca) as client:
+        for resource in EMPTIED:
+            items, _ = await client.list(resource, "default")
+            for item in items:
+                await client.delete(resource, "default", item["metadata"]["name"], grace_seconds=0)
 
 
 @dataclass
@@ -37,7 +56,7 @@ class Cluster:
     """The API server as an administrator and as the operator's hand would use it."""
 
     http: httpx.AsyncClient
-    server: ApiServer
+    server: ApiServer | EnvTest
 
     async def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         answer = await self.http.post(path, json=body)
@@ -74,7 +93,8 @@ async def cluster(apiserver):
     headers = {"Authorization": f"Bearer {apiserver.token}"}
     async with httpx.AsyncClient(base_url=apiserver.url, verify=trust, headers=headers, trust_env=False) as http:
         cluster = Cluster(http=http, server=apiserver)
-        await cluster.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd())
+        made = await http.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", json=crd())
+        assert made.status_code in (201, 409), made.text
         for _ in range(500):
             # The kind is served a moment after its CRD is stored.
             if (await http.get("/apis/agentjobs.dev/v1alpha1/agentjobs")).status_code == 200:

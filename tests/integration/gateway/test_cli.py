@@ -180,6 +180,7 @@ async def test_history_and_result_come_from_the_gateway(cli, story, cluster, htt
     assert (text[1], json.loads(whole[1])) == ("hi\nthere\n", result)
 
 
+@pytest.mark.stops_the_server
 async def test_where_nobody_listens_the_address_is_named(cli, apiserver, hello):
     url = apiserver.url
     unknown = await cli("history", "--gateway", "http://127.0.0.1:1")
@@ -199,6 +200,7 @@ async def test_a_gateway_nobody_named_is_asked_for(cli, apiserver):
     assert "--gateway URL" in err
 
 
+@pytest.mark.stops_the_server
 async def test_watch_prints_each_change_until_the_server_goes(cli, cluster, apiserver, hello):
     await cli("apply", "-f", str(hello))
     watching = asyncio.create_task(cli("get", "-w"))

@@ -153,6 +153,7 @@ async def test_without_a_database_it_starts_waits_and_says_so(cluster, settings)
     assert "database" in ready.json()["message"]
 
 
+@pytest.mark.stops_the_server
 async def test_without_an_api_server_it_starts_waits_and_says_so(apiserver, settings):
     made = settings()
     await apiserver.stop()

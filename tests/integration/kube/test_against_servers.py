@@ -1,7 +1,6 @@
-"""Client, elector and recorder against the embedded API server and, where KUBEBUILDER_ASSETS is set, a real one."""
+"""Client, elector and recorder against an API server, embedded or real."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,8 +11,6 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from agentjobs.dev.apiserver.server import ApiServer
-from agentjobs.dev.envtest import ASSETS, EnvTest
 from agentjobs.engine.cache import Cache
 from agentjobs.errors import AlreadyExists, Conflict, Denied, Gone, Invalid, NotFound
 from agentjobs.kube.client import KubeClient
@@ -25,22 +22,10 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group(
 Obj = dict[str, Any]
 
 
-@pytest_asyncio.fixture(
-    scope="module",
-    loop_scope="module",
-    params=[
-        "embedded",
-        pytest.param(
-            "envtest", marks=pytest.mark.skipif(not os.environ.get(ASSETS), reason=f"{ASSETS} names no binaries")
-        ),
-    ],
-)
-async def kubeconfig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
-    folder = tmp_path_factory.mktemp("server")
-    server = ApiServer(folder) if request.param == "embedded" else EnvTest(folder)
-    await server.start()
-    yield server.kubeconfig
-    await server.stop()
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def kubeconfig(make_server, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
+    async with make_server(tmp_path_factory.mktemp("server")) as server:
+        yield server.kubeconfig
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -140,10 +125,8 @@ async def test_a_watch_ends_when_its_time_is_up(client):
     assert kinds <= {"BOOKMARK"}
 
 
-async def test_a_watch_from_a_version_long_past_is_gone(client, request):
-    if request.node.callspec.params["kubeconfig"] == "envtest":
-        pytest.skip("a young etcd has forgotten nothing yet")
-
+@pytest.mark.embedded_only(reason="a young etcd has forgotten nothing yet")
+async def test_a_watch_from_a_version_long_past_is_gone(client):
     with pytest.raises(Gone):
         async with asyncio.timeout(20):
             await anext(client.watch(CONFIGMAPS, resource_version="1"))

@@ -1,30 +1,17 @@
-"""A cluster of controllers and a process node on the embedded API server, and on a real one when it is at hand."""
+"""A cluster of controllers and a process node on an API server, embedded or real."""
 
 import asyncio
 import contextlib
 import itertools
-import os
 
 import pytest
 import pytest_asyncio
 
-from agentjobs.dev.apiserver import ApiServer
 from agentjobs.dev.client import CONFIG_MAPS, NAMESPACES, PODS, ApiError, Client, Listing
 from agentjobs.dev.controllers import Binder, DefaultAccounts, GarbageCollector, NamespaceController
-from agentjobs.dev.envtest import ASSETS, EnvTest
 from agentjobs.dev.node import ProcessNode
 
 SECONDS = 20.0
-BACKENDS = [
-    pytest.param("embedded", marks=pytest.mark.xdist_group("node-embedded")),
-    pytest.param(
-        "envtest",
-        marks=[
-            pytest.mark.skipif(not os.environ.get(ASSETS), reason=f"{ASSETS} names no real API server"),
-            pytest.mark.xdist_group("node-envtest"),
-        ],
-    ),
-]
 
 
 class Machine:
@@ -120,11 +107,10 @@ def terminated():
     return lambda status: status["containerStatuses"][0]["state"]["terminated"]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=BACKENDS)
-async def machine(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param)
-    make = ApiServer if request.param == "embedded" else EnvTest
-    async with make(folder / "server") as server, Client(server.url, token=server.token, ca=server.ca) as client:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def machine(make_server, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("machine")
+    async with make_server(folder / "server") as server, Client(server.url, token=server.token, ca=server.ca) as client:
         node = ProcessNode(client, folder=folder / "node", tls=server.node_tls, inherited={"FROM_HOST": "yes"})
         accounts = DefaultAccounts(client, ca=server.ca.read_text())
         services = [GarbageCollector(client), NamespaceController(client), Binder(client), accounts, node]

@@ -6,7 +6,7 @@ import pytest
 
 from agentjobs.dev.client import CONFIG_MAPS, NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("node-controllers")]
 
 
 async def settled(machine):

@@ -9,7 +9,7 @@ import pytest
 from agentjobs.dev.client import CONFIG_MAPS, PODS, SECRETS
 from agentjobs.dev.node import Instant, ProcessNode
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("node-pods")]
 
 SAY = {"env": [{"name": "OUT", "value": "/dev/termination-log"}]}
 STOPPABLE = """

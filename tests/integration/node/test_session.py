@@ -20,14 +20,15 @@ TALK = "import time; print('running', flush=True); time.sleep(60)"
 
 
 @pytest.fixture
-def dev(tmp_path):
+def dev(backend, tmp_path):
     """Start `agentjobs dev` with arguments, in an environment of its own."""
 
     async def start(*arguments, **environ):
+        own = {"AGENTJOBS_DEV_FOLDER": str(tmp_path / "dev"), "AGENTJOBS_DEV_APISERVER": backend}
         return await asyncio.create_subprocess_exec(
             *COMMAND,
             *arguments,
-            env={**os.environ, "AGENTJOBS_DEV_FOLDER": str(tmp_path / "dev"), **environ},
+            env={**os.environ, **own, **environ},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -88,10 +89,17 @@ async def test_a_part_that_dies_ends_everything_and_is_named(dev):
     assert not any(alive(member) for member in family)
 
 
-async def test_an_unknown_api_server_is_refused_with_the_choices(dev):
-    process = await dev(AGENTJOBS_DEV_APISERVER="minikube")
+@pytest.mark.parametrize(
+    ("arguments", "environ"),
+    [
+        pytest.param(["--apiserver=minikube"], {}, id="option"),
+        pytest.param([], {"AGENTJOBS_DEV_APISERVER": "minikube"}, id="variable"),
+    ],
+)
+async def test_an_unknown_api_server_is_refused_with_the_choices(dev, arguments, environ):
+    process = await dev(*arguments, **environ)
 
     _, error = await process.communicate()
 
     assert process.returncode == 1
-    assert b"AGENTJOBS_DEV_APISERVER='minikube': choose one of embedded, envtest" in error
+    assert b"--apiserver=minikube (AGENTJOBS_DEV_APISERVER): choose one of embedded, envtest" in error

@@ -159,9 +159,9 @@ def said():
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def system(tmp_path_factory) -> AsyncIterator[System]:
+async def system(backend, tmp_path_factory) -> AsyncIterator[System]:
     """One cluster for the tests of a module."""
-    async with up(tmp_path_factory.mktemp("cluster"), working_folder=ROOT) as cluster:
+    async with up(tmp_path_factory.mktemp("cluster"), apiserver=backend, working_folder=ROOT) as cluster:
         yield System(cluster)
 
 
