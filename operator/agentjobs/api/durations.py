@@ -69,7 +69,8 @@ def parse_time(text: object) -> datetime:
 
 def format_time(instant: datetime) -> str:
     """Return `instant` as Kubernetes writes times: UTC, whole seconds, `Z`."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Not strftime: its %Y does not pad years before 1000, and what it writes then is no time.
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def _number(part: str | None) -> int:

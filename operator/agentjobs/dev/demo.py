@@ -66,17 +66,12 @@ class Example:
 
     @property
     def reason(self) -> str:
-        """The reason of the condition that ended the job, else of the newest one that is True."""
-        true = {
-            entry["type"]: entry
-            for entry in (self.job.get("status") or {}).get("conditions") or []
-            if entry["status"] == "True"
-        }
-        for type_ in ("Complete", "Failed", "Cancelled"):
-            if type_ in true:
-                return str(true[type_].get("reason", ""))
-        newest = sorted(true.values(), key=lambda entry: str(entry.get("lastTransitionTime", "")))
-        return str(newest[-1].get("reason", "")) if newest else ""
+        """The reason of the condition that ended the job, else of what it runs by or waits for."""
+        conditions = {entry["type"]: entry for entry in (self.job.get("status") or {}).get("conditions") or []}
+        ends = (conditions[kind] for kind in ("Complete", "Failed", "Cancelled") if kind in conditions)
+        end = next((entry for entry in ends if entry["status"] == "True"), None)
+        found = end or conditions.get("Admitted") or conditions.get("Accepted") or {}
+        return str(found.get("reason", ""))
 
     def mistakes(self) -> list[str]:
         """Say in what the end differs from what was expected; nothing when it does not."""
@@ -179,7 +174,8 @@ def summary(examples: Sequence[Example], out: TextIO, *, seconds: float, log: Pa
     for example in examples:
         mistakes = example.mistakes()
         outcome = example.outcome()
-        text = f"{outcome['phase'] or 'unknown'} ({outcome['reason']}), {outcome['attempts']} attempts"
+        attempts = "1 attempt" if outcome["attempts"] == 1 else f"{outcome['attempts']} attempts"
+        text = f"{outcome['phase'] or 'unknown'} ({outcome['reason']}), {attempts}"
         print(f"  {'✗' if mistakes else '✓'} {example.name:<14} {text}", file=out)
         for mistake in mistakes:
             print(f"      {mistake}", file=out)

@@ -237,6 +237,12 @@ async def test_a_deleted_crd_takes_its_objects_along(api, toys, toy):
     assert (await api("GET", toys)).code == 404
 
 
+async def test_a_name_of_ten_thousand_characters_is_looked_up_and_not_found(api, toys):
+    answer = await api("GET", f"{toys}/{'n' * 10_000}")
+
+    assert (answer.code, answer.body["reason"]) == (404, "NotFound")
+
+
 async def test_a_huge_body_is_refused_before_it_is_read(api, toys, toy):
     answer = await api("POST", toys, toy(annotations={"a": "x" * 4_000_000}))
 

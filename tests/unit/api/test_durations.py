@@ -44,6 +44,11 @@ def test_times_become_utc(text: str) -> None:
     assert format_time(parse_time(text)) == "2026-12-01T09:00:00Z"
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "0999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"])
+def test_a_formatted_time_reads_back_in_any_year(text: str) -> None:
+    assert format_time(parse_time(text)) == text
+
+
 @pytest.mark.parametrize(
     "garbage",
     [

@@ -33,6 +33,17 @@ def test_every_difference_is_named():
     ]
 
 
+def test_a_job_between_two_attempts_says_why_it_waits():
+    conditions = [
+        {"type": "Accepted", "status": "True", "reason": "Resolved"},
+        {"type": "Admitted", "status": "False", "reason": "WaitingForBackoff"},
+    ]
+
+    example = Example("flaky", EXPECTED, {"status": {"phase": "Retrying", "conditions": conditions}})
+
+    assert example.outcome()["reason"] == "WaitingForBackoff"
+
+
 @pytest.mark.parametrize(("reason", "status"), [("ResultAccepted", 0), ("Other", 1)])
 def test_the_status_says_whether_all_ended_as_they_should(reason, status):
     out = io.StringIO()

@@ -36,6 +36,7 @@ _NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system"
 _WRITES: Final = ("create", "update", "patch", "delete", "deletecollection")
 _HEALTH: Final = ("/healthz", "/livez", "/readyz")
 _STOP_SECONDS: Final = 1.0
+_HEADER_BYTES: Final = 1 << 20  # what a Go server reads: a name of 10,000 characters is looked up, and not found
 
 
 class ApiServer:
@@ -107,7 +108,13 @@ class ApiServer:
     async def start(self) -> None:
         """Listen; the port is known afterwards and the kubeconfig written."""
         # A handler is cancelled when its client leaves: watches and followed logs would linger until their next event.
-        listener = web.Server(self._handle, request_factory=_request, handler_cancellation=True)
+        listener = web.Server(
+            self._handle,
+            request_factory=_request,
+            handler_cancellation=True,
+            max_line_size=_HEADER_BYTES,
+            max_field_size=_HEADER_BYTES,
+        )
         runner = web.ServerRunner(listener, shutdown_timeout=_STOP_SECONDS)
         await runner.setup()
         self._runner = runner
