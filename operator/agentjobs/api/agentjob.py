@@ -199,11 +199,20 @@ class Agent(Model):
 
     model: ModelName | None = Field(
         default=None,
-        description="Model of the root agent, and of further agents that name none: `gemini-…`, or "
-        "`scripted/<configmap>/<key>` for answers written down in a ConfigMap.",
+        description="Model of the root agent, and of further agents that name none: `gemini-…`, `openai/…` (also "
+        "for hosts that speak OpenAI's API, see OPENAI_BASE_URL), `anthropic/…`, another `provider/model` in images "
+        "with LiteLLM, or `scripted/<configmap>/<key>` for answers written down in a ConfigMap.",
     )
     inline: Inline | None = Field(default=None, description="An agent written down here; needs no code.")
     module: Module | None = Field(default=None, description="An agent written in Python, in the runner's image.")
+    run_config: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Settings of ADK's RunConfig, by its names: `max_llm_calls` (ADK's default: 500), "
+        "`streaming_mode` (`NONE` or `SSE`), `custom_metadata`, `http_options`, "
+        "`include_thoughts_from_other_agents`, `labels`, `response_modalities`, `save_input_blobs_as_artifacts`, "
+        "`service_tier`, `support_cfc`, `tool_thread_pool_config`.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
 
 
 class MessageFrom(Model):
@@ -277,6 +286,61 @@ class Retry(Model):
         le=100,
         description="Starts lost to the cluster (node lost, evicted, preempted, pod deleted) that cost no attempt; "
         "from then on each costs one. Default: 10.",
+    )
+
+
+class ExitCodes(Model):
+    """Exit codes of the runner's container."""
+
+    operator: Literal["In", "NotIn"] = Field(description="Whether the code must be among the values, or must not be.")
+    values: tuple[Annotated[int, Strict(), Field(ge=0, le=255)], ...] = Field(
+        min_length=1, max_length=64, description="Exit codes."
+    )
+
+
+class PodCondition(Model):
+    """A condition of the pod."""
+
+    type: str = Field(min_length=1, max_length=316, description="Type of the condition, e.g. `DisruptionTarget`.")
+    status: Literal["True", "False", "Unknown"] = Field(default="True", description="Its status. Default: True.")
+    reason: str | None = Field(default=None, max_length=1024, description="Its reason; any when there is none here.")
+
+
+class Rule(Model):
+    """What shall happen after an ending of a certain kind. All matchers that are given must match."""
+
+    name: str = Field(
+        min_length=1, max_length=63, pattern=DNS_LABEL, description="Name of the rule; appears in `status.ruleCounts`."
+    )
+    on_errors: tuple[Annotated[str, Field(min_length=1, max_length=63)], ...] = Field(
+        default=(),
+        max_length=32,
+        description="Classes of errors, e.g. `ModelRateLimited`; one of them must have come up.",
+    )
+    on_exit_codes: ExitCodes | None = Field(default=None, description="Exit codes of the runner's container.")
+    on_pod_conditions: tuple[PodCondition, ...] = Field(
+        default=(), max_length=16, description="Conditions of the pod; one of them must hold."
+    )
+    action: Literal["Succeed", "Retry", "Snooze", "Fail", "Cancel", "Suspend"] = Field(
+        description="What happens. Retry uses up an attempt, Snooze does not; Suspend waits for a new value of the "
+        "annotation `agentjobs.dev/resume`."
+    )
+    delay: Duration | None = Field(
+        default=None, description="Wait of Retry and Snooze. Default: the backoff for Retry, 30s for Snooze."
+    )
+    limit: Integer | None = Field(
+        default=None, ge=1, le=1000, description="How often the rule may fire in one job; then the next one is tried."
+    )
+
+
+class ResultPolicy(Model):
+    """Rules that are tried before the built-in classes of errors decide."""
+
+    rules: tuple[Rule, ...] = Field(
+        default=(),
+        max_length=32,
+        description="Rules in order; the first one that matches decides. A valid success and `cancel` come before.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
 
 
@@ -429,6 +493,9 @@ class AgentJobSpec(Model):
         description="Not before creation plus this. Excludes startAt; fixed after the first start.",
     )
     retry: Retry = Field(default_factory=Retry, description="How often the job is tried, and after which wait.")
+    result_policy: ResultPolicy = Field(
+        default_factory=ResultPolicy, description="What happens after which ending, before the built-in rules."
+    )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Limits in time.")
     runtime: Runtime = Field(default_factory=Runtime, description="The pod of one start.")
     suspend: Boolean = Field(

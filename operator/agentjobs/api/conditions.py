@@ -90,6 +90,7 @@ class SuspendedReason(Word):
     """Why a job is suspended, or no longer."""
 
     REQUESTED = "Requested", "`spec.suspend` is true; setting it to false resumes the job."
+    RULE = "Rule", "A rule of `resultPolicy` said so; a new value of the annotation `agentjobs.dev/resume` resumes it."
     RESUMED = "Resumed", "The job goes on."
 
 
@@ -111,6 +112,7 @@ class CompleteReason(Word):
     """How a job succeeded."""
 
     RESULT_ACCEPTED = "ResultAccepted", "The agent ended with an answer."
+    RULE = "Rule", "A rule of `resultPolicy` counts this ending as a success; there is no answer."
 
 
 class CancelledReason(Word):
@@ -118,6 +120,7 @@ class CancelledReason(Word):
 
     REQUESTED = "Requested", "`spec.cancel` was set."
     CANCELLED = "Cancelled", "The agent's code raised `Cancel`."
+    RULE = "Rule", "A rule of `resultPolicy` said so."
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ Schema = dict[str, Any]
 FILE: Final = "agentjobs.yaml"
 HEADER: Final = "# Made from operator/agentjobs/api by `python -m agentjobs.api.crd crds`; do not edit.\n"
 
-IMMUTABLE: Final = ("agent", "input", "session", "retry", "timeouts", "runtime")
+IMMUTABLE: Final = ("agent", "input", "session", "retry", "resultPolicy", "timeouts", "runtime")
 """The work: fixed once written. What a job runs is stored at acceptance, so an edit would only mislead."""
 FIXED_AFTER_START: Final[Mapping[str, str]] = {
     "queue": "queue is fixed after the first start",
@@ -114,6 +114,11 @@ def spec_schema() -> Schema:
             "message and messageFrom exclude each other",
         ),
         _rule("!(has(self.startAt) && has(self.startAfter))", "startAt and startAfter exclude each other"),
+        _rule(
+            "!has(self.resultPolicy) || !has(self.resultPolicy.rules) || self.resultPolicy.rules.all(r, "
+            "has(r.onErrors) || has(r.onExitCodes) || has(r.onPodConditions))",
+            "a rule needs a matcher: onErrors, onExitCodes or onPodConditions",
+        ),
         _rule("!oldSelf.cancel || self.cancel", "cancel is one way; create a new job instead"),
         *(_rule(_unchanged(field), f"{field} cannot change; create a new job instead") for field in IMMUTABLE),
     ]

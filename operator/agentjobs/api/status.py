@@ -19,6 +19,8 @@ from agentjobs.api.durations import format_time, parse_time
 
 MAX_COUNT: Final = 2**31 - 1
 MAX_CONDITIONS: Final = 16
+MAX_RULES: Final = 32
+MAX_RESUME: Final = 253
 MAX_ATTEMPT_HISTORY: Final = 10
 """Older starts are in the database."""
 
@@ -105,6 +107,14 @@ class AgentJobStatus:
     snoozes: Annotated[Count, Field(description="Waits so far that cost no attempt.")] = 0
     running_seconds: Annotated[Count, Field(description="Running time of ended starts, for `timeouts.running`.")] = 0
     infra_restarts: Annotated[Count, Field(description="Starts lost to the cluster so far.")] = 0
+    rule_counts: Annotated[
+        dict[str, int] | None,
+        Field(max_length=MAX_RULES, description="How often each rule of `resultPolicy` fired."),
+    ] = None
+    last_resume: Annotated[
+        str | None,
+        Field(max_length=MAX_RESUME, description="Value of the annotation `agentjobs.dev/resume` seen last."),
+    ] = None
     attempt_history: Annotated[
         tuple[AttemptRecord, ...],
         Field(max_length=MAX_ATTEMPT_HISTORY, description="The last 10, oldest first."),
@@ -132,6 +142,8 @@ class AgentJobStatus:
             snoozes=_count(raw, "snoozes"),
             running_seconds=_count(raw, "runningSeconds"),
             infra_restarts=_count(raw, "infraRestarts"),
+            rule_counts=_counts(raw.get("ruleCounts")),
+            last_resume=_text(raw, "lastResume")[:MAX_RESUME] or None,
             attempt_history=tuple(map(_attempt, _objects(raw, "attemptHistory"))),
             usage=_usage(raw.get("usage")),
             result=_result(raw.get("result")),
@@ -220,6 +232,12 @@ def _objects(raw: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
 def _count(raw: Mapping[str, Any], key: str, most: int = MAX_COUNT) -> int:
     value = raw.get(key)
     return value if type(value) is int and 0 <= value <= most else 0
+
+
+def _counts(raw: object) -> dict[str, int] | None:
+    if not isinstance(raw, Mapping) or not raw:
+        return None
+    return {str(name): _count(raw, name) for name in list(raw)[:MAX_RULES]}
 
 
 def _text(raw: Mapping[str, Any], key: str) -> str:

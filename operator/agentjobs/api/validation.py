@@ -5,6 +5,7 @@ objects and paths around the CRD must not differ, and because some rules are bey
 of agents, what instructions read. Whatever the object is, this returns problems and never raises.
 """
 
+import difflib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,9 @@ from agentjobs.api.agentjob import (
 from agentjobs.api.conditions import AcceptedReason
 from agentjobs.api.durations import parse_duration
 from agentjobs.api.problems import MAX_PROBLEMS, Path, Problem, field_name, from_error, problem_at, rejection, shown
+from agentjobs.api.run_config import run_config_problems
 from agentjobs.api.team import Raw, as_list, as_object, scripted_problems, team_problems
+from agentjobs.contract import ErrorClass
 
 __all__ = ["Problem", "rejection", "validate_job"]
 
@@ -138,10 +141,12 @@ def _rule_problems(spec: Raw) -> Iterator[Problem]:
     yield from _exactly_one(("input",), spec.get("input"), ("message", "messageFrom"))
     agent = as_object(spec.get("agent"))
     yield from scripted_problems(("agent", "model"), agent.get("model"))
+    yield from run_config_problems(agent.get("runConfig"))
     if as_object(spec.get("session")).get("appName") == "user":
         yield problem_at(("session", "appName"), "user", "is ADK's name for the person; use another")
     yield from _timeout_problems(spec)
     yield from _env_problems(spec)
+    yield from _policy_problems(spec)
 
 
 def _exactly_one(path: Path, value: object, members: tuple[str, ...]) -> Iterator[Problem]:
@@ -152,6 +157,24 @@ def _exactly_one(path: Path, value: object, members: tuple[str, ...]) -> Iterato
         yield Problem(field_name(path), "", f"needs one of {' and '.join(members)}")
     elif len(present) > 1:
         yield Problem(field_name(path), "", f"has {' and '.join(present)}, which exclude each other; keep one")
+
+
+def _policy_problems(spec: Raw) -> Iterator[Problem]:
+    rules = as_object(spec.get("resultPolicy")).get("rules")
+    for number, rule in enumerate(rules if isinstance(rules, list) else ()):
+        here: Path = ("resultPolicy", "rules", number)
+        if not isinstance(rule, Mapping):
+            continue
+        if not any(rule.get(matcher) for matcher in ("onErrors", "onExitCodes", "onPodConditions")):
+            yield Problem(field_name(here), "", "needs a matcher: onErrors, onExitCodes or onPodConditions")
+        errors = rule.get("onErrors")
+        for place, name in enumerate(errors if isinstance(errors, list) else ()):
+            if isinstance(name, str) and name not in set(ErrorClass):
+                near = difflib.get_close_matches(name, list(ErrorClass), n=1)
+                cure = f"; did you mean {near[0]}?" if near else "; the classes are in the reference of conditions"
+                yield problem_at((*here, "onErrors", place), name, f"is no class of errors{cure}")
+        if rule.get("delay") is not None and rule.get("action") not in ("Retry", "Snooze"):
+            yield problem_at((*here, "delay"), rule["delay"], "goes with the actions Retry and Snooze only; remove it")
 
 
 def _timeout_problems(spec: Raw) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from agentjobs.api.agentjob import AgentJobSpec
+from agentjobs.api.agentjob import AgentJobSpec, Rule
 from agentjobs.api.conditions import (
     AcceptedReason,
     AdmittedReason,
@@ -30,6 +30,7 @@ from agentjobs.core.admission import Refusal
 from agentjobs.core.diagnose import SNOOZE_DELAY, Ending, diagnose, lost, never_began, refused
 from agentjobs.core.observation import Job, Observation
 from agentjobs.core.pods import Pod, Waiting
+from agentjobs.core.policy import matching_rule
 from agentjobs.core.retry import backoff
 from agentjobs.core.verdicts import (
     Again,
@@ -186,7 +187,8 @@ def _end(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Endi
         # Somebody broke the spec of an accepted job while Postgres, which knows the accepted one, is away.
         return Decision(Keep(), again=now + ASK_AGAIN)
     ran = _ran(pod, now)
-    then, charged = _then(seen, active, ending, ran, now)
+    rule = _rule(seen, ending, pod)
+    then, charged = _then(seen, active, ending, ran, now) if rule is None else _by_rule(seen, active, ending, rule, now)
     ended = pod.terminated.finished if pod and pod.terminated and pod.terminated.finished else now
     record = replace(
         active,
@@ -197,7 +199,8 @@ def _end(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Endi
         charged=charged,
         message=ending.message,
     )
-    return Decision(EndStart(record, then, ran), again=then.at if isinstance(then, Again) else None)
+    fired = rule.name if rule else ""
+    return Decision(EndStart(record, then, ran, fired), again=then.at if isinstance(then, Again) else None)
 
 
 def _ran(pod: Pod | None, now: datetime) -> timedelta:
@@ -229,6 +232,39 @@ def _then(
     if seen.job.suspend and isinstance(then, Again):
         return Suspend(SuspendedReason.REQUESTED, SUSPENDED, at=then.at), charged
     return then, charged
+
+
+def _rule(seen: Observation, ending: Ending, pod: Pod | None) -> Rule | None:
+    """The job's own rule for this ending. A success and a wish to stop come before all rules."""
+    job, spec = seen.job, seen.spec
+    if spec is None or ending.verdict is Said.SUCCEED or job.cancel:
+        return None
+    if job.suspend and ending.reason == ErrorClass.RUNNER_LOST:
+        return None
+    return matching_rule(spec.result_policy, ending, pod, fired=job.status.rule_counts)
+
+
+def _by_rule(
+    seen: Observation, active: AttemptRecord, ending: Ending, rule: Rule, now: datetime
+) -> tuple[Again | Finish | Suspend, bool]:
+    """Do what a rule says, within the job's limits."""
+    said = f"rule {rule.name}: {ending.reason}: {ending.message}"
+    match rule.action:
+        case "Succeed":
+            return Finish(Phase.SUCCEEDED, CompleteReason.RULE, said, ending.summary), False
+        case "Cancel":
+            return Finish(Phase.CANCELLED, CancelledReason.RULE, said), False
+        case "Fail":
+            return Finish(Phase.FAILED, ending.reason, said), False
+        case "Suspend":
+            return Suspend(SuspendedReason.RULE, said), False
+    assert seen.spec is not None
+    verdict = Said.SNOOZE if rule.action == "Snooze" else Said.RETRY
+    if verdict is Said.RETRY and rule.delay is not None:
+        # The rule's delay stands in for the backoff, not beside it.
+        then, charged = _retry(seen, seen.spec, active, replace(ending, delay=None), now)
+        return (replace(then, at=now + rule.delay) if isinstance(then, Again) else then), charged
+    return _again(seen, seen.spec, active, replace(ending, verdict=verdict, delay=rule.delay, infra=False), now)
 
 
 def _again(
@@ -300,6 +336,8 @@ def _ready(seen: Observation, spec: AgentJobSpec, now: datetime) -> Decision:
         if job.says(ConditionType.SUSPENDED, status=True, reason=SuspendedReason.REQUESTED):
             return Decision(Keep())
         return Decision(Suspend(SuspendedReason.REQUESTED, SUSPENDED, accept=not job.accepted))
+    if job.says(ConditionType.SUSPENDED, status=True, reason=SuspendedReason.RULE) and not _is_resumed(job):
+        return Decision(Keep())
     if _left(seen, spec) <= timedelta(0):
         return Decision(Finish(Phase.FAILED, ErrorClass.DEADLINE_EXCEEDED, "timeouts.running was used up"))
     due = spec.start_at or (job.created + spec.start_after if spec.start_after else None)
@@ -316,6 +354,11 @@ def _ready(seen: Observation, spec: AgentJobSpec, now: datetime) -> Decision:
     if isinstance(seen.slot, Refusal):
         return _queued(job, spec, seen.slot, now)
     return Decision(Claim(job.status.starts + 1, next_attempt(job)))
+
+
+def _is_resumed(job: Job) -> bool:
+    """Whether somebody gave the annotation a new value since the suspension."""
+    return bool(job.resume) and job.resume != job.status.last_resume
 
 
 def _queued(job: Job, spec: AgentJobSpec, refusal: Refusal, now: datetime) -> Decision:

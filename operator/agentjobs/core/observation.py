@@ -12,7 +12,8 @@ from typing import Any
 from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.conditions import ConditionType, find_condition, is_true
 from agentjobs.api.problems import Problem
-from agentjobs.api.status import AgentJobStatus, AttemptRecord
+from agentjobs.api.status import MAX_RESUME, AgentJobStatus, AttemptRecord
+from agentjobs.contract import ANNOTATION_RESUME
 from agentjobs.core.admission import Refusal
 from agentjobs.core.pods import Pod, instant
 
@@ -28,6 +29,8 @@ class Job:
     generation: int
     created: datetime
     deleting: bool
+    resume: str
+    """Value of the annotation that ends a suspension, empty when there is none."""
     spec: object
     """`spec` as it stands in the object: it may be anything."""
     status: AgentJobStatus
@@ -84,6 +87,7 @@ def parse_job(obj: Mapping[str, Any]) -> Job:
         generation=meta.get("generation", 0),
         created=instant(meta.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
         deleting=meta.get("deletionTimestamp") is not None,
+        resume=str((meta.get("annotations") or {}).get(ANNOTATION_RESUME, ""))[:MAX_RESUME],
         spec=obj.get("spec"),
         status=AgentJobStatus.parse(obj.get("status")),
         raw_status=obj.get("status") or {},

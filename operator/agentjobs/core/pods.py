@@ -45,6 +45,8 @@ class Pod:
     phase: str
     reason: str
     message: str
+    conditions: tuple[tuple[str, str, str], ...]
+    """Type, status and reason of each condition."""
     disruption: str | None
     """Reason of a true DisruptionTarget condition."""
     deletion: datetime | None
@@ -101,6 +103,7 @@ def parse_pod(obj: Mapping[str, Any]) -> Pod:
         phase=str(status.get("phase", "")),
         reason=str(status.get("reason") or ""),
         message=str(status.get("message") or ""),
+        conditions=_conditions(status),
         disruption=_disruption(status),
         deletion=instant(meta.get("deletionTimestamp")),
         held=FINALIZER in _list(meta.get("finalizers")),
@@ -151,6 +154,11 @@ def _started(state: Mapping[str, Any]) -> datetime | None:
     # A container that could not be created is reported as started at the epoch (seen with StartError).
     began = instant(_map(state.get("running")).get("startedAt")) or instant(ended.get("startedAt"))
     return None if began is None or began.year < 1980 or ended.get("reason") == "StartError" else began
+
+
+def _conditions(status: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    found = map(_map, _list(status.get("conditions")))
+    return tuple((str(one.get("type")), str(one.get("status")), str(one.get("reason") or "")) for one in found)
 
 
 def _disruption(status: Mapping[str, Any]) -> str | None:

@@ -90,6 +90,7 @@ def start_ended(job: Job, verdict: EndStart, *, now: datetime) -> AgentJobStatus
         attempt_history=(*job.status.attempt_history[:-1], record),
         # Rounded up: many short starts must not run for nothing.
         running_seconds=job.status.running_seconds + math.ceil(verdict.ran.total_seconds()),
+        rule_counts=_fired(job.status.rule_counts, verdict.rule),
     )
     if isinstance(then, Finish):
         return _ended(job, status, then, now)
@@ -127,10 +128,20 @@ def with_result(job: Job, result: ResultSummary) -> AgentJobStatus:
     return replace(job.status, result=result)
 
 
+def _fired(counts: dict[str, int] | None, rule: str) -> dict[str, int] | None:
+    return {**(counts or {}), rule: (counts or {}).get(rule, 0) + 1} if rule else counts
+
+
 def _held(job: Job, status: AgentJobStatus, verdict: Suspend, now: datetime) -> AgentJobStatus:
     conditions = _set(job, status, ConditionType.ADMITTED, False, AdmittedReason.SUSPENDED, "", now)
     conditions = tuple(one for one in conditions if one.type != ConditionType.POD_STARTED)
-    status = replace(status, conditions=conditions, queue=replace(status.queue, since=None) if status.queue else None)
+    status = replace(
+        status,
+        conditions=conditions,
+        queue=replace(status.queue, since=None) if status.queue else None,
+        # A value from before the suspension does not end it.
+        last_resume=job.resume or None,
+    )
     conditions = _set(job, status, ConditionType.SUSPENDED, True, verdict.reason, verdict.message, now)
     return _moved(job, replace(status, conditions=conditions), now)
 

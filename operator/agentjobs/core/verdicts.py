@@ -120,6 +120,8 @@ class EndStart:
     record: AttemptRecord
     then: Again | Finish | Suspend
     ran: timedelta
+    rule: str = ""
+    """The rule of `resultPolicy` that decided."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,3 +215,28 @@ VALID = st.fixed_dictionaries(
 @settings(max_examples=100, deadline=None)
 def test_a_spec_within_the_bounds_has_no_problems(spec: dict[str, Any]) -> None:
     assert validate_job({"metadata": {"name": "hello"}, "spec": spec}) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        pytest.param({"name": "r", "action": "Fail"}, "needs a matcher", id="no-matcher"),
+        pytest.param(
+            {"name": "r", "onErrors": ["ToolEror"], "action": "Fail"}, "did you mean ToolError", id="unknown-class"
+        ),
+        pytest.param(
+            {"name": "r", "onErrors": ["ToolError"], "action": "Fail", "delay": "5s"}, "remove it", id="useless-delay"
+        ),
+    ],
+)
+def test_a_rule_that_cannot_do_what_it_says_is_refused(rule, words) -> None:
+    job = {
+        "metadata": {"name": "x"},
+        "spec": {
+            "agent": {"model": "gemini-x", "inline": {"instruction": "x"}},
+            "input": {"message": "x"},
+            "resultPolicy": {"rules": [rule]},
+        },
+    }
+
+    assert words in "; ".join(map(str, validate_job(job)))

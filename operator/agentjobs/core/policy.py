@@ -1,0 +1,49 @@
+"""The job's own rules for endings: the first that matches decides, before the built-in classes do.
+
+They read like a Job's podFailurePolicy. Its Ignore is our Snooze, its Count our Retry, its FailJob our Fail.
+"""
+
+from collections.abc import Mapping
+
+from agentjobs.api.agentjob import ExitCodes, ResultPolicy, Rule
+from agentjobs.core.diagnose import Ending
+from agentjobs.core.pods import Pod
+
+
+def matching_rule(
+    policy: ResultPolicy, ending: Ending, pod: Pod | None, *, fired: Mapping[str, int] | None
+) -> Rule | None:
+    """Return the rule that decides about an ending, None when none does.
+
+    Args:
+        fired: how often each rule has fired in this job; one at its limit is passed over.
+    """
+    for rule in policy.rules:
+        if rule.limit is not None and (fired or {}).get(rule.name, 0) >= rule.limit:
+            continue
+        if _matches(rule, ending, pod):
+            return rule
+    return None
+
+
+def _matches(rule: Rule, ending: Ending, pod: Pod | None) -> bool:
+    """All matchers that are given must match."""
+    if rule.on_errors and ending.reason not in rule.on_errors:
+        return False
+    if rule.on_exit_codes is not None and not _has_code(rule.on_exit_codes, pod):
+        return False
+    return not rule.on_pod_conditions or (
+        pod is not None
+        and any(
+            wanted.type == kind and wanted.status == status and wanted.reason in (None, reason)
+            for wanted in rule.on_pod_conditions
+            for kind, status, reason in pod.conditions
+        )
+    )
+
+
+def _has_code(codes: ExitCodes, pod: Pod | None) -> bool:
+    """A container that left no exit code matches neither In nor NotIn."""
+    if pod is None or pod.terminated is None or pod.terminated.exit_code < 0:
+        return False
+    return (pod.terminated.exit_code in codes.values) == (codes.operator == "In")
