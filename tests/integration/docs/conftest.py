@@ -29,10 +29,11 @@ SECONDS = 40.0
 NO_KUBECTL = """kubectl() {
   case "$*" in
     "get agentjob "*" -w") agentjobs wait "$3" --for=condition=Finished --timeout 30s;;
+    *uspend*) ;;
     apply*) agentjobs apply -f "$3";;
     wait*jsonpath*) for i in {1..60}; do agentjobs get "${3#*/}" | grep -q "${2##*=}" && break; sleep 0.2; done;;
     wait*) agentjobs wait "${3#*/}" "$2" --timeout 30s;;
-    patch*) agentjobs cancel "$3";;
+    patch*cancel*) agentjobs cancel "$3";;
     delete*) agentjobs delete "$3";;
   esac
 }
