@@ -18,6 +18,7 @@ from agentjobs.contract import Resolved, Result
 from agentjobs.history.database import Database
 from agentjobs.history.records import Deletion, JobKey, JobRecord, Record, StartEnd, StartRecord, TransitionRecord
 from agentjobs.history.tables import jobs, results, starts, transitions
+from agentjobs.history.together import Together
 
 _Row = dict[str, Any]
 
@@ -28,29 +29,40 @@ class OperatorHistory:
     Args:
         cluster: uid of the namespace kube-system; rows carry it, so that clusters may share a database.
 
-    Every method raises `errors.Unavailable` when the database cannot answer within five seconds.
+    Every method raises `errors.Unavailable` when the database cannot answer within five seconds, which begin when it is
+    asked: `accept` and `result` may wait for the query before theirs.
     """
 
     def __init__(self, database: Database, *, cluster: str) -> None:
         self._database = database
         self._cluster = cluster
+        self._accepts = Together(self._accept_all)
+        self._results = Together(self._all_results)
 
     async def accept(self, job: JobRecord, start: StartRecord | None = None) -> Resolved:
         """Store a job and, when it starts now, its start; return the work as first accepted.
 
-        One transaction. What returns may differ from `job.resolved`: another operator, or this one before a crash, was
-        first, and its word stands. Afterwards every earlier start of the job is fenced.
+        One transaction, shared with others accepted at this moment. What returns may differ from `job.resolved`:
+        another operator, or this one before a crash, was first, and its word stands. Afterwards every earlier start of
+        the job is fenced.
         """
+        return await self._accepts((job, start))
 
-        async def work(connection: AsyncConnection) -> Resolved:
-            stored: Resolved = (await connection.execute(_ACCEPT_NOW, self._accept_row(job))).scalar_one()
-            if start is not None:
-                await connection.execute(_INSERT_START, _start_row(start))
-                if start.start > 1:
-                    await connection.execute(_FENCE_OLDER, _start_key(start))
-            return stored
+    async def _accept_all(self, batch: Sequence[tuple[JobRecord, StartRecord | None]]) -> list[Resolved]:
+        """Accept many in one transaction; in order of uid, as everybody takes these locks."""
+        rows = {job.job.uid: self._accept_row(job) for job, _ in reversed(batch)}  # of two for one job the first counts
+        begun = [start for _, start in batch if start is not None]
 
-        return await self._database.run(work)
+        async def work(connection: AsyncConnection) -> dict[str, Resolved]:
+            ordered = [rows[uid] for uid in sorted(rows)]
+            stored = await connection.execute(_ACCEPT_NOW, ordered if len(ordered) > 1 else ordered[0])
+            found: dict[str, Resolved] = {row.uid: row.resolved for row in stored}
+            await _each(connection, _INSERT_START, [_start_row(each) for each in begun])
+            await _each(connection, _FENCE_OLDER, [_start_key(each) for each in begun if each.start > 1])
+            return found
+
+        found = await self._database.run(work)
+        return [found[job.job.uid] for job, _ in batch]
 
     async def write(self, batch: Sequence[Record]) -> None:
         """Store records of any kinds in one transaction; writing them again changes nothing.
@@ -74,11 +86,14 @@ class OperatorHistory:
     async def result(self, uid: str) -> Result | None:
         """Return the job's final result, None while there is none."""
 
-        async def work(connection: AsyncConnection) -> Result | None:
-            found: Result | None = (await connection.execute(_RESULT, {"uid_": uid})).scalar_one_or_none()
-            return found
+        return await self._results(uid)
 
-        return await self._database.run(work)
+    async def _all_results(self, uids: Sequence[str]) -> list[Result | None]:
+        async def work(connection: AsyncConnection) -> dict[str, Result]:
+            return {row.uid: row.result for row in await connection.execute(_RESULTS, {"uids": sorted(set(uids))})}
+
+        found = await self._database.run(work)
+        return [found.get(uid) for uid in uids]
 
     async def last_heartbeat(self, uid: str, start: int) -> datetime | None:
         """Return when the gateway last heard of a start (the database's clock), None when it never did."""
@@ -182,7 +197,7 @@ class OperatorHistory:
 async def _each(connection: AsyncConnection, statement: Any, rows: list[_Row]) -> None:
     """Run `statement` for every row, pipelined by psycopg."""
     if rows:
-        await connection.execute(statement, rows)
+        await connection.execute(statement, rows if len(rows) > 1 else rows[0])
 
 
 def _of(kind: type[Any], batch: Iterable[Record]) -> list[Any]:
@@ -255,7 +270,7 @@ _ACCEPT_NOW = _accepting.on_conflict_do_update(
         "resolved": func.coalesce(jobs.c.resolved, _accepting.excluded.resolved),
         "spec_hash": func.coalesce(jobs.c.spec_hash, _accepting.excluded.spec_hash),
     },
-).returning(jobs.c.resolved)
+).returning(jobs.c.uid, jobs.c.resolved)
 
 _of_job = jobs.c.uid == bindparam("uid_")
 _all_jobs = jobs.c.uid == func.any(bindparam("uids", type_=ARRAY(Text)))
@@ -318,7 +333,9 @@ _DELETE = (
 )
 
 _RESOLVED = select(jobs.c.resolved).where(jobs.c.uid == bindparam("uid_"))
-_RESULT = select(results.c.result).where(results.c.uid == bindparam("uid_"))
+_RESULTS = select(results.c.uid, results.c.result).where(
+    results.c.uid == func.any(bindparam("uids", type_=ARRAY(Text)))
+)
 _HEARTBEAT = select(func.greatest(starts.c.heartbeat_at, starts.c.claimed_at)).where(
     _of_jobs_start, starts.c.start == bindparam("start_")
 )

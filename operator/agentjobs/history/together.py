@@ -1,0 +1,95 @@
+"""Joins questions that are asked at the same time into one query.
+
+Under load the cost of a query is mostly the round trip, the transaction and the driver, not the row. Nobody waits for
+company: a question goes at once when a query may be sent, and otherwise with all others that have come by then.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+from agentjobs.errors import AgentJobsError, Unavailable
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+# As many as workers usually ask at once; a batch of specs (96 KiB each at most) stays some megabytes.
+LIMIT: Final = 64
+# A query that waits for somebody's lock must not hold up all others.
+QUERIES: Final = 2
+
+
+class Together(Generic[Question, Answer]):
+    """`await together(question)` answers one question; `ask` answers many, in order."""
+
+    def __init__(
+        self,
+        ask: Callable[[Sequence[Question]], Awaitable[Sequence[Answer]]],
+        *,
+        limit: int = LIMIT,
+        queries: int = QUERIES,
+    ) -> None:
+        """
+        Args:
+            ask: idempotent; fails as a whole.
+            limit: questions in one query.
+            queries: queries under way at once.
+        """
+        self._ask = ask
+        self._limit = limit
+        self._queries = queries
+        self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, question: Question) -> Answer:
+        """Ask. Raises what `ask` raises for this question."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((question, future))
+        self._send()
+        return await future
+
+    def _send(self) -> None:
+        if self._waiting and len(self._running) < self._queries:
+            # It takes what waits when it first runs: with all that was asked in this turn of the loop.
+            task = asyncio.create_task(self._answer_some())
+            self._running.add(task)
+            task.add_done_callback(self._sent)
+
+    def _sent(self, task: "asyncio.Task[None]") -> None:
+        self._running.discard(task)
+        self._send()
+
+    async def _answer_some(self) -> None:
+        batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
+        batch = [one for one in batch if not one[1].done()]  # nobody waits for a cancelled one
+        try:
+            await self._answer(batch)
+        finally:
+            for _, future in batch:
+                future.cancel()  # only where we were cancelled ourselves; done ones stay as they are
+
+    async def _answer(self, batch: list[tuple[Question, "asyncio.Future[Answer]"]]) -> None:
+        if not batch:
+            return
+        try:
+            answers = await self._ask([question for question, _ in batch])
+        except Unavailable as error:
+            # Who came meanwhile has waited for the same database: answering now keeps everybody's deadline.
+            waiting, self._waiting = self._waiting, []
+            _fail([*batch, *waiting], error)
+        except Exception as error:
+            if len(batch) == 1 or not isinstance(error, AgentJobsError):
+                _fail(batch, error)
+                return
+            for one in batch:  # one of them is refused: find out which
+                await self._answer([one])
+        else:
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
+
+
+def _fail(batch: "list[tuple[Question, asyncio.Future[Answer]]]", error: Exception) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)

@@ -1,0 +1,106 @@
+"""Questions of one moment share a query, and nothing else: answers, refusals and outages are their own."""
+
+import asyncio
+
+import pytest
+
+from agentjobs.errors import Invalid, Unavailable
+from agentjobs.history.together import Together
+
+
+class Database:
+    """Answers ten times the number once it is let; refuses 13."""
+
+    def __init__(self):
+        self.queries = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.away = False
+
+    async def ask(self, numbers):
+        self.queries.append(list(numbers))
+        await self.open.wait()
+        if self.away:
+            raise Unavailable("away")
+        if 13 in numbers:
+            raise Invalid("13")
+        return [10 * number for number in numbers]
+
+
+async def settle():
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_questions_of_one_moment_are_one_query():
+    database = Database()
+    together = Together(database.ask)
+
+    answers = await asyncio.gather(*(together(number) for number in (1, 2, 3)))
+
+    assert answers == [10, 20, 30]
+    assert database.queries == [[1, 2, 3]]
+
+
+async def test_who_comes_while_all_queries_run_shares_the_next():
+    database = Database()
+    together = Together(database.ask, queries=1)
+    database.open.clear()
+    first = asyncio.create_task(together(1))
+    await settle()
+    others = [asyncio.create_task(together(number)) for number in (2, 3)]
+    await settle()
+    database.open.set()
+
+    assert await asyncio.gather(first, *others) == [10, 20, 30]
+    assert database.queries == [[1], [2, 3]]
+
+
+async def test_a_batch_has_a_limit():
+    database = Database()
+    together = Together(database.ask, limit=2, queries=1)
+
+    assert await asyncio.gather(*(together(number) for number in range(5))) == [0, 10, 20, 30, 40]
+    assert [len(numbers) for numbers in database.queries] == [2, 2, 1]
+
+
+async def test_a_refused_question_fails_alone():
+    together = Together(Database().ask)
+
+    answers = await asyncio.gather(*(together(number) for number in (12, 13, 14)), return_exceptions=True)
+
+    assert [answers[0], answers[2]] == [120, 140]
+    assert isinstance(answers[1], Invalid)
+
+
+async def test_an_outage_answers_those_who_wait_behind_it():
+    database = Database()
+    together = Together(database.ask, queries=1)
+    database.open.clear()
+    database.away = True
+    asked = [asyncio.create_task(together(1))]
+    await settle()
+    asked.append(asyncio.create_task(together(2)))
+    await settle()
+    database.open.set()
+
+    for task in asked:
+        with pytest.raises(Unavailable):
+            await task
+    assert database.queries == [[1]]
+
+
+async def test_a_question_nobody_waits_for_is_not_asked():
+    database = Database()
+    together = Together(database.ask, queries=1)
+    database.open.clear()
+    first, second = asyncio.create_task(together(1)), asyncio.create_task(together(2))
+    await settle()
+    third = asyncio.create_task(together(3))
+    await settle()
+    third.cancel()
+    database.open.set()
+    await asyncio.gather(first, second, third, return_exceptions=True)
+    await settle()
+
+    assert database.queries == [[1, 2]]
