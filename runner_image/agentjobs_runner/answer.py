@@ -10,7 +10,7 @@ from typing import Any
 from google.adk.events.event import Event
 
 from agentjobs.contract import MAX_RESULT_BYTES, ErrorClass, Result, Verdict, cut
-from agentjobs_runner.classify import soft
+from agentjobs_runner.classify import is_blocked, soft
 from agentjobs_runner.endings import Ending
 from agentjobs_runner.wording import plain, size_of, storable
 
@@ -57,6 +57,8 @@ class Answer:
         for event in self._last.values():
             if event.error_code:
                 return soft(str(event.error_code), event.error_message or "")
+            if is_blocked(event.finish_reason):
+                return soft(str(event.finish_reason), "")
         if self._waiting:
             tools = ", ".join(sorted(set(self._waiting.values())))
             message = (

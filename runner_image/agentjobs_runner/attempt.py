@@ -252,7 +252,7 @@ def _configure_logging(redactor: Redactor) -> None:
     for handler in logging.root.handlers:
         handler.setFormatter(RedactingFormatter(redactor))
     # Their warnings are about their own future, their errors repeat what `engine` logs once.
-    for library in ("google_adk", "google_genai"):
+    for library in ("anthropic", "google_adk", "google_genai", "httpx2", "mcp", "openai"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
 
 

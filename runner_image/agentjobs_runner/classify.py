@@ -12,14 +12,13 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-import httpx
 from google.adk.agents.invocation_context import LlmCallsLimitExceededError
 from google.genai import errors
 from pydantic import ValidationError
 
 from agentjobs.contract import MAX_DELAY_SECONDS, ErrorClass, Verdict
 from agentjobs_runner.control import Cancel, Permanent, Snooze
-from agentjobs_runner.endings import Ended, Ending
+from agentjobs_runner.endings import Ended, Ending, StreamFailed
 from agentjobs_runner.modules import first_problems
 from agentjobs_runner.steps import Origin
 
@@ -32,6 +31,7 @@ _CONTEXT: Final = re.compile(
     r"|too many tokens|prompt is too long|input is too long",
     re.IGNORECASE | re.DOTALL,
 )
+_FILTERED: Final = re.compile(r"content_filter|content_policy|content management policy", re.IGNORECASE)
 _KEY: Final = re.compile(r"API[ _]?key|API_KEY_INVALID|credentials|Missing key inputs", re.IGNORECASE)
 _BLOCKED: Final = frozenset(
     {
@@ -60,6 +60,33 @@ _STATUS: Final[dict[int, tuple[Verdict, ErrorClass]]] = {
     499: (Verdict.RETRY, ErrorClass.MODEL_UNAVAILABLE),
     504: (Verdict.RETRY, ErrorClass.MODEL_TIMEOUT),
 }
+# What providers call an error in the midst of a stream, whose HTTP status was 200, and the status it would have had.
+_STREAMED: Final = {
+    "api_error": 500,
+    "authentication_error": 401,
+    "context_length_exceeded": 400,
+    "invalid_request_error": 400,
+    "not_found_error": 404,
+    "overloaded_error": 529,
+    "permission_error": 403,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "request_too_large": 413,
+    "server_error": 500,
+    "timeout_error": 504,
+}
+# Clients bring their own exceptions, of httpx or its successor or their own, and are not loaded for every job.
+_CLIENTS: Final = ("anthropic", "httpcore", "httpcore2", "httpx", "httpx2", "litellm", "openai")
+_TIMEOUTS: Final = frozenset({"APITimeoutError", "Timeout", "TimeoutException"})
+_UNREACHABLE: Final = frozenset({"APIConnectionError", "HTTPError", "TransportError"})
+_READERS: Final = (
+    "google.genai.",
+    "google.adk.integrations.openai.",
+    "google.adk.models.",
+    "openai.",
+    "anthropic.",
+    "agentjobs_runner.openai_",
+)
 
 
 def classify(error: BaseException, origin: Callable[[BaseException], Origin | None], *, now: datetime) -> Ending:
@@ -90,9 +117,14 @@ def soft(code: str, message: str) -> Ending:
         verdict, reason = _by_status(int(code), message)
         delay = RATE_LIMIT_SECONDS if verdict is Verdict.SNOOZE else None
         return Ending(verdict, reason, said, delay_seconds=delay)
-    if code.upper() in _BLOCKED:
+    if _word(code) in _BLOCKED:
         return Ending(Verdict.FAIL, ErrorClass.CONTENT_BLOCKED, said)
     return Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, said)
+
+
+def is_blocked(finish_reason: object) -> bool:
+    """Whether a model's answer was stopped by its provider's rules, though a part of it may have come."""
+    return finish_reason is not None and _word(finish_reason) in _BLOCKED
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -134,6 +166,8 @@ def _known(error: BaseException, origin: Origin | None, now: datetime) -> Ending
         )
     if origin is Origin.TOOL:
         return None
+    if isinstance(error, StreamFailed):
+        return _broken_off(error)
     status = _status(error)
     if status is not None and (origin is Origin.MODEL or isinstance(error, errors.APIError)):
         return _http(error, status, now)
@@ -149,6 +183,15 @@ def _http(error: BaseException, status: int, now: datetime) -> Ending:
     return Ending(verdict, reason, f"the model's provider answered {status}: {text}", delay_seconds=delay)
 
 
+def _broken_off(error: StreamFailed) -> Ending:
+    words = (error.body.get("code"), error.body.get("type"))
+    status = next((_STREAMED[word] for word in words if isinstance(word, str) and word in _STREAMED), 500)
+    text = _api_message(error)
+    verdict, reason = _by_status(status, text)
+    delay = RATE_LIMIT_SECONDS if verdict is Verdict.SNOOZE else None
+    return Ending(verdict, reason, f"the model's provider broke off its answer: {text}", delay_seconds=delay)
+
+
 def _by_status(status: int, text: str) -> tuple[Verdict, ErrorClass]:
     if status in _STATUS:
         return _STATUS[status]
@@ -158,18 +201,21 @@ def _by_status(status: int, text: str) -> tuple[Verdict, ErrorClass]:
         return Verdict.FAIL, ErrorClass.MODEL_AUTH
     if _CONTEXT.search(text):
         return Verdict.FAIL, ErrorClass.CONTEXT_TOO_LONG
+    if _FILTERED.search(text):
+        return Verdict.FAIL, ErrorClass.CONTENT_BLOCKED
     return Verdict.FAIL, ErrorClass.MODEL_BAD_REQUEST
 
 
 def _model_call(error: BaseException) -> Ending | None:
     """Errors of a model call without an HTTP status."""
     said = _said(error)
-    if isinstance(error, (httpx.TimeoutException, TimeoutError)):
+    if isinstance(error, TimeoutError) or _is_client_error(error, _TIMEOUTS):
         return Ending(Verdict.RETRY, ErrorClass.MODEL_TIMEOUT, f"the model did not answer in time: {said}")
-    if isinstance(error, (httpx.HTTPError, OSError)):
+    if isinstance(error, OSError) or _is_client_error(error, _UNREACHABLE):
         return Ending(Verdict.RETRY, ErrorClass.MODEL_UNAVAILABLE, f"the model's provider cannot be reached: {said}")
     unreadable = (ValidationError, json.JSONDecodeError, UnicodeDecodeError, errors.UnknownApiResponseError)
-    if isinstance(error, unreadable) or (isinstance(error, (TypeError, KeyError)) and _raised_in_genai(error)):
+    stumbled = isinstance(error, (AttributeError, IndexError, KeyError, TypeError)) and _raised_in_reader(error)
+    if isinstance(error, unreadable) or stumbled:
         return Ending(Verdict.RETRY, ErrorClass.MODEL_UNAVAILABLE, f"the model's answer cannot be read: {said}")
     if type(error).__name__ == "DefaultCredentialsError" or (isinstance(error, ValueError) and _KEY.search(said)):
         cure = "put GOOGLE_API_KEY into runtime.env, from a Secret"
@@ -177,12 +223,17 @@ def _model_call(error: BaseException) -> Ending | None:
     return _agent(error)
 
 
-def _raised_in_genai(error: BaseException) -> bool:
-    """Whether google-genai stumbled itself: over JSON that is none of its shapes."""
+def _is_client_error(error: BaseException, names: frozenset[str]) -> bool:
+    kinds = type(error).__mro__
+    return any(kind.__name__ in names and kind.__module__.partition(".")[0] in _CLIENTS for kind in kinds)
+
+
+def _raised_in_reader(error: BaseException) -> bool:
+    """Whether a provider's client or ADK's reader of it stumbled itself: over JSON that is none of its shapes."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
-    return traceback is not None and str(traceback.tb_frame.f_globals.get("__name__", "")).startswith("google.genai.")
+    return traceback is not None and str(traceback.tb_frame.f_globals.get("__name__", "")).startswith(_READERS)
 
 
 def _agent(error: BaseException) -> Ending | None:
@@ -223,8 +274,19 @@ def _status(error: BaseException) -> int | None:
     return None
 
 
+def _body(error: BaseException) -> dict[str, Any]:
+    """What the provider said of its error; the clients of OpenAI and Anthropic keep it, one without its frame."""
+    body = getattr(error, "body", None)
+    inner = body.get("error", body) if isinstance(body, dict) else None
+    return inner if isinstance(inner, dict) else {}
+
+
 def _api_message(error: BaseException) -> str:
-    """The provider's own words. google-genai's str() repeats the whole body, ADK's puts an advertisement before it."""
+    """The provider's own words. Clients' str() repeats the whole body, ADK's puts an advertisement before it."""
+    said = _body(error)
+    if said.get("message"):
+        code = said.get("code")
+        return f"{code}: {said['message']}" if isinstance(code, str) else str(said["message"])
     message = getattr(error, "message", None)
     details = json.dumps(getattr(error, "details", None), default=str)
     known = "API_KEY_INVALID " if "API_KEY_INVALID" in details else ""
@@ -260,6 +322,11 @@ def _retry_info(details: Any) -> float | None:
         if re.fullmatch(r"\d{1,9}(\.\d{1,9})?s", delay):
             return float(delay[:-1])
     return None
+
+
+def _word(code: object) -> str:
+    # ADK gives strings and members of enums, whose str() differs between versions of Python.
+    return str(getattr(code, "value", code)).rpartition(".")[2].upper()
 
 
 def _said(error: BaseException) -> str:

@@ -27,6 +27,15 @@ class Ended(Exception):
         self.ending = ending
 
 
+class StreamFailed(Exception):
+    """A provider broke off its answer with an error, after it had answered 200. `body` is what it said."""
+
+    def __init__(self, body: object) -> None:
+        inner = body.get("error", body) if isinstance(body, dict) else None
+        self.body = inner if isinstance(inner, dict) else {}
+        super().__init__(str(self.body.get("message") or "no reason given"))
+
+
 def config_invalid(message: str) -> Ended:
     """The job's definition is wrong; it would fail the same way again."""
     return Ended(Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, message))
@@ -35,6 +44,23 @@ def config_invalid(message: str) -> Ended:
 def module_not_found(message: str) -> Ended:
     """A module or attribute that the job names does not exist in its image."""
     return Ended(Ending(Verdict.FAIL, ErrorClass.MODULE_NOT_FOUND, message))
+
+
+def model_auth(field: str, model: str, variable: str) -> Ended:
+    """The pod's environment holds no key for a model."""
+    cure = f"put {variable} into runtime.env, from a Secret"
+    return Ended(Ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"{field}: model {model!r} needs credentials; {cure}"))
+
+
+def content_blocked(message: str) -> Ended:
+    """The model or its provider declined to answer; it would decline again."""
+    return Ended(Ending(Verdict.FAIL, ErrorClass.CONTENT_BLOCKED, message))
+
+
+def cut_off() -> Ended:
+    """A stream ended without saying why: the rest of the answer is missing."""
+    message = "the model's stream ended before its answer was complete"
+    return Ended(Ending(Verdict.RETRY, ErrorClass.MODEL_UNAVAILABLE, message))
 
 
 def journal_unavailable(message: str) -> Ending:

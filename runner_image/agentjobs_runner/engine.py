@@ -29,6 +29,7 @@ from agentjobs_runner.classify import classify
 from agentjobs_runner.endings import Ending
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.models import Models
+from agentjobs_runner.run_config import run_config
 from agentjobs_runner.scripted import Stage
 from agentjobs_runner.steps import StepPlugin
 from agentjobs_runner.timeline import Recorder, entries
@@ -76,10 +77,10 @@ async def run(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
 async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Ending:
     spec, start = attempt["resolved"]["spec"], attempt["start"]
     session, given = spec.get("session") or {}, spec.get("input") or {}
+    agent = spec.get("agent") or {}
+    settings = run_config(agent.get("runConfig") or {})
     models = Models(Stage(attempt["resolved"].get("scripts") or {}, start))
-    app = await agents.build(
-        spec.get("agent") or {}, models, name=session.get("appName"), job=attempt["job"], plugin=plugin
-    )
+    app = await agents.build(agent, models, name=session.get("appName"), job=attempt["job"], plugin=plugin)
     recorder.add("started", _root_name(app), {"attempt": attempt["attempt"], "start": start, "adk": adk_version})
     user, session_id = session.get("userId") or "system", session.get("sessionId") or attempt["uid"]
     sessions = InMemorySessionService()
@@ -94,7 +95,8 @@ async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Endi
     )
     message = types.Content(role="user", parts=[types.Part(text=given.get("message") or "")])
     answer = Answer(_strands(app))
-    async with aclosing(runner.run_async(user_id=user, session_id=session_id, new_message=message)) as events:
+    run = runner.run_async(user_id=user, session_id=session_id, new_message=message, run_config=settings)
+    async with aclosing(run) as events:
         async for event in events:
             answer.see(event)
             for kind, data in entries(event):

@@ -2,8 +2,10 @@
 
 ADK's own registry would send most names to LiteLLM or Vertex; here a name means what the field's description says, or
 is refused at once. Retries inside an SDK stay off: a retry is the operator's, where it is seen, limited and recorded.
+Each provider's client is loaded only by the jobs that use it.
 """
 
+from importlib.util import find_spec
 from typing import Final
 
 from google.adk.models.base_llm import BaseLlm
@@ -13,6 +15,10 @@ from agentjobs_runner.endings import config_invalid
 from agentjobs_runner.scripted import PREFIX, ScriptedModel, Stage, install
 
 GEMINI: Final = "gemini-"
+OPENAI: Final = "openai/"
+ANTHROPIC: Final = "anthropic/"
+# First letters of names that people know without their provider, and what they mean.
+_KNOWN: Final = {"gpt-": OPENAI, "o1": OPENAI, "o3": OPENAI, "o4": OPENAI, "claude-": ANTHROPIC}
 
 
 class Models:
@@ -37,6 +43,39 @@ class Models:
             from google.adk.models.google_llm import Gemini  # only here: scripted jobs need not load it
 
             return Gemini(model=name)
+        provider, slash, rest = name.partition("/")
+        if not (provider and slash and rest):
+            raise config_invalid(f"{field}: model {name!r} is unknown; use {_suggestion(name)}")
+        return _of_provider(name, rest, field)
+
+
+def _of_provider(name: str, rest: str, field: str) -> BaseLlm:
+    if name.startswith(OPENAI):
+        _require("openai", name, field)
+        from agentjobs_runner import openai_compatible  # see above
+
+        return openai_compatible.make(rest, field)
+    if name.startswith(ANTHROPIC):
+        _require("anthropic", name, field)
+        from agentjobs_runner import anthropic_api  # see above
+
+        return anthropic_api.make(rest, field)
+    _require("litellm", name, field)
+    from google.adk.models.lite_llm import LiteLlm  # see above; two seconds
+
+    return LiteLlm(model=name, max_retries=0, num_retries=0)
+
+
+def _require(package: str, name: str, field: str) -> None:
+    if find_spec(package) is None:
         raise config_invalid(
-            f"{field}: model {name!r} is unknown; use {GEMINI}… (e.g. gemini-flash-latest) or {PREFIX}<configmap>/<key>"
+            f"{field}: model {name!r} needs the package {package}, which this image lacks; "
+            f"install agentjobs[{package}] in the image and name it in runtime.image"
         )
+
+
+def _suggestion(name: str) -> str:
+    for known, provider in _KNOWN.items():
+        if name.startswith(known):
+            return f"{provider}{name}"
+    return f"{GEMINI}… (e.g. gemini-flash-latest), {OPENAI}…, {ANTHROPIC}…, or {PREFIX}<configmap>/<key>"

@@ -38,6 +38,7 @@ GATEWAY_EXTENSION = "agentjobs.dev/gateway"
 # Handed from the environment of `agentjobs dev` to runner pods, and to nothing else.
 PROVIDER_VARIABLES = (
     "ANTHROPIC_API_KEY",
+    "ANTHROPIC_BASE_URL",
     "GEMINI_API_KEY",
     "GOOGLE_API_KEY",
     "GOOGLE_APPLICATION_CREDENTIALS",
@@ -45,6 +46,7 @@ PROVIDER_VARIABLES = (
     "GOOGLE_CLOUD_PROJECT",
     "GOOGLE_GENAI_USE_VERTEXAI",
     "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
 )
 _PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy", "SSL_CERT_FILE")
 

@@ -1,0 +1,43 @@
+"""Rules about `agent.runConfig`: which settings of ADK's RunConfig a job may give.
+
+The operator does not load ADK, so the keys stand here; a test holds them against ADK's own. What their values may be in
+detail is checked by the runner, which has ADK. Called by `validation`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from agentjobs.api.problems import Path, Problem, problem_at
+
+RUN_CONFIG: Final[Path] = ("agent", "runConfig")
+# What google-adk 2.13 knows and a job can use. The rest is about live audio and video, or overrides what is ours.
+KEYS: Final = (
+    "custom_metadata",
+    "http_options",
+    "include_thoughts_from_other_agents",
+    "labels",
+    "max_llm_calls",
+    "response_modalities",
+    "save_input_blobs_as_artifacts",
+    "service_tier",
+    "streaming_mode",
+    "support_cfc",
+    "tool_thread_pool_config",
+)
+STREAMING_MODES: Final = ("NONE", "SSE")
+
+
+def run_config_problems(given: object) -> Iterator[Problem]:
+    """Yield what is wrong with a job's runConfig; what is no object is left to the models."""
+    if not isinstance(given, Mapping):
+        return
+    for key, value in given.items():
+        if key not in KEYS:
+            yield problem_at((*RUN_CONFIG, str(key)), value, f"is no setting of a job's run; use {', '.join(KEYS)}")
+    mode, calls = given.get("streaming_mode"), given.get("max_llm_calls")
+    if mode is not None and mode not in STREAMING_MODES:
+        cure = f"is no way to call a model from a job; use {' or '.join(STREAMING_MODES)}"
+        yield problem_at((*RUN_CONFIG, "streaming_mode"), mode, cure)
+    if calls is not None and (type(calls) is not int or calls < 1):
+        # ADK takes zero and less for no limit at all.
+        yield problem_at((*RUN_CONFIG, "max_llm_calls"), calls, "is no number of calls; use a whole number from 1")

@@ -1,0 +1,33 @@
+"""From a job's `agent.runConfig` to ADK's RunConfig. Called by `engine` once a start."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.adk.agents import run_config as adk
+from pydantic import ValidationError
+
+from agentjobs_runner.endings import config_invalid
+from agentjobs_runner.modules import first_problems
+
+
+def run_config(given: Mapping[str, Any]) -> adk.RunConfig | None:
+    """Return ADK's settings of a run, or None where the job gives none and ADK's defaults hold.
+
+    Raises:
+        Ended: ConfigInvalid when this image's ADK refuses a key or a value.
+    """
+    if not given:
+        return None
+    settings = dict(given)
+    mode = settings.get("streaming_mode")
+    modes: Any = adk.RunConfig.model_fields["streaming_mode"].annotation
+    if isinstance(mode, str) and mode in modes.__members__:
+        # ADK's values are None, "sse" and "bidi"; the job says the members' names, which YAML tells apart.
+        settings["streaming_mode"] = modes[mode]
+    try:
+        return adk.RunConfig(**settings)
+    except ValidationError as error:
+        known = ", ".join(sorted(adk.RunConfig.model_fields))
+        raise config_invalid(
+            f"agent.runConfig: ADK refuses it: {first_problems(error)}; its settings are {known}"
+        ) from error
