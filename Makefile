@@ -26,7 +26,13 @@ crds: setup ## Write the CRDs and their reference anew from the models
 	$(BIN)/python -m agentjobs.api.reference docs/reference/agentjob.md docs/reference/conditions.md
 
 test: setup ## Run the test suite
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration tests/conformance
+
+test-real: setup ## Run the tests that need an API server on a real one, of KUBEBUILDER_ASSETS
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=envtest $(addprefix tests/integration/,kube node gateway system)
+
+conformance: setup ## Record the answers of a real API server anew and compare ours with them
+	AGENTJOBS_RECORD=1 $(BIN)/python -m pytest -q tests/conformance --apiserver=envtest
 
 demo: setup ## Run the examples in a development cluster and show them live
 	$(BIN)/agentjobs demo
@@ -34,4 +40,4 @@ demo: setup ## Run the examples in a development cluster and show them live
 bench: setup ## Take the figures of docs/reference/performance.md
 	$(BIN)/python -m tests.bench
 
-.PHONY: help setup fmt check crds test demo bench
+.PHONY: help setup fmt check crds test test-real conformance demo bench
