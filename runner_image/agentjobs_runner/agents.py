@@ -67,7 +67,7 @@ async def build(agent: Mapping[str, Any], models: Models, *, name: str | None, j
         return _app(app_name(name, root.name or job), root, plugin)
     if module is None:
         raise config_invalid("agent: this runner runs agent.inline and agent.module; the job has neither")
-    found = await _made(load(module["ref"], "agent.module.ref"), module["ref"])
+    found = await _made(load(module["ref"], "agent.module.ref"), module["ref"], module.get("args") or {})
     if isinstance(found, App):
         return _user_app(found, agent.get("model"), models, name, plugin)
     _apply_model(found, agent.get("model"), models)
@@ -83,28 +83,35 @@ def _user_app(found: App, model: str | None, models: Models, name: str | None, p
     return found.model_copy(update={"name": app_name(name, found.name), "plugins": [plugin, *found.plugins]})
 
 
-async def _made(found: Any, ref: str) -> Any:
+async def _made(found: Any, ref: str, args: Mapping[str, Any]) -> Any:
     """Call a factory, which may be async; what it returns must be an agent, a node or an App."""
-    if not isinstance(found, (App, BaseAgent)) and callable(found) and not _is_node(found):
+    if not _is_made(found) and callable(found):
         try:
-            found = found()
+            found = found(**args)
+            if inspect.isawaitable(found):
+                found = await found
         except TypeError as error:
             if error.__traceback__ is not None and error.__traceback__.tb_next is None:
+                given = f"with {', '.join(args)}" if args else "without arguments"
                 raise config_invalid(
-                    f"agent.module.ref: {ref!r} cannot be called without arguments: {error}"
+                    f"agent.module.ref: {ref!r} cannot be called {given}: {error}; set agent.module.args"
                 ) from error
             raise
         except ValidationError as error:
             raise config_invalid(
                 f"agent.module.ref: {ref!r} makes an agent ADK refuses: {first_problems(error)}"
             ) from error
-        if inspect.isawaitable(found):
-            found = await found
-    if isinstance(found, (App, BaseAgent)) or _is_node(found):
+    elif args:
+        raise config_invalid(f"agent.module.args: {ref!r} is {_article(found)}, which takes no arguments; remove them")
+    if _is_made(found):
         return found
     raise config_invalid(
         f"agent.module.ref: {ref!r} is {_article(found)}; it must be an Agent, an App, or a function that returns one"
     )
+
+
+def _is_made(found: Any) -> bool:
+    return isinstance(found, (App, BaseAgent)) or _is_node(found)
 
 
 def _is_node(found: Any) -> bool:

@@ -1,15 +1,13 @@
 """Loading what a job names as `package.module:attribute`, with errors that say what was looked for and what exists."""
 
 import importlib
+from importlib.util import find_spec
 from types import ModuleType
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 
 from agentjobs_runner.endings import config_invalid, module_not_found
-
-# Without `:attribute` ADK's own names are looked for, in ADK's order.
-CONVENTIONAL: Final = ("app", "root_agent")
 
 
 def load(ref: str, field: str) -> Any:
@@ -22,13 +20,43 @@ def load(ref: str, field: str) -> Any:
     """
     path, _, attribute = ref.partition(":")
     module = _module(path, field)
-    for name in (attribute,) if attribute else CONVENTIONAL:
-        if hasattr(module, name):
-            return getattr(module, name)
-    wanted = repr(attribute) if attribute else " or ".join(map(repr, CONVENTIONAL))
+    if not attribute:
+        return _conventional(module, field)
+    if hasattr(module, attribute):
+        return getattr(module, attribute)
     raise module_not_found(
-        f"{field}: module {path!r} ({_place(module)}) has no attribute {wanted}; it has: {_public(module)}"
+        f"{field}: module {path!r} ({_place(module)}) has no attribute {attribute!r}; it has: {_public(module)}"
     )
+
+
+def _conventional(module: ModuleType, field: str) -> Any:
+    """The agent that ADK's own tools find in `module`, or else in its module `agent`."""
+    places = [module]
+    if hasattr(module, "__path__") and find_spec(f"{module.__name__}.agent") is not None:
+        places.append(_module(f"{module.__name__}.agent", field))
+    for place in places:
+        for name, fits in (("app", _is_app), ("root_agent", _is_agent)):
+            found = getattr(place, name, None)
+            if fits(found):
+                return found
+    looked = " and ".join(f"{place.__name__!r} ({_place(place)})" for place in places)
+    raise module_not_found(
+        f"{field}: neither an App called 'app' nor an agent called 'root_agent' is in {looked}; "
+        f"it has: {_public(places[-1])}"
+    )
+
+
+def _is_app(found: object) -> bool:
+    from google.adk.apps.app import App  # here, because `classify` needs this module but not ADK
+
+    return isinstance(found, App)
+
+
+def _is_agent(found: object) -> bool:
+    from google.adk.agents.base_agent import BaseAgent  # see above
+    from google.adk.workflow import BaseNode
+
+    return isinstance(found, (BaseAgent, BaseNode))
 
 
 def _module(path: str, field: str) -> ModuleType:

@@ -190,7 +190,13 @@ class Module(Model):
         max_length=512,
         pattern=MODULE_REF,
         description="`package.module:attribute`, where the attribute is an agent, an App, or a (maybe async) function "
-        "without arguments that returns one. Without `:attribute`: `app`, else `root_agent`.",
+        "that returns one. Without `:attribute` ADK's rule holds: an App called `app`, else an agent called "
+        "`root_agent`, in the module, else in its module `agent`. So a folder made by `adk create` runs as it is.",
+    )
+    args: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Keyword arguments for the function that `ref` names.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
     )
 
 

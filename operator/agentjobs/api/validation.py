@@ -7,6 +7,7 @@ of agents, what instructions read. Whatever the object is, this returns problems
 
 import difflib
 import json
+import keyword
 import math
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -142,11 +143,24 @@ def _rule_problems(spec: Raw) -> Iterator[Problem]:
     agent = as_object(spec.get("agent"))
     yield from scripted_problems(("agent", "model"), agent.get("model"))
     yield from run_config_problems(agent.get("runConfig"))
+    yield from _module_problems(as_object(agent.get("module")))
     if as_object(spec.get("session")).get("appName") == "user":
         yield problem_at(("session", "appName"), "user", "is ADK's name for the person; use another")
     yield from _timeout_problems(spec)
     yield from _env_problems(spec)
     yield from _policy_problems(spec)
+
+
+def _module_problems(module: Raw) -> Iterator[Problem]:
+    args = as_object(module.get("args"))
+    for name in args:
+        if not str(name).isidentifier() or keyword.iskeyword(str(name)):
+            cure = "cannot be the name of an argument in Python; use letters, digits and _"
+            yield problem_at(("agent", "module", "args", str(name)), name, cure)
+    ref = module.get("ref")
+    if args and isinstance(ref, str) and ":" not in ref:
+        cure = "are given to a function, but ref names none; name it after a colon, e.g. my_app.agents:make"
+        yield Problem("spec.agent.module.args", "", cure)
 
 
 def _exactly_one(path: Path, value: object, members: tuple[str, ...]) -> Iterator[Problem]:

@@ -256,7 +256,7 @@ REFUSED = [
         {"module": {"ref": "agentjobs_runner.nothing:agent"}}, "ModuleNotFound", "it has: Cancel", id="no-submodule"
     ),
     pytest.param({"module": {"ref": "given:agnet"}}, "ModuleNotFound", "it has: LlmAgent, agent,", id="no-attribute"),
-    pytest.param({"module": {"ref": "given"}}, "ModuleNotFound", "'app' or 'root_agent'", id="no-conventional-name"),
+    pytest.param({"module": {"ref": "given"}}, "ModuleNotFound", "an agent called 'root_", id="no-conventional-name"),
     pytest.param({"module": {"ref": "given:agent"}}, "ConfigInvalid", "must be an Agent, an App", id="no-agent"),
     pytest.param({"module": {"ref": "given:needs"}}, "ConfigInvalid", "without arguments", id="factory-with-arguments"),
     pytest.param({"module": {"ref": "given:makes_none"}}, "ConfigInvalid", "NoneType", id="factory-of-nothing"),

@@ -1,0 +1,94 @@
+import sys
+
+import pytest
+
+AGENT = 'from google.adk.agents import LlmAgent\nroot_agent = LlmAgent(name="root", model="m")\n'
+APP = "from google.adk.apps.app import App\nfrom google.adk.agents import LlmAgent\n"
+APP += 'app = App(name="whole", root_agent=LlmAgent(name="inner", model="m"))\n'
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """`folder(**{"agent.py": …})` makes a package `some_agent` as `adk create` does."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def make(**files):
+        (tmp_path / "some_agent").mkdir()
+        for name, text in files.items():
+            (tmp_path / "some_agent" / name).write_text(text)
+        return "some_agent"
+
+    yield make
+    for name in [name for name in sys.modules if name.startswith("some_agent")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("files", "author"),
+    [
+        ({"__init__.py": "from . import agent\n", "agent.py": AGENT}, "root"),
+        ({"__init__.py": "", "agent.py": AGENT}, "root"),
+        ({"agent.py": AGENT}, "root"),
+        ({"__init__.py": AGENT}, "root"),
+        ({"__init__.py": "", "agent.py": AGENT + APP}, "inner"),
+        ({"__init__.py": "app = object()\n", "agent.py": "app = 3\n" + AGENT}, "root"),
+    ],
+    ids=["adk-create", "empty-package", "no-package-file", "in-the-package", "app-before-agent", "app-of-another-kind"],
+)
+async def test_a_folder_is_found_by_adks_rule(run, timeline, folder, files, author):
+    agent = {"model": "scripted/script/main", "module": {"ref": folder(**files)}}
+
+    ending = await run([{"text": "hi"}], agent=agent)
+
+    assert ending.result["text"] == "hi"
+    assert timeline.entries[0][1] == author
+
+
+async def test_a_folder_without_an_agent_says_where_was_looked(run, folder):
+    ending = await run(agent={"model": "m", "module": {"ref": folder(**{"__init__.py": "", "agent.py": "x = 1\n"})}})
+
+    assert ending.reason == "ModuleNotFound"
+    assert "'some_agent.agent' (" in ending.message
+    assert "it has: x" in ending.message
+
+
+FACTORIES = """
+from google.adk.agents import LlmAgent
+agent = LlmAgent(name="a", model="scripted/script/main")
+def make(mood, *, loud=False):
+    return LlmAgent(name=mood, model="scripted/script/main", description=str(loud))
+async def make_later(mood):
+    return make(mood)
+async def fail_later(mood):
+    return mood + 1
+"""
+
+
+@pytest.mark.parametrize("attribute", ["make", "make_later"])
+async def test_a_factory_gets_its_arguments(run, timeline, module, attribute):
+    agent = {"module": {"ref": f"{module(FACTORIES)}:{attribute}", "args": {"mood": "cheerful"}}}
+
+    ending = await run([{"text": "hi"}], agent=agent)
+
+    assert (ending.verdict, timeline.entries[0][1]) == ("Succeed", "cheerful")
+
+
+@pytest.mark.parametrize(
+    ("attribute", "args", "said"),
+    [
+        ("make", {"tempo": 1}, "cannot be called with tempo: make() got an unexpected keyword argument 'tempo'"),
+        ("make_later", {}, "cannot be called without arguments"),
+        ("agent", {"mood": "x"}, "agent.module.args: 'given:agent' is a LlmAgent, which takes no arguments"),
+    ],
+    ids=["unknown", "missing", "no-factory"],
+)
+async def test_arguments_that_do_not_fit_are_invalid(run, module, attribute, args, said):
+    ending = await run(agent={"module": {"ref": f"{module(FACTORIES)}:{attribute}", "args": args}})
+
+    assert (ending.verdict, ending.reason) == ("Fail", "ConfigInvalid")
+    assert said in ending.message
+
+
+async def test_what_fails_inside_an_async_factory_is_the_codes_own(run, module):
+    ending = await run(agent={"module": {"ref": f"{module(FACTORIES)}:fail_later", "args": {"mood": "x"}}})
+    assert (ending.verdict, ending.reason) == ("Retry", "AgentError")
