@@ -2,7 +2,8 @@
 
 Every child leads a session, and thereby a process group, of its own. Two belts hold it: on Linux the kernel kills it
 when we vanish (PR_SET_PDEATHSIG), and everywhere a guard, one tiny process at the other end of a pipe, kills whole
-groups once that pipe closes, so grandchildren go too. Called by the process node, `EnvTest`, the embedded PostgreSQL
+groups once that pipe closes, so grandchildren go too. Containers carry a mark, by which those are found that have left
+the group, as daemons do (Linux). Called by the process node, `EnvTest`, the embedded PostgreSQL
 and `up`; it knows nothing of what it starts. Children are started from the event loop's thread: the kernel takes the
 end of the *thread* that forked for the end of the parent.
 """
@@ -11,7 +12,9 @@ import asyncio
 import atexit
 import contextlib
 import ctypes
+import itertools
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -21,21 +24,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+from agentjobs.dev import guard as guard_program
+from agentjobs.dev.guard import MARK, kill_marked
 
-_GUARD_PROGRAM = """
-import os, signal, sys
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    signal.signal(number, signal.SIG_IGN)
-groups = set()
-for line in sys.stdin.buffer:
-    (groups.add if line[:1] == b"+" else groups.discard)(int(line[1:]))
-for group in groups:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except OSError:
-        pass
-"""
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 class _Guard:
@@ -44,8 +36,10 @@ class _Guard:
     def __init__(self) -> None:
         read_end, self._write_end = os.pipe()
         self.owner = os.getpid()
-        self._process = subprocess.Popen(  # noqa: S603  our own interpreter and a constant program
-            [sys.executable, "-I", "-S", "-c", _GUARD_PROGRAM],
+        self._cluster = secrets.token_hex(8)
+        self._marks = itertools.count(1)
+        self._process = subprocess.Popen(  # noqa: S603  our own interpreter and our own file
+            [sys.executable, "-I", "-S", guard_program.__file__, f"{self._cluster}/"],
             stdin=read_end,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -53,6 +47,10 @@ class _Guard:
         )
         os.close(read_end)
         atexit.register(self._close)
+
+    def new_mark(self) -> str:
+        """Return what no other container of ours is marked with."""
+        return f"{self._cluster}/{next(self._marks)}/"
 
     def adopt(self, group: int) -> None:
         """Tell the guard of a group that exists; one that never came to be might be another program's later."""
@@ -113,10 +111,11 @@ def _tie_to(parent: int) -> Callable[[], None]:
 class Child:
     """A running child and its group. Made by `spawn`."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", guard: _Guard | None) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", guard: _Guard | None, mark: str | None = None) -> None:
         """Without `guard` the child belongs to our own group and is signalled alone."""
         self._process = process
         self._guard = guard
+        self._mark = mark
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._watch()
 
@@ -176,6 +175,8 @@ class Child:
             # While the leader is a zombie its number cannot be reused, so the group is still the one we mean.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
+        if self._mark is not None:
+            kill_marked(self._mark)
         code = self._process.wait()
         if self._guard is not None:
             self._guard.release(self.pid)
@@ -192,6 +193,7 @@ def spawn(
     user: int | None = None,
     group: int | None = None,
     foreground: bool = False,
+    contained: bool = False,
 ) -> Child:
     """Start `command` as a child that ends with us; call it from a running event loop.
 
@@ -202,11 +204,15 @@ def spawn(
         user, group: numbers to become before exec; supplementary groups are dropped with them.
         foreground: share our terminal: its input, its Ctrl-C. Such a child has no group of its own, so what it leaves
             behind is its own affair.
+        contained: mark the child, so that whatever it starts ends with it, also what leaves its session (Linux).
 
     Raises:
         OSError: the command cannot be started (not found, no permission, no such folder).
     """
     guard = None if foreground else _the_guard()
+    mark = guard.new_mark() if guard is not None and contained else None
+    if mark is not None:
+        env = {**(os.environ if env is None else env), MARK: mark}
     with warnings.catch_warnings():
         # Python 3.12 warns of fork in a process with threads; `tie` only makes system calls that are safe there.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -225,4 +231,4 @@ def spawn(
         )
     if guard is not None:
         guard.adopt(process.pid)
-    return Child(process, guard)
+    return Child(process, guard, mark)

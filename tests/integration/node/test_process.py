@@ -74,3 +74,42 @@ async def test_a_deaf_child_is_killed_after_its_grace():
 async def test_a_command_that_is_not_there_is_an_error():
     with pytest.raises(FileNotFoundError):
         spawn(["/no/such"])
+
+
+DAEMON = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
+        time.sleep(60)
+    os._exit(0)
+os.wait()
+"""
+KEEPER = f"""
+import asyncio
+from agentjobs.dev.process import spawn
+async def main():
+    spawn(["sh", "-c", '"$0" -c "$1"; sleep 60', {sys.executable!r}, {DAEMON!r}], output=None, contained=True)
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for marks in /proc")
+async def test_a_daemon_ends_with_its_container():
+    child = spawn([sys.executable, "-c", DAEMON], output=subprocess.PIPE, contained=True)
+    daemon = int(await asyncio.to_thread(child.stdout.readline))
+    await child.wait()
+    child.stdout.close()
+
+    await eventually(lambda: not alive(daemon))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for marks in /proc")
+async def test_a_daemon_of_a_container_does_not_outlive_the_cluster():
+    with subprocess.Popen([sys.executable, "-c", KEEPER], stdout=subprocess.PIPE, text=True) as keeper:
+        daemon = int(keeper.stdout.readline())
+        keeper.kill()
+
+    await eventually(lambda: not alive(daemon))

@@ -68,7 +68,7 @@ async def start(
     paths.termination_file.touch(mode=0o600)
     loop = asyncio.get_running_loop()
     try:
-        child = spawn(command, env=env, folder=folder, output=subprocess.PIPE)
+        child = spawn(command, env=env, folder=folder, output=subprocess.PIPE, contained=True)
     except OSError as error:
         log.close()
         return start_error(command[0], _why(command[0], error), finished=now)
