@@ -115,6 +115,12 @@ class ConfigMapKeyRef(Model):
     key: str = Field(min_length=1, max_length=253, pattern=CONFIG_KEY, description="Key in its data.")
 
 
+class InstructionFrom(Model):
+    """Where an instruction is taken from instead of the job."""
+
+    config_map_key_ref: ConfigMapKeyRef = Field(description="A key of a ConfigMap; read when the job is accepted.")
+
+
 class Tool(Model):
     """A tool an agent may call."""
 
@@ -145,6 +151,10 @@ class AgentBase(Model):
         max_length=32768,
         description="System instruction of an LlmAgent. `{key}` is replaced by that key of the session's state and "
         "must be in `input.state`; `{key?}` may be missing and is then empty.",
+    )
+    instruction_from: InstructionFrom | None = Field(
+        default=None,
+        description="Takes the instruction from a ConfigMap instead; for texts that are long or shared.",
     )
     tools: tuple[Tool, ...] = Field(default=(), max_length=64, description="Tools of an LlmAgent.")
     sub_agents: tuple[AgentName, ...] = Field(

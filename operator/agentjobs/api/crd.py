@@ -99,6 +99,7 @@ def spec_schema() -> Schema:
     schema["properties"]["cancel"]["default"] = False
     schema["properties"]["suspend"]["default"] = False
     _refuse_reserved_names(schema["properties"]["agent"]["properties"]["inline"])
+    _refuse_two_instructions(schema["properties"]["agent"]["properties"]["inline"])
     schema["x-kubernetes-validations"] = [
         _rule("has(self.agent)", "agent is required: say what runs with agent.inline or agent.module"),
         _rule(
@@ -168,6 +169,12 @@ def _refuse_reserved_names(inline: Schema) -> None:
         rules = agent["properties"]["name"]["x-kubernetes-validations"]
         message = "is ADK's name for the person; use another, e.g. assistant"
         rules.append(_rule(f"self != '{RESERVED_AGENT_NAME}'", message))
+
+
+def _refuse_two_instructions(inline: Schema) -> None:
+    for agent in (inline, inline["properties"]["agents"]["items"]):
+        both = "has(self.instruction) && has(self.instructionFrom)"
+        agent["x-kubernetes-validations"] = [_rule(f"!({both})", "instruction and instructionFrom exclude each other")]
 
 
 def _rule(expression: str, message: str) -> Schema:

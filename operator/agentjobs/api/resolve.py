@@ -9,7 +9,15 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from agentjobs.api.agentjob import AgentJobSpec, ConfigMapKey, default_agent_name, scripted_model
+from agentjobs.api.agentjob import (
+    AgentBase,
+    AgentJobSpec,
+    ConfigMapKey,
+    ConfigMapKeyRef,
+    default_agent_name,
+    scripted_model,
+)
+from agentjobs.api.team import placeholder_problems
 from agentjobs.contract import Resolved
 from agentjobs.errors import Invalid, NotFound
 
@@ -17,6 +25,7 @@ STEERING: Final = frozenset(
     {"queue", "priority", "startAt", "startAfter", "suspend", "cancel", "ttlSecondsAfterFinished"}
 )
 """Fields that may change after acceptance: no part of the work, hence not of its hash."""
+_AGENTS: Final = "agent.inline.agents[{}]"
 
 
 def config_map_keys(spec: AgentJobSpec) -> set[ConfigMapKey]:
@@ -27,8 +36,8 @@ def config_map_keys(spec: AgentJobSpec) -> set[ConfigMapKey]:
     """
     keys = set(_scripts(spec))
     if spec.input.message_from is not None:
-        reference = spec.input.message_from.config_map_key_ref
-        keys.add(ConfigMapKey(reference.name, reference.key))
+        keys.add(_key(spec.input.message_from.config_map_key_ref))
+    keys.update(key for _, key in _instructions(spec))
     return keys
 
 
@@ -48,9 +57,14 @@ def resolve(job: Mapping[str, Any], contents: Mapping[ConfigMapKey, str]) -> Res
     dumped = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     reference = spec.input.message_from
     if reference is not None:
-        key = ConfigMapKey(reference.config_map_key_ref.name, reference.config_map_key_ref.key)
         dumped["input"].pop("messageFrom")
+        key = _key(reference.config_map_key_ref)
         dumped["input"]["message"] = _content(contents, key, "input.messageFrom")
+    for index, key in _instructions(spec):
+        inline = dumped["agent"]["inline"]
+        member, field = (inline, "agent.inline") if index is None else (inline["agents"][index], _AGENTS.format(index))
+        member.pop("instructionFrom")
+        member["instruction"] = _instruction(contents, key, f"{field}.instructionFrom", spec.input.state)
     if "inline" in dumped["agent"]:
         dumped["agent"]["inline"].setdefault("name", default_agent_name(metadata["name"]))
     app_name, user_id, session_id = spec.session_key(name=metadata["name"], uid=metadata["uid"])
@@ -59,11 +73,51 @@ def resolve(job: Mapping[str, Any], contents: Mapping[ConfigMapKey, str]) -> Res
     return Resolved(spec=dumped, scripts=scripts)
 
 
+def accepted_spec(resolved: Resolved) -> AgentJobSpec:
+    """Return the spec of an accepted job for those who steer it; the texts its agents get are left out.
+
+    Texts from ConfigMaps may be longer than the fields that they replace allow.
+    """
+    spec = dict(resolved["spec"])
+    spec["input"] = {**spec["input"], "message": "…"}
+    inline = spec["agent"].get("inline")
+    if inline is not None:
+        agents = [_without_instruction(member) for member in inline.get("agents") or ()]
+        spec["agent"] = {**spec["agent"], "inline": {**_without_instruction(inline), "agents": agents}}
+    return AgentJobSpec.model_validate(spec)
+
+
+def _without_instruction(member: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in member.items() if key != "instruction"}
+
+
 def spec_hash(resolved: Resolved) -> str:
     """Return 8 hexadecimal digits that change when the work changes; steering a job does not change them."""
     work = {key: value for key, value in resolved["spec"].items() if key not in STEERING}
     text = json.dumps([work, resolved["scripts"]], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _key(reference: ConfigMapKeyRef) -> ConfigMapKey:
+    return ConfigMapKey(reference.name, reference.key)
+
+
+def _instructions(spec: AgentJobSpec) -> Iterator[tuple[int | None, ConfigMapKey]]:
+    """Each instruction that stands in a ConfigMap, with its agent's place in `agents`, None for the root."""
+    inline = spec.agent.inline
+    if inline is None:
+        return
+    members: list[tuple[int | None, AgentBase]] = [(None, inline), *enumerate(inline.agents)]
+    for index, member in members:
+        if member.instruction_from is not None:
+            yield index, _key(member.instruction_from.config_map_key_ref)
+
+
+def _instruction(contents: Mapping[ConfigMapKey, str], key: ConfigMapKey, field: str, state: Mapping[str, Any]) -> str:
+    text = _content(contents, key, field)
+    for problem in placeholder_problems(text, state):
+        raise Invalid(f"spec.{field}: key {key.key!r} of ConfigMap {key.name!r} reads {problem}")
+    return text
 
 
 def _scripts(spec: AgentJobSpec) -> Iterator[ConfigMapKey]:

@@ -6,7 +6,7 @@ here, because the models complain about it. Called by `validation`.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from agentjobs.api.agentjob import RESERVED_AGENT_NAME, default_agent_name, scripted_model
 from agentjobs.api.problems import Path, Problem, field_name, problem_at
@@ -19,7 +19,7 @@ INLINE: Final[Path] = ("agent", "inline")
 _PLACEHOLDER: Final = re.compile(r"(?<![${\\])\{+([^{}]*)\}+")
 _STATE_SCOPES: Final = ("app", "user", "temp")
 # Fields that do nothing in an agent of that class: a sign that the author meant something else.
-_OF_A_MODEL: Final = ("instruction", "tools", "model")
+_OF_A_MODEL: Final = ("instruction", "instructionFrom", "tools", "model")
 _FOREIGN: Final[Mapping[str, tuple[str, ...]]] = {
     "LlmAgent": ("maxIterations",),
     "SequentialAgent": (*_OF_A_MODEL, "maxIterations"),
@@ -108,8 +108,27 @@ def scripted_problems(path: Path, model: object) -> Iterator[Problem]:
 
 def _instruction_problems(path: Path, member: Raw, state: Raw) -> Iterator[Problem]:
     instruction = member.get("instruction")
+    if instruction is not None and member.get("instructionFrom") is not None:
+        cure = "has instruction and instructionFrom, which exclude each other; keep one"
+        yield Problem(field_name(path), "", cure)
     if not isinstance(instruction, str):
         return
+    for problem in placeholder_problems(instruction, state):
+        yield problem_at((*path, "instruction"), problem.placeholder, problem.cure)
+
+
+class Unset(NamedTuple):
+    """A placeholder that the session's state will not fill."""
+
+    placeholder: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.placeholder[:80]}, which {self.cure}"
+
+
+def placeholder_problems(instruction: str, state: Raw) -> Iterator[Unset]:
+    """Yield the placeholders of an instruction that have no value when a job begins with `state`."""
     # Only what the job brings is surely there when the instruction is read. What a tool or an earlier agent may
     # write, and temp: keys, which ADK drops when it makes the session, must be marked as optional.
     for placeholder, name in dict(required_names(instruction)).items():
@@ -120,7 +139,7 @@ def _instruction_problems(path: Path, member: Raw, state: Raw) -> Iterator[Probl
             cure = f"cannot be there at the start; write {optional}, which is empty while it is missing"
         else:
             cure = f"is not in input.state; add it there, or write {optional}, which is empty while it is missing"
-        yield problem_at((*path, "instruction"), placeholder, cure)
+        yield Unset(placeholder, cure)
 
 
 def _tree_problems(inline: Raw, *, root: object) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.problems import Problem
-from agentjobs.api.resolve import spec_hash
+from agentjobs.api.resolve import accepted_spec, spec_hash
 from agentjobs.api.validation import validate_job
 from agentjobs.contract import Resolved
 from agentjobs.core.observation import Job
@@ -57,7 +57,7 @@ class Specs:
 
     def accept(self, uid: str, resolved: Resolved) -> Accepted:
         """Remember what Postgres said is accepted."""
-        accepted = Accepted(resolved, AgentJobSpec.model_validate(resolved["spec"]), spec_hash(resolved))
+        accepted = Accepted(resolved, accepted_spec(resolved), spec_hash(resolved))
         _keep(self._accepted, uid, accepted)
         return accepted
 
