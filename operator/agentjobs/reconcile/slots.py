@@ -5,7 +5,7 @@ itself counts. Lost memory only means that jobs ask again.
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 
 from agentjobs.core.admission import Candidate, Refusal, SessionLock, admit
@@ -77,7 +77,7 @@ class Slots:
         queue: QueueName,
         *,
         limit: int,
-        holders: dict[JobName, SessionLock],
+        holders: Set[JobName],
         locks: set[SessionLock],
         alive: Callable[[JobName, str], bool],
     ) -> list[JobName]:

@@ -7,17 +7,24 @@ the stored spec stands against it. Steering fields are always the object's.
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.problems import Problem
 from agentjobs.api.resolve import accepted_spec, spec_hash
 from agentjobs.api.validation import validate_job
 from agentjobs.contract import Resolved
+from agentjobs.core.admission import SessionLock
 from agentjobs.core.observation import Job
 
 # Parsing takes some hundred microseconds; this many jobs in motion keep theirs.
 KEPT: Final = 8192
+
+# What a user may change after acceptance, and what only before the first start.
+_STEERING: Final = ("priority", "ttl_seconds_after_finished")
+_STEERING_BEFORE_START: Final = ("queue", "start_at", "start_after")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,7 @@ class Specs:
     def __init__(self) -> None:
         self._own: OrderedDict[str, Own] = OrderedDict()
         self._accepted: OrderedDict[str, Accepted] = OrderedDict()
+        self._locks: OrderedDict[str, tuple[int, SessionLock]] = OrderedDict()
 
     def own(self, job: Job) -> Own:
         """The object's own spec."""
@@ -59,6 +67,7 @@ class Specs:
         """Remember what Postgres said is accepted."""
         accepted = Accepted(resolved, accepted_spec(resolved), spec_hash(resolved))
         _keep(self._accepted, uid, accepted)
+        self._locks.pop(uid, None)
         return accepted
 
     def accepted(self, job: Job) -> Accepted | None:
@@ -72,22 +81,29 @@ class Specs:
             return own
         if own is None:
             return accepted.spec
-        steering: dict[str, Any] = {
-            "priority": own.priority,
-            "ttl_seconds_after_finished": own.ttl_seconds_after_finished,
-        }
-        if job.status.starts == 0:
-            steering |= {"queue": own.queue, "start_at": own.start_at, "start_after": own.start_after}
-        return accepted.spec.model_copy(update=steering)
+        fields = _STEERING if job.status.starts else (*_STEERING, *_STEERING_BEFORE_START)
+        changed = {name: new for name in fields if (new := getattr(own, name)) != getattr(accepted.spec, name)}
+        return accepted.spec.model_copy(update=changed) if changed else accepted.spec
+
+    def lock(self, job: Job) -> SessionLock:
+        """The session a job uses. Asked at every admission for all jobs that run, hence remembered."""
+        known = self._locks.get(job.uid)
+        if known is None or known[0] != job.generation:
+            spec = self.in_force(job)
+            lock = spec.session_key(name=job.name, uid=job.uid) if spec else ("", "", job.uid)
+            known = (job.generation, lock)
+            _keep(self._locks, job.uid, known)
+        return known[1]
 
     def forget(self, uid: str) -> None:
         """The job is gone."""
         self._own.pop(uid, None)
+        self._locks.pop(uid, None)
         self._accepted.pop(uid, None)
 
 
-def _keep(store: "OrderedDict[str, Own] | OrderedDict[str, Accepted]", uid: str, value: Own | Accepted) -> None:
-    store[uid] = value  # type: ignore[assignment]  # the caller pairs store and value
+def _keep(store: OrderedDict[str, T], uid: str, value: T) -> None:
+    store[uid] = value
     store.move_to_end(uid)
     if len(store) > KEPT:
         store.popitem(last=False)

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from agentjobs.api.agentjob import ConfigMapKey
 from agentjobs.contract import LABEL_JOB
-from agentjobs.core.admission import Candidate, SessionLock
+from agentjobs.core.admission import Candidate
 from agentjobs.core.observation import Heartbeat, Job, Obstacle, parse_job
 from agentjobs.core.pods import Pod, parse_pod
 from agentjobs.core.verdicts import AskForSlot
@@ -118,8 +118,7 @@ class State:
             if not before.finished:
                 self._writer.put(Deletion(job=job_key(before), time=self._now()))
             self.specs.forget(before.uid)
-        held, holds = before.active if before else None, job.active if job else None
-        if (held is None) != (holds is None):
+        if before is not None and before.active is not None and (job is None or job.active is None):
             self.wake_queues(name[0])
         self.queue.add(("job", *name))
 
@@ -160,15 +159,11 @@ class State:
         """Decide who of a queue starts now. Not before every job of the first list has been looked at."""
         if self._unsettled is None or self._unsettled:
             return
-        holders = {job.key: self._lock(job) for job in self.jobs.by("queue", queue)}
-        locks = {self._lock(job) for job in self.jobs.by("active", queue[0])}
+        holders = {job.key for job in self.jobs.by("queue", queue)}
+        locks = {self.specs.lock(job) for job in self.jobs.by("active", queue[0])}
         limit = self.limits.get(queue[1], 0)
         for name in self.slots.admit(queue, limit=limit, holders=holders, locks=locks, alive=self._alive):
             self.queue.add(("job", *name))
-
-    def _lock(self, job: Job) -> SessionLock:
-        spec = self.specs.in_force(job)
-        return spec.session_key(name=job.name, uid=job.uid) if spec else ("", "", job.uid)
 
     def _alive(self, name: JobName, uid: str) -> bool:
         job = self.jobs.get(name)
