@@ -294,13 +294,16 @@ def registry(reconciler: Reconciler, metrics: Metrics, stop: asyncio.Event) -> k
 
 
 class StatelessDiffBase(kopf.DiffBaseStorage):
-    """kopf keeps a copy of every object to find differences; nobody asks for them here."""
+    """kopf keeps a copy of every object to find differences; nobody asks for them here.
+
+    None, not an empty one: that would be copied and searched for traces of handlers at every event.
+    """
 
     def build(self, *, body: Any, extra_fields: Any = None) -> Any:
-        return {}
+        return None
 
     def fetch(self, *, body: Any) -> Any:
-        return {}
+        return None
 
     def store(self, *, body: Any, patch: Any, essence: Any) -> None:
         """Write nothing into users' objects."""

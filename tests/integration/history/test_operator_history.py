@@ -39,14 +39,33 @@ async def test_the_first_acceptance_wins(operator, a_job):
     assert stored["spec"]["input"]["message"] == "first"
 
 
-async def test_operators_that_accept_at_once_agree(operator, a_job):
+async def test_operators_that_accept_at_once_agree(connected, operator, a_job):
     build = a_job()
+    operators = [OperatorHistory(connected, cluster="c-1") for _ in range(8)]
 
     stored = await asyncio.gather(
-        *(operator.accept(build.job(f"from {number}"), build.start(1)) for number in range(8))
+        *(each.accept(build.job(f"from {number}"), build.start(1)) for number, each in enumerate(operators))
     )
 
     assert all(each == stored[0] for each in stored)
+
+
+async def test_jobs_accepted_at_once_get_their_own_work(operator, a_job):
+    builds = [a_job(f"uid-{number}") for number in range(20)]
+
+    stored = await asyncio.gather(
+        *(operator.accept(each.job(f"for {number}"), each.start(1)) for number, each in enumerate(builds))
+    )
+
+    assert [each["spec"]["input"]["message"] for each in stored] == [f"for {number}" for number in range(20)]
+
+
+async def test_of_two_acceptances_in_one_moment_the_first_wins(operator, a_job):
+    build = a_job()
+
+    stored = await asyncio.gather(*(operator.accept(build.job(said), build.start(1)) for said in ("first", "second")))
+
+    assert [each["spec"]["input"]["message"] for each in stored] == ["first", "first"]
 
 
 async def test_a_job_known_by_a_transition_can_still_be_accepted(operator, a_job):
