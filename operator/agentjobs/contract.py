@@ -19,6 +19,8 @@ LABEL_ATTEMPT: Final = "agentjobs.dev/attempt"
 LABEL_QUEUE: Final = "agentjobs.dev/queue"
 ANNOTATION_RESUME: Final = "agentjobs.dev/resume"
 """A new value of it ends a suspension that nobody asked for in the spec."""
+ANNOTATION_SESSION: Final = "agentjobs.dev/session"
+"""On a pod: its session as a JSON list of three, so that the session stays locked when the job's object is gone."""
 FINALIZER: Final = "agentjobs.dev/record-end"
 MANAGED_BY: Final = "agentjobs"
 
@@ -32,6 +34,9 @@ ENV_JOB: Final = "AGENTJOBS_JOB"
 ENV_START: Final = "AGENTJOBS_START"
 ENV_TERMINATION_FILE: Final = "AGENTJOBS_TERMINATION_FILE"
 ENV_GRACE_SECONDS: Final = "AGENTJOBS_GRACE_SECONDS"
+
+ENV_MCP_HEADER: Final = "AGENTJOBS_MCP_HEADER_"
+"""Prefix of the variables that carry headers for tool servers, see `mcp_header_variable`."""
 
 RUNNER_CONTAINER: Final = "runner"
 RUNNER_COMMAND: Final = ("python", "-m", "agentjobs_runner")
@@ -251,6 +256,14 @@ def cut(text: str, limit: int) -> str:
 def pod_name(job: str, start: int) -> str:
     """Name of the pod of one start: `<job>-<start>`."""
     return f"{job}-{start}"
+
+
+def mcp_header_variable(agent: int, server: int, header: int) -> str:
+    """Name of the variable that carries a header's value: the places of agent, server and header in the job.
+
+    `agent` is 0 for the root and 1 for the first entry of `inline.agents`; the others count from 0.
+    """
+    return f"{ENV_MCP_HEADER}{agent}_{server}_{header}"
 
 
 def start_of(pod: str, job: str) -> int | None:

@@ -344,6 +344,7 @@ def _pod_defaults(settings: OperatorSettings) -> PodDefaults:
         image=settings.runner_image,
         image_pull_policy=settings.runner_image_pull_policy,
         resources=settings.runner_resources,
+        service_accounts=frozenset({"default", *settings.service_accounts}),
     )
 
 

@@ -67,6 +67,9 @@ class OperatorSettings(_Settings):
     )
     """Resources of runner containers whose job names none, as JSON: `{"requests": {…}, "limits": {…}}`."""
 
+    service_accounts: Names = ()
+    """Service accounts that jobs may name for their pods, separated by commas; `default` is always allowed."""
+
     queue_agents: int = Field(default=10, ge=0)
     """How many jobs of the queue `agents` run at once in a namespace; 0 stops it."""
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, Strict, WithJsonSchema
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 
 from agentjobs.api.durations import (
     DURATION_MAX_LENGTH,
@@ -36,10 +37,16 @@ DNS_SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-
 CONFIG_KEY: Final = "^[-._a-zA-Z0-9]+$"
 # What google-adk 2.13 asks of App.name; it refuses `user` besides.
 APP_NAME: Final = "^[a-zA-Z][a-zA-Z0-9_-]*$"
+MOUNT_PATH: Final = "^/[^:]*$"
 ENV_NAME: Final = "^[-._a-zA-Z][-._a-zA-Z0-9]*$"
 MODULE_REF: Final = r"^[a-zA-Z_][a-zA-Z0-9_]*(\.[a-zA-Z_][a-zA-Z0-9_]*)*(:[a-zA-Z_][a-zA-Z0-9_]*)?$"
 TOOL_NAME: Final = r"^[a-zA-Z_][a-zA-Z0-9_]*(\.[a-zA-Z_][a-zA-Z0-9_]*)*(:[a-zA-Z_][a-zA-Z0-9_]*)?$"
 MODEL_NAME: Final = r"^[^\s]+$"
+SERVER_NAME: Final = "^[a-zA-Z0-9_-]+$"
+HTTP_URL: Final = r"^https?://[^\s/?#@]+([/?#][^\s]*)?$"
+"""Without a user and password, which have no place in an object."""
+# A token of RFC 9110, 5.6.2.
+HEADER_NAME: Final = "^[-!#$%&'*+.^_`|~a-zA-Z0-9]+$"
 IDENTIFIER: Final = "^[a-zA-Z_][a-zA-Z0-9_]*$"
 """Agent names. ADK asks for an identifier of Python; we for one that every label and log shows alike."""
 RESERVED_AGENT_NAME: Final = "user"
@@ -133,6 +140,45 @@ class Tool(Model):
     )
 
 
+class SecretKeyRef(Model):
+    """A key of a Secret in the job's namespace; read by the kubelet, never by the operator."""
+
+    name: str = Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN, description="Name of the Secret.")
+    key: str = Field(min_length=1, max_length=253, pattern=CONFIG_KEY, description="Key in its data.")
+
+
+class HeaderFrom(Model):
+    """A header whose value is a secret."""
+
+    header: str = Field(min_length=1, max_length=253, pattern=HEADER_NAME, description="Name, e.g. `Authorization`.")
+    secret_key_ref: SecretKeyRef = Field(
+        description="A key of a Secret with the whole value, e.g. `Bearer …`. It reaches the pod as a variable."
+    )
+
+
+class McpServer(Model):
+    """A remote server of tools that speaks the Model Context Protocol."""
+
+    name: str = Field(
+        min_length=1, max_length=63, pattern=SERVER_NAME, description="Name in messages; letters, digits, `_`, `-`."
+    )
+    url: str = Field(
+        min_length=1, max_length=2048, pattern=HTTP_URL, description="Address, e.g. `http://papers.tools.svc:8080/mcp`."
+    )
+    transport: Literal["StreamableHTTP", "SSE"] = Field(
+        default="StreamableHTTP", description="How it is spoken to. Default: StreamableHTTP."
+    )
+    tool_filter: tuple[Annotated[str, Field(min_length=1, max_length=253)], ...] = Field(
+        default=(), max_length=64, description="Only these of its tools. Default: all."
+    )
+    headers_from: tuple[HeaderFrom, ...] = Field(
+        default=(),
+        max_length=8,
+        description="Headers of every request, from Secrets.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["header"]},
+    )
+
+
 class AgentBase(Model):
     """What the root agent and further agents have in common."""
 
@@ -157,6 +203,12 @@ class AgentBase(Model):
         description="Takes the instruction from a ConfigMap instead; for texts that are long or shared.",
     )
     tools: tuple[Tool, ...] = Field(default=(), max_length=64, description="Tools of an LlmAgent.")
+    mcp_servers: tuple[McpServer, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Servers whose tools an LlmAgent may call.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
     sub_agents: tuple[AgentName, ...] = Field(
         default=(),
         max_length=32,
@@ -437,6 +489,58 @@ class Resources(Model):
     )
 
 
+class Reference(Model):
+    """An object in the job's namespace, by name."""
+
+    name: str = Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN, description="Its name.")
+
+
+class OptionalReference(Reference):
+    """An object in the job's namespace that may be missing."""
+
+    optional: Boolean | None = Field(default=None, description="Whether the pod may start without it. Default: false.")
+
+
+class EnvFrom(Model):
+    """Variables from all keys of a ConfigMap or Secret."""
+
+    prefix: str | None = Field(default=None, max_length=63, description="Put before each key.")
+    config_map_ref: OptionalReference | None = Field(default=None, description="The ConfigMap.")
+    secret_ref: OptionalReference | None = Field(default=None, description="The Secret.")
+
+
+class Toleration(Model):
+    """A taint the pod tolerates, as in a pod."""
+
+    key: str | None = Field(default=None, max_length=316, description="Key of the taint; none matches all.")
+    operator: Literal["Exists", "Equal"] | None = Field(default=None, description="Default: Equal.")
+    value: str | None = Field(default=None, max_length=63, description="Value of the taint, with Equal.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        default=None, description="Effect of the taint; none matches all."
+    )
+    toleration_seconds: Integer | None = Field(default=None, ge=0, description="For how long, with NoExecute.")
+
+
+class VolumeMount(Model):
+    """Where a volume is in the runner's container."""
+
+    name: str = Field(min_length=1, max_length=63, pattern=DNS_LABEL, description="Name of the volume.")
+    mount_path: str = Field(
+        min_length=1,
+        max_length=1024,
+        pattern=MOUNT_PATH,
+        description="Absolute path. /tmp and /var/run/agentjobs are taken.",
+    )
+    sub_path: str | None = Field(default=None, max_length=1024, description="Path inside the volume.")
+    read_only: Boolean | None = Field(default=None, description="Default: false.")
+
+
+def _loose(description: str, most: int) -> Any:
+    """A list of objects of a pod that are handed on as they are; the API server judges them."""
+    extra: JsonDict = {"items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    return Field(default=(), max_length=most, description=description, json_schema_extra=extra)
+
+
 class Runtime(Model):
     """The pod of one start."""
 
@@ -457,6 +561,68 @@ class Runtime(Model):
     )
     termination_grace_period_seconds: Integer = Field(
         default=60, ge=0, le=3600, description="Seconds from the order to stop to the kill. Default: 60."
+    )
+    pod_retention: Literal["Keep", "KeepOnFailure", "Delete"] = Field(
+        default="Keep",
+        description="What becomes of finished pods: Keep leaves them with their job, KeepOnFailure only those that did "
+        "not succeed, Delete none. Default: Keep.",
+    )
+    env_from: tuple[EnvFrom, ...] = Field(
+        default=(), max_length=32, description="Variables from all keys of ConfigMaps and Secrets, as in a pod."
+    )
+    image_pull_secrets: tuple[Reference, ...] = Field(
+        default=(), max_length=16, description="Secrets to pull the image with."
+    )
+    labels: dict[str, Annotated[str, Field(max_length=63)]] = Field(
+        default_factory=dict, max_length=32, description="Labels of the pod, beside ours."
+    )
+    annotations: dict[str, Annotated[str, Field(max_length=4096)]] = Field(
+        default_factory=dict, max_length=32, description="Annotations of the pod."
+    )
+    run_as_user: Integer = Field(
+        default=65532, ge=1, le=2147483647, description="User the runner runs as; never root. Default: 65532."
+    )
+    fs_group: Integer = Field(
+        default=65532, ge=1, le=2147483647, description="Group that owns the pod's volumes. Default: 65532."
+    )
+    service_account_name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        pattern=DNS_SUBDOMAIN,
+        description="Service account of the pod; must be in the operator's allow list. Default: `default`.",
+    )
+    automount_service_account_token: Boolean = Field(
+        default=False,
+        description="Whether the pod gets a token for the API server. Goes with serviceAccountName. Default: false.",
+    )
+    node_selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(
+        default_factory=dict, max_length=32, description="Labels of the nodes the pod may run on."
+    )
+    tolerations: tuple[Toleration, ...] = Field(default=(), max_length=32, description="Taints the pod tolerates.")
+    affinity: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Affinity, as in a pod.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
+    topology_spread_constraints: tuple[dict[str, Any], ...] = _loose("How pods are spread, as in a pod.", 16)
+    priority_class_name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        pattern=DNS_SUBDOMAIN,
+        description="Priority of the pod on its node.",
+    )
+    runtime_class_name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        pattern=DNS_SUBDOMAIN,
+        description="Runtime class, e.g. gVisor.",
+    )
+    volumes: tuple[dict[str, Any], ...] = _loose("Volumes of the pod, as in a pod; no hostPath.", 32)
+    volume_mounts: tuple[VolumeMount, ...] = Field(
+        default=(), max_length=64, description="Where the volumes are in the runner's container."
     )
 
 

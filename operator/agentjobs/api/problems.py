@@ -176,5 +176,8 @@ PATTERN_CURES: Final[Mapping[str, str]] = {
     agentjob.ENV_NAME: "is no name of a variable; use letters, digits, _, - and ., not beginning with a digit",
     agentjob.MODULE_REF: "names no attribute; use package.module:attribute",
     agentjob.MODEL_NAME: "is no name of a model; remove blanks",
+    agentjob.SERVER_NAME: "is no name of a server; use letters, digits, _ and -",
+    agentjob.HTTP_URL: "is no address; use http:// or https://, without user and password (see headersFrom)",
+    agentjob.HEADER_NAME: "is no name of a header; use letters, digits and -",
     DURATION_PATTERN: f"is no duration; {DURATION_CURE}",
 }

@@ -44,7 +44,7 @@ class AttemptRecord:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the job has used, over all its starts."""
+    """What the start that gave the answer used."""
 
     llm_calls: Annotated[int, Field(ge=0, description="Calls of models.")] = 0
     tool_calls: Annotated[int, Field(ge=0, description="Calls of tools.")] = 0
@@ -119,7 +119,7 @@ class AgentJobStatus:
         tuple[AttemptRecord, ...],
         Field(max_length=MAX_ATTEMPT_HISTORY, description="The last 10, oldest first."),
     ] = ()
-    usage: Annotated[Usage | None, Field(description="What the job has used, over all its starts.")] = None
+    usage: Annotated[Usage | None, Field(description="What the start that gave the answer used.")] = None
     result: Annotated[ResultSummary | None, Field(description="The answer, shortened.")] = None
     queue: Annotated[QueuePlace | None, Field(description="Where the job waits or holds its slot.")] = None
     resolved: Annotated[ResolvedSpec | None, Field(description="What was accepted.")] = None

@@ -19,7 +19,7 @@ INLINE: Final[Path] = ("agent", "inline")
 _PLACEHOLDER: Final = re.compile(r"(?<![${\\])\{+([^{}]*)\}+")
 _STATE_SCOPES: Final = ("app", "user", "temp")
 # Fields that do nothing in an agent of that class: a sign that the author meant something else.
-_OF_A_MODEL: Final = ("instruction", "instructionFrom", "tools", "model")
+_OF_A_MODEL: Final = ("instruction", "instructionFrom", "tools", "mcpServers", "model")
 _FOREIGN: Final[Mapping[str, tuple[str, ...]]] = {
     "LlmAgent": ("maxIterations",),
     "SequentialAgent": (*_OF_A_MODEL, "maxIterations"),
@@ -40,6 +40,7 @@ def team_problems(spec: Raw, *, job: str) -> Iterator[Problem]:
         yield from _class_problems(path, member)
         yield from _model_problems(path, member, inherited=agent.get("model"))
         yield from _instruction_problems(path, member, state)
+        yield from _server_problems(path, member)
         if member.get("name") == RESERVED_AGENT_NAME:
             name = (*path, "name")
             yield problem_at(name, RESERVED_AGENT_NAME, "is ADK's name for the person; use another, e.g. assistant")
@@ -140,6 +141,25 @@ def placeholder_problems(instruction: str, state: Raw) -> Iterator[Unset]:
         else:
             cure = f"is not in input.state; add it there, or write {optional}, which is empty while it is missing"
         yield Unset(placeholder, cure)
+
+
+def _server_problems(path: Path, member: Raw) -> Iterator[Problem]:
+    servers = as_list(member.get("mcpServers"))
+    yield from _repeated((*path, "mcpServers"), servers, "name")
+    for index, server in enumerate(servers):
+        headers = as_list(as_object(server).get("headersFrom"))
+        yield from _repeated((*path, "mcpServers", index, "headersFrom"), headers, "header")
+
+
+def _repeated(path: Path, entries: list[Any], key: str) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, entry in enumerate(entries):
+        value = as_object(entry).get(key)
+        # Headers are the same in any case; names of servers that differ by case alone only confuse.
+        if isinstance(value, str) and value.lower() in seen:
+            yield problem_at((*path, index, key), value, "is there twice; keep one")
+        if isinstance(value, str):
+            seen.add(value.lower())
 
 
 def _tree_problems(inline: Raw, *, root: object) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ import difflib
 import json
 import keyword
 import math
+import posixpath
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Final
@@ -27,12 +28,15 @@ from agentjobs.api.durations import parse_duration
 from agentjobs.api.problems import MAX_PROBLEMS, Path, Problem, field_name, from_error, problem_at, rejection, shown
 from agentjobs.api.run_config import run_config_problems
 from agentjobs.api.team import Raw, as_list, as_object, scripted_problems, team_problems
-from agentjobs.contract import ErrorClass
+from agentjobs.contract import TOKEN_MOUNT, ErrorClass
 
 __all__ = ["Problem", "rejection", "validate_job"]
 
 MAX_DEPTH: Final = 64
 """Deeper values overflow the stack of whoever writes or reads them recursively, us and PostgreSQL included."""
+RESERVED_DOMAINS: Final = frozenset({"agentjobs.dev", "app.kubernetes.io", "kubernetes.io", "k8s.io"})
+RESERVED_VOLUMES: Final = ("tmp", "token")
+RESERVED_PATHS: Final = frozenset({"/", "/dev", "/proc", "/sys", "/tmp", TOKEN_MOUNT})  # noqa: S108  refused, not used
 MIN_TIMEOUT: Final = timedelta(seconds=1)
 """`activeDeadlineSeconds` of a pod is a whole number of at least one."""
 
@@ -149,6 +153,7 @@ def _rule_problems(spec: Raw) -> Iterator[Problem]:
     yield from _timeout_problems(spec)
     yield from _env_problems(spec)
     yield from _policy_problems(spec)
+    yield from _pod_problems(as_object(spec.get("runtime")))
 
 
 def _module_problems(module: Raw) -> Iterator[Problem]:
@@ -171,6 +176,41 @@ def _exactly_one(path: Path, value: object, members: tuple[str, ...]) -> Iterato
         yield Problem(field_name(path), "", f"needs one of {' and '.join(members)}")
     elif len(present) > 1:
         yield Problem(field_name(path), "", f"has {' and '.join(present)}, which exclude each other; keep one")
+
+
+def _pod_problems(runtime: Raw) -> Iterator[Problem]:
+    for kind in ("labels", "annotations"):
+        for key in as_object(runtime.get(kind)):
+            if isinstance(key, str) and key.partition("/")[0] in RESERVED_DOMAINS:
+                yield problem_at(("runtime", kind, key), key, "is ours; use a domain of your own")
+    yield from _volume_problems(runtime)
+    for number, source in enumerate(as_list(runtime.get("envFrom"))):
+        yield from _exactly_one(("runtime", "envFrom", number), source, ("configMapRef", "secretRef"))
+    if runtime.get("automountServiceAccountToken") is True and not runtime.get("serviceAccountName"):
+        cure = "needs serviceAccountName: agents get no token of the default account"
+        yield Problem(field_name(("runtime", "automountServiceAccountToken")), "true", cure)
+
+
+def _volume_problems(runtime: Raw) -> Iterator[Problem]:
+    names = set(RESERVED_VOLUMES)
+    for number, volume in enumerate(as_list(runtime.get("volumes"))):
+        here: Path = ("runtime", "volumes", number)
+        name = as_object(volume).get("name")
+        if not isinstance(name, str) or not name:
+            yield Problem(field_name((*here, "name")), "", "is required: volumeMounts name it")
+        elif name in names:
+            yield problem_at((*here, "name"), name, f"is taken; {' and '.join(RESERVED_VOLUMES)} are ours")
+        else:
+            names.add(name)
+        if as_object(volume).get("hostPath") is not None:
+            yield Problem(field_name((*here, "hostPath")), "", "is not allowed: agents must not see their node's files")
+    for number, mount in enumerate(as_list(runtime.get("volumeMounts"))):
+        here = ("runtime", "volumeMounts", number)
+        name, path = as_object(mount).get("name"), as_object(mount).get("mountPath")
+        if isinstance(name, str) and name not in names - set(RESERVED_VOLUMES):
+            yield problem_at((*here, "name"), name, "is no volume of runtime.volumes")
+        if isinstance(path, str) and posixpath.normpath(path) in RESERVED_PATHS:
+            yield problem_at((*here, "mountPath"), path, "is taken; choose another path")
 
 
 def _policy_problems(spec: Raw) -> Iterator[Problem]:

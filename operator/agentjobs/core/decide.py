@@ -72,7 +72,7 @@ def decide(seen: Observation, now: datetime) -> Decision:
         return Decision(ReleasePods(held) if (held := _held(seen.pods)) else Keep())
     active = job.active
     if strays := _held(pod for pod in seen.pods if _is_over(job, pod)):
-        return _clear(strays)
+        return _clear(seen, strays)
     if active is not None:
         return _running(seen, active, now)
     return _waiting(seen, now)
@@ -82,7 +82,7 @@ def _finished(seen: Observation, now: datetime) -> Decision:
     """Terminal is final; what is left is to let go."""
     job = seen.job
     if held := _held(seen.pods):
-        return _clear(held)
+        return _clear(seen, held)
     result = job.status.result
     if job.status.phase is Phase.SUCCEEDED and (result is None or not result.ref) and seen.history_available:
         return Decision(FetchResult())
@@ -104,12 +104,23 @@ def _is_over(job: Job, pod: Pod) -> bool:
     return job.active is None or pod.start != job.active.start
 
 
-def _clear(held: tuple[Pod, ...]) -> Decision:
-    """Pods of starts that are over: stop what still runs, then let go."""
+def _clear(seen: Observation, held: tuple[Pod, ...]) -> Decision:
+    """Pods of starts that are over: stop what still runs and delete what nobody keeps, then let go."""
     for pod in held:
-        if not pod.ended and pod.deletion is None:
+        if pod.deletion is None and not pod.ended:
             return Decision(StopPod(pod, "its start is over"))
+        if pod.deletion is None and not _is_kept(seen, pod):
+            return Decision(StopPod(pod, "runtime.podRetention"))
     return Decision(ReleasePods(held))
+
+
+def _is_kept(seen: Observation, pod: Pod) -> bool:
+    """Whether a finished pod stays with its job."""
+    retention = seen.spec.runtime.pod_retention if seen.spec else "Keep"
+    if retention == "KeepOnFailure":
+        records = seen.job.status.attempt_history
+        return not any(one.start == pod.start and one.verdict == Said.SUCCEED for one in records)
+    return retention == "Keep"
 
 
 def _running(seen: Observation, active: AttemptRecord, now: datetime) -> Decision:

@@ -4,12 +4,16 @@ Built from the spec that was accepted, never from what the object says now. Ever
 set; nothing a user or a model wrote becomes a command, an image path of ours, or a service account.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentjobs.api.agentjob import AgentJobSpec
+from pydantic import BaseModel
+
+from agentjobs.api.agentjob import Agent, AgentJobSpec, Runtime
 from agentjobs.contract import (
+    ANNOTATION_SESSION,
     ENV_GATEWAY_CA,
     ENV_GATEWAY_URL,
     ENV_GRACE_SECONDS,
@@ -30,10 +34,10 @@ from agentjobs.contract import (
     TOKEN_AUDIENCE,
     TOKEN_MOUNT,
     VERSION,
+    mcp_header_variable,
     pod_name,
 )
 
-RUNNER_UID = 65532  # `nonroot` of the common minimal images
 # The token outlives the longest start: its time-out, its grace period, and ten minutes for a last result.
 TOKEN_SLACK_SECONDS = 600
 # Bounds of the API server on expirationSeconds of a projected token.
@@ -52,6 +56,8 @@ class PodDefaults:
     gateway_ca: str | None = None
     """Path in the runner's container of the PEM file that the gateway's certificate is checked against."""
     resources: Mapping[str, Any] = field(default_factory=dict)
+    service_accounts: frozenset[str] = frozenset()
+    """Service accounts that jobs may name."""
 
 
 def runner_pod(
@@ -69,7 +75,8 @@ def runner_pod(
 
     `ran` is the running time of earlier starts in seconds, which `timeouts.running` counts.
     """
-    grace = spec.runtime.termination_grace_period_seconds
+    runtime = spec.runtime
+    grace = runtime.termination_grace_period_seconds
     limits = [spec.timeouts.attempt.total_seconds()]
     if spec.timeouts.running is not None:
         limits.append(spec.timeouts.running.total_seconds() - ran)
@@ -81,7 +88,12 @@ def runner_pod(
             "namespace": namespace,
             "name": pod_name(job, start),
             "finalizers": [FINALIZER],
+            "annotations": {
+                **runtime.annotations,
+                ANNOTATION_SESSION: json.dumps(spec.session_key(name=job, uid=uid)),
+            },
             "labels": {
+                **runtime.labels,
                 LABEL_JOB: job,
                 LABEL_ATTEMPT: str(attempt),
                 LABEL_QUEUE: spec.queue,
@@ -105,13 +117,13 @@ def runner_pod(
             "restartPolicy": "Never",
             "activeDeadlineSeconds": deadline,
             "terminationGracePeriodSeconds": grace,
-            "automountServiceAccountToken": False,
+            "automountServiceAccountToken": runtime.automount_service_account_token,
             "enableServiceLinks": False,
             "securityContext": {
                 "runAsNonRoot": True,
-                "runAsUser": RUNNER_UID,
-                "runAsGroup": RUNNER_UID,
-                "fsGroup": RUNNER_UID,
+                "runAsUser": runtime.run_as_user,
+                "runAsGroup": runtime.run_as_user,
+                "fsGroup": runtime.fs_group,
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "tolerations": [
@@ -122,14 +134,35 @@ def runner_pod(
                     "tolerationSeconds": NODE_TOLERATION_SECONDS,
                 }
                 for state in ("not-ready", "unreachable")
-            ],
+            ]
+            + _dumped(runtime.tolerations),
             "containers": [_container(namespace, job, start, spec, defaults, grace)],
             "volumes": [
                 {"name": "tmp", "emptyDir": {}},
                 {"name": "token", "projected": {"sources": [_token(deadline + grace)]}},
+                *runtime.volumes,
             ],
+            **_placement(runtime),
         },
     }
+
+
+def _placement(runtime: Runtime) -> dict[str, Any]:
+    """Where and as whom the pod runs, as far as the job says so."""
+    wishes = {
+        "serviceAccountName": runtime.service_account_name,
+        "nodeSelector": runtime.node_selector,
+        "affinity": runtime.affinity,
+        "topologySpreadConstraints": list(runtime.topology_spread_constraints),
+        "priorityClassName": runtime.priority_class_name,
+        "runtimeClassName": runtime.runtime_class_name,
+        "imagePullSecrets": _dumped(runtime.image_pull_secrets),
+    }
+    return {name: wish for name, wish in wishes.items() if wish}
+
+
+def _dumped(models: Sequence[BaseModel]) -> list[dict[str, Any]]:
+    return [model.model_dump(by_alias=True, exclude_none=True) for model in models]
 
 
 def _container(
@@ -155,7 +188,12 @@ def _container(
         "image": runtime.image or defaults.image,
         "command": list(RUNNER_COMMAND),
         # Ours last: of two variables of one name the last counts.
-        "env": [*_env({k: v for k, v in usual.items() if k not in names}), *theirs, *_env(ours)],
+        "env": [
+            *_env({k: v for k, v in usual.items() if k not in names}),
+            *theirs,
+            *_mcp_headers(spec.agent),
+            *_env(ours),
+        ],
         "resources": runtime.resources.model_dump(by_alias=True, exclude_none=True)
         if runtime.resources
         else dict(defaults.resources),
@@ -169,12 +207,28 @@ def _container(
         "volumeMounts": [
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  the pod's own emptyDir
             {"name": "token", "mountPath": TOKEN_MOUNT, "readOnly": True},
+            *_dumped(runtime.volume_mounts),
         ],
+        "envFrom": _dumped(runtime.env_from),
     }
     policy = runtime.image_pull_policy or (None if runtime.image else defaults.image_pull_policy)
     if policy:
         container["imagePullPolicy"] = policy
     return container
+
+
+def _mcp_headers(agent: Agent) -> list[dict[str, Any]]:
+    """The secret headers of tool servers, for the kubelet to fill in."""
+    members = () if agent.inline is None else (agent.inline, *agent.inline.agents)
+    return [
+        {
+            "name": mcp_header_variable(place, server_place, header_place),
+            "valueFrom": {"secretKeyRef": header.secret_key_ref.model_dump()},
+        }
+        for place, member in enumerate(members)
+        for server_place, server in enumerate(member.mcp_servers)
+        for header_place, header in enumerate(server.headers_from)
+    ]
 
 
 def _env(values: dict[str, str]) -> list[dict[str, str]]:

@@ -93,7 +93,7 @@ class Reconciler:
     async def _observe(self, job: Job, memory: Memory, answers: Answers) -> Observation:
         pods = tuple(pod for pod in self.state.pods.by("job", job.key) if pod.owner_uid == job.uid)
         outage = self._acceptance.away(memory)
-        if job.finished and not isinstance(_ttl(job), int):
+        if job.finished and not isinstance(_ttl(job), int) and not any(pod.held for pod in pods):
             # Most jobs of a cluster are finished ones: nothing about them needs a parsed spec.
             return Observation(job=job, spec=None, pods=pods, history_available=not outage)
         own = self.state.specs.own(job)

@@ -25,12 +25,13 @@ async def test_the_crd_is_established_and_structural(client: Client) -> None:
     assert "NonStructuralSchema" not in said
 
 
-async def test_the_server_writes_no_default_but_cancel(jobs: Any) -> None:
+async def test_the_server_defaults_only_what_is_no_part_of_the_work(jobs: Any) -> None:
     job = await jobs.create()
     assert job["spec"] == {
         "agent": {"model": MODEL, "inline": {"instruction": "Be brief."}},
         "input": {"message": "Say hello."},
         "cancel": False,
+        "suspend": False,
     }
 
 

@@ -240,3 +240,28 @@ def test_a_rule_that_cannot_do_what_it_says_is_refused(rule, words) -> None:
     }
 
     assert words in "; ".join(map(str, validate_job(job)))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "words"),
+    [
+        pytest.param({"volumes": [{"name": "host", "hostPath": {"path": "/"}}]}, "hostPath", id="host-path"),
+        pytest.param({"volumes": [{"name": "token", "emptyDir": {}}]}, "is taken", id="our-volume"),
+        pytest.param({"volumes": [{"emptyDir": {}}]}, "is required", id="volume-without-a-name"),
+        pytest.param({"volumeMounts": [{"name": "data", "mountPath": "/data"}]}, "is no volume", id="no-such-volume"),
+        pytest.param(
+            {"volumes": [{"name": "a", "emptyDir": {}}], "volumeMounts": [{"name": "a", "mountPath": "/tmp/"}]},
+            "is taken",
+            id="our-path",
+        ),
+        pytest.param({"labels": {"agentjobs.dev/job": "other"}}, "is ours", id="our-label"),
+        pytest.param({"envFrom": [{}]}, "needs one of", id="env-from-nowhere"),
+        pytest.param({"automountServiceAccountToken": True}, "serviceAccountName", id="token-of-the-default-account"),
+        pytest.param({"runAsUser": 0}, "runAsUser", id="root"),
+    ],
+)
+def test_a_pod_wish_that_is_not_granted_is_refused_by_name(runtime, words) -> None:
+    spec = {"agent": {"model": "gemini-x", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
+    job = {"metadata": {"name": "x"}, "spec": {**spec, "runtime": runtime}}
+
+    assert words in "; ".join(map(str, validate_job(job)))

@@ -453,3 +453,18 @@ def pod_deadline(seen):
         defaults=PodDefaults(gateway_url="https://gateway", image="runner"),
     )
     return pod["spec"]["activeDeadlineSeconds"]
+
+
+def test_a_finished_pod_that_nobody_keeps_is_deleted_before_it_is_let_go(scene):
+    seen = scene(runtime={"podRetention": "Delete"}).claimed().said(Verdict.SUCCEED)
+    seen.written(verdict_of(seen))
+
+    assert isinstance(verdict_of(seen), StopPod)
+
+
+def test_pods_that_failed_are_kept_where_failures_are(scene):
+    seen = scene(runtime={"podRetention": "KeepOnFailure"}, retry={"maxAttempts": 1}).claimed()
+    seen.said(Verdict.RETRY, "ToolError")
+    seen.written(verdict_of(seen))
+
+    assert isinstance(verdict_of(seen), ReleasePods)

@@ -1,0 +1,84 @@
+"""The pod of a start: what the job wishes, within what is promised."""
+
+from agentjobs.api.agentjob import AgentJobSpec
+from agentjobs.contract import LABEL_JOB
+from agentjobs.core.manifests import PodDefaults, runner_pod
+
+
+def pod_of(**runtime):
+    spec = {"agent": {"model": "gemini-x", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
+    return runner_pod(
+        namespace="default",
+        job="hello",
+        uid="uid",
+        start=1,
+        attempt=1,
+        ran=0,
+        spec=AgentJobSpec.model_validate({**spec, "runtime": runtime}),
+        defaults=PodDefaults(gateway_url="https://gateway", image="runner"),
+    )
+
+
+def container_of(**runtime):
+    return pod_of(**runtime)["spec"]["containers"][0]
+
+
+def test_a_pod_has_no_token_for_the_api_server_and_no_rights_on_its_node():
+    pod = pod_of()["spec"]
+    context = pod["containers"][0]["securityContext"]
+
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert context["capabilities"] == {"drop": ["ALL"]}
+    assert (context["allowPrivilegeEscalation"], context["readOnlyRootFilesystem"]) == (False, True)
+
+
+def test_a_variable_of_the_job_cannot_stand_in_for_ours():
+    env = container_of(env=[{"name": "HOME", "value": "/data"}, {"name": "REGION", "value": "eu"}])["env"]
+    values = {}
+    for variable in env:
+        values[variable["name"]] = variable.get("value")
+
+    assert (values["HOME"], values["REGION"]) == ("/data", "eu")
+    assert values["AGENTJOBS_GATEWAY_URL"] == "https://gateway"
+
+
+def test_labels_of_the_job_stand_beside_ours():
+    labels = pod_of(labels={"team": "search", LABEL_JOB: "other"})["metadata"]["labels"]
+
+    assert (labels["team"], labels[LABEL_JOB]) == ("search", "hello")
+
+
+def test_where_and_as_whom_a_pod_runs_is_handed_on():
+    pod = pod_of(
+        nodeSelector={"disk": "ssd"},
+        tolerations=[{"key": "gpu", "operator": "Exists"}],
+        affinity={"nodeAffinity": {}},
+        topologySpreadConstraints=[{"maxSkew": 1}],
+        priorityClassName="high",
+        runtimeClassName="gvisor",
+        imagePullSecrets=[{"name": "registry"}],
+        serviceAccountName="reviewer",
+        runAsUser=1001,
+        fsGroup=1002,
+    )["spec"]
+
+    assert (pod["nodeSelector"], pod["affinity"]) == ({"disk": "ssd"}, {"nodeAffinity": {}})
+    assert {"key": "gpu", "operator": "Exists"} in pod["tolerations"]
+    assert pod["topologySpreadConstraints"] == [{"maxSkew": 1}]
+    assert (pod["priorityClassName"], pod["runtimeClassName"]) == ("high", "gvisor")
+    assert (pod["imagePullSecrets"], pod["serviceAccountName"]) == ([{"name": "registry"}], "reviewer")
+    assert (pod["securityContext"]["runAsUser"], pod["securityContext"]["fsGroup"]) == (1001, 1002)
+
+
+def test_volumes_of_the_job_come_beside_ours():
+    pod = pod_of(
+        volumes=[{"name": "data", "emptyDir": {}}],
+        volumeMounts=[{"name": "data", "mountPath": "/data", "readOnly": True}],
+        envFrom=[{"secretRef": {"name": "keys"}}],
+    )["spec"]
+
+    assert [volume["name"] for volume in pod["volumes"]] == ["tmp", "token", "data"]
+    assert {"name": "data", "mountPath": "/data", "readOnly": True} in pod["containers"][0]["volumeMounts"]
+    assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "keys"}}]
