@@ -4,12 +4,22 @@ Statuses come from kubelets of many versions and, in principle, from anybody who
 tolerantly, and what is missing is absent, never an error.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from agentjobs.contract import FINALIZER, LABEL_JOB, RUNNER_CONTAINER, TerminationMessage, cut, start_of
+from agentjobs.contract import (
+    ANNOTATION_SESSION,
+    FINALIZER,
+    LABEL_JOB,
+    LABEL_QUEUE,
+    RUNNER_CONTAINER,
+    TerminationMessage,
+    cut,
+    start_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,9 @@ class Pod:
     job: str
     owner_uid: str | None
     start: int | None
+    queue: str
+    session: tuple[str, str, str] | None
+    """The session it runs, as noted on it."""
     created: datetime
     phase: str
     reason: str
@@ -99,6 +112,8 @@ def parse_pod(obj: Mapping[str, Any]) -> Pod:
         job=job,
         owner_uid=_owner(meta),
         start=start_of(name, job),
+        queue=str(_map(meta.get("labels")).get(LABEL_QUEUE, "")),
+        session=_session(_map(meta.get("annotations")).get(ANNOTATION_SESSION)),
         created=instant(meta.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
         phase=str(status.get("phase", "")),
         reason=str(status.get("reason") or ""),
@@ -125,6 +140,16 @@ def instant(value: object) -> datetime | None:
     except ValueError:
         return None
     return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _session(noted: object) -> tuple[str, str, str] | None:
+    if not isinstance(noted, str):
+        return None
+    try:
+        app, user, session = json.loads(noted)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return str(app), str(user), str(session)
 
 
 def _owner(meta: Mapping[str, Any]) -> str | None:

@@ -123,11 +123,6 @@ def finished(job: Job, verdict: Finish, *, now: datetime) -> AgentJobStatus:
     return _ended(job, job.status, verdict, now)
 
 
-def with_result(job: Job, result: ResultSummary) -> AgentJobStatus:
-    """The answer, from Postgres, once it is known."""
-    return replace(job.status, result=result)
-
-
 def _fired(counts: dict[str, int] | None, rule: str) -> dict[str, int] | None:
     return {**(counts or {}), rule: (counts or {}).get(rule, 0) + 1} if rule else counts
 

@@ -42,7 +42,7 @@ from agentjobs.kube.resources import AGENTJOBS, PODS
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile.acceptance import OUTAGE_SECONDS, Acceptance
 from agentjobs.reconcile.ports import Cluster, History, Recorder, Writer
-from agentjobs.reconcile.rows import job_key, preview, start_end, tombstone, transition
+from agentjobs.reconcile.rows import job_key, preview, start_end, tombstone, transition, usage
 from agentjobs.reconcile.slots import JobName
 from agentjobs.reconcile.state import Answers, Memory, State
 
@@ -192,6 +192,12 @@ class Actions:
         accepted = await self._acceptance.for_pod(seen, memory)
         if accepted is None:
             return False
+        account = accepted.runtime.service_account_name
+        if account is not None and account not in self._pod_defaults.service_accounts:
+            allowed = ", ".join(sorted(self._pod_defaults.service_accounts)) or "none"
+            message = f"spec.runtime.serviceAccountName: {account!r} is not allowed here; allowed: {allowed}"
+            memory.obstacle = Obstacle(PodStartedReason.POD_REFUSED, message, final=True)
+            return True
         body = runner_pod(
             namespace=job.namespace,
             job=job.name,
@@ -243,7 +249,7 @@ class Actions:
         now = self._now()
         status = progress.start_ended(job, verdict, now=now)
         if isinstance(verdict.then, Finish) and verdict.then.phase is Phase.SUCCEEDED:
-            status = replace(status, result=await self._result(job, verdict.then.summary, memory))
+            status = await self._with_result(job, status, verdict.then.summary, memory)
         await self._write(job, status)
         record = verdict.record
         self._writer.put(start_end(job, record))
@@ -258,23 +264,23 @@ class Actions:
 
     async def _fetch_result(self, job: Job, memory: Memory) -> bool:
         summary = job.status.result.summary if job.status.result else ""
-        result = await self._result(job, summary, memory)
-        if result.ref:
-            await self._write(job, progress.with_result(job, result))
+        status = await self._with_result(job, job.status, summary, memory)
+        if status.result is not None and status.result.ref:
+            await self._write(job, status)
             return True
         self._state.queue.add_after(("job", *job.key), OUTAGE_SECONDS)
         return False
 
-    async def _result(self, job: Job, summary: str, memory: Memory) -> ResultSummary:
-        """The answer's preview from Postgres; the message's summary alone while Postgres is away."""
+    async def _with_result(self, job: Job, status: AgentJobStatus, summary: str, memory: Memory) -> AgentJobStatus:
+        """Add the answer's preview from Postgres; the message's summary alone while Postgres is away."""
         if self._acceptance.away(memory):
-            return ResultSummary(summary=summary)
+            return replace(status, result=ResultSummary(summary=summary))
         try:
             found = await self._history.result(job.uid)
         except Unavailable:
             self._acceptance.outage(memory)
-            return ResultSummary(summary=summary)
-        return preview(job, summary, found)
+            return replace(status, result=ResultSummary(summary=summary))
+        return replace(status, result=preview(job, summary, found), usage=usage(found) if found else None)
 
     async def _delete_job(self, job: Job) -> None:
         try:
@@ -305,9 +311,10 @@ class Actions:
         except NotFound:
             self._state.pods.apply("DELETED", tombstone(pod))
             return
-        # A Terminating pod goes with its last finalizer; the answer is its last state.
-        gone = pod.deletion is not None and not kept
-        self._state.pods.apply("DELETED" if gone else None, answer)
+        # A pod whose kubelet is done goes with its last finalizer, and the answer is its last state; one in its grace
+        # period stays, and so does its session's lock.
+        over = answer["metadata"].get("deletionGracePeriodSeconds") == 0
+        self._state.observe_pod("DELETED" if over and not kept else None, answer)
 
     async def _write(self, job: Job, status: AgentJobStatus) -> bool:
         """Patch the status if it changes anything, on condition that nobody wrote since. True when written."""

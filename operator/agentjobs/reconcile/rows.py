@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from agentjobs.api.conditions import Phase
-from agentjobs.api.status import AgentJobStatus, AttemptRecord, ResultSummary
+from agentjobs.api.status import AgentJobStatus, AttemptRecord, ResultSummary, Usage
 from agentjobs.contract import Result, cut
 from agentjobs.core.observation import Job
 from agentjobs.core.pods import Pod
@@ -80,6 +80,17 @@ def preview(job: Job, summary: str, result: Result | None) -> ResultSummary:
         structured=structured if small else None,
         truncated=head != text or (structured is not None and not small),
         ref=ref,
+    )
+
+
+def usage(result: Result) -> Usage:
+    """What the start that gave the answer used, as its runner counted it."""
+    counts = result["usage"]
+    return Usage(
+        llm_calls=counts.get("llmCalls", 0),
+        tool_calls=counts.get("toolCalls", 0),
+        input_tokens=counts.get("inputTokens", 0),
+        output_tokens=counts.get("outputTokens", 0),
     )
 
 

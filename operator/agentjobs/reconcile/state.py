@@ -4,7 +4,7 @@ Fed by watches, full lists and the answers to our own writes; read by the reconc
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
@@ -62,7 +62,13 @@ class State:
         self.jobs: Cache[Job] = Cache(
             parse_job, {"queue": _queue_of, "active": lambda job: [job.namespace] if job.active else []}
         )
-        self.pods: Cache[Pod] = Cache(parse_pod, {"job": lambda pod: [(pod.namespace, pod.job)]})
+        self.pods: Cache[Pod] = Cache(
+            parse_pod,
+            {
+                "job": lambda pod: [(pod.namespace, pod.job)],
+                "alive": lambda pod: [] if pod.ended or pod.owner_uid is None else [pod.namespace],
+            },
+        )
         self.slots = Slots()
         self.specs = Specs()
         self._writer = writer
@@ -76,11 +82,16 @@ class State:
         name = (obj["metadata"]["namespace"], obj["metadata"]["name"])
         before = self.jobs.get(name)
         if self.jobs.apply(event, obj):
-            self._job_changed(name, before)
+            # A deletion's event carries the last state, which we may not have heard of.
+            self._job_changed(name, parse_job(obj) if event == "DELETED" else before)
 
     def observe_pod(self, event: str | None, obj: Mapping[str, Any]) -> None:
         """Take in one event of a pod that carries our label."""
+        name = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+        before = self.pods.get(name)
         if self.pods.apply(event, obj):
+            if before is not None and self._is_left(before):
+                self.wake_queues(name[0])
             labels = obj["metadata"].get("labels") or {}
             self.queue.add(("job", obj["metadata"]["namespace"], labels.get(LABEL_JOB, "")))
 
@@ -115,12 +126,28 @@ class State:
     def _job_changed(self, name: JobName, before: Job | None) -> None:
         job = self.jobs.get(name)
         if before is not None and (job is None or job.uid != before.uid):
-            if not before.finished:
-                self._writer.put(Deletion(job=job_key(before), time=self._now()))
+            self._departed(before)
             self.specs.forget(before.uid)
         if before is not None and before.active is not None and (job is None or job.active is None):
             self.wake_queues(name[0])
         self.queue.add(("job", *name))
+
+    def _departed(self, job: Job) -> None:
+        """The job's object is gone; close what its history has open."""
+        if job.finished:
+            return
+        now = self._now()
+        self._writer.put(Deletion(job=job_key(job), time=now))
+        if job.active is not None:
+            ended = replace(job.active, ended=now, verdict="Cancel", reason="Deleted", message="the job was deleted")
+            self._writer.put(start_end(job, ended))
+
+    def _is_left(self, pod: Pod) -> bool:
+        """Whether a pod still runs whose job is gone: it keeps its slot and its session until it ends."""
+        if pod.ended or pod.owner_uid is None:
+            return False
+        job = self.jobs.get((pod.namespace, pod.job))
+        return job is None or job.uid != pod.owner_uid
 
     def wake_queues(self, namespace: str) -> None:
         """A slot or a session may be free; a session is shared by all queues of its namespace."""
@@ -161,6 +188,10 @@ class State:
             return
         holders = {job.key for job in self.jobs.by("queue", queue)}
         locks = {self.specs.lock(job) for job in self.jobs.by("active", queue[0])}
+        for pod in filter(self._is_left, self.pods.by("alive", queue[0])):
+            locks.add(pod.session or ("", "", pod.uid))
+            if pod.queue == queue[1]:
+                holders.add(pod.key)
         limit = self.limits.get(queue[1], 0)
         for name in self.slots.admit(queue, limit=limit, holders=holders, locks=locks, alive=self._alive):
             self.queue.add(("job", *name))

@@ -113,7 +113,7 @@ class World:
             new = merged(old, {k: v for k, v in body.items() if k != "metadata"})
             if "finalizers" in body["metadata"]:
                 new["metadata"]["finalizers"] = body["metadata"]["finalizers"] or []
-            if new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers"):
+            if over(new):
                 return self._drop(key)
             return self._put(key, "MODIFIED", new)
 
@@ -130,10 +130,11 @@ class World:
             raise NotFound(key[2])
         if uid not in (None, old["metadata"]["uid"]):
             raise Conflict(key[2])
-        if not old["metadata"].get("finalizers"):
-            return self._drop(key)
         new = copy.deepcopy(old)
-        new["metadata"]["deletionTimestamp"] = stamp(self.now)
+        runs = old.get("status", {}).get("phase") == "Running"
+        new["metadata"] |= {"deletionTimestamp": stamp(self.now), "deletionGracePeriodSeconds": 30 if runs else 0}
+        if over(new):
+            return self._drop(key)
         return self._put(key, "MODIFIED", new)
 
     async def accept(self, job, start=None):
@@ -276,6 +277,8 @@ class World:
             obj["spec"]["nodeName"] = "node-1"
             obj["status"] = status
             self._put(key, "MODIFIED", obj)
+            if obj["metadata"].get("deletionTimestamp") and status["phase"] != "Running":
+                self._delete(key)
 
     def tell(self, number=0, *, shuffled=False):
         """Let the watches say what has happened since; out of order and twice, if asked."""
@@ -322,6 +325,12 @@ class World:
 
 def owner(obj):
     return next((ref["uid"] for ref in obj["metadata"].get("ownerReferences", []) if ref.get("controller")), None)
+
+
+def over(obj):
+    """Whether an object goes: deleted, its kubelet done, nobody holds it."""
+    meta = obj["metadata"]
+    return bool(meta.get("deletionTimestamp")) and not meta["deletionGracePeriodSeconds"] and not meta.get("finalizers")
 
 
 def stamp(moment):

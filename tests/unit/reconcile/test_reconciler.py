@@ -128,6 +128,7 @@ async def test_a_name_deleted_and_applied_again_is_a_new_job(world):
     world._drop(("AgentJob", "default", "hello"))
     fresh = world.apply()
     await world.act(seconds=1)
+    world.end_pod(world.pods()[0], code=137)
     await world.act(seconds=2)
 
     assert world.status().starts == 1
@@ -142,7 +143,10 @@ async def test_a_deleted_jobs_pods_lose_our_finalizer(world):
     world.run_pod(world.pods()[0])
     world._drop(("AgentJob", "default", "hello"))
     await world.act(seconds=1)
+    (pod,) = world.pods()
+    world.end_pod(pod, code=137)
 
+    assert pod["metadata"]["finalizers"] == []
     assert world.pods() == []
     assert any(kind == "Deletion" for kind, _, _ in world.records)
 
@@ -274,3 +278,38 @@ async def test_a_pod_heard_of_before_its_claim_is_left_alone(world):
 
     assert not [pod for pod in world.pods() if pod["metadata"].get("deletionTimestamp")]
     assert ("delete", "Pod") not in world.writes
+
+
+async def test_a_session_stays_locked_until_the_last_pod_of_a_deleted_job_is_gone(world):
+    session = {"appName": "shop", "sessionId": "s-1"}
+    world.apply("one", session=session)
+    await world.act()
+    world.run_pod(world.pods()[0])
+    world._drop(("AgentJob", "default", "one"))
+    world.apply("two", session=session)
+    await world.act(seconds=1)
+    waiting = world.status("two").phase
+    world.end_pod(world.pods()[0], code=137)
+    await world.act(seconds=1)
+
+    assert waiting is Phase.QUEUED
+    assert world.status("two").phase is Phase.RUNNING
+
+
+async def test_a_deleted_jobs_open_start_is_closed_in_history(world):
+    world.apply()
+    await world.act()
+    world._drop(("AgentJob", "default", "hello"))
+    await world.act(seconds=1)
+
+    assert [record.reason for (kind, _, _), record in world.records.items() if kind == "StartEnd"] == ["Deleted"]
+
+
+async def test_the_status_says_what_the_answer_cost(world):
+    world.apply()
+    await world.act()
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    world.results[world.job()["metadata"]["uid"]]["usage"] = {"llmCalls": 2, "inputTokens": 30}
+    await world.act(seconds=1)
+
+    assert (world.status().usage.llm_calls, world.status().usage.input_tokens) == (2, 30)
