@@ -8,6 +8,7 @@ transactions collided, so it must be idempotent, as everything in history is.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
@@ -23,6 +24,7 @@ from agentjobs.history.sanitize import dump_json
 
 T = TypeVar("T")
 Work = Callable[[AsyncConnection], Awaitable[T]]
+_Connect = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 
 # The operator says `HistoryUnavailable` within this time; the parts below must fit into it.
 DEADLINE_SECONDS: Final = 5.0
@@ -95,6 +97,7 @@ class Database:
                 "tcp_user_timeout": int(DEADLINE_SECONDS * 1000),
             },
         )
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")  # of the same pool
         event.listen(self._engine.sync_engine, "handle_error", _leave_a_demoted_server)
         self._deadline = deadline
         self._abandoned: set[asyncio.Task[Any]] = set()
@@ -107,7 +110,11 @@ class Database:
             errors.Denied: the server refuses our user.
             errors.Invalid: the content was refused.
         """
-        return await self._within_deadline(self._repeated_once(work))
+        return await self._within_deadline(self._repeated_once(work, self._engine.begin))
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work`, which is one SELECT, without a transaction: one round trip in place of three. Raises as `run`."""
+        return await self._within_deadline(self._repeated_once(work, self._reading.connect))
 
     async def schema_version(self) -> str | None:
         """Return the schema's version, None before the first migration. Raises as `run`."""
@@ -149,16 +156,14 @@ class Database:
     ) -> None:
         await self.close()
 
-    async def _repeated_once(self, work: Work[T]) -> T:
+    async def _repeated_once(self, work: Work[T], connect: _Connect) -> T:
         try:
-            return await self._in_transaction(work)
+            async with connect() as connection:
+                return await work(connection)
         except exc.DBAPIError as error:
             if not error.connection_invalidated and _sqlstate(error) not in _COLLISIONS:
                 raise
-        return await self._in_transaction(work)
-
-    async def _in_transaction(self, work: Work[T]) -> T:
-        async with self._engine.begin() as connection:
+        async with connect() as connection:
             return await work(connection)
 
     async def _within_deadline(self, operation: Coroutine[Any, Any, T]) -> T:

@@ -81,7 +81,7 @@ class OperatorHistory:
             found: Resolved | None = (await connection.execute(_RESOLVED, {"uid_": uid})).scalar_one_or_none()
             return found
 
-        return await self._database.run(work)
+        return await self._database.read(work)
 
     async def result(self, uid: str) -> Result | None:
         """Return the job's final result, None while there is none."""
@@ -92,7 +92,7 @@ class OperatorHistory:
         async def work(connection: AsyncConnection) -> dict[str, Result]:
             return {row.uid: row.result for row in await connection.execute(_RESULTS, {"uids": sorted(set(uids))})}
 
-        found = await self._database.run(work)
+        found = await self._database.read(work)
         return [found.get(uid) for uid in uids]
 
     async def last_heartbeat(self, uid: str, start: int) -> datetime | None:
@@ -102,7 +102,7 @@ class OperatorHistory:
             row = (await connection.execute(_HEARTBEAT, {"uid_": uid, "start_": start})).first()
             return None if row is None else row[0]
 
-        return await self._database.run(work)
+        return await self._database.read(work)
 
     async def usage(self, uid: str) -> dict[str, int]:
         """Return what all starts of a job used: llmCalls, toolCalls, inputTokens, outputTokens."""
@@ -114,7 +114,7 @@ class OperatorHistory:
                     total[name] = total.get(name, 0) + count
             return total
 
-        return await self._database.run(work)
+        return await self._database.read(work)
 
     async def recorded(self, uid: str) -> str | None:
         """Return the phase a job ended with once its end is stored, else None. `Deleted` when its object vanished."""
@@ -123,7 +123,7 @@ class OperatorHistory:
             row = (await connection.execute(_END, {"uid_": uid})).first()
             return None if row is None else str(row[0])
 
-        return await self._database.run(work)
+        return await self._database.read(work)
 
     async def clock(self) -> datetime:
         """Return the database's time, which `close_vanished` compares with."""
@@ -132,7 +132,7 @@ class OperatorHistory:
             now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
             return now
 
-        return await self._database.run(work)
+        return await self._database.read(work)
 
     async def close_vanished(
         self, live: Collection[str], *, listed_at: datetime, namespaces: Collection[str] | None = None
