@@ -18,6 +18,7 @@ from google.adk.tools.base_toolset import BaseToolset
 from pydantic import ValidationError
 
 from agentjobs_runner.endings import config_invalid, module_not_found
+from agentjobs_runner.mcp_servers import toolsets
 from agentjobs_runner.models import Models
 from agentjobs_runner.modules import first_problems, load
 
@@ -195,6 +196,8 @@ class _Team:
         tools = [
             _tool(item["name"], f"{field}.tools[{index}].name") for index, item in enumerate(spec.get("tools") or ())
         ]
+        place = 0 if field == "agent.inline" else self._members[common["name"]][0] + 1
+        tools += toolsets(spec.get("mcpServers") or (), place, field)
         return LlmAgent(model=model, instruction=spec.get("instruction") or "", tools=tools, **common)
 
     def sequential(self, spec: Mapping[str, Any], field: str, common: dict[str, Any]) -> BaseAgent:

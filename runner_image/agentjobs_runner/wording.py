@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from agentjobs.contract import cut
+from agentjobs.contract import ENV_MCP_HEADER, cut
 
 MASK: Final = "[redacted]"
 
@@ -33,6 +33,10 @@ class Redactor:
 
     def __init__(self, variables: Mapping[str, str], *tokens: str) -> None:
         found = {value: f"[{name}]" for name, value in variables.items() if _is_secret(name, value)}
+        # A header's value is a scheme and a secret, and the secret alone must not leave either.
+        found |= {
+            value.split()[-1]: f"[{name}]" for name, value in variables.items() if _is_header(name) and value.strip()
+        }
         found |= {token: MASK for token in tokens if token}
         # Longest first: a secret may be part of another (a password of a DSN).
         self._values = sorted(found.items(), key=lambda item: -len(item[0]))
@@ -120,7 +124,13 @@ def _masked(match: re.Match[str]) -> str:
     return f"{kept}{MASK}"
 
 
+def _is_header(name: str) -> bool:
+    return name.startswith(ENV_MCP_HEADER)
+
+
 def _is_secret(name: str, value: str) -> bool:
+    if _is_header(name):
+        return bool(value.strip())
     if name.startswith("AGENTJOBS_") or value.startswith("/"):
         return False
     if _SECRET_NAME.search(name):
