@@ -24,7 +24,7 @@ from agentjobs.api.conditions import (
     find_condition,
 )
 from agentjobs.api.status import AttemptRecord
-from agentjobs.contract import ErrorClass
+from agentjobs.contract import ErrorClass, cut
 from agentjobs.contract import Verdict as Said
 from agentjobs.core.admission import Refusal
 from agentjobs.core.diagnose import SNOOZE_DELAY, Ending, diagnose, lost, never_began, refused
@@ -53,6 +53,9 @@ from agentjobs.core.verdicts import (
     Wait,
 )
 
+RECORD_BYTES = (
+    512  # ten records, conditions and a result fit into 16 KiB of status; the runner's own report is whole in history
+)
 REPORT_AFTER = timedelta(seconds=10)  # images are pulled and nodes found within this on a good day
 GIVE_UP_AFTER = timedelta(minutes=15)  # a container that has not started by then needs a person
 SILENCE = timedelta(seconds=30)  # three missed heartbeats: no runner lives behind them
@@ -208,7 +211,7 @@ def _end(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Endi
         verdict=ending.verdict.value,
         reason="" if ending.verdict is Said.SUCCEED else ending.reason,
         charged=charged,
-        message=ending.message,
+        message=cut(ending.message, RECORD_BYTES),
     )
     fired = rule.name if rule else ""
     return Decision(EndStart(record, then, ran, fired), again=then.at if isinstance(then, Again) else None)

@@ -161,7 +161,11 @@ def said():
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def system(backend, tmp_path_factory) -> AsyncIterator[System]:
     """One cluster for the tests of a module."""
-    async with up(tmp_path_factory.mktemp("cluster"), apiserver=backend, working_folder=ROOT) as cluster:
+    # A dead leader is waited for; tests need not wait as long as clusters do.
+    lease = {"AGENTJOBS_LEASE_DURATION": "4s", "AGENTJOBS_LEASE_DEADLINE": "3s", "AGENTJOBS_LEASE_RETRY": "500ms"}
+    async with up(
+        tmp_path_factory.mktemp("cluster"), settings=lease, apiserver=backend, working_folder=ROOT
+    ) as cluster:
         yield System(cluster)
 
 

@@ -251,13 +251,11 @@ class World:
         self._pod_status(pod, phase="Running", containerStatuses=[running])
         return claimed_by == meta["uid"]
 
-    def end_pod(self, pod, verdict=None, *, reason="", code=0, delay=None):
+    def end_pod(self, pod, verdict=None, *, reason="", code=0, delay=None, message="because"):
         """The container ends, with the runner's word or without."""
         meta = pod["metadata"]
         start = start_of(meta["name"], meta["labels"][LABEL_JOB])
-        word = (
-            TerminationMessage(verdict, reason, "because", start, owner(pod), delay_seconds=delay) if verdict else None
-        )
+        word = TerminationMessage(verdict, reason, message, start, owner(pod), delay_seconds=delay) if verdict else None
         if verdict is Verdict.SUCCEED:
             self.results.setdefault(owner(pod), {"text": "Hello.", "structured": None, "usage": {}})
         state = {

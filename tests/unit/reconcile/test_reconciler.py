@@ -1,5 +1,7 @@
 """The operator against a world that writes like an API server."""
 
+import json
+
 import pytest
 
 from agentjobs.api.conditions import Phase
@@ -313,3 +315,17 @@ async def test_the_status_says_what_the_answer_cost(world):
     await world.act(seconds=1)
 
     assert (world.status().usage.llm_calls, world.status().usage.input_tokens) == (2, 30)
+
+
+async def test_a_status_stays_small_after_a_hundred_starts(world):
+    world.apply(retry={"maxAttempts": 100, "backoff": {"initial": "1s", "max": "1s"}})
+    for _ in range(100):
+        await world.act(seconds=3)
+        world.end_pod(world.pods()[-1], Verdict.RETRY, reason="ToolError", code=70, message="ü" * 2000)
+        await world.act(seconds=3)
+    await world.act(seconds=3)
+    status = world.job()["status"]
+
+    assert (status["starts"], status["phase"]) == (100, "Failed")
+    assert [record["start"] for record in status["attemptHistory"]] == list(range(91, 101))
+    assert len(json.dumps(status, ensure_ascii=False).encode()) < 16 * 1024
