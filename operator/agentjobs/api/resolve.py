@@ -91,6 +91,56 @@ def _without_instruction(member: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in member.items() if key != "instruction"}
 
 
+def edited_fields(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
+    """Name the fields of the work in which a legal job now asks for something else than what was accepted.
+
+    Texts from ConfigMaps are not compared: which keys they came from is not kept, and what they say now is not read.
+    """
+    spec = AgentJobSpec.model_validate(job["spec"])
+    own = resolve(job, _Unread())
+    fields = _differences(_work(own), _work(accepted))
+    if spec.input.message is not None and spec.input.message != accepted["spec"]["input"].get("message"):
+        fields.add("input.message")
+    return sorted(fields | _edited_instructions(spec, accepted))
+
+
+class _Unread(dict[ConfigMapKey, str]):
+    """Stands in for contents that nobody has read."""
+
+    def get(self, _key: object, _default: object = None) -> str:
+        return "…"
+
+
+def _work(resolved: Resolved) -> dict[str, Any]:
+    # Through the model, so that a default of a later version is no difference.
+    spec = accepted_spec(resolved).model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {key: value for key, value in spec.items() if key not in STEERING}
+
+
+def _differences(first: Mapping[str, Any], second: Mapping[str, Any], place: str = "") -> set[str]:
+    found: set[str] = set()
+    for key in first.keys() | second.keys():
+        one, two = first.get(key), second.get(key)
+        if isinstance(one, Mapping) and isinstance(two, Mapping):
+            found |= _differences(one, two, f"{place}{key}.")
+        elif one != two:
+            found.add(f"{place}{key}")
+    return found
+
+
+def _edited_instructions(spec: AgentJobSpec, accepted: Resolved) -> set[str]:
+    inline, stored = spec.agent.inline, accepted["spec"]["agent"].get("inline")
+    if inline is None or stored is None:
+        return set()
+    found = set()
+    if inline.instruction is not None and inline.instruction != stored.get("instruction"):
+        found.add("agent.inline.instruction")
+    for index, (member, old) in enumerate(zip(inline.agents, stored.get("agents") or (), strict=False)):
+        if member.instruction is not None and member.instruction != old.get("instruction"):
+            found.add(f"{_AGENTS.format(index)}.instruction")
+    return found
+
+
 def spec_hash(resolved: Resolved) -> str:
     """Return 8 hexadecimal digits that change when the work changes; steering a job does not change them."""
     work = {key: value for key, value in resolved["spec"].items() if key not in STEERING}

@@ -122,6 +122,17 @@ class Actions:
                 assert_never(verdict)
         return True
 
+    def warn_of_edits(self, job: Job, memory: Memory) -> None:
+        """Say once a generation that an edit of accepted work has no effect; the API server's rules cannot see all."""
+        if job.generation == memory.generation or not job.accepted or job.finished:
+            return
+        if self._state.specs.accepted(job) is None:
+            return  # not known while Postgres is away; the next look asks again
+        memory.generation = job.generation
+        if edits := self._state.specs.edits(job):
+            message = f"has no effect, the job runs as accepted: {', '.join(edits)}; for other work make a new job"
+            self._event(job, "Warning", "SpecChanged", message)
+
     async def _heartbeat(self, job: Job, start: int, memory: Memory) -> Heartbeat:
         try:
             last = await self._history.last_heartbeat(job.uid, start)

@@ -84,6 +84,7 @@ class Reconciler:
                 return None
             memory = self.state.remember(job)
             seen = await self._observe(job, memory, answers)
+            self._actions.warn_of_edits(job, memory)
             now = self._now()
             decision = decide(seen, now)
             if not await self._actions.carry_out(seen, decision, memory, answers):

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.problems import Problem
-from agentjobs.api.resolve import accepted_spec, spec_hash
+from agentjobs.api.resolve import accepted_spec, edited_fields, spec_hash
 from agentjobs.api.validation import validate_job
 from agentjobs.contract import Resolved
 from agentjobs.core.admission import SessionLock
@@ -83,7 +83,23 @@ class Specs:
             return accepted.spec
         fields = _STEERING if job.status.starts else (*_STEERING, *_STEERING_BEFORE_START)
         changed = {name: new for name in fields if (new := getattr(own, name)) != getattr(accepted.spec, name)}
+        if job.status.starts and job.status.queue and job.status.queue.name != accepted.spec.queue:
+            # It was moved between acceptance and the first start, and stays where it started.
+            changed["queue"] = job.status.queue.name
         return accepted.spec.model_copy(update=changed) if changed else accepted.spec
+
+    def edits(self, job: Job) -> list[str]:
+        """Name the edits of the object since its acceptance that have no effect, each with its field."""
+        accepted = self._accepted.get(job.uid)
+        if accepted is None:
+            return []
+        own = self.own(job)
+        if own.spec is None:
+            return [str(problem) for problem in own.problems]
+        fields = edited_fields(job.object, accepted.resolved)
+        if job.status.starts and job.status.queue and own.spec.queue != job.status.queue.name:
+            fields.append("queue")
+        return [f"spec.{field}" for field in fields]
 
     def lock(self, job: Job) -> SessionLock:
         """The session a job uses. Asked at every admission for all jobs that run, hence remembered."""

@@ -35,6 +35,8 @@ class Memory:
     terminating: tuple[str, float] | None = None
     """Uid of a pod seen Terminating, and since when on our monotonic clock."""
     obstacle: Obstacle | None = None
+    generation: int = 1
+    """The last one whose edits were looked at."""
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from agentjobs.api.agentjob import AgentJobSpec, ConfigMapKey
-from agentjobs.api.resolve import config_map_keys, resolve, spec_hash
+from agentjobs.api.resolve import config_map_keys, edited_fields, resolve, spec_hash
 from agentjobs.api.validation import validate_job
 from agentjobs.errors import Invalid, NotFound
 
@@ -64,3 +64,31 @@ def test_other_work_has_another_hash(a_job: Job) -> None:
 def test_units_do_not_change_the_hash(a_job: Job) -> None:
     hour, minutes = a_job(timeouts={"attempt": "1h"}), a_job(timeouts={"attempt": "60m"})
     assert spec_hash(resolve(hour, {})) == spec_hash(resolve(minutes, {}))
+
+
+@pytest.mark.parametrize(
+    ("edit", "fields"),
+    [
+        pytest.param({"priority": 0, "startAt": "2026-12-01T09:00:00Z", "suspend": True}, [], id="steering"),
+        pytest.param({"retry": {"backoff": {"initial": "0m15s"}}}, [], id="a-default-said-aloud"),
+        pytest.param({"input": {"message": "Other."}}, ["input.message"], id="message"),
+        pytest.param(
+            {"agent": {"model": "m", "inline": {"instruction": "x"}}}, ["agent.inline.instruction"], id="text"
+        ),
+        pytest.param(
+            {"agent": {"module": {"ref": "a:b"}}}, ["agent.inline", "agent.model", "agent.module"], id="agent"
+        ),
+    ],
+)
+def test_edits_of_the_work_are_named_and_steering_is_not(a_job: Job, edit: dict[str, Any], fields: list[str]) -> None:
+    accepted = resolve(a_job(agent={"model": "m", "inline": {"instruction": "Be brief."}}), {})
+    edited = a_job(**{"agent": {"model": "m", "inline": {"instruction": "Be brief."}}, **edit})
+
+    assert edited_fields(edited, accepted) == fields
+
+
+def test_a_text_from_a_config_map_is_no_edit(a_job: Job) -> None:
+    agent = {"model": "m", "inline": {"instructionFrom": FROM_CONFIG_MAP["messageFrom"]}}
+    job = a_job(input=FROM_CONFIG_MAP, agent=agent)
+
+    assert edited_fields(job, resolve(job, {ConfigMapKey("briefs", "today"): "Read this."})) == []

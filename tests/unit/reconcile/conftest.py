@@ -44,6 +44,7 @@ class World:
         self.version = 100
         self.uids = 0
         self.writes: list[tuple[str, str]] = []
+        self.events: list[tuple[str, str]] = []
         self.accepted: dict[str, Any] = {}
         self.starts: dict[tuple[str, int], int] = {}
         self.results: dict[str, Any] = {}
@@ -164,8 +165,8 @@ class World:
         number = getattr(record, "transition", getattr(record, "start", 0))
         self.records.setdefault((type(record).__name__, record.job.uid, number), record)
 
-    def record(self, *_event):
-        """Kubernetes Events are not looked at here."""
+    def record(self, _reference, _kind, reason, message):
+        self.events.append((reason, message))
 
     def _available(self):
         if self.history_away:

@@ -191,6 +191,51 @@ async def test_an_edit_of_the_work_after_acceptance_changes_nothing(world):
     assert world.pods()[-1]["spec"]["containers"][0]["image"] == "first"
 
 
+async def test_an_edit_without_effect_is_told_once(world):
+    world.apply(runtime={"image": "first"})
+    await world.act()
+    world.edit(runtime={"image": "second"}, input={"message": "other", "state": {"city": "Oslo"}})
+    await world.act(seconds=5)
+
+    (message,) = [message for reason, message in world.events if reason == "SpecChanged"]
+    assert "spec.input.message, spec.input.state.city, spec.runtime.image" in message
+
+
+async def test_steering_an_accepted_job_is_no_edit_of_its_work(world):
+    world.apply(session={"appName": "shop", "sessionId": "s"})
+    world.apply("waits", session={"appName": "shop", "sessionId": "s"})
+    await world.act()
+    world.edit("waits", queue="scheduled", priority=0, startAfter="1s", ttlSecondsAfterFinished=60, cancel=False)
+    await world.act(seconds=5)
+
+    assert "SpecChanged" not in dict(world.events)
+
+
+async def test_an_edit_that_breaks_the_spec_is_told_with_its_problem(world):
+    world.apply()
+    await world.act()
+    world.edit(timeouts={"attempt": "soon"})
+    await world.act(seconds=5)
+
+    assert "spec.timeouts.attempt" in dict(world.events)["SpecChanged"]
+
+
+async def test_a_job_tries_again_in_the_queue_it_was_moved_to(world):
+    session = {"appName": "shop", "sessionId": "s"}
+    world.apply("first", session=session)
+    world.apply("moved", session=session)
+    await world.act()
+    world.edit("moved", queue="scheduled")
+    world.end_pod(world.pods("first")[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+    world.end_pod(world.pods("moved")[0], Verdict.RETRY, reason="ToolError", code=70)
+    await world.act(seconds=1)
+    await world.act(minutes=1)
+
+    assert world.status("moved").starts == 2
+    assert world.status("moved").queue.name == "scheduled"
+
+
 async def test_a_finished_job_goes_after_its_time_and_only_once_recorded(world):
     world.apply(ttlSecondsAfterFinished=60)
     await world.act()
