@@ -8,6 +8,7 @@ server judges that in the tests.
 """
 
 import argparse
+import copy
 import difflib
 import sys
 from collections.abc import Mapping, Sequence
@@ -139,7 +140,8 @@ def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
         (some,) = [option for option in node["anyOf"] if option.get("type") != "null"]
         rest = {key: value for key, value in node.items() if key != "anyOf"}
         return _structural({**some, **rest}, definitions)
-    result: Schema = {key: node[key] for key in _KEPT if key in node}
+    # Copied: what two places share would be written as a YAML anchor.
+    result: Schema = {key: copy.deepcopy(node[key]) for key in _KEPT if key in node}
     if "description" in result:
         result["description"] = " ".join(result["description"].split())
     if node.get("type") == "integer":
