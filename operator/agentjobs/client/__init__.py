@@ -1,7 +1,78 @@
-"""For programs that submit jobs: the API server and the gateway over HTTP, as their user.
+"""For programs that submit jobs: `Client` and `AsyncClient`, on the API server and the gateway, as their user.
 
-    kubeconfig.py  which cluster, as whom        connection.py  what HTTP needs for that, and what answers mean
-    effects.py     what an operation may ask for  transport.py   carries it out, blocking or in an event loop
+    clients.py     the two, method by method     operations.py  what the methods do, once for both
+    effects.py     what an operation asks for    transport.py   carries it out, blocking or in an event loop
+    job.py         an AgentJob as a value        kubeconfig.py  which cluster, as whom
+    connection.py  what HTTP needs, and what answers mean
 
-Needs the base dependencies alone. The command line is its first user.
+Needs the base dependencies alone. Names are loaded when they are used, because the command line, which is quick to
+start, uses the lower half of this package.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from agentjobs.api.agentjob import AgentJobSpec
+    from agentjobs.api.conditions import Condition, Phase
+    from agentjobs.api.recorded import Event, RecordedJob, RecordedStart, Result, Story, Transition
+    from agentjobs.api.status import AgentJobStatus, AttemptRecord, Usage
+    from agentjobs.client.clients import AsyncClient, Client
+    from agentjobs.client.connection import NoResult
+    from agentjobs.client.job import Job
+    from agentjobs.errors import (
+        AgentJobsError,
+        AlreadyExists,
+        Conflict,
+        Denied,
+        Invalid,
+        Misconfigured,
+        NotFound,
+        TooManyRequests,
+        Unavailable,
+    )
+
+__all__ = [
+    "AgentJobSpec",
+    "AgentJobStatus",
+    "AgentJobsError",
+    "AlreadyExists",
+    "AsyncClient",
+    "AttemptRecord",
+    "Client",
+    "Condition",
+    "Conflict",
+    "Denied",
+    "Event",
+    "Invalid",
+    "Job",
+    "Misconfigured",
+    "NoResult",
+    "NotFound",
+    "Phase",
+    "RecordedJob",
+    "RecordedStart",
+    "Result",
+    "Story",
+    "TooManyRequests",
+    "Transition",
+    "Unavailable",
+    "Usage",
+]
+
+_HOMES: Final = {
+    "agentjobs.api.agentjob": ("AgentJobSpec",),
+    "agentjobs.api.conditions": ("Condition", "Phase"),
+    "agentjobs.api.recorded": ("Event", "RecordedJob", "RecordedStart", "Result", "Story", "Transition"),
+    "agentjobs.api.status": ("AgentJobStatus", "AttemptRecord", "Usage"),
+    "agentjobs.client.clients": ("AsyncClient", "Client"),
+    "agentjobs.client.connection": ("NoResult",),
+    "agentjobs.client.job": ("Job",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = next((module for module, names in _HOMES.items() if name in names), "agentjobs.errors")
+    return getattr(importlib.import_module(home), name)

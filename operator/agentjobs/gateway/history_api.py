@@ -5,13 +5,22 @@ every token (auth.py). The accepted work is not among the answers: it has the co
 may read AgentJobs may not therefore read those.
 """
 
-from datetime import datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel
 
+from agentjobs.api.recorded import (
+    Event,
+    Events,
+    RecordedJob,
+    RecordedJobs,
+    RecordedResult,
+    RecordedStart,
+    Result,
+    Story,
+    Transition,
+)
 from agentjobs.gateway.auth import User
 from agentjobs.gateway.problems import Problem
 from agentjobs.gateway.services import History, services_of
@@ -28,106 +37,6 @@ Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 Cursor = Annotated[str | None, Query(max_length=512, description="`cursor` of the page before.")]
 
 router = APIRouter(tags=["history"])
-
-
-class _Answer(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, from_attributes=True)
-
-
-class JobAnswer(_Answer):
-    """A job. `phase` is `Deleted` when its object went before it ended."""
-
-    uid: str
-    namespace: str
-    name: str
-    phase: str
-    reason: str
-    message: str
-    created: datetime
-    changed: datetime | None
-    finished: datetime | None
-    deleted: datetime | None
-    attempts: int
-    starts: int
-
-
-class JobsAnswer(_Answer):
-    """A page of jobs, newest first; `cursor` is null on the last one."""
-
-    items: list[JobAnswer]
-    cursor: str | None
-
-
-class StartAnswer(_Answer):
-    """One start: verdict and reason are the operator's, `reported` is what the runner said of itself."""
-
-    start: int
-    attempt: int
-    pod: str
-    started: datetime | None
-    claimed: datetime | None
-    heartbeat: datetime | None
-    ended: datetime | None
-    verdict: str | None
-    reason: str | None
-    charged: bool | None
-    message: str | None
-    reported: dict[str, Any] | None
-    usage: dict[str, int] | None
-
-
-class TransitionAnswer(_Answer):
-    """One change of a job's phase."""
-
-    transition: int
-    time: datetime
-    phase: str
-    reason: str
-    message: str
-
-
-class StoryAnswer(_Answer):
-    """A job with its starts and transitions, oldest first; the newest 500 of each."""
-
-    job: JobAnswer
-    spec_hash: str | None
-    starts: list[StartAnswer]
-    transitions: list[TransitionAnswer]
-
-
-class EventAnswer(_Answer):
-    """One entry of a start's timeline."""
-
-    start: int
-    seq: int
-    time: datetime
-    kind: str
-    author: str
-    data: dict[str, Any]
-
-
-class EventsAnswer(_Answer):
-    """A page of events in the order of starts and numbers; `cursor` is null on the last one."""
-
-    items: list[EventAnswer]
-    cursor: str | None
-
-
-class JobResult(_Answer):
-    """The answer of a job."""
-
-    text: str
-    structured: Any
-    usage: dict[str, int]
-
-
-class ResultAnswer(_Answer):
-    """A job's final result."""
-
-    uid: str
-    name: str
-    phase: str
-    result: JobResult
 
 
 async def _may_list(request: Request, namespace: Namespace) -> User:
@@ -149,21 +58,21 @@ async def list_jobs(
     name: Annotated[
         str | None, Query(max_length=253, pattern="^[-a-z0-9.]*$", description="Only jobs of this name.")
     ] = None,
-) -> JobsAnswer:
+) -> RecordedJobs:
     """List the jobs of a namespace, newest first."""
     page = await history.jobs(namespace, limit=limit, cursor=cursor, name=name or None)
-    return JobsAnswer(items=[_as(JobAnswer, row) for row in page.items], cursor=page.cursor)
+    return RecordedJobs(items=[_as(RecordedJob, row) for row in page.items], cursor=page.cursor)
 
 
 @router.get(COLLECTION + "/{name}", dependencies=[Depends(_may_get)])
-async def get_job(namespace: Namespace, name: Name, history: History) -> StoryAnswer:
+async def get_job(namespace: Namespace, name: Name, history: History) -> Story:
     """Tell the story of a job: its starts and every change of its phase."""
     found = await history.job(namespace, name)
-    return StoryAnswer(
-        job=_as(JobAnswer, found.job),
+    return Story(
+        job=_as(RecordedJob, found.job),
         spec_hash=found.spec_hash,
-        starts=[_as(StartAnswer, row) for row in await history.starts(found.job.uid)],
-        transitions=[_as(TransitionAnswer, row) for row in await history.transitions(found.job.uid)],
+        starts=[_as(RecordedStart, row) for row in await history.starts(found.job.uid)],
+        transitions=[_as(Transition, row) for row in await history.transitions(found.job.uid)],
     )
 
 
@@ -175,22 +84,22 @@ async def list_events(
     start: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only those of this start.")] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
-) -> EventsAnswer:
+) -> Events:
     """List what a job's runners told: model calls, tool calls, texts, errors."""
     found = await history.job(namespace, name)
     page = await history.events(found.job.uid, start=start, limit=limit, cursor=cursor)
-    return EventsAnswer(items=[_as(EventAnswer, row) for row in page.items], cursor=page.cursor)
+    return Events(items=[_as(Event, row) for row in page.items], cursor=page.cursor)
 
 
 @router.get(COLLECTION + "/{name}/result", dependencies=[Depends(_may_get)])
-async def get_result(namespace: Namespace, name: Name, history: History) -> ResultAnswer:
+async def get_result(namespace: Namespace, name: Name, history: History) -> RecordedResult:
     """Answer the final result; 404 with reason NoResult while there is none."""
     job = (await history.job(namespace, name)).job
     result = await history.result(job.uid)
     if result is None:
         raise Problem(404, "NoResult", f"AgentJob {job.name!r} has no result; its phase is {job.phase}.")
-    answer = JobResult(text=result["text"], structured=result["structured"], usage=result["usage"])
-    return ResultAnswer(uid=job.uid, name=job.name, phase=job.phase, result=answer)
+    answer = Result(text=result["text"], structured=result["structured"], usage=result["usage"])
+    return RecordedResult(uid=job.uid, name=job.name, phase=job.phase, result=answer)
 
 
 def _as(model: type[Answer], row: object) -> Answer:

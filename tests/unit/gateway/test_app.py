@@ -62,7 +62,7 @@ async def test_the_openapi_document_is_whole(http):
 
     body = document["paths"]["/v1/attempt/result"]["put"]["requestBody"]["content"]["application/json"]["schema"]
     assert body == {"$ref": "#/components/schemas/ResultDocumentBody"}
-    assert {"EventBody", "ResultBody", "JobAnswer"} <= set(document["components"]["schemas"])
+    assert {"EventBody", "ResultBody", "RecordedJob"} <= set(document["components"]["schemas"])
     references = {word for word in str(document).split("'") if word.startswith("#/components/schemas/")}
     assert {word.rpartition("/")[2] for word in references} <= set(document["components"]["schemas"])
 

@@ -1,0 +1,110 @@
+"""What history tells users: jobs, their starts, phases, events and results, as the gateway answers and clients read.
+
+Made from rows by the gateway, read by `agentjobs.client`. A newer gateway may say more: what is unknown is left out.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+
+class _Recorded(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, from_attributes=True, frozen=True)
+
+
+class RecordedJob(_Recorded):
+    """A job. `phase` is `Deleted` when its object went before it ended."""
+
+    uid: str
+    namespace: str
+    name: str
+    phase: str
+    reason: str
+    message: str
+    created: datetime
+    changed: datetime | None
+    finished: datetime | None
+    deleted: datetime | None
+    attempts: int
+    starts: int
+
+
+class RecordedJobs(_Recorded):
+    """A page of jobs, newest first; `cursor` is null on the last one."""
+
+    items: list[RecordedJob]
+    cursor: str | None
+
+
+class RecordedStart(_Recorded):
+    """One start: verdict and reason are the operator's, `reported` is what the runner said of itself."""
+
+    start: int
+    attempt: int
+    pod: str
+    started: datetime | None
+    claimed: datetime | None
+    heartbeat: datetime | None
+    ended: datetime | None
+    verdict: str | None
+    reason: str | None
+    charged: bool | None
+    message: str | None
+    reported: dict[str, Any] | None
+    usage: dict[str, int] | None
+
+
+class Transition(_Recorded):
+    """One change of a job's phase."""
+
+    transition: int
+    time: datetime
+    phase: str
+    reason: str
+    message: str
+
+
+class Story(_Recorded):
+    """A job with its starts and transitions, oldest first; the newest 500 of each."""
+
+    job: RecordedJob
+    spec_hash: str | None
+    starts: list[RecordedStart]
+    transitions: list[Transition]
+
+
+class Event(_Recorded):
+    """One entry of a start's timeline. `kind` is `started`, `model`, `tool`, `text`, `error` or `ended`."""
+
+    start: int
+    seq: int
+    time: datetime
+    kind: str
+    author: str
+    data: dict[str, Any]
+
+
+class Events(_Recorded):
+    """A page of events in the order of starts and numbers; `cursor` is null on the last one."""
+
+    items: list[Event]
+    cursor: str | None
+
+
+class Result(_Recorded):
+    """The answer of a job: its text, the same as JSON when it is a JSON object, and what it used."""
+
+    text: str
+    structured: Any
+    usage: dict[str, int]
+
+
+class RecordedResult(_Recorded):
+    """A job's final result."""
+
+    uid: str
+    name: str
+    phase: str
+    result: Result

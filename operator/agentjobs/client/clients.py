@@ -1,0 +1,276 @@
+"""The two clients: `Client` blocks, `AsyncClient` does not. Each method names one operation and drives it.
+
+What happens stands in operations.py, once; these are signatures, for people, type checkers and documentation.
+"""
+
+import os
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import TypeVar
+
+from agentjobs.api.recorded import Event, RecordedJob, Result, Story
+from agentjobs.client.connection import Endpoint, api_server, gateway
+from agentjobs.client.effects import Server
+from agentjobs.client.job import Job, Spec
+from agentjobs.client.kubeconfig import Access, load
+from agentjobs.client.operations import Operations
+from agentjobs.client.transport import Blocking, Endpoints, Nonblocking
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 30.0
+"""Long enough for a restart of the API server or a fail-over of the database."""
+
+
+def _endpoints(access: Access, *, gateway_url: str | None, gateway_ca: str | None) -> Endpoints:
+    def endpoint(server: Server) -> Endpoint:
+        if server is Server.CLUSTER:
+            return api_server(access)
+        return gateway(access, url=gateway_url, ca=gateway_ca, environ=os.environ)
+
+    return endpoint
+
+
+class Client:
+    """AgentJobs of one namespace, for programs that may wait.
+
+    Outside of a cluster it is the user of the kubeconfig; in a pod without one, the pod's service account. The first
+    request opens the connection; use it as a context manager, or call `close`. Not for several threads at once.
+
+    Args:
+        namespace: the context's, or the pod's, by default.
+        kubeconfig: path; $KUBECONFIG, else ~/.kube/config, by default.
+        context: of the kubeconfig; its current one by default.
+        gateway_url: $AGENTJOBS_GATEWAY_URL, else what the kubeconfig says, by default.
+        gateway_ca: path of a PEM file; $AGENTJOBS_GATEWAY_CA, else what the kubeconfig says, by default.
+        patience: seconds for which a request that a server cannot answer now is repeated.
+
+    Raises:
+        Misconfigured: no kubeconfig, or one that cannot be understood.
+    """
+
+    def __init__(
+        self,
+        *,
+        namespace: str | None = None,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        gateway_url: str | None = None,
+        gateway_ca: str | None = None,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        access = load(kubeconfig, context=context, environ=os.environ)
+        self._do = Operations(namespace or access.namespace, patience)
+        self._transport = Blocking(_endpoints(access, gateway_url=gateway_url, gateway_ca=gateway_ca))
+
+    @property
+    def namespace(self) -> str:
+        """The namespace all calls are about."""
+        return self._do.namespace
+
+    def submit(
+        self,
+        spec: Spec,
+        *,
+        name: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> Job:
+        """Create a job, or return the one of that name that asks for the same work: submitting twice runs once.
+
+        Args:
+            spec: as in YAML (a mapping), or an `AgentJobSpec`.
+            name: a random one by default.
+
+        Raises:
+            AlreadyExists: the name is taken by a job that asks for other work; the message names the fields.
+            Invalid: the API server refused the spec.
+        """
+        return self._transport.run(self._do.submit(spec, name=name, labels=labels, annotations=annotations))
+
+    def get(self, name: str) -> Job:
+        """Return the job as it is now. Raises NotFound."""
+        return self._transport.run(self._do.get(name))
+
+    def wait(self, name: str, *, timeout: float | None = None) -> Job:
+        """Return the job once it has ended, however; see `Job.succeeded`.
+
+        Args:
+            timeout: seconds; None waits for ever.
+
+        Raises:
+            TimeoutError: it has not ended by then; it runs on.
+            NotFound: there is no such job, or it was deleted meanwhile.
+        """
+        return self._transport.run(self._do.wait(name, timeout=timeout))
+
+    def watch(self, name: str, *, timeout: float | None = None) -> Generator[Job]:
+        """Yield the job as it is and after each change, until it has ended. Raises as `wait`."""
+        yield from self._transport.iterate(self._do.watch(name, timeout=timeout))
+
+    def result(self, name: str) -> Result:
+        """Return the answer, from history: also after the job is deleted; `name` may be a uid.
+
+        Raises:
+            NoResult: it has none (yet).
+            NotFound: history knows no such job.
+        """
+        return self._transport.run(self._do.result(name))
+
+    def cancel(self, name: str) -> Job:
+        """Ask a job to stop for good. A running pod gets its grace period. Raises NotFound."""
+        return self._transport.run(self._do.steer(name, {"cancel": True}))
+
+    def suspend(self, name: str) -> Job:
+        """Ask a job to free its pod and wait until it is resumed. Raises NotFound."""
+        return self._transport.run(self._do.steer(name, {"suspend": True}))
+
+    def resume(self, name: str) -> Job:
+        """Let a suspended job go on. Raises NotFound."""
+        return self._transport.run(self._do.steer(name, {"suspend": False}))
+
+    def rerun(self, name: str, *, new_name: str | None = None) -> Job:
+        """Submit the same work as a new job, which begins from the start. Raises NotFound, AlreadyExists."""
+        return self._transport.run(self._do.rerun(name, new_name_=new_name))
+
+    def delete(self, name: str) -> None:
+        """Delete a job and its pods, if it is there; its history stays."""
+        self._transport.run(self._do.delete(name))
+
+    def events(self, name: str, *, start: int | None = None, follow: bool = False) -> Generator[Event]:
+        """Yield what a job's runners told: model calls, tool calls, texts, errors; from history.
+
+        Args:
+            start: only those of this start.
+            follow: go on, about a second behind, until the job has ended.
+        """
+        yield from self._transport.iterate(self._do.events(name, start=start, follow=follow))
+
+    def story(self, name: str) -> Story:
+        """Return what history knows of a job: its starts and phases. `name` may be a uid. Raises NotFound."""
+        return self._transport.run(self._do.story(name))
+
+    def history(self, *, name: str = "") -> Generator[RecordedJob]:
+        """Yield the jobs that history knows, newest first, deleted ones too; with `name` only those of that name."""
+        yield from self._transport.iterate(self._do.history(name=name))
+
+    def list(self, *, selector: str = "") -> Sequence[Job]:
+        """Return the jobs there are; `selector` chooses by labels, such as `team=docs,stage!=test`."""
+        return self._transport.run(self._do.list(selector=selector))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """AgentJobs of one namespace, for asyncio. As `Client`, and its methods are `Client`'s; tasks may share it."""
+
+    def __init__(
+        self,
+        *,
+        namespace: str | None = None,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        gateway_url: str | None = None,
+        gateway_ca: str | None = None,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        access = load(kubeconfig, context=context, environ=os.environ)
+        self._do = Operations(namespace or access.namespace, patience)
+        self._transport = Nonblocking(_endpoints(access, gateway_url=gateway_url, gateway_ca=gateway_ca))
+
+    @property
+    def namespace(self) -> str:
+        """The namespace all calls are about."""
+        return self._do.namespace
+
+    async def submit(
+        self,
+        spec: Spec,
+        *,
+        name: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> Job:
+        """See `Client.submit`."""
+        return await self._transport.run(self._do.submit(spec, name=name, labels=labels, annotations=annotations))
+
+    async def get(self, name: str) -> Job:
+        """See `Client.get`."""
+        return await self._transport.run(self._do.get(name))
+
+    async def wait(self, name: str, *, timeout: float | None = None) -> Job:
+        """See `Client.wait`."""
+        return await self._transport.run(self._do.wait(name, timeout=timeout))
+
+    async def watch(self, name: str, *, timeout: float | None = None) -> AsyncGenerator[Job]:
+        """See `Client.watch`."""
+        async with aclosing(self._transport.iterate(self._do.watch(name, timeout=timeout))) as states:
+            async for job in states:
+                yield job
+
+    async def result(self, name: str) -> Result:
+        """See `Client.result`."""
+        return await self._transport.run(self._do.result(name))
+
+    async def cancel(self, name: str) -> Job:
+        """See `Client.cancel`."""
+        return await self._transport.run(self._do.steer(name, {"cancel": True}))
+
+    async def suspend(self, name: str) -> Job:
+        """See `Client.suspend`."""
+        return await self._transport.run(self._do.steer(name, {"suspend": True}))
+
+    async def resume(self, name: str) -> Job:
+        """See `Client.resume`."""
+        return await self._transport.run(self._do.steer(name, {"suspend": False}))
+
+    async def rerun(self, name: str, *, new_name: str | None = None) -> Job:
+        """See `Client.rerun`."""
+        return await self._transport.run(self._do.rerun(name, new_name_=new_name))
+
+    async def delete(self, name: str) -> None:
+        """See `Client.delete`."""
+        await self._transport.run(self._do.delete(name))
+
+    async def events(self, name: str, *, start: int | None = None, follow: bool = False) -> AsyncGenerator[Event]:
+        """See `Client.events`."""
+        async with aclosing(self._transport.iterate(self._do.events(name, start=start, follow=follow))) as entries:
+            async for event in entries:
+                yield event
+
+    async def story(self, name: str) -> Story:
+        """See `Client.story`."""
+        return await self._transport.run(self._do.story(name))
+
+    async def history(self, *, name: str = "") -> AsyncGenerator[RecordedJob]:
+        """See `Client.history`."""
+        async with aclosing(self._transport.iterate(self._do.history(name=name))) as jobs:
+            async for job in jobs:
+                yield job
+
+    async def list(self, *, selector: str = "") -> Sequence[Job]:
+        """See `Client.list`."""
+        return await self._transport.run(self._do.list(selector=selector))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,0 +1,137 @@
+"""An AgentJob as a program sees it: one frozen value, read from what the API server answered.
+
+Pure. Reading is tolerant, for the server may be newer: `spec` stays as it is there.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from agentjobs.api.agentjob import AgentJobSpec
+from agentjobs.api.conditions import ConditionType, Phase, find_condition, is_true
+from agentjobs.api.durations import parse_time
+from agentjobs.api.resolve import STEERING
+from agentjobs.api.status import AgentJobStatus
+
+# Where a job that has not ended says what it waits for, and one that has ended why.
+_TELLING: Final = (
+    ConditionType.FAILED,
+    ConditionType.CANCELLED,
+    ConditionType.COMPLETE,
+    ConditionType.POD_STARTED,
+    ConditionType.ADMITTED,
+    ConditionType.ACCEPTED,
+)
+_WAITING: Final = frozenset({ConditionType.POD_STARTED, ConditionType.ADMITTED, ConditionType.ACCEPTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An AgentJob at one instant."""
+
+    namespace: str
+    name: str
+    uid: str
+    created: datetime
+    version: str
+    """`metadata.resourceVersion`."""
+    spec: Mapping[str, Any]
+    """As in YAML; `AgentJobSpec.model_validate(job.spec)` has the defaults in it."""
+    status: AgentJobStatus
+    labels: Mapping[str, str] = field(default_factory=dict)
+    deleting: bool = False
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> "Job":
+        """Read an object as the API server answers it."""
+        metadata = body["metadata"]
+        return cls(
+            namespace=str(metadata["namespace"]),
+            name=str(metadata["name"]),
+            uid=str(metadata["uid"]),
+            created=parse_time(metadata["creationTimestamp"]),
+            version=str(metadata["resourceVersion"]),
+            spec=body.get("spec") or {},
+            status=AgentJobStatus.parse(body.get("status")),
+            labels=metadata.get("labels") or {},
+            deleting=bool(metadata.get("deletionTimestamp")),
+        )
+
+    @property
+    def phase(self) -> Phase:
+        """One word for people; `Pending` while no operator has seen the job."""
+        return self.status.phase or Phase.PENDING
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job has ended, however."""
+        return is_true(self.status.conditions, ConditionType.FINISHED)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the job has ended with a result."""
+        return is_true(self.status.conditions, ConditionType.COMPLETE)
+
+    @property
+    def reason(self) -> str:
+        """Why it ended, or what it waits for, in one word; empty while there is nothing to say."""
+        return self._telling()[0]
+
+    @property
+    def message(self) -> str:
+        """The same in a sentence."""
+        return self._telling()[1]
+
+    def _telling(self) -> tuple[str, str]:
+        for kind in _TELLING:
+            found = find_condition(self.status.conditions, kind)
+            if found and found.is_true != (kind in _WAITING):
+                return found.reason, found.message
+        return "", ""
+
+
+Spec = AgentJobSpec | Mapping[str, Any]
+"""A spec as in YAML, or as a model."""
+
+
+def plain_spec(spec: Spec) -> dict[str, Any]:
+    """Return a spec as in YAML. Of a model only what was set: defaults stay the operator's."""
+    if isinstance(spec, AgentJobSpec):
+        return spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return dict(spec)
+
+
+def differences(wanted: Mapping[str, Any], have: Mapping[str, Any]) -> list[str]:
+    """Return the fields in which two specs ask for other work, such as `input.message`.
+
+    A default that is spelt out makes no difference, nor does what may be steered later (queue, priority, …).
+    """
+    try:
+        first, second = _work(_whole(wanted)), _work(_whole(have))
+    except ValidationError:
+        # A newer server's field, or one that was wrong from the start: compared as they stand.
+        first, second = _work(wanted), _work(have)
+    return sorted(
+        {path for path, value in first.items() if path not in second or second[path] != value}
+        | {path for path in second if path not in first}
+    )
+
+
+def _whole(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    return AgentJobSpec.model_validate(dict(spec)).model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _work(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(_leaves({key: value for key, value in spec.items() if key not in STEERING}, ""))
+
+
+def _leaves(value: Mapping[str, Any], place: str) -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        path = f"{place}.{key}" if place else key
+        if isinstance(item, Mapping) and item:
+            yield from _leaves(item, path)
+        else:
+            yield path, item

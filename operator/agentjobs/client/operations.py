@@ -1,0 +1,266 @@
+"""What a client can do, written once for both worlds: each operation is a generator of effects (effects.py).
+
+Never sends, sleeps or reads a clock itself. What a server cannot answer now is asked again, with growing pauses, for as
+long as the patience given; every operation can be repeated without harm, `submit` because the name is chosen here.
+"""
+
+import json
+import secrets
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+from agentjobs import errors
+from agentjobs.api.agentjob import MAX_JOB_NAME
+from agentjobs.api.recorded import Event, Events, RecordedJob, RecordedJobs, RecordedResult, Result, Story
+from agentjobs.client.effects import (
+    MERGE_PATCH,
+    Emit,
+    Listen,
+    NextLine,
+    Now,
+    Operation,
+    Send,
+    Server,
+    Sleep,
+    Stream,
+)
+from agentjobs.client.job import Job, Spec, differences, plain_spec
+from agentjobs.contract import GROUP, VERSION
+
+FIRST_PAUSE_SECONDS: Final = 0.2
+LONGEST_PAUSE_SECONDS: Final = 5.0
+# A watch is opened anew after this long without a word, in case a proxy on the way dropped it silently.
+WATCH_SECONDS: Final = 300.0
+# A server that ends every watch at once must not be asked in a tight loop.
+REOPEN_SECONDS: Final = 0.5
+# Between two looks for new events: the runner sends them about as often.
+EVENTS_SECONDS: Final = 1.0
+PAGE: Final = 500
+_SUBMIT_TRIES: Final = 3
+# What belonged to one run alone: its time, and the orders given to it.
+_PAST_STEERING: Final = frozenset({"startAt", "startAfter", "suspend", "cancel"})
+
+States = Generator[Any, Any, Job]
+"""Emits a job's states, if asked to, and ends with the last one: as a stream and as an operation."""
+
+
+def new_name(stem: str = "job") -> str:
+    """Return a name that is free but for bad luck of one in four billion: the stem and eight random digits."""
+    return f"{stem[: MAX_JOB_NAME - 9].rstrip('-.')}-{secrets.token_hex(4)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """The operations on the AgentJobs of one namespace.
+
+    Args:
+        patience: seconds for which a request that a server cannot answer now is repeated.
+    """
+
+    namespace: str
+    patience: float
+
+    def submit(
+        self, spec: Spec, *, name: str | None, labels: Mapping[str, str] | None, annotations: Mapping[str, str] | None
+    ) -> Operation[Job]:
+        """Create a job, or return the one of that name that asks for the same work."""
+        name, wanted = name or new_name(), plain_spec(spec)
+        metadata = {"name": name, "labels": dict(labels or {}), "annotations": dict(annotations or {})}
+        body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "AgentJob", "metadata": metadata, "spec": wanted}
+        create = Send("POST", self._path(), body, {"fieldValidation": "Strict", "fieldManager": "agentjobs-client"})
+        for _ in range(_SUBMIT_TRIES):
+            try:
+                return Job.parse((yield from self._asked(create)))
+            except errors.AlreadyExists:
+                with suppress(errors.NotFound):  # it went meanwhile; the name is free
+                    return _the_same((yield from self.get(name)), wanted)
+        raise errors.Conflict(f"AgentJob {name!r} comes and goes; somebody else uses the name, choose another.")
+
+    def get(self, name: str) -> Operation[Job]:
+        """Read a job."""
+        return Job.parse((yield from self._asked(Send("GET", self._path(name)))))
+
+    def list(self, *, selector: str) -> "Operation[Sequence[Job]]":
+        """List the jobs there are, in the order of their names."""
+        found: list[Job] = []
+        params = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+        while True:
+            page = yield from self._asked(Send("GET", self._path(), params=params))
+            found += map(Job.parse, page.get("items") or ())
+            token = (page.get("metadata") or {}).get("continue")
+            if not token:
+                return tuple(found)
+            params = params | {"continue": token}
+
+    def steer(self, name: str, changes: Mapping[str, Any]) -> Operation[Job]:
+        """Change fields of a job's spec."""
+        send = Send("PATCH", self._path(name), {"spec": changes}, content_type=MERGE_PATCH)
+        return Job.parse((yield from self._asked(send)))
+
+    def delete(self, name: str) -> Operation[None]:
+        """Delete a job and its pods; that it is gone already is fine."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        with suppress(errors.NotFound):
+            yield from self._asked(Send("DELETE", self._path(name), options))
+
+    def rerun(self, name: str, *, new_name_: str | None) -> Operation[Job]:
+        """Submit the work of a job anew under another name; all else of its spec too, but its time and orders."""
+        job = yield from self.get(name)
+        spec = {key: value for key, value in job.spec.items() if key not in _PAST_STEERING}
+        return (yield from self.submit(spec, name=new_name_ or new_name(name), labels=job.labels, annotations=None))
+
+    def wait(self, name: str, *, timeout: float | None) -> Operation[Job]:
+        """Return the job once it has ended."""
+        return (yield from self._states(name, timeout=timeout, emit=False))
+
+    def watch(self, name: str, *, timeout: float | None) -> Stream[Job]:
+        """Emit the job as it is and after each change, until it has ended."""
+        yield from self._states(name, timeout=timeout, emit=True)
+
+    def result(self, name: str) -> Operation[Result]:
+        """Read the final result."""
+        answer = yield from self._told(f"/{quote(name, safe='')}/result")
+        return RecordedResult.model_validate(answer).result
+
+    def story(self, name: str) -> Operation[Story]:
+        """Read what history knows of a job."""
+        return Story.model_validate((yield from self._told(f"/{quote(name, safe='')}")))
+
+    def history(self, *, name: str) -> Stream[RecordedJob]:
+        """Emit the jobs that history knows, newest first."""
+        params = {"limit": str(PAGE)} | ({"name": name} if name else {})
+        while True:
+            page = RecordedJobs.model_validate((yield from self._told("", **params)))
+            for job in page.items:
+                yield Emit(job)
+            if page.cursor is None:
+                return
+            params = params | {"cursor": page.cursor}
+
+    def events(self, name: str, *, start: int | None, follow: bool) -> Stream[Event]:
+        """Emit the entries of a job's timelines; with `follow` go on until the job has ended."""
+        below = f"/{quote(name, safe='')}/events"
+        params = {"limit": str(PAGE)} | ({"start": str(start)} if start else {})
+        seen = (0, -1)
+        while True:
+            ended = not follow or (yield from self._has_ended(name))
+            try:
+                page = Events.model_validate((yield from self._told(below, **params)))
+            except errors.NotFound:
+                if ended:
+                    raise
+                page = Events(items=[], cursor=None)
+            for event in page.items:
+                if (event.start, event.seq) > seen:
+                    seen = event.start, event.seq
+                    yield Emit(event)
+            if page.cursor is not None:
+                params = params | {"cursor": page.cursor}
+            elif ended:
+                return
+            else:
+                yield Sleep(EVENTS_SECONDS)
+
+    def _has_ended(self, name: str) -> Operation[bool]:
+        """Whether no event can come any more. A job that history does not know yet must still be in the cluster."""
+        try:
+            job = (yield from self.story(name)).job
+        except errors.NotFound:
+            return (yield from self.get(name)).finished
+        return job.finished is not None or job.deleted is not None
+
+    def _states(self, name: str, *, timeout: float | None, emit: bool) -> States:
+        deadline = None if timeout is None else (yield Now()) + timeout
+        job = yield from self.get(name)
+        if emit:
+            yield Emit(job)
+        while not job.finished:
+            began = yield Now()
+            left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - began)
+            if left <= 0:
+                raise TimeoutError(f"AgentJob {name!r} did not end within {timeout:g} s; it is {job.phase}.")
+            # What breaks a watch is no end of it: the job is read again below.
+            with suppress(errors.Unavailable, errors.Gone):
+                job = yield from self._changes(job, left, deadline, emit=emit)
+            if not job.finished:
+                if (yield Now()) - began < min(REOPEN_SECONDS, left):
+                    yield Sleep(min(REOPEN_SECONDS, left))
+                before, job = job, (yield from self._again(job))
+                if emit and job.version != before.version:
+                    yield Emit(job)
+        return job
+
+    def _changes(self, job: Job, seconds: float, deadline: float | None, *, emit: bool) -> States:
+        """Watch the job until it has ended, the watch has, or time has; return it as seen last."""
+        params = {
+            "watch": "true",
+            "fieldSelector": f"metadata.name={job.name}",
+            "resourceVersion": job.version,
+            # The read time-out counts from the last event, so the server is told to end the watch in time as well.
+            "timeoutSeconds": str(max(1, round(seconds))),
+        }
+        yield Listen(self._path(), params, seconds)
+        while not job.finished and (line := (yield NextLine())) is not None:
+            change = json.loads(line) if line.strip() else {}
+            if change.get("type") == "DELETED":
+                raise _deleted(job.name)
+            if change.get("type") in {"ADDED", "MODIFIED"}:
+                job = _same_object(job, Job.parse(change["object"]))
+                if emit:
+                    yield Emit(job)
+            if change.get("type") == "ERROR" or (deadline is not None and (yield Now()) >= deadline):
+                break
+        return job
+
+    def _again(self, job: Job) -> Operation[Job]:
+        try:
+            return _same_object(job, (yield from self.get(job.name)))
+        except errors.NotFound:
+            raise _deleted(job.name) from None
+
+    def _asked(self, send: Send) -> Operation[Mapping[str, Any]]:
+        deadline = (yield Now()) + self.patience
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                answer: Mapping[str, Any] = yield send
+            except errors.Unavailable as error:
+                wait = max(pause, error.retry_after) if isinstance(error, errors.TooManyRequests) else pause
+                if (yield Now()) + wait > deadline:
+                    raise
+            else:
+                return answer
+            yield Sleep(wait)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _told(self, below: str, **params: str) -> Operation[Mapping[str, Any]]:
+        path = f"/v1/namespaces/{quote(self.namespace, safe='')}/agentjobs{below}"
+        return (yield from self._asked(Send("GET", path, params=params, server=Server.GATEWAY)))
+
+    def _path(self, name: str = "") -> str:
+        path = f"/apis/{GROUP}/{VERSION}/namespaces/{quote(self.namespace, safe='')}/agentjobs"
+        return f"{path}/{quote(name, safe='')}" if name else path
+
+
+def _the_same(found: Job, wanted: Mapping[str, Any]) -> Job:
+    if found.deleting:
+        raise errors.AlreadyExists(f"AgentJob {found.name!r} is being deleted; submit again once it is gone.")
+    if other := differences(wanted, found.spec):
+        raise errors.AlreadyExists(
+            f"AgentJob {found.name!r} exists and asks for other work: {', '.join(other[:5])} "
+            f"{'differs' if len(other) == 1 else 'differ'}. Choose another name, or delete it first."
+        )
+    return found
+
+
+def _same_object(before: Job, after: Job) -> Job:
+    if after.uid != before.uid:
+        raise _deleted(before.name)
+    return after
+
+
+def _deleted(name: str) -> errors.NotFound:
+    return errors.NotFound(f"{name} was deleted; `agentjobs history {name}` tells how far it came.")

@@ -1,0 +1,66 @@
+"""A whole development cluster for both clients, and one way to write a test for the two of them."""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from agentjobs.client import AsyncClient, Client
+from agentjobs.dev.client import CONFIG_MAPS
+from agentjobs.dev.up import Cluster, up
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cluster(tmp_path_factory) -> AsyncIterator[Cluster]:
+    async with up(tmp_path_factory.mktemp("cluster"), working_folder=ROOT) as running:
+        script = yaml.safe_dump({"starts": [[{"text": "Hello!", "delay": "300ms"}]]})
+        slow = yaml.safe_dump({"starts": [[{"text": "Late.", "delay": "60s"}]]})
+        body = {"metadata": {"name": "answers"}, "data": {"quick": script, "slow": slow}}
+        await running.client.create(CONFIG_MAPS, "default", body)
+        yield running
+
+
+class Awaited:
+    """A blocking client as an asynchronous one, so that a test speaks to both in the same words."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __getattr__(self, name):
+        method = getattr(self._client, name)
+        if inspect.isgeneratorfunction(method):
+            return lambda *args, **named: self._each(method(*args, **named))
+        return lambda *args, **named: asyncio.to_thread(method, *args, **named)
+
+    async def _each(self, values):
+        end = object()
+        try:
+            while (value := await asyncio.to_thread(next, values, end)) is not end:
+                yield value
+        finally:
+            values.close()
+
+
+@pytest_asyncio.fixture(params=["Client", "AsyncClient"], loop_scope="module")
+async def jobs(request, cluster):
+    """One of the two clients, and both in turn."""
+    if request.param == "Client":
+        with Client(kubeconfig=str(cluster.kubeconfig)) as blocking:
+            yield Awaited(blocking)
+    else:
+        async with AsyncClient(kubeconfig=str(cluster.kubeconfig)) as client:
+            yield client
+
+
+@pytest.fixture
+def name(request):
+    """A job's name that no other test has."""
+    return request.node.name.replace("test_", "").replace("_", "-").split("[")[0][:38].rstrip("-") + (
+        "-async" if "AsyncClient" in request.node.name else ""
+    )

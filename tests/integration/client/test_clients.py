@@ -1,0 +1,105 @@
+"""Both clients against real servers: what one does the other does."""
+
+from contextlib import aclosing
+
+import pytest
+
+from agentjobs.client import AlreadyExists, Invalid, NoResult, NotFound
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("client")]
+
+
+def a_spec(script="quick", **more):
+    return {
+        "agent": {"model": f"scripted/answers/{script}", "inline": {"instruction": "Be brief."}},
+        "input": {"message": "Go."},
+        **more,
+    }
+
+
+async def test_submitting_twice_runs_once(jobs, name):
+    first = await jobs.submit(a_spec(), name=name, labels={"team": "docs"})
+    again = await jobs.submit(a_spec(priority=5), name=name)
+    ended = await jobs.wait(name, timeout=60)
+    late = await jobs.submit(a_spec(), name=name)
+
+    assert (ended.succeeded, ended.status.starts) == (True, 1)
+    assert first.uid == again.uid == late.uid
+    assert (await jobs.result(name)).text == "Hello!"
+    assert name in [job.name for job in await jobs.list(selector="team=docs")]
+
+
+async def test_a_name_taken_by_other_work_is_refused(jobs, name):
+    await jobs.submit(a_spec(startAfter="1h"), name=name)
+
+    with pytest.raises(AlreadyExists, match=r"agent\.model differs"):
+        await jobs.submit(a_spec("slow"), name=name)
+
+
+async def test_a_spec_that_is_wrong_is_refused_in_the_servers_words(jobs, name):
+    with pytest.raises(Invalid, match=r"spec\.agnet"):
+        await jobs.submit({"agnet": {}, **a_spec()}, name=name)
+
+
+async def test_changes_are_seen_until_the_end_and_events_until_theirs(jobs, name):
+    await jobs.submit(a_spec(), name=name)
+
+    events = [event.kind async for event in jobs.events(name, follow=True)]
+    phases = [job.phase async for job in jobs.watch(name, timeout=60)]
+
+    assert (events[0], events[-1]) == ("started", "ended")
+    assert phases[-1] == "Succeeded"
+
+
+async def test_a_job_that_is_cancelled_ends_without_a_result(jobs, name):
+    await jobs.submit(a_spec("slow", startAfter="1h"), name=name)
+    await jobs.cancel(name)
+
+    ended = await jobs.wait(name, timeout=60)
+
+    assert (ended.phase, ended.succeeded) == ("Cancelled", False)
+    with pytest.raises(NoResult):
+        await jobs.result(name)
+
+
+async def test_time_runs_out_and_the_job_runs_on(jobs, name):
+    await jobs.submit(a_spec("slow", startAfter="1h"), name=name)
+
+    with pytest.raises(TimeoutError, match="did not end within"):
+        await jobs.wait(name, timeout=0.3)
+
+    assert not (await jobs.get(name)).finished
+
+
+async def test_history_outlives_the_object(jobs, name):
+    await jobs.submit(a_spec(), name=name)
+    await jobs.wait(name, timeout=60)
+    await jobs.delete(name)
+    await jobs.delete(name)
+
+    with pytest.raises(NotFound):
+        await jobs.wait(name, timeout=5)
+    assert (await jobs.result(name)).text == "Hello!"
+    assert [start.start for start in (await jobs.story(name)).starts] == [1]
+    assert [job.name async for job in jobs.history(name=name)] == [name]
+
+
+async def test_a_rerun_is_a_new_job_of_the_same_work(jobs, name):
+    first = await jobs.submit(a_spec(), name=name)
+
+    again = await jobs.rerun(name)
+
+    assert again.uid != first.uid
+    assert again.name.startswith(name[:40])
+    assert (await jobs.wait(again.name, timeout=60)).succeeded
+
+
+async def test_an_iterator_that_is_left_early_leaves_nothing_open(jobs, name):
+    await jobs.submit(a_spec("slow", startAfter="1h"), name=name)
+
+    async with aclosing(jobs.watch(name)) as states:
+        async for job in states:
+            assert job.name == name
+            break
+
+    assert (await jobs.get(name)).name == name

@@ -1,0 +1,48 @@
+"""The two clients beside each other, and beside their reference."""
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import agentjobs.client
+from agentjobs.client import AsyncClient, Client, Misconfigured
+
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "client.md"
+
+
+def public(kind):
+    return {name: member for name, member in inspect.getmembers(kind) if not name.startswith("_")}
+
+
+def test_the_two_clients_have_the_same_methods_with_the_same_arguments():
+    sync, other = public(Client), public(AsyncClient)
+
+    assert sync.keys() == other.keys()
+    for name, method in sync.items():
+        if inspect.isfunction(method):
+            assert inspect.signature(method).parameters == inspect.signature(other[name]).parameters, name
+
+
+def test_every_method_and_error_is_in_the_reference():
+    text = REFERENCE.read_text()
+    errors = [name for name in agentjobs.client.__all__ if inspect.isclass(getattr(agentjobs.client, name))]
+    shown = [name for name in errors if issubclass(getattr(agentjobs.client, name), Exception)]
+
+    assert [name for name in public(Client) if name != "namespace" and f"`{name}(" not in text] == []
+    assert [name for name in shown if f"`{name}`" not in text] == []
+
+
+def test_the_package_loads_nothing_before_it_is_used():
+    code = "import agentjobs.client, sys; print(sorted({'httpx', 'pydantic', 'yaml'} & set(sys.modules)))"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_without_a_kubeconfig_the_cure_is_named(tmp_path):
+    with pytest.raises(Misconfigured, match="agentjobs dev"):
+        Client(kubeconfig=str(tmp_path / "none"))

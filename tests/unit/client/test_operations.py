@@ -1,0 +1,187 @@
+"""What the client does, step by step, without a server."""
+
+import json
+
+import pytest
+
+from agentjobs import errors
+from agentjobs.api.agentjob import AgentJobSpec
+from agentjobs.client.effects import Listen
+from agentjobs.client.job import Job, differences, plain_spec
+from agentjobs.client.operations import Operations, new_name
+
+DO = Operations("default", patience=30.0)
+SPEC = {"agent": {"model": "m", "inline": {}}, "input": {"message": "hi"}}
+
+
+def submit(spec=SPEC, name="hello"):
+    return DO.submit(spec, name=name, labels=None, annotations=None)
+
+
+def changed(kind, body):
+    return json.dumps({"type": kind, "object": body})
+
+
+def test_a_job_that_is_there_already_and_asks_for_the_same_is_the_job(world, job_body):
+    there = world([errors.AlreadyExists("there"), job_body(uid="first", spec={**SPEC, "cancel": False, "priority": 1})])
+
+    assert there.run(submit()).uid == "first"
+
+
+def test_a_name_taken_by_other_work_is_an_error_that_names_the_field(world, job_body):
+    there = world([errors.AlreadyExists("there"), job_body()])
+
+    with pytest.raises(errors.AlreadyExists, match=r"input\.message differs"):
+        there.run(submit({**SPEC, "input": {"message": "other"}}))
+
+
+def test_a_job_that_is_being_deleted_is_not_taken_for_a_new_one(world, job_body):
+    there = world([errors.AlreadyExists("there"), job_body(deletionTimestamp="2026-11-21T09:00:00Z")])
+
+    with pytest.raises(errors.AlreadyExists, match="being deleted"):
+        there.run(submit())
+
+
+def test_a_name_that_becomes_free_is_taken(world, job_body):
+    there = world([errors.AlreadyExists("there"), errors.NotFound("gone"), job_body(uid="second")])
+
+    assert there.run(submit()).uid == "second"
+
+
+def test_a_create_whose_answer_is_lost_is_repeated_under_the_same_name(world, job_body):
+    there = world([errors.Unavailable("lost"), errors.AlreadyExists("there"), job_body()])
+
+    there.run(submit(name=None))
+
+    assert len({send.body["metadata"]["name"] for send in there.sent[:2]}) == 1
+
+
+def test_patience_ends(world):
+    away = world([errors.Unavailable("away")] * 1000)
+
+    with pytest.raises(errors.Unavailable, match="away"):
+        away.run(DO.get("hello"))
+
+    assert 25 < away.now - 1000 <= 30
+
+
+def test_a_server_that_says_when_is_asked_then(world, job_body):
+    busy = world([errors.TooManyRequests("busy", retry_after=7), job_body()])
+
+    busy.run(DO.get("hello"))
+
+    assert busy.now == 1007
+
+
+def test_wait_ends_with_the_job(world, job_body):
+    end = job_body(version="2", phase="Failed", ended="Failed")
+    there = world([job_body()], [[changed("MODIFIED", end)]])
+
+    job = there.run(DO.wait("hello", timeout=None))
+
+    assert (job.finished, job.succeeded, job.phase, job.message) == (True, False, "Failed", "said")
+
+
+def test_watch_tells_each_change_once(world, job_body):
+    running, end = job_body(version="2", phase="Running"), job_body(version="3", ended="Complete")
+    # The watch breaks off after the first change, is too old when it is opened anew, and the job has ended meanwhile.
+    there = world([job_body(), running, end], [[changed("MODIFIED", running)], [errors.Gone("too old")]])
+
+    there.run(DO.watch("hello", timeout=None))
+
+    assert [job.version for job in there.emitted] == ["1", "2", "3"]
+    assert [send.params["resourceVersion"] for send in there.sent if isinstance(send, Listen)] == ["1", "2"]
+
+
+@pytest.mark.parametrize("how", ["event", "absent", "new object"])
+def test_a_job_that_is_deleted_ends_the_wait(world, job_body, how):
+    streams = {"event": [changed("DELETED", job_body())], "absent": [], "new object": []}[how]
+    then = errors.NotFound("gone") if how == "absent" else job_body(uid="another")
+    there = world([job_body(), then], [streams])
+
+    with pytest.raises(errors.NotFound, match="agentjobs history hello"):
+        there.run(DO.wait("hello", timeout=None))
+
+
+def test_wait_runs_out_of_time(world, job_body):
+    there = world([job_body(phase="Queued")] * 100, [[] for _ in range(100)])
+
+    with pytest.raises(TimeoutError, match="within 3 s; it is Queued"):
+        there.run(DO.wait("hello", timeout=3))
+
+
+def test_all_pages_are_listed(world, job_body):
+    pages = [{"items": [job_body("a")], "metadata": {"continue": "more"}}, {"items": [job_body("b")], "metadata": {}}]
+    there = world(pages)
+
+    assert [job.name for job in there.run(DO.list(selector="team=docs"))] == ["a", "b"]
+    assert there.sent[1].params == {"limit": "500", "labelSelector": "team=docs", "continue": "more"}
+
+
+def test_a_rerun_takes_the_work_and_leaves_the_orders(world, job_body):
+    orders = {"cancel": True, "suspend": True, "startAfter": "1h", "priority": 1}
+    there = world([job_body(spec={**SPEC, **orders}, labels={"team": "docs"}), job_body("again")])
+
+    there.run(DO.rerun("hello", new_name_="again"))
+
+    assert there.sent[1].body["spec"] == {**SPEC, "priority": 1}
+    assert there.sent[1].body["metadata"]["labels"] == {"team": "docs"}
+
+
+def story(finished=None):
+    job = {"uid": "u", "namespace": "default", "name": "hello", "phase": "x", "reason": "", "message": ""}
+    times = {"created": "2026-11-21T09:00:00Z", "changed": None, "finished": finished, "deleted": None}
+    return {"job": job | times | {"attempts": 1, "starts": 1}, "specHash": None, "starts": [], "transitions": []}
+
+
+def page(*numbers, cursor=None):
+    entry = {"start": 1, "time": "2026-11-21T09:00:00Z", "kind": "text", "author": "a", "data": {}}
+    return {"items": [{**entry, "seq": number} for number in numbers], "cursor": cursor}
+
+
+def test_events_are_followed_over_pages_to_the_end_and_told_once(world):
+    end = story("2026-11-21T09:00:00Z")
+    there = world([story(), page(1, 2, cursor="c"), story(), page(3), story(), page(3, 4), end, page(3, 4, 5)])
+
+    there.run(DO.events("hello", start=None, follow=True))
+
+    assert [event.seq for event in there.emitted] == [1, 2, 3, 4, 5]
+    assert [send.params.get("cursor") for send in there.sent if send.path.endswith("events")] == [None, "c", "c", "c"]
+
+
+def test_events_of_a_job_that_history_does_not_know_yet_are_waited_for(world, job_body):
+    unknown = errors.NotFound("history knows no such")
+    there = world([unknown, job_body(), unknown, story("2026-11-21T09:00:00Z"), page(1)])
+
+    there.run(DO.events("hello", start=None, follow=True))
+
+    assert [event.seq for event in there.emitted] == [1]
+
+
+@pytest.mark.parametrize(
+    ("other", "fields"),
+    [
+        pytest.param({}, [], id="same"),
+        pytest.param({"retry": {"maxAttempts": 3}}, [], id="default-spelt-out"),
+        pytest.param({"queue": "scheduled", "cancel": True}, [], id="steering"),
+        pytest.param({"retry": {"maxAttempts": 4}}, ["retry.maxAttempts"], id="other"),
+        pytest.param({"fromTheFuture": 1}, ["fromTheFuture"], id="newer-server"),
+    ],
+)
+def test_what_makes_two_specs_different(other, fields):
+    assert differences(SPEC, {**SPEC, **other}) == fields
+
+
+def test_of_a_model_only_what_was_set_is_sent():
+    assert plain_spec(AgentJobSpec.model_validate(SPEC)) == SPEC
+
+
+def test_made_names_are_legal_however_long_the_stem():
+    assert len(new_name("x" * 60)) == 52
+    assert "--" not in new_name("a-" * 30)
+
+
+def test_a_job_nobody_has_seen_is_pending(job_body):
+    job = Job.parse({**job_body(), "status": None})
+
+    assert (job.phase, job.finished, job.message) == ("Pending", False, "")
