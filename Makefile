@@ -32,7 +32,8 @@ test-real: setup ## Run the tests that need an API server on a real one, of KUBE
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=envtest $(addprefix tests/integration/,kube node gateway system)
 
 conformance: setup ## Record the answers of a real API server anew and compare ours with them
-	AGENTJOBS_RECORD=1 $(BIN)/python -m pytest -q tests/conformance --apiserver=envtest
+	AGENTJOBS_RECORD=1 $(BIN)/python -m pytest -q --apiserver=envtest tests/conformance -k golden
+	$(BIN)/python -m pytest -q tests/conformance
 
 demo: setup ## Run the examples in a development cluster and show them live
 	$(BIN)/agentjobs demo

@@ -46,14 +46,19 @@ def of(body: Any) -> Any:
     if body.get("kind") == "Status":
         causes = (body.get("details") or {}).get("causes") or ()
         found = sorted({(cause.get("reason", ""), cause.get("field", "")) for cause in causes})
-        return {
+        told = {
             "status": body.get("status"),
             "reason": body.get("reason", ""),
             "causes": [list(each) for each in found],
         }
+        return told | ({"message": body["message"]} if body.get("reason") == "Forbidden" else {})
     meta = {key: value for key, value in (body.get("metadata") or {}).items() if key != "managedFields" and value}
     meta |= {key: "…" for key in VOLATILE if key in meta and (key != "name" or "generateName" in meta)}
     told = {"kind": body.get("kind"), "metadata": meta}
+    if body.get("kind") in ("SubjectAccessReview", "SelfSubjectAccessReview"):
+        told["status"] = body.get("status")
+    if body.get("apiVersion") == "rbac.authorization.k8s.io/v1":
+        told |= {key: body.get(key) for key in ("rules", "roleRef", "subjects") if body.get(key)}
     if body.get("apiVersion") == "example.dev/v1":
         told |= {key: value for key, value in body.items() if key not in ("apiVersion", "kind", "metadata")}
     return told
@@ -69,13 +74,15 @@ async def answers_of(server: Any) -> dict[str, Any]:
         for step in STEPS:
             code, text = await send(session, server.url, step, known)
             found[step["name"]] = digest(code, text)
-            known[step["name"]] = metadata_of(text)
+            known[step["name"]] = names_of(text)
     return found
 
 
-def metadata_of(text: str) -> dict[str, Any]:
+def names_of(text: str) -> dict[str, Any]:
+    """What later steps may refer to: metadata, and the token of a TokenRequest."""
     try:
-        return json.loads(text).get("metadata") or {}
+        body = json.loads(text)
+        return {**(body.get("metadata") or {}), "token": (body.get("status") or {}).get("token", "")}
     except (ValueError, AttributeError):
         return {}
 
@@ -87,6 +94,8 @@ async def send(session: aiohttp.ClientSession, url: str, step: Any, known: Any) 
     method, path = step["request"].split(" ", 1)
     data = step.get("text") if "text" in step else json.dumps(step["body"]) if "body" in step else None
     headers = {"Accept": step.get("accept", "application/json")}
+    if "as" in step:
+        headers["Authorization"] = f"Bearer {fill(step['as'])}"
     if data is not None:
         headers["Content-Type"] = step.get("type", "application/json")
     for _ in range(100):
@@ -97,8 +106,8 @@ async def send(session: aiohttp.ClientSession, url: str, step: Any, known: Any) 
             headers=headers,
         ) as answer:
             code, text = answer.status, (await answer.read()).decode("utf-8", "replace")
-        # A real server takes a moment to serve a new kind.
-        if not (step["name"] == "toys-empty" and code in (404, 429)):
+        # A real server takes a moment to serve a new kind, and to heed a new role.
+        if step.get("until", code) == code:
             break
         await asyncio.sleep(0.1)
     return code, text.strip()

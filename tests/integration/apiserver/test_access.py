@@ -130,25 +130,54 @@ async def test_a_bad_token_request_is_refused(api, spec, code):
     assert (await token_of(api, **spec)).code == code
 
 
-async def test_a_service_account_may_only_ask_who_it_is(api):
+async def test_a_service_account_without_roles_may_look_around_and_ask_who_it_is(api):
     token = (await token_of(api)).body["status"]["token"]
     bearer = f"Bearer {token}"
 
     pods = await api("GET", "/api/v1/pods", Authorization=bearer)
+    discovery = await api("GET", "/apis", Authorization=bearer)
     me = await api("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, Authorization=bearer)
 
-    assert (pods.code, "no RBAC" in pods.body["message"]) == (403, True)
+    assert (pods.code, discovery.code) == (403, 200)
+    assert pods.body["message"] == (
+        'pods is forbidden: User "system:serviceaccount:default:default" cannot list resource "pods" '
+        'in API group "" at the cluster scope'
+    )
     assert me.body["status"]["userInfo"]["username"] == "system:serviceaccount:default:default"
 
 
-@pytest.mark.parametrize(("user", "allowed"), [("development-admin", True), ("system:serviceaccount:a:b", False)])
-async def test_access_reviews_allow_the_admin_and_say_why(api, user, allowed):
-    spec = {"user": user, "resourceAttributes": {"verb": "get", "resource": "toys", "namespace": "default"}}
+async def test_a_role_allows_at_once_what_it_names_and_nothing_else(api):
+    bearer = "Bearer " + (await token_of(api)).body["status"]["token"]
+    rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
+    rules = [{"verbs": ["create"], "apiGroups": [""], "resources": ["configmaps"]}]
+    subject = {"kind": "ServiceAccount", "name": "default", "namespace": "default"}
+    await api("POST", f"{rbac}/roles", {"metadata": {"name": "maker"}, "rules": rules})
+    reference = {"kind": "Role", "name": "maker"}
+    body = {"metadata": {"name": "maker"}, "roleRef": reference, "subjects": [subject]}
+    await api("POST", f"{rbac}/rolebindings", body)
+
+    made = await api("POST", f"{api.core}/configmaps", {"metadata": {"name": "a"}}, Authorization=bearer)
+    read = await api("GET", f"{api.core}/configmaps/a", Authorization=bearer)
+    await api("DELETE", f"{rbac}/rolebindings/maker")
+    later = await api("POST", f"{api.core}/configmaps", {"metadata": {"name": "b"}}, Authorization=bearer)
+
+    assert (made.code, read.code, later.code) == (201, 403, 403)
+
+
+@pytest.mark.parametrize(
+    ("who", "allowed"),
+    [
+        pytest.param({"user": "development-admin", "groups": ["system:masters"]}, True, id="admin"),
+        pytest.param({"user": "development-admin"}, False, id="name-alone"),
+        pytest.param({"user": "system:serviceaccount:a:b"}, False, id="account"),
+    ],
+)
+async def test_access_reviews_answer_by_roles_and_groups(api, who, allowed):
+    spec = {**who, "resourceAttributes": {"verb": "get", "resource": "toys", "namespace": "default"}}
 
     status = (await api("POST", ACCESS, {"spec": spec})).body["status"]
 
     assert status["allowed"] is allowed
-    assert "no RBAC" in status["reason"]
 
 
 async def test_the_admin_is_reviewed_as_the_admin(api):

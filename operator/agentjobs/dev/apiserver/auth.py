@@ -37,11 +37,6 @@ class Identity:
     extra: Mapping[str, tuple[str, ...]] | None = None
     audiences: tuple[str, ...] = (ISSUER,)
 
-    @property
-    def is_admin(self) -> bool:
-        """Whether this is the one user who may do everything."""
-        return "system:masters" in self.groups
-
     def user_info(self) -> dict[str, Any]:
         """Return it as authentication.k8s.io writes it."""
         info: dict[str, Any] = {"username": self.name, "groups": list(self.groups)}

@@ -236,7 +236,7 @@ class Core:
 
     def _check(self, write: Write, old: Object | None) -> None:
         kind, meta = write.kind, write.obj["metadata"]
-        causes: list[Cause] = metadata.check(meta, namespaced=kind.namespaced, dns_label=kind.key == NAMESPACE.key)
+        causes: list[Cause] = metadata.check(meta, namespaced=kind.namespaced, names=strategy(kind).names)
         causes += write.served.validate(write.obj, old)
         causes += strategy(kind).check(write.obj, old)
         if causes:

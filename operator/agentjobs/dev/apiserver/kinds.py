@@ -238,6 +238,20 @@ def _review(group: str, kind: str, *, namespaced: bool = False) -> Kind:
     return Kind(group, "v1", f"{name}s", name, kind, namespaced=namespaced, verbs=("create",), virtual=True)
 
 
+def _rbac(kind: str, *columns: Column, namespaced: bool = True) -> Kind:
+    name = kind.lower()
+    group = "rbac.authorization.k8s.io"
+    return Kind(group, "v1", f"{name}s", name, kind, namespaced=namespaced, columns=(_NAME, *columns))
+
+
+_CREATED = Column("Created At", "date", ".metadata.creationTimestamp", description="When it was created.")
+_BINDING_COLUMNS = (
+    Column("Role", description="Kind and name of the role that is bound."),
+    _AGE,
+    Column("Users", priority=1, description="Users that are bound."),
+    Column("Groups", priority=1, description="Groups that are bound."),
+    Column("ServiceAccounts", priority=1, description="Service accounts that are bound."),
+)
 NAMESPACE = Kind(
     "",
     "v1",
@@ -377,6 +391,10 @@ CUSTOM_RESOURCE_DEFINITION = Kind(
     tracks_generation=True,
     unconditional_update=False,
 )
+ROLE = _rbac("Role", _CREATED)
+CLUSTER_ROLE = _rbac("ClusterRole", _CREATED, namespaced=False)
+ROLE_BINDING = _rbac("RoleBinding", *_BINDING_COLUMNS)
+CLUSTER_ROLE_BINDING = _rbac("ClusterRoleBinding", *_BINDING_COLUMNS, namespaced=False)
 TOKEN_REVIEW = _review("authentication.k8s.io", "TokenReview")
 SELF_SUBJECT_REVIEW = _review("authentication.k8s.io", "SelfSubjectReview")
 SUBJECT_ACCESS_REVIEW = _review("authorization.k8s.io", "SubjectAccessReview")
@@ -395,5 +413,9 @@ BUILTIN: tuple[Kind, ...] = (
     SELF_SUBJECT_ACCESS_REVIEW,
     SUBJECT_ACCESS_REVIEW,
     LEASE,
+    ROLE,
+    CLUSTER_ROLE,
+    ROLE_BINDING,
+    CLUSTER_ROLE_BINDING,
     CUSTOM_RESOURCE_DEFINITION,
 )

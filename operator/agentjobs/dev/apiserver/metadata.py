@@ -1,7 +1,7 @@
 """Checks and completes `metadata`: names, labels, annotations, owners, finalizers. Pure; for `core`."""
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -79,14 +79,14 @@ def _require_strings(mapping: Mapping[str, Any], name: str) -> None:
             raise bad_request(f"metadata.{name}[{key}] must be a string, got {shown}; put the value in quotes")
 
 
-def check(meta: Mapping[str, Any], *, namespaced: bool, dns_label: bool) -> list[Cause]:
+def check(meta: Mapping[str, Any], *, namespaced: bool, names: Callable[[str], list[str]]) -> list[Cause]:
     """Return what is wrong with the metadata of an object to be stored.
 
     Args:
         namespaced: whether its kind lives in namespaces.
-        dns_label: whether its kind's names are labels (namespaces, services) instead of subdomains.
+        names: what is wrong with a name of its kind.
     """
-    causes = _check_name(meta.get("name", ""), dns_label=dns_label)
+    causes = _check_name(meta.get("name", ""), names)
     if not namespaced and meta.get("namespace"):
         causes.append(
             {
@@ -127,11 +127,10 @@ def check_update(meta: dict[str, Any], old: Mapping[str, Any]) -> list[Cause]:
     return causes
 
 
-def _check_name(name: str, *, dns_label: bool) -> list[Cause]:
+def _check_name(name: str, names: Callable[[str], list[str]]) -> list[Cause]:
     if not name:
         return [required("metadata.name", "name or generateName is required")]
-    problems = syntax.dns_label(name) if dns_label else syntax.dns_subdomain(name)
-    return [bad_value("metadata.name", name, problem) for problem in problems]
+    return [bad_value("metadata.name", name, problem) for problem in names(name)]
 
 
 def _check_keys(field: str, keys: Iterable[str]) -> list[Cause]:

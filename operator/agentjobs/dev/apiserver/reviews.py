@@ -1,7 +1,6 @@
 """Answers the kinds that are asked, not stored: TokenRequest, TokenReview, access reviews. No HTTP; for `answers`.
 
-There is no RBAC in this server: its one admin may do everything, service accounts may do nothing but ask who they are.
-Access reviews say exactly that in their `reason`, so that nobody takes a development server's yes for a cluster's.
+Access reviews are answered by the same `rbac.Access` that allows requests.
 """
 
 import hmac
@@ -10,9 +9,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from agentjobs.dev.apiserver.auth import ADMIN, ADMIN_IDENTITY, ISSUER, Identity, read_token, sign_token
+from agentjobs.dev.apiserver.auth import ADMIN_IDENTITY, ISSUER, Identity, read_token, sign_token
 from agentjobs.dev.apiserver.failures import Cause, bad_request, bad_value, conflict, invalid, not_found, required
 from agentjobs.dev.apiserver.kinds import POD, SECRET, SERVICE_ACCOUNT, Kind
+from agentjobs.dev.apiserver.rbac import Access, Asked
 from agentjobs.dev.apiserver.store import Object, Store
 
 _PREFIX: Final = "system:serviceaccount:"
@@ -23,8 +23,6 @@ _CREDENTIAL: Final = "authentication.kubernetes.io/credential-id"
 _MIN_SECONDS: Final = 600
 _MAX_SECONDS: Final = 1 << 32
 _DEFAULT_SECONDS: Final = 3600
-_ALLOWED: Final = "this development server has no RBAC: its admin may do everything"
-_DENIED: Final = "this development server has no RBAC: nobody but its admin may do anything"
 
 _TOKEN_REQUEST: Final = Kind("authentication.k8s.io", "v1", "tokenrequests", "tokenrequest", "TokenRequest")
 
@@ -32,8 +30,11 @@ _TOKEN_REQUEST: Final = Kind("authentication.k8s.io", "v1", "tokenrequests", "to
 class Reviews:
     """Says who a token belongs to and what its owner may do."""
 
-    def __init__(self, store: Store, *, admin_token: str, signing_key: bytes, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: Store, access: Access, *, admin_token: str, signing_key: bytes, clock: Callable[[], datetime]
+    ) -> None:
         self._store = store
+        self._access = access
         self._admin_token = admin_token.encode()
         self._key = signing_key
         self._clock = clock
@@ -81,7 +82,12 @@ class Reviews:
         return {
             "kind": "TokenRequest",
             "apiVersion": "authentication.k8s.io/v1",
-            "metadata": {"name": name, "namespace": namespace, "creationTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ")},
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "uid": account.obj["metadata"]["uid"],
+                "creationTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            },
             "spec": {**spec, "audiences": audiences, "expirationSeconds": seconds},
             "status": {"token": sign_token(self._key, claims), "expirationTimestamp": expiry},
         }
@@ -93,9 +99,19 @@ class Reviews:
             case "TokenReview":
                 status = self._review_token(spec)
             case "SubjectAccessReview":
-                status = _review_access(spec, str(spec.get("user") or ""), _strings(spec.get("groups"), "spec.groups"))
+                groups = _strings(spec.get("groups"), "spec.groups")
+                user = str(spec.get("user") or "")
+                causes = _check_access(spec)
+                if not user and not groups:
+                    causes.append(bad_value("spec.user", "", "at least one of user or group must be specified"))
+                if causes:
+                    raise invalid(kind, "", causes)
+                status = self._review_access(spec, user, groups)
             case "SelfSubjectAccessReview":
-                status = _review_access(spec, caller.name, list(caller.groups))
+                causes = _check_access(spec)
+                if causes:
+                    raise invalid(kind, "", causes)
+                status = self._review_access(spec, caller.name, list(caller.groups))
             case "SelfSubjectReview":
                 status = {"userInfo": caller.user_info()}
             case _:
@@ -119,6 +135,11 @@ class Reviews:
                 "error": f"token audiences {list(who.audiences)} is invalid for the target audiences {wanted}",
             }
         return {"authenticated": True, "user": who.user_info(), "audiences": common}
+
+    def _review_access(self, spec: Mapping[str, Any], user: str, groups: list[str]) -> Object:
+        decision = self._access.decide(user, groups, _asked(spec))
+        status: Object = {"allowed": decision.allowed}
+        return {**status, "reason": decision.reason} if decision.reason else status
 
     def _identify_account(self, claims: Mapping[str, Any]) -> Identity | None:
         if claims["exp"] <= self._clock().timestamp():
@@ -165,13 +186,25 @@ class Reviews:
         return {kind.singular: {"name": name, "uid": uid}}
 
 
-def _review_access(spec: Mapping[str, Any], user: str, groups: list[str]) -> Object:
-    if not spec.get("resourceAttributes") and not spec.get("nonResourceAttributes"):
-        raise bad_request("spec: exactly one of nonResourceAttributes or resourceAttributes must be specified")
-    if not user and not groups:
-        raise bad_request("spec.user: at least one of user or group must be specified")
-    allowed = user == ADMIN or "system:masters" in groups
-    return {"allowed": allowed, "reason": _ALLOWED if allowed else _DENIED}
+def _check_access(spec: Mapping[str, Any]) -> list[Cause]:
+    resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if resource is not None and path is not None:
+        message = "cannot be specified in combination with resourceAttributes"
+        return [bad_value("spec.nonResourceAttributes", path, message)]
+    if resource is None and path is None:
+        message = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        return [bad_value("spec.resourceAttributes", "null", message)]
+    return []
+
+
+def _asked(spec: Mapping[str, Any]) -> Asked:
+    resource = _mapping(spec.get("resourceAttributes"), "spec.resourceAttributes")
+    path = _mapping(spec.get("nonResourceAttributes"), "spec.nonResourceAttributes")
+    told = {name: str(value or "") for name, value in (resource or path).items()}
+    if path:
+        return Asked(told.get("verb", ""), path=told.get("path", ""))
+    fields = ("group", "resource", "subresource", "namespace", "name")
+    return Asked(told.get("verb", ""), **{field: told.get(field, "") for field in fields})
 
 
 def _check_seconds(seconds: object) -> list[Cause]:

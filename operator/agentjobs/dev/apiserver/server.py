@@ -1,12 +1,12 @@
 """The embedded API server: listens on loopback over TLS, knows its callers, sends each request to who answers it.
 
 Embedded by tests and by development mode, or run alone by `python -m agentjobs.dev.apiserver`. Never for production:
-state is in memory, one admin may do everything, and what is not served is refused with a sentence.
+state is in memory and what is not served is refused with a sentence.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,7 @@ from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 
-from agentjobs.dev.apiserver import auth, negotiation, routes
+from agentjobs.dev.apiserver import auth, negotiation, rbac, routes
 from agentjobs.dev.apiserver.answers import Answers, Call, verb_of
 from agentjobs.dev.apiserver.auth import Identity
 from agentjobs.dev.apiserver.core import Core
@@ -66,8 +66,10 @@ class ApiServer:
         self._registry = Registry()
         self._core = Core(self._store, self._registry, clock=clock, later=_call_later, knobs=self.knobs)
         self._lists = Lists(self._store)
+        self._access = rbac.Access(self._store)
         self._reviews = Reviews(
             self._store,
+            self._access,
             admin_token=self._credentials.admin_token,
             signing_key=self._credentials.signing_key,
             clock=clock,
@@ -79,6 +81,8 @@ class ApiServer:
         for name in _NAMESPACES:
             namespace = {"metadata": {"name": name}}
             self._core.create(Served(NAMESPACE, None), "", namespace, WriteOptions())
+        for kind, obj in rbac.bootstrap():
+            self._core.create(Served(kind, None), "", obj, WriteOptions())
 
     @property
     def url(self) -> str:
@@ -175,14 +179,15 @@ class ApiServer:
         caller = self._authenticate(request)
         route = routes.parse(path)
         if route is None:
+            self._authorize(caller, rbac.Asked(request.method.lower(), path=path))
             return self._describe(request, path)
+        verb = verb_of(request.method, route, request.query)
+        self._authorize(caller, _asked(route, verb, request.query))
         served = self._registry.find(route.group, route.version, route.plural)
         if served is None:
             raise Failure(404, f"the server could not find the requested resource: {path} is not served here")
-        verb = verb_of(request.method, route, request.query)
         form = negotiation.accepted(request.headers.get("Accept", ""))
         call = Call(request, route, served, verb, request.query, form, caller)
-        _authorize(call)
         return await self._answer(call)
 
     async def _answer(self, call: Call) -> web.StreamResponse:
@@ -208,6 +213,13 @@ class ApiServer:
         if who is None or auth.ISSUER not in who.audiences:
             raise Failure(401, "Unauthorized")
         return who
+
+    def _authorize(self, caller: Identity, asked: rbac.Asked) -> None:
+        decision = self._access.decide(caller.name, caller.groups, asked)
+        if not decision.allowed:
+            details = {"group": asked.group, "kind": asked.resource, "name": asked.name}
+            told = {name: value for name, value in details.items() if value}
+            raise Failure(403, rbac.refusal(caller.name, asked, decision), details=told)
 
     def _describe(self, request: web.BaseRequest, path: str) -> web.Response:
         """Answer what is not about one resource: version, discovery, OpenAPI."""
@@ -235,16 +247,16 @@ def _call_later(seconds: float, act: Callable[[], None]) -> None:
     asyncio.get_running_loop().call_later(seconds, act)
 
 
-def _authorize(call: Call) -> None:
-    if call.caller.is_admin or (call.kind.virtual and call.kind.kind.startswith("SelfSubject")):
-        return
-    name = f' "{call.route.name}"' if call.route.name else ""
-    where = f' in the namespace "{call.route.namespace}"' if call.route.namespace else " at the cluster scope"
-    message = (
-        f'{call.resource}{name} is forbidden: User "{call.caller.name}" cannot {call.verb} resource "{call.resource}" '
-        f'in API group "{call.kind.group}"{where}: this development server has no RBAC and serves its admin only'
-    )
-    raise Failure(403, message, details={"group": call.kind.group, "kind": call.kind.plural, "name": call.route.name})
+def _asked(route: routes.Route, verb: str, query: Mapping[str, str]) -> rbac.Asked:
+    """Return what a request is about, as authorization names it."""
+    namespace, name = route.namespace, route.name
+    if (route.group, route.plural) == ("", "namespaces"):
+        namespace = name  # so that a Role in a namespace can speak of the namespace itself
+    if not name and verb in ("list", "watch", "deletecollection"):
+        # A selection of one name is a request for that object.
+        field, _, value = query.get("fieldSelector", "").partition("=")
+        name = value.removeprefix("=") if field == "metadata.name" and "," not in value else ""
+    return rbac.Asked(verb, route.group, route.plural, route.subresource, namespace, name)
 
 
 def _injected(code: int) -> Failure:

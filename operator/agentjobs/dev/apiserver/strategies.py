@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agentjobs.dev.apiserver import syntax
+from agentjobs.dev.apiserver import rbac, syntax
 from agentjobs.dev.apiserver.failures import Cause, bad_request, bad_value, cause, immutable, required
 from agentjobs.dev.apiserver.kinds import (
+    CLUSTER_ROLE,
+    CLUSTER_ROLE_BINDING,
     CONFIG_MAP,
     CUSTOM_RESOURCE_DEFINITION,
     EVENT,
@@ -20,6 +22,8 @@ from agentjobs.dev.apiserver.kinds import (
     NAMESPACE,
     NODE,
     POD,
+    ROLE,
+    ROLE_BINDING,
     SECRET,
     SERVICE_ACCOUNT,
     Kind,
@@ -64,6 +68,7 @@ class Strategy:
         check: returns what is wrong, given the new and the old object (None on create).
         grace: seconds until a deleted object goes, given what the client asked for.
         refuses_delete: a sentence when the object must stay.
+        names: what is wrong with a name.
     """
 
     on_create: Callable[[Object], None] = _nothing
@@ -72,6 +77,7 @@ class Strategy:
     check: Callable[[Object, Object | None], list[Cause]] = _no_causes
     grace: Callable[[Object, int | None], int] = _at_once
     refuses_delete: Callable[[Object], str] = _may_delete
+    names: Callable[[str], list[str]] = syntax.dns_subdomain
     fields: frozenset[str] = frozenset()
     """Top-level fields besides apiVersion, kind and metadata; empty when any is accepted."""
 
@@ -307,6 +313,7 @@ _STRATEGIES: Final[Mapping[tuple[str, str], Strategy]] = {
         on_create=_create_namespace,
         on_update=_keep_finalizers,
         refuses_delete=_protect_namespace,
+        names=syntax.dns_label,
         fields=frozenset({"spec", "status"}),
     ),
     SECRET.key: Strategy(
@@ -319,6 +326,19 @@ _STRATEGIES: Final[Mapping[tuple[str, str], Strategy]] = {
     NODE.key: Strategy(fields=frozenset({"spec", "status"})),
     LEASE.key: Strategy(fields=frozenset({"spec"})),
     CUSTOM_RESOURCE_DEFINITION.key: Strategy(fields=frozenset({"spec", "status"})),
+    **{
+        kind.key: Strategy(check=rbac.check_role, names=syntax.path_segment, fields=frozenset({"rules", *more}))
+        for kind, more in ((ROLE, ()), (CLUSTER_ROLE, ("aggregationRule",)))
+    },
+    **{
+        kind.key: Strategy(
+            on_write=rbac.complete_binding,
+            check=rbac.check_binding,
+            names=syntax.path_segment,
+            fields=frozenset({"roleRef", "subjects"}),
+        )
+        for kind in (ROLE_BINDING, CLUSTER_ROLE_BINDING)
+    },
     SERVICE_ACCOUNT.key: Strategy(fields=frozenset({"secrets", "imagePullSecrets", "automountServiceAccountToken"})),
 }
 _PLAIN: Final = Strategy()

@@ -56,6 +56,13 @@ def dns_subdomain(value: str) -> list[str]:
     return _too_long(value, 253) + _mismatch(_SUBDOMAIN_RE, value, message)
 
 
+def path_segment(value: str) -> list[str]:
+    """Check the name of a role or a binding, which may be nearly anything: `system:discovery`."""
+    if value in (".", ".."):
+        return [f"may not be '{value}'"]
+    return [f"may not contain '{character}'" for character in "/%" if character in value]
+
+
 def qualified_name(value: str) -> list[str]:
     """Check the key of a label or an annotation, or a finalizer: `name` or `prefix/name`."""
     prefix, slash, name = value.partition("/")

@@ -264,6 +264,16 @@ def _pod(obj: Object, now: datetime) -> list[Cell]:
     return [_name(obj), cells.ready, cells.reason, cells.restarts, _created(obj, now), *cells.wide]
 
 
+def _binding(obj: Object, now: datetime) -> list[Cell]:
+    subjects = obj.get("subjects") or ()
+    named: dict[str, list[str]] = {"User": [], "Group": [], "ServiceAccount": []}
+    for subject in subjects:
+        space = f"{subject.get('namespace', '')}/" if subject["kind"] == "ServiceAccount" else ""
+        named[subject["kind"]].append(f"{space}{subject['name']}")
+    role = f"{obj['roleRef']['kind']}/{obj['roleRef']['name']}"
+    return [_name(obj), role, _created(obj, now), *(", ".join(names) for names in named.values())]
+
+
 _CELLS: Final[Mapping[tuple[str, str], Callable[[Object, datetime], list[Cell]]]] = {
     ("", "configmaps"): _config_map,
     ("", "events"): _event,
@@ -271,4 +281,8 @@ _CELLS: Final[Mapping[tuple[str, str], Callable[[Object, datetime], list[Cell]]]
     ("", "pods"): _pod,
     ("", "secrets"): _secret,
     ("apiextensions.k8s.io", "customresourcedefinitions"): _definition_row,
+    ("rbac.authorization.k8s.io", "clusterrolebindings"): _binding,
+    ("rbac.authorization.k8s.io", "clusterroles"): _definition_row,
+    ("rbac.authorization.k8s.io", "rolebindings"): _binding,
+    ("rbac.authorization.k8s.io", "roles"): _definition_row,
 }
