@@ -132,6 +132,12 @@ def structural(schema: Schema) -> Schema:
     return _structural(schema, schema.get("$defs", {}))
 
 
+def _raw(text: str) -> str:
+    """Write `text` as a raw string of CEL, which knows no escapes: the quote must be one that the text has not."""
+    quote = next(quote for quote in ("'", '"', "'''", '"""') if quote not in text)
+    return f"r{quote}{text}{quote}"
+
+
 def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
     if "$ref" in node:
         target = definitions[node["$ref"].rpartition("/")[2]]
@@ -149,7 +155,7 @@ def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
     if node.get("type") == "string" and node.get("pattern") in PATTERN_CURES:
         # A pattern says in signs what is wrong; the rule beside it says the cure in words.
         pattern = node["pattern"]
-        result["x-kubernetes-validations"] = [_rule(f"self.matches(r'{pattern}')", PATTERN_CURES[pattern])]
+        result["x-kubernetes-validations"] = [_rule(f"self.matches({_raw(pattern)})", PATTERN_CURES[pattern])]
     if "properties" in node:
         # The status is plain dataclasses, which have no aliases; to_camel leaves aliases as they are.
         children = node["properties"].items()

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,14 @@ def test_every_string_list_and_map_is_bounded() -> None:
         return True
 
     assert [path for path, node in FIELDS if not is_bounded(node)] == []
+
+
+def test_a_pattern_in_a_rule_is_one_whole_raw_string_of_cel() -> None:
+    rules = [rule["rule"] for _, node in nodes(SCHEMA) for rule in node.get("x-kubernetes-validations", ())]
+    patterns = [rule for rule in rules if ".matches(" in rule]
+
+    assert patterns
+    assert [rule for rule in patterns if not re.fullmatch(r"self\.matches\(r(['\"])(?:(?!\1).)+\1\)", rule)] == []
 
 
 def test_the_schema_is_structural() -> None:
