@@ -128,7 +128,8 @@ def _story(story: Mapping[str, Any]) -> str:
     job = story["job"]
     head = [
         f"{job['namespace']}/{job['name']}  {job['phase']}  {job['reason']}",
-        f"uid {job['uid']}, created {job['created']}" + (f", deleted {job['deleted']}" if job["deleted"] else ""),
+        f"uid {job['uid']}, created {job['created']}"
+        + (f", deleted {_whole(job['deleted'])}" if job["deleted"] else ""),
     ]
     starts = [
         [
@@ -157,6 +158,11 @@ def _story(story: Mapping[str, Any]) -> str:
 
 def _clock(time: str | None) -> str:
     return datetime.fromisoformat(time).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if time else ""
+
+
+def _whole(time: str) -> str:
+    """Cut a time to whole seconds, as Kubernetes writes them."""
+    return datetime.fromisoformat(time).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _took(began: str | None, ended: str | None) -> str:

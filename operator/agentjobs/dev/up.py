@@ -171,6 +171,7 @@ class _Start:
         databases = [postgres]
         stack.push_async_callback(_stop_all, databases)
         database = asyncio.create_task(postgres.start())
+        stack.push_async_callback(_abandon, database)  # a start that failed elsewhere does not wait for it
         # Its first step settles where the socket lies, so that the address is known before anybody listens there.
         await asyncio.sleep(0)
         dsn = postgres.dsn
@@ -354,6 +355,12 @@ def _database(folder: Path, *, keep: bool) -> EmbeddedPostgres:
 async def _stop_all(databases: Sequence[EmbeddedPostgres]) -> None:
     for database in reversed(databases):
         await database.stop()
+
+
+async def _abandon(task: "asyncio.Task[None]") -> None:
+    """Cancel, and take the outcome that nobody asks for any more."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _end_all(parts: Mapping[str, Part]) -> None:
