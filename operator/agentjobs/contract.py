@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, TypedDict
+from typing import Any, Final, NotRequired, TypedDict
 
 GROUP: Final = "agentjobs.dev"
 VERSION: Final = "v1alpha1"
@@ -63,6 +63,7 @@ MAX_RESULT_BYTES: Final = 4 * 1024 * 1024
 MAX_TERMINATION_BYTES: Final = 3 * 1024
 MAX_SUMMARY_BYTES: Final = 512
 MAX_MESSAGE_BYTES: Final = 1024
+MAX_OUTCOME_CHARS: Final = 63
 
 
 class Verdict(StrEnum):
@@ -85,6 +86,7 @@ class ErrorClass(StrEnum):
     MODEL_AUTH = "ModelAuth"
     MODEL_BAD_REQUEST = "ModelBadRequest"
     CONTENT_BLOCKED = "ContentBlocked"
+    INVALID_OUTPUT = "InvalidOutput"
     CONTEXT_TOO_LONG = "ContextTooLong"
     TOOL_ERROR = "ToolError"
     AGENT_ERROR = "AgentError"
@@ -138,6 +140,8 @@ class Result(TypedDict):
     text: str
     structured: Any
     """The answer as JSON when it is a JSON object, else None."""
+    outcome: NotRequired[str | None]
+    """What a structured answer decided, by the job's `output.outcomeKey`; None without a schema."""
     usage: dict[str, int]
     """llmCalls, toolCalls, inputTokens, outputTokens, as counted by the runner."""
 
@@ -163,7 +167,7 @@ class Event(TypedDict):
     time: str
     """RFC 3339, UTC."""
     kind: str
-    """`started`, `model`, `tool`, `text`, `error`, `ended`."""
+    """`started`, `model`, `tool`, `text`, `error`, `repair`, `ended`."""
     author: str
     data: dict[str, Any]
 

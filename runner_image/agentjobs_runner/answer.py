@@ -80,7 +80,7 @@ class Answer:
 
     def _result(self, text: str) -> Result:
         text = storable(text)
-        result = Result(text=text, structured=_structured(text), usage=self.usage)
+        result = Result(text=text, structured=_structured(text), outcome=None, usage=self.usage)
         if size_of(result) > MAX_RESULT_BYTES - _ROOM:
             # JSON's escapes make a text up to six times longer, so what remains is measured, not computed.
             result["structured"] = None

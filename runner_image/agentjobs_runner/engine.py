@@ -7,6 +7,7 @@ Never speaks to the gateway itself and never ends the process; whatever user cod
 
 import asyncio
 import gc
+import itertools
 import logging
 import os
 from contextlib import aclosing
@@ -29,6 +30,7 @@ from agentjobs_runner.classify import classify
 from agentjobs_runner.endings import Ending
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.models import Models
+from agentjobs_runner.output import Output
 from agentjobs_runner.run_config import run_config
 from agentjobs_runner.scripted import Stage
 from agentjobs_runner.steps import StepPlugin
@@ -79,6 +81,7 @@ async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Endi
     session, given = spec.get("session") or {}, spec.get("input") or {}
     agent = spec.get("agent") or {}
     settings = run_config(agent.get("runConfig") or {})
+    output = Output.read(spec.get("output"))
     models = Models(Stage(attempt["resolved"].get("scripts") or {}, start))
     app = await agents.build(agent, models, name=session.get("appName"), job=attempt["job"], plugin=plugin)
     recorder.add("started", _root_name(app), {"attempt": attempt["attempt"], "start": start, "adk": adk_version})
@@ -93,15 +96,27 @@ async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Endi
         artifact_service=InMemoryArtifactService(),
         memory_service=InMemoryMemoryService(),
     )
-    message = types.Content(role="user", parts=[types.Part(text=given.get("message") or "")])
     answer = Answer(_strands(app))
-    run = runner.run_async(user_id=user, session_id=session_id, new_message=message, run_config=settings)
-    async with aclosing(run) as events:
-        async for event in events:
-            answer.see(event)
-            for kind, data in entries(event):
-                recorder.add(kind, event.author, data)
-    return answer.ending()
+    told = [given.get("message") or "", *([output.request] if output else [])]
+    for repairs in itertools.count():
+        message = types.Content(role="user", parts=[types.Part(text=text) for text in told])
+        run = runner.run_async(user_id=user, session_id=session_id, new_message=message, run_config=settings)
+        async with aclosing(run) as events:
+            async for event in events:
+                answer.see(event)
+                for kind, data in entries(event):
+                    recorder.add(kind, event.author, data)
+        ending = answer.ending()
+        if output is None or ending.result is None:
+            break
+        problems = output.problems(ending.result["structured"])
+        if not problems:
+            return output.accepted(ending, ending.result)
+        if repairs >= output.repairs:
+            return output.invalid(problems)
+        recorder.add("repair", _root_name(app), {"repair": repairs + 1, "problems": problems})
+        told = [output.correction(problems)]
+    return ending
 
 
 def _root_name(app: App) -> str:

@@ -31,6 +31,7 @@ MAX_JOB_NAME: Final = 52
 MAX_SPEC_BYTES: Final = 96 * 1024
 """kubectl keeps the whole spec a second time in an annotation, and annotations share 256 KiB."""
 MAX_STATE_BYTES: Final = 16 * 1024
+MAX_SCHEMA_BYTES: Final = 16 * 1024
 
 DNS_LABEL: Final = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
@@ -319,6 +320,42 @@ class Session(Model):
     session_id: str | None = Field(
         default=None, min_length=1, max_length=128, description="Id of the session. Default: the job's uid."
     )
+
+
+class SchemaFrom(Model):
+    """Where a schema is taken from instead of the job."""
+
+    config_map_key_ref: ConfigMapKeyRef = Field(
+        description="A key of a ConfigMap with the schema as JSON; read when the job is accepted."
+    )
+
+
+class Output(Model):
+    """A structured answer: exactly one of schema and schemaFrom."""
+
+    # `schema` is a method of pydantic's models.
+    json_schema: dict[str, Any] | None = Field(
+        default=None,
+        alias="schema",
+        description="JSON Schema of the answer, with `type: object` at its root; at most 16 KiB.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
+    schema_from: SchemaFrom | None = Field(
+        default=None, description="Takes the schema from a ConfigMap instead; for schemas that are large or shared."
+    )
+    outcome_key: str = Field(
+        default="outcome",
+        min_length=1,
+        max_length=63,
+        description="Key at the top of the answer that holds its outcome, a string of at most 63 characters. "
+        "Default: `outcome`.",
+    )
+    on_invalid: Literal["Repair", "Retry", "Fail"] = Field(
+        default="Repair",
+        description="What happens when the answer does not fit: Repair tells the agent in the same session, and tries "
+        "again once `maxRepairs` are used up; Retry makes another attempt; Fail ends the job. Default: Repair.",
+    )
+    max_repairs: Integer = Field(default=2, ge=0, le=5, description="Corrections in one start. Default: 2.")
 
 
 class Backoff(Model):
@@ -673,6 +710,9 @@ class AgentJobSpec(Model):
     start_after: Duration | None = Field(
         default=None,
         description="Not before creation plus this. Excludes startAt; fixed after the first start.",
+    )
+    output: Output | None = Field(
+        default=None, description="Structure of the answer. Default: the answer is text, whatever it says."
     )
     retry: Retry = Field(default_factory=Retry, description="How often the job is tried, and after which wait.")
     result_policy: ResultPolicy = Field(

@@ -29,7 +29,7 @@ Schema = dict[str, Any]
 FILE: Final = "agentjobs.yaml"
 HEADER: Final = "# Made from operator/agentjobs/api by `python -m agentjobs.api.crd crds`; do not edit.\n"
 
-IMMUTABLE: Final = ("agent", "input", "session", "retry", "resultPolicy", "timeouts", "runtime")
+IMMUTABLE: Final = ("agent", "input", "session", "retry", "output", "resultPolicy", "timeouts", "runtime")
 """The work: fixed once written. What a job runs is stored at acceptance, so an edit would only mislead."""
 FIXED_AFTER_START: Final[Mapping[str, str]] = {
     "queue": "queue is fixed after the first start",
@@ -208,6 +208,7 @@ def _columns() -> list[Schema]:
 
     return [
         column("Phase", ".status.phase"),
+        column("Outcome", ".status.result.outcome"),
         column("Queue", ".status.queue.name"),
         column("Attempts", ".status.attempts", kind="integer"),
         column("Priority", ".spec.priority", kind="integer", wide=True),

@@ -94,11 +94,15 @@ class Events(_Recorded):
 
 
 class Result(_Recorded):
-    """The answer of a job: its text, the same as JSON when it is a JSON object, and what it used."""
+    """The answer of a job: its text, the same as JSON when it is a JSON object, and what it used.
+
+    `outcome` is what a structured answer decided, by the job's `output.outcomeKey`; null where there is none.
+    """
 
     text: str
     structured: Any
     usage: dict[str, int]
+    outcome: str | None = None
 
 
 class RecordedResult(_Recorded):

@@ -17,6 +17,7 @@ from agentjobs.api.agentjob import (
     default_agent_name,
     scripted_model,
 )
+from agentjobs.api.output import schema_problems
 from agentjobs.api.team import placeholder_problems
 from agentjobs.contract import Resolved
 from agentjobs.errors import Invalid, NotFound
@@ -38,6 +39,8 @@ def config_map_keys(spec: AgentJobSpec) -> set[ConfigMapKey]:
     if spec.input.message_from is not None:
         keys.add(_key(spec.input.message_from.config_map_key_ref))
     keys.update(key for _, key in _instructions(spec))
+    if spec.output is not None and spec.output.schema_from is not None:
+        keys.add(_key(spec.output.schema_from.config_map_key_ref))
     return keys
 
 
@@ -65,6 +68,10 @@ def resolve(job: Mapping[str, Any], contents: Mapping[ConfigMapKey, str]) -> Res
         member, field = (inline, "agent.inline") if index is None else (inline["agents"][index], _AGENTS.format(index))
         member.pop("instructionFrom")
         member["instruction"] = _instruction(contents, key, f"{field}.instructionFrom", spec.input.state)
+    if spec.output is not None and spec.output.schema_from is not None:
+        key = _key(spec.output.schema_from.config_map_key_ref)
+        dumped["output"].pop("schemaFrom")
+        dumped["output"]["schema"] = _schema(contents, key)
     if "inline" in dumped["agent"]:
         dumped["agent"]["inline"].setdefault("name", default_agent_name(metadata["name"]))
     app_name, user_id, session_id = spec.session_key(name=metadata["name"], uid=metadata["uid"])
@@ -168,6 +175,17 @@ def _instruction(contents: Mapping[ConfigMapKey, str], key: ConfigMapKey, field:
     for problem in placeholder_problems(text, state):
         raise Invalid(f"spec.{field}: key {key.key!r} of ConfigMap {key.name!r} reads {problem}")
     return text
+
+
+def _schema(contents: Mapping[ConfigMapKey, str], key: ConfigMapKey) -> dict[str, Any]:
+    where = f"spec.output.schemaFrom: key {key.key!r} of ConfigMap {key.name!r}"
+    try:
+        schema = json.loads(_content(contents, key, "output.schemaFrom"))
+    except (ValueError, RecursionError) as error:
+        raise Invalid(f"{where} holds no JSON ({str(error)[:80]}); write a JSON Schema there") from error
+    for problem in schema_problems({} if schema is None else schema):
+        raise Invalid(f"{where}: the schema {problem}")
+    return dict(schema)
 
 
 def _scripts(spec: AgentJobSpec) -> Iterator[ConfigMapKey]:

@@ -62,6 +62,10 @@ class ResultSummary:
     ] = None
     truncated: Annotated[bool, Field(description="Whether the whole answer is longer.")] = False
     ref: Annotated[str, Field(max_length=253, description="Where the whole answer is.")] = ""
+    outcome: Annotated[
+        str | None,
+        Field(max_length=63, description="What the answer decided, by `output.outcomeKey`; absent without one."),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +217,7 @@ def _result(raw: object) -> ResultSummary | None:
         structured=dict(structured) if isinstance(structured, Mapping) else None,
         truncated=raw.get("truncated") is True,
         ref=_text(raw, "ref"),
+        outcome=_text(raw, "outcome") or None,
     )
 
 

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from agentjobs.api.agentjob import (
     MAX_JOB_NAME,
+    MAX_SCHEMA_BYTES,
     MAX_SPEC_BYTES,
     MAX_STATE_BYTES,
     RESERVED_ENV_PREFIX,
@@ -25,6 +26,7 @@ from agentjobs.api.agentjob import (
 )
 from agentjobs.api.conditions import AcceptedReason
 from agentjobs.api.durations import parse_duration
+from agentjobs.api.output import schema_problems
 from agentjobs.api.problems import MAX_PROBLEMS, Path, Problem, field_name, from_error, problem_at, rejection, shown
 from agentjobs.api.run_config import run_config_problems
 from agentjobs.api.team import Raw, as_list, as_object, scripted_problems, team_problems
@@ -57,6 +59,7 @@ def validate_job(job: object) -> list[Problem]:
     if hopeless:
         return [*found, *hopeless]
     found += _size_problems(("input", "state"), as_object(spec.get("input")).get("state"), MAX_STATE_BYTES)
+    found += _size_problems(("output", "schema"), as_object(spec.get("output")).get("schema"), MAX_SCHEMA_BYTES)
     found += _model_problems(spec)
     found += _rule_problems(spec)
     found += team_problems(spec, job=name if isinstance(name, str) else "")
@@ -144,6 +147,9 @@ def _rule_problems(spec: Raw) -> Iterator[Problem]:
         yield problem_at(("startAfter",), spec["startAfter"], "and startAt exclude each other; remove one")
     yield from _exactly_one(("agent",), spec.get("agent"), ("inline", "module"))
     yield from _exactly_one(("input",), spec.get("input"), ("message", "messageFrom"))
+    yield from _exactly_one(("output",), spec.get("output"), ("schema", "schemaFrom"))
+    for problem in schema_problems(as_object(spec.get("output")).get("schema")):
+        yield Problem("spec.output.schema", "", problem)
     agent = as_object(spec.get("agent"))
     yield from scripted_problems(("agent", "model"), agent.get("model"))
     yield from run_config_problems(agent.get("runConfig"))

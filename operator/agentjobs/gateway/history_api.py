@@ -98,7 +98,7 @@ async def get_result(namespace: Namespace, name: Name, history: History) -> Reco
     result = await history.result(job.uid)
     if result is None:
         raise Problem(404, "NoResult", f"AgentJob {job.name!r} has no result; its phase is {job.phase}.")
-    answer = Result(text=result["text"], structured=result["structured"], usage=result["usage"])
+    answer = Result.model_validate(result)
     return RecordedResult(uid=job.uid, name=job.name, phase=job.phase, result=answer)
 
 

@@ -78,6 +78,7 @@ def preview(job: Job, summary: str, result: Result | None) -> ResultSummary:
     return ResultSummary(
         summary=head,
         structured=structured if small else None,
+        outcome=result.get("outcome"),
         truncated=head != text or (structured is not None and not small),
         ref=ref,
     )

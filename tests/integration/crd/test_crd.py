@@ -279,8 +279,9 @@ async def test_kubectl_shows_and_explains_a_job(jobs: Any, api_server: EnvTest) 
     table = kubectl(api_server, "get", "aj", "shown", "-o", "wide")
     explained = kubectl(api_server, "explain", "agentjob.spec.retry")
 
-    assert table.split()[:9] == ["NAME", "PHASE", "QUEUE", "ATTEMPTS", "PRIORITY", "NEXT", "MODEL", "REASON", "AGE"]
-    assert table.split()[9:16] == ["shown", "Failed", "agents", "2", "1", MODEL, "ModelAuth"]
+    columns = ["NAME", "PHASE", "OUTCOME", "QUEUE", "ATTEMPTS", "PRIORITY", "NEXT", "MODEL", "REASON", "AGE"]
+    assert table.split()[:10] == columns
+    assert table.split()[10:17] == ["shown", "Failed", "agents", "2", "1", MODEL, "ModelAuth"]
     assert "shown" in kubectl(api_server, "get", "adk")
     assert "Attempts in all, the first one included. Default: 3." in explained
 

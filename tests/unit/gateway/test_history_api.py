@@ -44,7 +44,7 @@ async def test_events_of_one_start(http, history, job_row):
 async def test_a_result_and_its_absence(http, history, job_row):
     history.rows["hello"] = job_row
     nothing = await http.get(f"{JOBS}/hello/result", headers=AS_ADA)
-    history.final = {"text": "hi", "structured": {"a": 1}, "usage": {"llmCalls": 1}}
+    history.final = {"text": "hi", "structured": {"a": 1}, "usage": {"llmCalls": 1}, "outcome": "fix"}
     found = await http.get(f"{JOBS}/hello/result", headers=AS_ADA)
 
     assert (nothing.status_code, nothing.json()["reason"]) == (404, "NoResult")

@@ -109,6 +109,18 @@ async def test_an_end_is_written_without_the_database_and_its_result_follows(wor
     assert world.status().result.summary == "Hello."
 
 
+async def test_an_outcome_reaches_the_status(world):
+    world.apply()
+    await world.act()
+    pod = world.pods()[0]
+    uid = pod["metadata"]["ownerReferences"][0]["uid"]
+    world.results[uid] = {"text": "{}", "structured": {"outcome": "fix"}, "outcome": "fix", "usage": {}}
+    world.end_pod(pod, Verdict.SUCCEED)
+    await world.act(seconds=1)
+
+    assert world.status().result.outcome == "fix"
+
+
 async def test_a_foreign_pod_of_our_name_keeps_the_start_waiting_and_is_not_touched(world):
     foreign = {"metadata": {"namespace": "default", "name": "hello-1", "labels": {}}, "spec": {}, "status": {}}
     world._put(("Pod", "default", "hello-1"), "ADDED", foreign)

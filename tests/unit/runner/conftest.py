@@ -42,6 +42,7 @@ def run(timeline: Timeline) -> Callable[..., Awaitable[Ending]]:
         start: int = 1,
         state: dict[str, Any] | None = None,
         session: dict[str, str] | None = None,
+        output: dict[str, Any] | None = None,
     ) -> Ending:
         text = script if script is not None else yaml.safe_dump({"starts": [answers or [{"text": "hi"}]]})
         default = {"model": "scripted/script/main", "inline": {"name": "helper", "instruction": "Help."}}
@@ -49,6 +50,7 @@ def run(timeline: Timeline) -> Callable[..., Awaitable[Ending]]:
             "agent": agent or default,
             "input": {"message": "Say hello.", "state": state or {}},
             "session": session or {},
+            **({"output": output} if output else {}),
         }
         attempt: Any = {
             "namespace": "default",

@@ -1,0 +1,49 @@
+"""Rules about the schema of a job's answer. Called by `validation` and, for schemas from ConfigMaps, by `resolve`.
+
+A schema is data of a user's: it is judged here before anything is validated with it, and refers to nothing outside of
+itself, so that no runner fetches addresses that a job names.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def schema_problems(schema: object) -> Iterator[str]:
+    """Yield what is wrong with a JSON Schema, as the end of a sentence about it; nothing when there is none."""
+    if schema is None:
+        return
+    if not isinstance(schema, Mapping):
+        yield "is no object; write a JSON Schema"
+        return
+    if schema.get("type") != "object":
+        yield "describes no JSON object; write type: object at its root"
+    for reference in _references(schema):
+        if not reference.startswith("#"):
+            yield f"refers to {reference[:80]!r}, outside of itself; write what it needs under $defs"
+            return
+    yield from _malformed(schema)
+
+
+def _malformed(schema: Mapping[str, Any]) -> Iterator[str]:
+    from jsonschema import Draft202012Validator, SchemaError  # a quarter of a second, for the jobs that have a schema
+
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        where = "/".join(map(str, error.absolute_path)) or "its root"
+        yield f"is malformed at {where}: {error.message[:200]}"
+    except RecursionError:
+        yield "is nested too deeply"
+
+
+def _references(schema: Mapping[str, Any]) -> Iterator[str]:
+    waiting: list[object] = [schema]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            for key, item in value.items():
+                if key in ("$ref", "$dynamicRef") and isinstance(item, str):
+                    yield item
+                waiting.append(item)
+        elif isinstance(value, list | tuple):
+            waiting += value
