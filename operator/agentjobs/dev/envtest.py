@@ -67,7 +67,7 @@ class EnvTest:
         except BaseException:
             await self.stop()
             raise
-        _write_private(self.kubeconfig, json.dumps(kubeconfig(self.url, self.ca, self.token), indent=1))
+        write_private(self.kubeconfig, json.dumps(kubeconfig(self.url, self.ca, self.token), indent=1))
 
     async def stop(self) -> None:
         """End both programs, the API server first."""
@@ -94,7 +94,7 @@ class EnvTest:
         accounts = signing_key(self._folder, name="service-accounts")
         self.node_tls = NodeTLS(authority.server("node"), authority.certificate)
         tokens = self._folder / "tokens.csv"
-        _write_private(tokens, f'{self.token},admin,admin,"system:masters"\n')
+        write_private(tokens, f'{self.token},admin,admin,"system:masters"\n')
         self._start(
             "kube-apiserver",
             f"--etcd-servers=http://127.0.0.1:{etcd_port}",
@@ -105,6 +105,8 @@ class EnvTest:
             f"--client-ca-file={authority.certificate}",
             f"--token-auth-file={tokens}",
             "--authorization-mode=RBAC",
+            # As on OpenShift: who names a blocking owner must be allowed to set its finalizers.
+            "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
             "--service-cluster-ip-range=10.0.0.0/24",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={accounts.certificate}",
@@ -141,18 +143,19 @@ class EnvTest:
                 await asyncio.sleep(0.05)
 
 
-def kubeconfig(url: str, ca: Path, token: str) -> dict[str, Any]:
+def kubeconfig(url: str, ca: Path, token: str, *, user: str = "admin") -> dict[str, Any]:
     """Return a kubeconfig with one cluster, user and context."""
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "agentjobs", "cluster": {"server": url, "certificate-authority": str(ca.resolve())}}],
-        "users": [{"name": "admin", "user": {"token": token}}],
-        "contexts": [{"name": "agentjobs", "context": {"cluster": "agentjobs", "user": "admin"}}],
+        "users": [{"name": user, "user": {"token": token}}],
+        "contexts": [{"name": "agentjobs", "context": {"cluster": "agentjobs", "user": user}}],
         "current-context": "agentjobs",
     }
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read."""
     path.touch(mode=0o600)
     path.write_text(text)

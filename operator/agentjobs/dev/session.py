@@ -213,7 +213,7 @@ Type next, in another terminal:
   kubectl get agentjobs -w
   agentjobs history hello ; agentjobs result hello
 
-Not served here: exec, attach, port-forward, cp, webhooks, RBAC, quotas, Deployments and other workloads.
+Not served here: exec, attach, port-forward, cp, webhooks, CEL rules, quotas, Deployments and other workloads.
 Ctrl-C stops everything."""
 
 

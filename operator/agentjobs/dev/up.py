@@ -17,16 +17,18 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import aiohttp
 import yaml
 
+from agentjobs import rbac
+from agentjobs.dev import accounts
 from agentjobs.dev.apiserver import ApiServer
 from agentjobs.dev.certificates import Authority
 from agentjobs.dev.client import CRDS, ApiError, Client, Object
 from agentjobs.dev.controllers import Binder, DefaultAccounts, GarbageCollector, NamespaceController
-from agentjobs.dev.envtest import EnvTest, kubeconfig
+from agentjobs.dev.envtest import EnvTest, kubeconfig, write_private
 from agentjobs.dev.node import Instant, ProcessNode
 from agentjobs.dev.parts import Part, PartEnded, first_failure
 from agentjobs.dev.ports import free_port
@@ -35,6 +37,8 @@ from agentjobs.dev.postgres import EmbeddedPostgres
 Backend = Literal["embedded", "envtest"]
 
 GATEWAY_EXTENSION = "agentjobs.dev/gateway"
+NAMESPACE = "agentjobs-system"
+"""Where the service accounts of operator and gateway live, and the Lease."""
 # Handed from the environment of `agentjobs dev` to runner pods, and to nothing else.
 PROVIDER_VARIABLES = (
     "ANTHROPIC_API_KEY",
@@ -180,8 +184,9 @@ class _Start:
         self._note("crds")
         gateway_url, gateway_tls = self._gateway()
         config = self._write_kubeconfig(server, gateway_url, gateway_tls["AGENTJOBS_GATEWAY_CA"])
+        await self._sign_in(client, server)
         probes = [f"127.0.0.1:{free_port()}" for _ in range(self._operators)]
-        parts = self._parts(dsn, config, gateway_url, gateway_tls, probes)
+        parts = self._parts(dsn, gateway_url, gateway_tls, probes)
         stack.push_async_callback(_end_all, parts)
         stack.push_async_callback(self._cancel)  # the first to go: with the node go the pods' processes
         for part in parts.values():
@@ -242,24 +247,23 @@ class _Start:
             "AGENTJOBS_GATEWAY_CA": str(authority.certificate),
         }
 
-    def _parts(
-        self, dsn: str, config: Path, gateway_url: str, gateway_tls: Mapping[str, str], probes: list[str]
-    ) -> dict[str, Part]:
+    def _parts(self, dsn: str, gateway_url: str, gateway_tls: Mapping[str, str], probes: list[str]) -> dict[str, Part]:
         dropped = {*PROVIDER_VARIABLES, "AGENTJOBS_GATEWAY_CA"}
         env = {key: value for key, value in os.environ.items() if key not in dropped}
         env |= {
-            "AGENTJOBS_KUBECONFIG": str(config),
             "AGENTJOBS_DATABASE_URL": dsn,
             "AGENTJOBS_GATEWAY_URL": gateway_url,
-            "AGENTJOBS_LEASE_NAMESPACE": "default",
+            "AGENTJOBS_LEASE_NAMESPACE": NAMESPACE,
             "AGENTJOBS_LOG_FORMAT": "text",
-        } | self._settings
+        }
         # -P: a module of the user's working folder must not take the place of one of ours.
         command = [sys.executable, "-P", "-c", _COMMAND]
-        parts = {"gateway": Part("gateway", [*command, "gateway"], env=env | dict(gateway_tls), folder=self._folder)}
+        own = env | {"AGENTJOBS_KUBECONFIG": str(self._credentials("gateway"))} | dict(gateway_tls) | self._settings
+        parts = {"gateway": Part("gateway", [*command, "gateway"], env=own, folder=self._folder)}
         for number, address in enumerate(probes, start=1):
             name = "operator" if number == 1 else f"operator-{number}"
-            own = env | {"AGENTJOBS_PROBE_ADDRESS": address}
+            own = env | {"AGENTJOBS_KUBECONFIG": str(self._credentials("operator"))} | self._settings
+            own["AGENTJOBS_PROBE_ADDRESS"] = address
             parts[name] = Part(name, [*command, "operator"], env=own, folder=self._folder)
         return parts
 
@@ -279,9 +283,22 @@ class _Start:
         extension = {"url": gateway_url, "certificate-authority-data": certificate}
         config["clusters"][0]["cluster"]["extensions"] = [{"name": GATEWAY_EXTENSION, "extension": extension}]
         path = self._folder / "kubeconfig"
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(config, indent=1))
+        write_private(path, json.dumps(config, indent=1))
         return path
+
+    async def _sign_in(self, client: Client, server: ApiServer | EnvTest) -> None:
+        """Give operator and gateway accounts with the roles they have in a cluster, and no more."""
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+        await accounts.apply(client, [namespace])
+        for part in get_args(rbac.Part):
+            await accounts.apply(client, rbac.objects(part, namespace=NAMESPACE))
+            token = await accounts.token(client, NAMESPACE, f"agentjobs-{part}")
+            config = kubeconfig(server.url, server.ca, token, user=f"agentjobs-{part}")
+            write_private(self._credentials(part), json.dumps(config, indent=1))
+        self._note("accounts")
+
+    def _credentials(self, part: rbac.Part) -> Path:
+        return self._folder / f"{part}.kubeconfig"
 
     async def _migrate(self, dsn: str) -> None:
         from agentjobs.history.migrate import upgrade

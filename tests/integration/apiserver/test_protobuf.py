@@ -43,6 +43,18 @@ async def test_a_config_map_arrives_whole(api):
     assert (made.body["data"], made.body["immutable"]) == ({"k": "v"}, True)
 
 
+async def test_a_role_arrives_whole(api):
+    rule = field(1, "get") + field(1, "list") + field(2, "") + field(3, "pods") + field(4, "mine")
+    role = envelope("rbac.authorization.k8s.io/v1", "Role", field(1, field(1, "r")) + field(2, rule))
+
+    made = await api("POST", "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles", role, media=MEDIA)
+
+    assert made.code == 201
+    assert made.body["rules"] == [
+        {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["mine"]}
+    ]
+
+
 async def test_delete_options_may_be_protobuf(api):
     await api("POST", f"{api.core}/configmaps", CONFIG_MAP, media=MEDIA)
     options = envelope("v1", "DeleteOptions", field(2, field(1, "other")))

@@ -81,6 +81,31 @@ _RESOURCE_ATTRIBUTES: Final = _Field(
 )
 _NON_RESOURCE_ATTRIBUTES: Final = _Field("nonResourceAttributes", {1: _Field("path"), 2: _Field("verb")})
 
+_RULES: Final = _Field(
+    "rules",
+    {
+        1: _Field("verbs", "string", "list"),
+        2: _Field("apiGroups", "string", "list"),
+        3: _Field("resources", "string", "list"),
+        4: _Field("resourceNames", "string", "list"),
+        5: _Field("nonResourceURLs", "string", "list"),
+    },
+    "list",
+)
+_LABEL_SELECTOR: Final[_Message] = {
+    1: _Field("matchLabels", "string", "map"),
+    2: _Field(
+        "matchExpressions", {1: _Field("key"), 2: _Field("operator"), 3: _Field("values", "string", "list")}, "list"
+    ),
+}
+_BINDING: Final[_Message] = {
+    1: _METADATA,
+    2: _Field(
+        "subjects", {1: _Field("kind"), 2: _Field("apiGroup"), 3: _Field("name"), 4: _Field("namespace")}, "list"
+    ),
+    3: _Field("roleRef", {1: _Field("apiGroup"), 2: _Field("kind"), 3: _Field("name")}),
+}
+
 _MESSAGES: Final[Mapping[tuple[str, str], _Message]] = {
     ("v1", "Namespace"): {
         1: _METADATA,
@@ -105,6 +130,14 @@ _MESSAGES: Final[Mapping[tuple[str, str], _Message]] = {
         3: _Field("imagePullSecrets", {1: _Field("name")}, "list"),
         4: _Field("automountServiceAccountToken", "bool"),
     },
+    ("rbac.authorization.k8s.io/v1", "Role"): {1: _METADATA, 2: _RULES},
+    ("rbac.authorization.k8s.io/v1", "ClusterRole"): {
+        1: _METADATA,
+        2: _RULES,
+        3: _Field("aggregationRule", {1: _Field("clusterRoleSelectors", _LABEL_SELECTOR, "list")}),
+    },
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"): _BINDING,
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): _BINDING,
     ("authentication.k8s.io/v1", "TokenRequest"): {
         1: _METADATA,
         2: _Field(

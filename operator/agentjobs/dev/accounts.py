@@ -1,0 +1,51 @@
+"""Signs parts of a development cluster in as service accounts with roles of their own. Knows nothing of the product.
+
+Called by `up`: a part that ran as the administrator would not show which permission it lacks.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from agentjobs.dev.client import NAMESPACES, SERVICE_ACCOUNTS, ApiError, Client, Object, Resource
+
+_RBAC: Final = "rbac.authorization.k8s.io"
+_RESOURCES: Final = {
+    resource.kind: resource
+    for resource in (
+        NAMESPACES,
+        SERVICE_ACCOUNTS,
+        Resource(_RBAC, "v1", "roles", "Role"),
+        Resource(_RBAC, "v1", "rolebindings", "RoleBinding"),
+        Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False),
+        Resource(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False),
+    )
+}
+_TOKEN_SECONDS: Final = 365 * 24 * 3600  # longer than anybody leaves a development cluster running
+
+
+async def apply(client: Client, objects: Sequence[Object]) -> None:
+    """Create a namespace, accounts, roles and bindings, or bring them to what they shall be."""
+    for obj in objects:
+        resource = _RESOURCES[obj["kind"]]
+        meta = obj["metadata"]
+        namespace, name = meta.get("namespace"), meta["name"]
+        try:
+            await client.create(resource, namespace, obj)
+        except ApiError as error:
+            if error.code != 409:
+                raise
+            changed: Object = {key: obj[key] for key in ("rules", "subjects") if key in obj}
+            if changed:
+                await client.patch(resource, namespace, name, changed)
+
+
+async def token(client: Client, namespace: str, name: str) -> str:
+    """Return a token of a service account."""
+    request: Object = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"expirationSeconds": _TOKEN_SECONDS},
+    }
+    path = SERVICE_ACCOUNTS.path(namespace, name, "token")
+    answer = await client.request("POST", path, body=request)
+    return str(answer["status"]["token"])

@@ -1,0 +1,48 @@
+"""Operator and gateway work as accounts that may do little. That it suffices, every other test of this folder shows."""
+
+import pytest
+import yaml
+
+from agentjobs.dev.client import Resource
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("life")]
+
+REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False)
+
+
+async def allowed(system, part, **what):
+    user = f"system:serviceaccount:agentjobs-system:agentjobs-{part}"
+    groups = ["system:serviceaccounts", "system:authenticated"]
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": user, "groups": groups, "resourceAttributes": what},
+    }
+    return (await system.client.create(REVIEWS, None, body))["status"]["allowed"]
+
+
+@pytest.mark.parametrize(
+    ("part", "what", "expected"),
+    [
+        pytest.param("operator", {"verb": "create", "resource": "pods"}, True, id="operator-makes-pods"),
+        pytest.param("operator", {"verb": "get", "resource": "secrets"}, False, id="operator-reads-no-secrets"),
+        pytest.param(
+            "operator", {"verb": "patch", "group": "agentjobs.dev", "resource": "agentjobs"}, False, id="edits-no-job"
+        ),
+        pytest.param(
+            "operator", {"verb": "update", "group": "coordination.k8s.io", "resource": "leases"}, False, id="no-lease"
+        ),
+        pytest.param("gateway", {"verb": "get", "resource": "pods"}, True, id="gateway-looks-at-pods"),
+        pytest.param("gateway", {"verb": "create", "resource": "pods"}, False, id="gateway-makes-none"),
+    ],
+)
+async def test_what_a_part_may_do_in_a_users_namespace(system, part, what, expected):
+    assert await allowed(system, part, namespace="default", **what) is expected
+
+
+@pytest.mark.parametrize("part", ["operator", "gateway"])
+async def test_a_part_has_the_token_of_its_own_account_only(system, part):
+    config = yaml.safe_load((system.cluster.folder / f"{part}.kubeconfig").read_text())
+
+    assert config["users"][0]["name"] == f"agentjobs-{part}"
+    assert config["users"][0]["user"]["token"] != system.cluster.token

@@ -1,0 +1,60 @@
+"""The roles are small, and what is made of them can be applied."""
+
+import pytest
+
+from agentjobs.rbac import objects, roles
+
+PARTS = ["operator", "gateway"]
+
+
+def rules(part):
+    return [rule for role in roles(part) for rule in role["rules"]]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_nothing_is_allowed_by_a_star(part):
+    values = [value for rule in rules(part) for field in rule.values() for value in field]
+
+    assert "*" not in values
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_part_reads_secrets_or_changes_roles(part):
+    named = {resource for rule in rules(part) for resource in rule["resources"]}
+    groups = {group for rule in rules(part) for group in rule["apiGroups"]}
+
+    assert not named & {"secrets", "serviceaccounts", "nodes", "pods/exec", "pods/log"}
+    assert "rbac.authorization.k8s.io" not in groups
+
+
+def test_the_operator_writes_no_agentjob_but_its_status():
+    verbs = {verb for rule in rules("operator") if rule["resources"] == ["agentjobs"] for verb in rule["verbs"]}
+
+    assert verbs == {"get", "list", "watch", "delete"}
+
+
+def test_the_gateway_changes_nothing():
+    writes = {
+        (resource, verb)
+        for rule in rules("gateway")
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        if verb not in ("get", "list", "watch")
+    }
+
+    assert writes == {("tokenreviews", "create"), ("subjectaccessreviews", "create")}
+
+
+def test_objects_bind_every_role_to_one_account():
+    made = objects("operator", namespace="here")
+
+    subjects = [obj["subjects"] for obj in made if obj["kind"].endswith("Binding")]
+    account = {"kind": "ServiceAccount", "name": "agentjobs-operator", "namespace": "here"}
+    assert subjects == [[account]] * 2
+    assert [(obj["kind"], obj["metadata"].get("namespace")) for obj in made] == [
+        ("ServiceAccount", "here"),
+        ("ClusterRole", None),
+        ("ClusterRoleBinding", None),
+        ("Role", "here"),
+        ("RoleBinding", "here"),
+    ]
