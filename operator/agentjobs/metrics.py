@@ -21,6 +21,8 @@ OTHER: Final = "Other"
 QUEUES: Final = frozenset({"agents", "scheduled"})
 KINDS: Final = frozenset({"AgentJob", "Pod", "Event", "Lease", "ConfigMap"})
 _REASONS: Final = frozenset(ErrorClass)
+# A start that succeeded has no reason of its own; it shows the job's.
+_SUCCESS: Final = "ResultAccepted"
 _VERDICTS: Final = frozenset(Verdict)
 # A wait may be none or a night.
 _WAITS: Final = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600)
@@ -109,8 +111,9 @@ class Metrics:
         self._queue_wait.labels(_known(queue, QUEUES)).observe(seconds)
 
     def attempt(self, verdict: str, reason: str) -> None:
-        """Count one start that ended."""
-        self._attempts.labels(_known(verdict, _VERDICTS), _known(reason, _REASONS)).inc()
+        """Count one start that ended; `reason` is empty for a success."""
+        word = _known(reason, _REASONS) if reason else _SUCCESS
+        self._attempts.labels(_known(verdict, _VERDICTS), word).inc()
 
     def api_write(self, verb: str, kind: str, code: int) -> None:
         """Count one mutation; fits `KubeClient`'s `on_write`."""

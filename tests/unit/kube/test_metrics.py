@@ -44,6 +44,12 @@ def test_a_reason_that_is_not_ours_is_folded(metrics):
     assert value(metrics, "agentjobs_attempts_total", verdict="Fail", reason="Other") == 2
 
 
+def test_a_success_is_no_other_reason(metrics):
+    metrics.attempt("Succeed", "")
+
+    assert value(metrics, "agentjobs_attempts_total", verdict="Succeed", reason="ResultAccepted") == 1
+
+
 def test_queues_of_users_count_as_other(metrics):
     metrics.queue_depth("agents", 3)
     metrics.queue_wait("nightly-of-customer-4711", 2)
