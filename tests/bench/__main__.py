@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.bench import jobs, ready, startup
+from tests.bench import jobs, quiet, ready, startup
 from tests.bench.figures import Figure, machine, table, write_json
 
 AIM_FIRST_CALL = 0.7
@@ -16,7 +16,8 @@ AIM_FIRST_CALL = 0.7
 def start_up(runs: int) -> list[Figure]:
     """Process start to first model call, ours beside a bare script's in turns; medians over the rounds."""
     rounds = max(runs, startup.ROUNDS)
-    found = startup.main(rounds)
+    with quiet.run():
+        found = startup.main(rounds)
     peer = {"peer_name": "bare ADK script"}
     first, bare_first = (found["runner_first_call"],), (found["bare_first_call"],)
     whole, bare_whole = (found["runner_process"],), (found["bare_process"],)
@@ -47,7 +48,8 @@ def main() -> None:
         parser.error(f"no figure {', '.join(sorted(unknown))}: choose of {', '.join(MEASURES)}")
     before = machine()
     figures = [figure for name in arguments.names or MEASURES for figure in MEASURES[name](arguments.runs)]
-    where = before | {"load after": machine()["load"]}
+    others = [round(share, 2) for share in quiet.disturbance()]
+    where = before | {"load after": machine()["load"], "others' share of the processors in each run": others}
     print("\n" + ", ".join(f"{key} {value}" for key, value in where.items()))
     print(table(figures))
     if arguments.json:

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any
 
+from tests.bench import quiet
 from tests.bench.figures import Figure
 from tests.bench.load import BATCH, OURS, Kind, Seen, Spent, at_once, paced, succeed
 
@@ -107,6 +108,7 @@ async def _paced_runs(backend: Backend, runs: int) -> list[Figure]:
             await stack.enter_async_context(job_controller(running))
         await asyncio.sleep(1.0)
         for run in range(runs):
+            await asyncio.to_thread(quiet.wait)
             before = Spent.by_operator(running)
             ours.append(await _latency(running, OURS, run))
             await asyncio.sleep(1.0)
@@ -146,7 +148,7 @@ async def _crowd_runs(backend: Backend, jobs: int, runs: int) -> list[Figure]:
     for run in range(runs):
         # A cluster for each run: what earlier jobs left would be part of the figure.
         async with cluster(backend) as running:
-            await asyncio.sleep(1.0)
+            await asyncio.to_thread(quiet.wait)
             before, busy = Spent.by_operator(running), time.process_time()
             seconds, seen = await at_once(running.client, OURS, [f"job-{run}-{number}" for number in range(jobs)])
             rates.append(jobs / seconds)
@@ -175,7 +177,11 @@ async def _crowd_runs(backend: Backend, jobs: int, runs: int) -> list[Figure]:
 
 
 def _on_all(work: list[Coroutine[Any, Any, list[Figure]]]) -> list[Figure]:
-    return [figure for one in work for figure in asyncio.run(one)]
+    figures: list[Figure] = []
+    for one in work:
+        with quiet.run():
+            figures += asyncio.run(one)
+    return figures
 
 
 def measure_latency(runs: int) -> list[Figure]:

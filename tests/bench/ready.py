@@ -14,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.bench import quiet
 from tests.bench.figures import Figure
 
 AIM_SECONDS = 3.0
@@ -62,7 +63,7 @@ def measure(runs: int) -> list[Figure]:
     """Seconds to ready, in fresh folders and in used ones, and step by step."""
     first, second, phases = [], [], []
     for run in range(runs + 1):
-        with tempfile.TemporaryDirectory(prefix="agentjobs-bench-") as name:
+        with tempfile.TemporaryDirectory(prefix="agentjobs-bench-") as name, quiet.run():
             fresh, again = start(Path(name) / "dev"), start(Path(name) / "dev")
             found = steps(Path(name) / "steps")
         if run:  # the first writes bytecode
