@@ -2,7 +2,9 @@
 
     app.py         the program: its verbs, its exit codes, how it fails
     processes.py   verbs that run something: dev, demo, operator, gateway, migrate
-    objects.py     verbs on AgentJobs in the cluster: apply, get, delete, cancel, wait
+    running.py     run, and what it needs: work.py (flags to an AgentJob), local.py (without any server)
+    objects.py     verbs on AgentJobs in the cluster: apply, get, delete, cancel, suspend, resume, rerun, wait
+    looking.py     verbs that look at one job from near: show, logs; and list
     past.py        verbs on what the gateway remembers: history, result
     cluster.py     the API server, any kind    manifests.py   YAML in, patches out
     printing.py    tables and text for people  options.py     what many verbs share

@@ -1,4 +1,4 @@
-"""Verbs on AgentJobs in the cluster: apply, get, delete, cancel, wait.
+"""Verbs on AgentJobs in the cluster: apply, get, delete, cancel, suspend, resume, rerun, wait.
 
 Each is one request (or one watch) as the user of the kubeconfig; `apply` takes every kind the server knows, because an
 example brings its ConfigMap along.
@@ -7,21 +7,28 @@ example brings its ConfigMap along.
 import re
 import time
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from agentjobs import errors
 from agentjobs.cli.failures import FAILURE, TIMED_OUT, USAGE, Failure
-from agentjobs.cli.options import Context, Kubeconfig, Namespace, connected
+from agentjobs.cli.options import (
+    Context,
+    JobName,
+    Kubeconfig,
+    Namespace,
+    Timeout,
+    complete_names,
+    connected,
+    seconds_of,
+    talking,
+)
 from agentjobs.cli.printing import as_json, as_yaml, show, table, without_managed_fields
 
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
     from agentjobs.cli.manifests import Manifest
-
-JobName = Annotated[str, typer.Argument(help="Name of the AgentJob.", metavar="NAME")]
 
 # A watch is opened anew after this long without a word, in case a proxy on the way dropped it silently.
 WATCH_SECONDS: Final = 300.0
@@ -32,7 +39,7 @@ _CONDITION: Final = re.compile(r"condition=([A-Za-z]+)(?:=(True|False|Unknown))?
 
 def register(app: typer.Typer) -> None:
     """Add this module's verbs."""
-    for verb in (apply, get, delete, cancel, wait):
+    for verb in (apply, get, delete, cancel, suspend, resume, rerun, wait):
         app.command()(verb)
 
 
@@ -58,7 +65,7 @@ def apply(
     with connected(kubeconfig=kubeconfig, context=context) as cluster:
         for manifest in manifests:
             try:
-                show(_applied(cluster, manifest, namespace=namespace))
+                show(applied(cluster, manifest, namespace=namespace))
             except (errors.AgentJobsError, Failure) as error:
                 failed = True
                 show(f"error: {manifest.source}, {manifest.body['kind']} {manifest.name!r}: {error}", error=True)
@@ -67,7 +74,10 @@ def apply(
 
 
 def get(
-    name: Annotated[str | None, typer.Argument(help="Name of the AgentJob; all by default.", metavar="NAME")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Name of the AgentJob; all by default.", metavar="NAME", autocompletion=complete_names),
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on, and print every change.")] = False,
     output: Annotated[str | None, typer.Option("--output", "-o", help="json, yaml or wide.")] = None,
     selector: Annotated[str | None, typer.Option("--selector", "-l", help="Labels, such as team=docs.")] = None,
@@ -124,12 +134,41 @@ def cancel(name: JobName, namespace: Namespace = None, context: Context = None, 
     show(f"agentjob.agentjobs.dev/{name} cancel requested")
 
 
+def suspend(name: JobName, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
+    """Ask an AgentJob to free its pod and to wait: sets spec.suspend. `resume` lets it go on."""
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+        talk.run(talk.do.steer(name, {"suspend": True}))
+    show(f"agentjob.agentjobs.dev/{name} suspend requested")
+
+
+def resume(name: JobName, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
+    """Let a suspended AgentJob go on, whether spec.suspend or a rule of its resultPolicy suspended it."""
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+        talk.run(talk.do.resume(name))
+    show(f"agentjob.agentjobs.dev/{name} resumed")
+
+
+def rerun(
+    name: JobName,
+    new_name: Annotated[
+        str | None, typer.Option("--name", help="Name of the new job; NAME and random digits by default.")
+    ] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Run the same work again as a new AgentJob, from the start. The old one stays as it is."""
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+        job = talk.run(talk.do.rerun(name, new_name_=new_name))
+    show(f"agentjob.agentjobs.dev/{job.name} created")
+
+
 def wait(
     name: JobName,
     condition: Annotated[
         str, typer.Option("--for", help="condition=Complete: it succeeded. condition=Finished: any end.")
     ] = "condition=Complete",
-    timeout: Annotated[str, typer.Option("--timeout", help="How long, such as 90s or 1h; 0 means for ever.")] = "0",
+    timeout: Timeout = "0",
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -142,8 +181,8 @@ def wait(
     if not wanted:
         raise Failure(f"--for={condition} is not understood; use condition=Complete or condition=Finished.", code=USAGE)
     kind, status = wanted[1], (wanted[2] or "True").capitalize()
-    limit = _seconds(timeout)
-    deadline = time.monotonic() + limit.total_seconds() if limit else None
+    limit = seconds_of(timeout)
+    deadline = None if limit is None else time.monotonic() + limit
     with connected(kubeconfig=kubeconfig, context=context) as cluster:
         job: Mapping[str, Any] | None = None
         for job in _states(cluster, _collection(cluster, namespace=namespace), name, deadline=deadline):
@@ -156,7 +195,8 @@ def wait(
     raise Failure(f"{name} did not reach {condition} within {timeout}; it is {phase}.", code=TIMED_OUT)
 
 
-def _applied(cluster: "Cluster", manifest: "Manifest", *, namespace: str | None) -> str:
+def applied(cluster: "Cluster", manifest: "Manifest", *, namespace: str | None) -> str:
+    """Create or change one object as its file says, and return what became of it in kubectl's words."""
     from agentjobs.cli.cluster import MERGE_PATCH
     from agentjobs.cli.manifests import three_way, with_last_applied
 
@@ -310,12 +350,3 @@ def _ended(job: Mapping[str, Any], *, name: str, wanted: str) -> str:
     telling = {status.get("phase"), "Failed", "Cancelled"}
     said = next((c.get("message") for c in status.get("conditions") or () if c["type"] in telling and c["message"]), "")
     return f"{name} ended as {status.get('phase')}, so {wanted} cannot come" + (f": {said}" if said else ".")
-
-
-def _seconds(text: str) -> timedelta | None:
-    from agentjobs.api.durations import parse_duration
-
-    try:
-        return None if text.strip() == "0" else parse_duration(text)
-    except ValueError as error:
-        raise Failure(f"--timeout: {error}", code=USAGE) from None

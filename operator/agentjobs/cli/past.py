@@ -10,7 +10,15 @@ from urllib.parse import quote
 import typer
 
 from agentjobs.cli.failures import USAGE, Failure
-from agentjobs.cli.options import Context, GatewayCA, GatewayURL, Kubeconfig, Namespace, access_of
+from agentjobs.cli.options import (
+    Context,
+    GatewayCA,
+    GatewayURL,
+    Kubeconfig,
+    Namespace,
+    access_of,
+    complete_names,
+)
 from agentjobs.cli.printing import age, as_json, harmless, on_terminal, show, table
 
 if TYPE_CHECKING:
@@ -30,7 +38,10 @@ def register(app: typer.Typer) -> None:
 
 
 def history(
-    name: Annotated[str | None, typer.Argument(help="Name or uid of one job; all by default.", metavar="NAME")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Name or uid of one job; all by default.", metavar="NAME", autocompletion=complete_names),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_LIMIT, help="How many jobs at most.")] = 50,
     output: Output = None,
     namespace: Namespace = None,
@@ -46,7 +57,7 @@ def history(
         place = _jobs(namespace or access.namespace)
         if name:
             story = _get(http, f"{place}/{quote(name, safe='')}")
-            show(as_json(story) if output else _story(story))
+            show(as_json(story) if output else story_page(story))
             return
         page = _get(http, place, limit=str(limit))
         if output:
@@ -60,7 +71,7 @@ def history(
 
 
 def result(
-    name: Annotated[str, typer.Argument(help="Name or uid of the job.", metavar="NAME")],
+    name: Annotated[str, typer.Argument(help="Name or uid of the job.", metavar="NAME", autocompletion=complete_names)],
     output: Output = None,
     namespace: Namespace = None,
     context: Context = None,
@@ -124,7 +135,7 @@ def _list(jobs: list[Mapping[str, Any]]) -> str:
     return table(["NAME", "PHASE", "REASON", "ATTEMPTS", "STARTS", "TOOK", "AGE", "OBJECT"], rows)
 
 
-def _story(story: Mapping[str, Any]) -> str:
+def story_page(story: Mapping[str, Any]) -> str:
     job = story["job"]
     head = [
         f"{job['namespace']}/{job['name']}  {job['phase']}  {job['reason']}",

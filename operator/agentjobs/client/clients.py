@@ -128,7 +128,7 @@ class Client:
 
     def resume(self, name: str) -> Job:
         """Let a suspended job go on. Raises NotFound."""
-        return self._transport.run(self._do.steer(name, {"suspend": False}))
+        return self._transport.run(self._do.resume(name))
 
     def rerun(self, name: str, *, new_name: str | None = None) -> Job:
         """Submit the same work as a new job, which begins from the start. Raises NotFound, AlreadyExists."""
@@ -233,7 +233,7 @@ class AsyncClient:
 
     async def resume(self, name: str) -> Job:
         """See `Client.resume`."""
-        return await self._transport.run(self._do.steer(name, {"suspend": False}))
+        return await self._transport.run(self._do.resume(name))
 
     async def rerun(self, name: str, *, new_name: str | None = None) -> Job:
         """See `Client.rerun`."""

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from agentjobs import errors
 from agentjobs.api.agentjob import MAX_JOB_NAME
+from agentjobs.api.conditions import ConditionType, SuspendedReason, find_condition
 from agentjobs.api.recorded import Event, Events, RecordedJob, RecordedJobs, RecordedResult, Result, Story
 from agentjobs.client.effects import (
     MERGE_PATCH,
@@ -28,7 +29,7 @@ from agentjobs.client.effects import (
     Stream,
 )
 from agentjobs.client.job import Job, Spec, differences, plain_spec
-from agentjobs.contract import GROUP, VERSION
+from agentjobs.contract import ANNOTATION_RESUME, GROUP, VERSION
 
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
@@ -99,6 +100,16 @@ class Operations:
         """Change fields of a job's spec."""
         send = Send("PATCH", self._path(name), {"spec": changes}, content_type=MERGE_PATCH)
         return Job.parse((yield from self._asked(send)))
+
+    def resume(self, name: str) -> Operation[Job]:
+        """Let a job go on that was suspended by its spec, or by a rule of its resultPolicy."""
+        job = yield from self.get(name)
+        body: dict[str, Any] = {"spec": {"suspend": False}}
+        said = find_condition(job.status.conditions, ConditionType.SUSPENDED)
+        if said and said.is_true and said.reason == SuspendedReason.RULE:
+            # Only then: a value nobody waits for yet would at once resume the next suspension by a rule.
+            body["metadata"] = {"annotations": {ANNOTATION_RESUME: secrets.token_hex(8)}}
+        return Job.parse((yield from self._asked(Send("PATCH", self._path(name), body, content_type=MERGE_PATCH))))
 
     def delete(self, name: str) -> Operation[None]:
         """Delete a job and its pods; that it is gone already is fine."""

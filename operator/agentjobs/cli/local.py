@@ -1,0 +1,224 @@
+"""`run --local`: one attempt on this machine, without any server. The runner as a process, and a gateway of one job.
+
+The runner is the very one of the pods, spoken to by the contract. What a cluster adds is not there: no queue, no retry,
+no time of start, no isolation, no Secrets; variables come from the shell.
+"""
+
+import json
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final, TypedDict
+
+from agentjobs import contract, errors
+from agentjobs.api.agentjob import AgentJobSpec, ConfigMapKey
+from agentjobs.api.resolve import resolve
+from agentjobs.api.validation import validate_job
+from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.cli.work import Work
+from agentjobs.contract import Attempt, ErrorClass, TerminationMessage, Verdict
+
+MODULE: Final = "agentjobs_runner"
+EXTRA: Final = "runner"
+NAMESPACE: Final = "local"
+
+
+class Ending(TypedDict):
+    """How the attempt ended, as the runner reported it."""
+
+    verdict: str
+    reason: str
+    message: str
+    result: contract.Result | None
+
+
+def attempt(work: Work, *, environ: Mapping[str, str]) -> Ending:
+    """Run one attempt of the job and return how it ended; what it logs goes to standard error.
+
+    Raises:
+        Failure: the job is wrong (all problems at once), names what is not there, or the runner is not installed.
+    """
+    given = _attempt(work)
+    _check_installed()
+    token = secrets.token_urlsafe(32)
+    with _gateway(given, token) as gateway, tempfile.TemporaryDirectory(prefix="agentjobs-") as folder:
+        spec = AgentJobSpec.model_validate(work.job["spec"])
+        (Path(folder) / "token").write_text(token, "utf-8")
+        end = Path(folder) / "termination"
+        variables = _variables(spec, environ) | {
+            contract.ENV_GATEWAY_URL: gateway.url,
+            contract.ENV_TOKEN_FILE: f"{folder}/token",
+            contract.ENV_NAMESPACE: NAMESPACE,
+            contract.ENV_JOB: given["job"],
+            contract.ENV_START: "1",
+            contract.ENV_TERMINATION_FILE: str(end),
+            contract.ENV_GRACE_SECONDS: str(spec.runtime.termination_grace_period_seconds),
+        }
+        variables.pop(contract.ENV_GATEWAY_CA, None)
+        grace = float(spec.runtime.termination_grace_period_seconds)
+        late = _run(variables, seconds=spec.timeouts.attempt.total_seconds(), grace=grace)
+        said = TerminationMessage.load(end.read_text("utf-8", "replace")) if end.is_file() else None
+    return _ending(gateway.document, said, late=late)
+
+
+def _attempt(work: Work) -> Attempt:
+    name = work.name or "local"
+    body = {**work.job, "metadata": {**work.job["metadata"], "name": name, "uid": f"local-{name}"}}
+    if problems := validate_job(body):
+        raise Failure("\n  ".join(["the job is wrong:", *map(str, problems)]), code=USAGE)
+    contents = {ConfigMapKey(*key): text for key, text in work.config_maps().items()}
+    try:
+        resolved = resolve(body, contents)
+    except (errors.NotFound, errors.Invalid) as error:
+        raise Failure(f"{error}. With --local, ConfigMaps come from the file of -f.", code=USAGE) from None
+    return Attempt(
+        namespace=NAMESPACE,
+        job=name,
+        uid=f"local-{name}",
+        start=1,
+        attempt=1,
+        maxAttempts=1,
+        resolved=resolved,
+        result=None,
+    )
+
+
+def _check_installed() -> None:
+    from importlib.util import find_spec
+
+    for module in (MODULE, "google.adk"):
+        found = None
+        with suppress(ModuleNotFoundError):  # of the package above it
+            found = find_spec(module)
+        if found is None:
+            cure = f"pip install 'agentjobs[{EXTRA}]'"
+            raise Failure(f"--local needs {module}, which is not installed. Type: {cure}", code=USAGE)
+
+
+def _variables(spec: AgentJobSpec, environ: Mapping[str, str]) -> dict[str, str]:
+    variables = dict(environ)
+    for entry in spec.runtime.env:
+        if entry.value_from is None:
+            variables[entry.name] = entry.value or ""
+        elif entry.name not in environ:
+            raise Failure(
+                f"runtime.env: {entry.name} comes from the cluster, which --local has none of; "
+                f"set it in your shell: export {entry.name}=…",
+                code=USAGE,
+            )
+    return variables
+
+
+def _run(variables: Mapping[str, str], *, seconds: float, grace: float) -> bool:
+    """Run the runner to its end; return whether time ran out. Ctrl-C reaches it by itself, being of our terminal."""
+    # Standard output is for the answer alone.
+    with subprocess.Popen(  # noqa: S603  our own interpreter and a constant module
+        [sys.executable, "-m", MODULE], env=dict(variables), stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno()
+    ) as child:
+        try:
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGTERM)
+            _reap(child, grace)
+            return True
+        except KeyboardInterrupt:
+            _reap(child, grace)
+        except BaseException:
+            child.kill()
+            raise
+    return False
+
+
+def _reap(child: "subprocess.Popen[bytes]", grace: float) -> None:
+    try:
+        child.wait(grace)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        child.kill()
+
+
+def _ending(document: Mapping[str, Any] | None, said: TerminationMessage | None, *, late: bool) -> Ending:
+    if late:
+        why = "the attempt took longer than timeouts.attempt"
+        return Ending(verdict=Verdict.RETRY.value, reason=ErrorClass.ATTEMPT_TIMEOUT.value, message=why, result=None)
+    if document is not None:
+        return Ending(
+            verdict=document["verdict"],
+            reason=document["reason"],
+            message=document["message"],
+            result=document["result"],
+        )
+    if said is not None:
+        return Ending(verdict=said.verdict.value, reason=said.reason, message=said.message, result=None)
+    why = "the runner ended without a word; standard error has what it printed"
+    return Ending(verdict=Verdict.RETRY.value, reason=ErrorClass.RUNNER_CRASHED.value, message=why, result=None)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, given: Attempt, token: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.given = given
+        self.token = token
+        self.document: dict[str, Any] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """The gateway's answers to a runner; its timeline is in the log already and is not kept."""
+
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name is the base class's
+        """Say nothing: the log belongs to the runner."""
+
+    def _answer(self) -> None:
+        length = self.headers.get("Content-Length") or "0"
+        body = self.rfile.read(int(length) if length.isdigit() else 0)
+        if not secrets.compare_digest(self.headers.get("Authorization") or "", f"Bearer {self.server.token}"):
+            self._send(401, {"reason": "Unauthorized", "message": "Another token is needed."})
+            return
+        match self.command, self.path:
+            case "GET", contract.PATH_ATTEMPT:
+                self._send(200, self.server.given)
+            case "POST", contract.PATH_EVENTS | contract.PATH_HEARTBEAT:
+                self._send(204, None)
+            case "PUT", contract.PATH_RESULT:
+                document = json.loads(body)
+                self.server.document = document
+                self._send(200, {"final": document["result"]})
+            case _:
+                self._send(404, {"reason": "NotFound", "message": f"{self.path} is not there with --local."})
+
+    do_GET = do_POST = do_PUT = _answer  # noqa: N815  the names are the base class's
+
+    def _send(self, status: int, answer: Mapping[str, Any] | None) -> None:
+        content = b"" if answer is None else json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@contextmanager
+def _gateway(given: Attempt, token: str) -> Iterator[_Server]:
+    with _Server(given, token) as server:
+        thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.05), daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()

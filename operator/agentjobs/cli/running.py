@@ -1,0 +1,176 @@
+"""The verb that makes a job of a command line and sees it through: run."""
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from agentjobs import errors
+from agentjobs.cli.failures import TIMED_OUT, USAGE, Failure
+from agentjobs.cli.options import Context, GatewayCA, GatewayURL, Kubeconfig, Namespace, Timeout, seconds_of, talking
+from agentjobs.cli.printing import as_json, harmless, on_terminal, show
+from agentjobs.contract import EXIT_CODES, Verdict
+
+if TYPE_CHECKING:
+    from agentjobs.cli.options import Talk
+    from agentjobs.cli.work import Work
+    from agentjobs.client.job import Job
+
+# What a job's end means as a runner's verdict, for one table of exit codes.
+_VERDICTS: Final = {"Succeeded": Verdict.SUCCEED, "Cancelled": Verdict.CANCEL}
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's verb."""
+    app.command()(run)
+
+
+def run(
+    message: Annotated[str | None, typer.Argument(help="What the agent is told (input.message).")] = None,
+    filename: Annotated[str | None, typer.Option("--filename", "-f", help="File with one AgentJob, or -.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="agent.model")] = None,
+    instruction: Annotated[str | None, typer.Option("--instruction", help="agent.inline.instruction")] = None,
+    tool: Annotated[list[str] | None, typer.Option("--tool", help="A name of agent.inline.tools; repeatable.")] = None,
+    module: Annotated[str | None, typer.Option("--module", help="agent.module.ref: package.module:attribute")] = None,
+    state: Annotated[list[str] | None, typer.Option("--state", help="KEY=VALUE of input.state; repeatable.")] = None,
+    app_name: Annotated[str | None, typer.Option("--app-name", help="session.appName")] = None,
+    user_id: Annotated[str | None, typer.Option("--user-id", help="session.userId")] = None,
+    session_id: Annotated[str | None, typer.Option("--session-id", help="session.sessionId")] = None,
+    queue: Annotated[str | None, typer.Option("--queue", help="queue")] = None,
+    priority: Annotated[int | None, typer.Option("--priority", help="priority: 0 is first, 9 is last")] = None,
+    start_after: Annotated[str | None, typer.Option("--start-after", help="startAfter, such as 1h")] = None,
+    max_attempts: Annotated[int | None, typer.Option("--max-attempts", help="retry.maxAttempts")] = None,
+    image: Annotated[str | None, typer.Option("--image", help="runtime.image")] = None,
+    ttl: Annotated[
+        int | None, typer.Option("--ttl-seconds-after-finished", help="ttlSecondsAfterFinished; a day by default.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the job; a random one by default.")] = None,
+    local: Annotated[bool, typer.Option("--local", help="One attempt on this machine, without any server.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Submit, print the job's name, and leave.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print verdict and result as JSON.")] = False,
+    timeout: Timeout = "0",
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    gateway: GatewayURL = None,
+    gateway_ca: GatewayCA = None,
+) -> None:
+    """Run an agent as a job: submit it, show its phases and logs, print the answer.
+
+    Exits 0 when it succeeded, 77 when it was cancelled, 78 when it failed; with --local also 70 (would be tried again)
+    and 75 (would be tried later).
+    """
+    from agentjobs.cli.work import pairs, work_of
+
+    if local and detach:
+        raise Failure("--local has nothing to leave behind; leave out --detach.", code=USAGE)
+    fields: dict[tuple[str, ...], Any] = {
+        ("agent", "model"): model,
+        ("agent", "inline", "instruction"): instruction,
+        ("agent", "inline", "tools"): [{"name": each} for each in tool or ()],
+        ("agent", "module", "ref"): module,
+        ("input", "message"): message,
+        ("input", "state"): pairs(state, "--state"),
+        ("session", "appName"): app_name,
+        ("session", "userId"): user_id,
+        ("session", "sessionId"): session_id,
+        ("queue",): queue,
+        ("priority",): priority,
+        ("startAfter",): start_after,
+        ("retry", "maxAttempts"): max_attempts,
+        ("runtime", "image"): image,
+        ("ttlSecondsAfterFinished",): ttl,
+    }
+    work = work_of(filename, name=name, fields=fields)
+    if local:
+        _locally(work, json_=json_)
+        return
+    limit = seconds_of(timeout)
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
+        job = _submitted(talk, work)
+        if detach:
+            show(as_json({"name": job.name, "uid": job.uid}) if json_ else job.name)
+            return
+        _see_through(talk, job.name, json_=json_, timeout=limit)
+
+
+def _locally(work: "Work", *, json_: bool) -> None:
+    from agentjobs.cli.local import attempt
+
+    ending = attempt(work, environ=os.environ)
+    result = ending["result"]
+    if json_:
+        show(as_json(ending))
+    elif result is not None:
+        _print_answer(result["text"])
+    else:
+        show(harmless(f"{ending['verdict']} {ending['reason']}: {ending['message']}"), error=True)
+    raise typer.Exit(EXIT_CODES[Verdict(ending["verdict"])])
+
+
+def _submitted(talk: "Talk", work: "Work") -> "Job":
+    """Apply what else the file holds, then submit the job."""
+    from agentjobs.cli.manifests import Manifest
+    from agentjobs.cli.objects import applied
+
+    own = work.job["metadata"].get("namespace")
+    if own and own != talk.do.namespace:
+        raise Failure(f"the file says namespace {own!r}; add --namespace {own}.", code=USAGE)
+    for body in work.others:
+        show(applied(talk.cluster, Manifest(source="file", body=body), namespace=talk.do.namespace), error=True)
+    metadata = work.job["metadata"]
+    return talk.run(
+        talk.do.submit(
+            work.job["spec"],
+            name=work.name or None,
+            labels=metadata.get("labels"),
+            annotations=metadata.get("annotations"),
+        )
+    )
+
+
+def _see_through(talk: "Talk", name: str, *, json_: bool, timeout: float | None) -> None:
+    from agentjobs.client.following import LogLine, follow
+
+    job: Job | None = None
+    try:
+        for item in talk.iterate(follow(talk.do, name, timeout=timeout)):
+            if isinstance(item, LogLine):
+                show(harmless(item.text), error=True)
+            else:
+                job = item
+                show(harmless(f"{name}: {job.phase} {job.message}".rstrip()), error=True)
+    except KeyboardInterrupt:
+        show(f"\n{name} runs on; to stop it: agentjobs cancel {name}", error=True)
+        raise typer.Exit(130) from None
+    except TimeoutError as error:
+        raise Failure(str(error), code=TIMED_OUT) from None
+    assert job is not None, "the stream begins with the job"
+    verdict = _VERDICTS.get(job.phase, Verdict.FAIL)
+    answer = _answer(talk, job) if job.succeeded else None
+    if json_:
+        ended = {"name": name, "verdict": verdict.value, "reason": job.reason, "message": job.message}
+        show(as_json({**ended, "result": answer}))
+    elif answer is not None:
+        _print_answer(answer["text"])
+    raise typer.Exit(EXIT_CODES[verdict])
+
+
+def _answer(talk: "Talk", job: "Job") -> dict[str, Any]:
+    """The whole answer; its head from the status where no gateway can be asked."""
+    try:
+        return talk.run(talk.do.result(job.uid)).model_dump(by_alias=True)
+    except (errors.Misconfigured, errors.Unavailable, errors.Denied) as error:
+        head = job.status.result
+        if head is None:
+            raise
+        if head.truncated:
+            show(harmless(f"only the beginning of the answer: {error}"), error=True)
+        return {"text": head.summary, "structured": head.structured, "usage": {}}
+
+
+def _print_answer(text: str) -> None:
+    # A file or another program gets every byte; a terminal gets nothing that could steer it.
+    with suppress(BrokenPipeError):
+        show(harmless(text) if on_terminal() else text)

@@ -1,0 +1,96 @@
+"""From a command line to an AgentJob: `run`'s flags and file as one object. Pure but for reading the file.
+
+Flags are named as the fields they set, and win over the file's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.contract import GROUP, VERSION
+
+DAY_SECONDS: Final = 86400
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A job to run, and the other objects of its file."""
+
+    job: dict[str, Any]
+    others: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The job's name; empty when neither file nor flag gives one."""
+        return str(self.job["metadata"].get("name") or "")
+
+    def config_maps(self) -> dict[tuple[str, str], str]:
+        """Texts of the file's ConfigMaps, by name and key."""
+        return {
+            (str(body["metadata"]["name"]), str(key)): str(text)
+            for body in self.others
+            if body["kind"] == "ConfigMap"
+            for key, text in (body.get("data") or {}).items()
+        }
+
+
+def work_of(file: str | None, *, name: str | None, fields: Mapping[Path, Any]) -> Work:
+    """Return the job of `file` (or a new one) with `fields` set in its spec; values that are None or empty set nothing.
+
+    Raises:
+        Failure: the file has not exactly one AgentJob, or neither file nor flags say what to run or what to say to it.
+    """
+    work = _read(file) if file else Work({"apiVersion": f"{GROUP}/{VERSION}", "kind": "AgentJob", "metadata": {}})
+    spec = work.job.setdefault("spec", {})
+    if not isinstance(spec, dict):
+        raise Failure(f"{file}: spec is no mapping.", code=USAGE)
+    for path, value in fields.items():
+        if value is not None and value != [] and value != {}:
+            _set(spec, path, value)
+    agent, given = spec.get("agent") or {}, spec.get("input") or {}
+    if not agent.get("inline") and not agent.get("module"):
+        if not agent.get("model"):
+            raise Failure("what shall run? Give --model and --instruction, or --module, or -f FILE.", code=USAGE)
+        agent["inline"] = {}
+    if not given:
+        raise Failure("what shall the agent be told? Give a MESSAGE.", code=USAGE)
+    if given.get("message") and fields.get(("input", "message")):
+        given.pop("messageFrom", None)
+    spec.setdefault("ttlSecondsAfterFinished", DAY_SECONDS)
+    if name:
+        work.job["metadata"]["name"] = name
+    return work
+
+
+def pairs(values: Sequence[str] | None, flag: str) -> dict[str, str]:
+    """Return `KEY=VALUE` arguments as a mapping."""
+    found = {}
+    for text in values or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise Failure(f"{flag} {text!r}: write KEY=VALUE.", code=USAGE)
+        found[key] = value
+    return found
+
+
+def _read(file: str) -> Work:
+    from agentjobs.cli.manifests import read
+
+    bodies = [manifest.body for manifest in read([file])]
+    jobs = [body for body in bodies if body["kind"] == "AgentJob"]
+    if len(jobs) != 1:
+        raise Failure(f"{file} holds {len(jobs)} AgentJobs; `run` takes one (`apply` takes any number).", code=USAGE)
+    return Work(jobs[0], [body for body in bodies if body is not jobs[0]])
+
+
+def _set(spec: dict[str, Any], path: Path, value: Any) -> None:
+    place = spec
+    for key in path[:-1]:
+        below = place.get(key)
+        if not isinstance(below, dict):
+            below = place[key] = {}
+        place = below
+    old = place.get(path[-1])
+    place[path[-1]] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value

@@ -1,0 +1,89 @@
+"""From flags and a file to an AgentJob."""
+
+import pytest
+
+from agentjobs.api.validation import validate_job
+from agentjobs.cli.failures import Failure
+from agentjobs.cli.work import pairs, work_of
+
+MODEL, MESSAGE = ("agent", "model"), ("input", "message")
+FILE = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: script}
+data: {main: "x"}
+---
+apiVersion: agentjobs.dev/v1alpha1
+kind: AgentJob
+metadata: {name: hello}
+spec:
+  agent: {model: scripted/script/main, inline: {instruction: Be brief.}}
+  input: {messageFrom: {configMapKeyRef: {name: m, key: k}}, state: {a: "1"}}
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "job.yaml"
+    path.write_text(FILE)
+    return str(path)
+
+
+def test_a_message_and_a_model_are_a_legal_job():
+    work = work_of(None, name="hello", fields={MODEL: "gemini-flash-latest", MESSAGE: "Hi.", ("queue",): None})
+
+    assert validate_job(work.job) == []
+    assert work.job["spec"] == {
+        "agent": {"model": "gemini-flash-latest", "inline": {}},
+        "input": {"message": "Hi."},
+        "ttlSecondsAfterFinished": 86400,
+    }
+
+
+def test_a_module_needs_no_model():
+    work = work_of(None, name=None, fields={("agent", "module", "ref"): "my_agent", MESSAGE: "Hi."})
+
+    assert work.job["spec"]["agent"] == {"module": {"ref": "my_agent"}}
+    assert work.name == ""
+
+
+def test_flags_win_over_the_file_and_leave_the_rest(file):
+    work = work_of(file, name="other", fields={MESSAGE: "Hi.", ("input", "state"): {"b": "2"}})
+
+    assert work.name == "other"
+    assert work.job["spec"]["input"] == {"message": "Hi.", "state": {"a": "1", "b": "2"}}
+    assert work.job["spec"]["agent"]["inline"] == {"instruction": "Be brief."}
+    assert work.config_maps() == {("script", "main"): "x"}
+
+
+def test_a_time_to_live_of_the_file_stays(tmp_path):
+    path = tmp_path / "job.yaml"
+    path.write_text(FILE + "  ttlSecondsAfterFinished: 5\n")
+
+    assert work_of(str(path), name=None, fields={}).job["spec"]["ttlSecondsAfterFinished"] == 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        pytest.param({MESSAGE: "Hi."}, "Give --model and --instruction, or --module", id="no-agent"),
+        pytest.param({MODEL: "gemini-x"}, "Give a MESSAGE", id="no-message"),
+    ],
+)
+def test_what_is_missing_is_asked_for(fields, words):
+    with pytest.raises(Failure, match=words):
+        work_of(None, name=None, fields=fields)
+
+
+def test_a_file_of_several_jobs_is_for_apply(tmp_path):
+    path = tmp_path / "jobs.yaml"
+    path.write_text(FILE + "---" + FILE)
+
+    with pytest.raises(Failure, match="2 AgentJobs; `run` takes one"):
+        work_of(str(path), name=None, fields={})
+
+
+def test_pairs_are_split_at_the_first_equals_sign():
+    assert pairs(["a=1=2", "b="], "--state") == {"a": "1=2", "b": ""}
+    with pytest.raises(Failure, match="--state 'a': write KEY=VALUE"):
+        pairs(["a"], "--state")

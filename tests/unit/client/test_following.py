@@ -1,0 +1,72 @@
+"""Logs over the starts of a job, without a server."""
+
+import pytest
+
+from agentjobs import errors
+from agentjobs.client.following import LogLine, follow, logs
+from agentjobs.client.operations import Operations
+
+DO = Operations("default", patience=0.0)
+
+
+@pytest.fixture
+def at(job_body):
+    """A job at one of its starts."""
+
+    def build(starts, *, ended=""):
+        body = job_body(phase="Succeeded" if ended else "Running", ended=ended)
+        body["status"]["starts"] = starts
+        return body
+
+    return build
+
+
+def lines(world):
+    return [(item.start, item.text) for item in world.emitted if isinstance(item, LogLine)]
+
+
+def test_the_log_goes_on_into_the_next_start(world, at):
+    there = world([at(0), at(1), at(2), at(2, ended="Complete")], [["a"], ["b"], ["b", "c"]])
+
+    there.run(follow(DO, "hello", timeout=None))
+
+    assert lines(there) == [(1, "a"), (2, "b"), (2, "c")]
+
+
+def test_a_log_that_breaks_off_is_taken_up_where_it_was(world, at):
+    there = world([at(1), at(1), at(1, ended="Complete")], [["a", "b"], ["a"], ["a", "b", "c"]])
+
+    there.run(follow(DO, "hello", timeout=None))
+
+    assert [text for _, text in lines(there)] == ["a", "b", "c"]
+
+
+def test_a_pod_that_is_not_there_yet_is_waited_for(world, at):
+    not_yet = errors.Invalid("container is waiting to start")
+    there = world([at(1), at(1), at(1, ended="Complete")], [[errors.NotFound("no pod")], [not_yet], ["a"]])
+
+    there.run(follow(DO, "hello", timeout=None))
+
+    assert lines(there) == [(1, "a")]
+
+
+def test_following_runs_out_of_time(world, at):
+    there = world([at(0)] * 20)
+
+    with pytest.raises(TimeoutError, match="within 2 s"):
+        there.run(follow(DO, "hello", timeout=2))
+
+
+@pytest.mark.parametrize(
+    ("starts", "pods", "start", "words"),
+    [
+        pytest.param(0, [], None, "has not started; it is Running", id="not-started"),
+        pytest.param(1, [], None, "podRetention keeps pods longer", id="gone"),
+        pytest.param(3, ["hello-3", "stranger"], 1, "no pod of start 1; there are those of starts 3", id="earlier"),
+    ],
+)
+def test_a_log_that_cannot_be_had_says_why(world, at, starts, pods, start, words):
+    there = world([at(starts), {"items": [{"metadata": {"name": name}} for name in pods]}])
+
+    with pytest.raises(errors.NotFound, match=words):
+        there.run(logs(DO, "hello", start=start))
