@@ -31,17 +31,24 @@ FOLDER_VARIABLE = "AGENTJOBS_DEV_FOLDER"
 class Refused(Exception):
     """The session cannot start; the message says why and what to do."""
 
+    def __init__(self, message: str, *, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
+
 
 def run(command: Sequence[str], *, environ: Mapping[str, str], apiserver: str | None = None) -> int:
     """Run the session and return its exit status: that of the command, else 0 after Ctrl-C and 1 when a part died."""
     try:
         chosen = backend(environ, wanted=apiserver)
+        if command and shutil.which(command[0], path=environ.get("PATH")) is None:
+            # Said before a cluster is started for nothing, with the status that a shell gives.
+            raise Refused(f"cannot run {command[0]!r}: not found on PATH, or not executable", status=127)
         with _folder(environ, temporary=bool(command)) as folder:
             _log_to(folder / "cluster.log")
             return asyncio.run(_session(command, folder=folder, environ=environ, apiserver=chosen))
     except (Refused, PartEnded, TimeoutError, OSError) as error:
         print(f"agentjobs dev: {error}", file=sys.stderr)
-        return 1
+        return error.status if isinstance(error, Refused) else 1
 
 
 async def _session(command: Sequence[str], *, folder: Path, environ: Mapping[str, str], apiserver: Backend) -> int:
@@ -98,7 +105,7 @@ async def _run_command(
     try:
         child = spawn(command, env={**environ, "KUBECONFIG": str(cluster.kubeconfig)}, output=None, foreground=True)
     except OSError as error:
-        raise Refused(f"cannot run {command[0]!r}: {error.strerror}") from error
+        raise Refused(f"cannot run {command[0]!r}: {error.strerror}", status=126) from error
     broken = asyncio.create_task(cluster.until_broken())
     forward = asyncio.create_task(_forward(child, received))
     ended = asyncio.create_task(child.wait())

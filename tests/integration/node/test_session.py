@@ -89,6 +89,15 @@ async def test_a_part_that_dies_ends_everything_and_is_named(dev):
     assert not any(alive(member) for member in family)
 
 
+async def test_a_command_that_is_not_there_ends_as_in_a_shell(dev):
+    process = await dev("--", "no-such-command")
+
+    _, error = await process.communicate()
+
+    assert process.returncode == 127
+    assert b"cannot run 'no-such-command'" in error
+
+
 @pytest.mark.parametrize(
     ("arguments", "environ"),
     [
