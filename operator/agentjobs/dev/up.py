@@ -9,6 +9,7 @@ import asyncio
 import base64
 import contextlib
 import datetime
+import importlib
 import json
 import os
 import ssl
@@ -171,6 +172,7 @@ class _Start:
 
     async def run(self, stack: contextlib.AsyncExitStack, node: dict[str, Any]) -> Cluster:
         server = await self._start_server(stack)
+        fresh = not (self._folder / "postgres").exists()
         postgres = _database(self._folder, keep=self._keep)
         databases = [postgres]
         stack.push_async_callback(_stop_all, databases)
@@ -196,9 +198,11 @@ class _Start:
         node["inherited"] = {"AGENTJOBS_GATEWAY_CA": gateway_tls["AGENTJOBS_GATEWAY_CA"]} | node["inherited"]
         process_node = ProcessNode(client, folder=self._folder / "node", tls=server.node_tls, **node)
         self._serve(client, process_node, server.ca.read_text())
+        importing = asyncio.create_task(asyncio.to_thread(_import_migration, fresh=fresh))
         self._tasks += [asyncio.create_task(part.watch(), name=part.name) for part in parts.values()]
         await database
         self._note("postgres")
+        await importing
         self._tasks.append(asyncio.create_task(_watch_postgres(postgres)))
         failure = asyncio.create_task(first_failure(self._tasks))
         stack.callback(failure.cancel)
@@ -367,6 +371,13 @@ def _is_established(crd: Object) -> bool:
 
 def _database(folder: Path, *, keep: bool) -> EmbeddedPostgres:
     return EmbeddedPostgres(folder / "postgres", ephemeral=not keep)
+
+
+def _import_migration(*, fresh: bool) -> None:
+    """Import what the migration needs while PostgreSQL starts: half a second, a third of it for a new database only."""
+    importlib.import_module("agentjobs.history.migrate")
+    if fresh:
+        importlib.import_module("alembic.command")
 
 
 async def _stop_all(databases: Sequence[EmbeddedPostgres]) -> None:
