@@ -49,7 +49,7 @@ async def test_cancel_tells_a_running_agent_and_ends_the_job(system, job_of):
 async def test_a_missing_configmap_is_waited_for_and_heals(system, job_of, said):
     script, body = job_of("healed", QUICK)
     await system.apply(body)
-    waiting = await system.until("healed", lambda status: said(status, "Accepted", "reason") == "ReferenceNotFound", 2)
+    waiting = await system.until("healed", lambda status: said(status, "Accepted", "reason") == "ReferenceNotFound")
     await system.apply(script)
     status = await system.finished("healed")
 
@@ -59,7 +59,7 @@ async def test_a_missing_configmap_is_waited_for_and_heals(system, job_of, said)
 
 async def test_an_unknown_queue_is_waited_for_and_said(system, job_of, said):
     await system.apply(*job_of("lane", QUICK, queue="fast"))
-    status = await system.until("lane", lambda status: said(status, "Accepted") == "False", 2)
+    status = await system.until("lane", lambda status: said(status, "Accepted") == "False")
 
     assert said(status, "Accepted", "reason") == "QueueNotFound"
     assert "'fast'" in said(status, "Accepted", "message")
@@ -120,7 +120,7 @@ async def test_what_no_type_can_say_fails_within_a_second_naming_field_and_cure(
         assert (system.cluster.backend, refused.code) == ("envtest", 422)
         assert words in refused.message
         return
-    status = await system.finished(name, 1)
+    status = await system.finished(name)
 
     assert (status["phase"], said(status, "Failed", "reason")) == ("Failed", "InvalidSpec")
     assert words in said(status, "Accepted", "message")
