@@ -111,9 +111,7 @@ async def test_what_the_schema_can_see_is_refused_at_apply(system, job_of, spec,
         ),
     ],
 )
-async def test_what_no_type_can_say_fails_within_a_second_naming_field_and_cure(
-    system, job_of, said, name, change, words
-):
+async def test_what_no_type_can_say_fails_naming_field_and_cure(system, job_of, said, name, change, words):
     refused = await refusal(system, *job_of(name, None, **change))
     if refused:
         # A real API server evaluates the schema's rules and says so sooner.
