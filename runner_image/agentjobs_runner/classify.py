@@ -295,10 +295,13 @@ def _api_message(error: BaseException) -> str:
 
 def _retry_after(error: BaseException, now: datetime) -> float | None:
     """Seconds that the provider asked us to wait: the Retry-After header, or google.rpc.RetryInfo in the body."""
-    headers: Any = getattr(getattr(error, "response", None), "headers", None)
-    if headers is None:
-        headers = getattr(error, "litellm_response_headers", None) or {}
-    seconds = _seconds(str(headers.get("retry-after") or ""), now)
+    # LiteLLM keeps the provider's headers beside a response of its own making.
+    sources: tuple[Any, ...] = (
+        getattr(getattr(error, "response", None), "headers", None),
+        getattr(error, "litellm_response_headers", None),
+    )
+    words = [headers.get("retry-after") for headers in sources if headers is not None]
+    seconds = next((found for word in words if word and (found := _seconds(str(word), now)) is not None), None)
     if seconds is None:
         seconds = _retry_info(getattr(error, "details", None))
     return None if seconds is None else min(max(seconds, 1.0), MAX_DELAY_SECONDS)

@@ -26,6 +26,7 @@ def test_a_scripted_answer_becomes_the_result_and_the_verdict(gateway, start):
     assert fake.results[0]["result"] == {
         "text": '{"mood": "fine"}',
         "structured": {"mood": "fine"},
+        "outcome": None,
         "usage": {"llmCalls": 1, "toolCalls": 0, "inputTokens": 7, "outputTokens": 3},
     }
     assert fake.kinds() == ["started", "model", "text", "ended"]

@@ -160,7 +160,11 @@ def test_a_circle_of_causes_ends():
         pytest.param(api(429, headers={"Retry-After": "soon"}), 30.0, id="garbage"),
         pytest.param(api(429, details=[{"retryDelay": "9.5s"}]), 9.5, id="retry-info"),
         pytest.param(api(429, details=[{"retryDelay": 7}, "odd"]), 30.0, id="retry-info-of-another-shape"),
-        pytest.param(other_sdk(429, litellm_response_headers={"retry-after": "4"}), 4.0, id="litellm"),
+        pytest.param(
+            other_sdk(429, litellm_response_headers={"retry-after": "4"}, response=httpx.Response(429)),
+            4.0,
+            id="litellm-whose-response-is-of-its-own-making",
+        ),
     ],
 )
 def test_a_rate_limit_snoozes_as_long_as_asked_else_thirty_seconds(error, seconds):
