@@ -47,11 +47,16 @@ def main() -> None:
     if unknown := set(arguments.names) - set(MEASURES):
         parser.error(f"no figure {', '.join(sorted(unknown))}: choose of {', '.join(MEASURES)}")
     before = machine()
-    figures = [figure for name in arguments.names or MEASURES for figure in MEASURES[name](arguments.runs)]
+    figures: list[Figure] = []
+    for name in arguments.names or MEASURES:
+        found = MEASURES[name](arguments.runs)
+        print(f"{name}\n{table(found)}\n", flush=True)
+        figures += found
     others = [round(share, 2) for share in quiet.disturbance()]
     where = before | {"load after": machine()["load"], "others' share of the processors in each run": others}
-    print("\n" + ", ".join(f"{key} {value}" for key, value in where.items()))
-    print(table(figures))
+    print(", ".join(f"{key} {value}" for key, value in where.items()))
+    if len(arguments.names) != 1:
+        print(table(figures))
     if arguments.json:
         write_json(arguments.json, figures, where)
 
