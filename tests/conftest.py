@@ -39,16 +39,6 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--apiserver") == "envtest" and not os.environ.get(ASSETS):
         raise pytest.UsageError(f"--apiserver=envtest needs {ASSETS}, the folder of kube-apiserver and etcd")
     config.addinivalue_line("markers", "stops_the_server: the test stops its API server, so it gets one of its own")
-    config.addinivalue_line("markers", "embedded_only(reason): the test needs what only the embedded server has")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--apiserver") == "embedded":
-        return
-    for item in items:
-        marker = item.get_closest_marker("embedded_only")
-        if marker:
-            item.add_marker(pytest.mark.skip(reason=f"embedded API server only: {marker.kwargs['reason']}"))
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -72,6 +72,11 @@ async def answers_of(server: Any) -> dict[str, Any]:
     known: dict[str, dict[str, Any]] = {}
     async with aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(ssl=tls)) as session:
         for step in STEPS:
+            if "do" in step:
+                done = getattr(server, step["do"])()
+                if done is not None:
+                    await done
+                continue
             code, text = await send(session, server.url, step, known)
             found[step["name"]] = digest(code, text)
             known[step["name"]] = names_of(text)
@@ -124,7 +129,7 @@ def golden() -> dict[str, Any]:
     return json.loads(GOLDEN.read_text())
 
 
-@pytest.mark.parametrize("step", STEPS, ids=lambda step: step["name"])
+@pytest.mark.parametrize("step", [step for step in STEPS if "request" in step], ids=lambda step: step["name"])
 def test_the_embedded_server_answers_as_the_real_one(embedded, golden, step):
     if "differs" in step:
         assert embedded[step["name"]] != golden[step["name"]], "it no longer differs: remove `differs`"

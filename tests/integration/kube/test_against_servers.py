@@ -11,6 +11,8 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from agentjobs.dev.apiserver import ApiServer
+from agentjobs.dev.envtest import EnvTest
 from agentjobs.engine.cache import Cache
 from agentjobs.errors import AlreadyExists, Conflict, Denied, Gone, Invalid, NotFound
 from agentjobs.kube.client import KubeClient
@@ -23,9 +25,14 @@ Obj = dict[str, Any]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def kubeconfig(make_server, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
+async def api_server(make_server, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ApiServer | EnvTest]:
     async with make_server(tmp_path_factory.mktemp("server")) as server:
-        yield server.kubeconfig
+        yield server
+
+
+@pytest.fixture(scope="module")
+def kubeconfig(api_server) -> Path:
+    return api_server.kubeconfig
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -125,11 +132,17 @@ async def test_a_watch_ends_when_its_time_is_up(client):
     assert kinds <= {"BOOKMARK"}
 
 
-@pytest.mark.embedded_only(reason="a young etcd has forgotten nothing yet")
-async def test_a_watch_from_a_version_long_past_is_gone(client):
+async def test_a_watch_from_a_version_that_was_compacted_is_gone(client, api_server, name):
+    _, version = await client.list(CONFIGMAPS)
+    for number in range(2):
+        await client.create(CONFIGMAPS, "default", config_map(f"{name}-{number}"))
+    compacting = api_server.compact()
+    if compacting is not None:  # a real one is asked over the network
+        await compacting
+
     with pytest.raises(Gone):
         async with asyncio.timeout(20):
-            await anext(client.watch(CONFIGMAPS, resource_version="1"))
+            await anext(client.watch(CONFIGMAPS, resource_version=version))
 
 
 async def test_a_cache_fed_by_watch_and_own_writes_follows_the_server(client, name):
