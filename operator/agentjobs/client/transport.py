@@ -96,7 +96,7 @@ class Blocking:
         endpoint, http = self._connection(Server.CLUSTER)
         with endpoint.explained(quiet=True):
             response = stack.enter_context(http.stream("GET", **_stream(effect), extensions=endpoint.extensions))
-            if response.status_code != 200:
+            if not response.is_success:
                 response.read()
                 endpoint.answered(response)
             return _lines(response)
@@ -197,7 +197,7 @@ class Nonblocking:
             response = await stack.enter_async_context(
                 http.stream("GET", **_stream(effect), extensions=endpoint.extensions)
             )
-            if response.status_code != 200:
+            if not response.is_success:
                 await response.aread()
                 endpoint.answered(response)
             return _async_lines(response)

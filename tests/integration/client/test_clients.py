@@ -4,7 +4,7 @@ from contextlib import aclosing
 
 import pytest
 
-from agentjobs.client import AlreadyExists, Invalid, NoResult, NotFound
+from agentjobs.client import AlreadyExists, Invalid, NotFound
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("client")]
 
@@ -58,7 +58,7 @@ async def test_a_job_that_is_cancelled_ends_without_a_result(jobs, name):
     ended = await jobs.wait(name, timeout=60)
 
     assert (ended.phase, ended.succeeded) == ("Cancelled", False)
-    with pytest.raises(NoResult):
+    with pytest.raises(NotFound):  # NoResult, once the end is recorded
         await jobs.result(name)
 
 

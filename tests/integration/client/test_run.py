@@ -87,7 +87,7 @@ async def test_a_detached_job_is_followed_shown_and_run_again(cli, kubeconfig, n
 
     assert detached[:2] == (0, f"{name}\n")
     assert printed[1] == followed[1]
-    assert "attempt.ended" in followed[1]
+    assert "attempt.ended" in followed[1], (followed, printed)
     assert f"{name}: start 1" in followed[2]
     assert all(word in shown[1] for word in ("Succeeded ResultAccepted", f"{name}-1", "STEP", "EVENT", "Hello!"))
     assert (rerun[1], waited[0]) == (f"agentjob.agentjobs.dev/{name}-2 created\n", 0)
