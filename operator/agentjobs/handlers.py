@@ -14,6 +14,7 @@ import os
 import secrets
 import signal
 import socket
+from datetime import datetime
 from typing import Any, Final
 
 import kopf
@@ -183,8 +184,9 @@ class Operator:
             workers=settings.workers,
             on_reconciled=self._metrics.reconciled,
         )
+        listed_at = await lists.clock()
         await lists.sync()
-        await lists.close_vanished()
+        await lists.close_vanished(listed_at)
         reconciler.state.feed_history()
         gc.collect()
         gc.freeze()
@@ -238,23 +240,27 @@ class Lists:
             jobs, version = await self._client.list(AGENTJOBS, namespace)
             self._reconciler.state.listed_jobs(jobs, version, namespace=namespace)
 
-    async def close_vanished(self) -> None:
-        """Close the history of jobs whose object went while nobody watched. Waits for the database and its schema."""
-        live: list[str] = []
-        while True:
-            try:
-                listed_at = await self._history.clock()
-                for namespace in self._namespaces:
-                    jobs, _ = await self._client.list(AGENTJOBS, namespace)
-                    live.extend(job["metadata"]["uid"] for job in jobs)
-                only = [name for name in self._namespaces if name is not None] or None
-                closed = await self._history.close_vanished(live, listed_at=listed_at, namespaces=only)
-            except Unavailable as error:
-                logger.warning("history.unavailable %s", error)
-                return
-            if closed:
-                logger.info("history.closed", extra={"jobs": closed})
+    async def clock(self) -> datetime | None:
+        """The database's time before a list, for `close_vanished`; None while it is away."""
+        try:
+            return await self._history.clock()
+        except Unavailable as error:
+            logger.warning("history.unavailable %s", error)
+            return None
+
+    async def close_vanished(self, listed_at: datetime | None) -> None:
+        """Close the history of jobs whose object went while nobody watched: those that the list just taken had not."""
+        if listed_at is None:
             return
+        live = [job.uid for job in self._reconciler.state.jobs.values()]
+        only = [name for name in self._namespaces if name is not None] or None
+        try:
+            closed = await self._history.close_vanished(live, listed_at=listed_at, namespaces=only)
+        except Unavailable as error:
+            logger.warning("history.unavailable %s", error)
+            return
+        if closed:
+            logger.info("history.closed", extra={"jobs": closed})
 
     async def repeat(self, seconds: float) -> None:
         """List again shortly after the start, then every `seconds`. An API server that is away is waited for."""
@@ -353,7 +359,8 @@ async def _check_crd(client: KubeClient) -> None:
     name = f"{AGENTJOBS.plural}.{GROUP}"
     while True:
         try:
-            await client.list(AGENTJOBS, None)
+            # Whether the kind is served, not what there is of it.
+            await client.list(AGENTJOBS, None, field_selector="metadata.name=none")
         except NotFound:
             raise Invalid(f"the API server has no {CRDS.plural} {name}; apply crds/agentjobs.yaml first") from None
         except Unavailable as error:

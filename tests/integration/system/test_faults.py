@@ -62,6 +62,20 @@ async def test_a_killed_operator_is_continued_where_it_was(system, job_of):
     assert (status["phase"], status["starts"]) == ("Succeeded", 1)
 
 
+async def test_a_job_deleted_while_no_operator_looked_is_closed_in_history(system, job_of):
+    await system.apply(*job_of("forgotten", SLOW))
+    await system.running("forgotten")
+    await system.crash("operator")
+    await system.delete(AGENTJOBS, "forgotten")
+    system.start("operator")
+    for _ in range(600):
+        if "Deleted" in str(await system.history("forgotten")):
+            break
+        await asyncio.sleep(0.05)
+
+    assert "Deleted" in str(await system.history("forgotten"))
+
+
 async def test_a_killed_gateway_is_waited_for(system, job_of):
     await system.apply(*job_of("unheard", {"starts": [[{"delay": "1s", "text": "Done."}]]}))
     await system.running("unheard")
