@@ -29,6 +29,8 @@ class RecordedJob(_Recorded):
     deleted: datetime | None
     attempts: int
     starts: int
+    schedule: str = ""
+    """Name of the AgentSchedule that made it, empty for none."""
 
 
 class RecordedJobs(_Recorded):

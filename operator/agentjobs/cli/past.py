@@ -42,6 +42,7 @@ def history(
         str | None,
         typer.Argument(help="Name or uid of one job; all by default.", metavar="NAME", autocompletion=complete_names),
     ] = None,
+    schedule: Annotated[str | None, typer.Option("--schedule", help="Only jobs that this AgentSchedule made.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_LIMIT, help="How many jobs at most.")] = 50,
     output: Output = None,
     namespace: Namespace = None,
@@ -52,6 +53,8 @@ def history(
 ) -> None:
     """Show what was run: all jobs of a namespace, or the starts and changes of one. Deleted jobs are there too."""
     _checked(output)
+    if name and schedule:
+        raise Failure("--schedule lists jobs and NAME shows one; leave one out.", code=USAGE)
     access = access_of(kubeconfig=kubeconfig, context=context)
     with _gateway(access, url=gateway, ca=gateway_ca) as http:
         place = _jobs(namespace or access.namespace)
@@ -59,13 +62,15 @@ def history(
             story = _get(http, f"{place}/{quote(name, safe='')}")
             show(as_json(story) if output else story_page(story))
             return
-        page = _get(http, place, limit=str(limit))
+        page = _get(http, place, limit=str(limit), **({"schedule": schedule} if schedule else {}))
         if output:
             show(as_json(page["items"]))
         elif page["items"]:
             show(_list(page["items"]))
             if page["cursor"]:
                 show(f"… and older ones; --limit shows up to {MAX_LIMIT}.", error=True)
+        elif schedule:
+            show(f"History has no job of schedule {schedule} in namespace {namespace or access.namespace}.", error=True)
         else:
             show(f"The history of namespace {namespace or access.namespace} is empty.", error=True)
 

@@ -151,9 +151,14 @@ class Client:
         """Return what history knows of a job: its starts and phases. `name` may be a uid. Raises NotFound."""
         return self._transport.run(self._do.story(name))
 
-    def history(self, *, name: str = "") -> Generator[RecordedJob]:
-        """Yield the jobs that history knows, newest first, deleted ones too; with `name` only those of that name."""
-        yield from self._transport.iterate(self._do.history(name=name))
+    def history(self, *, name: str = "", schedule: str = "") -> Generator[RecordedJob]:
+        """Yield the jobs that history knows, newest first, deleted ones too.
+
+        Args:
+            name: only jobs of this name.
+            schedule: only jobs that the AgentSchedule of this name made.
+        """
+        yield from self._transport.iterate(self._do.history(name=name, schedule=schedule))
 
     def list(self, *, selector: str = "") -> Sequence[Job]:
         """Return the jobs there are; `selector` chooses by labels, such as `team=docs,stage!=test`."""
@@ -253,9 +258,9 @@ class AsyncClient:
         """See `Client.story`."""
         return await self._transport.run(self._do.story(name))
 
-    async def history(self, *, name: str = "") -> AsyncGenerator[RecordedJob]:
+    async def history(self, *, name: str = "", schedule: str = "") -> AsyncGenerator[RecordedJob]:
         """See `Client.history`."""
-        async with aclosing(self._transport.iterate(self._do.history(name=name))) as jobs:
+        async with aclosing(self._transport.iterate(self._do.history(name=name, schedule=schedule))) as jobs:
             async for job in jobs:
                 yield job
 

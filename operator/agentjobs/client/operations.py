@@ -140,9 +140,10 @@ class Operations:
         """Read what history knows of a job."""
         return Story.model_validate((yield from self._told(f"/{quote(name, safe='')}")))
 
-    def history(self, *, name: str) -> Stream[RecordedJob]:
+    def history(self, *, name: str = "", schedule: str = "") -> Stream[RecordedJob]:
         """Emit the jobs that history knows, newest first."""
-        params = {"limit": str(PAGE)} | ({"name": name} if name else {})
+        chosen = {"name": name, "schedule": schedule}
+        params = {"limit": str(PAGE)} | {key: value for key, value in chosen.items() if value}
         while True:
             page = RecordedJobs.model_validate((yield from self._told("", **params)))
             for job in page.items:

@@ -58,9 +58,12 @@ async def list_jobs(
     name: Annotated[
         str | None, Query(max_length=253, pattern="^[-a-z0-9.]*$", description="Only jobs of this name.")
     ] = None,
+    schedule: Annotated[
+        str | None, Query(max_length=253, pattern="^[-a-z0-9.]*$", description="Only jobs that this schedule made.")
+    ] = None,
 ) -> RecordedJobs:
     """List the jobs of a namespace, newest first."""
-    page = await history.jobs(namespace, limit=limit, cursor=cursor, name=name or None)
+    page = await history.jobs(namespace, limit=limit, cursor=cursor, name=name or None, schedule=schedule or None)
     return RecordedJobs(items=[_as(RecordedJob, row) for row in page.items], cursor=page.cursor)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import bindparam, case, func, or_, select, true, tuple_, update
+from sqlalchemy import bindparam, case, func, literal_column, or_, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -140,9 +140,15 @@ class GatewayHistory:
     # --- for users ----------------------------------------------------------------------------------------------------
 
     async def jobs(
-        self, namespace: str, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None, name: str | None = None
+        self,
+        namespace: str,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+        name: str | None = None,
+        schedule: str | None = None,
     ) -> Page[JobRow]:
-        """Return jobs of a namespace, newest first; with `name` only those that had it.
+        """Return jobs of a namespace, newest first; with `name` only those that had it, with `schedule` only its jobs.
 
         Args:
             limit: 1 to 500.
@@ -155,6 +161,8 @@ class GatewayHistory:
         query = _JOBS.where(*self._of_namespace(namespace))
         if name is not None:
             query = query.where(jobs.c.name == name)
+        if schedule is not None:
+            query = query.where(jobs.c.schedule == schedule, _HAS_SCHEDULE)
         if cursor is not None:
             created, uid = parse_cursor(cursor, (datetime, str))
             query = query.where(tuple_(jobs.c.created_at, jobs.c.uid) < tuple_(created, uid))
@@ -312,6 +320,7 @@ def _job_row(row: Any) -> JobRow:
         deleted=row.deleted_at,
         attempts=row.attempts or 0,
         starts=row.starts or 0,
+        schedule=row.schedule,
     )
 
 
@@ -338,6 +347,8 @@ _WORK = (
     .where(jobs.c.uid == bindparam("uid_"))
 )
 
+# In these words, or the planner cannot see that the index of schedules fits.
+_HAS_SCHEDULE = jobs.c.schedule != literal_column("''")
 _newest = (
     select(starts.c.start.label("starts"), starts.c.attempt.label("attempts"))
     .where(starts.c.uid == jobs.c.uid)
@@ -357,6 +368,7 @@ _job_columns = (
     jobs.c.changed_at,
     jobs.c.finished_at,
     jobs.c.deleted_at,
+    jobs.c.schedule,
     _newest.c.attempts,
     _newest.c.starts,
 )

@@ -188,6 +188,7 @@ class OperatorHistory:
             "namespace": key.namespace,
             "name": key.name,
             "created_at": key.created,
+            "schedule": key.schedule,
         }
 
     def _accept_row(self, record: JobRecord) -> _Row:

@@ -43,6 +43,8 @@ class JobRow:
     deleted: datetime | None
     attempts: int
     starts: int
+    schedule: str
+    """Name of the AgentSchedule that made it, empty for none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ class JobKey:
     namespace: str
     name: str
     created: datetime
+    schedule: str = ""
+    """Name of the AgentSchedule that made it, empty for none."""
 
 
 @dataclass(frozen=True, slots=True)

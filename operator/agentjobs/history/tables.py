@@ -77,10 +77,21 @@ jobs = Table(
     _time("changed_at"),
     _time("finished_at"),
     _time("deleted_at"),
+    Column("schedule", Text, nullable=False, server_default=text("''")),
 )
 # Pages of one namespace, newest first, and the newest of one name.
 Index(None, jobs.c.cluster, jobs.c.namespace, jobs.c.created_at.desc(), jobs.c.uid.desc())
 Index(None, jobs.c.cluster, jobs.c.namespace, jobs.c.name, jobs.c.created_at.desc())
+# Pages of one schedule, newest first.
+Index(
+    "jobs_schedule_idx",
+    jobs.c.cluster,
+    jobs.c.namespace,
+    jobs.c.schedule,
+    jobs.c.created_at.desc(),
+    jobs.c.uid.desc(),
+    postgresql_where=text("schedule <> ''"),
+)
 # What `close_vanished` looks through.
 Index(
     "jobs_open_idx",

@@ -22,9 +22,17 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 class Builder:
     """Records of one job, `build.start(2)`."""
 
-    def __init__(self, uid: str = "uid-1", *, name: str = "hello", namespace: str = "default", minute: int = 0) -> None:
+    def __init__(
+        self,
+        uid: str = "uid-1",
+        *,
+        name: str = "hello",
+        namespace: str = "default",
+        minute: int = 0,
+        schedule: str = "",
+    ) -> None:
         self.uid = uid
-        self.key = JobKey(uid, namespace, name, NOON + timedelta(minutes=minute))
+        self.key = JobKey(uid, namespace, name, NOON + timedelta(minutes=minute), schedule)
 
     def job(self, message: str = "Say hello.") -> JobRecord:
         spec: dict[str, Any] = {"input": {"message": message}, "retry": {"maxAttempts": 3}}

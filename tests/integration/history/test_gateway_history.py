@@ -82,6 +82,18 @@ async def test_a_name_means_its_newest_job_and_a_uid_exactly_one(operator, gatew
     assert [job.uid for job in (await gateway.jobs("default", name="hello")).items] == ["new", "old"]
 
 
+async def test_the_jobs_of_a_schedule_are_found_by_its_name_alone(operator, gateway, a_job):
+    made = [a_job(f"made-{minute}", name=f"brief-{minute}", minute=minute, schedule="brief") for minute in (1, 2)]
+    await operator.accept(made[0].job())
+    await operator.write([made[1].transition(1, "Failed", finished=True), made[0].deletion()])
+    await operator.write([a_job("by-hand", name="brief-3").transition(1, "Running")])
+
+    found = (await gateway.jobs("default", schedule="brief")).items
+
+    assert [(job.uid, job.schedule) for job in found] == [("made-2", "brief"), ("made-1", "brief")]
+    assert (await gateway.jobs("default", schedule="")).items == []
+
+
 async def test_a_job_deleted_while_it_ran_reads_as_deleted(operator, gateway, a_job):
     build = a_job()
     await operator.write([build.transition(1, "Running"), build.deletion()])

@@ -55,6 +55,21 @@ def test_many_may_migrate_at_once(empty_database):
     assert answers == [schema.HEAD] * 4
 
 
+def test_jobs_from_before_there_were_schedules_have_none(empty_database):
+    migrate.upgrade(empty_database)
+    with psycopg.connect(empty_database) as connection:
+        connection.execute(f"ALTER TABLE {SCHEMA}.jobs DROP COLUMN schedule")
+        connection.execute(f"UPDATE {SCHEMA}.{schema.VERSION_TABLE} SET version_num = '0001'")
+        connection.execute(
+            f"INSERT INTO {SCHEMA}.jobs (uid, cluster, namespace, name, created_at) VALUES ('1', 'c', 'n', 'j', now())"
+        )
+
+    migrate.upgrade(empty_database)
+
+    with psycopg.connect(empty_database) as connection:
+        assert connection.execute(f"SELECT schedule FROM {SCHEMA}.jobs").fetchone() == ("",)
+
+
 def test_a_schema_that_somebody_prepared_is_used(empty_database):
     with psycopg.connect(empty_database) as connection:
         connection.execute(f"CREATE SCHEMA {SCHEMA}")

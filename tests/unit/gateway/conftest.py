@@ -137,8 +137,8 @@ class FakeHistory:
         self._called("put_result", uid, start, pod_uid, document)
         return self.final
 
-    async def jobs(self, namespace, *, limit, cursor, name):
-        self._called("jobs", namespace, limit, cursor, name)
+    async def jobs(self, namespace, *, limit, cursor, name, schedule):
+        self._called("jobs", namespace, limit, cursor, name, schedule)
         return Page(items=list(self.rows.values()), cursor="next")
 
     async def job(self, namespace, name_or_uid):
@@ -168,7 +168,7 @@ def history():
 
 @pytest.fixture
 def job_row():
-    return JobRow("u1", "docs", "hello", "Succeeded", "Succeeded", "", NOW, NOW, NOW, None, 1, 1)
+    return JobRow("u1", "docs", "hello", "Succeeded", "Succeeded", "", NOW, NOW, NOW, None, 1, 1, "brief")
 
 
 @pytest.fixture
