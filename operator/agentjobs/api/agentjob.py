@@ -197,7 +197,8 @@ class AgentBase(Model):
         default=None,
         max_length=32768,
         description="System instruction of an LlmAgent. `{key}` is replaced by that key of the session's state and "
-        "must be in `input.state`; `{key?}` may be missing and is then empty.",
+        "must be in `input.state`; `{key?}` may be missing and is then empty. `$(job.name)` and the other names of "
+        "`input.message` are put in before that.",
     )
     instruction_from: InstructionFrom | None = Field(
         default=None,
@@ -293,13 +294,20 @@ class MessageFrom(Model):
 class Input(Model):
     """What the agent is told: exactly one of message and messageFrom."""
 
-    message: str | None = Field(default=None, min_length=1, max_length=65536, description="The user's message.")
+    message: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=65536,
+        description="The user's message. `$(job.name)`, `$(job.uid)` and, in jobs of a schedule, `$(schedule.time)` "
+        "and `$(schedule.previousTime)` are put in when the job is accepted; `$$(` writes `$(`.",
+    )
     message_from: MessageFrom | None = Field(
         default=None, description="Takes the message from a ConfigMap instead; for texts that are long or shared."
     )
     state: dict[str, Any] = Field(
         default_factory=dict,
-        description="State of the session at its start; at most 16 KiB as JSON.",
+        description="State of the session at its start; at most 16 KiB as JSON. Texts in it may hold the names of "
+        "`input.message`.",
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
     )
 

@@ -70,6 +70,10 @@ class AcceptedReason(Word):
     REFERENCE_NOT_FOUND = "ReferenceNotFound", "A ConfigMap or key is missing; the job waits until it is there."
     HISTORY_UNAVAILABLE = "HistoryUnavailable", "The database cannot be reached; the job waits until it is back."
     SPEC_TOO_LARGE = "SpecTooLarge", "The spec is larger than 96 KiB, or `input.state` than 16 KiB. The job failed."
+    UNRESOLVED_REFERENCE = (
+        "UnresolvedReference",
+        "A text holds `$(…)` with an unknown name; the message says which, where, and the known ones. The job failed.",
+    )
     INVALID_SPEC = "InvalidSpec", "The spec breaks rules; the message names each field, value and cure. The job failed."
 
 

@@ -46,9 +46,12 @@ class Problem:
 def rejection(problems: Iterable[Problem]) -> tuple[AcceptedReason, str]:
     """Return reason and message of the condition that tells a user all problems of a job at once."""
     found = list(problems)
-    too_large = any(problem.reason is AcceptedReason.SPEC_TOO_LARGE for problem in found)
-    reason = AcceptedReason.SPEC_TOO_LARGE if too_large else AcceptedReason.INVALID_SPEC
-    return reason, "\n".join(map(str, found))
+    reasons = {problem.reason for problem in found}
+    if AcceptedReason.SPEC_TOO_LARGE in reasons:
+        reason = AcceptedReason.SPEC_TOO_LARGE
+    else:
+        reason = reasons.pop() if len(reasons) == 1 else AcceptedReason.INVALID_SPEC
+    return reason, "; ".join(map(str, found))
 
 
 def problem_at(path: Path, value: object, message: str) -> Problem:

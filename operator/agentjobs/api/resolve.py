@@ -1,4 +1,4 @@
-"""What an accepted job runs: its spec with all defaults in it and the contents of ConfigMaps in place of their names.
+"""What an accepted job runs: its spec with all defaults, values for `$(…)`, contents for the names of ConfigMaps.
 
 Called once for a job, when it is accepted; the result is stored and every start runs it, whatever is edited later.
 Pure: whoever calls has read the ConfigMaps.
@@ -18,6 +18,7 @@ from agentjobs.api.agentjob import (
     scripted_model,
 )
 from agentjobs.api.output import schema_problems
+from agentjobs.api.substitution import names_of, substituted
 from agentjobs.api.team import placeholder_problems
 from agentjobs.contract import Resolved
 from agentjobs.errors import Invalid, NotFound
@@ -57,7 +58,8 @@ def resolve(job: Mapping[str, Any], contents: Mapping[ConfigMapKey, str]) -> Res
     """
     metadata = job["metadata"]
     spec = AgentJobSpec.model_validate(job["spec"])
-    dumped = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    # Before the ConfigMaps' texts come in, which are data.
+    dumped = substituted(spec.model_dump(mode="json", by_alias=True, exclude_none=True), names_of(metadata))
     reference = spec.input.message_from
     if reference is not None:
         dumped["input"].pop("messageFrom")
@@ -106,9 +108,9 @@ def edited_fields(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
     spec = AgentJobSpec.model_validate(job["spec"])
     own = resolve(job, _Unread())
     fields = _differences(_work(own), _work(accepted))
-    if spec.input.message is not None and spec.input.message != accepted["spec"]["input"].get("message"):
+    if spec.input.message is not None and own["spec"]["input"]["message"] != accepted["spec"]["input"].get("message"):
         fields.add("input.message")
-    return sorted(fields | _edited_instructions(spec, accepted))
+    return sorted(fields | _edited_instructions(spec, own, accepted))
 
 
 class _Unread(dict[ConfigMapKey, str]):
@@ -135,15 +137,17 @@ def _differences(first: Mapping[str, Any], second: Mapping[str, Any], place: str
     return found
 
 
-def _edited_instructions(spec: AgentJobSpec, accepted: Resolved) -> set[str]:
-    inline, stored = spec.agent.inline, accepted["spec"]["agent"].get("inline")
-    if inline is None or stored is None:
+def _edited_instructions(spec: AgentJobSpec, own: Resolved, accepted: Resolved) -> set[str]:
+    """`own` is what the object would resolve to now; texts of its ConfigMaps are not in it."""
+    inline, now, stored = spec.agent.inline, own["spec"]["agent"].get("inline"), accepted["spec"]["agent"].get("inline")
+    if inline is None or now is None or stored is None:
         return set()
     found = set()
-    if inline.instruction is not None and inline.instruction != stored.get("instruction"):
+    if inline.instruction is not None and now["instruction"] != stored.get("instruction"):
         found.add("agent.inline.instruction")
-    for index, (member, old) in enumerate(zip(inline.agents, stored.get("agents") or (), strict=False)):
-        if member.instruction is not None and member.instruction != old.get("instruction"):
+    pairs = zip(inline.agents, now["agents"], stored.get("agents") or (), strict=False)
+    for index, (member, new, old) in enumerate(pairs):
+        if member.instruction is not None and new["instruction"] != old.get("instruction"):
             found.add(f"{_AGENTS.format(index)}.instruction")
     return found
 

@@ -29,6 +29,7 @@ from agentjobs.api.durations import parse_duration
 from agentjobs.api.output import schema_problems
 from agentjobs.api.problems import MAX_PROBLEMS, Path, Problem, field_name, from_error, problem_at, rejection, shown
 from agentjobs.api.run_config import run_config_problems
+from agentjobs.api.substitution import names_of, substitution_problems
 from agentjobs.api.team import Raw, as_list, as_object, scripted_problems, team_problems
 from agentjobs.contract import TOKEN_MOUNT, ErrorClass
 
@@ -63,6 +64,7 @@ def validate_job(job: object) -> list[Problem]:
     found += _model_problems(spec)
     found += _rule_problems(spec)
     found += team_problems(spec, job=name if isinstance(name, str) else "")
+    found += substitution_problems(spec, names_of(as_object(body.get("metadata"))))
     return found[:MAX_PROBLEMS]
 
 

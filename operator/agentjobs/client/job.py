@@ -43,6 +43,7 @@ class Job:
     status: AgentJobStatus
     labels: Mapping[str, str] = field(default_factory=dict)
     deleting: bool = False
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> "Job":
@@ -58,6 +59,7 @@ class Job:
             status=AgentJobStatus.parse(body.get("status")),
             labels=metadata.get("labels") or {},
             deleting=bool(metadata.get("deletionTimestamp")),
+            annotations=metadata.get("annotations") or {},
         )
 
     @property

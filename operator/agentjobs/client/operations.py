@@ -29,7 +29,13 @@ from agentjobs.client.effects import (
     Stream,
 )
 from agentjobs.client.job import Job, Spec, differences, plain_spec
-from agentjobs.contract import ANNOTATION_RESUME, GROUP, VERSION
+from agentjobs.contract import (
+    ANNOTATION_PREVIOUS_TIME,
+    ANNOTATION_RESUME,
+    ANNOTATION_SCHEDULED_TIME,
+    GROUP,
+    VERSION,
+)
 
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
@@ -41,6 +47,7 @@ REOPEN_SECONDS: Final = 0.5
 EVENTS_SECONDS: Final = 1.0
 PAGE: Final = 500
 _SUBMIT_TRIES: Final = 3
+_TIMES: Final = (ANNOTATION_SCHEDULED_TIME, ANNOTATION_PREVIOUS_TIME)
 # What belonged to one run alone: its time, and the orders given to it.
 _PAST_STEERING: Final = frozenset({"startAt", "startAfter", "suspend", "cancel"})
 
@@ -121,7 +128,9 @@ class Operations:
         """Submit the work of a job anew under another name; all else of its spec too, but its time and orders."""
         job = yield from self.get(name)
         spec = {key: value for key, value in job.spec.items() if key not in _PAST_STEERING}
-        return (yield from self.submit(spec, name=new_name_ or new_name(name), labels=job.labels, annotations=None))
+        # The work may name the times of its schedule.
+        times = {name: job.annotations[name] for name in _TIMES if name in job.annotations}
+        return (yield from self.submit(spec, name=new_name_ or new_name(name), labels=job.labels, annotations=times))
 
     def wait(self, name: str, *, timeout: float | None) -> Operation[Job]:
         """Return the job once it has ended."""

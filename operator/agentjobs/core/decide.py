@@ -23,6 +23,7 @@ from agentjobs.api.conditions import (
     SuspendedReason,
     find_condition,
 )
+from agentjobs.api.problems import rejection
 from agentjobs.api.status import AttemptRecord
 from agentjobs.contract import ErrorClass, cut
 from agentjobs.contract import Verdict as Said
@@ -396,8 +397,8 @@ def next_attempt(job: Job) -> int:
 
 
 def _illegal(seen: Observation) -> Finish:
-    reason = seen.problems[0].reason if seen.problems else AcceptedReason.INVALID_SPEC
-    return Finish(Phase.FAILED, reason, "; ".join(map(str, seen.problems)) or "the spec cannot be read")
+    reason, message = rejection(seen.problems)
+    return Finish(Phase.FAILED, reason, message or "the spec cannot be read")
 
 
 def _no_history(job: Job, now: datetime) -> Decision:

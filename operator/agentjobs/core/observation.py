@@ -5,7 +5,7 @@ What has not been asked yet is None.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,9 +13,11 @@ from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.conditions import ConditionType, find_condition, is_true
 from agentjobs.api.problems import Problem
 from agentjobs.api.status import MAX_RESUME, AgentJobStatus, AttemptRecord
-from agentjobs.contract import ANNOTATION_RESUME
+from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_RESUME, ANNOTATION_SCHEDULED_TIME
 from agentjobs.core.admission import Refusal
 from agentjobs.core.pods import Pod, instant
+
+_OF_A_SCHEDULE = (ANNOTATION_SCHEDULED_TIME, ANNOTATION_PREVIOUS_TIME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Job:
     status: AgentJobStatus
     raw_status: Mapping[str, Any]
     """What `status` was read from, for the patch that follows it."""
+    schedule: Mapping[str, str] = field(default_factory=dict)
+    """The annotations with the times of its schedule, which the work may name; no other annotation is work."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -44,7 +48,8 @@ class Job:
     @property
     def object(self) -> dict[str, Any]:
         """The object with what validation and resolution read of it."""
-        return {"metadata": {"namespace": self.namespace, "name": self.name, "uid": self.uid}, "spec": self.spec}
+        metadata = {"namespace": self.namespace, "name": self.name, "uid": self.uid, "annotations": self.schedule}
+        return {"metadata": metadata, "spec": self.spec}
 
     @property
     def cancel(self) -> bool:
@@ -79,6 +84,7 @@ class Job:
 def parse_job(obj: Mapping[str, Any]) -> Job:
     """Read an AgentJob object as the API server gives it."""
     meta = obj["metadata"]
+    annotations = meta.get("annotations") or {}
     return Job(
         namespace=meta["namespace"],
         name=meta["name"],
@@ -87,10 +93,11 @@ def parse_job(obj: Mapping[str, Any]) -> Job:
         generation=meta.get("generation", 0),
         created=instant(meta.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
         deleting=meta.get("deletionTimestamp") is not None,
-        resume=str((meta.get("annotations") or {}).get(ANNOTATION_RESUME, ""))[:MAX_RESUME],
+        resume=str(annotations.get(ANNOTATION_RESUME, ""))[:MAX_RESUME],
         spec=obj.get("spec"),
         status=AgentJobStatus.parse(obj.get("status")),
         raw_status=obj.get("status") or {},
+        schedule={name: annotations[name] for name in _OF_A_SCHEDULE if name in annotations},
     )
 
 

@@ -35,6 +35,8 @@ _END_CONDITIONS = {
     Phase.FAILED: ConditionType.FAILED,
     Phase.CANCELLED: ConditionType.CANCELLED,
 }
+# Reasons of a spec that will never be accepted.
+_REJECTIONS = (AcceptedReason.INVALID_SPEC, AcceptedReason.SPEC_TOO_LARGE, AcceptedReason.UNRESOLVED_REFERENCE)
 
 
 def claimed(job: Job, verdict: Claim, *, spec_hash: str, queue: str, now: datetime) -> AgentJobStatus:
@@ -151,7 +153,7 @@ def _resumed(job: Job, status: AgentJobStatus, now: datetime) -> AgentJobStatus:
 
 
 def _ended(job: Job, status: AgentJobStatus, end: Finish, now: datetime) -> AgentJobStatus:
-    if end.phase is Phase.FAILED and end.reason in (AcceptedReason.INVALID_SPEC, AcceptedReason.SPEC_TOO_LARGE):
+    if end.phase is Phase.FAILED and end.reason in _REJECTIONS:
         status = replace(
             status, conditions=_set(job, status, ConditionType.ACCEPTED, False, end.reason, end.message, now)
         )

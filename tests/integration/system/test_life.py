@@ -124,6 +124,16 @@ async def test_what_no_type_can_say_fails_naming_field_and_cure(system, job_of, 
     assert words in said(status, "Accepted", "message")
 
 
+async def test_an_unknown_name_in_a_text_fails_the_job_and_says_the_known_ones(system, job_of, said):
+    await system.apply(*job_of("misnamed", None, input={"message": "I am $(job.nmae)."}))
+    status = await system.finished("misnamed")
+
+    assert said(status, "Accepted", "reason") == said(status, "Failed", "reason") == "UnresolvedReference"
+    assert 'spec.input.message: "$(job.nmae)" is no known name; did you mean $(job.name)?' in said(
+        status, "Accepted", "message"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "agent", "reason", "words"),
     [

@@ -142,7 +142,7 @@ def test_a_spec_that_is_only_too_large_is_said_to_be_so(a_job: Job) -> None:
 
 def test_broken_rules_make_an_invalid_spec() -> None:
     problems = [Problem("spec.a", "1", "is wrong"), Problem("spec.b", "", "is missing")]
-    assert rejection(problems) == ("InvalidSpec", "spec.a: 1 is wrong\nspec.b: is missing")
+    assert rejection(problems) == ("InvalidSpec", "spec.a: 1 is wrong; spec.b: is missing")
 
 
 @pytest.mark.parametrize("job", [None, [], "x", {}, {"spec": None}, {"spec": []}, {"metadata": 3, "spec": 3}], ids=repr)

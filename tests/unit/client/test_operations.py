@@ -128,6 +128,15 @@ def test_a_rerun_takes_the_work_and_leaves_the_orders(world, job_body):
     assert there.sent[1].body["metadata"]["labels"] == {"team": "docs"}
 
 
+def test_a_rerun_keeps_the_times_of_the_schedule_and_no_other_annotation(world, job_body):
+    times = {"agentjobs.dev/scheduled-time": "2026-11-21T06:00:00Z"}
+    there = world([job_body(annotations={**times, "agentjobs.dev/resume": "1"}), job_body("again")])
+
+    there.run(DO.rerun("hello", new_name_="again"))
+
+    assert there.sent[1].body["metadata"]["annotations"] == times
+
+
 def story(finished=None):
     job = {"uid": "u", "namespace": "default", "name": "hello", "phase": "x", "reason": "", "message": ""}
     times = {"created": "2026-11-21T09:00:00Z", "changed": None, "finished": finished, "deleted": None}

@@ -21,6 +21,14 @@ async def test_a_job_of_one_start_costs_four_writes(world):
     assert world.status().result.summary == "Hello."
 
 
+async def test_what_is_accepted_has_the_values_of_the_names_in_it(world):
+    job = world.apply(input={"message": "$(job.name) $(job.uid), $$(job.name)."})
+    uid = job["metadata"]["uid"]
+    await world.act()
+
+    assert world.accepted[uid]["spec"]["input"]["message"] == f"hello {uid}, $(job.name)."
+
+
 async def test_a_job_that_waited_costs_one_write_more(world):
     for number in range(11):
         world.apply(f"job-{number:02}")

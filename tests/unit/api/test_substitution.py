@@ -1,0 +1,145 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentjobs.api.resolve import edited_fields, resolve
+from agentjobs.api.substitution import expanded, names_of, substituted
+from agentjobs.api.validation import rejection, validate_job
+from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TIME
+
+Job = Callable[..., dict[str, Any]]
+NAMES = {"job.name": "hello", "job.uid": "6c0c1a52"}
+TIMES = {ANNOTATION_SCHEDULED_TIME: "2026-11-21T06:00:00Z", ANNOTATION_PREVIOUS_TIME: "2026-11-20T06:00:00Z"}
+
+
+def scheduled(job: dict[str, Any], times: dict[str, str]) -> dict[str, Any]:
+    return {**job, "metadata": {**job["metadata"], "annotations": times}}
+
+
+@pytest.mark.parametrize(
+    ("text", "becomes"),
+    [
+        ("I am $(job.name).", "I am hello."),
+        ("$(job.name)$(job.uid)", "hello6c0c1a52"),
+        ("Run $$(job.name).", "Run $(job.name)."),
+        ("$(job.name)$$(job.name)", "hello$(job.name)"),
+        ("{job.name} $job.name ${job.name} $(", "{job.name} $job.name ${job.name} $("),
+        ("$((1 + 2))", "$((1 + 2))"),
+        ("$(open\n)", "$(open\n)"),
+    ],
+)
+def test_a_text_gets_its_values(text: str, becomes: str) -> None:
+    assert expanded(text, NAMES) == becomes
+
+
+@given(st.text(), st.text(alphabet="$()ab"))
+def test_a_value_is_never_read_again(before: str, value: str) -> None:
+    before = before.replace("$", "")
+    assert expanded(f"{before}$(job.name)", {"job.name": value}) == before + value
+
+
+@given(st.text(alphabet="$(){}ab.\n"))
+def test_escaping_every_reference_gives_the_text_back(text: str) -> None:
+    text = text.replace("$$", "$")
+    assert expanded(text.replace("$(", "$$("), {}) == text
+
+
+def test_every_place_for_texts_gets_its_values_and_no_other(a_job: Job) -> None:
+    name = "$(job.name)"
+    inline = {
+        "description": name,
+        "instruction": f"You are {name}.",
+        "subAgents": ["b"],
+        "agents": [{"name": "b", "instruction": f"Ask {name}."}],
+    }
+    job = a_job(
+        agent={"model": "m", "inline": inline},
+        input={"message": f"For {name}.", "state": {"a": [{name: f"of {name}"}], "n": 1}},
+        runtime={"image": "i", "env": [{"name": "WHO", "value": name}]},
+    )
+    spec = resolve(job, {})["spec"]
+
+    assert spec["input"] == {"message": "For hello.", "state": {"a": [{name: "of hello"}], "n": 1}}
+    assert spec["agent"]["inline"]["instruction"] == "You are hello."
+    assert spec["agent"]["inline"]["agents"][0]["instruction"] == "Ask hello."
+    assert spec["agent"]["inline"]["description"] == name
+    assert spec["runtime"]["env"] == [{"name": "WHO", "value": name}]
+
+
+def test_a_text_from_a_config_map_is_data(a_job: Job) -> None:
+    reference = {"configMapKeyRef": {"name": "briefs", "key": "today"}}
+    job = a_job(input={"messageFrom": reference})
+
+    assert validate_job(job) == []
+    assert resolve(job, {("briefs", "today"): "$(job.name) $(date)"})["spec"]["input"]["message"] == (  # type: ignore[dict-item]
+        "$(job.name) $(date)"
+    )
+
+
+def test_a_job_of_a_schedule_knows_its_times(a_job: Job) -> None:
+    job = scheduled(a_job(input={"message": "$(schedule.previousTime) to $(schedule.time)"}), TIMES)
+
+    assert validate_job(job) == []
+    assert resolve(job, {})["spec"]["input"]["message"] == "2026-11-20T06:00:00Z to 2026-11-21T06:00:00Z"
+
+
+def test_a_first_run_has_no_previous_time() -> None:
+    first = {ANNOTATION_SCHEDULED_TIME: "2026-11-21T07:00:00+01:00"}
+    names = names_of({"name": "a", "uid": "b", "annotations": first})
+
+    assert (names["schedule.time"], names["schedule.previousTime"]) == ("2026-11-21T06:00:00Z", "")
+
+
+@pytest.mark.parametrize(
+    ("message", "cure"),
+    [
+        ("$(job.nmae)", "did you mean $(job.name)? the names are job.name, job.uid; for the text itself write $$("),
+        ("$(date)", "is no known name; the names are job.name, job.uid; for the text itself write $$("),
+        ("$()", "is no known name"),
+        ("$(schedule.time)", "has a value in jobs of a schedule only, whose annotation agentjobs.dev/scheduled-time"),
+    ],
+)
+def test_an_unknown_name_is_a_fault_of_the_job(a_job: Job, message: str, cure: str) -> None:
+    reason, said = rejection(validate_job(a_job(input={"message": f"{message} {message}"})))
+
+    assert reason == "UnresolvedReference"
+    assert said.startswith(f'spec.input.message: "{message}" ')
+    assert cure in said
+    assert said.count("spec.") == 1
+
+
+def test_a_time_that_is_none_is_no_value(a_job: Job) -> None:
+    job = scheduled(a_job(input={"message": "$(schedule.time)"}), {ANNOTATION_SCHEDULED_TIME: "noon"})
+    assert "holds a time" in rejection(validate_job(job))[1]
+
+
+def test_an_unknown_name_beside_other_faults_is_one_of_them(a_job: Job) -> None:
+    reason, said = rejection(validate_job(a_job(priority=12, input={"message": "$(x)"})))
+
+    assert reason == "InvalidSpec"
+    assert "$(x)" in said
+    assert "12 is too large" in said
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text() | st.just("$(x)"),
+        lambda below: st.lists(below) | st.dictionaries(st.sampled_from(["input", "agent", "inline", "state"]), below),
+    )
+)
+def test_whatever_the_spec_is_it_is_looked_at(spec: object) -> None:
+    substituted({"input": spec, "agent": spec}, NAMES)
+    validate_job({"metadata": {"name": "a"}, "spec": {"input": spec, "agent": spec}})
+
+
+def test_an_accepted_job_with_names_in_it_is_not_edited(a_job: Job) -> None:
+    texts = {"agent": {"model": "m", "inline": {"instruction": "Of $(job.name)."}}}
+    job = a_job(input={"message": "$(job.uid)", "state": {"a": "$(job.name)"}}, **texts)
+    accepted = resolve(job, {})
+
+    assert edited_fields(job, accepted) == []
+    job["spec"]["input"]["message"] = "$(job.name)"
+    assert edited_fields(job, accepted) == ["input.message"]
