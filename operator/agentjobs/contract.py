@@ -69,6 +69,9 @@ MAX_SUMMARY_BYTES: Final = 512
 MAX_MESSAGE_BYTES: Final = 1024
 MAX_OUTCOME_CHARS: Final = 63
 
+USAGE: Final = ("llmCalls", "toolCalls", "inputTokens", "outputTokens")
+"""What is counted of a start, by these names wherever it is told."""
+
 
 class Verdict(StrEnum):
     """What the runner says shall happen after its start. The operator still charges, limits and may overrule it."""
@@ -147,7 +150,7 @@ class Result(TypedDict):
     outcome: NotRequired[str | None]
     """What a structured answer decided, by the job's `output.outcomeKey`; None without a schema."""
     usage: dict[str, int]
-    """llmCalls, toolCalls, inputTokens, outputTokens, as counted by the runner."""
+    """What the start that gave the answer used, by the names of `USAGE`."""
 
 
 class Attempt(TypedDict):
@@ -174,6 +177,9 @@ class Event(TypedDict):
     """`started`, `model`, `tool`, `text`, `error`, `repair`, `ended`."""
     author: str
     data: dict[str, Any]
+    usage: NotRequired[dict[str, int]]
+    """What was used since the entry before, by the names of `USAGE`. The gateway adds it to the start's usage when it
+    stores the entry, hence once however often the entry is sent."""
 
 
 class ResultDocument(TypedDict):

@@ -1,4 +1,4 @@
-"""What a run amounts to: the answer's text, its structure, what it used, and the errors ADK only mentions.
+"""What a run amounts to: the answer's text, its structure, and the errors ADK only mentions.
 
 `engine` shows it every event of a run and asks for the ending when the run is over. Pure.
 """
@@ -32,18 +32,11 @@ class Answer:
         self._output: Any = None
         self._last: dict[tuple[str, str], Event] = {}
         self._waiting: dict[str, str] = {}
-        self._usage = {"llmCalls": 0, "toolCalls": 0, "inputTokens": 0, "outputTokens": 0}
-
-    @property
-    def usage(self) -> dict[str, int]:
-        """What was used so far: llmCalls, toolCalls, inputTokens, outputTokens."""
-        return dict(self._usage)
 
     def see(self, event: Event) -> None:
-        """Take in one event. Partial ones repeat what a later one says whole, tokens included."""
+        """Take in one event. Partial ones repeat what a later one says whole."""
         if event.partial:
             return
-        self._count(event)
         self._wait(event)
         self._last[event.branch or "", event.author] = event
         if event.output is not None:
@@ -52,8 +45,8 @@ class Answer:
         if text.strip() and event.author != "user" and event.is_final_response():
             self._texts[self._strand(event)] = text
 
-    def ending(self) -> Ending:
-        """Say how the run ended, now that ADK has nothing more to say."""
+    def ending(self, usage: dict[str, int]) -> Ending:
+        """Say how the run ended, now that ADK has nothing more to say; `usage` goes with an answer."""
         for event in self._last.values():
             if event.error_code:
                 return soft(str(event.error_code), event.error_message or "")
@@ -68,7 +61,7 @@ class Answer:
         text = self._text()
         if not text.strip():
             return Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, "the agent ended without an answer")
-        return Ending(Verdict.SUCCEED, "ResultAccepted", "the agent answered", result=self._result(text))
+        return Ending(Verdict.SUCCEED, "ResultAccepted", "the agent answered", result=self._result(text, usage))
 
     def _text(self) -> str:
         texts = [self._texts[strand] for strand in self._strands if strand in self._texts]
@@ -78,9 +71,9 @@ class Answer:
             return json.dumps(plain(self._output), ensure_ascii=False)
         return "\n\n".join(texts)
 
-    def _result(self, text: str) -> Result:
+    def _result(self, text: str, usage: dict[str, int]) -> Result:
         text = storable(text)
-        result = Result(text=text, structured=_structured(text), outcome=None, usage=self.usage)
+        result = Result(text=text, structured=_structured(text), outcome=None, usage=usage)
         if size_of(result) > MAX_RESULT_BYTES - _ROOM:
             # JSON's escapes make a text up to six times longer, so what remains is measured, not computed.
             result["structured"] = None
@@ -97,16 +90,6 @@ class Answer:
         # The newest answer goes last, wherever its author spoke before.
         self._texts.pop(event.author, None)
         return event.author
-
-    def _count(self, event: Event) -> None:
-        usage = event.usage_metadata
-        if usage is not None or (event.content and event.content.role == "model" and event.author != "user"):
-            self._usage["llmCalls"] += 1
-        if usage is not None:
-            self._usage["inputTokens"] += usage.prompt_token_count or 0
-            # Thoughts are billed as output.
-            self._usage["outputTokens"] += (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0)
-        self._usage["toolCalls"] += len(event.get_function_calls())
 
     def _wait(self, event: Event) -> None:
         for call in event.get_function_calls():

@@ -65,7 +65,7 @@ def execute(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
 
 async def run(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
     """Run the agent in the current event loop and say how it ended; whatever it raises becomes an ending."""
-    plugin = StepPlugin(gate)
+    plugin = StepPlugin(gate, recorder.meter)
     try:
         return await _run(attempt, plugin, recorder)
     except BaseException as error:
@@ -106,7 +106,7 @@ async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Endi
                 answer.see(event)
                 for kind, data in entries(event):
                     recorder.add(kind, event.author, data)
-        ending = answer.ending()
+        ending = answer.ending(recorder.meter.total)
         if output is None or ending.result is None:
             break
         problems = output.problems(ending.result["structured"])

@@ -1,4 +1,4 @@
-"""ADK's steps, led through the gate, and where their errors came from.
+"""ADK's steps: led through the gate, counted, and where their errors came from.
 
 `StepPlugin` stands before all other plugins of an app. `classify` asks it which errors a model raised and which a tool,
 because an exception alone does not say.
@@ -17,6 +17,7 @@ from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
 
 from agentjobs_runner.gate import Gate
+from agentjobs_runner.meter import Meter
 
 # Tools that only contain other steps: while those are held at the gate, nothing runs inside of them.
 _CONTAINERS: Final = frozenset({"AgentTool", "NodeTool"})
@@ -31,11 +32,15 @@ class Origin(Enum):
 
 
 class StepPlugin(BasePlugin):
-    """Leads steps through the gate and remembers where errors came from."""
+    """Leads steps through the gate, counts them and remembers where errors came from.
 
-    def __init__(self, gate: Gate) -> None:
+    It sees what no event tells: what agents inside of tools do, and answers that a callback replaces.
+    """
+
+    def __init__(self, gate: Gate, meter: Meter) -> None:
         super().__init__(name="agentjobs")
         self._gate = gate
+        self._meter = meter
         self._origins: list[tuple[BaseException, Origin]] = []
 
     def origin(self, error: BaseException) -> Origin | None:
@@ -52,8 +57,9 @@ class StepPlugin(BasePlugin):
     async def after_model_callback(
         self, *, callback_context: CallbackContext, llm_response: LlmResponse
     ) -> LlmResponse | None:
-        """Note the end of a model call; partial answers are not its end."""
+        """Note the end of a model call; partial answers are not its end, and the whole one repeats their tokens."""
         if not llm_response.partial:
+            self._meter.count(_used(llm_response))
             self._gate.leave(_model_step(callback_context))
         return None
 
@@ -76,6 +82,7 @@ class StepPlugin(BasePlugin):
     ) -> dict[str, Any] | None:
         """Hold the tool call at the gate."""
         await self._gate.enter(_tool_step(tool_context))
+        self._meter.count({"toolCalls": 1})
         if _contains_steps(tool):
             self._gate.leave(_tool_step(tool_context))
         return None
@@ -94,6 +101,18 @@ class StepPlugin(BasePlugin):
         self._origins.append((error, Origin.TOOL))
         self._gate.leave(_tool_step(tool_context))
         return None
+
+
+def _used(answer: LlmResponse) -> dict[str, int]:
+    usage = answer.usage_metadata
+    if usage is None:
+        return {"llmCalls": 1}
+    return {
+        "llmCalls": 1,
+        "inputTokens": usage.prompt_token_count or 0,
+        # Thoughts are billed as output.
+        "outputTokens": (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0),
+    }
 
 
 def _contains_steps(tool: BaseTool) -> bool:

@@ -16,6 +16,7 @@ from agentjobs import contract
 from agentjobs.contract import Event
 from agentjobs.errors import Fenced, Invalid, Unavailable
 from agentjobs_runner.gateway import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Gateway
+from agentjobs_runner.meter import Meter
 from agentjobs_runner.wording import Redactor, plain, size_of, within
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class Recorder:
         self._closing: Callable[[], float] | None = None
         self._patience = contract.GATEWAY_PATIENCE_SECONDS
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self.meter = Meter()
+        """What the start uses; each entry carries what was counted since the one before."""
         self.recorded = threading.Event()
         """Set while the gateway takes what is sent."""
         self.recorded.set()
@@ -87,15 +90,16 @@ class Recorder:
         cleared = self._redactor.data(plain(data, text_limit=_TEXT_BYTES))
         with self._lock:
             self._seq += 1
-            self._pending.append(
-                Event(
-                    seq=self._seq,
-                    time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-                    kind=kind,
-                    author=contract.cut(author, 200),
-                    data=within(cleared, contract.MAX_EVENT_BYTES - _FRAME_BYTES),
-                )
+            event = Event(
+                seq=self._seq,
+                time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                kind=kind,
+                author=contract.cut(author, 200),
+                data=within(cleared, contract.MAX_EVENT_BYTES - _FRAME_BYTES),
             )
+            if used := self.meter.take():
+                event["usage"] = used
+            self._pending.append(event)
         logger.info(f"step.{kind}", extra={"author": author, **_shown(kind, cleared)})
         self._wake.set()
 

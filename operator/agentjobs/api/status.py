@@ -44,7 +44,7 @@ class AttemptRecord:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the start that gave the answer used."""
+    """What all starts of the job used."""
 
     llm_calls: Annotated[int, Field(ge=0, description="Calls of models.")] = 0
     tool_calls: Annotated[int, Field(ge=0, description="Calls of tools.")] = 0
@@ -123,7 +123,7 @@ class AgentJobStatus:
         tuple[AttemptRecord, ...],
         Field(max_length=MAX_ATTEMPT_HISTORY, description="The last 10, oldest first."),
     ] = ()
-    usage: Annotated[Usage | None, Field(description="What the start that gave the answer used.")] = None
+    usage: Annotated[Usage | None, Field(description="What all starts used, by the database; set at the end.")] = None
     result: Annotated[ResultSummary | None, Field(description="The answer, shortened.")] = None
     queue: Annotated[QueuePlace | None, Field(description="Where the job waits or holds its slot.")] = None
     resolved: Annotated[ResolvedSpec | None, Field(description="What was accepted.")] = None

@@ -73,7 +73,11 @@ def show_(
             if job is None:
                 raise absent or error from None
             told = [f"(no history: {harmless(str(error))})"]
-        parts = [_about(job) if job else f"{name}: the object is gone; this is what history knows.", *told]
+        # While it runs history alone knows what was used; when that is away the status may.
+        parts = [
+            _about(job, used=len(told) == 1) if job else f"{name}: the object is gone; this is what history knows.",
+            *told,
+        ]
         if job is not None:
             parts += [_events(talk, job), _head_of_answer(job)]
         show("\n\n".join(part for part in parts if part))
@@ -129,7 +133,7 @@ def _object(talk: "Talk", name: str) -> "tuple[Job | None, errors.NotFound | Non
         return None, error
 
 
-def _about(job: "Job") -> str:
+def _about(job: "Job", *, used: bool) -> str:
     status, agent = job.status, job.spec.get("agent") or {}
     runs = (agent.get("module") or {}).get("ref") or "inline agent"
     usage = status.usage
@@ -143,6 +147,7 @@ def _about(job: "Job") -> str:
         f"{status.infra_restarts} lost to the cluster)",
         "Next start": status.next_attempt_time and f"not before {status.next_attempt_time:%Y-%m-%d %H:%M:%S} UTC",
         "Used": usage
+        and used
         and f"{usage.llm_calls} model calls, {usage.tool_calls} tool calls, "
         f"{usage.input_tokens} tokens in, {usage.output_tokens} out",
     }

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import typer
 
+from agentjobs import contract
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.options import (
     Context,
@@ -147,6 +148,9 @@ def story_page(story: Mapping[str, Any]) -> str:
         f"uid {job['uid']}, created {job['created']}"
         + (f", deleted {_whole(job['deleted'])}" if job["deleted"] else ""),
     ]
+    used = [start["usage"] for start in story["starts"] if start["usage"]]
+    if used:
+        head.append(used_words({name: sum(each.get(name, 0) for each in used) for name in contract.USAGE}))
     starts = [
         [
             start["start"],
@@ -156,6 +160,7 @@ def story_page(story: Mapping[str, Any]) -> str:
             _took(start["started"], start["ended"]),
             start["verdict"] or ("" if start["ended"] else "…"),
             start["reason"],
+            _tokens(start["usage"]),
             {True: "yes", False: "no", None: ""}[start["charged"]],
             start["message"],
         ]
@@ -165,11 +170,21 @@ def story_page(story: Mapping[str, Any]) -> str:
         [item["transition"], _clock(item["time"]), item["phase"], item["reason"], item["message"]]
         for item in story["transitions"]
     ]
-    columns = ["START", "ATTEMPT", "POD", "STARTED", "TOOK", "VERDICT", "REASON", "CHARGED", "MESSAGE"]
+    columns = ["START", "ATTEMPT", "POD", "STARTED", "TOOK", "VERDICT", "REASON", "TOKENS", "CHARGED", "MESSAGE"]
     parts = ["\n".join(harmless(line).rstrip() for line in head)]
     parts += [table(columns, starts)] if starts else []
     parts += [table(["#", "TIME", "PHASE", "REASON", "MESSAGE"], changes)] if changes else []
     return "\n\n".join(parts)
+
+
+def used_words(usage: Mapping[str, int]) -> str:
+    calls, tools, sent, received = (usage.get(name, 0) for name in contract.USAGE)
+    return f"used {calls} model calls, {tools} tool calls, {sent} tokens in, {received} out"
+
+
+def _tokens(usage: Mapping[str, int] | None) -> str:
+    """Tokens in and out, as `1200/90`."""
+    return f"{usage.get('inputTokens', 0)}/{usage.get('outputTokens', 0)}" if usage else ""
 
 
 def _clock(time: str | None) -> str:

@@ -42,7 +42,7 @@ from agentjobs.core.verdicts import (
     Decision,
     DeleteJob,
     EndStart,
-    FetchResult,
+    FetchYield,
     Finish,
     Keep,
     MakePod,
@@ -82,14 +82,21 @@ def decide(seen: Observation, now: datetime) -> Decision:
     return _waiting(seen, now)
 
 
+def _lacks_yield(job: Job) -> bool:
+    """Whether Postgres was away when the job ended: its status says not what was used, or not where the answer is."""
+    status = job.status
+    if status.phase is Phase.SUCCEEDED and (status.result is None or not status.result.ref):
+        return True
+    return status.starts > 0 and status.usage is None
+
+
 def _finished(seen: Observation, now: datetime) -> Decision:
     """Terminal is final; what is left is to let go."""
     job = seen.job
     if held := _held(seen.pods):
         return _clear(seen, held)
-    result = job.status.result
-    if job.status.phase is Phase.SUCCEEDED and (result is None or not result.ref) and seen.history_available:
-        return Decision(FetchResult())
+    if _lacks_yield(job) and seen.history_available:
+        return Decision(FetchYield())
     ttl = seen.spec.ttl_seconds_after_finished if seen.spec else None
     if job.deleting or ttl is None or job.status.completion_time is None:
         return Decision(Keep())

@@ -132,8 +132,8 @@ class ReleasePods:
 
 
 @dataclass(frozen=True, slots=True)
-class FetchResult:
-    """The job succeeded while Postgres was away; put the answer into its status now."""
+class FetchYield:
+    """The job ended while Postgres was away; put its answer and what it used into its status now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ Verdict: TypeAlias = (
     | Suspend
     | EndStart
     | ReleasePods
-    | FetchResult
+    | FetchYield
     | DeleteJob
 )
 

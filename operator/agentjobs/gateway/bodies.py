@@ -41,6 +41,19 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
+# No step uses two thousand million of anything; what a pod may claim for one is bounded.
+Used = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class UsageBody(Body):
+    """What a step used; of older and newer runners alike, the names that are known here."""
+
+    llmCalls: Used = 0  # noqa: N815  the contract's name
+    toolCalls: Used = 0  # noqa: N815  as above
+    inputTokens: Used = 0  # noqa: N815  as above
+    outputTokens: Used = 0  # noqa: N815  as above
+
+
 class EventBody(Body):
     """`contract.Event`."""
 
@@ -49,6 +62,7 @@ class EventBody(Body):
     kind: str = Field(pattern=r"^[a-z][a-z_]{0,31}$")
     author: str = Field(max_length=256)
     data: dict[str, Any]
+    usage: UsageBody | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> "EventBody":
@@ -60,7 +74,10 @@ class EventBody(Body):
 
     def to_contract(self) -> contract.Event:
         """The event as the contract spells it."""
-        return contract.Event(seq=self.seq, time=self.time, kind=self.kind, author=self.author, data=self.data)
+        event = contract.Event(seq=self.seq, time=self.time, kind=self.kind, author=self.author, data=self.data)
+        if self.usage:
+            event["usage"] = self.usage.model_dump(exclude_unset=True)
+        return event
 
 
 class EventsBody(Body):

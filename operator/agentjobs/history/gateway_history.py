@@ -5,7 +5,7 @@ claimed it, and the start must neither have ended nor be followed by a newer one
 one writes. What comes in was made by models and tools: data, stored as it is but for what PostgreSQL cannot hold.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentjobs import errors
-from agentjobs.contract import Attempt, Event, Result, ResultDocument, Verdict
+from agentjobs.contract import USAGE, Attempt, Event, Result, ResultDocument, Verdict
 from agentjobs.history.database import Database
 from agentjobs.history.pages import (
     EventRow,
@@ -32,6 +32,8 @@ _Item = TypeVar("_Item")
 
 _MAX_SEQ: Final = 2**63 - 1
 _MAX_START: Final = 2**31 - 1
+# What JavaScript and every other reader of JSON counts exactly.
+MAX_USAGE: Final = 2**53
 # Page sizes: what a screen shows, and what one answer may hold.
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 500
@@ -83,22 +85,35 @@ class GatewayHistory:
 
         return await self._database.run(work)
 
-    async def add_events(self, uid: str, start: int, pod_uid: str, batch: Sequence[Event]) -> None:
-        """Store events of a start; those already there stay as they are.
+    async def add_events(self, uid: str, start: int, pod_uid: str, batch: Sequence[Event]) -> dict[str, int]:
+        """Store events of a start and add what they used to its usage; those already there stay, and count once.
+
+        Returns what was added, by the names of `contract.USAGE`.
 
         Raises:
             errors.Fenced, errors.NotFound: as `claim`, or this pod never claimed the start.
             errors.Invalid: a time or number cannot be stored; nothing of the batch is.
         """
         rows = [{**_row_key(uid, start), **_event_values(event)} for event in batch]
+        used = {event["seq"]: event.get("usage") or {} for event in reversed(batch)}  # of two with one number the first
 
-        async def work(connection: AsyncConnection) -> None:
-            # Shared: events may flow while a heartbeat waits, and the row itself is not written.
-            await self._pass_fence(connection, _SHARE_START, uid, start, pod_uid)
-            if rows:
+        async def work(connection: AsyncConnection) -> dict[str, int]:
+            # Shared: events may flow while a heartbeat waits, unless the row itself is written.
+            counts = any(used.values())
+            row = await self._pass_fence(connection, _LOCK_START if counts else _SHARE_START, uid, start, pod_uid)
+            if not rows:
+                return {}
+            if not counts:
                 await connection.execute(_INSERT_EVENT, rows)
+                return {}
+            stored = (await connection.execute(_INSERT_EVENT.returning(events.c.seq), rows)).scalars()
+            added = _sum(used[seq] for seq in stored)
+            if added:
+                total = _sum((row.usage or {}, added))
+                await connection.execute(_USE, {**_start_key(uid, start), "usage_": total})
+            return added
 
-        await self._database.run(work)
+        return await self._database.run(work)
 
     async def heartbeat(self, uid: str, start: int, pod_uid: str) -> None:
         """Note that the pod of a start lives. Raises as `add_events`."""
@@ -119,7 +134,8 @@ class GatewayHistory:
         """
         result = document["result"]
         reported = {name: value for name, value in document.items() if name != "result"}
-        used = None if result is None else result["usage"]
+        # An older runner sends no usage with its events; then its own sum is all there is.
+        used = None if result is None else {name: result["usage"].get(name, 0) for name in USAGE}
 
         async def work(connection: AsyncConnection) -> Result | None:
             await self._pass_fence(connection, _LOCK_START, uid, start, pod_uid)
@@ -131,11 +147,12 @@ class GatewayHistory:
 
         return await self._database.run(work)
 
-    async def _pass_fence(self, connection: AsyncConnection, lock: Any, uid: str, start: int, pod_uid: str) -> None:
+    async def _pass_fence(self, connection: AsyncConnection, lock: Any, uid: str, start: int, pod_uid: str) -> Any:
         row = (await connection.execute(lock, _start_key(uid, start))).first()
         if row is None:
             raise errors.NotFound(f"job {uid} has no start {start}")
         _check_fence(row, uid, start, pod_uid, unclaimed=False)
+        return row
 
     # --- for users ----------------------------------------------------------------------------------------------------
 
@@ -255,6 +272,15 @@ def _check_fence(row: Any, uid: str, start: int, pod_uid: str, *, unclaimed: boo
         raise errors.Fenced(f"start {start} of job {uid} is over: it has ended or a newer start exists")
 
 
+def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for each in counts:
+        for name in USAGE:
+            if each.get(name):
+                total[name] = min(total.get(name, 0) + each[name], MAX_USAGE)
+    return total
+
+
 def _start_key(uid: str, start: int) -> dict[str, Any]:
     return {"uid_": uid, "start_": _checked_start(start)}
 
@@ -327,7 +353,7 @@ def _job_row(row: Any) -> JobRow:
 # --- statements -------------------------------------------------------------------------------------------------------
 
 _this_start = (starts.c.uid == bindparam("uid_"), starts.c.start == bindparam("start_"))
-_fence = select(starts.c.pod_uid, starts.c.fenced_at, starts.c.attempt).where(*_this_start)
+_fence = select(starts.c.pod_uid, starts.c.fenced_at, starts.c.attempt, starts.c.usage).where(*_this_start)
 _LOCK_START = _fence.with_for_update()
 _SHARE_START = _fence.with_for_update(read=True)
 _CLAIM = update(starts).where(*_this_start).values(pod_uid=bindparam("pod_uid_"), claimed_at=func.clock_timestamp())
@@ -336,8 +362,13 @@ _BEAT = update(starts).where(*_this_start).values(heartbeat_at=func.clock_timest
 _REPORT = (
     update(starts)
     .where(*_this_start, starts.c.reported.is_(None))
-    .values(reported=bindparam("reported_"), usage=bindparam("usage_"), heartbeat_at=func.clock_timestamp())
+    .values(
+        reported=bindparam("reported_"),
+        usage=func.coalesce(starts.c.usage, bindparam("usage_", type_=starts.c.usage.type)),
+        heartbeat_at=func.clock_timestamp(),
+    )
 )
+_USE = update(starts).where(*_this_start).values(usage=bindparam("usage_"))
 _INSERT_EVENT = insert(events).on_conflict_do_nothing()
 _INSERT_RESULT = insert(results).on_conflict_do_nothing()
 _RESULT = select(results.c.result).where(results.c.uid == bindparam("uid_"))

@@ -6,17 +6,40 @@ first end of a start win, the highest transition is the job's phase unless an en
 a newer one whichever comes first. Two operators at once take the same locks in the same order (jobs by uid).
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Text, bindparam, case, exists, func, literal, or_, select, tuple_, update
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    ColumnElement,
+    Text,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agentjobs.contract import Resolved, Result
+from agentjobs.contract import Resolved
 from agentjobs.history.database import Database
-from agentjobs.history.records import Deletion, JobKey, JobRecord, Record, StartEnd, StartRecord, TransitionRecord
+from agentjobs.history.records import (
+    Deletion,
+    JobKey,
+    JobRecord,
+    JobYield,
+    Record,
+    StartEnd,
+    StartRecord,
+    TransitionRecord,
+)
 from agentjobs.history.tables import jobs, results, starts, transitions
 from agentjobs.history.together import Together
 
@@ -30,14 +53,14 @@ class OperatorHistory:
         cluster: uid of the namespace kube-system; rows carry it, so that clusters may share a database.
 
     Every method raises `errors.Unavailable` when the database cannot answer within five seconds, which begin when it is
-    asked: `accept` and `result` may wait for the query before theirs.
+    asked: `accept` and `yielded` may wait for the query before theirs.
     """
 
     def __init__(self, database: Database, *, cluster: str) -> None:
         self._database = database
         self._cluster = cluster
         self._accepts = Together(self._accept_all)
-        self._results = Together(self._all_results)
+        self._yields = Together(self._all_yields)
 
     async def accept(self, job: JobRecord, start: StartRecord | None = None) -> Resolved:
         """Store a job and, when it starts now, its start; return the work as first accepted.
@@ -83,17 +106,17 @@ class OperatorHistory:
 
         return await self._database.read(work)
 
-    async def result(self, uid: str) -> Result | None:
-        """Return the job's final result, None while there is none."""
+    async def yielded(self, uid: str) -> JobYield:
+        """Return the job's final result, if there is one, and what all its starts used so far."""
+        return await self._yields(uid)
 
-        return await self._results(uid)
-
-    async def _all_results(self, uids: Sequence[str]) -> list[Result | None]:
-        async def work(connection: AsyncConnection) -> dict[str, Result]:
-            return {row.uid: row.result for row in await connection.execute(_RESULTS, {"uids": sorted(set(uids))})}
+    async def _all_yields(self, uids: Sequence[str]) -> list[JobYield]:
+        async def work(connection: AsyncConnection) -> dict[str, JobYield]:
+            rows = await connection.execute(_YIELDS, {"uids": sorted(set(uids))})
+            return {row.uid: JobYield(row.result, _total(row.used or ())) for row in rows}
 
         found = await self._database.read(work)
-        return [found.get(uid) for uid in uids]
+        return [found.get(uid) or JobYield() for uid in uids]
 
     async def last_heartbeat(self, uid: str, start: int) -> datetime | None:
         """Return when the gateway last heard of a start (the database's clock), None when it never did."""
@@ -101,18 +124,6 @@ class OperatorHistory:
         async def work(connection: AsyncConnection) -> datetime | None:
             row = (await connection.execute(_HEARTBEAT, {"uid_": uid, "start_": start})).first()
             return None if row is None else row[0]
-
-        return await self._database.read(work)
-
-    async def usage(self, uid: str) -> dict[str, int]:
-        """Return what all starts of a job used: llmCalls, toolCalls, inputTokens, outputTokens."""
-
-        async def work(connection: AsyncConnection) -> dict[str, int]:
-            total: dict[str, int] = {}
-            for (used,) in await connection.execute(_USAGE, {"uid_": uid}):
-                for name, count in used.items():
-                    total[name] = total.get(name, 0) + count
-            return total
 
         return await self._database.read(work)
 
@@ -193,6 +204,14 @@ class OperatorHistory:
 
     def _accept_row(self, record: JobRecord) -> _Row:
         return {**self._key_row(record.job), "resolved": record.resolved, "spec_hash": record.spec_hash}
+
+
+def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for each in counts:
+        for name, count in each.items():
+            total[name] = total.get(name, 0) + count
+    return total
 
 
 async def _each(connection: AsyncConnection, statement: Any, rows: list[_Row]) -> None:
@@ -334,13 +353,19 @@ _DELETE = (
 )
 
 _RESOLVED = select(jobs.c.resolved).where(jobs.c.uid == bindparam("uid_"))
-_RESULTS = select(results.c.uid, results.c.result).where(
-    results.c.uid == func.any(bindparam("uids", type_=ARRAY(Text)))
+_used = (
+    select(func.json_agg(starts.c.usage, type_=JSON))
+    .where(starts.c.uid == jobs.c.uid, starts.c.usage.is_not(None))
+    .scalar_subquery()
+)
+_YIELDS = (
+    select(jobs.c.uid, results.c.result, _used.label("used"))
+    .select_from(jobs.outerjoin(results, results.c.uid == jobs.c.uid))
+    .where(_all_jobs)
 )
 _HEARTBEAT = select(func.greatest(starts.c.heartbeat_at, starts.c.claimed_at)).where(
     _of_jobs_start, starts.c.start == bindparam("start_")
 )
-_USAGE = select(starts.c.usage).where(_of_jobs_start, starts.c.usage.is_not(None))
 _END = select(case((jobs.c.finished_at.is_not(None), jobs.c.phase), else_="Deleted")).where(
     _of_job, or_(jobs.c.finished_at.is_not(None), jobs.c.deleted_at.is_not(None))
 )

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import assert_never
 
 from agentjobs.api.conditions import Phase, PodStartedReason
-from agentjobs.api.status import AgentJobStatus, AttemptRecord, ResultSummary
+from agentjobs.api.status import AgentJobStatus, AttemptRecord
 from agentjobs.contract import FINALIZER, GROUP, VERSION, cut, pod_name
 from agentjobs.core import progress
 from agentjobs.core.admission import Refusal
@@ -25,7 +25,7 @@ from agentjobs.core.verdicts import (
     Decision,
     DeleteJob,
     EndStart,
-    FetchResult,
+    FetchYield,
     Finish,
     Keep,
     MakePod,
@@ -105,7 +105,7 @@ class Actions:
             case StopPod():
                 await self._stop_pod(verdict)
             case Finish():
-                await self._finish(job, verdict)
+                await self._finish(job, verdict, memory)
             case Suspend():
                 return await self._suspend(seen, verdict, memory, answers)
             case EndStart():
@@ -113,8 +113,8 @@ class Actions:
             case ReleasePods():
                 for pod in verdict.pods:
                     await self._release(pod)
-            case FetchResult():
-                return await self._fetch_result(job, memory)
+            case FetchYield():
+                return await self._fetch_yield(job, memory)
             case DeleteJob():
                 await self._delete_job(job)
                 return False
@@ -251,16 +251,17 @@ class Actions:
         if answer is not None and answer.get("kind") == "Pod":
             self._state.observe_pod(None, answer)
 
-    async def _finish(self, job: Job, verdict: Finish) -> None:
-        await self._write(job, progress.finished(job, verdict, now=self._now()))
+    async def _finish(self, job: Job, verdict: Finish, memory: Memory) -> None:
+        status = progress.finished(job, verdict, now=self._now())
+        await self._write(job, await self._with_yield(job, status, memory))
         self._state.leave(job)
         self._announce(job, verdict)
 
     async def _end_start(self, job: Job, verdict: EndStart, memory: Memory) -> None:
         now = self._now()
         status = progress.start_ended(job, verdict, now=now)
-        if isinstance(verdict.then, Finish) and verdict.then.phase is Phase.SUCCEEDED:
-            status = await self._with_result(job, status, verdict.then.summary, memory)
+        if isinstance(verdict.then, Finish):
+            status = await self._with_yield(job, status, memory)
         await self._write(job, status)
         record = verdict.record
         self._writer.put(start_end(job, record))
@@ -273,25 +274,28 @@ class Actions:
         else:
             self._event(job, "Warning", record.reason or record.verdict, f"{record.pod}: {record.message}")
 
-    async def _fetch_result(self, job: Job, memory: Memory) -> bool:
-        summary = job.status.result.summary if job.status.result else ""
-        status = await self._with_result(job, job.status, summary, memory)
-        if status.result is not None and status.result.ref:
+    async def _fetch_yield(self, job: Job, memory: Memory) -> bool:
+        status = await self._with_yield(job, job.status, memory)
+        if status.usage is not None:
             await self._write(job, status)
             return True
         self._state.queue.add_after(("job", *job.key), OUTAGE_SECONDS)
         return False
 
-    async def _with_result(self, job: Job, status: AgentJobStatus, summary: str, memory: Memory) -> AgentJobStatus:
-        """Add the answer's preview from Postgres; the message's summary alone while Postgres is away."""
-        if self._acceptance.away(memory):
-            return replace(status, result=ResultSummary(summary=summary))
+    async def _with_yield(self, job: Job, status: AgentJobStatus, memory: Memory) -> AgentJobStatus:
+        """Add the answer's preview and what was used from Postgres; while it is away the status stays without."""
+        if not status.starts or self._acceptance.away(memory):
+            return status
         try:
-            found = await self._history.result(job.uid)
+            found = await self._history.yielded(job.uid)
         except Unavailable:
             self._acceptance.outage(memory)
-            return replace(status, result=ResultSummary(summary=summary))
-        return replace(status, result=preview(job, summary, found), usage=usage(found) if found else None)
+            return status
+        status = replace(status, usage=usage(found.usage))
+        if status.phase is not Phase.SUCCEEDED:
+            return status
+        summary = status.result.summary if status.result else ""
+        return replace(status, result=preview(job, summary, found.result))
 
     async def _delete_job(self, job: Job) -> None:
         try:

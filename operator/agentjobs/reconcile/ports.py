@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
-from agentjobs.contract import Resolved, Result
-from agentjobs.history.records import JobRecord, Record, StartRecord
+from agentjobs.contract import Resolved
+from agentjobs.history.records import JobRecord, JobYield, Record, StartRecord
 from agentjobs.kube.resources import Resource
 
 
@@ -44,7 +44,7 @@ class History(Protocol):
 
     async def resolved(self, uid: str) -> Resolved | None: ...
 
-    async def result(self, uid: str) -> Result | None: ...
+    async def yielded(self, uid: str) -> JobYield: ...
 
     async def last_heartbeat(self, uid: str, start: int) -> datetime | None: ...
 

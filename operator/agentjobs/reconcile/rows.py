@@ -84,9 +84,8 @@ def preview(job: Job, summary: str, result: Result | None) -> ResultSummary:
     )
 
 
-def usage(result: Result) -> Usage:
-    """What the start that gave the answer used, as its runner counted it."""
-    counts = result["usage"]
+def usage(counts: Mapping[str, int]) -> Usage:
+    """What all starts of a job used."""
     return Usage(
         llm_calls=counts.get("llmCalls", 0),
         tool_calls=counts.get("toolCalls", 0),

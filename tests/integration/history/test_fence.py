@@ -153,7 +153,7 @@ async def test_the_first_result_of_a_job_is_final(gateway, operator, build):
 
     final = await gateway.put_result(build.uid, 2, "pod-b", a_document(a_result("second")))
 
-    assert attempt["result"] == final == await operator.result(build.uid) == a_result("first")
+    assert attempt["result"] == final == (await operator.yielded(build.uid)).result == a_result("first")
 
 
 async def test_a_result_sent_twice_is_stored_once(gateway, operator, build):
@@ -161,7 +161,7 @@ async def test_a_result_sent_twice_is_stored_once(gateway, operator, build):
     for _ in range(2):
         assert await gateway.put_result(build.uid, 1, "pod-a", a_document(a_result())) == a_result()
 
-    assert await operator.usage(build.uid) == USAGE
+    assert (await operator.yielded(build.uid)).usage == USAGE
 
 
 @pytest.mark.parametrize("verdict", ["Retry", "Snooze", "Fail", "Cancel"])
@@ -169,7 +169,7 @@ async def test_only_success_makes_a_result(gateway, operator, build, verdict):
     await gateway.claim(build.uid, 1, "pod-a")
 
     assert await gateway.put_result(build.uid, 1, "pod-a", a_document(None, verdict)) is None
-    assert await operator.result(build.uid) is None
+    assert (await operator.yielded(build.uid)).result is None
     assert (await gateway.starts(build.uid))[0].reported["verdict"] == verdict
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from agentjobs.history.operator_history import OperatorHistory
-from agentjobs.history.records import StartEnd, StartRecord, TransitionRecord
+from agentjobs.history.records import JobYield, StartEnd, StartRecord, TransitionRecord
 from agentjobs.history.tables import jobs, starts, transitions
 
 _uids = itertools.count()
@@ -95,8 +95,7 @@ async def test_an_end_is_recorded_only_once_it_is_written(operator, a_job):
 
 async def test_a_job_nobody_knows_has_no_end_no_result_no_usage_and_no_heartbeat(operator):
     assert await operator.recorded("nobody") is None
-    assert await operator.result("nobody") is None
-    assert await operator.usage("nobody") == {}
+    assert await operator.yielded("nobody") == JobYield(result=None, usage={})
     assert await operator.last_heartbeat("nobody", 1) is None
 
 

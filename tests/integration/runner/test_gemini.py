@@ -8,6 +8,7 @@ from google import genai
 
 from agentjobs_runner import engine
 from agentjobs_runner.gate import Gate
+from agentjobs_runner.meter import Meter
 
 USAGE = {"promptTokenCount": 11, "candidatesTokenCount": 5, "thoughtsTokenCount": 2, "totalTokenCount": 18}
 
@@ -26,6 +27,9 @@ def failed(status, name, message="", headers=None, details=()):
 
 
 class Silent:
+    def __init__(self):
+        self.meter = Meter()
+
     def add(self, kind, author, data):
         """Nobody reads the timeline here."""
 

@@ -9,9 +9,13 @@ import pytest
 
 from agentjobs_runner import engine
 from agentjobs_runner.gate import Gate
+from agentjobs_runner.meter import Meter
 
 
 class Silent:
+    def __init__(self):
+        self.meter = Meter()
+
     def add(self, kind, author, data):
         """Nobody reads the timeline here."""
 

@@ -41,6 +41,32 @@ async def test_a_killed_runner_is_charged_and_tried_again(system, job_of):
     ]
 
 
+async def test_what_a_killed_runner_has_used_is_counted(system, job_of):
+    answers = [
+        {"agent": "one", "text": "1", "usage": {"inputTokens": 100, "outputTokens": 10}},
+        {"agent": "two", "text": "2", "delay": "20s"},
+    ]
+    after = [{"text": "3", "usage": {"inputTokens": 7, "outputTokens": 1}}, {"text": "4"}]
+    config_map, job = job_of("metered", {"starts": [answers, after]}, retry={"backoff": {"initial": "1s"}})
+    members = [{"name": name, "instruction": "Help."} for name in ("one", "two")]
+    job["spec"]["agent"]["inline"] = {"agentClass": "SequentialAgent", "subAgents": ["one", "two"], "agents": members}
+    await system.apply(config_map, job)
+    await system.running("metered")
+    for _ in range(400):
+        if any(one["kind"] == "model" for one in (await system.history("metered/events"))["items"]):
+            break
+        await asyncio.sleep(0.05)
+    os.kill(runner_pid("metered-1"), signal.SIGKILL)
+    status = await system.finished("metered")
+
+    assert status["usage"] == {"llmCalls": 3, "toolCalls": 0, "inputTokens": 107, "outputTokens": 11}
+    starts = (await system.history("metered"))["starts"]
+    assert [start["usage"] for start in starts] == [
+        {"llmCalls": 1, "inputTokens": 100, "outputTokens": 10},
+        {"llmCalls": 2, "inputTokens": 7, "outputTokens": 1},
+    ]
+
+
 async def test_a_pod_deleted_by_hand_costs_no_attempt(system, job_of):
     await system.apply(*job_of("deleted", SLOW))
     await system.running("deleted")

@@ -19,7 +19,7 @@ from agentjobs.core.verdicts import (
     Claim,
     DeleteJob,
     EndStart,
-    FetchResult,
+    FetchYield,
     Finish,
     Keep,
     MakePod,
@@ -334,7 +334,7 @@ def test_an_answer_missing_from_the_status_is_fetched(scene):
     seen.written(verdict_of(seen))
     seen.pods = []
 
-    assert isinstance(verdict_of(seen), FetchResult)
+    assert isinstance(verdict_of(seen), FetchYield)
     assert isinstance(verdict_of(seen.knowing(history_available=False)), Keep)
 
 

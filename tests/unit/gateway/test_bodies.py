@@ -28,8 +28,11 @@ def test_a_result_document_comes_out_as_it_came():
 
 def test_keys_of_a_newer_runner_are_left_out():
     body = parse(ResultDocumentBody, json.dumps(DOCUMENT | {"later": 1}).encode())
+    used = {"llmCalls": 1, "cachedTokens": 2}
+    event = parse(EventsBody, json.dumps({"events": [EVENT | {"usage": used}]}).encode()).events[0]
 
     assert body.to_contract() == DOCUMENT
+    assert event.to_contract() == EVENT | {"usage": {"llmCalls": 1}}
 
 
 def test_a_long_message_is_cut_to_the_contracts_length():
@@ -68,6 +71,10 @@ def test_what_is_no_json_is_400(raw):
         ({"time": "2026-11-21T09:00:00"}, "events.0.time"),
         ({"time": 5}, "events.0.time"),
         ({"kind": "Text\x00"}, "events.0.kind"),
+        ({"usage": {"inputTokens": -1}}, "events.0.usage.inputTokens"),
+        ({"usage": {"inputTokens": 2**31}}, "events.0.usage.inputTokens"),
+        ({"usage": {"inputTokens": "1"}}, "events.0.usage.inputTokens"),
+        ({"usage": [1]}, "events.0.usage"),
         ({"author": "x" * 300}, "events.0.author"),
         ({"data": []}, "events.0.data"),
         ({"data": {"text": "x" * 70_000}}, "larger than 65536 bytes"),

@@ -15,7 +15,7 @@ from agentjobs.api.status import AgentJobStatus
 from agentjobs.contract import FINALIZER, LABEL_JOB, TerminationMessage, Verdict, start_of
 from agentjobs.core.manifests import PodDefaults
 from agentjobs.errors import AlreadyExists, Conflict, NotFound, Unavailable
-from agentjobs.history.records import TransitionRecord
+from agentjobs.history.records import JobYield, TransitionRecord
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile import Reconciler
 
@@ -48,6 +48,7 @@ class World:
         self.accepted: dict[str, Any] = {}
         self.starts: dict[tuple[str, int], int] = {}
         self.results: dict[str, Any] = {}
+        self.used: dict[str, dict[str, int]] = {}
         self.records: dict[tuple[str, str, int], Any] = {}
         self.claims: dict[tuple[str, int], str] = {}
         self.history_away = False
@@ -149,9 +150,9 @@ class World:
         self._available()
         return self.accepted.get(uid)
 
-    async def result(self, uid):
+    async def yielded(self, uid):
         self._available()
-        return self.results.get(uid)
+        return JobYield(self.results.get(uid), self.used.get(uid, {}))
 
     async def last_heartbeat(self, uid, start):
         self._available()

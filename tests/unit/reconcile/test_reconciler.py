@@ -372,14 +372,38 @@ async def test_a_deleted_jobs_open_start_is_closed_in_history(world):
     assert [record.reason for (kind, _, _), record in world.records.items() if kind == "StartEnd"] == ["Deleted"]
 
 
-async def test_the_status_says_what_the_answer_cost(world):
+@pytest.mark.parametrize("verdict", [Verdict.SUCCEED, Verdict.FAIL, Verdict.CANCEL])
+async def test_the_status_says_at_every_end_what_all_starts_used(world, verdict):
     world.apply()
     await world.act()
-    world.end_pod(world.pods()[0], Verdict.SUCCEED)
-    world.results[world.job()["metadata"]["uid"]]["usage"] = {"llmCalls": 2, "inputTokens": 30}
+    world.used[world.job()["metadata"]["uid"]] = {"llmCalls": 2, "inputTokens": 30}
+    world.end_pod(world.pods()[0], verdict, reason="Permanent", code=1)
     await world.act(seconds=1)
 
     assert (world.status().usage.llm_calls, world.status().usage.input_tokens) == (2, 30)
+
+
+async def test_a_job_that_never_started_has_used_nothing(world):
+    world.apply(suspend=True)
+    await world.act()
+    world.edit(cancel=True)
+    await world.act(seconds=1)
+
+    assert (world.status().phase, world.status().usage) == (Phase.CANCELLED, None)
+
+
+async def test_what_was_used_is_added_when_the_database_is_back(world):
+    world.apply()
+    await world.act()
+    world.used[world.job()["metadata"]["uid"]] = {"llmCalls": 2}
+    world.end_pod(world.pods()[0], Verdict.FAIL, reason="Permanent", code=1)
+    world.history_away = True
+    await world.act(seconds=1)
+    unknown = world.status().usage
+    world.history_away = False
+    await world.act(minutes=1)
+
+    assert (world.status().phase, unknown, world.status().usage.llm_calls) == (Phase.FAILED, None, 2)
 
 
 async def test_a_status_stays_small_after_a_hundred_starts(world):

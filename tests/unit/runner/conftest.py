@@ -13,6 +13,7 @@ import yaml
 from agentjobs_runner import engine
 from agentjobs_runner.endings import Ending
 from agentjobs_runner.gate import Gate
+from agentjobs_runner.meter import Meter
 
 
 class Timeline:
@@ -20,6 +21,7 @@ class Timeline:
 
     def __init__(self) -> None:
         self.entries: list[tuple[str, str, dict[str, Any]]] = []
+        self.meter = Meter()
 
     def add(self, kind: str, author: str, data: dict[str, Any]) -> None:
         self.entries.append((kind, author, data))

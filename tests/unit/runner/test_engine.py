@@ -26,6 +26,30 @@ async def test_the_last_answer_of_a_sequence_is_the_result(run):
     assert ending.result["usage"]["llmCalls"] == 2
 
 
+@pytest.mark.filterwarnings("ignore:The `plugins` argument:DeprecationWarning")  # ADK's AgentTool gives it
+async def test_what_agents_inside_of_tools_use_is_counted(run, timeline, module):
+    name = module(INSIDE)
+    answers = [
+        {"agent": "outer", "toolCalls": [{"name": "inner", "args": {"request": "?"}}], "usage": {"inputTokens": 5}},
+        {"agent": "inner", "text": "42", "usage": {"inputTokens": 7, "outputTokens": 2}},
+        {"agent": "outer", "text": "It is 42.", "usage": {"inputTokens": 11, "outputTokens": 4}},
+    ]
+
+    ending = await run(answers, agent={"model": "scripted/script/main", "module": {"ref": f"{name}:root_agent"}})
+
+    used = {"llmCalls": 3, "toolCalls": 1, "inputTokens": 23, "outputTokens": 6}
+    assert ending.result["usage"] == timeline.meter.total == used
+
+
+INSIDE = """
+from google.adk.agents import LlmAgent
+from google.adk.tools.agent_tool import AgentTool
+
+inner = LlmAgent(name="inner", model="scripted/script/main", instruction="Answer.")
+root_agent = LlmAgent(name="outer", model="scripted/script/main", instruction="Ask.", tools=[AgentTool(inner)])
+"""
+
+
 async def test_parallel_answers_stand_in_declared_order(run):
     answers = [{"agent": "slow", "delay": "20ms", "text": "first"}, {"agent": "fast", "text": "second"}]
 

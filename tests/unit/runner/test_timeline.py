@@ -68,6 +68,22 @@ def test_what_a_gateway_that_was_away_missed_is_sent_again(record):
     assert done.recorder.recorded.is_set()
 
 
+def test_an_entry_carries_what_was_used_since_the_one_before(record):
+    gateway = FakeGateway()
+    done = record(gateway, 0)
+    recorder = Recorder(gateway, Redactor({}), done.lost.append)
+    recorder.meter.count({"llmCalls": 1, "inputTokens": 7, "outputTokens": -3})
+    recorder.meter.count({"toolCalls": 1})
+    recorder.add("model", "a", {})
+    recorder.add("text", "a", {})
+    recorder.start()
+    recorder.finish(lambda: time.monotonic() + 2)
+
+    first, second = gateway.batches[0]
+    assert (first["usage"], "usage" in second) == ({"llmCalls": 1, "toolCalls": 1, "inputTokens": 7}, False)
+    assert recorder.meter.total == {"llmCalls": 1, "toolCalls": 1, "inputTokens": 7, "outputTokens": 0}
+
+
 def test_a_batch_the_gateway_refuses_is_left_out(record):
     gateway = FakeGateway(Invalid("413"))
 

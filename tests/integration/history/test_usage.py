@@ -1,0 +1,95 @@
+"""What starts used is the sum of what was recorded, whatever was sent how often and however the starts ended."""
+
+import asyncio
+
+import pytest
+
+from agentjobs import errors
+from agentjobs.contract import Event, Result, ResultDocument
+
+ANSWERED = {"llmCalls": 1, "inputTokens": 10, "outputTokens": 5}
+CALLED = {"toolCalls": 1}
+
+
+def entry(seq, usage=None):
+    event = Event(seq=seq, time="2026-01-31T12:00:00Z", kind="model", author="agent", data={})
+    return event if usage is None else event | {"usage": usage}
+
+
+@pytest.fixture
+async def build(operator, gateway, a_job):
+    build = a_job()
+    await operator.accept(build.job(), build.start(1))
+    await gateway.claim(build.uid, 1, "pod-1")
+    return build
+
+
+async def of_starts(gateway, build):
+    return [start.usage for start in await gateway.starts(build.uid)]
+
+
+async def test_every_entry_adds_what_it_used(gateway, build):
+    added = await gateway.add_events(build.uid, 1, "pod-1", [entry(1, ANSWERED), entry(2), entry(3, CALLED)])
+    await gateway.add_events(build.uid, 1, "pod-1", [entry(4, ANSWERED)])
+
+    assert added == ANSWERED | CALLED
+    assert await of_starts(gateway, build) == [
+        {"llmCalls": 2, "toolCalls": 1, "inputTokens": 20, "outputTokens": 10},
+    ]
+
+
+async def test_an_entry_sent_again_counts_once(gateway, build):
+    batch = [entry(1, ANSWERED), entry(1, {"llmCalls": 9}), entry(2, CALLED)]
+    first = await gateway.add_events(build.uid, 1, "pod-1", batch)
+    again = await gateway.add_events(build.uid, 1, "pod-1", [*batch, entry(3, CALLED)])
+
+    assert (first, again) == (ANSWERED | CALLED, CALLED)
+    assert await of_starts(gateway, build) == [ANSWERED | {"toolCalls": 2}]
+
+
+async def test_entries_sent_twice_at_once_count_once(gateway, build):
+    batch = [entry(number, ANSWERED) for number in range(1, 30)]
+    await asyncio.gather(*(gateway.add_events(build.uid, 1, "pod-1", batch) for _ in range(4)))
+
+    assert (await of_starts(gateway, build))[0]["llmCalls"] == 29
+
+
+async def test_a_job_has_used_what_all_its_starts_used_however_they_ended(gateway, operator, build):
+    await gateway.add_events(build.uid, 1, "pod-1", [entry(1, ANSWERED)])
+    await operator.write([build.end(1)])  # killed: no word of its own
+    await operator.accept(build.job(), build.start(2))
+    await gateway.claim(build.uid, 2, "pod-2")
+    await gateway.add_events(build.uid, 2, "pod-2", [entry(1, ANSWERED), entry(2, CALLED)])
+    failed = ResultDocument(verdict="Fail", reason="Permanent", message="", delaySeconds=None, result=None)
+    await gateway.put_result(build.uid, 2, "pod-2", failed)
+
+    assert (await operator.yielded(build.uid)).usage == {
+        "llmCalls": 2,
+        "toolCalls": 1,
+        "inputTokens": 20,
+        "outputTokens": 10,
+    }
+
+
+async def test_a_fenced_pod_uses_nothing_of_the_jobs(gateway, operator, build):
+    await operator.accept(build.job(), build.start(2))
+
+    with pytest.raises(errors.Fenced):
+        await gateway.add_events(build.uid, 1, "pod-1", [entry(1, ANSWERED)])
+    assert (await operator.yielded(build.uid)).usage == {}
+
+
+@pytest.mark.parametrize(
+    ("sent", "stands"),
+    [
+        pytest.param([], {"llmCalls": 3, "toolCalls": 0, "inputTokens": 7, "outputTokens": 0}, id="older-runner"),
+        pytest.param([entry(1, ANSWERED)], ANSWERED, id="recorded"),
+    ],
+)
+async def test_a_results_own_sum_stands_only_where_no_entry_counted(gateway, build, sent, stands):
+    result = Result(text="Hi.", structured=None, usage={"llmCalls": 3, "inputTokens": 7})
+    document = ResultDocument(verdict="Succeed", reason="Done", message="", delaySeconds=None, result=result)
+    await gateway.add_events(build.uid, 1, "pod-1", sent)
+    await gateway.put_result(build.uid, 1, "pod-1", document)
+
+    assert await of_starts(gateway, build) == [stands]
