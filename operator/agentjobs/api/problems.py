@@ -88,12 +88,12 @@ def shown(value: object) -> str:
     return f"a {type(value).__name__}"[:MAX_SHOWN]
 
 
-def from_error(error: ErrorDetails) -> Problem:
-    """Translate one error of pydantic's validation of a spec."""
+def from_error(error: ErrorDetails, spec: type[BaseModel] = agentjob.AgentJobSpec) -> Problem:
+    """Translate one error of pydantic's validation of a spec of that model."""
     path: Path = tuple(part for part in error["loc"] if part != "[key]")
     value, kind, context = error["input"], error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        return Problem(field_name(path), "", _unknown_field(path))
+        return Problem(field_name(path), "", _unknown_field(path, spec))
     if kind == "missing":
         return Problem(field_name(path), "", _REQUIRED.get(path, "is required"))
     if kind == "value_error":
@@ -107,17 +107,17 @@ def from_error(error: ErrorDetails) -> Problem:
     return problem_at(path, value, f"is refused: {error['msg']}"[:200])
 
 
-def _unknown_field(path: Path) -> str:
-    model = _model_at(path[:-1])
+def _unknown_field(path: Path, spec: type[BaseModel]) -> str:
+    model = _model_at(path[:-1], spec)
     known = [] if model is None else [str(field.alias) for field in model.model_fields.values()]
     near = difflib.get_close_matches(str(path[-1])[:63], known, n=1)
     cure = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}" if known else "remove it"
     return f"is an unknown field; {cure}"
 
 
-def _model_at(path: Path) -> type[BaseModel] | None:
+def _model_at(path: Path, spec: type[BaseModel]) -> type[BaseModel] | None:
     """Return the model that describes the object at `path`, walking the annotations."""
-    kind: object = agentjob.AgentJobSpec
+    kind: object = spec
     for part in path:
         if isinstance(part, int):
             continue

@@ -1,0 +1,298 @@
+"""When a schedule starts: a cron expression in a time zone as arithmetic over a calendar, without counting instants.
+
+croniter reads the expression; this module refuses what reads like something else than it is, and finds instants. Used
+by validation, by the core and by `agentjobs schedule next`. Pure. What is promised about daylight saving stands in
+docs/reference/schedule-times.md:
+
+- A schedule that runs in all 24 hours runs whenever the clock on the wall shows one of its minutes.
+- Any other runs once for each time that it names: a time that a zone skips counts right after the gap, a time that
+  comes twice counts the first time.
+"""
+
+import bisect
+import calendar
+import functools
+import itertools
+import re
+import zoneinfo
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Final, overload
+
+from croniter import croniter
+
+MAX_SCHEDULE: Final = 253
+MAX_ZONE: Final = 64
+FIELDS: Final = ("minute", "hour", "day of month", "month", "day of week")
+MACROS: Final = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
+LAST_YEAR: Final = 9000
+"""Beyond it Python's dates end soon; nobody's schedule gets there."""
+MAX_COUNTED: Final = 366
+"""Days that `count` looks at: more than a year of downtime is counted as "at least"."""
+
+_MINUTE: Final = timedelta(minutes=1)
+_DAY: Final = timedelta(days=1)
+_NAMES: Final = {
+    3: {name.lower(): number for number, name in enumerate(calendar.month_abbr) if name},
+    4: {name: number for number, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))},
+}
+_ITEM: Final = re.compile(r"(\*|\?|([0-9]{1,4}|[a-z]{3})(-([0-9]{1,4}|[a-z]{3}))?)(/[0-9]{1,4})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """The instants of one expression in one zone. Make it with `parse_cron`."""
+
+    minutes: tuple[int, ...]
+    """Minutes of a day at which it runs, in order: 0 to 1439."""
+    hourly: bool
+    """Whether it runs in all 24 hours."""
+    months: frozenset[int]
+    days: frozenset[int] | None
+    """Days of the month; None when the field leaves them open."""
+    weekdays: frozenset[int] | None
+    """0 is Sunday. When both are given, a day needs to fit one of the two, as cron has always had it."""
+    zone: zoneinfo.ZoneInfo
+
+    def next_after(self, instant: datetime) -> datetime | None:
+        """Return the first start later than `instant`, in UTC; None when there is none."""
+        # A gap pushes times by at most a day, hence one day back; an overlap around midnight puts times of one day
+        # behind times of the next, hence one day more than the first that has any.
+        days = self._days_from(instant.astimezone(self.zone).date() - _DAY)
+        for day in days:
+            found = self._after(day, instant)
+            if found is not None:
+                following = next(days, None)
+                other = None if following is None else self._after(following, instant)
+                return found if other is None else min(found, other)
+        return None
+
+    def latest_until(self, instant: datetime) -> datetime | None:
+        """Return the last start that is not later than `instant`, in UTC; None when there was none."""
+        days = self._days_until(instant.astimezone(self.zone).date() + _DAY)
+        for day in days:
+            found = self._until(day, instant)
+            if found is not None:
+                following = next(days, None)
+                other = None if following is None else self._until(following, instant)
+                return found if other is None else max(found, other)
+        return None
+
+    def count(self, after: datetime, until: datetime) -> int:
+        """Return how many starts are later than `after` and not later than `until`, of the last `MAX_COUNTED` days.
+
+        Days are counted and not starts: each minute of a year costs as much as one minute of each day.
+        """
+        seen: set[datetime] = set()  # what a gap pushed together, and nothing else, can meet a neighbour's
+        total = 0
+        first = after.astimezone(self.zone).date() - _DAY
+        for day in itertools.islice(self._days_until(until.astimezone(self.zone).date() + _DAY), MAX_COUNTED):
+            if day < first:
+                break
+            starts = self._starts(day)
+            total += bisect.bisect_right(starts, until) - bisect.bisect_right(starts, after)
+            edges = {start for start in (starts[:1] + starts[-1:]) if after < start <= until}
+            total -= len(seen & edges)
+            seen = edges
+        return total
+
+    def _after(self, day: date, instant: datetime) -> datetime | None:
+        starts = self._starts(day)
+        place = bisect.bisect_right(starts, instant)
+        return starts[place] if place < len(starts) else None
+
+    def _until(self, day: date, instant: datetime) -> datetime | None:
+        starts = self._starts(day)
+        place = bisect.bisect_right(starts, instant)
+        return starts[place - 1] if place else None
+
+    def _starts(self, day: date) -> "_PlainDay | list[datetime]":
+        """The instants that stand for the times of one day of the calendar, in order, each once."""
+        midnight = datetime(day.year, day.month, day.day, tzinfo=self.zone)
+        offsets = {wall.replace(fold=fold).utcoffset() for wall in (midnight, midnight + _DAY) for fold in (0, 1)}
+        if len(offsets) == 1:
+            return _PlainDay(midnight.astimezone(UTC), self.minutes)
+        return sorted({start for minute in self.minutes for start in self._instants(midnight, minute)})
+
+    def _instants(self, midnight: datetime, minute: int) -> tuple[datetime, ...]:
+        wall = midnight + minute * _MINUTE  # on the wall's clock: Python adds without looking at the zone
+        first, second = wall.astimezone(UTC), wall.replace(fold=1).astimezone(UTC)
+        if first == second:
+            return (first,)
+        if first < second:
+            return (first, second) if self.hourly else (first,)
+        # In a gap: with the offset before it the time lies behind the gap, with the one after it before the gap.
+        return () if self.hourly else (_transition(second, first, self.zone),)
+
+    @property
+    def ever(self) -> bool:
+        """Whether there is any start at all: the 30th of February never comes."""
+        return any(
+            self._days_in(first, length)
+            for month in self.months
+            for length in ((28, 29) if month == 2 else (calendar.monthrange(2001, month)[1],))
+            for first in range(7)
+        )
+
+    def _days_from(self, day: date) -> Iterator[date]:
+        for year in range(day.year, LAST_YEAR):
+            for month in range(day.month if year == day.year else 1, 13):
+                for number in self._days_of(year, month):
+                    found = date(year, month, number)
+                    if found >= day:
+                        yield found
+            if not self.ever:
+                return
+
+    def _days_until(self, day: date) -> Iterator[date]:
+        for year in range(day.year, 1, -1):
+            for month in range(day.month if year == day.year else 12, 0, -1):
+                for number in reversed(self._days_of(year, month)):
+                    found = date(year, month, number)
+                    if found <= day:
+                        yield found
+            if not self.ever:
+                return
+
+    def _days_of(self, year: int, month: int) -> tuple[int, ...]:
+        if month not in self.months:
+            return ()
+        first, length = calendar.monthrange(year, month)
+        return self._days_in((first + 1) % 7, length)
+
+    def _days_in(self, first: int, length: int) -> tuple[int, ...]:
+        """Days of a month that begins on weekday `first` (0 is Sunday) and has `length` days."""
+        return _matching_days(self.days, self.weekdays, first, length)
+
+
+class _PlainDay(Sequence[datetime]):
+    """The starts of a day without a change of the clocks: looked up, never listed."""
+
+    __slots__ = ("_midnight", "_minutes")
+
+    def __init__(self, midnight: datetime, minutes: tuple[int, ...]) -> None:
+        self._midnight = midnight
+        self._minutes = minutes
+
+    def __len__(self) -> int:
+        return len(self._minutes)
+
+    @overload
+    def __getitem__(self, place: int) -> datetime: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[datetime]: ...
+    def __getitem__(self, place: int | slice) -> datetime | list[datetime]:
+        if isinstance(place, slice):
+            return [self._midnight + minute * _MINUTE for minute in self._minutes[place]]
+        return self._midnight + self._minutes[place] * _MINUTE
+
+
+@functools.lru_cache(maxsize=4096)
+def _matching_days(
+    days: frozenset[int] | None, weekdays: frozenset[int] | None, first: int, length: int
+) -> tuple[int, ...]:
+    def fits(day: int) -> bool:
+        weekday = (first + day - 1) % 7
+        if days is None or weekdays is None:
+            return (days is None or day in days) and (weekdays is None or weekday in weekdays)
+        return day in days or weekday in weekdays
+
+    return tuple(day for day in range(1, length + 1) if fits(day))
+
+
+def _transition(before: datetime, after: datetime, zone: zoneinfo.ZoneInfo) -> datetime:
+    """Return the first instant of a new offset that begins between the two."""
+    old = before.astimezone(zone).utcoffset()
+    low, high = before, after
+    while high - low > _MINUTE:
+        middle = low + (high - low) // _MINUTE // 2 * _MINUTE
+        if middle.astimezone(zone).utcoffset() == old:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+@functools.lru_cache(maxsize=16384)
+def parse_cron(schedule: str, zone: str = "UTC") -> Cron:
+    """Read an expression and a zone.
+
+    Raises:
+        ValueError: the message says what is wrong and the cure; `parse_zone` and `expand` tell the two apart.
+    """
+    minutes, hours, days, months, weekdays = expand(schedule)
+    return Cron(
+        minutes=tuple(sorted(hour * 60 + minute for hour in hours or range(24) for minute in minutes or range(60))),
+        hourly=hours is None,
+        months=months or frozenset(range(1, 13)),
+        days=days,
+        weekdays=weekdays,
+        zone=parse_zone(zone),
+    )
+
+
+def parse_zone(name: str) -> zoneinfo.ZoneInfo:
+    """Return the IANA zone of that name.
+
+    Raises:
+        ValueError: no such zone; the message names the cure.
+    """
+    if name == "Local" or not name or len(name) > MAX_ZONE:
+        raise ValueError("is no time zone; use a name of the IANA list, e.g. Europe/Berlin")
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        near = _near_zone(name)
+        cure = f"did you mean {near}?" if near else "use a name of the IANA list, e.g. Europe/Berlin"
+        raise ValueError(f"is no time zone; {cure}") from None
+
+
+def _near_zone(name: str) -> str:
+    wanted = name.lower().replace(" ", "_")
+    zones = sorted(zoneinfo.available_timezones())
+    exact = [zone for zone in zones if zone.lower() == wanted or zone.lower().rpartition("/")[2] == wanted]
+    return exact[0] if exact else ""
+
+
+def expand(schedule: str) -> tuple[frozenset[int] | None, ...]:
+    """Return the five fields as sets; None for a field that leaves everything open.
+
+    Raises:
+        ValueError: no expression of five fields; the message says which part and the cure.
+    """
+    text = schedule.strip().lower()
+    if text.startswith(("tz=", "cron_tz=")):
+        raise ValueError("names a zone; move it to timeZone")
+    if text.startswith("@"):
+        if text not in MACROS:
+            raise ValueError(f"is no schedule; use five fields or one of {', '.join(MACROS)}")
+    else:
+        _check_fields(text)
+    try:
+        expanded = croniter.expand(text)[0]
+    except ValueError as error:
+        raise ValueError(f"is no schedule: {str(error)[:120]}") from None
+    return tuple(None if field == ["*"] else frozenset(int(value) for value in field) for field in expanded)
+
+
+def _check_fields(text: str) -> None:
+    """Refuse what croniter reads and cron does not: seconds, hashes, chance, and ranges that mean everything."""
+    parts = text.split()
+    if len(parts) != len(FIELDS):
+        cure = "remove the seconds" if len(parts) == 6 else "write minute hour day-of-month month day-of-week"
+        raise ValueError(f"has {len(parts)} fields instead of five; {cure}, e.g. 30 6 * * 1-5")
+    for index, part in enumerate(parts):
+        for item in part.split(","):
+            found = _ITEM.fullmatch(item)
+            if found is None:
+                raise ValueError(
+                    f"has {item[:20]!r} as {FIELDS[index]}; use numbers, names, *, lists, ranges and /steps"
+                )
+            low, high = found.group(2), found.group(4)
+            if high is not None and _number(index, low) == _number(index, high):
+                raise ValueError(f"has {item[:20]!r} as {FIELDS[index]}, a range of one; write {low}")
+
+
+def _number(index: int, value: str) -> int | str:
+    return int(value) if value.isdigit() else _NAMES.get(index, {}).get(value, value)

@@ -1,0 +1,101 @@
+"""Every rule that a schedule must keep, checked by the operator whenever the spec changes; all problems at once.
+
+The CRD says most of this at `kubectl apply`; `validation` says why it is repeated. The job's part keeps the rules of
+jobs, and is checked by them.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from agentjobs.api.agentschedule import MAX_SCHEDULE_NAME, AgentScheduleSpec
+from agentjobs.api.cron import expand, parse_cron, parse_zone
+from agentjobs.api.problems import MAX_PROBLEMS, Problem, from_error, problem_at, shown
+from agentjobs.api.team import as_object
+from agentjobs.api.validation import RESERVED_DOMAINS, validate_job
+from agentjobs.contract import GROUP
+
+NEVER: Final = "names a day that never comes; change the day or the month"
+
+_TEMPLATE: Final = ("jobTemplate", "spec")
+_STAND_IN: Final = "schedule-00000000"
+"""Any legal name of a job: problems with the schedule's own name are told apart."""
+
+
+def validate_schedule(schedule: object) -> list[Problem]:
+    """Return all that is wrong with an AgentSchedule as it came from the API server; empty when it may run.
+
+    At most `MAX_PROBLEMS`. Never raises.
+    """
+    body = as_object(schedule)
+    found = list(_name_problems(as_object(body.get("metadata")).get("name")))
+    spec = body.get("spec")
+    if not isinstance(spec, Mapping):
+        return [*found, Problem("spec", "" if spec is None else shown(spec), "is no object; it needs schedule")]
+    found += _model_problems(spec)
+    found += timing_problems(spec)
+    found += _rule_problems(spec)
+    found += _template_problems(as_object(spec.get("jobTemplate")))
+    return found[:MAX_PROBLEMS]
+
+
+def timing_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    """Check the expression and the zone. Wrong types are passed over: the models complain about them."""
+    schedule, zone = spec.get("schedule"), spec.get("timeZone", "UTC")
+    if isinstance(zone, str):
+        try:
+            parse_zone(zone)
+        except ValueError as error:
+            yield problem_at(("timeZone",), zone, str(error))
+    if isinstance(schedule, str):
+        try:
+            expand(schedule)
+        except ValueError as error:
+            yield problem_at(("schedule",), schedule, str(error))
+        else:
+            if not parse_cron(schedule).ever:
+                yield problem_at(("schedule",), schedule, NEVER)
+
+
+def _name_problems(name: object) -> Iterator[Problem]:
+    if not isinstance(name, str) or not name:
+        yield Problem("metadata.name", "" if name is None else shown(name), "is no name")
+    elif len(name) > MAX_SCHEDULE_NAME:
+        cure = f"has {len(name)} characters; use at most {MAX_SCHEDULE_NAME}, its jobs' names add a dash and a time"
+        yield Problem("metadata.name", shown(name), cure)
+
+
+def _model_problems(spec: Mapping[str, Any]) -> list[Problem]:
+    try:
+        AgentScheduleSpec.model_validate(spec)
+    except ValidationError as refused:
+        errors = refused.errors(include_url=False)
+        own = [error for error in errors if tuple(error["loc"][:2]) != _TEMPLATE or len(error["loc"]) == len(_TEMPLATE)]
+        return [from_error(error, AgentScheduleSpec) for error in own[:MAX_PROBLEMS]]
+    return []
+
+
+def _rule_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    policy = as_object(spec.get("catchUp")).get("policy")
+    if policy == "All" and spec.get("concurrencyPolicy") == "Replace":
+        cure = "and concurrencyPolicy Replace exclude each other: each start would cancel the one before; use Latest"
+        yield problem_at(("catchUp", "policy"), policy, cure)
+
+
+def _template_problems(template: Mapping[str, Any]) -> Iterator[Problem]:
+    for kind in ("labels", "annotations"):
+        for key in as_object(as_object(template.get("metadata")).get(kind)):
+            if isinstance(key, str) and key.partition("/")[0] in RESERVED_DOMAINS | {GROUP}:
+                yield problem_at(("jobTemplate", "metadata", kind, key), key, "is ours; use a domain of your own")
+    spec = template.get("spec")
+    if not isinstance(spec, Mapping):
+        return
+    for field in ("startAt", "startAfter"):
+        if spec.get(field) is not None:
+            yield problem_at((*_TEMPLATE, field), spec[field], "cannot stand here: the schedule says when; remove it")
+    if spec.get("cancel") is True:
+        yield problem_at((*_TEMPLATE, "cancel"), True, "would end each job at once; use spec.suspend of the schedule")
+    for problem in validate_job({"metadata": {"name": _STAND_IN}, "spec": spec}):
+        yield replace(problem, field=problem.field.replace("spec", "spec.jobTemplate.spec", 1))

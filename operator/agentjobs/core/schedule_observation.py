@@ -1,0 +1,80 @@
+"""All that is known about a schedule at one instant, as frozen values: what `schedule.decide` looks at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from agentjobs.api.conditions import AdmittedReason, Phase, find_condition
+from agentjobs.api.schedule_status import ActiveJob
+from agentjobs.core.observation import Job
+from agentjobs.core.plan import Illegal, Plan, Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class MadeJob:
+    """A job of the schedule: one whose controller it is, by uid."""
+
+    name: str
+    uid: str
+    created: datetime
+    phase: Phase = Phase.PENDING
+    ended: datetime | None = None
+    """When it ended; set when and only when it has."""
+    cancel: bool = False
+    """Whether somebody has asked for its end."""
+    deleting: bool = False
+    why: str = ""
+    """What it waits for, in words."""
+
+    @property
+    def finished(self) -> bool:
+        return self.ended is not None
+
+
+def made_job(job: Job) -> MadeJob:
+    """Reduce a job to what its schedule needs to know."""
+    admitted = find_condition(job.status.conditions, "Admitted")
+    waits = admitted is not None and not admitted.is_true and admitted.reason != AdmittedReason.FINISHED
+    return MadeJob(
+        name=job.name,
+        uid=job.uid,
+        created=job.created,
+        phase=job.status.phase or Phase.PENDING,
+        ended=(job.status.completion_time or job.created) if job.finished else None,
+        cancel=job.cancel,
+        deleting=job.deleting,
+        why=admitted.message if waits and admitted is not None else "",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the API server did not make a job when that was tried last."""
+
+    reason: str
+    """A `BlockedReason`: JobNameTaken or JobRefused."""
+    message: str
+    final: bool = False
+    """Whether the same job will be refused again: the API server called it invalid."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleObservation:
+    """One schedule and everything a decision about it may depend on."""
+
+    schedule: Schedule
+    plan: Plan | Illegal
+    """`read_plan(schedule)`, kept by the caller for each uid and generation."""
+    jobs: tuple[MadeJob, ...] = ()
+    """All jobs whose controller is this very schedule, by uid; complete, as far as the caches are."""
+    fresh: bool = False
+    """Whether `schedule` is the API server's own answer of this look, to our GET or PATCH, and not from a watch."""
+    absent: frozenset[str] = frozenset()
+    """Names of jobs that a GET of this look did not find."""
+    refusals: Mapping[str, Refusal] = field(default_factory=dict)
+    """By the job's name: what came of the last try to make it, if it failed."""
+
+    @property
+    def claims(self) -> tuple[ActiveJob, ...]:
+        """Starts that are claimed and whose job is not known to exist."""
+        return tuple(start for start in self.schedule.status.active if not start.uid)
