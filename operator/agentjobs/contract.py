@@ -63,6 +63,9 @@ HEARTBEAT_SECONDS: Final = 10.0
 # A runner that cannot reach the gateway for this long leaves with class JournalUnavailable.
 GATEWAY_PATIENCE_SECONDS: Final = 120.0
 
+# Default of `timeouts.progress`.
+PROGRESS_SECONDS: Final = 600.0
+
 # Limits on bodies, in bytes. The gateway answers 413 above them; the runner cuts before it sends.
 MAX_EVENT_BYTES: Final = 64 * 1024
 MAX_EVENTS_BODY_BYTES: Final = 1024 * 1024
@@ -105,6 +108,7 @@ class ErrorClass(StrEnum):
     CONFIG_INVALID = "ConfigInvalid"
     MODULE_NOT_FOUND = "ModuleNotFound"
     ATTEMPT_TIMEOUT = "AttemptTimeout"
+    PROGRESS_TIMEOUT = "ProgressTimeout"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     QUEUE_TIMEOUT = "QueueTimeout"
     BUDGET_EXCEEDED = "BudgetExceeded"

@@ -12,13 +12,15 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from types import FrameType
 from typing import Final
 
 from agentjobs import contract, logs
+from agentjobs.api.durations import format_duration, parse_duration
 from agentjobs.contract import Attempt, ErrorClass, Result, ResultDocument, TerminationMessage, Verdict
 from agentjobs.errors import AgentJobsError, Fenced, Invalid, Unavailable
-from agentjobs_runner.endings import Ending, interrupted, journal_unavailable
+from agentjobs_runner.endings import Ending, interrupted, journal_unavailable, progress_timeout
 from agentjobs_runner.environment import Environment
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.gateway import Gateway, Instant, connect
@@ -134,11 +136,16 @@ class Supervisor:
         """Wait for the agent's end, or for what ends it from outside."""
         gate = Gate(recorder.recorded, lambda: self._inbox.put(AtBoundary()))
         threading.Thread(target=self._agent, args=(attempt, gate, recorder, engine), name="agent", daemon=True).start()
+        limit = _progress_limit(attempt)
         while True:
             try:
-                message = self._inbox.get(timeout=self._until_deadline())
+                message = self._inbox.get(timeout=self._until_deadline(limit - recorder.silence))
             except queue.Empty:
-                return interrupted("told to stop; the running step did not end in time")
+                if self._terminated_at is not None:
+                    return interrupted("told to stop; the running step did not end in time")
+                if recorder.silence < limit:
+                    continue
+                return progress_timeout(format_duration(timedelta(seconds=limit)), gate.running)
             match message:
                 case Ended(ending):
                     return ending
@@ -154,7 +161,9 @@ class Supervisor:
 
     def _agent(self, attempt: Attempt, gate: Gate, recorder: Recorder, engine: Preload) -> None:
         try:
-            ending: Ending = engine.wait().execute(attempt, gate, recorder)
+            loaded = engine.wait()
+            recorder.progressed()
+            ending: Ending = loaded.execute(attempt, gate, recorder)
         except BaseException as error:  # the thread's outermost line: an end that nobody hears of would hang the pod
             logger.exception("engine.failed")
             ending = Ending(
@@ -162,10 +171,10 @@ class Supervisor:
             )
         self._inbox.put(Ended(ending))
 
-    def _until_deadline(self) -> float | None:
-        """Seconds until a running step must be left behind; None while nobody told us to stop."""
+    def _until_deadline(self, patience: float) -> float:
+        """Seconds until a running step must be left behind: `patience` while nobody told us to stop."""
         if self._terminated_at is None:
-            return None
+            return max(0.0, patience)
         deadline = self._terminated_at + self._environment.grace_seconds - REPORT_SECONDS
         return max(0.0, deadline - time.monotonic())
 
@@ -270,6 +279,12 @@ def _document(ending: Ending) -> ResultDocument:
         delaySeconds=ending.delay_seconds,
         result=ending.result,
     )
+
+
+def _progress_limit(attempt: Attempt) -> float:
+    """Seconds of `timeouts.progress`; a job accepted before there was such a field has the default."""
+    limit = (attempt["resolved"]["spec"].get("timeouts") or {}).get("progress")
+    return contract.PROGRESS_SECONDS if limit is None else parse_duration(limit).total_seconds()
 
 
 def _named(attempt: Attempt) -> dict[str, object]:

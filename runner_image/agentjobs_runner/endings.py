@@ -68,6 +68,13 @@ def journal_unavailable(message: str) -> Ending:
     return Ending(Verdict.SNOOZE, ErrorClass.JOURNAL_UNAVAILABLE, message, delay_seconds=30.0)
 
 
+def progress_timeout(limit: str, running: str) -> Ending:
+    """The agent gave no sign of progress for `timeouts.progress`."""
+    doing = f"; {running} did not end" if running else ""
+    message = f"no progress for {limit}{doing}. Raise timeouts.progress if that is how long it takes"
+    return Ending(Verdict.RETRY, ErrorClass.PROGRESS_TIMEOUT, message)
+
+
 def interrupted(message: str) -> Ending:
     """The pod was told to stop; the operator finds out by whom and decides by that."""
     return Ending(Verdict.SNOOZE, ErrorClass.INTERRUPTED, message, delay_seconds=5.0)

@@ -103,6 +103,7 @@ async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Endi
         run = runner.run_async(user_id=user, session_id=session_id, new_message=message, run_config=settings)
         async with aclosing(run) as events:
             async for event in events:
+                recorder.progressed()
                 answer.see(event)
                 for kind, data in entries(event):
                     recorder.add(kind, event.author, data)

@@ -20,13 +20,16 @@ class Gate:
         self._recorded = recorded
         self._at_boundary = at_boundary
         self._lock = threading.Lock()
-        self._running: set[str] = set()
+        self._running: dict[str, str] = {}
         self._held = 0
         self._closed = False
         self._process = os.getpid()
 
-    async def enter(self, step: str) -> None:
-        """Begin `step`, or wait: until the gateway is back, or, when the gate is closed, until the process ends."""
+    async def enter(self, step: str, named: str = "a step") -> None:
+        """Begin `step`, or wait: until the gateway is back, or, when the gate is closed, until the process ends.
+
+        `named` is what people know the step by.
+        """
         if os.getpid() != self._process:
             # A forked child goes on with a copy of the agent; it must neither call models nor report.
             os._exit(70)
@@ -38,13 +41,19 @@ class Gate:
             self._look()
             await asyncio.Event().wait()
         with self._lock:
-            self._running.add(step)
+            self._running[step] = named
 
     def leave(self, step: str) -> None:
         """End `step`; harmless when it was never begun."""
         with self._lock:
-            self._running.discard(step)
+            self._running.pop(step, None)
         self._look()
+
+    @property
+    def running(self) -> str:
+        """Which steps run, in words; empty when none does."""
+        with self._lock:
+            return " and ".join(self._running.values())
 
     def close(self) -> None:
         """Let no further step begin; `at_boundary` is called once those that run have ended and one was held."""

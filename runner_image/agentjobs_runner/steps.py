@@ -51,7 +51,7 @@ class StepPlugin(BasePlugin):
         self, *, callback_context: CallbackContext, llm_request: LlmRequest
     ) -> LlmResponse | None:
         """Hold the model call at the gate."""
-        await self._gate.enter(_model_step(callback_context))
+        await self._gate.enter(_model_step(callback_context), f"a model call of {callback_context.agent_name}")
         return None
 
     async def after_model_callback(
@@ -81,7 +81,7 @@ class StepPlugin(BasePlugin):
         self, *, tool: BaseTool, tool_args: dict[str, Any], tool_context: ToolContext
     ) -> dict[str, Any] | None:
         """Hold the tool call at the gate."""
-        await self._gate.enter(_tool_step(tool_context))
+        await self._gate.enter(_tool_step(tool_context), f"tool {tool.name}")
         self._meter.count({"toolCalls": 1})
         if _contains_steps(tool):
             self._gate.leave(_tool_step(tool_context))

@@ -74,6 +74,7 @@ class Recorder:
         self._seq = 0
         self._closing: Callable[[], float] | None = None
         self._patience = contract.GATEWAY_PATIENCE_SECONDS
+        self._progress: float | None = None
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self.meter = Meter()
         """What the start uses; each entry carries what was counted since the one before."""
@@ -87,6 +88,7 @@ class Recorder:
 
     def add(self, kind: str, author: str, data: Mapping[str, Any]) -> None:
         """Append an entry; returns at once. Strings are cut and cleared of secrets here."""
+        self.progressed()
         cleared = self._redactor.data(plain(data, text_limit=_TEXT_BYTES))
         with self._lock:
             self._seq += 1
@@ -103,6 +105,15 @@ class Recorder:
         logger.info(f"step.{kind}", extra={"author": author, **_shown(kind, cleared)})
         self._wake.set()
 
+    def progressed(self) -> None:
+        """Note a sign of progress that is no entry: the agent's beginning, a part of an answer."""
+        self._progress = time.monotonic()
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last sign of progress; 0 before the first, and while an absent gateway holds the agent."""
+        return 0.0 if self._progress is None or not self.recorded.is_set() else time.monotonic() - self._progress
+
     def finish(self, give_up: Callable[[], float]) -> None:
         """Send what is left, until `give_up()`; the heart stops beating."""
         self._closing = give_up
@@ -118,7 +129,9 @@ class Recorder:
                 if time.monotonic() >= next_beat:
                     self._gateway.heartbeat()
                     next_beat = time.monotonic() + contract.HEARTBEAT_SECONDS
-                failing_since, pause = None, FIRST_PAUSE_SECONDS
+                if failing_since is not None:
+                    failing_since, pause = None, FIRST_PAUSE_SECONDS
+                    self.progressed()
                 self.recorded.set()
                 self._sleep(next_beat - time.monotonic())
             except Fenced as error:

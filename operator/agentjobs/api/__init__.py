@@ -5,6 +5,7 @@ status       the status as the operator reads and writes it
 conditions   condition types, their reasons, phases
 durations    `1h30m` to timedelta and back; RFC 3339 instants
 validation   every rule a spec must keep, all problems at once
+substitution `$(…)` in the texts of a spec
 resolve      a spec with defaults and ConfigMap contents in it: what an accepted job runs
 crd          the CustomResourceDefinition, made from the models
 """

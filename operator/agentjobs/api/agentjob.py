@@ -25,6 +25,7 @@ from agentjobs.api.durations import (
     parse_duration,
     parse_time,
 )
+from agentjobs.contract import PROGRESS_SECONDS
 
 MAX_JOB_NAME: Final = 52
 """Job names become label values (63) and pod names (`<job>-<start>`); CronJob has the same limit."""
@@ -464,6 +465,12 @@ class Timeouts(Model):
         default=timedelta(minutes=30),
         description="Longest time of one start, at least 1s; then it is stopped and counts as a failed attempt. "
         "Default: 30m.",
+    )
+    progress: Duration = Field(
+        default=timedelta(seconds=PROGRESS_SECONDS),
+        description="Longest silence of a start, at least 1s: no model's answer, no tool's result, no text. Then it is "
+        "stopped and counts as a failed attempt, with ProgressTimeout. A single call that takes longer is silence too. "
+        "Default: 10m.",
     )
     queue: Duration | None = Field(
         default=None,

@@ -109,6 +109,10 @@ class PodStartedReason(Word):
     UNSCHEDULABLE = "Unschedulable", "No node has room for the pod."
     CREATE_CONTAINER_CONFIG_ERROR = "CreateContainerConfigError", "A Secret or ConfigMap of `runtime.env` is missing."
     CONTAINER_CREATING = "ContainerCreating", "The node takes unusually long to make the container."
+    SILENT = (
+        "Silent",
+        "The container runs, but its runner was not heard of for `timeouts.progress` and three minutes; it is stopped.",
+    )
     STARTED = "Started", "The container runs; what was reported before has healed."
 
 

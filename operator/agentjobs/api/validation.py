@@ -241,7 +241,7 @@ def _policy_problems(spec: Raw) -> Iterator[Problem]:
 
 def _timeout_problems(spec: Raw) -> Iterator[Problem]:
     timeouts = as_object(spec.get("timeouts"))
-    for name in ("attempt", "queue", "running"):
+    for name in ("attempt", "progress", "queue", "running"):
         text = timeouts.get(name)
         try:
             if text is not None and parse_duration(text) < MIN_TIMEOUT:

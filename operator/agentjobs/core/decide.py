@@ -25,10 +25,10 @@ from agentjobs.api.conditions import (
 )
 from agentjobs.api.problems import rejection
 from agentjobs.api.status import AttemptRecord
-from agentjobs.contract import ErrorClass, cut
+from agentjobs.contract import GATEWAY_PATIENCE_SECONDS, ErrorClass, cut
 from agentjobs.contract import Verdict as Said
 from agentjobs.core.admission import Refusal
-from agentjobs.core.diagnose import SNOOZE_DELAY, Ending, diagnose, lost, never_began, refused
+from agentjobs.core.diagnose import SNOOZE_DELAY, Ending, diagnose, lost, never_began, refused, silent
 from agentjobs.core.observation import Job, Observation
 from agentjobs.core.pods import Pod, Waiting
 from agentjobs.core.policy import matching_rule
@@ -64,6 +64,8 @@ STUCK_AFTER = timedelta(seconds=60)  # a kubelet that has not ended a pod this l
 ASK_AGAIN = timedelta(seconds=5)
 DEADLINE_SLACK = timedelta(seconds=1)  # the kubelet counts whole seconds
 SUSPENDED = "spec.suspend is true; set it to false and the job goes on"
+# On top of timeouts.progress. A live runner ends itself sooner: two minutes without the gateway, and one to report.
+SILENT_MARGIN = timedelta(seconds=GATEWAY_PATIENCE_SECONDS + 60)
 HEAL_AGAIN = timedelta(seconds=2)  # how soon something missing that came back is noticed
 
 
@@ -142,17 +144,50 @@ def _running(seen: Observation, active: AttemptRecord, now: datetime) -> Decisio
             return _end(seen, active, None, lost("stopped before the pod was made"), now)
         return _missing(seen, active, now)
     if pod.ended:
-        return _end(seen, active, pod, diagnose(pod), now)
+        return _end(seen, active, pod, _diagnosed(job, pod), now)
     if pod.deletion is not None:
         return _terminating(seen, active, pod, now)
     if job.cancel or job.suspend:
         return Decision(StopPod(pod, "spec.cancel is set" if job.cancel else "spec.suspend is set"))
     if pod.container_started is not None:
-        unwell = find_condition(job.status.conditions, ConditionType.POD_STARTED)
-        if unwell is not None and not unwell.is_true:
-            return Decision(ReportPod(True, PodStartedReason.STARTED, f"pod {pod.name} runs"))
-        return Decision(Keep())
+        return _started(seen, active, pod, pod.container_started, now)
     return _starting(seen, active, pod, now)
+
+
+def _diagnosed(job: Job, pod: Pod) -> Ending:
+    """How an ended pod ended. One that we stopped for its silence and that left no word ended by that."""
+    ending = diagnose(pod)
+    return silent(pod.name) if ending.reason == ErrorClass.RUNNER_LOST and _is_silent(job) else ending
+
+
+def _is_silent(job: Job) -> bool:
+    return job.says(ConditionType.POD_STARTED, status=False, reason=PodStartedReason.SILENT)
+
+
+def _started(seen: Observation, active: AttemptRecord, pod: Pod, began: datetime, now: datetime) -> Decision:
+    """The container runs: say so if that was in doubt, and see that somebody lives in it."""
+    job, spec = seen.job, seen.spec
+    if _is_silent(job):
+        return Decision(StopPod(pod, "nothing was heard of its runner"))
+    unwell = find_condition(job.status.conditions, ConditionType.POD_STARTED)
+    if unwell is not None and not unwell.is_true:
+        return Decision(ReportPod(True, PodStartedReason.STARTED, f"pod {pod.name} runs"))
+    if spec is None:
+        return Decision(Keep())
+    # The runner watches itself; this is for one that cannot. From the container's start: pulling is no silence.
+    limit = spec.timeouts.progress + SILENT_MARGIN
+    age = now - max(began, active.started or began)
+    if age < limit:
+        return Decision(Keep(), again=now + limit - age)
+    if seen.heartbeat is None and seen.history_available:
+        return Decision(AskHeartbeat(active.start))
+    if seen.heartbeat is None or seen.heartbeat.silence is None:
+        return Decision(Keep(), again=now + ASK_AGAIN)
+    silence = min(seen.heartbeat.silence, age)
+    if silence < limit:
+        return Decision(Keep(), again=now + limit - silence)
+    message = f"nothing was heard of the runner in pod {pod.name} for {int(silence.total_seconds())} s"
+    return Decision(ReportPod(False, PodStartedReason.SILENT, message))
 
 
 def _missing(seen: Observation, active: AttemptRecord, now: datetime) -> Decision:

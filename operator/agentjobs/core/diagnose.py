@@ -72,6 +72,12 @@ def lost(message: str, reason: ErrorClass = ErrorClass.RUNNER_LOST) -> Ending:
     return Ending(Verdict.SNOOZE, reason, message, delay=INFRA_DELAY, infra=True)
 
 
+def silent(pod: str) -> Ending:
+    """The ending of a start whose runner was stopped because nothing was heard of it any more."""
+    message = f"nothing was heard of the runner in pod {pod} for timeouts.progress and longer; it was stopped"
+    return Ending(Verdict.RETRY, ErrorClass.PROGRESS_TIMEOUT, message)
+
+
 def never_began(waiting: Waiting | None) -> Ending:
     """The ending of a start whose container could not be started for too long."""
     reason = _WAITS.get(waiting.reason, ErrorClass.UNSCHEDULABLE) if waiting else ErrorClass.UNSCHEDULABLE

@@ -212,6 +212,17 @@ def test_on_sigterm_a_tool_that_blocks_is_left_behind(gateway, start):
     assert fake.results[0]["reason"] == "Interrupted"
 
 
+def test_an_agent_that_blocks_its_event_loop_runs_out_of_progress(gateway, start):
+    agent = inline(tools=[{"name": "tools:blocks"}])
+    fake = gateway(starts=[[{"toolCalls": [{"name": "blocks"}]}]], agent=agent, timeouts={"progress": "2s"})
+
+    run = start(fake, files={"tools.py": TOOLS}).wait()
+
+    assert (run.code, run.verdict) == (70, ("Retry", "ProgressTimeout"))
+    assert run.message.message.startswith("no progress for 2s; tool blocks did not end.")
+    assert fake.results[0]["reason"] == fake.events[-1]["data"]["reason"] == "ProgressTimeout"
+
+
 def test_a_killed_process_leaves_no_message(gateway, start):
     fake = gateway(starts=[[{"exit": "SIGKILL"}]])
 

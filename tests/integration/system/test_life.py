@@ -191,6 +191,19 @@ async def test_an_attempt_that_takes_too_long_is_tried_again(system, job_of):
     assert status["attempts"] == 2
 
 
+async def test_an_agent_without_progress_is_tried_again(system, job_of):
+    script = {"starts": [[{"delay": "60s", "text": "Too late."}], [{"text": "In time."}]]}
+    backoff = {"backoff": {"initial": "1s"}}
+    await system.apply(*job_of("stuck", script, timeouts={"progress": "6s"}, retry=backoff))
+    status = await system.finished("stuck")
+
+    assert [(one["reason"], one["charged"]) for one in status["attemptHistory"]] == [
+        ("ProgressTimeout", True),
+        ("", False),
+    ]
+    assert "a model call of stuck did not end" in status["attemptHistory"][0]["message"]
+
+
 async def test_a_suspended_job_frees_its_pod_and_goes_on_when_resumed(system, job_of):
     script = {"starts": [[{"delay": "20s", "text": "Too late."}], [{"text": "Resumed."}]]}
     await system.apply(*job_of("paused", script, runtime={"terminationGracePeriodSeconds": 6}))

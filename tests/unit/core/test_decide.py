@@ -7,6 +7,7 @@ import pytest
 from agentjobs.api.conditions import ConditionType, Phase
 from agentjobs.api.problems import Problem
 from agentjobs.contract import ErrorClass, TerminationMessage, Verdict
+from agentjobs.core import progress
 from agentjobs.core.admission import Refusal
 from agentjobs.core.decide import decide
 from agentjobs.core.manifests import PodDefaults, runner_pod
@@ -17,6 +18,7 @@ from agentjobs.core.verdicts import (
     AskHeartbeat,
     AskRecorded,
     Claim,
+    Decision,
     DeleteJob,
     EndStart,
     FetchYield,
@@ -299,6 +301,55 @@ def test_a_silent_runner_on_a_lost_node_is_given_up(scene):
     assert isinstance(verdict_of(seen.knowing(heartbeat=Heartbeat(timedelta(seconds=12)))), Keep)
     lost = verdict_of(seen.knowing(heartbeat=Heartbeat(timedelta(seconds=30))))
     assert (lost.record.reason, lost.record.charged) == ("NodeLost", False)
+
+
+def silent_for(seen, seconds):
+    return seen.knowing(heartbeat=Heartbeat(timedelta(seconds=seconds)))
+
+
+def test_a_running_pod_is_asked_for_signs_of_life_only_when_its_runner_should_have_ended_itself(scene):
+    seen = scene(timeouts={"progress": "1m"}).claimed().later(minutes=9).running()
+    began = seen.now
+
+    assert decide(seen.observation, seen.now) == Decision(Keep(), again=began + timedelta(minutes=4))
+    assert isinstance(verdict_of(seen.later(minutes=4)), AskHeartbeat)
+    heard = decide(silent_for(seen, 10).observation, seen.now)
+    assert heard == Decision(Keep(), again=seen.now + timedelta(seconds=230))
+
+
+def test_a_runner_that_never_spoke_is_silent_since_its_container_began_not_since_the_claim(scene):
+    seen = scene(timeouts={"progress": "1m"}).claimed().later(minutes=9).running().later(minutes=4)
+
+    verdict = verdict_of(silent_for(seen, 13 * 60))
+
+    assert verdict == ReportPod(False, "Silent", "nothing was heard of the runner in pod hello-1 for 240 s")
+
+
+def silenced(scene):
+    seen = scene(timeouts={"progress": "1m"}).claimed().running().later(minutes=4)
+    report = verdict_of(silent_for(seen, 240))
+    seen.status = progress.reported(seen.job, report, now=seen.now).to_dict()
+    return seen
+
+
+def test_a_silent_runner_is_stopped_and_its_start_ends_as_progress_timeout(scene):
+    seen = silenced(scene)
+    stop = verdict_of(seen.knowing(heartbeat=None))
+    end = verdict_of(seen.ended(code=137, reason="Error", meta={"deletionTimestamp": "2026-11-21T09:05:00Z"}))
+
+    assert isinstance(stop, StopPod)
+    assert (end.record.reason, end.record.verdict, end.record.charged) == ("ProgressTimeout", "Retry", True)
+    assert isinstance(end.then, Again)
+
+
+def test_a_success_of_a_runner_taken_for_silent_is_a_success(scene):
+    assert verdict_of(silenced(scene).said(Verdict.SUCCEED)).then.phase is Phase.SUCCEEDED
+
+
+def test_nobody_is_taken_for_silent_while_the_database_cannot_be_asked(scene):
+    seen = scene(timeouts={"progress": "1m"}).claimed().running().later(days=1).knowing(history_available=False)
+
+    assert isinstance(verdict_of(seen), Keep)
 
 
 def test_a_lost_node_is_given_up_by_our_clock_when_nobody_knows_the_heartbeat(scene):

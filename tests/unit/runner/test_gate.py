@@ -45,6 +45,14 @@ async def test_an_open_gate_lets_every_step_begin(gate, told):
     assert told == []
 
 
+async def test_the_steps_that_run_have_names(gate):
+    await gate.enter("tool:1", "tool search")
+    await gate.enter("tool:2", "tool fetch")
+    gate.leave("tool:1")
+
+    assert gate.running == "tool fetch"
+
+
 async def test_a_closed_gate_holds_the_next_step_and_reports_it(gate, told):
     gate.close()
     task = await held(gate, "model")

@@ -59,6 +59,19 @@ def test_entries_arrive_once_and_in_order(record):
     assert gateway.seqs == list(range(1, 51))
 
 
+def test_silence_is_counted_from_the_last_sign_and_not_while_the_gateway_is_away(monkeypatch):
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(timeline, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    recorder = Recorder(FakeGateway(), Redactor({}, "the-token"), lambda _: None)
+    before_the_agent = recorder.silence
+    recorder.progressed()
+    clock.now += 7
+    running = recorder.silence
+    recorder.recorded.clear()
+
+    assert (before_the_agent, running, recorder.silence) == (0, 7, 0)
+
+
 def test_what_a_gateway_that_was_away_missed_is_sent_again(record):
     gateway = FakeGateway(Unavailable("away"), Unavailable("away"))
 
@@ -66,6 +79,7 @@ def test_what_a_gateway_that_was_away_missed_is_sent_again(record):
 
     assert gateway.seqs == [1, 2, 3]
     assert done.recorder.recorded.is_set()
+    assert done.recorder.silence < 60
 
 
 def test_an_entry_carries_what_was_used_since_the_one_before(record):
