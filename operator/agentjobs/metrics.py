@@ -14,12 +14,13 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from agentjobs.contract import ErrorClass, Verdict
+from agentjobs.core.schedule_verdicts import StartKind
 from agentjobs.errors import Conflict
 
 OTHER: Final = "Other"
 # The queues that exist in every namespace; a queue somebody made counts as Other.
 QUEUES: Final = frozenset({"agents", "scheduled"})
-KINDS: Final = frozenset({"AgentJob", "Pod", "Event", "Lease", "ConfigMap"})
+KINDS: Final = frozenset({"AgentJob", "AgentSchedule", "Pod", "Event", "Lease", "ConfigMap"})
 _REASONS: Final = frozenset(ErrorClass)
 # A start that succeeded has no reason of its own; it shows the job's.
 _SUCCESS: Final = "ResultAccepted"
@@ -28,6 +29,8 @@ _VERDICTS: Final = frozenset(Verdict)
 _WAITS: Final = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600)
 # An agent's start takes seconds to hours.
 _RUNS: Final = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 4 * 3600)
+# A schedule should be on time to the second; catching up is counted apart.
+_LAGS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
@@ -61,6 +64,18 @@ class Metrics:
         )
         self.run_duration = Histogram(
             "agentjobs_run_duration_seconds", "From a start's pod to its end.", buckets=_RUNS, registry=registry
+        )
+        self._schedule_starts = Counter(
+            "agentjobs_schedule_starts", "Jobs that schedules made, by kind of start.", ["kind"], registry=registry
+        )
+        self._schedule_lag = Histogram(
+            "agentjobs_schedule_lag_seconds",
+            "From a scheduled start's time, its jitter included, to its job.",
+            buckets=_LAGS,
+            registry=registry,
+        )
+        self.schedule_missed = Counter(
+            "agentjobs_schedule_missed", "Times of schedules for which no job was made.", registry=registry
         )
         self.history_backlog = Gauge(
             "agentjobs_history_backlog", "Records that wait to be written to PostgreSQL.", registry=registry
@@ -114,6 +129,12 @@ class Metrics:
         """Count one start that ended; `reason` is empty for a success."""
         word = _known(reason, _REASONS) if reason else _SUCCESS
         self._attempts.labels(_known(verdict, _VERDICTS), word).inc()
+
+    def schedule_start(self, kind: StartKind, late: float) -> None:
+        """Count one job that a schedule made, `late` seconds after it was due."""
+        self._schedule_starts.labels(kind.value).inc()
+        if kind is StartKind.SCHEDULED:
+            self._schedule_lag.observe(max(0.0, late))
 
     def api_write(self, verb: str, kind: str, code: int) -> None:
         """Count one mutation; fits `KubeClient`'s `on_write`."""

@@ -53,28 +53,23 @@ async def cluster(backend: Backend, *, slots: int = 500) -> AsyncIterator[Cluste
 
 
 @contextlib.asynccontextmanager
-async def job_controller(running: Cluster) -> AsyncIterator[None]:
-    """Kubernetes' Job controller, alone, with its client's rate limit out of the way; the rest as it comes."""
+async def controller_manager(running: Cluster, *flags: str) -> AsyncIterator[None]:
+    """Kubernetes' own controllers, as the flags choose them, warm."""
     program = Path(os.environ[ASSETS]) / "kube-controller-manager"
+    common = [f"--kubeconfig={running.kubeconfig}", "--leader-elect=false", "--secure-port=0"]
     with (running.folder / "kube-controller-manager.log").open("ab") as log:
-        child = spawn(
-            [
-                str(program),
-                f"--kubeconfig={running.kubeconfig}",
-                "--controllers=job-controller",
-                "--leader-elect=false",
-                "--kube-api-qps=2000",
-                "--kube-api-burst=2000",
-                "--secure-port=0",
-            ],
-            env={"PATH": os.environ["PATH"]},
-            output=log,
-        )
+        child = spawn([str(program), *common, *flags], env={"PATH": os.environ["PATH"]}, output=log)
         try:
-            await at_once(running.client, BATCH, [f"warm-batch-{number}" for number in range(WARM_UP)])
+            names = [f"warm-batch-{time.monotonic_ns()}-{number}" for number in range(WARM_UP)]
+            await at_once(running.client, BATCH, names)
             yield
         finally:
             await child.stop(5)
+
+
+def job_controller(running: Cluster) -> contextlib.AbstractAsyncContextManager[None]:
+    """Kubernetes' Job controller, alone, with its client's rate limit out of the way; the rest as it comes."""
+    return controller_manager(running, "--controllers=job-controller", "--kube-api-qps=2000", "--kube-api-burst=2000")
 
 
 def has_job_controller() -> bool:

@@ -164,7 +164,9 @@ class Spent:
     peak_rss: float
     """MiB."""
     writes: float
-    """Mutations of AgentJobs and pods."""
+    """Mutations of AgentJobs, AgentSchedules and pods."""
+    schedule_writes: float
+    """Those of AgentSchedules alone."""
     events: float
     """Mutations of Events."""
 
@@ -172,16 +174,23 @@ class Spent:
     def by_operator(cls, cluster: Cluster) -> "Spent":
         with urllib.request.urlopen(cluster.operator_url + "/metrics") as answer:
             text = answer.read().decode()
-        child = cluster.parts["operator"].child
-        assert child is not None
-        status = Path(f"/proc/{child.pid}/status").read_text()
-        peak = re.search(r"VmHWM:\s+(\d+) kB", status)
         return cls(
             cpu=_total(text, "process_cpu_seconds_total"),
-            peak_rss=int(peak[1]) / 1024 if peak else 0.0,
-            writes=sum(_total(text, "agentjobs_api_writes_total", kind) for kind in ("AgentJob", "Pod")),
+            peak_rss=memory_of(cluster, "VmHWM"),
+            writes=sum(
+                _total(text, "agentjobs_api_writes_total", kind) for kind in ("AgentJob", "AgentSchedule", "Pod")
+            ),
+            schedule_writes=_total(text, "agentjobs_api_writes_total", "AgentSchedule"),
             events=_total(text, "agentjobs_api_writes_total", "Event"),
         )
+
+
+def memory_of(cluster: Cluster, which: str = "VmRSS") -> float:
+    """MiB the operator holds (VmRSS) or ever held (VmHWM)."""
+    child = cluster.parts["operator"].child
+    assert child is not None
+    found = re.search(rf"{which}:\s+(\d+) kB", Path(f"/proc/{child.pid}/status").read_text())
+    return int(found[1]) / 1024 if found else 0.0
 
 
 def _total(text: str, name: str, kind: str = "") -> float:

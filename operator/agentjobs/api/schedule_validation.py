@@ -15,13 +15,14 @@ from agentjobs.api.cron import expand, parse_cron, parse_zone
 from agentjobs.api.problems import MAX_PROBLEMS, Problem, from_error, problem_at, shown
 from agentjobs.api.team import as_object
 from agentjobs.api.validation import RESERVED_DOMAINS, validate_job
-from agentjobs.contract import GROUP
+from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TIME, GROUP
 
 NEVER: Final = "names a day that never comes; change the day or the month"
 
 _TEMPLATE: Final = ("jobTemplate", "spec")
 _STAND_IN: Final = "schedule-00000000"
 """Any legal name of a job: problems with the schedule's own name are told apart."""
+_STAND_IN_TIMES: Final = dict.fromkeys((ANNOTATION_SCHEDULED_TIME, ANNOTATION_PREVIOUS_TIME), "2026-01-01T00:00:00Z")
 
 
 def validate_schedule(schedule: object) -> list[Problem]:
@@ -97,5 +98,5 @@ def _template_problems(template: Mapping[str, Any]) -> Iterator[Problem]:
             yield problem_at((*_TEMPLATE, field), spec[field], "cannot stand here: the schedule says when; remove it")
     if spec.get("cancel") is True:
         yield problem_at((*_TEMPLATE, "cancel"), True, "would end each job at once; use spec.suspend of the schedule")
-    for problem in validate_job({"metadata": {"name": _STAND_IN}, "spec": spec}):
+    for problem in validate_job({"metadata": {"name": _STAND_IN, "annotations": _STAND_IN_TIMES}, "spec": spec}):
         yield replace(problem, field=problem.field.replace("spec", "spec.jobTemplate.spec", 1))

@@ -40,6 +40,9 @@ class Job:
     """What `status` was read from, for the patch that follows it."""
     schedule: Mapping[str, str] = field(default_factory=dict)
     """The annotations with the times of its schedule, which the work may name; no other annotation is work."""
+    made_by: str = ""
+    """Name of the AgentSchedule whose job it is, empty for none."""
+    made_by_uid: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -85,6 +88,7 @@ def parse_job(obj: Mapping[str, Any]) -> Job:
     """Read an AgentJob object as the API server gives it."""
     meta = obj["metadata"]
     annotations = meta.get("annotations") or {}
+    made_by, made_by_uid = _made_by(meta)
     return Job(
         namespace=meta["namespace"],
         name=meta["name"],
@@ -98,7 +102,17 @@ def parse_job(obj: Mapping[str, Any]) -> Job:
         status=AgentJobStatus.parse(obj.get("status")),
         raw_status=obj.get("status") or {},
         schedule={name: annotations[name] for name in _OF_A_SCHEDULE if name in annotations},
+        made_by=made_by,
+        made_by_uid=made_by_uid,
     )
+
+
+def _made_by(meta: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and uid of the schedule that owns a job. The owner reference says it; a label anybody may set."""
+    for owner in meta.get("ownerReferences") or ():
+        if owner.get("kind") == "AgentSchedule" and owner.get("controller") is True:
+            return str(owner.get("name")), str(owner.get("uid"))
+    return "", ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -354,11 +354,11 @@ async def apply_crds(client: Client) -> None:
 
 
 def _crds() -> list[Object]:
-    """Read the generated file of a checkout; an installed package makes them anew from the models."""
-    file = Path(__file__).parents[3] / "crds" / "agentjobs.yaml"
-    if file.exists():
+    """Read the generated files of a checkout; an installed package makes them anew from the models."""
+    files = sorted((Path(__file__).parents[3] / "crds").glob("*.yaml"))
+    if files:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is
-        return [document for document in yaml.load_all(file.read_text(), loader) if document]
+        return [document for file in files for document in yaml.load_all(file.read_text(), loader) if document]
     from agentjobs.api.crd import crd
 
     return [crd()]

@@ -29,6 +29,7 @@ class Resource:
 
 
 AGENTJOBS: Final = Resource(GROUP, VERSION, "agentjobs", "AgentJob")
+AGENTSCHEDULES: Final = Resource(GROUP, VERSION, "agentschedules", "AgentSchedule")
 PODS: Final = Resource("", "v1", "pods", "Pod")
 CONFIGMAPS: Final = Resource("", "v1", "configmaps", "ConfigMap")
 EVENTS: Final = Resource("", "v1", "events", "Event")

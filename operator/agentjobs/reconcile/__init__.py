@@ -1,6 +1,7 @@
 """Observe, decide, apply: the only place where the core meets Kubernetes and Postgres.
 
     reconciler   one job's loop
+    schedules    one schedule's loop
     state        what is known: caches, memories; fed by watches, lists and our own writes
     slots        who waits for a slot and who has been promised one
     specs        which spec counts for a job

@@ -298,6 +298,9 @@ class Actions:
         return replace(status, result=preview(job, summary, found.result))
 
     async def _delete_job(self, job: Job) -> None:
+        if self._state.claimed_by_schedule(job):
+            self._state.queue.add_after(("job", *job.key), OUTAGE_SECONDS)
+            return
         try:
             await self._cluster.delete(AGENTJOBS, job.namespace, job.name, uid=job.uid)
         except (NotFound, Conflict):

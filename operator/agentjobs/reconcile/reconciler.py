@@ -19,6 +19,7 @@ from agentjobs.metrics import Metrics
 from agentjobs.reconcile.acceptance import Acceptance
 from agentjobs.reconcile.actions import Actions
 from agentjobs.reconcile.ports import Cluster, History, Recorder, Writer
+from agentjobs.reconcile.schedules import Schedules
 from agentjobs.reconcile.slots import JobName
 from agentjobs.reconcile.state import Answers, Key, Memory, State
 
@@ -57,6 +58,15 @@ class Reconciler:
             pods=pods,
             now=now,
         )
+        self._schedules = Schedules(
+            state=self.state,
+            cluster=cluster,
+            history=history,
+            writer=writer,
+            recorder=recorder,
+            metrics=metrics,
+            now=now,
+        )
         self._metrics = metrics
         self._now = now
         self._monotonic = monotonic
@@ -68,6 +78,8 @@ class Reconciler:
             self.state.admit((namespace, name))
             self._metrics.queue_depth(name, self.state.slots.depths().get(name, 0))
             return None
+        if kind == "schedule":
+            return await self._schedules.reconcile((namespace, name))
         try:
             return await self._reconcile_job((namespace, name))
         finally:

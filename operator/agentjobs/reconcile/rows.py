@@ -17,7 +17,7 @@ STRUCTURED_BYTES: Final = 4096
 
 def job_key(job: Job) -> JobKey:
     """Which job a record is about."""
-    return JobKey(uid=job.uid, namespace=job.namespace, name=job.name, created=job.created)
+    return JobKey(uid=job.uid, namespace=job.namespace, name=job.name, created=job.created, schedule=job.made_by)
 
 
 def transition(job: Job, status: AgentJobStatus) -> TransitionRecord:

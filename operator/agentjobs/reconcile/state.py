@@ -12,6 +12,7 @@ from agentjobs.api.agentjob import ConfigMapKey
 from agentjobs.contract import LABEL_JOB
 from agentjobs.core.admission import Candidate
 from agentjobs.core.observation import Heartbeat, Job, Obstacle, parse_job
+from agentjobs.core.plan import Schedule, parse_schedule
 from agentjobs.core.pods import Pod, parse_pod
 from agentjobs.core.verdicts import AskForSlot
 from agentjobs.engine.cache import Cache
@@ -22,8 +23,8 @@ from agentjobs.reconcile.rows import job_key, start_end, transition
 from agentjobs.reconcile.slots import JobName, QueueName, Slots
 from agentjobs.reconcile.specs import Specs
 
-Key: TypeAlias = tuple[Literal["job", "queue"], str, str]
-"""What a worker works on: a job, or the admission of a queue; then namespace and name."""
+Key: TypeAlias = tuple[Literal["job", "queue", "schedule"], str, str]
+"""What a worker works on: a job, the admission of a queue, or a schedule; then namespace and name."""
 
 
 @dataclass(slots=True)
@@ -62,8 +63,14 @@ class State:
         self.limits = dict(limits)
         self.queue: WorkQueue[Key] = WorkQueue()
         self.jobs: Cache[Job] = Cache(
-            parse_job, {"queue": _queue_of, "active": lambda job: [job.namespace] if job.active else []}
+            parse_job,
+            {
+                "queue": _queue_of,
+                "active": lambda job: [job.namespace] if job.active else [],
+                "schedule": lambda job: [job.made_by_uid] if job.made_by_uid else [],
+            },
         )
+        self.schedules: Cache[Schedule] = Cache(parse_schedule)
         self.pods: Cache[Pod] = Cache(
             parse_pod,
             {
@@ -87,6 +94,11 @@ class State:
             # A deletion's event carries the last state, which we may not have heard of.
             self._job_changed(name, parse_job(obj) if event == "DELETED" else before)
 
+    def observe_schedule(self, event: str | None, obj: Mapping[str, Any]) -> None:
+        """Take in one event of an AgentSchedule."""
+        if self.schedules.apply(event, obj):
+            self.queue.add(("schedule", obj["metadata"]["namespace"], obj["metadata"]["name"]))
+
     def observe_pod(self, event: str | None, obj: Mapping[str, Any]) -> None:
         """Take in one event of a pod that carries our label."""
         name = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
@@ -108,6 +120,23 @@ class State:
             if first and (job := self.jobs.get(name)) is not None and not job.finished:
                 self._unsettled.add(name)
             self._job_changed(name, before.get(name))
+
+    def listed_schedules(self, items: list[dict[str, Any]], version: str, *, namespace: str | None = None) -> None:
+        """Take in a complete list of AgentSchedules."""
+        for name in self.schedules.replace(items, version, namespace=namespace):
+            self.queue.add(("schedule", *name))
+
+    def claimed_by_schedule(self, job: Job) -> bool:
+        """Whether the schedule that made the job does not know yet that it did: until then the job must stay."""
+        schedule = self.schedules.get((job.namespace, job.made_by)) if job.made_by else None
+        if schedule is None or schedule.uid != job.made_by_uid:
+            return False
+        return any(start.name == job.name and not start.uid for start in schedule.status.active)
+
+    def wake_schedules(self) -> None:
+        """Look at all schedules again: the time is another than their timers think."""
+        for name in list(self.schedules.keys()):
+            self.queue.add(("schedule", *name))
 
     def listed_pods(self, items: list[dict[str, Any]], version: str, *, namespace: str | None = None) -> None:
         """Take in a complete list of pods that carry our label."""
@@ -133,6 +162,9 @@ class State:
         if before is not None and before.active is not None and (job is None or job.active is None):
             self.wake_queues(name[0])
         self.queue.add(("job", *name))
+        for one in (before, job):
+            if one is not None and one.made_by and (before is None or job is None or before.status != job.status):
+                self.queue.add(("schedule", name[0], one.made_by))
 
     def _departed(self, job: Job) -> None:
         """The job's object is gone; close what its history has open."""

@@ -27,7 +27,16 @@ async def allowed(system, part, **what):
         pytest.param("operator", {"verb": "create", "resource": "pods"}, True, id="operator-makes-pods"),
         pytest.param("operator", {"verb": "get", "resource": "secrets"}, False, id="operator-reads-no-secrets"),
         pytest.param(
-            "operator", {"verb": "patch", "group": "agentjobs.dev", "resource": "agentjobs"}, False, id="edits-no-job"
+            "operator",
+            {"verb": "update", "group": "agentjobs.dev", "resource": "agentjobs"},
+            False,
+            id="replaces-no-job",
+        ),
+        pytest.param(
+            "operator",
+            {"verb": "patch", "group": "agentjobs.dev", "resource": "agentschedules"},
+            False,
+            id="edits-no-schedule",
         ),
         pytest.param(
             "operator", {"verb": "update", "group": "coordination.k8s.io", "resource": "leases"}, False, id="no-lease"

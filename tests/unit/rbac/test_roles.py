@@ -27,10 +27,15 @@ def test_no_part_reads_secrets_or_changes_roles(part):
     assert "rbac.authorization.k8s.io" not in groups
 
 
-def test_the_operator_writes_no_agentjob_but_its_status():
-    verbs = {verb for rule in rules("operator") if rule["resources"] == ["agentjobs"] for verb in rule["verbs"]}
-
-    assert verbs == {"get", "list", "watch", "delete"}
+@pytest.mark.parametrize(
+    ("resource", "verbs"),
+    [
+        pytest.param("agentjobs", {"get", "list", "watch", "create", "patch", "delete"}, id="jobs"),
+        pytest.param("agentschedules", {"get", "list", "watch"}, id="schedules"),
+    ],
+)
+def test_the_operator_makes_jobs_and_reads_schedules(resource, verbs):
+    assert {verb for rule in rules("operator") if resource in rule["resources"] for verb in rule["verbs"]} == verbs
 
 
 def test_the_gateway_changes_nothing():

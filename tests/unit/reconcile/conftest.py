@@ -52,6 +52,10 @@ class World:
         self.records: dict[tuple[str, str, int], Any] = {}
         self.claims: dict[tuple[str, int], str] = {}
         self.history_away = False
+        # What the server answers instead: by verb and kind.
+        self.refuse: dict[tuple[str, str], Exception] = {}
+        # Jobs that schedules made: the schedule's uid and the job's name.
+        self.made: list[tuple[str, str]] = []
         self.die_at: int | None = None
         self.die_after = False
         self.operators: list[Operator] = []
@@ -88,6 +92,7 @@ class World:
         operator = self.operators[number]
         operator.news.clear()
         of = lambda kind: [copy.deepcopy(obj) for key, obj in self.objects.items() if key[0] == kind]  # noqa: E731
+        operator.reconciler.state.listed_schedules(of("AgentSchedule"), str(self.version))
         operator.reconciler.state.listed_pods(of("Pod"), str(self.version))
         operator.reconciler.state.listed_jobs(of("AgentJob"), str(self.version))
 
@@ -101,7 +106,10 @@ class World:
         with self._write("create", resource.kind):
             if key in self.objects:
                 raise AlreadyExists(key[2])
-            return self._put(key, "ADDED", {**copy.deepcopy(body), "status": {"phase": "Pending"}})
+            if resource.kind == "AgentJob":
+                self.made.append((owner(body), key[2]))
+            status = {"status": {"phase": "Pending"}} if resource.kind == "Pod" else {}
+            return self._put(key, "ADDED", {**copy.deepcopy(body), **status})
 
     async def patch(self, resource, namespace, name, body, *, subresource=None):
         key = (resource.kind, namespace, name)
@@ -113,6 +121,8 @@ class World:
                 if body["metadata"].get(field, old["metadata"][field]) != old["metadata"][field]:
                     raise Conflict(name)
             new = merged(old, {k: v for k, v in body.items() if k != "metadata"})
+            if subresource is None and new.get("spec") != old.get("spec"):
+                new["metadata"]["generation"] += 1
             if "finalizers" in body["metadata"]:
                 new["metadata"]["finalizers"] = body["metadata"]["finalizers"] or []
             if over(new):
@@ -133,7 +143,7 @@ class World:
         if uid not in (None, old["metadata"]["uid"]):
             raise Conflict(key[2])
         new = copy.deepcopy(old)
-        runs = old.get("status", {}).get("phase") == "Running"
+        runs = key[0] == "Pod" and old.get("status", {}).get("phase") == "Running"
         new["metadata"] |= {"deletionTimestamp": stamp(self.now), "deletionGracePeriodSeconds": 30 if runs else 0}
         if over(new):
             return self._drop(key)
@@ -181,6 +191,8 @@ class World:
                 world.writes.append((verb, kind))
                 if world.die_at == len(world.writes) and not world.die_after:
                     raise Died
+                if (verb, kind) in world.refuse:
+                    raise world.refuse[verb, kind]
 
             def __exit__(self, kind_of_error, *_):
                 if kind_of_error is None and world.die_at == len(world.writes) and world.die_after:
@@ -204,7 +216,7 @@ class World:
         obj = self.objects.pop(key)
         obj["metadata"]["resourceVersion"] = str(self.version)
         self._tell_all(key[0], "DELETED", obj)
-        if key[0] == "AgentJob":
+        if key[0] in ("AgentJob", "AgentSchedule"):
             for other in [k for k, o in self.objects.items() if owner(o) == obj["metadata"]["uid"]]:
                 self._delete(other)
         return copy.deepcopy(obj)
@@ -228,17 +240,57 @@ class World:
         }
         return self._put(("AgentJob", "default", name), "ADDED", body)
 
-    def edit(self, name="hello", **spec):
-        obj = copy.deepcopy(self.objects["AgentJob", "default", name])
+    def apply_schedule(self, name="brief", schedule="*/10 * * * *", **spec):
+        work = {
+            "agent": {"model": "gemini-flash-latest", "inline": {"instruction": "Be brief."}},
+            "input": {"message": "What happened before $(schedule.time)?"},
+        }
+        body = {
+            "apiVersion": "agentjobs.dev/v1alpha1",
+            "kind": "AgentSchedule",
+            "metadata": {"namespace": "default", "name": name},
+            "spec": {"schedule": schedule, "jobTemplate": {"spec": work}, **spec},
+        }
+        return self._put(("AgentSchedule", "default", name), "ADDED", body)
+
+    def edit(self, name="hello", *, kind="AgentJob", annotations=None, **spec):
+        obj = copy.deepcopy(self.objects[kind, "default", name])
         obj["spec"] |= spec
-        obj["metadata"]["generation"] += 1
-        self._put(("AgentJob", "default", name), "MODIFIED", obj)
+        obj["metadata"]["generation"] += bool(spec)
+        obj["metadata"].setdefault("annotations", {}).update(annotations or {})
+        self._put((kind, "default", name), "MODIFIED", obj)
+
+    def remove(self, name, *, kind="AgentJob"):
+        if (kind, "default", name) in self.objects:
+            self._delete((kind, "default", name))
 
     def job(self, name="hello"):
         return self.objects["AgentJob", "default", name]
 
     def status(self, name="hello"):
         return AgentJobStatus.parse(self.job(name).get("status"))
+
+    def schedule(self, name="brief"):
+        """A schedule's status, as the server has it."""
+        return self.objects["AgentSchedule", "default", name].get("status") or {}
+
+    def said(self, kind, name="brief"):
+        """Status and reason of a schedule's condition."""
+        for condition in self.schedule(name).get("conditions", []):
+            if condition["type"] == kind:
+                return condition["status"], condition["reason"]
+        return None
+
+    def jobs(self):
+        """Names of the jobs there are."""
+        return [key[2] for key in self.objects if key[0] == "AgentJob"]
+
+    def end_jobs(self, verdict=Verdict.SUCCEED, reason="", code=0):
+        """Every pod that lives ends, and says so."""
+        for pod in self.pods():
+            if pod["status"].get("phase") in ("Pending", "Running"):
+                claimed = self.run_pod(pod)
+                self.end_pod(pod, verdict if claimed else None, reason=reason, code=code if claimed else 76)
 
     def pods(self, job=None):
         found = [obj for key, obj in self.objects.items() if key[0] == "Pod"]
@@ -288,7 +340,9 @@ class World:
             news += [self.random.choice(news) for _ in range(len(news) // 2)] if news else []
             self.random.shuffle(news)
         for kind, event, obj in news:
-            if kind == "AgentJob":
+            if kind == "AgentSchedule":
+                operator.reconciler.state.observe_schedule(event, obj)
+            elif kind == "AgentJob":
                 operator.reconciler.state.observe_job(event, obj)
             elif FINALIZER in (obj["metadata"].get("finalizers") or []) or LABEL_JOB in obj["metadata"].get(
                 "labels", {}
@@ -305,7 +359,7 @@ class World:
             key = await queue.get()
             try:
                 await reconciler.reconcile(key)
-            except Conflict:
+            except (Conflict, Unavailable):
                 pass
             finally:
                 queue.done(key)
@@ -318,6 +372,7 @@ class World:
         reconciler = self.operators[number].reconciler
         for key in list(reconciler.state.jobs.keys()):
             reconciler.state.queue.add(("job", *key))
+        reconciler.state.wake_schedules()
         await self.settle(number)
         self.tell(number)
         await self.settle(number)

@@ -1,0 +1,277 @@
+"""One schedule's loop: observe, ask `schedule.decide`, carry out its verdict; and the next start's timer.
+
+As with jobs, one worker a key and a precondition on every write. A start is claimed in the status before its job is
+posted and retired there after, so whoever looks next can tell a job that was never made from one that is gone again.
+Deleting a schedule needs nothing of us: its jobs are owned by it.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, assert_never
+
+from agentjobs.api.schedule_status import MAX_ACTIVE, AgentScheduleStatus, BlockedReason
+from agentjobs.contract import GROUP, VERSION, cut
+from agentjobs.core.observation import parse_job
+from agentjobs.core.plan import Illegal, Plan, Schedule, read_plan
+from agentjobs.core.schedule import decide
+from agentjobs.core.schedule_observation import MadeJob, Refusal, ScheduleObservation, made_job
+from agentjobs.core.schedule_verdicts import (
+    CancelJob,
+    Claim,
+    Confirm,
+    Keep,
+    MakeJob,
+    Note,
+    PruneJobs,
+    Record,
+    Verdict,
+)
+from agentjobs.core.scheduled_job import scheduled_job
+from agentjobs.errors import AlreadyExists, Conflict, Denied, Invalid, NotFound, Unavailable
+from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES
+from agentjobs.metrics import Metrics
+from agentjobs.reconcile.acceptance import OUTAGE_SECONDS
+from agentjobs.reconcile.ports import Cluster, History, Recorder, Writer
+from agentjobs.reconcile.rows import transition
+from agentjobs.reconcile.slots import JobName
+from agentjobs.reconcile.state import State
+
+logger = logging.getLogger(__name__)
+
+# Plans that are kept: those of schedules that fire often come again, the others are read when they are due.
+KEPT: Final = 4096
+# All the starts that may be active at once, each claimed and made, and a few writes beside.
+MAX_STEPS: Final = 2 * MAX_ACTIVE + 16
+
+
+@dataclass(slots=True)
+class Look:
+    """What one look at a schedule has learned; forgotten with it."""
+
+    confirmed: str = ""
+    """resourceVersion of the schedule in the API server's last answer to us."""
+    absent: set[str] = field(default_factory=set)
+    """Names of jobs that the API server does not have."""
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    """By the job's name. The next look tries again."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is remembered of a schedule between looks, while it has claims."""
+
+    uid: str
+    made: dict[str, MadeJob] = field(default_factory=dict)
+    """Jobs of claims that are not retired yet, by name: one that was seen was made, whoever has deleted it since."""
+
+
+class Schedules:
+    """Observe, decide, apply for all schedules of the watched namespaces."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        cluster: Cluster,
+        history: History,
+        writer: Writer,
+        recorder: Recorder,
+        metrics: Metrics,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._state = state
+        self._cluster = cluster
+        self._history = history
+        self._writer = writer
+        self._recorder = recorder
+        self._metrics = metrics
+        self._now = now
+        self._memory: dict[JobName, Memory] = {}
+        # By uid, with the generation they were read from; reading one anew costs a millisecond.
+        self._plans: OrderedDict[str, tuple[int, Plan | Illegal]] = OrderedDict()
+
+    async def reconcile(self, name: JobName) -> float | None:
+        """Work on one schedule. Returns the seconds after which to look again even if nothing happens."""
+        look = Look()
+        for _ in range(MAX_STEPS):
+            schedule = self._state.schedules.get(name)
+            if schedule is None:
+                self._memory.pop(name, None)
+                return None
+            seen = self._observe(schedule, look)
+            decision = decide(seen, self._now())
+            if not await self._carry_out(seen, decision.verdict, look):
+                return None if decision.again is None else max(0.0, (decision.again - self._now()).total_seconds())
+        raise RuntimeError(f"schedule {name[0]}/{name[1]}: {MAX_STEPS} verdicts in a row without rest")
+
+    def _observe(self, schedule: Schedule, look: Look) -> ScheduleObservation:
+        jobs = {job.uid: made_job(job) for job in self._state.jobs.by("schedule", schedule.uid)}
+        self._remember_made(schedule, jobs)
+        return ScheduleObservation(
+            schedule=schedule,
+            plan=self._plan(schedule),
+            jobs=tuple(jobs.values()),
+            fresh=look.confirmed == schedule.resource_version,
+            absent=frozenset(look.absent),
+            refusals=look.refusals,
+        )
+
+    def _plan(self, schedule: Schedule) -> Plan | Illegal:
+        known = self._plans.get(schedule.uid)
+        if known is None or known[0] != schedule.generation:
+            known = (schedule.generation, read_plan(schedule))
+            self._plans[schedule.uid] = known
+            if len(self._plans) > KEPT:
+                self._plans.popitem(last=False)
+        self._plans.move_to_end(schedule.uid)
+        return known[1]
+
+    def _remember_made(self, schedule: Schedule, jobs: dict[str, MadeJob]) -> None:
+        """Note the jobs of claims, and add those that are gone again: they were made, and must not be made twice."""
+        claims = {start.name for start in schedule.status.active if not start.uid}
+        memory = self._memory.get(schedule.key)
+        if not claims or memory is None or memory.uid != schedule.uid:
+            self._memory.pop(schedule.key, None)
+            memory = Memory(schedule.uid)
+        seen = {job.name: job for job in jobs.values()}
+        memory.made = {name: job for name, job in {**memory.made, **seen}.items() if name in claims}
+        if memory.made:
+            self._memory[schedule.key] = memory
+        for job in memory.made.values():
+            jobs.setdefault(job.uid, job)
+
+    async def _carry_out(self, seen: ScheduleObservation, verdict: Verdict, look: Look) -> bool:
+        """Do what the verdict says. True to look again at once."""
+        schedule = seen.schedule
+        match verdict:
+            case Keep():
+                return False
+            case Confirm():
+                await self._confirm(schedule, verdict.jobs, look)
+            case Claim() | Record():
+                await self._write(schedule, verdict.status, look)
+                self._tell(schedule, verdict.notes)
+                self._metrics.schedule_missed.inc(verdict.missed)
+            case MakeJob():
+                return await self._make(seen, verdict, look)
+            case CancelJob():
+                await self._cancel(schedule, verdict)
+            case PruneJobs():
+                return await self._prune(schedule, verdict.jobs)
+            case _:
+                assert_never(verdict)
+        return True
+
+    async def _confirm(self, schedule: Schedule, jobs: Iterable[str], look: Look) -> None:
+        """Ask the API server itself. The jobs come after the schedule that names them: one that is absent is gone."""
+        try:
+            found = await self._cluster.get(AGENTSCHEDULES, *schedule.key)
+        except NotFound:
+            self._state.observe_schedule("DELETED", _tombstone(schedule))
+            return
+        self._state.observe_schedule(None, found)
+        look.confirmed = found["metadata"]["resourceVersion"]
+        for name in jobs:
+            try:
+                self._state.observe_job(None, await self._cluster.get(AGENTJOBS, schedule.namespace, name))
+            except NotFound:
+                look.absent.add(name)
+
+    async def _write(self, schedule: Schedule, status: AgentScheduleStatus, look: Look) -> None:
+        """Patch the status if it changes anything, on condition that nobody wrote since."""
+        patch = status.patch_from(schedule.raw_status)
+        if not patch:
+            raise RuntimeError(f"schedule {schedule.namespace}/{schedule.name}: a verdict that changes nothing")
+        body = {"metadata": {"resourceVersion": schedule.resource_version}, "status": patch}
+        answer = await self._cluster.patch(AGENTSCHEDULES, *schedule.key, body, subresource="status")
+        self._state.observe_schedule(None, answer)
+        look.confirmed = answer["metadata"]["resourceVersion"]
+
+    async def _make(self, seen: ScheduleObservation, verdict: MakeJob, look: Look) -> bool:
+        """Create the job of a claimed start, or find that it exists."""
+        schedule, name = seen.schedule, verdict.start.name
+        try:
+            made = await self._cluster.create(AGENTJOBS, schedule.namespace, scheduled_job(schedule, verdict.start))
+        except AlreadyExists:
+            return await self._adopt(schedule, name, look)
+        except (Denied, Invalid) as error:
+            # 403 is a quota, a policy or a namespace that is going, and may heal; 422 is the job itself.
+            final = isinstance(error, Invalid)
+            look.refusals[name] = Refusal(BlockedReason.JOB_REFUSED, cut(str(error), 900), final)
+            return True
+        late = (self._now() - verdict.due).total_seconds()
+        self._metrics.schedule_start(verdict.kind, late)
+        self._memory.setdefault(schedule.key, Memory(schedule.uid)).made[name] = made_job(parse_job(made))
+        self._state.observe_job(None, made)
+        # The job's arrival brings the schedule back. First come the others that are due: a start that is made can wait
+        # to be retired, one that is claimed should not wait to be made.
+        return len(seen.claims) > 1
+
+    async def _adopt(self, schedule: Schedule, name: str, look: Look) -> bool:
+        found = await self._cluster.get(AGENTJOBS, schedule.namespace, name)
+        if parse_job(found).made_by_uid == schedule.uid:
+            self._state.observe_job(None, found)
+        else:
+            message = f"an AgentJob {name} exists that is not this schedule's; delete it and the schedule goes on"
+            look.refusals[name] = Refusal(BlockedReason.JOB_NAME_TAKEN, message)
+        return True
+
+    async def _cancel(self, schedule: Schedule, verdict: CancelJob) -> None:
+        body = {"metadata": {"uid": verdict.job.uid}, "spec": {"cancel": True}}
+        try:
+            answer = await self._cluster.patch(AGENTJOBS, schedule.namespace, verdict.job.name, body)
+        except NotFound:
+            return
+        self._state.observe_job(None, answer)
+        self._tell(schedule, [Note("Replaced", verdict.message)])
+
+    async def _prune(self, schedule: Schedule, jobs: Iterable[MadeJob]) -> bool:
+        """Delete finished jobs whose end is stored. False when some have to wait for that."""
+        waiting = False
+        for job in jobs:
+            if not await self._recorded(schedule.namespace, job):
+                waiting = True
+                continue
+            try:
+                await self._cluster.delete(AGENTJOBS, schedule.namespace, job.name, uid=job.uid)
+            except (NotFound, Conflict):
+                logger.debug("schedule.pruned %s/%s was gone", schedule.namespace, job.name)
+        if waiting:
+            self._state.queue.add_after(("schedule", *schedule.key), OUTAGE_SECONDS)
+        return False
+
+    async def _recorded(self, namespace: str, made: MadeJob) -> bool:
+        job = self._state.jobs.get((namespace, made.name))
+        try:
+            phase = await self._history.recorded(made.uid)
+        except Unavailable:
+            return False
+        if phase is not None:
+            return True
+        if job is not None and job.uid == made.uid:
+            self._writer.put(transition(job, job.status))
+        return False
+
+    def _tell(self, schedule: Schedule, notes: Iterable[Note]) -> None:
+        reference = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "AgentSchedule",
+            "namespace": schedule.namespace,
+            "name": schedule.name,
+            "uid": schedule.uid,
+        }
+        for note in notes:
+            kind = "Warning" if note.warning else "Normal"
+            self._recorder.record(reference, kind, note.reason, cut(note.message, 1024))
+
+
+def _tombstone(schedule: Schedule) -> dict[str, object]:
+    """A schedule's identity as a cache takes it for a deletion."""
+    names = {"namespace": schedule.namespace, "name": schedule.name}
+    return {
+        "kind": "AgentSchedule",
+        "metadata": names | {"uid": schedule.uid, "resourceVersion": schedule.resource_version},
+    }

@@ -1,0 +1,265 @@
+"""One schedule through the reconciler: what is written, in which order, and what holds when the operator dies."""
+
+import contextlib
+from datetime import timedelta
+
+import pytest
+
+from agentjobs.contract import Verdict
+from agentjobs.errors import Unavailable
+
+# The world's clock starts at 09:00:00 UTC; ten minutes later the first start of `*/10` is due.
+FIRST, SECOND = "brief-29920870", "brief-29920880"
+
+
+async def until_due(world, **passed):
+    world.apply_schedule()
+    await world.act()
+    await world.act(**(passed or {"minutes": 10}))
+
+
+async def later(world, looks=5):
+    for _ in range(looks):
+        await world.act(seconds=11)
+
+
+async def test_a_start_is_claimed_before_its_job_is_made_and_retired_after(world):
+    world.apply_schedule()
+    await world.act()
+    before = len(world.writes)
+
+    await world.act(minutes=10)
+    claimed = world.schedule()["active"]
+    await world.act(seconds=11)
+
+    kinds = [write for write in world.writes[before:] if write[1] != "Pod" and write != ("status", "AgentJob")]
+    assert kinds == [("status", "AgentSchedule"), ("create", "AgentJob"), ("status", "AgentSchedule")]
+    assert "uid" not in claimed[0]
+    assert world.schedule()["active"][0]["uid"] == world.job(FIRST)["metadata"]["uid"]
+
+
+async def test_the_job_is_the_schedules_and_knows_its_times(world):
+    await until_due(world)
+
+    job = world.job(FIRST)
+
+    assert job["metadata"]["labels"]["agentjobs.dev/schedule"] == "brief"
+    assert (
+        job["metadata"]["ownerReferences"][0]["uid"]
+        == world.objects["AgentSchedule", "default", "brief"]["metadata"]["uid"]
+    )
+    assert job["metadata"]["annotations"] == {
+        "agentjobs.dev/scheduled-time": "2026-11-21T09:10:00Z",
+        "agentjobs.dev/previous-time": "2026-11-21T09:00:00Z",
+    }
+    assert job["spec"]["queue"] == "scheduled"
+    assert world.accepted[job["metadata"]["uid"]]["spec"]["input"]["message"].endswith("2026-11-21T09:10:00Z?")
+
+
+async def test_an_idle_schedule_costs_no_write(world):
+    world.apply_schedule(schedule="0 0 1 1 *")
+    await world.act()
+    before = list(world.writes)
+
+    for _ in range(48):
+        await world.act(minutes=30)
+
+    assert world.writes == before
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("write", [1, 2, 3], ids=["claim", "job", "next"])
+async def test_an_operator_that_dies_around_a_start_makes_one_job(world, died, write, after):
+    world.apply_schedule()
+    await world.act()
+    world.die_at, world.die_after = len(world.writes) + write, after
+
+    with pytest.raises(died):
+        await world.act(minutes=10)
+    world.die_at = None
+    world.restart()
+    await world.act(seconds=3)
+
+    assert [name for _, name in world.made] == [FIRST]
+    assert world.jobs() == [FIRST]
+    assert world.schedule()["runs"] == 1
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("write", range(1, 7))
+async def test_a_job_that_no_history_limit_keeps_runs_once_whatever_write_is_the_last(world, died, write, after):
+    world.apply_schedule(successfulJobsHistoryLimit=0)
+    await world.act()
+    await world.act(minutes=10)
+    world.end_jobs()
+    world.die_at, world.die_after = len(world.writes) + write, after
+
+    with contextlib.suppress(died):
+        await later(world)
+    world.die_at = None
+    world.restart()
+    await later(world)
+
+    assert world.jobs() == []
+    assert [name for _, name in world.made] == [FIRST]
+
+
+async def test_a_job_that_somebody_deletes_before_it_is_retired_is_not_made_again(world):
+    await until_due(world)
+    assert "uid" not in world.schedule()["active"][0]
+
+    world.remove(FIRST)
+    world.end_jobs()
+    await later(world, 3)
+
+    assert [name for _, name in world.made] == [FIRST]
+    assert world.schedule()["active"] == []
+
+
+async def test_a_job_outlives_its_ttl_until_its_start_is_retired(world):
+    world.apply_schedule(jobTemplate={"spec": {**WORK, "ttlSecondsAfterFinished": 0}})
+    await world.act()
+    await world.act(minutes=10)
+    world.refuse = {("status", "AgentSchedule"): Unavailable("overload")}
+    world.end_jobs()
+    await later(world, 3)
+    kept = world.jobs()
+
+    world.refuse = {}
+    await later(world, 3)
+
+    assert (kept, world.jobs()) == ([FIRST], [])
+    assert [name for _, name in world.made] == [FIRST]
+
+
+async def test_two_operators_make_one_job(world):
+    world.apply_schedule()
+    world.join()
+    for number in (0, 1):
+        await world.act(number)
+
+    world.now += timedelta(minutes=10)
+    for number in (1, 0, 1, 0):
+        await world.act(number)
+
+    assert world.jobs() == [FIRST]
+    assert world.schedule()["runs"] == 1
+
+
+async def test_a_claim_seen_late_is_checked_before_its_job_is_made(world):
+    """The other operator has seen the claim alone, and by now the job has come, ended and gone."""
+    world.apply_schedule(successfulJobsHistoryLimit=0)
+    world.join()
+    for number in (0, 1):
+        await world.act(number)
+    await world.act(0, minutes=10)
+    claim = [news for news in world.operators[1].news if news[0] == "AgentSchedule"][:1]
+    world.end_jobs()
+    await later(world, 4)
+    assert world.jobs() == []
+
+    world.operators[1].news = claim
+    await world.act(1)
+
+    assert [name for _, name in world.made] == [FIRST]
+
+
+async def test_a_watch_that_lags_behind_lets_no_second_job_start(world):
+    """Forbid, and the schedule's watch is newer than the jobs': the running job is not known here."""
+    world.apply_schedule()
+    world.join()
+    for number in (0, 1):
+        await world.act(number)
+    await world.act(0, minutes=10)
+    await world.act(0, seconds=11)
+    assert world.schedule()["active"][0]["uid"]
+
+    world.operators[1].news = [news for news in world.operators[1].news if news[0] == "AgentSchedule"]
+    await world.act(1, minutes=10)
+
+    assert world.jobs() == [FIRST]
+
+
+async def test_forbid_waits_for_the_job_before_and_then_catches_up(world):
+    await until_due(world)
+    await world.act(minutes=12)
+    waiting = (world.jobs(), world.said("Blocked"))
+
+    world.end_jobs()
+    await world.act(seconds=1)
+    await world.act(seconds=1)
+
+    assert waiting == ([FIRST], ("True", "JobRunning"))
+    assert world.jobs() == [FIRST, SECOND]
+
+
+async def test_replace_cancels_the_job_before_and_starts_after_its_end(world):
+    world.apply_schedule(concurrencyPolicy="Replace")
+    await world.act()
+    await world.act(minutes=10)
+    world.run_pod(world.pods()[0])
+    await world.act(minutes=10)
+
+    assert world.job(FIRST)["spec"]["cancel"] is True
+    assert world.jobs() == [FIRST]
+    assert ("Replaced", f"replaced by {SECOND}") in world.events
+    for pod in world.pods():
+        world.end_pod(pod, Verdict.CANCEL, reason="Interrupted", code=77)
+    for _ in range(3):
+        await world.act(seconds=5)
+    assert world.jobs() == [FIRST, SECOND]
+
+
+async def test_a_trigger_makes_one_job_while_suspended(world):
+    world.apply_schedule(suspend=True)
+    await world.act()
+
+    world.edit("brief", kind="AgentSchedule", annotations={"agentjobs.dev/trigger": "now"})
+    await world.act(seconds=1)
+    await world.act(minutes=30)
+
+    assert len(world.jobs()) == 1
+    assert world.jobs()[0].startswith("brief-t")
+    assert world.schedule()["runs"] == 0
+
+
+async def test_jobs_beyond_the_limit_stay_until_history_has_their_end(world):
+    await until_due(world)
+    world.edit("brief", kind="AgentSchedule", successfulJobsHistoryLimit=0)
+    world.history_away = True
+    world.end_jobs()
+    await later(world, 3)
+    kept = world.jobs()
+
+    world.history_away = False
+    await later(world, 2)
+
+    assert (kept, world.jobs()) == ([FIRST], [])
+
+
+async def test_a_schedule_that_is_deleted_takes_its_jobs_along_and_makes_no_more(world):
+    await until_due(world)
+
+    world.remove("brief", kind="AgentSchedule")
+    await world.act(minutes=30)
+
+    assert world.jobs() == []
+    assert [name for _, name in world.made] == [FIRST]
+
+
+async def test_a_schedule_that_is_made_again_under_the_name_starts_anew(world):
+    await until_due(world)
+    world.remove("brief", kind="AgentSchedule")
+
+    world.apply_schedule()
+    await world.act()
+    await world.act(minutes=10)
+
+    assert world.schedule()["runs"] == 1
+    assert world.jobs() == [SECOND]
+
+
+WORK = {
+    "agent": {"model": "gemini-flash-latest", "inline": {"instruction": "Be brief."}},
+    "input": {"message": "Go."},
+}
