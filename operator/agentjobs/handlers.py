@@ -25,6 +25,7 @@ from agentjobs.engine.controller import Controller
 from agentjobs.errors import AgentJobsError, Invalid, NotFound, Unavailable
 from agentjobs.history.database import Database
 from agentjobs.history.operator_history import OperatorHistory
+from agentjobs.history.retention import Retention
 from agentjobs.history.writer import HistoryWriter
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.elector import Elector, LeaseLost
@@ -147,7 +148,8 @@ class Operator:
         settings, metrics = self._settings, self._metrics
         self._state = "waiting for the database"
         async with Database(settings.database_url.get_secret_value(), application="agentjobs-operator") as database:
-            history = OperatorHistory(database, cluster=await _cluster_uid(client))
+            cluster = await _cluster_uid(client)
+            history = OperatorHistory(database, cluster=cluster)
             writer = HistoryWriter(history)
             recorder = EventRecorder(client, instance=identity, on_dropped=metrics.events_dropped.inc)
             metrics.history_backlog.set_function(lambda: float(writer.backlog))
@@ -163,19 +165,28 @@ class Operator:
             metrics.workqueue_depth.set_function(lambda: float(len(reconciler.state.queue)))
             metrics.workqueue_oldest.set_function(lambda: reconciler.state.queue.oldest_seconds)
             lists = Lists(client, history, reconciler, settings.namespaces, metrics)
+            retention = Retention(
+                database,
+                cluster=cluster,
+                namespaces=settings.namespaces,
+                live=lists.live,
+                keep_jobs=settings.history_retention or None,
+                keep_events=settings.event_retention or None,
+                on_pruned=metrics.history_pruned,
+            )
             background = [
                 asyncio.create_task(writer.run(), name="history"),
                 asyncio.create_task(recorder.run(), name="events"),
             ]
             try:
-                await self._watch(reconciler, lists)
+                await self._watch(reconciler, lists, retention)
             finally:
                 await writer.flush(FLUSH_SECONDS)
                 await recorder.flush(seconds=1.0)
                 for task in background:
                     task.cancel()
 
-    async def _watch(self, reconciler: Reconciler, lists: "Lists") -> None:
+    async def _watch(self, reconciler: Reconciler, lists: "Lists", retention: Retention) -> None:
         """Run kopf while leading. Tasks made inside it are cancelled by it; ours were made before."""
         settings = self._settings
         controller: Controller[Key] = Controller(
@@ -184,15 +195,14 @@ class Operator:
             workers=settings.workers,
             on_reconciled=self._metrics.reconciled,
         )
-        listed_at = await lists.clock()
         await lists.sync()
-        await lists.close_vanished(listed_at)
         reconciler.state.feed_history()
         gc.collect()
         gc.freeze()
         tasks = [
             asyncio.create_task(controller.run(), name="controller"),
             asyncio.create_task(lists.repeat(settings.resync.total_seconds()), name="lists"),
+            asyncio.create_task(retention.run(), name="retention"),
         ]
         self._state = "leading"
         logger.info("operator.leading", extra={"jobs": len(reconciler.state.jobs), "pods": len(reconciler.state.pods)})
@@ -232,30 +242,41 @@ class Lists:
         self._metrics = metrics
 
     async def sync(self) -> None:
-        """List once. Pods first: a job's claim without its pod would look like a pod to be made."""
+        """List once, and close the history of what is not there any more.
+
+        Pods first: a job's claim without its pod would look like a pod to be made.
+        """
+        listed_at = await self._clock()
         for namespace in self._namespaces:
             pods, version = await self._client.list(PODS, namespace, label_selector=LABEL_JOB)
             self._reconciler.state.listed_pods(pods, version, namespace=namespace)
         for namespace in self._namespaces:
             jobs, version = await self._client.list(AGENTJOBS, namespace)
             self._reconciler.state.listed_jobs(jobs, version, namespace=namespace)
+        await self._close_vanished(listed_at)
 
-    async def clock(self) -> datetime | None:
-        """The database's time before a list, for `close_vanished`; None while it is away."""
+    def live(self) -> list[str]:
+        """Uids of all jobs whose object exists."""
+        return [job.uid for job in self._reconciler.state.jobs.values()]
+
+    async def _clock(self) -> datetime | None:
+        """The database's time before a list, for `_close_vanished`; None while it is away."""
         try:
             return await self._history.clock()
         except Unavailable as error:
             logger.warning("history.unavailable %s", error)
             return None
 
-    async def close_vanished(self, listed_at: datetime | None) -> None:
-        """Close the history of jobs whose object went while nobody watched: those that the list just taken had not."""
+    async def _close_vanished(self, listed_at: datetime | None) -> None:
+        """Close the history of jobs whose object went while nobody watched: those that the list just taken had not.
+
+        Every list, not the first alone: what the watch did not tell of a deletion may have been lost here as well.
+        """
         if listed_at is None:
             return
-        live = [job.uid for job in self._reconciler.state.jobs.values()]
         only = [name for name in self._namespaces if name is not None] or None
         try:
-            closed = await self._history.close_vanished(live, listed_at=listed_at, namespaces=only)
+            closed = await self._history.close_vanished(self.live(), listed_at=listed_at, namespaces=only)
         except Unavailable as error:
             logger.warning("history.unavailable %s", error)
             return

@@ -21,6 +21,7 @@ OTHER: Final = "Other"
 # The queues that exist in every namespace; a queue somebody made counts as Other.
 QUEUES: Final = frozenset({"agents", "scheduled"})
 KINDS: Final = frozenset({"AgentJob", "AgentSchedule", "Pod", "Event", "Lease", "ConfigMap"})
+TABLES: Final = frozenset({"jobs", "starts", "transitions", "events", "results"})
 _REASONS: Final = frozenset(ErrorClass)
 # A start that succeeded has no reason of its own; it shows the job's.
 _SUCCESS: Final = "ResultAccepted"
@@ -80,6 +81,9 @@ class Metrics:
         self.history_backlog = Gauge(
             "agentjobs_history_backlog", "Records that wait to be written to PostgreSQL.", registry=registry
         )
+        self._history_pruned = Counter(
+            "agentjobs_history_pruned", "Old rows deleted from PostgreSQL, by table.", ["table"], registry=registry
+        )
 
     def _count_machinery(self) -> None:
         registry = self.registry
@@ -124,6 +128,10 @@ class Metrics:
     def queue_wait(self, queue: str, seconds: float) -> None:
         """Count one job that got its slot after `seconds`."""
         self._queue_wait.labels(_known(queue, QUEUES)).observe(seconds)
+
+    def history_pruned(self, table: str, rows: int) -> None:
+        """Count rows that retention deleted; fits `Retention`'s `on_pruned`."""
+        self._history_pruned.labels(_known(table, TABLES)).inc(rows)
 
     def attempt(self, verdict: str, reason: str) -> None:
         """Count one start that ended; `reason` is empty for a success."""

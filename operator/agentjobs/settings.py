@@ -76,6 +76,12 @@ class OperatorSettings(_Settings):
     queue_scheduled: int = Field(default=5, ge=0)
     """How many jobs of the queue `scheduled` run at once in a namespace; 0 stops it."""
 
+    history_retention: Duration = timedelta(days=90)
+    """How long PostgreSQL keeps a job after its end, once its object is gone; `0s` for ever."""
+
+    event_retention: Duration = timedelta(days=30)
+    """How long it keeps the timelines of such a job; `0s` as long as the job."""
+
     workers: int = Field(default=32, ge=1, le=256)
     """How many jobs are reconciled at once; more than 32 pays only with a very slow API server."""
 

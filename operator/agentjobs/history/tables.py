@@ -92,6 +92,11 @@ Index(
     jobs.c.uid.desc(),
     postgresql_where=text("schedule <> ''"),
 )
+ENDED: Final = func.coalesce(jobs.c.finished_at, jobs.c.deleted_at)
+"""When a job ended, or vanished before it could; null while it may go on."""
+
+# What `retention` looks through, oldest first.
+Index("jobs_ended_idx", jobs.c.cluster, ENDED, jobs.c.uid)
 # What `close_vanished` looks through.
 Index(
     "jobs_open_idx",

@@ -4,12 +4,14 @@ import threading
 
 import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateSchema
 
 from agentjobs import errors
 from agentjobs.history import migrate, schema
@@ -55,11 +57,20 @@ def test_many_may_migrate_at_once(empty_database):
     assert answers == [schema.HEAD] * 4
 
 
+def upgrade_to(dsn, version):
+    """Bring a database to where an older release left it."""
+    config = Config()
+    config.set_main_option("script_location", migrate.__file__.replace("migrate.py", "migrations"))
+    config.set_main_option("path_separator", "os")
+    with create_engine(database_url(dsn), poolclass=NullPool).begin() as connection:
+        connection.execute(CreateSchema(SCHEMA))
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+
+
 def test_jobs_from_before_there_were_schedules_have_none(empty_database):
-    migrate.upgrade(empty_database)
+    upgrade_to(empty_database, "0001")
     with psycopg.connect(empty_database) as connection:
-        connection.execute(f"ALTER TABLE {SCHEMA}.jobs DROP COLUMN schedule")
-        connection.execute(f"UPDATE {SCHEMA}.{schema.VERSION_TABLE} SET version_num = '0001'")
         connection.execute(
             f"INSERT INTO {SCHEMA}.jobs (uid, cluster, namespace, name, created_at) VALUES ('1', 'c', 'n', 'j', now())"
         )

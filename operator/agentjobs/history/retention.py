@@ -1,0 +1,149 @@
+"""Prunes history: what ended long ago and whose object is gone. Run by the leading operator beside its work.
+
+Events go first, they are most of it; then whole jobs. Nothing of a job that has not ended, or whose object still
+exists, is touched. Rows go in batches with pauses between them, so that deleting a year never competes with starting
+a job; what a crash leaves is found again by the next sweep.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ARRAY, Text, and_, bindparam, delete, exists, false, func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agentjobs.errors import AgentJobsError
+from agentjobs.history.database import Database
+from agentjobs.history.tables import ENDED, events, jobs, results, starts, transitions
+
+logger = logging.getLogger(__name__)
+
+SWEEP_SECONDS: Final = 3600.0
+# The first look waits until a new leader has caught up with what happened meanwhile.
+FIRST_SECONDS: Final = 60.0
+# Jobs looked at in one query, rows deleted in one transaction: some ten milliseconds each.
+PAGE: Final = 200
+BATCH: Final = 2000
+# At most one batch a second, and never more than a fifth of the time: see `_rested`.
+PAUSE_SECONDS: Final = 1.0
+SHARE: Final = 5
+# Children before parents; each is bounded by itself, because one job may have a hundred thousand events.
+_PARTS: Final = (events, transitions, starts, results)
+
+_Job = tuple[str, datetime, bool, bool]
+"""uid, when it ended, whether it is to go as a whole, whether it has events."""
+
+
+class Retention:
+    """Sweeps one cluster's history.
+
+    Args:
+        namespaces: those the operator serves; empty for all. Others are somebody else's.
+        live: uids of all objects there are; asked anew for every page. Must be complete for `namespaces`.
+        keep_jobs: how long a job stays after its end; None for ever.
+        keep_events: how long its events stay; None as long as the job.
+        on_pruned: told the table and how many rows of it went.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        cluster: str,
+        namespaces: Collection[str],
+        live: Callable[[], Collection[str]],
+        keep_jobs: timedelta | None,
+        keep_events: timedelta | None,
+        on_pruned: Callable[[str, int], None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._database = database
+        self._cluster = cluster
+        self._namespaces = sorted(namespaces)
+        self._live = live
+        self._keep_jobs = keep_jobs
+        self._keep_events = keep_events
+        self._on_pruned = on_pruned
+        self._sleep = sleep
+
+    async def run(self) -> None:
+        """Sweep every hour. A database that is away is asked again an hour later."""
+        await self._sleep(FIRST_SECONDS)
+        while True:
+            try:
+                await self.sweep()
+            except AgentJobsError as error:
+                logger.warning("history.unpruned", extra={"error": str(error)})
+            await self._sleep(SWEEP_SECONDS)
+
+    async def sweep(self) -> dict[str, int]:
+        """Look through all that ended long enough ago, once; return how many rows went, by table.
+
+        Raises:
+            errors.AgentJobsError: the database is away; what went stays gone.
+        """
+        gone: dict[str, int] = {}
+        after: tuple[datetime, str] | None = None
+        while page := await self._database.read(lambda connection: self._page(connection, after)):  # noqa: B023  awaited
+            live = set(self._live())
+            dead = [job for job in page if job[0] not in live]
+            whole = [uid for uid, _, is_whole, _ in dead if is_whole]
+            told = [uid for uid, _, is_whole, has_events in dead if has_events and not is_whole]
+            await self._prune([events], told, gone)
+            await self._prune([*_PARTS, jobs], whole, gone)
+            after = (page[-1][1], page[-1][0])
+        if gone:
+            logger.info("history.pruned", extra={"jobs": gone.get("jobs", 0), "events": gone.get("events", 0)})
+        return gone
+
+    async def _page(self, connection: AsyncConnection, after: tuple[datetime, str] | None) -> list[_Job]:
+        keep_jobs, keep_events = self._keep_jobs, self._keep_events
+        shorter = min((keep for keep in (keep_jobs, keep_events) if keep is not None), default=None)
+        if shorter is None:
+            return []
+        is_whole = _ago(keep_jobs) > ENDED if keep_jobs is not None else false()
+        has_events = exists(select(events.c.uid).where(events.c.uid == jobs.c.uid))
+        chosen = select(jobs.c.uid, ENDED, is_whole, has_events).where(
+            jobs.c.cluster == self._cluster, _ago(shorter) > ENDED
+        )
+        if self._namespaces:
+            chosen = chosen.where(jobs.c.namespace.in_(self._namespaces))
+        if after is not None:
+            chosen = chosen.where(tuple_(ENDED, jobs.c.uid) > tuple_(*after))
+        found = await connection.execute(chosen.order_by(ENDED, jobs.c.uid).limit(PAGE))
+        return [tuple(row) for row in found]
+
+    async def _prune(self, tables: Sequence[Any], uids: list[str], gone: dict[str, int]) -> None:
+        for table in tables if uids else ():
+            count = BATCH
+            while count == BATCH:
+                began = time.monotonic()
+                count = await self._database.run(lambda connection: _delete(connection, table, uids))  # noqa: B023  awaited
+                if count:
+                    gone[table.name] = gone.get(table.name, 0) + count
+                    self._on_pruned(table.name, count)
+                    await self._rested(time.monotonic() - began)
+
+    async def _rested(self, worked: float) -> None:
+        await self._sleep(max(PAUSE_SECONDS, worked * (SHARE - 1)))
+
+
+async def _delete(connection: AsyncConnection, table: Any, uids: list[str]) -> int:
+    return (await connection.execute(_DELETES[table.name], {"uids": uids})).rowcount
+
+
+def _ago(duration: timedelta) -> Any:
+    return func.clock_timestamp() - duration
+
+
+def _bounded_delete(table: Any) -> Any:
+    """DELETE knows no LIMIT; its rows are chosen by their place."""
+    keys = tuple_(*table.primary_key.columns)
+    these = select(*table.primary_key.columns).where(table.c.uid == func.any(bindparam("uids", type_=ARRAY(Text))))
+    return delete(table).where(and_(keys.in_(these.limit(BATCH))))
+
+
+_DELETES: Final = {table.name: _bounded_delete(table) for table in (*_PARTS, jobs)}

@@ -1,0 +1,70 @@
+"""Full lists close the history of what is gone, at the start and while the operator works."""
+
+import pytest
+
+from agentjobs.core.manifests import PodDefaults
+from agentjobs.handlers import Lists
+from agentjobs.history.records import Deletion
+from agentjobs.metrics import Metrics
+from agentjobs.reconcile import Reconciler
+
+
+class Server:
+    """An API server that lists what there is."""
+
+    def __init__(self):
+        self.jobs = []
+        self.version = 10
+
+    async def list(self, resource, namespace, **_):
+        self.version += 1
+        return (list(self.jobs) if resource.kind == "AgentJob" else []), str(self.version)
+
+
+class Records(list):
+    put = list.append
+
+
+@pytest.fixture
+def lists(operator):
+    server, records, metrics = Server(), Records(), Metrics()
+    reconciler = Reconciler(
+        cluster=server,
+        history=operator,
+        writer=records,
+        recorder=None,
+        metrics=metrics,
+        pods=PodDefaults(gateway_url="", image="i"),
+        queues={"agents": 1},
+    )
+    made = Lists(server, operator, reconciler, (), metrics)
+    made.server, made.records = server, records
+    return made
+
+
+def an_object(name):
+    meta = {"namespace": "default", "name": name, "uid": name, "resourceVersion": "5", "generation": 1}
+    return {"metadata": meta | {"creationTimestamp": "2026-01-31T12:00:00Z"}, "spec": {}}
+
+
+async def test_a_job_that_vanished_while_the_watch_was_cut_is_closed_by_the_next_list(lists, operator, a_job):
+    lists.server.jobs = [an_object("forced"), an_object("there")]
+    await operator.write([a_job(name).transition(1, "Running") for name in ("forced", "there")])
+    await lists.sync()
+    assert await operator.recorded("forced") is None
+
+    lists.server.jobs = [an_object("there")]  # and no watch tells
+    await lists.sync()
+
+    assert [await operator.recorded(name) for name in ("forced", "there")] == ["Deleted", None]
+    assert [record.job.uid for record in lists.records if isinstance(record, Deletion)] == ["forced"]
+    assert lists.live() == ["there"]
+
+
+async def test_a_job_that_only_history_knows_is_closed_by_a_later_list_too(lists, operator, a_job):
+    await lists.sync()
+    await operator.write([a_job("unseen").transition(1, "Running")])
+
+    await lists.sync()
+
+    assert await operator.recorded("unseen") == "Deleted"

@@ -1,0 +1,213 @@
+"""What ended long ago and has no object goes; everything else stays, whatever the sweep meets."""
+
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from agentjobs.contract import Event, Result, ResultDocument
+from agentjobs.errors import Unavailable
+from agentjobs.history import retention
+from agentjobs.history.database import Database
+from agentjobs.history.operator_history import OperatorHistory
+from agentjobs.history.retention import Retention
+from agentjobs.history.tables import SCHEMA, metadata
+
+CLUSTER = "c0ffee"
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def sweep(connected):
+    """`await sweep(live)`: one sweep, events after 30 days and jobs after 90; returns rows gone by table."""
+
+    async def run(*live, jobs=90 * DAY, events=30 * DAY, namespaces=(), sleep=None):
+        told = {}
+
+        async def no_pause(seconds):
+            assert seconds >= retention.PAUSE_SECONDS
+
+        swept = await Retention(
+            connected,
+            cluster=CLUSTER,
+            namespaces=namespaces,
+            live=lambda: live,
+            keep_jobs=jobs,
+            keep_events=events,
+            on_pruned=lambda table, rows: told.__setitem__(table, told.get(table, 0) + rows),
+            sleep=sleep or no_pause,
+        ).sweep()
+        assert told == swept
+        return swept
+
+    return run
+
+
+@pytest.fixture
+def a_story(operator, gateway, a_job, database):
+    """`await a_story(uid, ended=days ago)`: a job with two starts, three events and a result; None: it goes on."""
+
+    async def write(uid, *, ended=None, deleted=None, events=3, history=operator, namespace="default"):
+        build = a_job(uid, namespace=namespace)
+        await history.accept(build.job(), build.start(1))
+        await gateway.claim(uid, 1, "pod")
+        told = [
+            Event(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="a", data={})
+            for seq in range(1, events + 1)
+        ]
+        await gateway.add_events(uid, 1, "pod", told)
+        result = Result(text="Hi.", structured=None, usage={})
+        document = ResultDocument(verdict="Succeed", reason="Done", message="", delaySeconds=None, result=result)
+        await gateway.put_result(uid, 1, "pod", document)
+        await history.write([build.end(1), build.transition(1, "Running")])
+        with psycopg.connect(database) as connection:
+            for column, days in (("finished_at", ended), ("deleted_at", deleted)):
+                age = None if days is None else timedelta(days=days)
+                statement = f"UPDATE {SCHEMA}.jobs SET {column} = clock_timestamp() - %s::interval WHERE uid = %s"
+                connection.execute(statement, (age, uid))
+
+    return write
+
+
+@pytest.fixture
+def left(database):
+    """`left()`: how many rows each table has."""
+
+    def count():
+        with psycopg.connect(database) as connection:
+            tables = [table.name for table in metadata.sorted_tables]
+            found = {
+                table: connection.execute(f"SELECT count(*) FROM {SCHEMA}.{table}").fetchone()[0] for table in tables
+            }
+        return {table: rows for table, rows in found.items() if rows}
+
+    return count
+
+
+WHOLE = {"jobs": 1, "starts": 1, "transitions": 1, "events": 3, "results": 1}
+
+
+async def test_a_job_goes_with_everything_of_it(sweep, a_story, left):
+    await a_story("old", ended=91)
+
+    assert await sweep() == WHOLE
+    assert left() == {}
+
+
+async def test_events_go_before_their_job(sweep, a_story, left):
+    await a_story("older", ended=31)
+
+    assert await sweep() == {"events": 3}
+    assert left() == {"jobs": 1, "starts": 1, "transitions": 1, "results": 1}
+    assert await sweep() == {}
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        pytest.param({}, id="goes-on"),
+        pytest.param({"ended": 29}, id="young"),
+        pytest.param({"deleted": 29, "ended": None}, id="vanished-lately"),
+        pytest.param({"ended": 29, "deleted": 400}, id="deleted-first-and-ended-late"),
+    ],
+)
+async def test_what_is_not_old_stays(sweep, a_story, left, story):
+    await a_story("kept", **story)
+
+    assert await sweep() == {}
+    assert left() == WHOLE
+
+
+async def test_a_vanished_job_goes_by_the_time_it_vanished(sweep, a_story):
+    await a_story("vanished", deleted=91)
+
+    assert await sweep() == WHOLE
+
+
+async def test_nothing_of_a_job_whose_object_exists_goes(sweep, a_story, left):
+    await a_story("live", ended=400)
+    await a_story("gone", ended=401)
+
+    assert await sweep("live") == WHOLE
+    assert left() == WHOLE
+
+
+async def test_other_clusters_and_namespaces_are_left_alone(sweep, a_story, connected, gateway, left):
+    await a_story("theirs", ended=400, history=OperatorHistory(connected, cluster="another"))
+    await a_story("elsewhere", ended=400, namespace="elsewhere")
+
+    assert await sweep(namespaces=["default"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("keep", "gone"),
+    [
+        pytest.param({"jobs": None}, {"events": 3}, id="jobs"),
+        pytest.param({"events": None}, WHOLE, id="events"),
+        pytest.param({"jobs": None, "events": None}, {}, id="all"),
+    ],
+)
+async def test_none_keeps_for_ever(sweep, a_story, keep, gone):
+    await a_story("old", ended=400)
+
+    assert await sweep(**keep) == gone
+
+
+async def test_more_than_one_page_and_batch_go_in_one_sweep_with_pauses_between(sweep, a_story, left, monkeypatch):
+    monkeypatch.setattr(retention, "PAGE", 2)
+    for number in range(5):
+        await a_story(f"old-{number}", ended=100 + number)
+    await a_story("long", ended=99, events=retention.BATCH + 1)
+    pauses = []
+
+    async def noted(seconds):
+        pauses.append(seconds)
+
+    swept = await sweep("old-3", sleep=noted)
+
+    assert (swept["jobs"], swept["events"], left()) == (5, retention.BATCH + 13, WHOLE)
+    assert len(pauses) >= 15
+    assert min(pauses) >= retention.PAUSE_SECONDS
+
+
+async def test_what_a_crash_leaves_is_found_by_the_next_sweep(sweep, a_story, left):
+    await a_story("old", ended=91)
+
+    class Died(Exception):
+        pass
+
+    async def dies(_seconds):
+        raise Died
+
+    with pytest.raises(Died):
+        await sweep(sleep=dies)
+    after = left()
+
+    assert after == {name: rows for name, rows in WHOLE.items() if name != "events"}
+    assert (await sweep())["jobs"] == 1
+
+
+async def test_a_database_that_is_away_is_asked_again(caplog):
+    naps = []
+
+    async def nap(seconds):
+        naps.append(seconds)
+        if len(naps) == 3:
+            raise Unavailable("enough")
+
+    async with Database("postgresql://nobody@127.0.0.1:1/none") as away:
+        sweeper = Retention(
+            away,
+            cluster=CLUSTER,
+            namespaces=(),
+            live=tuple,
+            keep_jobs=DAY,
+            keep_events=DAY,
+            on_pruned=print,
+            sleep=nap,
+        )
+        with pytest.raises(Unavailable, match="enough"):
+            await sweeper.run()
+
+    assert naps == [retention.FIRST_SECONDS, retention.SWEEP_SECONDS, retention.SWEEP_SECONDS]
+    assert [record.getMessage() for record in caplog.records].count("history.unpruned") == 2
