@@ -29,6 +29,8 @@ ANNOTATION_PREVIOUS_TIME: Final = "agentjobs.dev/previous-time"
 """On a job that a schedule made: the schedule's time before that one, RFC 3339 in UTC; absent when there is none."""
 ANNOTATION_TRIGGER: Final = "agentjobs.dev/trigger"
 """On a schedule: a new value of it asks for one job now."""
+ANNOTATION_GATEWAY_CA: Final = "agentjobs.dev/gateway-ca"
+"""On a pod: the PEM certificates its runner checks the gateway's with, for the kubelet to put beside the token."""
 FINALIZER: Final = "agentjobs.dev/record-end"
 MANAGED_BY: Final = "agentjobs"
 
@@ -50,6 +52,7 @@ RUNNER_CONTAINER: Final = "runner"
 RUNNER_COMMAND: Final = ("python", "-m", "agentjobs_runner")
 TOKEN_AUDIENCE: Final = "agentjobs-gateway"  # noqa: S105  an audience, not a secret
 TOKEN_MOUNT: Final = "/var/run/agentjobs"  # noqa: S105  a folder
+GATEWAY_CA_FILE: Final = f"{TOKEN_MOUNT}/gateway-ca.crt"
 TERMINATION_FILE: Final = "/dev/termination-log"
 
 # Endpoints of the gateway for a runner. The token says which pod, hence which job and start; no path names them.

@@ -14,11 +14,13 @@ import os
 import secrets
 import signal
 import socket
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import kopf
 
+from agentjobs import authorities
 from agentjobs.contract import GROUP, LABEL_JOB, VERSION
 from agentjobs.core.manifests import PodDefaults
 from agentjobs.engine.controller import Controller
@@ -67,6 +69,7 @@ class Operator:
         self._state = "starting"
         self._elector: Elector | None = None
         self._failure: AgentJobsError | None = None
+        self._authorities: str | None = None
 
     async def run(self) -> None:
         """Run to the end.
@@ -78,6 +81,8 @@ class Operator:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stop.set)
         settings = self._settings
+        if settings.gateway_ca_file is not None:
+            self._authorities = authorities.read(settings.gateway_ca_file)
         identity = settings.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
         probes = serving(
             host_and_port(settings.probe_address),
@@ -89,7 +94,11 @@ class Operator:
             settings.kubeconfig, user_agent="agentjobs-operator", on_write=self._metrics.api_write
         )
         async with probes, connecting as client:
-            await self._until_stopped(self._lead(client, identity))
+            following = asyncio.create_task(self._follow_authorities(), name="authorities")
+            try:
+                await self._until_stopped(self._lead(client, identity))
+            finally:
+                following.cancel()
         if self._failure is not None:
             raise self._failure
 
@@ -106,6 +115,15 @@ class Operator:
         finally:
             stopping.cancel()
 
+    async def _follow_authorities(self) -> None:
+        """Stop when pods should be made from newer certificates than ours: a fresh process reads them."""
+        path = self._settings.gateway_ca_file
+        if path is None or self._authorities is None:
+            return
+        await authorities.replaced(path, self._authorities)
+        logger.info("authorities.changed")
+        self._stop.set()
+
     def _lease_problem(self) -> str | None:
         if self._state == "leading" and self._elector is not None and not self._elector.leading:
             return "the Lease was not renewed in time"
@@ -113,7 +131,7 @@ class Operator:
 
     async def _lead(self, client: KubeClient, identity: str) -> None:
         settings = self._settings
-        await _check_crd(client)
+        await _check_crd(client, settings.namespaces)
         if not settings.leader_elect:
             await self._work(client, identity)
             return
@@ -159,7 +177,7 @@ class Operator:
                 writer=writer,
                 recorder=recorder,
                 metrics=metrics,
-                pods=_pod_defaults(settings),
+                pods=_pod_defaults(settings, self._authorities),
                 queues={"agents": settings.queue_agents, "scheduled": settings.queue_scheduled},
             )
             metrics.workqueue_depth.set_function(lambda: float(len(reconciler.state.queue)))
@@ -364,10 +382,11 @@ async def _run_kopf(settings: OperatorSettings, handlers: kopf.OperatorRegistry,
     )
 
 
-def _pod_defaults(settings: OperatorSettings) -> PodDefaults:
+def _pod_defaults(settings: OperatorSettings, gateway_authorities: str | None) -> PodDefaults:
     return PodDefaults(
         gateway_url=settings.gateway_url,
         gateway_ca=settings.gateway_ca,
+        gateway_authorities=gateway_authorities,
         image=settings.runner_image,
         image_pull_policy=settings.runner_image_pull_policy,
         resources=settings.runner_resources,
@@ -375,13 +394,13 @@ def _pod_defaults(settings: OperatorSettings) -> PodDefaults:
     )
 
 
-async def _check_crd(client: KubeClient) -> None:
+async def _check_crd(client: KubeClient, namespaces: Sequence[str]) -> None:
     """kopf would wait in silence for a kind that does not exist."""
     name = f"{AGENTJOBS.plural}.{GROUP}"
     while True:
         try:
             # Whether the kind is served, not what there is of it.
-            await client.list(AGENTJOBS, None, field_selector="metadata.name=none")
+            await client.list(AGENTJOBS, next(iter(namespaces), None), field_selector="metadata.name=none")
         except NotFound:
             raise Invalid(f"the API server has no {CRDS.plural} {name}; apply crds/agentjobs.yaml first") from None
         except Unavailable as error:

@@ -53,6 +53,12 @@ class OperatorSettings(_Settings):
     gateway_ca: str | None = None
     """Path, as the runner's container sees it, of the PEM file that the gateway's certificate is checked against."""
 
+    gateway_ca_file: Path | None = None
+    """PEM file, as the operator sees it, that each runner pod gets a copy of; in place of `gateway_ca`. At most 64 KiB.
+
+    When its content changes the operator ends gracefully, so that it is started again and reads it anew.
+    """
+
     runner_image: str = "ghcr.io/agentjobs/runner:0.1.0"
     """Image of runner pods whose job names none."""
 

@@ -69,14 +69,14 @@ class Talk:
         return self.transport.iterate(stream)
 
 
-def seconds_of(timeout: str) -> float | None:
-    """Return --timeout in seconds, None for ever."""
+def seconds_of(timeout: str, *, option: str = "--timeout") -> float | None:
+    """Return --timeout, or what the option is called, in seconds; None for 0, which is for ever or not at all."""
     from agentjobs.api.durations import parse_duration
 
     try:
         return None if timeout.strip() == "0" else parse_duration(timeout).total_seconds()
     except ValueError as error:
-        raise Failure(f"--timeout: {error}", code=USAGE) from None
+        raise Failure(f"{option}: {error}", code=USAGE) from None
 
 
 def access_of(*, kubeconfig: str | None, context: str | None) -> "Access":

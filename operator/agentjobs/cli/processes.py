@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.cli.options import seconds_of
 from agentjobs.cli.printing import show
 
 
@@ -77,13 +78,17 @@ def migrate(
             help="postgresql://… of the history; better in the environment, where `ps` does not show it.",
         ),
     ] = None,
+    wait: Annotated[
+        str, typer.Option("--wait", metavar="DURATION", help="How long to wait for a server that is not there yet.")
+    ] = "0s",
 ) -> None:
     """Bring the database of the history to the version this program needs; harmless when it is there already."""
     if not database_url:
         raise Failure("no database: set AGENTJOBS_DATABASE_URL=postgresql://user:password@host/database.", code=USAGE)
     with _extra("database"):
         from agentjobs.history.migrate import upgrade
-    show(f"the database is at version {upgrade(database_url)}")
+    patience = seconds_of(wait, option="--wait") or 0.0
+    show(f"the database is at version {upgrade(database_url, patience=patience)}")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from agentjobs.api.agentjob import Agent, AgentJobSpec, Runtime
 from agentjobs.contract import (
+    ANNOTATION_GATEWAY_CA,
     ANNOTATION_SESSION,
     ENV_GATEWAY_CA,
     ENV_GATEWAY_URL,
@@ -23,6 +24,7 @@ from agentjobs.contract import (
     ENV_TERMINATION_FILE,
     ENV_TOKEN_FILE,
     FINALIZER,
+    GATEWAY_CA_FILE,
     GROUP,
     LABEL_ATTEMPT,
     LABEL_JOB,
@@ -55,6 +57,8 @@ class PodDefaults:
     image_pull_policy: str | None = None
     gateway_ca: str | None = None
     """Path in the runner's container of the PEM file that the gateway's certificate is checked against."""
+    gateway_authorities: str | None = None
+    """The PEM certificates themselves: each pod gets them as a file, and `gateway_ca` does not count."""
     resources: Mapping[str, Any] = field(default_factory=dict)
     service_accounts: frozenset[str] = frozenset()
     """Service accounts that jobs may name."""
@@ -91,6 +95,7 @@ def runner_pod(
             "annotations": {
                 **runtime.annotations,
                 ANNOTATION_SESSION: json.dumps(spec.session_key(name=job, uid=uid)),
+                **({ANNOTATION_GATEWAY_CA: defaults.gateway_authorities} if defaults.gateway_authorities else {}),
             },
             "labels": {
                 **runtime.labels,
@@ -139,7 +144,7 @@ def runner_pod(
             "containers": [_container(namespace, job, start, spec, defaults, grace)],
             "volumes": [
                 {"name": "tmp", "emptyDir": {}},
-                {"name": "token", "projected": {"sources": [_token(deadline + grace)]}},
+                {"name": "token", "projected": {"sources": [_token(deadline + grace), *_authorities(defaults)]}},
                 *runtime.volumes,
             ],
             **_placement(runtime),
@@ -169,6 +174,7 @@ def _container(
     namespace: str, job: str, start: int, spec: AgentJobSpec, defaults: PodDefaults, grace: int
 ) -> dict[str, Any]:
     runtime = spec.runtime
+    authorities = GATEWAY_CA_FILE if defaults.gateway_authorities else defaults.gateway_ca
     ours = {
         ENV_GATEWAY_URL: defaults.gateway_url,
         ENV_TOKEN_FILE: f"{TOKEN_MOUNT}/token",
@@ -177,7 +183,7 @@ def _container(
         ENV_START: str(start),
         ENV_TERMINATION_FILE: TERMINATION_FILE,
         ENV_GRACE_SECONDS: str(grace),
-        **({ENV_GATEWAY_CA: defaults.gateway_ca} if defaults.gateway_ca else {}),
+        **({ENV_GATEWAY_CA: authorities} if authorities else {}),
     }
     # The root is read-only, and libraries want a home for their caches.
     usual = {"HOME": "/tmp", "PYTHONUNBUFFERED": "1"}  # noqa: S108  the pod's own emptyDir
@@ -239,3 +245,12 @@ def _token(lifetime: int) -> dict[str, Any]:
     low, high = TOKEN_SECONDS
     seconds = min(max(lifetime + TOKEN_SLACK_SECONDS, low), high)
     return {"serviceAccountToken": {"audience": TOKEN_AUDIENCE, "expirationSeconds": seconds, "path": "token"}}
+
+
+def _authorities(defaults: PodDefaults) -> list[dict[str, Any]]:
+    """Through the pod's own annotation, because we may write no ConfigMap into a user's namespace."""
+    if not defaults.gateway_authorities:
+        return []
+    path = f"metadata.annotations['{ANNOTATION_GATEWAY_CA}']"
+    name = GATEWAY_CA_FILE.removeprefix(f"{TOKEN_MOUNT}/")
+    return [{"downwardAPI": {"items": [{"path": name, "fieldRef": {"fieldPath": path}}]}}]

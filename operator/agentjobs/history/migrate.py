@@ -4,30 +4,47 @@ Any number may try at once: an advisory lock lets one work, the others find it d
 they may lack the right to, and wait by `Database.check_schema`.
 """
 
+import time
 from pathlib import Path
 
 from sqlalchemy import Connection, create_engine, exc, select, text
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema
 
+from agentjobs.errors import Unavailable
 from agentjobs.history import schema
 from agentjobs.history.database import SchemaMissing, database_url, translated
 from agentjobs.history.tables import SCHEMA
 
 _CONNECT_SECONDS = 10
+_PAUSE_SECONDS = 0.5
 # Any number will do as long as it stays: the ASCII of "agentjob".
 _LOCK = 0x6167656E746A6F62
 
 
-def upgrade(dsn: str) -> str:
+def upgrade(dsn: str, *, patience: float = 0.0) -> str:
     """Bring the database to this code's version and return what it is at; a newer one is left alone.
 
     Blocks (tens of milliseconds when there is work, and the import of Alembic): from an event loop call it in a thread.
+
+    Args:
+        patience: seconds to wait for a server that is not there yet.
 
     Raises:
         errors.Unavailable: no server.
         errors.Denied: the user may not create the schema or its tables.
     """
+    give_up = time.monotonic() + patience
+    while True:
+        try:
+            return _upgraded(dsn)
+        except Unavailable:
+            if time.monotonic() >= give_up:
+                raise
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _upgraded(dsn: str) -> str:
     engine = create_engine(
         database_url(dsn),
         poolclass=NullPool,

@@ -115,6 +115,13 @@ def test_a_server_that_is_not_there_is_unavailable(tmp_path):
         migrate.upgrade(f"postgresql://nobody@/nothing?host={tmp_path}")
 
 
+def test_a_server_that_comes_late_is_waited_for(empty_database, monkeypatch):
+    servers = iter(["postgresql://nobody@/nothing?host=/nowhere", empty_database])
+    monkeypatch.setattr(migrate, "database_url", lambda _: database_url(next(servers)))
+
+    assert migrate.upgrade("", patience=30) == schema.HEAD
+
+
 def test_a_user_without_rights_is_denied(empty_database):
     with psycopg.connect(empty_database) as connection:
         connection.execute("DO $$ BEGIN CREATE ROLE guest LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")

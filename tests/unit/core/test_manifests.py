@@ -1,11 +1,15 @@
 """The pod of a start: what the job wishes, within what is promised."""
 
+from dataclasses import replace
+
 from agentjobs.api.agentjob import AgentJobSpec
-from agentjobs.contract import LABEL_JOB
+from agentjobs.contract import ANNOTATION_GATEWAY_CA, LABEL_JOB, TOKEN_MOUNT
 from agentjobs.core.manifests import PodDefaults, runner_pod
 
+DEFAULTS = PodDefaults(gateway_url="https://gateway", image="runner")
 
-def pod_of(**runtime):
+
+def pod_of(*, defaults=DEFAULTS, **runtime):
     spec = {"agent": {"model": "gemini-x", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
     return runner_pod(
         namespace="default",
@@ -15,7 +19,7 @@ def pod_of(**runtime):
         attempt=1,
         ran=0,
         spec=AgentJobSpec.model_validate({**spec, "runtime": runtime}),
-        defaults=PodDefaults(gateway_url="https://gateway", image="runner"),
+        defaults=defaults,
     )
 
 
@@ -42,6 +46,18 @@ def test_a_variable_of_the_job_cannot_stand_in_for_ours():
 
     assert (values["HOME"], values["REGION"]) == ("/data", "eu")
     assert values["AGENTJOBS_GATEWAY_URL"] == "https://gateway"
+
+
+def test_a_pod_brings_the_gateways_authorities_with_it():
+    defaults = replace(DEFAULTS, gateway_ca="/elsewhere.crt", gateway_authorities="PEM")
+    pod = pod_of(defaults=defaults, annotations={ANNOTATION_GATEWAY_CA: "another's"})
+    (token,) = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "token"]
+    items = token["projected"]["sources"][1]["downwardAPI"]["items"]
+    env = {one["name"]: one.get("value") for one in pod["spec"]["containers"][0]["env"]}
+
+    assert pod["metadata"]["annotations"][ANNOTATION_GATEWAY_CA] == "PEM"
+    assert items[0]["fieldRef"]["fieldPath"] == f"metadata.annotations['{ANNOTATION_GATEWAY_CA}']"
+    assert env["AGENTJOBS_GATEWAY_CA"] == f"{TOKEN_MOUNT}/{items[0]['path']}"
 
 
 def test_labels_of_the_job_stand_beside_ours():
