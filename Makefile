@@ -18,11 +18,13 @@ fmt: setup ## Format the code
 
 check: setup ## Lint, types, import contracts, generated files
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
-	$(BIN)/python -m agentjobs.api.crd --check crds
+	$(BIN)/python -m agentjobs.api.crd --check crds && $(BIN)/python -m agentjobs.api.crd --check helm/agentjobs/files/crds
+	$(BIN)/python -m agentjobs.rbac.chart --check helm/agentjobs/templates/_rules.tpl
 	$(BIN)/python -m agentjobs.api.reference --check docs/reference/agentjob.md docs/reference/conditions.md
 
-crds: setup ## Write the CRDs and their reference anew from the models
-	$(BIN)/python -m agentjobs.api.crd crds
+crds: setup ## Write the CRDs, their reference and the chart's copies anew from the models
+	$(BIN)/python -m agentjobs.api.crd crds && $(BIN)/python -m agentjobs.api.crd helm/agentjobs/files/crds
+	$(BIN)/python -m agentjobs.rbac.chart helm/agentjobs/templates/_rules.tpl
 	$(BIN)/python -m agentjobs.api.reference docs/reference/agentjob.md docs/reference/conditions.md
 
 test: setup ## Run the test suite

@@ -1,0 +1,11 @@
+{{/* The gateway's settings, each under the name that operator/agentjobs/settings.py gives it. */}}
+{{- define "agentjobs.gatewayEnv" -}}
+{{- $env := dict
+  "AGENTJOBS_PORT" 8443
+  "AGENTJOBS_TLS_CERT" "/etc/agentjobs/tls/tls.crt"
+  "AGENTJOBS_TLS_KEY" "/etc/agentjobs/tls/tls.key"
+  "AGENTJOBS_LOG_LEVEL" .Values.log.level
+  "AGENTJOBS_LOG_FORMAT" .Values.log.format
+-}}
+{{- include "agentjobs.env" $env }}
+{{- end }}

@@ -1,0 +1,65 @@
+{{/* Names and labels. Everything is named after the release, so that two releases do not meet. */}}
+
+{{- define "agentjobs.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end }}
+
+{{/* agentjobs.labels (list $ "component") */}}
+{{- define "agentjobs.labels" -}}
+{{- $root := index . 0 -}}
+{{ include "agentjobs.selector" . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: agentjobs
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
+{{- with $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "agentjobs.selector" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: agentjobs
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/* agentjobs.serviceAccount (list $ "operator") */}}
+{{- define "agentjobs.serviceAccount" -}}
+{{- $root := index . 0 -}}
+{{- $part := index . 1 -}}
+{{- (index $root.Values $part).serviceAccount.name | default (printf "%s-%s" (include "agentjobs.fullname" $root) $part) -}}
+{{- end }}
+
+{{/* agentjobs.image (list $ .Values.image): a digest wins over a tag, the tag is the chart's appVersion by default. */}}
+{{- define "agentjobs.image" -}}
+{{- $root := index . 0 -}}
+{{- $image := index . 1 -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $image.repository $image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $image.repository ($image.tag | default $root.Chart.AppVersion) -}}
+{{- end -}}
+{{- end }}
+
+{{- define "agentjobs.gatewayHost" -}}
+{{- printf "%s-gateway.%s.svc" (include "agentjobs.fullname" .) .Release.Namespace -}}
+{{- end }}
+
+{{- define "agentjobs.tlsSecret" -}}
+{{- if eq .Values.tls.mode "Secret" -}}
+{{- required "tls.secretName: name the Secret with tls.crt and tls.key, or choose another tls.mode" .Values.tls.secretName -}}
+{{- else -}}
+{{- printf "%s-gateway-tls" (include "agentjobs.fullname" .) -}}
+{{- end -}}
+{{- end }}
+
+{{- define "agentjobs.postgresql" -}}
+{{- printf "%s-postgresql" (include "agentjobs.fullname" .) -}}
+{{- end }}

@@ -1,0 +1,94 @@
+{{/* What the pods of operator, gateway and hooks have in common. */}}
+
+{{/* agentjobs.placement .Values.operator: where a pod runs. */}}
+{{- define "agentjobs.placement" -}}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* agentjobs.spread (list $ "gateway"): as given, else over the nodes where that is possible. */}}
+{{- define "agentjobs.spread" -}}
+{{- $root := index . 0 -}}
+{{- $part := index . 1 -}}
+topologySpreadConstraints:
+{{- with (index $root.Values $part).topologySpreadConstraints }}
+{{ toYaml . }}
+{{- else }}
+- maxSkew: 1
+  topologyKey: kubernetes.io/hostname
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector:
+    matchLabels: {{- include "agentjobs.selector" (list $root $part) | nindent 6 }}
+  matchLabelKeys: [pod-template-hash]
+{{- end }}
+{{- end }}
+
+{{- define "agentjobs.pullSecrets" -}}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+{{- range . }}
+- name: {{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* All that the Restricted profile of Pod Security demands. */}}
+{{- define "agentjobs.podSecurity" -}}
+securityContext:
+  runAsNonRoot: true
+  seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "agentjobs.containerSecurity" -}}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* agentjobs.env (dict "NAME" "value"): sorted, so that the same values render the same. */}}
+{{- define "agentjobs.env" -}}
+{{- range $name, $value := . }}
+- name: {{ $name }}
+  value: {{ $value | toString | quote }}
+{{- end }}
+{{- end }}
+
+{{/* agentjobs.databaseUrl (list $ migrating): the DSN, always from a Secret. */}}
+{{- define "agentjobs.databaseUrl" -}}
+{{- $root := index . 0 -}}
+{{- $database := $root.Values.database -}}
+- name: AGENTJOBS_DATABASE_URL
+  valueFrom:
+    secretKeyRef:
+{{- if $root.Values.postgresql.enabled }}
+      name: {{ include "agentjobs.postgresql" $root }}
+      key: url
+{{- else if and (index . 1) $database.migration.existingSecret }}
+      name: {{ $database.migration.existingSecret }}
+      key: {{ $database.migration.key }}
+{{- else }}
+      name: {{ $database.existingSecret }}
+      key: {{ $database.key }}
+{{- end }}
+{{- end }}
+
+{{/* Checks that no schema can make. */}}
+{{- define "agentjobs.checks" -}}
+{{- if and .Values.postgresql.enabled .Values.database.existingSecret -}}
+{{- fail "\n\nTwo databases: database.existingSecret names one and postgresql.enabled=true asks for another. Choose one.\n" -}}
+{{- end -}}
+{{- if not (or .Values.postgresql.enabled .Values.database.existingSecret) -}}
+{{- fail "\n\nNo database. For a trial:      --set postgresql.enabled=true\nFor anything else:           --set database.existingSecret=NAME, a Secret of this namespace whose key url holds\n                             postgresql://user:password@host:5432/database?sslmode=verify-full\n" -}}
+{{- end -}}
+{{- end }}

@@ -1,0 +1,55 @@
+{{- /* Made from operator/agentjobs/rbac by `python -m agentjobs.rbac.chart`; do not edit. */ -}}
+{{- define "agentjobs.rules.operator.cluster" -}}
+- apiGroups: ['']
+  resources: [namespaces]
+  resourceNames: [kube-system]
+  verbs: [get]
+{{- end }}
+{{- define "agentjobs.rules.operator.jobs" -}}
+- apiGroups: [agentjobs.dev]
+  resources: [agentjobs]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [agentjobs.dev]
+  resources: [agentschedules]
+  verbs: [get, list, watch]
+- apiGroups: [agentjobs.dev]
+  resources: [agentjobs/status, agentschedules/status]
+  verbs: [patch]
+- apiGroups: [agentjobs.dev]
+  resources: [agentjobs/finalizers, agentschedules/finalizers]
+  verbs: [update]
+- apiGroups: ['']
+  resources: [pods]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: ['']
+  resources: [configmaps]
+  verbs: [get]
+- apiGroups: ['']
+  resources: [events]
+  verbs: [get, create, patch]
+{{- end }}
+{{- define "agentjobs.rules.operator.own" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, create, update]
+{{- end }}
+{{- define "agentjobs.rules.gateway.cluster" -}}
+- apiGroups: [authentication.k8s.io]
+  resources: [tokenreviews]
+  verbs: [create]
+- apiGroups: [authorization.k8s.io]
+  resources: [subjectaccessreviews]
+  verbs: [create]
+- apiGroups: ['']
+  resources: [namespaces]
+  resourceNames: [kube-system]
+  verbs: [get]
+{{- end }}
+{{- define "agentjobs.rules.gateway.jobs" -}}
+- apiGroups: ['']
+  resources: [pods]
+  verbs: [get]
+{{- end }}
+{{- define "agentjobs.rules.gateway.own" -}}
+[]
+{{- end }}

@@ -1,0 +1,58 @@
+"""The chart's copy of the rules: templates of RBAC rules, from which its roles are put together.
+
+Run as `python -m agentjobs.rbac.chart [--check] FILE`; never imported by a process. A rule's scope decides where the
+chart may bind it: rules for what lives in namespaces can be Roles of the namespaces served, the others cannot.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import yaml
+
+from agentjobs.api.crd import publish
+from agentjobs.rbac import Part, roles
+
+NOTE: Final = "Made from operator/agentjobs/rbac by `python -m agentjobs.rbac.chart`; do not edit."
+# Kubernetes' own kinds without a namespace that our rules may name; the tests ask an API server whether that is all.
+CLUSTER_SCOPED: Final = frozenset({"namespaces", "tokenreviews", "subjectaccessreviews"})
+
+Rule = dict[str, Any]
+
+
+def rendered() -> str:
+    """Return the templates `agentjobs.rules.PART.WHERE`, WHERE being cluster, jobs (where jobs run) or own."""
+    blocks = [f"{{{{- /* {NOTE} */ -}}}}\n"]
+    for part in get_args(Part):
+        for where, rules in scoped(part).items():
+            text = yaml.safe_dump(rules, sort_keys=False, default_flow_style=None, width=120) if rules else "[]\n"
+            blocks.append(f'{{{{- define "agentjobs.rules.{part}.{where}" -}}}}\n{text}{{{{- end }}}}\n')
+    return "".join(blocks)
+
+
+def scoped(part: Part) -> dict[str, list[Rule]]:
+    """Return a part's rules by where they hold: in the cluster, in the namespaces of jobs, in the part's own."""
+    found: dict[str, list[Rule]] = {"cluster": [], "jobs": [], "own": []}
+    for role in roles(part):
+        for rule in role["rules"]:
+            resources = {resource.partition("/")[0] for resource in rule["resources"]}
+            if mixed := resources & CLUSTER_SCOPED and resources - CLUSTER_SCOPED:
+                raise ValueError(f"{part}.yaml: a rule names {sorted(mixed)} beside kinds of the cluster; split it")
+            where = "own" if role["kind"] == "Role" else "cluster" if resources & CLUSTER_SCOPED else "jobs"
+            found[where].append(rule)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the templates, or with `--check` compare; the exit status is 1 when the file is stale."""
+    parser = argparse.ArgumentParser(prog="python -m agentjobs.rbac.chart", description="Write the chart's rules.")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail with a diff when the file is stale")
+    options = parser.parse_args(arguments)
+    return publish(options.file, rendered(), check=options.check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
