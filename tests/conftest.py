@@ -17,6 +17,8 @@ from sqlalchemy.engine import make_url
 
 from agentjobs.dev.envtest import ASSETS
 from agentjobs.dev.postgres import EmbeddedPostgres
+from agentjobs.dev.shared import named_access
+from agentjobs.errors import Misconfigured
 from agentjobs.history import migrate
 from agentjobs.history.tables import SCHEMA
 
@@ -29,15 +31,22 @@ _free: list[str] = []
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--apiserver",
-        choices=("embedded", "envtest"),
+        choices=("embedded", "envtest", "kubeconfig"),
         default="embedded",
-        help="API server of the integration tests: ours, or the real one and etcd in the folder KUBEBUILDER_ASSETS.",
+        help="API server of the integration tests: ours, the real one and etcd in the folder KUBEBUILDER_ASSETS, or "
+        "that of the cluster KUBECONFIG names, in namespaces and on nodes of the tests' own.",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--apiserver") == "envtest" and not os.environ.get(ASSETS):
+    chosen = config.getoption("--apiserver")
+    if chosen == "envtest" and not os.environ.get(ASSETS):
         raise pytest.UsageError(f"--apiserver=envtest needs {ASSETS}, the folder of kube-apiserver and etcd")
+    if chosen == "kubeconfig":
+        try:
+            named_access(os.environ)
+        except Misconfigured as error:
+            raise pytest.UsageError(str(error)) from error
     config.addinivalue_line("markers", "stops_the_server: the test stops its API server, so it gets one of its own")
 
 
@@ -52,6 +61,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _which_server(config: pytest.Config) -> str:
     chosen = config.getoption("--apiserver")
+    if chosen == "kubeconfig":
+        return f"API server: {named_access(os.environ).server}, context {named_access(os.environ).context}"
     if chosen == "envtest":
         return f"API server: kube-apiserver and etcd of {os.environ[ASSETS]}"
     judges = (

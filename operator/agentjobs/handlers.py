@@ -390,6 +390,8 @@ def _pod_defaults(settings: OperatorSettings, gateway_authorities: str | None) -
         image=settings.runner_image,
         image_pull_policy=settings.runner_image_pull_policy,
         resources=settings.runner_resources,
+        node_selector=settings.runner_node_selector,
+        tolerations=settings.runner_tolerations,
         service_accounts=frozenset({"default", *settings.service_accounts}),
     )
 

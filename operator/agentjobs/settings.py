@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from agentjobs.api.agentjob import Toleration
 from agentjobs.api.durations import parse_duration
 from agentjobs.errors import Invalid
 
@@ -72,6 +73,12 @@ class OperatorSettings(_Settings):
         }
     )
     """Resources of runner containers whose job names none, as JSON: `{"requests": {…}, "limits": {…}}`."""
+
+    runner_node_selector: dict[str, str] = Field(default_factory=dict)
+    """Labels of the nodes for runner pods, as JSON; labels that a job asks for come on top and win."""
+
+    runner_tolerations: tuple[Toleration, ...] = ()
+    """Taints that every runner pod tolerates, as JSON: `[{"key": "…", "value": "…", "effect": "NoSchedule"}]`."""
 
     service_accounts: Names = ()
     """Service accounts that jobs may name for their pods, separated by commas; `default` is always allowed."""

@@ -1,16 +1,17 @@
 """What all tests here share: the API server they run on, as `--apiserver` chose it."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from agentjobs.dev.apiserver import ApiServer
+from agentjobs.dev import backends
+from agentjobs.dev.backends import Backend, Server
 from agentjobs.dev.client import ApiError, Client, Resource
-from agentjobs.dev.envtest import EnvTest
-from agentjobs.dev.up import Backend, apply_crds
+from agentjobs.dev.up import apply_crds
 
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 
@@ -27,26 +28,28 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 
 
 @pytest.fixture(scope="session")
-def make_server(backend: Backend) -> Callable[[Path], ApiServer | EnvTest]:
+def make_server(backend: Backend) -> Callable[[Path], Server]:
     """Make an API server in a folder, not yet started."""
-    return ApiServer if backend == "embedded" else EnvTest
+    return functools.partial(backends.make_server, backend)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def real_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EnvTest]:
+async def real_server(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
     """A real API server that serves AgentJobs, once a session: it takes seconds to start."""
-    async with EnvTest(tmp_path_factory.mktemp("apiserver")) as server:
+    chosen: Backend = "envtest" if backend == "embedded" else backend
+    async with backends.make_server(chosen, tmp_path_factory.mktemp("apiserver")) as server:
+        place = backends.place_of(server)
         async with Client(server.url, token=server.token, ca=server.ca) as client:
-            await apply_crds(client)
-            await _served(client)
+            await apply_crds(client, update=not place.shared)
+            await _served(client, place.namespace)
         yield server
 
 
-async def _served(client: Client) -> None:
+async def _served(client: Client, namespace: str) -> None:
     # Established is said before the paths are served, and the first answers may still be 404.
     for _ in range(300):
         try:
-            await client.list(AGENTJOBS, "default")
+            await client.list(AGENTJOBS, namespace)
         except ApiError as error:
             if error.code not in (404, 429, 503):
                 raise

@@ -30,14 +30,18 @@ def dev(
         typer.Option(
             envvar="AGENTJOBS_DEV_APISERVER",
             show_envvar=True,
-            help="`embedded`, or `envtest` for the kube-apiserver and etcd in $KUBEBUILDER_ASSETS.",
+            help="`embedded`, `envtest` for the kube-apiserver and etcd in $KUBEBUILDER_ASSETS, or `kubeconfig` for a "
+            "cluster that is there, named by $KUBECONFIG or --context.",
         ),
     ] = "embedded",
+    context: Annotated[
+        str | None, typer.Option(help="With --apiserver=kubeconfig: which context of the kubeconfig.")
+    ] = None,
 ) -> None:
     """Run a whole cluster on this machine for development: API server, PostgreSQL, node, operator, gateway."""
     with _extra("dev"):
         from agentjobs.dev import up
-    raise typer.Exit(up.dev(command, apiserver=apiserver))
+    raise typer.Exit(up.dev(command, apiserver=apiserver, context=context))
 
 
 def demo() -> None:

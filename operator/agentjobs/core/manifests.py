@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from agentjobs.api.agentjob import Agent, AgentJobSpec, Runtime
+from agentjobs.api.agentjob import Agent, AgentJobSpec, Runtime, Toleration
 from agentjobs.contract import (
     ANNOTATION_GATEWAY_CA,
     ANNOTATION_SESSION,
@@ -60,6 +60,9 @@ class PodDefaults:
     gateway_authorities: str | None = None
     """The PEM certificates themselves: each pod gets them as a file, and `gateway_ca` does not count."""
     resources: Mapping[str, Any] = field(default_factory=dict)
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    """Labels of the nodes for every pod; a job's own win."""
+    tolerations: Sequence[Toleration] = ()
     service_accounts: frozenset[str] = frozenset()
     """Service accounts that jobs may name."""
 
@@ -140,23 +143,23 @@ def runner_pod(
                 }
                 for state in ("not-ready", "unreachable")
             ]
-            + _dumped(runtime.tolerations),
+            + _dumped([*defaults.tolerations, *runtime.tolerations]),
             "containers": [_container(namespace, job, start, spec, defaults, grace)],
             "volumes": [
                 {"name": "tmp", "emptyDir": {}},
                 {"name": "token", "projected": {"sources": [_token(deadline + grace), *_authorities(defaults)]}},
                 *runtime.volumes,
             ],
-            **_placement(runtime),
+            **_placement(runtime, defaults),
         },
     }
 
 
-def _placement(runtime: Runtime) -> dict[str, Any]:
-    """Where and as whom the pod runs, as far as the job says so."""
+def _placement(runtime: Runtime, defaults: PodDefaults) -> dict[str, Any]:
+    """Where and as whom the pod runs, as far as job and installation say so."""
     wishes = {
         "serviceAccountName": runtime.service_account_name,
-        "nodeSelector": runtime.node_selector,
+        "nodeSelector": {**defaults.node_selector, **runtime.node_selector},
         "affinity": runtime.affinity,
         "topologySpreadConstraints": list(runtime.topology_spread_constraints),
         "priorityClassName": runtime.priority_class_name,

@@ -9,6 +9,10 @@ from typing import Final
 from agentjobs.dev.client import NAMESPACES, SERVICE_ACCOUNTS, ApiError, Client, Object, Resource
 
 _RBAC: Final = "rbac.authorization.k8s.io"
+CLUSTER_ROLES: Final = (
+    Resource(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False),
+    Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False),
+)
 _RESOURCES: Final = {
     resource.kind: resource
     for resource in (
@@ -16,8 +20,7 @@ _RESOURCES: Final = {
         SERVICE_ACCOUNTS,
         Resource(_RBAC, "v1", "roles", "Role"),
         Resource(_RBAC, "v1", "rolebindings", "RoleBinding"),
-        Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False),
-        Resource(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False),
+        *CLUSTER_ROLES,
     )
 }
 _TOKEN_SECONDS: Final = 365 * 24 * 3600  # longer than anybody leaves a development cluster running
@@ -37,6 +40,19 @@ async def apply(client: Client, objects: Sequence[Object]) -> None:
             changed: Object = {key: obj[key] for key in ("rules", "subjects") if key in obj}
             if changed:
                 await client.patch(resource, namespace, name, changed)
+
+
+def renamed(objects: Sequence[Object], prefix: str) -> list[Object]:
+    """Return the objects with `prefix-` before the names of ClusterRoles and their bindings, which all share."""
+    made = []
+    for obj in objects:
+        changed = obj
+        if obj["kind"].startswith("ClusterRole"):
+            changed = obj | {"metadata": obj["metadata"] | {"name": f"{prefix}-{obj['metadata']['name']}"}}
+        if (obj.get("roleRef") or {}).get("kind") == "ClusterRole":
+            changed = changed | {"roleRef": obj["roleRef"] | {"name": f"{prefix}-{obj['roleRef']['name']}"}}
+        made.append(changed)
+    return made
 
 
 async def token(client: Client, namespace: str, name: str) -> str:

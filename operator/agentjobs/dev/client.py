@@ -130,7 +130,7 @@ class Client:
             ) as response:
                 text = await response.text()
                 if response.status >= 400:
-                    raise _error(response.status, text)
+                    raise refusal(response.status, text)
                 return _decode(text)
         except (aiohttp.ClientError, OSError) as error:
             raise ApiError(0, "Unreachable", f"{method} {self.url}{path}: {error or type(error).__name__}") from error
@@ -229,7 +229,7 @@ class Client:
                     self.url + path, params=params, timeout=aiohttp.ClientTimeout(total=None, connect=10)
                 ) as response:
                     if response.status >= 400:
-                        raise _error(response.status, await response.text())
+                        raise refusal(response.status, await response.text())
                     async for line in _lines(response.content):
                         event = orjson.loads(line)
                         if event["type"] == "ERROR":
@@ -276,6 +276,7 @@ def _decode(text: str) -> Object:
     return {"text": text}
 
 
-def _error(code: int, text: str) -> ApiError:
+def refusal(code: int, text: str) -> ApiError:
+    """Return what an answer of that status and body means."""
     status = _decode(text)
     return ApiError(code, str(status.get("reason") or ""), str(status.get("message") or text.strip()[:500]))

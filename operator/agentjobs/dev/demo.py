@@ -19,13 +19,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from agentjobs.dev.client import CONFIG_MAPS, Client, Listing, Object, Resource
+from agentjobs.dev.client import CONFIG_MAPS, Listing, Object, Resource
 from agentjobs.dev.parts import PartEnded, tail
 from agentjobs.dev.session import Refused, backend
 from agentjobs.dev.up import Cluster, up
 
 AGENT_JOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
-NAMESPACE = "default"
 TERMINAL = ("Succeeded", "Failed", "Cancelled")
 # The slowest example waits for two retries and a snooze: about 20 s. A busy machine gets six times that.
 TIMEOUT_SECONDS = 120.0
@@ -137,12 +136,12 @@ async def run(cluster: Cluster, folder: Path, out: TextIO, *, timeout: float = T
     examples, objects = load(folder)
     began = time.monotonic()
     show: Show = _Table(out, examples) if out.isatty() else _Lines(out, examples, began)
-    following = asyncio.create_task(_follow(cluster.client, {one.name: one for one in examples}, show))
+    following = asyncio.create_task(_follow(cluster, {one.name: one for one in examples}, show))
     broken = asyncio.create_task(cluster.until_broken())
     try:
         # ConfigMaps first: a job whose script is missing would wait a moment for nothing.
         for body in sorted(objects, key=lambda entry: str(entry["kind"] != "ConfigMap")):
-            await cluster.client.create(_KINDS[body["kind"]], NAMESPACE, body)
+            await cluster.client.create(_KINDS[body["kind"]], cluster.place.namespace, body)
         await asyncio.wait({following, broken}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         for task in (broken, following):
             if task.done():
@@ -155,9 +154,9 @@ async def run(cluster: Cluster, folder: Path, out: TextIO, *, timeout: float = T
     return summary(examples, out, seconds=time.monotonic() - began, log=cluster.parts["operator"].log)
 
 
-async def _follow(client: Client, examples: Mapping[str, Example], show: "Show") -> None:
+async def _follow(cluster: Cluster, examples: Mapping[str, Example], show: "Show") -> None:
     """Keep the examples' jobs current; return when all have ended."""
-    async for event in client.follow(AGENT_JOBS, NAMESPACE):
+    async for event in cluster.client.follow(AGENT_JOBS, cluster.place.namespace):
         for job in event.items if isinstance(event, Listing) else [event.object]:
             example = examples.get(job["metadata"]["name"])
             if example is not None:

@@ -15,13 +15,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
+from agentjobs.dev.backends import Backend
+from agentjobs.dev.client import ApiError
 from agentjobs.dev.parts import PartEnded
 from agentjobs.dev.process import Child, spawn
-from agentjobs.dev.up import PROVIDER_VARIABLES, Backend, Cluster, handed_to_pods, up
+from agentjobs.dev.up import PROVIDER_VARIABLES, Cluster, handed_to_pods, up
+from agentjobs.errors import AgentJobsError
 
 # kubectl caches discovery by host and port for hours, so an interactive cluster keeps its port where it can.
 PORT = 17443
 _GRACE_SECONDS = 10.0
+_OWN = "Not served here: exec, attach, port-forward, cp, webhooks, CEL rules, quotas, Deployments and other workloads."
+_SHARED = """\
+In the cluster: namespace {place.namespace}, which this KUBECONFIG names, {place.system} and the node {place.node}.
+They go at the end, with all that is in them; the CustomResourceDefinitions stay.
+Not served here: logs, exec, attach, port-forward, cp for our pods."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 APISERVER_VARIABLE = "AGENTJOBS_DEV_APISERVER"
@@ -36,22 +44,32 @@ class Refused(Exception):
         self.status = status
 
 
-def run(command: Sequence[str], *, environ: Mapping[str, str], apiserver: str | None = None) -> int:
+def run(
+    command: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    apiserver: str | None = None,
+    context: str | None = None,
+) -> int:
     """Run the session and return its exit status: that of the command, else 0 after Ctrl-C and 1 when a part died."""
     try:
         chosen = backend(environ, wanted=apiserver)
+        if context and chosen != "kubeconfig":
+            raise Refused(f"--context {context!r} goes with --apiserver=kubeconfig, this is {chosen}")
         if command and shutil.which(command[0], path=environ.get("PATH")) is None:
             # Said before a cluster is started for nothing, with the status that a shell gives.
             raise Refused(f"cannot run {command[0]!r}: not found on PATH, or not executable", status=127)
         with _folder(environ, temporary=bool(command)) as folder:
             _log_to(folder / "cluster.log")
-            return asyncio.run(_session(command, folder=folder, environ=environ, apiserver=chosen))
-    except (Refused, PartEnded, TimeoutError, OSError) as error:
+            return asyncio.run(_session(command, folder, environ, chosen, context))
+    except (Refused, PartEnded, AgentJobsError, ApiError, TimeoutError, OSError) as error:
         print(f"agentjobs dev: {error}", file=sys.stderr)
         return error.status if isinstance(error, Refused) else 1
 
 
-async def _session(command: Sequence[str], *, folder: Path, environ: Mapping[str, str], apiserver: Backend) -> int:
+async def _session(
+    command: Sequence[str], folder: Path, environ: Mapping[str, str], apiserver: Backend, context: str | None
+) -> int:
     stop = asyncio.Event()
     received: list[int] = []
     loop = asyncio.get_running_loop()
@@ -62,6 +80,7 @@ async def _session(command: Sequence[str], *, folder: Path, environ: Mapping[str
         folder,
         apiserver=apiserver,
         port=0 if command else _port(),
+        context=context,
         inherit_env=keys,
         keep=not command,
     )
@@ -197,7 +216,11 @@ def _log_to(path: Path) -> None:
 
 
 def _welcome(cluster: Cluster, keys: Mapping[str, str]) -> str:
-    kind = {"embedded": "embedded, Kubernetes-compatible, in memory", "envtest": "real kube-apiserver and etcd"}
+    kind = {
+        "embedded": "embedded, Kubernetes-compatible, in memory",
+        "envtest": "real kube-apiserver and etcd",
+        "kubeconfig": "a cluster of others",
+    }
     handed = (
         ", ".join(name for name in PROVIDER_VARIABLES if name in keys)
         or "none set (examples need none; a real model does, e.g. GOOGLE_API_KEY)"
@@ -220,7 +243,7 @@ Type next, in another terminal:
   kubectl get agentjobs -w
   agentjobs history hello ; agentjobs result hello
 
-Not served here: exec, attach, port-forward, cp, webhooks, CEL rules, quotas, Deployments and other workloads.
+{_SHARED.format(place=cluster.place) if cluster.place.shared else _OWN}
 Ctrl-C stops everything."""
 
 

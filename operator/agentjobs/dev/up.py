@@ -18,28 +18,25 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import aiohttp
 import yaml
 
 from agentjobs import rbac
 from agentjobs.dev import accounts
-from agentjobs.dev.apiserver import ApiServer
+from agentjobs.dev.backends import Backend, Server, make_server, place_of
 from agentjobs.dev.certificates import Authority
 from agentjobs.dev.client import CRDS, ApiError, Client, Object
 from agentjobs.dev.controllers import Binder, DefaultAccounts, GarbageCollector, NamespaceController
-from agentjobs.dev.envtest import EnvTest, kubeconfig, write_private
+from agentjobs.dev.envtest import kubeconfig, write_private
 from agentjobs.dev.node import Instant, ProcessNode
 from agentjobs.dev.parts import Part, PartEnded, first_failure
 from agentjobs.dev.ports import free_port
 from agentjobs.dev.postgres import EmbeddedPostgres
-
-Backend = Literal["embedded", "envtest"]
+from agentjobs.dev.shared import Place, SharedCluster
 
 GATEWAY_EXTENSION = "agentjobs.dev/gateway"
-NAMESPACE = "agentjobs-system"
-"""Where the service accounts of operator and gateway live, and the Lease."""
 # Handed from the environment of `agentjobs dev` to runner pods, and to nothing else.
 PROVIDER_VARIABLES = (
     "ANTHROPIC_API_KEY",
@@ -76,6 +73,8 @@ class Cluster:
     token: str
     ca: Path
     kubeconfig: Path
+    place: Place
+    """Its namespaces and its node."""
     client: Client
     """An administrator's client."""
     dsn: str
@@ -119,6 +118,7 @@ async def up(
     *,
     apiserver: Backend = "embedded",
     port: int = 0,
+    context: str | None = None,
     inherit_env: Mapping[str, str] | None = None,
     working_folder: Path | None = None,
     settings: Mapping[str, str] | None = None,
@@ -129,8 +129,10 @@ async def up(
     """Run a whole cluster in `folder` until the context ends; nothing of it outlives this process.
 
     Args:
-        apiserver: `embedded`, or `envtest` for the binaries of KUBEBUILDER_ASSETS.
+        apiserver: `embedded`, `envtest` for the binaries of KUBEBUILDER_ASSETS, or `kubeconfig` for a cluster that is
+            there: then all happens in namespaces and on a node of our own, which are removed at the end.
         port: of the API server; 0 takes a free one.
+        context: with `kubeconfig`, which one of it; by default the current one of the file KUBECONFIG names.
         inherit_env: variables for every runner pod, such as provider keys.
         working_folder: on the PYTHONPATH of runner pods; the current one by default.
         settings: variables for operator and gateway over our own, such as AGENTJOBS_QUEUE_AGENTS.
@@ -141,8 +143,11 @@ async def up(
     Raises:
         PartEnded: a part ended while the cluster was starting.
         TimeoutError: not ready within a minute.
+        Misconfigured: no cluster is named for `kubeconfig`, or it cannot be used.
     """
-    starting = _Start(_made(folder), apiserver, port, dict(settings or {}), operators, keep)
+    folder = _made(folder)
+    server = make_server(apiserver, folder / "apiserver", port=port, context=context)
+    starting = _Start(folder, apiserver, server, dict(settings or {}), operators, keep)
     async with contextlib.AsyncExitStack() as stack:
         node = {"inherited": dict(inherit_env or {}), "working_folder": working_folder, "instant": instant}
         cluster = await starting.run(stack, node)
@@ -158,11 +163,12 @@ class _Start:
     """One start, step by step; what was begun is ended by the stack in the opposite order."""
 
     def __init__(
-        self, folder: Path, backend: Backend, port: int, settings: dict[str, str], operators: int, keep: bool
+        self, folder: Path, backend: Backend, server: Server, settings: dict[str, str], operators: int, keep: bool
     ) -> None:
         self._folder = folder
         self._backend = backend
-        self._port = port
+        self._server = server
+        self._place = place_of(server)
         self._settings = settings
         self._operators = operators
         self._keep = keep
@@ -171,7 +177,9 @@ class _Start:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self, stack: contextlib.AsyncExitStack, node: dict[str, Any]) -> Cluster:
-        server = await self._start_server(stack)
+        server = self._server
+        await stack.enter_async_context(server)
+        self._note("apiserver")
         fresh = not (self._folder / "postgres").exists()
         postgres = _database(self._folder, keep=self._keep)
         databases = [postgres]
@@ -182,11 +190,11 @@ class _Start:
         await asyncio.sleep(0)
         dsn = postgres.dsn
         client = await stack.enter_async_context(Client(server.url, token=server.token, ca=server.ca))
-        await apply_crds(client)
+        await apply_crds(client, update=not self._place.shared)
         self._note("crds")
         gateway_url, gateway_tls = self._gateway()
-        config = self._write_kubeconfig(server, gateway_url, gateway_tls["AGENTJOBS_GATEWAY_CA"])
-        await self._sign_in(client, server)
+        config = self._write_kubeconfig(gateway_url, gateway_tls["AGENTJOBS_GATEWAY_CA"])
+        await self._sign_in(client)
         probes = [f"127.0.0.1:{free_port()}" for _ in range(self._operators)]
         parts = self._parts(dsn, gateway_url, gateway_tls, probes)
         stack.push_async_callback(_end_all, parts)
@@ -196,8 +204,8 @@ class _Start:
         # Not by the operator's settings: in a manifest the path would be taken for one inside of the container, and
         # below /tmp, where temporary folders are, for one of its emptyDir.
         node["inherited"] = {"AGENTJOBS_GATEWAY_CA": gateway_tls["AGENTJOBS_GATEWAY_CA"]} | node["inherited"]
-        process_node = ProcessNode(client, folder=self._folder / "node", tls=server.node_tls, **node)
-        self._serve(client, process_node, server.ca.read_text())
+        process_node = self._node(client, node)
+        self._serve(client, process_node)
         importing = asyncio.create_task(asyncio.to_thread(_import_migration, fresh=fresh))
         self._tasks += [asyncio.create_task(part.watch(), name=part.name) for part in parts.values()]
         await database
@@ -218,6 +226,7 @@ class _Start:
             token=server.token,
             ca=server.ca,
             kubeconfig=config,
+            place=self._place,
             client=client,
             dsn=dsn,
             gateway_url=gateway_url,
@@ -230,13 +239,6 @@ class _Start:
             databases=databases,
             failure=failure,
         )
-
-    async def _start_server(self, stack: contextlib.AsyncExitStack) -> ApiServer | EnvTest:
-        place = self._folder / "apiserver"
-        server = ApiServer(place, port=self._port) if self._backend == "embedded" else EnvTest(place, port=self._port)
-        await stack.enter_async_context(server)
-        self._note("apiserver")
-        return server
 
     def _gateway(self) -> tuple[str, dict[str, str]]:
         """Return the gateway's address and its settings for TLS."""
@@ -257,9 +259,9 @@ class _Start:
         env |= {
             "AGENTJOBS_DATABASE_URL": dsn,
             "AGENTJOBS_GATEWAY_URL": gateway_url,
-            "AGENTJOBS_LEASE_NAMESPACE": NAMESPACE,
+            "AGENTJOBS_LEASE_NAMESPACE": self._place.system,
             "AGENTJOBS_LOG_FORMAT": "text",
-        }
+        } | self._place.settings
         # -P: a module of the user's working folder must not take the place of one of ours.
         command = [sys.executable, "-P", "-c", _COMMAND]
         own = env | {"AGENTJOBS_KUBECONFIG": str(self._credentials("gateway"))} | dict(gateway_tls) | self._settings
@@ -271,32 +273,50 @@ class _Start:
             parts[name] = Part(name, [*command, "operator"], env=own, folder=self._folder)
         return parts
 
-    def _serve(self, client: Client, node: ProcessNode, ca: str) -> None:
-        services = {
-            "garbage collector": GarbageCollector(client).run(),
-            "namespace controller": NamespaceController(client).run(),
-            "binder": Binder(client).run(),
-            "service accounts": DefaultAccounts(client, ca=ca).run(),
-            "process node": node.run(),
-        }
+    def _node(self, client: Client, options: dict[str, Any]) -> ProcessNode:
+        place = self._place
+        return ProcessNode(
+            client,
+            name=place.node,
+            folder=self._folder / "node",
+            tls=self._server.node_tls,
+            **place.node_options,
+            **options,
+        )
+
+    def _serve(self, client: Client, node: ProcessNode) -> None:
+        services = {"process node": node.run()}
+        if not self._place.shared:  # a whole cluster has controllers, and ours would do their work a second time
+            services |= {
+                "garbage collector": GarbageCollector(client).run(),
+                "namespace controller": NamespaceController(client).run(),
+                "binder": Binder(client).run(),
+                "service accounts": DefaultAccounts(client, ca=self._server.ca.read_text()).run(),
+            }
         self._tasks += [asyncio.create_task(service, name=name) for name, service in services.items()]
 
-    def _write_kubeconfig(self, server: ApiServer | EnvTest, gateway_url: str, gateway_ca: str) -> Path:
+    def _write_kubeconfig(self, gateway_url: str, gateway_ca: str) -> Path:
+        server = self._server
         config = kubeconfig(server.url, server.ca, server.token)
         certificate = base64.b64encode(Path(gateway_ca).read_bytes()).decode()
         extension = {"url": gateway_url, "certificate-authority-data": certificate}
         config["clusters"][0]["cluster"]["extensions"] = [{"name": GATEWAY_EXTENSION, "extension": extension}]
+        if self._place.shared:
+            config["contexts"][0]["context"]["namespace"] = self._place.namespace
         path = self._folder / "kubeconfig"
         write_private(path, json.dumps(config, indent=1))
         return path
 
-    async def _sign_in(self, client: Client, server: ApiServer | EnvTest) -> None:
+    async def _sign_in(self, client: Client) -> None:
         """Give operator and gateway accounts with the roles they have in a cluster, and no more."""
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-        await accounts.apply(client, [namespace])
+        server, system = self._server, self._place.system
+        await accounts.apply(client, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": system}}])
         for part in get_args(rbac.Part):
-            await accounts.apply(client, rbac.objects(part, namespace=NAMESPACE))
-            token = await accounts.token(client, NAMESPACE, f"agentjobs-{part}")
+            objects = rbac.objects(part, namespace=system)
+            if isinstance(server, SharedCluster):
+                objects = [server.labelled(obj) for obj in accounts.renamed(objects, self._place.namespace)]
+            await accounts.apply(client, objects)
+            token = await accounts.token(client, system, f"agentjobs-{part}")
             config = kubeconfig(server.url, server.ca, token, user=f"agentjobs-{part}")
             write_private(self._credentials(part), json.dumps(config, indent=1))
         self._note("accounts")
@@ -337,8 +357,8 @@ class _Start:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def apply_crds(client: Client) -> None:
-    """Create or update our CustomResourceDefinitions and return once they are served."""
+async def apply_crds(client: Client, *, update: bool = True) -> None:
+    """Create our CustomResourceDefinitions, `update` those that are there, and return once they are served."""
     for crd in _crds():
         name = crd["metadata"]["name"]
         try:
@@ -346,9 +366,10 @@ async def apply_crds(client: Client) -> None:
         except ApiError as error:
             if error.code != 409:
                 raise
-            found = await client.get(CRDS, None, name)
-            version = {"resourceVersion": found["metadata"]["resourceVersion"]}
-            await client.replace(CRDS, None, name, crd | {"metadata": crd["metadata"] | version})
+            if update:
+                found = await client.get(CRDS, None, name)
+                version = {"resourceVersion": found["metadata"]["resourceVersion"]}
+                await client.replace(CRDS, None, name, crd | {"metadata": crd["metadata"] | version})
         while not _is_established(await client.get(CRDS, None, name)):  # noqa: ASYNC110  the server is another process
             await asyncio.sleep(_POLL_SECONDS)
 
@@ -418,12 +439,13 @@ async def _unless_broken(work: Coroutine[Any, Any, None], failure: "asyncio.Task
         task.cancel()
 
 
-def dev(command: Sequence[str] | None = None, *, apiserver: str | None = None) -> int:
+def dev(command: Sequence[str] | None = None, *, apiserver: str | None = None, context: str | None = None) -> int:
     """Run `agentjobs dev`, or `agentjobs dev -- COMMAND`, and return the exit status.
 
     Args:
         apiserver: which one; None leaves it to the environment.
+        context: of the kubeconfig, with `kubeconfig`.
     """
     from agentjobs.dev.session import run
 
-    return run(list(command or []), environ=os.environ, apiserver=apiserver)
+    return run(list(command or []), environ=os.environ, apiserver=apiserver, context=context)

@@ -19,7 +19,6 @@ spec:
   agent: {model: scripted/script/hello, inline: {instruction: Be brief.}}
   input: {message: Say hello.}
 """
-JOBS = "/apis/agentjobs.dev/v1alpha1/namespaces/default/agentjobs"
 
 
 @pytest.fixture
@@ -30,7 +29,13 @@ def hello(tmp_path):
 
 
 @pytest.fixture
-def finish(cluster):
+def jobs(cluster):
+    """Path of the jobs."""
+    return f"/apis/agentjobs.dev/v1alpha1/namespaces/{cluster.namespace}/agentjobs"
+
+
+@pytest.fixture
+def finish(cluster, jobs):
     """Write the end of a job into its status, as the operator does."""
 
     async def build(name, kind, message=""):
@@ -41,7 +46,7 @@ def finish(cluster):
         ]
         phase = {"Complete": "Succeeded"}.get(kind, kind)
         answer = await cluster.http.patch(
-            f"{JOBS}/{name}/status",
+            f"{jobs}/{name}/status",
             json={"status": {"phase": phase, "conditions": conditions}},
             headers={"Content-Type": "application/merge-patch+json"},
         )
@@ -50,7 +55,7 @@ def finish(cluster):
     return build
 
 
-async def test_apply_creates_then_leaves_alone_then_changes(cli, cluster, hello):
+async def test_apply_creates_then_leaves_alone_then_changes(cli, cluster, hello, jobs):
     first = await cli("apply", "-f", str(hello))
     second = await cli("apply", "-f", str(hello))
     hello.write_text(HELLO + "  priority: 3\n")
@@ -58,7 +63,7 @@ async def test_apply_creates_then_leaves_alone_then_changes(cli, cluster, hello)
     hello.write_text(HELLO)
     await cli("apply", "-f", str(hello))
 
-    job = (await cluster.http.get(f"{JOBS}/hello")).json()
+    job = (await cluster.http.get(f"{jobs}/hello")).json()
     assert first == (0, "configmap/script created\nagentjob.agentjobs.dev/hello created\n", "")
     assert second[1] == "configmap/script unchanged\nagentjob.agentjobs.dev/hello unchanged\n"
     assert third[1] == "configmap/script unchanged\nagentjob.agentjobs.dev/hello configured\n"
@@ -82,16 +87,16 @@ async def test_apply_reports_every_bad_object_and_goes_on(cli, tmp_path):
     assert "does not serve kind 'Unicorn'" in err
 
 
-async def test_get_prints_the_columns_of_the_kind(cli, hello):
+async def test_get_prints_the_columns_of_the_kind(cli, cluster, hello):
     empty = await cli("get")
     await cli("apply", "-f", str(hello))
     plain, wide, everywhere = await cli("get"), await cli("get", "hello", "-o", "wide"), await cli("get", "-A")
 
-    assert empty == (0, "", "No AgentJobs in namespace default.\n")
+    assert empty == (0, "", f"No AgentJobs in namespace {cluster.namespace}.\n")
     assert plain[1].split()[:2] == ["NAME", "PHASE"]
     assert plain[1].splitlines()[1].startswith("hello ")
     assert len(wide[1].splitlines()[0].split()) > len(plain[1].splitlines()[0].split())
-    assert everywhere[1].splitlines()[1].startswith("default ")
+    assert everywhere[1].splitlines()[1].startswith(f"{cluster.namespace} ")
 
 
 async def test_get_prints_objects(cli, hello):
@@ -104,10 +109,10 @@ async def test_get_prints_objects(cli, hello):
     assert [item["kind"] for item in json.loads(all_of_them[1])["items"]] == ["AgentJob"]
 
 
-async def test_cancel_and_delete(cli, cluster, hello):
+async def test_cancel_and_delete(cli, cluster, hello, jobs):
     await cli("apply", "-f", str(hello))
     cancelled = await cli("cancel", "hello")
-    job = (await cluster.http.get(f"{JOBS}/hello")).json()
+    job = (await cluster.http.get(f"{jobs}/hello")).json()
     deleted, again = await cli("delete", "hello"), await cli("delete", "hello")
 
     assert (cancelled[0], job["spec"]["cancel"]) == (0, True)
@@ -147,12 +152,12 @@ async def test_wait_runs_out_of_time_with_124(cli, hello):
     assert "within 100ms" in err
 
 
-async def test_wait_for_a_job_that_is_not_there_or_goes(cli, cluster, hello):
+async def test_wait_for_a_job_that_is_not_there_or_goes(cli, cluster, hello, jobs):
     absent = await cli("wait", "nobody", "--timeout=5s")
     await cli("apply", "-f", str(hello))
     waiting = asyncio.create_task(cli("wait", "hello", "--timeout=30s"))
     await asyncio.sleep(0.2)
-    await cluster.http.delete(f"{JOBS}/hello")
+    await cluster.http.delete(f"{jobs}/hello")
 
     assert absent[0] == 1
     assert (await waiting)[0] == 1
@@ -201,12 +206,12 @@ async def test_a_gateway_nobody_named_is_asked_for(cli, apiserver):
 
 
 @pytest.mark.stops_the_server
-async def test_watch_prints_each_change_until_the_server_goes(cli, cluster, apiserver, hello):
+async def test_watch_prints_each_change_until_the_server_goes(cli, cluster, apiserver, hello, jobs):
     await cli("apply", "-f", str(hello))
     watching = asyncio.create_task(cli("get", "-w"))
     await asyncio.sleep(0.3)
     await cluster.http.patch(
-        f"{JOBS}/hello/status",
+        f"{jobs}/hello/status",
         json={"status": {"phase": "Running"}},
         headers={"Content-Type": "application/merge-patch+json"},
     )

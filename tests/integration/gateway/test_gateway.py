@@ -97,8 +97,9 @@ async def test_a_start_that_was_never_recorded_is_404(cluster, story, http):
 
 
 async def test_tokens_of_others_are_refused(cluster, http):
-    plain = {"metadata": {"name": "hello-1"}, "spec": {"containers": [{"name": "a", "image": "b"}]}}
-    pod = await cluster.create("/api/v1/namespaces/default/pods", plain)
+    spec = {"containers": [{"name": "a", "image": "b"}], **cluster.placement}
+    plain = {"metadata": {"name": "hello-1"}, "spec": spec}
+    pod = await cluster.create(f"/api/v1/namespaces/{cluster.namespace}/pods", plain)
     tokens = {
         "of an ordinary pod": (await cluster.token(audience="agentjobs-gateway", pod=pod), 403),
         "of no pod": (await cluster.token(audience="agentjobs-gateway"), 403),

@@ -7,6 +7,7 @@ import itertools
 import pytest
 import pytest_asyncio
 
+from agentjobs.dev.backends import place_of
 from agentjobs.dev.client import CONFIG_MAPS, NAMESPACES, PODS, ApiError, Client, Listing
 from agentjobs.dev.controllers import Binder, DefaultAccounts, GarbageCollector, NamespaceController
 from agentjobs.dev.node import ProcessNode
@@ -19,15 +20,17 @@ class Machine:
 
     def __init__(self, server, client, node, group, folder):
         self.server = server
+        self.place = place_of(server)
+        self.home = self.place.namespace
         self.client = client
         self.node = node
         self.group = group
         self.folder = folder
         self._numbers = itertools.count(1)
 
-    async def run(self, program="pass", *, namespace="default", metadata=None, container=None, **spec):
+    async def run(self, program="pass", *, namespace=None, metadata=None, container=None, **spec):
         """Create a pod that runs a Python program; return its name."""
-        name = f"p{next(self._numbers)}"
+        name, namespace = f"p{next(self._numbers)}", namespace or self.home
         command = {"name": "runner", "image": "none", "command": ["python", "-c", program], **(container or {})}
         body = {
             "apiVersion": "v1",
@@ -38,15 +41,16 @@ class Machine:
                 "automountServiceAccountToken": False,
                 "terminationGracePeriodSeconds": 1,
                 "containers": [command],
+                **self.place.placement,
                 **spec,
             },
         }
         await self.client.create(PODS, namespace, body)
         return name
 
-    async def until(self, name, check, *, namespace="default", resource=PODS):
+    async def until(self, name, check, *, namespace=None, resource=PODS):
         """Return the object as soon as `check` holds; None stands for an object that is gone."""
-        found = None
+        found, namespace = None, namespace or self.home
         async with asyncio.timeout(SECONDS):
             events = self.client.follow(resource, namespace, field_selector=f"metadata.name={name}")
             async with contextlib.aclosing(events):
@@ -70,11 +74,11 @@ class Machine:
     async def gone(self, name, **where):
         await self.until(name, lambda found: found is None, **where)
 
-    async def make(self, resource, name, body=None, *, namespace="default", **metadata):
+    async def make(self, resource, name, body=None, *, namespace=None, **metadata):
         body = {"metadata": {"name": name, **metadata}, **(body or {})}
         group_version = f"{resource.group}/{resource.version}".lstrip("/")
         body |= {"apiVersion": group_version, "kind": resource.kind}
-        return await self.client.create(resource, namespace if resource.namespaced else None, body)
+        return await self.client.create(resource, (namespace or self.home) if resource.namespaced else None, body)
 
     async def owner(self, name, **metadata):
         """Make a ConfigMap to be an owner; return it and a reference to it."""
@@ -82,14 +86,19 @@ class Machine:
         reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": made["metadata"]["uid"]}
         return made, reference
 
+    def another_node(self, name, **options):
+        """Return a second node and its name, not yet running."""
+        name = f"{self.place.node}-{name}"
+        return ProcessNode(self.client, name=name, **self.place.node_options, **options), name
+
     async def namespace(self):
-        name = f"ns{next(self._numbers)}"
-        await self.make(NAMESPACES, name)
+        name = f"{self.home}-ns{next(self._numbers)}"
+        await self.make(NAMESPACES, name, labels=self.place.labels)
         return name
 
-    async def exists(self, resource, name, namespace="default"):
+    async def exists(self, resource, name, namespace=None):
         try:
-            return await self.client.get(resource, namespace, name)
+            return await self.client.get(resource, namespace or self.home, name)
         except ApiError as error:
             if error.code != 404:
                 raise
@@ -111,9 +120,19 @@ def terminated():
 async def machine(make_server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("machine")
     async with make_server(folder / "server") as server, Client(server.url, token=server.token, ca=server.ca) as client:
-        node = ProcessNode(client, folder=folder / "node", tls=server.node_tls, inherited={"FROM_HOST": "yes"})
-        accounts = DefaultAccounts(client, ca=server.ca.read_text())
-        services = [GarbageCollector(client), NamespaceController(client), Binder(client), accounts, node]
+        place = place_of(server)
+        node = ProcessNode(
+            client,
+            name=place.node,
+            folder=folder / "node",
+            tls=server.node_tls,
+            inherited={"FROM_HOST": "yes"},
+            **place.node_options,
+        )
+        services = [node]
+        if not place.shared:
+            accounts = DefaultAccounts(client, ca=server.ca.read_text())
+            services += [GarbageCollector(client), NamespaceController(client), Binder(client), accounts]
         tasks = [asyncio.create_task(service.run()) for service in services]
         await asyncio.wait_for(node.ready.wait(), SECONDS)
         yield Machine(server, client, node, tasks, folder)

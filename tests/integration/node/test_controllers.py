@@ -25,7 +25,7 @@ async def test_dependents_follow_their_owner_in_the_background(machine):
     _, reference = await machine.owner("owner-background")
     await machine.make(SECRETS, "child-background", ownerReferences=[reference])
 
-    await machine.client.delete(CONFIG_MAPS, "default", "owner-background", propagation="Background")
+    await machine.client.delete(CONFIG_MAPS, machine.home, "owner-background", propagation="Background")
 
     await machine.gone("child-background", resource=SECRETS)
 
@@ -36,10 +36,10 @@ async def test_in_the_foreground_the_owner_goes_last(machine):
     await machine.make(SECRETS, "child-foreground", ownerReferences=[blocking], finalizers=["example.com/keep"])
     await settled(machine)
 
-    await machine.client.delete(CONFIG_MAPS, "default", "owner-foreground", propagation="Foreground")
+    await machine.client.delete(CONFIG_MAPS, machine.home, "owner-foreground", propagation="Foreground")
     await machine.until("child-foreground", lambda found: found["metadata"].get("deletionTimestamp"), resource=SECRETS)
     waiting = await machine.exists(CONFIG_MAPS, "owner-foreground")
-    await machine.client.patch(SECRETS, "default", "child-foreground", {"metadata": {"finalizers": None}})
+    await machine.client.patch(SECRETS, machine.home, "child-foreground", {"metadata": {"finalizers": None}})
     await machine.gone("owner-foreground", resource=CONFIG_MAPS)
 
     assert waiting["metadata"]["deletionTimestamp"]
@@ -50,7 +50,7 @@ async def test_orphans_lose_their_reference_and_stay(machine):
     await machine.make(SECRETS, "child-orphan", ownerReferences=[reference])
     await settled(machine)
 
-    await machine.client.delete(CONFIG_MAPS, "default", "owner-orphan", propagation="Orphan")
+    await machine.client.delete(CONFIG_MAPS, machine.home, "owner-orphan", propagation="Orphan")
     await machine.gone("owner-orphan", resource=CONFIG_MAPS)
     await settled(machine)
 
@@ -73,11 +73,11 @@ async def test_a_child_of_two_stays_until_both_are_gone(machine):
     await machine.make(SECRETS, "child-of-two", ownerReferences=[first, second])
     await settled(machine)
 
-    await machine.client.delete(CONFIG_MAPS, "default", "owner-one", propagation="Background")
+    await machine.client.delete(CONFIG_MAPS, machine.home, "owner-one", propagation="Background")
     left = await machine.until(
         "child-of-two", lambda found: len(found["metadata"]["ownerReferences"]) == 1, resource=SECRETS
     )
-    await machine.client.delete(CONFIG_MAPS, "default", "owner-two", propagation="Background")
+    await machine.client.delete(CONFIG_MAPS, machine.home, "owner-two", propagation="Background")
     await machine.gone("child-of-two", resource=SECRETS)
 
     assert left["metadata"]["ownerReferences"][0]["name"] == "owner-two"
@@ -88,7 +88,7 @@ async def test_grandchildren_go_too(machine):
     _, parent = await machine.owner("parent", ownerReferences=[reference])
     await machine.make(SECRETS, "grandchild", ownerReferences=[parent])
 
-    await machine.client.delete(CONFIG_MAPS, "default", "grandparent", propagation="Background")
+    await machine.client.delete(CONFIG_MAPS, machine.home, "grandparent", propagation="Background")
 
     await machine.gone("grandchild", resource=SECRETS)
 

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from agentjobs.dev.client import CONFIG_MAPS, PODS, SECRETS
-from agentjobs.dev.node import Instant, ProcessNode
+from agentjobs.dev.node import Instant
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("node-pods")]
 
@@ -26,7 +26,7 @@ KEPT = {"finalizers": ["example.com/keep"]}
 
 
 async def log_of(machine, name, **query):
-    path = PODS.path("default", name, "log")
+    path = PODS.path(machine.home, name, "log")
     return (await machine.client.request("GET", path, params=query)).get("text", "")
 
 
@@ -100,10 +100,10 @@ async def test_a_deleted_pod_that_exits_0_succeeds_and_waits_for_its_finalizer(m
     name = await machine.run(STOPPABLE.format(code=0), container=SAY, metadata=KEPT)
     await armed(machine, name)
 
-    await machine.client.delete(PODS, "default", name)
+    await machine.client.delete(PODS, machine.home, name)
     status = await machine.ended(name)
     kept = await machine.exists(PODS, name)
-    await machine.client.patch(PODS, "default", name, {"metadata": {"finalizers": None}})
+    await machine.client.patch(PODS, machine.home, name, {"metadata": {"finalizers": None}})
     await machine.gone(name)
 
     assert (status["phase"], terminated(status)["message"]) == ("Succeeded", "stopped")
@@ -114,9 +114,9 @@ async def test_a_deaf_process_is_killed_after_its_grace(machine, terminated):
     name = await machine.run(DEAF, metadata=KEPT)
     await armed(machine, name)
 
-    await machine.client.delete(PODS, "default", name)
+    await machine.client.delete(PODS, machine.home, name)
     status = await machine.ended(name)
-    await machine.client.patch(PODS, "default", name, {"metadata": {"finalizers": None}})
+    await machine.client.patch(PODS, machine.home, name, {"metadata": {"finalizers": None}})
     await machine.gone(name)
 
     assert (status["phase"], terminated(status)["exitCode"]) == ("Failed", 137)
@@ -126,7 +126,7 @@ async def test_a_deleted_pod_without_finalizer_goes(machine):
     name = await machine.run("import time; time.sleep(60)")
     await machine.running(name)
 
-    await machine.client.delete(PODS, "default", name)
+    await machine.client.delete(PODS, machine.home, name)
 
     await machine.gone(name)
 
@@ -143,7 +143,7 @@ time.sleep(60)
     name = await machine.run(program)
     await eventually(pids.exists)
 
-    await machine.client.delete(PODS, "default", name, grace_seconds=0)
+    await machine.client.delete(PODS, machine.home, name, grace_seconds=0)
 
     for pid in map(int, pids.read_text().split()):
         await eventually(lambda pid=pid: not alive(pid))
@@ -198,7 +198,7 @@ async def test_a_pod_gets_a_token_for_its_audience(machine, terminated):
     answer = await machine.client.request("POST", "/apis/authentication.k8s.io/v1/tokenreviews", body=review)
 
     assert answer["status"]["authenticated"]
-    assert answer["status"]["user"]["username"] == "system:serviceaccount:default:default"
+    assert answer["status"]["user"]["username"] == f"system:serviceaccount:{machine.home}:default"
     assert answer["status"]["user"]["extra"]["authentication.kubernetes.io/pod-name"] == [name]
 
 
@@ -254,21 +254,21 @@ async def test_a_pod_nobody_takes_says_so(machine):
     scheduled = next(entry for entry in pod["status"]["conditions"] if entry["type"] == "PodScheduled")
     assert (scheduled["status"], scheduled["reason"]) == ("False", "Unschedulable")
     assert "didn't match Pod's node affinity/selector" in scheduled["message"]
-    await machine.client.delete(PODS, "default", name, grace_seconds=0)
+    await machine.client.delete(PODS, machine.home, name, grace_seconds=0)
 
 
 async def test_a_node_that_starts_anew_adopts_nothing(machine, tmp_path, terminated):
-    first = ProcessNode(machine.client, name="second", folder=tmp_path)
+    first, second = machine.another_node("second", folder=tmp_path)
     task = asyncio.create_task(first.run())
     await first.ready.wait()
-    name = await machine.run("import time; time.sleep(60)", nodeName="second")
+    name = await machine.run("import time; time.sleep(60)", nodeName=second)
     pod = await machine.running(name)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
     pid = int(pod["status"]["containerStatuses"][0]["containerID"].removeprefix("process://"))
     await eventually(lambda: not alive(pid))
-    again = asyncio.create_task(ProcessNode(machine.client, name="second", folder=tmp_path).run())
+    again = asyncio.create_task(machine.another_node("second", folder=tmp_path)[0].run())
     status = await machine.ended(name)
     again.cancel()
     await asyncio.gather(again, return_exceptions=True)
@@ -281,10 +281,10 @@ async def test_an_instant_node_ends_pods_without_a_process(machine, tmp_path, te
     def verdict(pod):
         return Instant(json.dumps({"pod": pod["metadata"]["name"]}))
 
-    node = ProcessNode(machine.client, name="instant", folder=tmp_path, instant=verdict)
+    node, instant = machine.another_node("instant", folder=tmp_path, instant=verdict)
     task = asyncio.create_task(node.run())
     await node.ready.wait()
-    name = await machine.run("raise SystemExit('never run')", nodeName="instant")
+    name = await machine.run("raise SystemExit('never run')", nodeName=instant)
     status = await machine.ended(name)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

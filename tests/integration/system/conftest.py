@@ -29,33 +29,34 @@ class System:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.client = cluster.client
+        self.namespace = cluster.place.namespace
 
     async def apply(self, *objects):
         for obj in objects:
-            await self.client.create(RESOURCES[obj["kind"]], "default", obj)
+            await self.client.create(RESOURCES[obj["kind"]], self.namespace, obj)
 
     async def apply_file(self, path):
         await self.apply(*(obj for obj in yaml.safe_load_all(path.read_text()) if obj))
 
     async def job(self, name):
-        return await self.client.get(AGENTJOBS, "default", name)
+        return await self.client.get(AGENTJOBS, self.namespace, name)
 
     async def status(self, name):
         return (await self.job(name)).get("status") or {}
 
     async def pod(self, name):
         try:
-            return await self.client.get(PODS, "default", name)
+            return await self.client.get(PODS, self.namespace, name)
         except ApiError as error:
             if error.code == 404:
                 return None
             raise
 
     async def edit(self, name, **spec):
-        await self.client.patch(AGENTJOBS, "default", name, {"spec": spec})
+        await self.client.patch(AGENTJOBS, self.namespace, name, {"spec": spec})
 
     async def delete(self, resource, name):
-        await self.client.delete(resource, "default", name)
+        await self.client.delete(resource, self.namespace, name)
 
     async def until(self, name, check, seconds=SECONDS):
         """Poll a job's status until `check` holds; the last status is the failure's message."""
@@ -88,7 +89,7 @@ class System:
     async def gone(self, name):
         """Until the object is no more."""
         for _ in range(400):
-            found, _ = await self.client.list(AGENTJOBS, "default", field_selector=f"metadata.name={name}")
+            found, _ = await self.client.list(AGENTJOBS, self.namespace, field_selector=f"metadata.name={name}")
             if not found:
                 return
             await asyncio.sleep(0.05)
@@ -96,7 +97,7 @@ class System:
 
     async def history(self, name=""):
         """What the gateway tells an administrator."""
-        path = f"/v1/namespaces/default/agentjobs/{name}".rstrip("/")
+        path = f"/v1/namespaces/{self.namespace}/agentjobs/{name}".rstrip("/")
         trust = ssl.create_default_context(cafile=self.cluster.gateway_ca)
         async with httpx.AsyncClient(verify=trust, trust_env=False) as http:
             answer = await http.get(

@@ -70,7 +70,7 @@ async def test_what_a_killed_runner_has_used_is_counted(system, job_of):
 async def test_a_pod_deleted_by_hand_costs_no_attempt(system, job_of):
     await system.apply(*job_of("deleted", SLOW))
     await system.running("deleted")
-    await system.client.delete(PODS, "default", "deleted-1")
+    await system.client.delete(PODS, system.namespace, "deleted-1")
     status = await system.finished("deleted")
 
     assert (status["phase"], status["attempts"], status["starts"]) == ("Succeeded", 1, 2)
@@ -146,12 +146,13 @@ async def test_a_foreign_pod_of_our_name_is_left_alone_and_said(system, job_of, 
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "taken-1"},
-        "spec": {"containers": [{"name": "c", "image": "any", "command": ["sleep", "300"]}]},
+        "spec": system.cluster.place.placement
+        | {"containers": [{"name": "c", "image": "any", "command": ["sleep", "300"]}]},
     }
-    await system.client.create(PODS, "default", foreign)
+    await system.client.create(PODS, system.namespace, foreign)
     await system.apply(*job_of("taken", QUICK))
     said_so = await system.until("taken", lambda status: said(status, "PodStarted", "reason") == "PodNameTaken")
-    await system.client.delete(PODS, "default", "taken-1")
+    await system.client.delete(PODS, system.namespace, "taken-1")
     status = await system.finished("taken")
 
     assert said_so["phase"] == "Running"

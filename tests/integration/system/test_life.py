@@ -84,7 +84,7 @@ async def test_what_the_schema_can_see_is_refused_at_apply(system, job_of, spec,
     with pytest.raises(ApiError) as refused:
         await system.client.request(
             "POST",
-            "/apis/agentjobs.dev/v1alpha1/namespaces/default/agentjobs?fieldValidation=Strict",
+            f"/apis/agentjobs.dev/v1alpha1/namespaces/{system.namespace}/agentjobs?fieldValidation=Strict",
             body=body,
         )
 
@@ -115,7 +115,7 @@ async def test_what_no_type_can_say_fails_naming_field_and_cure(system, job_of, 
     refused = await refusal(system, *job_of(name, None, **change))
     if refused:
         # A real API server evaluates the schema's rules and says so sooner.
-        assert (system.cluster.backend, refused.code) == ("envtest", 422)
+        assert (system.cluster.backend != "embedded", refused.code) == (True, 422)
         assert words in refused.message
         return
     status = await system.finished(name)

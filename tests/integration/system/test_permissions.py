@@ -11,7 +11,7 @@ REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", "Subjec
 
 
 async def allowed(system, part, **what):
-    user = f"system:serviceaccount:agentjobs-system:agentjobs-{part}"
+    user = f"system:serviceaccount:{system.cluster.place.system}:agentjobs-{part}"
     groups = ["system:serviceaccounts", "system:authenticated"]
     body = {
         "apiVersion": "authorization.k8s.io/v1",
@@ -46,7 +46,7 @@ async def allowed(system, part, **what):
     ],
 )
 async def test_what_a_part_may_do_in_a_users_namespace(system, part, what, expected):
-    assert await allowed(system, part, namespace="default", **what) is expected
+    assert await allowed(system, part, namespace=system.namespace, **what) is expected
 
 
 @pytest.mark.parametrize("part", ["operator", "gateway"])

@@ -36,7 +36,7 @@ async def test_two_operators_at_once_make_exactly_the_right_pods(backend, tmp_pa
             await system.apply(body)
         statuses = [await system.finished(f"twin-{number}", 60) for number in range(JOBS)]
         await asyncio.sleep(1)
-        pods, _ = await cluster.client.list(PODS, "default", label_selector="agentjobs.dev/job")
+        pods, _ = await cluster.client.list(PODS, system.namespace, label_selector="agentjobs.dev/job")
 
     starts = [2 if number % 3 == 0 else 1 for number in range(JOBS)]
     assert [status["phase"] for status in statuses] == ["Succeeded"] * JOBS

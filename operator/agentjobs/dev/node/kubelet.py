@@ -40,7 +40,9 @@ class ProcessNode:
         command_path: first entry of every container's PATH, by default the folder of this interpreter.
         working_folder: added to every container's PYTHONPATH, so that modules of the user's project can be imported.
         inherited: variables every container gets unless it sets them itself.
+        labels: of the Node, beside the usual ones.
         taints: as in a Node's spec; pods must tolerate them.
+        mine: asked for every pod bound to the node; a pod that is not is left alone, and so waits for ever.
         instant: asked for every pod; an `Instant` ends the pod without a process, None runs it.
     """
 
@@ -54,14 +56,18 @@ class ProcessNode:
         command_path: Path | None = None,
         working_folder: Path | None = None,
         inherited: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
         taints: Sequence[Object] = (),
+        mine: Callable[[Object], bool] = lambda pod: True,
         instant: Callable[[Object], Instant | None] = lambda pod: None,
     ) -> None:
         self.name = name
         self.ready = asyncio.Event()
         """Set once the node is registered and has seen its pods."""
         self._client = client
+        self._labels = dict(labels or {})
         self._taints = list(taints)
+        self._mine = mine
         self._endpoint = None if tls is None else LogEndpoint(tls, self._find)
         self._events = Recorder(client, component="kubelet", host=name)
         self._workers: dict[str, PodWorker] = {}
@@ -105,6 +111,8 @@ class ProcessNode:
                 self._see(event.object)
 
     def _see(self, pod: Object) -> None:
+        if not self._mine(pod):
+            return
         uid = pod["metadata"]["uid"]
         worker = self._workers.get(uid)
         if worker is not None:
@@ -142,6 +150,7 @@ class ProcessNode:
             "metadata": {
                 "name": self.name,
                 "labels": {
+                    **self._labels,
                     "kubernetes.io/hostname": self.name,
                     "kubernetes.io/os": sys.platform,
                     "kubernetes.io/arch": platform.machine(),
