@@ -26,15 +26,17 @@ KEPT = {"finalizers": ["example.com/keep"]}
 
 
 async def log_of(machine, name, **query):
+    if machine.place.shared:
+        pytest.skip("the cluster's API server trusts no certificate of our node, so it serves no logs of it")
     path = PODS.path(machine.home, name, "log")
     return (await machine.client.request("GET", path, params=query)).get("text", "")
 
 
 async def armed(machine, name):
     """Wait until the program has installed its signal handler, which it tells by its first line."""
-    await machine.running(name)
+    uid = (await machine.running(name))["metadata"]["uid"]
     for _ in range(400):
-        if "armed" in await log_of(machine, name):
+        if any("armed" in log.read_text() for log in (machine.folder / "node" / "pods" / uid).rglob("log")):
             return
         await asyncio.sleep(0.02)
 

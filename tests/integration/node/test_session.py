@@ -59,7 +59,7 @@ async def test_a_command_gets_the_cluster_and_gives_its_status(dev):
 
     assert process.returncode == 7, error.decode()
     server, gateway = out.decode().split()
-    assert server.startswith("https://127.0.0.1:")
+    assert server.startswith("https://")
     assert gateway.startswith("https://127.0.0.1:")
 
 

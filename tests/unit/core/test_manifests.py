@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from agentjobs.api.agentjob import AgentJobSpec
+from agentjobs.api.agentjob import AgentJobSpec, Toleration
 from agentjobs.contract import ANNOTATION_GATEWAY_CA, LABEL_JOB, TOKEN_MOUNT
 from agentjobs.core.manifests import PodDefaults, runner_pod
 
@@ -98,3 +98,13 @@ def test_volumes_of_the_job_come_beside_ours():
     assert [volume["name"] for volume in pod["volumes"]] == ["tmp", "token", "data"]
     assert {"name": "data", "mountPath": "/data", "readOnly": True} in pod["containers"][0]["volumeMounts"]
     assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "keys"}}]
+
+
+def test_an_installations_nodes_are_the_rule_and_a_jobs_wishes_come_on_top():
+    tolerations = (Toleration(key="agents", operator="Exists"),)
+    defaults = replace(DEFAULTS, node_selector={"pool": "agents", "disk": "any"}, tolerations=tolerations)
+
+    pod = pod_of(defaults=defaults, nodeSelector={"disk": "ssd"}, tolerations=[{"key": "gpu", "operator": "Exists"}])
+
+    assert pod["spec"]["nodeSelector"] == {"pool": "agents", "disk": "ssd"}
+    assert [toleration["key"] for toleration in pod["spec"]["tolerations"]][-2:] == ["agents", "gpu"]

@@ -29,9 +29,12 @@ def test_the_environment_is_read(monkeypatch):
     monkeypatch.setenv("AGENTJOBS_RESYNC", "1h30m")
     monkeypatch.setenv("AGENTJOBS_RUNNER_RESOURCES", '{"limits": {"memory": "2Gi"}}')
 
+    monkeypatch.setenv("AGENTJOBS_RUNNER_TOLERATIONS", '[{"key": "agents", "operator": "Exists"}]')
+
     settings = operator_settings()
 
     assert settings.namespaces == ("team-a", "team-b")
+    assert [toleration.key for toleration in settings.runner_tolerations] == ["agents"]
     assert settings.resync == timedelta(minutes=90)
     assert settings.runner_resources == {"limits": {"memory": "2Gi"}}
 
