@@ -37,10 +37,18 @@ conformance: setup ## Record the answers of a real API server anew and compare o
 	AGENTJOBS_RECORD=1 $(BIN)/python -m pytest -q --apiserver=envtest tests/conformance -k golden
 	$(BIN)/python -m pytest -q tests/conformance
 
+images: ## Build the images with docker or buildah (TAG=…, BASE_IMAGE=…)
+	@tool=$$(command -v docker || command -v buildah) || { echo "docker or buildah is needed to build images" >&2; exit 3; }; \
+	version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml); \
+	for image in operator:operator runner:runner_image; do \
+	  $$tool build -t agentjobs-$${image%%:*}:$${TAG:-$$version} -f $${image##*:}/Dockerfile --build-arg VERSION=$$version \
+	    $${BASE_IMAGE:+--build-arg BASE_IMAGE=$$BASE_IMAGE} . || exit 1; \
+	done
+
 demo: setup ## Run the examples in a development cluster and show them live
 	$(BIN)/agentjobs demo
 
 bench: setup ## Take the figures of docs/reference/performance.md
 	$(BIN)/python -m tests.bench
 
-.PHONY: help setup fmt check crds test test-real conformance demo bench
+.PHONY: help setup fmt check crds test test-real conformance images demo bench

@@ -31,7 +31,7 @@ def name_of(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 async def test_every_block_says_its_language(documentation, page):
-    known = {"yaml", "console", "sh", "python", "text", "json"}
+    known = {"yaml", "console", "sh", "python", "text", "json", "dockerfile"}
 
     assert [block.line for block in documentation["blocks"](page) if block.language not in known] == []
 
