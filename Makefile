@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+# The pages that are made from the code.
+PAGES := $(addprefix docs/reference/,agentjob.md agentschedule.md conditions.md)
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -20,12 +22,12 @@ check: setup ## Lint, types, import contracts, generated files
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 	$(BIN)/python -m agentjobs.api.crd --check crds && $(BIN)/python -m agentjobs.api.crd --check helm/agentjobs/files/crds
 	$(BIN)/python -m agentjobs.rbac.chart --check helm/agentjobs/templates/_rules.tpl
-	$(BIN)/python -m agentjobs.api.reference --check docs/reference/agentjob.md docs/reference/conditions.md
+	$(BIN)/python -m agentjobs.api.reference --check $(PAGES)
 
 crds: setup ## Write the CRDs, their reference and the chart's copies anew from the models
 	$(BIN)/python -m agentjobs.api.crd crds && $(BIN)/python -m agentjobs.api.crd helm/agentjobs/files/crds
 	$(BIN)/python -m agentjobs.rbac.chart helm/agentjobs/templates/_rules.tpl
-	$(BIN)/python -m agentjobs.api.reference docs/reference/agentjob.md docs/reference/conditions.md
+	$(BIN)/python -m agentjobs.api.reference $(PAGES)
 
 test: setup ## Run the test suite
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration tests/conformance

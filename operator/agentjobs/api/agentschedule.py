@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from agentjobs.api.agentjob import AgentJobSpec, Boolean, Duration, Integer, Model
-from agentjobs.api.cron import MAX_SCHEDULE, MAX_ZONE
+from agentjobs.api.cron import MAX_SCHEDULE, MAX_ZONE, SCHEDULE_PATTERN
 
 MAX_SCHEDULE_NAME: Final = 43
 """A job's name adds a dash and the minute's number, which has eight digits until the year 2160; jobs may have 52."""
@@ -28,10 +28,13 @@ class CatchUp(Model):
     policy: CatchUpPolicy = Field(
         default="Latest",
         description="None drops starts that are more than a minute late; Latest makes the last one that was missed; "
-        "All makes them one by one, oldest first.",
+        "All makes them one by one, oldest first. Default: Latest.",
     )
     limit: Integer = Field(
-        default=10, ge=1, le=1000, description="How many the policy All makes at most; older ones are missed."
+        default=10,
+        ge=1,
+        le=1000,
+        description="How many the policy All makes at most; older ones are missed. Default: 10.",
     )
 
 
@@ -64,11 +67,15 @@ class AgentScheduleSpec(Model):
     schedule: str = Field(
         min_length=1,
         max_length=MAX_SCHEDULE,
+        pattern=SCHEDULE_PATTERN,
         description="Five fields of cron (minute, hour, day of month, month, day of week), or `@hourly`, `@daily`, "
         "`@weekly`, `@monthly`, `@yearly`. `30 6 * * 1-5` is half past six on weekdays.",
     )
     time_zone: str = Field(
-        default="UTC", min_length=1, max_length=MAX_ZONE, description="IANA name of the zone, e.g. `Europe/Berlin`."
+        default="UTC",
+        min_length=1,
+        max_length=MAX_ZONE,
+        description="IANA name of the zone, e.g. `Europe/Berlin`. Default: UTC.",
     )
     starting_deadline_seconds: Integer | None = Field(
         default=None,
@@ -79,16 +86,19 @@ class AgentScheduleSpec(Model):
     concurrency_policy: ConcurrencyPolicy = Field(
         default="Forbid",
         description="What happens at a start while a job of this schedule has not ended: Forbid waits for its end, "
-        "Allow starts beside it, Replace cancels it first.",
+        "Allow starts beside it, Replace cancels it first. Default: Forbid.",
     )
     suspend: Boolean = Field(
-        default=False, description="Makes no jobs while true. What is missed so is never caught up."
+        default=False, description="Makes no jobs while true. What is missed so is never caught up. Default: false."
     )
     successful_jobs_history_limit: Integer = Field(
-        default=3, ge=0, le=1000, description="Succeeded jobs that are kept; their history stays."
+        default=3, ge=0, le=1000, description="Succeeded jobs that are kept; their history stays. Default: 3."
     )
     failed_jobs_history_limit: Integer = Field(
-        default=3, ge=0, le=1000, description="Failed and cancelled jobs that are kept; their history stays."
+        default=3,
+        ge=0,
+        le=1000,
+        description="Failed and cancelled jobs that are kept; their history stays. Default: 3.",
     )
     jitter: Duration = Field(
         default=timedelta(0),

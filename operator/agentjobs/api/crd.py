@@ -1,4 +1,4 @@
-"""The CustomResourceDefinition of AgentJob, made from the models: bounds and descriptions stand there and only there.
+"""The CustomResourceDefinitions, made from the models: bounds and descriptions stand there and only there.
 
 Run as `python -m agentjobs.api.crd [--check] FOLDER`; never imported by the operator. Adds what models cannot say: the
 rules between fields as CEL, what is fixed once written, and the columns of `kubectl get`.
@@ -11,22 +11,23 @@ import argparse
 import copy
 import difflib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydantic.alias_generators import to_camel
 
 from agentjobs.api.agentjob import MAX_JOB_NAME, RESERVED_AGENT_NAME, AgentJobSpec
+from agentjobs.api.agentschedule import MAX_SCHEDULE_NAME, AgentScheduleSpec, CatchUp
 from agentjobs.api.problems import PATTERN_CURES
+from agentjobs.api.schedule_status import AgentScheduleStatus
 from agentjobs.api.status import AgentJobStatus
 from agentjobs.contract import GROUP, VERSION
 
 Schema = dict[str, Any]
 
-FILE: Final = "agentjobs.yaml"
 HEADER: Final = "# Made from operator/agentjobs/api by `python -m agentjobs.api.crd crds`; do not edit.\n"
 
 IMMUTABLE: Final = ("agent", "input", "session", "retry", "output", "resultPolicy", "timeouts", "runtime")
@@ -39,20 +40,30 @@ FIXED_AFTER_START: Final[Mapping[str, str]] = {
 
 
 def crd() -> Schema:
-    """Return the CustomResourceDefinition as a new dict."""
+    """Return the CustomResourceDefinition of AgentJob as a new dict."""
+    return _definition("AgentJob", "aj", _columns(), object_schema())
+
+
+def schedule_crd() -> Schema:
+    """Return the CustomResourceDefinition of AgentSchedule as a new dict."""
+    return _definition("AgentSchedule", "asch", _schedule_columns(), schedule_schema())
+
+
+def _definition(kind: str, short: str, columns: list[Schema], schema: Schema) -> Schema:
+    singular = kind.lower()
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"agentjobs.{GROUP}"},
+        "metadata": {"name": f"{singular}s.{GROUP}"},
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": "AgentJob",
-                "listKind": "AgentJobList",
-                "plural": "agentjobs",
-                "singular": "agentjob",
-                "shortNames": ["aj"],
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": f"{singular}s",
+                "singular": singular,
+                "shortNames": [short],
                 "categories": ["adk"],
             },
             "versions": [
@@ -61,44 +72,98 @@ def crd() -> Schema:
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": _columns(),
-                    "schema": {"openAPIV3Schema": object_schema()},
+                    "additionalPrinterColumns": columns,
+                    "schema": {"openAPIV3Schema": schema},
                 }
             ],
         },
     }
 
 
-def object_schema() -> Schema:
-    """Return the structural schema of an AgentJob."""
+def _object(description: str, spec: Schema, status: type[object], rules: list[Schema]) -> Schema:
     return {
         "type": "object",
-        "description": "An AgentJob runs one AI agent on one input to its end, in pods, with as many attempts as it "
-        "takes.",
+        "description": description,
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": spec_schema(),
-            "status": structural(TypeAdapter(AgentJobStatus).json_schema(by_alias=True)),
+            "spec": spec,
+            "status": structural(TypeAdapter(status).json_schema(by_alias=True)),
         },
-        "x-kubernetes-validations": [
-            _rule(f"self.metadata.name.size() <= {MAX_JOB_NAME}", f"a job's name has at most {MAX_JOB_NAME} characters")
-        ]
-        + [_rule(_fixed_after_start(field), message) for field, message in FIXED_AFTER_START.items()],
+        "x-kubernetes-validations": rules,
     }
 
 
+def object_schema() -> Schema:
+    """Return the structural schema of an AgentJob."""
+    name = _rule(f"self.metadata.name.size() <= {MAX_JOB_NAME}", f"a job's name has at most {MAX_JOB_NAME} characters")
+    fixed = [_rule(_fixed_after_start(field), message) for field, message in FIXED_AFTER_START.items()]
+    what = "An AgentJob runs one AI agent on one input to its end, in pods, with as many attempts as it takes."
+    return _object(what, spec_schema(), AgentJobStatus, [name, *fixed])
+
+
+def schedule_schema() -> Schema:
+    """Return the structural schema of an AgentSchedule."""
+    limit = MAX_SCHEDULE_NAME
+    name = _rule(f"self.metadata.name.size() <= {limit}", f"a schedule's name has at most {limit} characters")
+    what = "An AgentSchedule makes AgentJobs at the times of a cron expression."
+    return _object(what, schedule_spec_schema(), AgentScheduleStatus, [name])
+
+
+def schedule_spec_schema() -> Schema:
+    """Return the schema of a schedule's `spec` with its rules and defaults."""
+    schema = structural(AgentScheduleSpec.model_json_schema(by_alias=True))
+    _set_defaults(schema, AgentScheduleSpec)
+    catch_up = schema["properties"]["catchUp"]
+    _set_defaults(catch_up, CatchUp)
+    catch_up["default"] = {}
+    job = schema["properties"]["jobTemplate"]["properties"]["spec"]
+    _add_rules(job)
+    # A template is edited as one likes: what is fixed is fixed in each job that was made from it.
+    job["x-kubernetes-validations"] += [
+        _rule("!has(self.startAt)", "startAt cannot stand here: the schedule says when"),
+        _rule("!has(self.startAfter)", "startAfter cannot stand here: the schedule says when"),
+        _rule("!has(self.cancel) || !self.cancel", "cancel would end each job at once; use suspend of the schedule"),
+    ]
+    schema["x-kubernetes-validations"] = [
+        _rule(
+            "!has(self.catchUp) || !has(self.catchUp.policy) || self.catchUp.policy != 'All' || "
+            "!has(self.concurrencyPolicy) || self.concurrencyPolicy != 'Replace'",
+            "catchUp.policy All and concurrencyPolicy Replace exclude each other: each start would cancel the one "
+            "before",
+        )
+    ]
+    return schema
+
+
+def _set_defaults(schema: Schema, model: type[BaseModel]) -> None:
+    """Write defaults of plain values: nothing lies between a schedule and them, unlike a job's."""
+    for field in model.model_fields.values():
+        if isinstance(field.default, str | int):
+            schema["properties"][str(field.alias)]["default"] = field.default
+
+
 def spec_schema() -> Schema:
-    """Return the schema of `spec` with its rules."""
+    """Return the schema of a job's `spec` with its rules."""
     schema = structural(AgentJobSpec.model_json_schema(by_alias=True))
-    # Rules say it in words, where `required` would only say "Required value".
-    schema.pop("required", None)
-    schema["properties"]["input"].pop("required", None)
+    _add_rules(schema)
     # The only defaults in the schema. Without it, `!oldSelf.cancel || self.cancel` had nothing to read.
     schema["properties"]["cancel"]["default"] = False
     schema["properties"]["suspend"]["default"] = False
+    schema["x-kubernetes-validations"] += [
+        _rule("!oldSelf.cancel || self.cancel", "cancel is one way; create a new job instead"),
+        *(_rule(_unchanged(field), f"{field} cannot change; create a new job instead") for field in IMMUTABLE),
+    ]
+    return schema
+
+
+def _add_rules(schema: Schema) -> None:
+    """Write the rules of a job's spec that hold at every moment, wherever it stands."""
+    # Rules say it in words, where `required` would only say "Required value".
+    schema.pop("required", None)
+    schema["properties"]["input"].pop("required", None)
     _refuse_reserved_names(schema["properties"]["agent"]["properties"]["inline"])
     _refuse_two_instructions(schema["properties"]["agent"]["properties"]["inline"])
     schema["x-kubernetes-validations"] = [
@@ -121,10 +186,7 @@ def spec_schema() -> Schema:
             "has(r.onErrors) || has(r.onExitCodes) || has(r.onPodConditions))",
             "a rule needs a matcher: onErrors, onExitCodes or onPodConditions",
         ),
-        _rule("!oldSelf.cancel || self.cancel", "cancel is one way; create a new job instead"),
-        *(_rule(_unchanged(field), f"{field} cannot change; create a new job instead") for field in IMMUTABLE),
     ]
-    return schema
 
 
 def structural(schema: Schema) -> Schema:
@@ -202,21 +264,40 @@ def _fixed_after_start(field: str) -> str:
     return f"!has(oldSelf.status) || !has(oldSelf.status.startTime) || ({same})"
 
 
-def _columns() -> list[Schema]:
-    def column(name: str, path: str, *, kind: str = "string", wide: bool = False) -> Schema:
-        return {"name": name, "type": kind, "jsonPath": path, "priority": int(wide)}
+def _column(name: str, path: str, *, kind: str = "string", wide: bool = False) -> Schema:
+    return {"name": name, "type": kind, "jsonPath": path, "priority": int(wide)}
 
+
+def _columns() -> list[Schema]:
     return [
-        column("Phase", ".status.phase"),
-        column("Outcome", ".status.result.outcome"),
-        column("Queue", ".status.queue.name"),
-        column("Attempts", ".status.attempts", kind="integer"),
-        column("Priority", ".spec.priority", kind="integer", wide=True),
+        _column("Phase", ".status.phase"),
+        _column("Outcome", ".status.result.outcome"),
+        _column("Queue", ".status.queue.name"),
+        _column("Attempts", ".status.attempts", kind="integer"),
+        _column("Priority", ".spec.priority", kind="integer", wide=True),
         # A string, because kubectl prints a date that lies ahead as <invalid>.
-        column("Next", ".status.nextAttemptTime", wide=True),
-        column("Model", ".spec.agent.model", wide=True),
-        column("Reason", '.status.conditions[?(@.type=="Failed")].reason', wide=True),
-        column("Age", ".metadata.creationTimestamp", kind="date"),
+        _column("Next", ".status.nextAttemptTime", wide=True),
+        _column("Model", ".spec.agent.model", wide=True),
+        _column("Reason", '.status.conditions[?(@.type=="Failed")].reason', wide=True),
+        _column("Age", ".metadata.creationTimestamp", kind="date"),
+    ]
+
+
+def _schedule_columns() -> list[Schema]:
+    return [
+        _column("Schedule", ".spec.schedule"),
+        _column("Timezone", ".spec.timeZone"),
+        _column("Suspend", ".spec.suspend", kind="boolean"),
+        _column("Active", ".status.running", kind="integer"),
+        _column("Last", ".status.lastScheduleTime", kind="date"),
+        # A string, because kubectl prints a date that lies ahead as <invalid>.
+        _column("Next", ".status.nextScheduleTime"),
+        _column("Policy", ".spec.concurrencyPolicy", wide=True),
+        _column("Missed", ".status.missed", kind="integer", wide=True),
+        _column("Runs", ".status.runs", kind="integer", wide=True),
+        _column("Failures", ".status.consecutiveFailures", kind="integer", wide=True),
+        _column("Reason", '.status.conditions[?(@.type=="Active")].reason', wide=True),
+        _column("Age", ".metadata.creationTimestamp", kind="date"),
     ]
 
 
@@ -239,18 +320,21 @@ _KEPT: Final = (
 )
 
 
-def rendered() -> str:
-    """Return the CRD as the YAML that is checked in."""
-    return HEADER + yaml.safe_dump(crd(), sort_keys=False, width=120, allow_unicode=True)
+FILES: Final[Mapping[str, Callable[[], Schema]]] = {"agentjobs.yaml": crd, "agentschedules.yaml": schedule_crd}
+
+
+def rendered(definition: Schema) -> str:
+    """Return a definition as the YAML that is checked in."""
+    return HEADER + yaml.safe_dump(definition, sort_keys=False, width=120, allow_unicode=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the CRD into a folder, or with `--check` compare; the exit status is 1 when the file is stale."""
-    parser = argparse.ArgumentParser(prog="python -m agentjobs.api.crd", description="Write crds/agentjobs.yaml.")
+    """Write all definitions into a folder, or with `--check` compare; the exit status is 1 when a file is stale."""
+    parser = argparse.ArgumentParser(prog="python -m agentjobs.api.crd", description="Write the files of crds/.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail with a diff when the file is stale")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail with a diff when a file is stale")
     options = parser.parse_args(arguments)
-    return publish(options.folder / FILE, rendered(), check=options.check)
+    return max(publish(options.folder / file, rendered(made()), check=options.check) for file, made in FILES.items())
 
 
 def publish(path: Path, text: str, *, check: bool) -> int:

@@ -20,15 +20,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, overload
 
-from croniter import croniter
-
 MAX_SCHEDULE: Final = 253
 MAX_ZONE: Final = 64
+SCHEDULE_PATTERN: Final = (
+    r"^\s*(@(hourly|daily|midnight|weekly|monthly|yearly|annually)|[-*/?,0-9a-zA-Z]+(\s+[-*/?,0-9a-zA-Z]+){4})\s*$"
+)
+"""What has five fields; whether they mean something is for `expand` to say."""
 FIELDS: Final = ("minute", "hour", "day of month", "month", "day of week")
 MACROS: Final = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
 LAST_YEAR: Final = 9000
 """Beyond it Python's dates end soon; nobody's schedule gets there."""
-MAX_COUNTED: Final = 366
+MAX_COUNTED: Final = 400
 """Days that `count` looks at: more than a year of downtime is counted as "at least"."""
 
 _MINUTE: Final = timedelta(minutes=1)
@@ -261,6 +263,8 @@ def expand(schedule: str) -> tuple[frozenset[int] | None, ...]:
     Raises:
         ValueError: no expression of five fields; the message says which part and the cure.
     """
+    from croniter import croniter  # 35 ms, which only schedules need
+
     text = schedule.strip().lower()
     if text.startswith(("tz=", "cron_tz=")):
         raise ValueError("names a zone; move it to timeZone")

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from agentjobs.api import agentjob
 from agentjobs.api.conditions import AcceptedReason
+from agentjobs.api.cron import SCHEDULE_PATTERN
 from agentjobs.api.durations import DURATION_CURE, DURATION_PATTERN
 
 Path = tuple[str | int, ...]
@@ -182,5 +183,6 @@ PATTERN_CURES: Final[Mapping[str, str]] = {
     agentjob.SERVER_NAME: "is no name of a server; use letters, digits, _ and -",
     agentjob.HTTP_URL: "is no address; use http:// or https://, without user and password (see headersFrom)",
     agentjob.HEADER_NAME: "is no name of a header; use letters, digits and -",
+    SCHEDULE_PATTERN: "is no schedule; use five fields (minute hour day month weekday), e.g. 30 6 * * 1-5, or @daily",
     DURATION_PATTERN: f"is no duration; {DURATION_CURE}",
 }

@@ -1,7 +1,7 @@
-"""The reference pages of the AgentJob kind, made from the CRD and the documented words.
+"""The reference pages of the kinds, made from the CRD and the documented words.
 
 Run as `python -m agentjobs.api.reference [--check] PAGE…`; never imported by the operator. Which page is written
-follows from its name: `agentjob.md` or `conditions.md`.
+follows from its name: one of `PAGES`.
 """
 
 import argparse
@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from agentjobs.api import conditions
+from agentjobs.api import conditions, schedule_status
 from agentjobs.api.conditions import ConditionType, Word
-from agentjobs.api.crd import object_schema, publish
+from agentjobs.api.crd import object_schema, publish, schedule_schema
+from agentjobs.api.schedule_status import ScheduleConditionType
 from agentjobs.contract import GROUP, VERSION
 
 NOTE: Final = "<!-- Made by `python -m agentjobs.api.reference`; do not edit. -->"
@@ -71,6 +72,69 @@ def agentjob_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def schedule_page() -> str:
+    """Return the page of a schedule's fields as Markdown."""
+    schema = schedule_schema()
+    spec = schema["properties"]["spec"]
+    job = spec["properties"]["jobTemplate"]["properties"]["spec"]
+    own = [rule["message"] for rule in (*schema["x-kubernetes-validations"], *spec["x-kubernetes-validations"])]
+    of_jobs = {rule["message"] for rule in _rules(object_schema())}
+    template = [rule["message"] for rule in job["x-kubernetes-validations"] if rule["message"] not in of_jobs]
+    # Its fields are a page of their own.
+    job.pop("properties")
+    lines = [
+        NOTE,
+        "# AgentSchedule",
+        "",
+        f"`apiVersion: {GROUP}/{VERSION}`, `kind: AgentSchedule`, short name `asch`, category `adk`.",
+        schema["description"],
+        "When exactly, and what happens after downtime, is told in [times of a schedule](schedule-times.md).",
+        "",
+        "The shortest schedule:",
+        "",
+        "```yaml",
+        f"apiVersion: {GROUP}/{VERSION}",
+        "kind: AgentSchedule",
+        "metadata:",
+        "  name: hello",
+        "spec:",
+        "  schedule: 30 6 * * 1-5",
+        "  jobTemplate:",
+        "    spec:",
+        "      agent:",
+        "        model: gemini-flash-latest",
+        "        inline:",
+        "          instruction: Be brief.",
+        "      input:",
+        "        message: Say good morning.",
+        "```",
+        "",
+        "## spec",
+        "",
+        "`jobTemplate.spec` has all fields of [an AgentJob's spec](agentjob.md#spec).",
+        "",
+        *_table(spec),
+        "",
+        "## Rules",
+        "",
+        "Refused by the API server, and again by the operator, which reports all problems at once:",
+        "",
+        *(f"- {message}" for message in own),
+        *(f"- in `jobTemplate.spec`: {message}" for message in template),
+        "",
+        "The rules of [AgentJob](agentjob.md#rules) hold in `jobTemplate.spec` too. Besides, the operator refuses an",
+        "expression that no clock ever shows, a zone that does not exist, and labels and annotations in our domains.",
+        "A schedule refused so makes no jobs; its condition `Active` is False and names each field, value and cure.",
+        "",
+        "## status",
+        "",
+        "Written by the operator alone; [conditions](conditions.md#conditions-of-an-agentschedule) say what holds.",
+        "",
+        *_table(schema["properties"]["status"]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def conditions_page() -> str:
     """Return the page of phases, conditions and reasons as Markdown."""
     lines = [
@@ -101,7 +165,13 @@ def conditions_page() -> str:
         "## Reasons of Finished",
         "",
         "The phase the job ended in; while the condition is False, the phase the job is in.",
+        "",
+        "## Conditions of an AgentSchedule",
+        "",
+        *_words(schedule_status.ScheduleConditionType),
     ]
+    for of_schedule, reasons in _SCHEDULE_REASONS.items():
+        lines += ["", f"## Reasons of {of_schedule}", "", *_words(reasons)]
     return "\n".join(lines) + "\n"
 
 
@@ -114,7 +184,7 @@ def _table(schema: Mapping[str, Any]) -> Iterator[str]:
 def _rows(schema: Mapping[str, Any], path: str) -> Iterator[str]:
     for name, node in schema.get("properties", {}).items():
         here = f"{path}{name}"
-        required = " **Required.**" if name in schema.get("required", ()) and path else ""
+        required = " **Required.**" if name in schema.get("required", ()) else ""
         meaning = node.get("description", "").replace("|", "\\|")
         yield f"| `{here}` | {_type(node)} | {meaning}{required} |"
         if node.get("type") == "array":
@@ -176,7 +246,16 @@ _REASONS: Final[Mapping[ConditionType, type[Word]]] = {
     ConditionType.COMPLETE: conditions.CompleteReason,
     ConditionType.CANCELLED: conditions.CancelledReason,
 }
-PAGES: Final[Mapping[str, Callable[[], str]]] = {"agentjob.md": agentjob_page, "conditions.md": conditions_page}
+_SCHEDULE_REASONS: Final[Mapping[ScheduleConditionType, type[Word]]] = {
+    ScheduleConditionType.ACTIVE: schedule_status.ActiveReason,
+    ScheduleConditionType.BLOCKED: schedule_status.BlockedReason,
+    ScheduleConditionType.DEGRADED: schedule_status.DegradedReason,
+}
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "agentjob.md": agentjob_page,
+    "agentschedule.md": schedule_page,
+    "conditions.md": conditions_page,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from agentjobs.api.agentschedule import MAX_SCHEDULE_NAME, AgentScheduleSpec
 from agentjobs.api.cron import expand, parse_cron, parse_zone
@@ -73,9 +74,15 @@ def _model_problems(spec: Mapping[str, Any]) -> list[Problem]:
         AgentScheduleSpec.model_validate(spec)
     except ValidationError as refused:
         errors = refused.errors(include_url=False)
-        own = [error for error in errors if tuple(error["loc"][:2]) != _TEMPLATE or len(error["loc"]) == len(_TEMPLATE)]
-        return [from_error(error, AgentScheduleSpec) for error in own[:MAX_PROBLEMS]]
+        return [from_error(error, AgentScheduleSpec) for error in errors if not _is_told_better(error)][:MAX_PROBLEMS]
     return []
+
+
+def _is_told_better(error: ErrorDetails) -> bool:
+    """Whether one of the other checks says the same with more words."""
+    place = error["loc"]
+    of_job = place[: len(_TEMPLATE)] == _TEMPLATE and len(place) > len(_TEMPLATE)
+    return of_job or (place == ("schedule",) and error["type"] == "string_pattern_mismatch")
 
 
 def _rule_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:

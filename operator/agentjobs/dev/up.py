@@ -376,13 +376,12 @@ async def apply_crds(client: Client, *, update: bool = True) -> None:
 
 def _crds() -> list[Object]:
     """Read the generated files of a checkout; an installed package makes them anew from the models."""
-    files = sorted((Path(__file__).parents[3] / "crds").glob("*.yaml"))
-    if files:
+    if files := sorted((Path(__file__).parents[3] / "crds").glob("*.yaml")):
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is
         return [document for file in files for document in yaml.load_all(file.read_text(), loader) if document]
-    from agentjobs.api.crd import crd
+    from agentjobs.api.crd import FILES
 
-    return [crd()]
+    return [made() for made in FILES.values()]
 
 
 def _is_established(crd: Object) -> bool:

@@ -1,5 +1,5 @@
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from agentjobs.api.agentjob import AgentJobSpec, Model
-from agentjobs.api.crd import FILE, crd, main, rendered
+from agentjobs.api.agentschedule import AgentScheduleSpec
+from agentjobs.api.crd import FILES, crd, main, rendered, schedule_crd
 
 CHECKED_IN = Path(__file__).parents[3] / "crds"
 
@@ -21,8 +22,14 @@ def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[st
             yield from nodes(schema[word], f"{path}[]")
 
 
-SCHEMA = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-FIELDS = [(path, node) for path, node in nodes(SCHEMA) if path.startswith((".spec", ".status"))]
+def fields(definition: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return [(path, node) for path, node in nodes(schema) if path.startswith((".spec", ".status"))]
+
+
+FIELDS = fields(crd())
+SCHEDULE_FIELDS = fields(schedule_crd())
+ALL_FIELDS = [*FIELDS, *SCHEDULE_FIELDS]
 
 
 def test_the_checked_in_file_is_fresh() -> None:
@@ -31,20 +38,21 @@ def test_the_checked_in_file_is_fresh() -> None:
 
 def test_a_stale_file_is_told_with_a_diff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 0
-    stale = rendered().replace("maximum: 9", "maximum: 8")
-    (tmp_path / FILE).write_text(stale)
+    stale = rendered(crd()).replace("maximum: 9", "maximum: 8")
+    (tmp_path / "agentjobs.yaml").write_text(stale)
 
     assert main(["--check", str(tmp_path)]) == 1
     assert "+                maximum: 9" in capsys.readouterr().out
 
 
-def test_the_file_is_plain_yaml_of_the_crd() -> None:
-    assert yaml.safe_load(rendered()) == crd()
-    assert "&id" not in rendered()
+@pytest.mark.parametrize("made", FILES.values(), ids=FILES)
+def test_the_file_is_plain_yaml_of_the_crd(made: Callable[[], dict[str, Any]]) -> None:
+    assert yaml.safe_load(rendered(made())) == made()
+    assert "&id" not in rendered(made())
 
 
 def test_every_field_is_described() -> None:
-    undescribed = [path for path, node in FIELDS if "description" not in node and not path.endswith("[]")]
+    undescribed = [path for path, node in ALL_FIELDS if "description" not in node and not path.endswith("[]")]
     assert undescribed == []
 
 
@@ -59,11 +67,11 @@ def test_every_string_list_and_map_is_bounded() -> None:
                 return "additionalProperties" not in node or "maxProperties" in node
         return True
 
-    assert [path for path, node in FIELDS if not is_bounded(node)] == []
+    assert [path for path, node in ALL_FIELDS if not is_bounded(node)] == []
 
 
 def test_a_pattern_in_a_rule_is_one_whole_raw_string_of_cel() -> None:
-    rules = [rule["rule"] for _, node in nodes(SCHEMA) for rule in node.get("x-kubernetes-validations", ())]
+    rules = [rule["rule"] for _, node in ALL_FIELDS for rule in node.get("x-kubernetes-validations", ())]
     patterns = [rule for rule in rules if ".matches(" in rule]
 
     assert patterns
@@ -71,8 +79,10 @@ def test_a_pattern_in_a_rule_is_one_whole_raw_string_of_cel() -> None:
 
 
 def test_the_schema_is_structural() -> None:
-    untyped = [path for path, node in FIELDS if "type" not in node and "x-kubernetes-int-or-string" not in node]
-    foreign = [path for path, node in FIELDS if {"$ref", "anyOf", "allOf", "oneOf", "title", "nullable"} & set(node)]
+    untyped = [path for path, node in ALL_FIELDS if "type" not in node and "x-kubernetes-int-or-string" not in node]
+    foreign = [
+        path for path, node in ALL_FIELDS if {"$ref", "anyOf", "allOf", "oneOf", "title", "nullable"} & set(node)
+    ]
     assert (untyped, foreign) == ([], [])
 
 
@@ -80,7 +90,26 @@ def test_only_what_the_work_has_no_part_in_is_defaulted_by_the_server() -> None:
     assert sorted(path for path, node in FIELDS if "default" in node) == [".spec.cancel", ".spec.suspend"]
 
 
-def test_the_schema_has_the_fields_of_the_models_and_no_others() -> None:
+def test_a_schedules_defaults_stand_in_its_schema_and_those_of_its_jobs_do_not() -> None:
+    defaults = {path.removeprefix(".spec."): node["default"] for path, node in SCHEDULE_FIELDS if "default" in node}
+    assert defaults == {
+        "timeZone": "UTC",
+        "concurrencyPolicy": "Forbid",
+        "suspend": False,
+        "successfulJobsHistoryLimit": 3,
+        "failedJobsHistoryLimit": 3,
+        "catchUp": {},
+        "catchUp.policy": "Latest",
+        "catchUp.limit": 10,
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "fields"), [(AgentJobSpec, FIELDS), (AgentScheduleSpec, SCHEDULE_FIELDS)], ids=["job", "schedule"]
+)
+def test_the_schema_has_the_fields_of_the_models_and_no_others(
+    model: type[Model], fields: list[tuple[str, dict[str, Any]]]
+) -> None:
     def names(model: type[Model], path: str) -> Iterator[str]:
         for field in model.model_fields.values():
             here = f"{path}.{field.alias}"
@@ -89,9 +118,10 @@ def test_the_schema_has_the_fields_of_the_models_and_no_others() -> None:
                 if isinstance(inner, type) and issubclass(inner, Model):
                     yield from names(inner, f"{here}[]" if "tuple" in str(field.annotation) else here)
 
-    modelled = set(names(AgentJobSpec, ".spec"))
-    assert modelled == {path for path, _ in FIELDS if path.startswith(".spec.") and not path.endswith("[]")}
+    modelled = set(names(model, ".spec"))
+    assert modelled == {path for path, _ in fields if path.startswith(".spec.") and not path.endswith("[]")}
 
 
-def test_the_file_stays_small() -> None:
-    assert len(rendered()) < 150_000
+@pytest.mark.parametrize("made", FILES.values(), ids=FILES)
+def test_the_file_stays_small(made: Callable[[], dict[str, Any]]) -> None:
+    assert len(rendered(made())) < 150_000
