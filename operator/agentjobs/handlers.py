@@ -165,7 +165,9 @@ class Operator:
     async def _work(self, client: KubeClient, identity: str) -> None:
         settings, metrics = self._settings, self._metrics
         self._state = "waiting for the database"
-        async with Database(settings.database_url.get_secret_value(), application="agentjobs-operator") as database:
+        dsn = settings.database_url.get_secret_value()
+        async with Database(dsn, application="agentjobs-operator", on_request=metrics.database.request) as database:
+            metrics.database.pool(database.connections)
             cluster = await _cluster_uid(client)
             history = OperatorHistory(database, cluster=cluster)
             writer = HistoryWriter(history)
@@ -180,6 +182,7 @@ class Operator:
                 pods=_pod_defaults(settings, self._authorities),
                 queues={"agents": settings.queue_agents, "scheduled": settings.queue_scheduled},
             )
+            metrics.queue_depths(reconciler.state.slots.depths)
             metrics.workqueue_depth.set_function(lambda: float(len(reconciler.state.queue)))
             metrics.workqueue_oldest.set_function(lambda: reconciler.state.queue.oldest_seconds)
             lists = Lists(client, history, reconciler, settings.namespaces, metrics)

@@ -1,11 +1,12 @@
-"""The operator's Prometheus metrics: names, help texts and labels in one place.
+"""The operator's Prometheus metrics, and those that every process has: names, help texts and labels in one place.
 
 Made once a process and handed to whoever counts. Label values come from enums of ours; what users or models choose
 (names, reasons in a termination message) is folded into `Other`, so that nobody can fill a time series database.
 """
 
+import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -21,6 +22,7 @@ OTHER: Final = "Other"
 # The queues that exist in every namespace; a queue somebody made counts as Other.
 QUEUES: Final = frozenset({"agents", "scheduled"})
 KINDS: Final = frozenset({"AgentJob", "AgentSchedule", "Pod", "Event", "Lease", "ConfigMap"})
+OUTCOMES: Final = frozenset({"ok", "unavailable", "refused"})
 TABLES: Final = frozenset({"jobs", "starts", "transitions", "events", "results"})
 _REASONS: Final = frozenset(ErrorClass)
 # A start that succeeded has no reason of its own; it shows the job's.
@@ -35,13 +37,44 @@ _LAGS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
+def add_process(registry: CollectorRegistry) -> None:
+    """Add what every process tells of itself: memory, CPU, file descriptors, garbage collection."""
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+
+
+class DatabaseMetrics:
+    """What a process sees of PostgreSQL."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._seconds = Histogram(
+            "agentjobs_database_request_seconds",
+            "From asking for a connection to the answer, by outcome.",
+            ["outcome"],
+            buckets=_FAST,
+            registry=registry,
+        )
+        self._connections = Gauge(
+            "agentjobs_database_connections", "Open connections, by state.", ["state"], registry=registry
+        )
+
+    def request(self, seconds: float, outcome: str) -> None:
+        """Count one request; fits `Database`'s `on_request`."""
+        self._seconds.labels(_known(outcome, OUTCOMES)).observe(seconds)
+
+    def pool(self, connections: Callable[[], tuple[int, int]]) -> None:
+        """Say who knows how many connections are in use and idle."""
+        self._connections.labels("in-use").set_function(lambda: float(connections()[0]))
+        self._connections.labels("idle").set_function(lambda: float(connections()[1]))
+
+
 class Metrics:
     """All metrics of one operator process, in a registry of their own."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.registry = CollectorRegistry()
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=self.registry)
+        add_process(self.registry)
+        self.database = DatabaseMetrics(self.registry)
         self._clock = clock
         self._watched: dict[str, float] = {}
         self._count_jobs()
@@ -52,6 +85,9 @@ class Metrics:
         self._queue_depth = Gauge(
             "agentjobs_queue_depth", "Jobs that wait for a slot of their queue.", ["queue"], registry=registry
         )
+        self._depths: Callable[[], Mapping[str, int]] = dict
+        for queue in sorted({*QUEUES, OTHER}):
+            self._queue_depth.labels(queue).set_function(functools.partial(self._depth_of, queue))
         self._queue_wait = Histogram(
             "agentjobs_queue_wait_seconds",
             "From due to started, by queue.",
@@ -109,11 +145,6 @@ class Metrics:
         self._reconcile = Histogram(
             "agentjobs_reconcile_seconds", "Time of one reconcile.", ["outcome"], buckets=_FAST, registry=registry
         )
-        self.resync_repairs = Counter(
-            "agentjobs_resync_repairs",
-            "Objects a full list found changed or vanished unseen; stays 0 while watches work.",
-            registry=registry,
-        )
         self.events_dropped = Counter(
             "agentjobs_events_dropped", "Kubernetes Events given up under pressure.", registry=registry
         )
@@ -121,9 +152,13 @@ class Metrics:
             "agentjobs_loop_lag_seconds", "How late the event loop woke up.", buckets=_FAST, registry=registry
         )
 
-    def queue_depth(self, queue: str, jobs: int) -> None:
-        """Set how many jobs wait in `queue`; give the sum for all queues of other names as `Other`."""
-        self._queue_depth.labels(_known(queue, QUEUES)).set(jobs)
+    def queue_depths(self, depths: Callable[[], Mapping[str, int]]) -> None:
+        """Say who knows how many jobs wait, by name of queue; asked at each scrape."""
+        self._depths = depths
+
+    def _depth_of(self, queue: str) -> float:
+        """How many wait in one of our queues; for `Other` in all that somebody made."""
+        return float(sum(jobs for name, jobs in self._depths().items() if _known(name, QUEUES) == queue))
 
     def queue_wait(self, queue: str, seconds: float) -> None:
         """Count one job that got its slot after `seconds`."""

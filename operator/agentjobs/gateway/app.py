@@ -22,6 +22,7 @@ from agentjobs.gateway import history_api, runner_api
 from agentjobs.gateway.auth import Authenticator, Reviewer
 from agentjobs.gateway.bodies import schemas
 from agentjobs.gateway.health import Readiness
+from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.problems import FRAMEWORK_REASONS, Problem, crash, from_error
 from agentjobs.gateway.services import Services
 from agentjobs.gateway.traffic import Traffic
@@ -35,6 +36,7 @@ def create_app(
     kube: Reviewer,
     *,
     check_history: Callable[[], Awaitable[None]],
+    metrics: GatewayMetrics,
     clock: Callable[[], float] = time.monotonic,
 ) -> ASGIApp:
     """Return the gateway as an ASGI application.
@@ -43,21 +45,21 @@ def create_app(
 
     Args:
         history: makes the history of the cluster with the given uid.
+        metrics: what is counted; `/metrics` shows its registry.
         check_history: raises errors.Unavailable while the database is away or not migrated.
         clock: seconds, monotonic; what remembered identities age by.
     """
     authenticator = Authenticator(kube, clock=clock)
     app = FastAPI(title="AgentJobs gateway", version=agentjobs.__version__, docs_url=None, redoc_url=None)
-    services = Services(history=history, kube=kube, authenticator=authenticator)
+    services = Services(history=history, kube=kube, authenticator=authenticator, metrics=metrics)
     app.state.services = services
     app.include_router(runner_api.router)
     app.include_router(history_api.router)
-    registry = CollectorRegistry()
     readiness = Readiness({"database": check_history, "API server": services.check_api_server}, clock=clock)
-    _add_health(app, readiness=readiness, registry=registry)
+    _add_health(app, readiness=readiness, registry=metrics.registry)
     _add_answers(app)
     _complete_openapi(app)
-    return Traffic(app, registry=registry)
+    return Traffic(app, metrics=metrics)
 
 
 def _add_health(app: FastAPI, *, readiness: Readiness, registry: CollectorRegistry) -> None:

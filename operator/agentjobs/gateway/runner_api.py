@@ -15,7 +15,7 @@ from agentjobs import contract
 from agentjobs.gateway.auth import RunnerIdentity
 from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody, parse, taken
 from agentjobs.gateway.limits import read_body
-from agentjobs.gateway.services import History, Runner
+from agentjobs.gateway.services import History, Metrics, Runner
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +34,11 @@ async def get_attempt(runner: Runner, history: History) -> JSONResponse:
 
 
 @router.post(contract.PATH_EVENTS, status_code=204, openapi_extra=taken(EventsBody))
-async def post_events(runner: Runner, history: History, request: Request) -> Response:
+async def post_events(runner: Runner, history: History, metrics: Metrics, request: Request) -> Response:
     """Store entries of the start's timeline; sending one twice stores it once."""
     body = parse(EventsBody, await read_body(request, contract.MAX_EVENTS_BODY_BYTES))
     events = [event.to_contract() for event in body.events]
-    await history.add_events(runner.uid, runner.start, runner.pod_uid, events)
+    metrics.recorded(await history.add_events(runner.uid, runner.start, runner.pod_uid, events))
     return Response(status_code=204)
 
 

@@ -18,6 +18,7 @@ import uvicorn
 
 from agentjobs import errors
 from agentjobs.gateway.app import create_app
+from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.history.database import Database
 from agentjobs.history.gateway_history import GatewayHistory
 from agentjobs.kube.client import KubeClient
@@ -54,12 +55,18 @@ async def _until_signalled(settings: GatewaySettings) -> None:
 @contextlib.asynccontextmanager
 async def serving(settings: GatewaySettings) -> AsyncIterator[str]:
     """Serve for the length of a `with` block; gives the URL, with the real port when the settings said 0."""
+    metrics = GatewayMetrics()
+    dsn = settings.database_url.get_secret_value()
     async with (
-        Database(settings.database_url.get_secret_value(), application="agentjobs gateway") as database,
-        KubeClient.connect(settings.kubeconfig, user_agent="agentjobs-gateway") as kube,
+        Database(dsn, application="agentjobs gateway", on_request=metrics.database.request) as database,
+        KubeClient.connect(settings.kubeconfig, user_agent="agentjobs-gateway", on_write=metrics.review) as kube,
     ):
+        metrics.database.pool(database.connections)
         app = create_app(
-            lambda cluster: GatewayHistory(database, cluster=cluster), kube, check_history=database.check_schema
+            lambda cluster: GatewayHistory(database, cluster=cluster),
+            kube,
+            metrics=metrics,
+            check_history=database.check_schema,
         )
         certificate = _certificate(settings)
         listener = _listener(settings.host, settings.port)

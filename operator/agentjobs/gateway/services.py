@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 
 from agentjobs.gateway.auth import Authenticator, Reviewer, RunnerIdentity
+from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.history.gateway_history import GatewayHistory
 from agentjobs.kube.resources import NAMESPACES
 
@@ -24,9 +25,15 @@ class Services:
     """
 
     def __init__(
-        self, *, history: Callable[[str], GatewayHistory], kube: Reviewer, authenticator: Authenticator
+        self,
+        *,
+        history: Callable[[str], GatewayHistory],
+        kube: Reviewer,
+        authenticator: Authenticator,
+        metrics: GatewayMetrics,
     ) -> None:
         self.authenticator = authenticator
+        self.metrics = metrics
         self._make_history = history
         self._kube = kube
         self._history: GatewayHistory | None = None
@@ -64,5 +71,11 @@ async def history_of(request: Request) -> GatewayHistory:
     return await services_of(request).history()
 
 
+async def metrics_of(request: Request) -> GatewayMetrics:
+    """Return the application's metrics."""
+    return services_of(request).metrics
+
+
 Runner = Annotated[RunnerIdentity, Depends(runner_of)]
 History = Annotated[GatewayHistory, Depends(history_of)]
+Metrics = Annotated[GatewayMetrics, Depends(metrics_of)]

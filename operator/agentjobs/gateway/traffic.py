@@ -10,14 +10,13 @@ import traceback
 from collections.abc import Callable
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agentjobs.gateway.metrics import METHODS, GatewayMetrics
 from agentjobs.gateway.problems import crash
 
 logger = logging.getLogger(__name__)
 
-METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Answers are somebody's own data; and no browser shall take one for a page.
 HEADERS: Final = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
@@ -26,27 +25,14 @@ class Traffic:
     """The application, observed.
 
     Args:
-        registry: where the two metrics are registered; one per application, so that a process may hold several.
+        metrics: told of each request.
         clock: seconds, monotonic.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: GatewayMetrics, clock: Callable[[], float] = time.monotonic) -> None:
         self._app = app
         self._clock = clock
-        self._requests = Counter(
-            "agentjobs_gateway_requests",
-            "Requests answered, by route and status.",
-            ["method", "route", "code"],
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            "agentjobs_gateway_request_duration_seconds",
-            "From the request's first line to the answer's last byte, by route.",
-            ["route"],
-            registry=registry,
-        )
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -75,8 +61,7 @@ class Traffic:
         # The template of the path, `/v1/…/{name}`: labels come from a fixed set, never from what callers type.
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in METHODS else "other"
-        self._requests.labels(method=method, route=route, code=str(status)).inc()
-        self._seconds.labels(route=route).observe(seconds)
+        self._metrics.request(method, route, status, seconds)
         level = logging.WARNING if status >= 500 else logging.DEBUG
         fields = {"method": method, "route": route, "status": status, "milliseconds": round(seconds * 1000, 1)}
         logger.log(level, "request.served", extra=fields)

@@ -7,16 +7,18 @@ transactions collided, so it must be idempotent, as everything in history is.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import psycopg
 from sqlalchemy import event, exc, select
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from agentjobs import errors
 from agentjobs.history import schema
@@ -67,10 +69,18 @@ class Database:
         pool_size: connections at most.
         application: what `pg_stat_activity` shows.
         deadline: seconds until `run` gives up.
+        on_request: told how many seconds each request took and its outcome: `ok` (with whatever its work raised of
+            ours), `refused` (the server did not like content or user) or `unavailable`.
     """
 
     def __init__(
-        self, dsn: str, *, pool_size: int = 10, application: str = "agentjobs", deadline: float = DEADLINE_SECONDS
+        self,
+        dsn: str,
+        *,
+        pool_size: int = 10,
+        application: str = "agentjobs",
+        deadline: float = DEADLINE_SECONDS,
+        on_request: Callable[[float, str], None] = lambda _seconds, _outcome: None,
     ) -> None:
         url = database_url(dsn)
         own_options = url.query.get("options", "")
@@ -100,6 +110,7 @@ class Database:
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")  # of the same pool
         event.listen(self._engine.sync_engine, "handle_error", _leave_a_demoted_server)
         self._deadline = deadline
+        self._on_request = on_request
         self._abandoned: set[asyncio.Task[Any]] = set()
 
     async def run(self, work: Work[T]) -> T:
@@ -142,6 +153,11 @@ class Database:
                 f"the history's schema is at {found or 'nothing'}, needed is {schema.HEAD}: run `agentjobs migrate`"
             )
 
+    def connections(self) -> tuple[int, int]:
+        """How many connections are in use and how many idle."""
+        pool = cast("QueuePool", self._engine.pool)
+        return pool.checkedout(), pool.checkedin()
+
     async def close(self) -> None:
         """Close every connection."""
         if self._abandoned:
@@ -171,19 +187,30 @@ class Database:
 
         Cancelling it is not enough: psycopg first asks a server that does not answer to cancel the query.
         """
-        task = asyncio.create_task(operation)
+        task, began = asyncio.create_task(operation), time.monotonic()
         try:
             await asyncio.wait({task}, timeout=self._deadline)
         except asyncio.CancelledError:
             self._abandon(task)
             raise
-        if not task.done():
-            self._abandon(task)
-            raise errors.Unavailable(f"PostgreSQL did not answer within {self._deadline:g} s")
+        outcome = "unavailable"
         try:
-            return task.result()
-        except (exc.SQLAlchemyError, psycopg.Error, OSError, ValueError) as error:
-            raise translated(error) from error
+            if not task.done():
+                self._abandon(task)
+                raise errors.Unavailable(f"PostgreSQL did not answer within {self._deadline:g} s")
+            try:
+                result = task.result()
+            except (exc.SQLAlchemyError, psycopg.Error, OSError, ValueError) as error:
+                problem = translated(error)
+                outcome = "unavailable" if isinstance(problem, errors.Unavailable) else "refused"
+                raise problem from error
+            except errors.AgentJobsError:
+                outcome = "ok"
+                raise
+            outcome = "ok"
+            return result
+        finally:
+            self._on_request(time.monotonic() - began, outcome)
 
     def _abandon(self, task: asyncio.Task[Any]) -> None:
         self._abandoned.add(task)

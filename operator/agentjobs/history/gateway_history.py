@@ -85,33 +85,30 @@ class GatewayHistory:
 
         return await self._database.run(work)
 
-    async def add_events(self, uid: str, start: int, pod_uid: str, batch: Sequence[Event]) -> dict[str, int]:
+    async def add_events(self, uid: str, start: int, pod_uid: str, batch: Sequence[Event]) -> list[Event]:
         """Store events of a start and add what they used to its usage; those already there stay, and count once.
 
-        Returns what was added, by the names of `contract.USAGE`.
+        Returns the events that were not there yet.
 
         Raises:
             errors.Fenced, errors.NotFound: as `claim`, or this pod never claimed the start.
             errors.Invalid: a time or number cannot be stored; nothing of the batch is.
         """
         rows = [{**_row_key(uid, start), **_event_values(event)} for event in batch]
-        used = {event["seq"]: event.get("usage") or {} for event in reversed(batch)}  # of two with one number the first
+        given = {event["seq"]: event for event in reversed(batch)}  # of two with one number the first
+        counts = any(event.get("usage") for event in batch)
 
-        async def work(connection: AsyncConnection) -> dict[str, int]:
+        async def work(connection: AsyncConnection) -> list[Event]:
             # Shared: events may flow while a heartbeat waits, unless the row itself is written.
-            counts = any(used.values())
             row = await self._pass_fence(connection, _LOCK_START if counts else _SHARE_START, uid, start, pod_uid)
             if not rows:
-                return {}
-            if not counts:
-                await connection.execute(_INSERT_EVENT, rows)
-                return {}
-            stored = (await connection.execute(_INSERT_EVENT.returning(events.c.seq), rows)).scalars()
-            added = _sum(used[seq] for seq in stored)
-            if added:
-                total = _sum((row.usage or {}, added))
+                return []
+            stored = (await connection.execute(_INSERT_EVENT, rows)).scalars()
+            new = [given[seq] for seq in sorted(stored)]
+            if used := _sum(event.get("usage") or {} for event in new):
+                total = _sum((row.usage or {}, used))
                 await connection.execute(_USE, {**_start_key(uid, start), "usage_": total})
-            return added
+            return new
 
         return await self._database.run(work)
 
@@ -369,7 +366,7 @@ _REPORT = (
     )
 )
 _USE = update(starts).where(*_this_start).values(usage=bindparam("usage_"))
-_INSERT_EVENT = insert(events).on_conflict_do_nothing()
+_INSERT_EVENT = insert(events).on_conflict_do_nothing().returning(events.c.seq)
 _INSERT_RESULT = insert(results).on_conflict_do_nothing()
 _RESULT = select(results.c.result).where(results.c.uid == bindparam("uid_"))
 _WORK = (

@@ -76,7 +76,6 @@ class Reconciler:
         kind, namespace, name = key
         if kind == "queue":
             self.state.admit((namespace, name))
-            self._metrics.queue_depth(name, self.state.slots.depths().get(name, 0))
             return None
         if kind == "schedule":
             return await self._schedules.reconcile((namespace, name))

@@ -9,6 +9,7 @@ import pytest
 from agentjobs import contract, errors
 from agentjobs.gateway.app import create_app
 from agentjobs.gateway.auth import Authenticator
+from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.history.pages import EventRow, JobDetail, JobRow, Page, StartRow, TransitionRow
 
 OURS = contract.TOKEN_AUDIENCE
@@ -129,6 +130,7 @@ class FakeHistory:
 
     async def add_events(self, uid, start, pod_uid, batch):
         self._called("add_events", uid, start, pod_uid, batch)
+        return batch
 
     async def heartbeat(self, uid, start, pod_uid):
         self._called("heartbeat", uid, start, pod_uid)
@@ -187,7 +189,9 @@ def database():
 
 @pytest.fixture
 def app(history, kube, database, clock):
-    return create_app(lambda cluster: history, kube, check_history=database.check, clock=clock)
+    return create_app(
+        lambda cluster: history, kube, metrics=GatewayMetrics(), check_history=database.check, clock=clock
+    )
 
 
 @pytest.fixture

@@ -1,9 +1,15 @@
 """Metrics have the documented names, and no label that somebody outside can choose."""
 
-import pytest
-from prometheus_client import generate_latest
+import re
+from pathlib import Path
 
+import pytest
+import yaml
+from prometheus_client.metrics import MetricWrapperBase
+
+from agentjobs.contract import Verdict
 from agentjobs.errors import Conflict, Unavailable
+from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.metrics import Metrics
 
 
@@ -16,23 +22,55 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(name, labels)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "queue_depth",
-        "queue_wait_seconds",
-        "starts_total",
-        "attempts_total",
-        "run_duration_seconds",
-        "api_writes_total",
-        "history_backlog",
-        "watch_age_seconds",
-        "leader",
-    ],
-)
-def test_the_documented_names_exist(metrics, name):
-    # The text format names a counter's family without `_total` in OpenMetrics and with it here.
-    assert f"# TYPE agentjobs_{name} ".encode() in generate_latest(metrics.registry)
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
+ROW = re.compile(r"^\| `(agentjobs_\w+)` \| (\w+) \| [^|]+ \|([^|]*)\| [^|]+ \|$", re.MULTILINE)
+ALERTS = yaml.safe_load(PAGE.with_name("alerts.yaml").read_text())["groups"][0]["rules"]
+SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
+
+
+def documented(process):
+    """Name, type and labels of every metric that the page lists for a process."""
+    chapter = PAGE.read_text().partition(f"## Of the {process}\n")[2].partition("\n## ")[0]
+    return {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in ROW.findall(chapter)}
+
+
+def registered(registry):
+    """The same of what a registry holds. Labels stand only in the collectors until there is a sample."""
+    found = {}
+    for collector in filter(lambda one: isinstance(one, MetricWrapperBase), registry._collector_to_names):
+        for family in collector.describe():
+            if family.name.startswith("agentjobs_"):
+                name = family.name + ("_total" if family.type == "counter" else "")
+                found[name] = family.type, set(collector._labelnames)
+    return found
+
+
+@pytest.mark.parametrize(("process", "made"), [("operator", Metrics), ("gateway", GatewayMetrics)])
+def test_the_page_lists_every_metric_with_type_and_labels(process, made):
+    assert documented(process) == registered(made().registry)
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
+def test_an_alert_asks_for_metrics_and_labels_that_exist_and_is_on_the_page(rule):
+    listed = documented("operator") | documented("gateway")
+    samples = {
+        f"{name.removesuffix('_total')}{suffix}": labels
+        for name, (kind, labels) in listed.items()
+        for suffix in SUFFIXES[kind]
+    }
+    asked = re.findall(r"(agentjobs_\w+)(?:\{(\w+)=~?\"([^\"]*)\"\})?", rule["expr"])
+
+    assert asked
+    assert all(name in samples and (not label or label in samples[name]) for name, label, _ in asked)
+    assert {"summary", "description"} <= set(rule["annotations"])
+    assert f"| `{rule['alert']}` |" in PAGE.read_text()
+
+
+def test_verdicts_that_alerts_name_exist():
+    (rule,) = (rule for rule in ALERTS if rule["alert"] == "AgentJobsAttemptsFailing")
+    named = set(re.findall(r'verdict=~"([^"]*)"', rule["expr"]))
+
+    assert named == {f"{Verdict.RETRY}|{Verdict.FAIL}"}
 
 
 def test_a_reason_that_is_not_ours_is_folded(metrics):
@@ -51,10 +89,11 @@ def test_a_success_is_no_other_reason(metrics):
 
 
 def test_queues_of_users_count_as_other(metrics):
-    metrics.queue_depth("agents", 3)
+    metrics.queue_depths(lambda: {"agents": 3, "nightly-of-customer-4711": 2, "hourly-of-customer-4711": 5})
     metrics.queue_wait("nightly-of-customer-4711", 2)
 
-    assert value(metrics, "agentjobs_queue_depth", queue="agents") == 3
+    depths = [value(metrics, "agentjobs_queue_depth", queue=queue) for queue in ("agents", "scheduled", "Other")]
+    assert depths == [3, 0, 7]
     assert value(metrics, "agentjobs_queue_wait_seconds_count", queue="Other") == 1
 
 

@@ -1,0 +1,85 @@
+"""The gateway's Prometheus metrics: names, help texts and labels in one place.
+
+One set an application, so that a process may hold several. Labels come from our own routes, kinds and enums, never from
+what callers send; what runners tell of themselves appears as numbers only.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from agentjobs.contract import Event
+from agentjobs.metrics import OTHER, DatabaseMetrics, add_process
+
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+REVIEWS: Final = frozenset({"TokenReview", "SubjectAccessReview"})
+# A heartbeat is a millisecond, a request that waits for the database gives up after five seconds.
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+# A plain answer is four entries; a day's work of an agent some ten thousand.
+_ENTRIES: Final = (4, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000, 100_000)
+
+
+class GatewayMetrics:
+    """All metrics of one gateway, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        add_process(self.registry)
+        self.database = DatabaseMetrics(self.registry)
+        registry = self.registry
+        self._requests = Counter(
+            "agentjobs_gateway_requests",
+            "Requests answered, by route and status.",
+            ["method", "route", "code"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "agentjobs_gateway_request_duration_seconds",
+            "From the request's first line to the answer's last byte, by route.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._reviews = Counter(
+            "agentjobs_gateway_reviews",
+            "Questions to the API server about callers, by HTTP status (0: unanswered); remembered answers ask none.",
+            ["kind", "code"],
+            registry=registry,
+        )
+        self._tokens = Counter(
+            "agentjobs_tokens", "Tokens that runners recorded, by direction.", ["direction"], registry=registry
+        )
+        self._model_calls = Counter(
+            "agentjobs_model_calls", "Calls of models that runners recorded.", registry=registry
+        )
+        self._tool_calls = Counter("agentjobs_tool_calls", "Calls of tools that runners recorded.", registry=registry)
+        self._run_events = Histogram(
+            "agentjobs_run_events",
+            "Entries in the timeline of a start whose runner told its end.",
+            buckets=_ENTRIES,
+            registry=registry,
+        )
+        for direction in ("input", "output"):
+            self._tokens.labels(direction)
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one request; `route` is the template of its path, `method` one of `METHODS` or `other`."""
+        self._requests.labels(method=method, route=route, code=str(status)).inc()
+        self._seconds.labels(route=route).observe(seconds)
+
+    def review(self, _verb: str, kind: str, code: int) -> None:
+        """Count one review; fits `KubeClient`'s `on_write`."""
+        self._reviews.labels(kind if kind in REVIEWS else OTHER, str(code)).inc()
+
+    def recorded(self, events: Iterable[Event]) -> None:
+        """Count what entries, stored for the first time, say was used."""
+        for event in events:
+            used = event.get("usage") or {}
+            self._tokens.labels("input").inc(used.get("inputTokens", 0))
+            self._tokens.labels("output").inc(used.get("outputTokens", 0))
+            self._model_calls.inc(used.get("llmCalls", 0))
+            self._tool_calls.inc(used.get("toolCalls", 0))
+            if event["kind"] == "ended":
+                # Entries are numbered from 1 and this is the last one.
+                self._run_events.observe(event["seq"])
