@@ -47,10 +47,13 @@ images: ## Build the images with docker or buildah (TAG=…, BASE_IMAGE=…)
 	    $${BASE_IMAGE:+--build-arg BASE_IMAGE=$$BASE_IMAGE} . || exit 1; \
 	done
 
+storm: setup ## Break everything that can break: SEED=n [MINUTES=10] [APISERVER=embedded|envtest]
+	$(BIN)/python -m tests.storm --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10) --apiserver $(or $(APISERVER),embedded)
+
 demo: setup ## Run the examples in a development cluster and show them live
 	$(BIN)/agentjobs demo
 
 bench: setup ## Take the figures of docs/reference/performance.md
 	$(BIN)/python -m tests.bench
 
-.PHONY: help setup fmt check crds test test-real conformance images demo bench
+.PHONY: help setup fmt check crds test test-real conformance storm images demo bench

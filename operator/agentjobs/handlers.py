@@ -14,7 +14,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ from agentjobs.history.operator_history import OperatorHistory
 from agentjobs.history.retention import Retention
 from agentjobs.history.writer import HistoryWriter
 from agentjobs.kube.client import KubeClient
-from agentjobs.kube.elector import Elector, LeaseLost
+from agentjobs.kube.elector import Elector, LeaseLost, utc_now
 from agentjobs.kube.recorder import EventRecorder
 from agentjobs.kube.resources import AGENTJOBS, CRDS, NAMESPACES, PODS
 from agentjobs.metrics import Metrics
@@ -46,14 +46,17 @@ SECOND_LOOK_SECONDS: Final = 5.0
 WAIT_SECONDS: Final = 1.0
 
 
-def run(settings: OperatorSettings) -> None:
-    """Run the operator until a signal or a lost Lease ends it. Raises SystemExit(1) when it could not go on."""
+def run(settings: OperatorSettings, *, now: Callable[[], datetime] = utc_now) -> None:
+    """Run the operator until a signal or a lost Lease ends it. Raises SystemExit(1) when it could not go on.
+
+    `now` is the wall clock, which tests turn.
+    """
     if settings.kubeconfig:
         # kopf's login reads it from there; our own client gets it as an argument.
         os.environ["KUBECONFIG"] = settings.kubeconfig
     gc.set_threshold(50_000, 20, 50)  # full collections over thousands of live dicts are the tail of every latency
     try:
-        asyncio.run(Operator(settings).run())
+        asyncio.run(Operator(settings, now).run())
     except (AgentJobsError, kopf.LoginError) as error:
         logger.error("operator.ended %s", error)
         raise SystemExit(1) from error
@@ -62,8 +65,9 @@ def run(settings: OperatorSettings) -> None:
 class Operator:
     """One operator process, from settings to its end."""
 
-    def __init__(self, settings: OperatorSettings) -> None:
+    def __init__(self, settings: OperatorSettings, now: Callable[[], datetime] = utc_now) -> None:
         self._settings = settings
+        self._now = now
         self._metrics = Metrics()
         self._stop = asyncio.Event()
         self._state = "starting"
@@ -143,6 +147,7 @@ class Operator:
             duration=settings.lease_duration,
             deadline=settings.lease_deadline,
             retry=settings.lease_retry,
+            now=self._now,
         )
         self._state = "standby"
         await elector.acquire()
@@ -181,6 +186,7 @@ class Operator:
                 metrics=metrics,
                 pods=_pod_defaults(settings, self._authorities),
                 queues={"agents": settings.queue_agents, "scheduled": settings.queue_scheduled},
+                now=self._now,
             )
             metrics.queue_depths(reconciler.state.slots.depths)
             metrics.workqueue_depth.set_function(lambda: float(len(reconciler.state.queue)))

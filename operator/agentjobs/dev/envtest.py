@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 import secrets
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,19 @@ class EnvTest:
                 revision = (await answer.json())["header"]["revision"]
             async with etcd.post("/v3/kv/compaction", json={"revision": revision, "physical": True}):
                 pass
-        await self._children.pop().stop(_STOP_SECONDS)
+        await self.end_server(signal.SIGTERM)
+        await self.start_server()
+
+    async def end_server(self, number: int = signal.SIGKILL) -> None:
+        """End the API server and leave etcd running."""
+        await self._children.pop().stop(_STOP_SECONDS, number=number)
+
+    def send(self, number: int) -> None:
+        """Send the API server a signal that does not end it, such as SIGSTOP."""
+        self._children[-1].send(number)
+
+    async def start_server(self) -> None:
+        """Start the API server again at its address; return once it is ready."""
         self._start("kube-apiserver", *self._server)
         await self._ready()
 

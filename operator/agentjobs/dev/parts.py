@@ -26,14 +26,14 @@ class Part:
         self.name = name
         self.log = folder / f"{name}.log"
         self._command = list(command)
-        self._env = dict(env)
+        self.env = dict(env)
         self._folder = folder
         self.child: Child | None = None
         self._wanted = asyncio.Event()
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self.child = spawn(self._command, env=self._env, folder=self._folder, output=log)
+            self.child = spawn(self._command, env=self.env, folder=self._folder, output=log)
         self._wanted.set()
 
     async def watch(self) -> None:
@@ -44,6 +44,11 @@ class Part:
             code = 0 if child is None else await child.wait()
             if child is self.child and self._wanted.is_set():
                 raise PartEnded(self.name, _ending(code), self.log)
+
+    def send(self, number: int) -> None:
+        """Send it a signal that does not end it, such as SIGSTOP."""
+        if self.child is not None:
+            self.child.send(number)
 
     async def end(self, number: int = signal.SIGTERM, *, grace: float = _STOP_SECONDS) -> None:
         """End it on purpose: by `number`, SIGKILL for a crash."""

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import contextlib
 import datetime
+import functools
 import importlib
 import json
 import os
@@ -86,9 +87,10 @@ class Cluster:
     """`gateway`, `operator`, `operator-2`, …: end and start them as a test likes."""
     phases: dict[str, float]
     """Seconds from the beginning to the end of each step of the start, the last of them `ready`."""
-    node: ProcessNode
+    server: Server
     kept: bool
     """Whether the database stays in `folder`."""
+    nodes: "_Nodes" = field(repr=False)
     databases: list[EmbeddedPostgres] = field(repr=False)
     """Every PostgreSQL there was; the last one runs."""
     failure: "asyncio.Task[BaseException | None]" = field(repr=False)
@@ -97,6 +99,14 @@ class Cluster:
     @property
     def postgres(self) -> EmbeddedPostgres:
         return self.databases[-1]
+
+    @property
+    def node(self) -> ProcessNode:
+        return self.nodes.current
+
+    async def restart_node(self) -> None:
+        """Kill the node with every process it runs, as a power cut does, and start it anew on its files."""
+        await self.nodes.restart()
 
     async def restart_postgres(self) -> None:
         """Start the database again after it was killed; its data and address stay."""
@@ -123,6 +133,7 @@ async def up(
     working_folder: Path | None = None,
     settings: Mapping[str, str] | None = None,
     operators: int = 1,
+    operator_command: Sequence[str] = (),
     keep: bool = False,
     instant: Callable[[Object], Instant | None] = lambda pod: None,
 ) -> AsyncIterator[Cluster]:
@@ -137,6 +148,7 @@ async def up(
         working_folder: on the PYTHONPATH of runner pods; the current one by default.
         settings: variables for operator and gateway over our own, such as AGENTJOBS_QUEUE_AGENTS.
         operators: how many operators to run; one of them leads.
+        operator_command: what to run as the operator, `agentjobs operator` when empty.
         keep: leave the database in `folder` for the next start.
         instant: see `ProcessNode`.
 
@@ -147,7 +159,7 @@ async def up(
     """
     folder = _made(folder)
     server = make_server(apiserver, folder / "apiserver", port=port, context=context)
-    starting = _Start(folder, apiserver, server, dict(settings or {}), operators, keep)
+    starting = _Start(folder, apiserver, server, dict(settings or {}), operators, operator_command, keep)
     async with contextlib.AsyncExitStack() as stack:
         node = {"inherited": dict(inherit_env or {}), "working_folder": working_folder, "instant": instant}
         cluster = await starting.run(stack, node)
@@ -163,7 +175,14 @@ class _Start:
     """One start, step by step; what was begun is ended by the stack in the opposite order."""
 
     def __init__(
-        self, folder: Path, backend: Backend, server: Server, settings: dict[str, str], operators: int, keep: bool
+        self,
+        folder: Path,
+        backend: Backend,
+        server: Server,
+        settings: dict[str, str],
+        operators: int,
+        operator_command: Sequence[str],
+        keep: bool,
     ) -> None:
         self._folder = folder
         self._backend = backend
@@ -171,6 +190,7 @@ class _Start:
         self._place = place_of(server)
         self._settings = settings
         self._operators = operators
+        self._operator_command = list(operator_command)
         self._keep = keep
         self._began = time.monotonic()
         self._phases: dict[str, float] = {}
@@ -204,8 +224,8 @@ class _Start:
         # Not by the operator's settings: in a manifest the path would be taken for one inside of the container, and
         # below /tmp, where temporary folders are, for one of its emptyDir.
         node["inherited"] = {"AGENTJOBS_GATEWAY_CA": gateway_tls["AGENTJOBS_GATEWAY_CA"]} | node["inherited"]
-        process_node = self._node(client, node)
-        self._serve(client, process_node)
+        nodes = _Nodes(functools.partial(self._node, client, node))
+        self._serve(client, nodes)
         importing = asyncio.create_task(asyncio.to_thread(_import_migration, fresh=fresh))
         self._tasks += [asyncio.create_task(part.watch(), name=part.name) for part in parts.values()]
         await database
@@ -217,7 +237,7 @@ class _Start:
         await _unless_broken(self._migrate(dsn), failure)
         gateway = self._answers("gateway", f"{gateway_url}/readyz", Path(gateway_tls["AGENTJOBS_GATEWAY_CA"]))
         leader = self._answers("operator", *(f"http://{address}/readyz" for address in probes))
-        await _unless_broken(_all(gateway, leader, process_node.ready.wait()), failure)
+        await _unless_broken(_all(gateway, leader, nodes.current.ready.wait()), failure)
         self._note("ready")
         return Cluster(
             folder=self._folder,
@@ -234,8 +254,9 @@ class _Start:
             operator_url=f"http://{probes[0]}",
             parts=parts,
             phases=self._phases,
-            node=process_node,
+            server=server,
             kept=self._keep,
+            nodes=nodes,
             databases=databases,
             failure=failure,
         )
@@ -270,7 +291,7 @@ class _Start:
             name = "operator" if number == 1 else f"operator-{number}"
             own = env | {"AGENTJOBS_KUBECONFIG": str(self._credentials("operator"))} | self._settings
             own["AGENTJOBS_PROBE_ADDRESS"] = address
-            parts[name] = Part(name, [*command, "operator"], env=own, folder=self._folder)
+            parts[name] = Part(name, self._operator_command or [*command, "operator"], env=own, folder=self._folder)
         return parts
 
     def _node(self, client: Client, options: dict[str, Any]) -> ProcessNode:
@@ -284,8 +305,8 @@ class _Start:
             **options,
         )
 
-    def _serve(self, client: Client, node: ProcessNode) -> None:
-        services = {"process node": node.run()}
+    def _serve(self, client: Client, nodes: "_Nodes") -> None:
+        services = {"process node": nodes.run()}
         if not self._place.shared:  # a whole cluster has controllers, and ours would do their work a second time
             services |= {
                 "garbage collector": GarbageCollector(client).run(),
@@ -355,6 +376,40 @@ class _Start:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+class _Nodes:
+    """The process node and its successors, of which one runs."""
+
+    def __init__(self, make: Callable[[], ProcessNode]) -> None:
+        self._make = make
+        self.current = make()
+        self._running: asyncio.Task[None] | None = None
+        self._restarting = False
+
+    async def run(self) -> None:
+        """Run the current node, and the next one when it was told to restart; whatever else ends it is raised."""
+        while True:
+            self._running = asyncio.create_task(self.current.run(), name=f"node {self.current.name}")
+            try:
+                await asyncio.wait({self._running})
+            finally:
+                self._running.cancel()
+                await asyncio.gather(self._running, return_exceptions=True)
+            if not self._restarting:
+                self._running.result()
+            self._restarting = False
+            self.current = self._make()
+
+    async def restart(self) -> None:
+        """Return once the next node has registered and seen its pods."""
+        last = self.current
+        if self._running is not None:
+            self._restarting = True
+            self._running.cancel()
+        while self.current is last:  # noqa: ASYNC110  the old one's processes end first
+            await asyncio.sleep(_POLL_SECONDS)
+        await self.current.ready.wait()
 
 
 async def apply_crds(client: Client, *, update: bool = True) -> None:

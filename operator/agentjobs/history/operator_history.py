@@ -148,7 +148,7 @@ class OperatorHistory:
     async def close_vanished(
         self, live: Collection[str], *, listed_at: datetime, namespaces: Collection[str] | None = None
     ) -> int:
-        """Mark open jobs as deleted whose object no longer exists; return how many.
+        """Mark open jobs as deleted whose object no longer exists, and end their starts; return how many.
 
         Called once the caches are synced: an object may be deleted while no operator looks.
 
@@ -172,6 +172,7 @@ class OperatorHistory:
             uids = list((await connection.execute(chosen)).scalars())
             if uids:
                 await connection.execute(_DELETE, [{"uid_": uid, "time_": listed_at} for uid in uids])
+                await connection.execute(_END_VANISHED, {"uids": uids, "time_": listed_at})
             return len(uids)
 
         return await self._database.run(work)
@@ -350,6 +351,19 @@ _DELETE = (
     update(jobs)
     .where(_of_job, or_(jobs.c.deleted_at.is_(None), jobs.c.deleted_at > bindparam("time_")))
     .values(deleted_at=bindparam("time_"))
+)
+# What the operator writes of a deletion that it sees.
+_END_VANISHED = (
+    update(starts)
+    .where(starts.c.uid == func.any(bindparam("uids", type_=ARRAY(Text))), starts.c.ended_at.is_(None))
+    .values(
+        ended_at=bindparam("time_"),
+        fenced_at=func.coalesce(starts.c.fenced_at, func.clock_timestamp()),
+        verdict="Cancel",
+        reason="Deleted",
+        charged=False,
+        message="the job was deleted",
+    )
 )
 
 _RESOLVED = select(jobs.c.resolved).where(jobs.c.uid == bindparam("uid_"))

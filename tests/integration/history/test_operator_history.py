@@ -117,6 +117,18 @@ async def test_open_jobs_whose_object_is_gone_are_closed(operator, a_job):
     assert phases == ["Deleted", None, "Succeeded", None]
 
 
+async def test_the_open_start_of_a_job_whose_object_is_gone_is_ended(operator, gateway, a_job):
+    build = a_job()
+    await operator.write([build.job(), build.start(1), build.end(1), build.start(2), build.transition(1, "Running")])
+
+    await operator.close_vanished([], listed_at=await operator.clock())
+
+    first, second = await gateway.starts(build.uid)
+    assert (first.verdict, first.reason) == ("Retry", "ToolError")
+    assert (second.verdict, second.reason, second.charged) == ("Cancel", "Deleted", False)
+    assert second.ended is not None
+
+
 async def test_jobs_stored_after_the_list_began_stay_open(operator, a_job):
     listed_at = await operator.clock()
     await operator.write([a_job().transition(1, "Running")])

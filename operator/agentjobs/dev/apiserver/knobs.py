@@ -17,6 +17,8 @@ class Knobs:
         fail_every: every n-th write is refused with `fail_code` and not carried out; 0 is never.
         fail_code: 409, 429 (with `Retry-After: 1`), 500, 503 or 504.
         lose_every: every n-th write is carried out but answered with 504: the client cannot know; 0 is never.
+        list_latency: seconds between the moment a list is read and its answer: it tells of the past when it comes.
+        watch_latency: seconds every event of a watch is held back, as by a server that has fallen behind.
         close_watches_after: a watch ends after it has sent this many events; 0 is never.
         established_delay: seconds from a CRD's creation until it is served.
         only: which writes count, by verb (`create`, `update`, `patch`, `delete`) and resource (`pods`, `pods/status`,
@@ -27,6 +29,8 @@ class Knobs:
     fail_every: int = 0
     fail_code: int = 500
     lose_every: int = 0
+    list_latency: float = 0.0
+    watch_latency: float = 0.0
     close_watches_after: int = 0
     established_delay: float = 0.0
     only: Callable[[str, str], bool] = field(default=lambda _verb, _resource: True)

@@ -192,7 +192,10 @@ class ApiServer:
 
     async def _answer(self, call: Call) -> web.StreamResponse:
         if call.verb not in _WRITES or call.kind.virtual:
-            return await self._answers.answer(call)
+            answer = await self._answers.answer(call)
+            if call.verb == "list" and self.knobs.list_latency:
+                await asyncio.sleep(self.knobs.list_latency)
+            return answer
         code = self.knobs.fails(call.verb, call.resource)
         if code:
             raise _injected(code)

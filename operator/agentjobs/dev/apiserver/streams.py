@@ -94,6 +94,7 @@ class _Sender:
         self._store = store
         self._watch = watch
         self._chosen = chosen
+        self._knobs = knobs
         self._left = knobs.close_watches_after or -1
         self._bookmarks = watch.query.get("allowWatchBookmarks") in ("true", "1")
 
@@ -121,6 +122,8 @@ class _Sender:
             awake.clear()
             frames = list(self._frames(watcher))
             if frames:
+                if self._knobs.watch_latency:
+                    await asyncio.sleep(self._knobs.watch_latency)
                 await self._response.write(b"".join(frames))
                 continue
             now = loop.time()

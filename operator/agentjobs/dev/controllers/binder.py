@@ -123,9 +123,10 @@ class Binder:
             }
             await self._client.create(PODS, namespace, body, subresource=(name, "binding"))
         except ApiError as error:
-            if error.code not in (404, 409):  # gone, replaced, or bound by another
-                raise
-            return
+            if error.code == 404:
+                return
+            # A conflict may pass; a pod that another has bound leaves our watch, and is not tried again.
+            raise
         self._pods.pop(key, None)
         message = f"Successfully assigned {namespace}/{name} to {node}"
         self._events.record(pod, "Normal", "Scheduled", message, now=_now())

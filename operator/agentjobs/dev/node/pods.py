@@ -12,7 +12,7 @@ import logging
 import shutil
 import signal
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agentjobs.dev.client import CONFIG_MAPS, PODS, SECRETS, ApiError, Client, Object
@@ -198,10 +198,13 @@ class PodWorker:
         self._init = {name: Terminated(0, "Completed", started, started) for name in self._init}
         self._states = {name: Running(None, started) for name in self._states}
         self._report("Running")
-        await asyncio.sleep(instant.seconds)
-        reason = "Error" if instant.exit_code else "Completed"
-        end = Terminated(instant.exit_code, reason, _now(), started, instant.message)
-        self._states = dict.fromkeys(self._states, end)
+        end = Terminated(143, "Error", started, started)  # by SIGTERM, when the pod is stopped before its time
+        try:
+            await asyncio.sleep(instant.seconds)
+            reason = "Error" if instant.exit_code else "Completed"
+            end = Terminated(instant.exit_code, reason, started, started, instant.message)
+        finally:
+            self._states = dict.fromkeys(self._states, replace(end, finished=_now()))
 
     async def _mount(self, mounter: Mounter) -> list[TokenFile]:
         """Set up the volumes, as often as it takes."""

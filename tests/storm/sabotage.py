@@ -1,0 +1,280 @@
+"""Carries out the faults of a plan on a running cluster, each by a method of its name, and mends them in time."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Coroutine, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.storm.plan import Fault
+
+from agentjobs.contract import LABEL_JOB
+from agentjobs.dev.apiserver import ApiServer
+from agentjobs.dev.client import LEASES, PODS, ApiError
+from agentjobs.dev.envtest import EnvTest
+from agentjobs.dev.shared import Place
+from agentjobs.dev.up import Cluster
+
+NAMESPACE = Place().system
+"""Of the Lease."""
+LEASE = "agentjobs-operator"
+DISK_BYTES = 256 * 1024 * 1024
+"""Of the small disk for PostgreSQL: an empty database takes 40 MB, its programs may lie beside it."""
+
+
+class Disk:
+    """A small file system for PostgreSQL's folder, where we may mount one; else its disk cannot be filled."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ballast = folder / "ballast"
+        self.mounted = False
+
+    def mount(self) -> None:
+        """Put a tmpfs at the folder, if the system lets us."""
+        self._folder.mkdir(parents=True)
+        command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0711", "tmpfs", str(self._folder)]
+        with contextlib.suppress(OSError):
+            self.mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    def fill(self) -> None:
+        """Leave no byte free."""
+        with self._ballast.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+            for size in (1024 * 1024, 4096, 1):
+                with contextlib.suppress(OSError):
+                    while True:
+                        file.write(b"\0" * size)
+
+    def free(self) -> None:
+        """Give the space back."""
+        self._ballast.unlink(missing_ok=True)
+
+    def unmount(self) -> None:
+        """Take it away with all that is on it."""
+        if self.mounted:
+            subprocess.run(["umount", "-l", str(self._folder)], check=False)
+            self.mounted = False
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Saboteur:
+    """Breaks and mends. Also restarts what ended by itself, as a kubelet would: a leader without its Lease ends."""
+
+    def __init__(self, cluster: Cluster, *, clocks: Path, disk: Disk) -> None:
+        self._cluster = cluster
+        self._clocks = clocks
+        self._disk = disk
+        self._held: set[str] = set()
+        """Parts that are down on purpose."""
+
+    async def carry_out(self, fault: Fault) -> str:
+        """Break, wait, mend. Returns what came of it, empty when it was as planned."""
+        act = getattr(self, "_" + fault.kind.replace("-", "_"))
+        return await act(fault) or ""
+
+    async def keep_alive(self) -> None:
+        """Start again what ended by itself, after a second."""
+        while True:
+            await asyncio.sleep(1)
+            for name, part in self._cluster.parts.items():
+                if name not in self._held and part.child is not None and part.child.returncode is not None:
+                    part.start()
+            postgres = self._cluster.postgres
+            if "postgres" not in self._held and not _lives(postgres.pid):
+                with contextlib.suppress(Exception):  # its disk may still be full; the next second tries again
+                    await self._restart_postgres()
+
+    # --- operators and gateway ----------------------------------------------------------------------------------------
+
+    async def _kill(self, fault: Fault) -> None:
+        part = self._cluster.parts[fault.target]
+        with self._down(fault.target):
+            await part.end(signal.SIGKILL)
+            await asyncio.sleep(fault.seconds)
+            part.start()
+
+    _kill_gateway = _kill
+
+    async def _stop(self, fault: Fault) -> None:
+        part = self._cluster.parts[fault.target]
+        part.send(signal.SIGSTOP)
+        await asyncio.sleep(fault.seconds)
+        part.send(signal.SIGCONT)
+
+    _stop_gateway = _stop
+
+    async def _turn_clock(self, fault: Fault) -> None:
+        port = self._cluster.parts[fault.target].env["AGENTJOBS_PROBE_ADDRESS"].rpartition(":")[2]
+        clock = self._clocks / port
+        clock.write_text(str(fault.value))
+        await asyncio.sleep(fault.seconds)
+        clock.unlink()
+
+    async def _delete_lease(self, fault: Fault) -> str:
+        return await _said(self._cluster.client.delete(LEASES, NAMESPACE, LEASE))
+
+    async def _steal_lease(self, fault: Fault) -> str:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        spec = {"holderIdentity": "a-thief", "renewTime": now, "acquireTime": now, "leaseDurationSeconds": 4}
+        return await _said(self._cluster.client.patch(LEASES, NAMESPACE, LEASE, {"spec": spec}))
+
+    # --- PostgreSQL ---------------------------------------------------------------------------------------------------
+
+    async def _kill_postgres(self, fault: Fault) -> None:
+        with self._down("postgres"):
+            _signal(self._postgres_processes()[:1], signal.SIGKILL)
+            await self._cluster.postgres.wait()
+            await asyncio.sleep(fault.seconds)
+            await self._restart_postgres()
+
+    async def _stop_postgres(self, fault: Fault) -> None:
+        stopped = self._postgres_processes()
+        _signal(stopped, signal.SIGSTOP)
+        await asyncio.sleep(fault.seconds)
+        _signal(stopped, signal.SIGCONT)
+
+    async def _fill_disk(self, fault: Fault) -> str:
+        if not self._disk.mounted:
+            return "left out: no file system may be mounted here"
+        try:
+            await asyncio.to_thread(self._disk.fill)
+            await asyncio.sleep(fault.seconds)
+        finally:
+            self._disk.free()
+        return ""
+
+    async def _restart_postgres(self) -> None:
+        if not _lives(self._cluster.postgres.pid):
+            await self._cluster.restart_postgres()
+
+    def _postgres_processes(self) -> list[int]:
+        """The server first, then the processes it forked, which lead groups of their own."""
+        first = self._cluster.postgres.pid
+        return [] if first is None else [first, *_children(first)]
+
+    # --- pods and their node ------------------------------------------------------------------------------------------
+
+    async def _kill_runner(self, fault: Fault) -> str:
+        runners = [pid for pid in _children(os.getpid()) if b"agentjobs_runner" in _read(pid, "cmdline")]
+        if not runners:
+            return "no runner lives"
+        _signal([sorted(runners)[fault.value % len(runners)]], signal.SIGKILL)
+        return ""
+
+    async def _delete_pod(self, fault: Fault) -> str:
+        try:
+            pods, _ = await self._cluster.client.list(PODS, "default", label_selector=LABEL_JOB)
+        except ApiError as error:
+            return str(error)
+        live = sorted(pod["metadata"]["name"] for pod in pods if (pod.get("status") or {}).get("phase") == "Running")
+        if not live:
+            return "no pod runs"
+        chosen = live[fault.value % len(live)]
+        return await _said(self._cluster.client.delete(PODS, "default", chosen)) or chosen
+
+    async def _kill_node(self, fault: Fault) -> None:
+        await self._cluster.restart_node()
+
+    # --- the API server -----------------------------------------------------------------------------------------------
+
+    async def _slow_api(self, fault: Fault) -> None:
+        await self._turn("latency", 0.3, fault)
+
+    async def _failing_writes(self, fault: Fault) -> None:
+        self._embedded.knobs.fail_code = fault.value
+        await self._turn("fail_every", 3, fault)
+
+    async def _lost_answers(self, fault: Fault) -> None:
+        await self._turn("lose_every", 4, fault)
+
+    async def _late_lists(self, fault: Fault) -> None:
+        await self._turn("list_latency", 1.0, fault)
+
+    async def _late_watches(self, fault: Fault) -> None:
+        await self._turn("watch_latency", 0.7, fault)
+
+    async def _short_watches(self, fault: Fault) -> None:
+        self._embedded.close_watches()
+        await self._turn("close_watches_after", 5, fault)
+
+    async def _cut_watches(self, fault: Fault) -> None:
+        self._embedded.close_watches()
+
+    async def _compact(self, fault: Fault) -> None:
+        server = self._cluster.server
+        if isinstance(server, EnvTest):
+            await server.compact()
+        else:
+            server.compact()
+            server.close_watches()
+
+    async def _kill_apiserver(self, fault: Fault) -> None:
+        await self._real.end_server(signal.SIGKILL)
+        await asyncio.sleep(fault.seconds)
+        await self._real.start_server()
+
+    async def _stop_apiserver(self, fault: Fault) -> None:
+        self._real.send(signal.SIGSTOP)
+        await asyncio.sleep(fault.seconds)
+        self._real.send(signal.SIGCONT)
+
+    async def _turn(self, knob: str, value: float, fault: Fault) -> None:
+        knobs = self._embedded.knobs
+        setattr(knobs, knob, value)
+        await asyncio.sleep(fault.seconds)
+        setattr(knobs, knob, 0)
+
+    @property
+    def _embedded(self) -> ApiServer:
+        assert isinstance(self._cluster.server, ApiServer)
+        return self._cluster.server
+
+    @property
+    def _real(self) -> EnvTest:
+        assert isinstance(self._cluster.server, EnvTest)
+        return self._cluster.server
+
+    @contextlib.contextmanager
+    def _down(self, name: str) -> Iterator[None]:
+        self._held.add(name)
+        try:
+            yield
+        finally:
+            self._held.discard(name)
+
+
+async def _said(request: Coroutine[object, object, object]) -> str:
+    try:
+        await request
+    except ApiError as error:
+        return str(error)
+    return ""
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, task.read_text().split())
+    return found
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""
+
+
+def _lives(pid: int | None) -> bool:
+    return pid is not None and _read(pid, "stat").rpartition(b")")[2].split()[:1] not in ([], [b"Z"])
+
+
+def _signal(pids: list[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
