@@ -37,6 +37,7 @@ SETTINGS = {
     "AGENTJOBS_RESYNC": "1m",
 }
 RETRIES = 60
+SETTLE_TRIES = 40
 SHOWN = 8
 
 
@@ -98,14 +99,7 @@ class Storm:
             self._is_calm = True
             self._tell("calm", "waiting for every job's end")
             await self._drain()
-            seen = self._witness.seen
-            seen.rows = await asyncio.to_thread(read_tables, self._cluster.dsn)
-            found, _ = await client.list(LEASES, NAMESPACE)
-            seen.leases = [lease["metadata"]["name"] for lease in found]
-            if effects.exists():
-                calls = [line.split() for line in effects.read_text().splitlines()]
-                seen.effects = [(job, int(start)) for job, start, _ in calls]
-            broken = violations(self._plan, seen, refused=self._refused)
+            broken = await self._judged(effects)
             if broken:
                 self._keep(broken)
             return broken
@@ -222,18 +216,30 @@ class Storm:
     # --- time ---------------------------------------------------------------------------------------------------------
 
     async def _drain(self) -> None:
-        """Wait until every job has ended, its finalizers are off and history has it; the judge says what did not."""
+        """Wait until every job has ended; the judge says which did not."""
         deadline = time.monotonic() + DRAIN_SECONDS
         while time.monotonic() < deadline and self._open():
             await asyncio.sleep(0.5)
-        # The last rows, finalizers and times to live: a few seconds after the last end.
-        for _ in range(40):
-            await asyncio.sleep(0.5)
-            seen = self._witness.seen
+
+    async def _judged(self, effects: Path) -> list[Violation]:
+        """Return what is broken and stays so: last rows, finalizers and times to live need a few seconds more."""
+        for _ in range(SETTLE_TRIES):
             with contextlib.suppress(psycopg.OperationalError):  # it is not back yet
-                seen.rows = await asyncio.to_thread(read_tables, self._cluster.dsn)
-            if not violations(self._plan, seen, refused=self._refused):
-                return
+                broken = await self._look(effects)
+                if not broken:
+                    return []
+            await asyncio.sleep(0.5)
+        return await self._look(effects)
+
+    async def _look(self, effects: Path) -> list[Violation]:
+        seen = self._witness.seen
+        seen.rows = await asyncio.to_thread(read_tables, self._cluster.dsn)
+        found, _ = await self._cluster.client.list(LEASES, NAMESPACE)
+        seen.leases = [lease["metadata"]["name"] for lease in found]
+        if effects.exists():
+            calls = [line.split() for line in effects.read_text().splitlines()]
+            seen.effects = [(job, int(start)) for job, start, _ in calls]
+        return violations(self._plan, seen, refused=self._refused)
 
     def _open(self) -> int:
         return sum(not job.gone and job.phase not in TERMINAL for job in self._witness.seen.jobs.values())

@@ -1,0 +1,191 @@
+"""The judge of a storm sees what is broken, and nothing where nothing is."""
+
+from dataclasses import replace
+
+import pytest
+from tests.storm.invariants import LEASE_GAP, violations
+from tests.storm.plan import Fault, Wish
+from tests.storm.witness import Crowd, SeenJob, SeenPod
+
+
+def promises(plan, seen, **refused):
+    return {one.promise for one in violations(plan, seen, refused=refused)}
+
+
+def test_a_storm_in_which_all_went_well_breaks_nothing(plan, seen):
+    assert promises(plan, seen) == set()
+
+
+def hang(plan, seen):
+    seen.jobs["u"].status = {"phase": "Running", "starts": 1, "transitions": 2}
+
+
+def fail(plan, seen):
+    seen.jobs["u"].status["phase"] = "Failed"
+
+
+def lose_job(plan, seen):
+    del seen.jobs["u"], seen.pods["p"], seen.rows["u"]
+
+
+def change_end(plan, seen):
+    seen.jobs["u"].changed_after.append({"phase": "Failed"})
+
+
+def second_pod(plan, seen):
+    seen.pods["q"] = SeenPod("ok-1-1", "q", "u", 1, "Failed")
+
+
+def pod_of_nobody(plan, seen):
+    seen.pods["q"] = SeenPod("other-1", "q", "stranger", 1, "Succeeded", gone=True)
+
+
+def unknown_start(plan, seen):
+    seen.pods["q"] = SeenPod("ok-1-2", "q", "u", 2, "Succeeded")
+
+
+def unseen_claim(plan, seen):
+    seen.rows["u"].starts[0]["pod_uid"] = "ghost"
+
+
+def lose_start_row(plan, seen):
+    seen.rows["u"].starts.clear()
+
+
+def double_start_row(plan, seen):
+    seen.rows["u"].starts.append(dict(seen.rows["u"].starts[0]))
+
+
+def open_start_row(plan, seen):
+    seen.rows["u"].starts[0]["ended_at"] = None
+
+
+def other_verdict(plan, seen):
+    seen.rows["u"].starts[0]["verdict"] = "Retry"
+
+
+def skip_attempt(plan, seen):
+    seen.rows["u"].starts[0]["attempt"] = 3
+
+
+def lose_end(plan, seen):
+    seen.rows["u"].transitions.pop()
+
+
+def double_end(plan, seen):
+    seen.rows["u"].transitions[0]["finished"] = True
+
+
+def other_phase(plan, seen):
+    seen.rows["u"].job["phase"] = "Running"
+
+
+def two_results(plan, seen):
+    seen.rows["u"].results.append({"uid": "u", "start": 1})
+
+
+def no_result(plan, seen):
+    seen.rows["u"].results.clear()
+
+
+def no_row(plan, seen):
+    seen.rows.clear()
+
+
+def finalizer(plan, seen):
+    seen.pods["p"].held = True
+
+
+def living_pod(plan, seen):
+    seen.pods["p"].phase = "Running"
+
+
+def orphan(plan, seen):
+    seen.jobs["u"].gone = True
+
+
+def two_leases(plan, seen):
+    seen.leases.append("another")
+
+
+def crowd(plan, seen):
+    seen.crowds.append(Crowd(30.0, "25 jobs run, 24 may"))
+
+
+def double_effect(plan, seen):
+    seen.effects += [("ok-1", 1), ("ok-1", 1)]
+
+
+def effect_of_no_start(plan, seen):
+    seen.effects.append(("ok-1", 9))
+
+
+@pytest.mark.parametrize(
+    ("break_it", "promise"),
+    [
+        pytest.param(hang, "every job ends as it may", id="a-job-that-hangs"),
+        pytest.param(fail, "every job ends as it may", id="a-wrong-end"),
+        pytest.param(lose_job, "every job ends as it may", id="a-lost-job"),
+        pytest.param(change_end, "terminal is final", id="a-changed-end"),
+        pytest.param(second_pod, "one pod a start", id="a-second-pod"),
+        pytest.param(pod_of_nobody, "one pod a start", id="a-pod-of-nobody"),
+        pytest.param(unknown_start, "one pod a start", id="an-unknown-start"),
+        pytest.param(unseen_claim, "one pod a start", id="a-claim-by-nobody"),
+        pytest.param(lose_start_row, "history is whole", id="a-lost-start"),
+        pytest.param(double_start_row, "history is whole", id="a-doubled-start"),
+        pytest.param(open_start_row, "history is whole", id="an-open-start"),
+        pytest.param(other_verdict, "history is whole", id="another-verdict"),
+        pytest.param(skip_attempt, "history is whole", id="a-skipped-attempt"),
+        pytest.param(lose_end, "history is whole", id="a-lost-end"),
+        pytest.param(double_end, "history is whole", id="two-ends"),
+        pytest.param(other_phase, "history is whole", id="another-phase"),
+        pytest.param(two_results, "history is whole", id="two-results"),
+        pytest.param(no_result, "history is whole", id="no-result"),
+        pytest.param(no_row, "history is whole", id="a-job-without-a-row"),
+        pytest.param(finalizer, "nothing is left behind", id="a-finalizer"),
+        pytest.param(living_pod, "nothing is left behind", id="a-pod-that-runs-on"),
+        pytest.param(orphan, "nothing is left behind", id="a-pod-without-its-job"),
+        pytest.param(two_leases, "nothing is left behind", id="a-lease"),
+        pytest.param(crowd, "limits hold", id="too-many-at-once"),
+        pytest.param(double_effect, "one effect a start", id="an-effect-twice"),
+        pytest.param(effect_of_no_start, "one effect a start", id="an-effect-of-no-start"),
+    ],
+)
+def test_a_broken_promise_is_seen(plan, seen, break_it, promise):
+    break_it(plan, seen)
+
+    assert promise in promises(plan, seen)
+
+
+def test_a_start_that_succeeded_had_its_effect(plan, seen):
+    for name in ("tool-1",):
+        seen.jobs["u"].name = seen.rows["u"].job["name"] = name
+    plan = replace(plan, wishes=(Wish(0, "tool-1", "tool"),))
+
+    assert promises(plan, seen) == {"one effect a start"}
+
+
+def test_a_refused_job_breaks_a_promise_unless_its_spec_is_bad(plan, seen):
+    bad = replace(plan, wishes=(*plan.wishes, Wish(1, "i-invalid-2", "i-invalid")))
+
+    assert promises(bad, seen, **{"i-invalid-2": "spec: no"}) == set()
+    assert promises(plan, seen, **{"ok-1": "quota"}) == {"every job ends as it may"}
+
+
+def test_two_leaders_are_forgiven_for_a_moment_after_their_lease_was_deleted(plan, seen):
+    deleted = replace(plan, faults=(Fault(30.0, "delete-lease", "lease"),))
+    seen.crowds += [Crowd(30.0 + LEASE_GAP / 2, "25 jobs run, 24 may")]
+
+    assert promises(deleted, seen) == set()
+    assert promises(plan, seen) == {"limits hold"}
+
+
+def test_a_name_used_twice_is_two_jobs(plan, seen):
+    twice = replace(plan, wishes=(*plan.wishes, Wish(1, "i-again-2", "i-again")))
+    seen.jobs["old"] = SeenJob("i-again-2", "old", {"phase": "Pending"})
+    seen.jobs["new"] = SeenJob("i-again-2", "new", {"phase": "Pending"}, gone=True)
+
+    assert [str(one) for one in violations(twice, seen, refused={})] == [
+        "every job ends as it may: i-again-2: Deleted; may end ['Succeeded']",
+        "every job ends as it may: i-again-2: its predecessor old is still there",
+    ]

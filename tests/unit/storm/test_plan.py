@@ -1,0 +1,48 @@
+"""A storm is drawn before it begins."""
+
+import pytest
+from tests.storm.plan import REST, draw
+from tests.storm.sabotage import Saboteur
+from tests.storm.shapes import SHAPES, kind_of, manifest
+
+
+@pytest.mark.parametrize("backend", ["embedded", "envtest"])
+def test_the_same_seed_draws_the_same_storm(backend):
+    assert draw(7, 600, backend) == draw(7, 600, backend)
+    assert draw(7, 600, backend) != draw(8, 600, backend)
+
+
+def test_the_same_users_come_on_every_api_server():
+    assert draw(7, 600, "embedded").wishes == draw(7, 600, "envtest").wishes
+
+
+def test_ten_minutes_bring_two_thousand_jobs_of_every_shape():
+    wishes = draw(1, 600, "embedded").wishes
+
+    assert len(wishes) == pytest.approx(2040, rel=0.1)
+    assert {kind_of(wish.name) for wish in wishes} == set(SHAPES)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nothing_is_broken_while_it_is_broken_and_all_is_mended_before_the_calm(seed):
+    plan = draw(seed, 300, "embedded")
+    mended: dict[str, float] = {}
+    for fault in plan.faults:
+        assert fault.at >= mended.get(fault.target, 0) - 0.01
+        mended[fault.target] = fault.at + fault.seconds + REST
+
+    assert max(fault.at + fault.seconds for fault in plan.faults) <= plan.calm_at + 0.01
+
+
+@pytest.mark.parametrize("backend", ["embedded", "envtest"])
+def test_every_fault_can_be_carried_out(backend):
+    kinds = {fault.kind for seed in range(5) for fault in draw(seed, 600, backend).faults}
+
+    assert len(kinds) > 12
+    assert all(hasattr(Saboteur, "_" + kind.replace("-", "_")) for kind in kinds)
+
+
+def test_every_wish_becomes_a_job():
+    bodies = {wish.name: manifest(wish) for wish in draw(3, 60, "embedded").wishes}
+
+    assert all(body["metadata"]["name"] == name for name, body in bodies.items())
