@@ -283,6 +283,11 @@ def pod_name(job: str, start: int) -> str:
     return f"{job}-{start}"
 
 
+def policy_name(job: str) -> str:
+    """Name of the NetworkPolicy of a job's pods: `<job>-egress`."""
+    return f"{job}-egress"
+
+
 def mcp_header_variable(agent: int, server: int, header: int) -> str:
     """Name of the variable that carries a header's value: the places of agent, server and header in the job.
 

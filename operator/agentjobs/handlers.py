@@ -402,6 +402,8 @@ def _pod_defaults(settings: OperatorSettings, gateway_authorities: str | None) -
         node_selector=settings.runner_node_selector,
         tolerations=settings.runner_tolerations,
         service_accounts=frozenset({"default", *settings.service_accounts}),
+        gateway_egress=settings.gateway_egress,
+        dns_egress=settings.dns_egress,
     )
 
 

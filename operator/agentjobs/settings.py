@@ -4,6 +4,7 @@ Every variable is `AGENTJOBS_` and the field's name in capitals. A value is pass
 nothing else reads the environment. A wrong value ends the process with a message that names the variable.
 """
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,9 +14,24 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agentjobs.api.agentjob import Toleration
 from agentjobs.api.durations import parse_duration
+from agentjobs.api.isolation import EgressRule
 from agentjobs.errors import Invalid
 
 PREFIX = "AGENTJOBS_"
+
+CLUSTER_DNS = (
+    EgressRule.model_validate(
+        {
+            "to": [
+                {
+                    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+                    "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+                }
+            ],
+            "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
+        }
+    ),
+)
 
 
 def _names(value: object) -> object:
@@ -28,6 +44,12 @@ def _duration(value: object) -> object:
     return parse_duration(value) if isinstance(value, str) else value
 
 
+def _json(value: object) -> object:
+    """Read JSON ourselves: what is none is then named like any other wrong value."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+Rules = Annotated[tuple[EgressRule, ...], NoDecode, BeforeValidator(_json)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
@@ -59,6 +81,14 @@ class OperatorSettings(_Settings):
 
     When its content changes the operator ends gracefully, so that it is started again and reads it anew.
     """
+
+    gateway_egress: Rules = ()
+    """How runner pods reach the gateway, as a JSON list of egress rules of a NetworkPolicy. Needed for jobs with
+    `isolation.egress.mode: Restricted`. Ports are those of the gateway's pods: `[{"to": [{"namespaceSelector": …,
+    "podSelector": …}], "ports": [{"port": 8443}]}]`."""
+
+    dns_egress: Rules = CLUSTER_DNS
+    """How runner pods reach DNS, in the same form; by default pods of `kube-system` with `k8s-app: kube-dns`."""
 
     runner_image: str = "ghcr.io/agentjobs/runner:0.1.0"
     """Image of runner pods whose job names none."""
@@ -201,8 +231,9 @@ def _named(error: ValidationError) -> Invalid:
     """Name the variables and the rules they break, never the values: they may be secrets."""
     problems = []
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
-        variable = "_".join(str(part) for part in problem["loc"]).upper()
-        rule = problem["msg"].removeprefix("Value error, ")
+        variable = str(problem["loc"][0]).upper() if problem["loc"] else ""
+        place = ".".join(str(part) for part in problem["loc"][1:])
+        rule = (f"{place}: " if place else "") + problem["msg"].removeprefix("Value error, ")
         problems.append(f"{PREFIX}{variable}: {rule}" if variable else rule)
     return Invalid("settings: " + "; ".join(problems))
 

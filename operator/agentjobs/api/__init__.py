@@ -1,6 +1,8 @@
 """The AgentJob kind: its models, rules, status, conditions and CRD. Pure, but for the generators.
 
 agentjob     the spec as pydantic models, with every default
+isolation    its part about pod security and network policies
+model        what all models are built on
 status       the status as the operator reads and writes it
 conditions   condition types, their reasons, phases
 durations    `1h30m` to timedelta and back; RFC 3339 instants

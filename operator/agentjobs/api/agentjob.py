@@ -11,9 +11,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, Strict, WithJsonSchema
-from pydantic.alias_generators import to_camel
-from pydantic.config import JsonDict
+from pydantic import BeforeValidator, Field, PlainSerializer, Strict, WithJsonSchema
 
 from agentjobs.api.durations import (
     DURATION_MAX_LENGTH,
@@ -25,6 +23,8 @@ from agentjobs.api.durations import (
     parse_duration,
     parse_time,
 )
+from agentjobs.api.isolation import Isolation
+from agentjobs.api.model import Boolean, Integer, Model, loose
 from agentjobs.contract import PROGRESS_SECONDS
 
 MAX_JOB_NAME: Final = 52
@@ -78,8 +78,6 @@ Instant = Annotated[
     PlainSerializer(format_time),
     WithJsonSchema({"type": "string", "format": "date-time", "maxLength": TIME_MAX_LENGTH}),
 ]
-Integer = Annotated[int, Strict()]
-Boolean = Annotated[bool, Strict()]
 Quantity = Annotated[
     str,
     BeforeValidator(lambda value: parse_quantity(value)),
@@ -88,12 +86,6 @@ Quantity = Annotated[
 AgentName = Annotated[str, Field(min_length=1, max_length=63, pattern=IDENTIFIER)]
 AgentClass = Literal["LlmAgent", "SequentialAgent", "ParallelAgent", "LoopAgent"]
 ModelName = Annotated[str, Field(min_length=1, max_length=253, pattern=MODEL_NAME)]
-
-
-class Model(BaseModel):
-    """Base of all parts of a spec: frozen, camelCase aliases, nothing unknown."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
 
 
 class ConfigMapKey(NamedTuple):
@@ -587,12 +579,6 @@ class VolumeMount(Model):
     read_only: Boolean | None = Field(default=None, description="Default: false.")
 
 
-def _loose(description: str, most: int) -> Any:
-    """A list of objects of a pod that are handed on as they are; the API server judges them."""
-    extra: JsonDict = {"items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-    return Field(default=(), max_length=most, description=description, json_schema_extra=extra)
-
-
 class Runtime(Model):
     """The pod of one start."""
 
@@ -632,7 +618,10 @@ class Runtime(Model):
         default_factory=dict, max_length=32, description="Annotations of the pod."
     )
     run_as_user: Integer = Field(
-        default=65532, ge=1, le=2147483647, description="User the runner runs as; never root. Default: 65532."
+        default=65532,
+        ge=0,
+        le=2147483647,
+        description="User the runner runs as; root (0) only with `isolation.profile: Baseline`. Default: 65532.",
     )
     fs_group: Integer = Field(
         default=65532, ge=1, le=2147483647, description="Group that owns the pod's volumes. Default: 65532."
@@ -657,7 +646,7 @@ class Runtime(Model):
         description="Affinity, as in a pod.",
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
     )
-    topology_spread_constraints: tuple[dict[str, Any], ...] = _loose("How pods are spread, as in a pod.", 16)
+    topology_spread_constraints: tuple[dict[str, Any], ...] = loose("How pods are spread, as in a pod.", 16)
     priority_class_name: str | None = Field(
         default=None,
         min_length=1,
@@ -672,7 +661,7 @@ class Runtime(Model):
         pattern=DNS_SUBDOMAIN,
         description="Runtime class, e.g. gVisor.",
     )
-    volumes: tuple[dict[str, Any], ...] = _loose("Volumes of the pod, as in a pod; no hostPath.", 32)
+    volumes: tuple[dict[str, Any], ...] = loose("Volumes of the pod, as in a pod; no hostPath.", 32)
     volume_mounts: tuple[VolumeMount, ...] = Field(
         default=(), max_length=64, description="Where the volumes are in the runner's container."
     )
@@ -734,6 +723,9 @@ class AgentJobSpec(Model):
         default_factory=ResultPolicy, description="What happens after which ending, before the built-in rules."
     )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Limits in time.")
+    isolation: Isolation = Field(
+        default_factory=Isolation, description="How far the job's pods are kept apart from the rest."
+    )
     runtime: Runtime = Field(default_factory=Runtime, description="The pod of one start.")
     suspend: Boolean = Field(
         default=False,

@@ -9,8 +9,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from agentjobs.api.agentjob import AgentJobSpec, Boolean, Duration, Integer, Model
+from agentjobs.api.agentjob import AgentJobSpec, Duration
 from agentjobs.api.cron import MAX_SCHEDULE, MAX_ZONE, SCHEDULE_PATTERN
+from agentjobs.api.model import Boolean, Integer, Model
 
 MAX_SCHEDULE_NAME: Final = 43
 """A job's name adds a dash and the minute's number, which has eight digits until the year 2160; jobs may have 52."""

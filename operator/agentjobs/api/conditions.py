@@ -103,6 +103,10 @@ class PodStartedReason(Word):
 
     POD_NAME_TAKEN = "PodNameTaken", "A pod of that name exists and is not ours; delete it, the job then goes on."
     POD_REFUSED = "PodRefused", "The API server does not take the pod (a quota, a policy); it is tried again."
+    NETWORK_POLICY_NAME_TAKEN = (
+        "NetworkPolicyNameTaken",
+        "A NetworkPolicy of that name exists and is not ours; delete it, the job then goes on.",
+    )
     IMAGE_PULL_BACK_OFF = "ImagePullBackOff", "The image cannot be pulled; the kubelet waits before it tries again."
     ERR_IMAGE_PULL = "ErrImagePull", "The image cannot be pulled."
     INVALID_IMAGE_NAME = "InvalidImageName", "The image's name is none."

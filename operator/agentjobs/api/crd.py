@@ -30,7 +30,7 @@ Schema = dict[str, Any]
 
 HEADER: Final = "# Made from operator/agentjobs/api by `python -m agentjobs.api.crd crds`; do not edit.\n"
 
-IMMUTABLE: Final = ("agent", "input", "session", "retry", "output", "resultPolicy", "timeouts", "runtime")
+IMMUTABLE: Final = ("agent", "input", "session", "retry", "output", "resultPolicy", "timeouts", "runtime", "isolation")
 """The work: fixed once written. What a job runs is stored at acceptance, so an edit would only mislead."""
 FIXED_AFTER_START: Final[Mapping[str, str]] = {
     "queue": "queue is fixed after the first start",
@@ -185,6 +185,17 @@ def _add_rules(schema: Schema) -> None:
             "!has(self.resultPolicy) || !has(self.resultPolicy.rules) || self.resultPolicy.rules.all(r, "
             "has(r.onErrors) || has(r.onExitCodes) || has(r.onPodConditions))",
             "a rule needs a matcher: onErrors, onExitCodes or onPodConditions",
+        ),
+        _rule(
+            "!has(self.runtime) || !has(self.runtime.runAsUser) || self.runtime.runAsUser > 0 || "
+            "(has(self.isolation) && has(self.isolation.profile) && self.isolation.profile == 'Baseline')",
+            "runAsUser 0 is root: use another user, or isolation.profile Baseline",
+        ),
+        _rule(
+            "!has(self.isolation) || !has(self.isolation.egress) || !has(self.isolation.egress.allow) || "
+            "self.isolation.egress.allow.size() == 0 || "
+            "(has(self.isolation.egress.mode) && self.isolation.egress.mode == 'Restricted')",
+            "egress.allow goes with mode Restricted only",
         ),
     ]
 

@@ -40,6 +40,20 @@ MAX_DEPTH: Final = 64
 RESERVED_DOMAINS: Final = frozenset({"agentjobs.dev", "app.kubernetes.io", "kubernetes.io", "k8s.io"})
 RESERVED_VOLUMES: Final = ("tmp", "token")
 RESERVED_PATHS: Final = frozenset({"/", "/dev", "/proc", "/sys", "/tmp", TOKEN_MOUNT})  # noqa: S108  refused, not used
+RESTRICTED_VOLUMES: Final = frozenset(
+    {
+        "name",
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    }
+)
+"""Fields of a volume that the Pod Security Standard `restricted` admits."""
 MIN_TIMEOUT: Final = timedelta(seconds=1)
 """`activeDeadlineSeconds` of a pod is a whole number of at least one."""
 
@@ -161,7 +175,9 @@ def _rule_problems(spec: Raw) -> Iterator[Problem]:
     yield from _timeout_problems(spec)
     yield from _env_problems(spec)
     yield from _policy_problems(spec)
-    yield from _pod_problems(as_object(spec.get("runtime")))
+    profile = as_object(spec.get("isolation")).get("profile")
+    yield from _pod_problems(as_object(spec.get("runtime")), restricted=profile != "Baseline")
+    yield from _egress_problems(as_object(as_object(spec.get("isolation")).get("egress")))
 
 
 def _module_problems(module: Raw) -> Iterator[Problem]:
@@ -186,12 +202,43 @@ def _exactly_one(path: Path, value: object, members: tuple[str, ...]) -> Iterato
         yield Problem(field_name(path), "", f"has {' and '.join(present)}, which exclude each other; keep one")
 
 
-def _pod_problems(runtime: Raw) -> Iterator[Problem]:
+def _egress_problems(egress: Raw) -> Iterator[Problem]:
+    rules = as_list(egress.get("allow"))
+    here: Path = ("isolation", "egress", "allow")
+    if rules and egress.get("mode") != "Restricted":
+        yield Problem(field_name(here), "", "goes with mode Restricted only; set it, or remove this")
+    for number, rule in enumerate(rules):
+        if isinstance(rule, Mapping) and not as_list(rule.get("to")) and not as_list(rule.get("ports")):
+            yield Problem(field_name((*here, number)), "", "allows everything; name peers in to, or ports")
+        for place, peer in enumerate(as_list(as_object(rule).get("to"))):
+            yield from _peer_problems((*here, number, "to", place), as_object(peer))
+        for place, port in enumerate(as_list(as_object(rule).get("ports"))):
+            yield from _port_problems((*here, number, "ports", place), as_object(port))
+
+
+def _peer_problems(path: Path, peer: Raw) -> Iterator[Problem]:
+    selectors = [name for name in ("namespaceSelector", "podSelector") if peer.get(name) is not None]
+    if peer.get("ipBlock") is not None and selectors:
+        yield Problem(field_name(path), "", f"has ipBlock and {selectors[0]}, which exclude each other; keep one")
+    if peer.get("ipBlock") is None and not selectors:
+        yield Problem(field_name(path), "", "needs ipBlock, namespaceSelector or podSelector")
+
+
+def _port_problems(path: Path, port: Raw) -> Iterator[Problem]:
+    first, last = port.get("port"), port.get("endPort")
+    if isinstance(last, int) and not (isinstance(first, int) and first <= last):
+        yield problem_at((*path, "endPort"), last, "ends a range that begins at port; set port to a smaller number")
+
+
+def _pod_problems(runtime: Raw, *, restricted: bool) -> Iterator[Problem]:
+    if restricted and runtime.get("runAsUser") == 0:
+        cure = "is root; use another user, or isolation.profile Baseline"
+        yield problem_at(("runtime", "runAsUser"), 0, cure)
     for kind in ("labels", "annotations"):
         for key in as_object(runtime.get(kind)):
             if isinstance(key, str) and key.partition("/")[0] in RESERVED_DOMAINS:
                 yield problem_at(("runtime", kind, key), key, "is ours; use a domain of your own")
-    yield from _volume_problems(runtime)
+    yield from _volume_problems(runtime, restricted=restricted)
     for number, source in enumerate(as_list(runtime.get("envFrom"))):
         yield from _exactly_one(("runtime", "envFrom", number), source, ("configMapRef", "secretRef"))
     if runtime.get("automountServiceAccountToken") is True and not runtime.get("serviceAccountName"):
@@ -199,7 +246,7 @@ def _pod_problems(runtime: Raw) -> Iterator[Problem]:
         yield Problem(field_name(("runtime", "automountServiceAccountToken")), "true", cure)
 
 
-def _volume_problems(runtime: Raw) -> Iterator[Problem]:
+def _volume_problems(runtime: Raw, *, restricted: bool) -> Iterator[Problem]:
     names = set(RESERVED_VOLUMES)
     for number, volume in enumerate(as_list(runtime.get("volumes"))):
         here: Path = ("runtime", "volumes", number)
@@ -212,6 +259,9 @@ def _volume_problems(runtime: Raw) -> Iterator[Problem]:
             names.add(name)
         if as_object(volume).get("hostPath") is not None:
             yield Problem(field_name((*here, "hostPath")), "", "is not allowed: agents must not see their node's files")
+        elif restricted and (others := sorted(map(str, as_object(volume).keys() - RESTRICTED_VOLUMES))):
+            cure = "is no volume of the profile Restricted; use a claim, or isolation.profile Baseline"
+            yield Problem(field_name((*here, others[0])), "", cure)
     for number, mount in enumerate(as_list(runtime.get("volumeMounts"))):
         here = ("runtime", "volumeMounts", number)
         name, path = as_object(mount).get("name"), as_object(mount).get("mountPath")

@@ -1,4 +1,4 @@
-"""The pod of one start, as a plain dict.
+"""The pod of one start and the network policy of a job, as plain dicts.
 
 Built from the spec that was accepted, never from what the object says now. Everything a Restricted namespace demands is
 set; nothing a user or a model wrote becomes a command, an image path of ours, or a service account.
@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from agentjobs.api.agentjob import Agent, AgentJobSpec, Runtime, Toleration
+from agentjobs.api.isolation import EgressRule
 from agentjobs.contract import (
     ANNOTATION_GATEWAY_CA,
     ANNOTATION_SESSION,
@@ -38,6 +39,7 @@ from agentjobs.contract import (
     VERSION,
     mcp_header_variable,
     pod_name,
+    policy_name,
 )
 
 # The token outlives the longest start: its time-out, its grace period, and ten minutes for a last result.
@@ -65,6 +67,10 @@ class PodDefaults:
     tolerations: Sequence[Toleration] = ()
     service_accounts: frozenset[str] = frozenset()
     """Service accounts that jobs may name."""
+    gateway_egress: tuple[EgressRule, ...] = ()
+    """How pods reach the gateway, for network policies; without any, no job can be restricted."""
+    dns_egress: tuple[EgressRule, ...] = ()
+    """How pods reach DNS."""
 
 
 def runner_pod(
@@ -110,16 +116,7 @@ def runner_pod(
                 "app.kubernetes.io/component": "runner",
                 "app.kubernetes.io/managed-by": MANAGED_BY,
             },
-            "ownerReferences": [
-                {
-                    "apiVersion": f"{GROUP}/{VERSION}",
-                    "kind": "AgentJob",
-                    "name": job,
-                    "uid": uid,
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
+            "ownerReferences": [_owner(job, uid)],
         },
         "spec": {
             "restartPolicy": "Never",
@@ -128,7 +125,8 @@ def runner_pod(
             "automountServiceAccountToken": runtime.automount_service_account_token,
             "enableServiceLinks": False,
             "securityContext": {
-                "runAsNonRoot": True,
+                # Root is asked for by name, with the profile Baseline only.
+                "runAsNonRoot": runtime.run_as_user != 0,
                 "runAsUser": runtime.run_as_user,
                 "runAsGroup": runtime.run_as_user,
                 "fsGroup": runtime.fs_group,
@@ -152,6 +150,52 @@ def runner_pod(
             ],
             **_placement(runtime, defaults),
         },
+    }
+
+
+def egress_policy(*, namespace: str, job: str, uid: str, spec: AgentJobSpec, defaults: PodDefaults) -> dict[str, Any]:
+    """Return the NetworkPolicy of a job whose egress is restricted: DNS, the gateway, and what the job allows."""
+    rules = (*defaults.dns_egress, *defaults.gateway_egress, *spec.isolation.egress.allow)
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {
+            "namespace": namespace,
+            "name": policy_name(job),
+            "labels": {
+                LABEL_JOB: job,
+                "app.kubernetes.io/name": "agentjobs-runner",
+                "app.kubernetes.io/instance": job,
+                "app.kubernetes.io/managed-by": MANAGED_BY,
+            },
+            "ownerReferences": [_owner(job, uid)],
+        },
+        "spec": {
+            "podSelector": {"matchLabels": {LABEL_JOB: job}},
+            "policyTypes": ["Egress"],
+            "egress": [rule.dump() for rule in rules],
+        },
+    }
+
+
+def _owner(job: str, uid: str) -> dict[str, Any]:
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": "AgentJob",
+        "name": job,
+        "uid": uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _container_security(spec: AgentJobSpec) -> dict[str, Any]:
+    if spec.isolation.profile == "Baseline":
+        return {"allowPrivilegeEscalation": True, "readOnlyRootFilesystem": False}
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
     }
 
 
@@ -206,11 +250,7 @@ def _container(
         "resources": runtime.resources.model_dump(by_alias=True, exclude_none=True)
         if runtime.resources
         else dict(defaults.resources),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": _container_security(spec),
         "terminationMessagePath": TERMINATION_FILE,
         "terminationMessagePolicy": "File",
         "volumeMounts": [

@@ -152,6 +152,11 @@ def _session(noted: object) -> tuple[str, str, str] | None:
     return str(app), str(user), str(session)
 
 
+def owner_of(obj: Mapping[str, Any]) -> str | None:
+    """The uid of the AgentJob that controls an object, None when none does."""
+    return _owner(_map(obj.get("metadata")))
+
+
 def _owner(meta: Mapping[str, Any]) -> str | None:
     for owner in _list(meta.get("ownerReferences")):
         if isinstance(owner, Mapping) and owner.get("kind") == "AgentJob" and owner.get("controller") is True:

@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 import aiohttp
 import yaml
@@ -280,6 +281,7 @@ class _Start:
         env |= {
             "AGENTJOBS_DATABASE_URL": dsn,
             "AGENTJOBS_GATEWAY_URL": gateway_url,
+            "AGENTJOBS_GATEWAY_EGRESS": _gateway_egress(gateway_url),
             "AGENTJOBS_LEASE_NAMESPACE": self._place.system,
             "AGENTJOBS_LOG_FORMAT": "text",
         } | self._place.settings
@@ -442,6 +444,13 @@ def _crds() -> list[Object]:
 def _is_established(crd: Object) -> bool:
     conditions = (crd.get("status") or {}).get("conditions") or []
     return any(entry["type"] == "Established" and entry["status"] == "True" for entry in conditions)
+
+
+def _gateway_egress(url: str) -> str:
+    """How pods reach the gateway, as network policies say it. The process node enforces none."""
+    address = urlsplit(url)
+    block = {"ipBlock": {"cidr": f"{address.hostname}/32"}}
+    return json.dumps([{"to": [block], "ports": [{"port": address.port}]}])
 
 
 def _database(folder: Path, *, keep: bool) -> EmbeddedPostgres:

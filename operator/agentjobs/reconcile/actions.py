@@ -9,14 +9,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
+from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.conditions import Phase, PodStartedReason
 from agentjobs.api.status import AgentJobStatus, AttemptRecord
 from agentjobs.contract import FINALIZER, GROUP, VERSION, cut, pod_name
 from agentjobs.core import progress
 from agentjobs.core.admission import Refusal
-from agentjobs.core.manifests import PodDefaults, runner_pod
+from agentjobs.core.manifests import PodDefaults, egress_policy, runner_pod
 from agentjobs.core.observation import Heartbeat, Job, Observation, Obstacle
-from agentjobs.core.pods import Pod, parse_pod
+from agentjobs.core.pods import Pod, owner_of, parse_pod
 from agentjobs.core.verdicts import (
     AskForSlot,
     AskHeartbeat,
@@ -38,7 +39,7 @@ from agentjobs.core.verdicts import (
 )
 from agentjobs.errors import AlreadyExists, Conflict, Denied, Invalid, NotFound, Unavailable
 from agentjobs.history.records import StartRecord
-from agentjobs.kube.resources import AGENTJOBS, PODS
+from agentjobs.kube.resources import AGENTJOBS, NETWORKPOLICIES, PODS
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile.acceptance import OUTAGE_SECONDS, Acceptance
 from agentjobs.reconcile.ports import Cluster, History, Recorder, Writer
@@ -209,6 +210,11 @@ class Actions:
             message = f"spec.runtime.serviceAccountName: {account!r} is not allowed here; allowed: {allowed}"
             memory.obstacle = Obstacle(PodStartedReason.POD_REFUSED, message, final=True)
             return True
+        if accepted.isolation.egress.mode == "Restricted":
+            # Before the pod: not an instant of it is without its policy.
+            memory.obstacle = await self._restrict(job, accepted)
+            if memory.obstacle is not None:
+                return memory.obstacle.final
         body = runner_pod(
             namespace=job.namespace,
             job=job.name,
@@ -237,6 +243,29 @@ class Actions:
             memory.obstacle = Obstacle(PodStartedReason.POD_REFUSED, cut(str(error), 900), final)
             return final
         return seen.active_pod is None
+
+    async def _restrict(self, job: Job, spec: AgentJobSpec) -> Obstacle | None:
+        """Make the job's network policy what the job says now; return what is in the way of that."""
+        if not self._pod_defaults.gateway_egress:
+            cure = "this installation does not say where its gateway is: set AGENTJOBS_GATEWAY_EGRESS for the operator"
+            return Obstacle(PodStartedReason.POD_REFUSED, f"spec.isolation.egress.mode is Restricted, but {cure}")
+        body = egress_policy(namespace=job.namespace, job=job.name, uid=job.uid, spec=spec, defaults=self._pod_defaults)
+        name = body["metadata"]["name"]
+        try:
+            await self._cluster.create(NETWORKPOLICIES, job.namespace, body)
+        except AlreadyExists:
+            found = await self._cluster.get(NETWORKPOLICIES, job.namespace, name)
+            if owner_of(found) != job.uid:
+                message = f"a NetworkPolicy {name} exists that is not this job's; delete it and the job goes on"
+                return Obstacle(PodStartedReason.NETWORK_POLICY_NAME_TAKEN, message)
+            # Made by an earlier start, or by a try that died: somebody may have edited it, the gateway have moved.
+            seen = {key: found["metadata"][key] for key in ("uid", "resourceVersion")}
+            body = {**body, "metadata": body["metadata"] | seen}
+            await self._cluster.replace(NETWORKPOLICIES, job.namespace, name, body)
+        except (Denied, Invalid) as error:
+            message = cut(f"NetworkPolicy {name}: {error}", 900)
+            return Obstacle(PodStartedReason.POD_REFUSED, message, final=isinstance(error, Invalid))
+        return None
 
     async def _stop_pod(self, verdict: StopPod) -> None:
         pod = verdict.pod

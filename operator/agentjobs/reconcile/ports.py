@@ -26,6 +26,10 @@ class Cluster(Protocol):
         subresource: str | None = None,
     ) -> dict[str, Any]: ...
 
+    async def replace(
+        self, resource: Resource, namespace: str | None, name: str, body: dict[str, Any]
+    ) -> dict[str, Any]: ...
+
     async def delete(
         self,
         resource: Resource,

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from agentjobs.dev.client import CONFIG_MAPS, PODS, ApiError, Resource
+from agentjobs.dev.client import CONFIG_MAPS, EVENTS, NETWORK_POLICIES, PODS, ApiError, Resource
 from agentjobs.dev.up import Cluster, up
 
 ROOT = Path(__file__).parents[3]
@@ -51,6 +51,16 @@ class System:
             if error.code == 404:
                 return None
             raise
+
+    async def policy(self, name):
+        """The network policy of that name, or None."""
+        found, _ = await self.client.list(NETWORK_POLICIES, "default", field_selector=f"metadata.name={name}")
+        return found[0] if found else None
+
+    async def events(self, name):
+        """What Events say about the object of that name: reason and message."""
+        found, _ = await self.client.list(EVENTS, "default", field_selector=f"involvedObject.name={name}")
+        return {event["reason"]: event["message"] for event in found}
 
     async def edit(self, name, **spec):
         await self.client.patch(AGENTJOBS, self.namespace, name, {"spec": spec})

@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from agentjobs.dev.client import ApiError
+from agentjobs.dev.client import ApiError, Resource
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("life")]
 
+AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 QUICK = {"starts": [[{"text": "Done."}]]}
 SLOW = {"starts": [[{"delay": "20s", "text": "Done at last."}]]}
 
@@ -202,6 +203,25 @@ async def test_an_agent_without_progress_is_tried_again(system, job_of):
         ("", False),
     ]
     assert "a model call of stuck did not end" in status["attemptHistory"][0]["message"]
+
+
+async def test_a_restricted_job_has_a_policy_of_its_own_and_takes_it_along(system, job_of):
+    rule = {"to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}], "ports": [{"port": 443}]}
+    await system.apply(*job_of("fenced", QUICK, isolation={"egress": {"mode": "Restricted", "allow": [rule]}}))
+    status = await system.finished("fenced")
+    policy = await system.policy("fenced-egress")
+    told = await system.events("fenced-1")
+    await system.delete(AGENTJOBS, "fenced")
+    for _ in range(200):
+        if await system.policy("fenced-egress") is None:
+            break
+        await asyncio.sleep(0.05)
+
+    assert status["phase"] == "Succeeded"
+    assert policy["spec"]["podSelector"]["matchLabels"] == {"agentjobs.dev/job": "fenced"}
+    assert policy["spec"]["egress"][-1] == {**rule, "ports": [{"port": 443, "protocol": "TCP"}]}
+    assert "cannot enforce NetworkPolicy fenced-egress" in told["NetworkPolicyNotEnforced"]
+    assert await system.policy("fenced-egress") is None
 
 
 async def test_a_suspended_job_frees_its_pod_and_goes_on_when_resumed(system, job_of):

@@ -25,6 +25,12 @@ async def allowed(system, part, **what):
     ("part", "what", "expected"),
     [
         pytest.param("operator", {"verb": "create", "resource": "pods"}, True, id="operator-makes-pods"),
+        pytest.param(
+            "operator",
+            {"verb": "create", "group": "networking.k8s.io", "resource": "networkpolicies"},
+            True,
+            id="operator-makes-policies",
+        ),
         pytest.param("operator", {"verb": "get", "resource": "secrets"}, False, id="operator-reads-no-secrets"),
         pytest.param(
             "operator",

@@ -3,13 +3,16 @@
 from dataclasses import replace
 
 from agentjobs.api.agentjob import AgentJobSpec, Toleration
+from agentjobs.api.isolation import EgressRule
 from agentjobs.contract import ANNOTATION_GATEWAY_CA, LABEL_JOB, TOKEN_MOUNT
-from agentjobs.core.manifests import PodDefaults, runner_pod
+from agentjobs.core.manifests import PodDefaults, egress_policy, runner_pod
+
+RULE = EgressRule.model_validate({"to": [{"podSelector": {}}]})
 
 DEFAULTS = PodDefaults(gateway_url="https://gateway", image="runner")
 
 
-def pod_of(*, defaults=DEFAULTS, **runtime):
+def pod_of(*, defaults=DEFAULTS, isolation=None, **runtime):
     spec = {"agent": {"model": "gemini-x", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
     return runner_pod(
         namespace="default",
@@ -18,7 +21,7 @@ def pod_of(*, defaults=DEFAULTS, **runtime):
         start=1,
         attempt=1,
         ran=0,
-        spec=AgentJobSpec.model_validate({**spec, "runtime": runtime}),
+        spec=AgentJobSpec.model_validate({**spec, "runtime": runtime, "isolation": isolation or {}}),
         defaults=defaults,
     )
 
@@ -36,6 +39,34 @@ def test_a_pod_has_no_token_for_the_api_server_and_no_rights_on_its_node():
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert context["capabilities"] == {"drop": ["ALL"]}
     assert (context["allowPrivilegeEscalation"], context["readOnlyRootFilesystem"]) == (False, True)
+
+
+def test_root_and_a_writable_file_system_are_for_the_profile_baseline():
+    pod = pod_of(isolation={"profile": "Baseline"}, runAsUser=0)["spec"]
+    context = pod["containers"][0]["securityContext"]
+
+    assert (pod["securityContext"]["runAsUser"], pod["securityContext"]["runAsNonRoot"]) == (0, False)
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert context == {"allowPrivilegeEscalation": True, "readOnlyRootFilesystem": False}
+
+
+def test_a_restricted_job_reaches_dns_the_gateway_and_what_it_allows():
+    allowed = {"to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}], "ports": [{"port": 443}]}
+    spec = {"agent": {"model": "gemini-x", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
+    policy = egress_policy(
+        namespace="default",
+        job="hello",
+        uid="uid",
+        spec=AgentJobSpec.model_validate(spec | {"isolation": {"egress": {"mode": "Restricted", "allow": [allowed]}}}),
+        defaults=PodDefaults(gateway_url="x", image="x", gateway_egress=(RULE,), dns_egress=(RULE, RULE)),
+    )
+    pod = pod_of()["metadata"]
+
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= pod["labels"].items()
+    assert policy["spec"]["policyTypes"] == ["Egress"]
+    assert len(policy["spec"]["egress"]) == 4
+    assert policy["spec"]["egress"][-1]["to"][0]["ipBlock"]["cidr"] == "203.0.113.0/24"
+    assert policy["metadata"]["ownerReferences"] == pod["ownerReferences"]
 
 
 def test_a_variable_of_the_job_cannot_stand_in_for_ours():

@@ -39,6 +39,15 @@ def test_the_environment_is_read(monkeypatch):
     assert settings.runner_resources == {"limits": {"memory": "2Gi"}}
 
 
+def test_where_the_gateway_is_is_read_as_rules(monkeypatch):
+    monkeypatch.setenv("AGENTJOBS_GATEWAY_EGRESS", '[{"to": [{"podSelector": {}}], "ports": [{"port": 8443}]}]')
+
+    settings = operator_settings()
+
+    assert [port.port for rule in settings.gateway_egress for port in rule.ports] == [8443]
+    assert [port.protocol for rule in settings.dns_egress for port in rule.ports] == ["UDP", "TCP"]
+
+
 def test_an_empty_variable_is_unset(monkeypatch):
     monkeypatch.setenv("AGENTJOBS_KUBECONFIG", "")
 
@@ -58,6 +67,8 @@ def test_arguments_win_over_the_environment(monkeypatch):
         ("WORKERS", "many", "valid integer"),
         ("RESYNC", "soon", "'soon' is no duration"),
         ("PROBE_ADDRESS", "8081", "write host:port"),
+        ("GATEWAY_EGRESS", "10.0.0.1", "Extra data"),
+        ("GATEWAY_EGRESS", '[{"to": [{"podselector": {}}]}]', "0.to.0.podselector: Extra inputs"),
         ("RUNNER_IMAGE_PULL_POLICY", "Sometimes", "'Always', 'IfNotPresent' or 'Never'"),
     ],
 )

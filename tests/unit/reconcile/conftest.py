@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agentjobs.api.isolation import EgressRule
 from agentjobs.api.status import AgentJobStatus
 from agentjobs.contract import FINALIZER, LABEL_JOB, TerminationMessage, Verdict, start_of
 from agentjobs.core.manifests import PodDefaults
@@ -56,6 +57,7 @@ class World:
         self.refuse: dict[tuple[str, str], Exception] = {}
         # Jobs that schedules made: the schedule's uid and the job's name.
         self.made: list[tuple[str, str]] = []
+        self.gateway_egress: tuple[EgressRule, ...] = (EgressRule.model_validate({"ports": [{"port": 8443}]}),)
         self.die_at: int | None = None
         self.die_after = False
         self.operators: list[Operator] = []
@@ -80,7 +82,7 @@ class World:
             writer=self,
             recorder=self,
             metrics=Metrics(),
-            pods=PodDefaults(gateway_url="http://gateway", image="runner"),
+            pods=PodDefaults(gateway_url="http://gateway", image="runner", gateway_egress=self.gateway_egress),
             queues={"agents": 10, "scheduled": 5},
             now=lambda: self.now,
             monotonic=lambda: self.now.timestamp(),
@@ -128,6 +130,16 @@ class World:
             if over(new):
                 return self._drop(key)
             return self._put(key, "MODIFIED", new)
+
+    async def replace(self, resource, namespace, name, body):
+        key = (resource.kind, namespace, name)
+        with self._write("replace", resource.kind):
+            old = self.objects.get(key)
+            if old is None:
+                raise NotFound(name)
+            if body["metadata"]["resourceVersion"] != old["metadata"]["resourceVersion"]:
+                raise Conflict(name)
+            return self._put(key, "MODIFIED", {**copy.deepcopy(body), "metadata": {**old["metadata"]}})
 
     async def delete(self, resource, namespace, name, *, uid=None, resource_version=None):
         with self._write("delete", resource.kind):
@@ -344,6 +356,8 @@ class World:
                 operator.reconciler.state.observe_schedule(event, obj)
             elif kind == "AgentJob":
                 operator.reconciler.state.observe_job(event, obj)
+            elif kind != "Pod":
+                continue
             elif FINALIZER in (obj["metadata"].get("finalizers") or []) or LABEL_JOB in obj["metadata"].get(
                 "labels", {}
             ):

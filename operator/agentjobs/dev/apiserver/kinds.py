@@ -377,6 +377,16 @@ LEASE = Kind(
     unconditional_update=False,
     create_on_update=True,
 )
+NETWORK_POLICY = Kind(
+    "networking.k8s.io",
+    "v1",
+    "networkpolicies",
+    "networkpolicy",
+    "NetworkPolicy",
+    short_names=("netpol",),
+    columns=(_NAME, Column("Pod-Selector", description="Which pods it applies to."), _AGE),
+    tracks_generation=True,
+)
 CUSTOM_RESOURCE_DEFINITION = Kind(
     "apiextensions.k8s.io",
     "v1",
@@ -413,6 +423,7 @@ BUILTIN: tuple[Kind, ...] = (
     SELF_SUBJECT_ACCESS_REVIEW,
     SUBJECT_ACCESS_REVIEW,
     LEASE,
+    NETWORK_POLICY,
     ROLE,
     CLUSTER_ROLE,
     ROLE_BINDING,

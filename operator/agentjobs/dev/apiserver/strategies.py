@@ -6,6 +6,7 @@ text of secrets. Full schemas of built-in kinds are not here: a misspelt field o
 
 import base64
 import binascii
+import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,6 +21,7 @@ from agentjobs.dev.apiserver.kinds import (
     EVENT,
     LEASE,
     NAMESPACE,
+    NETWORK_POLICY,
     NODE,
     POD,
     ROLE,
@@ -301,6 +303,37 @@ def _check_event(new: Object, _old: Object | None) -> list[Cause]:
     return []
 
 
+def _complete_policy(obj: Object) -> None:
+    spec = _mapping(obj, "spec")
+    if not spec.get("policyTypes"):
+        spec["policyTypes"] = ["Ingress", *(["Egress"] if spec.get("egress") else [])]
+    for rule in (*(spec.get("ingress") or ()), *(spec.get("egress") or ())):
+        for port in rule.get("ports") or () if isinstance(rule, dict) else ():
+            if isinstance(port, dict):
+                port.setdefault("protocol", "TCP")
+
+
+def _check_policy(new: Object, _old: Object | None) -> list[Cause]:
+    found = []
+    for number, rule in enumerate(new["spec"].get("egress") or ()):
+        for place, peer in enumerate(rule.get("to") or ()):
+            at = f"spec.egress[{number}].to[{place}]"
+            if not peer:
+                found.append(required(at, "must specify a peer"))
+            elif "ipBlock" in peer:
+                found += _check_block(f"{at}.ipBlock.cidr", peer["ipBlock"].get("cidr"))
+    return found
+
+
+def _check_block(at: str, block: object) -> list[Cause]:
+    try:
+        ipaddress.ip_network(str(block or ""), strict=False)
+    except ValueError:
+        message = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+        return [bad_value(at, block, message)]
+    return []
+
+
 _STRATEGIES: Final[Mapping[tuple[str, str], Strategy]] = {
     POD.key: Strategy(
         on_create=_start_pod,
@@ -325,6 +358,7 @@ _STRATEGIES: Final[Mapping[tuple[str, str], Strategy]] = {
     EVENT.key: Strategy(check=_check_event),
     NODE.key: Strategy(fields=frozenset({"spec", "status"})),
     LEASE.key: Strategy(fields=frozenset({"spec"})),
+    NETWORK_POLICY.key: Strategy(on_write=_complete_policy, check=_check_policy, fields=frozenset({"spec"})),
     CUSTOM_RESOURCE_DEFINITION.key: Strategy(fields=frozenset({"spec", "status"})),
     **{
         kind.key: Strategy(check=rbac.check_role, names=syntax.path_segment, fields=frozenset({"rules", *more}))

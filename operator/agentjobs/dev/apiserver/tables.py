@@ -274,6 +274,24 @@ def _binding(obj: Object, now: datetime) -> list[Cell]:
     return [_name(obj), role, _created(obj, now), *(", ".join(names) for names in named.values())]
 
 
+def _policy(obj: Object, now: datetime) -> list[Cell]:
+    selector = (obj.get("spec") or {}).get("podSelector") or {}
+    terms = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
+    terms += [_term(one) for one in selector.get("matchExpressions") or ()]
+    return [_name(obj), ",".join(terms) or _NONE, _created(obj, now)]
+
+
+def _term(expression: Mapping[str, Any]) -> str:
+    key, values = expression["key"], ",".join(sorted(expression.get("values") or ()))
+    match expression["operator"]:
+        case "Exists":
+            return str(key)
+        case "DoesNotExist":
+            return f"!{key}"
+        case operator:
+            return f"{key} {operator.lower()} ({values})"
+
+
 _CELLS: Final[Mapping[tuple[str, str], Callable[[Object, datetime], list[Cell]]]] = {
     ("", "configmaps"): _config_map,
     ("", "events"): _event,
@@ -281,6 +299,7 @@ _CELLS: Final[Mapping[tuple[str, str], Callable[[Object, datetime], list[Cell]]]
     ("", "pods"): _pod,
     ("", "secrets"): _secret,
     ("apiextensions.k8s.io", "customresourcedefinitions"): _definition_row,
+    ("networking.k8s.io", "networkpolicies"): _policy,
     ("rbac.authorization.k8s.io", "clusterrolebindings"): _binding,
     ("rbac.authorization.k8s.io", "clusterroles"): _definition_row,
     ("rbac.authorization.k8s.io", "rolebindings"): _binding,

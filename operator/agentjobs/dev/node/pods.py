@@ -15,11 +15,12 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agentjobs.dev.client import CONFIG_MAPS, PODS, SECRETS, ApiError, Client, Object
+from agentjobs.dev.client import CONFIG_MAPS, NETWORK_POLICIES, PODS, SECRETS, ApiError, Client, Object
 from agentjobs.dev.events import Recorder
 from agentjobs.dev.node import containers
 from agentjobs.dev.node.containers import Container
 from agentjobs.dev.node.environment import ConfigError, Paths, command_line, container_env, process_env
+from agentjobs.dev.node.label_selectors import selects
 from agentjobs.dev.node.logs import ContainerLog
 from agentjobs.dev.node.statuses import (
     DEADLINE_MESSAGE,
@@ -180,6 +181,7 @@ class PodWorker:
             folder=self._volumes,
             address=self._address,
         )
+        self._spawn_task(self._warn_of_policies())
         for token in await self._mount(mounter):
             self._spawn_task(self._keep_fresh(mounter, token))
         for spec in self.pod["spec"].get("initContainers") or []:
@@ -192,6 +194,16 @@ class PodWorker:
         async with asyncio.TaskGroup() as group:
             for spec in self.pod["spec"]["containers"]:
                 group.create_task(self._run_container(spec, self._states))
+
+    async def _warn_of_policies(self) -> None:
+        """Say which network policies select the pod: a process has the network of its machine."""
+        with contextlib.suppress(ApiError):
+            policies, _ = await self._node.client.list(NETWORK_POLICIES, self.pod["metadata"]["namespace"])
+            labels = self.pod["metadata"].get("labels") or {}
+            names = [one["metadata"]["name"] for one in policies if selects(one["spec"].get("podSelector"), labels)]
+            if names:
+                told = f"this node runs pods as processes and cannot enforce NetworkPolicy {', '.join(sorted(names))}"
+                self._event("Warning", "NetworkPolicyNotEnforced", told)
 
     async def _pretend(self, instant: Instant) -> None:
         started = _now()

@@ -1,0 +1,143 @@
+"""AgentJob.spec.isolation: how far the pods of a job are kept apart from the rest.
+
+Rules of a NetworkPolicy are typed here to the last field: an API server drops what it does not know, and a rule whose
+misspelt `to` was dropped allows everything.
+"""
+
+import ipaddress
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from agentjobs.api.model import Integer, Model
+
+MAX_PORT = 65535
+
+Label = Annotated[str, Field(max_length=63)]
+LabelKey = Annotated[str, Field(min_length=1, max_length=316)]
+
+
+def parse_network(value: object) -> str:
+    """Return an address range such as `203.0.113.0/24` as it was written.
+
+    Raises:
+        ValueError: it is none; the message names value and cure.
+    """
+    try:
+        if isinstance(value, str) and "/" in value:
+            ipaddress.ip_network(value, strict=False)
+            return value
+    except ValueError:
+        pass
+    raise ValueError(f"{value!r:.60} is no range of addresses; use e.g. 203.0.113.0/24 or 2001:db8::/64")
+
+
+def parse_port(value: object) -> int | str:
+    """Return a port's number or name.
+
+    Raises:
+        ValueError: it is neither; the message names value and cure.
+    """
+    if type(value) is int and 1 <= value <= MAX_PORT:
+        return value
+    if isinstance(value, str) and 1 <= len(value) <= 63 and not value.isdigit():
+        return value
+    raise ValueError(f"{value!r:.60} is no port; use a number from 1 to {MAX_PORT} or a port's name")
+
+
+Network = Annotated[
+    str, BeforeValidator(parse_network), WithJsonSchema({"type": "string", "minLength": 3, "maxLength": 64})
+]
+Port = Annotated[
+    int | str, BeforeValidator(parse_port), WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 63})
+]
+
+
+class Expression(Model):
+    """A condition on one label."""
+
+    key: LabelKey = Field(description="The label.")
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(description="What must hold of its value.")
+    values: tuple[Label, ...] = Field(default=(), max_length=64, description="Values, with In and NotIn.")
+
+
+class Selector(Model):
+    """Labels that must hold; an empty one selects all."""
+
+    match_labels: dict[str, Label] = Field(default_factory=dict, max_length=32, description="Labels and their values.")
+    match_expressions: tuple[Expression, ...] = Field(default=(), max_length=32, description="Conditions on labels.")
+
+
+class IpBlock(Model):
+    """A range of addresses."""
+
+    cidr: Network = Field(description="The range, e.g. `203.0.113.0/24`.")
+    # `except` is a word of Python.
+    without: tuple[Network, ...] = Field(default=(), alias="except", max_length=64, description="Ranges left out.")
+
+
+class Peer(Model):
+    """Where to: addresses, or pods by their labels and those of their namespaces."""
+
+    ip_block: IpBlock | None = Field(default=None, description="Addresses; excludes the selectors.")
+    namespace_selector: Selector | None = Field(
+        default=None, description="Namespaces by labels. Default: the job's namespace."
+    )
+    pod_selector: Selector | None = Field(default=None, description="Pods by labels. Default: all of the namespaces.")
+
+
+class PortRange(Model):
+    """A port, or several in a row."""
+
+    protocol: Literal["TCP", "UDP", "SCTP"] = Field(default="TCP", description="Default: TCP.")
+    port: Port | None = Field(default=None, description="Number or name. Default: all.")
+    end_port: Integer | None = Field(default=None, ge=1, le=MAX_PORT, description="Last port of a range from `port`.")
+
+
+class EgressRule(Model):
+    """Traffic that may leave, as in a NetworkPolicy."""
+
+    to: tuple[Peer, ...] = Field(default=(), max_length=64, description="Where to. Default: anywhere.")
+    ports: tuple[PortRange, ...] = Field(default=(), max_length=64, description="Through which ports. Default: all.")
+
+    def dump(self) -> dict[str, Any]:
+        """Return the rule as it stands in a NetworkPolicy."""
+        rule: dict[str, Any] = _lean(self.model_dump(mode="json", by_alias=True, exclude_none=True))
+        return rule
+
+
+def _lean(value: Any) -> Any:
+    """Leave out what is empty, as the API server does; an empty selector means something and stays."""
+    if isinstance(value, dict):
+        selector = ("namespaceSelector", "podSelector")
+        return {key: _lean(one) for key, one in value.items() if one not in ([], {}) or key in selector}
+    return [_lean(one) for one in value] if isinstance(value, list) else value
+
+
+class Egress(Model):
+    """What the pods of the job may reach."""
+
+    mode: Literal["Open", "Restricted"] = Field(
+        default="Open",
+        description="Open leaves the network as it is. Restricted makes a NetworkPolicy for the job: its pods reach "
+        "DNS, the gateway and what `allow` names, nothing else. The cluster's network must enforce policies. "
+        "Default: Open.",
+    )
+    allow: tuple[EgressRule, ...] = Field(
+        default=(),
+        max_length=32,
+        description="With Restricted: what else may be reached, such as the model's provider; as `egress` of a "
+        "NetworkPolicy.",
+    )
+
+
+class Isolation(Model):
+    """How far the job's pods are kept apart from the rest."""
+
+    profile: Literal["Restricted", "Baseline"] = Field(
+        default="Restricted",
+        description="Pod Security Standard that pods keep. Baseline also allows root as `runtime.runAsUser`, the "
+        "default capabilities, a writable root file system, and volumes of more types; the namespace must admit it. "
+        "Default: Restricted.",
+    )
+    egress: Egress = Field(default_factory=Egress, description="What the pods may reach.")

@@ -1,0 +1,24 @@
+"""Label selectors as they stand in objects: whether one selects a pod's labels. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Say whether all conditions hold; without any it selects everything."""
+    wanted = selector or {}
+    equal = all(labels.get(key) == value for key, value in (wanted.get("matchLabels") or {}).items())
+    return equal and all(_holds(one, labels) for one in wanted.get("matchExpressions") or ())
+
+
+def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    value, values = labels.get(expression["key"]), expression.get("values") or ()
+    match expression["operator"]:
+        case "In":
+            return value in values
+        case "NotIn":
+            return value is None or value not in values
+        case "Exists":
+            return value is not None
+        case _:
+            return value is None
