@@ -80,6 +80,8 @@ class Seen:
 
     created: dict[str, float] = field(default_factory=dict)
     pod: dict[str, float] = field(default_factory=dict)
+    ended: dict[str, float] = field(default_factory=dict)
+    """The pod's end, as its node reported it."""
     done: dict[str, float] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -99,8 +101,13 @@ class Seen:
     async def watch_pods(self, client: Client, kind: Kind, ready: asyncio.Event) -> None:
         async for event in client.follow(PODS, "default"):
             ready.set()
-            if isinstance(event, Change) and event.type == "ADDED":
-                self._note(self.pod, (event.object["metadata"].get("labels") or {}).get(kind.job_label, ""))
+            if not isinstance(event, Change):
+                continue
+            name = (event.object["metadata"].get("labels") or {}).get(kind.job_label, "")
+            if event.type == "ADDED":
+                self._note(self.pod, name)
+            elif (event.object.get("status") or {}).get("phase") == "Succeeded":
+                self._note(self.ended, name)
 
     def _note(self, moments: dict[str, float], name: str) -> None:
         moments.setdefault(name, time.monotonic())
