@@ -404,6 +404,9 @@ def _pod_defaults(settings: OperatorSettings, gateway_authorities: str | None) -
         service_accounts=frozenset({"default", *settings.service_accounts}),
         gateway_egress=settings.gateway_egress,
         dns_egress=settings.dns_egress,
+        images=settings.images,
+        image_pull_secrets=settings.runner_image_pull_secrets,
+        env=settings.runner_env,
     )
 
 

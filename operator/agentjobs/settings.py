@@ -113,6 +113,16 @@ class OperatorSettings(_Settings):
     service_accounts: Names = ()
     """Service accounts that jobs may name for their pods, separated by commas; `default` is always allowed."""
 
+    images: Names = ()
+    """Images that jobs may name, separated by commas: `ghcr.io/acme/agent:1.2`, or with a `*` at the end all that begin
+    so, as `ghcr.io/acme/*`. Compared as written, no registry or tag is added. None: any image."""
+
+    runner_image_pull_secrets: Names = ()
+    """Secrets that images of runner pods are pulled with, separated by commas; they must be in the job's namespace."""
+
+    runner_env: dict[str, str] = Field(default_factory=dict)
+    """Variables of every runner container, as a JSON object; a job's own win. Not for secrets: jobs' pods show them."""
+
     queue_agents: int = Field(default=10, ge=0)
     """How many jobs of the queue `agents` run at once in a namespace; 0 stops it."""
 

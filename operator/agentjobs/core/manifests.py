@@ -65,12 +65,18 @@ class PodDefaults:
     node_selector: Mapping[str, str] = field(default_factory=dict)
     """Labels of the nodes for every pod; a job's own win."""
     tolerations: Sequence[Toleration] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Variables of every runner container; a job's own win."""
+    image_pull_secrets: Sequence[str] = ()
+    """Secrets, in the job's namespace, that the images of every pod may be pulled with, beside the job's own."""
     service_accounts: frozenset[str] = frozenset()
     """Service accounts that jobs may name."""
     gateway_egress: tuple[EgressRule, ...] = ()
     """How pods reach the gateway, for network policies; without any, no job can be restricted."""
     dns_egress: tuple[EgressRule, ...] = ()
     """How pods reach DNS."""
+    images: Sequence[str] = ()
+    """Images that jobs may name, a `*` at the end meaning all that begin so; none: any."""
 
 
 def runner_pod(
@@ -208,9 +214,14 @@ def _placement(runtime: Runtime, defaults: PodDefaults) -> dict[str, Any]:
         "topologySpreadConstraints": list(runtime.topology_spread_constraints),
         "priorityClassName": runtime.priority_class_name,
         "runtimeClassName": runtime.runtime_class_name,
-        "imagePullSecrets": _dumped(runtime.image_pull_secrets),
+        "imagePullSecrets": _pull_secrets(runtime, defaults),
     }
     return {name: wish for name, wish in wishes.items() if wish}
+
+
+def _pull_secrets(runtime: Runtime, defaults: PodDefaults) -> list[dict[str, Any]]:
+    names = [*(secret.name for secret in runtime.image_pull_secrets), *defaults.image_pull_secrets]
+    return [{"name": name} for name in dict.fromkeys(names)]
 
 
 def _dumped(models: Sequence[BaseModel]) -> list[dict[str, Any]]:
@@ -233,7 +244,7 @@ def _container(
         **({ENV_GATEWAY_CA: authorities} if authorities else {}),
     }
     # The root is read-only, and libraries want a home for their caches.
-    usual = {"HOME": "/tmp", "PYTHONUNBUFFERED": "1"}  # noqa: S108  the pod's own emptyDir
+    usual = {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", **defaults.env}  # noqa: S108  the pod's own emptyDir
     theirs = [item.model_dump(by_alias=True, exclude_none=True) for item in runtime.env if item.name not in ours]
     names = {item["name"] for item in theirs}
     container: dict[str, Any] = {
@@ -242,7 +253,7 @@ def _container(
         "command": list(RUNNER_COMMAND),
         # Ours last: of two variables of one name the last counts.
         "env": [
-            *_env({k: v for k, v in usual.items() if k not in names}),
+            *_env({k: v for k, v in usual.items() if k not in names and k not in ours}),
             *theirs,
             *_mcp_headers(spec.agent),
             *_env(ours),

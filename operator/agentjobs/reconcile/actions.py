@@ -15,6 +15,7 @@ from agentjobs.api.status import AgentJobStatus, AttemptRecord
 from agentjobs.contract import FINALIZER, GROUP, VERSION, cut, pod_name
 from agentjobs.core import progress
 from agentjobs.core.admission import Refusal
+from agentjobs.core.allowed import refusal
 from agentjobs.core.manifests import PodDefaults, egress_policy, runner_pod
 from agentjobs.core.observation import Heartbeat, Job, Observation, Obstacle
 from agentjobs.core.pods import Pod, owner_of, parse_pod
@@ -204,10 +205,7 @@ class Actions:
         accepted = await self._acceptance.for_pod(seen, memory)
         if accepted is None:
             return False
-        account = accepted.runtime.service_account_name
-        if account is not None and account not in self._pod_defaults.service_accounts:
-            allowed = ", ".join(sorted(self._pod_defaults.service_accounts)) or "none"
-            message = f"spec.runtime.serviceAccountName: {account!r} is not allowed here; allowed: {allowed}"
+        if (message := refusal(accepted.runtime, self._pod_defaults)) is not None:
             memory.obstacle = Obstacle(PodStartedReason.POD_REFUSED, message, final=True)
             return True
         if accepted.isolation.egress.mode == "Restricted":

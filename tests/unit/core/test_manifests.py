@@ -91,6 +91,22 @@ def test_a_pod_brings_the_gateways_authorities_with_it():
     assert env["AGENTJOBS_GATEWAY_CA"] == f"{TOKEN_MOUNT}/{items[0]['path']}"
 
 
+def test_what_the_installation_gives_every_container_a_job_may_change_and_nobody_may_change_ours():
+    given = {"HTTPS_PROXY": "http://proxy", "REGION": "us", "AGENTJOBS_GATEWAY_URL": "https://evil"}
+    pod = pod_of(defaults=replace(DEFAULTS, env=given), env=[{"name": "REGION", "value": "eu"}])
+    env = [(one["name"], one.get("value")) for one in pod["spec"]["containers"][0]["env"]]
+
+    assert {("HTTPS_PROXY", "http://proxy"), ("REGION", "eu"), ("AGENTJOBS_GATEWAY_URL", "https://gateway")} < set(env)
+    assert len(dict(env)) == len(env)
+
+
+def test_pull_secrets_of_the_installation_come_beside_the_jobs():
+    defaults = replace(DEFAULTS, image_pull_secrets=("ours", "both"))
+    pod = pod_of(defaults=defaults, imagePullSecrets=[{"name": "both"}, {"name": "theirs"}])
+
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "both"}, {"name": "theirs"}, {"name": "ours"}]
+
+
 def test_labels_of_the_job_stand_beside_ours():
     labels = pod_of(labels={"team": "search", LABEL_JOB: "other"})["metadata"]["labels"]
 
