@@ -1,8 +1,9 @@
-"""Verbs that run something: dev, demo, operator, gateway, migrate.
+"""Verbs that run something: dev, demo, operator, gateway, migrate, release-pods.
 
 Each imports what it runs when it runs, and says which extra brings it when it is not installed.
 """
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -10,13 +11,13 @@ from typing import Annotated
 import typer
 
 from agentjobs.cli.failures import USAGE, Failure
-from agentjobs.cli.options import seconds_of
+from agentjobs.cli.options import Timeout, seconds_of
 from agentjobs.cli.printing import show
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's verbs."""
-    for verb in (dev, demo, operator, gateway, migrate):
+    for verb in (dev, demo, operator, gateway, migrate, release_pods):
         app.command()(verb)
 
 
@@ -93,6 +94,46 @@ def migrate(
         from agentjobs.history.migrate import upgrade
     patience = seconds_of(wait, option="--wait") or 0.0
     show(f"the database is at version {upgrade(database_url, patience=patience)}")
+
+
+def release_pods(
+    lease: Annotated[
+        str, typer.Option("--lease", metavar="NAMESPACE/NAME", help="The Lease of the operator that is gone.")
+    ],
+    namespaces: Annotated[
+        list[str] | None, typer.Option("--namespace", "-n", help="Namespace it served; repeat it. All by default.")
+    ] = None,
+    kubeconfig: Annotated[
+        str | None,
+        typer.Option("--kubeconfig", envvar="KUBECONFIG", help="Kubeconfig file; in a pod its service account."),
+    ] = None,
+    timeout: Timeout = "2m",
+) -> None:
+    """Let go of the pods of jobs when no operator will: without it they, and their namespace, could not be deleted."""
+    lease_namespace, slash, lease_name = lease.partition("/")
+    if not (lease_namespace and slash and lease_name):
+        raise Failure(f"--lease: expected NAMESPACE/NAME, got {lease!r}", code=USAGE)
+    patience = seconds_of(timeout)
+    with _extra("operator"):
+        import asyncio
+
+        from agentjobs import logs
+        from agentjobs.kube.client import KubeClient
+        from agentjobs.kube.held_pods import release_pods as release
+    logs.configure("INFO", "json")
+
+    async def work() -> int:
+        async with KubeClient.connect(kubeconfig, user_agent="agentjobs-release-pods") as client:
+            return await release(
+                client,
+                namespaces=namespaces or (),
+                lease_namespace=lease_namespace,
+                lease_name=lease_name,
+                identity=f"release-pods-{secrets.token_hex(4)}",
+                patience=patience,
+            )
+
+    show(f"let go of {asyncio.run(work())} pods; jobs and their pods stay as they are")
 
 
 @contextmanager

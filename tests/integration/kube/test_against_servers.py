@@ -11,13 +11,15 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from agentjobs.contract import FINALIZER, LABEL_JOB
 from agentjobs.dev.backends import Server, place_of
 from agentjobs.engine.cache import Cache
 from agentjobs.errors import AlreadyExists, Conflict, Denied, Gone, Invalid, NotFound
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.elector import Elector, LeaseLost
+from agentjobs.kube.held_pods import release_pods
 from agentjobs.kube.recorder import EventRecorder
-from agentjobs.kube.resources import CONFIGMAPS, CRDS, EVENTS, LEASES, NAMESPACES, TOKENREVIEWS
+from agentjobs.kube.resources import CONFIGMAPS, CRDS, EVENTS, LEASES, NAMESPACES, PODS, TOKENREVIEWS
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("kube-servers")]
 Obj = dict[str, Any]
@@ -232,3 +234,37 @@ async def test_cluster_wide_resources_are_listed(client):
     namespaces, _ = await client.list(NAMESPACES)
 
     assert "default" in {namespace["metadata"]["name"] for namespace in namespaces}
+
+
+def held_pod(name: str, *finalizers: str) -> Obj:
+    meta = {"name": name, "labels": {LABEL_JOB: name}, "finalizers": list(finalizers)}
+    container = {"name": "runner", "image": "x"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [container]}}
+
+
+async def test_pods_of_a_removed_installation_are_let_go_and_keep_what_others_put_there(client, name, namespace):
+    for number in range(3):
+        await client.create(PODS, namespace, held_pod(f"{name}-{number}", FINALIZER, "example.com/other"))
+
+    released = await release_pods(
+        client, namespaces=[namespace], lease_namespace=namespace, lease_name=name, identity="me", patience=5
+    )
+
+    pods = [await client.get(PODS, namespace, f"{name}-{number}") for number in range(3)]
+    assert released == 3
+    assert [pod["metadata"]["finalizers"] for pod in pods] == [["example.com/other"]] * 3
+    with pytest.raises(NotFound):
+        await client.get(LEASES, namespace, name)
+
+
+async def test_no_pod_is_let_go_while_an_operator_leads(client, name, namespace):
+    await client.create(PODS, namespace, held_pod(name, FINALIZER))
+    operator = Elector(client, namespace=namespace, name=name, identity="operator")
+    await operator.acquire()
+
+    with pytest.raises(Denied, match="an operator runs; end it first"):
+        await release_pods(
+            client, namespaces=[], lease_namespace=namespace, lease_name=name, identity="me", patience=0.5
+        )
+
+    assert (await client.get(PODS, namespace, name))["metadata"]["finalizers"] == [FINALIZER]
