@@ -18,7 +18,7 @@ from agentjobs.cli.printing import show
 def register(app: typer.Typer) -> None:
     """Add this module's verbs."""
     for verb in (dev, demo, operator, gateway, migrate, release_pods):
-        app.command()(verb)
+        app.command(verb.__name__.replace("_", "-"))(verb)
 
 
 def dev(

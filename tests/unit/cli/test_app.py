@@ -92,9 +92,7 @@ def test_the_version_is_the_packages(capsys):
         pytest.param(["wait", "a", "--timeout", "soon"], 2, "1h30m", id="bad-timeout"),
         pytest.param(["apply", "-f", "/does/not/exist.yaml"], 2, "there is no file", id="no-file"),
         pytest.param(["result"], 2, "NAME", id="no-name"),
-        pytest.param(
-            ["release-pods", "--lease", "agentjobs"], 2, "expected NAMESPACE/NAME", id="bare-lease"
-        ),
+        pytest.param(["release-pods", "--lease", "agentjobs"], 2, "expected NAMESPACE/NAME", id="bare-lease"),
         pytest.param(["migrate"], 2, "AGENTJOBS_DATABASE_URL=postgresql://", id="no-database"),
     ],
 )
