@@ -6,7 +6,7 @@ BIN := .venv/bin
 PAGES := $(addprefix docs/reference/,agentjob.md agentschedule.md conditions.md)
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: .venv/.installed ## Make .venv with everything the tests and the demo need
 
@@ -35,6 +35,13 @@ test: setup ## Run the test suite
 test-real: setup ## Run the tests that need an API server on a real one, of KUBEBUILDER_ASSETS
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=envtest $(addprefix tests/integration/,kube node gateway system)
 
+.venv/.helm: .venv/.installed
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test,helm]'
+	@touch $@
+
+e2e: .venv/.helm ## Install into the cluster KUBECONFIG names and test there; its nodes need the images of tests/e2e/images.sh
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q tests/e2e
+
 conformance: setup ## Record the answers of a real API server anew and compare ours with them
 	AGENTJOBS_RECORD=1 $(BIN)/python -m pytest -q --apiserver=envtest tests/conformance -k golden
 	$(BIN)/python -m pytest -q tests/conformance
@@ -56,4 +63,4 @@ demo: setup ## Run the examples in a development cluster and show them live
 bench: setup ## Take the figures of docs/reference/performance.md
 	$(BIN)/python -m tests.bench
 
-.PHONY: help setup fmt check crds test test-real conformance storm images demo bench
+.PHONY: help setup fmt check crds test test-real e2e conformance storm images demo bench

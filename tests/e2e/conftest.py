@@ -1,0 +1,619 @@
+"""A real cluster, the one KUBECONFIG names, with AgentJobs installed in it by Helm once a session.
+
+Tests are blocking and speak kubectl, as users do. Fixtures: `kubectl`, `release` (the installation), `namespace` (one a
+test, Pod Security level Restricted), `apply`, `jobs` (read, wait, history), `wait_for`. What failed is explained: the
+namespace's objects and events and the ends of our parts' logs are printed below the failure. At the end no call of ours
+may have been denied.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "helm" / "agentjobs"
+REPOSITORY = os.environ.get("AGENTJOBS_E2E_REPOSITORY", "localhost")
+TAG = os.environ.get("AGENTJOBS_E2E_TAG", "dev")
+PULL_POLICY = os.environ.get("AGENTJOBS_E2E_PULL_POLICY", "Never")
+RELEASE = "agentjobs"
+RELEASE_NAMESPACE = os.environ.get("AGENTJOBS_E2E_NAMESPACE", "agentjobs-e2e")
+KEEP = "AGENTJOBS_E2E_KEEP"
+"""Set it to leave the installation for the next session, which then upgrades it."""
+
+INSTALL_SECONDS = 240
+SECONDS = 120.0
+POLL_SECONDS = 0.2
+_DENIED = re.compile(r'is forbidden: User \\?"system:serviceaccount:')
+_FAILED = pytest.StashKey[bool]()
+_FIGURES = pytest.StashKey[list[str]]()
+_numbers = itertools.count(1)
+
+Object = dict[str, Any]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_FIGURES] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and not item.get_closest_marker("timeout"):
+            # Above what waiting for a busy cluster takes; each wait has a limit and words of its own.
+            item.add_marker(pytest.mark.timeout(600))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if report.when in ("setup", "call") and report.failed:
+        item.stash[_FAILED] = True
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for figure in config.stash[_FIGURES]:
+        terminalreporter.write_line(figure)
+
+
+@pytest.fixture(scope="session")
+def figure(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Have a sentence with a measured figure printed at the end."""
+    return pytestconfig.stash[_FIGURES].append
+
+
+class CommandFailed(Exception):
+    """A command ended with another status than 0."""
+
+    def __init__(self, arguments: tuple[str, ...], done: "subprocess.CompletedProcess[str]") -> None:
+        super().__init__(f"{' '.join(arguments)}: exit {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
+        self.status = done.returncode
+        self.stdout = done.stdout
+        self.stderr = done.stderr
+
+
+def run(*command: str, stdin: str | None = None, seconds: float = SECONDS, **environ: str) -> str:
+    """Run a program and return what it printed; raises `CommandFailed`."""
+    done = subprocess.run(
+        command, input=stdin, capture_output=True, text=True, timeout=seconds, env={**os.environ, **environ}
+    )
+    if done.returncode:
+        raise CommandFailed(command, done)
+    return done.stdout
+
+
+class Kubectl:
+    """Run it: `kubectl("get", "pods", namespace="x")` returns what it printed; it raises `CommandFailed`."""
+
+    def __call__(
+        self, *arguments: str, namespace: str | None = None, stdin: str | None = None, seconds: float = SECONDS
+    ) -> str:
+        where = ["-n", namespace] if namespace else []
+        return run("kubectl", *where, *arguments, stdin=stdin, seconds=seconds)
+
+    def get(self, kind: str, name: str, namespace: str | None = None) -> Object | None:
+        """Return one object, None when there is none."""
+        found = self("get", kind, name, "-o", "json", "--ignore-not-found", namespace=namespace)
+        return json.loads(found) if found.strip() else None
+
+    def list(self, kind: str, namespace: str | None = None, *, labels: str = "", fields: str = "") -> list[Object]:
+        """Return the objects of a kind, in one namespace or in all."""
+        where = [] if namespace else ["-A"]
+        selectors = [f"--selector={labels}"] * bool(labels) + [f"--field-selector={fields}"] * bool(fields)
+        return json.loads(self("get", kind, *where, *selectors, "-o", "json", namespace=namespace))["items"]
+
+    def patch(self, kind: str, name: str, change: Object, namespace: str | None = None, *more: str) -> None:
+        """Apply a merge patch."""
+        self("patch", kind, name, "--type=merge", "-p", json.dumps(change), *more, namespace=namespace)
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> Kubectl:
+    if not os.environ.get("KUBECONFIG"):
+        pytest.exit("the end-to-end tests install into a cluster: name it by KUBECONFIG", returncode=4)
+    return Kubectl()
+
+
+@pytest.fixture(scope="session")
+def wait_for() -> Callable[..., Any]:
+    return until
+
+
+def until(check: Callable[[], Any], what: str, *, seconds: float = SECONDS) -> Any:
+    """Call `check` until it returns something true, and return that; what it last said is the failure's message."""
+    said: object = None
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            said = check()
+            if said:
+                return said
+        except CommandFailed as error:
+            said = error
+        time.sleep(POLL_SECONDS)
+    raise AssertionError(f"{what}: not within {seconds:.0f} s; last: {said}")
+
+
+@dataclass
+class Release:
+    """AgentJobs as Helm installed it."""
+
+    kubectl: Kubectl
+    name: str = RELEASE
+    namespace: str = RELEASE_NAMESPACE
+    values: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    """From `helm install` to all parts ready."""
+    token: str = ""
+    """Of an administrator, for the gateway."""
+    folder: Path = Path()
+    """Where the parts' logs are collected."""
+
+    def pods(self, component: str) -> list[Object]:
+        """Pods of `operator`, `gateway` or `postgresql` that are not being deleted."""
+        labels = f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={component}"
+        found = self.kubectl.list("pods", self.namespace, labels=labels)
+        return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+
+    def leader(self) -> str:
+        """Name of the operator's pod that leads."""
+        lease = self.kubectl.get("lease", f"{self.name}-operator", self.namespace)
+        holder = str(((lease or {}).get("spec") or {}).get("holderIdentity") or "")
+        return next((name for pod in self.pods("operator") if holder.startswith(name := pod["metadata"]["name"])), "")
+
+    def ready(self) -> None:
+        """Wait until every part is ready."""
+        for kind, name in (("statefulset", "postgresql"), ("deployment", "gateway"), ("deployment", "operator")):
+            self.kubectl(
+                "rollout",
+                "status",
+                f"{kind}/{self.name}-{name}",
+                "--timeout=180s",
+                namespace=self.namespace,
+                seconds=200,
+            )
+        until(self.leader, "an operator that leads")
+
+    @contextlib.contextmanager
+    def gateway(self) -> Iterator[dict[str, str]]:
+        """Forward a local port to a gateway; gives what `agentjobs` needs in its environment to use it."""
+        command = ["kubectl", "-n", self.namespace, "port-forward", f"service/{self.name}-gateway", ":443"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as forward:
+            try:
+                line = forward.stdout.readline()
+                found = re.search(r":(\d+) ->", line)
+                if not found:
+                    forward.kill()
+                    raise AssertionError(f"no port-forward: {line}{forward.stderr.read()}")
+                yield {
+                    "AGENTJOBS_GATEWAY_URL": f"https://localhost:{found[1]}",
+                    "AGENTJOBS_GATEWAY_CA": str(self._authority()),
+                    "AGENTJOBS_TOKEN": self.token,
+                }
+            finally:
+                forward.kill()
+
+    def _authority(self) -> Path:
+        path = self.folder / "gateway-ca.crt"
+        if not path.exists():
+            found = self.kubectl.get("configmap", f"{self.name}-gateway-ca", self.namespace)
+            path.write_text(found["data"]["ca.crt"])
+        return path
+
+    def agentjobs(self, *arguments: str) -> str:
+        """Run our command line against the cluster and its gateway; returns what it printed."""
+        with self.gateway() as environ:
+            return run("agentjobs", *arguments, **environ)
+
+
+class NodeHand:
+    """A privileged pod that sees the node's processes: what happens to a node, done from within the cluster."""
+
+    def __init__(self, kubectl: Kubectl, namespace: str) -> None:
+        self._kubectl = kubectl
+        self._namespace = namespace
+
+    def start(self) -> None:
+        container = {
+            "name": "hand",
+            "image": f"{REPOSITORY}/agentjobs-operator:{TAG}",
+            "imagePullPolicy": PULL_POLICY,
+            "command": ["sleep", "infinity"],
+            "securityContext": {"privileged": True, "runAsUser": 0},
+        }
+        spec = {
+            "hostPID": True,
+            "terminationGracePeriodSeconds": 0,
+            "tolerations": [{"operator": "Exists"}],
+            "containers": [container],
+        }
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "hand"}, "spec": spec}
+        self._kubectl("create", "-f", "-", namespace=self._namespace, stdin=json.dumps(body))
+        self._kubectl("wait", "pod/hand", "--for=condition=Ready", "--timeout=120s", namespace=self._namespace)
+
+    def run(self, program: str, *arguments: str) -> str:
+        """Run a Python program as root, with the processes of the whole node in /proc."""
+        return self._kubectl("exec", "hand", "--", "python", "-c", program, *arguments, namespace=self._namespace)
+
+    def kill(self, pod: Object, container: str, number: str = "KILL") -> None:
+        """Send a signal to all processes of a pod's container."""
+        states = pod["status"]["containerStatuses"]
+        container_id = next(one["containerID"] for one in states if one["name"] == container).rpartition("/")[2]
+        killed = self.run(_KILL, container_id, number)
+        assert killed.strip(), f"no process of container {container_id} was found"
+
+    def freeze_agent(self, seconds: float) -> None:
+        """Stop the kubelet for a while; comes back at once. Nothing can be asked of the node meanwhile."""
+        assert self.run(_FREEZE, str(seconds)).strip(), "no kubelet was found"
+
+
+_KILL = """
+import os, pathlib, signal, sys
+for process in pathlib.Path("/proc").glob("[0-9]*"):
+    try:
+        mine = sys.argv[1] in (process / "cgroup").read_text()
+    except OSError:
+        continue
+    if mine:
+        os.kill(int(process.name), getattr(signal, "SIG" + sys.argv[2]))
+        print(process.name)
+"""
+_FREEZE = """
+import os, pathlib, signal, sys, time
+found = [int(p.name) for p in pathlib.Path("/proc").glob("[0-9]*") if (p / "comm").read_text().strip() == "kubelet"]
+print(*found, flush=True)
+if not os.fork():
+    os.setsid()
+    for number in range(3):
+        os.close(number)
+    time.sleep(1)  # the answer goes through the kubelet
+    for pid in found:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(float(sys.argv[1]))
+    for pid in found:
+        os.kill(pid, signal.SIGCONT)
+"""
+
+
+@pytest.fixture(scope="session")
+def node(kubectl: Kubectl, release: Release) -> Iterator[NodeHand]:
+    """What a saboteur with root on the node can do."""
+    with a_namespace(kubectl, "node", **{"pod-security.kubernetes.io/enforce": "privileged"}) as namespace:
+        hand = NodeHand(kubectl, namespace)
+        hand.start()
+        yield hand
+
+
+class LogKeeper(threading.Thread):
+    """Follows the logs of all our parts' containers, of pods that come later too, into files."""
+
+    def __init__(self, release: Release) -> None:
+        super().__init__(daemon=True)
+        self._release = release
+        self._ended = threading.Event()
+        self._followed: dict[tuple[str, str, int], subprocess.Popen[bytes]] = {}
+
+    def run(self) -> None:
+        while not self._ended.wait(1.0):
+            with contextlib.suppress(CommandFailed, subprocess.TimeoutExpired):
+                self._look()
+
+    def _look(self) -> None:
+        release = self._release
+        for pod in release.kubectl.list("pods", release.namespace, labels=f"app.kubernetes.io/instance={release.name}"):
+            for status in (pod.get("status") or {}).get("containerStatuses") or []:
+                name, container = pod["metadata"]["name"], status["name"]
+                key = (name, container, status["restartCount"])
+                if key in self._followed or "running" not in status["state"]:
+                    continue
+                command = ["kubectl", "-n", release.namespace, "logs", "-f", name, "-c", container]
+                with (release.folder / f"{name}.{container}.{key[2]}.log").open("wb") as file:
+                    self._followed[key] = subprocess.Popen(command, stdout=file, stderr=subprocess.DEVNULL)
+
+    def close(self) -> None:
+        self._ended.set()
+        self.join(10)
+        for follower in self._followed.values():
+            follower.kill()
+            follower.wait()
+
+
+def denied(folder: Path) -> list[str]:
+    """Lines of our parts' logs in which the API server refused them something."""
+    found = []
+    for file in sorted(folder.glob("*.log")):
+        found += [
+            f"{file.name}: {line}" for line in file.read_text(errors="replace").splitlines() if _DENIED.search(line)
+        ]
+    return found
+
+
+@pytest.fixture(scope="session")
+def chart_values() -> Object:
+    """What the session installs the chart with."""
+    small = {"requests": {"cpu": "10m", "memory": "64Mi"}}
+    return {
+        "image": {"repository": f"{REPOSITORY}/agentjobs-operator", "tag": TAG, "pullPolicy": PULL_POLICY},
+        "runner": {
+            # A user's image: the runner with the examples' modules in it.
+            "image": {"repository": f"{REPOSITORY}/agentjobs-examples", "tag": TAG, "pullPolicy": PULL_POLICY},
+            "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}},
+        },
+        "operator": {"resources": small},
+        "gateway": {"resources": small},
+        "postgresql": {
+            "enabled": True,
+            "image": f"{REPOSITORY}/agentjobs-postgres:{TAG}",
+            "imagePullPolicy": PULL_POLICY,
+            "persistence": {"enabled": False},
+            "resources": small,
+        },
+    }
+
+
+@pytest.fixture(scope="session")
+def release(
+    kubectl: Kubectl, chart_values: Object, figure: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Release]:
+    """AgentJobs, installed from this checkout; removed at the end unless AGENTJOBS_E2E_KEEP is set."""
+    helm = pytest.importorskip("helm_python", reason="Helm's engine is missing: pip install -e '.[test,helm]'")
+    made = Release(kubectl, values=chart_values, folder=tmp_path_factory.mktemp("release"))
+    began = time.monotonic()
+    with helm.Config(namespace=made.namespace) as config:
+        _adopt_crds(kubectl, made)
+        there = next((entry for entry in config.list() if entry["name"] == made.name), None)
+        options = {"namespace": made.namespace, "wait": "watcher", "timeout": INSTALL_SECONDS}
+        if there and there["status"] != "deployed":  # a session that was cut short
+            config.uninstall(made.name, wait="watcher", timeout=INSTALL_SECONDS)
+            there = None
+        if there:
+            config.upgrade(CHART, made.name, chart_values, **options)
+        else:
+            config.install(CHART, made.name, chart_values, create_namespace=True, **options)
+        made.ready()
+        made.seconds = time.monotonic() - began
+        figure(f"helm {'upgrade' if there else 'install'} to all parts ready: {made.seconds:.1f} s")
+        keeper = LogKeeper(made)
+        keeper.start()
+        made.token = _administrator(kubectl, made.namespace)
+        _first_job(kubectl, figure, began)
+        yield made
+        keeper.close()
+        refused = denied(made.folder)
+        if not os.environ.get(KEEP):
+            config.uninstall(made.name, timeout=INSTALL_SECONDS)
+            kubectl("delete", "namespace", made.namespace, "--wait=false")
+            kubectl("delete", "clusterrolebinding", f"{made.namespace}-administrator")
+    assert not refused, "calls of ours were denied:\n" + "\n".join(refused)
+
+
+def _adopt_crds(kubectl: Kubectl, release: Release) -> None:
+    """Give the release the CRDs that a development session or a removed release left: Helm touches its own alone."""
+    manager = Path(sys.orig_argv[0]).name
+    served = {crd["metadata"]["name"] for crd in kubectl.list("customresourcedefinitions")}
+    for path in sorted((CHART / "files" / "crds").glob("*.yaml")):
+        for crd in filter(None, yaml.safe_load_all(path.read_text())):
+            if crd["metadata"]["name"] not in served:
+                continue
+            note = {"meta.helm.sh/release-name": release.name, "meta.helm.sh/release-namespace": release.namespace}
+            crd["metadata"] |= {"labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": note}
+            # Helm applies under its program's name and gives up where somebody else has set a field otherwise.
+            kubectl(
+                "apply",
+                "--server-side",
+                "--force-conflicts",
+                f"--field-manager={manager}",
+                "-f",
+                "-",
+                stdin=json.dumps(crd),
+            )
+
+
+def _administrator(kubectl: Kubectl, namespace: str) -> str:
+    """Make an account with all rights and return a token: the gateway knows users by token, not by certificate."""
+    name = f"{namespace}-administrator"
+    for words in (
+        ("create", "serviceaccount", "administrator", "-n", namespace),
+        (
+            "create",
+            "clusterrolebinding",
+            name,
+            "--clusterrole=cluster-admin",
+            f"--serviceaccount={namespace}:administrator",
+        ),
+    ):
+        with contextlib.suppress(CommandFailed):  # there since an earlier session
+            kubectl(*words)
+    return kubectl("create", "token", "administrator", "--duration=8h", namespace=namespace).strip()
+
+
+def _first_job(kubectl: Kubectl, figure: Callable[[str], None], began: float) -> None:
+    """See the first job through, as a new user would; says how long all of it took."""
+    with a_namespace(kubectl, "first") as namespace:
+        kubectl("apply", "-f", str(ROOT / "examples" / "hello.yaml"), namespace=namespace)
+        kubectl("wait", "agentjob/hello", "--for=condition=Complete", f"--timeout={SECONDS:.0f}s", namespace=namespace)
+        figure(f"helm to first job finished, images present: {time.monotonic() - began:.1f} s (aim 60)")
+
+
+@contextlib.contextmanager
+def a_namespace(kubectl: Kubectl, name: str, **labels: str) -> Iterator[str]:
+    """Make a namespace of Pod Security level Restricted for a while; its end is not waited for."""
+    unique = f"e2e-{name[:30].strip('-')}-{os.getpid()}-{next(_numbers)}"
+    marks = {"pod-security.kubernetes.io/enforce": "restricted", **labels}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": unique, "labels": marks}}
+    kubectl("create", "-f", "-", stdin=json.dumps(body))
+    try:
+        yield unique
+    finally:
+        kubectl("delete", "namespace", unique, "--wait=false")
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest, kubectl: Kubectl, release: Release) -> Iterator[str]:
+    """Namespace of the test's own, of Pod Security level Restricted."""
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))
+    with a_namespace(kubectl, name) as made:
+        yield made
+        if request.node.stash.get(_FAILED, False):
+            explain(kubectl, release, made)
+
+
+@pytest.fixture(scope="module")
+def shared_namespace(request: pytest.FixtureRequest, kubectl: Kubectl, release: Release) -> Iterator[str]:
+    """Namespace of a module whose tests look at the same jobs."""
+    with a_namespace(kubectl, Path(request.node.name).stem.removeprefix("test_").replace("_", "-")) as made:
+        failed = request.session.testsfailed
+        yield made
+        if request.session.testsfailed > failed:
+            explain(kubectl, release, made)
+
+
+def explain(kubectl: Kubectl, release: Release, namespace: str) -> None:
+    """Print what is needed to understand a failure."""
+    for words in (
+        ("get", "agentjobs,pods", "-o", "wide"),
+        ("describe", "agentjobs"),
+        ("get", "events", "--sort-by=.lastTimestamp"),
+    ):
+        with contextlib.suppress(CommandFailed):
+            print(f"\n--- kubectl {' '.join(words)}\n{kubectl(*words, namespace=namespace)[-12_000:]}")
+    for file in sorted(release.folder.glob("*.log")):
+        if lines := file.read_text(errors="replace").splitlines()[-25:]:
+            print(f"\n--- end of {file.name}", *lines, sep="\n")
+
+
+@pytest.fixture
+def apply(kubectl: Kubectl, namespace: str) -> Callable[..., None]:
+    """Apply objects or files in the test's namespace: `apply(*objects)`, `apply(path)`."""
+
+    def build(*what: Object | Path) -> None:
+        apply_in(kubectl, namespace, *what)
+
+    return build
+
+
+def apply_in(kubectl: Kubectl, namespace: str, *what: Object | Path) -> None:
+    """Apply objects or files in a namespace."""
+    for one in what:
+        text = one.read_text() if isinstance(one, Path) else json.dumps(one)
+        kubectl("apply", "-f", "-", namespace=namespace, stdin=text)
+
+
+class Jobs:
+    """The AgentJobs of a namespace, and what history says of them."""
+
+    def __init__(self, kubectl: Kubectl, release: Release, namespace: str) -> None:
+        self._kubectl = kubectl
+        self._release = release
+        self.namespace = namespace
+
+    def get(self, name: str) -> Object:
+        found = self._kubectl.get("agentjob", name, self.namespace)
+        assert found, f"agentjob {name} is not there"
+        return found
+
+    def status(self, name: str) -> Object:
+        return self.get(name).get("status") or {}
+
+    def until(self, name: str, check: Callable[[Object], Any], what: str, *, seconds: float = SECONDS) -> Object:
+        """Return the status as soon as `check` holds for it."""
+        seen: Object = {}
+
+        def looked() -> bool:
+            nonlocal seen
+            seen = self.status(name)
+            return bool(check(seen))
+
+        try:
+            until(looked, f"agentjob {name}: {what}", seconds=seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\nstatus: {yaml.safe_dump(seen)}") from None
+        return seen
+
+    def finished(self, name: str, *, seconds: float = SECONDS) -> Object:
+        return self.until(name, lambda status: said(status, "Finished") == "True", "finished", seconds=seconds)
+
+    def running(self, name: str, *, start: int = 1, seconds: float = SECONDS) -> Object:
+        """Return the pod of a start as soon as its runner runs."""
+
+        def looked() -> Object | None:
+            pod = self.pod(name, start)
+            return pod if pod and (pod.get("status") or {}).get("phase") == "Running" else None
+
+        pod: Object = until(looked, f"pod {name}-{start} runs", seconds=seconds)
+        return pod
+
+    def pod(self, name: str, start: int = 1) -> Object | None:
+        return self._kubectl.get("pod", f"{name}-{start}", self.namespace)
+
+    def history(self, name: str) -> Object:
+        """What `agentjobs history` tells: `job`, `starts`, `transitions`."""
+        told: Object = json.loads(self._release.agentjobs("history", name, "-n", self.namespace, "-o", "json"))
+        return told
+
+    def result(self, name: str) -> str:
+        return self._release.agentjobs("result", name, "-n", self.namespace).strip()
+
+    def describe(self, name: str) -> str:
+        return self._kubectl("describe", "agentjob", name, namespace=self.namespace)
+
+
+@pytest.fixture
+def jobs(kubectl: Kubectl, release: Release, namespace: str) -> Jobs:
+    return Jobs(kubectl, release, namespace)
+
+
+@pytest.fixture(scope="module")
+def shared_jobs(kubectl: Kubectl, release: Release, shared_namespace: str) -> Jobs:
+    return Jobs(kubectl, release, shared_namespace)
+
+
+def said(status: Object, kind: str, key: str = "status") -> Any:
+    """Return a key of a condition, None without the condition."""
+    return next((one[key] for one in status.get("conditions") or [] if one["type"] == kind), None)
+
+
+def job_of(name: str, script: Any = None, **spec: Any) -> list[Object]:
+    """A job and, with a script, the ConfigMap its model reads. `agent` and `input` have defaults."""
+    body: Object = {
+        "apiVersion": "agentjobs.dev/v1alpha1",
+        "kind": "AgentJob",
+        "metadata": {"name": name},
+        "spec": {
+            "agent": {"model": f"scripted/{name}/script", "inline": {"instruction": "Be brief."}},
+            "input": {"message": "Go."},
+            **spec,
+        },
+    }
+    if script is None:
+        return [body]
+    data = {"script": yaml.safe_dump(script)}
+    return [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}, body]
+
+
+@pytest.fixture(scope="session")
+def a_job() -> Callable[..., list[Object]]:
+    return job_of
+
+
+@pytest.fixture(scope="session")
+def condition() -> Callable[..., Any]:
+    return said
+
+
+@pytest.fixture(scope="session")
+def apply_to(kubectl: Kubectl) -> Callable[..., None]:
+    """Apply objects or files in a namespace: `apply_to(namespace, *objects)`."""
+    return lambda namespace, *what: apply_in(kubectl, namespace, *what)

@@ -1,0 +1,32 @@
+"""Every example, unchanged, on a real cluster."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+EXPECTED = yaml.safe_load((EXAMPLES / "expected" / "endings.yaml").read_text())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def applied(apply_to, shared_namespace):
+    """All at once, as `agentjobs demo` does; each test then waits for one."""
+    for path in sorted(EXAMPLES.glob("*.yaml")):
+        apply_to(shared_namespace, path)
+
+
+@pytest.mark.parametrize("name", list(EXPECTED))
+def test_an_example_ends_as_it_says(shared_jobs, condition, name):
+    status = shared_jobs.finished(name)
+
+    ending = next(kind for kind in ("Complete", "Failed", "Cancelled") if condition(status, kind) == "True")
+    expected = EXPECTED[name]
+    assert (status["phase"], condition(status, ending, "reason")) == (expected["phase"], expected["reason"]), status
+    assert (status.get("attempts", 0), status.get("starts", 0)) == (expected["attempts"], expected["starts"])
+
+
+def test_the_answer_is_read_through_the_gateway(shared_jobs):
+    shared_jobs.finished("hello")
+
+    assert shared_jobs.result("hello") == "Hello! I am an agent, and I ran as a job."
