@@ -36,10 +36,13 @@ from agentjobs.kube.resources import AGENTJOBS, CRDS, NAMESPACES, PODS
 from agentjobs.metrics import Metrics
 from agentjobs.probes import serving
 from agentjobs.reconcile import Key, Reconciler
+from agentjobs.reconcile.rows import past
 from agentjobs.settings import OperatorSettings, host_and_port
 
 logger = logging.getLogger(__name__)
 
+# Some two thousand pairs of numbers in a query: ten milliseconds.
+FED_AT_ONCE: Final = 1000
 FLUSH_SECONDS: Final = 5.0
 # kopf's watch lists again shortly after ours; what was deleted between the two lists shows in a third.
 SECOND_LOOK_SECONDS: Final = 5.0
@@ -191,7 +194,7 @@ class Operator:
             metrics.queue_depths(reconciler.state.slots.depths)
             metrics.workqueue_depth.set_function(lambda: float(len(reconciler.state.queue)))
             metrics.workqueue_oldest.set_function(lambda: reconciler.state.queue.oldest_seconds)
-            lists = Lists(client, history, reconciler, settings.namespaces, metrics)
+            lists = Lists(client, history, writer, reconciler, settings.namespaces)
             retention = Retention(
                 database,
                 cluster=cluster,
@@ -223,7 +226,6 @@ class Operator:
             on_reconciled=self._metrics.reconciled,
         )
         await lists.sync()
-        reconciler.state.feed_history()
         gc.collect()
         gc.freeze()
         tasks = [
@@ -258,15 +260,15 @@ class Lists:
         self,
         client: KubeClient,
         history: OperatorHistory,
+        writer: HistoryWriter,
         reconciler: Reconciler,
         namespaces: tuple[str, ...],
-        metrics: Metrics,
     ) -> None:
         self._client = client
         self._history = history
+        self._writer = writer
         self._reconciler = reconciler
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
-        self._metrics = metrics
 
     async def sync(self) -> None:
         """List once, and close the history of what is not there any more.
@@ -294,6 +296,21 @@ class Lists:
             logger.warning("history.unavailable %s", error)
             return None
 
+    async def feed(self) -> None:
+        """Write again what statuses say of the past and history lacks, for whatever a crash kept from it.
+
+        While PostgreSQL is away all of it waits in the writer.
+        """
+        jobs = self._reconciler.state.jobs.values()
+        for begin in range(0, len(jobs), FED_AT_ONCE):
+            records = [record for job in jobs[begin : begin + FED_AT_ONCE] for record in past(job)]
+            try:
+                records = await self._history.lacking(records)
+            except Unavailable as error:
+                logger.warning("history.unavailable %s", error)
+            for record in records:
+                self._writer.put(record)
+
     async def _close_vanished(self, listed_at: datetime | None) -> None:
         """Close the history of jobs whose object went while nobody watched: those that the list just taken had not.
 
@@ -311,7 +328,11 @@ class Lists:
             logger.info("history.closed", extra={"jobs": closed})
 
     async def repeat(self, seconds: float) -> None:
-        """List again shortly after the start, then every `seconds`. An API server that is away is waited for."""
+        """Feed history, list again shortly after the start, then every `seconds`.
+
+        An API server that is away is waited for.
+        """
+        await self.feed()
         await asyncio.sleep(SECOND_LOOK_SECONDS)
         while True:
             try:

@@ -13,7 +13,11 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     JSON,
+    Column,
     ColumnElement,
+    Integer,
+    Select,
+    Table,
     Text,
     bindparam,
     case,
@@ -22,7 +26,9 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     tuple_,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -136,6 +142,22 @@ class OperatorHistory:
 
         return await self._database.read(work)
 
+    async def lacking(self, records: Sequence[TransitionRecord | StartEnd]) -> list[TransitionRecord | StartEnd]:
+        """Return those that are not stored: asking is cheaper than writing all again."""
+        changed, over = _of(TransitionRecord, records), _of(StartEnd, records)
+
+        async def work(connection: AsyncConnection) -> set[tuple[str, str, int]]:
+            asked = {
+                "transition_uids": [each.job.uid for each in changed],
+                "transition_numbers": [each.transition for each in changed],
+                "start_uids": [each.job.uid for each in over],
+                "start_numbers": [each.start for each in over],
+            }
+            return {tuple(row) for row in await connection.execute(_LACKING, asked)}
+
+        found = await self._database.read(work) if records else set()
+        return [each for each in (*changed, *over) if _place_of(each) in found]
+
     async def clock(self) -> datetime:
         """Return the database's time, which `close_vanished` compares with."""
 
@@ -223,6 +245,13 @@ async def _each(connection: AsyncConnection, statement: Any, rows: list[_Row]) -
 
 def _of(kind: type[Any], batch: Iterable[Record]) -> list[Any]:
     return [record for record in batch if isinstance(record, kind)]
+
+
+def _place_of(record: TransitionRecord | StartEnd) -> tuple[str, str, int]:
+    """Which row a record is, as `_LACKING` names it."""
+    if isinstance(record, StartEnd):
+        return "start", record.job.uid, record.start
+    return "transition", record.job.uid, record.transition
 
 
 def _start_row(record: StartRecord) -> _Row:
@@ -364,6 +393,23 @@ _END_VANISHED = (
         charged=False,
         message="the job was deleted",
     )
+)
+
+
+def _lacking(table: Table, number: Column[int], stored: ColumnElement[bool]) -> Select[Any]:
+    """Pairs of uid and number, given as two arrays, that a table has no such row for."""
+    uids, numbers = (
+        bindparam(f"{number.name}_uids", type_=ARRAY(Text)),
+        bindparam(f"{number.name}_numbers", type_=ARRAY(Integer)),
+    )
+    given = func.unnest(uids, numbers).table_valued("uid", "number").render_derived(name="given")
+    there = exists(select(table.c.uid).where(table.c.uid == given.c.uid, number == given.c.number, stored))
+    return select(literal(number.name), given.c.uid, given.c.number).where(~there)
+
+
+_LACKING = union_all(
+    _lacking(transitions, transitions.c.transition, true()),
+    _lacking(starts, starts.c.start, starts.c.ended_at.is_not(None)),
 )
 
 _RESOLVED = select(jobs.c.resolved).where(jobs.c.uid == bindparam("uid_"))

@@ -67,6 +67,12 @@ def start_end(job: Job, record: AttemptRecord) -> StartEnd:
     )
 
 
+def past(job: Job) -> list[TransitionRecord | StartEnd]:
+    """All rows that a job's status can still tell: its last transition, and its newest starts that have ended."""
+    ended = [start_end(job, record) for record in job.status.attempt_history if record.ended is not None]
+    return [transition(job, job.status), *ended] if job.status.transitions else list(ended)
+
+
 def preview(job: Job, summary: str, result: Result | None) -> ResultSummary:
     """Cut a stored answer to what a status may hold. Without one the message's summary stands, and is all there is."""
     ref = f"history:{job.uid}/result"

@@ -19,7 +19,7 @@ from agentjobs.engine.cache import Cache
 from agentjobs.engine.queueing import WorkQueue
 from agentjobs.history.records import Deletion
 from agentjobs.reconcile.ports import Writer
-from agentjobs.reconcile.rows import job_key, start_end, transition
+from agentjobs.reconcile.rows import job_key, start_end
 from agentjobs.reconcile.slots import JobName, QueueName, Slots
 from agentjobs.reconcile.specs import Specs
 
@@ -144,15 +144,6 @@ class State:
         for name in self.pods.replace(items, version, namespace=namespace):
             pod = self.pods.get(name)
             self.queue.add(("job", name[0], pod.job if pod else before[name]))
-
-    def feed_history(self) -> None:
-        """Queue again what every job's status says of its past, for whatever a crash kept from Postgres."""
-        for job in self.jobs.values():
-            if job.status.transitions:
-                self._writer.put(transition(job, job.status))
-            for record in job.status.attempt_history:
-                if record.ended is not None:
-                    self._writer.put(start_end(job, record))
 
     def _job_changed(self, name: JobName, before: Job | None) -> None:
         job = self.jobs.get(name)

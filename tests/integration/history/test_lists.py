@@ -3,6 +3,7 @@
 import pytest
 
 from agentjobs.core.manifests import PodDefaults
+from agentjobs.errors import Unavailable
 from agentjobs.handlers import Lists
 from agentjobs.history.records import Deletion
 from agentjobs.metrics import Metrics
@@ -37,14 +38,17 @@ def lists(operator):
         pods=PodDefaults(gateway_url="", image="i"),
         queues={"agents": 1},
     )
-    made = Lists(server, operator, reconciler, (), metrics)
+    made = Lists(server, operator, records, reconciler, ())
     made.server, made.records = server, records
     return made
 
 
-def an_object(name):
+def an_object(name, **status):
+    ended = {"attempt": 1, "start": 1, "pod": f"{name}-1", "ended": "2026-01-31T12:01:00Z", "verdict": "Succeed"}
     meta = {"namespace": "default", "name": name, "uid": name, "resourceVersion": "5", "generation": 1}
-    return {"metadata": meta | {"creationTimestamp": "2026-01-31T12:00:00Z"}, "spec": {}}
+    return {"metadata": meta | {"creationTimestamp": "2026-01-31T12:00:00Z"}, "spec": {}} | (
+        {"status": {"starts": 1, "attemptHistory": [ended], **status}} if status else {}
+    )
 
 
 async def test_a_job_that_vanished_while_the_watch_was_cut_is_closed_by_the_next_list(lists, operator, a_job):
@@ -68,3 +72,36 @@ async def test_a_job_that_only_history_knows_is_closed_by_a_later_list_too(lists
     await lists.sync()
 
     assert await operator.recorded("unseen") == "Deleted"
+
+
+async def test_a_start_feeds_history_with_what_it_lacks_and_nothing_else(lists, operator, a_job):
+    whole, half = a_job("whole"), a_job("half")
+    await operator.write([*(each.transition(2, "Succeeded", finished=True) for each in (whole, half)), whole.end(1)])
+    await operator.accept(half.job(), half.start(1))
+    lists.server.jobs = [an_object(name, transitions=2, phase="Succeeded") for name in ("whole", "half", "unheard")]
+    await lists.sync()
+
+    await lists.feed()
+
+    assert {(type(one).__name__, one.job.uid) for one in lists.records} == {
+        ("StartEnd", "half"),
+        ("StartEnd", "unheard"),
+        ("TransitionRecord", "unheard"),
+    }
+    await operator.write(lists.records)
+    lists.records.clear()
+    await lists.feed()
+    assert lists.records == []
+
+
+async def test_while_the_database_is_away_all_of_the_past_waits(lists):
+    lists.server.jobs = [an_object("one", transitions=2, phase="Succeeded")]
+    await lists.sync()
+
+    async def away(_records):
+        raise Unavailable("away")
+
+    lists._history.lacking = away
+    await lists.feed()
+
+    assert len(lists.records) == 2

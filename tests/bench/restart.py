@@ -1,0 +1,109 @@
+"""An operator that starts among 10,000 finished jobs: memory, and the time until it decides something.
+
+One job is run to its end; the others are its copies, with its status, made while no operator runs. History knows
+nothing of them at the first start, so the operator feeds it; later starts find it whole, which is the usual case.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from tests.bench import quiet
+from tests.bench.figures import Figure
+from tests.bench.jobs import backends, cluster
+from tests.bench.load import AGENTJOBS, CLIENTS, Spent, agent_job, memory_of
+
+from agentjobs.dev.client import PODS, Change, Client, Object
+from agentjobs.dev.up import Backend, Cluster
+
+KEPT = 10_000
+AIM_SECONDS = 5.0
+AIM_EMPTY = 120.0
+AIM_FULL = 250.0
+# Feeding history, events and the second list are over by then.
+REST_SECONDS = 20.0
+PATIENCE = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One start of the operator, up to a job that waits for it."""
+
+    seconds: float
+    """From the process's start to the pod of the waiting job."""
+    cpu: float
+    memory: float
+    peak: float
+
+
+async def _first_job(client: Client, name: str) -> Object:
+    """Run one job to its end and return it."""
+    await client.create(AGENTJOBS, "default", agent_job(name))
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            found = await client.get(AGENTJOBS, "default", name)
+            if found.get("status", {}).get("usage") is not None:
+                return found
+            await asyncio.sleep(0.2)
+
+
+async def _copy(client: Client, model: Object, names: list[str]) -> None:
+    waiting = iter(names)
+
+    async def some() -> None:
+        for name in waiting:
+            await client.create(AGENTJOBS, "default", agent_job(name))
+            await client.patch(AGENTJOBS, "default", name, {"status": model["status"]}, subresource="status")
+
+    await asyncio.gather(*(some() for _ in range(CLIENTS)))
+
+
+async def _start(running: Cluster, name: str) -> Start:
+    """Start the operator again; a new job waits for it."""
+    part = running.parts["operator"]
+    await part.end()
+    await running.client.create(AGENTJOBS, "default", agent_job(name))
+    began = time.monotonic()
+    part.start()
+    async with asyncio.timeout(PATIENCE):
+        async for event in running.client.follow(PODS, "default"):
+            items = event.items if not isinstance(event, Change) else [event.object]
+            if any(item["metadata"]["name"] == f"{name}-1" for item in items):
+                break
+    seconds = time.monotonic() - began
+    await asyncio.sleep(REST_SECONDS)
+    spent = Spent.by_operator(running)
+    return Start(seconds, spent.cpu, memory_of(running), spent.peak_rss)
+
+
+async def _measure(backend: Backend, runs: int) -> list[Figure]:
+    async with cluster(backend) as running:
+        empty = [await _start(running, f"empty-{run}") for run in range(runs)]
+        model = await _first_job(running.client, "model")
+        await running.parts["operator"].end()
+        await _copy(running.client, model, [f"finished-{number}" for number in range(KEPT)])
+        first = await _start(running, "first")
+        full = [await _start(running, f"full-{run}") for run in range(runs)]
+
+    def figure(what: str, starts: list[Start], field: str, unit: str, aim: float | None = None) -> Figure:
+        return Figure(f"{what}; {backend}", unit, tuple(getattr(start, field) for start in starts), aim)
+
+    return [
+        figure("empty: start of the process to a waiting job's pod", empty, "seconds", "s"),
+        figure(f"{KEPT:,} finished jobs: the same", full, "seconds", "s", AIM_SECONDS),
+        figure("empty: CPU of the operator until then and 20 s on", empty, "cpu", "s"),
+        figure(f"{KEPT:,} finished jobs: the same", full, "cpu", "s"),
+        figure(f"{KEPT:,} finished jobs that history lacks: the same", [first], "cpu", "s"),
+        figure("empty: memory of the operator", empty, "memory", "MiB", AIM_EMPTY),
+        figure(f"{KEPT:,} finished jobs: the same", full, "memory", "MiB", AIM_FULL),
+        figure(f"{KEPT:,} finished jobs: its peak", full, "peak", "MiB"),
+    ]
+
+
+def measure(runs: int) -> list[Figure]:
+    """Memory and first decision, empty and full."""
+    figures: list[Figure] = []
+    for backend in backends():
+        with quiet.run():
+            figures += asyncio.run(_measure(backend, runs))
+    return figures
