@@ -208,6 +208,12 @@ class GatewaySettings(_Settings):
     tls_key: Path | None = None
     """PEM file of the certificate's key."""
 
+    check_addresses: bool = True
+    """Whether a runner's token counts only from the address of its pod: a stolen one is worth nothing elsewhere.
+
+    Switch it off where something between pods and gateway replaces addresses, as sidecars of some service meshes do.
+    """
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severity that is logged."""
 

@@ -15,7 +15,7 @@ mkdir -p "$stamps"
 exec 9>"$stamps/lock"
 flock 9
 
-sources=(.dockerignore pyproject.toml constraints.txt README.md LICENSE operator runner_image examples docs/how-to/build-your-own-image.md tests/e2e/agents)
+sources=(.dockerignore pyproject.toml constraints.txt README.md LICENSE operator runner_image examples docs/how-to/build-your-own-image.md tests/e2e/agents tests/e2e/images)
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
@@ -58,17 +58,19 @@ make_image() { # NAME, the builder's arguments: builds if needed, and says so
 make_image agentjobs-operator -f operator/Dockerfile --build-arg "BASE_IMAGE=$base" . &
 operator=$!
 make_image agentjobs-runner -f runner_image/Dockerfile --build-arg "BASE_IMAGE=$base" .
+make_image agentjobs-postgres -f tests/e2e/images/postgres.Dockerfile --build-arg "BASE_IMAGE=$base" tests/e2e/images
+
 # Users' images, by the very Dockerfiles of the documentation, one without and one with packages.
-page=docs/how-to/build-your-own-image.md
-users=("RUNNER=$repository/agentjobs-runner:$tag" "BASE_IMAGE=$base")
-for block in 1 2; do
-  context=$logs/context-$block
-  mkdir "$context"
-  cp -r examples/agents "$context/agents"
+user_image() { # NAME, which Dockerfile of the page
+  local context=$logs/context-$2
+  mkdir -p "$context/agents/examples"
+  cp -r examples/agents "$context/agents/examples/"
   cp tests/e2e/agents/*.py "$context/agents/"
   echo 'humanize>=4' >"$context/requirements.txt"
-  awk -v block=$block '/^```dockerfile/ { seen++; inside = seen == block; next } /^```/ { inside = 0 } inside' "$page" >"$context/Dockerfile"
-done
-make_image agentjobs-agents -f "$logs/context-1/Dockerfile" --build-arg "${users[0]}" "$logs/context-1"
-make_image agentjobs-agents-packages -f "$logs/context-2/Dockerfile" --build-arg "${users[0]}" --build-arg "${users[1]}" "$logs/context-2"
+  awk -v block="$2" '/^```dockerfile/ { seen++; inside = seen == block; next } /^```/ { inside = 0 } inside' \
+    docs/how-to/build-your-own-image.md >"$context/Dockerfile"
+  make_image "$1" -f "$context/Dockerfile" --build-arg "RUNNER=$repository/agentjobs-runner:$tag" --build-arg "BASE_IMAGE=$base" "$context"
+}
+user_image agentjobs-examples 1
+user_image agentjobs-packages 2
 wait "$operator"

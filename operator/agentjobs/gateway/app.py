@@ -38,6 +38,7 @@ def create_app(
     check_history: Callable[[], Awaitable[None]],
     metrics: GatewayMetrics,
     clock: Callable[[], float] = time.monotonic,
+    check_addresses: bool = True,
 ) -> ASGIApp:
     """Return the gateway as an ASGI application.
 
@@ -48,8 +49,9 @@ def create_app(
         metrics: what is counted; `/metrics` shows its registry.
         check_history: raises errors.Unavailable while the database is away or not migrated.
         clock: seconds, monotonic; what remembered identities age by.
+        check_addresses: whether a runner's token counts only from its pod's own address.
     """
-    authenticator = Authenticator(kube, clock=clock)
+    authenticator = Authenticator(kube, clock=clock, check_addresses=check_addresses)
     app = FastAPI(title="AgentJobs gateway", version=agentjobs.__version__, docs_url=None, redoc_url=None)
     services = Services(history=history, kube=kube, authenticator=authenticator, metrics=metrics)
     app.state.services = services

@@ -1,20 +1,24 @@
 """Whose token this is and what it may do, asked of the API server and remembered for a short while.
 
 A runner is its pod: TokenReview for our audience says which pod the token is bound to, the pod's controlling owner
-says which job, its name which start. A user is whoever the API server takes the token for, and may read what they may
-`get` or `list` as AgentJobs. The gateway's own rights never answer a caller's request. Tokens are kept nowhere:
-answers are remembered under their SHA-256.
+says which job, its name which start; and the request must come from that pod's address. A user is whoever the API
+server takes the token for, and may read what they may `get` or `list` as AgentJobs. The gateway's own rights never
+answer a caller's request. Tokens are kept nowhere: answers are remembered under their SHA-256.
 """
 
 import hashlib
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from agentjobs import contract, errors
 from agentjobs.gateway.problems import Problem, forbidden, unauthorized
 from agentjobs.kube.resources import PODS, SUBJECTACCESSREVIEWS, TOKENREVIEWS, Resource
+
+logger = logging.getLogger(__name__)
 
 # A revoked right or a deleted pod's token works on for at most this long. Writes are fenced in the database all the
 # same.
@@ -59,6 +63,8 @@ class RunnerIdentity:
     start: int
     pod: str
     pod_uid: str
+    addresses: frozenset[str] = frozenset()
+    """Where the pod calls from; empty until the kubelet has said so, which may be after the runner's first request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +80,20 @@ class User:
 class AnswerCache(Generic[Answer]):
     """Remembers answers and refusals of a question for their time; the least recently used leave first.
 
-    `clock` is in seconds and must never go back (time.monotonic).
+    `clock` is in seconds and must never go back (time.monotonic). An answer that is not `whole` yet is asked for again
+    as soon as a refusal would be.
     """
 
-    def __init__(self, *, clock: Callable[[], float], size: int = CACHE_SIZE) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float],
+        size: int = CACHE_SIZE,
+        whole: Callable[[Answer], bool] = lambda _: True,
+    ) -> None:
         self._clock = clock
         self._size = size
+        self._whole = whole
         self._entries: OrderedDict[tuple[str, ...], tuple[float, Answer | Problem]] = OrderedDict()
 
     async def answer(self, key: tuple[str, ...], ask: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -105,27 +119,44 @@ class AnswerCache(Generic[Answer]):
             value = await ask()
         except Problem as problem:
             return self._clock() + REFUSED_SECONDS, problem
-        return self._clock() + KNOWN_SECONDS, value
+        return self._clock() + (KNOWN_SECONDS if self._whole(value) else REFUSED_SECONDS), value
 
 
 class Authenticator:
-    """Answers who a bearer token is. One per process."""
+    """Answers who a bearer token is. One per process.
 
-    def __init__(self, kube: Reviewer, *, clock: Callable[[], float]) -> None:
+    With `check_addresses` a runner's token counts only from its pod's own address: whoever reads the token of another
+    pod's runner cannot use it.
+    """
+
+    def __init__(self, kube: Reviewer, *, clock: Callable[[], float], check_addresses: bool = True) -> None:
         self._kube = kube
-        self._runners: AnswerCache[RunnerIdentity] = AnswerCache(clock=clock)
+        self._check_addresses = check_addresses
+        self._runners: AnswerCache[RunnerIdentity] = AnswerCache(
+            clock=clock, whole=lambda identity: bool(identity.addresses)
+        )
         self._users: AnswerCache[User] = AnswerCache(clock=clock)
         self._rights: AnswerCache[None] = AnswerCache(clock=clock)
 
-    async def runner(self, authorization: str | None) -> RunnerIdentity:
-        """Return the runner whose pod-bound token this Authorization header carries.
+    async def runner(self, authorization: str | None, address: str | None = None) -> RunnerIdentity:
+        """Return the runner whose pod-bound token this Authorization header carries; `address` is where it came from.
 
         Raises:
             Problem: 401 for a token that is unknown or of another audience, 403 for one that is not of an AgentJob's
-            pod. errors.Unavailable: the API server cannot be asked.
+            pod, or not sent from there. errors.Unavailable: the API server cannot be asked.
         """
         token = bearer(authorization)
-        return await self._runners.answer((_digest(token),), lambda: self._ask_runner(token))
+        identity = await self._runners.answer((_digest(token),), lambda: self._ask_runner(token))
+        if self._check_addresses and identity.addresses and canonical(address) not in identity.addresses:
+            logger.warning(
+                "runner.elsewhere",
+                extra={"namespace": identity.namespace, "pod": identity.pod, "address": address},
+            )
+            raise forbidden(
+                "This token counts from its own pod's address alone. Where something between pods and gateway replaces "
+                "addresses, set AGENTJOBS_CHECK_ADDRESSES=false for the gateway."
+            )
+        return identity
 
     async def user(self, authorization: str | None, *, verb: str, namespace: str, name: str = "") -> User:
         """Return the user of this header, who may `verb` AgentJobs of `namespace` (the one called `name`, if given).
@@ -219,6 +250,24 @@ def bearer(authorization: str | None) -> str:
     return token
 
 
+def canonical(address: object) -> str:
+    """Return an IP address as it is compared, `""` for what is none: an IPv4 caller of an IPv6 socket is `::ffff:…`."""
+    try:
+        parsed = ip_address(str(address))
+    except ValueError:
+        return ""
+    return str((parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None) or parsed)
+
+
+def _addresses(status: object) -> frozenset[str]:
+    said = status if isinstance(status, Mapping) else {}
+    entries = [
+        said.get("podIP"),
+        *(entry.get("ip") for entry in said.get("podIPs") or () if isinstance(entry, Mapping)),
+    ]
+    return frozenset(filter(None, map(canonical, entries)))
+
+
 def _identity(found: Mapping[str, Any], *, namespace: str, pod: str, pod_uid: str) -> RunnerIdentity:
     meta = found.get("metadata") or {}
     if meta.get("uid") != pod_uid:
@@ -237,7 +286,15 @@ def _identity(found: Mapping[str, Any], *, namespace: str, pod: str, pod_uid: st
         or start is None
     ):
         raise forbidden(f"Pod {namespace}/{pod} is not a runner of an AgentJob.")
-    return RunnerIdentity(namespace=namespace, job=job, uid=str(owner["uid"]), start=start, pod=pod, pod_uid=pod_uid)
+    return RunnerIdentity(
+        namespace=namespace,
+        job=job,
+        uid=str(owner["uid"]),
+        start=start,
+        pod=pod,
+        pod_uid=pod_uid,
+        addresses=_addresses(found.get("status")),
+    )
 
 
 def _first(extra: Mapping[str, Any], key: str) -> str:

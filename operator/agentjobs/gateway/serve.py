@@ -75,7 +75,7 @@ async def serving(settings: GatewaySettings) -> AsyncIterator[str]:
             log_config=None,
             access_log=False,
             server_header=False,
-            # Nothing here depends on who called from where, so no header may say it.
+            # A runner must call from its pod's address; no header may say where from.
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,

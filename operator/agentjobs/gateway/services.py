@@ -63,7 +63,8 @@ def services_of(request: Request) -> Services:
 
 async def runner_of(request: Request) -> RunnerIdentity:
     """Return the runner that asks; 401 or 403 for everybody else, before a byte of the body is read."""
-    return await services_of(request).authenticator.runner(request.headers.get("authorization"))
+    address = request.client.host if request.client else None
+    return await services_of(request).authenticator.runner(request.headers.get("authorization"), address)
 
 
 async def history_of(request: Request) -> GatewayHistory:

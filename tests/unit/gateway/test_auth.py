@@ -85,13 +85,14 @@ async def test_a_service_account_token_without_a_pod_is_403(kube, authenticator)
 
 async def test_an_identity_is_remembered_for_a_minute(kube, authenticator, clock):
     kube.add_runner("t", job="hello", start=1)
-    await authenticator.runner("Bearer t")
+    kube.pods["default", "hello-1"]["status"] = {"podIP": "10.1.0.7"}
+    await authenticator.runner("Bearer t", "10.1.0.7")
 
     clock.now += KNOWN_SECONDS - 1
-    await authenticator.runner("Bearer t")
+    await authenticator.runner("Bearer t", "10.1.0.7")
     remembered = len(kube.asked)
     clock.now += 1
-    await authenticator.runner("Bearer t")
+    await authenticator.runner("Bearer t", "10.1.0.7")
 
     assert (remembered, len(kube.asked)) == (2, 4)
 
@@ -155,3 +156,51 @@ async def test_a_runners_token_is_no_users(kube, authenticator):
         await authenticator.user("Bearer t", verb="list", namespace="docs")
 
     assert refused.value.status == 401
+
+
+@pytest.mark.parametrize(
+    ("status", "address"),
+    [
+        pytest.param({"podIP": "10.1.0.7"}, "10.1.0.7", id="its-own"),
+        pytest.param({"podIP": "10.1.0.7"}, "::ffff:10.1.0.7", id="as-seen-by-an-ipv6-socket"),
+        pytest.param({"podIP": "10.1.0.7", "podIPs": [{"ip": "10.1.0.7"}, {"ip": "fd00:0::7"}]}, "fd00::7", id="dual"),
+        pytest.param({}, "10.9.9.9", id="not-reported-yet"),
+    ],
+)
+async def test_a_runner_is_heard_from_its_pods_address(kube, authenticator, status, address):
+    kube.add_runner("t", job="hello", start=1)
+    kube.pods["default", "hello-1"]["status"] = status
+
+    assert (await authenticator.runner("Bearer t", address)).pod == "hello-1"
+
+
+@pytest.mark.parametrize("address", ["10.1.0.8", "127.0.0.1", "", None, "nonsense"])
+async def test_a_stolen_token_is_403_elsewhere_also_while_its_owner_uses_it(kube, authenticator, address):
+    kube.add_runner("t", job="hello", start=1)
+    kube.pods["default", "hello-1"]["status"] = {"podIP": "10.1.0.7"}
+    await authenticator.runner("Bearer t", "10.1.0.7")
+
+    with pytest.raises(Problem) as refused:
+        await authenticator.runner("Bearer t", address)
+
+    assert (refused.value.status, "AGENTJOBS_CHECK_ADDRESSES" in refused.value.message) == (403, True)
+    assert "10.1.0.7" not in refused.value.message
+    assert (await authenticator.runner("Bearer t", "10.1.0.7")).pod == "hello-1"
+
+
+async def test_a_pods_address_counts_as_soon_as_it_is_known(kube, authenticator, clock):
+    kube.add_runner("t", job="hello", start=1)
+    await authenticator.runner("Bearer t", "10.9.9.9")
+    kube.pods["default", "hello-1"]["status"] = {"podIP": "10.1.0.7"}
+    clock.now += REFUSED_SECONDS
+
+    with pytest.raises(Problem):
+        await authenticator.runner("Bearer t", "10.9.9.9")
+
+
+async def test_addresses_need_not_be_checked(kube, clock):
+    kube.add_runner("t", job="hello", start=1)
+    kube.pods["default", "hello-1"]["status"] = {"podIP": "10.1.0.7"}
+    lenient = Authenticator(kube, clock=clock, check_addresses=False)
+
+    assert (await lenient.runner("Bearer t", "127.0.0.6")).pod == "hello-1"
