@@ -22,11 +22,13 @@ check: setup ## Lint, types, import contracts, generated files
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 	$(BIN)/python -m agentjobs.api.crd --check crds && $(BIN)/python -m agentjobs.api.crd --check helm/agentjobs/files/crds
 	$(BIN)/python -m agentjobs.rbac.chart --check helm/agentjobs/templates/_rules.tpl
+	$(BIN)/python helm/values_page.py --check docs/reference/values.md && cmp docs/reference/alerts.yaml helm/agentjobs/files/alerts.yaml
 	$(BIN)/python -m agentjobs.api.reference --check $(PAGES)
 
-crds: setup ## Write the CRDs, their reference and the chart's copies anew from the models
+crds: setup ## Write what is generated anew: CRDs, reference pages, the chart's copies
 	$(BIN)/python -m agentjobs.api.crd crds && $(BIN)/python -m agentjobs.api.crd helm/agentjobs/files/crds
 	$(BIN)/python -m agentjobs.rbac.chart helm/agentjobs/templates/_rules.tpl
+	$(BIN)/python helm/values_page.py docs/reference/values.md && cp docs/reference/alerts.yaml helm/agentjobs/files/alerts.yaml
 	$(BIN)/python -m agentjobs.api.reference $(PAGES)
 
 test: setup ## Run the test suite

@@ -2,23 +2,64 @@
 {{- define "agentjobs.operatorEnv" -}}
 {{- $env := dict
   "AGENTJOBS_GATEWAY_URL" (printf "https://%s" (include "agentjobs.gatewayHost" .))
+  "AGENTJOBS_GATEWAY_EGRESS" (include "agentjobs.gatewayEgress" . | fromYamlArray | toJson)
   "AGENTJOBS_RUNNER_IMAGE" (include "agentjobs.image" (list . .Values.runner.image))
   "AGENTJOBS_RUNNER_IMAGE_PULL_POLICY" .Values.runner.image.pullPolicy
   "AGENTJOBS_RUNNER_RESOURCES" (toJson .Values.runner.resources)
   "AGENTJOBS_QUEUE_AGENTS" .Values.queues.agents
   "AGENTJOBS_QUEUE_SCHEDULED" .Values.queues.scheduled
+  "AGENTJOBS_HISTORY_RETENTION" .Values.history.retention
+  "AGENTJOBS_EVENT_RETENTION" .Values.history.eventRetention
   "AGENTJOBS_WORKERS" .Values.operator.workers
   "AGENTJOBS_RESYNC" .Values.operator.resync
   "AGENTJOBS_LEASE_NAMESPACE" .Release.Namespace
-  "AGENTJOBS_LEASE_NAME" (printf "%s-operator" (include "agentjobs.fullname" .))
+  "AGENTJOBS_LEASE_NAME" (include "agentjobs.lease" .)
   "AGENTJOBS_LEASE_DURATION" .Values.operator.lease.duration
   "AGENTJOBS_LEASE_DEADLINE" .Values.operator.lease.deadline
   "AGENTJOBS_LEASE_RETRY" .Values.operator.lease.retry
   "AGENTJOBS_LOG_LEVEL" .Values.log.level
   "AGENTJOBS_LOG_FORMAT" .Values.log.format
 -}}
+{{- $runnerEnv := merge (deepCopy .Values.runner.env) (include "agentjobs.proxyEnv" . | fromYaml) }}
 {{- with .Values.watchedNamespaces }}{{ $_ := set $env "AGENTJOBS_NAMESPACES" (join "," .) }}{{ end }}
 {{- with .Values.runner.serviceAccounts }}{{ $_ := set $env "AGENTJOBS_SERVICE_ACCOUNTS" (join "," .) }}{{ end }}
+{{- with .Values.runner.images }}{{ $_ := set $env "AGENTJOBS_IMAGES" (join "," .) }}{{ end }}
+{{- with .Values.runner.imagePullSecrets }}{{ $_ := set $env "AGENTJOBS_RUNNER_IMAGE_PULL_SECRETS" (join "," .) }}{{ end }}
+{{- with .Values.runner.nodeSelector }}{{ $_ := set $env "AGENTJOBS_RUNNER_NODE_SELECTOR" (toJson .) }}{{ end }}
+{{- with .Values.runner.tolerations }}{{ $_ := set $env "AGENTJOBS_RUNNER_TOLERATIONS" (toJson .) }}{{ end }}
+{{- with $runnerEnv }}{{ $_ := set $env "AGENTJOBS_RUNNER_ENV" (toJson .) }}{{ end }}
+{{- with .Values.networkPolicy.dnsEgress }}{{ $_ := set $env "AGENTJOBS_DNS_EGRESS" (toJson .) }}{{ end }}
 {{- if ne .Values.tls.trust "System" }}{{ $_ := set $env "AGENTJOBS_GATEWAY_CA_FILE" "/etc/agentjobs/gateway-ca/ca.crt" }}{{ end }}
 {{- include "agentjobs.env" $env }}
+{{- end }}
+
+{{- define "agentjobs.lease" -}}
+{{- printf "%s-operator" (include "agentjobs.fullname" .) -}}
+{{- end }}
+
+{{/* Both spellings: half of all programs read the one, half the other. */}}
+{{- define "agentjobs.proxyEnv" -}}
+{{- with .Values.proxy.http }}
+HTTP_PROXY: {{ . | quote }}
+http_proxy: {{ . | quote }}
+{{- end }}
+{{- with .Values.proxy.https }}
+HTTPS_PROXY: {{ . | quote }}
+https_proxy: {{ . | quote }}
+{{- end }}
+{{- with .Values.proxy.noProxy }}
+NO_PROXY: {{ . | quote }}
+no_proxy: {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* How a job with isolation.egress.mode Restricted may still reach the gateway: its pods, hence their port. */}}
+{{- define "agentjobs.gatewayEgress" -}}
+- to:
+  - namespaceSelector:
+      matchLabels: {kubernetes.io/metadata.name: {{ .Release.Namespace }}}
+    podSelector:
+      matchLabels: {{- include "agentjobs.selector" (list . "gateway") | nindent 8 }}
+  ports:
+  - {protocol: TCP, port: 8443}
 {{- end }}

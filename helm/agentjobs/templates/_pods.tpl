@@ -92,3 +92,10 @@ securityContext:
 {{- fail "\n\nNo database. For a trial:      --set postgresql.enabled=true\nFor anything else:           --set database.existingSecret=NAME, a Secret of this namespace whose key url holds\n                             postgresql://user:password@host:5432/database?sslmode=verify-full\n" -}}
 {{- end -}}
 {{- end }}
+
+{{/* agentjobs.uninstallHook WEIGHT: objects that exist only while `helm uninstall` ends. */}}
+{{- define "agentjobs.uninstallHook" -}}
+helm.sh/hook: post-delete
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
