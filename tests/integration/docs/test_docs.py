@@ -20,6 +20,9 @@ WRONG = {"typo", "wrong"}
 NOT_RUN = re.compile(
     r"make \w+|git clone .*|cd \w+|\. \.venv/bin/activate|agentjobs (dev|operator|gateway|migrate)|export \w+=.*"
     r"|(\w+=\S+ )+agentjobs (dev|operator|gateway|migrate)|docker .*|pip install .*|#.*|"
+    # Of an installation by Helm: tests/unit/chart renders them, tests/e2e does the like on a cluster.
+    r"|helm .*|kubectl (-n agentjobs-system|create namespace|label namespace|delete) .*|kubectl apply --server-side .*"
+    r"|agentjobs release-pods .*|  --(set \S+=|from-literal=).*"
 )
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("docs")]
