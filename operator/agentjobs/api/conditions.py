@@ -131,6 +131,7 @@ class CancelledReason(Word):
     """Who stopped the job."""
 
     REQUESTED = "Requested", "`spec.cancel` was set."
+    REPLACED = "Replaced", "Its schedule has `concurrencyPolicy: Replace`, and the next start was due."
     CANCELLED = "Cancelled", "The agent's code raised `Cancel`."
     RULE = "Rule", "A rule of `resultPolicy` said so."
 

@@ -81,6 +81,18 @@ class Cron:
                 return found if other is None else max(found, other)
         return None
 
+    def between(self, after: datetime, until: datetime) -> Iterator[datetime]:
+        """Yield the starts later than `after` and not later than `until`, in order."""
+        waiting: list[datetime] = []
+        for day in self._days_from(after.astimezone(self.zone).date() - _DAY):
+            starts = self._starts(day)
+            final = bisect.bisect_left(waiting, starts[0]) if starts else len(waiting)
+            yield from (start for start in waiting[:final] if after < start <= until)
+            waiting = sorted({*waiting[final:], *starts})
+            if waiting and waiting[0] > until:
+                return
+        yield from (start for start in waiting if after < start <= until)
+
     def count(self, after: datetime, until: datetime) -> int:
         """Return how many starts are later than `after` and not later than `until`, of the last `MAX_COUNTED` days.
 
@@ -282,6 +294,8 @@ def expand(schedule: str) -> tuple[frozenset[int] | None, ...]:
 
 def _check_fields(text: str) -> None:
     """Refuse what croniter reads and cron does not: seconds, hashes, chance, and ranges that mean everything."""
+    if not text.isascii():
+        raise ValueError("is no schedule; it has letters, digits or blanks that are not ASCII: type it anew")
     parts = text.split()
     if len(parts) != len(FIELDS):
         cure = "remove the seconds" if len(parts) == 6 else "write minute hour day-of-month month day-of-week"

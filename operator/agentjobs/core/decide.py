@@ -275,7 +275,7 @@ def _then(
     if ending.verdict is Said.SUCCEED:
         return Finish(Phase.SUCCEEDED, CompleteReason.RESULT_ACCEPTED, ending.message, ending.summary), False
     if seen.job.cancel:
-        return Finish(Phase.CANCELLED, CancelledReason.REQUESTED, "spec.cancel was set"), False
+        return _cancelled(seen.job), False
     if ending.verdict is Said.CANCEL:
         return Finish(Phase.CANCELLED, CancelledReason.CANCELLED, ending.message), False
     if ending.verdict is Said.FAIL or seen.spec is None:
@@ -299,6 +299,12 @@ def _rule(seen: Observation, ending: Ending, pod: Pod | None) -> Rule | None:
     if job.suspend and ending.reason == ErrorClass.RUNNER_LOST:
         return None
     return matching_rule(spec.result_policy, ending, pod, fired=job.status.rule_counts)
+
+
+def _cancelled(job: Job, when: str = "") -> Finish:
+    if job.replaced_by:
+        return Finish(Phase.CANCELLED, CancelledReason.REPLACED, f"its schedule replaced it by {job.replaced_by}{when}")
+    return Finish(Phase.CANCELLED, CancelledReason.REQUESTED, f"spec.cancel was set{when}")
 
 
 def _by_rule(
@@ -369,7 +375,7 @@ def _waiting(seen: Observation, now: datetime) -> Decision:
     """No start is claimed: end it, say what it waits for, or begin one."""
     job, spec = seen.job, seen.spec
     if job.cancel:
-        return Decision(Finish(Phase.CANCELLED, CancelledReason.REQUESTED, "spec.cancel was set before a start"))
+        return Decision(_cancelled(seen.job, " before a start"))
     if spec is None or (seen.problems and not job.accepted):
         return Decision(_illegal(seen))
     if not job.accepted:

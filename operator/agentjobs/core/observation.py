@@ -13,7 +13,12 @@ from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.conditions import ConditionType, find_condition, is_true
 from agentjobs.api.problems import Problem
 from agentjobs.api.status import MAX_RESUME, AgentJobStatus, AttemptRecord
-from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_RESUME, ANNOTATION_SCHEDULED_TIME
+from agentjobs.contract import (
+    ANNOTATION_PREVIOUS_TIME,
+    ANNOTATION_REPLACED_BY,
+    ANNOTATION_RESUME,
+    ANNOTATION_SCHEDULED_TIME,
+)
 from agentjobs.core.admission import Refusal
 from agentjobs.core.pods import Pod, instant
 
@@ -43,6 +48,8 @@ class Job:
     made_by: str = ""
     """Name of the AgentSchedule whose job it is, empty for none."""
     made_by_uid: str = ""
+    replaced_by: str = ""
+    """Name of the job for which its schedule cancelled it, empty for none."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -104,6 +111,7 @@ def parse_job(obj: Mapping[str, Any]) -> Job:
         schedule={name: annotations[name] for name in _OF_A_SCHEDULE if name in annotations},
         made_by=made_by,
         made_by_uid=made_by_uid,
+        replaced_by=str(annotations.get(ANNOTATION_REPLACED_BY, ""))[:63],
     )
 
 

@@ -10,7 +10,7 @@ Why each time starts at most once, whoever dies when, is argued in docs/referenc
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from agentjobs.api.conditions import Condition, ConditionStatus, Phase, find_condition
@@ -42,49 +42,65 @@ from agentjobs.core.scheduled_job import scheduled_name, triggered_name
 
 RETIRE_AFTER = timedelta(seconds=10)  # most of a minute's rush is over by then; what is written earlier takes it along
 LOOK_AGAIN = timedelta(minutes=10)  # timers count a machine's uptime: they do not see a clock that is set
-TRY_AGAIN = timedelta(seconds=5)
+TRY_AGAIN = timedelta(seconds=20)  # a quota or a policy that refuses a job changes no sooner
+GIVE_UP_AFTER = timedelta(minutes=15)  # a job asked for by hand that is still refused then surprises whoever asked
 CLAIM_AT_ONCE = 10
+_TICK = timedelta(microseconds=1)
 
 
 def decide(seen: ScheduleObservation, now: datetime) -> Decision:
     """Return what shall happen to the schedule now, and when to look again."""
     if seen.schedule.deleting:
         return Decision(Keep())
-    if gone := _unknown(seen):
-        return Decision(Confirm(gone))
+    if unknown := _unknown(seen, now):
+        return Decision(Confirm(unknown))
     if making := _make(seen, now):
         return making
     return _Draft(seen, now).decision()
 
 
-def _unknown(seen: ScheduleObservation) -> tuple[str, ...]:
-    """Jobs that the status says exist and that neither the caches nor a GET of this look know."""
-    known = {job.uid for job in seen.jobs}
-    entries = seen.schedule.status.active
-    return tuple(one.name for one in entries if one.uid and one.uid not in known and one.name not in seen.absent)
+def _unknown(seen: ScheduleObservation, now: datetime) -> tuple[str, ...]:
+    """Jobs that nobody has seen and that are about to be given up: once their absence is certain."""
+    known = {job.name for job in seen.jobs} | seen.absent
+    entries = (one for one in seen.schedule.status.active if one.name not in known)
+    return tuple(one.name for one in entries if one.uid or _is_hopeless(seen, one, now))
 
 
 def _make(seen: ScheduleObservation, now: datetime) -> Decision | None:
     """The first claimed start without a job: make its job, unless it was refused a moment ago."""
     known = {job.name for job in seen.jobs}
     for start in seen.claims:
-        if start.name in known or start.name in seen.refusals:
+        if start.name in known or start.name in seen.refusals or _is_hopeless(seen, start, now):
             continue
         if not seen.fresh:
             return Decision(Confirm())
-        plan = seen.plan
-        due = plan.due(start.time) if isinstance(plan, Plan) else start.time
+        due = _due(seen, start)
         kind = StartKind.SCHEDULED if now - due <= ON_TIME else StartKind.CAUGHT_UP
-        return Decision(MakeJob(start, kind, due))
+        return Decision(MakeJob(start, StartKind.TRIGGERED if _is_triggered(seen, start) else kind, due))
     return None
 
 
-@dataclass(slots=True)
-class _Due:
-    """Starts that may be made now, oldest first, and the newest time that is due whether it may or not."""
+def _is_triggered(seen: ScheduleObservation, start: ActiveJob) -> bool:
+    return start.name != scheduled_name(seen.schedule.name, start.time)
 
-    starts: list[datetime]
-    newest: datetime | None
+
+def _due(seen: ScheduleObservation, start: ActiveJob) -> datetime:
+    """When a claimed start should have been made."""
+    plan = seen.plan
+    return plan.due(start.time) if isinstance(plan, Plan) and not _is_triggered(seen, start) else start.time
+
+
+def _is_hopeless(seen: ScheduleObservation, start: ActiveJob, now: datetime) -> bool:
+    """Whether a claimed start, if it has no job yet, shall get none any more."""
+    plan, refusal = seen.plan, seen.refusals.get(start.name)
+    if isinstance(plan, Illegal) or (refusal is not None and refusal.final):
+        return True
+    if _is_triggered(seen, start):
+        return refusal is not None and now - start.time >= GIVE_UP_AFTER
+    if plan.deadline is not None and now > _due(seen, start) + plan.deadline:
+        return True
+    following = None if plan.spec.catch_up.policy == "All" and refusal is None else plan.cron.next_after(start.time)
+    return following is not None and plan.due(following) <= now
 
 
 class _Draft:
@@ -95,9 +111,9 @@ class _Draft:
         self.now = now
         self.status = seen.schedule.status
         self.starts: list[ActiveJob] = []
-        self.kind = StartKind.SCHEDULED
         self.missed = 0
         self.notes: list[Note] = []
+        self.blocked: tuple[BlockedReason, str] | None = None
         self.again = now + LOOK_AGAIN
 
     def decision(self) -> Decision:
@@ -106,21 +122,17 @@ class _Draft:
         self._take_ends()
         self._resume()
         halt = self._halt()
-        self._say(ScheduleConditionType.ACTIVE, halt is None, *(halt or (ActiveReason.SCHEDULED, "")))
+        self._settle_pauses(halted=halt is not None)
+        cancel = None
         if isinstance(self.seen.plan, Plan):
-            self._settle_pauses(self.seen.plan, before, halted=halt is not None)
+            cancel = self._start(self.seen.plan) if halt is None else None
             self._trigger(self.seen.plan)
-            if halt is None and not self.starts and (stop := self._start(self.seen.plan)):
-                return Decision(stop, again=self.again)
-            self._look_ahead(self.seen.plan, halted=halt is not None)
-        self.status = replace(
-            self.status,
-            observed_generation=self.seen.schedule.generation,
-            running=len(self.status.active),
-        )
+        self._look_ahead(halted=halt is not None)
+        self._tell(halt)
+        if cancel is not None:
+            return Decision(cancel)
         if self.starts:
-            claim = Claim(self.status, tuple(self.starts), self.kind, self.missed, tuple(self.notes))
-            return Decision(claim, again=self.again)
+            return Decision(Claim(self.status, tuple(self.starts), self.missed, tuple(self.notes)), again=self.again)
         if self._is_urgent(before):
             return Decision(Record(self.status, self.missed, tuple(self.notes)), again=self.again)
         if old := self._surplus():
@@ -130,22 +142,25 @@ class _Draft:
     # --- what became of jobs ------------------------------------------------------------------------------------------
 
     def _take_ends(self) -> None:
-        """Note which claimed jobs exist, and take those out that have ended or are gone."""
+        """Note which claimed jobs exist; take those out that have ended, are gone, or will not be made."""
         by_name = {job.name: job for job in self.seen.jobs}
         active: list[ActiveJob] = []
         ended: list[MadeJob] = []
+        lost: list[ActiveJob] = []
         for entry in self.status.active:
             job = by_name.get(entry.name)
-            if job is None or (entry.uid and job.uid != entry.uid):
-                if not entry.uid:
-                    active.append(entry)
-            elif job.finished:
-                ended.append(job)
-            else:
-                active.append(ActiveJob(entry.name, entry.time, job.uid))
+            if job is not None and entry.uid in ("", job.uid):
+                if job.finished:
+                    ended.append(job)
+                else:
+                    active.append(ActiveJob(entry.name, entry.time, job.uid))
+            elif not entry.uid:
+                (lost if _is_hopeless(self.seen, entry, self.now) else active).append(entry)
         self.status = replace(self.status, active=tuple(active))
         for job in sorted(ended, key=lambda one: (one.ended or self.now, one.name)):
             self._take_end(job)
+        for entry in lost:
+            self._give_up(entry)
 
     def _take_end(self, job: MadeJob) -> None:
         if job.phase is Phase.SUCCEEDED:
@@ -159,16 +174,25 @@ class _Draft:
             message = f"job {job.name} failed, {failures} in a row"
             self._say(ScheduleConditionType.DEGRADED, True, DegradedReason.JOB_FAILED, message)
 
+    def _give_up(self, start: ActiveJob) -> None:
+        """A claimed start gets no job: it was not made in time, or cannot be."""
+        refusal = self.seen.refusals.get(start.name)
+        why = refusal.message if refusal else "it came too late"
+        if isinstance(self.seen.plan, Illegal):
+            why = "the spec has become illegal"
+        message = f"job {start.name} was not made: {why}"
+        self.notes.append(Note("StartFailed", message, warning=True))
+        self._say(ScheduleConditionType.DEGRADED, True, DegradedReason.START_FAILED, message)
+        if not _is_triggered(self.seen, start):
+            self._miss(1)
+            self.status = replace(self.status, runs=max(0, self.status.runs - 1))
+
     def _surplus(self) -> tuple[MadeJob, ...]:
         """Finished jobs beyond the history limits, oldest first; those whose end is not yet counted stay."""
         if not isinstance(self.seen.plan, Plan):
             return ()
-        spec = self.seen.plan.spec
-        counted = [
-            job
-            for job in self.seen.jobs
-            if job.finished and not job.deleting and all(job.name != one.name for one in self.status.active)
-        ]
+        spec, active = self.seen.plan.spec, {one.name for one in self.status.active}
+        counted = [job for job in self.seen.jobs if job.finished and not job.deleting and job.name not in active]
         counted.sort(key=lambda job: (job.created, job.name), reverse=True)
         good = [job for job in counted if job.phase is Phase.SUCCEEDED]
         bad = [job for job in counted if job.phase is not Phase.SUCCEEDED]
@@ -199,12 +223,14 @@ class _Draft:
             return ActiveReason.MAX_RUNS_REACHED, f"{status.runs} starts were made, maxRuns is {spec.max_runs}; {cure}"
         return None
 
-    def _settle_pauses(self, plan: Plan, before: AgentScheduleStatus, *, halted: bool) -> None:
+    def _settle_pauses(self, *, halted: bool) -> None:
         """What passed while the schedule was halted or another counts as settled."""
-        said = find_condition(before.conditions, ScheduleConditionType.ACTIVE)
-        paused = said is not None and not said.is_true and not halted
-        edited = before.timing not in ("", plan.timing)
-        if paused or edited:
+        plan = self.seen.plan
+        if not isinstance(plan, Plan):
+            return
+        said = find_condition(self.status.conditions, ScheduleConditionType.ACTIVE)
+        was_halted = said is not None and not said.is_true
+        if (was_halted and not halted) or self.status.timing not in ("", plan.timing):
             self.status = replace(self.status, settled_time=max(self._settled, self.now.replace(microsecond=0)))
         self.status = replace(self.status, timing=plan.timing)
 
@@ -216,133 +242,151 @@ class _Draft:
 
     # --- starts -------------------------------------------------------------------------------------------------------
 
-    def _trigger(self, plan: Plan) -> None:
-        """Somebody asks for a job now; nothing but a broken spec stands in the way."""
-        value = self.seen.schedule.trigger
-        if not value or value == self.status.last_trigger:
-            return
-        if len(self.status.active) >= MAX_ACTIVE:
-            self._block(BlockedReason.TOO_MANY_JOBS, f"{MAX_ACTIVE} jobs have not ended")
-            return
-        self.status = replace(self.status, last_trigger=value)
-        name = triggered_name(self.seen.schedule.name, value)
-        if any(job.name == name for job in self.seen.jobs) or any(one.name == name for one in self.status.active):
-            message = f"job {name} exists: this value of the annotation was used before; give it one that was not"
-            self.notes.append(Note("TriggerRepeated", message, warning=True))
-            return
-        time = self.now.replace(microsecond=0)
-        previous = self.status.last_schedule_time or plan.cron.latest_until(time)
-        self._claim(ActiveJob(name, time, previous=previous), StartKind.TRIGGERED)
-
     def _start(self, plan: Plan) -> CancelJob | None:
-        """Claim what is due and allowed."""
-        due = self._due(plan)
-        if due.newest is None:
-            self._unblock()
-            return None
-        if not due.starts:
-            if not self._held_up(plan):
-                self._unblock()
-                self._settle(plan, due.newest)
-            return None
-        held = self._held_up(plan)
-        if held:
-            return self._hold(plan, held, due)
-        self._unblock()
-        room = min(MAX_ACTIVE - len(self.status.active), CLAIM_AT_ONCE)
-        if plan.spec.max_runs is not None:
-            room = min(room, plan.spec.max_runs - self.status.runs)
-        if plan.spec.concurrency_policy != "Allow":
-            room = min(room, 1)
-        if room <= 0:
-            self._block(BlockedReason.TOO_MANY_JOBS, f"{MAX_ACTIVE} jobs have not ended")
-            return None
-        for time in due.starts[:room]:
-            self._claim_time(plan, time)
-        return None
-
-    def _due(self, plan: Plan) -> _Due:
+        """Claim what is due and allowed. What stands in the way may have to be cancelled first."""
         newest = self._newest_due(plan)
         if newest is None:
-            return _Due([], None)
+            return None
+        starts = self._startable(plan, newest)
+        held = [] if plan.spec.concurrency_policy == "Allow" else self._unfinished()
+        if held:
+            return self._hold(plan, held, starts)
+        if not starts:
+            self._pass_over(plan, newest)
+            return None
+        room = MAX_ACTIVE - len(self.status.active)
+        if room <= 0:
+            self.blocked = BlockedReason.TOO_MANY_JOBS, f"{MAX_ACTIVE} jobs have not ended"
+        if plan.spec.max_runs is not None:
+            room = min(room, plan.spec.max_runs - self.status.runs)
+        room = min(room, CLAIM_AT_ONCE if plan.spec.concurrency_policy == "Allow" else 1)
+        for time in starts[: max(0, room)]:
+            self._claim_time(plan, time)
+        if len(starts) > room > 0:
+            self.again = self.now
+        return None
+
+    def _newest_due(self, plan: Plan) -> datetime | None:
+        """The newest time that is not settled and whose delay is over."""
+        return next((time for time in self._backwards(plan, self.now) if plan.due(time) <= self.now), None)
+
+    def _startable(self, plan: Plan, newest: datetime) -> list[datetime]:
+        """The times that may still be started, oldest first."""
         limit = plan.spec.catch_up.limit if plan.spec.catch_up.policy == "All" else 1
         starts: list[datetime] = []
         for time in self._backwards(plan, newest):
             if len(starts) == limit or (plan.deadline is not None and self.now > plan.due(time) + plan.deadline):
                 break
             starts.append(time)
-        return _Due(starts[::-1], newest)
-
-    def _newest_due(self, plan: Plan) -> datetime | None:
-        """The newest time that is not settled and whose delay is over."""
-        return next((time for time in self._backwards(plan, self.now) if plan.due(time) <= self.now), None)
+        return starts[::-1]
 
     def _backwards(self, plan: Plan, until: datetime) -> Iterator[datetime]:
+        """Times that are not settled, newest first."""
         time = plan.cron.latest_until(until)
         while time is not None and time > self._settled:
             yield time
-            time = plan.cron.latest_until(time - timedelta(microseconds=1))
+            time = plan.cron.latest_until(time - _TICK)
 
-    def _held_up(self, plan: Plan) -> list[MadeJob]:
-        """Jobs that must end before the next start."""
-        if plan.spec.concurrency_policy == "Allow":
-            return []
-        return sorted((job for job in self.seen.jobs if not job.finished), key=lambda job: (job.created, job.name))
+    def _unfinished(self) -> list[MadeJob]:
+        """Jobs that have not ended, oldest first, and claimed starts whose job was refused a moment ago."""
+        found = [job for job in self.seen.jobs if not job.finished]
+        known = {job.name for job in self.seen.jobs}
+        found += [MadeJob(one.name, "", one.time) for one in self.status.active if one.name not in known]
+        return sorted(found, key=lambda job: (job.created, job.name))
 
-    def _hold(self, plan: Plan, held: list[MadeJob], due: _Due) -> CancelJob | None:
+    def _hold(self, plan: Plan, held: list[MadeJob], starts: list[datetime]) -> CancelJob | None:
+        """A start is due and must wait."""
+        if plan.spec.concurrency_policy == "Replace" and starts:
+            replacing = scheduled_name(self.seen.schedule.name, starts[-1])
+            for job in held:
+                if job.uid and not job.cancel and not job.deleting:
+                    return CancelJob(job, replacing)
         job = held[0]
-        if plan.spec.concurrency_policy == "Replace":
-            for other in held:
-                if not other.cancel and not other.deleting:
-                    return CancelJob(other, f"replaced by {scheduled_name(self.seen.schedule.name, due.starts[-1])}")
-        late = plan.due(due.starts[0]) + ON_TIME
+        oldest = plan.cron.next_after(self._settled)
+        late = (self.now if oldest is None else plan.due(oldest)) + ON_TIME
         said = find_condition(self.status.conditions, ScheduleConditionType.BLOCKED)
-        if self.now < late and not (said and said.is_true) and job.phase not in _STUCK:
+        if self.now < late and not (said and said.is_true) and job.phase in _MOVING:
+            # Most jobs end soon, and a write for each overrun would tell nobody anything.
             self.again = min(self.again, late)
             return None
         reason = BlockedReason.JOB_ENDING if job.cancel else _BLOCKED.get(job.phase, BlockedReason.JOB_WAITS)
         why = f": {job.why}" if job.why else ""
-        self._block(reason, f"job {job.name} has not ended ({job.phase}){why}")
+        self.blocked = reason, f"job {job.name} has not ended ({job.phase}){why}"
         return None
 
     def _claim_time(self, plan: Plan, time: datetime) -> None:
-        passed_over = plan.cron.count(self._settled, time) - 1
-        previous = self.status.last_schedule_time or plan.cron.latest_until(time - timedelta(microseconds=1))
-        self.missed += passed_over
-        self.status = replace(
-            self.status, last_schedule_time=time, runs=self.status.runs + 1, missed=self.status.missed + passed_over
-        )
-        late = self.now - plan.due(time) > ON_TIME
-        start = ActiveJob(scheduled_name(self.seen.schedule.name, time), time, previous=previous)
-        self._claim(start, StartKind.CAUGHT_UP if late else StartKind.SCHEDULED)
+        previous = self.status.last_schedule_time or plan.cron.latest_until(time - _TICK)
+        self._miss(plan.cron.count(self._settled, time - _TICK))
+        self.status = replace(self.status, last_schedule_time=time, runs=self.status.runs + 1)
+        self._claim(ActiveJob(scheduled_name(self.seen.schedule.name, time), time, previous=previous))
 
-    def _claim(self, start: ActiveJob, kind: StartKind) -> None:
-        self.kind = kind
+    def _claim(self, start: ActiveJob) -> None:
         self.starts.append(start)
         self.status = replace(self.status, active=(*self.status.active, start))
 
-    def _settle(self, plan: Plan, newest: datetime) -> None:
-        """Nothing that is due may still be made: say so."""
-        missed = plan.cron.count(self._settled, newest)
-        self.missed += missed
-        self.status = replace(self.status, settled_time=newest, missed=self.status.missed + missed)
-        what = f"{missed} starts were" if missed > 1 else "a start was"
+    def _pass_over(self, plan: Plan, newest: datetime) -> None:
+        """Nothing that is due may still be started: say so."""
+        count = plan.cron.count(self._settled, newest)
+        what = f"{count} starts were" if count > 1 else "a start was"
+        self._miss(count)
+        self.status = replace(self.status, settled_time=newest)
         self.notes.append(Note("Missed", f"{what} missed, the last at {newest.isoformat()}", warning=True))
+
+    def _miss(self, count: int) -> None:
+        self.missed += count
+        self.status = replace(self.status, missed=self.status.missed + count)
+
+    def _trigger(self, plan: Plan) -> None:
+        """Somebody asks for a job now; nothing but a broken spec stands in the way."""
+        value = self.seen.schedule.trigger
+        if not value or value == self.status.last_trigger or self.starts:
+            # What is claimed in this look goes first: made by hand first, the job would hold it up.
+            return
+        if len(self.status.active) >= MAX_ACTIVE:
+            self.blocked = BlockedReason.TOO_MANY_JOBS, f"{MAX_ACTIVE} jobs have not ended"
+            return
+        self.status = replace(self.status, last_trigger=value)
+        name = triggered_name(self.seen.schedule.name, value)
+        if name in {job.name for job in self.seen.jobs} | {one.name for one in self.status.active}:
+            message = f"job {name} exists: this value of the annotation was used before; give it one that was not"
+            self.notes.append(Note("TriggerRepeated", message, warning=True))
+            return
+        time = self.now.replace(microsecond=0)
+        previous = self.status.last_schedule_time or plan.cron.latest_until(time)
+        self._claim(ActiveJob(name, time, previous=previous))
 
     # --- what is said -------------------------------------------------------------------------------------------------
 
-    def _look_ahead(self, plan: Plan, *, halted: bool) -> None:
-        time = None if halted else plan.cron.next_after(max(self.now, self._settled))
+    def _look_ahead(self, *, halted: bool) -> None:
+        plan, time = self.seen.plan, None
+        if isinstance(plan, Plan) and not halted:
+            pending = next(self._backwards(plan, self.now), None)
+            if pending is not None and plan.due(pending) > self.now:
+                time = pending
+            else:
+                time = plan.cron.next_after(max(self.now, self._settled))
+            if time is not None:
+                self.again = min(self.again, plan.due(time))
         self.status = replace(self.status, next_schedule_time=time)
-        if time is not None:
-            self.again = min(self.again, plan.due(time))
 
-    def _block(self, reason: BlockedReason, message: str) -> None:
-        self._say(ScheduleConditionType.BLOCKED, True, reason, message)
-
-    def _unblock(self) -> None:
-        if find_condition(self.status.conditions, ScheduleConditionType.BLOCKED):
+    def _tell(self, halt: tuple[ActiveReason, str] | None) -> None:
+        """Write the conditions, and an Event for a halt."""
+        said = find_condition(self.status.conditions, ScheduleConditionType.ACTIVE)
+        reason, message = halt or (ActiveReason.SCHEDULED, "")
+        self._say(ScheduleConditionType.ACTIVE, halt is None, reason, message)
+        if (said.reason if said else ActiveReason.SCHEDULED) != reason:
+            note = Note(reason, message or "the schedule goes on", warning=halt is not None)
+            self.notes.append(replace(note, warning=False) if reason is ActiveReason.SUSPENDED else note)
+        waiting = [self.seen.refusals[one.name] for one in self.status.active if one.name in self.seen.refusals]
+        if waiting:
+            self.again = min(self.again, self.now + TRY_AGAIN)
+            self.blocked = waiting[0].reason, waiting[0].message
+        if self.blocked:
+            self._say(ScheduleConditionType.BLOCKED, True, *self.blocked)
+        elif find_condition(self.status.conditions, ScheduleConditionType.BLOCKED):
             self._say(ScheduleConditionType.BLOCKED, False, BlockedReason.NOT_BLOCKED, "")
+        generation, running = self.seen.schedule.generation, len(self.status.active)
+        self.status = replace(self.status, observed_generation=generation, running=running)
 
     def _say(self, kind: ScheduleConditionType, holds: bool, reason: str, message: str) -> None:
         conditions, generation = self.status.conditions, self.seen.schedule.generation
@@ -363,22 +407,19 @@ class _Draft:
         calm = replace(before, running=self.status.running, next_schedule_time=self.status.next_schedule_time)
         if self.status == calm:
             return False
-        names = [entry.name for entry in self.status.active]
-        if names == [entry.name for entry in before.active]:
+        if [one.name for one in self.status.active] == [one.name for one in before.active]:
             calm = replace(calm, active=self.status.active)
-            if self.status == calm:
-                return self._retire_is_due(before)
+            return self.status != calm or self._retire_is_due(before)
         return True
 
     def _retire_is_due(self, before: AgentScheduleStatus) -> bool:
-        claimed = {entry.name for entry in before.active if not entry.uid}
-        found = [job.created + RETIRE_AFTER for job in self.seen.jobs if job.name in claimed]
-        if found:
-            self.again = min(self.again, min(found))
-        return bool(found) and min(found) <= self.now
+        claimed = {one.name for one in before.active if not one.uid}
+        retire = min(job.created + RETIRE_AFTER for job in self.seen.jobs if job.name in claimed)
+        self.again = min(self.again, max(retire, self.now))
+        return retire <= self.now
 
 
-_STUCK = frozenset({Phase.SUSPENDED})
+_MOVING = frozenset({Phase.PENDING, Phase.SCHEDULED, Phase.QUEUED, Phase.RUNNING, Phase.RETRYING})
 _BLOCKED = {
     Phase.RUNNING: BlockedReason.JOB_RUNNING,
     Phase.RETRYING: BlockedReason.JOB_RUNNING,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from agentjobs.api.conditions import AdmittedReason, Phase, find_condition
-from agentjobs.api.schedule_status import ActiveJob
+from agentjobs.api.schedule_status import ActiveJob, BlockedReason
 from agentjobs.core.observation import Job
 from agentjobs.core.plan import Illegal, Plan, Schedule
 
@@ -51,8 +51,8 @@ def made_job(job: Job) -> MadeJob:
 class Refusal:
     """Why the API server did not make a job when that was tried last."""
 
-    reason: str
-    """A `BlockedReason`: JobNameTaken or JobRefused."""
+    reason: BlockedReason
+    """JobNameTaken or JobRefused."""
     message: str
     final: bool = False
     """Whether the same job will be refused again: the API server called it invalid."""

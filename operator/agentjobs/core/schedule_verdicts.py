@@ -54,7 +54,6 @@ class Claim:
 
     status: AgentScheduleStatus
     starts: tuple[ActiveJob, ...]
-    kind: StartKind
     missed: int = 0
     """Starts that this claim passes over, for metrics; counted in the status already."""
     notes: tuple[Note, ...] = ()
@@ -85,10 +84,14 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class CancelJob:
-    """Set `spec.cancel` of a job that a later start replaces, with its uid as precondition."""
+    """Set `spec.cancel` of a job that a later start replaces, with its uid as precondition.
+
+    The annotation `agentjobs.dev/replaced-by` goes with it, so that the job can say who cancelled it.
+    """
 
     job: MadeJob
-    message: str
+    by: str
+    """Name of the job that waits for its end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final, assert_never
 
 from agentjobs.api.schedule_status import MAX_ACTIVE, AgentScheduleStatus, BlockedReason
-from agentjobs.contract import GROUP, VERSION, cut
+from agentjobs.contract import ANNOTATION_REPLACED_BY, GROUP, VERSION, cut
 from agentjobs.core.observation import parse_job
 from agentjobs.core.plan import Illegal, Plan, Schedule, read_plan
 from agentjobs.core.schedule import decide
@@ -176,8 +176,13 @@ class Schedules:
         look.confirmed = found["metadata"]["resourceVersion"]
         for name in jobs:
             try:
-                self._state.observe_job(None, await self._cluster.get(AGENTJOBS, schedule.namespace, name))
+                job = await self._cluster.get(AGENTJOBS, schedule.namespace, name)
             except NotFound:
+                look.absent.add(name)
+                continue
+            if parse_job(job).made_by_uid == schedule.uid:
+                self._state.observe_job(None, job)
+            else:
                 look.absent.add(name)
 
     async def _write(self, schedule: Schedule, status: AgentScheduleStatus, look: Look) -> None:
@@ -220,13 +225,14 @@ class Schedules:
         return True
 
     async def _cancel(self, schedule: Schedule, verdict: CancelJob) -> None:
-        body = {"metadata": {"uid": verdict.job.uid}, "spec": {"cancel": True}}
+        why = {ANNOTATION_REPLACED_BY: verdict.by}
+        body = {"metadata": {"uid": verdict.job.uid, "annotations": why}, "spec": {"cancel": True}}
         try:
             answer = await self._cluster.patch(AGENTJOBS, schedule.namespace, verdict.job.name, body)
         except NotFound:
             return
         self._state.observe_job(None, answer)
-        self._tell(schedule, [Note("Replaced", verdict.message)])
+        self._tell(schedule, [Note("Replaced", f"job {verdict.job.name} is cancelled for {verdict.by}")])
 
     async def _prune(self, schedule: Schedule, jobs: Iterable[MadeJob]) -> bool:
         """Delete finished jobs whose end is stored. False when some have to wait for that."""

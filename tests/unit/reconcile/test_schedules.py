@@ -202,7 +202,7 @@ async def test_replace_cancels_the_job_before_and_starts_after_its_end(world):
 
     assert world.job(FIRST)["spec"]["cancel"] is True
     assert world.jobs() == [FIRST]
-    assert ("Replaced", f"replaced by {SECOND}") in world.events
+    assert ("Replaced", f"job {FIRST} is cancelled for {SECOND}") in world.events
     for pod in world.pods():
         world.end_pod(pod, Verdict.CANCEL, reason="Interrupted", code=77)
     for _ in range(3):
