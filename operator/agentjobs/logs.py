@@ -7,12 +7,17 @@ which is up to the caller: this module cannot know.
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
 
 Format = Literal["json", "text"]
+
+LIBRARY: Final = "library.message"
+"""Event of a line that somebody else's code wrote."""
+_EVENT: Final = re.compile(r"[a-z]+\.[a-z_]+")
 
 # What every LogRecord has; anything beyond it came in through `extra`.
 _BUILT_IN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
@@ -27,6 +32,8 @@ def configure(level: str = "INFO", fmt: Format = "json", *, stream: TextIO | Non
     Raises:
         ValueError: `level` is no level of the logging module.
     """
+    # They would go to standard error as they are; the line they become says where they come from.
+    logging.captureWarnings(True)
     names = logging.getLevelNamesMapping()
     if level.upper() not in names:
         raise ValueError(f"log level {level!r} is unknown; use one of DEBUG, INFO, WARNING, ERROR")
@@ -44,15 +51,22 @@ def fields_of(record: logging.LogRecord) -> Mapping[str, Any]:
 
 
 class JsonFormatter(logging.Formatter):
-    """One line of JSON: time, level, logger, event, the caller's fields, and the stack when there is one."""
+    """One line of JSON: time, level, logger, event, the caller's fields, and the stack when there is one.
+
+    `event` is always a word of ours. What follows it, and what a library says, is `message`.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line; what JSON has no word for is given as its `str`."""
+        event, _, message = record.getMessage().partition(" ")
+        if not _EVENT.fullmatch(event):
+            event, message = LIBRARY, record.getMessage()
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
+            "event": event,
+            **({"message": message} if message else {}),
             **fields_of(record),
         }
         if record.exc_info:

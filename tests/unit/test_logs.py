@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import warnings
 
 import pytest
 
@@ -20,6 +21,7 @@ def configured():
         return stream
 
     yield build
+    logging.captureWarnings(False)
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
 
@@ -65,3 +67,26 @@ def test_what_json_cannot_say_is_said_in_words(configured):
 def test_an_unknown_level_is_named():
     with pytest.raises(ValueError, match="'LOUD' is unknown; use one of DEBUG"):
         logs.configure("LOUD", "json")
+
+
+def test_the_event_is_a_word_and_what_follows_it_the_message(configured):
+    stream = configured()
+
+    logging.getLogger("agentjobs.x").warning("history.unavailable %s", "no server")
+    logging.getLogger("kopf.x").info("Starting the watch-stream for pods.v1.")
+
+    ours, theirs = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert (ours["event"], ours["message"]) == ("history.unavailable", "no server")
+    assert (theirs["event"], theirs["message"]) == (logs.LIBRARY, "Starting the watch-stream for pods.v1.")
+
+
+def test_a_warning_is_a_line_too(configured):
+    stream = configured()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+
+    (line,) = stream.getvalue().splitlines()
+    assert "DeprecationWarning: old" in json.loads(line)["message"]

@@ -41,8 +41,8 @@ class Job:
     spec: object
     """`spec` as it stands in the object: it may be anything."""
     status: AgentJobStatus
-    raw_status: Mapping[str, Any]
-    """What `status` was read from, for the patch that follows it."""
+    written: Mapping[str, Any] | None
+    """What `status` was read from, for the patch that follows it; not kept of a finished job."""
     schedule: Mapping[str, str] = field(default_factory=dict)
     """The annotations with the times of its schedule, which the work may name; no other annotation is work."""
     made_by: str = ""
@@ -60,6 +60,11 @@ class Job:
         """The object with what validation and resolution read of it."""
         metadata = {"namespace": self.namespace, "name": self.name, "uid": self.uid, "annotations": self.schedule}
         return {"metadata": metadata, "spec": self.spec}
+
+    @property
+    def raw_status(self) -> Mapping[str, Any]:
+        """What the next status is compared with. A finished job's is made from its values: see `parse_job`."""
+        return self.status.to_dict() if self.written is None else self.written
 
     @property
     def cancel(self) -> bool:
@@ -92,8 +97,14 @@ class Job:
 
 
 def parse_job(obj: Mapping[str, Any]) -> Job:
-    """Read an AgentJob object as the API server gives it."""
+    """Read an AgentJob object as the API server gives it.
+
+    Most objects of a cluster are finished jobs, to which at most what was used is added. Of them the raw status, almost
+    half of their memory, is not kept.
+    """
     meta = obj["metadata"]
+    status = AgentJobStatus.parse(obj.get("status"))
+    finished = is_true(status.conditions, ConditionType.FINISHED)
     annotations = meta.get("annotations") or {}
     made_by, made_by_uid = _made_by(meta)
     return Job(
@@ -106,8 +117,8 @@ def parse_job(obj: Mapping[str, Any]) -> Job:
         deleting=meta.get("deletionTimestamp") is not None,
         resume=str(annotations.get(ANNOTATION_RESUME, ""))[:MAX_RESUME],
         spec=obj.get("spec"),
-        status=AgentJobStatus.parse(obj.get("status")),
-        raw_status=obj.get("status") or {},
+        status=status,
+        written=None if finished else obj.get("status") or {},
         schedule={name: annotations[name] for name in _OF_A_SCHEDULE if name in annotations},
         made_by=made_by,
         made_by_uid=made_by_uid,
