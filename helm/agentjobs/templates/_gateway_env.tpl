@@ -4,6 +4,7 @@
   "AGENTJOBS_PORT" 8443
   "AGENTJOBS_TLS_CERT" "/etc/agentjobs/tls/tls.crt"
   "AGENTJOBS_TLS_KEY" "/etc/agentjobs/tls/tls.key"
+  "AGENTJOBS_CHECK_ADDRESSES" .Values.gateway.checkAddresses
   "AGENTJOBS_LOG_LEVEL" .Values.log.level
   "AGENTJOBS_LOG_FORMAT" .Values.log.format
 -}}

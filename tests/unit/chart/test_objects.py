@@ -1,0 +1,306 @@
+"""What the chart makes: who may do what, who reaches whom, what is kept, and that parts meet where they should."""
+
+import base64
+import datetime
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from agentjobs.api.agentjob import AgentJobSpec
+from agentjobs.core.manifests import PodDefaults, runner_pod
+from agentjobs.rbac import roles
+from agentjobs.rbac.chart import CLUSTER_SCOPED
+
+ROOT = Path(__file__).parents[3]
+TRIAL = {"postgresql": {"enabled": True}}
+OWN = {"database": {"existingSecret": "db"}}
+SOME = {"watchedNamespaces": ["team-a", "team-b"]}
+CLUSTER = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+
+
+def rules_of(objects, kind, end, namespace=None):
+    return [
+        rule
+        for obj in objects.of(kind, end)
+        if obj["metadata"].get("namespace") == namespace
+        for rule in obj.get("rules") or ()
+    ]
+
+
+@pytest.mark.parametrize("part", ["operator", "gateway"])
+def test_a_part_may_do_what_its_role_says_and_no_more(trial, part):
+    cluster, *own = roles(part)
+
+    made = rules_of(trial, "ClusterRole", f"-{part}")
+    assert sorted(map(json.dumps, made)) == sorted(map(json.dumps, cluster["rules"]))
+    assert rules_of(trial, "Role", f"-{part}", "agentjobs-system") == [rule for role in own for rule in role["rules"]]
+
+
+@pytest.mark.parametrize("part", ["operator", "gateway"])
+def test_an_installation_for_some_namespaces_has_its_rights_there_only(render, part):
+    objects = render(TRIAL, SOME)
+    cluster = {
+        res.partition("/")[0] for rule in rules_of(objects, "ClusterRole", f"-{part}") for res in rule["resources"]
+    }
+    there = [rules_of(objects, "Role", f"-{part}-jobs", namespace) for namespace in SOME["watchedNamespaces"]]
+
+    assert cluster <= CLUSTER_SCOPED
+    assert (
+        there[0]
+        == there[1]
+        == [rule for rule in roles(part)[0]["rules"] if not set(rule["resources"]) & CLUSTER_SCOPED]
+    )
+    assert not objects.of("ClusterRole", "-uninstall-jobs")
+
+
+def test_every_role_is_bound_to_the_account_that_runs(full):
+    for part in ("operator", "gateway"):
+        account = full.one("Deployment", f"-{part}")["spec"]["template"]["spec"]["serviceAccountName"]
+        subjects = [
+            obj["subjects"]
+            for obj in full
+            if obj["kind"].endswith("Binding") and obj["metadata"]["name"].endswith(part)
+        ]
+
+        assert subjects
+        assert all(
+            one == [{"kind": "ServiceAccount", "name": account, "namespace": "agentjobs-system"}] for one in subjects
+        )
+
+
+def test_users_roles_name_every_kind(trial):
+    kinds = {crd["spec"]["names"]["plural"] for crd in trial.of("CustomResourceDefinition")}
+    viewer, submitter = trial.one("ClusterRole", "-viewer"), trial.one("ClusterRole", "-submitter")
+
+    assert set(viewer["rules"][0]["resources"]) == kinds
+    assert viewer["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-view"] == "true"
+    assert submitter["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"] == "true"
+    assert not {"get", "list", "watch"} & set(submitter["rules"][0]["verbs"])
+
+
+def test_every_pod_keeps_the_restricted_profile(full):
+    for name, template in full.pods().items():
+        spec = template["spec"]
+        assert spec["securityContext"]["runAsNonRoot"] is True, name
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert not any("hostPath" in volume for volume in spec["volumes"]), name
+        for container in [*spec.get("initContainers", ()), *spec["containers"]]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+            assert container["resources"]["limits"]["memory"], name
+
+
+def test_no_password_stands_outside_a_secret(full):
+    secret = full.one("Secret", "-postgresql")["data"]
+    password = base64.b64decode(secret["password"]).decode()
+    others = [obj for obj in full if obj["kind"] != "Secret"]
+
+    assert len(password) == 32
+    assert f":{password}@agentjobs-postgresql.agentjobs-system.svc:5432/" in base64.b64decode(secret["url"]).decode()
+    assert password not in yaml.safe_dump(others)
+    assert "PRIVATE KEY" not in yaml.safe_dump(others)
+
+
+def test_the_operator_and_the_gateway_take_their_address_from_the_named_secret_and_migration_from_its_own(render):
+    objects = render(OWN, {"database": {"key": "dsn", "migration": {"existingSecret": "owner"}}})
+    operator = objects.one("Deployment", "-operator")["spec"]["template"]["spec"]
+    gateway = objects.one("Deployment", "-gateway")["spec"]["template"]["spec"]
+    references = [
+        container["env"][0]["valueFrom"]["secretKeyRef"]
+        for container in (operator["initContainers"][0], operator["containers"][0], gateway["containers"][0])
+    ]
+
+    assert references == [{"name": "owner", "key": "url"}, {"name": "db", "key": "dsn"}, {"name": "db", "key": "dsn"}]
+    assert not objects.of("StatefulSet")
+
+
+def certificate(obj, key):
+    return x509.load_pem_x509_certificate(base64.b64decode(obj["data"][key]))
+
+
+def test_the_generated_certificate_is_the_authoritys_and_good_for_the_address_runners_get(trial):
+    authority = certificate(trial.one("Secret", "-gateway-authority"), "tls.crt")
+    tls = trial.one("Secret", "-gateway-tls")
+    leaf = certificate(tls, "tls.crt")
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+
+    leaf.verify_directly_issued_by(authority)
+    assert {"agentjobs-gateway.agentjobs-system.svc", "localhost"} <= set(names.get_values_for_type(x509.DNSName))
+    assert [str(address) for address in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1"]
+    assert isinstance(leaf.public_key(), ec.EllipticCurvePublicKey)
+    assert trial.one("ConfigMap", "-gateway-ca")["data"]["ca.crt"].encode() in authority.public_bytes(Encoding.PEM)
+    lifetime = leaf.not_valid_after_utc - leaf.not_valid_before_utc
+    renewal = datetime.date.fromisoformat(tls["metadata"]["annotations"]["agentjobs.dev/renew-after"])
+    assert lifetime == datetime.timedelta(days=1825)
+    assert abs((leaf.not_valid_after_utc.date() - renewal).days - 1825 / 3) < 3
+
+
+def test_operators_see_the_authority_and_never_a_key(render):
+    sources = {}
+    for name, values in {
+        "Generated": {},
+        "Secret": {"tls": {"mode": "Secret", "secretName": "mine"}},
+        "System": {"tls": {"mode": "Secret", "secretName": "mine", "trust": "System"}},
+    }.items():
+        volumes = render(OWN, values).one("Deployment", "-operator")["spec"]["template"]["spec"]["volumes"]
+        sources[name] = [volume for volume in volumes if volume["name"] == "gateway-ca"]
+
+    assert sources["Generated"][0]["configMap"] == {"name": "agentjobs-gateway-ca"}
+    assert sources["Secret"][0]["secret"]["items"] == [{"key": "ca.crt", "path": "ca.crt"}]
+    assert sources["System"] == []
+
+
+def test_cert_manager_is_asked_for_the_names_and_the_secret_that_are_used(render):
+    objects = render(OWN, {"tls": {"mode": "CertManager", "certManager": {"issuerRef": {"name": "ca"}}}})
+    asked = objects.one("Certificate")
+    volumes = objects.one("Deployment", "-gateway")["spec"]["template"]["spec"]["volumes"]
+
+    assert asked["apiVersion"] == "cert-manager.io/v1"
+    assert asked["spec"]["issuerRef"] == {"name": "ca", "kind": "Issuer", "group": "cert-manager.io"}
+    assert "agentjobs-gateway.agentjobs-system.svc" in asked["spec"]["dnsNames"]
+    assert asked["spec"]["secretName"] in [volume["secret"]["secretName"] for volume in volumes if "secret" in volume]
+    assert not objects.of("Secret")
+
+
+def test_custom_resource_definitions_are_those_of_the_repository_and_stay_at_the_end(trial):
+    ours = [
+        crd for file in sorted((ROOT / "crds").glob("*.yaml")) for crd in yaml.safe_load_all(file.read_text()) if crd
+    ]
+    made = trial.of("CustomResourceDefinition")
+
+    assert {crd["metadata"]["name"]: crd["spec"] for crd in made} == {
+        crd["metadata"]["name"]: crd["spec"] for crd in ours
+    }
+    assert {crd["metadata"]["annotations"]["helm.sh/resource-policy"] for crd in made} == {"keep"}
+
+
+def test_two_releases_meet_nowhere_but_in_the_kinds_they_share(render):
+    first = render(TRIAL, {"watchedNamespaces": ["a"]}, name="one", namespace="one")
+    second = render(TRIAL, {"watchedNamespaces": ["b"], "crds": {"install": False}}, name="two", namespace="two")
+    of = lambda objects: {(obj["kind"], obj["metadata"]["name"]) for obj in objects if obj["kind"] in CLUSTER}  # noqa: E731
+
+    assert not of(first) & of(second)
+    assert {obj["metadata"]["namespace"] for obj in first if obj["kind"] not in CLUSTER} == {"one", "a"}
+
+
+def selects(selector, labels):
+    for key, value in (selector.get("matchLabels") or {}).items():
+        if labels.get(key) != value:
+            return False
+    return all(one["operator"] == "Exists" and one["key"] in labels for one in selector.get("matchExpressions") or ())
+
+
+def labels_of_a_runner():
+    spec = AgentJobSpec.model_validate(
+        {"agent": {"model": "m", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
+    )
+    defaults = PodDefaults(gateway_url="https://gateway", image="runner")
+    pod = runner_pod(namespace="n", job="j", uid="u", start=1, attempt=1, ran=0, spec=spec, defaults=defaults)
+    return pod["metadata"]["labels"]
+
+
+def test_who_reaches_whom(trial):
+    pods = {name.rpartition("-")[2]: template["metadata"]["labels"] for name, template in trial.pods().items()}
+    pods["runner"] = labels_of_a_runner()
+    reach = {}
+    for policy in trial.of("NetworkPolicy"):
+        (target,) = [name for name, labels in pods.items() if selects(policy["spec"]["podSelector"], labels)]
+        peers = [peer["podSelector"] for rule in policy["spec"]["ingress"] for peer in rule["from"]]
+        reach[target] = sorted(name for name, labels in pods.items() if any(selects(peer, labels) for peer in peers))
+
+    assert reach == {"gateway": ["runner"], "operator": [], "postgresql": ["gateway", "operator"]}
+
+
+def test_restricted_jobs_are_told_the_way_to_the_gateways_pods(trial):
+    operator = trial.one("Deployment", "-operator")["spec"]["template"]["spec"]["containers"][0]
+    gateway = trial.one("Deployment", "-gateway")["spec"]["template"]
+    (rule,) = json.loads(next(one["value"] for one in operator["env"] if one["name"] == "AGENTJOBS_GATEWAY_EGRESS"))
+
+    assert selects(rule["to"][0]["podSelector"], gateway["metadata"]["labels"])
+    assert rule["to"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "agentjobs-system"}
+    assert [port["port"] for port in rule["ports"]] == [gateway["spec"]["containers"][0]["ports"][0]["containerPort"]]
+
+
+def test_services_and_monitors_find_the_pods_and_ports_they_name(full):
+    ports = {
+        name.rpartition("-")[2]: [
+            port["name"] for one in template["spec"]["containers"] for port in one.get("ports", ())
+        ]
+        for name, template in full.pods().items()
+    }
+    monitor, pods = full.one("ServiceMonitor"), full.one("PodMonitor")
+
+    assert full.one("Service", "-gateway")["spec"]["ports"][0]["targetPort"] in ports["gateway"]
+    assert full.one("Service", "-postgresql")["spec"]["ports"][0]["targetPort"] in ports["postgresql"]
+    assert monitor["spec"]["endpoints"][0]["port"] == full.one("Service", "-gateway")["spec"]["ports"][0]["name"]
+    assert selects(monitor["spec"]["selector"], full.one("Service", "-gateway")["metadata"]["labels"])
+    assert pods["spec"]["podMetricsEndpoints"][0]["port"] in ports["operator"]
+    assert monitor["metadata"]["labels"]["release"] == pods["metadata"]["labels"]["release"] == "prometheus"
+    assert (
+        monitor["spec"]["endpoints"][0]["tlsConfig"]["ca"]["configMap"]["name"]
+        == full.one("ConfigMap")["metadata"]["name"]
+    )
+
+
+def test_alerts_are_those_of_the_documentation(full):
+    shown = yaml.safe_load((ROOT / "docs" / "reference" / "alerts.yaml").read_text())
+
+    assert full.one("PrometheusRule")["spec"] == shown
+
+
+def test_a_budget_never_holds_up_a_drain(render, full):
+    budgets = full.of("PodDisruptionBudget")
+
+    assert {budget["spec"]["maxUnavailable"] for budget in budgets} == {1}
+    assert len(budgets) == 2
+    assert not render(TRIAL, {"operator": {"replicas": 1}, "gateway": {"replicas": 1}}).of("PodDisruptionBudget")
+
+
+def test_an_autoscaler_and_the_deployment_do_not_fight_over_replicas(full, trial):
+    assert "replicas" not in full.one("Deployment", "-gateway")["spec"]
+    assert full.one("HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]["name"] == "agentjobs-gateway"
+    assert trial.one("Deployment", "-gateway")["spec"]["replicas"] == 2
+
+
+def test_the_notes_say_what_to_type_and_warn_of_the_trial_database(trial, render):
+    own = render(OWN, SOME).notes
+
+    assert "kubectl -n agentjobs-system rollout status" in trial.notes
+    assert "WARNING: postgresql.enabled=true" in trial.notes
+    assert "WARNING" not in own
+    assert "kubectl -n team-a wait --for=condition=Finished agentjob/hello" in own
+
+
+def test_the_first_job_of_the_notes_is_legal(trial):
+    from agentjobs.api.validation import validate_job
+
+    shown = trial.notes.split("<<'YAML'\n")[1].split("\nYAML\n")[0]
+    config_map, job = yaml.safe_load_all(shown)
+
+    assert validate_job(job) == []
+    assert "script" in config_map["data"]
+
+
+def kept(objects):
+    notes = {obj["kind"]: obj["metadata"].get("annotations") or {} for obj in objects}
+    return {kind for kind, annotations in notes.items() if annotations.get("helm.sh/resource-policy") == "keep"}
+
+
+def test_what_is_kept_after_an_uninstall_is_worth_keeping(render, trial):
+    kept = lambda objects: {  # noqa: E731
+        obj["kind"]
+        for obj in objects
+        if (obj["metadata"].get("annotations") or {}).get("helm.sh/resource-policy") == "keep"
+    }
+    fleeting = render(TRIAL, {"postgresql": {"persistence": {"enabled": False}}, "crds": {"keep": False}})
+
+    assert kept(trial) == {"CustomResourceDefinition", "Secret"}
+    assert kept(fleeting) == set()

@@ -1,0 +1,169 @@
+"""Values: what is allowed renders, what is not is refused in words, and every setting of a process has a value."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from agentjobs.settings import GatewaySettings, OperatorSettings, gateway_settings, operator_settings
+
+ROOT = Path(__file__).parents[3]
+CHART = ROOT / "helm" / "agentjobs"
+TRIAL = {"postgresql": {"enabled": True}}
+OWN = {"database": {"existingSecret": "db"}}
+# What a pod has no use for, or what the chart fixes by its ports and names.
+NOT_SET = {
+    "operator": {"kubeconfig", "gateway_ca", "probe_address", "leader_elect", "identity"},
+    "gateway": {"kubeconfig", "host"},
+}
+
+
+def test_helm_finds_nothing_to_complain_about(helm):
+    report = helm.lint(CHART, TRIAL, strict=True)
+
+    assert report["errors"] == []
+    assert [message for message in report["messages"] if message["severity"] > 1] == []
+
+
+MATRIX = [
+    pytest.param([OWN], id="own-database"),
+    pytest.param([TRIAL, {"postgresql": {"persistence": {"enabled": False}}}], id="no-volume"),
+    pytest.param([TRIAL, {"watchedNamespaces": ["team-a", "team-b"]}], id="some-namespaces"),
+    pytest.param([OWN, {"database": {"migration": {"existingSecret": "owner"}}}], id="another-user-migrates"),
+    pytest.param([OWN, {"tls": {"mode": "Secret", "secretName": "mine"}}], id="own-certificate"),
+    pytest.param([OWN, {"tls": {"mode": "Secret", "secretName": "mine", "trust": "System"}}], id="public-certificate"),
+    pytest.param(
+        [OWN, {"tls": {"mode": "Secret", "secretName": "m", "trust": "Bundle", "caBundle": "PEM"}}], id="own-authority"
+    ),
+    pytest.param(
+        [OWN, {"tls": {"mode": "CertManager", "certManager": {"issuerRef": {"name": "ca"}}}}], id="cert-manager"
+    ),
+    pytest.param([TRIAL, {"image": {"digest": "sha256:" + "0" * 64}}], id="digest"),
+    pytest.param([TRIAL, {"operator": {"replicas": 1}, "gateway": {"replicas": 1}}], id="one-of-each"),
+    pytest.param([TRIAL, {"rbac": {"create": False, "userRoles": False}}], id="no-roles"),
+    pytest.param([TRIAL, {"crds": {"install": False}}], id="no-crds"),
+    pytest.param([TRIAL, {"networkPolicy": {"enabled": False}, "uninstall": {"releasePods": False}}], id="bare"),
+    pytest.param([TRIAL, {"operator": {"serviceAccount": {"create": False, "name": "theirs"}}}], id="foreign-account"),
+    pytest.param([TRIAL, {"fullnameOverride": "a" * 40}], id="long-name"),
+]
+
+
+@pytest.mark.parametrize("layers", MATRIX)
+def test_what_the_schema_allows_renders_to_objects_with_names_of_their_own(render, layers):
+    objects = render(*layers)
+    keys = [(obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"]) for obj in objects]
+
+    assert len(set(keys)) == len(keys)
+    assert all(len(name) <= 63 for _, _, name in keys)
+    assert {obj["metadata"]["labels"]["app.kubernetes.io/instance"] for obj in objects} == {"agentjobs"}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        pytest.param({"replicas": 2}, "'replicas' not allowed", id="unknown"),
+        pytest.param({"operator": {"replica": 2}}, "'replica' not allowed", id="misspelt"),
+        pytest.param({"operator": {"replicas": 0}}, "/operator/replicas", id="no-operator"),
+        pytest.param({"operator": {"resync": "soon"}}, "'soon' does not match", id="duration"),
+        pytest.param({"log": {"level": "info"}}, "'DEBUG', 'INFO', 'WARNING', 'ERROR'", id="enum"),
+        pytest.param({"watchedNamespaces": ["Team A"]}, "/watchedNamespaces/0", id="namespace"),
+        pytest.param({"runner": {"images": ["a,b"]}}, "/runner/images/0", id="a-comma-would-make-two"),
+        pytest.param({"runner": {"env": {"N": 1}}}, "/runner/env/N", id="number-as-variable"),
+        pytest.param({"tls": {"mode": "None"}}, "'Generated', 'CertManager', 'Secret'", id="no-tls"),
+        pytest.param({"database": {"url": "postgresql://u:p@h/d"}}, "'url' not allowed", id="password-in-values"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_place(chart, helm, values, words):
+    with pytest.raises(helm.HelmValuesError) as refused:
+        chart.validate_schema(TRIAL | values)
+
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        pytest.param({}, "--set postgresql.enabled=true", id="no-database"),
+        pytest.param({**TRIAL, **OWN}, "Two databases", id="two-databases"),
+        pytest.param({**OWN, "tls": {"mode": "Secret"}}, "tls.secretName: name the Secret", id="no-secret-named"),
+        pytest.param({**OWN, "tls": {"mode": "CertManager"}}, "tls.certManager.issuerRef.name", id="no-issuer"),
+        pytest.param({**OWN, "tls": {"trust": "System"}}, "tls.trust=System with tls.mode=Generated", id="trust"),
+        pytest.param(
+            {**OWN, "tls": {"mode": "Secret", "secretName": "a", "trust": "Bundle"}}, "tls.caBundle", id="no-bundle"
+        ),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused_with_a_cure(render, helm, values, words):
+    with pytest.raises(helm.HelmRenderError) as refused:
+        render(values)
+
+    assert words in str(refused.value)
+
+
+def environment(objects, part):
+    container = objects.one("Deployment", f"-{part}")["spec"]["template"]["spec"]["containers"][0]
+    return {one["name"]: one.get("value", "postgresql://from/secret") for one in container["env"]}
+
+
+@pytest.mark.parametrize(("part", "settings"), [("operator", OperatorSettings), ("gateway", GatewaySettings)])
+def test_every_setting_has_a_value_and_every_variable_a_setting(full, part, settings):
+    given = {
+        name.removeprefix("AGENTJOBS_").lower() for name in environment(full, part) if name.startswith("AGENTJOBS_")
+    }
+    # Of a whole cluster and of some namespaces: one rendering cannot have both.
+    given |= {"namespaces"} if part == "operator" else set()
+
+    assert given == set(settings.model_fields) - NOT_SET[part]
+
+
+def test_the_operator_reads_from_its_environment_what_the_values_say(full, monkeypatch):
+    for name, value in environment(full, "operator").items():
+        monkeypatch.setenv(name, value)
+
+    settings = operator_settings()
+
+    assert settings.gateway_url == "https://agentjobs-gateway.agentjobs-system.svc"
+    assert settings.service_accounts == ("reader", "writer")
+    assert settings.images == ("ghcr.io/acme/*", "tools:1")
+    assert settings.runner_image_pull_secrets == ("pull",)
+    assert settings.runner_env["QUOTED"] == 'a "b" $(c)'
+    assert settings.runner_env["https_proxy"] == settings.runner_env["HTTPS_PROXY"] == "http://proxy:3128"
+    assert settings.runner_node_selector == {"agents": "yes"}
+    assert settings.runner_tolerations[0].key == "agents"
+    assert settings.dns_egress[0].ports[0].port == 53
+    assert (settings.lease_namespace, settings.lease_name) == ("agentjobs-system", "agentjobs-operator")
+
+
+def test_the_gateway_reads_its_environment(full, monkeypatch):
+    for name, value in environment(full, "gateway").items():
+        monkeypatch.setenv(name, value)
+
+    settings = gateway_settings()
+
+    assert (settings.port, str(settings.tls_cert)) == (8443, "/etc/agentjobs/tls/tls.crt")
+
+
+def test_the_charts_defaults_are_the_programs(trial, monkeypatch):
+    for name, value in environment(trial, "operator").items():
+        monkeypatch.setenv(name, value)
+    ours, programs = operator_settings(), OperatorSettings.model_fields
+
+    for name in ("runner_image", "queue_agents", "queue_scheduled", "history_retention", "event_retention", "workers"):
+        assert getattr(ours, name) == programs[name].default, name
+    assert ours.runner_resources == programs["runner_resources"].get_default(call_default_factory=True)
+
+
+HELM = re.compile(r"^helm (?:install|upgrade) .*(?:\\\n.*)*", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "how-to").glob("*.md")), ids=lambda page: page.stem)
+def test_the_commands_and_values_of_the_documentation_can_be_used(helm, render, page):
+    text = page.read_text()
+    for command in HELM.findall(text):
+        given = helm.parse_set_string(",".join(re.findall(r"--set (\S+)", command)))
+        for file in re.findall(r"--values (\S+)", command):
+            shown = text.split(f"`{file}`:\n\n```yaml\n")[1].split("\n```")[0]
+            given |= yaml.safe_load(shown)
+        if given:
+            assert render(given).of("Deployment")
