@@ -74,6 +74,8 @@ PROGRESS_SECONDS: Final = 600.0
 # Limits on bodies, in bytes. The gateway answers 413 above them; the runner cuts before it sends.
 MAX_EVENT_BYTES: Final = 64 * 1024
 MAX_EVENTS_BODY_BYTES: Final = 1024 * 1024
+MAX_EVENTS: Final = 2000
+"""Of one body: its rows are inserted in one transaction."""
 MAX_RESULT_BYTES: Final = 4 * 1024 * 1024
 # The kubelet keeps 4,096 bytes of a termination message; ours stays well below.
 MAX_TERMINATION_BYTES: Final = 3 * 1024

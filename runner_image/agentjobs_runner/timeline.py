@@ -177,7 +177,7 @@ class Recorder:
         with self._lock:
             for event in self._pending:
                 size += size_of(event) + 1
-                if batch and size > contract.MAX_EVENTS_BODY_BYTES:
+                if batch and (size > contract.MAX_EVENTS_BODY_BYTES or len(batch) == contract.MAX_EVENTS):
                     break
                 batch.append(event)
         return batch

@@ -18,7 +18,6 @@ from agentjobs.gateway.problems import Problem
 Model = TypeVar("Model", bound=BaseModel)
 
 # More would not fit a megabyte with any content; a bound keeps the transaction short.
-MAX_EVENTS: Final = 2000
 MAX_SHOWN_PROBLEMS: Final = 5
 SCHEMA_REF: Final = "#/components/schemas/{model}"
 
@@ -83,7 +82,7 @@ class EventBody(Body):
 class EventsBody(Body):
     """What `POST /v1/attempt/events` takes."""
 
-    events: list[EventBody] = Field(max_length=MAX_EVENTS)
+    events: list[EventBody] = Field(max_length=contract.MAX_EVENTS)
 
 
 class HeartbeatBody(Body):

@@ -128,6 +128,20 @@ def test_bodies_and_entries_keep_to_the_limits(record):
     assert all(timeline.size_of(event) <= contract.MAX_EVENT_BYTES for batch in gateway.batches for event in batch)
 
 
+def test_small_entries_that_piled_up_go_in_bodies_of_a_number_the_gateway_takes():
+    gateway = FakeGateway()
+    recorder = Recorder(gateway, Redactor({}), lambda error: None)
+    for number in range(5_000):
+        recorder.add("text", "a", {"n": number})
+
+    recorder.start()
+    limit = time.monotonic() + 20
+    recorder.finish(lambda: limit)
+
+    assert max(map(len, gateway.batches)) <= contract.MAX_EVENTS
+    assert len(gateway.seqs) == 5_000
+
+
 def test_secrets_are_cleared_before_they_are_kept(record):
     gateway = FakeGateway()
 
