@@ -129,7 +129,7 @@ class Client:
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=timeout),
             ) as response:
-                text = await response.text()
+                text = await response.text(errors="replace")  # a log is what a program wrote
                 if response.status >= 400:
                     raise refusal(response.status, text)
                 return _decode(text)

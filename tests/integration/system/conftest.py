@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 import pytest_asyncio
 import yaml
@@ -115,6 +116,17 @@ class System:
             )
         answer.raise_for_status()
         return answer.json()
+
+    async def event_count(self, name):
+        """How many entries history has of a job's starts."""
+        uid = (await self.job(name))["metadata"]["uid"]
+        count = "SELECT count(*) FROM agentjobs.events WHERE uid = %s"
+        async with await psycopg.AsyncConnection.connect(self.cluster.dsn) as connection:
+            return (await (await connection.execute(count, [uid])).fetchone())[0]
+
+    def trust(self):
+        """The API server's authority."""
+        return ssl.create_default_context(cafile=self.cluster.ca)
 
     def metric(self, name, **labels):
         """One number of the operator's metrics, summed over labels not given."""
