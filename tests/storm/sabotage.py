@@ -126,13 +126,13 @@ class Saboteur:
 
     async def _kill_postgres(self, fault: Fault) -> None:
         with self._down("postgres"):
-            _signal(self._postgres_processes()[:1], signal.SIGKILL)
+            _signal(self.postgres_processes()[:1], signal.SIGKILL)
             await self._cluster.postgres.wait()
             await asyncio.sleep(fault.seconds)
             await self._restart_postgres()
 
     async def _stop_postgres(self, fault: Fault) -> None:
-        stopped = self._postgres_processes()
+        stopped = self.postgres_processes()
         _signal(stopped, signal.SIGSTOP)
         await asyncio.sleep(fault.seconds)
         _signal(stopped, signal.SIGCONT)
@@ -151,7 +151,7 @@ class Saboteur:
         if not _lives(self._cluster.postgres.pid):
             await self._cluster.restart_postgres()
 
-    def _postgres_processes(self) -> list[int]:
+    def postgres_processes(self) -> list[int]:
         """The server first, then the processes it forked, which lead groups of their own."""
         first = self._cluster.postgres.pid
         return [] if first is None else [first, *_children(first)]

@@ -80,3 +80,21 @@ async def test_latency_delays_and_changes_nothing(api, server, toys):
     server.knobs.latency = 0.01
 
     assert (await api("GET", toys)).code == 200
+
+
+async def test_a_late_list_tells_of_the_past(api, server, toys, toy):
+    server.knobs.list_latency = 0.1
+    late = asyncio.ensure_future(api("GET", toys))
+    await asyncio.sleep(0.05)
+    made = await api("POST", toys, toy())
+
+    assert (made.code, (await late).body["items"]) == (201, [])
+
+
+async def test_late_events_come_all_and_in_order(api, server, toys, toy):
+    server.knobs.watch_latency, server.knobs.close_watches_after = 0.02, 3
+    watch = asyncio.ensure_future(api.events(toys, ""))
+    for name in "abc":
+        await api("POST", toys, toy(name))
+
+    assert [event["object"]["metadata"]["name"] for event in await watch] == ["a", "b", "c"]

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from agentjobs.dev.client import CONFIG_MAPS, NAMESPACES, SECRETS, SERVICE_ACCOUNTS
+from agentjobs.dev.apiserver import ApiServer
+from agentjobs.dev.client import CONFIG_MAPS, NAMESPACES, PODS, SECRETS, SERVICE_ACCOUNTS
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("node-controllers")]
 
@@ -111,3 +112,16 @@ async def test_every_namespace_gets_the_servers_authority(machine):
     found = await machine.until("kube-root-ca.crt", bool, namespace=namespace, resource=CONFIG_MAPS)
 
     assert found["data"]["ca.crt"] == await asyncio.to_thread(machine.server.ca.read_text)
+
+
+async def test_a_pod_whose_binding_met_a_conflict_is_bound_all_the_same(machine):
+    if not isinstance(machine.server, ApiServer):
+        pytest.skip("a real API server conflicts only by chance; the embedded one does so on demand")
+    knobs = machine.server.knobs
+    knobs.fail_every, knobs.fail_code, knobs.only = 1, 409, lambda verb, resource: resource == "pods/binding"
+    name = await machine.run()
+    await asyncio.sleep(0.3)
+    refused = (await machine.exists(PODS, name))["spec"].get("nodeName")
+    knobs.fail_every = 0
+
+    assert (refused, (await machine.ended(name))["phase"]) == (None, "Succeeded")

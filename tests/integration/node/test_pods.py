@@ -294,6 +294,21 @@ async def test_an_instant_node_ends_pods_without_a_process(machine, tmp_path, te
     assert (status["phase"], terminated(status)["message"]) == ("Succeeded", json.dumps({"pod": name}))
 
 
+async def test_a_pretended_pod_that_is_deleted_says_that_its_container_ended(machine, tmp_path, terminated):
+    node, instant = machine.another_node("stopped", folder=tmp_path, instant=lambda pod: Instant(seconds=60))
+    task = asyncio.create_task(node.run())
+    await node.ready.wait()
+    name = await machine.run(nodeName=instant, metadata=KEPT)
+    await machine.running(name)
+    await machine.client.delete(PODS, machine.home, name)
+    status = await machine.ended(name)
+    await machine.client.patch(PODS, machine.home, name, {"metadata": {"finalizers": None}})
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert (status["phase"], terminated(status)["exitCode"]) == ("Failed", 143)
+
+
 def waiting_reason(pod):
     statuses = pod["status"].get("containerStatuses") or [{"state": {}}]
     return statuses[0]["state"].get("waiting", {}).get("reason")

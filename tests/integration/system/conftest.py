@@ -198,6 +198,11 @@ def systems():
     return System
 
 
+@pytest.fixture(scope="session")
+def checkout():
+    return ROOT
+
+
 @pytest.fixture
 def kill():
     return os.kill

@@ -1,0 +1,251 @@
+"""Longer faults, on a cluster of three operators whose clocks can be turned and whose PostgreSQL has a small disk."""
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+import urllib.request
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import pytest_asyncio
+from tests.storm.sabotage import Disk, Saboteur
+
+from agentjobs.contract import TerminationMessage, Verdict, start_of
+from agentjobs.dev.client import PODS
+from agentjobs.dev.envtest import EnvTest
+from agentjobs.dev.node import Instant
+from agentjobs.dev.up import up
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("outages")]
+
+LEASE = {"AGENTJOBS_LEASE_DURATION": "4s", "AGENTJOBS_LEASE_DEADLINE": "3s", "AGENTJOBS_LEASE_RETRY": "500ms"}
+
+
+def in_two_seconds(pod):
+    """End pods of jobs named `short-…` without a process, `short-retry-…` by failing first; all others are real."""
+    meta = pod["metadata"]
+    job = meta["labels"]["agentjobs.dev/job"]
+    if not job.startswith("short-"):
+        return None
+    start, uid = start_of(meta["name"], job), meta["ownerReferences"][0]["uid"]
+    if job.startswith("short-retry-") and start == 1:
+        return Instant(TerminationMessage(Verdict.RETRY, "ToolError", "", start, uid).dump(), 70, 0.1)
+    return Instant(TerminationMessage(Verdict.SUCCEED, "", "", start, uid).dump(), 0, 2.0)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def outage(backend, checkout, tmp_path_factory, systems):
+    """A cluster, and the saboteur of it."""
+    folder = tmp_path_factory.mktemp("outages")
+    for parent in (folder, folder.parent, folder.parent.parent):
+        parent.chmod(parent.stat().st_mode | 0o011)  # PostgreSQL runs as another user when we are root
+    clocks, disk = folder / "clocks", Disk(folder / "postgres")
+    clocks.mkdir()
+    disk.mount()
+    command = [sys.executable, "-P", str(checkout / "tests" / "storm" / "turned_operator.py")]
+    settings = LEASE | {"STORM_CLOCKS": str(clocks)}
+    try:
+        async with up(
+            folder,
+            apiserver=backend,
+            operators=3,
+            operator_command=command,
+            settings=settings,
+            working_folder=checkout,
+            instant=in_two_seconds,
+        ) as cluster:
+            system = systems(cluster)
+            system.disk, system.clocks = disk, clocks
+            system.saboteur = Saboteur(cluster, clocks=clocks, disk=disk)
+            yield system
+    finally:
+        disk.unmount()
+
+
+@pytest.fixture
+def short(job_of):
+    """A job whose pod ends after two seconds without a process."""
+    return lambda name, **spec: job_of(
+        f"short-{name}", None, agent={"model": "gemini-x", "inline": {"instruction": "x"}}, **spec
+    )
+
+
+def port_of(part):
+    return part.env["AGENTJOBS_PROBE_ADDRESS"].rpartition(":")[2]
+
+
+async def leader(system):
+    """Name of the operator that leads."""
+    for _ in range(400):
+        for name, part in system.cluster.parts.items():
+            with suppress(OSError):
+                if name.startswith("operator") and await asyncio.to_thread(_leads, port_of(part)):
+                    return name
+        await asyncio.sleep(0.05)
+    raise AssertionError("nobody leads")
+
+
+def _leads(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=1) as answer:
+        return b"\nagentjobs_leader 1.0" in answer.read()
+
+
+@asynccontextmanager
+async def turned(system, seconds):
+    """The clock of every operator is wrong by so much."""
+    files = [
+        system.clocks / port_of(part) for name, part in system.cluster.parts.items() if name.startswith("operator")
+    ]
+    for file in files:
+        file.write_text(str(seconds))
+    yield
+    for file in files:
+        file.unlink()
+
+
+async def versions(system):
+    """What the API server has of jobs and pods, by name and version."""
+    jobs = await system.client.request("GET", "/apis/agentjobs.dev/v1alpha1/namespaces/default/agentjobs")
+    pods, _ = await system.client.list(PODS, "default")
+    return {(one["metadata"]["name"], one["metadata"]["resourceVersion"]) for one in (*jobs["items"], *pods)}
+
+
+async def test_a_leader_stopped_past_its_lease_wakes_up_and_writes_nothing(outage, short):
+    name = await leader(outage)
+    part = outage.cluster.parts[name]
+    await outage.apply(*short("stopped"))
+    await outage.running("short-stopped")
+    part.send(signal.SIGSTOP)
+    status = await outage.finished("short-stopped")
+    for _ in range(100):
+        before = await versions(outage)
+        await asyncio.sleep(0.2)
+        if before == await versions(outage):
+            break
+    part.send(signal.SIGCONT)
+    code = await asyncio.wait_for(part.child.wait(), 20)
+
+    assert (status["phase"], status["starts"]) == ("Succeeded", 1)
+    assert code == 1
+    assert await versions(outage) == before
+    assert await leader(outage) != name
+    part.start()
+
+
+async def test_of_three_operators_the_next_goes_on_whoever_is_killed(outage, short):
+    killed = set()
+    for number in range(2):
+        name = await leader(outage)
+        killed.add(name)
+        await outage.apply(*short(f"killed-{number}"))
+        await outage.running(f"short-killed-{number}")
+        await outage.crash(name)
+    statuses = [await outage.finished(f"short-killed-{number}") for number in range(2)]
+    pods, _ = await outage.client.list(PODS, "default")
+    for name in killed:
+        outage.start(name)
+
+    assert [(status["phase"], status["starts"]) for status in statuses] == [("Succeeded", 1)] * 2
+    assert sum(pod["metadata"]["name"].startswith("short-killed-") for pod in pods) == 2
+
+
+async def test_a_full_disk_of_postgres_holds_starts_lets_ends_go_on_and_heals(outage, short, said):
+    if not outage.disk.mounted:
+        pytest.skip("no file system may be mounted here, so PostgreSQL's disk cannot be filled")
+    # Random, so that it is not compressed: PostgreSQL needs new pages for it at once.
+    large = {"message": secrets.token_hex(30_000)}
+    await outage.apply(*short("before"))
+    await outage.running("short-before")
+    outage.disk.fill()
+    await outage.apply(*short("during", input=large))
+    waits = await outage.until(
+        "short-during", lambda status: said(status, "Accepted", "reason") == "HistoryUnavailable"
+    )
+    ended = await outage.finished("short-before")
+    outage.disk.free()
+    watching = asyncio.create_task(outage.saboteur.keep_alive())  # a full disk may end PostgreSQL for good
+    status = await outage.finished("short-during")
+    rows = (await outage.history())["items"]
+    watching.cancel()
+
+    assert (waits["phase"], waits["starts"]) == ("Pending", 0)
+    assert (ended["phase"], status["phase"]) == ("Succeeded", "Succeeded")
+    assert sorted(row["phase"] for row in rows if row["name"] in ("short-before", "short-during")) == ["Succeeded"] * 2
+
+
+async def test_a_gateway_killed_while_it_stores_a_result_stores_it_once(outage, job_of):
+    await outage.apply(*job_of("half-stored", {"starts": [[{"delay": "1500ms", "text": "Done."}]]}))
+    await outage.running("half-stored")
+    log = outage.cluster.parts["gateway"].log
+    for _ in range(400):
+        if "attempt.claimed namespace=default job=half-stored" in log.read_text():
+            break
+        await asyncio.sleep(0.05)
+    stopped = outage.saboteur.postgres_processes()
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)  # the result is on its way when the gateway dies
+    await asyncio.sleep(2)
+    await outage.crash("gateway")
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
+    outage.start("gateway")
+    status = await outage.finished("half-stored")
+    result = (await outage.history("half-stored/result"))["result"]
+
+    assert (status["phase"], status["starts"], result["text"]) == ("Succeeded", 1, "Done.")
+
+
+@pytest.mark.parametrize("seconds", [pytest.param(3600, id="forward"), pytest.param(-3600, id="back")])
+async def test_an_operators_clock_that_jumps_ends_and_starts_nothing_wrongly(outage, short, said, seconds):
+    way = "forward" if seconds > 0 else "back"
+    name, later = f"short-now-{way}", f"short-later-{way}"
+    await outage.apply(*short(f"now-{way}"), *short(f"later-{way}", startAfter="24h"))
+    await outage.running(name)
+    async with turned(outage, seconds):
+        status = await outage.finished(name)
+        waiting = await outage.phase(later, "Scheduled")
+    (record,) = status["attemptHistory"]
+
+    assert (status["phase"], status["starts"], record["charged"]) == ("Succeeded", 1, False)
+    assert record["ended"] >= record["started"]
+    assert waiting["starts"] == 0
+
+
+async def test_a_retry_waits_no_longer_for_a_clock_that_was_wrong_for_a_moment(outage, short):
+    await outage.apply(*short("retry-1", retry={"backoff": {"initial": "2s", "jitterPercent": 0}}))
+    await outage.phase("short-retry-1", "Retrying")
+    async with turned(outage, -3600):
+        await asyncio.sleep(3)  # it was due meanwhile, and seemed to be an hour ahead
+    status = await outage.finished("short-retry-1", 20)
+
+    assert (status["phase"], status["starts"]) == ("Succeeded", 2)
+
+
+async def test_an_api_server_that_dies_and_comes_back_ends_no_job(outage, short):
+    server = outage.cluster.server
+    if not isinstance(server, EnvTest):
+        pytest.skip("the embedded API server keeps its objects in memory: after a restart there would be no jobs")
+    await outage.apply(*short("away"))
+    await outage.running("short-away")
+    await server.end_server(signal.SIGKILL)
+    await asyncio.sleep(3)
+    await server.start_server()
+    status = await outage.finished("short-away")
+
+    assert (status["phase"], status["starts"]) == ("Succeeded", 1)
+
+
+async def test_a_forgotten_past_of_the_api_server_is_listed_anew(outage, short):
+    """410 for every watch."""
+    await outage.apply(*short("past"))
+    await outage.running("short-past")
+    if isinstance(outage.cluster.server, EnvTest):
+        await outage.cluster.server.compact()
+    else:
+        outage.cluster.server.compact()
+        outage.cluster.server.close_watches()
+    status = await outage.finished("short-past")
+
+    assert (status["phase"], status["starts"]) == ("Succeeded", 1)
