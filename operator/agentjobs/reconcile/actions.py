@@ -44,7 +44,7 @@ from agentjobs.kube.resources import AGENTJOBS, NETWORKPOLICIES, PODS
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile.acceptance import OUTAGE_SECONDS, Acceptance
 from agentjobs.reconcile.ports import Cluster, History, Recorder, Writer
-from agentjobs.reconcile.rows import job_key, preview, start_end, tombstone, transition, usage
+from agentjobs.reconcile.rows import job_key, past, preview, tombstone, usage
 from agentjobs.reconcile.slots import JobName
 from agentjobs.reconcile.state import Answers, Memory, State
 
@@ -152,7 +152,8 @@ class Actions:
             return False
         if phase == job.status.phase:
             return True
-        self._writer.put(transition(job, job.status))
+        for record in past(job):
+            self._writer.put(record)
         return False
 
     async def _wait(self, seen: Observation, verdict: Wait, memory: Memory, answers: Answers) -> bool:
@@ -291,7 +292,6 @@ class Actions:
             status = await self._with_yield(job, status, memory)
         await self._write(job, status)
         record = verdict.record
-        self._writer.put(start_end(job, record))
         self._metrics.attempt(record.verdict, record.reason)
         self._metrics.run_duration.observe(_seconds(record))
         if isinstance(verdict.then, Finish):
@@ -368,8 +368,6 @@ class Actions:
             return False
         body = {"metadata": {"resourceVersion": job.resource_version}, "status": patch}
         answer = await self._cluster.patch(AGENTJOBS, job.namespace, job.name, body, subresource="status")
-        if status.transitions != job.status.transitions:
-            self._writer.put(transition(job, status))
         self._state.observe_job(None, answer)
         return True
 

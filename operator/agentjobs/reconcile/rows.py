@@ -67,6 +67,22 @@ def start_end(job: Job, record: AttemptRecord) -> StartEnd:
     )
 
 
+def news(before: Job, after: Job) -> list[TransitionRecord | StartEnd]:
+    """Rows of what happened between two states of one job.
+
+    Ends come first: once the transition is stored they are, and the object may go.
+    """
+    known = {record.start for record in before.status.attempt_history if record.ended is not None}
+    told: list[TransitionRecord | StartEnd] = [
+        start_end(after, record)
+        for record in after.status.attempt_history
+        if record.ended is not None and record.start not in known
+    ]
+    if after.status.transitions != before.status.transitions:
+        told.append(transition(after, after.status))
+    return told
+
+
 def past(job: Job) -> list[TransitionRecord | StartEnd]:
     """All rows that a job's status can still tell: its last transition, and its newest starts that have ended."""
     ended = [start_end(job, record) for record in job.status.attempt_history if record.ended is not None]

@@ -35,7 +35,7 @@ from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile.acceptance import OUTAGE_SECONDS
 from agentjobs.reconcile.ports import Cluster, History, Recorder, Writer
-from agentjobs.reconcile.rows import transition
+from agentjobs.reconcile.rows import past
 from agentjobs.reconcile.slots import JobName
 from agentjobs.reconcile.state import State
 
@@ -258,7 +258,8 @@ class Schedules:
         if phase is not None:
             return True
         if job is not None and job.uid == made.uid:
-            self._writer.put(transition(job, job.status))
+            for record in past(job):
+                self._writer.put(record)
         return False
 
     def _tell(self, schedule: Schedule, notes: Iterable[Note]) -> None:

@@ -19,7 +19,7 @@ from agentjobs.engine.cache import Cache
 from agentjobs.engine.queueing import WorkQueue
 from agentjobs.history.records import Deletion
 from agentjobs.reconcile.ports import Writer
-from agentjobs.reconcile.rows import job_key, start_end
+from agentjobs.reconcile.rows import job_key, news, start_end
 from agentjobs.reconcile.slots import JobName, QueueName, Slots
 from agentjobs.reconcile.specs import Specs
 
@@ -91,8 +91,12 @@ class State:
         name = (obj["metadata"]["namespace"], obj["metadata"]["name"])
         before = self.jobs.get(name)
         if self.jobs.apply(event, obj):
-            # A deletion's event carries the last state, which we may not have heard of.
-            self._job_changed(name, parse_job(obj) if event == "DELETED" else before)
+            if before is not None and event == "DELETED":
+                # A deletion's event carries the last state, which we may not have heard of.
+                last = parse_job(obj)
+                self._tell_history(before, last)
+                before = last
+            self._job_changed(name, before)
 
     def observe_schedule(self, event: str | None, obj: Mapping[str, Any]) -> None:
         """Take in one event of an AgentSchedule."""
@@ -150,12 +154,19 @@ class State:
         if before is not None and (job is None or job.uid != before.uid):
             self._departed(before)
             self.specs.forget(before.uid)
+        elif before is not None and job is not None:
+            self._tell_history(before, job)
         if before is not None and before.active is not None and (job is None or job.active is None):
             self.wake_queues(name[0])
         self.queue.add(("job", *name))
         for one in (before, job):
             if one is not None and one.made_by and (before is None or job is None or before.status != job.status):
                 self.queue.add(("schedule", name[0], one.made_by))
+
+    def _tell_history(self, before: Job, after: Job) -> None:
+        """Write what a change of status tells. Not when we write it: the answer to that may get lost on its way."""
+        for record in news(before, after):
+            self._writer.put(record)
 
     def _departed(self, job: Job) -> None:
         """The job's object is gone; close what its history has open."""

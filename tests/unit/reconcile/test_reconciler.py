@@ -1,6 +1,8 @@
 """The operator against a world that writes like an API server."""
 
+import copy
 import json
+from contextlib import suppress
 
 import pytest
 
@@ -295,6 +297,41 @@ async def test_an_operator_that_dies_at_any_write_is_continued_by_the_next(world
     assert [record.charged for record in status.attempt_history] == [True, False]
     assert len(world.writes) <= 8 + 1
     assert all(not pod["metadata"]["finalizers"] for pod in world.pods())
+
+
+def rows(world, kind):
+    return sorted(number for (of, _, number) in world.records if of == kind)
+
+
+@pytest.mark.parametrize("write", range(1, 9))
+async def test_a_write_whose_answer_is_lost_loses_no_row_of_history(world, died, write):
+    world.apply(retry={"backoff": {"initial": "1s"}})
+    world.die_at, world.die_after = write, True
+    for _ in range(12):
+        with suppress(died):  # the same process goes on: only the answer did not come
+            await world.act(seconds=2)
+        for pod in world.pods():
+            if pod["status"]["phase"] == "Pending":
+                world.run_pod(pod)
+                failing = pod["metadata"]["name"] == "hello-1"
+                world.end_pod(pod, Verdict.RETRY if failing else Verdict.SUCCEED, code=70 if failing else 0)
+
+    assert world.status().phase is Phase.SUCCEEDED
+    assert rows(world, "StartEnd") == [1, 2]
+    assert rows(world, "TransitionRecord") == list(range(1, world.status().transitions + 1))
+
+
+async def test_an_end_that_is_heard_of_only_by_its_deletion_is_told_to_history(world):
+    world.apply()
+    await world.act()
+    ended = copy.deepcopy(world.job())
+    record = {**ended["status"]["attemptHistory"][0], "verdict": "Succeed", "ended": "2026-11-21T09:00:00Z"}
+    ended["status"] |= {"phase": "Succeeded", "attemptHistory": [record]}
+    ended["status"]["transitions"] += 1
+    ended["metadata"]["resourceVersion"] = str(int(ended["metadata"]["resourceVersion"]) + 100)
+    world.reconciler.state.observe_job("DELETED", ended)
+
+    assert rows(world, "StartEnd") == [1]
 
 
 async def test_an_operator_that_missed_the_news_cannot_turn_a_job_back(world):
