@@ -92,9 +92,10 @@ async def test_a_late_list_tells_of_the_past(api, server, toys, toy):
 
 
 async def test_late_events_come_all_and_in_order(api, server, toys, toy):
+    revision = (await api("GET", toys)).body["metadata"]["resourceVersion"]
     server.knobs.watch_latency, server.knobs.close_watches_after = 0.02, 3
-    watch = asyncio.ensure_future(api.events(toys, ""))
     for name in "abc":
         await api("POST", toys, toy(name))
 
-    assert [event["object"]["metadata"]["name"] for event in await watch] == ["a", "b", "c"]
+    events = await api.events(toys, f"resourceVersion={revision}")
+    assert [event["object"]["metadata"]["name"] for event in events] == ["a", "b", "c"]
