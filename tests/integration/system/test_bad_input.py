@@ -124,10 +124,11 @@ async def test_a_model_that_never_stops_is_stopped_by_adks_limit(system, hostile
     assert "max_llm_calls" in said(status, "Failed", "message")
 
 
-async def test_a_line_of_a_megabyte_stays_in_the_log(system, hostile):
+async def test_lines_of_a_megabyte_stay_in_the_log(system, hostile):
     await system.apply(*hostile("long-lines", "long_lines"))
     status = await system.finished("long-lines")
     log = (await system.client.request("GET", "/api/v1/namespaces/default/pods/long-lines-1/log"))["text"]
 
     assert status["phase"] == "Succeeded"
-    assert max(map(len, log.splitlines())) >= 1024 * 1024
+    # Container runtimes cut lines, ours too; nothing of them is lost.
+    assert log.count("x") >= 2 * 1024 * 1024
