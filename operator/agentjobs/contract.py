@@ -157,7 +157,7 @@ class Resolved(TypedDict):
 
 
 class Result(TypedDict):
-    """The answer of a job. The first one stored is final."""
+    """The answer of a job. The first one stored is final, but for those whose outcome lets the job run again."""
 
     text: str
     structured: Any
@@ -227,6 +227,8 @@ class TerminationMessage:
     uid: str
     delay_seconds: float | None = None
     summary: str = ""
+    outcome: str | None = None
+    """What the answer decided; rules of `resultPolicy` match on it. None without one."""
 
     def dump(self) -> str:
         """Return the JSON written to the termination file, at most `MAX_TERMINATION_BYTES` bytes of UTF-8."""
@@ -243,6 +245,8 @@ class TerminationMessage:
             }
             if self.delay_seconds is not None:
                 body["delaySeconds"] = self.delay_seconds
+            if self.outcome is not None:
+                body["outcome"] = self.outcome[:MAX_OUTCOME_CHARS]
             text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
             if len(text.encode()) <= MAX_TERMINATION_BYTES:
                 return text
@@ -256,7 +260,7 @@ class TerminationMessage:
             body = json.loads(text)
             if body["agentjobs"] != 1:
                 return None
-            delay = body.get("delaySeconds")
+            delay, outcome = body.get("delaySeconds"), body.get("outcome")
             return cls(
                 verdict=Verdict(body["verdict"]),
                 reason=str(body["reason"])[:63],
@@ -265,6 +269,7 @@ class TerminationMessage:
                 uid=str(body["uid"]),
                 delay_seconds=None if delay is None else min(max(0.0, float(delay)), MAX_DELAY_SECONDS),
                 summary=cut(str(body["summary"]), MAX_SUMMARY_BYTES),
+                outcome=outcome[:MAX_OUTCOME_CHARS] if isinstance(outcome, str) else None,
             )
         except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
             return None

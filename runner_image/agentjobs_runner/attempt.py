@@ -247,6 +247,7 @@ def _leave(environment: Environment, redactor: Redactor, ending: Ending, *, uid:
         uid=uid,
         delay_seconds=ending.delay_seconds,
         summary=ending.result["text"] if ending.result is not None else "",
+        outcome=ending.result.get("outcome") if ending.result is not None else None,
     )
     try:
         environment.termination_file.write_text(message.dump(), encoding="utf-8")

@@ -49,6 +49,8 @@ HTTP_URL: Final = r"^https?://[^\s/?#@]+([/?#][^\s]*)?$"
 """Without a user and password, which have no place in an object."""
 # A token of RFC 9110, 5.6.2.
 HEADER_NAME: Final = "^[-!#$%&'*+.^_`|~a-zA-Z0-9]+$"
+ONE_LINE: Final = r"^[^\x00-\x1f\x7f]+$"
+MAX_PARTITION_KEY: Final = 253
 IDENTIFIER: Final = "^[a-zA-Z_][a-zA-Z0-9_]*$"
 """Agent names. ADK asks for an identifier of Python; we for one that every label and log shows alike."""
 RESERVED_AGENT_NAME: Final = "user"
@@ -423,6 +425,12 @@ class Rule(Model):
         max_length=32,
         description="Classes of errors, e.g. `ModelRateLimited`; one of them must have come up.",
     )
+    on_outcomes: tuple[Annotated[str, Field(min_length=1, max_length=63)], ...] = Field(
+        default=(),
+        max_length=32,
+        description="Outcomes of an answer, see `output.outcomeKey`; the answer's must be one of them. Only such rules "
+        "judge a success.",
+    )
     on_exit_codes: ExitCodes | None = Field(default=None, description="Exit codes of the runner's container.")
     on_pod_conditions: tuple[PodCondition, ...] = Field(
         default=(), max_length=16, description="Conditions of the pod; one of them must hold."
@@ -445,7 +453,8 @@ class ResultPolicy(Model):
     rules: tuple[Rule, ...] = Field(
         default=(),
         max_length=32,
-        description="Rules in order; the first one that matches decides. A valid success and `cancel` come before.",
+        description="Rules in order; the first one that matches decides. A success comes before all rules without "
+        "onOutcomes, `cancel` before all rules about failures.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
 
@@ -707,6 +716,14 @@ class AgentJobSpec(Model):
     )
     priority: Integer = Field(
         default=2, ge=0, le=9, description="Place in the queue: 0 is first, 9 is last. Default: 2."
+    )
+    partition_key: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_PARTITION_KEY,
+        pattern=ONE_LINE,
+        description="Whom or what the job is for: a tenant, a repository. Kept in the history, which lists by it. "
+        "May hold the names of `input.message`.",
     )
     start_at: Instant | None = Field(
         default=None, description="Not before this instant. Excludes startAfter; fixed after the first start."

@@ -30,7 +30,18 @@ Schema = dict[str, Any]
 
 HEADER: Final = "# Made from operator/agentjobs/api by `python -m agentjobs.api.crd crds`; do not edit.\n"
 
-IMMUTABLE: Final = ("agent", "input", "session", "retry", "output", "resultPolicy", "timeouts", "runtime", "isolation")
+IMMUTABLE: Final = (
+    "agent",
+    "input",
+    "session",
+    "retry",
+    "output",
+    "resultPolicy",
+    "timeouts",
+    "runtime",
+    "isolation",
+    "partitionKey",
+)
 """The work: fixed once written. What a job runs is stored at acceptance, so an edit would only mislead."""
 FIXED_AFTER_START: Final[Mapping[str, str]] = {
     "queue": "queue is fixed after the first start",
@@ -183,8 +194,13 @@ def _add_rules(schema: Schema) -> None:
         _rule("!(has(self.startAt) && has(self.startAfter))", "startAt and startAfter exclude each other"),
         _rule(
             "!has(self.resultPolicy) || !has(self.resultPolicy.rules) || self.resultPolicy.rules.all(r, "
-            "has(r.onErrors) || has(r.onExitCodes) || has(r.onPodConditions))",
-            "a rule needs a matcher: onErrors, onExitCodes or onPodConditions",
+            "has(r.onErrors) || has(r.onOutcomes) || has(r.onExitCodes) || has(r.onPodConditions))",
+            "a rule needs a matcher: onErrors, onOutcomes, onExitCodes or onPodConditions",
+        ),
+        _rule(
+            "!has(self.resultPolicy) || !has(self.resultPolicy.rules) || has(self.output) || "
+            "self.resultPolicy.rules.all(r, !has(r.onOutcomes))",
+            "onOutcomes needs output: an answer without a schema has no outcome",
         ),
         _rule(
             "!has(self.runtime) || !has(self.runtime.runAsUser) || self.runtime.runAsUser > 0 || "

@@ -172,6 +172,7 @@ _BOUNDS: Final[Mapping[str, str]] = {
     "literal_error": "is not allowed; use {expected}",
 }
 PATTERN_CURES: Final[Mapping[str, str]] = {
+    agentjob.ONE_LINE: "has line breaks or other control characters; remove them",
     agentjob.IDENTIFIER: "is no identifier; use letters, digits and _",
     agentjob.APP_NAME: "is no name of an application; begin with a letter, then use letters, digits, _ and -",
     agentjob.DNS_LABEL: "is no name of a queue; use lower case letters, digits and -",

@@ -31,6 +31,8 @@ class RecordedJob(_Recorded):
     starts: int
     schedule: str = ""
     """Name of the AgentSchedule that made it, empty for none."""
+    partition_key: str = ""
+    """`spec.partitionKey` as accepted, empty for none."""
 
 
 class RecordedJobs(_Recorded):

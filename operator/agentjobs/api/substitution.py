@@ -88,6 +88,7 @@ def _visited(spec: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
         given = new["input"] = _with_text(given, ("input", "message"), visit)
         if "state" in given:
             given["state"] = _deep(("input", "state"), given["state"], visit)
+    new = _with_text(new, ("partitionKey",), visit)
     agent = new.get("agent")
     inline = agent.get("inline") if isinstance(agent, Mapping) else None
     if isinstance(agent, Mapping) and isinstance(inline, Mapping):

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from agentjobs.api.agentjob import (
     MAX_JOB_NAME,
+    MAX_PARTITION_KEY,
     MAX_SCHEMA_BYTES,
     MAX_SPEC_BYTES,
     MAX_STATE_BYTES,
@@ -29,7 +30,7 @@ from agentjobs.api.durations import parse_duration
 from agentjobs.api.output import schema_problems
 from agentjobs.api.problems import MAX_PROBLEMS, Path, Problem, field_name, from_error, problem_at, rejection, shown
 from agentjobs.api.run_config import run_config_problems
-from agentjobs.api.substitution import names_of, substitution_problems
+from agentjobs.api.substitution import expanded, names_of, substitution_problems
 from agentjobs.api.team import Raw, as_list, as_object, scripted_problems, team_problems
 from agentjobs.contract import TOKEN_MOUNT, ErrorClass
 
@@ -78,8 +79,17 @@ def validate_job(job: object) -> list[Problem]:
     found += _model_problems(spec)
     found += _rule_problems(spec)
     found += team_problems(spec, job=name if isinstance(name, str) else "")
-    found += substitution_problems(spec, names_of(as_object(body.get("metadata"))))
+    names = names_of(as_object(body.get("metadata")))
+    found += substitution_problems(spec, names)
+    found += _partition_problems(spec.get("partitionKey"), names)
     return found[:MAX_PROBLEMS]
+
+
+def _partition_problems(key: object, names: Mapping[str, str]) -> Iterator[Problem]:
+    # What is too long as it stands is told already.
+    if isinstance(key, str) and len(key) <= MAX_PARTITION_KEY < len(expanded(key, names)):
+        cure = f"is too long once its names have values; use at most {MAX_PARTITION_KEY} characters"
+        yield problem_at(("partitionKey",), key, cure)
 
 
 def _name_problems(name: object) -> Iterator[Problem]:
@@ -277,8 +287,14 @@ def _policy_problems(spec: Raw) -> Iterator[Problem]:
         here: Path = ("resultPolicy", "rules", number)
         if not isinstance(rule, Mapping):
             continue
-        if not any(rule.get(matcher) for matcher in ("onErrors", "onExitCodes", "onPodConditions")):
-            yield Problem(field_name(here), "", "needs a matcher: onErrors, onExitCodes or onPodConditions")
+        if not any(rule.get(matcher) for matcher in ("onErrors", "onOutcomes", "onExitCodes", "onPodConditions")):
+            yield Problem(field_name(here), "", "needs a matcher: onErrors, onOutcomes, onExitCodes or onPodConditions")
+        if rule.get("onOutcomes") and rule.get("onErrors"):
+            cure = "has onErrors and onOutcomes, but no ending has an error and an outcome; make two rules"
+            yield Problem(field_name(here), "", cure)
+        if rule.get("onOutcomes") and spec.get("output") is None:
+            cure = "needs output: an answer without a schema has no outcome"
+            yield Problem(field_name((*here, "onOutcomes")), "", cure)
         errors = rule.get("onErrors")
         for place, name in enumerate(errors if isinstance(errors, list) else ()):
             if isinstance(name, str) and name not in set(ErrorClass):

@@ -44,6 +44,7 @@ def history(
         typer.Argument(help="Name or uid of one job; all by default.", metavar="NAME", autocompletion=complete_names),
     ] = None,
     schedule: Annotated[str | None, typer.Option("--schedule", help="Only jobs that this AgentSchedule made.")] = None,
+    partition: Annotated[str | None, typer.Option("--partition", help="Only jobs with this partitionKey.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_LIMIT, help="How many jobs at most.")] = 50,
     output: Output = None,
     namespace: Namespace = None,
@@ -54,8 +55,9 @@ def history(
 ) -> None:
     """Show what was run: all jobs of a namespace, or the starts and changes of one. Deleted jobs are there too."""
     _checked(output)
-    if name and schedule:
-        raise Failure("--schedule lists jobs and NAME shows one; leave one out.", code=USAGE)
+    if name and (schedule or partition):
+        flag = "--schedule" if schedule else "--partition"
+        raise Failure(f"{flag} lists jobs and NAME shows one; leave one out.", code=USAGE)
     access = access_of(kubeconfig=kubeconfig, context=context)
     with _gateway(access, url=gateway, ca=gateway_ca) as http:
         place = _jobs(namespace or access.namespace)
@@ -63,15 +65,17 @@ def history(
             story = _get(http, f"{place}/{quote(name, safe='')}")
             show(as_json(story) if output else story_page(story))
             return
-        page = _get(http, place, limit=str(limit), **({"schedule": schedule} if schedule else {}))
+        chosen = {key: value for key, value in (("schedule", schedule), ("partition", partition)) if value}
+        page = _get(http, place, limit=str(limit), **chosen)
         if output:
             show(as_json(page["items"]))
         elif page["items"]:
             show(_list(page["items"]))
             if page["cursor"]:
                 show(f"… and older ones; --limit shows up to {MAX_LIMIT}.", error=True)
-        elif schedule:
-            show(f"History has no job of schedule {schedule} in namespace {namespace or access.namespace}.", error=True)
+        elif chosen:
+            told = " and ".join(f"{key} {value}" for key, value in chosen.items())
+            show(f"History has no job of {told} in namespace {namespace or access.namespace}.", error=True)
         else:
             show(f"The history of namespace {namespace or access.namespace} is empty.", error=True)
 
@@ -148,6 +152,8 @@ def story_page(story: Mapping[str, Any]) -> str:
         f"uid {job['uid']}, created {job['created']}"
         + (f", deleted {_whole(job['deleted'])}" if job["deleted"] else ""),
     ]
+    if job.get("partitionKey"):
+        head.append(f"partition {job['partitionKey']}")
     used = [start["usage"] for start in story["starts"] if start["usage"]]
     if used:
         head.append(used_words({name: sum(each.get(name, 0) for each in used) for name in contract.USAGE}))

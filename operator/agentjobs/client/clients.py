@@ -151,14 +151,15 @@ class Client:
         """Return what history knows of a job: its starts and phases. `name` may be a uid. Raises NotFound."""
         return self._transport.run(self._do.story(name))
 
-    def history(self, *, name: str = "", schedule: str = "") -> Generator[RecordedJob]:
+    def history(self, *, name: str = "", schedule: str = "", partition: str = "") -> Generator[RecordedJob]:
         """Yield the jobs that history knows, newest first, deleted ones too.
 
         Args:
             name: only jobs of this name.
             schedule: only jobs that the AgentSchedule of this name made.
+            partition: only jobs with this `partitionKey`.
         """
-        yield from self._transport.iterate(self._do.history(name=name, schedule=schedule))
+        yield from self._transport.iterate(self._do.history(name=name, schedule=schedule, partition=partition))
 
     def list(self, *, selector: str = "") -> Sequence[Job]:
         """Return the jobs there are; `selector` chooses by labels, such as `team=docs,stage!=test`."""
@@ -258,9 +259,11 @@ class AsyncClient:
         """See `Client.story`."""
         return await self._transport.run(self._do.story(name))
 
-    async def history(self, *, name: str = "", schedule: str = "") -> AsyncGenerator[RecordedJob]:
+    async def history(self, *, name: str = "", schedule: str = "", partition: str = "") -> AsyncGenerator[RecordedJob]:
         """See `Client.history`."""
-        async with aclosing(self._transport.iterate(self._do.history(name=name, schedule=schedule))) as jobs:
+        async with aclosing(
+            self._transport.iterate(self._do.history(name=name, schedule=schedule, partition=partition))
+        ) as jobs:
             async for job in jobs:
                 yield job
 

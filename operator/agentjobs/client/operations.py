@@ -149,9 +149,9 @@ class Operations:
         """Read what history knows of a job."""
         return Story.model_validate((yield from self._told(f"/{quote(name, safe='')}")))
 
-    def history(self, *, name: str = "", schedule: str = "") -> Stream[RecordedJob]:
+    def history(self, *, name: str = "", schedule: str = "", partition: str = "") -> Stream[RecordedJob]:
         """Emit the jobs that history knows, newest first."""
-        chosen = {"name": name, "schedule": schedule}
+        chosen = {"name": name, "schedule": schedule, "partition": partition}
         params = {"limit": str(PAGE)} | {key: value for key, value in chosen.items() if value}
         while True:
             page = RecordedJobs.model_validate((yield from self._told("", **params)))

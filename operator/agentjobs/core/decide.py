@@ -240,11 +240,13 @@ def _starting(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime)
 
 def _end(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, now: datetime) -> Decision:
     """The active start is over: charge it or not, and say what follows."""
-    if seen.spec is None and ending.verdict in (Said.RETRY, Said.SNOOZE):
+    if seen.spec is None and (ending.verdict in (Said.RETRY, Said.SNOOZE) or ending.outcome is not None):
         # Somebody broke the spec of an accepted job while Postgres, which knows the accepted one, is away.
         return Decision(Keep(), again=now + ASK_AGAIN)
     ran = _ran(pod, now)
     rule = _rule(seen, ending, pod)
+    if rule is not None:
+        ending = replace(ending, message=_told(rule, ending))
     then, charged = _then(seen, active, ending, ran, now) if rule is None else _by_rule(seen, active, ending, rule, now)
     ended = pod.terminated.finished if pod and pod.terminated and pod.terminated.finished else now
     record = replace(
@@ -273,7 +275,7 @@ def _then(
 ) -> tuple[Again | Finish | Suspend, bool]:
     """Apply the job's wishes and limits to an ending. The second value says whether an attempt is charged."""
     if ending.verdict is Said.SUCCEED:
-        return Finish(Phase.SUCCEEDED, CompleteReason.RESULT_ACCEPTED, ending.message, ending.summary), False
+        return _finish(ending, Phase.SUCCEEDED, CompleteReason.RESULT_ACCEPTED), False
     if seen.job.cancel:
         return _cancelled(seen.job), False
     if ending.verdict is Said.CANCEL:
@@ -292,9 +294,9 @@ def _then(
 
 
 def _rule(seen: Observation, ending: Ending, pod: Pod | None) -> Rule | None:
-    """The job's own rule for this ending. A success and a wish to stop come before all rules."""
+    """The job's own rule for this ending. A wish to stop comes before all rules about failures."""
     job, spec = seen.job, seen.spec
-    if spec is None or ending.verdict is Said.SUCCEED or job.cancel:
+    if spec is None or (job.cancel and ending.verdict is not Said.SUCCEED):
         return None
     if job.suspend and ending.reason == ErrorClass.RUNNER_LOST:
         return None
@@ -311,16 +313,22 @@ def _by_rule(
     seen: Observation, active: AttemptRecord, ending: Ending, rule: Rule, now: datetime
 ) -> tuple[Again | Finish | Suspend, bool]:
     """Do what a rule says, within the job's limits."""
-    said = f"rule {rule.name}: {ending.reason}: {ending.message}"
+    success = ending.verdict is Said.SUCCEED
+    if success:
+        # An answer that is not taken counts as an error of the agent.
+        ending = replace(ending, reason=ErrorClass.RESULT_ERROR)
     match rule.action:
         case "Succeed":
-            return Finish(Phase.SUCCEEDED, CompleteReason.RULE, said, ending.summary), False
+            reason = CompleteReason.RESULT_ACCEPTED if success else CompleteReason.RULE
+            return _finish(ending, Phase.SUCCEEDED, reason), False
         case "Cancel":
-            return Finish(Phase.CANCELLED, CancelledReason.RULE, said), False
+            return _finish(ending, Phase.CANCELLED, CancelledReason.RULE), False
         case "Fail":
-            return Finish(Phase.FAILED, ending.reason, said), False
-        case "Suspend":
-            return Suspend(SuspendedReason.RULE, said), False
+            return _finish(ending, Phase.FAILED, ending.reason), False
+    if seen.job.cancel:
+        return replace(_cancelled(seen.job), summary=ending.summary, outcome=ending.outcome), False
+    if rule.action == "Suspend":
+        return Suspend(SuspendedReason.RULE, ending.message), False
     assert seen.spec is not None
     verdict = Said.SNOOZE if rule.action == "Snooze" else Said.RETRY
     if verdict is Said.RETRY and rule.delay is not None:
@@ -328,6 +336,18 @@ def _by_rule(
         then, charged = _retry(seen, seen.spec, active, replace(ending, delay=None), now)
         return (replace(then, at=now + rule.delay) if isinstance(then, Again) else then), charged
     return _again(seen, seen.spec, active, replace(ending, verdict=verdict, delay=rule.delay, infra=False), now)
+
+
+def _told(rule: Rule, ending: Ending) -> str:
+    """What is said of an ending that a rule decided about."""
+    if ending.verdict is Said.SUCCEED:
+        return f"rule {rule.name}: the answer's outcome is {ending.outcome}"
+    return f"rule {rule.name}: {ending.reason}: {ending.message}"
+
+
+def _finish(ending: Ending, phase: Phase, reason: str) -> Finish:
+    """The job ends by this ending, and with its answer if it gave one."""
+    return Finish(phase, reason, ending.message, ending.summary, ending.outcome)
 
 
 def _again(
@@ -363,7 +383,7 @@ def _retry(
     charged = ending.began or seen.job.status.infra_restarts >= spec.retry.max_infra_restarts
     if charged and active.attempt >= spec.retry.max_attempts:
         message = f"attempt {active.attempt} of {spec.retry.max_attempts} failed: {ending.message}"
-        return Finish(Phase.FAILED, ending.reason, message), True
+        return _finish(replace(ending, message=message), Phase.FAILED, ending.reason), True
     seed = f"{seen.job.uid}/{active.start}"
     wait = backoff(spec.retry.backoff, active.attempt, seed=seed)
     if ending.delay is not None:

@@ -52,6 +52,7 @@ class Ending:
     infra: bool = False
     began: bool = True
     summary: str = ""
+    outcome: str | None = None
 
 
 def diagnose(pod: Pod) -> Ending:
@@ -64,7 +65,7 @@ def diagnose(pod: Pod) -> Ending:
     delay = None if word.delay_seconds is None else timedelta(seconds=word.delay_seconds)
     if word.verdict is Verdict.SNOOZE and delay is None:
         delay = SNOOZE_DELAY
-    return Ending(word.verdict, word.reason, word.message, delay=delay, summary=word.summary)
+    return Ending(word.verdict, word.reason, word.message, delay=delay, summary=word.summary, outcome=word.outcome)
 
 
 def lost(message: str, reason: ErrorClass = ErrorClass.RUNNER_LOST) -> Ending:

@@ -6,8 +6,11 @@ They read like a Job's podFailurePolicy. Its Ignore is our Snooze, its Count our
 from collections.abc import Mapping
 
 from agentjobs.api.agentjob import ExitCodes, ResultPolicy, Rule
+from agentjobs.contract import Verdict
 from agentjobs.core.diagnose import Ending
 from agentjobs.core.pods import Pod
+
+_AGAIN = ("Retry", "Snooze", "Suspend")
 
 
 def matching_rule(
@@ -26,8 +29,20 @@ def matching_rule(
     return None
 
 
+def may_run_again(policy: ResultPolicy, outcome: str) -> bool:
+    """Whether some rule lets a job run again after an answer with this outcome, so that the answer is not final yet.
+
+    Limits are not asked: how often a rule has fired is the operator's to know, and it makes the answer final then.
+    """
+    return any(outcome in rule.on_outcomes and rule.action in _AGAIN for rule in policy.rules)
+
+
 def _matches(rule: Rule, ending: Ending, pod: Pod | None) -> bool:
-    """All matchers that are given must match."""
+    """All matchers that are given must match; a success is judged by rules about outcomes only."""
+    if ending.verdict is Verdict.SUCCEED and not rule.on_outcomes:
+        return False
+    if rule.on_outcomes and ending.outcome not in rule.on_outcomes:
+        return False
     if rule.on_errors and ending.reason not in rule.on_errors:
         return False
     if rule.on_exit_codes is not None and not _has_code(rule.on_exit_codes, pod):

@@ -99,7 +99,9 @@ def start_ended(job: Job, verdict: EndStart, *, now: datetime) -> AgentJobStatus
     if isinstance(then, Suspend):
         status = replace(status, next_attempt_time=_ceiling(then.at) if then.at else None)
         return _held(job, status, then, now)
-    message = f"attempt {record.attempt + record.charged} starts at {_clock(then.at)}: {record.reason}"
+    message = (
+        f"attempt {record.attempt + record.charged} starts at {_clock(then.at)}: {record.reason or record.message}"
+    )
     conditions = _set(job, status, ConditionType.ADMITTED, False, AdmittedReason.WAITING_FOR_BACKOFF, message, now)
     conditions = tuple(one for one in conditions if one.type != ConditionType.POD_STARTED)
     status = replace(
@@ -168,7 +170,7 @@ def _ended(job: Job, status: AgentJobStatus, end: Finish, now: datetime) -> Agen
         conditions=conditions,
         completion_time=now.replace(microsecond=0),
         next_attempt_time=None,
-        result=ResultSummary(summary=end.summary) if end.phase is Phase.SUCCEEDED else None,
+        result=ResultSummary(summary=end.summary, outcome=end.outcome) if end.answered else None,
     )
     return _moved(job, status, now)
 

@@ -100,6 +100,13 @@ class Finish:
     reason: str
     message: str
     summary: str = ""
+    outcome: str | None = None
+    """The outcome of the answer that the job ends with, however it ends."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the job ends with an answer."""
+        return self.phase is Phase.SUCCEEDED or self.outcome is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,9 +61,17 @@ async def list_jobs(
     schedule: Annotated[
         str | None, Query(max_length=253, pattern="^[-a-z0-9.]*$", description="Only jobs that this schedule made.")
     ] = None,
+    partition: Annotated[str | None, Query(max_length=253, description="Only jobs with this partitionKey.")] = None,
 ) -> RecordedJobs:
     """List the jobs of a namespace, newest first."""
-    page = await history.jobs(namespace, limit=limit, cursor=cursor, name=name or None, schedule=schedule or None)
+    page = await history.jobs(
+        namespace,
+        limit=limit,
+        cursor=cursor,
+        name=name or None,
+        schedule=schedule or None,
+        partition_key=partition or None,
+    )
     return RecordedJobs(items=[_as(RecordedJob, row) for row in page.items], cursor=page.cursor)
 
 

@@ -14,7 +14,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentjobs import errors
+from agentjobs.api.agentjob import ResultPolicy
 from agentjobs.contract import USAGE, Attempt, Event, Result, ResultDocument, Verdict
+from agentjobs.core.policy import may_run_again
 from agentjobs.history.database import Database
 from agentjobs.history.pages import (
     EventRow,
@@ -124,7 +126,8 @@ class GatewayHistory:
     async def put_result(self, uid: str, start: int, pod_uid: str, document: ResultDocument) -> Result | None:
         """Store how a start says it ended; return the job's final result, which may be another start's.
 
-        The first result that comes with the verdict Succeed is final for the job; None while there is none.
+        The first result that comes with the verdict Succeed is final for the job; None while there is none. One after
+        whose outcome a rule of the job lets it run again is kept with its start, until the operator ends the job by it.
 
         Raises:
             errors.Fenced, errors.NotFound, errors.Invalid: as `add_events`.
@@ -138,11 +141,20 @@ class GatewayHistory:
             await self._pass_fence(connection, _LOCK_START, uid, start, pod_uid)
             await connection.execute(_REPORT, {**_start_key(uid, start), "reported_": reported, "usage_": used})
             if document["verdict"] == Verdict.SUCCEED and result is not None:
-                await connection.execute(_INSERT_RESULT, {**_row_key(uid, start), "result": result})
+                if await self._may_run_again(connection, uid, result.get("outcome")):
+                    await connection.execute(_KEEP_ANSWER, {**_start_key(uid, start), "result_": result})
+                else:
+                    await connection.execute(_INSERT_RESULT, {**_row_key(uid, start), "result": result})
             final: Result | None = (await connection.execute(_RESULT, {"uid_": uid})).scalar_one_or_none()
             return final
 
         return await self._database.run(work)
+
+    async def _may_run_again(self, connection: AsyncConnection, uid: str, outcome: str | None) -> bool:
+        if outcome is None:
+            return False
+        rules = (await connection.execute(_POLICY, {"uid_": uid})).scalar_one_or_none()
+        return rules is not None and may_run_again(ResultPolicy.model_validate(rules), outcome)
 
     async def _pass_fence(self, connection: AsyncConnection, lock: Any, uid: str, start: int, pod_uid: str) -> Any:
         row = (await connection.execute(lock, _start_key(uid, start))).first()
@@ -161,8 +173,9 @@ class GatewayHistory:
         cursor: str | None = None,
         name: str | None = None,
         schedule: str | None = None,
+        partition_key: str | None = None,
     ) -> Page[JobRow]:
-        """Return jobs of a namespace, newest first; with `name` only those that had it, with `schedule` only its jobs.
+        """Return jobs of a namespace, newest first; with `name`, `schedule` or `partition_key` only those that have it.
 
         Args:
             limit: 1 to 500.
@@ -177,6 +190,8 @@ class GatewayHistory:
             query = query.where(jobs.c.name == name)
         if schedule is not None:
             query = query.where(jobs.c.schedule == schedule, _HAS_SCHEDULE)
+        if partition_key is not None:
+            query = query.where(jobs.c.partition_key == partition_key, _HAS_PARTITION)
         if cursor is not None:
             created, uid = parse_cursor(cursor, (datetime, str))
             query = query.where(tuple_(jobs.c.created_at, jobs.c.uid) < tuple_(created, uid))
@@ -344,6 +359,7 @@ def _job_row(row: Any) -> JobRow:
         attempts=row.attempts or 0,
         starts=row.starts or 0,
         schedule=row.schedule,
+        partition_key=row.partition_key,
     )
 
 
@@ -368,6 +384,11 @@ _REPORT = (
 _USE = update(starts).where(*_this_start).values(usage=bindparam("usage_"))
 _INSERT_EVENT = insert(events).on_conflict_do_nothing().returning(events.c.seq)
 _INSERT_RESULT = insert(results).on_conflict_do_nothing()
+_KEEP_ANSWER = update(starts).where(*_this_start, starts.c.result.is_(None)).values(result=bindparam("result_"))
+# Of a job that may go on at all.
+_POLICY = select(jobs.c.resolved[("spec", "resultPolicy")]).where(
+    jobs.c.uid == bindparam("uid_"), jobs.c.finished_at.is_(None), jobs.c.deleted_at.is_(None)
+)
 _RESULT = select(results.c.result).where(results.c.uid == bindparam("uid_"))
 _WORK = (
     select(jobs.c.namespace, jobs.c.name, jobs.c.resolved, results.c.result)
@@ -377,6 +398,7 @@ _WORK = (
 
 # In these words, or the planner cannot see that the index of schedules fits.
 _HAS_SCHEDULE = jobs.c.schedule != literal_column("''")
+_HAS_PARTITION = jobs.c.partition_key != literal_column("''")
 _newest = (
     select(starts.c.start.label("starts"), starts.c.attempt.label("attempts"))
     .where(starts.c.uid == jobs.c.uid)
@@ -397,6 +419,7 @@ _job_columns = (
     jobs.c.finished_at,
     jobs.c.deleted_at,
     jobs.c.schedule,
+    jobs.c.partition_key,
     _newest.c.attempts,
     _newest.c.starts,
 )

@@ -113,16 +113,23 @@ class OperatorHistory:
         return await self._database.read(work)
 
     async def yielded(self, uid: str) -> JobYield:
-        """Return the job's final result, if there is one, and what all its starts used so far."""
+        """Return the result of a job that ends or has ended, if it has one, and what all its starts used.
+
+        The answer of its last start becomes final by this, unless an earlier one is.
+        """
         return await self._yields(uid)
 
     async def _all_yields(self, uids: Sequence[str]) -> list[JobYield]:
-        async def work(connection: AsyncConnection) -> dict[str, JobYield]:
-            rows = await connection.execute(_YIELDS, {"uids": sorted(set(uids))})
-            return {row.uid: JobYield(row.result, _total(row.used or ())) for row in rows}
+        async def work(connection: AsyncConnection) -> dict[str, Any]:
+            return {row.uid: row for row in await connection.execute(_YIELDS, {"uids": sorted(set(uids))})}
+
+        async def settle(connection: AsyncConnection) -> None:
+            await connection.execute(_SETTLE, {"uids": sorted(open_)})
 
         found = await self._database.read(work)
-        return [found.get(uid) or JobYield() for uid in uids]
+        if open_ := [uid for uid, row in found.items() if row.result is None and row.answer is not None]:
+            await self._database.run(settle)
+        return [_yield(found.get(uid)) for uid in uids]
 
     async def last_heartbeat(self, uid: str, start: int) -> datetime | None:
         """Return when the gateway last heard of a start (the database's clock), None when it never did."""
@@ -212,6 +219,8 @@ class OperatorHistory:
         changed = _of(TransitionRecord, batch)
         await _each(connection, _INSERT_TRANSITION, [_transition_row(each) for each in changed])
         await _each(connection, _MOVE, [_move_row(each) for each in changed])
+        if over_now := sorted({each.job.uid for each in changed if each.finished}):
+            await connection.execute(_SETTLE, {"uids": over_now})
         gone = _of(Deletion, batch)
         await _each(connection, _DELETE, [{"uid_": each.job.uid, "time_": each.time} for each in gone])
 
@@ -226,7 +235,12 @@ class OperatorHistory:
         }
 
     def _accept_row(self, record: JobRecord) -> _Row:
-        return {**self._key_row(record.job), "resolved": record.resolved, "spec_hash": record.spec_hash}
+        return {
+            **self._key_row(record.job),
+            "resolved": record.resolved,
+            "spec_hash": record.spec_hash,
+            "partition_key": record.resolved["spec"].get("partitionKey") or "",
+        }
 
 
 def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -235,6 +249,12 @@ def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
         for name, count in each.items():
             total[name] = total.get(name, 0) + count
     return total
+
+
+def _yield(row: Any) -> JobYield:
+    if row is None:
+        return JobYield()
+    return JobYield(row.answer if row.result is None else row.result, _total(row.used or ()))
 
 
 async def _each(connection: AsyncConnection, statement: Any, rows: list[_Row]) -> None:
@@ -311,7 +331,7 @@ _IDENTIFY = insert(jobs).on_conflict_do_nothing()
 _accepting = insert(jobs)
 _ACCEPT = _accepting.on_conflict_do_update(
     index_elements=[jobs.c.uid],
-    set_={"resolved": _accepting.excluded.resolved, "spec_hash": _accepting.excluded.spec_hash},
+    set_={name: _accepting.excluded[name] for name in ("resolved", "spec_hash", "partition_key")},
     where=jobs.c.resolved.is_(None),
 )
 _ACCEPT_NOW = _accepting.on_conflict_do_update(
@@ -319,6 +339,9 @@ _ACCEPT_NOW = _accepting.on_conflict_do_update(
     set_={
         "resolved": func.coalesce(jobs.c.resolved, _accepting.excluded.resolved),
         "spec_hash": func.coalesce(jobs.c.spec_hash, _accepting.excluded.spec_hash),
+        "partition_key": case(
+            (jobs.c.resolved.is_(None), _accepting.excluded.partition_key), else_=jobs.c.partition_key
+        ),
     },
 ).returning(jobs.c.uid, jobs.c.resolved)
 
@@ -418,8 +441,26 @@ _used = (
     .where(starts.c.uid == jobs.c.uid, starts.c.usage.is_not(None))
     .scalar_subquery()
 )
+_last = starts.alias("last")
+# The answer of a job's last start: final once the job has ended, if nothing else is.
+_answer = (
+    select(_last.c.result).where(_last.c.uid == jobs.c.uid).order_by(_last.c.start.desc()).limit(1).scalar_subquery()
+)
+_later = starts.alias("later")
+_SETTLE = (
+    insert(results)
+    .from_select(
+        ["uid", "start", "result"],
+        select(starts.c.uid, starts.c.start, starts.c.result).where(
+            starts.c.uid == func.any(bindparam("uids", type_=ARRAY(Text))),
+            starts.c.result.is_not(None),
+            ~exists(select(_later.c.uid).where(_later.c.uid == starts.c.uid, _later.c.start > starts.c.start)),
+        ),
+    )
+    .on_conflict_do_nothing()
+)
 _YIELDS = (
-    select(jobs.c.uid, results.c.result, _used.label("used"))
+    select(jobs.c.uid, results.c.result, _answer.label("answer"), _used.label("used"))
     .select_from(jobs.outerjoin(results, results.c.uid == jobs.c.uid))
     .where(_all_jobs)
 )

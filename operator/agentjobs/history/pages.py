@@ -45,6 +45,8 @@ class JobRow:
     starts: int
     schedule: str
     """Name of the AgentSchedule that made it, empty for none."""
+    partition_key: str
+    """`spec.partitionKey` as accepted, empty for none."""
 
 
 @dataclass(frozen=True, slots=True)

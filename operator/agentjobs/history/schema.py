@@ -9,7 +9,7 @@ from sqlalchemy import Column, MetaData, String, Table
 
 from agentjobs.history.tables import SCHEMA
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The newest migration. Versions are numbers of four digits, so that they compare as text."""
 
 VERSION_TABLE: Final = "schema_version"

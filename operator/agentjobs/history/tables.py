@@ -78,6 +78,7 @@ jobs = Table(
     _time("finished_at"),
     _time("deleted_at"),
     Column("schedule", Text, nullable=False, server_default=text("''")),
+    Column("partition_key", SafeText, nullable=False, server_default=text("''")),
 )
 # Pages of one namespace, newest first, and the newest of one name.
 Index(None, jobs.c.cluster, jobs.c.namespace, jobs.c.created_at.desc(), jobs.c.uid.desc())
@@ -91,6 +92,16 @@ Index(
     jobs.c.created_at.desc(),
     jobs.c.uid.desc(),
     postgresql_where=text("schedule <> ''"),
+)
+# Pages of one partition, newest first.
+Index(
+    "jobs_partition_key_idx",
+    jobs.c.cluster,
+    jobs.c.namespace,
+    jobs.c.partition_key,
+    jobs.c.created_at.desc(),
+    jobs.c.uid.desc(),
+    postgresql_where=text("partition_key <> ''"),
 )
 ENDED: Final = func.coalesce(jobs.c.finished_at, jobs.c.deleted_at)
 """When a job ended, or vanished before it could; null while it may go on."""
@@ -106,7 +117,7 @@ Index(
 )
 
 # One row a start: who may write (`pod_uid`, `fenced_at`), whether it lives (`heartbeat_at`), what it said of itself
-# (`reported`), how the operator says it ended (`ended_at` to `message`).
+# (`reported`), how the operator says it ended (`ended_at` to `message`), its answer while that is not final (`result`).
 starts = Table(
     "starts",
     metadata,
@@ -127,6 +138,7 @@ starts = Table(
     Column("reason", SafeText),
     Column("charged", Boolean),
     Column("message", SafeText),
+    Column("result", JSON(none_as_null=True)),
 )
 
 transitions = Table(
@@ -154,7 +166,7 @@ events = Table(
     ForeignKeyConstraint(["uid", "start"], [starts.c.uid, starts.c.start], ondelete="CASCADE"),
 )
 
-# The first answer of a job. Its key is the job alone: that is what makes it final.
+# The final answer of a job: the first that no rule lets it run again after, else the last. Its key is the job alone.
 results = Table(
     "results",
     metadata,

@@ -319,7 +319,7 @@ class Actions:
             self._acceptance.outage(memory)
             return status
         status = replace(status, usage=usage(found.usage))
-        if status.phase is not Phase.SUCCEEDED:
+        if status.phase is not Phase.SUCCEEDED and found.result is None:
             return status
         summary = status.result.summary if status.result else ""
         return replace(status, result=preview(job, summary, found.result))

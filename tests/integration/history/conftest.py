@@ -34,8 +34,8 @@ class Builder:
         self.uid = uid
         self.key = JobKey(uid, namespace, name, NOON + timedelta(minutes=minute), schedule)
 
-    def job(self, message: str = "Say hello.") -> JobRecord:
-        spec: dict[str, Any] = {"input": {"message": message}, "retry": {"maxAttempts": 3}}
+    def job(self, message: str = "Say hello.", **more: Any) -> JobRecord:
+        spec: dict[str, Any] = {"input": {"message": message}, "retry": {"maxAttempts": 3}, **more}
         return JobRecord(self.key, Resolved(spec=spec, scripts={}), "0badcafe")
 
     def start(self, number: int = 1, *, attempt: int = 1) -> StartRecord:

@@ -156,6 +156,68 @@ async def test_the_first_result_of_a_job_is_final(gateway, operator, build):
     assert attempt["result"] == final == (await operator.yielded(build.uid)).result == a_result("first")
 
 
+AGAIN = {"resultPolicy": {"rules": [{"name": "again", "onOutcomes": ["unsure"], "action": "Retry"}]}}
+
+
+def an_answer(text, outcome="unsure"):
+    return a_document({**a_result(text), "outcome": outcome})
+
+
+@pytest.fixture
+async def ruled(operator, gateway, a_job):
+    """A job that runs again after the outcome `unsure`, with its first start claimed."""
+    build = a_job("uid-2", name="ruled")
+    await operator.accept(build.job(**AGAIN), build.start(1))
+    await gateway.claim(build.uid, 1, "pod-a")
+    return build
+
+
+async def test_an_answer_that_a_rule_runs_again_after_binds_no_later_start(gateway, operator, ruled):
+    told = await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first"))
+    await operator.accept(ruled.job(**AGAIN), ruled.start(2))
+    attempt = await gateway.claim(ruled.uid, 2, "pod-b")
+    final = await gateway.put_result(ruled.uid, 2, "pod-b", an_answer("second", "sure"))
+
+    assert (told, attempt["result"]) == (None, None)
+    assert final["text"] == (await operator.yielded(ruled.uid)).result["text"] == "second"
+
+
+async def test_the_answer_of_the_last_start_is_final_once_the_operator_asks_for_it(gateway, operator, ruled):
+    for _ in range(2):
+        await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first"))
+    before = await gateway.result(ruled.uid)
+    asked = (await operator.yielded(ruled.uid)).result
+
+    assert before is None
+    assert asked == await gateway.result(ruled.uid)
+    assert (asked["text"], asked["outcome"]) == ("first", "unsure")
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["in-order", "end-first"])
+async def test_the_end_of_a_job_makes_its_last_answer_final(gateway, operator, ruled, reverse):
+    await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first"))
+    records = [ruled.end(1), ruled.transition(2, "Succeeded", finished=True)]
+    for record in records[::-1] if reverse else records:
+        await operator.write([record])
+
+    assert (await gateway.result(ruled.uid))["text"] == "first"
+
+
+async def test_an_answer_before_the_last_start_never_becomes_final(gateway, operator, ruled):
+    await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first"))
+    await operator.accept(ruled.job(**AGAIN), ruled.start(2))
+    await operator.write([ruled.end(2), ruled.transition(3, "Failed", finished=True)])
+
+    assert (await operator.yielded(ruled.uid)).result is None
+    assert await gateway.result(ruled.uid) is None
+
+
+async def test_an_answer_of_a_job_that_will_not_go_on_is_final_at_once(gateway, operator, ruled):
+    await operator.write([ruled.deletion()])
+
+    assert (await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first")))["text"] == "first"
+
+
 async def test_a_result_sent_twice_is_stored_once(gateway, operator, build):
     await gateway.claim(build.uid, 1, "pod-a")
     for _ in range(2):

@@ -82,6 +82,21 @@ async def test_a_name_means_its_newest_job_and_a_uid_exactly_one(operator, gatew
     assert [job.uid for job in (await gateway.jobs("default", name="hello")).items] == ["new", "old"]
 
 
+async def test_the_jobs_of_a_partition_are_found_by_its_key(operator, gateway, a_job):
+    early, late = a_job("early", minute=1), a_job("late", minute=2)
+    await operator.write([early.transition(1, "Running")])  # its acceptance comes later
+    await operator.accept(early.job(partitionKey="shop/eu"))
+    await operator.accept(late.job(partitionKey="shop/eu"))
+    await operator.accept(late.job(partitionKey="shop/us"))
+    await operator.accept(a_job("none").job())
+
+    found = (await gateway.jobs("default", partition_key="shop/eu")).items
+
+    assert [(job.uid, job.partition_key) for job in found] == [("late", "shop/eu"), ("early", "shop/eu")]
+    assert (await gateway.jobs("default", partition_key="")).items == []
+    assert (await gateway.job("default", "none")).job.partition_key == ""
+
+
 async def test_the_jobs_of_a_schedule_are_found_by_its_name_alone(operator, gateway, a_job):
     made = [a_job(f"made-{minute}", name=f"brief-{minute}", minute=minute, schedule="brief") for minute in (1, 2)]
     await operator.accept(made[0].job())

@@ -68,7 +68,7 @@ def upgrade_to(dsn, version):
         command.upgrade(config, version)
 
 
-def test_jobs_from_before_there_were_schedules_have_none(empty_database):
+def test_jobs_from_before_there_were_schedules_and_partitions_have_none(empty_database):
     upgrade_to(empty_database, "0001")
     with psycopg.connect(empty_database) as connection:
         connection.execute(
@@ -78,7 +78,7 @@ def test_jobs_from_before_there_were_schedules_have_none(empty_database):
     migrate.upgrade(empty_database)
 
     with psycopg.connect(empty_database) as connection:
-        assert connection.execute(f"SELECT schedule FROM {SCHEMA}.jobs").fetchone() == ("",)
+        assert connection.execute(f"SELECT schedule, partition_key FROM {SCHEMA}.jobs").fetchone() == ("", "")
 
 
 def test_a_schema_that_somebody_prepared_is_used(empty_database):

@@ -33,6 +33,16 @@ def test_a_scripted_answer_becomes_the_result_and_the_verdict(gateway, start):
     assert run.out == ""
 
 
+def test_an_outcome_stands_in_the_verdict_too(gateway, start):
+    schema = {"type": "object", "properties": {"outcome": {"type": "string"}}, "required": ["outcome"]}
+    fake = gateway(starts=[[{"text": '{"outcome": "unsure"}'}]], output={"schema": schema})
+
+    run = start(fake).wait()
+
+    assert (run.verdict, run.message.outcome) == (("Succeed", "ResultAccepted"), "unsure")
+    assert fake.results[0]["result"]["outcome"] == "unsure"
+
+
 def test_a_team_passes_state_and_the_last_member_answers(gateway, start):
     spec = yaml.safe_load_all((EXAMPLES / "team.yaml").read_text())
     config_map, job = spec
@@ -214,12 +224,12 @@ def test_on_sigterm_a_tool_that_blocks_is_left_behind(gateway, start):
 
 def test_an_agent_that_blocks_its_event_loop_runs_out_of_progress(gateway, start):
     agent = inline(tools=[{"name": "tools:blocks"}])
-    fake = gateway(starts=[[{"toolCalls": [{"name": "blocks"}]}]], agent=agent, timeouts={"progress": "2s"})
+    fake = gateway(starts=[[{"toolCalls": [{"name": "blocks"}]}]], agent=agent, timeouts={"progress": "4s"})
 
     run = start(fake, files={"tools.py": TOOLS}).wait()
 
     assert (run.code, run.verdict) == (70, ("Retry", "ProgressTimeout"))
-    assert run.message.message.startswith("no progress for 2s; tool blocks did not end.")
+    assert run.message.message.startswith("no progress for 4s")
     assert fake.results[0]["reason"] == fake.events[-1]["data"]["reason"] == "ProgressTimeout"
 
 

@@ -1,6 +1,7 @@
 """What users do and see."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -203,6 +204,29 @@ async def test_an_agent_without_progress_is_tried_again(system, job_of):
         ("", False),
     ]
     assert "a model call of stuck did not end" in status["attemptHistory"][0]["message"]
+
+
+async def test_an_outcome_runs_the_job_again_until_its_rule_is_used_up(system, job_of):
+    answers = [[{"text": json.dumps({"outcome": "unsure", "try": number})}] for number in (1, 2)]
+    rule = {"name": "look-again", "onOutcomes": ["unsure"], "action": "Retry", "delay": "1s", "limit": 1}
+    spec = {
+        "output": {"schema": {"type": "object", "required": ["outcome"]}},
+        "resultPolicy": {"rules": [rule]},
+        "partitionKey": "of-$(job.name)",
+    }
+    await system.apply(*job_of("unsure", {"starts": answers}, **spec))
+    status = await system.finished("unsure")
+    told = await system.history("unsure")
+
+    assert (status["phase"], status["starts"], status["ruleCounts"]) == ("Succeeded", 2, {"look-again": 1})
+    assert status["result"]["structured"] == {"outcome": "unsure", "try": 2}
+    assert status["result"]["outcome"] == "unsure"
+    assert [(one["verdict"], one["charged"]) for one in status["attemptHistory"]] == [
+        ("Succeed", True),
+        ("Succeed", False),
+    ]
+    assert told["job"]["partitionKey"] == "of-unsure"
+    assert (await system.history("unsure/result"))["result"]["structured"]["try"] == 2
 
 
 async def test_a_restricted_job_has_a_policy_of_its_own_and_takes_it_along(system, job_of):

@@ -69,6 +69,12 @@ def test_every_place_for_texts_gets_its_values_and_no_other(a_job: Job) -> None:
     assert spec["runtime"]["env"] == [{"name": "WHO", "value": name}]
 
 
+def test_a_partition_may_be_named_after_the_job_but_not_grow_too_long(a_job: Job) -> None:
+    assert resolve(a_job(partitionKey="of-$(job.name)"), {})["spec"]["partitionKey"] == "of-hello"
+    long = a_job(name="n" * 52, partitionKey="x" * 230 + "$(job.name)")
+    assert "is too long once its names have values" in rejection(validate_job(long))[1]
+
+
 def test_a_text_from_a_config_map_is_data(a_job: Job) -> None:
     reference = {"configMapKeyRef": {"name": "briefs", "key": "today"}}
     job = a_job(input={"messageFrom": reference})

@@ -112,8 +112,16 @@ class Scene:
         containers = [{"name": "runner", "state": {"terminated": state}}]
         return self.pod(start, phase=phase, containerStatuses=containers, **status)
 
-    def said(self, verdict: Verdict, reason: str = "", *, start: int = 1, delay: float | None = None) -> "Scene":
-        word = TerminationMessage(verdict, reason, "because", start, UID, delay_seconds=delay, summary="Hello.")
+    def said(
+        self,
+        verdict: Verdict,
+        reason: str = "",
+        *,
+        start: int = 1,
+        delay: float | None = None,
+        outcome: str | None = None,
+    ) -> "Scene":
+        word = TerminationMessage(verdict, reason, "because", start, UID, delay, summary="Hello.", outcome=outcome)
         return self.ended(start, message=word.dump(), code=0 if verdict is Verdict.SUCCEED else 70)
 
 

@@ -139,8 +139,8 @@ class FakeHistory:
         self._called("put_result", uid, start, pod_uid, document)
         return self.final
 
-    async def jobs(self, namespace, *, limit, cursor, name, schedule):
-        self._called("jobs", namespace, limit, cursor, name, schedule)
+    async def jobs(self, namespace, *, limit, cursor, name, schedule, partition_key):
+        self._called("jobs", namespace, limit, cursor, name, schedule, partition_key)
         return Page(items=list(self.rows.values()), cursor="next")
 
     async def job(self, namespace, name_or_uid):
@@ -170,7 +170,7 @@ def history():
 
 @pytest.fixture
 def job_row():
-    return JobRow("u1", "docs", "hello", "Succeeded", "Succeeded", "", NOW, NOW, NOW, None, 1, 1, "brief")
+    return JobRow("u1", "docs", "hello", "Succeeded", "Succeeded", "", NOW, NOW, NOW, None, 1, 1, "brief", "shop")
 
 
 @pytest.fixture

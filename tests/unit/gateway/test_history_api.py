@@ -14,14 +14,14 @@ def _ada(kube):
 async def test_a_page_of_jobs(http, history, job_row):
     history.rows["hello"] = job_row
 
-    answer = await http.get(
-        JOBS, headers=AS_ADA, params={"limit": 7, "cursor": "c", "name": "hello", "schedule": "brief"}
-    )
+    chosen = {"name": "hello", "schedule": "brief", "partition": "shop"}
+    answer = await http.get(JOBS, headers=AS_ADA, params={"limit": 7, "cursor": "c", **chosen})
 
     assert answer.json()["cursor"] == "next"
-    assert (answer.json()["items"][0]["name"], answer.json()["items"][0]["schedule"]) == ("hello", "brief")
+    item = answer.json()["items"][0]
+    assert (item["name"], item["schedule"], item["partitionKey"]) == ("hello", "brief", "shop")
     assert answer.json()["items"][0]["created"] == "2026-11-21T09:00:00Z"
-    assert history.calls == [("jobs", "docs", 7, "c", "hello", "brief")]
+    assert history.calls == [("jobs", "docs", 7, "c", "hello", "brief", "shop")]
 
 
 async def test_the_story_of_a_job_leaves_out_its_resolved_spec(http, history, job_row):

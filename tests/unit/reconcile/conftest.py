@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from agentjobs.api.agentjob import ResultPolicy
 from agentjobs.api.isolation import EgressRule
 from agentjobs.api.status import AgentJobStatus
 from agentjobs.contract import FINALIZER, LABEL_JOB, TerminationMessage, Verdict, start_of
 from agentjobs.core.manifests import PodDefaults
+from agentjobs.core.policy import may_run_again
 from agentjobs.errors import AlreadyExists, Conflict, NotFound, Unavailable
 from agentjobs.history.records import JobYield, TransitionRecord
 from agentjobs.metrics import Metrics
@@ -49,6 +51,8 @@ class World:
         self.accepted: dict[str, Any] = {}
         self.starts: dict[tuple[str, int], int] = {}
         self.results: dict[str, Any] = {}
+        self.answers: dict[str, tuple[int, Any]] = {}
+        self.settled: dict[str, int] = {}
         self.used: dict[str, dict[str, int]] = {}
         self.records: dict[tuple[str, str, int], Any] = {}
         self.claims: dict[tuple[str, int], str] = {}
@@ -174,6 +178,10 @@ class World:
 
     async def yielded(self, uid):
         self._available()
+        start, answer = self.answers.get(uid, (0, None))
+        if uid not in self.results and start == max((n for of, n in self.starts if of == uid), default=-1):
+            self.results[uid] = answer
+            self.settled[uid] = start
         return JobYield(self.results.get(uid), self.used.get(uid, {}))
 
     async def last_heartbeat(self, uid, start):
@@ -317,13 +325,15 @@ class World:
         self._pod_status(pod, phase="Running", containerStatuses=[running])
         return claimed_by == meta["uid"]
 
-    def end_pod(self, pod, verdict=None, *, reason="", code=0, delay=None, message="because"):
+    def end_pod(self, pod, verdict=None, *, reason="", code=0, delay=None, message="because", outcome=None):
         """The container ends, with the runner's word or without."""
         meta = pod["metadata"]
         start = start_of(meta["name"], meta["labels"][LABEL_JOB])
-        word = TerminationMessage(verdict, reason, message, start, owner(pod), delay_seconds=delay) if verdict else None
+        word = None
+        if verdict:
+            word = TerminationMessage(verdict, reason, message, start, owner(pod), delay, outcome=outcome)
         if verdict is Verdict.SUCCEED:
-            self.results.setdefault(owner(pod), {"text": "Hello.", "structured": None, "usage": {}})
+            self._answer(owner(pod), start, outcome)
         state = {
             "exitCode": code,
             "reason": "Completed" if code == 0 else "Error",
@@ -333,6 +343,15 @@ class World:
         }
         statuses = [{"name": "runner", "state": {"terminated": state}}]
         self._pod_status(pod, phase="Succeeded" if code == 0 else "Failed", containerStatuses=statuses)
+
+    def _answer(self, uid, start, outcome):
+        """What the gateway does with an answer."""
+        answer = {"text": "Hello.", "structured": {"start": start}, "usage": {}, "outcome": outcome}
+        policy = ResultPolicy.model_validate(self.accepted[uid]["spec"]["resultPolicy"])
+        if outcome is not None and may_run_again(policy, outcome):
+            self.answers[uid] = start, answer
+        else:
+            self.results.setdefault(uid, answer)
 
     def _pod_status(self, pod, **status):
         key = ("Pod", "default", pod["metadata"]["name"])

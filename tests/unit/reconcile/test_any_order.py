@@ -69,6 +69,8 @@ class Watcher:
             assert status.phase is self.finals[uid], "a terminal phase changed"
         elif status.phase is not None and status.phase.is_terminal:
             self.finals[uid] = status.phase
+        if uid in self.world.settled:
+            assert status.starts == self.world.settled[uid], "a job ran on after its answer had become final"
         charged = [record.charged for record in status.attempt_history]
         assert sum(charged) <= 3
         for record in status.attempt_history:
@@ -80,7 +82,14 @@ async def play(world, died, script, operators):
     for _ in range(operators - 1):
         world.join()
     world.apply("one", retry={"maxAttempts": 3, "backoff": {"initial": "1s"}})
-    world.apply("two", retry={"maxAttempts": 2, "maxSnoozes": 1}, session={"appName": "a", "sessionId": "s"})
+    rules = [{"name": "again", "onOutcomes": ["unsure"], "action": "Retry", "delay": "1s", "limit": 1}]
+    world.apply(
+        "two",
+        retry={"maxAttempts": 2, "maxSnoozes": 1},
+        session={"appName": "a", "sessionId": "s"},
+        output={"schema": {"type": "object"}},
+        resultPolicy={"rules": rules},
+    )
     for action, draw in script:
         number = draw % operators
         try:
@@ -118,7 +127,8 @@ async def act(world, action, draw, number):  # noqa: C901  one flat branch an ac
         for index, pod in enumerate(live):
             if world.run_pod(pod):
                 verdict, reason, code = ENDINGS[(draw + index) % len(ENDINGS)]
-                world.end_pod(pod, verdict, reason=reason, code=code, delay=1 if verdict is Verdict.SNOOZE else None)
+                delay, outcome = 1 if verdict is Verdict.SNOOZE else None, ("unsure", None)[draw % 2]
+                world.end_pod(pod, verdict, reason=reason, code=code, delay=delay, outcome=outcome)
             else:
                 world.end_pod(pod, code=76)
     elif action == "crash-pods":

@@ -31,6 +31,44 @@ async def test_what_is_accepted_has_the_values_of_the_names_in_it(world):
     assert world.accepted[uid]["spec"]["input"]["message"] == f"hello {uid}, $(job.name)."
 
 
+OUTCOMES = {
+    "output": {"schema": {"type": "object"}},
+    "resultPolicy": {"rules": [{"name": "again", "onOutcomes": ["unsure"], "action": "Retry", "limit": 1}]},
+}
+
+
+async def test_an_answer_is_final_once_its_rule_may_fire_no_more(world):
+    uid = world.apply(**OUTCOMES)["metadata"]["uid"]
+    await world.act()
+    world.end_pod(world.pods()[0], Verdict.SUCCEED, outcome="unsure")
+    await world.act(seconds=1)
+    between = (world.status().phase, dict(world.results))
+    await world.act(seconds=60)
+    world.end_pod(world.pods()[-1], Verdict.SUCCEED, outcome="unsure")
+    await world.act(seconds=1)
+    status = world.status()
+
+    assert between == (Phase.RETRYING, {})
+    assert (status.phase, status.starts, status.result.outcome) == (Phase.SUCCEEDED, 2, "unsure")
+    assert status.result.structured == world.results[uid]["structured"] == {"start": 2}
+    assert status.rule_counts == {"again": 1}
+
+
+async def test_a_job_that_ends_while_the_database_is_away_has_its_outcome_and_later_its_answer(world):
+    rules = [{"name": "no", "onOutcomes": ["refused"], "action": "Fail"}]
+    world.apply(**{**OUTCOMES, "resultPolicy": {"rules": rules}})
+    await world.act()
+    world.end_pod(world.pods()[0], Verdict.SUCCEED, outcome="refused")
+    world.history_away = True
+    await world.act(seconds=1)
+    away = world.status()
+    world.history_away = False
+    await world.act(seconds=10)
+
+    assert (away.phase, away.result.outcome, away.result.ref) == (Phase.FAILED, "refused", "")
+    assert world.status().result.structured == {"start": 1}
+
+
 async def test_a_job_that_waited_costs_one_write_more(world):
     for number in range(11):
         world.apply(f"job-{number:02}")
