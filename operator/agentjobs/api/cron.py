@@ -60,24 +60,20 @@ class Cron:
     def next_after(self, instant: datetime) -> datetime | None:
         """Return the first start later than `instant`, in UTC; None when there is none."""
         # A gap pushes times by at most a day, hence one day back; an overlap around midnight puts times of one day
-        # behind times of the next, hence one day more than the first that has any.
-        days = self._days_from(instant.astimezone(self.zone).date() - _DAY)
-        for day in days:
+        # behind times of the next, hence a look at the day after the first that has any.
+        for day in self._days_from(instant.astimezone(self.zone).date() - _DAY):
             found = self._after(day, instant)
             if found is not None:
-                following = next(days, None)
-                other = None if following is None else self._after(following, instant)
+                other = self._after(day + _DAY, instant) if self._fits(day + _DAY) else None
                 return found if other is None else min(found, other)
         return None
 
     def latest_until(self, instant: datetime) -> datetime | None:
         """Return the last start that is not later than `instant`, in UTC; None when there was none."""
-        days = self._days_until(instant.astimezone(self.zone).date() + _DAY)
-        for day in days:
+        for day in self._days_until(instant.astimezone(self.zone).date() + _DAY):
             found = self._until(day, instant)
             if found is not None:
-                following = next(days, None)
-                other = None if following is None else self._until(following, instant)
+                other = self._until(day - _DAY, instant) if self._fits(day - _DAY) else None
                 return found if other is None else max(found, other)
         return None
 
@@ -168,6 +164,9 @@ class Cron:
                         yield found
             if not self.ever:
                 return
+
+    def _fits(self, day: date) -> bool:
+        return day.day in self._days_of(day.year, day.month)
 
     def _days_of(self, year: int, month: int) -> tuple[int, ...]:
         if month not in self.months:
