@@ -24,6 +24,7 @@ import uvloop
 from agentjobs import authorities
 from agentjobs.contract import GROUP, LABEL_JOB, VERSION
 from agentjobs.core.manifests import PodDefaults
+from agentjobs.engine.clock import watch_clock
 from agentjobs.engine.controller import Controller
 from agentjobs.errors import AgentJobsError, Invalid, NotFound, Unavailable
 from agentjobs.history.database import Database
@@ -33,7 +34,7 @@ from agentjobs.history.writer import HistoryWriter
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.elector import Elector, LeaseLost, utc_now
 from agentjobs.kube.recorder import EventRecorder
-from agentjobs.kube.resources import AGENTJOBS, CRDS, NAMESPACES, PODS
+from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, CRDS, NAMESPACES, PODS, Resource
 from agentjobs.metrics import Metrics
 from agentjobs.probes import serving
 from agentjobs.reconcile import Key, Reconciler
@@ -140,7 +141,8 @@ class Operator:
 
     async def _lead(self, client: KubeClient, identity: str) -> None:
         settings = self._settings
-        await _check_crd(client, settings.namespaces)
+        for kind in (AGENTJOBS, AGENTSCHEDULES):
+            await _check_crd(client, kind, settings.namespaces)
         if not settings.leader_elect:
             await self._work(client, identity)
             return
@@ -234,9 +236,12 @@ class Operator:
             asyncio.create_task(controller.run(), name="controller"),
             asyncio.create_task(lists.repeat(settings.resync.total_seconds()), name="lists"),
             asyncio.create_task(retention.run(), name="retention"),
+            asyncio.create_task(watch_clock(reconciler.state.wake_schedules), name="clock"),
         ]
         self._state = "leading"
-        logger.info("operator.leading", extra={"jobs": len(reconciler.state.jobs), "pods": len(reconciler.state.pods)})
+        state = reconciler.state
+        known = {"jobs": len(state.jobs), "pods": len(state.pods), "schedules": len(state.schedules)}
+        logger.info("operator.leading", extra=known)
         try:
             kopf_ended = asyncio.create_task(
                 _run_kopf(settings, registry(reconciler, self._metrics, self._stop), self._stop)
@@ -275,9 +280,13 @@ class Lists:
     async def sync(self) -> None:
         """List once, and close the history of what is not there any more.
 
-        Pods first: a job's claim without its pod would look like a pod to be made.
+        Pods before jobs: a job's claim without its pod would look like a pod to be made. Schedules before jobs: what
+        their status names was there when it was read, so a job that the later list has not is gone.
         """
         listed_at = await self._clock()
+        for namespace in self._namespaces:
+            schedules, version = await self._client.list(AGENTSCHEDULES, namespace)
+            self._reconciler.state.listed_schedules(schedules, version, namespace=namespace)
         for namespace in self._namespaces:
             pods, version = await self._client.list(PODS, namespace, label_selector=LABEL_JOB)
             self._reconciler.state.listed_pods(pods, version, namespace=namespace)
@@ -357,6 +366,11 @@ def registry(reconciler: Reconciler, metrics: Metrics, stop: asyncio.Event) -> k
         metrics.watched("AgentJob")
         reconciler.state.observe_job(event["type"], event["object"])
 
+    @kopf.on.event(GROUP, VERSION, AGENTSCHEDULES.plural, registry=handlers)
+    async def schedule_event(event: Any, **_: Any) -> None:
+        metrics.watched("AgentSchedule")
+        reconciler.state.observe_schedule(event["type"], event["object"])
+
     @kopf.on.event("v1", PODS.plural, labels={LABEL_JOB: kopf.PRESENT}, registry=handlers)
     async def pod_event(event: Any, **_: Any) -> None:
         metrics.watched("Pod")
@@ -433,15 +447,15 @@ def _pod_defaults(settings: OperatorSettings, gateway_authorities: str | None) -
     )
 
 
-async def _check_crd(client: KubeClient, namespaces: Sequence[str]) -> None:
+async def _check_crd(client: KubeClient, kind: Resource, namespaces: Sequence[str]) -> None:
     """kopf would wait in silence for a kind that does not exist."""
-    name = f"{AGENTJOBS.plural}.{GROUP}"
+    name = f"{kind.plural}.{GROUP}"
     while True:
         try:
             # Whether the kind is served, not what there is of it.
-            await client.list(AGENTJOBS, next(iter(namespaces), None), field_selector="metadata.name=none")
+            await client.list(kind, next(iter(namespaces), None), field_selector="metadata.name=none")
         except NotFound:
-            raise Invalid(f"the API server has no {CRDS.plural} {name}; apply crds/agentjobs.yaml first") from None
+            raise Invalid(f"the API server has no {CRDS.plural} {name}; apply crds/{kind.plural}.yaml first") from None
         except Unavailable as error:
             logger.warning("operator.waiting %s", error)
             await asyncio.sleep(WAIT_SECONDS)

@@ -7,12 +7,19 @@ Deleting a schedule needs nothing of us: its jobs are owned by it.
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, assert_never
 
-from agentjobs.api.schedule_status import MAX_ACTIVE, AgentScheduleStatus, BlockedReason
+from agentjobs.api.conditions import find_condition
+from agentjobs.api.schedule_status import (
+    MAX_ACTIVE,
+    ActiveReason,
+    AgentScheduleStatus,
+    BlockedReason,
+    ScheduleConditionType,
+)
 from agentjobs.contract import ANNOTATION_REPLACED_BY, GROUP, VERSION, cut
 from agentjobs.core.observation import parse_job
 from agentjobs.core.plan import Illegal, Plan, Schedule, read_plan
@@ -153,7 +160,7 @@ class Schedules:
                 await self._confirm(schedule, verdict.jobs, look)
             case Claim() | Record():
                 await self._write(schedule, verdict.status, look)
-                self._tell(schedule, verdict.notes)
+                self._tell(schedule, [*verdict.notes, *_news(schedule.status, verdict.status)])
                 self._metrics.schedule_missed.inc(verdict.missed)
             case MakeJob():
                 return await self._make(seen, verdict, look)
@@ -209,6 +216,7 @@ class Schedules:
             return True
         late = (self._now() - verdict.due).total_seconds()
         self._metrics.schedule_start(verdict.kind, late)
+        self._tell(schedule, [Note("Started", f"made job {name}")])
         self._memory.setdefault(schedule.key, Memory(schedule.uid)).made[name] = made_job(parse_job(made))
         self._state.observe_job(None, made)
         # The job's arrival brings the schedule back. First come the others that are due: a start that is made can wait
@@ -273,6 +281,16 @@ class Schedules:
         for note in notes:
             kind = "Warning" if note.warning else "Normal"
             self._recorder.record(reference, kind, note.reason, cut(note.message, 1024))
+
+
+def _news(before: AgentScheduleStatus, after: AgentScheduleStatus) -> Iterator[Note]:
+    """What changed of a schedule's making jobs at all; that a job failed, the job says itself."""
+    for kind, good in ((ScheduleConditionType.ACTIVE, "True"), (ScheduleConditionType.BLOCKED, "False")):
+        said, old = find_condition(after.conditions, kind), find_condition(before.conditions, kind)
+        if said is None or (old is None and said.status == good) or (old and old.reason == said.reason):
+            continue
+        wanted = said.status == good or said.reason == ActiveReason.SUSPENDED
+        yield Note(said.reason, said.message or kind.description, warning=not wanted)
 
 
 def _tombstone(schedule: Schedule) -> dict[str, object]:

@@ -237,6 +237,23 @@ async def test_jobs_beyond_the_limit_stay_until_history_has_their_end(world):
     assert (kept, world.jobs()) == ([FIRST], [])
 
 
+async def test_what_changes_is_told_once(world):
+    world.apply_schedule(maxConsecutiveFailures=1)
+    await world.act()
+    await world.act(minutes=10)
+    world.end_jobs(Verdict.FAIL, "ConfigInvalid", 78)
+    await later(world)
+    world.edit("brief", kind="AgentSchedule", annotations={"agentjobs.dev/resume": "mended"})
+    await later(world)
+
+    told = [
+        reason for reason, message in world.events if "brief" in message or "failed" in message or "times" in message
+    ]
+    assert told.count("TooManyFailures") == 1
+    assert told.count("Scheduled") == 1
+    assert ("Started", f"made job {FIRST}") in world.events
+
+
 async def test_a_schedule_that_is_deleted_takes_its_jobs_along_and_makes_no_more(world):
     await until_due(world)
 
