@@ -165,6 +165,22 @@ class OperatorHistory:
         found = await self._database.read(work) if records else set()
         return [each for each in (*changed, *over) if _place_of(each) in found]
 
+    async def job_of(self, namespace: str, schedule: str, name: str, *, since: datetime) -> str | None:
+        """Return the uid of a schedule's job of that name, made since then and known to history; else None."""
+        query = select(jobs.c.uid).where(
+            jobs.c.cluster == self._cluster,
+            jobs.c.namespace == namespace,
+            jobs.c.name == name,
+            jobs.c.schedule == schedule,
+            jobs.c.created_at >= since,
+        )
+
+        async def work(connection: AsyncConnection) -> str | None:
+            uid: str | None = (await connection.execute(query.limit(1))).scalar()
+            return uid
+
+        return await self._database.read(work)
+
     async def clock(self) -> datetime:
         """Return the database's time, which `close_vanished` compares with."""
 

@@ -54,6 +54,8 @@ class History(Protocol):
 
     async def recorded(self, uid: str) -> str | None: ...
 
+    async def job_of(self, namespace: str, schedule: str, name: str, *, since: datetime) -> str | None: ...
+
 
 class Writer(Protocol):
     """Takes records for the history; never blocks, never raises."""

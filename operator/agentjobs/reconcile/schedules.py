@@ -7,7 +7,7 @@ Deleting a schedule needs nothing of us: its jobs are owned by it.
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, assert_never
@@ -15,7 +15,6 @@ from typing import Final, assert_never
 from agentjobs.api.conditions import find_condition
 from agentjobs.api.schedule_status import (
     MAX_ACTIVE,
-    ActiveReason,
     AgentScheduleStatus,
     BlockedReason,
     ScheduleConditionType,
@@ -62,17 +61,10 @@ class Look:
     """resourceVersion of the schedule in the API server's last answer to us."""
     absent: set[str] = field(default_factory=set)
     """Names of jobs that the API server does not have."""
+    made: dict[str, str] = field(default_factory=dict)
+    """Uids of claims' jobs that history knows, by name."""
     refusals: dict[str, Refusal] = field(default_factory=dict)
     """By the job's name. The next look tries again."""
-
-
-@dataclass(slots=True)
-class Memory:
-    """What is remembered of a schedule between looks, while it has claims."""
-
-    uid: str
-    made: dict[str, MadeJob] = field(default_factory=dict)
-    """Jobs of claims that are not retired yet, by name: one that was seen was made, whoever has deleted it since."""
 
 
 class Schedules:
@@ -96,7 +88,6 @@ class Schedules:
         self._recorder = recorder
         self._metrics = metrics
         self._now = now
-        self._memory: dict[JobName, Memory] = {}
         # By uid, with the generation they were read from; reading one anew costs a millisecond.
         self._plans: OrderedDict[str, tuple[int, Plan | Illegal]] = OrderedDict()
 
@@ -106,7 +97,6 @@ class Schedules:
         for _ in range(MAX_STEPS):
             schedule = self._state.schedules.get(name)
             if schedule is None:
-                self._memory.pop(name, None)
                 return None
             seen = self._observe(schedule, look)
             decision = decide(seen, self._now())
@@ -115,12 +105,11 @@ class Schedules:
         raise RuntimeError(f"schedule {name[0]}/{name[1]}: {MAX_STEPS} verdicts in a row without rest")
 
     def _observe(self, schedule: Schedule, look: Look) -> ScheduleObservation:
-        jobs = {job.uid: made_job(job) for job in self._state.jobs.by("schedule", schedule.uid)}
-        self._remember_made(schedule, jobs)
+        jobs = [made_job(job) for job in self._state.jobs.by("schedule", schedule.uid)]
         return ScheduleObservation(
             schedule=schedule,
             plan=self._plan(schedule),
-            jobs=tuple(jobs.values()),
+            jobs=(*jobs, *self._gone_again(schedule, {job.name for job in jobs}, look)),
             fresh=look.confirmed == schedule.resource_version,
             absent=frozenset(look.absent),
             refusals=look.refusals,
@@ -136,19 +125,13 @@ class Schedules:
         self._plans.move_to_end(schedule.uid)
         return known[1]
 
-    def _remember_made(self, schedule: Schedule, jobs: dict[str, MadeJob]) -> None:
-        """Note the jobs of claims, and add those that are gone again: they were made, and must not be made twice."""
-        claims = {start.name for start in schedule.status.active if not start.uid}
-        memory = self._memory.get(schedule.key)
-        if not claims or memory is None or memory.uid != schedule.uid:
-            self._memory.pop(schedule.key, None)
-            memory = Memory(schedule.uid)
-        seen = {job.name: job for job in jobs.values()}
-        memory.made = {name: job for name, job in {**memory.made, **seen}.items() if name in claims}
-        if memory.made:
-            self._memory[schedule.key] = memory
-        for job in memory.made.values():
-            jobs.setdefault(job.uid, job)
+    def _gone_again(self, schedule: Schedule, known: Set[str], look: Look) -> Iterator[MadeJob]:
+        """Jobs of claims that were made and deleted before that was written down: they must not be made twice."""
+        for start in schedule.status.active:
+            if not start.uid and start.name not in known:
+                uid = look.made.get(start.name) or self._state.departed.get((schedule.uid, start.name))
+                if uid is not None:
+                    yield MadeJob(start.name, uid, created=start.time, cancel=True, deleting=True)
 
     async def _carry_out(self, seen: ScheduleObservation, verdict: Verdict, look: Look) -> bool:
         """Do what the verdict says. True to look again at once."""
@@ -157,23 +140,32 @@ class Schedules:
             case Keep():
                 return False
             case Confirm():
-                await self._confirm(schedule, verdict.jobs, look)
+                await self._confirm(seen, verdict.jobs, look)
             case Claim() | Record():
                 await self._write(schedule, verdict.status, look)
-                self._tell(schedule, [*verdict.notes, *_news(schedule.status, verdict.status)])
+                self._tell(schedule, [*verdict.notes, *_held_up(schedule.status, verdict.status)])
                 self._metrics.schedule_missed.inc(verdict.missed)
             case MakeJob():
                 return await self._make(seen, verdict, look)
             case CancelJob():
-                await self._cancel(schedule, verdict)
+                return await self._cancel(schedule, verdict)
             case PruneJobs():
                 return await self._prune(schedule, verdict.jobs)
             case _:
                 assert_never(verdict)
         return True
 
-    async def _confirm(self, schedule: Schedule, jobs: Iterable[str], look: Look) -> None:
-        """Ask the API server itself. The jobs come after the schedule that names them: one that is absent is gone."""
+    async def _confirm(self, seen: ScheduleObservation, jobs: Iterable[str], look: Look) -> None:
+        """Ask the API server itself. The jobs come after the schedule that names them: one that is absent is gone.
+
+        A claim whose job nobody knows was left behind by an operator that died, or its job has run and is gone: history
+        tells. While Postgres is away nothing starts anyway.
+        """
+        schedule, known = seen.schedule, {job.name for job in seen.jobs}
+        for name in (start.name for start in seen.claims if start.name not in known):
+            uid = await self._history.job_of(schedule.namespace, schedule.name, name, since=schedule.created)
+            if uid is not None:
+                look.made[name] = uid
         try:
             found = await self._cluster.get(AGENTSCHEDULES, *schedule.key)
         except NotFound:
@@ -217,7 +209,6 @@ class Schedules:
         late = (self._now() - verdict.due).total_seconds()
         self._metrics.schedule_start(verdict.kind, late)
         self._tell(schedule, [Note("Started", f"made job {name}")])
-        self._memory.setdefault(schedule.key, Memory(schedule.uid)).made[name] = made_job(parse_job(made))
         self._state.observe_job(None, made)
         # The job's arrival brings the schedule back. First come the others that are due: a start that is made can wait
         # to be retired, one that is claimed should not wait to be made.
@@ -232,15 +223,18 @@ class Schedules:
             look.refusals[name] = Refusal(BlockedReason.JOB_NAME_TAKEN, message)
         return True
 
-    async def _cancel(self, schedule: Schedule, verdict: CancelJob) -> None:
+    async def _cancel(self, schedule: Schedule, verdict: CancelJob) -> bool:
         why = {ANNOTATION_REPLACED_BY: verdict.by}
         body = {"metadata": {"uid": verdict.job.uid, "annotations": why}, "spec": {"cancel": True}}
         try:
             answer = await self._cluster.patch(AGENTJOBS, schedule.namespace, verdict.job.name, body)
         except NotFound:
-            return
+            # Gone already; the watch is about to say so.
+            self._state.queue.add_after(("schedule", *schedule.key), OUTAGE_SECONDS)
+            return False
         self._state.observe_job(None, answer)
         self._tell(schedule, [Note("Replaced", f"job {verdict.job.name} is cancelled for {verdict.by}")])
+        return True
 
     async def _prune(self, schedule: Schedule, jobs: Iterable[MadeJob]) -> bool:
         """Delete finished jobs whose end is stored. False when some have to wait for that."""
@@ -283,14 +277,12 @@ class Schedules:
             self._recorder.record(reference, kind, note.reason, cut(note.message, 1024))
 
 
-def _news(before: AgentScheduleStatus, after: AgentScheduleStatus) -> Iterator[Note]:
-    """What changed of a schedule's making jobs at all; that a job failed, the job says itself."""
-    for kind, good in ((ScheduleConditionType.ACTIVE, "True"), (ScheduleConditionType.BLOCKED, "False")):
-        said, old = find_condition(after.conditions, kind), find_condition(before.conditions, kind)
-        if said is None or (old is None and said.status == good) or (old and old.reason == said.reason):
-            continue
-        wanted = said.status == good or said.reason == ActiveReason.SUSPENDED
-        yield Note(said.reason, said.message or kind.description, warning=not wanted)
+def _held_up(before: AgentScheduleStatus, after: AgentScheduleStatus) -> Iterator[Note]:
+    """What newly holds a start up."""
+    said = find_condition(after.conditions, ScheduleConditionType.BLOCKED)
+    old = find_condition(before.conditions, ScheduleConditionType.BLOCKED)
+    if said and said.is_true and not (old and (old.status, old.reason) == (said.status, said.reason)):
+        yield Note(said.reason, said.message, warning=True)
 
 
 def _tombstone(schedule: Schedule) -> dict[str, object]:

@@ -3,6 +3,7 @@
 Fed by watches, full lists and the answers to our own writes; read by the reconciler. No I/O.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -15,7 +16,7 @@ from agentjobs.core.observation import Heartbeat, Job, Obstacle, parse_job
 from agentjobs.core.plan import Schedule, parse_schedule
 from agentjobs.core.pods import Pod, parse_pod
 from agentjobs.core.verdicts import AskForSlot
-from agentjobs.engine.cache import Cache
+from agentjobs.engine.cache import TOMBSTONES, Cache
 from agentjobs.engine.queueing import WorkQueue
 from agentjobs.history.records import Deletion
 from agentjobs.reconcile.ports import Writer
@@ -82,6 +83,8 @@ class State:
         self.specs = Specs()
         self._writer = writer
         self._now = now
+        # Uids of jobs of schedules that were deleted, by the schedule's uid and their name; oldest first.
+        self.departed: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._memory: dict[JobName, Memory] = {}
         # Jobs of the first list that nobody has looked at: until then admission would not know who has priority.
         self._unsettled: set[JobName] | None = None
@@ -170,6 +173,10 @@ class State:
 
     def _departed(self, job: Job) -> None:
         """The job's object is gone; close what its history has open."""
+        if job.made_by_uid:
+            self.departed[job.made_by_uid, job.name] = job.uid
+            if len(self.departed) > TOMBSTONES:
+                self.departed.popitem(last=False)
         if job.finished:
             return
         now = self._now()

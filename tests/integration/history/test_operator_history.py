@@ -254,3 +254,14 @@ async def test_a_start_begins_when_it_was_first_seen_to(connected, operator, a_j
 
     (row,) = await rows(connected, starts, uid=build.uid)
     assert row.started_at == early.time == row.ended_at - timedelta(seconds=30)
+
+
+async def test_a_schedules_job_is_known_by_name_unless_it_is_an_older_schedules(operator, a_job):
+    made = a_job("made", name="brief-1", minute=5, schedule="brief")
+    await operator.accept(made.job())
+
+    known = await operator.job_of("default", "brief", "brief-1", since=made.key.created)
+    older = await operator.job_of("default", "brief", "brief-1", since=made.key.created + timedelta(minutes=1))
+
+    assert (known, older) == ("made", None)
+    assert await operator.job_of("default", "other", "brief-1", since=made.key.created) is None

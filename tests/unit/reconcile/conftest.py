@@ -18,7 +18,7 @@ from agentjobs.contract import FINALIZER, LABEL_JOB, TerminationMessage, Verdict
 from agentjobs.core.manifests import PodDefaults
 from agentjobs.core.policy import may_run_again
 from agentjobs.errors import AlreadyExists, Conflict, NotFound, Unavailable
-from agentjobs.history.records import JobYield, TransitionRecord
+from agentjobs.history.records import JobKey, JobYield, TransitionRecord
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile import Reconciler
 
@@ -49,6 +49,7 @@ class World:
         self.writes: list[tuple[str, str]] = []
         self.events: list[tuple[str, str]] = []
         self.accepted: dict[str, Any] = {}
+        self.known: set[JobKey] = set()
         self.starts: dict[tuple[str, int], int] = {}
         self.results: dict[str, Any] = {}
         self.answers: dict[str, tuple[int, Any]] = {}
@@ -168,6 +169,7 @@ class World:
     async def accept(self, job, start=None):
         self._available()
         stored = self.accepted.setdefault(job.job.uid, job.resolved)
+        self.known.add(job.job)
         if start is not None:
             self.starts.setdefault((job.job.uid, start.start), start.attempt)
         return stored
@@ -186,6 +188,10 @@ class World:
 
     async def last_heartbeat(self, uid, start):
         self._available()
+
+    async def job_of(self, namespace, schedule, name, *, since):
+        self._available()
+        return next((job.uid for job in self.known if (job.schedule, job.name) == (schedule, name)), None)
 
     async def recorded(self, uid):
         self._available()
@@ -392,7 +398,7 @@ class World:
             key = await queue.get()
             try:
                 await reconciler.reconcile(key)
-            except (Conflict, Unavailable):
+            except (Conflict, NotFound, Unavailable):
                 pass
             finally:
                 queue.done(key)
