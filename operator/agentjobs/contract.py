@@ -287,6 +287,39 @@ def cut(text: str, limit: int) -> str:
     return raw[: limit - 3].decode("utf-8", "ignore") + "…"
 
 
+def is_traced(variables: Mapping[str, str]) -> bool:
+    """Whether OpenTelemetry's standard variables ask for traces: an endpoint is named and nothing switches it off."""
+    if variables.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    if variables.get("OTEL_TRACES_EXPORTER", "otlp").strip().lower() != "otlp":
+        return False
+    return bool(
+        variables.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()
+        or variables.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
+    )
+
+
+def trace_id(uid: str) -> int:
+    """Id of a job's trace: its uid without the dashes, so that who knows the one finds the other."""
+    plain = uid.replace("-", "")
+    try:
+        number = int(plain, 16) if len(plain) == 32 else 0
+    except ValueError:
+        number = 0
+    return number or _digest(uid, 16)
+
+
+def span_id(uid: str, start: int = 0) -> int:
+    """Id of the span of a start, or of the whole job (0): whoever knows uid and number can hang spans on it."""
+    return _digest(f"{uid}/{start}", 8)
+
+
+def _digest(text: str, size: int) -> int:
+    import hashlib  # only where traces are made
+
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:size]) or 1
+
+
 def pod_name(job: str, start: int) -> str:
     """Name of the pod of one start: `<job>-<start>`."""
     return f"{job}-{start}"

@@ -21,7 +21,7 @@ from typing import Any, Final
 import kopf
 import uvloop
 
-from agentjobs import authorities
+from agentjobs import authorities, tracing
 from agentjobs.contract import GROUP, LABEL_JOB, VERSION
 from agentjobs.core.manifests import PodDefaults
 from agentjobs.engine.clock import watch_clock
@@ -75,6 +75,7 @@ class Operator:
         self._settings = settings
         self._now = now
         self._metrics = Metrics()
+        self._spans = tracing.spans("agentjobs-operator", os.environ)
         self._stop = asyncio.Event()
         self._state = "starting"
         self._elector: Elector | None = None
@@ -109,6 +110,7 @@ class Operator:
                 await self._until_stopped(self._lead(client, identity))
             finally:
                 following.cancel()
+                await asyncio.to_thread(self._spans.close)
         if self._failure is not None:
             raise self._failure
 
@@ -193,6 +195,7 @@ class Operator:
                 metrics=metrics,
                 pods=_pod_defaults(settings, self._authorities),
                 queues={"agents": settings.queue_agents, "scheduled": settings.queue_scheduled},
+                spans=self._spans,
                 now=self._now,
             )
             metrics.queue_depths(reconciler.state.slots.depths)

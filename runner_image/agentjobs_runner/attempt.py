@@ -26,6 +26,7 @@ from agentjobs_runner.gate import Gate
 from agentjobs_runner.gateway import Gateway, Instant, connect
 from agentjobs_runner.narrow import Preload
 from agentjobs_runner.timeline import Recorder
+from agentjobs_runner.tracing import Tracing
 from agentjobs_runner.wording import Redactor
 
 logger = logging.getLogger("agentjobs.runner")
@@ -91,16 +92,20 @@ def run(variables: Mapping[str, str]) -> int:
         gateway = connect(environment)
     except Unavailable as error:
         return _leave(environment, redactor, journal_unavailable(str(error)))
-    return Supervisor(environment, gateway, redactor).run()
+    tracing = Tracing(variables, redactor)
+    code = Supervisor(environment, gateway, redactor, tracing).run()
+    tracing.wait()
+    return code
 
 
 class Supervisor:
     """Sees one start through."""
 
-    def __init__(self, environment: Environment, gateway: Gateway, redactor: Redactor) -> None:
+    def __init__(self, environment: Environment, gateway: Gateway, redactor: Redactor, tracing: Tracing) -> None:
         self._environment = environment
         self._gateway = gateway
         self._redactor = redactor
+        self._tracing = tracing
         # SimpleQueue.put may be called from a signal handler (it is documented as reentrant).
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._terminated_at: float | None = None
@@ -163,7 +168,8 @@ class Supervisor:
         try:
             loaded = engine.wait()
             recorder.progressed()
-            ending: Ending = loaded.execute(attempt, gate, recorder)
+            with self._tracing.run(attempt):
+                ending: Ending = loaded.execute(attempt, gate, recorder)
         except BaseException as error:  # the thread's outermost line: an end that nobody hears of would hang the pod
             logger.exception("engine.failed")
             ending = Ending(
@@ -200,6 +206,7 @@ class Supervisor:
 
     def _report(self, attempt: Attempt, recorder: Recorder, ending: Ending) -> int:
         """Give the gateway its record, then leave. What is final there wins over what happened here."""
+        self._tracing.end(ending.verdict, str(ending.reason))
         patience = contract.GATEWAY_PATIENCE_SECONDS if ending.result is not None else FAREWELL_SECONDS
         if ending.reason == ErrorClass.JOURNAL_UNAVAILABLE:
             patience = 0.0  # it has been waited for already

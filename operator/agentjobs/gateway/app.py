@@ -27,6 +27,7 @@ from agentjobs.gateway.problems import FRAMEWORK_REASONS, Problem, crash, from_e
 from agentjobs.gateway.services import Services
 from agentjobs.gateway.traffic import Traffic
 from agentjobs.history.gateway_history import GatewayHistory
+from agentjobs.tracing import Spans
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ def create_app(
     *,
     check_history: Callable[[], Awaitable[None]],
     metrics: GatewayMetrics,
+    spans: Spans | None = None,
     clock: Callable[[], float] = time.monotonic,
     check_addresses: bool = True,
 ) -> ASGIApp:
@@ -48,12 +50,15 @@ def create_app(
         history: makes the history of the cluster with the given uid.
         metrics: what is counted; `/metrics` shows its registry.
         check_history: raises errors.Unavailable while the database is away or not migrated.
+        spans: take what runners ask for, as parts of their jobs' traces; None for no traces.
         clock: seconds, monotonic; what remembered identities age by.
         check_addresses: whether a runner's token counts only from its pod's own address.
     """
     authenticator = Authenticator(kube, clock=clock, check_addresses=check_addresses)
     app = FastAPI(title="AgentJobs gateway", version=agentjobs.__version__, docs_url=None, redoc_url=None)
-    services = Services(history=history, kube=kube, authenticator=authenticator, metrics=metrics)
+    services = Services(
+        history=history, kube=kube, authenticator=authenticator, metrics=metrics, spans=spans or Spans()
+    )
     app.state.services = services
     app.include_router(runner_api.router)
     app.include_router(history_api.router)

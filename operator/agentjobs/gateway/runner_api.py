@@ -6,6 +6,7 @@ bytes are never parsed.
 """
 
 import logging
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
@@ -15,7 +16,8 @@ from agentjobs import contract
 from agentjobs.gateway.auth import RunnerIdentity
 from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody, parse, taken
 from agentjobs.gateway.limits import read_body
-from agentjobs.gateway.services import History, Metrics, Runner
+from agentjobs.gateway.services import History, Metrics, Runner, Traces
+from agentjobs.tracing import named
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +28,11 @@ router = APIRouter(tags=["runner"])
 
 
 @router.get(contract.PATH_ATTEMPT)
-async def get_attempt(runner: Runner, history: History) -> JSONResponse:
+async def get_attempt(runner: Runner, history: History, spans: Traces) -> JSONResponse:
     """Claim the start for the pod that asks and answer `contract.Attempt`, all it needs to run."""
+    began = datetime.now(UTC)
     attempt = await history.claim(runner.uid, runner.start, runner.pod_uid)
+    spans.part(runner.uid, runner.start, "claim", begin=began, end=datetime.now(UTC), attributes={})
     logger.info("attempt.claimed", extra=_fields(runner))
     return JSONResponse(attempt)
 
@@ -52,10 +56,13 @@ async def post_heartbeat(runner: Runner, history: History, request: Request) -> 
 
 
 @router.put(contract.PATH_RESULT, openapi_extra=taken(ResultDocumentBody))
-async def put_result(runner: Runner, history: History, request: Request) -> JSONResponse:
+async def put_result(runner: Runner, history: History, spans: Traces, request: Request) -> JSONResponse:
     """Store how the start ended; answer the result that is final for the job, which may be another start's."""
+    began = datetime.now(UTC)
     document = parse(ResultDocumentBody, await read_body(request, contract.MAX_RESULT_BYTES)).to_contract()
     final = await history.put_result(runner.uid, runner.start, runner.pod_uid, document)
+    told = named(verdict=document["verdict"])
+    spans.part(runner.uid, runner.start, "result", begin=began, end=datetime.now(UTC), attributes=told)
     said = {"verdict": document["verdict"], "reason": document["reason"]}
     logger.info("result.stored", extra=_fields(runner) | said)
     return JSONResponse(contract.ResultAnswer(final=final))

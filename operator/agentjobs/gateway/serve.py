@@ -7,6 +7,7 @@ a database or an API server that is away is waited for, with /readyz saying so.
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -16,7 +17,7 @@ from typing import Final
 
 import uvicorn
 
-from agentjobs import errors
+from agentjobs import errors, tracing
 from agentjobs.gateway.app import create_app
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.history.database import Database
@@ -55,7 +56,7 @@ async def _until_signalled(settings: GatewaySettings) -> None:
 @contextlib.asynccontextmanager
 async def serving(settings: GatewaySettings) -> AsyncIterator[str]:
     """Serve for the length of a `with` block; gives the URL, with the real port when the settings said 0."""
-    metrics = GatewayMetrics()
+    metrics, spans = GatewayMetrics(), tracing.spans("agentjobs-gateway", os.environ)
     dsn = settings.database_url.get_secret_value()
     async with (
         Database(dsn, application="agentjobs gateway", on_request=metrics.database.request) as database,
@@ -66,6 +67,7 @@ async def serving(settings: GatewaySettings) -> AsyncIterator[str]:
             lambda cluster: GatewayHistory(database, cluster=cluster),
             kube,
             metrics=metrics,
+            spans=spans,
             check_history=database.check_schema,
         )
         certificate = _certificate(settings)
@@ -87,6 +89,7 @@ async def serving(settings: GatewaySettings) -> AsyncIterator[str]:
             url = f"{'https' if certificate else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
             logger.info("gateway.listening", extra={"url": url})
             yield url
+        await asyncio.to_thread(spans.close)
         logger.info("gateway.stopped")
 
 

@@ -12,6 +12,7 @@ from agentjobs.gateway.auth import Authenticator, Reviewer, RunnerIdentity
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.history.gateway_history import GatewayHistory
 from agentjobs.kube.resources import NAMESPACES
+from agentjobs.tracing import Spans
 
 # Its uid is the usual name of a cluster: the namespace is always there and is never deleted.
 CLUSTER_NAMESPACE: Final = "kube-system"
@@ -31,9 +32,11 @@ class Services:
         kube: Reviewer,
         authenticator: Authenticator,
         metrics: GatewayMetrics,
+        spans: Spans,
     ) -> None:
         self.authenticator = authenticator
         self.metrics = metrics
+        self.spans = spans
         self._make_history = history
         self._kube = kube
         self._history: GatewayHistory | None = None
@@ -77,6 +80,12 @@ async def metrics_of(request: Request) -> GatewayMetrics:
     return services_of(request).metrics
 
 
+async def spans_of(request: Request) -> Spans:
+    """Return what takes the application's spans."""
+    return services_of(request).spans
+
+
 Runner = Annotated[RunnerIdentity, Depends(runner_of)]
 History = Annotated[GatewayHistory, Depends(history_of)]
 Metrics = Annotated[GatewayMetrics, Depends(metrics_of)]
+Traces = Annotated[Spans, Depends(spans_of)]

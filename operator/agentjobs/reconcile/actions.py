@@ -12,7 +12,7 @@ from typing import assert_never
 from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.conditions import Phase, PodStartedReason
 from agentjobs.api.status import AgentJobStatus, AttemptRecord
-from agentjobs.contract import FINALIZER, GROUP, VERSION, cut, pod_name
+from agentjobs.contract import FINALIZER, GROUP, VERSION, Verdict, cut, pod_name
 from agentjobs.core import progress
 from agentjobs.core.admission import Refusal
 from agentjobs.core.allowed import refusal
@@ -47,6 +47,7 @@ from agentjobs.reconcile.ports import Cluster, History, Recorder, Writer
 from agentjobs.reconcile.rows import job_key, past, preview, tombstone, usage
 from agentjobs.reconcile.slots import JobName
 from agentjobs.reconcile.state import Answers, Memory, State
+from agentjobs.tracing import Spans, named
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Actions:
         recorder: Recorder,
         metrics: Metrics,
         pods: PodDefaults,
+        spans: Spans,
         now: Callable[[], datetime],
     ) -> None:
         self._state = state
@@ -75,6 +77,7 @@ class Actions:
         self._recorder = recorder
         self._metrics = metrics
         self._pod_defaults = pods
+        self._spans = spans
         self._now = now
 
     # One branch a verdict is the point: mypy shows the one that is missing.
@@ -292,6 +295,7 @@ class Actions:
             status = await self._with_yield(job, status, memory)
         await self._write(job, status)
         record = verdict.record
+        self._trace_start(job, record)
         self._metrics.attempt(record.verdict, record.reason)
         self._metrics.run_duration.observe(_seconds(record))
         if isinstance(verdict.then, Finish):
@@ -371,7 +375,34 @@ class Actions:
         self._state.observe_job(None, answer)
         return True
 
+    def _trace_start(self, job: Job, record: AttemptRecord) -> None:
+        if record.started is None or record.ended is None:
+            return
+        self._spans.start(
+            job.uid,
+            record.start,
+            begin=record.started,
+            end=record.ended,
+            failed=record.verdict in (Verdict.RETRY, Verdict.FAIL),
+            attributes=named(
+                namespace=job.namespace,
+                job=job.name,
+                attempt=record.attempt,
+                pod=record.pod,
+                verdict=record.verdict,
+                reason=record.reason,
+                charged=record.charged,
+            ),
+        )
+
     def _announce(self, job: Job, end: Finish) -> None:
+        self._spans.job(
+            job.uid,
+            begin=job.created,
+            end=self._now(),
+            failed=end.phase is Phase.FAILED,
+            attributes=named(namespace=job.namespace, job=job.name, phase=end.phase.value, reason=str(end.reason)),
+        )
         kind = "Normal" if end.phase is Phase.SUCCEEDED else "Warning"
         self._event(job, kind, end.phase, f"{end.reason}: {end.message}" if end.message else end.reason)
 

@@ -22,6 +22,7 @@ from agentjobs.reconcile.ports import Cluster, History, Recorder, Writer
 from agentjobs.reconcile.schedules import Schedules
 from agentjobs.reconcile.slots import JobName
 from agentjobs.reconcile.state import Answers, Key, Memory, State
+from agentjobs.tracing import Spans
 
 # A job's longest chain is claim, pod, end, finalizer and a few questions; more than this is two verdicts chasing
 # each other, which must show as an error rather than spin.
@@ -41,10 +42,11 @@ class Reconciler:
         metrics: Metrics,
         pods: PodDefaults,
         queues: Mapping[str, int],
+        spans: Spans | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`queues` maps the implicit queues, which every namespace has, to their slots."""
+        """`queues` maps the implicit queues, which every namespace has, to their slots; no `spans`: no traces."""
         self.state = State(writer=writer, limits=queues, now=now)
         self._acceptance = Acceptance(self.state, cluster, history, monotonic)
         self._actions = Actions(
@@ -56,6 +58,7 @@ class Reconciler:
             recorder=recorder,
             metrics=metrics,
             pods=pods,
+            spans=spans or Spans(),
             now=now,
         )
         self._schedules = Schedules(

@@ -1,0 +1,135 @@
+"""Traces: one a job, over all its starts. What operator and gateway add to it; off unless OpenTelemetry is configured.
+
+A job's trace and the spans that others hang theirs on have ids that follow from the job's uid (`contract.trace_id`),
+so nobody has to hand them on, and what is told twice is one span. The standard variables configure it:
+`OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER`, `OTEL_EXPORTER_OTLP_*` and the others of the SDK. Nothing of OpenTelemetry
+is imported while it is off. Spans are sent by a thread of the SDK's; whoever makes one never waits, and what a
+collector does not take is lost.
+"""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from agentjobs import contract
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import SpanContext
+
+logger = logging.getLogger(__name__)
+
+# A process that ends waits no longer than this for its last spans.
+FLUSH_SECONDS: Final = 1.0
+SCOPE: Final = "agentjobs"
+
+Attributes = Mapping[str, str | int | bool]
+
+
+class Spans:
+    """Takes spans that are over; never blocks, never raises. This one, for when tracing is off, forgets them."""
+
+    def job(self, uid: str, *, begin: datetime, end: datetime, failed: bool, attributes: Attributes) -> None:
+        """The whole job: the root of its trace."""
+
+    def start(
+        self, uid: str, start: int, *, begin: datetime, end: datetime, failed: bool, attributes: Attributes
+    ) -> None:
+        """One start, from its claim to its end."""
+
+    def part(self, uid: str, start: int, name: str, *, begin: datetime, end: datetime, attributes: Attributes) -> None:
+        """Something that happened within a start."""
+
+    def close(self) -> None:
+        """Send what is left, for `FLUSH_SECONDS` at most."""
+
+
+def spans(service: str, variables: Mapping[str, str]) -> Spans:
+    """Return what takes a process's spans, as `variables` configure it; `service` is its name unless they say another.
+
+    Without the packages of the extra `otel` it is off, and the log says so.
+    """
+    if not contract.is_traced(variables):
+        return Spans()
+    try:
+        return _Exported(service, variables)
+    except ImportError as error:
+        logger.error("tracing.unavailable %s; pip install 'agentjobs[otel]'", error)
+        return Spans()
+
+
+class _Exported(Spans):
+    def __init__(self, service: str, variables: Mapping[str, str]) -> None:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # it tells a dead collector at every batch
+        named = {} if variables.get("OTEL_SERVICE_NAME") else {SERVICE_NAME: service}
+        self._provider = TracerProvider(resource=Resource.create(named), shutdown_on_exit=False)
+        self._processor = BatchSpanProcessor(OTLPSpanExporter(timeout=FLUSH_SECONDS))
+
+    def job(self, uid: str, *, begin: datetime, end: datetime, failed: bool, attributes: Attributes) -> None:
+        self._end(uid, contract.span_id(uid), None, "job", begin, end, failed, attributes)
+
+    def start(
+        self, uid: str, start: int, *, begin: datetime, end: datetime, failed: bool, attributes: Attributes
+    ) -> None:
+        own, parent = contract.span_id(uid, start), contract.span_id(uid)
+        self._end(uid, own, parent, "start", begin, end, failed, {"agentjobs.start": start, **attributes})
+
+    def part(self, uid: str, start: int, name: str, *, begin: datetime, end: datetime, attributes: Attributes) -> None:
+        own = self._provider.id_generator.generate_span_id()
+        self._end(uid, own, contract.span_id(uid, start), name, begin, end, False, attributes)
+
+    def close(self) -> None:
+        self._processor.force_flush(int(FLUSH_SECONDS * 1000))
+        self._processor.shutdown()  # type: ignore[no-untyped-call]  # the SDK forgot its annotation
+
+    def _end(
+        self,
+        uid: str,
+        span: int,
+        parent: int | None,
+        name: str,
+        begin: datetime,
+        end: datetime,
+        failed: bool,
+        attributes: Attributes,
+    ) -> None:
+        from opentelemetry.sdk.trace import ReadableSpan
+        from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+        from opentelemetry.trace import Status, StatusCode
+
+        trace = contract.trace_id(uid)
+        if not self._provider.sampler.should_sample(None, trace, name).decision.is_sampled():  # type: ignore[no-untyped-call]  # as above
+            return
+        self._processor.on_end(
+            ReadableSpan(
+                name=name,
+                context=_context(trace, span),
+                parent=None if parent is None else _context(trace, parent),
+                resource=self._provider.resource,
+                attributes={"agentjobs.uid": uid, **attributes},
+                status=Status(StatusCode.ERROR if failed else StatusCode.UNSET),
+                start_time=_nanoseconds(begin),
+                end_time=_nanoseconds(max(begin, end)),
+                instrumentation_scope=InstrumentationScope(SCOPE),
+            )
+        )
+
+
+def _context(trace: int, span: int) -> "SpanContext":
+    from opentelemetry.trace import SpanContext, TraceFlags
+
+    return SpanContext(trace, span, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+
+
+def _nanoseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1_000_000) * 1000
+
+
+def named(**attributes: Any) -> dict[str, str | int | bool]:
+    """Attributes of ours, each with our prefix; empty ones are left out."""
+    return {f"agentjobs.{name}": value for name, value in attributes.items() if value not in (None, "")}
