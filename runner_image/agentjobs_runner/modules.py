@@ -2,6 +2,7 @@
 
 import importlib
 from importlib.util import find_spec
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
@@ -95,6 +96,8 @@ def _place(module: ModuleType) -> str:
 
 
 def _public(module: ModuleType) -> str:
-    names = sorted(name for name in vars(module) if not name.startswith("_"))
+    names = {name for name in vars(module) if not name.startswith("_")}
+    # A package's modules are no attributes of it until they are imported.
+    names |= {found.name for found in iter_modules(getattr(module, "__path__", ())) if not found.name.startswith("_")}
     # A dozen names show a typo; a message has 1 KiB.
-    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "") if names else "nothing public"
+    return ", ".join(sorted(names)[:12]) + (", …" if len(names) > 12 else "") if names else "nothing public"

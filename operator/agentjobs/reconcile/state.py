@@ -172,13 +172,11 @@ class State:
             self._writer.put(record)
 
     def _departed(self, job: Job) -> None:
-        """The job's object is gone; close what its history has open."""
+        """The job's object is gone; say so, and close what its history has open."""
         if job.made_by_uid:
             self.departed[job.made_by_uid, job.name] = job.uid
             if len(self.departed) > TOMBSTONES:
                 self.departed.popitem(last=False)
-        if job.finished:
-            return
         now = self._now()
         self._writer.put(Deletion(job=job_key(job), time=now))
         if job.active is not None:

@@ -213,6 +213,19 @@ async def test_a_deleted_jobs_pods_lose_our_finalizer(world):
     assert any(kind == "Deletion" for kind, _, _ in world.records)
 
 
+async def test_history_hears_that_a_finished_job_was_deleted(world):
+    world.apply()
+    await world.act()
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+    before = [kind for kind, _, _ in world.records]
+    world._drop(("AgentJob", "default", "hello"))
+    await world.act(seconds=1)
+
+    assert "Deletion" not in before
+    assert [kind for kind, _, _ in world.records].count("Deletion") == 1
+
+
 async def test_a_vanished_pod_is_made_again_under_the_same_name(world):
     world.apply()
     await world.act()

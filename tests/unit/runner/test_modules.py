@@ -92,3 +92,15 @@ async def test_arguments_that_do_not_fit_are_invalid(run, module, attribute, arg
 async def test_what_fails_inside_an_async_factory_is_the_codes_own(run, module):
     ending = await run(agent={"module": {"ref": f"{module(FACTORIES)}:fail_later", "args": {"mood": "x"}}})
     assert (ending.verdict, ending.reason) == ("Retry", "AgentError")
+
+
+async def test_a_package_without_a_file_says_which_modules_it_has(run, tmp_path, monkeypatch):
+    (tmp_path / "shop_without_init").mkdir()
+    for name in ("weather", "greeter", "_own"):
+        (tmp_path / "shop_without_init" / f"{name}.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    ending = await run(agent={"module": {"ref": "shop_without_init.whether:agent"}})
+
+    assert ending.reason == "ModuleNotFound"
+    assert ending.message.endswith("has no module 'whether'; it has: greeter, weather")
