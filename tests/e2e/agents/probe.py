@@ -1,5 +1,7 @@
-"""Tools that try what the pod of a job must not be able to do, and tell how it ended."""
+"""An agent without a model that tries what the pod of a job must not be able to do, and answers how each try ended."""
 
+import asyncio
+import importlib.metadata
 import json
 import os
 import socket
@@ -7,89 +9,124 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from google.adk.agents import BaseAgent
+from google.adk.agents.invocation_context import InvocationContext
+from google.adk.events import Event
+from google.genai import types
 
-def reach(addresses: list[str]) -> dict[str, str]:
+CONNECT_SECONDS = 4
+
+
+class Probe(BaseAgent):
+    """Carries out `tries`, which maps names to `{do: function, …arguments}`; its answer maps the names to the ends."""
+
+    tries: dict[str, dict[str, Any]]
+
+    async def _run_async_impl(self, ctx: InvocationContext) -> AsyncGenerator[Event, None]:
+        ends = {}
+        for name, given in self.tries.items():
+            arguments = dict(given)
+            ends[name] = await asyncio.to_thread(DEEDS[arguments.pop("do")], **arguments)
+        content = types.Content(role="model", parts=[types.Part(text=json.dumps(ends))])
+        yield Event(author=self.name, invocation_id=ctx.invocation_id, content=content)
+
+
+def agent(**tries: dict[str, Any]) -> Probe:
+    """Return the agent: `ref: probe:agent`, `args: {name: {do: reach, addresses: […]}}`."""
+    return Probe(name="probe", tries=tries)
+
+
+def reach(addresses: dict[str, str]) -> dict[str, str]:
     """Open a TCP connection to each `host:port`; the answer is `open`, or the error's name."""
-    return {address: _connect(*address.rsplit(":", 1)) for address in addresses}
+    with ThreadPoolExecutor(len(addresses)) as pool:
+        return dict(zip(addresses, pool.map(_connect, addresses.values()), strict=True))
 
 
-def _connect(host: str, port: str) -> str:
+def _connect(address: str) -> str:
+    host, port = address.rsplit(":", 1)
     try:
-        with socket.create_connection((host, int(port)), timeout=4):
+        with socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS):
             return "open"
     except OSError as error:
         return type(error).__name__
 
 
 def ask(method: str, url: str, token: str = "", body: str = "", authority: str = "") -> dict[str, Any]:
-    """Send one HTTP request, return status and head of the answer; certificates are checked with `authority` only."""
+    """Send a request, return status and head of the answer. The token `own` is this pod's, `authority` a PEM file."""
     context = ssl.create_default_context(cafile=authority or None)
     if not authority:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    shown = Path(os.environ["AGENTJOBS_TOKEN_FILE"]).read_text("utf-8") if token == "own" else token
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {shown}"} if shown else {})
     request = urllib.request.Request(url, body.encode() or None, headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=15, context=context) as answer:
-            return {"status": answer.status, "text": answer.read(2000).decode("utf-8", "replace")}
+            return {"status": answer.status, "text": answer.read(300).decode("utf-8", "replace")}
     except urllib.error.HTTPError as error:
-        return {"status": error.code, "text": error.read(2000).decode("utf-8", "replace")}
+        return {"status": error.code, "text": error.read(300).decode("utf-8", "replace")}
     except OSError as error:
         return {"status": 0, "text": repr(error)}
 
 
-def own_token() -> str:
-    """Return what this pod shows to the gateway, as code that was talked into it would."""
-    return Path(os.environ["AGENTJOBS_TOKEN_FILE"]).read_text("utf-8")
-
-
-def write(paths: list[str]) -> dict[str, str]:
+def write(folders: list[str]) -> dict[str, str]:
     """Try to write a file into each folder."""
     ends = {}
-    for path in paths:
+    for folder in folders:
         try:
-            (Path(path) / "probe").write_text("here", "utf-8")
-            ends[path] = "written"
+            (Path(folder) / "probe").write_text("here", "utf-8")
+            ends[folder] = "written"
         except OSError as error:
-            ends[path] = error.strerror or type(error).__name__
+            ends[folder] = error.strerror or type(error).__name__
     return ends
 
 
 def rights() -> dict[str, Any]:
-    """Tell who this process is, what the kernel lets it do, and how trying to become root ends."""
+    """Tell who this process is, what the kernel lets it do, and how trying to do more ends."""
     status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text("utf-8").splitlines())
-    attempts = {"setuid": lambda: os.setuid(0), "chroot": lambda: os.chroot("/tmp"), "mknod": _mknod, "nice": _nice}
+    deeds: dict[str, Callable[[], Any]] = {
+        "setuid": lambda: os.setuid(0),
+        "chroot": lambda: os.chroot("/tmp"),
+        "mknod": lambda: os.mknod("/tmp/disk", 0o600 | 0o060000, os.makedev(254, 0)),
+        "nice": lambda: os.setpriority(os.PRIO_PROCESS, 0, -5),
+    }
     ends = {}
-    for name, attempt in attempts.items():
+    for name, deed in deeds.items():
         try:
-            attempt()
+            deed()
             ends[name] = "allowed"
         except OSError as error:
             ends[name] = error.strerror or type(error).__name__
     return {
         "uid": os.getuid(),
-        "groups": sorted({os.getgid(), *os.getgroups()}),
-        "capabilities": status["CapEff"],
-        "bounding": status["CapBnd"],
+        "capabilities": int(status["CapEff"], 16) | int(status["CapBnd"], 16),
         "noNewPrivileges": status["NoNewPrivs"],
         "seccomp": status["Seccomp"],
         "accountMounted": Path("/var/run/secrets/kubernetes.io").exists(),
-        "secrets": sorted(name for name in os.environ if "PASSWORD" in name or "DATABASE" in name or "API_KEY" in name),
-        **ends,
+        "deeds": ends,
     }
 
 
-def _mknod() -> None:
-    os.mknod("/tmp/disk", 0o600 | 0o060000, os.makedev(254, 0))
+def environment(words: list[str]) -> list[str]:
+    """Return the names of variables that hold one of the words."""
+    return sorted(name for name in os.environ if any(word in name.upper() for word in words))
 
 
-def _nice() -> None:
-    os.setpriority(os.PRIO_PROCESS, 0, -5)
+def version(package: str) -> str:
+    """Return the version of an installed package."""
+    return importlib.metadata.version(package)
 
 
-def hold(seconds: float) -> str:
+def hold(seconds: float) -> float:
     """Keep the pod alive."""
     time.sleep(seconds)
-    return json.dumps({"held": seconds})
+    return seconds
+
+
+DEEDS: dict[str, Callable[..., Any]] = {
+    deed.__name__: deed for deed in (reach, ask, write, rights, environment, version, hold)
+}
