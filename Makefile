@@ -37,6 +37,11 @@ test: setup ## Run the test suite
 test-real: setup ## Run the tests that need an API server on a real one, of KUBEBUILDER_ASSETS
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=envtest $(addprefix tests/integration/,kube node gateway system)
 
+test-cluster: setup ## Run the tests that need an API server on the cluster KUBECONFIG names, in namespaces of their own
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=kubeconfig $(addprefix tests/integration/,kube node gateway system)
+
+e2e-setup: .venv/.helm
+
 .venv/.helm: .venv/.installed
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test,helm]'
 	@touch $@
@@ -65,4 +70,4 @@ demo: setup ## Run the examples in a development cluster and show them live
 bench: setup ## Take the figures of docs/reference/performance.md
 	$(BIN)/python -m tests.bench
 
-.PHONY: help setup fmt check crds test test-real e2e conformance storm images demo bench
+.PHONY: help setup fmt check crds test test-real test-cluster e2e e2e-setup conformance storm images demo bench

@@ -167,10 +167,14 @@ class Release:
         found = self.kubectl.list("pods", self.namespace, labels=labels)
         return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
 
+    def holder(self) -> str:
+        """Identity of the operator that leads, empty for none."""
+        lease = self.kubectl.get("lease", f"{self.name}-operator", self.namespace)
+        return str(((lease or {}).get("spec") or {}).get("holderIdentity") or "")
+
     def leader(self) -> str:
         """Name of the operator's pod that leads."""
-        lease = self.kubectl.get("lease", f"{self.name}-operator", self.namespace)
-        holder = str(((lease or {}).get("spec") or {}).get("holderIdentity") or "")
+        holder = self.holder()
         return next((name for pod in self.pods("operator") if holder.startswith(name := pod["metadata"]["name"])), "")
 
     def ready(self) -> None:
@@ -216,6 +220,11 @@ class Release:
         """Run our command line against the cluster and its gateway; returns what it printed."""
         with self.gateway() as environ:
             return run("agentjobs", *arguments, **environ)
+
+    def plugin(self, *arguments: str) -> str:
+        """Do the same as `kubectl agentjobs …`."""
+        with self.gateway() as environ:
+            return run("kubectl", "agentjobs", *arguments, **environ)
 
 
 class NodeHand:
@@ -457,7 +466,7 @@ def a_namespace(kubectl: Kubectl, name: str, **labels: str) -> Iterator[str]:
     try:
         yield unique
     finally:
-        kubectl("delete", "namespace", unique, "--wait=false")
+        kubectl("delete", "namespace", unique, "--wait=false", "--ignore-not-found")
 
 
 @pytest.fixture

@@ -1,0 +1,84 @@
+"""Things die on a real node; each job ends all the same, once, and history says the same as the object."""
+
+import concurrent.futures
+
+import pytest
+
+SLOW = {"starts": [[{"delay": "8s", "text": "Done at last."}]]}
+
+
+@pytest.fixture
+def running(apply, a_job, jobs):
+    """Apply a slow job and return its pod as soon as its runner runs."""
+
+    def build(name, **spec):
+        apply(*a_job(name, SLOW, **spec))
+        return jobs.running(name)
+
+    return build
+
+
+@pytest.fixture
+def judged(jobs):
+    """Wait for the job's end and compare its status with history: (phase, starts, attempts, reasons of the starts)."""
+
+    def build(name):
+        status = jobs.finished(name)
+        told = jobs.history(name)
+        ends = [entry for entry in told["transitions"] if entry["phase"] == status["phase"]]
+        assert (told["job"]["phase"], len(ends)) == (status["phase"], 1), told
+        assert [start["start"] for start in told["starts"]] == list(range(1, status["starts"] + 1)), told
+        reasons = [entry["reason"] for entry in status["attemptHistory"]]
+        return status["phase"], status["starts"], status["attempts"], reasons
+
+    return build
+
+
+def test_a_deleted_pod_costs_no_attempt(kubectl, namespace, running, judged):
+    running("deleted")
+    kubectl("delete", "pod", "deleted-1", "--wait=false", namespace=namespace)
+
+    assert judged("deleted") == ("Succeeded", 2, 1, ["RunnerLost", ""])
+
+
+def test_a_killed_process_costs_an_attempt(node, running, judged):
+    node.kill(running("killed", retry={"backoff": {"initial": "1s"}}), "runner")
+
+    assert judged("killed") == ("Succeeded", 2, 2, ["RunnerCrashed", ""])
+
+
+def test_a_node_agent_that_is_silent_for_a_while_changes_nothing(node, running, judged):
+    running("frozen")
+    node.freeze_agent(15)
+
+    assert judged("frozen") == ("Succeeded", 1, 1, [""])
+
+
+def test_a_killed_leader_is_followed_by_another(release, kubectl, node, running, judged, wait_for):
+    running("orphaned")
+    leader = release.leader()
+    holder = release.holder()
+    node.kill(kubectl.get("pod", leader, release.namespace), "operator")
+    wait_for(lambda: release.holder() not in ("", holder), "another operator leads")
+
+    assert judged("orphaned") == ("Succeeded", 1, 1, [""])
+
+
+def test_killed_gateways_are_waited_for(release, node, running, judged):
+    running("unheard")
+    pods = release.pods("gateway")
+    with concurrent.futures.ThreadPoolExecutor() as hands:
+        list(hands.map(lambda pod: node.kill(pod, "gateway"), pods))
+    release.ready()
+
+    assert len(pods) == 2
+    assert judged("unheard") == ("Succeeded", 1, 1, [""])
+
+
+def test_a_killed_database_loses_and_doubles_nothing(release, node, apply, a_job, running, judged):
+    running("before")
+    node.kill(release.pods("postgresql")[0], "postgresql")
+    apply(*a_job("during", {"starts": [[{"text": "Done."}]]}))
+
+    assert judged("before") == ("Succeeded", 1, 1, [""])
+    assert judged("during") == ("Succeeded", 1, 1, [""])
