@@ -245,7 +245,6 @@ class NodeHand:
         spec = {
             "hostPID": True,
             "terminationGracePeriodSeconds": 0,
-            "tolerations": [{"operator": "Exists"}],
             "containers": [container],
         }
         body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "hand"}, "spec": spec}
