@@ -239,7 +239,9 @@ class Operator:
             asyncio.create_task(controller.run(), name="controller"),
             asyncio.create_task(lists.repeat(settings.resync.total_seconds()), name="lists"),
             asyncio.create_task(retention.run(), name="retention"),
-            asyncio.create_task(watch_clock(reconciler.state.wake_schedules), name="clock"),
+            asyncio.create_task(
+                watch_clock(reconciler.state.wake_all, wall=lambda: self._now().timestamp()), name="clock"
+            ),
         ]
         self._state = "leading"
         state = reconciler.state

@@ -277,7 +277,7 @@ class Actions:
                 PODS, pod.namespace, pod.name, uid=pod.uid, resource_version=pod.resource_version
             )
         except NotFound:
-            self._state.pods.apply("DELETED", tombstone(pod))
+            self._state.observe_pod("DELETED", tombstone(pod))
             return
         if answer is not None and answer.get("kind") == "Pod":
             self._state.observe_pod(None, answer)
@@ -358,7 +358,7 @@ class Actions:
         try:
             answer = await self._cluster.patch(PODS, pod.namespace, pod.name, body)
         except NotFound:
-            self._state.pods.apply("DELETED", tombstone(pod))
+            self._state.observe_pod("DELETED", tombstone(pod))
             return
         # A pod whose kubelet is done goes with its last finalizer, and the answer is its last state; one in its grace
         # period stays, and so does its session's lock.

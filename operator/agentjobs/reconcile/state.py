@@ -145,6 +145,12 @@ class State:
         for name in list(self.schedules.keys()):
             self.queue.add(("schedule", *name))
 
+    def wake_all(self) -> None:
+        """Look at all jobs and schedules again: the time is another than their timers think."""
+        self.wake_schedules()
+        for name in list(self.jobs.keys()):
+            self.queue.add(("job", *name))
+
     def listed_pods(self, items: list[dict[str, Any]], version: str, *, namespace: str | None = None) -> None:
         """Take in a complete list of pods that carry our label."""
         before = {name: pod.job for name in list(self.pods.keys()) if (pod := self.pods.get(name))}

@@ -3,6 +3,7 @@
 import copy
 import json
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 
@@ -449,6 +450,32 @@ async def test_a_session_stays_locked_until_the_last_pod_of_a_deleted_job_is_gon
 
     assert waiting is Phase.QUEUED
     assert world.status("two").phase is Phase.RUNNING
+
+
+async def test_a_session_is_free_when_its_last_pod_turns_out_to_be_gone(world):
+    session = {"appName": "shop", "sessionId": "s-1"}
+    world.apply("one", session=session)
+    world.apply("two", session=session)
+    await world.act()
+    world.run_pod(world.pods("one")[0])
+    await world.act(seconds=1)
+    world._drop(("AgentJob", "default", "one"))
+    world._drop(("Pod", "default", "one-1"))
+    operator = world.operators[0]
+    operator.news = [news for news in operator.news if news[0] != "Pod"]
+    await world.act(seconds=1)
+
+    assert world.status("two").phase is Phase.RUNNING
+
+
+async def test_every_job_is_looked_at_when_the_clock_was_set(world):
+    world.apply(startAfter="1h")
+    await world.act()
+    world.now += timedelta(hours=1)
+    world.reconciler.state.wake_all()
+    await world.settle()
+
+    assert world.status().phase is Phase.RUNNING
 
 
 async def test_a_deleted_jobs_open_start_is_closed_in_history(world):
