@@ -32,6 +32,7 @@ def main() -> int:
         arguments.seed,
         arguments.minutes * 60,
         arguments.apiserver,
+        operators=arguments.operators,
         every=arguments.every,
         jobs_per_second=arguments.jobs,
     )
@@ -40,7 +41,7 @@ def main() -> int:
     if arguments.plan:
         return 0
     folder = Path(tempfile.mkdtemp(prefix=f"storm-{arguments.seed}-"))
-    storm = Storm(plan, folder, operators=arguments.operators, tell=say)
+    storm = Storm(plan, folder, tell=say)
     broken = asyncio.run(storm.run())
     say(storm.table())
     if not broken:

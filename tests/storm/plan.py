@@ -47,6 +47,7 @@ class Plan:
     seed: int
     seconds: float
     backend: Backend
+    operators: int
     faults: tuple[Fault, ...]
     wishes: tuple[Wish, ...]
 
@@ -93,11 +94,13 @@ PRETENDED: Mapping[str, int] = {
 LATER: Mapping[str, tuple[float, float]] = {"waits": (2, 8), "again": (0.2, 3)}
 SESSIONS = 3
 
+OPERATOR = "operator"
+"""As a target: one of them."""
 # kind: weight, targets, shortest and longest time in seconds.
 _EVERYWHERE: Mapping[str, tuple[int, tuple[str, ...], tuple[float, float]]] = {
-    "kill": (8, ("operator", "operator-2", "operator-3"), (0, 3)),
-    "stop": (5, ("operator", "operator-2", "operator-3"), (0.5, 9)),
-    "turn-clock": (3, ("operator", "operator-2", "operator-3"), (2, 10)),
+    "kill": (8, (OPERATOR,), (0, 3)),
+    "stop": (5, (OPERATOR,), (0.5, 9)),
+    "turn-clock": (3, (OPERATOR,), (2, 10)),
     "delete-lease": (1, ("lease",), (0, 0)),
     "steal-lease": (2, ("lease",), (0, 0)),
     "kill-gateway": (5, ("gateway",), (0, 4)),
@@ -129,18 +132,28 @@ REST = 2.0
 """Seconds a target is left alone after it was mended."""
 
 
-def draw(seed: int, seconds: float, backend: Backend, *, every: float = 2.5, jobs_per_second: float = 3.4) -> Plan:
+def draw(
+    seed: int,
+    seconds: float,
+    backend: Backend,
+    *,
+    operators: int = 3,
+    every: float = 2.5,
+    jobs_per_second: float = 3.4,
+) -> Plan:
     """Draw a storm.
 
     Args:
+        operators: how many there are to break.
         every: mean seconds between two faults.
         jobs_per_second: how many jobs come; one in sixteen has a runner of a real process.
     """
     # Two streams, so that the same users come whatever breaks, on either API server.
     users, breaks = random.Random(f"jobs {seed}"), random.Random(f"faults {seed}")
     wishes = tuple(_wishes(users, seconds, jobs_per_second))
-    faults = tuple(_faults(breaks, seconds * (1 - CALM), every, backend))
-    return Plan(seed, seconds, backend, faults, wishes)
+    names = ("operator", *(f"operator-{number}" for number in range(2, operators + 1)))
+    faults = tuple(_faults(breaks, seconds * (1 - CALM), every, backend, names))
+    return Plan(seed, seconds, backend, operators, faults, wishes)
 
 
 def _wishes(rng: random.Random, seconds: float, rate: float) -> Iterator[Wish]:
@@ -152,7 +165,9 @@ def _wishes(rng: random.Random, seconds: float, rate: float) -> Iterator[Wish]:
         yield Wish(round(at, 2), f"{shape}-{number}", shape, round(later, 2), rng.randrange(SESSIONS))
 
 
-def _faults(rng: random.Random, seconds: float, every: float, backend: Backend) -> Iterator[Fault]:
+def _faults(
+    rng: random.Random, seconds: float, every: float, backend: Backend, operators: tuple[str, ...]
+) -> Iterator[Fault]:
     kinds = {**_EVERYWHERE, **(_EMBEDDED if backend == "embedded" else _ENVTEST)}
     weights = {kind: weight for kind, (weight, _, _) in kinds.items()}
     free_at: dict[str, float] = {}
@@ -160,7 +175,8 @@ def _faults(rng: random.Random, seconds: float, every: float, backend: Backend) 
     while (at := at + rng.expovariate(1 / every)) < seconds:
         kind = _pick(rng, weights)
         _, targets, (shortest, longest) = kinds[kind]
-        target, lasts = rng.choice(targets), round(min(rng.uniform(shortest, longest), seconds - at), 2)
+        target = rng.choice(operators if targets == (OPERATOR,) else targets)
+        lasts = round(min(rng.uniform(shortest, longest), seconds - at), 2)
         value = _value(rng, kind)
         if at < free_at.get(target, 0.0):
             continue  # nobody can break what is broken

@@ -25,8 +25,8 @@ from agentjobs.dev.up import Cluster, up
 ROOT = Path(__file__).parents[2]
 LIMIT = 24
 """Jobs that may run at once."""
-DRAIN_SECONDS = 150.0
-"""In calm weather every job ends within this, however long it queued; the longest backoff is half a second."""
+DRAIN_SECONDS = 120.0
+"""In calm weather some job ends within this: the longest that one may need is a kubelet's silence of a minute."""
 PROGRESS_SECONDS = 10.0
 SETTINGS = {
     # A dead leader is waited for; the storm need not wait as long as clusters do.
@@ -44,10 +44,9 @@ SHOWN = 8
 class Storm:
     """Runs a plan in `folder`, and says what it does on `tell`."""
 
-    def __init__(self, plan: Plan, folder: Path, *, operators: int = 3, tell: Callable[[str], None] = print) -> None:
+    def __init__(self, plan: Plan, folder: Path, *, tell: Callable[[str], None] = print) -> None:
         self._plan = plan
         self._folder = folder
-        self._operators = operators
         self._say = tell
         self._began = 0.0
         self._is_calm = False
@@ -69,7 +68,7 @@ class Storm:
             async with up(
                 self._folder,
                 apiserver=self._plan.backend,
-                operators=self._operators,
+                operators=self._plan.operators,
                 operator_command=[sys.executable, "-P", str(ROOT / "tests" / "storm" / "turned_operator.py")],
                 settings=SETTINGS | {"STORM_CLOCKS": str(clocks)},
                 inherit_env={"STORM_EFFECTS": str(effects)},
@@ -216,10 +215,12 @@ class Storm:
     # --- time ---------------------------------------------------------------------------------------------------------
 
     async def _drain(self) -> None:
-        """Wait until every job has ended; the judge says which did not."""
-        deadline = time.monotonic() + DRAIN_SECONDS
-        while time.monotonic() < deadline and self._open():
+        """Wait until every job has ended, or none has for long; the judge says which did not."""
+        left, deadline = self._open(), time.monotonic() + DRAIN_SECONDS
+        while left and time.monotonic() < deadline:
             await asyncio.sleep(0.5)
+            if (now := self._open()) < left:
+                left, deadline = now, time.monotonic() + DRAIN_SECONDS
 
     async def _judged(self, effects: Path) -> list[Violation]:
         """Return what is broken and stays so: last rows, finalizers and times to live need a few seconds more."""

@@ -192,7 +192,7 @@ def _started(seen: Observation, active: AttemptRecord, pod: Pod, began: datetime
 
 def _missing(seen: Observation, active: AttemptRecord, now: datetime) -> Decision:
     """Claimed, no pod: the process died between claim and pod, or the API server does not make it."""
-    obstacle, age = seen.obstacle, now - (active.started or now)
+    obstacle, age = seen.obstacle, min(now - (active.started or now), seen.active_for)
     if obstacle is None:
         return Decision(MakePod(active.start, active.attempt), again=now + HEAL_AGAIN)
     if obstacle.final:
@@ -227,7 +227,7 @@ def _loss(pod: Pod) -> ErrorClass:
 
 def _starting(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) -> Decision:
     """The pod waits for a node, an image, a Secret."""
-    age = now - max(pod.created, active.started or pod.created)
+    age = min(now - max(pod.created, active.started or pod.created), seen.active_for)
     if age >= GIVE_UP_AFTER:
         return _end(seen, active, pod, never_began(pod.waiting), now)
     if age < REPORT_AFTER:

@@ -135,9 +135,18 @@ class Reconciler:
             history_available=not outage,
             obstacle=memory.obstacle,
             heartbeat=answers.heartbeat,
+            active_for=self._active_for(job, memory),
             deleting_for=self._deleting_for(job, pods, memory),
             end_recorded=answers.end_recorded,
         )
+
+    def _active_for(self, job: Job, memory: Memory) -> timedelta:
+        if job.active is None:
+            memory.active = None
+            return timedelta(0)
+        if memory.active is None or memory.active[0] != job.active.start:
+            memory.active = (job.active.start, self._monotonic())
+        return timedelta(seconds=self._monotonic() - memory.active[1])
 
     def _deleting_for(self, job: Job, pods: tuple[Pod, ...], memory: Memory) -> timedelta:
         active = job.active

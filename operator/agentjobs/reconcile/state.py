@@ -36,6 +36,8 @@ class Memory:
     outage_until: float = 0.0
     terminating: tuple[str, float] | None = None
     """Uid of a pod seen Terminating, and since when on our monotonic clock."""
+    active: tuple[int, float] | None = None
+    """Number of the active start, and since when it is known, on our monotonic clock."""
     obstacle: Obstacle | None = None
     generation: int = 1
     """The last one whose edits were looked at."""

@@ -3,10 +3,13 @@
 import asyncio
 import os
 import secrets
+import shutil
 import signal
 import sys
+import tempfile
 import urllib.request
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -36,11 +39,11 @@ def in_two_seconds(pod):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def outage(backend, checkout, tmp_path_factory, systems):
+async def outage(backend, checkout, systems):
     """A cluster, and the saboteur of it."""
-    folder = tmp_path_factory.mktemp("outages")
-    for parent in (folder, folder.parent, folder.parent.parent):
-        parent.chmod(parent.stat().st_mode | 0o011)  # PostgreSQL runs as another user when we are root
+    # Not pytest's own folder, which nobody else may enter: PostgreSQL runs as another user when we are root.
+    folder = Path(tempfile.mkdtemp(prefix="agentjobs-test-"))
+    folder.chmod(0o711)
     clocks, disk = folder / "clocks", Disk(folder / "postgres")
     clocks.mkdir()
     disk.mount()
@@ -62,6 +65,7 @@ async def outage(backend, checkout, tmp_path_factory, systems):
             yield system
     finally:
         disk.unmount()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

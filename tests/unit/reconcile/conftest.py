@@ -58,6 +58,7 @@ class World:
         self.records: dict[tuple[str, str, int], Any] = {}
         self.claims: dict[tuple[str, int], str] = {}
         self.history_away = False
+        self.wall_ahead = timedelta(0)  # of the operators' wall clocks alone
         # What the server answers instead: by verb and kind.
         self.refuse: dict[tuple[str, str], Exception] = {}
         # Jobs that schedules made: the schedule's uid and the job's name.
@@ -89,7 +90,7 @@ class World:
             metrics=Metrics(),
             pods=PodDefaults(gateway_url="http://gateway", image="runner", gateway_egress=self.gateway_egress),
             queues={"agents": 10, "scheduled": 5},
-            now=lambda: self.now,
+            now=lambda: self.now + self.wall_ahead,
             monotonic=lambda: self.now.timestamp(),
         )
         self.operators.insert(number, Operator(reconciler))

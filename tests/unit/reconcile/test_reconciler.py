@@ -468,6 +468,20 @@ async def test_a_session_is_free_when_its_last_pod_turns_out_to_be_gone(world):
     assert world.status("two").phase is Phase.RUNNING
 
 
+async def test_a_start_is_not_given_up_for_a_clock_that_jumped(world):
+    world.apply()
+    await world.act()
+    world.wall_ahead = timedelta(hours=1)
+    await world.act(seconds=1)
+    waiting = world.status().phase
+    world.run_pod(world.pods()[0])
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+
+    assert waiting is Phase.RUNNING
+    assert (world.status().phase, world.status().starts) == (Phase.SUCCEEDED, 1)
+
+
 async def test_every_job_is_looked_at_when_the_clock_was_set(world):
     world.apply(startAfter="1h")
     await world.act()

@@ -9,7 +9,7 @@ RECORD = {"start": 1, "attempt": 1, "verdict": "Succeed", "reason": "", "ended":
 
 @pytest.fixture
 def plan():
-    return Plan(1, 60, "embedded", (), (Wish(0, "ok-1", "ok"),))
+    return Plan(1, 60, "embedded", 3, (), (Wish(0, "ok-1", "ok"),))
 
 
 @pytest.fixture
