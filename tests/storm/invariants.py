@@ -48,7 +48,7 @@ def _every_job_ends(plan: Plan, seen: Evidence, refused: Mapping[str, str]) -> I
             if "Refused" not in shape.ends:
                 yield Violation(promise, wish.name, f"the API server refused it: {refused[wish.name]}")
             continue
-        if not by_name[wish.name]:
+        if not by_name[wish.name] and "Deleted" not in shape.ends:  # it may have come and gone between two watches
             yield Violation(promise, wish.name, "was created and never seen")
         *replaced, last = by_name[wish.name] or [None]
         if last is not None and (end := _end(last)) not in shape.ends:

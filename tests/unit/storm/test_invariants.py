@@ -180,6 +180,12 @@ def test_two_leaders_are_forgiven_for_a_moment_after_their_lease_was_deleted(pla
     assert promises(plan, seen) == {"limits hold"}
 
 
+def test_a_job_that_came_and_went_unseen_was_deleted(plan, seen):
+    brief = replace(plan, wishes=(*plan.wishes, Wish(1, "i-delete-2", "i-delete")))
+
+    assert promises(brief, seen) == set()
+
+
 def test_a_name_used_twice_is_two_jobs(plan, seen):
     twice = replace(plan, wishes=(*plan.wishes, Wish(1, "i-again-2", "i-again")))
     seen.jobs["old"] = SeenJob("i-again-2", "old", {"phase": "Pending"})
