@@ -125,6 +125,7 @@ class _Draft:
         self._settle_pauses(halted=halt is not None)
         cancel = None
         if isinstance(self.seen.plan, Plan):
+            # In this order: the job made by hand would hold up the scheduled one.
             cancel = self._start(self.seen.plan) if halt is None else None
             self._trigger(self.seen.plan)
         self._look_ahead(halted=halt is not None)
@@ -188,11 +189,11 @@ class _Draft:
             self.status = replace(self.status, runs=max(0, self.status.runs - 1))
 
     def _surplus(self) -> tuple[MadeJob, ...]:
-        """Finished jobs beyond the history limits, oldest first; those whose end is not yet counted stay."""
+        """Finished jobs beyond the history limits, oldest first. Asked last: by then all ends are counted."""
         if not isinstance(self.seen.plan, Plan):
             return ()
-        spec, active = self.seen.plan.spec, {one.name for one in self.status.active}
-        counted = [job for job in self.seen.jobs if job.finished and not job.deleting and job.name not in active]
+        spec = self.seen.plan.spec
+        counted = [job for job in self.seen.jobs if job.finished and not job.deleting]
         counted.sort(key=lambda job: (job.created, job.name), reverse=True)
         good = [job for job in counted if job.phase is Phase.SUCCEEDED]
         bad = [job for job in counted if job.phase is not Phase.SUCCEEDED]
@@ -339,8 +340,7 @@ class _Draft:
     def _trigger(self, plan: Plan) -> None:
         """Somebody asks for a job now; nothing but a broken spec stands in the way."""
         value = self.seen.schedule.trigger
-        if not value or value == self.status.last_trigger or self.starts:
-            # What is claimed in this look goes first: made by hand first, the job would hold it up.
+        if not value or value == self.status.last_trigger:
             return
         if len(self.status.active) >= MAX_ACTIVE:
             self.blocked = BlockedReason.TOO_MANY_JOBS, f"{MAX_ACTIVE} jobs have not ended"

@@ -343,6 +343,115 @@ def test_a_clock_that_goes_back_starts_nothing_twice(operate, times):
     assert times(*cluster.made) == ["09:10", "09:20", "09:30", "09:40"]
 
 
+def test_a_clock_that_goes_back_and_an_edit_start_nothing_twice(operate):
+    cluster, operator = operate(MINUTELY)
+    operator.run(minutes=10, seconds=30)
+    cluster.now -= timedelta(minutes=5)
+    cluster.edit(schedule="0-59 * * * *")
+    cluster.jobs.clear()
+
+    operator.run(minutes=20)
+
+    assert len(cluster.made) == len(set(cluster.made)) == 25
+
+
+def test_what_was_missed_is_not_started_when_the_clock_goes_back_and_the_schedule_is_edited(operate):
+    cluster, operator = operate(MINUTELY, startingDeadlineSeconds=10)
+    operator.run(seconds=30)
+    cluster.now += timedelta(minutes=60, seconds=15)  # 10:00:45, and 10:00 was due until 10:00:10
+    operator.run(seconds=1)
+    assert cluster.parsed.missed == 60
+    cluster.now -= timedelta(minutes=30)
+    cluster.edit(schedule="*/1 * * * *")
+
+    operator.run(minutes=29)
+
+    assert cluster.made == []
+
+
+# --- two operators, old news ------------------------------------------------------------------------------------------
+
+
+def claimed_but_not_made(cluster, operator, died):
+    operator.run(minutes=9)
+    cluster.now += timedelta(minutes=1)
+    operator.hear()
+    with pytest.raises(died):
+        operator.look(die_after=1)
+
+
+@pytest.mark.parametrize("limit", [0, 3])
+def test_an_operator_with_old_news_asks_before_it_makes_a_job(operate, a_scheduler, died, limit):
+    cluster, operator = operate(successfulJobsHistoryLimit=limit)
+    claimed_but_not_made(cluster, operator, died)
+    other = a_scheduler(cluster)
+    operator.run(minutes=2)
+    cluster.jobs.clear()
+
+    other.look()
+
+    assert cluster.made == ["brief-29920870"]
+    assert cluster.status["active"] == []
+
+
+def test_of_two_operators_that_make_the_same_job_one_adopts_it(operate, a_scheduler, died):
+    cluster, operator = operate()
+    claimed_but_not_made(cluster, operator, died)
+    other = a_scheduler(cluster)
+    operator.look()
+
+    other.look()
+
+    assert cluster.made == ["brief-29920870"]
+
+
+def test_of_two_operators_that_claim_the_same_time_one_is_refused(operate, a_scheduler, clash):
+    cluster, operator = operate()
+    operator.run(minutes=9)
+    cluster.now += timedelta(minutes=1)
+    other = a_scheduler(cluster)
+    operator.look()
+
+    with pytest.raises(clash):
+        other.look()
+
+
+def test_a_job_whose_news_is_late_is_not_taken_for_deleted(operate):
+    cluster, operator = operate(MINUTELY)
+    operator.run(minutes=1, seconds=30, lasting=None)
+    (name,) = cluster.made
+    operator.jobs.clear()
+
+    operator.look()
+
+    assert [one["name"] for one in cluster.status["active"]] == [name]
+
+
+def test_a_running_job_that_somebody_deletes_is_not_made_again(operate, times):
+    cluster, operator = operate()
+    operator.run(minutes=11, lasting=None)
+    cluster.jobs.clear()
+    operator.run(minutes=5, lasting=None)
+    assert cluster.status["active"] == []
+
+    operator.run(minutes=5, lasting=None)
+
+    assert times(*cluster.made) == ["09:10", "09:20"]
+
+
+def test_a_job_of_the_same_name_that_is_another_ends_the_entry(operate):
+    cluster, operator = operate()
+    operator.run(minutes=11, lasting=None)
+    (name,) = cluster.made
+    job = cluster.jobs[name]
+    cluster.jobs[name] = type(job)(name, "another", job.created, Phase.FAILED, ended=job.created)
+
+    operator.run(minutes=1, lasting=None)
+
+    assert cluster.status["active"] == []
+    assert cluster.parsed.consecutive_failures == 0
+
+
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 

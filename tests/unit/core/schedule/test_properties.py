@@ -14,6 +14,8 @@ from agentjobs.api.conditions import Phase
 
 OPERATORS = st.integers(0, 1)
 ACTS = st.one_of(
+    st.tuples(st.just("tick"), OPERATORS, st.sampled_from([1, 2, 99])),
+    st.tuples(st.just("tick"), OPERATORS, st.just(99)),
     st.tuples(st.just("pass"), st.integers(1, 400)),
     st.tuples(st.just("hear"), OPERATORS, st.sampled_from(["schedule", "jobs", "all"])),
     st.tuples(st.just("look"), OPERATORS, st.sampled_from([0, 1, 2, 3, 99])),
@@ -66,12 +68,19 @@ class History:
     def _hear(self, who, what):
         self.operators[who].hear(schedule=what != "jobs", jobs=what != "schedule")
 
+    def _tick(self, who, die_after):
+        """Half a minute later an operator hears everything and works."""
+        self.cluster.now += timedelta(seconds=35)
+        self.operators[who].hear()
+        self._look(who, die_after)
+
     def _look(self, who, die_after):
         try:
             with contextlib.suppress(self.clash):
                 self.operators[who].look(die_after=die_after)
         except self.died:
-            self.operators[who].hear()  # the next one begins with complete lists
+            for operator in self.operators:
+                operator.hear()  # the next one begins with complete lists, and the other has heard this much
 
     def _end(self, phase):
         for job in [job for job in self.cluster.jobs.values() if not job.finished][:1]:
@@ -113,7 +122,7 @@ def legal(spec):
     return {**spec, "catchUp": {"policy": "Latest"}} if both else spec
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(spec=SPECS.map(legal), acts=st.lists(ACTS | PEOPLE, max_size=60))
 def test_no_time_ever_starts_twice(a_cluster, a_scheduler, died, clash, spec, acts):
     cluster = a_cluster("* * * * *", **spec)
