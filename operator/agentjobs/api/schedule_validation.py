@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from agentjobs.api.agentschedule import MAX_SCHEDULE_NAME, AgentScheduleSpec
+from agentjobs.api.agentschedule import MAX_SCHEDULE_NAME, MIN_DEADLINE_SECONDS, AgentScheduleSpec
 from agentjobs.api.cron import expand, parse_cron, parse_zone
 from agentjobs.api.problems import MAX_PROBLEMS, Problem, from_error, problem_at, shown
 from agentjobs.api.team import as_object
@@ -82,10 +82,15 @@ def _is_told_better(error: ErrorDetails) -> bool:
     """Whether one of the other checks says the same with more words."""
     place = error["loc"]
     of_job = place[: len(_TEMPLATE)] == _TEMPLATE and len(place) > len(_TEMPLATE)
-    return of_job or (place == ("schedule",) and error["type"] == "string_pattern_mismatch")
+    ours = {("schedule", "string_pattern_mismatch"), ("startingDeadlineSeconds", "greater_than_equal")}
+    return of_job or (*place[:1], error["type"]) in ours
 
 
 def _rule_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    deadline = spec.get("startingDeadlineSeconds")
+    if type(deadline) is int and deadline < MIN_DEADLINE_SECONDS:
+        needs = f"is shorter than the {MIN_DEADLINE_SECONDS} s that the operator may take to come to a start"
+        yield problem_at(("startingDeadlineSeconds",), deadline, f"{needs}; use at least {MIN_DEADLINE_SECONDS}")
     policy = as_object(spec.get("catchUp")).get("policy")
     if policy == "All" and spec.get("concurrencyPolicy") == "Replace":
         cure = "and concurrencyPolicy Replace exclude each other: each start would cancel the one before; use Latest"
