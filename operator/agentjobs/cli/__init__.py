@@ -5,6 +5,7 @@
     running.py     run, and what it needs: work.py (flags to an AgentJob), local.py (without any server)
     objects.py     verbs on AgentJobs in the cluster: apply, get, delete, cancel, suspend, resume, rerun, wait
     looking.py     verbs that look at one job from near: show, logs; and list
+    schedules.py   verbs on AgentSchedules: list, show, trigger, suspend, resume, next, backfill
     past.py        verbs on what the gateway remembers: history, result
     cluster.py     the API server, any kind    manifests.py   YAML in, patches out
     printing.py    tables and text for people  options.py     what many verbs share

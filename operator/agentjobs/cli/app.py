@@ -12,7 +12,7 @@ import typer
 
 import agentjobs
 from agentjobs import errors
-from agentjobs.cli import looking, objects, past, processes, running
+from agentjobs.cli import looking, objects, past, processes, running, schedules
 from agentjobs.cli.failures import FAILURE, USAGE, Failure
 from agentjobs.cli.printing import harmless
 
@@ -28,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
 )
-for module in (processes, running, objects, looking, past):
+for module in (processes, running, objects, looking, past, schedules):
     module.register(app)
 
 

@@ -24,7 +24,7 @@ from agentjobs.cli.options import (
     seconds_of,
     talking,
 )
-from agentjobs.cli.printing import as_json, as_yaml, show, table, without_managed_fields
+from agentjobs.cli.printing import as_json, as_yaml, server_table, show, without_managed_fields
 
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
@@ -269,7 +269,7 @@ def _show_tables(
     path = place + _below(name) if name else place
     first = cluster.request("GET", path, accept=TABLE, params={} if name else params)
     if first.get("rows") or watch:
-        show(_as_text(first, wide=wide, everywhere=everywhere))
+        show(server_table(first, wide=wide, everywhere=everywhere))
     else:
         shown = "anywhere" if everywhere else f"in namespace {place.split('/')[-2]}"
         show(f"No AgentJobs {shown}.", error=True)
@@ -282,25 +282,17 @@ def _show_tables(
             rows = change.get("rows") or []
             version = _version_of(change, rows) or version
             if event["type"] in {"ADDED", "MODIFIED", "DELETED"} and rows:
-                show(_as_text({**change, "columnDefinitions": columns}, wide=wide, everywhere=everywhere, header=False))
+                show(
+                    server_table(
+                        {**change, "columnDefinitions": columns}, wide=wide, everywhere=everywhere, header=False
+                    )
+                )
 
 
 def _version_of(change: Mapping[str, Any], rows: list[Any]) -> str:
     inside = rows[0].get("object") if rows else {}
     metadata = (inside or {}).get("metadata") or change.get("metadata") or {}
     return str(metadata.get("resourceVersion") or "")
-
-
-def _as_text(found: Mapping[str, Any], *, wide: bool, everywhere: bool, header: bool = True) -> str:
-    columns = found.get("columnDefinitions") or []
-    places = [place for place, column in enumerate(columns) if wide or not column.get("priority")]
-    names = [columns[place]["name"].upper() for place in places]
-    rows = [[row["cells"][place] for place in places] for row in found.get("rows") or ()]
-    if everywhere:
-        names = ["NAMESPACE", *names]
-        spaces = [((row.get("object") or {}).get("metadata") or {}).get("namespace") for row in found.get("rows") or ()]
-        rows = [[space, *row] for space, row in zip(spaces, rows, strict=True)]
-    return table(names, rows, with_header=header)
 
 
 def _reopened(

@@ -59,6 +59,19 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, with_heade
     return "\n".join(shown)
 
 
+def server_table(found: Mapping[str, Any], *, wide: bool, everywhere: bool, header: bool = True) -> str:
+    """Return a table as the API server computed it, with its columns; `wide` adds those of low priority."""
+    columns = found.get("columnDefinitions") or []
+    places = [place for place, column in enumerate(columns) if wide or not column.get("priority")]
+    names = [columns[place]["name"].upper() for place in places]
+    rows = [[row["cells"][place] for place in places] for row in found.get("rows") or ()]
+    if everywhere:
+        names = ["NAMESPACE", *names]
+        spaces = [((row.get("object") or {}).get("metadata") or {}).get("namespace") for row in found.get("rows") or ()]
+        rows = [[space, *row] for space, row in zip(spaces, rows, strict=True)]
+    return table(names, rows, with_header=header)
+
+
 def show(text: str, *, error: bool = False) -> None:
     """Print `text` and a newline at once, so that a pipe sees each line of a watch as it comes."""
     stream = sys.stderr if error else sys.stdout

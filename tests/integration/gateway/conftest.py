@@ -11,7 +11,7 @@ import httpx
 import pytest
 import yaml
 
-from agentjobs.api.crd import crd
+from agentjobs.api.crd import FILES
 from agentjobs.cli.app import run
 from agentjobs.dev.backends import Server, place_of
 from agentjobs.dev.client import CONFIG_MAPS, PODS, Client, Resource
@@ -22,7 +22,8 @@ from agentjobs.history.records import JobKey, JobRecord, StartEnd, StartRecord, 
 from agentjobs.settings import gateway_settings
 
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
-EMPTIED = (AGENTJOBS, PODS, CONFIG_MAPS)
+AGENTSCHEDULES = Resource("agentjobs.dev", "v1alpha1", "agentschedules", "AgentSchedule")
+EMPTIED = (AGENTSCHEDULES, AGENTJOBS, PODS, CONFIG_MAPS)
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 RESOLVED = {"spec": {"retry": {"maxAttempts": 3}, "input": {"message": "hi"}}, "scripts": {}}
 
@@ -106,13 +107,14 @@ async def cluster(apiserver):
     headers = {"Authorization": f"Bearer {apiserver.token}"}
     async with httpx.AsyncClient(base_url=apiserver.url, verify=trust, headers=headers, trust_env=False) as http:
         cluster = Cluster(http=http, server=apiserver)
-        made = await http.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", json=crd())
-        assert made.status_code in (201, 409), made.text
-        for _ in range(500):
-            # The kind is served a moment after its CRD is stored.
-            if (await http.get("/apis/agentjobs.dev/v1alpha1/agentjobs")).status_code == 200:
-                break
-            await asyncio.sleep(0.01)
+        for file, definition in FILES.items():
+            made = await http.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", json=definition())
+            assert made.status_code in (201, 409), made.text
+            for _ in range(500):
+                # The kind is served a moment after its CRD is stored.
+                if (await http.get(f"/apis/agentjobs.dev/v1alpha1/{Path(file).stem}")).status_code == 200:
+                    break
+                await asyncio.sleep(0.01)
         accounts = f"/api/v1/namespaces/{cluster.namespace}/serviceaccounts"
         if (await http.get(f"{accounts}/default")).status_code == 404:
             await cluster.create(accounts, {"metadata": {"name": "default"}})
@@ -125,8 +127,8 @@ class Story:
 
     operator: OperatorHistory
 
-    async def begin(self, *, uid: str = "u1", name: str = "hello", start: int = 1) -> None:
-        job = JobKey(uid=uid, namespace="default", name=name, created=NOW)
+    async def begin(self, *, uid: str = "u1", name: str = "hello", start: int = 1, schedule: str = "") -> None:
+        job = JobKey(uid=uid, namespace="default", name=name, created=NOW, schedule=schedule)
         record = JobRecord(job=job, resolved=RESOLVED, spec_hash="abc")
         await self.operator.accept(
             record, StartRecord(job=job, start=start, attempt=1, pod=f"{name}-{start}", time=NOW)

@@ -20,7 +20,8 @@ from agentjobs.dev.up import Cluster, up
 
 ROOT = Path(__file__).parents[3]
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
-RESOURCES = {"AgentJob": AGENTJOBS, "ConfigMap": CONFIG_MAPS, "Pod": PODS}
+AGENTSCHEDULES = Resource("agentjobs.dev", "v1alpha1", "agentschedules", "AgentSchedule")
+RESOURCES = {"AgentJob": AGENTJOBS, "AgentSchedule": AGENTSCHEDULES, "ConfigMap": CONFIG_MAPS, "Pod": PODS}
 SECONDS = 45.0
 
 
@@ -69,12 +70,20 @@ class System:
     async def delete(self, resource, name):
         await self.client.delete(resource, self.namespace, name)
 
-    async def until(self, name, check, seconds=SECONDS):
-        """Poll a job's status until `check` holds; the last status is the failure's message."""
+    async def schedule(self, name):
+        """A schedule's status."""
+        return (await self.client.get(AGENTSCHEDULES, self.namespace, name)).get("status") or {}
+
+    async def edit_schedule(self, name, **changes):
+        subresource = "status" if "status" in changes else None
+        await self.client.patch(AGENTSCHEDULES, self.namespace, name, changes, subresource=subresource)
+
+    async def until(self, name, check, seconds=SECONDS, *, status_of=None):
+        """Poll a job's status, or what `status_of` reads, until `check` holds; the last is the failure's message."""
         status = {}
         async with asyncio.timeout(seconds + 1):
             for _ in range(int(seconds / 0.05)):
-                status = await self.status(name)
+                status = await (status_of or self.status)(name)
                 if check(status):
                     return status
                 await asyncio.sleep(0.05)

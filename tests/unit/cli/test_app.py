@@ -27,7 +27,8 @@ REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 
 
 def verbs():
-    return sorted(command.name or command.callback.__name__ for command in app.registered_commands)
+    single = [command.name or command.callback.__name__ for command in app.registered_commands]
+    return sorted([*single, *(group.name for group in app.registered_groups)])
 
 
 def test_help_loads_nothing_heavy():
@@ -63,14 +64,20 @@ def test_the_reference_has_every_option():
 
 
 def options_of(verb):
-    done = subprocess_free_help(verb)
+    below = [group for group in app.registered_groups if group.name == verb]
+    commands = [command for group in below for command in group.typer_instance.registered_commands]
+    names = [[verb, command.name or command.callback.__name__] for command in commands] or [[verb]]
+    return [option for name in names for option in options_in(subprocess_free_help(*name))]
+
+
+def options_in(done):
     return [word.strip(",") for line in done.splitlines() for word in line.split()[:2] if word.startswith("--")]
 
 
-def subprocess_free_help(verb):
+def subprocess_free_help(*verb):
     from typer.testing import CliRunner
 
-    return CliRunner().invoke(app, [verb, "--help"]).output
+    return CliRunner().invoke(app, [*verb, "--help"]).output
 
 
 def test_the_version_is_the_packages(capsys):

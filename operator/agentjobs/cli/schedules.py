@@ -1,0 +1,424 @@
+"""Verbs on AgentSchedules: list, show, trigger, suspend, resume, next, backfill.
+
+Each is one patch as the user, or for `backfill` one create a job; what they compute they compute as the operator does,
+with the same functions.
+"""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final
+from urllib.parse import quote
+
+import typer
+
+from agentjobs import errors
+from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.cli.options import Context, GatewayCA, GatewayURL, Kubeconfig, Namespace, connected, talking
+from agentjobs.cli.printing import age, as_json, harmless, server_table, show, table, without_managed_fields
+
+if TYPE_CHECKING:
+    from agentjobs.cli.cluster import Cluster
+    from agentjobs.cli.options import Talk
+    from agentjobs.core.plan import Plan, Schedule
+
+# More jobs than these are asked about first: each is a model's bill.
+FEW: Final = 3
+# As many as a person can still read, and a status could ever have caught up with.
+MAX_BACKFILL: Final = 1000
+_POLL_SECONDS: Final = 1.0
+
+app = typer.Typer(
+    help="Work with AgentSchedules.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+)
+
+
+def complete_schedules(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the schedules whose names begin so, for the shell; nothing when they cannot be had."""
+    given = context.params
+    try:
+        with connected(kubeconfig=given.get("kubeconfig"), context=given.get("context")) as cluster:
+            found = cluster.request("GET", _path(cluster, given.get("namespace"))).get("items") or ()
+            names = [str(item["metadata"]["name"]) for item in found]
+            return [name for name in names if name.startswith(incomplete)]
+    except Exception:  # whatever it is, the shell has no place for it
+        return []
+
+
+Name = Annotated[
+    str, typer.Argument(help="Name of the AgentSchedule.", metavar="NAME", autocompletion=complete_schedules)
+]
+Output = Annotated[str | None, typer.Option("--output", "-o", help="json.")]
+
+
+def register(root: typer.Typer) -> None:
+    """Add this module's verbs, below `schedule`."""
+    root.add_typer(app, name="schedule")
+
+
+@app.command("list")
+def list_(
+    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="In all namespaces.")] = False,
+    output: Annotated[str | None, typer.Option("--output", "-o", help="json or wide.")] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """List the AgentSchedules, with the columns of `kubectl get agentschedules`."""
+    from agentjobs.cli.cluster import TABLE
+
+    _checked(output, "json", "wide")
+    with connected(kubeconfig=kubeconfig, context=context) as cluster:
+        path = _path(cluster, namespace, everywhere=everywhere)
+        if output == "json":
+            items = cluster.request("GET", path).get("items") or ()
+            show(as_json([without_managed_fields(item) for item in items]))
+            return
+        found = cluster.request("GET", path, accept=TABLE)
+        if not found.get("rows"):
+            where = "anywhere" if everywhere else f"in namespace {namespace or cluster.access.namespace}"
+            show(f"No AgentSchedules {where}.", error=True)
+            return
+        show(server_table(found, wide=output == "wide", everywhere=everywhere))
+
+
+@app.command("show")
+def show_(
+    name: Name,
+    output: Output = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show one AgentSchedule on a page: what it says of itself, its next times, its jobs."""
+    _checked(output, "json")
+    with connected(kubeconfig=kubeconfig, context=context) as cluster:
+        body = _get(cluster, namespace, name)
+        if output:
+            show(as_json(without_managed_fields(body)))
+            return
+        parts = [_facts(body), _conditions(body)]
+        if (plan := _plan_or_none(body)) is not None and not plan.spec.suspend:
+            parts.append(_times_table(plan, _next_times(plan, datetime.now(UTC), 3)))
+        parts.append(_jobs_table(cluster, body))
+        show("\n\n".join(part for part in parts if part))
+
+
+@app.command()
+def trigger(
+    name: Name,
+    value: Annotated[
+        str | None,
+        typer.Option("--value", help="The annotation's value: the same one makes no second job; random by default."),
+    ] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Make a job now, also while the schedule is suspended, and print its name.
+
+    Times, counts and concurrencyPolicy of the schedule are left alone.
+    """
+    import secrets
+
+    from agentjobs.contract import ANNOTATION_TRIGGER
+    from agentjobs.core.scheduled_job import triggered_name
+
+    value = value or secrets.token_hex(8)
+    with connected(kubeconfig=kubeconfig, context=context) as cluster:
+        _patch(cluster, namespace, name, {"metadata": {"annotations": {ANNOTATION_TRIGGER: value}}})
+    show(f"agentjob.agentjobs.dev/{triggered_name(name, value)} requested")
+
+
+@app.command()
+def suspend(name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
+    """Make no more jobs: sets spec.suspend. Jobs that run go on; what is missed so is never caught up."""
+    with connected(kubeconfig=kubeconfig, context=context) as cluster:
+        _patch(cluster, namespace, name, {"spec": {"suspend": True}})
+    show(f"agentschedule.agentjobs.dev/{name} suspended")
+
+
+@app.command()
+def resume(name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
+    """Make jobs again, whether spec.suspend or too many failures stopped the schedule."""
+    import secrets
+
+    from agentjobs.api.conditions import find_condition
+    from agentjobs.api.schedule_status import ActiveReason, AgentScheduleStatus, ScheduleConditionType
+    from agentjobs.contract import ANNOTATION_RESUME
+
+    with connected(kubeconfig=kubeconfig, context=context) as cluster:
+        status = AgentScheduleStatus.parse(_get(cluster, namespace, name).get("status"))
+        body: dict[str, Any] = {"spec": {"suspend": False}}
+        said = find_condition(status.conditions, ScheduleConditionType.ACTIVE)
+        if said is not None and said.reason == ActiveReason.TOO_MANY_FAILURES:
+            # Only then: a value nobody waits for would at once resume the next halt.
+            body["metadata"] = {"annotations": {ANNOTATION_RESUME: secrets.token_hex(8)}}
+        _patch(cluster, namespace, name, body)
+    show(f"agentschedule.agentjobs.dev/{name} resumed")
+
+
+@app.command("next")
+def next_(
+    name: Name,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, max=1000, help="How many times.")] = 5,
+    output: Output = None,
+    namespace: Annotated[str | None, typer.Option("--namespace", help="Namespace; the context's by default.")] = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show the next times of an AgentSchedule, local and in UTC, as the operator computes them."""
+    _checked(output, "json")
+    with connected(kubeconfig=kubeconfig, context=context) as cluster:
+        plan = _plan(_get(cluster, namespace, name))
+    times = list(_next_times(plan, datetime.now(UTC), count))
+    if output:
+        from agentjobs.api.durations import format_time
+
+        show(as_json([{"time": format_time(at), "local": _local(plan, at).isoformat()} for at in times]))
+        return
+    show(_times_table(plan, times))
+    if plan.spec.suspend:
+        show(f"{name} is suspended: it makes no jobs until `agentjobs schedule resume {name}`.", error=True)
+    elif plan.spec.jitter:
+        show("Each starts up to spec.jitter later.", error=True)
+
+
+@app.command()
+def backfill(
+    name: Name,
+    since: Annotated[str, typer.Option("--from", help="First time, such as 2026-11-01 or 2026-11-01T06:00:00Z.")],
+    until: Annotated[str, typer.Option("--to", help="End, not included; without a zone it is the schedule's.")],
+    at_once: Annotated[
+        int, typer.Option("--max-active", min=1, max=100, help="How many of these jobs may be unfinished at once.")
+    ] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be made, and make nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before many jobs are made.")] = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    gateway: GatewayURL = None,
+    gateway_ca: GatewayCA = None,
+) -> None:
+    """Make the jobs of past times for which none ever was, oldest first.
+
+    A job's name follows from its time, so running this again makes none twice: what exists, what is claimed and what
+    history knows is left out. Interrupt it at any time and run it again to go on.
+    """
+    from agentjobs.core.plan import parse_schedule
+    from agentjobs.core.scheduled_job import scheduled_name
+
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
+        body = _get(talk.cluster, namespace, name)
+        plan, schedule = _plan(body), parse_schedule(body)
+        window = _times_between(plan, _instant("--from", since, plan), _instant("--to", until, plan))
+        ran = _ran(talk, schedule)
+        missing = [at for at in window if scheduled_name(name, at) not in ran]
+        if dry_run:
+            rows = [
+                [scheduled_name(name, at), _local(plan, at).isoformat(), "would be made" if at in missing else "ran"]
+                for at in window
+            ]
+            show(table(["JOB", "TIME", "STATE"], rows) if rows else "No times lie between the two.")
+            return
+        if not missing:
+            show(f"{len(window)} times lie between the two, and none is without a job.", error=True)
+            return
+        if len(missing) > FEW and not yes:
+            _ask(f"Make {len(missing)} jobs of {name}, {at_once} at a time?")
+        _make(talk, schedule, plan, missing, at_once)
+
+
+def _make(talk: "Talk", schedule: "Schedule", plan: "Plan", times: Iterable[datetime], at_once: int) -> None:
+    from agentjobs.api.schedule_status import ActiveJob
+    from agentjobs.core.scheduled_job import scheduled_job, scheduled_name
+
+    unfinished: set[str] = set()
+    for at in times:
+        while len(unfinished) >= at_once:
+            unfinished = {job for job in unfinished if not _ended(talk, job)}
+            if len(unfinished) >= at_once:
+                time.sleep(_POLL_SECONDS)
+        start = ActiveJob(
+            scheduled_name(schedule.name, at), at, previous=plan.cron.latest_until(at - timedelta(microseconds=1))
+        )
+        job = scheduled_job(schedule, start)
+        # Blocking a deletion is a right that users may lack; the operator's jobs block it, these need not.
+        job["metadata"]["ownerReferences"][0].pop("blockOwnerDeletion")
+        try:
+            talk.cluster.request("POST", _jobs(schedule.namespace), body=job)
+        except errors.AlreadyExists:
+            show(f"agentjob.agentjobs.dev/{start.name} exists", error=True)
+            continue
+        unfinished.add(start.name)
+        show(f"agentjob.agentjobs.dev/{start.name} created")
+
+
+def _ended(talk: "Talk", name: str) -> bool:
+    try:
+        return talk.run(talk.do.get(name)).finished
+    except errors.NotFound:
+        return True
+
+
+def _ran(talk: "Talk", schedule: "Schedule") -> set[str]:
+    """Names of the schedule's jobs that are there, are claimed, or were there."""
+    from agentjobs.contract import LABEL_SCHEDULE
+
+    names = {start.name for start in schedule.status.active}
+    params = {"labelSelector": f"{LABEL_SCHEDULE}={schedule.name}"}
+    found = talk.cluster.request("GET", _jobs(schedule.namespace), params=params).get("items") or ()
+    names |= {item["metadata"]["name"] for item in found}
+    try:
+        names |= {job.name for job in talk.iterate(talk.do.history(schedule=schedule.name))}
+    except (errors.Unavailable, errors.Misconfigured) as error:
+        raise Failure(
+            f"without history nobody can tell which times ran already: {error} Start the gateway, or name it with "
+            "--gateway."
+        ) from None
+    return names
+
+
+def _ask(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise Failure(f"{question} Nobody is there to answer; give --yes, or look first with --dry-run.", code=USAGE)
+    if not typer.confirm(question):
+        raise typer.Exit(1)
+
+
+def _instant(option: str, text: str, plan: "Plan") -> datetime:
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise Failure(f"{option}={text} is no time; write 2026-11-01, or 2026-11-01T06:00:00Z.", code=USAGE) from None
+    return found.replace(tzinfo=plan.cron.zone) if found.tzinfo is None else found
+
+
+def _times_between(plan: "Plan", since: datetime, until: datetime) -> list[datetime]:
+    now = datetime.now(UTC)
+    if until > now:
+        raise Failure("--to lies in the future; those times make their jobs by themselves.", code=USAGE)
+    if since >= until:
+        raise Failure("--from must lie before --to.", code=USAGE)
+    found: list[datetime] = []
+    for at in _times_after(plan, since - timedelta(microseconds=1)):
+        if at >= until:
+            break
+        found.append(at)
+        if len(found) > MAX_BACKFILL:
+            raise Failure(f"more than {MAX_BACKFILL} times lie between the two; take a shorter window.", code=USAGE)
+    return found
+
+
+def _times_after(plan: "Plan", instant: datetime) -> Iterator[datetime]:
+    at = plan.cron.next_after(instant)
+    while at is not None:
+        yield at
+        at = plan.cron.next_after(at)
+
+
+def _next_times(plan: "Plan", now: datetime, count: int) -> Iterator[datetime]:
+    for _, at in zip(range(count), _times_after(plan, now), strict=False):
+        yield at
+
+
+def _times_table(plan: "Plan", times: Iterable[datetime]) -> str:
+    now = datetime.now(UTC)
+    rows = [
+        [f"{_local(plan, at):%a %Y-%m-%d %H:%M %Z}", f"{at:%Y-%m-%d %H:%M} UTC", age(now.isoformat(), now=at)]
+        for at in times
+    ]
+    return table([plan.spec.time_zone.upper(), "UTC", "IN"], rows) if rows else "No time is ahead."
+
+
+def _local(plan: "Plan", at: datetime) -> datetime:
+    return at.astimezone(plan.cron.zone)
+
+
+def _facts(body: Mapping[str, Any]) -> str:
+    spec, status, meta = body.get("spec") or {}, body.get("status") or {}, body["metadata"]
+    facts = {
+        "Schedule": f"{meta['namespace']}/{meta['name']}",
+        "Times": f"{spec.get('schedule')} {spec.get('timeZone', 'UTC')}",
+        "Policy": f"{spec.get('concurrencyPolicy', 'Forbid')}, catch up "
+        f"{(spec.get('catchUp') or {}).get('policy', 'Latest')}",
+        "Suspended": "yes" if spec.get("suspend") else "",
+        "Runs": f"{status.get('runs', 0)} ({status.get('missed', 0)} missed, "
+        f"{status.get('consecutiveFailures', 0)} failures in a row)",
+        "Last": status.get("lastScheduleTime"),
+        "Last success": status.get("lastSuccessfulTime"),
+    }
+    width = max(map(len, facts)) + 1
+    return "\n".join(f"{key + ':':<{width}} {harmless(str(value))}" for key, value in facts.items() if value)
+
+
+def _conditions(body: Mapping[str, Any]) -> str:
+    said = (body.get("status") or {}).get("conditions") or ()
+    rows = [[one.get("type"), one.get("status"), one.get("reason"), one.get("message")] for one in said]
+    return table(["CONDITION", "STATUS", "REASON", "MESSAGE"], rows) if rows else ""
+
+
+def _jobs_table(cluster: "Cluster", body: Mapping[str, Any]) -> str:
+    from agentjobs.contract import LABEL_SCHEDULE
+
+    meta, now = body["metadata"], datetime.now(UTC)
+    params = {"labelSelector": f"{LABEL_SCHEDULE}={meta['name']}"}
+    found = cluster.request("GET", _jobs(meta["namespace"]), params=params).get("items") or ()
+    rows = [
+        [
+            job["metadata"]["name"],
+            (job.get("status") or {}).get("phase"),
+            age(job["metadata"]["creationTimestamp"], now=now),
+        ]
+        for job in sorted(found, key=lambda job: str(job["metadata"]["creationTimestamp"]), reverse=True)
+    ]
+    return table(["JOB", "PHASE", "AGE"], rows) if rows else ""
+
+
+def _plan(body: Mapping[str, Any]) -> "Plan":
+    from agentjobs.core.plan import Illegal, parse_schedule, read_plan
+
+    plan = read_plan(parse_schedule(body))
+    if isinstance(plan, Illegal):
+        raise Failure(f"{body['metadata']['name']}: {plan.message}")
+    return plan
+
+
+def _plan_or_none(body: Mapping[str, Any]) -> "Plan | None":
+    try:
+        return _plan(body)
+    except Failure:
+        return None  # its conditions say why
+
+
+def _checked(output: str | None, *known: str) -> None:
+    if output is not None and output not in known:
+        raise Failure(f"--output={output} is unknown; use {' or '.join(known)}.", code=USAGE)
+
+
+def _path(cluster: "Cluster", namespace: str | None, *, name: str = "", everywhere: bool = False) -> str:
+    from agentjobs.cli.cluster import AGENTSCHEDULES
+
+    if everywhere:
+        return f"/apis/{AGENTSCHEDULES.group_version}/{AGENTSCHEDULES.plural}"
+    return AGENTSCHEDULES.path(namespace or cluster.access.namespace, name)
+
+
+def _jobs(namespace: str) -> str:
+    from agentjobs.cli.cluster import AGENTJOBS
+
+    return AGENTJOBS.path(quote(namespace, safe=""))
+
+
+def _get(cluster: "Cluster", namespace: str | None, name: str) -> dict[str, Any]:
+    return cluster.request("GET", _path(cluster, namespace, name=name))
+
+
+def _patch(cluster: "Cluster", namespace: str | None, name: str, body: Mapping[str, Any]) -> None:
+    from agentjobs.cli.cluster import MERGE_PATCH
+
+    cluster.request("PATCH", _path(cluster, namespace, name=name), body=body, content_type=MERGE_PATCH)

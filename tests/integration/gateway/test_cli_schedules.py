@@ -1,0 +1,140 @@
+"""`agentjobs schedule` against the embedded API server and a real gateway."""
+
+import json
+
+import pytest
+
+SCHEDULES = "/apis/agentjobs.dev/v1alpha1/namespaces/default/agentschedules"
+JOBS = "/apis/agentjobs.dev/v1alpha1/namespaces/default/agentjobs"
+KIND = {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentSchedule"}
+WINDOW = ("--from", "2026-10-24", "--to", "2026-10-27")
+# Six in the morning in Berlin; the clocks go back on the 25th.
+NAMES = ["brief-29880240", "brief-29881740", "brief-29883180"]
+
+
+@pytest.fixture
+async def brief(cluster):
+    """A schedule that is there."""
+    spec = {
+        "schedule": "0 6 * * *",
+        "timeZone": "Europe/Berlin",
+        "jobTemplate": {
+            "spec": {
+                "agent": {"model": "gemini-x", "inline": {"instruction": "x"}},
+                "input": {"message": "Since $(schedule.previousTime)?"},
+            }
+        },
+    }
+    return await cluster.create(SCHEDULES, KIND | {"metadata": {"name": "brief"}, "spec": spec})
+
+
+async def test_list_and_show_have_what_kubectl_shows(cli, brief):
+    listed, told = await cli("schedule", "list"), await cli("schedule", "show", "brief")
+    as_json = json.loads((await cli("schedule", "list", "-o", "json"))[1])
+
+    assert listed[1].split()[:3] == ["NAME", "SCHEDULE", "TIMEZONE"]
+    assert "0 6 * * * Europe/Berlin" in told[1]
+    assert [item["metadata"]["name"] for item in as_json] == ["brief"]
+
+
+async def test_next_shows_local_and_utc(cli, brief):
+    text, times = (
+        await cli("schedule", "next", "brief", "-n", "3"),
+        await cli("schedule", "next", "brief", "-n", "3", "-o", "json"),
+    )
+
+    assert len(text[1].splitlines()) == 4
+    assert text[1].split()[:2] == ["EUROPE/BERLIN", "UTC"]
+    assert all("T06:00:00+0" in entry["local"] for entry in json.loads(times[1]))
+
+
+async def test_trigger_names_the_job_that_the_operator_makes(cli, cluster, brief):
+    code, out, _ = await cli("schedule", "trigger", "brief", "--value", "one")
+
+    body = (await cluster.http.get(f"{SCHEDULES}/brief")).json()
+    assert (code, out) == (0, "agentjob.agentjobs.dev/brief-tabfc3cb3 requested\n")
+    assert body["metadata"]["annotations"]["agentjobs.dev/trigger"] == "one"
+
+
+async def test_suspend_and_resume_are_one_field(cli, cluster, brief):
+    await cli("schedule", "suspend", "brief")
+    suspended = (await cluster.http.get(f"{SCHEDULES}/brief")).json()
+    await cli("schedule", "resume", "brief")
+    resumed = (await cluster.http.get(f"{SCHEDULES}/brief")).json()
+
+    assert (suspended["spec"]["suspend"], resumed["spec"]["suspend"]) == (True, False)
+    assert "annotations" not in resumed["metadata"]
+
+
+async def test_resume_ends_a_halt_after_failures(cli, cluster, brief):
+    said = {
+        "type": "Active",
+        "status": "False",
+        "reason": "TooManyFailures",
+        "message": "",
+        "lastTransitionTime": "2026-11-21T09:00:00Z",
+    }
+    await cluster.http.patch(
+        f"{SCHEDULES}/brief/status",
+        json={"status": {"conditions": [said]}},
+        headers={"Content-Type": "application/merge-patch+json"},
+    )
+
+    await cli("schedule", "resume", "brief")
+
+    body = (await cluster.http.get(f"{SCHEDULES}/brief")).json()
+    assert body["metadata"]["annotations"]["agentjobs.dev/resume"]
+
+
+async def test_backfill_makes_the_jobs_of_a_window_once(cli, cluster, brief):
+    looked = await cli("schedule", "backfill", "brief", *WINDOW, "--dry-run")
+    nothing = (await cluster.http.get(JOBS)).json()["items"]
+    made = await cli("schedule", "backfill", "brief", *WINDOW, "--max-active", "3")
+    again = await cli("schedule", "backfill", "brief", *WINDOW, "--max-active", "3")
+
+    jobs = (await cluster.http.get(JOBS)).json()["items"]
+    assert looked[1].count("would be made") == 3
+    assert nothing == []
+    assert made[1].splitlines() == [f"agentjob.agentjobs.dev/{name} created" for name in NAMES]
+    assert again[1:] == ("", "3 times lie between the two, and none is without a job.\n")
+    assert [job["metadata"]["name"] for job in jobs] == NAMES
+    assert jobs[1]["metadata"]["annotations"]["agentjobs.dev/previous-time"] == "2026-10-24T04:00:00Z"
+    assert jobs[0]["metadata"]["ownerReferences"][0]["uid"] == brief["metadata"]["uid"]
+
+
+async def test_backfill_leaves_out_what_history_knows(cli, cluster, story, brief):
+    await story.begin(uid="gone", name=NAMES[1], schedule="brief")
+
+    made = await cli("schedule", "backfill", "brief", *WINDOW, "--max-active", "3")
+
+    assert made[1].splitlines() == [f"agentjob.agentjobs.dev/{name} created" for name in (NAMES[0], NAMES[2])]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        pytest.param(["--from", "2026-10-01", "--to", "2026-10-27"], 2, "give --yes", id="many"),
+        pytest.param(["--from", "2026-10-01", "--to", "2999-01-01"], 2, "lies in the future", id="future"),
+        pytest.param(["--from", "2026-10-02", "--to", "2026-10-01"], 2, "must lie before", id="backwards"),
+        pytest.param(["--from", "yesterday", "--to", "2026-10-01"], 2, "write 2026-11-01", id="no-time"),
+        pytest.param(["--from", "2010-01-01", "--to", "2026-10-01"], 2, "a shorter window", id="too-many"),
+        pytest.param([*WINDOW, "--gateway", "http://127.0.0.1:1"], 1, "without history", id="no-history"),
+    ],
+)
+async def test_a_backfill_that_cannot_be_meant_is_refused(cli, cluster, brief, arguments, code, words):
+    left = await cli("schedule", "backfill", "brief", *arguments)
+
+    assert left[0] == code
+    assert words in left[2]
+    assert (await cluster.http.get(JOBS)).json()["items"] == []
+
+
+async def test_a_schedule_that_is_none_says_why(cli, cluster, brief):
+    spec = brief["spec"] | {"schedule": "0 0 30 2 *"}
+    await cluster.create(SCHEDULES, KIND | {"metadata": {"name": "never"}, "spec": spec})
+
+    unknown, never = await cli("schedule", "next", "nobody"), await cli("schedule", "next", "never")
+
+    assert unknown[0] == never[0] == 1
+    assert "not found" in unknown[2]
+    assert "a day that never comes" in never[2]
