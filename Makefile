@@ -46,6 +46,15 @@ e2e-setup: .venv/.helm
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test,helm]'
 	@touch $@
 
+chart: .venv/.helm ## Test the chart through Helm's own engine, with KUBEBUILDER_ASSETS on a real API server, too
+	$(BIN)/python -m pytest -q tests/unit/chart tests/integration/chart
+
+kind: ## Install into a kind cluster of its own; needs docker, kind and helm
+	kind get clusters | grep -qx agentjobs || kind create cluster --name agentjobs
+	KIND=agentjobs tests/e2e/images.sh
+	helm upgrade --install agentjobs helm/agentjobs --kube-context kind-agentjobs -n agentjobs-system --create-namespace --wait \
+	  --set image.repository=localhost/agentjobs-operator,image.tag=dev,runner.image.repository=localhost/agentjobs-runner,runner.image.tag=dev,postgresql.enabled=true
+
 e2e: .venv/.helm ## Install into the cluster KUBECONFIG names and test there; its nodes need the images of tests/e2e/images.sh
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q tests/e2e
 
@@ -70,4 +79,4 @@ demo: setup ## Run the examples in a development cluster and show them live
 bench: setup ## Take the figures of docs/reference/performance.md
 	$(BIN)/python -m tests.bench
 
-.PHONY: help setup fmt check crds test test-real test-cluster e2e e2e-setup conformance storm images demo bench
+.PHONY: help setup fmt check crds test test-real test-cluster chart kind e2e e2e-setup conformance storm images demo bench
