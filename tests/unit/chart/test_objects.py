@@ -281,12 +281,13 @@ def test_the_notes_say_what_to_type_and_warn_of_the_trial_database(trial, render
 
 def test_the_first_job_of_the_notes_is_legal(trial):
     from agentjobs.api.validation import validate_job
+    from agentjobs_runner.scripted import parse
 
     shown = trial.notes.split("<<'YAML'\n")[1].split("\nYAML\n")[0]
     config_map, job = yaml.safe_load_all(shown)
 
     assert validate_job(job) == []
-    assert "script" in config_map["data"]
+    assert parse(config_map["data"]["script"], job["spec"]["agent"]["model"]).starts[0][0].text.startswith("Hello")
 
 
 def kept(objects):
