@@ -155,8 +155,8 @@ async def _firing_runs(backend: Backend, runs: int) -> list[Figure]:
     return [
         Figure(f"instant to job, p50; {said}", "s", tuple(p50s[0]), AIM_P50, False, tuple(p50s[1]), named),
         Figure(f"instant to job, p99; {said}", "s", tuple(p99s[0]), AIM_P99, False, tuple(p99s[1]), named),
-        Figure(f"status writes of a schedule for a start; {said}", "", tuple(writes)),
-        Figure(f"operator CPU a schedule made, aimed, fired, its job run; {said}", "ms", tuple(cpu)),
+        Figure(f"status writes of a schedule made, edited, fired once and suspended; {said}", "", tuple(writes)),
+        Figure(f"operator CPU for that and its job; {said}", "ms", tuple(cpu)),
     ]
 
 
