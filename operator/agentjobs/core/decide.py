@@ -176,7 +176,7 @@ def _started(seen: Observation, active: AttemptRecord, pod: Pod, began: datetime
         return Decision(Keep())
     # The runner watches itself; this is for one that cannot. From the container's start: pulling is no silence.
     limit = spec.timeouts.progress + SILENT_MARGIN
-    age = now - max(began, active.started or began)
+    age = min(now - max(began, active.started or began), seen.active_for)
     if age < limit:
         return Decision(Keep(), again=now + limit - age)
     if seen.heartbeat is None and seen.history_available:

@@ -210,6 +210,7 @@ async def test_an_operators_clock_that_jumps_ends_and_starts_nothing_wrongly(out
     async with turned(outage, seconds):
         status = await outage.finished(name)
         waiting = await outage.phase(later, "Scheduled")
+    assert status["starts"] == 1, status["attemptHistory"]
     (record,) = status["attemptHistory"]
 
     assert (status["phase"], status["starts"], record["charged"]) == ("Succeeded", 1, False)
