@@ -14,6 +14,7 @@ from agentjobs.dev.client import CONFIG_MAPS, ApiError, Resource
 ROOT = Path(__file__).parents[3]
 PAGES = sorted([ROOT / "README.md", ROOT / "examples" / "README.md", *(ROOT / "docs").rglob("*.md")])
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
+AGENTSCHEDULES = Resource("agentjobs.dev", "v1alpha1", "agentschedules", "AgentSchedule")
 # Names of jobs that pages show for their mistakes.
 WRONG = {"typo", "wrong"}
 # Commands of `sh` blocks are not run: they never end, need the network or a key, or are what runs this test.
@@ -23,6 +24,8 @@ NOT_RUN = re.compile(
     # Of an installation by Helm: tests/unit/chart renders them, tests/e2e does the like on a cluster.
     r"|helm .*|kubectl (-n agentjobs-system|create namespace|label namespace|delete) .*|kubectl apply --server-side .*"
     r"|agentjobs release-pods .*|  --(set \S+=|from-literal=).*"
+    # Into a cluster that is there.
+    r"|(\w+=\S+ )+(make \w+|tests/e2e/images\.sh)"
 )
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("docs")]
@@ -86,7 +89,7 @@ async def test_the_commands_of_a_page_say_what_it_shows(documentation, cluster, 
 
 async def forget(client):
     """Leave nothing of the page before: pages use the same names."""
-    for resource in (AGENTJOBS, CONFIG_MAPS):
+    for resource in (AGENTSCHEDULES, AGENTJOBS, CONFIG_MAPS):
         for body in (await client.list(resource, "default"))[0]:
             if not body["metadata"]["name"].startswith("kube-root-ca"):
                 with contextlib.suppress(ApiError):  # gone by itself; what stays is told below

@@ -33,6 +33,9 @@ class Silent:
     def add(self, kind, author, data):
         """Nobody reads the timeline here."""
 
+    def progressed(self):
+        """Nobody waits for silence here."""
+
 
 class Tracked(genai.Client):
     """google-genai's client, remembered, so that a test can close what a process would end with."""

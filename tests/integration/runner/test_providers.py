@@ -19,6 +19,9 @@ class Silent:
     def add(self, kind, author, data):
         """Nobody reads the timeline here."""
 
+    def progressed(self):
+        """Nobody waits for silence here."""
+
 
 class Provider:
     """What one provider's server says, in its own words."""
