@@ -4,12 +4,22 @@ import json
 
 import pytest
 
-SCHEDULES = "/apis/agentjobs.dev/v1alpha1/namespaces/default/agentschedules"
-JOBS = "/apis/agentjobs.dev/v1alpha1/namespaces/default/agentjobs"
 KIND = {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentSchedule"}
 WINDOW = ("--from", "2026-10-24", "--to", "2026-10-27")
 # Six in the morning in Berlin; the clocks go back on the 25th.
 NAMES = ["brief-29880240", "brief-29881740", "brief-29883180"]
+
+
+def path_of(cluster, plural):
+    return f"/apis/agentjobs.dev/v1alpha1/namespaces/{cluster.namespace}/{plural}"
+
+
+async def read(cluster):
+    return (await cluster.http.get(f"{path_of(cluster, 'agentschedules')}/brief")).json()
+
+
+async def jobs_of(cluster):
+    return (await cluster.http.get(path_of(cluster, "agentjobs"))).json()["items"]
 
 
 @pytest.fixture
@@ -25,7 +35,9 @@ async def brief(cluster):
             }
         },
     }
-    return await cluster.create(SCHEDULES, KIND | {"metadata": {"name": "brief"}, "spec": spec})
+    return await cluster.create(
+        path_of(cluster, "agentschedules"), KIND | {"metadata": {"name": "brief"}, "spec": spec}
+    )
 
 
 async def test_list_and_show_have_what_kubectl_shows(cli, brief):
@@ -51,16 +63,16 @@ async def test_next_shows_local_and_utc(cli, brief):
 async def test_trigger_names_the_job_that_the_operator_makes(cli, cluster, brief):
     code, out, _ = await cli("schedule", "trigger", "brief", "--value", "one")
 
-    body = (await cluster.http.get(f"{SCHEDULES}/brief")).json()
+    body = await read(cluster)
     assert (code, out) == (0, "agentjob.agentjobs.dev/brief-tabfc3cb3 requested\n")
     assert body["metadata"]["annotations"]["agentjobs.dev/trigger"] == "one"
 
 
 async def test_suspend_and_resume_are_one_field(cli, cluster, brief):
     await cli("schedule", "suspend", "brief")
-    suspended = (await cluster.http.get(f"{SCHEDULES}/brief")).json()
+    suspended = await read(cluster)
     await cli("schedule", "resume", "brief")
-    resumed = (await cluster.http.get(f"{SCHEDULES}/brief")).json()
+    resumed = await read(cluster)
 
     assert (suspended["spec"]["suspend"], resumed["spec"]["suspend"]) == (True, False)
     assert "annotations" not in resumed["metadata"]
@@ -75,24 +87,24 @@ async def test_resume_ends_a_halt_after_failures(cli, cluster, brief):
         "lastTransitionTime": "2026-11-21T09:00:00Z",
     }
     await cluster.http.patch(
-        f"{SCHEDULES}/brief/status",
+        f"{path_of(cluster, 'agentschedules')}/brief/status",
         json={"status": {"conditions": [said]}},
         headers={"Content-Type": "application/merge-patch+json"},
     )
 
     await cli("schedule", "resume", "brief")
 
-    body = (await cluster.http.get(f"{SCHEDULES}/brief")).json()
+    body = await read(cluster)
     assert body["metadata"]["annotations"]["agentjobs.dev/resume"]
 
 
 async def test_backfill_makes_the_jobs_of_a_window_once(cli, cluster, brief):
     looked = await cli("schedule", "backfill", "brief", *WINDOW, "--dry-run")
-    nothing = (await cluster.http.get(JOBS)).json()["items"]
+    nothing = await jobs_of(cluster)
     made = await cli("schedule", "backfill", "brief", *WINDOW, "--max-active", "3")
     again = await cli("schedule", "backfill", "brief", *WINDOW, "--max-active", "3")
 
-    jobs = (await cluster.http.get(JOBS)).json()["items"]
+    jobs = await jobs_of(cluster)
     assert looked[1].count("would be made") == 3
     assert nothing == []
     assert made[1].splitlines() == [f"agentjob.agentjobs.dev/{name} created" for name in NAMES]
@@ -126,12 +138,12 @@ async def test_a_backfill_that_cannot_be_meant_is_refused(cli, cluster, brief, a
 
     assert left[0] == code
     assert words in left[2]
-    assert (await cluster.http.get(JOBS)).json()["items"] == []
+    assert await jobs_of(cluster) == []
 
 
 async def test_a_schedule_that_is_none_says_why(cli, cluster, brief):
     spec = brief["spec"] | {"schedule": "0 0 30 2 *"}
-    await cluster.create(SCHEDULES, KIND | {"metadata": {"name": "never"}, "spec": spec})
+    await cluster.create(path_of(cluster, "agentschedules"), KIND | {"metadata": {"name": "never"}, "spec": spec})
 
     unknown, never = await cli("schedule", "next", "nobody"), await cli("schedule", "next", "never")
 

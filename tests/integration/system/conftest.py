@@ -37,6 +37,14 @@ class System:
         for obj in objects:
             await self.client.create(RESOURCES[obj["kind"]], self.namespace, obj)
 
+    async def refusal(self, *objects):
+        """Apply; return what the API server has against it, or None."""
+        try:
+            await self.apply(*objects)
+        except ApiError as error:
+            return error
+        return None
+
     async def apply_file(self, path):
         await self.apply(*(obj for obj in yaml.safe_load_all(path.read_text()) if obj))
 
@@ -56,12 +64,12 @@ class System:
 
     async def policy(self, name):
         """The network policy of that name, or None."""
-        found, _ = await self.client.list(NETWORK_POLICIES, "default", field_selector=f"metadata.name={name}")
+        found, _ = await self.client.list(NETWORK_POLICIES, self.namespace, field_selector=f"metadata.name={name}")
         return found[0] if found else None
 
     async def events(self, name):
         """What Events say about the object of that name: reason and message."""
-        found, _ = await self.client.list(EVENTS, "default", field_selector=f"involvedObject.name={name}")
+        found, _ = await self.client.list(EVENTS, self.namespace, field_selector=f"involvedObject.name={name}")
         return {event["reason"]: event["message"] for event in found}
 
     async def edit(self, name, **spec):

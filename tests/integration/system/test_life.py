@@ -14,15 +14,6 @@ QUICK = {"starts": [[{"text": "Done."}]]}
 SLOW = {"starts": [[{"delay": "20s", "text": "Done at last."}]]}
 
 
-async def refusal(system, *objects):
-    """Apply; return what the API server has against it, or None."""
-    try:
-        await system.apply(*objects)
-    except ApiError as error:
-        return error
-    return None
-
-
 async def test_a_job_of_one_start_costs_four_writes(system, job_of):
     await asyncio.sleep(0.5)
     before = system.metric("agentjobs_api_writes_total", kind="AgentJob") + system.metric(
@@ -114,7 +105,7 @@ async def test_what_the_schema_can_see_is_refused_at_apply(system, job_of, spec,
     ],
 )
 async def test_what_no_type_can_say_fails_naming_field_and_cure(system, job_of, said, name, change, words):
-    refused = await refusal(system, *job_of(name, None, **change))
+    refused = await system.refusal(*job_of(name, None, **change))
     if refused:
         # A real API server evaluates the schema's rules and says so sooner.
         assert (system.cluster.backend != "embedded", refused.code) == (True, 422)

@@ -25,12 +25,14 @@ FIELDS = {"time", "level", "logger", "event"}
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def ran(backend, systems, job_of, tmp_path_factory):
     """A system after two jobs: one that ended well, and one whose provider's error repeats the key."""
+    if backend == "kubeconfig":
+        pytest.skip("the cluster's API server trusts no certificate of our node, so it serves no logs of it")
     settings = {"AGENTJOBS_LOG_FORMAT": "json", "AGENTJOBS_LOG_LEVEL": "DEBUG"}
     folder = tmp_path_factory.mktemp("cluster")
     async with up(folder, settings=settings, apiserver=backend, working_folder=ROOT) as cluster:
         system = systems(cluster)
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "stringData": {"key": KEY}}
-        await system.client.create(SECRETS, "default", secret)
+        await system.client.create(SECRETS, system.namespace, secret)
         env = [{"name": "MODEL_API_KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "key"}}}]
         called = {"toolCalls": [{"name": "exit_loop", "args": {"why": ARGUMENT}}]}
         scripts = {
@@ -87,7 +89,7 @@ async def test_no_log_repeats_secrets_tokens_or_prompts(ran):
 
 async def test_a_secret_is_in_no_status_event_history_or_metric(ran):
     jobs = [await ran.job(name) for name in ("well", "badly")]
-    events, _ = await ran.client.list(EVENTS, "default")
+    events, _ = await ran.client.list(EVENTS, ran.namespace)
     told = [await ran.history(path) for path in ("", "badly", "badly/events", "well/result")]
     async with httpx.AsyncClient(verify=False, trust_env=False) as http:
         metrics = [
