@@ -134,6 +134,14 @@ class System:
         answer.raise_for_status()
         return answer.json()
 
+    async def told(self, wanted):
+        """Phases of the jobs whose row in history is `wanted`, once all ended there: it is written behind the objects."""
+
+        async def phases(_):
+            return sorted(row["phase"] for row in (await self.history())["items"] if wanted(row))
+
+        return await self.until("history", lambda found: not {"Pending", "Running"} & {*found}, status_of=phases)
+
     async def event_count(self, name):
         """How many entries history has of a job's starts."""
         uid = (await self.job(name))["metadata"]["uid"]
