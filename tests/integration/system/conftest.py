@@ -135,7 +135,7 @@ class System:
         return answer.json()
 
     async def told(self, wanted):
-        """Phases of the jobs whose row in history is `wanted`, once all ended there: it is written behind the objects."""
+        """Phases of the jobs whose row is `wanted`, once all have ended in history, which follows the objects."""
 
         async def phases(_):
             return sorted(row["phase"] for row in (await self.history())["items"] if wanted(row))
