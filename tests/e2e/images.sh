@@ -74,3 +74,5 @@ user_image() { # NAME, which Dockerfile of the page
 user_image agentjobs-examples 1
 user_image agentjobs-packages 2
 wait "$operator"
+# Another image of the same program, to upgrade to.
+tag=$tag-next make_image agentjobs-operator -f operator/Dockerfile --build-arg "BASE_IMAGE=$base" --build-arg VERSION=next .

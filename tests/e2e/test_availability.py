@@ -1,4 +1,4 @@
-"""High availability under load: parts are killed and stopped while jobs run, and nothing is lost or doubled.
+"""High availability under load: parts are killed, stopped and replaced while jobs run, and nothing is lost or doubled.
 
 What is asserted are counts; the seconds are printed at the end of the session. A load is a stream of jobs of one start.
 """
@@ -125,6 +125,26 @@ def test_one_gateway_of_three_is_killed_and_nobody_notices(release, kubectl, nod
             node.kill(release.pods("gateway")[1], "gateway")
     finally:
         kubectl("scale", deployment, f"--replicas={release.values.get('gateway', {}).get('replicas', 2)}", **place)
+
+
+def test_a_rolling_upgrade_under_load_loses_and_doubles_nothing(release, kubectl, jobs, load, chart_values):
+    """Every part is replaced by another image and back; old and new run beside each other meanwhile."""
+    image = chart_values["image"]
+    parts = [f"deployment/{release.name}-{part}" for part in ("operator", "gateway")]
+    place = {"namespace": release.namespace}
+    with loaded(load, jobs, kubectl):
+        try:
+            for part in parts:
+                kubectl("set", "image", part, f"*={image['repository']}:{image['tag']}-next", **place)
+            for part in parts:
+                kubectl("rollout", "status", part, "--timeout=400s", **place, seconds=420)
+            images = {pod["spec"]["containers"][0]["image"] for pod in release.pods("operator")}
+            assert images == {f"{image['repository']}:{image['tag']}-next"}
+        finally:
+            for part in parts:
+                kubectl("rollout", "undo", part, **place)
+            for part in parts:
+                kubectl("rollout", "status", part, "--timeout=400s", **place, seconds=420)
 
 
 class Starts:
