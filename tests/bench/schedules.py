@@ -182,11 +182,12 @@ async def _idle_and_restart(backend: Backend) -> list[Figure]:
         await _first_job(running.client)
         seconds = time.monotonic() - began
         await _calm(running)
+        memory = memory_of(running)
     said = f"{backend}, {KEPT:,} schedules"
     return [
         Figure(f"writes of all idle schedules an hour; {said}", "", (hour * (after.writes - before.writes),), 0.0),
         Figure(f"operator CPU while all idle; {said}", "s/h", (hour * (after.cpu - before.cpu),)),
-        Figure(f"operator's memory; {said}", "MiB", (memory_of(running),)),
+        Figure(f"operator's memory; {said}", "MiB", (memory,)),
         Figure(f"killed operator started again, to the job of a trigger; {said}", "s", (seconds,)),
     ]
 
