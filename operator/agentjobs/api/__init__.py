@@ -4,6 +4,7 @@ agentjob     the spec as pydantic models, with every default
 isolation    its part about pod security and network policies
 model        what all models are built on
 status       the status as the operator reads and writes it
+raw_status   what both statuses are read with and written by
 conditions   condition types, their reasons, phases
 durations    `1h30m` to timedelta and back; RFC 3339 instants
 validation   every rule a spec must keep, all problems at once

@@ -3,22 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 from pydantic import Field
 
 from agentjobs.api.conditions import Condition, Word
-from agentjobs.api.durations import format_time
-from agentjobs.api.status import (
+from agentjobs.api.raw_status import (
     MAX_CONDITIONS,
     MAX_RESUME,
     Count,
-    _condition,
-    _count,
-    _merge_patch,
-    _objects,
-    _text,
-    _time,
+    keys_of,
+    merge_patch,
+    plain,
+    read_condition,
+    read_count,
+    read_objects,
+    read_text,
+    read_time,
 )
 
 MAX_ACTIVE: Final = 64
@@ -132,92 +133,44 @@ class AgentScheduleStatus:
         """Read `status` of an object as it came from the API server. Never raises."""
         if not isinstance(raw, Mapping) or not raw:
             return cls()
-        active = tuple(job for job in map(_active, _objects(raw, "active")) if job is not None)
+        active = tuple(job for job in map(_active, read_objects(raw, "active")) if job is not None)
         return cls(
-            observed_generation=_count(raw, "observedGeneration", 2**63 - 1),
-            conditions=tuple(map(_condition, _objects(raw, "conditions"))),
+            observed_generation=read_count(raw, "observedGeneration", 2**63 - 1),
+            conditions=tuple(map(read_condition, read_objects(raw, "conditions"))),
             active=active,
-            running=_count(raw, "running"),
-            last_schedule_time=_time(raw, "lastScheduleTime"),
-            last_successful_time=_time(raw, "lastSuccessfulTime"),
-            next_schedule_time=_time(raw, "nextScheduleTime"),
-            settled_time=_time(raw, "settledTime"),
-            timing=_text(raw, "timing"),
-            missed=_count(raw, "missed"),
-            runs=_count(raw, "runs"),
-            consecutive_failures=_count(raw, "consecutiveFailures"),
-            last_trigger=_text(raw, "lastTrigger")[:MAX_RESUME] or None,
-            last_resume=_text(raw, "lastResume")[:MAX_RESUME] or None,
+            running=read_count(raw, "running"),
+            last_schedule_time=read_time(raw, "lastScheduleTime"),
+            last_successful_time=read_time(raw, "lastSuccessfulTime"),
+            next_schedule_time=read_time(raw, "nextScheduleTime"),
+            settled_time=read_time(raw, "settledTime"),
+            timing=read_text(raw, "timing"),
+            missed=read_count(raw, "missed"),
+            runs=read_count(raw, "runs"),
+            consecutive_failures=read_count(raw, "consecutiveFailures"),
+            last_trigger=read_text(raw, "lastTrigger")[:MAX_RESUME] or None,
+            last_resume=read_text(raw, "lastResume")[:MAX_RESUME] or None,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the whole status with the CRD's names; what is None or empty is left out."""
-        counts = {"missed": self.missed, "runs": self.runs, "consecutiveFailures": self.consecutive_failures}
-        times = {
-            "lastScheduleTime": self.last_schedule_time,
-            "lastSuccessfulTime": self.last_successful_time,
-            "nextScheduleTime": self.next_schedule_time,
-            "settledTime": self.settled_time,
-        }
-        texts = {"timing": self.timing, "lastTrigger": self.last_trigger, "lastResume": self.last_resume}
-        return {
-            "observedGeneration": self.observed_generation,
-            "conditions": [_condition_dict(condition) for condition in self.conditions],
-            "active": [_active_dict(job) for job in self.active],
-            "running": self.running,
-            **{name: format_time(time) for name, time in times.items() if time is not None},
-            **counts,
-            **{name: text for name, text in texts.items() if text},
-        }
+        body = cast("dict[str, Any]", plain(self))
+        return _filled(body | {"active": [_filled(job) for job in body["active"]]})
 
     def patch_from(self, before: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return the merge patch (RFC 7386) that turns the raw status `before` into this one; empty when equal.
 
         Fields of `before` that this version does not know are left alone.
         """
-        return _merge_patch(before if isinstance(before, Mapping) else {}, self.to_dict(), known=_KEYS)
+        return merge_patch(before if isinstance(before, Mapping) else {}, self.to_dict(), known=_KEYS)
 
 
 def _active(raw: Mapping[str, Any]) -> ActiveJob | None:
-    name, time = _text(raw, "name"), _time(raw, "time")
-    return ActiveJob(name, time, _text(raw, "uid"), _time(raw, "previous")) if name and time else None
+    name, time = read_text(raw, "name"), read_time(raw, "time")
+    return ActiveJob(name, time, read_text(raw, "uid"), read_time(raw, "previous")) if name and time else None
 
 
-def _active_dict(job: ActiveJob) -> dict[str, Any]:
-    body = {"name": job.name, "time": format_time(job.time)}
-    if job.uid:
-        body["uid"] = job.uid
-    if job.previous is not None:
-        body["previous"] = format_time(job.previous)
-    return body
+def _filled(body: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if value != ""}
 
 
-def _condition_dict(condition: Condition) -> dict[str, Any]:
-    return {
-        "type": condition.type,
-        "status": condition.status,
-        "reason": condition.reason,
-        "message": condition.message,
-        "lastTransitionTime": format_time(condition.last_transition_time),
-        "observedGeneration": condition.observed_generation,
-    }
-
-
-_KEYS: Final = frozenset(
-    {
-        "observedGeneration",
-        "conditions",
-        "active",
-        "running",
-        "lastScheduleTime",
-        "lastSuccessfulTime",
-        "nextScheduleTime",
-        "settledTime",
-        "timing",
-        "missed",
-        "runs",
-        "consecutiveFailures",
-        "lastTrigger",
-        "lastResume",
-    }
-)
+_KEYS: Final = keys_of(AgentScheduleStatus)

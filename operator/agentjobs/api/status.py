@@ -5,26 +5,31 @@ status may come from an older operator, from a hand on `kubectl edit --subresour
 dataclasses instead of pydantic models, because a status is parsed at each event of each job (measured: 30 µs).
 """
 
-import functools
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, cast
 
 from pydantic import Field, WithJsonSchema
-from pydantic.alias_generators import to_camel
 
-from agentjobs.api.conditions import Condition, ConditionStatus, Phase
-from agentjobs.api.durations import format_time, parse_time
+from agentjobs.api.conditions import Condition, Phase
+from agentjobs.api.raw_status import (
+    MAX_CONDITIONS,
+    MAX_RESUME,
+    Count,
+    keys_of,
+    merge_patch,
+    plain,
+    read_condition,
+    read_count,
+    read_objects,
+    read_text,
+    read_time,
+)
 
-MAX_COUNT: Final = 2**31 - 1
-MAX_CONDITIONS: Final = 16
 MAX_RULES: Final = 32
-MAX_RESUME: Final = 253
 MAX_ATTEMPT_HISTORY: Final = 10
 """Older starts are in the database."""
-
-Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,21 +139,21 @@ class AgentJobStatus:
         if not isinstance(raw, Mapping) or not raw:
             return cls()
         return cls(
-            observed_generation=_count(raw, "observedGeneration", 2**63 - 1),
-            phase=_PHASES.get(_text(raw, "phase")),
-            conditions=tuple(map(_condition, _objects(raw, "conditions"))),
-            start_time=_time(raw, "startTime"),
-            completion_time=_time(raw, "completionTime"),
-            next_attempt_time=_time(raw, "nextAttemptTime"),
-            attempts=_count(raw, "attempts"),
-            starts=_count(raw, "starts"),
-            transitions=_count(raw, "transitions"),
-            snoozes=_count(raw, "snoozes"),
-            running_seconds=_count(raw, "runningSeconds"),
-            infra_restarts=_count(raw, "infraRestarts"),
+            observed_generation=read_count(raw, "observedGeneration", 2**63 - 1),
+            phase=_PHASES.get(read_text(raw, "phase")),
+            conditions=tuple(map(read_condition, read_objects(raw, "conditions"))),
+            start_time=read_time(raw, "startTime"),
+            completion_time=read_time(raw, "completionTime"),
+            next_attempt_time=read_time(raw, "nextAttemptTime"),
+            attempts=read_count(raw, "attempts"),
+            starts=read_count(raw, "starts"),
+            transitions=read_count(raw, "transitions"),
+            snoozes=read_count(raw, "snoozes"),
+            running_seconds=read_count(raw, "runningSeconds"),
+            infra_restarts=read_count(raw, "infraRestarts"),
             rule_counts=_counts(raw.get("ruleCounts")),
-            last_resume=_text(raw, "lastResume")[:MAX_RESUME] or None,
-            attempt_history=tuple(map(_attempt, _objects(raw, "attemptHistory"))),
+            last_resume=read_text(raw, "lastResume")[:MAX_RESUME] or None,
+            attempt_history=tuple(map(_attempt, read_objects(raw, "attemptHistory"))),
             usage=_usage(raw.get("usage")),
             result=_result(raw.get("result")),
             queue=_queue(raw.get("queue")),
@@ -160,44 +165,30 @@ class AgentJobStatus:
 
         For a merge patch a caller that has cleared a field must send null for it: see `patch_from`.
         """
-        return cast("dict[str, Any]", _plain(self))
+        return cast("dict[str, Any]", plain(self))
 
     def patch_from(self, before: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return the merge patch (RFC 7386) that turns the raw status `before` into this one; empty when equal.
 
         Fields of `before` that this version does not know are left alone.
         """
-        return _merge_patch(before if isinstance(before, Mapping) else {}, self.to_dict(), known=_KEYS)
+        return merge_patch(before if isinstance(before, Mapping) else {}, self.to_dict(), known=_KEYS)
 
 
 _PHASES: Final = {phase.value: phase for phase in Phase}
-_STATUSES: Final = ("True", "False", "Unknown")
-_EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-
-
-def _condition(raw: Mapping[str, Any]) -> Condition:
-    status = _text(raw, "status")
-    return Condition(
-        type=_text(raw, "type"),
-        status=cast("ConditionStatus", status) if status in _STATUSES else "Unknown",
-        reason=_text(raw, "reason"),
-        message=_text(raw, "message"),
-        last_transition_time=_time(raw, "lastTransitionTime") or _EPOCH,
-        observed_generation=_count(raw, "observedGeneration", 2**63 - 1),
-    )
 
 
 def _attempt(raw: Mapping[str, Any]) -> AttemptRecord:
     return AttemptRecord(
-        attempt=_count(raw, "attempt"),
-        start=_count(raw, "start"),
-        pod=_text(raw, "pod"),
-        started=_time(raw, "started"),
-        ended=_time(raw, "ended"),
-        verdict=_text(raw, "verdict"),
-        reason=_text(raw, "reason"),
+        attempt=read_count(raw, "attempt"),
+        start=read_count(raw, "start"),
+        pod=read_text(raw, "pod"),
+        started=read_time(raw, "started"),
+        ended=read_time(raw, "ended"),
+        verdict=read_text(raw, "verdict"),
+        reason=read_text(raw, "reason"),
         charged=raw.get("charged") is True,
-        message=_text(raw, "message"),
+        message=read_text(raw, "message"),
     )
 
 
@@ -205,7 +196,7 @@ def _usage(raw: object) -> Usage | None:
     if not isinstance(raw, Mapping):
         return None
     names = ("llmCalls", "toolCalls", "inputTokens", "outputTokens")
-    return Usage(*(_count(raw, name, 2**63 - 1) for name in names))
+    return Usage(*(read_count(raw, name, 2**63 - 1) for name in names))
 
 
 def _result(raw: object) -> ResultSummary | None:
@@ -213,86 +204,26 @@ def _result(raw: object) -> ResultSummary | None:
         return None
     structured = raw.get("structured")
     return ResultSummary(
-        summary=_text(raw, "summary"),
+        summary=read_text(raw, "summary"),
         structured=dict(structured) if isinstance(structured, Mapping) else None,
         truncated=raw.get("truncated") is True,
-        ref=_text(raw, "ref"),
-        outcome=_text(raw, "outcome") or None,
+        ref=read_text(raw, "ref"),
+        outcome=read_text(raw, "outcome") or None,
     )
 
 
 def _queue(raw: object) -> QueuePlace | None:
-    return QueuePlace(_text(raw, "name"), _time(raw, "since")) if isinstance(raw, Mapping) else None
+    return QueuePlace(read_text(raw, "name"), read_time(raw, "since")) if isinstance(raw, Mapping) else None
 
 
 def _resolved(raw: object) -> ResolvedSpec | None:
-    return ResolvedSpec(_text(raw, "specHash")) if isinstance(raw, Mapping) else None
-
-
-def _objects(raw: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    value = raw.get(key)
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
-def _count(raw: Mapping[str, Any], key: str, most: int = MAX_COUNT) -> int:
-    value = raw.get(key)
-    return value if type(value) is int and 0 <= value <= most else 0
+    return ResolvedSpec(read_text(raw, "specHash")) if isinstance(raw, Mapping) else None
 
 
 def _counts(raw: object) -> dict[str, int] | None:
     if not isinstance(raw, Mapping) or not raw:
         return None
-    return {str(name): _count(raw, name) for name in list(raw)[:MAX_RULES]}
+    return {str(name): read_count(raw, name) for name in list(raw)[:MAX_RULES]}
 
 
-def _text(raw: Mapping[str, Any], key: str) -> str:
-    value = raw.get(key)
-    return value if isinstance(value, str) else ""
-
-
-def _time(raw: Mapping[str, Any], key: str) -> datetime | None:
-    value = raw.get(key)
-    if not isinstance(value, str):
-        return None
-    try:
-        return _known_time(value)
-    except ValueError:
-        return None
-
-
-@functools.lru_cache(maxsize=8192)
-def _known_time(text: str) -> datetime:
-    # The same few instants come again with each event of a job; reading them was half of the cost of a status.
-    return parse_time(text)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return format_time(value)
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    keys = _FIELD_KEYS.get(type(value))
-    if keys is None:
-        return str(value) if isinstance(value, Phase) else value
-    members = ((key, getattr(value, name)) for name, key in keys)
-    return {key: _plain(member) for key, member in members if member is not None}
-
-
-def _merge_patch(before: Mapping[str, Any], after: Mapping[str, Any], *, known: Iterable[str]) -> dict[str, Any]:
-    patch: dict[str, Any] = {key: None for key in known if key in before and key not in after}
-    for key, value in after.items():
-        old = before.get(key)
-        if isinstance(old, Mapping) and isinstance(value, Mapping):
-            inner = _merge_patch(old, value, known=old)
-            if inner:
-                patch[key] = inner
-        elif old != value or type(old) is not type(value):
-            patch[key] = value
-    return patch
-
-
-_FIELD_KEYS: Final[dict[type, tuple[tuple[str, str], ...]]] = {
-    kind: tuple((field.name, to_camel(field.name)) for field in fields(kind))
-    for kind in (AgentJobStatus, AttemptRecord, Condition, QueuePlace, ResolvedSpec, ResultSummary, Usage)
-}
-_KEYS: Final = frozenset(key for _, key in _FIELD_KEYS[AgentJobStatus])
+_KEYS: Final = keys_of(AgentJobStatus)

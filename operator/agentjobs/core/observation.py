@@ -12,7 +12,8 @@ from typing import Any
 from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.conditions import ConditionType, find_condition, is_true
 from agentjobs.api.problems import Problem
-from agentjobs.api.status import MAX_RESUME, AgentJobStatus, AttemptRecord
+from agentjobs.api.raw_status import MAX_RESUME
+from agentjobs.api.status import AgentJobStatus, AttemptRecord
 from agentjobs.contract import (
     ANNOTATION_PREVIOUS_TIME,
     ANNOTATION_REPLACED_BY,

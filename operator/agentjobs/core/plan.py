@@ -9,9 +9,9 @@ from typing import Any
 from agentjobs.api.agentschedule import AgentScheduleSpec
 from agentjobs.api.cron import Cron, parse_cron
 from agentjobs.api.problems import rejection
+from agentjobs.api.raw_status import MAX_RESUME
 from agentjobs.api.schedule_status import ActiveReason, AgentScheduleStatus
 from agentjobs.api.schedule_validation import NEVER, timing_problems, validate_schedule
-from agentjobs.api.status import MAX_RESUME
 from agentjobs.contract import ANNOTATION_RESUME, ANNOTATION_TRIGGER
 from agentjobs.core.pods import instant
 

@@ -1,0 +1,112 @@
+"""What both statuses are read with and written by: tolerantly from raw objects, back under the CRD's names.
+
+Whatever is missing, of a wrong type or out of range becomes its default, and nothing raises. See `status`.
+"""
+
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final, cast
+
+from pydantic import Field
+from pydantic.alias_generators import to_camel
+
+from agentjobs.api.conditions import Condition, ConditionStatus, Phase
+from agentjobs.api.durations import format_time, parse_time
+
+MAX_COUNT: Final = 2**31 - 1
+MAX_CONDITIONS: Final = 16
+MAX_RESUME: Final = 253
+
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+
+_STATUSES: Final = ("True", "False", "Unknown")
+_EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+def read_condition(raw: Mapping[str, Any]) -> Condition:
+    """One entry of `conditions`; an unknown status counts as Unknown."""
+    status = read_text(raw, "status")
+    return Condition(
+        type=read_text(raw, "type"),
+        status=cast("ConditionStatus", status) if status in _STATUSES else "Unknown",
+        reason=read_text(raw, "reason"),
+        message=read_text(raw, "message"),
+        last_transition_time=read_time(raw, "lastTransitionTime") or _EPOCH,
+        observed_generation=read_count(raw, "observedGeneration", 2**63 - 1),
+    )
+
+
+def read_objects(raw: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    """The objects of a list; whatever else stands in it is left out."""
+    value = raw.get(key)
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def read_count(raw: Mapping[str, Any], key: str, most: int = MAX_COUNT) -> int:
+    """A number from 0 to `most`, else 0."""
+    value = raw.get(key)
+    return value if type(value) is int and 0 <= value <= most else 0
+
+
+def read_text(raw: Mapping[str, Any], key: str) -> str:
+    """A string, else an empty one."""
+    value = raw.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def read_time(raw: Mapping[str, Any], key: str) -> datetime | None:
+    """An RFC 3339 instant, else None."""
+    value = raw.get(key)
+    if not isinstance(value, str):
+        return None
+    try:
+        return _known_time(value)
+    except ValueError:
+        return None
+
+
+@functools.lru_cache(maxsize=8192)
+def _known_time(text: str) -> datetime:
+    # The same few instants come again with each event of a job; reading them was half of the cost of a status.
+    return parse_time(text)
+
+
+def plain(value: object) -> object:
+    """Return a status, or a part of one, with the CRD's names; what is None is left out."""
+    if isinstance(value, datetime):
+        return format_time(value)
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
+    kind: Any = type(value)
+    keys = _field_keys(kind)
+    if not keys:
+        return str(value) if isinstance(value, Phase) else value
+    members = ((key, getattr(value, name)) for name, key in keys)
+    return {key: plain(member) for key, member in members if member is not None}
+
+
+def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any], *, known: Iterable[str]) -> dict[str, Any]:
+    """Return the merge patch (RFC 7386) from `before` to `after`; only `known` keys are removed."""
+    patch: dict[str, Any] = {key: None for key in known if key in before and key not in after}
+    for key, value in after.items():
+        old = before.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            inner = merge_patch(old, value, known=old)
+            if inner:
+                patch[key] = inner
+        elif old != value or type(old) is not type(value):
+            patch[key] = value
+    return patch
+
+
+def keys_of(status: type) -> frozenset[str]:
+    """Return the CRD's names of a status' fields."""
+    return frozenset(key for _, key in _field_keys(status))
+
+
+@functools.cache
+def _field_keys(kind: type) -> tuple[tuple[str, str], ...]:
+    """Fields of a dataclass and the CRD's names of them; nothing of any other type."""
+    return tuple((field.name, to_camel(field.name)) for field in fields(kind)) if is_dataclass(kind) else ()
