@@ -166,7 +166,7 @@ def is_true(conditions: Iterable[Condition], condition_type: str) -> bool:
 
 def with_condition(
     conditions: Iterable[Condition],
-    condition_type: ConditionType,
+    condition_type: Word,
     *,
     status: bool,
     reason: str,

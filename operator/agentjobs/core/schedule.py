@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from agentjobs.api.conditions import Condition, ConditionStatus, Phase, find_condition
+from agentjobs.api.conditions import Phase, find_condition, with_condition
 from agentjobs.api.schedule_status import (
     MAX_ACTIVE,
     ActiveJob,
@@ -23,7 +23,7 @@ from agentjobs.api.schedule_status import (
     DegradedReason,
     ScheduleConditionType,
 )
-from agentjobs.contract import ANNOTATION_RESUME, MAX_MESSAGE_BYTES, cut
+from agentjobs.contract import ANNOTATION_RESUME
 from agentjobs.core.plan import ON_TIME, Illegal, Plan
 from agentjobs.core.schedule_observation import MadeJob, ScheduleObservation
 from agentjobs.core.schedule_verdicts import (
@@ -389,16 +389,14 @@ class _Draft:
         self.status = replace(self.status, observed_generation=generation, running=running)
 
     def _say(self, kind: ScheduleConditionType, holds: bool, reason: str, message: str) -> None:
-        conditions, generation = self.status.conditions, self.seen.schedule.generation
-        status: ConditionStatus = "True" if holds else "False"
-        message = cut(message, MAX_MESSAGE_BYTES)
-        old = find_condition(conditions, kind)
-        if old and (old.status, old.reason, old.message) == (status, str(reason), message):
-            return
-        since = old.last_transition_time if old and old.status == status else self.now.replace(microsecond=0)
-        new = Condition(kind.value, status, str(reason), message, since, generation)
-        others = tuple(condition for condition in conditions if condition.type != kind)
-        self.status = replace(self.status, conditions=(*others, new))
+        before, generation = self.status.conditions, self.seen.schedule.generation
+        after = with_condition(
+            before, kind, status=holds, reason=reason, message=message, now=self.now, generation=generation
+        )
+        old = find_condition(before, kind)
+        # What is said again stays as it was said first: a new generation alone is no news.
+        if old is None or find_condition(after, kind) != replace(old, observed_generation=generation):
+            self.status = replace(self.status, conditions=after)
 
     def _is_urgent(self, before: AgentScheduleStatus) -> bool:
         """Whether the status must be written now. That a job exists, and which time is next, can wait a little."""
