@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from agentjobs.api.conditions import Condition
+from agentjobs.api.raw_status import MAX_COUNT
 from agentjobs.api.schedule_status import MAX_ACTIVE, ActiveJob, AgentScheduleStatus, ScheduleConditionType
 from agentjobs.api.schedule_validation import validate_schedule
-from agentjobs.api.status import MAX_COUNT
 from agentjobs.contract import GROUP, VERSION
 from agentjobs.dev.client import CRDS, ApiError, Client, Resource
 
