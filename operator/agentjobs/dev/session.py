@@ -25,11 +25,15 @@ from agentjobs.errors import AgentJobsError
 # kubectl caches discovery by host and port for hours, so an interactive cluster keeps its port where it can.
 PORT = 17443
 _GRACE_SECONDS = 10.0
-_OWN = "Not served here: exec, attach, port-forward, cp, webhooks, CEL rules, quotas, Deployments and other workloads."
-_SHARED = """\
+_ABSENT: Mapping[Backend, str] = {
+    "embedded": "Not served here: exec, attach, port-forward, cp, webhooks, CEL rules, quotas, Deployments and other "
+    "workloads.",
+    "envtest": "Not served here: exec, attach, port-forward, cp, Deployments and other workloads.",
+    "kubeconfig": """\
 In the cluster: namespace {place.namespace}, which this KUBECONFIG names, {place.system} and the node {place.node}.
 They go at the end, with all that is in them; the CustomResourceDefinitions stay.
-Not served here: logs, exec, attach, port-forward, cp for our pods."""
+Not served here: logs, exec, attach, port-forward, cp for our pods.""",
+}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 APISERVER_VARIABLE = "AGENTJOBS_DEV_APISERVER"
@@ -243,7 +247,7 @@ Type next, in another terminal:
   kubectl get agentjobs -w
   agentjobs history hello ; agentjobs result hello
 
-{_SHARED.format(place=cluster.place) if cluster.place.shared else _OWN}
+{_ABSENT[cluster.backend].format(place=cluster.place)}
 Ctrl-C stops everything."""
 
 

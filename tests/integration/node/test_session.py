@@ -77,6 +77,20 @@ async def test_killed_it_leaves_nothing_running(dev, backend):
         await eventually(lambda member=member: not alive(member))
 
 
+async def test_it_names_as_missing_what_its_api_server_cannot_do(dev, backend):
+    process = await dev()
+    said = ""
+    while "Ctrl-C" not in said and (line := await process.stdout.readline()):
+        said += line.decode()
+    process.send_signal(signal.SIGINT)
+
+    await process.communicate()
+
+    assert ("CEL rules" in said) == (backend == "embedded")
+    assert "exec, attach, port-forward" in said
+    assert process.returncode == 0
+
+
 async def test_a_part_that_dies_ends_everything_and_is_named(dev):
     process = await dev("--", sys.executable, "-c", TALK)
     await process.stdout.readline()
