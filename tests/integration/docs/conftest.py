@@ -24,7 +24,7 @@ VARIES = re.compile(
     r"<?(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+>?|\d{4}-\d\d-\d\d(?:T[\d:.]+(?:Z|[+-]\d\d:\d\d))?|\d\d:\d\d:\d\d"
     r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8}|\d{16}"
 )
-SECONDS = 40.0
+SECONDS = 120.0
 # On a machine without kubectl what changes something is done by `agentjobs`, so that the rest of the page can be tried.
 NO_KUBECTL = """kubectl() {
   case "$*" in

@@ -12,7 +12,7 @@ from agentjobs.dev.client import CONFIG_MAPS, NAMESPACES, PODS, ApiError, Client
 from agentjobs.dev.controllers import Binder, DefaultAccounts, GarbageCollector, NamespaceController
 from agentjobs.dev.node import ProcessNode
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 class Machine:

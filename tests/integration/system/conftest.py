@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 AGENTSCHEDULES = Resource("agentjobs.dev", "v1alpha1", "agentschedules", "AgentSchedule")
 RESOURCES = {"AgentJob": AGENTJOBS, "AgentSchedule": AGENTSCHEDULES, "ConfigMap": CONFIG_MAPS, "Pod": PODS}
-SECONDS = 45.0
+SECONDS = 120.0
 
 
 class System:

@@ -173,7 +173,7 @@ async def test_an_attempt_that_takes_too_long_is_tried_again(system, job_of):
         *job_of(
             "late",
             script,
-            timeouts={"attempt": "6s"},
+            timeouts={"attempt": "12s"},
             runtime={"terminationGracePeriodSeconds": 2},
             retry={"backoff": {"initial": "1s"}},
         )
