@@ -203,6 +203,12 @@ def phase_of(conditions: Iterable[Condition]) -> Phase:
     return Phase.RUNNING if admitted.is_true else _WAITING.get(admitted.reason, Phase.QUEUED)
 
 
+def telling(conditions: Iterable[Condition]) -> Condition | None:
+    """Return the condition that says why the job ended, else what holds it up; None when nothing does."""
+    said = {condition.type: condition for condition in conditions}
+    return next((said[kind] for kind, status in _TELLING.items() if kind in said and said[kind].status == status), None)
+
+
 _ENDINGS: Final[dict[str, Phase]] = {
     ConditionType.COMPLETE: Phase.SUCCEEDED,
     ConditionType.FAILED: Phase.FAILED,
@@ -211,4 +217,12 @@ _ENDINGS: Final[dict[str, Phase]] = {
 _WAITING: Final[dict[str, Phase]] = {
     AdmittedReason.WAITING_FOR_START_TIME: Phase.SCHEDULED,
     AdmittedReason.WAITING_FOR_BACKOFF: Phase.RETRYING,
+}
+# In the order of precedence, each with the status in which it is to blame.
+_TELLING: Final[dict[str, ConditionStatus]] = {
+    **dict.fromkeys(_ENDINGS, "True"),
+    ConditionType.SUSPENDED: "True",
+    ConditionType.POD_STARTED: "False",
+    ConditionType.ADMITTED: "False",
+    ConditionType.ACCEPTED: "False",
 }

@@ -99,6 +99,14 @@ class AgentJobStatus:
         WithJsonSchema({"type": "string", "maxLength": 32}),
         Field(description="One word for people; derived from the conditions."),
     ] = None
+    reason: Annotated[
+        str | None,
+        Field(
+            max_length=63,
+            description="Why it ended, or what holds it up, in one word; derived from the conditions. "
+            "Absent while nothing does.",
+        ),
+    ] = None
     conditions: Annotated[
         tuple[Condition, ...],
         Field(
@@ -141,6 +149,7 @@ class AgentJobStatus:
         return cls(
             observed_generation=read_count(raw, "observedGeneration", 2**63 - 1),
             phase=_PHASES.get(read_text(raw, "phase")),
+            reason=read_text(raw, "reason") or None,
             conditions=tuple(map(read_condition, read_objects(raw, "conditions"))),
             start_time=read_time(raw, "startTime"),
             completion_time=read_time(raw, "completionTime"),

@@ -6,26 +6,15 @@ Pure. Reading is tolerant, for the server may be newer: `spec` stays as it is th
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 
 from agentjobs.api.agentjob import AgentJobSpec
-from agentjobs.api.conditions import ConditionType, Phase, find_condition, is_true
+from agentjobs.api.conditions import ConditionType, Phase, is_true, telling
 from agentjobs.api.durations import parse_time
 from agentjobs.api.resolve import STEERING
 from agentjobs.api.status import AgentJobStatus
-
-# Where a job that has not ended says what it waits for, and one that has ended why.
-_TELLING: Final = (
-    ConditionType.FAILED,
-    ConditionType.CANCELLED,
-    ConditionType.COMPLETE,
-    ConditionType.POD_STARTED,
-    ConditionType.ADMITTED,
-    ConditionType.ACCEPTED,
-)
-_WAITING: Final = frozenset({ConditionType.POD_STARTED, ConditionType.ADMITTED, ConditionType.ACCEPTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +69,14 @@ class Job:
     @property
     def reason(self) -> str:
         """Why it ended, or what it waits for, in one word; empty while there is nothing to say."""
-        return self._telling()[0]
+        said = telling(self.status.conditions)
+        return said.reason if said else ""
 
     @property
     def message(self) -> str:
         """The same in a sentence."""
-        return self._telling()[1]
-
-    def _telling(self) -> tuple[str, str]:
-        for kind in _TELLING:
-            found = find_condition(self.status.conditions, kind)
-            if found and found.is_true != (kind in _WAITING):
-                return found.reason, found.message
-        return "", ""
+        said = telling(self.status.conditions)
+        return said.message if said else ""
 
 
 Spec = AgentJobSpec | Mapping[str, Any]

@@ -16,6 +16,7 @@ from agentjobs.api.conditions import (
     SuspendedReason,
     is_true,
     phase_of,
+    telling,
     with_condition,
 )
 from agentjobs.api.status import (
@@ -81,7 +82,7 @@ def waiting(job: Job, verdict: Wait, *, spec_hash: str | None, queue: str, now: 
 def reported(job: Job, verdict: ReportPod, *, now: datetime) -> AgentJobStatus:
     """A pod that does not get going, or has. No transition: the phase stays Running."""
     conditions = _set(job, job.status, ConditionType.POD_STARTED, verdict.started, verdict.reason, verdict.message, now)
-    return replace(job.status, conditions=conditions, observed_generation=job.generation)
+    return replace(job.status, reason=_reason(conditions), conditions=conditions, observed_generation=job.generation)
 
 
 def start_ended(job: Job, verdict: EndStart, *, now: datetime) -> AgentJobStatus:
@@ -176,17 +177,23 @@ def _ended(job: Job, status: AgentJobStatus, end: Finish, now: datetime) -> Agen
 
 
 def _moved(job: Job, status: AgentJobStatus, now: datetime) -> AgentJobStatus:
-    """Derive phase and Finished, and count the transition if the phase changed."""
+    """Derive phase, reason and Finished, and count the transition if the phase changed."""
     phase = phase_of(status.conditions)
     conditions = _set(job, status, ConditionType.FINISHED, phase.is_terminal, phase, "", now)
     step = 0 if phase is job.status.phase and not _restarted(job.status, status) else 1
     return replace(
         status,
         phase=phase,
+        reason=_reason(conditions),
         conditions=conditions,
         observed_generation=job.generation,
         transitions=job.status.transitions + step,
     )
+
+
+def _reason(conditions: tuple[Condition, ...]) -> str | None:
+    said = telling(conditions)
+    return said.reason if said else None
 
 
 def _restarted(before: AgentJobStatus, after: AgentJobStatus) -> bool:

@@ -60,17 +60,8 @@ class Example:
             "phase": self.phase,
             "attempts": status.get("attempts", 0),
             "starts": status.get("starts", 0),
-            "reason": self.reason,
+            "reason": status.get("reason", ""),
         }
-
-    @property
-    def reason(self) -> str:
-        """The reason of the condition that ended the job, else of what it runs by or waits for."""
-        conditions = {entry["type"]: entry for entry in (self.job.get("status") or {}).get("conditions") or []}
-        ends = (conditions[kind] for kind in ("Complete", "Failed", "Cancelled") if kind in conditions)
-        end = next((entry for entry in ends if entry["status"] == "True"), None)
-        found = end or conditions.get("Admitted") or conditions.get("Accepted") or {}
-        return str(found.get("reason", ""))
 
     def mistakes(self) -> list[str]:
         """Say in what the end differs from what was expected; nothing when it does not."""

@@ -243,6 +243,7 @@ async def test_a_full_status_is_kept_whole(jobs: Any) -> None:
     status = AgentJobStatus(
         observed_generation=1,
         phase=Phase.RETRYING,
+        reason="x" * 63,
         conditions=tuple(Condition(kind, "False", "IO", "x" * 1024, NOW, 1) for kind in ConditionType),
         start_time=NOW,
         completion_time=NOW,
@@ -272,8 +273,7 @@ async def test_a_phase_of_a_later_release_is_taken(jobs: Any) -> None:
 
 async def test_kubectl_shows_and_explains_a_job(jobs: Any, api_server: EnvTest) -> None:
     job = await jobs.create(name="shown", priority=1)
-    failed = Condition(ConditionType.FAILED, "True", "ModelAuth", "401", NOW, 1)
-    status = AgentJobStatus(phase=Phase.FAILED, conditions=(failed,), attempts=2, queue=QueuePlace("agents", NOW))
+    status = AgentJobStatus(phase=Phase.CANCELLED, reason="Replaced", attempts=2, queue=QueuePlace("agents", NOW))
     await jobs.patch_status(job, status.to_dict())
 
     table = kubectl(api_server, "get", "aj", "shown", "-o", "wide")
@@ -281,7 +281,7 @@ async def test_kubectl_shows_and_explains_a_job(jobs: Any, api_server: EnvTest) 
 
     columns = ["NAME", "PHASE", "OUTCOME", "QUEUE", "ATTEMPTS", "PRIORITY", "NEXT", "MODEL", "REASON", "AGE"]
     assert table.split()[:10] == columns
-    assert table.split()[10:17] == ["shown", "Failed", "agents", "2", "1", MODEL, "ModelAuth"]
+    assert table.split()[10:17] == ["shown", "Cancelled", "agents", "2", "1", MODEL, "Replaced"]
     assert "shown" in kubectl(api_server, "get", "adk")
     assert "Attempts in all, the first one included. Default: 3." in explained
 

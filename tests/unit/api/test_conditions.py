@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agentjobs.api import conditions as words
-from agentjobs.api.conditions import AdmittedReason, ConditionType, Phase, find_condition, is_true, phase_of
+from agentjobs.api.conditions import AdmittedReason, ConditionType, Phase, find_condition, is_true, phase_of, telling
 from agentjobs.api.conditions import with_condition as said
 from agentjobs.contract import ErrorClass
 
@@ -60,6 +60,37 @@ def test_an_end_outweighs_a_slot() -> None:
     both = said((), ConditionType.ADMITTED, status=True, reason="Admitted", now=NOW, generation=1)
     both = said(both, ConditionType.FAILED, status=True, reason="AgentError", now=NOW, generation=1)
     assert phase_of(both) is Phase.FAILED
+
+
+ADMITTED = (ConditionType.ADMITTED, True, "Admitted")
+WAITS = (ConditionType.ADMITTED, False, "WaitingForSlot")
+OVER = (ConditionType.ADMITTED, False, "Finished")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "reason"),
+    [
+        pytest.param([], None, id="nothing-is-said"),
+        pytest.param([(ConditionType.ACCEPTED, False, "QueueNotFound")], "QueueNotFound", id="not-accepted"),
+        pytest.param([(ConditionType.ACCEPTED, True, "Resolved"), WAITS], "WaitingForSlot", id="waits"),
+        pytest.param([ADMITTED], None, id="runs"),
+        pytest.param([ADMITTED, (ConditionType.POD_STARTED, False, "ErrImagePull")], "ErrImagePull", id="pod-is-stuck"),
+        pytest.param([ADMITTED, (ConditionType.POD_STARTED, True, "Started")], None, id="pod-has-healed"),
+        pytest.param([WAITS, (ConditionType.SUSPENDED, True, "Rule")], "Rule", id="suspended"),
+        pytest.param([WAITS, (ConditionType.SUSPENDED, False, "Resumed")], "WaitingForSlot", id="resumed"),
+        pytest.param([OVER, (ConditionType.COMPLETE, True, "ResultAccepted")], "ResultAccepted", id="succeeded"),
+        pytest.param([OVER, (ConditionType.FAILED, True, "OOMKilled")], "OOMKilled", id="failed"),
+        pytest.param([OVER, (ConditionType.CANCELLED, True, "Replaced")], "Replaced", id="cancelled"),
+    ],
+)
+def test_one_condition_tells_why(conditions: list[tuple[ConditionType, bool, str]], reason: str | None) -> None:
+    every: tuple[words.Condition, ...] = ()
+    for condition, status, word in conditions:
+        every = said(every, condition, status=status, reason=word, now=NOW, generation=1)
+
+    found = telling(every)
+
+    assert (found.reason if found else None) == reason
 
 
 def test_every_word_is_documented_and_legal_in_a_condition() -> None:

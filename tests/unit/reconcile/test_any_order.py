@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentjobs.api.conditions import Phase
+from agentjobs.api.conditions import Phase, telling
 from agentjobs.contract import Verdict
 from agentjobs.errors import NotFound
 
@@ -65,6 +65,8 @@ class Watcher:
             assert status.attempts - before.attempts in (0, 1), "an attempt was skipped"
             assert status.starts - before.starts in (0, 1), "a start was skipped"
         self.seen[uid] = status
+        said = telling(status.conditions)
+        assert status.reason == (said.reason if said else None)
         if uid in self.finals:
             assert status.phase is self.finals[uid], "a terminal phase changed"
         elif status.phase is not None and status.phase.is_terminal:
