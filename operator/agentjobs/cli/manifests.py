@@ -7,16 +7,14 @@ object.
 
 import copy
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.cli.notation import dump, load
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
@@ -36,40 +34,6 @@ class Manifest:
         return str(self.body["metadata"]["name"])
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as Kubernetes reads it: no dates, no base-60 numbers, no key twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping; a key that is given twice is an error, not a silent loss of the first."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"key {key.value!r} is given twice", key.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-# PyYAML would turn `startAt: 2026-01-31T12:00:00Z` into a datetime and `12:30` into 750; Kubernetes' reader keeps both
-# as text.
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in {"timestamp", "int", "float"}]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:int",
-    re.compile(r"^(?:[-+]?0b[01]+|[-+]?0[0-7]+|[-+]?(?:0|[1-9][0-9]*)|[-+]?0x[0-9a-fA-F]+)$"),
-    list("-+0123456789"),
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
-    list("-+0123456789."),
-)
-
-
 def read(names: Iterable[str]) -> list[Manifest]:
     """Return the objects of files, folders (their YAML and JSON files, not below) and `-`, standard input.
 
@@ -82,8 +46,8 @@ def read(names: Iterable[str]) -> list[Manifest]:
 def parse(text: str, *, source: str) -> Iterator[Manifest]:
     """Yield the objects of a stream of documents, a List's items one by one."""
     try:
-        documents = list(yaml.load_all(text, Loader=_Loader))
-    except yaml.YAMLError as error:
+        documents = load(text)
+    except ValueError as error:
         raise Failure(f"{source} is no YAML: {error}", code=USAGE) from None
     except RecursionError:
         raise Failure(f"{source} is nested too deeply.", code=USAGE) from None
@@ -98,13 +62,15 @@ def parse(text: str, *, source: str) -> Iterator[Manifest]:
 
 
 def with_last_applied(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `body` with the annotation that remembers it for the next apply."""
+    """Return `body` with the annotation that remembers it for the next apply, to the byte as kubectl writes it.
+
+    kubectl has filled in the namespace by then.
+    """
     plain = copy.deepcopy(dict(body))
     annotations = plain["metadata"].get("annotations") or {}
     annotations.pop(LAST_APPLIED, None)
     plain["metadata"]["annotations"] = annotations
-    remembered = json.dumps(plain, sort_keys=True, separators=(",", ":")) + "\n"
-    plain["metadata"]["annotations"] = {**annotations, LAST_APPLIED: remembered}
+    plain["metadata"]["annotations"] = {**annotations, LAST_APPLIED: dump(plain)}
     return plain
 
 

@@ -205,9 +205,8 @@ def applied(cluster: "Cluster", manifest: "Manifest", *, namespace: str | None) 
     if own and namespace and own != namespace:
         raise Failure(f"it says namespace {own!r} and --namespace says {namespace!r}; leave one out.", code=USAGE)
     place = own or namespace or cluster.access.namespace
-    body = with_last_applied(manifest.body)
-    if kind.namespaced:
-        body["metadata"]["namespace"] = place
+    whole = {**manifest.body["metadata"], **({"namespace": place} if kind.namespaced else {})}
+    body = with_last_applied({**manifest.body, "metadata": whole})
     params = {"fieldValidation": "Strict", "fieldManager": "agentjobs-apply"}
     path = kind.path(place, manifest.name)
     shown = f"{kind.shown}/{manifest.name}"

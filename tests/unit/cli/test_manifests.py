@@ -32,31 +32,6 @@ def test_a_list_gives_its_items():
 
 
 @pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("2026-11-21T09:00:00Z", "2026-11-21T09:00:00Z"),
-        ("2026-11-21", "2026-11-21"),
-        ("12:30", "12:30"),
-        ("1_000", "1_000"),
-        ("10", 10),
-        ("-3", -3),
-        ("0x1f", 31),
-        ("1.5", 1.5),
-        ("1e3", 1000.0),
-        ("90s", "90s"),
-        ("1.2.3", "1.2.3"),
-        ("true", True),
-        ("null", None),
-    ],
-)
-def test_scalars_are_what_kubernetes_takes_them_for(text, value):
-    (found,) = parse(f"{JOB}spec: {{x: {text}}}", source="a")
-
-    assert found.body["spec"]["x"] == value
-    assert type(found.body["spec"]["x"]) is type(value)
-
-
-@pytest.mark.parametrize(
     ("text", "words"),
     [
         pytest.param("a: [", "a.yaml is no YAML", id="garbage"),
@@ -66,6 +41,7 @@ def test_scalars_are_what_kubernetes_takes_them_for(text, value):
         pytest.param(f"{JOB}spec: {{a: 1, a: 2}}", "key 'a' is given twice", id="twice"),
         pytest.param("!!python/object/apply:os.system [true]", "is no YAML", id="code"),
         pytest.param("[" * 20_000, "nested too deeply", id="deep"),
+        pytest.param(f"{JOB}spec: &a [*a]", "nested too deeply", id="holds-itself"),
     ],
 )
 def test_what_is_no_object_says_where_and_why(text, words):
