@@ -31,7 +31,7 @@ router = APIRouter(tags=["runner"])
 async def get_attempt(runner: Runner, history: History, spans: Traces) -> JSONResponse:
     """Claim the start for the pod that asks and answer `contract.Attempt`, all it needs to run."""
     began = datetime.now(UTC)
-    attempt = await history.claim(runner.uid, runner.start, runner.pod_uid)
+    attempt = await history.claim(runner.uid, runner.start, runner.pod_uid, namespace=runner.namespace, job=runner.job)
     spans.part(runner.uid, runner.start, "claim", begin=began, end=datetime.now(UTC), attributes={})
     logger.info("attempt.claimed", extra=_fields(runner))
     return JSONResponse(attempt)

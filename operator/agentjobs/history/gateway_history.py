@@ -56,33 +56,39 @@ class GatewayHistory:
 
     # --- for runners --------------------------------------------------------------------------------------------------
 
-    async def claim(self, uid: str, start: int, pod_uid: str) -> Attempt:
+    async def claim(self, uid: str, start: int, pod_uid: str, *, namespace: str, job: str) -> Attempt:
         """Bind a start to the pod that asks first and return its work; the same pod may ask again.
 
+        Args:
+            uid: the job's, as the pod names it: whoever may make pods can write any uid there.
+            namespace: where the pod is, which it cannot choose. Only a job of this place is its own.
+            job: the name that goes with `uid`.
+
         Raises:
-            errors.NotFound: no such start is recorded.
+            errors.NotFound: no such start is recorded of such a job.
             errors.Fenced: another pod holds it, it has ended, or a newer start exists.
         """
+        place = {"cluster_": self._cluster, "namespace_": namespace, "name_": job}
 
         async def work(connection: AsyncConnection) -> Attempt:
             row = (await connection.execute(_LOCK_START, _start_key(uid, start))).first()
-            if row is None:
+            own = (await connection.execute(_WORK, {**place, "uid_": uid})).first()
+            if row is None or own is None:
                 raise errors.NotFound(f"job {uid} has no start {start}")
             _check_fence(row, uid, start, pod_uid, unclaimed=True)
+            if own.resolved is None:
+                raise errors.NotFound(f"job {uid} was never accepted")
             if row.pod_uid is None:
                 await connection.execute(_CLAIM, {**_start_key(uid, start), "pod_uid_": pod_uid})
-            job = (await connection.execute(_WORK, {"uid_": uid})).one()
-            if job.resolved is None:
-                raise errors.NotFound(f"job {uid} was never accepted")
             return Attempt(
-                namespace=job.namespace,
-                job=job.name,
+                namespace=namespace,
+                job=job,
                 uid=uid,
                 start=start,
                 attempt=row.attempt,
-                maxAttempts=job.resolved["spec"]["retry"]["maxAttempts"],
-                resolved=job.resolved,
-                result=job.result,
+                maxAttempts=own.resolved["spec"]["retry"]["maxAttempts"],
+                resolved=own.resolved,
+                result=own.result,
             )
 
         return await self._database.run(work)
@@ -391,9 +397,14 @@ _POLICY = select(jobs.c.resolved[("spec", "resultPolicy")]).where(
 )
 _RESULT = select(results.c.result).where(results.c.uid == bindparam("uid_"))
 _WORK = (
-    select(jobs.c.namespace, jobs.c.name, jobs.c.resolved, results.c.result)
+    select(jobs.c.resolved, results.c.result)
     .select_from(jobs.outerjoin(results, results.c.uid == jobs.c.uid))
-    .where(jobs.c.uid == bindparam("uid_"))
+    .where(
+        jobs.c.uid == bindparam("uid_"),
+        jobs.c.cluster == bindparam("cluster_"),
+        jobs.c.namespace == bindparam("namespace_"),
+        jobs.c.name == bindparam("name_"),
+    )
 )
 
 # In these words, or the planner cannot see that the index of schedules fits.

@@ -6,6 +6,7 @@ import signal
 import socket
 import ssl
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import httpx
@@ -93,6 +94,16 @@ async def test_a_start_that_was_never_recorded_is_404(cluster, story, http):
     await story.begin()
 
     answer = await http.get("/v1/attempt", headers=bearer(await cluster.add_runner("hello", 7, "u1")))
+
+    assert (answer.status_code, answer.json()["reason"]) == (404, "NotFound")
+
+
+@pytest.mark.parametrize("other", [{"namespace": "elsewhere"}, {"name": "other"}], ids=["namespace", "name"])
+async def test_a_pod_that_names_the_uid_of_anothers_job_claims_nothing(cluster, story, http, other):
+    theirs = replace(story, namespace=other.get("namespace", story.namespace))
+    await theirs.begin(uid="u9", name=other.get("name", "hello"))
+
+    answer = await http.get("/v1/attempt", headers=bearer(await cluster.add_runner("hello", 1, "u9")))
 
     assert (answer.status_code, answer.json()["reason"]) == (404, "NotFound")
 

@@ -34,6 +34,11 @@ class Builder:
         self.uid = uid
         self.key = JobKey(uid, namespace, name, NOON + timedelta(minutes=minute), schedule)
 
+    @property
+    def place(self) -> dict[str, str]:
+        """Where its pods are, and what they call their job."""
+        return {"namespace": self.key.namespace, "job": self.key.name}
+
     def job(self, message: str = "Say hello.", **more: Any) -> JobRecord:
         spec: dict[str, Any] = {"input": {"message": message}, "retry": {"maxAttempts": 3}, **more}
         return JobRecord(self.key, Resolved(spec=spec, scripts={}), "0badcafe")

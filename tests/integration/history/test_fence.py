@@ -6,6 +6,7 @@ import pytest
 
 from agentjobs import errors
 from agentjobs.contract import Event, Result, ResultDocument
+from agentjobs.history.gateway_history import GatewayHistory
 
 USAGE = {"llmCalls": 1, "toolCalls": 0, "inputTokens": 10, "outputTokens": 5}
 
@@ -30,7 +31,7 @@ async def build(operator, a_job):
 
 
 async def test_a_pod_that_claims_is_told_all_it_needs(gateway, build):
-    attempt = await gateway.claim(build.uid, 1, "pod-a")
+    attempt = await gateway.claim(build.uid, 1, "pod-a", **build.place)
 
     assert attempt == {
         "namespace": "default",
@@ -45,21 +46,21 @@ async def test_a_pod_that_claims_is_told_all_it_needs(gateway, build):
 
 
 async def test_a_pod_may_claim_again(gateway, build):
-    await gateway.claim(build.uid, 1, "pod-a")
+    await gateway.claim(build.uid, 1, "pod-a", **build.place)
 
-    assert (await gateway.claim(build.uid, 1, "pod-a"))["start"] == 1
+    assert (await gateway.claim(build.uid, 1, "pod-a", **build.place))["start"] == 1
 
 
 async def test_a_second_pod_of_one_start_is_fenced(gateway, build):
-    await gateway.claim(build.uid, 1, "pod-a")
+    await gateway.claim(build.uid, 1, "pod-a", **build.place)
 
     with pytest.raises(errors.Fenced, match="belongs to pod pod-a"):
-        await gateway.claim(build.uid, 1, "pod-b")
+        await gateway.claim(build.uid, 1, "pod-b", **build.place)
 
 
 async def test_of_pods_that_claim_at_once_exactly_one_gets_the_start(gateway, build):
     answers = await asyncio.gather(
-        *(gateway.claim(build.uid, 1, f"pod-{number}") for number in range(8)), return_exceptions=True
+        *(gateway.claim(build.uid, 1, f"pod-{number}", **build.place) for number in range(8)), return_exceptions=True
     )
 
     assert sum(isinstance(answer, dict) for answer in answers) == 1
@@ -77,7 +78,7 @@ async def test_of_pods_that_claim_at_once_exactly_one_gets_the_start(gateway, bu
 )
 async def test_a_start_that_is_not_recorded_cannot_be_claimed(gateway, build, uid, start):
     with pytest.raises(errors.NotFound):
-        await gateway.claim(uid, start, "pod-a")
+        await gateway.claim(uid, start, "pod-a", **build.place)
 
 
 async def write_event(gateway, uid, pod):
@@ -107,7 +108,7 @@ async def test_a_pod_that_never_claimed_cannot_write(gateway, build, write):
 
 @pytest.mark.parametrize("write", WRITES)
 async def test_another_pod_cannot_write(gateway, build, write):
-    await gateway.claim(build.uid, 1, "pod-a")
+    await gateway.claim(build.uid, 1, "pod-a", **build.place)
 
     with pytest.raises(errors.Fenced):
         await write(gateway, build.uid, "pod-b")
@@ -115,7 +116,7 @@ async def test_another_pod_cannot_write(gateway, build, write):
 
 @pytest.mark.parametrize("write", WRITES)
 async def test_a_newer_start_fences_the_older(gateway, operator, build, write):
-    await gateway.claim(build.uid, 1, "pod-a")
+    await gateway.claim(build.uid, 1, "pod-a", **build.place)
     await operator.accept(build.job(), build.start(2))
 
     with pytest.raises(errors.Fenced, match="newer start"):
@@ -124,7 +125,7 @@ async def test_a_newer_start_fences_the_older(gateway, operator, build, write):
 
 @pytest.mark.parametrize("write", WRITES)
 async def test_the_end_of_a_start_fences_it(gateway, operator, build, write):
-    await gateway.claim(build.uid, 1, "pod-a")
+    await gateway.claim(build.uid, 1, "pod-a", **build.place)
     await operator.write([build.end(1)])
 
     with pytest.raises(errors.Fenced):
@@ -135,21 +136,21 @@ async def test_an_ended_start_cannot_be_claimed(gateway, operator, build):
     await operator.write([build.end(1)])
 
     with pytest.raises(errors.Fenced):
-        await gateway.claim(build.uid, 1, "pod-a")
+        await gateway.claim(build.uid, 1, "pod-a", **build.place)
 
 
 async def test_the_deletion_of_a_job_lets_its_pod_deliver_what_it_has(gateway, operator, build):
-    await gateway.claim(build.uid, 1, "pod-a")
+    await gateway.claim(build.uid, 1, "pod-a", **build.place)
     await operator.write([build.deletion()])
 
     assert await gateway.put_result(build.uid, 1, "pod-a", a_document(a_result())) == a_result()
 
 
 async def test_the_first_result_of_a_job_is_final(gateway, operator, build):
-    await gateway.claim(build.uid, 1, "pod-a")
+    await gateway.claim(build.uid, 1, "pod-a", **build.place)
     await gateway.put_result(build.uid, 1, "pod-a", a_document(a_result("first")))
     await operator.accept(build.job(), build.start(2))
-    attempt = await gateway.claim(build.uid, 2, "pod-b")
+    attempt = await gateway.claim(build.uid, 2, "pod-b", **build.place)
 
     final = await gateway.put_result(build.uid, 2, "pod-b", a_document(a_result("second")))
 
@@ -168,14 +169,14 @@ async def ruled(operator, gateway, a_job):
     """A job that runs again after the outcome `unsure`, with its first start claimed."""
     build = a_job("uid-2", name="ruled")
     await operator.accept(build.job(**AGAIN), build.start(1))
-    await gateway.claim(build.uid, 1, "pod-a")
+    await gateway.claim(build.uid, 1, "pod-a", **build.place)
     return build
 
 
 async def test_an_answer_that_a_rule_runs_again_after_binds_no_later_start(gateway, operator, ruled):
     told = await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first"))
     await operator.accept(ruled.job(**AGAIN), ruled.start(2))
-    attempt = await gateway.claim(ruled.uid, 2, "pod-b")
+    attempt = await gateway.claim(ruled.uid, 2, "pod-b", **ruled.place)
     final = await gateway.put_result(ruled.uid, 2, "pod-b", an_answer("second", "sure"))
 
     assert (told, attempt["result"]) == (None, None)
@@ -219,7 +220,7 @@ async def test_an_answer_of_a_job_that_will_not_go_on_is_final_at_once(gateway, 
 
 
 async def test_a_result_sent_twice_is_stored_once(gateway, operator, build):
-    await gateway.claim(build.uid, 1, "pod-a")
+    await gateway.claim(build.uid, 1, "pod-a", **build.place)
     for _ in range(2):
         assert await gateway.put_result(build.uid, 1, "pod-a", a_document(a_result())) == a_result()
 
@@ -228,7 +229,7 @@ async def test_a_result_sent_twice_is_stored_once(gateway, operator, build):
 
 @pytest.mark.parametrize("verdict", ["Retry", "Snooze", "Fail", "Cancel"])
 async def test_only_success_makes_a_result(gateway, operator, build, verdict):
-    await gateway.claim(build.uid, 1, "pod-a")
+    await gateway.claim(build.uid, 1, "pod-a", **build.place)
 
     assert await gateway.put_result(build.uid, 1, "pod-a", a_document(None, verdict)) is None
     assert (await operator.yielded(build.uid)).result is None
@@ -236,7 +237,7 @@ async def test_only_success_makes_a_result(gateway, operator, build, verdict):
 
 
 async def test_an_event_sent_twice_is_stored_once(gateway, build):
-    await gateway.claim(build.uid, 1, "pod-a")
+    await gateway.claim(build.uid, 1, "pod-a", **build.place)
     await gateway.add_events(build.uid, 1, "pod-a", [an_event(1), an_event(1), an_event(2)])
     await gateway.add_events(build.uid, 1, "pod-a", [an_event(2) | {"kind": "other"}, an_event(3)])
 
@@ -246,7 +247,7 @@ async def test_an_event_sent_twice_is_stored_once(gateway, build):
 
 
 async def test_writes_of_one_pod_at_once_do_not_lock_each_other_out(gateway, build):
-    await gateway.claim(build.uid, 1, "pod-a")
+    await gateway.claim(build.uid, 1, "pod-a", **build.place)
 
     await asyncio.gather(
         *(gateway.add_events(build.uid, 1, "pod-a", [an_event(seq)]) for seq in range(20)),
@@ -269,7 +270,7 @@ async def test_writes_of_one_pod_at_once_do_not_lock_each_other_out(gateway, bui
     ],
 )
 async def test_an_event_that_cannot_be_stored_is_refused_whole(gateway, build, changes):
-    await gateway.claim(build.uid, 1, "pod-a")
+    await gateway.claim(build.uid, 1, "pod-a", **build.place)
 
     with pytest.raises(errors.Invalid, match="event"):
         await gateway.add_events(build.uid, 1, "pod-a", [an_event(1), an_event(2) | changes])
@@ -279,9 +280,17 @@ async def test_an_event_that_cannot_be_stored_is_refused_whole(gateway, build, c
 
 async def test_the_operator_sees_when_a_pod_was_last_heard(gateway, operator, build):
     silent = await operator.last_heartbeat(build.uid, 1)
-    await gateway.claim(build.uid, 1, "pod-a")
+    await gateway.claim(build.uid, 1, "pod-a", **build.place)
     claimed = await operator.last_heartbeat(build.uid, 1)
     await gateway.heartbeat(build.uid, 1, "pod-a")
 
     assert silent is None
     assert claimed < await operator.last_heartbeat(build.uid, 1)
+
+
+async def test_a_gateway_of_another_cluster_claims_nothing(connected, build):
+    """Clusters may share a database; whoever may make pods in one can name uids of the other."""
+    elsewhere = GatewayHistory(connected, cluster="another")
+
+    with pytest.raises(errors.NotFound):
+        await elsewhere.claim(build.uid, 1, "pod-a", **build.place)

@@ -151,7 +151,7 @@ async def test_the_story_of_a_job_is_told_in_order(operator, gateway, a_job):
 
 async def write_events(operator, gateway, build, count):
     await operator.accept(build.job(), build.start(1))
-    await gateway.claim(build.uid, 1, "pod")
+    await gateway.claim(build.uid, 1, "pod", **build.place)
     batch = [
         Event(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="a", data={"n": seq}) for seq in range(count)
     ]
@@ -172,7 +172,7 @@ async def test_events_come_in_pages(operator, gateway, a_job):
 async def test_hostile_text_is_stored_as_data(operator, gateway: GatewayHistory, a_job):
     build = a_job()
     await operator.accept(build.job(HOSTILE), build.start(1))
-    await gateway.claim(build.uid, 1, "pod")
+    await gateway.claim(build.uid, 1, "pod", **build.place)
     result = Result(text=HOSTILE, structured={HOSTILE: [HOSTILE, float("nan")]}, usage=USAGE)
     said = ResultDocument(verdict="Succeed", reason="Done", message=HOSTILE, delaySeconds=None, result=result)
     happened = Event(seq=1, time="2026-01-31T12:00:00Z", kind="text", author=HOSTILE, data={HOSTILE: HOSTILE})
@@ -194,7 +194,7 @@ async def test_hostile_text_is_stored_as_data(operator, gateway: GatewayHistory,
 async def test_an_answer_of_the_largest_size_is_stored(operator, gateway, a_job):
     build = a_job()
     await operator.accept(build.job(), build.start(1))
-    await gateway.claim(build.uid, 1, "pod")
+    await gateway.claim(build.uid, 1, "pod", **build.place)
     result = Result(text="ü" * 2_000_000, structured=None, usage=USAGE)
     said = ResultDocument(verdict="Succeed", reason="Done", message="", delaySeconds=None, result=result)
 

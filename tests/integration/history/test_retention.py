@@ -9,6 +9,7 @@ from agentjobs.contract import Event, Result, ResultDocument
 from agentjobs.errors import Unavailable
 from agentjobs.history import retention
 from agentjobs.history.database import Database
+from agentjobs.history.gateway_history import GatewayHistory
 from agentjobs.history.operator_history import OperatorHistory
 from agentjobs.history.retention import Retention
 from agentjobs.history.tables import SCHEMA, metadata
@@ -44,13 +45,14 @@ def sweep(connected):
 
 
 @pytest.fixture
-def a_story(operator, gateway, a_job, database):
+def a_story(connected, a_job, database):
     """`await a_story(uid, ended=days ago)`: a job with two starts, three events and a result; None: it goes on."""
 
-    async def write(uid, *, ended=None, deleted=None, events=3, history=operator, namespace="default"):
+    async def write(uid, *, ended=None, deleted=None, events=3, cluster=CLUSTER, namespace="default"):
+        history, gateway = OperatorHistory(connected, cluster=cluster), GatewayHistory(connected, cluster=cluster)
         build = a_job(uid, namespace=namespace)
         await history.accept(build.job(), build.start(1))
-        await gateway.claim(uid, 1, "pod")
+        await gateway.claim(uid, 1, "pod", **build.place)
         told = [
             Event(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="a", data={})
             for seq in range(1, events + 1)
@@ -133,7 +135,7 @@ async def test_nothing_of_a_job_whose_object_exists_goes(sweep, a_story, left):
 
 
 async def test_other_clusters_and_namespaces_are_left_alone(sweep, a_story, connected, gateway, left):
-    await a_story("theirs", ended=400, history=OperatorHistory(connected, cluster="another"))
+    await a_story("theirs", ended=400, cluster="another")
     await a_story("elsewhere", ended=400, namespace="elsewhere")
 
     assert await sweep(namespaces=["default"]) == {}

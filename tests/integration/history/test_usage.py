@@ -20,7 +20,7 @@ def entry(seq, usage=None):
 async def build(operator, gateway, a_job):
     build = a_job()
     await operator.accept(build.job(), build.start(1))
-    await gateway.claim(build.uid, 1, "pod-1")
+    await gateway.claim(build.uid, 1, "pod-1", **build.place)
     return build
 
 
@@ -58,7 +58,7 @@ async def test_a_job_has_used_what_all_its_starts_used_however_they_ended(gatewa
     await gateway.add_events(build.uid, 1, "pod-1", [entry(1, ANSWERED)])
     await operator.write([build.end(1)])  # killed: no word of its own
     await operator.accept(build.job(), build.start(2))
-    await gateway.claim(build.uid, 2, "pod-2")
+    await gateway.claim(build.uid, 2, "pod-2", **build.place)
     await gateway.add_events(build.uid, 2, "pod-2", [entry(1, ANSWERED), entry(2, CALLED)])
     failed = ResultDocument(verdict="Fail", reason="Permanent", message="", delaySeconds=None, result=None)
     await gateway.put_result(build.uid, 2, "pod-2", failed)

@@ -124,8 +124,8 @@ class FakeHistory:
         if self.raises:
             raise self.raises
 
-    async def claim(self, uid, start, pod_uid):
-        self._called("claim", uid, start, pod_uid)
+    async def claim(self, uid, start, pod_uid, *, namespace, job):
+        self._called("claim", uid, start, pod_uid, namespace, job)
         return {"uid": uid, "start": start, "resolved": {"spec": {}, "scripts": {}}, "result": None}
 
     async def add_events(self, uid, start, pod_uid, batch):

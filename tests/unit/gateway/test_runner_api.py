@@ -27,7 +27,7 @@ async def test_the_attempt_is_claimed_for_the_pod_of_the_token(http, history):
     answer = await http.get("/v1/attempt", headers=AS_RUNNER)
 
     assert (answer.status_code, answer.json()["start"]) == (200, 2)
-    assert history.calls == [("claim", "u1", 2, "p1")]
+    assert history.calls == [("claim", "u1", 2, "p1", "default", "hello")]
 
 
 async def test_events_and_heartbeats_are_stored_and_answered_with_nothing(http, history):
