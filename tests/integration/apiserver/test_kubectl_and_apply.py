@@ -91,3 +91,21 @@ async def test_an_unchanged_file_is_unchanged_to_both(first, kubectl, agentjobs,
         '{"apiVersion":"example.dev/v1","kind":"Toy","metadata":{"annotations":{"note":"\\u003cb'
     )
     assert remembered.endswith('"name":"hard","namespace":"default"},"spec":{"color":"red","size":1}}\n')
+
+
+async def test_kubectl_patches_built_in_kinds_without_a_warning(kubectl, tmp_path, api):
+    (tmp_path / "one.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: '1', b: '2'}\n")
+    (tmp_path / "two.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: '3'}\n")
+    await kubectl("apply", "-f", str(tmp_path / "one.yaml"))
+
+    assert await kubectl("apply", "-f", str(tmp_path / "two.yaml")) == ["configmap/c configured"]
+    assert (await api("GET", f"{api.core}/configmaps/c")).body["data"] == {"a": "3"}
+
+
+async def test_kubectl_explains_built_in_and_custom_kinds_in_depth(kubectl, toys):
+    pod = await kubectl("explain", "pod.spec.containers.env.valueFrom.secretKeyRef")
+    finalizers = await kubectl("explain", "toy.metadata.finalizers")
+
+    assert "  key\t<string> -required-" in pod
+    assert finalizers[:4] == ["GROUP:      example.dev", "KIND:       Toy", "VERSION:    v1", ""]
+    assert "FIELD: finalizers <[]string>" in finalizers

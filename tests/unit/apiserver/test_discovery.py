@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agentjobs.dev.apiserver import discovery, openapi
+from agentjobs.dev.apiserver import builtin_schemas, discovery, openapi
 from agentjobs.dev.apiserver.failures import Failure
 from agentjobs.dev.apiserver.kinds import BUILTIN, STATUS_VERBS, Kind, Subresource, version_order
 
@@ -167,6 +167,32 @@ def test_explain_finds_the_schema_with_its_kind() -> None:
     assert "labels" in components[reference]["properties"]
     assert "properties" in SCHEMA
     assert "metadata" not in SCHEMA["properties"]
+
+
+def test_every_built_in_kind_is_known_in_depth() -> None:
+    known = builtin_schemas.load()
+
+    assert set(known.kinds) == set(BUILTIN)
+    for kind, schema in known.kinds.items():
+        assert "V1ObjectMeta" in known.behind(schema), kind.kind
+    assert '"anyOf": [' not in json.dumps([dict(known.components), list(known.kinds.values())])
+
+
+def test_kubectl_merges_lists_by_the_keys_the_server_merges_them_by() -> None:
+    components = openapi_document("/openapi/v3/api/v1")["components"]["schemas"]
+    finalizers = components["V1ObjectMeta"]["properties"]["finalizers"]
+    volumes, env = (
+        components[model]["properties"][field] for model, field in (("V1PodSpec", "volumes"), ("V1Container", "env"))
+    )
+    said = [
+        (each["x-kubernetes-patch-strategy"], each.get("x-kubernetes-patch-merge-key"))
+        for each in (finalizers, volumes, env)
+    ]
+
+    assert said == [("merge", None), ("merge,retainKeys", "name"), ("merge", "name")]
+    assert components["V1EnvVar"]["required"] == ["name"]
+    assert components["V1HTTPGetAction"]["properties"]["port"]["format"] == "int-or-string"
+    assert "openapi_types" not in json.dumps(components)
 
 
 def test_the_old_document_is_an_empty_protobuf_message() -> None:

@@ -1,17 +1,19 @@
 """OpenAPI documents: as much as kubectl needs to apply, to edit and to explain.
 
 kubectl looks for a patch operation that knows `fieldValidation`, and then leaves validation to the server; `explain`
-reads the schema. Schemas of custom resources are complete, those of built-in kinds are not known to this server and
-say so in their description. Pure; documents are built when asked for.
+and the patches of `apply` read the schema: a custom resource's own, or what `builtin_schemas` knows. Pure; documents
+are built when asked for.
 """
 
 import copy
 import hashlib
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from typing import Any, Final
 
 import orjson
 
+from agentjobs.dev.apiserver import builtin_schemas
 from agentjobs.dev.apiserver.kinds import Kind
 
 Document = dict[str, Any]
@@ -20,49 +22,9 @@ JSON: Final = "application/json"
 # Go's MIME parser chokes on the `@` with which clients ask for this type.
 V2_CONTENT_TYPE: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
-_META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1"
 _PATCHES: Final = ("application/json-patch+json", "application/merge-patch+json")
 _STRATEGIC: Final = "application/strategic-merge-patch+json"
 _STRING: Final[Document] = {"type": "string"}
-_STRINGS: Final[Document] = {"type": "object", "additionalProperties": {"type": "string"}}
-_TIME: Final[Document] = {"type": "string", "format": "date-time"}
-
-_OBJECT_META: Final[Document] = {
-    "type": "object",
-    "description": "ObjectMeta is metadata that all persisted resources must have.",
-    "properties": {
-        "name": {**_STRING, "description": "Unique within a namespace. Cannot be updated."},
-        "generateName": {**_STRING, "description": "Prefix of a name that the server makes unique."},
-        "namespace": {**_STRING, "description": "The space within which each name must be unique."},
-        "labels": {**_STRINGS, "description": "Keys and values to organize and select objects."},
-        "annotations": {**_STRINGS, "description": "Keys and values set by tools to keep arbitrary metadata."},
-        "finalizers": {"type": "array", "items": _STRING, "description": "Must be empty before the object is removed."},
-        "ownerReferences": {
-            "type": "array",
-            "items": {"$ref": f"#/components/schemas/{_META}.OwnerReference"},
-            "description": "Objects this object depends on; it is removed after all of them are gone.",
-        },
-        "uid": {**_STRING, "description": "Unique in time and space. Set by the server."},
-        "resourceVersion": {**_STRING, "description": "Opaque version of the object. Set by the server."},
-        "generation": {"type": "integer", "format": "int64", "description": "Counts changes of the desired state."},
-        "creationTimestamp": {**_TIME, "description": "Set by the server."},
-        "deletionTimestamp": {**_TIME, "description": "Set by the server when deletion was requested."},
-        "deletionGracePeriodSeconds": {"type": "integer", "format": "int64", "description": "Set by the server."},
-    },
-}
-_OWNER_REFERENCE: Final[Document] = {
-    "type": "object",
-    "description": "OwnerReference identifies an owning object in the same namespace.",
-    "required": ["apiVersion", "kind", "name", "uid"],
-    "properties": {
-        "apiVersion": _STRING,
-        "kind": _STRING,
-        "name": _STRING,
-        "uid": _STRING,
-        "controller": {"type": "boolean"},
-        "blockOwnerDeletion": {"type": "boolean"},
-    },
-}
 _TYPE_META: Final[Document] = {
     "apiVersion": {**_STRING, "description": "Group and version of this representation of the object."},
     "kind": {**_STRING, "description": "What the object is, in CamelCase. Cannot be updated."},
@@ -91,8 +53,9 @@ def index(schemas: Mapping[Kind, Document | None]) -> Document:
     """Return the list of documents; the hash in each address changes when the document does."""
     paths = {}
     for root in _roots(schemas):
-        body = orjson.dumps(group_version(root, schemas))
-        digest = hashlib.sha256(body).hexdigest().upper()
+        # Of what a document is made of: of built-in kinds that is the installed client.
+        parts = [[repr(kind), raw] for kind, raw in schemas.items() if kind.root == root]
+        digest = hashlib.sha256(orjson.dumps([version("kubernetes"), parts])).hexdigest().upper()
         paths[root.removeprefix("/")] = {"serverRelativeURL": f"/openapi/v3{root}?hash={digest}"}
     return {"paths": paths}
 
@@ -100,11 +63,14 @@ def index(schemas: Mapping[Kind, Document | None]) -> Document:
 def group_version(root: str, schemas: Mapping[Kind, Document | None]) -> Document:
     """Return the document of one group and version, given its root path such as `/apis/example.com/v1`."""
     paths: Document = {}
-    components: Document = {f"{_META}.ObjectMeta": _OBJECT_META, f"{_META}.OwnerReference": _OWNER_REFERENCE}
+    components: Document = {}
+    known = builtin_schemas.load()
     for kind, raw in schemas.items():
         if kind.root == root:
             paths |= _paths(kind)
-            components[_component(kind)] = _schema(kind, raw)
+            schema = _of_custom(raw) if kind.custom else known.kinds[kind]
+            components |= known.behind(schema)
+            components[_component(kind)] = schema | {"x-kubernetes-group-version-kind": [_gvk(kind)]}
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes development server", "version": "v1"},
@@ -157,13 +123,10 @@ def _gvk(kind: Kind) -> dict[str, str]:
     return {"group": kind.group, "version": kind.version, "kind": kind.kind}
 
 
-def _schema(kind: Kind, raw: Document | None) -> Document:
+def _of_custom(raw: Document | None) -> Document:
     schema: Document = copy.deepcopy(raw) if raw else {"type": "object"}
-    if raw is None and not kind.custom:
-        schema["description"] = f"{kind.kind}: the development server does not know the fields of built-in kinds."
-    properties = {**_TYPE_META, **(schema.get("properties") or {})}
-    properties["metadata"] = {
+    metadata = {
         "description": "Standard object's metadata.",
-        "allOf": [{"$ref": f"#/components/schemas/{_META}.ObjectMeta"}],
+        "allOf": [{"$ref": builtin_schemas.PREFIX + builtin_schemas.META}],
     }
-    return schema | {"properties": properties, "x-kubernetes-group-version-kind": [_gvk(kind)]}
+    return schema | {"properties": {**_TYPE_META, **(schema.get("properties") or {}), "metadata": metadata}}

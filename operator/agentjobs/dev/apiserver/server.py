@@ -16,7 +16,7 @@ from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 
-from agentjobs.dev.apiserver import auth, negotiation, rbac, routes
+from agentjobs.dev.apiserver import auth, builtin_schemas, negotiation, rbac, routes
 from agentjobs.dev.apiserver.answers import Answers, Call, verb_of
 from agentjobs.dev.apiserver.auth import Identity
 from agentjobs.dev.apiserver.core import Core
@@ -180,7 +180,7 @@ class ApiServer:
         route = routes.parse(path)
         if route is None:
             self._authorize(caller, rbac.Asked(request.method.lower(), path=path))
-            return self._describe(request, path)
+            return await self._describe(request, path)
         verb = verb_of(request.method, route, request.query)
         self._authorize(caller, _asked(route, verb, request.query))
         served = self._registry.find(route.group, route.version, route.plural)
@@ -224,10 +224,13 @@ class ApiServer:
             told = {name: value for name, value in details.items() if value}
             raise Failure(403, rbac.refusal(caller.name, asked, decision), details=told)
 
-    def _describe(self, request: web.BaseRequest, path: str) -> web.Response:
+    async def _describe(self, request: web.BaseRequest, path: str) -> web.Response:
         """Answer what is not about one resource: version, discovery, OpenAPI."""
         if request.method != "GET":
             raise Failure(405, f"{request.method} is not supported on {path}")
+        if path.startswith("/openapi/v3/"):
+            # What takes a moment, the first time, must not hold up everybody else.
+            await asyncio.to_thread(builtin_schemas.load)
         found = self._registry.document(path.rstrip("/") or "/", request.headers.get("Accept", ""))
         if found is None:
             raise Failure(404, f"the server could not find the requested resource: {path} is not served here")
