@@ -7,10 +7,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 from agentjobs.api.agentjob import AgentJobSpec
-from agentjobs.api.conditions import Phase, PodStartedReason
+from agentjobs.api.conditions import AdmittedReason, Phase, PodStartedReason
 from agentjobs.api.status import AgentJobStatus, AttemptRecord
 from agentjobs.contract import FINALIZER, GROUP, VERSION, Verdict, cut, pod_name
 from agentjobs.core import progress
@@ -50,6 +50,14 @@ from agentjobs.reconcile.state import Answers, Memory, State
 from agentjobs.tracing import Spans, named
 
 logger = logging.getLogger(__name__)
+
+# A job that waits for one of these keeps its place, or the slot that it has been promised: it would start if it could.
+# Whoever waits for something else leaves first of all, so that no lost answer to a write keeps a slot from the others.
+_IN_LINE: Final = (
+    AdmittedReason.WAITING_FOR_SLOT,
+    AdmittedReason.WAITING_FOR_LOCK,
+    AdmittedReason.HISTORY_UNAVAILABLE,
+)
 
 
 class Actions:
@@ -161,6 +169,8 @@ class Actions:
 
     async def _wait(self, seen: Observation, verdict: Wait, memory: Memory, answers: Answers) -> bool:
         job, spec_hash_ = seen.job, None
+        if verdict.reason not in _IN_LINE:
+            self._state.leave(job)
         if verdict.accept:
             spec_hash_ = await self._acceptance.accept(seen, memory, answers, None)
             if spec_hash_ is None:
@@ -169,7 +179,7 @@ class Actions:
         status = progress.waiting(job, verdict, spec_hash=spec_hash_, queue=queue, now=self._now())
         if await self._write(job, status):
             self._event(job, "Normal" if verdict.accept else "Warning", verdict.reason, verdict.message)
-        if seen.spec is not None and isinstance(seen.slot, Refusal):
+        if seen.spec is not None and isinstance(seen.slot, Refusal) and verdict.reason == seen.slot.reason:
             # A changed priority has to reach the queue, though the answer for now stays the same.
             lock = seen.spec.session_key(name=job.name, uid=job.uid)
             self._state.ask_for_slot(job, AskForSlot(seen.spec.queue, seen.spec.priority, lock))
@@ -177,12 +187,12 @@ class Actions:
 
     async def _suspend(self, seen: Observation, verdict: Suspend, memory: Memory, answers: Answers) -> bool:
         job, accepted = seen.job, None
+        self._state.leave(job)
         if verdict.accept:
             accepted = await self._acceptance.accept(seen, memory, answers, None)
             if accepted is None:
                 return True
         await self._write(job, progress.suspended(job, verdict, spec_hash=accepted, now=self._now()))
-        self._state.leave(job)
         self._event(job, "Normal", "Suspended", verdict.message)
         return False
 
@@ -283,9 +293,9 @@ class Actions:
             self._state.observe_pod(None, answer)
 
     async def _finish(self, job: Job, verdict: Finish, memory: Memory) -> None:
+        self._state.leave(job)
         status = progress.finished(job, verdict, now=self._now())
         await self._write(job, await self._with_yield(job, status, memory))
-        self._state.leave(job)
         self._announce(job, verdict)
 
     async def _end_start(self, job: Job, verdict: EndStart, memory: Memory) -> None:

@@ -108,6 +108,10 @@ class Reconciler:
     async def _observe(self, job: Job, memory: Memory, answers: Answers) -> Observation:
         pods = tuple(pod for pod in self.state.pods.by("job", job.key) if pod.owner_uid == job.uid)
         outage = self._acceptance.away(memory)
+        if job.finished or job.deleting:
+            self.state.leave(job)
+        elif job.active:
+            self.state.slots.leave(job.key)  # it holds one by its claim
         if job.finished and not isinstance(_ttl(job), int) and not any(pod.held for pod in pods):
             # Most jobs of a cluster are finished ones: nothing about them needs a parsed spec.
             return Observation(job=job, spec=None, pods=pods, history_available=not outage)
@@ -121,8 +125,6 @@ class Reconciler:
         ):
             await self._acceptance.load(job, memory)
         spec = self.state.specs.in_force(job)
-        if job.active or job.finished:
-            self.state.slots.leave(job.key)
         return Observation(
             job=job,
             spec=spec,
@@ -131,7 +133,7 @@ class Reconciler:
             queue_known=spec is None or spec.queue in self.state.limits,
             references=frozenset(config_map_keys(spec)) if spec and not job.accepted else frozenset(),
             missing=answers.missing,
-            slot=self.state.slots.answer(job),
+            slot=self.state.slots.answer(job, spec.queue) if spec else None,
             history_available=not outage,
             obstacle=memory.obstacle,
             heartbeat=answers.heartbeat,

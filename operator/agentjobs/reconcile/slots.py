@@ -31,20 +31,22 @@ class Slots:
         self._places: dict[JobName, Place] = {}
         self._queues: dict[QueueName, dict[JobName, None]] = defaultdict(dict)
 
-    def ask(self, queue: QueueName, candidate: Candidate) -> bool:
-        """Let a job wait in a queue. True when admission should look: the request is new or has changed."""
-        known = self._places.get(candidate.key)
-        if known is not None and known.queue == queue and known.candidate == candidate:
-            return False
-        self.leave(candidate.key)
+    def knows(self, queue: QueueName, candidate: Candidate) -> bool:
+        """Whether this very request has been made."""
+        place = self._places.get(candidate.key)
+        return place is not None and (place.queue, place.candidate) == (queue, candidate)
+
+    def ask(self, queue: QueueName, candidate: Candidate) -> None:
+        """Let a job wait in a queue. What it asked for before it must have left."""
         self._places[candidate.key] = Place(queue, candidate)
         self._queues[queue][candidate.key] = None
-        return True
 
-    def answer(self, job: Job) -> Granted | Refusal | None:
-        """What admission last said about this very job."""
+    def answer(self, job: Job, queue: str) -> Granted | Refusal | None:
+        """What admission last said about this very job and a slot of that queue."""
         place = self._places.get(job.key)
-        return place.answer if place is not None and place.candidate.uid == job.uid else None
+        if place is None or (place.candidate.uid, place.queue[1]) != (job.uid, queue):
+            return None
+        return place.answer
 
     def leave(self, name: JobName) -> QueueName | None:
         """The job needs no slot, or holds one by its claim. Returns the queue that has a reservation less."""

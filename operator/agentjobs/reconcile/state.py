@@ -228,8 +228,11 @@ class State:
         """Let the job wait in its queue, and let admission look if that is news."""
         candidate = Candidate(key=job.key, uid=job.uid, priority=ask.priority, created=job.created, lock=ask.session)
         queue = (job.namespace, ask.queue)
-        if self.slots.ask(queue, candidate):
-            self.queue.add(("queue", *queue))
+        if self.slots.knows(queue, candidate):
+            return
+        self.leave(job)
+        self.slots.ask(queue, candidate)
+        self.queue.add(("queue", *queue))
 
     def admit(self, queue: QueueName) -> None:
         """Decide who of a queue starts now. Not before every job of the first list has been looked at."""
@@ -247,7 +250,7 @@ class State:
 
     def _alive(self, name: JobName, uid: str) -> bool:
         job = self.jobs.get(name)
-        return job is not None and job.uid == uid and not job.finished
+        return job is not None and job.uid == uid and not job.finished and not job.deleting
 
     def leave(self, job: Job) -> None:
         """The job needs no slot (any more)."""

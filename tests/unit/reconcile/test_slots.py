@@ -1,0 +1,118 @@
+"""Slots of a queue: whoever does not start gives the promise of one back, whatever happens at the worst moment."""
+
+from contextlib import suppress
+
+import pytest
+
+from agentjobs.api.conditions import Phase
+from agentjobs.contract import Verdict
+from agentjobs.errors import Conflict, Unavailable
+
+SERVER_AWAY = Unavailable("no answer")
+
+
+async def full(world):
+    """Ten jobs run, and no slot is left."""
+    for number in range(10):
+        world.apply(f"job-{number}")
+    await world.act()
+
+
+async def promised(world, name="last"):
+    """One more job has been promised the tenth slot, and cannot claim it yet."""
+    for number in range(9):
+        world.apply(f"job-{number}")
+    await world.act()
+    world.refuse["status", "AgentJob"] = SERVER_AWAY
+    world.apply(name)
+    await world.act()
+    world.apply("waits")
+    await world.act()
+    world.refuse.clear()
+
+
+async def free_one(world):
+    world.end_pod(world.pods("job-3")[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+    await world.act(seconds=1)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [{"startAfter": "10h"}, {"queue": "unknown"}, {"suspend": True}],
+    ids=["put-off", "moved-to-no-queue", "suspended"],
+)
+async def test_a_job_that_waits_and_is_steered_away_gets_no_slot(world, edit):
+    await full(world)
+    world.apply("first")
+    world.apply("second")
+    await world.act(seconds=1)
+    world.edit("first", **edit)
+    await world.act(seconds=1)
+    await free_one(world)
+
+    assert world.status("second").phase is Phase.RUNNING
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [{"startAfter": "10h"}, {"queue": "unknown"}, {"queue": "scheduled"}, {"suspend": True}, {"cancel": True}],
+    ids=["put-off", "moved-to-no-queue", "moved", "suspended", "cancelled"],
+)
+async def test_a_promised_slot_is_free_when_its_job_is_steered_away(world, edit):
+    await promised(world)
+    world.edit("last", **edit)
+    await world.act(seconds=1)
+    await world.act(seconds=1)
+
+    assert world.status("waits").phase is Phase.RUNNING
+
+
+@pytest.mark.parametrize("edit", [{"suspend": True}, {"cancel": True}], ids=["suspended", "cancelled"])
+async def test_a_promised_slot_is_free_when_the_answer_to_the_end_of_the_wait_is_lost(world, died, edit):
+    await promised(world)
+    world.edit("last", **edit)
+    world.tell()
+    world.reconciler.state.queue.add(("job", "default", "last"))
+    world.die_at, world.die_after = len(world.writes) + 1, True
+    with suppress(died):
+        await world.settle()
+    world.tell()
+    await world.settle()
+
+    assert world.status("waits").phase is Phase.RUNNING
+
+
+async def test_a_job_claims_in_the_queue_whose_slot_it_was_promised(world):
+    for number in range(5):
+        world.apply(f"other-{number}", queue="scheduled")
+    await promised(world)
+    world.edit("last", queue="scheduled")
+    await world.act(seconds=1)
+
+    assert world.status("last").phase is Phase.QUEUED
+
+
+async def test_a_job_that_somebody_keeps_from_going_takes_no_slot(world):
+    await full(world)
+    world.apply("first")
+    world.apply("second")
+    world.objects["AgentJob", "default", "first"]["metadata"]["finalizers"] = ["example.com/keep"]
+    await world.act(seconds=1)
+    world.remove("first")
+    await world.act(seconds=1)
+    await free_one(world)
+
+    assert world.status("second").phase is Phase.RUNNING
+
+
+async def test_a_job_made_anew_in_another_queue_leaves_its_slot_to_the_next(world):
+    await promised(world)
+    world._drop(("AgentJob", "default", "last"))
+    world.apply("last", queue="scheduled")
+    world.tell()
+    await world.settle()
+    world.tell()
+    await world.settle()
+
+    assert world.status("waits").phase is Phase.RUNNING
