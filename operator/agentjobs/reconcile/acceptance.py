@@ -86,7 +86,6 @@ class Acceptance:
         except Unavailable as error:
             logger.warning("history.unavailable %s/%s: %s", job.namespace, job.name, error)
             self.outage(memory)
-            self._state.leave(job)
             return None
 
     async def _resolved(self, seen: Observation, answers: Answers) -> Resolved:

@@ -6,7 +6,7 @@ import pytest
 
 from agentjobs.api.conditions import Phase
 from agentjobs.contract import Verdict
-from agentjobs.errors import Conflict, Unavailable
+from agentjobs.errors import Unavailable
 
 SERVER_AWAY = Unavailable("no answer")
 
@@ -116,3 +116,20 @@ async def test_a_job_made_anew_in_another_queue_leaves_its_slot_to_the_next(worl
     await world.settle()
 
     assert world.status("waits").phase is Phase.RUNNING
+
+
+async def test_an_outage_of_the_database_is_told_once_by_those_who_would_start(world):
+    for number in range(60):
+        world.apply(f"job-{number:02}")
+    await world.act()
+    world.history_away = True
+    for pod in world.pods():
+        world.end_pod(pod, Verdict.SUCCEED)
+    await world.act(seconds=1)
+    before = world.writes.count(("status", "AgentJob"))
+    for _ in range(10):
+        await world.act(seconds=1)
+    told = sum(1 for number in range(60) if "HistoryUnavailable" in str(world.job(f"job-{number:02}")["status"]))
+
+    assert world.writes.count(("status", "AgentJob")) == before
+    assert told == 10
