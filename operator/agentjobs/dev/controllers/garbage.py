@@ -22,6 +22,7 @@ ORPHAN = "orphan"
 # A new CRD is served a moment after it was made, later on a real server than on the embedded one.
 _REDISCOVER_SECONDS = 0.3
 _UNKNOWN_KIND_SECONDS = 5.0
+_LOOK_AGAIN_SECONDS = 10.0
 
 
 @dataclass(slots=True)
@@ -62,12 +63,19 @@ class GarbageCollector:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.run())
             group.create_task(self._keep_watches(group))
+            group.create_task(self._look_again(group))
 
     async def _keep_watches(self, group: asyncio.TaskGroup) -> None:
         """Watch every kind there is; look anew whenever a CRD changes."""
         await self._rediscover(group)
         async for _ in self._client.follow(CRDS):
             await asyncio.sleep(_REDISCOVER_SECONDS)
+            await self._rediscover(group)
+
+    async def _look_again(self, group: asyncio.TaskGroup) -> None:
+        """Look anew now and then: a server that had just started may not have told of a kind it serves."""
+        while True:
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
             await self._rediscover(group)
 
     async def _rediscover(self, group: asyncio.TaskGroup) -> None:
