@@ -14,9 +14,10 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import kopf
 import uvloop
@@ -26,13 +27,14 @@ from agentjobs.contract import GROUP, LABEL_JOB, VERSION
 from agentjobs.core.manifests import PodDefaults
 from agentjobs.engine.clock import watch_clock
 from agentjobs.engine.controller import Controller
-from agentjobs.errors import AgentJobsError, Invalid, NotFound, Unavailable
+from agentjobs.errors import AgentJobsError, Denied, Invalid, NotFound, Unavailable
 from agentjobs.history.database import Database
 from agentjobs.history.operator_history import OperatorHistory
 from agentjobs.history.retention import Retention
 from agentjobs.history.writer import HistoryWriter
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.elector import Elector, LeaseLost, utc_now
+from agentjobs.kube.patience import Patience
 from agentjobs.kube.recorder import EventRecorder
 from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, CRDS, NAMESPACES, PODS, Resource
 from agentjobs.metrics import Metrics
@@ -42,6 +44,8 @@ from agentjobs.reconcile.rows import past
 from agentjobs.settings import OperatorSettings, host_and_port
 
 logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 # Some two thousand pairs of numbers in a query: ten milliseconds.
 FED_AT_ONCE: Final = 1000
@@ -120,7 +124,7 @@ class Operator:
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         try:
             await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if self._state in ("starting", "standby"):
+            if self._state not in ("leading", "stopping"):
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
@@ -232,7 +236,7 @@ class Operator:
             workers=settings.workers,
             on_reconciled=self._metrics.reconciled,
         )
-        await lists.sync()
+        await _answer(lists.sync)
         gc.collect()
         gc.freeze()
         tasks = [
@@ -455,26 +459,27 @@ def _pod_defaults(settings: OperatorSettings, gateway_authorities: str | None) -
 async def _check_crd(client: KubeClient, kind: Resource, namespaces: Sequence[str]) -> None:
     """kopf would wait in silence for a kind that does not exist."""
     name = f"{kind.plural}.{GROUP}"
-    while True:
-        try:
-            # Whether the kind is served, not what there is of it.
-            await client.list(kind, next(iter(namespaces), None), field_selector="metadata.name=none")
-        except NotFound:
-            raise Invalid(f"the API server has no {CRDS.plural} {name}; apply crds/{kind.plural}.yaml first") from None
-        except Unavailable as error:
-            logger.warning("operator.waiting %s", error)
-            await asyncio.sleep(WAIT_SECONDS)
-        else:
-            return
+    try:
+        # Whether the kind is served, not what there is of it.
+        await _answer(
+            lambda: client.list(kind, next(iter(namespaces), None), field_selector="metadata.name=none"),
+        )
+    except NotFound:
+        raise Invalid(f"the API server has no {CRDS.plural} {name}; apply crds/{kind.plural}.yaml first") from None
 
 
 async def _cluster_uid(client: KubeClient) -> str:
     """The cluster's identity: the uid of kube-system, by convention."""
+    return str((await _answer(lambda: client.get(NAMESPACES, None, "kube-system")))["metadata"]["uid"])
+
+
+async def _answer(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Ask the API server until it answers."""
+    patience = Patience(time.monotonic)
     while True:
         try:
-            found = await client.get(NAMESPACES, None, "kube-system")
-        except Unavailable as error:
+            return await ask()
+        except (Unavailable, Denied) as error:
+            patience.bear(error)
             logger.warning("operator.waiting %s", error)
-            await asyncio.sleep(WAIT_SECONDS)
-        else:
-            return str(found["metadata"]["uid"])
+        await asyncio.sleep(WAIT_SECONDS)

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from agentjobs.errors import AgentJobsError, AlreadyExists, Conflict, Denied, Invalid, NotFound
+from agentjobs.errors import AgentJobsError, AlreadyExists, Conflict, Invalid, NotFound
 from agentjobs.kube.client import KubeClient, Obj
+from agentjobs.kube.patience import Patience
 from agentjobs.kube.resources import LEASES
 
 logger = logging.getLogger(__name__)
@@ -126,6 +127,7 @@ class Elector:
         Raises:
             Denied, Invalid: waiting cannot help; the process should say so and end.
         """
+        patience = Patience(self._clock)
         while True:
             begin = self._clock()
             try:
@@ -133,10 +135,11 @@ class Elector:
                     if await self._try_acquire(begin):
                         logger.info("lease.acquired", extra={"lease": self._name, "identity": self._identity})
                         return
-            except (Denied, Invalid):
+            except Invalid:
                 raise
             except (AgentJobsError, TimeoutError) as error:
-                logger.warning("lease.unavailable %s", error, extra={"lease": self._name})
+                patience.bear(error)
+                logger.warning("lease.unavailable %s", error or "no answer in time", extra={"lease": self._name})
             await asyncio.sleep(self._retry * (1 + 0.2 * self._jitter()))
 
     async def run(self) -> None:

@@ -239,6 +239,20 @@ async def test_missing_rights_end_the_wait(api, elector):
 
     with pytest.raises(Denied):
         await elector("a").acquire()
+    assert now() == pytest.approx(60, abs=2.1)
+
+
+async def test_a_server_that_has_not_read_its_roles_yet_is_waited_for(api, elector):
+    def begin(_verb: str) -> float | None:
+        if now() < 40 or 60 <= now() < 100:
+            raise Denied("leases is forbidden")
+        if now() < 60:
+            raise Unavailable("connection refused")
+        return None
+
+    api.fault = begin
+
+    assert await acquired_at(elector("a")) == pytest.approx(100, abs=2.1)
 
 
 async def test_an_api_server_that_is_away_is_waited_for(api, elector):
