@@ -6,8 +6,10 @@ or breaks. The order of the end is fixed: the gateway's record, then the termina
 """
 
 import logging
+import os
 import queue
 import signal
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -20,7 +22,7 @@ from agentjobs import contract, logs
 from agentjobs.api.durations import format_duration, parse_duration
 from agentjobs.contract import Attempt, ErrorClass, Result, ResultDocument, TerminationMessage, Verdict
 from agentjobs.errors import AgentJobsError, Fenced, Invalid, Unavailable
-from agentjobs_runner.endings import Ending, interrupted, journal_unavailable, progress_timeout
+from agentjobs_runner.endings import Ending, interrupted, journal_unavailable, progress_timeout, told_itself_to_stop
 from agentjobs_runner.environment import Environment
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.gateway import Gateway, Instant, connect
@@ -35,6 +37,7 @@ logger = logging.getLogger("agentjobs.runner")
 REPORT_SECONDS: Final = 5.0
 # A verdict other than success says the same without the gateway's record: the operator decides by the message.
 FAREWELL_SECONDS: Final = 30.0
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,9 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Terminated:
-    """SIGTERM or SIGINT came."""
+    """SIGTERM or SIGINT came; by the agent's own doing when `own`."""
+
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +114,11 @@ class Supervisor:
         # SimpleQueue.put may be called from a signal handler (it is documented as reentrant).
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._terminated_at: float | None = None
+        self._own_signal = False
 
     def run(self) -> int:
         """Run the start and return the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOPS:
             signal.signal(number, self._on_signal)
         engine = Preload("agentjobs_runner.engine")
         try:
@@ -133,9 +139,18 @@ class Supervisor:
         return self._fenced(outcome) if isinstance(outcome, Fenced) else self._report(attempt, recorder, outcome)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._terminated_at is None:
+        if self._own_signal:
+            self._own_signal = False
+            self._inbox.put(Terminated(own=True))
+        elif self._terminated_at is None:
             self._terminated_at = time.monotonic()
             self._inbox.put(Terminated())
+
+    def _on_audit(self, event: str, args: tuple[object, ...]) -> None:
+        # Python tells its hooks of a signal before it sends it. One that a child sends stays the cluster's doing:
+        # systemd stops the containers of a node that shuts down by the same signal, with no trace in the pod.
+        if is_own_stop(event, args):
+            self._own_signal = True
 
     def _supervise(self, attempt: Attempt, recorder: Recorder, engine: Preload) -> Ending | Fenced:
         """Wait for the agent's end, or for what ends it from outside."""
@@ -156,6 +171,8 @@ class Supervisor:
                     return ending
                 case AtBoundary():
                     return interrupted("told to stop; stopped between two steps")
+                case Terminated(own=True):
+                    return told_itself_to_stop()
                 case Terminated():
                     logger.info("attempt.terminating", extra={"grace_seconds": self._environment.grace_seconds})
                     gate.close()
@@ -168,6 +185,7 @@ class Supervisor:
         try:
             loaded = engine.wait()
             recorder.progressed()
+            sys.addaudithook(self._on_audit)
             with self._tracing.run(attempt):
                 ending: Ending = loaded.execute(attempt, gate, recorder)
         except BaseException as error:  # the thread's outermost line: an end that nobody hears of would hang the pod
@@ -242,6 +260,16 @@ class Supervisor:
         """Another pod holds this start: whatever we say now would be about its work, so we say nothing."""
         logger.error("attempt.fenced", extra={"error": str(error)})
         return contract.EXIT_FENCED
+
+
+def is_own_stop(event: str, args: tuple[object, ...]) -> bool:
+    """Whether an audited call sends this very process SIGTERM or SIGINT."""
+    if event not in ("os.kill", "os.killpg", "signal.pthread_kill") or args[1] not in _STOPS:
+        return False
+    if event == "signal.pthread_kill":
+        return True
+    groups = (0, os.getpgrp() if event == "os.killpg" else -os.getpgrp())
+    return args[0] in groups or (event == "os.kill" and args[0] == os.getpid())
 
 
 def _leave(environment: Environment, redactor: Redactor, ending: Ending, *, uid: str = "") -> int:

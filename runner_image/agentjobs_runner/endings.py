@@ -78,3 +78,9 @@ def progress_timeout(limit: str, running: str) -> Ending:
 def interrupted(message: str) -> Ending:
     """The pod was told to stop; the operator finds out by whom and decides by that."""
     return Ending(Verdict.SNOOZE, ErrorClass.INTERRUPTED, message, delay_seconds=5.0)
+
+
+def told_itself_to_stop() -> Ending:
+    """Code of the agent sent its own process SIGTERM or SIGINT: no fault of the cluster's."""
+    message = "the agent's code told its own process to stop, by SIGTERM or SIGINT"
+    return Ending(Verdict.RETRY, ErrorClass.AGENT_ERROR, message)

@@ -69,10 +69,11 @@ def test_a_module_agent_runs_on_the_jobs_model(gateway, start):
 
 
 TOOLS = """
-import os, sys, threading, time
+import os, signal, sys, threading, time
 
 def fails(): raise ValueError("no such city; tried with ?key=AIzaSecretSecretSecret and " + os.environ["SHOP_PASSWORD"])
 def exits(): sys.exit(3)
+def stops(): os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)
 def base():
     class Odd(BaseException): pass
     raise Odd("odd")
@@ -96,6 +97,7 @@ def blocks():
     [
         pytest.param("fails", ("Retry", "ToolError"), id="raises"),
         pytest.param("exits", ("Retry", "AgentError"), id="sys-exit"),
+        pytest.param("stops", ("Retry", "AgentError"), id="sigterm-to-itself"),
         pytest.param("base", ("Retry", "AgentError"), id="base-exception"),
         pytest.param("noisy", ("Succeed", "ResultAccepted"), id="garbage-on-stdout-and-a-thread-that-never-ends"),
         pytest.param("forks", ("Succeed", "ResultAccepted"), id="fork"),
@@ -220,6 +222,15 @@ def test_on_sigterm_a_tool_that_blocks_is_left_behind(gateway, start):
 
     assert run.verdict == ("Snooze", "Interrupted")
     assert fake.results[0]["reason"] == "Interrupted"
+
+
+def test_a_module_that_hangs_at_import_runs_out_of_progress(gateway, start):
+    source = "import time\ntime.sleep(600)\n"
+    fake = gateway(agent={"module": {"ref": "hanging:agent"}}, timeouts={"progress": "2s"})
+
+    run = start(fake, files={"hanging.py": source}).wait()
+
+    assert (run.verdict, fake.kinds()) == (("Retry", "ProgressTimeout"), ["ended"])
 
 
 def test_an_agent_that_blocks_its_event_loop_runs_out_of_progress(gateway, start):

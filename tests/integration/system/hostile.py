@@ -40,8 +40,8 @@ def garbage():
     return Speaker(name="garbage", text=GARBAGE)
 
 
-def many(events):
-    return Speaker(name="many", events=events)
+def many(events, size=1):
+    return Speaker(name="many", events=events, size=size)
 
 
 class Endless(BaseLlm):

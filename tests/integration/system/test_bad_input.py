@@ -82,10 +82,12 @@ async def test_bytes_that_are_no_text_in_a_message_are_refused_where_they_come_i
     [
         pytest.param("hangs_at_import:agent", {"attempt": "4s"}, "AttemptTimeout", id="import"),
         pytest.param("hostile:hangs", {"attempt": "4s"}, "AttemptTimeout", id="factory"),
+        pytest.param("hangs_at_import:agent", {"progress": "1s"}, "ProgressTimeout", id="import-without-progress"),
+        pytest.param("hostile:hangs", {"progress": "1s"}, "ProgressTimeout", id="factory-without-progress"),
     ],
 )
 async def test_a_module_that_hangs_is_ended_by_its_time_out(system, job_of, said, module, limit, reason):
-    name = module.replace(":", "-").replace("_", "-")
+    name = f"{module}-{reason}".lower().replace(":", "-").replace("_", "-")
     agent = {"module": {"ref": f"{FOLDER}.{module}"}}
     grace = {"terminationGracePeriodSeconds": 1}
     await system.apply(*job_of(name, None, agent=agent, timeouts=limit, retry={"maxAttempts": 1}, runtime=grace))
