@@ -1,15 +1,15 @@
 """What must hold after any storm, judged from what was seen from the outside. Pure."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tests.storm.plan import Plan
-from tests.storm.shapes import is_pretended, kind_of, shape_of
+from tests.storm.shapes import is_pretended, is_scheduled, kind_of, shape_of
 from tests.storm.witness import TERMINAL, Evidence, Rows, SeenJob
 
-LEASE_GAP = 10.0
-"""Seconds after a Lease was deleted in which two operators may both believe to lead: nobody can tell them."""
+from agentjobs.core.scheduled_job import triggered_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ def violations(plan: Plan, seen: Evidence, *, refused: Mapping[str, str]) -> lis
         *_one_pod_a_start(seen),
         *_history_is_whole(seen),
         *_nothing_is_left(seen),
-        *_limits_hold(plan, seen),
+        *_limits_hold(seen),
+        *_schedules_start_once(seen),
         *_effects_are_of_starts(seen),
     ]
 
@@ -189,11 +190,32 @@ def _nothing_is_left(seen: Evidence) -> Iterator[Violation]:
         yield Violation(promise, "-", f"Leases {seen.leases}")
 
 
-def _limits_hold(plan: Plan, seen: Evidence) -> Iterator[Violation]:
-    gaps = [fault.at for fault in plan.faults if fault.kind == "delete-lease"]
+def _limits_hold(seen: Evidence) -> Iterator[Violation]:
     for crowd in seen.crowds:
-        if not any(at <= crowd.at <= at + LEASE_GAP for at in gaps):
+        if not any(begin <= crowd.version <= end for begin, end in seen.gaps):
             yield Violation("limits hold", "-", f"at {crowd.at:.1f} s {crowd.what}")
+
+
+def _schedules_start_once(seen: Evidence) -> Iterator[Violation]:
+    """Every minute and every trigger has one job, whoever led and whatever the clock said."""
+    promise = "schedules start once"
+    made = Counter(rows.job["name"] for rows in seen.rows.values() if rows.job["schedule"])
+    for name, count in made.items():
+        if count > 1:
+            yield Violation(promise, name, f"{count} jobs had this name")
+    for schedule, status in seen.schedules.items():
+        if status.get("active"):
+            yield Violation(promise, schedule, f"starts are open: {[one.get('name') for one in status['active']]}")
+        trigger = status.get("lastTrigger")
+        if trigger and triggered_name(schedule, trigger) not in made:
+            yield Violation(promise, schedule, f"trigger {trigger} made no job")
+        minutes = {int(found[1]) for name in made if (found := re.fullmatch(rf"{schedule}-(\d+)", name))}
+        if minutes and (lost := {*range(min(minutes), max(minutes))} - minutes):
+            yield Violation(promise, schedule, f"no job for the minutes {sorted(lost)}")
+    for job in seen.jobs.values():
+        # The oldest are deleted.
+        if is_scheduled(job.name) and _end(job) not in ("Succeeded", "Deleted"):
+            yield Violation(promise, job.name, f"waits: {_why(job)}")
 
 
 def _effects_are_of_starts(seen: Evidence) -> Iterator[Violation]:

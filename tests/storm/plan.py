@@ -50,6 +50,8 @@ class Plan:
     operators: int
     faults: tuple[Fault, ...]
     wishes: tuple[Wish, ...]
+    triggers: tuple[float, ...] = ()
+    """When somebody triggers a schedule by hand."""
 
     @property
     def calm_at(self) -> float:
@@ -130,6 +132,7 @@ _ENVTEST: Mapping[str, tuple[int, tuple[str, ...], tuple[float, float]]] = {
 CODES = (409, 429, 500, 503, 504)
 REST = 2.0
 """Seconds a target is left alone after it was mended."""
+TRIGGER_EVERY = 8.0
 
 
 def draw(
@@ -148,12 +151,13 @@ def draw(
         every: mean seconds between two faults.
         jobs_per_second: how many jobs come; one in sixteen has a runner of a real process.
     """
-    # Two streams, so that the same users come whatever breaks, on either API server.
+    # Streams of their own, so that the same users come whatever breaks, on either API server.
     users, breaks = random.Random(f"jobs {seed}"), random.Random(f"faults {seed}")
+    triggers = tuple(_triggers(random.Random(f"triggers {seed}"), seconds))
     wishes = tuple(_wishes(users, seconds, jobs_per_second))
     names = ("operator", *(f"operator-{number}" for number in range(2, operators + 1)))
     faults = tuple(_faults(breaks, seconds * (1 - CALM), every, backend, names))
-    return Plan(seed, seconds, backend, operators, faults, wishes)
+    return Plan(seed, seconds, backend, operators, faults, wishes, triggers)
 
 
 def _wishes(rng: random.Random, seconds: float, rate: float) -> Iterator[Wish]:
@@ -163,6 +167,12 @@ def _wishes(rng: random.Random, seconds: float, rate: float) -> Iterator[Wish]:
         shape = _pick(rng, REAL if rng.random() < 0.06 else PRETENDED)
         later = rng.uniform(*LATER.get(shape.removeprefix("i-"), (0.1, 5)))
         yield Wish(round(at, 2), f"{shape}-{number}", shape, round(later, 2), rng.randrange(SESSIONS))
+
+
+def _triggers(rng: random.Random, seconds: float) -> Iterator[float]:
+    at = 0.0
+    while (at := at + rng.expovariate(1 / TRIGGER_EVERY)) < seconds:
+        yield round(at, 2)
 
 
 def _faults(

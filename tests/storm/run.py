@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from tests.storm import shapes
 from tests.storm.invariants import Violation, violations
 from tests.storm.plan import Plan, Wish
 from tests.storm.sabotage import NAMESPACE, Disk, Saboteur
-from tests.storm.witness import AGENTJOBS, TERMINAL, Witness, read_tables
+from tests.storm.witness import AGENTJOBS, AGENTSCHEDULES, TERMINAL, Witness, read_tables
 
+from agentjobs.contract import ANNOTATION_TRIGGER
 from agentjobs.dev.client import CONFIG_MAPS, LEASES, ApiError
 from agentjobs.dev.up import Cluster, up
 
@@ -30,9 +32,9 @@ DRAIN_SECONDS = 120.0
 PROGRESS_SECONDS = 10.0
 SETTINGS = {
     # A dead leader is waited for; the storm need not wait as long as clusters do.
-    "AGENTJOBS_LEASE_DURATION": "4s",
-    "AGENTJOBS_LEASE_DEADLINE": "3s",
-    "AGENTJOBS_LEASE_RETRY": "500ms",
+    "AGENTJOBS_LEASE_DURATION": "8s",
+    "AGENTJOBS_LEASE_DEADLINE": "6s",
+    "AGENTJOBS_LEASE_RETRY": "1s",
     "AGENTJOBS_QUEUE_AGENTS": str(LIMIT),
     "AGENTJOBS_RESYNC": "1m",
 }
@@ -49,6 +51,8 @@ class Storm:
         self._folder = folder
         self._say = tell
         self._began = 0.0
+        self._late = 0.0
+        """Seconds by which this machine mends slower than planned; everything that comes waits as long."""
         self._is_calm = False
         self._refused: dict[str, str] = {}
         self._done: Counter[str] = Counter()
@@ -84,6 +88,8 @@ class Storm:
         client = self._cluster.client
         data = {"data": dict(shapes.TEXTS)}
         await client.create(CONFIG_MAPS, "default", _object("ConfigMap", shapes.SCRIPTS) | data)
+        for name in shapes.SCHEDULES:
+            await client.create(AGENTSCHEDULES, "default", shapes.schedule(name))
         self._witness = Witness(client, limit=LIMIT)
         self._began = time.monotonic()
         background = [
@@ -95,9 +101,13 @@ class Storm:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._break(saboteur))
                 group.create_task(self._wish())
+                group.create_task(self._trigger())
             self._is_calm = True
             self._tell("calm", "waiting for every job's end")
+            for name in shapes.SCHEDULES:
+                await self._insist(partial(self._edit_schedule, name, {"spec": {"suspend": True}}))
             await self._drain()
+            self._witness.seen.gaps = saboteur.gaps
             broken = await self._judged(effects)
             if broken:
                 self._keep(broken)
@@ -113,9 +123,16 @@ class Storm:
         async with asyncio.TaskGroup() as group:
             for fault in self._plan.faults:
                 await self._until(fault.at)
+                await self._rest(saboteur, fault.target)
                 value = f" {fault.value}" if fault.kind in ("turn-clock", "failing-writes") else ""
                 self._tell(fault.kind, f"{fault.target} for {fault.seconds:g} s{value}")
                 group.create_task(self._one_fault(saboteur, fault))
+
+    async def _rest(self, saboteur: Saboteur, target: str) -> None:
+        """Let time stand still until the plan's next fault meets a target that is whole."""
+        began = time.monotonic()
+        await saboteur.rested(target)
+        self._late += time.monotonic() - began
 
     async def _one_fault(self, saboteur: Saboteur, fault: Any) -> None:
         said = await saboteur.carry_out(fault)
@@ -132,6 +149,17 @@ class Storm:
             for wish in self._plan.wishes:
                 await self._until(wish.at)
                 group.create_task(self._one_wish(wish))
+
+    async def _trigger(self) -> None:
+        """Ask a schedule for a job by hand now and then."""
+        schedules = [*shapes.SCHEDULES]
+        for number, at in enumerate(self._plan.triggers):
+            await self._until(at)
+            change = {"metadata": {"annotations": {ANNOTATION_TRIGGER: str(number)}}}
+            await self._insist(partial(self._edit_schedule, schedules[number % len(schedules)], change))
+
+    async def _edit_schedule(self, name: str, change: dict[str, Any]) -> None:
+        await self._cluster.client.patch(AGENTSCHEDULES, "default", name, change)
 
     async def _one_wish(self, wish: Wish) -> None:
         """Create a job and do with it what its user does."""
@@ -237,6 +265,8 @@ class Storm:
         seen.rows = await asyncio.to_thread(read_tables, self._cluster.dsn)
         found, _ = await self._cluster.client.list(LEASES, NAMESPACE)
         seen.leases = [lease["metadata"]["name"] for lease in found]
+        schedules, _ = await self._cluster.client.list(AGENTSCHEDULES, "default")
+        seen.schedules = {one["metadata"]["name"]: one.get("status") or {} for one in schedules}
         if effects.exists():
             calls = [line.split() for line in effects.read_text().splitlines()]
             seen.effects = [(job, int(start)) for job, start, _ in calls]
@@ -246,7 +276,8 @@ class Storm:
         return sum(not job.gone and job.phase not in TERMINAL for job in self._witness.seen.jobs.values())
 
     async def _until(self, at: float) -> None:
-        await asyncio.sleep(max(0.0, self._began + at - time.monotonic()))
+        while (left := self._began + at + self._late - time.monotonic()) > 0:
+            await asyncio.sleep(left)
 
     async def _tell_progress(self) -> None:
         while True:
@@ -274,10 +305,12 @@ class Storm:
         seen = self._witness.seen
         phases = Counter("Deleted" if job.gone else job.phase for job in seen.jobs.values())
         starts = sum(len(rows.starts) for rows in seen.rows.values())
+        scheduled = Counter(rows.job["schedule"] for rows in seen.rows.values() if rows.job["schedule"])
         lines = [
             f"jobs            {len(seen.jobs)}: {_listed(phases)}",
             f"refused         {len(self._refused)}",
             f"pods            {len(seen.pods)}, starts in history {starts}",
+            f"scheduled       {_listed(scheduled)}",
             f"faults          {self._done.total()}: {_listed(self._done)}",
         ]
         if self._left_out:

@@ -6,12 +6,13 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections import defaultdict
 from collections.abc import Coroutine, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.storm.plan import Fault
+from tests.storm.plan import REST, Fault
 
 from agentjobs.contract import LABEL_JOB
 from agentjobs.dev.apiserver import ApiServer
@@ -23,6 +24,8 @@ from agentjobs.dev.up import Cluster
 NAMESPACE = Place().system
 """Of the Lease."""
 LEASE = "agentjobs-operator"
+LEASE_GAP = 15.0
+"""Seconds after a Lease was deleted in which two operators may both believe to lead: beyond the holder's deadline."""
 DISK_BYTES = 256 * 1024 * 1024
 """Of the small disk for PostgreSQL: an empty database takes 40 MB, its programs may lie beside it."""
 
@@ -72,13 +75,26 @@ class Saboteur:
         self._busy: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._held: set[str] = set()
         """Parts that are down on purpose."""
+        self._mended: defaultdict[str, float] = defaultdict(float)
+        self.gaps: list[tuple[int, int]] = []
+        """Between which resourceVersions nobody could know who leads."""
 
     async def carry_out(self, fault: Fault) -> str:
         """Break, wait, mend. Returns what came of it, empty when it was as planned."""
         act = getattr(self, "_" + fault.kind.replace("-", "_"))
-        # A slow machine mends later than planned; what is broken is not broken again.
         async with self._busy[fault.target]:
-            return await act(fault) or ""
+            try:
+                return await act(fault) or ""
+            finally:
+                self._mended[fault.target] = time.monotonic()
+
+    async def rested(self, target: str) -> None:
+        """Return when nothing is being mended at `target` and it was left alone for a while, as the plan has it.
+
+        A slow machine mends later than planned. Without this its parts would never be whole at all.
+        """
+        async with self._busy[target]:
+            await asyncio.sleep(max(0.0, self._mended[target] + REST - time.monotonic()))
 
     async def keep_alive(self) -> None:
         """Start again what ended by itself, after a second."""
@@ -119,7 +135,18 @@ class Saboteur:
         clock.unlink()
 
     async def _delete_lease(self, fault: Fault) -> str:
-        return await _said(self._cluster.client.delete(LEASES, NAMESPACE, LEASE))
+        begin = await self._version()
+        said = await _said(self._cluster.client.delete(LEASES, NAMESPACE, LEASE))
+        await asyncio.sleep(LEASE_GAP)
+        self.gaps.append((begin, await self._version()))
+        return said
+
+    async def _version(self) -> int:
+        """How far the API server's history has come, as soon as it says so."""
+        while True:
+            with contextlib.suppress(ApiError, TimeoutError):
+                return int((await self._cluster.client.list(LEASES, NAMESPACE))[1])
+            await asyncio.sleep(0.5)
 
     async def _steal_lease(self, fault: Fault) -> str:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

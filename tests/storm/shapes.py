@@ -54,6 +54,11 @@ def _ends(*phases: str) -> frozenset[str]:
     return frozenset(phases)
 
 
+SCHEDULES: Mapping[str, Mapping[str, Any]] = {
+    "i-tick": {"concurrencyPolicy": "Allow"},
+    "i-tock": {"concurrencyPolicy": "Forbid"},
+}
+"""Made before the storm, suspended after it; their jobs' names begin with theirs."""
 SHAPES: Mapping[str, Shape] = {
     "ok": Shape(),
     "slow": Shape(),
@@ -99,6 +104,11 @@ def is_pretended(name: str) -> bool:
     return name.startswith("i-")
 
 
+def is_scheduled(name: str) -> bool:
+    """Whether the job of that name was made by one of `SCHEDULES`."""
+    return f"i-{kind_of(name)}" in SCHEDULES
+
+
 def manifest(wish: Wish) -> dict[str, Any]:
     """The AgentJob of a wish."""
     kind = kind_of(wish.name)
@@ -123,6 +133,23 @@ def manifest(wish: Wish) -> dict[str, Any]:
         "apiVersion": "agentjobs.dev/v1alpha1",
         "kind": "AgentJob",
         "metadata": {"name": wish.name},
+        "spec": spec,
+    }
+
+
+def schedule(name: str) -> dict[str, Any]:
+    """The AgentSchedule of that name: every minute, and none is left out."""
+    spec: dict[str, Any] = {
+        "schedule": "* * * * *",
+        "catchUp": {"policy": "All", "limit": 1000},
+        "successfulJobsHistoryLimit": 3,
+        "jobTemplate": {"spec": manifest(Wish(0, "i-ok-0", "i-ok"))["spec"] | {"queue": "agents"}},
+        **SCHEDULES[name],
+    }
+    return {
+        "apiVersion": "agentjobs.dev/v1alpha1",
+        "kind": "AgentSchedule",
+        "metadata": {"name": name},
         "spec": spec,
     }
 

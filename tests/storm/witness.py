@@ -16,6 +16,7 @@ from agentjobs.contract import FINALIZER, LABEL_JOB, start_of
 from agentjobs.dev.client import PODS, Change, Client, Listing, Object, Resource
 
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
+AGENTSCHEDULES = Resource("agentjobs.dev", "v1alpha1", "agentschedules", "AgentSchedule")
 TERMINAL = frozenset({"Succeeded", "Failed", "Cancelled"})
 
 
@@ -59,6 +60,8 @@ class Crowd:
 
     at: float
     what: str
+    version: int
+    """resourceVersion of what was seen."""
 
 
 @dataclass(slots=True)
@@ -70,6 +73,10 @@ class Evidence:
     crowds: list[Crowd] = field(default_factory=list)
     rows: dict[str, "Rows"] = field(default_factory=dict)
     leases: list[str] = field(default_factory=list)
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+    """Between which resourceVersions nobody could know who leads, because the Lease had been deleted."""
+    schedules: dict[str, Object] = field(default_factory=dict)
+    """Statuses of the schedules in the end."""
     effects: list[tuple[str, int]] = field(default_factory=list)
     """Job and start of every call of the tool."""
 
@@ -114,7 +121,8 @@ class Witness:
                 see(event.type, event.object)
             elif isinstance(event, Listing):
                 listed({obj["metadata"]["uid"] for obj in event.items})
-                for obj in event.items:
+                # A list is one moment: who has stopped in it makes room before who has begun is counted.
+                for obj in sorted(event.items, key=_is_running):
                     see("ADDED", obj)
 
     def _jobs_listed(self, present: set[str]) -> None:
@@ -139,9 +147,9 @@ class Witness:
         if job.final is None and job.phase in TERMINAL:
             job.final = status
         job.gone = event == "DELETED"
-        self._count(job)
+        self._count(job, int(meta["resourceVersion"]))
 
-    def _count(self, job: SeenJob) -> None:
+    def _count(self, job: SeenJob, version: int) -> None:
         """Note it when one job more than allowed runs, or two of one session."""
         if job.gone or job.phase != "Running":
             self._running.pop(job.uid, None)
@@ -149,13 +157,13 @@ class Witness:
         if job.uid in self._running:
             return
         if job.session and job.session in self._running.values():
-            self._crowd(f"{job.name} runs in session {job.session}, which another job has")
+            self._crowd(f"{job.name} runs in session {job.session}, which another job has", version)
         self._running[job.uid] = job.session
         if len(self._running) > self._limit:
-            self._crowd(f"{len(self._running)} jobs run, {self._limit} may; the last is {job.name}")
+            self._crowd(f"{len(self._running)} jobs run, {self._limit} may; the last is {job.name}", version)
 
-    def _crowd(self, what: str) -> None:
-        self.seen.crowds.append(Crowd(self._clock() - self._began, what))
+    def _crowd(self, what: str, version: int) -> None:
+        self.seen.crowds.append(Crowd(self._clock() - self._began, what, version))
 
     def _pod(self, event: str, obj: Object) -> None:
         meta = obj["metadata"]
@@ -167,6 +175,10 @@ class Witness:
         pod.phase = str((obj.get("status") or {}).get("phase", ""))
         pod.held = FINALIZER in (meta.get("finalizers") or ())
         pod.gone = event == "DELETED"
+
+
+def _is_running(obj: Object) -> bool:
+    return (obj.get("status") or {}).get("phase") == "Running"
 
 
 def _end(status: Object) -> tuple[object, ...]:

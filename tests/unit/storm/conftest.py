@@ -27,7 +27,7 @@ def seen():
         {"transition": 1, "phase": "Running", "finished": False},
         {"transition": 2, "phase": "Succeeded", "finished": True},
     ]
-    job = {"uid": "u", "name": "ok-1", "phase": "Succeeded", "transition": 2, "deleted_at": None}
+    job = {"uid": "u", "name": "ok-1", "phase": "Succeeded", "transition": 2, "deleted_at": None, "schedule": ""}
     return Evidence(
         jobs={"u": SeenJob("ok-1", "u", status, final=status)},
         pods={"p": SeenPod("ok-1-1", "p", "u", 1, "Succeeded")},

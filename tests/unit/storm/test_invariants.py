@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from tests.storm.invariants import LEASE_GAP, violations
-from tests.storm.plan import Fault, Wish
-from tests.storm.witness import Crowd, SeenJob, SeenPod
+from tests.storm.invariants import violations
+from tests.storm.plan import Wish
+from tests.storm.witness import Crowd, Rows, SeenJob, SeenPod
 
 
 def promises(plan, seen, **refused):
@@ -109,7 +109,7 @@ def two_leases(plan, seen):
 
 
 def crowd(plan, seen):
-    seen.crowds.append(Crowd(30.0, "25 jobs run, 24 may"))
+    seen.crowds.append(Crowd(30.0, "25 jobs run, 24 may", 17))
 
 
 def double_effect(plan, seen):
@@ -118,6 +118,47 @@ def double_effect(plan, seen):
 
 def effect_of_no_start(plan, seen):
     seen.effects.append(("ok-1", 9))
+
+
+def twice(plan, seen):
+    seen.rows["w"] = Rows(seen.rows["v"].job)
+
+
+def lose_minute(plan, seen):
+    seen.rows["w"] = Rows({**seen.rows["v"].job, "name": "i-tick-29000002"})
+
+
+def lose_trigger(plan, seen):
+    seen.schedules["i-tick"]["lastTrigger"] = "lost"
+
+
+def open_start(plan, seen):
+    seen.schedules["i-tick"]["active"] = [{"name": "i-tick-29000001"}]
+
+
+def hanging_tick(plan, seen):
+    seen.jobs["v"].status, seen.jobs["v"].gone = {"phase": "Queued"}, False
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        pytest.param(twice, id="a-minute-twice"),
+        pytest.param(lose_minute, id="a-lost-minute"),
+        pytest.param(lose_trigger, id="a-lost-trigger"),
+        pytest.param(open_start, id="an-open-start"),
+        pytest.param(hanging_tick, id="a-job-that-hangs"),
+    ],
+)
+def test_a_schedule_that_starts_twice_or_not_at_all_is_seen(plan, seen, break_it):
+    job = {"uid": "v", "name": "i-tick-29000000", "schedule": "i-tick", "phase": "Deleted", "deleted_at": "then"}
+    seen.rows["v"] = Rows(job)
+    seen.jobs["v"] = SeenJob("i-tick-29000000", "v", {"phase": "Pending"}, gone=True)
+    seen.schedules["i-tick"] = {"active": []}
+
+    assert promises(plan, seen) == set()
+    break_it(plan, seen)
+    assert "schedules start once" in promises(plan, seen)
 
 
 @pytest.mark.parametrize(
@@ -173,10 +214,11 @@ def test_a_refused_job_breaks_a_promise_unless_its_spec_is_bad(plan, seen):
 
 
 def test_two_leaders_are_forgiven_for_a_moment_after_their_lease_was_deleted(plan, seen):
-    deleted = replace(plan, faults=(Fault(30.0, "delete-lease", "lease"),))
-    seen.crowds += [Crowd(30.0 + LEASE_GAP / 2, "25 jobs run, 24 may")]
+    seen.crowds += [Crowd(30.0, "25 jobs run, 24 may", 17)]
+    seen.gaps += [(15, 17)]
 
-    assert promises(deleted, seen) == set()
+    assert promises(plan, seen) == set()
+    seen.gaps[:] = [(18, 20)]
     assert promises(plan, seen) == {"limits hold"}
 
 

@@ -3,7 +3,7 @@
 import pytest
 from tests.storm.plan import REST, draw
 from tests.storm.sabotage import Saboteur
-from tests.storm.shapes import SHAPES, kind_of, manifest
+from tests.storm.shapes import SCHEDULES, SHAPES, is_scheduled, kind_of, manifest, schedule
 
 
 @pytest.mark.parametrize("backend", ["embedded", "envtest"])
@@ -46,3 +46,10 @@ def test_every_wish_becomes_a_job():
     bodies = {wish.name: manifest(wish) for wish in draw(3, 60, "embedded").wishes}
 
     assert all(body["metadata"]["name"] == name for name, body in bodies.items())
+
+
+def test_every_schedule_makes_pretended_jobs_of_its_own():
+    bodies = [schedule(name) for name in SCHEDULES]
+
+    assert all(is_scheduled(f"{body['metadata']['name']}-29000000") for body in bodies)
+    assert not any(is_scheduled(wish.name) for wish in draw(3, 60, "embedded").wishes)
