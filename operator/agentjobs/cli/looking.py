@@ -1,6 +1,5 @@
 """Verbs that look at one job from near: show, logs; and list. They read both servers and change nothing."""
 
-from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -67,7 +66,8 @@ def show_(
         try:
             story = talk.run(talk.do.story(name))
             last = story.starts[-1].start if story.starts else None
-            steps = deque(talk.iterate(talk.do.events(name, start=last, follow=False)), SHOWN_STEPS) if last else ()
+            # A long run has a hundred thousand.
+            steps = talk.run(talk.do.newest_events(name, start=last, count=SHOWN_STEPS)) if last else ()
             told = [story_page(story.model_dump(mode="json", by_alias=True)), _steps(steps)]
         except (errors.AgentJobsError, Failure) as error:
             if job is None:

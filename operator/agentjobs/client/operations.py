@@ -185,6 +185,12 @@ class Operations:
             else:
                 yield Sleep(EVENTS_SECONDS)
 
+    def newest_events(self, name: str, *, start: int, count: int) -> "Operation[Sequence[Event]]":
+        """Read the last entries of a start's timeline, in their order; `count` is at most a page's length."""
+        params = {"limit": str(count), "start": str(start), "newest": "true"}
+        page = Events.model_validate((yield from self._told(f"/{quote(name, safe='')}/events", **params)))
+        return sorted(page.items, key=lambda event: event.seq)
+
     def _has_ended(self, name: str) -> Operation[bool]:
         """Whether no event can come any more. A job that history does not know yet must still be in the cluster."""
         try:

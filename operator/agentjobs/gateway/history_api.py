@@ -95,10 +95,11 @@ async def list_events(
     start: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only those of this start.")] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
+    newest: Annotated[bool, Query(description="Begin with the newest and go back from there.")] = False,
 ) -> Events:
     """List what a job's runners told: model calls, tool calls, texts, errors."""
     found = await history.job(namespace, name)
-    page = await history.events(found.job.uid, start=start, limit=limit, cursor=cursor)
+    page = await history.events(found.job.uid, start=start, limit=limit, cursor=cursor, newest=newest)
     return Events(items=[_as(Event, row) for row in page.items], cursor=page.cursor)
 
 

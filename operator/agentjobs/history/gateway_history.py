@@ -247,20 +247,29 @@ class GatewayHistory:
         return await self._database.run(work)
 
     async def events(
-        self, uid: str, *, start: int | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+        self,
+        uid: str,
+        *,
+        start: int | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+        newest: bool = False,
     ) -> Page[EventRow]:
         """Return a job's events in the order of starts and of each start's own numbers; with `start` only that one's.
+
+        With `newest` the order is turned round, and the page after holds older ones.
 
         Raises:
             errors.Invalid: limit or cursor is none.
         """
         limit = _checked_limit(limit)
-        query = _EVENTS
+        place = tuple_(events.c.start, events.c.seq)
+        query = _EVENTS.order_by(*(column.desc() if newest else column for column in (events.c.start, events.c.seq)))
         if start is not None:
             query = query.where(events.c.start == min(start, _MAX_START))
         if cursor is not None:
-            after = parse_cursor(cursor, (int, int))
-            query = query.where(tuple_(events.c.start, events.c.seq) > tuple_(*after))
+            last = tuple_(*parse_cursor(cursor, (int, int)))
+            query = query.where(place < last if newest else place > last)
 
         async def work(connection: AsyncConnection) -> list[EventRow]:
             rows = await connection.execute(query.limit(limit + 1), {"uid_": uid})
@@ -470,8 +479,6 @@ _TRANSITIONS = (
     .order_by(transitions.c.transition.desc())
     .limit(MAX_LIMIT)
 )
-_EVENTS = (
-    select(events.c.start, events.c.seq, events.c.time, events.c.kind, events.c.author, events.c.data)
-    .where(events.c.uid == bindparam("uid_"))
-    .order_by(events.c.start, events.c.seq)
+_EVENTS = select(events.c.start, events.c.seq, events.c.time, events.c.kind, events.c.author, events.c.data).where(
+    events.c.uid == bindparam("uid_")
 )

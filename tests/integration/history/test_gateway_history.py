@@ -169,6 +169,16 @@ async def test_events_come_in_pages(operator, gateway, a_job):
     assert (await gateway.events(build.uid, start=2)).items == []
 
 
+async def test_events_are_read_from_the_end_as_well(operator, gateway, a_job):
+    build = a_job()
+    await write_events(operator, gateway, build, 25)
+    last = await gateway.events(build.uid, limit=20, newest=True)
+    before = await gateway.events(build.uid, limit=20, newest=True, cursor=last.cursor)
+
+    assert [row.seq for row in (*last.items, *before.items)] == list(reversed(range(25)))
+    assert before.cursor is None
+
+
 async def test_hostile_text_is_stored_as_data(operator, gateway: GatewayHistory, a_job):
     build = a_job()
     await operator.accept(build.job(HOSTILE), build.start(1))

@@ -158,6 +158,15 @@ def test_events_are_followed_over_pages_to_the_end_and_told_once(world):
     assert [send.params.get("cursor") for send in there.sent if send.path.endswith("events")] == [None, "c", "c", "c"]
 
 
+def test_the_last_events_of_a_long_run_are_one_question(world):
+    there = world([page(100_000, 99_999, cursor="c")])
+
+    found = there.run(DO.newest_events("hello", start=3, count=2))
+
+    assert [event.seq for event in found] == [99_999, 100_000]
+    assert [send.params for send in there.sent] == [{"limit": "2", "start": "3", "newest": "true"}]
+
+
 def test_events_of_a_job_that_history_does_not_know_yet_are_waited_for(world, job_body):
     unknown = errors.NotFound("history knows no such")
     there = world([unknown, job_body(), unknown, story("2026-11-21T09:00:00Z"), page(1)])

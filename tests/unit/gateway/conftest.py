@@ -155,8 +155,8 @@ class FakeHistory:
     async def transitions(self, uid):
         return [TransitionRow(1, NOW, "Running", "Started", "")]
 
-    async def events(self, uid, *, start, limit, cursor):
-        self._called("events", uid, start, limit, cursor)
+    async def events(self, uid, *, start, limit, cursor, newest):
+        self._called("events", uid, start, limit, cursor, newest)
         return Page(items=[EventRow(1, 1, NOW, "text", "hello", {"text": "hi"})], cursor=None)
 
     async def result(self, uid):

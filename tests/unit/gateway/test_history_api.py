@@ -40,7 +40,15 @@ async def test_events_of_one_start(http, history, job_row):
     answer = await http.get(f"{JOBS}/hello/events", headers=AS_ADA, params={"start": 1})
 
     assert answer.json()["items"][0]["data"] == {"text": "hi"}
-    assert history.calls[-1] == ("events", "u1", 1, 100, None)
+    assert history.calls[-1] == ("events", "u1", 1, 100, None, False)
+
+
+async def test_events_from_the_end(http, history, job_row):
+    history.rows["hello"] = job_row
+
+    await http.get(f"{JOBS}/hello/events", headers=AS_ADA, params={"newest": "true", "limit": 5})
+
+    assert history.calls[-1] == ("events", "u1", None, 5, None, True)
 
 
 async def test_a_result_and_its_absence(http, history, job_row):
