@@ -4,7 +4,9 @@ Run as `python -m agentjobs.api.crd [--check] FOLDER`; never imported by the ope
 rules between fields as CEL, what is fixed once written, and the columns of `kubectl get`.
 
 CEL's cost is estimated from maxLength, maxItems and maxProperties, so every string, list and map has one; a real API
-server judges that in the tests.
+server judges that in the tests. What a rule costs at run time, which is at every write of the status too, is the fields
+it reads: a read copies the schemas of all fields beside it. So a rule stands as deep as it can, and reads `spec` only
+where two of its fields meet.
 """
 
 import argparse
@@ -43,11 +45,12 @@ IMMUTABLE: Final = (
     "partitionKey",
 )
 """The work: fixed once written. What a job runs is stored at acceptance, so an edit would only mislead."""
-FIXED_AFTER_START: Final[Mapping[str, str]] = {
-    "queue": "queue is fixed after the first start",
-    "startAt": "the start time is fixed after the first start",
-    "startAfter": "the start time is fixed after the first start",
+REQUIRED: Final[Mapping[str, str]] = {
+    "agent": "agent is required: say what runs with agent.inline or agent.module",
+    "input": "input is required: say what the agent is told with input.message or input.messageFrom",
 }
+FIXED_AFTER_START: Final = ("queue", "startAt", "startAfter")
+"""What says when the first start is; once there was one, an edit would only mislead."""
 
 
 def crd() -> Schema:
@@ -110,9 +113,13 @@ def _object(description: str, spec: Schema, status: type[object], rules: list[Sc
 def object_schema() -> Schema:
     """Return the structural schema of an AgentJob."""
     name = _rule(f"self.metadata.name.size() <= {MAX_JOB_NAME}", f"a job's name has at most {MAX_JOB_NAME} characters")
-    fixed = [_rule(_fixed_after_start(field), message) for field, message in FIXED_AFTER_START.items()]
+    same = " && ".join(_unchanged(f"spec.{field}") for field in FIXED_AFTER_START)
+    fixed = _rule(
+        f"!has(oldSelf.status) || !has(oldSelf.status.startTime) || ({same})",
+        "queue, startAt and startAfter are fixed after the first start",
+    )
     what = "An AgentJob runs one AI agent on one input to its end, in pods, with as many attempts as it takes."
-    return _object(what, spec_schema(), AgentJobStatus, [name, *fixed])
+    return _object(what, spec_schema(), AgentJobStatus, [name, fixed])
 
 
 def schedule_schema() -> Schema:
@@ -160,13 +167,16 @@ def spec_schema() -> Schema:
     """Return the schema of a job's `spec` with its rules."""
     schema = structural(AgentJobSpec.model_json_schema(by_alias=True))
     _add_rules(schema)
-    # The only defaults in the schema. Without it, `!oldSelf.cancel || self.cancel` had nothing to read.
+    # The only defaults in the schema. Without it, the rule of `cancel` was not asked when somebody removes it.
     schema["properties"]["cancel"]["default"] = False
     schema["properties"]["suspend"]["default"] = False
-    schema["x-kubernetes-validations"] += [
-        _rule("!oldSelf.cancel || self.cancel", "cancel is one way; create a new job instead"),
-        *(_rule(_unchanged(field), f"{field} cannot change; create a new job instead") for field in IMMUTABLE),
-    ]
+    _add(schema["properties"]["cancel"], "!oldSelf || self", "cancel is one way; create a new job instead")
+    for field in IMMUTABLE:
+        message = f"{field} cannot change; create a new job instead"
+        _add(schema["properties"][field], "self == oldSelf", message)
+        if field not in REQUIRED:
+            # A rule of the field itself is not asked when the field is new or gone.
+            _add(schema, f"has(self.{field}) == has(oldSelf.{field})", message)
     return schema
 
 
@@ -174,46 +184,42 @@ def _add_rules(schema: Schema) -> None:
     """Write the rules of a job's spec that hold at every moment, wherever it stands."""
     # Rules say it in words, where `required` would only say "Required value".
     schema.pop("required", None)
-    schema["properties"]["input"].pop("required", None)
-    _refuse_reserved_names(schema["properties"]["agent"]["properties"]["inline"])
-    _refuse_two_instructions(schema["properties"]["agent"]["properties"]["inline"])
-    schema["x-kubernetes-validations"] = [
-        _rule("has(self.agent)", "agent is required: say what runs with agent.inline or agent.module"),
-        _rule(
-            "!has(self.agent) || [has(self.agent.inline), has(self.agent.module)].filter(x, x).size() == 1",
-            "agent needs exactly one of inline and module",
-        ),
-        _rule(
-            "has(self.input) && (has(self.input.message) || has(self.input.messageFrom))",
-            "input is required: say what the agent is told with input.message or input.messageFrom",
-        ),
-        _rule(
-            "!has(self.input) || !(has(self.input.message) && has(self.input.messageFrom))",
-            "message and messageFrom exclude each other",
-        ),
-        _rule("!(has(self.startAt) && has(self.startAfter))", "startAt and startAfter exclude each other"),
-        _rule(
-            "!has(self.resultPolicy) || !has(self.resultPolicy.rules) || self.resultPolicy.rules.all(r, "
-            "has(r.onErrors) || has(r.onOutcomes) || has(r.onExitCodes) || has(r.onPodConditions))",
-            "a rule needs a matcher: onErrors, onOutcomes, onExitCodes or onPodConditions",
-        ),
-        _rule(
-            "!has(self.resultPolicy) || !has(self.resultPolicy.rules) || has(self.output) || "
-            "self.resultPolicy.rules.all(r, !has(r.onOutcomes))",
-            "onOutcomes needs output: an answer without a schema has no outcome",
-        ),
-        _rule(
-            "!has(self.runtime) || !has(self.runtime.runAsUser) || self.runtime.runAsUser > 0 || "
-            "(has(self.isolation) && has(self.isolation.profile) && self.isolation.profile == 'Baseline')",
-            "runAsUser 0 is root: use another user, or isolation.profile Baseline",
-        ),
-        _rule(
-            "!has(self.isolation) || !has(self.isolation.egress) || !has(self.isolation.egress.allow) || "
-            "self.isolation.egress.allow.size() == 0 || "
-            "(has(self.isolation.egress.mode) && self.isolation.egress.mode == 'Restricted')",
-            "egress.allow goes with mode Restricted only",
-        ),
-    ]
+    spec = schema["properties"]
+    spec["input"].pop("required", None)
+    for field, message in REQUIRED.items():
+        _add(schema, f"has(self.{field})", message)
+    _refuse_reserved_names(spec["agent"]["properties"]["inline"])
+    _refuse_two_instructions(spec["agent"]["properties"]["inline"])
+    _add(spec["agent"], "has(self.inline) != has(self.module)", "agent needs exactly one of inline and module")
+    _add(spec["input"], "has(self.message) || has(self.messageFrom)", REQUIRED["input"])
+    _add(
+        spec["input"],
+        "!(has(self.message) && has(self.messageFrom))",
+        "message and messageFrom exclude each other",
+    )
+    _add(schema, "!(has(self.startAt) && has(self.startAfter))", "startAt and startAfter exclude each other")
+    _add(
+        spec["resultPolicy"]["properties"]["rules"]["items"],
+        "has(self.onErrors) || has(self.onOutcomes) || has(self.onExitCodes) || has(self.onPodConditions)",
+        "a rule needs a matcher: onErrors, onOutcomes, onExitCodes or onPodConditions",
+    )
+    _add(
+        schema,
+        "!has(self.resultPolicy) || !has(self.resultPolicy.rules) || has(self.output) || "
+        "self.resultPolicy.rules.all(r, !has(r.onOutcomes))",
+        "onOutcomes needs output: an answer without a schema has no outcome",
+    )
+    _add(
+        schema,
+        "!has(self.runtime) || !has(self.runtime.runAsUser) || self.runtime.runAsUser > 0 || "
+        "(has(self.isolation) && has(self.isolation.profile) && self.isolation.profile == 'Baseline')",
+        "runAsUser 0 is root: use another user, or isolation.profile Baseline",
+    )
+    _add(
+        spec["isolation"]["properties"]["egress"],
+        "!has(self.allow) || self.allow.size() == 0 || (has(self.mode) && self.mode == 'Restricted')",
+        "egress.allow goes with mode Restricted only",
+    )
 
 
 def structural(schema: Schema) -> Schema:
@@ -263,15 +269,18 @@ def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
 
 def _refuse_reserved_names(inline: Schema) -> None:
     for agent in (inline, inline["properties"]["agents"]["items"]):
-        rules = agent["properties"]["name"]["x-kubernetes-validations"]
         message = "is ADK's name for the person; use another, e.g. assistant"
-        rules.append(_rule(f"self != '{RESERVED_AGENT_NAME}'", message))
+        _add(agent["properties"]["name"], f"self != '{RESERVED_AGENT_NAME}'", message)
 
 
 def _refuse_two_instructions(inline: Schema) -> None:
     for agent in (inline, inline["properties"]["agents"]["items"]):
         both = "has(self.instruction) && has(self.instructionFrom)"
-        agent["x-kubernetes-validations"] = [_rule(f"!({both})", "instruction and instructionFrom exclude each other")]
+        _add(agent, f"!({both})", "instruction and instructionFrom exclude each other")
+
+
+def _add(node: Schema, expression: str, message: str) -> None:
+    node.setdefault("x-kubernetes-validations", []).append(_rule(expression, message))
 
 
 def _rule(expression: str, message: str) -> Schema:
@@ -281,14 +290,6 @@ def _rule(expression: str, message: str) -> Schema:
 def _unchanged(field: str) -> str:
     # The first half is what notices an optional field that is added or removed.
     return f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
-
-
-def _fixed_after_start(field: str) -> str:
-    same = (
-        f"has(self.spec.{field}) == has(oldSelf.spec.{field}) && "
-        f"(!has(self.spec.{field}) || self.spec.{field} == oldSelf.spec.{field})"
-    )
-    return f"!has(oldSelf.status) || !has(oldSelf.status.startTime) || ({same})"
 
 
 def _column(name: str, path: str, *, kind: str = "string", wide: bool = False) -> Schema:

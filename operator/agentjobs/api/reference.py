@@ -56,7 +56,7 @@ def agentjob_page() -> str:
         "",
         "Refused by the API server, and again by the operator at acceptance, which reports all problems at once:",
         "",
-        *(f"- {rule['message']}" for rule in _rules(schema)),
+        *(f"- {message}" for message in dict.fromkeys(_rules(schema))),
         "",
         "Besides, the operator refuses what no schema can see: a spec of more than 96 KiB or a state of more than",
         "16 KiB, sub-agents that make no tree, a `{key}` in an instruction that `input.state` does not bring, an",
@@ -78,7 +78,7 @@ def schedule_page() -> str:
     spec = schema["properties"]["spec"]
     job = spec["properties"]["jobTemplate"]["properties"]["spec"]
     own = [rule["message"] for rule in (*schema["x-kubernetes-validations"], *spec["x-kubernetes-validations"])]
-    of_jobs = {rule["message"] for rule in _rules(object_schema())}
+    of_jobs = set(_rules(object_schema()))
     template = [rule["message"] for rule in job["x-kubernetes-validations"] if rule["message"] not in of_jobs]
     # Its fields are a page of their own.
     job.pop("properties")
@@ -223,12 +223,12 @@ def _range(node: Mapping[str, Any]) -> str:
     return f" {least}…{most}"
 
 
-def _rules(schema: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
-    seen = set()
-    for rule in (*schema["x-kubernetes-validations"], *schema["properties"]["spec"]["x-kubernetes-validations"]):
-        if rule["message"] not in seen:
-            seen.add(rule["message"])
-            yield rule
+def _rules(node: Mapping[str, Any]) -> Iterator[str]:
+    """What rules say, outermost first, but for those about how a single text is written."""
+    if node.get("type") != "string":
+        yield from (rule["message"] for rule in node.get("x-kubernetes-validations", ()))
+    for child in (*node.get("properties", {}).values(), *([node["items"]] if "items" in node else [])):
+        yield from _rules(child)
 
 
 def _words(words: type[Word]) -> Iterator[str]:

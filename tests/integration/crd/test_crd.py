@@ -144,7 +144,7 @@ async def test_queue_and_start_time_are_fixed_after_the_first_start(
     await jobs.patch_status(started, {"startTime": "2026-11-21T09:00:00Z"})
 
     await jobs.patch(waiting, **{field: after})
-    with pytest.raises(ApiError, match="is fixed after the first start"):
+    with pytest.raises(ApiError, match="queue, startAt and startAfter are fixed after the first start"):
         await jobs.patch(started, **{field: after})
 
 
