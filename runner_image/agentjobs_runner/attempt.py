@@ -29,7 +29,7 @@ from agentjobs_runner.gateway import Gateway, Instant, connect
 from agentjobs_runner.narrow import Preload
 from agentjobs_runner.timeline import Recorder
 from agentjobs_runner.tracing import Tracing
-from agentjobs_runner.wording import Redactor
+from agentjobs_runner.wording import Redactor, shown
 
 logger = logging.getLogger("agentjobs.runner")
 
@@ -191,7 +191,7 @@ class Supervisor:
         except BaseException as error:  # the thread's outermost line: an end that nobody hears of would hang the pod
             logger.exception("engine.failed")
             ending = Ending(
-                Verdict.RETRY, ErrorClass.AGENT_ERROR, f"the runner failed: {type(error).__name__}: {error}"
+                Verdict.RETRY, ErrorClass.AGENT_ERROR, f"the runner failed: {type(error).__name__}: {shown(error)}"
             )
         self._inbox.put(Ended(ending))
 

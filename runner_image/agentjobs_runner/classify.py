@@ -21,6 +21,7 @@ from agentjobs_runner.control import Cancel, Permanent, Snooze
 from agentjobs_runner.endings import Ended, Ending, StreamFailed
 from agentjobs_runner.modules import first_problems
 from agentjobs_runner.steps import Origin
+from agentjobs_runner.wording import shown
 
 # A rate limit that does not say how long (api reference, error classes).
 RATE_LIMIT_SECONDS: Final = 30.0
@@ -97,6 +98,14 @@ def classify(error: BaseException, origin: Callable[[BaseException], Origin | No
         origin: where an exception was raised, as far as that was seen.
         now: for a Retry-After that is a date.
     """
+    try:
+        return _classified(error, origin, now)
+    except BaseException as broken:  # exceptions are user code's, too: their properties may raise what they like
+        said = f"the agent's code raised {type(error).__name__}, which cannot be read: {type(broken).__name__}"
+        return Ending(Verdict.RETRY, ErrorClass.AGENT_ERROR, said)
+
+
+def _classified(error: BaseException, origin: Callable[[BaseException], Origin | None], now: datetime) -> Ending:
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, Ended):
@@ -335,8 +344,5 @@ def _word(code: object) -> str:
 def _said(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"it called sys.exit({error.code!r})"
-    try:
-        text = str(error)
-    except Exception as broken:
-        text = f"(its str() raised {type(broken).__name__})"
+    text = shown(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -9,9 +9,10 @@ from datetime import timedelta
 class Control(Exception):
     """Base of the three; never raised itself."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: object) -> None:
         super().__init__(reason)
-        self.reason = reason
+        # People hand on what they caught: `raise Permanent(error)`.
+        self.reason = str(reason) or type(reason).__name__
 
 
 class Snooze(Control):
@@ -19,13 +20,13 @@ class Snooze(Control):
 
     Args:
         after: how long to wait, as seconds or a timedelta; the pod ends at once and costs nothing meanwhile.
-        reason: a sentence for whoever looks at the job.
+        reason: a sentence, or an error, for whoever looks at the job.
 
     Raises:
         ValueError: `after` is negative or no number.
     """
 
-    def __init__(self, after: float | timedelta, reason: str = "the agent asked to be run later") -> None:
+    def __init__(self, after: float | timedelta, reason: object = "the agent asked to be run later") -> None:
         super().__init__(reason)
         seconds = after.total_seconds() if isinstance(after, timedelta) else float(after)
         if not seconds >= 0:

@@ -87,14 +87,14 @@ def plain(value: Any, *, text_limit: int | None = None, _depth: int = 0) -> Any:
             return storable(value) if text_limit is None else cut(storable(value), text_limit)
         case Mapping():
             return {
-                storable(str(key)): plain(item, text_limit=text_limit, _depth=_depth + 1) for key, item in value.items()
+                storable(shown(key)): plain(item, text_limit=text_limit, _depth=_depth + 1) for key, item in value.items()
             }
         case list() | tuple() | set() | frozenset():
             return [plain(item, text_limit=text_limit, _depth=_depth + 1) for item in value]
         case bytes():
             return f"<{len(value)} bytes>"
         case _:
-            return cut(storable(_shown(value)), text_limit or 1024)
+            return cut(storable(shown(value)), text_limit or 1024)
 
 
 def within(data: dict[str, Any], limit: int) -> dict[str, Any]:
@@ -111,11 +111,11 @@ def size_of(value: Any) -> int:
     return len(json.dumps(value, ensure_ascii=False).encode())
 
 
-def _shown(value: object) -> str:
-    # The value is user code's: its __str__ may do anything, and must not end the start.
+def shown(value: object) -> str:
+    """Return `str(value)`, also of a value whose `__str__` raises."""
     try:
         return str(value)
-    except Exception as error:
+    except BaseException as error:  # user code's: a SystemExit of it must not end the start either
         return f"<{type(value).__name__}, whose str() raised {type(error).__name__}>"
 
 

@@ -131,6 +131,28 @@ def test_what_user_code_asks_for_wins_wherever_it_was_raised(error, expected, or
     assert ended(wrapped, origin) == expected
 
 
+def test_a_reason_may_be_the_error_that_was_caught():
+    ending = classify(Permanent(ValueError("no such shop")), lambda _: None, now=NOW)
+
+    assert (ending.reason, ending.message) == ("Permanent", "no such shop")
+
+
+class Wordless(Exception):
+    def __str__(self):
+        raise SystemExit(3)
+
+
+class Unreadable(Exception):
+    @property
+    def code(self):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("error", [Wordless(), Unreadable(), SystemExit(Wordless())], ids=lambda it: type(it).__name__)
+def test_an_error_whose_own_code_raises_is_the_agents(error):
+    assert ended(error) == ("Retry", "AgentError")
+
+
 def test_a_cause_deep_in_a_plugins_error_is_found():
     cause = api(503)
     outer = RuntimeError("Error in plugin 'x'")

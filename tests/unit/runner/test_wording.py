@@ -60,6 +60,7 @@ class Broken:
         pytest.param({1: (2, {3})}, {"1": [2, [3]]}, id="keys-tuples-sets"),
         pytest.param("\ud800\x00", "?\ufffd", id="not-storable"),
         pytest.param(Broken(), "<Broken, whose str() raised RuntimeError>", id="broken-str"),
+        pytest.param({Broken(): 1}, {"<Broken, whose str() raised RuntimeError>": 1}, id="broken-key"),
     ],
 )
 def test_whatever_a_tool_returns_becomes_json(value, expected):
