@@ -26,6 +26,8 @@ logger = logging.getLogger("agentjobs.runner")
 
 # An entry's frame (seq, time, kind, author) beside its data.
 _FRAME_BYTES: Final = 1024
+# Between two entries of a body, as `json.dumps` writes it.
+_COMMA_BYTES: Final = 2
 _TEXT_BYTES: Final = 16 * 1024
 _SHOWN: Final = frozenset({"attempt", "start", "adk", "code", "verdict", "reason"})
 
@@ -127,7 +129,7 @@ class Recorder:
             try:
                 self._send()
                 if time.monotonic() >= next_beat:
-                    self._gateway.heartbeat()
+                    self._beat()
                     next_beat = time.monotonic() + contract.HEARTBEAT_SECONDS
                 if failing_since is not None:
                     failing_since, pause = None, FIRST_PAUSE_SECONDS
@@ -147,9 +149,10 @@ class Recorder:
                 time.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             except Exception:
-                # A bug of ours must not silence the heart, nor hold the agent for ever.
+                # A bug of ours must not silence the heart, nor hold the agent for ever, nor run in a circle.
                 logger.exception("recorder.failed")
                 self._drop()
+                next_beat = time.monotonic() + contract.HEARTBEAT_SECONDS
 
     def _is_done(self) -> bool:
         closing = self._closing
@@ -159,6 +162,13 @@ class Recorder:
         if not self._pending and self._closing is None:
             self._wake.wait(max(0.0, seconds))
         self._wake.clear()
+
+    def _beat(self) -> None:
+        try:
+            self._gateway.heartbeat()
+        except Invalid as error:
+            # Something between us and the gateway does not like it; entries say that we live as well.
+            logger.error("heartbeat.refused", extra={"error": str(error)[:300]})
 
     def _send(self) -> None:
         while batch := self._batch():
@@ -176,7 +186,7 @@ class Recorder:
         size = _FRAME_BYTES
         with self._lock:
             for event in self._pending:
-                size += size_of(event) + 1
+                size += size_of(event) + _COMMA_BYTES
                 if batch and (size > contract.MAX_EVENTS_BODY_BYTES or len(batch) == contract.MAX_EVENTS):
                     break
                 batch.append(event)

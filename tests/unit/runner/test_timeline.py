@@ -128,6 +128,44 @@ def test_bodies_and_entries_keep_to_the_limits(record):
     assert all(timeline.size_of(event) <= contract.MAX_EVENT_BYTES for batch in gateway.batches for event in batch)
 
 
+def test_middling_entries_that_piled_up_go_in_bodies_of_a_size_the_gateway_takes():
+    gateway = FakeGateway()
+    recorder = Recorder(gateway, Redactor({}), lambda error: None)
+    for _ in range(2_000):
+        recorder.add("text", "a", {"text": "x" * 450})
+
+    recorder.start()
+    limit = time.monotonic() + 20
+    recorder.finish(lambda: limit)
+
+    assert max(timeline.size_of({"events": batch}) for batch in gateway.batches) <= contract.MAX_EVENTS_BODY_BYTES
+    assert len(gateway.seqs) == 2_000
+
+
+class Deaf(FakeGateway):
+    """Refuses every heartbeat."""
+
+    def heartbeat(self):
+        super().heartbeat()
+        raise self.says
+
+
+@pytest.mark.parametrize("says", [Invalid("422"), RuntimeError("bug")], ids=["refused", "bug"])
+def test_a_heartbeat_that_fails_is_not_repeated_at_once(monkeypatch, says):
+    monkeypatch.setattr(contract, "HEARTBEAT_SECONDS", 0.2)
+    gateway = Deaf()
+    gateway.says = says
+    recorder = Recorder(gateway, Redactor({}), lambda error: None)
+    recorder.start()
+    limit = time.monotonic() + 5
+    while gateway.beats < 2:
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    recorder.finish(lambda: limit)
+
+    assert gateway.beats < 100  # in a circle it were some ten thousand a second
+
+
 def test_small_entries_that_piled_up_go_in_bodies_of_a_number_the_gateway_takes():
     gateway = FakeGateway()
     recorder = Recorder(gateway, Redactor({}), lambda error: None)
