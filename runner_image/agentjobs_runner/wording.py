@@ -26,6 +26,7 @@ _SECRETS: Final = re.compile(
 )
 _SECRET_NAME: Final = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH|DSN|HEADERS", re.IGNORECASE)
 _MAX_DEPTH: Final = 32
+_MAX_INTEGER_BITS: Final = 1024
 
 
 class Redactor:
@@ -69,28 +70,33 @@ def storable(text: str) -> str:
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def plain(value: Any, *, text_limit: int | None = None, _depth: int = 0) -> Any:
+def plain(value: Any, *, text_limit: int | None = None, _within: tuple[int, ...] = ()) -> Any:
     """Return `value` as JSON values: what has no JSON form becomes its text, depth is bounded, strings are storable.
 
     Args:
         value: anything, as tools return and models write it.
         text_limit: bytes above which each string is cut; None for no limit.
     """
-    if _depth > _MAX_DEPTH:
+    # What contains itself twice would unfold into as many copies as there are ways through it.
+    if len(_within) > _MAX_DEPTH or id(value) in _within:
         return "…"
+    inside = (*_within, id(value))
     match value:
-        case None | bool() | int():
+        case None | bool():
             return value
+        case int():
+            # Python refuses to write longer ones down, and no reader of JSON would take them.
+            return value if value.bit_length() <= _MAX_INTEGER_BITS else f"<integer of {value.bit_length()} bits>"
         case float():
             return value if math.isfinite(value) else str(value)
         case str():
             return storable(value) if text_limit is None else cut(storable(value), text_limit)
         case Mapping():
             return {
-                storable(shown(key)): plain(item, text_limit=text_limit, _depth=_depth + 1) for key, item in value.items()
+                storable(shown(key)): plain(item, text_limit=text_limit, _within=inside) for key, item in value.items()
             }
         case list() | tuple() | set() | frozenset():
-            return [plain(item, text_limit=text_limit, _depth=_depth + 1) for item in value]
+            return [plain(item, text_limit=text_limit, _within=inside) for item in value]
         case bytes():
             return f"<{len(value)} bytes>"
         case _:

@@ -56,6 +56,7 @@ class Broken:
     ("value", "expected"),
     [
         pytest.param(float("nan"), "nan", id="nan"),
+        pytest.param(10**400, "<integer of 1329 bits>", id="long-integer"),
         pytest.param(b"\x00\xff", "<2 bytes>", id="bytes"),
         pytest.param({1: (2, {3})}, {"1": [2, [3]]}, id="keys-tuples-sets"),
         pytest.param("\ud800\x00", "?\ufffd", id="not-storable"),
@@ -68,10 +69,18 @@ def test_whatever_a_tool_returns_becomes_json(value, expected):
 
 
 def test_a_structure_without_end_is_cut():
-    loop: list[object] = []
-    loop.append(loop)
+    deep: list[object] = []
+    for _ in range(100):
+        deep = [deep]
 
-    assert json.dumps(plain(loop)).count("[") == 33
+    assert json.dumps(plain(deep)).count("[") == 33
+
+
+def test_a_structure_that_contains_itself_is_told_once():
+    node: dict[str, object] = {"n": 1}
+    node |= {"left": node, "right": [node]}
+
+    assert plain(node) == {"n": 1, "left": "…", "right": ["…"]}
 
 
 @pytest.mark.parametrize("data", [{"a": "ü" * 100_000}, {"many": ['"' * 50] * 5_000}], ids=["long", "many"])
