@@ -19,6 +19,9 @@ LIBRARY: Final = "library.message"
 """Event of a line that somebody else's code wrote."""
 _EVENT: Final = re.compile(r"[a-z]+\.[a-z_]+")
 
+# What JSON leaves as it is and a terminal or a reader of lines takes for a command or an end of line.
+_CONTROLS: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
+
 # What every LogRecord has; anything beyond it came in through `extra`.
 _BUILT_IN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
@@ -58,6 +61,11 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line; what JSON has no word for is given as its `str`."""
+        line = json.dumps(self.line(record), ensure_ascii=False, default=str)
+        return _CONTROLS.sub(_escaped, line)
+
+    def line(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Return what the line says, before it is text."""
         event, _, message = record.getMessage().partition(" ")
         if not _EVENT.fullmatch(event):
             event, message = LIBRARY, record.getMessage()
@@ -71,7 +79,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["stack"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return line
 
 
 class TextFormatter(logging.Formatter):
@@ -87,4 +95,10 @@ class TextFormatter(logging.Formatter):
 
 def _shown(value: object) -> str:
     text = str(value)
-    return json.dumps(text, ensure_ascii=False) if not text or any(c.isspace() or c in '"=' for c in text) else text
+    if text and text.isprintable() and not any(c.isspace() or c in '"=' for c in text):
+        return text
+    return _CONTROLS.sub(_escaped, json.dumps(text, ensure_ascii=False))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from agentjobs import contract, logs
 from agentjobs.api.durations import format_duration, parse_duration
@@ -29,7 +29,7 @@ from agentjobs_runner.gateway import Gateway, Instant, connect
 from agentjobs_runner.narrow import Preload
 from agentjobs_runner.timeline import Recorder
 from agentjobs_runner.tracing import Tracing
-from agentjobs_runner.wording import Redactor, shown
+from agentjobs_runner.wording import Redactor, plain, shown
 
 logger = logging.getLogger("agentjobs.runner")
 
@@ -69,17 +69,17 @@ class Lost:
 Message = Ended | Terminated | AtBoundary | Lost
 
 
-class RedactingFormatter(logging.Formatter):
+class RedactingFormatter(logs.JsonFormatter):
     """The control side's log lines, without secrets: libraries log exceptions, and those hold URLs with keys."""
 
     def __init__(self, redactor: Redactor) -> None:
         super().__init__()
         self._redactor = redactor
-        self._inner = logs.JsonFormatter()
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record as one line of JSON."""
-        return self._redactor.text(self._inner.format(record))
+    def line(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Return what the line says. Cleared before it is JSON, whose escapes would hide a secret."""
+        cleared: dict[str, Any] = self._redactor.data(plain(super().line(record)))
+        return cleared
 
 
 def run(variables: Mapping[str, str]) -> int:

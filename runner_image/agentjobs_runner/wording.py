@@ -7,8 +7,9 @@ storable. Redaction is a net under careless exception messages, not a promise: w
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 from agentjobs.contract import ENV_MCP_HEADER, cut
 
@@ -21,6 +22,7 @@ _SECRETS: Final = re.compile(
     r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
     r"|\bAIza[\w-]{30,}"
     r"|\bsk-[\w-]{16,}"
+    r"|\b(?:gh[oprsu]_|github_pat_|glpat-|xox[abeprs]-)[\w-]{16,}"
     r"|(?P<user>://[^/\s:@]*:)[^/\s@]+(?=@)",
     re.IGNORECASE,
 )
@@ -33,7 +35,12 @@ class Redactor:
     """Knows the values that must not leave: the token's, and those of variables that look like secrets."""
 
     def __init__(self, variables: Mapping[str, str], *tokens: str) -> None:
-        found = {value: f"[{name}]" for name, value in variables.items() if _is_secret(name, value)}
+        found = {
+            spelled: f"[{name}]"
+            for name, value in variables.items()
+            if _is_secret(name, value)
+            for spelled in _spellings(value)
+        }
         # A header's value is a scheme and a secret, and the secret alone must not leave either.
         found |= {
             value.split()[-1]: f"[{name}]" for name, value in variables.items() if _is_header(name) and value.strip()
@@ -123,6 +130,14 @@ def shown(value: object) -> str:
         return str(value)
     except BaseException as error:  # user code's: a SystemExit of it must not end the start either
         return f"<{type(value).__name__}, whose str() raised {type(error).__name__}>"
+
+
+def _spellings(value: str) -> Iterator[str]:
+    """A secret as it is, as Python and JSON quote it in error texts, and as it stands in a URL."""
+    yield value
+    yield repr(value)[1:-1]
+    yield json.dumps(value)[1:-1]
+    yield quote(value, safe="")
 
 
 def _masked(match: re.Match[str]) -> str:

@@ -36,6 +36,17 @@ def test_a_record_is_one_line_of_json_with_its_fields(configured):
     assert (told["event"], told["job"], told["start"], told["level"]) == ("attempt.claimed", "hello\nworld", 1, "info")
 
 
+@pytest.mark.parametrize("fmt", ["json", "text"])
+def test_what_a_terminal_takes_for_a_command_is_written_out(configured, fmt):
+    stream = configured(fmt=fmt)
+
+    logging.getLogger("x").info("odd.text", extra={"said": "a\x1b[2Jb\x9b2Jc\u2028d\x7f"})
+
+    (line,) = stream.getvalue().splitlines()
+    assert line.isprintable()
+    assert "a\\u001b[2Jb\\u009b2Jc\\u2028d\\u007f" in line
+
+
 def test_a_stack_stays_on_the_line(configured):
     stream = configured()
 

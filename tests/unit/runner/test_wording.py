@@ -7,6 +7,7 @@ import pytest
 from agentjobs_runner.wording import Redactor, plain, size_of, within
 
 TOKEN = "opaque-token-of-this-pod"
+QUOTED = 'pä"ss\\word'
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,10 @@ TOKEN = "opaque-token-of-this-pod"
         pytest.param("id 5f0c2a9e7b1d4c3e8f6a0b1c", "id [BUILD]", id="long-mixed-value"),
         pytest.param("AIzaSyA1234567890abcdefghijklmnopqrstuv", "[redacted]", id="google-key"),
         pytest.param("sk-ant-" + "x1" * 12, "[redacted]", id="openai-or-anthropic-key"),
+        pytest.param("ghp_" + "x1" * 18, "[redacted]", id="token-of-a-git-host"),
+        pytest.param("tried correct%20horse", "tried [SHOP_PASSWORD]", id="secret-in-a-url"),
+        pytest.param(repr(QUOTED), "'[PIN_KEY]'", id="secret-as-python-quotes-it"),
+        pytest.param(json.dumps(QUOTED), '"[PIN_KEY]"', id="secret-as-json-quotes-it"),
         pytest.param("it failed in production", "it failed in production", id="ordinary-words-stay"),
         pytest.param("a\x00b \ud800", "a\ufffdb ?", id="not-storable"),
     ],
@@ -27,6 +32,7 @@ TOKEN = "opaque-token-of-this-pod"
 def test_secrets_do_not_leave(text, expected):
     variables = {
         "SHOP_PASSWORD": "correct horse",
+        "PIN_KEY": QUOTED,
         "STAGE": "production",
         "BUILD": "5f0c2a9e7b1d4c3e8f6a0b1c",
         "AGENTJOBS_TOKEN_FILE": "/var/run/agentjobs/token",
