@@ -42,13 +42,16 @@ class Terminated:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod of a job. `job` is what its label says, `owner_uid` which AgentJob it really belongs to."""
+    """One pod of a job. `job` is the AgentJob that controls it; its label says so too, but anybody may edit that."""
 
     namespace: str
     name: str
     uid: str
     resource_version: str
     job: str
+    """Name of the AgentJob that controls it; of a pod that none does, what its label says."""
+    label: str
+    """What its label says: by it pods are watched."""
     owner_uid: str | None
     start: int | None
     queue: str
@@ -99,7 +102,8 @@ class Pod:
 def parse_pod(obj: Mapping[str, Any]) -> Pod:
     """Read a pod object as the API server gives it. Status fields of the wrong shape count as absent."""
     meta, status = _map(obj.get("metadata")), _map(obj.get("status"))
-    job = str(_map(meta.get("labels")).get(LABEL_JOB, ""))
+    label, owner = str(_map(meta.get("labels")).get(LABEL_JOB, "")), _owner(meta)
+    job = label if owner is None else str(owner.get("name"))
     container = _runner_status(status)
     state = _map(container.get("state"))
     terminated = _terminated(_map(state.get("terminated"))) if state.get("terminated") else None
@@ -110,7 +114,8 @@ def parse_pod(obj: Mapping[str, Any]) -> Pod:
         uid=str(meta.get("uid", "")),
         resource_version=str(meta.get("resourceVersion", "")),
         job=job,
-        owner_uid=_owner(meta),
+        label=label,
+        owner_uid=None if owner is None else str(owner.get("uid")),
         start=start_of(name, job),
         queue=str(_map(meta.get("labels")).get(LABEL_QUEUE, "")),
         session=_session(_map(meta.get("annotations")).get(ANNOTATION_SESSION)),
@@ -154,13 +159,14 @@ def _session(noted: object) -> tuple[str, str, str] | None:
 
 def owner_of(obj: Mapping[str, Any]) -> str | None:
     """The uid of the AgentJob that controls an object, None when none does."""
-    return _owner(_map(obj.get("metadata")))
+    owner = _owner(_map(obj.get("metadata")))
+    return None if owner is None else str(owner.get("uid"))
 
 
-def _owner(meta: Mapping[str, Any]) -> str | None:
-    for owner in _list(meta.get("ownerReferences")):
-        if isinstance(owner, Mapping) and owner.get("kind") == "AgentJob" and owner.get("controller") is True:
-            return str(owner.get("uid"))
+def _owner(meta: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    for owner in map(_map, _list(meta.get("ownerReferences"))):
+        if owner.get("kind") == "AgentJob" and owner.get("controller") is True:
+            return owner
     return None
 
 

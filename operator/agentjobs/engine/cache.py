@@ -46,7 +46,7 @@ class Cache(Generic[T]):
         self._entries: dict[Name, _Entry[T]] = {}
         # dict for a set: keeps insertion order, so that reads are the same every time.
         self._index: dict[str, dict[Hashable, dict[Name, None]]] = {name: defaultdict(dict) for name in self._indexers}
-        self._dead: OrderedDict[str, None] = OrderedDict()
+        self._dead: OrderedDict[str, int] = OrderedDict()  # by uid: version of the deletion
         self._tombstones = tombstones
         self._listed: dict[str | None, int] = {}  # by namespace (None: all): version of the newest full list
 
@@ -73,8 +73,9 @@ class Cache(Generic[T]):
     def apply(self, event_type: str | None, obj: Mapping[str, Any]) -> bool:
         """Take in one event (ADDED, MODIFIED, DELETED), listed item or answer to a write (None).
 
-        Returns whether anything changed. Stale news changes nothing: an older version, an object known to be deleted,
-        an earlier bearer of the name, or one that a later full list did not have.
+        Returns whether anything changed. Stale news changes nothing: an older version, also than that of a deletion, an
+        earlier bearer of the name, or an object that a later full list did not have. What a watch calls deleted may
+        only have lost the label that the watch selects by, and come back with it.
 
         Raises:
             ValueError: the object has no uid or no integer resourceVersion.
@@ -82,18 +83,18 @@ class Cache(Generic[T]):
         name, uid, version = _identity(obj)
         known = self._entries.get(name)
         if event_type == "DELETED":
-            self._bury(uid)
+            self._bury(uid, version)
             if known is None or known.uid != uid:
                 return False
             self._drop(name)
             return True
-        if uid in self._dead or (known is None and version <= self._floor(name[0])):
+        if version <= self._dead.get(uid, -1) or (known is None and version <= self._floor(name[0])):
             return False
         if known is not None:
             if version <= known.version:
                 return False
             if known.uid != uid:
-                self._bury(known.uid)
+                self._bury(known.uid, version)
             self._drop(name)
         self._put(name, _Entry(uid, version, self._parse(obj)))
         return True
@@ -117,7 +118,7 @@ class Cache(Generic[T]):
         for name, entry in list(self._entries.items()):
             inside = namespace is None or name[0] == namespace
             if inside and entry.uid not in present and entry.version <= listed:
-                self._bury(entry.uid)
+                self._bury(entry.uid, listed)
                 self._drop(name)
                 changed.add(name)
         self._listed[namespace] = max(listed, self._listed.get(namespace, 0))
@@ -142,9 +143,9 @@ class Cache(Generic[T]):
                 if not names:
                     del self._index[index][value]
 
-    def _bury(self, uid: str) -> None:
-        """A deleted uid never comes back, so its tombstone needs no version; the oldest make room."""
-        self._dead[uid] = None
+    def _bury(self, uid: str, version: int) -> None:
+        """Remember a deletion; the oldest make room."""
+        self._dead[uid] = max(version, self._dead.get(uid, -1))
         self._dead.move_to_end(uid)
         if len(self._dead) > self._tombstones:
             self._dead.popitem(last=False)

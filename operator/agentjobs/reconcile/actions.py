@@ -12,7 +12,7 @@ from typing import Final, assert_never
 from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.conditions import AdmittedReason, Phase, PodStartedReason
 from agentjobs.api.status import AgentJobStatus, AttemptRecord
-from agentjobs.contract import FINALIZER, GROUP, VERSION, Verdict, cut, pod_name
+from agentjobs.contract import FINALIZER, GROUP, LABEL_JOB, VERSION, Verdict, cut, pod_name
 from agentjobs.core import progress
 from agentjobs.core.admission import Refusal
 from agentjobs.core.allowed import refusal
@@ -241,20 +241,28 @@ class Actions:
         try:
             self._state.observe_pod(None, await self._cluster.create(PODS, job.namespace, body))
         except AlreadyExists:
-            found = await self._cluster.get(PODS, job.namespace, pod_name(job.name, verdict.start))
-            if parse_pod(found).owner_uid != job.uid:
-                message = (
-                    f"a pod {found['metadata']['name']} exists that is not this job's; delete it and the job goes on"
-                )
-                memory.obstacle = Obstacle(PodStartedReason.POD_NAME_TAKEN, message)
-                return False
-            self._state.observe_pod(None, found)
+            return await self._adopt(job, pod_name(job.name, verdict.start), memory)
         except (Denied, Invalid) as error:
             # 403 is a quota, a policy or a namespace that is going, and may heal; 422 is the pod itself.
             final = isinstance(error, Invalid)
             memory.obstacle = Obstacle(PodStartedReason.POD_REFUSED, cut(str(error), 900), final)
             return final
-        return seen.active_pod is None
+        return True
+
+    async def _adopt(self, job: Job, name: str, memory: Memory) -> bool:
+        """Take the pod that has the name of ours for ours, if it is. True when it is known from now on."""
+        found = await self._cluster.get(PODS, job.namespace, name)
+        pod = parse_pod(found)
+        if pod.owner_uid != job.uid:
+            message = f"a pod {name} exists that is not this job's; delete it and the job goes on"
+            memory.obstacle = Obstacle(PodStartedReason.POD_NAME_TAKEN, message)
+            return False
+        if pod.label != job.name:
+            # Somebody has edited it; a pod without our label is not watched.
+            meta = {"uid": pod.uid, "resourceVersion": pod.resource_version, "labels": {LABEL_JOB: job.name}}
+            found = await self._cluster.patch(PODS, job.namespace, name, {"metadata": meta})
+        self._state.observe_pod(None, found)
+        return self._state.pods.get((job.namespace, name)) is not None
 
     async def _restrict(self, job: Job, spec: AgentJobSpec) -> Obstacle | None:
         """Make the job's network policy what the job says now; return what is in the way of that."""

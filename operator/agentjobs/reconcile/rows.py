@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from agentjobs.api.conditions import Phase
 from agentjobs.api.status import AgentJobStatus, AttemptRecord, ResultSummary, Usage
-from agentjobs.contract import LABEL_JOB, Result, cut
+from agentjobs.contract import Result, cut
 from agentjobs.core.observation import Job
 from agentjobs.core.pods import Pod
 from agentjobs.history.records import JobKey, StartEnd, TransitionRecord
@@ -125,6 +125,5 @@ def tombstone(pod: Pod) -> dict[str, Any]:
             "name": pod.name,
             "uid": pod.uid,
             "resourceVersion": pod.resource_version,
-            "labels": {LABEL_JOB: pod.job},
         },
     }

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from agentjobs.api.agentjob import ConfigMapKey
-from agentjobs.contract import LABEL_JOB
 from agentjobs.core.admission import Candidate
 from agentjobs.core.observation import Heartbeat, Job, Obstacle, parse_job
 from agentjobs.core.plan import Schedule, parse_schedule
@@ -113,10 +112,7 @@ class State:
         name = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
         before = self.pods.get(name)
         if self.pods.apply(event, obj):
-            if before is not None and self._is_left(before):
-                self.wake_queues(name[0])
-            labels = obj["metadata"].get("labels") or {}
-            self.queue.add(("job", obj["metadata"]["namespace"], labels.get(LABEL_JOB, "")))
+            self._pod_changed(name, before)
 
     def listed_jobs(self, items: list[dict[str, Any]], version: str, *, namespace: str | None = None) -> None:
         """Take in a complete list of AgentJobs: what is not on it is gone."""
@@ -155,10 +151,16 @@ class State:
 
     def listed_pods(self, items: list[dict[str, Any]], version: str, *, namespace: str | None = None) -> None:
         """Take in a complete list of pods that carry our label."""
-        before = {name: pod.job for name in list(self.pods.keys()) if (pod := self.pods.get(name))}
+        before = {pod.key: pod for pod in self.pods.values()}
         for name in self.pods.replace(items, version, namespace=namespace):
-            pod = self.pods.get(name)
-            self.queue.add(("job", name[0], pod.job if pod else before[name]))
+            self._pod_changed(name, before.get(name))
+
+    def _pod_changed(self, name: JobName, before: Pod | None) -> None:
+        if before is not None and self._is_left(before):
+            self.wake_queues(name[0])
+        for pod in (before, self.pods.get(name)):
+            if pod is not None:
+                self.queue.add(("job", name[0], pod.job))
 
     def _job_changed(self, name: JobName, before: Job | None) -> None:
         job = self.jobs.get(name)

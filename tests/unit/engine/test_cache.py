@@ -63,9 +63,18 @@ def test_a_deleted_object_does_not_come_back(cache, obj):
     assert cache.apply("DELETED", obj("a", 3))
 
     assert not cache.apply("MODIFIED", obj("a", 2))
-    assert not cache.apply(None, obj("a", 9))
+    assert not cache.apply(None, obj("a", 3))
 
     assert len(cache) == 0
+
+
+def test_an_object_that_only_left_what_is_watched_can_come_back(cache, obj):
+    cache.apply("ADDED", obj("a", 1))
+    cache.apply("DELETED", obj("a", 3))
+    cache.apply("DELETED", obj("a", 2))
+
+    assert not cache.apply("MODIFIED", obj("a", 3))
+    assert cache.apply("ADDED", obj("a", 4))
 
 
 def test_a_deletion_seen_before_the_object_holds(cache, obj):
@@ -161,7 +170,7 @@ def test_a_list_of_one_namespace_leaves_the_others_alone(cache, obj):
 def test_old_tombstones_make_room(obj):
     cache = Cache(value_of, tombstones=2)
     for name in "abc":
-        cache.apply("DELETED", obj(name, 1))
+        cache.apply("DELETED", obj(name, 3))
 
     assert cache.apply("ADDED", obj("a", 2))
     assert not cache.apply("ADDED", obj("c", 2))

@@ -14,7 +14,7 @@ import pytest
 from agentjobs.api.agentjob import ResultPolicy
 from agentjobs.api.isolation import EgressRule
 from agentjobs.api.status import AgentJobStatus
-from agentjobs.contract import FINALIZER, LABEL_JOB, TerminationMessage, Verdict, start_of
+from agentjobs.contract import LABEL_JOB, TerminationMessage, Verdict
 from agentjobs.core.manifests import PodDefaults
 from agentjobs.core.policy import may_run_again
 from agentjobs.errors import AlreadyExists, Conflict, NotFound, Unavailable
@@ -101,7 +101,7 @@ class World:
         operator.news.clear()
         of = lambda kind: [copy.deepcopy(obj) for key, obj in self.objects.items() if key[0] == kind]  # noqa: E731
         operator.reconciler.state.listed_schedules(of("AgentSchedule"), str(self.version))
-        operator.reconciler.state.listed_pods(of("Pod"), str(self.version))
+        operator.reconciler.state.listed_pods(list(filter(is_labelled, of("Pod"))), str(self.version))
         operator.reconciler.state.listed_jobs(of("AgentJob"), str(self.version))
 
     async def get(self, resource, namespace, name):
@@ -133,6 +133,7 @@ class World:
                 new["metadata"]["generation"] += 1
             if "finalizers" in body["metadata"]:
                 new["metadata"]["finalizers"] = body["metadata"]["finalizers"] or []
+            new["metadata"] = merged(new["metadata"], {"labels": body["metadata"].get("labels", {})})
             if over(new):
                 return self._drop(key)
             return self._put(key, "MODIFIED", new)
@@ -234,7 +235,11 @@ class World:
             self.uids += 1
             meta |= {"uid": f"uid-{self.uids}", "generation": 1, "creationTimestamp": stamp(self.now)}
         meta["resourceVersion"] = str(self.version)
-        self.objects[key] = obj
+        before, self.objects[key] = self.objects.get(key), obj
+        if key[0] == "Pod" and before and is_labelled(before) and not is_labelled(obj):
+            # Who watches by a label is told of a deletion when an object loses it.
+            before["metadata"]["resourceVersion"] = str(self.version)
+            self._tell_all("Pod", "DELETED", before)
         self._tell_all(key[0], event, obj)
         return copy.deepcopy(obj)
 
@@ -326,7 +331,7 @@ class World:
     def run_pod(self, pod):
         """The kubelet starts the container, and its first GET claims the start."""
         meta = pod["metadata"]
-        start = start_of(meta["name"], meta["labels"][LABEL_JOB])
+        start = int(meta["name"].rpartition("-")[2])
         claimed_by = self.claims.setdefault((owner(pod), start), meta["uid"])
         running = {"name": "runner", "state": {"running": {"startedAt": stamp(self.now)}}}
         self._pod_status(pod, phase="Running", containerStatuses=[running])
@@ -335,7 +340,7 @@ class World:
     def end_pod(self, pod, verdict=None, *, reason="", code=0, delay=None, message="because", outcome=None):
         """The container ends, with the runner's word or without."""
         meta = pod["metadata"]
-        start = start_of(meta["name"], meta["labels"][LABEL_JOB])
+        start = int(meta["name"].rpartition("-")[2])
         word = None
         if verdict:
             word = TerminationMessage(verdict, reason, message, start, owner(pod), delay, outcome=outcome)
@@ -382,11 +387,7 @@ class World:
                 operator.reconciler.state.observe_schedule(event, obj)
             elif kind == "AgentJob":
                 operator.reconciler.state.observe_job(event, obj)
-            elif kind != "Pod":
-                continue
-            elif FINALIZER in (obj["metadata"].get("finalizers") or []) or LABEL_JOB in obj["metadata"].get(
-                "labels", {}
-            ):
+            elif kind == "Pod" and is_labelled(obj):
                 operator.reconciler.state.observe_pod(event, obj)
 
     async def settle(self, number=0, limit=200):
@@ -426,6 +427,10 @@ def over(obj):
     """Whether an object goes: deleted, its kubelet done, nobody holds it."""
     meta = obj["metadata"]
     return bool(meta.get("deletionTimestamp")) and not meta["deletionGracePeriodSeconds"] and not meta.get("finalizers")
+
+
+def is_labelled(obj):
+    return LABEL_JOB in obj["metadata"].get("labels", {})
 
 
 def stamp(moment):

@@ -1,0 +1,30 @@
+"""What users, nodes and databases do at the worst moment, and what must come of it all the same."""
+
+import copy
+
+import pytest
+
+from agentjobs.api.conditions import Phase
+from agentjobs.contract import LABEL_JOB, Verdict
+
+
+def edit_pod(world, **metadata):
+    key = ("Pod", "default", "hello-1")
+    pod = copy.deepcopy(world.objects[key])
+    pod["metadata"] |= metadata
+    world._put(key, "MODIFIED", pod)
+
+
+@pytest.mark.parametrize("labels", [{}, {LABEL_JOB: "other"}], ids=["removed", "changed"])
+async def test_a_pod_whose_label_was_edited_still_ends_its_job(world, labels):
+    world.apply()
+    await world.act()
+    world.run_pod(world.pods()[0])
+    await world.act(seconds=1)
+    edit_pod(world, labels=labels)
+    await world.act(seconds=1)
+    await world.act(seconds=1)
+    world.end_pod(world.objects["Pod", "default", "hello-1"], Verdict.SUCCEED)
+    await world.act(seconds=1)
+
+    assert (world.status().phase, world.status().starts) == (Phase.SUCCEEDED, 1)
