@@ -85,7 +85,8 @@ def resolve(job: Mapping[str, Any], contents: Mapping[ConfigMapKey, str]) -> Res
 def accepted_spec(resolved: Resolved) -> AgentJobSpec:
     """Return the spec of an accepted job for those who steer it; the texts its agents get are left out.
 
-    Texts from ConfigMaps may be longer than the fields that they replace allow.
+    Texts from ConfigMaps may be longer than the fields that they replace allow. What this version does not know is
+    passed over: a later one accepted the job, and then operators were rolled back.
     """
     spec = dict(resolved["spec"])
     spec["input"] = {**spec["input"], "message": "…"}
@@ -93,7 +94,7 @@ def accepted_spec(resolved: Resolved) -> AgentJobSpec:
     if inline is not None:
         agents = [_without_instruction(member) for member in inline.get("agents") or ()]
         spec["agent"] = {**spec["agent"], "inline": {**_without_instruction(inline), "agents": agents}}
-    return AgentJobSpec.model_validate(spec)
+    return AgentJobSpec.model_validate(spec, extra="ignore")
 
 
 def _without_instruction(member: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from agentjobs.api.agentjob import AgentJobSpec, ConfigMapKey
-from agentjobs.api.resolve import config_map_keys, edited_fields, resolve, spec_hash
+from agentjobs.api.resolve import accepted_spec, config_map_keys, edited_fields, resolve, spec_hash
 from agentjobs.api.validation import validate_job
 from agentjobs.errors import Invalid, NotFound
 
@@ -21,6 +21,16 @@ def test_a_resolved_spec_has_every_default_and_stays_valid(a_job: Job) -> None:
     assert resolved["spec"]["session"] == {"appName": "a-job", "userId": "system", "sessionId": "6c0c1a52"}
     assert resolved["spec"]["retry"]["backoff"]["initial"] == "15s"
     assert validate_job({**job, "spec": resolved["spec"]}) == []
+
+
+def test_a_job_that_a_later_version_accepted_is_read_without_what_came_later(a_job: Job) -> None:
+    job = a_job()
+    known, later = resolve(job, {}), resolve(job, {})
+    later["spec"] |= {"review": {"by": "somebody"}, "retry": {**later["spec"]["retry"], "patience": 3}}
+    later["spec"]["agent"]["inline"]["mood"] = "good"
+
+    assert accepted_spec(later) == accepted_spec(known)
+    assert edited_fields(job, later) == []
 
 
 def test_the_message_is_taken_from_its_config_map(a_job: Job) -> None:
