@@ -154,7 +154,7 @@ class Authenticator:
             )
             raise forbidden(
                 "This token counts from its own pod's address alone. Where something between pods and gateway replaces "
-                "addresses, set AGENTJOBS_CHECK_ADDRESSES=false for the gateway."
+                "addresses, set AGENTJOBS_CHECK_ADDRESSES=false for the gateway, by the chart gateway.checkAddresses."
             )
         return identity
 

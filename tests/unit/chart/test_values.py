@@ -142,6 +142,14 @@ def test_the_gateway_reads_its_environment(full, monkeypatch):
     settings = gateway_settings()
 
     assert (settings.port, str(settings.tls_cert)) == (8443, "/etc/agentjobs/tls/tls.crt")
+    assert settings.check_addresses is True
+
+
+def test_behind_a_mesh_the_gateway_can_be_told_not_to_check_addresses(render, monkeypatch):
+    for name, value in environment(render(TRIAL, {"gateway": {"checkAddresses": False}}), "gateway").items():
+        monkeypatch.setenv(name, value)
+
+    assert gateway_settings().check_addresses is False
 
 
 def test_the_charts_defaults_are_the_programs(trial, monkeypatch):
