@@ -98,6 +98,25 @@ def test_every_pod_keeps_the_restricted_profile(full):
             assert container["resources"]["limits"]["memory"], name
 
 
+def test_the_trial_database_gets_what_the_official_image_asks_for(trial):
+    """Its start script, as user 999 (its own `postgres`): three variables, a folder it may own, two to write to."""
+    spec = trial.one("StatefulSet", "-postgresql")["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    given = {one["name"]: one for one in container["env"]}
+    mounts = {one["mountPath"]: one["name"] for one in container["volumeMounts"]}
+
+    assert container["image"] == "docker.io/library/postgres:17"
+    assert {given["POSTGRES_USER"]["value"], given["POSTGRES_DB"]["value"]} == {"agentjobs"}
+    assert given["POSTGRES_PASSWORD"]["valueFrom"]["secretKeyRef"]["key"] == "password"
+    assert {spec["securityContext"][key] for key in ("runAsUser", "runAsGroup", "fsGroup")} == {999}
+    # It makes the folder and takes all others' rights to it away, which it may not do with a volume's root.
+    assert given["PGDATA"]["value"].startswith("/var/lib/postgresql/data/")
+    assert set(mounts) == {"/var/lib/postgresql/data", "/var/run/postgresql", "/tmp"}
+    # While it makes the database it listens on its socket alone; who asked that would find it ready too early.
+    assert "127.0.0.1" in container["readinessProbe"]["exec"]["command"]
+    assert not {"command", "args"} & set(container)
+
+
 def test_no_password_stands_outside_a_secret(full):
     secret = full.one("Secret", "-postgresql")["data"]
     password = base64.b64decode(secret["password"]).decode()
