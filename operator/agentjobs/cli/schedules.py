@@ -21,6 +21,7 @@ from agentjobs.cli.printing import age, as_json, harmless, server_table, show, t
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
     from agentjobs.cli.options import Talk
+    from agentjobs.client.schedule_operations import ScheduleOperations
     from agentjobs.core.plan import Plan, Schedule
 
 # More jobs than these are asked about first: each is a model's bill.
@@ -123,42 +124,24 @@ def trigger(
 
     Times, counts and concurrencyPolicy of the schedule are left alone.
     """
-    import secrets
-
-    from agentjobs.contract import ANNOTATION_TRIGGER
-    from agentjobs.core.scheduled_job import triggered_name
-
-    value = value or secrets.token_hex(8)
-    with connected(kubeconfig=kubeconfig, context=context) as cluster:
-        _patch(cluster, namespace, name, {"metadata": {"annotations": {ANNOTATION_TRIGGER: value}}})
-    show(f"agentjob.agentjobs.dev/{triggered_name(name, value)} requested")
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+        job = talk.run(_do(talk).ask(name, value=value))
+    show(f"agentjob.agentjobs.dev/{job} requested")
 
 
 @app.command()
 def suspend(name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
     """Make no more jobs: sets spec.suspend. Jobs that run go on; what is missed so is never caught up."""
-    with connected(kubeconfig=kubeconfig, context=context) as cluster:
-        _patch(cluster, namespace, name, {"spec": {"suspend": True}})
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+        talk.run(_do(talk).suspend(name))
     show(f"agentschedule.agentjobs.dev/{name} suspended")
 
 
 @app.command()
 def resume(name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
     """Make jobs again, whether spec.suspend or too many failures stopped the schedule."""
-    import secrets
-
-    from agentjobs.api.conditions import find_condition
-    from agentjobs.api.schedule_status import ActiveReason, AgentScheduleStatus, ScheduleConditionType
-    from agentjobs.contract import ANNOTATION_RESUME
-
-    with connected(kubeconfig=kubeconfig, context=context) as cluster:
-        status = AgentScheduleStatus.parse(_get(cluster, namespace, name).get("status"))
-        body: dict[str, Any] = {"spec": {"suspend": False}}
-        said = find_condition(status.conditions, ScheduleConditionType.ACTIVE)
-        if said is not None and said.reason == ActiveReason.TOO_MANY_FAILURES:
-            # Only then: a value nobody waits for would at once resume the next halt.
-            body["metadata"] = {"annotations": {ANNOTATION_RESUME: secrets.token_hex(8)}}
-        _patch(cluster, namespace, name, body)
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+        talk.run(_do(talk).resume(name))
     show(f"agentschedule.agentjobs.dev/{name} resumed")
 
 
@@ -418,7 +401,7 @@ def _get(cluster: "Cluster", namespace: str | None, name: str) -> dict[str, Any]
     return cluster.request("GET", _path(cluster, namespace, name=name))
 
 
-def _patch(cluster: "Cluster", namespace: str | None, name: str, body: Mapping[str, Any]) -> None:
-    from agentjobs.cli.cluster import MERGE_PATCH
+def _do(talk: "Talk") -> "ScheduleOperations":
+    from agentjobs.client.schedule_operations import ScheduleOperations
 
-    cluster.request("PATCH", _path(cluster, namespace, name=name), body=body, content_type=MERGE_PATCH)
+    return ScheduleOperations(talk.do.namespace, talk.do.patience)

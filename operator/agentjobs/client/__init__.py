@@ -4,6 +4,7 @@
     effects.py     what an operation asks for    transport.py   carries it out, blocking or in an event loop
     job.py         an AgentJob as a value        kubeconfig.py  which cluster, as whom
     connection.py  what HTTP needs, and what answers mean
+    asking.py      requests, repeated            schedule….py   the same three for AgentSchedules
 
 Needs the base dependencies alone. Names are loaded when they are used, because the command line, which is quick to
 start, uses the lower half of this package.
@@ -14,12 +15,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from agentjobs.api.agentjob import AgentJobSpec
+    from agentjobs.api.agentschedule import AgentScheduleSpec
     from agentjobs.api.conditions import Condition, Phase
     from agentjobs.api.recorded import Event, RecordedJob, RecordedStart, Result, Story, Transition
+    from agentjobs.api.schedule_status import ActiveJob, AgentScheduleStatus
     from agentjobs.api.status import AgentJobStatus, AttemptRecord, Usage
     from agentjobs.client.clients import AsyncClient, Client
     from agentjobs.client.connection import NoResult
     from agentjobs.client.job import Job
+    from agentjobs.client.schedule import Schedule
     from agentjobs.errors import (
         AgentJobsError,
         AlreadyExists,
@@ -33,9 +37,12 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "ActiveJob",
     "AgentJobSpec",
     "AgentJobStatus",
     "AgentJobsError",
+    "AgentScheduleSpec",
+    "AgentScheduleStatus",
     "AlreadyExists",
     "AsyncClient",
     "AttemptRecord",
@@ -53,6 +60,7 @@ __all__ = [
     "RecordedJob",
     "RecordedStart",
     "Result",
+    "Schedule",
     "Story",
     "TooManyRequests",
     "Transition",
@@ -62,12 +70,15 @@ __all__ = [
 
 _HOMES: Final = {
     "agentjobs.api.agentjob": ("AgentJobSpec",),
+    "agentjobs.api.agentschedule": ("AgentScheduleSpec",),
     "agentjobs.api.conditions": ("Condition", "Phase"),
     "agentjobs.api.recorded": ("Event", "RecordedJob", "RecordedStart", "Result", "Story", "Transition"),
+    "agentjobs.api.schedule_status": ("ActiveJob", "AgentScheduleStatus"),
     "agentjobs.api.status": ("AgentJobStatus", "AttemptRecord", "Usage"),
     "agentjobs.client.clients": ("AsyncClient", "Client"),
     "agentjobs.client.connection": ("NoResult",),
     "agentjobs.client.job": ("Job",),
+    "agentjobs.client.schedule": ("Schedule",),
 }
 
 

@@ -15,6 +15,8 @@ from agentjobs.client.effects import Server
 from agentjobs.client.job import Job, Spec
 from agentjobs.client.kubeconfig import Access, load
 from agentjobs.client.operations import Operations
+from agentjobs.client.schedule_operations import ScheduleOperations
+from agentjobs.client.schedules import AsyncSchedules, Schedules
 from agentjobs.client.transport import Blocking, Endpoints, Nonblocking
 
 T = TypeVar("T")
@@ -68,6 +70,11 @@ class Client:
     def namespace(self) -> str:
         """The namespace all calls are about."""
         return self._do.namespace
+
+    @property
+    def schedules(self) -> Schedules:
+        """The AgentSchedules of the namespace."""
+        return Schedules(ScheduleOperations(self._do.namespace, self._do.patience), self._transport)
 
     def submit(
         self,
@@ -199,6 +206,11 @@ class AsyncClient:
     def namespace(self) -> str:
         """The namespace all calls are about."""
         return self._do.namespace
+
+    @property
+    def schedules(self) -> AsyncSchedules:
+        """The AgentSchedules of the namespace."""
+        return AsyncSchedules(ScheduleOperations(self._do.namespace, self._do.patience), self._transport)
 
     async def submit(
         self,

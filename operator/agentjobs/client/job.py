@@ -1,55 +1,31 @@
 """An AgentJob as a program sees it: one frozen value, read from what the API server answered.
 
-Pure. Reading is tolerant, for the server may be newer: `spec` stays as it is there.
+Pure.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
 from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.conditions import ConditionType, Phase, is_true, telling
-from agentjobs.api.durations import parse_time
 from agentjobs.api.resolve import STEERING
 from agentjobs.api.status import AgentJobStatus
+from agentjobs.client.object import Object, facts
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """An AgentJob at one instant."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job(Object):
+    """An AgentJob at one instant. `AgentJobSpec.model_validate(job.spec)` has the defaults in it."""
 
-    namespace: str
-    name: str
-    uid: str
-    created: datetime
-    version: str
-    """`metadata.resourceVersion`."""
-    spec: Mapping[str, Any]
-    """As in YAML; `AgentJobSpec.model_validate(job.spec)` has the defaults in it."""
     status: AgentJobStatus
-    labels: Mapping[str, str] = field(default_factory=dict)
-    deleting: bool = False
-    annotations: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> "Job":
         """Read an object as the API server answers it."""
-        metadata = body["metadata"]
-        return cls(
-            namespace=str(metadata["namespace"]),
-            name=str(metadata["name"]),
-            uid=str(metadata["uid"]),
-            created=parse_time(metadata["creationTimestamp"]),
-            version=str(metadata["resourceVersion"]),
-            spec=body.get("spec") or {},
-            status=AgentJobStatus.parse(body.get("status")),
-            labels=metadata.get("labels") or {},
-            deleting=bool(metadata.get("deletionTimestamp")),
-            annotations=metadata.get("annotations") or {},
-        )
+        return cls(status=AgentJobStatus.parse(body.get("status")), **facts(body))
 
     @property
     def phase(self) -> Phase:
@@ -81,13 +57,6 @@ class Job:
 
 Spec = AgentJobSpec | Mapping[str, Any]
 """A spec as in YAML, or as a model."""
-
-
-def plain_spec(spec: Spec) -> dict[str, Any]:
-    """Return a spec as in YAML. Of a model only what was set: defaults stay the operator's."""
-    if isinstance(spec, AgentJobSpec):
-        return spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    return dict(spec)
 
 
 def differences(wanted: Mapping[str, Any], have: Mapping[str, Any]) -> list[str]:

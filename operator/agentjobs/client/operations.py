@@ -1,7 +1,7 @@
 """What a client can do, written once for both worlds: each operation is a generator of effects (effects.py).
 
-Never sends, sleeps or reads a clock itself. What a server cannot answer now is asked again, with growing pauses, for as
-long as the patience given; every operation can be repeated without harm, `submit` because the name is chosen here.
+Never sends, sleeps or reads a clock itself. Every request may be repeated (asking.py) without harm, that of `submit`
+because the name is chosen here.
 """
 
 import json
@@ -9,43 +9,25 @@ import secrets
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from agentjobs import errors
 from agentjobs.api.agentjob import MAX_JOB_NAME
 from agentjobs.api.conditions import ConditionType, SuspendedReason, find_condition
 from agentjobs.api.recorded import Event, Events, RecordedJob, RecordedJobs, RecordedResult, Result, Story
-from agentjobs.client.effects import (
-    MERGE_PATCH,
-    Emit,
-    Listen,
-    NextLine,
-    Now,
-    Operation,
-    Send,
-    Server,
-    Sleep,
-    Stream,
-)
-from agentjobs.client.job import Job, Spec, differences, plain_spec
-from agentjobs.contract import (
-    ANNOTATION_PREVIOUS_TIME,
-    ANNOTATION_RESUME,
-    ANNOTATION_SCHEDULED_TIME,
-    GROUP,
-    VERSION,
-)
+from agentjobs.client.asking import PAGE, Asking
+from agentjobs.client.effects import Emit, Listen, NextLine, Now, Operation, Send, Server, Sleep, Stream
+from agentjobs.client.job import Job, Spec, differences
+from agentjobs.client.object import plain_spec
+from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_RESUME, ANNOTATION_SCHEDULED_TIME
 
-FIRST_PAUSE_SECONDS: Final = 0.2
-LONGEST_PAUSE_SECONDS: Final = 5.0
 # A watch is opened anew after this long without a word, in case a proxy on the way dropped it silently.
 WATCH_SECONDS: Final = 300.0
 # A server that ends every watch at once must not be asked in a tight loop.
 REOPEN_SECONDS: Final = 0.5
 # Between two looks for new events: the runner sends them about as often.
 EVENTS_SECONDS: Final = 1.0
-PAGE: Final = 500
 _SUBMIT_TRIES: Final = 3
 _TIMES: Final = (ANNOTATION_SCHEDULED_TIME, ANNOTATION_PREVIOUS_TIME)
 # What belonged to one run alone: its time, and the orders given to it.
@@ -61,15 +43,10 @@ def new_name(stem: str = "job") -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Operations:
-    """The operations on the AgentJobs of one namespace.
+class Operations(Asking):
+    """The operations on the AgentJobs of one namespace."""
 
-    Args:
-        patience: seconds for which a request that a server cannot answer now is repeated.
-    """
-
-    namespace: str
-    patience: float
+    plural: ClassVar[str] = "agentjobs"
 
     def submit(
         self, spec: Spec, *, name: str | None, labels: Mapping[str, str] | None, annotations: Mapping[str, str] | None
@@ -77,11 +54,9 @@ class Operations:
         """Create a job, or return the one of that name that asks for the same work."""
         name, wanted = name or new_name(), plain_spec(spec)
         metadata = {"name": name, "labels": dict(labels or {}), "annotations": dict(annotations or {})}
-        body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "AgentJob", "metadata": metadata, "spec": wanted}
-        create = Send("POST", self._path(), body, {"fieldValidation": "Strict", "fieldManager": "agentjobs-client"})
         for _ in range(_SUBMIT_TRIES):
             try:
-                return Job.parse((yield from self._asked(create)))
+                return Job.parse((yield from self._created("AgentJob", metadata, wanted)))
             except errors.AlreadyExists:
                 with suppress(errors.NotFound):  # it went meanwhile; the name is free
                     return _the_same((yield from self.get(name)), wanted)
@@ -93,20 +68,11 @@ class Operations:
 
     def list(self, *, selector: str) -> "Operation[Sequence[Job]]":
         """List the jobs there are, in the order of their names."""
-        found: list[Job] = []
-        params = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
-        while True:
-            page = yield from self._asked(Send("GET", self._path(), params=params))
-            found += map(Job.parse, page.get("items") or ())
-            token = (page.get("metadata") or {}).get("continue")
-            if not token:
-                return tuple(found)
-            params = params | {"continue": token}
+        return tuple(map(Job.parse, (yield from self._listed(selector))))
 
     def steer(self, name: str, changes: Mapping[str, Any]) -> Operation[Job]:
         """Change fields of a job's spec."""
-        send = Send("PATCH", self._path(name), {"spec": changes}, content_type=MERGE_PATCH)
-        return Job.parse((yield from self._asked(send)))
+        return Job.parse((yield from self._patched(name, {"spec": changes})))
 
     def resume(self, name: str) -> Operation[Job]:
         """Let a job go on that was suspended by its spec, or by a rule of its resultPolicy."""
@@ -116,13 +82,7 @@ class Operations:
         if said and said.is_true and said.reason == SuspendedReason.RULE:
             # Only then: a value nobody waits for yet would at once resume the next suspension by a rule.
             body["metadata"] = {"annotations": {ANNOTATION_RESUME: secrets.token_hex(8)}}
-        return Job.parse((yield from self._asked(Send("PATCH", self._path(name), body, content_type=MERGE_PATCH))))
-
-    def delete(self, name: str) -> Operation[None]:
-        """Delete a job and its pods; that it is gone already is fine."""
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
-        with suppress(errors.NotFound):
-            yield from self._asked(Send("DELETE", self._path(name), options))
+        return Job.parse((yield from self._patched(name, body)))
 
     def rerun(self, name: str, *, new_name_: str | None) -> Operation[Job]:
         """Submit the work of a job anew under another name; all else of its spec too, but its time and orders."""
@@ -248,28 +208,9 @@ class Operations:
         except errors.NotFound:
             raise _deleted(job.name) from None
 
-    def _asked(self, send: Send) -> Operation[Mapping[str, Any]]:
-        deadline = (yield Now()) + self.patience
-        pause = FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                answer: Mapping[str, Any] = yield send
-            except errors.Unavailable as error:
-                wait = max(pause, error.retry_after) if isinstance(error, errors.TooManyRequests) else pause
-                if (yield Now()) + wait > deadline:
-                    raise
-            else:
-                return answer
-            yield Sleep(wait)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-
     def _told(self, below: str, **params: str) -> Operation[Mapping[str, Any]]:
         path = f"/v1/namespaces/{quote(self.namespace, safe='')}/agentjobs{below}"
         return (yield from self._asked(Send("GET", path, params=params, server=Server.GATEWAY)))
-
-    def _path(self, name: str = "") -> str:
-        path = f"/apis/{GROUP}/{VERSION}/namespaces/{quote(self.namespace, safe='')}/agentjobs"
-        return f"{path}/{quote(name, safe='')}" if name else path
 
 
 def _the_same(found: Job, wanted: Mapping[str, Any]) -> Job:

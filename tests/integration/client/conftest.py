@@ -29,11 +29,13 @@ async def cluster(tmp_path_factory) -> AsyncIterator[Cluster]:
 class Awaited:
     """A blocking client as an asynchronous one, so that a test speaks to both in the same words."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client) -> None:
         self._client = client
 
     def __getattr__(self, name):
         method = getattr(self._client, name)
+        if not inspect.isroutine(method):
+            return Awaited(method)
         if inspect.isgeneratorfunction(method):
             return lambda *args, **named: self._each(method(*args, **named))
         return lambda *args, **named: asyncio.to_thread(method, *args, **named)

@@ -103,3 +103,30 @@ async def test_an_iterator_that_is_left_early_leaves_nothing_open(jobs, name):
             break
 
     assert (await jobs.get(name)).name == name
+
+
+async def test_a_schedule_is_applied_and_triggered(jobs, name):
+    schedules, spec = jobs.schedules, {"schedule": "@yearly", "jobTemplate": {"spec": a_spec()}}
+    first = await schedules.apply(name, spec, labels={"team": "docs"})
+    await schedules.suspend(name)
+    changed = await schedules.apply(name, {**spec, "schedule": "@monthly"})
+    same = await schedules.apply(name, {**spec, "schedule": "@monthly"})
+
+    made = await schedules.trigger(name, value="once")
+    again = await schedules.trigger(name, value="once")
+    await jobs.wait(made.name, timeout=60)
+    told = [job.name async for job in jobs.history(schedule=name)]
+
+    assert (changed.uid, changed.spec["schedule"], changed.spec["suspend"]) == (first.uid, "@monthly", True)
+    assert changed.spec == same.spec
+    assert (made.uid, told) == (again.uid, [made.name])
+    assert name in [schedule.name for schedule in await schedules.list(selector="team=docs")]
+    assert (await schedules.resume(name)).spec["suspend"] is False
+    await schedules.delete(name)
+    with pytest.raises(NotFound):
+        await schedules.get(name)
+
+
+async def test_a_schedule_that_is_wrong_is_refused_in_the_servers_words(jobs, name):
+    with pytest.raises(Invalid, match=r"jobTemplat"):
+        await jobs.schedules.apply(name, {"schedule": "@daily", "jobTemplat": {}})

@@ -9,7 +9,9 @@ import pytest
 
 import agentjobs.client
 from agentjobs.client import AsyncClient, Client, Misconfigured
+from agentjobs.client.schedules import AsyncSchedules, Schedules
 
+PROPERTIES = ("namespace", "schedules")
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "client.md"
 
 
@@ -17,8 +19,9 @@ def public(kind):
     return {name: member for name, member in inspect.getmembers(kind) if not name.startswith("_")}
 
 
-def test_the_two_clients_have_the_same_methods_with_the_same_arguments():
-    sync, other = public(Client), public(AsyncClient)
+@pytest.mark.parametrize("faces", [(Client, AsyncClient), (Schedules, AsyncSchedules)], ids=["jobs", "schedules"])
+def test_the_two_clients_have_the_same_methods_with_the_same_arguments(faces):
+    sync, other = map(public, faces)
 
     assert sync.keys() == other.keys()
     for name, method in sync.items():
@@ -31,7 +34,8 @@ def test_every_method_and_error_is_in_the_reference():
     errors = [name for name in agentjobs.client.__all__ if inspect.isclass(getattr(agentjobs.client, name))]
     shown = [name for name in errors if issubclass(getattr(agentjobs.client, name), Exception)]
 
-    assert [name for name in public(Client) if name != "namespace" and f"`{name}(" not in text] == []
+    assert [name for name in public(Client) if name not in PROPERTIES and f"`{name}(" not in text] == []
+    assert [name for name in public(Schedules) if f"`schedules.{name}(" not in text] == []
     assert [name for name in shown if f"`{name}`" not in text] == []
 
 

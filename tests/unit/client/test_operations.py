@@ -7,7 +7,8 @@ import pytest
 from agentjobs import errors
 from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.client.effects import Listen
-from agentjobs.client.job import Job, differences, plain_spec
+from agentjobs.client.job import Job, differences
+from agentjobs.client.object import plain_spec
 from agentjobs.client.operations import Operations, new_name
 
 DO = Operations("default", patience=30.0)

@@ -1,0 +1,82 @@
+"""Requests about the objects of one kind in one namespace, as operations (effects.py) that bear with a busy server.
+
+What a server cannot answer now is asked again, with growing pauses, for as long as the patience given.
+"""
+
+from collections.abc import Generator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+from urllib.parse import quote
+
+from agentjobs import errors
+from agentjobs.client.effects import MERGE_PATCH, Now, Operation, Send, Sleep
+from agentjobs.contract import GROUP, VERSION
+
+FIRST_PAUSE_SECONDS: Final = 0.2
+LONGEST_PAUSE_SECONDS: Final = 5.0
+PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The requests that both kinds have.
+
+    Args:
+        patience: seconds for which a request that a server cannot answer now is repeated.
+    """
+
+    plural: ClassVar[str]
+
+    namespace: str
+    patience: float
+
+    def delete(self, name: str) -> Operation[None]:
+        """Delete an object and all that it owns; that it is gone already is fine."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        with suppress(errors.NotFound):
+            yield from self._asked(Send("DELETE", self._path(name), options))
+
+    def _created(self, kind: str, metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> Operation[Mapping[str, Any]]:
+        body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "metadata": metadata, "spec": spec}
+        return (yield from self._asked(Send("POST", self._path(), body, _STRICTLY)))
+
+    def _replaced(self, body: Mapping[str, Any]) -> Operation[Mapping[str, Any]]:
+        return (yield from self._asked(Send("PUT", self._path(body["metadata"]["name"]), body, _STRICTLY)))
+
+    def _patched(self, name: str, body: Mapping[str, Any]) -> Operation[Mapping[str, Any]]:
+        return (yield from self._asked(Send("PATCH", self._path(name), body, content_type=MERGE_PATCH)))
+
+    def _listed(self, selector: str) -> Generator[Any, Any, list[Mapping[str, Any]]]:
+        """Read all objects there are, in the order of their names."""
+        found: list[Mapping[str, Any]] = []
+        params = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+        while True:
+            page = yield from self._asked(Send("GET", self._path(), params=params))
+            found += page.get("items") or ()
+            token = (page.get("metadata") or {}).get("continue")
+            if not token:
+                return found
+            params = params | {"continue": token}
+
+    def _asked(self, send: Send) -> Operation[Mapping[str, Any]]:
+        deadline = (yield Now()) + self.patience
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                answer: Mapping[str, Any] = yield send
+            except errors.Unavailable as error:
+                wait = max(pause, error.retry_after) if isinstance(error, errors.TooManyRequests) else pause
+                if (yield Now()) + wait > deadline:
+                    raise
+            else:
+                return answer
+            yield Sleep(wait)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _path(self, name: str = "") -> str:
+        path = f"/apis/{GROUP}/{VERSION}/namespaces/{quote(self.namespace, safe='')}/{self.plural}"
+        return f"{path}/{quote(name, safe='')}" if name else path
+
+
+_STRICTLY: Final = {"fieldValidation": "Strict", "fieldManager": "agentjobs-client"}

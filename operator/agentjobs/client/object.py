@@ -1,0 +1,49 @@
+"""What an AgentJob and an AgentSchedule have in common for a program: who they are, and what they ask for. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from agentjobs.api.durations import parse_time
+from agentjobs.api.model import Model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Object:
+    """An object at one instant. Reading is tolerant, for the server may be newer: `spec` stays as it is there."""
+
+    namespace: str
+    name: str
+    uid: str
+    created: datetime
+    version: str
+    """`metadata.resourceVersion`."""
+    spec: Mapping[str, Any]
+    """As in YAML, without the defaults that the operator fills in."""
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    deleting: bool
+
+
+def facts(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of `Object` from what the API server answers."""
+    metadata = body["metadata"]
+    return {
+        "namespace": str(metadata["namespace"]),
+        "name": str(metadata["name"]),
+        "uid": str(metadata["uid"]),
+        "created": parse_time(metadata["creationTimestamp"]),
+        "version": str(metadata["resourceVersion"]),
+        "spec": body.get("spec") or {},
+        "labels": metadata.get("labels") or {},
+        "annotations": metadata.get("annotations") or {},
+        "deleting": bool(metadata.get("deletionTimestamp")),
+    }
+
+
+def plain_spec(spec: Model | Mapping[str, Any]) -> dict[str, Any]:
+    """Return a spec as in YAML. Of a model only what was set: defaults stay the operator's."""
+    if isinstance(spec, Model):
+        return spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return dict(spec)

@@ -1,0 +1,137 @@
+"""What the client does with AgentSchedules, step by step, without a server."""
+
+import pytest
+
+from agentjobs import errors
+from agentjobs.client.schedule import Schedule
+from agentjobs.client.schedule_operations import ScheduleOperations
+from agentjobs.core.scheduled_job import triggered_name
+
+DO = ScheduleOperations("default", patience=30.0)
+NOW = "2026-11-21T09:00:00Z"
+SPEC = {"schedule": "@daily", "jobTemplate": {"spec": {"input": {"message": "hi"}}}}
+
+
+@pytest.fixture
+def body():
+    """A schedule as the API server answers it."""
+
+    def build(*conditions, suspend=False, spec=SPEC, active=(), last_trigger=None, **metadata):
+        said = [
+            {"type": kind, "status": status, "reason": reason, "message": "said", "lastTransitionTime": NOW}
+            for kind, status, reason in conditions
+        ]
+        names = {"name": "brief", "namespace": "default", "uid": "u1", "resourceVersion": "7", "creationTimestamp": NOW}
+        starts = [{"name": name, "time": NOW} for name in active]
+        return {
+            "metadata": names | metadata,
+            "spec": {**spec, "suspend": suspend},
+            "status": {"conditions": said, "active": starts} | ({"lastTrigger": last_trigger} if last_trigger else {}),
+        }
+
+    return build
+
+
+def apply(spec=SPEC, **more):
+    return DO.apply("brief", spec, **{"labels": None, "annotations": None} | more)
+
+
+def test_a_schedule_that_is_not_there_is_created(world, body):
+    there = world([errors.NotFound("none"), body()])
+
+    there.run(apply(labels={"team": "docs"}))
+
+    assert (there.sent[1].method, there.sent[1].params["fieldValidation"]) == ("POST", "Strict")
+    assert there.sent[1].body["metadata"] == {"name": "brief", "labels": {"team": "docs"}, "annotations": {}}
+
+
+def test_a_schedule_that_is_there_gets_the_spec_and_keeps_its_version_and_labels(world, body):
+    there = world([body(labels={"by": "hand"}), body()])
+
+    there.run(apply({**SPEC, "schedule": "@hourly"}, labels={"team": "docs"}))
+
+    assert (there.sent[1].method, there.sent[1].body["spec"]["schedule"]) == ("PUT", "@hourly")
+    assert there.sent[1].body["metadata"]["resourceVersion"] == "7"
+    assert there.sent[1].body["metadata"]["labels"] == {"by": "hand", "team": "docs"}
+
+
+@pytest.mark.parametrize(("said", "stays"), [({}, True), ({"suspend": False}, False)])
+def test_who_suspended_a_schedule_is_heeded_until_the_spec_says_otherwise(world, body, said, stays):
+    there = world([body(suspend=True), body()])
+
+    there.run(apply({**SPEC, **said}))
+
+    assert there.sent[1].body["spec"]["suspend"] is stays
+
+
+def test_what_others_write_meanwhile_is_read_again(world, body):
+    there = world(
+        [errors.NotFound("none"), errors.AlreadyExists("raced"), body(), errors.Conflict("raced"), body(), body()]
+    )
+
+    there.run(apply())
+
+    assert [send.method for send in there.sent] == ["GET", "POST", "GET", "PUT", "GET", "PUT"]
+
+
+def test_a_schedule_that_is_being_deleted_is_not_changed(world, body):
+    with pytest.raises(errors.Conflict, match="being deleted"):
+        world([body(deletionTimestamp=NOW)]).run(apply())
+
+
+def test_a_triggered_job_is_waited_for(world, body, job_body):
+    there = world([body(), body(), errors.NotFound("not yet"), body(), job_body("brief-t1")])
+
+    job = there.run(DO.trigger("brief", value="v", timeout=30))
+
+    assert job.name == "brief-t1"
+    assert there.sent[0].body == {"metadata": {"annotations": {"agentjobs.dev/trigger": "v"}}}
+    assert there.sent[2].path.endswith(f"/agentjobs/{triggered_name('brief', 'v')}")
+
+
+def test_a_trigger_without_an_operator_runs_out_of_time(world, body):
+    there = world([body(), *[body(), errors.NotFound("not yet")] * 100])
+
+    with pytest.raises(TimeoutError, match="within 2 s: no operator has made it"):
+        there.run(DO.trigger("brief", value="v", timeout=2))
+
+
+def test_a_value_whose_job_is_gone_is_not_waited_for(world, body):
+    there = world([body(), body(last_trigger="v"), errors.NotFound("gone")])
+
+    with pytest.raises(errors.NotFound, match="is gone, or could not be made"):
+        there.run(DO.trigger("brief", value="v", timeout=30))
+
+
+@pytest.mark.parametrize(
+    ("reason", "annotated"), [("TooManyFailures", True), ("Suspended", False), ("InvalidSpec", False)]
+)
+def test_only_a_halt_by_failures_needs_more_than_the_spec_to_go_on(world, body, reason, annotated):
+    there = world([body(("Active", "False", reason)), body()])
+
+    there.run(DO.resume("brief"))
+
+    assert there.sent[1].body["spec"] == {"suspend": False}
+    assert ("metadata" in there.sent[1].body) is annotated
+
+
+@pytest.mark.parametrize(
+    ("conditions", "active", "reason"),
+    [
+        pytest.param([], False, "", id="nobody-has-seen-it"),
+        pytest.param([("Active", "True", "Scheduled")], True, "", id="all-is-well"),
+        pytest.param(
+            [("Degraded", "True", "JobFailed"), ("Active", "False", "Suspended")], False, "Suspended", id="off"
+        ),
+        pytest.param(
+            [("Active", "True", "Scheduled"), ("Blocked", "True", "JobRunning")], True, "JobRunning", id="held"
+        ),
+        pytest.param(
+            [("Blocked", "False", "NotBlocked"), ("Degraded", "True", "JobFailed")], False, "JobFailed", id="bad"
+        ),
+    ],
+)
+def test_a_schedule_tells_what_is_wrong(body, conditions, active, reason):
+    schedule = Schedule.parse(body(*conditions))
+
+    assert (schedule.active, schedule.reason, bool(schedule.message)) == (active, reason, bool(reason))
