@@ -84,20 +84,12 @@ def decide(seen: Observation, now: datetime) -> Decision:
     return _waiting(seen, now)
 
 
-def _lacks_yield(job: Job) -> bool:
-    """Whether Postgres was away when the job ended: its status says not what was used, or not where the answer is."""
-    status = job.status
-    if status.phase is Phase.SUCCEEDED and (status.result is None or not status.result.ref):
-        return True
-    return status.starts > 0 and status.usage is None
-
-
 def _finished(seen: Observation, now: datetime) -> Decision:
     """Terminal is final; what is left is to let go."""
     job = seen.job
     if held := _held(seen.pods):
         return _clear(seen, held)
-    if _lacks_yield(job) and seen.history_available:
+    if job.lacks_yield and seen.history_available:
         return Decision(FetchYield())
     ttl = seen.spec.ttl_seconds_after_finished if seen.spec else None
     if job.deleting or ttl is None or job.status.completion_time is None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agentjobs.api.agentjob import AgentJobSpec
-from agentjobs.api.conditions import ConditionType, find_condition, is_true
+from agentjobs.api.conditions import ConditionType, Phase, find_condition, is_true
 from agentjobs.api.problems import Problem
 from agentjobs.api.raw_status import MAX_RESUME
 from agentjobs.api.status import AgentJobStatus, AttemptRecord
@@ -84,6 +84,22 @@ class Job:
     @property
     def accepted(self) -> bool:
         return is_true(self.status.conditions, ConditionType.ACCEPTED)
+
+    @property
+    def lacks_yield(self) -> bool:
+        """Whether Postgres was away when the job ended: what was used is not in its status, or not where the answer is.
+
+        Of a job that has ended.
+        """
+        status = self.status
+        if status.phase is Phase.SUCCEEDED and (status.result is None or not status.result.ref):
+            return True
+        return status.starts > 0 and status.usage is None
+
+    @property
+    def rests(self) -> bool:
+        """Whether the job itself has nothing left to do but to go when its time comes; its pods may have."""
+        return self.finished and not self.lacks_yield
 
     @property
     def active(self) -> AttemptRecord | None:

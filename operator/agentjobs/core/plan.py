@@ -44,6 +44,20 @@ class Schedule:
     def key(self) -> tuple[str, str]:
         return self.namespace, self.name
 
+    def rests(self, now: datetime) -> bool:
+        """Whether, by its status, nothing happens before the next time: no edit, no wish, no job, no start is new.
+
+        What the spec means is not read: a schedule may be wrong about it, and is looked at all the same.
+        """
+        status = self.status
+        wishes = ((self.trigger, status.last_trigger), (self.resume, status.last_resume))
+        return (
+            status.observed_generation == self.generation
+            and not status.active
+            and all(asked in ("", done) for asked, done in wishes)
+            and (status.next_schedule_time is None or status.next_schedule_time > now)
+        )
+
 
 def parse_schedule(obj: Mapping[str, Any]) -> Schedule:
     """Read an AgentSchedule object as the API server gives it."""

@@ -1,12 +1,14 @@
 """A work queue of keys: each waits once, is worked on by one worker at a time, and may come back later.
 
 Owned by the controller; watches, timers and workers add to it. It holds no objects, only keys, so that whoever takes a
-key decides on the newest state. One loop, no threads.
+key decides on the newest state. Keys at rest (thousands after a start, and nothing is due for them) wait in a line of
+their own, so that they hold up nobody and nobody holds them up. One loop, no threads.
 """
 
 import asyncio
 import random
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -16,14 +18,29 @@ FIRST_RETRY_SECONDS: Final = 0.1
 LONGEST_RETRY_SECONDS: Final = 30.0
 
 
-class WorkQueue(Generic[Key]):
-    """Deduplicating queue with requeue-after and per-key exponential backoff."""
+@dataclass(slots=True)
+class _Wait:
+    since: float
+    resting: bool
 
-    def __init__(self, *, jitter: Callable[[], float] = random.random) -> None:
-        """`jitter` returns numbers in [0, 1): it spreads retries over the upper half of their backoff."""
+
+class WorkQueue(Generic[Key]):
+    """Deduplicating queue with two lines, requeue-after and per-key exponential backoff."""
+
+    def __init__(
+        self, *, rests: Callable[[Key], bool] = lambda key: False, jitter: Callable[[], float] = random.random
+    ) -> None:
+        """
+        Args:
+            rests: tells of a key that is added whether it can wait behind all that do not rest. Asked again when a
+                waiting key is added again, which may so change its line.
+            jitter: returns numbers in [0, 1): it spreads retries over the upper half of their backoff.
+        """
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
-        self._waiting: dict[Key, float] = {}  # since when, in order of time
+        self._resting: asyncio.Queue[Key] = asyncio.Queue()
+        self._waiting: dict[Key, _Wait] = {}  # in order of time
         self._busy: set[Key] = set()
+        self._rests = rests
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
         self._jitter = jitter
@@ -35,8 +52,8 @@ class WorkQueue(Generic[Key]):
     @property
     def oldest_seconds(self) -> float:
         """How long the oldest waiting key has been waiting; 0 when none does."""
-        since = next(iter(self._waiting.values()), None)
-        return 0.0 if since is None else asyncio.get_running_loop().time() - since
+        oldest = next(iter(self._waiting.values()), None)
+        return 0.0 if oldest is None else asyncio.get_running_loop().time() - oldest.since
 
     @property
     def idle(self) -> bool:
@@ -45,11 +62,18 @@ class WorkQueue(Generic[Key]):
 
     def add(self, key: Key) -> None:
         """Let a worker look at `key`. A key that waits already is not added twice; a busy one waits for its `done`."""
-        if key in self._waiting:
+        wait = self._waiting.get(key)
+        if wait is None:
+            wait = self._waiting[key] = _Wait(asyncio.get_running_loop().time(), self._rests(key))
+        elif wait.resting is not self._rests(key):
+            wait.resting = not wait.resting  # its place in the other line stays, and is passed over
+        else:
             return
-        self._waiting[key] = asyncio.get_running_loop().time()
         if key not in self._busy:
-            self._ready.put_nowait(key)
+            self._line_up(key, wait)
+
+    def _line_up(self, key: Key, wait: _Wait) -> None:
+        (self._resting if wait.resting else self._ready).put_nowait(key)
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Add `key` in `seconds` from now. Of several calls the earliest moment wins."""
@@ -66,9 +90,15 @@ class WorkQueue(Generic[Key]):
         del self._timers[key]
         self.add(key)
 
-    async def get(self) -> Key:
-        """Wait for a key and take it; nobody else gets it before `done`."""
-        key = await self._ready.get()
+    async def get(self, *, resting: bool = False) -> Key:
+        """Wait for a key of one line and take it; nobody else gets it before `done`."""
+        line = self._resting if resting else self._ready
+        while True:
+            key = await line.get()
+            wait = self._waiting.get(key)
+            # Who changed lines has left a place behind: the key may be taken by now, or wait for another turn.
+            if wait is not None and wait.resting is resting and key not in self._busy:
+                break
         del self._waiting[key]
         self._busy.add(key)
         return key
@@ -76,8 +106,9 @@ class WorkQueue(Generic[Key]):
     def done(self, key: Key) -> None:
         """Give `key` back. If it was added in the meantime, it is ready again."""
         self._busy.discard(key)
-        if key in self._waiting:
-            self._ready.put_nowait(key)
+        wait = self._waiting.get(key)
+        if wait is not None:
+            self._line_up(key, wait)
 
     def retry(self, key: Key, *, at_least: float = 0.0) -> float:
         """Add `key` again after its backoff, doubled with every call until `forget`; returns the seconds."""

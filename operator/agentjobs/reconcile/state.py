@@ -63,7 +63,7 @@ class State:
     def __init__(self, *, writer: Writer, limits: Mapping[str, int], now: Callable[[], datetime]) -> None:
         """`limits` maps the implicit queues, which every namespace has, to their slots."""
         self.limits = dict(limits)
-        self.queue: WorkQueue[Key] = WorkQueue()
+        self.queue: WorkQueue[Key] = WorkQueue(rests=self._rests)
         self.jobs: Cache[Job] = Cache(
             parse_job,
             {
@@ -148,6 +148,15 @@ class State:
         self.wake_schedules()
         for name in list(self.jobs.keys()):
             self.queue.add(("job", *name))
+
+    def _rests(self, key: Key) -> bool:
+        """Whether nothing is known to be due for a key. A guess that costs a moment when wrong: all are looked at."""
+        kind, *name = key
+        if kind == "job":
+            job = self.jobs.get((name[0], name[1]))
+            return job is not None and job.rests and not any(pod.held for pod in self.pods.by("job", job.key))
+        schedule = self.schedules.get((name[0], name[1])) if kind == "schedule" else None
+        return schedule is not None and schedule.rests(self._now())
 
     def listed_pods(self, items: list[dict[str, Any]], version: str, *, namespace: str | None = None) -> None:
         """Take in a complete list of pods that carry our label."""

@@ -16,9 +16,12 @@ pytestmark = [pytest.mark.looptime]
 
 @asynccontextmanager
 async def running(
-    reconcile: Callable[[str], Awaitable[float | None]], *, workers: int = 4
+    reconcile: Callable[[str], Awaitable[float | None]],
+    *,
+    workers: int = 4,
+    rests: Callable[[str], bool] = lambda key: False,
 ) -> AsyncIterator[tuple[WorkQueue[str], Controller[str]]]:
-    queue: WorkQueue[str] = WorkQueue(jitter=lambda: 1.0)
+    queue: WorkQueue[str] = WorkQueue(rests=rests, jitter=lambda: 1.0)
     controller = Controller(queue, reconcile, workers=workers)
     task = asyncio.create_task(controller.run())
     await asyncio.sleep(0)
@@ -59,6 +62,58 @@ async def test_different_keys_are_worked_on_side_by_side():
             queue.add(key)
         await asyncio.sleep(1.1)
         assert queue.idle
+
+
+async def test_thousands_of_keys_at_rest_hold_up_nobody():
+    times: dict[str, float] = {}
+
+    async def reconcile(key: str) -> None:
+        await asyncio.sleep(1)
+        times[key] = now()
+
+    async with running(reconcile, rests=str.isdigit) as (queue, _):
+        begin = now()
+        for number in range(3000):
+            queue.add(str(number))
+        queue.add("a")
+        await asyncio.sleep(4000)
+
+    assert times["a"] - begin == pytest.approx(1)
+    assert len(times) == 3001
+
+
+async def test_keys_at_rest_have_their_turn_while_others_never_cease():
+    done: list[str] = []
+
+    async def reconcile(key: str) -> float | None:
+        await asyncio.sleep(1)
+        done.append(key)
+        return None if key.isdigit() else 0.0
+
+    async with running(reconcile, workers=2, rests=str.isdigit) as (queue, _):
+        for key in ("a", "b", "c", "d", "1", "2", "3"):
+            queue.add(key)
+        await asyncio.sleep(10)
+
+    assert {"1", "2", "3"} < set(done)
+
+
+@pytest.mark.parametrize("rests", [True, False], ids=["at rest", "others"])
+async def test_a_thousand_keys_that_wait_for_nothing_leave_turns_to_the_rest_of_the_process(rests):
+    looked, turns = 0, 0
+
+    async def reconcile(_key: str) -> None:
+        nonlocal looked
+        looked += 1
+
+    async with running(reconcile, rests=lambda _: rests) as (queue, _):
+        for number in range(1000):
+            queue.add(str(number))
+        while looked < 1000:
+            await asyncio.sleep(0)
+            turns += 1
+
+    assert turns > 200
 
 
 async def test_a_key_comes_back_when_its_reconcile_says_so():

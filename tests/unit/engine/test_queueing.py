@@ -3,6 +3,8 @@
 import asyncio
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agentjobs.engine.queueing import LONGEST_RETRY_SECONDS, WorkQueue
 
@@ -135,4 +137,119 @@ async def test_after_close_no_timer_fires(queue):
     queue.close()
     await asyncio.sleep(2)
 
+    assert len(queue) == 0
+
+
+@pytest.fixture
+def still() -> set[str]:
+    """The keys at rest."""
+    return {"still", "idle"}
+
+
+@pytest.fixture
+def lines(still) -> WorkQueue[str]:
+    return WorkQueue(rests=still.__contains__)
+
+
+async def test_keys_at_rest_wait_in_a_line_of_their_own(lines):
+    for key in ("still", "a", "idle", "b"):
+        lines.add(key)
+
+    assert [await lines.get() for _ in range(2)] == ["a", "b"]
+    assert [await lines.get(resting=True) for _ in range(2)] == ["still", "idle"]
+
+
+async def test_a_key_that_rests_no_longer_changes_its_line(lines, still):
+    lines.add("still")
+    lines.add("idle")
+    still.remove("still")
+    lines.add("still")
+
+    assert len(lines) == 2
+    assert await lines.get() == "still"
+    assert await lines.get(resting=True) == "idle"
+
+
+async def test_the_place_left_behind_in_a_line_is_nobodys(lines, still):
+    lines.add("still")
+    still.remove("still")
+    lines.add("still")
+    lines.done(await lines.get())
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(lines.get(resting=True), 5)
+
+
+async def test_a_key_that_is_found_at_rest_lets_the_others_go_first(lines, still):
+    lines.add("a")
+    lines.add("b")
+    still.add("a")
+    lines.add("a")
+
+    assert await lines.get() == "b"
+    assert await lines.get(resting=True) == "a"
+
+
+async def test_news_of_a_busy_key_decide_its_next_line(lines, still):
+    lines.add("still")
+    await lines.get(resting=True)
+    lines.add("still")
+    still.remove("still")
+    lines.add("still")
+    lines.done("still")
+
+    assert await lines.get() == "still"
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["add", "rest", "wake", "take", "take at rest", "done"]), st.sampled_from("abc"))
+)
+
+
+@settings(deadline=None)  # a busy machine is no finding
+@given(steps=STEPS)
+def test_whatever_changes_lines_every_added_key_is_taken_and_none_twice_at_once(steps):
+    asyncio.run(_check_lines(steps))
+
+
+async def _check_lines(steps) -> None:
+    still: set[str] = set("ab")
+    queue: WorkQueue[str] = WorkQueue(rests=still.__contains__)
+    wanted: set[str] = set()
+    busy: set[str] = set()
+
+    async def take(*, resting: bool) -> bool:
+        getting = asyncio.ensure_future(queue.get(resting=resting))
+        await asyncio.sleep(0)
+        if not getting.done():
+            getting.cancel()
+            await asyncio.gather(getting, return_exceptions=True)
+            return False
+        key = await getting
+        assert key in wanted
+        assert key not in busy
+        wanted.remove(key)
+        busy.add(key)
+        return True
+
+    for step, key in steps:
+        if step == "add":
+            queue.add(key)
+            wanted.add(key)
+        elif step == "rest":
+            still.add(key)
+        elif step == "wake":
+            still.discard(key)
+        elif step == "done":
+            queue.done(key)
+            busy.discard(key)
+        else:
+            await take(resting=step != "take")
+    for key in set(busy):
+        queue.done(key)
+        busy.remove(key)
+    while await take(resting=False) or await take(resting=True):
+        pass
+
+    assert not wanted
     assert len(queue) == 0

@@ -391,13 +391,13 @@ class World:
                 operator.reconciler.state.observe_pod(event, obj)
 
     async def settle(self, number=0, limit=200):
-        """Let an operator work until no key waits; timers do not fire."""
+        """Let an operator work until no key waits, those at rest last; timers do not fire."""
         reconciler = self.operators[number].reconciler
         queue = reconciler.state.queue
         for _ in range(limit):
             if not len(queue):
                 return
-            key = await queue.get()
+            key = await queue.get(resting=all(wait.resting for wait in queue._waiting.values()))
             try:
                 await reconciler.reconcile(key)
             except (Conflict, NotFound, Unavailable):

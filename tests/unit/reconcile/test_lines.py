@@ -1,0 +1,125 @@
+"""What waits behind all others: finished jobs and idle schedules, of which a cluster holds thousands."""
+
+from datetime import timedelta
+
+import pytest
+
+from agentjobs.contract import Verdict
+
+JOB, SCHEDULE = ("job", "default", "hello"), ("schedule", "default", "brief")
+
+
+def rests(world, key):
+    """Whether a new operator would look at a key behind all others."""
+    world.restart()
+    return world.reconciler.state.queue._waiting[key].resting
+
+
+async def ended(world, verdict=Verdict.SUCCEED, **spec):
+    world.apply(**spec)
+    await world.act()
+    world.end_pod(world.pods()[0], verdict)
+    await world.act(seconds=1)
+
+
+async def idle(world, **spec):
+    world.apply_schedule(**spec)
+    await world.act()
+
+
+async def test_a_job_that_waits_is_looked_at_before_the_finished_ones(world):
+    await ended(world)
+    world.apply("next")
+    world.restart()
+    queue = world.reconciler.state.queue
+
+    assert await queue.get() == ("job", "default", "next")
+
+
+@pytest.mark.parametrize("spec", [{}, {"ttlSecondsAfterFinished": 60}], ids=["to stay", "to be deleted later"])
+async def test_a_finished_job_rests(world, spec):
+    await ended(world, **spec)
+
+    assert rests(world, JOB)
+
+
+async def test_an_old_job_goes_though_it_rested_when_the_operator_started(world):
+    await ended(world, ttlSecondsAfterFinished=60)
+    world.now += timedelta(minutes=2)
+    world.restart()
+    await world.settle()
+
+    assert ("AgentJob", "default", "hello") not in world.objects
+
+
+async def test_a_job_that_runs_does_not_rest(world):
+    world.apply()
+    await world.act()
+
+    assert not rests(world, JOB)
+
+
+async def test_a_finished_job_does_not_rest_before_its_pod_is_let_go(world):
+    world.apply()
+    await world.act()
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    world.refuse["patch", "Pod"] = ConnectionError("refused")
+    with pytest.raises(ConnectionError):
+        await world.act(seconds=1)
+
+    assert not rests(world, JOB)
+
+
+async def test_a_finished_job_does_not_rest_without_its_answer(world):
+    world.apply()
+    await world.act()
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    world.history_away = True
+    await world.act(seconds=1)
+
+    assert not rests(world, JOB)
+
+
+async def test_an_idle_schedule_rests_until_its_next_time(world):
+    await idle(world)
+    before = rests(world, SCHEDULE)
+    world.now += timedelta(minutes=10)
+
+    assert before
+    assert not rests(world, SCHEDULE)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"annotations": {"agentjobs.dev/trigger": "now"}},
+        {"annotations": {"agentjobs.dev/resume": "now"}},
+        {"schedule": "0 * * * *"},
+        {"suspend": True},
+    ],
+    ids=["triggered", "resumed", "another time", "suspended"],
+)
+async def test_a_schedule_of_which_something_is_wanted_does_not_rest(world, edit):
+    await idle(world)
+    world.edit("brief", kind="AgentSchedule", **edit)
+    wanted = rests(world, SCHEDULE)
+    await world.act()
+
+    assert not wanted
+    assert rests(world, SCHEDULE) is (edit != {"annotations": {"agentjobs.dev/trigger": "now"}})
+
+
+async def test_a_schedule_does_not_rest_while_its_job_runs(world):
+    await idle(world)
+    await world.act(minutes=10)
+
+    assert not rests(world, SCHEDULE)
+
+
+async def test_a_trigger_that_comes_while_a_schedule_waits_behind_others_is_seen_before_them(world):
+    await idle(world)
+    world.restart()
+    world.edit("brief", kind="AgentSchedule", annotations={"agentjobs.dev/trigger": "now"})
+    world.tell()
+
+    assert await world.reconciler.state.queue.get() == SCHEDULE
