@@ -125,6 +125,7 @@ class Reconciler:
         ):
             await self._acceptance.load(job, memory)
         spec = self.state.specs.in_force(job)
+        active_for = self._active_for(job, memory)
         return Observation(
             job=job,
             spec=spec,
@@ -137,7 +138,7 @@ class Reconciler:
             history_available=not outage,
             obstacle=memory.obstacle,
             heartbeat=answers.heartbeat,
-            active_for=self._active_for(job, memory),
+            active_for=active_for,
             deleting_for=self._deleting_for(job, pods, memory),
             end_recorded=answers.end_recorded,
         )
@@ -148,6 +149,7 @@ class Reconciler:
             return timedelta(0)
         if memory.active is None or memory.active[0] != job.active.start:
             memory.active = (job.active.start, self._monotonic())
+            memory.obstacle = None  # it was another pod's
         return timedelta(seconds=self._monotonic() - memory.active[1])
 
     def _deleting_for(self, job: Job, pods: tuple[Pod, ...], memory: Memory) -> timedelta:

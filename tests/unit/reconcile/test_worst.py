@@ -6,6 +6,9 @@ import pytest
 
 from agentjobs.api.conditions import Phase
 from agentjobs.contract import LABEL_JOB, Verdict
+from agentjobs.errors import Invalid
+
+SUSPENDS = {"rules": [{"name": "look", "onErrors": ["ConfigInvalid", "ToolError"], "action": "Suspend"}]}
 
 
 def edit_pod(world, **metadata):
@@ -28,3 +31,16 @@ async def test_a_pod_whose_label_was_edited_still_ends_its_job(world, labels):
     await world.act(seconds=1)
 
     assert (world.status().phase, world.status().starts) == (Phase.SUCCEEDED, 1)
+
+
+async def test_a_start_asks_for_its_pod_whatever_became_of_the_one_before(world):
+    world.apply(resultPolicy=SUSPENDS)
+    world.refuse["create", "Pod"] = Invalid("the pod is refused")
+    await world.act()
+    suspended = world.status().phase
+    world.refuse.clear()
+    world.edit(annotations={"agentjobs.dev/resume": "1"})
+    await world.act(seconds=5)
+
+    assert suspended is Phase.SUSPENDED
+    assert [pod["metadata"]["name"] for pod in world.pods()] == ["hello-2"]
