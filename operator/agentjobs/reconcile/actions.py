@@ -356,8 +356,8 @@ class Actions:
             logger.debug("job.ttl %s/%s was gone", job.namespace, job.name)
 
     async def release_orphans(self, name: JobName, job: Job | None) -> None:
-        """Pods that hold for an AgentJob that no longer exists: let them go, after asking the server itself."""
-        held = [pod for pod in self._state.pods.by("job", name) if pod.held and pod.owner_uid]
+        """Pods that hold for no AgentJob (any more): let them go, after asking the server itself."""
+        held = [pod for pod in self._state.pods.by("job", name) if pod.held]
         orphans = [pod for pod in held if job is None or pod.owner_uid != job.uid]
         if not orphans:
             return
@@ -366,7 +366,7 @@ class Actions:
         except NotFound:
             alive = None
         for pod in orphans:
-            if pod.owner_uid != alive:
+            if pod.owner_uid is None or pod.owner_uid != alive:
                 await self._release(pod)
 
     async def _release(self, pod: Pod) -> None:

@@ -44,3 +44,15 @@ async def test_a_start_asks_for_its_pod_whatever_became_of_the_one_before(world)
 
     assert suspended is Phase.SUSPENDED
     assert [pod["metadata"]["name"] for pod in world.pods()] == ["hello-2"]
+
+
+async def test_a_pod_that_lost_its_owner_is_let_go_when_somebody_deletes_it(world):
+    world.apply()
+    await world.act()
+    edit_pod(world, ownerReferences=[])
+    await world.act(seconds=1)
+    world._delete(("Pod", "default", "hello-1"))
+    await world.act(seconds=1)
+    await world.act(seconds=1)
+
+    assert [pod["metadata"]["ownerReferences"][0]["name"] for pod in world.pods()] == ["hello"]
