@@ -107,7 +107,7 @@ def edited_fields(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
     Texts from ConfigMaps are not compared: which keys they came from is not kept, and what they say now is not read.
     """
     spec = AgentJobSpec.model_validate(job["spec"])
-    own = resolve(job, _Unread())
+    own = resolve(job, _Unread(spec, accepted))
     fields = _differences(_work(own), _work(accepted))
     if spec.input.message is not None and own["spec"]["input"]["message"] != accepted["spec"]["input"].get("message"):
         fields.add("input.message")
@@ -115,10 +115,16 @@ def edited_fields(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
 
 
 class _Unread(dict[ConfigMapKey, str]):
-    """Stands in for contents that nobody has read."""
+    """Stands in for contents that nobody has read: any text, and for a schema the one that was accepted."""
 
-    def get(self, _key: object, _default: object = None) -> str:
-        return "…"
+    def __init__(self, spec: AgentJobSpec, accepted: Resolved) -> None:
+        super().__init__()
+        if spec.output is not None and spec.output.schema_from is not None:
+            known = (accepted["spec"].get("output") or {}).get("schema") or {"type": "object"}
+            self[_key(spec.output.schema_from.config_map_key_ref)] = json.dumps(known)
+
+    def get(self, key: Any, _default: object = None) -> str:
+        return super().get(key, "…")
 
 
 def _work(resolved: Resolved) -> dict[str, Any]:

@@ -56,3 +56,14 @@ async def test_a_pod_that_lost_its_owner_is_let_go_when_somebody_deletes_it(worl
     await world.act(seconds=1)
 
     assert [pod["metadata"]["ownerReferences"][0]["name"] for pod in world.pods()] == ["hello"]
+
+
+async def test_an_edit_of_a_job_whose_schema_stands_in_a_config_map_is_told(world):
+    data = {"metadata": {"namespace": "default", "name": "shapes"}, "data": {"answer": '{"type": "object"}'}}
+    world._put(("ConfigMap", "default", "shapes"), "ADDED", data)
+    world.apply(output={"schemaFrom": {"configMapKeyRef": {"name": "shapes", "key": "answer"}}})
+    await world.act()
+    world.edit(runtime={"image": "second"})
+    await world.act(seconds=1)
+
+    assert "spec.runtime.image" in dict(world.events)["SpecChanged"]
