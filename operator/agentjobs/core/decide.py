@@ -396,23 +396,32 @@ def _waiting(seen: Observation, now: datetime) -> Decision:
         if seen.missing:
             message = "; ".join(seen.missing)
             return _wait(AcceptedReason.REFERENCE_NOT_FOUND, message, again=now + HEAL_AGAIN)
+    held = _suspended(job)
+    if held is not None and job.accepted:
+        # Whatever else is missing: a wait for it would end the suspension.
+        return held
     if not seen.queue_known:
         message = f"spec.queue: there is no queue {spec.queue!r}; the queues are agents and scheduled"
         return _wait(AcceptedReason.QUEUE_NOT_FOUND, message)
     if not seen.history_available:
         return _no_history(job, now)
-    return _ready(seen, spec, now)
+    return held or _ready(seen, spec, now)
 
 
-def _ready(seen: Observation, spec: AgentJobSpec, now: datetime) -> Decision:
-    """Legal and complete: wait for the time, then for a slot, then start."""
-    job = seen.job
+def _suspended(job: Job) -> Decision | None:
+    """What to do about a job that somebody, or a rule, wants held."""
     if job.suspend:
         if job.says(ConditionType.SUSPENDED, status=True, reason=SuspendedReason.REQUESTED):
             return Decision(Keep())
         return Decision(Suspend(SuspendedReason.REQUESTED, SUSPENDED, accept=not job.accepted))
     if job.says(ConditionType.SUSPENDED, status=True, reason=SuspendedReason.RULE) and not _is_resumed(job):
         return Decision(Keep())
+    return None
+
+
+def _ready(seen: Observation, spec: AgentJobSpec, now: datetime) -> Decision:
+    """Legal and complete: wait for the time, then for a slot, then start."""
+    job = seen.job
     if _left(seen, spec) <= timedelta(0):
         return Decision(Finish(Phase.FAILED, ErrorClass.DEADLINE_EXCEEDED, "timeouts.running was used up"))
     due = spec.start_at or (job.created + spec.start_after if spec.start_after else None)

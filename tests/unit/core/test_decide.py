@@ -519,3 +519,10 @@ def test_pods_that_failed_are_kept_where_failures_are(scene):
     seen.written(verdict_of(seen))
 
     assert isinstance(verdict_of(seen), ReleasePods)
+
+
+@pytest.mark.parametrize("lacking", [{"history_available": False}, {"queue_known": False}], ids=["database", "queue"])
+def test_a_suspension_lasts_whatever_else_is_missing(scene, lacking):
+    held = scene().written(Suspend("Rule", "rule look"))
+
+    assert verdict_of(held.knowing(**lacking)) == Keep()

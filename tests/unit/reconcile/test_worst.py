@@ -67,3 +67,19 @@ async def test_an_edit_of_a_job_whose_schema_stands_in_a_config_map_is_told(worl
     await world.act(seconds=1)
 
     assert "spec.runtime.image" in dict(world.events)["SpecChanged"]
+
+
+async def test_a_job_suspended_by_its_rule_stays_so_while_the_database_is_away(world):
+    world.apply(resultPolicy=SUSPENDS)
+    await world.act()
+    world.end_pod(world.pods()[0], Verdict.RETRY, reason="ToolError", code=70)
+    await world.act(seconds=1)
+    world.edit(priority=1)
+    world.restart()
+    world.history_away = True
+    await world.act(seconds=1)
+    await world.act(seconds=1)
+    world.history_away = False
+    await world.act(minutes=10)
+
+    assert (world.status().phase, world.status().starts) == (Phase.SUSPENDED, 1)
