@@ -232,7 +232,8 @@ def _starting(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime)
 
 def _end(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, now: datetime) -> Decision:
     """The active start is over: charge it or not, and say what follows."""
-    if seen.spec is None and (ending.verdict in (Said.RETRY, Said.SNOOZE) or ending.outcome is not None):
+    open_ = ending.verdict in (Said.RETRY, Said.SNOOZE) or ending.outcome is not None
+    if seen.spec is None and open_ and not seen.history_available:
         # Somebody broke the spec of an accepted job while Postgres, which knows the accepted one, is away.
         return Decision(Keep(), again=now + ASK_AGAIN)
     ran = _ran(pod, now)
@@ -388,6 +389,9 @@ def _waiting(seen: Observation, now: datetime) -> Decision:
     job, spec = seen.job, seen.spec
     if job.cancel:
         return Decision(_cancelled(seen.job, " before a start"))
+    if spec is None and job.accepted and not seen.history_available:
+        # This spec is illegal, and Postgres, which knows the one that was accepted, is away.
+        return Decision(Keep(), again=now + HEAL_AGAIN)
     if spec is None or (seen.problems and not job.accepted):
         return Decision(_illegal(seen))
     if not job.accepted:

@@ -97,24 +97,23 @@ class Acceptance:
             await self.read_references(replace(seen, references=frozenset(config_map_keys(seen.spec))), answers)
         return resolve(job.object, answers.contents)
 
-    async def load(self, job: Job, memory: Memory) -> None:
-        """The object was edited since it was made and we do not know what was accepted: ask."""
+    async def recall(self, job: Job, memory: Memory) -> None:
+        """Ask what was accepted of a job whose object may not say it: it was edited, or we would not accept it."""
+        specs = self._state.specs
+        as_accepted = job.generation <= 1 and specs.own(job).spec is not None
+        if as_accepted or specs.accepted(job) is not None or self.away(memory):
+            return
         try:
             resolved = await self._history.resolved(job.uid)
         except Unavailable:
             self.outage(memory)
             return
         if resolved is not None:
-            self._state.specs.accept(job.uid, resolved)
+            specs.accept(job.uid, resolved)
 
-    async def for_pod(self, seen: Observation, memory: Memory) -> AgentJobSpec | None:
-        """The spec a pod is built from: the accepted one, for sure."""
-        job = seen.job
-        if (accepted := self._state.specs.accepted(job)) is not None:
+    def for_pod(self, seen: Observation) -> AgentJobSpec | None:
+        """The spec a pod is built from: the accepted one. None while nobody can say what that is."""
+        if (accepted := self._state.specs.accepted(seen.job)) is not None:
             return accepted.spec
-        if job.generation <= 1:
-            # Never edited, so what stands in the object is what was accepted.
-            return seen.spec
-        await self.load(job, memory)
-        accepted = self._state.specs.accepted(job)
-        return accepted.spec if accepted else None
+        # Never edited, so what stands in the object is what was accepted; or history forgot it, and it is all there is.
+        return seen.spec if seen.job.generation <= 1 or seen.history_available else None

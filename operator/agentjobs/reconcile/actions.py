@@ -216,7 +216,7 @@ class Actions:
     async def _make_pod(self, seen: Observation, verdict: MakePod, memory: Memory) -> bool:
         """Create the pod of a claimed start, or find that it exists. True when ours is there."""
         job = seen.job
-        accepted = await self._acceptance.for_pod(seen, memory)
+        accepted = self._acceptance.for_pod(seen)
         if accepted is None:
             return False
         if (message := refusal(accepted.runtime, self._pod_defaults)) is not None:

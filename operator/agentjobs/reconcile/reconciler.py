@@ -116,14 +116,9 @@ class Reconciler:
             # Most jobs of a cluster are finished ones: nothing about them needs a parsed spec.
             return Observation(job=job, spec=None, pods=pods, history_available=not outage)
         own = self.state.specs.own(job)
-        if (
-            job.accepted
-            and not job.finished
-            and job.generation > 1
-            and self.state.specs.accepted(job) is None
-            and not outage
-        ):
-            await self._acceptance.load(job, memory)
+        if job.accepted and not job.finished:
+            await self._acceptance.recall(job, memory)
+            outage = self._acceptance.away(memory)
         spec = self.state.specs.in_force(job)
         active_for = self._active_for(job, memory)
         return Observation(

@@ -83,3 +83,28 @@ async def test_a_job_suspended_by_its_rule_stays_so_while_the_database_is_away(w
     await world.act(minutes=10)
 
     assert (world.status().phase, world.status().starts) == (Phase.SUSPENDED, 1)
+
+
+async def test_a_waiting_job_whose_spec_is_broken_while_the_database_is_away_goes_on_as_accepted(world):
+    world.apply(suspend=True)
+    await world.act()
+    world.edit(suspend=False, timeouts={"attempt": "soon"})
+    world.restart()
+    world.history_away = True
+    await world.act(seconds=1)
+    world.history_away = False
+    await world.act(seconds=5)
+
+    assert world.status().phase is Phase.RUNNING
+
+
+async def test_a_job_that_an_older_version_accepted_runs_though_this_one_would_refuse_it(world):
+    world.apply(suspend=True)
+    await world.act()
+    job = world.objects["AgentJob", "default", "hello"]
+    job["spec"] = {**job["spec"], "timeouts": {"attempt": "0s"}, "suspend": False}
+    world._put(("AgentJob", "default", "hello"), "MODIFIED", job)
+    world.restart()
+    await world.act(seconds=5)
+
+    assert world.status().phase is Phase.RUNNING
