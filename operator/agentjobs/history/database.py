@@ -117,8 +117,8 @@ class Database:
         """Run `work` in one transaction and commit it.
 
         Raises:
-            errors.Unavailable: no server, no answer in time, or no schema yet.
-            errors.Denied: the server refuses our user.
+            errors.Unavailable: no server, no answer in time, no schema yet, or a server that refuses our user: who has
+                begun to work waits until somebody has mended that.
             errors.Invalid: the content was refused.
         """
         return await self._within_deadline(self._repeated_once(work, self._engine.begin))
@@ -203,7 +203,7 @@ class Database:
             except (exc.SQLAlchemyError, psycopg.Error, OSError, ValueError) as error:
                 problem = translated(error)
                 outcome = "unavailable" if isinstance(problem, errors.Unavailable) else "refused"
-                raise problem from error
+                raise errors.Unavailable(str(problem)) if isinstance(problem, errors.Denied) else problem from error
             except errors.AgentJobsError:
                 outcome = "ok"
                 raise

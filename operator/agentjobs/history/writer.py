@@ -2,14 +2,13 @@
 
 Records wait in memory until their batch is committed. While the database is away they are kept, up to `limit`; then the
 oldest are dropped and counted. What memory loses, at the limit or with the process, the operator feeds again from the
-objects' status (`attemptHistory`, phase, transitions) when it starts and when `written` says no: every record is
+objects' status (`attemptHistory`, phase, transitions) when it starts and before it deletes one: every record is
 idempotent, so feeding too often costs a write and nothing else. A record that the database refuses for its content is
 logged, counted and dropped, alone, so that it cannot hold up the others.
 """
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from typing import Final, Protocol
 
@@ -49,7 +48,6 @@ class HistoryWriter:
         self._linger = linger
         self._limit = limit
         self._pending: dict[Hashable, Record] = {}
-        self._written: OrderedDict[str, int] = OrderedDict()
         self._some = asyncio.Event()
         self._many = asyncio.Event()
         self._none = asyncio.Event()
@@ -76,14 +74,6 @@ class HistoryWriter:
         self._none.clear()
         if len(self._pending) >= self._batch:
             self._many.set()
-
-    def written(self, uid: str, transition: int) -> bool:
-        """Tell whether this process has stored the transition.
-
-        False may also mean that another process did, or that it was long ago: put it again, or ask
-        `OperatorHistory.recorded`.
-        """
-        return self._written.get(uid, -1) >= transition
 
     async def flush(self, timeout: float) -> bool:
         """Wait until nothing waits, at most `timeout` seconds; tell whether that came to be. `run` must be running."""
@@ -120,7 +110,7 @@ class HistoryWriter:
             batch = [self._pending[key] for key in keys]
             try:
                 await self._sink.write(batch)
-            except (errors.Unavailable, errors.Denied) as error:
+            except errors.Unavailable as error:
                 if not delay:
                     logger.warning("history.unavailable", extra={"backlog": self.backlog, "error": str(error)})
                 delay = min(_LAST_RETRY_SECONDS, delay * 2 or _FIRST_RETRY_SECONDS)
@@ -140,7 +130,7 @@ class HistoryWriter:
         for record in batch:
             try:
                 await self._sink.write([record])
-            except (errors.Unavailable, errors.Denied):
+            except errors.Unavailable:
                 return False
             except Exception:
                 self.rejected += 1
@@ -153,11 +143,6 @@ class HistoryWriter:
     def _settle(self, batch: list[Record]) -> None:
         for record in batch:
             self._pending.pop(_key(record), None)
-            if isinstance(record, TransitionRecord):
-                uid = record.job.uid
-                self._written[uid] = max(self._written.pop(uid, -1), record.transition)
-        while len(self._written) > self._limit:
-            self._written.popitem(last=False)
 
     def _drop_oldest(self) -> None:
         if not self.dropped:

@@ -119,3 +119,12 @@ async def test_a_wrong_address_is_invalid_and_not_repeated(dsn):
         Database(dsn)
 
     assert dsn not in str(caught.value)
+
+
+async def test_a_user_that_the_server_refuses_is_waited_for_like_a_server(database, a_job):
+    with psycopg.connect(database) as connection:
+        connection.execute("DO $$ BEGIN CREATE ROLE guest LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+
+    async with Database(database.replace("agentjobs@", "guest@")) as refused:
+        with pytest.raises(errors.Unavailable, match="refuses our user"):
+            await OperatorHistory(refused, cluster="c").yielded(a_job().key.uid)

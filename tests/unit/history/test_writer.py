@@ -158,19 +158,6 @@ async def test_of_two_records_with_one_key_the_first_is_written(table):
 
 
 @pytest.mark.looptime
-async def test_a_transition_counts_as_written_only_when_it_is_stored(table):
-    writer = HistoryWriter(table)
-    async with running(writer):
-        writer.put(a_transition(2))
-        before = writer.written("uid-1", 2)
-        await writer.flush(1)
-
-    assert (before, writer.written("uid-1", 2), writer.written("uid-1", 1)) == (False, True, True)
-    assert not writer.written("uid-1", 3)
-    assert not writer.written("uid-2", 1)
-
-
-@pytest.mark.looptime
 async def test_records_of_different_kinds_do_not_hide_each_other(table):
     writer = HistoryWriter(table)
     job = a_transition().job
