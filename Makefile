@@ -34,8 +34,8 @@ crds: setup ## Write what is generated anew: CRDs, reference pages, the chart's 
 test: setup ## Run the test suite
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration tests/conformance
 
-test-real: setup ## Run the tests that need an API server on a real one, of KUBEBUILDER_ASSETS
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=envtest $(addprefix tests/integration/,kube node gateway system storm)
+test-real: setup ## Run the tests that need an API server on a real one, of KUBEBUILDER_ASSETS; ONLY=alone: what test-cluster cannot
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=envtest $(ONLY:%=-m %) $(addprefix tests/integration/,kube node gateway system storm)
 
 test-cluster: setup ## Run the tests that need an API server on the cluster KUBECONFIG names, in namespaces of their own
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=kubeconfig $(addprefix tests/integration/,kube node gateway system)

@@ -48,6 +48,17 @@ def pytest_configure(config: pytest.Config) -> None:
         except Misconfigured as error:
             raise pytest.UsageError(str(error)) from error
     config.addinivalue_line("markers", "stops_the_server: the test stops its API server, so it gets one of its own")
+    config.addinivalue_line("markers", "alone(why): the test cannot run on a cluster that serves others, too")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m alone` chooses
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("stops_the_server"):
+            item.add_marker(pytest.mark.alone("a cluster of others is not stopped for a test"))
+        alone = item.get_closest_marker("alone")
+        if alone and config.getoption("--apiserver") == "kubeconfig":
+            item.add_marker(pytest.mark.skip(reason=alone.args[0]))
 
 
 def pytest_report_header(config: pytest.Config) -> str:

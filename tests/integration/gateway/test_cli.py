@@ -163,6 +163,7 @@ async def test_wait_for_a_job_that_is_not_there_or_goes(cli, cluster, hello, job
     assert (await waiting)[0] == 1
 
 
+@pytest.mark.alone("its runner's pod has no job, and a cluster's garbage collector deletes it")
 async def test_history_and_result_come_from_the_gateway(cli, story, cluster, http):
     await story.begin()
     as_runner = {"Authorization": f"Bearer {await cluster.add_runner('hello', 1, 'u1')}"}

@@ -16,6 +16,9 @@ from agentjobs.dev.certificates import Authority
 from agentjobs.errors import Invalid
 from agentjobs.gateway.serve import serving
 
+# Their jobs are rows alone, and a cluster's garbage collector deletes pods without their job.
+pytestmark = pytest.mark.alone("runners' pods here have no job")
+
 RESULT = {"text": "hi\x00", "structured": {"a": 1}, "usage": {"llmCalls": 1, "inputTokens": 5}}
 DOCUMENT = {"verdict": "Succeed", "reason": "Succeeded", "message": "", "delaySeconds": None, "result": RESULT}
 EVENT = {"seq": 1, "time": "2026-11-21T09:00:00Z", "kind": "text", "author": "hello", "data": {"text": "a\x00b"}}

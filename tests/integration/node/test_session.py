@@ -63,9 +63,8 @@ async def test_a_command_gets_the_cluster_and_gives_its_status(dev):
     assert gateway.startswith("https://127.0.0.1:")
 
 
-async def test_killed_it_leaves_nothing_running(dev, backend):
-    if backend == "kubeconfig":
-        pytest.skip("its node would stay in the cluster for ten minutes; test_shared looks at what is left")
+@pytest.mark.alone("its node would stay in the cluster for ten minutes; test_shared looks at what is left")
+async def test_killed_it_leaves_nothing_running(dev):
     process = await dev("--", sys.executable, "-c", TALK)
     await process.stdout.readline()
     family = psutil.Process(process.pid).children(recursive=True)

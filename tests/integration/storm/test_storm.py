@@ -7,7 +7,11 @@ import pytest
 from tests.storm.plan import draw
 from tests.storm.run import Storm, forget
 
-pytestmark = [pytest.mark.xdist_group("storm"), pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.xdist_group("storm"),
+    pytest.mark.timeout(240),
+    pytest.mark.alone("a cluster of others is not broken for a test"),
+]
 
 SEED = {"embedded": 546, "envtest": 275}
 

@@ -9,7 +9,10 @@ import pytest
 from agentjobs.dev.client import Client
 from agentjobs.dev.up import apply_crds
 
-pytestmark = pytest.mark.xdist_group("late-crd")
+pytestmark = [
+    pytest.mark.xdist_group("late-crd"),
+    pytest.mark.alone("a cluster of others does not lend its kinds: theirs may hold objects"),
+]
 
 
 async def operator(server, seconds):
@@ -39,11 +42,7 @@ async def operator(server, seconds):
             await process.wait()
 
 
-async def test_an_operator_without_its_kinds_ends_naming_them_and_goes_on_once_they_are_there(
-    make_server, tmp_path, backend
-):
-    if backend == "kubeconfig":
-        pytest.skip("a cluster of others does not lend its kinds: theirs may hold objects")
+async def test_an_operator_without_its_kinds_ends_naming_them_and_goes_on_once_they_are_there(make_server, tmp_path):
     async with make_server(tmp_path / "apiserver") as server:
         early, said = await operator(server, 60)
         async with Client(server.url, token=server.token, ca=server.ca) as client:

@@ -11,7 +11,11 @@ import pytest_asyncio
 from agentjobs.dev.client import Resource
 from agentjobs.dev.up import up
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("logs")]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.xdist_group("logs"),
+    pytest.mark.alone("the cluster's API server trusts no certificate of our node, so it serves no logs of it"),
+]
 
 ROOT = Path(__file__).parents[3]
 SECRETS = Resource("", "v1", "secrets", "Secret")
@@ -25,8 +29,6 @@ FIELDS = {"time", "level", "logger", "event"}
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def ran(backend, systems, job_of, tmp_path_factory):
     """A system after two jobs: one that ended well, and one whose provider's error repeats the key."""
-    if backend == "kubeconfig":
-        pytest.skip("the cluster's API server trusts no certificate of our node, so it serves no logs of it")
     settings = {"AGENTJOBS_LOG_FORMAT": "json", "AGENTJOBS_LOG_LEVEL": "DEBUG"}
     folder = tmp_path_factory.mktemp("cluster")
     async with up(folder, settings=settings, apiserver=backend, working_folder=ROOT) as cluster:

@@ -21,7 +21,11 @@ from agentjobs.dev.envtest import EnvTest
 from agentjobs.dev.node import Instant
 from agentjobs.dev.up import up
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("outages")]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.xdist_group("outages"),
+    pytest.mark.alone("a cluster of others is not broken for a test; tests/e2e kills what runs in one"),
+]
 
 LEASE = {"AGENTJOBS_LEASE_DURATION": "4s", "AGENTJOBS_LEASE_DEADLINE": "3s", "AGENTJOBS_LEASE_RETRY": "500ms"}
 
@@ -41,8 +45,6 @@ def in_two_seconds(pod):
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def outage(backend, checkout, systems):
     """A cluster, and the saboteur of it."""
-    if backend == "kubeconfig":
-        pytest.skip("a cluster of others is not broken for a test; tests/e2e kills what runs in one")
     # Not pytest's own folder, which nobody else may enter: PostgreSQL runs as another user when we are root.
     folder = Path(tempfile.mkdtemp(prefix="agentjobs-test-"))
     folder.chmod(0o711)
