@@ -9,6 +9,7 @@ import gc
 gc.disable()
 
 import os  # noqa: E402  see above
+import signal  # noqa: E402  see above
 import sys  # noqa: E402  see above
 import threading  # noqa: E402  see above
 import traceback  # noqa: E402  see above
@@ -21,6 +22,9 @@ FLUSH_SECONDS = 1.0
 
 def main() -> None:
     """Run the start this pod was made for, and end the process."""
+    # Without a handler the first process of a container misses them, any other dies of them; blocked ones wait for
+    # `attempt`, which handles them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     narrow.hide()
     from agentjobs_runner import attempt  # after hide(), because it imports httpx
 

@@ -120,6 +120,7 @@ class Supervisor:
         """Run the start and return the exit code."""
         for number in _STOPS:
             signal.signal(number, self._on_signal)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)  # `__main__` blocks them until somebody listens
         engine = Preload("agentjobs_runner.engine")
         try:
             attempt = self._gateway.attempt(give_up=self._give_up(contract.GATEWAY_PATIENCE_SECONDS))

@@ -212,6 +212,24 @@ def work():
     assert fake.kinds() == ["started", "model", "tool", "ended"]
 
 
+def test_a_sigterm_while_the_runner_still_loads_is_not_lost(gateway, start):
+    source = """
+import os, signal, sys
+class Stop:
+    def find_spec(self, name, path=None, target=None):
+        if name == "agentjobs_runner.attempt":
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGTERM)
+sys.meta_path.insert(0, Stop())
+"""
+    fake = gateway()
+
+    run = start(fake, files={"sitecustomize.py": source}).wait()
+
+    assert (run.code, run.verdict) == (75, ("Snooze", "Interrupted"))
+    assert "text" not in fake.kinds()
+
+
 def test_on_sigterm_a_tool_that_blocks_is_left_behind(gateway, start):
     fake = gateway(starts=[[{"toolCalls": [{"name": "blocks"}]}]], agent=inline(tools=[{"name": "tools:blocks"}]))
     run = start(fake, files={"tools.py": TOOLS}, grace=6)
