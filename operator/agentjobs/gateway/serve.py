@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
@@ -133,11 +133,11 @@ def _certificate(settings: GatewaySettings) -> ssl.SSLContext | None:
 
 @contextlib.asynccontextmanager
 async def _renewed(context: ssl.SSLContext | None, settings: GatewaySettings) -> AsyncIterator[None]:
-    """Load the certificate again whenever its file changes; new connections get the new one."""
+    """Load certificate and key again whenever their files change; new connections get them."""
     if context is None:
         yield
         return
-    task = asyncio.create_task(_renew(context, _changed(str(settings.tls_cert)), settings))
+    task = asyncio.create_task(_renew(context, settings))
     try:
         yield
     finally:
@@ -146,30 +146,31 @@ async def _renewed(context: ssl.SSLContext | None, settings: GatewaySettings) ->
             await task
 
 
-async def _renew(context: ssl.SSLContext, changed: Callable[[], bool], settings: GatewaySettings) -> None:
+async def _renew(context: ssl.SSLContext, settings: GatewaySettings) -> None:
+    known = _modified(settings)
     while True:
         await asyncio.sleep(CERTIFICATE_SECONDS)
-        if changed():
-            try:
-                context.load_cert_chain(str(settings.tls_cert), str(settings.tls_key))
-                logger.info("certificate.renewed")
-            except (OSError, ssl.SSLError) as error:
-                # The old one serves on. Key and certificate may have been caught half way through their change.
-                logger.error("certificate.unusable", extra={"error": str(error)})
-
-
-def _changed(path: str) -> Callable[[], bool]:
-    def modified() -> float:
+        found = _modified(settings)
+        if found == known:
+            continue
         try:
-            return Path(path).stat().st_mtime
-        except OSError:
-            return 0.0
+            # First into a context of its own: the one in use would be left with what it had read before it failed, when
+            # key and certificate are caught half way through their change.
+            _certificate(settings)
+            context.load_cert_chain(str(settings.tls_cert), str(settings.tls_key))
+        except (errors.Invalid, OSError, ssl.SSLError) as error:
+            logger.error("certificate.unusable", extra={"error": str(error)})
+            continue
+        logger.info("certificate.renewed")
+        known = found
 
-    known = modified()
 
-    def changed() -> bool:
-        nonlocal known
-        before, known = known, modified()
-        return known not in (before, 0.0)
+def _modified(settings: GatewaySettings) -> list[float]:
+    return [_modified_at(path) for path in (settings.tls_cert, settings.tls_key) if path is not None]
 
-    return changed
+
+def _modified_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

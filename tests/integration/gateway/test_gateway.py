@@ -194,6 +194,36 @@ async def test_tls_with_the_certificate_of_the_settings(cluster, settings, tmp_p
     assert (url.startswith("https://"), answer.status_code) == (True, 200)
 
 
+async def test_a_certificate_that_is_caught_half_way_through_its_change_is_taken_when_it_is_whole(
+    cluster, settings, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr("agentjobs.gateway.serve.CERTIFICATE_SECONDS", 0.05)
+    authority = Authority(tmp_path, name="test", now=datetime.now(UTC))
+    pair, new = authority.server("gateway"), authority.server("new")
+    trust = ssl.create_default_context(cafile=str(authority.certificate))
+
+    async def shown():
+        _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]), ssl=trust)
+        certificate = writer.get_extra_info("peercert")["serialNumber"]
+        writer.close()
+        return certificate
+
+    async def told(event):
+        async with asyncio.timeout(20):
+            while event not in caplog.messages:
+                await asyncio.sleep(0.01)
+
+    async with serving(settings(tls_cert=str(pair.certificate), tls_key=str(pair.key))) as url:
+        old = await shown()
+        pair.certificate.write_bytes(new.certificate.read_bytes())
+        await told("certificate.unusable")
+        meanwhile = await shown()
+        pair.key.write_bytes(new.key.read_bytes())
+        caplog.set_level("INFO")
+        await told("certificate.renewed")
+        assert (meanwhile == old, await shown() == old) == (True, False)
+
+
 async def test_an_address_that_is_taken_is_named(settings):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
