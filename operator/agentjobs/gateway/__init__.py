@@ -4,6 +4,7 @@
     runner_api.py   a runner's attempt: claim, events, heartbeat, result
     history_api.py  what users read, as themselves
     auth.py         whose token this is and what it may
+    connections.py  how long a client may take
     limits.py       how much a body may hold
     bodies.py       what a body must look like
     problems.py     how a refusal is said

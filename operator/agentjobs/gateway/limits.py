@@ -1,11 +1,13 @@
-"""How much a caller may send, enforced while the bytes arrive.
+"""How much a caller may send, enforced while the bytes arrive, and how much of it at once.
 
 A Content-Length is a promise, not a fact: it lets us refuse early, and the stream is counted all the same. Nothing
 beyond the limit is ever held in memory.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
@@ -16,6 +18,34 @@ from agentjobs.gateway.problems import Problem
 # follows is read and dropped for a while, as nginx does (lingering_close); both bounds keep that from being an attack.
 LINGER_BYTES: Final = 64 * 1024 * 1024
 LINGER_SECONDS: Final = 5.0
+# A runner sends from two threads, one request each; what it gave up waiting for may still be under way.
+REQUESTS_AT_ONCE: Final = 4
+
+
+class Turns:
+    """How many requests of one caller are under way, so that none takes all memory and connections of the database."""
+
+    def __init__(self, limit: int = REQUESTS_AT_ONCE) -> None:
+        self._limit = limit
+        self._taken: Counter[str] = Counter()
+
+    @contextmanager
+    def taken(self, caller: str) -> Iterator[None]:
+        """Take a turn for the length of a `with` block.
+
+        Raises:
+            Problem: 429 when the caller has as many as there are.
+        """
+        if self._taken[caller] >= self._limit:
+            message = f"{self._limit} requests of this runner are under way; wait for their answers."
+            raise Problem(429, "TooManyRequests", message, headers={"Retry-After": "1"})
+        self._taken[caller] += 1
+        try:
+            yield
+        finally:
+            self._taken[caller] -= 1
+            if not self._taken[caller]:
+                del self._taken[caller]
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -19,6 +19,7 @@ import uvicorn
 
 from agentjobs import errors, tracing
 from agentjobs.gateway.app import create_app
+from agentjobs.gateway.connections import Connection
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.history.database import Database
 from agentjobs.history.gateway_history import GatewayHistory
@@ -74,6 +75,8 @@ async def serving(settings: GatewaySettings) -> AsyncIterator[str]:
         listener = _listener(settings.host, settings.port)
         config = uvicorn.Config(
             app,
+            http=Connection,
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,

@@ -3,12 +3,13 @@
 Order matters in a route's signature: who asks comes first, so that a stranger is refused before anything else happens.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
 from agentjobs.gateway.auth import Authenticator, Reviewer, RunnerIdentity
+from agentjobs.gateway.limits import Turns
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.history.gateway_history import GatewayHistory
 from agentjobs.kube.resources import NAMESPACES
@@ -37,6 +38,7 @@ class Services:
         self.authenticator = authenticator
         self.metrics = metrics
         self.spans = spans
+        self.turns = Turns()
         self._make_history = history
         self._kube = kube
         self._history: GatewayHistory | None = None
@@ -64,10 +66,12 @@ def services_of(request: Request) -> Services:
     return services
 
 
-async def runner_of(request: Request) -> RunnerIdentity:
-    """Return the runner that asks; 401 or 403 for everybody else, before a byte of the body is read."""
-    address = request.client.host if request.client else None
-    return await services_of(request).authenticator.runner(request.headers.get("authorization"), address)
+async def runner_of(request: Request) -> AsyncIterator[RunnerIdentity]:
+    """Give the runner that asks; 401 or 403 for everybody else, before a byte of the body is read."""
+    services, address = services_of(request), request.client.host if request.client else None
+    runner = await services.authenticator.runner(request.headers.get("authorization"), address)
+    with services.turns.taken(runner.pod_uid):
+        yield runner
 
 
 async def history_of(request: Request) -> GatewayHistory:

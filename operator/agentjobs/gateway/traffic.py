@@ -7,7 +7,7 @@ body, and of an unexpected error its type and stack but not its text, which may 
 import logging
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,6 +17,8 @@ from agentjobs.gateway.problems import crash
 
 logger = logging.getLogger(__name__)
 
+# Answers go out in pieces, each when its reader has taken those before: until then a request is under way.
+PIECE_BYTES: Final = 64 * 1024
 # Answers are somebody's own data; and no browser shall take one for a page.
 HEADERS: Final = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
@@ -46,7 +48,8 @@ class Traffic:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message = {**message, "headers": [*message.get("headers", []), *HEADERS]}
-            await send(message)
+            for piece in _pieces(message):
+                await send(piece)
 
         try:
             await self._app(scope, receive, noted)
@@ -65,6 +68,14 @@ class Traffic:
         level = logging.WARNING if status >= 500 else logging.DEBUG
         fields = {"method": method, "route": route, "status": status, "milliseconds": round(seconds * 1000, 1)}
         logger.log(level, "request.served", extra=fields)
+
+
+def _pieces(message: Message) -> Iterator[Message]:
+    body = message.get("body", b"")
+    last = max(0, len(body) - 1) // PIECE_BYTES * PIECE_BYTES
+    for begin in range(0, last, PIECE_BYTES):
+        yield {**message, "body": body[begin : begin + PIECE_BYTES], "more_body": True}
+    yield {**message, "body": body[last:]} if last else message
 
 
 def _stack(error: BaseException) -> list[str]:

@@ -128,9 +128,12 @@ class Story:
     operator: OperatorHistory
     namespace: str
 
-    async def begin(self, *, uid: str = "u1", name: str = "hello", start: int = 1, schedule: str = "") -> None:
+    async def begin(
+        self, *, uid: str = "u1", name: str = "hello", start: int = 1, schedule: str = "", message: str = "hi"
+    ) -> None:
         job = JobKey(uid=uid, namespace=self.namespace, name=name, created=NOW, schedule=schedule)
-        record = JobRecord(job=job, resolved=RESOLVED, spec_hash="abc")
+        resolved = {**RESOLVED, "spec": {**RESOLVED["spec"], "input": {"message": message}}}
+        record = JobRecord(job=job, resolved=resolved, spec_hash="abc")
         await self.operator.accept(
             record, StartRecord(job=job, start=start, attempt=1, pod=f"{name}-{start}", time=NOW)
         )

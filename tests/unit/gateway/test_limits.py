@@ -3,7 +3,7 @@
 import pytest
 from starlette.requests import Request
 
-from agentjobs.gateway.limits import LINGER_BYTES, read_body
+from agentjobs.gateway.limits import LINGER_BYTES, Turns, read_body
 from agentjobs.gateway.problems import Problem
 
 
@@ -64,3 +64,11 @@ async def test_a_caller_who_hangs_up_half_way_is_400(request_of):
         await read_body(request_of([b"ab"], broken=True), 4)
 
     assert (refused.value.status, refused.value.reason) == (400, "BodyIncomplete")
+
+
+async def test_a_runner_has_a_few_requests_under_way_and_others_theirs():
+    turns = Turns(limit=2)
+    with turns.taken("a"), turns.taken("a"), turns.taken("b"), pytest.raises(Problem) as refused, turns.taken("a"):
+        pass
+    with turns.taken("a"), turns.taken("a"):
+        assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "1"})

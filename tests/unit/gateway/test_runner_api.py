@@ -1,10 +1,12 @@
 """What a runner meets, through the whole application but for its two seams."""
 
+import asyncio
 import logging
 
 import pytest
 
 from agentjobs import errors
+from agentjobs.gateway.limits import REQUESTS_AT_ONCE
 
 AS_RUNNER = {"Authorization": "Bearer t"}
 EVENT = {"seq": 1, "time": "2026-11-21T09:00:00Z", "kind": "text", "author": "hello", "data": {"text": "SECRET"}}
@@ -111,3 +113,34 @@ async def test_nothing_secret_is_logged(http, history, caplog):
     told = [str(vars(record)) for record in caplog.records if record.name.startswith("agentjobs")]
     assert any("request.crashed" in line for line in told)
     assert not [line for line in told if "SECRET" in line or "Bearer" in line]
+
+
+async def test_a_turn_is_given_back_however_a_request_ends(http, history):
+    history.raises = errors.Fenced("another pod")
+    refused = [await http.post("/v1/attempt/heartbeat", headers=AS_RUNNER) for _ in range(REQUESTS_AT_ONCE)]
+    history.raises = None
+    wrong = [await http.post("/v1/attempt/events", headers=AS_RUNNER, content=b"{") for _ in range(REQUESTS_AT_ONCE)]
+
+    answer = await http.get("/v1/attempt", headers=AS_RUNNER)
+
+    assert {each.status_code for each in refused} | {each.status_code for each in wrong} == {409, 400}
+    assert answer.status_code == 200
+
+
+async def test_a_runner_that_asks_for_more_at_once_is_told_to_wait(http, history):
+    waiting, go_on = [], asyncio.Event()
+
+    async def slow(uid, start, pod_uid):
+        waiting.append(start)
+        await go_on.wait()
+
+    history.heartbeat = slow
+    many = [asyncio.create_task(http.post("/v1/attempt/heartbeat", headers=AS_RUNNER)) for _ in range(REQUESTS_AT_ONCE)]
+    async with asyncio.timeout(20):
+        while len(waiting) < REQUESTS_AT_ONCE:
+            await asyncio.sleep(0)
+    answer = await http.post("/v1/attempt/heartbeat", headers=AS_RUNNER)
+    go_on.set()
+
+    assert (answer.status_code, answer.json()["reason"]) == (429, "TooManyRequests")
+    assert {(await each).status_code for each in many} == {204}
