@@ -1,6 +1,6 @@
 """What history tells users: jobs, their starts, phases, events and results, as the gateway answers and clients read.
 
-Made from rows by the gateway, read by `agentjobs.client`. A newer gateway may say more: what is unknown is left out.
+Made from rows by history, read by `agentjobs.client`. A newer gateway may say more: what is unknown is left out.
 """
 
 from datetime import datetime
@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 
 class _Recorded(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, from_attributes=True, frozen=True)
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
 class RecordedJob(_Recorded):

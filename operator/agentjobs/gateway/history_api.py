@@ -5,30 +5,17 @@ every token (auth.py). The accepted work is not among the answers: it has the co
 may read AgentJobs may not therefore read those.
 """
 
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import BaseModel
 
-from agentjobs.api.recorded import (
-    Event,
-    Events,
-    RecordedJob,
-    RecordedJobs,
-    RecordedResult,
-    RecordedStart,
-    Result,
-    Story,
-    Transition,
-)
+from agentjobs.api.recorded import Events, RecordedJobs, RecordedResult, Result, Story
 from agentjobs.gateway.auth import User
 from agentjobs.gateway.problems import Problem
 from agentjobs.gateway.services import History, services_of
 from agentjobs.history.gateway_history import DEFAULT_LIMIT, MAX_LIMIT
 
 COLLECTION: Final = "/v1/namespaces/{namespace}/agentjobs"
-
-Answer = TypeVar("Answer", bound=BaseModel)
 
 # RFC 1123, as the API server has it for names; a uid fits too.
 Namespace = Annotated[str, Path(pattern="^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
@@ -72,19 +59,13 @@ async def list_jobs(
         schedule=schedule or None,
         partition_key=partition or None,
     )
-    return RecordedJobs(items=[_as(RecordedJob, row) for row in page.items], cursor=page.cursor)
+    return RecordedJobs(items=page.items, cursor=page.cursor)
 
 
 @router.get(COLLECTION + "/{name}", dependencies=[Depends(_may_get)])
 async def get_job(namespace: Namespace, name: Name, history: History) -> Story:
     """Tell the story of a job: its starts and every change of its phase."""
-    found = await history.job(namespace, name)
-    return Story(
-        job=_as(RecordedJob, found.job),
-        spec_hash=found.spec_hash,
-        starts=[_as(RecordedStart, row) for row in await history.starts(found.job.uid)],
-        transitions=[_as(Transition, row) for row in await history.transitions(found.job.uid)],
-    )
+    return await history.story(namespace, name)
 
 
 @router.get(COLLECTION + "/{name}/events", dependencies=[Depends(_may_get)])
@@ -98,21 +79,17 @@ async def list_events(
     newest: Annotated[bool, Query(description="Begin with the newest and go back from there.")] = False,
 ) -> Events:
     """List what a job's runners told: model calls, tool calls, texts, errors."""
-    found = await history.job(namespace, name)
-    page = await history.events(found.job.uid, start=start, limit=limit, cursor=cursor, newest=newest)
-    return Events(items=[_as(Event, row) for row in page.items], cursor=page.cursor)
+    job = await history.job(namespace, name)
+    page = await history.events(job.uid, start=start, limit=limit, cursor=cursor, newest=newest)
+    return Events(items=page.items, cursor=page.cursor)
 
 
 @router.get(COLLECTION + "/{name}/result", dependencies=[Depends(_may_get)])
 async def get_result(namespace: Namespace, name: Name, history: History) -> RecordedResult:
     """Answer the final result; 404 with reason NoResult while there is none."""
-    job = (await history.job(namespace, name)).job
+    job = await history.job(namespace, name)
     result = await history.result(job.uid)
     if result is None:
         raise Problem(404, "NoResult", f"AgentJob {job.name!r} has no result; its phase is {job.phase}.")
     answer = Result.model_validate(result)
     return RecordedResult(uid=job.uid, name=job.name, phase=job.phase, result=answer)
-
-
-def _as(model: type[Answer], row: object) -> Answer:
-    return model.model_validate(row)

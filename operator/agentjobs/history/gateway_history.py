@@ -9,28 +9,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import bindparam, case, func, literal_column, or_, select, true, tuple_, update
+from pydantic import BaseModel
+from sqlalchemy import RowMapping, bindparam, case, func, literal_column, or_, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentjobs import errors
+from agentjobs.api import recorded
 from agentjobs.api.agentjob import ResultPolicy
 from agentjobs.contract import USAGE, Attempt, Event, Result, ResultDocument, Verdict
 from agentjobs.core.policy import may_run_again
 from agentjobs.history.database import Database
-from agentjobs.history.pages import (
-    EventRow,
-    JobDetail,
-    JobRow,
-    Page,
-    StartRow,
-    TransitionRow,
-    parse_cursor,
-    write_cursor,
-)
+from agentjobs.history.pages import Page, parse_cursor, write_cursor
 from agentjobs.history.tables import events, jobs, results, starts, transitions
 
 _Item = TypeVar("_Item")
+_Model = TypeVar("_Model", bound=BaseModel)
 
 _MAX_SEQ: Final = 2**63 - 1
 _MAX_START: Final = 2**31 - 1
@@ -180,7 +174,7 @@ class GatewayHistory:
         name: str | None = None,
         schedule: str | None = None,
         partition_key: str | None = None,
-    ) -> Page[JobRow]:
+    ) -> Page[recorded.RecordedJob]:
         """Return jobs of a namespace, newest first; with `name`, `schedule` or `partition_key` only those that have it.
 
         Args:
@@ -202,47 +196,42 @@ class GatewayHistory:
             created, uid = parse_cursor(cursor, (datetime, str))
             query = query.where(tuple_(jobs.c.created_at, jobs.c.uid) < tuple_(created, uid))
 
-        async def work(connection: AsyncConnection) -> list[JobRow]:
-            return [_job_row(row) for row in await connection.execute(query.limit(limit + 1))]
+        async def work(connection: AsyncConnection) -> list[recorded.RecordedJob]:
+            return _read(recorded.RecordedJob, await connection.execute(query.limit(limit + 1)))
 
         found = await self._database.run(work)
         return _page(found, limit, lambda last: (last.created, last.uid))
 
-    async def job(self, namespace: str, name_or_uid: str) -> JobDetail:
+    async def job(self, namespace: str, name_or_uid: str) -> recorded.RecordedJob:
         """Return a job by uid, else the newest that had the name.
 
         Raises:
             errors.NotFound: history has none such in this namespace.
         """
-        found = (
-            _DETAIL.where(*self._of_namespace(namespace), or_(jobs.c.uid == name_or_uid, jobs.c.name == name_or_uid))
-            .order_by((jobs.c.uid == name_or_uid).desc(), jobs.c.created_at.desc(), jobs.c.uid.desc())
-            .limit(1)
-        )
 
-        async def work(connection: AsyncConnection) -> JobDetail:
-            row = (await connection.execute(found)).first()
-            if row is None:
-                raise errors.NotFound(f"history knows no AgentJob {name_or_uid!r} in namespace {namespace!r}")
-            return JobDetail(job=_job_row(row), spec_hash=row.spec_hash, resolved=row.resolved)
+        async def work(connection: AsyncConnection) -> recorded.RecordedJob:
+            return recorded.RecordedJob(**(await self._found(connection, namespace, name_or_uid)))
 
         return await self._database.run(work)
 
-    async def starts(self, uid: str) -> list[StartRow]:
-        """Return the starts of a job, oldest first; the newest 500 when there are more."""
+    async def story(self, namespace: str, name_or_uid: str) -> recorded.Story:
+        """Return a job, as `job` finds it, with its starts and transitions.
 
-        async def work(connection: AsyncConnection) -> list[StartRow]:
-            rows = (await connection.execute(_STARTS, {"uid_": uid})).all()
-            return [StartRow(*row) for row in reversed(rows)]
+        Raises:
+            errors.NotFound: history has none such in this namespace.
+        """
 
-        return await self._database.run(work)
-
-    async def transitions(self, uid: str) -> list[TransitionRow]:
-        """Return the changes of a job's phase, oldest first; the newest 500 when there are more."""
-
-        async def work(connection: AsyncConnection) -> list[TransitionRow]:
-            rows = (await connection.execute(_TRANSITIONS, {"uid_": uid})).all()
-            return [TransitionRow(*row) for row in reversed(rows)]
+        async def work(connection: AsyncConnection) -> recorded.Story:
+            job = await self._found(connection, namespace, name_or_uid)
+            of_job = {"uid_": job["uid"]}
+            begun = (await connection.execute(_STARTS, of_job)).all()
+            moved = (await connection.execute(_TRANSITIONS, of_job)).all()
+            return recorded.Story(
+                job=recorded.RecordedJob(**job),
+                spec_hash=job["spec_hash"],
+                starts=_read(recorded.RecordedStart, reversed(begun)),
+                transitions=_read(recorded.Transition, reversed(moved)),
+            )
 
         return await self._database.run(work)
 
@@ -254,7 +243,7 @@ class GatewayHistory:
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
         newest: bool = False,
-    ) -> Page[EventRow]:
+    ) -> Page[recorded.Event]:
         """Return a job's events in the order of starts and of each start's own numbers; with `start` only that one's.
 
         With `newest` the order is turned round, and the page after holds older ones.
@@ -271,9 +260,9 @@ class GatewayHistory:
             last = tuple_(*parse_cursor(cursor, (int, int)))
             query = query.where(place < last if newest else place > last)
 
-        async def work(connection: AsyncConnection) -> list[EventRow]:
+        async def work(connection: AsyncConnection) -> list[recorded.Event]:
             rows = await connection.execute(query.limit(limit + 1), {"uid_": uid})
-            return [EventRow(*row) for row in rows]
+            return _read(recorded.Event, rows)
 
         found = await self._database.run(work)
         return _page(found, limit, lambda last: (last.start, last.seq))
@@ -286,6 +275,17 @@ class GatewayHistory:
             return found
 
         return await self._database.run(work)
+
+    async def _found(self, connection: AsyncConnection, namespace: str, name_or_uid: str) -> RowMapping:
+        found = (
+            _DETAIL.where(*self._of_namespace(namespace), or_(jobs.c.uid == name_or_uid, jobs.c.name == name_or_uid))
+            .order_by((jobs.c.uid == name_or_uid).desc(), jobs.c.created_at.desc(), jobs.c.uid.desc())
+            .limit(1)
+        )
+        row = (await connection.execute(found)).mappings().first()
+        if row is None:
+            raise errors.NotFound(f"history knows no AgentJob {name_or_uid!r} in namespace {namespace!r}")
+        return row
 
     def _of_namespace(self, namespace: str) -> tuple[Any, Any]:
         return jobs.c.cluster == self._cluster, jobs.c.namespace == namespace
@@ -353,29 +353,15 @@ def _event_time(value: str) -> datetime:
     return time
 
 
+def _read(model: type[_Model], rows: Iterable[Any]) -> list[_Model]:
+    """Read rows whose columns are called as the model's fields."""
+    return [model.model_validate(dict(row._mapping)) for row in rows]
+
+
 def _page(found: list[_Item], limit: int, key: Callable[[_Item], Sequence[datetime | int | str]]) -> Page[_Item]:
     """Cut the row more than asked for, which says that there is a next page."""
     items = found[:limit]
     return Page(items, write_cursor(key(items[-1])) if len(found) > limit else None)
-
-
-def _job_row(row: Any) -> JobRow:
-    return JobRow(
-        uid=row.uid,
-        namespace=row.namespace,
-        name=row.name,
-        phase=row.phase,
-        reason=row.reason,
-        message=row.message,
-        created=row.created_at,
-        changed=row.changed_at,
-        finished=row.finished_at,
-        deleted=row.deleted_at,
-        attempts=row.attempts or 0,
-        starts=row.starts or 0,
-        schedule=row.schedule,
-        partition_key=row.partition_key,
-    )
 
 
 # --- statements -------------------------------------------------------------------------------------------------------
@@ -434,28 +420,28 @@ _job_columns = (
     case((_vanished, "Deleted"), else_=jobs.c.phase).label("phase"),
     jobs.c.reason,
     jobs.c.message,
-    jobs.c.created_at,
-    jobs.c.changed_at,
-    jobs.c.finished_at,
-    jobs.c.deleted_at,
+    jobs.c.created_at.label("created"),
+    jobs.c.changed_at.label("changed"),
+    jobs.c.finished_at.label("finished"),
+    jobs.c.deleted_at.label("deleted"),
     jobs.c.schedule,
     jobs.c.partition_key,
-    _newest.c.attempts,
-    _newest.c.starts,
+    func.coalesce(_newest.c.attempts, 0).label("attempts"),
+    func.coalesce(_newest.c.starts, 0).label("starts"),
 )
 _with_newest = jobs.outerjoin(_newest, true())
 _JOBS = select(*_job_columns).select_from(_with_newest).order_by(jobs.c.created_at.desc(), jobs.c.uid.desc())
-_DETAIL = select(*_job_columns, jobs.c.spec_hash, jobs.c.resolved).select_from(_with_newest)
+_DETAIL = select(*_job_columns, jobs.c.spec_hash).select_from(_with_newest)
 
 _STARTS = (
     select(
         starts.c.start,
         starts.c.attempt,
         starts.c.pod,
-        starts.c.started_at,
-        starts.c.claimed_at,
-        starts.c.heartbeat_at,
-        starts.c.ended_at,
+        starts.c.started_at.label("started"),
+        starts.c.claimed_at.label("claimed"),
+        starts.c.heartbeat_at.label("heartbeat"),
+        starts.c.ended_at.label("ended"),
         starts.c.verdict,
         starts.c.reason,
         starts.c.charged,

@@ -1,4 +1,4 @@
-"""What reading history gives: rows as values, and pages of them with keyset cursors.
+"""What reading long lists of history gives: pages, with keyset cursors.
 
 A cursor holds the key of a page's last row, so a page costs the same wherever it lies and rows that come in meanwhile
 neither repeat nor hide any. To a client it is opaque. Pure.
@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from agentjobs import errors
-from agentjobs.contract import Resolved
 
 T = TypeVar("T")
 _INT8_MAX = 2**63 - 1
@@ -25,79 +24,6 @@ class Page(Generic[T]):
 
     items: list[T]
     cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class JobRow:
-    """A job in a list. `phase` is `Deleted` when the object went before the job ended; then `finished` is None."""
-
-    uid: str
-    namespace: str
-    name: str
-    phase: str
-    reason: str
-    message: str
-    created: datetime
-    changed: datetime | None
-    finished: datetime | None
-    deleted: datetime | None
-    attempts: int
-    starts: int
-    schedule: str
-    """Name of the AgentSchedule that made it, empty for none."""
-    partition_key: str
-    """`spec.partitionKey` as accepted, empty for none."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobDetail:
-    """One job with its work as accepted; both None when it ended before that."""
-
-    job: JobRow
-    spec_hash: str | None
-    resolved: Resolved | None
-
-
-@dataclass(frozen=True, slots=True)
-class StartRow:
-    """One start: what the operator says of its end; in `reported` what the runner said (verdict, reason, message)."""
-
-    start: int
-    attempt: int
-    pod: str
-    started: datetime | None
-    claimed: datetime | None
-    heartbeat: datetime | None
-    ended: datetime | None
-    verdict: str | None
-    reason: str | None
-    charged: bool | None
-    message: str | None
-    reported: dict[str, Any] | None
-    usage: dict[str, int] | None
-
-
-@dataclass(frozen=True, slots=True)
-class TransitionRow:
-    """One change of a job's phase."""
-
-    transition: int
-    time: datetime
-    phase: str
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class EventRow:
-    """One entry of a start's timeline."""
-
-    start: int
-    seq: int
-    time: datetime
-    kind: str
-    author: str
-    data: dict[str, Any]
 
 
 def write_cursor(key: Sequence[datetime | int | str]) -> str:

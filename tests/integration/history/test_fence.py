@@ -233,7 +233,7 @@ async def test_only_success_makes_a_result(gateway, operator, build, verdict):
 
     assert await gateway.put_result(build.uid, 1, "pod-a", a_document(None, verdict)) is None
     assert (await operator.yielded(build.uid)).result is None
-    assert (await gateway.starts(build.uid))[0].reported["verdict"] == verdict
+    assert (await gateway.story("default", build.uid)).starts[0].reported["verdict"] == verdict
 
 
 async def test_an_event_sent_twice_is_stored_once(gateway, build):

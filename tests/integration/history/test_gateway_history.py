@@ -77,8 +77,8 @@ async def test_a_name_means_its_newest_job_and_a_uid_exactly_one(operator, gatew
     await operator.accept(a_job("old", minute=0).job("old"))
     await operator.accept(a_job("new", minute=1).job("new"))
 
-    assert (await gateway.job("default", "hello")).job.uid == "new"
-    assert (await gateway.job("default", "old")).resolved["spec"]["input"]["message"] == "old"
+    assert (await gateway.job("default", "hello")).uid == "new"
+    assert (await gateway.job("default", "old")).uid == "old"
     assert [job.uid for job in (await gateway.jobs("default", name="hello")).items] == ["new", "old"]
 
 
@@ -94,7 +94,7 @@ async def test_the_jobs_of_a_partition_are_found_by_its_key(operator, gateway, a
 
     assert [(job.uid, job.partition_key) for job in found] == [("late", "shop/eu"), ("early", "shop/eu")]
     assert (await gateway.jobs("default", partition_key="")).items == []
-    assert (await gateway.job("default", "none")).job.partition_key == ""
+    assert (await gateway.job("default", "none")).partition_key == ""
 
 
 async def test_the_jobs_of_a_schedule_are_found_by_its_name_alone(operator, gateway, a_job):
@@ -113,7 +113,7 @@ async def test_a_job_deleted_while_it_ran_reads_as_deleted(operator, gateway, a_
     build = a_job()
     await operator.write([build.transition(1, "Running"), build.deletion()])
 
-    job = (await gateway.job("default", "hello")).job
+    job = await gateway.job("default", "hello")
 
     assert (job.phase, job.finished, job.deleted is not None) == ("Deleted", None, True)
 
@@ -122,7 +122,7 @@ async def test_a_job_deleted_after_its_end_keeps_its_phase(operator, gateway, a_
     build = a_job()
     await operator.write([build.transition(1, "Succeeded", finished=True), build.deletion()])
 
-    assert (await gateway.job("default", "hello")).job.phase == "Succeeded"
+    assert (await gateway.job("default", "hello")).phase == "Succeeded"
 
 
 @pytest.mark.parametrize("limit", [0, -1, 501, 10**12])
@@ -142,11 +142,11 @@ async def test_the_story_of_a_job_is_told_in_order(operator, gateway, a_job):
     await operator.write([build.transition(2, "Running"), build.transition(1, "Queued")])
     await operator.write([build.start(2, attempt=2), build.end(1), build.start(1)])
 
-    begun = await gateway.starts(build.uid)
+    story = await gateway.story("default", build.uid)
 
-    assert [row.phase for row in await gateway.transitions(build.uid)] == ["Queued", "Running"]
-    assert [(row.start, row.attempt, row.verdict) for row in begun] == [(1, 1, "Retry"), (2, 2, None)]
-    assert begun[0].ended - begun[0].started == timedelta(seconds=30)
+    assert [row.phase for row in story.transitions] == ["Queued", "Running"]
+    assert [(row.start, row.attempt, row.verdict) for row in story.starts] == [(1, 1, "Retry"), (2, 2, None)]
+    assert story.starts[0].ended - story.starts[0].started == timedelta(seconds=30)
 
 
 async def write_events(operator, gateway, build, count):
@@ -182,7 +182,7 @@ async def test_events_are_read_from_the_end_as_well(operator, gateway, a_job):
 async def test_hostile_text_is_stored_as_data(operator, gateway: GatewayHistory, a_job):
     build = a_job()
     await operator.accept(build.job(HOSTILE), build.start(1))
-    await gateway.claim(build.uid, 1, "pod", **build.place)
+    attempt = await gateway.claim(build.uid, 1, "pod", **build.place)
     result = Result(text=HOSTILE, structured={HOSTILE: [HOSTILE, float("nan")]}, usage=USAGE)
     said = ResultDocument(verdict="Succeed", reason="Done", message=HOSTILE, delaySeconds=None, result=result)
     happened = Event(seq=1, time="2026-01-31T12:00:00Z", kind="text", author=HOSTILE, data={HOSTILE: HOSTILE})
@@ -195,10 +195,9 @@ async def test_hostile_text_is_stored_as_data(operator, gateway: GatewayHistory,
     assert final == await gateway.result(build.uid) == (await operator.yielded(build.uid)).result
     (row,) = (await gateway.events(build.uid)).items
     assert (row.author, row.data) == (STORED, {STORED: STORED})
-    (begun,) = await gateway.starts(build.uid)
-    assert (begun.message, begun.reported["message"]) == (STORED, STORED)
-    detail = await gateway.job("default", "hello")
-    assert (detail.job.message, detail.resolved["spec"]["input"]["message"]) == (STORED, STORED)
+    story = await gateway.story("default", "hello")
+    assert (story.starts[0].message, story.starts[0].reported["message"]) == (STORED, STORED)
+    assert (story.job.message, attempt["resolved"]["spec"]["input"]["message"]) == (STORED, STORED)
 
 
 async def test_an_answer_of_the_largest_size_is_stored(operator, gateway, a_job):

@@ -123,7 +123,7 @@ async def test_the_open_start_of_a_job_whose_object_is_gone_is_ended(operator, g
 
     await operator.close_vanished([], listed_at=await operator.clock())
 
-    first, second = await gateway.starts(build.uid)
+    first, second = (await gateway.story("default", build.uid)).starts
     assert (first.verdict, first.reason) == ("Retry", "ToolError")
     assert (second.verdict, second.reason, second.charged) == ("Cancel", "Deleted", False)
     assert second.ended is not None

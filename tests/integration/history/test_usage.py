@@ -25,7 +25,7 @@ async def build(operator, gateway, a_job):
 
 
 async def of_starts(gateway, build):
-    return [start.usage for start in await gateway.starts(build.uid)]
+    return [start.usage for start in (await gateway.story("default", build.uid)).starts]
 
 
 async def test_every_entry_adds_what_it_used(gateway, build):

@@ -7,10 +7,11 @@ import httpx
 import pytest
 
 from agentjobs import contract, errors
+from agentjobs.api.recorded import Event, RecordedJob, Story, Transition
 from agentjobs.gateway.app import create_app
 from agentjobs.gateway.auth import Authenticator
 from agentjobs.gateway.metrics import GatewayMetrics
-from agentjobs.history.pages import EventRow, JobDetail, JobRow, Page, StartRow, TransitionRow
+from agentjobs.history.pages import Page
 
 OURS = contract.TOKEN_AUDIENCE
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
@@ -147,17 +148,18 @@ class FakeHistory:
         self._called("job", namespace, name_or_uid)
         if name_or_uid not in self.rows:
             raise errors.NotFound(f"history knows no AgentJob {name_or_uid!r}")
-        return JobDetail(job=self.rows[name_or_uid], spec_hash="abc", resolved={"spec": {"prompt": "SECRET"}})
+        return self.rows[name_or_uid]
 
-    async def starts(self, uid):
-        return [StartRow(1, 1, "hello-1", NOW, NOW, NOW, None, None, None, None, None, None, None)]
-
-    async def transitions(self, uid):
-        return [TransitionRow(1, NOW, "Running", "Started", "")]
+    async def story(self, namespace, name_or_uid):
+        changes = [Transition(transition=1, time=NOW, phase="Running", reason="Started", message="")]
+        job = await self.job(namespace, name_or_uid)
+        return Story(job=job, spec_hash="abc", starts=[], transitions=changes)
 
     async def events(self, uid, *, start, limit, cursor, newest):
         self._called("events", uid, start, limit, cursor, newest)
-        return Page(items=[EventRow(1, 1, NOW, "text", "hello", {"text": "hi"})], cursor=None)
+        return Page(
+            items=[Event(start=1, seq=1, time=NOW, kind="text", author="hello", data={"text": "hi"})], cursor=None
+        )
 
     async def result(self, uid):
         return self.final
@@ -170,7 +172,22 @@ def history():
 
 @pytest.fixture
 def job_row():
-    return JobRow("u1", "docs", "hello", "Succeeded", "Succeeded", "", NOW, NOW, NOW, None, 1, 1, "brief", "shop")
+    return RecordedJob(
+        uid="u1",
+        namespace="docs",
+        name="hello",
+        phase="Succeeded",
+        reason="Succeeded",
+        message="",
+        created=NOW,
+        changed=NOW,
+        finished=NOW,
+        deleted=None,
+        attempts=1,
+        starts=1,
+        schedule="brief",
+        partition_key="shop",
+    )
 
 
 @pytest.fixture
