@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, literal, select
 
 from agentjobs.history.operator_history import OperatorHistory
 from agentjobs.history.records import JobYield, StartEnd, StartRecord, TransitionRecord
@@ -127,6 +127,17 @@ async def test_the_open_start_of_a_job_whose_object_is_gone_is_ended(operator, g
     assert (first.verdict, first.reason) == ("Retry", "ToolError")
     assert (second.verdict, second.reason, second.charged) == ("Cancel", "Deleted", False)
     assert second.ended is not None
+
+
+async def test_ten_thousand_that_vanished_beside_many_more_that_live_are_closed(connected, operator):
+    numbers = func.generate_series(1, 10_000).column_valued("number")
+    columns = [func.concat("u", numbers), literal("c0ffee"), literal("default"), literal("hello"), func.now()]
+    names = ["uid", "cluster", "namespace", "name", "created_at"]
+    await connected.run(lambda connection: connection.execute(insert(jobs).from_select(names, select(*columns))))
+    live = {f"u{number}" for number in range(10_000, 150_000)}
+
+    assert await operator.close_vanished(live, listed_at=await operator.clock()) == 9_999
+    assert (await operator.recorded("u1"), await operator.recorded("u10000")) == ("Deleted", None)
 
 
 async def test_jobs_stored_after_the_list_began_stay_open(operator, a_job):
