@@ -19,7 +19,6 @@ from google.adk.apps.app import App
 from google.adk.artifacts.in_memory_artifact_service import InMemoryArtifactService
 from google.adk.memory.in_memory_memory_service import InMemoryMemoryService
 from google.adk.runners import Runner
-from google.adk.sessions.in_memory_session_service import InMemorySessionService
 from google.adk.version import __version__ as adk_version
 from google.genai import types
 
@@ -33,6 +32,7 @@ from agentjobs_runner.models import Models
 from agentjobs_runner.output import Output
 from agentjobs_runner.run_config import run_config
 from agentjobs_runner.scripted import Stage
+from agentjobs_runner.sessions import Sessions
 from agentjobs_runner.steps import StepPlugin
 from agentjobs_runner.timeline import Recorder, entries
 
@@ -86,7 +86,7 @@ async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Endi
     app = await agents.build(agent, models, name=session.get("appName"), job=attempt["job"], plugin=plugin)
     recorder.add("started", _root_name(app), {"attempt": attempt["attempt"], "start": start, "adk": adk_version})
     user, session_id = session.get("userId") or "system", session.get("sessionId") or attempt["uid"]
-    sessions = InMemorySessionService()
+    sessions = Sessions()
     await sessions.create_session(
         app_name=app.name, user_id=user, session_id=session_id, state=dict(given.get("state") or {})
     )
@@ -107,6 +107,7 @@ async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Endi
                 answer.see(event)
                 for kind, data in entries(event):
                     recorder.add(kind, event.author, data)
+                await recorder.room()
         ending = answer.ending(recorder.meter.total)
         if output is None or ending.result is None:
             break

@@ -4,6 +4,7 @@
 is away it keeps what it has and `recorded` is clear, which holds the agent at its next step.
 """
 
+import asyncio
 import logging
 import threading
 import time
@@ -29,6 +30,9 @@ _FRAME_BYTES: Final = 1024
 # Between two entries of a body, as `json.dumps` writes it.
 _COMMA_BYTES: Final = 2
 _TEXT_BYTES: Final = 16 * 1024
+# Eight bodies: what a slow gateway takes in the half minute after an agent's end.
+MAX_PENDING_BYTES: Final = 8 * contract.MAX_EVENTS_BODY_BYTES
+_LOOK_AGAIN_SECONDS: Final = 0.05
 _SHOWN: Final = frozenset({"attempt", "start", "adk", "code", "verdict", "reason"})
 
 
@@ -70,7 +74,9 @@ class Recorder:
         self._gateway = gateway
         self._redactor = redactor
         self._on_lost = on_lost
-        self._pending: deque[Event] = deque()
+        self._pending: deque[tuple[Event, int]] = deque()
+        """With the bytes each takes in a body."""
+        self._pending_bytes = 0
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._seq = 0
@@ -103,9 +109,17 @@ class Recorder:
             )
             if used := self.meter.take():
                 event["usage"] = used
-            self._pending.append(event)
+            size = size_of(event)
+            self._pending.append((event, size))
+            self._pending_bytes += size + _FRAME_BYTES
         logger.info(f"step.{kind}", extra={"author": author, **_shown(kind, cleared)})
         self._wake.set()
+
+    async def room(self) -> None:
+        """Return when so little is kept back that more may be added: an agent may be faster than its gateway."""
+        while self._pending_bytes > MAX_PENDING_BYTES:
+            self.progressed()  # it is us who hold the agent
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
     def progressed(self) -> None:
         """Note a sign of progress that is no entry: the agent's beginning, a part of an answer."""
@@ -179,14 +193,14 @@ class Recorder:
                 logger.error("events.refused", extra={"count": len(batch), "error": str(error)[:300]})
             with self._lock:
                 for _ in batch:
-                    self._pending.popleft()
+                    self._pending_bytes -= self._pending.popleft()[1] + _FRAME_BYTES
 
     def _batch(self) -> list[Event]:
         batch: list[Event] = []
         size = _FRAME_BYTES
         with self._lock:
-            for event in self._pending:
-                size += size_of(event) + _COMMA_BYTES
+            for event, taken in self._pending:
+                size += taken + _COMMA_BYTES
                 if batch and (size > contract.MAX_EVENTS_BODY_BYTES or len(batch) == contract.MAX_EVENTS):
                     break
                 batch.append(event)
@@ -195,6 +209,7 @@ class Recorder:
     def _drop(self) -> None:
         with self._lock:
             self._pending.clear()
+            self._pending_bytes = 0
 
 
 def _shown(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,9 @@ class Silent:
     def progressed(self):
         """Nobody waits for silence here."""
 
+    async def room(self):
+        """There is always room."""
+
 
 class Tracked(genai.Client):
     """google-genai's client, remembered, so that a test can close what a process would end with."""

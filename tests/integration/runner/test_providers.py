@@ -22,6 +22,9 @@ class Silent:
     def progressed(self):
         """Nobody waits for silence here."""
 
+    async def room(self):
+        """There is always room."""
+
 
 class Provider:
     """What one provider's server says, in its own words."""

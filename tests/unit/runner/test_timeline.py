@@ -1,5 +1,7 @@
 """The recorder: order, batches, patience."""
 
+import asyncio
+import threading
 import time
 from types import SimpleNamespace
 
@@ -178,6 +180,29 @@ def test_small_entries_that_piled_up_go_in_bodies_of_a_number_the_gateway_takes(
 
     assert max(map(len, gateway.batches)) <= contract.MAX_EVENTS
     assert len(gateway.seqs) == 5_000
+
+
+async def test_an_agent_that_is_faster_than_the_gateway_waits_and_loses_nothing():
+    gateway, held = FakeGateway(), 0
+    taken = threading.Semaphore(0)
+    gateway.add_events = lambda events: (taken.acquire(timeout=5), gateway.batches.append(events))
+    recorder = Recorder(gateway, Redactor({}), lambda error: None)
+    recorder.start()
+    for _ in range(3_000):
+        recorder.add("text", "a", {"text": "x" * 16_000})
+        waiting = asyncio.create_task(recorder.room())
+        await asyncio.sleep(0)
+        if not waiting.done():
+            held += 1
+            taken.release()
+        await waiting
+
+    taken.release(100)
+    limit = time.monotonic() + 20
+    recorder.finish(lambda: limit)
+
+    assert 10 < held < 100
+    assert len(gateway.seqs) == 3_000
 
 
 def test_secrets_are_cleared_before_they_are_kept(record):
