@@ -13,6 +13,8 @@ from agentjobs.history.records import JobKey, StartEnd, TransitionRecord
 
 SUMMARY_BYTES: Final = 1024
 STRUCTURED_BYTES: Final = 4096
+MAX_BITS: Final = 63
+"""Of a number, beside its sign."""
 
 
 def job_key(job: Job) -> JobKey:
@@ -95,15 +97,31 @@ def preview(job: Job, summary: str, result: Result | None) -> ResultSummary:
     if result is None:
         return ResultSummary(summary=summary, ref=ref, truncated=False)
     text, structured = result["text"], result["structured"]
-    small = isinstance(structured, dict) and len(json.dumps(structured).encode()) <= STRUCTURED_BYTES
+    shown = _storable(structured)
+    if not isinstance(shown, dict) or len(json.dumps(shown).encode()) > STRUCTURED_BYTES:
+        shown = None
     head = cut(text, SUMMARY_BYTES)
     return ResultSummary(
         summary=head,
-        structured=structured if small else None,
+        structured=shown,
         outcome=result.get("outcome"),
-        truncated=head != text or (structured is not None and not small),
+        truncated=head != text or structured != shown,
         ref=ref,
     )
+
+
+def _storable(value: Any) -> Any:
+    """Leave out of a JSON value what a status cannot hold, so that no answer keeps its job from ending.
+
+    A patch takes null for the wish to remove a member, and the API server refuses a patch with a number that neither 64
+    bits nor a float can hold.
+    """
+    if isinstance(value, dict):
+        kept = {key: _storable(item) for key, item in value.items()}
+        return {key: item for key, item in kept.items() if item is not None}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    return None if isinstance(value, int) and value.bit_length() > MAX_BITS else value
 
 
 def usage(counts: Mapping[str, int]) -> Usage:
