@@ -82,6 +82,7 @@ MAX_TERMINATION_BYTES: Final = 3 * 1024
 MAX_SUMMARY_BYTES: Final = 512
 MAX_MESSAGE_BYTES: Final = 1024
 MAX_OUTCOME_CHARS: Final = 63
+MAX_REASON_CHARS: Final = 63
 
 USAGE: Final = ("llmCalls", "toolCalls", "inputTokens", "outputTokens")
 """What is counted of a start, by these names wherever it is told."""
@@ -261,9 +262,14 @@ class TerminationMessage:
             if body["agentjobs"] != 1:
                 return None
             delay, outcome = body.get("delaySeconds"), body.get("outcome")
+            verdict, reason = Verdict(body["verdict"]), str(body["reason"])
+            if not _is_word(reason):
+                if verdict is not Verdict.SUCCEED:
+                    return None
+                reason = ""
             return cls(
-                verdict=Verdict(body["verdict"]),
-                reason=str(body["reason"])[:63],
+                verdict=verdict,
+                reason=reason,
                 message=cut(str(body["message"]), MAX_MESSAGE_BYTES),
                 start=int(body["start"]),
                 uid=str(body["uid"]),
@@ -273,6 +279,11 @@ class TerminationMessage:
             )
         except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
             return None
+
+
+def _is_word(text: str) -> bool:
+    """Whether a text can be a class of errors: it becomes the reason of conditions and Events, and a column."""
+    return text.isascii() and text.isalnum() and text[0].isalpha() and len(text) <= MAX_REASON_CHARS
 
 
 # A snooze longer than a year is a mistake of the code that asked for it.

@@ -83,3 +83,18 @@ def test_a_container_that_never_started_is_not_charged():
 def test_a_recording_tells_the_words_of_the_kubelet_to_people():
     assert "/no/such" in diagnose(recorded("command-missing")).message
     assert "EmptyDir" in diagnose(recorded("evicted-disk")).message
+
+
+@pytest.mark.parametrize("reason", ["", "two words", "\x1b[31mred", "Ünicode", "7up", "x" * 64])
+def test_a_word_whose_class_is_no_word_is_not_believed(scene, reason):
+    body = {"agentjobs": 1, "verdict": "Retry", "reason": reason, "start": 1, "uid": "", "message": "m", "summary": ""}
+    (pod,) = scene().ended(message=json.dumps(body), code=70).observation.pods
+
+    assert diagnose(pod).reason == "RunnerCrashed"
+
+
+def test_a_success_needs_no_class(scene):
+    body = {"agentjobs": 1, "verdict": "Succeed", "reason": "", "start": 1, "uid": "", "message": "m", "summary": ""}
+    (pod,) = scene().ended(message=json.dumps(body)).observation.pods
+
+    assert diagnose(pod).verdict == "Succeed"
