@@ -154,7 +154,7 @@ class GatewayHistory:
         if outcome is None:
             return False
         rules = (await connection.execute(_POLICY, {"uid_": uid})).scalar_one_or_none()
-        return rules is not None and may_run_again(ResultPolicy.model_validate(rules), outcome)
+        return rules is not None and may_run_again(ResultPolicy.model_validate(rules, extra="ignore"), outcome)
 
     async def _pass_fence(self, connection: AsyncConnection, lock: Any, uid: str, start: int, pod_uid: str) -> Any:
         row = (await connection.execute(lock, _start_key(uid, start))).first()
