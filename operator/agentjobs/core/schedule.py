@@ -412,7 +412,8 @@ class _Draft:
 
     def _retire_is_due(self, before: AgentScheduleStatus) -> bool:
         claimed = {one.name for one in before.active if not one.uid}
-        retire = min(job.created + RETIRE_AFTER for job in self.seen.jobs if job.name in claimed)
+        made = (job.created + RETIRE_AFTER for job in self.seen.jobs if job.name in claimed)
+        retire = min(made, default=self.now)
         self.again = min(self.again, max(retire, self.now))
         return retire <= self.now
 

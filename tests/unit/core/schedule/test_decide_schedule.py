@@ -732,3 +732,14 @@ def test_a_deadline_counts_from_the_delayed_start(operate):
 
     assert cluster.parsed.missed == 0
     assert len(cluster.made) in (11, 12)
+
+
+def test_an_entry_that_another_version_wrote_in_more_words_is_taken_as_it_is(operate):
+    cluster, operator = operate()
+    operator.run(minutes=10, lasting=None)
+    (entry,) = cluster.status["active"]
+    (job,) = cluster.jobs.values()
+    cluster.status |= {"active": [{**entry, "uid": job.uid, "previous": "2026-11-21T09:00:00Z"}]}
+    operator.run(minutes=1, lasting=None)
+
+    assert [one["uid"] for one in cluster.status["active"]] == [job.uid]
