@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, overload
 
+from agentjobs.api.durations import LAST_YEAR
+
 MAX_SCHEDULE: Final = 253
 MAX_ZONE: Final = 64
 SCHEDULE_PATTERN: Final = (
@@ -28,8 +30,6 @@ SCHEDULE_PATTERN: Final = (
 """What has five fields; whether they mean something is for `expand` to say."""
 FIELDS: Final = ("minute", "hour", "day of month", "month", "day of week")
 MACROS: Final = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
-LAST_YEAR: Final = 9000
-"""Beyond it Python's dates end soon; nobody's schedule gets there."""
 MAX_COUNTED: Final = 400
 """Days that `count` looks at: more than a year of downtime is counted as "at least"."""
 

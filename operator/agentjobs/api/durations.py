@@ -14,6 +14,9 @@ DURATION_MIN_LENGTH: Final = 2
 DURATION_MAX_LENGTH: Final = 20
 MAX_DURATION: Final = timedelta(days=366)
 TIME_MAX_LENGTH: Final = 64
+FIRST_YEAR: Final = 1970
+LAST_YEAR: Final = 9000
+"""Beyond it Python's dates end soon."""
 
 _DURATION: Final = re.compile(DURATION_PATTERN, re.ASCII)
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
@@ -65,6 +68,11 @@ def parse_time(text: object) -> datetime:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(f"{text!r:.40} is no time; use RFC 3339 with a zone, e.g. 2026-12-01T09:00:00Z") from None
+
+
+def is_usable(instant: datetime) -> bool:
+    """Whether durations can be added to an instant: at its ends Python's calendar is no longer a clock's."""
+    return FIRST_YEAR <= instant.year <= LAST_YEAR
 
 
 def format_time(instant: datetime) -> str:

@@ -13,7 +13,7 @@ from pydantic import Field
 from pydantic.alias_generators import to_camel
 
 from agentjobs.api.conditions import Condition, ConditionStatus, Phase
-from agentjobs.api.durations import format_time, parse_time
+from agentjobs.api.durations import format_time, is_usable, parse_time
 
 MAX_COUNT: Final = 2**31 - 1
 MAX_CONDITIONS: Final = 16
@@ -57,14 +57,15 @@ def read_text(raw: Mapping[str, Any], key: str) -> str:
 
 
 def read_time(raw: Mapping[str, Any], key: str) -> datetime | None:
-    """An RFC 3339 instant, else None."""
+    """An RFC 3339 instant that one can reckon with, else None."""
     value = raw.get(key)
     if not isinstance(value, str):
         return None
     try:
-        return _known_time(value)
+        instant = _known_time(value)
     except ValueError:
         return None
+    return instant if is_usable(instant) else None
 
 
 @functools.lru_cache(maxsize=8192)

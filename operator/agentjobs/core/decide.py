@@ -236,15 +236,15 @@ def _end(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Endi
     if seen.spec is None and open_ and not seen.history_available:
         # Somebody broke the spec of an accepted job while Postgres, which knows the accepted one, is away.
         return Decision(Keep(), again=now + ASK_AGAIN)
-    ran = _ran(pod, now)
+    ran = _ran(active, pod, now)
     rule = _rule(seen, ending, pod)
     if rule is not None:
         ending = replace(ending, message=_told(rule, ending))
     then, charged = _then(seen, active, ending, ran, now) if rule is None else _by_rule(seen, active, ending, rule, now)
-    ended = pod.terminated.finished if pod and pod.terminated and pod.terminated.finished else now
+    ended = min(now, pod.terminated.finished) if pod and pod.terminated and pod.terminated.finished else now
     record = replace(
         active,
-        # A node's clock may be behind ours; an end before the beginning helps nobody.
+        # A node's clock may be another than ours; an end before the beginning, or to come, helps nobody.
         ended=max(ended, active.started or ended),
         verdict=ending.verdict.value,
         reason="" if ending.verdict is Said.SUCCEED else ending.reason,
@@ -255,12 +255,13 @@ def _end(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Endi
     return Decision(EndStart(record, then, ran, fired), again=then.at if isinstance(then, Again) else None)
 
 
-def _ran(pod: Pod | None, now: datetime) -> timedelta:
-    """How long the container of a pod ran."""
+def _ran(active: AttemptRecord, pod: Pod | None, now: datetime) -> timedelta:
+    """How long the container of a pod ran, by the node's clock, which may have been set meanwhile."""
     if pod is None or pod.container_started is None:
         return timedelta(0)
     ended = pod.terminated.finished if pod.terminated and pod.terminated.finished else now
-    return max(timedelta(0), ended - pod.container_started)
+    most = now - (active.started or pod.created)
+    return max(timedelta(0), min(most, ended - pod.container_started))
 
 
 def _then(

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from agentjobs.api.durations import is_usable
 from agentjobs.contract import (
     ANNOTATION_SESSION,
     FINALIZER,
     LABEL_JOB,
     LABEL_QUEUE,
+    MAX_REASON_CHARS,
     RUNNER_CONTAINER,
     TerminationMessage,
     cut,
@@ -137,14 +139,15 @@ def parse_pod(obj: Mapping[str, Any]) -> Pod:
 
 
 def instant(value: object) -> datetime | None:
-    """Parse an RFC 3339 time of the API server; None when it is no time."""
+    """Parse an RFC 3339 time of the API server; None when it is no time, or none that one can reckon with."""
     if not isinstance(value, str):
         return None
     try:
         parsed = datetime.fromisoformat(value.replace("Z", "+00:00"))
-    except ValueError:
+        parsed = parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return parsed if is_usable(parsed) else None
 
 
 def _session(noted: object) -> tuple[str, str, str] | None:
@@ -209,13 +212,16 @@ def _waiting(status: Mapping[str, Any], state: Mapping[str, Any]) -> Waiting | N
         return None
     waiting = _map(state.get("waiting"))
     if waiting:
-        return Waiting(str(waiting.get("reason") or "ContainerCreating"), cut(str(waiting.get("message") or ""), 900))
+        return _said(waiting, "ContainerCreating")
     for condition in map(_map, _list(status.get("conditions"))):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return Waiting(
-                str(condition.get("reason") or "Unschedulable"), cut(str(condition.get("message") or ""), 900)
-            )
+            return _said(condition, "Unschedulable")
     return None
+
+
+def _said(state: Mapping[str, Any], reason: str) -> Waiting:
+    """What a kubelet or scheduler says, as short as a condition takes it."""
+    return Waiting(str(state.get("reason") or reason)[:MAX_REASON_CHARS], cut(str(state.get("message") or ""), 900))
 
 
 def _map(value: object) -> Mapping[str, Any]:

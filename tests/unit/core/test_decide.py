@@ -526,3 +526,47 @@ def test_a_suspension_lasts_whatever_else_is_missing(scene, lacking):
     held = scene().written(Suspend("Rule", "rule look"))
 
     assert verdict_of(held.knowing(**lacking)) == Keep()
+
+
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
+@pytest.mark.parametrize("field", ["completionTime", "nextAttemptTime", "startTime", "started", "ended", "since"])
+def test_no_time_that_somebody_writes_into_a_status_ends_the_decision(scene, field, time):
+    for seen in (
+        scene(timeouts={"queue": "1h"}, ttlSecondsAfterFinished=2147483647).claimed().running().later(days=2),
+        scene(timeouts={"queue": "1h"}, ttlSecondsAfterFinished=2147483647).written(Finish(Phase.FAILED, "x", "y")),
+        scene(timeouts={"queue": "1h"}).written(Wait(ConditionType.ADMITTED, "WaitingForSlot", "full", accept=True)),
+    ):
+        seen.knowing(slot=Refusal("WaitingForSlot", "full"))
+        places = (seen.status, *seen.status.get("attemptHistory", ()), seen.status.get("queue") or {})
+        for place in places:
+            if field in place or place is seen.status:
+                place[field] = time
+
+        assert isinstance(decide(seen.observation, seen.now), Decision)
+
+
+def test_no_time_that_a_node_reports_ends_the_decision(scene):
+    state = {"running": {"startedAt": "9999-12-31T23:59:59Z"}}
+    seen = scene().claimed().pod(containerStatuses=[{"name": "runner", "state": state}]).later(minutes=1)
+
+    assert isinstance(decide(seen.observation, seen.now), Decision)
+
+
+def test_a_container_runs_no_longer_than_its_start_whatever_its_node_says(scene):
+    seen = scene(timeouts={"running": "1h"}).claimed().later(minutes=2)
+    state = {"exitCode": 1, "startedAt": "1981-01-01T00:00:00Z", "finishedAt": "2080-01-01T00:00:00Z"}
+    seen.pod(phase="Failed", containerStatuses=[{"name": "runner", "state": {"terminated": state}}])
+    end = verdict_of(seen)
+
+    assert end.ran == timedelta(minutes=2)
+    assert end.record.ended == seen.now
+    assert isinstance(end.then, Again)
+
+
+def test_a_reason_of_any_length_becomes_a_condition_that_can_be_stored(scene):
+    waiting = {"reason": "Very" * 50, "message": "no"}
+    seen = scene().claimed().pod(phase="Pending", containerStatuses=[{"name": "runner", "state": {"waiting": waiting}}])
+    verdict = verdict_of(seen.later(seconds=11))
+
+    assert isinstance(verdict, ReportPod)
+    assert len(verdict.reason) <= 63
