@@ -5,12 +5,28 @@ claimed it, and the start must neither have ended nor be followed by a newer one
 one writes. What comes in was made by models and tools: data, stored as it is but for what PostgreSQL cannot hold.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
-from sqlalchemy import RowMapping, bindparam, case, func, literal_column, or_, select, true, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    RowMapping,
+    Select,
+    Text,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -33,6 +49,9 @@ MAX_USAGE: Final = 2**53
 # Page sizes: what a screen shows, and what one answer may hold.
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 500
+MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
+"""Of events' data; the one that goes beyond is the page's last. 500 of the largest were 32 MB, and several times that
+in the gateway's memory."""
 
 
 class GatewayHistory:
@@ -200,7 +219,7 @@ class GatewayHistory:
             return _read(recorded.RecordedJob, await connection.execute(query.limit(limit + 1)))
 
         found = await self._database.run(work)
-        return _page(found, limit, lambda last: (last.created, last.uid))
+        return _page(found[:limit], lambda last: (last.created, last.uid), more=len(found) > limit)
 
     async def job(self, namespace: str, name_or_uid: str) -> recorded.RecordedJob:
         """Return a job by uid, else the newest that had the name.
@@ -253,19 +272,19 @@ class GatewayHistory:
         """
         limit = _checked_limit(limit)
         place = tuple_(events.c.start, events.c.seq)
-        query = _EVENTS.order_by(*(column.desc() if newest else column for column in (events.c.start, events.c.seq)))
+        query = _EVENTS.order_by(*_in_order(events, newest=newest))
         if start is not None:
             query = query.where(events.c.start == min(start, _MAX_START))
         if cursor is not None:
             last = tuple_(*parse_cursor(cursor, (int, int)))
             query = query.where(place < last if newest else place > last)
 
-        async def work(connection: AsyncConnection) -> list[recorded.Event]:
-            rows = await connection.execute(query.limit(limit + 1), {"uid_": uid})
-            return _read(recorded.Event, rows)
+        async def work(connection: AsyncConnection) -> Page[recorded.Event]:
+            rows = (await connection.execute(_sized(query.limit(limit + 1), newest=newest), {"uid_": uid})).all()
+            items = _read(recorded.Event, [row for row in rows[:limit] if row.before < MAX_PAGE_BYTES])
+            return _page(items, lambda last: (last.start, last.seq), more=len(items) < len(rows))
 
-        found = await self._database.run(work)
-        return _page(found, limit, lambda last: (last.start, last.seq))
+        return await self._database.run(work)
 
     async def result(self, uid: str) -> Result | None:
         """Return the job's final result, None while there is none."""
@@ -358,10 +377,24 @@ def _read(model: type[_Model], rows: Iterable[Any]) -> list[_Model]:
     return [model.model_validate(dict(row._mapping)) for row in rows]
 
 
-def _page(found: list[_Item], limit: int, key: Callable[[_Item], Sequence[datetime | int | str]]) -> Page[_Item]:
-    """Cut the row more than asked for, which says that there is a next page."""
-    items = found[:limit]
-    return Page(items, write_cursor(key(items[-1])) if len(found) > limit else None)
+def _page(items: list[_Item], key: Callable[[_Item], Sequence[datetime | int | str]], *, more: bool) -> Page[_Item]:
+    return Page(items, write_cursor(key(items[-1])) if more else None)
+
+
+def _in_order(of: FromClause, *, newest: bool) -> Iterator[ColumnElement[Any]]:
+    for column in (of.c.start, of.c.seq):
+        yield column.desc() if newest else column
+
+
+def _sized(page: Select[Any], *, newest: bool) -> Select[Any]:
+    """Rows of events with the bytes `before` each; the data of those is left out that a page has no room for."""
+    row = page.subquery()
+    size = func.octet_length(cast(row.c.data, Text))
+    before = func.coalesce(func.sum(size).over(order_by=tuple(_in_order(row, newest=newest)), rows=(None, -1)), 0)
+    counted = select(row, before.label("before")).subquery()
+    columns = [column for column in counted.c if column.name != "data"]
+    data = case((counted.c.before < MAX_PAGE_BYTES, counted.c.data)).label("data")
+    return select(*columns, data).order_by(*_in_order(counted, newest=newest))
 
 
 # --- statements -------------------------------------------------------------------------------------------------------

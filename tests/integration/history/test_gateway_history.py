@@ -169,6 +169,23 @@ async def test_events_come_in_pages(operator, gateway, a_job):
     assert (await gateway.events(build.uid, start=2)).items == []
 
 
+@pytest.mark.parametrize("newest", [False, True])
+async def test_a_page_of_events_has_a_size_as_well(operator, gateway, a_job, monkeypatch, newest):
+    monkeypatch.setattr("agentjobs.history.gateway_history.MAX_PAGE_BYTES", 40)
+    build = a_job()
+    await write_events(operator, gateway, build, 25)
+    sizes, found, cursor = [], [], None
+    for _ in range(25):
+        page = await gateway.events(build.uid, limit=20, cursor=cursor, newest=newest)
+        sizes.append(len(page.items))
+        found += [event.seq for event in page.items]
+        if not (cursor := page.cursor):
+            break
+
+    assert sorted(found) == sorted(set(found))
+    assert (len(found), found == sorted(found, reverse=newest), max(sizes) < 10) == (25, True, True)
+
+
 async def test_events_are_read_from_the_end_as_well(operator, gateway, a_job):
     build = a_job()
     await write_events(operator, gateway, build, 25)
