@@ -43,8 +43,9 @@ from agentjobs.history.records import StartRecord
 from agentjobs.kube.resources import AGENTJOBS, NETWORKPOLICIES, PODS
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile.acceptance import OUTAGE_SECONDS, Acceptance
+from agentjobs.reconcile.ends import is_recorded
 from agentjobs.reconcile.ports import Cluster, History, Recorder, Writer
-from agentjobs.reconcile.rows import job_key, past, preview, tombstone, usage
+from agentjobs.reconcile.rows import job_key, preview, tombstone, usage
 from agentjobs.reconcile.slots import JobName
 from agentjobs.reconcile.state import Answers, Memory, State
 from agentjobs.tracing import Spans, named
@@ -157,15 +158,10 @@ class Actions:
 
     async def _recorded(self, job: Job, memory: Memory) -> bool:
         try:
-            phase = await self._history.recorded(job.uid)
+            return await is_recorded(job, self._history, self._writer)
         except Unavailable:
             self._acceptance.outage(memory)
             return False
-        if phase == job.status.phase:
-            return True
-        for record in past(job):
-            self._writer.put(record)
-        return False
 
     async def _wait(self, seen: Observation, verdict: Wait, memory: Memory, answers: Answers) -> bool:
         job, spec_hash_ = seen.job, None

@@ -40,8 +40,8 @@ from agentjobs.errors import AlreadyExists, Conflict, Denied, Invalid, NotFound,
 from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile.acceptance import OUTAGE_SECONDS
+from agentjobs.reconcile.ends import is_recorded
 from agentjobs.reconcile.ports import Cluster, History, Recorder, Writer
-from agentjobs.reconcile.rows import past
 from agentjobs.reconcile.slots import JobName
 from agentjobs.reconcile.state import State
 
@@ -254,15 +254,9 @@ class Schedules:
     async def _recorded(self, namespace: str, made: MadeJob) -> bool:
         job = self._state.jobs.get((namespace, made.name))
         try:
-            phase = await self._history.recorded(made.uid)
+            return job is not None and await is_recorded(job, self._history, self._writer)
         except Unavailable:
             return False
-        if phase is not None:
-            return True
-        if job is not None and job.uid == made.uid:
-            for record in past(job):
-                self._writer.put(record)
-        return False
 
     def _tell(self, schedule: Schedule, notes: Iterable[Note]) -> None:
         reference = {

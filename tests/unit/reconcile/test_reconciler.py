@@ -547,3 +547,15 @@ async def test_a_status_stays_small_after_a_hundred_starts(world):
     assert (status["starts"], status["phase"]) == (100, "Failed")
     assert [record["start"] for record in status["attemptHistory"]] == list(range(91, 101))
     assert len(json.dumps(status, ensure_ascii=False).encode()) < 16 * 1024
+
+
+async def test_a_job_whose_phase_somebody_wrote_anew_goes_all_the_same(world):
+    world.apply(ttlSecondsAfterFinished=60)
+    await world.act()
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+    world.job()["status"]["phase"] = "Failed"
+    world._put(("AgentJob", "default", "hello"), "MODIFIED", world.job())
+    await world.act(seconds=61)
+
+    assert ("AgentJob", "default", "hello") not in world.objects

@@ -291,3 +291,24 @@ WORK = {
     "agent": {"model": "gemini-flash-latest", "inline": {"instruction": "Be brief."}},
     "input": {"message": "Go."},
 }
+
+
+async def test_a_job_that_history_takes_for_deleted_goes_only_once_its_end_is_told(world, monkeypatch):
+    world.apply_schedule(successfulJobsHistoryLimit=0)
+    await world.act()
+    await world.act(minutes=10)
+    asked = []
+
+    async def recorded(uid):
+        asked.append(uid)
+        return "Deleted"
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world, "recorded", recorded)
+        world.end_jobs()
+        await later(world)
+        kept = world.jobs()
+    await later(world)
+
+    assert asked
+    assert (kept, world.jobs()) == ([FIRST], [])
