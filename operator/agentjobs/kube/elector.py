@@ -12,6 +12,7 @@ compared. Ours may have been stopped (suspended machine, frozen cgroup): `held` 
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable
@@ -252,7 +253,8 @@ class Elector:
     def _spec(self, *, acquired: str, transitions: int) -> Obj:
         return {
             "holderIdentity": self._identity,
-            "leaseDurationSeconds": int(self._duration.total_seconds()),
+            # Rounded up: whoever waits for us must not wait for less than we may still write.
+            "leaseDurationSeconds": math.ceil(self._duration.total_seconds()),
             "acquireTime": acquired,
             "renewTime": acquired,
             "leaseTransitions": transitions,

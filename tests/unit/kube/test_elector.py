@@ -81,6 +81,15 @@ async def test_a_dead_holders_lease_is_taken_after_its_duration_whatever_the_clo
     assert 3 + 15 <= took <= 3 + 15 + 2
 
 
+async def test_others_wait_at_least_as_long_as_the_holder_may_write(api):
+    duration, deadline, retry = (timedelta(seconds=s) for s in (1.9, 1.8, 0.1))
+    await Elector(
+        api, namespace="ns", name="lease", identity="a", duration=duration, deadline=deadline, retry=retry
+    ).acquire()
+
+    assert spec(api)["leaseDurationSeconds"] >= duration.total_seconds()
+
+
 async def test_a_holder_that_renews_is_left_alone(elector):
     holder, standby = elector("a"), elector("b")
     await holder.acquire()
