@@ -21,7 +21,7 @@ from agentjobs.errors import Conflict
 OTHER: Final = "Other"
 # The queues that exist in every namespace; a queue somebody made counts as Other.
 QUEUES: Final = frozenset({"agents", "scheduled"})
-KINDS: Final = frozenset({"AgentJob", "AgentSchedule", "Pod", "Event", "Lease", "ConfigMap"})
+KINDS: Final = frozenset({"AgentJob", "AgentSchedule", "Pod", "NetworkPolicy", "Event", "Lease"})
 OUTCOMES: Final = frozenset({"ok", "unavailable", "refused"})
 TABLES: Final = frozenset({"jobs", "starts", "transitions", "events", "results"})
 _REASONS: Final = frozenset(ErrorClass)

@@ -10,7 +10,10 @@ from prometheus_client.metrics import MetricWrapperBase
 from agentjobs.contract import Verdict
 from agentjobs.errors import Conflict, Unavailable
 from agentjobs.gateway.metrics import GatewayMetrics
-from agentjobs.metrics import Metrics
+from agentjobs.kube import resources
+from agentjobs.kube.resources import Resource
+from agentjobs.metrics import KINDS, Metrics
+from agentjobs.rbac import roles
 
 
 @pytest.fixture
@@ -95,6 +98,19 @@ def test_queues_of_users_count_as_other(metrics):
     depths = [value(metrics, "agentjobs_queue_depth", queue=queue) for queue in ("agents", "scheduled", "Other")]
     assert depths == [3, 0, 7]
     assert value(metrics, "agentjobs_queue_wait_seconds_count", queue="Other") == 1
+
+
+def test_every_kind_that_the_operator_may_write_is_counted_by_its_name():
+    kinds = {known.plural: known.kind for known in vars(resources).values() if isinstance(known, Resource)}
+    written = {
+        kinds[name.partition("/")[0]]
+        for role in roles("operator")
+        for rule in role["rules"]
+        if {"create", "patch", "update", "delete"} & set(rule["verbs"])
+        for name in rule["resources"]
+    }
+
+    assert written == KINDS
 
 
 @pytest.mark.parametrize(("code", "errors"), [(200, None), (201, None), (409, 1), (0, 1)])
