@@ -138,8 +138,8 @@ class OperatorSettings(_Settings):
     workers: int = Field(default=32, ge=1, le=256)
     """How many jobs are reconciled at once; more than 32 pays only with a very slow API server."""
 
-    resync: Duration = timedelta(minutes=10)
-    """How often everything is listed anew, to repair what a watch may have missed."""
+    resync: Duration = Field(default=timedelta(minutes=10), ge=timedelta(seconds=10))
+    """How often everything is listed anew, to repair what a watch may have missed; at least `10s`."""
 
     probe_address: str = ":8081"
     """`host:port` of `/healthz`, `/readyz` and `/metrics`; no host listens on all interfaces."""
@@ -159,8 +159,8 @@ class OperatorSettings(_Settings):
     lease_deadline: Duration = timedelta(seconds=10)
     """How long a leader goes on without having renewed; less than `lease_duration`."""
 
-    lease_retry: Duration = timedelta(seconds=2)
-    """How often the leader renews and a standby looks."""
+    lease_retry: Duration = Field(default=timedelta(seconds=2), ge=timedelta(milliseconds=100))
+    """How often the leader renews and a standby looks; at least `100ms`."""
 
     identity: str | None = None
     """Name of this process in the Lease and in Events; unset: host name and a random part."""

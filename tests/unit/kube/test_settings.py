@@ -66,6 +66,8 @@ def test_arguments_win_over_the_environment(monkeypatch):
         ("WORKERS", "0", "greater than or equal to 1"),
         ("WORKERS", "many", "valid integer"),
         ("RESYNC", "soon", "'soon' is no duration"),
+        ("RESYNC", "0s", "greater than or equal to 10 seconds"),
+        ("LEASE_RETRY", "0s", "greater than or equal to"),
         ("PROBE_ADDRESS", "8081", "write host:port"),
         ("GATEWAY_EGRESS", "10.0.0.1", "Extra data"),
         ("GATEWAY_EGRESS", '[{"to": [{"podselector": {}}]}]', "0.to.0.podselector: Extra inputs"),
