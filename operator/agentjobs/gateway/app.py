@@ -77,11 +77,11 @@ def _add_health(app: FastAPI, *, readiness: Readiness, registry: CollectorRegist
 
     @app.get("/readyz", tags=["health"])
     async def readyz() -> dict[str, bool]:
-        """Database and API server answer; 503 names the one that does not."""
-        problems = await readiness.problems()
-        if problems:
-            said = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
-            raise Problem(503, "NotReady", f"Waiting for {said}.", headers={"Retry-After": "2"})
+        """Database and API server answer; 503 names the one that does not, and the log says why."""
+        if waiting := " and ".join(await readiness.problems()):
+            # Anybody may ask, runner pods too; why names hosts, users and versions.
+            said = f"Waiting for the {waiting}; the gateway's log says why."
+            raise Problem(503, "NotReady", said, headers={"Retry-After": "2"})
         return {"ok": True}
 
     @app.get("/metrics", tags=["health"])

@@ -5,10 +5,13 @@ stays, says why it is not ready, and is ready again when the other side is.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from agentjobs import errors
+
+logger = logging.getLogger(__name__)
 
 # A kubelet asks every few seconds, every dashboard and load balancer as well; the servers behind us need not hear them
 # all.
@@ -35,7 +38,10 @@ class Readiness:
         async with self._lock:
             if self._clock() >= self._until:
                 said = await asyncio.gather(*(self._ask(check) for check in self._checks.values()))
-                self._problems = {name: problem for name, problem in zip(self._checks, said, strict=True) if problem}
+                problems = {name: problem for name, problem in zip(self._checks, said, strict=True) if problem}
+                if problems != self._problems:
+                    logger.warning("gateway.waits" if problems else "gateway.ready", extra={"problems": problems})
+                self._problems = problems
                 self._until = self._clock() + STANDS_SECONDS
         return self._problems
 

@@ -10,7 +10,7 @@ async def test_ready_when_both_sides_answer(http):
 
 
 @pytest.mark.parametrize("away", ["database", "API server"])
-async def test_not_ready_while_a_side_is_away_and_says_which(http, kube, database, clock, away):
+async def test_not_ready_while_a_side_is_away_and_says_which(http, kube, database, clock, away, caplog):
     if away == "database":
         database.problem = errors.Unavailable("connection refused")
     else:
@@ -22,7 +22,9 @@ async def test_not_ready_while_a_side_is_away_and_says_which(http, kube, databas
     ready = await http.get("/readyz")
 
     assert (unready.status_code, unready.json()["reason"]) == (503, "NotReady")
-    assert f"{away}: connection refused" in unready.json()["message"]
+    assert unready.json()["message"] == f"Waiting for the {away}; the gateway's log says why."
+    told = [record.problems for record in caplog.records if record.name == "agentjobs.gateway.health"]
+    assert told == [{away: "connection refused"}, {}]
     assert ready.status_code == 200
     assert (await http.get("/healthz")).status_code == 200
 
