@@ -292,16 +292,16 @@ class Lists:
         Pods before jobs: a job's claim without its pod would look like a pod to be made. Schedules before jobs: what
         their status names was there when it was read, so a job that the later list has not is gone.
         """
-        listed_at = await self._clock()
+        listed_at, state = await self._clock(), self._reconciler.state
         for namespace in self._namespaces:
-            schedules, version = await self._client.list(AGENTSCHEDULES, namespace)
-            self._reconciler.state.listed_schedules(schedules, version, namespace=namespace)
+            schedules, version = await self._client.list_as(state.schedules.read, AGENTSCHEDULES, namespace)
+            state.listed_schedules(schedules, version, namespace=namespace)
         for namespace in self._namespaces:
-            pods, version = await self._client.list(PODS, namespace, label_selector=LABEL_JOB)
-            self._reconciler.state.listed_pods(pods, version, namespace=namespace)
+            pods, version = await self._client.list_as(state.pods.read, PODS, namespace, label_selector=LABEL_JOB)
+            state.listed_pods(pods, version, namespace=namespace)
         for namespace in self._namespaces:
-            jobs, version = await self._client.list(AGENTJOBS, namespace)
-            self._reconciler.state.listed_jobs(jobs, version, namespace=namespace)
+            jobs, version = await self._client.list_as(state.jobs.read, AGENTJOBS, namespace)
+            state.listed_jobs(jobs, version, namespace=namespace)
         await self._close_vanished(listed_at)
 
     def live(self) -> list[str]:

@@ -19,6 +19,16 @@ TOMBSTONES: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting(Generic[T]):
+    """What a list says of one object. `value` is None when it was no news as it was read."""
+
+    name: Name
+    uid: str
+    version: int
+    value: T | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Entry(Generic[T]):
     uid: str
     version: int
@@ -88,19 +98,21 @@ class Cache(Generic[T]):
                 return False
             self._drop(name)
             return True
-        if version <= self._dead.get(uid, -1) or (known is None and version <= self._floor(name[0])):
+        if not self._is_news(name, uid, version):
             return False
-        if known is not None:
-            if version <= known.version:
-                return False
-            if known.uid != uid:
-                self._bury(known.uid, version)
-            self._drop(name)
         self._put(name, _Entry(uid, version, self._parse(obj)))
         return True
 
+    def read(self, obj: Mapping[str, Any]) -> Sighting[T]:
+        """Read an object of a list for `replace`, which may follow when much else has been heard.
+
+        So nobody has to keep all objects of a large list, which take several times the memory of their values.
+        """
+        name, uid, version = _identity(obj)
+        return Sighting(name, uid, version, self._parse(obj) if self._is_news(name, uid, version) else None)
+
     def replace(
-        self, items: Iterable[Mapping[str, Any]], list_resource_version: str, *, namespace: str | None = None
+        self, items: Iterable[Sighting[T]], list_resource_version: str, *, namespace: str | None = None
     ) -> set[Name]:
         """Take in a complete list and return the names whose object changed or vanished.
 
@@ -111,10 +123,11 @@ class Cache(Generic[T]):
         present: set[str] = set()
         changed: set[Name] = set()
         for item in items:
-            name, uid, _ = _identity(item)
-            present.add(uid)
-            if self.apply(None, item):
-                changed.add(name)
+            present.add(item.uid)
+            # What was no news when it was read is none now: versions only grow, those of deletions too.
+            if item.value is not None and self._is_news(item.name, item.uid, item.version):
+                self._put(item.name, _Entry(item.uid, item.version, item.value))
+                changed.add(item.name)
         for name, entry in list(self._entries.items()):
             inside = namespace is None or name[0] == namespace
             if inside and entry.uid not in present and entry.version <= listed:
@@ -128,7 +141,20 @@ class Cache(Generic[T]):
         """The newest list that covered this namespace: what it did not have, and is no newer, is gone."""
         return max(self._listed.get(None, 0), self._listed.get(namespace, 0))
 
+    def _is_news(self, name: Name, uid: str, version: int) -> bool:
+        """Whether an object is newer than what is known of it, and was not known to be gone by then."""
+        known = self._entries.get(name)
+        if version <= self._dead.get(uid, -1) or (known is None and version <= self._floor(name[0])):
+            return False
+        return known is None or version > known.version
+
     def _put(self, name: Name, entry: _Entry[T]) -> None:
+        """Keep an object in place of an older state of it, or of an earlier bearer of its name."""
+        known = self._entries.get(name)
+        if known is not None:
+            if known.uid != entry.uid:
+                self._bury(known.uid, entry.version)
+            self._drop(name)
         self._entries[name] = entry
         for index, values in self._indexers.items():
             for value in values(entry.value):

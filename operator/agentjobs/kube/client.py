@@ -10,7 +10,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -24,9 +24,10 @@ from agentjobs.kube.resources import Resource
 
 Obj = dict[str, Any]
 """A Kubernetes object as JSON says it."""
-Items = list[Obj]
-Listed = tuple[Items, str]
-"""Items and the list's resourceVersion."""
+T = TypeVar("T")
+Items = list[T]
+Listed = tuple[list[T], str]
+"""What is kept of the items, and the list's resourceVersion."""
 Check = Callable[[], None]
 """Called before every mutation; raises when this process must not write (any more)."""
 OnWrite = Callable[[str, str, int], None]
@@ -106,27 +107,47 @@ class KubeClient:
 
     async def list(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
-    ) -> Listed:
+    ) -> Listed[Obj]:
         """Return all objects and the resourceVersion of the list, one consistent snapshot.
 
         `namespace` None lists all namespaces. Read in chunks; when the snapshot expires half way (410), all is read
         anew in one piece, as client-go's pager does. Items get the apiVersion and kind that lists leave out.
         """
+        return await self.list_as(
+            lambda item: item, resource, namespace, label_selector=label_selector, field_selector=field_selector
+        )
+
+    async def list_as(
+        self,
+        read: Callable[[Obj], T],
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> Listed[T]:
+        """List as `list` does, but keep of each object only what `read` makes of it.
+
+        It is called as the chunks come: of a large list only one is in memory as it is. For an object of a snapshot
+        that expires it may be called twice.
+        """
         query = {"labelSelector": label_selector, "fieldSelector": field_selector}
         try:
-            return await self._list(resource, namespace, {**query, "limit": str(LIST_LIMIT)})
+            return await self._list(read, resource, namespace, {**query, "limit": str(LIST_LIMIT)})
         except Gone:
-            return await self._list(resource, namespace, query)
+            return await self._list(read, resource, namespace, query)
 
-    async def _list(self, resource: Resource, namespace: str | None, query: Mapping[str, str]) -> Listed:
-        items: Items = []
+    async def _list(
+        self, read: Callable[[Obj], T], resource: Resource, namespace: str | None, query: Mapping[str, str]
+    ) -> Listed[T]:
+        items: Items[T] = []
         token = ""
         while True:
             page = await self._call("GET", resource, namespace, None, query={**query, "continue": token})
             for item in page.get("items") or ():
                 item.setdefault("apiVersion", resource.api_version)
                 item.setdefault("kind", resource.kind)
-                items.append(item)
+                items.append(read(item))
             metadata = page.get("metadata") or {}
             token = metadata.get("continue") or ""
             if not token:

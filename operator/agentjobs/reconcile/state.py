@@ -4,7 +4,7 @@ Fed by watches, full lists and the answers to our own writes; read by the reconc
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
@@ -15,7 +15,7 @@ from agentjobs.core.observation import Heartbeat, Job, Obstacle, parse_job
 from agentjobs.core.plan import Schedule, parse_schedule
 from agentjobs.core.pods import Pod, parse_pod
 from agentjobs.core.verdicts import AskForSlot
-from agentjobs.engine.cache import TOMBSTONES, Cache
+from agentjobs.engine.cache import TOMBSTONES, Cache, Sighting
 from agentjobs.engine.queueing import WorkQueue
 from agentjobs.history.records import Deletion
 from agentjobs.reconcile.ports import Writer
@@ -114,8 +114,8 @@ class State:
         if self.pods.apply(event, obj):
             self._pod_changed(name, before)
 
-    def listed_jobs(self, items: list[dict[str, Any]], version: str, *, namespace: str | None = None) -> None:
-        """Take in a complete list of AgentJobs: what is not on it is gone."""
+    def listed_jobs(self, items: Iterable[Sighting[Job]], version: str, *, namespace: str | None = None) -> None:
+        """Take in a complete list of AgentJobs, read by `jobs.read`: what is not on it is gone."""
         before = {name: self.jobs.get(name) for name in list(self.jobs.keys())}
         changed = self.jobs.replace(items, version, namespace=namespace)
         if self._unsettled is None:
@@ -126,8 +126,10 @@ class State:
                 self._unsettled.add(name)
             self._job_changed(name, before.get(name))
 
-    def listed_schedules(self, items: list[dict[str, Any]], version: str, *, namespace: str | None = None) -> None:
-        """Take in a complete list of AgentSchedules."""
+    def listed_schedules(
+        self, items: Iterable[Sighting[Schedule]], version: str, *, namespace: str | None = None
+    ) -> None:
+        """Take in a complete list of AgentSchedules, read by `schedules.read`."""
         for name in self.schedules.replace(items, version, namespace=namespace):
             self.queue.add(("schedule", *name))
 
@@ -158,8 +160,8 @@ class State:
         schedule = self.schedules.get((name[0], name[1])) if kind == "schedule" else None
         return schedule is not None and schedule.rests(self._now())
 
-    def listed_pods(self, items: list[dict[str, Any]], version: str, *, namespace: str | None = None) -> None:
-        """Take in a complete list of pods that carry our label."""
+    def listed_pods(self, items: Iterable[Sighting[Pod]], version: str, *, namespace: str | None = None) -> None:
+        """Take in a complete list of pods that carry our label, read by `pods.read`."""
         before = {pod.key: pod for pod in self.pods.values()}
         for name in self.pods.replace(items, version, namespace=namespace):
             self._pod_changed(name, before.get(name))

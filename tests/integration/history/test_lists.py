@@ -17,9 +17,9 @@ class Server:
         self.jobs = []
         self.version = 10
 
-    async def list(self, resource, namespace, **_):
+    async def list_as(self, read, resource, namespace, **_):
         self.version += 1
-        return (list(self.jobs) if resource.kind == "AgentJob" else []), str(self.version)
+        return [read(job) for job in self.jobs if resource.kind == "AgentJob"], str(self.version)
 
 
 class Records(list):

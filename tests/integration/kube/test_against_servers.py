@@ -156,7 +156,7 @@ async def test_a_watch_from_a_version_that_was_compacted_is_gone(client, api_ser
 async def test_a_cache_fed_by_watch_and_own_writes_follows_the_server(client, name, namespace):
     cache: Cache[dict[str, str]] = Cache(lambda obj: dict(obj.get("data") or {}))
     items, version = await client.list(CONFIGMAPS, namespace)
-    cache.replace(items, version, namespace=namespace)
+    cache.replace(map(cache.read, items), version, namespace=namespace)
     watch = client.watch(CONFIGMAPS, namespace, resource_version=version)
 
     cache.apply(None, await client.create(CONFIGMAPS, namespace, config_map(name, a="1")))

@@ -145,6 +145,27 @@ async def test_a_list_whose_snapshot_expires_half_way_is_read_in_one_piece(clien
     assert server.requests[-1].path == "/api/v1/pods"
 
 
+async def test_of_a_list_only_what_was_read_of_it_is_kept_and_an_expired_half_is_read_again(client, server):
+    read: list[str] = []
+
+    async def expires(request: web.Request) -> web.Response:
+        if "continue" in request.query:
+            return web.json_response({"kind": "Status", "code": 410, "reason": "Expired"}, status=410)
+        token = "next" if "limit" in request.query else ""
+        names = ["a"] if token else ["a", "b"]
+        items = [{"metadata": {"name": name}} for name in names]
+        return web.json_response({"metadata": {"resourceVersion": "8", "continue": token}, "items": items})
+
+    def name_of(obj) -> str:
+        read.append(obj["metadata"]["name"])
+        return read[-1]
+
+    server.handler = expires
+
+    assert await client.list_as(name_of, PODS) == (["a", "b"], "8")
+    assert read == ["a", "a", "b"]
+
+
 @pytest.mark.parametrize(
     ("code", "reason", "expected"),
     [

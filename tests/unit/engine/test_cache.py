@@ -129,7 +129,7 @@ def test_a_list_drops_what_it_does_not_have(cache, obj):
     cache.apply("ADDED", obj("gone", 1))
     cache.apply("ADDED", obj("stays", 2))
 
-    changed = cache.replace([obj("stays", 2), obj("new", 4)], "5")
+    changed = cache.replace(map(cache.read, [obj("stays", 2), obj("new", 4)]), "5")
 
     assert changed == {("ns", "gone"), ("ns", "new")}
     assert set(cache.keys()) == {("ns", "stays"), ("ns", "new")}
@@ -147,9 +147,31 @@ def test_a_list_does_not_bring_back_what_was_deleted_after_it(cache, obj):
     cache.apply("ADDED", obj("a", 1))
     cache.apply("DELETED", obj("a", 6))
 
-    assert cache.replace([obj("a", 1)], "5") == set()
+    assert cache.replace(map(cache.read, [obj("a", 1)]), "5") == set()
 
     assert len(cache) == 0
+
+
+def test_a_list_that_was_read_before_the_newest_news_does_not_undo_them(cache, obj):
+    cache.apply("ADDED", obj("gone", 1))
+    read = [cache.read(obj(name, version)) for name, version in (("gone", 2), ("moved", 3), ("still", 4))]
+    cache.apply("DELETED", obj("gone", 6))
+    cache.apply("MODIFIED", obj("moved", 7))
+
+    assert cache.replace(read, "5") == {("ns", "still")}
+
+    assert [version(cache, name) for name in ("gone", "moved", "still")] == [None, 7, 4]
+
+
+def test_of_a_listed_object_that_is_known_nothing_is_parsed_again(obj):
+    parsed = []
+    cache = Cache(lambda body: parsed.append(body) or body)
+    cache.apply("ADDED", obj("a", 1))
+
+    cache.replace([cache.read(obj("a", 1))], "5")
+
+    assert len(parsed) == 1
+    assert len(cache) == 1
 
 
 def test_after_a_list_older_news_of_unknown_objects_are_stale(cache, obj):
@@ -219,7 +241,7 @@ def test_any_order_with_repeats_losses_and_lists_converges_to_the_truth(obj, dat
 
     for event_type, _, body in news:
         cache.apply(event_type, body)
-    cache.replace(alive.values(), str(last))
+    cache.replace(map(cache.read, alive.values()), str(last))
     for event_type, _, body in late:
         cache.apply(event_type, body)
 
@@ -245,9 +267,10 @@ def test_a_list_in_the_middle_loses_nothing_that_came_after(obj, data):
     cut = data.draw(st.integers(min_value=0, max_value=len(after)))
     cache: Cache[Value] = Cache(value_of)
 
+    read = [cache.read(body) for body in then.values()] if data.draw(st.booleans()) else None
     for event_type, _, body in after[:cut]:
         cache.apply(event_type, body)
-    cache.replace(then.values(), str(at))
+    cache.replace(read or map(cache.read, then.values()), str(at))
     for event_type, _, body in after[cut:]:
         cache.apply(event_type, body)
 

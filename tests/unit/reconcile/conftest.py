@@ -99,10 +99,11 @@ class World:
     def list(self, number: int = 0) -> None:
         operator = self.operators[number]
         operator.news.clear()
+        state, version = operator.reconciler.state, str(self.version)
         of = lambda kind: [copy.deepcopy(obj) for key, obj in self.objects.items() if key[0] == kind]  # noqa: E731
-        operator.reconciler.state.listed_schedules(of("AgentSchedule"), str(self.version))
-        operator.reconciler.state.listed_pods(list(filter(is_labelled, of("Pod"))), str(self.version))
-        operator.reconciler.state.listed_jobs(of("AgentJob"), str(self.version))
+        state.listed_schedules(map(state.schedules.read, of("AgentSchedule")), version)
+        state.listed_pods(map(state.pods.read, filter(is_labelled, of("Pod"))), version)
+        state.listed_jobs(map(state.jobs.read, of("AgentJob")), version)
 
     async def get(self, resource, namespace, name):
         if (obj := self.objects.get((resource.kind, namespace, name))) is None:
