@@ -15,10 +15,12 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
+import aiohttp
 import kopf
 import uvloop
 
@@ -34,6 +36,7 @@ from agentjobs.history.retention import Retention
 from agentjobs.history.writer import HistoryWriter
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.elector import Elector, LeaseLost, utc_now
+from agentjobs.kube.listing import Known, listing_session
 from agentjobs.kube.patience import Patience
 from agentjobs.kube.recorder import EventRecorder
 from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, CRDS, NAMESPACES, PODS, Resource
@@ -366,9 +369,16 @@ def registry(reconciler: Reconciler, metrics: Metrics, stop: asyncio.Event) -> k
     """The handlers: wiring only."""
     handlers = kopf.OperatorRegistry()
 
+    def known(kind: str, obj: Mapping[str, Any]) -> bool:
+        if not reconciler.state.knows(kind, obj):
+            return False
+        metrics.watched(kind)
+        return True
+
     @kopf.on.login(registry=handlers)
-    def login(**kwargs: Any) -> Any:
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    async def login(**kwargs: Any) -> Any:
+        info = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+        return info and Connection.make(info, known)
 
     @kopf.on.event(GROUP, VERSION, AGENTJOBS.plural, registry=handlers)
     async def job_event(event: Any, **_: Any) -> None:
@@ -391,6 +401,32 @@ def registry(reconciler: Reconciler, metrics: Metrics, stop: asyncio.Event) -> k
         stop.set()
 
     return handlers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection(kopf.AiohttpSession):
+    """How kopf connects: as it would by itself, but that its lists leave out what is known.
+
+    Equal when its credentials are: by that kopf notices, and ends, when a login brings those again that were refused.
+    """
+
+    aiohttp_session: aiohttp.ClientSession = field(compare=False)
+    info: kopf.ConnectionInfo
+
+    @classmethod
+    def make(cls, info: kopf.ConnectionInfo, known: Known) -> "Connection":
+        connector = aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context())
+        session = listing_session(
+            headers=info.as_http_headers(), connector=connector, proxy=info.proxy_url, known=known
+        )
+        return cls(
+            aiohttp_session=session,
+            info=info,
+            server=info.server,
+            priority=info.priority,
+            default_namespace=info.default_namespace,
+            expiration=info.expiration,
+        )
 
 
 class StatelessDiffBase(kopf.DiffBaseStorage):

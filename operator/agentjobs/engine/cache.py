@@ -103,6 +103,10 @@ class Cache(Generic[T]):
         self._put(name, _Entry(uid, version, self._parse(obj)))
         return True
 
+    def knows(self, obj: Mapping[str, Any]) -> bool:
+        """Whether a listed object is no news, so that `apply` would change nothing."""
+        return not self._is_news(*_identity(obj))
+
     def read(self, obj: Mapping[str, Any]) -> Sighting[T]:
         """Read an object of a list for `replace`, which may follow when much else has been heard.
 

@@ -114,6 +114,11 @@ class State:
         if self.pods.apply(event, obj):
             self._pod_changed(name, before)
 
+    def knows(self, kind: str, obj: Mapping[str, Any]) -> bool:
+        """Whether an object, as a list has it, is no news. False of kinds that are not followed here."""
+        caches: Mapping[str, Cache[Any]] = {"AgentJob": self.jobs, "AgentSchedule": self.schedules, "Pod": self.pods}
+        return kind in caches and caches[kind].knows(obj)
+
     def listed_jobs(self, items: Iterable[Sighting[Job]], version: str, *, namespace: str | None = None) -> None:
         """Take in a complete list of AgentJobs, read by `jobs.read`: what is not on it is gone."""
         before = {name: self.jobs.get(name) for name in list(self.jobs.keys())}
