@@ -83,6 +83,13 @@ class Pod:
         return self.namespace, self.name
 
     @property
+    def release(self) -> dict[str, Any]:
+        """The merge patch that takes our finalizer off this very pod, on condition that nobody wrote since."""
+        # A list is replaced as a whole: those of others are named, in the state whose version stands beside.
+        kept = [finalizer for finalizer in self.finalizers if finalizer != FINALIZER]
+        return {"metadata": {"uid": self.uid, "resourceVersion": self.resource_version, "finalizers": kept or None}}
+
+    @property
     def ended(self) -> bool:
         """The runner will do no more. A sidecar may keep the pod's phase at Running after that.
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from agentjobs.contract import FINALIZER, LABEL_JOB
+from agentjobs.contract import LABEL_JOB
+from agentjobs.core.pods import Pod, parse_pod
 from agentjobs.errors import Conflict, Denied, NotFound
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.elector import Elector
@@ -65,24 +66,20 @@ async def release_pods(
 async def _release_in(client: KubeClient, namespace: str | None) -> int:
     released = 0
     for _ in range(_ROUNDS):
-        pods, _version = await client.list(PODS, namespace, label_selector=LABEL_JOB)
-        held = [pod["metadata"] for pod in pods if FINALIZER in pod["metadata"].get("finalizers", ())]
+        pods, _version = await client.list_as(parse_pod, PODS, namespace, label_selector=LABEL_JOB)
+        held = [pod for pod in pods if pod.held]
         if not held:
             return released
         for begin in range(0, len(held), _AT_ONCE):
-            done = await asyncio.gather(*(_let_go(client, meta) for meta in held[begin : begin + _AT_ONCE]))
+            done = await asyncio.gather(*(_let_go(client, pod) for pod in held[begin : begin + _AT_ONCE]))
             released += sum(done)
     raise Conflict(f"pods of {namespace or 'all namespaces'} are written faster than they can be let go; try again")
 
 
-async def _let_go(client: KubeClient, meta: dict[str, object]) -> bool:
-    finalizers = meta["finalizers"]
-    assert isinstance(finalizers, list)
-    kept = [finalizer for finalizer in finalizers if finalizer != FINALIZER]
-    body = {"metadata": {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"], "finalizers": kept or None}}
+async def _let_go(client: KubeClient, pod: Pod) -> bool:
     try:
-        await client.patch(PODS, str(meta["namespace"]), str(meta["name"]), body)
+        await client.patch(PODS, pod.namespace, pod.name, pod.release)
     except (NotFound, Conflict):
         return False
-    logger.info("pod.released", extra={"namespace": meta["namespace"], "pod": meta["name"]})
+    logger.info("pod.released", extra={"namespace": pod.namespace, "pod": pod.name})
     return True

@@ -12,7 +12,7 @@ from typing import Final, assert_never
 from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.conditions import AdmittedReason, Phase, PodStartedReason
 from agentjobs.api.status import AgentJobStatus, AttemptRecord
-from agentjobs.contract import FINALIZER, GROUP, LABEL_JOB, VERSION, Verdict, cut, pod_name
+from agentjobs.contract import GROUP, LABEL_JOB, VERSION, Verdict, cut, pod_name
 from agentjobs.core import progress
 from agentjobs.core.admission import Refusal
 from agentjobs.core.allowed import refusal
@@ -367,17 +367,16 @@ class Actions:
 
     async def _release(self, pod: Pod) -> None:
         """Take our finalizer off one pod; the uid is the precondition."""
-        kept = [finalizer for finalizer in pod.finalizers if finalizer != FINALIZER]
-        body = {"metadata": {"uid": pod.uid, "resourceVersion": pod.resource_version, "finalizers": kept or None}}
         try:
-            answer = await self._cluster.patch(PODS, pod.namespace, pod.name, body)
+            answer = await self._cluster.patch(PODS, pod.namespace, pod.name, pod.release)
         except NotFound:
             self._state.observe_pod("DELETED", tombstone(pod))
             return
         # A pod whose kubelet is done goes with its last finalizer, and the answer is its last state; one in its grace
         # period stays, and so does its session's lock.
-        over = answer["metadata"].get("deletionGracePeriodSeconds") == 0
-        self._state.observe_pod("DELETED" if over and not kept else None, answer)
+        meta = answer["metadata"]
+        over = meta.get("deletionGracePeriodSeconds") == 0 and not meta.get("finalizers")
+        self._state.observe_pod("DELETED" if over else None, answer)
 
     async def _write(self, job: Job, status: AgentJobStatus) -> bool:
         """Patch the status if it changes anything, on condition that nobody wrote since. True when written."""
