@@ -3,6 +3,7 @@
 Every verb's module is light; what is heavy it imports when it runs.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,6 +52,9 @@ def _root(
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run one verb; ends by SystemExit, with standard error saying why when the code is not 0."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us: what is said is lost, and nothing else
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     plugin = Path(sys.argv[0]).name.startswith("kubectl-")
     try:
         app(args=arguments and list(arguments), prog_name="kubectl agentjobs" if plugin else "agentjobs")
@@ -64,6 +68,9 @@ def run(arguments: Sequence[str] | None = None) -> None:
         # `agentjobs get -w | head`: the reader has enough. Python would complain at exit while flushing.
         sys.stdout = None  # there is nobody left to write to
         sys.exit(FAILURE)
+    except OSError as error:
+        sys.stdout = None  # or Python complains again at exit
+        _leave(f"{error.filename or 'cannot write'}: {error.strerror or error}.", FAILURE)
 
 
 def _leave(message: str, code: int) -> None:

@@ -90,7 +90,7 @@ def load(text: str) -> list[Any]:
     try:
         documents = _json_or_yaml(text)
     except yaml.YAMLError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(str(error).replace('in "<unicode string>", ', "")) from None
     return [_plain(document) for document in documents]
 
 

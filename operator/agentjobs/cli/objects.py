@@ -79,7 +79,7 @@ def get(
         typer.Argument(help="Name of the AgentJob; all by default.", metavar="NAME", autocompletion=complete_names),
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on, and print every change.")] = False,
-    output: Annotated[str | None, typer.Option("--output", "-o", help="json, yaml or wide.")] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", help="json, yaml, name or wide.")] = None,
     selector: Annotated[str | None, typer.Option("--selector", "-l", help="Labels, such as team=docs.")] = None,
     everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="In all namespaces.")] = False,
     namespace: Namespace = None,
@@ -87,17 +87,21 @@ def get(
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """List AgentJobs, or show one, as `kubectl get agentjobs` does."""
-    if output not in {None, "json", "yaml", "wide"}:
-        raise Failure(f"--output={output} is unknown; use json, yaml or wide.", code=USAGE)
-    if watch and output in {"json", "yaml"}:
+    if output not in {None, "json", "yaml", "name", "wide"}:
+        raise Failure(f"--output={output} is unknown; use json, yaml, name or wide.", code=USAGE)
+    if watch and output in {"json", "yaml", "name"}:
         raise Failure("--watch prints tables; leave out --output, or use wide.", code=USAGE)
     if name and everywhere:
         raise Failure("a NAME lives in one namespace; leave out --all-namespaces.", code=USAGE)
     with connected(kubeconfig=kubeconfig, context=context) as cluster:
         place = _collection(cluster, namespace=namespace, everywhere=everywhere)
         params = _selected(name, selector)
-        if output in {"json", "yaml"}:
+        if output in {"json", "yaml", "name"}:
             body = _objects(cluster, place, name=name, params=params)
+            if output == "name":
+                for item in [body] if name else body["items"]:
+                    show(f"agentjob.agentjobs.dev/{item['metadata']['name']}")
+                return
             show(as_json(body) if output == "json" else as_yaml(body))
             return
         _show_tables(

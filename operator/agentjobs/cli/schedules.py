@@ -148,9 +148,9 @@ def resume(name: Name, namespace: Namespace = None, context: Context = None, kub
 @app.command("next")
 def next_(
     name: Name,
-    count: Annotated[int, typer.Option("--count", "-n", min=1, max=1000, help="How many times.")] = 5,
+    count: Annotated[int, typer.Option("--count", min=1, max=1000, help="How many times.")] = 5,
     output: Output = None,
-    namespace: Annotated[str | None, typer.Option("--namespace", help="Namespace; the context's by default.")] = None,
+    namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:

@@ -121,9 +121,9 @@ class Endpoint:
             raise errors.Unavailable(f"cannot connect to {self.where}: {error}. {self.cure}") from error
         except (httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.ReadError) as error:
             if not quiet:
-                raise errors.Unavailable(f"{self.where} did not answer: {error or type(error).__name__}.") from error
+                raise errors.Unavailable(f"{self.where} did not answer: {_words(error)}.") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise errors.Unavailable(f"cannot reach {self.where}: {error or type(error).__name__}.") from error
+            raise errors.Unavailable(f"cannot reach {self.where}: {_words(error)}.") from error
 
     def answered(self, response: httpx.Response) -> dict[str, Any]:
         """Return the answer's object, or raise what its status means; the words are the server's own.
@@ -199,7 +199,9 @@ def gateway(access: Access, *, url: str | None, ca: str | None, environ: Mapping
     known = access.gateway
     asked = url or environ.get("AGENTJOBS_GATEWAY_URL")
     address = (asked or (known.url if known else "")).rstrip("/")
-    if urlsplit(address).scheme not in {"http", "https"}:
+    if asked and not _is_url(address):
+        raise errors.Misconfigured(f"{asked!r} is no address of a gateway; write https://HOST[:PORT].")
+    if not _is_url(address):
         raise errors.Misconfigured(
             f"where is the gateway? Context {access.context!r} of {access.source} does not say; "
             "use --gateway URL or AGENTJOBS_GATEWAY_URL."
@@ -221,6 +223,15 @@ def gateway(access: Access, *, url: str | None, ca: str | None, environ: Mapping
         trust=_trusted(ca or environ.get("AGENTJOBS_GATEWAY_CA"), own.ca if own else None),
         cure="Is it running?",
     )
+
+
+def _words(error: Exception) -> str:
+    return str(error).rstrip(".") or type(error).__name__
+
+
+def _is_url(address: str) -> bool:
+    parts = urlsplit(address)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def tls_context(access: Access, credentials: Credentials) -> ssl.SSLContext:

@@ -59,7 +59,7 @@ def run(
     try:
         chosen = backend(environ, wanted=apiserver)
         if context and chosen != "kubeconfig":
-            raise Refused(f"--context {context!r} goes with --apiserver=kubeconfig, this is {chosen}")
+            raise Refused(f"--context {context!r} goes with --apiserver=kubeconfig, this is {chosen}", status=2)
         if command and shutil.which(command[0], path=environ.get("PATH")) is None:
             # Said before a cluster is started for nothing, with the status that a shell gives.
             raise Refused(f"cannot run {command[0]!r}: not found on PATH, or not executable", status=127)
@@ -167,7 +167,9 @@ def backend(environ: Mapping[str, str], *, wanted: str | None = None) -> Backend
         if wanted == known:
             chosen: Backend = known
             return chosen
-    raise Refused(f"--apiserver={wanted} ({APISERVER_VARIABLE}): choose one of {', '.join(get_args(Backend))}")
+    raise Refused(
+        f"--apiserver={wanted} ({APISERVER_VARIABLE}): choose one of {', '.join(get_args(Backend))}", status=2
+    )
 
 
 def _port() -> int:

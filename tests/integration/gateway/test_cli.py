@@ -103,10 +103,12 @@ async def test_get_prints_objects(cli, hello):
     await cli("apply", "-f", str(hello))
 
     one, all_of_them = await cli("get", "hello", "-o", "yaml"), await cli("get", "-o", "json")
+    names = await cli("get", "hello", "-o", "name"), await cli("get", "-o", "name")
 
     assert "message: Say hello." in one[1]
     assert "managedFields" not in one[1]
     assert [item["kind"] for item in json.loads(all_of_them[1])["items"]] == ["AgentJob"]
+    assert [name[1] for name in names] == ["agentjob.agentjobs.dev/hello\n"] * 2
 
 
 async def test_cancel_and_delete(cli, cluster, hello, jobs):

@@ -51,8 +51,8 @@ async def test_list_and_show_have_what_kubectl_shows(cli, brief):
 
 async def test_next_shows_local_and_utc(cli, brief):
     text, times = (
-        await cli("schedule", "next", "brief", "-n", "3"),
-        await cli("schedule", "next", "brief", "-n", "3", "-o", "json"),
+        await cli("schedule", "next", "brief", "--count", "3"),
+        await cli("schedule", "next", "brief", "--count", "3", "-o", "json"),
     )
 
     assert len(text[1].splitlines()) == 4

@@ -125,5 +125,5 @@ async def test_an_unknown_api_server_is_refused_with_the_choices(dev, arguments,
 
     _, error = await process.communicate()
 
-    assert process.returncode == 1
+    assert process.returncode == 2
     assert b"--apiserver=minikube (AGENTJOBS_DEV_APISERVER): choose one of embedded, envtest" in error

@@ -92,13 +92,15 @@ def test_the_version_is_the_packages(capsys):
     [
         pytest.param(["frobnicate"], 2, "frobnicate", id="unknown-verb"),
         pytest.param(["get", "--kubeconfig", "/does/not/exist"], 2, "agentjobs dev", id="no-kubeconfig"),
-        pytest.param(["get", "-o", "xml"], 2, "use json, yaml or wide", id="unknown-output"),
+        pytest.param(["get", "-o", "xml"], 2, "use json, yaml, name or wide", id="unknown-output"),
         pytest.param(["get", "-w", "-o", "json"], 2, "--watch prints tables", id="watch-json"),
         pytest.param(["get", "a", "-A"], 2, "leave out --all-namespaces", id="name-everywhere"),
         pytest.param(["wait", "a", "--for", "luck"], 2, "use condition=Complete", id="unknown-for"),
         pytest.param(["wait", "a", "--timeout", "soon"], 2, "1h30m", id="bad-timeout"),
         pytest.param(["apply", "-f", "/does/not/exist.yaml"], 2, "there is no file", id="no-file"),
         pytest.param(["result"], 2, "NAME", id="no-name"),
+        pytest.param(["dev", "--apiserver", "foo"], 2, "choose one of embedded", id="unknown-server"),
+        pytest.param(["dev", "--context", "kind"], 2, "goes with --apiserver=kubeconfig", id="context-of-nothing"),
         pytest.param(["release-pods", "--lease", "agentjobs"], 2, "expected NAMESPACE/NAME", id="bare-lease"),
         pytest.param(["migrate"], 2, "AGENTJOBS_DATABASE_URL=postgresql://", id="no-database"),
     ],
@@ -111,6 +113,21 @@ def test_a_wrong_command_line_ends_with_2_and_a_cure(capsys, monkeypatch, argume
 
     assert left.value.code == code
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "words"),
+    [
+        pytest.param("/dev/full", 1, "error: cannot write: No space left on device.", id="full-disk"),
+        pytest.param("&-", 0, "", id="closed"),
+    ],
+)
+def test_where_nothing_can_be_written_is_no_traceback(output, code, words):
+    line = f"exec {sys.executable} -c 'from agentjobs.cli import main; main([\"version\"])' >{output}"
+
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr.strip()) == (code, words)
 
 
 def test_a_missing_extra_is_named_with_the_command_that_installs_it():
