@@ -7,6 +7,7 @@ they may lack the right to, and wait by `Database.check_schema`.
 import time
 from pathlib import Path
 
+import psycopg
 from sqlalchemy import Connection, create_engine, exc, select, text
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema
@@ -18,6 +19,10 @@ from agentjobs.history.tables import SCHEMA
 
 _CONNECT_SECONDS = 10
 _PAUSE_SECONDS = 0.5
+# Whoever comes after a migration that waits for a table waits behind it, all of operator and gateway: so it waits
+# briefly (their own patience is three seconds) and lets them work for longer before it tries again.
+_LOCK_MILLISECONDS = 1000
+_LOCKED_PAUSE_SECONDS = 5.0
 # Any number will do as long as it stays: the ASCII of "agentjob".
 _LOCK = 0x6167656E746A6F62
 
@@ -28,20 +33,25 @@ def upgrade(dsn: str, *, patience: float = 0.0) -> str:
     Blocks (tens of milliseconds when there is work, and the import of Alembic): from an event loop call it in a thread.
 
     Args:
-        patience: seconds to wait for a server that is not there yet.
+        patience: seconds to wait for a server that is not there yet, or for who holds its tables.
 
     Raises:
-        errors.Unavailable: no server.
+        errors.Unavailable: no server, or `TablesInUse`.
         errors.Denied: the user may not create the schema or its tables.
     """
     give_up = time.monotonic() + patience
     while True:
         try:
             return _upgraded(dsn)
-        except Unavailable:
+        except Unavailable as error:
             if time.monotonic() >= give_up:
                 raise
-        time.sleep(_PAUSE_SECONDS)
+            pause = _LOCKED_PAUSE_SECONDS if isinstance(error, TablesInUse) else _PAUSE_SECONDS
+        time.sleep(min(pause, max(0.0, give_up - time.monotonic())))
+
+
+class TablesInUse(Unavailable):
+    """Somebody reads or writes the tables for long: a backup, mostly."""
 
 
 def _upgraded(dsn: str) -> str:
@@ -58,8 +68,11 @@ def _upgraded(dsn: str) -> str:
                 return found
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            connection.execute(text(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}"))
             _upgrade(connection)
     except exc.DBAPIError as error:
+        if isinstance(error.orig, psycopg.errors.LockNotAvailable):
+            raise TablesInUse("somebody holds the history's tables, such as a backup; try again after it") from error
         raise translated(error) from error
     return schema.HEAD
 

@@ -81,6 +81,17 @@ def test_jobs_from_before_there_were_schedules_and_partitions_have_none(empty_da
         assert connection.execute(f"SELECT schedule, partition_key FROM {SCHEMA}.jobs").fetchone() == ("", "")
 
 
+def test_a_backup_under_way_is_not_waited_for_while_others_wait_behind(empty_database):
+    upgrade_to(empty_database, "0003")
+    with psycopg.connect(empty_database) as backup, psycopg.connect(empty_database) as other:
+        backup.execute(f"LOCK TABLE {SCHEMA}.jobs IN ACCESS SHARE MODE")
+        with pytest.raises(errors.Unavailable, match="such as a backup"):
+            migrate.upgrade(empty_database)
+        other.execute(f"SET lock_timeout = 100; INSERT INTO {SCHEMA}.jobs SELECT * FROM {SCHEMA}.jobs")
+
+    assert migrate.upgrade(empty_database) == schema.HEAD
+
+
 def test_a_schema_that_somebody_prepared_is_used(empty_database):
     with psycopg.connect(empty_database) as connection:
         connection.execute(f"CREATE SCHEMA {SCHEMA}")
