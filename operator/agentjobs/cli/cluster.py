@@ -100,10 +100,9 @@ class Cluster:
                         namespaced=bool(item.get("namespaced")),
                     )
         if (api_version, kind) not in self._kinds:
-            raise errors.NotFound(
-                f"{self.access.server} does not serve kind {kind!r} of {api_version!r}; install its CRD first "
-                "(ours: `kubectl apply --server-side -f crds/`)."
-            )
+            ours = api_version.startswith(f"{GROUP}/")
+            cure = "; install our CRDs: `kubectl apply --server-side -f crds/`" if ours else ""
+            raise errors.NotFound(f"{self.access.server} does not serve kind {kind!r} of {api_version!r}{cure}.")
         return self._kinds[api_version, kind]
 
     def watch(

@@ -29,6 +29,7 @@ from agentjobs.cli.printing import as_json, as_yaml, server_table, show, without
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
     from agentjobs.cli.manifests import Manifest
+    from agentjobs.client.job import Job
 
 # A watch is opened anew after this long without a word, in case a proxy on the way dropped it silently.
 WATCH_SECONDS: Final = 300.0
@@ -130,26 +131,23 @@ def delete(
 
 def cancel(name: JobName, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
     """Ask an AgentJob to stop: sets spec.cancel. The running pod gets its grace period; the job ends as Cancelled."""
-    from agentjobs.cli.cluster import MERGE_PATCH
-
-    with connected(kubeconfig=kubeconfig, context=context) as cluster:
-        path = _collection(cluster, namespace=namespace) + _below(name)
-        cluster.request("PATCH", path, body={"spec": {"cancel": True}}, content_type=MERGE_PATCH)
-    show(f"agentjob.agentjobs.dev/{name} cancel requested")
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+        job = talk.run(talk.do.steer(name, {"cancel": True}))
+    show(_asked(job, "cancel requested"))
 
 
 def suspend(name: JobName, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
     """Ask an AgentJob to free its pod and to wait: sets spec.suspend. `resume` lets it go on."""
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
-        talk.run(talk.do.steer(name, {"suspend": True}))
-    show(f"agentjob.agentjobs.dev/{name} suspend requested")
+        job = talk.run(talk.do.steer(name, {"suspend": True}))
+    show(_asked(job, "suspend requested"))
 
 
 def resume(name: JobName, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
     """Let a suspended AgentJob go on, whether spec.suspend or a rule of its resultPolicy suspended it."""
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
-        talk.run(talk.do.resume(name))
-    show(f"agentjob.agentjobs.dev/{name} resumed")
+        job = talk.run(talk.do.resume(name))
+    show(_asked(job, "resumed"))
 
 
 def rerun(
@@ -225,6 +223,10 @@ def applied(cluster: "Cluster", manifest: "Manifest", *, namespace: str | None) 
     changed = cluster.request("PATCH", path, body=patch, params=params, content_type=MERGE_PATCH)
     before, after = (item["metadata"].get("resourceVersion") for item in (current, changed))
     return f"{shown} {'unchanged' if before == after else 'configured'}"
+
+
+def _asked(job: "Job", words: str) -> str:
+    return f"agentjob.agentjobs.dev/{job.name} {f'has ended already: {job.phase}' if job.finished else words}"
 
 
 def _collection(cluster: "Cluster", *, namespace: str | None, everywhere: bool = False) -> str:

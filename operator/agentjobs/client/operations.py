@@ -86,6 +86,8 @@ class Operations(Asking):
 
     def rerun(self, name: str, *, new_name_: str | None) -> Operation[Job]:
         """Submit the work of a job anew under another name; all else of its spec too, but its time and orders."""
+        if name == new_name_:
+            raise errors.AlreadyExists(f"AgentJob {name!r} cannot run again under its own name; choose another.")
         job = yield from self.get(name)
         spec = {key: value for key, value in job.spec.items() if key not in _PAST_STEERING}
         # The work may name the times of its schedule.

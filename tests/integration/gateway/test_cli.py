@@ -124,6 +124,17 @@ async def test_cancel_and_delete(cli, cluster, hello, jobs):
     assert (await cli("delete", "hello", "--ignore-not-found"))[0] == 0
 
 
+async def test_orders_to_a_job_that_has_ended_are_told_so(cli, hello, finish):
+    await cli("apply", "-f", str(hello))
+    under_way = await cli("suspend", "hello")
+    await finish("hello", "Complete")
+
+    told = [await cli(verb, "hello") for verb in ("cancel", "suspend", "resume")]
+
+    assert under_way == (0, "agentjob.agentjobs.dev/hello suspend requested\n", "")
+    assert told == [(0, "agentjob.agentjobs.dev/hello has ended already: Succeeded\n", "")] * 3
+
+
 @pytest.mark.parametrize(
     ("ended", "wanted", "code", "words"),
     [

@@ -129,6 +129,11 @@ def test_a_rerun_takes_the_work_and_leaves_the_orders(world, job_body):
     assert there.sent[1].body["metadata"]["labels"] == {"team": "docs"}
 
 
+def test_a_rerun_under_the_jobs_own_name_is_refused(world):
+    with pytest.raises(errors.AlreadyExists, match="its own name"):
+        world([]).run(DO.rerun("hello", new_name_="hello"))
+
+
 def test_a_rerun_keeps_the_times_of_the_schedule_and_no_other_annotation(world, job_body):
     times = {"agentjobs.dev/scheduled-time": "2026-11-21T06:00:00Z"}
     there = world([job_body(annotations={**times, "agentjobs.dev/resume": "1"}), job_body("again")])
