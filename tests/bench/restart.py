@@ -31,6 +31,8 @@ class Start:
 
     seconds: float
     """From the process's start to the pod of the waiting job."""
+    first: float
+    """The operator's CPU by then, in seconds: what counts on a busy machine."""
     cpu: float
     memory: float
     peak: float
@@ -71,9 +73,10 @@ async def _start(running: Cluster, name: str) -> Start:
             if any(item["metadata"]["name"] == f"{name}-1" for item in items):
                 break
     seconds = time.monotonic() - began
+    first = Spent.by_operator(running).cpu
     await asyncio.sleep(REST_SECONDS)
     spent = Spent.by_operator(running)
-    return Start(seconds, spent.cpu, memory_of(running), spent.peak_rss)
+    return Start(seconds, first, spent.cpu, memory_of(running), spent.peak_rss)
 
 
 async def _measure(backend: Backend, runs: int) -> list[Figure]:
@@ -91,7 +94,9 @@ async def _measure(backend: Backend, runs: int) -> list[Figure]:
     return [
         figure("empty: start of the process to a waiting job's pod", empty, "seconds", "s"),
         figure(f"{KEPT:,} finished jobs: the same", full, "seconds", "s", AIM_SECONDS),
-        figure("empty: CPU of the operator until then and 20 s on", empty, "cpu", "s"),
+        figure("empty: CPU of the operator until then", empty, "first", "s"),
+        figure(f"{KEPT:,} finished jobs: the same", full, "first", "s"),
+        figure("empty: CPU of the operator until 20 s later", empty, "cpu", "s"),
         figure(f"{KEPT:,} finished jobs: the same", full, "cpu", "s"),
         figure(f"{KEPT:,} finished jobs that history lacks: the same", [first], "cpu", "s"),
         figure("empty: memory of the operator", empty, "memory", "MiB", AIM_EMPTY),
