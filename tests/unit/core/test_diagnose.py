@@ -23,6 +23,7 @@ ENDINGS = {
     "evicted-api": ("Evicted", "Snooze", True),
     "preempted": ("Preempted", "Snooze", True),
     "evicted-disk": ("Evicted", "Snooze", True),
+    "evicted-node": ("Evicted", "Snooze", True),
     "node-lost-back": ("NodeLost", "Snooze", True),
     "command-missing": ("ConfigInvalid", "Fail", False),
     "init-failed": ("RunnerLost", "Snooze", True),
@@ -83,6 +84,7 @@ def test_a_container_that_never_started_is_not_charged():
 def test_a_recording_tells_the_words_of_the_kubelet_to_people():
     assert "/no/such" in diagnose(recorded("command-missing")).message
     assert "EmptyDir" in diagnose(recorded("evicted-disk")).message
+    assert "The node was low on resource: memory" in diagnose(recorded("evicted-node")).message
 
 
 @pytest.mark.parametrize("reason", ["", "two words", "\x1b[31mred", "Ünicode", "7up", "x" * 64])
