@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -382,7 +382,7 @@ def release(
     made = Release(kubectl, values=chart_values, folder=tmp_path_factory.mktemp("release"))
     began = time.monotonic()
     with helm.Config(namespace=made.namespace) as config:
-        _adopt_crds(kubectl, made)
+        adopt_crds(kubectl, CHART, made.name, made.namespace)
         there = next((entry for entry in config.list() if entry["name"] == made.name), None)
         options = {"namespace": made.namespace, "wait": "watcher", "timeout": INSTALL_SECONDS}
         if there and there["status"] != "deployed":  # a session that was cut short
@@ -413,26 +413,28 @@ def release(
     assert not refused, "calls of ours were denied:\n" + "\n".join(refused)
 
 
-def _adopt_crds(kubectl: Kubectl, release: Release) -> None:
-    """Give the release the CRDs that a development session or a removed release left: Helm touches its own alone."""
+def adopt_crds(kubectl: Kubectl, chart: Path, name: str, namespace: str) -> None:
+    """Give a release the CRDs that a development session or a removed release left, as its chart has them.
+
+    Helm touches none but its own. What was stored stays; CRDs that are not there are left to Helm.
+    """
     manager = Path(sys.orig_argv[0]).name
     served = {crd["metadata"]["name"] for crd in kubectl.list("customresourcedefinitions")}
-    for path in sorted((CHART / "files" / "crds").glob("*.yaml")):
+    for path in sorted((chart / "files" / "crds").glob("*.yaml")):
         for crd in filter(None, yaml.safe_load_all(path.read_text())):
             if crd["metadata"]["name"] not in served:
                 continue
-            note = {"meta.helm.sh/release-name": release.name, "meta.helm.sh/release-namespace": release.namespace}
+            note = {"meta.helm.sh/release-name": name, "meta.helm.sh/release-namespace": namespace}
             crd["metadata"] |= {"labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": note}
             # Helm applies under its program's name and gives up where somebody else has set a field otherwise.
-            kubectl(
-                "apply",
-                "--server-side",
-                "--force-conflicts",
-                f"--field-manager={manager}",
-                "-f",
-                "-",
-                stdin=json.dumps(crd),
-            )
+            words = ("apply", "--server-side", "--force-conflicts", f"--field-manager={manager}", "-f", "-")
+            kubectl(*words, stdin=json.dumps(crd))
+
+
+@pytest.fixture(scope="session")
+def adopt(kubectl: Kubectl) -> Callable[[Path, str, str], None]:
+    """Give the cluster's CRDs to a release: `adopt(chart, name, namespace)`."""
+    return lambda chart, name, namespace: adopt_crds(kubectl, chart, name, namespace)
 
 
 def _administrator(kubectl: Kubectl, namespace: str) -> str:
@@ -631,3 +633,47 @@ def condition() -> Callable[..., Any]:
 def apply_to(kubectl: Kubectl) -> Callable[..., None]:
     """Apply objects or files in a namespace: `apply_to(namespace, *objects)`."""
     return lambda namespace, *what: apply_in(kubectl, namespace, *what)
+
+
+class Load:
+    """Applies a job of one start every two seconds, from `start` to `stop`, in a thread of its own."""
+
+    SCRIPT: ClassVar[Object] = {"starts": [[{"delay": "1s", "text": "Done."}]]}
+    EVERY_SECONDS = 2.0
+
+    def __init__(self, apply: Callable[..., None], prefix: str) -> None:
+        self._apply = apply
+        self._prefix = prefix
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._failures: list[Exception] = []
+        self.names: list[str] = []
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            name = f"{self._prefix}-{len(self.names) + 1}"
+            try:
+                self._apply(*job_of(name, self.SCRIPT))
+                self.names.append(name)
+            except Exception as error:
+                self._failures.append(error)
+            self._stop.wait(self.EVERY_SECONDS)
+
+    @contextlib.contextmanager
+    def running(self, *, warm: int = 3) -> Iterator[None]:
+        """Have it run around a block, in which its first jobs are made already."""
+        self._thread.start()
+        try:
+            until(lambda: len(self.names) >= warm or self._failures, "the load makes its first jobs")
+            yield
+            time.sleep(self.EVERY_SECONDS)  # one more after whatever happened
+        finally:
+            self._stop.set()
+            self._thread.join(60)
+        assert not self._failures, self._failures[:3]
+
+
+@pytest.fixture(scope="session")
+def a_load() -> type[Load]:
+    """Make a stream of jobs: `a_load(apply, "prefix")`."""
+    return Load

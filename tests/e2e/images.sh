@@ -4,6 +4,7 @@
 #   KIND=name      loads into the nodes of this kind cluster
 #   neither        builds only, with docker or else buildah
 #   TAG=dev  BASE_IMAGE=python:3.11-slim  REPOSITORY=localhost
+# Operator and runner of an earlier commit, which tests/e2e/earlier names, come by the tag TAG-earlier, to upgrade from.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -74,5 +75,17 @@ user_image() { # NAME, which Dockerfile of the page
 user_image agentjobs-examples 1
 user_image agentjobs-packages 2
 wait "$operator"
-# Another image of the same program, to upgrade to.
-tag=$tag-next make_image agentjobs-operator -f operator/Dockerfile --build-arg "BASE_IMAGE=$base" --build-arg VERSION=next .
+
+# The version before: its images are of the commit alone, whatever changes in this tree.
+earlier=$(grep -v '^#' tests/e2e/earlier)
+if ! git cat-file -e "$earlier^{commit}" 2>/dev/null; then
+  echo "no images to upgrade from: commit $earlier is not in the history of this checkout (git fetch --unshallow brings it)"
+  exit
+fi
+tree=$(echo "$base $earlier" | sha256sum | cut -c1-16) tag=$tag-earlier
+mkdir "$logs/earlier"
+git archive "$earlier" | tar x -C "$logs/earlier"
+for name in operator runner; do
+  dockerfile=$logs/earlier/$([ $name = operator ] && echo operator || echo runner_image)/Dockerfile
+  make_image "agentjobs-$name" -f "$dockerfile" --build-arg "BASE_IMAGE=$base" --build-arg VERSION=earlier "$logs/earlier"
+done

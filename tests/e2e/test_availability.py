@@ -1,6 +1,7 @@
-"""High availability under load: parts are killed, stopped and replaced while jobs run, and nothing is lost or doubled.
+"""High availability under load: parts are killed and stopped while jobs run, and nothing is lost or doubled.
 
 What is asserted are counts; the seconds are printed at the end of the session. A load is a stream of jobs of one start.
+Parts are replaced by those of another version in test_chart.py.
 """
 
 import contextlib
@@ -14,60 +15,22 @@ import time
 
 import pytest
 
-DELAY = "1s"
-EVERY_SECONDS = 2.0
 ROUNDS = 5
 IDLE_SECONDS = 20
 
 pytestmark = pytest.mark.timeout(900)
 
 
-class Load:
-    """Applies a job every two seconds from `start` to `stop`, in a thread of its own."""
-
-    def __init__(self, apply, a_job):
-        self._make = lambda name: apply(*a_job(name, {"starts": [[{"delay": DELAY, "text": "Done."}]]}))
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._numbers = itertools.count(1)
-        self.names = []
-        self.failures = []
-
-    def _run(self):
-        while not self._stop.is_set():
-            name = f"load-{next(self._numbers)}"
-            try:
-                self._make(name)
-                self.names.append(name)
-            except Exception as error:
-                self.failures.append(error)
-            self._stop.wait(EVERY_SECONDS)
-
-    def start(self):
-        self._thread.start()
-
-    def stop(self):
-        self._stop.set()
-        self._thread.join(60)
-        assert not self.failures, self.failures[:3]
-
-
 @pytest.fixture
-def load(apply, a_job):
-    made = Load(apply, a_job)
-    yield made
-    made._stop.set()
+def load(apply, a_load):
+    return a_load(apply, "load")
 
 
 @contextlib.contextmanager
 def loaded(load, jobs, kubectl, *, warm=3):
     """Have the load run around a block; then every job must have succeeded by one start and one pod."""
-    load.start()
-    while len(load.names) < warm:
-        time.sleep(0.2)
-    yield
-    time.sleep(2)
-    load.stop()
+    with load.running(warm=warm):
+        yield
     counts = {}
     for name in load.names:
         status = jobs.finished(name, seconds=300)
@@ -125,26 +88,6 @@ def test_one_gateway_of_three_is_killed_and_nobody_notices(release, kubectl, nod
             node.kill(release.pods("gateway")[1], "gateway")
     finally:
         kubectl("scale", deployment, f"--replicas={release.values.get('gateway', {}).get('replicas', 2)}", **place)
-
-
-def test_a_rolling_upgrade_under_load_loses_and_doubles_nothing(release, kubectl, jobs, load, chart_values):
-    """Every part is replaced by another image and back; old and new run beside each other meanwhile."""
-    image = chart_values["image"]
-    parts = [f"deployment/{release.name}-{part}" for part in ("operator", "gateway")]
-    place = {"namespace": release.namespace}
-    with loaded(load, jobs, kubectl):
-        try:
-            for part in parts:
-                kubectl("set", "image", part, f"*={image['repository']}:{image['tag']}-next", **place)
-            for part in parts:
-                kubectl("rollout", "status", part, "--timeout=400s", **place, seconds=420)
-            images = {pod["spec"]["containers"][0]["image"] for pod in release.pods("operator")}
-            assert images == {f"{image['repository']}:{image['tag']}-next"}
-        finally:
-            for part in parts:
-                kubectl("rollout", "undo", part, **place)
-            for part in parts:
-                kubectl("rollout", "status", part, "--timeout=400s", **place, seconds=420)
 
 
 class Starts:

@@ -1,7 +1,8 @@
-"""The chart's own life on a cluster: upgraded from its first version, rolled back, removed, installed again.
+"""The chart's own life on a cluster: upgraded from an earlier version, rolled back, removed, installed again.
 
 An installation of its own, for one namespace, with a volume that outlives it. Runs before the session's installation is
-made, because that one serves all namespaces. The tests are one story, in their order.
+made, because that one serves all namespaces. The tests are one story, in their order. The earlier version is chart and
+images of the commit that the file `earlier` names.
 """
 
 import contextlib
@@ -9,6 +10,8 @@ import json
 import os
 import subprocess
 import tarfile
+import threading
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -16,17 +19,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+
+from agentjobs.history import schema
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "agentjobs"
-FIRST = "Install operator, gateway and PostgreSQL with Helm"
 NAME = "chart"
 FULLNAME = "chart-agentjobs"
 SECONDS = 240
 HELLO = {"starts": [[{"text": "Hello."}]]}
-SLOW = {"starts": [[{"delay": "20s", "text": "I saw an upgrade."}]]}
+HELD = {"starts": [[{"toolCalls": [{"name": "wait", "args": {}}]}, {"text": "I saw another version."}]]}
+GATE = """
+import asyncio, pathlib
+
+async def wait() -> str:
+    while not pathlib.Path("/tmp/open").exists():
+        await asyncio.sleep(0.2)
+    return "open"
+"""
+FLAKY = {"starts": [[{"error": {"status": 503, "message": "Later."}}], [{"text": "Now."}]]}
 ENDLESS = {"starts": [[{"delay": "10m", "text": "Nobody waited for this."}]]}
 KEPT = ("postgresql", "gateway-authority", "gateway-tls")
+IN_TURN = {"session": {"appName": "turns", "sessionId": "one"}}
+LATER = {"retry": {"backoff": {"initial": "40s", "factor": 1, "jitterPercent": 0}}}
 
 
 @dataclass
@@ -39,6 +55,8 @@ class Life:
     values: dict[str, Any]
     namespace: str
     jobs: str
+    earlier: Path
+    """The chart of the earlier version."""
 
     def upgrade(self) -> None:
         self.config.upgrade(CHART, NAME, self.values, wait="watcher", timeout=SECONDS)
@@ -50,14 +68,21 @@ class Life:
         found = self.kubectl.get("agentjob", job, self.jobs) or {}
         return str((found.get("status") or {}).get("phase"))
 
+    def reaches(self, job: str, phase: str) -> None:
+        self.wait_for(lambda: self.phase(job) == phase, f"{job} is {phase}")
+
     def running(self, pod: str) -> None:
         def runs() -> bool:
             return ((self.kubectl.get("pod", pod, self.jobs) or {}).get("status") or {}).get("phase") == "Running"
 
         self.wait_for(runs, f"pod {pod} runs")
 
+    def open_gate(self, pod: str) -> None:
+        self.kubectl("exec", pod, "-c", "runner", "--", "touch", "/tmp/open", namespace=self.jobs)
+
     def finish(self, job: str) -> str:
-        self.kubectl("wait", f"agentjob/{job}", "--for=condition=Finished", "--timeout=120s", namespace=self.jobs)
+        finished = ("wait", f"agentjob/{job}", "--for=condition=Finished", f"--timeout={SECONDS}s")
+        self.kubectl(*finished, namespace=self.jobs, seconds=SECONDS + 10)
         return self.phase(job)
 
     def sql(self, question: str) -> str:
@@ -65,10 +90,71 @@ class Life:
         answer: str = self.kubectl("exec", f"{FULLNAME}-postgresql-0", "--", *psql, namespace=self.namespace)
         return answer.strip()
 
+    def migrated(self) -> str:
+        return self.sql(f"select version_num from {schema.SCHEMA}.{schema.VERSION_TABLE}")
+
+    def accounts(self) -> dict[str, tuple[str, int, int, int]]:
+        """Of every job: phase, starts and answers by history, and its pods."""
+        pods = Counter(
+            pod["metadata"]["labels"].get("agentjobs.dev/job") for pod in self.kubectl.list("pods", self.jobs)
+        )
+        rows = (line.split("|") for line in self.sql(_ACCOUNTS).splitlines())
+        return {name: (phase, int(starts), int(answers), pods[name]) for name, phase, starts, answers in rows}
+
+    def ended_once(self, *names: str, starts: int = 1) -> None:
+        """Wait until history knows the end of all; then each has had its starts, one pod for each, and one answer."""
+        for name in names:
+            self.finish(name)
+        self.wait_for(lambda: self.sql(_OPEN.format(",".join(names))) == "0", "history knows every end")
+        known = self.accounts()
+        assert {name: known.get(name) for name in names} == dict.fromkeys(names, ("Succeeded", starts, 1, starts))
+
+
+_ACCOUNTS = """
+select name, phase, (select count(*) from agentjobs.starts s where s.uid = j.uid),
+  (select count(*) from agentjobs.results r where r.uid = j.uid) from agentjobs.jobs j
+"""
+_OPEN = """
+select count(*) from agentjobs.jobs j where name = any('{{{}}}') and (finished_at is null
+  or exists (select from agentjobs.starts s where s.uid = j.uid and s.ended_at is null))
+"""
+
+
+class Beside(threading.Thread):
+    """Notes, while it runs, which images the ready pods of each part have at the same time."""
+
+    def __init__(self, life: Life) -> None:
+        super().__init__(daemon=True)
+        self._life = life
+        self._ended = threading.Event()
+        self.seen: dict[str, set[frozenset[str]]] = defaultdict(set)
+
+    def run(self) -> None:
+        while not self._ended.wait(0.5):
+            at_once: dict[str, set[str]] = defaultdict(set)
+            labels = f"app.kubernetes.io/instance={NAME}"
+            for pod in self._life.kubectl.list("pods", self._life.namespace, labels=labels):
+                if all(
+                    one["ready"] for one in (pod.get("status") or {}).get("containerStatuses") or [{"ready": False}]
+                ):
+                    part = pod["metadata"]["labels"]["app.kubernetes.io/component"]
+                    at_once[part].add(pod["spec"]["containers"][0]["image"].rpartition(":")[2])
+            for part, images in at_once.items():
+                self.seen[part].add(frozenset(images))
+
+    def __enter__(self) -> "Beside":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join(30)
+
 
 @pytest.fixture(scope="module")
-def life(kubectl, wait_for, chart_values, tmp_path_factory) -> Iterator[Life]:
+def life(kubectl, wait_for, chart_values, adopt, tmp_path_factory) -> Iterator[Life]:
     helm = pytest.importorskip("helm_python", reason="Helm's engine is missing: pip install -e '.[test,helm]'")
+    earlier = earlier_chart(tmp_path_factory.mktemp("earlier"))
     operators = kubectl.list("deployments", labels="app.kubernetes.io/component=operator")
     if any(one["spec"]["replicas"] for one in operators):
         pytest.skip("another installation is on this cluster and serves all namespaces")
@@ -79,31 +165,57 @@ def life(kubectl, wait_for, chart_values, tmp_path_factory) -> Iterator[Life]:
     disk = {"enabled": True, "size": "1Gi", "storageClassName": namespace}
     values = {
         **chart_values,
-        # The kinds are the cluster's: whoever tested here before may have left them.
-        "crds": {"install": kubectl.get("customresourcedefinition", "agentjobs.agentjobs.dev") is None},
         "watchedNamespaces": [jobs],
         "postgresql": chart_values["postgresql"] | {"persistence": disk},
     }
+    # Whoever tested here before may have left newer ones.
+    adopt(earlier, NAME, namespace)
     with volume(kubectl, namespace, values["image"]), helm.Config(namespace=namespace) as config:
-        config.install(first_version(tmp_path_factory.mktemp("first")), NAME, values, wait="watcher", timeout=SECONDS)
-        yield Life(kubectl, wait_for, config, values, namespace, jobs)
+        config.install(earlier, NAME, values | earlier_images(values), wait="watcher", timeout=SECONDS)
+        yield Life(kubectl, wait_for, config, values, namespace, jobs, earlier)
         with contextlib.suppress(helm.HelmError):  # the story removes it itself, when it gets that far
             config.uninstall(NAME, timeout=SECONDS)
         for name in (namespace, jobs):
             kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
-def first_version(folder: Path) -> Path:
-    """The chart as it was when it came to the repository."""
+def earlier_images(values: dict[str, Any]) -> dict[str, Any]:
+    tag = f"{values['image']['tag']}-earlier"
+    runner = values["runner"]["image"]
+    repository = runner["repository"].rpartition("/")[0] + "/agentjobs-runner"
+    return {
+        "image": values["image"] | {"tag": tag},
+        "runner": values["runner"] | {"image": runner | {"repository": repository, "tag": tag}},
+    }
+
+
+def earlier_chart(folder: Path) -> Path:
+    """The chart of the commit that the file `earlier` names; tests/e2e/images.sh makes its images."""
+    lines = Path(__file__).with_name("earlier").read_text().splitlines()
+    (commit,) = (line for line in lines if not line.startswith("#"))
     git = ["git", "-C", str(ROOT)]
-    asked = [*git, "log", "--format=%H", "--fixed-strings", f"--grep={FIRST}", "--", "helm"]
-    commits = subprocess.run(asked, capture_output=True, text=True).stdout.split()
-    if not commits:
-        pytest.skip("this clone's history does not reach back to the first chart: `git fetch --unshallow`")
-    archive = [*git, "archive", commits[-1], "helm/agentjobs"]
+    if subprocess.run([*git, "cat-file", "-e", f"{commit}^{{commit}}"], capture_output=True).returncode:
+        pytest.skip(
+            f"the history of this checkout lacks commit {commit} to upgrade from: git fetch --unshallow brings it"
+        )
+    archive = [*git, "archive", commit, "helm/agentjobs"]
     with tarfile.open(fileobj=BytesIO(subprocess.run(archive, capture_output=True, check=True).stdout)) as tar:
         tar.extractall(folder, filter="data")
     return folder / "helm" / "agentjobs"
+
+
+def fields(crd: dict[str, Any]) -> set[str]:
+    """What the spec of a kind may hold."""
+    (version,) = crd["spec"]["versions"]
+    return set(version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"])
+
+
+def served(life: Life) -> set[str]:
+    return fields(life.kubectl.get("customresourcedefinition", "agentjobs.agentjobs.dev"))
+
+
+def charted(chart: Path) -> set[str]:
+    return fields(yaml.safe_load((chart / "files" / "crds" / "agentjobs.yaml").read_text()))
 
 
 @contextlib.contextmanager
@@ -138,29 +250,88 @@ def volume(kubectl: Any, name: str, image: dict[str, Any]) -> Iterator[None]:
         kubectl("delete", "persistentvolume", name, "--wait=false")
 
 
-def test_an_upgrade_from_the_first_version_keeps_a_running_job_and_all_secrets(life, apply_to, a_job):
+def test_an_upgrade_from_an_earlier_version_loses_and_doubles_nothing(life, apply_to, a_job, a_load):
+    """Chart and images change under a job that runs, one that waits for it, one that waits to try again, and a load."""
+    load = a_load(lambda *objects: apply_to(life.jobs, *objects), "upgraded")
     apply_to(life.jobs, *a_job("before", HELLO))
     assert life.finish("before") == "Succeeded"
-    apply_to(life.jobs, *a_job("during", SLOW))
-    life.running("during-1")
-    secrets = life.secrets()
+    apply_to(life.jobs, *held(a_job, "here-still", **IN_TURN))
+    life.running("here-still-1")
+    apply_to(life.jobs, *a_job("in-turn", HELLO, **IN_TURN), *a_job("retried", FLAKY, **LATER), yearly(a_job))
+    life.reaches("in-turn", "Queued")
+    life.reaches("retried", "Retrying")
+    secrets, migrated, kinds = life.secrets(), life.migrated(), served(life)
 
-    life.upgrade()
+    with load.running(), Beside(life) as beside:
+        life.upgrade()
 
+    life.open_gate("here-still-1")
+    assert max(map(len, beside.seen["gateway"])) == max(map(len, beside.seen["operator"])) == 2
+    assert (kinds, served(life)) == (charted(life.earlier), charted(CHART))
+    assert migrated < life.migrated() == schema.HEAD
     assert None not in secrets
     assert life.secrets() == secrets
-    assert life.finish("during") == "Succeeded"
-    assert life.sql("select count(*) from agentjobs.starts") == "2"
+    life.ended_once("before", "here-still", "in-turn", *load.names)
+    life.ended_once("retried", starts=2)
 
 
-def test_a_rollback_runs_jobs_and_the_next_upgrade_too(life, apply_to, a_job):
-    life.config.rollback(NAME, timeout=SECONDS, wait="watcher")
-    apply_to(life.jobs, *a_job("rolled-back", HELLO))
-    assert life.finish("rolled-back") == "Succeeded"
+def held(a_job, name, **spec):
+    """A job that runs until the gate of its pod is opened, by a tool of its own."""
+    inline = {"instruction": "Wait.", "tools": [{"name": "gate:wait"}]}
+    volume = {
+        "volumes": [{"name": "gate", "configMap": {"name": "gate"}}],
+        "volumeMounts": [{"name": "gate", "mountPath": "/app"}],
+    }
+    agent = {"model": f"scripted/{name}/script", "inline": inline}
+    gate = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "gate"}, "data": {"gate.py": GATE}}
+    return [gate, *a_job(name, HELD, agent=agent, runtime=volume, **spec)]
 
+
+def yearly(a_job):
+    """A schedule whose jobs are done at once."""
+    job = a_job("yearly", None, agent={"model": "scripted/before/script", "inline": {"instruction": "Be brief."}})[-1]
+    spec = {"schedule": "@yearly", "jobTemplate": {"spec": job["spec"]}}
+    return {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentSchedule", "metadata": job["metadata"], "spec": spec}
+
+
+def test_a_schedule_of_the_earlier_version_makes_one_job_when_asked(life):
+    life.kubectl("annotate", "agentschedule", "yearly", "agentjobs.dev/trigger=now", namespace=life.jobs)
+    triggered = life.wait_for(lambda: [name for name in made(life) if name.startswith("yearly")], "the schedule's job")
+
+    life.ended_once(*triggered)
+    assert len(triggered) == 1
+
+
+def made(life):
+    return [job["metadata"]["name"] for job in life.kubectl.list("agentjobs", life.jobs)]
+
+
+def test_a_rollback_loses_and_doubles_nothing_on_the_newer_schema(life, apply_to, a_job, a_load):
+    load = a_load(lambda *objects: apply_to(life.jobs, *objects), "rolled-back")
+    apply_to(life.jobs, *held(a_job, "here-to-stay"))
+    life.running("here-to-stay-1")
+    ended = {name: account for name, account in life.accounts().items() if name != "here-to-stay"}
+
+    with load.running():
+        life.config.rollback(NAME, timeout=SECONDS, wait="watcher")
+
+    life.open_gate("here-to-stay-1")
+    apply_to(life.jobs, *a_job("afterwards", HELLO))
+    assert (served(life), life.migrated()) == (charted(life.earlier), schema.HEAD)
+    life.ended_once("here-to-stay", "afterwards")
+    assert ended.items() <= life.accounts().items()
+
+
+def test_the_next_upgrade_goes_on_from_there(life, apply_to, a_job):
+    # Those that were accepted but not started at the rollback may still wait: the earlier version could not read what a
+    # later one had accepted.
+    load = [name for name in made(life) if name.startswith("rolled-back")]
     life.upgrade()
 
     assert [entry["revision"] for entry in life.config.history(NAME)] == [1, 2, 3, 4]
+    assert served(life) == charted(CHART)
+    apply_to(life.jobs, *a_job("upgraded-again", HELLO))
+    life.ended_once("upgraded-again", *load)
 
 
 def test_without_an_operator_nothing_holds_a_job_or_its_pod(life, apply_to, a_job):
