@@ -26,6 +26,8 @@ NAMESPACE = Place().system
 LEASE = "agentjobs-operator"
 LEASE_GAP = 15.0
 """Seconds after a Lease was deleted in which two operators may both believe to lead: beyond the holder's deadline."""
+STARTS = 10
+"""How often an API server is started again before the storm gives up."""
 DISK_BYTES = 256 * 1024 * 1024
 """Of the small disk for PostgreSQL: an empty database takes 40 MB, its programs may lie beside it."""
 
@@ -160,7 +162,8 @@ class Saboteur:
             _signal(self.postgres_processes()[:1], signal.SIGKILL)
             await self._cluster.postgres.wait()
             await asyncio.sleep(fault.seconds)
-            await self._restart_postgres()
+            with contextlib.suppress(RuntimeError, TimeoutError):  # then `keep_alive` goes on trying
+                await self._restart_postgres()
 
     async def _stop_postgres(self, fault: Fault) -> None:
         stopped = self.postgres_processes()
@@ -238,7 +241,7 @@ class Saboteur:
     async def _compact(self, fault: Fault) -> None:
         server = self._cluster.server
         if isinstance(server, EnvTest):
-            await server.compact()
+            await self._until_it_serves(server.compact())
         else:
             server.compact()
             server.close_watches()
@@ -246,7 +249,19 @@ class Saboteur:
     async def _kill_apiserver(self, fault: Fault) -> None:
         await self._real.end_server(signal.SIGKILL)
         await asyncio.sleep(fault.seconds)
-        await self._real.start_server()
+        await self._until_it_serves(self._real.start_server())
+
+    async def _until_it_serves(self, beginning: Coroutine[object, object, object]) -> None:
+        """Start the API server again as a kubelet would: one that is starved gives itself up after half a minute."""
+        for _ in range(STARTS):
+            try:
+                await beginning
+            except (RuntimeError, TimeoutError):
+                await self._real.end_server(signal.SIGKILL)
+                beginning = self._real.start_server()
+            else:
+                return
+        await beginning
 
     async def _stop_apiserver(self, fault: Fault) -> None:
         self._real.send(signal.SIGSTOP)
