@@ -185,7 +185,7 @@ class Operator:
 
     async def _work(self, client: KubeClient, identity: str) -> None:
         settings, metrics = self._settings, self._metrics
-        self._state = "waiting for the database"
+        self._state = "reading what there is"
         dsn = settings.database_url.get_secret_value()
         async with Database(dsn, application="agentjobs-operator", on_request=metrics.database.request) as database:
             metrics.database.pool(database.connections)
