@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
-from agentjobs.api.conditions import Phase
+from agentjobs.api.conditions import Condition, ConditionType, Phase, find_condition
 from agentjobs.api.status import AgentJobStatus, AttemptRecord, ResultSummary, Usage
 from agentjobs.contract import Result, cut
 from agentjobs.core.observation import Job
@@ -30,12 +31,22 @@ def transition(job: Job, status: AgentJobStatus) -> TransitionRecord:
     return TransitionRecord(
         job=job_key(job),
         transition=status.transitions,
-        time=status.completion_time or (last.last_transition_time if last else job.created),
+        time=status.completion_time or _since(job, status, last),
         phase=phase.value,
         reason=last.reason if last else "",
         message=last.message if last else "",
         finished=phase.is_terminal,
     )
+
+
+def _since(job: Job, status: AgentJobStatus, last: Condition | None) -> datetime:
+    """When a phase began. Between two waits its condition stays False, so its time alone would be that of the first."""
+    moments = [job.created if last is None else last.last_transition_time]
+    if status.phase is Phase.QUEUED and status.queue is not None and status.queue.since is not None:
+        moments.append(status.queue.since)
+    if resumed := find_condition(status.conditions, ConditionType.SUSPENDED):
+        moments.append(resumed.last_transition_time)
+    return max(moments)
 
 
 # The condition whose reason explains a phase.

@@ -1,12 +1,15 @@
 """What a status keeps of an answer, whatever a model wrote."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
+from agentjobs.contract import Verdict
 from agentjobs.core.observation import parse_job
 from agentjobs.reconcile.rows import preview
 
+START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 JOB = parse_job({"metadata": {"namespace": "default", "name": "hello", "uid": "u", "resourceVersion": "1"}})
 
 
@@ -34,3 +37,35 @@ def test_a_small_answer_is_shown_whole(structured):
     found = previewed(structured)
 
     assert (found.structured, found.truncated) == (structured, False)
+
+
+def told(world):
+    """Phases of the job as history knows them, with the seconds at which they began."""
+    uid = world.job()["metadata"]["uid"]
+    records = [record for (kind, of, _), record in world.records.items() if (kind, of) == ("TransitionRecord", uid)]
+    return [(record.phase, (record.time - START).total_seconds()) for record in records]
+
+
+async def test_history_knows_when_a_job_began_to_wait(world):
+    world.apply(retry={"backoff": {"initial": "60s", "jitterPercent": 0}})
+    await world.act()
+    world.end_pod(world.pods()[0], Verdict.RETRY, reason="ToolError", code=70)
+    await world.act(seconds=10)
+    for number in range(10):
+        world.apply(f"job-{number}")
+    await world.act(seconds=10)
+    await world.act(seconds=80)
+
+    assert told(world) == [("Running", 0), ("Retrying", 10), ("Queued", 100)]
+
+
+async def test_history_knows_when_a_job_was_resumed(world):
+    world.apply(retry={"backoff": {"initial": "60s", "jitterPercent": 0}})
+    await world.act()
+    world.end_pod(world.pods()[0], Verdict.RETRY, reason="ToolError", code=70)
+    await world.act(seconds=10)
+    for suspend in (True, False):
+        world.edit(suspend=suspend)
+        await world.act(seconds=10)
+
+    assert told(world) == [("Running", 0), ("Retrying", 10), ("Suspended", 20), ("Retrying", 30)]
