@@ -91,7 +91,10 @@ class WorkQueue(Generic[Key]):
         self.add(key)
 
     async def get(self, *, resting: bool = False) -> Key:
-        """Wait for a key of one line and take it; nobody else gets it before `done`."""
+        """Wait for a key of one line and take it; nobody else gets it before `done`.
+
+        Its timer goes: whoever looks now says anew when to look again. Else keys that are gone would be kept for years.
+        """
         line = self._resting if resting else self._ready
         while True:
             key = await line.get()
@@ -101,6 +104,8 @@ class WorkQueue(Generic[Key]):
                 break
         del self._waiting[key]
         self._busy.add(key)
+        if (timer := self._timers.pop(key, None)) is not None:
+            timer.cancel()
         return key
 
     def done(self, key: Key) -> None:

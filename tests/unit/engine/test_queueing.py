@@ -83,6 +83,18 @@ async def test_a_delay_does_not_keep_a_key_from_being_added_now(queue):
     assert await asyncio.wait_for(queue.get(), 1) == "a"
 
 
+async def test_a_key_that_is_taken_leaves_no_older_wish_to_look_again(queue):
+    queue.add_after("a", 60)
+    queue.add("a")
+    queue.done(await queue.get())
+    queue.add("b")
+    queue.add_after(await queue.get(), 60)
+    queue.done("b")
+    await asyncio.sleep(120)
+
+    assert (len(queue), await queue.get()) == (1, "b")
+
+
 async def test_a_moment_in_the_past_is_now(queue):
     queue.add_after("a", -3)
 
