@@ -7,7 +7,7 @@ a newer one whichever comes first. Two operators at once take the same locks in 
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -135,11 +135,14 @@ class OperatorHistory:
             await self._database.run(settle)
         return [_yield(found.get(uid)) for uid in uids]
 
-    async def last_heartbeat(self, uid: str, start: int) -> datetime | None:
-        """Return when the gateway last heard of a start (the database's clock), None when it never did."""
+    async def silence(self, uid: str, start: int) -> timedelta | None:
+        """Return for how long the gateway has heard nothing of a start, None when it never did.
 
-        async def work(connection: AsyncConnection) -> datetime | None:
-            row = (await connection.execute(_HEARTBEAT, {"uid_": uid, "start_": start})).first()
+        By the database's clock alone: another one may be wrong by hours.
+        """
+
+        async def work(connection: AsyncConnection) -> timedelta | None:
+            row = (await connection.execute(_SILENCE, {"uid_": uid, "start_": start})).first()
             return None if row is None else row[0]
 
         return await self._database.read(work)
@@ -496,7 +499,7 @@ _YIELDS = (
     .select_from(jobs.outerjoin(results, results.c.uid == jobs.c.uid))
     .where(_all_jobs)
 )
-_HEARTBEAT = select(func.greatest(starts.c.heartbeat_at, starts.c.claimed_at)).where(
+_SILENCE = select(func.clock_timestamp() - func.greatest(starts.c.heartbeat_at, starts.c.claimed_at)).where(
     _of_jobs_start, starts.c.start == bindparam("start_")
 )
 _END = select(case((jobs.c.finished_at.is_not(None), jobs.c.phase), else_="Deleted")).where(

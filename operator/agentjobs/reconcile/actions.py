@@ -149,12 +149,13 @@ class Actions:
 
     async def _heartbeat(self, job: Job, start: int, memory: Memory) -> Heartbeat:
         try:
-            last = await self._history.last_heartbeat(job.uid, start)
+            silence = await self._history.silence(job.uid, start)
         except Unavailable:
             self._acceptance.outage(memory)
             return Heartbeat(None)
-        since = last or (job.active.started if job.active else None)
-        return Heartbeat(None if since is None else self._now() - since)
+        if silence is None and job.active is not None and job.active.started is not None:
+            silence = self._now() - job.active.started  # it has never spoken
+        return Heartbeat(silence)
 
     async def _recorded(self, job: Job, memory: Memory) -> bool:
         try:

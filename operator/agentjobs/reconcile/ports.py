@@ -1,7 +1,7 @@
 """What the reconciler needs of its surroundings. `kube`, `history` and the recorder fit; so do the tests' fakes."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from agentjobs.contract import Resolved
@@ -50,7 +50,7 @@ class History(Protocol):
 
     async def yielded(self, uid: str) -> JobYield: ...
 
-    async def last_heartbeat(self, uid: str, start: int) -> datetime | None: ...
+    async def silence(self, uid: str, start: int) -> timedelta | None: ...
 
     async def recorded(self, uid: str) -> str | None: ...
 

@@ -1,13 +1,19 @@
 """One pod may write for a start, whatever else still lives."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from agentjobs import errors
 from agentjobs.contract import Event, Result, ResultDocument
 from agentjobs.history.gateway_history import GatewayHistory
+from agentjobs.history.tables import starts
 
+AN_HOUR_AGO = update(starts).values(
+    {column: column - timedelta(hours=1) for column in (starts.c.claimed_at, starts.c.heartbeat_at)}
+)
 USAGE = {"llmCalls": 1, "toolCalls": 0, "inputTokens": 10, "outputTokens": 5}
 
 
@@ -278,14 +284,18 @@ async def test_an_event_that_cannot_be_stored_is_refused_whole(gateway, build, c
     assert (await gateway.events(build.uid)).items == []
 
 
-async def test_the_operator_sees_when_a_pod_was_last_heard(gateway, operator, build):
-    silent = await operator.last_heartbeat(build.uid, 1)
+async def test_the_operator_sees_for_how_long_nothing_was_heard_of_a_pod(gateway, operator, connected, build):
+    never = await operator.silence(build.uid, 1)
     await gateway.claim(build.uid, 1, "pod-a", **build.place)
-    claimed = await operator.last_heartbeat(build.uid, 1)
+    claimed = await operator.silence(build.uid, 1)
+    await connected.run(lambda connection: connection.execute(AN_HOUR_AGO))
+    silent = await operator.silence(build.uid, 1)
     await gateway.heartbeat(build.uid, 1, "pod-a")
+    heard = await operator.silence(build.uid, 1)
 
-    assert silent is None
-    assert claimed < await operator.last_heartbeat(build.uid, 1)
+    assert never is None
+    assert timedelta(0) <= claimed < timedelta(hours=1) <= silent
+    assert timedelta(0) <= heard < timedelta(hours=1)
 
 
 async def test_a_gateway_of_another_cluster_claims_nothing(connected, build):

@@ -96,7 +96,7 @@ async def test_an_end_is_recorded_only_once_it_is_written(operator, a_job):
 async def test_a_job_nobody_knows_has_no_end_no_result_no_usage_and_no_heartbeat(operator):
     assert await operator.recorded("nobody") is None
     assert await operator.yielded("nobody") == JobYield(result=None, usage={})
-    assert await operator.last_heartbeat("nobody", 1) is None
+    assert await operator.silence("nobody", 1) is None
 
 
 async def test_an_empty_batch_needs_no_database(a_job):

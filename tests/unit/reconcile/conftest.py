@@ -57,6 +57,7 @@ class World:
         self.used: dict[str, dict[str, int]] = {}
         self.records: dict[tuple[str, str, int], Any] = {}
         self.claims: dict[tuple[str, int], str] = {}
+        self.beats: dict[tuple[str, int], datetime] = {}
         self.history_away = False
         self.wall_ahead = timedelta(0)  # of the operators' wall clocks alone
         # What the server answers instead: by verb and kind.
@@ -189,8 +190,10 @@ class World:
             self.settled[uid] = start
         return JobYield(self.results.get(uid), self.used.get(uid, {}))
 
-    async def last_heartbeat(self, uid, start):
+    async def silence(self, uid, start):
         self._available()
+        last = self.beats.get((uid, start))
+        return None if last is None else self.now - last
 
     async def job_of(self, namespace, schedule, name, *, since):
         self._available()

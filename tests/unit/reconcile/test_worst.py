@@ -1,6 +1,7 @@
 """What users, nodes and databases do at the worst moment, and what must come of it all the same."""
 
 import copy
+from datetime import timedelta
 
 import pytest
 
@@ -108,3 +109,29 @@ async def test_a_job_that_an_older_version_accepted_runs_though_this_one_would_r
     await world.act(seconds=5)
 
     assert world.status().phase is Phase.RUNNING
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(hours=-1)], ids=["ahead", "behind"])
+async def test_a_runner_that_beats_lives_whatever_our_clock_says(world, ahead):
+    uid = world.apply()["metadata"]["uid"]
+    await world.act()
+    world.run_pod(world.pods()[0])
+    for minute in range(30):
+        world.beats[uid, 1] = world.now
+        world.wall_ahead = ahead if minute > 20 else timedelta(0)
+        await world.act(minutes=1)
+
+    assert "Silent" not in dict(world.events)
+    assert not world.pods()[0]["metadata"].get("deletionTimestamp")
+
+
+async def test_a_runner_that_beats_no_more_is_stopped_whatever_our_clock_says(world):
+    uid = world.apply()["metadata"]["uid"]
+    await world.act()
+    world.run_pod(world.pods()[0])
+    world.beats[uid, 1] = world.now
+    await world.act(minutes=20)
+    world.wall_ahead = timedelta(hours=-1)
+    await world.act(minutes=1)
+
+    assert world.pods()[0]["metadata"].get("deletionTimestamp")
