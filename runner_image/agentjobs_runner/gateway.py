@@ -44,6 +44,7 @@ class Gateway:
     ) -> None:
         self._client = client
         self._token = token
+        self._known = ""
         self._clock = clock
         self._sleep = sleep
 
@@ -89,7 +90,7 @@ class Gateway:
     ) -> Any:
         content = None if body is None else json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
         try:
-            headers = {"Authorization": f"Bearer {self._token()}", "Content-Type": "application/json"}
+            headers = {"Authorization": f"Bearer {self._current()}", "Content-Type": "application/json"}
             response = self._client.request(method, path, content=content, headers=headers, timeout=seconds)
         except OSError as error:
             raise Unavailable(f"the token cannot be read: {error.strerror}") from error
@@ -98,6 +99,15 @@ class Gateway:
         if response.is_success:
             return _json(response, path)
         raise _error(response, f"{method} {path}")
+
+    def _current(self) -> str:
+        """The token, or the one before where it cannot be read now: user code may have used up all files to open."""
+        try:
+            self._known = self._token()
+        except OSError:
+            if not self._known:
+                raise
+        return self._known
 
 
 def connect(environment: Environment) -> Gateway:

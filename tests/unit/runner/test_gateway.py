@@ -100,6 +100,23 @@ def test_an_answer_that_is_no_json_is_no_gateways(gateway):
         gateway(200, body=b"<html>").attempt(give_up=lambda: 0.0)
 
 
+def test_a_token_that_cannot_be_read_any_more_is_used_on(gateway):
+    made = gateway(200)
+    tokens = iter(["first"])
+
+    def read():
+        for token in tokens:
+            return token
+        raise OSError(24, "Too many open files")
+
+    made._token = read
+
+    for _ in range(2):
+        made.heartbeat()
+
+    assert [call.headers["authorization"] for call in made.calls] == ["Bearer first"] * 2
+
+
 def test_a_token_that_cannot_be_read_may_come(gateway, clock):
     def token():
         raise FileNotFoundError(2, "no such file")
