@@ -20,6 +20,8 @@ from agentjobs_runner.environment import Environment
 
 # One request: long enough for a gateway that waits for a database fail-over, short beside two minutes of patience.
 REQUEST_SECONDS: Final = 15.0
+# httpx drops a connection after five seconds of rest, and a heartbeat comes every ten. Below the gateway's 75.
+KEEP_ALIVE_SECONDS: Final = 60.0
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
 SLICE_SECONDS: Final = 0.25
@@ -119,7 +121,8 @@ def connect(environment: Environment) -> Gateway:
     url = environment.gateway_url
     try:
         verify = _trust(environment.gateway_ca) if url.startswith("https") else False
-        client = httpx.Client(base_url=url, verify=verify, trust_env=False)
+        limits = httpx.Limits(keepalive_expiry=KEEP_ALIVE_SECONDS)
+        client = httpx.Client(base_url=url, verify=verify, trust_env=False, limits=limits)
     except OSError as error:
         raise Unavailable(f"{contract.ENV_GATEWAY_CA} {environment.gateway_ca!r:.200}: {error}") from error
     except httpx.InvalidURL as error:
