@@ -6,7 +6,7 @@ BIN := .venv/bin
 PAGES := $(addprefix docs/reference/,agentjob.md agentschedule.md conditions.md)
 
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: .venv/.installed ## Make .venv with everything the tests and the demo need
 
@@ -58,6 +58,9 @@ kind: ## Install into a kind cluster of its own; needs docker, kind and helm
 e2e: .venv/.helm ## Install into the cluster KUBECONFIG names and test there; its nodes need the images of tests/e2e/images.sh
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q tests/e2e
 
+bench-cluster: .venv/.helm ## Take jobs a second beside batch/v1 Jobs, installed as by e2e in the cluster KUBECONFIG names
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q tests/e2e/burst.py
+
 conformance: setup ## Record the answers of a real API server anew and compare ours with them
 	AGENTJOBS_RECORD=1 $(BIN)/python -m pytest -q --apiserver=envtest tests/conformance -k golden
 	$(BIN)/python -m pytest -q tests/conformance
@@ -79,4 +82,4 @@ demo: setup ## Run the examples in a development cluster and show them live
 bench: setup ## Take the figures of docs/reference/performance.md
 	$(BIN)/python -m tests.bench
 
-.PHONY: help setup fmt check crds test test-real test-cluster chart kind e2e e2e-setup conformance storm images demo bench
+.PHONY: help setup fmt check crds test test-real test-cluster chart kind e2e e2e-setup bench-cluster conformance storm images demo bench
