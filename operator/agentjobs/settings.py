@@ -136,7 +136,10 @@ class OperatorSettings(_Settings):
     """How long it keeps the timelines of such a job; `0s` as long as the job."""
 
     workers: int = Field(default=32, ge=1, le=256)
-    """How many jobs are reconciled at once; more than 32 pays only with a very slow API server."""
+    """How many jobs are reconciled at once; more than 32 pays only with a very slow API server.
+
+    A quarter as many look at what is at rest.
+    """
 
     resync: Duration = Field(default=timedelta(minutes=10), ge=timedelta(seconds=10))
     """How often everything is listed anew, to repair what a watch may have missed; at least `10s`."""
