@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from agentjobs.api.agentjob import MAX_JOB_NAME
 from agentjobs.api.agentschedule import MAX_SCHEDULE_NAME, MIN_DEADLINE_SECONDS, AgentScheduleSpec
 from agentjobs.api.cron import expand, parse_cron, parse_zone
 from agentjobs.api.problems import MAX_PROBLEMS, Problem, from_error, problem_at, shown
@@ -18,12 +19,11 @@ from agentjobs.api.team import as_object
 from agentjobs.api.validation import RESERVED_DOMAINS, validate_job
 from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TIME, GROUP
 
+UID_CHARS: Final = 36
 NEVER: Final = "names a day that never comes; change the day or the month"
 
 _TEMPLATE: Final = ("jobTemplate", "spec")
-_STAND_IN: Final = "schedule-00000000"
-"""Any legal name of a job: problems with the schedule's own name are told apart."""
-_STAND_IN_TIMES: Final = dict.fromkeys((ANNOTATION_SCHEDULED_TIME, ANNOTATION_PREVIOUS_TIME), "2026-01-01T00:00:00Z")
+_TIMES: Final = dict.fromkeys((ANNOTATION_SCHEDULED_TIME, ANNOTATION_PREVIOUS_TIME), "2026-01-01T00:00:00Z")
 
 
 def validate_schedule(schedule: object) -> list[Problem]:
@@ -39,7 +39,7 @@ def validate_schedule(schedule: object) -> list[Problem]:
     found += _model_problems(spec)
     found += timing_problems(spec)
     found += _rule_problems(spec)
-    found += _template_problems(as_object(spec.get("jobTemplate")))
+    found += _template_problems(as_object(spec.get("jobTemplate")), as_object(body.get("metadata")).get("name"))
     return found[:MAX_PROBLEMS]
 
 
@@ -97,7 +97,7 @@ def _rule_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield problem_at(("catchUp", "policy"), policy, cure)
 
 
-def _template_problems(template: Mapping[str, Any]) -> Iterator[Problem]:
+def _template_problems(template: Mapping[str, Any], schedule: object) -> Iterator[Problem]:
     for kind in ("labels", "annotations"):
         for key in as_object(as_object(template.get("metadata")).get(kind)):
             if isinstance(key, str) and key.partition("/")[0] in RESERVED_DOMAINS | {GROUP}:
@@ -110,5 +110,12 @@ def _template_problems(template: Mapping[str, Any]) -> Iterator[Problem]:
             yield problem_at((*_TEMPLATE, field), spec[field], "cannot stand here: the schedule says when; remove it")
     if spec.get("cancel") is True:
         yield problem_at((*_TEMPLATE, "cancel"), True, "would end each job at once; use spec.suspend of the schedule")
-    for problem in validate_job({"metadata": {"name": _STAND_IN, "annotations": _STAND_IN_TIMES}, "spec": spec}):
+    for problem in validate_job({"metadata": _stand_in(schedule), "spec": spec}):
         yield replace(problem, field=problem.field.replace("spec", "spec.jobTemplate.spec", 1))
+
+
+def _stand_in(schedule: object) -> Mapping[str, Any]:
+    """Metadata as long as any job's of the schedule: what a text says with them must fit into its field."""
+    legal = isinstance(schedule, str) and 0 < len(schedule) <= MAX_SCHEDULE_NAME
+    name = f"{schedule if legal else 'schedule'}-t00000000"[:MAX_JOB_NAME]
+    return {"name": name, "uid": "0" * UID_CHARS, "annotations": _TIMES}

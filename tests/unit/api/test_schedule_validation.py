@@ -109,3 +109,11 @@ def test_all_problems_are_told_at_once() -> None:
 )
 def test_nothing_makes_it_raise(hostile: object) -> None:
     assert problems(hostile) != []
+
+
+@pytest.mark.parametrize(("name", "key"), [("s" * 43, "$(job.name)" * 5), ("s", "$(job.uid)" * 8)])
+def test_a_key_that_would_be_too_long_in_each_job_is_told_before_there_is_one(name: str, key: str) -> None:
+    (problem,) = problems(a_schedule(name, job={"partitionKey": key}))
+
+    assert "spec.jobTemplate.spec.partitionKey" in problem
+    assert problems(a_schedule("s", job={"partitionKey": "$(job.name)" * 5})) == []
