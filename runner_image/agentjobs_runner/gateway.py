@@ -64,7 +64,7 @@ class Gateway:
 
     def put_result(self, document: ResultDocument, *, give_up: Instant) -> Result | None:
         """Store how the start ended and return the result that is final for the job, if there is one."""
-        return cast("Result | None", self._until(give_up, "PUT", contract.PATH_RESULT, document)["final"])
+        return cast("Result | None", self._until(give_up, "PUT", contract.PATH_RESULT, document).get("final"))
 
     def _until(self, give_up: Instant, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         pause = FIRST_PAUSE_SECONDS
@@ -139,12 +139,15 @@ def _trust(authority: str | None) -> ssl.SSLContext:
 
 
 def _json(response: httpx.Response, path: str) -> Any:
-    if not response.content:
+    if response.status_code == httpx.codes.NO_CONTENT:
         return None
     try:
-        return response.json()
-    except ValueError as error:
-        raise Unavailable(f"{path}: the answer is no JSON; is AGENTJOBS_GATEWAY_URL the gateway's?") from error
+        answer = response.json()
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise Unavailable(f"{path}: the answer is no JSON object; is AGENTJOBS_GATEWAY_URL the gateway's?")
+    return answer
 
 
 def _error(response: httpx.Response, what: str) -> AgentJobsError:

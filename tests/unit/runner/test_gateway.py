@@ -100,6 +100,14 @@ def test_an_answer_that_is_no_json_is_no_gateways(gateway):
         gateway(200, body=b"<html>").attempt(give_up=lambda: 0.0)
 
 
+@pytest.mark.parametrize("body", [b"", b"[]", b"<html>login</html>"], ids=["empty", "list", "page"])
+def test_a_success_that_is_not_the_gateways_is_none(gateway, body):
+    made = gateway(200, body=body)
+
+    with pytest.raises(Unavailable, match="is AGENTJOBS_GATEWAY_URL the gateway's"):
+        made.put_result({}, give_up=lambda: 1.0)
+
+
 def test_a_token_that_cannot_be_read_any_more_is_used_on(gateway):
     made = gateway(200)
     tokens = iter(["first"])
