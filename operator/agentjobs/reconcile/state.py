@@ -87,8 +87,9 @@ class State:
         # Uids of jobs of schedules that were deleted, by the schedule's uid and their name; oldest first.
         self.departed: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._memory: dict[JobName, Memory] = {}
-        # Jobs of the first list that nobody has looked at: until then admission would not know who has priority.
+        # Jobs of the first lists that nobody has looked at: until then admission would not know who has priority.
         self._unsettled: set[JobName] | None = None
+        self._listed: set[str | None] = set()
 
     def observe_job(self, event: str | None, obj: Mapping[str, Any]) -> None:
         """Take in one event of an AgentJob."""
@@ -125,7 +126,8 @@ class State:
         changed = self.jobs.replace(items, version, namespace=namespace)
         if self._unsettled is None:
             self._unsettled = set()
-        first = not before
+        first = namespace not in self._listed
+        self._listed.add(namespace)
         for name in changed:
             if first and (job := self.jobs.get(name)) is not None and not job.finished:
                 self._unsettled.add(name)

@@ -6,7 +6,10 @@ import pytest
 
 from agentjobs.api.conditions import Phase
 from agentjobs.contract import Verdict
+from agentjobs.core.observation import Granted
+from agentjobs.core.verdicts import AskForSlot
 from agentjobs.errors import Unavailable
+from agentjobs.reconcile.state import State
 
 SERVER_AWAY = Unavailable("no answer")
 
@@ -133,3 +136,27 @@ async def test_an_outage_of_the_database_is_told_once_by_those_who_would_start(w
 
     assert world.writes.count(("status", "AgentJob")) == before
     assert told == 10
+
+
+def listed(name, namespace, version):
+    meta = {"namespace": namespace, "name": name, "uid": name, "resourceVersion": version, "generation": 1}
+    return {"metadata": meta | {"creationTimestamp": "2026-01-31T12:00:00Z"}, "spec": {}}
+
+
+async def test_no_namespace_admits_before_all_jobs_of_its_first_list_were_looked_at(world):
+    state = State(writer=[], limits={"agents": 1}, now=lambda: world.now)
+    for number, place in enumerate(("one", "two")):
+        jobs = [listed(f"{place}-{job}", place, str(10 * number + job)) for job in (1, 2)]
+        state.listed_jobs(map(state.jobs.read, jobs), str(10 * number + 9), namespace=place)
+    for name in [("one", "one-1"), ("one", "one-2"), ("two", "two-1")]:
+        state.settle(name)
+    first = state.jobs.get(("two", "two-1"))
+    state.ask_for_slot(first, AskForSlot("agents", 2, ("", "", "session")))
+
+    state.admit(("two", "agents"))
+    early = state.slots.answer(first, "agents")
+    state.settle(("two", "two-2"))
+    state.admit(("two", "agents"))
+
+    assert not isinstance(early, Granted)
+    assert isinstance(state.slots.answer(first, "agents"), Granted)
