@@ -4,10 +4,10 @@ import pytest
 
 from agentjobs.core.manifests import PodDefaults
 from agentjobs.errors import Unavailable
-from agentjobs.handlers import Lists
 from agentjobs.history.records import Deletion
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile import Reconciler
+from agentjobs.reconcile.lists import Lists
 
 
 class Server:
@@ -38,7 +38,7 @@ def lists(operator):
         pods=PodDefaults(gateway_url="", image="i"),
         queues={"agents": 1},
     )
-    made = Lists(server, operator, records, reconciler, ())
+    made = Lists(server, operator, records, reconciler.state, ())
     made.server, made.records = server, records
     return made
 

@@ -1,0 +1,118 @@
+"""Full lists of what is watched: before the first decision, and now and then to repair what a watch missed.
+
+Made and run by `handlers`. It feeds the caches and history, and decides nothing.
+"""
+
+import asyncio
+import logging
+from datetime import datetime
+from typing import Final
+
+from agentjobs.contract import LABEL_JOB
+from agentjobs.errors import AgentJobsError, Unavailable
+from agentjobs.history.operator_history import OperatorHistory
+from agentjobs.history.writer import HistoryWriter
+from agentjobs.kube.client import KubeClient
+from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, PODS
+from agentjobs.reconcile.rows import past
+from agentjobs.reconcile.state import State
+
+logger = logging.getLogger(__name__)
+
+# Some two thousand pairs of numbers in a query: ten milliseconds.
+FED_AT_ONCE: Final = 1000
+# kopf's watch lists again shortly after ours; what was deleted between the two lists shows in a third.
+SECOND_LOOK_SECONDS: Final = 5.0
+
+
+class Lists:
+    """Full lists of what is watched: before the first decision, and now and then to repair what a watch missed."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        history: OperatorHistory,
+        writer: HistoryWriter,
+        state: State,
+        namespaces: tuple[str, ...],
+    ) -> None:
+        self._client = client
+        self._history = history
+        self._writer = writer
+        self._state = state
+        self._namespaces: tuple[str | None, ...] = namespaces or (None,)
+
+    async def sync(self) -> None:
+        """List once, and close the history of what is not there any more.
+
+        Pods before jobs: a job's claim without its pod would look like a pod to be made. Schedules before jobs: what
+        their status names was there when it was read, so a job that the later list has not is gone.
+        """
+        listed_at, state = await self._clock(), self._state
+        for namespace in self._namespaces:
+            schedules, version = await self._client.list_as(state.schedules.read, AGENTSCHEDULES, namespace)
+            state.listed_schedules(schedules, version, namespace=namespace)
+        for namespace in self._namespaces:
+            pods, version = await self._client.list_as(state.pods.read, PODS, namespace, label_selector=LABEL_JOB)
+            state.listed_pods(pods, version, namespace=namespace)
+        for namespace in self._namespaces:
+            jobs, version = await self._client.list_as(state.jobs.read, AGENTJOBS, namespace)
+            state.listed_jobs(jobs, version, namespace=namespace)
+        await self._close_vanished(listed_at)
+
+    def live(self) -> list[str]:
+        """Uids of all jobs whose object exists."""
+        return [job.uid for job in self._state.jobs.values()]
+
+    async def _clock(self) -> datetime | None:
+        """The database's time before a list, for `_close_vanished`; None while it is away."""
+        try:
+            return await self._history.clock()
+        except Unavailable as error:
+            logger.warning("history.unavailable %s", error)
+            return None
+
+    async def feed(self) -> None:
+        """Write again what statuses say of the past and history lacks, for whatever a crash kept from it.
+
+        While PostgreSQL is away all of it waits in the writer.
+        """
+        jobs = self._state.jobs.values()
+        for begin in range(0, len(jobs), FED_AT_ONCE):
+            records = [record for job in jobs[begin : begin + FED_AT_ONCE] for record in past(job)]
+            try:
+                records = await self._history.lacking(records)
+            except Unavailable as error:
+                logger.warning("history.unavailable %s", error)
+            for record in records:
+                self._writer.put(record)
+
+    async def _close_vanished(self, listed_at: datetime | None) -> None:
+        """Close the history of jobs whose object went while nobody watched: those that the list just taken had not.
+
+        Every list, not the first alone: what the watch did not tell of a deletion may have been lost here as well.
+        """
+        if listed_at is None:
+            return
+        only = [name for name in self._namespaces if name is not None] or None
+        try:
+            closed = await self._history.close_vanished(self.live(), listed_at=listed_at, namespaces=only)
+        except Unavailable as error:
+            logger.warning("history.unavailable %s", error)
+            return
+        if closed:
+            logger.info("history.closed", extra={"jobs": closed})
+
+    async def repeat(self, seconds: float) -> None:
+        """Feed history, list again shortly after the start, then every `seconds`.
+
+        An API server that is away is waited for.
+        """
+        await self.feed()
+        await asyncio.sleep(SECOND_LOOK_SECONDS)
+        while True:
+            try:
+                await self.sync()
+            except AgentJobsError as error:
+                logger.warning("lists.unavailable %s", error)
+            await asyncio.sleep(seconds)
