@@ -219,7 +219,7 @@ def _schedules_start_once(seen: Evidence) -> Iterator[Violation]:
 
 
 def _effects_are_of_starts(seen: Evidence) -> Iterator[Violation]:
-    """A tool is called once in a start that got there: in every start that succeeded, and never twice in one."""
+    """A tool is called once in a start that got there: in the one whose answer was taken, and never twice in one."""
     promise = "one effect a start"
     calls = Counter(seen.effects)
     by_name = {job.name: job for job in seen.jobs.values()}
@@ -230,10 +230,11 @@ def _effects_are_of_starts(seen: Evidence) -> Iterator[Violation]:
         if rows is not None and start not in [row["start"] for row in rows.starts]:
             yield Violation(promise, name, f"start {start} called its tool and is not in history")
     for name, job in by_name.items():
-        if kind_of(name) == "tool" and job.phase == "Succeeded":
-            good = [one["start"] for one in job.status.get("attemptHistory") or [] if one.get("verdict") == "Succeed"]
+        if kind_of(name) == "tool" and job.uid in seen.rows:
+            # Whose answer it is: a start that comes after it was stored repeats the verdict and calls nothing.
+            good = [row["start"] for row in seen.rows[job.uid].results]
             yield from (
-                Violation(promise, name, f"start {start} succeeded without its effect")
+                Violation(promise, name, f"start {start} gave the answer without its effect")
                 for start in good
                 if not calls[name, start]
             )

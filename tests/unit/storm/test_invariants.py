@@ -7,6 +7,8 @@ from tests.storm.invariants import violations
 from tests.storm.plan import Wish
 from tests.storm.witness import Crowd, Rows, SeenJob, SeenPod
 
+RECORD = {"start": 1, "attempt": 1, "verdict": "Succeed", "reason": "", "ended": "2026-11-21T09:00:03Z"}
+
 
 def promises(plan, seen, **refused):
     return {one.promise for one in violations(plan, seen, refused=refused)}
@@ -204,6 +206,21 @@ def test_a_start_that_succeeded_had_its_effect(plan, seen):
     plan = replace(plan, wishes=(Wish(0, "tool-1", "tool"),))
 
     assert promises(plan, seen) == {"one effect a start"}
+
+
+def test_a_start_that_only_repeats_a_stored_answer_needs_no_effect(plan, seen):
+    seen.jobs["u"].name = seen.rows["u"].job["name"] = "tool-1"
+    plan = replace(plan, wishes=(Wish(0, "tool-1", "tool"),))
+    again = {**RECORD, "start": 2, "attempt": 2}
+    crashed = {"verdict": "Retry", "reason": "RunnerCrashed"}
+    seen.jobs["u"].status |= {"starts": 2, "attemptHistory": [RECORD | crashed, again]}
+    seen.rows["u"].starts[0] |= crashed
+    seen.rows["u"].starts.append(
+        seen.rows["u"].starts[0] | {"start": 2, "attempt": 2, "verdict": "Succeed", "reason": ""}
+    )
+    seen.effects.append(("tool-1", 1))
+
+    assert promises(plan, seen) == set()
 
 
 def test_a_refused_job_breaks_a_promise_unless_its_spec_is_bad(plan, seen):
