@@ -71,6 +71,7 @@ async def ask(dial, cluster, story):
     return request
 
 
+@pytest.mark.alone("its runner's pod has no job, and a cluster's garbage collector deletes it")
 async def test_an_answer_that_nobody_reads_is_not_kept(monkeypatch, ask):
     monkeypatch.setattr(connections, "EXCHANGE_SECONDS", 1.0)
     reader = await ask()
@@ -79,6 +80,7 @@ async def test_an_answer_that_nobody_reads_is_not_kept(monkeypatch, ask):
     assert len(await until_cut(reader)) < LARGE
 
 
+@pytest.mark.alone("its runner's pod has no job, and a cluster's garbage collector deletes it")
 async def test_answers_that_a_runner_does_not_read_count_as_under_way(ask):
     unread = [await ask() for _ in range(REQUESTS_AT_ONCE)]
     heads = [await reader.readuntil(b"\r\n") for reader in unread]
