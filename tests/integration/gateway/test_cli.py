@@ -220,22 +220,33 @@ async def test_a_gateway_nobody_named_is_asked_for(cli, apiserver):
 
 
 @pytest.mark.stops_the_server
-async def test_watch_prints_each_change_until_the_server_goes(cli, cluster, apiserver, hello, jobs):
+async def test_watch_prints_each_change_until_the_server_goes(cli, cluster, apiserver, hello, jobs, capfd):
+    async def shown(word):
+        out = ""
+        async with asyncio.timeout(60):
+            while word not in out:
+                await asyncio.sleep(0.02)
+                out += capfd.readouterr().out
+        return out
+
     await cli("apply", "-f", str(hello))
     watching = asyncio.create_task(cli("get", "-w"))
-    await asyncio.sleep(0.3)
+    before = await shown("hello")
     await cluster.http.patch(
         f"{jobs}/hello/status",
         json={"status": {"phase": "Running"}},
         headers={"Content-Type": "application/merge-patch+json"},
     )
-    await asyncio.sleep(0.3)
+    after = await shown("Running")
     await apiserver.stop()
 
-    code, out, _ = await watching
+    code, _, _ = await watching
 
     assert code == 1
-    assert [line.split()[:2] for line in out.splitlines()[::2]] == [["NAME", "PHASE"], ["hello", "Running"]]
+    assert [line.split()[:2] for line in (before + after).splitlines()[::2]] == [
+        ["NAME", "PHASE"],
+        ["hello", "Running"],
+    ]
 
 
 @pytest.mark.parametrize(
