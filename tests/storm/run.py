@@ -27,8 +27,8 @@ from agentjobs.dev.up import Cluster, up
 ROOT = Path(__file__).parents[2]
 LIMIT = 24
 """Jobs that may run at once."""
-DRAIN_SECONDS = 120.0
-"""In calm weather some job ends within this: the longest that one may need is a kubelet's silence of a minute."""
+DRAIN_SECONDS = 720.0
+"""In calm weather some job ends within this: a snooze counted by a clock that was ten minutes ahead is the longest."""
 PROGRESS_SECONDS = 10.0
 SETTINGS = {
     # A dead leader is waited for; the storm need not wait as long as clusters do.
