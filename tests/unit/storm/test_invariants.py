@@ -245,6 +245,15 @@ def test_a_job_that_came_and_went_unseen_was_deleted(plan, seen):
     assert promises(brief, seen) == set()
 
 
+def test_a_row_of_a_job_nobody_saw_is_one_that_was_deleted_meanwhile(plan, seen):
+    unseen = {"uid": "x", "name": "i-delete-2", "schedule": "", "phase": "Deleted", "deleted_at": "then"}
+    seen.rows["x"] = Rows(unseen)
+    assert promises(plan, seen) == set()
+
+    seen.rows["x"] = Rows(unseen | {"deleted_at": None})
+    assert promises(plan, seen) == {"history is whole"}
+
+
 def test_a_name_used_twice_is_two_jobs(plan, seen):
     twice = replace(plan, wishes=(*plan.wishes, Wish(1, "i-again-2", "i-again")))
     seen.jobs["old"] = SeenJob("i-again-2", "old", {"phase": "Pending"})
