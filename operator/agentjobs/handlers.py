@@ -3,7 +3,8 @@
 Handlers do no I/O and return None; they feed the reconciler's caches. There is no other kind of handler on purpose:
 each would write annotations or finalizers into users' objects. The only module that imports kopf.
 
-Order of a life: probes, Lease, database, full lists, workers, watches; on the way out watches, workers, history, Lease.
+Order of a life: probes, Lease, database, full lists, workers, watches; on the way out watches with workers, history,
+Lease.
 """
 
 import asyncio
@@ -238,7 +239,8 @@ class Operator:
         await _answer(lists.sync)
         gc.collect()
         gc.freeze()
-        tasks = [
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(self._stop.wait(), name="stop"),
             asyncio.create_task(controller.run(), name="controller"),
             asyncio.create_task(lists.repeat(settings.resync.total_seconds()), name="lists"),
             asyncio.create_task(retention.run(), name="retention"),
@@ -256,7 +258,9 @@ class Operator:
             )
             await asyncio.wait({kopf_ended, *tasks}, return_when=asyncio.FIRST_COMPLETED)
             self._stop.set()
-            await kopf_ended
+            # The workers beside kopf, not after it: kopf takes seconds to end under load. A standby waits for our Lease
+            # meanwhile, and without it every write is refused.
+            await asyncio.gather(controller.stop(), kopf_ended)
             for task in tasks:
                 if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                     raise error
