@@ -81,7 +81,7 @@ class Elector:
             client: without a fence (see the module).
             duration: how long others wait for a holder that does not renew.
             deadline: how long after a renewal this process may write; less than `duration`.
-            retry: between two tries.
+            retry: between two renewals; who waits looks twice as often.
             clock: seconds, monotonic; counts while the process is stopped.
             now: for `acquireTime` and `renewTime`.
             jitter: in [0, 1), keeps candidates apart.
@@ -141,7 +141,8 @@ class Elector:
             except (AgentJobsError, TimeoutError) as error:
                 patience.bear(error)
                 logger.warning("lease.unavailable %s", error or "no answer in time", extra={"lease": self._name})
-            await asyncio.sleep(self._retry * (1 + 0.2 * self._jitter()))
+            # Twice as often as a leader renews: half of it is what a handover waits on the average.
+            await asyncio.sleep(self._retry / 2 * (1 + 0.2 * self._jitter()))
 
     async def run(self) -> None:
         """Renew until the Lease is lost. Call after `acquire`; cancel it before `release`.
