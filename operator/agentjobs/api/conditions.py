@@ -4,7 +4,7 @@ Names here are API: they stay. Each carries its meaning, which the reference of 
 decides which condition holds; this module only keeps the list in order and derives the phase from it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -205,8 +205,13 @@ def phase_of(conditions: Iterable[Condition]) -> Phase:
 
 def telling(conditions: Iterable[Condition]) -> Condition | None:
     """Return the condition that says why the job ended, else what holds it up; None when nothing does."""
+    return to_blame(conditions, _TELLING)
+
+
+def to_blame(conditions: Iterable[Condition], order: Mapping[str, ConditionStatus]) -> Condition | None:
+    """Return the first condition, in the order of the types given, that has the status in which it is to blame."""
     said = {condition.type: condition for condition in conditions}
-    return next((said[kind] for kind, status in _TELLING.items() if kind in said and said[kind].status == status), None)
+    return next((said[kind] for kind, status in order.items() if kind in said and said[kind].status == status), None)
 
 
 _ENDINGS: Final[dict[str, Phase]] = {

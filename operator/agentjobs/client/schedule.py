@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agentjobs.api.agentschedule import AgentScheduleSpec
-from agentjobs.api.conditions import ConditionStatus, find_condition, is_true
+from agentjobs.api.conditions import ConditionStatus, is_true, to_blame
 from agentjobs.api.schedule_status import AgentScheduleStatus, ScheduleConditionType
 from agentjobs.client.object import Object, facts
 
 # What a schedule suffers from, the worst first, each with the status in which it does.
-_TELLING: Final[Mapping[ScheduleConditionType, ConditionStatus]] = {
+_TELLING: Final[Mapping[str, ConditionStatus]] = {
     ScheduleConditionType.ACTIVE: "False",
     ScheduleConditionType.BLOCKED: "True",
     ScheduleConditionType.DEGRADED: "True",
@@ -36,19 +36,14 @@ class Schedule(Object):
     @property
     def reason(self) -> str:
         """What is wrong, in one word: why it makes no jobs, what holds up a start; empty when all is well."""
-        return self._telling()[0]
+        said = to_blame(self.status.conditions, _TELLING)
+        return said.reason if said else ""
 
     @property
     def message(self) -> str:
         """The same in a sentence."""
-        return self._telling()[1]
-
-    def _telling(self) -> tuple[str, str]:
-        for kind, status in _TELLING.items():
-            said = find_condition(self.status.conditions, kind)
-            if said and said.status == status:
-                return said.reason, said.message
-        return "", ""
+        said = to_blame(self.status.conditions, _TELLING)
+        return said.message if said else ""
 
 
 ScheduleSpec = AgentScheduleSpec | Mapping[str, Any]
