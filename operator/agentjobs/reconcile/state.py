@@ -88,7 +88,7 @@ class State:
         self.departed: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._memory: dict[JobName, Memory] = {}
         # Jobs of the first lists that nobody has looked at: until then admission would not know who has priority.
-        self._unsettled: set[JobName] | None = None
+        self._unsettled: set[JobName] = set()
         self._listed: set[str | None] = set()
 
     def observe_job(self, event: str | None, obj: Mapping[str, Any]) -> None:
@@ -124,8 +124,6 @@ class State:
         """Take in a complete list of AgentJobs, read by `jobs.read`: what is not on it is gone."""
         before = {name: self.jobs.get(name) for name in list(self.jobs.keys())}
         changed = self.jobs.replace(items, version, namespace=namespace)
-        if self._unsettled is None:
-            self._unsettled = set()
         first = namespace not in self._listed
         self._listed.add(namespace)
         for name in changed:
@@ -256,7 +254,7 @@ class State:
 
     def admit(self, queue: QueueName) -> None:
         """Decide who of a queue starts now. Not before every job of the first list has been looked at."""
-        if self._unsettled is None or self._unsettled:
+        if not self._listed or self._unsettled:
             return
         holders = {job.key for job in self.jobs.by("queue", queue)}
         locks = {self.specs.lock(job) for job in self.jobs.by("active", queue[0])}
