@@ -140,19 +140,15 @@ def schedule_spec_schema() -> Schema:
     job = schema["properties"]["jobTemplate"]["properties"]["spec"]
     _add_rules(job)
     # A template is edited as one likes: what is fixed is fixed in each job that was made from it.
-    job["x-kubernetes-validations"] += [
-        _rule("!has(self.startAt)", "startAt cannot stand here: the schedule says when"),
-        _rule("!has(self.startAfter)", "startAfter cannot stand here: the schedule says when"),
-        _rule("!has(self.cancel) || !self.cancel", "cancel would end each job at once; use suspend of the schedule"),
-    ]
-    schema["x-kubernetes-validations"] = [
-        _rule(
-            "!has(self.catchUp) || !has(self.catchUp.policy) || self.catchUp.policy != 'All' || "
-            "!has(self.concurrencyPolicy) || self.concurrencyPolicy != 'Replace'",
-            "catchUp.policy All and concurrencyPolicy Replace exclude each other: each start would cancel the one "
-            "before",
-        )
-    ]
+    _add(job, "!has(self.startAt)", "startAt cannot stand here: the schedule says when")
+    _add(job, "!has(self.startAfter)", "startAfter cannot stand here: the schedule says when")
+    _add(job, "!has(self.cancel) || !self.cancel", "cancel would end each job at once; use suspend of the schedule")
+    _add(
+        schema,
+        "!has(self.catchUp) || !has(self.catchUp.policy) || self.catchUp.policy != 'All' || "
+        "!has(self.concurrencyPolicy) || self.concurrencyPolicy != 'Replace'",
+        "catchUp.policy All and concurrencyPolicy Replace exclude each other: each start would cancel the one before",
+    )
     return schema
 
 
@@ -250,7 +246,7 @@ def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
     if node.get("type") == "string" and node.get("pattern") in PATTERN_CURES:
         # A pattern says in signs what is wrong; the rule beside it says the cure in words.
         pattern = node["pattern"]
-        result["x-kubernetes-validations"] = [_rule(f"self.matches({_raw(pattern)})", PATTERN_CURES[pattern])]
+        _add(result, f"self.matches({_raw(pattern)})", PATTERN_CURES[pattern])
     if "properties" in node:
         # The status is plain dataclasses, which have no aliases; to_camel leaves aliases as they are.
         children = node["properties"].items()
