@@ -10,14 +10,17 @@ import contextlib
 import re
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from agentjobs.contract import LABEL_JOB, TerminationMessage, Verdict, start_of
 from agentjobs.dev.client import PODS, Change, Client, Object, Resource
 from agentjobs.dev.node import Instant
 from agentjobs.dev.up import Cluster
+
+T = TypeVar("T")
 
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 BATCH_JOBS = Resource("batch", "v1", "jobs", "Job")
@@ -146,18 +149,27 @@ async def paced(client: Client, kind: Kind, names: list[str], *, every: float) -
     return seen
 
 
+async def each(items: Iterable[T], call: Callable[[T], Awaitable[object]], *, clients: int = CLIENTS) -> None:
+    """Call with each item, as many of them at a time as there are clients."""
+    waiting = iter(items)
+
+    async def work() -> None:
+        for item in waiting:
+            await call(item)
+
+    await asyncio.gather(*(work() for _ in range(clients)))
+
+
 async def at_once(client: Client, kind: Kind, names: list[str]) -> tuple[float, Seen]:
     """Create all jobs as fast as the server takes them; return the seconds from the first POST to the last success."""
-    waiting: Iterator[str] = iter(names)
+    async with watching(client, kind) as seen:
 
-    async def create(seen: Seen) -> None:
-        for name in waiting:
+        async def create(name: str) -> None:
             await client.create(kind.resource, "default", kind.make(name))
             seen.created[name] = time.monotonic()
 
-    async with watching(client, kind) as seen:
         began = time.monotonic()
-        await asyncio.gather(*(create(seen) for _ in range(CLIENTS)))
+        await each(names, create)
         await seen.until(seen.done, len(names))
         return time.monotonic() - began, seen
 

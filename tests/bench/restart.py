@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tests.bench import quiet
 from tests.bench.figures import Figure
 from tests.bench.jobs import backends, cluster
-from tests.bench.load import AGENTJOBS, CLIENTS, Spent, agent_job, memory_of
+from tests.bench.load import AGENTJOBS, Spent, agent_job, each, memory_of
 
 from agentjobs.dev.client import PODS, Change, Client, Object
 from agentjobs.dev.up import Backend, Cluster
@@ -50,14 +50,11 @@ async def _first_job(client: Client, name: str) -> Object:
 
 
 async def _copy(client: Client, model: Object, names: list[str]) -> None:
-    waiting = iter(names)
+    async def copied(name: str) -> None:
+        await client.create(AGENTJOBS, "default", agent_job(name))
+        await client.patch(AGENTJOBS, "default", name, {"status": model["status"]}, subresource="status")
 
-    async def some() -> None:
-        for name in waiting:
-            await client.create(AGENTJOBS, "default", agent_job(name))
-            await client.patch(AGENTJOBS, "default", name, {"status": model["status"]}, subresource="status")
-
-    await asyncio.gather(*(some() for _ in range(CLIENTS)))
+    await each(names, copied)
 
 
 async def _start(running: Cluster, name: str) -> Start:

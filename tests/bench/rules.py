@@ -5,7 +5,6 @@ objects are those of the smallest job; no operator runs.
 """
 
 import asyncio
-import copy
 import os
 import re
 import tempfile
@@ -14,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.figures import Figure
+from tests.bench.load import AGENTJOBS, each
 
 from agentjobs.api.crd import crd
-from agentjobs.dev.client import CRDS, ApiError, Client, Object, Resource
+from agentjobs.dev.client import CRDS, ApiError, Client, Object
 from agentjobs.dev.envtest import ASSETS, EnvTest
 
-AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 OBJECTS = 200
 WARM_UP = 50
 CLIENTS = 4
@@ -86,16 +85,6 @@ async def _allocated(client: Client) -> float:
     return float(found[1])
 
 
-async def _at_once(count: int, call: Callable[[int], Coroutine[Any, Any, Object]]) -> None:
-    numbers = iter(range(count))
-
-    async def work() -> None:
-        for number in numbers:
-            await call(number)
-
-    await asyncio.gather(*(work() for _ in range(CLIENTS)))
-
-
 async def _served(client: Client) -> None:
     """Wait until the new kind is there, and has done its first things."""
     for _ in range(100):
@@ -128,7 +117,7 @@ async def _write(client: Client, name: str, count: int) -> list[float]:
     taken = []
     for step in steps:
         before = await _allocated(client)
-        await _at_once(count, step)
+        await each(range(count), step, clients=CLIENTS)
         taken.append((await _allocated(client) - before) / count)
     return taken
 
@@ -149,7 +138,7 @@ def measure(runs: int) -> list[Figure]:
     if not os.environ.get(ASSETS):
         print(f"rules: left out, because {ASSETS} names no real API server")
         return []
-    bare = _without_rules(copy.deepcopy(crd()))
+    bare = _without_rules(crd())
     ours = [asyncio.run(_taken(crd())) for _ in range(runs)]
     without = [asyncio.run(_taken(bare)) for _ in range(runs)]
     return [

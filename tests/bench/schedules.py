@@ -11,7 +11,7 @@ import gc
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.bench import quiet
 from tests.bench.figures import Figure
 from tests.bench.jobs import backends, controller_manager, has_job_controller, percentile
-from tests.bench.load import AGENTJOBS, BATCH_JOBS, CLIENTS, Spent, agent_job, batch_job, memory_of, succeed
+from tests.bench.load import AGENTJOBS, BATCH_JOBS, Spent, agent_job, batch_job, each, memory_of, succeed
 
 from agentjobs.dev.client import Change, Client, Listing, Object, Resource
 from agentjobs.dev.up import Backend, Cluster, up
@@ -87,13 +87,7 @@ async def cluster(backend: Backend) -> AsyncIterator[Cluster]:
 
 async def make_all(client: Client, kind: Kind, names: list[str], cron: str) -> None:
     """Create schedules as fast as the server takes them."""
-    waiting: Iterator[str] = iter(names)
-
-    async def create() -> None:
-        for name in waiting:
-            await client.create(kind.resource, "default", kind.make(name, cron))
-
-    await asyncio.gather(*(create() for _ in range(CLIENTS)))
+    await each(names, lambda name: client.create(kind.resource, "default", kind.make(name, cron)))
 
 
 async def fire(client: Client, kind: Kind, label: str, count: int) -> list[float]:
@@ -107,13 +101,7 @@ async def fire(client: Client, kind: Kind, label: str, count: int) -> list[float
     while due < datetime.now(UTC) + SETTLE + took:
         due += timedelta(minutes=1)
     cron = f"{due.minute} {due.hour} * * *"
-    waiting: Iterator[str] = iter(names)
-
-    async def aim() -> None:
-        for name in waiting:
-            await client.patch(kind.resource, "default", name, {"spec": {"schedule": cron}})
-
-    await asyncio.gather(*(aim() for _ in range(CLIENTS)))
+    await each(names, lambda name: client.patch(kind.resource, "default", name, {"spec": {"schedule": cron}}))
     await _until_made(client, kind, label, seen, count, due)
     lags = sorted(moment - due.timestamp() for moment in seen.values())
     for name in names:

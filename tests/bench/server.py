@@ -11,7 +11,7 @@ from typing import Any
 from tests.bench import quiet
 from tests.bench.figures import Figure
 from tests.bench.jobs import backends, cluster
-from tests.bench.load import CLIENTS
+from tests.bench.load import each
 
 from agentjobs.dev.client import Client, Object, Resource
 
@@ -29,15 +29,9 @@ def _config_map(number: int) -> Object:
 
 
 async def _rate(call: Callable[[int], Coroutine[Any, Any, Object]]) -> float:
-    """Calls a second, `CLIENTS` of them at a time."""
-    numbers = iter(range(OBJECTS))
-
-    async def work() -> None:
-        for number in numbers:
-            await call(number)
-
+    """Calls a second, several of them at a time."""
     began = time.monotonic()
-    await asyncio.gather(*(work() for _ in range(CLIENTS)))
+    await each(range(OBJECTS), call)
     return OBJECTS / (time.monotonic() - began)
 
 
