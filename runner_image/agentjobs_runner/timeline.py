@@ -131,7 +131,7 @@ class Recorder:
         return 0.0 if self._progress is None or not self.recorded.is_set() else time.monotonic() - self._progress
 
     def finish(self, give_up: Callable[[], float]) -> None:
-        """Send what is left, until `give_up()`; the heart stops beating."""
+        """Send what is left, until `give_up()`, and end."""
         self._closing = give_up
         self._wake.set()
         while self._thread.is_alive() and time.monotonic() < give_up():
@@ -142,6 +142,7 @@ class Recorder:
         while not self._is_done():
             try:
                 self._send()
+                # Between two batches: what piled up may take minutes, and the operator takes silence for death.
                 if time.monotonic() >= next_beat:
                     self._beat()
                     next_beat = time.monotonic() + contract.HEARTBEAT_SECONDS
@@ -185,15 +186,17 @@ class Recorder:
             logger.error("heartbeat.refused", extra={"error": str(error)[:300]})
 
     def _send(self) -> None:
-        while batch := self._batch():
-            try:
-                self._gateway.add_events(batch)
-            except Invalid as error:
-                # The same batch would be refused for ever; the run is worth more than its timeline.
-                logger.error("events.refused", extra={"count": len(batch), "error": str(error)[:300]})
-            with self._lock:
-                for _ in batch:
-                    self._pending_bytes -= self._pending.popleft()[1] + _FRAME_BYTES
+        """Send what is next, as much as one body takes."""
+        if not (batch := self._batch()):
+            return
+        try:
+            self._gateway.add_events(batch)
+        except Invalid as error:
+            # The same batch would be refused for ever; the run is worth more than its timeline.
+            logger.error("events.refused", extra={"count": len(batch), "error": str(error)[:300]})
+        with self._lock:
+            for _ in batch:
+                self._pending_bytes -= self._pending.popleft()[1] + _FRAME_BYTES
 
     def _batch(self) -> list[Event]:
         batch: list[Event] = []

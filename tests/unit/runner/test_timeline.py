@@ -144,6 +144,22 @@ def test_middling_entries_that_piled_up_go_in_bodies_of_a_size_the_gateway_takes
     assert len(gateway.seqs) == 2_000
 
 
+def test_the_heart_beats_between_the_batches_of_a_backlog(monkeypatch):
+    monkeypatch.setattr(contract, "HEARTBEAT_SECONDS", 0.0)
+    gateway = FakeGateway()
+    order = []
+    gateway.add_events = lambda events: order.append("batch")
+    gateway.heartbeat = lambda: order.append("beat")
+    recorder = Recorder(gateway, Redactor({}), lambda error: None)
+    for number in range(3 * contract.MAX_EVENTS):
+        recorder.add("text", "a", {"n": number})
+    recorder.start()
+    limit = time.monotonic() + 20
+    recorder.finish(lambda: limit)
+
+    assert order[:5] == ["batch", "beat", "batch", "beat", "batch"]
+
+
 class Deaf(FakeGateway):
     """Refuses every heartbeat."""
 
