@@ -155,7 +155,7 @@ class Supervisor:
 
     def _supervise(self, attempt: Attempt, recorder: Recorder, engine: Preload) -> Ending | Fenced:
         """Wait for the agent's end, or for what ends it from outside."""
-        gate = Gate(recorder.recorded, lambda: self._inbox.put(AtBoundary()))
+        gate = Gate(recorder.recorded, lambda: self._inbox.put(AtBoundary()), recorder.progressed)
         threading.Thread(target=self._agent, args=(attempt, gate, recorder, engine), name="agent", daemon=True).start()
         limit = _progress_limit(attempt)
         while True:

@@ -14,11 +14,20 @@ LOOK_AGAIN_SECONDS: Final = 0.05
 
 
 class Gate:
-    """Counts the steps that run, holds those that may not start, and says when nothing is left behind a closed gate."""
+    """Counts the steps that run, holds those that may not start, and says when nothing is left behind a closed gate.
 
-    def __init__(self, recorded: threading.Event, at_boundary: Callable[[], None]) -> None:
+    Args:
+        recorded: set while steps may begin.
+        at_boundary: called when the gate is closed and nothing runs.
+        progressed: called at each sign that steps go on, also those of agents inside of tools, which no event tells.
+    """
+
+    def __init__(
+        self, recorded: threading.Event, at_boundary: Callable[[], None], progressed: Callable[[], None]
+    ) -> None:
         self._recorded = recorded
         self._at_boundary = at_boundary
+        self._progressed = progressed
         self._lock = threading.Lock()
         self._running: dict[str, str] = {}
         self._held = 0
@@ -45,9 +54,14 @@ class Gate:
 
     def leave(self, step: str) -> None:
         """End `step`; harmless when it was never begun."""
+        self._progressed()
         with self._lock:
             self._running.pop(step, None)
         self._look()
+
+    def goes_on(self) -> None:
+        """Note that a step has not ended but shows life: a part of an answer came."""
+        self._progressed()
 
     @property
     def running(self) -> str:

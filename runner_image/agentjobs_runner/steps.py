@@ -58,7 +58,9 @@ class StepPlugin(BasePlugin):
         self, *, callback_context: CallbackContext, llm_response: LlmResponse
     ) -> LlmResponse | None:
         """Note the end of a model call; partial answers are not its end, and the whole one repeats their tokens."""
-        if not llm_response.partial:
+        if llm_response.partial:
+            self._gate.goes_on()
+        else:
             self._meter.count(_used(llm_response))
             self._gate.leave(_model_step(callback_context))
         return None

@@ -75,7 +75,7 @@ async def ask(serve, monkeypatch):
         recorded = threading.Event()
         recorded.set()
         recorder: Any = Silent()
-        return await engine.run(attempt, Gate(recorded, lambda: None), recorder), calls
+        return await engine.run(attempt, Gate(recorded, lambda: None, recorder.progressed), recorder), calls
 
     yield start
     while Tracked.made:

@@ -150,7 +150,7 @@ async def ask(serve, monkeypatch, provider):
         recorded = threading.Event()
         recorded.set()
         recorder: Any = Silent()
-        return await engine.run(attempt, Gate(recorded, lambda: None), recorder), calls
+        return await engine.run(attempt, Gate(recorded, lambda: None, recorder.progressed), recorder), calls
 
     yield start
     for client in made:

@@ -41,11 +41,26 @@ async def test_what_agents_inside_of_tools_use_is_counted(run, timeline, module)
     assert ending.result["usage"] == timeline.meter.total == used
 
 
+@pytest.mark.filterwarnings("ignore:The `plugins` argument:DeprecationWarning")  # ADK's AgentTool gives it
+async def test_steps_of_agents_inside_of_tools_are_progress(run, timeline, module):
+    name = module(INSIDE)
+    read = {"agent": "inner", "toolCalls": [{"name": "read"}]}
+    answers = [{"agent": "outer", "toolCalls": [{"name": "inner", "args": {"request": "?"}}]}, *[read] * 4]
+    answers += [{"agent": "inner", "text": "42"}, {"agent": "outer", "text": "It is 42."}]
+
+    await run(answers, agent={"model": "scripted/script/main", "module": {"ref": f"{name}:root_agent"}})
+
+    assert timeline.signs >= 3 + 4 * 2 + 1
+
+
 INSIDE = """
 from google.adk.agents import LlmAgent
 from google.adk.tools.agent_tool import AgentTool
 
-inner = LlmAgent(name="inner", model="scripted/script/main", instruction="Answer.")
+def read():
+    return "a page"
+
+inner = LlmAgent(name="inner", model="scripted/script/main", instruction="Answer.", tools=[read])
 root_agent = LlmAgent(name="outer", model="scripted/script/main", instruction="Ask.", tools=[AgentTool(inner)])
 """
 

@@ -22,7 +22,7 @@ def told():
 
 @pytest.fixture
 def gate(recorded, told):
-    return Gate(recorded, lambda: told.append("boundary"))
+    return Gate(recorded, lambda: told.append("boundary"), lambda: told.append("progress"))
 
 
 async def held(gate, step):
@@ -42,7 +42,15 @@ async def test_an_open_gate_lets_every_step_begin(gate, told):
     await gate.enter("model")
     gate.leave("model")
 
-    assert told == []
+    assert "boundary" not in told
+
+
+async def test_the_end_of_a_step_and_a_part_of_its_answer_are_progress(gate, told):
+    await gate.enter("model")
+    gate.goes_on()
+    gate.leave("model")
+
+    assert told == ["progress", "progress"]
 
 
 async def test_the_steps_that_run_have_names(gate):
@@ -69,7 +77,7 @@ async def test_a_step_that_runs_may_end_before_the_boundary_is_reported(gate, to
 
     gate.leave("tool 1")
 
-    assert told == ["boundary"]
+    assert told == ["progress", "boundary"]
     await cancel(task)
 
 
@@ -78,7 +86,7 @@ async def test_without_a_step_at_the_gate_nothing_is_reported(gate, told):
     gate.close()
     gate.leave("tool")
 
-    assert told == []
+    assert "boundary" not in told
 
 
 async def test_while_the_gateway_is_away_a_step_waits(gate, recorded):
