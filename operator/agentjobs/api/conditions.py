@@ -5,7 +5,7 @@ decides which condition holds; this module only keeps the list in order and deri
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Self
@@ -186,6 +186,14 @@ def with_condition(
     if old is None:
         return (*before, new)
     return tuple(new if condition is old else condition for condition in before)
+
+
+def seen_at(conditions: Iterable[Condition], generation: int) -> tuple[Condition, ...]:
+    """Return the conditions as said about that generation: an edit is looked at for all of them at once.
+
+    `kubectl wait` and kstatus do not believe a condition whose generation is not the object's.
+    """
+    return tuple(replace(condition, observed_generation=generation) for condition in conditions)
 
 
 def phase_of(conditions: Iterable[Condition]) -> Phase:

@@ -46,6 +46,7 @@ from agentjobs.core.verdicts import (
     Finish,
     Keep,
     MakePod,
+    Observe,
     ReadReferences,
     ReleasePods,
     ReportPod,
@@ -71,6 +72,13 @@ HEAL_AGAIN = timedelta(seconds=2)  # how soon something missing that came back i
 
 def decide(seen: Observation, now: datetime) -> Decision:
     """Return what shall happen to the job now, and when to look again."""
+    decision = _next(seen, now)
+    if isinstance(decision.verdict, Keep) and not seen.job.is_observed:
+        return replace(decision, verdict=Observe())
+    return decision
+
+
+def _next(seen: Observation, now: datetime) -> Decision:
     job = seen.job
     if job.finished:
         return _finished(seen, now)

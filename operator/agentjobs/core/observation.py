@@ -86,6 +86,12 @@ class Job:
         return is_true(self.status.conditions, ConditionType.ACCEPTED)
 
     @property
+    def is_observed(self) -> bool:
+        """Whether all that the status says was said about the object as it is now."""
+        said = (self.status.observed_generation, *(one.observed_generation for one in self.status.conditions))
+        return not self.status.conditions or all(generation == self.generation for generation in said)
+
+    @property
     def lacks_yield(self) -> bool:
         """Whether Postgres was away when the job ended: what was used is not in its status, or not where the answer is.
 
@@ -99,7 +105,7 @@ class Job:
     @property
     def rests(self) -> bool:
         """Whether the job itself has nothing left to do but to go when its time comes; its pods may have."""
-        return self.finished and not self.lacks_yield
+        return self.finished and not self.lacks_yield and self.is_observed
 
     @property
     def active(self) -> AttemptRecord | None:

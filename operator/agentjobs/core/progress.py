@@ -16,6 +16,7 @@ from agentjobs.api.conditions import (
     SuspendedReason,
     is_true,
     phase_of,
+    seen_at,
     telling,
     with_condition,
 )
@@ -38,6 +39,11 @@ _END_CONDITIONS = {
 }
 # Reasons of a spec that will never be accepted.
 _REJECTIONS = (AcceptedReason.INVALID_SPEC, AcceptedReason.SPEC_TOO_LARGE, AcceptedReason.UNRESOLVED_REFERENCE)
+
+
+def observed(job: Job) -> AgentJobStatus:
+    """The status of before, as said about the object as it is now."""
+    return _observed(job, job.status)
 
 
 def claimed(job: Job, verdict: Claim, *, spec_hash: str, queue: str, now: datetime) -> AgentJobStatus:
@@ -82,7 +88,7 @@ def waiting(job: Job, verdict: Wait, *, spec_hash: str | None, queue: str, now: 
 def reported(job: Job, verdict: ReportPod, *, now: datetime) -> AgentJobStatus:
     """A pod that does not get going, or has. No transition: the phase stays Running."""
     conditions = _set(job, job.status, ConditionType.POD_STARTED, verdict.started, verdict.reason, verdict.message, now)
-    return replace(job.status, reason=_reason(conditions), conditions=conditions, observed_generation=job.generation)
+    return _observed(job, replace(job.status, reason=_reason(conditions), conditions=conditions))
 
 
 def start_ended(job: Job, verdict: EndStart, *, now: datetime) -> AgentJobStatus:
@@ -181,14 +187,19 @@ def _moved(job: Job, status: AgentJobStatus, now: datetime) -> AgentJobStatus:
     phase = phase_of(status.conditions)
     conditions = _set(job, status, ConditionType.FINISHED, phase.is_terminal, phase, "", now)
     step = 0 if phase is job.status.phase and not _restarted(job.status, status) else 1
-    return replace(
+    status = replace(
         status,
         phase=phase,
         reason=_reason(conditions),
         conditions=conditions,
-        observed_generation=job.generation,
         transitions=job.status.transitions + step,
     )
+    return _observed(job, status)
+
+
+def _observed(job: Job, status: AgentJobStatus) -> AgentJobStatus:
+    conditions = seen_at(status.conditions, job.generation)
+    return replace(status, conditions=conditions, observed_generation=job.generation)
 
 
 def _reason(conditions: tuple[Condition, ...]) -> str | None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from agentjobs.api.conditions import Phase, find_condition, with_condition
+from agentjobs.api.conditions import Phase, find_condition, seen_at, with_condition
 from agentjobs.api.schedule_status import (
     MAX_ACTIVE,
     ActiveJob,
@@ -386,17 +386,20 @@ class _Draft:
         elif find_condition(self.status.conditions, ScheduleConditionType.BLOCKED):
             self._say(ScheduleConditionType.BLOCKED, False, BlockedReason.NOT_BLOCKED, "")
         generation, running = self.seen.schedule.generation, len(self.status.active)
-        self.status = replace(self.status, observed_generation=generation, running=running)
+        conditions = seen_at(self.status.conditions, generation)
+        self.status = replace(self.status, conditions=conditions, observed_generation=generation, running=running)
 
     def _say(self, kind: ScheduleConditionType, holds: bool, reason: str, message: str) -> None:
-        before, generation = self.status.conditions, self.seen.schedule.generation
-        after = with_condition(
-            before, kind, status=holds, reason=reason, message=message, now=self.now, generation=generation
+        conditions = with_condition(
+            self.status.conditions,
+            kind,
+            status=holds,
+            reason=reason,
+            message=message,
+            now=self.now,
+            generation=self.seen.schedule.generation,
         )
-        old = find_condition(before, kind)
-        # What is said again stays as it was said first: a new generation alone is no news.
-        if old is None or find_condition(after, kind) != replace(old, observed_generation=generation):
-            self.status = replace(self.status, conditions=after)
+        self.status = replace(self.status, conditions=conditions)
 
     def _is_urgent(self, before: AgentScheduleStatus) -> bool:
         """Whether the status must be written now. That a job exists, and which time is next, can wait a little."""

@@ -16,6 +16,11 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class Observe:
+    """The object was edited, and nothing else is to be written: say that this generation was looked at."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReadReferences:
     """Question: do the ConfigMap keys that the spec names exist, and what do they hold?"""
 
@@ -150,6 +155,7 @@ class DeleteJob:
 
 Verdict: TypeAlias = (
     Keep
+    | Observe
     | ReadReferences
     | AskForSlot
     | AskHeartbeat

@@ -31,6 +31,7 @@ from agentjobs.core.verdicts import (
     Finish,
     Keep,
     MakePod,
+    Observe,
     ReadReferences,
     ReleasePods,
     ReportPod,
@@ -98,6 +99,8 @@ class Actions:
         match verdict:
             case Keep():
                 return False
+            case Observe():
+                await self._write(job, progress.observed(job))
             case ReadReferences():
                 await self._acceptance.read_references(seen, answers)
             case AskForSlot():

@@ -165,6 +165,8 @@ class World:
             raise Conflict(key[2])
         new = copy.deepcopy(old)
         runs = key[0] == "Pod" and old.get("status", {}).get("phase") == "Running"
+        # A real server counts the wish to delete as an edit.
+        new["metadata"]["generation"] += "deletionTimestamp" not in new["metadata"]
         new["metadata"] |= {"deletionTimestamp": stamp(self.now), "deletionGracePeriodSeconds": 30 if runs else 0}
         if over(new):
             return self._drop(key)
