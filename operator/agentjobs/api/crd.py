@@ -302,7 +302,7 @@ def _columns() -> list[Schema]:
         # A string, because kubectl prints a date that lies ahead as <invalid>.
         _column("Next", ".status.nextAttemptTime", wide=True),
         _column("Model", ".spec.agent.model", wide=True),
-        _column("Reason", ".status.reason", wide=True),
+        _column("Reason", ".status.reason"),
         _column("Age", ".metadata.creationTimestamp", kind="date"),
     ]
 
