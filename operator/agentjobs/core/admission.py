@@ -4,7 +4,7 @@ One synchronous function over a snapshot, so that a decision is never made on tw
 inside a queue: priority (0 first), then age. A job whose session lock is taken is passed over, never waited for.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,7 +32,7 @@ class Refusal:
 
 
 def admit(
-    waiting: Iterable[Candidate], *, limit: int, running: int, locks: Iterable[SessionLock], queue: str
+    waiting: Iterable[Candidate], *, limit: int, running: int, locks: Mapping[SessionLock, Set[str]], queue: str
 ) -> tuple[list[Candidate], Mapping[str, Refusal]]:
     """Return the candidates that start now, in order, and by uid why the others do not.
 
@@ -40,21 +40,22 @@ def admit(
         waiting: every job of the queue that asks for a slot.
         limit: most jobs of the queue that hold a slot at once.
         running: jobs that hold one already, reserved slots included.
-        locks: sessions in use by jobs of the namespace, whatever their queue.
+        locks: sessions in use in the namespace, whatever the queue, each with the uids of the jobs that use it. A job
+            is not kept waiting by a pod of its own, which may be on a node that is lost.
     """
     admitted: list[Candidate] = []
     refused: dict[str, Refusal] = {}
-    taken, free = set(locks), limit - running
+    taken, free = dict(locks), limit - running
     full = Refusal("WaitingForSlot", f"all {limit} slots of queue {queue} are taken")
     if free <= 0:
         return [], {candidate.uid: full for candidate in waiting}
     for candidate in sorted(waiting, key=lambda one: (one.priority, one.created, one.key)):
-        if candidate.lock in taken:
+        if taken.get(candidate.lock, frozenset()) - {candidate.uid}:
             session = candidate.lock[2]
             refused[candidate.uid] = Refusal("WaitingForLock", f"session {session} is in use by another job")
         elif len(admitted) < free:
             admitted.append(candidate)
-            taken.add(candidate.lock)
+            taken[candidate.lock] = frozenset((candidate.uid,))
         else:
             refused[candidate.uid] = full
     return admitted, refused

@@ -5,7 +5,7 @@ itself counts. Lost memory only means that jobs ask again.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from agentjobs.core.admission import Candidate, Refusal, SessionLock, admit
@@ -80,7 +80,7 @@ class Slots:
         *,
         limit: int,
         holders: Set[JobName],
-        locks: set[SessionLock],
+        locks: Mapping[SessionLock, Set[str]],
         alive: Callable[[JobName, str], bool],
     ) -> list[JobName]:
         """Answer every request of a queue at once; return the jobs whose answer changed.
@@ -88,7 +88,7 @@ class Slots:
         Args:
             limit: slots of the queue.
             holders: jobs whose status claims a start of this queue.
-            locks: sessions in use in the namespace by jobs with a claimed start.
+            locks: sessions in use in the namespace by claimed starts and living pods, with the uids of their jobs.
             alive: whether a job of that name and uid still exists.
         """
         for name in [name for name in self._queues.get(queue, ()) if not alive(name, self._places[name].candidate.uid)]:
@@ -104,7 +104,7 @@ class Slots:
             waiting,
             limit=limit,
             running=len(holders) + len(here),
-            locks=locks | {place.candidate.lock for place in reserved},
+            locks=_joined(locks, reserved),
             queue=queue[1],
         )
         changed = [candidate.key for candidate in admitted]
@@ -124,3 +124,11 @@ class Slots:
             for place in map(self._places.__getitem__, self._queues[queue])
             if isinstance(place.answer, Granted)
         ]
+
+
+def _joined(locks: Mapping[SessionLock, Set[str]], reserved: Iterable[Place]) -> Mapping[SessionLock, Set[str]]:
+    """Sessions in use, and those of jobs that have been promised a slot."""
+    joined = dict(locks)
+    for candidate in (place.candidate for place in reserved):
+        joined[candidate.lock] = {*joined.get(candidate.lock, ()), candidate.uid}
+    return joined

@@ -3,14 +3,15 @@
 Fed by watches, full lists and the answers to our own writes; read by the reconciler. No I/O.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from agentjobs.api.agentjob import ConfigMapKey
-from agentjobs.core.admission import Candidate
+from agentjobs.contract import ErrorClass
+from agentjobs.core.admission import Candidate, SessionLock
 from agentjobs.core.observation import Heartbeat, Job, Obstacle, parse_job
 from agentjobs.core.plan import Schedule, parse_schedule
 from agentjobs.core.pods import Pod, parse_pod
@@ -172,7 +173,7 @@ class State:
             self._pod_changed(name, before.get(name))
 
     def _pod_changed(self, name: JobName, before: Pod | None) -> None:
-        if before is not None and self._is_left(before):
+        if before is not None and not before.ended and not self._is_claimed(before):
             self.wake_queues(name[0])
         for pod in (before, self.pods.get(name)):
             if pod is not None:
@@ -206,15 +207,24 @@ class State:
         now = self._now()
         self._writer.put(Deletion(job=job_key(job), time=now))
         if job.active is not None:
-            ended = replace(job.active, ended=now, verdict="Cancel", reason="Deleted", message="the job was deleted")
+            ended = replace(
+                job.active, ended=now, verdict="Cancel", reason=ErrorClass.JOB_DELETED, message="the job was deleted"
+            )
             self._writer.put(start_end(job, ended))
 
     def _is_left(self, pod: Pod) -> bool:
-        """Whether a pod still runs whose job is gone: it keeps its slot and its session until it ends."""
+        """Whether a pod still runs whose job is gone: it keeps its slot until it ends."""
         if pod.ended or pod.owner_uid is None:
             return False
         job = self.jobs.get((pod.namespace, pod.job))
         return job is None or job.uid != pod.owner_uid
+
+    def _is_claimed(self, pod: Pod) -> bool:
+        """Whether the pod is of the start that its job has under way, whose end will free what it holds."""
+        job = self.jobs.get((pod.namespace, pod.job))
+        if job is None or job.uid != pod.owner_uid or job.active is None:
+            return False
+        return job.active.start == pod.start
 
     def wake_queues(self, namespace: str) -> None:
         """A slot or a session may be free; a session is shared by all queues of its namespace."""
@@ -257,10 +267,13 @@ class State:
         if not self._listed or self._unsettled:
             return
         holders = {job.key for job in self.jobs.by("queue", queue)}
-        locks = {self.specs.lock(job) for job in self.jobs.by("active", queue[0])}
-        for pod in filter(self._is_left, self.pods.by("alive", queue[0])):
-            locks.add(pod.session or ("", "", pod.uid))
-            if pod.queue == queue[1]:
+        locks: dict[SessionLock, set[str]] = defaultdict(set)
+        for job in self.jobs.by("active", queue[0]):
+            locks[self.specs.lock(job)].add(job.uid)
+        for pod in self.pods.by("alive", queue[0]):
+            # Whatever its job says of it, and whether there is one: what runs a session keeps others from it.
+            locks[pod.session or ("", "", pod.uid)].add(pod.owner_uid or "")
+            if pod.queue == queue[1] and self._is_left(pod):
                 holders.add(pod.key)
         limit = self.limits.get(queue[1], 0)
         for name in self.slots.admit(queue, limit=limit, holders=holders, locks=locks, alive=self._alive):
