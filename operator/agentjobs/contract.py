@@ -133,6 +133,8 @@ class ErrorClass(StrEnum):
     INTERRUPTED = "Interrupted"
     SNOOZED = "Snoozed"
     CANCELLED = "Cancelled"
+    SUSPENDED = "Suspended"
+    JOB_DELETED = "JobDeleted"
     PERMANENT = "Permanent"
 
 

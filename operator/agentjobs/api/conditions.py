@@ -117,6 +117,7 @@ class PodStartedReason(Word):
         "Silent",
         "The container runs, but its runner was not heard of for `timeouts.progress` and three minutes; it is stopped.",
     )
+    STOPPING = "Stopping", "The pod was told to stop and has its grace period; the message says why, and until when."
     STARTED = "Started", "The container runs; what was reported before has healed."
 
 
@@ -131,6 +132,7 @@ class CancelledReason(Word):
     """Who stopped the job."""
 
     REQUESTED = "Requested", "`spec.cancel` was set."
+    DELETED = "Deleted", "The job was deleted while it ran or waited, and a finalizer of another keeps its object."
     REPLACED = "Replaced", "Its schedule has `concurrencyPolicy: Replace`, and the next start was due."
     CANCELLED = "Cancelled", "The agent's code raised `Cancel`."
     RULE = "Rule", "A rule of `resultPolicy` said so."

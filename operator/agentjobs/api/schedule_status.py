@@ -57,7 +57,7 @@ class BlockedReason(Word):
     JOB_QUEUED = "JobQueued", "An earlier job waits for its queue, and `concurrencyPolicy` is Forbid."
     JOB_SUSPENDED = "JobSuspended", "An earlier job is suspended, and `concurrencyPolicy` is Forbid."
     JOB_WAITS = "JobWaits", "An earlier job waits for something else (an approval, a reference, a start time)."
-    JOB_ENDING = "JobEnding", "An earlier job is being cancelled, and `concurrencyPolicy` is Replace."
+    JOB_ENDING = "JobEnding", "An earlier job is being cancelled or deleted, and its pod has its grace period."
     JOB_NAME_TAKEN = "JobNameTaken", "An AgentJob of the start's name exists and is not this schedule's."
     JOB_REFUSED = "JobRefused", "The API server does not take the job (a quota, a policy); it is tried again."
     TOO_MANY_JOBS = "TooManyJobs", f"{MAX_ACTIVE} jobs of this schedule have not ended."

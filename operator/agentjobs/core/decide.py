@@ -28,7 +28,7 @@ from agentjobs.api.status import AttemptRecord
 from agentjobs.contract import GATEWAY_PATIENCE_SECONDS, ErrorClass, cut
 from agentjobs.contract import Verdict as Said
 from agentjobs.core.admission import Refusal
-from agentjobs.core.diagnose import SNOOZE_DELAY, Ending, diagnose, lost, never_began, refused, silent
+from agentjobs.core.diagnose import SNOOZE_DELAY, Ending, diagnose, lost, never_began, refused, silent, stopped
 from agentjobs.core.observation import Job, Observation
 from agentjobs.core.pods import Pod, Waiting
 from agentjobs.core.policy import matching_rule
@@ -61,6 +61,7 @@ RECORD_BYTES = (
 REPORT_AFTER = timedelta(seconds=10)  # images are pulled and nodes found within this on a good day
 GIVE_UP_AFTER = timedelta(minutes=15)  # a container that has not started by then needs a person
 SILENCE = timedelta(seconds=30)  # three missed heartbeats: no runner lives behind them
+REPORT_STOP_AFTER = timedelta(seconds=2)  # most runners have stopped by then, and cost no write
 STUCK_AFTER = timedelta(seconds=60)  # a kubelet that has not ended a pod this long after its grace period is away
 ASK_AGAIN = timedelta(seconds=5)
 DEADLINE_SLACK = timedelta(seconds=1)  # the kubelet counts whole seconds
@@ -82,8 +83,6 @@ def _next(seen: Observation, now: datetime) -> Decision:
     job = seen.job
     if job.finished:
         return _finished(seen, now)
-    if job.deleting:
-        return Decision(ReleasePods(held) if (held := _held(seen.pods)) else Keep())
     active = job.active
     if strays := _held(pod for pod in seen.pods if _is_over(job, pod)):
         return _clear(seen, strays)
@@ -140,18 +139,25 @@ def _running(seen: Observation, active: AttemptRecord, now: datetime) -> Decisio
     """A start is claimed: see what became of its pod."""
     job, pod = seen.job, seen.active_pod
     if pod is None:
-        if job.cancel or job.suspend:
+        if job.must_stop:
             return _end(seen, active, None, lost("stopped before the pod was made"), now)
         return _missing(seen, active, now)
     if pod.ended:
         return _end(seen, active, pod, _diagnosed(job, pod), now)
     if pod.deletion is not None:
         return _terminating(seen, active, pod, now)
-    if job.cancel or job.suspend:
-        return Decision(StopPod(pod, "spec.cancel is set" if job.cancel else "spec.suspend is set"))
+    if job.must_stop:
+        return Decision(StopPod(pod, _order(job)))
     if pod.container_started is not None:
         return _started(seen, active, pod, pod.container_started, now)
     return _starting(seen, active, pod, now)
+
+
+def _order(job: Job) -> str:
+    """Who wants the job stopped."""
+    if job.cancel:
+        return "spec.cancel is set"
+    return "the job was deleted" if job.deleting else "spec.suspend is set"
 
 
 def _diagnosed(job: Job, pod: Pod) -> Ending:
@@ -209,8 +215,7 @@ def _terminating(seen: Observation, active: AttemptRecord, pod: Pod, now: dateti
     if not pod.node:
         # Nobody will ever end a pod that no kubelet has seen.
         return _end(seen, active, pod, lost("the pod was deleted before a node took it"), now)
-    grace = timedelta(seconds=seen.spec.runtime.termination_grace_period_seconds if seen.spec else 0)
-    if seen.deleting_for >= grace + STUCK_AFTER:
+    if seen.deleting_for >= _grace(seen, pod) + STUCK_AFTER:
         return _end(seen, active, pod, lost(f"node {pod.node} does not end the pod", _loss(pod)), now)
     if pod.disruption == "DeletionByTaintManager":
         if seen.heartbeat is None and seen.history_available:
@@ -218,7 +223,27 @@ def _terminating(seen: Observation, active: AttemptRecord, pod: Pod, now: dateti
         silence = seen.heartbeat.silence if seen.heartbeat else None
         if silence is not None and silence >= SILENCE:
             return _end(seen, active, pod, lost(f"node {pod.node} stopped answering", ErrorClass.NODE_LOST), now)
-    return Decision(Keep(), again=now + ASK_AGAIN)
+    return _stopping(seen, pod, now)
+
+
+def _stopping(seen: Observation, pod: Pod, now: datetime) -> Decision:
+    """Say that the pod is in its grace period: when an edit is written anyway, or once it takes longer than most."""
+    job = seen.job
+    if _is_silent(job) or job.says(ConditionType.POD_STARTED, status=False, reason=PodStartedReason.STOPPING):
+        return Decision(Keep(), again=now + ASK_AGAIN)
+    if job.is_observed and seen.deleting_for < REPORT_STOP_AFTER:
+        return Decision(Keep(), again=now + REPORT_STOP_AFTER - seen.deleting_for)
+    why = _order(job) if job.must_stop else pod.disruption or "it was deleted"
+    until = f" until {pod.deletion:%H:%M:%S}" if pod.deletion else ""
+    message = f"pod {pod.name} was told to stop and has its grace period{until}: {why}"
+    return Decision(ReportPod(False, PodStartedReason.STOPPING, message), again=now + ASK_AGAIN)
+
+
+def _grace(seen: Observation, pod: Pod) -> timedelta:
+    """How long the pod may take to stop."""
+    if pod.grace is not None:
+        return pod.grace
+    return timedelta(seconds=seen.spec.runtime.termination_grace_period_seconds if seen.spec else 0)
 
 
 def _loss(pod: Pod) -> ErrorClass:
@@ -240,8 +265,9 @@ def _starting(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime)
 
 def _end(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, now: datetime) -> Decision:
     """The active start is over: charge it or not, and say what follows."""
+    ending = stopped(seen.job, ending)
     open_ = ending.verdict in (Said.RETRY, Said.SNOOZE) or ending.outcome is not None
-    if seen.spec is None and open_ and not seen.history_available:
+    if seen.spec is None and open_ and not seen.history_available and not seen.job.must_end:
         # Somebody broke the spec of an accepted job while Postgres, which knows the accepted one, is away.
         return Decision(Keep(), again=now + ASK_AGAIN)
     ran = _ran(active, pod, now)
@@ -278,13 +304,13 @@ def _then(
     """Apply the job's wishes and limits to an ending. The second value says whether an attempt is charged."""
     if ending.verdict is Said.SUCCEED:
         return _finish(ending, Phase.SUCCEEDED, CompleteReason.RESULT_ACCEPTED), False
-    if seen.job.cancel:
+    if seen.job.must_end:
         return _cancelled(seen.job), False
     if ending.verdict is Said.CANCEL:
         return Finish(Phase.CANCELLED, CancelledReason.CANCELLED, ending.message), False
     if ending.verdict is Said.FAIL or seen.spec is None:
         return Finish(Phase.FAILED, ending.reason, ending.message), False
-    if seen.job.suspend and ending.reason == ErrorClass.RUNNER_LOST:
+    if ending.reason == ErrorClass.SUSPENDED:
         # The loss is our own doing: it spends nothing.
         return Suspend(SuspendedReason.REQUESTED, SUSPENDED), False
     if ending.reason == ErrorClass.ATTEMPT_TIMEOUT and _left(seen, seen.spec, ran) <= DEADLINE_SLACK:
@@ -298,14 +324,16 @@ def _then(
 def _rule(seen: Observation, ending: Ending, pod: Pod | None) -> Rule | None:
     """The job's own rule for this ending. A wish to stop comes before all rules about failures."""
     job, spec = seen.job, seen.spec
-    if spec is None or (job.cancel and ending.verdict is not Said.SUCCEED):
+    if spec is None or (job.must_end and ending.verdict is not Said.SUCCEED):
         return None
-    if job.suspend and ending.reason == ErrorClass.RUNNER_LOST:
+    if ending.reason == ErrorClass.SUSPENDED:
         return None
     return matching_rule(spec.result_policy, ending, pod, fired=job.status.rule_counts)
 
 
 def _cancelled(job: Job, when: str = "") -> Finish:
+    if not job.cancel:
+        return Finish(Phase.CANCELLED, CancelledReason.DELETED, f"the job was deleted{when}")
     if job.replaced_by:
         return Finish(Phase.CANCELLED, CancelledReason.REPLACED, f"its schedule replaced it by {job.replaced_by}{when}")
     return Finish(Phase.CANCELLED, CancelledReason.REQUESTED, f"spec.cancel was set{when}")
@@ -327,7 +355,7 @@ def _by_rule(
             return _finish(ending, Phase.CANCELLED, CancelledReason.RULE), False
         case "Fail":
             return _finish(ending, Phase.FAILED, ending.reason), False
-    if seen.job.cancel:
+    if seen.job.must_end:
         return replace(_cancelled(seen.job), summary=ending.summary, outcome=ending.outcome), False
     if rule.action == "Suspend":
         return Suspend(SuspendedReason.RULE, ending.message), False
@@ -396,7 +424,7 @@ def _retry(
 def _waiting(seen: Observation, now: datetime) -> Decision:
     """No start is claimed: end it, say what it waits for, or begin one."""
     job, spec = seen.job, seen.spec
-    if job.cancel:
+    if job.must_end:
         return Decision(_cancelled(seen.job, " before a start"))
     if spec is None and job.accepted and not seen.history_available:
         # This spec is illegal, and Postgres, which knows the one that was accepted, is away.

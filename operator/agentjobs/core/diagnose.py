@@ -5,11 +5,11 @@ deaf process makes one Failed whose result is stored. Only without that word do 
 endings of a kind a job may have is not decided here (see `decide`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from agentjobs.contract import EXIT_FENCED, ErrorClass, Verdict
-from agentjobs.core.observation import Obstacle
+from agentjobs.core.observation import Job, Obstacle
 from agentjobs.core.pods import Pod, Waiting
 
 INFRA_DELAY = timedelta(seconds=5)  # long enough for a scheduler to see that a node is gone, short beside a model call
@@ -71,6 +71,17 @@ def diagnose(pod: Pod) -> Ending:
 def lost(message: str, reason: ErrorClass = ErrorClass.RUNNER_LOST) -> Ending:
     """The ending of a start whose pod is gone or stopped answering."""
     return Ending(Verdict.SNOOZE, reason, message, delay=INFRA_DELAY, infra=True)
+
+
+def stopped(job: Job, ending: Ending) -> Ending:
+    """The ending of a start that was lost because of an order to stop is called by that order."""
+    if ending.reason != ErrorClass.RUNNER_LOST or not job.must_stop:
+        return ending
+    if job.cancel:
+        return Ending(Verdict.CANCEL, ErrorClass.CANCELLED, "spec.cancel was set")
+    if job.deleting:
+        return Ending(Verdict.CANCEL, ErrorClass.JOB_DELETED, "the job was deleted")
+    return replace(ending, reason=ErrorClass.SUSPENDED, message="spec.suspend was set")
 
 
 def silent(pod: str) -> Ending:

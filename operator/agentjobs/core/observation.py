@@ -78,6 +78,16 @@ class Job:
         return isinstance(self.spec, Mapping) and self.spec.get("suspend") is True
 
     @property
+    def must_end(self) -> bool:
+        """Whether somebody wants its end. Deletion says so too, while other finalizers keep the object."""
+        return self.cancel or self.deleting
+
+    @property
+    def must_stop(self) -> bool:
+        """Whether no pod of it shall run, for good or for now."""
+        return self.must_end or self.suspend
+
+    @property
     def finished(self) -> bool:
         return is_true(self.status.conditions, ConditionType.FINISHED)
 

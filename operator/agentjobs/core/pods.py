@@ -7,7 +7,7 @@ tolerantly, and what is missing is absent, never an error.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agentjobs.api.durations import is_usable
@@ -22,6 +22,8 @@ from agentjobs.contract import (
     cut,
     start_of,
 )
+
+MAX_GRACE = 10**9  # seconds; an API server takes any number, a timedelta does not
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class Pod:
     """Reason of a true DisruptionTarget condition."""
     deletion: datetime | None
     """When the pod should be gone: the request plus its grace period."""
+    grace: timedelta | None
+    """The grace period it was given when it was deleted."""
     held: bool
     """Carries our finalizer."""
     finalizers: tuple[str, ...]
@@ -135,6 +139,7 @@ def parse_pod(obj: Mapping[str, Any]) -> Pod:
         conditions=_conditions(status),
         disruption=_disruption(status),
         deletion=instant(meta.get("deletionTimestamp")),
+        grace=_grace(meta.get("deletionGracePeriodSeconds")),
         held=FINALIZER in _list(meta.get("finalizers")),
         finalizers=tuple(str(item) for item in _list(meta.get("finalizers"))),
         node=str(_map(obj.get("spec")).get("nodeName") or ""),
@@ -155,6 +160,10 @@ def instant(value: object) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return parsed if is_usable(parsed) else None
+
+
+def _grace(seconds: object) -> timedelta | None:
+    return timedelta(seconds=seconds) if type(seconds) is int and 0 <= seconds < MAX_GRACE else None
 
 
 def _session(noted: object) -> tuple[str, str, str] | None:

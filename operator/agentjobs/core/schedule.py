@@ -310,7 +310,9 @@ class _Draft:
             # Most jobs end soon, and a write for each overrun would tell nobody anything.
             self.again = min(self.again, late)
             return None
-        reason = BlockedReason.JOB_ENDING if job.cancel else _BLOCKED.get(job.phase, BlockedReason.JOB_WAITS)
+        reason = (
+            BlockedReason.JOB_ENDING if job.cancel or job.deleting else _BLOCKED.get(job.phase, BlockedReason.JOB_WAITS)
+        )
         why = f": {job.why}" if job.why else ""
         self.blocked = reason, f"job {job.name} has not ended ({job.phase}){why}"
         return None

@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agentjobs.contract import Resolved
+from agentjobs.contract import ErrorClass, Resolved
 from agentjobs.history.database import Database
 from agentjobs.history.records import (
     Deletion,
@@ -447,7 +447,7 @@ _END_VANISHED = (
         ended_at=bindparam("time_"),
         fenced_at=func.coalesce(starts.c.fenced_at, func.clock_timestamp()),
         verdict="Cancel",
-        reason="Deleted",
+        reason=ErrorClass.JOB_DELETED.value,
         charged=False,
         message="the job was deleted",
     )

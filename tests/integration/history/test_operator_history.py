@@ -125,7 +125,7 @@ async def test_the_open_start_of_a_job_whose_object_is_gone_is_ended(operator, g
 
     first, second = (await gateway.story("default", build.uid)).starts
     assert (first.verdict, first.reason) == ("Retry", "ToolError")
-    assert (second.verdict, second.reason, second.charged) == ("Cancel", "Deleted", False)
+    assert (second.verdict, second.reason, second.charged) == ("Cancel", "JobDeleted", False)
     assert second.ended is not None
 
 

@@ -398,12 +398,12 @@ def test_a_finished_job_is_deleted_only_after_its_end_is_recorded(scene):
     assert isinstance(verdict_of(seen.knowing(end_recorded=True)), DeleteJob)
 
 
-def test_a_job_being_deleted_starts_nothing_and_holds_nothing(scene):
+def test_a_job_being_deleted_starts_nothing_and_is_stopped(scene):
     seen = scene().granted()
     seen.meta["deletionTimestamp"] = "2026-11-21T09:00:00Z"
 
-    assert isinstance(verdict_of(seen), Keep)
-    assert isinstance(verdict_of(seen.claimed().running()), ReleasePods)
+    assert verdict_of(seen).phase is Phase.CANCELLED
+    assert isinstance(verdict_of(seen.claimed().running()), StopPod)
 
 
 def test_a_job_made_suspended_is_accepted_and_held(scene):

@@ -498,7 +498,7 @@ async def test_a_deleted_jobs_open_start_is_closed_in_history(world):
     world._drop(("AgentJob", "default", "hello"))
     await world.act(seconds=1)
 
-    assert [record.reason for (kind, _, _), record in world.records.items() if kind == "StartEnd"] == ["Deleted"]
+    assert [record.reason for (kind, _, _), record in world.records.items() if kind == "StartEnd"] == ["JobDeleted"]
 
 
 @pytest.mark.parametrize("verdict", [Verdict.SUCCEED, Verdict.FAIL, Verdict.CANCEL])
