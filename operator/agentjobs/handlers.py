@@ -68,7 +68,7 @@ def run(settings: OperatorSettings, *, now: Callable[[], datetime] = utc_now) ->
         # A sixth less CPU a job than asyncio's own loop: most of it is reading watches and TLS.
         uvloop.run(Operator(settings, now).run())
     except (AgentJobsError, kopf.LoginError) as error:
-        logger.error("operator.ended %s", error)
+        logger.error("operator.ended", extra={"error": str(error)})
         raise SystemExit(1) from error
 
 
@@ -365,7 +365,8 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.label_selectors["v1", PODS.plural] = LABEL_JOB
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = [0.5, 1, 2, 5, 5, 5, 5, 5, 5, 5]
-    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    for name in ("kopf.objects", "kopf.activities"):  # "Activity 'registry.<locals>.login' succeeded."
+        logging.getLogger(name).setLevel(logging.WARNING)
     return settings
 
 
@@ -424,5 +425,5 @@ async def _answer(ask: Callable[[], Awaitable[Answer]]) -> Answer:
             return await ask()
         except (Unavailable, Denied) as error:
             patience.bear(error)
-            logger.warning("operator.waiting %s", error)
+            logger.warning("operator.waiting", extra={"error": str(error)})
         await asyncio.sleep(WAIT_SECONDS)

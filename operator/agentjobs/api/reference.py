@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from agentjobs.api import conditions, schedule_status
+from agentjobs.api import conditions, events, schedule_status
 from agentjobs.api.conditions import ConditionType, Word
 from agentjobs.api.crd import object_schema, publish, schedule_schema
 from agentjobs.api.schedule_status import ScheduleConditionType
-from agentjobs.contract import GROUP, VERSION
+from agentjobs.contract import GROUP, VERSION, ErrorClass
 
 NOTE: Final = "<!-- Made by `python -m agentjobs.api.reference`; do not edit. -->"
 
@@ -29,8 +29,8 @@ def agentjob_page() -> str:
         f"`apiVersion: {GROUP}/{VERSION}`, `kind: AgentJob`, short name `aj`, category `adk`. {schema['description']}",
         "",
         "Everything is optional unless a rule says otherwise. Defaults are applied by the operator when it accepts the",
-        "job and are not written into the object; only `cancel` is. Durations are written as `90s`, `15m`, `1h30m`,",
-        "`7d`. Unknown fields are refused.",
+        "job and are not written into the object; only `cancel` and `suspend` are. Durations are written as `90s`,",
+        "`15m`, `1h30m`, `7d`. Unknown fields are refused.",
         "",
         "The shortest job:",
         "",
@@ -160,7 +160,8 @@ def conditions_page() -> str:
         "## Reasons of Failed",
         "",
         "`InvalidSpec`, `UnresolvedReference` or `SpecTooLarge` for a job that was never started, else the class of",
-        "the last error, such as `AgentError` or `ModelAuth`.",
+        "the last error:",
+        ", ".join(f"`{name}`" for name in ErrorClass) + ".",
         "",
         "## Reasons of Finished",
         "",
@@ -172,6 +173,18 @@ def conditions_page() -> str:
     ]
     for of_schedule, reasons in _SCHEDULE_REASONS.items():
         lines += ["", f"## Reasons of {of_schedule}", "", *_words(reasons)]
+    lines += [
+        "",
+        "## Events",
+        "",
+        "An Event has the reason of its condition, the phase or the class of the error as its reason, or one of these:",
+        "",
+        *_words(events.EventReason),
+        "",
+        "The reason decides the type. A Warning has failed or needs a person; waiting for a turn or a time, and what",
+        "somebody asked for, is Normal. These are Normal, all others are Warnings:",
+        ", ".join(f"`{reason}`" for reason in sorted(events.NORMAL)) + ".",
+    ]
     return "\n".join(lines) + "\n"
 
 

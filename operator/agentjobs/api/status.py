@@ -78,7 +78,9 @@ class QueuePlace:
     """Where the job waits or holds its slot."""
 
     name: Annotated[str, Field(max_length=63, description="Name of the queue.")] = ""
-    since: Annotated[datetime | None, Field(description="Since when; age decides among equal priorities.")] = None
+    since: Annotated[
+        datetime | None, Field(description="Since when. Of equal priorities the job that was created first starts.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

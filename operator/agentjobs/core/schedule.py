@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from agentjobs.api.conditions import Phase, find_condition, seen_at, with_condition
+from agentjobs.api.events import EventReason
 from agentjobs.api.schedule_status import (
     MAX_ACTIVE,
     ActiveJob,
@@ -182,7 +183,7 @@ class _Draft:
         if isinstance(self.seen.plan, Illegal):
             why = "the spec has become illegal"
         message = f"job {start.name} was not made: {why}"
-        self.notes.append(Note("StartFailed", message, warning=True))
+        self.notes.append(Note(EventReason.START_FAILED, message))
         self._say(ScheduleConditionType.DEGRADED, True, DegradedReason.START_FAILED, message)
         if not _is_triggered(self.seen, start):
             self._miss(1)
@@ -333,7 +334,7 @@ class _Draft:
         what = f"{count} starts were" if count > 1 else "a start was"
         self._miss(count)
         self.status = replace(self.status, settled_time=newest)
-        self.notes.append(Note("Missed", f"{what} missed, the last at {newest.isoformat()}", warning=True))
+        self.notes.append(Note(EventReason.MISSED, f"{what} missed, the last at {newest.isoformat()}"))
 
     def _miss(self, count: int) -> None:
         self.missed += count
@@ -351,7 +352,7 @@ class _Draft:
         name = triggered_name(self.seen.schedule.name, value)
         if name in {job.name for job in self.seen.jobs} | {one.name for one in self.status.active}:
             message = f"job {name} exists: this value of the annotation was used before; give it one that was not"
-            self.notes.append(Note("TriggerRepeated", message, warning=True))
+            self.notes.append(Note(EventReason.TRIGGER_REPEATED, message))
             return
         time = self.now.replace(microsecond=0)
         previous = self.status.last_schedule_time or plan.cron.latest_until(time)
@@ -377,8 +378,7 @@ class _Draft:
         reason, message = halt or (ActiveReason.SCHEDULED, "")
         self._say(ScheduleConditionType.ACTIVE, halt is None, reason, message)
         if (said.reason if said else ActiveReason.SCHEDULED) != reason:
-            note = Note(reason, message or "the schedule goes on", warning=halt is not None)
-            self.notes.append(replace(note, warning=False) if reason is ActiveReason.SUSPENDED else note)
+            self.notes.append(Note(reason, message or "the schedule goes on"))
         waiting = [self.seen.refusals[one.name] for one in self.status.active if one.name in self.seen.refusals]
         if waiting:
             self.again = min(self.again, self.now + TRY_AGAIN)

@@ -27,7 +27,6 @@ class Note:
 
     reason: str
     message: str
-    warning: bool = False
 
 
 @dataclass(frozen=True, slots=True)

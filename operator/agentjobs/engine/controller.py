@@ -111,13 +111,13 @@ class Controller(Generic[Key]):
     def _failed(self, key: Key, error: Exception) -> None:
         wait = error.retry_after if isinstance(error, TooManyRequests) else 0.0
         seconds = self._queue.retry(key, at_least=wait)
-        extra = {"key": key, "retry_seconds": round(seconds, 3)}
+        extra = {"key": key, "retry_seconds": round(seconds, 3), "error": str(error)}
         if isinstance(error, Conflict):
             # Somebody wrote first; the newer event brings the key back anyway.
-            logger.debug("reconcile.conflict %s: %s", key, error, extra=extra)
+            logger.debug("reconcile.conflict", extra=extra)
         elif isinstance(error, Unavailable):
-            logger.warning("reconcile.unavailable %s: %s", key, error, extra=extra)
+            logger.warning("reconcile.unavailable", extra=extra)
         elif isinstance(error, AgentJobsError):
-            logger.error("reconcile.refused %s: %s", key, error, extra=extra)
+            logger.error("reconcile.refused", extra=extra)
         else:
-            logger.error("reconcile.failed %s", key, exc_info=error, extra=extra)
+            logger.error("reconcile.failed", exc_info=error, extra=extra)

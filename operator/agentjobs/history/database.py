@@ -141,8 +141,8 @@ class Database:
     async def check_schema(self) -> None:
         """Return when the schema is as new as this code needs.
 
-        Operator and gateway call it in their readiness and wait, because `agentjobs migrate` may still run. A schema
-        that is newer than this code is fine: migrations keep old code working.
+        The gateway's readiness calls it, because `agentjobs migrate` may still run; the operator is ready without, and
+        its jobs wait. A schema that is newer than this code is fine: migrations keep old code working.
 
         Raises:
             errors.Unavailable: not yet; the message names both versions.

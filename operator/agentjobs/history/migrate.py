@@ -1,7 +1,8 @@
 """Brings a database to the schema this code needs. Called by `agentjobs migrate`, development mode and tests.
 
 Any number may try at once: an advisory lock lets one work, the others find it done. Operator and gateway never migrate:
-they may lack the right to, and wait by `Database.check_schema`.
+they may lack the right to, and wait: the gateway is not ready before `Database.check_schema` passes, the operator's
+jobs are not started.
 """
 
 import time

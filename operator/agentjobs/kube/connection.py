@@ -62,4 +62,4 @@ class Reload:
                     await self._loader.load_and_set(configuration)
                 except (config.ConfigException, OSError, ValueError) as error:
                     # The former credentials may still be good; if not, the server says so.
-                    logger.warning("credentials.unreadable %s", error)
+                    logger.warning("credentials.unreadable", extra={"error": str(error)})

@@ -140,7 +140,7 @@ class Elector:
                 raise
             except (AgentJobsError, TimeoutError) as error:
                 patience.bear(error)
-                logger.warning("lease.unavailable %s", error or "no answer in time", extra={"lease": self._name})
+                logger.warning("lease.unavailable", extra=self._said(error))
             # Twice as often as a leader renews: half of it is what a handover waits on the average.
             await asyncio.sleep(self._retry / 2 * (1 + 0.2 * self._jitter()))
 
@@ -161,7 +161,7 @@ class Elector:
                 self._renewed_at = None
                 raise
             except (AgentJobsError, TimeoutError) as error:
-                logger.warning("lease.unrenewed %s", error or "no answer in time", extra={"lease": self._name})
+                logger.warning("lease.unrenewed", extra=self._said(error))
 
     async def release(self) -> None:
         """Give the Lease back, so that another process need not wait for it to expire. Writes are fenced at once."""
@@ -173,7 +173,7 @@ class Elector:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._put({**self._lease, "spec": spec})
         except (AgentJobsError, TimeoutError) as error:
-            logger.warning("lease.unreleased %s", error or "no answer in time", extra={"lease": self._name})
+            logger.warning("lease.unreleased", extra=self._said(error))
         else:
             logger.info("lease.released", extra={"lease": self._name, "identity": self._identity})
 
@@ -260,6 +260,9 @@ class Elector:
             "renewTime": acquired,
             "leaseTransitions": transitions,
         }
+
+    def _said(self, error: Exception) -> dict[str, str]:
+        return {"lease": self._name, "error": str(error) or "no answer in time"}
 
     def _time(self) -> str:
         """A MicroTime as the API server insists on: always six digits."""

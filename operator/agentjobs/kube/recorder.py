@@ -1,8 +1,8 @@
 """Writes Kubernetes Events for people who `kubectl describe`; never in the way of the work they tell of.
 
-Fed synchronously by the reconciler, written by its own task. Under pressure Events are dropped and counted: nothing
-may depend on them. An Event that repeats is one object with a count, also across restarts, because its name follows
-from what it says.
+Fed synchronously by the reconciler, written by its own task. Under pressure Events are dropped and counted, Normal ones
+before Warnings: nothing may depend on them. An Event that repeats is one object with a count, also across restarts,
+because its name follows from what it says.
 """
 
 import asyncio
@@ -28,6 +28,8 @@ MAX_NAME: Final = 253
 # Per object, as client-go's spam filter: so many different Events at once, then one every five minutes.
 OBJECT_BURST: Final = 20
 OBJECT_SECONDS: Final = 300.0
+# So many Warnings more, of an object that has spent its Events.
+OBJECT_CREDIT: Final = 5
 # All objects together: Events may take a share of the API server, not compete with the work.
 RATE: Final = 20.0
 BURST: Final = 100
@@ -36,6 +38,8 @@ PENDING: Final = 1000
 REMEMBERED: Final = 4096
 TRIES: Final = 5
 RETRY_SECONDS: Final = 1.0
+# Between two lines that tell of dropped Events.
+TELL_SECONDS: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -57,10 +61,10 @@ class _Bucket:
     tokens: float
     filled_at: float
 
-    def take(self, now: float) -> bool:
-        """Take a token if there is one."""
+    def take(self, now: float, *, credit: float = 0) -> bool:
+        """Take a token if there is one, or if no more than `credit` are owed after that."""
         self._fill(now)
-        if self.tokens < 1:
+        if self.tokens + credit < 1:
             return False
         self.tokens -= 1
         return True
@@ -109,6 +113,8 @@ class EventRecorder:
         self._idle = asyncio.Event()
         self._idle.set()
         self.dropped = 0
+        self._untold = 0
+        self._told_at = float("-inf")
 
     def record(self, about: Mapping[str, Any], event_type: str, reason: str, message: str) -> None:
         """Tell of something that happened to an object. Returns at once and never raises for want of room.
@@ -127,7 +133,8 @@ class EventRecorder:
             waiting.count += 1
             waiting.last = time
             return
-        if len(self._pending) >= self._limit or not (key in self._written or self._within_budget(str(about["uid"]))):
+        warning = event_type == "Warning"
+        if not (key in self._written or self._within_budget(str(about["uid"]), warning)) or not self._has_room(warning):
             self._drop()
             return
         self._pending[key] = _Pending(self._body(about, key, event_type, reason[:MAX_REASON], message, time), 1, time)
@@ -163,14 +170,14 @@ class EventRecorder:
             event.tries += 1
             if event.tries >= TRIES:
                 self._drop()
-                logger.warning("event.dropped %s", error, extra={"event": key[1]})
+                logger.debug("event.unwritten", extra={"object": key[1], "error": str(error)})
                 return
             self._put_back(key, event)
             await asyncio.sleep(error.retry_after if isinstance(error, TooManyRequests) else RETRY_SECONDS)
         except AgentJobsError as error:
             # The namespace is gone, or we may not write here: not worth another try.
             self._drop()
-            logger.debug("event.refused %s", error, extra={"event": key[1]})
+            logger.debug("event.refused", extra={"object": key[1], "error": str(error)})
 
     def _put_back(self, key: tuple[str, str], event: _Pending) -> None:
         """Try again later; what was recorded in the meantime is added to it."""
@@ -208,18 +215,34 @@ class EventRecorder:
         if len(self._written) > REMEMBERED:
             self._written.popitem(last=False)
 
-    def _within_budget(self, uid: str) -> bool:
+    def _has_room(self, warning: bool) -> bool:
+        """Whether one more may wait. A Warning takes the place of the oldest Normal Event."""
+        if len(self._pending) < self._limit:
+            return True
+        normal = next((key for key, one in self._pending.items() if one.body["type"] == "Normal"), None)
+        if not warning or normal is None:
+            return False
+        del self._pending[normal]
+        self._drop()
+        return True
+
+    def _within_budget(self, uid: str, warning: bool) -> bool:
         now = asyncio.get_running_loop().time()
         bucket = self._buckets.setdefault(uid, _Bucket(OBJECT_BURST, 1 / OBJECT_SECONDS, OBJECT_BURST, now))
         self._buckets.move_to_end(uid)
         if len(self._buckets) > REMEMBERED:
             self._buckets.popitem(last=False)
-        return bucket.take(now)
+        return bucket.take(now, credit=OBJECT_CREDIT if warning else 0)
 
     def _drop(self) -> None:
         self.dropped += 1
+        self._untold += 1
         if self._on_dropped is not None:
             self._on_dropped()
+        now = asyncio.get_running_loop().time()
+        if now - self._told_at >= TELL_SECONDS:
+            logger.warning("event.dropped", extra={"events": self._untold, "waiting": len(self._pending)})
+            self._told_at, self._untold = now, 0
 
     def _body(
         self, about: Mapping[str, Any], key: tuple[str, str], event_type: str, reason: str, message: str, time: str

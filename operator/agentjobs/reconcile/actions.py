@@ -12,7 +12,7 @@ from typing import Final, assert_never
 from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.conditions import AdmittedReason, Phase, PodStartedReason
 from agentjobs.api.status import AgentJobStatus, AttemptRecord
-from agentjobs.contract import GROUP, LABEL_JOB, VERSION, Verdict, cut, pod_name
+from agentjobs.contract import LABEL_JOB, cut, pod_name
 from agentjobs.core import progress
 from agentjobs.core.admission import Refusal
 from agentjobs.core.allowed import refusal
@@ -45,11 +45,11 @@ from agentjobs.kube.resources import AGENTJOBS, NETWORKPOLICIES, PODS
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile.acceptance import OUTAGE_SECONDS, Acceptance
 from agentjobs.reconcile.ends import is_recorded
-from agentjobs.reconcile.ports import Cluster, History, Recorder, Writer
+from agentjobs.reconcile.ports import Cluster, History, Writer
 from agentjobs.reconcile.rows import job_key, preview, tombstone, usage
 from agentjobs.reconcile.slots import JobName
 from agentjobs.reconcile.state import Answers, Memory, State
-from agentjobs.tracing import Spans, named
+from agentjobs.reconcile.story import Story
 
 logger = logging.getLogger(__name__)
 
@@ -73,10 +73,9 @@ class Actions:
         cluster: Cluster,
         history: History,
         writer: Writer,
-        recorder: Recorder,
+        story: Story,
         metrics: Metrics,
         pods: PodDefaults,
-        spans: Spans,
         now: Callable[[], datetime],
     ) -> None:
         self._state = state
@@ -84,10 +83,9 @@ class Actions:
         self._cluster = cluster
         self._history = history
         self._writer = writer
-        self._recorder = recorder
         self._metrics = metrics
         self._pod_defaults = pods
-        self._spans = spans
+        self._story = story
         self._now = now
 
     # One branch a verdict is the point: mypy shows the one that is missing.
@@ -115,23 +113,24 @@ class Actions:
             case Claim():
                 await self._claim(seen, verdict, memory, answers)
             case MakePod():
-                return await self._make_pod(seen, verdict, memory)
+                return await self._start_pod(seen, verdict, memory)
             case ReportPod():
                 await self._write(job, progress.reported(job, verdict, now=self._now()))
-                self._event(job, "Normal" if verdict.started else "Warning", verdict.reason, verdict.message)
+                self._story.pod_reported(seen, verdict)
             case StopPod():
                 await self._stop_pod(verdict)
+                self._story.pod_stopped(seen, verdict)
             case Finish():
-                await self._finish(job, verdict, memory)
+                await self._finish(seen, verdict, memory)
             case Suspend():
                 return await self._suspend(seen, verdict, memory, answers)
             case EndStart():
-                await self._end_start(job, verdict, memory)
+                await self._end_start(seen, verdict, memory)
             case ReleasePods():
                 for pod in verdict.pods:
-                    await self._release(pod)
+                    await self._release(pod, "its job is going" if job.deleting else "its end is recorded")
             case FetchYield():
-                return await self._fetch_yield(job, memory)
+                return await self._fetch_yield(seen, memory)
             case DeleteJob():
                 await self._delete_job(job)
                 return False
@@ -147,8 +146,7 @@ class Actions:
             return  # not known while Postgres is away; the next look asks again
         memory.generation = job.generation
         if edits := self._state.specs.edits(job):
-            message = f"has no effect, the job runs as accepted: {', '.join(edits)}; for other work make a new job"
-            self._event(job, "Warning", "SpecChanged", message)
+            self._story.edited(job, edits)
 
     async def _heartbeat(self, job: Job, start: int, memory: Memory) -> Heartbeat:
         try:
@@ -178,7 +176,8 @@ class Actions:
         queue = seen.spec.queue if seen.spec else ""
         status = progress.waiting(job, verdict, spec_hash=spec_hash_, queue=queue, now=self._now())
         if await self._write(job, status):
-            self._event(job, "Normal" if verdict.accept else "Warning", verdict.reason, verdict.message)
+            self._story.accepted(job, spec_hash_)
+            self._story.waits(seen, verdict)
         if seen.spec is not None and isinstance(seen.slot, Refusal) and verdict.reason == seen.slot.reason:
             # A changed priority has to reach the queue, though the answer for now stays the same.
             lock = seen.spec.session_key(name=job.name, uid=job.uid)
@@ -193,7 +192,8 @@ class Actions:
             if accepted is None:
                 return True
         await self._write(job, progress.suspended(job, verdict, spec_hash=accepted, now=self._now()))
-        self._event(job, "Normal", "Suspended", verdict.message)
+        self._story.accepted(job, accepted)
+        self._story.suspended(seen, verdict)
         return False
 
     async def _claim(self, seen: Observation, claim: Claim, memory: Memory, answers: Answers) -> None:
@@ -211,7 +211,17 @@ class Actions:
         due = max(since, job.status.next_attempt_time or since)
         self._metrics.starts.inc()
         self._metrics.queue_wait(queue, max(0.0, (now - due).total_seconds()))
-        self._event(job, "Normal", "Started", f"attempt {claim.attempt}, pod {pod}")
+        self._story.accepted(job, accepted)
+        self._story.claimed(seen, claim, pod)
+
+    async def _start_pod(self, seen: Observation, verdict: MakePod, memory: Memory) -> bool:
+        before, name = memory.obstacle, pod_name(seen.job.name, verdict.start)
+        made = await self._make_pod(seen, verdict, memory)
+        if memory.obstacle is not None and memory.obstacle != before:
+            self._story.pod_refused(seen, verdict, name, memory.obstacle)
+        elif made and memory.obstacle is None:
+            self._story.pod_made(seen, verdict, name)
+        return made
 
     async def _make_pod(self, seen: Observation, verdict: MakePod, memory: Memory) -> bool:
         """Create the pod of a claimed start, or find that it exists. True when ours is there."""
@@ -300,33 +310,30 @@ class Actions:
         if answer is not None and answer.get("kind") == "Pod":
             self._state.observe_pod(None, answer)
 
-    async def _finish(self, job: Job, verdict: Finish, memory: Memory) -> None:
+    async def _finish(self, seen: Observation, verdict: Finish, memory: Memory) -> None:
+        job = seen.job
         self._state.leave(job)
         status = progress.finished(job, verdict, now=self._now())
         await self._write(job, await self._with_yield(job, status, memory))
-        self._announce(job, verdict)
+        self._story.finished(seen, verdict)
 
-    async def _end_start(self, job: Job, verdict: EndStart, memory: Memory) -> None:
-        now = self._now()
+    async def _end_start(self, seen: Observation, verdict: EndStart, memory: Memory) -> None:
+        job, now = seen.job, self._now()
         status = progress.start_ended(job, verdict, now=now)
         if isinstance(verdict.then, Finish):
             status = await self._with_yield(job, status, memory)
         await self._write(job, status)
         record = verdict.record
-        self._trace_start(job, record)
         self._metrics.attempt(record.verdict, record.reason)
         self._metrics.run_duration.observe(_seconds(record))
-        if isinstance(verdict.then, Finish):
-            self._announce(job, verdict.then)
-        elif isinstance(verdict.then, Suspend):
-            self._event(job, "Normal", "Suspended", verdict.then.message)
-        else:
-            self._event(job, "Warning", record.reason or record.verdict, f"{record.pod}: {record.message}")
+        self._story.start_ended(seen, verdict)
 
-    async def _fetch_yield(self, job: Job, memory: Memory) -> bool:
+    async def _fetch_yield(self, seen: Observation, memory: Memory) -> bool:
+        job = seen.job
         status = await self._with_yield(job, job.status, memory)
         if status.usage is not None:
             await self._write(job, status)
+            self._story.completed(seen)
             return True
         self._state.queue.add_after(("job", *job.key), OUTAGE_SECONDS)
         return False
@@ -353,7 +360,9 @@ class Actions:
         try:
             await self._cluster.delete(AGENTJOBS, job.namespace, job.name, uid=job.uid)
         except (NotFound, Conflict):
-            logger.debug("job.ttl %s/%s was gone", job.namespace, job.name)
+            logger.debug("job.gone", extra={"namespace": job.namespace, "job": job.name, "uid": job.uid})
+            return
+        self._story.deleted(job)
 
     async def release_orphans(self, name: JobName, job: Job | None) -> None:
         """Pods that hold for no AgentJob (any more): let them go, after asking the server itself."""
@@ -367,9 +376,9 @@ class Actions:
             alive = None
         for pod in orphans:
             if pod.owner_uid is None or pod.owner_uid != alive:
-                await self._release(pod)
+                await self._release(pod, "its job is gone")
 
-    async def _release(self, pod: Pod) -> None:
+    async def _release(self, pod: Pod, why: str) -> None:
         """Take our finalizer off one pod; the uid is the precondition."""
         try:
             answer = await self._cluster.patch(PODS, pod.namespace, pod.name, pod.release)
@@ -381,6 +390,7 @@ class Actions:
         meta = answer["metadata"]
         over = meta.get("deletionGracePeriodSeconds") == 0 and not meta.get("finalizers")
         self._state.observe_pod("DELETED" if over else None, answer)
+        self._story.released(pod, why)
 
     async def _write(self, job: Job, status: AgentJobStatus) -> bool:
         """Patch the status if it changes anything, on condition that nobody wrote since. True when written."""
@@ -391,47 +401,6 @@ class Actions:
         answer = await self._cluster.patch(AGENTJOBS, job.namespace, job.name, body, subresource="status")
         self._state.observe_job(None, answer)
         return True
-
-    def _trace_start(self, job: Job, record: AttemptRecord) -> None:
-        if record.started is None or record.ended is None:
-            return
-        self._spans.start(
-            job.uid,
-            record.start,
-            begin=record.started,
-            end=record.ended,
-            failed=record.verdict in (Verdict.RETRY, Verdict.FAIL),
-            attributes=named(
-                namespace=job.namespace,
-                job=job.name,
-                attempt=record.attempt,
-                pod=record.pod,
-                verdict=record.verdict,
-                reason=record.reason,
-                charged=record.charged,
-            ),
-        )
-
-    def _announce(self, job: Job, end: Finish) -> None:
-        self._spans.job(
-            job.uid,
-            begin=job.created,
-            end=self._now(),
-            failed=end.phase is Phase.FAILED,
-            attributes=named(namespace=job.namespace, job=job.name, phase=end.phase.value, reason=str(end.reason)),
-        )
-        kind = "Normal" if end.phase is Phase.SUCCEEDED else "Warning"
-        self._event(job, kind, end.phase, f"{end.reason}: {end.message}" if end.message else end.reason)
-
-    def _event(self, job: Job, event_type: str, reason: str, message: str) -> None:
-        reference = {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "AgentJob",
-            "namespace": job.namespace,
-            "name": job.name,
-            "uid": job.uid,
-        }
-        self._recorder.record(reference, event_type, str(reason), cut(message, 1024))
 
 
 def _seconds(record: AttemptRecord) -> float:

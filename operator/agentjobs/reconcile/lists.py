@@ -114,5 +114,5 @@ class Lists:
             try:
                 await self.sync()
             except AgentJobsError as error:
-                logger.warning("lists.unavailable %s", error)
+                logger.warning("lists.unavailable", extra={"error": str(error)})
             await asyncio.sleep(seconds)

@@ -22,6 +22,7 @@ from agentjobs.reconcile.ports import Cluster, History, Recorder, Writer
 from agentjobs.reconcile.schedules import Schedules
 from agentjobs.reconcile.slots import JobName
 from agentjobs.reconcile.state import Answers, Key, Memory, State
+from agentjobs.reconcile.story import ScheduleStory, Story
 from agentjobs.tracing import Spans
 
 # A job's longest chain is claim, pod, end, finalizer and a few questions; more than this is two verdicts chasing
@@ -48,6 +49,7 @@ class Reconciler:
     ) -> None:
         """`queues` maps the implicit queues, which every namespace has, to their slots; no `spans`: no traces."""
         self.state = State(writer=writer, limits=queues, now=now)
+        self._story = Story(recorder, spans or Spans(), now)
         self._acceptance = Acceptance(self.state, cluster, history, monotonic)
         self._actions = Actions(
             state=self.state,
@@ -55,10 +57,9 @@ class Reconciler:
             cluster=cluster,
             history=history,
             writer=writer,
-            recorder=recorder,
+            story=self._story,
             metrics=metrics,
             pods=pods,
-            spans=spans or Spans(),
             now=now,
         )
         self._schedules = Schedules(
@@ -66,7 +67,7 @@ class Reconciler:
             cluster=cluster,
             history=history,
             writer=writer,
-            recorder=recorder,
+            story=ScheduleStory(recorder),
             metrics=metrics,
             now=now,
         )
@@ -94,7 +95,8 @@ class Reconciler:
         for _ in range(MAX_STEPS):
             job = self.state.jobs.get(name)
             if job is None:
-                self.state.forget(name)
+                if (memory := self.state.forget(name)) is not None:
+                    self._story.gone(name, memory.uid)
                 return None
             memory = self.state.remember(job)
             seen = await self._observe(job, memory, answers)

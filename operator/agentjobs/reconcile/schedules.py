@@ -13,13 +13,14 @@ from datetime import datetime
 from typing import Final, assert_never
 
 from agentjobs.api.conditions import find_condition
+from agentjobs.api.events import EventReason
 from agentjobs.api.schedule_status import (
     MAX_ACTIVE,
     AgentScheduleStatus,
     BlockedReason,
     ScheduleConditionType,
 )
-from agentjobs.contract import ANNOTATION_REPLACED_BY, GROUP, VERSION, cut
+from agentjobs.contract import ANNOTATION_REPLACED_BY, cut
 from agentjobs.core.observation import parse_job
 from agentjobs.core.plan import Illegal, Plan, Schedule, read_plan
 from agentjobs.core.schedule import decide
@@ -41,9 +42,10 @@ from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile.acceptance import OUTAGE_SECONDS
 from agentjobs.reconcile.ends import is_recorded
-from agentjobs.reconcile.ports import Cluster, History, Recorder, Writer
+from agentjobs.reconcile.ports import Cluster, History, Writer
 from agentjobs.reconcile.slots import JobName
 from agentjobs.reconcile.state import State
+from agentjobs.reconcile.story import ScheduleStory
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +79,7 @@ class Schedules:
         cluster: Cluster,
         history: History,
         writer: Writer,
-        recorder: Recorder,
+        story: ScheduleStory,
         metrics: Metrics,
         now: Callable[[], datetime],
     ) -> None:
@@ -85,7 +87,7 @@ class Schedules:
         self._cluster = cluster
         self._history = history
         self._writer = writer
-        self._recorder = recorder
+        self._story = story
         self._metrics = metrics
         self._now = now
         # By uid, with the generation they were read from; reading one anew costs a millisecond.
@@ -143,14 +145,14 @@ class Schedules:
                 await self._confirm(seen, verdict.jobs, look)
             case Claim() | Record():
                 await self._write(schedule, verdict.status, look)
-                self._tell(schedule, [*verdict.notes, *_held_up(schedule.status, verdict.status)])
+                self._tell_written(schedule, verdict)
                 self._metrics.schedule_missed.inc(verdict.missed)
             case MakeJob():
                 return await self._make(seen, verdict, look)
             case CancelJob():
                 return await self._cancel(schedule, verdict)
             case PruneJobs():
-                return await self._prune(schedule, verdict.jobs)
+                return await self._prune(schedule, verdict)
             case _:
                 assert_never(verdict)
         return True
@@ -200,28 +202,37 @@ class Schedules:
         try:
             made = await self._cluster.create(AGENTJOBS, schedule.namespace, scheduled_job(schedule, verdict.start))
         except AlreadyExists:
-            return await self._adopt(schedule, name, look)
+            return await self._adopt(schedule, verdict, look)
         except (Denied, Invalid) as error:
             # 403 is a quota, a policy or a namespace that is going, and may heal; 422 is the job itself.
             final = isinstance(error, Invalid)
             look.refusals[name] = Refusal(BlockedReason.JOB_REFUSED, cut(str(error), 900), final)
+            self._tell_refusal(schedule, verdict, look.refusals[name])
             return True
         late = (self._now() - verdict.due).total_seconds()
         self._metrics.schedule_start(verdict.kind, late)
-        self._tell(schedule, [Note("Started", f"made job {name}")])
+        self._story.note(schedule, [Note(EventReason.STARTED, f"made job {name}")])
+        said = {"job": name, "kind": verdict.kind.value, "late_seconds": round(late, 3)}
+        self._story.tell("schedule.job_made", schedule, verdict, **said)
         self._state.observe_job(None, made)
         # The job's arrival brings the schedule back. First come the others that are due: a start that is made can wait
         # to be retired, one that is claimed should not wait to be made.
         return len(seen.claims) > 1
 
-    async def _adopt(self, schedule: Schedule, name: str, look: Look) -> bool:
+    async def _adopt(self, schedule: Schedule, verdict: MakeJob, look: Look) -> bool:
+        name = verdict.start.name
         found = await self._cluster.get(AGENTJOBS, schedule.namespace, name)
         if parse_job(found).made_by_uid == schedule.uid:
             self._state.observe_job(None, found)
         else:
             message = f"an AgentJob {name} exists that is not this schedule's; delete it and the schedule goes on"
             look.refusals[name] = Refusal(BlockedReason.JOB_NAME_TAKEN, message)
+            self._tell_refusal(schedule, verdict, look.refusals[name])
         return True
+
+    def _tell_refusal(self, schedule: Schedule, verdict: MakeJob, refusal: Refusal) -> None:
+        said = {"job": verdict.start.name, "reason": str(refusal.reason), "final": refusal.final}
+        self._story.tell("schedule.job_refused", schedule, verdict, **said)
 
     async def _cancel(self, schedule: Schedule, verdict: CancelJob) -> bool:
         why = {ANNOTATION_REPLACED_BY: verdict.by}
@@ -233,20 +244,25 @@ class Schedules:
             self._state.queue.add_after(("schedule", *schedule.key), OUTAGE_SECONDS)
             return False
         self._state.observe_job(None, answer)
-        self._tell(schedule, [Note("Replaced", f"job {verdict.job.name} is cancelled for {verdict.by}")])
+        self._story.note(
+            schedule, [Note(EventReason.REPLACED, f"job {verdict.job.name} is cancelled for {verdict.by}")]
+        )
+        said = {"job": verdict.job.name, "reason": str(EventReason.REPLACED), "replaced_by": verdict.by}
+        self._story.tell("schedule.job_cancelled", schedule, verdict, **said)
         return True
 
-    async def _prune(self, schedule: Schedule, jobs: Iterable[MadeJob]) -> bool:
+    async def _prune(self, schedule: Schedule, verdict: PruneJobs) -> bool:
         """Delete finished jobs whose end is stored. False when some have to wait for that."""
         waiting = False
-        for job in jobs:
+        for job in verdict.jobs:
             if not await self._recorded(schedule.namespace, job):
                 waiting = True
                 continue
             try:
                 await self._cluster.delete(AGENTJOBS, schedule.namespace, job.name, uid=job.uid)
             except (NotFound, Conflict):
-                logger.debug("schedule.pruned %s/%s was gone", schedule.namespace, job.name)
+                continue  # it is gone, or another
+            self._story.tell("schedule.job_pruned", schedule, verdict, job=job.name)
         if waiting:
             self._state.queue.add_after(("schedule", *schedule.key), OUTAGE_SECONDS)
         return False
@@ -258,17 +274,15 @@ class Schedules:
         except Unavailable:
             return False
 
-    def _tell(self, schedule: Schedule, notes: Iterable[Note]) -> None:
-        reference = {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "AgentSchedule",
-            "namespace": schedule.namespace,
-            "name": schedule.name,
-            "uid": schedule.uid,
-        }
-        for note in notes:
-            kind = "Warning" if note.warning else "Normal"
-            self._recorder.record(reference, kind, note.reason, cut(note.message, 1024))
+    def _tell_written(self, schedule: Schedule, verdict: Claim | Record) -> None:
+        status = verdict.status
+        self._story.note(schedule, [*verdict.notes, *_held_up(schedule.status, status)])
+        reasons = {condition.type: condition.reason for condition in status.conditions}
+        said = {"active": [one.name for one in status.active], "conditions": reasons, "missed": verdict.missed or None}
+        if isinstance(verdict, Claim):
+            said["claimed"] = [start.name for start in verdict.starts]
+        word = "claimed" if isinstance(verdict, Claim) else "recorded"
+        self._story.tell(f"schedule.{word}", schedule, verdict, **said)
 
 
 def _held_up(before: AgentScheduleStatus, after: AgentScheduleStatus) -> Iterator[Note]:
@@ -276,7 +290,7 @@ def _held_up(before: AgentScheduleStatus, after: AgentScheduleStatus) -> Iterato
     said = find_condition(after.conditions, ScheduleConditionType.BLOCKED)
     old = find_condition(before.conditions, ScheduleConditionType.BLOCKED)
     if said and said.is_true and not (old and (old.status, old.reason) == (said.status, said.reason)):
-        yield Note(said.reason, said.message, warning=True)
+        yield Note(said.reason, said.message)
 
 
 def _tombstone(schedule: Schedule) -> dict[str, object]:

@@ -238,11 +238,11 @@ class State:
             memory = self._memory[job.key] = Memory(job.uid)
         return memory
 
-    def forget(self, name: JobName) -> None:
-        """The job is gone."""
-        self._memory.pop(name, None)
+    def forget(self, name: JobName) -> Memory | None:
+        """The job is gone. Returns what was remembered of it."""
         if self.slots.leave(name) is not None:
             self.wake_queues(name[0])
+        return self._memory.pop(name, None)
 
     def settle(self, name: JobName) -> None:
         """The job has been looked at; after the last one of the first list admission opens."""

@@ -230,3 +230,46 @@ async def test_what_is_too_long_for_the_server_is_cut(api):
 
     (event,) = events(api)
     assert (len(event["metadata"]["name"]), len(event["reason"]), len(event["message"])) == (253, 128, 1024)
+
+
+async def test_a_full_recorder_keeps_failures_and_drops_what_is_normal(api):
+    async with recording(api, pending=3) as recorder:
+        for number in range(3):
+            recorder.record(about(f"job-{number}"), "Normal", "WaitingForSlot", "x")
+        recorder.record(about("broken"), "Warning", "Failed", "x")
+        recorder.record(about("late"), "Normal", "WaitingForSlot", "x")
+        await recorder.flush(seconds=5)
+
+    assert [event["involvedObject"]["name"] for event in events(api)] == ["job-1", "job-2", "broken"]
+    assert recorder.dropped == 2
+
+
+async def test_a_full_recorder_keeps_the_oldest_failures(api):
+    async with recording(api, pending=2) as recorder:
+        for number in range(3):
+            recorder.record(about(f"job-{number}"), "Warning", "Failed", "x")
+        await recorder.flush(seconds=5)
+
+    assert [event["involvedObject"]["name"] for event in events(api)] == ["job-0", "job-1"]
+
+
+async def test_an_object_that_has_spent_its_events_can_still_tell_its_failure(api):
+    async with recording(api) as recorder:
+        for number in range(30):
+            recorder.record(about(), "Normal", "WaitingForSlot", f"place {number}")
+        recorder.record(about(), "Warning", "Failed", "x")
+        await recorder.flush(seconds=5)
+
+    assert events(api)[-1]["reason"] == "Failed"
+
+
+async def test_many_dropped_events_are_one_line_a_minute(api, caplog):
+    async with recording(api, pending=1) as recorder:
+        for number in range(5):
+            recorder.record(about(f"job-{number}"), "Normal", "Started", "x")
+        await asyncio.sleep(61)
+        for number in range(5):
+            recorder.record(about(f"job-{number}"), "Normal", "Ended", "x")
+        await recorder.flush(seconds=5)
+
+    assert [record.events for record in caplog.records if record.msg == "event.dropped"] == [1, 4]

@@ -1,0 +1,100 @@
+"""The reasons of Kubernetes Events, and how grave each is: by its reason alone, never by who tells it.
+
+Most Events carry the reason of a condition, the class of an error or a phase; `EventReason` has those that nothing else
+carries. Waiting for a turn or a time, and what a person asked for, is Normal. What failed, or needs a person, is a
+Warning; so is a reason that is not in the table, because runners and kubelets have words of their own.
+"""
+
+from typing import Final, Literal
+
+from agentjobs.api.conditions import (
+    AcceptedReason,
+    AdmittedReason,
+    CancelledReason,
+    CompleteReason,
+    Phase,
+    PodStartedReason,
+    SuspendedReason,
+    Word,
+)
+from agentjobs.api.schedule_status import ActiveReason, BlockedReason, DegradedReason
+from agentjobs.contract import ErrorClass, Verdict
+
+EventType = Literal["Normal", "Warning"]
+
+
+class EventReason(Word):
+    """Reasons that only Events have."""
+
+    STARTED = "Started", "A job's start was claimed, or a schedule made a job; the message names the pod or the job."
+    SUSPENDED = "Suspended", "The job holds no slot and no pod until it is resumed."
+    SPEC_CHANGED = "SpecChanged", "An edit of accepted work has no effect; the message names the fields."
+    REPLACED = "Replaced", "A schedule cancels a job because the next start is due."
+    MISSED = "Missed", "Times of a schedule have passed without a job."
+    START_FAILED = "StartFailed", "A job of a schedule could not be made."
+    TRIGGER_REPEATED = "TriggerRepeated", "A value of the annotation `agentjobs.dev/trigger` was used before."
+
+
+def severity(reason: str) -> EventType:
+    """Return the type of an Event with this reason."""
+    return "Normal" if reason in NORMAL else "Warning"
+
+
+NORMAL: Final[frozenset[str]] = frozenset(
+    {
+        EventReason.STARTED,
+        EventReason.SUSPENDED,
+        EventReason.REPLACED,
+        AcceptedReason.RESOLVED,
+        AdmittedReason.ADMITTED,
+        AdmittedReason.WAITING_FOR_START_TIME,
+        AdmittedReason.WAITING_FOR_SLOT,
+        AdmittedReason.WAITING_FOR_LOCK,
+        AdmittedReason.WAITING_FOR_BACKOFF,
+        AdmittedReason.FINISHED,
+        *SuspendedReason,
+        *CompleteReason,
+        *CancelledReason,
+        PodStartedReason.STARTED,
+        ErrorClass.SNOOZED,
+        Verdict.SUCCEED,
+        Verdict.SNOOZE,
+        Verdict.CANCEL,
+        *(phase for phase in Phase if phase is not Phase.FAILED),
+        ActiveReason.SCHEDULED,
+        ActiveReason.MAX_RUNS_REACHED,
+        BlockedReason.NOT_BLOCKED,
+        BlockedReason.JOB_RUNNING,
+        BlockedReason.JOB_QUEUED,
+        BlockedReason.JOB_SUSPENDED,
+        BlockedReason.JOB_ENDING,
+        DegradedReason.JOBS_SUCCEED,
+    }
+)
+WARNING: Final[frozenset[str]] = frozenset(
+    {
+        EventReason.SPEC_CHANGED,
+        EventReason.MISSED,
+        EventReason.START_FAILED,
+        EventReason.TRIGGER_REPEATED,
+        AcceptedReason.QUEUE_NOT_FOUND,
+        AcceptedReason.REFERENCE_NOT_FOUND,
+        AcceptedReason.HISTORY_UNAVAILABLE,
+        AcceptedReason.SPEC_TOO_LARGE,
+        AcceptedReason.UNRESOLVED_REFERENCE,
+        AcceptedReason.INVALID_SPEC,
+        *(reason for reason in PodStartedReason if reason is not PodStartedReason.STARTED),
+        *(reason for reason in ErrorClass if reason not in NORMAL),
+        Verdict.RETRY,
+        Verdict.FAIL,
+        Phase.FAILED,
+        ActiveReason.INVALID_SCHEDULE,
+        ActiveReason.NEVER_FIRES,
+        ActiveReason.TOO_MANY_FAILURES,
+        BlockedReason.JOB_WAITS,
+        BlockedReason.JOB_NAME_TAKEN,
+        BlockedReason.JOB_REFUSED,
+        BlockedReason.TOO_MANY_JOBS,
+        DegradedReason.JOB_FAILED,
+    }
+)

@@ -1,0 +1,120 @@
+"""`kubectl logs` and a job's name tell what the operator did to it, in order, and nothing of what the job was given."""
+
+import json
+import logging
+
+import pytest
+
+from agentjobs import logs
+from agentjobs.contract import Verdict
+from agentjobs.errors import Denied
+
+
+@pytest.fixture
+def lines(caplog):
+    """Gives the lines about one object so far, as they are written."""
+    caplog.set_level(logging.INFO, "agentjobs")
+
+    def about(name="hello"):
+        formatted = map(logs.JsonFormatter().format, caplog.records)
+        return [json.loads(line) for line in formatted if f'"{name}"' in line]
+
+    return about
+
+
+def words(told):
+    return [line["event"] for line in told]
+
+
+async def test_a_jobs_lines_tell_its_whole_story_in_order(world, lines):
+    world.apply(ttlSecondsAfterFinished=60)
+    await world.act()
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+    await world.act(minutes=2)
+
+    assert words(lines()) == [
+        "job.accepted",
+        "job.claimed",
+        "job.pod_made",
+        "job.start_ended",
+        "job.finished",
+        "job.pod_released",
+        "job.deleted",
+        "job.gone",
+    ]
+
+
+async def test_each_line_names_job_decision_and_what_was_seen(world, lines):
+    uid = world.apply()["metadata"]["uid"]
+    await world.act()
+    (claimed,) = [line for line in lines() if line["event"] == "job.claimed"]
+
+    assert {"namespace": "default", "job": "hello", "uid": uid, "decision": "Claim"}.items() <= claimed.items()
+    assert (claimed["start"], claimed["attempt"], claimed["pod"]) == (1, 1, "hello-1")
+    assert claimed["saw"] == "phase Pending; slot granted"
+
+
+async def test_a_failed_start_says_why_whether_it_costs_and_when_the_next_comes(world, lines):
+    world.apply()
+    await world.act()
+    world.run_pod(world.pods()[0])
+    world.end_pod(world.pods()[0], Verdict.RETRY, reason="ToolError", code=70)
+    await world.act(seconds=1)
+    (ended,) = [line for line in lines() if line["event"] == "job.start_ended"]
+
+    assert (ended["reason"], ended["charged"], ended["then"]) == ("ToolError", True, "Again")
+    assert ended["at"] == world.job()["status"]["nextAttemptTime"]
+    assert "hello-1 ended with exit code 70" in ended["saw"]
+
+
+async def test_a_wait_is_told_once(world, lines):
+    world.apply(startAfter="1h")
+    for _ in range(3):
+        await world.act(seconds=10)
+
+    assert words(lines()) == ["job.accepted", "job.waits"]
+    assert lines()[-1]["reason"] == "WaitingForStartTime"
+
+
+async def test_a_refused_pod_is_told_once(world, lines):
+    world.refuse["create", "Pod"] = Denied("exceeded quota: q")
+    world.apply()
+    for _ in range(3):
+        await world.act(seconds=1)
+    refused = [line for line in lines() if line["event"] == "job.pod_refused"]
+
+    assert [(line["reason"], line["level"]) for line in refused] == [("PodRefused", "warning")]
+    assert "exceeded quota: q" in refused[0]["detail"]
+
+
+async def test_no_line_repeats_what_a_job_was_given_or_said(world, lines):
+    world.apply(input={"message": "My PIN is 1234."}, agent={"model": "m/x", "inline": {"instruction": "{pin1234}"}})
+    world.apply("other", input={"message": "My PIN is 1234."})
+    await world.act()
+    world.end_pod(world.pods()[0], Verdict.FAIL, reason="AgentError", message="1234 is no PIN", code=70)
+    await world.act(seconds=1)
+
+    assert words(lines())[-1] == words(lines("other"))[-2] == "job.finished"
+    assert "1234" not in json.dumps([lines(), lines("other")])
+
+
+async def test_a_schedules_lines_tell_what_it_made(world, lines):
+    world.apply_schedule(schedule="* * * * *")
+    await world.act()
+    await world.act(minutes=1)
+    made = [line for line in lines("brief") if line["event"] == "schedule.job_made"]
+
+    assert [(line["job"], line["kind"]) for line in made] == [(world.jobs()[0], "scheduled")]
+
+
+async def test_a_life_costs_few_lines(world, lines):
+    """About a kilobyte and a half in all; a decision that only looks costs none."""
+    world.apply()
+    await world.act()
+    for _ in range(20):
+        await world.act(seconds=1)
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+
+    assert len(lines()) == 6
