@@ -98,10 +98,10 @@ def _finished(seen: Observation, now: datetime) -> Decision:
         return _clear(seen, held)
     if job.lacks_yield and seen.history_available:
         return Decision(FetchYield())
-    ttl = seen.spec.ttl_seconds_after_finished if seen.spec else None
+    ttl = job.time_to_live
     if job.deleting or ttl is None or job.status.completion_time is None:
         return Decision(Keep())
-    expiry = job.status.completion_time + timedelta(seconds=ttl)
+    expiry = job.status.completion_time + ttl
     if now < expiry:
         return Decision(Keep(), again=expiry)
     if seen.end_recorded is None and seen.history_available:
@@ -128,7 +128,7 @@ def _clear(seen: Observation, held: tuple[Pod, ...]) -> Decision:
 
 def _is_kept(seen: Observation, pod: Pod) -> bool:
     """Whether a finished pod stays with its job."""
-    retention = seen.spec.runtime.pod_retention if seen.spec else "Keep"
+    retention = seen.job.pod_retention
     if retention == "KeepOnFailure":
         records = seen.job.status.attempt_history
         return not any(one.start == pod.start and one.verdict == Said.SUCCEED for one in records)

@@ -23,6 +23,10 @@ from agentjobs.contract import (
 from agentjobs.core.admission import Refusal
 from agentjobs.core.pods import Pod, instant
 
+_MAX_TTL = 2**31 - 1
+_RETENTIONS = ("Keep", "KeepOnFailure", "Delete")
+# What still counts of a finished job's spec. Most objects of a cluster are finished jobs, and the rest is most of them.
+_KEPT_FIELDS = ("ttlSecondsAfterFinished", "cancel", "suspend")
 _OF_A_SCHEDULE = (ANNOTATION_SCHEDULED_TIME, ANNOTATION_PREVIOUS_TIME)
 
 
@@ -40,7 +44,7 @@ class Job:
     resume: str
     """Value of the annotation that ends a suspension, empty when there is none."""
     spec: object
-    """`spec` as it stands in the object: it may be anything."""
+    """`spec` as it stands in the object: it may be anything. Of a finished job only what still counts."""
     status: AgentJobStatus
     written: Mapping[str, Any] | None
     """What `status` was read from, for the patch that follows it; not kept of a finished job."""
@@ -88,6 +92,19 @@ class Job:
         return self.must_end or self.suspend
 
     @property
+    def time_to_live(self) -> timedelta | None:
+        """How long the object stays after the job's end, None for ever. Read from the raw spec, as `cancel`."""
+        seconds = self.spec.get("ttlSecondsAfterFinished") if isinstance(self.spec, Mapping) else None
+        return timedelta(seconds=seconds) if type(seconds) is int and 0 <= seconds <= _MAX_TTL else None
+
+    @property
+    def pod_retention(self) -> str:
+        """What becomes of finished pods. Read from the raw spec, as `cancel`."""
+        runtime = self.spec.get("runtime") if isinstance(self.spec, Mapping) else None
+        retention = runtime.get("podRetention") if isinstance(runtime, Mapping) else None
+        return retention if retention in _RETENTIONS else "Keep"
+
+    @property
     def finished(self) -> bool:
         return is_true(self.status.conditions, ConditionType.FINISHED)
 
@@ -132,8 +149,8 @@ class Job:
 def parse_job(obj: Mapping[str, Any]) -> Job:
     """Read an AgentJob object as the API server gives it.
 
-    Most objects of a cluster are finished jobs, to which at most what was used is added. Of them the raw status, almost
-    half of their memory, is not kept.
+    Most objects of a cluster are finished jobs, to which at most what was used is added. Of them the raw status and the
+    work, almost all of their memory, are not kept.
     """
     meta = obj["metadata"]
     status = AgentJobStatus.parse(obj.get("status"))
@@ -149,7 +166,7 @@ def parse_job(obj: Mapping[str, Any]) -> Job:
         created=instant(meta.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
         deleting=meta.get("deletionTimestamp") is not None,
         resume=str(annotations.get(ANNOTATION_RESUME, ""))[:MAX_RESUME],
-        spec=obj.get("spec"),
+        spec=_what_counts(obj.get("spec")) if finished else obj.get("spec"),
         status=status,
         written=None if finished else obj.get("status") or {},
         schedule={name: annotations[name] for name in _OF_A_SCHEDULE if name in annotations},
@@ -157,6 +174,17 @@ def parse_job(obj: Mapping[str, Any]) -> Job:
         made_by_uid=made_by_uid,
         replaced_by=str(annotations.get(ANNOTATION_REPLACED_BY, ""))[:63],
     )
+
+
+def _what_counts(spec: object) -> object:
+    """What is still read of the spec of a job that has ended."""
+    if not isinstance(spec, Mapping):
+        return None
+    kept = {name: spec[name] for name in _KEPT_FIELDS if name in spec}
+    runtime = spec.get("runtime")
+    if isinstance(runtime, Mapping) and "podRetention" in runtime:
+        kept["runtime"] = {"podRetention": runtime["podRetention"]}
+    return kept
 
 
 def _made_by(meta: Mapping[str, Any]) -> tuple[str, str]:

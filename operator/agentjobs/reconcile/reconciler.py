@@ -114,11 +114,12 @@ class Reconciler:
             self.state.leave(job)
         elif job.active:
             self.state.slots.leave(job.key)  # it holds one by its claim
-        if job.finished and not isinstance(_ttl(job), int) and not any(pod.held for pod in pods):
-            # Most jobs of a cluster are finished ones: nothing about them needs a parsed spec.
-            return Observation(job=job, spec=None, pods=pods, history_available=not outage)
+        if job.finished:
+            # Most jobs of a cluster: what still counts of their specs is read raw.
+            recorded = answers.end_recorded
+            return Observation(job=job, spec=None, pods=pods, history_available=not outage, end_recorded=recorded)
         own = self.state.specs.own(job)
-        if job.accepted and not job.finished:
+        if job.accepted:
             await self._acceptance.recall(job, memory)
             outage = self._acceptance.away(memory)
         spec = self.state.specs.in_force(job)
@@ -137,7 +138,6 @@ class Reconciler:
             heartbeat=answers.heartbeat,
             active_for=active_for,
             deleting_for=self._deleting_for(job, pods, memory),
-            end_recorded=answers.end_recorded,
         )
 
     def _active_for(self, job: Job, memory: Memory) -> timedelta:
@@ -158,7 +158,3 @@ class Reconciler:
         if memory.terminating is None or memory.terminating[0] != pod.uid:
             memory.terminating = (pod.uid, self._monotonic())
         return timedelta(seconds=self._monotonic() - memory.terminating[1])
-
-
-def _ttl(job: Job) -> object:
-    return job.spec.get("ttlSecondsAfterFinished") if isinstance(job.spec, Mapping) else None

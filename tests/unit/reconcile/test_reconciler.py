@@ -325,6 +325,40 @@ async def test_a_finished_job_goes_after_its_time_and_only_once_recorded(world):
     assert ("AgentJob", "default", "hello") not in world.objects
 
 
+@pytest.mark.parametrize("broken", [{"agent": {}}, {"input": {"message": "$(job.nmae)"}}, {"retry": "often"}])
+async def test_a_refused_job_goes_after_its_time(world, broken):
+    world.apply(ttlSecondsAfterFinished=60, **broken)
+    await world.act()
+    reason, phase = world.status().reason, world.status().phase
+    await world.act(seconds=59)
+    kept = len(world.jobs())
+    await world.act(seconds=2)
+    await world.act(seconds=6)
+
+    assert (phase, reason in ("InvalidSpec", "UnresolvedReference"), kept) == (Phase.FAILED, True, 1)
+    assert world.jobs() == []
+
+
+@pytest.mark.parametrize("ttl", [-1, "60", 1.5, True, 2**40, None])
+async def test_a_time_to_live_that_is_none_keeps_a_job(world, ttl):
+    world.apply(agent={}, ttlSecondsAfterFinished=ttl)
+    await world.act()
+    await world.act(days=1)
+
+    assert world.jobs() == ["hello"]
+
+
+async def test_a_finished_job_keeps_of_its_spec_what_still_counts(world):
+    world.apply(ttlSecondsAfterFinished=600, runtime={"podRetention": "Delete", "image": "mine"})
+    await world.act()
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+
+    kept = world.reconciler.state.jobs.get(("default", "hello")).spec
+    assert kept == {"ttlSecondsAfterFinished": 600, "runtime": {"podRetention": "Delete"}}
+    assert world.pods() == []
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before-the-write", "after-the-write"])
 @pytest.mark.parametrize("write", range(1, 9))
 async def test_an_operator_that_dies_at_any_write_is_continued_by_the_next(world, died, write, after):
