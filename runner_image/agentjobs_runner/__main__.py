@@ -9,12 +9,11 @@ import gc
 gc.disable()
 
 import os  # noqa: E402  see above
-import signal  # noqa: E402  see above
 import sys  # noqa: E402  see above
 import threading  # noqa: E402  see above
 import traceback  # noqa: E402  see above
 
-from agentjobs_runner import narrow  # noqa: E402  see above
+from agentjobs_runner import narrow, stops  # noqa: E402  see above
 
 # What a full pipe may hold up at the end; the log is worth less than the verdict.
 FLUSH_SECONDS = 1.0
@@ -22,9 +21,7 @@ FLUSH_SECONDS = 1.0
 
 def main() -> None:
     """Run the start this pod was made for, and end the process."""
-    # Without a handler the first process of a container misses them, any other dies of them; blocked ones wait for
-    # `attempt`, which handles them.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    stops.hold()
     narrow.hide()
     from agentjobs_runner import attempt  # after hide(), because it imports httpx
 

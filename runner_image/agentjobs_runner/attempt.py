@@ -6,16 +6,12 @@ or breaks. The order of the end is fixed: the gateway's record, then the termina
 """
 
 import logging
-import os
 import queue
-import signal
-import sys
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from types import FrameType
 from typing import Any, Final
 
 from agentjobs import contract, logs
@@ -27,6 +23,7 @@ from agentjobs_runner.environment import Environment
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.gateway import Gateway, Instant, connect
 from agentjobs_runner.narrow import Preload
+from agentjobs_runner.stops import Stops
 from agentjobs_runner.timeline import Recorder
 from agentjobs_runner.tracing import Tracing
 from agentjobs_runner.wording import Redactor, plain, shown
@@ -37,7 +34,6 @@ logger = logging.getLogger("agentjobs.runner")
 REPORT_SECONDS: Final = 5.0
 # A verdict other than success says the same without the gateway's record: the operator decides by the message.
 FAREWELL_SECONDS: Final = 30.0
-_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +110,11 @@ class Supervisor:
         # SimpleQueue.put may be called from a signal handler (it is documented as reentrant).
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._terminated_at: float | None = None
-        self._own_signal = False
+        self._stops = Stops(self._on_signal)
 
     def run(self) -> int:
         """Run the start and return the exit code."""
-        for number in _STOPS:
-            signal.signal(number, self._on_signal)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)  # `__main__` blocks them until somebody listens
+        self._stops.listen()
         engine = Preload("agentjobs_runner.engine")
         try:
             attempt = self._gateway.attempt(give_up=self._give_up(contract.GATEWAY_PATIENCE_SECONDS))
@@ -139,19 +133,12 @@ class Supervisor:
         outcome = self._supervise(attempt, recorder, engine)
         return self._fenced(outcome) if isinstance(outcome, Fenced) else self._report(attempt, recorder, outcome)
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._own_signal:
-            self._own_signal = False
+    def _on_signal(self, number: int, own: bool) -> None:
+        if own:
             self._inbox.put(Terminated(own=True))
         elif self._terminated_at is None:
             self._terminated_at = time.monotonic()
             self._inbox.put(Terminated())
-
-    def _on_audit(self, event: str, args: tuple[object, ...]) -> None:
-        # Python tells its hooks of a signal before it sends it. One that a child sends stays the cluster's doing:
-        # systemd stops the containers of a node that shuts down by the same signal, with no trace in the pod.
-        if is_own_stop(event, args):
-            self._own_signal = True
 
     def _supervise(self, attempt: Attempt, recorder: Recorder, engine: Preload) -> Ending | Fenced:
         """Wait for the agent's end, or for what ends it from outside."""
@@ -186,7 +173,7 @@ class Supervisor:
         try:
             loaded = engine.wait()
             recorder.progressed()
-            sys.addaudithook(self._on_audit)
+            self._stops.watch_own()
             with self._tracing.run(attempt):
                 ending: Ending = loaded.execute(attempt, gate, recorder)
         except BaseException as error:  # the thread's outermost line: an end that nobody hears of would hang the pod
@@ -261,16 +248,6 @@ class Supervisor:
         """Another pod holds this start: whatever we say now would be about its work, so we say nothing."""
         logger.error("attempt.fenced", extra={"error": str(error)})
         return contract.EXIT_FENCED
-
-
-def is_own_stop(event: str, args: tuple[object, ...]) -> bool:
-    """Whether an audited call sends this very process SIGTERM or SIGINT."""
-    if event not in ("os.kill", "os.killpg", "signal.pthread_kill") or args[1] not in _STOPS:
-        return False
-    if event == "signal.pthread_kill":
-        return True
-    groups = (0, os.getpgrp() if event == "os.killpg" else -os.getpgrp())
-    return args[0] in groups or (event == "os.kill" and args[0] == os.getpid())
 
 
 def _leave(environment: Environment, redactor: Redactor, ending: Ending, *, uid: str = "") -> int:

@@ -39,9 +39,7 @@ class Gate:
 
         `named` is what people know the step by.
         """
-        if os.getpid() != self._process:
-            # A forked child goes on with a copy of the agent; it must neither call models nor report.
-            os._exit(70)
+        self._end_copies()
         while not (self._recorded.is_set() or self._closed):  # noqa: ASYNC110  both are set by other threads
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
         if self._closed:
@@ -54,6 +52,7 @@ class Gate:
 
     def leave(self, step: str) -> None:
         """End `step`; harmless when it was never begun."""
+        self._end_copies()
         self._progressed()
         with self._lock:
             self._running.pop(step, None)
@@ -73,6 +72,12 @@ class Gate:
         """Let no further step begin; `at_boundary` is called once those that run have ended and one was held."""
         self._closed = True
         self._look()
+
+    def _end_copies(self) -> None:
+        # A forked child may go on with a copy of the agent; it must neither call models nor report, and locks that
+        # other threads held when it was made stay locked in it.
+        if os.getpid() != self._process:
+            os._exit(70)
 
     def _look(self) -> None:
         with self._lock:

@@ -69,7 +69,7 @@ def test_a_module_agent_runs_on_the_jobs_model(gateway, start):
 
 
 TOOLS = """
-import os, signal, sys, threading, time
+import multiprocessing, os, signal, sys, threading, time
 
 def fails(): raise ValueError("no such city; tried with ?key=AIzaSecretSecretSecret and " + os.environ["SHOP_PASSWORD"])
 def exits(): sys.exit(3)
@@ -87,6 +87,17 @@ def forks():
         return {"child": True}
     time.sleep(0.3)
     return {"child": False}
+def square(n): return n * n
+def pools():
+    for context in map(multiprocessing.get_context, ("fork", "spawn", "forkserver")):
+        with context.Pool(3) as pool:
+            assert sum(pool.map(square, range(20))) == 2470
+        child = context.Process(target=time.sleep, args=(600,))
+        child.start()
+        child.terminate()
+        child.join()
+        assert child.exitcode == -signal.SIGTERM, child.exitcode
+    return {"ok": True}
 def blocks():
     open("blocking", "w").close(); time.sleep(60)
 """
@@ -101,6 +112,7 @@ def blocks():
         pytest.param("base", ("Retry", "AgentError"), id="base-exception"),
         pytest.param("noisy", ("Succeed", "ResultAccepted"), id="garbage-on-stdout-and-a-thread-that-never-ends"),
         pytest.param("forks", ("Succeed", "ResultAccepted"), id="fork"),
+        pytest.param("pools", ("Succeed", "ResultAccepted"), id="process-pools"),
     ],
 )
 def test_whatever_a_tool_does_has_a_class(gateway, start, tool, verdict):
