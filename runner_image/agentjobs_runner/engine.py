@@ -12,7 +12,7 @@ import logging
 import os
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from google.adk.agents.parallel_agent import ParallelAgent
 from google.adk.apps.app import App
@@ -38,20 +38,19 @@ from agentjobs_runner.timeline import Recorder, entries
 
 logger = logging.getLogger("agentjobs.runner")
 
-# ADK loads half of its modules when it first runs; by then they are in.
-COLLECT_AFTER_SECONDS: Final = 2.0
-
 
 def execute(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
     """Run the agent and say how it ended. Blocks; called in a thread of its own.
 
     The event loop is never closed: closing would wait for tools that hang.
     """
+    # The collector was off while our modules loaded (`__main__`); what they made lives as long as the process. User
+    # code gets it as Python has it: a module may make and drop a lot while it is imported.
+    gc.freeze()
+    gc.enable()
     process = os.getpid()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    # The collector was off while modules loaded (`__main__`); what they made lives as long as the process.
-    loop.call_later(COLLECT_AFTER_SECONDS, _collect)
     try:
         ending = loop.run_until_complete(run(attempt, gate, recorder))
     except BaseException as error:
@@ -128,8 +127,3 @@ def _root_name(app: App) -> str:
 def _strands(app: App) -> list[str]:
     root: Any = app.root_agent
     return [agent.name for agent in root.sub_agents] if isinstance(root, ParallelAgent) else []
-
-
-def _collect() -> None:
-    gc.freeze()
-    gc.enable()

@@ -254,6 +254,14 @@ def test_on_sigterm_a_tool_that_blocks_is_left_behind(gateway, start):
     assert fake.results[0]["reason"] == "Interrupted"
 
 
+def test_user_code_is_loaded_with_the_garbage_collector_on(gateway, start):
+    fake = gateway(agent={"module": {"ref": "looks:agent"}})
+
+    run = start(fake, files={"looks.py": "import gc; print(gc.isenabled())"}).wait()
+
+    assert run.out == "True\n"
+
+
 def test_a_module_that_hangs_at_import_runs_out_of_progress(gateway, start):
     source = "import time\ntime.sleep(600)\n"
     fake = gateway(agent={"module": {"ref": "hanging:agent"}}, timeouts={"progress": "2s"})
