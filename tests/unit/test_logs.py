@@ -8,6 +8,7 @@ import warnings
 import pytest
 
 from agentjobs import logs
+from agentjobs.readable import LIBRARY
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_the_event_is_a_word_and_what_follows_it_the_message(configured):
 
     ours, theirs = (json.loads(line) for line in stream.getvalue().splitlines())
     assert (ours["event"], ours["message"]) == ("history.unavailable", "no server")
-    assert (theirs["event"], theirs["message"]) == (logs.LIBRARY, "Starting the watch-stream for pods.v1.")
+    assert (theirs["event"], theirs["message"]) == (LIBRARY, "Starting the watch-stream for pods.v1.")
 
 
 def test_a_warning_is_a_line_too(configured):
