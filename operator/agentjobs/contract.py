@@ -47,6 +47,8 @@ ENV_START: Final = "AGENTJOBS_START"
 ENV_TERMINATION_FILE: Final = "AGENTJOBS_TERMINATION_FILE"
 ENV_GRACE_SECONDS: Final = "AGENTJOBS_GRACE_SECONDS"
 
+ENV_LOG_FORMAT: Final = "AGENTJOBS_LOG_FORMAT"
+"""`json` (the default) or `text`, of every process of ours."""
 ENV_MCP_HEADER: Final = "AGENTJOBS_MCP_HEADER_"
 """Prefix of the variables that carry headers for tool servers, see `mcp_header_variable`."""
 

@@ -5,30 +5,30 @@ SIGTERM, a lost gateway, a fence and the agent's own end are decided in one plac
 or breaks. The order of the end is fixed: the gateway's record, then the termination message, then the exit code.
 """
 
-import logging
 import queue
+import signal
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
-from agentjobs import contract, logs
+from agentjobs import contract
 from agentjobs.api.durations import format_duration, parse_duration
 from agentjobs.contract import Attempt, ErrorClass, Result, ResultDocument, TerminationMessage, Verdict
 from agentjobs.errors import AgentJobsError, Fenced, Invalid, Unavailable
+from agentjobs_runner import log
 from agentjobs_runner.endings import Ending, interrupted, journal_unavailable, progress_timeout, told_itself_to_stop
 from agentjobs_runner.environment import Environment
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.gateway import Gateway, Instant, connect
+from agentjobs_runner.log import logger
 from agentjobs_runner.narrow import Preload
 from agentjobs_runner.stops import Stops
 from agentjobs_runner.timeline import Recorder
 from agentjobs_runner.tracing import Tracing
-from agentjobs_runner.wording import Redactor, plain, shown
-
-logger = logging.getLogger("agentjobs.runner")
+from agentjobs_runner.wording import Redactor, shown
 
 # The kubelet kills when the grace period is over; what is left after this is for the last report.
 REPORT_SECONDS: Final = 5.0
@@ -45,8 +45,9 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Terminated:
-    """SIGTERM or SIGINT came; by the agent's own doing when `own`."""
+    """A signal to stop came; by the agent's own doing when `own`."""
 
+    signal: str
     own: bool = False
 
 
@@ -65,22 +66,9 @@ class Lost:
 Message = Ended | Terminated | AtBoundary | Lost
 
 
-class RedactingFormatter(logs.JsonFormatter):
-    """The control side's log lines, without secrets: libraries log exceptions, and those hold URLs with keys."""
-
-    def __init__(self, redactor: Redactor) -> None:
-        super().__init__()
-        self._redactor = redactor
-
-    def line(self, record: logging.LogRecord) -> dict[str, Any]:
-        """Return what the line says. Cleared before it is JSON, whose escapes would hide a secret."""
-        cleared: dict[str, Any] = self._redactor.data(plain(super().line(record)))
-        return cleared
-
-
 def run(variables: Mapping[str, str]) -> int:
     """Run the start that `variables` name and return the process's exit code."""
-    _configure_logging(Redactor(variables))
+    log.configure(variables, Redactor(variables))
     try:
         environment = Environment.read(variables)
         token = environment.token_file.read_text().strip()
@@ -88,13 +76,13 @@ def run(variables: Mapping[str, str]) -> int:
         logger.error("environment.invalid", extra={"error": str(error)})
         return contract.EXIT_CODES[Verdict.FAIL]
     redactor = Redactor(variables, token)
-    _configure_logging(redactor)
+    log.configure(variables, redactor)
     try:
         gateway = connect(environment)
     except Unavailable as error:
         return _leave(environment, redactor, journal_unavailable(str(error)))
     tracing = Tracing(variables, redactor)
-    code = Supervisor(environment, gateway, redactor, tracing).run()
+    code = Supervisor(environment, gateway, redactor, tracing, in_full=log.for_people(variables)).run()
     tracing.wait()
     return code
 
@@ -102,11 +90,14 @@ def run(variables: Mapping[str, str]) -> int:
 class Supervisor:
     """Sees one start through."""
 
-    def __init__(self, environment: Environment, gateway: Gateway, redactor: Redactor, tracing: Tracing) -> None:
+    def __init__(
+        self, environment: Environment, gateway: Gateway, redactor: Redactor, tracing: Tracing, *, in_full: bool
+    ) -> None:
         self._environment = environment
         self._gateway = gateway
         self._redactor = redactor
         self._tracing = tracing
+        self._in_full = in_full
         # SimpleQueue.put may be called from a signal handler (it is documented as reentrant).
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._terminated_at: float | None = None
@@ -128,17 +119,19 @@ class Supervisor:
                 Verdict.SUCCEED, "ResultAccepted", "the job has its result already", result=attempt["result"]
             )
             return _leave(self._environment, self._redactor, ending, uid=attempt["uid"])
-        recorder = Recorder(self._gateway, self._redactor, lambda error: self._inbox.put(Lost(error)))
+        recorder = Recorder(
+            self._gateway, self._redactor, lambda error: self._inbox.put(Lost(error)), in_full=self._in_full
+        )
         recorder.start()
         outcome = self._supervise(attempt, recorder, engine)
         return self._fenced(outcome) if isinstance(outcome, Fenced) else self._report(attempt, recorder, outcome)
 
     def _on_signal(self, number: int, own: bool) -> None:
         if own:
-            self._inbox.put(Terminated(own=True))
+            self._inbox.put(Terminated(signal.Signals(number).name, own=True))
         elif self._terminated_at is None:
             self._terminated_at = time.monotonic()
-            self._inbox.put(Terminated())
+            self._inbox.put(Terminated(signal.Signals(number).name))
 
     def _supervise(self, attempt: Attempt, recorder: Recorder, engine: Preload) -> Ending | Fenced:
         """Wait for the agent's end, or for what ends it from outside."""
@@ -161,8 +154,10 @@ class Supervisor:
                     return interrupted("told to stop; stopped between two steps")
                 case Terminated(own=True):
                     return told_itself_to_stop()
-                case Terminated():
-                    logger.info("attempt.terminating", extra={"grace_seconds": self._environment.grace_seconds})
+                case Terminated(signal=name):
+                    grace = self._environment.grace_seconds
+                    told = {"signal": name, "grace_seconds": grace, "running": gate.running}
+                    logger.info("attempt.terminating", extra=told)
                     gate.close()
                 case Lost(Fenced() as fence):
                     return fence
@@ -268,15 +263,6 @@ def _leave(environment: Environment, redactor: Redactor, ending: Ending, *, uid:
         logger.error("termination.unwritten", extra={"error": str(error)})
     logger.info("attempt.ended", extra={"verdict": message.verdict, "reason": message.reason, "why": message.message})
     return contract.EXIT_CODES[ending.verdict]
-
-
-def _configure_logging(redactor: Redactor) -> None:
-    logs.configure()
-    for handler in logging.root.handlers:
-        handler.setFormatter(RedactingFormatter(redactor))
-    # Their warnings are about their own future, their errors repeat what `engine` logs once.
-    for library in ("anthropic", "google_adk", "google_genai", "httpx2", "mcp", "openai"):
-        logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
 def _agreed(ending: Ending, final: Result | None) -> Ending:

@@ -8,7 +8,6 @@ Never speaks to the gateway itself and never ends the process; whatever user cod
 import asyncio
 import gc
 import itertools
-import logging
 import os
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from agentjobs_runner.answer import Answer
 from agentjobs_runner.classify import classify
 from agentjobs_runner.endings import Ending
 from agentjobs_runner.gate import Gate
+from agentjobs_runner.log import logger
 from agentjobs_runner.models import Models
 from agentjobs_runner.output import Output
 from agentjobs_runner.run_config import run_config
@@ -35,8 +35,6 @@ from agentjobs_runner.scripted import Stage
 from agentjobs_runner.sessions import Sessions
 from agentjobs_runner.steps import StepPlugin
 from agentjobs_runner.timeline import Recorder, entries
-
-logger = logging.getLogger("agentjobs.runner")
 
 
 def execute(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:

@@ -5,7 +5,6 @@ is away it keeps what it has and `recorded` is clear, which holds the agent at i
 """
 
 import asyncio
-import logging
 import threading
 import time
 from collections import deque
@@ -17,13 +16,12 @@ from agentjobs import contract
 from agentjobs.contract import Event
 from agentjobs.errors import Fenced, Invalid, Unavailable
 from agentjobs_runner.gateway import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Gateway
+from agentjobs_runner.log import logger
 from agentjobs_runner.meter import Meter
 from agentjobs_runner.wording import Redactor, plain, size_of, within
 
 if TYPE_CHECKING:
     from google.adk.events.event import Event as AdkEvent  # heavy; `engine` has it loaded by the time one is seen
-
-logger = logging.getLogger("agentjobs.runner")
 
 # An entry's frame (seq, time, kind, author) beside its data.
 _FRAME_BYTES: Final = 1024
@@ -68,12 +66,21 @@ class Recorder:
 
     Args:
         on_lost: called once from its thread, with what ended the recording: Fenced, or Unavailable after all patience.
+        in_full: log arguments, results and texts, too.
     """
 
-    def __init__(self, gateway: Gateway, redactor: Redactor, on_lost: Callable[[Fenced | Unavailable], None]) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        redactor: Redactor,
+        on_lost: Callable[[Fenced | Unavailable], None],
+        *,
+        in_full: bool = False,
+    ) -> None:
         self._gateway = gateway
         self._redactor = redactor
         self._on_lost = on_lost
+        self._in_full = in_full
         self._pending: deque[tuple[Event, int]] = deque()
         """With the bytes each takes in a body."""
         self._pending_bytes = 0
@@ -112,7 +119,7 @@ class Recorder:
             size = size_of(event)
             self._pending.append((event, size))
             self._pending_bytes += size + _FRAME_BYTES
-        logger.info(f"step.{kind}", extra={"author": author, **_shown(kind, cleared)})
+        logger.info(f"step.{kind}", extra={"author": author, **_shown(kind, cleared, in_full=self._in_full)})
         self._wake.set()
 
     async def room(self) -> None:
@@ -215,15 +222,17 @@ class Recorder:
             self._pending_bytes = 0
 
 
-def _shown(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """What the pod's log tells of an entry: names and numbers, never what was said."""
+def _shown(kind: str, data: Mapping[str, Any], *, in_full: bool) -> dict[str, Any]:
+    """What the log tells of an entry: names and numbers; what was said only `in_full`."""
     match kind:
         case "model":
-            tools = [call["name"] for call in data.get("toolCalls") or ()]
-            return {"tokens_in": data.get("inputTokens"), "tokens_out": data.get("outputTokens"), "tools": tools}
+            calls = data.get("toolCalls") or ()
+            tokens = {"tokens_in": data.get("inputTokens"), "tokens_out": data.get("outputTokens")}
+            return {**tokens, "tools": [call["name"] for call in calls], **({"calls": calls} if in_full else {})}
         case "tool":
-            return {"tool": data.get("name")}
+            return {"tool": data.get("name"), **({"result": data.get("result")} if in_full else {})}
         case "text":
-            return {"bytes": len(str(data.get("text")).encode()), "final": data.get("final")}
+            size = {"bytes": len(str(data.get("text")).encode()), "final": data.get("final")}
+            return {**size, **({"text": data.get("text")} if in_full else {})}
         case _:
             return {key: value for key, value in data.items() if key in _SHOWN}

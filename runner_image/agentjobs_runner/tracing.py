@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agentjobs import contract
 from agentjobs.contract import Attempt
+from agentjobs_runner.log import logger
 from agentjobs_runner.wording import Redactor
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
-
-logger = logging.getLogger("agentjobs.runner")
 
 FLUSH_SECONDS: Final = 1.0
 # ADK's documented switches; the first is on by default, and then prompts go wherever a provider of spans is set.

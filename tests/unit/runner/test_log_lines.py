@@ -2,10 +2,13 @@
 
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 
-from agentjobs_runner.attempt import RedactingFormatter
+from agentjobs import logs
+from agentjobs_runner.log import cleared
 from agentjobs_runner.wording import Redactor
 
 PASSWORD = 'pä"ss\\word\n1'
@@ -14,7 +17,8 @@ PASSWORD = 'pä"ss\\word\n1'
 @pytest.fixture
 def line():
     """`line(**fields)`: a record of a runner that knows a password, as it is written."""
-    formatter = RedactingFormatter(Redactor({"SHOP_PASSWORD": PASSWORD}))
+    redactor = Redactor({"SHOP_PASSWORD": PASSWORD})
+    formatter = logs.LineFormatter(logs.as_json, lambda line: cleared(line, redactor))
 
     def write(error=None, **fields):
         record = logging.makeLogRecord({"msg": "agent.raised", "name": "x", **fields})
@@ -36,3 +40,56 @@ def test_a_stack_is_cleared(line):
 
 def test_a_value_that_is_no_text_is_cleared(line):
     assert line(detail=ValueError(PASSWORD))["detail"] == "[SHOP_PASSWORD]"
+
+
+def test_a_librarys_error_is_one_line(line):
+    told = line(ValueError("no route"), name="google_adk.google.adk.agents.llm_agent", msg="runs without the tools")
+
+    assert ("stack" in told, told["message"]) == (False, "runs without the tools: ValueError: no route")
+
+
+# User code in a process of its own, for all that it does to logging is for good.
+LOGGING = """
+import logging, logging.config, os, sys
+from agentjobs_runner import log
+from agentjobs_runner.wording import Redactor
+log.configure({}, Redactor({"SHOP_PASSWORD": "correct horse"}))
+logging.getLogger("mine").warning("before")
+def odd(*args, **more):
+    raise RuntimeError("no records today")
+class Silent(logging.Logger):
+    def handle(self, record): pass
+"""
+
+
+@pytest.mark.parametrize(
+    "does",
+    [
+        pytest.param('logging.config.dictConfig({"version": 1})', id="disables-loggers"),
+        pytest.param("logging.basicConfig(force=True, handlers=[logging.NullHandler()])", id="replaces-handlers"),
+        pytest.param("logging.root.handlers.clear()", id="clears-handlers"),
+        pytest.param("logging.disable(logging.CRITICAL)", id="disables-all"),
+        pytest.param("logging.getLogger('agentjobs.runner').disabled = True", id="disables-ours-by-name"),
+        pytest.param("logging.root.manager.loggerDict.clear()", id="forgets-loggers"),
+        pytest.param("logging.shutdown()", id="shuts-down"),
+        pytest.param("logging.captureWarnings(False)", id="warnings"),
+        pytest.param("logging.setLoggerClass(Silent)", id="logger-class"),
+        pytest.param("logging.setLogRecordFactory(odd)", id="record-factory"),
+        pytest.param("logging.addLevelName(logging.ERROR, '\\x1b[31mOOPS')", id="level-name"),
+        pytest.param("logging.root.setLevel(100)", id="level"),
+        pytest.param("sys.stderr.close()", id="closes-stderr"),
+        pytest.param("os.close(2)", id="closes-its-descriptor"),
+        pytest.param("os.dup2(os.open(os.devnull, os.O_WRONLY), 2)", id="redirects-its-descriptor"),
+        pytest.param("os.set_blocking(2, False)", id="does-not-block"),
+    ],
+)
+def test_user_code_neither_silences_nor_unredacts_the_runner(does):
+    says = 'log.logger.error("agent.raised", extra={"why": "correct horse"}, exc_info=ValueError("correct horse"))'
+    done = subprocess.run(
+        [sys.executable, "-c", f"{LOGGING}\n{does}\n{says}"], capture_output=True, text=True, timeout=60
+    )
+
+    before, *_, told = map(json.loads, done.stderr.splitlines())
+    assert before["message"] == "before"
+    assert (told["event"], told["level"], told["why"]) == ("agent.raised", "error", "[SHOP_PASSWORD]")
+    assert told["stack"] == "ValueError: [SHOP_PASSWORD]"

@@ -1,0 +1,126 @@
+"""The runner's log. Nothing that user code does to logging or to the standard streams silences it, or has it uncleared.
+
+`logger` is known to no manager and no configuration, and writes to a descriptor of its own. What user code and
+libraries log goes the usual way: to a handler on the root logger, cleared too, until user code puts its own there.
+"""
+
+import logging
+import os
+import select
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from agentjobs import logs
+from agentjobs.contract import ENV_LOG_FORMAT
+from agentjobs.readable import readable
+from agentjobs_runner.wording import Redactor, plain
+
+# They repeat at INFO what we log ourselves. Their errors are told in one line: the stack of what ends a start is told
+# once, by `engine`.
+_LIBRARIES: Final = ("anthropic", "google_adk", "google_genai", "httpx2", "mcp", "openai")
+# Of these not even warnings: they are about ADK's own measurements.
+_UNHEARD: Final = ("google_adk.google.adk.telemetry",)
+# ADK says so and raises the error again, which `engine` tells.
+_RAISED_AGAIN: Final = {
+    "google_adk.google.adk.runners": "Root node %s failed.",
+    "google_adk.google.adk.workflow._node_runner": "Node execution failed with exception",
+}
+_STDERR: Final = 2
+
+
+class _Own(logging.Logger):
+    """A logger out of reach: `logging.disable`, `dictConfig`, record factories and level names do not touch it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, logging.INFO)
+        self.manager = logging.Manager(logging.RootLogger(logging.WARNING))
+        self.propagate = False
+
+    def makeRecord(self, *args: Any, **more: Any) -> logging.LogRecord:  # noqa: N802  the name is the base class's
+        """Return a record as logging makes it by default."""
+        name, level, path, number, message, values, error, function, extra, stack = (*args, *more.values())
+        record = logging.LogRecord(name, level, path, number, message, values, error, function, stack)
+        record.levelname = _LEVELS[level]
+        vars(record).update(extra or {})
+        return record
+
+
+_LEVELS: Final = {logging.INFO: "INFO", logging.WARNING: "WARNING", logging.ERROR: "ERROR"}
+
+logger: Final = _Own("agentjobs.runner")
+
+
+class _Descriptor(logging.Handler):
+    """Writes each record at once and whole, also where the descriptor was made non-blocking."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record; nothing of one that another line tells already."""
+        try:
+            text = self.format(record)
+            self._write(f"{text}\n".encode("utf-8", "backslashreplace") if text else b"")
+        except OSError:
+            return  # the log is worth less than the run
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            try:
+                data = data[os.write(self._descriptor, data) :]
+            except BlockingIOError:
+                select.select([], [self._descriptor], [])
+
+
+def configure(variables: Mapping[str, str], redactor: Redactor) -> None:
+    """Log as `variables` say, cleared by `redactor`. Called before user code runs, and again with more secrets."""
+    formatter = logs.LineFormatter(_written(variables), lambda line: cleared(line, redactor))
+    logs.configure()
+    for handler in logging.root.handlers:
+        handler.setFormatter(formatter)
+    for library in _LIBRARIES:
+        logging.getLogger(library).setLevel(logging.WARNING)
+    for library in _UNHEARD:
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    for library in _RAISED_AGAIN:
+        logging.getLogger(library).addFilter(_is_news)
+    if not logger.handlers:
+        logger.addHandler(_Descriptor(os.dup(_STDERR)))
+    for handler in logger.handlers:
+        handler.setFormatter(formatter)
+
+
+def _written(variables: Mapping[str, str]) -> Callable[[Mapping[str, Any]], str]:
+    if variables.get(ENV_LOG_FORMAT) != "text":
+        return logs.as_json
+    person = for_people(variables)
+    colour = person and not variables.get("NO_COLOR") and variables.get("TERM") != "dumb"
+    return lambda line: readable(line, colour=colour, width=_width() if person else None)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return record.msg != _RAISED_AGAIN.get(record.name)
+
+
+def for_people(variables: Mapping[str, str]) -> bool:
+    """Whether a person reads at a terminal; then lines hold what was said, too. A pod's log never does."""
+    return variables.get(ENV_LOG_FORMAT) == "text" and os.isatty(_STDERR)
+
+
+def cleared(line: dict[str, Any], redactor: Redactor) -> dict[str, Any]:
+    """Return a line without secrets, and a library's without its stack."""
+    stack = line.pop("stack", None)
+    if stack and not str(line["logger"]).startswith(_LIBRARIES):
+        line["stack"] = stack
+    elif stack:
+        line["message"] = f"{line.get('message', '')}: {stack.splitlines()[-1]}"
+    clear: dict[str, Any] = redactor.data(plain(line))
+    return clear
+
+
+def _width() -> int | None:
+    try:
+        return os.get_terminal_size(_STDERR).columns or None
+    except OSError:
+        return None
