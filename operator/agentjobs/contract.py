@@ -171,6 +171,8 @@ class Result(TypedDict):
     """What a structured answer decided, by the job's `output.outcomeKey`; None without a schema."""
     usage: dict[str, int]
     """What the start that gave the answer used, by the names of `USAGE`."""
+    cutFrom: NotRequired[int]
+    """Bytes of the whole answer, where it was too large to keep and `text` is only its beginning."""
 
 
 class Attempt(TypedDict):

@@ -1,120 +1,207 @@
-"""What a run amounts to: the answer's text, its structure, and the errors ADK only mentions.
+"""What a run amounts to: its answer, or the error that ADK only mentions. The rule is docs/decisions/0015.
 
-`engine` shows it every event of a run and asks for the ending when the run is over. Pure.
+`engine` shows it every event of one run and asks when the run is over. Pure.
 """
 
-import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from google.adk.events.event import Event
 
-from agentjobs.contract import MAX_RESULT_BYTES, ErrorClass, Result, Verdict, cut
+from agentjobs.contract import ErrorClass, Verdict
 from agentjobs_runner.classify import is_blocked, soft
-from agentjobs_runner.endings import Ending
-from agentjobs_runner.wording import plain, size_of, storable
+from agentjobs_runner.endings import Ending, config_invalid
+from agentjobs_runner.said import as_text, media_of, output_of, said, text_of
+from agentjobs_runner.shape import Kind, Part
 
-# The result travels in a document with verdict, reason and message around it.
-_ROOM = 16 * 1024
+# ADK's code for a model that was asked and said nothing.
+_NOTHING: Final = "MODEL_RETURNED_NO_CONTENT"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer: when it came, what it is (a text, or anything that has a JSON form), and whose it is."""
+
+    at: int
+    value: Any
+    author: str
+
+
+@dataclass(slots=True)
+class _Speaker:
+    """What is known of one part so far. `last` is its last event in each branch it runs in."""
+
+    last: dict[str, tuple[int, Event]] = field(default_factory=dict)
+    answer: Said | None = None
+    beside: Said | None = None
+    """A text beside a tool call: the answer if this tool ends the agent."""
+    left: bool = False
+    """It asked its loop to end; nothing more is expected of it."""
 
 
 class Answer:
-    """Collects the answer of one run.
+    """Collects what one run is left with. `team` is what the root consists of."""
 
-    Args:
-        strands: names of the root's sub-agents when the root is a ParallelAgent: their answers arrive in any order and
-            are put together in this one. Empty for every other root: the last answer counts.
-    """
-
-    def __init__(self, strands: Sequence[str] = ()) -> None:
-        self._strands = tuple(strands)
-        self._texts: dict[str, str] = {}
-        self._output: Any = None
-        self._last: dict[tuple[str, str], Event] = {}
+    def __init__(self, team: Part) -> None:
+        self._team = team
+        self._parts = {part.name: part for part in team.all()}
+        self._nodes = {member.name for part in team.all() if part.kind is not Kind.AGENT for member in part.members}
+        self._speakers: dict[str, _Speaker] = {}
+        self._output: Said | None = None
+        self._calls: dict[str, str] = {}
         self._waiting: dict[str, str] = {}
+        self._media: list[str] = []
+        self._now = 0
 
     def see(self, event: Event) -> None:
         """Take in one event. Partial ones repeat what a later one says whole."""
         if event.partial:
             return
+        self._now += 1
         self._wait(event)
-        self._last[event.branch or "", event.author] = event
-        if event.output is not None:
-            self._output = event.output
-        text = text_of(event)
-        if text.strip() and event.author != "user" and event.is_final_response():
-            self._texts[self._strand(event)] = text
+        if event.author == "user" or self._is_called(event):
+            return
+        self._media = media_of(event) or self._media
+        if any("/" not in path for path in event.node_info.output_for or ()):
+            self._output = self._heard(event, output_of(event))
+        self._hear(self._speakers.setdefault(self._name(event), _Speaker()), event)
 
-    def ending(self, usage: dict[str, int]) -> Ending:
-        """Say how the run ended, now that ADK has nothing more to say; `usage` goes with an answer."""
-        for event in self._last.values():
-            if event.error_code:
-                return soft(str(event.error_code), event.error_message or "")
-            if is_blocked(event.finish_reason):
-                return soft(str(event.finish_reason), "")
+    def failure(self) -> Ending | None:
+        """Say how the run ended when what it was left with is an error, or a question that nobody answers."""
+        broken = self._broken(self._team)
+        if broken is not None:
+            code = broken.error_code or broken.finish_reason
+            return soft(str(code), (broken.error_message or "") if broken.error_code else "")
         if self._waiting:
-            tools = ", ".join(sorted(set(self._waiting.values())))
+            return config_invalid("; ".join(sorted(set(self._waiting.values())))).ending
+        return None
+
+    def answer(self) -> Said | Ending:
+        """Return the answer of a run without a failure, or say how it ended without one."""
+        found = self._answer()
+        if found is not None and as_text(found.value).strip():
+            return found
+        if self._media:
+            held = ", ".join(sorted(set(self._media)))
+            message = f"the answer holds no text ({held}); a job's answer is text or JSON, so say the rest in words"
+            return Ending(Verdict.FAIL, ErrorClass.RESULT_ERROR, message)
+        if self._team.kind in (Kind.GRAPH, Kind.CODE):
             message = (
-                f"tool {tools} waits for an answer from outside, which a job cannot give; remove it from the agent"
+                f"{self._team.name!r} ended without an output: return the answer from its last node, "
+                "if only a text that says what was done"
             )
-            return Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, message)
-        text = self._text()
-        if not text.strip():
-            return Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, "the agent ended without an answer")
-        return Ending(Verdict.SUCCEED, "ResultAccepted", "the agent answered", result=self._result(text, usage))
+            return Ending(Verdict.FAIL, ErrorClass.RESULT_ERROR, message)
+        return Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, "the agent ended without an answer")
 
-    def _text(self) -> str:
-        texts = [self._texts[strand] for strand in self._strands if strand in self._texts]
-        if not texts:
-            texts = list(self._texts.values())[-1:]
-        if not texts and self._output is not None:
-            return json.dumps(plain(self._output), ensure_ascii=False)
-        return "\n\n".join(texts)
+    def _hear(self, speaker: _Speaker, event: Event) -> None:
+        results, text = event.get_function_responses(), text_of(event)
+        silent = not (text.strip() or event.get_function_calls() or results or event.output is not None)
+        if not (silent and speaker.left and event.error_code in (None, _NOTHING)):
+            speaker.last[event.branch or ""] = self._now, event
+        if not silent:
+            speaker.left = bool(results and event.actions.escalate)
+        value = said(event)
+        if value is not None:
+            speaker.answer = self._heard(event, value)
+        elif results and (event.actions.skip_summarization or event.actions.escalate):
+            speaker.answer, speaker.beside = speaker.beside or speaker.answer, None
+        elif event.get_function_calls():
+            speaker.beside = self._heard(event, text) if text.strip() else None
 
-    def _result(self, text: str, usage: dict[str, int]) -> Result:
-        text = storable(text)
-        result = Result(text=text, structured=_structured(text), outcome=None, usage=usage)
-        if size_of(result) > MAX_RESULT_BYTES - _ROOM:
-            # JSON's escapes make a text up to six times longer, so what remains is measured, not computed.
-            result["structured"] = None
-            limit = MAX_RESULT_BYTES - _ROOM
-            while size_of(result) > MAX_RESULT_BYTES - _ROOM:
-                result["text"] = cut(text, limit)
-                limit = limit * 3 // 4
-        return result
+    def _heard(self, event: Event, value: Any) -> Said:
+        return Said(self._now, value, event.author)
 
-    def _strand(self, event: Event) -> str:
-        for part in (event.branch or "").split("."):
-            if part in self._strands:
-                return part
-        # The newest answer goes last, wherever its author spoke before.
-        self._texts.pop(event.author, None)
-        return event.author
+    def _answer(self) -> Said | None:
+        if self._output is not None:
+            return self._output
+        if self._team.kind is Kind.GRAPH:
+            ends = [member for member in self._team.members if member.name in self._team.ends]
+            return _joined([self._made(member) for member in ends])
+        return self._made(self._team)
+
+    def _made(self, part: Part) -> Said | None:
+        """The newest answer of a part or its members; of parallel members those of all, in their order."""
+        members = [self._made(member) for member in part.members]
+        if part.kind is Kind.PARALLEL:
+            members = [_joined(members)]
+        own = [speaker.answer for speaker in self._of(part)]
+        return max((found for found in (*own, *members) if found), key=lambda found: found.at, default=None)
+
+    def _broken(self, part: Part) -> Event | None:
+        """The event by which a part failed. An agent saw what its members met; ADK's teams look at none."""
+        own = [item for speaker in self._of(part) for item in speaker.last.values()]
+        if part.kind is Kind.AGENT:
+            spoke = max(part.members, key=self._spoke, default=None)
+            if spoke is not None and self._spoke(spoke) > max((at for at, _ in own), default=0):
+                return self._broken(spoke)
+            own = sorted(own, key=lambda item: item[0])[-1:]
+        errors = [event for _, event in sorted(own, key=lambda item: item[0]) if _is_error(event)]
+        if part.kind is not Kind.AGENT:
+            errors += [event for member in part.members if (event := self._broken(member)) is not None]
+        return errors[0] if errors else None
+
+    def _spoke(self, part: Part) -> int:
+        """When a part or one of its members was last heard; 0 for never."""
+        times = (at for one in part.all() for speaker in self._of(one) for at, _ in speaker.last.values())
+        return max(times, default=0)
+
+    def _of(self, part: Part) -> Iterator[_Speaker]:
+        """Who speaks for a part. The root speaks for all that it does not consist of."""
+        for name, speaker in self._speakers.items():
+            if name == part.name or (part is self._team and name not in self._parts):
+                yield speaker
+
+    def _name(self, event: Event) -> str:
+        """The part that an event is of. A graph signs for its functions, which have names of their own."""
+        signed = self._parts.get(event.author)
+        node = event.node_info.name
+        return node if signed is not None and signed.kind is Kind.GRAPH and node in self._parts else event.author
+
+    def _is_called(self, event: Event) -> bool:
+        """Whether an agent or a function called this one and deals with what it met: a task, run_node, …"""
+        inside = [step.partition("@")[0] for step in (event.branch or "").split(".") if "@" in step]
+        if any(name not in self._nodes for name in inside):
+            return True
+        names = [step.partition("@")[0] for step in event.node_info.path.split("/")]
+        return any(name in self._parts and self._parts[name].kind is Kind.CODE for name in names[:-1])
 
     def _wait(self, event: Event) -> None:
         for call in event.get_function_calls():
-            if call.id and call.id in (event.long_running_tool_ids or ()):
-                self._waiting[call.id] = call.name or "?"
+            if call.id:
+                self._calls[call.id] = call.name or "?"
+                if call.id in (event.long_running_tool_ids or ()):
+                    self._waiting[call.id] = self._asks(event, call.name or "?", call.args or {})
         for response in event.get_function_responses():
             self._waiting.pop(response.id or "", None)
 
+    def _asks(self, event: Event, name: str, args: dict[str, Any]) -> str:
+        """Say what waits for an answer from outside, by the name that its author gave it, and what to do."""
+        match name:
+            case "adk_request_confirmation":
+                tool = (args.get("originalFunctionCall") or {}).get("name") or "?"
+                cure = "take require_confirmation or request_confirmation off it"
+                return f"tool {tool} asks for a confirmation, which a job cannot give; {cure}"
+            case "adk_request_credential":
+                key = args.get("functionCallId") or args.get("function_call_id") or "?"
+                cure = "give it a key or a service account, from runtime.env"
+                return f"tool {self._calls.get(key, key)} asks for credentials, which a job cannot give; {cure}"
+            case "adk_request_input":
+                where = event.node_info.name or event.author
+                cure = "put it into input.message or input.state, and read it there"
+                return f"node {where} asks a person for input (RequestInput), which a job cannot give; {cure}"
+            case _:
+                cure = "remove it from the agent"
+                return f"tool {name} waits for an answer from outside, which a job cannot give; {cure}"
 
-def text_of(event: Event) -> str:
-    """The text of an event, thoughts left out."""
-    parts = (event.content.parts if event.content else None) or []
-    return "".join(part.text for part in parts if part.text and not part.thought)
+
+def _joined(answers: list[Said | None]) -> Said | None:
+    """Answers that count together, in this order."""
+    found = [answer for answer in answers if answer is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+    return Said(max(answer.at for answer in found), "\n\n".join(as_text(answer.value) for answer in found), "")
 
 
-def _structured(text: str) -> dict[str, Any] | None:
-    """The answer as a JSON object, also out of a Markdown code block, which models like to put around one."""
-    stripped = text.strip()
-    if stripped.startswith("```") and stripped.endswith("```"):
-        stripped = stripped[3:-3].removeprefix("json").strip()
-    if not stripped.startswith("{"):
-        return None
-    try:
-        value = json.loads(stripped)
-    except (ValueError, RecursionError):
-        return None
-    found = plain(value)
-    return found if isinstance(found, dict) else None
+def _is_error(event: Event) -> bool:
+    return bool(event.error_code) or is_blocked(event.finish_reason)

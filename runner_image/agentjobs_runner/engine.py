@@ -9,17 +9,19 @@ import asyncio
 import gc
 import itertools
 import os
+from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
-from google.adk.agents.parallel_agent import ParallelAgent
 from google.adk.apps.app import App
 from google.adk.artifacts.in_memory_artifact_service import InMemoryArtifactService
 from google.adk.memory.in_memory_memory_service import InMemoryMemoryService
 from google.adk.runners import Runner
+from google.adk.sessions.base_session_service import GetSessionConfig
 from google.adk.version import __version__ as adk_version
 from google.genai import types
+from pydantic import BaseModel
 
 from agentjobs.contract import Attempt, ErrorClass
 from agentjobs_runner import agents
@@ -29,10 +31,11 @@ from agentjobs_runner.endings import Ending
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.log import logger
 from agentjobs_runner.models import Models
-from agentjobs_runner.output import Output
+from agentjobs_runner.output import Output, from_state
 from agentjobs_runner.run_config import run_config
 from agentjobs_runner.scripted import Stage
 from agentjobs_runner.sessions import Sessions
+from agentjobs_runner.shape import below, shape
 from agentjobs_runner.steps import StepPlugin
 from agentjobs_runner.timeline import Recorder, entries
 
@@ -93,9 +96,10 @@ async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Endi
         artifact_service=InMemoryArtifactService(),
         memory_service=InMemoryMemoryService(),
     )
-    answer = Answer(_strands(app))
-    told = [given.get("message") or "", *([output.request] if output else [])]
+    team = shape(app.root_agent)
+    told = [given.get("message") or "", *([output.request] if output.request else [])]
     for repairs in itertools.count():
+        answer = Answer(team)
         message = types.Content(role="user", parts=[types.Part(text=text) for text in told])
         run = runner.run_async(user_id=user, session_id=session_id, new_message=message, run_config=settings)
         async with aclosing(run) as events:
@@ -105,23 +109,40 @@ async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Endi
                 for kind, data in entries(event):
                     recorder.add(kind, event.author, data)
                 await recorder.room()
-        ending = answer.ending(recorder.meter.total)
-        if output is None or ending.result is None:
-            break
-        problems = output.problems(ending.result["structured"])
-        if not problems:
-            return output.accepted(ending, ending.result)
+        state = await _state(sessions, app.name, user, session_id) if output.from_state else {}
+        judged = _judged(answer, output, state, app, recorder.meter.total)
+        if isinstance(judged, Ending):
+            return judged
         if repairs >= output.repairs:
-            return output.invalid(problems)
-        recorder.add("repair", _root_name(app), {"repair": repairs + 1, "problems": problems})
-        told = [output.correction(problems)]
-    return ending
+            return output.invalid(judged)
+        recorder.add("repair", _root_name(app), {"repair": repairs + 1, "problems": judged})
+        told = [output.correction(judged)]
+    raise AssertionError("unreachable")
+
+
+def _judged(
+    answer: Answer, output: Output, state: Mapping[str, Any], app: App, usage: dict[str, int]
+) -> Ending | list[str]:
+    """How the run ends the start, or what is wrong with its answer."""
+    if (failed := answer.failure()) is not None:
+        return failed
+    if output.from_state is not None:
+        return output.judge(from_state(state, output.from_state), None, usage)
+    found = answer.answer()
+    return found if isinstance(found, Ending) else output.judge(found.value, _own_schema(app, found.author), usage)
+
+
+async def _state(sessions: Sessions, app: str, user: str, session_id: str) -> dict[str, Any]:
+    newest = GetSessionConfig(num_recent_events=1)  # the state is whole without them, and a copy of all is slow
+    session = await sessions.get_session(app_name=app, user_id=user, session_id=session_id, config=newest)
+    return dict(session.state) if session is not None else {}
+
+
+def _own_schema(app: App, author: str) -> type[BaseModel] | None:
+    """`output_schema` of the agent that gave the answer, where it is one of pydantic's models."""
+    schemas = (getattr(node, "output_schema", None) for node in below(app.root_agent) if node.name == author)
+    return next((schema for schema in schemas if isinstance(schema, type) and issubclass(schema, BaseModel)), None)
 
 
 def _root_name(app: App) -> str:
     return str(getattr(app.root_agent, "name", app.name))
-
-
-def _strands(app: App) -> list[str]:
-    root: Any = app.root_agent
-    return [agent.name for agent in root.sub_agents] if isinstance(root, ParallelAgent) else []

@@ -1,15 +1,20 @@
-"""The structure a job wants of its answer: how the agent is told, how the answer is judged, what comes of a wrong one.
+"""What a job wants of its answer: where it is, how the agent is told, how it is judged, what comes of a wrong one.
 
 Made by `engine` from `spec.output` once a start. Pure but for loading the validator, which only jobs with a schema do.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pydantic import BaseModel, ValidationError
+
 from agentjobs.contract import MAX_OUTCOME_CHARS, ErrorClass, Result, Verdict
-from agentjobs_runner.endings import Ending, config_invalid
+from agentjobs_runner.endings import Ended, Ending, config_invalid
+from agentjobs_runner.modules import first_problems
+from agentjobs_runner.said import MOST_BYTES, as_object, as_text, kept
+from agentjobs_runner.wording import plain
 
 # A model mends what it is told; more than this in one message only confuses it.
 SHOWN_PROBLEMS: Final = 10
@@ -18,76 +23,150 @@ _PROBLEM_CHARS: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What `spec.output` says. `repairs` is how many corrections one start may make."""
+    """What `spec.output` says; by default nothing. `repairs` is how many corrections one start may make."""
 
-    schema: Mapping[str, Any]
-    outcome_key: str
-    fails: bool
-    repairs: int
-    _validator: Any = field(repr=False)
+    schema: Mapping[str, Any] | None = None
+    from_state: str | None = None
+    outcome_key: str = "outcome"
+    decides: bool = False
+    """Whether the job asks for an outcome, also of an answer that needs no schema."""
+    fails: bool = False
+    repairs: int = 0
+    _validator: Any = field(default=None, repr=False)
 
     @classmethod
-    def read(cls, given: Mapping[str, Any] | None) -> "Output | None":
-        """Return the wanted structure, None for a job that wants none.
+    def read(cls, given: Mapping[str, Any] | None) -> "Output":
+        """Return what the job wants.
 
         Raises:
             Ended: ConfigInvalid when this image's validator refuses the schema.
         """
         if not given:
-            return None
-        from jsonschema import Draft202012Validator, SchemaError  # see above
-        from referencing import Registry
-
-        schema = given["schema"]
-        try:
-            Draft202012Validator.check_schema(schema)
-        except SchemaError as error:
-            raise config_invalid(f"output.schema: it is malformed: {error.message[:_PROBLEM_CHARS]}") from error
-        on_invalid = given.get("onInvalid") or "Repair"
+            return cls()
+        schema, on_invalid = given.get("schema"), given.get("onInvalid") or "Repair"
         return cls(
             schema=schema,
+            from_state=given.get("fromState"),
             outcome_key=given.get("outcomeKey") or "outcome",
+            decides=True,
             fails=on_invalid == "Fail",
             repairs=given.get("maxRepairs", 2) if on_invalid == "Repair" else 0,
-            # An empty registry: a reference that leads outside fails instead of being fetched.
-            _validator=Draft202012Validator(schema, registry=Registry()),
+            _validator=None if schema is None else _validator(schema),
         )
 
     @property
     def request(self) -> str:
-        """What the agent is told beside the job's message."""
-        schema = json.dumps(self.schema, ensure_ascii=False)
+        """What the agent is told beside the job's message; nothing of a state that its code or instructions fill."""
+        if self.schema is None or self.from_state is not None:
+            return ""
         return (
             "Your final answer must be one JSON object that validates against this JSON Schema, "
-            f"and nothing else, no explanation and no Markdown:\n{schema}"
+            f"and nothing else, no explanation and no Markdown:\n{json.dumps(self.schema, ensure_ascii=False)}"
         )
 
-    def problems(self, answer: object) -> list[str]:
-        """Say what is wrong with a structured answer, each with its place; empty when it fits."""
-        if not isinstance(answer, dict):
-            return ["the answer is no JSON object"]
+    def judge(self, value: Any, own: type[BaseModel] | None, usage: dict[str, int]) -> Ending | list[str]:
+        """Return the ending of an answer, or what is wrong with it, each problem with its place.
+
+        Args:
+            value: the answer: a text, or anything that has a JSON form.
+            own: `output_schema` of the agent that gave it; it counts when the job has no schema.
+            usage: goes with the result.
+        """
+        text = as_text(value)
+        checked = self.schema is not None or own is not None
+        structured = plain(value) if isinstance(value, dict) else as_object(text, beside_words=checked)
+        result = kept(text, structured, usage)
+        if not checked:
+            return self._accepted(result, decides=self.decides)
+        if "cutFrom" in result or (structured is not None and result["structured"] is None):
+            return _too_large(text)
+        if structured is None:
+            return ["the answer is not a JSON object"]
+        problems = self._misfits(structured) if self.schema is not None else _refused(own, structured)
+        return problems or self._accepted(result, decides=True)
+
+    def correction(self, problems: list[str]) -> str:
+        """What the agent is told after an answer that does not fit."""
+        told = "\n".join(f"- {problem}" for problem in problems)
+        if self.from_state is not None:
+            return (
+                f"The value of {self.from_state!r} in the session's state does not validate against its JSON Schema:\n"
+                f"{told}\nPut the whole corrected value there."
+            )
+        return (
+            f"Your answer does not validate against the JSON Schema:\n{told}\n"
+            "Answer again, with the whole corrected JSON object and nothing else."
+        )
+
+    def invalid(self, problems: list[str]) -> Ending:
+        """Return the ending of an answer that does not fit and is not corrected any more."""
+        what = "output.schema" if self.schema is not None else "the agent's output_schema"
+        after = f" after {self.repairs} corrections" if self.repairs else ""
+        message = f"the answer does not fit {what}{after}: {'; '.join(problems)}"
+        return Ending(Verdict.FAIL if self.fails else Verdict.RETRY, ErrorClass.INVALID_OUTPUT, message)
+
+    def _accepted(self, result: Result, *, decides: bool) -> Ending:
+        """The ending of an answer that is taken; `decides` if it has an outcome."""
+        found = (result["structured"] or {}).get(self.outcome_key) if decides else None
+        result["outcome"] = found if isinstance(found, str) and 0 < len(found) <= MAX_OUTCOME_CHARS else None
+        said = "the agent answered"
+        if (whole := result.get("cutFrom")) is not None:
+            left = len(result["text"].encode())
+            said = f"the agent answered; the answer has {_size(whole)}, of which the first {_size(left)} are kept"
+        return Ending(Verdict.SUCCEED, "ResultAccepted", said, result=result)
+
+    def _misfits(self, answer: dict[str, Any]) -> list[str]:
         errors = sorted(self._validator.iter_errors(answer), key=lambda error: list(map(str, error.absolute_path)))
         return [
             f"{'/'.join(map(str, error.absolute_path)) or 'the object'}: {error.message[:_PROBLEM_CHARS]}"
             for error in errors[:SHOWN_PROBLEMS]
         ]
 
-    def correction(self, problems: list[str]) -> str:
-        """What the agent is told after an answer that does not fit."""
-        told = "\n".join(f"- {problem}" for problem in problems)
-        return (
-            f"Your answer does not validate against the JSON Schema:\n{told}\n"
-            "Answer again, with the whole corrected JSON object and nothing else."
-        )
 
-    def accepted(self, ending: Ending, result: Result) -> Ending:
-        """Return the ending of an answer that fits, with its outcome."""
-        value = (result["structured"] or {}).get(self.outcome_key)
-        outcome = value if isinstance(value, str) and 0 < len(value) <= MAX_OUTCOME_CHARS else None
-        return replace(ending, result=Result(**{**result, "outcome": outcome}))
+def from_state(state: Mapping[str, Any], key: str) -> Any:
+    """Return the value of `key`, where the job says that its answer is.
 
-    def invalid(self, problems: list[str]) -> Ending:
-        """Return the ending of an answer that does not fit and is not corrected any more."""
-        after = f" after {self.repairs} corrections" if self.repairs else ""
-        message = f"the answer does not fit output.schema{after}: {'; '.join(problems)}"
-        return Ending(Verdict.FAIL if self.fails else Verdict.RETRY, ErrorClass.INVALID_OUTPUT, message)
+    Raises:
+        Ended: ResultError when there is none.
+    """
+    if state.get(key) is not None and as_text(state[key]).strip():
+        return state[key]
+    there = sorted(map(str, state))
+    known = ", ".join(there[:12]) + (", …" if len(there) > 12 else "") if there else "nothing"
+    what = "is empty" if key in state else "is not there"
+    message = f"output.fromState: {key!r} {what} in the session's state at the end (it has: {known})"
+    raise Ended(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message))
+
+
+def _validator(schema: Mapping[str, Any]) -> Any:
+    from jsonschema import Draft202012Validator, SchemaError  # only jobs with a schema load it
+    from referencing import Registry
+
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        raise config_invalid(f"output.schema: it is malformed: {error.message[:_PROBLEM_CHARS]}") from error
+    # An empty registry: a reference that leads outside fails instead of being fetched.
+    return Draft202012Validator(schema, registry=Registry())
+
+
+def _refused(own: type[BaseModel] | None, answer: dict[str, Any]) -> list[str]:
+    try:
+        if own is not None:
+            own.model_validate_json(json.dumps(answer))
+    except ValidationError as error:
+        return [first_problems(error)]
+    return []
+
+
+def _too_large(text: str) -> Ending:
+    """A correction would ask for the same again."""
+    message = (
+        f"the answer has {_size(len(text.encode()))}; at most {_size(MOST_BYTES)} can be kept, "
+        "and a JSON object counts twice, as text and as JSON; ask for less"
+    )
+    return Ending(Verdict.FAIL, ErrorClass.INVALID_OUTPUT, message)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1024 / 1024:.1f} MiB"

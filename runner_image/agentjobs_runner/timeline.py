@@ -38,7 +38,7 @@ def entries(event: "AdkEvent") -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield an ADK event as (kind, data): a model's answer, its text, tools' results, an error; no partial ones."""
     if event.partial:
         return
-    from agentjobs_runner.answer import text_of  # with ADK behind it, see above
+    from agentjobs_runner.said import text_of  # with ADK behind it, see above
 
     calls, results = event.get_function_calls(), event.get_function_responses()
     if event.usage_metadata is not None or calls:

@@ -101,12 +101,14 @@ class Result(_Recorded):
     """The answer of a job: its text, the same as JSON when it is a JSON object, and what it used.
 
     `outcome` is what a structured answer decided, by the job's `output.outcomeKey`; null where there is none.
+    `cut_from` is how many bytes the answer had, where it was too large to keep and `text` is only its beginning.
     """
 
     text: str
     structured: Any
     usage: dict[str, int]
     outcome: str | None = None
+    cut_from: int | None = None
 
 
 class RecordedResult(_Recorded):

@@ -20,7 +20,7 @@ from agentjobs.cli.options import (
     access_of,
     complete_names,
 )
-from agentjobs.cli.printing import age, as_json, harmless, on_terminal, show, table
+from agentjobs.cli.printing import age, as_json, cut_short, harmless, on_terminal, show, table
 
 if TYPE_CHECKING:
     from agentjobs.client.kubeconfig import Access
@@ -97,6 +97,8 @@ def result(
     text = found["result"]["text"]
     # A file or another program gets every byte; a terminal gets nothing that could steer it.
     show(as_json(found["result"]) if output else harmless(text) if on_terminal() else text)
+    if (whole := found["result"].get("cutFrom")) is not None:
+        show(cut_short(text, whole), error=True)
 
 
 def _checked(output: str | None) -> None:

@@ -78,6 +78,12 @@ def show(text: str, *, error: bool = False) -> None:
     print(text, file=stream, flush=True)
 
 
+def cut_short(text: str, whole: int) -> str:
+    """Say that `text` is the beginning of an answer of `whole` bytes."""
+    left, size = (f"{count / 1024 / 1024:.1f} MiB" for count in (len(text.encode()), whole))
+    return f"the answer was cut: it had {size}, of which the first {left} were kept"
+
+
 def as_json(value: object) -> str:
     """Return `value` as indented JSON; safe on a terminal, for JSON escapes control characters below 0x20 itself."""
     return harmless(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,6 +1,7 @@
 """The verb that makes a job of a command line and sees it through: run."""
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -9,7 +10,7 @@ import typer
 from agentjobs import errors
 from agentjobs.cli.failures import TIMED_OUT, USAGE, Failure
 from agentjobs.cli.options import Context, GatewayCA, GatewayURL, Kubeconfig, Namespace, Timeout, seconds_of, talking
-from agentjobs.cli.printing import as_json, harmless, on_terminal, show
+from agentjobs.cli.printing import as_json, cut_short, harmless, on_terminal, show
 from agentjobs.contract import EXIT_CODES, Verdict
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _locally(work: "Work", *, json_: bool) -> None:
     if json_:
         show(as_json(ending))
     elif result is not None:
-        _print_answer(result["text"])
+        _print_answer(result)
     else:
         show(harmless(f"{ending['verdict']} {ending['reason']}: {ending['message']}"), error=True)
     raise typer.Exit(EXIT_CODES[Verdict(ending["verdict"])])
@@ -153,7 +154,7 @@ def _see_through(talk: "Talk", name: str, *, json_: bool, timeout: float | None)
         ended = {"name": name, "verdict": verdict.value, "reason": job.reason, "message": job.message}
         show(as_json({**ended, "result": answer}))
     elif answer is not None:
-        _print_answer(answer["text"])
+        _print_answer(answer)
     raise typer.Exit(EXIT_CODES[verdict])
 
 
@@ -170,7 +171,10 @@ def _answer(talk: "Talk", job: "Job") -> dict[str, Any]:
         return {"text": head.summary, "structured": head.structured, "usage": {}}
 
 
-def _print_answer(text: str) -> None:
+def _print_answer(answer: Mapping[str, Any]) -> None:
+    text = answer["text"]
     # A file or another program gets every byte; a terminal gets nothing that could steer it.
     with suppress(BrokenPipeError):
         show(harmless(text) if on_terminal() else text)
+    if (whole := answer.get("cutFrom")) is not None:
+        show(cut_short(text, whole), error=True)

@@ -96,6 +96,7 @@ class ResultBody(Body):
     structured: dict[str, Any] | None = None
     outcome: str | None = Field(default=None, max_length=contract.MAX_OUTCOME_CHARS)
     usage: dict[Annotated[str, Field(pattern=r"^[a-zA-Z]{1,32}$")], Count] = Field(max_length=16)
+    cut_from: Count | None = Field(default=None, alias="cutFrom")
 
 
 class ResultDocumentBody(Body):
@@ -127,6 +128,8 @@ class ResultDocumentBody(Body):
             if "outcome" in given.model_fields_set:
                 # An older runner takes a result that is not its own, to the letter, for another start's.
                 result["outcome"] = given.outcome
+            if given.cut_from is not None:
+                result["cutFrom"] = given.cut_from
         return contract.ResultDocument(
             verdict=self.verdict,
             reason=self.reason,

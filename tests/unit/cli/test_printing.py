@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agentjobs.cli.printing import age, as_json, cell, harmless, table
+from agentjobs.cli.printing import age, as_json, cell, cut_short, harmless, table
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -44,3 +44,7 @@ def test_newlines_stay_in_text_and_leave_cells():
 )
 def test_ages_have_kubectls_shape(passed, shown):
     assert age((NOW - passed).isoformat(), now=NOW) == shown
+
+
+def test_a_cut_answer_is_named_with_its_sizes():
+    assert "6.0 MiB, of which the first 4.0 MiB" in cut_short("x" * 4 * 2**20, 6 * 2**20)

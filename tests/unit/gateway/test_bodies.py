@@ -22,8 +22,9 @@ def test_an_event_comes_out_as_it_came():
     assert [event.to_contract() for event in body.events] == [EVENT]
 
 
-def test_a_result_document_comes_out_as_it_came():
-    assert parse(ResultDocumentBody, json.dumps(DOCUMENT).encode()).to_contract() == DOCUMENT
+@pytest.mark.parametrize("document", [DOCUMENT, DOCUMENT | {"result": RESULT | {"cutFrom": 9_000_000}}])
+def test_a_result_document_comes_out_as_it_came(document):
+    assert parse(ResultDocumentBody, json.dumps(document).encode()).to_contract() == document
 
 
 def test_keys_of_a_newer_runner_are_left_out():

@@ -28,7 +28,7 @@ async def test_a_wrong_answer_is_corrected_in_the_same_session(run, timeline):
     assert ending.result["usage"]["llmCalls"] == 3
     told = [data["problems"] for kind, _, data in timeline.entries if kind == "repair"]
     assert told == [
-        ["the answer is no JSON object"],
+        ["the answer is not a JSON object"],
         ["outcome: 'maybe' is not one of ['fix', 'wontfix']", "size: 'big' is not of type 'integer'"],
     ]
 
@@ -37,7 +37,7 @@ async def test_a_wrong_answer_is_corrected_in_the_same_session(run, timeline):
     ("output", "answers", "verdict", "said"),
     [
         ({}, [TEXT, BAD, BAD], "Retry", "the answer does not fit output.schema after 2 corrections: outcome: 'maybe'"),
-        ({"maxRepairs": 0}, [TEXT], "Retry", "does not fit output.schema: the answer is no JSON object"),
+        ({"maxRepairs": 0}, [TEXT], "Retry", "does not fit output.schema: the answer is not a JSON object"),
         ({"onInvalid": "Retry"}, [BAD], "Retry", "does not fit output.schema: outcome"),
         ({"onInvalid": "Fail"}, [BAD], "Fail", "does not fit output.schema: outcome"),
     ],
@@ -87,4 +87,127 @@ root_agent = LlmAgent(name="a", before_model_callback=hear)
 
     assert given.heard[0][0] == "Say hello."
     assert '"enum": ["fix", "wontfix"]' in given.heard[0][1]
-    assert "- the answer is no JSON object" in given.heard[1][0]
+    assert "- the answer is not a JSON object" in given.heard[1][0]
+
+
+OWN = """
+from google.adk.agents import LlmAgent
+from pydantic import BaseModel
+class Verdict(BaseModel):
+    verdict: str
+    size: int
+agent = LlmAgent(name="judge", model="scripted/script/main", output_schema=Verdict)
+"""
+FITS, MISFIT = {"text": '{"verdict": "fix", "outcome": "fix", "size": 3}'}, {"text": '{"verdict": "fix"}'}
+
+
+@pytest.mark.parametrize(
+    ("answers", "output", "ended"),
+    [
+        ([FITS], None, ("Succeed", "fix")),
+        ([FITS], {"outcomeKey": "verdict"}, ("Succeed", "fix")),
+        ([MISFIT, FITS], None, ("Retry", "InvalidOutput")),
+        ([MISFIT, FITS], {"outcomeKey": "verdict"}, ("Succeed", "fix")),
+        ([MISFIT], {"outcomeKey": "verdict", "onInvalid": "Fail"}, ("Fail", "InvalidOutput")),
+        ([MISFIT], {"schema": {"type": "object"}}, ("Succeed", None)),
+        ([{"text": 'Here:\n```json\n{"verdict": "no", "outcome": "no", "size": 1}\n```'}], None, ("Succeed", "no")),
+    ],
+    ids=["fits", "other-key", "no-surprising-repair", "repaired-if-asked", "fails", "the-jobs-comes-first", "fenced"],
+)
+async def test_the_agents_own_schema_counts_when_the_job_has_none(run, module, answers, output, ended):
+    ending = await run(answers, agent={"module": {"ref": f"{module(OWN)}:agent"}}, output=output)
+
+    assert (ending.verdict, ending.result["outcome"] if ending.result else ending.reason) == ended
+
+
+OBJECT = '{"outcome": "fix"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        (f"Here it is:\n\n```json\n{OBJECT}\n```\nTell me if you need more.", True),
+        (f"<think>{{}} or not?</think>\n{OBJECT}", True),
+        (f"<think>Hm.</think>Well:\n```\n{OBJECT}\n```", True),
+        (f"```yaml\na: 1\n```\n```json\n{OBJECT}\n```", True),
+        (f"```json\n{OBJECT}\n```\nor\n```json\n{OBJECT}\n```", False),
+        (f"Here it is: {OBJECT}", False),
+        (f"<think>{OBJECT}", False),
+    ],
+    ids=["beside-words", "thoughts", "both", "one-of-its-kind", "two", "no-block", "unended-thoughts"],
+)
+async def test_one_json_object_in_a_block_is_the_answer_of_a_job_with_a_schema(run, text, fits):
+    ending = await run([{"text": text}], output={"schema": SCHEMA, "maxRepairs": 0})
+
+    assert (ending.reason == "ResultAccepted") is fits
+
+
+STATE = """
+from google.adk.agents import LlmAgent
+from google.adk.tools import ToolContext
+def keep(value, tool_context: ToolContext):
+    tool_context.state["document"] = value
+    return {"ok": 1}
+agent = LlmAgent(name="writer", model="scripted/script/main", tools=[keep])
+"""
+
+
+def keeps(value):
+    return {"toolCalls": [{"name": "keep", "args": {"value": value}}]}
+
+
+@pytest.mark.parametrize(
+    ("value", "output", "text", "outcome"),
+    [
+        ("the text", {}, "the text", None),
+        ({"outcome": "fix"}, {}, OBJECT, "fix"),
+        ([1, 2], {}, "[1, 2]", None),
+        ({"outcome": "fix"}, {"schema": SCHEMA}, OBJECT, "fix"),
+        (f"```json\n{OBJECT}\n```", {"schema": SCHEMA}, f"```json\n{OBJECT}\n```", "fix"),
+    ],
+    ids=["text", "object", "list", "object-with-a-schema", "text-with-a-schema"],
+)
+async def test_the_answer_is_taken_from_the_state(run, module, value, output, text, outcome):
+    answers = [keeps(value), {"text": "No major issues found."}]
+
+    ending = await run(
+        answers, agent={"module": {"ref": f"{module(STATE)}:agent"}}, output={"fromState": "document", **output}
+    )
+
+    assert (ending.result["text"], ending.result["outcome"]) == (text, outcome)
+
+
+@pytest.mark.parametrize("answers", [[{"text": "done"}], [keeps(None), {"text": "done"}], [keeps(""), {"text": "x"}]])
+async def test_a_key_without_a_value_is_named_with_those_that_have_one(run, module, answers):
+    agent = {"module": {"ref": f"{module(STATE)}:agent"}}
+
+    ending = await run(answers, agent=agent, state={"city": "Lyon"}, output={"fromState": "document"})
+
+    assert (ending.verdict, ending.reason) == ("Retry", "ResultError")
+    assert "'document'" in ending.message
+    assert "city" in ending.message
+
+
+async def test_a_value_of_the_state_that_does_not_fit_is_corrected(run, module):
+    agent = {"module": {"ref": f"{module(STATE)}:agent"}}
+    answers = [keeps({"outcome": "maybe"}), {"text": "a"}, keeps({"outcome": "fix"}), {"text": "b"}]
+
+    ending = await run(answers, agent=agent, output={"fromState": "document", "schema": SCHEMA})
+
+    assert ending.result["outcome"] == "fix"
+
+
+async def test_a_structured_answer_that_is_too_large_is_not_asked_for_again(run):
+    big = '{"outcome": "fix", "text": "%s"}' % ("x" * 5_000_000)
+
+    ending = await run([{"text": big}], output={"schema": SCHEMA})
+
+    assert (ending.verdict, ending.reason) == ("Fail", "InvalidOutput")
+    assert "the answer has 4.8 MiB; at most 4.0 MiB can be kept" in ending.message
+
+
+async def test_a_text_that_was_cut_says_so(run):
+    ending = await run([{"text": "ü" * 3_000_000}])
+
+    assert ending.result["cutFrom"] == 6_000_000
+    assert "5.7 MiB" in ending.message

@@ -1,0 +1,116 @@
+"""What one event of ADK says, and what one value amounts to as the answer of a job. Pure; `answer` puts it together."""
+
+import json
+import re
+from typing import Any, Final
+
+from google.adk.events.event import Event
+from pydantic import BaseModel
+
+from agentjobs.contract import MAX_RESULT_BYTES, Result, cut
+from agentjobs_runner.wording import plain, size_of, storable
+
+# The result travels in a document with verdict, reason and message around it.
+MOST_BYTES: Final = MAX_RESULT_BYTES - 16 * 1024
+# Models that reason in the open put it before their answer, and providers pass it on as text.
+_THOUGHTS: Final = re.compile(r"\s*<(think|thinking)>.*?</\1>\s*", re.DOTALL)
+_FENCED: Final = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
+
+
+def text_of(event: Event) -> str:
+    """The text of an event, thoughts left out."""
+    parts = (event.content.parts if event.content else None) or []
+    return "".join(part.text for part in parts if part.text and not part.thought)
+
+
+def without_thoughts(text: str) -> str:
+    """Return `text` without a `<think>` block at its beginning."""
+    found = _THOUGHTS.match(text)
+    return text[found.end() :] if found else text
+
+
+def said(event: Event) -> Any:
+    """What an event says that may be an answer: a text, an output, or results of tools meant as one. None: nothing."""
+    if event.get_function_calls() or not event.is_final_response():
+        return _bare(event.output)  # of a task that its agent finished by a call
+    text = without_thoughts(text_of(event))
+    if text.strip():
+        return text
+    if event.output is not None:
+        return event.output
+    return _results(event) if event.actions.skip_summarization else None
+
+
+def output_of(event: Event) -> Any:
+    """What a node gave: its output, or the text that stands for it."""
+    return event.output if event.output is not None else said(event)
+
+
+def media_of(event: Event) -> list[str]:
+    """The media types of what an event holds beside text."""
+    parts = (event.content.parts if event.content else None) or []
+    blobs = [part.inline_data or part.file_data for part in parts if part.inline_data or part.file_data]
+    return [blob.mime_type or "a file" for blob in blobs if blob]
+
+
+def as_text(value: Any) -> str:
+    """Return the answer `value` as text: a text as it is, all else as JSON, also one of pydantic's models."""
+    value = plain(value.model_dump(mode="json") if isinstance(value, BaseModel) else value)
+    return storable(without_thoughts(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def kept(text: str, structured: dict[str, Any] | None, usage: dict[str, int]) -> Result:
+    """Return the result of a job, without its structure and with a shorter text where it is too large to keep."""
+    result = Result(text=text, structured=structured, outcome=None, usage=usage)
+    if size_of(result) > MOST_BYTES:
+        result["structured"] = None
+    if size_of(result) > MOST_BYTES:
+        result["cutFrom"] = len(text.encode())
+    # JSON's escapes make a text up to six times longer, so what remains is measured, not computed.
+    most = MOST_BYTES
+    while size_of(result) > MOST_BYTES:
+        result["text"] = cut(text, most)
+        most = most * 3 // 4
+    return result
+
+
+def as_object(text: str, *, beside_words: bool = False) -> dict[str, Any] | None:
+    """Return a text that is a JSON object, also one in a Markdown block, which models like to put around it.
+
+    Args:
+        text: the answer.
+        beside_words: whether the one JSON object in a block counts that has words around it, too.
+    """
+    stripped = text.strip()
+    fenced = [found for block in _FENCED.findall(stripped) if (found := _loaded(block)) is not None]
+    whole = _FENCED.fullmatch(stripped)
+    if len(fenced) == 1 and (whole or beside_words):
+        return fenced[0]
+    return _loaded(stripped)
+
+
+def _loaded(text: str) -> dict[str, Any] | None:
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    found = plain(value)
+    return found if isinstance(found, dict) else None
+
+
+def _results(event: Event) -> Any:
+    """The results of tools; exit_loop and its like have none."""
+    responses = [response.response for response in event.get_function_responses()]
+    results = [_bare(response) for response in responses if response and response != {"result": None}]
+    return results[0] if len(results) == 1 else results or None
+
+
+def _bare(value: Any) -> Any:
+    """A text that ADK had to put into an object, since a tool's result must be one."""
+    match value:
+        case {"result": str(text), **more} if not more:
+            return text
+        case _:
+            return value

@@ -1,0 +1,93 @@
+"""What a root agent is made of: the parts whose answers and errors count, and all agents below it, tools included.
+
+`engine` reads it from ADK's objects once a start; `answer` decides by it, `agents` gives models to what it finds. ADK's
+classes are told by their names, so that none is loaded for a job that does not use it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+class Kind(Enum):
+    """How a part treats its members."""
+
+    AGENT = "agent"
+    """Runs on its own account: an LlmAgent that hands over to sub-agents, an agent class of the user's."""
+    IN_TURN = "in turn"
+    """Runs all of them, one after the other, and looks at none: a sequence, a loop, one node over many inputs."""
+    PARALLEL = "parallel"
+    GRAPH = "graph"
+    CODE = "code"
+    """A node without members: a function. What it calls while it runs is its own affair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An agent or node and what it consists of. `ends` are the members of a graph that nothing follows."""
+
+    name: str
+    kind: Kind
+    members: tuple["Part", ...] = ()
+    ends: frozenset[str] = frozenset()
+
+    def all(self) -> Iterator["Part"]:
+        """Yield this part and all below it."""
+        yield self
+        for member in self.members:
+            yield from member.all()
+
+
+def shape(node: Any) -> Part:
+    """Return what `node`, an ADK agent or node, consists of."""
+    kind = _kind(node)
+    if kind is Kind.AGENT:
+        return Part(node.name, kind, tuple(shape(child) for child in node.sub_agents))
+    members = tuple(shape(child) for child in _children(node))
+    followed = {edge.from_node.name for edge in node.graph.edges} if kind is Kind.GRAPH and node.graph else set()
+    ends = frozenset(member.name for member in members if member.name not in followed)
+    return Part(str(getattr(node, "name", "")), kind, members, ends if kind is Kind.GRAPH else frozenset())
+
+
+def below(node: Any) -> Iterator[Any]:
+    """Yield `node` and every agent and node below it, also those inside of its tools, each once."""
+    pending, seen = [node], set[int]()
+    while pending:
+        current = pending.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        # An AgentTool holds its agent; a NodeTool and the like are among ADK's own children.
+        inside = [getattr(tool, "agent", None) for tool in getattr(current, "tools", None) or ()]
+        pending += [*_children(current), *_held(current), *(agent for agent in inside if agent is not None)]
+
+
+def is_a(node: object, *names: str) -> bool:
+    """Whether `node` is of one of ADK's classes of these names, or of a class made from one."""
+    return any(kind.__name__ in names and kind.__module__.startswith("google.adk.") for kind in type(node).__mro__)
+
+
+def _kind(node: Any) -> Kind:
+    if is_a(node, "ParallelAgent"):
+        return Kind.PARALLEL
+    if is_a(node, "SequentialAgent", "LoopAgent", "_ParallelWorker"):
+        return Kind.IN_TURN
+    if is_a(node, "Workflow"):
+        return Kind.GRAPH
+    if is_a(node, "BaseAgent"):
+        return Kind.AGENT
+    return Kind.IN_TURN if _children(node) else Kind.CODE
+
+
+def _held(node: Any) -> Iterator[Any]:
+    """Agents in fields of a class of the user's, which ADK's lists of children leave out."""
+    for name, value in vars(node).items():
+        inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else (value,)
+        yield from (item for item in inside if name != "parent_agent" and is_a(item, "BaseAgent", "BaseNode"))
+
+
+def _children(node: Any) -> list[Any]:
+    found = getattr(node, "_iter_static_children", None)
+    return list(found()) if found is not None else list(getattr(node, "sub_agents", ()))
