@@ -334,7 +334,7 @@ class SchemaFrom(Model):
 
 
 class Output(Model):
-    """A structured answer: exactly one of schema and schemaFrom."""
+    """Where the answer is and what it must be like: one of schema and schemaFrom, fromState, outcomeKey, or several."""
 
     # `schema` is a method of pydantic's models.
     json_schema: dict[str, Any] | None = Field(
@@ -345,6 +345,13 @@ class Output(Model):
     )
     schema_from: SchemaFrom | None = Field(
         default=None, description="Takes the schema from a ConfigMap instead; for schemas that are large or shared."
+    )
+    from_state: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=63,
+        description="Key of the session's state whose value at the end is the answer, instead of the agent's last "
+        "answer; for documents that agents keep there (`output_key`).",
     )
     outcome_key: str = Field(
         default="outcome",

@@ -65,7 +65,13 @@ class ResultSummary:
     structured: Annotated[
         dict[str, Any] | None, Field(description="The answer, when it is a JSON object of at most 4 KiB.")
     ] = None
-    truncated: Annotated[bool, Field(description="Whether the whole answer holds more.")] = False
+    truncated: Annotated[
+        bool,
+        Field(
+            description="Whether the stored answer holds more than this preview. If the stored one is itself only the "
+            "beginning, the job's message says so."
+        ),
+    ] = False
     ref: Annotated[str, Field(max_length=253, description="Where the whole answer is.")] = ""
     outcome: Annotated[
         str | None,

@@ -173,7 +173,7 @@ def _rule_problems(spec: Raw) -> Iterator[Problem]:
         yield problem_at(("startAfter",), spec["startAfter"], "and startAt exclude each other; remove one")
     yield from _exactly_one(("agent",), spec.get("agent"), ("inline", "module"))
     yield from _exactly_one(("input",), spec.get("input"), ("message", "messageFrom"))
-    yield from _exactly_one(("output",), spec.get("output"), ("schema", "schemaFrom"))
+    yield from _output_problems(spec.get("output"))
     for problem in schema_problems(as_object(spec.get("output")).get("schema")):
         yield Problem("spec.output.schema", "", problem)
     agent = as_object(spec.get("agent"))
@@ -210,6 +210,15 @@ def _exactly_one(path: Path, value: object, members: tuple[str, ...]) -> Iterato
         yield Problem(field_name(path), "", f"needs one of {' and '.join(members)}")
     elif len(present) > 1:
         yield Problem(field_name(path), "", f"has {' and '.join(present)}, which exclude each other; keep one")
+
+
+def _output_problems(output: object) -> Iterator[Problem]:
+    if not isinstance(output, Mapping):
+        return
+    if not any(output.get(member) is not None for member in ("schema", "schemaFrom", "fromState", "outcomeKey")):
+        yield Problem("spec.output", "", "needs one of schema, schemaFrom, fromState and outcomeKey")
+    if output.get("schema") is not None and output.get("schemaFrom") is not None:
+        yield Problem("spec.output", "", "has schema and schemaFrom, which exclude each other; keep one")
 
 
 def _egress_problems(egress: Raw) -> Iterator[Problem]:

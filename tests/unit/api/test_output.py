@@ -39,6 +39,15 @@ def test_a_schema_is_taken_from_its_config_map(a_job: Job) -> None:
     assert accepted_spec(resolved).output is not None
 
 
+@pytest.mark.parametrize("output", [{"fromState": "document"}, {"fromState": "d", **FROM}, {"outcomeKey": "verdict"}])
+def test_an_output_without_a_schema_is_legal_and_travels(a_job: Job, output: dict[str, Any]) -> None:
+    job = a_job(output=output)
+
+    assert validate_job(job) == []
+    resolved = resolve(job, {KEY: json.dumps(SCHEMA)})["spec"]["output"]
+    assert {key: resolved[key] for key in output if key != "schemaFrom"}.items() <= output.items()
+
+
 def test_a_missing_schema_is_something_to_wait_for(a_job: Job) -> None:
     with pytest.raises(NotFound, match=r"spec\.output\.schemaFrom: ConfigMap 'schemas' with key 'triage' is missing"):
         resolve(a_job(output=FROM), {})
@@ -63,7 +72,7 @@ def test_a_config_map_without_a_schema_is_refused(a_job: Job, text: str, said: s
 @pytest.mark.parametrize(
     ("output", "said"),
     [
-        ({}, "spec.output: needs one of schema and schemaFrom"),
+        ({}, "spec.output: needs one of schema, schemaFrom, fromState and outcomeKey"),
         ({"schema": SCHEMA, **FROM}, "spec.output: has schema and schemaFrom, which exclude each other"),
         ({"schema": {"type": "array"}}, "spec.output.schema: describes no JSON object; write type: object"),
         ({"schema": {"type": "object", "properties": {"a": {"type": "text"}}}}, "is malformed at properties/a/type"),
