@@ -11,12 +11,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from agentjobs.api.agentjob import AgentJobSpec, Rule
+from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.conditions import (
     AcceptedReason,
     AdmittedReason,
-    CancelledReason,
-    CompleteReason,
     ConditionType,
     Phase,
     PodStartedReason,
@@ -25,23 +23,20 @@ from agentjobs.api.conditions import (
 )
 from agentjobs.api.problems import rejection
 from agentjobs.api.status import AttemptRecord
-from agentjobs.contract import GATEWAY_PATIENCE_SECONDS, ErrorClass, cut
+from agentjobs.contract import GATEWAY_PATIENCE_SECONDS, ErrorClass
 from agentjobs.contract import Verdict as Said
 from agentjobs.core.admission import Refusal
-from agentjobs.core.diagnose import SNOOZE_DELAY, Ending, diagnose, lost, never_began, refused, silent, stopped
+from agentjobs.core.diagnose import Ending, diagnose, lost, never_began, refused, silent
+from agentjobs.core.end_start import ASK_AGAIN, SUSPENDED, cancelled, end_start, time_left
 from agentjobs.core.observation import Job, Observation
 from agentjobs.core.pods import Pod, Waiting
-from agentjobs.core.policy import matching_rule
-from agentjobs.core.retry import backoff
 from agentjobs.core.verdicts import (
-    Again,
     AskForSlot,
     AskHeartbeat,
     AskRecorded,
     Claim,
     Decision,
     DeleteJob,
-    EndStart,
     FetchYield,
     Finish,
     Keep,
@@ -55,17 +50,11 @@ from agentjobs.core.verdicts import (
     Wait,
 )
 
-RECORD_BYTES = (
-    512  # ten records, conditions and a result fit into 16 KiB of status; the runner's own report is whole in history
-)
 REPORT_AFTER = timedelta(seconds=10)  # images are pulled and nodes found within this on a good day
 GIVE_UP_AFTER = timedelta(minutes=15)  # a container that has not started by then needs a person
 SILENCE = timedelta(seconds=30)  # three missed heartbeats: no runner lives behind them
 REPORT_STOP_AFTER = timedelta(seconds=2)  # most runners have stopped by then, and cost no write
 STUCK_AFTER = timedelta(seconds=60)  # a kubelet that has not ended a pod this long after its grace period is away
-ASK_AGAIN = timedelta(seconds=5)
-DEADLINE_SLACK = timedelta(seconds=1)  # the kubelet counts whole seconds
-SUSPENDED = "spec.suspend is true; set it to false and the job goes on"
 # On top of timeouts.progress. A live runner ends itself sooner: two minutes without the gateway, and one to report.
 SILENT_MARGIN = timedelta(seconds=GATEWAY_PATIENCE_SECONDS + 60)
 HEAL_AGAIN = timedelta(seconds=2)  # how soon something missing that came back is noticed
@@ -140,10 +129,10 @@ def _running(seen: Observation, active: AttemptRecord, now: datetime) -> Decisio
     job, pod = seen.job, seen.active_pod
     if pod is None:
         if job.must_stop:
-            return _end(seen, active, None, lost("stopped before the pod was made"), now)
+            return end_start(seen, active, None, lost("stopped before the pod was made"), now)
         return _missing(seen, active, now)
     if pod.ended:
-        return _end(seen, active, pod, _diagnosed(job, pod), now)
+        return end_start(seen, active, pod, _diagnosed(job, pod), now)
     if pod.deletion is not None:
         return _terminating(seen, active, pod, now)
     if job.must_stop:
@@ -202,9 +191,9 @@ def _missing(seen: Observation, active: AttemptRecord, now: datetime) -> Decisio
     if obstacle is None:
         return Decision(MakePod(active.start, active.attempt), again=now + HEAL_AGAIN)
     if obstacle.final:
-        return _end(seen, active, None, refused(obstacle), now)
+        return end_start(seen, active, None, refused(obstacle), now)
     if obstacle.reason == PodStartedReason.POD_REFUSED and age >= GIVE_UP_AFTER:
-        return _end(seen, active, None, never_began(Waiting(obstacle.reason, obstacle.message)), now)
+        return end_start(seen, active, None, never_began(Waiting(obstacle.reason, obstacle.message)), now)
     if age >= REPORT_AFTER and not seen.job.says(ConditionType.POD_STARTED, status=False, reason=obstacle.reason):
         return Decision(ReportPod(False, obstacle.reason, obstacle.message))
     return Decision(MakePod(active.start, active.attempt), again=now + HEAL_AGAIN)
@@ -214,15 +203,15 @@ def _terminating(seen: Observation, active: AttemptRecord, pod: Pod, now: dateti
     """Told to stop and not gone: the kubelet may need its grace period, or be away for good."""
     if not pod.node:
         # Nobody will ever end a pod that no kubelet has seen.
-        return _end(seen, active, pod, lost("the pod was deleted before a node took it"), now)
+        return end_start(seen, active, pod, lost("the pod was deleted before a node took it"), now)
     if seen.deleting_for >= _grace(seen, pod) + STUCK_AFTER:
-        return _end(seen, active, pod, lost(f"node {pod.node} does not end the pod", _loss(pod)), now)
+        return end_start(seen, active, pod, lost(f"node {pod.node} does not end the pod", _loss(pod)), now)
     if pod.disruption == "DeletionByTaintManager":
         if seen.heartbeat is None and seen.history_available:
             return Decision(AskHeartbeat(active.start))
         silence = seen.heartbeat.silence if seen.heartbeat else None
         if silence is not None and silence >= SILENCE:
-            return _end(seen, active, pod, lost(f"node {pod.node} stopped answering", ErrorClass.NODE_LOST), now)
+            return end_start(seen, active, pod, lost(f"node {pod.node} stopped answering", ErrorClass.NODE_LOST), now)
     return _stopping(seen, pod, now)
 
 
@@ -254,7 +243,7 @@ def _starting(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime)
     """The pod waits for a node, an image, a Secret."""
     age = min(now - max(pod.created, active.started or pod.created), seen.active_for)
     if age >= GIVE_UP_AFTER:
-        return _end(seen, active, pod, never_began(pod.waiting), now)
+        return end_start(seen, active, pod, never_began(pod.waiting), now)
     if age < REPORT_AFTER:
         return Decision(Keep(), again=now + REPORT_AFTER - age)
     again = now + GIVE_UP_AFTER - age
@@ -263,169 +252,11 @@ def _starting(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime)
     return Decision(ReportPod(False, pod.waiting.reason, pod.waiting.message), again=again)
 
 
-def _end(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, now: datetime) -> Decision:
-    """The active start is over: charge it or not, and say what follows."""
-    ending = stopped(seen.job, ending)
-    open_ = ending.verdict in (Said.RETRY, Said.SNOOZE) or ending.outcome is not None
-    if seen.spec is None and open_ and not seen.history_available and not seen.job.must_end:
-        # Somebody broke the spec of an accepted job while Postgres, which knows the accepted one, is away.
-        return Decision(Keep(), again=now + ASK_AGAIN)
-    ran = _ran(active, pod, now)
-    rule = _rule(seen, ending, pod)
-    if rule is not None:
-        ending = replace(ending, message=_told(rule, ending))
-    then, charged = _then(seen, active, ending, ran, now) if rule is None else _by_rule(seen, active, ending, rule, now)
-    ended = min(now, pod.terminated.finished) if pod and pod.terminated and pod.terminated.finished else now
-    record = replace(
-        active,
-        # A node's clock may be another than ours; an end before the beginning, or to come, helps nobody.
-        ended=max(ended, active.started or ended),
-        verdict=ending.verdict.value,
-        reason="" if ending.verdict is Said.SUCCEED else ending.reason,
-        charged=charged,
-        message=cut(ending.message, RECORD_BYTES),
-    )
-    fired = rule.name if rule else ""
-    return Decision(EndStart(record, then, ran, fired), again=then.at if isinstance(then, Again) else None)
-
-
-def _ran(active: AttemptRecord, pod: Pod | None, now: datetime) -> timedelta:
-    """How long the container of a pod ran, by the node's clock, which may have been set meanwhile."""
-    if pod is None or pod.container_started is None:
-        return timedelta(0)
-    ended = pod.terminated.finished if pod.terminated and pod.terminated.finished else now
-    most = now - (active.started or pod.created)
-    return max(timedelta(0), min(most, ended - pod.container_started))
-
-
-def _then(
-    seen: Observation, active: AttemptRecord, ending: Ending, ran: timedelta, now: datetime
-) -> tuple[Again | Finish | Suspend, bool]:
-    """Apply the job's wishes and limits to an ending. The second value says whether an attempt is charged."""
-    if ending.verdict is Said.SUCCEED:
-        return _finish(ending, Phase.SUCCEEDED, CompleteReason.RESULT_ACCEPTED), False
-    if seen.job.must_end:
-        return _cancelled(seen.job), False
-    if ending.verdict is Said.CANCEL:
-        return Finish(Phase.CANCELLED, CancelledReason.CANCELLED, ending.message), False
-    if ending.verdict is Said.FAIL or seen.spec is None:
-        return Finish(Phase.FAILED, ending.reason, ending.message), False
-    if ending.reason == ErrorClass.SUSPENDED:
-        # The loss is our own doing: it spends nothing.
-        return Suspend(SuspendedReason.REQUESTED, SUSPENDED), False
-    if ending.reason == ErrorClass.ATTEMPT_TIMEOUT and _left(seen, seen.spec, ran) <= DEADLINE_SLACK:
-        return Finish(Phase.FAILED, ErrorClass.DEADLINE_EXCEEDED, "timeouts.running was used up"), False
-    then, charged = _again(seen, seen.spec, active, ending, now)
-    if seen.job.suspend and isinstance(then, Again):
-        return Suspend(SuspendedReason.REQUESTED, SUSPENDED, at=then.at), charged
-    return then, charged
-
-
-def _rule(seen: Observation, ending: Ending, pod: Pod | None) -> Rule | None:
-    """The job's own rule for this ending. A wish to stop comes before all rules about failures."""
-    job, spec = seen.job, seen.spec
-    if spec is None or (job.must_end and ending.verdict is not Said.SUCCEED):
-        return None
-    if ending.reason == ErrorClass.SUSPENDED:
-        return None
-    return matching_rule(spec.result_policy, ending, pod, fired=job.status.rule_counts)
-
-
-def _cancelled(job: Job, when: str = "") -> Finish:
-    if not job.cancel:
-        return Finish(Phase.CANCELLED, CancelledReason.DELETED, f"the job was deleted{when}")
-    if job.replaced_by:
-        return Finish(Phase.CANCELLED, CancelledReason.REPLACED, f"its schedule replaced it by {job.replaced_by}{when}")
-    return Finish(Phase.CANCELLED, CancelledReason.REQUESTED, f"spec.cancel was set{when}")
-
-
-def _by_rule(
-    seen: Observation, active: AttemptRecord, ending: Ending, rule: Rule, now: datetime
-) -> tuple[Again | Finish | Suspend, bool]:
-    """Do what a rule says, within the job's limits."""
-    success = ending.verdict is Said.SUCCEED
-    if success:
-        # An answer that is not taken counts as an error of the agent.
-        ending = replace(ending, reason=ErrorClass.RESULT_ERROR)
-    match rule.action:
-        case "Succeed":
-            reason = CompleteReason.RESULT_ACCEPTED if success else CompleteReason.RULE
-            return _finish(ending, Phase.SUCCEEDED, reason), False
-        case "Cancel":
-            return _finish(ending, Phase.CANCELLED, CancelledReason.RULE), False
-        case "Fail":
-            return _finish(ending, Phase.FAILED, ending.reason), False
-    if seen.job.must_end:
-        return replace(_cancelled(seen.job), summary=ending.summary, outcome=ending.outcome), False
-    if rule.action == "Suspend":
-        return Suspend(SuspendedReason.RULE, ending.message), False
-    assert seen.spec is not None
-    verdict = Said.SNOOZE if rule.action == "Snooze" else Said.RETRY
-    if verdict is Said.RETRY and rule.delay is not None:
-        # The rule's delay stands in for the backoff, not beside it.
-        then, charged = _retry(seen, seen.spec, active, replace(ending, delay=None), now)
-        return (replace(then, at=now + rule.delay) if isinstance(then, Again) else then), charged
-    return _again(seen, seen.spec, active, replace(ending, verdict=verdict, delay=rule.delay, infra=False), now)
-
-
-def _told(rule: Rule, ending: Ending) -> str:
-    """What is said of an ending that a rule decided about."""
-    if ending.verdict is Said.SUCCEED:
-        return f"rule {rule.name}: the answer's outcome is {ending.outcome}"
-    return f"rule {rule.name}: {ending.reason}: {ending.message}"
-
-
-def _finish(ending: Ending, phase: Phase, reason: str) -> Finish:
-    """The job ends by this ending, and with its answer if it gave one."""
-    return Finish(phase, reason, ending.message, ending.summary, ending.outcome)
-
-
-def _again(
-    seen: Observation, spec: AgentJobSpec, active: AttemptRecord, ending: Ending, now: datetime
-) -> tuple[Again | Finish, bool]:
-    if ending.verdict is Said.SNOOZE and not _spent(seen, ending):
-        return Again(now + (ending.delay or SNOOZE_DELAY), infra=ending.infra), False
-    return _retry(seen, spec, active, ending, now)
-
-
-def _left(seen: Observation, spec: AgentJobSpec, ran: timedelta = timedelta(0)) -> timedelta:
-    """What is left of `timeouts.running`."""
-    if spec.timeouts.running is None:
-        return timedelta.max
-    return spec.timeouts.running - timedelta(seconds=seen.job.status.running_seconds) - ran
-
-
-def _spent(seen: Observation, ending: Ending) -> bool:
-    """Whether the job has used up the endings of this kind that cost nothing."""
-    status, retry = seen.job.status, seen.spec.retry if seen.spec else None
-    if retry is None:
-        return True
-    if ending.infra:
-        return status.infra_restarts >= retry.max_infra_restarts
-    return status.snoozes >= retry.max_snoozes
-
-
-def _retry(
-    seen: Observation, spec: AgentJobSpec, active: AttemptRecord, ending: Ending, now: datetime
-) -> tuple[Again | Finish, bool]:
-    """A failure that another attempt may heal. Charged when a container began, and when free endings are used up."""
-    # A start whose container never ran costs no attempt, but it must not go on for ever either.
-    charged = ending.began or seen.job.status.infra_restarts >= spec.retry.max_infra_restarts
-    if charged and active.attempt >= spec.retry.max_attempts:
-        message = f"attempt {active.attempt} of {spec.retry.max_attempts} failed: {ending.message}"
-        return _finish(replace(ending, message=message), Phase.FAILED, ending.reason), True
-    seed = f"{seen.job.uid}/{active.start}"
-    wait = backoff(spec.retry.backoff, active.attempt, seed=seed)
-    if ending.delay is not None:
-        wait = max(wait, ending.delay)
-    return Again(now + wait, infra=not charged), charged
-
-
 def _waiting(seen: Observation, now: datetime) -> Decision:
     """No start is claimed: end it, say what it waits for, or begin one."""
     job, spec = seen.job, seen.spec
     if job.must_end:
-        return Decision(_cancelled(seen.job, " before a start"))
+        return Decision(cancelled(seen.job, " before a start"))
     if spec is None and job.accepted and not seen.history_available:
         # This spec is illegal, and Postgres, which knows the one that was accepted, is away.
         return Decision(Keep(), again=now + HEAL_AGAIN)
@@ -463,7 +294,7 @@ def _suspended(job: Job) -> Decision | None:
 def _ready(seen: Observation, spec: AgentJobSpec, now: datetime) -> Decision:
     """Legal and complete: wait for the time, then for a slot, then start."""
     job = seen.job
-    if _left(seen, spec) <= timedelta(0):
+    if time_left(seen, spec) <= timedelta(0):
         return Decision(Finish(Phase.FAILED, ErrorClass.DEADLINE_EXCEEDED, "timeouts.running was used up"))
     due = spec.start_at or (job.created + spec.start_after if spec.start_after else None)
     if job.status.starts == 0 and due is not None and due > now:
