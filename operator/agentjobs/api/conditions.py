@@ -86,6 +86,10 @@ class AdmittedReason(Word):
     WAITING_FOR_LOCK = "WaitingForLock", "Another job of the same session is running."
     WAITING_FOR_BACKOFF = "WaitingForBackoff", "`status.nextAttemptTime` lies ahead."
     HISTORY_UNAVAILABLE = "HistoryUnavailable", "The database cannot be reached; no start without a record of it."
+    SPEC_UNREADABLE = (
+        "SpecUnreadable",
+        "A newer version accepted the job, and this one cannot read it; the message names the field. It waits.",
+    )
     SUSPENDED = "Suspended", "The job is suspended and holds no slot."
     FINISHED = "Finished", "The job ended and gave its slot back."
 

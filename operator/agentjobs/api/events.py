@@ -85,6 +85,7 @@ WARNING: Final[frozenset[str]] = frozenset(
         AcceptedReason.SPEC_TOO_LARGE,
         AcceptedReason.UNRESOLVED_REFERENCE,
         AcceptedReason.INVALID_SPEC,
+        AdmittedReason.SPEC_UNREADABLE,
         *(reason for reason in PodStartedReason if reason not in NORMAL),
         *(reason for reason in ErrorClass if reason not in NORMAL),
         Verdict.RETRY,

@@ -7,7 +7,10 @@ Pure: whoever calls has read the ConfigMaps.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
+
+from pydantic import ValidationError
 
 from agentjobs.api.agentjob import (
     AgentBase,
@@ -18,6 +21,7 @@ from agentjobs.api.agentjob import (
     scripted_model,
 )
 from agentjobs.api.output import schema_problems
+from agentjobs.api.problems import from_error
 from agentjobs.api.substitution import names_of, substituted
 from agentjobs.api.team import placeholder_problems
 from agentjobs.contract import Resolved
@@ -27,6 +31,7 @@ STEERING: Final = frozenset(
     {"queue", "priority", "startAt", "startAfter", "suspend", "cancel", "ttlSecondsAfterFinished"}
 )
 """Fields that may change after acceptance: no part of the work, hence not of its hash."""
+MAX_UNREADABLE: Final = 3
 _AGENTS: Final = "agent.inline.agents[{}]"
 
 
@@ -82,11 +87,36 @@ def resolve(job: Mapping[str, Any], contents: Mapping[ConfigMapKey, str]) -> Res
     return Resolved(spec=dumped, scripts=scripts)
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An accepted spec that holds values which this version does not know."""
+
+    why: str
+    """Names their fields."""
+
+
+def read_accepted(resolved: Resolved) -> AgentJobSpec | Unreadable:
+    """Return the spec of an accepted job as `accepted_spec`, or which of its values this version cannot read.
+
+    An unknown field is passed over. A new value of a known field cannot be: it may mean anything.
+    """
+    try:
+        return accepted_spec(resolved)
+    except ValidationError as refused:
+        errors = refused.errors(include_url=False)
+        return Unreadable("; ".join(str(from_error(error)) for error in errors[:MAX_UNREADABLE]))
+    except (AttributeError, KeyError, TypeError):
+        return Unreadable("spec: has a form that this version does not know")
+
+
 def accepted_spec(resolved: Resolved) -> AgentJobSpec:
     """Return the spec of an accepted job for those who steer it; the texts its agents get are left out.
 
     Texts from ConfigMaps may be longer than the fields that they replace allow. What this version does not know is
     passed over: a later one accepted the job, and then operators were rolled back.
+
+    Raises:
+        ValidationError: a value that this version does not know; see `read_accepted`.
     """
     spec = dict(resolved["spec"])
     spec["input"] = {**spec["input"], "message": "…"}

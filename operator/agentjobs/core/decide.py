@@ -188,6 +188,10 @@ def _started(seen: Observation, active: AttemptRecord, pod: Pod, began: datetime
 def _missing(seen: Observation, active: AttemptRecord, now: datetime) -> Decision:
     """Claimed, no pod: the process died between claim and pod, or the API server does not make it."""
     obstacle, age = seen.obstacle, min(now - (active.started or now), seen.active_for)
+    if seen.unreadable:
+        if age < REPORT_AFTER:
+            return Decision(Keep(), again=now + REPORT_AFTER - age)  # it may be there, and the news of it on its way
+        return end_start(seen, active, None, lost("this version of the operator cannot make the pod"), now)
     if obstacle is None:
         return Decision(MakePod(active.start, active.attempt), again=now + HEAL_AGAIN)
     if obstacle.final:
@@ -257,6 +261,8 @@ def _waiting(seen: Observation, now: datetime) -> Decision:
     job, spec = seen.job, seen.spec
     if job.must_end:
         return Decision(cancelled(seen.job, " before a start"))
+    if seen.unreadable:
+        return _suspended(job) or _unreadable(seen)
     if spec is None and job.accepted and not seen.history_available:
         # This spec is illegal, and Postgres, which knows the one that was accepted, is away.
         return Decision(Keep(), again=now + HEAL_AGAIN)
@@ -293,7 +299,9 @@ def _suspended(job: Job) -> Decision | None:
 
 def _ready(seen: Observation, spec: AgentJobSpec, now: datetime) -> Decision:
     """Legal and complete: wait for the time, then for a slot, then start."""
-    job = seen.job
+    job, attempt = seen.job, next_attempt(seen.job)
+    if attempt > spec.retry.max_attempts:
+        return Decision(_used_up(job))
     if time_left(seen, spec) <= timedelta(0):
         return Decision(Finish(Phase.FAILED, ErrorClass.DEADLINE_EXCEEDED, "timeouts.running was used up"))
     due = spec.start_at or (job.created + spec.start_after if spec.start_after else None)
@@ -309,7 +317,14 @@ def _ready(seen: Observation, spec: AgentJobSpec, now: datetime) -> Decision:
         return Decision(AskForSlot(spec.queue, spec.priority, spec.session_key(name=job.name, uid=job.uid)))
     if isinstance(seen.slot, Refusal):
         return _queued(job, spec, seen.slot, now)
-    return Decision(Claim(job.status.starts + 1, next_attempt(job)))
+    return Decision(Claim(job.status.starts + 1, attempt))
+
+
+def _used_up(job: Job) -> Finish:
+    """A version that could not read the job's limits has charged the last attempt."""
+    last = job.status.attempt_history[-1]
+    message = f"attempt {last.attempt} was the last and failed: {last.message}"
+    return Finish(Phase.FAILED, last.reason or ErrorClass.RESULT_ERROR, message)
 
 
 def _is_resumed(job: Job) -> bool:
@@ -340,6 +355,12 @@ def next_attempt(job: Job) -> int:
 def _illegal(seen: Observation) -> Finish:
     reason, message = rejection(seen.problems)
     return Finish(Phase.FAILED, reason, message or "the spec cannot be read")
+
+
+def _unreadable(seen: Observation) -> Decision:
+    cure = "bring the newer version of the operator back and the job goes on, or cancel it"
+    message = f"this version cannot read what a newer one accepted: {seen.unreadable}; {cure}"
+    return _hold(seen.job, AdmittedReason.SPEC_UNREADABLE, message, accept=False)
 
 
 def _no_history(job: Job, now: datetime) -> Decision:

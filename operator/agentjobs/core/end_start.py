@@ -29,7 +29,8 @@ def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending:
     """The active start is over: charge it or not, and say what follows."""
     ending = stopped(seen.job, ending)
     open_ = ending.verdict in (Said.RETRY, Said.SNOOZE) or ending.outcome is not None
-    if seen.spec is None and open_ and not seen.history_available and not seen.job.must_end:
+    unknown = seen.spec is None and not seen.unreadable
+    if unknown and open_ and not seen.history_available and not seen.job.must_end:
         # Somebody broke the spec of an accepted job while Postgres, which knows the accepted one, is away.
         return Decision(Keep(), again=now + ASK_AGAIN)
     ran = _ran(active, pod, now)
@@ -72,6 +73,8 @@ def _then(
     seen: Observation, active: AttemptRecord, ending: Ending, ran: timedelta, now: datetime
 ) -> tuple[Again | Finish | Suspend, bool]:
     """Apply the job's wishes and limits to an ending. The second value says whether an attempt is charged."""
+    if _is_undecided(seen, ending):
+        return _undecided(seen, ending, now)
     if ending.verdict is Said.SUCCEED:
         return _finish(ending, Phase.SUCCEEDED, CompleteReason.RESULT_ACCEPTED), False
     if seen.job.must_end:
@@ -89,6 +92,28 @@ def _then(
     if seen.job.suspend and isinstance(then, Again):
         return Suspend(SuspendedReason.REQUESTED, SUSPENDED, at=then.at), charged
     return then, charged
+
+
+def _is_undecided(seen: Observation, ending: Ending) -> bool:
+    """Whether rules and limits decide what follows, and this version cannot read them."""
+    if not seen.unreadable or seen.job.must_end or ending.verdict is Said.CANCEL:
+        return False
+    if ending.verdict is Said.SUCCEED:
+        return ending.outcome is not None and seen.job.has_rules
+    return ending.verdict is not Said.FAIL or seen.job.has_rules
+
+
+def _undecided(seen: Observation, ending: Ending, now: datetime) -> tuple[Again | Suspend, bool]:
+    """Take down the end, and leave the rest to the version that can read the job.
+
+    A failure is charged, so that limits hold; a stored answer that is final is repeated by the start that follows.
+    """
+    charged = ending.began and ending.verdict in (Said.RETRY, Said.FAIL)
+    free = ending.infra or not (charged or ending.verdict in (Said.SNOOZE, Said.SUCCEED))
+    at = now + (ending.delay or SNOOZE_DELAY)
+    if seen.job.suspend:
+        return Suspend(SuspendedReason.REQUESTED, SUSPENDED, at=at), charged
+    return Again(at, infra=free), charged
 
 
 def _rule(seen: Observation, ending: Ending, pod: Pod | None) -> Rule | None:

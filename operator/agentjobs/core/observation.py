@@ -105,6 +105,12 @@ class Job:
         return retention if retention in _RETENTIONS else "Keep"
 
     @property
+    def has_rules(self) -> bool:
+        """Whether the job may have rules of its own about endings. Read from the raw spec, as `cancel`."""
+        policy = self.spec.get("resultPolicy") if isinstance(self.spec, Mapping) else None
+        return bool(policy.get("rules") if isinstance(policy, Mapping) else policy)
+
+    @property
     def finished(self) -> bool:
         return is_true(self.status.conditions, ConditionType.FINISHED)
 
@@ -223,6 +229,8 @@ class Observation:
     job: Job
     spec: AgentJobSpec | None
     """What counts: the accepted spec with today's steering fields, or the object's own before acceptance."""
+    unreadable: str = ""
+    """What this version cannot read of the accepted spec, which a newer one stored; then there is no `spec`."""
     problems: tuple[Problem, ...] = ()
     pods: tuple[Pod, ...] = ()
     """Pods whose controller is this very job (by uid)."""

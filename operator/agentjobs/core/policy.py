@@ -4,13 +4,14 @@ They read like a Job's podFailurePolicy. Its Ignore is our Snooze, its Count our
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from agentjobs.api.agentjob import ExitCodes, ResultPolicy, Rule
 from agentjobs.contract import Verdict
 from agentjobs.core.diagnose import Ending
 from agentjobs.core.pods import Pod
 
-_AGAIN = ("Retry", "Snooze", "Suspend")
+_FINAL = ("Succeed", "Fail", "Cancel")
 
 
 def matching_rule(
@@ -29,12 +30,16 @@ def matching_rule(
     return None
 
 
-def may_run_again(policy: ResultPolicy, outcome: str) -> bool:
+def may_run_again(policy: Mapping[str, Any], outcome: str) -> bool:
     """Whether some rule lets a job run again after an answer with this outcome, so that the answer is not final yet.
 
     Limits are not asked: how often a rule has fired is the operator's to know, and it makes the answer final then.
+
+    Args:
+        policy: `resultPolicy` as it was accepted, maybe by a newer version: an action that is not known may do that.
     """
-    return any(outcome in rule.on_outcomes and rule.action in _AGAIN for rule in policy.rules)
+    rules = policy.get("rules") or ()
+    return any(outcome in (rule.get("onOutcomes") or ()) and rule.get("action") not in _FINAL for rule in rules)
 
 
 def _matches(rule: Rule, ending: Ending, pod: Pod | None) -> bool:

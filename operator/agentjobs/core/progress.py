@@ -78,7 +78,10 @@ def waiting(job: Job, verdict: Wait, *, spec_hash: str | None, queue: str, now: 
     status = replace(
         status, conditions=_set(job, status, verdict.condition, False, verdict.reason, verdict.message, now)
     )
-    if phase_of(status.conditions) is Phase.QUEUED:
+    if verdict.reason == AdmittedReason.SPEC_UNREADABLE:
+        # What it waits for is not a slot: timeouts.queue must not count it.
+        status = replace(status, queue=replace(status.queue, since=None) if status.queue else None)
+    elif phase_of(status.conditions) is Phase.QUEUED:
         status = replace(status, queue=_place(status, queue, now.replace(microsecond=0)))
     elif queue and status.queue is None:
         status = replace(status, queue=QueuePlace(name=queue))

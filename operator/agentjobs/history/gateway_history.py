@@ -32,7 +32,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentjobs import errors
 from agentjobs.api import recorded
-from agentjobs.api.agentjob import ResultPolicy
 from agentjobs.contract import USAGE, Attempt, Event, Result, ResultDocument, Verdict
 from agentjobs.core.policy import may_run_again
 from agentjobs.history.database import Database
@@ -173,7 +172,7 @@ class GatewayHistory:
         if outcome is None:
             return False
         rules = (await connection.execute(_POLICY, {"uid_": uid})).scalar_one_or_none()
-        return rules is not None and may_run_again(ResultPolicy.model_validate(rules, extra="ignore"), outcome)
+        return rules is not None and may_run_again(rules, outcome)
 
     async def _pass_fence(self, connection: AsyncConnection, lock: Any, uid: str, start: int, pod_uid: str) -> Any:
         row = (await connection.execute(lock, _start_key(uid, start))).first()

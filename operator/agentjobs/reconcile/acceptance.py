@@ -74,7 +74,8 @@ class Acceptance:
     ) -> str | None:
         """Store the job (and its start) before anything acts on it.
 
-        Returns the hash of what is accepted, which an earlier acceptance may have fixed; None while Postgres is away.
+        Returns the hash of what is accepted, which an earlier acceptance may have fixed. None while Postgres is away,
+        and when a newer version has stored what this one cannot read: then the job is to be looked at again.
         """
         job, accepted = seen.job, self._state.specs.accepted(seen.job)
         if accepted is not None and start is None:
@@ -82,7 +83,8 @@ class Acceptance:
         try:
             resolved = accepted.resolved if accepted else await self._resolved(seen, answers)
             record = JobRecord(job=job_key(job), resolved=resolved, spec_hash=spec_hash(resolved))
-            return self._state.specs.accept(job.uid, await self._history.accept(record, start)).hash
+            stored = self._state.specs.accept(job.uid, await self._history.accept(record, start))
+            return None if stored.unreadable else stored.hash
         except Unavailable as error:
             logger.warning("history.unavailable %s/%s: %s", job.namespace, job.name, error)
             self.outage(memory)

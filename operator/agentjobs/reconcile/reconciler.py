@@ -127,6 +127,7 @@ class Reconciler:
         return Observation(
             job=job,
             spec=spec,
+            unreadable=self.state.specs.unreadable(job),
             problems=own.problems,
             pods=pods,
             queue_known=spec is None or spec.queue in self.state.limits,

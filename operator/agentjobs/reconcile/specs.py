@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.problems import Problem
-from agentjobs.api.resolve import accepted_spec, edited_fields, spec_hash
+from agentjobs.api.resolve import Unreadable, edited_fields, read_accepted, spec_hash
 from agentjobs.api.validation import validate_job
 from agentjobs.contract import Resolved
 from agentjobs.core.admission import SessionLock
@@ -41,8 +41,11 @@ class Accepted:
     """What Postgres holds for a job."""
 
     resolved: Resolved
-    spec: AgentJobSpec
+    spec: AgentJobSpec | None
+    """None when this version cannot read what a newer one stored."""
     hash: str
+    unreadable: str = ""
+    """Which fields those are, and why."""
 
 
 class Specs:
@@ -65,7 +68,11 @@ class Specs:
 
     def accept(self, uid: str, resolved: Resolved) -> Accepted:
         """Remember what Postgres said is accepted."""
-        accepted = Accepted(resolved, accepted_spec(resolved), spec_hash(resolved))
+        read, known_hash = read_accepted(resolved), spec_hash(resolved)
+        if isinstance(read, Unreadable):
+            accepted = Accepted(resolved, None, known_hash, read.why)
+        else:
+            accepted = Accepted(resolved, read, known_hash)
         _keep(self._accepted, uid, accepted)
         self._locks.pop(uid, None)
         return accepted
@@ -74,12 +81,17 @@ class Specs:
         """What was accepted, if this process knows it."""
         return self._accepted.get(job.uid)
 
+    def unreadable(self, job: Job) -> str:
+        """What this version cannot read of the accepted spec; empty when it can, or when none is known."""
+        accepted = self._accepted.get(job.uid)
+        return "" if accepted is None else accepted.unreadable
+
     def in_force(self, job: Job) -> AgentJobSpec | None:
         """The accepted spec with the object's steering fields; the object's own while none is known."""
         own, accepted = self.own(job).spec, self._accepted.get(job.uid)
         if accepted is None:
             return own
-        if own is None:
+        if own is None or accepted.spec is None:
             return accepted.spec
         fields = _STEERING if job.status.starts else (*_STEERING, *_STEERING_BEFORE_START)
         changed = {name: new for name in fields if (new := getattr(own, name)) != getattr(accepted.spec, name)}
@@ -91,7 +103,7 @@ class Specs:
     def edits(self, job: Job) -> list[str]:
         """Name the edits of the object since its acceptance that have no effect, each with its field."""
         accepted = self._accepted.get(job.uid)
-        if accepted is None:
+        if accepted is None or accepted.spec is None:
             return []
         own = self.own(job)
         if own.spec is None:
@@ -106,10 +118,18 @@ class Specs:
         known = self._locks.get(job.uid)
         if known is None or known[0] != job.generation:
             spec = self.in_force(job)
-            lock = spec.session_key(name=job.name, uid=job.uid) if spec else ("", "", job.uid)
+            lock = spec.session_key(name=job.name, uid=job.uid) if spec else self._raw_lock(job)
             known = (job.generation, lock)
             _keep(self._locks, job.uid, known)
         return known[1]
+
+    def _raw_lock(self, job: Job) -> SessionLock:
+        """The session as it was accepted, of a job that this version cannot read."""
+        accepted = self._accepted.get(job.uid)
+        session = accepted.resolved["spec"].get("session") if accepted else None
+        if not isinstance(session, Mapping):
+            return "", "", job.uid
+        return str(session.get("appName")), str(session.get("userId")), str(session.get("sessionId"))
 
     def forget(self, uid: str) -> None:
         """The job is gone."""

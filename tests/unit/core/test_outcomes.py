@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 
-from agentjobs.api.agentjob import ResultPolicy
 from agentjobs.api.conditions import Phase
 from agentjobs.contract import Verdict
 from agentjobs.core.decide import decide
@@ -119,9 +118,8 @@ def test_an_answer_that_ended_a_job_while_the_database_was_away_is_fetched_later
 
 
 def test_answers_are_final_unless_a_rule_may_run_the_job_again():
-    policy = ResultPolicy.model_validate(
-        {"rules": [rule("Fail", "bad", name="bad"), rule("Retry", "unsure"), rule("Suspend", "ask", name="ask")]}
-    )
-    found = [outcome for outcome in ("bad", "unsure", "ask", "sure") if may_run_again(policy, outcome)]
+    known = [rule("Fail", "bad", name="bad"), rule("Retry", "unsure"), rule("Suspend", "ask", name="ask")]
+    policy = {"rules": [*known, rule("AskHuman", "new", name="of-a-newer-version")]}
+    found = [outcome for outcome in ("bad", "unsure", "ask", "sure", "new") if may_run_again(policy, outcome)]
 
-    assert found == ["unsure", "ask"]
+    assert found == ["unsure", "ask", "new"]
