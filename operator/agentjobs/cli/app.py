@@ -5,49 +5,105 @@ Every verb's module is light; what is heavy it imports when it runs.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import typer
 
 import agentjobs
 from agentjobs import errors
-from agentjobs.cli import looking, objects, past, processes, running, schedules
+from agentjobs.cli import getting, looking, objects, orders, past, processes, running, schedules, waiting
 from agentjobs.cli.failures import FAILURE, USAGE, Failure
-from agentjobs.cli.printing import harmless
+from agentjobs.cli.grammar import Program, Verbs, complaint
+from agentjobs.cli.options import Context, GatewayCA, GatewayURL, Kubeconfig, Namespace
+from agentjobs.cli.printing import complain
 
 HELP = """Durable background jobs for AI agents on Kubernetes.
 
-Exit codes: 0 it worked, 1 it did not, 2 the command line is wrong, 124 time ran out.
+Exit codes: 0 it worked; 1 it did not; 2 the command line is wrong; 124 time ran out; 130 Ctrl-C; `run` has more, see
+its help.
 """
 
-app = typer.Typer(
-    help=HELP,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode=None,
-)
-for module in (processes, running, objects, looking, past, schedules):
+
+class _Root(Verbs):
+    """The program's verbs."""
+
+    synonyms: ClassVar[Mapping[str, str]] = {
+        "describe": "show",
+        "status": "show",
+        "list": "get",
+        "ls": "get",
+        "schedules": "schedule",
+    }
+    sections: ClassVar[Mapping[str, Sequence[str]]] = {
+        "Jobs": (
+            *("run", "create", "apply", "get", "show", "logs", "wait"),
+            *("cancel", "suspend", "resume", "rerun", "delete"),
+        ),
+        "History, also of jobs that are gone": ("history", "result"),
+        "Schedules": ("schedule",),
+        "Development on this machine": ("dev", "demo"),
+        "Servers and installations": ("operator", "gateway", "migrate", "release-pods"),
+        "Other": ("help", "version"),
+    }
+
+
+app = Program(cls=_Root, help=HELP)
+for module in (running, objects, getting, looking, waiting, orders, past, schedules, processes):
     module.register(app)
 
 
 @app.command()
 def version() -> None:
-    """Print the version of this program."""
+    """Print the version of this program.
+
+    Examples:
+        agentjobs version
+    """
     typer.echo(agentjobs.__version__)
+
+
+@app.command("help")
+def help_(
+    context: typer.Context,
+    words: Annotated[list[str] | None, typer.Argument(metavar="[VERB...]", help="A verb.")] = None,
+) -> None:
+    """Show the help of a verb.
+
+    Examples:
+        agentjobs help get
+        agentjobs help schedule backfill
+    """
+    root = context.find_root()
+    command: Any = root.command
+    at: Any = root
+    for word in words or ():
+        if not isinstance(command, Verbs):
+            break
+        name, command, _ = command.resolve_command(at, [word])
+        at = typer.Context(command, info_name=name, parent=at)
+    typer.echo(command.get_help(at))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(agentjobs.__version__)
+        raise typer.Exit
 
 
 @app.callback()
 def _root(
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    gateway: GatewayURL = None,
+    gateway_ca: GatewayCA = None,
     show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    if show_version:
-        typer.echo(agentjobs.__version__)
-        raise typer.Exit
+    """The flags before the verb are the verb's; `Verbs` hands them on."""
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
@@ -56,14 +112,17 @@ def run(arguments: Sequence[str] | None = None) -> None:
         if getattr(sys, name) is None:  # closed by who started us: what is said is lost, and nothing else
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     plugin = Path(sys.argv[0]).name.startswith("kubectl-")
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(args=arguments and list(arguments), prog_name="kubectl agentjobs" if plugin else "agentjobs")
+        code = app(args=words, prog_name="kubectl agentjobs" if plugin else "agentjobs", standalone_mode=False)
     except Failure as failure:
         _leave(str(failure), failure.code)
     except errors.Misconfigured as error:
         _leave(str(error), USAGE)
     except errors.AgentJobsError as error:
         _leave(str(error), FAILURE)
+    except typer.Abort:
+        _leave("stopped.", FAILURE)
     except BrokenPipeError:
         # `agentjobs get -w | head`: the reader has enough. Python would complain at exit while flushing.
         sys.stdout = None  # there is nobody left to write to
@@ -71,8 +130,14 @@ def run(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         sys.stdout = None  # or Python complains again at exit
         _leave(f"{error.filename or 'cannot write'}: {error.strerror or error}.", FAILURE)
+    except Exception as error:
+        told = complaint(error)
+        if told is None:
+            raise
+        _leave(*told)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _leave(message: str, code: int) -> None:
-    typer.secho(f"error: {harmless(message)}", err=True, fg="red" if sys.stderr.isatty() else None)
+    complain(message)
     sys.exit(code)

@@ -1,86 +1,127 @@
-"""Verbs that look at one job from near: show, logs; and list. They read both servers and change nothing."""
+"""Verbs that look at one job from near: show, logs. They read both servers and change nothing."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import quote
 
 import typer
 
-from agentjobs import errors
+from agentjobs import contract, errors
 from agentjobs.cli.failures import USAGE, Failure
-from agentjobs.cli.options import Context, GatewayCA, GatewayURL, JobName, Kubeconfig, Namespace, talking
-from agentjobs.cli.past import story_page
-from agentjobs.cli.printing import age, harmless, show, table
+from agentjobs.cli.options import (
+    Context,
+    GatewayCA,
+    GatewayURL,
+    JobName,
+    Kubeconfig,
+    Namespace,
+    checked,
+    output,
+    talking,
+)
+from agentjobs.cli.printing import (
+    NARROW,
+    age,
+    complain,
+    counted,
+    facts,
+    formatted,
+    harmless,
+    show,
+    table,
+    without_managed_fields,
+)
+from agentjobs.cli.story import Told, phase_words, phases_table, starts_table, steps_table, story_head, used_words
 
 if TYPE_CHECKING:
-    from agentjobs.api.recorded import Event
+    from agentjobs.api.recorded import Event, Story
     from agentjobs.cli.options import Talk
     from agentjobs.client.following import LogLine
     from agentjobs.client.job import Job
 
-# As many steps as fit a screen beside the rest; the gateway has them all.
+# As many steps of a start as fit a screen beside the rest.
 SHOWN_STEPS: Final = 20
-_TEXT: Final = 100
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's verbs."""
-    for verb in (list_, show_, logs):
-        app.command(verb.__name__.rstrip("_"))(verb)
+    app.command("show")(show_)
+    app.command()(logs)
 
 
-def list_(
-    selector: Annotated[str | None, typer.Option("--selector", "-l", help="Labels, such as team=docs.")] = None,
-    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="In all namespaces.")] = False,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-) -> None:
-    """List the AgentJobs there are, as `get` without a NAME does; `history` lists those that are gone, too."""
-    from agentjobs.cli.objects import get
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that is known of a job; of the steps those that were asked for, by start."""
 
-    get(
-        name=None,
-        watch=False,
-        output=None,
-        selector=selector,
-        everywhere=everywhere,
-        namespace=namespace,
-        context=context,
-        kubeconfig=kubeconfig,
-    )
+    body: Mapping[str, Any] | None
+    story: "Story | None"
+    steps: "Mapping[int, Sequence[Event]]"
+    events: Sequence[Mapping[str, Any]]
+
+    def document(self) -> dict[str, Any]:
+        """As one object, for programs."""
+        return {
+            "object": self.body and without_managed_fields(self.body),
+            "history": self.story and self.story.model_dump(mode="json", by_alias=True),
+            "steps": [step.model_dump(mode="json", by_alias=True) for each in self.steps.values() for step in each],
+            "events": [without_managed_fields(event) for event in self.events],
+        }
 
 
 def show_(
     name: JobName,
+    start: Annotated[
+        str | None,
+        typer.Option("--start", metavar="NUMBER", help="Steps of this start, or of `all`; by default of the last one."),
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="All steps, and their texts uncut.")] = False,
+    format_: Annotated[str | None, output("json", "yaml")] = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     gateway: GatewayURL = None,
     gateway_ca: GatewayCA = None,
 ) -> None:
-    """Show all that is known of one job on a page: object, starts, phases, steps of the last start, Events, answer."""
+    """Show all that is known of one job on a page.
+
+    The object, its starts and phases, the steps of its last start, its Events, the head of its answer. Also of a job
+    that is gone (from history), and while the gateway is away (from the object). Times are UTC.
+
+    Examples:
+        agentjobs show hello
+        agentjobs show hello --start 1 --full
+        agentjobs show hello --start all -o json
+    """
+    checked(format_, "json", "yaml")
+    wanted = _start(start)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
-        job, absent = _object(talk, name)
+        body, absent = _object(talk, name)
         try:
-            story = talk.run(talk.do.story(name))
-            last = story.starts[-1].start if story.starts else None
-            # A long run has a hundred thousand.
-            steps = talk.run(talk.do.newest_events(name, start=last, count=SHOWN_STEPS)) if last else ()
-            told = [story_page(story.model_dump(mode="json", by_alias=True)), _steps(steps)]
+            story, no_history = talk.run(talk.do.story(name)), ""
         except (errors.AgentJobsError, Failure) as error:
-            if job is None:
+            if body is None:
                 raise absent or error from None
-            told = [f"(no history: {harmless(str(error))})"]
-        # While it runs history alone knows what was used; when that is away the status may.
-        parts = [
-            _about(job, used=len(told) == 1) if job else f"{name}: the object is gone; this is what history knows.",
-            *told,
-        ]
-        if job is not None:
-            parts += [_events(talk, job), _head_of_answer(job)]
-        show("\n\n".join(part for part in parts if part))
+            story, no_history = None, str(error)
+        # The steps of all starts, whole, are asked for as a document.
+        whole = full or format_ is not None
+        steps = _steps(talk, name, story, wanted, whole) if story else {}
+        seen = Seen(body, story, steps, _events(talk, body) if body else ())
+    if format_:
+        if no_history:
+            complain(f"no history: {no_history}")
+        show(formatted(seen.document(), format_))
+    else:
+        show(_page(name, seen, no_history, full=full))
+
+
+def _start(word: str | None) -> int | str | None:
+    if word is None or word == "all":
+        return word
+    if not word.isdecimal() or word == "0":
+        raise Failure(f"--start={word} is not the number of a start; use 1, 2, … or all.", code=USAGE)
+    return int(word)
 
 
 def logs(
@@ -95,9 +136,14 @@ def logs(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Print what the pod of a job's newest start has printed.
+    """Print what the pod of a job has printed.
 
-    With --follow this start's and every further one's, as it comes; a line on standard error says where one begins.
+    Of its newest start. With --follow this start's and every further one's, as it comes; a line on standard error says
+    where one begins.
+
+    Examples:
+        agentjobs logs hello
+        agentjobs logs -f hello
     """
     from agentjobs.client import following
 
@@ -126,71 +172,111 @@ def _print(items: "Iterable[Job | LogLine]", *, name: str = "") -> None:
         show(harmless(item.text))
 
 
-def _object(talk: "Talk", name: str) -> "tuple[Job | None, errors.NotFound | None]":
+def _object(talk: "Talk", name: str) -> "tuple[Mapping[str, Any] | None, errors.NotFound | None]":
+    from agentjobs.cli.cluster import AGENTJOBS
+
     try:
-        return talk.run(talk.do.get(name)), None
+        return talk.cluster.request("GET", AGENTJOBS.path(talk.do.namespace, name)), None
     except errors.NotFound as error:
         return None, error
 
 
-def _about(job: "Job", *, used: bool) -> str:
+def _steps(
+    talk: "Talk", name: str, story: "Story", wanted: int | str | None, whole: bool
+) -> "dict[int, Sequence[Event]]":
+    there = [each.start for each in story.starts]
+    chosen = there if wanted == "all" else [wanted] if isinstance(wanted, int) else there[-1:]
+    if missing := [number for number in chosen if number not in there]:
+        known = f"it has {', '.join(map(str, there))}" if there else "it has not started"
+        raise Failure(f"{name} has no start {missing[0]}; {known}.", code=USAGE)
+    # A long run has a hundred thousand.
+    return {
+        number: list(talk.iterate(talk.do.events(name, start=number, follow=False)))
+        if whole
+        else talk.run(talk.do.newest_events(name, start=number, count=SHOWN_STEPS))
+        for number in chosen
+    }
+
+
+def _events(talk: "Talk", body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    metadata = body["metadata"]
+    path = f"/api/v1/namespaces/{quote(metadata['namespace'], safe='')}/events"
+    try:
+        found = talk.cluster.request("GET", path, params={"fieldSelector": f"involvedObject.uid={metadata['uid']}"})
+    except errors.Denied:
+        return ()  # who may read jobs may not therefore read Events
+    return sorted(found.get("items") or (), key=_time_of)
+
+
+def _time_of(event: Mapping[str, Any]) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")
+
+
+def _page(name: str, seen: Seen, no_history: str, *, full: bool) -> str:
+    from agentjobs.client.job import Job
+
+    job = Job.parse(seen.body) if seen.body else None
+    told = Told()
+    parts = []
+    if job is not None:
+        # While it runs history alone knows what was used; when that is away the status may.
+        parts.append(_about(job, seen.story))
+        told.once(job.message)
+    if seen.story is not None:
+        story = seen.story.model_dump(mode="json", by_alias=True)
+        if job is None:
+            parts += [f"{name} is deleted; this is what history knows.", story_head(story["job"], story["starts"])]
+            told.once(story["job"].get("message"))
+        parts += [starts_table(story["starts"], told), phases_table(story["transitions"], told)]
+        parts += [_start_page(number, steps, told, full) for number, steps in seen.steps.items()]
+    if no_history:
+        parts.append(f"(no history: {harmless(no_history)})")
+    parts += [_events_table(seen.events, told), _head_of_answer(job) if job else ""]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _start_page(number: int, steps: "Sequence[Event]", told: Told, full: bool) -> str:
+    cut = not full and len(steps) == SHOWN_STEPS
+    title = f"Start {number}, its newest {SHOWN_STEPS} steps (--full shows all):" if cut else f"Start {number}:"
+    return f"{title}\n{steps_table(steps, told, full=full)}" if steps else ""
+
+
+def _about(job: "Job", story: "Story | None") -> str:
     status, agent = job.status, job.spec.get("agent") or {}
     runs = (agent.get("module") or {}).get("ref") or "inline agent"
-    usage = status.usage
-    facts = {
-        "Job": f"{job.namespace}/{job.name}",
-        "Phase": f"{job.phase} {job.reason}".rstrip(),
-        "Because": job.message,
-        "Runs": f"{runs}, model {agent.get('model')}" if agent.get("model") else runs,
-        "Queue": status.queue.name if status.queue else str(job.spec.get("queue") or ""),
-        "Attempts": f"{status.attempts} ({status.starts} starts, {status.snoozes} snoozes, "
-        f"{status.infra_restarts} lost to the cluster)",
-        "Next start": status.next_attempt_time and f"not before {status.next_attempt_time:%Y-%m-%d %H:%M:%S} UTC",
-        "Used": usage
-        and used
-        and f"{usage.llm_calls} model calls, {usage.tool_calls} tool calls, "
-        f"{usage.input_tokens} tokens in, {usage.output_tokens} out",
-    }
-    width = max(map(len, facts)) + 1
-    return "\n".join(f"{key + ':':<{width}} {harmless(str(value))}" for key, value in facts.items() if value)
+    lost = f", {status.infra_restarts} lost to the cluster" if status.infra_restarts else ""
+    snoozes = f", {counted(status.snoozes, 'snooze')}" if status.snoozes else ""
+    return facts(
+        {
+            "Job": f"{job.namespace}/{job.name}",
+            "Phase": phase_words(job.phase, job.reason if job.reason != job.phase else ""),
+            "Because": job.message,
+            "Runs": f"{runs}, model {agent.get('model')}" if agent.get("model") else runs,
+            "Queue": status.queue.name if status.queue else str(job.spec.get("queue") or ""),
+            "Attempts": f"{status.attempts} ({counted(status.starts, 'start')}{snoozes}{lost})",
+            "Created": f"{job.created.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
+            "Next start": status.next_attempt_time and f"not before {status.next_attempt_time:%Y-%m-%d %H:%M:%S} UTC",
+            "Used": _used(job, story),
+            "Uid": job.uid,
+        }
+    )
 
 
-def _steps(events: "Iterable[Event]") -> str:
-    rows = [[f"{event.time:%H:%M:%S}", event.author, event.kind, _said(event.kind, event.data)] for event in events]
-    return table(["STEP", "AUTHOR", "KIND", "WHAT"], rows) if rows else ""
+def _used(job: "Job", story: "Story | None") -> str:
+    if story is None:
+        usage = job.status.usage
+        return used_words(dict(zip(contract.USAGE, astuple(usage), strict=True))) if usage else ""
+    starts = [start.usage for start in story.starts if start.usage]
+    return used_words({key: sum(each.get(key, 0) for each in starts) for key in contract.USAGE}) if starts else ""
 
 
-def _said(kind: str, data: Mapping[str, Any]) -> str:
-    match kind:
-        case "model":
-            calls = ", ".join(f"{call.get('name')}()" for call in data.get("toolCalls") or ())
-            return calls or f"{data.get('outputTokens') or '?'} tokens"
-        case "tool":
-            said = f"{data.get('name')}: {data.get('result')}"
-        case "text":
-            said = str(data.get("text") or "")
-        case "started":
-            said = f"attempt {data.get('attempt')}"
-        case "ended":
-            said = f"{data.get('verdict')} {data.get('reason')}: {data.get('message')}"
-        case _:
-            said = ", ".join(f"{key}={value}" for key, value in data.items())
-    return said if len(said) <= _TEXT else said[: _TEXT - 1] + "…"
-
-
-def _events(talk: "Talk", job: "Job") -> str:
-    path = f"/api/v1/namespaces/{quote(job.namespace, safe='')}/events"
-    try:
-        found = talk.cluster.request("GET", path, params={"fieldSelector": f"involvedObject.uid={job.uid}"})
-    except errors.Denied:
-        return ""  # who may read jobs may not therefore read Events
+def _events_table(events: Sequence[Mapping[str, Any]], told: Told) -> str:
     now = datetime.now(UTC)
-    times = [(item.get("lastTimestamp") or item.get("eventTime") or "", item) for item in found.get("items") or ()]
     rows = [
-        [age(time, now=now), item.get("type"), item.get("reason"), item.get("message")]
-        for time, item in sorted(times, key=lambda entry: entry[0])
+        [age(_time_of(item), now=now), item.get("type"), item.get("reason"), told.once(item.get("message"))]
+        for item in events
     ]
-    return table(["AGE", "TYPE", "EVENT", "MESSAGE"], rows) if rows else ""
+    return table(["AGE", "TYPE", "EVENT", "MESSAGE"], rows, gap=NARROW, prose=True) if rows else ""
 
 
 def _head_of_answer(job: "Job") -> str:

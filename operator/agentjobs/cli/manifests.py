@@ -30,25 +30,34 @@ class Manifest:
 
     @property
     def name(self) -> str:
-        """The object's name; checked when it was read."""
-        return str(self.body["metadata"]["name"])
+        """The object's name, checked when it was read; `report-…` where the server chooses one."""
+        metadata = self.body["metadata"]
+        return str(metadata.get("name") or f"{metadata['generateName']}…")
 
 
-def read(names: Iterable[str]) -> list[Manifest]:
+def read(names: Iterable[str], *, generated: bool = False) -> list[Manifest]:
     """Return the objects of files, folders (their YAML and JSON files, not below) and `-`, standard input.
 
+    Args:
+        generated: whether an object may have a generateName in place of a name.
+
     Raises:
-        Failure: a file is missing, no YAML, or holds something that is no Kubernetes object.
+        Failure: a file is missing, not YAML, or holds something that is not a Kubernetes object.
     """
-    return [manifest for name in names for source, text in _texts(name) for manifest in parse(text, source=source)]
+    return [
+        manifest
+        for name in names
+        for source, text in _texts(name)
+        for manifest in parse(text, source=source, generated=generated)
+    ]
 
 
-def parse(text: str, *, source: str) -> Iterator[Manifest]:
+def parse(text: str, *, source: str, generated: bool = False) -> Iterator[Manifest]:
     """Yield the objects of a stream of documents, a List's items one by one."""
     try:
         documents = load(text)
     except ValueError as error:
-        raise Failure(f"{source} is no YAML: {error}", code=USAGE) from None
+        raise Failure(f"{source} is not valid YAML: {error}", code=USAGE) from None
     except RecursionError:
         raise Failure(f"{source} is nested too deeply.", code=USAGE) from None
     several = len(documents) > 1
@@ -58,7 +67,7 @@ def parse(text: str, *, source: str) -> Iterator[Manifest]:
         place = f"{source}, document {number}" if several else source
         listed = isinstance(document, dict) and str(document.get("kind")).endswith("List") and "items" in document
         for body in (document["items"] or ()) if listed else (document,):
-            yield _checked(body, place)
+            yield _checked(body, place, generated=generated)
 
 
 def with_last_applied(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,17 +116,26 @@ def _texts(name: str) -> Iterator[tuple[str, str]]:
             raise Failure(f"cannot read {file}: {error}.") from error
 
 
-def _checked(body: object, place: str) -> Manifest:
+def _checked(body: object, place: str, *, generated: bool) -> Manifest:
     if (
         not isinstance(body, dict)
         or not isinstance(body.get("apiVersion"), str)
         or not isinstance(body.get("kind"), str)
     ):
-        raise Failure(f"{place} is no Kubernetes object: apiVersion and kind are needed.", code=USAGE)
+        raise Failure(f"{place} is not a Kubernetes object: it needs apiVersion and kind.", code=USAGE)
     metadata = body.get("metadata")
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str) or not metadata["name"]:
+    if not isinstance(metadata, dict):
         raise Failure(f"{place} ({body['kind']}) has no metadata.name.", code=USAGE)
-    return Manifest(source=place, body=body)
+    if _text(metadata, "name") or (generated and _text(metadata, "generateName")):
+        return Manifest(source=place, body=body)
+    if _text(metadata, "generateName"):
+        cure = "generateName makes a new object each time; use `agentjobs create -f` or `agentjobs run -f`"
+        raise Failure(f"{place} ({body['kind']}) has no metadata.name: {cure}.", code=USAGE)
+    raise Failure(f"{place} ({body['kind']}) has no metadata.name.", code=USAGE)
+
+
+def _text(metadata: Mapping[str, Any], key: str) -> bool:
+    return isinstance(metadata.get(key), str) and bool(metadata[key])
 
 
 def _changes(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:

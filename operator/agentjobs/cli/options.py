@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -19,22 +19,96 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Namespace; the context's by default.")]
-Context = Annotated[
-    str | None, typer.Option("--context", help="Context of the kubeconfig; its current one by default.")
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Namespace; by default the context's.")
 ]
-Kubeconfig = Annotated[str | None, typer.Option("--kubeconfig", help="Kubeconfig file; $KUBECONFIG by default.")]
+Context = Annotated[
+    str | None, typer.Option("--context", metavar="NAME", help="Context of the kubeconfig; by default its current one.")
+]
+Kubeconfig = Annotated[
+    str | None, typer.Option("--kubeconfig", metavar="FILE", help="Kubeconfig; by default $KUBECONFIG.")
+]
 GatewayURL = Annotated[
     str | None,
-    typer.Option("--gateway", envvar="AGENTJOBS_GATEWAY_URL", help="URL of the gateway; the kubeconfig's by default."),
+    typer.Option(
+        "--gateway",
+        metavar="URL",
+        envvar="AGENTJOBS_GATEWAY_URL",
+        help="The gateway; by default $AGENTJOBS_GATEWAY_URL, else the kubeconfig's.",
+    ),
 ]
 GatewayCA = Annotated[
     str | None,
     typer.Option(
-        "--gateway-ca", envvar="AGENTJOBS_GATEWAY_CA", help="PEM file the gateway's certificate is checked with."
+        "--gateway-ca",
+        metavar="FILE",
+        envvar="AGENTJOBS_GATEWAY_CA",
+        help="PEM file to check its certificate with; by default $AGENTJOBS_GATEWAY_CA, else the kubeconfig's.",
     ),
 ]
-Timeout = Annotated[str, typer.Option("--timeout", help="How long, such as 90s or 1h; 0 means for ever.")]
+Timeout = Annotated[
+    str, typer.Option("--timeout", metavar="DURATION", help="How long, such as 90s or 1h; 0, the default, is forever.")
+]
+Selector = Annotated[
+    str | None, typer.Option("--selector", "-l", metavar="LABELS", help="Only jobs with these labels: team=docs.")
+]
+Everywhere = Annotated[bool, typer.Option("--all-namespaces", "-A", help="In all namespaces.")]
+All = Annotated[bool, typer.Option("--all", help="All jobs of the namespace.")]
+Files = Annotated[
+    list[str] | None,
+    typer.Option("--filename", "-f", metavar="FILE", help="File, folder, or - for standard input; repeatable."),
+]
+
+_KIND: Final = frozenset({"agentjob", "agentjobs", "aj", "agentjob.agentjobs.dev", "agentjobs.agentjobs.dev"})
+
+
+def global_flags(
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    gateway: GatewayURL = None,
+    gateway_ca: GatewayCA = None,
+) -> None:
+    """The flags that may stand before a verb: `grammar.Verbs` hands them on to it."""
+
+
+def output(*formats: str) -> Any:
+    """Return the option --output for a verb that knows these formats; `checked` refuses others."""
+    return typer.Option("--output", "-o", metavar="FORMAT", help=f"{', '.join(formats[:-1])} or {formats[-1]}.")
+
+
+def checked(chosen: str | None, *formats: str) -> str | None:
+    """Return the format chosen.
+
+    Raises:
+        Failure: the verb does not know it.
+    """
+    if chosen is not None and chosen not in formats:
+        known = f"{', '.join(formats[:-1])} or {formats[-1]}" if formats[1:] else formats[0]
+        raise Failure(f"--output={chosen} is unknown; use {known}.", code=USAGE)
+    return chosen
+
+
+def bare_name(word: str) -> str:
+    """Return the name of a job that is written as kubectl prints it: `agentjob.agentjobs.dev/hello`.
+
+    Raises:
+        Failure: it names another kind.
+    """
+    kind, slash, name = word.partition("/")
+    if not slash:
+        return word
+    if kind.lower() not in _KIND:
+        raise Failure(f"{word}: this is about AgentJobs, not {kind!r}; use kubectl for other kinds.", code=USAGE)
+    return name
+
+
+def bare_names(words: list[str] | None) -> list[str]:
+    """Return names of jobs; a word for the kind before them, as in `get agentjobs hello`, is left out."""
+    kind, *rest = words or [""]
+    if kind.lower() in {"agentschedules", "agentschedule", "asch"}:
+        raise Failure(f"{kind}: use `agentjobs schedule list`, or `agentjobs schedule show NAME`.", code=USAGE)
+    return [bare_name(word) for word in (rest if kind.lower() in _KIND else words or [])]
 
 
 def complete_names(context: typer.Context, incomplete: str) -> list[str]:
@@ -49,7 +123,14 @@ def complete_names(context: typer.Context, incomplete: str) -> list[str]:
         return []
 
 
-JobName = Annotated[str, typer.Argument(help="Name of the AgentJob.", metavar="NAME", autocompletion=complete_names)]
+JobName = Annotated[
+    str,
+    typer.Argument(help="Name of the AgentJob.", metavar="NAME", autocompletion=complete_names, callback=bare_name),
+]
+JobNames = Annotated[
+    list[str] | None,
+    typer.Argument(help="Names of AgentJobs.", metavar="[NAME...]", autocompletion=complete_names, callback=bare_names),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +151,7 @@ class Talk:
 
 
 def seconds_of(timeout: str, *, option: str = "--timeout") -> float | None:
-    """Return --timeout, or what the option is called, in seconds; None for 0, which is for ever or not at all."""
+    """Return --timeout, or what the option is called, in seconds; None for 0, which is forever or not at all."""
     from agentjobs.api.durations import parse_duration
 
     try:

@@ -1,7 +1,7 @@
 """Verbs on what the gateway remembers: history, result. They work when the object, or the whole queue, is gone."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 import typer
 
-from agentjobs import contract
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.options import (
     Context,
@@ -18,15 +17,17 @@ from agentjobs.cli.options import (
     Kubeconfig,
     Namespace,
     access_of,
+    bare_name,
+    checked,
     complete_names,
+    output,
 )
-from agentjobs.cli.printing import age, as_json, cut_short, harmless, on_terminal, show, table
+from agentjobs.cli.printing import NARROW, age, formatted, show, show_answer, show_cut, table
+from agentjobs.cli.story import Told, phase_words, phases_table, starts_table, story_head, took
 
 if TYPE_CHECKING:
     from agentjobs.client.kubeconfig import Access
     from agentjobs.client.transport import Blocking
-
-Output = Annotated[str | None, typer.Option("--output", "-o", help="json.")]
 
 # One page of the gateway holds at most as many.
 MAX_LIMIT: Final = 500
@@ -41,20 +42,42 @@ def register(app: typer.Typer) -> None:
 def history(
     name: Annotated[
         str | None,
-        typer.Argument(help="Name or uid of one job; all by default.", metavar="NAME", autocompletion=complete_names),
+        typer.Argument(
+            help="Name or uid of one job; all by default.",
+            metavar="NAME",
+            autocompletion=complete_names,
+            callback=lambda word: word and bare_name(word),
+        ),
     ] = None,
-    schedule: Annotated[str | None, typer.Option("--schedule", help="Only jobs that this AgentSchedule made.")] = None,
-    partition: Annotated[str | None, typer.Option("--partition", help="Only jobs with this partitionKey.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_LIMIT, help="How many jobs at most.")] = 50,
-    output: Output = None,
+    schedule: Annotated[
+        str | None, typer.Option("--schedule", metavar="NAME", help="Only jobs that this AgentSchedule made.")
+    ] = None,
+    partition: Annotated[
+        str | None, typer.Option("--partition", metavar="KEY", help="Only jobs with this partitionKey.")
+    ] = None,
+    limit: Annotated[
+        int,
+        typer.Option(
+            "--limit", metavar="NUMBER", min=1, max=MAX_LIMIT, help="How many jobs at most: 1 to 500, else 50."
+        ),
+    ] = 50,
+    format_: Annotated[str | None, output("json", "yaml", "name", "wide")] = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     gateway: GatewayURL = None,
     gateway_ca: GatewayCA = None,
 ) -> None:
-    """Show what was run: all jobs of a namespace, or the starts and changes of one. Deleted jobs are there too."""
-    _checked(output)
+    """Show what was run, also jobs that are gone.
+
+    Without NAME the jobs of a namespace, newest first; with NAME the starts and phases of one. Times are UTC.
+
+    Examples:
+        agentjobs history
+        agentjobs history hello
+        agentjobs history --schedule morning-brief --limit 5
+    """
+    checked(format_, "json", "yaml", "name", "wide")
     if name and (schedule or partition):
         flag = "--schedule" if schedule else "--partition"
         raise Failure(f"{flag} lists jobs and NAME shows one; leave one out.", code=USAGE)
@@ -63,47 +86,77 @@ def history(
         place = _jobs(namespace or access.namespace)
         if name:
             story = _get(http, f"{place}/{quote(name, safe='')}")
-            show(as_json(story) if output else story_page(story))
+            _show(format_, story, [story["job"]], _story_page(story))
             return
         chosen = {key: value for key, value in (("schedule", schedule), ("partition", partition)) if value}
         page = _get(http, place, limit=str(limit), **chosen)
-        if output:
-            show(as_json(page["items"]))
-        elif page["items"]:
-            show(_list(page["items"]))
-            if page["cursor"]:
-                show(f"… and older ones; --limit shows up to {MAX_LIMIT}.", error=True)
-        elif chosen:
+        _show(format_, page["items"], page["items"], _list(page["items"], wide=format_ == "wide"))
+        if page["cursor"] and format_ in {None, "wide"}:
+            show(f"… and older ones; --limit shows up to {MAX_LIMIT}.", error=True)
+        elif not page["items"] and chosen:
             told = " and ".join(f"{key} {value}" for key, value in chosen.items())
             show(f"History has no job of {told} in namespace {namespace or access.namespace}.", error=True)
-        else:
+        elif not page["items"]:
             show(f"The history of namespace {namespace or access.namespace} is empty.", error=True)
 
 
 def result(
-    name: Annotated[str, typer.Argument(help="Name or uid of the job.", metavar="NAME", autocompletion=complete_names)],
-    output: Output = None,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name or uid of the job.", metavar="NAME", autocompletion=complete_names, callback=bare_name
+        ),
+    ],
+    format_: Annotated[str | None, output("json", "yaml")] = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     gateway: GatewayURL = None,
     gateway_ca: GatewayCA = None,
 ) -> None:
-    """Print the answer of a job, whole; with -o json also its usage and, if it is an object, the answer as JSON."""
-    _checked(output)
+    """Print the answer of a job, also when it is gone.
+
+    All of it, however long. With --output also what it used and, if it is a JSON object, the answer as such. Exits 1
+    when there is none, and says why.
+
+    Examples:
+        agentjobs result hello
+        agentjobs result hello -o json
+    """
+    from agentjobs.client.connection import NoResult
+
+    checked(format_, "json", "yaml")
     access = access_of(kubeconfig=kubeconfig, context=context)
     with _gateway(access, url=gateway, ca=gateway_ca) as http:
-        found = _get(http, f"{_jobs(namespace or access.namespace)}/{quote(name, safe='')}/result")
-    text = found["result"]["text"]
-    # A file or another program gets every byte; a terminal gets nothing that could steer it.
-    show(as_json(found["result"]) if output else harmless(text) if on_terminal() else text)
-    if (whole := found["result"].get("cutFrom")) is not None:
-        show(cut_short(text, whole), error=True)
+        place = f"{_jobs(namespace or access.namespace)}/{quote(name, safe='')}"
+        try:
+            found = _get(http, f"{place}/result")["result"]
+        except NoResult:
+            raise Failure(why_no_result(_get(http, place)["job"])) from None
+    if format_:
+        show(formatted(found, format_))
+        show_cut(found)
+    else:
+        show_answer(found)
 
 
-def _checked(output: str | None) -> None:
-    if output not in {None, "json"}:
-        raise Failure(f"--output={output} is unknown; use json.", code=USAGE)
+def why_no_result(job: Mapping[str, Any]) -> str:
+    """Return why a job, as history tells of it, has no answer."""
+    ended = job["finished"] or job["deleted"]
+    words = f"{phase_words(job['phase'], job['reason'])}"
+    because = f": {job['message']}" if job.get("message") else "."
+    if ended:
+        return f"{job['name']} has no result; it ended as {words}{because}"
+    return f"{job['name']} has no result yet; it is {words}{because}"
+
+
+def _show(format_: str | None, whole: Any, jobs: Sequence[Mapping[str, Any]], page: str) -> None:
+    if format_ == "name":
+        page = "\n".join(f"agentjob.agentjobs.dev/{job['name']}" for job in jobs)
+    if format_ in {"json", "yaml"}:
+        page = formatted(whole, format_)
+    if page:
+        show(page)
 
 
 def _jobs(namespace: str) -> str:
@@ -129,7 +182,7 @@ def _get(transport: "Blocking", path: str, **params: str) -> dict[str, Any]:
     return answer
 
 
-def _list(jobs: list[Mapping[str, Any]]) -> str:
+def _list(jobs: Sequence[Mapping[str, Any]], *, wide: bool) -> str:
     now = datetime.now(UTC)
     rows = [
         [
@@ -137,72 +190,24 @@ def _list(jobs: list[Mapping[str, Any]]) -> str:
             job["phase"],
             job["reason"],
             job["attempts"],
-            job["starts"],
-            _took(job["created"], job["finished"]),
+            took(job["created"], job["finished"]),
             age(job["created"], now=now),
-            "deleted" if job["deleted"] else "",
+            "yes" if job["deleted"] else "no",
+            *([job["starts"], job.get("schedule"), job["uid"]] if wide else []),
         ]
         for job in jobs
     ]
-    return table(["NAME", "PHASE", "REASON", "ATTEMPTS", "STARTS", "TOOK", "AGE", "OBJECT"], rows)
+    columns = ["NAME", "PHASE", "REASON", "ATTEMPTS", "TOOK", "AGE", "DELETED"]
+    columns += ["STARTS", "SCHEDULE", "UID"] if wide else []
+    return table(columns, rows, gap=NARROW) if rows else ""
 
 
-def story_page(story: Mapping[str, Any]) -> str:
-    job = story["job"]
-    head = [
-        f"{job['namespace']}/{job['name']}  {job['phase']}  {job['reason']}",
-        f"uid {job['uid']}, created {job['created']}"
-        + (f", deleted {_whole(job['deleted'])}" if job["deleted"] else ""),
+def _story_page(story: Mapping[str, Any]) -> str:
+    told = Told()
+    told.once(story["job"].get("message"))
+    parts = [
+        story_head(story["job"], story["starts"]),
+        starts_table(story["starts"], told),
+        phases_table(story["transitions"], told),
     ]
-    if job.get("partitionKey"):
-        head.append(f"partition {job['partitionKey']}")
-    used = [start["usage"] for start in story["starts"] if start["usage"]]
-    if used:
-        head.append(used_words({name: sum(each.get(name, 0) for each in used) for name in contract.USAGE}))
-    starts = [
-        [
-            start["start"],
-            start["attempt"],
-            start["pod"],
-            _clock(start["started"]),
-            _took(start["started"], start["ended"]),
-            start["verdict"] or ("" if start["ended"] else "…"),
-            start["reason"],
-            _tokens(start["usage"]),
-            {True: "yes", False: "no", None: ""}[start["charged"]],
-            start["message"],
-        ]
-        for start in story["starts"]
-    ]
-    changes = [
-        [item["transition"], _clock(item["time"]), item["phase"], item["reason"], item["message"]]
-        for item in story["transitions"]
-    ]
-    columns = ["START", "ATTEMPT", "POD", "STARTED", "TOOK", "VERDICT", "REASON", "TOKENS", "CHARGED", "MESSAGE"]
-    parts = ["\n".join(harmless(line).rstrip() for line in head)]
-    parts += [table(columns, starts)] if starts else []
-    parts += [table(["#", "TIME", "PHASE", "REASON", "MESSAGE"], changes)] if changes else []
-    return "\n\n".join(parts)
-
-
-def used_words(usage: Mapping[str, int]) -> str:
-    calls, tools, sent, received = (usage.get(name, 0) for name in contract.USAGE)
-    return f"used {calls} model calls, {tools} tool calls, {sent} tokens in, {received} out"
-
-
-def _tokens(usage: Mapping[str, int] | None) -> str:
-    """Tokens in and out, as `1200/90`."""
-    return f"{usage.get('inputTokens', 0)}/{usage.get('outputTokens', 0)}" if usage else ""
-
-
-def _clock(time: str | None) -> str:
-    return datetime.fromisoformat(time).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if time else ""
-
-
-def _whole(time: str) -> str:
-    """Cut a time to whole seconds, as Kubernetes writes them."""
-    return datetime.fromisoformat(time).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _took(began: str | None, ended: str | None) -> str:
-    return age(began, now=datetime.fromisoformat(ended)) if began and ended else ""
+    return "\n\n".join(part for part in parts if part)

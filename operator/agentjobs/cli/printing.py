@@ -6,7 +6,9 @@ What models and pods wrote is data: control characters in it are shown, never se
 import json
 import os
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -30,6 +32,10 @@ _COLOURS: Final[Mapping[str, str]] = {
 }
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _GAP: Final = "   "
+NARROW: Final = "  "
+"""The gap of tables with many columns."""
+# A column of sentences with less room than this is put below the line instead.
+_LEAST_PROSE: Final = 24
 
 
 def harmless(text: str) -> str:
@@ -43,20 +49,20 @@ def cell(value: object) -> str:
     return "<none>" if value is None or value == "" else harmless(" ".join(str(value).split()))
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, with_header: bool = True) -> str:
-    """Return aligned columns, coloured where a terminal reads them. The last column keeps its length."""
-    cells = [[cell(value) for value in row] for row in rows]
-    lines = ([list(header)] if with_header else []) + cells
-    widths = [max(len(line[place]) for line in lines) for place in range(len(header))] if lines else []
-    shown = []
-    for number, line in enumerate(lines):
-        heading = with_header and number == 0
-        parts = [
-            _painted(text, heading=heading) + " " * (width - len(text))
-            for text, width in zip(line, widths, strict=True)
-        ]
-        shown.append(_GAP.join(parts).rstrip())
-    return "\n".join(shown)
+def table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    with_header: bool = True,
+    gap: str = _GAP,
+    prose: bool = False,
+) -> str:
+    """Return aligned columns, coloured where a terminal reads them. The last column keeps its length.
+
+    Args:
+        prose: the last column holds sentences: on a terminal they are broken between words, below their column.
+    """
+    return _aligned(header, [[cell(value) for value in row] for row in rows], with_header, gap, prose)
 
 
 def server_table(found: Mapping[str, Any], *, wide: bool, everywhere: bool, header: bool = True) -> str:
@@ -64,12 +70,63 @@ def server_table(found: Mapping[str, Any], *, wide: bool, everywhere: bool, head
     columns = found.get("columnDefinitions") or []
     places = [place for place, column in enumerate(columns) if wide or not column.get("priority")]
     names = [columns[place]["name"].upper() for place in places]
-    rows = [[row["cells"][place] for place in places] for row in found.get("rows") or ()]
+    rows = [[_server_cell(row["cells"][place]) for place in places] for row in found.get("rows") or ()]
     if everywhere:
         names = ["NAMESPACE", *names]
         spaces = [((row.get("object") or {}).get("metadata") or {}).get("namespace") for row in found.get("rows") or ()]
-        rows = [[space, *row] for space, row in zip(spaces, rows, strict=True)]
-    return table(names, rows, with_header=header)
+        rows = [[str(space), *row] for space, row in zip(spaces, rows, strict=True)]
+    return _aligned(names, rows, header, _GAP, False)
+
+
+def _server_cell(value: object) -> str:
+    """As kubectl prints it: nothing for nothing."""
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else harmless(" ".join(str(value).split()))
+
+
+def _aligned(header: Sequence[str], cells: list[list[str]], with_header: bool, gap: str, prose: bool) -> str:
+    lines = ([list(header)] if with_header else []) + cells
+    widths = [max(len(line[place]) for line in lines) for place in range(len(header))] if lines else []
+    shown = []
+    for number, line in enumerate(lines):
+        heading = with_header and number == 0
+        parts = [
+            _painted(text, heading=heading) + " " * (width - len(text))
+            for text, width in zip(line[:-1], widths[:-1], strict=True)
+        ]
+        left = sum(widths[:-1]) + len(gap) * len(parts)
+        last = _broken(line[-1], left) if prose else line[-1]
+        shown.append(gap.join([*parts, _painted(last, heading=heading)]).rstrip())
+    return "\n".join(shown)
+
+
+def _broken(text: str, left: int) -> str:
+    """Break a sentence that begins at column `left` between its words, where a terminal would break it anywhere."""
+    width = terminal_width()
+    if width is None or left + len(text) <= width:
+        return text
+    indent = " " * (left if width - left >= _LEAST_PROSE else 4)
+    lines = textwrap.wrap(text, width - len(indent), break_on_hyphens=False)
+    beside = lines[0] if len(indent) == left else f"\n{indent}{lines[0]}"
+    return "\n".join([beside, *(indent + line for line in lines[1:])])
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal that reads standard output; None for a file or a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def facts(pairs: Mapping[str, object]) -> str:
+    """Return `Name: value` lines, aligned; what has no value is left out."""
+    width = max(map(len, pairs)) + 3
+    told = {key: harmless(str(value)) for key, value in pairs.items() if value}
+    return "\n".join(f"{key + ':':<{width}}{_broken(value, width)}" for key, value in told.items())
+
+
+def counted(number: int, thing: str) -> str:
+    """Return `1 start`, `2 starts`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def show(text: str, *, error: bool = False) -> None:
@@ -84,6 +141,23 @@ def cut_short(text: str, whole: int) -> str:
     return f"the answer was cut: it had {size}, of which the first {left} were kept"
 
 
+def complain(message: str) -> None:
+    """Say on standard error what is wrong."""
+    typer.secho(f"error: {harmless(message)}", err=True, fg="red" if sys.stderr.isatty() and not plain() else None)
+
+
+def show_answer(result: Mapping[str, Any]) -> None:
+    """Print what an agent said: a file or a program gets every byte, a terminal nothing that could steer it."""
+    show(harmless(result["text"]) if sys.stdout.isatty() else result["text"])
+    show_cut(result)
+
+
+def show_cut(result: Mapping[str, Any]) -> None:
+    """Say on standard error that a result is only the beginning of the answer, if it is."""
+    if (whole := result.get("cutFrom")) is not None:
+        show(cut_short(result["text"], whole), error=True)
+
+
 def as_json(value: object) -> str:
     """Return `value` as indented JSON; safe on a terminal, for JSON escapes control characters below 0x20 itself."""
     return harmless(json.dumps(value, indent=2, ensure_ascii=False))
@@ -94,6 +168,11 @@ def as_yaml(value: object) -> str:
     import yaml  # the only format that needs it
 
     return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True)).rstrip("\n")
+
+
+def formatted(value: object, format_: str) -> str:
+    """Return `value` as `json` or `yaml`."""
+    return as_json(value) if format_ == "json" else as_yaml(value)
 
 
 def age(since: str | None, *, now: datetime) -> str:
@@ -125,7 +204,12 @@ def without_managed_fields(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def on_terminal() -> bool:
     """Whether a person reads standard output, and has not asked for no colour (no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return sys.stdout.isatty() and not plain()
+
+
+def plain() -> bool:
+    """Whether no colour is wanted (no-color.org), or the terminal has none."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
 
 def _painted(text: str, *, heading: bool) -> str:

@@ -7,13 +7,14 @@ import gc
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.options import Timeout, seconds_of
-from agentjobs.cli.printing import show
+from agentjobs.cli.printing import counted, show
 
 
 def register(app: typer.Typer) -> None:
@@ -25,36 +26,61 @@ def register(app: typer.Typer) -> None:
 def dev(
     command: Annotated[
         list[str] | None,
-        typer.Argument(help="After `--`: run this with KUBECONFIG set, stop everything when it ends, exit as it did."),
+        typer.Argument(
+            metavar="[-- COMMAND...]",
+            help="Run this with KUBECONFIG set, stop everything when it ends, exit as it did.",
+        ),
     ] = None,
     apiserver: Annotated[
         str,
         typer.Option(
             envvar="AGENTJOBS_DEV_APISERVER",
-            show_envvar=True,
-            help="`embedded`, `envtest` for the kube-apiserver and etcd in $KUBEBUILDER_ASSETS, or `kubeconfig` for a "
-            "cluster that is there, named by $KUBECONFIG or --context.",
+            metavar="SERVER",
+            help="embedded, the default; envtest: the kube-apiserver and etcd in $KUBEBUILDER_ASSETS; kubeconfig: "
+            "the cluster that $KUBECONFIG or --context names. Default: $AGENTJOBS_DEV_APISERVER.",
         ),
     ] = "embedded",
     context: Annotated[
-        str | None, typer.Option(help="With --apiserver=kubeconfig: which context of the kubeconfig.")
+        str | None,
+        typer.Option(metavar="NAME", help="With --apiserver=kubeconfig: which context of the kubeconfig."),
     ] = None,
 ) -> None:
-    """Run a whole cluster on this machine for development: API server, PostgreSQL, node, operator, gateway."""
+    """Run a whole cluster on this machine.
+
+    API server, PostgreSQL, node, operator and gateway, for development and tests. It prints the KUBECONFIG to use, and
+    stays until Ctrl-C.
+
+    Examples:
+        agentjobs dev
+        GOOGLE_API_KEY=your-key agentjobs dev
+        agentjobs dev -- pytest -q
+    """
     with _extra("dev"):
         from agentjobs.dev import up
     raise typer.Exit(up.dev(command, apiserver=apiserver, context=context))
 
 
 def demo() -> None:
-    """Run the examples in a development cluster and show them live until they end."""
+    """Run the examples and show them live.
+
+    In a development cluster of its own, until all have ended. Exits 0 only if each ended as it should.
+
+    Examples:
+        agentjobs demo
+    """
     with _extra("dev"):
         from agentjobs.dev import demo as examples
     raise typer.Exit(examples.demo())
 
 
 def operator() -> None:
-    """Run the operator; settings are environment variables that begin with AGENTJOBS_."""
+    """Run the operator.
+
+    Its settings are environment variables that begin with AGENTJOBS_.
+
+    Examples:
+        AGENTJOBS_DATABASE_URL=postgresql://… agentjobs operator
+    """
     with _extra("operator"):
         from agentjobs import handlers, logs
         from agentjobs.settings import operator_settings
@@ -64,7 +90,13 @@ def operator() -> None:
 
 
 def gateway() -> None:
-    """Run the gateway; settings are environment variables that begin with AGENTJOBS_."""
+    """Run the gateway.
+
+    Its settings are environment variables that begin with AGENTJOBS_.
+
+    Examples:
+        AGENTJOBS_DATABASE_URL=postgresql://… agentjobs gateway
+    """
     with _extra("gateway"):
         from agentjobs import logs
         from agentjobs.gateway import serve
@@ -80,15 +112,21 @@ def migrate(
         typer.Option(
             "--database-url",
             envvar="AGENTJOBS_DATABASE_URL",
-            show_envvar=True,
-            help="postgresql://… of the history; better in the environment, where `ps` does not show it.",
+            metavar="URL",
+            help="postgresql://… of the history; better in $AGENTJOBS_DATABASE_URL, where `ps` does not show it.",
         ),
     ] = None,
     wait: Annotated[
         str, typer.Option("--wait", metavar="DURATION", help="How long to wait for a server that is not there yet.")
     ] = "0s",
 ) -> None:
-    """Bring the database of the history to the version this program needs; harmless when it is there already."""
+    """Create or upgrade the tables of the history.
+
+    Does nothing when they are at the version this program needs. Any number may run at once.
+
+    Examples:
+        AGENTJOBS_DATABASE_URL=postgresql://… agentjobs migrate
+    """
     if not database_url:
         raise Failure("no database: set AGENTJOBS_DATABASE_URL=postgresql://user:password@host/database.", code=USAGE)
     with _extra("database"):
@@ -102,15 +140,25 @@ def release_pods(
         str, typer.Option("--lease", metavar="NAMESPACE/NAME", help="The Lease of the operator that is gone.")
     ],
     namespaces: Annotated[
-        list[str] | None, typer.Option("--namespace", "-n", help="Namespace it served; repeat it. All by default.")
+        list[str] | None,
+        typer.Option("--namespace", "-n", metavar="NAME", help="Namespace it served; repeatable. All by default."),
     ] = None,
     kubeconfig: Annotated[
         str | None,
-        typer.Option("--kubeconfig", envvar="KUBECONFIG", help="Kubeconfig file; in a pod its service account."),
+        typer.Option(
+            "--kubeconfig", metavar="FILE", envvar="KUBECONFIG", help="Kubeconfig; in a pod its service account."
+        ),
     ] = None,
     timeout: Timeout = "2m",
 ) -> None:
-    """Let go of the pods of jobs when no operator will: without it they, and their namespace, could not be deleted."""
+    """Remove the finalizer from pods of jobs.
+
+    For when the operator is gone for good: without this the pods, and their namespaces, could not be deleted. Jobs and
+    pods stay.
+
+    Examples:
+        agentjobs release-pods --lease agentjobs-system/agentjobs-operator
+    """
     lease_namespace, slash, lease_name = lease.partition("/")
     if not (lease_namespace and slash and lease_name):
         raise Failure(f"--lease: expected NAMESPACE/NAME, got {lease!r}", code=USAGE)
@@ -134,7 +182,15 @@ def release_pods(
                 patience=patience,
             )
 
-    show(f"let go of {asyncio.run(work())} pods; jobs and their pods stay as they are")
+    show(f"finalizer removed from {counted(asyncio.run(work()), 'pod')}; jobs and their pods stay as they are")
+
+
+def _cure(extra: str) -> str:
+    """Return what installs an extra. The package is not published: it comes from a clone, or from its git URL."""
+    clone = Path(__file__).parents[3]
+    if (clone / "pyproject.toml").is_file():
+        return f"pip install -e '{clone}[{extra}]'"
+    return f"pip install 'agentjobs[{extra}] @ git+URL-OF-THE-REPOSITORY'"
 
 
 @contextmanager
@@ -146,7 +202,6 @@ def _extra(name: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "agentjobs":
             raise
-        cure = f"pip install 'agentjobs[{name}]'"
-        raise Failure(f"this needs {error.name}, which is not installed. Type: {cure}", code=USAGE) from error
+        raise Failure(f"this needs {error.name}, which is not installed. Type: {_cure(name)}", code=USAGE) from error
     finally:
         gc.enable()

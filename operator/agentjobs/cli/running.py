@@ -1,8 +1,7 @@
 """The verb that makes a job of a command line and sees it through: run."""
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from agentjobs import errors
 from agentjobs.cli.failures import TIMED_OUT, USAGE, Failure
 from agentjobs.cli.options import Context, GatewayCA, GatewayURL, Kubeconfig, Namespace, Timeout, seconds_of, talking
-from agentjobs.cli.printing import as_json, cut_short, harmless, on_terminal, show
+from agentjobs.cli.printing import age, as_json, harmless, show, show_answer
 from agentjobs.contract import EXIT_CODES, Verdict
 
 if TYPE_CHECKING:
@@ -28,27 +27,43 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    message: Annotated[str | None, typer.Argument(help="What the agent is told (input.message).")] = None,
-    filename: Annotated[str | None, typer.Option("--filename", "-f", help="File with one AgentJob, or -.")] = None,
+    message: Annotated[
+        str | None, typer.Argument(metavar="MESSAGE", help="What the agent is told (input.message).")
+    ] = None,
+    filename: Annotated[
+        str | None, typer.Option("--filename", "-f", metavar="FILE", help="File with one AgentJob, or -.")
+    ] = None,
     model: Annotated[str | None, typer.Option("--model", help="agent.model")] = None,
     instruction: Annotated[str | None, typer.Option("--instruction", help="agent.inline.instruction")] = None,
-    tool: Annotated[list[str] | None, typer.Option("--tool", help="A name of agent.inline.tools; repeatable.")] = None,
-    module: Annotated[str | None, typer.Option("--module", help="agent.module.ref: package.module:attribute")] = None,
-    state: Annotated[list[str] | None, typer.Option("--state", help="KEY=VALUE of input.state; repeatable.")] = None,
+    tool: Annotated[
+        list[str] | None, typer.Option("--tool", metavar="NAME", help="A name of agent.inline.tools; repeatable.")
+    ] = None,
+    module: Annotated[
+        str | None, typer.Option("--module", metavar="REF", help="agent.module.ref: package.module:attribute")
+    ] = None,
+    state: Annotated[
+        list[str] | None, typer.Option("--state", metavar="KEY=VALUE", help="One entry of input.state; repeatable.")
+    ] = None,
     app_name: Annotated[str | None, typer.Option("--app-name", help="session.appName")] = None,
     user_id: Annotated[str | None, typer.Option("--user-id", help="session.userId")] = None,
     session_id: Annotated[str | None, typer.Option("--session-id", help="session.sessionId")] = None,
     queue: Annotated[str | None, typer.Option("--queue", help="queue")] = None,
-    priority: Annotated[int | None, typer.Option("--priority", help="priority: 0 is first, 9 is last")] = None,
-    start_after: Annotated[str | None, typer.Option("--start-after", help="startAfter, such as 1h")] = None,
-    max_attempts: Annotated[int | None, typer.Option("--max-attempts", help="retry.maxAttempts")] = None,
+    priority: Annotated[
+        int | None, typer.Option("--priority", metavar="0-9", help="priority: 0 is first, 9 is last")
+    ] = None,
+    start_after: Annotated[
+        str | None, typer.Option("--start-after", metavar="DURATION", help="startAfter, such as 1h")
+    ] = None,
+    max_attempts: Annotated[
+        int | None, typer.Option("--max-attempts", metavar="NUMBER", help="retry.maxAttempts")
+    ] = None,
     image: Annotated[str | None, typer.Option("--image", help="runtime.image")] = None,
     ttl: Annotated[
         int | None, typer.Option("--ttl-seconds-after-finished", help="ttlSecondsAfterFinished; a day by default.")
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the job; a random one by default.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the job; by default a random one.")] = None,
     local: Annotated[bool, typer.Option("--local", help="One attempt on this machine, without any server.")] = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Submit, print the job's name, and leave.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Submit, print the job's name, and exit.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print verdict and result as JSON.")] = False,
     timeout: Timeout = "0",
     namespace: Namespace = None,
@@ -57,15 +72,24 @@ def run(
     gateway: GatewayURL = None,
     gateway_ca: GatewayCA = None,
 ) -> None:
-    """Run an agent as a job: submit it, show its phases and logs, print the answer.
+    """Run an agent as a job and print its answer.
+
+    Submits the job, shows its phases and logs on standard error, and prints the answer on standard output. With a name,
+    from --name or the file, running the same command again shows the earlier run; `agentjobs rerun NAME` runs it again.
 
     Exits 0 when it succeeded, 77 when it was cancelled, 78 when it failed; with --local also 70 (would be tried again)
     and 75 (would be tried later).
+
+    Examples:
+        agentjobs run "Say hello." --model gemini-flash-latest --instruction Rhyme.
+        agentjobs run -f examples/hello.yaml
+        agentjobs run -f examples/hello.yaml --local
+        agentjobs run -f base.yaml "Another message." --name another
     """
     from agentjobs.cli.work import pairs, work_of
 
     if local and detach:
-        raise Failure("--local has nothing to leave behind; leave out --detach.", code=USAGE)
+        raise Failure("--local runs in this process; leave out --detach.", code=USAGE)
     fields: dict[tuple[str, ...], Any] = {
         ("agent", "model"): model,
         ("agent", "inline", "instruction"): instruction,
@@ -90,6 +114,8 @@ def run(
     limit = seconds_of(timeout)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
         job = _submitted(talk, work)
+        if earlier := _earlier(job, now=datetime.now(UTC)):
+            show(harmless(earlier), error=True)
         if detach:
             show(as_json({"name": job.name, "uid": job.uid}) if json_ else job.name)
             return
@@ -104,7 +130,7 @@ def _locally(work: "Work", *, json_: bool) -> None:
     if json_:
         show(as_json(ending))
     elif result is not None:
-        _print_answer(result)
+        show_answer(result)
     else:
         show(harmless(f"{ending['verdict']} {ending['reason']}: {ending['message']}"), error=True)
     raise typer.Exit(EXIT_CODES[Verdict(ending["verdict"])])
@@ -131,6 +157,18 @@ def _submitted(talk: "Talk", work: "Work") -> "Job":
     )
 
 
+def _earlier(job: "Job", *, now: datetime) -> str:
+    """Return what to say of a job that was there already, and what runs the work again; nothing of a new one."""
+    if job.status.phase is None:
+        return ""
+    ago = age(job.created.isoformat(), now=now)
+    if job.finished:
+        how = f"{job.phase} ({job.reason})" if job.reason else job.phase
+        again = f"To run it again: agentjobs rerun {job.name}"
+        return f"{job.name} was created {ago} ago and ended as {how}; this is that run. {again}"
+    return f"{job.name} exists since {ago} and is {job.phase}; this follows it."
+
+
 def _see_through(talk: "Talk", name: str, *, json_: bool, timeout: float | None) -> None:
     from agentjobs.client.following import LogLine, follow
 
@@ -154,7 +192,7 @@ def _see_through(talk: "Talk", name: str, *, json_: bool, timeout: float | None)
         ended = {"name": name, "verdict": verdict.value, "reason": job.reason, "message": job.message}
         show(as_json({**ended, "result": answer}))
     elif answer is not None:
-        _print_answer(answer)
+        show_answer(answer)
     raise typer.Exit(EXIT_CODES[verdict])
 
 
@@ -169,12 +207,3 @@ def _answer(talk: "Talk", job: "Job") -> dict[str, Any]:
         if head.truncated:
             show(harmless(f"only the beginning of the answer: {error}"), error=True)
         return {"text": head.summary, "structured": head.structured, "usage": {}}
-
-
-def _print_answer(answer: Mapping[str, Any]) -> None:
-    text = answer["text"]
-    # A file or another program gets every byte; a terminal gets nothing that could steer it.
-    with suppress(BrokenPipeError):
-        show(harmless(text) if on_terminal() else text)
-    if (whole := answer.get("cutFrom")) is not None:
-        show(cut_short(text, whole), error=True)

@@ -8,15 +8,27 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 from urllib.parse import quote
 
 import typer
 
 from agentjobs import errors
 from agentjobs.cli.failures import USAGE, Failure
-from agentjobs.cli.options import Context, GatewayCA, GatewayURL, Kubeconfig, Namespace, connected, talking
-from agentjobs.cli.printing import age, as_json, harmless, server_table, show, table, without_managed_fields
+from agentjobs.cli.grammar import Program, Verbs
+from agentjobs.cli.options import (
+    Context,
+    GatewayCA,
+    GatewayURL,
+    Kubeconfig,
+    Namespace,
+    checked,
+    connected,
+    global_flags,
+    output,
+    talking,
+)
+from agentjobs.cli.printing import age, counted, formatted, harmless, server_table, show, table, without_managed_fields
 
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
@@ -30,12 +42,15 @@ FEW: Final = 3
 MAX_BACKFILL: Final = 1000
 _POLL_SECONDS: Final = 1.0
 
-app = typer.Typer(
-    help="Work with AgentSchedules.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode=None,
-)
+
+class _Schedules(Verbs):
+    """Verbs below `schedule`."""
+
+    synonyms: ClassVar[Mapping[str, str]] = {"get": "list", "ls": "list", "describe": "show"}
+
+
+app = Program(cls=_Schedules, help="Work with AgentSchedules: jobs on a cron.")
+app.callback()(global_flags)
 
 
 def complete_schedules(context: typer.Context, incomplete: str) -> list[str]:
@@ -53,7 +68,7 @@ def complete_schedules(context: typer.Context, incomplete: str) -> list[str]:
 Name = Annotated[
     str, typer.Argument(help="Name of the AgentSchedule.", metavar="NAME", autocompletion=complete_schedules)
 ]
-Output = Annotated[str | None, typer.Option("--output", "-o", help="json.")]
+Output = Annotated[str | None, output("json", "yaml")]
 
 
 def register(root: typer.Typer) -> None:
@@ -64,43 +79,57 @@ def register(root: typer.Typer) -> None:
 @app.command("list")
 def list_(
     everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="In all namespaces.")] = False,
-    output: Annotated[str | None, typer.Option("--output", "-o", help="json or wide.")] = None,
+    format_: Annotated[str | None, output("json", "yaml", "name", "wide")] = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """List the AgentSchedules, with the columns of `kubectl get agentschedules`."""
+    """List the schedules.
+
+    With the columns of `kubectl get agentschedules`.
+
+    Examples:
+        agentjobs schedule list
+        agentjobs schedule list -A -o wide
+    """
     from agentjobs.cli.cluster import TABLE
 
-    _checked(output, "json", "wide")
+    checked(format_, "json", "yaml", "name", "wide")
     with connected(kubeconfig=kubeconfig, context=context) as cluster:
         path = _path(cluster, namespace, everywhere=everywhere)
-        if output == "json":
+        if format_ not in {None, "wide"}:
             items = cluster.request("GET", path).get("items") or ()
-            show(as_json([without_managed_fields(item) for item in items]))
+            for item in items if format_ == "name" else ():
+                show(f"agentschedule.agentjobs.dev/{item['metadata']['name']}")
+            if format_ != "name":
+                show(formatted([without_managed_fields(item) for item in items], format_ or ""))
             return
         found = cluster.request("GET", path, accept=TABLE)
         if not found.get("rows"):
             where = "anywhere" if everywhere else f"in namespace {namespace or cluster.access.namespace}"
             show(f"No AgentSchedules {where}.", error=True)
             return
-        show(server_table(found, wide=output == "wide", everywhere=everywhere))
+        show(server_table(found, wide=format_ == "wide", everywhere=everywhere))
 
 
 @app.command("show")
 def show_(
     name: Name,
-    output: Output = None,
+    format_: Output = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Show one AgentSchedule on a page: what it says of itself, its next times, its jobs."""
-    _checked(output, "json")
+    """Show one schedule, its next times and its jobs.
+
+    Examples:
+        agentjobs schedule show morning-brief
+    """
+    checked(format_, "json", "yaml")
     with connected(kubeconfig=kubeconfig, context=context) as cluster:
         body = _get(cluster, namespace, name)
-        if output:
-            show(as_json(without_managed_fields(body)))
+        if format_:
+            show(formatted(without_managed_fields(body), format_))
             return
         parts = [_facts(body), _conditions(body)]
         if (plan := _plan_or_none(body)) is not None and not plan.spec.suspend:
@@ -120,9 +149,12 @@ def trigger(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Make a job now, also while the schedule is suspended, and print its name.
+    """Make a job now and print its name.
 
-    Times, counts and concurrencyPolicy of the schedule are left alone.
+    Also while the schedule is suspended. Times, counts and concurrencyPolicy of the schedule are left alone.
+
+    Examples:
+        agentjobs schedule trigger morning-brief
     """
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
         job = talk.run(_do(talk).ask(name, value=value))
@@ -131,7 +163,13 @@ def trigger(
 
 @app.command()
 def suspend(name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
-    """Make no more jobs: sets spec.suspend. Jobs that run go on; what is missed so is never caught up."""
+    """Make no more jobs until it is resumed.
+
+    Sets spec.suspend. Jobs that run go on; the times that pass meanwhile are never caught up.
+
+    Examples:
+        agentjobs schedule suspend morning-brief
+    """
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
         talk.run(_do(talk).suspend(name))
     show(f"agentschedule.agentjobs.dev/{name} suspended")
@@ -139,7 +177,13 @@ def suspend(name: Name, namespace: Namespace = None, context: Context = None, ku
 
 @app.command()
 def resume(name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
-    """Make jobs again, whether spec.suspend or too many failures stopped the schedule."""
+    """Make jobs again.
+
+    Whether spec.suspend or too many failures stopped the schedule.
+
+    Examples:
+        agentjobs schedule resume morning-brief
+    """
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
         talk.run(_do(talk).resume(name))
     show(f"agentschedule.agentjobs.dev/{name} resumed")
@@ -148,21 +192,29 @@ def resume(name: Name, namespace: Namespace = None, context: Context = None, kub
 @app.command("next")
 def next_(
     name: Name,
-    count: Annotated[int, typer.Option("--count", min=1, max=1000, help="How many times.")] = 5,
-    output: Output = None,
+    count: Annotated[
+        int, typer.Option("--count", metavar="NUMBER", min=1, max=1000, help="How many times: 1 to 1000, else 5.")
+    ] = 5,
+    format_: Output = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Show the next times of an AgentSchedule, local and in UTC, as the operator computes them."""
-    _checked(output, "json")
+    """Show the next times of a schedule.
+
+    Local and in UTC, as the operator computes them.
+
+    Examples:
+        agentjobs schedule next morning-brief --count 10
+    """
+    checked(format_, "json", "yaml")
     with connected(kubeconfig=kubeconfig, context=context) as cluster:
         plan = _plan(_get(cluster, namespace, name))
     times = list(_next_times(plan, datetime.now(UTC), count))
-    if output:
+    if format_:
         from agentjobs.api.durations import format_time
 
-        show(as_json([{"time": format_time(at), "local": _local(plan, at).isoformat()} for at in times]))
+        show(formatted([{"time": format_time(at), "local": _local(plan, at).isoformat()} for at in times], format_))
         return
     show(_times_table(plan, times))
     if plan.spec.suspend:
@@ -174,10 +226,17 @@ def next_(
 @app.command()
 def backfill(
     name: Name,
-    since: Annotated[str, typer.Option("--from", help="First time, such as 2026-11-01 or 2026-11-01T06:00:00Z.")],
-    until: Annotated[str, typer.Option("--to", help="End, not included; without a zone it is the schedule's.")],
+    since: Annotated[
+        str, typer.Option("--from", metavar="TIME", help="First time, such as 2026-11-01 or 2026-11-01T06:00:00Z.")
+    ],
+    until: Annotated[
+        str, typer.Option("--to", metavar="TIME", help="End, not included; without a zone it is the schedule's.")
+    ],
     at_once: Annotated[
-        int, typer.Option("--max-active", min=1, max=100, help="How many of these jobs may be unfinished at once.")
+        int,
+        typer.Option(
+            "--max-active", metavar="NUMBER", min=1, max=100, help="How many may be unfinished at once; else 1."
+        ),
     ] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be made, and make nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before many jobs are made.")] = False,
@@ -187,10 +246,13 @@ def backfill(
     gateway: GatewayURL = None,
     gateway_ca: GatewayCA = None,
 ) -> None:
-    """Make the jobs of past times for which none ever was, oldest first.
+    """Make the jobs of past times that have none.
 
-    A job's name follows from its time, so running this again makes none twice: what exists, what is claimed and what
-    history knows is left out. Interrupt it at any time and run it again to go on.
+    Oldest first. A job's name follows from its time, so running this again makes none twice: what exists, what is
+    claimed and what history knows is left out. Interrupt it at any time and run it again to go on.
+
+    Examples:
+        agentjobs schedule backfill brief --from 2026-10-01 --to 2026-11-01 --dry-run
     """
     from agentjobs.core.plan import parse_schedule
     from agentjobs.core.scheduled_job import scheduled_name
@@ -209,7 +271,7 @@ def backfill(
             show(table(["JOB", "TIME", "STATE"], rows) if rows else "No times lie between the two.")
             return
         if not missing:
-            show(f"{len(window)} times lie between the two, and none is without a job.", error=True)
+            show(f"{counted(len(window), 'time')} in that range, each with its job; nothing to do.", error=True)
             return
         if len(missing) > FEW and not yes:
             _ask(f"Make {len(missing)} jobs of {name}, {at_once} at a time?")
@@ -376,11 +438,6 @@ def _plan_or_none(body: Mapping[str, Any]) -> "Plan | None":
         return _plan(body)
     except Failure:
         return None  # its conditions say why
-
-
-def _checked(output: str | None, *known: str) -> None:
-    if output is not None and output not in known:
-        raise Failure(f"--output={output} is unknown; use {' or '.join(known)}.", code=USAGE)
 
 
 def _path(cluster: "Cluster", namespace: str | None, *, name: str = "", everywhere: bool = False) -> str:

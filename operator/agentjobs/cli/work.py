@@ -3,6 +3,7 @@
 Flags are named as the fields they set, and win over the file's.
 """
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -39,28 +40,31 @@ class Work:
 def work_of(file: str | None, *, name: str | None, fields: Mapping[Path, Any]) -> Work:
     """Return the job of `file` (or a new one) with `fields` set in its spec; values that are None or empty set nothing.
 
+    A file's generateName gets random digits here, so that what asks twice for the job asks for one.
+
     Raises:
         Failure: the file has not exactly one AgentJob, or neither file nor flags say what to run or what to say to it.
     """
     work = _read(file) if file else Work({"apiVersion": f"{GROUP}/{VERSION}", "kind": "AgentJob", "metadata": {}})
     spec = work.job.setdefault("spec", {})
     if not isinstance(spec, dict):
-        raise Failure(f"{file}: spec is no mapping.", code=USAGE)
+        raise Failure(f"{file}: spec is not a mapping.", code=USAGE)
     for path, value in fields.items():
         if value is not None and value != [] and value != {}:
             _set(spec, path, value)
     agent, given = spec.get("agent") or {}, spec.get("input") or {}
     if not agent.get("inline") and not agent.get("module"):
         if not agent.get("model"):
-            raise Failure("what shall run? Give --model and --instruction, or --module, or -f FILE.", code=USAGE)
+            raise Failure("nothing to run: give --model and --instruction, or --module, or -f FILE.", code=USAGE)
         agent["inline"] = {}
     if not given:
-        raise Failure("what shall the agent be told? Give a MESSAGE.", code=USAGE)
+        raise Failure("no message for the agent: give a MESSAGE.", code=USAGE)
     if given.get("message") and fields.get(("input", "message")):
         given.pop("messageFrom", None)
     spec.setdefault("ttlSecondsAfterFinished", DAY_SECONDS)
-    if name:
-        work.job["metadata"]["name"] = name
+    stem = work.job["metadata"].pop("generateName", None)
+    if name or (stem and not work.name):
+        work.job["metadata"]["name"] = name or f"{stem}{secrets.token_hex(4)}"
     return work
 
 
@@ -78,7 +82,7 @@ def pairs(values: Sequence[str] | None, flag: str) -> dict[str, str]:
 def _read(file: str) -> Work:
     from agentjobs.cli.manifests import read
 
-    bodies = [manifest.body for manifest in read([file])]
+    bodies = [manifest.body for manifest in read([file], generated=True)]
     jobs = [body for body in bodies if body["kind"] == "AgentJob"]
     if len(jobs) != 1:
         raise Failure(f"{file} holds {len(jobs)} AgentJobs; `run` takes one (`apply` takes any number).", code=USAGE)

@@ -132,7 +132,46 @@ async def test_orders_to_a_job_that_has_ended_are_told_so(cli, hello, finish):
     told = [await cli(verb, "hello") for verb in ("cancel", "suspend", "resume")]
 
     assert under_way == (0, "agentjob.agentjobs.dev/hello suspend requested\n", "")
-    assert told == [(0, "agentjob.agentjobs.dev/hello has ended already: Succeeded\n", "")] * 3
+    assert [(code, out, "has already ended as Succeeded" in err) for code, out, err in told] == [(1, "", True)] * 3
+
+
+async def test_a_job_that_is_cancelled_already_is_no_failure_to_cancel(cli, cluster, hello, finish, jobs):
+    await cli("apply", "-f", str(hello))
+    await finish("hello", "Cancelled")
+    before = (await cluster.http.get(f"{jobs}/hello")).json()["metadata"]
+
+    cancelled = await cli("cancel", "hello")
+
+    assert cancelled[:2] == (0, "agentjob.agentjobs.dev/hello was already cancelled\n")
+    assert (await cluster.http.get(f"{jobs}/hello")).json()["metadata"] == before
+
+
+async def test_verbs_take_several_jobs_labels_and_files(cli, tmp_path, hello):
+    for name in ("a", "b"):
+        labelled = tmp_path / f"{name}.yaml"
+        labelled.write_text(HELLO.replace("name: hello", f"name: {name}, labels: {{team: docs}}"))
+        await cli("apply", "-f", str(labelled))
+    await cli("apply", "-f", str(hello))
+    got, cancelled = await cli("get", "a", "nope", "b", "-o", "name"), await cli("cancel", "-l", "team=docs")
+    deleted, rest = await cli("delete", "agentjob/a", "agentjob.agentjobs.dev/b"), await cli("get", "-o", "name")
+    of_a_file, none = await cli("delete", "-f", str(hello)), await cli("delete", "--all")
+
+    assert got[:2] == (1, "agentjob.agentjobs.dev/a\nagentjob.agentjobs.dev/b\n")
+    assert '"nope" not found' in got[2]
+    assert cancelled[1].splitlines() == [f"agentjob.agentjobs.dev/{name} cancel requested" for name in "ab"]
+    assert (deleted[0], rest[1]) == (0, "agentjob.agentjobs.dev/hello\n")
+    assert of_a_file[1] == 'configmap "script" deleted\nagentjob.agentjobs.dev "hello" deleted\n'
+    assert none == (0, "", "No AgentJobs found.\n")
+
+
+async def test_a_generated_name_makes_a_job_each_time_it_is_created(cli, tmp_path):
+    file = tmp_path / "job.yaml"
+    file.write_text(HELLO.partition("---\n")[2].replace("name: hello", "generateName: hello-", 1))
+    first, second, applied = [await cli(*words, "-f", str(file)) for words in (("create",), ("create",), ("apply",))]
+
+    assert (first[0], second[0], first[1] == second[1]) == (0, 0, False)
+    assert first[1].startswith("agentjob.agentjobs.dev/hello-")
+    assert (applied[0], "use `agentjobs create -f`" in applied[2]) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +232,7 @@ async def test_history_and_result_come_from_the_gateway(cli, story, cluster, htt
     assert early[0] == 1
     assert "has no result" in early[2]
     assert listed[1].splitlines()[1].split()[:3] == ["hello", "Succeeded", "Succeeded"]
-    assert "hello-1" in told[1]
+    assert "START" in told[1]
     assert "Running" in told[1]
     assert json.loads(raw[1])["job"]["uid"] == "u1"
     assert (text[1], json.loads(whole[1])) == ("hi\nthere\n", result | {"outcome": None})

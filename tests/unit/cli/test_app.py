@@ -1,14 +1,17 @@
 """The program as a whole: what it loads, what it promises, how it fails."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 import agentjobs
 from agentjobs.cli.app import app, run
 from agentjobs.cli.failures import Failure
+from agentjobs.cli.grammar import summary
 
 HEAVY = (
     "kopf",
@@ -71,7 +74,8 @@ def options_of(verb):
 
 
 def options_in(done):
-    return [word.strip(",") for line in done.splitlines() for word in line.split()[:2] if word.startswith("--")]
+    lines = [line for line in done.splitlines() if line.startswith("  -")]
+    return [word.strip(",") for line in lines for word in line.split()[:2] if word.startswith("--")]
 
 
 def subprocess_free_help(*verb):
@@ -80,17 +84,111 @@ def subprocess_free_help(*verb):
     return CliRunner().invoke(app, [*verb, "--help"]).output
 
 
-def test_the_version_is_the_packages(capsys):
+@pytest.mark.parametrize("word", ["version", "--version"])
+def test_the_version_is_the_packages(capsys, word):
     with pytest.raises(SystemExit) as left:
-        run(["version"])
+        run([word])
 
     assert (left.value.code, capsys.readouterr().out.strip()) == (0, agentjobs.__version__)
+
+
+def all_verbs():
+    """Each verb as it is typed, with its command."""
+    root = get_command(app)
+    for name, command in root.commands.items():
+        below = getattr(command, "commands", None)
+        yield from ([name, word] for word in below) if below else ([name],)
+
+
+@pytest.mark.parametrize("verb", list(all_verbs()), ids=" ".join)
+def test_every_help_has_examples_and_fits_80_columns(monkeypatch, verb):
+    monkeypatch.setenv("COLUMNS", "80")
+
+    help_ = subprocess_free_help(*verb)
+
+    usage, _, examples = help_.partition("\nExamples:\n")
+    assert examples.splitlines()[0].strip().partition(" ")[0] in {"agentjobs", "cat"} or "=" in examples.split()[0]
+    assert "<" not in usage
+    assert [line for line in help_.splitlines() if len(line) > 80] == []
+
+
+def test_every_verb_is_in_one_section_with_a_summary_of_one_line(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    root = get_command(app)
+
+    listed = [name for names in type(root).sections.values() for name in names]
+
+    assert sorted(listed) == sorted(root.commands)
+    assert [name for name in listed if not 0 < len(summary(root.commands[name])) <= 50] == []
+
+
+def test_examples_of_the_help_can_be_parsed():
+    root = get_command(app)
+    for verb in all_verbs():
+        command = root.commands[verb[0]] if len(verb) == 1 else root.commands[verb[0]].commands[verb[1]]
+        for line in command.examples:
+            words = shlex.split(line.rpartition("agentjobs ")[2].partition(" && ")[0])
+            with root.make_context("agentjobs", words) as context:
+                _, found, rest = root.resolve_command(context, words)
+                found.make_context(words[0], list(rest), parent=context, resilient_parsing=False)
+
+
+@pytest.mark.parametrize(
+    ("typed", "verb"),
+    [
+        pytest.param(["-n", "x", "--context=y", "get", "a"], "get", id="before-the-verb"),
+        pytest.param(["get", "a", "-n", "x", "--context", "y"], "get", id="behind-it"),
+        pytest.param(["-n", "z", "--context=y", "list", "a", "-n", "x"], "get", id="the-last-one-wins"),
+        pytest.param(["--context", "y", "describe", "-n", "x", "a"], "show", id="another-programs-word"),
+    ],
+)
+def test_flags_of_all_verbs_may_stand_before_the_verb(typed, verb):
+    found = parsed(typed)
+
+    assert (found.info_name, found.params["namespace"], found.params["context"]) == (verb, "x", "y")
+
+
+def test_flags_before_the_verb_reach_the_verbs_of_schedules():
+    assert parsed(["-n", "x", "schedule", "list"]).params["namespace"] == "x"
+
+
+def parsed(words):
+    """The context of the verb that a command line asks for."""
+    context = get_command(app).make_context("agentjobs", list(words))
+    while hasattr(context.command, "commands"):
+        name, command, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
+        context = command.make_context(name, rest, parent=context)
+    return context
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (["agentjobs", "a"], ["a"]),
+        (["aj"], []),
+        (["agentjob/a", "agentjob.agentjobs.dev/b"], ["a", "b"]),
+    ],
+)
+def test_names_are_read_as_kubectl_writes_them(words, names):
+    assert parsed(["get", *words]).params["names"] == names
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         pytest.param(["frobnicate"], 2, "frobnicate", id="unknown-verb"),
+        pytest.param(["get", "--frob"], 2, "See 'agentjobs get --help'", id="unknown-flag"),
+        pytest.param(["delete"], 2, "give a NAME, --selector or --all", id="delete-nothing"),
+        pytest.param(["cancel", "a", "--all"], 2, "leave one out", id="name-and-all"),
+        pytest.param(["delete", "a", "-f", "b.yaml"], 2, "leave out NAME", id="name-and-file"),
+        pytest.param(["apply"], 2, "give -f FILE", id="apply-nothing"),
+        pytest.param(["rerun", "a", "b", "--name", "c"], 2, "exactly one NAME", id="one-name-for-two"),
+        pytest.param(["show", "a", "--start", "last"], 2, "use 1, 2, … or all", id="start-in-words"),
+        pytest.param(["wait", "a", "--for", "delete"], 2, "use condition=Complete", id="for-delete"),
+        pytest.param(["get", "schedules/a"], 2, "this is about AgentJobs", id="other-kind"),
+        pytest.param(["get", "agentschedules"], 2, "agentjobs schedule list", id="schedules"),
+        pytest.param(["-n", "x", "version"], 2, "no such option: --namespace", id="flag-that-is-not-the-verbs"),
         pytest.param(["get", "--kubeconfig", "/does/not/exist"], 2, "agentjobs dev", id="no-kubeconfig"),
         pytest.param(["get", "-o", "xml"], 2, "use json, yaml, name or wide", id="unknown-output"),
         pytest.param(["get", "-w", "-o", "json"], 2, "--watch prints tables", id="watch-json"),
@@ -133,7 +231,7 @@ def test_where_nothing_can_be_written_is_no_traceback(output, code, words):
 def test_a_missing_extra_is_named_with_the_command_that_installs_it():
     from agentjobs.cli.processes import _extra
 
-    with pytest.raises(Failure, match=r"pip install 'agentjobs\[gateway\]'"), _extra("gateway"):
+    with pytest.raises(Failure, match=r"pip install -e '/.+\[gateway\]'"), _extra("gateway"):
         raise ModuleNotFoundError("No module named 'fastapi'", name="fastapi")
 
 

@@ -34,12 +34,12 @@ def test_a_list_gives_its_items():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        pytest.param("a: [", "a.yaml is no YAML", id="garbage"),
-        pytest.param("just words", "apiVersion and kind are needed", id="no-mapping"),
-        pytest.param("kind: AgentJob", "apiVersion and kind are needed", id="no-version"),
+        pytest.param("a: [", "a.yaml is not valid YAML", id="garbage"),
+        pytest.param("just words", "it needs apiVersion and kind", id="no-mapping"),
+        pytest.param("kind: AgentJob", "it needs apiVersion and kind", id="no-version"),
         pytest.param("apiVersion: v1\nkind: ConfigMap", "has no metadata.name", id="no-name"),
         pytest.param(f"{JOB}spec: {{a: 1, a: 2}}", "key 'a' is given twice", id="twice"),
-        pytest.param("!!python/object/apply:os.system [true]", "is no YAML", id="code"),
+        pytest.param("!!python/object/apply:os.system [true]", "is not valid YAML", id="code"),
         pytest.param("[" * 20_000, "nested too deeply", id="deep"),
         pytest.param(f"{JOB}spec: &a [*a]", "nested too deeply", id="holds-itself"),
     ],

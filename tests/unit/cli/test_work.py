@@ -66,8 +66,8 @@ def test_a_time_to_live_of_the_file_stays(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        pytest.param({MESSAGE: "Hi."}, "Give --model and --instruction, or --module", id="no-agent"),
-        pytest.param({MODEL: "gemini-x"}, "Give a MESSAGE", id="no-message"),
+        pytest.param({MESSAGE: "Hi."}, "give --model and --instruction, or --module", id="no-agent"),
+        pytest.param({MODEL: "gemini-x"}, "give a MESSAGE", id="no-message"),
     ],
 )
 def test_what_is_missing_is_asked_for(fields, words):

@@ -1,0 +1,185 @@
+"""The verb that lists jobs: get. The table is the API server's, with the columns of `kubectl get agentjobs`."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from agentjobs import errors
+from agentjobs.cli.failures import FAILURE, USAGE, Failure
+from agentjobs.cli.options import (
+    Context,
+    Everywhere,
+    JobNames,
+    Kubeconfig,
+    Namespace,
+    Selector,
+    checked,
+    connected,
+    output,
+)
+from agentjobs.cli.printing import as_json, as_yaml, complain, server_table, show, without_managed_fields
+from agentjobs.client.effects import JSON
+
+if TYPE_CHECKING:
+    from agentjobs.cli.cluster import Cluster
+
+# A watch is opened anew after this long without a word, in case a proxy on the way dropped it silently.
+WATCH_SECONDS: Final = 300.0
+# A server that ends every watch at once must not be asked in a tight loop.
+REOPEN_SECONDS: Final = 0.5
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's verb."""
+    app.command()(get)
+
+
+def get(
+    names: JobNames = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Watch for changes.")] = False,
+    format_: Annotated[str | None, output("json", "yaml", "name", "wide")] = None,
+    selector: Selector = None,
+    everywhere: Everywhere = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """List jobs that exist, or get some by name.
+
+    `list` is the same. `history` lists jobs that are gone, too.
+
+    Examples:
+        agentjobs get
+        agentjobs get hello flaky -o wide
+        agentjobs get -A -l team=docs
+        agentjobs get -w
+    """
+    checked(format_, "json", "yaml", "name", "wide")
+    if watch and format_ in {"json", "yaml", "name"}:
+        raise Failure("--watch prints tables; leave out --output, or use wide.", code=USAGE)
+    if names and everywhere:
+        raise Failure("a NAME lives in one namespace; leave out --all-namespaces.", code=USAGE)
+    if watch and names and names[1:]:
+        raise Failure("--watch follows one NAME, or all jobs; leave out the others.", code=USAGE)
+    with connected(kubeconfig=kubeconfig, context=context) as cluster:
+        place = _collection(cluster, namespace=namespace, everywhere=everywhere)
+        params = _selected(names, selector)
+        if format_ in {"json", "yaml", "name"}:
+            _show_objects(cluster, place, names or (), params, format_)
+        else:
+            wide = format_ == "wide"
+            _show_tables(cluster, place, names or (), params, watch=watch, wide=wide, everywhere=everywhere)
+
+
+def _collection(cluster: "Cluster", *, namespace: str | None, everywhere: bool) -> str:
+    from agentjobs.cli.cluster import AGENTJOBS
+
+    path = AGENTJOBS.path(namespace or cluster.access.namespace)
+    return f"/apis/{AGENTJOBS.group_version}/{AGENTJOBS.plural}" if everywhere else path
+
+
+def _below(name: str) -> str:
+    from urllib.parse import quote
+
+    return "/" + quote(name, safe="")
+
+
+def _selected(names: Sequence[str] | None, selector: str | None) -> dict[str, str]:
+    chosen = {"labelSelector": selector} if selector else {}
+    return chosen | ({"fieldSelector": f"metadata.name={names[0]}"} if names else {})
+
+
+def _by_name(cluster: "Cluster", place: str, names: Sequence[str], *, accept: str = JSON) -> Iterator[dict[str, Any]]:
+    """Yield the jobs of these names, and say which are missing; that the only one is missing is an error."""
+    for name in names:
+        try:
+            yield cluster.request("GET", place + _below(name), accept=accept)
+        except errors.NotFound as error:
+            if len(names) == 1:
+                raise
+            complain(str(error))
+
+
+def _show_objects(
+    cluster: "Cluster", place: str, names: Sequence[str], params: Mapping[str, str], format_: str
+) -> None:
+    found = list(_by_name(cluster, place, names)) if names else cluster.request("GET", place, params=params).get("items")
+    items = [
+        # Items of a list come without the words that say what they are.
+        {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentJob"} | without_managed_fields(item)
+        for item in found or ()
+    ]
+    listed = {"apiVersion": "v1", "kind": "List", "items": items, "metadata": {}}
+    body = items[0] if len(names) == 1 else listed
+    if format_ == "name":
+        for item in items:
+            show(f"agentjob.agentjobs.dev/{item['metadata']['name']}")
+    else:
+        show(as_json(body) if format_ == "json" else as_yaml(body))
+    if len(items) < len(names):
+        raise typer.Exit(FAILURE)
+
+
+def _show_tables(
+    cluster: "Cluster",
+    place: str,
+    names: Sequence[str],
+    params: Mapping[str, str],
+    *,
+    watch: bool,
+    wide: bool,
+    everywhere: bool,
+) -> None:
+    from agentjobs.cli.cluster import TABLE
+
+    tables = (
+        list(_by_name(cluster, place, names, accept=TABLE))
+        if names
+        else [cluster.request("GET", place, accept=TABLE, params=params)]
+    )
+    first = {**tables[0], "rows": [row for one in tables for row in one.get("rows") or ()]} if tables else {}
+    if first.get("rows") or watch:
+        show(server_table(first, wide=wide, everywhere=everywhere))
+    elif not names:
+        shown = "in any namespace" if everywhere else f"in namespace {place.split('/')[-2]}"
+        show(f"No AgentJobs {shown}.", error=True)
+    if len(tables) < len(names):
+        raise typer.Exit(FAILURE)
+    version = (first.get("metadata") or {}).get("resourceVersion", "")
+    columns = first.get("columnDefinitions")
+    while watch:
+        for event in _reopened(cluster, place, params, version, accept=TABLE):
+            change = event["object"]
+            columns = change.get("columnDefinitions") or columns
+            rows = change.get("rows") or []
+            version = _version_of(change, rows) or version
+            if event["type"] in {"ADDED", "MODIFIED", "DELETED"} and rows:
+                show(
+                    server_table(
+                        {**change, "columnDefinitions": columns}, wide=wide, everywhere=everywhere, header=False
+                    )
+                )
+
+
+def _version_of(change: Mapping[str, Any], rows: list[Any]) -> str:
+    inside = rows[0].get("object") if rows else {}
+    metadata = (inside or {}).get("metadata") or change.get("metadata") or {}
+    return str(metadata.get("resourceVersion") or "")
+
+
+def _reopened(
+    cluster: "Cluster", place: str, params: Mapping[str, str], version: str, *, accept: str
+) -> Iterator[dict[str, Any]]:
+    """Yield the events of one watch; a server that is too far ahead of `version` makes the next one begin at now."""
+    began = time.monotonic()
+    for event in cluster.watch(
+        place, params={**params, "resourceVersion": version}, accept=accept, seconds=WATCH_SECONDS
+    ):
+        if event.get("type") == "ERROR":
+            message = event["object"].get("message")
+            raise Failure(f"the watch broke: {message}. Run the command again.")
+        yield event
+    if time.monotonic() - began < REOPEN_SECONDS:
+        time.sleep(REOPEN_SECONDS)

@@ -1,0 +1,136 @@
+"""How the program reads its command line and explains itself: typer's classes with kubectl's manners.
+
+Flags that every verb has may stand before the verb. `describe` is understood as `show`, `list` as `get`. A verb's
+docstring is its help: the first line is its summary, lines below `Examples:` are printed as they stand.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+HELP_FLAGS: Final[Mapping[str, Any]] = {"help_option_names": ["-h", "--help"]}
+GLOBAL: Final = ("namespace", "context", "kubeconfig", "gateway", "gateway_ca")
+"""Parameters of the flags that may stand before the verb, too."""
+_EXAMPLES: Final = "\n\nExamples:\n"
+
+
+class Verb(TyperCommand):
+    """A verb, which shows its examples in its help."""
+
+    def __init__(self, *args: Any, help: str | None = None, **more: Any) -> None:  # noqa: A002  typer's name
+        text, _, examples = (help or "").partition(_EXAMPLES)
+        super().__init__(*args, help=text, **more)
+        self.examples = [line.strip() for line in examples.splitlines() if line.strip()]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write usage, text, examples and options."""
+        arguments = [one for one in self.params if one.param_type_name == "argument"]
+        formatter.write_usage(ctx.command_path, " ".join([*map(_metavar, arguments), "[OPTIONS]"]))
+        self.format_help_text(ctx, formatter)
+        _section(formatter, "Examples", self.examples)
+        _list(formatter, "Arguments", [(_metavar(one).strip("[]"), _meaning(one)) for one in arguments])
+        options = _options(self.get_params(ctx))
+        own, common = [[one for one in options if (one.name in GLOBAL) is shared] for shared in (False, True)]
+        _list(formatter, "Options", [(_flags(one), _meaning(one)) for one in own])
+        _list(formatter, "Global options", [(_flags(one), _meaning(one)) for one in common])
+
+
+class Verbs(TyperGroup):
+    """The program, or `schedule`: finds the verb and hands it the flags that stood before it."""
+
+    synonyms: ClassVar[Mapping[str, str]] = {}
+    """Other programs' words for our verbs."""
+    sections: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """The verbs under headings, in the order of the help; all under one when empty."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what stands before the verb; nothing at all asks for help."""
+        return super().parse_args(ctx, args or ["--help"])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the verb's word, the verb, and its arguments."""
+        word = self.synonyms.get(args[0], args[0])
+        name, command, rest = super().resolve_command(ctx, [word, *args[1:]])
+        return name, command, [*_given(ctx), *rest]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the verbs by their sections."""
+        formatter.write_usage(ctx.command_path, "VERB [OPTIONS]")
+        self.format_help_text(ctx, formatter)
+        for heading, names in (self.sections or {"Verbs": list(self.commands)}).items():
+            _list(formatter, heading, [(name, summary(self.commands[name])) for name in names])
+        options = _options(self.get_params(ctx))
+        _list(formatter, "Global options", [(_flags(one), _meaning(one)) for one in options])
+        formatter.write_paragraph()
+        formatter.write_text(f"See '{ctx.command_path} VERB --help' for a verb's examples and options.")
+
+
+class Program(typer.Typer):
+    """A typer app whose commands are verbs."""
+
+    def __init__(self, *, cls: type[Verbs] = Verbs, help: str) -> None:  # noqa: A002  typer's name
+        super().__init__(
+            cls=cls, help=help, context_settings=dict(HELP_FLAGS), rich_markup_mode=None, pretty_exceptions_enable=False
+        )
+
+    def command(self, name: str | None = None, **more: Any) -> Callable[[Any], Any]:
+        """Add a function as a verb."""
+        return super().command(name, **{"cls": Verb, **more})
+
+
+def summary(command: Any) -> str:
+    """Return the first line of a verb's help, without its full stop."""
+    return str(command.help or "").strip().partition("\n")[0].rstrip(".")
+
+
+def complaint(error: Exception) -> tuple[str, int] | None:
+    """Return what to say of a command line that cannot be read, and the exit code; None for any other error."""
+    said = getattr(error, "format_message", None)
+    if said is None:
+        return None
+    context = getattr(error, "ctx", None)
+    message = str(said()).rstrip(".")
+    where = f"\nSee '{context.command_path} --help'." if context else ""
+    return f"{message[:1].lower()}{message[1:]}.{where}", int(getattr(error, "exit_code", 2))
+
+
+def _options(parameters: Sequence[Any]) -> list[Any]:
+    return [one for one in parameters if one.param_type_name == "option" and not one.hidden]
+
+
+def _given(ctx: Any) -> Iterator[str]:
+    for name in GLOBAL:
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE" and ctx.params.get(name) is not None:
+            yield f"--{name.replace('_', '-')}={ctx.params[name]}"
+
+
+def _metavar(parameter: Any) -> str:
+    word = parameter.metavar or parameter.name.upper()
+    return word if parameter.required or word.startswith("[") else f"[{word}]"
+
+
+def _flags(option: Any) -> str:
+    names = ", ".join(sorted((*option.opts, *option.secondary_opts), key=len))
+    if option.is_flag or option.name == "help":
+        return names
+    return f"{names} {option.metavar or max(option.opts, key=len).rpartition('-')[2].upper()}"
+
+
+def _meaning(parameter: Any) -> str:
+    return str(parameter.help or "").rstrip(".")
+
+
+def _section(formatter: Any, heading: str, lines: Sequence[str]) -> None:
+    if lines:
+        with formatter.section(heading):
+            for line in lines:
+                formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+
+
+def _list(formatter: Any, heading: str, rows: Sequence[tuple[str, str]]) -> None:
+    if rows:
+        with formatter.section(heading):
+            formatter.write_dl(rows)

@@ -1,0 +1,170 @@
+"""Verbs that tell jobs what to do: cancel, suspend, resume, rerun. A job that has ended takes no orders."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentjobs.cli.chosen import Choice, Target, each, targets
+from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.cli.options import (
+    All,
+    Context,
+    Everywhere,
+    GatewayCA,
+    GatewayURL,
+    JobNames,
+    Kubeconfig,
+    Namespace,
+    Selector,
+    talking,
+)
+
+if TYPE_CHECKING:
+    from agentjobs.client.effects import Operation
+    from agentjobs.client.job import Job
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's verbs."""
+    for verb in (cancel, suspend, resume, rerun):
+        app.command()(verb)
+
+
+def cancel(
+    names: JobNames = None,
+    selector: Selector = None,
+    all_: All = False,
+    everywhere: Everywhere = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Stop jobs for good.
+
+    Sets spec.cancel. A running pod gets its grace period, and the job ends as Cancelled. A job that has ended is not
+    edited: exit code 0 if it was cancelled, else 1, and standard error says how it ended.
+
+    Examples:
+        agentjobs cancel hello
+        agentjobs cancel -l team=docs
+        agentjobs cancel --all
+    """
+
+    def cancelled(target: Target, job: "Job") -> str:
+        if job.finished and job.phase == "Cancelled":
+            return f"{_shown(target)} was already cancelled"
+        return _told(target, job, "cancel requested", "be cancelled")
+
+    choice = Choice(names or (), selector, all_, everywhere)
+    _order(choice, lambda one: one.do.cancel(one.name), cancelled, namespace, context, kubeconfig)
+
+
+def suspend(
+    names: JobNames = None,
+    selector: Selector = None,
+    all_: All = False,
+    everywhere: Everywhere = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Stop jobs until they are resumed.
+
+    Sets spec.suspend. A running pod gets its grace period; the job waits without a pod and without a slot of its queue.
+
+    Examples:
+        agentjobs suspend hello
+    """
+    choice = Choice(names or (), selector, all_, everywhere)
+    _order(
+        choice,
+        lambda one: one.do.suspend(one.name),
+        lambda one, job: _told(one, job, "suspend requested", "be suspended"),
+        namespace,
+        context,
+        kubeconfig,
+    )
+
+
+def resume(
+    names: JobNames = None,
+    selector: Selector = None,
+    all_: All = False,
+    everywhere: Everywhere = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Let suspended jobs go on.
+
+    Whether spec.suspend or a rule of the job's resultPolicy suspended it.
+
+    Examples:
+        agentjobs resume hello
+    """
+    choice = Choice(names or (), selector, all_, everywhere)
+    _order(
+        choice,
+        lambda one: one.do.resume(one.name),
+        lambda one, job: _told(one, job, "resumed", "be resumed"),
+        namespace,
+        context,
+        kubeconfig,
+    )
+
+
+def rerun(
+    names: JobNames = None,
+    new_name: Annotated[
+        str | None, typer.Option("--name", help="Name of the new job; by default NAME and random digits.")
+    ] = None,
+    selector: Selector = None,
+    all_: All = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    gateway: GatewayURL = None,
+    gateway_ca: GatewayCA = None,
+) -> None:
+    """Run the same work again as a new job.
+
+    It begins from the start; the old job stays as it is. Orders (cancel, suspend), the time of its start and labels
+    that other tools keep their books by are left out.
+
+    Examples:
+        agentjobs rerun hello
+        agentjobs rerun hello --name hello-again
+    """
+    choice = Choice(names or (), selector, all_)
+    if new_name and len(choice.names) != 1:
+        raise Failure("--name names one new job; give exactly one NAME.", code=USAGE)
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
+
+        def again(target: Target) -> str:
+            job = talk.run(target.do.rerun(target.name, new_name_=new_name))
+            return f"agentjob.agentjobs.dev/{job.name} created"
+
+        each(targets(talk, choice), again)
+
+
+def _order(
+    choice: Choice,
+    give: "Callable[[Target], Operation[Job]]",
+    tell: "Callable[[Target, Job], str]",
+    namespace: str | None,
+    context: str | None,
+    kubeconfig: str | None,
+) -> None:
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+        each(targets(talk, choice), lambda one: tell(one, talk.run(give(one))))
+
+
+def _told(target: Target, job: "Job", done: str, refused: str) -> str:
+    if job.finished:
+        raise Failure(f"{target.name} cannot {refused}: it has already ended as {job.phase}.")
+    return f"{_shown(target)} {done}"
+
+
+def _shown(target: Target) -> str:
+    return f"agentjob.agentjobs.dev/{target.name}"

@@ -1,0 +1,164 @@
+"""What history tells of one job, as text for people: its starts, phases and steps. Pure. All times are UTC."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from agentjobs import contract
+from agentjobs.cli.printing import NARROW, age, counted, facts, table
+
+if TYPE_CHECKING:
+    from agentjobs.api.recorded import Event
+
+# A sentence of this length is told once on a page.
+_LONG: Final = 40
+_SEE_ABOVE: Final = "(see above)"
+# As much of a text as a step shows unless all of it is asked for.
+_TEXT: Final = 100
+
+
+class Told:
+    """Long sentences of a page: where one would come again it says so, for an error is passed on from step to job."""
+
+    def __init__(self, *texts: str) -> None:
+        self._texts = [text for text in texts if len(text) >= _LONG]
+
+    def once(self, text: str | None) -> str:
+        """Return the text, with what the page has said already left out."""
+        for said in self._texts:
+            if text and said in text:
+                return text.replace(said, _SEE_ABOVE)
+        if text and len(text) >= _LONG:
+            self._texts.append(text)
+        return text or ""
+
+
+def story_head(job: Mapping[str, Any], starts: Sequence[Mapping[str, Any]]) -> str:
+    """Return what there is to say of a job before its starts."""
+    used = [start["usage"] for start in starts if start["usage"]]
+    total = {name: sum(each.get(name, 0) for each in used) for name in contract.USAGE}
+    return facts(
+        {
+            "Job": f"{job['namespace']}/{job['name']}",
+            "Phase": phase_words(job["phase"], job["reason"]),
+            "Because": job.get("message"),
+            "Created": f"{moment(job['created'])} UTC",
+            "Deleted": job["deleted"] and f"{moment(job['deleted'])} UTC",
+            "Schedule": job.get("schedule"),
+            "Partition": job.get("partitionKey"),
+            "Used": used and used_words(total),
+            "Uid": job["uid"],
+        }
+    )
+
+
+def starts_table(starts: Sequence[Mapping[str, Any]], told: Told) -> str:
+    """Return one line a start."""
+    days = _days(start["started"] for start in starts)
+    rows = [
+        [
+            start["start"],
+            start["attempt"],
+            _clock(start["started"], days),
+            took(start["started"], start["ended"]),
+            start["verdict"] or ("" if start["ended"] else "…"),
+            start["reason"],
+            {True: "yes", False: "no", None: ""}[start["charged"]],
+            _tokens(start["usage"]),
+            told.once(start["message"]),
+        ]
+        for start in starts
+    ]
+    columns = ["START", "ATTEMPT", "AT (UTC)", "TOOK", "VERDICT", "REASON", "CHARGED", "TOKENS", "MESSAGE"]
+    return table(columns, rows, gap=NARROW, prose=True) if rows else ""
+
+
+def phases_table(changes: Sequence[Mapping[str, Any]], told: Told) -> str:
+    """Return one line a change of the job's phase."""
+    days = _days(item["time"] for item in changes)
+    rows = [
+        [item["transition"], _clock(item["time"], days), item["phase"], item["reason"], told.once(item["message"])]
+        for item in changes
+    ]
+    return table(["#", "AT (UTC)", "PHASE", "REASON", "MESSAGE"], rows, gap=NARROW, prose=True) if rows else ""
+
+
+def steps_table(events: "Iterable[Event]", told: Told, *, full: bool) -> str:
+    """Return one line a step; texts are cut unless `full`."""
+    rows = [
+        [f"{event.time.astimezone(UTC):%H:%M:%S}", event.author, event.kind, _step(event.kind, event.data, told, full)]
+        for event in events
+    ]
+    return table(["AT (UTC)", "AUTHOR", "STEP", "WHAT"], rows, gap=NARROW, prose=True) if rows else ""
+
+
+def phase_words(phase: str, reason: str) -> str:
+    """Return `Failed (ModelAuth)`."""
+    return f"{phase} ({reason})" if reason else phase
+
+
+def used_words(usage: Mapping[str, int]) -> str:
+    """Return what was used, in words."""
+    calls, tools, sent, received = (usage.get(name, 0) for name in contract.USAGE)
+    return f"{counted(calls, 'model call')}, {counted(tools, 'tool call')}, {sent} tokens in, {received} out"
+
+
+def moment(time: str) -> str:
+    """Return an RFC 3339 time in UTC, to the second."""
+    return datetime.fromisoformat(time).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def took(began: str | None, ended: str | None) -> str:
+    """Return how long something took."""
+    return age(began, now=datetime.fromisoformat(ended)) if began and ended else ""
+
+
+def _step(kind: str, data: Mapping[str, Any], told: Told, full: bool) -> str:
+    match kind:
+        case "model":
+            said = ", ".join(_call(call) for call in data.get("toolCalls") or ())
+            said = said or f"{data.get('outputTokens') or '?'} tokens"
+        case "tool":
+            said = f"{data.get('name')}: {_plain(data.get('result'))}"
+        case "text":
+            said = str(data.get("text") or "")
+        case "started":
+            said = f"attempt {data.get('attempt')}"
+        case "ended":
+            return told.once(f"{data.get('verdict')} {data.get('reason')}: {data.get('message')}")
+        case "error":
+            return told.once(f"{data.get('code')}: {data.get('message')}")
+        case _:
+            said = _pairs(data)
+    return said if full or len(said) <= _TEXT else said[: _TEXT - 1] + "…"
+
+
+def _call(call: Mapping[str, Any]) -> str:
+    given = call.get("args") or {}
+    said = ", ".join(f"{name}={_plain(value)}" for name, value in given.items()) if isinstance(given, Mapping) else ""
+    return f"{call.get('name')}({said})"
+
+
+def _plain(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _pairs(data: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in data.items())
+
+
+def _tokens(usage: Mapping[str, int] | None) -> str:
+    """Tokens in and out, as `1200/90`."""
+    return f"{usage.get('inputTokens', 0)}/{usage.get('outputTokens', 0)}" if usage else ""
+
+
+def _days(times: Iterable[str | None]) -> set[str]:
+    return {moment(time)[:10] for time in times if time}
+
+
+def _clock(time: str | None, days: set[str]) -> str:
+    """Return the time of day; with the date where a table spans several."""
+    if not time:
+        return ""
+    return moment(time) if len(days) > 1 else moment(time)[11:]

@@ -1,0 +1,129 @@
+"""The verb that waits for jobs: wait."""
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from agentjobs.cli.chosen import Choice, Target, each, targets
+from agentjobs.cli.failures import TIMED_OUT, USAGE, Failure
+from agentjobs.cli.getting import WATCH_SECONDS
+from agentjobs.cli.options import (
+    All,
+    Context,
+    Everywhere,
+    JobNames,
+    Kubeconfig,
+    Namespace,
+    Selector,
+    Timeout,
+    seconds_of,
+    talking,
+)
+
+if TYPE_CHECKING:
+    from agentjobs.cli.cluster import Cluster
+
+_CONDITION: Final = re.compile(r"(?:condition=)?([A-Za-z]+)(?:=(True|False|Unknown))?", re.IGNORECASE)
+# A condition without `condition=` must be one that jobs have: `--for=delete` means something else to kubectl.
+_BARE: Final = frozenset({"complete", "finished", "failed", "cancelled", "suspended", "accepted", "admitted"})
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's verb."""
+    app.command()(wait)
+
+
+def wait(
+    names: JobNames = None,
+    condition: Annotated[
+        str,
+        typer.Option("--for", metavar="CONDITION", help="Complete, the default: it succeeded. Finished: any end."),
+    ] = "condition=Complete",
+    timeout: Timeout = "0",
+    selector: Selector = None,
+    all_: All = False,
+    everywhere: Everywhere = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Wait until jobs succeed, end, or meet a condition.
+
+    Exits 0 when it holds for all, 1 as soon as a job has ended and it cannot hold any more (the others are still waited
+    for), 124 when time ran out. --timeout is for all of them together.
+
+    Examples:
+        agentjobs wait hello --timeout 10m && echo succeeded
+        agentjobs wait hello flaky --for=Finished
+        agentjobs wait -l team=docs --for=condition=Admitted=False
+    """
+    choice = Choice(names or (), selector, all_, everywhere)
+    kind, status = _wanted(condition)
+    limit = seconds_of(timeout)
+    deadline = None if limit is None else time.monotonic() + limit
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+
+        def met(target: Target) -> str:
+            _wait(talk.cluster, target, kind, status, condition, timeout, deadline)
+            return f"agentjob.agentjobs.dev/{target.name} condition met"
+
+        each(targets(talk, choice), met)
+
+
+def _wanted(condition: str) -> tuple[str, str]:
+    found = _CONDITION.fullmatch(condition)
+    if not found or not (condition.lower().startswith("condition=") or found[1].lower() in _BARE):
+        raise Failure(f"--for={condition} is not understood; use condition=Complete or condition=Finished.", code=USAGE)
+    return found[1], (found[2] or "True").capitalize()
+
+
+def _wait(
+    cluster: "Cluster", target: Target, kind: str, status: str, wanted: str, timeout: str, deadline: float | None
+) -> None:
+    job: Mapping[str, Any] | None = None
+    for job in _states(cluster, target, deadline=deadline):
+        if _holds(job, kind, status):
+            return
+        if _holds(job, "Finished", "True"):
+            raise Failure(_ended(job, name=target.name, wanted=wanted))
+    phase = (job or {}).get("status", {}).get("phase") or "not seen by an operator yet"
+    raise Failure(f"{target.name} did not reach {wanted} within {timeout}; it is {phase}.", code=TIMED_OUT)
+
+
+def _states(cluster: "Cluster", target: Target, *, deadline: float | None) -> Iterator[Mapping[str, Any]]:
+    """Yield the job as it is and after every change, until `deadline` (of time.monotonic)."""
+    from agentjobs.cli.cluster import AGENTJOBS
+
+    name, place = target.name, AGENTJOBS.path(target.do.namespace)
+    params = {"fieldSelector": f"metadata.name={name}"}
+    while True:
+        job = cluster.request("GET", AGENTJOBS.path(target.do.namespace, name))
+        yield job
+        left = WATCH_SECONDS if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            return
+        version = job["metadata"]["resourceVersion"]
+        # The read time-out counts from the last event, so the server is told to end the watch in time as well.
+        asked = {**params, "resourceVersion": version, "timeoutSeconds": str(max(1, round(min(left, WATCH_SECONDS))))}
+        for event in cluster.watch(place, params=asked, seconds=min(left, WATCH_SECONDS)):
+            if event.get("type") == "DELETED":
+                raise Failure(f"{name} was deleted; `agentjobs history {name}` tells how far it came.")
+            if event.get("type") in {"ADDED", "MODIFIED"}:
+                yield event["object"]
+            if event.get("type") == "ERROR" or (deadline is not None and time.monotonic() >= deadline):
+                break
+
+
+def _holds(job: Mapping[str, Any], kind: str, status: str) -> bool:
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return any(str(item["type"]).lower() == kind.lower() and item["status"] == status for item in conditions)
+
+
+def _ended(job: Mapping[str, Any], *, name: str, wanted: str) -> str:
+    status = job.get("status") or {}
+    telling = {status.get("phase"), "Failed", "Cancelled"}
+    said = next((c.get("message") for c in status.get("conditions") or () if c["type"] in telling and c["message"]), "")
+    return f"{name} ended as {status.get('phase')}, so {wanted} cannot come" + (f": {said}" if said else ".")

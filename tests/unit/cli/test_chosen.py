@@ -1,0 +1,41 @@
+"""Verbs on several jobs: each is tried, and the exit code says how it went."""
+
+import pytest
+import typer
+
+from agentjobs import errors
+from agentjobs.cli.chosen import Target, each
+from agentjobs.cli.failures import TIMED_OUT, Failure
+
+
+def targets(*names):
+    return [Target(None, name) for name in names]
+
+
+def act(target):
+    if target.name == "late":
+        raise Failure("time ran out", code=TIMED_OUT)
+    if target.name == "gone":
+        raise errors.NotFound("gone is not there")
+    return f"{target.name} done"
+
+
+def test_one_that_is_refused_does_not_stop_the_others(capsys):
+    with pytest.raises(typer.Exit) as left:
+        each(targets("gone", "a", "late", "b"), act)
+
+    said = capsys.readouterr()
+    assert (left.value.exit_code, said.out.split("\n")[:2]) == (1, ["a done", "b done"])
+    assert said.err.splitlines() == ["error: gone is not there", "error: time ran out"]
+
+
+def test_of_several_that_are_late_the_exit_code_says_so():
+    with pytest.raises(typer.Exit) as left:
+        each(targets("late", "a", "late"), act)
+
+    assert left.value.exit_code == TIMED_OUT
+
+
+def test_of_one_alone_the_failure_is_its_own():
+    with pytest.raises(errors.NotFound):
+        each(targets("gone"), act)

@@ -1,0 +1,79 @@
+"""The pages about one job: what a step did, a long error once, nothing broken in a narrow terminal."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from agentjobs.api.recorded import Event
+from agentjobs.cli import printing
+from agentjobs.cli.past import why_no_result
+from agentjobs.cli.story import Told, starts_table, steps_table, used_words
+
+LONG = "the model needs credentials: put GOOGLE_API_KEY into runtime.env, from a Secret of the job's namespace"
+
+
+def step(kind, data):
+    return Event(start=1, seq=1, time=datetime(2026, 11, 21, 9, tzinfo=UTC), kind=kind, author="refund", data=data)
+
+
+def start(number, message, at="2026-11-21T13:40:51+00:00"):
+    ended = {"ended": at, "verdict": "Retry", "reason": "ProgressTimeout", "charged": True, "usage": None}
+    return {"start": number, "attempt": number, "started": at, "message": message, **ended}
+
+
+def test_a_tool_call_is_shown_with_its_arguments():
+    calls = [{"name": "find_order", "args": {"order": "A1", "limit": 2}}, {"name": "note", "args": {}}]
+
+    assert 'find_order(order="A1", limit=2), note()' in steps_table(
+        [step("model", {"toolCalls": calls})], Told(), full=False
+    )
+
+
+@pytest.mark.parametrize(("full", "shown"), [(False, 100), (True, 300)])
+def test_a_long_text_is_cut_unless_all_is_asked_for(full, shown):
+    page = steps_table([step("text", {"text": "x" * 300})], Told(), full=full)
+
+    assert len(page.splitlines()[1].split()[-1]) == shown
+
+
+def test_a_long_error_is_told_once_on_a_page():
+    told = Told(LONG)
+
+    page = starts_table([start(1, LONG), start(2, "another")], told)
+    page += steps_table([step("ended", {"verdict": "Fail", "reason": "ModelAuth", "message": LONG})], told, full=False)
+
+    assert LONG not in page
+    assert page.count("(see above)") == 2
+
+
+def test_dates_are_shown_where_the_starts_span_several_days():
+    one_day = starts_table([start(1, ""), start(2, "")], Told())
+    two_days = starts_table([start(1, ""), start(2, "", "2026-11-22T13:40:51+00:00")], Told())
+
+    assert ("2026-11-21" in one_day, "2026-11-22 13:40:51" in two_days) == (False, True)
+
+
+def test_sentences_are_broken_between_words_in_a_narrow_terminal(monkeypatch):
+    monkeypatch.setattr(printing, "terminal_width", lambda: 80)
+
+    lines = starts_table([start(1, LONG)], Told()).splitlines()
+
+    assert [line for line in lines if len(line) > 80] == []
+    assert " ".join(" ".join(lines[1:]).split()).endswith(LONG)
+
+
+def test_one_is_not_written_as_many():
+    assert used_words({"llmCalls": 1, "toolCalls": 2}) == "1 model call, 2 tool calls, 0 tokens in, 0 out"
+
+
+@pytest.mark.parametrize(
+    ("finished", "words"),
+    [
+        ("2026-11-21T09:00:00Z", "has no result; it ended as Failed (ModelAuth): no key"),
+        (None, "has no result yet; it is"),
+    ],
+)
+def test_a_job_without_a_result_says_why(finished, words):
+    job = {"name": "haiku", "phase": "Failed", "reason": "ModelAuth", "message": "no key", "deleted": None}
+
+    assert words in why_no_result({**job, "finished": finished})
