@@ -126,12 +126,15 @@ class Client:
         return self._transport.run(self._do.result(name))
 
     def cancel(self, name: str) -> Job:
-        """Ask a job to stop for good. A running pod gets its grace period. Raises NotFound."""
-        return self._transport.run(self._do.steer(name, {"cancel": True}))
+        """Ask a job to stop for good. A running pod gets its grace period; a job that has ended is returned as it is.
+
+        Raises NotFound.
+        """
+        return self._transport.run(self._do.cancel(name))
 
     def suspend(self, name: str) -> Job:
         """Ask a job to free its pod and wait until it is resumed. Raises NotFound."""
-        return self._transport.run(self._do.steer(name, {"suspend": True}))
+        return self._transport.run(self._do.suspend(name))
 
     def resume(self, name: str) -> Job:
         """Let a suspended job go on. Raises NotFound."""
@@ -243,11 +246,11 @@ class AsyncClient:
 
     async def cancel(self, name: str) -> Job:
         """See `Client.cancel`."""
-        return await self._transport.run(self._do.steer(name, {"cancel": True}))
+        return await self._transport.run(self._do.cancel(name))
 
     async def suspend(self, name: str) -> Job:
         """See `Client.suspend`."""
-        return await self._transport.run(self._do.steer(name, {"suspend": True}))
+        return await self._transport.run(self._do.suspend(name))
 
     async def resume(self, name: str) -> Job:
         """See `Client.resume`."""

@@ -6,7 +6,7 @@ because the name is chosen here.
 
 import json
 import secrets
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
@@ -16,11 +16,11 @@ from agentjobs import errors
 from agentjobs.api.agentjob import MAX_JOB_NAME
 from agentjobs.api.conditions import ConditionType, SuspendedReason, find_condition
 from agentjobs.api.recorded import Event, Events, RecordedJob, RecordedJobs, RecordedResult, Result, Story
-from agentjobs.client.asking import PAGE, Asking
+from agentjobs.client.asking import FIRST_PAUSE_SECONDS, PAGE, Asking
 from agentjobs.client.effects import Emit, Listen, NextLine, Now, Operation, Send, Server, Sleep, Stream
 from agentjobs.client.job import Job, Spec, differences
 from agentjobs.client.object import plain_spec
-from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_RESUME, ANNOTATION_SCHEDULED_TIME
+from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_RESUME, ANNOTATION_SCHEDULED_TIME, LABEL_SCHEDULE
 
 # A watch is opened anew after this long without a word, in case a proxy on the way dropped it silently.
 WATCH_SECONDS: Final = 300.0
@@ -29,9 +29,15 @@ REOPEN_SECONDS: Final = 0.5
 # Between two looks for new events: the runner sends them about as often.
 EVENTS_SECONDS: Final = 1.0
 _SUBMIT_TRIES: Final = 3
+# A job's status changes a handful of times in its life, and an order meets such a change rarely.
+_ORDER_TRIES: Final = 8
 _TIMES: Final = (ANNOTATION_SCHEDULED_TIME, ANNOTATION_PREVIOUS_TIME)
 # What belonged to one run alone: its time, and the orders given to it.
 _PAST_STEERING: Final = frozenset({"startAt", "startAfter", "suspend", "cancel"})
+
+# Labels by which other tools, and our schedules, know the objects that are theirs.
+_OWNED: Final = frozenset({"app.kubernetes.io/instance", "app.kubernetes.io/managed-by", LABEL_SCHEDULE})
+_TOOLS: Final = ("argocd.argoproj.io", "toolkit.fluxcd.io", "helm.sh", "kustomize.config.k8s.io", "kapp.k14s.io")
 
 States = Generator[Any, Any, Job]
 """Emits a job's states, if asked to, and ends with the last one: as a stream and as an operation."""
@@ -70,19 +76,17 @@ class Operations(Asking):
         """List the jobs there are, in the order of their names."""
         return tuple(map(Job.parse, (yield from self._listed(selector))))
 
-    def steer(self, name: str, changes: Mapping[str, Any]) -> Operation[Job]:
-        """Change fields of a job's spec."""
-        return Job.parse((yield from self._patched(name, {"spec": changes})))
+    def cancel(self, name: str) -> Operation[Job]:
+        """Ask a job to stop for good; one that has ended is returned as it is."""
+        return (yield from self._ordered(name, lambda _: {"spec": {"cancel": True}}))
+
+    def suspend(self, name: str) -> Operation[Job]:
+        """Ask a job to free its pod and wait; one that has ended is returned as it is."""
+        return (yield from self._ordered(name, lambda _: {"spec": {"suspend": True}}))
 
     def resume(self, name: str) -> Operation[Job]:
         """Let a job go on that was suspended by its spec, or by a rule of its resultPolicy."""
-        job = yield from self.get(name)
-        body: dict[str, Any] = {"spec": {"suspend": False}}
-        said = find_condition(job.status.conditions, ConditionType.SUSPENDED)
-        if said and said.is_true and said.reason == SuspendedReason.RULE:
-            # Only then: a value nobody waits for yet would at once resume the next suspension by a rule.
-            body["metadata"] = {"annotations": {ANNOTATION_RESUME: secrets.token_hex(8)}}
-        return Job.parse((yield from self._patched(name, body)))
+        return (yield from self._ordered(name, _resumption))
 
     def rerun(self, name: str, *, new_name_: str | None) -> Operation[Job]:
         """Submit the work of a job anew under another name; all else of its spec too, but its time and orders."""
@@ -92,7 +96,8 @@ class Operations(Asking):
         spec = {key: value for key, value in job.spec.items() if key not in _PAST_STEERING}
         # The work may name the times of its schedule.
         times = {name: job.annotations[name] for name in _TIMES if name in job.annotations}
-        return (yield from self.submit(spec, name=new_name_ or new_name(name), labels=job.labels, annotations=times))
+        labels = {key: value for key, value in job.labels.items() if not _is_bookkeeping(key)}
+        return (yield from self.submit(spec, name=new_name_ or new_name(name), labels=labels, annotations=times))
 
     def wait(self, name: str, *, timeout: float | None) -> Operation[Job]:
         """Return the job once it has ended."""
@@ -152,6 +157,20 @@ class Operations(Asking):
         params = {"limit": str(count), "start": str(start), "newest": "true"}
         page = Events.model_validate((yield from self._told(f"/{quote(name, safe='')}/events", **params)))
         return sorted(page.items, key=lambda event: event.seq)
+
+    def _ordered(self, name: str, order: Callable[[Job], Mapping[str, Any]]) -> Operation[Job]:
+        """Change a job unless it has ended: an order would do nothing then, but make its status look out of date."""
+        for _ in range(_ORDER_TRIES):
+            job = yield from self.get(name)
+            if job.finished:
+                return job
+            change = order(job)
+            precondition = {"resourceVersion": job.version, **change.get("metadata", {})}
+            try:
+                return Job.parse((yield from self._patched(name, {**change, "metadata": precondition})))
+            except errors.Conflict:
+                yield Sleep(FIRST_PAUSE_SECONDS)
+        raise errors.Conflict(f"AgentJob {name!r} changes all the time; try again.")
 
     def _has_ended(self, name: str) -> Operation[bool]:
         """Whether no event can come any more. A job that history does not know yet must still be in the cluster."""
@@ -213,6 +232,21 @@ class Operations(Asking):
     def _told(self, below: str, **params: str) -> Operation[Mapping[str, Any]]:
         path = f"/v1/namespaces/{quote(self.namespace, safe='')}/agentjobs{below}"
         return (yield from self._asked(Send("GET", path, params=params, server=Server.GATEWAY)))
+
+
+def _is_bookkeeping(label: str) -> bool:
+    """Whether a label says whose object this is: a copy with it would be listed, or pruned, as that tool's own."""
+    domain, slash, _ = label.partition("/")
+    return label in _OWNED or (bool(slash) and any(domain == each or domain.endswith(f".{each}") for each in _TOOLS))
+
+
+def _resumption(job: Job) -> dict[str, Any]:
+    body: dict[str, Any] = {"spec": {"suspend": False}}
+    said = find_condition(job.status.conditions, ConditionType.SUSPENDED)
+    if said and said.is_true and said.reason == SuspendedReason.RULE:
+        # Only then: a value nobody waits for yet would at once resume the next suspension by a rule.
+        body["metadata"] = {"annotations": {ANNOTATION_RESUME: secrets.token_hex(8)}}
+    return body
 
 
 def _the_same(found: Job, wanted: Mapping[str, Any]) -> Job:

@@ -129,6 +129,42 @@ def test_a_rerun_takes_the_work_and_leaves_the_orders(world, job_body):
     assert there.sent[1].body["metadata"]["labels"] == {"team": "docs"}
 
 
+def test_a_rerun_belongs_to_no_other_tool_and_to_no_schedule(world, job_body):
+    others = {
+        "app.kubernetes.io/instance": "gitops-app",
+        "app.kubernetes.io/managed-by": "Helm",
+        "argocd.argoproj.io/instance": "gitops-app",
+        "kustomize.toolkit.fluxcd.io/name": "apps",
+        "helm.sh/chart": "jobs-1.0",
+        "agentjobs.dev/schedule": "brief",
+    }
+    there = world([job_body(labels={"app.kubernetes.io/name": "docs", "helm.shop": "1", **others}), job_body("again")])
+
+    there.run(DO.rerun("hello", new_name_="again"))
+
+    assert there.sent[1].body["metadata"]["labels"] == {"app.kubernetes.io/name": "docs", "helm.shop": "1"}
+
+
+ORDERS = [DO.cancel, DO.suspend, DO.resume]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_job_that_has_ended_is_not_edited(world, job_body, order):
+    there = world([job_body(phase="Succeeded", ended="Complete")])
+
+    assert there.run(order("hello")).finished
+    assert [send.method for send in there.sent] == ["GET"]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_order_that_meets_the_end_of_the_job_changes_nothing(world, job_body, order):
+    end = job_body(version="2", phase="Succeeded", ended="Complete")
+    there = world([job_body(version="1"), errors.Conflict("written meanwhile"), end])
+
+    assert there.run(order("hello")).finished
+    assert there.sent[1].body["metadata"]["resourceVersion"] == "1"
+
+
 def test_a_rerun_under_the_jobs_own_name_is_refused(world):
     with pytest.raises(errors.AlreadyExists, match="its own name"):
         world([]).run(DO.rerun("hello", new_name_="hello"))
