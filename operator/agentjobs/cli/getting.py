@@ -105,7 +105,9 @@ def _by_name(cluster: "Cluster", place: str, names: Sequence[str], *, accept: st
 def _show_objects(
     cluster: "Cluster", place: str, names: Sequence[str], params: Mapping[str, str], format_: str
 ) -> None:
-    found = list(_by_name(cluster, place, names)) if names else cluster.request("GET", place, params=params).get("items")
+    found = (
+        list(_by_name(cluster, place, names)) if names else cluster.request("GET", place, params=params).get("items")
+    )
     items = [
         # Items of a list come without the words that say what they are.
         {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentJob"} | without_managed_fields(item)
