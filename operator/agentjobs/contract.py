@@ -109,6 +109,8 @@ class ErrorClass(StrEnum):
     MODEL_TIMEOUT = "ModelTimeout"
     MODEL_AUTH = "ModelAuth"
     MODEL_BAD_REQUEST = "ModelBadRequest"
+    MODEL_OUT_OF_CREDIT = "ModelOutOfCredit"
+    MODEL_OUTPUT_TRUNCATED = "ModelOutputTruncated"
     CONTENT_BLOCKED = "ContentBlocked"
     INVALID_OUTPUT = "InvalidOutput"
     CONTEXT_TOO_LONG = "ContextTooLong"

@@ -49,7 +49,7 @@ def readable(line: Mapping[str, Any], *, colour: bool = False, width: int | None
         return ""
     first = f"{painted(_clock(line), 'dim')} {told}"
     stack = line.get("stack")
-    return f"{first}\n{_stack(str(stack), painted)}" if stack else first
+    return f"{first}\n{_stack(stack, painted)}" if stack else first
 
 
 class _Paint:
@@ -163,7 +163,9 @@ def written_out(text: str) -> str:
     return CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def _stack(text: str, painted: _Paint) -> str:
+def _stack(stack: Any, painted: _Paint) -> str:
+    """A stack as Python writes it, or as a list of its lines."""
+    text = "\n".join(map(str, _list(stack)))
     lines = written_out(text.rstrip("\n")).split("\n")
     return "\n".join([*lines[:-1], painted(lines[-1], "red")])
 

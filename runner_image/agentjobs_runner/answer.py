@@ -10,8 +10,8 @@ from typing import Any, Final
 from google.adk.events.event import Event
 
 from agentjobs.contract import ErrorClass, Verdict
-from agentjobs_runner.classify import is_blocked, soft
 from agentjobs_runner.endings import Ending, config_invalid
+from agentjobs_runner.finishes import unfinished
 from agentjobs_runner.said import as_text, media_of, output_of, said, text_of
 from agentjobs_runner.shape import Kind, Part
 
@@ -71,8 +71,7 @@ class Answer:
         """Say how the run ended when what it was left with is an error, or a question that nobody answers."""
         broken = self._broken(self._team)
         if broken is not None:
-            code = broken.error_code or broken.finish_reason
-            return soft(str(code), (broken.error_message or "") if broken.error_code else "")
+            return unfinished(broken)
         if self._waiting:
             return config_invalid("; ".join(sorted(set(self._waiting.values())))).ending
         return None
@@ -204,4 +203,4 @@ def _joined(answers: list[Said | None]) -> Said | None:
 
 
 def _is_error(event: Event) -> bool:
-    return bool(event.error_code) or is_blocked(event.finish_reason)
+    return unfinished(event) is not None

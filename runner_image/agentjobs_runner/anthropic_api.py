@@ -2,17 +2,25 @@
 
 Imported by `models` for the jobs that use it: the client takes a second. Key and address come from the pod's
 environment, ANTHROPIC_API_KEY (or ANTHROPIC_AUTH_TOKEN) and ANTHROPIC_BASE_URL. ADK's class does the work; here are its
-client, which asks once, and two ways a stream may end that ADK does not tell: too early, and with an error.
+client, which asks once, and what ADK does not tell: an answer that is an error or no answer at all, a turn that is not
+over, a tool call that the model did not finish, and a stream that ends too early or with an error.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from functools import cached_property
+from typing import Any, Final
 
 from anthropic import APIStatusError, AsyncAnthropic
+from anthropic.resources.messages import AsyncMessages
 from google.adk.models.anthropic_llm import AnthropicLlm
 from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
 
-from agentjobs_runner.endings import StreamFailed, cut_off, model_auth
+from agentjobs_runner.endings import Ended, NotAnAnswer, ProviderFailed, cut_off, model_auth
+from agentjobs_runner.finishes import arguments, cut, cut_call, soft
+
+# Ends that ADK reads rightly; it takes `pause_turn` for an end as well, though the model wants to go on.
+_KNOWN: Final = frozenset({"end_turn", "stop_sequence", "tool_use", "max_tokens", "refusal"})
 
 
 def make(name: str, field: str) -> "Anthropic":
@@ -21,7 +29,7 @@ def make(name: str, field: str) -> "Anthropic":
     Raises:
         Ended: ModelAuth when the environment holds no key.
     """
-    client = AsyncAnthropic(max_retries=0)
+    client = _Client(max_retries=0)
     if not (client.api_key or client.auth_token or client.credentials):
         raise model_auth(field, f"anthropic/{name}", "ANTHROPIC_API_KEY")
     return Anthropic(model=name, client=client)
@@ -42,5 +50,75 @@ class Anthropic(AnthropicLlm):
         except APIStatusError as error:
             if error.response.is_success:
                 # ADK reads the response of what it reports, which raises anew for one that was streamed.
-                raise StreamFailed(error.body) from None
+                raise ProviderFailed(error.body) from None
             raise
+
+
+class _Client(AsyncAnthropic):
+    @cached_property
+    def messages(self) -> AsyncMessages:
+        return _Messages(self)
+
+
+class _Messages(AsyncMessages):
+    """Looks at each answer before ADK reads it."""
+
+    async def create(self, *args: Any, **options: Any) -> Any:
+        answer = await super().create(*args, **options)
+        if options.get("stream"):
+            await _expect_events(answer)
+            return _looked_through(answer)
+        _look(answer)
+        return answer
+
+
+def _look(answer: Any) -> None:
+    if isinstance(answer, (str, bytes)):
+        raise NotAnAnswer(answer)
+    if getattr(answer, "type", None) == "error":
+        raise ProviderFailed(answer.model_extra or {})
+    reason, content = answer.stop_reason, answer.content
+    for block in content if isinstance(content, list) else ():
+        if getattr(block, "type", None) == "tool_use":
+            _expect_finished(reason, block.name)
+            arguments(block.name, block.input)
+    _expect_known(reason)
+
+
+async def _looked_through(events: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    reason: str | None = None
+    calls: dict[int, list[str]] = {}
+    async for event in events:
+        if event.type == "content_block_start" and event.content_block.type == "tool_use":
+            calls[event.index] = [event.content_block.name, ""]
+        elif event.type == "content_block_delta" and event.delta.type == "input_json_delta" and event.index in calls:
+            calls[event.index][1] += event.delta.partial_json
+        elif event.type == "message_delta":
+            reason = event.delta.stop_reason or reason
+        yield event
+    # Without a reason the stream was cut, whatever its calls look like; `Anthropic` says so.
+    for name, written in calls.values() if reason else ():
+        _expect_finished(reason, name)
+        arguments(name, written)
+    _expect_known(reason)
+
+
+def _expect_finished(reason: str | None, tool: str) -> None:
+    if reason in ("max_tokens", "model_context_window_exceeded"):
+        raise cut_call(tool)
+
+
+def _expect_known(reason: str | None) -> None:
+    if reason == "model_context_window_exceeded":
+        raise Ended(cut("the model's answer", "prompt and answer fill the model's context window"))
+    if reason == "pause_turn":
+        raise Ended(soft("PAUSE_TURN", "the provider paused a long turn, which ADK does not go on with"))
+    if reason and reason not in _KNOWN:
+        raise Ended(soft(reason, "the provider's reason is unknown"))
+
+
+async def _expect_events(stream: Any) -> None:
+    """A page of HTML holds no event, so that a stream of it would only seem to end too early."""
+    response: Any = stream.response
+    if "html" in response.headers.get("content-type", ""):
+        raise NotAnAnswer((await response.aread()).decode(errors="replace"))

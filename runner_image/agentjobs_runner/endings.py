@@ -27,13 +27,21 @@ class Ended(Exception):
         self.ending = ending
 
 
-class StreamFailed(Exception):
-    """A provider broke off its answer with an error, after it had answered 200. `body` is what it said."""
+class ProviderFailed(Exception):
+    """A provider sent an error in an answer of status 200, whole or in the midst of a stream; `body` holds it."""
 
     def __init__(self, body: object) -> None:
-        inner = body.get("error", body) if isinstance(body, dict) else None
-        self.body = inner if isinstance(inner, dict) else {}
+        inner = body.get("error", body) if isinstance(body, dict) else body
+        self.body = inner if isinstance(inner, dict) else {"message": inner} if isinstance(inner, str) else {}
         super().__init__(str(self.body.get("message") or "no reason given"))
+
+
+class NotAnAnswer(Exception):
+    """A provider's address answered 200 with something that no model says; `text` is what came."""
+
+    def __init__(self, text: object) -> None:
+        self.text = str(text)
+        super().__init__(self.text[:200])
 
 
 def config_invalid(message: str) -> Ended:
@@ -50,6 +58,12 @@ def model_auth(field: str, model: str, variable: str) -> Ended:
     """The pod's environment holds no key for a model."""
     cure = f"put {variable} into runtime.env, from a Secret"
     return Ended(Ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"{field}: model {model!r} needs credentials; {cure}"))
+
+
+def malformed_call(tool: str, arguments: str) -> Ended:
+    """A model called a tool with arguments that are not a JSON object; a tool must not run on a guess."""
+    message = f"the model called tool {tool} with arguments that are not a JSON object: {arguments[:200]!r}"
+    return Ended(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message))
 
 
 def content_blocked(message: str) -> Ended:

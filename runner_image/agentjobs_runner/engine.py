@@ -28,9 +28,11 @@ from agentjobs_runner import agents
 from agentjobs_runner.answer import Answer
 from agentjobs_runner.classify import classify
 from agentjobs_runner.endings import Ending
+from agentjobs_runner.frames import stack
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.log import logger
 from agentjobs_runner.models import Models
+from agentjobs_runner.origins import causes
 from agentjobs_runner.output import Output, from_state
 from agentjobs_runner.run_config import run_config
 from agentjobs_runner.scripted import Stage
@@ -56,7 +58,7 @@ def execute(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
         ending = loop.run_until_complete(run(attempt, gate, recorder))
     except BaseException as error:
         # asyncio lets SystemExit and KeyboardInterrupt out past every task; they end the start, not the runner.
-        ending = classify(error, lambda _: None, now=datetime.now(UTC))
+        ending = classify(error, now=datetime.now(UTC))
     if os.getpid() != process:
         # A tool forked and its child came all the way here; only the parent reports.
         os._exit(70)
@@ -65,14 +67,15 @@ def execute(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
 
 async def run(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
     """Run the agent in the current event loop and say how it ended; whatever it raises becomes an ending."""
-    plugin = StepPlugin(gate, recorder.meter)
+    plugin = StepPlugin(gate, recorder.meter, recorder.add)
     try:
         return await _run(attempt, plugin, recorder)
     except BaseException as error:
-        ending = classify(error, plugin.origin, now=datetime.now(UTC))
+        ending = classify(error, now=datetime.now(UTC))
         # What code raised needs its stack to be understood; what a provider or a definition did wrong tells itself.
         if ending.reason in (ErrorClass.AGENT_ERROR, ErrorClass.TOOL_ERROR):
-            logger.error("agent.raised", extra={"reason": ending.reason}, exc_info=error)
+            chain = [cause.error for cause in causes(error)]
+            logger.error("agent.raised", extra={"reason": ending.reason, "stack": stack(chain)})
         return ending
 
 

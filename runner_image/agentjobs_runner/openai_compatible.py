@@ -2,7 +2,8 @@
 
 Imported by `models` for the jobs that use it: the client takes a third of a second. Key and address come from the
 pod's environment, OPENAI_API_KEY and OPENAI_BASE_URL. ADK's class does the work; here are its client, which asks once,
-and what ADK does not tell: a refusal, a stream that ends too early, and one that ends with an error.
+and what ADK does not tell: a refusal, an answer that is an error or no answer at all, a tool call that the model did
+not finish, a finish reason that only some hosts give, and a stream that ends too early.
 """
 
 import os
@@ -16,10 +17,18 @@ from google.adk.models.llm_response import LlmResponse
 from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI
 from openai.resources.chat import AsyncChat, AsyncCompletions
 
-from agentjobs_runner.endings import StreamFailed, content_blocked, cut_off, model_auth
+from agentjobs_runner.endings import Ended, NotAnAnswer, ProviderFailed, content_blocked, cut_off, model_auth
+from agentjobs_runner.finishes import arguments, cut_call, soft
 
 # Servers of one's own (Ollama, vLLM) ask for no key, but the client wants one.
 NO_KEY: Final = "none"
+# Finish reasons as OpenAI writes them, by what hosts write instead; ADK takes every other word for an unknown end.
+_REASONS: Final = {
+    **dict.fromkeys(("stop", "eos", "eos_token", "end", "end_turn", "stop_sequence", "complete", "completed"), "stop"),
+    **dict.fromkeys(("length", "max_tokens", "max_length", "model_length", "max_output_tokens"), "length"),
+    **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call"), "tool_calls"),
+    **dict.fromkeys(("content_filter", "safety"), "content_filter"),
+}
 
 
 def make(name: str, field: str) -> "OpenAICompatible":
@@ -49,7 +58,7 @@ class OpenAICompatible(OpenAILlm):
         except (APIStatusError, APIConnectionError):
             raise
         except APIError as error:
-            raise StreamFailed(error.body) from error
+            raise ProviderFailed(error.body) from error
 
 
 class _Client(AsyncOpenAI):
@@ -65,28 +74,94 @@ class _Chat(AsyncChat):
 
 
 class _Completions(AsyncCompletions):
-    """Tells refusals, which stand beside the content that ADK reads."""
+    """Looks at each answer before ADK reads it."""
 
     async def create(self, *args: Any, **options: Any) -> Any:
         answer = await super().create(*args, **options)
         if options.get("stream"):
-            return _until_refused(answer)
-        # Hosts answer 200 with anything; what has no choices is left to whoever reads it.
-        for choice in getattr(answer, "choices", None) or ():
-            _look(choice.message.refusal, choice.message.content)
+            await _expect_events(answer)
+            return _looked_through(answer)
+        _look(answer)
         return answer
 
 
-async def _until_refused(chunks: AsyncIterator[Any]) -> AsyncIterator[Any]:
+def _look(answer: Any) -> None:
+    """Refuse an answer that is none, and bring the others into the form that ADK knows."""
+    if isinstance(answer, (str, bytes)):
+        raise NotAnAnswer(answer)
+    choices = getattr(answer, "choices", None)
+    if not choices:
+        _expect_no_error(answer)
+    # Hosts answer 200 with anything; what has no list of choices is left to whoever reads it.
+    for choice in choices[:1] if isinstance(choices, list) else ():
+        _expect_no_error(choice)
+        message = choice.message
+        _expect_no_refusal(message.refusal, message.content)
+        choice.finish_reason = _reason(choice.finish_reason)
+        for call in message.tool_calls or ():
+            _expect_finished(choice.finish_reason, call.function.name)
+            call.function.arguments = arguments(call.function.name, call.function.arguments)
+
+
+async def _looked_through(chunks: AsyncIterator[Any]) -> AsyncIterator[Any]:
     refusal = content = ""
+    reason: str | None = None
+    calls: dict[Any, list[str]] = {}
     async for chunk in chunks:
         for choice in chunk.choices[:1]:
+            _expect_no_error(choice)
             refusal += getattr(choice.delta, "refusal", None) or ""
             content += choice.delta.content or ""
+            choice.finish_reason = _reason(choice.finish_reason)
+            reason = choice.finish_reason or reason
+            _gather(calls, choice.delta.tool_calls or ())
         yield chunk
-    _look(refusal, content)
+    _expect_no_refusal(refusal, content)
+    # Without a reason the stream was cut, whatever its calls look like; `OpenAICompatible` says so.
+    for name, written in calls.values() if reason else ():
+        _expect_finished(reason, name)
+        arguments(name, written)
 
 
-def _look(refusal: str | None, content: str | None) -> None:
+def _gather(calls: dict[Any, list[str]], parts: Any) -> None:
+    """Put the parts of calls together as ADK does: by their index, the newest name counts."""
+    for part in parts:
+        call = calls.setdefault(part.index, ["?", ""])
+        if part.function is not None:
+            call[0] = part.function.name or call[0]
+            call[1] += part.function.arguments or ""
+
+
+def _reason(word: Any) -> str | None:
+    if not word:
+        return None
+    known = _REASONS.get(str(word).casefold())
+    if known is None:
+        raise Ended(soft(word, "the provider's reason is unknown"))
+    return known
+
+
+def _expect_finished(reason: str | None, tool: str) -> None:
+    if reason == "length":
+        raise cut_call(tool)
+
+
+def _expect_no_refusal(refusal: str | None, content: str | None) -> None:
     if refusal and not content:
         raise content_blocked(f"the model refused: {refusal}")
+
+
+def _expect_no_error(answer: Any) -> None:
+    """Gateways answer 200 with an error in the answer's place, or in one of its choices."""
+    beside = getattr(answer, "model_extra", None) or {}
+    if beside.get("error"):
+        raise ProviderFailed(beside)
+    if getattr(answer, "object", None) == "error":
+        raise ProviderFailed(dict(beside))
+
+
+async def _expect_events(stream: Any) -> None:
+    """A page of HTML holds no event, so that a stream of it would only seem to end too early."""
+    response: Any = stream.response
+    if "html" in response.headers.get("content-type", ""):
+        raise NotAnAnswer((await response.aread()).decode(errors="replace"))

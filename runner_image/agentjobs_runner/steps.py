@@ -1,10 +1,10 @@
-"""ADK's steps: led through the gate, counted, and where their errors came from.
+"""ADK's steps: led through the gate, counted, looked at, and where their errors came from.
 
-`StepPlugin` stands before all other plugins of an app. `classify` asks it which errors a model raised and which a tool,
-because an exception alone does not say.
+`StepPlugin` stands before all other plugins of an app. It notes which errors a model raised and which a tool, because
+an exception alone does not say, and lets no answer pass that the model did not finish.
 """
 
-from enum import Enum
+from collections.abc import Callable
 from typing import Any, Final
 
 from google.adk.agents.callback_context import CallbackContext
@@ -16,60 +16,64 @@ from google.adk.plugins.base_plugin import BasePlugin
 from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
 
+from agentjobs_runner.endings import Ended
+from agentjobs_runner.finishes import cut, cut_call, is_blocked, is_cut, is_whole, soft, word
+from agentjobs_runner.frames import places
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.meter import Meter
+from agentjobs_runner.origins import Origin, Source, note
+from agentjobs_runner.tool_results import made_plain
 
 # Tools that only contain other steps: while those are held at the gate, nothing runs inside of them.
 _CONTAINERS: Final = frozenset({"AgentTool", "NodeTool"})
 
 
-class Origin(Enum):
-    """Where an error was raised."""
-
-    MODEL = "model"
-    TOOL = "tool"
-    AGENT = "agent"
-
-
 class StepPlugin(BasePlugin):
-    """Leads steps through the gate, counts them and remembers where errors came from.
+    """Leads steps through the gate, counts them and notes where errors came from.
 
     It sees what no event tells: what agents inside of tools do, and answers that a callback replaces.
+
+    Args:
+        record: takes what came of an answer that does not pass, as (kind, author, data) of the timeline.
     """
 
-    def __init__(self, gate: Gate, meter: Meter) -> None:
+    def __init__(self, gate: Gate, meter: Meter, record: Callable[[str, str, dict[str, Any]], None]) -> None:
         super().__init__(name="agentjobs")
         self._gate = gate
         self._meter = meter
-        self._origins: list[tuple[BaseException, Origin]] = []
-
-    def origin(self, error: BaseException) -> Origin | None:
-        """Where `error` was first seen; None when neither model nor tool raised it."""
-        return next((origin for seen, origin in self._origins if seen is error), None)
+        self._record = record
 
     async def before_model_callback(
         self, *, callback_context: CallbackContext, llm_request: LlmRequest
     ) -> LlmResponse | None:
-        """Hold the model call at the gate."""
+        """Hold the model call at the gate, and give the model tools' results as every provider gets them."""
+        llm_request.contents = made_plain(llm_request.contents)
         await self._gate.enter(_model_step(callback_context), f"a model call of {callback_context.agent_name}")
         return None
 
     async def after_model_callback(
         self, *, callback_context: CallbackContext, llm_response: LlmResponse
     ) -> LlmResponse | None:
-        """Note the end of a model call; partial answers are not its end, and the whole one repeats their tokens."""
+        """Note the end of a model call; partial answers are not its end, and the whole one repeats their tokens.
+
+        An answer that the model did not finish ends here, in whichever agent: what a sequence, a loop or a tool would
+        pass on of it would become part of a success, and a call in it would run on half of its arguments.
+        """
         if llm_response.partial:
             self._gate.goes_on()
         else:
             self._meter.count(_used(llm_response))
             self._gate.leave(_model_step(callback_context))
+            if (stopped := _stopped(llm_response)) is not None:
+                self._record("text", callback_context.agent_name, {"text": _text(llm_response), "final": False})
+                raise stopped
         return None
 
     async def on_model_error_callback(
         self, *, callback_context: CallbackContext, llm_request: LlmRequest, error: Exception
     ) -> LlmResponse | None:
-        """Remember that `error` came from a model."""
-        self._origins.append((error, Origin.MODEL))
+        """Note that `error` came from a model."""
+        note(error, Origin(Source.MODEL, callback_context.agent_name))
         self._gate.leave(_model_step(callback_context))
         return None
 
@@ -99,8 +103,9 @@ class StepPlugin(BasePlugin):
     async def on_tool_error_callback(
         self, *, tool: BaseTool, tool_args: dict[str, Any], tool_context: ToolContext, error: BaseException
     ) -> dict[str, Any] | None:
-        """Remember that `error` came from a tool; what an agent inside of it met keeps its own origin."""
-        self._origins.append((error, Origin.TOOL))
+        """Note that `error` came from a tool; what an agent inside of it met keeps its own origin."""
+        if not (_contains_steps(tool) and _ran_an_agent(error)):
+            note(error, Origin(Source.TOOL, tool.name))
         self._gate.leave(_tool_step(tool_context))
         return None
 
@@ -115,6 +120,35 @@ def _used(answer: LlmResponse) -> dict[str, int]:
         # Thoughts are billed as output.
         "outputTokens": (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0),
     }
+
+
+def _stopped(answer: LlmResponse) -> Ended | None:
+    """What ends the start for an answer that the model did not finish.
+
+    One that is blocked, or that is nothing but an error, passes: it cannot be taken for an answer, and the caller of an
+    agent may ask again.
+    """
+    reason = answer.finish_reason or answer.error_code
+    if is_whole(reason) or is_blocked(reason):
+        return None
+    parts = (answer.content.parts if answer.content else None) or []
+    calls = [part.function_call.name or "?" for part in parts if part.function_call]
+    if is_cut(reason):
+        after = _used(answer).get("outputTokens")
+        return (
+            cut_call(calls[0], after) if calls else Ended(cut("the model's answer", answer.error_message or "", after))
+        )
+    return Ended(soft(word(reason), answer.error_message or "")) if parts else None
+
+
+def _text(answer: LlmResponse) -> str:
+    parts = (answer.content.parts if answer.content else None) or []
+    return "".join(part.text for part in parts if part.text and not part.thought)
+
+
+def _ran_an_agent(error: BaseException) -> bool:
+    """Whether `error` came out of the agent inside of a tool, not out of the tool around it."""
+    return any(place.module == "google.adk.runners" for place in places(error))
 
 
 def _contains_steps(tool: BaseTool) -> bool:

@@ -133,7 +133,7 @@ TOO_LONG = "The input token count (1200000) exceeds the maximum number of tokens
             ("Fail", "ContentBlocked", None),
             id="prompt-blocked",
         ),
-        pytest.param(said("", "MAX_TOKENS"), ("Retry", "ResultError", None), id="max-tokens-without-text"),
+        pytest.param(said("", "MAX_TOKENS"), ("Fail", "ModelOutputTruncated", None), id="max-tokens"),
         pytest.param(said("", "MALFORMED_FUNCTION_CALL"), ("Retry", "ResultError", None), id="malformed-call"),
         pytest.param((200, {}, {"candidates": []}), ("Retry", "ResultError", None), id="no-candidates"),
         pytest.param((200, {}, b"<html>not json"), ("Retry", "ModelUnavailable", None), id="garbage"),

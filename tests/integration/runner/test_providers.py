@@ -4,7 +4,6 @@ import json
 import threading
 from typing import Any, ClassVar
 
-import anthropic
 import pytest
 
 from agentjobs_runner import engine
@@ -120,7 +119,7 @@ async def ask(serve, monkeypatch, provider):
     from agentjobs_runner import anthropic_api, openai_compatible
 
     monkeypatch.setattr(openai_compatible, "_Client", tracked(openai_compatible._Client))
-    monkeypatch.setattr(anthropic_api, "AsyncAnthropic", tracked(anthropic.AsyncAnthropic))
+    monkeypatch.setattr(anthropic_api, "_Client", tracked(anthropic_api._Client))
 
     async def start(*answers, key="sk-very-secret", base="", agent=None, mode="NONE"):
         calls: list[tuple[str, dict[str, str], Any]] = []

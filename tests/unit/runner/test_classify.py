@@ -8,11 +8,15 @@ import httpx
 import pydantic
 import pytest
 from google.adk.agents.invocation_context import LlmCallsLimitExceededError
-from google.genai import errors
+from google.adk.utils._schema_utils import validate_schema
+from google.genai import errors, types
 
 from agentjobs_runner import Cancel, Permanent, Snooze
-from agentjobs_runner.classify import classify, soft
-from agentjobs_runner.steps import Origin
+from agentjobs_runner.classify import classify
+from agentjobs_runner.finishes import soft
+from agentjobs_runner.origins import Origin, Source, note
+
+MODEL, TOOL = Origin(Source.MODEL, "helper"), Origin(Source.TOOL, "find")
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -41,8 +45,22 @@ def invalid():
         return error
 
 
+def misfit():
+    """What ADK raises for an answer that does not fit an agent's output_schema."""
+
+    class Mood(pydantic.BaseModel):
+        mood: str
+
+    try:
+        validate_schema(Mood, "{}")
+    except pydantic.ValidationError as error:
+        return error
+
+
 def ended(error, origin=None):
-    ending = classify(error, lambda seen: origin if seen is error else None, now=NOW)
+    if origin is not None:
+        note(error, origin)
+    ending = classify(error, now=NOW)
     return ending.verdict.value, ending.reason
 
 
@@ -82,7 +100,7 @@ def ended(error, origin=None):
     ],
 )
 def test_an_error_of_a_model_call_has_its_class(error, expected):
-    assert ended(error, Origin.MODEL) == expected
+    assert ended(error, MODEL) == expected
 
 
 @pytest.mark.parametrize(
@@ -91,7 +109,7 @@ def test_an_error_of_a_model_call_has_its_class(error, expected):
     ids=lambda error: type(error).__name__,
 )
 def test_whatever_fails_inside_of_a_tool_is_the_tools_error(error):
-    assert ended(error, Origin.TOOL) == ("Retry", "ToolError")
+    assert ended(error, TOOL) == ("Retry", "ToolError")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +122,11 @@ def test_whatever_fails_inside_of_a_tool_is_the_tools_error(error):
         pytest.param(TimeoutError(), ("Retry", "AgentError"), id="timeout-of-the-agents-own"),
         pytest.param(OSError(errno.ENOSPC, "no space left"), ("Retry", "IO"), id="disk-full"),
         pytest.param(OSError(errno.ENOENT, "no such file"), ("Retry", "AgentError"), id="missing-file"),
-        pytest.param(invalid(), ("Retry", "ResultError"), id="answer-of-another-schema"),
+        pytest.param(invalid(), ("Retry", "AgentError"), id="validation-of-the-agents-own"),
+        pytest.param(misfit(), ("Retry", "ResultError"), id="answer-of-another-schema"),
+        pytest.param(
+            ValueError("Transfer target agent 'editor' not found."), ("Retry", "ResultError"), id="made-up-agent"
+        ),
         pytest.param(LlmCallsLimitExceededError("500"), ("Fail", "BudgetExceeded"), id="adks-limit-of-calls"),
         pytest.param(ValueError("Model gpt-x not found.\n\nhelp"), ("Fail", "ConfigInvalid"), id="unknown-model"),
         pytest.param(KeyError("Context variable not found: `x`."), ("Fail", "ConfigInvalid"), id="unknown-state"),
@@ -123,7 +145,7 @@ def test_an_error_of_the_agents_code_has_its_class(error, expected):
         pytest.param(Permanent("never"), ("Fail", "Permanent"), id="permanent"),
     ],
 )
-@pytest.mark.parametrize("origin", [Origin.TOOL, Origin.MODEL, None])
+@pytest.mark.parametrize("origin", [TOOL, MODEL, None])
 def test_what_user_code_asks_for_wins_wherever_it_was_raised(error, expected, origin):
     wrapped = RuntimeError("Error in plugin 'x'")
     wrapped.__cause__ = ExceptionGroup("of parallel agents", [ValueError("beside it"), error])
@@ -132,7 +154,7 @@ def test_what_user_code_asks_for_wins_wherever_it_was_raised(error, expected, or
 
 
 def test_a_reason_may_be_the_error_that_was_caught():
-    ending = classify(Permanent(ValueError("no such shop")), lambda _: None, now=NOW)
+    ending = classify(Permanent(ValueError("no such shop")), now=NOW)
 
     assert (ending.reason, ending.message) == ("Permanent", "no such shop")
 
@@ -158,7 +180,8 @@ def test_a_cause_deep_in_a_plugins_error_is_found():
     outer = RuntimeError("Error in plugin 'x'")
     outer.__cause__ = cause
 
-    ending = classify(outer, lambda seen: Origin.MODEL if seen is cause else None, now=NOW)
+    note(cause, MODEL)
+    ending = classify(outer, now=NOW)
 
     assert ending.reason == "ModelUnavailable"
 
@@ -190,7 +213,8 @@ def test_a_circle_of_causes_ends():
     ],
 )
 def test_a_rate_limit_snoozes_as_long_as_asked_else_thirty_seconds(error, seconds):
-    ending = classify(error, lambda _: Origin.MODEL, now=NOW)
+    note(error, MODEL)
+    ending = classify(error, now=NOW)
 
     assert ending.delay_seconds == seconds
 
@@ -199,7 +223,9 @@ def test_a_rate_limit_snoozes_as_long_as_asked_else_thirty_seconds(error, second
     ("code", "expected"),
     [
         *((name, ("Fail", "ContentBlocked")) for name in ("SAFETY", "RECITATION", "SPII", "JAILBREAK")),
-        *((name, ("Retry", "ResultError")) for name in ("MAX_TOKENS", "OTHER", "MODEL_RETURNED_NO_CONTENT", "Odd")),
+        *((name, ("Retry", "ResultError")) for name in ("MALFORMED_FUNCTION_CALL", "OTHER", "Odd")),
+        ("MAX_TOKENS", ("Fail", "ModelOutputTruncated")),
+        (types.FinishReason.MAX_TOKENS, ("Fail", "ModelOutputTruncated")),
         ("429", ("Snooze", "ModelRateLimited")),
         ("503", ("Retry", "ModelUnavailable")),
     ],

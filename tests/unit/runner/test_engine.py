@@ -183,7 +183,7 @@ with warnings.catch_warnings():
         pytest.param([{"error": {"status": 400}}], ("Fail", "ModelBadRequest"), id="bad-request"),
         pytest.param([{"error": {"status": 413}}], ("Fail", "ContextTooLong"), id="too-long"),
         pytest.param([{"finishReason": "SAFETY"}], ("Fail", "ContentBlocked"), id="safety"),
-        pytest.param([{"finishReason": "MAX_TOKENS"}], ("Retry", "ResultError"), id="max-tokens"),
+        pytest.param([{"finishReason": "MAX_TOKENS"}], ("Fail", "ModelOutputTruncated"), id="max-tokens"),
         pytest.param([{"finishReason": "MALFORMED_FUNCTION_CALL"}], ("Retry", "ResultError"), id="malformed-call"),
         pytest.param([{"text": " "}], ("Retry", "ResultError"), id="empty-answer"),
         pytest.param([{"toolCalls": [{"name": "nothing"}]}], ("Fail", "ConfigInvalid"), id="script-used-up"),
@@ -240,7 +240,7 @@ not_a_tool = 3
         pytest.param("fails", ("Retry", "ToolError", None), id="raises"),
         pytest.param("times_out", ("Retry", "ToolError", None), id="times-out"),
         pytest.param("cannot_say", ("Retry", "ToolError", None), id="broken-str"),
-        pytest.param("odd", ("Succeed", "ResultAccepted", None), id="result-without-json"),
+        pytest.param("odd", ("Retry", "ToolError", None), id="result-without-json"),
     ],
 )
 async def test_whatever_a_tool_does_has_a_class(run, module, tool, ended):
@@ -395,3 +395,57 @@ def test_every_example_is_expected_to_end_somehow():
     files = {path.stem for path in EXAMPLES.glob("*.yaml")} - {"expected"}
 
     assert files == set(EXAMPLE_NAMES)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # ADK's classes of teams give it
+@pytest.mark.parametrize("how", ["text", "toolCalls"])
+@pytest.mark.parametrize("kind", ["SequentialAgent", "LoopAgent"])
+async def test_an_answer_that_was_cut_in_a_team_never_becomes_part_of_a_success(run, timeline, module, kind, how):
+    name = module(CUT)
+    agent = {"module": {"ref": f"{name}:make", "args": {"kind": kind, "how": how}}}
+
+    ending = await run([{"text": "whole"}], agent=agent)
+
+    assert (ending.verdict.value, ending.reason) == ("Fail", "ModelOutputTruncated")
+    assert "maxOutputTokens" in ending.message
+    assert ("text", "one", {"text": "The report has thr", "final": False}) in timeline.entries
+    assert not [kind for kind, _, _ in timeline.entries if kind == "tool"]
+
+
+@pytest.mark.filterwarnings("ignore:The `plugins` argument:DeprecationWarning")  # ADK's AgentTool gives it
+async def test_an_answer_that_was_cut_inside_a_tool_fails_the_run(run, module):
+    name = module(CUT)
+
+    ending = await run(
+        [{"toolCalls": [{"name": "one", "args": {"request": "?"}}]}, {"text": "made of a half"}],
+        agent={"module": {"ref": f"{name}:make", "args": {"kind": "AgentTool", "how": "text"}}},
+    )
+
+    assert ending.reason == "ModelOutputTruncated"
+
+
+CUT = """
+from google.adk.agents import LlmAgent, LoopAgent, SequentialAgent
+from google.adk.models.base_llm import BaseLlm
+from google.adk.models.llm_response import LlmResponse
+from google.adk.tools.agent_tool import AgentTool
+from google.genai import types
+
+class Cut(BaseLlm):
+    how: str
+    async def generate_content_async(self, llm_request, stream=False):
+        parts = [types.Part(text="The report has thr")]
+        if self.how == "toolCalls":
+            parts.append(types.Part(function_call=types.FunctionCall(name="purge", args={})))
+        yield LlmResponse(content=types.Content(role="model", parts=parts), finish_reason="MAX_TOKENS")
+
+def purge(prefix: str = ""):
+    raise AssertionError("a tool ran on a call that was cut")
+
+def make(kind, how):
+    one = LlmAgent(name="one", model=Cut(model="cut", how=how), tools=[purge])
+    if kind == "AgentTool":
+        return LlmAgent(name="root", model="scripted/script/main", tools=[AgentTool(one)])
+    two = LlmAgent(name="two", model="scripted/script/main")
+    return {"SequentialAgent": SequentialAgent, "LoopAgent": LoopAgent}[kind](name="root", sub_agents=[one, two])
+"""

@@ -1,0 +1,113 @@
+"""Which lines of a stack are the user's own: what a person can change, out of forty frames of libraries.
+
+Paths are shown as they lie in the project: relative to the entry of `sys.path` that they were imported from.
+"""
+
+import linecache
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Final
+
+from agentjobs_runner.wording import shown
+
+_LIBRARIES: Final = tuple(
+    {os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
+_INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_OURS: Final = ("agentjobs", "agentjobs_runner", "google", "pydantic")
+_SHOWN_FRAMES: Final = 20
+# Packages that the job names, which may be installed beside the libraries.
+_named: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of code that was running."""
+
+    frame: FrameType
+    line: int
+
+    @property
+    def module(self) -> str:
+        """The module's full name."""
+        return str(self.frame.f_globals.get("__name__", ""))
+
+    @property
+    def function(self) -> str:
+        """The function's name without its class."""
+        return self.frame.f_code.co_name
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is code of the job's, not of a library's, Python's or ours."""
+        package = self.module.partition(".")[0]
+        if package in _named:
+            return True
+        path = self.frame.f_code.co_filename
+        if package in _OURS or path.startswith("<"):
+            return False
+        real = os.path.realpath(path)
+        return not real.startswith(_LIBRARIES) and not any(part in real for part in _INSTALLED)
+
+    def local(self, name: str) -> Any:
+        """A local variable's value; None when there is none."""
+        return self.frame.f_locals.get(name)
+
+    def __str__(self) -> str:
+        return f"{_in_project(self.frame.f_code.co_filename)}:{self.line}"
+
+
+def name_package(module: str) -> None:
+    """Say that the package of `module` is the user's own, wherever it is installed."""
+    package = module.partition(".")[0]
+    if package not in _OURS:
+        _named.add(package)
+
+
+def places(error: BaseException) -> list[Place]:
+    """Where `error` passed through, outermost first; the last one raised it."""
+    return list(_walk(error.__traceback__))
+
+
+def own_place(error: BaseException) -> Place | None:
+    """The innermost line of the user's own code that `error` passed through."""
+    return next((place for place in reversed(places(error)) if place.is_own), None)
+
+
+def stack(errors: list[BaseException]) -> list[str]:
+    """Return the stacks of a chain of errors, cut to the user's own frames and the one that raised.
+
+    Args:
+        errors: outermost first; what caused it stands above it, as Python writes it.
+    """
+    lines: list[str] = []
+    for error in reversed(errors):
+        lines += ["which led to:"] if lines else []
+        passed = places(error)
+        kept = [place for place in passed[:-1] if place.is_own] + passed[-1:]
+        lines += [_line(place) for place in kept[-_SHOWN_FRAMES:]]
+        lines.append(f"{type(error).__name__}: {shown(error)}")
+    return lines
+
+
+def _walk(traceback: TracebackType | None) -> Iterator[Place]:
+    while traceback is not None:
+        yield Place(traceback.tb_frame, traceback.tb_lineno)
+        traceback = traceback.tb_next
+
+
+def _line(place: Place) -> str:
+    source = linecache.getline(place.frame.f_code.co_filename, place.line).strip()
+    return f"  {place} in {place.function}" + (f": {source}" if source else "")
+
+
+def _in_project(path: str) -> str:
+    folders = {Path(entry).absolute() for entry in sys.path if entry} | {Path.cwd()}
+    around = [folder for folder in folders if folder != Path("/") and Path(path).is_relative_to(folder)]
+    # The longest: a virtual environment may lie inside of the project.
+    return str(Path(path).relative_to(max(around, key=lambda folder: len(folder.parts)))) if around else path

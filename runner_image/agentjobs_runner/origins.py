@@ -1,0 +1,78 @@
+"""Where an error was first raised: in a model, in a tool, or in the agent's own code.
+
+An exception alone does not say; `steps` is told by ADK and notes it on the exception itself, so that nothing here keeps
+an exception, its frames and all that they hold alive. `classify` reads the notes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+MAX_CHAIN: Final = 20
+_NOTE: Final = "__agentjobs_origin__"
+
+
+class Source(Enum):
+    """Whose code raised an error."""
+
+    MODEL = "model"
+    TOOL = "tool"
+    AGENT = "agent"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose code raised an error, and the name of the tool or of the model's agent."""
+
+    source: Source
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """An error of a chain. `is_told` says that each link to it was made on purpose: by `raise … from` or a group."""
+
+    error: BaseException
+    origin: Origin
+    is_told: bool
+
+
+AGENT: Final = Origin(Source.AGENT)
+
+
+def note(error: BaseException, origin: Origin) -> None:
+    """Note where `error` was raised; the first note stays, whatever passes it on."""
+    # Past __setattr__, which exceptions that are frozen dataclasses forbid.
+    vars(error).setdefault(_NOTE, origin)
+
+
+def noted(error: BaseException) -> Origin | None:
+    """What was noted of `error`."""
+    found = vars(error).get(_NOTE)
+    return found if isinstance(found, Origin) else None
+
+
+def causes(error: BaseException) -> Iterator[Cause]:
+    """`error` and what caused it, members of groups in their place, outermost first; bounded: chains may be circles.
+
+    What has no note of its own came from where the error was raised that it caused, or the group that it is in: a tool
+    that turns its database's error into one of its own is still the tool.
+    """
+    pending = [Cause(error, AGENT, is_told=True)]
+    seen = set[int]()
+    while pending and len(seen) < MAX_CHAIN:
+        current = pending.pop(0)
+        if id(current.error) in seen:
+            continue
+        seen.add(id(current.error))
+        origin = noted(current.error) or current.origin
+        if isinstance(current.error, BaseExceptionGroup):
+            pending[:0] = [Cause(member, origin, current.is_told) for member in current.error.exceptions]
+        else:
+            yield Cause(current.error, origin, current.is_told)
+        following = current.error.__cause__
+        if following is not None:
+            pending.append(Cause(following, origin, current.is_told))
+        elif current.error.__context__ is not None and not current.error.__suppress_context__:
+            pending.append(Cause(current.error.__context__, origin, is_told=False))
