@@ -24,6 +24,8 @@ REQUEST_SECONDS: Final = 15.0
 KEEP_ALIVE_SECONDS: Final = 60.0
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
+# What a server asks for beyond this is longer than it makes sense to say nothing.
+LONGEST_WAIT_SECONDS: Final = 60.0
 SLICE_SECONDS: Final = 0.25
 
 # The request itself was wrong. 401, 403 and 404 are not here: a replica may not have seen the new pod or token yet.
@@ -157,7 +159,7 @@ def _error(response: httpx.Response, what: str) -> AgentJobsError:
         return Fenced(said)
     if status in _REFUSED:
         return Invalid(said)
-    if status == 429:
-        seconds = response.headers.get("retry-after", "")
-        return TooManyRequests(said, float(seconds) if seconds.isascii() and seconds.isdigit() else 1.0)
-    return Unavailable(said)
+    seconds = response.headers.get("retry-after", "")
+    if seconds.isascii() and seconds.isdigit():
+        return TooManyRequests(said, min(float(seconds), LONGEST_WAIT_SECONDS))
+    return TooManyRequests(said, 1.0) if status == 429 else Unavailable(said)

@@ -22,6 +22,7 @@ from agentjobs.gateway import history_api, runner_api
 from agentjobs.gateway.auth import Authenticator, Reviewer
 from agentjobs.gateway.bodies import schemas
 from agentjobs.gateway.health import Readiness
+from agentjobs.gateway.limits import Intake
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.problems import FRAMEWORK_REASONS, Problem, crash, from_error
 from agentjobs.gateway.services import Services
@@ -57,7 +58,12 @@ def create_app(
     authenticator = Authenticator(kube, clock=clock, check_addresses=check_addresses)
     app = FastAPI(title="AgentJobs gateway", version=agentjobs.__version__, docs_url=None, redoc_url=None)
     services = Services(
-        history=history, kube=kube, authenticator=authenticator, metrics=metrics, spans=spans or Spans()
+        history=history,
+        kube=kube,
+        authenticator=authenticator,
+        metrics=metrics,
+        spans=spans or Spans(),
+        intake=Intake(clock),
     )
     app.state.services = services
     app.include_router(runner_api.router)

@@ -66,6 +66,11 @@ class RunnerIdentity:
     addresses: frozenset[str] = frozenset()
     """Where the pod calls from; empty until the kubelet has said so, which may be after the runner's first request."""
 
+    @property
+    def job_key(self) -> str:
+        """What the limits of its job go by. A pod can name any job's uid, but cannot choose where it lies."""
+        return f"{self.namespace}/{self.uid}"
+
 
 @dataclass(frozen=True, slots=True)
 class User:

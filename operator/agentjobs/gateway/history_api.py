@@ -7,12 +7,12 @@ may read AgentJobs may not therefore read those.
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from agentjobs.api.recorded import Events, RecordedJobs, RecordedResult, Result, Story
+from agentjobs.api.recorded import Events, RecordedJobs, RecordedResult, Story
 from agentjobs.gateway.auth import User
-from agentjobs.gateway.problems import Problem
-from agentjobs.gateway.services import History, services_of
+from agentjobs.gateway.problems import Problem, json_answer
+from agentjobs.gateway.services import History, Reads, services_of
 from agentjobs.history.gateway_history import DEFAULT_LIMIT, MAX_LIMIT
 
 COLLECTION: Final = "/v1/namespaces/{namespace}/agentjobs"
@@ -40,6 +40,7 @@ async def _may_get(request: Request, namespace: Namespace, name: Name) -> User:
 async def list_jobs(
     namespace: Namespace,
     history: History,
+    reads: Reads,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     name: Annotated[
@@ -51,45 +52,43 @@ async def list_jobs(
     partition: Annotated[str | None, Query(max_length=253, description="Only jobs with this partitionKey.")] = None,
 ) -> RecordedJobs:
     """List the jobs of a namespace, newest first."""
-    page = await history.jobs(
-        namespace,
-        limit=limit,
-        cursor=cursor,
-        name=name or None,
-        schedule=schedule or None,
-        partition_key=partition or None,
-    )
+    chosen = {"name": name or None, "schedule": schedule or None, "partition_key": partition or None}
+    async with reads.taken():
+        page = await history.jobs(namespace, limit=limit, cursor=cursor, **chosen)
     return RecordedJobs(items=page.items, cursor=page.cursor)
 
 
 @router.get(COLLECTION + "/{name}", dependencies=[Depends(_may_get)])
-async def get_job(namespace: Namespace, name: Name, history: History) -> Story:
+async def get_job(namespace: Namespace, name: Name, history: History, reads: Reads) -> Story:
     """Tell the story of a job: its starts and every change of its phase."""
-    return await history.story(namespace, name)
+    async with reads.taken():
+        return await history.story(namespace, name)
 
 
-@router.get(COLLECTION + "/{name}/events", dependencies=[Depends(_may_get)])
+@router.get(COLLECTION + "/{name}/events", response_model=Events, dependencies=[Depends(_may_get)])
 async def list_events(
     namespace: Namespace,
     name: Name,
     history: History,
+    reads: Reads,
     start: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only those of this start.")] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     newest: Annotated[bool, Query(description="Begin with the newest and go back from there.")] = False,
-) -> Events:
+) -> Response:
     """List what a job's runners told: model calls, tool calls, texts, errors."""
-    job = await history.job(namespace, name)
-    page = await history.events(job.uid, start=start, limit=limit, cursor=cursor, newest=newest)
-    return Events(items=page.items, cursor=page.cursor)
+    async with reads.taken():
+        job = await history.job(namespace, name)
+        page = await history.events(job.uid, start=start, limit=limit, cursor=cursor, newest=newest)
+    return json_answer({"items": page.items, "cursor": page.cursor})
 
 
-@router.get(COLLECTION + "/{name}/result", dependencies=[Depends(_may_get)])
-async def get_result(namespace: Namespace, name: Name, history: History) -> RecordedResult:
+@router.get(COLLECTION + "/{name}/result", response_model=RecordedResult, dependencies=[Depends(_may_get)])
+async def get_result(namespace: Namespace, name: Name, history: History, reads: Reads) -> Response:
     """Answer the final result; 404 with reason NoResult while there is none."""
-    job = await history.job(namespace, name)
-    result = await history.result(job.uid)
+    async with reads.taken():
+        job = await history.job(namespace, name)
+        result = await history.result(job.uid)
     if result is None:
         raise Problem(404, "NoResult", f"AgentJob {job.name!r} has no result; its phase is {job.phase}.")
-    answer = Result.model_validate(result)
-    return RecordedResult(uid=job.uid, name=job.name, phase=job.phase, result=answer)
+    return json_answer({"uid": job.uid, "name": job.name, "phase": job.phase, "result": result})

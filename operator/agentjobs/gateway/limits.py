@@ -1,18 +1,26 @@
 """How much a caller may send, enforced while the bytes arrive, and how much of it at once.
 
 A Content-Length is a promise, not a fact: it lets us refuse early, and the stream is counted all the same. Nothing
-beyond the limit is ever held in memory.
+beyond the limit is ever held in memory. Four bounds keep one pod from stopping the others: on the requests of a job
+under way, on the rate of a pod, on the bytes of all bodies under way, and on what of them is written at once. Claims
+and heartbeats need neither of the last two, so they get through whatever bodies are under way.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from typing import Final
+import time
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final, TypeVar
 
+import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from agentjobs.gateway.problems import Problem
+from agentjobs.gateway.bodies import parse
+from agentjobs.gateway.problems import Problem, busy
+
+Model = TypeVar("Model", bound=msgspec.Struct)
 
 # A server that closes while its client still sends resets the connection, and the client never reads the 413. So what
 # follows is read and dropped for a while, as nginx does (lingering_close); both bounds keep that from being an attack.
@@ -20,6 +28,27 @@ LINGER_BYTES: Final = 64 * 1024 * 1024
 LINGER_SECONDS: Final = 5.0
 # A runner sends from two threads, one request each; what it gave up waiting for may still be under way.
 REQUESTS_AT_ONCE: Final = 4
+# Of a pod, in the long run and in a burst. A runner sends what has gathered while its last request was under way.
+REQUESTS_A_SECOND: Final = 50.0
+BURST: Final = 200.0
+# A body counts as one request more for each so many bytes: 3 MiB a second in the long run.
+REQUEST_BYTES: Final = 64 * 1024
+# Buckets are remembered of so many pods; the least recently used leave first.
+PODS: Final = 8192
+# Eight of the largest results. Each is held up to four times on its way into the database.
+BODY_BYTES: Final = 32 * 1024 * 1024
+# Of the ten connections of the database's pool; claims and heartbeats have the rest.
+WRITES_AT_ONCE: Final = 5
+READS_AT_ONCE: Final = 3
+# A runner asks again by itself; below the 15 s after which it gives up.
+PATIENCE_SECONDS: Final = 5.0
+# A body has this long, and a second more for each so many bytes.
+BODY_SECONDS: Final = 3.0
+BODY_BYTES_A_SECOND: Final = 1024 * 1024
+# Who was slower than that, and held what others waited for, sends nothing for so long.
+PENALTY_SECONDS: Final = 60.0
+# Smaller bodies are read in less time than a thread takes to hear of them.
+INLINE_BYTES: Final = 16 * 1024
 
 
 class Turns:
@@ -37,8 +66,7 @@ class Turns:
             Problem: 429 when the caller has as many as there are.
         """
         if self._taken[caller] >= self._limit:
-            message = f"{self._limit} requests of this runner are under way; wait for their answers."
-            raise Problem(429, "TooManyRequests", message, headers={"Retry-After": "1"})
+            raise busy(429, f"{self._limit} requests of this job are under way; wait for their answers.", 1.0)
         self._taken[caller] += 1
         try:
             yield
@@ -48,25 +76,186 @@ class Turns:
                 del self._taken[caller]
 
 
+class Rates:
+    """How often each caller may ask: a bucket of requests that fills again by the second.
+
+    `clock` is in seconds and must never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def count(self, caller: str) -> None:
+        """Count one request that is still to be served.
+
+        Raises:
+            Problem: 429 when the caller's bucket is empty; `Retry-After` says when it is not any more.
+        """
+        left = self._left(caller)
+        if left < 1:
+            said = f"A pod may send {REQUESTS_A_SECOND:.0f} requests a second."
+            raise busy(429, said, (1 - left) / REQUESTS_A_SECOND)
+        self._keep(caller, left - 1)
+
+    def charge(self, caller: str, size: int) -> None:
+        """Count the bytes of a body that came; those that come later pay for it."""
+        self._keep(caller, self._left(caller) - size / REQUEST_BYTES)
+
+    def punish(self, caller: str, seconds: float = PENALTY_SECONDS) -> None:
+        """Refuse what the caller sends for so long."""
+        self._keep(caller, -seconds * REQUESTS_A_SECOND)
+
+    def _left(self, caller: str) -> float:
+        left, then = self._buckets.get(caller, (BURST, 0.0))
+        return min(BURST, left + (self._clock() - then) * REQUESTS_A_SECOND)
+
+    def _keep(self, caller: str, left: float) -> None:
+        self._buckets[caller] = left, self._clock()
+        self._buckets.move_to_end(caller)
+        while len(self._buckets) > PODS:
+            self._buckets.popitem(last=False)
+
+
+class Budget:
+    """How much of something may be under way in this process; who finds too little left waits, in order."""
+
+    def __init__(self, amount: int, *, patience: float = PATIENCE_SECONDS) -> None:
+        self._all = self._left = amount
+        self._patience = patience
+        self._waiting: OrderedDict[asyncio.Future[None], int] = OrderedDict()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is taken and nobody waits."""
+        return self._left == self._all and not self._waiting
+
+    @asynccontextmanager
+    async def taken(self, amount: int = 1) -> AsyncIterator[None]:
+        """Take `amount`, at most the whole, for the length of a `with` block.
+
+        Raises:
+            Problem: 503 when it is not free in time.
+        """
+        await self._take(amount)
+        try:
+            yield
+        finally:
+            self._give_back(amount)
+
+    async def _take(self, amount: int) -> None:
+        if not self._waiting and amount <= self._left:
+            self._left -= amount
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting[turn] = amount
+        try:
+            async with asyncio.timeout(self._patience):
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():  # granted and given up in one turn of the loop
+                self._give_back(amount)
+            self._waiting.pop(turn, None)
+            self._grant()
+            if isinstance(error, TimeoutError):
+                raise busy(503, "The gateway has as much under way as it may hold.", 2.0) from None
+            raise
+
+    def _give_back(self, amount: int) -> None:
+        self._left += amount
+        self._grant()
+
+    def _grant(self) -> None:
+        while self._waiting:
+            turn, amount = next(iter(self._waiting.items()))
+            if amount > self._left:
+                return
+            del self._waiting[turn]
+            if not turn.done():
+                self._left -= amount
+                turn.set_result(None)
+
+
+class Intake:
+    """Takes in what runners send: reads bodies within the bounds and parses them off the loop. One per process."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, patience: float = PATIENCE_SECONDS) -> None:
+        self.turns = Turns()
+        self.rates = Rates(clock)
+        self._patience = patience
+        self._bytes = Budget(BODY_BYTES, patience=patience)
+        self._writes = Budget(WRITES_AT_ONCE, patience=patience)
+        self._lines: dict[str, Budget] = {}
+        # One: two would take turns at the interpreter all the same, and hold twice as much.
+        self._parser = ThreadPoolExecutor(max_workers=1, thread_name_prefix="parse")
+
+    @asynccontextmanager
+    async def body(
+        self, request: Request, model: type[Model], limit: int, *, job: str, pod: str
+    ) -> AsyncIterator[Model]:
+        """Give a request's body as `model`, and hold what it takes until it is stored.
+
+        A job has one body under way; its others wait unread.
+
+        Raises:
+            Problem: as `read_body` and `parse`; 503 when this process has no room for it in time.
+        """
+        async with self._line(job), self._bytes.taken(min(_announced(request) or limit, limit)):
+            try:
+                raw = await read_body(request, limit)
+            except SlowBody:
+                self.rates.punish(pod)
+                raise
+            self.rates.charge(pod, len(raw))
+            parsed = await self._parsed(model, raw)
+            del raw
+            async with self._writes.taken():
+                yield parsed
+
+    @asynccontextmanager
+    async def _line(self, job: str) -> AsyncIterator[None]:
+        line = self._lines.setdefault(job, Budget(1, patience=self._patience))
+        try:
+            async with line.taken():
+                yield
+        finally:
+            if line.idle and self._lines.get(job) is line:
+                del self._lines[job]
+
+    async def _parsed(self, model: type[Model], raw: bytes) -> Model:
+        if len(raw) <= INLINE_BYTES:
+            return parse(model, raw)
+        return await asyncio.get_running_loop().run_in_executor(self._parser, parse, model, raw)
+
+
+class SlowBody(Problem):
+    """A body that came too slowly (408)."""
+
+
 async def read_body(request: Request, limit: int) -> bytes:
     """Return the whole body, at most `limit` bytes of it.
 
     Raises:
         Problem: 413 with the limit in its message when there is more; 400 when the caller hung up half way.
+        SlowBody: it took too long.
     """
     body = bytearray()
     stream = request.stream()
+    seconds = BODY_SECONDS + limit / BODY_BYTES_A_SECOND
     try:
-        refused = _announced(request) > limit
-        while not refused and (chunk := await anext(stream, None)) is not None:
-            refused = len(body) + len(chunk) > limit
-            if not refused:
-                body += chunk
-        if refused:
-            await _drop_rest(stream)
-            raise Problem(413, "BodyTooLarge", f"The body is larger than {limit} bytes, the limit here; send less.")
+        async with asyncio.timeout(seconds):
+            refused = _announced(request) > limit
+            while not refused and (chunk := await anext(stream, None)) is not None:
+                refused = len(body) + len(chunk) > limit
+                if not refused:
+                    body += chunk
+    except TimeoutError:
+        raise SlowBody(408, "BodyTooSlow", f"The body did not come within {seconds:g} s.") from None
     except ClientDisconnect:
         raise Problem(400, "BodyIncomplete", "The connection closed before the whole body arrived.") from None
+    if refused:
+        await _drop_rest(stream)
+        raise Problem(413, "BodyTooLarge", f"The body is larger than {limit} bytes, the limit here; send less.")
     return bytes(body)
 
 
@@ -83,5 +272,5 @@ async def _drop_rest(stream: AsyncIterator[bytes]) -> None:
                 dropped += len(chunk)
                 if dropped > LINGER_BYTES:
                     return
-    except TimeoutError:
+    except (TimeoutError, ClientDisconnect):
         return

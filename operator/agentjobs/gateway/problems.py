@@ -6,9 +6,10 @@ match on; messages are for people. Routes raise `Problem` or let an `AgentJobsEr
 
 import math
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
-from starlette.responses import JSONResponse
+import msgspec
+from starlette.responses import JSONResponse, Response
 
 from agentjobs import errors
 
@@ -32,6 +33,11 @@ class Problem(Exception):
         return JSONResponse({"reason": self.reason, "message": self.message}, self.status, headers=self.headers)
 
 
+def json_answer(content: Any) -> Response:
+    """Return an answer whose parts may be `msgspec.Raw`: what is stored goes out as the text it is."""
+    return Response(msgspec.json.encode(content), media_type="application/json")
+
+
 def unauthorized(message: str) -> Problem:
     """We do not know who asks (401)."""
     return Problem(401, "Unauthorized", message, headers={"WWW-Authenticate": "Bearer"})
@@ -45,6 +51,12 @@ def forbidden(message: str) -> Problem:
 def unavailable(message: str, *, retry_after: float = RETRY_AFTER_SECONDS) -> Problem:
     """Ask again later (503)."""
     return Problem(503, "Unavailable", message, headers={"Retry-After": str(max(1, math.ceil(retry_after)))})
+
+
+def busy(status: int, message: str, retry_after: float) -> Problem:
+    """The caller (429), or all callers together (503), have as much under way as they may."""
+    headers = {"Retry-After": str(max(1, math.ceil(retry_after)))}
+    return Problem(status, "TooManyRequests" if status == 429 else "Busy", message, headers=headers)
 
 
 def crash() -> Problem:

@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 
 from agentjobs import contract
 from agentjobs.gateway.auth import RunnerIdentity
 from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody, parse, taken
 from agentjobs.gateway.limits import read_body
-from agentjobs.gateway.services import History, Metrics, Runner, Traces
+from agentjobs.gateway.problems import json_answer
+from agentjobs.gateway.services import Bodies, History, Metrics, Runner, Traces
 from agentjobs.tracing import named
 
 logger = logging.getLogger(__name__)
@@ -28,21 +28,22 @@ router = APIRouter(tags=["runner"])
 
 
 @router.get(contract.PATH_ATTEMPT)
-async def get_attempt(runner: Runner, history: History, spans: Traces) -> JSONResponse:
+async def get_attempt(runner: Runner, history: History, spans: Traces) -> Response:
     """Claim the start for the pod that asks and answer `contract.Attempt`, all it needs to run."""
     began = datetime.now(UTC)
     attempt = await history.claim(runner.uid, runner.start, runner.pod_uid, namespace=runner.namespace, job=runner.job)
     spans.part(runner.uid, runner.start, "claim", begin=began, end=datetime.now(UTC), attributes={})
     logger.info("attempt.claimed", extra=_fields(runner))
-    return JSONResponse(attempt)
+    return json_answer(attempt)
 
 
 @router.post(contract.PATH_EVENTS, status_code=204, openapi_extra=taken(EventsBody))
-async def post_events(runner: Runner, history: History, metrics: Metrics, request: Request) -> Response:
+async def post_events(runner: Runner, history: History, metrics: Metrics, bodies: Bodies, request: Request) -> Response:
     """Store entries of the start's timeline; sending one twice stores it once."""
-    body = parse(EventsBody, await read_body(request, contract.MAX_EVENTS_BODY_BYTES))
-    events = [event.to_contract() for event in body.events]
-    metrics.recorded(await history.add_events(runner.uid, runner.start, runner.pod_uid, events))
+    limit, sender = contract.MAX_EVENTS_BODY_BYTES, {"job": runner.job_key, "pod": runner.pod_uid}
+    async with bodies.body(request, EventsBody, limit, **sender) as body:
+        events = [event.to_contract() for event in body.events]
+        metrics.recorded(await history.add_events(runner.uid, runner.start, runner.pod_uid, events))
     return Response(status_code=204)
 
 
@@ -56,16 +57,18 @@ async def post_heartbeat(runner: Runner, history: History, request: Request) -> 
 
 
 @router.put(contract.PATH_RESULT, openapi_extra=taken(ResultDocumentBody))
-async def put_result(runner: Runner, history: History, spans: Traces, request: Request) -> JSONResponse:
+async def put_result(runner: Runner, history: History, spans: Traces, bodies: Bodies, request: Request) -> Response:
     """Store how the start ended; answer the result that is final for the job, which may be another start's."""
     began = datetime.now(UTC)
-    document = parse(ResultDocumentBody, await read_body(request, contract.MAX_RESULT_BYTES)).to_contract()
-    final = await history.put_result(runner.uid, runner.start, runner.pod_uid, document)
+    limit, sender = contract.MAX_RESULT_BYTES, {"job": runner.job_key, "pod": runner.pod_uid}
+    async with bodies.body(request, ResultDocumentBody, limit, **sender) as body:
+        document = body.to_contract()
+        final = await history.put_result(runner.uid, runner.start, runner.pod_uid, document)
     told = named(verdict=document["verdict"])
     spans.part(runner.uid, runner.start, "result", begin=began, end=datetime.now(UTC), attributes=told)
     said = {"verdict": document["verdict"], "reason": document["reason"]}
     logger.info("result.stored", extra=_fields(runner) | said)
-    return JSONResponse(contract.ResultAnswer(final=final))
+    return json_answer({"final": final})
 
 
 def _fields(runner: RunnerIdentity) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 
 from agentjobs.gateway.auth import Authenticator, Reviewer, RunnerIdentity
-from agentjobs.gateway.limits import Turns
+from agentjobs.gateway.limits import READS_AT_ONCE, Budget, Intake
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.history.gateway_history import GatewayHistory
 from agentjobs.kube.resources import NAMESPACES
@@ -34,11 +34,13 @@ class Services:
         authenticator: Authenticator,
         metrics: GatewayMetrics,
         spans: Spans,
+        intake: Intake,
     ) -> None:
         self.authenticator = authenticator
         self.metrics = metrics
         self.spans = spans
-        self.turns = Turns()
+        self.intake = intake
+        self.reads = Budget(READS_AT_ONCE)
         self._make_history = history
         self._kube = kube
         self._history: GatewayHistory | None = None
@@ -67,16 +69,28 @@ def services_of(request: Request) -> Services:
 
 
 async def runner_of(request: Request) -> AsyncIterator[RunnerIdentity]:
-    """Give the runner that asks; 401 or 403 for everybody else, before a byte of the body is read."""
+    """Give the runner that asks; 401 or 403 for everybody else, 429 for one that asks too much, before a byte of the
+    body is read."""
     services, address = services_of(request), request.client.host if request.client else None
     runner = await services.authenticator.runner(request.headers.get("authorization"), address)
-    with services.turns.taken(runner.pod_uid):
+    services.intake.rates.count(runner.pod_uid)
+    with services.intake.turns.taken(runner.job_key):
         yield runner
 
 
 async def history_of(request: Request) -> GatewayHistory:
     """Return the history of this cluster."""
     return await services_of(request).history()
+
+
+async def reads_of(request: Request) -> Budget:
+    """Return what bounds the reading of users, so that it leaves runners their connections."""
+    return services_of(request).reads
+
+
+async def intake_of(request: Request) -> Intake:
+    """Return what takes in the bodies of runners."""
+    return services_of(request).intake
 
 
 async def metrics_of(request: Request) -> GatewayMetrics:
@@ -91,5 +105,7 @@ async def spans_of(request: Request) -> Spans:
 
 Runner = Annotated[RunnerIdentity, Depends(runner_of)]
 History = Annotated[GatewayHistory, Depends(history_of)]
+Reads = Annotated[Budget, Depends(reads_of)]
+Bodies = Annotated[Intake, Depends(intake_of)]
 Metrics = Annotated[GatewayMetrics, Depends(metrics_of)]
 Traces = Annotated[Spans, Depends(spans_of)]

@@ -2,13 +2,15 @@
 
 Every write of a runner passes the fence in its own transaction: the row of its start is locked, it must be the pod that
 claimed it, and the start must neither have ended nor be followed by a newer one. So of all pods that may still live,
-one writes. What comes in was made by models and tools: data, stored as it is but for what PostgreSQL cannot hold.
+one writes. What comes in was made by models and tools: data, stored as it is but for what PostgreSQL cannot hold. It
+comes and goes as JSON text (`msgspec.Raw`) where nothing here reads it: objects take up to 25 times the room.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
+from msgspec import Raw, Struct
 from pydantic import BaseModel
 from sqlalchemy import (
     ColumnElement,
@@ -18,7 +20,6 @@ from sqlalchemy import (
     Text,
     bindparam,
     case,
-    cast,
     func,
     literal_column,
     or_,
@@ -27,12 +28,15 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy import (
+    cast as sql_cast,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentjobs import errors
 from agentjobs.api import recorded
-from agentjobs.contract import USAGE, Attempt, Event, Result, ResultDocument, Verdict
+from agentjobs.contract import USAGE, Attempt, Event, ResultDocument, Verdict
 from agentjobs.core.policy import may_run_again
 from agentjobs.history.database import Database
 from agentjobs.history.pages import Page, parse_cursor, write_cursor
@@ -53,6 +57,17 @@ MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
 in the gateway's memory."""
 
 
+class StoredEvent(Struct, frozen=True):
+    """One entry of a start's timeline, its data as text: `recorded.Event` to who reads it."""
+
+    start: int
+    seq: int
+    time: datetime
+    kind: str
+    author: str
+    data: Raw
+
+
 class GatewayHistory:
     """History as the gateway of one cluster sees it.
 
@@ -70,6 +85,8 @@ class GatewayHistory:
 
     async def claim(self, uid: str, start: int, pod_uid: str, *, namespace: str, job: str) -> Attempt:
         """Bind a start to the pod that asks first and return its work; the same pod may ask again.
+
+        `resolved` and `result` of what it returns are `Raw`.
 
         Args:
             uid: the job's, as the pod names it: whoever may make pods can write any uid there.
@@ -98,9 +115,9 @@ class GatewayHistory:
                 uid=uid,
                 start=start,
                 attempt=row.attempt,
-                maxAttempts=own.resolved["spec"]["retry"]["maxAttempts"],
-                resolved=own.resolved,
-                result=own.result,
+                maxAttempts=own.max_attempts,
+                resolved=cast("Any", _raw(own.resolved)),
+                result=cast("Any", _raw(own.result)),
             )
 
         return await self._database.run(work)
@@ -116,17 +133,15 @@ class GatewayHistory:
         """
         rows = [{**_row_key(uid, start), **_event_values(event)} for event in batch]
         given = {event["seq"]: event for event in reversed(batch)}  # of two with one number the first
-        counts = any(event.get("usage") for event in batch)
 
         async def work(connection: AsyncConnection) -> list[Event]:
-            # Shared: events may flow while a heartbeat waits, unless the row itself is written.
-            row = await self._pass_fence(connection, _LOCK_START if counts else _SHARE_START, uid, start, pod_uid)
+            before = await _pass_fence(connection, uid, start, pod_uid)
             if not rows:
                 return []
             stored = (await connection.execute(_INSERT_EVENT, rows)).scalars()
             new = [given[seq] for seq in sorted(stored)]
             if used := _sum(event.get("usage") or {} for event in new):
-                total = _sum((row.usage or {}, used))
+                total = _sum((before or {}, used))
                 await connection.execute(_USE, {**_start_key(uid, start), "usage_": total})
             return new
 
@@ -136,13 +151,14 @@ class GatewayHistory:
         """Note that the pod of a start lives. Raises as `add_events`."""
 
         async def work(connection: AsyncConnection) -> None:
-            await self._pass_fence(connection, _LOCK_START, uid, start, pod_uid)
-            await connection.execute(_BEAT, _start_key(uid, start))
+            await _pass_fence(connection, uid, start, pod_uid)
 
-        await self._database.run(work)
+        await self._database.read(work)  # one statement, which commits by itself
 
-    async def put_result(self, uid: str, start: int, pod_uid: str, document: ResultDocument) -> Result | None:
+    async def put_result(self, uid: str, start: int, pod_uid: str, document: ResultDocument) -> Raw | None:
         """Store how a start says it ended; return the job's final result, which may be another start's.
+
+        The result itself, or its text and what is structured, may be `Raw`.
 
         The first result that comes with the verdict Succeed is final for the job; None while there is none. One after
         whose outcome a rule of the job lets it run again is kept with its start, until the operator ends the job by it.
@@ -155,16 +171,15 @@ class GatewayHistory:
         # An older runner sends no usage with its events; then its own sum is all there is.
         used = None if result is None else {name: result["usage"].get(name, 0) for name in USAGE}
 
-        async def work(connection: AsyncConnection) -> Result | None:
-            await self._pass_fence(connection, _LOCK_START, uid, start, pod_uid)
+        async def work(connection: AsyncConnection) -> Raw | None:
+            await _pass_fence(connection, uid, start, pod_uid)
             await connection.execute(_REPORT, {**_start_key(uid, start), "reported_": reported, "usage_": used})
             if document["verdict"] == Verdict.SUCCEED and result is not None:
                 if await self._may_run_again(connection, uid, result.get("outcome")):
                     await connection.execute(_KEEP_ANSWER, {**_start_key(uid, start), "result_": result})
                 else:
                     await connection.execute(_INSERT_RESULT, {**_row_key(uid, start), "result": result})
-            final: Result | None = (await connection.execute(_RESULT, {"uid_": uid})).scalar_one_or_none()
-            return final
+            return await _final(connection, uid)
 
         return await self._database.run(work)
 
@@ -173,13 +188,6 @@ class GatewayHistory:
             return False
         rules = (await connection.execute(_POLICY, {"uid_": uid})).scalar_one_or_none()
         return rules is not None and may_run_again(rules, outcome)
-
-    async def _pass_fence(self, connection: AsyncConnection, lock: Any, uid: str, start: int, pod_uid: str) -> Any:
-        row = (await connection.execute(lock, _start_key(uid, start))).first()
-        if row is None:
-            raise errors.NotFound(f"job {uid} has no start {start}")
-        _check_fence(row, uid, start, pod_uid, unclaimed=False)
-        return row
 
     # --- for users ----------------------------------------------------------------------------------------------------
 
@@ -217,7 +225,7 @@ class GatewayHistory:
         async def work(connection: AsyncConnection) -> list[recorded.RecordedJob]:
             return _read(recorded.RecordedJob, await connection.execute(query.limit(limit + 1)))
 
-        found = await self._database.run(work)
+        found = await self._database.read(work)
         return _page(found[:limit], lambda last: (last.created, last.uid), more=len(found) > limit)
 
     async def job(self, namespace: str, name_or_uid: str) -> recorded.RecordedJob:
@@ -230,7 +238,7 @@ class GatewayHistory:
         async def work(connection: AsyncConnection) -> recorded.RecordedJob:
             return recorded.RecordedJob(**(await self._found(connection, namespace, name_or_uid)))
 
-        return await self._database.run(work)
+        return await self._database.read(work)
 
     async def story(self, namespace: str, name_or_uid: str) -> recorded.Story:
         """Return a job, as `job` finds it, with its starts and transitions.
@@ -251,7 +259,7 @@ class GatewayHistory:
                 transitions=_read(recorded.Transition, reversed(moved)),
             )
 
-        return await self._database.run(work)
+        return await self._database.read(work)
 
     async def events(
         self,
@@ -261,7 +269,7 @@ class GatewayHistory:
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
         newest: bool = False,
-    ) -> Page[recorded.Event]:
+    ) -> Page[StoredEvent]:
         """Return a job's events in the order of starts and of each start's own numbers; with `start` only that one's.
 
         With `newest` the order is turned round, and the page after holds older ones.
@@ -278,21 +286,20 @@ class GatewayHistory:
             last = tuple_(*parse_cursor(cursor, (int, int)))
             query = query.where(place < last if newest else place > last)
 
-        async def work(connection: AsyncConnection) -> Page[recorded.Event]:
+        async def work(connection: AsyncConnection) -> Page[StoredEvent]:
             rows = (await connection.execute(_sized(query.limit(limit + 1), newest=newest), {"uid_": uid})).all()
-            items = _read(recorded.Event, [row for row in rows[:limit] if row.before < MAX_PAGE_BYTES])
+            items = [_stored_event(row) for row in rows[:limit] if row.before < MAX_PAGE_BYTES]
             return _page(items, lambda last: (last.start, last.seq), more=len(items) < len(rows))
 
-        return await self._database.run(work)
+        return await self._database.read(work)
 
-    async def result(self, uid: str) -> Result | None:
+    async def result(self, uid: str) -> Raw | None:
         """Return the job's final result, None while there is none."""
 
-        async def work(connection: AsyncConnection) -> Result | None:
-            found: Result | None = (await connection.execute(_RESULT, {"uid_": uid})).scalar_one_or_none()
-            return found
+        async def work(connection: AsyncConnection) -> Raw | None:
+            return await _final(connection, uid)
 
-        return await self._database.run(work)
+        return await self._database.read(work)
 
     async def _found(self, connection: AsyncConnection, namespace: str, name_or_uid: str) -> RowMapping:
         found = (
@@ -307,6 +314,35 @@ class GatewayHistory:
 
     def _of_namespace(self, namespace: str) -> tuple[Any, Any]:
         return jobs.c.cluster == self._cluster, jobs.c.namespace == namespace
+
+
+async def _pass_fence(connection: AsyncConnection, uid: str, start: int, pod_uid: str) -> Mapping[str, int] | None:
+    """Note that a start's pod lives, with its row locked for the transaction; return what it had used before.
+
+    Raises:
+        errors.Fenced, errors.NotFound: this pod may not write for this start.
+    """
+    key = _start_key(uid, start)
+    passed = (await connection.execute(_PASS, {**key, "pod_uid_": pod_uid})).first()
+    if passed is not None:
+        return cast("Mapping[str, int] | None", passed.usage)
+    row = (await connection.execute(_FENCE, key)).first()
+    if row is None:
+        raise errors.NotFound(f"job {uid} has no start {start}")
+    _check_fence(row, uid, start, pod_uid, unclaimed=False)
+    raise errors.Unavailable(f"start {start} of job {uid} changed meanwhile")
+
+
+async def _final(connection: AsyncConnection, uid: str) -> Raw | None:
+    return _raw((await connection.execute(_RESULT, {"uid_": uid})).scalar_one_or_none())
+
+
+def _raw(found: str | None) -> Raw | None:
+    return None if found is None else Raw(found)
+
+
+def _stored_event(row: Any) -> StoredEvent:
+    return StoredEvent(row.start, row.seq, row.time, row.kind, row.author, Raw(row.data))
 
 
 def _check_fence(row: Any, uid: str, start: int, pod_uid: str, *, unclaimed: bool) -> None:
@@ -388,7 +424,7 @@ def _in_order(of: FromClause, *, newest: bool) -> Iterator[ColumnElement[Any]]:
 def _sized(page: Select[Any], *, newest: bool) -> Select[Any]:
     """Rows of events with the bytes `before` each; the data of those is left out that a page has no room for."""
     row = page.subquery()
-    size = func.octet_length(cast(row.c.data, Text))
+    size = func.octet_length(row.c.data)
     before = func.coalesce(func.sum(size).over(order_by=tuple(_in_order(row, newest=newest)), rows=(None, -1)), 0)
     counted = select(row, before.label("before")).subquery()
     columns = [column for column in counted.c if column.name != "data"]
@@ -399,11 +435,16 @@ def _sized(page: Select[Any], *, newest: bool) -> Select[Any]:
 # --- statements -------------------------------------------------------------------------------------------------------
 
 _this_start = (starts.c.uid == bindparam("uid_"), starts.c.start == bindparam("start_"))
-_fence = select(starts.c.pod_uid, starts.c.fenced_at, starts.c.attempt, starts.c.usage).where(*_this_start)
-_LOCK_START = _fence.with_for_update()
-_SHARE_START = _fence.with_for_update(read=True)
+_FENCE = select(starts.c.pod_uid, starts.c.fenced_at, starts.c.attempt).where(*_this_start)
+_LOCK_START = _FENCE.with_for_update()
+# Whatever a pod writes is a sign of life.
+_PASS = (
+    update(starts)
+    .where(*_this_start, starts.c.pod_uid == bindparam("pod_uid_"), starts.c.fenced_at.is_(None))
+    .values(heartbeat_at=func.clock_timestamp())
+    .returning(starts.c.usage)
+)
 _CLAIM = update(starts).where(*_this_start).values(pod_uid=bindparam("pod_uid_"), claimed_at=func.clock_timestamp())
-_BEAT = update(starts).where(*_this_start).values(heartbeat_at=func.clock_timestamp())
 # Its first word stays: a runner that repeats itself says the same.
 _REPORT = (
     update(starts)
@@ -411,7 +452,6 @@ _REPORT = (
     .values(
         reported=bindparam("reported_"),
         usage=func.coalesce(starts.c.usage, bindparam("usage_", type_=starts.c.usage.type)),
-        heartbeat_at=func.clock_timestamp(),
     )
 )
 _USE = update(starts).where(*_this_start).values(usage=bindparam("usage_"))
@@ -422,9 +462,13 @@ _KEEP_ANSWER = update(starts).where(*_this_start, starts.c.result.is_(None)).val
 _POLICY = select(jobs.c.resolved[("spec", "resultPolicy")]).where(
     jobs.c.uid == bindparam("uid_"), jobs.c.finished_at.is_(None), jobs.c.deleted_at.is_(None)
 )
-_RESULT = select(results.c.result).where(results.c.uid == bindparam("uid_"))
+_RESULT = select(sql_cast(results.c.result, Text)).where(results.c.uid == bindparam("uid_"))
 _WORK = (
-    select(jobs.c.resolved, results.c.result)
+    select(
+        sql_cast(jobs.c.resolved, Text).label("resolved"),
+        jobs.c.resolved[("spec", "retry", "maxAttempts")].as_integer().label("max_attempts"),
+        sql_cast(results.c.result, Text).label("result"),
+    )
     .select_from(jobs.outerjoin(results, results.c.uid == jobs.c.uid))
     .where(
         jobs.c.uid == bindparam("uid_"),
@@ -497,6 +541,11 @@ _TRANSITIONS = (
     .order_by(transitions.c.transition.desc())
     .limit(MAX_LIMIT)
 )
-_EVENTS = select(events.c.start, events.c.seq, events.c.time, events.c.kind, events.c.author, events.c.data).where(
-    events.c.uid == bindparam("uid_")
-)
+_EVENTS = select(
+    events.c.start,
+    events.c.seq,
+    events.c.time,
+    events.c.kind,
+    events.c.author,
+    sql_cast(events.c.data, Text).label("data"),
+).where(events.c.uid == bindparam("uid_"))

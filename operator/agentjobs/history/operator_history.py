@@ -36,6 +36,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentjobs.contract import ErrorClass, Resolved
 from agentjobs.history.database import Database
+from agentjobs.history.heads import head_of
 from agentjobs.history.records import (
     Deletion,
     JobKey,
@@ -494,8 +495,14 @@ _SETTLE = (
     )
     .on_conflict_do_nothing()
 )
+
 _YIELDS = (
-    select(jobs.c.uid, results.c.result, _answer.label("answer"), _used.label("used"))
+    select(
+        jobs.c.uid,
+        head_of(results.c.result).label("result"),
+        head_of(_answer).label("answer"),
+        _used.label("used"),
+    )
     .select_from(jobs.outerjoin(results, results.c.uid == jobs.c.uid))
     .where(_all_jobs)
 )

@@ -1,12 +1,15 @@
 """Makes text and JSON of any origin storable: PostgreSQL refuses NUL, lone surrogates and numbers that are none.
 
 What cannot be stored becomes U+FFFD, the replacement character; NaN and infinities become null. Pure. Values without
-such content, nearly all, pay for one look.
+such content, nearly all, pay for one look. `msgspec.Raw` is JSON text that was found storable already: it goes through
+as it is, so that nobody builds the objects of what is only kept.
 """
 
 import json
 import math
 from typing import Any
+
+import msgspec
 
 _REPLACEMENT = "\ufffd"
 
@@ -23,12 +26,25 @@ def clean_text(value: str) -> str:
     return value
 
 
-def dump_json(value: Any) -> str:
-    """Return `value` as JSON that a json column takes.
+def dump_json(value: Any) -> str | bytes:
+    """Return `value` as JSON that a json column takes; it, or members of it, may be `msgspec.Raw`.
 
     Raises:
         ValueError: it refers to itself, is nested too deep, or holds something that JSON has no word for.
     """
+    if isinstance(value, msgspec.Raw):
+        return bytes(value)
+    if isinstance(value, dict) and any(isinstance(item, msgspec.Raw) for item in value.values()):
+        return _joined(value)
+    return _dump(value)
+
+
+def _joined(value: dict[str, Any]) -> bytes:
+    parts = {key: item if isinstance(item, msgspec.Raw) else msgspec.Raw(_dump(item)) for key, item in value.items()}
+    return msgspec.json.encode(parts)
+
+
+def _dump(value: Any) -> str:
     try:
         try:
             text = _encode(value)

@@ -7,12 +7,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from agentjobs.api.recorded import Event
 from agentjobs.contract import Resolved
 from agentjobs.history.database import Database
 from agentjobs.history.gateway_history import GatewayHistory
 from agentjobs.history.operator_history import OperatorHistory
+from agentjobs.history.pages import Page
 from agentjobs.history.records import Deletion, JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
 
 CLUSTER = "c0ffee"
@@ -77,9 +80,30 @@ def operator(connected: Database) -> OperatorHistory:
     return OperatorHistory(connected, cluster=CLUSTER)
 
 
+class ReadGateway(GatewayHistory):
+    """The gateway's history, with what comes as JSON text read."""
+
+    async def claim(self, *args: Any, **kwargs: Any) -> Any:
+        return _read(await super().claim(*args, **kwargs))
+
+    async def put_result(self, *args: Any) -> Any:
+        return _read(await super().put_result(*args))
+
+    async def result(self, uid: str) -> Any:
+        return _read(await super().result(uid))
+
+    async def events(self, *args: Any, **kwargs: Any) -> Any:
+        page = await super().events(*args, **kwargs)
+        return Page([Event(**_read(item)) for item in page.items], page.cursor)
+
+
+def _read(value: Any) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
 @pytest.fixture
 def gateway(connected: Database) -> GatewayHistory:
-    return GatewayHistory(connected, cluster=CLUSTER)
+    return ReadGateway(connected, cluster=CLUSTER)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """One pod may write for a start, whatever else still lives."""
 
 import asyncio
+import json
 from datetime import timedelta
 
 import pytest
@@ -138,6 +139,17 @@ async def test_the_end_of_a_start_fences_it(gateway, operator, build, write):
         await write(gateway, build.uid, "pod-a")
 
 
+async def test_whatever_a_pod_writes_is_a_sign_of_life(connected, gateway, operator, build):
+    await gateway.claim(build.uid, 1, "pod-a", **build.place)
+    silences = []
+    for write in (write_event, beat, put_result):
+        await connected.run(lambda connection: connection.execute(AN_HOUR_AGO))
+        await write(gateway, build.uid, "pod-a")
+        silences.append(await operator.silence(build.uid, 1))
+
+    assert max(silences) < timedelta(minutes=1)
+
+
 async def test_an_ended_start_cannot_be_claimed(gateway, operator, build):
     await operator.write([build.end(1)])
 
@@ -161,6 +173,19 @@ async def test_the_first_result_of_a_job_is_final(gateway, operator, build):
     final = await gateway.put_result(build.uid, 2, "pod-b", a_document(a_result("second")))
 
     assert attempt["result"] == final == (await operator.yielded(build.uid)).result == a_result("first")
+
+
+async def test_an_operator_reads_of_a_large_answer_what_a_status_can_show(gateway, operator, build):
+    await gateway.claim(build.uid, 1, "pod-a", **build.place)
+    large = {**a_result("ü" * 1_000_000), "structured": {"a": [[]] * 500_000}, "outcome": "sure"}
+    await gateway.put_result(build.uid, 1, "pod-a", a_document(large))
+
+    read = (await operator.yielded(build.uid)).result
+
+    assert len(json.dumps(read)) < 500_000
+    assert large["text"].startswith(read["text"][:2000])
+    assert read["structured"] != large["structured"]
+    assert (read["outcome"], read["usage"]) == ("sure", USAGE)
 
 
 AGAIN = {"resultPolicy": {"rules": [{"name": "again", "onOutcomes": ["unsure"], "action": "Retry"}]}}

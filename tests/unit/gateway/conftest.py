@@ -4,13 +4,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from agentjobs import contract, errors
-from agentjobs.api.recorded import Event, RecordedJob, Story, Transition
+from agentjobs.api.recorded import RecordedJob, Story, Transition
 from agentjobs.gateway.app import create_app
 from agentjobs.gateway.auth import Authenticator
 from agentjobs.gateway.metrics import GatewayMetrics
+from agentjobs.history.gateway_history import StoredEvent
 from agentjobs.history.pages import Page
 
 OURS = contract.TOKEN_AUDIENCE
@@ -111,6 +113,11 @@ def authenticator(kube, clock):
     return Authenticator(kube, clock=clock)
 
 
+def read(value):
+    """Read what is JSON text in a value."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
 class FakeHistory:
     """Keeps what it is given; `raises` is what the next call meets instead."""
 
@@ -130,14 +137,14 @@ class FakeHistory:
         return {"uid": uid, "start": start, "resolved": {"spec": {}, "scripts": {}}, "result": None}
 
     async def add_events(self, uid, start, pod_uid, batch):
-        self._called("add_events", uid, start, pod_uid, batch)
+        self._called("add_events", uid, start, pod_uid, read(batch))
         return batch
 
     async def heartbeat(self, uid, start, pod_uid):
         self._called("heartbeat", uid, start, pod_uid)
 
     async def put_result(self, uid, start, pod_uid, document):
-        self._called("put_result", uid, start, pod_uid, document)
+        self._called("put_result", uid, start, pod_uid, read(document))
         return self.final
 
     async def jobs(self, namespace, *, limit, cursor, name, schedule, partition_key):
@@ -157,9 +164,7 @@ class FakeHistory:
 
     async def events(self, uid, *, start, limit, cursor, newest):
         self._called("events", uid, start, limit, cursor, newest)
-        return Page(
-            items=[Event(start=1, seq=1, time=NOW, kind="text", author="hello", data={"text": "hi"})], cursor=None
-        )
+        return Page(items=[StoredEvent(1, 1, NOW, "text", "hello", msgspec.Raw(b'{"text":"hi"}'))], cursor=None)
 
     async def result(self, uid):
         return self.final

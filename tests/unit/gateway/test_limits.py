@@ -1,9 +1,13 @@
 """Bodies are counted as they arrive, whatever their header promised."""
 
+import asyncio
+
 import pytest
 from starlette.requests import Request
 
-from agentjobs.gateway.limits import LINGER_BYTES, Turns, read_body
+from agentjobs.gateway import limits
+from agentjobs.gateway.bodies import HeartbeatBody
+from agentjobs.gateway.limits import BURST, LINGER_BYTES, REQUESTS_A_SECOND, Budget, Intake, Rates, Turns, read_body
 from agentjobs.gateway.problems import Problem
 
 
@@ -72,3 +76,131 @@ async def test_a_runner_has_a_few_requests_under_way_and_others_theirs():
         pass
     with turns.taken("a"), turns.taken("a"):
         assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "1"})
+
+
+async def test_a_body_that_does_not_come_is_408(request_of, monkeypatch):
+    monkeypatch.setattr(limits, "BODY_SECONDS", 0.01)
+
+    with pytest.raises(Problem) as refused:
+        await read_body(endless(request_of), 4)
+
+    assert (refused.value.status, refused.value.reason) == (408, "BodyTooSlow")
+
+
+def endless(request_of):
+    """A request whose body never comes."""
+    request = request_of([])
+    request._receive = asyncio.Event().wait
+    return request
+
+
+def count_until_refused(rates, caller):
+    for number in range(10_000):
+        try:
+            rates.count(caller)
+        except Problem as problem:
+            return number, problem
+    return None
+
+
+def test_a_pod_that_asks_too_often_is_told_when_to_ask_again(clock):
+    rates = Rates(clock)
+    first = count_until_refused(rates, "a")
+    clock.now += 2
+    second = count_until_refused(rates, "a")
+
+    assert (first[0], second[0]) == (BURST, 2 * REQUESTS_A_SECOND)
+    assert (first[1].status, first[1].headers) == (429, {"Retry-After": "1"})
+    assert count_until_refused(rates, "b")[0] == BURST
+
+
+def test_large_bodies_use_up_what_a_pod_may_send(clock):
+    rates = Rates(clock)
+    for _ in range(3):
+        rates.charge("a", 4 * 1024 * 1024)
+
+    assert count_until_refused(rates, "a")[0] == BURST - 192
+
+
+def test_who_sent_too_slowly_waits(clock):
+    rates = Rates(clock)
+    rates.punish("a", 60)
+
+    assert count_until_refused(rates, "a")[1].headers == {"Retry-After": "61"}
+    clock.now += 61
+    assert count_until_refused(rates, "a")[0] > 0
+
+
+async def test_what_does_not_fit_waits_in_order_until_others_are_done():
+    budget, order = Budget(10), []
+
+    async def take(name, amount):
+        async with budget.taken(amount):
+            order.append(name)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(take("a", 6), take("b", 6), take("c", 1), take("d", 10))
+
+    assert (order, budget.idle) == (["a", "b", "c", "d"], True)
+
+
+@pytest.mark.parametrize("ends", ["in time", "late", "cancelled"])
+async def test_whatever_becomes_of_one_that_waits_the_budget_is_whole_again(ends):
+    budget = Budget(10, patience=0 if ends == "late" else 60)
+
+    async def take():
+        async with budget.taken(5):
+            pass
+
+    async with budget.taken(10):
+        waiting = asyncio.create_task(take())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        if ends == "cancelled":
+            waiting.cancel()
+    outcome = (await asyncio.gather(waiting, return_exceptions=True))[0]
+
+    assert isinstance(outcome, {"late": Problem, "cancelled": asyncio.CancelledError}.get(ends, type(None)))
+    assert budget.idle
+
+
+async def test_a_job_has_one_body_under_way_and_others_theirs(request_of):
+    intake, under_way, most = Intake(), [], 0
+
+    async def send(job):
+        nonlocal most
+        async with intake.body(request_of([b"{}"]), HeartbeatBody, 4, job=job, pod=job):
+            under_way.append(job)
+            most = max(most, len(under_way))
+            assert under_way.count(job) == 1
+            await asyncio.sleep(0)
+            under_way.remove(job)
+
+    await asyncio.gather(*(send(job) for job in "aaaabbbb"))
+
+    assert (most, intake._lines) == (2, {})
+
+
+async def test_a_body_that_came_too_slowly_keeps_its_pod_away_and_nobody_else(request_of, monkeypatch):
+    monkeypatch.setattr(limits, "BODY_SECONDS", 0.01)
+    intake = Intake()
+    with pytest.raises(limits.SlowBody):
+        async with intake.body(endless(request_of), HeartbeatBody, 4, job="j", pod="slow"):
+            pass
+
+    intake.rates.count("other")
+    with pytest.raises(Problem) as refused:
+        intake.rates.count("slow")
+    assert refused.value.status == 429
+
+
+async def test_while_bodies_fill_the_process_more_of_them_are_503_and_leave_no_trace(request_of):
+    intake = Intake(patience=0)
+    async with intake._bytes.taken(limits.BODY_BYTES):
+        with pytest.raises(Problem) as refused:
+            async with intake.body(request_of([b"{}"]), HeartbeatBody, 4, job="j", pod="p"):
+                pass
+
+    assert (refused.value.status, refused.value.reason) == (503, "Busy")
+    assert int(refused.value.headers["Retry-After"]) > 0
+    assert (intake._bytes.idle, intake._lines) == (True, {})

@@ -1,17 +1,19 @@
 """What a runner meets, through the whole application but for its two seams."""
 
 import asyncio
+import gzip
 import logging
 
 import pytest
 
 from agentjobs import errors
-from agentjobs.gateway.limits import REQUESTS_AT_ONCE
+from agentjobs.gateway.limits import BODY_BYTES, REQUESTS_AT_ONCE, WRITES_AT_ONCE
 
 AS_RUNNER = {"Authorization": "Bearer t"}
 EVENT = {"seq": 1, "time": "2026-11-21T09:00:00Z", "kind": "text", "author": "hello", "data": {"text": "SECRET"}}
 RESULT = {"text": "SECRET", "structured": None, "usage": {"llmCalls": 1}}
 DOCUMENT = {"verdict": "Succeed", "reason": "Succeeded", "message": "", "delaySeconds": None, "result": RESULT}
+CLAIM, HEARTBEAT = ("GET", "/v1/attempt"), ("POST", "/v1/attempt/heartbeat")
 CALLS = [
     pytest.param("GET", "/v1/attempt", None, id="attempt"),
     pytest.param("POST", "/v1/attempt/events", {"events": [EVENT]}, id="events"),
@@ -144,3 +146,20 @@ async def test_a_runner_that_asks_for_more_at_once_is_told_to_wait(http, history
 
     assert (answer.status_code, answer.json()["reason"]) == (429, "TooManyRequests")
     assert {(await each).status_code for each in many} == {204}
+
+
+async def test_claims_and_heartbeats_get_through_while_bodies_fill_the_process(http, app, history):
+    intake = app._app.state.services.intake
+    async with intake._bytes.taken(BODY_BYTES), intake._writes.taken(WRITES_AT_ONCE):
+        answers = [await http.request(*call, headers=AS_RUNNER) for call in (HEARTBEAT, CLAIM)]
+
+    assert [answer.status_code for answer in answers] == [204, 200]
+
+
+async def test_a_compressed_body_is_not_unpacked(http, history):
+    bomb = gzip.compress(b"[" * 10_000_000)
+
+    answer = await http.put("/v1/attempt/result", headers=AS_RUNNER | {"Content-Encoding": "gzip"}, content=bomb)
+
+    assert (answer.status_code, answer.json()["reason"]) == (400, "InvalidJSON")
+    assert history.calls == []

@@ -80,8 +80,9 @@ def test_what_cannot_heal_is_asked_once(gateway, status, error):
     assert len(made.calls) == 1
 
 
-def test_a_gateway_that_says_when_is_asked_then(gateway, clock):
-    gateway(429, 200, headers={"retry-after": "40"}).attempt(give_up=lambda: 120.0)
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_gateway_that_says_when_is_asked_then(gateway, clock, status):
+    gateway(status, 200, headers={"retry-after": "40"}).attempt(give_up=lambda: 120.0)
 
     assert clock.now == pytest.approx(40)
 

@@ -1,0 +1,105 @@
+"""Looks through JSON that a stranger wrote, as text: no value of it is built.
+
+Objects take up to 25 times the room of their text, and most of what runners send is stored as it came. So it is
+looked at in pieces: what each costs is bounded, whatever is in it. Pure.
+"""
+
+import codecs
+import re
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Final
+
+# Any reader of JSON takes so much; pydantic's own limit.
+MAX_DEPTH: Final = 200
+# Python refuses to read an integer of more than 4,300 digits, and PostgreSQL holds what a piece's border lets through.
+MAX_DIGITS: Final = 1000
+# Looked at in one go, in one to three milliseconds.
+PIECE_BYTES: Final = 64 * 1024
+
+_DIGITS: Final = re.compile(rb"(?<![0-9])[0-9]{%d}" % (MAX_DIGITS + 1))
+_STRING: Final = re.compile(rb'"[^"]*"')
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_HIGH: Final = b"89abAB"
+_OPENING: Final = b"[{"
+_OTHERS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS: Final = [1 if byte in _OPENING else -1 for byte in range(256)]
+# Never part of UTF-8: stands for an escaped backslash.
+_MARK: Final = b"\xff"
+
+
+def storable(text: bytes) -> bytes:
+    """Return JSON text that every reader takes and PostgreSQL stores: NUL in it has become U+FFFD.
+
+    Whether it is JSON at all is for its parser to find out; this holds for any bytes.
+
+    Raises:
+        ValueError: it is not UTF-8, holds half a surrogate pair, nests deeper than `MAX_DEPTH`, or has a number of more
+            than `MAX_DIGITS` digits.
+    """
+    if not text.isascii():
+        _check_encoding(text)
+    if sum(map(text.count, (b"[", b"{"))) > MAX_DEPTH or _has_long_number(text):
+        _check_structure(text)
+    if b"\\u0000" in text:
+        plain = text.replace(rb"\\", _MARK).replace(rb"\u0000", rb"\ufffd")
+        text = plain.replace(_MARK, rb"\\")
+    if _SURROGATE.search(text):
+        _check_pairs(text.replace(rb"\\", _MARK))
+    return text
+
+
+def _check_encoding(text: bytes) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for begin in range(0, len(text), PIECE_BYTES):
+            decoder.decode(text[begin : begin + PIECE_BYTES])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+
+
+def _check_pairs(text: bytes) -> None:
+    due = None  # where the second half must begin
+    for found in _SURROGATE.finditer(text):
+        first = found[0][3:4] in _HIGH
+        if first is not (due is None) or (due is not None and found.start() != due):
+            due = -1
+            break
+        due = found.start() + 6 if first else None
+    if due is not None:
+        raise ValueError("it holds half of a surrogate pair")
+
+
+def _has_long_number(text: bytes) -> bool:
+    return any(_DIGITS.search(text, at, at + PIECE_BYTES) for at in range(0, len(text), PIECE_BYTES))
+
+
+def _check_structure(text: bytes) -> None:
+    depth = 0
+    for piece in _without_strings(text):
+        if _DIGITS.search(piece):
+            raise ValueError(f"it has a number of more than {MAX_DIGITS} digits")
+        levels = list(accumulate(map(_STEPS.__getitem__, piece.translate(None, _OTHERS)), initial=depth))
+        if max(levels) > MAX_DEPTH:
+            raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
+        depth = levels[-1]
+
+
+def _without_strings(text: bytes) -> Iterator[bytes]:
+    inside = False
+    for piece in _pieces(text):
+        piece = piece.replace(rb"\\", b"").replace(rb"\"", b"")
+        begins, inside = inside, inside != bool(piece.count(b'"') % 2)
+        yield _STRING.sub(b"", b'"' * begins + piece + b'"' * inside)
+
+
+def _pieces(text: bytes) -> Iterator[bytes]:
+    """Cut text between two escapes, never in one."""
+    begin = 0
+    while begin < len(text):
+        piece = text[begin : begin + PIECE_BYTES]
+        if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
+            piece = text[begin : begin + PIECE_BYTES + 1]
+        yield piece
+        begin += len(piece)

@@ -1,0 +1,159 @@
+"""Whatever JSON a runner sends, taking it in costs about its own size: nothing of it is built, and no piece is long."""
+
+import contextlib
+import json
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentjobs.gateway import json_text
+from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody, parse
+from agentjobs.gateway.json_text import MAX_DEPTH, PIECE_BYTES, storable
+from agentjobs.gateway.problems import Problem
+
+SIZE = 64 * 1024
+RESULT = '{"verdict":"Succeed","reason":"Done","message":%s,"result":{"text":%s,"usage":%s,"structured":{"a":%s}}}'
+EVENT = '{"seq":1,"time":"2026-11-21T09:00:00Z","kind":"text","author":%s,"data":{"a":%s},"usage":%s}'
+
+
+def many(unit: str) -> str:
+    """A list of one value."""
+    return f"[{','.join([unit] * (SIZE // (len(unit) + 1)))}]"
+
+
+def long(unit: str, end: str = "") -> str:
+    """A string of one letter or escape."""
+    return '"' + unit * (SIZE // len(unit)) + end + '"'
+
+
+VALUES = {
+    "lists": many("[]"),
+    "objects": many("{}"),
+    "deep lists": many("[" * 190 + "]" * 190),
+    "too deep": "[" * (SIZE // 2) + "]" * (SIZE // 2),
+    "never closed": "[" * SIZE,
+    "keys": "{" + ",".join(f'"{number:06}":0' for number in range(SIZE // 11)) + "}",
+    "one key": "{" + many('"a":0')[1:-1] + "}",
+    "empty strings": many('""'),
+    "escapes": long(r"\n"),
+    "escaped escapes": long(r"\\"),
+    "escaped quotes": long(r"\""),
+    "nul": long(r"\u0000"),
+    "emoji": long(r"\ud83d\ude42"),
+    "half emoji": long(r"\ud83d"),
+    "wide text": long("🙂"),
+    "one wide letter": long("a", "🙂"),
+    "digits": "9" * SIZE,
+    "numbers": many("9"),
+    "long numbers": many("9" * 1000),
+    "exponents": many("1e999"),
+    "blanks": " " * SIZE + "0",
+    "brackets in strings": many('"[[[["'),
+}
+PLACES = {
+    "structured": (ResultDocumentBody, lambda value: RESULT % ('""', '""', "{}", value)),
+    "text": (ResultDocumentBody, lambda value: RESULT % ('""', value, "{}", "0")),
+    "message": (ResultDocumentBody, lambda value: RESULT % (value, '""', "{}", "0")),
+    "usage": (ResultDocumentBody, lambda value: RESULT % ('""', '""', value, "0")),
+    "a key nobody knows": (HeartbeatBody, lambda value: '{"later":' + value + "}"),
+    "data": (EventsBody, lambda value: '{"events":[%s]}' % (EVENT % ('"a"', value, "{}"))),
+    "author": (EventsBody, lambda value: '{"events":[%s]}' % (EVENT % (value, "0", "{}"))),
+    "an event's usage": (EventsBody, lambda value: '{"events":[%s]}' % (EVENT % ('"a"', "0", value))),
+    "events": (EventsBody, lambda value: '{"events":' + value + "}"),
+    "the whole": (EventsBody, lambda value: value),
+}
+
+
+def cost(model, raw):
+    """How many bytes reading `raw` takes at its peak."""
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(Problem):
+            parse(model, raw)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def held(make, *args):
+    """How many bytes stay taken by what was made."""
+    tracemalloc.start()
+    try:
+        made = make(*args)
+        return tracemalloc.get_traced_memory()[0] if made else 0
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_body_takes_much_more_memory_than_its_size(place, monkeypatch):
+    monkeypatch.setattr(json_text, "PIECE_BYTES", 512)  # as small beside these bodies as it is beside the largest
+    model, body = PLACES[place]
+    bodies = {name: body(value).encode() for name, value in VALUES.items()}
+
+    costs = {name: cost(model, raw) / len(raw) for name, raw in bodies.items()}
+
+    # Of a text that is read each letter has up to four bytes; that is one body at a time.
+    assert {name: ratio for name, ratio in costs.items() if ratio > 5.1} == {}
+
+
+def test_what_is_only_stored_takes_no_memory_beside_its_text():
+    raw = PLACES["structured"][1](VALUES["lists"]).encode()
+
+    assert held(parse, ResultDocumentBody, raw) < 4096
+
+
+def test_an_event_takes_less_than_a_kilobyte():
+    raw = json.dumps({"events": [json.loads(EVENT % ('""', "0", "{}"))] * 2000}).encode()
+
+    assert cost(EventsBody, raw) < 2000 * 1024
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(b'"' + b"a" * (PIECE_BYTES - 2) + rb"\"" + b"[" * 300 + b'"', id="quote-on-a-border"),
+        pytest.param(b'"' + b"a" * (PIECE_BYTES - 3) + rb"\\" + b'"', id="backslash-on-a-border"),
+        pytest.param(b'["' + b"[" * 3 * PIECE_BYTES + b'"]', id="brackets-in-a-long-string"),
+        pytest.param(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, id="deepest"),
+        pytest.param(rb'"\ud83d\ude42 \\ud83d"', id="pair-and-words-like-a-half"),
+        pytest.param(b'"' + b"7" * 2000 + b'"', id="digits-in-a-string"),
+        pytest.param("[" + '"ü",' * 50_000 + "0]", id="wide-letters-on-borders"),
+    ],
+)
+def test_sound_json_goes_through_as_it_is(text):
+    text = text if isinstance(text, bytes) else text.encode()
+
+    assert storable(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"[" * (MAX_DEPTH + 1), "deeper"),
+        (b'["' + b"x" * PIECE_BYTES + b'",' + b"[" * MAX_DEPTH, "deeper"),
+        (b"9" * 5000, "digits"),
+        (rb'"\ud83d"', "half"),
+        (rb'"\ude42\ud83d"', "half"),
+        (rb'"\ud83d \ude42"', "half"),
+        (rb'"\\\ud83d"', "half"),
+        (b'"' + b"a" * PIECE_BYTES + b'\xc3"', "UTF-8"),
+        (b"\xed\xa0\x80", "UTF-8"),
+    ],
+)
+def test_json_that_some_reader_would_choke_on_is_refused(text, why):
+    with pytest.raises(ValueError, match=why):
+        storable(text)
+
+
+def test_nul_becomes_the_replacement_character_and_words_like_it_stay():
+    assert json.loads(storable(rb'["\u0000", "\\u0000", "\\\u0000"]')) == ["\ufffd", r"\u0000", "\\\ufffd"]
+
+
+@given(st.text(alphabet='"\\[]{}u0dDeE89aAfF:,', max_size=60))
+def test_what_goes_through_reads_as_before(text):
+    raw = json.dumps([text, {text: text}]).encode()
+
+    assert json.loads(storable(raw)) == json.loads(raw)
