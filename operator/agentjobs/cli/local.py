@@ -10,9 +10,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, TypedDict
@@ -39,11 +41,25 @@ class Ending(TypedDict):
     result: contract.Result | None
 
 
-def attempt(work: Work, *, environ: Mapping[str, str]) -> Ending:
+class _How(Enum):
+    """What ended the runner."""
+
+    ENDED = "itself"
+    LATE = "timeouts.attempt"
+    INTERRUPTED = "Ctrl-C"
+
+
+def attempt(work: Work, *, environ: Mapping[str, str], readable: bool) -> Ending:
     """Run one attempt of the job and return how it ended; what it logs goes to standard error.
+
+    Args:
+        work: the job, and what its file holds beside it.
+        environ: our environment, which the runner gets too.
+        readable: whether a person reads what the runner logs.
 
     Raises:
         Failure: the job is wrong (all problems at once), names what is not there, or the runner is not installed.
+        KeyboardInterrupt: Ctrl-C ended it: the runner after its running step, or us at the second one.
     """
     given = _attempt(work)
     _check_installed()
@@ -62,10 +78,12 @@ def attempt(work: Work, *, environ: Mapping[str, str]) -> Ending:
             contract.ENV_GRACE_SECONDS: str(spec.runtime.termination_grace_period_seconds),
         }
         variables.pop(contract.ENV_GATEWAY_CA, None)
+        if readable:
+            variables.setdefault(contract.ENV_LOG_FORMAT, "text")
         grace = float(spec.runtime.termination_grace_period_seconds)
-        late = _run(variables, seconds=spec.timeouts.attempt.total_seconds(), grace=grace)
+        how = _run(variables, seconds=spec.timeouts.attempt.total_seconds(), grace=grace)
         said = TerminationMessage.load(end.read_text("utf-8", "replace")) if end.is_file() else None
-    return _ending(gateway.document, said, late=late)
+    return _ending(gateway.document, said, how)
 
 
 def _attempt(work: Work) -> Attempt:
@@ -116,37 +134,83 @@ def _variables(spec: AgentJobSpec, environ: Mapping[str, str]) -> dict[str, str]
     return variables
 
 
-def _run(variables: Mapping[str, str], *, seconds: float, grace: float) -> bool:
-    """Run the runner to its end; return whether time ran out. Ctrl-C reaches it by itself, being of our terminal."""
-    # Standard output is for the answer alone.
-    with subprocess.Popen(  # noqa: S603  our own interpreter and a constant module
-        [sys.executable, "-m", MODULE], env=dict(variables), stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno()
-    ) as child:
+def _run(variables: Mapping[str, str], *, seconds: float, grace: float) -> _How:
+    """Run the runner to its end. Ctrl-C reaches it by itself, being of our terminal, and it says what it waits for."""
+    with _terminal_as_it_was():
+        child = _started(variables)
+        ended = _end_of(child)
+        how = _How.ENDED
         try:
-            child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            child.send_signal(signal.SIGTERM)
-            _reap(child, grace)
-            return True
-        except KeyboardInterrupt:
-            _reap(child, grace)
-        except BaseException:
+            try:
+                if not ended.wait(seconds):
+                    how = _How.LATE
+                    child.send_signal(signal.SIGTERM)
+            except KeyboardInterrupt:
+                how = _How.INTERRUPTED
+            ended.wait(grace)
+        finally:  # also at the second Ctrl-C
             child.kill()
-            raise
-    return False
+            ended.wait()
+    return how
 
 
-def _reap(child: "subprocess.Popen[bytes]", grace: float) -> None:
+def _end_of(child: "subprocess.Popen[bytes]") -> threading.Event:
+    # Waited for in a thread, for Popen.wait takes two quick Ctrl-C for one.
+    ended = threading.Event()
+
+    def wait() -> None:
+        child.wait()
+        ended.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    return ended
+
+
+def _started(variables: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    # Blocked until the runner handles it: Python would die of it while it starts, with a stack.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        child.wait(grace)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        child.kill()
+        return subprocess.Popen(  # noqa: S603  our own interpreter and a constant module
+            [sys.executable, "-m", MODULE],
+            env=dict(variables),
+            stdin=None if _types() else subprocess.DEVNULL,  # for breakpoint()
+            stdout=sys.stderr.fileno(),  # standard output is for the answer alone
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _ending(document: Mapping[str, Any] | None, said: TerminationMessage | None, *, late: bool) -> Ending:
-    if late:
+@contextmanager
+def _terminal_as_it_was() -> Iterator[None]:
+    """Undo what a killed runner did to the terminal: at the prompt of breakpoint() it does not echo."""
+    if not _types():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def _types() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _ending(document: Mapping[str, Any] | None, said: TerminationMessage | None, how: _How) -> Ending:
+    if how is _How.LATE:
         why = "the attempt took longer than timeouts.attempt"
         return Ending(verdict=Verdict.RETRY.value, reason=ErrorClass.ATTEMPT_TIMEOUT.value, message=why, result=None)
+    ending = _reported(document, said)
+    if how is _How.INTERRUPTED and (ending is None or ending["reason"] == ErrorClass.INTERRUPTED):
+        raise KeyboardInterrupt
+    if ending is not None:
+        return ending
+    why = "the runner ended without a word; standard error has what it printed"
+    return Ending(verdict=Verdict.RETRY.value, reason=ErrorClass.RUNNER_CRASHED.value, message=why, result=None)
+
+
+def _reported(document: Mapping[str, Any] | None, said: TerminationMessage | None) -> Ending | None:
     if document is not None:
         return Ending(
             verdict=document["verdict"],
@@ -156,8 +220,7 @@ def _ending(document: Mapping[str, Any] | None, said: TerminationMessage | None,
         )
     if said is not None:
         return Ending(verdict=said.verdict.value, reason=said.reason, message=said.message, result=None)
-    why = "the runner ended without a word; standard error has what it printed"
-    return Ending(verdict=Verdict.RETRY.value, reason=ErrorClass.RUNNER_CRASHED.value, message=why, result=None)
+    return None
 
 
 class _Server(ThreadingHTTPServer):

@@ -1,6 +1,7 @@
 """The verb that makes a job of a command line and sees it through: run."""
 
 import os
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -125,7 +126,11 @@ def run(
 def _locally(work: "Work", *, json_: bool) -> None:
     from agentjobs.cli.local import attempt
 
-    ending = attempt(work, environ=os.environ)
+    try:
+        ending = attempt(work, environ=os.environ, readable=sys.stderr.isatty() and not json_)
+    except KeyboardInterrupt:
+        show("interrupted", error=True)
+        raise typer.Exit(130) from None
     result = ending["result"]
     if json_:
         show(as_json(ending))
@@ -170,13 +175,15 @@ def _earlier(job: "Job", *, now: datetime) -> str:
 
 
 def _see_through(talk: "Talk", name: str, *, json_: bool, timeout: float | None) -> None:
+    from agentjobs.cli.log_lines import shown
     from agentjobs.client.following import LogLine, follow
 
     job: Job | None = None
     try:
         for item in talk.iterate(follow(talk.do, name, timeout=timeout)):
             if isinstance(item, LogLine):
-                show(harmless(item.text), error=True)
+                if (text := shown(item.text, sys.stderr, raw=json_)) is not None:
+                    show(text, error=True)
             else:
                 job = item
                 show(harmless(f"{name}: {job.phase} {job.message}".rstrip()), error=True)
