@@ -18,6 +18,7 @@ from agentjobs.api.durations import (
     DURATION_MIN_LENGTH,
     DURATION_PATTERN,
     TIME_MAX_LENGTH,
+    TIME_PATTERN,
     format_duration,
     format_time,
     parse_duration,
@@ -78,7 +79,7 @@ Instant = Annotated[
     datetime,
     BeforeValidator(parse_time),
     PlainSerializer(format_time),
-    WithJsonSchema({"type": "string", "format": "date-time", "maxLength": TIME_MAX_LENGTH}),
+    WithJsonSchema({"type": "string", "pattern": TIME_PATTERN, "maxLength": TIME_MAX_LENGTH}),
 ]
 Quantity = Annotated[
     str,

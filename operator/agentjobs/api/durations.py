@@ -18,8 +18,16 @@ FIRST_YEAR: Final = 1970
 LAST_YEAR: Final = 9000
 """Beyond it Python's dates end soon."""
 
+TIME_PATTERN: Final = (
+    r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?"
+    r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+"""RFC 3339 in the one spelling that everybody reads. The CRD carries it in place of `format: date-time`, which lets
+through what the rules of the same server cannot read (small `t` and `z`, offsets like `+99:99`)."""
+TIME_CURE: Final = "use RFC 3339 with a zone, T and Z as capitals, e.g. 2026-12-01T09:00:00Z"
+
 _DURATION: Final = re.compile(DURATION_PATTERN, re.ASCII)
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+_TIME: Final = re.compile(TIME_PATTERN, re.ASCII)
 DURATION_CURE: Final = "use units d, h, m, s, ms from long to short, e.g. 90s, 1h30m or 7d"
 
 
@@ -65,9 +73,9 @@ def parse_time(text: object) -> datetime:
         # fromisoformat reads all of ISO 8601 (weeks, no seconds, no zone), which the API server does not.
         if not isinstance(text, str) or len(text) > TIME_MAX_LENGTH or not _TIME.fullmatch(text):
             raise ValueError
-        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+        return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"{text!r:.40} is no time; use RFC 3339 with a zone, e.g. 2026-12-01T09:00:00Z") from None
+        raise ValueError(f"{text!r:.40} is not a time; {TIME_CURE}") from None
 
 
 def is_usable(instant: datetime) -> bool:
@@ -77,7 +85,7 @@ def is_usable(instant: datetime) -> bool:
 
 def format_time(instant: datetime) -> str:
     """Return `instant` as Kubernetes writes times: UTC, whole seconds, `Z`."""
-    # Not strftime: its %Y does not pad years before 1000, and what it writes then is no time.
+    # Not strftime: its %Y does not pad years before 1000, and what it writes then is not a time.
     return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 

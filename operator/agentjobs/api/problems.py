@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from agentjobs.api import agentjob
 from agentjobs.api.conditions import AcceptedReason
 from agentjobs.api.cron import SCHEDULE_PATTERN
-from agentjobs.api.durations import DURATION_CURE, DURATION_PATTERN
+from agentjobs.api.durations import DURATION_CURE, DURATION_PATTERN, TIME_CURE, TIME_PATTERN
 
 Path = tuple[str | int, ...]
 """Where a field is below `spec`, with the CRD's names: `("agent", "inline", "agents", 0, "name")`."""
@@ -186,4 +186,5 @@ PATTERN_CURES: Final[Mapping[str, str]] = {
     agentjob.HEADER_NAME: "is no name of a header; use letters, digits and -",
     SCHEDULE_PATTERN: "is no schedule; use five fields (minute hour day month weekday), e.g. 30 6 * * 1-5, or @daily",
     DURATION_PATTERN: f"is no duration; {DURATION_CURE}",
+    TIME_PATTERN: f"is not a time; {TIME_CURE}",
 }

@@ -13,6 +13,7 @@ from typing import Any, Final
 from agentjobs.api import conditions, events, schedule_status
 from agentjobs.api.conditions import ConditionType, Word
 from agentjobs.api.crd import object_schema, publish, schedule_schema
+from agentjobs.api.durations import TIME_PATTERN
 from agentjobs.api.schedule_status import ScheduleConditionType
 from agentjobs.contract import GROUP, VERSION, ErrorClass
 
@@ -220,7 +221,7 @@ def _type(node: Mapping[str, Any]) -> str:
             return f"list of {_type(node['items'])}, ≤ {node['maxItems']}"
         case "object" if "additionalProperties" in node:
             return f"map of {_type(node['additionalProperties'])}"
-        case "string" if node.get("format") == "date-time":
+        case "string" if node.get("format") == "date-time" or node.get("pattern") == TIME_PATTERN:
             return "time, RFC 3339"
         case "string" if "ms)?$" in node.get("pattern", ""):
             return "duration"

@@ -67,7 +67,11 @@ REFUSED = {
         '"five": is no duration; use units d, h, m, s, ms from long to short, e.g. 90s, 1h30m or 7d',
     ),
     "empty-duration": ({"startAfter": ""}, "spec.startAfter"),
-    "bad-time": ({"startAt": "tomorrow"}, "must be of type date-time"),
+    "bad-time": (
+        {"startAt": "tomorrow"},
+        '"tomorrow": is not a time; use RFC 3339 with a zone, T and Z as capitals, e.g. 2026-12-01T09:00:00Z',
+    ),
+    "small-letters": ({"startAt": "2026-12-01t09:00:00z"}, "T and Z as capitals"),
     "bad-queue": ({"queue": "A b"}, '"A b": is no name of a queue; use lower case letters, digits and -'),
     "bad-module": ({"agent": {"module": {"ref": "../x"}}}, "names no attribute; use package.module:attribute"),
     "bad-quantity": ({"runtime": {"resources": {"limits": {"memory": "lots"}}}}, "spec.runtime.resources.limits"),

@@ -37,7 +37,7 @@ def test_a_formatted_duration_reads_back_to_the_millisecond(duration: timedelta)
 
 @pytest.mark.parametrize(
     "text",
-    ["2026-12-01T09:00:00Z", "2026-12-01T10:00:00+01:00", "2026-12-01T09:00:00.000000001Z", "2026-12-01t09:00:00z"],
+    ["2026-12-01T09:00:00Z", "2026-12-01T10:00:00+01:00", "2026-12-01T09:00:00.000000001Z"],
 )
 def test_times_become_utc(text: str) -> None:
     assert parse_time(text) == datetime(2026, 12, 1, 9, tzinfo=UTC)
@@ -60,6 +60,14 @@ def test_a_formatted_time_reads_back_in_any_year(text: str) -> None:
         "2026-W49-1T09:00:00Z",
         "2026-13-01T09:00:00Z",
         "0001-01-01T00:00:00+14:00",
+        "2026-02-30T00:00:00Z",
+        "2026-12-01t09:00:00Z",
+        "2026-12-01T09:00:00z",
+        "2026-12-01T09:00:00+99:99",
+        "2026-12-01T09:00:00,5Z",
+        "2026-12-01T24:00:00Z",
+        "2026-12-01T23:59:60Z",
+        "2026-12-01T09:00:00Z\n",
         5,
         None,
     ],

@@ -67,7 +67,7 @@ BAD_SPECS = {
     ),
     "duration-as-number": ({"timeouts": {"attempt": 90}}, "spec.timeouts.attempt: 90 is no duration"),
     "no-time-at-all": ({"timeouts": {"attempt": "0s"}}, 'spec.timeouts.attempt: "0s" is too short; use at least 1s'),
-    "bad-time": ({"startAt": "tomorrow"}, "spec.startAt: 'tomorrow' is no time; use RFC 3339 with a zone"),
+    "bad-time": ({"startAt": "tomorrow"}, "spec.startAt: 'tomorrow' is not a time; use RFC 3339 with a zone"),
     "two-start-times": (
         {"startAt": "2026-12-01T09:00:00Z", "startAfter": "1h"},
         'spec.startAfter: "1h" and startAt exclude each other; remove one',
