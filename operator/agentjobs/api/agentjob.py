@@ -84,7 +84,10 @@ Instant = Annotated[
 Quantity = Annotated[
     str,
     BeforeValidator(lambda value: parse_quantity(value)),
-    WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": QUANTITY, "maxLength": QUANTITY_MAX_LENGTH}),
+    # Without a type: `cpu: 0.5` is legal in every pod, and int-or-string would refuse it.
+    WithJsonSchema(
+        {"x-kubernetes-preserve-unknown-fields": True, "pattern": QUANTITY, "maxLength": QUANTITY_MAX_LENGTH}
+    ),
 ]
 AgentName = Annotated[str, Field(min_length=1, max_length=63, pattern=IDENTIFIER)]
 AgentClass = Literal["LlmAgent", "SequentialAgent", "ParallelAgent", "LoopAgent"]
@@ -685,15 +688,15 @@ class Runtime(Model):
 
 
 def parse_quantity(value: object) -> str:
-    """Return a Kubernetes quantity (`250m`, `512Mi`, `2`) as text.
+    """Return a Kubernetes quantity (`250m`, `512Mi`, `2`, `0.5`) as text.
 
     Raises:
-        ValueError: neither a whole number nor a quantity; the message names value and cure.
+        ValueError: neither a number nor a quantity; the message names value and cure.
     """
-    text = str(value) if type(value) is int else value
+    text = str(value) if type(value) in (int, float) else value
     if isinstance(text, str) and len(text) <= QUANTITY_MAX_LENGTH and re.fullmatch(QUANTITY, text, re.ASCII):
         return text
-    raise ValueError(f"{value!r:.40} is no quantity; use e.g. 250m, 2 or 512Mi")
+    raise ValueError(f"{value!r:.40} is not a quantity; use e.g. 250m, 0.5 or 512Mi")
 
 
 class SessionKey(NamedTuple):

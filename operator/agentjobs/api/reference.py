@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agentjobs.api import conditions, events, schedule_status
+from agentjobs.api.agentjob import QUANTITY
 from agentjobs.api.conditions import ConditionType, Word
 from agentjobs.api.crd import object_schema, publish, schedule_schema
 from agentjobs.api.durations import TIME_PATTERN
@@ -210,8 +211,10 @@ def _rows(schema: Mapping[str, Any], path: str) -> Iterator[str]:
 def _type(node: Mapping[str, Any]) -> str:
     if "enum" in node:
         return ", ".join(f"`{value}`" for value in node["enum"])
-    if node.get("x-kubernetes-int-or-string"):
+    if node.get("pattern") == QUANTITY:
         return "quantity"
+    if node.get("x-kubernetes-int-or-string"):
+        return "integer or name"
     if node.get("x-kubernetes-preserve-unknown-fields"):
         return "any object"
     match node["type"]:

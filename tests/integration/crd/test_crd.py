@@ -198,7 +198,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
         "runtime": {
             "image": "registry.example.com/my-app-agents:1.8.0",
             "imagePullPolicy": "IfNotPresent",
-            "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi", "cpu": 2}},
+            "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi", "cpu": 0.5}},
             "env": [
                 {"name": "REGION", "value": "eu"},
                 {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": True}}},

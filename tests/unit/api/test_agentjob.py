@@ -3,10 +3,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from agentjobs.api.agentjob import (
     AgentJobSpec,
     ConfigMapKey,
+    Resources,
     SessionKey,
     default_agent_name,
     default_app_name,
@@ -67,3 +69,14 @@ def test_a_scripted_model_without_config_map_and_key_says_how(rest: str) -> None
 
 def test_the_longest_duration_is_the_longest_delay_of_the_contract() -> None:
     assert MAX_DURATION.total_seconds() == MAX_DELAY_SECONDS
+
+
+@pytest.mark.parametrize(("written", "text"), [(2, "2"), (0.1, "0.1"), ("250m", "250m"), (1e-07, "1e-07")])
+def test_a_quantity_is_written_as_in_any_pod(written: object, text: str) -> None:
+    assert Resources.model_validate({"limits": {"cpu": written}}).limits == {"cpu": text}
+
+
+@pytest.mark.parametrize("written", [True, -1, float("nan"), [], {}, "1 Gi"], ids=repr)
+def test_what_is_not_a_quantity_is_refused_with_examples(written: object) -> None:
+    with pytest.raises(ValidationError, match=r"250m, 0\.5 or 512Mi"):
+        Resources.model_validate({"limits": {"cpu": written}})

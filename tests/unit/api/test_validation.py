@@ -74,7 +74,7 @@ BAD_SPECS = {
     ),
     "bad-quantity": (
         {"runtime": {"resources": {"limits": {"memory": "lots"}}}},
-        "spec.runtime.resources.limits.memory: 'lots' is no quantity; use e.g. 250m, 2 or 512Mi",
+        "spec.runtime.resources.limits.memory: 'lots' is not a quantity; use e.g. 250m, 0.5 or 512Mi",
     ),
     "our-variable": ({"runtime": {"env": [{"name": "AGENTJOBS_JOB"}]}}, '"AGENTJOBS_JOB" is ours'),
     "variable-twice": (
