@@ -55,6 +55,8 @@ RESTRICTED_VOLUMES: Final = frozenset(
     }
 )
 """Fields of a volume that the Pod Security Standard `restricted` admits."""
+API_AUDIENCE: Final = "https://kubernetes.default"
+"""What audiences of the API server begin with, and what tokens get that name none."""
 MIN_TIMEOUT: Final = timedelta(seconds=1)
 """`activeDeadlineSeconds` of a pod is a whole number of at least one."""
 
@@ -281,6 +283,8 @@ def _volume_problems(runtime: Raw, *, restricted: bool) -> Iterator[Problem]:
         elif restricted and (others := sorted(map(str, as_object(volume).keys() - RESTRICTED_VOLUMES))):
             cure = "is no volume of the profile Restricted; use a claim, or isolation.profile Baseline"
             yield Problem(field_name((*here, others[0])), "", cure)
+        for place, source in enumerate(as_list(as_object(as_object(volume).get("projected")).get("sources"))):
+            yield from _credential_problems(runtime, (*here, "projected", "sources", place), as_object(source))
     for number, mount in enumerate(as_list(runtime.get("volumeMounts"))):
         here = ("runtime", "volumeMounts", number)
         name, path = as_object(mount).get("name"), as_object(mount).get("mountPath")
@@ -288,6 +292,25 @@ def _volume_problems(runtime: Raw, *, restricted: bool) -> Iterator[Problem]:
             yield problem_at((*here, "name"), name, "is no volume of runtime.volumes")
         if isinstance(path, str) and posixpath.normpath(path) in RESERVED_PATHS:
             yield problem_at((*here, "mountPath"), path, "is taken; choose another path")
+
+
+def _credential_problems(runtime: Raw, path: Path, source: Raw) -> Iterator[Problem]:
+    """A projected source may prove who the pod is, which `automountServiceAccountToken` alone does not decide."""
+    for kind in ("serviceAccountToken", "podCertificate"):
+        if source.get(kind) is None:
+            continue
+        if not runtime.get("serviceAccountName"):
+            cure = "needs runtime.serviceAccountName: agents get no credentials of the default account"
+            yield Problem(field_name((*path, kind)), "", cure)
+        elif _opens_the_api(kind, as_object(source[kind])) and runtime.get("automountServiceAccountToken") is not True:
+            cure = "is a credential for the API server; set runtime.automountServiceAccountToken, or name an audience"
+            yield Problem(field_name((*path, kind)), "", cure)
+
+
+def _opens_the_api(kind: str, source: Raw) -> bool:
+    if kind == "podCertificate":
+        return str(source.get("signerName")).startswith("kubernetes.io/kube-apiserver-client")
+    return str(source.get("audience") or API_AUDIENCE).startswith(API_AUDIENCE)
 
 
 def _policy_problems(spec: Raw) -> Iterator[Problem]:

@@ -265,3 +265,39 @@ def test_a_pod_wish_that_is_not_granted_is_refused_by_name(runtime, words) -> No
     job = {"metadata": {"name": "x"}, "spec": {**spec, "runtime": runtime}}
 
     assert words in "; ".join(map(str, validate_job(job)))
+
+
+def credential(source, **runtime):
+    spec = {"agent": {"model": "gemini-x", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
+    volume = {"name": "id", "projected": {"sources": [{"configMap": {"name": "a"}}, source]}}
+    job = {"metadata": {"name": "x"}, "spec": {**spec, "runtime": {"volumes": [volume], **runtime}}}
+    return [(problem.field, problem.message) for problem in validate_job(job)]
+
+
+@pytest.mark.parametrize(
+    "token", [{}, {"audience": ""}, {"audience": "https://kubernetes.default.svc.cluster.local"}], ids=str
+)
+def test_a_projected_token_for_the_api_server_is_asked_for_by_name(token) -> None:
+    source = {"serviceAccountToken": {"path": "token", **token}}
+    (alone,) = credential(source)
+    (named,) = credential(source, serviceAccountName="bot")
+
+    assert alone[0] == named[0] == "spec.runtime.volumes[0].projected.sources[1].serviceAccountToken"
+    assert ("serviceAccountName" in alone[1], "automountServiceAccountToken" in named[1]) == (True, True)
+    assert credential(source, serviceAccountName="bot", automountServiceAccountToken=True) == []
+
+
+def test_a_token_for_another_audience_needs_an_account_and_no_more() -> None:
+    source = {"serviceAccountToken": {"path": "token", "audience": "vault"}}
+
+    assert [field for field, _ in credential(source)] == [
+        "spec.runtime.volumes[0].projected.sources[1].serviceAccountToken"
+    ]
+    assert credential(source, serviceAccountName="bot") == []
+
+
+def test_a_certificate_for_the_api_server_is_a_credential_like_a_token() -> None:
+    source = {"podCertificate": {"signerName": "kubernetes.io/kube-apiserver-client-pod", "keyType": "ED25519"}}
+
+    assert len(credential(source)) == len(credential(source, serviceAccountName="bot")) == 1
+    assert credential({"clusterTrustBundle": {"name": "ca", "path": "ca.pem"}}) == []
