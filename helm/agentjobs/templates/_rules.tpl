@@ -26,7 +26,7 @@
   verbs: [get]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
-  verbs: [get, create, update]
+  verbs: [get, create, update, delete]
 - apiGroups: ['']
   resources: [events]
   verbs: [get, create, patch]

@@ -156,9 +156,17 @@ class KubeClient:
             raise Unavailable(f"{_request('GET', resource, namespace, None)}: the answer is no list: {page!r:.80}")
         return items, metadata["resourceVersion"]
 
-    async def create(self, resource: Resource, namespace: str | None, body: Obj) -> Obj:
-        """Create the object; raises AlreadyExists when its name is taken. Reviews are created too, and answer."""
-        return await self._call("POST", resource, namespace, None, body=body)
+    async def create(
+        self, resource: Resource, namespace: str | None, body: Obj, *, strict: bool = False, dry_run: bool = False
+    ) -> Obj:
+        """Create the object; raises AlreadyExists when its name is taken. Reviews are created too, and answer.
+
+        Args:
+            strict: fields that the server does not know are refused (Invalid); otherwise it drops them without a word.
+            dry_run: everything is checked, admission included, and nothing is stored.
+        """
+        query = {"fieldValidation": "Strict" if strict else "", "dryRun": "All" if dry_run else ""}
+        return await self._call("POST", resource, namespace, None, body=body, query=query)
 
     async def patch(
         self, resource: Resource, namespace: str | None, name: str, body: Obj, *, subresource: str | None = None

@@ -9,16 +9,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final, assert_never
 
-from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.conditions import AdmittedReason, Phase, PodStartedReason
 from agentjobs.api.status import AgentJobStatus, AttemptRecord
 from agentjobs.contract import LABEL_JOB, cut, pod_name
 from agentjobs.core import progress
 from agentjobs.core.admission import Refusal
 from agentjobs.core.allowed import refusal
-from agentjobs.core.manifests import PodDefaults, egress_policy, runner_pod
+from agentjobs.core.manifests import PodDefaults, runner_pod
 from agentjobs.core.observation import Heartbeat, Job, Observation, Obstacle
-from agentjobs.core.pods import Pod, owner_of, parse_pod
+from agentjobs.core.pods import Pod, parse_pod
 from agentjobs.core.verdicts import (
     AskForSlot,
     AskHeartbeat,
@@ -41,9 +40,10 @@ from agentjobs.core.verdicts import (
 )
 from agentjobs.errors import AlreadyExists, Conflict, Denied, Invalid, NotFound, Unavailable
 from agentjobs.history.records import StartRecord
-from agentjobs.kube.resources import AGENTJOBS, NETWORKPOLICIES, PODS
+from agentjobs.kube.resources import AGENTJOBS, PODS
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile.acceptance import OUTAGE_SECONDS, Acceptance
+from agentjobs.reconcile.egress import Egress
 from agentjobs.reconcile.ends import is_recorded
 from agentjobs.reconcile.ports import Cluster, History, Writer
 from agentjobs.reconcile.rows import job_key, preview, tombstone, usage
@@ -60,6 +60,10 @@ _IN_LINE: Final = (
     AdmittedReason.WAITING_FOR_LOCK,
     AdmittedReason.HISTORY_UNAVAILABLE,
 )
+
+
+# How often the policy of a pod that stops is looked for: the garbage collector may take it before the pod.
+POLICY_SECONDS: Final = 0.5
 
 
 class Actions:
@@ -85,6 +89,7 @@ class Actions:
         self._writer = writer
         self._metrics = metrics
         self._pod_defaults = pods
+        self._egress = Egress(cluster, pods)
         self._story = story
         self._now = now
 
@@ -147,6 +152,23 @@ class Actions:
         memory.generation = job.generation
         if edits := self._state.specs.edits(job):
             self._story.edited(job, edits)
+
+    async def hand_over_policy(self, seen: Observation, memory: Memory) -> None:
+        """Let the network policy of a restricted job live as long as the pod of its active start."""
+        job, spec = seen.job, seen.spec
+        if spec is None or job.active is None or spec.isolation.egress.mode != "Restricted":
+            return
+        pod = next((pod for pod in seen.pods if pod.start == job.active.start and not pod.ended), None)
+        if pod is None or (memory.policy_of == pod.uid and not job.deleting):
+            return
+        if job.deleting:
+            self._state.queue.add_after(("job", *job.key), POLICY_SECONDS)
+        try:
+            await self._egress.hand_over(job, spec, pod)
+        except (Denied, Invalid) as error:
+            # It still is the job's, and goes with it: the pod must not wait for what waiting does not heal.
+            logger.warning("policy.kept", extra={"job": f"{job.namespace}/{job.name}", "error": str(error)})
+        memory.policy_of = pod.uid
 
     async def _heartbeat(self, job: Job, start: int, memory: Memory) -> Heartbeat:
         try:
@@ -234,7 +256,7 @@ class Actions:
             return True
         if accepted.isolation.egress.mode == "Restricted":
             # Before the pod: not an instant of it is without its policy.
-            memory.obstacle = await self._restrict(job, accepted)
+            memory.obstacle = await self._egress.restrict(job, accepted)
             if memory.obstacle is not None:
                 return memory.obstacle.final
         body = runner_pod(
@@ -249,7 +271,7 @@ class Actions:
         )
         memory.obstacle = None
         try:
-            self._state.observe_pod(None, await self._cluster.create(PODS, job.namespace, body))
+            self._state.observe_pod(None, await self._cluster.create(PODS, job.namespace, body, strict=True))
         except AlreadyExists:
             return await self._adopt(job, pod_name(job.name, verdict.start), memory)
         except (Denied, Invalid) as error:
@@ -273,29 +295,6 @@ class Actions:
             found = await self._cluster.patch(PODS, job.namespace, name, {"metadata": meta})
         self._state.observe_pod(None, found)
         return self._state.pods.get((job.namespace, name)) is not None
-
-    async def _restrict(self, job: Job, spec: AgentJobSpec) -> Obstacle | None:
-        """Make the job's network policy what the job says now; return what is in the way of that."""
-        if not self._pod_defaults.gateway_egress:
-            cure = "this installation does not say where its gateway is: set AGENTJOBS_GATEWAY_EGRESS for the operator"
-            return Obstacle(PodStartedReason.POD_REFUSED, f"spec.isolation.egress.mode is Restricted, but {cure}")
-        body = egress_policy(namespace=job.namespace, job=job.name, uid=job.uid, spec=spec, defaults=self._pod_defaults)
-        name = body["metadata"]["name"]
-        try:
-            await self._cluster.create(NETWORKPOLICIES, job.namespace, body)
-        except AlreadyExists:
-            found = await self._cluster.get(NETWORKPOLICIES, job.namespace, name)
-            if owner_of(found) != job.uid:
-                message = f"a NetworkPolicy {name} exists that is not this job's; delete it and the job goes on"
-                return Obstacle(PodStartedReason.NETWORK_POLICY_NAME_TAKEN, message)
-            # Made by an earlier start, or by a try that died: somebody may have edited it, the gateway have moved.
-            seen = {key: found["metadata"][key] for key in ("uid", "resourceVersion")}
-            body = {**body, "metadata": body["metadata"] | seen}
-            await self._cluster.replace(NETWORKPOLICIES, job.namespace, name, body)
-        except (Denied, Invalid) as error:
-            message = cut(f"NetworkPolicy {name}: {error}", 900)
-            return Obstacle(PodStartedReason.POD_REFUSED, message, final=isinstance(error, Invalid))
-        return None
 
     async def _stop_pod(self, verdict: StopPod) -> None:
         pod = verdict.pod

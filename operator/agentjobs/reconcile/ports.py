@@ -14,7 +14,15 @@ class Cluster(Protocol):
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]: ...
 
-    async def create(self, resource: Resource, namespace: str | None, body: dict[str, Any]) -> dict[str, Any]: ...
+    async def create(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        body: dict[str, Any],
+        *,
+        strict: bool = False,
+        dry_run: bool = False,
+    ) -> dict[str, Any]: ...
 
     async def patch(
         self,

@@ -100,6 +100,7 @@ class Reconciler:
                 return None
             memory = self.state.remember(job)
             seen = await self._observe(job, memory, answers)
+            await self._actions.hand_over_policy(seen, memory)
             self._actions.warn_of_edits(job, memory)
             now = self._now()
             decision = decide(seen, now)

@@ -41,6 +41,8 @@ class Memory:
     obstacle: Obstacle | None = None
     generation: int = 1
     """The last one whose edits were looked at."""
+    policy_of: str | None = None
+    """Uid of the pod that owns the job's network policy beside the job."""
 
 
 @dataclass(slots=True)

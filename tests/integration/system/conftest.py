@@ -75,6 +75,13 @@ class System:
     async def edit(self, name, **spec):
         await self.client.patch(AGENTJOBS, self.namespace, name, {"spec": spec})
 
+    async def hold(self, pod, finalizer):
+        """Put a finalizer of somebody else on a pod, or with None take it off."""
+        meta = (await self.pod(pod))["metadata"]
+        ours = [one for one in meta.get("finalizers") or [] if not one.startswith("example.com/")]
+        kept = [*ours, finalizer] if finalizer else ours
+        await self.client.patch(PODS, self.namespace, pod, {"metadata": {"finalizers": kept or None}})
+
     async def delete(self, resource, name):
         await self.client.delete(resource, self.namespace, name)
 

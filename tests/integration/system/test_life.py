@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from agentjobs.dev.client import ApiError, Resource
+from agentjobs.dev.client import PODS, ApiError, Resource
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("life")]
 
@@ -237,6 +237,32 @@ async def test_a_restricted_job_has_a_policy_of_its_own_and_takes_it_along(syste
     assert policy["spec"]["egress"][-1] == {**rule, "ports": [{"port": 443, "protocol": "TCP"}]}
     assert "cannot enforce NetworkPolicy fenced-egress" in told["NetworkPolicyNotEnforced"]
     assert await system.policy("fenced-egress") is None
+
+
+@pytest.mark.parametrize("propagation", ["Background", "Foreground", "Orphan"])
+async def test_a_policy_outlives_its_job_as_long_as_the_pod(system, job_of, propagation):
+    name = f"deaf-{propagation.lower()}"
+    policy, pod = f"{name}-egress", f"{name}-1"
+    script = {"starts": [[{"delay": "60s", "text": "Too late."}]]}
+    spec = {"isolation": {"egress": {"mode": "Restricted"}}, "runtime": {"terminationGracePeriodSeconds": 6}}
+    await system.apply(*job_of(name, script, **spec))
+    await system.running(name)
+    # Stands in for a container that takes its whole grace period.
+    await system.hold(pod, "example.com/deaf")
+    await system.client.delete(AGENTJOBS, system.namespace, name, propagation=propagation)
+    # The garbage collector has come by, and left the policy to its pod.
+    await system.until(policy, lambda found: owners(found) == ["Pod"], 20, status_of=system.policy)
+    still = await system.pod(pod)
+    await system.delete(PODS, pod)
+    await system.hold(pod, None)
+    await system.until(policy, lambda found: found is None, 20, status_of=system.policy)
+
+    assert still is not None
+    await system.gone(name)
+
+
+def owners(found):
+    return [reference["kind"] for reference in found["metadata"]["ownerReferences"]] if found else []
 
 
 async def test_a_suspended_job_frees_its_pod_and_goes_on_when_resumed(system, job_of):

@@ -46,6 +46,7 @@ class World:
         self.version = 100
         self.uids = 0
         self.writes: list[tuple[str, str]] = []
+        self.tried: list[tuple[tuple[str, str, str], bool]] = []
         self.events: list[tuple[str, str]] = []
         self.accepted: dict[str, Any] = {}
         self.known: set[JobKey] = set()
@@ -110,11 +111,14 @@ class World:
             raise NotFound(name)
         return copy.deepcopy(obj)
 
-    async def create(self, resource, namespace, body):
+    async def create(self, resource, namespace, body, *, strict=False, dry_run=False):
         key = (resource.kind, namespace, body["metadata"]["name"])
+        if dry_run:
+            return self._try(key, body, strict=strict)
         with self._write("create", resource.kind):
             if key in self.objects:
                 raise AlreadyExists(key[2])
+            assert strict or resource.kind != "Pod", "a pod that drops what its server does not know"
             if resource.kind == "AgentJob":
                 self.made.append((owner(body), key[2]))
             status = {"status": {"phase": "Pending"}} if resource.kind == "Pod" else {}
@@ -147,7 +151,8 @@ class World:
                 raise NotFound(name)
             if body["metadata"]["resourceVersion"] != old["metadata"]["resourceVersion"]:
                 raise Conflict(name)
-            return self._put(key, "MODIFIED", {**copy.deepcopy(body), "metadata": {**old["metadata"]}})
+            owners = {"ownerReferences": body["metadata"]["ownerReferences"]}
+            return self._put(key, "MODIFIED", {**copy.deepcopy(body), "metadata": {**old["metadata"], **owners}})
 
     async def delete(self, resource, namespace, name, *, uid=None, resource_version=None):
         with self._write("delete", resource.kind):
@@ -253,10 +258,27 @@ class World:
         obj = self.objects.pop(key)
         obj["metadata"]["resourceVersion"] = str(self.version)
         self._tell_all(key[0], "DELETED", obj)
-        if key[0] in ("AgentJob", "AgentSchedule"):
-            for other in [k for k, o in self.objects.items() if owner(o) == obj["metadata"]["uid"]]:
-                self._delete(other)
+        self._collect_garbage(obj["metadata"]["uid"])
         return copy.deepcopy(obj)
+
+    def _collect_garbage(self, gone):
+        """An object goes with the last of its owners."""
+        alive = {obj["metadata"]["uid"] for obj in self.objects.values()}
+        for key, obj in list(self.objects.items()):
+            owners = obj["metadata"].get("ownerReferences", [])
+            left = [ref for ref in owners if ref["uid"] in alive]
+            if any(ref["uid"] == gone for ref in owners):
+                if left:
+                    self._put(key, "MODIFIED", {**obj, "metadata": {**obj["metadata"], "ownerReferences": left}})
+                else:
+                    self._delete(key)
+
+    def _try(self, key, body, *, strict):
+        """A dry run: the server's answer, and no write."""
+        self.tried.append((key, strict))
+        if (refusal := self.refuse.get(("dry-run", key[0]))) is not None:
+            raise refusal
+        return copy.deepcopy(body)
 
     def _tell_all(self, kind, event, obj):
         for operator in self.operators:

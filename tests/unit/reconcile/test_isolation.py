@@ -4,6 +4,7 @@ import pytest
 
 from agentjobs.api.conditions import Phase
 from agentjobs.contract import Verdict
+from agentjobs.errors import Denied
 
 RESTRICTED = {"egress": {"mode": "Restricted", "allow": [{"ports": [{"port": 443}]}]}}
 POLICY = ("NetworkPolicy", "default", "hello-egress")
@@ -59,9 +60,8 @@ async def test_no_pod_is_made_behind_a_policy_that_is_not_ours(world):
     await world.act(seconds=5)
 
     assert waited == []
-    assert [one.message for one in said if one.reason == "NetworkPolicyNameTaken"] == [
-        "a NetworkPolicy hello-egress exists that is not this job's; delete it and the job goes on"
-    ]
+    (taken,) = [one.message for one in said if one.reason == "NetworkPolicyNameTaken"]
+    assert taken.startswith("a NetworkPolicy hello-egress exists that is not this job's; delete it")
     assert len(world.pods()) == 1
 
 
@@ -74,6 +74,80 @@ async def test_no_pod_is_made_while_nobody_says_where_the_gateway_is(world):
 
     assert world.pods() == []
     assert any("set AGENTJOBS_GATEWAY_EGRESS" in one.message for one in world.status().conditions)
+
+
+def owners(world):
+    return [ref["kind"] for ref in world.objects[POLICY]["metadata"]["ownerReferences"]]
+
+
+async def test_a_policy_lives_as_long_as_its_pod(world):
+    world.apply(isolation=RESTRICTED)
+    await world.act()
+    pod = world.pods()[0]
+    world.run_pod(pod)
+    world.remove("hello")
+    await world.act(seconds=1)
+    in_grace = (len(world.pods()), owners(world))
+    world.end_pod(pod, Verdict.SUCCEED)
+    await world.act(seconds=1)
+
+    assert in_grace == (1, ["Pod"])
+    assert (world.pods(), POLICY in world.objects) == ([], False)
+
+
+async def test_a_policy_without_a_pod_goes_with_its_job(world):
+    world.refuse["create", "Pod"] = Denied("exceeded quota")
+    world.apply(isolation=RESTRICTED)
+    await world.act()
+    there = owners(world)
+    world.remove("hello")
+
+    assert (there, POLICY in world.objects) == (["AgentJob"], False)
+
+
+async def test_the_next_start_does_not_take_the_policy_from_a_pod_that_still_stops(world):
+    world.apply(isolation=RESTRICTED)
+    await world.act()
+    world.end_pod(world.pods()[0], Verdict.RETRY, reason="ToolError", code=70)
+    await world.act(seconds=1)
+    await world.act(seconds=60)
+
+    assert owners(world) == ["AgentJob", "Pod", "Pod"]
+
+
+async def test_a_policy_that_went_before_its_pod_owned_it_is_made_again(world):
+    world.apply(isolation=RESTRICTED)
+    await world.act()
+    del world.objects[POLICY]
+    world.restart()
+    await world.act()
+
+    assert owners(world) == ["AgentJob", "Pod"]
+
+
+async def test_foreground_deletion_which_takes_the_policy_first_gets_it_back(world):
+    world.apply(isolation=RESTRICTED)
+    await world.act()
+    pod = world.pods()[0]
+    world.run_pod(pod)
+    job = world.job()
+    job["metadata"] |= {"finalizers": ["foregroundDeletion"]}
+    world.remove("hello")
+    await world.act()
+    del world.objects[POLICY]
+    await world.act(seconds=1)
+
+    assert owners(world) == ["Pod"]
+
+
+async def test_a_server_that_forbids_a_second_owner_does_not_hold_up_the_job(world):
+    world.refuse["replace", "NetworkPolicy"] = Denied("cannot set an ownerRef")
+    world.apply(isolation=RESTRICTED)
+    await world.act()
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+
+    assert world.status().phase is Phase.SUCCEEDED
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
