@@ -77,7 +77,7 @@ def _refused_by_adk(error: BaseException) -> Ending | None:
         return None
     below = passed[depth:]
     tool = next((name for place in reversed(below) if (name := _tool(place))), "")
-    parameter = next((name for place in reversed(below) if (name := _parameter(place))), "")
+    parameter = next((name for place in below if (name := _parameter(place))), "")
     what = ", ".join(
         part for part in (f"tool {tool}" if tool else "", f"parameter {parameter}" if parameter else "") if part
     )
@@ -99,20 +99,17 @@ def _tool(place: Place) -> str:
 
 
 def _parameter(place: Place) -> str:
-    """The parameter that ADK was about to declare; its own functions call it so."""
-    if not place.module.startswith("google.adk.tools."):
-        return ""
-    found = place.local("param")
-    if found is None and place.function.startswith("_get_fields_dict"):
-        found = place.local("name")
-    return str(getattr(found, "name", found) or "") if not isinstance(found, (dict, list)) else ""
+    """The parameter that was about to be declared: pydantic makes a field of each."""
+    is_field = place.module.startswith("pydantic.") and place.function == "_common_field_schema"
+    return str(place.local("name") or "") if is_field else ""
 
 
 def _first_line(error: BaseException) -> str:
     if isinstance(error, ValidationError):
         return f"{error.title}: {first_problems(error)}"
-    text = shown(error).strip()
-    return f"{type(error).__name__}: {cut(text.splitlines()[0] if text else 'no reason given', _TEXT_BYTES)}"
+    # The first sentence: pydantic goes on with advice for whoever wrote the type.
+    text = re.split(r"\n|(?<=[.>])\s+(?=Set )", shown(error).strip())[0]
+    return f"{type(error).__name__}: {cut(text or 'no reason given', _TEXT_BYTES)}"
 
 
 def _cure(error: BaseException, tool: str) -> str:

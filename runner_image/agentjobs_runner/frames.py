@@ -83,10 +83,11 @@ def stack(errors: list[BaseException]) -> list[str]:
     """Return the stacks of a chain of errors, cut to the user's own frames and the one that raised.
 
     Args:
-        errors: outermost first; what caused it stands above it, as Python writes it.
+        errors: outermost first; what caused it stands above it, as Python writes it. Those that libraries only passed
+            on among themselves are left out.
     """
     lines: list[str] = []
-    for error in reversed(errors):
+    for error in reversed([*errors[:1], *(error for error in errors[1:] if own_place(error) is not None)]):
         lines += ["which led to:"] if lines else []
         passed = places(error)
         kept = [place for place in passed[:-1] if place.is_own] + passed[-1:]

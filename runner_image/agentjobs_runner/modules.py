@@ -1,6 +1,7 @@
 """Loading what a job names as `package.module:attribute`, with errors that say what was looked for and what exists."""
 
 import importlib
+import inspect
 from importlib.util import find_spec
 from pkgutil import iter_modules
 from types import ModuleType
@@ -8,7 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agentjobs_runner.endings import config_invalid, module_not_found
+from agentjobs_runner.endings import Ended, config_invalid, module_not_found
+from agentjobs_runner.frames import name_package, own_place, places
 
 
 def load(ref: str, field: str) -> Any:
@@ -20,6 +22,7 @@ def load(ref: str, field: str) -> Any:
         Exception: whatever else the module raises while it is imported; it may heal (a prompt fetched from afar).
     """
     path, _, attribute = ref.partition(":")
+    name_package(path)
     module = _module(path, field)
     if not attribute:
         return _conventional(module, field)
@@ -32,19 +35,40 @@ def load(ref: str, field: str) -> Any:
 
 def _conventional(module: ModuleType, field: str) -> Any:
     """The agent that ADK's own tools find in `module`, or else in its module `agent`."""
-    places = [module]
+    looked_at = [module]
     if hasattr(module, "__path__") and find_spec(f"{module.__name__}.agent") is not None:
-        places.append(_module(f"{module.__name__}.agent", field))
-    for place in places:
+        looked_at.append(_module(f"{module.__name__}.agent", field))
+    for place in looked_at:
         for name, fits in (("app", _is_app), ("root_agent", _is_agent)):
             found = getattr(place, name, None)
             if fits(found):
                 return found
-    looked = " and ".join(f"{place.__name__!r} ({_place(place)})" for place in places)
+    for place in looked_at:
+        for name in ("root_agent", "app"):
+            if hasattr(place, name):
+                raise _not_an_agent(place, name, field)
+    looked = " and ".join(f"{place.__name__!r} ({_place(place)})" for place in looked_at)
     raise module_not_found(
         f"{field}: neither an App called 'app' nor an agent called 'root_agent' is in {looked}; "
-        f"it has: {_public(places[-1])}"
+        f"it has: {_public(looked_at[-1])}"
     )
+
+
+def _not_an_agent(module: ModuleType, name: str, field: str) -> Ended:
+    found, where = getattr(module, name), f"{module.__name__}:{name}"
+    if inspect.iscoroutine(found):
+        found.close()
+        function = found.__name__
+        return config_invalid(
+            f"{field}: {where} is a coroutine: {function} was called and not awaited; "
+            f"name the function, which is awaited here: {module.__name__}:{function}"
+        )
+    if isinstance(found, (tuple, list)):
+        cure = "keep the agent only (functions that return an exit stack as well were for old versions of ADK)"
+        return config_invalid(f"{field}: {where} is a {type(found).__name__} of {len(found)}; {cure}")
+    if callable(found):
+        return config_invalid(f"{field}: {where} is a function; name it to have it called: {field}: {where}")
+    return config_invalid(f"{field}: {where} is a {type(found).__name__}; it must be an Agent or an App")
 
 
 def _is_app(found: object) -> bool:
@@ -66,23 +90,54 @@ def _module(path: str, field: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name and (path == error.name or path.startswith(f"{error.name}.")):
             raise module_not_found(f"{field}: {_missing(path, error.name)}") from error
-        raise module_not_found(f"{field}: importing {path!r} failed: {error}; install it in the image") from error
+        raise module_not_found(f"{field}: importing {path!r} failed: {error}{_at(error)}; {_cure(error)}") from error
     except ImportError as error:
         raise module_not_found(f"{field}: importing {path!r} failed: {error}") from error
     except SyntaxError as error:
-        raise config_invalid(f"{field}: {path!r} is no Python: {error}") from error
+        raise config_invalid(f"{field}: {path!r} is not valid Python: {error}") from error
     except ValidationError as error:
-        raise config_invalid(f"{field}: {path!r} defines an agent that ADK refuses: {first_problems(error)}") from error
+        raise config_invalid(f"{field}: {_misfit(path, error)}") from error
+    except RuntimeError as error:
+        if "running event loop" not in str(error) and "event loop is already running" not in str(error):
+            raise
+        cure = "make what it does an async function that returns the agent, and name that function in agent.module.ref"
+        raise config_invalid(
+            f"{field}: importing {path!r} failed: it starts an event loop{_at(error)}, and one runs already; {cure}"
+        ) from error
+
+
+def _at(error: BaseException) -> str:
+    place = own_place(error)
+    return f" ({place})" if place else ""
+
+
+def _cure(error: ModuleNotFoundError) -> str:
+    missing = error.name or "it"
+    parent = find_spec(missing.partition(".")[0]) if "." in missing else None
+    if parent is not None:
+        return f"is {missing!r} spelled right, and in the image?"
+    return f"install {missing} in runtime.image (for `run --local`: in this environment), or put it on PYTHONPATH"
+
+
+def _misfit(path: str, error: ValidationError) -> str:
+    """What pydantic refused while a module was imported: an agent, or settings and other data of the user's own."""
+    # Settings call their own `self` otherwise.
+    made = [place.local("self") or place.local("__pydantic_self__") for place in places(error)]
+    if any(kind.__module__.startswith("google.adk.") for found in made for kind in type(found).__mro__):
+        return f"{path!r} defines an agent that ADK refuses: {first_problems(error)}"
+    settings = any(kind.__module__.startswith("pydantic_settings") for found in made for kind in type(found).__mro__)
+    cure = "; set it in runtime.env" if settings else ""
+    return f"importing {path!r} failed: {error.title}: {first_problems(error)}{_at(error)}{cure}"
 
 
 def _missing(path: str, missing: str) -> str:
-    parent = path.rpartition(".")[0]
-    if missing == path and parent:
-        found = importlib.import_module(parent)
-        return (
-            f"package {parent!r} ({_place(found)}) has no module {path.rpartition('.')[2]!r}; it has: {_public(found)}"
-        )
-    return f"no module {missing!r}; it must be installed in runtime.image, or lie on PYTHONPATH"
+    parent, _, last = path.rpartition(".")
+    if not (missing == path and parent):
+        return f"no module {missing!r}; it must be installed in runtime.image, or lie on PYTHONPATH"
+    found = importlib.import_module(parent)
+    if hasattr(found, last):
+        return f"{parent!r} ({_place(found)}) is a module and {last!r} is in it; write {parent}:{last}"
+    return f"package {parent!r} ({_place(found)}) has no module {last!r}; it has: {_public(found)}"
 
 
 def first_problems(error: ValidationError) -> str:

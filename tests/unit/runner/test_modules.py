@@ -104,3 +104,42 @@ async def test_a_package_without_a_file_says_which_modules_it_has(run, tmp_path,
 
     assert ending.reason == "ModuleNotFound"
     assert ending.message.endswith("has no module 'whether'; it has: greeter, weather")
+
+
+NEARLY = {
+    "coroutine": ("async def create(): ...\nroot_agent = create()\n", "some_agent:create"),
+    "tuple": ("root_agent = (object(), None)\n", "is a tuple of 2"),
+    "settings": (
+        "import pydantic\nclass Settings(pydantic.BaseModel):\n    url: str\nSettings()\n",
+        "Settings: url: Field required (some_agent/__init__.py:4)",
+    ),
+    "asyncio-run": (
+        "import asyncio\nasync def f(): ...\nc = f()\ntry: asyncio.run(c)\nfinally: c.close()\n",
+        "event loop",
+    ),
+    "refused": ("from google.adk.agents import LlmAgent\nroot_agent = LlmAgent(name='no name')\n", "that ADK refuses"),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), NEARLY.values(), ids=NEARLY)
+async def test_a_reference_that_is_nearly_right_fails_at_once_with_its_cure(run, folder, text, said):
+    ending = await run(agent={"model": "m", "module": {"ref": folder(**{"__init__.py": text})}})
+
+    assert (ending.verdict.value, ending.reason) == ("Fail", "ConfigInvalid")
+    assert said in ending.message
+
+
+async def test_a_reference_with_a_dot_for_a_colon_is_spelled_out(run, folder):
+    name = folder(**{"__init__.py": "", "agent.py": AGENT})
+    ending = await run(agent={"model": "m", "module": {"ref": f"{name}.agent.root_agent"}})
+
+    assert ending.reason == "ModuleNotFound"
+    assert "write some_agent.agent:root_agent" in ending.message
+
+
+async def test_a_module_of_ones_own_that_is_missing_is_told_with_its_line(run, folder):
+    name = folder(**{"__init__.py": "", "agent.py": "\nimport some_agent.schemas\n"})
+    ending = await run(agent={"model": "m", "module": {"ref": f"{name}.agent"}})
+
+    assert ending.reason == "ModuleNotFound"
+    assert "'some_agent.schemas' (some_agent/agent.py:2)" in ending.message

@@ -1,0 +1,223 @@
+"""Who is to blame when an error has passed through several hands, in agents run under the real ADK."""
+
+import logging
+
+import pytest
+
+from agentjobs_runner.log import logger
+
+SCRIPT = "scripted/script/main"
+
+
+async def ended(run, module, source, answers=None, **more):
+    agent = {"model": SCRIPT, "module": {"ref": f"{module(source)}:root_agent"}}
+    return await run(answers or [{"toolCalls": [{"name": "tool"}]}, {"text": "done"}], agent=agent, **more)
+
+
+def tool(body, *, head=""):
+    return f"""
+import asyncio, datetime, decimal
+import httpx, pydantic
+from google.adk.agents import LlmAgent
+from google.genai import errors
+{head}
+class Row(pydantic.BaseModel):
+    id: int
+def denied():
+    raise errors.ClientError(403, {{"error": {{"code": 403, "message": "no"}}}}, httpx.Response(403))
+{body}
+root_agent = LlmAgent(name="a", model="{SCRIPT}", tools=[tool])
+"""
+
+
+WRAPPED = {
+    "from-a-client": "def tool():\n try: denied()\n except Exception as e: raise RuntimeError('no index') from e",
+    "over-a-client": "def tool():\n try: denied()\n except Exception: raise RuntimeError('no index')",
+    "from-a-row": "def tool():\n try: Row(id='x')\n except Exception as e: raise RuntimeError('no index') from e",
+    "a-row": "def tool():\n Row(id='x')",
+    "a-task-group": """
+async def tool():
+ async def part(): denied()
+ async with asyncio.TaskGroup() as group: group.create_task(part())
+""",
+}
+
+
+@pytest.mark.parametrize("body", WRAPPED.values(), ids=WRAPPED)
+async def test_what_a_tool_met_is_the_tools_error(run, module, body):
+    ending = await ended(run, module, tool(body))
+
+    assert (ending.verdict.value, ending.reason) == ("Retry", "ToolError")
+    assert "tool tool failed: " in ending.message
+    assert "(/app/given.py:" in ending.message
+
+
+@pytest.fixture
+def records():
+    """What the runner logs; its logger tells nobody above it."""
+    found = []
+    handler = logging.Handler()
+    handler.emit = found.append
+    logger.addHandler(handler)
+    yield found
+    logger.removeHandler(handler)
+
+
+async def test_a_failing_tool_is_named_with_its_line_and_its_stack_is_the_users_own(run, module, records):
+    source = tool("def tool():\n return inner()['amonut']\ndef inner():\n return {}")
+    line = source.splitlines().index(" return inner()['amonut']") + 1
+
+    ending = await ended(run, module, source)
+
+    assert ending.message == f"tool tool failed: KeyError: 'amonut' (/app/given.py:{line})"
+    [record] = [record for record in records if record.getMessage() == "agent.raised"]
+    assert record.stack == [f"  /app/given.py:{line} in tool", "KeyError: 'amonut'"]
+
+
+CALLBACKS = {
+    "before_model_callback": "def check(callback_context, llm_request): Row(id='x')",
+    "after_model_callback": "def check(callback_context, llm_response): Row(id='x')",
+    "before_agent_callback": "async def check(callback_context):\n  Row(id='x')",
+}
+
+
+@pytest.mark.parametrize(("place", "body"), CALLBACKS.items(), ids=CALLBACKS)
+async def test_a_callbacks_own_validation_is_the_agents_error_and_names_it(run, module, place, body):
+    source = tool(f"{body}\ndef tool(): pass") + f"root_agent.{place} = check\n"
+
+    ending = await ended(run, module, source)
+
+    assert (ending.verdict.value, ending.reason) == ("Retry", "AgentError")
+    assert ending.message.startswith("callback check failed: ValidationError")
+
+
+async def test_a_plugin_that_fails_is_named(run, module):
+    source = (
+        tool("def tool(): pass")
+        + """
+from google.adk.apps import App
+from google.adk.plugins.base_plugin import BasePlugin
+class Watch(BasePlugin):
+    async def before_agent_callback(self, *, agent, callback_context):
+        raise LookupError("nobody home")
+app = App(name="x", root_agent=root_agent, plugins=[Watch("watch")])
+"""
+    )
+    ending = await run(agent={"model": SCRIPT, "module": {"ref": f"{module(source)}:app"}})
+
+    assert ending.message.startswith("plugin watch in before_agent_callback failed: LookupError: nobody home (/app/")
+
+
+async def test_a_node_that_fails_is_named(run, module):
+    source = """
+from google.adk.workflow import START, Workflow
+def count(node_input: str): raise LookupError("no numbers")
+root_agent = Workflow(name="w", edges=[(START, count)])
+"""
+    ending = await run(agent={"module": {"ref": f"{module(source)}:root_agent"}})
+
+    assert ending.reason == "AgentError"
+    assert ending.message.startswith("node count failed: LookupError: no numbers (/app/given.py:3)")
+
+
+IMPORTS = {
+    "module": "def tool():\n import not_there_at_all",
+    "name": "def tool():\n from json import not_there",
+    "told": "def tool():\n try:\n  import not_there_at_all\n except ImportError as e: raise RuntimeError('no') from e",
+}
+
+
+@pytest.mark.parametrize("body", IMPORTS.values(), ids=IMPORTS)
+async def test_what_the_image_lacks_is_not_tried_again(run, module, body):
+    ending = await ended(run, module, tool(body))
+    assert (ending.verdict.value, ending.reason) == ("Fail", "ModuleNotFound")
+
+
+async def test_an_import_that_was_only_tried_does_not_decide(run, module):
+    body = "def tool():\n try:\n  import not_there_at_all\n except ImportError:\n  raise TimeoutError('slow')"
+    assert (await ended(run, module, tool(body))).reason == "ToolError"
+
+
+@pytest.mark.filterwarnings("ignore:The `plugins` argument:DeprecationWarning")  # ADK's AgentTool gives it
+async def test_state_that_is_missing_inside_a_tool_is_a_wrong_definition_too(run, module):
+    source = f"""
+from google.adk.agents import LlmAgent
+from google.adk.tools.agent_tool import AgentTool
+inner = LlmAgent(name="tool", model="{SCRIPT}", instruction="About {{topic}}.")
+root_agent = LlmAgent(name="outer", model="{SCRIPT}", tools=[AgentTool(inner)])
+"""
+    answers = [{"toolCalls": [{"name": "tool", "args": {"request": "?"}}]}, {"text": "done"}]
+    ending = await ended(run, module, source, answers)
+
+    assert (ending.verdict.value, ending.reason) == ("Fail", "ConfigInvalid")
+    assert "state 'topic'" in ending.message
+
+
+DECLARED = {
+    "class": ("class Client: pass\ndef tool(client: Client): pass", "parameter client"),
+    "list-of-class": ("class Client: pass\ndef tool(ok: int, clients: list[Client]): pass", "parameter clients"),
+    "callable": ("from typing import Callable\ndef tool(f: Callable[[int], int]): pass", ""),
+}
+
+
+@pytest.mark.parametrize(("body", "parameter"), DECLARED.values(), ids=DECLARED)
+async def test_a_tool_that_cannot_be_declared_fails_at_once_and_is_named(run, module, body, parameter):
+    ending = await ended(run, module, tool(body))
+
+    assert (ending.verdict.value, ending.reason) == ("Fail", "ConfigInvalid"), ending.message
+    assert "tool tool" in ending.message
+    assert parameter in ending.message
+    assert len(ending.message) < 500
+
+
+async def test_a_tool_of_another_models_fails_at_once_and_is_named(run):
+    tools = {"name": "a", "instruction": "Help.", "tools": [{"name": "google_search"}]}
+    ending = await run(agent={"model": SCRIPT, "inline": tools})
+
+    assert (ending.verdict.value, ending.reason) == ("Fail", "ConfigInvalid")
+    assert ending.message.startswith("tool google_search")
+    assert "gemini-" in ending.message
+
+
+async def test_an_instruction_that_fails_in_the_users_code_may_do_better_the_next_time(run, module):
+    source = tool("def tool(): pass\ndef tell(context): raise ValueError('the prompt store is away')")
+    ending = await ended(run, module, f"{source}root_agent.instruction = tell\n")
+
+    assert (ending.verdict.value, ending.reason) == ("Retry", "AgentError")
+
+
+RESULTS = {
+    "date": "datetime.date(2026, 11, 21)",
+    "decimal": "decimal.Decimal('1.5')",
+    "model": "Row(id=1)",
+    "bytes": "b'\\xff\\x00'",
+    "set": "{1, 2}",
+    "nan": "float('nan')",
+}
+
+
+@pytest.mark.parametrize("value", RESULTS.values(), ids=RESULTS)
+async def test_a_tools_result_that_has_a_plain_form_is_given_to_the_model(run, module, value):
+    ending = await ended(run, module, tool(f"def tool(): return {{'rows': [{{'day': {value}}}]}}"))
+    assert ending.verdict.value == "Succeed"
+
+
+async def test_a_tools_result_without_a_json_form_names_tool_type_and_place(run, module):
+    ending = await ended(run, module, tool("def tool(): return {'rows': [{'day': httpx.Client}]}"))
+
+    assert (ending.verdict.value, ending.reason) == ("Retry", "ToolError")
+    assert "tool tool returned a type at rows.0.day" in ending.message
+
+
+async def test_an_agent_that_the_model_made_up_is_the_models_error(run, module):
+    source = (
+        tool("def tool(): pass")
+        + f"""
+root_agent = LlmAgent(name="a", model="{SCRIPT}", sub_agents=[LlmAgent(name="b", model="{SCRIPT}")])
+"""
+    )
+    answers = [{"toolCalls": [{"name": "transfer_to_agent", "args": {"agent_name": "editor"}}]}, {"text": "x"}]
+    ending = await ended(run, module, source, answers)
+
+    assert ending.reason == "ResultError"
+    assert "'editor'" in ending.message
