@@ -5,6 +5,7 @@ from typing import Literal
 
 from agentjobs.dev.apiserver import ApiServer
 from agentjobs.dev.envtest import EnvTest
+from agentjobs.dev.identity import identity
 from agentjobs.dev.shared import Place, SharedCluster
 
 Backend = Literal["embedded", "envtest", "kubeconfig"]
@@ -20,7 +21,7 @@ def make_server(backend: Backend, folder: Path, *, port: int = 0, context: str |
     """
     match backend:
         case "embedded":
-            return ApiServer(folder, port=port)
+            return ApiServer(folder, port=port, cluster=identity(folder))
         case "envtest":
             return EnvTest(folder, port=port)
         case "kubeconfig":

@@ -124,6 +124,11 @@ class EmbeddedPostgres:
         return f"postgresql://{_USER}@/{_DATABASE}?host={quote(str(self._socket), safe='')}"
 
     @property
+    def place(self) -> Path:
+        """Where data and log lie: the folder, or another that the server's user can reach. Settled as `dsn`."""
+        return self._place
+
+    @property
     def pid(self) -> int | None:
         """Process id of the running server."""
         return None if self._child is None else self._child.pid

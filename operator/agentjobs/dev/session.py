@@ -237,7 +237,7 @@ AgentJobs for development, ready in {cluster.phases["ready"]:.1f} s. Not for pro
   API server   {cluster.url}  ({kind[cluster.backend]})
   gateway      {cluster.gateway_url}
   operator     {cluster.operator_url}/metrics
-  PostgreSQL   kept in {cluster.folder / "postgres"}
+  PostgreSQL   kept in {cluster.postgres.place}
   pods         processes of {_user()} on this machine: NO SANDBOX, no images, no resource limits
   keys         handed to runner pods: {handed}
   logs         {cluster.folder}/*.log

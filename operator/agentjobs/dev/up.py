@@ -29,9 +29,10 @@ from agentjobs import rbac
 from agentjobs.dev import accounts
 from agentjobs.dev.backends import Backend, Server, make_server, place_of
 from agentjobs.dev.certificates import Authority
-from agentjobs.dev.client import CRDS, ApiError, Client, Object
+from agentjobs.dev.client import CRDS, NAMESPACES, ApiError, Client, Object
 from agentjobs.dev.controllers import Binder, DefaultAccounts, GarbageCollector, NamespaceController
 from agentjobs.dev.envtest import kubeconfig, write_private
+from agentjobs.dev.identity import adopt, is_kept
 from agentjobs.dev.node import Instant, ProcessNode
 from agentjobs.dev.parts import Part, PartEnded, first_failure
 from agentjobs.dev.ports import free_port
@@ -159,8 +160,9 @@ async def up(
         Misconfigured: no cluster is named for `kubeconfig`, or it cannot be used.
     """
     folder = _made(folder)
+    adopting = apiserver == "embedded" and not is_kept(folder / "apiserver")
     server = make_server(apiserver, folder / "apiserver", port=port, context=context)
-    starting = _Start(folder, apiserver, server, dict(settings or {}), operators, operator_command, keep)
+    starting = _Start(folder, apiserver, server, dict(settings or {}), operators, operator_command, keep, adopting)
     async with contextlib.AsyncExitStack() as stack:
         node = {"inherited": dict(inherit_env or {}), "working_folder": working_folder, "instant": instant}
         cluster = await starting.run(stack, node)
@@ -184,6 +186,7 @@ class _Start:
         operators: int,
         operator_command: Sequence[str],
         keep: bool,
+        adopting: bool,
     ) -> None:
         self._folder = folder
         self._backend = backend
@@ -193,6 +196,7 @@ class _Start:
         self._operators = operators
         self._operator_command = list(operator_command)
         self._keep = keep
+        self._adopting = adopting
         self._began = time.monotonic()
         self._phases: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -235,7 +239,7 @@ class _Start:
         self._tasks.append(asyncio.create_task(_watch_postgres(postgres)))
         failure = asyncio.create_task(first_failure(self._tasks))
         stack.callback(failure.cancel)
-        await _unless_broken(self._migrate(dsn), failure)
+        await _unless_broken(self._migrate(dsn, client), failure)
         gateway = self._answers("gateway", f"{gateway_url}/readyz", Path(gateway_tls["AGENTJOBS_GATEWAY_CA"]))
         leader = self._answers("operator", *(f"http://{address}/readyz" for address in probes))
         await _unless_broken(_all(gateway, leader, nodes.current.ready.wait()), failure)
@@ -347,10 +351,13 @@ class _Start:
     def _credentials(self, part: rbac.Part) -> Path:
         return self._folder / f"{part}.kubeconfig"
 
-    async def _migrate(self, dsn: str) -> None:
+    async def _migrate(self, dsn: str, client: Client) -> None:
         from agentjobs.history.migrate import upgrade
 
         await asyncio.to_thread(upgrade, dsn)
+        if self._adopting:
+            namespace = await client.get(NAMESPACES, None, "kube-system")
+            await asyncio.to_thread(adopt, dsn, namespace["metadata"]["uid"])
         self._note("migrated")
 
     async def _answers(self, name: str, *urls: str | Path) -> None:

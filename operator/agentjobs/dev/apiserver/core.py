@@ -209,7 +209,7 @@ class Core:
 
     def _complete_new(self, write: Write) -> None:
         meta = write.obj["metadata"]
-        meta["uid"] = str(uuid.uuid4())
+        meta["uid"] = write.options.uid or str(uuid.uuid4())
         meta["creationTimestamp"] = self._now()
         meta.pop("generation", None)
         if write.kind.tracks_generation:

@@ -15,6 +15,8 @@ class WriteOptions:
 
     field_validation: str = "Warn"
     dry_run: bool = False
+    uid: str = ""
+    """Of the object to make, for the server's own; empty for any."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ class ApiServer:
         port: 0 for a free one.
         clock: returns the time, in UTC.
         history_bytes: how much of the past is kept for watches that reconnect.
+        cluster: uid of the namespace kube-system, by which a cluster is known; any by default.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class ApiServer:
         port: int = 0,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         history_bytes: int = HISTORY_BYTES,
+        cluster: str = "",
     ) -> None:
         self.folder = folder
         self.port = port
@@ -80,7 +82,8 @@ class ApiServer:
         self._runner: web.ServerRunner | None = None
         for name in _NAMESPACES:
             namespace = {"metadata": {"name": name}}
-            self._core.create(Served(NAMESPACE, None), "", namespace, WriteOptions())
+            uid = cluster if name == "kube-system" else ""
+            self._core.create(Served(NAMESPACE, None), "", namespace, WriteOptions(uid=uid))
         for kind, obj in rbac.bootstrap():
             self._core.create(Served(kind, None), "", obj, WriteOptions())
 
