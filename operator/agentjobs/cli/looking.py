@@ -1,6 +1,6 @@
-"""Verbs that look at one job from near: show, logs. They read both servers and change nothing."""
+"""The verb that looks at one job from near: show. It reads both servers and changes nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -38,7 +38,6 @@ from agentjobs.cli.story import Told, phase_words, phases_table, starts_table, s
 if TYPE_CHECKING:
     from agentjobs.api.recorded import Event, Story
     from agentjobs.cli.options import Talk
-    from agentjobs.client.following import LogLine
     from agentjobs.client.job import Job
 
 # As many steps of a start as fit a screen beside the rest.
@@ -48,7 +47,6 @@ SHOWN_STEPS: Final = 20
 def register(app: typer.Typer) -> None:
     """Add this module's verbs."""
     app.command("show")(show_)
-    app.command()(logs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,54 +120,6 @@ def _start(word: str | None) -> int | str | None:
     if not word.isdecimal() or word == "0":
         raise Failure(f"--start={word} is not the number of a start; use 1, 2, … or all.", code=USAGE)
     return int(word)
-
-
-def logs(
-    name: JobName,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on, into the next starts too, until the job has ended.")
-    ] = False,
-    start: Annotated[
-        int | None, typer.Option("--start", min=1, help="Number of a start; the newest by default.")
-    ] = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-) -> None:
-    """Print what the pod of a job has printed.
-
-    Of its newest start. With --follow this start's and every further one's, as it comes; a line on standard error says
-    where one begins.
-
-    Examples:
-        agentjobs logs hello
-        agentjobs logs -f hello
-    """
-    from agentjobs.client import following
-
-    if follow and start is not None:
-        raise Failure("--follow goes on from the newest start; leave out --start.", code=USAGE)
-    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
-        if not follow:
-            lines = talk.iterate(following.logs(talk.do, name, start=start))
-            _print(lines)
-            return
-        _print(talk.iterate(following.follow(talk.do, name, timeout=None)), name=name)
-
-
-def _print(items: "Iterable[Job | LogLine]", *, name: str = "") -> None:
-    """Print lines; of the job's changes say that it waits or has ended, and where a start begins."""
-    from agentjobs.client.following import LogLine
-
-    begun = 0
-    for item in items:
-        if not isinstance(item, LogLine):
-            show(harmless(f"{name}: {item.phase} {item.message}".rstrip()), error=True)
-            continue
-        if name and item.start != begun:
-            begun = item.start
-            show(f"{name}: start {begun}", error=True)
-        show(harmless(item.text))
 
 
 def _object(talk: "Talk", name: str) -> "tuple[Mapping[str, Any] | None, errors.NotFound | None]":

@@ -4,8 +4,9 @@ A stream of effects as those of operations.py, for the command line. A log that 
 was shown already is left out, so that no line is lost or told twice.
 """
 
+from collections import deque
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from agentjobs import errors
@@ -28,8 +29,23 @@ class LogLine:
     text: str
 
 
-def follow(do: Operations, name: str, *, timeout: float | None) -> Stream[Job | LogLine]:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which part of a log is wanted: its last `tail` lines, and of these what is at most `since` seconds old."""
+
+    tail: int | None = None
+    since: int | None = None
+
+    def parameters(self) -> dict[str, str]:
+        """As the API server takes it."""
+        given = {"tailLines": self.tail, "sinceSeconds": self.since}
+        return {name: str(value) for name, value in given.items() if value is not None}
+
+
+def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None = None) -> Stream[Job | LogLine]:
     """Emit the job at each change of its phase or start, and all that its pods print, until it has ended.
+
+    With `tail`, of what the first pod has printed by now only the last lines.
 
     Raises:
         TimeoutError: it has not ended within `timeout` seconds; it runs on.
@@ -43,6 +59,8 @@ def follow(do: Operations, name: str, *, timeout: float | None) -> Stream[Job | 
             told = job.phase, job.status.starts, job.reason
             yield Emit(job)
         start = job.status.starts
+        if start and tail is not None:
+            shown[start], tail = (yield from _tail(do, name, start, tail)), None
         if start:
             shown[start] = yield from _log(do, name, start, skip=shown.get(start, 0), deadline=deadline)
         if job.finished:
@@ -52,17 +70,21 @@ def follow(do: Operations, name: str, *, timeout: float | None) -> Stream[Job | 
         yield Sleep(LOOK_SECONDS)
 
 
-def logs(do: Operations, name: str, *, start: int | None) -> Stream[LogLine]:
-    """Emit what the pod of a start has printed so far: of the newest start whose pod is there, or of `start`.
+def logs(do: Operations, name: str, *, start: int | Literal["all"] | None, part: Part = Part()) -> Stream[LogLine]:
+    """Emit what pods have printed so far: of the newest start whose pod is there, of `start`, or of all that are there.
 
     Raises:
         errors.NotFound: there is no such job, or no such pod any more; the message says what to do.
     """
     job = yield from do.get(name)
     there = yield from _starts(do, name)
-    if not there or (start is not None and start not in there):
-        raise errors.NotFound(_no_pod(job, start, there))
-    yield from _log(do, name, start or there[-1], skip=0, deadline=None, then=True)
+    wanted = there if start == "all" else [start or there[-1]] if there else []
+    if not wanted or wanted[0] not in there:
+        raise errors.NotFound(_no_pod(job, None if start == "all" else start, there))
+    for number in wanted:
+        yield from _listen(do, name, number, part.parameters())
+        while (line := (yield NextLine())) is not None:
+            yield Emit(LogLine(number, line))
 
 
 def _starts(do: Operations, name: str) -> Operation[list[int]]:
@@ -72,17 +94,39 @@ def _starts(do: Operations, name: str) -> Operation[list[int]]:
     return sorted(number for number in numbers if number)
 
 
-def _log(do: Operations, name: str, start: int, *, skip: int, deadline: float | None, then: bool = False) -> Any:
-    """Emit the lines of a start's pod after the first `skip`; return how many there are now.
+def _tail(do: Operations, name: str, start: int, count: int) -> Any:
+    """Emit the last lines of what a start's pod has printed so far; return how many lines that is in all."""
+    last: deque[str] = deque(maxlen=count)
+    there = 0
+    try:
+        yield from _listen(do, name, start, {})
+        while (line := (yield NextLine())) is not None:
+            last.append(line)
+            there += 1
+    except (errors.NotFound, errors.Invalid):
+        pass  # nothing yet
+    for line in last:
+        yield Emit(LogLine(start, line))
+    return there
 
-    With `then` what is there is enough; else the log is followed until the pod, the time or patience has ended.
-    """
+
+def _listen(
+    do: Operations, name: str, start: int, parameters: dict[str, str], seconds: float = SILENCE_SECONDS
+) -> Operation[None]:
     pod = quote(pod_name(name, start), safe="")
     path = f"/api/v1/namespaces/{quote(do.namespace, safe='')}/pods/{pod}/log"
+    yield Listen(path, {"container": RUNNER_CONTAINER} | parameters, seconds, accept="*/*")
+
+
+def _log(do: Operations, name: str, start: int, *, skip: int, deadline: float | None) -> Any:
+    """Emit the lines of a start's pod after the first `skip`, until the pod, the time or patience has ended.
+
+    Returns how many there are now.
+    """
     left = SILENCE_SECONDS if deadline is None else max(0.1, min(SILENCE_SECONDS, deadline - (yield Now())))
     count = 0
     try:
-        yield Listen(path, {"container": RUNNER_CONTAINER} | ({} if then else {"follow": "true"}), left, accept="*/*")
+        yield from _listen(do, name, start, {"follow": "true"}, left)
         while (line := (yield NextLine())) is not None:
             count += 1
             if count > skip:
@@ -90,9 +134,7 @@ def _log(do: Operations, name: str, start: int, *, skip: int, deadline: float | 
             if deadline is not None and (yield Now()) >= deadline:
                 break
     except (errors.NotFound, errors.Invalid):
-        # Not made yet, its container not running yet (400), or gone; whoever follows looks again.
-        if then:
-            raise
+        pass  # not made yet, its container not running yet (400), or gone; the follower looks again
     return max(count, skip)
 
 

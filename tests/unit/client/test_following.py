@@ -3,7 +3,7 @@
 import pytest
 
 from agentjobs import errors
-from agentjobs.client.following import LogLine, follow, logs
+from agentjobs.client.following import LogLine, Part, follow, logs
 from agentjobs.client.operations import Operations
 
 DO = Operations("default", patience=0.0)
@@ -70,3 +70,36 @@ def test_a_log_that_cannot_be_had_says_why(world, at, starts, pods, start, words
 
     with pytest.raises(errors.NotFound, match=words):
         there.run(logs(DO, "hello", start=start))
+
+
+def test_following_may_begin_with_the_last_lines(world, at):
+    there = world([at(1), at(1, ended="Complete")], [["a", "b", "c"], ["a", "b", "c", "d"], ["a", "b", "c", "d", "e"]])
+
+    there.run(follow(DO, "hello", timeout=None, tail=1))
+
+    assert [text for _, text in lines(there)] == ["c", "d", "e"]
+
+
+def test_the_last_lines_of_a_pod_that_is_not_there_yet_are_all_its_lines(world, at):
+    there = world([at(1), at(1, ended="Complete")], [[errors.NotFound("no pod")], [], ["a", "b"]])
+
+    there.run(follow(DO, "hello", timeout=None, tail=1))
+
+    assert [text for _, text in lines(there)] == ["a", "b"]
+
+
+def test_all_starts_that_are_there_are_told_in_order(world, at):
+    pods = {"items": [{"metadata": {"name": name}} for name in ("hello-3", "hello-2")]}
+    there = world([at(3), pods], [["b"], ["c"]])
+
+    there.run(logs(DO, "hello", start="all"))
+
+    assert lines(there) == [(2, "b"), (3, "c")]
+
+
+def test_a_part_of_a_log_is_asked_of_the_server(world, at):
+    there = world([at(1), {"items": [{"metadata": {"name": "hello-1"}}]}], [["b"]])
+
+    there.run(logs(DO, "hello", start=None, part=Part(tail=5, since=60)))
+
+    assert there.sent[-1].params == {"container": "runner", "tailLines": "5", "sinceSeconds": "60"}

@@ -1,0 +1,98 @@
+"""The verb that prints what a job's pods printed: logs."""
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.cli.options import Context, JobName, Kubeconfig, Namespace, seconds_of, talking
+from agentjobs.cli.printing import harmless, show
+
+if TYPE_CHECKING:
+    from agentjobs.client.following import LogLine
+    from agentjobs.client.job import Job
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's verb."""
+    app.command()(logs)
+
+
+def logs(
+    name: JobName,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on, into the next starts too, until the job has ended.")
+    ] = False,
+    start: Annotated[
+        str | None,
+        typer.Option("--start", metavar="NUMBER", help="Of this start, or of `all`; by default of the newest."),
+    ] = None,
+    tail: Annotated[
+        int | None, typer.Option("--tail", min=0, metavar="LINES", help="Only the last lines; by default all.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="DURATION", help="Only what is at most so old, such as 10m.")
+    ] = None,
+    format_: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FORMAT", help="json: as it was logged, at a terminal, too.")
+    ] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Print what the pod of a job has printed.
+
+    Of its newest start. With --follow this start's and every further one's, as it comes; a line on standard error says
+    where one begins. At a terminal the runner's lines are sentences, in a pipe they are JSON.
+
+    Examples:
+        agentjobs logs hello
+        agentjobs logs -f --tail 20 hello
+        agentjobs logs hello --start all
+        agentjobs logs hello -o json
+    """
+    from agentjobs.client import following
+
+    if follow and (start is not None or since is not None):
+        raise Failure("--follow goes on from the newest start; leave out --start and --since.", code=USAGE)
+    if format_ not in (None, "json"):
+        raise Failure(f"--output={format_} is unknown; use json.", code=USAGE)
+    age = None if since is None else seconds_of(since, option="--since")
+    part = following.Part(tail=tail, since=None if age is None else max(1, round(age)))
+    wanted = _start(start)
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+        if follow:
+            changes = talk.iterate(following.follow(talk.do, name, timeout=None, tail=tail))
+            _print(changes, name=name, begins=True, raw=format_ is not None)
+        else:
+            lines = talk.iterate(following.logs(talk.do, name, start=wanted, part=part))
+            _print(lines, name=name, begins=wanted == "all", raw=format_ is not None)
+
+
+def _start(given: str | None) -> int | Literal["all"] | None:
+    if given is None:
+        return None
+    if given == "all":
+        return "all"
+    if not (given.isascii() and given.isdigit() and int(given) > 0):
+        raise Failure(f"--start={given}: give the number of a start, from 1, or all.", code=USAGE)
+    return int(given)
+
+
+def _print(items: "Iterable[Job | LogLine]", *, name: str, begins: bool, raw: bool) -> None:
+    """Print lines; of the job's changes say that it waits or has ended, and where a start begins."""
+    from agentjobs.cli.log_lines import shown
+    from agentjobs.client.following import LogLine
+
+    begun = 0
+    for item in items:
+        if not isinstance(item, LogLine):
+            show(harmless(f"{name}: {item.phase} {item.message}".rstrip()), error=True)
+            continue
+        if begins and item.start != begun:
+            begun = item.start
+            show(f"{name}: start {begun}", error=True)
+        if (text := shown(item.text, sys.stdout, raw=raw)) is not None:
+            show(text)
