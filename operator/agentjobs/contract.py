@@ -198,7 +198,7 @@ class Event(TypedDict):
     time: str
     """RFC 3339, UTC."""
     kind: str
-    """`started`, `model`, `tool`, `text`, `error`, `repair`, `ended`."""
+    """`started`, `model`, `tool`, `text`, `error`, `warning` (what ADK only logs), `repair`, `ended`."""
     author: str
     data: dict[str, Any]
     usage: NotRequired[dict[str, int]]

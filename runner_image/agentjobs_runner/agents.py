@@ -21,6 +21,7 @@ from agentjobs_runner.endings import config_invalid, module_not_found
 from agentjobs_runner.mcp_servers import toolsets
 from agentjobs_runner.models import Models
 from agentjobs_runner.modules import first_problems, load
+from agentjobs_runner.placing import place
 
 # The tools of google.adk.tools that are ready to use: no arguments to give, no human to wait for.
 BUILT_IN_TOOLS: Final = (
@@ -71,7 +72,7 @@ async def build(agent: Mapping[str, Any], models: Models, *, name: str | None, j
     found = await _made(load(module["ref"], "agent.module.ref"), module["ref"], module.get("args") or {})
     if isinstance(found, App):
         return _user_app(found, agent.get("model"), models, name, plugin)
-    _apply_model(found, agent.get("model"), models)
+    place(found, agent.get("model"), models)
     return _app(app_name(name, job), found, plugin)
 
 
@@ -80,7 +81,7 @@ def _app(name: str, root: Any, plugin: BasePlugin) -> App:
 
 
 def _user_app(found: App, model: str | None, models: Models, name: str | None, plugin: BasePlugin) -> App:
-    _apply_model(found.root_agent, model, models)
+    place(found.root_agent, model, models)
     return found.model_copy(update={"name": app_name(name, found.name), "plugins": [plugin, *found.plugins]})
 
 
@@ -123,22 +124,6 @@ def _is_node(found: Any) -> bool:
 
 def _article(found: Any) -> str:
     return "a module" if inspect.ismodule(found) else f"a {type(found).__name__}"
-
-
-def _apply_model(root: Any, model: str | None, models: Models) -> None:
-    """`agent.model` replaces the root's model; where the root has none it goes to every agent below that names none."""
-    if model is None:
-        return
-    resolved = models.resolve(model, "agent.model")
-    if isinstance(root, LlmAgent):
-        root.model = resolved
-        return
-    pending = list(getattr(root, "sub_agents", ()))
-    while pending:
-        agent = pending.pop()
-        if isinstance(agent, LlmAgent) and not agent.model:
-            agent.model = resolved
-        pending.extend(agent.sub_agents)
 
 
 class _Team:

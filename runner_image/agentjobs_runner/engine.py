@@ -24,7 +24,7 @@ from google.genai import types
 from pydantic import BaseModel
 
 from agentjobs.contract import Attempt, ErrorClass
-from agentjobs_runner import agents
+from agentjobs_runner import agents, toolsets
 from agentjobs_runner.answer import Answer
 from agentjobs_runner.classify import classify
 from agentjobs_runner.endings import Ending
@@ -32,6 +32,7 @@ from agentjobs_runner.frames import stack
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.log import logger
 from agentjobs_runner.models import Models
+from agentjobs_runner.noted import noted
 from agentjobs_runner.origins import causes
 from agentjobs_runner.output import Output, from_state
 from agentjobs_runner.run_config import run_config
@@ -69,9 +70,10 @@ async def run(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
     """Run the agent in the current event loop and say how it ended; whatever it raises becomes an ending."""
     plugin = StepPlugin(gate, recorder.meter, recorder.add)
     try:
-        return await _run(attempt, plugin, recorder)
+        with noted(recorder.add):
+            return await _run(attempt, plugin, recorder)
     except BaseException as error:
-        ending = classify(error, now=datetime.now(UTC))
+        ending = classify(toolsets.carried(error), now=datetime.now(UTC))
         # What code raised needs its stack to be understood; what a provider or a definition did wrong tells itself.
         if ending.reason in (ErrorClass.AGENT_ERROR, ErrorClass.TOOL_ERROR):
             chain = [cause.error for cause in causes(error)]
@@ -85,6 +87,7 @@ async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Endi
     agent = spec.get("agent") or {}
     settings = run_config(agent.get("runConfig") or {})
     output = Output.read(spec.get("output"))
+    toolsets.guard()
     models = Models(Stage(attempt["resolved"].get("scripts") or {}, start))
     app = await agents.build(agent, models, name=session.get("appName"), job=attempt["job"], plugin=plugin)
     recorder.add("started", _root_name(app), {"attempt": attempt["attempt"], "start": start, "adk": adk_version})

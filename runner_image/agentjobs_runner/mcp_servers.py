@@ -9,15 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from agentjobs.contract import ErrorClass, Verdict, mcp_header_variable
-from agentjobs_runner.endings import Ended, Ending, config_invalid
+from agentjobs.contract import mcp_header_variable
+from agentjobs_runner.endings import config_invalid
 
 if TYPE_CHECKING:
     from google.adk.tools.base_toolset import BaseToolset  # heavy; see above
-
-
-class ToolsLost(BaseException):
-    """Carries an Ended, as its cause, past ADK, which lets an agent go on without tools that Exceptions keep away."""
 
 
 def toolsets(servers: Sequence[Mapping[str, Any]], agent: int, field: str) -> "Iterator[BaseToolset]":
@@ -62,6 +58,8 @@ def _toolset(server: Mapping[str, Any], headers: dict[str, str], field: str) -> 
     from google.adk.tools.mcp_tool.mcp_session_manager import SseConnectionParams, StreamableHTTPConnectionParams
     from google.adk.tools.mcp_tool.mcp_toolset import McpToolset
 
+    from agentjobs_runner.toolsets import ToolsLost, tools_lost
+
     kind = SseConnectionParams if server.get("transport") == "SSE" else StreamableHTTPConnectionParams
     wanted = frozenset(server.get("toolFilter") or ())
 
@@ -73,13 +71,13 @@ def _toolset(server: Mapping[str, Any], headers: dict[str, str], field: str) -> 
                 tools = await super().get_tools(readonly_context)
             except Exception as error:
                 said = f"{field}: the tools of {server['name']!r} at {server['url']} cannot be listed: {error}"
-                raise ToolsLost from Ended(Ending(Verdict.RETRY, ErrorClass.TOOL_ERROR, said))
+                ended = tools_lost(said, error)
+                raise ToolsLost(ended) from ended
             missing = wanted - {tool.name for tool in tools}
             if missing:
                 there = ", ".join(sorted(tool.name for tool in tools)) or "none"
-                raise ToolsLost from config_invalid(
-                    f"{field}.toolFilter: {server['name']!r} has no tool {', '.join(sorted(missing))} (it has: {there})"
-                )
+                said = f"{field}.toolFilter: {server['name']!r} has no tool {', '.join(sorted(missing))}"
+                raise ToolsLost(config_invalid(f"{said} (it has: {there})"))
             return [tool for tool in tools if not wanted or tool.name in wanted]
 
     return Toolset(connection_params=kind(url=server["url"], headers=headers or None))

@@ -6,7 +6,7 @@ Each provider's client is loaded only by the jobs that use it.
 """
 
 from importlib.util import find_spec
-from typing import Final
+from typing import Any, Final
 
 from google.adk.models.base_llm import BaseLlm
 from google.adk.models.registry import LLMRegistry
@@ -29,6 +29,7 @@ class Models:
         install(stage)
         # User code may name a script as well (`LlmAgent(model="scripted/…")`), so ADK's registry must know it.
         LLMRegistry.register(ScriptedModel)
+        LLMRegistry.register(_named_in_code(self))
 
     def resolve(self, name: str, field: str) -> BaseLlm:
         """Return the model `name`, which stands in `field` of the job.
@@ -47,6 +48,24 @@ class Models:
         if not (provider and slash and rest):
             raise config_invalid(f"{field}: model {name!r} is unknown; use {_suggestion(name)}")
         return _of_provider(name, rest, field)
+
+
+def _named_in_code(models: Models) -> type[BaseLlm]:
+    """What ADK makes of a name such as `openai/gpt-4o` in code, in images without LiteLLM, which it would ask for."""
+
+    class Named(BaseLlm):
+        """Stands for the model that a job would get by the same name."""
+
+        def __new__(cls, *, model: str) -> Any:
+            """Return that model, which is not of this class."""
+            return models.resolve(model, "the agent's code")
+
+        @classmethod
+        def supported_models(cls) -> list[str]:
+            """The names; ADK asks what it knows itself first, LiteLLM among them."""
+            return [f"(?:{OPENAI}).+", f"(?:{ANTHROPIC}).+"]
+
+    return Named
 
 
 def _of_provider(name: str, rest: str, field: str) -> BaseLlm:

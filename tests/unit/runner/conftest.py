@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from google.adk.agents.llm_agent import LlmAgent
 
 from agentjobs_runner import engine
 from agentjobs_runner.endings import Ending
@@ -37,6 +38,12 @@ class Timeline:
 @pytest.fixture
 def timeline() -> Timeline:
     return Timeline()
+
+
+@pytest.fixture(autouse=True)
+def _models_as_adk_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process runs one start; tests run many."""
+    monkeypatch.setattr(LlmAgent, "_default_model", LlmAgent.DEFAULT_MODEL)
 
 
 @pytest.fixture

@@ -1,0 +1,42 @@
+"""Which agents of a module get `agent.model`. Called by `agents` once a start, for agents that come from code."""
+
+from typing import Any
+
+from google.adk.agents.llm_agent import LlmAgent
+
+from agentjobs_runner.endings import config_invalid
+from agentjobs_runner.models import Models
+from agentjobs_runner.scripted import PREFIX
+from agentjobs_runner.shape import below
+
+# A message has 1 KiB.
+_SHOWN = 8
+
+
+def place(root: Any, name: str | None, models: Models) -> None:
+    """Give the model `name` to the root agent and to every agent below it that names none, in graphs and tools too.
+
+    A script replaces every model: that is how agents are tried without a provider.
+
+    Raises:
+        Ended: ConfigInvalid when `name` cannot be used, or no agent takes it.
+    """
+    if name is None:
+        return
+    model = models.resolve(name, "agent.model")
+    agents = [node for node in below(root) if isinstance(node, LlmAgent)]
+    takers = [agent for agent in agents if agent is root or not agent.model or name.startswith(PREFIX)]
+    if agents and not takers:
+        named = ", ".join(f"{agent.name}: {_named(agent)}" for agent in agents[:_SHOWN])
+        raise config_invalid(
+            f"agent.model: {name!r} has no effect, since all agents of the module name their models ({named}); "
+            "remove agent.model, or the models from the code"
+        )
+    for agent in takers:
+        agent.model = model
+    # For agents that code makes while it runs.
+    LlmAgent.set_default_model(model)
+
+
+def _named(agent: LlmAgent) -> str:
+    return agent.model if isinstance(agent.model, str) else agent.model.model
