@@ -269,8 +269,9 @@ class Agent(Model):
     model: ModelName | None = Field(
         default=None,
         description="Model of the root agent, and of all further agents that name none, in graphs and tools too; in a "
-        "module a script replaces every model. `gemini-…`, `openai/…` (also for hosts that speak OpenAI's API, see OPENAI_BASE_URL), `anthropic/…`, another `provider/model` in images "
-        "with LiteLLM, or `scripted/<configmap>/<key>` for answers written down in a ConfigMap.",
+        "module a script replaces every model. `gemini-…`, `openai/…` (also for hosts that speak OpenAI's API, see "
+        "OPENAI_BASE_URL), `anthropic/…`, another `provider/model` in images with LiteLLM, or "
+        "`scripted/<configmap>/<key>` for answers written down in a ConfigMap.",
     )
     inline: Inline | None = Field(default=None, description="An agent written down here; needs no code.")
     module: Module | None = Field(default=None, description="An agent written in Python, in the runner's image.")

@@ -345,7 +345,7 @@ def misnamed(): return LlmAgent(name="not-legal")
     [
         pytest.param("1/0", ("Retry", "AgentError"), "ZeroDivisionError", id="raises"),
         pytest.param("raise SystemExit(1)", ("Retry", "AgentError"), "sys.exit(1)", id="exits"),
-        pytest.param("agent =", ("Fail", "ConfigInvalid"), "is no Python", id="syntax"),
+        pytest.param("agent =", ("Fail", "ConfigInvalid"), "is not valid Python", id="syntax"),
         pytest.param("import missing_lib", ("Fail", "ModuleNotFound"), "missing_lib", id="missing-dependency"),
         pytest.param("from json import no_such", ("Fail", "ModuleNotFound"), "no_such", id="missing-name"),
         pytest.param(
