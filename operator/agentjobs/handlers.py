@@ -202,6 +202,8 @@ class Operator:
                 spans=self._spans,
                 now=self._now,
             )
+            database.breaker.on_back(writer.retry)
+            database.breaker.on_back(reconciler.history_is_back)
             metrics.queue_depths(reconciler.state.slots.depths)
             metrics.workqueue_depth.set_function(lambda: float(len(reconciler.state.queue)))
             metrics.workqueue_oldest.set_function(lambda: reconciler.state.queue.oldest_seconds)

@@ -281,7 +281,7 @@ def _waiting(seen: Observation, now: datetime) -> Decision:
     if not seen.queue_known:
         message = f"spec.queue: there is no queue {spec.queue!r}; the queues are agents and scheduled"
         return _wait(AcceptedReason.QUEUE_NOT_FOUND, message)
-    if not seen.history_available:
+    if not job.accepted and not seen.history_available:
         return _no_history(job, now)
     return held or _ready(seen, spec, now)
 
@@ -317,6 +317,9 @@ def _ready(seen: Observation, spec: AgentJobSpec, now: datetime) -> Decision:
         return Decision(AskForSlot(spec.queue, spec.priority, spec.session_key(name=job.name, uid=job.uid)))
     if isinstance(seen.slot, Refusal):
         return _queued(job, spec, seen.slot, now)
+    if not seen.history_available:
+        # Said by those who would start, not by the thousands that wait anyway.
+        return _no_history(job, now)
     return Decision(Claim(job.status.starts + 1, attempt))
 
 

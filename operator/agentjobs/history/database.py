@@ -1,7 +1,8 @@
 """Connections to PostgreSQL with deadlines, and the one place where its errors become ours.
 
 Whoever asks gets an answer or `errors.Unavailable` within `DEADLINE_SECONDS`, also when the server hangs or packets
-vanish: the operator's decisions and a runner's request wait for nothing longer. Work is given as a function of a
+vanish: the operator's decisions and a runner's request wait for nothing longer. While it is away, which all requests of
+a process learn together (`breaker`), they get that at once. Work is given as a function of a
 connection and runs in one transaction; it is repeated once when the connection turned out to be dead or two
 transactions collided, so it must be idempotent, as everything in history is.
 """
@@ -14,22 +15,25 @@ from types import TracebackType
 from typing import Any, Final, TypeVar, cast
 
 import psycopg
-from sqlalchemy import event, exc, select
+from sqlalchemy import event, exc, select, text
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from agentjobs import errors
 from agentjobs.history import schema
+from agentjobs.history.breaker import Breaker
 from agentjobs.history.sanitize import dump_json
 
 T = TypeVar("T")
 Work = Callable[[AsyncConnection], Awaitable[T]]
 _Connect = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+_Waiting = Callable[["asyncio.Task[Any]", float], Awaitable[None]]
 
 # The operator says `HistoryUnavailable` within this time; the parts below must fit into it.
 DEADLINE_SECONDS: Final = 5.0
+_PROBE_SECONDS: Final = 2.0
 _CONNECT_SECONDS: Final = 3
 _POOL_SECONDS: Final = 3.0
 _STATEMENT_MILLISECONDS: Final = 4000
@@ -40,6 +44,8 @@ _IDLE_MILLISECONDS: Final = 10_000
 # SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _COLLISIONS: Final = frozenset({"40001", "40P01"})
 _READ_ONLY: Final = "25006"
+# What a server says that cannot do anything for us; of other errors it may be that the next request gets its answer.
+_CLOSED: Final = ("08", "28", "3D", "57P", "53300", _READ_ONLY)
 _NOT_MIGRATED: Final = frozenset({"42P01", "42703", "3F000"})
 _DENIED: Final = frozenset({"42501", "28000", "28P01"})
 # Data, integrity, program limits, cardinality: the same request fails again.
@@ -88,6 +94,15 @@ class Database:
             f"-c statement_timeout={_STATEMENT_MILLISECONDS} -c lock_timeout={_LOCK_MILLISECONDS}"
             f" -c idle_in_transaction_session_timeout={_IDLE_MILLISECONDS}"
         )
+        connect_args = {
+            "connect_timeout": _CONNECT_SECONDS,
+            "application_name": application,
+            "options": f"{own_options} {limits}".strip() if isinstance(own_options, str) else limits,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": int(DEADLINE_SECONDS * 1000),
+        }
         self._engine: AsyncEngine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -97,16 +112,11 @@ class Database:
             pool_recycle=1800,
             hide_parameters=True,
             json_serializer=dump_json,
-            connect_args={
-                "connect_timeout": _CONNECT_SECONDS,
-                "application_name": application,
-                "options": f"{own_options} {limits}".strip() if isinstance(own_options, str) else limits,
-                "keepalives_idle": 10,
-                "keepalives_interval": 5,
-                "keepalives_count": 3,
-                "tcp_user_timeout": int(DEADLINE_SECONDS * 1000),
-            },
+            connect_args=connect_args,
         )
+        # A fresh connection each time: those of the pool may all wait for a server that has gone.
+        self._probing = create_async_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=connect_args)
+        self.breaker = Breaker(self._probe)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")  # of the same pool
         event.listen(self._engine.sync_engine, "handle_error", _leave_a_demoted_server)
         self._deadline = deadline
@@ -121,20 +131,17 @@ class Database:
                 begun to work waits until somebody has mended that.
             errors.Invalid: the content was refused.
         """
-        return await self._within_deadline(self._repeated_once(work, self._engine.begin))
+        return await self._guarded(work, self._engine.begin)
 
     async def read(self, work: Work[T]) -> T:
         """Run `work`, which is one SELECT, without a transaction: one round trip in place of three. Raises as `run`."""
-        return await self._within_deadline(self._repeated_once(work, self._reading.connect))
+        return await self._guarded(work, self._reading.connect)
 
     async def schema_version(self) -> str | None:
         """Return the schema's version, None before the first migration. Raises as `run`."""
-
-        async def read(connection: AsyncConnection) -> str | None:
-            return (await connection.execute(select(schema.version.c.version_num))).scalar_one_or_none()
-
         try:
-            return await self.run(read)
+            # Past the breaker: a missing schema is an answer here.
+            return await self._within_deadline(self._repeated_once(_version, self._reading.connect), _for_a_moment)
         except SchemaMissing:
             return None
 
@@ -147,11 +154,8 @@ class Database:
         Raises:
             errors.Unavailable: not yet; the message names both versions.
         """
-        found = await self.schema_version()
-        if found is None or found < schema.HEAD:
-            raise errors.Unavailable(
-                f"the history's schema is at {found or 'nothing'}, needed is {schema.HEAD}: run `agentjobs migrate`"
-            )
+        self.breaker.check()
+        _check_version(await self.schema_version())
 
     def connections(self) -> tuple[int, int]:
         """How many connections are in use and how many idle."""
@@ -160,6 +164,7 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self.breaker.close()
         if self._abandoned:
             await asyncio.wait(self._abandoned, timeout=self._deadline)
         await self._engine.dispose()
@@ -172,6 +177,33 @@ class Database:
     ) -> None:
         await self.close()
 
+    async def _guarded(self, work: Work[T], connect: _Connect) -> T:
+        """Ask, unless PostgreSQL is known to be away, and learn from the answer whether it is."""
+        self.breaker.check()
+        began = asyncio.get_running_loop().time()
+        try:
+            result = await self._within_deadline(self._repeated_once(work, connect), self.breaker.wait)
+        except errors.Unavailable as error:
+            if _is_alive(error):
+                self.breaker.answered()
+                raise
+            raise self.breaker.failed(error, began=began) from error
+        except errors.AgentJobsError:
+            self.breaker.answered()
+            raise
+        self.breaker.answered()
+        return result
+
+    async def _probe(self) -> None:
+        await self._within_deadline(self._ask_probe(), _for_a_moment, _PROBE_SECONDS)
+
+    async def _ask_probe(self) -> None:
+        """Return when a new connection finds a server that takes our writes, and our schema."""
+        async with self._probing.connect() as connection:
+            _check_version(await _version(connection))
+            if (await connection.execute(text("SHOW transaction_read_only"))).scalar_one() == "on":
+                raise errors.Unavailable("PostgreSQL: the server is read-only")
+
     async def _repeated_once(self, work: Work[T], connect: _Connect) -> T:
         try:
             async with connect() as connection:
@@ -182,14 +214,17 @@ class Database:
         async with connect() as connection:
             return await work(connection)
 
-    async def _within_deadline(self, operation: Coroutine[Any, Any, T]) -> T:
+    async def _within_deadline(
+        self, operation: Coroutine[Any, Any, T], wait: _Waiting, deadline: float | None = None
+    ) -> T:
         """Await `operation` for the deadline, then leave it to end alone.
 
         Cancelling it is not enough: psycopg first asks a server that does not answer to cancel the query.
         """
+        deadline = self._deadline if deadline is None else deadline
         task, began = asyncio.create_task(operation), time.monotonic()
         try:
-            await asyncio.wait({task}, timeout=self._deadline)
+            await wait(task, deadline)
         except asyncio.CancelledError:
             self._abandon(task)
             raise
@@ -197,7 +232,7 @@ class Database:
         try:
             if not task.done():
                 self._abandon(task)
-                raise errors.Unavailable(f"PostgreSQL did not answer within {self._deadline:g} s")
+                raise errors.Unavailable(f"PostgreSQL did not answer within {deadline:g} s")
             try:
                 result = task.result()
             except (exc.SQLAlchemyError, psycopg.Error, OSError, ValueError) as error:
@@ -225,6 +260,28 @@ class Database:
 
 class SchemaMissing(errors.Unavailable):
     """The tables are not there: `agentjobs migrate` has not run."""
+
+
+async def _version(connection: AsyncConnection) -> str | None:
+    return (await connection.execute(select(schema.version.c.version_num))).scalar_one_or_none()
+
+
+def _check_version(found: str | None) -> None:
+    if found is None or found < schema.HEAD:
+        needed = f"needed is {schema.HEAD}: run `agentjobs migrate`"
+        raise errors.Unavailable(f"the history's schema is at {found or 'nothing'}, {needed}")
+
+
+async def _for_a_moment(task: "asyncio.Task[Any]", seconds: float) -> None:
+    await asyncio.wait({task}, timeout=seconds)
+
+
+def _is_alive(error: errors.Unavailable) -> bool:
+    """Whether a request failed at a server that is there and may well answer the next one."""
+    if isinstance(error, SchemaMissing) or error.__cause__ is None:
+        return False
+    state = _sqlstate(error.__cause__)
+    return bool(state) and not state.startswith(_CLOSED)
 
 
 def _sqlstate(error: BaseException) -> str:

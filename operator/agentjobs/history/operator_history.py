@@ -73,6 +73,11 @@ class OperatorHistory:
         self._accepts = Together(self._accept_all)
         self._yields = Together(self._all_yields)
 
+    @property
+    def away(self) -> bool:
+        """Whether PostgreSQL is known to be away: whatever is asked fails at once."""
+        return self._database.breaker.away
+
     async def accept(self, job: JobRecord, start: StartRecord | None = None) -> Resolved:
         """Store a job and, when it starts now, its start; return the work as first accepted.
 

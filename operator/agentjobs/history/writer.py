@@ -13,6 +13,7 @@ from collections.abc import Hashable, Sequence
 from typing import Final, Protocol
 
 from agentjobs import errors
+from agentjobs.history.breaker import Away
 from agentjobs.history.records import Deletion, JobRecord, Record, StartEnd, StartRecord, TransitionRecord
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class HistoryWriter:
         self._pending: dict[Hashable, Record] = {}
         self._some = asyncio.Event()
         self._many = asyncio.Event()
+        self._again = asyncio.Event()
         self._none = asyncio.Event()
         self._none.set()
         self.dropped = 0
@@ -85,6 +87,10 @@ class HistoryWriter:
             return False
         return True
 
+    def retry(self) -> None:
+        """The database is back: write what waits for it, at once."""
+        self._again.set()
+
     async def run(self) -> None:
         """Write until cancelled. What still waits then is lost to this process: `flush` first."""
         while True:
@@ -95,6 +101,15 @@ class HistoryWriter:
             self._some.clear()
             self._many.clear()
             self._none.set()
+
+    async def _rested(self, seconds: float) -> None:
+        """Wait before the next try; `retry` ends it."""
+        self._again.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._again.wait()
+        except TimeoutError:
+            pass
 
     async def _wait_for_more(self) -> None:
         try:
@@ -111,18 +126,16 @@ class HistoryWriter:
             try:
                 await self._sink.write(batch)
             except errors.Unavailable as error:
-                if not delay:
+                if not isinstance(error, Away):  # that is told by the breaker, once
                     logger.warning("history.unavailable", extra={"backlog": self.backlog, "error": str(error)})
                 delay = min(_LAST_RETRY_SECONDS, delay * 2 or _FIRST_RETRY_SECONDS)
-                await asyncio.sleep(delay)
+                await self._rested(delay)
                 continue
             except Exception:  # the outermost line of this loop: one bad record must not end the writer
                 if not await self._write_singly(batch):
                     await asyncio.sleep(_FIRST_RETRY_SECONDS)
                 continue
-            if delay:
-                logger.warning("history.back", extra={"backlog": self.backlog})
-                delay = 0.0
+            delay = 0.0
             self._settle(batch)
 
     async def _write_singly(self, batch: list[Record]) -> bool:

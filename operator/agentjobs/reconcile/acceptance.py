@@ -4,7 +4,7 @@ The only part that asks Postgres before an act. While it is away, jobs wait and 
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from agentjobs.history.records import JobRecord, StartRecord
 from agentjobs.kube.resources import CONFIGMAPS
 from agentjobs.reconcile.ports import Cluster, History
 from agentjobs.reconcile.rows import job_key
-from agentjobs.reconcile.state import Answers, Memory, State
+from agentjobs.reconcile.state import Answers, State
 
 logger = logging.getLogger(__name__)
 
@@ -27,19 +27,21 @@ OUTAGE_SECONDS: Final = 2.0
 class Acceptance:
     """Reads references, stores accepted work, and knows when Postgres is away."""
 
-    def __init__(self, state: State, cluster: Cluster, history: History, monotonic: Callable[[], float]) -> None:
+    def __init__(self, state: State, cluster: Cluster, history: History) -> None:
         self._state = state
         self._cluster = cluster
         self._history = history
-        self._monotonic = monotonic
 
-    def away(self, memory: Memory) -> bool:
-        """Whether Postgres did not answer a moment ago."""
-        return self._monotonic() < memory.outage_until
+    def away(self, answers: Answers) -> bool:
+        """Whether Postgres is known to be away, or did not answer in this look."""
+        return answers.outage or self._history.away
 
-    def outage(self, memory: Memory) -> None:
-        """Remember that Postgres did not answer; jobs wait a little before they ask again."""
-        memory.outage_until = self._monotonic() + OUTAGE_SECONDS
+    def outage(self, job: Job, answers: Answers, error: Unavailable) -> None:
+        """Postgres did not answer: this look asks no more, and the job waits a little before the next."""
+        answers.outage = True
+        if not self._history.away:  # that is told once for all jobs
+            said = {"namespace": job.namespace, "job": job.name, "uid": job.uid, "error": str(error)}
+            logger.warning("history.unavailable", extra=said)
 
     async def read_references(self, seen: Observation, answers: Answers) -> None:
         """Read the ConfigMap keys that the spec names, and say which are missing or of no use."""
@@ -69,9 +71,7 @@ class Acceptance:
             return None
         return found.get("data") or {}
 
-    async def accept(
-        self, seen: Observation, memory: Memory, answers: Answers, start: StartRecord | None
-    ) -> str | None:
+    async def accept(self, seen: Observation, answers: Answers, start: StartRecord | None) -> str | None:
         """Store the job (and its start) before anything acts on it.
 
         Returns the hash of what is accepted, which an earlier acceptance may have fixed. None while Postgres is away,
@@ -86,8 +86,7 @@ class Acceptance:
             stored = self._state.specs.accept(job.uid, await self._history.accept(record, start))
             return None if stored.unreadable else stored.hash
         except Unavailable as error:
-            logger.warning("history.unavailable %s/%s: %s", job.namespace, job.name, error)
-            self.outage(memory)
+            self.outage(job, answers, error)
             return None
 
     async def _resolved(self, seen: Observation, answers: Answers) -> Resolved:
@@ -99,16 +98,16 @@ class Acceptance:
             await self.read_references(replace(seen, references=frozenset(config_map_keys(seen.spec))), answers)
         return resolve(job.object, answers.contents)
 
-    async def recall(self, job: Job, memory: Memory) -> None:
+    async def recall(self, job: Job, answers: Answers) -> None:
         """Ask what was accepted of a job whose object may not say it: it was edited, or we would not accept it."""
         specs = self._state.specs
         as_accepted = job.generation <= 1 and specs.own(job).spec is not None
-        if as_accepted or specs.accepted(job) is not None or self.away(memory):
+        if as_accepted or specs.accepted(job) is not None or self.away(answers):
             return
         try:
             resolved = await self._history.resolved(job.uid)
-        except Unavailable:
-            self.outage(memory)
+        except Unavailable as error:
+            self.outage(job, answers, error)
             return
         if resolved is not None:
             specs.accept(job.uid, resolved)

@@ -110,13 +110,13 @@ class Actions:
                 self._state.ask_for_slot(job, verdict)
                 return False
             case AskHeartbeat():
-                answers.heartbeat = await self._heartbeat(job, verdict.start, memory)
+                answers.heartbeat = await self._heartbeat(job, verdict.start, answers)
             case AskRecorded():
-                answers.end_recorded = await self._recorded(job, memory)
+                answers.end_recorded = await self._recorded(job, answers)
             case Wait():
-                return await self._wait(seen, verdict, memory, answers)
+                return await self._wait(seen, verdict, answers)
             case Claim():
-                await self._claim(seen, verdict, memory, answers)
+                await self._claim(seen, verdict, answers)
             case MakePod():
                 return await self._start_pod(seen, verdict, memory)
             case ReportPod():
@@ -126,16 +126,16 @@ class Actions:
                 await self._stop_pod(verdict)
                 self._story.pod_stopped(seen, verdict)
             case Finish():
-                await self._finish(seen, verdict, memory)
+                await self._finish(seen, verdict, answers)
             case Suspend():
-                return await self._suspend(seen, verdict, memory, answers)
+                return await self._suspend(seen, verdict, answers)
             case EndStart():
-                await self._end_start(seen, verdict, memory)
+                await self._end_start(seen, verdict, answers)
             case ReleasePods():
                 for pod in verdict.pods:
                     await self._release(pod, "its job is going" if job.deleting else "its end is recorded")
             case FetchYield():
-                return await self._fetch_yield(seen, memory)
+                return await self._fetch_yield(seen, answers)
             case DeleteJob():
                 await self._delete_job(job)
                 return False
@@ -167,32 +167,32 @@ class Actions:
             await self._egress.hand_over(job, spec, pod)
         except (Denied, Invalid) as error:
             # It still is the job's, and goes with it: the pod must not wait for what waiting does not heal.
-            logger.warning("policy.kept", extra={"job": f"{job.namespace}/{job.name}", "error": str(error)})
+            logger.warning("policy.kept", extra={"namespace": job.namespace, "job": job.name, "error": str(error)})
         memory.policy_of = pod.uid
 
-    async def _heartbeat(self, job: Job, start: int, memory: Memory) -> Heartbeat:
+    async def _heartbeat(self, job: Job, start: int, answers: Answers) -> Heartbeat:
         try:
             silence = await self._history.silence(job.uid, start)
-        except Unavailable:
-            self._acceptance.outage(memory)
+        except Unavailable as error:
+            self._acceptance.outage(job, answers, error)
             return Heartbeat(None)
         if silence is None and job.active is not None and job.active.started is not None:
             silence = self._now() - job.active.started  # it has never spoken
         return Heartbeat(silence)
 
-    async def _recorded(self, job: Job, memory: Memory) -> bool:
+    async def _recorded(self, job: Job, answers: Answers) -> bool:
         try:
             return await is_recorded(job, self._history, self._writer)
-        except Unavailable:
-            self._acceptance.outage(memory)
+        except Unavailable as error:
+            self._acceptance.outage(job, answers, error)
             return False
 
-    async def _wait(self, seen: Observation, verdict: Wait, memory: Memory, answers: Answers) -> bool:
+    async def _wait(self, seen: Observation, verdict: Wait, answers: Answers) -> bool:
         job, spec_hash_ = seen.job, None
         if verdict.reason not in _IN_LINE:
             self._state.leave(job)
         if verdict.accept:
-            spec_hash_ = await self._acceptance.accept(seen, memory, answers, None)
+            spec_hash_ = await self._acceptance.accept(seen, answers, None)
             if spec_hash_ is None:
                 return True
         queue = seen.spec.queue if seen.spec else ""
@@ -206,11 +206,11 @@ class Actions:
             self._state.ask_for_slot(job, AskForSlot(seen.spec.queue, seen.spec.priority, lock))
         return False
 
-    async def _suspend(self, seen: Observation, verdict: Suspend, memory: Memory, answers: Answers) -> bool:
+    async def _suspend(self, seen: Observation, verdict: Suspend, answers: Answers) -> bool:
         job, accepted = seen.job, None
         self._state.leave(job)
         if verdict.accept:
-            accepted = await self._acceptance.accept(seen, memory, answers, None)
+            accepted = await self._acceptance.accept(seen, answers, None)
             if accepted is None:
                 return True
         await self._write(job, progress.suspended(job, verdict, spec_hash=accepted, now=self._now()))
@@ -218,12 +218,12 @@ class Actions:
         self._story.suspended(seen, verdict)
         return False
 
-    async def _claim(self, seen: Observation, claim: Claim, memory: Memory, answers: Answers) -> None:
+    async def _claim(self, seen: Observation, claim: Claim, answers: Answers) -> None:
         """Record, then claim. The pod follows from the claim, whoever sees it first."""
         job, now = seen.job, self._now()
         pod = pod_name(job.name, claim.start)
         start = StartRecord(job=job_key(job), start=claim.start, attempt=claim.attempt, pod=pod, time=now)
-        accepted = await self._acceptance.accept(seen, memory, answers, start)
+        accepted = await self._acceptance.accept(seen, answers, start)
         if accepted is None or seen.spec is None:
             return
         queue = seen.spec.queue
@@ -309,27 +309,27 @@ class Actions:
         if answer is not None and answer.get("kind") == "Pod":
             self._state.observe_pod(None, answer)
 
-    async def _finish(self, seen: Observation, verdict: Finish, memory: Memory) -> None:
+    async def _finish(self, seen: Observation, verdict: Finish, answers: Answers) -> None:
         job = seen.job
         self._state.leave(job)
         status = progress.finished(job, verdict, now=self._now())
-        await self._write(job, await self._with_yield(job, status, memory))
+        await self._write(job, await self._with_yield(job, status, answers))
         self._story.finished(seen, verdict)
 
-    async def _end_start(self, seen: Observation, verdict: EndStart, memory: Memory) -> None:
+    async def _end_start(self, seen: Observation, verdict: EndStart, answers: Answers) -> None:
         job, now = seen.job, self._now()
         status = progress.start_ended(job, verdict, now=now)
         if isinstance(verdict.then, Finish):
-            status = await self._with_yield(job, status, memory)
+            status = await self._with_yield(job, status, answers)
         await self._write(job, status)
         record = verdict.record
         self._metrics.attempt(record.verdict, record.reason)
         self._metrics.run_duration.observe(_seconds(record))
         self._story.start_ended(seen, verdict)
 
-    async def _fetch_yield(self, seen: Observation, memory: Memory) -> bool:
+    async def _fetch_yield(self, seen: Observation, answers: Answers) -> bool:
         job = seen.job
-        status = await self._with_yield(job, job.status, memory)
+        status = await self._with_yield(job, job.status, answers)
         if status.usage is not None:
             await self._write(job, status)
             self._story.completed(seen)
@@ -337,14 +337,14 @@ class Actions:
         self._state.queue.add_after(("job", *job.key), OUTAGE_SECONDS)
         return False
 
-    async def _with_yield(self, job: Job, status: AgentJobStatus, memory: Memory) -> AgentJobStatus:
+    async def _with_yield(self, job: Job, status: AgentJobStatus, answers: Answers) -> AgentJobStatus:
         """Add the answer's preview and what was used from Postgres; while it is away the status stays without."""
-        if not status.starts or self._acceptance.away(memory):
+        if not status.starts or self._acceptance.away(answers):
             return status
         try:
             found = await self._history.yielded(job.uid)
-        except Unavailable:
-            self._acceptance.outage(memory)
+        except Unavailable as error:
+            self._acceptance.outage(job, answers, error)
             return status
         status = replace(status, usage=usage(found.usage))
         if status.phase is not Phase.SUCCEEDED and found.result is None:

@@ -10,6 +10,7 @@ from typing import Final
 
 from agentjobs.contract import LABEL_JOB
 from agentjobs.errors import AgentJobsError, Unavailable
+from agentjobs.history.breaker import Away
 from agentjobs.history.operator_history import OperatorHistory
 from agentjobs.history.writer import HistoryWriter
 from agentjobs.kube.client import KubeClient
@@ -69,7 +70,7 @@ class Lists:
         try:
             return await self._history.clock()
         except Unavailable as error:
-            logger.warning("history.unavailable %s", error)
+            _tell(error)
             return None
 
     async def feed(self) -> None:
@@ -83,7 +84,7 @@ class Lists:
             try:
                 records = await self._history.lacking(records)
             except Unavailable as error:
-                logger.warning("history.unavailable %s", error)
+                _tell(error)
             for record in records:
                 self._writer.put(record)
 
@@ -98,7 +99,7 @@ class Lists:
         try:
             closed = await self._history.close_vanished(self.live(), listed_at=listed_at, namespaces=only)
         except Unavailable as error:
-            logger.warning("history.unavailable %s", error)
+            _tell(error)
             return
         if closed:
             logger.info("history.closed", extra={"jobs": closed})
@@ -116,3 +117,8 @@ class Lists:
             except AgentJobsError as error:
                 logger.warning("lists.unavailable", extra={"error": str(error)})
             await asyncio.sleep(seconds)
+
+
+def _tell(error: Unavailable) -> None:
+    if not isinstance(error, Away):  # that is told by the breaker, once
+        logger.warning("history.unavailable", extra={"error": str(error)})

@@ -52,6 +52,11 @@ class Cluster(Protocol):
 class History(Protocol):
     """What was accepted and what happened; every method raises Unavailable while Postgres is away."""
 
+    @property
+    def away(self) -> bool:
+        """Whether Postgres is known to be away: whatever is asked fails at once."""
+        ...
+
     async def accept(self, job: JobRecord, start: StartRecord | None = None) -> Resolved: ...
 
     async def resolved(self, uid: str) -> Resolved | None: ...

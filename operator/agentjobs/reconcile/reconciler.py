@@ -50,7 +50,7 @@ class Reconciler:
         """`queues` maps the implicit queues, which every namespace has, to their slots; no `spans`: no traces."""
         self.state = State(writer=writer, limits=queues, now=now)
         self._story = Story(recorder, spans or Spans(), now)
-        self._acceptance = Acceptance(self.state, cluster, history, monotonic)
+        self._acceptance = Acceptance(self.state, cluster, history)
         self._actions = Actions(
             state=self.state,
             acceptance=self._acceptance,
@@ -88,6 +88,13 @@ class Reconciler:
         finally:
             self.state.settle((namespace, name))
 
+    def history_is_back(self) -> None:
+        """Postgres answers again: look at all that may have waited for it."""
+        self.state.wake_schedules()
+        for job in self.state.jobs.values():
+            if not job.rests:
+                self.state.queue.add(("job", *job.key))
+
     async def _reconcile_job(self, name: JobName) -> float | None:
         job = self.state.jobs.get(name)
         await self._actions.release_orphans(name, job)
@@ -110,7 +117,7 @@ class Reconciler:
 
     async def _observe(self, job: Job, memory: Memory, answers: Answers) -> Observation:
         pods = tuple(pod for pod in self.state.pods.by("job", job.key) if pod.owner_uid == job.uid)
-        outage = self._acceptance.away(memory)
+        outage = self._acceptance.away(answers)
         if job.finished or job.deleting:
             self.state.leave(job)
         elif job.active:
@@ -121,8 +128,8 @@ class Reconciler:
             return Observation(job=job, spec=None, pods=pods, history_available=not outage, end_recorded=recorded)
         own = self.state.specs.own(job)
         if job.accepted:
-            await self._acceptance.recall(job, memory)
-            outage = self._acceptance.away(memory)
+            await self._acceptance.recall(job, answers)
+            outage = self._acceptance.away(answers)
         spec = self.state.specs.in_force(job)
         active_for = self._active_for(job, memory)
         return Observation(

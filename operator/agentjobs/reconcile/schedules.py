@@ -142,7 +142,7 @@ class Schedules:
             case Keep():
                 return False
             case Confirm():
-                await self._confirm(seen, verdict.jobs, look)
+                return await self._confirm(seen, verdict.jobs, look)
             case Claim() | Record():
                 await self._write(schedule, verdict.status, look)
                 self._tell_written(schedule, verdict)
@@ -157,7 +157,7 @@ class Schedules:
                 assert_never(verdict)
         return True
 
-    async def _confirm(self, seen: ScheduleObservation, jobs: Iterable[str], look: Look) -> None:
+    async def _confirm(self, seen: ScheduleObservation, jobs: Iterable[str], look: Look) -> bool:
         """Ask the API server itself. The jobs come after the schedule that names them: one that is absent is gone.
 
         A claim whose job nobody knows was left behind by an operator that died, or its job has run and is gone: history
@@ -165,14 +165,20 @@ class Schedules:
         """
         schedule, known = seen.schedule, {job.name for job in seen.jobs}
         for name in (start.name for start in seen.claims if start.name not in known):
-            uid = await self._history.job_of(schedule.namespace, schedule.name, name, since=schedule.created)
+            try:
+                uid = await self._history.job_of(schedule.namespace, schedule.name, name, since=schedule.created)
+            except Unavailable:
+                if not self._history.away:
+                    raise
+                self._state.queue.add_after(("schedule", *schedule.key), OUTAGE_SECONDS)
+                return False
             if uid is not None:
                 look.made[name] = uid
         try:
             found = await self._cluster.get(AGENTSCHEDULES, *schedule.key)
         except NotFound:
             self._state.observe_schedule("DELETED", _tombstone(schedule))
-            return
+            return True
         self._state.observe_schedule(None, found)
         look.confirmed = found["metadata"]["resourceVersion"]
         for name in jobs:
@@ -185,6 +191,7 @@ class Schedules:
                 self._state.observe_job(None, job)
             else:
                 look.absent.add(name)
+        return True
 
     async def _write(self, schedule: Schedule, status: AgentScheduleStatus, look: Look) -> None:
         """Patch the status if it changes anything, on condition that nobody wrote since."""

@@ -33,7 +33,6 @@ class Memory:
     """What is remembered of a job between looks. Losing it costs a question, never correctness."""
 
     uid: str
-    outage_until: float = 0.0
     terminating: tuple[str, float] | None = None
     """Uid of a pod seen Terminating, and since when on our monotonic clock."""
     active: tuple[int, float] | None = None
@@ -53,6 +52,8 @@ class Answers:
     missing: tuple[str, ...] | None = None
     heartbeat: Heartbeat | None = None
     end_recorded: bool | None = None
+    outage: bool = False
+    """A question to Postgres failed; nothing more is asked of it in this look."""
 
 
 def _queue_of(job: Job) -> list[QueueName]:

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from agentjobs import errors
 from agentjobs.dev.postgres import EmbeddedPostgres
 from agentjobs.history import migrate
+from agentjobs.history.breaker import Away
 from agentjobs.history.database import Database
 from agentjobs.history.operator_history import OperatorHistory
 from agentjobs.history.tables import SCHEMA, jobs, transitions
@@ -96,6 +97,19 @@ async def test_a_server_that_never_answers_is_unavailable_in_time():
         async with Database(f"postgresql://nobody@127.0.0.1:{port}/nothing", deadline=0.2) as database:
             with pytest.raises(errors.Unavailable, match="did not answer within"):
                 await database.run(lambda connection: connection.execute(select(1)))
+
+
+async def test_a_server_that_never_answers_holds_nobody_for_the_deadline():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        async with Database(f"postgresql://nobody@127.0.0.1:{port}/nothing") as database:
+            asks = (database.read(lambda connection: connection.execute(select(1))) for _ in range(20))
+            async with asyncio.timeout(4.5):
+                answers = await asyncio.gather(*asks, return_exceptions=True)
+            with pytest.raises(Away):
+                await database.run(lambda connection: connection.execute(select(1)))
+
+    assert all(isinstance(answer, errors.Unavailable) for answer in answers)
 
 
 async def test_a_row_that_somebody_locked_is_unavailable_in_time_and_free_afterwards(database, a_job):

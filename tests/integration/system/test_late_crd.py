@@ -33,7 +33,7 @@ async def operator(server, seconds):
         async with asyncio.timeout(seconds):
             async for line in process.stdout:
                 said += line
-                if b"history.unavailable" in line:
+                if b"database.away" in line:
                     return None, said.decode()
             return await process.wait(), said.decode()
     finally:
@@ -51,4 +51,4 @@ async def test_an_operator_without_its_kinds_ends_naming_them_and_goes_on_once_t
 
     assert (early, late) == (1, None)
     assert "agentjobs.agentjobs.dev; apply crds/agentjobs.yaml first" in said
-    assert "history.unavailable" in then
+    assert "database.away" in then

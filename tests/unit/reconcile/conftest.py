@@ -59,6 +59,7 @@ class World:
         self.claims: dict[tuple[str, int], str] = {}
         self.beats: dict[tuple[str, int], datetime] = {}
         self.history_away = False
+        self.refused = 0
         self.wall_ahead = timedelta(0)  # of the operators' wall clocks alone
         # What the server answers instead: by verb and kind.
         self.refuse: dict[tuple[str, str], Exception] = {}
@@ -217,8 +218,13 @@ class World:
     def record(self, _reference, _kind, reason, message):
         self.events.append((reason, message))
 
+    @property
+    def away(self):
+        return self.history_away
+
     def _available(self):
         if self.history_away:
+            self.refused += 1
             raise Unavailable("history")
 
     def _write(self, verb, kind):

@@ -214,26 +214,26 @@ async def test_a_claimed_start_without_a_pod_gives_its_slot_back(world, newer):
 
 
 async def test_what_a_newer_version_stored_without_claiming_is_held_as_well(world, newer):
+    work = await accepted_elsewhere(world)
     world.history_away = True
     world.apply()
     await world.act()
     world.history_away = False
-    uid = world.job()["metadata"]["uid"]
-    await accepted_elsewhere(world, uid)
+    world.accepted[world.job()["metadata"]["uid"]] = work
     await world.act(seconds=10)
 
     assert reason(world)[1] == UNREADABLE
     assert world.pods("hello") == []
 
 
-async def accepted_elsewhere(world, uid):
+async def accepted_elsewhere(world):
     """The work as a newer version resolves it, by defaults that the object does not show."""
     world.apply("other")
     await world.act()
     world.end_jobs(Verdict.SUCCEED)
     await world.act()
     other = world.accepted[world.job("other")["metadata"]["uid"]]
-    world.accepted[uid] = {**other, "spec": {**other["spec"], "resultPolicy": RULES}}
+    return {**other, "spec": {**other["spec"], "resultPolicy": RULES}}
 
 
 @EDITED

@@ -16,7 +16,7 @@ def lines(caplog):
     caplog.set_level(logging.INFO, "agentjobs")
 
     def about(name="hello"):
-        formatted = map(logs.JsonFormatter().format, caplog.records)
+        formatted = map(logs.LineFormatter(logs.as_json).format, caplog.records)
         return [json.loads(line) for line in formatted if f'"{name}"' in line]
 
     return about

@@ -135,3 +135,18 @@ async def test_a_runner_that_beats_no_more_is_stopped_whatever_our_clock_says(wo
     await world.act(minutes=1)
 
     assert world.pods()[0]["metadata"].get("deletionTimestamp")
+
+
+async def test_nobody_asks_a_database_that_is_known_to_be_away_and_all_are_woken_when_it_is_back(world):
+    for number in range(3):
+        world.apply(f"job-{number}")
+    world.history_away = True
+    await world.act()
+    assert world.refused == 0
+    assert world.status("job-0").conditions[0].reason == "HistoryUnavailable"
+
+    world.history_away = False
+    world.reconciler.history_is_back()
+    await world.settle()
+
+    assert [str(world.status(f"job-{number}").phase) for number in range(3)] == ["Running"] * 3

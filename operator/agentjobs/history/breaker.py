@@ -1,0 +1,137 @@
+"""Whether PostgreSQL answers, as one process knows it: a circuit breaker for all that the process asks of it.
+
+When PostgreSQL is away, requests fail at once and one probe a second asks whether it is back; who waits is told then.
+Silence is found before anybody's deadline: a request without an answer for a moment, in which no other got one either,
+has the probe sent, on a connection of its own. So a slow statement is left alone, and a server behind which packets
+vanish holds nobody for long.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from agentjobs import errors
+
+logger = logging.getLogger(__name__)
+
+# Between two probes.
+PAUSE_SECONDS: Final = 1.0
+# Most answers take milliseconds.
+SILENCE_SECONDS: Final = 1.0
+
+
+class Away(errors.Unavailable):
+    """PostgreSQL is known to be away: nothing was asked, or nobody waits for the answer any more."""
+
+
+class Breaker:
+    """Belongs to one event loop.
+
+    Args:
+        probe: returns when PostgreSQL can do our work, else raises Unavailable within a few seconds.
+    """
+
+    def __init__(
+        self,
+        probe: Callable[[], Awaitable[None]],
+        *,
+        pause: float = PAUSE_SECONDS,
+        silence: float = SILENCE_SECONDS,
+    ) -> None:
+        self._probe = probe
+        self._pause = pause
+        self._silence = silence
+        self._problem = ""
+        self._since = 0.0
+        self._answered_at = float("-inf")
+        self._opened: asyncio.Future[None] | None = None
+        self._probing: asyncio.Task[None] | None = None
+        self._on_back: list[Callable[[], None]] = []
+
+    @property
+    def away(self) -> bool:
+        """Whether requests fail at once."""
+        return bool(self._problem)
+
+    def on_back(self, tell: Callable[[], None]) -> None:
+        """Call `tell` whenever PostgreSQL answers again after it was away."""
+        self._on_back.append(tell)
+
+    def check(self) -> None:
+        """Return if PostgreSQL may be asked.
+
+        Raises:
+            Away: it is away.
+        """
+        if self.away:
+            raise Away(self._problem)
+
+    async def wait(self, task: "asyncio.Task[Any]", seconds: float) -> None:
+        """Wait for a request for at most `seconds`, and no longer when PostgreSQL turns out to be away."""
+        loop = asyncio.get_running_loop()
+        if self._opened is None:
+            self._opened = loop.create_future()
+        began, ends = loop.time(), {task, self._opened}
+        await asyncio.wait(ends, timeout=min(self._silence, seconds), return_when=asyncio.FIRST_COMPLETED)
+        if task.done() or self.away or seconds <= self._silence:
+            return
+        if self._answered_at < began:
+            self._start_probing()
+        await asyncio.wait(ends, timeout=seconds - self._silence, return_when=asyncio.FIRST_COMPLETED)
+
+    def answered(self) -> None:
+        """A request got an answer, be it a refusal."""
+        self._answered_at = asyncio.get_running_loop().time()
+
+    def failed(self, error: errors.Unavailable, *, began: float) -> errors.Unavailable:
+        """A request met no server; return what to raise.
+
+        Unless others were answered since it began (the loop's time): then the fault is this request's alone. So is a
+        time-out while the probe finds the server well, which is asked when others are silent, too.
+        """
+        if not self.away and self._answered_at < began:
+            self._start_probing()
+            if error.__cause__ is not None:
+                self._open(error)
+        return Away(self._problem) if self.away else error
+
+    async def close(self) -> None:
+        """Probe no more."""
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.gather(self._probing, return_exceptions=True)
+
+    def _start_probing(self) -> None:
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.create_task(self._probe_until_back(), name="database-probe")
+
+    async def _probe_until_back(self) -> None:
+        while True:
+            try:
+                await self._probe()
+            except errors.Unavailable as error:
+                self._open(error)
+            except Exception as error:  # nothing but an answer may end this loop: all requests wait for it
+                self._open(errors.Unavailable(f"{type(error).__name__}: {error}"))
+            else:
+                self._close()
+                return
+            await asyncio.sleep(self._pause)
+
+    def _open(self, error: errors.Unavailable) -> None:
+        if not self.away:
+            self._since = asyncio.get_running_loop().time()
+            logger.warning("database.away", extra={"error": str(error)})
+        self._problem = str(error) or "PostgreSQL is away"
+        if self._opened is not None and not self._opened.done():
+            self._opened.set_result(None)
+
+    def _close(self) -> None:
+        self.answered()
+        if not self.away:
+            return
+        self._problem, self._opened = "", None
+        logger.warning("database.back", extra={"away_seconds": round(self._answered_at - self._since, 1)})
+        for tell in self._on_back:
+            tell()
