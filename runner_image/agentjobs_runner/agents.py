@@ -15,6 +15,7 @@ from google.adk.apps.app import App
 from google.adk.plugins.base_plugin import BasePlugin
 from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.base_toolset import BaseToolset
+from google.genai import types
 from pydantic import ValidationError
 
 from agentjobs_runner.endings import config_invalid, module_not_found
@@ -183,6 +184,9 @@ class _Team:
         ]
         place = 0 if field == "agent.inline" else self._members[common["name"]][0] + 1
         tools += toolsets(spec.get("mcpServers") or (), place, field)
+        most = spec.get("maxOutputTokens")
+        if most is not None:
+            common["generate_content_config"] = types.GenerateContentConfig(max_output_tokens=most)
         return LlmAgent(model=model, instruction=spec.get("instruction") or "", tools=tools, **common)
 
     def sequential(self, spec: Mapping[str, Any], field: str, common: dict[str, Any]) -> BaseAgent:

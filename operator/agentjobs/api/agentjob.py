@@ -215,6 +215,12 @@ class AgentBase(Model):
         max_length=32,
         description="Names of entries of `inline.agents`, in the order in which they run. Every agent has one parent.",
     )
+    max_output_tokens: Integer | None = Field(
+        default=None,
+        ge=1,
+        description="Largest answer of an LlmAgent's model, in tokens, thoughts included. Default: the model's own; "
+        "for `anthropic/…` ADK's, 8192. An answer that is cut ends the job as ModelOutputTruncated.",
+    )
     max_iterations: Integer | None = Field(
         default=None, ge=1, le=1000, description="Rounds of a LoopAgent after which it ends."
     )
@@ -254,7 +260,8 @@ class Module(Model):
         pattern=MODULE_REF,
         description="`package.module:attribute`, where the attribute is an agent, an App, or a (maybe async) function "
         "that returns one. Without `:attribute` ADK's rule holds: an App called `app`, else an agent called "
-        "`root_agent`, in the module, else in its module `agent`. So a folder made by `adk create` runs as it is.",
+        "`root_agent`, in the module, else in its module `agent`. So a folder made by `adk create` runs as it is, "
+        "also one with a `root_agent.yaml`.",
     )
     args: dict[str, Any] = Field(
         default_factory=dict,

@@ -19,7 +19,7 @@ INLINE: Final[Path] = ("agent", "inline")
 _PLACEHOLDER: Final = re.compile(r"(?<![${\\])\{+([^{}]*)\}+")
 _STATE_SCOPES: Final = ("app", "user", "temp")
 # Fields that do nothing in an agent of that class: a sign that the author meant something else.
-_OF_A_MODEL: Final = ("instruction", "instructionFrom", "tools", "mcpServers", "model")
+_OF_A_MODEL: Final = ("instruction", "instructionFrom", "tools", "mcpServers", "model", "maxOutputTokens")
 _FOREIGN: Final[Mapping[str, tuple[str, ...]]] = {
     "LlmAgent": ("maxIterations",),
     "SequentialAgent": (*_OF_A_MODEL, "maxIterations"),

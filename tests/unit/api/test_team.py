@@ -55,6 +55,7 @@ def test_what_is_no_tree_is_refused(
         ("ParallelAgent", "tools", [{"name": "google_search"}]),
         ("LoopAgent", "instruction", "x"),
         ("SequentialAgent", "maxIterations", 3),
+        ("ParallelAgent", "maxOutputTokens", 3),
         ("LlmAgent", "maxIterations", 3),
     ],
 )

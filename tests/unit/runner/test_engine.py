@@ -373,6 +373,24 @@ async def test_an_illegal_app_name_is_refused(run):
     assert (ending.reason, "session.appName" in ending.message) == ("ConfigInvalid", True)
 
 
+async def test_the_largest_answer_that_a_job_allows_is_told_to_the_model(run, monkeypatch):
+    from agentjobs_runner.scripted import ScriptedModel
+
+    asked = []
+    answers = ScriptedModel.generate_content_async
+
+    def heard(self, llm_request, stream=False):
+        asked.append(llm_request.config.max_output_tokens)
+        return answers(self, llm_request, stream)
+
+    monkeypatch.setattr(ScriptedModel, "generate_content_async", heard)
+    agent = team("SequentialAgent", "one", "two")
+    agent["inline"]["agents"][0]["maxOutputTokens"] = 9000
+    await run([{"text": "1"}, {"text": "2"}], agent=agent)
+
+    assert asked == [9000, None]
+
+
 EXAMPLE_NAMES = sorted(yaml.safe_load((EXAMPLES / "expected" / "endings.yaml").read_text()))
 
 
