@@ -2,15 +2,20 @@
 
 import importlib
 import inspect
+import warnings
 from importlib.util import find_spec
+from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
+from yaml import YAMLError
 
 from agentjobs_runner.endings import Ended, config_invalid, module_not_found
 from agentjobs_runner.frames import name_package, own_place, places
+
+CONFIG: Final = "root_agent.yaml"
 
 
 def load(ref: str, field: str) -> Any:
@@ -43,6 +48,8 @@ def _conventional(module: ModuleType, field: str) -> Any:
             found = getattr(place, name, None)
             if fits(found):
                 return found
+    for file in _configs(module):
+        return _configured(file, field)
     for place in looked_at:
         for name in ("root_agent", "app"):
             if hasattr(place, name):
@@ -52,6 +59,27 @@ def _conventional(module: ModuleType, field: str) -> Any:
         f"{field}: neither an App called 'app' nor an agent called 'root_agent' is in {looked}; "
         f"it has: {_public(looked_at[-1])}"
     )
+
+
+def _configs(module: ModuleType) -> list[Path]:
+    """The agent written down in a package's folder, as `adk create --type=config` makes it."""
+    return [file for folder in getattr(module, "__path__", ()) if (file := Path(folder, CONFIG)).is_file()]
+
+
+def _configured(file: Path, field: str) -> Any:
+    from google.adk.agents.config_agent_utils import from_config  # only for agents that are written down
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # ADK's loader is about to use another class of its own
+            return from_config(str(file))
+    except ValidationError as error:
+        raise config_invalid(f"{field}: ADK refuses {file}: {first_problems(error)}") from error
+    except ImportError as error:
+        raise module_not_found(f"{field}: {file} names what cannot be imported: {error}") from error
+    except (ValueError, OSError, AttributeError, YAMLError) as error:
+        said = " ".join(str(error).split())
+        raise config_invalid(f"{field}: {file} cannot be used: {said}") from error
 
 
 def _not_an_agent(module: ModuleType, name: str, field: str) -> Ended:

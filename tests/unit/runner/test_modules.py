@@ -143,3 +143,56 @@ async def test_a_module_of_ones_own_that_is_missing_is_told_with_its_line(run, f
 
     assert ending.reason == "ModuleNotFound"
     assert "'some_agent.schemas' (some_agent/agent.py:2)" in ending.message
+
+
+TOOL = "tools:\n  - name: some_agent.tools.roll\n"
+WRITTEN = "name: root\nmodel: scripted/script/main\ninstruction: Work.\n"
+TEAM = """agent_class: SequentialAgent
+name: root
+sub_agents:
+  - config_path: first.yaml
+  - config_path: second.yaml
+"""
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"__init__.py": "", "root_agent.yaml": WRITTEN},
+        {"root_agent.yaml": WRITTEN},
+        {
+            "root_agent.yaml": WRITTEN + "tools:\n  - name: some_agent.tools.roll\n",
+            "tools.py": "def roll(): return 4\n",
+        },
+        {
+            "root_agent.yaml": TEAM,
+            "first.yaml": WRITTEN.replace("root", "a"),
+            "second.yaml": WRITTEN.replace("root", "b"),
+        },
+    ],
+    ids=["adk-create", "no-package-file", "with-a-tool", "team"],
+)
+async def test_an_agent_that_is_written_down_in_its_folder_runs(run, folder, files):
+    ending = await run([{"text": "hi"}, {"text": "hi"}], agent={"module": {"ref": folder(**files)}})
+
+    assert ending.result is not None, ending
+    assert ending.result["text"] == "hi"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("- a list", "ConfigInvalid"),
+        ("name: [", "ConfigInvalid"),
+        ("name: root\nmodle: x\n", "ConfigInvalid"),
+        ("agent_class: Robot\nname: root\n", "ConfigInvalid"),
+        (WRITTEN + "tools:\n  - name: nowhere.roll\n", "ModuleNotFound"),
+        (WRITTEN + "sub_agents:\n  - config_path: missing.yaml\n", "ConfigInvalid"),
+    ],
+    ids=["list", "not-yaml", "unknown-key", "unknown-class", "unknown-tool", "missing-file"],
+)
+async def test_a_folder_that_adk_refuses_fails_at_once_and_names_its_file(run, folder, text, reason):
+    ending = await run(agent={"module": {"ref": folder(**{"root_agent.yaml": text})}})
+
+    assert (ending.verdict, ending.reason) == ("Fail", reason)
+    assert "root_agent.yaml" in ending.message
