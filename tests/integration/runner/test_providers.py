@@ -1,6 +1,7 @@
 """OpenAI's and Anthropic's models through their real clients, against loopback servers that speak their protocol."""
 
 import json
+import sys
 import threading
 from typing import Any, ClassVar
 
@@ -65,10 +66,12 @@ class Provider:
             return {"error": {"message": message, "type": "error", "param": None, "code": kind}}
         return {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"}
 
-    def streamed(self, *texts: str, ends: bool = True, fails: dict[str, Any] | None = None) -> bytes:
+    def streamed(
+        self, *texts: str, ends: bool = True, fails: dict[str, Any] | None = None, reason: str | None = None
+    ) -> bytes:
         if self.name == "openai":
             events: list[Any] = [self._chunk({"content": text}, None) for text in texts]
-            events += [fails] if fails else [self._chunk({}, "stop")] if ends else []
+            events += [fails] if fails else [self._chunk({}, reason or "stop")] if ends else []
             body = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
             return (body + ("data: [DONE]\n\n" if ends else "")).encode()
         start = self._message([], None)
@@ -79,7 +82,7 @@ class Provider:
         if fails:
             events += [fails]
         elif ends:
-            usage, delta = {"output_tokens": 5}, {"stop_reason": "end_turn", "stop_sequence": None}
+            usage, delta = {"output_tokens": 5}, {"stop_reason": reason or "end_turn", "stop_sequence": None}
             events += [{"type": "content_block_stop", "index": 0}]
             events += [{"type": "message_delta", "delta": delta, "usage": usage}, {"type": "message_stop"}]
         return "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events).encode()
@@ -295,3 +298,131 @@ async def test_a_missing_key_fails_and_names_the_cure(ask, provider, monkeypatch
     else:
         assert (ended(ending), calls) == (("Fail", "ModelAuth", None), [])
         assert "put ANTHROPIC_API_KEY into runtime.env" in ending.message
+
+
+PURGE = {"inline": {"name": "a", "instruction": "Help.", "tools": [{"name": "purging:purge"}]}}
+PURGING = """
+def purge(prefix: str = ""):
+    raise AssertionError("the tool ran")
+"""
+
+
+@pytest.fixture
+def purging(tmp_path, monkeypatch):
+    """A tool that must not run, as a module."""
+    (tmp_path / "purging.py").write_text(PURGING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "purging", raising=False)
+
+
+def call(provider, arguments, reason, *, stream):
+    """The answer of a model that calls `purge` with `arguments`, as its provider writes it."""
+    if provider.name == "openai":
+        part = {"index": 0, "id": "c1", "type": "function", "function": {"name": "purge", "arguments": arguments}}
+        if not stream:
+            return provider._completion({"tool_calls": [part]}, reason)
+        events = [provider._chunk({"tool_calls": [part]}, None), provider._chunk({}, reason)]
+        return ("".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n").encode()
+    if not stream:
+        written = json.loads(arguments) if not isinstance(arguments, dict) else arguments
+        return provider._message([{"type": "tool_use", "id": "c1", "name": "purge", "input": written}], reason)
+    block = {"type": "tool_use", "id": "c1", "name": "purge", "input": {}}
+    events = [
+        {"type": "message_start", "message": provider._message([], None)},
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": arguments}},
+        {"type": "content_block_stop", "index": 0},
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": reason, "stop_sequence": None},
+            "usage": {"output_tokens": 5},
+        },
+        {"type": "message_stop"},
+    ]
+    return "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events).encode()
+
+
+LIMIT = {"openai": "length", "anthropic": "max_tokens"}
+CALLED = {"openai": "tool_calls", "anthropic": "tool_use"}
+
+
+@pytest.mark.usefixtures("purging")
+@pytest.mark.parametrize("mode", ["NONE", "SSE"])
+@pytest.mark.parametrize("arguments", ['{"prefix": "tmp/2026-11-2', "{}", '{"prefix": "tmp"}'])
+async def test_no_tool_runs_on_a_call_that_was_cut(ask, provider, mode, arguments):
+    if provider.name == "anthropic" and mode == "NONE":
+        arguments = "{}"  # Anthropic's API parses what came
+    answer = call(provider, arguments, LIMIT[provider.name], stream=mode == "SSE")
+
+    ending, _ = await ask(answer, agent=PURGE, mode=mode)
+
+    assert ended(ending) == ("Fail", "ModelOutputTruncated", None)
+    assert "call of tool purge" in ending.message
+
+
+@pytest.mark.usefixtures("purging")
+@pytest.mark.parametrize("mode", ["NONE", "SSE"])
+@pytest.mark.parametrize("arguments", ["{prefix: tmp/2026-11-21}", '{"prefix": "tm', '["tmp"]', '"tmp"', "7"])
+async def test_no_tool_runs_on_arguments_that_are_not_an_object(ask, provider, mode, arguments):
+    if provider.name == "anthropic" and mode == "NONE" and arguments.startswith("{"):
+        arguments = '["tmp"]'  # see above
+    answer = call(provider, arguments, CALLED[provider.name], stream=mode == "SSE")
+
+    ending, _ = await ask(answer, agent=PURGE, mode=mode)
+
+    assert ended(ending) == ("Retry", "ResultError", None)
+    assert "purge" in ending.message
+
+
+@pytest.mark.parametrize("mode", ["NONE", "SSE"])
+async def test_an_answer_that_was_cut_is_not_a_success(ask, provider, mode):
+    if mode == "SSE":
+        answer = provider.streamed("The report has thr", reason=LIMIT[provider.name])
+    elif provider.name == "openai":
+        answer = provider._completion({"content": "The report has thr"}, "length")
+    else:
+        answer = provider._message([{"type": "text", "text": "The report has thr"}], "max_tokens")
+
+    ending, calls = await ask(answer, mode=mode)
+
+    assert ended(ending) == ("Fail", "ModelOutputTruncated", None)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("mode", ["NONE", "SSE"])
+@pytest.mark.parametrize("reason", ["pause_turn", "brand_new_reason"])
+async def test_another_end_than_the_models_own_is_told_in_the_providers_word(ask, provider, mode, reason):
+    if mode == "SSE":
+        answer = provider.streamed("The report has thr", reason=reason)
+    elif provider.name == "openai":
+        answer = provider._completion({"content": "The report has thr"}, reason)
+    else:
+        answer = provider._message([{"type": "text", "text": "The report has thr"}], reason)
+
+    ending, _ = await ask(answer, mode=mode)
+
+    assert ended(ending) == ("Retry", "ResultError", None)
+    assert reason.upper() in ending.message
+
+
+HTML = b"<!doctype html><html><title>Welcome to the console</title></html>"
+
+
+@pytest.mark.parametrize("mode", ["NONE", "SSE"])
+@pytest.mark.parametrize("kind", ["text/html", "application/json"])
+async def test_a_page_where_an_answer_should_be_is_shown_with_the_cure(ask, mode, kind):
+    if mode == "SSE" and kind != "text/html":
+        return  # a stream holds no JSON document
+    ending, _ = await ask((200, {"content-type": kind}, HTML), mode=mode)
+
+    assert ended(ending) == ("Retry", "ModelUnavailable", None)
+    assert "Welcome to the console" in ending.message
+    assert "/v1" in ending.message
+
+
+async def test_an_error_in_an_answer_of_status_200_has_its_class_and_its_sentence(ask, provider):
+    body = {"error": {"message": "Provider returned error: upstream rate limit exceeded", "code": 429}}
+    ending, _ = await ask(body if provider.name == "openai" else {"type": "error", **body})
+
+    assert ended(ending) == ("Snooze", "ModelRateLimited", 30.0)
+    assert "upstream rate limit exceeded" in ending.message
