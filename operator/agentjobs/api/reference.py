@@ -15,6 +15,7 @@ from agentjobs.api.agentjob import QUANTITY
 from agentjobs.api.conditions import ConditionType, Word
 from agentjobs.api.crd import object_schema, publish, schedule_schema
 from agentjobs.api.durations import TIME_PATTERN
+from agentjobs.api.error_classes import CLASSES
 from agentjobs.api.schedule_status import ScheduleConditionType
 from agentjobs.contract import GROUP, VERSION, ErrorClass
 
@@ -162,8 +163,7 @@ def conditions_page() -> str:
         "## Reasons of Failed",
         "",
         "`InvalidSpec`, `UnresolvedReference` or `SpecTooLarge` for a job that was never started, else the class of",
-        "the last error:",
-        ", ".join(f"`{name}`" for name in ErrorClass) + ".",
+        "the last error: one of the [classes of errors](#classes-of-errors).",
         "",
         "## Reasons of Finished",
         "",
@@ -186,6 +186,13 @@ def conditions_page() -> str:
         "The reason decides the type. A Warning has failed or needs a person; waiting for a turn or a time, and what",
         "somebody asked for, is Normal. These are Normal, all others are Warnings:",
         ", ".join(f"`{reason}`" for reason in sorted(events.NORMAL)) + ".",
+        "",
+        "## Classes of errors",
+        "",
+        "Why a start ended: in `status.attemptHistory`, in the history, on metrics, and in the condition `Failed`.",
+        "`onErrors` of a rule in `resultPolicy` matches them and may decide otherwise. Without a rule:",
+        "",
+        *_classes(),
     ]
     return "\n".join(lines) + "\n"
 
@@ -246,6 +253,14 @@ def _rules(node: Mapping[str, Any]) -> Iterator[str]:
         yield from (rule["message"] for rule in node.get("x-kubernetes-validations", ()))
     for child in (*node.get("properties", {}).values(), *([node["items"]] if "items" in node else [])):
         yield from _rules(child)
+
+
+def _classes() -> Iterator[str]:
+    yield "| Class | Meaning | Verdict | Costs an attempt |"
+    yield "|---|---|---|---|"
+    for name in ErrorClass:
+        described = CLASSES[name]
+        yield f"| `{name}` | {described.meaning} | {described.verdict} | {described.charged} |"
 
 
 def _words(words: type[Word]) -> Iterator[str]:

@@ -331,7 +331,11 @@ def _policy_problems(spec: Raw) -> Iterator[Problem]:
         for place, name in enumerate(errors if isinstance(errors, list) else ()):
             if isinstance(name, str) and name not in set(ErrorClass):
                 near = difflib.get_close_matches(name, list(ErrorClass), n=1)
-                cure = f"; did you mean {near[0]}?" if near else "; the classes are in the reference of conditions"
+                cure = (
+                    f"; did you mean {near[0]}?"
+                    if near
+                    else "; docs/reference/conditions.md lists the classes of errors"
+                )
                 yield problem_at((*here, "onErrors", place), name, f"is no class of errors{cure}")
         if rule.get("delay") is not None and rule.get("action") not in ("Retry", "Snooze"):
             yield problem_at((*here, "delay"), rule["delay"], "goes with the actions Retry and Snooze only; remove it")
