@@ -20,8 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from agentjobs.dev.client import CONFIG_MAPS, Listing, Object, Resource
-from agentjobs.dev.parts import PartEnded, tail
-from agentjobs.dev.session import Refused, backend
+from agentjobs.dev.parts import tail
+from agentjobs.dev.session import FAILURES, backend
 from agentjobs.dev.up import Cluster, up
 
 AGENT_JOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
@@ -82,7 +82,7 @@ def demo() -> int:
     logging.basicConfig(level=logging.ERROR)
     try:
         return asyncio.run(_bounded(folder, sys.stdout))
-    except (Refused, PartEnded, TimeoutError, OSError) as error:
+    except FAILURES as error:
         print(f"agentjobs demo: {error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):

@@ -13,11 +13,12 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Final, get_args
 
 from agentjobs.dev.backends import Backend
 from agentjobs.dev.client import ApiError
 from agentjobs.dev.parts import PartEnded
+from agentjobs.dev.postgres import PostgresError
 from agentjobs.dev.process import Child, spawn
 from agentjobs.dev.up import PROVIDER_VARIABLES, Cluster, handed_to_pods, up
 from agentjobs.errors import AgentJobsError
@@ -48,6 +49,10 @@ class Refused(Exception):
         self.status = status
 
 
+FAILURES: Final = (Refused, PartEnded, PostgresError, AgentJobsError, ApiError, TimeoutError, OSError)
+"""What keeps a cluster from starting or ends it; the message is for the user, a stack would not help."""
+
+
 def run(
     command: Sequence[str],
     *,
@@ -66,7 +71,7 @@ def run(
         with _folder(environ, temporary=bool(command)) as folder:
             _log_to(folder / "cluster.log")
             return asyncio.run(_session(command, folder, environ, chosen, context))
-    except (Refused, PartEnded, AgentJobsError, ApiError, TimeoutError, OSError) as error:
+    except FAILURES as error:
         print(f"agentjobs dev: {error}", file=sys.stderr)
         return error.status if isinstance(error, Refused) else 1
 

@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import sys
+import tempfile
+from pathlib import Path
 
 import psutil
 import pytest
@@ -102,6 +104,20 @@ async def test_a_part_that_dies_ends_everything_and_is_named(dev):
     assert process.returncode == 1
     assert "gateway was ended by SIGKILL; the end of" in error.decode()
     assert not any(alive(member) for member in family)
+
+
+async def test_a_database_that_cannot_start_is_told_without_a_stack(dev):
+    with tempfile.TemporaryDirectory(prefix="agentjobs-test-") as folder:
+        Path(folder).chmod(0o755)  # or a server that is not root's lies elsewhere
+        data = Path(folder) / "postgres" / "data"
+        data.mkdir(parents=True)
+        (data / "PG_VERSION").write_text("9\n")
+        process = await dev(AGENTJOBS_DEV_FOLDER=folder)
+        _, error = await process.communicate()
+
+    assert process.returncode == 1
+    assert error.decode().startswith(f"agentjobs dev: {data} is of PostgreSQL 9")
+    assert "Traceback" not in error.decode()
 
 
 async def test_a_command_that_is_not_there_ends_as_in_a_shell(dev):
