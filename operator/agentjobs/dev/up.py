@@ -147,7 +147,7 @@ async def up(
         port: of the API server; 0 takes a free one.
         context: with `kubeconfig`, which one of it; by default the current one of the file KUBECONFIG names.
         inherit_env: variables for every runner pod, such as provider keys.
-        working_folder: on the PYTHONPATH of runner pods; the current one by default.
+        working_folder: where runner pods run, and on their PYTHONPATH; the current one by default.
         settings: variables for operator and gateway over our own, such as AGENTJOBS_QUEUE_AGENTS.
         operators: how many operators to run; one of them leads.
         operator_command: what to run as the operator, `agentjobs operator` when empty.

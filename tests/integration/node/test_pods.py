@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import psutil
 import pytest
@@ -48,6 +49,12 @@ async def test_a_success_carries_its_message(machine, terminated):
 
     end = terminated(status)
     assert (status["phase"], end["exitCode"], end["reason"], end["message"]) == ("Succeeded", 0, "Completed", "done")
+
+
+async def test_a_pod_runs_in_the_folder_of_the_project(machine, terminated):
+    name = await machine.run("import os; open(os.environ['OUT'], 'w').write(os.getcwd())", container=SAY)
+
+    assert terminated(await machine.ended(name))["message"] == str(Path.cwd())
 
 
 async def test_a_failure_without_message_shows_the_end_of_its_log(machine, terminated):

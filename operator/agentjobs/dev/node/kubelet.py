@@ -38,7 +38,8 @@ class ProcessNode:
         folder: where pods' files and logs are kept, private to this node.
         tls: certificates of the log endpoint; without them `kubectl logs` is not served.
         command_path: first entry of every container's PATH, by default the folder of this interpreter.
-        working_folder: added to every container's PYTHONPATH, so that modules of the user's project can be imported.
+        working_folder: where containers without a workingDir run, and on every container's PYTHONPATH, as the folder of
+            the user's project is in an image.
         inherited: variables every container gets unless it sets them itself.
         labels: of the Node, beside the usual ones.
         taints: as in a Node's spec; pods must tolerate them.

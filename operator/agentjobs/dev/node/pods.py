@@ -283,7 +283,7 @@ class PodWorker:
             home=home,
         )
         log = self._logs[spec["name"]] = ContainerLog(own / "log", clock=_now)
-        folder = _existing(paths.real(spec.get("workingDir") or ""), home)
+        folder = _existing(paths.real(spec.get("workingDir") or ""), self._node.working_folder)
         return await containers.start(spec, command, env=full, folder=folder, log=log, paths=paths)
 
     async def _stop_containers(self) -> None:
