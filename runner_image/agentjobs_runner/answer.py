@@ -69,9 +69,9 @@ class Answer:
 
     def failure(self) -> Ending | None:
         """Say how the run ended when what it was left with is an error, or a question that nobody answers."""
-        broken = self._broken(self._team)
+        broken = min(self._broken(self._team), key=lambda item: item[0], default=None)
         if broken is not None:
-            return unfinished(broken)
+            return unfinished(broken[1])
         if self._waiting:
             return config_invalid("; ".join(sorted(set(self._waiting.values())))).ending
         return None
@@ -127,18 +127,16 @@ class Answer:
         own = [speaker.answer for speaker in self._of(part)]
         return max((found for found in (*own, *members) if found), key=lambda found: found.at, default=None)
 
-    def _broken(self, part: Part) -> Event | None:
-        """The event by which a part failed. An agent saw what its members met; ADK's teams look at none."""
-        own = [item for speaker in self._of(part) for item in speaker.last.values()]
-        if part.kind is Kind.AGENT:
-            spoke = max(part.members, key=self._spoke, default=None)
-            if spoke is not None and self._spoke(spoke) > max((at for at, _ in own), default=0):
-                return self._broken(spoke)
-            own = sorted(own, key=lambda item: item[0])[-1:]
-        errors = [event for _, event in sorted(own, key=lambda item: item[0]) if _is_error(event)]
+    def _broken(self, part: Part) -> list[tuple[int, Event]]:
+        """The events by which a part failed, and when. An agent saw what its members met; ADK's teams look at none."""
+        own = sorted((item for speaker in self._of(part) for item in speaker.last.values()), key=lambda item: item[0])
         if part.kind is not Kind.AGENT:
-            errors += [event for member in part.members if (event := self._broken(member)) is not None]
-        return errors[0] if errors else None
+            members = [item for member in part.members for item in self._broken(member)]
+            return [*filter(_is_error, own), *members]
+        spoke = max(part.members, key=self._spoke, default=None)
+        if spoke is not None and self._spoke(spoke) > (own[-1][0] if own else 0):
+            return self._broken(spoke)
+        return [*filter(_is_error, own[-1:])]
 
     def _spoke(self, part: Part) -> int:
         """When a part or one of its members was last heard; 0 for never."""
@@ -202,5 +200,5 @@ def _joined(answers: list[Said | None]) -> Said | None:
     return Said(max(answer.at for answer in found), "\n\n".join(as_text(answer.value) for answer in found), "")
 
 
-def _is_error(event: Event) -> bool:
-    return unfinished(event) is not None
+def _is_error(item: tuple[int, Event]) -> bool:
+    return unfinished(item[1]) is not None

@@ -9,13 +9,14 @@ import asyncio
 import gc
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from google.adk.apps.app import App
 from google.adk.artifacts.in_memory_artifact_service import InMemoryArtifactService
+from google.adk.events.event import Event
 from google.adk.memory.in_memory_memory_service import InMemoryMemoryService
 from google.adk.runners import Runner
 from google.adk.sessions.base_session_service import GetSessionConfig
@@ -41,6 +42,10 @@ from agentjobs_runner.sessions import Sessions
 from agentjobs_runner.shape import below, shape
 from agentjobs_runner.steps import StepPlugin
 from agentjobs_runner.timeline import Recorder, entries
+
+# Ends of a model's answer that give code None, or a half, and what code makes of it.
+_NEVER_CAME: Final = (ErrorClass.CONTENT_BLOCKED, ErrorClass.MODEL_OUTPUT_TRUNCATED)
+_STUMBLED: Final = (ErrorClass.AGENT_ERROR, ErrorClass.TOOL_ERROR, ErrorClass.RESULT_ERROR, ErrorClass.CONFIG_INVALID)
 
 
 def execute(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
@@ -91,11 +96,8 @@ async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Endi
     models = Models(Stage(attempt["resolved"].get("scripts") or {}, start))
     app = await agents.build(agent, models, name=session.get("appName"), job=attempt["job"], plugin=plugin)
     recorder.add("started", _root_name(app), {"attempt": attempt["attempt"], "start": start, "adk": adk_version})
-    user, session_id = session.get("userId") or "system", session.get("sessionId") or attempt["uid"]
-    sessions = Sessions()
-    await sessions.create_session(
-        app_name=app.name, user_id=user, session_id=session_id, state=dict(given.get("state") or {})
-    )
+    address = app.name, session.get("userId") or "system", session.get("sessionId") or attempt["uid"]
+    sessions = await _sessions(address, given.get("state") or {})
     runner = Runner(
         app=app,
         session_service=sessions,
@@ -107,15 +109,14 @@ async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Endi
     for repairs in itertools.count():
         answer = Answer(team)
         message = types.Content(role="user", parts=[types.Part(text=text) for text in told])
-        run = runner.run_async(user_id=user, session_id=session_id, new_message=message, run_config=settings)
-        async with aclosing(run) as events:
-            async for event in events:
-                recorder.progressed()
-                answer.see(event)
-                for kind, data in entries(event):
-                    recorder.add(kind, event.author, data)
-                await recorder.room()
-        state = await _state(sessions, app.name, user, session_id) if output.from_state else {}
+        run = runner.run_async(user_id=address[1], session_id=address[2], new_message=message, run_config=settings)
+        try:
+            await _heard(run, answer, recorder)
+        except Exception as error:
+            if (met := _met_before(error, answer)) is not None:
+                return met
+            raise
+        state = await _state(sessions, address) if output.from_state else {}
         judged = _judged(answer, output, state, app, recorder.meter.total)
         if isinstance(judged, Ending):
             return judged
@@ -124,6 +125,25 @@ async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Endi
         recorder.add("repair", _root_name(app), {"repair": repairs + 1, "problems": judged})
         told = [output.correction(judged)]
     raise AssertionError("unreachable")
+
+
+async def _heard(run: AsyncGenerator[Event, None], answer: Answer, recorder: Recorder) -> None:
+    """See a run through, event by event."""
+    async with aclosing(run) as events:
+        async for event in events:
+            recorder.progressed()
+            answer.see(event)
+            for kind, data in entries(event):
+                recorder.add(kind, event.author, data)
+            await recorder.room()
+
+
+def _met_before(error: Exception, answer: Answer) -> Ending | None:
+    """How a model's answer ended that never came whole, where code stumbled over what it got in its place."""
+    met = answer.failure()
+    if met is None or met.reason not in _NEVER_CAME:
+        return None
+    return met if classify(error, now=datetime.now(UTC)).reason in _STUMBLED else None
 
 
 def _judged(
@@ -138,7 +158,15 @@ def _judged(
     return found if isinstance(found, Ending) else output.judge(found.value, _own_schema(app, found.author), usage)
 
 
-async def _state(sessions: Sessions, app: str, user: str, session_id: str) -> dict[str, Any]:
+async def _sessions(address: tuple[str, str, str], state: Mapping[str, Any]) -> Sessions:
+    app, user, session_id = address
+    sessions = Sessions()
+    await sessions.create_session(app_name=app, user_id=user, session_id=session_id, state=dict(state))
+    return sessions
+
+
+async def _state(sessions: Sessions, address: tuple[str, str, str]) -> dict[str, Any]:
+    app, user, session_id = address
     newest = GetSessionConfig(num_recent_events=1)  # the state is whole without them, and a copy of all is slow
     session = await sessions.get_session(app_name=app, user_id=user, session_id=session_id, config=newest)
     return dict(session.state) if session is not None else {}

@@ -13,6 +13,8 @@ from agentjobs_runner.shape import Kind, Part
 
 AGENTS = """
 import warnings
+from datetime import timedelta
+from agentjobs_runner import Snooze
 from google.adk.agents import BaseAgent, LlmAgent, LoopAgent, ParallelAgent, SequentialAgent
 from google.adk.events.event import Event
 from google.adk.tools import FunctionTool, LongRunningFunctionTool, ToolContext, exit_loop
@@ -32,6 +34,7 @@ def row(node_input: str) -> Row: return Row(id=3)
 def rows(node_input: str): return [1, 2]
 def nothing(node_input: str) -> None: return None
 def tell(node_input): return Event(message="told")
+def waits(node_input): raise Snooze(timedelta(minutes=2), "closed")
 def save(): return {"ok": 1}
 def show(tool_context: ToolContext):
     tool_context.actions.skip_summarization = True
@@ -174,6 +177,7 @@ async def test_the_answer_is_what_the_root_was_left_with(run, module, root, answ
 
 
 FAILURES = [
+    ("function-stumbles-over-a-blocked-answer", "graph(say('one'), shout)", [BLOCKED], "Fail ContentBlocked"),
     ("graph-node-is-blocked", "graph(say('one'), tell)", [BLOCKED], "Fail ContentBlocked"),
     ("graph-gives-nothing", "graph(say('one'), nothing)", [says("blue")], "Fail ResultError"),
     (
@@ -201,6 +205,7 @@ FAILURES = [
         "Fail ContentBlocked",
     ),
     ("nothing-after-a-call", "say('one', tools=[save])", [call("save", "I will save it."), EMPTY], "Retry ResultError"),
+    ("function-asks-to-wait", "graph(say('one'), waits)", [BLOCKED], "Snooze Snoozed"),
     ("only-thoughts", "say('one')", [says("<think>hm</think> ")], "Retry ResultError"),
 ]
 
