@@ -39,7 +39,9 @@ class Operator:
 class World:
     """Server, history, kubelet and clock."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, *, slots: int = 10) -> None:
+        """`slots`: of the queue `agents`."""
+        self.slots = slots
         self.random = random.Random(seed)
         self.now = START
         self.objects: dict[tuple[str, str, str], dict[str, Any]] = {}
@@ -57,6 +59,8 @@ class World:
         self.used: dict[str, dict[str, int]] = {}
         self.records: dict[tuple[str, str, int], Any] = {}
         self.claims: dict[tuple[str, int], str] = {}
+        # Every claim that was granted: the job's uid, the start, the pod's uid.
+        self.granted: list[tuple[str, int, str]] = []
         self.beats: dict[tuple[str, int], datetime] = {}
         self.history_away = False
         self.refused = 0
@@ -91,7 +95,7 @@ class World:
             recorder=self,
             metrics=Metrics(),
             pods=PodDefaults(gateway_url="http://gateway", image="runner", gateway_egress=self.gateway_egress),
-            queues={"agents": 10, "scheduled": 5},
+            queues={"agents": self.slots, "scheduled": 5},
             now=lambda: self.now + self.wall_ahead,
             monotonic=lambda: self.now.timestamp(),
         )
@@ -357,18 +361,32 @@ class World:
                 claimed = self.run_pod(pod)
                 self.end_pod(pod, verdict if claimed else None, reason=reason, code=code if claimed else 76)
 
+    def living_pods(self):
+        """Pods whose container may run, as the cluster has them."""
+        return [pod for pod in self.pods() if pod["status"].get("phase") in ("Pending", "Running")]
+
     def pods(self, job=None):
         found = [obj for key, obj in self.objects.items() if key[0] == "Pod"]
         return [pod for pod in found if job is None or pod["metadata"]["labels"].get(LABEL_JOB) == job]
 
     def run_pod(self, pod):
-        """The kubelet starts the container, and its first GET claims the start."""
+        """The kubelet starts the container, and its first GET claims the start. Returns whether it may go on."""
         meta = pod["metadata"]
         start = int(meta["name"].rpartition("-")[2])
-        claimed_by = self.claims.setdefault((owner(pod), start), meta["uid"])
+        granted = self.claim(owner(pod), start, meta["uid"])
         running = {"name": "runner", "state": {"running": {"startedAt": stamp(self.now)}}}
         self._pod_status(pod, phase="Running", containerStatuses=[running])
-        return claimed_by == meta["uid"]
+        return granted
+
+    def claim(self, uid, start, pod):
+        """The gateway's fence: the first pod of a recorded start, until its end is recorded or a newer one is."""
+        newer = any(of == uid and other > start for of, other in self.starts)
+        if (uid, start) not in self.starts or newer or ("StartEnd", uid, start) in self.records:
+            return False
+        if self.claims.setdefault((uid, start), pod) != pod:
+            return False
+        self.granted.append((uid, start, pod))
+        return True
 
     def end_pod(self, pod, verdict=None, *, reason="", code=0, delay=None, message="because", outcome=None):
         """The container ends, with the runner's word or without."""

@@ -1,14 +1,24 @@
-"""Whatever happens in whatever order: terminal is final, a start has one claimed pod, attempts never skip."""
+"""Whatever happens in whatever order: terminal is final, a start has one claimed pod, attempts never skip.
+
+A queue's slots are never exceeded, a session never runs twice at once, and a deleted job starts nothing. To try more
+than the usual histories: `ANY_ORDER_EXAMPLES=2000 pytest -n 0 tests/unit/reconcile/test_any_order.py`.
+"""
 
 import copy
+import os
+from collections import defaultdict
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentjobs.api.conditions import Phase, telling
-from agentjobs.contract import Verdict
+from agentjobs.contract import ANNOTATION_SESSION, Verdict
 from agentjobs.errors import NotFound
+
+JOBS = ("one", "two", "three", "four")
+SLOTS = 2
+SESSION = {"appName": "a", "sessionId": "s"}
 
 ACTIONS = (
     "look",
@@ -23,11 +33,13 @@ ACTIONS = (
     "end-pods",
     "crash-pods",
     "delete-pod",
+    "lose-node",
     "lose-history",
     "find-history",
     "cancel",
     "suspend",
     "resume",
+    "delete-job",
     "relist",
     "wait",
 )
@@ -43,19 +55,41 @@ ENDINGS = (
 class Watcher:
     """Remembers what must never change, and checks it after every action."""
 
-    def __init__(self, world):
+    def __init__(self, world, *, alone=True):
+        """`alone`: one operator acts at a time, which admission relies on."""
         self.world = world
+        self.alone = alone
         self.finals = {}
         self.seen = {}
+        self.deleted = {}
+        self.claimed = {}
 
     def check(self):
         for key, obj in self.world.objects.items():
             if key[0] == "AgentJob":
                 self._check_job(obj["metadata"]["uid"], self.world.status(key[2]))
-        by_start = {}
-        for (uid, start), pod_uid in self.world.claims.items():
-            assert by_start.setdefault((uid, start), pod_uid) == pod_uid
-            assert (uid, start) in self.world.starts, "a pod claimed a start that was never recorded"
+                self._check_deletion(obj["metadata"], self.world.status(key[2]))
+        for uid, start, pod in self.world.granted:
+            assert self.claimed.setdefault((uid, start), pod) == pod, "two pods claimed a start"
+        for pod in self.world.pods():
+            of = pod["metadata"]["ownerReferences"][0]["uid"], int(pod["metadata"]["name"].rpartition("-")[2])
+            assert of in self.world.starts, "a pod of a start that was never recorded"
+        if self.alone:
+            self._check_limits()
+
+    def _check_limits(self):
+        holding = [key for key in self.world.objects if key[0] == "AgentJob" and is_active(self.world.status(key[2]))]
+        assert len(holding) <= self.world.slots, "more starts are under way than the queue has slots"
+        sessions = defaultdict(set)
+        for pod in self.world.living_pods():
+            owner = pod["metadata"]["ownerReferences"][0]["uid"]
+            sessions[pod["metadata"]["annotations"][ANNOTATION_SESSION]].add(owner)
+        assert all(len(owners) == 1 for owners in sessions.values()), "two jobs run in a session"
+
+    def _check_deletion(self, meta, status):
+        if "deletionTimestamp" in meta:
+            starts = self.deleted.setdefault(meta["uid"], status.starts)
+            assert status.starts == starts, "a deleted job was started"
 
     def _check_job(self, uid, status):
         before = self.seen.get(uid)
@@ -76,22 +110,33 @@ class Watcher:
         charged = [record.charged for record in status.attempt_history]
         assert sum(charged) <= 3
         for record in status.attempt_history:
-            assert (uid, record.start) in self.world.starts
+            assert (uid, record.start) in self.world.starts, "a claim of a start that was never recorded"
+
+
+def is_active(status):
+    """Whether a start is claimed and has not ended."""
+    last = status.attempt_history[-1:]
+    return bool(last) and last[0].ended is None
 
 
 async def play(world, died, script, operators):
-    watcher = Watcher(world)
+    watcher = Watcher(world, alone=operators == 1)
     for _ in range(operators - 1):
         world.join()
     world.apply("one", retry={"maxAttempts": 3, "backoff": {"initial": "1s"}})
     rules = [{"name": "again", "onOutcomes": ["unsure"], "action": "Retry", "delay": "1s", "limit": 1}]
     world.apply(
         "two",
+        priority=1,
         retry={"maxAttempts": 2, "maxSnoozes": 1},
-        session={"appName": "a", "sessionId": "s"},
+        session=SESSION,
         output={"schema": {"type": "object"}},
         resultPolicy={"rules": rules},
     )
+    world.apply("three", session=SESSION, priority=0)
+    world.apply("four", retry={"backoff": {"initial": "1s"}})
+    for name in JOBS:
+        world.job(name)["metadata"]["finalizers"] = ["example.com/hold"]
     for action, draw in script:
         number = draw % operators
         try:
@@ -106,7 +151,7 @@ async def play(world, died, script, operators):
 
 
 async def act(world, action, draw, number):  # noqa: C901  one flat branch an action
-    live = [pod for pod in world.pods() if pod["status"].get("phase") in ("Pending", "Running")]
+    live = world.living_pods()
     if action == "look":
         await world.act(number, seconds=1)
     elif action == "look-shuffled":
@@ -142,10 +187,19 @@ async def act(world, action, draw, number):  # noqa: C901  one flat branch an ac
             world._drop(key)
         else:
             world._delete(key)
+    elif action == "lose-node":
+        # Its pods are told to stop, and nobody hears of them again until somebody looks in the end.
+        for pod in live:
+            world.run_pod(pod)
+            world._delete(("Pod", "default", pod["metadata"]["name"]))
+        await world.act(number, seconds=1)
+        await world.act(number, minutes=2)
     elif action in ("lose-history", "find-history"):
         world.history_away = action == "lose-history"
     elif action == "cancel" and draw % 7 == 0:
         world.edit("two", cancel=True)
+    elif action == "delete-job" and draw % 5 == 0:
+        world.remove(JOBS[draw % len(JOBS)])
     elif action in ("suspend", "resume"):
         world.edit("one", suspend=action == "suspend")
     elif action == "relist":
@@ -162,34 +216,36 @@ async def finish(world, operators):
         for number in range(operators):
             world.list(number)
             await world.act(number, seconds=40)
-        for pod in world.pods():
-            if pod["status"].get("phase") in ("Pending", "Running"):
-                claimed = world.run_pod(pod)
-                world.end_pod(pod, Verdict.SUCCEED if claimed else None, code=0 if claimed else 76)
-        if all(world.status(name).phase.is_terminal for name in ("one", "two")):
+        world.end_jobs()
+        if all(world.status(name).phase.is_terminal for name in JOBS):
             for number in range(operators):
                 await world.act(number, seconds=5)
             break
-    assert all(world.status(name).phase.is_terminal for name in ("one", "two"))
+    assert all(world.status(name).phase.is_terminal for name in JOBS)
+    for name in JOBS:
+        said = {one["observedGeneration"] for one in world.job(name)["status"]["conditions"]}
+        assert said == {world.job(name)["metadata"]["generation"]}, "a condition speaks of an older generation"
     assert all(not pod["metadata"].get("finalizers") for pod in world.pods()), "a pod is held for ever"
 
 
 script = st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 1000)), max_size=40)
 quiet = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=int(os.environ.get("ANY_ORDER_EXAMPLES", "60")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
 @quiet
 @given(script=script)
 async def test_one_operator_keeps_its_promises(worlds, died, script):
-    await play(worlds(), died, script, operators=1)
+    await play(worlds(slots=SLOTS), died, script, operators=1)
 
 
 @quiet
 @given(script=script)
 async def test_two_operators_at_once_keep_them_too(worlds, died, script):
-    await play(worlds(), died, script, operators=2)
+    await play(worlds(slots=SLOTS), died, script, operators=2)
 
 
 async def test_the_checks_see_a_terminal_phase_that_changes(world):
@@ -204,6 +260,61 @@ async def test_the_checks_see_a_terminal_phase_that_changes(world):
     world.objects["AgentJob", "default", "hello"] = broken
 
     with pytest.raises(AssertionError, match="terminal"):
+        watcher.check()
+
+
+async def test_the_checks_see_a_second_pod_that_claims_a_start(worlds, died):
+    world = worlds(slots=SLOTS)
+    world.claim = lambda uid, start, pod: world.granted.append((uid, start, pod)) or True  # a fence that lets all pass
+    script = [("look", 0), ("start-pods", 0), ("delete-pod", 1), ("look", 0), ("start-pods", 0)]
+
+    with pytest.raises(AssertionError, match="two pods claimed a start"):
+        await play(world, died, script, operators=1)
+
+
+async def test_the_checks_see_a_pod_of_a_start_that_nobody_recorded(worlds, died):
+    world = worlds(slots=SLOTS)
+    watcher = await play(world, died, [], operators=1)
+    world.starts.clear()
+
+    with pytest.raises(AssertionError, match="never recorded"):
+        watcher.check()
+
+
+async def two_running(world):
+    watcher = Watcher(world)
+    world.apply("one")
+    world.apply("two")
+    await world.act()
+    watcher.check()
+    return watcher
+
+
+async def test_the_checks_see_a_slot_too_many(world):
+    watcher = await two_running(world)
+    world.slots = 1
+
+    with pytest.raises(AssertionError, match="slots"):
+        watcher.check()
+
+
+async def test_the_checks_see_two_jobs_in_a_session(world):
+    watcher = await two_running(world)
+    for pod in world.living_pods():
+        pod["metadata"]["annotations"][ANNOTATION_SESSION] = '["a", "default", "s"]'
+
+    with pytest.raises(AssertionError, match="two jobs run in a session"):
+        watcher.check()
+
+
+async def test_the_checks_see_a_deleted_job_that_is_started(world):
+    watcher = Watcher(world)
+    world.apply("one")
+    world.job("one")["metadata"] |= {"finalizers": ["example.com/hold"], "deletionTimestamp": "2026-11-21T09:00:00Z"}
+    watcher.check()
+    world.job("one")["status"] = {"starts": 1}
+
+    with pytest.raises(AssertionError, match="a deleted job was started"):
         watcher.check()
 
 
