@@ -217,6 +217,7 @@ class World:
 
     def put(self, record):
         number = getattr(record, "transition", getattr(record, "start", 0))
+        self.known.add(record.job)  # also of a job that was never accepted
         self.records.setdefault((type(record).__name__, record.job.uid, number), record)
 
     def record(self, _reference, _kind, reason, message):
