@@ -28,6 +28,7 @@ import uvloop
 from agentjobs import authorities, tracing
 from agentjobs.contract import GROUP, LABEL_JOB, VERSION
 from agentjobs.core.manifests import PodDefaults
+from agentjobs.engine.background import Background
 from agentjobs.engine.clock import watch_clock
 from agentjobs.engine.controller import Controller
 from agentjobs.errors import AgentJobsError, Denied, Invalid, NotFound, Unavailable
@@ -36,13 +37,13 @@ from agentjobs.history.operator_history import OperatorHistory
 from agentjobs.history.retention import Retention
 from agentjobs.history.writer import HistoryWriter
 from agentjobs.kube.client import KubeClient
-from agentjobs.kube.elector import Elector, LeaseLost, utc_now
+from agentjobs.kube.elector import Elector, utc_now
 from agentjobs.kube.listing import Known, listing_session
 from agentjobs.kube.patience import Patience
 from agentjobs.kube.recorder import EventRecorder
 from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, CRDS, NAMESPACES, PODS, Resource
 from agentjobs.metrics import Metrics
-from agentjobs.probes import serving
+from agentjobs.probes import measure_lag, serving
 from agentjobs.reconcile import Key, Reconciler
 from agentjobs.reconcile.lists import Lists
 from agentjobs.settings import OperatorSettings, host_and_port
@@ -108,15 +109,21 @@ class Operator:
         connecting = KubeClient.connect(
             settings.kubeconfig, user_agent="agentjobs-operator", on_write=self._metrics.api_write
         )
-        async with probes, connecting as client:
-            following = asyncio.create_task(self._follow_authorities(), name="authorities")
+        async with probes, connecting as client, Background(self._end) as background:
+            background.start(measure_lag(self._metrics), "loop-lag")
+            background.start(self._follow_authorities(), "authorities", may_return=True)
             try:
                 await self._until_stopped(self._lead(client, identity))
             finally:
-                following.cancel()
                 await asyncio.to_thread(self._spans.close)
         if self._failure is not None:
             raise self._failure
+
+    def _end(self, error: AgentJobsError) -> None:
+        """End the process with an error: something that it cannot be without has died."""
+        if not self._stop.is_set():
+            self._failure = error
+            self._stop.set()
 
     async def _until_stopped(self, work: Any) -> None:
         """Run `work` until it ends or somebody asks us to stop; then let it clean up."""
@@ -165,20 +172,14 @@ class Operator:
         self._state = "standby"
         await elector.acquire()
         self._metrics.leader.set_function(lambda: float(elector.leading))
-        renewing = asyncio.create_task(self._renew(elector), name="lease")
         try:
-            await self._work(client.with_check(elector.held), identity)
+            async with Background(self._end) as background:
+                # It ends when another may lead already. Every write is fenced from then on, and a fresh process stands
+                # by.
+                background.start(elector.run(), "lease")
+                await self._work(client.with_check(elector.held), identity)
         finally:
-            renewing.cancel()
             await elector.release()
-
-    async def _renew(self, elector: Elector) -> None:
-        try:
-            await elector.run()
-        except LeaseLost as error:
-            # Another may lead already. Every write is fenced from now on; leave, and let a fresh process stand by.
-            self._failure = error
-            self._stop.set()
 
     async def _work(self, client: KubeClient, identity: str) -> None:
         settings, metrics = self._settings, self._metrics
@@ -217,17 +218,14 @@ class Operator:
                 keep_events=settings.event_retention or None,
                 on_pruned=metrics.history_pruned,
             )
-            background = [
-                asyncio.create_task(writer.run(), name="history"),
-                asyncio.create_task(recorder.run(), name="events"),
-            ]
-            try:
-                await self._watch(reconciler, lists, retention)
-            finally:
-                await writer.flush(FLUSH_SECONDS)
-                await recorder.flush(seconds=1.0)
-                for task in background:
-                    task.cancel()
+            async with Background(self._end) as background:
+                background.start(writer.run(), "history")
+                background.start(recorder.run(), "events")
+                try:
+                    await self._watch(reconciler, lists, retention)
+                finally:
+                    await writer.flush(FLUSH_SECONDS)
+                    await recorder.flush(seconds=1.0)
 
     async def _watch(self, reconciler: Reconciler, lists: Lists, retention: Retention) -> None:
         """Run kopf while leading. Tasks made inside it are cancelled by it; ours were made before."""
@@ -241,37 +239,34 @@ class Operator:
         await _answer(lists.sync)
         gc.collect()
         gc.freeze()
-        tasks: list[asyncio.Task[Any]] = [
-            asyncio.create_task(self._stop.wait(), name="stop"),
-            asyncio.create_task(controller.run(), name="controller"),
-            asyncio.create_task(lists.repeat(settings.resync.total_seconds()), name="lists"),
-            asyncio.create_task(retention.run(), name="retention"),
-            asyncio.create_task(
-                watch_clock(reconciler.state.wake_all, wall=lambda: self._now().timestamp()), name="clock"
-            ),
-        ]
-        self._state = "leading"
         state = reconciler.state
-        known = {"jobs": len(state.jobs), "pods": len(state.pods), "schedules": len(state.schedules)}
-        logger.info("operator.leading", extra=known)
+        async with Background(self._end) as background:
+            background.start(controller.run(), "controller", may_return=True)
+            background.start(lists.repeat(settings.resync.total_seconds()), "lists")
+            background.start(retention.run(), "retention")
+            background.start(watch_clock(state.wake_all, wall=lambda: self._now().timestamp()), "clock")
+            self._state = "leading"
+            known = {"jobs": len(state.jobs), "pods": len(state.pods), "schedules": len(state.schedules)}
+            logger.info("operator.leading", extra=known)
+            try:
+                await self._run_kopf(reconciler, controller)
+            finally:
+                self._state = "stopping"
+                await controller.stop()
+
+    async def _run_kopf(self, reconciler: Reconciler, controller: Controller[Key]) -> None:
+        """Watch until the process is to stop, then let the workers finish."""
+        handlers = registry(reconciler, self._metrics, self._stop)
+        stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        watching = asyncio.create_task(_run_kopf(self._settings, handlers, self._stop), name="kopf")
         try:
-            kopf_ended = asyncio.create_task(
-                _run_kopf(settings, registry(reconciler, self._metrics, self._stop), self._stop)
-            )
-            await asyncio.wait({kopf_ended, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
             self._stop.set()
             # The workers beside kopf, not after it: kopf takes seconds to end under load. A standby waits for our Lease
             # meanwhile, and without it every write is refused.
-            await asyncio.gather(controller.stop(), kopf_ended)
-            for task in tasks:
-                if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-                    raise error
+            await asyncio.gather(controller.stop(), watching)
         finally:
-            self._state = "stopping"
-            await controller.stop()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            stopping.cancel()
 
 
 def registry(reconciler: Reconciler, metrics: Metrics, stop: asyncio.Event) -> kopf.OperatorRegistry:

@@ -6,7 +6,7 @@ Standbys serve it too. It decides nothing; the checks are handed in.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 from aiohttp import web
@@ -45,7 +45,6 @@ async def serving(
     app.router.add_get("/metrics", _exposition(metrics))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
-    watching = asyncio.create_task(_measure_lag(metrics), name="loop-lag")
     try:
         try:
             await web.TCPSite(runner, *address).start()
@@ -54,9 +53,6 @@ async def serving(
         port: int = runner.addresses[0][1]
         yield port
     finally:
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
         await runner.cleanup()
 
 
@@ -79,7 +75,8 @@ def _exposition(metrics: Metrics) -> Callable[[web.Request], Awaitable[web.Respo
     return answer
 
 
-async def _measure_lag(metrics: Metrics) -> None:
+async def measure_lag(metrics: Metrics) -> None:
+    """Measure how late the event loop wakes up, until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + LAG_SECONDS

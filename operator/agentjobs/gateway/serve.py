@@ -11,13 +11,14 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
 import uvicorn
 
 from agentjobs import errors, tracing
+from agentjobs.engine.background import Background
 from agentjobs.gateway.app import create_app
 from agentjobs.gateway.connections import Connection
 from agentjobs.gateway.metrics import GatewayMetrics
@@ -41,6 +42,7 @@ def run(settings: GatewaySettings) -> None:
 
     Raises:
         errors.Invalid: the settings cannot work: no such kubeconfig, address taken, certificate unreadable.
+        errors.AgentJobsError: a part that the gateway cannot be without has died.
     """
     asyncio.run(_until_signalled(settings))
 
@@ -50,18 +52,33 @@ async def _until_signalled(settings: GatewaySettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with serving(settings):
+    died: list[errors.AgentJobsError] = []
+
+    def end(error: errors.AgentJobsError) -> None:
+        died.append(error)
+        stop.set()
+
+    async with serving(settings, on_death=end):
         await stop.wait()
+    if died:
+        raise died[0]
 
 
 @contextlib.asynccontextmanager
-async def serving(settings: GatewaySettings) -> AsyncIterator[str]:
-    """Serve for the length of a `with` block; gives the URL, with the real port when the settings said 0."""
+async def serving(
+    settings: GatewaySettings, *, on_death: Callable[[errors.AgentJobsError], None] = lambda _error: None
+) -> AsyncIterator[str]:
+    """Serve for the length of a `with` block; gives the URL, with the real port when the settings said 0.
+
+    Args:
+        on_death: is told when a part that runs in the background dies; it is logged in any case.
+    """
     metrics, spans = GatewayMetrics(), tracing.spans("agentjobs-gateway", os.environ)
     dsn = settings.database_url.get_secret_value()
     async with (
         Database(dsn, application="agentjobs gateway", on_request=metrics.database.request) as database,
         KubeClient.connect(settings.kubeconfig, user_agent="agentjobs-gateway", on_write=metrics.review) as kube,
+        Background(on_death) as background,
     ):
         metrics.database.pool(database.connections)
         app = create_app(
@@ -87,7 +104,9 @@ async def serving(settings: GatewaySettings) -> AsyncIterator[str]:
             lifespan="off",
             ssl_context_factory=(lambda _config, _default: certificate) if certificate else None,
         )
-        async with _served(uvicorn.Server(config), listener), _renewed(certificate, settings):
+        if certificate is not None:
+            background.start(_renew(certificate, settings), "certificate")
+        async with _served(uvicorn.Server(config), listener, background):
             host, port = listener.getsockname()[:2]
             url = f"{'https' if certificate else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
             logger.info("gateway.listening", extra={"url": url})
@@ -97,10 +116,10 @@ async def serving(settings: GatewaySettings) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def _served(server: uvicorn.Server, listener: socket.socket) -> AsyncIterator[None]:
+async def _served(server: uvicorn.Server, listener: socket.socket, background: Background) -> AsyncIterator[None]:
     # `serve` would take the signals of the whole process and raise them again at its end, past everybody's clean-up.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # signals are run()'s
-    task = asyncio.create_task(server.serve(sockets=[listener]))
+    task = background.start(server.serve(sockets=[listener]), "web-server", may_return=True)
     try:
         while not server.started and not task.done():  # noqa: ASYNC110  a flag is all that uvicorn tells by
             await asyncio.sleep(0.005)
@@ -134,22 +153,8 @@ def _certificate(settings: GatewaySettings) -> ssl.SSLContext | None:
     return context
 
 
-@contextlib.asynccontextmanager
-async def _renewed(context: ssl.SSLContext | None, settings: GatewaySettings) -> AsyncIterator[None]:
-    """Load certificate and key again whenever their files change; new connections get them."""
-    if context is None:
-        yield
-        return
-    task = asyncio.create_task(_renew(context, settings))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
 async def _renew(context: ssl.SSLContext, settings: GatewaySettings) -> None:
+    """Load certificate and key again whenever their files change; new connections get them."""
     known = _modified(settings)
     while True:
         await asyncio.sleep(CERTIFICATE_SECONDS)

@@ -164,18 +164,30 @@ class Elector:
                 logger.warning("lease.unrenewed", extra=self._said(error))
 
     async def release(self) -> None:
-        """Give the Lease back, so that another process need not wait for it to expire. Writes are fenced at once."""
-        held, self._renewed_at = self.leading, None
-        if not held or self._lease is None:
+        """Give the Lease back, so that another process need not wait for it to expire. Writes are fenced at once.
+
+        Also when it was not renewed in time: the server may still have it as ours.
+        """
+        lease, self._lease, self._renewed_at = self._lease, None, None
+        if lease is None:
             return
-        spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._time()}
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
-                await self._put({**self._lease, "spec": spec})
+                await self._give_back(lease)
         except (AgentJobsError, TimeoutError) as error:
             logger.warning("lease.unreleased", extra=self._said(error))
         else:
             logger.info("lease.released", extra={"lease": self._name, "identity": self._identity})
+
+    async def _give_back(self, lease: Obj) -> None:
+        free = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._time()}
+        try:
+            await self._put({**lease, "spec": {**lease["spec"], **free}})
+        except Conflict:
+            # A renewal that we gave up may have arrived after all.
+            lease = await self._client.get(LEASES, self._namespace, self._name)
+            self._check_holder(lease)
+            await self._put({**lease, "spec": {**lease["spec"], **free}})
 
     async def _try_acquire(self, begin: float) -> bool:
         """Take the Lease if it is free or has expired under our eyes."""
@@ -234,11 +246,14 @@ class Elector:
         except Conflict:
             # Our own earlier try may have arrived after all, or somebody has labelled it; only another holder counts.
             lease = await self._client.get(LEASES, self._namespace, self._name)
-            holder = (lease.get("spec") or {}).get("holderIdentity")
-            if holder != self._identity:
-                raise LeaseLost(f"lease {self._namespace}/{self._name}: taken by {holder or 'nobody'}") from None
+            self._check_holder(lease)
             lease = await self._put({**lease, "spec": {**lease["spec"], "renewTime": self._time()}})
         self._renewed(lease, begin)
+
+    def _check_holder(self, lease: Obj) -> None:
+        holder = (lease.get("spec") or {}).get("holderIdentity")
+        if holder != self._identity:
+            raise LeaseLost(f"lease {self._namespace}/{self._name}: taken by {holder or 'nobody'}")
 
     async def _put(self, lease: Obj) -> Obj:
         return await self._client.replace(LEASES, self._namespace, self._name, lease)

@@ -141,6 +141,42 @@ async def test_a_release_that_hangs_is_given_up(api, elector):
     assert now() == pytest.approx(3, abs=0.1)
 
 
+async def test_a_lease_is_released_though_a_renewal_that_was_given_up_arrived_after_all(api, elector):
+    holder = elector("a")
+    await holder.acquire()
+    lease = await api.get(_Lease, "ns", "lease")
+    await api.replace(_Lease, "ns", "lease", lease)
+
+    await holder.release()
+
+    assert spec(api)["holderIdentity"] == ""
+
+
+async def test_a_lease_that_was_not_renewed_in_time_is_released_all_the_same(api, elector):
+    holder = elector("a")
+    await holder.acquire()
+    api.fault = lambda _verb: 3600.0
+    with pytest.raises(LeaseLost):
+        await holder.run()
+    api.fault = lambda _verb: None
+
+    await holder.release()
+
+    assert spec(api)["holderIdentity"] == ""
+
+
+async def test_a_lease_that_another_took_is_left_to_it(api, elector):
+    holder = elector("a")
+    await holder.acquire()
+    lease = await api.get(_Lease, "ns", "lease")
+    lease["spec"]["holderIdentity"] = "b"
+    await api.replace(_Lease, "ns", "lease", lease)
+
+    await holder.release()
+
+    assert spec(api)["holderIdentity"] == "b"
+
+
 async def test_without_a_renewal_writes_end_before_others_may_take_over(api, elector):
     holder = elector("a")
     await holder.acquire()

@@ -1,0 +1,66 @@
+"""Tasks that live as long as their process: one that ends by itself is a defect, and whoever owns them is told.
+
+A process that goes on without its writer, its recorder or its lists looks well and is not. So all of them are started
+here, and the operator and the gateway end with an error when one dies, to be started anew.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any
+
+from agentjobs.errors import AgentJobsError
+
+logger = logging.getLogger(__name__)
+
+
+class Died(AgentJobsError):
+    """A task of the background ended by itself."""
+
+
+class Background:
+    """A group of tasks, cancelled and awaited at the end of a `with` block.
+
+    Args:
+        on_death: is told why a task ended by itself: its own error if that is one of ours, else `Died`. Called in the
+            loop, and not for what was cancelled.
+    """
+
+    def __init__(self, on_death: Callable[[AgentJobsError], None]) -> None:
+        self._on_death = on_death
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, Any], name: str, *, may_return: bool = False) -> asyncio.Task[Any]:
+        """Run `work` beside the caller. `may_return`: its return is not a death; what it raises always is."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._ended(done, may_return))
+        return task
+
+    async def __aenter__(self) -> "Background":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[Any], may_return: bool) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None and may_return:
+            return
+        reason = "it returned" if error is None else f"{type(error).__name__}: {error}"
+        ours = isinstance(error, AgentJobsError)
+        # The stack says where a defect is; of an error that was raised on purpose the words are enough.
+        stack = None if error is None or ours else error
+        logger.error("background.died", extra={"task": task.get_name(), "error": reason}, exc_info=stack)
+        self._on_death(
+            error if isinstance(error, AgentJobsError) else Died(f"background task {task.get_name()} ended: {reason}")
+        )
