@@ -40,7 +40,7 @@ class _Own(logging.Logger):
         """Return a record as logging makes it by default."""
         name, level, path, number, message, values, error, function, extra, stack = (*args, *more.values())
         record = logging.LogRecord(name, level, path, number, message, values, error, function, stack)
-        record.levelname = _LEVELS[level]
+        record.levelname = _LEVELS.get(level, "ERROR")
         vars(record).update(extra or {})
         return record
 
@@ -86,9 +86,16 @@ def configure(variables: Mapping[str, str], redactor: Redactor) -> None:
     for library in _RAISED_AGAIN:
         logging.getLogger(library).addFilter(_is_news)
     if not logger.handlers:
-        logger.addHandler(_Descriptor(os.dup(_STDERR)))
+        logger.addHandler(_Descriptor(_own_descriptor()))
     for handler in logger.handlers:
         handler.setFormatter(formatter)
+
+
+def _own_descriptor() -> int:
+    try:
+        return os.dup(_STDERR)
+    except OSError:  # closed by who started us
+        return os.open(os.devnull, os.O_WRONLY)
 
 
 def _written(variables: Mapping[str, str]) -> Callable[[Mapping[str, Any]], str]:

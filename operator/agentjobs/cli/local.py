@@ -5,6 +5,7 @@ no time of start, no isolation, no Secrets; variables come from the shell.
 """
 
 import json
+import os
 import secrets
 import signal
 import subprocess
@@ -190,11 +191,16 @@ def _terminal_as_it_was() -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        if _types():
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def _types() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()
+    """Whether a person can type here. In the background of a terminal, which touching it would stop, nobody can."""
+    try:
+        return sys.stdin is not None and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError):  # no terminal; closed
+        return False
 
 
 def _ending(document: Mapping[str, Any] | None, said: TerminationMessage | None, how: _How) -> Ending:
