@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from agentjobs.contract import FINALIZER, LABEL_JOB, start_of
+from agentjobs.contract import ANNOTATION_SESSION, FINALIZER, LABEL_JOB, start_of
 from agentjobs.dev.client import PODS, Change, Client, Listing, Object, Resource
 
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
@@ -102,6 +102,8 @@ class Witness:
         self._clock = clock
         self._began = clock()
         self._running: dict[str, str] = {}
+        # Session and owner of each pod that has not ended, by its uid.
+        self._living: dict[str, tuple[str, str]] = {}
 
     async def run(self) -> None:
         """Watch."""
@@ -122,7 +124,7 @@ class Witness:
             elif isinstance(event, Listing):
                 listed({obj["metadata"]["uid"] for obj in event.items})
                 # A list is one moment: who has stopped in it makes room before who has begun is counted.
-                for obj in sorted(event.items, key=_is_running):
+                for obj in sorted(event.items, key=_lives if resource is PODS else _is_running):
                     see("ADDED", obj)
 
     def _jobs_listed(self, present: set[str]) -> None:
@@ -134,6 +136,8 @@ class Witness:
     def _pods_listed(self, present: set[str]) -> None:
         for uid, pod in self.seen.pods.items():
             pod.gone = pod.gone or uid not in present
+            if pod.gone:
+                self._living.pop(uid, None)
 
     def _job(self, event: str, obj: Object) -> None:
         meta, status = obj["metadata"], obj.get("status") or {}
@@ -175,10 +179,30 @@ class Witness:
         pod.phase = str((obj.get("status") or {}).get("phase", ""))
         pod.held = FINALIZER in (meta.get("finalizers") or ())
         pod.gone = event == "DELETED"
+        self._occupy(obj, pod)
+
+    def _occupy(self, obj: Object, pod: SeenPod) -> None:
+        """Note it when a pod comes into a session in which one of another job has not ended, whatever its job says."""
+        session = (obj["metadata"].get("annotations") or {}).get(ANNOTATION_SESSION)
+        if pod.gone or session is None or not _lives(obj):
+            self._living.pop(pod.uid, None)
+            return
+        others = {owner for other, owner in self._living.values() if other == session} - {pod.owner}
+        if others and pod.uid not in self._living:
+            what = f"pod {pod.name} runs in session {session}, in which a pod of another job lives"
+            self._crowd(what, int(obj["metadata"]["resourceVersion"]))
+        self._living[pod.uid] = session, pod.owner
 
 
 def _is_running(obj: Object) -> bool:
     return (obj.get("status") or {}).get("phase") == "Running"
+
+
+def _lives(pod: Object) -> bool:
+    """Whether a pod's runner has not ended."""
+    status = pod.get("status") or {}
+    states = [one.get("state") or {} for one in status.get("containerStatuses") or []]
+    return status.get("phase") not in ("Succeeded", "Failed") and not any("terminated" in state for state in states)
 
 
 def _end(status: Object) -> tuple[object, ...]:
