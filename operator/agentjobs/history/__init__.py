@@ -7,6 +7,8 @@
     operator_history  what the operator writes and asks
     writer            the operator's queue in front of it: never blocks, survives an outage
     gateway_history   what a runner may write through the gateway, behind the fence; what users read
+    gateway_sql       what that asks PostgreSQL
+    heads             what of a stored answer a status can show
 
 Every write is idempotent and none depends on the order it comes in, because operators die, repeat and overlap.
 """

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar, cast
 
+import msgspec
 from msgspec import Raw, Struct
 from pydantic import BaseModel
 from sqlalchemy import (
@@ -17,30 +18,23 @@ from sqlalchemy import (
     FromClause,
     RowMapping,
     Select,
-    Text,
-    bindparam,
     case,
     func,
-    literal_column,
     or_,
     select,
-    true,
     tuple_,
-    update,
 )
-from sqlalchemy import (
-    cast as sql_cast,
-)
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentjobs import errors
 from agentjobs.api import recorded
 from agentjobs.contract import USAGE, Attempt, Event, ResultDocument, Verdict
 from agentjobs.core.policy import may_run_again
+from agentjobs.history import gateway_sql as sql
 from agentjobs.history.database import Database
 from agentjobs.history.pages import Page, parse_cursor, write_cursor
-from agentjobs.history.tables import events, jobs, results, starts, transitions
+from agentjobs.history.sanitize import clean_text, dump_json
+from agentjobs.history.tables import events, jobs
 
 _Item = TypeVar("_Item")
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -51,7 +45,7 @@ _MAX_START: Final = 2**31 - 1
 MAX_USAGE: Final = 2**53
 # Page sizes: what a screen shows, and what one answer may hold.
 DEFAULT_LIMIT: Final = 100
-MAX_LIMIT: Final = 500
+MAX_LIMIT: Final = sql.MAX_ROWS
 MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
 """Of events' data; the one that goes beyond is the page's last. 500 of the largest were 32 MB, and several times that
 in the gateway's memory."""
@@ -100,15 +94,15 @@ class GatewayHistory:
         place = {"cluster_": self._cluster, "namespace_": namespace, "name_": job}
 
         async def work(connection: AsyncConnection) -> Attempt:
-            row = (await connection.execute(_LOCK_START, _start_key(uid, start))).first()
-            own = (await connection.execute(_WORK, {**place, "uid_": uid})).first()
+            row = (await connection.execute(sql.LOCK_START, _start_key(uid, start))).first()
+            own = (await connection.execute(sql.WORK, {**place, "uid_": uid})).first()
             if row is None or own is None:
                 raise errors.NotFound(f"job {uid} has no start {start}")
             _check_fence(row, uid, start, pod_uid, unclaimed=True)
             if own.resolved is None:
                 raise errors.NotFound(f"job {uid} was never accepted")
             if row.pod_uid is None:
-                await connection.execute(_CLAIM, {**_start_key(uid, start), "pod_uid_": pod_uid})
+                await connection.execute(sql.CLAIM, {**_start_key(uid, start), "pod_uid_": pod_uid})
             return Attempt(
                 namespace=namespace,
                 job=job,
@@ -131,18 +125,18 @@ class GatewayHistory:
             errors.Fenced, errors.NotFound: as `claim`, or this pod never claimed the start.
             errors.Invalid: a time or number cannot be stored; nothing of the batch is.
         """
-        rows = [{**_row_key(uid, start), **_event_values(event)} for event in batch]
+        rows = Raw(msgspec.json.encode([_event_values(event) for event in batch]))
         given = {event["seq"]: event for event in reversed(batch)}  # of two with one number the first
 
         async def work(connection: AsyncConnection) -> list[Event]:
             before = await _pass_fence(connection, uid, start, pod_uid)
-            if not rows:
+            if not batch:
                 return []
-            stored = (await connection.execute(_INSERT_EVENT, rows)).scalars()
+            stored = (await connection.execute(sql.INSERT_EVENTS, {**_start_key(uid, start), "rows_": rows})).scalars()
             new = [given[seq] for seq in sorted(stored)]
             if used := _sum(event.get("usage") or {} for event in new):
                 total = _sum((before or {}, used))
-                await connection.execute(_USE, {**_start_key(uid, start), "usage_": total})
+                await connection.execute(sql.USE, {**_start_key(uid, start), "usage_": total})
             return new
 
         return await self._database.run(work)
@@ -173,12 +167,12 @@ class GatewayHistory:
 
         async def work(connection: AsyncConnection) -> Raw | None:
             await _pass_fence(connection, uid, start, pod_uid)
-            await connection.execute(_REPORT, {**_start_key(uid, start), "reported_": reported, "usage_": used})
+            await connection.execute(sql.REPORT, {**_start_key(uid, start), "reported_": reported, "usage_": used})
             if document["verdict"] == Verdict.SUCCEED and result is not None:
                 if await self._may_run_again(connection, uid, result.get("outcome")):
-                    await connection.execute(_KEEP_ANSWER, {**_start_key(uid, start), "result_": result})
+                    await connection.execute(sql.KEEP_ANSWER, {**_start_key(uid, start), "result_": result})
                 else:
-                    await connection.execute(_INSERT_RESULT, {**_row_key(uid, start), "result": result})
+                    await connection.execute(sql.INSERT_RESULT, {**_row_key(uid, start), "result": result})
             return await _final(connection, uid)
 
         return await self._database.run(work)
@@ -186,7 +180,7 @@ class GatewayHistory:
     async def _may_run_again(self, connection: AsyncConnection, uid: str, outcome: str | None) -> bool:
         if outcome is None:
             return False
-        rules = (await connection.execute(_POLICY, {"uid_": uid})).scalar_one_or_none()
+        rules = (await connection.execute(sql.POLICY, {"uid_": uid})).scalar_one_or_none()
         return rules is not None and may_run_again(rules, outcome)
 
     # --- for users ----------------------------------------------------------------------------------------------------
@@ -211,13 +205,13 @@ class GatewayHistory:
             errors.Invalid: limit or cursor is none.
         """
         limit = _checked_limit(limit)
-        query = _JOBS.where(*self._of_namespace(namespace))
+        query = sql.JOBS.where(*self._of_namespace(namespace))
         if name is not None:
             query = query.where(jobs.c.name == name)
         if schedule is not None:
-            query = query.where(jobs.c.schedule == schedule, _HAS_SCHEDULE)
+            query = query.where(jobs.c.schedule == schedule, sql.HAS_SCHEDULE)
         if partition_key is not None:
-            query = query.where(jobs.c.partition_key == partition_key, _HAS_PARTITION)
+            query = query.where(jobs.c.partition_key == partition_key, sql.HAS_PARTITION)
         if cursor is not None:
             created, uid = parse_cursor(cursor, (datetime, str))
             query = query.where(tuple_(jobs.c.created_at, jobs.c.uid) < tuple_(created, uid))
@@ -250,8 +244,8 @@ class GatewayHistory:
         async def work(connection: AsyncConnection) -> recorded.Story:
             job = await self._found(connection, namespace, name_or_uid)
             of_job = {"uid_": job["uid"]}
-            begun = (await connection.execute(_STARTS, of_job)).all()
-            moved = (await connection.execute(_TRANSITIONS, of_job)).all()
+            begun = (await connection.execute(sql.STARTS, of_job)).all()
+            moved = (await connection.execute(sql.TRANSITIONS, of_job)).all()
             return recorded.Story(
                 job=recorded.RecordedJob(**job),
                 spec_hash=job["spec_hash"],
@@ -279,7 +273,7 @@ class GatewayHistory:
         """
         limit = _checked_limit(limit)
         place = tuple_(events.c.start, events.c.seq)
-        query = _EVENTS.order_by(*_in_order(events, newest=newest))
+        query = sql.EVENTS.order_by(*_in_order(events, newest=newest))
         if start is not None:
             query = query.where(events.c.start == min(start, _MAX_START))
         if cursor is not None:
@@ -303,7 +297,7 @@ class GatewayHistory:
 
     async def _found(self, connection: AsyncConnection, namespace: str, name_or_uid: str) -> RowMapping:
         found = (
-            _DETAIL.where(*self._of_namespace(namespace), or_(jobs.c.uid == name_or_uid, jobs.c.name == name_or_uid))
+            sql.DETAIL.where(*self._of_namespace(namespace), or_(jobs.c.uid == name_or_uid, jobs.c.name == name_or_uid))
             .order_by((jobs.c.uid == name_or_uid).desc(), jobs.c.created_at.desc(), jobs.c.uid.desc())
             .limit(1)
         )
@@ -323,10 +317,10 @@ async def _pass_fence(connection: AsyncConnection, uid: str, start: int, pod_uid
         errors.Fenced, errors.NotFound: this pod may not write for this start.
     """
     key = _start_key(uid, start)
-    passed = (await connection.execute(_PASS, {**key, "pod_uid_": pod_uid})).first()
+    passed = (await connection.execute(sql.PASS, {**key, "pod_uid_": pod_uid})).first()
     if passed is not None:
         return cast("Mapping[str, int] | None", passed.usage)
-    row = (await connection.execute(_FENCE, key)).first()
+    row = (await connection.execute(sql.FENCE, key)).first()
     if row is None:
         raise errors.NotFound(f"job {uid} has no start {start}")
     _check_fence(row, uid, start, pod_uid, unclaimed=False)
@@ -334,7 +328,7 @@ async def _pass_fence(connection: AsyncConnection, uid: str, start: int, pod_uid
 
 
 async def _final(connection: AsyncConnection, uid: str) -> Raw | None:
-    return _raw((await connection.execute(_RESULT, {"uid_": uid})).scalar_one_or_none())
+    return _raw((await connection.execute(sql.RESULT, {"uid_": uid})).scalar_one_or_none())
 
 
 def _raw(found: str | None) -> Raw | None:
@@ -388,9 +382,9 @@ def _event_values(event: Event) -> dict[str, Any]:
     return {
         "seq": event["seq"],
         "time": _event_time(event["time"]),
-        "kind": event["kind"],
-        "author": event["author"],
-        "data": event["data"],
+        "kind": clean_text(event["kind"]),
+        "author": clean_text(event["author"]),
+        "data": Raw(dump_json(event["data"])),
     }
 
 
@@ -430,122 +424,3 @@ def _sized(page: Select[Any], *, newest: bool) -> Select[Any]:
     columns = [column for column in counted.c if column.name != "data"]
     data = case((counted.c.before < MAX_PAGE_BYTES, counted.c.data)).label("data")
     return select(*columns, data).order_by(*_in_order(counted, newest=newest))
-
-
-# --- statements -------------------------------------------------------------------------------------------------------
-
-_this_start = (starts.c.uid == bindparam("uid_"), starts.c.start == bindparam("start_"))
-_FENCE = select(starts.c.pod_uid, starts.c.fenced_at, starts.c.attempt).where(*_this_start)
-_LOCK_START = _FENCE.with_for_update()
-# Whatever a pod writes is a sign of life.
-_PASS = (
-    update(starts)
-    .where(*_this_start, starts.c.pod_uid == bindparam("pod_uid_"), starts.c.fenced_at.is_(None))
-    .values(heartbeat_at=func.clock_timestamp())
-    .returning(starts.c.usage)
-)
-_CLAIM = update(starts).where(*_this_start).values(pod_uid=bindparam("pod_uid_"), claimed_at=func.clock_timestamp())
-# Its first word stays: a runner that repeats itself says the same.
-_REPORT = (
-    update(starts)
-    .where(*_this_start, starts.c.reported.is_(None))
-    .values(
-        reported=bindparam("reported_"),
-        usage=func.coalesce(starts.c.usage, bindparam("usage_", type_=starts.c.usage.type)),
-    )
-)
-_USE = update(starts).where(*_this_start).values(usage=bindparam("usage_"))
-_INSERT_EVENT = insert(events).on_conflict_do_nothing().returning(events.c.seq)
-_INSERT_RESULT = insert(results).on_conflict_do_nothing()
-_KEEP_ANSWER = update(starts).where(*_this_start, starts.c.result.is_(None)).values(result=bindparam("result_"))
-# Of a job that may go on at all.
-_POLICY = select(jobs.c.resolved[("spec", "resultPolicy")]).where(
-    jobs.c.uid == bindparam("uid_"), jobs.c.finished_at.is_(None), jobs.c.deleted_at.is_(None)
-)
-_RESULT = select(sql_cast(results.c.result, Text)).where(results.c.uid == bindparam("uid_"))
-_WORK = (
-    select(
-        sql_cast(jobs.c.resolved, Text).label("resolved"),
-        jobs.c.resolved[("spec", "retry", "maxAttempts")].as_integer().label("max_attempts"),
-        sql_cast(results.c.result, Text).label("result"),
-    )
-    .select_from(jobs.outerjoin(results, results.c.uid == jobs.c.uid))
-    .where(
-        jobs.c.uid == bindparam("uid_"),
-        jobs.c.cluster == bindparam("cluster_"),
-        jobs.c.namespace == bindparam("namespace_"),
-        jobs.c.name == bindparam("name_"),
-    )
-)
-
-# In these words, or the planner cannot see that the index of schedules fits.
-_HAS_SCHEDULE = jobs.c.schedule != literal_column("''")
-_HAS_PARTITION = jobs.c.partition_key != literal_column("''")
-_newest = (
-    select(starts.c.start.label("starts"), starts.c.attempt.label("attempts"))
-    .where(starts.c.uid == jobs.c.uid)
-    .order_by(starts.c.start.desc())
-    .limit(1)
-    .lateral("newest")
-)
-_vanished = jobs.c.finished_at.is_(None) & jobs.c.deleted_at.is_not(None)
-_job_columns = (
-    jobs.c.uid,
-    jobs.c.namespace,
-    jobs.c.name,
-    case((_vanished, "Deleted"), else_=jobs.c.phase).label("phase"),
-    jobs.c.reason,
-    jobs.c.message,
-    jobs.c.created_at.label("created"),
-    jobs.c.changed_at.label("changed"),
-    jobs.c.finished_at.label("finished"),
-    jobs.c.deleted_at.label("deleted"),
-    jobs.c.schedule,
-    jobs.c.partition_key,
-    func.coalesce(_newest.c.attempts, 0).label("attempts"),
-    func.coalesce(_newest.c.starts, 0).label("starts"),
-)
-_with_newest = jobs.outerjoin(_newest, true())
-_JOBS = select(*_job_columns).select_from(_with_newest).order_by(jobs.c.created_at.desc(), jobs.c.uid.desc())
-_DETAIL = select(*_job_columns, jobs.c.spec_hash).select_from(_with_newest)
-
-_STARTS = (
-    select(
-        starts.c.start,
-        starts.c.attempt,
-        starts.c.pod,
-        starts.c.started_at.label("started"),
-        starts.c.claimed_at.label("claimed"),
-        starts.c.heartbeat_at.label("heartbeat"),
-        starts.c.ended_at.label("ended"),
-        starts.c.verdict,
-        starts.c.reason,
-        starts.c.charged,
-        starts.c.message,
-        starts.c.reported,
-        starts.c.usage,
-    )
-    .where(starts.c.uid == bindparam("uid_"))
-    .order_by(starts.c.start.desc())
-    .limit(MAX_LIMIT)
-)
-_TRANSITIONS = (
-    select(
-        transitions.c.transition,
-        transitions.c.time,
-        transitions.c.phase,
-        transitions.c.reason,
-        transitions.c.message,
-    )
-    .where(transitions.c.uid == bindparam("uid_"))
-    .order_by(transitions.c.transition.desc())
-    .limit(MAX_LIMIT)
-)
-_EVENTS = select(
-    events.c.start,
-    events.c.seq,
-    events.c.time,
-    events.c.kind,
-    events.c.author,
-    sql_cast(events.c.data, Text).label("data"),
-).where(events.c.uid == bindparam("uid_"))

@@ -158,6 +158,23 @@ async def write_events(operator, gateway, build, count):
     await gateway.add_events(build.uid, 1, "pod", batch)
 
 
+async def test_two_thousand_events_and_a_heartbeat_take_as_many_statements_as_one(operator, gateway, a_job, queries):
+    build = a_job()
+    await write_events(operator, gateway, build, 1)
+    took = []
+    for write in (1, 2000):
+        queries.clear()
+        batch = [
+            Event(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="a", data={}) for seq in range(7, 7 + write)
+        ]
+        await gateway.add_events(build.uid, 1, "pod", batch)
+        took.append(len(queries))
+    queries.clear()
+    await gateway.heartbeat(build.uid, 1, "pod")
+
+    assert (took, len(queries)) == ([2, 2], 1)
+
+
 async def test_events_come_in_pages(operator, gateway, a_job):
     build = a_job()
     await write_events(operator, gateway, build, 25)
