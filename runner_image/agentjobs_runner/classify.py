@@ -28,9 +28,20 @@ from agentjobs_runner.wording import shown
 _DISK: Final = frozenset({errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
 _KEY: Final = re.compile(r"API[ _]?key|credentials|Missing key inputs", re.IGNORECASE)
 # Clients bring their own exceptions, of httpx or its successor or their own, and are not loaded for every job.
-_CLIENTS: Final = ("anthropic", "httpcore", "httpcore2", "httpx", "httpx2", "litellm", "openai")
+_CLIENTS: Final = (
+    "aiohttp.",
+    "anthropic.",
+    "google.auth.",
+    "httpcore.",
+    "httpcore2.",
+    "httpx.",
+    "httpx2.",
+    "litellm.",
+    "openai.",
+)
 _TIMEOUTS: Final = frozenset({"APITimeoutError", "Timeout", "TimeoutException"})
-_UNREACHABLE: Final = frozenset({"APIConnectionError", "HTTPError", "TransportError"})
+_UNREACHABLE: Final = frozenset({"APIConnectionError", "ClientError", "HTTPError", "TransportError"})
+_LOGINS: Final = frozenset({"DefaultCredentialsError", "RefreshError"})
 _READERS: Final = (
     "google.genai.",
     "google.adk.integrations.openai.",
@@ -122,22 +133,34 @@ def _model_call(error: BaseException) -> Ending | None:
     if isinstance(error, TimeoutError) or _is_client_error(error, _TIMEOUTS):
         return Ending(Verdict.RETRY, ErrorClass.MODEL_TIMEOUT, f"the model did not answer in time: {said}")
     if isinstance(error, OSError) or _is_client_error(error, _UNREACHABLE):
-        return Ending(Verdict.RETRY, ErrorClass.MODEL_UNAVAILABLE, f"the model's provider cannot be reached: {said}")
+        return Ending(
+            Verdict.RETRY, ErrorClass.MODEL_UNAVAILABLE, f"the model's provider{_host(error)} cannot be reached: {said}"
+        )
     if isinstance(error, json.JSONDecodeError):
         return _unreadable(f"it is not JSON but {head(error.doc)}" if error.doc else said)
     unreadable = (ValidationError, UnicodeDecodeError, errors.UnknownApiResponseError)
     stumbled = isinstance(error, (AttributeError, IndexError, KeyError, TypeError)) and _raised_in_reader(error)
     if isinstance(error, unreadable) or stumbled:
         return _unreadable(said)
-    if type(error).__name__ == "DefaultCredentialsError" or (isinstance(error, ValueError) and _KEY.search(said)):
+    if type(error).__name__ in _LOGINS or (isinstance(error, ValueError) and _KEY.search(said)):
         cure = "put GOOGLE_API_KEY into runtime.env, from a Secret"
         return Ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"the model needs credentials: {said}; {cure}")
     return None
 
 
+def _host(error: BaseException) -> str:
+    """Where the request went; clients keep it on the error or on the one below it."""
+    for one in (error, error.__cause__):
+        try:
+            return f" at {one.request.url.host}"  # type: ignore[union-attr]
+        except (AttributeError, RuntimeError):  # httpx raises when it knows of no request
+            continue
+    return ""
+
+
 def _is_client_error(error: BaseException, names: frozenset[str]) -> bool:
     kinds = type(error).__mro__
-    return any(kind.__name__ in names and kind.__module__.partition(".")[0] in _CLIENTS for kind in kinds)
+    return any(kind.__name__ in names and f"{kind.__module__}.".startswith(_CLIENTS) for kind in kinds)
 
 
 def _raised_in_reader(error: BaseException) -> bool:
@@ -212,5 +235,5 @@ def _part(place: Place) -> str:
 def _said(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"it called sys.exit({error.code!r})"
-    text = shown(error)
+    text = f"{error.title}: {first_problems(error)}" if isinstance(error, ValidationError) else shown(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

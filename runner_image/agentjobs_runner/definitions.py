@@ -19,6 +19,7 @@ from agentjobs_runner.wording import shown
 _REFUSALS: Final = (ValueError, TypeError, LookupError, AttributeError, NameError, NotImplementedError, RuntimeError)
 _GRAPHS: Final = ("GraphValidationError", "WorkflowConfigurationError")
 _TEXT_BYTES: Final = 300
+_LOOP: Final = re.compile(r"cannot be called from a running event loop|This event loop is already running")
 _REQUEST: Final = re.compile(r"_to_(?:mldev|vertex)$")
 
 
@@ -27,9 +28,11 @@ def refused(cause: Cause) -> Ending | None:
     error = cause.error
     if isinstance(error, ImportError) and cause.is_told:
         return _not_there(error, cause)
+    said = shown(error)
+    if isinstance(error, RuntimeError) and cause.is_told and _LOOP.search(said):
+        return _second_loop(error, cause)
     if cause.origin.source is Source.TOOL or not isinstance(error, _REFUSALS):
         return None
-    said = shown(error)
     if type(error).__name__ in _GRAPHS and type(error).__module__.startswith("google.adk."):
         return _invalid(f"ADK refuses the graph: {_first_line(error)}")
     if isinstance(error, ValueError) and re.match(r"Model \S+ not found", said):
@@ -45,6 +48,14 @@ def refused(cause: Cause) -> Ending | None:
 
 def _invalid(message: str) -> Ending:
     return Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, message)
+
+
+def _second_loop(error: BaseException, cause: Cause) -> Ending:
+    """Code that starts an event loop does so each time."""
+    place = own_place(error)
+    who = f"tool {cause.origin.name}" if cause.origin.source is Source.TOOL else "the agent's code"
+    cure = "make the function async and await there what it runs"
+    return _invalid(f"{who} starts an event loop{f' ({place})' if place else ''}, and one runs already; {cure}")
 
 
 def _not_there(error: ImportError, cause: Cause) -> Ending:

@@ -61,8 +61,9 @@ def model_auth(field: str, model: str, variable: str) -> Ended:
 
 
 def malformed_call(tool: str, arguments: str) -> Ended:
-    """A model called a tool with arguments that are not a JSON object; a tool must not run on a guess."""
-    message = f"the model called tool {tool} with arguments that are not a JSON object: {arguments[:200]!r}"
+    """A model called `tool`, empty for an unknown one, with arguments that are not a JSON object: not to be guessed."""
+    called = f"tool {tool}" if tool else "a tool"
+    message = f"the model called {called} with arguments that are not a JSON object: {arguments[:200]!r}"
     return Ended(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message))
 
 

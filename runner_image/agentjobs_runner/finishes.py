@@ -102,24 +102,26 @@ def unfinished(answer: Any) -> Ending | None:
     return None if is_whole(reason) else soft(reason, message)
 
 
-def cut(what: str, detail: str = "", after: int | None = None) -> Ending:
+def cut(what: str, detail: str = "", *, after: int | None = None, limit: int | None = None) -> Ending:
     """The model's output reached its limit of tokens: the same request would be cut again.
 
     Args:
         what: what was cut, e.g. `the model's answer`.
         detail: the provider's own words.
         after: how many tokens the model had written, thoughts included.
+        limit: the limit that the agent sets; None when it leaves that to ADK or the provider.
     """
-    told = f" after {after} tokens" if after else ""
+    named = f"limit of {limit} tokens" if limit else "limit of tokens"
+    told = f" after {after}" if after and not limit else ""
     said = f": {detail}" if detail and "Maximum tokens reached" not in detail and "no content" not in detail else ""
-    message = f"{what} was cut at its limit of tokens{told} (MAX_TOKENS){said}; {_RAISE}"
+    message = f"{what} was cut at its {named}{told} (MAX_TOKENS){said}; {_RAISE}"
     return Ending(Verdict.FAIL, ErrorClass.MODEL_OUTPUT_TRUNCATED, message)
 
 
-def cut_call(tool: str, after: int | None = None) -> Ended:
+def cut_call(tool: str, *, after: int | None = None, limit: int | None = None) -> Ended:
     """The call of a tool reached the limit of tokens; the tool must not run on what has come of its arguments."""
     what = "the model's answer" if tool in _ANSWERS else f"the model's call of tool {tool}"
-    return Ended(cut(what, after=after))
+    return Ended(cut(what, after=after, limit=limit))
 
 
 def arguments(tool: str, written: Any) -> str:

@@ -191,8 +191,9 @@ def judge(said: Said, told: str) -> Ending:
     row = next(row for row in TABLE if row.fits(said))
     quotas = f" ({'; '.join(said.quotas[:_SHOWN_QUOTAS])})" if said.quotas else ""
     cure = f"; {row.cure}" if row.cure else ""
+    text = said.text.rstrip(". ") if quotas or cure else said.text
     delay = _delay(said) if row.verdict is Verdict.SNOOZE else None
-    return Ending(row.verdict, row.reason, f"{told}: {said.text}{quotas}{cure}", delay_seconds=delay)
+    return Ending(row.verdict, row.reason, f"{told}: {text}{quotas}{cure}", delay_seconds=delay)
 
 
 def read(error: BaseException, now: datetime) -> Said:

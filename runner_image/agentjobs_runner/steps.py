@@ -16,6 +16,7 @@ from google.adk.plugins.base_plugin import BasePlugin
 from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
 
+from agentjobs_runner.adk_readers import make_strict
 from agentjobs_runner.endings import Ended
 from agentjobs_runner.finishes import cut, cut_call, is_blocked, is_cut, is_whole, soft, word
 from agentjobs_runner.frames import places
@@ -47,6 +48,7 @@ class StepPlugin(BasePlugin):
         self, *, callback_context: CallbackContext, llm_request: LlmRequest
     ) -> LlmResponse | None:
         """Hold the model call at the gate, and give the model tools' results as every provider gets them."""
+        make_strict()
         llm_request.contents = made_plain(llm_request.contents)
         await self._gate.enter(_model_step(callback_context), f"a model call of {callback_context.agent_name}")
         return None
@@ -64,7 +66,7 @@ class StepPlugin(BasePlugin):
         else:
             self._meter.count(_used(llm_response))
             self._gate.leave(_model_step(callback_context))
-            if (stopped := _stopped(llm_response)) is not None:
+            if (stopped := _stopped(llm_response, _limit(callback_context))) is not None:
                 self._record("text", callback_context.agent_name, {"text": _text(llm_response), "final": False})
                 raise stopped
         return None
@@ -122,7 +124,7 @@ def _used(answer: LlmResponse) -> dict[str, int]:
     }
 
 
-def _stopped(answer: LlmResponse) -> Ended | None:
+def _stopped(answer: LlmResponse, limit: int | None) -> Ended | None:
     """What ends the start for an answer that the model did not finish.
 
     One that is blocked, or that is nothing but an error, passes: it cannot be taken for an answer, and the caller of an
@@ -135,10 +137,16 @@ def _stopped(answer: LlmResponse) -> Ended | None:
     calls = [part.function_call.name or "?" for part in parts if part.function_call]
     if is_cut(reason):
         after = _used(answer).get("outputTokens")
-        return (
-            cut_call(calls[0], after) if calls else Ended(cut("the model's answer", answer.error_message or "", after))
-        )
+        if calls:
+            return cut_call(calls[0], after=after, limit=limit)
+        return Ended(cut("the model's answer", answer.error_message or "", after=after, limit=limit))
     return Ended(soft(word(reason), answer.error_message or "")) if parts else None
+
+
+def _limit(context: CallbackContext) -> int | None:
+    """The limit of output tokens that the agent itself sets."""
+    config = getattr(context.get_invocation_context().agent, "generate_content_config", None)
+    return getattr(config, "max_output_tokens", None)
 
 
 def _text(answer: LlmResponse) -> str:

@@ -139,7 +139,11 @@ def placeholder_problems(instruction: str, state: Raw) -> Iterator[Unset]:
         if name.startswith(("artifact.", "temp:")):
             cure = f"cannot be there at the start; write {optional}, which is empty while it is missing"
         else:
-            cure = f"is not in input.state; add it there, or write {optional}, which is empty while it is missing"
+            literal = "{" + name[:60] + "}"
+            cure = (
+                f"is not in input.state; add it there, or write {optional}, which is empty while it is missing; "
+                f"for braces that the model shall see, give the key the value '{literal}'"
+            )
         yield Unset(placeholder, cure)
 
 

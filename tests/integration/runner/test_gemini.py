@@ -18,6 +18,9 @@ def said(text, reason="STOP"):
     return 200, {}, {"candidates": [{**content, "finishReason": reason, "index": 0}], "usageMetadata": USAGE}
 
 
+THOUGHT = {"role": "model", "parts": [{"text": "Let me think about it.", "thought": True}]}
+
+
 def failed(status, name, message="", headers=None, details=()):
     return (
         status,
@@ -133,7 +136,20 @@ TOO_LONG = "The input token count (1200000) exceeds the maximum number of tokens
             ("Fail", "ContentBlocked", None),
             id="prompt-blocked",
         ),
-        pytest.param(said("", "MAX_TOKENS"), ("Fail", "ModelOutputTruncated", None), id="max-tokens"),
+        pytest.param(
+            (200, {}, {"promptFeedback": {"blockReason": "OTHER"}}),
+            ("Fail", "ContentBlocked", None),
+            id="prompt-blocked-for-another-reason",
+        ),
+        pytest.param(said("Half", "SAFETY"), ("Fail", "ContentBlocked", None), id="safety-with-text"),
+        pytest.param(said("", "MAX_TOKENS"), ("Fail", "ModelOutputTruncated", None), id="max-tokens-without-text"),
+        pytest.param(said("Half", "MAX_TOKENS"), ("Fail", "ModelOutputTruncated", None), id="max-tokens"),
+        pytest.param(
+            (200, {}, {"candidates": [{"content": THOUGHT, "finishReason": "MAX_TOKENS"}]}),
+            ("Fail", "ModelOutputTruncated", None),
+            id="max-tokens-with-thoughts-only",
+        ),
+        pytest.param(said("Half", "LANGUAGE"), ("Retry", "ResultError", None), id="another-end-with-text"),
         pytest.param(said("", "MALFORMED_FUNCTION_CALL"), ("Retry", "ResultError", None), id="malformed-call"),
         pytest.param((200, {}, {"candidates": []}), ("Retry", "ResultError", None), id="no-candidates"),
         pytest.param((200, {}, b"<html>not json"), ("Retry", "ModelUnavailable", None), id="garbage"),

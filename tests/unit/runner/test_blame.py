@@ -3,7 +3,11 @@
 import logging
 
 import pytest
+from google.adk.integrations.openai import _openai_llm, _openai_responses_llm
+from openai.types.chat import ChatCompletion
 
+from agentjobs_runner.adk_readers import make_strict
+from agentjobs_runner.endings import Ended
 from agentjobs_runner.log import logger
 
 SCRIPT = "scripted/script/main"
@@ -221,3 +225,45 @@ root_agent = LlmAgent(name="a", model="{SCRIPT}", sub_agents=[LlmAgent(name="b",
 
     assert ending.reason == "ResultError"
     assert "'editor'" in ending.message
+
+
+LOOPS = {
+    "asyncio-run": "def tool():\n c = asyncio.sleep(0)\n try: asyncio.run(c)\n finally: c.close()",
+    "run-until-complete": "def tool(): later().run_until_complete(later().create_future())",
+}
+
+
+@pytest.mark.parametrize("body", LOOPS.values(), ids=LOOPS)
+async def test_code_that_starts_a_second_loop_fails_at_once_with_its_line(run, module, body):
+    ending = await ended(run, module, tool(body, head="def later(): return asyncio.get_running_loop()"))
+
+    assert (ending.verdict.value, ending.reason) == ("Fail", "ConfigInvalid")
+    assert "tool tool starts an event loop (/app/given.py:" in ending.message
+
+
+def chat(written):
+    function = {"name": "purge", "arguments": written}
+    message = {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": function}]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    return ChatCompletion.model_validate(
+        {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+    )
+
+
+@pytest.mark.parametrize("written", ["{prefix: tmp}", '{"prefix": "tm', "[]", '"tmp"'])
+def test_adks_own_readers_refuse_arguments_that_they_cannot_read(written):
+    make_strict()
+
+    with pytest.raises(Ended, match="not a JSON object"):
+        _openai_llm._response_to_llm_response(chat(written))
+    with pytest.raises(Ended, match="not a JSON object"):
+        _openai_responses_llm._loads_json_object(written)
+
+
+@pytest.mark.parametrize(("written", "read"), [("", {}), ("{}", {}), ('{"prefix": "tmp"}', {"prefix": "tmp"})])
+def test_adks_own_readers_read_all_other_arguments(written, read):
+    make_strict()
+
+    answer = _openai_llm._response_to_llm_response(chat(written))
+    assert answer.content.parts[0].function_call.args == read
+    assert _openai_responses_llm._loads_json_object(written) == read

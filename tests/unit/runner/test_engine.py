@@ -430,6 +430,14 @@ async def test_an_answer_that_was_cut_in_a_team_never_becomes_part_of_a_success(
     assert not [kind for kind, _, _ in timeline.entries if kind == "tool"]
 
 
+async def test_the_limit_that_an_agent_sets_is_named(run, module):
+    limited = "generate_content_config=types.GenerateContentConfig(max_output_tokens=256)"
+    source = f"{CUT}\nroot_agent = LlmAgent(name='a', model=Cut(model='cut', how='text'), {limited})"
+    ending = await run(agent={"module": {"ref": f"{module(source)}:root_agent"}})
+
+    assert "cut at its limit of 256 tokens" in ending.message
+
+
 @pytest.mark.filterwarnings("ignore:The `plugins` argument:DeprecationWarning")  # ADK's AgentTool gives it
 async def test_an_answer_that_was_cut_inside_a_tool_fails_the_run(run, module):
     name = module(CUT)
