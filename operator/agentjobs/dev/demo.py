@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -29,9 +30,11 @@ TERMINAL = ("Succeeded", "Failed", "Cancelled")
 # The slowest example waits for two retries and a snooze: about 20 s. A busy machine gets six times that.
 TIMEOUT_SECONDS = 120.0
 
-# Columns of the other five at their longest, with frames; the answer gets the rest of the terminal.
-_OTHER_WIDTH = 76
-_ANSWER_WIDTH = 6
+# Columns of the table beside the answer at their longest, with frames: all of them, and those of a narrow terminal.
+_WIDE = 76
+_NARROW = 44
+# Less than this of an answer tells nobody anything.
+_LEAST_ANSWER = 24
 
 _KINDS = {"ConfigMap": CONFIG_MAPS, "AgentJob": AGENT_JOBS}
 _COLOURS = {"Succeeded": "green", "Failed": "red", "Cancelled": "yellow", "Running": "cyan"}
@@ -52,6 +55,10 @@ class Example:
     @property
     def ended(self) -> bool:
         return self.phase in TERMINAL
+
+    @property
+    def answer(self) -> str:
+        return str(((self.job.get("status") or {}).get("result") or {}).get("summary", ""))
 
     def outcome(self) -> dict[str, Any]:
         """Return what is compared with `expected`."""
@@ -119,7 +126,17 @@ async def _bounded(folder: Path, out: TextIO) -> int:
         print("Starting a development cluster …", file=out, flush=True)
         async with up(Path(place), apiserver=backend(os.environ), working_folder=folder.parent) as cluster:
             print(f"Ready in {cluster.phases['ready']:.1f} s. Running the examples of {folder}.", file=out, flush=True)
-            return await run(cluster, folder, out)
+            status = await run(cluster, folder, out)
+    if status == 0:
+        print(f"\nAll of it is gone again. A cluster that stays:\n\n{_next()}", file=out, flush=True)
+    return status
+
+
+def _next() -> str:
+    """Return what to type for a cluster that stays."""
+    activate = Path(sys.prefix) / "bin" / "activate"
+    shown = activate.relative_to(Path.cwd()) if activate.is_relative_to(Path.cwd()) else activate
+    return "".join(f"  {line}\n" for line in (*([f". {shown}"] if activate.is_file() else []), "agentjobs dev"))
 
 
 async def run(cluster: Cluster, folder: Path, out: TextIO, *, timeout: float = TIMEOUT_SECONDS) -> int:
@@ -165,8 +182,9 @@ def summary(examples: Sequence[Example], out: TextIO, *, seconds: float, log: Pa
         mistakes = example.mistakes()
         outcome = example.outcome()
         attempts = "1 attempt" if outcome["attempts"] == 1 else f"{outcome['attempts']} attempts"
-        text = f"{outcome['phase'] or 'unknown'} ({outcome['reason']}), {attempts}"
-        print(f"  {'✗' if mistakes else '✓'} {example.name:<14} {text}", file=out)
+        said = _plain(example.answer) or f"({outcome['reason']})"
+        text = f"  {'✗' if mistakes else '✓'} {example.name:<14} {outcome['phase'] or 'unknown'}, {attempts}: {said}"
+        print(_cut(text, shutil.get_terminal_size().columns) if out.isatty() else text, file=out)
         for mistake in mistakes:
             print(f"      {mistake}", file=out)
         if mistakes and (message := _message(example)):
@@ -229,23 +247,28 @@ class _Table(Show):
 
     def _table(self) -> Table:
         table = Table(expand=False)
-        for column in ("example", "phase", "attempts", "starts", "reason", "answer"):
+        wide = self._console.width - _WIDE >= _LEAST_ANSWER
+        more = ("starts", "reason") if wide else ()
+        for column in ("example", "phase", "attempts", *more, "answer" if wide else "answer or reason"):
             table.add_column(column, no_wrap=True)
-        room = max(_ANSWER_WIDTH, self._console.width - _OTHER_WIDTH)
+        room = max(_LEAST_ANSWER, self._console.width - (_WIDE if wide else _NARROW))
         for example in self._examples:
             outcome = example.outcome()
             phase = outcome["phase"] or "…"
             colour = _COLOURS.get(phase, "white")
-            answer = str(((example.job.get("status") or {}).get("result") or {}).get("summary", ""))
+            answer = example.answer or ("" if wide else outcome["reason"])
             table.add_row(
                 example.name,
                 Text(phase, style=colour),
                 str(outcome["attempts"]),
-                str(outcome["starts"]),
-                Text(_plain(outcome["reason"])),
-                Text(_plain(answer)[:room]),  # no markup: an answer is data
+                *((str(outcome["starts"]), Text(_plain(outcome["reason"]))) if wide else ()),
+                Text(_cut(_plain(answer), room)),  # no markup: an answer is data
             )
         return table
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _plain(text: str) -> str:

@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
-import getpass
 import logging
-import os
 import shutil
 import signal
 import socket
@@ -20,7 +18,8 @@ from agentjobs.dev.client import ApiError
 from agentjobs.dev.parts import PartEnded
 from agentjobs.dev.postgres import PostgresError
 from agentjobs.dev.process import Child, spawn
-from agentjobs.dev.up import PROVIDER_VARIABLES, Cluster, handed_to_pods, up
+from agentjobs.dev.up import Cluster, handed_to_pods, up
+from agentjobs.dev.welcome import welcome
 from agentjobs.errors import AgentJobsError
 
 # kubectl caches discovery by host and port for hours, so an interactive cluster keeps its port where it can.
@@ -102,7 +101,7 @@ async def _session(
         running = starting.result()
         if command:
             return await _run_command(command, running, received, environ)
-        print(_welcome(running, keys), flush=True)
+        print(welcome(running, keys, absent=_ABSENT[running.backend].format(place=running.place)), flush=True)
         await _until(waiting, running)
         print("\nstopping …", flush=True)
         return 0
@@ -224,41 +223,3 @@ def _log_to(path: Path) -> None:
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
-
-
-def _welcome(cluster: Cluster, keys: Mapping[str, str]) -> str:
-    kind = {
-        "embedded": "embedded, Kubernetes-compatible, in memory",
-        "envtest": "real kube-apiserver and etcd",
-        "kubeconfig": "a cluster of others",
-    }
-    handed = (
-        ", ".join(name for name in PROVIDER_VARIABLES if name in keys)
-        or "none set (examples need none; a real model does, e.g. GOOGLE_API_KEY)"
-    )
-    return f"""\
-AgentJobs for development, ready in {cluster.phases["ready"]:.1f} s. Not for production.
-
-  API server   {cluster.url}  ({kind[cluster.backend]})
-  gateway      {cluster.gateway_url}
-  operator     {cluster.operator_url}/metrics
-  PostgreSQL   kept in {cluster.postgres.place}
-  pods         processes of {_user()} on this machine: NO SANDBOX, no images, no resource limits
-  keys         handed to runner pods: {handed}
-  logs         {cluster.folder}/*.log
-
-Type next, in another terminal:
-
-  export KUBECONFIG={cluster.kubeconfig}
-  kubectl apply -f examples/hello.yaml      # or: agentjobs apply -f examples/hello.yaml
-  kubectl get agentjobs -w
-  agentjobs history hello ; agentjobs result hello
-
-{_ABSENT[cluster.backend].format(place=cluster.place)}
-Ctrl-C stops everything."""
-
-
-def _user() -> str:
-    with contextlib.suppress(KeyError, OSError):
-        return f"user {getpass.getuser()}"
-    return f"user {os.getuid()}"

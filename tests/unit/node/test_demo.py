@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from agentjobs.dev.demo import Example, examples_folder, load, summary
+from agentjobs.dev.demo import Example, _Table, examples_folder, load, summary
 from agentjobs.dev.up import handed_to_pods
+from agentjobs.dev.welcome import next_lines
 
 EXPECTED = {"phase": "Succeeded", "attempts": 1, "starts": 1, "reason": "ResultAccepted"}
 
@@ -41,6 +42,43 @@ def test_the_status_says_whether_all_ended_as_they_should(reason, status):
 
     assert summary([Example("hello", EXPECTED, job("Succeeded", reason))], out, seconds=1.0, log=Path("none")) == status
     assert f"{1 - status} of 1 examples ended as they should" in out.getvalue()
+
+
+def test_the_summary_tells_answers():
+    out, hello = io.StringIO(), job("Succeeded", "ResultAccepted")
+    hello["status"]["result"] = {"summary": "Hello!\nI ran."}
+
+    summary([Example("hello", EXPECTED, hello)], out, seconds=1.0, log=Path("none"))
+
+    assert "hello          Succeeded, 1 attempt: Hello! I ran." in out.getvalue()
+
+
+@pytest.mark.parametrize(("width", "columns"), [(80, 4), (120, 6)])
+def test_the_table_shows_the_answer_in_a_narrow_terminal(monkeypatch, width, columns):
+    monkeypatch.setenv("COLUMNS", str(width))
+    out, hello = io.StringIO(), job("Succeeded", "ResultAccepted")
+    hello["status"]["result"] = {"summary": "Hello! I am an agent"}
+
+    show = _Table(out, [Example("rate-limited", EXPECTED, hello)])
+    show.close()
+
+    assert "Hello! I am an agent" in out.getvalue()
+    assert len(show._table().columns) == columns
+
+
+@pytest.mark.parametrize("examples", [True, False])
+def test_what_to_type_next_works_in_a_new_terminal(tmp_path, examples):
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "activate").touch()
+    if examples:
+        (tmp_path / "examples").mkdir()
+        (tmp_path / "examples" / "hello.yaml").touch()
+
+    lines = list(next_lines(Path("/k"), here=tmp_path, prefix=tmp_path / ".venv"))
+
+    file = next(line for line in lines if "hello.yaml" in line).split()[-1]
+    assert lines[:2] == [". .venv/bin/activate", "export KUBECONFIG=/k"]
+    assert (tmp_path / file).is_file()
 
 
 def test_an_example_that_never_began_is_a_mistake():

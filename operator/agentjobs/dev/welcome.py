@@ -1,0 +1,82 @@
+"""What `agentjobs dev` says when it is ready: where everything is, and what to type next. Fits 80 columns. Pure."""
+
+import getpass
+import os
+import shlex
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from agentjobs.dev.up import PROVIDER_VARIABLES, Cluster
+
+_KINDS: Final = {
+    "embedded": "embedded, Kubernetes-compatible, in memory",
+    "envtest": "real kube-apiserver and etcd",
+    "kubeconfig": "a cluster of others",
+}
+_WIDTH: Final = 80
+_COLUMN: Final = 15
+
+
+def welcome(cluster: Cluster, keys: Mapping[str, str], *, absent: str) -> str:
+    """Return the banner; `absent` is what the cluster's API server does not serve."""
+    handed = ", ".join(name for name in PROVIDER_VARIABLES if name in keys)
+    parts = {
+        "API server": f"{cluster.url} ({_KINDS[cluster.backend]})",
+        "gateway": cluster.gateway_url,
+        "operator": f"{cluster.operator_url}/metrics",
+        "PostgreSQL": f"kept in {cluster.postgres.place}",
+        "pods": f"processes of {_user()} on this machine: NO SANDBOX, no images, no resource limits",
+        "keys": f"handed to runner pods: {handed}" if handed else "none set; a real model needs one: GOOGLE_API_KEY=…",
+        "logs": f"{cluster.folder}/*.log",
+    }
+    told = "\n".join(_line(name, what) for name, what in parts.items())
+    typed = "\n".join(f"  {line}" for line in next_lines(cluster.kubeconfig, here=Path.cwd(), prefix=Path(sys.prefix)))
+    unserved = "\n".join(textwrap.fill(line, _WIDTH) for line in absent.splitlines())
+    return f"""\
+AgentJobs for development, ready in {cluster.phases["ready"]:.1f} s. Not for production.
+
+{told}
+
+Type next, in another terminal:
+
+{typed}
+
+{unserved}
+Ctrl-C stops everything."""
+
+
+def next_lines(kubeconfig: Path, *, here: Path, prefix: Path) -> Iterator[str]:
+    """Yield what works when it is typed into a new terminal in the folder `here`."""
+    activate = prefix / "bin" / "activate"
+    if activate.is_file():
+        yield f". {_short(activate, here)}"
+    yield f"export KUBECONFIG={shlex.quote(str(kubeconfig))}"
+    places = (here / "examples", Path(__file__).parents[3] / "examples")
+    hello = next((place / "hello.yaml" for place in places if (place / "hello.yaml").is_file()), None)
+    if hello is None:
+        yield "agentjobs --help"
+        return
+    yield f"agentjobs run -f {_short(hello, here)}"
+    yield "agentjobs show hello"
+    yield "kubectl get agentjobs -w      # or: agentjobs get -w"
+
+
+def _short(path: Path, here: Path) -> str:
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+
+
+def _line(name: str, what: str) -> str:
+    indent = " " * _COLUMN
+    return textwrap.fill(
+        what, _WIDTH, initial_indent=f"  {name}".ljust(_COLUMN), subsequent_indent=indent, break_long_words=False
+    )
+
+
+def _user() -> str:
+    with suppress(KeyError, OSError):
+        return f"user {getpass.getuser()}"
+    return f"user {os.getuid()}"
