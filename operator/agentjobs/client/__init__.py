@@ -5,6 +5,7 @@
     job.py         an AgentJob as a value        kubeconfig.py  which cluster, as whom
     connection.py  what HTTP needs, and what answers mean
     asking.py      requests, repeated            schedule….py   the same three for AgentSchedules
+    completion.py  several jobs, as they end     following.py   what their pods print
 
 Needs the base dependencies alone. Names are loaded when they are used, because the command line, which is quick to
 start, uses the lower half of this package.
@@ -80,6 +81,10 @@ _HOMES: Final = {
     "agentjobs.client.job": ("Job",),
     "agentjobs.client.schedule": ("Schedule",),
 }
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

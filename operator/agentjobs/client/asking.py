@@ -35,28 +35,28 @@ class Asking:
         """Delete an object and all that it owns; that it is gone already is fine."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         with suppress(errors.NotFound):
-            yield from self._asked(Send("DELETE", self._path(name), options))
+            yield from self._asked(Send("DELETE", self.path(name), options))
 
     def _created(self, kind: str, metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> Operation[Mapping[str, Any]]:
         body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "metadata": metadata, "spec": spec}
-        return (yield from self._asked(Send("POST", self._path(), body, _STRICTLY)))
+        return (yield from self._asked(Send("POST", self.path(), body, _STRICTLY)))
 
     def _replaced(self, body: Mapping[str, Any]) -> Operation[Mapping[str, Any]]:
-        return (yield from self._asked(Send("PUT", self._path(body["metadata"]["name"]), body, _STRICTLY)))
+        return (yield from self._asked(Send("PUT", self.path(body["metadata"]["name"]), body, _STRICTLY)))
 
     def _patched(self, name: str, body: Mapping[str, Any]) -> Operation[Mapping[str, Any]]:
-        return (yield from self._asked(Send("PATCH", self._path(name), body, content_type=MERGE_PATCH)))
+        return (yield from self._asked(Send("PATCH", self.path(name), body, content_type=MERGE_PATCH)))
 
-    def _listed(self, selector: str) -> Generator[Any, Any, list[Mapping[str, Any]]]:
-        """Read all objects there are, in the order of their names."""
+    def listed(self, selector: str) -> Generator[Any, Any, tuple[list[Mapping[str, Any]], str]]:
+        """Read all objects there are, in the order of their names, and the version from which to watch them."""
         found: list[Mapping[str, Any]] = []
         params = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
         while True:
-            page = yield from self._asked(Send("GET", self._path(), params=params))
+            page = yield from self._asked(Send("GET", self.path(), params=params))
             found += page.get("items") or ()
             token = (page.get("metadata") or {}).get("continue")
             if not token:
-                return found
+                return found, str((page.get("metadata") or {}).get("resourceVersion") or "")
             params = params | {"continue": token}
 
     def _asked(self, send: Send) -> Operation[Mapping[str, Any]]:
@@ -74,7 +74,8 @@ class Asking:
             yield Sleep(wait)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    def _path(self, name: str = "") -> str:
+    def path(self, name: str = "") -> str:
+        """The URL's path of one object, or of all."""
         path = f"/apis/{GROUP}/{VERSION}/namespaces/{quote(self.namespace, safe='')}/{self.plural}"
         return f"{path}/{quote(name, safe='')}" if name else path
 

@@ -4,12 +4,13 @@ What happens stands in operations.py, once; these are signatures, for people, ty
 """
 
 import os
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import TypeVar
 
 from agentjobs.api.recorded import Event, RecordedJob, Result, Story
+from agentjobs.client.completion import completed
 from agentjobs.client.connection import Endpoint, api_server, gateway
 from agentjobs.client.effects import Server
 from agentjobs.client.job import Job, Spec
@@ -112,6 +113,20 @@ class Client:
         """
         return self._transport.run(self._do.wait(name, timeout=timeout))
 
+    def wait_all(self, names: Iterable[str], *, timeout: float | None = None) -> Sequence[Job]:
+        """Return the jobs, in the order of their names as given, once all have ended, however. Raises as `wait`."""
+        wanted = list(names)
+        ended = {job.name: job for job in self.as_completed(wanted, timeout=timeout)}
+        return [ended[name] for name in wanted]
+
+    def as_completed(self, names: Iterable[str], *, timeout: float | None = None) -> Generator[Job]:
+        """Yield each of these jobs once it has ended, in the order of their ends. Raises as `wait`.
+
+        Args:
+            timeout: seconds for all of them together; None waits forever.
+        """
+        yield from self._transport.iterate(completed(self._do, names, timeout=timeout))
+
     def watch(self, name: str, *, timeout: float | None = None) -> Generator[Job]:
         """Yield the job as it is and after each change, until it has ended. Raises as `wait`."""
         yield from self._transport.iterate(self._do.watch(name, timeout=timeout))
@@ -170,6 +185,10 @@ class Client:
             partition: only jobs with this `partitionKey`.
         """
         yield from self._transport.iterate(self._do.history(name=name, schedule=schedule, partition=partition))
+
+    def set_config_map(self, name: str, data: Mapping[str, str]) -> None:
+        """Create a ConfigMap, or set these keys of the one that is there: for texts and scripts that jobs name."""
+        self._transport.run(self._do.set_config_map(name, data))
 
     def list(self, *, selector: str = "") -> Sequence[Job]:
         """Return the jobs there are; `selector` chooses by labels, such as `team=docs,stage!=test`."""
@@ -234,6 +253,18 @@ class AsyncClient:
         """See `Client.wait`."""
         return await self._transport.run(self._do.wait(name, timeout=timeout))
 
+    async def wait_all(self, names: Iterable[str], *, timeout: float | None = None) -> Sequence[Job]:
+        """See `Client.wait_all`."""
+        wanted = [*names]
+        ended = {job.name: job async for job in self.as_completed(wanted, timeout=timeout)}
+        return [ended[name] for name in wanted]
+
+    async def as_completed(self, names: Iterable[str], *, timeout: float | None = None) -> AsyncGenerator[Job]:
+        """See `Client.as_completed`."""
+        async with aclosing(self._transport.iterate(completed(self._do, names, timeout=timeout))) as jobs:
+            async for job in jobs:
+                yield job
+
     async def watch(self, name: str, *, timeout: float | None = None) -> AsyncGenerator[Job]:
         """See `Client.watch`."""
         async with aclosing(self._transport.iterate(self._do.watch(name, timeout=timeout))) as states:
@@ -281,6 +312,10 @@ class AsyncClient:
         ) as jobs:
             async for job in jobs:
                 yield job
+
+    async def set_config_map(self, name: str, data: Mapping[str, str]) -> None:
+        """See `Client.set_config_map`."""
+        await self._transport.run(self._do.set_config_map(name, data))
 
     async def list(self, *, selector: str = "") -> Sequence[Job]:
         """See `Client.list`."""

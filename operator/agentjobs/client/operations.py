@@ -17,7 +17,7 @@ from agentjobs.api.agentjob import MAX_JOB_NAME
 from agentjobs.api.conditions import ConditionType, SuspendedReason, find_condition
 from agentjobs.api.recorded import Event, Events, RecordedJob, RecordedJobs, RecordedResult, Result, Story
 from agentjobs.client.asking import FIRST_PAUSE_SECONDS, PAGE, Asking
-from agentjobs.client.effects import Emit, Listen, NextLine, Now, Operation, Send, Server, Sleep, Stream
+from agentjobs.client.effects import MERGE_PATCH, Emit, Listen, NextLine, Now, Operation, Send, Server, Sleep, Stream
 from agentjobs.client.job import Job, Spec, differences
 from agentjobs.client.object import plain_spec
 from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_RESUME, ANNOTATION_SCHEDULED_TIME, LABEL_SCHEDULE
@@ -70,11 +70,22 @@ class Operations(Asking):
 
     def get(self, name: str) -> Operation[Job]:
         """Read a job."""
-        return Job.parse((yield from self._asked(Send("GET", self._path(name)))))
+        return Job.parse((yield from self._asked(Send("GET", self.path(name)))))
 
     def list(self, *, selector: str) -> "Operation[Sequence[Job]]":
         """List the jobs there are, in the order of their names."""
-        return tuple(map(Job.parse, (yield from self._listed(selector))))
+        found, _ = yield from self.listed(selector)
+        return tuple(map(Job.parse, found))
+
+    def set_config_map(self, name: str, data: Mapping[str, str]) -> Operation[None]:
+        """Create a ConfigMap, or set these keys of the one that is there."""
+        path = f"/api/v1/namespaces/{quote(self.namespace, safe='')}/configmaps"
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": dict(data)}
+        try:
+            yield from self._asked(Send("POST", path, body))
+        except errors.AlreadyExists:
+            change = {"data": dict(data)}
+            yield from self._asked(Send("PATCH", f"{path}/{quote(name, safe='')}", change, content_type=MERGE_PATCH))
 
     def cancel(self, name: str) -> Operation[Job]:
         """Ask a job to stop for good; one that has ended is returned as it is."""
@@ -210,11 +221,11 @@ class Operations(Asking):
             # The read time-out counts from the last event, so the server is told to end the watch in time as well.
             "timeoutSeconds": str(max(1, round(seconds))),
         }
-        yield Listen(self._path(), params, seconds)
+        yield Listen(self.path(), params, seconds)
         while not job.finished and (line := (yield NextLine())) is not None:
             change = json.loads(line) if line.strip() else {}
             if change.get("type") == "DELETED":
-                raise _deleted(job.name)
+                raise deleted(job.name)
             if change.get("type") in {"ADDED", "MODIFIED"}:
                 job = _same_object(job, Job.parse(change["object"]))
                 if emit:
@@ -227,7 +238,7 @@ class Operations(Asking):
         try:
             return _same_object(job, (yield from self.get(job.name)))
         except errors.NotFound:
-            raise _deleted(job.name) from None
+            raise deleted(job.name) from None
 
     def _told(self, below: str, **params: str) -> Operation[Mapping[str, Any]]:
         path = f"/v1/namespaces/{quote(self.namespace, safe='')}/agentjobs{below}"
@@ -262,9 +273,10 @@ def _the_same(found: Job, wanted: Mapping[str, Any]) -> Job:
 
 def _same_object(before: Job, after: Job) -> Job:
     if after.uid != before.uid:
-        raise _deleted(before.name)
+        raise deleted(before.name)
     return after
 
 
-def _deleted(name: str) -> errors.NotFound:
+def deleted(name: str) -> errors.NotFound:
+    """Return what to raise of a job that went while it was waited for."""
     return errors.NotFound(f"{name} was deleted; `agentjobs history {name}` tells how far it came.")

@@ -42,7 +42,7 @@ class ScheduleOperations(Asking):
         wanted, noted = plain_spec(spec), {"labels": dict(labels or {}), "annotations": dict(annotations or {})}
         for _ in range(_APPLY_TRIES):
             try:
-                body = yield from self._asked(Send("GET", self._path(name)))
+                body = yield from self._asked(Send("GET", self.path(name)))
             except errors.NotFound:
                 with suppress(errors.AlreadyExists):  # somebody was faster
                     return Schedule.parse((yield from self._created("AgentSchedule", {"name": name, **noted}, wanted)))
@@ -55,11 +55,12 @@ class ScheduleOperations(Asking):
 
     def get(self, name: str) -> Operation[Schedule]:
         """Read a schedule."""
-        return Schedule.parse((yield from self._asked(Send("GET", self._path(name)))))
+        return Schedule.parse((yield from self._asked(Send("GET", self.path(name)))))
 
     def list(self, *, selector: str) -> "Operation[Sequence[Schedule]]":
         """List the schedules there are, in the order of their names."""
-        return tuple(map(Schedule.parse, (yield from self._listed(selector))))
+        found, _ = yield from self.listed(selector)
+        return tuple(map(Schedule.parse, found))
 
     def suspend(self, name: str) -> Operation[Schedule]:
         """Let a schedule make no jobs."""

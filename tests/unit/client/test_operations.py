@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+import agentjobs.client
 from agentjobs import errors
 from agentjobs.api.agentjob import AgentJobSpec
+from agentjobs.client.completion import completed
 from agentjobs.client.effects import Listen
 from agentjobs.client.job import Job, differences
 from agentjobs.client.object import plain_spec
@@ -102,6 +104,56 @@ def test_a_job_that_is_deleted_ends_the_wait(world, job_body, how):
 
     with pytest.raises(errors.NotFound, match="agentjobs history hello"):
         there.run(DO.wait("hello", timeout=None))
+
+
+def test_jobs_are_told_as_they_end_and_others_are_not(world, job_body):
+    listed = {"items": [job_body("a"), job_body("b", ended="Failed"), job_body("other")], "metadata": {}}
+    ends = [job_body("other", ended="Complete"), job_body("a", ended="Complete")]
+    there = world([listed], [[changed("MODIFIED", body) for body in ends]])
+
+    there.run(completed(DO, ["a", "b"], timeout=None))
+
+    assert [job.name for job in there.emitted] == ["b", "a"]
+
+
+def test_an_end_that_a_broken_watch_misses_is_seen_in_the_next_list(world, job_body):
+    lists = [{"items": [job_body("a", ended=end)], "metadata": {}} for end in ("", "Complete")]
+    there = world(lists, [[]])
+
+    there.run(completed(DO, ["a"], timeout=None))
+
+    assert [job.name for job in there.emitted] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("bodies", "words"),
+    [([], "no AgentJob 'a'"), ([("a", "first"), ("a", "second")], "was deleted")],
+    ids=["never-there", "made-anew"],
+)
+def test_a_job_of_several_that_is_not_there_ends_the_wait(world, job_body, bodies, words):
+    lists = [{"items": [job_body(name, uid=uid)], "metadata": {}} for name, uid in bodies] or [{"items": []}]
+
+    with pytest.raises(errors.NotFound, match=words):
+        world(lists, [[]]).run(completed(DO, ["a"], timeout=None))
+
+
+def test_of_several_those_that_are_late_are_named(world, job_body):
+    listed = {"items": [job_body("a"), job_body("b", ended="Complete")], "metadata": {}}
+
+    with pytest.raises(TimeoutError, match=r"1 of 2 AgentJobs did not end within 0\.1 s: a"):
+        world([listed] * 5, [[]] * 5).run(completed(DO, ["a", "b"], timeout=0.1))
+
+
+def test_a_config_map_that_is_there_gets_the_keys(world):
+    there = world([errors.AlreadyExists("there"), {}])
+
+    there.run(DO.set_config_map("script", {"a": "1"}))
+
+    assert [(send.method, send.body["data"]) for send in there.sent] == [("POST", {"a": "1"}), ("PATCH", {"a": "1"})]
+
+
+def test_a_repl_completes_the_names_of_the_client():
+    assert {"Client", "AsyncClient", "NoResult"} <= set(dir(agentjobs.client))
 
 
 def test_wait_runs_out_of_time(world, job_body):

@@ -1,0 +1,76 @@
+"""Several jobs at once, each as it ends: one watch of the namespace, however many they are.
+
+A stream of effects as those of operations.py.
+"""
+
+import json
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from agentjobs import errors
+from agentjobs.client.effects import Emit, Listen, NextLine, Now, Sleep, Stream
+from agentjobs.client.job import Job
+from agentjobs.client.operations import REOPEN_SECONDS, WATCH_SECONDS, Operations, deleted
+
+
+def completed(do: Operations, names: Iterable[str], *, timeout: float | None) -> Stream[Job]:
+    """Emit each of these jobs once it has ended, however; those that have ended already come first.
+
+    Raises:
+        TimeoutError: some have not ended within `timeout` seconds; they run on.
+        errors.NotFound: one is not there, or was deleted meanwhile.
+    """
+    # Uids, by names; empty until the job is seen.
+    waiting = dict.fromkeys(names, "")
+    every = len(waiting)
+    deadline = None if timeout is None else (yield Now()) + timeout
+    while waiting:
+        began = yield Now()
+        bodies, version = yield from do.listed("")
+        yield from _told(waiting, bodies)
+        if missing := [name for name in waiting if name not in {body["metadata"]["name"] for body in bodies}]:
+            raise deleted(missing[0]) if waiting[missing[0]] else errors.NotFound(f"no AgentJob {missing[0]!r}")
+        left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - (yield Now()))
+        if waiting and left <= 0:
+            raise TimeoutError(_late(waiting, every, timeout or 0.0))
+        if waiting:
+            # What breaks a watch is not the end of it: the jobs are read again.
+            with suppress(errors.Unavailable, errors.Gone):
+                yield from _watched(do, waiting, version, left)
+            if (yield Now()) - began < min(REOPEN_SECONDS, left):
+                yield Sleep(min(REOPEN_SECONDS, left))
+
+
+def _watched(do: Operations, waiting: dict[str, str], version: str, seconds: float) -> Generator[Any, Any, None]:
+    until = (yield Now()) + seconds
+    params = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(max(1, round(seconds)))}
+    yield Listen(do.path(), params, seconds)
+    while waiting and (line := (yield NextLine())) is not None:
+        change = json.loads(line) if line.strip() else {}
+        body = change.get("object") or {}
+        if change.get("type") == "DELETED" and body["metadata"]["name"] in waiting:
+            raise deleted(body["metadata"]["name"])
+        if change.get("type") in {"ADDED", "MODIFIED"}:
+            yield from _told(waiting, [body])
+        if change.get("type") == "ERROR" or (yield Now()) >= until:
+            return
+
+
+def _told(waiting: dict[str, str], bodies: Iterable[Mapping[str, Any]]) -> Iterator[Emit[Job]]:
+    """Emit those that have ended and leave them out of `waiting`; remember of the others which object they are."""
+    for body in bodies:
+        name, uid = body["metadata"]["name"], body["metadata"]["uid"]
+        if name not in waiting:
+            continue
+        if waiting[name] not in {"", uid}:
+            raise deleted(name)
+        waiting[name] = uid
+        if (job := Job.parse(body)).finished:
+            del waiting[name]
+            yield Emit(job)
+
+
+def _late(waiting: Mapping[str, str], every: int, timeout: float) -> str:
+    some = ", ".join(list(waiting)[:5]) + (", …" if len(waiting) > 5 else "")
+    return f"{len(waiting)} of {every} AgentJobs did not end within {timeout:g} s: {some}."
