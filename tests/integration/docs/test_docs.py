@@ -23,7 +23,7 @@ NOT_RUN = re.compile(
     r"|(\w+=\S+ )+agentjobs (dev|operator|gateway|migrate)|docker .*|pip install .*|#.*|"
     # Of an installation by Helm: tests/unit/chart renders them, tests/e2e does the like on a cluster.
     r"|helm .*|kubectl (-n agentjobs-system|create namespace|label namespace|delete) .*|kubectl apply --server-side .*"
-    r"|agentjobs release-pods .*|  --(set \S+=|from-literal=).*"
+    r"|kubectl -n default create .*|agentjobs release-pods .*|  --(set \S+=|from-literal=).*"
     # Into a cluster that is there.
     r"|(\w+=\S+ )+(make \w+|tests/e2e/images\.sh)"
 )
