@@ -63,7 +63,7 @@ class Answer:
         if event.author == "user" or self._is_called(event):
             return
         self._media = media_of(event) or self._media
-        if any("/" not in path for path in event.node_info.output_for or ()):
+        if self._team.kind is not Kind.AGENT and any("/" not in path for path in event.node_info.output_for or ()):
             self._output = self._heard(event, output_of(event))
         self._hear(self._speakers.setdefault(self._name(event), _Speaker()), event)
 
@@ -171,6 +171,7 @@ class Answer:
                     self._waiting[call.id] = self._asks(event, call.name or "?", call.args or {})
         for response in event.get_function_responses():
             self._waiting.pop(response.id or "", None)
+            self._calls.pop(response.id or "", None)
 
     def _asks(self, event: Event, name: str, args: dict[str, Any]) -> str:
         """Say what waits for an answer from outside, by the name that its author gave it, and what to do."""

@@ -34,6 +34,7 @@ def row(node_input: str) -> Row: return Row(id=3)
 def rows(node_input: str): return [1, 2]
 def nothing(node_input: str) -> None: return None
 def tell(node_input): return Event(message="told")
+join = JoinNode(name="join")
 def waits(node_input): raise Snooze(timedelta(minutes=2), "closed")
 def save(): return {"ok": 1}
 def show(tool_context: ToolContext):
@@ -159,6 +160,55 @@ ANSWERS = [
         "without it",
         None,
     ),
+    (
+        "task-of-the-root",
+        "say('one', mode='task')",
+        [call("finish_task", result="done")],
+        "done",
+        None,
+    ),
+    (
+        "task-of-a-member",
+        "say('one', sub_agents=[say('two', mode='task', description='d')])",
+        [call("two", None, "one", request="x"), call("finish_task", None, "two", result="r"), says("done", "one")],
+        "done",
+        None,
+    ),
+    (
+        "schema-of-a-graphs-last-model",
+        "graph(shout, say('one', output_schema=Row))",
+        [says('{"id": 7}')],
+        '{"id": 7}',
+        {"id": 7},
+    ),
+    (
+        "one-node-over-many-inputs",
+        "graph(rows, node(say('one'), parallel_worker=True))",
+        [says("a"), says("a")],
+        '["a", "a"]',
+        None,
+    ),
+    (
+        "graph-that-joins",
+        "Workflow(name='w', edges=[(START, say('one'), join), (START, say('two'), join)])",
+        [says("1", "one"), says("2", "two")],
+        None,  # in an order of ADK's
+        {"one": "1", "two": "2"},
+    ),
+    (
+        "single-turn-inside-a-graph",
+        "graph(say('one', sub_agents=[say('two', mode='single_turn', description='d')]), shout)",
+        [call("two", None, "one", request="x"), BLOCKED | by("two"), says("alone", "one")],
+        "ALONE",
+        None,
+    ),
+    (
+        "writer-checked-until-it-is-right",
+        "LoopAgent(name='l', max_iterations=3, sub_agents=[say('one'), say('two', tools=[exit_loop])])",
+        [says("bad", "one"), says("fix it", "two"), says("good", "one"), call("exit_loop", agent="two")],
+        "good",
+        None,
+    ),
     ("thoughts-in-the-open", "say('one')", [says("<think>Hm.\n{}</think>\n\nblue")], "blue", None),
 ]
 
@@ -173,7 +223,8 @@ async def test_the_answer_is_what_the_root_was_left_with(run, module, root, answ
     ending = await run(answers, agent={"module": {"ref": f"{name}:agent"}, "runConfig": {"streaming_mode": mode}})
 
     assert ending.result is not None, ending
-    assert (ending.result["text"], ending.result["structured"]) == (text, structured)
+    assert text in (None, ending.result["text"])
+    assert ending.result["structured"] == structured
 
 
 FAILURES = [

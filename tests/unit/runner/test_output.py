@@ -211,3 +211,19 @@ async def test_a_text_that_was_cut_says_so(run):
 
     assert ending.result["cutFrom"] == 6_000_000
     assert "5.7 MiB" in ending.message
+
+
+async def test_a_graph_whose_output_does_not_fit_is_run_again_with_the_problem(run, module):
+    name = module("""
+from google.adk.agents import LlmAgent
+from google.adk.workflow import START, Workflow
+def structure(node_input: str) -> dict: return {"outcome": node_input}
+agent = Workflow(name="g", edges=[(START, LlmAgent(name="a", model="scripted/script/main"), structure)])
+""")
+    ending = await run(
+        [{"text": "maybe"}, {"text": "fix"}],
+        agent={"module": {"ref": f"{name}:agent"}},
+        output={"schema": SCHEMA},
+    )
+
+    assert ending.result["structured"] == {"outcome": "fix"}
