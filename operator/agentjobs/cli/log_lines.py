@@ -1,7 +1,6 @@
 """What pods logged, as its reader wants it: sentences for a person at a terminal, the very lines for programs."""
 
 import os
-import shutil
 from typing import TextIO
 
 from agentjobs.cli.printing import harmless
@@ -20,4 +19,11 @@ def shown(text: str, stream: TextIO, *, raw: bool = False) -> str | None:
     if line is None:
         return harmless(text)
     colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return readable(line, colour=colour, width=shutil.get_terminal_size().columns) or None
+    return readable(line, colour=colour, width=_columns(stream)) or None
+
+
+def _columns(stream: TextIO) -> int | None:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except (OSError, ValueError):  # no terminal of the system's
+        return None
