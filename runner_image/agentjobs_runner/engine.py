@@ -80,7 +80,7 @@ async def run(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
     except BaseException as error:
         ending = classify(toolsets.carried(error), now=datetime.now(UTC))
         # What code raised needs its stack to be understood; what a provider or a definition did wrong tells itself.
-        if ending.reason in (ErrorClass.AGENT_ERROR, ErrorClass.TOOL_ERROR):
+        if ending.reason in (ErrorClass.AGENT_ERROR, ErrorClass.TOOL_ERROR, ErrorClass.MODULE_NOT_FOUND):
             chain = [cause.error for cause in causes(error)]
             logger.error("agent.raised", extra={"reason": ending.reason, "stack": stack(chain)})
         return ending

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+from agentjobs import contract
 from agentjobs.contract import MAX_DELAY_SECONDS, ErrorClass, Verdict
 from agentjobs_runner.endings import Ending
 
@@ -20,6 +21,8 @@ RATE_LIMIT_SECONDS: Final = 30.0
 # A quota per day, whose RetryInfo speaks of seconds. Each look costs a pod.
 DAILY_SECONDS: Final = 3600.0
 _SHOWN_QUOTAS: Final = 3
+# Hosts answer with whole pages; a message has 1 KiB.
+_TEXT_BYTES: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ def _words(text: str) -> re.Pattern[str]:
 
 
 _BILLING: Final = "add credit or raise the limit where the provider bills you; waiting does not help"
+_ADDRESS: Final = "is the base URL right? OPENAI_BASE_URL usually ends in /v1"
 _SHORTEN: Final = "give the agent less text at once, or use a model with a larger context"
 
 # Refusals of a request. 5xx and no status stand here as well: hosts wrap what their upstream said, or answer 200.
@@ -174,6 +178,12 @@ TABLE: Final = (
     ),
     Row(ErrorClass.MODEL_UNAVAILABLE, statuses=frozenset({409, 425, 499, *range(500, 600)}), verdict=Verdict.RETRY),
     Row(ErrorClass.MODEL_BAD_REQUEST, codes=_codes("invalid_request_error not_found_error invalid_argument")),
+    Row(
+        ErrorClass.MODEL_BAD_REQUEST,
+        statuses=frozenset({404, 405}),
+        words=_words(r"<html|page not found|^(?:error code: 40[45](?: - )?|not found|method not allowed)\W*$"),
+        cure=_ADDRESS,
+    ),
     Row(ErrorClass.MODEL_BAD_REQUEST, statuses=frozenset(range(400, 500))),
     # By words alone, in an answer of status 200.
     Row(
@@ -191,7 +201,8 @@ def judge(said: Said, told: str) -> Ending:
     row = next(row for row in TABLE if row.fits(said))
     quotas = f" ({'; '.join(said.quotas[:_SHOWN_QUOTAS])})" if said.quotas else ""
     cure = f"; {row.cure}" if row.cure else ""
-    text = said.text.rstrip(". ") if quotas or cure else said.text
+    text = contract.cut(" ".join(said.text.split()), _TEXT_BYTES)
+    text = text.rstrip(". ") if quotas or cure else text
     delay = _delay(said) if row.verdict is Verdict.SNOOZE else None
     return Ending(row.verdict, row.reason, f"{told}: {text}{quotas}{cure}", delay_seconds=delay)
 
@@ -335,5 +346,5 @@ def _in_words(text: str) -> float | None:
 def head(text: object) -> str:
     """The beginning of an answer that cannot be read, on one line, with the cure for the usual cause."""
     shown = " ".join(str(text).split())[:200]
-    cure = "; is the base URL right? OPENAI_BASE_URL usually ends in /v1" if shown.startswith("<") else ""
+    cure = f"; {_ADDRESS}" if shown.startswith("<") else ""
     return f"{json.dumps(shown, ensure_ascii=False)}{cure}"

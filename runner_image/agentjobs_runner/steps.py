@@ -27,6 +27,8 @@ from agentjobs_runner.tool_results import made_plain
 
 # Tools that only contain other steps: while those are held at the gate, nothing runs inside of them.
 _CONTAINERS: Final = frozenset({"AgentTool", "NodeTool"})
+# What runs in between when those call an agent or a node, and what judges its answer by its output_schema.
+_INSIDE: Final = frozenset({"google.adk.runners", "google.adk.utils._schema_utils", "google.adk.workflow._node_runner"})
 
 
 class StepPlugin(BasePlugin):
@@ -67,9 +69,15 @@ class StepPlugin(BasePlugin):
             self._meter.count(_used(llm_response))
             self._gate.leave(_model_step(callback_context))
             if (stopped := _stopped(llm_response, _limit(callback_context))) is not None:
-                self._record("text", callback_context.agent_name, {"text": _text(llm_response), "final": False})
+                self._tell(callback_context.agent_name, llm_response, stopped)
                 raise stopped
         return None
+
+    def _tell(self, agent: str, answer: LlmResponse, stopped: Ended) -> None:
+        """Record an answer that no event will tell of, and why it did not pass."""
+        if text := _text(answer):
+            self._record("text", agent, {"text": text, "final": False})
+        self._record("error", agent, {"code": word(answer.finish_reason), "message": stopped.ending.message})
 
     async def on_model_error_callback(
         self, *, callback_context: CallbackContext, llm_request: LlmRequest, error: Exception
@@ -155,8 +163,8 @@ def _text(answer: LlmResponse) -> str:
 
 
 def _ran_an_agent(error: BaseException) -> bool:
-    """Whether `error` came out of the agent inside of a tool, not out of the tool around it."""
-    return any(place.module == "google.adk.runners" for place in places(error))
+    """Whether `error` came out of the agent or node inside of a tool, or judges its answer: not out of the tool."""
+    return any(place.module in _INSIDE for place in places(error))
 
 
 def _contains_steps(tool: BaseTool) -> bool:

@@ -295,3 +295,22 @@ def test_every_other_error_has_its_class(error, expected):
 def test_the_sentence_of_an_upstream_is_told():
     ending = judged(openai(502, "Provider returned error", code=502, metadata={"raw": "upstream broke"}))
     assert "upstream broke" in ending.message
+
+
+ELSEWHERE = {
+    "ollama": openai(404, "404 page not found"),
+    "proxy": sdk(404, "<html><head><title>404 Not Found</title></head></html>"),
+    "starlette": sdk(404, {"detail": "Not Found"}),
+}
+
+
+@pytest.mark.parametrize("error", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_a_wrong_address_is_told_with_its_cure(error):
+    ending = judged(error)
+    assert ending.reason == "ModelBadRequest"
+    assert "OPENAI_BASE_URL" in ending.message
+
+
+def test_a_page_in_an_answers_place_does_not_fill_the_message():
+    ending = judged(openai(502, f"<html>\n  {'x ' * 9000}</html>"))
+    assert len(ending.message) < 700
