@@ -6,11 +6,14 @@ server takes the token for, and may read what they may `get` or `list` as AgentJ
 answer a caller's request. Tokens are kept nowhere: answers are remembered under their SHA-256.
 """
 
+import base64
 import hashlib
+import json
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -20,9 +23,11 @@ from agentjobs.kube.resources import PODS, SUBJECTACCESSREVIEWS, TOKENREVIEWS, R
 
 logger = logging.getLogger(__name__)
 
-# A revoked right or a deleted pod's token works on for at most this long. Writes are fenced in the database all the
-# same.
+# A right that was taken away works on for at most this long.
 KNOWN_SECONDS: Final = 60.0
+# A runner is asked about no more often than this, nor remembered beyond its token's own end. The token of a pod that
+# was deleted works on for so long, from the pod's address: every request of a runner is fenced in the database.
+RUNNER_KNOWN_SECONDS: Final = 600.0
 # A refusal may heal any moment (a role just bound, a pod just labelled), but a caller in a tight loop must not become
 # ours.
 REFUSED_SECONDS: Final = 2.0
@@ -63,6 +68,8 @@ class RunnerIdentity:
     start: int
     pod: str
     pod_uid: str
+    known_seconds: float = KNOWN_SECONDS
+    """For how long this may be remembered."""
     addresses: frozenset[str] = frozenset()
     """Where the pod calls from; empty until the kubelet has said so, which may be after the runner's first request."""
 
@@ -85,8 +92,7 @@ class User:
 class AnswerCache(Generic[Answer]):
     """Remembers answers and refusals of a question for their time; the least recently used leave first.
 
-    `clock` is in seconds and must never go back (time.monotonic). An answer that is not `whole` yet is asked for again
-    as soon as a refusal would be.
+    `clock` is in seconds and must never go back (time.monotonic). `known` says for how many an answer is remembered.
     """
 
     def __init__(
@@ -94,11 +100,11 @@ class AnswerCache(Generic[Answer]):
         *,
         clock: Callable[[], float],
         size: int = CACHE_SIZE,
-        whole: Callable[[Answer], bool] = lambda _: True,
+        known: Callable[[Answer], float] = lambda _: KNOWN_SECONDS,
     ) -> None:
         self._clock = clock
         self._size = size
-        self._whole = whole
+        self._known = known
         self._entries: OrderedDict[tuple[str, ...], tuple[float, Answer | Problem]] = OrderedDict()
 
     async def answer(self, key: tuple[str, ...], ask: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -124,7 +130,7 @@ class AnswerCache(Generic[Answer]):
             value = await ask()
         except Problem as problem:
             return self._clock() + REFUSED_SECONDS, problem
-        return self._clock() + (KNOWN_SECONDS if self._whole(value) else REFUSED_SECONDS), value
+        return self._clock() + self._known(value), value
 
 
 class Authenticator:
@@ -134,11 +140,20 @@ class Authenticator:
     pod's runner cannot use it.
     """
 
-    def __init__(self, kube: Reviewer, *, clock: Callable[[], float], check_addresses: bool = True) -> None:
+    def __init__(
+        self,
+        kube: Reviewer,
+        *,
+        clock: Callable[[], float],
+        now: Callable[[], float] = time.time,
+        check_addresses: bool = True,
+    ) -> None:
         self._kube = kube
+        self._now = now
         self._check_addresses = check_addresses
+        # One whose address is not known yet is asked about again as soon as a refusal would be.
         self._runners: AnswerCache[RunnerIdentity] = AnswerCache(
-            clock=clock, whole=lambda identity: bool(identity.addresses)
+            clock=clock, known=lambda identity: identity.known_seconds if identity.addresses else REFUSED_SECONDS
         )
         self._users: AnswerCache[User] = AnswerCache(clock=clock)
         self._rights: AnswerCache[None] = AnswerCache(clock=clock)
@@ -197,7 +212,8 @@ class Authenticator:
             found = await self._kube.get(PODS, namespace, pod)
         except errors.NotFound:
             raise forbidden(f"Pod {namespace}/{pod} of this token is gone.") from None
-        return _identity(found, namespace=namespace, pod=pod, pod_uid=pod_uid)
+        identity = _identity(found, namespace=namespace, pod=pod, pod_uid=pod_uid)
+        return replace(identity, known_seconds=_known_seconds(token, self._now()))
 
     async def _ask_user(self, token: str) -> User:
         review = await self._review(token, audience=None)
@@ -253,6 +269,16 @@ def bearer(authorization: str | None) -> str:
     if len(token) > MAX_TOKEN_CHARS or not token.isascii() or not token.isprintable():
         raise unauthorized("What was sent as a bearer token cannot be one.")
     return token
+
+
+def _known_seconds(token: str, now: float) -> float:
+    """For how long to remember whose token this is, by the end that it names: the API server has taken it by now."""
+    try:
+        claims = token.split(".")[1]
+        ends = float(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"])
+    except (IndexError, KeyError, TypeError, ValueError, RecursionError):
+        return KNOWN_SECONDS  # none that we can read
+    return max(0.0, min(RUNNER_KNOWN_SECONDS, ends - now))
 
 
 def canonical(address: object) -> str:

@@ -1,9 +1,18 @@
 """Who a token is, on an API server of a few lines."""
 
+import base64
+import json
+
 import pytest
 
 from agentjobs import errors
-from agentjobs.gateway.auth import KNOWN_SECONDS, REFUSED_SECONDS, Authenticator, RunnerIdentity
+from agentjobs.gateway.auth import (
+    KNOWN_SECONDS,
+    REFUSED_SECONDS,
+    RUNNER_KNOWN_SECONDS,
+    Authenticator,
+    RunnerIdentity,
+)
 from agentjobs.gateway.problems import Problem
 
 
@@ -83,16 +92,35 @@ async def test_a_service_account_token_without_a_pod_is_403(kube, authenticator)
     assert refused.value.status == 403
 
 
-async def test_an_identity_is_remembered_for_a_minute(kube, authenticator, clock):
-    kube.add_runner("t", job="hello", start=1)
-    kube.pods["default", "hello-1"]["status"] = {"podIP": "10.1.0.7"}
-    await authenticator.runner("Bearer t", "10.1.0.7")
+NOW = 1_800_000_000.0
 
-    clock.now += KNOWN_SECONDS - 1
-    await authenticator.runner("Bearer t", "10.1.0.7")
+
+def token_until(end):
+    """A token as service accounts have it, or one without an end that could be read."""
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": end}).encode()).decode().rstrip("=")
+    return "opaque" if end is None else f"x.{claims}.x"
+
+
+@pytest.mark.parametrize(
+    ("end", "seconds"),
+    [
+        (NOW + 3600, RUNNER_KNOWN_SECONDS),
+        (NOW + 300, 300),
+        (None, KNOWN_SECONDS),
+        ("x", KNOWN_SECONDS),
+    ],
+)
+async def test_a_runner_is_remembered_as_long_as_its_token_lives_and_not_for_ever(kube, clock, end, seconds):
+    authenticator, token = Authenticator(kube, clock=clock, now=lambda: NOW), token_until(end)
+    kube.add_runner(token, job="hello", start=1)
+    kube.pods["default", "hello-1"]["status"] = {"podIP": "10.1.0.7"}
+    await authenticator.runner(f"Bearer {token}", "10.1.0.7")
+
+    clock.now += seconds - 1
+    await authenticator.runner(f"Bearer {token}", "10.1.0.7")
     remembered = len(kube.asked)
     clock.now += 1
-    await authenticator.runner("Bearer t", "10.1.0.7")
+    await authenticator.runner(f"Bearer {token}", "10.1.0.7")
 
     assert (remembered, len(kube.asked)) == (2, 4)
 
