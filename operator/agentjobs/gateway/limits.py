@@ -102,9 +102,9 @@ class Rates:
         """Count the bytes of a body that came; those that come later pay for it."""
         self._keep(caller, self._left(caller) - size / REQUEST_BYTES)
 
-    def punish(self, caller: str, seconds: float = PENALTY_SECONDS) -> None:
-        """Refuse what the caller sends for so long."""
-        self._keep(caller, -seconds * REQUESTS_A_SECOND)
+    def punish(self, caller: str) -> None:
+        """Refuse what the caller sends for `PENALTY_SECONDS`."""
+        self._keep(caller, -PENALTY_SECONDS * REQUESTS_A_SECOND)
 
     def _left(self, caller: str) -> float:
         left, then = self._buckets.get(caller, (BURST, 0.0))

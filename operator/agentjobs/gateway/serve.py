@@ -20,7 +20,7 @@ import uvicorn
 from agentjobs import errors, tracing
 from agentjobs.engine.background import Background
 from agentjobs.gateway.app import create_app
-from agentjobs.gateway.connections import Connection
+from agentjobs.gateway.connections import CONNECTIONS, connections
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.history.database import Database
 from agentjobs.history.gateway_history import GatewayHistory
@@ -87,12 +87,13 @@ async def serving(
             metrics=metrics,
             spans=spans,
             check_history=database.check_schema,
+            check_addresses=settings.check_addresses,
         )
         certificate = _certificate(settings)
         listener = _listener(settings.host, settings.port)
         config = uvicorn.Config(
             app,
-            http=Connection,
+            http=connections(per_address=CONNECTIONS if settings.check_addresses else None),
             ws="none",
             log_config=None,
             access_log=False,

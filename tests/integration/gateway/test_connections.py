@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from agentjobs.gateway import connections
+from agentjobs.gateway import connections, limits, serve
 from agentjobs.gateway.limits import REQUESTS_AT_ONCE
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
@@ -57,6 +57,36 @@ async def test_who_does_not_get_on_with_it_is_cut_off(monkeypatch, dial):
     assert dict(zip(WAITING, ended, strict=True)) == dict.fromkeys(WAITING, False)
 
 
+async def test_an_address_has_so_many_connections_and_no_more(monkeypatch, settings):
+    monkeypatch.setattr(serve, "CONNECTIONS", 3)
+    async with serve.serving(settings()) as url:
+        port = int(url.rpartition(":")[2])
+        opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
+        ends = [asyncio.create_task(until_cut(reader)) for reader, _ in opened]
+        await asyncio.wait(ends[3:])
+        opened[0][1].close()
+        await ends[0]
+        served = await ask_health(port)
+        held = [end.done() for end in ends[1:3]]
+        for _, writer in opened:
+            writer.close()
+
+    assert (served, held) == (b"HTTP/1.1 200 OK\r\n", [False, False])
+
+
+async def ask_health(port):
+    for _ in range(100):  # the end of the one before may not have been seen yet
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HEAD + b"\r\n")
+        try:
+            return await reader.readuntil(b"\n")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            await asyncio.sleep(0.05)
+        finally:
+            writer.close()
+    return b""
+
+
 @pytest.fixture
 async def ask(dial, cluster, story):
     """`await ask()`: a runner asks for its attempt, which is `LARGE`, and has not read a byte of the answer."""
@@ -101,3 +131,37 @@ async def test_a_client_that_rests_between_two_requests_is_not_cut_off(monkeypat
         await asyncio.sleep(0.5)
 
     assert all(b"200 OK" in answer for answer in answers)
+
+
+BODIES = {
+    "longer than it says": (b"Content-Length: 2\r\n", b"{}{}"),
+    "shorter than it says": (b"Content-Length: 400\r\n", b"{}"),
+    "two lengths": (b"Content-Length: 2\r\nContent-Length: 3\r\n", b"{}"),
+    "no number": (b"Content-Length: -1\r\n", b"{}"),
+    "in chunks": (b"Transfer-Encoding: chunked\r\n", b"2\r\n{}\r\n0\r\n\r\n"),
+    "in broken chunks": (b"Transfer-Encoding: chunked\r\n", b"zz\r\n{}"),
+    "in chunks without an end": (b"Transfer-Encoding: chunked\r\n", b"2\r\n{}\r\n"),
+    "in an endless chunk": (b"Transfer-Encoding: chunked\r\n", b"ffffffffff\r\n" + b"x" * 100_000),
+    "larger than it may be": (b"Content-Length: 99999999999\r\n", b"{}"),
+}
+
+
+@pytest.mark.alone("its runner's pod has no job, and a cluster's garbage collector deletes it")
+async def test_whatever_a_body_says_of_its_size_it_is_answered_or_cut(monkeypatch, dial, cluster, story):
+    monkeypatch.setattr(limits, "BODY_SECONDS", -3.7)  # for the largest body that leaves 0.3 s
+    monkeypatch.setattr(limits, "LINGER_SECONDS", 0.2)
+    monkeypatch.setattr(limits, "PENALTY_SECONDS", -1.0)
+    monkeypatch.setattr(connections, "EXCHANGE_SECONDS", 5.0)
+    await story.begin()
+    token = await cluster.add_runner("hello", 1, "u1")
+
+    async def send(head, body):
+        reader, writer = await dial()
+        writer.write(b"PUT /v1/attempt/result HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer ")
+        writer.write(token.encode() + b"\r\n" + head + b"\r\n" + body)
+        return (await until_cut(reader))[9:12]
+
+    answers = {name: await send(*sent) for name, sent in BODIES.items()}
+
+    assert set(answers.values()) <= {b"", b"400", b"408", b"409", b"413", b"422"}, answers
+    assert (answers["in chunks"], answers["shorter than it says"]) == (b"422", b"408")

@@ -130,6 +130,27 @@ async def test_tokens_of_others_are_refused(cluster, http):
     assert got == {name: status for name, (_, status) in tokens.items()}
 
 
+@pytest.mark.parametrize(("checked", "status"), [(True, 403), (False, 200)])
+async def test_the_address_of_a_pod_is_checked_unless_the_settings_say_otherwise(
+    cluster, story, settings, checked, status
+):
+    await story.begin()
+    token = await cluster.add_runner("hello", 1, "u1")
+    path = f"/api/v1/namespaces/{cluster.namespace}/pods/hello-1/status"
+    there = await cluster.http.patch(
+        path,
+        json={"status": {"podIP": "10.1.2.3"}},
+        headers={"Content-Type": "application/merge-patch+json"},
+    )
+    assert there.status_code == 200, there.text
+
+    async with (
+        serving(settings(check_addresses=checked)) as url,
+        httpx.AsyncClient(base_url=url, trust_env=False) as http,
+    ):
+        assert (await http.get("/v1/attempt", headers=bearer(token))).status_code == status
+
+
 async def test_a_runner_is_no_user(cluster, story, http):
     await story.begin()
     token = await cluster.add_runner("hello", 1, "u1")
