@@ -111,6 +111,14 @@ class Result(_Recorded):
     cut_from: int | None = None
 
 
+class RecordedSpec(_Recorded):
+    """A job's spec as it was accepted: with defaults, and with the texts of ConfigMaps in place of their names."""
+
+    uid: str
+    name: str
+    spec: dict[str, Any]
+
+
 class RecordedResult(_Recorded):
     """A job's final result."""
 

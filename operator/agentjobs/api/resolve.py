@@ -18,6 +18,7 @@ from agentjobs.api.agentjob import (
     ConfigMapKey,
     ConfigMapKeyRef,
     default_agent_name,
+    default_app_name,
     scripted_model,
 )
 from agentjobs.api.output import schema_problems
@@ -107,6 +108,23 @@ def read_accepted(resolved: Resolved) -> AgentJobSpec | Unreadable:
         return Unreadable("; ".join(str(from_error(error)) for error in errors[:MAX_UNREADABLE]))
     except (AttributeError, KeyError, TypeError):
         return Unreadable("spec: has a form that this version does not know")
+
+
+def unresolved(spec: Mapping[str, Any], *, name: str, uid: str) -> dict[str, Any]:
+    """Return an accepted spec without what `resolve` derived from the job's own name and uid, for a new job to derive.
+
+    A session that was the job's own must not become another's.
+    """
+    session, agent = dict(spec.get("session") or {}), dict(spec.get("agent") or {})
+    if session.get("sessionId") == uid:
+        del session["sessionId"]
+    inline = dict(agent.get("inline") or {})
+    if session.get("appName") in {default_app_name(name), inline.get("name")}:
+        del session["appName"]
+    if inline.get("name") == default_agent_name(name):
+        del inline["name"]
+    more = {"agent": agent | ({"inline": inline} if "inline" in agent else {})}
+    return {**spec, **more, "session": session}
 
 
 def accepted_spec(resolved: Resolved) -> AgentJobSpec:

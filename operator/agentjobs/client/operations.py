@@ -15,7 +15,7 @@ from urllib.parse import quote
 from agentjobs import errors
 from agentjobs.api.agentjob import MAX_JOB_NAME
 from agentjobs.api.conditions import ConditionType, SuspendedReason, find_condition
-from agentjobs.api.recorded import Event, Events, RecordedJob, RecordedJobs, RecordedResult, Result, Story
+from agentjobs.api.recorded import Event, Events, RecordedJob, RecordedJobs, RecordedResult, RecordedSpec, Result, Story
 from agentjobs.client.asking import FIRST_PAUSE_SECONDS, PAGE, Asking
 from agentjobs.client.effects import MERGE_PATCH, Emit, Listen, NextLine, Now, Operation, Send, Server, Sleep, Stream
 from agentjobs.client.job import Job, Spec, differences
@@ -103,12 +103,28 @@ class Operations(Asking):
         """Submit the work of a job anew under another name; all else of its spec too, but its time and orders."""
         if name == new_name_:
             raise errors.AlreadyExists(f"AgentJob {name!r} cannot run again under its own name; choose another.")
-        job = yield from self.get(name)
+        try:
+            job = yield from self.get(name)
+        except errors.NotFound as absent:
+            return (yield from self._rerun_recorded(name, new_name_, absent))
         spec = {key: value for key, value in job.spec.items() if key not in _PAST_STEERING}
         # The work may name the times of its schedule.
         times = {name: job.annotations[name] for name in _TIMES if name in job.annotations}
         labels = {key: value for key, value in job.labels.items() if not _is_bookkeeping(key)}
         return (yield from self.submit(spec, name=new_name_ or new_name(name), labels=labels, annotations=times))
+
+    def _rerun_recorded(self, name: str, new_name_: str | None, absent: errors.NotFound) -> Operation[Job]:
+        """Submit the work of a job whose object is gone, as history keeps it; its labels are gone with it."""
+        from agentjobs.api.resolve import unresolved  # jsonschema and the whole spec, which no other operation needs
+
+        try:
+            answer = yield from self._told(f"/{quote(name, safe='')}/spec")
+        except errors.AgentJobsError as error:
+            raise type(error)(f"{absent}; and from history: {error}") from error
+        recorded = RecordedSpec.model_validate(answer)
+        spec = unresolved(recorded.spec, name=recorded.name, uid=recorded.uid)
+        wanted = {key: value for key, value in spec.items() if key not in _PAST_STEERING}
+        return (yield from self.submit(wanted, name=new_name_ or new_name(recorded.name), labels={}, annotations={}))
 
     def wait(self, name: str, *, timeout: float | None) -> Operation[Job]:
         """Return the job once it has ended."""

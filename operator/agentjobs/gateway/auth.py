@@ -19,7 +19,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from agentjobs import contract, errors
 from agentjobs.gateway.problems import Problem, forbidden, unauthorized
-from agentjobs.kube.resources import PODS, SUBJECTACCESSREVIEWS, TOKENREVIEWS, Resource
+from agentjobs.kube.resources import AGENTJOBS, PODS, SUBJECTACCESSREVIEWS, TOKENREVIEWS, Resource
 
 logger = logging.getLogger(__name__)
 
@@ -178,8 +178,12 @@ class Authenticator:
             )
         return identity
 
-    async def user(self, authorization: str | None, *, verb: str, namespace: str, name: str = "") -> User:
+    async def user(
+        self, authorization: str | None, *, verb: str, namespace: str, name: str = "", resource: Resource = AGENTJOBS
+    ) -> User:
         """Return the user of this header, who may `verb` AgentJobs of `namespace` (the one called `name`, if given).
+
+        With `resource` objects of another kind.
 
         Raises:
             Problem: 401 for an unknown token, 403 when the user may not.
@@ -188,8 +192,9 @@ class Authenticator:
         token = bearer(authorization)
         digest = _digest(token)
         user = await self._users.answer((digest,), lambda: self._ask_user(token))
-        key = (digest, verb, namespace, name)
-        await self._rights.answer(key, lambda: self._ask_right(user, verb=verb, namespace=namespace, name=name))
+        attributes = {"group": resource.group, "resource": resource.plural, "verb": verb, "namespace": namespace}
+        attributes |= {"name": name} if name else {}
+        await self._rights.answer((digest, *attributes.values()), lambda: self._ask_right(user, attributes))
         return user
 
     async def check(self) -> None:
@@ -239,20 +244,18 @@ class Authenticator:
         user = status.get("user") or {}
         return user if isinstance(user, Mapping) else {}
 
-    async def _ask_right(self, user: User, *, verb: str, namespace: str, name: str) -> None:
-        attributes = {"group": contract.GROUP, "resource": "agentjobs", "verb": verb, "namespace": namespace}
-        if name:
-            attributes["name"] = name
+    async def _ask_right(self, user: User, attributes: Mapping[str, str]) -> None:
         spec = {"user": user.name, "uid": user.uid, "groups": list(user.groups), "extra": dict(user.extra)}
         body = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SubjectAccessReview",
-            "spec": spec | {"resourceAttributes": attributes},
+            "spec": spec | {"resourceAttributes": dict(attributes)},
         }
         status = (await self._kube.create(SUBJECTACCESSREVIEWS, None, body)).get("status") or {}
         if status.get("allowed") is not True:
             raise forbidden(
-                f"User {user.name!r} may not {verb} agentjobs in namespace {namespace!r}; ask for that role."
+                f"User {user.name!r} may not {attributes['verb']} {attributes['resource']} in namespace "
+                f"{attributes['namespace']!r}; ask for that role."
             )
 
 

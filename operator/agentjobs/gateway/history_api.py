@@ -1,19 +1,20 @@
 """What users read: the jobs of a namespace, their story and their results, also after the objects are gone.
 
 A caller reads as themselves: `list agentjobs` for the list, `get agentjobs` for one job, asked of the API server for
-every token (auth.py). The accepted work is not among the answers: it has the contents of ConfigMaps inlined, and who
-may read AgentJobs may not therefore read those.
+every token (auth.py). The accepted work has the contents of ConfigMaps inlined, and who may read AgentJobs may not
+therefore read those: it is answered apart, to callers who may `get configmaps` too.
 """
 
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from agentjobs.api.recorded import Events, RecordedJobs, RecordedResult, Story
+from agentjobs.api.recorded import Events, RecordedJobs, RecordedResult, RecordedSpec, Story
 from agentjobs.gateway.auth import User
 from agentjobs.gateway.problems import Problem, json_answer
 from agentjobs.gateway.services import History, Reads, services_of
 from agentjobs.history.gateway_history import DEFAULT_LIMIT, MAX_LIMIT
+from agentjobs.kube.resources import CONFIGMAPS
 
 COLLECTION: Final = "/v1/namespaces/{namespace}/agentjobs"
 
@@ -34,6 +35,13 @@ async def _may_list(request: Request, namespace: Namespace) -> User:
 async def _may_get(request: Request, namespace: Namespace, name: Name) -> User:
     authorization = request.headers.get("authorization")
     return await services_of(request).authenticator.user(authorization, verb="get", namespace=namespace, name=name)
+
+
+async def _may_read_texts(request: Request, namespace: Namespace) -> User:
+    authorization = request.headers.get("authorization")
+    return await services_of(request).authenticator.user(
+        authorization, verb="get", namespace=namespace, resource=CONFIGMAPS
+    )
 
 
 @router.get(COLLECTION, dependencies=[Depends(_may_list)])
@@ -92,3 +100,18 @@ async def get_result(namespace: Namespace, name: Name, history: History, reads: 
     if result is None:
         raise Problem(404, "NoResult", f"AgentJob {job.name!r} has no result; its phase is {job.phase}.")
     return json_answer({"uid": job.uid, "name": job.name, "phase": job.phase, "result": result})
+
+
+@router.get(
+    COLLECTION + "/{name}/spec",
+    response_model=RecordedSpec,
+    dependencies=[Depends(_may_get), Depends(_may_read_texts)],
+)
+async def get_spec(namespace: Namespace, name: Name, history: History, reads: Reads) -> Response:
+    """Answer the work as it was accepted, with its defaults and the texts of its ConfigMaps, to run it again."""
+    async with reads.taken():
+        job = await history.job(namespace, name)
+        spec = await history.spec(job.uid)
+    if spec is None:
+        raise Problem(404, "NotFound", f"AgentJob {job.name!r} was never accepted, so history has no spec of it.")
+    return json_answer({"uid": job.uid, "name": job.name, "spec": spec})

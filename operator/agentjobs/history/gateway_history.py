@@ -295,6 +295,14 @@ class GatewayHistory:
 
         return await self._database.read(work)
 
+    async def spec(self, uid: str) -> Raw | None:
+        """Return the job's spec as it was accepted, None while it was not."""
+
+        async def work(connection: AsyncConnection) -> Raw | None:
+            return _raw((await connection.execute(sql.SPEC, {"uid_": uid})).scalar_one_or_none())
+
+        return await self._database.read(work)
+
     async def _found(self, connection: AsyncConnection, namespace: str, name_or_uid: str) -> RowMapping:
         found = (
             sql.DETAIL.where(*self._of_namespace(namespace), or_(jobs.c.uid == name_or_uid, jobs.c.name == name_or_uid))

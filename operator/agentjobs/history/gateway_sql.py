@@ -61,6 +61,7 @@ KEEP_ANSWER = update(starts).where(*_this_start, starts.c.result.is_(None)).valu
 POLICY = select(jobs.c.resolved[("spec", "resultPolicy")]).where(
     jobs.c.uid == bindparam("uid_"), jobs.c.finished_at.is_(None), jobs.c.deleted_at.is_(None)
 )
+SPEC = select(cast(jobs.c.resolved["spec"], Text)).where(jobs.c.uid == bindparam("uid_"))
 RESULT = select(cast(results.c.result, Text)).where(results.c.uid == bindparam("uid_"))
 WORK = (
     select(

@@ -197,6 +197,24 @@ def test_a_rerun_belongs_to_no_other_tool_and_to_no_schedule(world, job_body):
     assert there.sent[1].body["metadata"]["labels"] == {"app.kubernetes.io/name": "docs", "helm.shop": "1"}
 
 
+def test_a_rerun_of_a_job_that_is_gone_takes_what_history_keeps(world, job_body):
+    own = {"session": {"appName": "hello", "userId": "ada", "sessionId": "u1"}, "cancel": True, "startAfter": "1h"}
+    recorded = {"uid": "u1", "name": "hello", "spec": {**SPEC, **own}}
+    there = world([errors.NotFound("gone"), recorded, job_body("again")])
+
+    there.run(DO.rerun("hello", new_name_="again"))
+
+    assert there.sent[1].path.endswith("/agentjobs/hello/spec")
+    assert there.sent[2].body["spec"] == {**SPEC, "session": {"userId": "ada"}}
+
+
+def test_a_rerun_of_a_job_that_nobody_knows_says_so_of_both(world):
+    there = world([errors.NotFound("not in the cluster"), errors.Denied("may not get configmaps")])
+
+    with pytest.raises(errors.Denied, match="not in the cluster; and from history: may not get configmaps"):
+        there.run(DO.rerun("hello", new_name_=None))
+
+
 ORDERS = [DO.cancel, DO.suspend, DO.resume]
 
 

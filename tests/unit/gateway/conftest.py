@@ -75,7 +75,8 @@ class FakeKube:
         if resource.kind == "TokenReview":
             return body | {"status": self._reviewed(spec)}
         asked = spec["resourceAttributes"]
-        key = (asked["verb"], asked["namespace"], asked.get("name", ""))
+        verb = asked["verb"] if asked["resource"] == "agentjobs" else f"{asked['verb']} {asked['resource']}"
+        key = (verb, asked["namespace"], asked.get("name", ""))
         return body | {"status": {"allowed": key in self.rights.get(spec["user"], ())}}
 
     async def get(self, resource, namespace, name):
@@ -168,6 +169,10 @@ class FakeHistory:
 
     async def result(self, uid):
         return self.final
+
+    async def spec(self, uid):
+        self._called("spec", uid)
+        return {"input": {"message": "from a ConfigMap"}}
 
 
 @pytest.fixture

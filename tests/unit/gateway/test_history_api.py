@@ -60,6 +60,19 @@ async def test_a_result_and_its_absence(http, history, job_row):
     assert found.json() == {"uid": "u1", "name": "hello", "phase": "Succeeded", "result": history.final}
 
 
+async def test_the_accepted_spec_is_for_those_who_may_read_config_maps(http, kube, history, job_row):
+    history.rows["hello"] = job_row
+    refused = await http.get(f"{JOBS}/hello/spec", headers=AS_ADA)
+    asked = list(history.calls)
+    kube.add_user("t2", "bob", may={("get", "docs", "hello"), ("get configmaps", "docs", "")})
+
+    found = await http.get(f"{JOBS}/hello/spec", headers={"Authorization": "Bearer t2"})
+
+    assert (refused.status_code, refused.json()["reason"], asked) == (403, "Forbidden", [])
+    assert "get configmaps" in refused.json()["message"]
+    assert found.json() == {"uid": "u1", "name": "hello", "spec": {"input": {"message": "from a ConfigMap"}}}
+
+
 async def test_a_job_that_history_never_saw_is_404(http):
     answer = await http.get(f"{JOBS}/gone", headers=AS_ADA)
 
