@@ -21,11 +21,12 @@ _NOTHING: Final = "MODEL_RETURNED_NO_CONTENT"
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An answer: when it came, what it is (a text, or anything that has a JSON form), and whose it is."""
+    """An answer: when it came, what it is (a text, or what has a JSON form), and the agent whose model wrote it."""
 
     at: int
     value: Any
-    author: str
+    model_of: str | None = None
+    """None for what code, a tool or several agents gave."""
 
 
 @dataclass(slots=True)
@@ -109,7 +110,7 @@ class Answer:
             speaker.beside = self._heard(event, text) if text.strip() else None
 
     def _heard(self, event: Event, value: Any) -> Said:
-        return Said(self._now, value, event.author)
+        return Said(self._now, value, event.author if event.finish_reason is not None else None)
 
     def _answer(self) -> Said | None:
         if self._output is not None:
@@ -198,7 +199,7 @@ def _joined(answers: list[Said | None]) -> Said | None:
     found = [answer for answer in answers if answer is not None]
     if len(found) < 2:
         return found[0] if found else None
-    return Said(max(answer.at for answer in found), "\n\n".join(as_text(answer.value) for answer in found), "")
+    return Said(max(answer.at for answer in found), "\n\n".join(as_text(answer.value) for answer in found))
 
 
 def _is_error(item: tuple[int, Event]) -> bool:

@@ -22,11 +22,11 @@ from google.adk.runners import Runner
 from google.adk.sessions.base_session_service import GetSessionConfig
 from google.adk.version import __version__ as adk_version
 from google.genai import types
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from agentjobs.contract import Attempt, ErrorClass
 from agentjobs_runner import agents, toolsets
-from agentjobs_runner.answer import Answer
+from agentjobs_runner.answer import Answer, Said
 from agentjobs_runner.classify import classify
 from agentjobs_runner.endings import Ending
 from agentjobs_runner.frames import stack
@@ -155,7 +155,7 @@ def _judged(
     if output.from_state is not None:
         return output.judge(from_state(state, output.from_state), None, usage)
     found = answer.answer()
-    return found if isinstance(found, Ending) else output.judge(found.value, _own_schema(app, found.author), usage)
+    return found if isinstance(found, Ending) else output.judge(found.value, _own_schema(app, found), usage)
 
 
 async def _sessions(address: tuple[str, str, str], state: Mapping[str, Any]) -> Sessions:
@@ -172,10 +172,13 @@ async def _state(sessions: Sessions, address: tuple[str, str, str]) -> dict[str,
     return dict(session.state) if session is not None else {}
 
 
-def _own_schema(app: App, author: str) -> type[BaseModel] | None:
-    """`output_schema` of the agent that gave the answer, where it is one of pydantic's models."""
-    schemas = (getattr(node, "output_schema", None) for node in below(app.root_agent) if node.name == author)
-    return next((schema for schema in schemas if isinstance(schema, type) and issubclass(schema, BaseModel)), None)
+def _own_schema(app: App, said: Said) -> type[BaseModel] | None:
+    """`output_schema` of the agent whose model gave the answer, where it is a pydantic model of an object."""
+    for node in below(app.root_agent):
+        schema = getattr(node, "output_schema", None) if node.name == said.model_of else None
+        if isinstance(schema, type) and issubclass(schema, BaseModel) and not issubclass(schema, RootModel):
+            return schema
+    return None
 
 
 def _root_name(app: App) -> str:

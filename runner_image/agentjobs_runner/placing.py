@@ -36,6 +36,8 @@ def place(root: Any, name: str | None, models: Models) -> None:
         agent.model = model
     # For agents that code makes while it runs.
     LlmAgent.set_default_model(model)
+    if name.startswith(PREFIX):
+        LlmAgent.canonical_model = property(lambda _: model)  # type: ignore[method-assign,assignment]
 
 
 def _named(agent: LlmAgent) -> str:

@@ -12,8 +12,9 @@ from agentjobs_runner.wording import plain, size_of, storable
 
 # The result travels in a document with verdict, reason and message around it.
 MOST_BYTES: Final = MAX_RESULT_BYTES - 16 * 1024
-# Models that reason in the open put it before their answer, and providers pass it on as text.
-_THOUGHTS: Final = re.compile(r"\s*<(think|thinking)>.*?</\1>\s*", re.DOTALL)
+# Models that reason in the open put it before their answer, and hosts pass it on as text, some without its first tag,
+# which they had put into the prompt.
+_THOUGHTS: Final = re.compile(r"\s*<thinking>.*?</thinking>\s*|(?:\s*<think>)?(?:(?!<think>).)*?</think>\s*", re.DOTALL)
 _FENCED: Final = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
 
 

@@ -44,6 +44,7 @@ def timeline() -> Timeline:
 def _models_as_adk_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process runs one start; tests run many."""
     monkeypatch.setattr(LlmAgent, "_default_model", LlmAgent.DEFAULT_MODEL)
+    monkeypatch.setattr(LlmAgent, "canonical_model", LlmAgent.canonical_model)
 
 
 @pytest.fixture
@@ -96,8 +97,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], s
         sys.modules.pop(name, None)
         made = ModuleType(name)
         made.__file__ = f"/app/{name}.py"
-        exec(compile(source, made.__file__, "exec"), made.__dict__)  # the test's own text
         monkeypatch.setitem(sys.modules, name, made)
+        exec(compile(source, made.__file__, "exec"), made.__dict__)  # the test's own text
         return name
 
     yield make

@@ -110,8 +110,9 @@ async def test_a_script_replaces_every_model(started, root, answers):
     assert "hi" in ending.result["text"]
 
 
-async def test_agents_that_code_makes_while_it_runs_get_the_jobs_model(started):
-    code = "graph(node(lambda ctx: ctx.run_node(say('late')), name='n', rerun_on_resume=True))"
+@pytest.mark.parametrize("late", ["say('late')", "say('late', model='gemini-flash-latest')"])
+async def test_agents_that_code_makes_while_it_runs_get_the_script(started, late):
+    code = f"graph(node(lambda ctx: ctx.run_node({late}), name='n', rerun_on_resume=True))"
 
     ending = await started(code, [{"text": "hi"}], model="scripted/script/main")
 

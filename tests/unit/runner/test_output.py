@@ -128,13 +128,23 @@ OBJECT = '{"outcome": "fix"}'
     [
         (f"Here it is:\n\n```json\n{OBJECT}\n```\nTell me if you need more.", True),
         (f"<think>{{}} or not?</think>\n{OBJECT}", True),
+        (f"First I look at {{}}.\n</think>\n{OBJECT}", True),
         (f"<think>Hm.</think>Well:\n```\n{OBJECT}\n```", True),
         (f"```yaml\na: 1\n```\n```json\n{OBJECT}\n```", True),
         (f"```json\n{OBJECT}\n```\nor\n```json\n{OBJECT}\n```", False),
         (f"Here it is: {OBJECT}", False),
         (f"<think>{OBJECT}", False),
     ],
-    ids=["beside-words", "thoughts", "both", "one-of-its-kind", "two", "no-block", "unended-thoughts"],
+    ids=[
+        "beside-words",
+        "thoughts",
+        "thoughts-without-a-beginning",
+        "both",
+        "one-of-its-kind",
+        "two",
+        "no-block",
+        "unended-thoughts",
+    ],
 )
 async def test_one_json_object_in_a_block_is_the_answer_of_a_job_with_a_schema(run, text, fits):
     ending = await run([{"text": text}], output={"schema": SCHEMA, "maxRepairs": 0})
@@ -227,3 +237,38 @@ agent = Workflow(name="g", edges=[(START, LlmAgent(name="a", model="scripted/scr
     )
 
     assert ending.result["structured"] == {"outcome": "fix"}
+
+
+@pytest.mark.parametrize(
+    ("agent", "answer"),
+    [
+        ("say(output_schema=Rows)", "[1, 2]"),
+        ("say(output_schema=list[int])", "[1, 2]"),
+        ("say(output_schema=Row, after_agent_callback=in_words)", '{"id": 3}'),
+        ("say(output_schema=Row, tools=[show])", None),
+    ],
+    ids=["list-model", "list", "rewritten-by-a-callback", "result-of-a-tool"],
+)
+async def test_only_what_the_model_wrote_is_held_to_the_agents_schema(run, module, agent, answer):
+    name = module(f"""
+from google.adk.agents import LlmAgent
+from google.adk.tools import ToolContext
+from google.genai import types
+from pydantic import BaseModel, RootModel
+class Row(BaseModel):
+    id: int
+class Rows(RootModel[list[int]]):
+    pass
+def in_words(callback_context): return types.ModelContent("It is row 3.")
+def show(tool_context: ToolContext):
+    tool_context.actions.skip_summarization = True
+    return {{"other": 1}}
+def say(**more): return LlmAgent(name="a", model="scripted/script/main", **more)
+agent = {agent}
+""")
+    ending = await run(
+        [{"text": answer} if answer else {"toolCalls": [{"name": "show"}]}],
+        agent={"module": {"ref": f"{name}:agent"}},
+    )
+
+    assert ending.reason == "ResultAccepted", ending
