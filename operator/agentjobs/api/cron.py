@@ -1,7 +1,7 @@
 """When a schedule starts: a cron expression in a time zone as arithmetic over a calendar, without counting instants.
 
-croniter reads the expression; this module refuses what reads like something else than it is, and finds instants. Used
-by validation, by the core and by `agentjobs schedule next`. Pure. What is promised about daylight saving stands in
+An expression that reads like something else than it is, is refused. Used by validation, by the core and by
+`agentjobs schedule next`. Pure. What is promised about daylight saving stands in
 docs/reference/schedule-times.md:
 
 - A schedule that runs in all 24 hours runs whenever the clock on the wall shows one of its minutes.
@@ -29,7 +29,15 @@ SCHEDULE_PATTERN: Final = (
 )
 """What has five fields; whether they mean something is for `expand` to say."""
 FIELDS: Final = ("minute", "hour", "day of month", "month", "day of week")
-MACROS: Final = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
+MACROS: Final = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
 MAX_COUNTED: Final = 400
 """Days that `count` looks at: more than a year of downtime is counted as "at least"."""
 
@@ -39,7 +47,11 @@ _NAMES: Final = {
     3: {name.lower(): number for number, name in enumerate(calendar.month_abbr) if name},
     4: {name: number for number, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))},
 }
-_ITEM: Final = re.compile(r"(\*|\?|([0-9]{1,4}|[a-z]{3})(-([0-9]{1,4}|[a-z]{3}))?)(/[0-9]{1,4})?", re.ASCII)
+_RANGES: Final = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
+_SIZES: Final = tuple(high - low + 1 for low, high in _RANGES)
+_ITEM: Final = re.compile(
+    r"([*?]|(?P<first>[0-9]{1,4}|[a-z]{3})(-(?P<last>[0-9]{1,4}|[a-z]{3}))?)(/(?P<step>[0-9]{1,4}))?", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +226,13 @@ def _matching_days(
     return tuple(day for day in range(1, length + 1) if fits(day))
 
 
+def instant_of(wall: datetime, zone: zoneinfo.ZoneInfo) -> datetime:
+    """Return when a clock on the wall shows `wall`, for the first time; what it skips counts as the end of the gap."""
+    first = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+    second = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    return first if first <= second else _transition(second, first, zone)
+
+
 def _transition(before: datetime, after: datetime, zone: zoneinfo.ZoneInfo) -> datetime:
     """Return the first instant of a new offset that begins between the two."""
     old = before.astimezone(zone).utcoffset()
@@ -274,42 +293,86 @@ def expand(schedule: str) -> tuple[frozenset[int] | None, ...]:
     Raises:
         ValueError: no expression of five fields; the message says which part and the cure.
     """
-    from croniter import croniter  # 35 ms, which only schedules need
+    parts = _fields_of(schedule)
+    fields = [_field(index, part) for index, part in enumerate(parts)]
+    days, weekdays = fields[2], fields[4]
+    full = [found is not None and len(found) == _SIZES[index] for index, found in enumerate(fields)]
+    if days is not None and weekdays is not None and (full[2] or full[4]):
+        full[2] = full[4] = True  # a day needs to fit one of the two, and each fits the one that names all
+    return tuple(None if full[index] else found for index, found in enumerate(fields))
 
+
+def _fields_of(schedule: str) -> list[str]:
+    """Split an expression into its five fields, macros and mistakes seen to."""
     text = schedule.strip().lower()
+    if not text.isascii():
+        raise ValueError("is no schedule; it has letters, digits or blanks that are not ASCII: type it anew")
     if text.startswith(("tz=", "cron_tz=")):
         raise ValueError("names a zone; move it to timeZone")
     if text.startswith("@"):
         if text not in MACROS:
             raise ValueError(f"is no schedule; use five fields or one of {', '.join(MACROS)}")
-    else:
-        _check_fields(text)
-    try:
-        expanded = croniter.expand(text)[0]
-    except ValueError as error:
-        raise ValueError(f"is no schedule: {str(error)[:120]}") from None
-    return tuple(None if field == ["*"] else frozenset(int(value) for value in field) for field in expanded)
-
-
-def _check_fields(text: str) -> None:
-    """Refuse what croniter reads and cron does not: seconds, hashes, chance, and ranges that mean everything."""
-    if not text.isascii():
-        raise ValueError("is no schedule; it has letters, digits or blanks that are not ASCII: type it anew")
+        text = MACROS[text]
     parts = text.split()
     if len(parts) != len(FIELDS):
         cure = "remove the seconds" if len(parts) == 6 else "write minute hour day-of-month month day-of-week"
         raise ValueError(f"has {len(parts)} fields instead of five; {cure}, e.g. 30 6 * * 1-5")
-    for index, part in enumerate(parts):
-        for item in part.split(","):
-            found = _ITEM.fullmatch(item)
-            if found is None:
-                raise ValueError(
-                    f"has {item[:20]!r} as {FIELDS[index]}; use numbers, names, *, lists, ranges and /steps"
-                )
-            low, high = found.group(2), found.group(4)
-            if high is not None and _number(index, low) == _number(index, high):
-                raise ValueError(f"has {item[:20]!r} as {FIELDS[index]}, a range of one; write {low}")
+    return parts
 
 
-def _number(index: int, value: str) -> int | str:
-    return int(value) if value.isdigit() else _NAMES.get(index, {}).get(value, value)
+def _field(index: int, text: str) -> frozenset[int] | None:
+    if text in ("*", "?"):
+        return None
+    return frozenset(value for item in text.split(",") for value in _values(index, item))
+
+
+def _values(index: int, item: str) -> Iterator[int]:
+    """The values of one member of a list."""
+    found = _ITEM.fullmatch(item)
+    if found is None:
+        raise _wrong(index, item, "use numbers, names, *, lists, ranges and /steps")
+    low, size = _RANGES[index][0], _SIZES[index]
+    first, last = _ends(index, item, found)
+    step = 1 if found["step"] is None else int(found["step"])
+    if not 1 <= step <= size:
+        cure = f"the field has {size} values: use a step of 1 to {size}, or name the values"
+        raise _wrong(index, item, cure)
+    # A range may wrap, and its steps go on behind the end: 22-6/3 is 22, 1, 4.
+    span = last - first if last >= first else last - first + size
+    return (low + (first - low + ahead) % size for ahead in range(0, span + 1, step))
+
+
+def _ends(index: int, item: str, found: re.Match[str]) -> tuple[int, int]:
+    """First and last value of a member; the last day of the week may be 7."""
+    low, high = _RANGES[index]
+    if found["first"] is None:
+        if found["step"] is None:
+            raise _wrong(index, item, f"{item} means all: remove the others, or remove it")
+        return low, high
+    first = _number(index, item, found["first"])
+    if found["last"] is None:
+        return (first, first) if found["step"] is None else (first % 7 if index == 4 else first, high)
+    last = _number(index, item, found["last"])
+    if first == last or (index == 4 and (first, last) == (7, 0)):
+        raise _wrong(index, item, f"a range of one; write {found['first']}", sign=",")
+    # A range that begins on the other Sunday begins the week.
+    return (0 if index == 4 and first == 7 else first), last
+
+
+def _number(index: int, item: str, text: str) -> int:
+    low, high = _RANGES[index][0], _highest(index)
+    value = int(text) if text.isdigit() else _NAMES.get(index, {}).get(text)
+    if value is None:
+        names = f", or {' '.join(_NAMES[index])}" if index in _NAMES else ""
+        raise _wrong(index, item, f"{text!r} is not a value of it; use {low} to {high}{names}")
+    if not low <= value <= high:
+        raise _wrong(index, item, f"{text} is out of range; use {low} to {high}")
+    return value
+
+
+def _highest(index: int) -> int:
+    return 7 if index == 4 else _RANGES[index][1]
+
+
+def _wrong(index: int, item: str, cure: str, *, sign: str = ";") -> ValueError:
+    return ValueError(f"has {item[:20]!r} as {FIELDS[index]}{sign} {cure}")

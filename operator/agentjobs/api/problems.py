@@ -184,7 +184,8 @@ PATTERN_CURES: Final[Mapping[str, str]] = {
     agentjob.SERVER_NAME: "is no name of a server; use letters, digits, _ and -",
     agentjob.HTTP_URL: "is no address; use http:// or https://, without user and password (see headersFrom)",
     agentjob.HEADER_NAME: "is no name of a header; use letters, digits and -",
-    SCHEDULE_PATTERN: "is no schedule; use five fields (minute hour day month weekday), e.g. 30 6 * * 1-5, or @daily",
+    SCHEDULE_PATTERN: "is no schedule; use five fields (minute hour day month weekday), e.g. 30 6 * * 1-5, or @daily; "
+    "there are no seconds, and a zone stands in timeZone",
     DURATION_PATTERN: f"is no duration; {DURATION_CURE}",
     TIME_PATTERN: f"is not a time; {TIME_CURE}",
 }

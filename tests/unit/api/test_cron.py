@@ -219,6 +219,14 @@ READ = {
     "0-59/30 8-18/5 * * *": "0,30 8,13,18 * * *",
     "0 22-2 * nov-feb *": "0 0,1,2,22,23 * 1,2,11,12 *",
     "0 22-4/2 * * *": "0 0,2,4,22 * * *",
+    "0 22-6/3 * * *": "0 1,4,22 * * *",
+    "25-4/2 * * * *": "1,3,25,27,29,31,33,35,37,39,41,43,45,47,49,51,53,55,57,59 * * * *",
+    "0 0 1 nov-feb/2 *": "0 0 1 1,11 *",
+    "0 0 28-3/2 * *": "0 0 1,3,28,30 * *",
+    "0 6 * * 7-2": "0 6 * * 0,1,2",
+    "0 6 * * 1/3": "0 6 * * 1,4",
+    "*/60 */24 * * *": "0 0 * * *",
+    "0 0 */19 * thu-wed": "0 0 * * *",
     "59/15 * * * *": "59 * * * *",
     " 0\t6  * * ? ": "0 6 * * *",
     "0 0-23 * * *": "0 * * * *",
@@ -246,9 +254,17 @@ REFUSED = {
     "0 0 32 * *": "out of range",
     "0 0 * 13 *": "out of range",
     "0 0 * * 8": "out of range",
-    "0 0 * foo *": "not acceptable",
-    "0 mon * * *": "not acceptable",
-    "*/0 * * * *": "step '0'",
+    "0 0 * foo *": "has 'foo' as month; 'foo' is not a value of it; use 1 to 12, or jan feb",
+    "0 mon * * *": "has 'mon' as hour; 'mon' is not a value of it; use 0 to 23",
+    "*/0 * * * *": "has '*/0' as minute; the field has 60 values: use a step of 1 to 60",
+    "*/90 * * * *": "has '*/90' as minute; the field has 60 values",
+    "0 */36 * * *": "has '*/36' as hour; the field has 24 values",
+    "0 0 */45 * *": "has '*/45' as day of month; the field has 31 values",
+    "5,* * * * *": "has '*' as minute; * means all: remove the others",
+    "*,5 * * * *": "has '*' as minute; * means all: remove the others",
+    "0 0 * * mon,?": "has '?' as day of week; ? means all",
+    "5, * * * *": "has '' as minute",
+    "0 6 * * 7-0": "has '7-0' as day of week, a range of one; write 7",
     "0 6-6 * * *": "has '6-6' as hour, a range of one; write 6",
     "0 6 * * 7-7": "a range of one",
     "0 0 l * *": "has 'l' as day of month",
@@ -278,6 +294,25 @@ def test_no_text_makes_the_parser_fall_over(text: str) -> None:
     except ValueError:
         return
     assert (calendar.next_after(day(2026)) is not None) == calendar.ever
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(range(5)), st.data())
+def test_a_range_with_a_step_is_a_walk_around_the_clock(index: int, data: st.DataObject) -> None:
+    low, high = NUMBERS[index]
+    begin, end = data.draw(st.integers(low, high)), data.draw(st.integers(low, high))
+    step = data.draw(st.integers(1, high - low + 1))
+    if begin == end:
+        return
+    walked, at, ahead = {begin}, begin, 0
+    while at != end:
+        at, ahead = (low if at == high else at + 1), ahead + 1
+        if ahead % step == 0:
+            walked.add(at)
+    parts = ["*"] * 5
+    parts[index] = f"{begin}-{end}/{step}"
+
+    assert expand(" ".join(parts))[index] == (None if len(walked) == high - low + 1 else walked)
 
 
 @pytest.mark.parametrize("text", ["0 0 30 2 *", "0 0 31 2,4,6,9,11 *", "0 0 31 feb *"])
@@ -322,3 +357,27 @@ def test_what_is_no_zone_is_refused_with_a_cure(name: str, cure: str) -> None:
     with pytest.raises(ValueError, match="is no time zone") as refused:
         parse_zone(name)
     assert cure in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        ("2026-03-29T01:59", "2026-03-29T00:59+00:00"),
+        ("2026-03-29T02:30", "2026-03-29T01:00+00:00"),
+        ("2026-03-29T03:00", "2026-03-29T01:00+00:00"),
+        ("2026-10-25T02:30", "2026-10-25T00:30+00:00"),
+    ],
+    ids=["before", "in the gap", "behind it", "shown twice"],
+)
+def test_a_time_that_the_clock_skips_is_the_end_of_the_gap(shown: str, expected: str) -> None:
+    found = cron.instant_of(datetime.fromisoformat(shown), parse_zone("Europe/Berlin"))
+
+    assert found == datetime.fromisoformat(expected)
+
+
+def test_the_start_for_a_skipped_time_is_not_before_that_time() -> None:
+    calendar, skipped = parse_cron("30 2 * * *", "Europe/Berlin"), datetime.fromisoformat("2026-03-29T02:30")
+
+    found = cron.instant_of(skipped, calendar.zone)
+
+    assert calendar.next_after(found - timedelta(seconds=1)) == found
