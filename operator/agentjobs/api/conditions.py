@@ -137,7 +137,10 @@ class CancelledReason(Word):
 
     REQUESTED = "Requested", "`spec.cancel` was set."
     DELETED = "Deleted", "The job was deleted while it ran or waited, and a finalizer of another keeps its object."
-    REPLACED = "Replaced", "Its schedule has `concurrencyPolicy: Replace`, and the next start was due."
+    REPLACED = (
+        "Replaced",
+        "The next start of its schedule was due. `concurrencyPolicy` is Replace, or this job was never accepted.",
+    )
     CANCELLED = "Cancelled", "The agent's code raised `Cancel`."
     RULE = "Rule", "A rule of `resultPolicy` said so."
 

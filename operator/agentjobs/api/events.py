@@ -99,5 +99,6 @@ WARNING: Final[frozenset[str]] = frozenset(
         BlockedReason.JOB_REFUSED,
         BlockedReason.TOO_MANY_JOBS,
         DegradedReason.JOB_FAILED,
+        DegradedReason.JOB_NOT_ACCEPTED,
     }
 )

@@ -68,6 +68,10 @@ class DegradedReason(Word):
 
     JOBS_SUCCEED = "JobsSucceed", "The last job that ended has succeeded."
     JOB_FAILED = "JobFailed", "The last job that ended has failed; see `status.consecutiveFailures`."
+    JOB_NOT_ACCEPTED = (
+        "JobNotAccepted",
+        "A job that was never accepted holds up a start. Provide what it names, or edit the template: it is replaced.",
+    )
     START_FAILED = "StartFailed", "A job could not be made and its start is missed."
 
 

@@ -4,6 +4,7 @@ The CRD says most of this at `kubectl apply`; `validation` says why it is repeat
 jobs, and is checked by them.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -21,6 +22,11 @@ from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TI
 
 UID_CHARS: Final = 36
 NEVER: Final = "names a day that never comes; change the day or the month"
+
+# As the API server has it: a qualified name, and a value of a label.
+_WORD: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII)
+_DOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
+_WORDS: Final = "up to 63 letters, digits, -, _ and ., the first and last a letter or digit"
 
 _TEMPLATE: Final = ("jobTemplate", "spec")
 _TIMES: Final = dict.fromkeys((ANNOTATION_SCHEDULED_TIME, ANNOTATION_PREVIOUS_TIME), "2026-01-01T00:00:00Z")
@@ -99,9 +105,8 @@ def _rule_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _template_problems(template: Mapping[str, Any], schedule: object) -> Iterator[Problem]:
     for kind in ("labels", "annotations"):
-        for key in as_object(as_object(template.get("metadata")).get(kind)):
-            if isinstance(key, str) and key.partition("/")[0] in RESERVED_DOMAINS | {GROUP}:
-                yield problem_at(("jobTemplate", "metadata", kind, key), key, "is ours; use a domain of your own")
+        for key, value in as_object(as_object(template.get("metadata")).get(kind)).items():
+            yield from _metadata_problems(kind, key, value)
     spec = template.get("spec")
     if not isinstance(spec, Mapping):
         return
@@ -112,6 +117,20 @@ def _template_problems(template: Mapping[str, Any], schedule: object) -> Iterato
         yield problem_at((*_TEMPLATE, "cancel"), True, "would end each job at once; use spec.suspend of the schedule")
     for problem in validate_job({"metadata": _stand_in(schedule), "spec": spec}):
         yield replace(problem, field=problem.field.replace("spec", "spec.jobTemplate.spec", 1))
+
+
+def _metadata_problems(kind: str, key: object, value: object) -> Iterator[Problem]:
+    """What the API server would refuse in the metadata of each job."""
+    if not isinstance(key, str):
+        return
+    place = ("jobTemplate", "metadata", kind, key)
+    domain, slash, name = key.rpartition("/")
+    if (domain or name) in RESERVED_DOMAINS | {GROUP}:
+        yield problem_at(place, key, "is ours; use a domain of your own")
+    elif not _WORD.fullmatch(name) or (slash and not _DOMAIN.fullmatch(domain)):
+        yield problem_at(place, key, f"is not a key of {kind}; use {_WORDS}, with or without a domain and / before it")
+    elif kind == "labels" and isinstance(value, str) and value and not _WORD.fullmatch(value):
+        yield problem_at(place, value, f"is not a value of a label; use {_WORDS}, or put it into annotations")
 
 
 def _stand_in(schedule: object) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import typer
 
 from agentjobs import errors
-from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.cli.failures import TIMED_OUT, USAGE, Failure
 from agentjobs.cli.grammar import Program, Verbs
 from agentjobs.cli.options import (
     Context,
@@ -41,6 +41,8 @@ FEW: Final = 3
 # As many as a person can still read, and a status could ever have caught up with.
 MAX_BACKFILL: Final = 1000
 _POLL_SECONDS: Final = 1.0
+# An operator makes a job at once; a standby may have to take over first.
+_TRIGGER_SECONDS: Final = 20.0
 
 
 class _Schedules(Verbs):
@@ -152,13 +154,17 @@ def trigger(
     """Make a job now and print its name.
 
     Also while the schedule is suspended. Times, counts and concurrencyPolicy of the schedule are left alone.
+    Waits until the job is there, for 20 seconds at most, and says why it is not.
 
     Examples:
         agentjobs schedule trigger morning-brief
     """
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
-        job = talk.run(_do(talk).ask(name, value=value))
-    show(f"agentjob.agentjobs.dev/{job} requested")
+        try:
+            job = talk.run(_do(talk).trigger(name, value=value, timeout=_TRIGGER_SECONDS))
+        except TimeoutError as error:
+            raise Failure(str(error), code=TIMED_OUT) from None
+    show(f"agentjob.agentjobs.dev/{job.name} created")
 
 
 @app.command()
@@ -336,11 +342,14 @@ def _ask(question: str) -> None:
 
 
 def _instant(option: str, text: str, plan: "Plan") -> datetime:
+    from agentjobs.api.cron import instant_of
+
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:
         raise Failure(f"{option}={text} is no time; write 2026-11-01, or 2026-11-01T06:00:00Z.", code=USAGE) from None
-    return found.replace(tzinfo=plan.cron.zone) if found.tzinfo is None else found
+    # What the clocks skip is the end of the gap, where such times start as well.
+    return instant_of(found, plan.cron.zone) if found.tzinfo is None else found
 
 
 def _times_between(plan: "Plan", since: datetime, until: datetime) -> list[datetime]:

@@ -18,6 +18,7 @@ from agentjobs.contract import (
     ANNOTATION_PREVIOUS_TIME,
     ANNOTATION_REPLACED_BY,
     ANNOTATION_RESUME,
+    ANNOTATION_SCHEDULE_GENERATION,
     ANNOTATION_SCHEDULED_TIME,
 )
 from agentjobs.core.admission import Refusal
@@ -53,6 +54,8 @@ class Job:
     made_by: str = ""
     """Name of the AgentSchedule whose job it is, empty for none."""
     made_by_uid: str = ""
+    of_generation: int = 0
+    """Generation of the schedule whose template it has; 0 for none, or when nobody wrote it down."""
     replaced_by: str = ""
     """Name of the job for which its schedule cancelled it, empty for none."""
 
@@ -178,6 +181,7 @@ def parse_job(obj: Mapping[str, Any]) -> Job:
         schedule={name: annotations[name] for name in _OF_A_SCHEDULE if name in annotations},
         made_by=made_by,
         made_by_uid=made_by_uid,
+        of_generation=_number(annotations.get(ANNOTATION_SCHEDULE_GENERATION)),
         replaced_by=str(annotations.get(ANNOTATION_REPLACED_BY, ""))[:63],
     )
 
@@ -191,6 +195,11 @@ def _what_counts(spec: object) -> object:
     if isinstance(runtime, Mapping) and "podRetention" in runtime:
         kept["runtime"] = {"podRetention": runtime["podRetention"]}
     return kept
+
+
+def _number(text: object) -> int:
+    """A number of up to 18 digits that somebody may have edited; 0 when it is none."""
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 18 else 0
 
 
 def _made_by(meta: Mapping[str, Any]) -> tuple[str, str]:

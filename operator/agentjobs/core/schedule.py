@@ -179,7 +179,7 @@ class _Draft:
     def _give_up(self, start: ActiveJob) -> None:
         """A claimed start gets no job: it was not made in time, or cannot be."""
         refusal = self.seen.refusals.get(start.name)
-        why = refusal.message if refusal else "it came too late"
+        why = refusal.message if refusal else self._why_late()
         if isinstance(self.seen.plan, Illegal):
             why = "the spec has become illegal"
         message = f"job {start.name} was not made: {why}"
@@ -188,6 +188,12 @@ class _Draft:
         if not _is_triggered(self.seen, start):
             self._miss(1)
             self.status = replace(self.status, runs=max(0, self.status.runs - 1))
+
+    def _why_late(self) -> str:
+        """What kept a claimed start from being made in time; a refusal is known for one look only, but was written."""
+        said = find_condition(self.seen.schedule.status.conditions, ScheduleConditionType.BLOCKED)
+        refused = said is not None and said.is_true and said.reason in _REFUSED
+        return f"{said.message}; it came too late" if said is not None and refused else "it came too late"
 
     def _surplus(self) -> tuple[MadeJob, ...]:
         """Finished jobs beyond the history limits, oldest first. Asked last: by then all ends are counted."""
@@ -304,6 +310,8 @@ class _Draft:
                 if job.uid and not job.cancel and not job.deleting:
                     return CancelJob(job, replacing)
         job = held[0]
+        if starts and self._is_outdated(job):
+            return CancelJob(job, scheduled_name(self.seen.schedule.name, starts[-1]))
         oldest = plan.cron.next_after(self._settled)
         late = (self.now if oldest is None else plan.due(oldest)) + ON_TIME
         said = find_condition(self.status.conditions, ScheduleConditionType.BLOCKED)
@@ -316,7 +324,15 @@ class _Draft:
         )
         why = f": {job.why}" if job.why else ""
         self.blocked = reason, f"job {job.name} has not ended ({job.phase}){why}"
+        if not job.accepted and job.why:
+            message = f"job {job.name} is not accepted and holds up the next{why}"
+            self._say(ScheduleConditionType.DEGRADED, True, DegradedReason.JOB_NOT_ACCEPTED, message)
         return None
+
+    def _is_outdated(self, job: MadeJob) -> bool:
+        """Whether a job that was never accepted was made from another spec: what was mended then cannot reach it."""
+        made_before = 0 < job.of_generation < self.seen.schedule.generation
+        return not job.accepted and made_before and bool(job.uid) and not job.cancel and not job.deleting
 
     def _claim_time(self, plan: Plan, time: datetime) -> None:
         previous = self.status.last_schedule_time or plan.cron.latest_until(time - _TICK)
@@ -423,6 +439,7 @@ class _Draft:
         return retire <= self.now
 
 
+_REFUSED = frozenset({BlockedReason.JOB_REFUSED, BlockedReason.JOB_NAME_TAKEN})
 _MOVING = frozenset({Phase.PENDING, Phase.SCHEDULED, Phase.QUEUED, Phase.RUNNING, Phase.RETRYING})
 _BLOCKED = {
     Phase.RUNNING: BlockedReason.JOB_RUNNING,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from agentjobs.api.conditions import AdmittedReason, Phase, find_condition
+from agentjobs.api.conditions import Phase, telling
 from agentjobs.api.schedule_status import ActiveJob, BlockedReason
 from agentjobs.core.observation import Job
 from agentjobs.core.plan import Illegal, Plan, Schedule
@@ -24,7 +24,11 @@ class MadeJob:
     """Whether somebody has asked for its end."""
     deleting: bool = False
     why: str = ""
-    """What it waits for, in words."""
+    """What it waits for: the reason of its condition, and in words."""
+    accepted: bool = True
+    """Whether its work was ever accepted. One that was not has cost nothing."""
+    of_generation: int = 0
+    """The schedule's generation that it was made from; 0 when nobody wrote it down."""
 
     @property
     def finished(self) -> bool:
@@ -33,8 +37,7 @@ class MadeJob:
 
 def made_job(job: Job) -> MadeJob:
     """Reduce a job to what its schedule needs to know."""
-    admitted = find_condition(job.status.conditions, "Admitted")
-    waits = admitted is not None and not admitted.is_true and admitted.reason != AdmittedReason.FINISHED
+    said = None if job.finished else telling(job.status.conditions)
     return MadeJob(
         name=job.name,
         uid=job.uid,
@@ -43,7 +46,9 @@ def made_job(job: Job) -> MadeJob:
         ended=(job.status.completion_time or job.created) if job.finished else None,
         cancel=job.cancel,
         deleting=job.deleting,
-        why=admitted.message if waits and admitted is not None else "",
+        why=f"{said.reason}: {said.message}" if said else "",
+        accepted=job.accepted or job.status.starts > 0,
+        of_generation=job.of_generation,
     )
 
 

@@ -11,6 +11,7 @@ from agentjobs.api.durations import format_time
 from agentjobs.api.schedule_status import ActiveJob
 from agentjobs.contract import (
     ANNOTATION_PREVIOUS_TIME,
+    ANNOTATION_SCHEDULE_GENERATION,
     ANNOTATION_SCHEDULED_TIME,
     GROUP,
     LABEL_SCHEDULE,
@@ -30,10 +31,11 @@ def scheduled_name(schedule: str, time: datetime) -> str:
 def triggered_name(schedule: str, value: str) -> str:
     """Return the name of the job that a value of the annotation `agentjobs.dev/trigger` asks for.
 
-    `<schedule>-t<8 hexadecimal digits>`, of which the schedule's name is cut to fit; it is in the digits as well.
+    `<schedule>-t<8 hexadecimal digits>`, of which the schedule's name is cut to fit; it is in the digits as well. A cut
+    behind a dot or a dash would leave an illegal name.
     """
     digits = hashlib.sha256(f"{schedule}\n{value}".encode("utf-8", "replace")).hexdigest()[:_HASH_CHARS]
-    return f"{schedule[: MAX_JOB_NAME - _HASH_CHARS - 2]}-t{digits}"
+    return f"{schedule[: MAX_JOB_NAME - _HASH_CHARS - 2].rstrip('.-')}-t{digits}"
 
 
 def scheduled_job(schedule: Schedule, start: ActiveJob) -> dict[str, Any]:
@@ -55,6 +57,7 @@ def scheduled_job(schedule: Schedule, start: ActiveJob) -> dict[str, Any]:
             "annotations": {
                 **_object(metadata.get("annotations")),
                 ANNOTATION_SCHEDULED_TIME: format_time(start.time),
+                ANNOTATION_SCHEDULE_GENERATION: str(schedule.generation),
                 **previous,
             },
             "ownerReferences": [

@@ -60,12 +60,23 @@ async def test_next_shows_local_and_utc(cli, brief):
     assert all("T06:00:00+0" in entry["local"] for entry in json.loads(times[1]))
 
 
-async def test_trigger_names_the_job_that_the_operator_makes(cli, cluster, brief):
+async def test_trigger_names_the_job_that_the_operator_made(cli, cluster, brief):
+    spec = brief["spec"]["jobTemplate"]["spec"]
+    made = {"apiVersion": KIND["apiVersion"], "kind": "AgentJob", "metadata": {"name": "brief-tabfc3cb3"}, "spec": spec}
+    await cluster.create(path_of(cluster, "agentjobs"), made)
     code, out, _ = await cli("schedule", "trigger", "brief", "--value", "one")
 
     body = await read(cluster)
-    assert (code, out) == (0, "agentjob.agentjobs.dev/brief-tabfc3cb3 requested\n")
+    assert (code, out) == (0, "agentjob.agentjobs.dev/brief-tabfc3cb3 created\n")
     assert body["metadata"]["annotations"]["agentjobs.dev/trigger"] == "one"
+
+
+async def test_trigger_fails_when_the_job_does_not_come(cli, brief, monkeypatch):
+    monkeypatch.setattr("agentjobs.cli.schedules._TRIGGER_SECONDS", 0.5)
+    code, out, err = await cli("schedule", "trigger", "brief", "--value", "one")
+
+    assert (code, out) == (124, "")
+    assert "brief-tabfc3cb3" in err
 
 
 async def test_suspend_and_resume_are_one_field(cli, cluster, brief):

@@ -43,6 +43,22 @@ def test_a_job_may_be_made_suspended() -> None:
 
 
 WRONG = {
+    "value of a label": (
+        {"jobTemplate": {"metadata": {"labels": {"team": "not valid!"}}, "spec": JOB}},
+        'spec.jobTemplate.metadata.labels.team: "not valid!" is not a value of a label; use up to 63 letters',
+    ),
+    "key of a label": (
+        {"jobTemplate": {"metadata": {"labels": {"my team": "a"}}, "spec": JOB}},
+        "is not a key of labels; use up to 63 letters",
+    ),
+    "domain of an annotation": (
+        {"jobTemplate": {"metadata": {"annotations": {"Example.org/a": "b"}}, "spec": JOB}},
+        "is not a key of annotations; use up to 63 letters",
+    ),
+    "key of slashes": (
+        {"jobTemplate": {"metadata": {"annotations": {"a/b/c": "d"}}, "spec": JOB}},
+        "is not a key of annotations",
+    ),
     "seconds": (
         {"schedule": "0 0 6 * * *"},
         'spec.schedule: "0 0 6 * * *" has 6 fields instead of five; remove the se',

@@ -49,6 +49,7 @@ async def test_the_job_is_the_schedules_and_knows_its_times(world):
         == world.objects["AgentSchedule", "default", "brief"]["metadata"]["uid"]
     )
     assert job["metadata"]["annotations"] == {
+        "agentjobs.dev/schedule-generation": "1",
         "agentjobs.dev/scheduled-time": "2026-11-21T09:10:00Z",
         "agentjobs.dev/previous-time": "2026-11-21T09:00:00Z",
     }
@@ -312,3 +313,44 @@ async def test_a_job_that_history_takes_for_deleted_goes_only_once_its_end_is_to
 
     assert asked
     assert (kept, world.jobs()) == ([FIRST], [])
+
+
+WORK = {"agent": {"model": "m", "inline": {"instruction": "Be brief."}}, "input": {"message": "Hello."}}
+UNACCEPTED = WORK | {"input": {"messageFrom": {"configMapKeyRef": {"name": "nowhere", "key": "text"}}}}
+
+
+async def held_up(world):
+    """A schedule whose job waits for a ConfigMap that does not exist, while the next start is due."""
+    world.apply_schedule(jobTemplate={"spec": UNACCEPTED})
+    await world.act()
+    await world.act(minutes=10)
+    await world.act(minutes=12)
+
+
+async def test_a_start_that_is_held_up_says_why_the_job_in_the_way_waits(world):
+    await held_up(world)
+    (blocked,) = [one for one in world.schedule()["conditions"] if one["type"] == "Blocked"]
+
+    assert world.said("Blocked") == ("True", "JobWaits")
+    assert "ReferenceNotFound: ConfigMap nowhere does not exist" in blocked["message"]
+    assert world.said("Degraded") == ("True", "JobNotAccepted")
+
+
+async def test_a_job_that_was_never_accepted_makes_way_when_its_template_is_mended(world):
+    await held_up(world)
+    world.edit("brief", kind="AgentSchedule", jobTemplate={"spec": WORK})
+    await world.act(seconds=1)
+    await later(world)
+
+    assert str(world.status(FIRST).phase) == "Cancelled"
+    assert str(world.status(SECOND).phase) == "Running"
+
+
+async def test_a_job_that_was_accepted_is_not_replaced_by_an_edit(world):
+    await until_due(world)
+    world.edit("brief", kind="AgentSchedule", jobTemplate={"spec": WORK})
+    await world.act(minutes=12)
+    await later(world)
+
+    assert world.jobs() == [FIRST]
+    assert str(world.status(FIRST).phase) == "Running"

@@ -743,3 +743,12 @@ def test_an_entry_that_another_version_wrote_in_more_words_is_taken_as_it_is(ope
     operator.run(minutes=1, lasting=None)
 
     assert [one["uid"] for one in cluster.status["active"]] == [job.uid]
+
+
+def test_a_start_that_is_given_up_keeps_the_cause(operate):
+    cluster, operator = operate()
+    cluster.refuse["brief-29920870"] = Refusal(BlockedReason.JOB_REFUSED, "exceeded quota: q")
+    operator.run(minutes=20)
+
+    (note,) = [note for note in operator.notes if note.reason == "StartFailed"]
+    assert note.message == "job brief-29920870 was not made: exceeded quota: q; it came too late"

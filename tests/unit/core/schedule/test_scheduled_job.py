@@ -49,6 +49,7 @@ def test_a_job_belongs_to_its_schedule_and_is_a_legal_one(a_cluster) -> None:
     }
     assert metadata["annotations"] == {
         "example.org/a": "b",
+        "agentjobs.dev/schedule-generation": "1",
         "agentjobs.dev/scheduled-time": "2026-11-21T09:10:00Z",
         "agentjobs.dev/previous-time": "2026-11-21T09:00:00Z",
     }
@@ -60,3 +61,13 @@ def test_a_job_waits_in_the_queue_of_schedules_unless_it_names_one(a_cluster, ow
     cluster.spec["jobTemplate"]["spec"] |= own
 
     assert scheduled_job(cluster.seen(), START)["spec"]["queue"] == queue
+
+
+@pytest.mark.parametrize("sign", [".", "-", "--"])
+@pytest.mark.parametrize("length", [40, 41, 42, 43])
+def test_a_cut_name_never_ends_in_a_dot_or_a_dash(sign, length) -> None:
+    schedule = ("a" * (length - len(sign) - 1) + sign).ljust(42, "b")[:43]
+    name = triggered_name(schedule, "now")
+
+    assert len(name) <= 52
+    assert all(part.strip("-") == part for part in name.split("."))
