@@ -212,7 +212,7 @@ def _ending(document: Mapping[str, Any] | None, said: TerminationMessage | None,
         raise KeyboardInterrupt
     if ending is not None:
         return ending
-    why = "the runner ended without a word; standard error has what it printed"
+    why = "the runner exited without reporting a result; standard error has what it printed"
     return Ending(verdict=Verdict.RETRY.value, reason=ErrorClass.RUNNER_CRASHED.value, message=why, result=None)
 
 
