@@ -26,8 +26,7 @@ from agentjobs.errors import AgentJobsError
 PORT = 17443
 _GRACE_SECONDS = 10.0
 _ABSENT: Mapping[Backend, str] = {
-    "embedded": "Not served here: exec, attach, port-forward, cp, webhooks, CEL rules, quotas, Deployments and other "
-    "workloads.",
+    "embedded": "Not served here: exec, attach, port-forward, cp, webhooks, quotas, Deployments and other workloads.",
     "envtest": "Not served here: exec, attach, port-forward, cp, Deployments and other workloads.",
     "kubeconfig": """\
 In the cluster: namespace {place.namespace}, which this KUBECONFIG names, {place.system} and the node {place.node}.

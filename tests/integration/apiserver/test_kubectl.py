@@ -54,11 +54,14 @@ async def test_a_withdrawn_kind_is_forgotten(api, toys):
     assert (await api("GET", "/apis/example.dev/v1")).code == 404
 
 
-async def test_rules_that_are_not_evaluated_are_warned_of(api, crd):
+async def test_rules_in_cel_are_judged(api, crd):
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     schema["properties"]["spec"]["x-kubernetes-validations"] = [{"rule": "self.size < 5", "message": "too big"}]
 
     made = await api("POST", api.crds, crd)
 
-    assert made.code == 201
-    assert "CEL" in made.headers["Warning"]
+    toy = {"apiVersion": "example.dev/v1", "kind": "Toy", "metadata": {"name": "big"}, "spec": {"size": 7}}
+    refused = await api("POST", "/apis/example.dev/v1/namespaces/default/toys", toy)
+
+    assert (made.code, refused.code) == (201, 422)
+    assert refused.body["details"]["causes"][0]["message"] == "Invalid value: too big"

@@ -1,15 +1,20 @@
-"""A real API server with our CRD in it, once a session. Needs KUBEBUILDER_ASSETS."""
+"""API servers with our CRDs in them, once a session: the embedded one; a real one where KUBEBUILDER_ASSETS is set."""
 
+import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator
-from typing import Any
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Any, cast
 
 import pytest
 
 from agentjobs.contract import GROUP, VERSION
+from agentjobs.dev.apiserver import ApiServer
+from agentjobs.dev.backends import Server
 from agentjobs.dev.client import Client, Resource
-from agentjobs.dev.envtest import ASSETS, EnvTest
+from agentjobs.dev.envtest import ASSETS
+from agentjobs.dev.up import apply_crds
 
 AGENTJOBS = Resource(GROUP, VERSION, "agentjobs", "AgentJob")
 _numbers = itertools.count(1)
@@ -44,15 +49,40 @@ class Jobs:
 
 
 @pytest.fixture(scope="session")
-def api_server(request: pytest.FixtureRequest) -> EnvTest:
+def embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """In a thread: each test has an event loop of its own, and a server must answer in all of them."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    server = ApiServer(tmp_path_factory.mktemp("embedded"))
+
+    def run(what: Coroutine[Any, Any, Any]) -> None:
+        asyncio.run_coroutine_threadsafe(what, loop).result(30)
+
+    async def apply() -> None:
+        async with Client(server.url, token=server.token, ca=server.ca) as client:
+            await apply_crds(client)
+
+    run(server.__aenter__())
+    run(apply())
+    yield server
+    run(server.__aexit__())
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
+
+
+@pytest.fixture(scope="session", params=["embedded", "real"])
+def api_server(request: pytest.FixtureRequest) -> Server:
+    if request.param == "embedded":
+        return cast("Server", request.getfixturevalue("embedded_server"))
     if not os.environ.get(ASSETS):
         pytest.skip(f"{ASSETS} is unset: it names the folder of etcd and kube-apiserver that judge the CRD")
-    server: EnvTest = request.getfixturevalue("real_server")
-    return server
+    return cast("Server", request.getfixturevalue("real_server"))
 
 
 @pytest.fixture
-async def client(api_server: EnvTest) -> AsyncIterator[Client]:
+async def client(api_server: Server) -> AsyncIterator[Client]:
     async with Client(api_server.url, token=api_server.token, ca=api_server.ca) as client:
         yield client
 

@@ -10,8 +10,9 @@ from agentjobs.api.conditions import Condition, ConditionType, Phase
 from agentjobs.api.resolve import resolve
 from agentjobs.api.status import AgentJobStatus, AttemptRecord, QueuePlace, ResolvedSpec, ResultSummary, Usage
 from agentjobs.api.validation import validate_job
+from agentjobs.dev.backends import Server
 from agentjobs.dev.client import CRDS, ApiError, Client
-from agentjobs.dev.envtest import EnvTest
+from agentjobs.dev.envtest import ASSETS
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 MODEL = "gemini-flash-latest"
@@ -275,7 +276,7 @@ async def test_a_phase_of_a_later_release_is_taken(jobs: Any) -> None:
     assert written["status"]["phase"] == "Suspended"
 
 
-async def test_kubectl_shows_and_explains_a_job(jobs: Any, api_server: EnvTest) -> None:
+async def test_kubectl_shows_and_explains_a_job(jobs: Any, api_server: Server) -> None:
     job = await jobs.create(name="shown", priority=1)
     status = AgentJobStatus(phase=Phase.CANCELLED, reason="Replaced", attempts=2, queue=QueuePlace("agents", NOW))
     await jobs.patch_status(job, status.to_dict())
@@ -290,8 +291,8 @@ async def test_kubectl_shows_and_explains_a_job(jobs: Any, api_server: EnvTest) 
     assert "Attempts in all, the first one included. Default: 3." in explained
 
 
-def kubectl(server: EnvTest, *arguments: str) -> str:
-    program = Path(os.environ["KUBEBUILDER_ASSETS"]) / "kubectl"
+def kubectl(server: Server, *arguments: str) -> str:
+    program = Path(os.environ.get(ASSETS, "/nowhere")) / "kubectl"
     if not program.exists():
         pytest.skip("KUBEBUILDER_ASSETS holds no kubectl")
     environment = {"KUBECONFIG": str(server.kubeconfig), "HOME": str(server.kubeconfig.parent)}

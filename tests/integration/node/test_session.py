@@ -87,7 +87,7 @@ async def test_it_names_as_missing_what_its_api_server_cannot_do(dev, backend):
 
     await process.communicate()
 
-    assert ("CEL rules" in said) == (backend == "embedded")
+    assert ("webhooks" in said) == (backend == "embedded")
     assert "exec, attach, port-forward" in said
     assert process.returncode == 0
 

@@ -14,7 +14,7 @@ from agentjobs.dev.apiserver.schema import MAX_CAUSES, MAX_DEPTH, Schema, Schema
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "schema.json").read_text())
 SCHEMA = Schema(GOLDEN["schema"])
 # What we leave out on purpose: a second cause for one wrong number, group-version and label syntax inside of embedded
-# resources, and CEL, which is not evaluated.
+# resources.
 DIFFERENT = [
     {"int": 1.5},
     {"int": 1e20},
@@ -23,7 +23,6 @@ DIFFERENT = [
     {"num": 1},
     {"emb": {"apiVersion": 1, "kind": "Pod"}},
     {"emb": {"apiVersion": "a/b/c", "kind": "Po/d", "metadata": {"labels": {"-": "x"}}}},
-    {"cel": "bad"},
 ]
 ANSWERS = [answer for answer in GOLDEN["answers"] if answer["spec"] not in DIFFERENT]
 
@@ -164,11 +163,6 @@ def test_no_schema_keeps_and_accepts_everything() -> None:
 
     assert written(Schema(None), obj) == ([], [])
     assert obj == {"spec": {"a": None, "b": [{}]}}
-
-
-def test_rules_in_cel_are_reported_as_there_but_not_evaluated() -> None:
-    assert SCHEMA.has_cel
-    assert not Schema({"type": "object", "properties": {"x-kubernetes-validations": {"type": "array"}}}).has_cel
 
 
 def test_a_default_is_a_fresh_value_each_time() -> None:

@@ -308,13 +308,13 @@ class Core:
         if not delay:
             self._registry.establish(write.obj, self._clock())
         version = self._put(CUSTOM_RESOURCE_DEFINITION, key, write.obj)
-        warnings = self._registry.serve(version.obj)
+        self._registry.serve(version.obj)
         if delay:
             self._later(delay, lambda: self._establish(key, version.obj["metadata"]["uid"]))
         if not created and version.obj["metadata"]["generation"] != 1:
             # As on a real server, whose storage of the kind is rebuilt.
             self._store.close_watches(key[1])
-        return Outcome(version, created=created, warnings=write.warnings + warnings)
+        return Outcome(version, created=created, warnings=write.warnings)
 
     def _establish(self, key: Key, uid: str) -> None:
         current = self._store.get(CUSTOM_RESOURCE_DEFINITION.qualified_name, key)

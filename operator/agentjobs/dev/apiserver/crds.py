@@ -1,7 +1,7 @@
 """CustomResourceDefinitions: read, completed, checked, and turned into kinds and schemas.
 
 Called by the registry when a CRD is written. The words of refusals are those of kube-apiserver 1.36. Conversion
-between versions is `None` only: objects of all versions look alike. CEL rules are accepted, kept and not evaluated.
+between versions is `None` only: objects of all versions look alike.
 """
 
 from collections.abc import Iterable

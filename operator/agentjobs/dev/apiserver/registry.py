@@ -16,9 +16,6 @@ from agentjobs.dev.apiserver.store import Object
 from agentjobs.dev.apiserver.strategies import strategy
 
 _COMMON: Final = ("apiVersion", "kind", "metadata")
-_CEL_WARNING: Final = (
-    "x-kubernetes-validations: this development server stores CEL rules and does not evaluate them; a cluster does"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +74,16 @@ class Registry:
         """Write into a checked CRD's status whether its names were free."""
         crds.establish(definition, self._others(definition), now)
 
-    def serve(self, definition: Object) -> tuple[str, ...]:
-        """Serve what an established CRD defines from now on; return warnings for whoever wrote it."""
+    def serve(self, definition: Object) -> None:
+        """Serve what an established CRD defines from now on."""
         self.withdraw(definition)
         conditions = {each["type"]: each["status"] for each in definition["status"]["conditions"]}
         if conditions.get("Established") != "True":
-            return ()
+            return
         terminating = "deletionTimestamp" in definition["metadata"]
-        resources = crds.resources_of(definition)
-        for resource in resources:
+        for resource in crds.resources_of(definition):
             kind = resource.kind
             self._served[kind.group, kind.version, kind.plural] = Served(kind, resource.schema, terminating)
-        return (_CEL_WARNING,) if any(resource.schema.has_cel for resource in resources) else ()
 
     def withdraw(self, definition: Object) -> None:
         """Serve a CRD's kinds no longer."""

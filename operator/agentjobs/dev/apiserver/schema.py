@@ -3,7 +3,7 @@
 A schema is compiled once, when its CustomResourceDefinition is accepted, into closures that are then run for every
 write by the core, in this order: `prune`, `default`, `validate`. The first two change the object in place (it is the
 request's own copy); none raises, whatever the object holds. Recursion goes as deep as the schema, never as deep as the
-object. Rules in CEL (`x-kubernetes-validations`) are not evaluated; `has_cel` says that there are some.
+object. Rules in CEL (`x-kubernetes-validations`) are judged last, by `rules`.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from agentjobs.dev.apiserver import rules
 from agentjobs.dev.apiserver.failures import Cause
 from agentjobs.dev.apiserver.validators import Problem, Validator, compile_validator
 
@@ -55,7 +56,6 @@ _METADATA_FIELDS: Final = frozenset(
         "uid",
     ]
 )
-_NESTED_LISTS: Final = ("allOf", "anyOf", "oneOf")
 _UNSTRUCTURED: Final[Object] = {"x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -70,7 +70,7 @@ class Schema:
         raw: the `openAPIV3Schema` of the version; None keeps and accepts everything.
 
     Raises:
-        SchemaError: it nests deeper than MAX_DEPTH, or a pattern is no regular expression.
+        SchemaError: it nests deeper than MAX_DEPTH, a pattern is no regular expression, or a rule cannot be judged.
     """
 
     def __init__(self, raw: Object | None) -> None:
@@ -79,9 +79,9 @@ class Schema:
             raise SchemaError(f"the schema is nested deeper than {MAX_DEPTH} levels")
         try:
             self._validator: Validator = compile_validator(self.raw)
+            self._rules = rules.compiled(self.raw)
         except ValueError as error:
             raise SchemaError(str(error)) from error
-        self.has_cel = _mentions(self.raw, "x-kubernetes-validations")
         self._pruner = _pruner(self.raw, root=True)
         self._defaulter = _defaulter(self.raw)
 
@@ -107,9 +107,11 @@ class Schema:
         if old is not None:
             problems = [one for one in problems if not (one.forgivable and self._unchanged(one.path, obj, old))]
         causes = [problem.cause for problem in problems[:MAX_CAUSES]]
-        if self.has_cel and any(cause["reason"] in _BLOCKING for cause in causes):
-            causes.append(dict(_NOT_CHECKED))
-        return causes
+        if self._rules.is_empty:
+            return causes
+        if any(cause["reason"] in _BLOCKING for cause in causes):
+            return [*causes, dict(_NOT_CHECKED)]
+        return [*causes, *self._rules.judge(obj, old)][:MAX_CAUSES]
 
     def _unchanged(self, path: tuple[str | int, ...], new: Any, old: Any) -> bool:
         schema: Any = self.raw
@@ -160,22 +162,6 @@ def _child(schema: Object, name: str) -> Object:
     if child is None:
         child = schema.get("additionalProperties")
     return child if isinstance(child, dict) else {}
-
-
-def _mentions(schema: object, word: str) -> bool:
-    """Say whether a keyword is used anywhere in a schema; property names do not count."""
-    pending = [schema]
-    while pending:
-        one = pending.pop()
-        if not isinstance(one, dict):
-            continue
-        if one.get(word):
-            return True
-        pending.extend((one.get("properties") or {}).values())
-        pending.extend([one.get("items"), one.get("additionalProperties"), one.get("not")])
-        for quantor in _NESTED_LISTS:
-            pending.extend(one.get(quantor) or [])
-    return False
 
 
 def _keep_everything(_value: Any) -> list[str]:

@@ -1,14 +1,14 @@
 """Checks that the schema of a CustomResourceDefinition is structural. Used by `crds` only.
 
 A walk over the raw `openAPIV3Schema` that collects what kube-apiserver 1.36 would refuse, in its words: unknown
-keywords are dropped and named, wrong types are a 400, the rest are causes of a 422. CEL rules are only checked for
-having a rule.
+keywords are dropped and named, wrong types are a 400, the rest are causes of a 422.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from agentjobs.dev.apiserver import rules
 from agentjobs.dev.apiserver.failures import Cause
 from agentjobs.dev.apiserver.formats import go_pattern
 from agentjobs.dev.apiserver.schema import MAX_DEPTH, Schema, SchemaError, depth_of
@@ -129,6 +129,7 @@ def problems(schema: Raw, path: str) -> list[Cause]:
         _check_metadata(metadata, f"{path}.properties[metadata]", found)
     if not found.causes:
         _check_defaults(schema, path, found)
+        found.causes += rules.problems(schema, path)
     return found.causes
 
 

@@ -1,0 +1,177 @@
+"""What a rule in CEL sees of a JSON value, as the schema has it and as a real API server shows it.
+
+Fields that the schema does not name cannot be read, and count in comparisons. Values of formats that CEL reads as
+timestamps, durations or bytes are texts here; `rules` refuses rules that would read them. Pure.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+Raw = dict[str, Any]
+
+READ_OTHERWISE: Final = frozenset({"byte", "date", "date-time", "duration"})
+"""Formats that the real server turns into other types, and fails at run time where it cannot."""
+UNNAMED: Final = "\0"
+"""Under this key of a converted object stands all that the schema does not name; no identifier reads it."""
+_META: Final[Raw] = {"type": "object", "properties": {"name": {"type": "string"}, "generateName": {"type": "string"}}}
+_OBJECT_FIELDS: Final[Raw] = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": _META}
+_KEYWORDS: Final = frozenset(
+    re.findall(
+        r"\w+",
+        "true false null in as break const continue else for function if import let loop package namespace return var "
+        "void while",
+    )
+)
+_WORDS: Final = (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__"))
+_SCALARS: Final = {"integer": int, "boolean": bool, "string": str}
+
+
+class Unreadable(ValueError):
+    """A value that the schema accepts and no rule can read; the message is the real server's."""
+
+
+def fields_of(schema: Raw, *, root: bool = False) -> Mapping[str, Raw] | None:
+    """Return the fields that a rule may name, by the names that rules have for them; None when it is no such object."""
+    named = dict(schema.get("properties") or {})
+    if root or schema.get("x-kubernetes-embedded-resource"):
+        named |= _OBJECT_FIELDS
+    elif "properties" not in schema:
+        return None
+    return {identifier(name): child for name, child in named.items()}
+
+
+def identifier(name: str) -> str:
+    """Return the name that rules have for a property, escaped as Kubernetes documents it."""
+    for sign, word in _WORDS:
+        name = name.replace(sign, word)
+    return f"__{name}__" if name in _KEYWORDS else name
+
+
+def mentions_format(schema: Raw) -> str:
+    """Return a format of `READ_OTHERWISE` that stands at the schema or below; empty when there is none."""
+    if schema.get("format") in READ_OTHERWISE and schema.get("type") == "string":
+        return str(schema["format"])
+    below = [*(schema.get("properties") or {}).values(), schema.get("items"), schema.get("additionalProperties")]
+    return next((found for one in below if isinstance(one, dict) and (found := mentions_format(one))), "")
+
+
+Wanted = dict[str, Any]
+"""Which fields a rule reads, as a tree; an empty one is all of it, `PRESENCE` that there is a value."""
+PRESENCE: Final[Wanted] = {"\0": True}
+
+
+def seen(
+    schema: Raw, value: Any, wanted: Wanted, *, root: bool = False, ordered: bool = True, beside: Any = None
+) -> Any:
+    """Return what a rule sees.
+
+    Args:
+        ordered: False for comparisons, to which the order of sets and maps in lists means nothing.
+        beside: the value that this one is compared with. As on a real server, a field that the schema does not name
+            and only one of two objects of one size has makes no difference.
+
+    Raises:
+        Unreadable: a number with a fraction of zero where the schema says integer.
+    """
+    if value is None or wanted is PRESENCE:
+        return value is not None or None
+    if schema.get("x-kubernetes-int-or-string"):
+        return value if isinstance(value, int | str) else _unreadable("an integer or a string", value)
+    if isinstance(value, dict):
+        return _object(schema, value, wanted, root=root, ordered=ordered, beside=beside)
+    if isinstance(value, list):
+        return _list(schema, value, ordered=ordered, beside=beside)
+    declared = schema.get("type")
+    if declared is None:
+        return json.dumps(value)
+    if declared == "number":
+        return float(value)
+    kind = _SCALARS.get(declared)
+    if kind is int and isinstance(value, float):
+        return _unreadable("int", value)
+    return value
+
+
+def _unreadable(wanted: str, value: object) -> Any:
+    raise Unreadable(f"invalid data, expected {wanted}, got {'float64' if isinstance(value, float) else type(value)}")
+
+
+def _object(schema: Raw, value: Raw, wanted: Wanted, *, root: bool, ordered: bool, beside: Any) -> Any:
+    other = beside if isinstance(beside, dict) else {}
+    additional = schema.get("additionalProperties")
+    if isinstance(additional, dict):
+        return {key: seen(additional, one, {}, ordered=ordered, beside=other.get(key)) for key, one in value.items()}
+    if not schema.get("type") and "properties" not in schema:
+        return json.dumps(value, sort_keys=True)
+    named = dict(schema.get("properties") or {}) | (_OBJECT_FIELDS if root or _is_embedded(schema) else {})
+    shown: Raw = {}
+    unnamed: Raw = {}
+    for key, one in value.items():
+        child, name = named.get(key), identifier(key)
+        if child is None:
+            unnamed[key] = one
+        elif not wanted or name in wanted:
+            shown[name] = seen(child, one, wanted.get(name, {}), ordered=ordered, beside=other.get(key))
+    if unnamed and not wanted:
+        shown[UNNAMED] = _unnamed(unnamed, other, named, same_size=len(other) == len(value))
+    return shown
+
+
+def _is_embedded(schema: Raw) -> bool:
+    return bool(schema.get("x-kubernetes-embedded-resource"))
+
+
+def _unnamed(mine: Raw, other: Raw, named: Raw, *, same_size: bool) -> str:
+    """Write what has no schema so that two objects that the real server takes for equal are written alike."""
+    theirs = {key: one for key, one in other.items() if key not in named}
+    if same_size and all(theirs[key] == mine[key] for key in mine.keys() & theirs.keys()):
+        return json.dumps(sorted([*mine.items(), *theirs.items()], key=lambda item: item[0]), sort_keys=True)
+    return json.dumps(mine, sort_keys=True)
+
+
+def _list(schema: Raw, value: Sequence[Any], *, ordered: bool, beside: Any) -> Any:
+    items = schema.get("items")
+    if not isinstance(items, dict):
+        return json.dumps(value, sort_keys=True)
+    other = beside if isinstance(beside, list) else []
+    kind, keys = schema.get("x-kubernetes-list-type"), schema.get("x-kubernetes-list-map-keys") or ()
+    mine = list(value)
+    if not ordered and kind in ("set", "map"):
+        mine, other = (sorted(one, key=lambda item: _order(item, keys)) for one in (mine, other))
+    pairs = [*other, *[None] * len(mine)]
+    return [seen(items, one, {}, ordered=ordered, beside=pairs[place]) for place, one in enumerate(mine)]
+
+
+def _order(item: Any, keys: Sequence[str]) -> str:
+    chosen = [item.get(key) for key in keys] if keys and isinstance(item, dict) else item
+    return json.dumps(chosen, sort_keys=True)
+
+
+_TEXT: Final = re.compile(r"""r?('''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""", re.DOTALL)
+_RAW_TEXT: Final = re.compile(r"""\br('''.*?'''|\"\"\".*?\"\"\"|'[^']*'|"[^"]*")""", re.DOTALL)
+_CHAIN: Final = re.compile(r"(?<![\w.])(self|oldSelf)((?:\s*\.\s*[A-Za-z_]\w*\b(?!\s*\())*)")
+
+
+def chains(rule: str) -> list[tuple[str, tuple[str, ...], bool]]:
+    """Return what a rule reads: the variable, the fields selected from it, and whether only their presence is asked."""
+    code = _TEXT.sub(" '' ", _RAW_TEXT.sub(" '' ", rule))
+    found = []
+    for match in _CHAIN.finditer(code):
+        steps = tuple(step.strip() for step in match[2].split(".")[1:])
+        is_asked = bool(steps) and re.search(r"\bhas\s*\(\s*$", code[: match.start()]) is not None
+        found.append((match[1], steps, is_asked))
+    return found
+
+
+def tree(read: Sequence[tuple[tuple[str, ...], bool]]) -> Wanted:
+    """Return what is read as a tree, from the fields selected one after another and whether only presence is asked."""
+    ends = {is_asked for steps, is_asked in read if not steps}
+    if False in ends:
+        return {}
+    grown: dict[str, list[tuple[tuple[str, ...], bool]]] = {}
+    for steps, is_asked in read:
+        if steps:
+            grown.setdefault(steps[0], []).append((steps[1:], is_asked))
+    return {head: tree(rests) for head, rests in grown.items()} if grown else PRESENCE
