@@ -111,10 +111,10 @@ def cut(what: str, detail: str = "", *, after: int | None = None, limit: int | N
         after: how many tokens the model had written, thoughts included.
         limit: the limit that the agent sets; None when it leaves that to ADK or the provider.
     """
-    named = f"limit of {limit} tokens" if limit else "limit of tokens"
-    told = f" after {after}" if after and not limit else ""
+    named = f"limit of {limit} output tokens" if limit else "limit of output tokens"
+    told = f", {after} written" if after and not limit else ""
     said = f": {detail}" if detail and "Maximum tokens reached" not in detail and "no content" not in detail else ""
-    message = f"{what} was cut at its {named}{told} (MAX_TOKENS){said}; {_RAISE}"
+    message = f"{what} was cut at its {named} (MAX_TOKENS{told}){said}; {_RAISE}"
     return Ending(Verdict.FAIL, ErrorClass.MODEL_OUTPUT_TRUNCATED, message)
 
 

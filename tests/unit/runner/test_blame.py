@@ -4,10 +4,12 @@ import logging
 
 import pytest
 from google.adk.integrations.openai import _openai_llm, _openai_responses_llm
+from google.adk.models import anthropic_llm
 from openai.types.chat import ChatCompletion
 
 from agentjobs_runner.adk_readers import make_strict
 from agentjobs_runner.endings import Ended
+from agentjobs_runner.finishes import is_whole
 from agentjobs_runner.log import logger
 
 SCRIPT = "scripted/script/main"
@@ -256,8 +258,9 @@ def test_adks_own_readers_refuse_arguments_that_they_cannot_read(written):
 
     with pytest.raises(Ended, match="not a JSON object"):
         _openai_llm._response_to_llm_response(chat(written))
-    with pytest.raises(Ended, match="not a JSON object"):
-        _openai_responses_llm._loads_json_object(written)
+    for read in (_openai_responses_llm._loads_json_object, anthropic_llm._json_utils.safe_json_loads):
+        with pytest.raises(Ended, match="not a JSON object"):
+            read(written)
 
 
 @pytest.mark.parametrize(("written", "read"), [("", {}), ("{}", {}), ('{"prefix": "tmp"}', {"prefix": "tmp"})])
@@ -267,3 +270,9 @@ def test_adks_own_readers_read_all_other_arguments(written, read):
     answer = _openai_llm._response_to_llm_response(chat(written))
     assert answer.content.parts[0].function_call.args == read
     assert _openai_responses_llm._loads_json_object(written) == read
+
+
+@pytest.mark.parametrize("reason", ["pause_turn", "model_context_window_exceeded"])
+def test_adks_own_reader_of_claude_takes_half_a_turn_for_no_end(reason):
+    make_strict()
+    assert not is_whole(anthropic_llm.to_google_genai_finish_reason(reason))
