@@ -1,7 +1,7 @@
 """What one event of ADK says, and what one value amounts to as the answer of a job. Pure; `answer` puts it together."""
 
 import json
-import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 from google.adk.events.event import Event
@@ -12,10 +12,6 @@ from agentjobs_runner.wording import plain, size_of, storable
 
 # The result travels in a document with verdict, reason and message around it.
 MOST_BYTES: Final = MAX_RESULT_BYTES - 16 * 1024
-# Models that reason in the open put it before their answer, and hosts pass it on as text, some without its first tag,
-# which they had put into the prompt.
-_THOUGHTS: Final = re.compile(r"\s*<thinking>.*?</thinking>\s*|(?:\s*<think>)?(?:(?!<think>).)*?</think>\s*", re.DOTALL)
-_FENCED: Final = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
 
 
 def text_of(event: Event) -> str:
@@ -25,9 +21,16 @@ def text_of(event: Event) -> str:
 
 
 def without_thoughts(text: str) -> str:
-    """Return `text` without a `<think>` block at its beginning."""
-    found = _THOUGHTS.match(text)
-    return text[found.end() :] if found else text
+    """Return `text` without the thoughts at its beginning, which models that reason in the open put before an answer.
+
+    Some hosts leave out the first tag: they had put it into the prompt.
+    """
+    stripped = text.lstrip()
+    for name in ("think", "thinking"):
+        before, end, after = stripped.partition(f"</{name}>")
+        if end and (before.startswith(f"<{name}>") or (name == "think" and "<think>" not in before)):
+            return after.lstrip()
+    return text
 
 
 def said(event: Event) -> Any:
@@ -68,7 +71,7 @@ def kept(text: str, structured: dict[str, Any] | None, usage: dict[str, int]) ->
     if size_of(result) > MOST_BYTES:
         result["cutFrom"] = len(text.encode())
     # JSON's escapes make a text up to six times longer, so what remains is measured, not computed.
-    most = MOST_BYTES
+    most = MOST_BYTES - 4096  # what stands around the text
     while size_of(result) > MOST_BYTES:
         result["text"] = cut(text, most)
         most = most * 3 // 4
@@ -83,11 +86,25 @@ def as_object(text: str, *, beside_words: bool = False) -> dict[str, Any] | None
         beside_words: whether the one JSON object in a block counts that has words around it, too.
     """
     stripped = text.strip()
-    fenced = [found for block in _FENCED.findall(stripped) if (found := _loaded(block)) is not None]
-    whole = _FENCED.fullmatch(stripped)
-    if len(fenced) == 1 and (whole or beside_words):
-        return fenced[0]
-    return _loaded(stripped)
+    blocks = list(_blocks(stripped))
+    if stripped.startswith("```") and stripped.endswith("```") and len(blocks) < 2:
+        return _loaded(blocks[0] if blocks else stripped[3:-3].removeprefix("json"))
+    objects = [found for block in blocks if (found := _loaded(block)) is not None] if beside_words else []
+    return objects[0] if len(objects) == 1 else _loaded(stripped)
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """The contents of Markdown blocks. By lines, since models write what makes expressions take for ever."""
+    inside: list[str] | None = None
+    for line in text.split("\n"):
+        mark = line.strip()
+        if inside is None:
+            inside = [] if mark.startswith("```") and "`" not in mark[3:] else None
+        elif mark == "```":
+            yield "\n".join(inside)
+            inside = None
+        else:
+            inside.append(line)
 
 
 def _loaded(text: str) -> dict[str, Any] | None:

@@ -131,6 +131,7 @@ OBJECT = '{"outcome": "fix"}'
         (f"First I look at {{}}.\n</think>\n{OBJECT}", True),
         (f"<think>Hm.</think>Well:\n```\n{OBJECT}\n```", True),
         (f"```yaml\na: 1\n```\n```json\n{OBJECT}\n```", True),
+        (f"```json {OBJECT} ```", True),
         (f"```json\n{OBJECT}\n```\nor\n```json\n{OBJECT}\n```", False),
         (f"Here it is: {OBJECT}", False),
         (f"<think>{OBJECT}", False),
@@ -141,6 +142,7 @@ OBJECT = '{"outcome": "fix"}'
         "thoughts-without-a-beginning",
         "both",
         "one-of-its-kind",
+        "on-one-line",
         "two",
         "no-block",
         "unended-thoughts",
@@ -150,6 +152,11 @@ async def test_one_json_object_in_a_block_is_the_answer_of_a_job_with_a_schema(r
     ending = await run([{"text": text}], output={"schema": SCHEMA, "maxRepairs": 0})
 
     assert (ending.reason == "ResultAccepted") is fits
+
+
+@pytest.mark.parametrize("piece", ["```a\n", "<think>", "```\n{\n", "`", "</thinking>", "\n", "{"])
+async def test_no_answer_takes_long_to_read(run, piece):
+    await run([{"text": "a" + piece * (400_000 // len(piece))}], output={"schema": SCHEMA, "maxRepairs": 0})
 
 
 STATE = """
@@ -207,20 +214,29 @@ async def test_a_value_of_the_state_that_does_not_fit_is_corrected(run, module):
     assert ending.result["outcome"] == "fix"
 
 
-async def test_a_structured_answer_that_is_too_large_is_not_asked_for_again(run):
-    big = '{"outcome": "fix", "text": "%s"}' % ("x" * 5_000_000)
+LARGE = """
+from google.adk.workflow import START, Workflow
+def large(node_input): return {value}
+agent = Workflow(name="g", edges=[(START, large)])
+"""
 
-    ending = await run([{"text": big}], output={"schema": SCHEMA})
+
+async def test_a_structured_answer_that_is_too_large_is_not_asked_for_again(run, module):
+    name = module(LARGE.format(value="{'outcome': 'fix', 'text': 'x' * 5_000_000}"))
+
+    ending = await run(agent={"module": {"ref": f"{name}:agent"}}, output={"schema": SCHEMA})
 
     assert (ending.verdict, ending.reason) == ("Fail", "InvalidOutput")
     assert "the answer has 4.8 MiB; at most 4.0 MiB can be kept" in ending.message
 
 
-async def test_a_text_that_was_cut_says_so(run):
-    ending = await run([{"text": "ü" * 3_000_000}])
+async def test_a_text_that_was_cut_says_so(run, module):
+    name = module(LARGE.format(value="'ü' * 3_000_000"))
+
+    ending = await run(agent={"module": {"ref": f"{name}:agent"}})
 
     assert ending.result["cutFrom"] == 6_000_000
-    assert "5.7 MiB" in ending.message
+    assert "has 5.7 MiB, of which the first 4.0 MiB are kept" in ending.message
 
 
 async def test_a_graph_whose_output_does_not_fit_is_run_again_with_the_problem(run, module):
