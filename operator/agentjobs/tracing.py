@@ -54,7 +54,7 @@ def spans(service: str, variables: Mapping[str, str]) -> Spans:
     try:
         return _Exported(service, variables)
     except ImportError as error:
-        logger.error("tracing.unavailable %s; pip install 'agentjobs[otel]'", error)
+        logger.error("tracing.unavailable %s; install the package with its extra otel", error)
         return Spans()
 
 

@@ -1,11 +1,20 @@
 """How the command line fails: a sentence that names the cure, and an exit code that scripts can tell apart."""
 
+from pathlib import Path
 from typing import Final
 
 FAILURE: Final = 1
 USAGE: Final = 2
 TIMED_OUT: Final = 124
 """What timeout(1) exits with."""
+
+
+def installs(extra: str) -> str:
+    """Return what installs an extra. The package is not published: it comes from a clone, or from its git URL."""
+    clone = Path(__file__).parents[3]
+    if (clone / "pyproject.toml").is_file():
+        return f"pip install -e '{clone}[{extra}]'"
+    return f"pip install 'agentjobs[{extra}] @ git+URL-OF-THE-REPOSITORY'"
 
 
 class Failure(Exception):

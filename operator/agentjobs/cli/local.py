@@ -24,7 +24,7 @@ from agentjobs import contract, errors
 from agentjobs.api.agentjob import AgentJobSpec, ConfigMapKey
 from agentjobs.api.resolve import resolve
 from agentjobs.api.validation import validate_job
-from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.cli.failures import USAGE, Failure, installs
 from agentjobs.cli.work import Work
 from agentjobs.contract import Attempt, ErrorClass, TerminationMessage, Verdict
 
@@ -117,8 +117,7 @@ def _check_installed() -> None:
         with suppress(ModuleNotFoundError):  # of the package above it
             found = find_spec(module)
         if found is None:
-            cure = f"pip install 'agentjobs[{EXTRA}]'"
-            raise Failure(f"--local needs {module}, which is not installed. Type: {cure}", code=USAGE)
+            raise Failure(f"--local needs {module}, which is not installed. Type: {installs(EXTRA)}", code=USAGE)
 
 
 def _variables(spec: AgentJobSpec, environ: Mapping[str, str]) -> dict[str, str]:

@@ -36,7 +36,7 @@ class _Loader(yaml.SafeLoader):
         # Text at once: to Python 1 and True are one key.
         key = _plain(self.construct_object(node, deep=True))
         if key is None or isinstance(key, dict | list):
-            words = f"{key!r} is no key; write it in quotes"
+            words = f"{key!r} cannot be a key; write it in quotes"
             raise yaml.constructor.ConstructorError(None, None, words, node.start_mark)
         return key if isinstance(key, str) else _go(key)
 

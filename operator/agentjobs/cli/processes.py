@@ -7,12 +7,11 @@ import gc
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.cli.failures import USAGE, Failure, installs
 from agentjobs.cli.options import Timeout, seconds_of
 from agentjobs.cli.printing import counted, show
 
@@ -185,14 +184,6 @@ def release_pods(
     show(f"finalizer removed from {counted(asyncio.run(work()), 'pod')}; jobs and their pods stay as they are")
 
 
-def _cure(extra: str) -> str:
-    """Return what installs an extra. The package is not published: it comes from a clone, or from its git URL."""
-    clone = Path(__file__).parents[3]
-    if (clone / "pyproject.toml").is_file():
-        return f"pip install -e '{clone}[{extra}]'"
-    return f"pip install 'agentjobs[{extra}] @ git+URL-OF-THE-REPOSITORY'"
-
-
 @contextmanager
 def _extra(name: str) -> Iterator[None]:
     """Import what a process runs. Turn the absence of an optional dependency into the command that installs it."""
@@ -202,6 +193,6 @@ def _extra(name: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "agentjobs":
             raise
-        raise Failure(f"this needs {error.name}, which is not installed. Type: {_cure(name)}", code=USAGE) from error
+        raise Failure(f"this needs {error.name}, which is not installed. Type: {installs(name)}", code=USAGE) from error
     finally:
         gc.enable()

@@ -274,7 +274,7 @@ def backfill(
                 [scheduled_name(name, at), _local(plan, at).isoformat(), "would be made" if at in missing else "ran"]
                 for at in window
             ]
-            show(table(["JOB", "TIME", "STATE"], rows) if rows else "No times lie between the two.")
+            show(table(["JOB", "TIME", "STATE"], rows) if rows else "No times in that range.")
             return
         if not missing:
             show(f"{counted(len(window), 'time')} in that range, each with its job; nothing to do.", error=True)
@@ -328,15 +328,16 @@ def _ran(talk: "Talk", schedule: "Schedule") -> set[str]:
         names |= {job.name for job in talk.iterate(talk.do.history(schedule=schedule.name))}
     except (errors.Unavailable, errors.Misconfigured) as error:
         raise Failure(
-            f"without history nobody can tell which times ran already: {error} Start the gateway, or name it with "
-            "--gateway."
+            f"only history knows which times ran already: {error} Start the gateway, or name it with --gateway."
         ) from None
     return names
 
 
 def _ask(question: str) -> None:
     if not sys.stdin.isatty():
-        raise Failure(f"{question} Nobody is there to answer; give --yes, or look first with --dry-run.", code=USAGE)
+        raise Failure(
+            f"{question} There is no terminal to answer on: give --yes, or look first with --dry-run.", code=USAGE
+        )
     if not typer.confirm(question):
         raise typer.Exit(1)
 
@@ -347,7 +348,9 @@ def _instant(option: str, text: str, plan: "Plan") -> datetime:
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise Failure(f"{option}={text} is no time; write 2026-11-01, or 2026-11-01T06:00:00Z.", code=USAGE) from None
+        raise Failure(
+            f"{option}={text} is not a time; write 2026-11-01, or 2026-11-01T06:00:00Z.", code=USAGE
+        ) from None
     # What the clocks skip is the end of the gap, where such times start as well.
     return instant_of(found, plan.cron.zone) if found.tzinfo is None else found
 
@@ -355,16 +358,16 @@ def _instant(option: str, text: str, plan: "Plan") -> datetime:
 def _times_between(plan: "Plan", since: datetime, until: datetime) -> list[datetime]:
     now = datetime.now(UTC)
     if until > now:
-        raise Failure("--to lies in the future; those times make their jobs by themselves.", code=USAGE)
+        raise Failure("--to is in the future; those times make their jobs by themselves.", code=USAGE)
     if since >= until:
-        raise Failure("--from must lie before --to.", code=USAGE)
+        raise Failure("--from must be before --to.", code=USAGE)
     found: list[datetime] = []
     for at in _times_after(plan, since - timedelta(microseconds=1)):
         if at >= until:
             break
         found.append(at)
         if len(found) > MAX_BACKFILL:
-            raise Failure(f"more than {MAX_BACKFILL} times lie between the two; take a shorter window.", code=USAGE)
+            raise Failure(f"more than {MAX_BACKFILL} times in that range; take a shorter one.", code=USAGE)
     return found
 
 

@@ -158,7 +158,9 @@ class Endpoint:
             case ((400 | 413 | 415 | 422), _):
                 return errors.Invalid(message)
             case 401, _:
-                return errors.Denied(f"{self.where} does not know you: {message}. Renew your credentials.")
+                return errors.Denied(
+                    f"{self.where} rejected your credentials ({message}); log in again, or renew the token."
+                )
             case 403, _:
                 return errors.Denied(message)
             case 429, _:
@@ -200,11 +202,11 @@ def gateway(access: Access, *, url: str | None, ca: str | None, environ: Mapping
     asked = url or environ.get("AGENTJOBS_GATEWAY_URL")
     address = (asked or (known.url if known else "")).rstrip("/")
     if asked and not _is_url(address):
-        raise errors.Misconfigured(f"{asked!r} is no address of a gateway; write https://HOST[:PORT].")
+        raise errors.Misconfigured(f"{asked!r} is not the address of a gateway; write https://HOST[:PORT].")
     if not _is_url(address):
         raise errors.Misconfigured(
-            f"where is the gateway? Context {access.context!r} of {access.source} does not say; "
-            "use --gateway URL or AGENTJOBS_GATEWAY_URL."
+            f"no gateway address in context {access.context!r} of {access.source}; use --gateway URL (in Python "
+            "gateway_url=) or AGENTJOBS_GATEWAY_URL."
         )
     credentials, expires = with_plugin(access.credentials, access)
     if given := environ.get("AGENTJOBS_TOKEN"):

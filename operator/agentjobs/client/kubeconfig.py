@@ -151,7 +151,7 @@ def _read(path: Path) -> dict[str, Any]:
         # PyYAML quotes the line, which may hold a token.
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}" if mark else ""
-        raise Misconfigured(f"kubeconfig {path} is no YAML{place}.") from None
+        raise Misconfigured(f"kubeconfig {path} is not valid YAML{place}.") from None
     if not isinstance(content, dict):
         raise Misconfigured(f"kubeconfig {path} is empty or no mapping.")
     return content

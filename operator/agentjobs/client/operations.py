@@ -66,7 +66,7 @@ class Operations(Asking):
             except errors.AlreadyExists:
                 with suppress(errors.NotFound):  # it went meanwhile; the name is free
                     return _the_same((yield from self.get(name)), wanted)
-        raise errors.Conflict(f"AgentJob {name!r} comes and goes; somebody else uses the name, choose another.")
+        raise errors.Conflict(f"AgentJob {name!r} comes and goes: another program uses the name, choose another.")
 
     def get(self, name: str) -> Operation[Job]:
         """Read a job."""

@@ -51,7 +51,7 @@ class ScheduleOperations(Asking):
                 raise errors.Conflict(f"AgentSchedule {name!r} is being deleted; apply again once it is gone.")
             with suppress(errors.Conflict):
                 return Schedule.parse((yield from self._replaced(_changed(body, wanted, noted))))
-        raise errors.Conflict(f"AgentSchedule {name!r} is changed by somebody else all the time; try again.")
+        raise errors.Conflict(f"AgentSchedule {name!r} changes all the time; try again.")
 
     def get(self, name: str) -> Operation[Schedule]:
         """Read a schedule."""

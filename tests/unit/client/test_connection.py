@@ -145,8 +145,10 @@ def test_of_the_gateways_addresses_the_nearest_wins(access):
     ("credentials", "environ", "words"),
     [
         pytest.param(None, {}, "--gateway URL", id="no-address"),
-        pytest.param(None, {"AGENTJOBS_GATEWAY_URL": "gateway:8443"}, "'gateway:8443' is no address", id="no-scheme"),
-        pytest.param(None, {"AGENTJOBS_GATEWAY_URL": "https://"}, "is no address", id="no-host"),
+        pytest.param(
+            None, {"AGENTJOBS_GATEWAY_URL": "gateway:8443"}, "'gateway:8443' is not the address", id="no-scheme"
+        ),
+        pytest.param(None, {"AGENTJOBS_GATEWAY_URL": "https://"}, "is not the address", id="no-host"),
         pytest.param(Credentials(), {"AGENTJOBS_GATEWAY_URL": "http://g"}, "AGENTJOBS_TOKEN", id="no-token"),
     ],
 )

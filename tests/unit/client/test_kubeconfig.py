@@ -120,7 +120,7 @@ def test_a_broken_file_is_named_without_its_content(tmp_path):
     path = tmp_path / "config"
     path.write_text("users:\n- token: {secret\n")
 
-    with pytest.raises(Misconfigured, match="is no YAML at line 3") as failure:
+    with pytest.raises(Misconfigured, match="is not valid YAML at line 3") as failure:
         load(str(path), context=None, environ={})
 
     assert "secret" not in str(failure.value)
