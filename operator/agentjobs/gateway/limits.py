@@ -44,9 +44,9 @@ READS_AT_ONCE: Final = 3
 PATIENCE_SECONDS: Final = 5.0
 # A body has this long, and a second more for each so many bytes.
 BODY_SECONDS: Final = 3.0
-BODY_BYTES_A_SECOND: Final = 1024 * 1024
-# Who was slower than that, and held what others waited for, sends nothing for so long.
-PENALTY_SECONDS: Final = 60.0
+BODY_BYTES_A_SECOND: Final = 512 * 1024
+# Who was slower than that, and held what others waited for, sends no body for so long. It may beat: it lives.
+PENALTY_SECONDS: Final = 30.0
 # Smaller bodies are read in less time than a thread takes to hear of them.
 INLINE_BYTES: Final = 16 * 1024
 
@@ -66,7 +66,7 @@ class Turns:
             Problem: 429 when the caller has as many as there are.
         """
         if self._taken[caller] >= self._limit:
-            raise busy(429, f"{self._limit} requests of this job are under way; wait for their answers.", 1.0)
+            raise busy(429, f"{self._limit} requests of this pod are under way; wait for their answers.", 1.0)
         self._taken[caller] += 1
         try:
             yield
@@ -182,6 +182,7 @@ class Intake:
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, patience: float = PATIENCE_SECONDS) -> None:
         self.turns = Turns()
         self.rates = Rates(clock)
+        self.bodies = Rates(clock)
         self._patience = patience
         self._bytes = Budget(BODY_BYTES, patience=patience)
         self._writes = Budget(WRITES_AT_ONCE, patience=patience)
@@ -198,15 +199,17 @@ class Intake:
         A job has one body under way; its others wait unread.
 
         Raises:
-            Problem: as `read_body` and `parse`; 503 when this process has no room for it in time.
+            Problem: as `read_body` and `parse`; 429 for a pod that sent too much or too slowly, 503 when this process
+            has no room for it in time.
         """
+        self.bodies.count(pod)
         async with self._line(job), self._bytes.taken(min(_announced(request) or limit, limit)):
             try:
                 raw = await read_body(request, limit)
             except SlowBody:
-                self.rates.punish(pod)
+                self.bodies.punish(pod)
                 raise
-            self.rates.charge(pod, len(raw))
+            self.bodies.charge(pod, len(raw))
             parsed = await self._parsed(model, raw)
             del raw
             async with self._writes.taken():

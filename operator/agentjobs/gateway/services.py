@@ -74,7 +74,7 @@ async def runner_of(request: Request) -> AsyncIterator[RunnerIdentity]:
     services, address = services_of(request), request.client.host if request.client else None
     runner = await services.authenticator.runner(request.headers.get("authorization"), address)
     services.intake.rates.count(runner.pod_uid)
-    with services.intake.turns.taken(runner.job_key):
+    with services.intake.turns.taken(runner.pod_uid):
         yield runner
 
 

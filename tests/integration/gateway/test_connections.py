@@ -148,7 +148,7 @@ BODIES = {
 
 @pytest.mark.alone("its runner's pod has no job, and a cluster's garbage collector deletes it")
 async def test_whatever_a_body_says_of_its_size_it_is_answered_or_cut(monkeypatch, dial, cluster, story):
-    monkeypatch.setattr(limits, "BODY_SECONDS", -3.7)  # for the largest body that leaves 0.3 s
+    monkeypatch.setattr(limits, "BODY_SECONDS", -7.7)  # for the largest body that leaves 0.3 s
     monkeypatch.setattr(limits, "LINGER_SECONDS", 0.2)
     monkeypatch.setattr(limits, "PENALTY_SECONDS", -1.0)
     monkeypatch.setattr(connections, "EXCHANGE_SECONDS", 5.0)

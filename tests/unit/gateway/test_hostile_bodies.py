@@ -3,17 +3,21 @@
 import contextlib
 import json
 import tracemalloc
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from agentjobs.gateway import json_text
 from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody, parse
 from agentjobs.gateway.json_text import MAX_DEPTH, PIECE_BYTES, storable
-from agentjobs.gateway.problems import Problem
+from agentjobs.gateway.problems import Problem, json_answer
+from agentjobs.history.gateway_history import StoredEvent
 
 SIZE = 64 * 1024
+NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 RESULT = '{"verdict":"Succeed","reason":"Done","message":%s,"result":{"text":%s,"usage":%s,"structured":{"a":%s}}}'
 EVENT = '{"seq":1,"time":"2026-11-21T09:00:00Z","kind":"text","author":%s,"data":{"a":%s},"usage":%s}'
 
@@ -109,6 +113,14 @@ def test_an_event_takes_less_than_a_kilobyte():
     raw = json.dumps({"events": [json.loads(EVENT % ('""', "0", "{}"))] * 2000}).encode()
 
     assert cost(EventsBody, raw) < 2000 * 1024
+
+
+def test_readers_are_given_what_is_stored_as_the_text_it_is():
+    stored = Raw(VALUES["lists"].encode())
+    page = {"items": [StoredEvent(1, 1, NOW, "text", "a", stored)], "cursor": None}
+
+    # Twice: once while it is put together.
+    assert held(json_answer, page) < 2.1 * SIZE
 
 
 @pytest.mark.parametrize(

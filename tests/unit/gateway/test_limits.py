@@ -126,8 +126,8 @@ def test_who_sent_too_slowly_waits(clock):
     rates = Rates(clock)
     rates.punish("a")
 
-    assert count_until_refused(rates, "a")[1].headers == {"Retry-After": "61"}
-    clock.now += 61
+    assert count_until_refused(rates, "a")[1].headers == {"Retry-After": "31"}
+    clock.now += 31
     assert count_until_refused(rates, "a")[0] > 0
 
 
@@ -181,16 +181,18 @@ async def test_a_job_has_one_body_under_way_and_others_theirs(request_of):
     assert (most, intake._lines) == (2, {})
 
 
-async def test_a_body_that_came_too_slowly_keeps_its_pod_away_and_nobody_else(request_of, monkeypatch):
+async def test_a_body_that_came_too_slowly_keeps_its_pods_bodies_away_and_no_others(request_of, monkeypatch):
     monkeypatch.setattr(limits, "BODY_SECONDS", 0.01)
     intake = Intake()
     with pytest.raises(limits.SlowBody):
         async with intake.body(endless(request_of), HeartbeatBody, 4, job="j", pod="slow"):
             pass
 
-    intake.rates.count("other")
+    async with intake.body(request_of([b"{}"]), HeartbeatBody, 4, job="j", pod="other"):
+        intake.rates.count("slow")  # it may beat, for it lives
     with pytest.raises(Problem) as refused:
-        intake.rates.count("slow")
+        async with intake.body(request_of([b"{}"]), HeartbeatBody, 4, job="j", pod="slow"):
+            pass
     assert refused.value.status == 429
 
 
