@@ -143,7 +143,7 @@ def _model_call(error: BaseException) -> Ending | None:
     if isinstance(error, unreadable) or stumbled:
         return _unreadable(said)
     if type(error).__name__ in _LOGINS or (isinstance(error, ValueError) and _KEY.search(said)):
-        cure = "put GOOGLE_API_KEY into runtime.env, from a Secret"
+        cure = "put GOOGLE_API_KEY into runtime.env, from a Secret (with agentjobs dev: into its environment)"
         return Ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"the model needs credentials: {said}; {cure}")
     return None
 

@@ -6,7 +6,7 @@ They fail at once, with the tool, the parameter and the cure, instead of being t
 import re
 from typing import Final
 
-from pydantic import ValidationError
+from pydantic import PydanticUserError, ValidationError
 
 from agentjobs.contract import ErrorClass, Verdict, cut
 from agentjobs_runner.endings import Ending
@@ -16,7 +16,20 @@ from agentjobs_runner.origins import Cause, Source
 from agentjobs_runner.wording import shown
 
 # What ADK raises while it makes a request out of an agent, a tool or a schema; others (a server that is away) may heal.
-_REFUSALS: Final = (ValueError, TypeError, LookupError, AttributeError, NameError, NotImplementedError, RuntimeError)
+_REFUSALS: Final = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    NameError,
+    NotImplementedError,
+    PydanticUserError,
+)
+# A server of tools or of memory is asked in between, which may be away, or say something odd once.
+_CLIENTS: Final = (
+    "aiohttp.", "anyio.", "google.adk.tools.mcp_tool.", "google.api_core.", "google.auth.", "grpc.",
+    "httpcore", "httpx", "mcp.", "requests.", "urllib3.",
+)  # fmt: skip
 _GRAPHS: Final = ("GraphValidationError", "WorkflowConfigurationError")
 _TEXT_BYTES: Final = 300
 _LOOP: Final = re.compile(r"cannot be called from a running event loop|This event loop is already running")
@@ -83,7 +96,7 @@ def _unsendable(error: BaseException) -> Ending | None:
 def _refused_by_adk(error: BaseException) -> Ending | None:
     passed = places(error)
     depth = next((index for index, place in enumerate(passed) if _is_preparation(place)), None)
-    if depth is None or any(place.is_own for place in passed[depth:]):
+    if depth is None or any(place.is_own or f"{place.module}.".startswith(_CLIENTS) for place in passed[depth:]):
         # The user's own code, called by ADK for an instruction or a toolset, may do better the next time.
         return None
     below = passed[depth:]

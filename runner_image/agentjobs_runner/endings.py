@@ -56,7 +56,7 @@ def module_not_found(message: str) -> Ended:
 
 def model_auth(field: str, model: str, variable: str) -> Ended:
     """The pod's environment holds no key for a model."""
-    cure = f"put {variable} into runtime.env, from a Secret"
+    cure = f"put {variable} into runtime.env, from a Secret (with agentjobs dev: into its environment)"
     return Ended(Ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"{field}: model {model!r} needs credentials; {cure}"))
 
 

@@ -241,3 +241,27 @@ def test_an_error_that_adk_only_mentions_has_its_class(code, expected):
 def test_a_snooze_into_the_past_is_refused(after):
     with pytest.raises(ValueError, match="0 seconds or more"):
         Snooze(after)
+
+
+def raised_while_preparing(error, module):
+    """`error`, raised in `module` while ADK prepared a request."""
+    spaces = {"__name__": module, "error": error}, {"__name__": "google.adk.flows.llm_flows.base_llm_flow"}
+    exec("def ask(): raise error", spaces[0])  # the test's own text
+    exec("def _preprocess_async(ask): ask()", spaces[1])
+    try:
+        spaces[1]["_preprocess_async"](spaces[0]["ask"])
+    except type(error) as raised:
+        return raised
+
+
+@pytest.mark.parametrize(
+    ("error", "module", "reason"),
+    [
+        pytest.param(ValueError("no"), "google.adk.tools.google_search_tool", "ConfigInvalid", id="refused-by-adk"),
+        pytest.param(ValueError("no"), "mcp.client.session", "AgentError", id="a-server-said-something-odd"),
+        pytest.param(RuntimeError("cancel scope"), "google.adk.runners", "AgentError", id="a-task-was-cancelled"),
+        pytest.param(ConnectionError("away"), "google.adk.tools.x", "AgentError", id="a-server-is-away"),
+    ],
+)
+def test_only_what_never_changes_while_a_request_is_made_is_a_wrong_definition(error, module, reason):
+    assert ended(raised_while_preparing(error, module))[1] == reason
