@@ -68,6 +68,7 @@ chart: .venv/.helm ## Test the chart through Helm's own engine
 	$(BIN)/python -m pytest -q tests/unit/chart tests/integration/chart
 
 kind: ## Install into a kind cluster of its own; needs docker, kind and helm
+	@for tool in docker kind helm; do command -v $$tool >/dev/null || { echo "make kind needs $$tool, which is not installed" >&2; exit 3; }; done
 	kind get clusters | grep -qx agentjobs || kind create cluster --name agentjobs
 	KIND=agentjobs tests/e2e/images.sh
 	helm upgrade --install agentjobs helm/agentjobs --kube-context kind-agentjobs -n agentjobs-system --create-namespace --wait \

@@ -60,7 +60,10 @@ def run(
     ] = None,
     image: Annotated[str | None, typer.Option("--image", help="runtime.image")] = None,
     ttl: Annotated[
-        int | None, typer.Option("--ttl-seconds-after-finished", help="ttlSecondsAfterFinished; a day by default.")
+        int | None,
+        typer.Option(
+            "--ttl-seconds-after-finished", metavar="SECONDS", help="ttlSecondsAfterFinished; a day by default."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the job; by default a random one.")] = None,
     local: Annotated[bool, typer.Option("--local", help="One attempt on this machine, without any server.")] = False,

@@ -51,7 +51,7 @@ class _Schedules(Verbs):
     synonyms: ClassVar[Mapping[str, str]] = {"get": "list", "ls": "list", "describe": "show"}
 
 
-app = Program(cls=_Schedules, help="Work with AgentSchedules: jobs on a cron.")
+app = Program(cls=_Schedules, help="Work with AgentSchedules: jobs at set times.")
 app.callback()(global_flags)
 
 
