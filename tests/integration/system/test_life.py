@@ -39,6 +39,46 @@ async def test_cancel_tells_a_running_agent_and_ends_the_job(system, job_of):
     assert status["attempts"] == 1
 
 
+async def test_a_deleted_job_that_another_finalizer_keeps_is_stopped_and_its_session_free(system, job_of):
+    session = {"appName": "shop", "sessionId": "held"}
+    script, body = job_of("held", SLOW, session=session, runtime={"terminationGracePeriodSeconds": 6})
+    await system.apply(script, {**body, "metadata": {"name": "held", "finalizers": ["example.com/hold"]}})
+    await system.running("held")
+    await system.apply(*job_of("follows", QUICK, session=session))
+    await system.delete(AGENTJOBS, "held")
+    status = await system.finished("held")
+    follows = await system.finished("follows")
+    job, pod = await system.job("held"), await system.pod("held-1")
+    story = await system.history("held")
+    await system.client.patch(AGENTJOBS, system.namespace, "held", {"metadata": {"finalizers": None}})
+
+    assert (status["phase"], status["reason"]) == ("Cancelled", "Deleted")
+    assert (story["starts"][0]["verdict"], story["starts"][0]["reason"]) == ("Cancel", "JobDeleted")
+    assert status["observedGeneration"] == job["metadata"]["generation"]
+    assert pod is None
+    assert follows["phase"] == "Succeeded"
+
+
+async def test_a_job_deleted_in_the_foreground_goes_when_its_pod_has_ended(system, job_of):
+    await system.apply(*job_of("ahead", SLOW, runtime={"terminationGracePeriodSeconds": 6}))
+    await system.running("ahead")
+    await system.client.delete(AGENTJOBS, system.namespace, "ahead", propagation="Foreground")
+    await system.gone("ahead")
+    (start,) = (await system.history("ahead"))["starts"]
+
+    assert await system.pod("ahead-1") is None
+    assert start["reason"] == "JobDeleted"
+
+
+async def test_a_refused_job_goes_after_its_time(system, job_of):
+    (body,) = job_of("refused-for-now", ttlSecondsAfterFinished=1, input={"message": "$(job.nmae)"})
+    await system.apply(body)
+    await system.gone("refused-for-now")
+    story = await system.history("refused-for-now")
+
+    assert story["job"]["phase"] == "Failed"
+
+
 async def test_a_missing_configmap_is_waited_for_and_heals(system, job_of, said):
     script, body = job_of("healed", QUICK)
     await system.apply(body)
