@@ -4,17 +4,14 @@ Each is one patch as the user, or for `backfill` one create a job; what they com
 with the same functions.
 """
 
-import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
-from urllib.parse import quote
 
 import typer
 
-from agentjobs import errors
-from agentjobs.cli.failures import TIMED_OUT, USAGE, Failure
+from agentjobs.cli.backfilling import ask, instant, jobs_path, make, ran, times_between
+from agentjobs.cli.failures import TIMED_OUT, Failure
 from agentjobs.cli.grammar import Program, Verbs
 from agentjobs.cli.options import (
     Context,
@@ -34,13 +31,10 @@ if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
     from agentjobs.cli.options import Talk
     from agentjobs.client.schedule_operations import ScheduleOperations
-    from agentjobs.core.plan import Plan, Schedule
+    from agentjobs.core.plan import Plan
 
 # More jobs than these are asked about first: each is a model's bill.
 FEW: Final = 3
-# As many as a person can still read, and a status could ever have caught up with.
-MAX_BACKFILL: Final = 1000
-_POLL_SECONDS: Final = 1.0
 # An operator makes a job at once; a standby may have to take over first.
 _TRIGGER_SECONDS: Final = 20.0
 
@@ -266,9 +260,9 @@ def backfill(
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
         body = _get(talk.cluster, namespace, name)
         plan, schedule = _plan(body), parse_schedule(body)
-        window = _times_between(plan, _instant("--from", since, plan), _instant("--to", until, plan))
-        ran = _ran(talk, schedule)
-        missing = [at for at in window if scheduled_name(name, at) not in ran]
+        window = times_between(plan, instant("--from", since, plan), instant("--to", until, plan))
+        known = ran(talk, schedule)
+        missing = [at for at in window if scheduled_name(name, at) not in known]
         if dry_run:
             rows = [
                 [scheduled_name(name, at), _local(plan, at).isoformat(), "would be made" if at in missing else "ran"]
@@ -280,95 +274,8 @@ def backfill(
             show(f"{counted(len(window), 'time')} in that range, each with its job; nothing to do.", error=True)
             return
         if len(missing) > FEW and not yes:
-            _ask(f"Make {len(missing)} jobs of {name}, {at_once} at a time?")
-        _make(talk, schedule, plan, missing, at_once)
-
-
-def _make(talk: "Talk", schedule: "Schedule", plan: "Plan", times: Iterable[datetime], at_once: int) -> None:
-    from agentjobs.api.schedule_status import ActiveJob
-    from agentjobs.core.scheduled_job import scheduled_job, scheduled_name
-
-    unfinished: set[str] = set()
-    for at in times:
-        while len(unfinished) >= at_once:
-            unfinished = {job for job in unfinished if not _ended(talk, job)}
-            if len(unfinished) >= at_once:
-                time.sleep(_POLL_SECONDS)
-        start = ActiveJob(
-            scheduled_name(schedule.name, at), at, previous=plan.cron.latest_until(at - timedelta(microseconds=1))
-        )
-        job = scheduled_job(schedule, start)
-        # Blocking a deletion is a right that users may lack; the operator's jobs block it, these need not.
-        job["metadata"]["ownerReferences"][0].pop("blockOwnerDeletion")
-        try:
-            talk.cluster.request("POST", _jobs(schedule.namespace), body=job)
-        except errors.AlreadyExists:
-            show(f"agentjob.agentjobs.dev/{start.name} exists", error=True)
-            continue
-        unfinished.add(start.name)
-        show(f"agentjob.agentjobs.dev/{start.name} created")
-
-
-def _ended(talk: "Talk", name: str) -> bool:
-    try:
-        return talk.run(talk.do.get(name)).finished
-    except errors.NotFound:
-        return True
-
-
-def _ran(talk: "Talk", schedule: "Schedule") -> set[str]:
-    """Names of the schedule's jobs that are there, are claimed, or were there."""
-    from agentjobs.contract import LABEL_SCHEDULE
-
-    names = {start.name for start in schedule.status.active}
-    params = {"labelSelector": f"{LABEL_SCHEDULE}={schedule.name}"}
-    found = talk.cluster.request("GET", _jobs(schedule.namespace), params=params).get("items") or ()
-    names |= {item["metadata"]["name"] for item in found}
-    try:
-        names |= {job.name for job in talk.iterate(talk.do.history(schedule=schedule.name))}
-    except (errors.Unavailable, errors.Misconfigured) as error:
-        raise Failure(
-            f"only history knows which times ran already: {error} Start the gateway, or name it with --gateway."
-        ) from None
-    return names
-
-
-def _ask(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise Failure(
-            f"{question} There is no terminal to answer on: give --yes, or look first with --dry-run.", code=USAGE
-        )
-    if not typer.confirm(question):
-        raise typer.Exit(1)
-
-
-def _instant(option: str, text: str, plan: "Plan") -> datetime:
-    from agentjobs.api.cron import instant_of
-
-    try:
-        found = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise Failure(
-            f"{option}={text} is not a time; write 2026-11-01, or 2026-11-01T06:00:00Z.", code=USAGE
-        ) from None
-    # What the clocks skip is the end of the gap, where such times start as well.
-    return instant_of(found, plan.cron.zone) if found.tzinfo is None else found
-
-
-def _times_between(plan: "Plan", since: datetime, until: datetime) -> list[datetime]:
-    now = datetime.now(UTC)
-    if until > now:
-        raise Failure("--to is in the future; those times make their jobs by themselves.", code=USAGE)
-    if since >= until:
-        raise Failure("--from must be before --to.", code=USAGE)
-    found: list[datetime] = []
-    for at in _times_after(plan, since - timedelta(microseconds=1)):
-        if at >= until:
-            break
-        found.append(at)
-        if len(found) > MAX_BACKFILL:
-            raise Failure(f"more than {MAX_BACKFILL} times in that range; take a shorter one.", code=USAGE)
-    return found
+            ask(f"Make {len(missing)} jobs of {name}, {at_once} at a time?")
+        make(talk, schedule, plan, missing, at_once)
 
 
 def _times_after(plan: "Plan", instant: datetime) -> Iterator[datetime]:
@@ -424,7 +331,7 @@ def _jobs_table(cluster: "Cluster", body: Mapping[str, Any]) -> str:
 
     meta, now = body["metadata"], datetime.now(UTC)
     params = {"labelSelector": f"{LABEL_SCHEDULE}={meta['name']}"}
-    found = cluster.request("GET", _jobs(meta["namespace"]), params=params).get("items") or ()
+    found = cluster.request("GET", jobs_path(meta["namespace"]), params=params).get("items") or ()
     rows = [
         [
             job["metadata"]["name"],
@@ -458,12 +365,6 @@ def _path(cluster: "Cluster", namespace: str | None, *, name: str = "", everywhe
     if everywhere:
         return f"/apis/{AGENTSCHEDULES.group_version}/{AGENTSCHEDULES.plural}"
     return AGENTSCHEDULES.path(namespace or cluster.access.namespace, name)
-
-
-def _jobs(namespace: str) -> str:
-    from agentjobs.cli.cluster import AGENTJOBS
-
-    return AGENTJOBS.path(quote(namespace, safe=""))
 
 
 def _get(cluster: "Cluster", namespace: str | None, name: str) -> dict[str, Any]:

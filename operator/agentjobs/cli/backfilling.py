@@ -1,0 +1,116 @@
+"""How `agentjobs schedule backfill` works: which times have no job, and making those jobs a few at a time."""
+
+import itertools
+import sys
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+import typer
+
+from agentjobs import errors
+from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.cli.printing import show
+
+if TYPE_CHECKING:
+    from agentjobs.cli.options import Talk
+    from agentjobs.core.plan import Plan, Schedule
+
+# As many as a person can still read, and a status could ever have caught up with.
+MAX_BACKFILL: Final = 1000
+_POLL_SECONDS: Final = 1.0
+
+
+def make(talk: "Talk", schedule: "Schedule", plan: "Plan", times: Iterable[datetime], at_once: int) -> None:
+    """Make the jobs of `times`, oldest first, and wait while `at_once` are unfinished."""
+    from agentjobs.api.schedule_status import ActiveJob
+    from agentjobs.core.scheduled_job import scheduled_job, scheduled_name
+
+    unfinished: set[str] = set()
+    for at in times:
+        while len(unfinished) >= at_once:
+            unfinished = {job for job in unfinished if not _ended(talk, job)}
+            if len(unfinished) >= at_once:
+                time.sleep(_POLL_SECONDS)
+        start = ActiveJob(
+            scheduled_name(schedule.name, at), at, previous=plan.cron.latest_until(at - timedelta(microseconds=1))
+        )
+        job = scheduled_job(schedule, start)
+        # Blocking a deletion is a right that users may lack; the operator's jobs block it, these need not.
+        job["metadata"]["ownerReferences"][0].pop("blockOwnerDeletion")
+        try:
+            talk.cluster.request("POST", jobs_path(schedule.namespace), body=job)
+        except errors.AlreadyExists:
+            show(f"agentjob.agentjobs.dev/{start.name} exists", error=True)
+            continue
+        unfinished.add(start.name)
+        show(f"agentjob.agentjobs.dev/{start.name} created")
+
+
+def _ended(talk: "Talk", name: str) -> bool:
+    try:
+        return talk.run(talk.do.get(name)).finished
+    except errors.NotFound:
+        return True
+
+
+def ran(talk: "Talk", schedule: "Schedule") -> set[str]:
+    """Names of the schedule's jobs that are there, are claimed, or were there."""
+    from agentjobs.contract import LABEL_SCHEDULE
+
+    names = {start.name for start in schedule.status.active}
+    params = {"labelSelector": f"{LABEL_SCHEDULE}={schedule.name}"}
+    found = talk.cluster.request("GET", jobs_path(schedule.namespace), params=params).get("items") or ()
+    names |= {item["metadata"]["name"] for item in found}
+    try:
+        names |= {job.name for job in talk.iterate(talk.do.history(schedule=schedule.name))}
+    except (errors.Unavailable, errors.Misconfigured) as error:
+        raise Failure(
+            f"only history knows which times ran already: {error} Start the gateway, or name it with --gateway."
+        ) from None
+    return names
+
+
+def ask(question: str) -> None:
+    """Return if the user says yes; without a terminal nobody can."""
+    if not sys.stdin.isatty():
+        raise Failure(
+            f"{question} There is no terminal to answer on: give --yes, or look first with --dry-run.", code=USAGE
+        )
+    if not typer.confirm(question):
+        raise typer.Exit(1)
+
+
+def instant(option: str, text: str, plan: "Plan") -> datetime:
+    """Read the time that an option gives; without a zone it is the schedule's."""
+    from agentjobs.api.cron import instant_of
+
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise Failure(f"{option}={text} is not a time; write 2026-11-01, or 2026-11-01T06:00:00Z.", code=USAGE) from None
+    # What the clocks skip is the end of the gap, where such times start as well.
+    return instant_of(found, plan.cron.zone) if found.tzinfo is None else found
+
+
+def times_between(plan: "Plan", since: datetime, until: datetime) -> list[datetime]:
+    """Return the times of a schedule from `since` to before `until`, both in the past."""
+    now = datetime.now(UTC)
+    if until > now:
+        raise Failure("--to is in the future; those times make their jobs by themselves.", code=USAGE)
+    if since >= until:
+        raise Failure("--from must be before --to.", code=USAGE)
+    tick = timedelta(microseconds=1)
+    found = list(itertools.islice(plan.cron.between(since - tick, until - tick), MAX_BACKFILL + 1))
+    if len(found) > MAX_BACKFILL:
+        raise Failure(f"more than {MAX_BACKFILL} times in that range; take a shorter one.", code=USAGE)
+    return found
+
+
+def jobs_path(namespace: str) -> str:
+    """Return the path of a namespace's AgentJobs."""
+    from agentjobs.cli.cluster import AGENTJOBS
+
+    return AGENTJOBS.path(quote(namespace, safe=""))
