@@ -54,7 +54,8 @@ def spans(service: str, variables: Mapping[str, str]) -> Spans:
     try:
         return _Exported(service, variables)
     except ImportError as error:
-        logger.error("tracing.unavailable %s; install the package with its extra otel", error)
+        said = f"{error}; install the package with its extra otel"
+        logger.error("tracing.unavailable", extra={"error": said})
         return Spans()
 
 

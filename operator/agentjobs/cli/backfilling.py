@@ -90,7 +90,9 @@ def instant(option: str, text: str, plan: "Plan") -> datetime:
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise Failure(f"{option}={text} is not a time; write 2026-11-01, or 2026-11-01T06:00:00Z.", code=USAGE) from None
+        raise Failure(
+            f"{option}={text} is not a time; write 2026-11-01, or 2026-11-01T06:00:00Z.", code=USAGE
+        ) from None
     # What the clocks skip is the end of the gap, where such times start as well.
     return instant_of(found, plan.cron.zone) if found.tzinfo is None else found
 

@@ -78,6 +78,15 @@ async def test_each_line_is_a_json_object_with_an_event_word(ran, part):
     assert {one["logger"].partition(".")[0] for one in said} >= {"agentjobs"}
 
 
+async def test_the_operators_log_tells_a_jobs_story_and_nothing_of_kopfs(ran):
+    said = [json.loads(line) for line in lines_of(ran, "operator.log")]
+    told = [one["event"] for one in said if one.get("job") == "well"]
+
+    assert told[:5] == ["job.accepted", "job.claimed", "job.pod_made", "job.start_ended", "job.finished"]
+    assert set(told[5:]) <= {"job.pod_released", "job.completed"}
+    assert not [one for one in said if "login" in one.get("message", "")]
+
+
 async def test_no_log_repeats_secrets_tokens_or_prompts(ran):
     lines = [*lines_of(ran), *await pod_log(ran, "well-1"), *await pod_log(ran, "badly-1")]
     text = "\n".join(lines)
