@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from agentjobs.dev.apiserver import crds, discovery, openapi
+from agentjobs.dev.apiserver import crds, discovery, openapi, podfields
 from agentjobs.dev.apiserver.failures import Cause
-from agentjobs.dev.apiserver.kinds import BUILTIN, CUSTOM_RESOURCE_DEFINITION, Kind
+from agentjobs.dev.apiserver.kinds import BUILTIN, CUSTOM_RESOURCE_DEFINITION, POD, Kind
 from agentjobs.dev.apiserver.schema import Schema
 from agentjobs.dev.apiserver.store import Object
 from agentjobs.dev.apiserver.strategies import strategy
@@ -31,11 +31,13 @@ class Served:
     terminating: bool = False
 
     def prune(self, obj: Object) -> list[str]:
-        """Remove what the schema does not know; return the paths. Of most built-in kinds it knows the top level."""
+        """Remove what the schema does not know; return the paths. Of built-in kinds but pods it knows the top level."""
         if self.schema is not None:
             return self.schema.prune(obj)
         if self.kind.key == CUSTOM_RESOURCE_DEFINITION.key:
             return crds.prune(obj)
+        if self.kind.key == POD.key:
+            return podfields.prune(obj)
         known = strategy(self.kind).fields
         unknown = [name for name in obj if known and name not in known and name not in _COMMON]
         for name in unknown:

@@ -1,7 +1,7 @@
 """What built-in kinds do differently from any other on create, update and delete. Pure; `core` asks `strategy(kind)`.
 
 Only what clients notice and this server's users need: defaults and immutability of pods, phases of namespaces, plain
-text of secrets. Full schemas of built-in kinds are not here: a misspelt field of a pod passes silently.
+text of secrets. Schemas of built-in kinds are not here; `podfields` knows the names of a pod's fields.
 """
 
 import base64
