@@ -314,7 +314,8 @@ class Input(Model):
     state: dict[str, Any] = Field(
         default_factory=dict,
         description="State of the session at its start; at most 16 KiB as JSON. Texts in it may hold the names of "
-        "`input.message`.",
+        "`input.message`. Leave a key out instead of writing null: client-side `kubectl apply` drops nulls, other "
+        "ways of writing keep them.",
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
     )
 

@@ -253,7 +253,7 @@ class KubeClient:
         subresource: str | None = None,
         query: Mapping[str, str] | None = None,
     ) -> Obj:
-        write = method != "GET"
+        write = method != "GET" and not (query or {}).get("dryRun")
         if write and self._check is not None:
             self._check()
         code = 0

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from agentjobs.api.agentjob import AgentJobSpec
+from agentjobs.api.problems import Problem
 from agentjobs.api.resolve import config_map_keys
 from agentjobs.core.decide import decide
 from agentjobs.core.manifests import PodDefaults
@@ -23,6 +25,7 @@ from agentjobs.reconcile.schedules import Schedules
 from agentjobs.reconcile.slots import JobName
 from agentjobs.reconcile.state import Answers, Key, Memory, State
 from agentjobs.reconcile.story import ScheduleStory, Story
+from agentjobs.reconcile.trial import Trial
 from agentjobs.tracing import Spans
 
 # A job's longest chain is claim, pod, end, finalizer and a few questions; more than this is two verdicts chasing
@@ -51,6 +54,7 @@ class Reconciler:
         self.state = State(writer=writer, limits=queues, now=now)
         self._story = Story(recorder, spans or Spans(), now)
         self._acceptance = Acceptance(self.state, cluster, history)
+        self._trial = Trial(cluster, pods)
         self._actions = Actions(
             state=self.state,
             acceptance=self._acceptance,
@@ -136,7 +140,7 @@ class Reconciler:
             job=job,
             spec=spec,
             unreadable=self.state.specs.unreadable(job),
-            problems=own.problems,
+            problems=own.problems or await self._try_pod(job, own.spec, memory),
             pods=pods,
             queue_known=spec is None or spec.queue in self.state.limits,
             references=frozenset(config_map_keys(spec)) if spec and not job.accepted else frozenset(),
@@ -148,6 +152,14 @@ class Reconciler:
             active_for=active_for,
             deleting_for=self._deleting_for(job, pods, memory),
         )
+
+    async def _try_pod(self, job: Job, spec: AgentJobSpec | None, memory: Memory) -> tuple[Problem, ...]:
+        """What the API server has against the pod of a job that is not accepted yet; asked once a generation."""
+        if spec is None or job.accepted or job.deleting:
+            return ()
+        if memory.trial is None or memory.trial[0] != job.generation:
+            memory.trial = job.generation, await self._trial.problems(job, spec)
+        return memory.trial[1]
 
     def _active_for(self, job: Job, memory: Memory) -> timedelta:
         if job.active is None:

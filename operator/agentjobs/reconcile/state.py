@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from agentjobs.api.agentjob import ConfigMapKey
+from agentjobs.api.problems import Problem
 from agentjobs.contract import ErrorClass
 from agentjobs.core.admission import Candidate, SessionLock
 from agentjobs.core.observation import Heartbeat, Job, Obstacle, parse_job
@@ -40,6 +41,8 @@ class Memory:
     obstacle: Obstacle | None = None
     generation: int = 1
     """The last one whose edits were looked at."""
+    trial: tuple[int, tuple[Problem, ...]] | None = None
+    """The generation whose pod the API server was asked about, and what it had against it."""
     policy_of: str | None = None
     """Uid of the pod that owns the job's network policy beside the job."""
 

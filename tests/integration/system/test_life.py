@@ -279,6 +279,28 @@ async def test_a_restricted_job_has_a_policy_of_its_own_and_takes_it_along(syste
     assert await system.policy("fenced-egress") is None
 
 
+@pytest.mark.parametrize(
+    ("runtime", "field"),
+    [
+        pytest.param({"affinity": {"nodeAffinty": {}}}, "spec.runtime.affinity.nodeAffinty", id="affinity"),
+        pytest.param(
+            {"volumes": [{"name": "data", "emptyDir": {"sizeLimt": "1Gi"}}]},
+            "spec.runtime.volumes[0].emptyDir.sizeLimt",
+            id="volume",
+        ),
+    ],
+)
+async def test_a_misspelt_field_of_a_pod_is_told_before_anything_runs(system, job_of, runtime, field):
+    name = f"misspelt-{len(field)}"
+    await system.apply(*job_of(name, QUICK, runtime=runtime))
+    status = await system.finished(name)
+    (accepted,) = [one for one in status["conditions"] if one["type"] == "Accepted"]
+
+    assert (status["phase"], status.get("starts", 0), accepted["reason"]) == ("Failed", 0, "InvalidSpec")
+    assert accepted["message"].startswith(field)
+    assert await system.pod(f"{name}-1") is None
+
+
 @pytest.mark.parametrize("propagation", ["Background", "Foreground", "Orphan"])
 async def test_a_policy_outlives_its_job_as_long_as_the_pod(system, job_of, propagation):
     name = f"deaf-{propagation.lower()}"

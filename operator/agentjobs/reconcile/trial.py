@@ -1,0 +1,101 @@
+"""Asks the API server, before a job is accepted, whether it would take the job's pod.
+
+Affinity, volumes and the like are handed on as they stand; only the API server can say that a field of theirs is
+misspelt. A dry run costs one request, so it is made only for jobs that say something about their pod, and a shape that
+was good once is not asked again. What may heal by itself (a quota, a webhook) is not the fault of the job.
+"""
+
+import hashlib
+import json
+from collections import OrderedDict
+from typing import Final
+
+from agentjobs.api.agentjob import AgentJobSpec, Runtime
+from agentjobs.api.problems import Problem
+from agentjobs.contract import cut
+from agentjobs.core.manifests import PodDefaults, egress_policy, runner_pod
+from agentjobs.core.observation import Job
+from agentjobs.core.pod_words import in_words_of_the_job
+from agentjobs.errors import AgentJobsError, AlreadyExists, Invalid
+from agentjobs.kube.resources import NETWORKPOLICIES, PODS
+from agentjobs.reconcile.ports import Cluster
+
+# Shapes of pods that one operator remembers; a shape is 64 bytes.
+SHAPES: Final = 4096
+# An admission plugin or webhook decides by rules of its own, which may change; so may its support of dry runs.
+_ADMISSION: Final = "admission"
+_UNJUDGED: Final = frozenset({"image", "image_pull_policy", "termination_grace_period_seconds", "pod_retention"})
+
+
+class Trial:
+    """Dry runs of pods, and the shapes that passed."""
+
+    def __init__(self, cluster: Cluster, defaults: PodDefaults) -> None:
+        self._cluster = cluster
+        self._defaults = defaults
+        self._good: OrderedDict[str, None] = OrderedDict()
+
+    async def problems(self, job: Job, spec: AgentJobSpec) -> tuple[Problem, ...]:
+        """Return what the API server has against the pod or the network policy of a job that it would never take."""
+        restricted = spec.isolation.egress.mode == "Restricted"
+        shape = _shape(job.namespace, spec)
+        if shape in self._good or not (_says_something(spec.runtime) or restricted):
+            return ()
+        found = await self._of_pod(job, spec)
+        if found is None and restricted:
+            found = await self._of_policy(job, spec)
+        if found is None:
+            self._good[shape] = None
+            if len(self._good) > SHAPES:
+                self._good.popitem(last=False)
+        return found or ()
+
+    async def _of_pod(self, job: Job, spec: AgentJobSpec) -> tuple[Problem, ...] | None:
+        """Return the pod's faults; None when it is good, nothing when that cannot be said now."""
+        pod = runner_pod(
+            namespace=job.namespace,
+            job=job.name,
+            uid=job.uid,
+            start=1,
+            attempt=1,
+            ran=0,
+            spec=spec,
+            defaults=self._defaults,
+        )
+        try:
+            await self._cluster.create(PODS, job.namespace, pod, strict=True, dry_run=True)
+        except AlreadyExists:
+            return None
+        except Invalid as error:
+            field, words = in_words_of_the_job(str(error), pod, self._defaults)
+            return () if _ADMISSION in words else (Problem(field, "", f"the API server refuses it: {cut(words, 700)}"),)
+        except AgentJobsError:
+            return ()
+        return None
+
+    async def _of_policy(self, job: Job, spec: AgentJobSpec) -> tuple[Problem, ...] | None:
+        policy = egress_policy(namespace=job.namespace, job=job.name, uid=job.uid, spec=spec, defaults=self._defaults)
+        try:
+            await self._cluster.create(NETWORKPOLICIES, job.namespace, policy, strict=True, dry_run=True)
+        except AlreadyExists:
+            return None
+        except Invalid as error:
+            words = cut(str(error), 700)
+            told = Problem("spec.isolation.egress", "", f"the API server refuses its NetworkPolicy: {words}")
+            return () if _ADMISSION in words else (told,)
+        except AgentJobsError:
+            return ()
+        return None
+
+
+def _says_something(runtime: Runtime) -> bool:
+    return bool(runtime.model_fields_set - _UNJUDGED)
+
+
+def _shape(namespace: str, spec: AgentJobSpec) -> str:
+    """Return what tells pods apart for whoever judges their form: not the values of variables."""
+    runtime = spec.runtime.model_dump(mode="json", by_alias=True, exclude_none=True)
+    runtime["env"] = [{**one, "value": ""} if "value" in one else one for one in runtime.get("env", ())]
+    isolation = spec.isolation.model_dump(mode="json", by_alias=True, exclude_none=True)
+    text = json.dumps([namespace, runtime, isolation], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,29 @@
+import pytest
+
+from agentjobs.api.agentjob import Toleration
+from agentjobs.core.manifests import PodDefaults
+from agentjobs.core.pod_words import in_words_of_the_job
+
+DEFAULTS = PodDefaults(gateway_url="http://gateway", image="runner", tolerations=(Toleration(key="gpu"),))
+POD = {"spec": {"containers": [{"env": [{"name": "HOME"}, {"name": "REGION"}]}]}}
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ('unknown field "spec.affinity.nodeAffinty"', "spec.runtime.affinity.nodeAffinty"),
+        ('unknown field "spec.volumes[2].emptyDir.sizeLimt"', "spec.runtime.volumes[0].emptyDir.sizeLimt"),
+        ("spec.tolerations[3].operator: Invalid value", "spec.runtime.tolerations[0].operator"),
+        ("spec.containers[0].volumeMounts[2].name: Not found", "spec.runtime.volumeMounts[0].name"),
+        ("spec.containers[0].resources.requests: Invalid value", "spec.runtime.resources.requests"),
+        ("spec.containers[0].env[1].valueFrom: Invalid value", "spec.runtime.env[REGION].valueFrom"),
+        ('metadata.labels: Invalid value: "not valid!"', "spec.runtime.labels"),
+        ("spec.tolerations[2].key: Invalid value", "spec.runtime"),
+        ("something else", "spec.runtime"),
+    ],
+)
+def test_a_refusal_names_the_field_of_the_job(said: str, field: str) -> None:
+    named, text = in_words_of_the_job(f"POST pods default: HTTP 422: {said}", POD, DEFAULTS)
+
+    assert named == field
+    assert text == said or field in text

@@ -1,0 +1,81 @@
+"""Before a job is accepted the API server is asked whether it would take its pod."""
+
+import pytest
+
+from agentjobs.api.conditions import ConditionType, Phase, find_condition
+from agentjobs.errors import Denied, Invalid, TooManyRequests, Unavailable
+
+AFFINITY = {"affinity": {"nodeAffinty": {}}}
+TYPO = (
+    'POST pods default: HTTP 400: Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field '
+)
+
+
+def accepted(world):
+    return find_condition(world.status().conditions, ConditionType.ACCEPTED)
+
+
+async def test_a_pod_that_no_server_takes_ends_the_job_before_it_starts(world):
+    world.refuse["dry-run", "Pod"] = Invalid(TYPO + '"spec.affinity.nodeAffinty"')
+    world.apply(runtime=AFFINITY)
+    await world.act()
+    said = accepted(world)
+
+    assert (world.status().phase, world.status().starts, world.pods()) == (Phase.FAILED, 0, [])
+    assert (said.status, said.reason) == ("False", "InvalidSpec")
+    assert said.message.startswith("spec.runtime.affinity.nodeAffinty: the API server refuses it")
+
+
+async def test_a_pod_that_was_good_once_is_not_tried_again(world):
+    for name in ("one", "two"):
+        world.apply(name, runtime={"env": [{"name": "WHO", "value": name}]})
+    await world.act()
+    world.apply("other", runtime={"labels": {"team": "x"}})
+    await world.act()
+
+    assert [key[2] for key, strict in world.tried if strict] == ["one-1", "other-1"]
+
+
+async def test_a_job_that_says_nothing_about_its_pod_costs_no_request(world):
+    world.apply(runtime={"image": "mine:1"})
+    await world.act()
+
+    assert (world.tried, len(world.pods())) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Denied("exceeded quota"),
+        Denied("no PriorityClass with name batch was found"),
+        Unavailable("failed calling webhook"),
+        TooManyRequests("slow down", 1.0),
+        Invalid('POST pods default: HTTP 400: admission webhook "x" does not support dry run'),
+        Invalid('POST pods default: HTTP 422: admission webhook "x" denied the request: no'),
+    ],
+    ids=str,
+)
+async def test_what_may_heal_is_no_fault_of_the_job(world, refusal):
+    world.refuse["dry-run", "Pod"] = refusal
+    world.apply(runtime=AFFINITY)
+    await world.act()
+
+    assert (accepted(world).status, len(world.pods())) == ("True", 1)
+
+
+async def test_a_network_policy_that_no_server_takes_ends_the_job_too(world):
+    world.refuse["dry-run", "NetworkPolicy"] = Invalid("POST networkpolicies default: HTTP 422: bad peer")
+    world.apply(isolation={"egress": {"mode": "Restricted"}})
+    await world.act()
+
+    assert accepted(world).message.startswith("spec.isolation.egress: the API server refuses its NetworkPolicy")
+
+
+async def test_what_is_accepted_is_not_tried_again(world):
+    world.apply(runtime=AFFINITY)
+    await world.act()
+    world.refuse["dry-run", "Pod"] = Invalid("later servers know better")
+    world.restart()
+    await world.act(seconds=1)
+
+    assert (len(world.tried), world.status().phase) == (1, Phase.RUNNING)
