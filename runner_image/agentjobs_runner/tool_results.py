@@ -75,19 +75,30 @@ def jsonable(value: Any, place: tuple[str, ...]) -> Any:
             # JSON has neither NaN nor infinity, and providers refuse them.
             return value if math.isfinite(value) else str(value)
         case str():
-            return value if value.isascii() else storable(value)
+            text = storable(value)
+            return value if text == value else text
         case Mapping():
             return _mapping(value, place)
         case list() | tuple() | set() | frozenset():
-            items = [jsonable(item, (*place, str(index))) for index, item in enumerate(value)]
+            items = [
+                item if _is_short(item) else jsonable(item, (*place, str(index))) for index, item in enumerate(value)
+            ]
             same = isinstance(value, list) and all(new is old for new, old in zip(items, value, strict=True))
             return value if same else items
         case _:
             return _other(value, place)
 
 
+def _is_short(value: Any) -> bool:
+    """Whether a value is JSON at first sight; a result may hold a million of them, and each call looks at all."""
+    kind = type(value)
+    return kind is int or kind is bool or value is None or (kind is str and value.isascii())
+
+
 def _mapping(value: Mapping[Any, Any], place: tuple[str, ...]) -> Any:
-    found = {shown(key): jsonable(item, (*place, shown(key))) for key, item in value.items()}
+    found = {
+        shown(key): item if _is_short(item) else jsonable(item, (*place, shown(key))) for key, item in value.items()
+    }
     same = isinstance(value, dict) and all(isinstance(key, str) and found[key] is value[key] for key in value)
     return value if same else found
 
