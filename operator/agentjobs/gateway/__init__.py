@@ -4,9 +4,10 @@
     runner_api.py   a runner's attempt: claim, events, heartbeat, result
     history_api.py  what users read, as themselves
     auth.py         whose token this is and what it may
-    connections.py  how long a client may take
-    limits.py       how much a body may hold
+    connections.py  how long a client may take, and how many it may be
+    limits.py       how much a job, a pod and all of them may have under way
     bodies.py       what a body must look like
+    json_text.py    what JSON text must be like before anybody reads it
     problems.py     how a refusal is said
     serve.py        the process
 

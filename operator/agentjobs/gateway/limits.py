@@ -1,9 +1,9 @@
 """How much a caller may send, enforced while the bytes arrive, and how much of it at once.
 
 A Content-Length is a promise, not a fact: it lets us refuse early, and the stream is counted all the same. Nothing
-beyond the limit is ever held in memory. Four bounds keep one pod from stopping the others: on the requests of a job
-under way, on the rate of a pod, on the bytes of all bodies under way, and on what of them is written at once. Claims
-and heartbeats need neither of the last two, so they get through whatever bodies are under way.
+beyond the limit is ever held in memory. Five bounds keep one pod from stopping the others: on the requests of a pod,
+under way and by the second, on the bodies of a job, on the bytes of all bodies under way, and on how many of them are
+written at once. Claims and heartbeats need none of the last three, so they get through whatever bodies are under way.
 """
 
 import asyncio
@@ -203,17 +203,21 @@ class Intake:
             has no room for it in time.
         """
         self.bodies.count(pod)
-        async with self._line(job), self._bytes.taken(min(_announced(request) or limit, limit)):
-            try:
-                raw = await read_body(request, limit)
-            except SlowBody:
-                self.bodies.punish(pod)
-                raise
-            self.bodies.charge(pod, len(raw))
-            parsed = await self._parsed(model, raw)
-            del raw
-            async with self._writes.taken():
-                yield parsed
+        try:
+            async with self._line(job), self._bytes.taken(min(_announced(request) or limit, limit)):
+                raw = await _received(request, limit)
+                self.bodies.charge(pod, len(raw))
+                parsed = await self._parsed(model, raw)
+                del raw
+                async with self._writes.taken():
+                    yield parsed
+        except SlowBody:
+            self.bodies.punish(pod)
+            raise
+        except LargeBody:
+            self.bodies.charge(pod, limit)
+            await _drop_rest(request)  # holding nothing that others wait for
+            raise
 
     @asynccontextmanager
     async def _line(self, job: str) -> AsyncIterator[None]:
@@ -235,13 +239,26 @@ class SlowBody(Problem):
     """A body that came too slowly (408)."""
 
 
+class LargeBody(Problem):
+    """A body that is larger than it may be (413)."""
+
+
 async def read_body(request: Request, limit: int) -> bytes:
     """Return the whole body, at most `limit` bytes of it.
 
     Raises:
-        Problem: 413 with the limit in its message when there is more; 400 when the caller hung up half way.
+        LargeBody: there is more; the message has the limit.
         SlowBody: it took too long.
+        Problem: 400 when the caller hung up half way.
     """
+    try:
+        return await _received(request, limit)
+    except LargeBody:
+        await _drop_rest(request)
+        raise
+
+
+async def _received(request: Request, limit: int) -> bytes:
     body = bytearray()
     stream = request.stream()
     seconds = BODY_SECONDS + limit / BODY_BYTES_A_SECOND
@@ -257,8 +274,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     except ClientDisconnect:
         raise Problem(400, "BodyIncomplete", "The connection closed before the whole body arrived.") from None
     if refused:
-        await _drop_rest(stream)
-        raise Problem(413, "BodyTooLarge", f"The body is larger than {limit} bytes, the limit here; send less.")
+        raise LargeBody(413, "BodyTooLarge", f"The body is larger than {limit} bytes, the limit here; send less.")
     return bytes(body)
 
 
@@ -267,11 +283,11 @@ def _announced(request: Request) -> int:
     return int(length) if length.isascii() and length.isdigit() and len(length) < 19 else 0
 
 
-async def _drop_rest(stream: AsyncIterator[bytes]) -> None:
+async def _drop_rest(request: Request) -> None:
     dropped = 0
     try:
         async with asyncio.timeout(LINGER_SECONDS):
-            async for chunk in stream:
+            async for chunk in request.stream():
                 dropped += len(chunk)
                 if dropped > LINGER_BYTES:
                     return

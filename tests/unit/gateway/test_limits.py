@@ -196,6 +196,22 @@ async def test_a_body_that_came_too_slowly_keeps_its_pods_bodies_away_and_no_oth
     assert refused.value.status == 429
 
 
+async def test_a_body_that_is_too_large_holds_nothing_while_its_rest_is_dropped(request_of):
+    intake, request = Intake(), request_of([b"x" * 10, b"y", b"z"])
+    receive, idle = request._receive, []
+
+    async def watched():
+        idle.append(intake._bytes.idle)
+        return await receive()
+
+    request._receive = watched
+    with pytest.raises(Problem, match="larger than 4 bytes"):
+        async with intake.body(request, HeartbeatBody, 4, job="j", pod="p"):
+            pass
+
+    assert idle == [False, True, True, True]
+
+
 async def test_while_bodies_fill_the_process_more_of_them_are_503_and_leave_no_trace(request_of):
     intake = Intake(patience=0)
     async with intake._bytes.taken(limits.BODY_BYTES):
