@@ -51,6 +51,34 @@ async def test_changes_are_seen_until_the_end_and_events_until_theirs(jobs, name
     assert phases[-1] == "Succeeded"
 
 
+async def test_several_jobs_are_waited_for_at_once(jobs, name):
+    await jobs.set_config_map(name, {"script": "starts: [[{text: Mine.}]]"})
+    names = [f"{name}-{number}" for number in range(3)]
+    for each in names[:2]:
+        await jobs.submit(a_spec(agent={"model": f"scripted/{name}/script", "inline": {}}), name=each)
+    await jobs.submit(a_spec(startAfter="1h"), name=names[2])
+    await jobs.cancel(names[2])
+
+    ended = [job.name async for job in jobs.as_completed(names, timeout=60)]
+    whole = await jobs.wait_all(names, timeout=60)
+
+    assert sorted(ended) == names
+    assert [(job.name, job.phase) for job in whole] == list(zip(names, ["Succeeded"] * 2 + ["Cancelled"], strict=True))
+    with pytest.raises(NotFound):
+        await jobs.wait_all([*names, f"{name}-none"], timeout=60)
+    assert (await jobs.cancel(names[0])).version == whole[0].version
+
+
+async def test_a_job_that_is_gone_runs_again_from_history(jobs, name):
+    await jobs.submit(a_spec(), name=name)
+    await jobs.wait(name, timeout=60)
+    await jobs.delete(name)
+
+    await jobs.rerun(name, new_name=f"{name}-2")
+
+    assert (await jobs.wait(f"{name}-2", timeout=60)).succeeded
+
+
 async def test_a_job_that_is_cancelled_ends_without_a_result(jobs, name):
     await jobs.submit(a_spec("slow", startAfter="1h"), name=name)
     await jobs.cancel(name)
