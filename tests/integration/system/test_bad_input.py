@@ -43,6 +43,7 @@ async def test_an_answer_of_fifty_megabytes_is_cut_and_kept(system, hostile):
 
     assert (status["phase"], status["result"]["truncated"]) == ("Succeeded", True)
     assert MAX_RESULT_BYTES / 2 < len(result["text"]) <= MAX_RESULT_BYTES
+    assert result["cutFrom"] > MAX_RESULT_BYTES
     assert len(str(status)) < 16 * 1024
 
 
