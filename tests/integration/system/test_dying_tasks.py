@@ -1,0 +1,47 @@
+"""An operator that has lost a part of itself ends with an error; it does not go on and look well."""
+
+import asyncio
+import logging
+
+import pytest
+
+from agentjobs.dev.client import Client
+from agentjobs.dev.up import apply_crds
+from agentjobs.engine.background import Died
+from agentjobs.handlers import Operator
+from agentjobs.kube.recorder import EventRecorder
+from agentjobs.settings import OperatorSettings
+
+pytestmark = [
+    pytest.mark.xdist_group("late-crd"),
+    pytest.mark.alone("a defect cannot be put into the operator of a cluster of others"),
+]
+
+
+async def test_an_operator_whose_recorder_dies_ends_with_the_reason_and_gives_its_lease_back(
+    make_server, tmp_path, monkeypatch, caplog
+):
+    async def dies(_recorder):
+        await asyncio.sleep(1)
+        raise KeyError("event")
+
+    caplog.set_level(logging.INFO, "agentjobs")
+    monkeypatch.setattr(EventRecorder, "run", dies)
+    async with make_server(tmp_path / "apiserver") as server:
+        async with Client(server.url, token=server.token, ca=server.ca) as client:
+            await apply_crds(client)
+        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig))  # kopf reads it from there
+        settings = OperatorSettings(
+            kubeconfig=str(server.kubeconfig),
+            database_url="postgresql://nobody@127.0.0.1:1/none",
+            gateway_url="https://127.0.0.1:1",
+            probe_address="127.0.0.1:0",
+            lease_namespace="default",
+        )
+        with pytest.raises(Died, match="background task events ended: KeyError: 'event'"):
+            async with asyncio.timeout(60):
+                await Operator(settings).run()
+
+    said = [record.msg for record in caplog.records]
+    assert "background.died" in said
+    assert "lease.released" in said
