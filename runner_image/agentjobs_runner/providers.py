@@ -193,6 +193,10 @@ TABLE: Final = (
     ),
     Row(ErrorClass.MODEL_UNAVAILABLE, verdict=Verdict.RETRY),
 )
+_AGAIN: Final = _words(
+    r"(?:try again|retry) (?:in|after) (?:(\d{1,4}) ?h\w* ?)?(?:(\d{1,4}) ?m(?!s)[a-z]* ?)?"
+    r"(?:(\d{1,6}(?:\.\d{1,9})?) ?(ms|s))?"
+)
 _PER_DAY: Final = _words(r"per.?day|\b[RT]PD\b|daily")
 
 
@@ -335,8 +339,8 @@ def _reset(body: dict[str, Any], now: datetime) -> float | None:
 
 
 def _in_words(text: str) -> float | None:
-    """OpenAI and Groq: `Please try again in 7m12.5s`, `in 86ms`."""
-    match = re.search(r"try again in (?:(\d{1,4})h)?(?:(\d{1,4})m(?!s))?(?:(\d{1,6}(?:\.\d{1,6})?)(ms|s))?", text)
+    """OpenAI and Groq: `Please try again in 7m12.5s`, `in 86ms`; Azure: `Please retry after 60 seconds`."""
+    match = _AGAIN.search(text)
     if match is None or not any(match.groups()):
         return None
     hours, minutes, number, unit = match.groups()

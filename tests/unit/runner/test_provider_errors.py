@@ -123,6 +123,9 @@ TOO_LONG = {
         "invalid_request_error",
         "input length and `max_tokens` exceed context limit: 198241 + 8192 > 200000, decrease input length",
     ),
+    "claude-on-vertex": sdk(
+        413, {"message": '{"type":"error","error":{"type":"invalid_request_error","message":"Prompt is too long"}}'}
+    ),
     "claude-bytes": claude(413, "request_too_large", "Request exceeds the maximum size"),
     "litellm": litellm(400, "ContextWindowExceededError", "litellm.ContextWindowExceededError: OpenAIException - no"),
     "bedrock": litellm(
@@ -197,6 +200,18 @@ LIMITED = {
         openai(429, "Rate limit reached for gpt-4o on requests per min (RPM): Limit 3. Please try again in 20s."),
         20,
     ),
+    "azure": (
+        openai(429, "Your requests have exceeded the token rate limit. Please retry after 60 seconds.", code="429"),
+        60,
+    ),
+    "azure-litellm": (
+        litellm(
+            429, "RateLimitError", "AzureException RateLimitError - exceeded call rate. Please retry after 3 seconds."
+        ),
+        3,
+    ),
+    "minutes": (openai(429, "Too many requests, try again in 5 minutes"), 300),
+    "gemini-in-words": (google(429, f"{OVER_QUOTA} Please retry in 21.4s.", "RESOURCE_EXHAUSTED"), 21.4),
     "openai-soon": (openai(429, "Rate limit reached on tokens per min (TPM). Please try again in 86ms."), 1),
     "groq-per-day": (
         openai(429, "Rate limit reached on tokens per day (TPD): Limit 100000. Please try again in 15m25.5s."),
@@ -275,6 +290,15 @@ OTHERS = {
     "claude-filter": (
         claude(400, "invalid_request_error", "Output blocked by content filtering policy"),
         ("Fail", "ContentBlocked"),
+    ),
+    "claude-thinking-budget": (
+        claude(
+            400,
+            "invalid_request_error",
+            "`max_tokens` must be greater than `thinking.budget_tokens`. Please consult our documentation at "
+            "https://docs.claude.com/en/docs/build-with-claude/extended-thinking#max-tokens-and-context-window-size",
+        ),
+        ("Fail", "ModelBadRequest"),
     ),
     "claude-overloaded": (claude(529, "overloaded_error", "Overloaded"), ("Retry", "ModelUnavailable")),
     "claude-bad": (claude(400, "invalid_request_error", "messages: roles must alternate"), ("Fail", "ModelBadRequest")),
