@@ -8,7 +8,9 @@ import yaml
 
 from agentjobs.api.agentjob import AgentJobSpec, Model
 from agentjobs.api.agentschedule import AgentScheduleSpec
-from agentjobs.api.crd import FILES, crd, main, rendered, schedule_crd
+from agentjobs.api.crd import FILES, FIXED_AFTER_START, IMMUTABLE, crd, main, rendered, schedule_crd
+from agentjobs.api.resolve import STEERING
+from agentjobs.reconcile import specs
 
 CHECKED_IN = Path(__file__).parents[3] / "crds"
 
@@ -126,3 +128,15 @@ def test_the_schema_has_the_fields_of_the_models_and_no_others(
 @pytest.mark.parametrize("made", FILES.values(), ids=FILES)
 def test_the_file_stays_small(made: Callable[[], dict[str, Any]]) -> None:
     assert len(rendered(made())) < 150_000
+
+
+def test_each_field_of_a_job_is_either_work_or_steering() -> None:
+    every = [str(field.alias) for field in AgentJobSpec.model_fields.values()]
+    read_by_operator = [
+        str(AgentJobSpec.model_fields[name].alias) for name in (*specs._STEERING, *specs._STEERING_BEFORE_START)
+    ]
+
+    assert sorted([*IMMUTABLE, *STEERING]) == sorted(every)
+    # The operator reads these two from the object itself.
+    assert sorted([*read_by_operator, "cancel", "suspend"]) == sorted(STEERING)
+    assert {*FIXED_AFTER_START} <= STEERING
