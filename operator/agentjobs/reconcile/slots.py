@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 
-from agentjobs.core.admission import Candidate, Refusal, SessionLock, admit
+from agentjobs.core.admission import Candidate, Holders, Refusal, SessionLock, admit
 from agentjobs.core.observation import Granted, Job
 
 QueueName = tuple[str, str]  # namespace, queue
@@ -80,7 +80,7 @@ class Slots:
         *,
         limit: int,
         holders: Set[JobName],
-        locks: Mapping[SessionLock, Set[str]],
+        locks: Mapping[SessionLock, Holders],
         alive: Callable[[JobName, str], bool],
     ) -> list[JobName]:
         """Answer every request of a queue at once; return the jobs whose answer changed.
@@ -88,7 +88,7 @@ class Slots:
         Args:
             limit: slots of the queue.
             holders: jobs whose status claims a start of this queue.
-            locks: sessions in use in the namespace by claimed starts and living pods, with the uids of their jobs.
+            locks: sessions in use in the namespace by claimed starts and living pods.
             alive: whether a job of that name and uid still exists.
         """
         for name in [name for name in self._queues.get(queue, ()) if not alive(name, self._places[name].candidate.uid)]:
@@ -126,9 +126,9 @@ class Slots:
         ]
 
 
-def _joined(locks: Mapping[SessionLock, Set[str]], reserved: Iterable[Place]) -> Mapping[SessionLock, Set[str]]:
+def _joined(locks: Mapping[SessionLock, Holders], reserved: Iterable[Place]) -> Mapping[SessionLock, Holders]:
     """Sessions in use, and those of jobs that have been promised a slot."""
     joined = dict(locks)
     for candidate in (place.candidate for place in reserved):
-        joined[candidate.lock] = {*joined.get(candidate.lock, ()), candidate.uid}
+        joined[candidate.lock] = {candidate.uid: "", **joined.get(candidate.lock, {})}
     return joined

@@ -273,12 +273,13 @@ class State:
         if not self._listed or self._unsettled:
             return
         holders = {job.key for job in self.jobs.by("queue", queue)}
-        locks: dict[SessionLock, set[str]] = defaultdict(set)
+        locks: dict[SessionLock, dict[str, str]] = defaultdict(dict)
         for job in self.jobs.by("active", queue[0]):
-            locks[self.specs.lock(job)].add(job.uid)
+            locks[self.specs.lock(job)][job.uid] = ""
         for pod in self.pods.by("alive", queue[0]):
             # Whatever its job says of it, and whether there is one: what runs a session keeps others from it.
-            locks[pod.session or ("", "", pod.uid)].add(pod.owner_uid or "")
+            told = "" if self._is_claimed(pod) else f"pod {pod.name}, which has not ended"
+            locks[pod.session or ("", "", pod.uid)][pod.owner_uid or ""] = told
             if pod.queue == queue[1] and self._is_left(pod):
                 holders.add(pod.key)
         limit = self.limits.get(queue[1], 0)

@@ -23,7 +23,9 @@ async def test_a_pod_of_a_start_that_was_given_up_keeps_the_session(world):
     world.apply("two", session=SESSION)
     await world.act(seconds=1)
 
-    assert (world.status("two").phase, world.status("two").reason) == (Phase.QUEUED, "WaitingForLock")
+    said = next(one for one in world.status("two").conditions if one.type == "Admitted")
+    assert (world.status("two").phase, said.reason) == (Phase.QUEUED, "WaitingForLock")
+    assert "pod one-1" in said.message
 
 
 async def test_its_own_job_does_not_wait_for_it(world):
