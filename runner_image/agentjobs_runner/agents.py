@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from agentjobs_runner.endings import config_invalid, module_not_found
 from agentjobs_runner.mcp_servers import toolsets
 from agentjobs_runner.models import Models
-from agentjobs_runner.modules import first_problems, load
+from agentjobs_runner.modules import first_problems, load, misfit
 from agentjobs_runner.placing import place
 
 # The tools of google.adk.tools that are ready to use: no arguments to give, no human to wait for.
@@ -101,9 +101,7 @@ async def _made(found: Any, ref: str, args: Mapping[str, Any]) -> Any:
                 ) from error
             raise
         except ValidationError as error:
-            raise config_invalid(
-                f"agent.module.ref: {ref!r} makes an agent ADK refuses: {first_problems(error)}"
-            ) from error
+            raise config_invalid(f"agent.module.ref: {misfit(ref, error)}") from error
     elif args:
         raise config_invalid(f"agent.module.args: {ref!r} is {_article(found)}, which takes no arguments; remove them")
     if _is_made(found):

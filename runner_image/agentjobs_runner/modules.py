@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from yaml import YAMLError
 
 from agentjobs_runner.endings import Ended, config_invalid, module_not_found
-from agentjobs_runner.frames import name_package, own_place, places
+from agentjobs_runner.frames import Place, name_package, own_place, places
 
 CONFIG: Final = "root_agent.yaml"
 
@@ -124,7 +124,7 @@ def _module(path: str, field: str) -> ModuleType:
     except SyntaxError as error:
         raise config_invalid(f"{field}: {path!r} is not valid Python: {error}") from error
     except ValidationError as error:
-        raise config_invalid(f"{field}: {_misfit(path, error)}") from error
+        raise config_invalid(f"{field}: {misfit(path, error)}") from error
     except RuntimeError as error:
         if "running event loop" not in str(error) and "event loop is already running" not in str(error):
             raise
@@ -147,15 +147,18 @@ def _cure(error: ModuleNotFoundError) -> str:
     return f"install {missing} in runtime.image (for `run --local`: in this environment), or put it on PYTHONPATH"
 
 
-def _misfit(path: str, error: ValidationError) -> str:
-    """What pydantic refused while a module was imported: an agent, or settings and other data of the user's own."""
+def misfit(ref: str, error: ValidationError) -> str:
+    """What pydantic refused while `ref` was imported or called: an agent, or settings and other data of the user's."""
+    made = {kind.__module__ for place in places(error) for kind in _kinds_of_self(place)}
+    if any(module.startswith("google.adk.") for module in made):
+        return f"{ref!r} defines an agent that ADK refuses: {first_problems(error)}"
+    cure = "; set it in runtime.env" if any(module.startswith("pydantic_settings") for module in made) else ""
+    return f"{ref!r} failed: {error.title}: {first_problems(error)}{_at(error)}{cure}"
+
+
+def _kinds_of_self(place: Place) -> tuple[type, ...]:
     # Settings call their own `self` otherwise.
-    made = [place.local("self") or place.local("__pydantic_self__") for place in places(error)]
-    if any(kind.__module__.startswith("google.adk.") for found in made for kind in type(found).__mro__):
-        return f"{path!r} defines an agent that ADK refuses: {first_problems(error)}"
-    settings = any(kind.__module__.startswith("pydantic_settings") for found in made for kind in type(found).__mro__)
-    cure = "; set it in runtime.env" if settings else ""
-    return f"importing {path!r} failed: {error.title}: {first_problems(error)}{_at(error)}{cure}"
+    return (*type(place.local("self")).__mro__, *type(place.local("__pydantic_self__")).__mro__)
 
 
 def _missing(path: str, missing: str) -> str:

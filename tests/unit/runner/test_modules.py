@@ -196,3 +196,20 @@ async def test_a_folder_that_adk_refuses_fails_at_once_and_names_its_file(run, f
 
     assert (ending.verdict, ending.reason) == ("Fail", reason)
     assert "root_agent.yaml" in ending.message
+
+
+SETTINGS = """
+import pydantic_settings
+from google.adk.agents import LlmAgent
+class Settings(pydantic_settings.BaseSettings):
+    shop_url: str
+def make():
+    return LlmAgent(name="a", model="m", description=Settings().shop_url)
+"""
+
+
+async def test_settings_that_a_factory_misses_are_not_an_agent_that_adk_refuses(run, folder):
+    ending = await run(agent={"model": "m", "module": {"ref": f"{folder(**{'__init__.py': SETTINGS})}:make"}})
+
+    assert ending.reason == "ConfigInvalid"
+    assert "Settings: shop_url: Field required (some_agent/__init__.py:7); set it in runtime.env" in ending.message
