@@ -28,7 +28,7 @@ import uvloop
 from agentjobs import authorities, tracing
 from agentjobs.contract import GROUP, LABEL_JOB, VERSION
 from agentjobs.core.manifests import PodDefaults
-from agentjobs.engine.background import Background
+from agentjobs.engine.background import Background, Died
 from agentjobs.engine.clock import watch_clock
 from agentjobs.engine.controller import Controller
 from agentjobs.errors import AgentJobsError, Denied, Invalid, NotFound, Unavailable
@@ -261,7 +261,8 @@ class Operator:
         watching = asyncio.create_task(_run_kopf(self._settings, handlers, self._stop), name="kopf")
         try:
             await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            self._stop.set()
+            if not self._stop.is_set():
+                self._end(Died("kopf ended by itself"))  # what it raised, if it did, is raised below
             # The workers beside kopf, not after it: kopf takes seconds to end under load. A standby waits for our Lease
             # meanwhile, and without it every write is refused.
             await asyncio.gather(controller.stop(), watching)
