@@ -294,8 +294,20 @@ def test_the_notes_say_what_to_type_and_warn_of_the_trial_database(trial, render
 
     assert "kubectl -n agentjobs-system rollout status" in trial.notes
     assert "WARNING: postgresql.enabled=true" in trial.notes
-    assert "WARNING" not in own
+    assert "WARNING: postgresql" not in own
     assert "kubectl -n team-a wait --for=condition=Finished agentjob/hello" in own
+
+
+def test_the_notes_warn_of_images_that_are_not_published(trial, render):
+    own = {"repository": "registry.example.com/x"}
+    built = render({"postgresql": {"enabled": True}}, {"image": own, "runner": {"image": own}}).notes
+
+    assert ("none is published yet" in trial.notes, "none is published yet" in built) == (True, False)
+
+
+def test_the_notes_tell_people_with_a_client_certificate_what_to_do(trial):
+    assert "--clusterrole=agentjobs-viewer" in trial.notes
+    assert "AGENTJOBS_TOKEN=$(kubectl -n default create token" in trial.notes
 
 
 def test_the_first_job_of_the_notes_is_legal(trial):
