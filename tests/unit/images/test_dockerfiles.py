@@ -83,4 +83,5 @@ def test_jobs_that_name_no_image_run_in_the_one_of_this_version():
 def test_the_page_on_own_images_builds_on_the_one_of_this_version():
     runners = re.findall(r"ARG RUNNER=(\S+)", PAGE.read_text("utf-8"))
 
-    assert set(runners) == {OperatorSettings.model_fields["runner_image"].default}
+    # No image is published: the page builds on the reader's own, at the version that this tree makes.
+    assert set(runners) == {f"registry.example.com/agentjobs/runner:{PROJECT['version']}"}
