@@ -104,6 +104,7 @@ class Actions:
                 return False
             case Observe():
                 await self._write(job, progress.observed(job))
+                self._story.observed(job)
             case ReadReferences():
                 await self._acceptance.read_references(seen, answers)
             case AskForSlot():

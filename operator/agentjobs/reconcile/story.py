@@ -120,6 +120,10 @@ class Story:
         """What the job used, and its answer, came into its status after its end."""
         _line("job.completed", seen.job, decision="FetchYield")
 
+    def observed(self, job: Job) -> None:
+        """An edit was looked at, and the status says so; nothing else follows from it."""
+        _line("job.observed", job, decision="Observe", generation=job.generation)
+
     def suspended(self, seen: Observation, verdict: Suspend) -> None:
         """The job is held until it is resumed."""
         self._event(seen.job, EventReason.SUSPENDED, verdict.message)
