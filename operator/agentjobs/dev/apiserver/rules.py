@@ -8,7 +8,7 @@ own functions, and fields with a format that becomes another type. Costs are not
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from agentjobs.dev.apiserver.celvalues import (
@@ -191,7 +191,7 @@ def _rule(raw: Raw, schema: Raw, *, root: bool, correlated: bool) -> Rule:
     for _, steps, is_asked in read:
         _check_chain(schema, steps[:-1] if is_asked else steps, steps, root=root, is_asked=is_asked)
     try:
-        program = _environment(_TYPES.get(schema.get("type", ""), "DYN")).compile(text)
+        program = _program(_TYPES.get(schema.get("type", ""), "DYN"), text)
     except RuntimeError as error:
         raise RuleError(f"compilation failed: {error}") from error
     if program.return_type().name() not in ("BOOL", "DYN"):
@@ -226,6 +226,12 @@ def _check_chain(schema: Raw, read: tuple[str, ...], named: tuple[str, ...], *, 
             f"the development server cannot judge rules that read values of format {found}, which a real server reads "
             "as another type, and fails on when it cannot; use a pattern in place of the format"
         )
+
+
+@lru_cache(1024)
+def _program(kind: str, text: str) -> Any:
+    """Compile a rule; patterns are the same in many fields, and a definition is read twice."""
+    return _environment(kind).compile(text)
 
 
 @cache
