@@ -23,7 +23,7 @@ endef
 
 .venv/.demo: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
-	@echo "Installing what agentjobs dev needs into .venv: about a minute, 500 MB on disk."
+	@echo "Installing what agentjobs dev needs into .venv: about a minute, 550 MB on disk."
 	@$(PYTHON) -m venv .venv
 	$(call pip,dev)
 
