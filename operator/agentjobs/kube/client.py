@@ -163,7 +163,7 @@ class KubeClient:
 
         Args:
             strict: fields that the server does not know are refused (Invalid); otherwise it drops them without a word.
-            dry_run: everything is checked, admission included, and nothing is stored.
+            dry_run: everything is checked, admission included, and nothing is stored; it counts as a read here.
         """
         query = {"fieldValidation": "Strict" if strict else "", "dryRun": "All" if dry_run else ""}
         return await self._call("POST", resource, namespace, None, body=body, query=query)

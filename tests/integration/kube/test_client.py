@@ -288,6 +288,18 @@ async def test_writes_are_told_with_their_status_and_reads_are_not(kubeconfig, s
     assert told == [("PATCH", "Pod", 409)]
 
 
+async def test_a_strict_dry_run_asks_for_both_and_is_not_a_write(kubeconfig, server):
+    told: list[tuple[str, str, int]] = []
+    server.answer(JOB)
+    async with KubeClient.connect(str(kubeconfig), on_write=lambda *a: told.append(a)) as client:
+        await client.create(PODS, "team", {}, strict=True, dry_run=True)
+        await client.create(PODS, "team", {}, strict=True)
+
+    asked = [request.query for request in server.requests]
+    assert asked == [{"fieldValidation": "Strict", "dryRun": "All"}, {"fieldValidation": "Strict"}]
+    assert told == [("POST", "Pod", 200)]
+
+
 async def test_a_cancelled_write_is_told_as_unanswered(kubeconfig, server):
     told: list[tuple[str, str, int]] = []
 
