@@ -23,6 +23,7 @@ from agentjobs_runner.mcp_servers import toolsets
 from agentjobs_runner.models import Models
 from agentjobs_runner.modules import first_problems, load, misfit
 from agentjobs_runner.placing import place
+from agentjobs_runner.shape import namesakes
 
 # The tools of google.adk.tools that are ready to use: no arguments to give, no human to wait for.
 BUILT_IN_TOOLS: Final = (
@@ -71,10 +72,19 @@ async def build(agent: Mapping[str, Any], models: Models, *, name: str | None, j
     if module is None:
         raise config_invalid("agent: this runner runs agent.inline and agent.module; the job has neither")
     found = await _made(load(module["ref"], "agent.module.ref"), module["ref"], module.get("args") or {})
+    _expect_own_names(found.root_agent if isinstance(found, App) else found, module["ref"])
     if isinstance(found, App):
         return _user_app(found, agent.get("model"), models, name, plugin)
     place(found, agent.get("model"), models)
     return _app(app_name(name, job), found, plugin)
+
+
+def _expect_own_names(root: Any, ref: str) -> None:
+    if names := namesakes(root):
+        raise config_invalid(
+            f"agent.module.ref: {ref!r} has several agents named {', '.join(map(repr, names))}; "
+            "ADK tells agents apart by their names, so give each its own"
+        )
 
 
 def _app(name: str, root: Any, plugin: BasePlugin) -> App:

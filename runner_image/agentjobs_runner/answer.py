@@ -96,9 +96,12 @@ class Answer:
 
     def _hear(self, speaker: _Speaker, event: Event) -> None:
         results, text = event.get_function_responses(), text_of(event)
-        silent = not (text.strip() or event.get_function_calls() or results or event.output is not None)
-        if not (silent and speaker.left and event.error_code in (None, _NOTHING)):
-            speaker.last[event.branch or ""] = self._now, event
+        silent = not (
+            text.strip() or event.get_function_calls() or results or event.output is not None or media_of(event)
+        )
+        branch = event.branch or ""
+        if _is_news(event, speaker, speaker.last.get(branch), silent=silent):
+            speaker.last[branch] = self._now, event
         if not silent:
             speaker.left = bool(results and event.actions.escalate)
         value = said(event)
@@ -200,6 +203,22 @@ def _joined(answers: list[Said | None]) -> Said | None:
     if len(found) < 2:
         return found[0] if found else None
     return Said(max(answer.at for answer in found), "\n\n".join(as_text(answer.value) for answer in found))
+
+
+def _is_news(event: Event, speaker: _Speaker, last: tuple[int, Event] | None, *, silent: bool) -> bool:
+    """Whether an event tells how its part is doing. Those that only keep state or mark an end do not.
+
+    Nor does what a callback adds to a model's error: it is called after each answer, and does not know of the error.
+    """
+    if silent:
+        return unfinished(event) is not None and not (speaker.left and event.error_code in (None, _NOTHING))
+    added = not (_by_model(event) or event.get_function_responses() or event.output is not None)
+    return not (added and last is not None and _by_model(last[1]) and _is_error(last))
+
+
+def _by_model(event: Event) -> bool:
+    """Whether a model's answer is in an event; what callbacks and code say has none of these."""
+    return any(trace is not None for trace in (event.finish_reason, event.usage_metadata, event.model_version))
 
 
 def _is_error(item: tuple[int, Event]) -> bool:

@@ -50,6 +50,18 @@ def shape(node: Any) -> Part:
     return Part(str(getattr(node, "name", "")), kind, members, ends if kind is Kind.GRAPH else frozenset())
 
 
+def namesakes(node: Any) -> list[str]:
+    """Return the names that several agents have among what `node` consists of; their events look alike."""
+    found: dict[str, set[int]] = {}
+    pending = [node]
+    while pending:
+        current = pending.pop()
+        if is_a(current, "BaseAgent"):
+            found.setdefault(current.name, set()).add(id(current))
+        pending += _children(current)
+    return sorted(name for name, agents in found.items() if len(agents) > 1)
+
+
 def below(node: Any) -> Iterator[Any]:
     """Yield `node` and every agent and node below it, also those inside of its tools, each once."""
     pending, seen = [node], set[int]()

@@ -19,6 +19,9 @@ from google.adk.agents import BaseAgent, LlmAgent, LoopAgent, ParallelAgent, Seq
 from google.adk.events.event import Event
 from google.adk.tools import FunctionTool, LongRunningFunctionTool, ToolContext, exit_loop
 from google.adk.tools.agent_tool import AgentTool
+from google.adk.apps.app import App, ResumabilityConfig
+from google.adk.events.event_actions import EventActions
+from google.genai import types
 from google.adk.workflow import START, FunctionNode, JoinNode, Workflow, node
 from pydantic import BaseModel
 warnings.simplefilter("ignore")
@@ -53,11 +56,21 @@ def keep(text: str, tool_context: ToolContext):
 async def falls_back(ctx, node_input: str):
     return await ctx.run_node(say("one"), node_input) or await ctx.run_node(say("two"), node_input)
 
+def note(callback_context): callback_context.state["noted"] = 1
+def sign(callback_context): return types.Content(role="model", parts=[types.Part(text="-- by a bot")])
+def resumable(root): return App(name="app", root_agent=root, resumability_config=ResumabilityConfig(is_resumable=True))
+
 class First(BaseAgent):
     async def _run_async_impl(self, ctx):
         for agent in self.sub_agents:
             async for event in agent.run_async(ctx):
                 yield event
+
+class Noting(First):
+    async def _run_async_impl(self, ctx):
+        async for event in super()._run_async_impl(ctx):
+            yield event
+        yield Event(author=self.name, invocation_id=ctx.invocation_id, actions=EventActions(state_delta={"done": 1}))
 """
 
 
@@ -257,6 +270,32 @@ FAILURES = [
     ),
     ("nothing-after-a-call", "say('one', tools=[save])", [call("save", "I will save it."), EMPTY], "Retry ResultError"),
     ("function-asks-to-wait", "graph(say('one'), waits)", [BLOCKED], "Snooze Snoozed"),
+    (
+        "blocked-member-keeps-state",
+        "SequentialAgent(name='s', sub_agents=[say('a', after_agent_callback=note), say('b')])",
+        [BLOCKED | by("a"), says("made up", "b")],
+        "Fail ContentBlocked",
+    ),
+    ("blocked-and-signed", "say('a', after_agent_callback=sign)", [BLOCKED], "Fail ContentBlocked"),
+    ("empty-and-signed", "say('a', after_agent_callback=sign)", [EMPTY], "Retry ResultError"),
+    (
+        "blocked-in-a-resumable-app",
+        "resumable(ParallelAgent(name='p', sub_agents=[say('a'), say('b')]))",
+        [BLOCKED | by("a"), says("half", "b")],
+        "Fail ContentBlocked",
+    ),
+    (
+        "own-class-keeps-state-after-a-blocked-member",
+        "Noting(name='n', sub_agents=[say('a'), say('b')])",
+        [says("draft", "a"), BLOCKED | by("b")],
+        "Fail ContentBlocked",
+    ),
+    (
+        "agents-of-one-name",
+        "First(name='s', sub_agents=[First(name='x', sub_agents=[say('w')]), say('v', sub_agents=[say('w')])])",
+        [BLOCKED, says("made up")],
+        "Fail ConfigInvalid",
+    ),
     ("only-thoughts", "say('one')", [says("<think>hm</think> ")], "Retry ResultError"),
 ]
 
