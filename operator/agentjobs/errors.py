@@ -8,7 +8,7 @@
     │   └── Fenced             this start is no longer the current one; stop
     ├── NotFound           no such object
     ├── Gone               the resourceVersion or continue token is too old; list again
-    ├── Denied             401 or 403: our rights are missing, waiting does not help
+    ├── Denied             401 or 403: our rights are missing, or a rule of the cluster forbids it
     ├── Invalid            the server refused the content; the same request will fail again
     └── Misconfigured      no server was asked: a kubeconfig, an address or an argument cannot be meant
 
@@ -58,7 +58,7 @@ class Gone(AgentJobsError):
 
 
 class Denied(AgentJobsError):
-    """Not authenticated or not allowed (401, 403)."""
+    """Not authenticated or not allowed (401, 403, or a policy's own code); somebody may change that."""
 
 
 class Invalid(AgentJobsError):

@@ -1,6 +1,7 @@
 """Translates what an API server answers into our errors. Called by the client alone; does no I/O."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -25,6 +26,10 @@ _BY_CODE: Final[Mapping[int, type[AgentJobsError]]] = {
     410: Gone,
     429: TooManyRequests,
 }
+_OF_CONTENT: Final = (400, 422)
+# How admission refuses an object that is well formed: a webhook (also one that takes no dry runs), a plugin or policy.
+# Their codes are their own choice: 422 is the default of a ValidatingAdmissionPolicy.
+_BY_ADMISSION: Final = re.compile(r'admission webhook "|\S+ "[^"]*" is forbidden: ')
 # Enough of a proxy's HTML page to recognise it by; a Status message of the API server is passed on whole.
 _FOREIGN_TEXT_LIMIT: Final = 300
 
@@ -54,7 +59,10 @@ def error_of_status(
     details = status.get("details")
     seconds = details.get("retryAfterSeconds") if isinstance(details, Mapping) else None
     message = str(status.get("message") or reason or "no message")
-    return _build(code, reason, f"{request}: HTTP {code}: {message}", retry_after, seconds)
+    told = f"{request}: HTTP {code}: {message}"
+    if code in _OF_CONTENT and _BY_ADMISSION.match(message):
+        return Denied(told)
+    return _build(code, reason, told, retry_after, seconds)
 
 
 def _build(code: int, reason: str, message: str, retry_after: str | None, seconds: object) -> AgentJobsError:

@@ -22,8 +22,6 @@ from agentjobs.reconcile.ports import Cluster
 
 # Shapes of pods that one operator remembers; a shape is 64 bytes.
 SHAPES: Final = 4096
-# An admission plugin or webhook decides by rules of its own, which may change; so may its support of dry runs.
-_ADMISSION: Final = "admission"
 _UNJUDGED: Final = frozenset({"image", "image_pull_policy", "termination_grace_period_seconds", "pod_retention"})
 
 
@@ -68,7 +66,7 @@ class Trial:
             return None
         except Invalid as error:
             field, words = in_words_of_the_job(str(error), pod, self._defaults)
-            return () if _ADMISSION in words else (Problem(field, "", f"the API server refuses it: {cut(words, 700)}"),)
+            return (Problem(field, "", f"the API server refuses it: {cut(words, 700)}"),)
         except AgentJobsError:
             return ()
         return None
@@ -81,8 +79,7 @@ class Trial:
             return None
         except Invalid as error:
             words = cut(str(error), 700)
-            told = Problem("spec.isolation.egress", "", f"the API server refuses its NetworkPolicy: {words}")
-            return () if _ADMISSION in words else (told,)
+            return (Problem("spec.isolation.egress", "", f"the API server refuses its NetworkPolicy: {words}"),)
         except AgentJobsError:
             return ()
         return None

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agentjobs.errors import Conflict, Gone, Invalid, TooManyRequests, Unavailable
+from agentjobs.errors import Conflict, Denied, Gone, Invalid, TooManyRequests, Unavailable
 from agentjobs.kube.answers import error_of, error_of_status
 
 
@@ -56,3 +56,21 @@ def test_a_status_of_odd_types_does_no_harm():
     error = error_of(429, status(reason=7, message=None, details=["x"], code="?"), request="r")
 
     assert isinstance(error, TooManyRequests)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (422, "pods \"a-1\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no team"),
+        (422, 'admission webhook "x.example.com" denied the request: no team'),
+        (400, 'admission webhook "x.example.com" does not support dry run'),
+    ],
+)
+def test_a_policy_denies_whatever_code_it_chose(code, message):
+    assert type(error_of(code, status(message=message), request="POST pods")) is Denied
+
+
+def test_words_of_a_policy_within_a_value_deny_nothing():
+    message = 'Pod "a-1" is invalid: metadata.labels: Invalid value: "pods "x" is forbidden: no"'
+
+    assert type(error_of(422, status(message=message), request="POST pods")) is Invalid
