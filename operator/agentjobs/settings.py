@@ -265,5 +265,5 @@ def host_and_port(address: str) -> tuple[str | None, int]:
     """
     host, colon, port = address.rpartition(":")
     if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ValueError(f"{address!r} is no address: write host:port or :port, as in ':8081'")
+        raise ValueError(f"{address!r} is not an address: write host:port or :port, as in ':8081'")
     return host.strip("[]") or None, int(port)

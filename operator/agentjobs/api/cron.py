@@ -271,13 +271,13 @@ def parse_zone(name: str) -> zoneinfo.ZoneInfo:
         ValueError: no such zone; the message names the cure.
     """
     if name == "Local" or not name or len(name) > MAX_ZONE:
-        raise ValueError("is no time zone; use a name of the IANA list, e.g. Europe/Berlin")
+        raise ValueError("is not a time zone; use a name of the IANA list, e.g. Europe/Berlin")
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         near = _near_zone(name)
         cure = f"did you mean {near}?" if near else "use a name of the IANA list, e.g. Europe/Berlin"
-        raise ValueError(f"is no time zone; {cure}") from None
+        raise ValueError(f"is not a time zone; {cure}") from None
 
 
 def _near_zone(name: str) -> str:
@@ -306,12 +306,12 @@ def _fields_of(schedule: str) -> list[str]:
     """Split an expression into its five fields, macros and mistakes seen to."""
     text = schedule.strip().lower()
     if not text.isascii():
-        raise ValueError("is no schedule; it has letters, digits or blanks that are not ASCII: type it anew")
+        raise ValueError("is not a schedule; it has letters, digits or blanks that are not ASCII: type it anew")
     if text.startswith(("tz=", "cron_tz=")):
         raise ValueError("names a zone; move it to timeZone")
     if text.startswith("@"):
         if text not in MACROS:
-            raise ValueError(f"is no schedule; use five fields or one of {', '.join(MACROS)}")
+            raise ValueError(f"is not a schedule; use five fields or one of {', '.join(MACROS)}")
         text = MACROS[text]
     parts = text.split()
     if len(parts) != len(FIELDS):

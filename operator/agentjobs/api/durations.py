@@ -38,11 +38,11 @@ def parse_duration(text: object) -> timedelta:
         ValueError: not a string, not a duration, or longer than `MAX_DURATION`; the message names value and cure.
     """
     if not isinstance(text, str):
-        raise ValueError(f"{text!r:.40} is no duration; {DURATION_CURE}, as a string")
+        raise ValueError(f"{text!r:.40} is not a duration; {DURATION_CURE}, as a string")
     fits = DURATION_MIN_LENGTH <= len(text) <= DURATION_MAX_LENGTH
     match = _DURATION.fullmatch(text) if fits else None
     if match is None:
-        raise ValueError(f"{text[:40]!r} is no duration; {DURATION_CURE}")
+        raise ValueError(f"{text[:40]!r} is not a duration; {DURATION_CURE}")
     days, hours, minutes, seconds, milliseconds = (_number(part) for part in match.groups())
     total_ms = (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000 + milliseconds
     if total_ms > MAX_DURATION // timedelta(milliseconds=1):

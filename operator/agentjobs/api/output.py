@@ -13,7 +13,7 @@ def schema_problems(schema: object) -> Iterator[str]:
     if schema is None:
         return
     if not isinstance(schema, Mapping):
-        yield "is no object; write a JSON Schema"
+        yield "is not an object; write a JSON Schema"
         return
     if schema.get("type") != "object":
         yield "describes no JSON object; write type: object at its root"

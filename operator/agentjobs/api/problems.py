@@ -154,14 +154,14 @@ _REQUIRED: Final[Mapping[Path, str]] = {
     ("input",): "is required; say what the agent is told with input.message or input.messageFrom",
 }
 _TYPES: Final[Mapping[str, str]] = {
-    "string_type": "is no string; write it in quotes",
-    "int_type": "is no whole number; write it without quotes and fraction",
+    "string_type": "is not a string; write it in quotes",
+    "int_type": "is not a whole number; write it without quotes and fraction",
     "bool_type": "is neither true nor false; write it without quotes",
-    "tuple_type": "is no list; write each entry after a dash",
-    "dict_type": "is no object; write keys and values below it",
-    "model_type": "is no object; write its fields below it",
-    "model_attributes_type": "is no object; write its fields below it",
-    "invalid_key": "has a key that is no string",
+    "tuple_type": "is not a list; write each entry after a dash",
+    "dict_type": "is not an object; write keys and values below it",
+    "model_type": "is not an object; write its fields below it",
+    "model_attributes_type": "is not an object; write its fields below it",
+    "invalid_key": "has a key that is not a string",
 }
 _BOUNDS: Final[Mapping[str, str]] = {
     "string_too_short": "is too short; use at least {min_length} characters",
@@ -173,19 +173,19 @@ _BOUNDS: Final[Mapping[str, str]] = {
 }
 PATTERN_CURES: Final[Mapping[str, str]] = {
     agentjob.ONE_LINE: "has line breaks or other control characters; remove them",
-    agentjob.IDENTIFIER: "is no identifier; use letters, digits and _",
-    agentjob.APP_NAME: "is no name of an application; begin with a letter, then use letters, digits, _ and -",
-    agentjob.DNS_LABEL: "is no name of a queue; use lower case letters, digits and -",
-    agentjob.DNS_SUBDOMAIN: "is no name of an object; use lower case letters, digits, - and .",
-    agentjob.CONFIG_KEY: "is no key; use letters, digits, -, _ and .",
-    agentjob.ENV_NAME: "is no name of a variable; use letters, digits, _, - and ., not beginning with a digit",
+    agentjob.IDENTIFIER: "is not an identifier; use letters, digits and _",
+    agentjob.APP_NAME: "is not an application name; begin with a letter, then use letters, digits, _ and -",
+    agentjob.DNS_LABEL: "is not a queue name; use lower case letters, digits and -",
+    agentjob.DNS_SUBDOMAIN: "is not an object name; use lower case letters, digits, - and .",
+    agentjob.CONFIG_KEY: "is not a key; use letters, digits, -, _ and .",
+    agentjob.ENV_NAME: "is not a variable name; use letters, digits, _, - and ., not beginning with a digit",
     agentjob.MODULE_REF: "names no attribute; use package.module:attribute",
-    agentjob.MODEL_NAME: "is no name of a model; remove blanks",
-    agentjob.SERVER_NAME: "is no name of a server; use letters, digits, _ and -",
-    agentjob.HTTP_URL: "is no address; use http:// or https://, without user and password (see headersFrom)",
-    agentjob.HEADER_NAME: "is no name of a header; use letters, digits and -",
-    SCHEDULE_PATTERN: "is no schedule; use five fields (minute hour day month weekday), e.g. 30 6 * * 1-5, or @daily; "
-    "there are no seconds, and a zone stands in timeZone",
-    DURATION_PATTERN: f"is no duration; {DURATION_CURE}",
+    agentjob.MODEL_NAME: "is not a model name; remove blanks",
+    agentjob.SERVER_NAME: "is not a server name; use letters, digits, _ and -",
+    agentjob.HTTP_URL: "is not an address; use http:// or https://, without user and password (see headersFrom)",
+    agentjob.HEADER_NAME: "is not a header name; use letters, digits and -",
+    SCHEDULE_PATTERN: "is not a schedule; use five fields (minute hour day month weekday), e.g. 30 6 * * 1-5, or "
+    "@daily; there are no seconds, and a zone stands in timeZone",
+    DURATION_PATTERN: f"is not a duration; {DURATION_CURE}",
     TIME_PATTERN: f"is not a time; {TIME_CURE}",
 }

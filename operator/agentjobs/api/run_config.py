@@ -28,16 +28,16 @@ STREAMING_MODES: Final = ("NONE", "SSE")
 
 
 def run_config_problems(given: object) -> Iterator[Problem]:
-    """Yield what is wrong with a job's runConfig; what is no object is left to the models."""
+    """Yield what is wrong with a job's runConfig; what is not an object is left to the models."""
     if not isinstance(given, Mapping):
         return
     for key, value in given.items():
         if key not in KEYS:
-            yield problem_at((*RUN_CONFIG, str(key)), value, f"is no setting of a job's run; use {', '.join(KEYS)}")
+            yield problem_at((*RUN_CONFIG, str(key)), value, f"is not a setting of a job's run; use {', '.join(KEYS)}")
     mode, calls = given.get("streaming_mode"), given.get("max_llm_calls")
     if mode is not None and mode not in STREAMING_MODES:
-        cure = f"is no way to call a model from a job; use {' or '.join(STREAMING_MODES)}"
+        cure = f"is not a way to call a model from a job; use {' or '.join(STREAMING_MODES)}"
         yield problem_at((*RUN_CONFIG, "streaming_mode"), mode, cure)
     if calls is not None and (type(calls) is not int or calls < 1):
         # ADK takes zero and less for no limit at all.
-        yield problem_at((*RUN_CONFIG, "max_llm_calls"), calls, "is no number of calls; use a whole number from 1")
+        yield problem_at((*RUN_CONFIG, "max_llm_calls"), calls, "is not a number of calls; use a whole number from 1")

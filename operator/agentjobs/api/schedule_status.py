@@ -40,7 +40,7 @@ class ActiveReason(Word):
     SCHEDULED = "Scheduled", "All is well."
     SUSPENDED = "Suspended", "`spec.suspend` is true; jobs can still be made by hand."
     INVALID_SPEC = "InvalidSpec", "The spec breaks rules; the message names each field, value and cure."
-    INVALID_SCHEDULE = "InvalidSchedule", "`schedule` is no cron expression, or `timeZone` no IANA zone."
+    INVALID_SCHEDULE = "InvalidSchedule", "`schedule` is not a cron expression, or `timeZone` is not an IANA zone."
     NEVER_FIRES = "NeverFires", "The expression names a day that never comes, like the 30th of February."
     TOO_MANY_FAILURES = (
         "TooManyFailures",

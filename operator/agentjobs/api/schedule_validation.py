@@ -41,7 +41,7 @@ def validate_schedule(schedule: object) -> list[Problem]:
     found = list(_name_problems(as_object(body.get("metadata")).get("name")))
     spec = body.get("spec")
     if not isinstance(spec, Mapping):
-        return [*found, Problem("spec", "" if spec is None else shown(spec), "is no object; it needs schedule")]
+        return [*found, Problem("spec", "" if spec is None else shown(spec), "is not an object; it needs schedule")]
     found += _model_problems(spec)
     found += timing_problems(spec)
     found += _rule_problems(spec)

@@ -77,7 +77,7 @@ def _cure(name: str, names: Mapping[str, str]) -> str:
         )
     near = difflib.get_close_matches(name[:63], [*names, *_OF_A_SCHEDULE], n=1)
     guess = f"did you mean $({near[0]})? " if near else ""
-    return f"is no known name; {guess}the names are {', '.join(names)}; for the text itself write $$("
+    return f"is not a known name; {guess}the names are {', '.join(names)}; for the text itself write $$("
 
 
 def _visited(spec: Mapping[str, Any], visit: Visit) -> dict[str, Any]:

@@ -71,7 +71,10 @@ def validate_job(job: object) -> list[Problem]:
     found = list(_name_problems(name))
     spec = body.get("spec")
     if not isinstance(spec, Mapping):
-        return [*found, Problem("spec", "" if spec is None else shown(spec), "is no object; it needs agent and input")]
+        return [
+            *found,
+            Problem("spec", "" if spec is None else shown(spec), "is not an object; it needs agent and input"),
+        ]
     # Nothing else is looked at then, so that no object, however large or strange, holds up other jobs.
     hopeless = list(_size_problems((), spec, MAX_SPEC_BYTES)) or list(_hostile_content(spec))
     if hopeless:
@@ -281,7 +284,7 @@ def _volume_problems(runtime: Raw, *, restricted: bool) -> Iterator[Problem]:
         if as_object(volume).get("hostPath") is not None:
             yield Problem(field_name((*here, "hostPath")), "", "is not allowed: agents must not see their node's files")
         elif restricted and (others := sorted(map(str, as_object(volume).keys() - RESTRICTED_VOLUMES))):
-            cure = "is no volume of the profile Restricted; use a claim, or isolation.profile Baseline"
+            cure = "is not a volume of the profile Restricted; use a claim, or isolation.profile Baseline"
             yield Problem(field_name((*here, others[0])), "", cure)
         for place, source in enumerate(as_list(as_object(as_object(volume).get("projected")).get("sources"))):
             yield from _credential_problems(runtime, (*here, "projected", "sources", place), as_object(source))
@@ -289,7 +292,7 @@ def _volume_problems(runtime: Raw, *, restricted: bool) -> Iterator[Problem]:
         here = ("runtime", "volumeMounts", number)
         name, path = as_object(mount).get("name"), as_object(mount).get("mountPath")
         if isinstance(name, str) and name not in names - set(RESERVED_VOLUMES):
-            yield problem_at((*here, "name"), name, "is no volume of runtime.volumes")
+            yield problem_at((*here, "name"), name, "is not a volume of runtime.volumes")
         if isinstance(path, str) and posixpath.normpath(path) in RESERVED_PATHS:
             yield problem_at((*here, "mountPath"), path, "is taken; choose another path")
 
@@ -336,7 +339,7 @@ def _policy_problems(spec: Raw) -> Iterator[Problem]:
                     if near
                     else "; docs/reference/conditions.md lists the classes of errors"
                 )
-                yield problem_at((*here, "onErrors", place), name, f"is no class of errors{cure}")
+                yield problem_at((*here, "onErrors", place), name, f"is not a class of errors{cure}")
         if rule.get("delay") is not None and rule.get("action") not in ("Retry", "Snooze"):
             yield problem_at((*here, "delay"), rule["delay"], "goes with the actions Retry and Snooze only; remove it")
 

@@ -153,7 +153,7 @@ class KubeClient:
             if not token:
                 break
         if "resourceVersion" not in metadata:
-            raise Unavailable(f"{_request('GET', resource, namespace, None)}: the answer is no list: {page!r:.80}")
+            raise Unavailable(f"{_request('GET', resource, namespace, None)}: the answer is not a list: {page!r:.80}")
         return items, metadata["resourceVersion"]
 
     async def create(

@@ -60,12 +60,12 @@ REFUSED = {
     ),
     "name-with-dash": (
         {"agent": {"inline": {"name": "morning-brief"}}},
-        '"morning-brief": is no identifier; use letters, digits and _',
+        '"morning-brief": is not an identifier; use letters, digits and _',
     ),
     "long-name": ({"agent": {"inline": {"name": "x" * 10_000}}}, "spec.agent.inline.name: Too long"),
     "bad-duration": (
         {"timeouts": {"attempt": "five"}},
-        '"five": is no duration; use units d, h, m, s, ms from long to short, e.g. 90s, 1h30m or 7d',
+        '"five": is not a duration; use units d, h, m, s, ms from long to short, e.g. 90s, 1h30m or 7d',
     ),
     "empty-duration": ({"startAfter": ""}, "spec.startAfter"),
     "bad-time": (
@@ -73,7 +73,7 @@ REFUSED = {
         '"tomorrow": is not a time; use RFC 3339 with a zone, T and Z as capitals, e.g. 2026-12-01T09:00:00Z',
     ),
     "small-letters": ({"startAt": "2026-12-01t09:00:00z"}, "T and Z as capitals"),
-    "bad-queue": ({"queue": "A b"}, '"A b": is no name of a queue; use lower case letters, digits and -'),
+    "bad-queue": ({"queue": "A b"}, '"A b": is not a queue name; use lower case letters, digits and -'),
     "bad-module": ({"agent": {"module": {"ref": "../x"}}}, "names no attribute; use package.module:attribute"),
     "bad-quantity": ({"runtime": {"resources": {"limits": {"memory": "lots"}}}}, "spec.runtime.resources.limits"),
     "wrong-type": ({"priority": "high"}, "spec.priority in body must be of type integer"),

@@ -55,9 +55,9 @@ async def test_a_schedules_defaults_are_written_into_it(client: Client) -> None:
 
 
 REFUSED = {
-    "seconds": ({"schedule": "0 30 6 * * 1-5"}, "is no schedule; use five fields"),
-    "an-unknown-macro": ({"schedule": "@every 1h"}, "is no schedule; use five fields"),
-    "a-zone-in-the-expression": ({"schedule": "TZ=UTC 0 6 * * *"}, "is no schedule; use five fields"),
+    "seconds": ({"schedule": "0 30 6 * * 1-5"}, "is not a schedule; use five fields"),
+    "an-unknown-macro": ({"schedule": "@every 1h"}, "is not a schedule; use five fields"),
+    "a-zone-in-the-expression": ({"schedule": "TZ=UTC 0 6 * * *"}, "is not a schedule; use five fields"),
     "a-deadline-too-short": ({"startingDeadlineSeconds": 9}, "should be greater than or equal to 10"),
     "an-unknown-policy": ({"concurrencyPolicy": "Queue"}, 'Unsupported value: "Queue"'),
     "all-and-replace": (
@@ -65,7 +65,7 @@ REFUSED = {
         "catchUp.policy All and concurrencyPolicy Replace exclude each other",
     ),
     "no-runs": ({"maxRuns": 0}, "should be greater than or equal to 1"),
-    "no-jitter": ({"jitter": "soon"}, "is no duration"),
+    "no-jitter": ({"jitter": "soon"}, "is not a duration"),
     "start-at": ({"job": {"startAt": "2026-12-01T09:00:00Z"}}, "startAt cannot stand here: the schedule says when"),
     "start-after": ({"job": {"startAfter": "1h"}}, "startAfter cannot stand here: the schedule says when"),
     "cancel": ({"job": {"cancel": True}}, "cancel would end each job at once"),

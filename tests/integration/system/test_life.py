@@ -162,7 +162,7 @@ async def test_an_unknown_name_in_a_text_fails_the_job_and_says_the_known_ones(s
     status = await system.finished("misnamed")
 
     assert said(status, "Accepted", "reason") == said(status, "Failed", "reason") == "UnresolvedReference"
-    assert 'spec.input.message: "$(job.nmae)" is no known name; did you mean $(job.name)?' in said(
+    assert 'spec.input.message: "$(job.nmae)" is not a known name; did you mean $(job.name)?' in said(
         status, "Accepted", "message"
     )
 

@@ -245,8 +245,8 @@ REFUSED = {
     "6 * * *": "has 4 fields instead of five",
     "0 30 6 * * 1-5": "has 6 fields instead of five; remove the seconds",
     "0 0 6 * * * 2027": "has 7 fields instead of five",
-    "@every 1h": "is no schedule; use five fields or one of @hourly",
-    "@reboot": "is no schedule; use five fields or one of @hourly",
+    "@every 1h": "is not a schedule; use five fields or one of @hourly",
+    "@reboot": "is not a schedule; use five fields or one of @hourly",
     "CRON_TZ=UTC 0 6 * * *": "names a zone; move it to timeZone",
     "60 * * * *": "out of range",
     "0 24 * * *": "out of range",
@@ -354,7 +354,7 @@ def test_a_rare_day_is_found(text: str, first: datetime) -> None:
     ],
 )
 def test_what_is_no_zone_is_refused_with_a_cure(name: str, cure: str) -> None:
-    with pytest.raises(ValueError, match="is no time zone") as refused:
+    with pytest.raises(ValueError, match="is not a time zone") as refused:
         parse_zone(name)
     assert cure in str(refused.value)
 

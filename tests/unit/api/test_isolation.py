@@ -60,7 +60,7 @@ def test_what_is_allowed_goes_with_the_mode_that_forbids(a_job: Job) -> None:
     ("runtime", "words"),
     [
         ({"runAsUser": 0}, "spec.runtime.runAsUser: 0 is root; use another user, or isolation.profile Baseline"),
-        ({"volumes": [{"name": "a", "nfs": {"server": "n", "path": "/"}}]}, "volumes[0].nfs: is no volume of"),
+        ({"volumes": [{"name": "a", "nfs": {"server": "n", "path": "/"}}]}, "volumes[0].nfs: is not a volume of"),
     ],
     ids=["root", "nfs"],
 )

@@ -40,12 +40,12 @@ def test_secret_headers_reach_the_pod_as_references_only(a_job: Job) -> None:
 @pytest.mark.parametrize(
     ("server", "said"),
     [
-        ({"url": "papers:8080"}, '.url: "papers:8080" is no address; use http:// or https://'),
+        ({"url": "papers:8080"}, '.url: "papers:8080" is not an address; use http:// or https://'),
         ({"url": "http://me:secret@papers/mcp"}, "without user and password (see headersFrom)"),
-        ({"url": "file:///etc/passwd"}, "is no address"),
-        ({"name": "a b"}, "is no name of a server"),
+        ({"url": "file:///etc/passwd"}, "is not an address"),
+        ({"name": "a b"}, "is not a server name"),
         ({"transport": "Stdio"}, "is not allowed; use 'StreamableHTTP' or 'SSE'"),
-        ({"headersFrom": [{**SECRET, "header": "A: b"}]}, "is no name of a header"),
+        ({"headersFrom": [{**SECRET, "header": "A: b"}]}, "is not a header name"),
         (
             {"headersFrom": [SECRET, {**SECRET, "header": "authorization"}]},
             '[1].header: "authorization" is there twice',

@@ -58,7 +58,7 @@ def test_a_missing_schema_is_something_to_wait_for(a_job: Job) -> None:
     [
         ("type: object", "holds no JSON"),
         ("[" * 100_000, "holds no JSON"),
-        ("[]", "the schema is no object"),
+        ("[]", "the schema is not an object"),
         ("null", "the schema describes no JSON object"),
         ('{"type": "object", "required": 3}', "the schema is malformed at required"),
     ],

@@ -20,12 +20,15 @@ def test_settings_of_a_run_are_accepted(a_job: Job) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"maxLlmCalls": 3}, "spec.agent.runConfig.maxLlmCalls: 3 is no setting of a job's run; use custom_metadata"),
-        ({"speech_config": {}}, "is no setting of a job's run"),
-        ({"streaming_mode": "BIDI"}, 'spec.agent.runConfig.streaming_mode: "BIDI" is no way to call a model'),
-        ({"max_llm_calls": 0}, "spec.agent.runConfig.max_llm_calls: 0 is no number of calls"),
-        ({"max_llm_calls": True}, "is no number of calls"),
-        ({"max_llm_calls": "9"}, "is no number of calls"),
+        (
+            {"maxLlmCalls": 3},
+            "spec.agent.runConfig.maxLlmCalls: 3 is not a setting of a job's run; use custom_metadata",
+        ),
+        ({"speech_config": {}}, "is not a setting of a job's run"),
+        ({"streaming_mode": "BIDI"}, 'spec.agent.runConfig.streaming_mode: "BIDI" is not a way to call a model'),
+        ({"max_llm_calls": 0}, "spec.agent.runConfig.max_llm_calls: 0 is not a number of calls"),
+        ({"max_llm_calls": True}, "is not a number of calls"),
+        ({"max_llm_calls": "9"}, "is not a number of calls"),
     ],
     ids=["camel-case", "live-only", "live-mode", "no-limit", "boolean", "text"],
 )

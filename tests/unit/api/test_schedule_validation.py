@@ -67,8 +67,8 @@ WRONG = {
         {"schedule": "0 0 30 2 *"},
         'spec.schedule: "0 0 30 2 *" names a day that never comes; change the day or',
     ),
-    "zone": ({"timeZone": "berlin"}, 'spec.timeZone: "berlin" is no time zone; did you mean Europe/Berlin?'),
-    "no-text": ({"schedule": 5}, "spec.schedule: 5 is no string; write it in quotes"),
+    "zone": ({"timeZone": "berlin"}, 'spec.timeZone: "berlin" is not a time zone; did you mean Europe/Berlin?'),
+    "no-text": ({"schedule": 5}, "spec.schedule: 5 is not a string; write it in quotes"),
     "deadline": (
         {"startingDeadlineSeconds": 9},
         "spec.startingDeadlineSeconds: 9 is shorter than the 10 s that the op",
@@ -80,9 +80,9 @@ WRONG = {
     ),
     "limit": ({"catchUp": {"limit": 1001}}, "spec.catchUp.limit: 1001 is too large; use at most 1000"),
     "runs": ({"maxRuns": 0}, "spec.maxRuns: 0 is too small; use at least 1"),
-    "jitter": ({"jitter": "soon"}, "spec.jitter: 'soon' is no duration"),
+    "jitter": ({"jitter": "soon"}, "spec.jitter: 'soon' is not a duration"),
     "typing-error": ({"schedul": "x"}, "spec.schedul: is an unknown field; did you mean schedule?"),
-    "no-template": ({"jobTemplate": None}, "spec.jobTemplate: null is no object"),
+    "no-template": ({"jobTemplate": None}, "spec.jobTemplate: null is not an object"),
     "start-at": ({"job": {"startAt": "2026-12-01T09:00:00Z"}}, "spec.jobTemplate.spec.startAt: "),
     "start-after": ({"job": {"startAfter": "1h"}}, 'spec.jobTemplate.spec.startAfter: "1h" cannot stand here: the sch'),
     "cancel": (

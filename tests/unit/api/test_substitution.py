@@ -103,8 +103,8 @@ def test_a_first_run_has_no_previous_time() -> None:
     ("message", "cure"),
     [
         ("$(job.nmae)", "did you mean $(job.name)? the names are job.name, job.uid; for the text itself write $$("),
-        ("$(date)", "is no known name; the names are job.name, job.uid; for the text itself write $$("),
-        ("$()", "is no known name"),
+        ("$(date)", "is not a known name; the names are job.name, job.uid; for the text itself write $$("),
+        ("$()", "is not a known name"),
         ("$(schedule.time)", "has a value in jobs of a schedule only, whose annotation agentjobs.dev/scheduled-time"),
     ],
 )

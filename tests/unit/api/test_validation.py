@@ -21,12 +21,12 @@ BAD_SPECS = {
     ),
     "snake-case": ({"start_after": "1h"}, "spec.start_after: is an unknown field; did you mean startAfter?"),
     "not-yet-a-field": ({"retry": {"resume": "FromStart"}}, "spec.retry.resume: is an unknown field"),
-    "number-as-text": ({"priority": "3"}, 'spec.priority: "3" is no whole number; write it without quotes'),
-    "text-as-number": ({"queue": 7}, "spec.queue: 7 is no string; write it in quotes"),
+    "number-as-text": ({"priority": "3"}, 'spec.priority: "3" is not a whole number; write it without quotes'),
+    "text-as-number": ({"queue": 7}, "spec.queue: 7 is not a string; write it in quotes"),
     "truth-as-text": ({"cancel": "yes"}, 'spec.cancel: "yes" is neither true nor false'),
-    "truth-as-number": ({"priority": True}, "spec.priority: true is no whole number"),
-    "object-as-text": ({"retry": "often"}, 'spec.retry: "often" is no object; write its fields below it'),
-    "list-as-object": ({"runtime": {"env": {"A": "1"}}}, "spec.runtime.env: an object is no list"),
+    "truth-as-number": ({"priority": True}, "spec.priority: true is not a whole number"),
+    "object-as-text": ({"retry": "often"}, 'spec.retry: "often" is not an object; write its fields below it'),
+    "list-as-object": ({"runtime": {"env": {"A": "1"}}}, "spec.runtime.env: an object is not a list"),
     "out-of-range": ({"priority": 12}, "spec.priority: 12 is too large; use at most 9"),
     "no-such-choice": ({"runtime": {"imagePullPolicy": "Now"}}, 'spec.runtime.imagePullPolicy: "Now" is not allowed'),
     "no-agent": ({"agent": None}, "spec.agent: is required; say what runs with agent.inline or agent.module"),
@@ -44,7 +44,7 @@ BAD_SPECS = {
     ),
     "name-with-dash": (
         {"agent": {"model": MODEL, "inline": {"name": "morning-brief"}}},
-        'spec.agent.inline.name: "morning-brief" is no identifier; use letters, digits and _, e.g. morning_brief',
+        'spec.agent.inline.name: "morning-brief" is not an identifier; use letters, digits and _, e.g. morning_brief',
     ),
     "reserved-name": (
         {"agent": {"model": MODEL, "inline": {"name": "user"}}},
@@ -63,9 +63,9 @@ BAD_SPECS = {
     "bad-module": ({"agent": {"module": {"ref": "../x:y"}}}, "use package.module:attribute"),
     "bad-duration": (
         {"timeouts": {"attempt": "five"}},
-        "spec.timeouts.attempt: 'five' is no duration; use units d, h, m, s, ms from long to short, e.g. 90s",
+        "spec.timeouts.attempt: 'five' is not a duration; use units d, h, m, s, ms from long to short, e.g. 90s",
     ),
-    "duration-as-number": ({"timeouts": {"attempt": 90}}, "spec.timeouts.attempt: 90 is no duration"),
+    "duration-as-number": ({"timeouts": {"attempt": 90}}, "spec.timeouts.attempt: 90 is not a duration"),
     "no-time-at-all": ({"timeouts": {"attempt": "0s"}}, 'spec.timeouts.attempt: "0s" is too short; use at least 1s'),
     "bad-time": ({"startAt": "tomorrow"}, "spec.startAt: 'tomorrow' is not a time; use RFC 3339 with a zone"),
     "two-start-times": (
@@ -248,7 +248,9 @@ def test_a_rule_that_cannot_do_what_it_says_is_refused(rule, words) -> None:
         pytest.param({"volumes": [{"name": "host", "hostPath": {"path": "/"}}]}, "hostPath", id="host-path"),
         pytest.param({"volumes": [{"name": "token", "emptyDir": {}}]}, "is taken", id="our-volume"),
         pytest.param({"volumes": [{"emptyDir": {}}]}, "is required", id="volume-without-a-name"),
-        pytest.param({"volumeMounts": [{"name": "data", "mountPath": "/data"}]}, "is no volume", id="no-such-volume"),
+        pytest.param(
+            {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}, "is not a volume", id="no-such-volume"
+        ),
         pytest.param(
             {"volumes": [{"name": "a", "emptyDir": {}}], "volumeMounts": [{"name": "a", "mountPath": "/tmp/"}]},
             "is taken",

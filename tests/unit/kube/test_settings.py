@@ -65,7 +65,7 @@ def test_arguments_win_over_the_environment(monkeypatch):
     [
         ("WORKERS", "0", "greater than or equal to 1"),
         ("WORKERS", "many", "valid integer"),
-        ("RESYNC", "soon", "'soon' is no duration"),
+        ("RESYNC", "soon", "'soon' is not a duration"),
         ("RESYNC", "0s", "greater than or equal to 10 seconds"),
         ("LEASE_RETRY", "0s", "greater than or equal to"),
         ("PROBE_ADDRESS", "8081", "write host:port"),

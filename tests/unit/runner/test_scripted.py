@@ -34,7 +34,7 @@ starts:
         pytest.param("starts: [[{txt: hi}]]", "starts.0.0.txt: remove it", id="unknown-key"),
         pytest.param("starts: [[{}]]", "starts.0.0: ", id="nothing-to-do"),
         pytest.param("starts: [[{text: a, exit: 1}]]", "one of error, finishReason and exit", id="two-things"),
-        pytest.param("starts: [[{text: a, delay: soon}]]", "'soon' is no duration", id="duration"),
+        pytest.param("starts: [[{text: a, delay: soon}]]", "'soon' is not a duration", id="duration"),
         pytest.param("starts: [[{text: a, delay: 3}]]", "as a string", id="duration-without-unit"),
         pytest.param("starts: [[{error: {status: 200}}]]", "starts.0.0.error.status", id="no-error-status"),
         pytest.param("starts: [[{finishReason: Bored}]]", "use one of Gemini's", id="finish-reason"),
