@@ -4,10 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from agentjobs.core.manifests import PodDefaults
+from agentjobs.api.agentjob import Runtime
 
-# What `runner_pod` puts before a job's own entries: the volumes tmp and token with their mounts, two tolerations.
-_OURS: Final = 2
 _NUMBERED: Final = re.compile(r"\bspec\.(?:containers\[0\]\.)?(volumes|volumeMounts|tolerations)\[(\d+)\]")
 _VARIABLE: Final = re.compile(r"\bspec\.containers\[0\]\.env\[(\d+)\]")
 _PLAIN: Final = re.compile(
@@ -18,17 +16,22 @@ _PLAIN: Final = re.compile(
 _FIELD: Final = re.compile(r"spec\.runtime\.[\w.\[\]]*[\w\]]")
 
 
-def in_words_of_the_job(message: str, pod: Mapping[str, Any], defaults: PodDefaults) -> tuple[str, str]:
+def in_words_of_the_job(message: str, pod: Mapping[str, Any], runtime: Runtime) -> tuple[str, str]:
     """Return the field of the job that a refusal is about, and the refusal with the pod's fields named as the job's."""
-    own = {"tolerations": _OURS + len(defaults.tolerations)}
+    container = pod["spec"]["containers"][0]
+    # The entries of the job itself come last in each list.
+    ours = {
+        "volumes": len(pod["spec"]["volumes"]) - len(runtime.volumes),
+        "volumeMounts": len(container["volumeMounts"]) - len(runtime.volume_mounts),
+        "tolerations": len(pod["spec"]["tolerations"]) - len(runtime.tolerations),
+    }
 
     def numbered(match: re.Match[str]) -> str:
-        place = int(match[2]) - own.get(match[1], _OURS)
+        place = int(match[2]) - ours[match[1]]
         return f"spec.runtime.{match[1]}[{place}]" if place >= 0 else match[0]
 
     def variable(match: re.Match[str]) -> str:
-        listed = pod["spec"]["containers"][0]["env"]
-        place = int(match[1])
+        listed, place = container["env"], int(match[1])
         return f"spec.runtime.env[{listed[place]['name']}]" if place < len(listed) else match[0]
 
     text = message.partition(": HTTP ")[2].partition(": ")[2] or message

@@ -8,7 +8,7 @@ was good once is not asked again. What may heal by itself (a quota, a webhook) i
 import hashlib
 import json
 from collections import OrderedDict
-from typing import Final
+from typing import Any, Final
 
 from agentjobs.api.agentjob import AgentJobSpec, Runtime
 from agentjobs.api.problems import Problem
@@ -17,11 +17,12 @@ from agentjobs.core.manifests import PodDefaults, egress_policy, runner_pod
 from agentjobs.core.observation import Job
 from agentjobs.core.pod_words import in_words_of_the_job
 from agentjobs.errors import AgentJobsError, AlreadyExists, Invalid
-from agentjobs.kube.resources import NETWORKPOLICIES, PODS
+from agentjobs.kube.resources import NETWORKPOLICIES, PODS, Resource
 from agentjobs.reconcile.ports import Cluster
 
 # Shapes of pods that one operator remembers; a shape is 64 bytes.
 SHAPES: Final = 4096
+MAX_WORDS: Final = 700
 _UNJUDGED: Final = frozenset({"image", "image_pull_policy", "termination_grace_period_seconds", "pod_retention"})
 
 
@@ -39,17 +40,18 @@ class Trial:
         shape = _shape(job.namespace, spec)
         if shape in self._good or not (_says_something(spec.runtime) or restricted):
             return ()
-        found = await self._of_pod(job, spec)
-        if found is None and restricted:
-            found = await self._of_policy(job, spec)
-        if found is None:
-            self._good[shape] = None
-            if len(self._good) > SHAPES:
-                self._good.popitem(last=False)
-        return found or ()
+        try:
+            found = await self._of_pod(job, spec) or (await self._of_policy(job, spec) if restricted else None)
+        except AgentJobsError:
+            return ()
+        if found is not None:
+            return (found,)
+        self._good[shape] = None
+        if len(self._good) > SHAPES:
+            self._good.popitem(last=False)
+        return ()
 
-    async def _of_pod(self, job: Job, spec: AgentJobSpec) -> tuple[Problem, ...] | None:
-        """Return the pod's faults; None when it is good, nothing when that cannot be said now."""
+    async def _of_pod(self, job: Job, spec: AgentJobSpec) -> Problem | None:
         pod = runner_pod(
             namespace=job.namespace,
             job=job.name,
@@ -60,28 +62,32 @@ class Trial:
             spec=spec,
             defaults=self._defaults,
         )
-        try:
-            await self._cluster.create(PODS, job.namespace, pod, strict=True, dry_run=True)
-        except AlreadyExists:
+        refusal = await self._refusal(PODS, job.namespace, pod)
+        if refusal is None:
             return None
-        except Invalid as error:
-            field, words = in_words_of_the_job(str(error), pod, self._defaults)
-            return (Problem(field, "", f"the API server refuses it: {cut(words, 700)}"),)
-        except AgentJobsError:
-            return ()
-        return None
+        field, words = in_words_of_the_job(refusal, pod, spec.runtime)
+        return Problem(field, "", f"the API server refuses it: {cut(words, MAX_WORDS)}")
 
-    async def _of_policy(self, job: Job, spec: AgentJobSpec) -> tuple[Problem, ...] | None:
+    async def _of_policy(self, job: Job, spec: AgentJobSpec) -> Problem | None:
         policy = egress_policy(namespace=job.namespace, job=job.name, uid=job.uid, spec=spec, defaults=self._defaults)
+        refusal = await self._refusal(NETWORKPOLICIES, job.namespace, policy)
+        if refusal is None:
+            return None
+        told = f"the API server refuses its NetworkPolicy: {cut(refusal, MAX_WORDS)}"
+        return Problem("spec.isolation.egress", "", told)
+
+    async def _refusal(self, resource: Resource, namespace: str, body: dict[str, Any]) -> str | None:
+        """Return why the API server would never take an object; None when it would.
+
+        Raises:
+            AgentJobsError: that cannot be said now.
+        """
         try:
-            await self._cluster.create(NETWORKPOLICIES, job.namespace, policy, strict=True, dry_run=True)
+            await self._cluster.create(resource, namespace, body, strict=True, dry_run=True)
         except AlreadyExists:
             return None
         except Invalid as error:
-            words = cut(str(error), 700)
-            return (Problem("spec.isolation.egress", "", f"the API server refuses its NetworkPolicy: {words}"),)
-        except AgentJobsError:
-            return ()
+            return str(error)
         return None
 
 
