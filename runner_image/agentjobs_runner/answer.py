@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from google.adk.events.event import Event
 
@@ -14,9 +14,7 @@ from agentjobs_runner.endings import Ending, config_invalid
 from agentjobs_runner.finishes import unfinished
 from agentjobs_runner.said import as_text, media_of, output_of, said, text_of
 from agentjobs_runner.shape import Kind, Part
-
-# ADK's code for a model that was asked and said nothing.
-_NOTHING: Final = "MODEL_RETURNED_NO_CONTENT"
+from agentjobs_runner.turns import NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +209,7 @@ def _is_news(event: Event, speaker: _Speaker, last: tuple[int, Event] | None, *,
     Nor does what a callback adds to a model's error: it is called after each answer, and does not know of the error.
     """
     if silent:
-        return unfinished(event) is not None and not (speaker.left and event.error_code in (None, _NOTHING))
+        return unfinished(event) is not None and not (speaker.left and event.error_code in (None, NOTHING))
     added = not (_by_model(event) or event.get_function_responses() or event.output is not None)
     return not (added and last is not None and _by_model(last[1]) and _is_error(last))
 

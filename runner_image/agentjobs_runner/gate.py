@@ -58,6 +58,11 @@ class Gate:
             self._running.pop(step, None)
         self._look()
 
+    def runs(self, step: str) -> bool:
+        """Whether `step` was begun and not ended."""
+        with self._lock:
+            return step in self._running
+
     def goes_on(self) -> None:
         """Note that a step has not ended but shows life: a part of an answer came."""
         self._progressed()

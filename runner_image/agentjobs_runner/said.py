@@ -23,14 +23,18 @@ def text_of(event: Event) -> str:
 def without_thoughts(text: str) -> str:
     """Return `text` without the thoughts at its beginning, which models that reason in the open put before an answer.
 
-    Some hosts leave out the first tag: they had put it into the prompt.
+    Thoughts that do not end are all there is. Some hosts leave out the first tag, since they had put it into the
+    prompt; then the last one stands on a line of its own, else a text only speaks of it.
     """
     stripped = text.lstrip()
     for name in ("think", "thinking"):
-        before, end, after = stripped.partition(f"</{name}>")
-        if end and (before.startswith(f"<{name}>") or (name == "think" and "<think>" not in before)):
-            return after.lstrip()
-    return text
+        if stripped.startswith(f"<{name}>"):
+            return stripped.partition(f"</{name}>")[2].lstrip()
+    if "</think>" not in text or "<think>" in text.partition("</think>")[0]:
+        return text
+    lines = text.splitlines(keepends=True)
+    ends = [index for index, line in enumerate(lines) if line.strip() == "</think>"]
+    return "".join(lines[ends[0] + 1 :]).lstrip() if ends else text
 
 
 def said(event: Event) -> Any:
@@ -91,6 +95,19 @@ def as_object(text: str, *, beside_words: bool = False) -> dict[str, Any] | None
         return _loaded(blocks[0] if blocks else stripped[3:-3].removeprefix("json"))
     objects = [found for block in blocks if (found := _loaded(block)) is not None] if beside_words else []
     return objects[0] if len(objects) == 1 else _loaded(stripped)
+
+
+def as_list(text: str) -> list[Any]:
+    """Return what a text holds that is one JSON object or several, in a list or a Markdown block; else nothing."""
+    stripped = text.strip()
+    if stripped.startswith("["):
+        try:
+            value = json.loads(stripped)
+        except (ValueError, RecursionError):
+            return []
+        return value if isinstance(value, list) else []
+    found = as_object(stripped)
+    return [] if found is None else [found]
 
 
 def _blocks(text: str) -> Iterator[str]:

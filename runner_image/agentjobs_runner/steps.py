@@ -7,8 +7,10 @@ an exception alone does not say, and lets no answer pass that the model did not 
 from collections.abc import Callable
 from typing import Any, Final
 
+from google.adk.agents.base_agent import BaseAgent
 from google.adk.agents.callback_context import CallbackContext
 from google.adk.agents.invocation_context import InvocationContext
+from google.adk.agents.run_config import StreamingMode
 from google.adk.events.event import Event
 from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
@@ -17,13 +19,15 @@ from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
 
 from agentjobs_runner.adk_readers import make_strict
-from agentjobs_runner.endings import Ended
+from agentjobs_runner.endings import Ended, cut_off
 from agentjobs_runner.finishes import cut, cut_call, is_blocked, is_cut, is_whole, soft, word
 from agentjobs_runner.frames import places
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.meter import Meter
 from agentjobs_runner.origins import Origin, Source, note
+from agentjobs_runner.shape import is_a
 from agentjobs_runner.tool_results import made_plain
+from agentjobs_runner.turns import mark_nothing, without_open_thoughts, written_call
 
 # Tools that only contain other steps: while those are held at the gate, nothing runs inside of them.
 _CONTAINERS: Final = frozenset({"AgentTool", "NodeTool"})
@@ -45,6 +49,8 @@ class StepPlugin(BasePlugin):
         self._gate = gate
         self._meter = meter
         self._record = record
+        self._tools: dict[str, frozenset[str]] = {}
+        """The tools that each model was offered last, by its step."""
 
     async def before_model_callback(
         self, *, callback_context: CallbackContext, llm_request: LlmRequest
@@ -52,7 +58,9 @@ class StepPlugin(BasePlugin):
         """Hold the model call at the gate, and give the model tools' results as every provider gets them."""
         make_strict()
         llm_request.contents = made_plain(llm_request.contents)
-        await self._gate.enter(_model_step(callback_context), f"a model call of {callback_context.agent_name}")
+        step = _model_step(callback_context)
+        self._tools[step] = frozenset(llm_request.tools_dict)
+        await self._gate.enter(step, f"a model call of {callback_context.agent_name}")
         return None
 
     async def after_model_callback(
@@ -68,10 +76,31 @@ class StepPlugin(BasePlugin):
         else:
             self._meter.count(_used(llm_response))
             self._gate.leave(_model_step(callback_context))
-            if (stopped := _stopped(llm_response, _limit(callback_context))) is not None:
+            if (stopped := self._refused(callback_context, llm_response)) is not None:
                 self._tell(callback_context.agent_name, llm_response, stopped)
                 raise stopped
         return None
+
+    def _refused(self, context: CallbackContext, answer: LlmResponse) -> Ended | None:
+        """What ends the start for an answer that ADK would go on with; brings the others into the form it knows."""
+        if (stopped := _stopped(answer, _limit(context))) is not None:
+            return stopped
+        if answer.finish_reason is None and answer.error_code is None and _streams_from_gemini(context):
+            return cut_off()
+        without_open_thoughts(answer)
+        if _streams(context):
+            mark_nothing(answer)
+        return written_call(answer, self._tools.get(_model_step(context), frozenset()))
+
+    async def after_agent_callback(self, *, agent: BaseAgent, callback_context: CallbackContext) -> None:
+        """Refuse the end of an agent whose model was asked and gave no answer at all, not even an empty one.
+
+        With others than Gemini a callback may have answered in the model's place, with nothing.
+        """
+        open_still = self._gate.runs(_model_step(callback_context))
+        self._gate.leave(_model_step(callback_context))
+        if open_still and _streams_from_gemini(callback_context):
+            raise cut_off()
 
     def _tell(self, agent: str, answer: LlmResponse, stopped: Ended) -> None:
         """Record an answer that no event will tell of, and why it did not pass."""
@@ -149,6 +178,17 @@ def _stopped(answer: LlmResponse, limit: int | None) -> Ended | None:
             return cut_call(calls[0], after=after, limit=limit)
         return Ended(cut("the model's answer", answer.error_message or "", after=after, limit=limit))
     return Ended(soft(word(reason), answer.error_message or "")) if parts else None
+
+
+def _streams(context: CallbackContext) -> bool:
+    settings = context.get_invocation_context().run_config
+    return settings is not None and settings.streaming_mode is StreamingMode.SSE
+
+
+def _streams_from_gemini(context: CallbackContext) -> bool:
+    """Whether an answer without a finish reason is one whose stream was cut; other models need not give any."""
+    agent = context.get_invocation_context().agent
+    return _streams(context) and is_a(getattr(agent, "canonical_model", None), "Gemini")
 
 
 def _limit(context: CallbackContext) -> int | None:

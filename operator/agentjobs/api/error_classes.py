@@ -27,7 +27,8 @@ _INFRA: Final = ("Snooze 5 s", "no; counts against `retry.maxInfraRestarts`")
 CLASSES: Final[Mapping[ErrorClass, Described]] = {
     ErrorClass.RESULT_ERROR: Described(
         "The agent ended without an answer, or the model's turn did not end well: no content, a tool call that cannot "
-        "be read, arguments that are not a JSON object, an agent that it made up, an unknown reason to stop.",
+        "be read or that it wrote as a text, arguments that are not a JSON object, an agent that it made up, "
+        "an unknown reason to stop.",
         *_RETRY,
     ),
     ErrorClass.MODEL_RATE_LIMITED: Described(

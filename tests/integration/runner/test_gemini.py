@@ -1,5 +1,6 @@
 """Gemini through google-genai's real client, against a server on the loopback that speaks its protocol."""
 
+import json
 import threading
 from typing import Any, ClassVar
 
@@ -58,12 +59,12 @@ async def ask(serve, monkeypatch):
     """`await ask(answer)`: one start whose model is Gemini at a server that always gives `answer`."""
     monkeypatch.setattr("google.genai.Client", Tracked)
 
-    async def start(answer, *, key="k"):
+    async def start(answer, *, key="k", inline=None, mode="NONE"):
         calls: list[str] = []
 
         def handle(method, path, headers, body):
             calls.append(path)
-            return answer
+            return answer.pop(0) if isinstance(answer, list) else answer
 
         # The real process hides aiohttp from google-genai before it is loaded (narrow.py); here it is loaded already.
         monkeypatch.setattr("google.genai._api_client.has_aiohttp", False)
@@ -71,7 +72,11 @@ async def ask(serve, monkeypatch):
         monkeypatch.delenv("GEMINI_API_KEY", raising=False)
         monkeypatch.setenv("GOOGLE_API_KEY", key) if key else monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
         spec = {
-            "agent": {"model": "gemini-flash-latest", "inline": {"name": "a", "instruction": "Help."}},
+            "agent": {
+                "model": "gemini-flash-latest",
+                "inline": inline or {"name": "a", "instruction": "Help."},
+                "runConfig": {"streaming_mode": mode},
+            },
             "input": {"message": "Say hello."},
         }
         attempt: Any = {"job": "j", "uid": "u", "start": 1, "attempt": 1, "resolved": {"spec": spec, "scripts": {}}}
@@ -162,6 +167,47 @@ async def test_what_gemini_answers_has_a_class_and_is_asked_once(ask, answer, en
 
     assert (ending.verdict.value, ending.reason, ending.delay_seconds) == ended
     assert len(calls) == (1 if answer else 0) or ending.reason == "ResultError"
+
+
+def streamed(*chunks):
+    body = "".join(f"data: {json.dumps({'candidates': [chunk]})}\r\n\r\n" for chunk in chunks)
+    return 200, {"content-type": "text/event-stream"}, body.encode()
+
+
+def chunk(text, **more):
+    return {"content": {"role": "model", "parts": [{"text": text}]}, "index": 0} | more
+
+
+PAIR = {
+    "name": "team",
+    "agentClass": "SequentialAgent",
+    "subAgents": ["one", "two"],
+    "agents": [{"name": "one", "instruction": "Write."}, {"name": "two", "instruction": "Check."}],
+}
+
+
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [
+        pytest.param(streamed(chunk("A ha")), "ModelUnavailable", id="cut-in-the-midst"),
+        pytest.param(streamed(), "ModelUnavailable", id="cut-before-it-began"),
+        pytest.param(streamed({"finishReason": "STOP", "index": 0}), "ResultError", id="empty"),
+        pytest.param(streamed(chunk(" ", finishReason="STOP")), "ResultError", id="blank"),
+        pytest.param(streamed(chunk("A ha", finishReason="MAX_TOKENS")), "ModelOutputTruncated", id="at-its-limit"),
+    ],
+)
+async def test_a_member_that_streams_no_whole_answer_does_not_leave_that_of_another(ask, last, reason):
+    first = streamed(chunk("A dr"), chunk("aft.", finishReason="STOP"))
+
+    ending, _ = await ask([first, last], inline=PAIR, mode="SSE")
+
+    assert (ending.result, ending.reason) == (None, reason)
+
+
+async def test_a_streamed_answer_is_put_together(ask):
+    ending, _ = await ask(streamed(chunk("Hel"), chunk("lo.", finishReason="STOP")), mode="SSE")
+
+    assert ending.result["text"] == "Hello."
 
 
 async def test_a_missing_key_fails_and_names_the_cure(ask):

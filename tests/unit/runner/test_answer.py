@@ -223,6 +223,16 @@ ANSWERS = [
         None,
     ),
     ("thoughts-in-the-open", "say('one')", [says("<think>Hm.\n{}</think>\n\nblue")], "blue", None),
+    ("thoughts-without-a-beginning", "say('one')", [says("Hm.\n</think>\n\nblue")], "blue", None),
+    ("a-text-about-thoughts", "say('one')", [says("It writes </think> twice.")], "It writes </think> twice.", None),
+    ("thoughts-before-a-function", "graph(say('one'), shout)", [says("<think>Hm.</think>\nblue")], "BLUE", None),
+    (
+        "an-object-that-is-not-a-call",
+        "say('one', tools=[save])",
+        [says('{"name": "safe", "input": "x"}')],
+        '{"name": "safe", "input": "x"}',
+        {"name": "safe", "input": "x"},
+    ),
 ]
 
 
@@ -296,6 +306,14 @@ FAILURES = [
         [BLOCKED, says("made up")],
         "Fail ConfigInvalid",
     ),
+    ("thoughts-without-an-end", "say('one')", [says("<think>The user wants")], "Retry ResultError"),
+    (
+        "strand-only-thinks",
+        "ParallelAgent(name='p', sub_agents=[say('a'), say('b')])",
+        [says("<think>hm</think>", "a"), says("half", "b")],
+        "Retry ResultError",
+    ),
+    ("graph-ends-in-thoughts", "graph(shout, say('one'))", [says("<think>hm</think>")], "Retry ResultError"),
     ("only-thoughts", "say('one')", [says("<think>hm</think> ")], "Retry ResultError"),
 ]
 
@@ -305,6 +323,28 @@ async def test_what_it_was_left_with_may_be_no_answer(started, root, answers, en
     ending = await started(root, answers)
 
     assert f"{ending.verdict} {ending.reason}" == ended
+
+
+CALL = '{"name": "save", "arguments": {"text": "a"}}'
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        CALL,
+        f"```json\n{CALL}\n```",
+        f"[{CALL}]",
+        f'{{"type": "function", "function": {CALL}}}',
+        f"I will save it.\n<tool_call>\n{CALL}\n</tool_call>",
+        "<think>hm</think><function=save><parameter=text>a</parameter></function>",
+        f"[TOOL_CALLS][{CALL}]",
+    ],
+)
+async def test_a_call_that_a_model_wrote_as_a_text_is_not_an_answer(started, written):
+    ending = await started("say('one', tools=[save])", [says(written)])
+
+    assert (ending.verdict, ending.reason) == ("Retry", "ResultError")
+    assert "tool save" in ending.message
 
 
 ASKS = [
