@@ -6,7 +6,7 @@ client, which asks once, and what ADK does not tell: an answer that is an error 
 over, a tool call that the model did not finish, and a stream that ends too early or with an error.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from functools import cached_property
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from google.adk.models.anthropic_llm import AnthropicLlm
 from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
 
-from agentjobs_runner.endings import Ended, NotAnAnswer, ProviderFailed, cut_off, model_auth
+from agentjobs_runner.endings import Ended, NotAnAnswer, ProviderFailed, cut_off, lost_call, model_auth
 from agentjobs_runner.finishes import arguments, cut, cut_call, soft
 
 # Ends that ADK reads rightly; it takes `pause_turn` for an end as well, though the model wants to go on.
@@ -78,11 +78,13 @@ def _look(answer: Any) -> None:
     if getattr(answer, "type", None) == "error":
         raise ProviderFailed(answer.model_extra or {})
     reason, content = answer.stop_reason, answer.content
-    for block in content if isinstance(content, list) else ():
-        if getattr(block, "type", None) == "tool_use":
-            _expect_finished(reason, block.name)
-            arguments(block.name, block.input)
+    blocks = content if isinstance(content, list) else []
+    calls = [block for block in blocks if getattr(block, "type", None) == "tool_use"]
+    for block in calls:
+        _expect_finished(reason, block.name)
+        arguments(block.name, block.input)
     _expect_known(reason)
+    _expect_calls(reason, calls)
 
 
 async def _looked_through(events: AsyncIterator[Any]) -> AsyncIterator[Any]:
@@ -101,11 +103,17 @@ async def _looked_through(events: AsyncIterator[Any]) -> AsyncIterator[Any]:
         _expect_finished(reason, name)
         arguments(name, written)
     _expect_known(reason)
+    _expect_calls(reason, calls)
 
 
 def _expect_finished(reason: str | None, tool: str) -> None:
     if reason in ("max_tokens", "model_context_window_exceeded"):
         raise cut_call(tool)
+
+
+def _expect_calls(reason: str | None, calls: Collection[Any]) -> None:
+    if reason == "tool_use" and not calls:
+        raise lost_call()
 
 
 def _expect_known(reason: str | None) -> None:

@@ -67,6 +67,12 @@ def malformed_call(tool: str, arguments: str) -> Ended:
     return Ended(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message))
 
 
+def lost_call() -> Ended:
+    """A model's turn ended in order to call tools, and no call came: the text beside it is not an answer."""
+    message = "the model stopped to call a tool, but its provider sent no call"
+    return Ended(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message))
+
+
 def content_blocked(message: str) -> Ended:
     """The model or its provider declined to answer; it would decline again."""
     return Ended(Ending(Verdict.FAIL, ErrorClass.CONTENT_BLOCKED, message))

@@ -17,7 +17,7 @@ from google.adk.models.llm_response import LlmResponse
 from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI
 from openai.resources.chat import AsyncChat, AsyncCompletions
 
-from agentjobs_runner.endings import Ended, NotAnAnswer, ProviderFailed, content_blocked, cut_off, model_auth
+from agentjobs_runner.endings import Ended, NotAnAnswer, ProviderFailed, content_blocked, cut_off, lost_call, model_auth
 from agentjobs_runner.finishes import arguments, cut_call, soft
 
 # Servers of one's own (Ollama, vLLM) ask for no key, but the client wants one.
@@ -98,6 +98,8 @@ def _look(answer: Any) -> None:
         message = choice.message
         _expect_no_refusal(message.refusal, message.content)
         choice.finish_reason = _reason(choice.finish_reason)
+        if choice.finish_reason == "tool_calls" and not message.tool_calls:
+            raise lost_call()
         for call in message.tool_calls or ():
             _expect_finished(choice.finish_reason, call.function.name)
             call.function.arguments = arguments(call.function.name, call.function.arguments)
@@ -117,6 +119,8 @@ async def _looked_through(chunks: AsyncIterator[Any]) -> AsyncIterator[Any]:
             _gather(calls, choice.delta.tool_calls or ())
         yield chunk
     _expect_no_refusal(refusal, content)
+    if reason == "tool_calls" and not calls:
+        raise lost_call()
     # Without a reason the stream was cut, whatever its calls look like; `OpenAICompatible` says so.
     for name, written in calls.values() if reason else ():
         _expect_finished(reason, name)

@@ -10,7 +10,6 @@ from typing import Any, Final
 from google.adk.agents.base_agent import BaseAgent
 from google.adk.agents.callback_context import CallbackContext
 from google.adk.agents.invocation_context import InvocationContext
-from google.adk.agents.run_config import StreamingMode
 from google.adk.events.event import Event
 from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
@@ -182,7 +181,7 @@ def _stopped(answer: LlmResponse, limit: int | None) -> Ended | None:
 
 def _streams(context: CallbackContext) -> bool:
     settings = context.get_invocation_context().run_config
-    return settings is not None and settings.streaming_mode is StreamingMode.SSE
+    return settings is not None and settings.streaming_mode.name == "SSE"
 
 
 def _streams_from_gemini(context: CallbackContext) -> bool:

@@ -88,7 +88,8 @@ def _called(item: Any) -> str | None:
     """The name in what is a call as providers write one: `{"name": …, "arguments": …}`, also inside of `function`."""
     if not isinstance(item, dict):
         return None
-    inner = item.get("function") if isinstance(item.get("function"), dict) else item
+    function = item.get("function")
+    inner: dict[str, Any] = function if isinstance(function, dict) else item
     given = _ARGUMENTS & inner.keys()
     name = inner.get("name")
     return name if given and isinstance(name, str) and inner.keys() <= _BESIDE | given else None

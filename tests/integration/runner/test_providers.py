@@ -375,6 +375,21 @@ async def test_no_tool_runs_on_arguments_that_are_not_an_object(ask, provider, m
 
 
 @pytest.mark.parametrize("mode", ["NONE", "SSE"])
+async def test_a_text_before_a_call_that_never_came_is_not_an_answer(ask, provider, mode):
+    if mode == "SSE":
+        answer = provider.streamed("I will look.", reason=CALLED[provider.name])
+    elif provider.name == "openai":
+        answer = provider._completion({"content": "I will look."}, "tool_calls")
+    else:
+        answer = provider._message([{"type": "text", "text": "I will look."}], "tool_use")
+
+    ending, _ = await ask(answer, mode=mode)
+
+    assert ended(ending) == ("Retry", "ResultError", None)
+    assert "no call" in ending.message
+
+
+@pytest.mark.parametrize("mode", ["NONE", "SSE"])
 async def test_an_answer_that_was_cut_is_not_a_success(ask, provider, mode):
     if mode == "SSE":
         answer = provider.streamed("The report has thr", reason=LIMIT[provider.name])
