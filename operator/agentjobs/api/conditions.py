@@ -67,7 +67,10 @@ class AcceptedReason(Word):
 
     RESOLVED = "Resolved", "Accepted. The message holds the hash of what will run."
     QUEUE_NOT_FOUND = "QueueNotFound", "No queue of that name; the job waits until there is one."
-    REFERENCE_NOT_FOUND = "ReferenceNotFound", "A ConfigMap or key is missing; the job waits until it is there."
+    REFERENCE_NOT_FOUND = (
+        "ReferenceNotFound",
+        "A ConfigMap or key is missing; the job waits until it is there, and looks every 2 s, later every minute.",
+    )
     HISTORY_UNAVAILABLE = "HistoryUnavailable", "The database cannot be reached; the job waits until it is back."
     SPEC_TOO_LARGE = "SpecTooLarge", "The spec is larger than 96 KiB, or `input.state` than 16 KiB. The job failed."
     UNRESOLVED_REFERENCE = (

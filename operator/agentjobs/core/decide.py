@@ -58,6 +58,9 @@ STUCK_AFTER = timedelta(seconds=60)  # a kubelet that has not ended a pod this l
 # On top of timeouts.progress. A live runner ends itself sooner: two minutes without the gateway, and one to report.
 SILENT_MARGIN = timedelta(seconds=GATEWAY_PATIENCE_SECONDS + 60)
 HEAL_AGAIN = timedelta(seconds=2)  # how soon something missing that came back is noticed
+# What has been missing for long is looked for less often: a schedule may leave thousands of such jobs.
+HEAL_AT_LAST = timedelta(seconds=60)
+HEAL_SHARE = 10
 
 
 def decide(seen: Observation, now: datetime) -> Decision:
@@ -273,7 +276,7 @@ def _waiting(seen: Observation, now: datetime) -> Decision:
             return Decision(ReadReferences())
         if seen.missing:
             message = "; ".join(seen.missing)
-            return _wait(AcceptedReason.REFERENCE_NOT_FOUND, message, again=now + HEAL_AGAIN)
+            return _wait(AcceptedReason.REFERENCE_NOT_FOUND, message, again=now + _patience(job, now))
     held = _suspended(job)
     if held is not None and job.accepted:
         # Whatever else is missing: a wait for it would end the suspension.
@@ -284,6 +287,13 @@ def _waiting(seen: Observation, now: datetime) -> Decision:
     if not job.accepted and not seen.history_available:
         return _no_history(job, now)
     return held or _ready(seen, spec, now)
+
+
+def _patience(job: Job, now: datetime) -> timedelta:
+    """How long to wait before a job that is not accepted is looked at again: a tenth of how long it waits already."""
+    said = find_condition(job.status.conditions, ConditionType.ACCEPTED)
+    waited = now - said.last_transition_time if said is not None else timedelta(0)
+    return min(HEAL_AT_LAST, max(HEAL_AGAIN, waited / HEAL_SHARE))
 
 
 def _suspended(job: Job) -> Decision | None:

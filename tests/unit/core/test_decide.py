@@ -80,6 +80,17 @@ def test_a_missing_reference_waits_and_is_looked_at_again(scene):
     assert decision.again is not None
 
 
+def test_what_is_missing_for_long_is_looked_for_less_often(scene):
+    seen = scene().knowing(references=frozenset({("texts", "a")}), missing=("ConfigMap texts does not exist",))
+    seen.written(decide(seen.observation, seen.now).verdict)
+    waits = []
+    for passed in ({"seconds": 10}, {"seconds": 290}, {"days": 9}):
+        seen.later(**passed)
+        waits.append(decide(seen.observation, seen.now).again - seen.now)
+
+    assert waits == [timedelta(seconds=2), timedelta(seconds=30), timedelta(seconds=60)]
+
+
 def test_an_unknown_queue_waits(scene):
     verdict = verdict_of(scene(queue="fast").knowing(queue_known=False))
 
