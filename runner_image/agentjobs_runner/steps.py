@@ -18,6 +18,7 @@ from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
 
 from agentjobs_runner.adk_readers import make_strict
+from agentjobs_runner.agent_tools import lead
 from agentjobs_runner.endings import Ended, cut_off
 from agentjobs_runner.finishes import cut, cut_call, is_blocked, is_cut, is_whole, soft, word
 from agentjobs_runner.frames import places
@@ -128,6 +129,7 @@ class StepPlugin(BasePlugin):
         await self._gate.enter(_tool_step(tool_context), f"tool {tool.name}")
         self._meter.count({"toolCalls": 1})
         if _contains_steps(tool):
+            lead(tool, self)
             self._gate.leave(_tool_step(tool_context))
         return None
 

@@ -53,6 +53,48 @@ async def test_steps_of_agents_inside_of_tools_are_progress(run, timeline, modul
     assert timeline.signs >= 3 + 4 * 2 + 1
 
 
+APART = """
+from google.adk.agents import LlmAgent
+from google.adk.apps.app import App
+from google.adk.plugins.base_plugin import BasePlugin
+from google.adk.tools import ToolContext
+from google.adk.tools.agent_tool import AgentTool
+class Loud(BasePlugin):
+    async def before_agent_callback(self, *, agent, callback_context):
+        if agent.name == "inner":
+            raise AssertionError("a plugin that was kept out ran")
+def save(tool_context: ToolContext):
+    tool_context.state["saved"] = "inside"
+    return {}
+inner = LlmAgent(name="inner", model="scripted/script/main", tools=[save])
+outer = LlmAgent(name="outer", model="scripted/script/main", tools=[AgentTool(inner, include_plugins=False)])
+app = App(name="app", root_agent=outer, plugins=[Loud(name="loud")])
+"""
+
+
+@pytest.mark.filterwarnings("ignore:The `plugins` argument:DeprecationWarning")  # ADK's AgentTool gives it
+async def test_an_agent_inside_of_a_tool_that_takes_no_plugins_goes_through_the_gate(run, timeline, module):
+    ask = {"agent": "outer", "toolCalls": [{"name": "inner", "args": {"request": "?"}}]}
+    save = {"agent": "inner", "toolCalls": [{"name": "save"}]}
+    answers = [ask, save, {"agent": "inner", "text": "1"}, ask, {"agent": "inner", "text": "2"}, {"text": "Done."}]
+
+    agent = {"module": {"ref": f"{module(APART)}:app"}}
+    ending = await run(answers, agent=agent, output={"fromState": "saved"})
+
+    assert ending.result["text"] == "inside"
+    assert (timeline.meter.total["llmCalls"], timeline.meter.total["toolCalls"]) == (6, 3)
+
+
+@pytest.mark.filterwarnings("ignore:The `plugins` argument:DeprecationWarning")  # ADK's AgentTool gives it
+async def test_a_cut_answer_inside_of_a_tool_that_takes_no_plugins_is_not_a_success(run, module):
+    ask = {"agent": "outer", "toolCalls": [{"name": "inner", "args": {"request": "?"}}]}
+    answers = [ask, {"agent": "inner", "finishReason": "MAX_TOKENS"}, {"agent": "outer", "text": "Fine."}]
+
+    ending = await run(answers, agent={"module": {"ref": f"{module(APART)}:app"}})
+
+    assert (ending.verdict, ending.reason) == ("Fail", "ModelOutputTruncated")
+
+
 INSIDE = """
 from google.adk.agents import LlmAgent
 from google.adk.tools.agent_tool import AgentTool
