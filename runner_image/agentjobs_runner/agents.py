@@ -12,7 +12,6 @@ from typing import Any, Final
 from google.adk.agents.base_agent import BaseAgent
 from google.adk.agents.llm_agent import LlmAgent
 from google.adk.apps.app import App
-from google.adk.plugins.base_plugin import BasePlugin
 from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.base_toolset import BaseToolset
 from google.genai import types
@@ -58,8 +57,8 @@ def app_name(wanted: str | None, fallback: str) -> str:
     return name if _APP_NAME.fullmatch(name) and name != "user" else f"app_{name}"
 
 
-async def build(agent: Mapping[str, Any], models: Models, *, name: str | None, job: str, plugin: BasePlugin) -> App:
-    """Return the App that a job's `agent` says, with `plugin` before its own plugins.
+async def build(agent: Mapping[str, Any], models: Models, *, name: str | None, job: str) -> App:
+    """Return the App that a job's `agent` says.
 
     Raises:
         Ended: the definition is wrong.
@@ -68,15 +67,15 @@ async def build(agent: Mapping[str, Any], models: Models, *, name: str | None, j
     inline, module = agent.get("inline"), agent.get("module")
     if inline is not None:
         root = _Team(inline, agent.get("model"), models).root()
-        return _app(app_name(name, root.name or job), root, plugin)
+        return _app(app_name(name, root.name or job), root)
     if module is None:
         raise config_invalid("agent: this runner runs agent.inline and agent.module; the job has neither")
     found = await _made(load(module["ref"], "agent.module.ref"), module["ref"], module.get("args") or {})
     _expect_own_names(found.root_agent if isinstance(found, App) else found, module["ref"])
     if isinstance(found, App):
-        return _user_app(found, agent.get("model"), models, name, plugin)
+        return _user_app(found, agent.get("model"), models, name)
     place(found, agent.get("model"), models)
-    return _app(app_name(name, job), found, plugin)
+    return _app(app_name(name, job), found)
 
 
 def _expect_own_names(root: Any, ref: str) -> None:
@@ -87,13 +86,13 @@ def _expect_own_names(root: Any, ref: str) -> None:
         )
 
 
-def _app(name: str, root: Any, plugin: BasePlugin) -> App:
-    return App(name=name, root_agent=root, plugins=[plugin])
+def _app(name: str, root: Any) -> App:
+    return App(name=name, root_agent=root)
 
 
-def _user_app(found: App, model: str | None, models: Models, name: str | None, plugin: BasePlugin) -> App:
+def _user_app(found: App, model: str | None, models: Models, name: str | None) -> App:
     place(found.root_agent, model, models)
-    return found.model_copy(update={"name": app_name(name, found.name), "plugins": [plugin, *found.plugins]})
+    return found.model_copy(update={"name": app_name(name, found.name)})
 
 
 async def _made(found: Any, ref: str, args: Mapping[str, Any]) -> Any:

@@ -25,7 +25,7 @@ from google.genai import types
 from pydantic import BaseModel, RootModel
 
 from agentjobs.contract import Attempt, ErrorClass
-from agentjobs_runner import agents, toolsets
+from agentjobs_runner import agents, callers, toolsets
 from agentjobs_runner.answer import Answer, Said
 from agentjobs_runner.classify import classify
 from agentjobs_runner.endings import Ending
@@ -40,7 +40,7 @@ from agentjobs_runner.run_config import run_config
 from agentjobs_runner.scripted import Stage
 from agentjobs_runner.sessions import Sessions
 from agentjobs_runner.shape import below, shape
-from agentjobs_runner.steps import StepPlugin
+from agentjobs_runner.steps import StepPlugin, everywhere
 from agentjobs_runner.timeline import Recorder, entries
 
 # Ends of a model's answer that give code None, or a half, and what code makes of it.
@@ -93,8 +93,10 @@ async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Endi
     settings = run_config(agent.get("runConfig") or {})
     output = Output.read(spec.get("output"))
     toolsets.guard()
+    callers.guard()
+    everywhere(plugin)
     models = Models(Stage(attempt["resolved"].get("scripts") or {}, start))
-    app = await agents.build(agent, models, name=session.get("appName"), job=attempt["job"], plugin=plugin)
+    app = await agents.build(agent, models, name=session.get("appName"), job=attempt["job"])
     recorder.add("started", _root_name(app), {"attempt": attempt["attempt"], "start": start, "adk": adk_version})
     address = app.name, session.get("userId") or "system", session.get("sessionId") or attempt["uid"]
     sessions = await _sessions(address, given.get("state") or {})

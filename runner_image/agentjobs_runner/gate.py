@@ -34,10 +34,10 @@ class Gate:
         self._closed = False
         self._process = os.getpid()
 
-    async def enter(self, step: str, named: str = "a step") -> None:
+    async def enter(self, step: str, named: str = "a step", *, within: tuple[str, ...] = ()) -> None:
         """Begin `step`, or wait: until the gateway is back, or, when the gate is closed, until the process ends.
 
-        `named` is what people know the step by.
+        `named` is what people know the step by, `within` are the steps that cannot end before it: they wait with it.
         """
         self._end_copies()
         while not (self._recorded.is_set() or self._closed):  # noqa: ASYNC110  both are set by other threads
@@ -45,6 +45,8 @@ class Gate:
         if self._closed:
             with self._lock:
                 self._held += 1
+                for outer in within:
+                    self._running.pop(outer, None)
             self._look()
             await asyncio.Event().wait()
         with self._lock:

@@ -1,10 +1,12 @@
 """ADK's steps: led through the gate, counted, looked at, and where their errors came from.
 
-`StepPlugin` stands before all other plugins of an app. It notes which errors a model raised and which a tool, because
-an exception alone does not say, and lets no answer pass that the model did not finish.
+`StepPlugin` stands before all other plugins of every Runner. It notes which errors a model raised and which a tool,
+because an exception alone does not say, and lets no answer pass that the model did not finish.
 """
 
 from collections.abc import Callable
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from google.adk.agents.base_agent import BaseAgent
@@ -14,11 +16,13 @@ from google.adk.events.event import Event
 from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
 from google.adk.plugins.base_plugin import BasePlugin
+from google.adk.plugins.plugin_manager import PluginManager
 from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
+from google.adk.workflow._errors import DynamicNodeFailError
 
 from agentjobs_runner.adk_readers import make_strict
-from agentjobs_runner.agent_tools import lead
+from agentjobs_runner.callers import inner, may_tell, untold
 from agentjobs_runner.endings import Ended, cut_off
 from agentjobs_runner.finishes import cut, cut_call, is_blocked, is_cut, is_whole, soft, word
 from agentjobs_runner.frames import places
@@ -33,6 +37,22 @@ from agentjobs_runner.turns import mark_nothing, without_open_thoughts, written_
 _CONTAINERS: Final = frozenset({"AgentTool", "NodeTool"})
 # What runs in between when those call an agent or a node, and what judges its answer by its output_schema.
 _INSIDE: Final = frozenset({"google.adk.runners", "google.adk.utils._schema_utils", "google.adk.workflow._node_runner"})
+# The steps that the current code runs in: tools that run agents of their own.
+_within: ContextVar[tuple[str, ...]] = ContextVar("within", default=())
+_ADKS_PLUGINS: Final = PluginManager.__init__
+
+
+def everywhere(plugin: "StepPlugin") -> None:
+    """Put `plugin` before the plugins of every Runner.
+
+    Also of those that tools build themselves, or that an AgentTool runs without its caller's plugins.
+    """
+
+    def init(manager: PluginManager, plugins: list[BasePlugin] | None = None, *rest: Any, **more: Any) -> None:
+        others = [other for other in plugins or [] if not isinstance(other, StepPlugin)]
+        _ADKS_PLUGINS(manager, [plugin, *others], *rest, **more)
+
+    PluginManager.__init__ = init  # type: ignore[method-assign, assignment]
 
 
 class StepPlugin(BasePlugin):
@@ -58,9 +78,9 @@ class StepPlugin(BasePlugin):
         """Hold the model call at the gate, and give the model tools' results as every provider gets them."""
         make_strict()
         llm_request.contents = made_plain(llm_request.contents)
-        step = _model_step(callback_context)
+        step, named = _model_step(callback_context), f"a model call of {callback_context.agent_name}"
         self._tools[step] = frozenset(llm_request.tools_dict)
-        await self._gate.enter(step, f"a model call of {callback_context.agent_name}")
+        await self._gate.enter(step, named, within=_within.get())
         return None
 
     async def after_model_callback(
@@ -97,8 +117,10 @@ class StepPlugin(BasePlugin):
 
         With others than Gemini a callback may have answered in the model's place, with nothing.
         """
-        open_still = self._gate.runs(_model_step(callback_context))
-        self._gate.leave(_model_step(callback_context))
+        step = _model_step(callback_context)
+        self._tools.pop(step, None)
+        open_still = self._gate.runs(step)
+        self._gate.leave(step)
         if open_still and _streams_from_gemini(callback_context):
             raise cut_off()
 
@@ -119,18 +141,19 @@ class StepPlugin(BasePlugin):
     async def on_event_callback(self, *, invocation_context: InvocationContext, event: Event) -> Event | None:
         """Count a model call as ended when another callback answered in the model's place."""
         if not event.partial:
-            self._gate.leave(f"model:{event.branch or ''}:{event.author}")
+            self._gate.leave(_step("model", invocation_context.invocation_id, event.branch, event.author))
         return None
 
     async def before_tool_callback(
         self, *, tool: BaseTool, tool_args: dict[str, Any], tool_context: ToolContext
     ) -> dict[str, Any] | None:
         """Hold the tool call at the gate."""
-        await self._gate.enter(_tool_step(tool_context), f"tool {tool.name}")
+        step = _tool_step(tool_context)
+        await self._gate.enter(step, f"tool {tool.name}", within=_within.get())
+        _within.set((*_within.get(), step))
         self._meter.count({"toolCalls": 1})
         if _contains_steps(tool):
-            lead(tool, self)
-            self._gate.leave(_tool_step(tool_context))
+            self._gate.leave(step)
         return None
 
     async def after_tool_callback(
@@ -143,10 +166,15 @@ class StepPlugin(BasePlugin):
     async def on_tool_error_callback(
         self, *, tool: BaseTool, tool_args: dict[str, Any], tool_context: ToolContext, error: BaseException
     ) -> dict[str, Any] | None:
-        """Note that `error` came from a tool; what an agent inside of it met keeps its own origin."""
-        if not (_contains_steps(tool) and _ran_an_agent(error)):
-            note(error, Origin(Source.TOOL, tool.name))
+        """Note that `error` came from a tool; what an agent inside of it met keeps its own origin.
+
+        What nobody may be told of ends the start here, before callbacks are asked that let models deal with errors.
+        """
         self._gate.leave(_tool_step(tool_context))
+        if not _ran_an_agent(error):
+            note(error, Origin(Source.TOOL, tool.name))
+        if isinstance(error, Exception) and (ending := untold(inner(error), now=datetime.now(UTC))) is not None:
+            raise Ended(ending) from error
         return None
 
 
@@ -165,8 +193,8 @@ def _used(answer: LlmResponse) -> dict[str, int]:
 def _stopped(answer: LlmResponse, limit: int | None) -> Ended | None:
     """What ends the start for an answer that the model did not finish.
 
-    One that is blocked, or that is nothing but an error, passes: it cannot be taken for an answer, and the caller of an
-    agent may ask again.
+    One that is blocked, or that is nothing but an error, passes if a caller may be told of it: it cannot be taken for
+    an answer, and who called the agent may ask again.
     """
     reason = answer.finish_reason or answer.error_code
     if is_whole(reason) or is_blocked(reason):
@@ -178,7 +206,8 @@ def _stopped(answer: LlmResponse, limit: int | None) -> Ended | None:
         if calls:
             return cut_call(calls[0], after=after, limit=limit)
         return Ended(cut("the model's answer", answer.error_message or "", after=after, limit=limit))
-    return Ended(soft(word(reason), answer.error_message or "")) if parts else None
+    ending = soft(word(reason), answer.error_message or "")
+    return Ended(ending) if parts or not may_tell(ending) else None
 
 
 def _streams(context: CallbackContext) -> bool:
@@ -205,7 +234,7 @@ def _text(answer: LlmResponse) -> str:
 
 def _ran_an_agent(error: BaseException) -> bool:
     """Whether `error` came out of the agent or node inside of a tool, or judges its answer: not out of the tool."""
-    return any(place.module in _INSIDE for place in places(error))
+    return isinstance(error, DynamicNodeFailError) or any(place.module in _INSIDE for place in places(error))
 
 
 def _contains_steps(tool: BaseTool) -> bool:
@@ -213,8 +242,12 @@ def _contains_steps(tool: BaseTool) -> bool:
 
 
 def _model_step(context: CallbackContext) -> str:
-    return f"model:{context.get_invocation_context().branch or ''}:{context.agent_name}"
+    return _step("model", context.invocation_id, context.get_invocation_context().branch, context.agent_name)
 
 
 def _tool_step(context: ToolContext) -> str:
-    return f"tool:{context.get_invocation_context().branch or ''}:{context.function_call_id}"
+    return _step("tool", context.invocation_id, context.get_invocation_context().branch, context.function_call_id)
+
+
+def _step(kind: str, run: str, branch: str | None, name: str | None) -> str:
+    return f"{kind}:{run}:{branch or ''}:{name}"

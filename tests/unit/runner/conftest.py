@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from google.adk.agents.llm_agent import LlmAgent
+from google.adk.plugins.plugin_manager import PluginManager
 
 from agentjobs_runner import engine
 from agentjobs_runner.endings import Ending
@@ -45,6 +46,7 @@ def _models_as_adk_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process runs one start; tests run many."""
     monkeypatch.setattr(LlmAgent, "_default_model", LlmAgent.DEFAULT_MODEL)
     monkeypatch.setattr(LlmAgent, "canonical_model", LlmAgent.canonical_model)
+    monkeypatch.setattr(PluginManager, "__init__", PluginManager.__init__)
 
 
 @pytest.fixture

@@ -492,19 +492,6 @@ async def test_an_answer_that_was_cut_inside_a_tool_fails_the_run(run, module):
     assert ending.reason == "ModelOutputTruncated"
 
 
-async def test_a_caller_that_adk_tells_of_a_cut_answer_may_ask_again(run, timeline, module):
-    answers = [{"toolCalls": [{"name": "one", "args": {"request": "?"}}]}, {"text": "I could not find out."}]
-    agent = {"module": {"ref": f"{module(CUT)}:make", "args": {"kind": "single_turn", "how": "text"}}}
-
-    ending = await run(answers, agent=agent)
-
-    [told] = [data for kind, _, data in timeline.entries if kind == "tool"]
-    assert "Error" in str(told["result"])
-    assert "The report has thr" not in str(told["result"])
-    assert "MAX_TOKENS" in [data["code"] for kind, _, data in timeline.entries if kind == "error"]
-    assert ending.result["text"] == "I could not find out."
-
-
 CUT = """
 from google.adk.agents import LlmAgent, LoopAgent, SequentialAgent
 from google.adk.models.base_llm import BaseLlm
@@ -524,9 +511,6 @@ def purge(prefix: str = ""):
     raise AssertionError("a tool ran on a call that was cut")
 
 def make(kind, how):
-    if kind == "single_turn":
-        one = LlmAgent(name="one", model=Cut(model="cut", how=how), mode="single_turn")
-        return LlmAgent(name="root", model="scripted/script/main", sub_agents=[one])
     one = LlmAgent(name="one", model=Cut(model="cut", how=how), tools=[purge])
     if kind == "AgentTool":
         return LlmAgent(name="root", model="scripted/script/main", tools=[AgentTool(one)])

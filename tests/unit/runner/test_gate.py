@@ -107,3 +107,15 @@ async def test_a_step_that_waits_for_the_gateway_is_held_when_the_gate_closes(ga
 
     assert (task.done(), told) == (False, ["boundary"])
     await cancel(task)
+
+
+async def test_a_tool_that_waits_for_a_held_step_inside_of_it_does_not_run(gate, told):
+    await gate.enter("tool")
+    gate.close()
+    assert "boundary" not in told
+
+    task = asyncio.create_task(gate.enter("model", within=("tool",)))
+    await asyncio.sleep(0)
+
+    assert told == ["boundary"]
+    await cancel(task)

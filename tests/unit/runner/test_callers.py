@@ -1,0 +1,157 @@
+"""What came out of an agent that another one called: what ends the start, and what its caller may be told."""
+
+import pytest
+
+AGENTS = """
+import warnings
+from datetime import timedelta
+from google.adk.agents import LlmAgent
+from google.adk.apps import App
+from google.adk.models.base_llm import BaseLlm
+from google.adk.models.llm_response import LlmResponse
+from google.adk.plugins.reflect_retry_tool_plugin import ReflectAndRetryToolPlugin
+from google.adk.runners import InMemoryRunner
+from google.adk.tools._node_tool import NodeTool
+from google.adk.tools.agent_tool import AgentTool
+from google.adk.workflow import START, Workflow
+from google.genai import types
+from agentjobs_runner import Cancel, Permanent, Snooze
+warnings.simplefilter("ignore")
+
+class Soft(BaseLlm):
+    async def generate_content_async(self, llm_request, stream=False):
+        yield LlmResponse(error_code="429", error_message="slow down")
+
+def snooze(): raise Snooze(timedelta(minutes=5), "not there yet")
+def cancel(): raise Cancel("not wanted")
+def permanent(): raise Permanent("never")
+def fails(): raise KeyError("amonut")
+def odd(callback_context): raise LookupError("nobody home")
+
+def say(name, **more): return LlmAgent(name=name, instruction="Work.", model="scripted/script/main", **more)
+def inner(name="in", **more): return say(name, description="d", tools=[snooze, cancel, permanent, fails], **more)
+def graph(agent): return Workflow(name="in_graph", input_schema=str, edges=[(START, agent)])
+
+def agent_tool(agent): return say("out", tools=[AgentTool(agent)])
+def bare_tool(agent): return say("out", tools=[AgentTool(agent, include_plugins=False)])
+def node_tool(agent): return say("out", tools=[NodeTool(graph(agent), name="in")])
+def member(mode): return lambda agent: say("out", sub_agents=[LlmAgent(**{**dict(agent), "mode": mode})])
+def by_code(agent):
+    async def called(request: str, tool_context):
+        return await tool_context.run_node(agent, node_input=request)
+    called.__name__ = "in"
+    return say("out", tools=[called])
+def by_runner(agent):
+    async def called(request: str):
+        runner = InMemoryRunner(agent, app_name="x")
+        await runner.session_service.create_session(app_name="x", user_id="u", session_id="s")
+        message = types.Content(role="user", parts=[types.Part(text=request)])
+        async for event in runner.run_async(user_id="u", session_id="s", new_message=message):
+            pass
+        return "read"
+    called.__name__ = "in"
+    return say("out", tools=[called])
+single_turn, task = member("single_turn"), member("task")
+def in_single_turn(agent): return say("out", sub_agents=[say("in", tools=[AgentTool(agent)], mode="single_turn")])
+"""
+CONTAINERS = ["agent_tool", "bare_tool", "node_tool", "single_turn", "task", "by_code", "by_runner"]
+CALL = {"agent": "out", "toolCalls": [{"name": "in", "args": {"request": "x"}}]}
+MADE_UP = {"agent": "out", "text": "I found three."}
+
+
+def uses(tool):
+    return {"agent": "in", "toolCalls": [{"name": tool}]}
+
+
+def fails(status, message="no", **more):
+    return {"agent": "in", "error": {"status": status, "message": message, **more}}
+
+
+@pytest.fixture
+def started(run, module):
+    async def start(expression, *answers):
+        name = module(f"{AGENTS}\nagent = {expression}\n")
+        return await run([CALL, *answers, MADE_UP], agent={"module": {"ref": f"{name}:agent"}})
+
+    return start
+
+
+UNTOLD = {
+    "rate": (fails(429, retryAfter="9s"), "Snooze ModelRateLimited"),
+    "away": (fails(503), "Retry ModelUnavailable"),
+    "key": (fails(401), "Fail ModelAuth"),
+    "money": (fails(402), "Fail ModelOutOfCredit"),
+    "cut": ({"agent": "in", "finishReason": "MAX_TOKENS"}, "Fail ModelOutputTruncated"),
+    "snooze": (uses("snooze"), "Snooze Snoozed"),
+    "cancel": (uses("cancel"), "Cancel Cancelled"),
+    "permanent": (uses("permanent"), "Fail Permanent"),
+}
+
+
+@pytest.mark.parametrize(("answer", "ended"), UNTOLD.values(), ids=UNTOLD)
+@pytest.mark.parametrize("container", CONTAINERS)
+async def test_no_caller_makes_up_an_answer_for_what_no_model_can_deal_with(started, container, answer, ended):
+    ending = await started(f"{container}(inner())", answer)
+
+    assert f"{ending.verdict} {ending.reason}" == ended
+    assert (ending.delay_seconds == 9.0) == ("ModelRateLimited" in ended)
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+async def test_a_providers_error_that_is_only_mentioned_ends_the_start_too(started, container):
+    ending = await started(f"{container}(LlmAgent(name='in', model=Soft(model='m')))")
+
+    assert (ending.verdict, ending.reason) == ("Snooze", "ModelRateLimited")
+
+
+@pytest.mark.parametrize(
+    ("agent", "reason"),
+    [
+        ("say('in', before_agent_callback=odd)", "AgentError"),
+        ("LlmAgent(name='in', model='scripted/script/main', instruction='About {topic}.')", "ConfigInvalid"),
+    ],
+)
+async def test_a_caller_is_not_told_of_a_broken_definition_or_callback(started, agent, reason):
+    ending = await started(f"single_turn({agent})")
+
+    assert ending.reason == reason
+
+
+@pytest.mark.parametrize("answer", [uses("fails"), {"agent": "in", "finishReason": "SAFETY"}], ids=["tool", "blocked"])
+async def test_a_caller_may_deal_with_a_tools_error_and_a_refusal(started, answer):
+    ending = await started("single_turn(inner())", answer)
+
+    assert ending.result is not None, ending
+    assert ending.result["text"] == "I found three."
+
+
+@pytest.mark.parametrize(("answer", "ended"), [UNTOLD["rate"], UNTOLD["permanent"]], ids=["rate", "order"])
+async def test_what_passed_several_callers_keeps_its_cause(started, answer, ended):
+    asks = {"agent": "in", "toolCalls": [{"name": "deep", "args": {"request": "x"}}]}
+
+    ending = await started("in_single_turn(inner(name='deep'))", asks, answer | {"agent": "deep"})
+
+    assert f"{ending.verdict} {ending.reason}" == ended
+
+
+@pytest.mark.parametrize("container", ["agent_tool", "single_turn"])
+@pytest.mark.parametrize(("answer", "ended"), [UNTOLD["rate"], UNTOLD["snooze"]], ids=["rate", "order"])
+async def test_a_plugin_that_has_models_reflect_is_not_asked(started, container, answer, ended):
+    app = f"App(name='x', root_agent={container}(inner()), plugins=[ReflectAndRetryToolPlugin()])"
+
+    ending = await started(app, answer)
+
+    assert f"{ending.verdict} {ending.reason}" == ended
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+async def test_steps_are_counted_and_seen_wherever_an_agent_runs(started, timeline, container):
+    said = {"agent": "in", "text": "7", "usage": {"inputTokens": 5, "outputTokens": 2}}
+    if container == "task":
+        said = said | {"text": None, "toolCalls": [{"name": "finish_task", "args": {"result": "7"}}]}
+
+    await started(f"{container}(say('in', description='d'))", said)
+
+    assert timeline.meter.total["llmCalls"] == 3
+    assert (timeline.meter.total["inputTokens"], timeline.meter.total["outputTokens"]) == (5, 2)
+    assert timeline.signs >= 3 + 1
