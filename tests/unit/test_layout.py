@@ -1,5 +1,6 @@
 """The repository keeps the shape that its documentation promises."""
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -13,6 +14,7 @@ CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 # Where we happen to work is nobody's business but ours. Spelt so that this file does not name it either.
 WORKPLACE = re.compile("|".join([r"(?<![\w.])/wor" + "k/", r"\.\./share" + "d", r"facts-(?:adk|kopf|devserver)"]))
 ALLOWED = {".ci/run"}
+LISTED = ("api", "cli", "core", "engine", "gateway", "history", "kube", "reconcile")
 
 
 def tracked():
@@ -29,6 +31,21 @@ def test_a_source_folder_holds_one_package_and_at_most_its_image(folder, package
 
     assert package in holds
     assert holds <= {package, "Dockerfile"}
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        *(ROOT / "operator" / "agentjobs" / name for name in LISTED),
+        ROOT / "runner_image" / "agentjobs_runner",
+    ],
+    ids=lambda package: package.name,
+)
+def test_a_package_says_what_its_modules_are(package):
+    told = ast.get_docstring(ast.parse((package / "__init__.py").read_text("utf-8"))) or ""
+    modules = {path.stem for path in package.glob("*.py")} - {"__init__", "__main__"}
+
+    assert sorted(modules - set(re.findall(r"\w+", told))) == []
 
 
 def test_the_readme_is_short_and_names_the_test_command():

@@ -8,11 +8,12 @@
     looking.py     verbs that look at one job from near: show          story.py  the text of its history
     pod_logs.py    logs, with log_lines.py, which makes sentences of lines
     past.py        verbs on what the gateway remembers: history, result
-    schedules.py   verbs on AgentSchedules: list, show, trigger, suspend, resume, next, backfill
+    schedules.py   verbs on AgentSchedules: list, show, trigger, suspend, resume, next, backfill (backfilling.py)
     processes.py   verbs that run something: dev, demo, operator, gateway, migrate
     chosen.py      which jobs a verb is about      cluster.py   the API server, any kind
     manifests.py   YAML in, patches out            notation.py  YAML as kubectl reads it
     printing.py    tables and text for people      options.py   what many verbs share
+    failures.py    how a verb fails, and exit codes
 
 Every verb is what a user could type themselves: one request as that user, no rights of our own. Heavy modules are
 imported by the verb that needs them, so that `--help` answers at once.

@@ -1,1 +1,8 @@
-"""Generic level-triggered machinery: work queue, cache and controller. Knows keys and versions, no domain."""
+"""Generic level-triggered machinery. Knows keys and versions, and nothing of the domain.
+
+queueing    a work queue of keys
+cache       what is known of one kind of object
+controller  runs the workers of one queue
+clock       tells when the wall clock was set
+background  tasks that live as long as their process
+"""

@@ -3,12 +3,18 @@
     records           the values that go in: what was accepted, started, ended, deleted
     tables            the schema, as SQLAlchemy metadata
     migrate           brings a database to that schema (Alembic), also when two of us try at once
+    schema            which version of that schema this code needs
     database          connections with deadlines; the one place that turns database errors into ours
+    breaker           whether PostgreSQL answers, known once for the whole process
+    sanitize          makes text and JSON of any origin storable
+    together          joins questions asked at the same time into one query
     operator_history  what the operator writes and asks
     writer            the operator's queue in front of it: never blocks, survives an outage
     gateway_history   what a runner may write through the gateway, behind the fence; what users read
     gateway_sql       what that asks PostgreSQL
     heads             what of a stored answer a status can show
+    pages             long lists, page by page
+    retention         prunes what ended long ago
 
 Every write is idempotent and none depends on the order it comes in, because operators die, repeat and overlap.
 """
