@@ -32,7 +32,8 @@ What came of it:
     output       what the job wants of its answer
     classify     what an error means; origins says whose it is, frames where it was raised
     providers    what a provider's error means    finishes   what a finish reason means
-    definitions  what can never work
+    definitions  what can never work              turns      what only looks like an answer
+    callers      what a model may be told of a failure
 """
 
 from agentjobs_runner.control import Cancel, Permanent, Snooze
