@@ -21,7 +21,7 @@ from agentjobs.contract import (
     ANNOTATION_SCHEDULE_GENERATION,
     ANNOTATION_SCHEDULED_TIME,
 )
-from agentjobs.core.admission import Refusal
+from agentjobs.core.admission import Granted, Refusal
 from agentjobs.core.pods import Pod, instant
 
 _MAX_TTL = 2**31 - 1
@@ -208,11 +208,6 @@ def _made_by(meta: Mapping[str, Any]) -> tuple[str, str]:
         if owner.get("kind") == "AgentSchedule" and owner.get("controller") is True:
             return str(owner.get("name")), str(owner.get("uid"))
     return "", ""
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """A slot of the queue is reserved for the job."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
     reconciler   one job's loop
     schedules    one schedule's loop
     state        what is known: caches, memories; fed by watches, lists and our own writes
-    slots        who waits for a slot and who has been promised one
+    slots        who waits for a slot, who holds one, and who uses a session
     specs        which spec counts for a job
     trial        whether the API server would take a job's pod, asked before acceptance
     acceptance   what the spec names is read, what will run is stored

@@ -84,6 +84,7 @@ class Acceptance:
             resolved = accepted.resolved if accepted else await self._resolved(seen, answers)
             record = JobRecord(job=job_key(job), resolved=resolved, spec_hash=spec_hash(resolved))
             stored = self._state.specs.accept(job.uid, await self._history.accept(record, start))
+            self._state.hold_claim(job.key)
             return None if stored.unreadable else stored.hash
         except Unavailable as error:
             self.outage(job, answers, error)
@@ -111,6 +112,7 @@ class Acceptance:
             return
         if resolved is not None:
             specs.accept(job.uid, resolved)
+            self._state.hold_claim(job.key)
 
     def for_pod(self, seen: Observation) -> AgentJobSpec | None:
         """The spec a pod is built from: the accepted one. None while nobody can say what that is."""

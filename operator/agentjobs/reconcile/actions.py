@@ -13,7 +13,7 @@ from agentjobs.api.conditions import AdmittedReason, Phase, PodStartedReason
 from agentjobs.api.status import AgentJobStatus, AttemptRecord
 from agentjobs.contract import LABEL_JOB, cut, pod_name
 from agentjobs.core import progress
-from agentjobs.core.admission import Refusal
+from agentjobs.core.admission import JobName, Refusal
 from agentjobs.core.allowed import refusal
 from agentjobs.core.manifests import PodDefaults, runner_pod
 from agentjobs.core.observation import Heartbeat, Job, Observation, Obstacle
@@ -47,7 +47,6 @@ from agentjobs.reconcile.egress import Egress
 from agentjobs.reconcile.ends import is_recorded
 from agentjobs.reconcile.ports import Cluster, History, Writer
 from agentjobs.reconcile.rows import job_key, preview, tombstone, usage
-from agentjobs.reconcile.slots import JobName
 from agentjobs.reconcile.state import Answers, Memory, State
 from agentjobs.reconcile.story import Story
 
@@ -229,7 +228,7 @@ class Actions:
             return
         queue = seen.spec.queue
         await self._write(job, progress.claimed(job, claim, spec_hash=accepted, queue=queue, now=now))
-        self._state.slots.leave(job.key)
+        self._state.leave(job)
         since = job.status.queue.since if job.status.queue and job.status.queue.since else job.created
         due = max(since, job.status.next_attempt_time or since)
         self._metrics.starts.inc()

@@ -13,6 +13,7 @@ from typing import Final
 from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.problems import Problem
 from agentjobs.api.resolve import config_map_keys
+from agentjobs.core.admission import JobName
 from agentjobs.core.decide import decide
 from agentjobs.core.manifests import PodDefaults
 from agentjobs.core.observation import Job, Observation
@@ -22,7 +23,6 @@ from agentjobs.reconcile.acceptance import Acceptance
 from agentjobs.reconcile.actions import Actions
 from agentjobs.reconcile.ports import Cluster, History, Recorder, Writer
 from agentjobs.reconcile.schedules import Schedules
-from agentjobs.reconcile.slots import JobName
 from agentjobs.reconcile.state import Answers, Key, Memory, State
 from agentjobs.reconcile.story import ScheduleStory, Story
 from agentjobs.reconcile.trial import Trial
@@ -83,14 +83,16 @@ class Reconciler:
         """Work on one key. Returns the seconds after which to look again even if nothing happens."""
         kind, namespace, name = key
         if kind == "queue":
-            self.state.admit((namespace, name))
-            return None
+            return self._seconds_to(self.state.admit((namespace, name)).again)
         if kind == "schedule":
             return await self._schedules.reconcile((namespace, name))
         try:
             return await self._reconcile_job((namespace, name))
         finally:
             self.state.settle((namespace, name))
+
+    def _seconds_to(self, moment: datetime | None) -> float | None:
+        return None if moment is None else max(0.0, (moment - self._now()).total_seconds())
 
     def history_is_back(self) -> None:
         """Postgres answers again: look at all that may have waited for it."""
@@ -116,16 +118,14 @@ class Reconciler:
             now = self._now()
             decision = decide(seen, now)
             if not await self._actions.carry_out(seen, decision, memory, answers):
-                return None if decision.again is None else max(0.0, (decision.again - self._now()).total_seconds())
+                return self._seconds_to(decision.again)
         raise RuntimeError(f"job {name[0]}/{name[1]}: {MAX_STEPS} verdicts in a row without rest")
 
     async def _observe(self, job: Job, memory: Memory, answers: Answers) -> Observation:
         pods = tuple(pod for pod in self.state.pods.by("job", job.key) if pod.owner_uid == job.uid)
         outage = self._acceptance.away(answers)
-        if job.finished or job.deleting:
-            self.state.leave(job)
-        elif job.active:
-            self.state.slots.leave(job.key)  # it holds one by its claim
+        if job.finished or job.deleting or job.active:
+            self.state.leave(job)  # it needs no slot, or holds one by its claim
         if job.finished:
             # Most jobs of a cluster: what still counts of their specs is read raw.
             recorded = answers.end_recorded

@@ -21,6 +21,7 @@ from agentjobs.api.schedule_status import (
     ScheduleConditionType,
 )
 from agentjobs.contract import ANNOTATION_REPLACED_BY, cut
+from agentjobs.core.admission import JobName
 from agentjobs.core.observation import parse_job
 from agentjobs.core.plan import Illegal, Plan, Schedule, read_plan
 from agentjobs.core.schedule import decide
@@ -43,7 +44,6 @@ from agentjobs.metrics import Metrics
 from agentjobs.reconcile.acceptance import OUTAGE_SECONDS
 from agentjobs.reconcile.ends import is_recorded
 from agentjobs.reconcile.ports import Cluster, History, Writer
-from agentjobs.reconcile.slots import JobName
 from agentjobs.reconcile.state import State
 from agentjobs.reconcile.story import ScheduleStory
 

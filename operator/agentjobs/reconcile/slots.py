@@ -1,134 +1,102 @@
-"""Who waits for a slot of a queue and who has been promised one.
+"""Who waits for a slot, who holds one, and who uses a session, in all namespaces.
 
-A promise (reservation) bridges the moment between admission and the claim in the job's status; from then on the claim
-itself counts. Lost memory only means that jobs ask again.
+A reservation bridges the moment between admission and the claim in the job's status; from then on the claim itself
+counts. Lost memory only means that jobs ask again.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Set
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Mapping
+from datetime import datetime
 
-from agentjobs.core.admission import Candidate, Holders, Refusal, SessionLock, admit
-from agentjobs.core.observation import Granted, Job
+from agentjobs.core.admission import (
+    Admission,
+    Candidate,
+    Granted,
+    Holding,
+    JobName,
+    Place,
+    QueuePolicy,
+    Queues,
+    Refusal,
+)
+from agentjobs.core.observation import Job
 
 QueueName = tuple[str, str]  # namespace, queue
-JobName = tuple[str, str]  # namespace, name
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A job's request and the answer it has got so far."""
-
-    queue: QueueName
-    candidate: Candidate
-    answer: Granted | Refusal | None = None
 
 
 class Slots:
-    """Requests and reservations of all queues."""
+    """The queues of each namespace, and which of them to look at."""
 
-    def __init__(self) -> None:
-        self._places: dict[JobName, Place] = {}
-        self._queues: dict[QueueName, dict[JobName, None]] = defaultdict(dict)
+    def __init__(self, wake: Callable[[QueueName], None]) -> None:
+        """`wake` is told each queue in which a look may change something."""
+        self._wake = wake
+        self._queues: dict[str, Queues] = defaultdict(Queues)
 
     def knows(self, queue: QueueName, candidate: Candidate) -> bool:
         """Whether this very request has been made."""
-        place = self._places.get(candidate.key)
-        return place is not None and (place.queue, place.candidate) == (queue, candidate)
+        place = self._place(candidate.key)
+        return place is not None and (place.queue, place.candidate) == (queue[1], candidate)
 
     def ask(self, queue: QueueName, candidate: Candidate) -> None:
-        """Let a job wait in a queue. What it asked for before it must have left."""
-        self._places[candidate.key] = Place(queue, candidate)
-        self._queues[queue][candidate.key] = None
+        """Let a job wait in a queue; it leaves the one where it waited."""
+        self._queues[queue[0]].ask(queue[1], candidate)
+        self._changed(queue[0])
 
     def answer(self, job: Job, queue: str) -> Granted | Refusal | None:
         """What admission last said about this very job and a slot of that queue."""
-        place = self._places.get(job.key)
-        if place is None or (place.candidate.uid, place.queue[1]) != (job.uid, queue):
+        place = self._place(job.key)
+        if place is None or (place.candidate.uid, place.queue) != (job.uid, queue):
             return None
         return place.answer
 
-    def leave(self, name: JobName) -> QueueName | None:
-        """The job needs no slot, or holds one by its claim. Returns the queue that has a reservation less."""
-        place = self._places.pop(name, None)
-        if place is None:
-            return None
-        members = self._queues[place.queue]
-        members.pop(name, None)
-        if not members:
-            del self._queues[place.queue]
-        return place.queue if isinstance(place.answer, Granted) else None
+    def leave(self, name: JobName) -> None:
+        """The job needs no slot, or holds one by its claim."""
+        if self._place(name) is not None:
+            self._queues[name[0]].leave(name)
+            self._changed(name[0])
 
-    def queues(self, namespace: str) -> list[QueueName]:
-        """Queues of a namespace in which somebody waits."""
-        return [queue for queue in self._queues if queue[0] == namespace]
-
-    def depth(self, queue: QueueName) -> int:
-        """How many jobs wait in a queue without a slot."""
-        return sum(1 for name in self._queues.get(queue, ()) if not isinstance(self._places[name].answer, Granted))
-
-    def depths(self) -> dict[str, int]:
-        """How many jobs wait, by name of queue, over all namespaces."""
-        found: dict[str, int] = defaultdict(int)
-        for queue in self._queues:
-            found[queue[1]] += self.depth(queue)
-        return dict(found)
-
-    def admit(
-        self,
-        queue: QueueName,
-        *,
-        limit: int,
-        holders: Set[JobName],
-        locks: Mapping[SessionLock, Holders],
-        alive: Callable[[JobName, str], bool],
-    ) -> list[JobName]:
-        """Answer every request of a queue at once; return the jobs whose answer changed.
-
-        Args:
-            limit: slots of the queue.
-            holders: jobs whose status claims a start of this queue.
-            locks: sessions in use in the namespace by claimed starts and living pods.
-            alive: whether a job of that name and uid still exists.
-        """
-        for name in [name for name in self._queues.get(queue, ()) if not alive(name, self._places[name].candidate.uid)]:
+    def leave_unless(self, name: JobName, uid: str | None) -> None:
+        """Only a job of that uid may go on waiting under that name; None for no job."""
+        place = self._place(name)
+        if place is not None and place.candidate.uid != uid:
             self.leave(name)
-        reserved = self._reserved(queue[0])
-        here = [place for place in reserved if place.queue == queue and place.candidate.key not in holders]
-        waiting = [
-            place.candidate
-            for place in map(self._places.__getitem__, self._queues.get(queue, ()))
-            if not isinstance(place.answer, Granted)
-        ]
-        admitted, refused = admit(
-            waiting,
-            limit=limit,
-            running=len(holders) + len(here),
-            locks=_joined(locks, reserved),
-            queue=queue[1],
-        )
-        changed = [candidate.key for candidate in admitted]
-        for candidate in admitted:
-            self._places[candidate.key] = Place(queue, candidate, Granted())
-        for candidate in waiting:
-            refusal = refused.get(candidate.uid)
-            if refusal is not None and self._places[candidate.key].answer != refusal:
-                self._places[candidate.key] = Place(queue, candidate, refusal)
-                changed.append(candidate.key)
-        return changed
 
-    def _reserved(self, namespace: str) -> list[Place]:
-        return [
-            place
-            for queue in self.queues(namespace)
-            for place in map(self._places.__getitem__, self._queues[queue])
-            if isinstance(place.answer, Granted)
-        ]
+    def hold(self, namespace: str, source: Hashable, holding: Holding | None) -> None:
+        """Say what a claim or a pod holds from now on; None for nothing."""
+        if holding is not None or namespace in self._queues:
+            self._queues[namespace].hold(source, holding)
+            self._changed(namespace)
 
+    def admit(self, queue: QueueName, policy: QueuePolicy, now: datetime) -> Admission:
+        """Answer every request of a queue at once."""
+        queues = self._queues.get(queue[0])
+        if queues is None:
+            return Admission()
+        answer = queues.admit(queue[1], policy, now)
+        self._changed(queue[0])
+        return answer
 
-def _joined(locks: Mapping[SessionLock, Holders], reserved: Iterable[Place]) -> Mapping[SessionLock, Holders]:
-    """Sessions in use, and those of jobs that have been promised a slot."""
-    joined = dict(locks)
-    for candidate in (place.candidate for place in reserved):
-        joined[candidate.lock] = {candidate.uid: "", **joined.get(candidate.lock, {})}
-    return joined
+    def wake_all(self) -> None:
+        """Look at every queue in which somebody waits."""
+        for namespace, queues in self._queues.items():
+            for queue in queues.waiting():
+                self._wake((namespace, queue))
+
+    def depths(self) -> Mapping[str, int]:
+        """How many jobs wait without a slot, by name of queue, over all namespaces."""
+        found: Counter[str] = Counter()
+        for queues in self._queues.values():
+            found.update(queues.waiting())
+        return found
+
+    def _place(self, name: JobName) -> Place | None:
+        queues = self._queues.get(name[0])
+        return None if queues is None else queues.place(name)
+
+    def _changed(self, namespace: str) -> None:
+        queues = self._queues[namespace]
+        for queue in sorted(queues.woken):
+            self._wake((namespace, queue))
+        queues.woken.clear()
+        if not queues:
+            del self._queues[namespace]

@@ -3,7 +3,7 @@
 Fed by watches, full lists and the answers to our own writes; read by the reconciler. No I/O.
 """
 
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from agentjobs.api.agentjob import ConfigMapKey
 from agentjobs.api.problems import Problem
 from agentjobs.contract import ErrorClass
-from agentjobs.core.admission import Candidate, SessionLock
+from agentjobs.core.admission import Admission, Candidate, Holding, JobName, QueuePolicy
 from agentjobs.core.observation import Heartbeat, Job, Obstacle, parse_job
 from agentjobs.core.plan import Schedule, parse_schedule
 from agentjobs.core.pods import Pod, parse_pod
@@ -22,7 +22,7 @@ from agentjobs.engine.queueing import WorkQueue
 from agentjobs.history.records import Deletion
 from agentjobs.reconcile.ports import Writer
 from agentjobs.reconcile.rows import job_key, news, start_end
-from agentjobs.reconcile.slots import JobName, QueueName, Slots
+from agentjobs.reconcile.slots import QueueName, Slots
 from agentjobs.reconcile.specs import Specs
 
 Key: TypeAlias = tuple[Literal["job", "queue", "schedule"], str, str]
@@ -59,11 +59,6 @@ class Answers:
     """A question to Postgres failed; nothing more is asked of it in this look."""
 
 
-def _queue_of(job: Job) -> list[QueueName]:
-    """The queue whose slot a job holds by its claim."""
-    return [(job.namespace, job.status.queue.name if job.status.queue else "agents")] if job.active else []
-
-
 class State:
     """Jobs, pods, and who waits for what."""
 
@@ -73,21 +68,14 @@ class State:
         self.queue: WorkQueue[Key] = WorkQueue(rests=self._rests)
         self.jobs: Cache[Job] = Cache(
             parse_job,
-            {
-                "queue": _queue_of,
-                "active": lambda job: [job.namespace] if job.active else [],
-                "schedule": lambda job: [job.made_by_uid] if job.made_by_uid else [],
-            },
+            {"schedule": lambda job: [job.made_by_uid] if job.made_by_uid else []},
         )
         self.schedules: Cache[Schedule] = Cache(parse_schedule)
         self.pods: Cache[Pod] = Cache(
             parse_pod,
-            {
-                "job": lambda pod: [(pod.namespace, pod.job)],
-                "alive": lambda pod: [] if pod.ended or pod.owner_uid is None else [pod.namespace],
-            },
+            {"job": lambda pod: [(pod.namespace, pod.job)]},
         )
-        self.slots = Slots()
+        self.slots = Slots(lambda queue: self.queue.add(("queue", *queue)))
         self.specs = Specs()
         self._writer = writer
         self._now = now
@@ -179,8 +167,7 @@ class State:
             self._pod_changed(name, before.get(name))
 
     def _pod_changed(self, name: JobName, before: Pod | None) -> None:
-        if before is not None and not before.ended and not self._is_claimed(before):
-            self.wake_queues(name[0])
+        self._hold_pod(name)
         for pod in (before, self.pods.get(name)):
             if pod is not None:
                 self.queue.add(("job", name[0], pod.job))
@@ -192,8 +179,10 @@ class State:
             self.specs.forget(before.uid)
         elif before is not None and job is not None:
             self._tell_history(before, job)
-        if before is not None and before.active is not None and (job is None or job.active is None):
-            self.wake_queues(name[0])
+        for pod in self.pods.by("job", name):
+            self._hold_pod(pod.key)
+        self.hold_claim(name)
+        self.slots.leave_unless(name, job.uid if job is not None and not job.finished and not job.deleting else None)
         self.queue.add(("job", *name))
         for one in (before, job):
             if one is not None and one.made_by and (before is None or job is None or before.status != job.status):
@@ -218,24 +207,26 @@ class State:
             )
             self._writer.put(start_end(job, ended))
 
-    def _is_left(self, pod: Pod) -> bool:
-        """Whether a pod still runs whose job is gone: it keeps its slot until it ends."""
-        if pod.ended or pod.owner_uid is None:
-            return False
-        job = self.jobs.get((pod.namespace, pod.job))
-        return job is None or job.uid != pod.owner_uid
+    def hold_claim(self, name: JobName) -> None:
+        """Count what a job's claim takes: a slot and a session. To be called also when its session is known anew."""
+        job = self.jobs.get(name)
+        holding = None
+        if job is not None and job.active is not None:
+            queue = job.status.queue.name if job.status.queue else "agents"
+            holding = Holding(job.uid, self.specs.lock(job), queue, job.uid)
+        self.slots.hold(name[0], ("claim", name), holding)
 
-    def _is_claimed(self, pod: Pod) -> bool:
-        """Whether the pod is of the start that its job has under way, whose end will free what it holds."""
-        job = self.jobs.get((pod.namespace, pod.job))
-        if job is None or job.uid != pod.owner_uid or job.active is None:
-            return False
-        return job.active.start == pod.start
-
-    def wake_queues(self, namespace: str) -> None:
-        """A slot or a session may be free; a session is shared by all queues of its namespace."""
-        for queue in self.slots.queues(namespace):
-            self.queue.add(("queue", *queue))
+    def _hold_pod(self, name: JobName) -> None:
+        """Count what a pod takes until it ends: its session, whatever its job says, and a slot when its job is gone."""
+        pod = self.pods.get(name)
+        holding = None
+        if pod is not None and not pod.ended and pod.owner_uid is not None:
+            job = self.jobs.get((pod.namespace, pod.job))
+            is_left = job is None or job.uid != pod.owner_uid
+            is_claimed = not is_left and job is not None and job.active is not None and job.active.start == pod.start
+            told = "" if is_claimed else f"pod {pod.name}, which has not ended"
+            holding = Holding(pod.owner_uid, pod.session, pod.queue if is_left else None, pod.uid, told)
+        self.slots.hold(name[0], ("pod", name), holding)
 
     def remember(self, job: Job) -> Memory:
         """What is remembered of this very job."""
@@ -246,8 +237,7 @@ class State:
 
     def forget(self, name: JobName) -> Memory | None:
         """The job is gone. Returns what was remembered of it."""
-        if self.slots.leave(name) is not None:
-            self.wake_queues(name[0])
+        self.slots.leave(name)
         return self._memory.pop(name, None)
 
     def settle(self, name: JobName) -> None:
@@ -255,42 +245,24 @@ class State:
         if self._unsettled:
             self._unsettled.discard(name)
             if not self._unsettled:
-                for job in self.jobs.values():
-                    self.wake_queues(job.namespace)
+                self.slots.wake_all()
 
     def ask_for_slot(self, job: Job, ask: AskForSlot) -> None:
         """Let the job wait in its queue, and let admission look if that is news."""
         candidate = Candidate(key=job.key, uid=job.uid, priority=ask.priority, created=job.created, lock=ask.session)
         queue = (job.namespace, ask.queue)
-        if self.slots.knows(queue, candidate):
-            return
-        self.leave(job)
-        self.slots.ask(queue, candidate)
-        self.queue.add(("queue", *queue))
+        if not self.slots.knows(queue, candidate):
+            self.slots.ask(queue, candidate)
 
-    def admit(self, queue: QueueName) -> None:
+    def admit(self, queue: QueueName) -> Admission:
         """Decide who of a queue starts now. Not before every job of the first list has been looked at."""
         if not self._listed or self._unsettled:
-            return
-        holders = {job.key for job in self.jobs.by("queue", queue)}
-        locks: dict[SessionLock, dict[str, str]] = defaultdict(dict)
-        for job in self.jobs.by("active", queue[0]):
-            locks[self.specs.lock(job)][job.uid] = ""
-        for pod in self.pods.by("alive", queue[0]):
-            # Whatever its job says of it, and whether there is one: what runs a session keeps others from it.
-            told = "" if self._is_claimed(pod) else f"pod {pod.name}, which has not ended"
-            locks[pod.session or ("", "", pod.uid)][pod.owner_uid or ""] = told
-            if pod.queue == queue[1] and self._is_left(pod):
-                holders.add(pod.key)
-        limit = self.limits.get(queue[1], 0)
-        for name in self.slots.admit(queue, limit=limit, holders=holders, locks=locks, alive=self._alive):
+            return Admission()
+        answer = self.slots.admit(queue, QueuePolicy(limit=self.limits.get(queue[1], 0)), self._now())
+        for name in answer.changed:
             self.queue.add(("job", *name))
-
-    def _alive(self, name: JobName, uid: str) -> bool:
-        job = self.jobs.get(name)
-        return job is not None and job.uid == uid and not job.finished and not job.deleting
+        return answer
 
     def leave(self, job: Job) -> None:
         """The job needs no slot (any more)."""
-        if self.slots.leave(job.key) is not None:
-            self.wake_queues(job.namespace)
+        self.slots.leave(job.key)

@@ -15,7 +15,8 @@ from agentjobs.api.durations import format_time
 from agentjobs.api.events import EventReason, severity
 from agentjobs.api.status import AttemptRecord
 from agentjobs.contract import GROUP, VERSION, Verdict, cut
-from agentjobs.core.observation import Granted, Job, Observation, Obstacle
+from agentjobs.core.admission import Granted
+from agentjobs.core.observation import Job, Observation, Obstacle
 from agentjobs.core.plan import Schedule
 from agentjobs.core.pods import Pod
 from agentjobs.core.schedule_verdicts import Note

@@ -10,7 +10,8 @@ import pytest
 from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.contract import FINALIZER, LABEL_JOB, TerminationMessage, Verdict
 from agentjobs.core import progress
-from agentjobs.core.observation import Granted, Job, Observation, parse_job
+from agentjobs.core.admission import Granted
+from agentjobs.core.observation import Job, Observation, parse_job
 from agentjobs.core.pods import Pod, parse_pod
 from agentjobs.core.verdicts import Claim, EndStart, Finish, Suspend, Wait
 

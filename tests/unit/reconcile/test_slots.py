@@ -6,7 +6,7 @@ import pytest
 
 from agentjobs.api.conditions import Phase
 from agentjobs.contract import Verdict
-from agentjobs.core.observation import Granted
+from agentjobs.core.admission import Granted
 from agentjobs.core.verdicts import AskForSlot
 from agentjobs.errors import Unavailable
 from agentjobs.reconcile.state import State
