@@ -49,12 +49,14 @@ def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None
 
     Raises:
         TimeoutError: it has not ended within `timeout` seconds; it runs on.
+        errors.NotFound: there is no such job, or it was deleted meanwhile, also when its name was given to a new one.
     """
     deadline = None if timeout is None else (yield Now()) + timeout
     told: tuple[Any, ...] = ()
     shown: dict[int, int] = {}
+    job: Job | None = None
     while True:
-        job = yield from do.get(name)
+        job = yield from _again(do, name, job)
         if told != (job.phase, job.status.starts, job.reason):
             told = job.phase, job.status.starts, job.reason
             yield Emit(job)
@@ -68,6 +70,20 @@ def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None
         if deadline is not None and (yield Now()) >= deadline:
             raise TimeoutError(f"AgentJob {name!r} did not end within {timeout:g} s; it is {job.phase}.")
         yield Sleep(LOOK_SECONDS)
+
+
+def _again(do: Operations, name: str, known: Job | None) -> Operation[Job]:
+    """Read the job once more; the one that was `known`, not another of its name."""
+    if known is None:
+        return (yield from do.get(name))
+    deleted = errors.NotFound(f"{name} was deleted; `agentjobs history {name}` tells how far it came.")
+    try:
+        job = yield from do.get(name)
+    except errors.NotFound:
+        raise deleted from None
+    if job.uid != known.uid:
+        raise deleted
+    return job
 
 
 def logs(do: Operations, name: str, *, start: int | Literal["all"] | None, part: Part = Part()) -> Stream[LogLine]:

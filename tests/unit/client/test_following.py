@@ -50,6 +50,23 @@ def test_a_pod_that_is_not_there_yet_is_waited_for(world, at):
     assert lines(there) == [(1, "a")]
 
 
+def test_a_job_that_is_deleted_is_not_followed_any_more(world, at):
+    there = world([at(1), errors.NotFound("no job")], [["a"]])
+
+    with pytest.raises(errors.NotFound, match="hello was deleted; `agentjobs history hello`"):
+        there.run(follow(DO, "hello", timeout=None))
+
+
+def test_a_new_job_of_the_same_name_is_not_taken_for_the_followed_one(world, at):
+    new = at(1)
+    new["metadata"]["uid"] = "another"
+    there = world([at(1), new, new], [["a", "b"], ["c"]])
+
+    with pytest.raises(errors.NotFound, match="hello was deleted"):
+        there.run(follow(DO, "hello", timeout=None))
+    assert lines(there) == [(1, "a"), (1, "b")]
+
+
 def test_following_runs_out_of_time(world, at):
     there = world([at(0)] * 20)
 
