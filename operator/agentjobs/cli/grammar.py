@@ -93,7 +93,8 @@ def complaint(error: Exception) -> tuple[str, int] | None:
     context = getattr(error, "ctx", None)
     message = str(said()).rstrip(".")
     where = f"\nSee '{context.command_path} --help'." if context else ""
-    return f"{message[:1].lower()}{message[1:]}.{where}", int(getattr(error, "exit_code", 2))
+    end = "" if message.endswith("?") else "."
+    return f"{message[:1].lower()}{message[1:]}{end}{where}", int(getattr(error, "exit_code", 2))
 
 
 def _options(parameters: Sequence[Any]) -> list[Any]:

@@ -174,7 +174,7 @@ def _earlier(job: "Job", *, now: datetime) -> str:
         how = f"{job.phase} ({job.reason})" if job.reason else job.phase
         again = f"To run it again: agentjobs rerun {job.name}"
         return f"{job.name} was created {ago} ago and ended as {how}; this is that run. {again}"
-    return f"{job.name} exists since {ago} and is {job.phase}; this follows it."
+    return f"{job.name} was created {ago} ago and is {job.phase}; this follows it."
 
 
 def _see_through(talk: "Talk", name: str, *, json_: bool, timeout: float | None) -> None:

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
 
 _CONDITION: Final = re.compile(r"(?:condition=)?([A-Za-z]+)(?:=(True|False|Unknown))?", re.IGNORECASE)
-# A condition without `condition=` must be one that jobs have: `--for=delete` means something else to kubectl.
-_BARE: Final = frozenset({"complete", "finished", "failed", "cancelled", "suspended", "accepted", "admitted"})
+# What can be waited for; another word is a slip that would be waited for in vain. The parts of the API that hold the
+# list take too long to load for a command line.
+CONDITIONS: Final = ("Complete", "Finished", "Failed", "Cancelled", "Suspended", "Accepted", "Admitted", "PodStarted")
 
 
 def register(app: typer.Typer) -> None:
@@ -75,9 +76,10 @@ def wait(
 
 def _wanted(condition: str) -> tuple[str, str]:
     found = _CONDITION.fullmatch(condition)
-    if not found or not (condition.lower().startswith("condition=") or found[1].lower() in _BARE):
-        raise Failure(f"--for={condition} is not understood; use condition=Complete or condition=Finished.", code=USAGE)
-    return found[1], (found[2] or "True").capitalize()
+    known = found and next((each for each in CONDITIONS if each.lower() == found[1].lower()), None)
+    if not found or not known:
+        raise Failure(f"--for={condition}: jobs have no such condition; use {', '.join(CONDITIONS)}.", code=USAGE)
+    return known, (found[2] or "True").capitalize()
 
 
 def _wait(
@@ -89,8 +91,18 @@ def _wait(
             return
         if _holds(job, "Finished", "True"):
             raise Failure(_ended(job, name=target.name, wanted=wanted))
-    phase = (job or {}).get("status", {}).get("phase") or "not seen by an operator yet"
-    raise Failure(f"{target.name} did not reach {wanted} within {timeout}; it is {phase}.", code=TIMED_OUT)
+    raise Failure(f"{target.name} did not reach {wanted} within {timeout}; it is {_held(job)}", code=TIMED_OUT)
+
+
+def _held(body: Mapping[str, Any] | None) -> str:
+    """Where a job stands, and what holds it up."""
+    from agentjobs.cli.story import phase_words
+    from agentjobs.client.job import Job
+
+    job = Job.parse(body) if body else None
+    if job is None or not job.status.phase:
+        return "not seen by an operator yet."
+    return phase_words(job.phase, job.reason) + (f": {job.message}" if job.message else ".")
 
 
 def _states(cluster: "Cluster", target: Target, *, deadline: float | None) -> Iterator[Mapping[str, Any]]:
