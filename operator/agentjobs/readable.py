@@ -67,7 +67,7 @@ def _told(line: Mapping[str, Any], painted: _Paint, width: int | None) -> str:
     if event.startswith("step.") and "author" in line:
         kind, author = event.removeprefix("step."), _text(line["author"])
         said = _step(kind, line)
-        cut = said if width is None else _cut(said, width - len("00:00:00 ") - len(author) - 2)
+        cut = said if width is None or _failed(line) else _cut(said, width - len("00:00:00 ") - len(author) - 2)
         return f"{painted(author, 'cyan')}  {cut}"
     match event:
         case "attempt.started":
@@ -100,6 +100,12 @@ def _step(kind: str, line: Mapping[str, Any]) -> str:
             return f"says {_text(line.get('bytes'))} bytes{', its answer' if line.get('final') else ''}"
     pairs = _pairs({key: value for key, value in line.items() if key not in _FRAME | {"author"}})
     return f"{_text(kind)}{pairs}"
+
+
+def _failed(line: Mapping[str, Any]) -> bool:
+    """Whether the step is a tool's error; what the model was told of it is wanted whole."""
+    result = line.get("result")
+    return isinstance(result, Mapping) and "error" in result
 
 
 def _tokens(line: Mapping[str, Any]) -> str:

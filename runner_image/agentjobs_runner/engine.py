@@ -28,8 +28,8 @@ from agentjobs.contract import Attempt, ErrorClass
 from agentjobs_runner import agents, callers, toolsets
 from agentjobs_runner.answer import Answer, Said
 from agentjobs_runner.classify import classify
-from agentjobs_runner.endings import Ending
-from agentjobs_runner.frames import stack
+from agentjobs_runner.endings import Ended, Ending
+from agentjobs_runner.frames import own_place, stack
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.log import logger
 from agentjobs_runner.models import Models
@@ -81,9 +81,17 @@ async def run(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
         ending = classify(toolsets.carried(error), now=datetime.now(UTC))
         # What code raised needs its stack to be understood; what a provider or a definition did wrong tells itself.
         if ending.reason in (ErrorClass.AGENT_ERROR, ErrorClass.TOOL_ERROR, ErrorClass.MODULE_NOT_FOUND):
-            chain = [cause.error for cause in causes(error)]
-            logger.error("agent.raised", extra={"reason": ending.reason, "stack": stack(chain)})
+            chain = _telling([cause.error for cause in causes(error)])
+            if chain:
+                logger.error("agent.raised", extra={"reason": ending.reason, "stack": stack(chain)})
         return ending
+
+
+def _telling(chain: list[BaseException]) -> list[BaseException]:
+    """Which errors' stacks are worth a look; of a mistake that we found and named, only those in the user's code."""
+    if not any(isinstance(error, Ended) for error in chain):
+        return chain
+    return [error for error in chain if not isinstance(error, Ended) and own_place(error)]
 
 
 async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Ending:

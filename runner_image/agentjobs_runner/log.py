@@ -20,8 +20,9 @@ from agentjobs_runner.wording import Redactor, plain
 _LIBRARIES: Final = ("anthropic", "google_adk", "google_genai", "httpx2", "mcp", "openai")
 # Of these not even warnings: they are about ADK's own measurements.
 _UNHEARD: Final = ("google_adk.google.adk.telemetry",)
-# ADK says so and raises the error again, which `engine` tells.
+# So begins what ADK says before it raises the error again, which `engine` tells.
 _RAISED_AGAIN: Final = {
+    "google_adk.google.adk.plugins.plugin_manager": "Error in plugin 'agentjobs' during ",
     "google_adk.google.adk.runners": "Root node %s failed.",
     "google_adk.google.adk.workflow._node_runner": "Node execution failed with exception",
 }
@@ -107,7 +108,7 @@ def _written(variables: Mapping[str, str]) -> Callable[[Mapping[str, Any]], str]
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    return record.msg != _RAISED_AGAIN.get(record.name)
+    return not str(record.msg).startswith(_RAISED_AGAIN[record.name])
 
 
 def for_people(variables: Mapping[str, str]) -> bool:

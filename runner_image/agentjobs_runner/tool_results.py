@@ -51,7 +51,9 @@ def _part(part: types.Part) -> types.Part:
         plain = jsonable(response.response, ())
     except NotJson as error:
         cure = "return text, numbers, lists and dicts of them"
-        message = f"tool {response.name} returned a {error.kind} at {error.place}, which is not JSON; {cure}"
+        message = (
+            f"tool {response.name} returned a value of type {error.kind} at {error.place}, which is not JSON; {cure}"
+        )
         raise Ended(Ending(Verdict.RETRY, ErrorClass.TOOL_ERROR, message)) from error
     if plain is response.response:
         return part

@@ -165,3 +165,11 @@ def test_colours_are_for_terminals_alone():
 
     assert "\x1b[31mFail\x1b[0m" in readable(ended, colour=True)
     assert "\x1b" not in readable(ended)
+
+
+def test_what_a_model_was_told_of_a_tools_error_is_not_cut():
+    told = "Invoking `find()` failed as the following mandatory input parameters are not present: order " * 3
+
+    text = readable(line("step.tool", author="judge", tool="find", result={"error": told}), width=80)
+
+    assert text.endswith("order '}")

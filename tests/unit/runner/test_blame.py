@@ -212,7 +212,23 @@ async def test_a_tools_result_without_a_json_form_names_tool_type_and_place(run,
     ending = await ended(run, module, tool("def tool(): return {'rows': [{'day': httpx.Client}]}"))
 
     assert (ending.verdict.value, ending.reason) == ("Retry", "ToolError")
-    assert "tool tool returned a type at rows.0.day" in ending.message
+    assert "tool tool returned a value of type type at rows.0.day" in ending.message
+
+
+async def test_a_mistake_that_we_name_comes_without_a_stack_of_ours(run, module, records):
+    await ended(run, module, tool("def tool(): return {'rows': [{'day': httpx.Client}]}"))
+
+    assert [record for record in records if record.getMessage() == "agent.raised"] == []
+
+
+async def test_an_import_that_fails_shows_the_users_line_and_nothing_of_ours(run, tmp_path, monkeypatch, records):
+    (tmp_path / "needy.py").write_text("import pandsa\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    await run([], agent={"model": SCRIPT, "module": {"ref": "needy:agent"}})
+
+    [record] = [record for record in records if record.getMessage() == "agent.raised"]
+    assert record.stack == ["  needy.py:1 in <module>: import pandsa", "ModuleNotFoundError: No module named 'pandsa'"]
 
 
 async def test_an_agent_that_the_model_made_up_is_the_models_error(run, module):
