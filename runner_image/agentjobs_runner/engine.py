@@ -41,6 +41,7 @@ from agentjobs_runner.scripted import Stage
 from agentjobs_runner.sessions import Sessions
 from agentjobs_runner.shape import below, shape
 from agentjobs_runner.steps import StepPlugin, everywhere
+from agentjobs_runner.strays import no_strays
 from agentjobs_runner.timeline import Recorder, entries
 
 # Ends of a model's answer that give code None, or a half, and what code makes of it.
@@ -121,7 +122,8 @@ async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Endi
         message = types.Content(role="user", parts=[types.Part(text=text) for text in told])
         run = runner.run_async(user_id=address[1], session_id=address[2], new_message=message, run_config=settings)
         try:
-            await _heard(run, answer, recorder)
+            with no_strays():
+                await _heard(run, answer, recorder)
         except Exception as error:
             if (met := _met_before(error, answer)) is not None:
                 return met

@@ -12,6 +12,7 @@ from agentjobs_runner.answer import Answer, Said
 from agentjobs_runner.shape import Kind, Part
 
 AGENTS = """
+import asyncio
 import warnings
 from datetime import timedelta
 from agentjobs_runner import Snooze
@@ -60,10 +61,25 @@ def note(callback_context): callback_context.state["noted"] = 1
 def sign(callback_context): return types.Content(role="model", parts=[types.Part(text="-- by a bot")])
 def resumable(root): return App(name="app", root_agent=root, resumability_config=ResumabilityConfig(is_resumable=True))
 
+async def cancels(): raise asyncio.CancelledError("by a library")
+async def cancels_node(node_input): raise asyncio.CancelledError("by a library")
+async def hangs(): await asyncio.sleep(60)
+
 class First(BaseAgent):
     async def _run_async_impl(self, ctx):
         for agent in self.sub_agents:
             async for event in agent.run_async(ctx):
+                yield event
+
+class Patient(BaseAgent):
+    async def _run_async_impl(self, ctx):
+        first, second = self.sub_agents
+        try:
+            async with asyncio.timeout(0.2):
+                async for event in first.run_async(ctx):
+                    yield event
+        except TimeoutError:
+            async for event in second.run_async(ctx):
                 yield event
 
 class Noting(First):
@@ -227,6 +243,20 @@ ANSWERS = [
     ("a-text-about-thoughts", "say('one')", [says("It writes </think> twice.")], "It writes </think> twice.", None),
     ("thoughts-before-a-function", "graph(say('one'), shout)", [says("<think>Hm.</think>\nblue")], "BLUE", None),
     (
+        "a-strand-that-ends-the-others",
+        "ParallelAgent(name='p', sub_agents=[say('a', tools=[leave]), say('b', tools=[hangs])])",
+        [call("hangs", agent="b"), call("leave", "found", "a")],
+        "found",
+        None,
+    ),
+    (
+        "a-member-that-code-stops-waiting-for",
+        "Patient(name='p', sub_agents=[say('a', tools=[hangs]), say('b')])",
+        [call("hangs", agent="a"), says("instead", "b")],
+        "instead",
+        None,
+    ),
+    (
         "an-object-that-is-not-a-call",
         "say('one', tools=[save])",
         [says('{"name": "safe", "input": "x"}')],
@@ -314,6 +344,25 @@ FAILURES = [
         "Retry ResultError",
     ),
     ("graph-ends-in-thoughts", "graph(shout, say('one'))", [says("<think>hm</think>")], "Retry ResultError"),
+    ("tool-is-cancelled", "say('a', tools=[cancels])", [call("cancels"), says("fine")], "Retry ToolError"),
+    (
+        "strand-is-cancelled",
+        "ParallelAgent(name='p', sub_agents=[say('a', tools=[cancels]), say('b')])",
+        [call("cancels", agent="a"), says("half", "b")],
+        "Retry ToolError",
+    ),
+    (
+        "agent-in-a-tool-is-cancelled",
+        "say('a', tools=[AgentTool(say('b', tools=[cancels]))])",
+        [call("b", None, "a", request="x"), call("cancels", agent="b"), says("fine", "a")],
+        "Retry ToolError",
+    ),
+    (
+        "node-is-cancelled",
+        "Workflow(name='w', edges=[(START, say('one')), (START, cancels_node)])",
+        [says("half")],
+        "Retry AgentError",
+    ),
     ("only-thoughts", "say('one')", [says("<think>hm</think> ")], "Retry ResultError"),
 ]
 

@@ -1,0 +1,61 @@
+"""Finds cancellations that nobody asked for. Code raises CancelledError by itself, or awaits what it cancelled.
+
+asyncio takes such a task for one that was told to stop, and so does ADK: a strand, a node or a whole agent ends in the
+midst without an error, and what the others say would pass for the answer.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class _Task(asyncio.Task[Any]):
+    asked = False
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        self.asked = True
+        return super().cancel(msg)
+
+
+@contextmanager
+def no_strays() -> Iterator[None]:
+    """Raise what cancelled a task of ADK's that began in here and that nobody told to stop.
+
+    Raises:
+        CancelledError: the first one, as it was raised.
+    """
+    found: list[asyncio.CancelledError] = []
+    loop = asyncio.get_running_loop()
+    before = loop.get_task_factory()
+    loop.set_task_factory(lambda loop, code, **more: _made(loop, code, found, more))
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not found:
+            raise
+    finally:
+        loop.set_task_factory(before)
+    if found:
+        raise found[0]
+
+
+def _made(loop: asyncio.AbstractEventLoop, code: Any, found: list[asyncio.CancelledError], more: Any) -> _Task:
+    task = _Task(code, loop=loop, **more)
+    if _is_adks(code):
+        task.add_done_callback(lambda ended: _look(ended, found))
+    return task
+
+
+def _look(task: Any, found: list[asyncio.CancelledError]) -> None:
+    if not task.cancelled() or task.asked:
+        return
+    try:
+        task.result()
+    except asyncio.CancelledError as error:
+        found.append(error)
+
+
+def _is_adks(code: Coroutine[Any, Any, Any]) -> bool:
+    frame = getattr(code, "cr_frame", None)
+    return frame is not None and str(frame.f_globals.get("__name__")).startswith("google.adk.")
