@@ -13,6 +13,7 @@ observes, asks, and carries out.
     policy                the job's own rules for endings
     retry                 backoff
     admission             which waiting jobs of a queue start now
+    line                  those who wait in a queue, the best first
     manifests             the pod of a start and the network policy of a job
     pod_words             what an API server says against a pod, in the words of the job
     allowed               what an installation lets jobs ask for

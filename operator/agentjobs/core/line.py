@@ -118,13 +118,14 @@ class _Shown(_Heap):
 class _Group(_Heap):
     """The waiting jobs of one session."""
 
-    __slots__ = ("members", "shown", "told", "wait_for_slot")
+    __slots__ = ("members", "named", "shown", "wait_for_slot")
 
     def __init__(self) -> None:
         super().__init__()
         self.members: dict[str, Place] = {}  # by uid
         self.shown: Place | None = None
-        self.told = ""  # of what holds the session
+        # What is told of what holds the session, each with the job that it is of.
+        self.named: tuple[tuple[str, str], ...] = ()
         # Those that were told to wait for a slot.
         self.wait_for_slot: dict[Place, None] = {}
 
@@ -161,7 +162,7 @@ class Line:
     _holders: dict[str, int] = field(default_factory=dict)
     _groups: dict[SessionLock, _Group] = field(default_factory=dict)
     _shown: _Shown = field(default_factory=_Shown)
-    # Places whose answer is missing or no longer true.
+    # Places whose answer is missing or may not be true any more.
     _untold: dict[Place, None] = field(default_factory=dict)
     # Sessions in use of which somebody was told to wait for a slot. True while all slots are taken.
     _doubtful: dict[SessionLock, None] = field(default_factory=dict)
@@ -208,10 +209,11 @@ class Line:
         before, group.shown = group.shown, group.next(users)
         if before is not group.shown:
             self._show(before, group.shown)
-        renamed = _told(users) != group.told
+        named = tuple((holding.uid, holding.told) for holding in users.values() if holding.told)
+        renamed = named != group.named
         if renamed:
-            # A pod that may never end, or an end of that, is worth a word to all who wait for it.
-            group.told = _told(users)
+            # All who wait for a pod that may never end hear of it, and of its end.
+            group.named = named
             self._untold |= dict.fromkeys(group.wait_for_session())
         doubtful = self._judge(session, group)
         if not group.members:
@@ -240,13 +242,15 @@ class Line:
         return {place.candidate.key: self._tell(place, refusal) for place, refusal in news.items()}
 
     def _refusal(self, place: Place, full: Refusal, *, is_full: bool) -> Refusal:
-        one = place.candidate
+        one, group = place.candidate, self._groups[place.candidate.lock]
         others = [holding for holding in self.users.get(one.lock, {}).values() if holding.uid != one.uid]
-        waits_for_it = place.answer is not None and place not in self._groups[one.lock].wait_for_slot
-        if not others or (is_full and not waits_for_it):
-            return full
         told = next((holding.told for holding in others if holding.told), "another job")
-        return Refusal("WaitingForLock", f"session {one.lock[2]} is in use by {told}")
+        in_use = Refusal("WaitingForLock", f"session {one.lock[2]} is in use by {told}")
+        waits_for_it = place.answer is not None and place not in group.wait_for_slot
+        if others:
+            return in_use if waits_for_it or not is_full else full
+        # Behind another of a free session it goes on saying what it said, but for a pod that holds it no more.
+        return in_use if place.answer == in_use and place is not group.shown else full
 
     def _tell(self, place: Place, refusal: Refusal) -> Refusal:
         session, place.answer = place.candidate.lock, refusal
@@ -261,8 +265,6 @@ class Line:
     def _show(self, before: Place | None, after: Place | None) -> None:
         if before is not None:
             before.ticket = 0
-            if before.answer is not None:
-                self._untold.pop(before, None)
         if after is not None:
             after.ticket = next(self._tickets)
             self._shown.push(after, after.ticket)
@@ -278,7 +280,3 @@ class Line:
         else:
             self._doubtful.pop(session, None)
         return doubtful
-
-
-def _told(users: Mapping[Hashable, Holding]) -> str:
-    return next((holding.told for holding in users.values() if holding.told), "")

@@ -16,7 +16,7 @@ from agentjobs.core.admission import Candidate, Granted, Holding, QueuePolicy, Q
 
 NOW = datetime(2026, 11, 28, 9, 0, tzinfo=UTC)
 QUEUES = ("agents", "scheduled")
-SLOT, LOCK = "WaitingForSlot", "WaitingForLock"
+SLOT, LOCK, ANOTHER = "WaitingForSlot", "WaitingForLock", "another job"
 
 
 def candidate(name, *, uid=None, priority=2, age=0, session=None):
@@ -45,6 +45,10 @@ class Walk:
     def in_use(self, one):
         return any(held.session == one.lock and held.uid != one.uid for held in self.held())
 
+    def user(self, one):
+        others = [held.told for held in self.held() if held.session == one.lock and held.uid != one.uid and held.told]
+        return others[0] if others else ANOTHER
+
     def line(self, queue):
         found = [one for place, one in self.waiting.values() if place == queue]
         return sorted(found, key=lambda one: (one.priority, one.created, one.key))
@@ -64,10 +68,12 @@ class Walk:
         for one in self.line(queue):
             known = self.told.get(one.key)
             if self.in_use(one):
-                self.told[one.key] = LOCK if free > 0 else known or SLOT
-            else:
-                # A job that is not the first of a free session goes on waiting for that session, or for a slot.
-                self.told[one.key] = SLOT if one.lock not in first else known or SLOT
+                waits_for_it = known is not None and known != SLOT
+                self.told[one.key] = self.user(one) if free > 0 or waits_for_it else known or SLOT
+            elif known != ANOTHER or one.lock not in first:
+                # A job that is not the first of a free session goes on saying that another job has it.
+                self.told[one.key] = SLOT
+            if not self.in_use(one):
                 first.add(one.lock)
         return admitted, bool(admitted) or told != self.told
 
@@ -124,7 +130,7 @@ class Both:
             if isinstance(answer, Granted):
                 granted.add(key)
             else:
-                told[key] = answer.reason
+                told[key] = SLOT if answer.reason == SLOT else answer.message.partition(" is in use by ")[2]
         return told, granted
 
     def check(self, before, granted):
@@ -175,7 +181,7 @@ def act(both, kind, name, queue, number, session):
     elif kind in ("pod", "left"):
         # It may be of the job that waits under that name, of another operator's claim, or of a job that is gone.
         lock = known.lock if known is not None and number else candidate(name, session=session).lock
-        slot, uid, told = queue if kind == "left" else None, f"pod-{name}-{number}", "a pod" if number == 3 else ""
+        slot, uid, told = queue if kind == "left" else None, f"pod-{name}-{number}", "a pod" if number > 1 else ""
         both.hold(("pod", name, number), Holding(name, lock, slot, uid, told))
     elif kind == "gone":
         both.hold(("pod", name, number), None)
