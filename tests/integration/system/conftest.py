@@ -141,6 +141,19 @@ class System:
         answer.raise_for_status()
         return answer.json()
 
+    async def story(self, name):
+        """What history tells of a job that has ended, once it says so too: it follows the objects."""
+
+        async def read(_):
+            return await self.history(name)
+
+        def complete(found):
+            return found["job"]["phase"] not in ("Pending", "Running") and all(
+                one["verdict"] for one in found["starts"]
+            )
+
+        return await self.until("history", complete, status_of=read)
+
     async def told(self, wanted):
         """Phases of the jobs whose row is `wanted`, once all have ended in history, which follows the objects."""
 

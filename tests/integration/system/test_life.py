@@ -49,7 +49,7 @@ async def test_a_deleted_job_that_another_finalizer_keeps_is_stopped_and_its_ses
     status = await system.finished("held")
     follows = await system.finished("follows")
     job, pod = await system.job("held"), await system.pod("held-1")
-    story = await system.history("held")
+    story = await system.story("held")
     await system.client.patch(AGENTJOBS, system.namespace, "held", {"metadata": {"finalizers": None}})
 
     assert (status["phase"], status["reason"]) == ("Cancelled", "Deleted")
@@ -64,7 +64,7 @@ async def test_a_job_deleted_in_the_foreground_goes_when_its_pod_has_ended(syste
     await system.running("ahead")
     await system.client.delete(AGENTJOBS, system.namespace, "ahead", propagation="Foreground")
     await system.gone("ahead")
-    (start,) = (await system.history("ahead"))["starts"]
+    (start,) = (await system.story("ahead"))["starts"]
 
     assert await system.pod("ahead-1") is None
     assert start["reason"] == "JobDeleted"
@@ -247,7 +247,7 @@ async def test_an_outcome_runs_the_job_again_until_its_rule_is_used_up(system, j
     }
     await system.apply(*job_of("unsure", {"starts": answers}, **spec))
     status = await system.finished("unsure")
-    told = await system.history("unsure")
+    told = await system.story("unsure")
 
     assert (status["phase"], status["starts"], status["ruleCounts"]) == ("Succeeded", 2, {"look-again": 1})
     assert status["result"]["structured"] == {"outcome": "unsure", "try": 2}
