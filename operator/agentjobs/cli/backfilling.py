@@ -6,13 +6,12 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
 
 import typer
 
 from agentjobs import errors
 from agentjobs.cli.failures import USAGE, Failure
-from agentjobs.cli.printing import show
+from agentjobs.cli.printing import show, shown_job
 
 if TYPE_CHECKING:
     from agentjobs.cli.options import Talk
@@ -43,10 +42,10 @@ def make(talk: "Talk", schedule: "Schedule", plan: "Plan", times: Iterable[datet
         try:
             talk.cluster.request("POST", jobs_path(schedule.namespace), body=job)
         except errors.AlreadyExists:
-            show(f"agentjob.agentjobs.dev/{start.name} exists", error=True)
+            show(f"{shown_job(start.name)} exists", error=True)
             continue
         unfinished.add(start.name)
-        show(f"agentjob.agentjobs.dev/{start.name} created")
+        show(f"{shown_job(start.name)} created")
 
 
 def _ended(talk: "Talk", name: str) -> bool:
@@ -115,4 +114,4 @@ def jobs_path(namespace: str) -> str:
     """Return the path of a namespace's AgentJobs."""
     from agentjobs.cli.cluster import AGENTJOBS
 
-    return AGENTJOBS.path(quote(namespace, safe=""))
+    return AGENTJOBS.path(namespace)

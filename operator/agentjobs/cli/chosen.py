@@ -73,9 +73,9 @@ def each(chosen: Sequence[Target], act: Callable[[Target], str]) -> None:
 def _listed(talk: "Talk", choice: Choice) -> Iterator[Target]:
     from agentjobs.cli.cluster import AGENTJOBS
 
-    path = f"/apis/{AGENTJOBS.group_version}/{AGENTJOBS.plural}" if choice.everywhere else None
+    path = AGENTJOBS.everywhere if choice.everywhere else AGENTJOBS.path(talk.do.namespace)
     params = {"labelSelector": choice.selector} if choice.selector else {}
-    found = talk.cluster.request("GET", path or AGENTJOBS.path(talk.do.namespace), params=params)
+    found = talk.cluster.request("GET", path, params=params)
     for item in found.get("items") or ():
         metadata = item["metadata"]
         yield Target(replace(talk.do, namespace=metadata["namespace"]), metadata["name"])

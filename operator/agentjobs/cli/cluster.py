@@ -38,12 +38,20 @@ class Kind:
         group = self.group_version.partition("/")[0] if "/" in self.group_version else ""
         return f"{self.singular}.{group}" if group else self.singular
 
+    @property
+    def everywhere(self) -> str:
+        """The URL's path of the objects of all namespaces."""
+        return f"/{self._root}/{self.group_version}/{self.plural}"
+
     def path(self, namespace: str, name: str = "") -> str:
         """The URL's path of one object, or of the collection."""
-        root = "apis" if "/" in self.group_version else "api"
         inside = f"/namespaces/{quote(namespace, safe='')}" if self.namespaced else ""
         last = f"/{quote(name, safe='')}" if name else ""
-        return f"/{root}/{self.group_version}{inside}/{self.plural}{last}"
+        return f"/{self._root}/{self.group_version}{inside}/{self.plural}{last}"
+
+    @property
+    def _root(self) -> str:
+        return "apis" if "/" in self.group_version else "api"
 
 
 AGENTJOBS: Final = Kind(group_version=f"{GROUP}/{VERSION}", plural="agentjobs", singular="agentjob", namespaced=True)

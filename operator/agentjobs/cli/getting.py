@@ -19,8 +19,9 @@ from agentjobs.cli.options import (
     connected,
     output,
 )
-from agentjobs.cli.printing import as_json, as_yaml, complain, server_table, show, without_managed_fields
+from agentjobs.cli.printing import as_json, as_yaml, complain, server_table, show, shown_job, without_managed_fields
 from agentjobs.client.effects import JSON
+from agentjobs.contract import GROUP, VERSION
 
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
@@ -76,8 +77,7 @@ def get(
 def _collection(cluster: "Cluster", *, namespace: str | None, everywhere: bool) -> str:
     from agentjobs.cli.cluster import AGENTJOBS
 
-    path = AGENTJOBS.path(namespace or cluster.access.namespace)
-    return f"/apis/{AGENTJOBS.group_version}/{AGENTJOBS.plural}" if everywhere else path
+    return AGENTJOBS.everywhere if everywhere else AGENTJOBS.path(namespace or cluster.access.namespace)
 
 
 def _below(name: str) -> str:
@@ -110,14 +110,14 @@ def _show_objects(
     )
     items = [
         # Items of a list come without the words that say what they are.
-        {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentJob"} | without_managed_fields(item)
+        {"apiVersion": f"{GROUP}/{VERSION}", "kind": "AgentJob"} | without_managed_fields(item)
         for item in found or ()
     ]
     listed = {"apiVersion": "v1", "kind": "List", "items": items, "metadata": {}}
     body = items[0] if len(names) == 1 else listed
     if format_ == "name":
         for item in items:
-            show(f"agentjob.agentjobs.dev/{item['metadata']['name']}")
+            show(shown_job(item["metadata"]["name"]))
     else:
         show(as_json(body) if format_ == "json" else as_yaml(body))
     if len(items) < len(names):

@@ -3,7 +3,7 @@
 import os
 from typing import TextIO
 
-from agentjobs.cli.printing import harmless
+from agentjobs.cli.printing import harmless, plain
 from agentjobs.readable import parsed, readable
 
 
@@ -18,8 +18,7 @@ def shown(text: str, stream: TextIO, *, raw: bool = False) -> str | None:
     line = None if raw or not stream.isatty() else parsed(text)
     if line is None:
         return harmless(text)
-    colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return readable(line, colour=colour, width=_columns(stream)) or None
+    return readable(line, colour=not plain(), width=_columns(stream)) or None
 
 
 def _columns(stream: TextIO) -> int | None:

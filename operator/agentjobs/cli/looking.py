@@ -19,6 +19,7 @@ from agentjobs.cli.options import (
     Namespace,
     checked,
     output,
+    start_of,
     talking,
 )
 from agentjobs.cli.printing import (
@@ -93,7 +94,7 @@ def show_(
         agentjobs show hello --start all -o json
     """
     checked(format_, "json", "yaml")
-    wanted = _start(start)
+    wanted = start_of(start)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
         body, absent = _object(talk, name)
         try:
@@ -112,14 +113,6 @@ def show_(
         show(formatted(seen.document(), format_))
     else:
         show(_page(name, seen, no_history, full=full))
-
-
-def _start(word: str | None) -> int | str | None:
-    if word is None or word == "all":
-        return word
-    if not word.isdecimal() or word == "0":
-        raise Failure(f"--start={word} is not the number of a start; use 1, 2, … or all.", code=USAGE)
-    return int(word)
 
 
 def _object(talk: "Talk", name: str) -> "tuple[Mapping[str, Any] | None, errors.NotFound | None]":

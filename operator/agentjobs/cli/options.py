@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import typer
 
@@ -87,6 +87,21 @@ def checked(chosen: str | None, *formats: str) -> str | None:
         known = f"{', '.join(formats[:-1])} or {formats[-1]}" if formats[1:] else formats[0]
         raise Failure(f"--output={chosen} is unknown; use {known}.", code=USAGE)
     return chosen
+
+
+def start_of(word: str | None) -> int | Literal["all"] | None:
+    """Return --start: the number of a start, or all; None when it is not given.
+
+    Raises:
+        Failure: it is neither.
+    """
+    if word is None:
+        return None
+    if word == "all":
+        return "all"
+    if not (word.isascii() and word.isdigit() and int(word) > 0):
+        raise Failure(f"--start={word} is not the number of a start; use 1, 2, … or all.", code=USAGE)
+    return int(word)
 
 
 def bare_name(word: str) -> str:

@@ -19,6 +19,7 @@ from agentjobs.cli.options import (
     Selector,
     talking,
 )
+from agentjobs.cli.printing import shown_job
 
 if TYPE_CHECKING:
     from agentjobs.client.effects import Operation
@@ -53,7 +54,7 @@ def cancel(
 
     def cancelled(target: Target, job: "Job") -> str:
         if job.finished and job.phase == "Cancelled":
-            return f"{_shown(target)} was already cancelled"
+            return f"{shown_job(target.name)} was already cancelled"
         return _told(target, job, "cancel requested", "be cancelled")
 
     choice = Choice(names or (), selector, all_, everywhere)
@@ -143,7 +144,7 @@ def rerun(
 
         def again(target: Target) -> str:
             job = talk.run(target.do.rerun(target.name, new_name_=new_name))
-            return f"agentjob.agentjobs.dev/{job.name} created"
+            return f"{shown_job(job.name)} created"
 
         each(targets(talk, choice), again)
 
@@ -163,8 +164,4 @@ def _order(
 def _told(target: Target, job: "Job", done: str, refused: str) -> str:
     if job.finished:
         raise Failure(f"{target.name} cannot {refused}: it has already ended as {job.phase}.")
-    return f"{_shown(target)} {done}"
-
-
-def _shown(target: Target) -> str:
-    return f"agentjob.agentjobs.dev/{target.name}"
+    return f"{shown_job(target.name)} {done}"

@@ -22,7 +22,7 @@ from agentjobs.cli.options import (
     complete_names,
     output,
 )
-from agentjobs.cli.printing import NARROW, age, formatted, show, show_answer, show_cut, table
+from agentjobs.cli.printing import NARROW, age, formatted, show, show_answer, show_cut, shown_job, table
 from agentjobs.cli.story import Told, phase_words, phases_table, starts_table, story_head, took
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def why_no_result(job: Mapping[str, Any]) -> str:
 
 def _show(format_: str | None, whole: Any, jobs: Sequence[Mapping[str, Any]], page: str) -> None:
     if format_ == "name":
-        page = "\n".join(f"agentjob.agentjobs.dev/{job['name']}" for job in jobs)
+        page = "\n".join(shown_job(job["name"]) for job in jobs)
     if format_ in {"json", "yaml"}:
         page = formatted(whole, format_)
     if page:

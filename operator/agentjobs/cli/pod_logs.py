@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentjobs.cli.failures import USAGE, Failure
-from agentjobs.cli.options import Context, JobName, Kubeconfig, Namespace, seconds_of, talking
+from agentjobs.cli.options import Context, JobName, Kubeconfig, Namespace, seconds_of, start_of, talking
 from agentjobs.cli.printing import harmless, show
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def logs(
         raise Failure(f"--output={format_} is unknown; use json.", code=USAGE)
     age = None if since is None else seconds_of(since, option="--since")
     part = following.Part(tail=tail, since=None if age is None else max(1, round(age)))
-    wanted = _start(start)
+    wanted = start_of(start)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
         if follow:
             changes = talk.iterate(following.follow(talk.do, name, timeout=None, tail=tail))
@@ -69,16 +69,6 @@ def logs(
         else:
             lines = talk.iterate(following.logs(talk.do, name, start=wanted, part=part))
             _print(lines, name=name, begins=wanted == "all", raw=format_ is not None)
-
-
-def _start(given: str | None) -> int | Literal["all"] | None:
-    if given is None:
-        return None
-    if given == "all":
-        return "all"
-    if not (given.isascii() and given.isdigit() and int(given) > 0):
-        raise Failure(f"--start={given}: give the number of a start, from 1, or all.", code=USAGE)
-    return int(given)
 
 
 def _print(items: "Iterable[Job | LogLine]", *, name: str, begins: bool, raw: bool) -> None:

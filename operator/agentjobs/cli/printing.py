@@ -5,7 +5,6 @@ What models and pods wrote is data: control characters in it are shown, never se
 
 import json
 import os
-import re
 import shutil
 import sys
 import textwrap
@@ -14,6 +13,8 @@ from datetime import datetime
 from typing import Any, Final
 
 import typer
+
+from agentjobs.readable import CONTROLS, written_out
 
 # The words of status.phase and of verdicts; a word we do not know has no colour.
 _COLOURS: Final[Mapping[str, str]] = {
@@ -30,7 +31,6 @@ _COLOURS: Final[Mapping[str, str]] = {
     "Cancelled": "magenta",
     "Cancel": "magenta",
 }
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _GAP: Final = "   "
 NARROW: Final = "  "
 """The gap of tables with many columns."""
@@ -41,7 +41,12 @@ _LEAST_PROSE: Final = 24
 def harmless(text: str) -> str:
     """Return `text` with control characters but newline and tab, and marks that turn the writing direction,
     replaced."""
-    return _CONTROL.sub("\ufffd", text)
+    return CONTROLS.sub("\ufffd", text)
+
+
+def shown_job(name: str) -> str:
+    """Return `agentjob.agentjobs.dev/hello`, as kubectl prints it."""
+    return f"agentjob.agentjobs.dev/{name}"
 
 
 def cell(value: object) -> str:
@@ -161,8 +166,8 @@ def show_cut(result: Mapping[str, Any]) -> None:
 
 
 def as_json(value: object) -> str:
-    """Return `value` as indented JSON; safe on a terminal, for JSON escapes control characters below 0x20 itself."""
-    return harmless(json.dumps(value, indent=2, ensure_ascii=False))
+    """Return `value` as indented JSON. What could steer a terminal is escaped, so that programs get it all the same."""
+    return written_out(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def as_yaml(value: object) -> str:

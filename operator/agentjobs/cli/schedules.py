@@ -25,7 +25,17 @@ from agentjobs.cli.options import (
     output,
     talking,
 )
-from agentjobs.cli.printing import age, counted, formatted, harmless, server_table, show, table, without_managed_fields
+from agentjobs.cli.printing import (
+    age,
+    counted,
+    formatted,
+    harmless,
+    server_table,
+    show,
+    shown_job,
+    table,
+    without_managed_fields,
+)
 
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
@@ -158,7 +168,7 @@ def trigger(
             job = talk.run(_do(talk).trigger(name, value=value, timeout=_TRIGGER_SECONDS))
         except TimeoutError as error:
             raise Failure(str(error), code=TIMED_OUT) from None
-    show(f"agentjob.agentjobs.dev/{job.name} created")
+    show(f"{shown_job(job.name)} created")
 
 
 @app.command()
@@ -362,9 +372,7 @@ def _plan_or_none(body: Mapping[str, Any]) -> "Plan | None":
 def _path(cluster: "Cluster", namespace: str | None, *, name: str = "", everywhere: bool = False) -> str:
     from agentjobs.cli.cluster import AGENTSCHEDULES
 
-    if everywhere:
-        return f"/apis/{AGENTSCHEDULES.group_version}/{AGENTSCHEDULES.plural}"
-    return AGENTSCHEDULES.path(namespace or cluster.access.namespace, name)
+    return AGENTSCHEDULES.everywhere if everywhere else AGENTSCHEDULES.path(namespace or cluster.access.namespace, name)
 
 
 def _get(cluster: "Cluster", namespace: str | None, name: str) -> dict[str, Any]:

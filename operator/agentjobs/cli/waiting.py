@@ -22,6 +22,7 @@ from agentjobs.cli.options import (
     seconds_of,
     talking,
 )
+from agentjobs.cli.printing import shown_job
 
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
@@ -69,7 +70,7 @@ def wait(
 
         def met(target: Target) -> str:
             _wait(talk.cluster, target, kind, status, condition, timeout, deadline)
-            return f"agentjob.agentjobs.dev/{target.name} condition met"
+            return f"{shown_job(target.name)} condition met"
 
         each(targets(talk, choice), met)
 

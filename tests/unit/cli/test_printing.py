@@ -1,5 +1,6 @@
 """Tables and text for people."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -23,6 +24,7 @@ def test_a_row_of_a_watch_comes_without_its_header():
 def test_a_models_text_cannot_steer_the_terminal(text):
     assert not set(harmless(text)) & set("\x1b\x07\u202e\x9b\r")
     assert not set(as_json({"text": text})) & set("\x1b\x07\u202e\x9b\r")
+    assert json.loads(as_json({"text": text})) == {"text": text}  # a program gets it as it is
 
 
 def test_newlines_stay_in_text_and_leave_cells():
