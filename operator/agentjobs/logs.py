@@ -70,7 +70,7 @@ class LineFormatter(logging.Formatter):
 def line_of(record: logging.LogRecord) -> dict[str, Any]:
     """Return what a record says: time, level, logger, event, the caller's fields, and the stack when there is one.
 
-    `event` is always a word of ours. What follows it, and what a library says, is `message`.
+    `event` is always one of our names. What follows it, and what a library says, is `message`.
     """
     event, _, message = record.getMessage().partition(" ")
     if not _EVENT.fullmatch(event):

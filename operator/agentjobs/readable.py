@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 LIBRARY: Final = "library.message"
-"""Event of a line that somebody else's code wrote."""
+"""Event of a line that a library or user code wrote."""
 
 # What JSON leaves as it is and a terminal or a reader of lines takes for a command or an end of line.
 CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")

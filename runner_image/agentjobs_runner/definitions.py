@@ -131,7 +131,7 @@ def _parameter(place: Place) -> str:
 def _first_line(error: BaseException) -> str:
     if isinstance(error, ValidationError):
         return f"{error.title}: {first_problems(error)}"
-    # The first sentence: pydantic goes on with advice for whoever wrote the type.
+    # The first sentence: pydantic goes on with advice for the author of the type.
     text = re.split(r"\n|(?<=[.>])\s+(?=Set )", shown(error).strip())[0]
     return f"{type(error).__name__}: {cut(text or 'no reason given', _TEXT_BYTES)}"
 

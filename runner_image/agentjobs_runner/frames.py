@@ -110,5 +110,5 @@ def _line(place: Place) -> str:
 def _in_project(path: str) -> str:
     folders = {Path(entry).absolute() for entry in sys.path if entry} | {Path.cwd()}
     around = [folder for folder in folders if folder != Path("/") and Path(path).is_relative_to(folder)]
-    # The longest: a virtual environment may lie inside of the project.
+    # The longest: a virtual environment may lie inside the project.
     return str(Path(path).relative_to(max(around, key=lambda folder: len(folder.parts)))) if around else path

@@ -19,7 +19,7 @@ class Gate:
     Args:
         recorded: set while steps may begin.
         at_boundary: called when the gate is closed and nothing runs.
-        progressed: called at each sign that steps go on, also those of agents inside of tools, which no event tells.
+        progressed: called at each sign that steps go on, also those of agents inside tools, which no event tells.
     """
 
     def __init__(

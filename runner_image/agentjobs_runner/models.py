@@ -57,7 +57,7 @@ def _named_in_code(models: Models) -> type[BaseLlm]:
         """Stands for the model that a job would get by the same name."""
 
         def __new__(cls, *, model: str) -> Any:
-            """Return that model, which is not of this class."""
+            """Return that model, which is of another class."""
             return models.resolve(model, "the agent's code")
 
         @classmethod

@@ -11,7 +11,7 @@ _LOGGER: Final = "google_adk"
 # About its own measurements; and what it says before it raises the error again, which ends the start by itself.
 _UNTOLD: Final = ("google_adk.google.adk.telemetry", "google_adk.google.adk.workflow._node_runner")
 MOST: Final = 20
-"""Entries of a start. Each line of ADK's code is told once: what repeats at every model call is no news."""
+"""Entries of a start. Each line of ADK's code is told once: what repeats at every model call is not news."""
 _TEXT: Final = 1024
 
 

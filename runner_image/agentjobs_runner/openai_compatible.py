@@ -86,13 +86,13 @@ class _Completions(AsyncCompletions):
 
 
 def _look(answer: Any) -> None:
-    """Refuse an answer that is none, and bring the others into the form that ADK knows."""
+    """Refuse what is not an answer, and bring the others into the form that ADK knows."""
     if isinstance(answer, (str, bytes)):
         raise NotAnAnswer(answer)
     choices = getattr(answer, "choices", None)
     if not choices:
         _expect_no_error(answer)
-    # Hosts answer 200 with anything; what has no list of choices is left to whoever reads it.
+    # Hosts answer 200 with anything; what has no list of choices is left to its reader.
     for choice in choices[:1] if isinstance(choices, list) else ():
         _expect_no_error(choice)
         message = choice.message

@@ -16,7 +16,7 @@ from agentjobs_runner.modules import first_problems
 from agentjobs_runner.said import MOST_BYTES, as_object, as_text, kept
 from agentjobs_runner.wording import plain
 
-# A model mends what it is told; more than this in one message only confuses it.
+# A model corrects what it is told; more than this in one message only confuses it.
 SHOWN_PROBLEMS: Final = 10
 _PROBLEM_CHARS: Final = 300
 

@@ -111,7 +111,7 @@ def as_list(text: str) -> list[Any]:
 
 
 def _blocks(text: str) -> Iterator[str]:
-    """The contents of Markdown blocks. By lines, since models write what makes expressions take for ever."""
+    """The contents of Markdown blocks. By lines, since models write what makes regular expressions take forever."""
     inside: list[str] | None = None
     for line in text.split("\n"):
         mark = line.strip()

@@ -63,7 +63,7 @@ def namesakes(node: Any) -> list[str]:
 
 
 def below(node: Any) -> Iterator[Any]:
-    """Yield `node` and every agent and node below it, also those inside of its tools, each once."""
+    """Yield `node` and every agent and node below it, also those inside its tools, each once."""
     pending, seen = [node], set[int]()
     while pending:
         current = pending.pop(0)

@@ -1,7 +1,7 @@
 """How the process is told to stop: by SIGTERM or SIGINT, from outside or by its own code.
 
 What is set up here is this process's alone. A forked child gets Python's defaults back before any signal reaches it:
-pools end their workers by SIGTERM, and a worker that only took note of it would run for ever.
+pools end their workers by SIGTERM, and a worker that only took note of it would run forever.
 """
 
 import os

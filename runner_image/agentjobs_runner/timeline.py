@@ -171,7 +171,7 @@ class Recorder:
                 time.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             except Exception:
-                # A bug of ours must not silence the heart, nor hold the agent for ever, nor run in a circle.
+                # A bug of ours must not silence the heart, nor hold the agent forever, nor run in a circle.
                 logger.exception("recorder.failed")
                 self._drop()
                 next_beat = time.monotonic() + contract.HEARTBEAT_SECONDS
@@ -199,7 +199,7 @@ class Recorder:
         try:
             self._gateway.add_events(batch)
         except Invalid as error:
-            # The same batch would be refused for ever; the run is worth more than its timeline.
+            # The same batch would be refused forever; the run is worth more than its timeline.
             logger.error("events.refused", extra={"count": len(batch), "error": str(error)[:300]})
         with self._lock:
             for _ in batch:

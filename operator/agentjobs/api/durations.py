@@ -22,7 +22,7 @@ TIME_PATTERN: Final = (
     r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?"
     r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 )
-"""RFC 3339 in the one spelling that everybody reads. The CRD carries it in place of `format: date-time`, which lets
+"""RFC 3339 in the spelling that every reader accepts. The CRD carries it in place of `format: date-time`, which lets
 through what the rules of the same server cannot read (small `t` and `z`, offsets like `+99:99`)."""
 TIME_CURE: Final = "use RFC 3339 with a zone, T and Z as capitals, e.g. 2026-12-01T09:00:00Z"
 

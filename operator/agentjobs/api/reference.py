@@ -184,7 +184,7 @@ def conditions_page() -> str:
         *_words(events.EventReason),
         "",
         "The reason decides the type. A Warning has failed or needs a person; waiting for a turn or a time, and what",
-        "somebody asked for, is Normal. These are Normal, all others are Warnings:",
+        "a person asked for, is Normal. These are Normal, all others are Warnings:",
         ", ".join(f"`{reason}`" for reason in sorted(events.NORMAL)) + ".",
         "",
         "## Classes of errors",

@@ -26,7 +26,7 @@ from agentjobs.contract import GROUP, VERSION
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
 
-# A watch is opened anew after this long without a word, in case a proxy on the way dropped it silently.
+# A watch is opened anew after this long without an event, in case a proxy on the way dropped it silently.
 WATCH_SECONDS: Final = 300.0
 # A server that ends every watch at once must not be asked in a tight loop.
 REOPEN_SECONDS: Final = 0.5

@@ -119,7 +119,7 @@ def bare_name(word: str) -> str:
 
 
 def bare_names(words: list[str] | None) -> list[str]:
-    """Return names of jobs; a word for the kind before them, as in `get agentjobs hello`, is left out."""
+    """Return names of jobs; the kind before them, as in `get agentjobs hello`, is left out."""
     kind, *rest = words or [""]
     if kind.lower() in {"agentschedules", "agentschedule", "asch"}:
         raise Failure(f"{kind}: use `agentjobs schedule list`, or `agentjobs schedule show NAME`.", code=USAGE)

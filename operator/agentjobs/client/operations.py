@@ -22,7 +22,7 @@ from agentjobs.client.job import Job, Spec, differences
 from agentjobs.client.object import plain_spec
 from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_RESUME, ANNOTATION_SCHEDULED_TIME, LABEL_SCHEDULE
 
-# A watch is opened anew after this long without a word, in case a proxy on the way dropped it silently.
+# A watch is opened anew after this long without an event, in case a proxy on the way dropped it silently.
 WATCH_SECONDS: Final = 300.0
 # A server that ends every watch at once must not be asked in a tight loop.
 REOPEN_SECONDS: Final = 0.5

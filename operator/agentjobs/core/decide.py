@@ -209,7 +209,7 @@ def _missing(seen: Observation, active: AttemptRecord, now: datetime) -> Decisio
 def _terminating(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) -> Decision:
     """Told to stop and not gone: the kubelet may need its grace period, or be away for good."""
     if not pod.node:
-        # Nobody will ever end a pod that no kubelet has seen.
+        # Nothing will ever end a pod that no kubelet has seen.
         return end_start(seen, active, pod, lost("the pod was deleted before a node took it"), now)
     if seen.deleting_for >= _grace(seen, pod) + STUCK_AFTER:
         return end_start(seen, active, pod, lost(f"node {pod.node} does not end the pod", _loss(pod)), now)

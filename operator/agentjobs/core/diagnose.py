@@ -74,7 +74,7 @@ def lost(message: str, reason: ErrorClass = ErrorClass.RUNNER_LOST) -> Ending:
 
 
 def stopped(job: Job, ending: Ending) -> Ending:
-    """The ending of a start that was lost because of an order to stop is called by that order."""
+    """Name the ending of a start after the order to stop, if that is why it was lost."""
     if ending.reason != ErrorClass.RUNNER_LOST or not job.must_stop:
         return ending
     if job.cancel:

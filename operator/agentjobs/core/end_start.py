@@ -31,7 +31,7 @@ def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending:
     open_ = ending.verdict in (Said.RETRY, Said.SNOOZE) or ending.outcome is not None
     unknown = seen.spec is None and not seen.unreadable
     if unknown and open_ and not seen.history_available and not seen.job.must_end:
-        # Somebody broke the spec of an accepted job while Postgres, which knows the accepted one, is away.
+        # An accepted job's spec was broken by an edit while Postgres, which knows the accepted one, is away.
         return Decision(Keep(), again=now + ASK_AGAIN)
     ran = _ran(active, pod, now)
     rule = _rule(seen, ending, pod)
@@ -53,6 +53,7 @@ def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending:
 
 
 def cancelled(job: Job, when: str = "") -> Finish:
+    """The end of a job that must end, named after who asked for it; `when` completes the sentence."""
     if not job.cancel:
         return Finish(Phase.CANCELLED, CancelledReason.DELETED, f"the job was deleted{when}")
     if job.replaced_by:
@@ -104,7 +105,7 @@ def _is_undecided(seen: Observation, ending: Ending) -> bool:
 
 
 def _undecided(seen: Observation, ending: Ending, now: datetime) -> tuple[Again | Suspend, bool]:
-    """Take down the end, and leave the rest to the version that can read the job.
+    """Record the end, and leave the rest to the version that can read the job.
 
     A failure is charged, so that limits hold; a stored answer that is final is repeated by the start that follows.
     """
@@ -196,7 +197,7 @@ def _retry(
     seen: Observation, spec: AgentJobSpec, active: AttemptRecord, ending: Ending, now: datetime
 ) -> tuple[Again | Finish, bool]:
     """A failure that another attempt may heal. Charged when a container began, and when free endings are used up."""
-    # A start whose container never ran costs no attempt, but it must not go on for ever either.
+    # A start whose container never ran costs no attempt, but it must not go on forever either.
     charged = ending.began or seen.job.status.infra_restarts >= spec.retry.max_infra_restarts
     if charged and active.attempt >= spec.retry.max_attempts:
         message = f"attempt {active.attempt} of {spec.retry.max_attempts} failed: {ending.message}"

@@ -81,12 +81,12 @@ class Job:
 
     @property
     def suspend(self) -> bool:
-        """Whether somebody wants the job held."""
+        """Whether the job is to be held."""
         return isinstance(self.spec, Mapping) and self.spec.get("suspend") is True
 
     @property
     def must_end(self) -> bool:
-        """Whether somebody wants its end. Deletion says so too, while other finalizers keep the object."""
+        """Whether its end was asked for. Deletion asks for it too, while other finalizers keep the object."""
         return self.cancel or self.deleting
 
     @property
@@ -96,7 +96,7 @@ class Job:
 
     @property
     def time_to_live(self) -> timedelta | None:
-        """How long the object stays after the job's end, None for ever. Read from the raw spec, as `cancel`."""
+        """How long the object stays after the job's end, None: forever. Read from the raw spec, as `cancel`."""
         seconds = self.spec.get("ttlSecondsAfterFinished") if isinstance(self.spec, Mapping) else None
         return timedelta(seconds=seconds) if type(seconds) is int and 0 <= seconds <= _MAX_TTL else None
 
@@ -198,7 +198,7 @@ def _what_counts(spec: object) -> object:
 
 
 def _number(text: object) -> int:
-    """A number of up to 18 digits that somebody may have edited; 0 when it is none."""
+    """A number of up to 18 digits from an annotation, which anyone may have edited; 0 for anything else."""
     return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 18 else 0
 
 

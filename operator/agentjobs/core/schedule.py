@@ -330,7 +330,7 @@ class _Draft:
         return None
 
     def _is_outdated(self, job: MadeJob) -> bool:
-        """Whether a job that was never accepted was made from another spec: what was mended then cannot reach it."""
+        """Whether a job that was never accepted was made from another spec: a correction cannot reach it."""
         made_before = 0 < job.of_generation < self.seen.schedule.generation
         return not job.accepted and made_before and bool(job.uid) and not job.cancel and not job.deleting
 

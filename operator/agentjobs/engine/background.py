@@ -1,4 +1,4 @@
-"""Tasks that live as long as their process: one that ends by itself is a defect, and whoever owns them is told.
+"""Tasks that live as long as their process: one that ends by itself is a defect, and their owner is told.
 
 A process that goes on without its writer, its recorder or its lists looks well and is not. So all of them are started
 here, and the operator and the gateway end with an error when one dies, to be started anew.
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class Died(AgentJobsError):
-    """A task of the background ended by itself."""
+    """A background task ended by itself."""
 
 
 class Background:

@@ -1,6 +1,6 @@
 """A connection whose client must get on with it: uvicorn's, which by itself waits for ever.
 
-Whoever reaches the gateway's port may open connections, before anybody asks who it is. So each has a time for a
+Any client that reaches the gateway's port may open connections before it says who it is. So each has a time for a
 request's head and one for the whole exchange, the reading of the answer included; then it is cut. And an address has
 only so many of them. Made by uvicorn, one a connection; what a body may hold is limits.py's.
 """

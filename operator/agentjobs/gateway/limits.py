@@ -127,7 +127,7 @@ class Budget:
 
     @property
     def idle(self) -> bool:
-        """Nothing is taken and nobody waits."""
+        """Nothing is taken and no one waits."""
         return self._left == self._all and not self._waiting
 
     @asynccontextmanager

@@ -69,7 +69,7 @@ def services_of(request: Request) -> Services:
 
 
 async def runner_of(request: Request) -> AsyncIterator[RunnerIdentity]:
-    """Give the runner that asks; 401 or 403 for everybody else, 429 for one that asks too much, before a byte of the
+    """Give the runner that asks; 401 or 403 for any other caller, 429 for one that asks too much, before a byte of the
     body is read."""
     services, address = services_of(request), request.client.host if request.client else None
     runner = await services.authenticator.runner(request.headers.get("authorization"), address)

@@ -1,9 +1,9 @@
 """Whether PostgreSQL answers, as one process knows it: a circuit breaker for all that the process asks of it.
 
-When PostgreSQL is away, requests fail at once and one probe a second asks whether it is back; who waits is told then.
-Silence is found before anybody's deadline: a request without an answer for a moment, in which no other got one either,
+When PostgreSQL is away, requests fail at once and one probe a second asks whether it is back; waiters are told then.
+Silence is noticed before any deadline: a request without an answer for a moment, in which no other got one either,
 has the probe sent, on a connection of its own. So a slow statement is left alone, and a server behind which packets
-vanish holds nobody for long.
+vanish holds no caller for long.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ SILENCE_SECONDS: Final = 1.0
 
 
 class Away(errors.Unavailable):
-    """PostgreSQL is known to be away: nothing was asked, or nobody waits for the answer any more."""
+    """PostgreSQL is known to be away: nothing was asked, or the answer is no longer waited for."""
 
 
 class Breaker:

@@ -1,6 +1,6 @@
 """Connections to PostgreSQL with deadlines, and the one place where its errors become ours.
 
-Whoever asks gets an answer or `errors.Unavailable` within `DEADLINE_SECONDS`, also when the server hangs or packets
+A caller gets an answer or `errors.Unavailable` within `DEADLINE_SECONDS`, also when the server hangs or packets
 vanish: the operator's decisions and a runner's request wait for nothing longer. While it is away, which all requests of
 a process learn together (`breaker`), they get that at once. Work is given as a function of a
 connection and runs in one transaction; it is repeated once when the connection turned out to be dead or two
@@ -128,7 +128,7 @@ class Database:
 
         Raises:
             errors.Unavailable: no server, no answer in time, no schema yet, or a server that refuses our user: who has
-                begun to work waits until somebody has mended that.
+                begun to work waits until that is repaired.
             errors.Invalid: the content was refused.
         """
         return await self._guarded(work, self._engine.begin)

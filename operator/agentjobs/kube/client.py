@@ -162,7 +162,7 @@ class KubeClient:
         """Create the object; raises AlreadyExists when its name is taken. Reviews are created too, and answer.
 
         Args:
-            strict: fields that the server does not know are refused (Invalid); otherwise it drops them without a word.
+            strict: fields that the server does not know are refused (Invalid); otherwise it drops them silently.
             dry_run: everything is checked, admission included, and nothing is stored; it counts as a read here.
         """
         query = {"fieldValidation": "Strict" if strict else "", "dryRun": "All" if dry_run else ""}

@@ -40,7 +40,7 @@ class Egress:
                 cure = f"delete it, or wait if it is that of an earlier job {job.name}, which goes with its last pod"
                 message = f"a NetworkPolicy {name} exists that is not this job's; {cure}"
                 return Obstacle(PodStartedReason.NETWORK_POLICY_NAME_TAKEN, message)
-            # Made by an earlier start, or by a try that died: somebody may have edited it, the gateway have moved.
+            # Made by an earlier start, or by a try that died: it may have been edited, or the gateway moved.
             await self._replace({**body, "metadata": body["metadata"] | {"ownerReferences": _owners(found)}}, found)
         except (Denied, Invalid) as error:
             message = cut(f"NetworkPolicy {name}: {error}", 900)

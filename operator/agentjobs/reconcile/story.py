@@ -131,7 +131,7 @@ class Story:
         _decided("job.suspended", seen, verdict, reason=str(verdict.reason))
 
     def edited(self, job: Job, fields: Iterable[str]) -> None:
-        """Somebody edited accepted work, which changes nothing."""
+        """Accepted work was edited, which changes nothing."""
         names = ", ".join(fields)
         message = f"has no effect, the job runs as accepted: {names}; for other work make a new job"
         self._event(job, EventReason.SPEC_CHANGED, message)
@@ -188,7 +188,7 @@ class ScheduleStory:
         self._recorder = recorder
 
     def tell(self, event: str, schedule: Schedule, decision: object, **fields: Any) -> None:
-        """Log what was done; `event` is `schedule.` and a word."""
+        """Log what was done; `event` is `schedule.` and a verb."""
         about = {"namespace": schedule.namespace, "schedule": schedule.name, "uid": schedule.uid}
         _log(event, logging.INFO, about, {"decision": type(decision).__name__, **fields})
 

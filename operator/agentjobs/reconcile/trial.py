@@ -96,7 +96,7 @@ def _says_something(runtime: Runtime) -> bool:
 
 
 def _shape(namespace: str, spec: AgentJobSpec) -> str:
-    """Return what tells pods apart for whoever judges their form: not the values of variables."""
+    """Return what the form of a pod depends on, which the values of variables do not change."""
     runtime = spec.runtime.model_dump(mode="json", by_alias=True, exclude_none=True)
     runtime["env"] = [{**one, "value": ""} if "value" in one else one for one in runtime.get("env", ())]
     isolation = spec.isolation.model_dump(mode="json", by_alias=True, exclude_none=True)

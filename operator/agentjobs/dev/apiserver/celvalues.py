@@ -33,7 +33,7 @@ class Unreadable(ValueError):
 
 
 def fields_of(schema: Raw, *, root: bool = False) -> Mapping[str, Raw] | None:
-    """Return the fields that a rule may name, by the names that rules have for them; None when it is no such object."""
+    """Return the fields that a rule may name, by the names that rules have for them; None for any other schema."""
     named = dict(schema.get("properties") or {})
     if root or schema.get("x-kubernetes-embedded-resource"):
         named |= _OBJECT_FIELDS

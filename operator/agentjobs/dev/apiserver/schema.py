@@ -70,7 +70,7 @@ class Schema:
         raw: the `openAPIV3Schema` of the version; None keeps and accepts everything.
 
     Raises:
-        SchemaError: it nests deeper than MAX_DEPTH, a pattern is no regular expression, or a rule cannot be judged.
+        SchemaError: it nests deeper than MAX_DEPTH, a pattern is not a regular expression, or a rule cannot be judged.
     """
 
     def __init__(self, raw: Object | None) -> None:
