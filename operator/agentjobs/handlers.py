@@ -15,11 +15,10 @@ import os
 import secrets
 import signal
 import socket
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import aiohttp
 import kopf
@@ -31,17 +30,17 @@ from agentjobs.core.manifests import PodDefaults
 from agentjobs.engine.background import Background, Died
 from agentjobs.engine.clock import watch_clock
 from agentjobs.engine.controller import Controller
-from agentjobs.errors import AgentJobsError, Denied, Invalid, NotFound, Unavailable
+from agentjobs.errors import AgentJobsError
 from agentjobs.history.database import Database
 from agentjobs.history.operator_history import OperatorHistory
 from agentjobs.history.retention import Retention
 from agentjobs.history.writer import HistoryWriter
+from agentjobs.kube.beginning import answered, check_crd, cluster_uid
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.elector import Elector, utc_now
 from agentjobs.kube.listing import Known, listing_session
-from agentjobs.kube.patience import Patience
 from agentjobs.kube.recorder import EventRecorder
-from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, CRDS, NAMESPACES, PODS, Resource
+from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, PODS
 from agentjobs.metrics import Metrics
 from agentjobs.probes import measure_lag, serving
 from agentjobs.reconcile import Key, Reconciler
@@ -50,10 +49,9 @@ from agentjobs.settings import OperatorSettings, host_and_port
 
 logger = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
-
 FLUSH_SECONDS: Final = 5.0
-WAIT_SECONDS: Final = 1.0
+# Kopf gives its own tasks five.
+KOPF_SECONDS: Final = 6.0
 
 
 def run(settings: OperatorSettings, *, now: Callable[[], datetime] = utc_now) -> None:
@@ -155,7 +153,7 @@ class Operator:
     async def _lead(self, client: KubeClient, identity: str) -> None:
         settings = self._settings
         for kind in (AGENTJOBS, AGENTSCHEDULES):
-            await _check_crd(client, kind, settings.namespaces)
+            await check_crd(client, kind, settings.namespaces)
         if not settings.leader_elect:
             await self._work(client, identity)
             return
@@ -187,7 +185,7 @@ class Operator:
         dsn = settings.database_url.get_secret_value()
         async with Database(dsn, application="agentjobs-operator", on_request=metrics.database.request) as database:
             metrics.database.pool(database.connections)
-            cluster = await _cluster_uid(client)
+            cluster = await cluster_uid(client)
             history = OperatorHistory(database, cluster=cluster)
             writer = HistoryWriter(history)
             recorder = EventRecorder(client, instance=identity, on_dropped=metrics.events_dropped.inc)
@@ -236,7 +234,7 @@ class Operator:
             workers=settings.workers,
             on_reconciled=self._metrics.reconciled,
         )
-        await _answer(lists.sync)
+        await answered(lists.sync)
         gc.collect()
         gc.freeze()
         state = reconciler.state
@@ -265,7 +263,10 @@ class Operator:
                 self._end(Died("kopf ended by itself"))  # what it raised, if it did, is raised below
             # The workers beside kopf, not after it: kopf takes seconds to end under load. A standby waits for our Lease
             # meanwhile, and without it every write is refused.
-            await asyncio.gather(controller.stop(), watching)
+            stopped = asyncio.create_task(controller.stop(), name="stop-workers")
+            await _end_of_kopf(watching)
+            # Kopf cancels whatever was begun beside it and takes too long; the caller stops them then.
+            await asyncio.wait({stopped})
         finally:
             stopping.cancel()
 
@@ -379,6 +380,30 @@ async def _run_kopf(settings: OperatorSettings, handlers: kopf.OperatorRegistry,
     )
 
 
+async def _end_of_kopf(watching: "asyncio.Task[None]") -> None:
+    """Wait until kopf has ended.
+
+    When one of its watchers fails, kopf cancels the others together with what would pause them. Which of the two comes
+    first is chance: a watcher may take its end for a pause, watch on, and kopf waits for it without end. Cancelled
+    alone it ends.
+
+    Raises:
+        Died: what kopf died of.
+    """
+    await asyncio.wait({watching}, timeout=KOPF_SECONDS)
+    while not watching.done():
+        for task in asyncio.all_tasks():
+            if task.get_name().startswith("watcher for "):
+                task.cancel()
+        await asyncio.wait({watching}, timeout=1.0)
+    try:
+        await watching
+    except kopf.LoginError:
+        raise
+    except Exception as error:
+        raise Died(f"the watches of the API server ended: {type(error).__name__}: {error}") from error
+
+
 def _pod_defaults(settings: OperatorSettings, gateway_authorities: str | None) -> PodDefaults:
     return PodDefaults(
         gateway_url=settings.gateway_url,
@@ -396,32 +421,3 @@ def _pod_defaults(settings: OperatorSettings, gateway_authorities: str | None) -
         image_pull_secrets=settings.runner_image_pull_secrets,
         env=settings.runner_env,
     )
-
-
-async def _check_crd(client: KubeClient, kind: Resource, namespaces: Sequence[str]) -> None:
-    """kopf would wait in silence for a kind that does not exist."""
-    name = f"{kind.plural}.{GROUP}"
-    try:
-        # Whether the kind is served, not what there is of it.
-        await _answer(
-            lambda: client.list(kind, next(iter(namespaces), None), field_selector="metadata.name=none"),
-        )
-    except NotFound:
-        raise Invalid(f"the API server has no {CRDS.plural} {name}; apply crds/{kind.plural}.yaml first") from None
-
-
-async def _cluster_uid(client: KubeClient) -> str:
-    """The cluster's identity: the uid of kube-system, by convention."""
-    return str((await _answer(lambda: client.get(NAMESPACES, None, "kube-system")))["metadata"]["uid"])
-
-
-async def _answer(ask: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Ask the API server until it answers."""
-    patience = Patience(time.monotonic)
-    while True:
-        try:
-            return await ask()
-        except (Unavailable, Denied) as error:
-            patience.bear(error)
-            logger.warning("operator.waiting", extra={"error": str(error)})
-        await asyncio.sleep(WAIT_SECONDS)

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from agentjobs.dev.client import Client
+from agentjobs.dev.client import CRDS, Client
 from agentjobs.dev.up import apply_crds
 from agentjobs.engine.background import Died
 from agentjobs.handlers import Operator
@@ -16,6 +16,18 @@ pytestmark = [
     pytest.mark.xdist_group("late-crd"),
     pytest.mark.alone("a defect cannot be put into the operator of a cluster of others"),
 ]
+
+
+def operator_of(server, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig))  # kopf reads it from there
+    settings = OperatorSettings(
+        kubeconfig=str(server.kubeconfig),
+        database_url="postgresql://nobody@127.0.0.1:1/none",
+        gateway_url="https://127.0.0.1:1",
+        probe_address="127.0.0.1:0",
+        lease_namespace="default",
+    )
+    return Operator(settings)
 
 
 async def test_an_operator_whose_recorder_dies_ends_with_the_reason_and_gives_its_lease_back(
@@ -30,18 +42,32 @@ async def test_an_operator_whose_recorder_dies_ends_with_the_reason_and_gives_it
     async with make_server(tmp_path / "apiserver") as server:
         async with Client(server.url, token=server.token, ca=server.ca) as client:
             await apply_crds(client)
-        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig))  # kopf reads it from there
-        settings = OperatorSettings(
-            kubeconfig=str(server.kubeconfig),
-            database_url="postgresql://nobody@127.0.0.1:1/none",
-            gateway_url="https://127.0.0.1:1",
-            probe_address="127.0.0.1:0",
-            lease_namespace="default",
-        )
+        operator = operator_of(server, monkeypatch)
         with pytest.raises(Died, match="background task events ended: KeyError: 'event'"):
             async with asyncio.timeout(60):
-                await Operator(settings).run()
+                await operator.run()
 
     said = [record.msg for record in caplog.records]
     assert "background.died" in said
     assert "lease.released" in said
+
+
+async def test_an_operator_that_can_watch_no_more_ends_and_gives_its_lease_back(
+    make_server, tmp_path, monkeypatch, caplog
+):
+    caplog.set_level(logging.INFO, "agentjobs")
+    async with (
+        make_server(tmp_path / "apiserver") as server,
+        Client(server.url, token=server.token, ca=server.ca) as client,
+    ):
+        await apply_crds(client)
+        running = asyncio.create_task(operator_of(server, monkeypatch).run())
+        while "operator.leading" not in [record.msg for record in caplog.records]:
+            await asyncio.wait({running}, timeout=0.1)
+        await asyncio.wait({running}, timeout=2)  # until it watches
+        await client.delete(CRDS, None, "agentjobs.agentjobs.dev")
+        with pytest.raises(Died, match="the watches of the API server ended"):
+            async with asyncio.timeout(60):
+                await running
+
+    assert "lease.released" in [record.msg for record in caplog.records]
