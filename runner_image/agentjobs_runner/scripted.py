@@ -61,7 +61,7 @@ class Usage(Part):
 
 
 class Answer(Part):
-    """What one model call gets: after `delay`, text and tool calls, an error, a finish reason, or the process's end."""
+    """What one model call gets: after `delay`, text, tool calls and how they ended, an error, or the process's end."""
 
     agent: str | None = None
     delay: Duration = timedelta()
@@ -74,10 +74,9 @@ class Answer(Part):
 
     @model_validator(mode="after")
     def _does_one_thing(self) -> "Answer":
-        says = self.text is not None or bool(self.toolCalls)
-        chosen = [says, self.error is not None, self.finishReason is not None, self.exit is not None]
-        if sum(chosen) != 1:
-            raise ValueError("give text and/or toolCalls, or one of error, finishReason and exit")
+        says = self.text is not None or bool(self.toolCalls) or self.finishReason is not None
+        if sum([says, self.error is not None, self.exit is not None]) != 1:
+            raise ValueError("give text, toolCalls and finishReason, or one of error and exit")
         if self.finishReason is not None and self.finishReason not in types.FinishReason.__members__:
             raise ValueError(
                 f"finishReason {self.finishReason!r} is unknown; use one of Gemini's, e.g. SAFETY, MAX_TOKENS"
@@ -216,8 +215,8 @@ def _response(answer: Answer, model: str, call: int) -> LlmResponse:
         candidates_token_count=answer.usage.outputTokens,
         total_token_count=answer.usage.inputTokens + answer.usage.outputTokens,
     )
-    if answer.finishReason is not None:
-        reason = types.FinishReason(answer.finishReason)
+    reason = types.FinishReason(answer.finishReason or "STOP")
+    if answer.text is None and not answer.toolCalls:
         return LlmResponse(
             error_code=reason.value, error_message="scripted", finish_reason=reason, usage_metadata=usage
         )
@@ -228,7 +227,7 @@ def _response(answer: Answer, model: str, call: int) -> LlmResponse:
     ]
     return LlmResponse(
         content=types.Content(role="model", parts=parts),
-        finish_reason=types.FinishReason.STOP,
+        finish_reason=reason,
         usage_metadata=usage,
         model_version=model,
     )

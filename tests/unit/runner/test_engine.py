@@ -492,6 +492,16 @@ async def test_an_answer_that_was_cut_inside_a_tool_fails_the_run(run, module):
     assert ending.reason == "ModelOutputTruncated"
 
 
+@pytest.mark.parametrize("said", [{"text": "The report has thr"}, {"toolCalls": [{"name": "exit_loop"}]}])
+async def test_a_script_can_cut_an_answer(run, timeline, said):
+    agent = inline(tools=[{"name": "exit_loop"}])
+
+    ending = await run([{**said, "finishReason": "MAX_TOKENS"}, {"text": "whole"}], agent=agent)
+
+    assert ending.reason == "ModelOutputTruncated"
+    assert not [kind for kind, _, _ in timeline.entries if kind == "tool"]
+
+
 CUT = """
 from google.adk.agents import LlmAgent, LoopAgent, SequentialAgent
 from google.adk.models.base_llm import BaseLlm

@@ -14,6 +14,7 @@ starts:
   - - {agent: a, delay: 300ms, text: hi, toolCalls: [{name: f, args: {x: 1}}], usage: {inputTokens: 1, outputTokens: 2}}
     - {error: {status: 429, message: slow down, retryAfter: 2s}}
     - {finishReason: SAFETY}
+    - {text: The report has thr, finishReason: MAX_TOKENS}
     - {exit: 137}
     - {exit: SIGKILL}
 """
@@ -33,7 +34,7 @@ starts:
         pytest.param("starts: []", "starts: ", id="empty"),
         pytest.param("starts: [[{txt: hi}]]", "starts.0.0.txt: remove it", id="unknown-key"),
         pytest.param("starts: [[{}]]", "starts.0.0: ", id="nothing-to-do"),
-        pytest.param("starts: [[{text: a, exit: 1}]]", "one of error, finishReason and exit", id="two-things"),
+        pytest.param("starts: [[{text: a, exit: 1}]]", "or one of error and exit", id="two-things"),
         pytest.param("starts: [[{text: a, delay: soon}]]", "'soon' is not a duration", id="duration"),
         pytest.param("starts: [[{text: a, delay: 3}]]", "as a string", id="duration-without-unit"),
         pytest.param("starts: [[{error: {status: 200}}]]", "starts.0.0.error.status", id="no-error-status"),
