@@ -1,12 +1,16 @@
 """Who is to blame when an error has passed through several hands, in agents run under the real ADK."""
 
+import importlib
+import json
 import logging
+import sys
 
 import pytest
 from google.adk.integrations.openai import _openai_llm, _openai_responses_llm
 from google.adk.models import anthropic_llm
 from openai.types.chat import ChatCompletion
 
+from agentjobs_runner import adk_readers
 from agentjobs_runner.adk_readers import make_strict
 from agentjobs_runner.endings import Ended
 from agentjobs_runner.finishes import is_whole
@@ -268,7 +272,9 @@ def chat(written):
     )
 
 
-@pytest.mark.parametrize("written", ["{prefix: tmp}", '{"prefix": "tm', "[]", '"tmp"'])
+@pytest.mark.parametrize(
+    "written", ["{prefix: tmp}", "{'prefix': 'tmp'}", "```json\n{}\n```", '{"prefix": "tm', "[]", '"tmp"']
+)
 def test_adks_own_readers_refuse_arguments_that_they_cannot_read(written):
     make_strict()
 
@@ -286,6 +292,47 @@ def test_adks_own_readers_read_all_other_arguments(written, read):
     answer = _openai_llm._response_to_llm_response(chat(written))
     assert answer.content.parts[0].function_call.args == read
     assert _openai_responses_llm._loads_json_object(written) == read
+
+
+@pytest.fixture
+def lite_llm(tmp_path, monkeypatch):
+    """ADK's reader of LiteLLM's answers; it asks for the package, which is large and not needed to read."""
+    (tmp_path / "litellm.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(adk_readers, "_done", set())
+    monkeypatch.delitem(sys.modules, "google.adk.models.lite_llm", raising=False)
+    reader = importlib.import_module("google.adk.models.lite_llm")
+    monkeypatch.setattr(reader, "_LITELLM_IMPORTED", True)
+    make_strict()
+    yield reader
+    del sys.modules["google.adk.models.lite_llm"]
+
+
+class Both(dict):
+    """LiteLLM's objects give their fields as items and as attributes."""
+
+    __getattr__ = dict.__getitem__
+
+
+def message(written):
+    return json.loads(chat(written).choices[0].message.model_dump_json(), object_hook=Both)
+
+
+REPAIRED = ['{prefix: "tmp"}', "{'prefix': 'tmp'}", "```json\n{}\n```", '{"prefix": "tm', "[]"]
+
+
+@pytest.mark.parametrize("written", REPAIRED)
+def test_litellms_reader_does_not_guess_what_arguments_mean(lite_llm, written):
+    answer = lite_llm._message_to_generate_content_response(message(written))
+
+    assert answer.content.parts == []
+    assert not is_whole(answer.finish_reason)
+
+
+def test_litellms_reader_reads_all_other_arguments(lite_llm):
+    answer = lite_llm._message_to_generate_content_response(message('{"prefix": "x"}'))
+
+    assert answer.content.parts[0].function_call.args == {"prefix": "x"}
 
 
 @pytest.mark.parametrize("reason", ["pause_turn", "model_context_window_exceeded"])
