@@ -1,10 +1,12 @@
-"""Finds cancellations that nobody asked for. Code raises CancelledError by itself, or awaits what it cancelled.
+"""Finds cancellations that nobody asked for.
 
+Code raises CancelledError by itself, awaits what it cancelled, or leaves a scope of anyio, as clients of MCP do.
 asyncio takes such a task for one that was told to stop, and so does ADK: a strand, a node or a whole agent ends in the
 midst without an error, and what the others say would pass for the answer.
 """
 
 import asyncio
+import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,9 +14,12 @@ from typing import Any
 
 class _Task(asyncio.Task[Any]):
     asked = False
+    """Whether it was told to stop from outside. A scope of anyio is inside of the task, which should outlive it."""
 
     def cancel(self, msg: Any | None = None) -> bool:
-        self.asked = True
+        caller = str(sys._getframe(1).f_globals.get("__name__"))
+        if not caller.startswith("anyio.") and asyncio.current_task(self.get_loop()) is not self:
+            self.asked = True
         return super().cancel(msg)
 
 

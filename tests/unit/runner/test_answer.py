@@ -14,6 +14,7 @@ from agentjobs_runner.shape import Kind, Part
 AGENTS = """
 import asyncio
 import warnings
+import anyio
 from datetime import timedelta
 from agentjobs_runner import Snooze
 from google.adk.agents import BaseAgent, LlmAgent, LoopAgent, ParallelAgent, SequentialAgent
@@ -62,6 +63,14 @@ def sign(callback_context): return types.Content(role="model", parts=[types.Part
 def resumable(root): return App(name="app", root_agent=root, resumability_config=ResumabilityConfig(is_resumable=True))
 
 async def cancels(): raise asyncio.CancelledError("by a library")
+async def leaks(callback_context):
+    scope = anyio.CancelScope()
+    scope.__enter__()
+    scope.cancel()
+    await anyio.sleep(1)
+async def stops_itself(callback_context):
+    asyncio.current_task().cancel()
+    await asyncio.sleep(1)
 async def cancels_node(node_input): raise asyncio.CancelledError("by a library")
 async def hangs(): await asyncio.sleep(60)
 
@@ -350,6 +359,15 @@ FAILURES = [
         "ParallelAgent(name='p', sub_agents=[say('a', tools=[cancels]), say('b')])",
         [call("cancels", agent="a"), says("half", "b")],
         "Retry ToolError",
+    ),
+    *(
+        (
+            f"strand-{callback}",
+            f"ParallelAgent(name='p', sub_agents=[say('a', before_agent_callback={callback}), say('b')])",
+            [says("half", "b")],
+            "Retry AgentError",
+        )
+        for callback in ("leaks", "stops_itself")
     ),
     (
         "agent-in-a-tool-is-cancelled",
