@@ -4,7 +4,6 @@ To try more than the usual histories: `ADMISSION_EXAMPLES=5000 pytest -n 0 tests
 """
 
 import os
-import sys
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
@@ -221,28 +220,16 @@ def crowd(waiting, *, slots=10, session=None):
     return queues
 
 
-class Work:
-    """Counts the lines of Python that run in a block."""
+@pytest.fixture
+def work_of(counted):
+    def work(waiting, act, **kinds):
+        queues = crowd(waiting, **kinds)
+        act(queues)  # what is told once is told now
+        with counted() as work:
+            act(queues)
+        return work.lines
 
-    def __enter__(self):
-        self.lines, self._before = 0, sys.gettrace()
-        sys.settrace(self._trace)
-        return self
-
-    def __exit__(self, *_):
-        sys.settrace(self._before)
-
-    def _trace(self, _frame, event, _argument):
-        self.lines += event == "line"
-        return self._trace
-
-
-def work_of(waiting, act, **kinds):
-    queues = crowd(waiting, **kinds)
-    act(queues)  # what is told once is told now
-    with Work() as work:
-        act(queues)
-    return work.lines
+    return work
 
 
 def look(queues, slots=10):
@@ -260,7 +247,7 @@ def claim_and_end(queues):
         queues.hold(key, None)
 
 
-def test_a_look_at_a_full_queue_costs_the_same_however_many_wait():
+def test_a_look_at_a_full_queue_costs_the_same_however_many_wait(work_of):
     assert work_of(10_000, look) == work_of(10, look) < 50
 
 
@@ -275,7 +262,7 @@ def test_those_who_wait_behind_a_full_queue_are_told_once():
 
 
 @pytest.mark.parametrize("session", [None, "shared"], ids=["sessions of their own", "one session"])
-def test_a_start_costs_little_more_with_a_hundred_times_as_many_waiting(session):
+def test_a_start_costs_little_more_with_a_hundred_times_as_many_waiting(work_of, session):
     few, many = (work_of(waiting, claim_and_end, session=session) for waiting in (100, 10_000))
 
     assert many < 3 * few

@@ -160,3 +160,48 @@ async def test_no_namespace_admits_before_all_jobs_of_its_first_list_were_looked
 
     assert not isinstance(early, Granted)
     assert isinstance(state.slots.answer(first, "agents"), Granted)
+
+
+def left_pod(number, event=None):
+    owner = {"kind": "AgentJob", "name": f"gone-{number}", "uid": f"gone-{number}", "controller": True}
+    labels = {"agentjobs.dev/job": f"gone-{number}", "agentjobs.dev/queue": "agents"}
+    meta = listed(f"gone-{number}-1", "default", str(number + 1 if event is None else 10**9))["metadata"]
+    return {"metadata": meta | {"labels": labels, "ownerReferences": [owner]}, "status": {"phase": "Running"}}
+
+
+def waiting_behind(world, jobs):
+    """A state in which so many jobs wait, and pods whose jobs are gone hold all slots."""
+    state = State(writer=[], limits={"agents": 10}, now=lambda: world.now)
+    for number in range(10):
+        state.observe_pod("ADDED", left_pod(number))
+    state.listed_jobs([state.jobs.read(listed(f"job-{n:05}", "default", str(100 + n))) for n in range(jobs)], "99")
+    for name in list(state.jobs.keys()):
+        state.ask_for_slot(state.jobs.get(name), AskForSlot("agents", 2, ("app", "user", name[1])))
+        state.settle(name)
+    state.admit(("default", "agents"))
+    return state
+
+
+@pytest.mark.parametrize("slots", [0, 1], ids=["full", "a slot is free"])
+async def test_an_end_costs_the_same_however_many_wait(world, counted, slots):
+    lines = []
+    for jobs in (100, 10_000):
+        state = waiting_behind(world, jobs)
+        with counted() as work:
+            if slots:
+                state.observe_pod("DELETED", left_pod(3, "DELETED"))
+            admitted = state.admit(("default", "agents")).admitted
+        lines.append(work.lines)
+        assert len(admitted) == slots
+
+    assert lines[1] < lines[0] + 100
+
+
+async def test_an_end_wakes_its_own_queue_and_no_other_job(world):
+    state = waiting_behind(world, 3)
+    while len(state.queue):
+        state.queue.done(await state.queue.get())
+    state.observe_pod("DELETED", left_pod(3, "DELETED"))
+    waiting = set(state.queue._waiting)
+
+    assert waiting == {("job", "default", "gone-3"), ("queue", "default", "agents")}
