@@ -320,7 +320,7 @@ def _schedule_columns() -> list[Schema]:
         _column("Missed", ".status.missed", kind="integer", wide=True),
         _column("Runs", ".status.runs", kind="integer", wide=True),
         _column("Failures", ".status.consecutiveFailures", kind="integer", wide=True),
-        _column("Reason", '.status.conditions[?(@.type=="Active")].reason', wide=True),
+        _column("Reason", '.status.conditions[?(@.type=="Active")].reason'),
         _column("Age", ".metadata.creationTimestamp", kind="date"),
     ]
 

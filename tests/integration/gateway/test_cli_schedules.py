@@ -44,7 +44,8 @@ async def test_list_and_show_have_what_kubectl_shows(cli, brief):
     listed, told = await cli("schedule", "list"), await cli("schedule", "show", "brief")
     as_json = json.loads((await cli("schedule", "list", "-o", "json"))[1])
 
-    assert listed[1].split()[:3] == ["NAME", "SCHEDULE", "TIMEZONE"]
+    header = listed[1].splitlines()[0].split()
+    assert (header[:3], header[-2]) == (["NAME", "SCHEDULE", "TIMEZONE"], "REASON")
     assert "0 6 * * * Europe/Berlin" in told[1]
     assert [item["metadata"]["name"] for item in as_json] == ["brief"]
 
