@@ -4,6 +4,7 @@ ADK logs the error and lets the agent go on, and its model answers as if it had 
 by `engine` before an agent is loaded, and holds for all toolsets of all agents, wherever in a team, a graph or a tool.
 """
 
+from functools import partial
 from typing import Any, Final
 
 from google.adk.agents import llm_agent
@@ -47,13 +48,20 @@ def guard() -> None:
 async def _listed(tool_union: Any, ctx: Any, *rest: Any, **more: Any) -> Any:
     if not isinstance(tool_union, BaseToolset) or callable(tool_union):
         return await _ADKS(tool_union, ctx, *rest, **more)
+    for extra in getattr(tool_union, "_provided_toolsets", ()):
+        # A SkillToolset's own, which it asks itself when a skill is loaded, and leaves out with a warning.
+        vars(extra)["get_tools_with_prefix"] = partial(_tools, extra)
+    return await _tools(tool_union, ctx)
+
+
+async def _tools(toolset: BaseToolset, ctx: Any) -> Any:
     try:
-        return await tool_union.get_tools_with_prefix(ctx)
+        return await type(toolset).get_tools_with_prefix(toolset, ctx)
     except _DECIDED as error:
         raise ToolsLost(error) from error
     except Exception as error:
         agent = getattr(ctx, "agent_name", "?")
-        said = f"agent {agent}: the tools of {_named(tool_union)} cannot be listed: {_why(error)}"
+        said = f"agent {agent}: the tools of {_named(toolset)} cannot be listed: {_why(error)}"
         ended = tools_lost(said, error)
         raise ToolsLost(ended) from ended
 

@@ -77,6 +77,25 @@ async def test_no_agent_runs_without_a_toolset_that_it_names(started, root, answ
     assert [word for word in named if word not in ending.message] == []
 
 
+SKILL = """
+from google.adk.skills import models
+from google.adk.tools.skill_toolset import SkillToolset
+front = models.Frontmatter(name="trade", description="d", metadata={"adk_additional_tools": ["shop_buy"]})
+skills = SkillToolset(skills=[models.Skill(frontmatter=front, instructions="Buy.")], additional_tools=[away])
+agent = asks("a", tools=[skills])
+"""
+
+
+async def test_no_skill_runs_without_a_toolset_that_it_names(run, module):
+    agent = {"module": {"ref": f"{module(f'{AGENTS}{SKILL}')}:agent"}}
+    loads = {"toolCalls": [{"name": "load_skill", "args": {"skill_name": "trade"}}]}
+
+    ending = await run([loads, {"text": "I bought it."}], agent=agent)
+
+    assert (ending.verdict, ending.reason) == ("Retry", "ToolError")
+    assert "shop is closed" in ending.message
+
+
 async def test_a_toolset_may_say_itself_how_the_start_ends(started):
     ending = await started("asks('a', tools=[Away(Permanent('the shop is gone'))])")
 
