@@ -9,6 +9,7 @@
     sanitize          makes text and JSON of any origin storable
     together          joins questions asked at the same time into one query
     operator_history  what the operator writes and asks
+    operator_sql      what that asks PostgreSQL
     writer            the operator's queue in front of it: never blocks, survives an outage
     gateway_history   what a runner may write through the gateway, behind the fence; what users read
     gateway_sql       what that asks PostgreSQL

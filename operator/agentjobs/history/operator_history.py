@@ -10,33 +10,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import (
-    ARRAY,
-    JSON,
-    Column,
-    ColumnElement,
-    Integer,
-    Select,
-    Table,
-    Text,
-    bindparam,
-    case,
-    exists,
-    func,
-    literal,
-    or_,
-    select,
-    true,
-    tuple_,
-    union_all,
-    update,
-)
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ARRAY, Text, exists, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agentjobs.contract import ErrorClass, Resolved
+from agentjobs.contract import Resolved
+from agentjobs.history import operator_sql as sql
 from agentjobs.history.database import Database
-from agentjobs.history.heads import head_of
 from agentjobs.history.records import (
     Deletion,
     JobKey,
@@ -47,7 +26,7 @@ from agentjobs.history.records import (
     StartRecord,
     TransitionRecord,
 )
-from agentjobs.history.tables import jobs, results, starts, transitions
+from agentjobs.history.tables import jobs
 from agentjobs.history.together import Together
 
 _Row = dict[str, Any]
@@ -94,10 +73,10 @@ class OperatorHistory:
 
         async def work(connection: AsyncConnection) -> dict[str, Resolved]:
             ordered = [rows[uid] for uid in sorted(rows)]
-            stored = await connection.execute(_ACCEPT_NOW, ordered if len(ordered) > 1 else ordered[0])
+            stored = await connection.execute(sql.ACCEPT_NOW, ordered if len(ordered) > 1 else ordered[0])
             found: dict[str, Resolved] = {row.uid: row.resolved for row in stored}
-            await _each(connection, _INSERT_START, [_start_row(each) for each in begun])
-            await _each(connection, _FENCE_OLDER, [_start_key(each) for each in begun if each.start > 1])
+            await _each(connection, sql.INSERT_START, [_start_row(each) for each in begun])
+            await _each(connection, sql.FENCE_OLDER, [_start_key(each) for each in begun if each.start > 1])
             return found
 
         found = await self._database.run(work)
@@ -117,7 +96,7 @@ class OperatorHistory:
         """Return the work a job was accepted with, None while it is not accepted."""
 
         async def work(connection: AsyncConnection) -> Resolved | None:
-            found: Resolved | None = (await connection.execute(_RESOLVED, {"uid_": uid})).scalar_one_or_none()
+            found: Resolved | None = (await connection.execute(sql.RESOLVED, {"uid_": uid})).scalar_one_or_none()
             return found
 
         return await self._database.read(work)
@@ -131,10 +110,10 @@ class OperatorHistory:
 
     async def _all_yields(self, uids: Sequence[str]) -> list[JobYield]:
         async def work(connection: AsyncConnection) -> dict[str, Any]:
-            return {row.uid: row for row in await connection.execute(_YIELDS, {"uids": sorted(set(uids))})}
+            return {row.uid: row for row in await connection.execute(sql.YIELDS, {"uids": sorted(set(uids))})}
 
         async def settle(connection: AsyncConnection) -> None:
-            await connection.execute(_SETTLE, {"uids": sorted(open_)})
+            await connection.execute(sql.SETTLE, {"uids": sorted(open_)})
 
         found = await self._database.read(work)
         if open_ := [uid for uid, row in found.items() if row.result is None and row.answer is not None]:
@@ -148,7 +127,7 @@ class OperatorHistory:
         """
 
         async def work(connection: AsyncConnection) -> timedelta | None:
-            row = (await connection.execute(_SILENCE, {"uid_": uid, "start_": start})).first()
+            row = (await connection.execute(sql.SILENCE, {"uid_": uid, "start_": start})).first()
             return None if row is None else row[0]
 
         return await self._database.read(work)
@@ -157,7 +136,7 @@ class OperatorHistory:
         """Return the phase a job ended with once its end is stored, else None. `Deleted` when its object vanished."""
 
         async def work(connection: AsyncConnection) -> str | None:
-            row = (await connection.execute(_END, {"uid_": uid})).first()
+            row = (await connection.execute(sql.END, {"uid_": uid})).first()
             return None if row is None else str(row[0])
 
         return await self._database.read(work)
@@ -173,7 +152,7 @@ class OperatorHistory:
                 "start_uids": [each.job.uid for each in over],
                 "start_numbers": [each.start for each in over],
             }
-            return {tuple(row) for row in await connection.execute(_LACKING, asked)}
+            return {tuple(row) for row in await connection.execute(sql.LACKING, asked)}
 
         found = await self._database.read(work) if records else set()
         return [each for each in (*changed, *over) if _place_of(each) in found]
@@ -219,7 +198,7 @@ class OperatorHistory:
         there = func.unnest(literal(list(live), ARRAY(Text))).table_valued("uid").render_derived(name="live")
         chosen = select(jobs.c.uid).where(
             jobs.c.cluster == self._cluster,
-            *_open,
+            *sql.OPEN,
             jobs.c.inserted_at < listed_at,
             # As EXISTS, which is a join: NOT IN looks through the whole list for each job once that has some 100,000.
             ~exists(select(there.c.uid).where(there.c.uid == jobs.c.uid)),
@@ -237,30 +216,30 @@ class OperatorHistory:
 
     async def _close(self, vanished: Sequence[str], time: datetime) -> int:
         async def work(connection: AsyncConnection) -> int:
-            uids = list((await connection.execute(_LOCK_OPEN, {"uids": vanished})).scalars())
-            await connection.execute(_VANISH, {"uids": uids, "time_": time})
-            await connection.execute(_END_VANISHED, {"uids": uids, "time_": time})
+            uids = list((await connection.execute(sql.LOCK_OPEN, {"uids": vanished})).scalars())
+            await connection.execute(sql.VANISH, {"uids": uids, "time_": time})
+            await connection.execute(sql.END_VANISHED, {"uids": uids, "time_": time})
             return len(uids)
 
         return await self._database.run(work)
 
     async def _write(self, connection: AsyncConnection, batch: Sequence[Record]) -> None:
         keys = {record.job.uid: record.job for record in batch}
-        await _each(connection, _IDENTIFY, [self._key_row(keys[uid]) for uid in sorted(keys)])
-        await connection.execute(_LOCK_ALL, {"uids": sorted(keys)})
-        await _each(connection, _ACCEPT, [self._accept_row(each) for each in _of(JobRecord, batch)])
+        await _each(connection, sql.IDENTIFY, [self._key_row(keys[uid]) for uid in sorted(keys)])
+        await connection.execute(sql.LOCK_ALL, {"uids": sorted(keys)})
+        await _each(connection, sql.ACCEPT, [self._accept_row(each) for each in _of(JobRecord, batch)])
         begun = _of(StartRecord, batch)
-        await _each(connection, _INSERT_START, [_start_row(each) for each in begun])
+        await _each(connection, sql.INSERT_START, [_start_row(each) for each in begun])
         over = _of(StartEnd, batch)
-        await _each(connection, _END_START, [_end_row(each) for each in over])
-        await _each(connection, _FENCE_OLDER, [_start_key(each) for each in (*begun, *over) if each.start > 1])
+        await _each(connection, sql.END_START, [_end_row(each) for each in over])
+        await _each(connection, sql.FENCE_OLDER, [_start_key(each) for each in (*begun, *over) if each.start > 1])
         changed = _of(TransitionRecord, batch)
-        await _each(connection, _INSERT_TRANSITION, [_transition_row(each) for each in changed])
-        await _each(connection, _MOVE, [_move_row(each) for each in changed])
+        await _each(connection, sql.INSERT_TRANSITION, [_transition_row(each) for each in changed])
+        await _each(connection, sql.MOVE, [_move_row(each) for each in changed])
         if over_now := sorted({each.job.uid for each in changed if each.finished}):
-            await connection.execute(_SETTLE, {"uids": over_now})
+            await connection.execute(sql.SETTLE, {"uids": over_now})
         gone = _of(Deletion, batch)
-        await _each(connection, _DELETE, [{"uid_": each.job.uid, "time_": each.time} for each in gone])
+        await _each(connection, sql.DELETE, [{"uid_": each.job.uid, "time_": each.time} for each in gone])
 
     def _key_row(self, key: JobKey) -> _Row:
         return {
@@ -306,7 +285,7 @@ def _of(kind: type[Any], batch: Iterable[Record]) -> list[Any]:
 
 
 def _place_of(record: TransitionRecord | StartEnd) -> tuple[str, str, int]:
-    """Which row a record is, as `_LACKING` names it."""
+    """Which row a record is, as `operator_sql.LACKING` names it."""
     if isinstance(record, StartEnd):
         return "start", record.job.uid, record.start
     return "transition", record.job.uid, record.transition
@@ -360,160 +339,3 @@ def _move_row(record: TransitionRecord) -> _Row:
         "transition_": record.transition,
         "finished_": record.finished,
     }
-
-
-# --- statements -------------------------------------------------------------------------------------------------------
-
-_IDENTIFY = insert(jobs).on_conflict_do_nothing()
-
-_accepting = insert(jobs)
-_ACCEPT = _accepting.on_conflict_do_update(
-    index_elements=[jobs.c.uid],
-    set_={name: _accepting.excluded[name] for name in ("resolved", "spec_hash", "partition_key")},
-    where=jobs.c.resolved.is_(None),
-)
-_ACCEPT_NOW = _accepting.on_conflict_do_update(
-    index_elements=[jobs.c.uid],
-    set_={
-        "resolved": func.coalesce(jobs.c.resolved, _accepting.excluded.resolved),
-        "spec_hash": func.coalesce(jobs.c.spec_hash, _accepting.excluded.spec_hash),
-        "partition_key": case(
-            (jobs.c.resolved.is_(None), _accepting.excluded.partition_key), else_=jobs.c.partition_key
-        ),
-    },
-).returning(jobs.c.uid, jobs.c.resolved)
-
-_of_job = jobs.c.uid == bindparam("uid_")
-_all_jobs = jobs.c.uid == func.any(bindparam("uids", type_=ARRAY(Text)))
-_of_jobs_start = starts.c.uid == bindparam("uid_")
-
-# The job's row is what serialises its starts: with it locked, "is there a newer start?" cannot change underneath.
-# `_ACCEPT_NOW` locks it too, because it always updates what it meets.
-_LOCK_ALL = select(jobs.c.uid).where(_all_jobs).order_by(jobs.c.uid).with_for_update(key_share=True)
-
-_newer = starts.alias("newer")
-_has_newer = exists(select(_newer.c.uid).where(_newer.c.uid == bindparam("uid_"), _newer.c.start > bindparam("start_")))
-_starting = insert(starts).values(fenced_at=case((_has_newer, func.clock_timestamp())))
-_INSERT_START = _starting.on_conflict_do_update(
-    index_elements=[starts.c.uid, starts.c.start],
-    set_={"started_at": func.least(starts.c.started_at, _starting.excluded.started_at)},
-)
-_FENCE_OLDER = (
-    update(starts)
-    .where(_of_jobs_start, starts.c.start < bindparam("start_"), starts.c.fenced_at.is_(None))
-    .values(fenced_at=func.clock_timestamp())
-)
-_ending = insert(starts).values(fenced_at=func.clock_timestamp())
-_END_START = _ending.on_conflict_do_update(
-    index_elements=[starts.c.uid, starts.c.start],
-    set_={
-        "started_at": func.least(starts.c.started_at, _ending.excluded.started_at),
-        "fenced_at": func.coalesce(starts.c.fenced_at, _ending.excluded.fenced_at),
-        **{name: _ending.excluded[name] for name in ("ended_at", "verdict", "reason", "charged", "message")},
-    },
-    where=starts.c.ended_at.is_(None),
-)
-
-_INSERT_TRANSITION = insert(transitions).on_conflict_do_nothing()
-# From the row that is stored, not from the record: of two records with one number the first stands, here as well.
-_MOVE = (
-    update(jobs)
-    .where(
-        _of_job,
-        transitions.c.uid == jobs.c.uid,
-        transitions.c.transition == bindparam("transition_"),
-        or_(
-            jobs.c.transition.is_(None),
-            tuple_(transitions.c.finished, transitions.c.transition)
-            > tuple_(jobs.c.finished_at.is_not(None), jobs.c.transition),
-        ),
-    )
-    .values(
-        transition=transitions.c.transition,
-        phase=transitions.c.phase,
-        reason=transitions.c.reason,
-        message=transitions.c.message,
-        changed_at=transitions.c.time,
-        finished_at=case((transitions.c.finished, transitions.c.time)),
-    )
-)
-_DELETE = (
-    update(jobs)
-    .where(_of_job, or_(jobs.c.deleted_at.is_(None), jobs.c.deleted_at > bindparam("time_")))
-    .values(deleted_at=bindparam("time_"))
-)
-_open = (jobs.c.deleted_at.is_(None), jobs.c.finished_at.is_(None))
-_LOCK_OPEN = _LOCK_ALL.where(*_open)
-_VANISH = update(jobs).where(_all_jobs).values(deleted_at=bindparam("time_"))
-# What the operator writes of a deletion that it sees.
-_END_VANISHED = (
-    update(starts)
-    .where(starts.c.uid == func.any(bindparam("uids", type_=ARRAY(Text))), starts.c.ended_at.is_(None))
-    .values(
-        ended_at=bindparam("time_"),
-        fenced_at=func.coalesce(starts.c.fenced_at, func.clock_timestamp()),
-        verdict="Cancel",
-        reason=ErrorClass.JOB_DELETED.value,
-        charged=False,
-        message="the job was deleted",
-    )
-)
-
-
-def _lacking(table: Table, number: Column[int], stored: ColumnElement[bool]) -> Select[Any]:
-    """Pairs of uid and number, given as two arrays, that a table has no such row for."""
-    uids, numbers = (
-        bindparam(f"{number.name}_uids", type_=ARRAY(Text)),
-        bindparam(f"{number.name}_numbers", type_=ARRAY(Integer)),
-    )
-    given = func.unnest(uids, numbers).table_valued("uid", "number").render_derived(name="given")
-    there = exists(select(table.c.uid).where(table.c.uid == given.c.uid, number == given.c.number, stored))
-    return select(literal(number.name), given.c.uid, given.c.number).where(~there)
-
-
-_LACKING = union_all(
-    _lacking(transitions, transitions.c.transition, true()),
-    _lacking(starts, starts.c.start, starts.c.ended_at.is_not(None)),
-)
-
-_RESOLVED = select(jobs.c.resolved).where(jobs.c.uid == bindparam("uid_"))
-_used = (
-    select(func.json_agg(starts.c.usage, type_=JSON))
-    .where(starts.c.uid == jobs.c.uid, starts.c.usage.is_not(None))
-    .scalar_subquery()
-)
-_last = starts.alias("last")
-# The answer of a job's last start: final once the job has ended, if nothing else is.
-_answer = (
-    select(_last.c.result).where(_last.c.uid == jobs.c.uid).order_by(_last.c.start.desc()).limit(1).scalar_subquery()
-)
-_later = starts.alias("later")
-_SETTLE = (
-    insert(results)
-    .from_select(
-        ["uid", "start", "result"],
-        select(starts.c.uid, starts.c.start, starts.c.result).where(
-            starts.c.uid == func.any(bindparam("uids", type_=ARRAY(Text))),
-            starts.c.result.is_not(None),
-            ~exists(select(_later.c.uid).where(_later.c.uid == starts.c.uid, _later.c.start > starts.c.start)),
-        ),
-    )
-    .on_conflict_do_nothing()
-)
-
-_YIELDS = (
-    select(
-        jobs.c.uid,
-        head_of(results.c.result).label("result"),
-        head_of(_answer).label("answer"),
-        _used.label("used"),
-    )
-    .select_from(jobs.outerjoin(results, results.c.uid == jobs.c.uid))
-    .where(_all_jobs)
-)
-_SILENCE = select(func.clock_timestamp() - func.greatest(starts.c.heartbeat_at, starts.c.claimed_at)).where(
-    _of_jobs_start, starts.c.start == bindparam("start_")
-)
-_END = select(case((jobs.c.finished_at.is_not(None), jobs.c.phase), else_="Deleted")).where(
-    _of_job, or_(jobs.c.finished_at.is_not(None), jobs.c.deleted_at.is_not(None))
-)
