@@ -34,6 +34,7 @@ What came of it:
     providers    what a provider's error means    finishes   what a finish reason means
     definitions  what can never work              turns      what only looks like an answer
     callers      what a model may be told of a failure
+    strays       cancellations that no one asked for
 """
 
 from agentjobs_runner.control import Cancel, Permanent, Snooze

@@ -1,8 +1,8 @@
-"""Finds cancellations that nobody asked for.
+"""Finds cancellations that no one asked for.
 
 Code raises CancelledError by itself, awaits what it cancelled, or leaves a scope of anyio, as clients of MCP do.
-asyncio takes such a task for one that was told to stop, and so does ADK: a strand, a node or a whole agent ends in the
-midst without an error, and what the others say would pass for the answer.
+asyncio takes such a task for one that was told to stop, and so does ADK: a branch, a node or a whole agent ends in the
+middle without an error, and what the others say would pass for the answer.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class _Task(asyncio.Task[Any]):
 
 @contextmanager
 def no_strays() -> Iterator[None]:
-    """Raise what cancelled a task of ADK's that began in here and that nobody told to stop.
+    """Raise what cancelled a task of ADK's that began in here and that no one told to stop.
 
     Raises:
         CancelledError: the first one, as it was raised.
