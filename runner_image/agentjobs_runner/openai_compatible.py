@@ -109,6 +109,7 @@ async def _looked_through(chunks: AsyncIterator[Any]) -> AsyncIterator[Any]:
     refusal = content = ""
     reason: str | None = None
     calls: dict[Any, list[str]] = {}
+    places = _Places()
     async for chunk in chunks:
         for choice in chunk.choices[:1]:
             _expect_no_error(choice)
@@ -116,6 +117,8 @@ async def _looked_through(chunks: AsyncIterator[Any]) -> AsyncIterator[Any]:
             content += choice.delta.content or ""
             choice.finish_reason = _reason(choice.finish_reason)
             reason = choice.finish_reason or reason
+            for part in choice.delta.tool_calls or ():
+                places.give(part)
             _gather(calls, choice.delta.tool_calls or ())
         yield chunk
     _expect_no_refusal(refusal, content)
@@ -125,6 +128,26 @@ async def _looked_through(chunks: AsyncIterator[Any]) -> AsyncIterator[Any]:
     for name, written in calls.values() if reason else ():
         _expect_finished(reason, name)
         arguments(name, written)
+
+
+class _Places:
+    """Gives each call an index of its own, by which its parts are put together.
+
+    Some hosts (Ollama, proxies before Gemini) give all calls of an answer the index 0, or none: they would become one.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[Any, tuple[str | None, int]] = {}
+        self._used = 0
+
+    def give(self, part: Any) -> None:
+        index, name = getattr(part, "index", None), part.function.name if part.function else None
+        id_, place = self._open.get(index, (None, -1))
+        if place < 0 or (name and part.id and part.id != id_):
+            id_, place = None, self._used
+            self._used += 1
+        self._open[index] = part.id or id_, place
+        part.index = place
 
 
 def _gather(calls: dict[Any, list[str]], parts: Any) -> None:

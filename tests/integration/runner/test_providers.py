@@ -374,6 +374,36 @@ async def test_no_tool_runs_on_arguments_that_are_not_an_object(ask, provider, m
     assert "purge" in ending.message
 
 
+SAVING = """
+SAVED = []
+def save(text: str = ""):
+    SAVED.append(text)
+"""
+
+
+@pytest.mark.parametrize("provider", [Provider("openai")], ids=["openai"])
+@pytest.mark.parametrize("indexes", [(0, 1), (0, 0), (None, None)])
+async def test_calls_of_one_answer_stay_apart_whatever_index_a_host_gives_them(
+    ask, provider, tmp_path, monkeypatch, indexes
+):
+    (tmp_path / "saving.py").write_text(SAVING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "saving", raising=False)
+    events = []
+    for index, (id_, begin, end) in zip(indexes, (("c1", "", "{}"), ("c2", '{"text": ', '"b"}')), strict=True):
+        place = {} if index is None else {"index": index}
+        first = {"id": id_, "type": "function", "function": {"name": "save", "arguments": begin}}
+        events += [{"tool_calls": [place | first]}, {"tool_calls": [place | {"function": {"arguments": end}}]}]
+    chunks = [*(provider._chunk(event, None) for event in events), provider._chunk({}, "tool_calls")]
+    called = ("".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n").encode()
+    agent = {"inline": {"name": "a", "instruction": "Help.", "tools": [{"name": "saving:save"}]}}
+
+    ending, _ = await ask(called, provider.streamed("Saved."), agent=agent, mode="SSE")
+
+    assert (ending.result or {}).get("text") == "Saved.", ending
+    assert sorted(sys.modules["saving"].SAVED) == ["", "b"]
+
+
 @pytest.mark.parametrize("mode", ["NONE", "SSE"])
 async def test_a_text_before_a_call_that_never_came_is_not_an_answer(ask, provider, mode):
     if mode == "SSE":
