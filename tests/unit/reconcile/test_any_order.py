@@ -77,6 +77,10 @@ class Watcher:
         for pod in self.world.pods():
             of = pod["metadata"]["ownerReferences"][0]["uid"], int(pod["metadata"]["name"].rpartition("-")[2])
             assert of in self.world.starts, "a pod of a start that was never recorded"
+        for operator in self.world.operators:
+            assert counted(operator.reconciler.state) == in_caches(operator.reconciler.state), (
+                "what is held is miscounted"
+            )
         if self.alone:
             self._check_limits()
 
@@ -114,6 +118,26 @@ class Watcher:
         assert sum(charged) <= 3
         for record in status.attempt_history:
             assert (uid, record.start) in self.world.starts, "a claim of a start that was never recorded"
+
+
+def counted(state):
+    """What admission counts, of all but reservations: by source the job, its session, and the slot's queue."""
+    queues = state.slots._queues.get("default")
+    held = queues._holdings.items() if queues else ()
+    return {source: (one.uid, one.session, one.queue) for source, one in held if source[0] != "reservation"}
+
+
+def in_caches(state):
+    """The same, looked up in everything that is known."""
+    held = {}
+    for job in state.jobs.values():
+        if job.active:
+            held["claim", job.key] = job.uid, state.specs.lock(job), job.status.queue.name
+    for pod in state.pods.values():
+        job = state.jobs.get((pod.namespace, pod.job))
+        if not pod.ended and pod.owner_uid is not None:
+            held["pod", pod.key] = pod.owner_uid, pod.session, None if job and job.uid == pod.owner_uid else pod.queue
+    return held
 
 
 def is_active(status):
@@ -311,6 +335,14 @@ async def test_the_checks_see_a_slot_too_many(world):
     world.slots = 1
 
     with pytest.raises(AssertionError, match="slots"):
+        watcher.check()
+
+
+async def test_the_checks_see_a_claim_that_is_not_counted(world):
+    watcher = await two_running(world)
+    world.reconciler.state.slots.hold("default", ("claim", ("default", "one")), None)
+
+    with pytest.raises(AssertionError, match="miscounted"):
         watcher.check()
 
 
