@@ -315,18 +315,18 @@ def purging(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "purging", raising=False)
 
 
-def call(provider, arguments, reason, *, stream):
-    """The answer of a model that calls `purge` with `arguments`, as its provider writes it."""
+def call(provider, arguments, reason, *, stream, tool="purge"):
+    """The answer of a model that calls `tool` with `arguments`, as its provider writes it."""
     if provider.name == "openai":
-        part = {"index": 0, "id": "c1", "type": "function", "function": {"name": "purge", "arguments": arguments}}
+        part = {"index": 0, "id": "c1", "type": "function", "function": {"name": tool, "arguments": arguments}}
         if not stream:
             return provider._completion({"tool_calls": [part]}, reason)
         events = [provider._chunk({"tool_calls": [part]}, None), provider._chunk({}, reason)]
         return ("".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n").encode()
     if not stream:
         written = json.loads(arguments) if not isinstance(arguments, dict) else arguments
-        return provider._message([{"type": "tool_use", "id": "c1", "name": "purge", "input": written}], reason)
-    block = {"type": "tool_use", "id": "c1", "name": "purge", "input": {}}
+        return provider._message([{"type": "tool_use", "id": "c1", "name": tool, "input": written}], reason)
+    block = {"type": "tool_use", "id": "c1", "name": tool, "input": {}}
     events = [
         {"type": "message_start", "message": provider._message([], None)},
         {"type": "content_block_start", "index": 0, "content_block": block},
@@ -471,3 +471,34 @@ async def test_an_error_in_an_answer_of_status_200_has_its_class_and_its_sentenc
 
     assert ended(ending) == ("Snooze", "ModelRateLimited", 30.0)
     assert "upstream rate limit exceeded" in ending.message
+
+
+CALLING = """
+from google.adk.agents import LlmAgent
+from google.adk.tools.agent_tool import AgentTool
+
+def said(name, **more): return LlmAgent(name=name, description="d", instruction="Help.", **more)
+single_turn = said("out", sub_agents=[said("inner", mode="single_turn")])
+task = said("out", sub_agents=[said("inner", mode="task")])
+tool = said("out", tools=[AgentTool(said("inner"), include_plugins=False)])
+"""
+
+
+@pytest.mark.parametrize("mode", ["NONE", "SSE"])
+@pytest.mark.parametrize("caller", ["single_turn", "task", "tool"])
+@pytest.mark.filterwarnings("ignore:The `plugins` argument:DeprecationWarning")  # ADK's AgentTool gives it
+async def test_what_a_provider_says_to_an_agent_inside_is_not_told_to_its_caller(
+    ask, provider, tmp_path, monkeypatch, caller, mode
+):
+    (tmp_path / "calling.py").write_text(CALLING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "calling", raising=False)
+    reason = {"openai": "tool_calls", "anthropic": "tool_use"}[provider.name]
+    called = call(provider, '{"request": "x"}', reason, stream=mode == "SSE", tool="inner")
+    slow = provider.failed(429, "rate_limit_error", "Slow down.", **{"Retry-After": "7"})
+    made_up = provider.streamed("I found three.") if mode == "SSE" else provider.said("I found three.")
+
+    ending, calls = await ask(called, slow, made_up, agent={"module": {"ref": f"calling:{caller}"}}, mode=mode)
+
+    assert ended(ending) == ("Snooze", "ModelRateLimited", 7.0)
+    assert len(calls) == 2

@@ -1,5 +1,6 @@
 """An attempt run in this process: ADK and the agent are real, gateway and process are left out."""
 
+import asyncio
 import sys
 import threading
 from collections.abc import Awaitable, Callable
@@ -25,6 +26,8 @@ class Timeline:
         self.entries: list[tuple[str, str, dict[str, Any]]] = []
         self.meter = Meter()
         self.signs = 0
+        self.at_boundary = asyncio.Event()
+        self.gate: Gate | None = None
 
     def add(self, kind: str, author: str, data: dict[str, Any]) -> None:
         self.entries.append((kind, author, data))
@@ -84,7 +87,8 @@ def run(timeline: Timeline) -> Callable[..., Awaitable[Ending]]:
         recorded = threading.Event()
         recorded.set()
         recorder: Any = timeline
-        return await engine.run(attempt, Gate(recorded, lambda: None, recorder.progressed), recorder)
+        timeline.gate = Gate(recorded, timeline.at_boundary.set, recorder.progressed)
+        return await engine.run(attempt, timeline.gate, recorder)
 
     return start
 

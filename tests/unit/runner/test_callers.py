@@ -1,5 +1,8 @@
 """What came out of an agent that another one called: what ends the start, and what its caller may be told."""
 
+import asyncio
+import sys
+
 import pytest
 
 AGENTS = """
@@ -22,6 +25,7 @@ class Soft(BaseLlm):
     async def generate_content_async(self, llm_request, stream=False):
         yield LlmResponse(error_code="429", error_message="slow down")
 
+def before(): pass
 def snooze(): raise Snooze(timedelta(minutes=5), "not there yet")
 def cancel(): raise Cancel("not wanted")
 def permanent(): raise Permanent("never")
@@ -43,6 +47,7 @@ def by_code(agent):
     return say("out", tools=[called])
 def by_runner(agent):
     async def called(request: str):
+        before()
         runner = InMemoryRunner(agent, app_name="x")
         await runner.session_service.create_session(app_name="x", user_id="u", session_id="s")
         message = types.Content(role="user", parts=[types.Part(text=request)])
@@ -51,6 +56,16 @@ def by_runner(agent):
         return "read"
     called.__name__ = "in"
     return say("out", tools=[called])
+def by_code_that_falls_back(agent):
+    async def called(request: str, tool_context):
+        try:
+            return await tool_context.run_node(agent, node_input=request)
+        except Exception:
+            return "nobody knows"
+    called.__name__ = "in"
+    return say("out", tools=[called])
+def instead(callback_context, llm_request, error):
+    return LlmResponse(content=types.Content(role="model", parts=[types.Part(text="nobody knows")]))
 single_turn, task = member("single_turn"), member("task")
 def in_single_turn(agent): return say("out", sub_agents=[say("in", tools=[AgentTool(agent)], mode="single_turn")])
 """
@@ -155,3 +170,26 @@ async def test_steps_are_counted_and_seen_wherever_an_agent_runs(started, timeli
     assert timeline.meter.total["llmCalls"] == 3
     assert (timeline.meter.total["inputTokens"], timeline.meter.total["outputTokens"]) == (5, 2)
     assert timeline.signs >= 3 + 1
+
+
+@pytest.mark.parametrize(
+    "expression", ["by_code_that_falls_back(inner())", "single_turn(inner(on_model_error_callback=instead))"]
+)
+async def test_code_that_catches_an_error_has_dealt_with_it(started, timeline, expression):
+    ending = await started(expression, UNTOLD["rate"][0])
+
+    assert ending.result is not None, ending
+    [told] = [data["result"] for kind, _, data in timeline.entries if kind == "tool"]
+    assert "nobody knows" in str(told)
+
+
+async def test_a_stop_finds_its_boundary_in_a_runner_that_a_tool_built(run, timeline, module):
+    name = module(f"{AGENTS}\nagent = by_runner(inner())\n")
+    sys.modules[name].before = lambda: timeline.gate.close()
+
+    job = asyncio.create_task(run([CALL, MADE_UP], agent={"module": {"ref": f"{name}:agent"}}))
+    await asyncio.wait_for(timeline.at_boundary.wait(), timeout=20)
+
+    assert timeline.meter.total["llmCalls"] == 1
+    job.cancel()
+    await asyncio.gather(job, return_exceptions=True)
