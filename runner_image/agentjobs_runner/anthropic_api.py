@@ -16,8 +16,9 @@ from google.adk.models.anthropic_llm import AnthropicLlm
 from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
 
-from agentjobs_runner.endings import Ended, NotAnAnswer, ProviderFailed, cut_off, lost_call, model_auth
+from agentjobs_runner.endings import Ended, ProviderFailed, cut_off, lost_call, model_auth
 from agentjobs_runner.finishes import arguments, cut, cut_call, soft
+from agentjobs_runner.looking import looked_at
 
 # Ends that ADK reads rightly; it takes `pause_turn` for an end as well, though the model wants to go on.
 _KNOWN: Final = frozenset({"end_turn", "stop_sequence", "tool_use", "max_tokens", "refusal"})
@@ -65,16 +66,11 @@ class _Messages(AsyncMessages):
 
     async def create(self, *args: Any, **options: Any) -> Any:
         answer = await super().create(*args, **options)
-        if options.get("stream"):
-            await _expect_events(answer)
-            return _looked_through(answer)
-        _look(answer)
-        return answer
+        streamed = bool(options.get("stream"))
+        return await looked_at(answer, stream=streamed, look=_look, look_through=_looked_through)
 
 
 def _look(answer: Any) -> None:
-    if isinstance(answer, (str, bytes)):
-        raise NotAnAnswer(answer)
     if getattr(answer, "type", None) == "error":
         raise ProviderFailed(answer.model_extra or {})
     reason, content = answer.stop_reason, answer.content
@@ -123,10 +119,3 @@ def _expect_known(reason: str | None) -> None:
         raise Ended(soft("PAUSE_TURN", "the provider paused a long turn, which ADK does not go on with"))
     if reason and reason not in _KNOWN:
         raise Ended(soft(reason, "the provider's reason is unknown"))
-
-
-async def _expect_events(stream: Any) -> None:
-    """A page of HTML holds no event, so that a stream of it would only seem to end too early."""
-    response: Any = stream.response
-    if "html" in response.headers.get("content-type", ""):
-        raise NotAnAnswer((await response.aread()).decode(errors="replace"))

@@ -17,8 +17,9 @@ from google.adk.models.llm_response import LlmResponse
 from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI
 from openai.resources.chat import AsyncChat, AsyncCompletions
 
-from agentjobs_runner.endings import Ended, NotAnAnswer, ProviderFailed, content_blocked, cut_off, lost_call, model_auth
+from agentjobs_runner.endings import Ended, ProviderFailed, content_blocked, cut_off, lost_call, model_auth
 from agentjobs_runner.finishes import arguments, cut_call, soft
+from agentjobs_runner.looking import looked_at
 
 # Servers of one's own (Ollama, vLLM) ask for no key, but the client wants one.
 NO_KEY: Final = "none"
@@ -78,17 +79,12 @@ class _Completions(AsyncCompletions):
 
     async def create(self, *args: Any, **options: Any) -> Any:
         answer = await super().create(*args, **options)
-        if options.get("stream"):
-            await _expect_events(answer)
-            return _looked_through(answer)
-        _look(answer)
-        return answer
+        streamed = bool(options.get("stream"))
+        return await looked_at(answer, stream=streamed, look=_look, look_through=_looked_through)
 
 
 def _look(answer: Any) -> None:
     """Refuse what is not an answer, and bring the others into the form that ADK knows."""
-    if isinstance(answer, (str, bytes)):
-        raise NotAnAnswer(answer)
     choices = getattr(answer, "choices", None)
     if not choices:
         _expect_no_error(answer)
@@ -185,10 +181,3 @@ def _expect_no_error(answer: Any) -> None:
         raise ProviderFailed(beside)
     if getattr(answer, "object", None) == "error":
         raise ProviderFailed(dict(beside))
-
-
-async def _expect_events(stream: Any) -> None:
-    """A page of HTML holds no event, so that a stream of it would only seem to end too early."""
-    response: Any = stream.response
-    if "html" in response.headers.get("content-type", ""):
-        raise NotAnAnswer((await response.aread()).decode(errors="replace"))

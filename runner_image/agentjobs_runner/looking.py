@@ -1,0 +1,31 @@
+"""How answers of providers are looked at before ADK reads them, for clients of OpenAI's make, as Anthropic's is."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from agentjobs_runner.endings import NotAnAnswer
+
+Look = Callable[[Any], None]
+LookThrough = Callable[[AsyncIterator[Any]], AsyncIterator[Any]]
+
+
+async def looked_at(answer: Any, *, stream: bool, look: Look, look_through: LookThrough) -> Any:
+    """Return an answer that `look` lets pass, or a stream in the place of one that `look_through` yields anew.
+
+    Raises:
+        NotAnAnswer: it is a page or a text.
+    """
+    if stream:
+        await _expect_events(answer)
+        return look_through(answer)
+    if isinstance(answer, (str, bytes)):
+        raise NotAnAnswer(answer)
+    look(answer)
+    return answer
+
+
+async def _expect_events(stream: Any) -> None:
+    """A page of HTML holds no event, so that a stream of it would only seem to end too early."""
+    response: Any = stream.response
+    if "html" in response.headers.get("content-type", ""):
+        raise NotAnAnswer((await response.aread()).decode(errors="replace"))
