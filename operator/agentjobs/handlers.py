@@ -247,12 +247,12 @@ class Operator:
             known = {"jobs": len(state.jobs), "pods": len(state.pods), "schedules": len(state.schedules)}
             logger.info("operator.leading", extra=known)
             try:
-                await self._run_kopf(reconciler, controller)
+                await self._watch_until_stopped(reconciler, controller)
             finally:
                 self._state = "stopping"
                 await controller.stop()
 
-    async def _run_kopf(self, reconciler: Reconciler, controller: Controller[Key]) -> None:
+    async def _watch_until_stopped(self, reconciler: Reconciler, controller: Controller[Key]) -> None:
         """Watch until the process is to stop, then let the workers finish."""
         handlers = registry(reconciler, self._metrics, self._stop)
         stopping = asyncio.create_task(self._stop.wait(), name="stop")

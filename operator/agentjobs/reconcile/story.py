@@ -151,14 +151,7 @@ class Story:
         _log("job.gone", logging.INFO, {"namespace": name[0], "job": name[1], "uid": uid}, {})
 
     def _event(self, job: Job, reason: str, message: str) -> None:
-        reference = {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "AgentJob",
-            "namespace": job.namespace,
-            "name": job.name,
-            "uid": job.uid,
-        }
-        self._recorder.record(reference, severity(reason), str(reason), cut(message, MAX_EVENT))
+        _record(self._recorder, "AgentJob", job, reason, message)
 
     def _trace(self, job: Job, record: AttemptRecord) -> None:
         if record.started is None or record.ended is None:
@@ -194,15 +187,19 @@ class ScheduleStory:
 
     def note(self, schedule: Schedule, notes: Iterable[Note]) -> None:
         """Record Events."""
-        reference = {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "AgentSchedule",
-            "namespace": schedule.namespace,
-            "name": schedule.name,
-            "uid": schedule.uid,
-        }
         for note in notes:
-            self._recorder.record(reference, severity(note.reason), str(note.reason), cut(note.message, MAX_EVENT))
+            _record(self._recorder, "AgentSchedule", schedule, note.reason, note.message)
+
+
+def _record(recorder: Recorder, kind: str, about: Job | Schedule, reason: str, message: str) -> None:
+    reference = {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": kind,
+        "namespace": about.namespace,
+        "name": about.name,
+        "uid": about.uid,
+    }
+    recorder.record(reference, severity(reason), str(reason), cut(message, MAX_EVENT))
 
 
 def _decided(event: str, seen: Observation, verdict: object, level: int = logging.INFO, /, **fields: Any) -> None:
