@@ -10,6 +10,7 @@
     actions      one method a verdict
     egress       a restricted job's network policy
     story        what was done, told in the log, Events and traces
+    kept         stores of bounded size
     rows         what history and status keep, made from values
     ends         whether history has how a job ended
     lists        full lists: before the first decision, and now and then

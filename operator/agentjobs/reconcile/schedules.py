@@ -43,6 +43,7 @@ from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile.acceptance import OUTAGE_SECONDS
 from agentjobs.reconcile.ends import is_recorded
+from agentjobs.reconcile.kept import keep
 from agentjobs.reconcile.ports import Cluster, History, Writer
 from agentjobs.reconcile.state import State
 from agentjobs.reconcile.story import ScheduleStory
@@ -121,10 +122,7 @@ class Schedules:
         known = self._plans.get(schedule.uid)
         if known is None or known[0] != schedule.generation:
             known = (schedule.generation, read_plan(schedule))
-            self._plans[schedule.uid] = known
-            if len(self._plans) > KEPT:
-                self._plans.popitem(last=False)
-        self._plans.move_to_end(schedule.uid)
+        keep(self._plans, schedule.uid, known, most=KEPT)
         return known[1]
 
     def _gone_again(self, schedule: Schedule, known: Set[str], look: Look) -> Iterator[MadeJob]:

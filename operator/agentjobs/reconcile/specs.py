@@ -7,7 +7,7 @@ the stored spec stands against it. Steering fields are always the object's.
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.problems import Problem
@@ -16,6 +16,7 @@ from agentjobs.api.validation import validate_job
 from agentjobs.contract import Resolved
 from agentjobs.core.admission import SessionLock
 from agentjobs.core.observation import Job
+from agentjobs.reconcile.kept import keep
 
 # Parsing takes some hundred microseconds; this many jobs in motion keep theirs.
 KEPT: Final = 8192
@@ -23,8 +24,6 @@ KEPT: Final = 8192
 # What a user may change after acceptance, and what only before the first start.
 _STEERING: Final = ("priority", "ttl_seconds_after_finished")
 _STEERING_BEFORE_START: Final = ("queue", "start_at", "start_after")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class Specs:
             problems = tuple(validate_job(job.object))
             spec = None if problems or not isinstance(job.spec, Mapping) else AgentJobSpec.model_validate(job.spec)
             known = Own(job.generation, spec, problems)
-            _keep(self._own, job.uid, known)
+            keep(self._own, job.uid, known, most=KEPT)
         return known
 
     def accept(self, uid: str, resolved: Resolved) -> Accepted:
@@ -73,7 +72,7 @@ class Specs:
             accepted = Accepted(resolved, None, known_hash, read.why)
         else:
             accepted = Accepted(resolved, read, known_hash)
-        _keep(self._accepted, uid, accepted)
+        keep(self._accepted, uid, accepted, most=KEPT)
         self._locks.pop(uid, None)
         return accepted
 
@@ -120,7 +119,7 @@ class Specs:
             spec = self.in_force(job)
             lock = spec.session_key(name=job.name, uid=job.uid) if spec else self._raw_lock(job)
             known = (job.generation, lock)
-            _keep(self._locks, job.uid, known)
+            keep(self._locks, job.uid, known, most=KEPT)
         return known[1]
 
     def _raw_lock(self, job: Job) -> SessionLock:
@@ -136,10 +135,3 @@ class Specs:
         self._own.pop(uid, None)
         self._locks.pop(uid, None)
         self._accepted.pop(uid, None)
-
-
-def _keep(store: OrderedDict[str, T], uid: str, value: T) -> None:
-    store[uid] = value
-    store.move_to_end(uid)
-    if len(store) > KEPT:
-        store.popitem(last=False)

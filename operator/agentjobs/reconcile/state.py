@@ -20,6 +20,7 @@ from agentjobs.core.verdicts import AskForSlot
 from agentjobs.engine.cache import TOMBSTONES, Cache, Sighting
 from agentjobs.engine.queueing import WorkQueue
 from agentjobs.history.records import Deletion
+from agentjobs.reconcile.kept import keep
 from agentjobs.reconcile.ports import Writer
 from agentjobs.reconcile.rows import job_key, news, start_end
 from agentjobs.reconcile.slots import QueueName, Slots
@@ -196,9 +197,7 @@ class State:
     def _departed(self, job: Job) -> None:
         """The job's object is gone; say so, and close what its history has open."""
         if job.made_by_uid:
-            self.departed[job.made_by_uid, job.name] = job.uid
-            if len(self.departed) > TOMBSTONES:
-                self.departed.popitem(last=False)
+            keep(self.departed, (job.made_by_uid, job.name), job.uid, most=TOMBSTONES)
         now = self._now()
         self._writer.put(Deletion(job=job_key(job), time=now))
         if job.active is not None:

@@ -18,6 +18,7 @@ from agentjobs.core.observation import Job
 from agentjobs.core.pod_words import in_words_of_the_job
 from agentjobs.errors import AgentJobsError, AlreadyExists, Invalid
 from agentjobs.kube.resources import NETWORKPOLICIES, PODS, Resource
+from agentjobs.reconcile.kept import keep
 from agentjobs.reconcile.ports import Cluster
 
 # Shapes of pods that one operator remembers; a shape is 64 bytes.
@@ -46,9 +47,7 @@ class Trial:
             return ()
         if found is not None:
             return (found,)
-        self._good[shape] = None
-        if len(self._good) > SHAPES:
-            self._good.popitem(last=False)
+        keep(self._good, shape, None, most=SHAPES)
         return ()
 
     async def _of_pod(self, job: Job, spec: AgentJobSpec) -> Problem | None:
