@@ -152,9 +152,18 @@ def _json(response: httpx.Response, path: str) -> Any:
     return answer
 
 
+def _words(response: httpx.Response) -> str:
+    """What the gateway says to people; all that was answered where that is not the gateway's."""
+    try:
+        body = response.json()
+        return f"{body['reason']}: {body['message']}"
+    except (ValueError, LookupError, TypeError):
+        return response.text
+
+
 def _error(response: httpx.Response, what: str) -> AgentJobsError:
     status = response.status_code
-    said = f"{what}: {status} {contract.cut(response.text, 300)}"
+    said = f"{what}: {status} {contract.cut(_words(response), 300)}"
     if status == 409:
         return Fenced(said)
     if status in _REFUSED:

@@ -18,12 +18,6 @@ from agentjobs_runner.frames import Place, name_package, own_place, places
 CONFIG: Final = "root_agent.yaml"
 
 
-# Most who miss a module have started the development cluster in another folder.
-_ELSEWHERE: Final = (
-    "on PYTHONPATH; with `agentjobs dev` and `run --local`: in the folder where they were started, or its environment"
-)
-
-
 def load(ref: str, field: str) -> Any:
     """Return the object that `ref` names; `field` is where the job names it.
 
@@ -150,7 +144,7 @@ def _cure(error: ModuleNotFoundError) -> str:
     parent = find_spec(missing.partition(".")[0]) if "." in missing else None
     if parent is not None:
         return f"is {missing!r} spelled right, and in the image?"
-    return f"install {missing} in runtime.image, or {_ELSEWHERE}"
+    return f"install {missing} in runtime.image; for `agentjobs dev` and `run --local`, in the environment they run in"
 
 
 def misfit(ref: str, error: ValidationError) -> str:
@@ -170,7 +164,9 @@ def _kinds_of_self(place: Place) -> tuple[type, ...]:
 def _missing(path: str, missing: str) -> str:
     parent, _, last = path.rpartition(".")
     if not (missing == path and parent):
-        return f"no module {missing!r}; it must be in runtime.image, or {_ELSEWHERE}"
+        # Most who read this have started the development cluster in another folder.
+        cure = "start `agentjobs dev` or `run --local` in the folder that has it"
+        return f"no module {missing!r}; it must be in runtime.image, or on PYTHONPATH ({cure})"
     found = importlib.import_module(parent)
     if hasattr(found, last):
         return f"{parent!r} ({_place(found)}) is a module and {last!r} is in it; write {parent}:{last}"

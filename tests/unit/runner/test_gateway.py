@@ -80,6 +80,19 @@ def test_what_cannot_heal_is_asked_once(gateway, status, error):
     assert len(made.calls) == 1
 
 
+SAID = {
+    "json": (b'{"reason": "Fenced", "message": "start 1 is over"}', "409 Fenced: start 1 is over"),
+    "a-proxys": (b"<h1>Conflict</h1>", "409 <h1>Conflict</h1>"),
+    "other-json": (b"[1]", r"409 \[1\]"),
+}
+
+
+@pytest.mark.parametrize(("body", "said"), SAID.values(), ids=SAID)
+def test_what_the_gateway_says_is_told_in_its_words(gateway, body, said):
+    with pytest.raises(Fenced, match=f": {said}$"):
+        gateway(409, body=body).attempt(give_up=lambda: 120.0)
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_gateway_that_says_when_is_asked_then(gateway, clock, status):
     gateway(status, 200, headers={"retry-after": "40"}).attempt(give_up=lambda: 120.0)
