@@ -17,6 +17,10 @@ logger = logging.getLogger(__name__)
 
 # Between two probes.
 PAUSE_SECONDS: Final = 1.0
+# Where the probe gets answers and requests do not (a table is missing): the pause doubles up to this.
+LONGEST_PAUSE_SECONDS: Final = 15.0
+# Who waited asks at once when it is back; a failure within this after it says that nothing has healed.
+RELAPSE_SECONDS: Final = 5.0
 # Most answers take milliseconds.
 SILENCE_SECONDS: Final = 1.0
 
@@ -44,6 +48,8 @@ class Breaker:
         self._silence = silence
         self._problem = ""
         self._since = 0.0
+        self._back_at = float("-inf")
+        self._relapse_pause = 0.0
         self._answered_at = float("-inf")
         self._opened: asyncio.Future[None] | None = None
         self._probing: asyncio.Task[None] | None = None
@@ -107,6 +113,7 @@ class Breaker:
             self._probing = asyncio.create_task(self._probe_until_back(), name="database-probe")
 
     async def _probe_until_back(self) -> None:
+        await asyncio.sleep(self._relapse_pause if self.away else 0)
         while True:
             try:
                 await self._probe()
@@ -122,6 +129,8 @@ class Breaker:
     def _open(self, error: errors.Unavailable) -> None:
         if not self.away:
             self._since = asyncio.get_running_loop().time()
+            longer = min(LONGEST_PAUSE_SECONDS, max(self._pause, 2 * self._relapse_pause))
+            self._relapse_pause = longer if self._since - self._back_at < RELAPSE_SECONDS else 0.0
             logger.warning("database.away", extra={"error": str(error)})
         self._problem = str(error) or "PostgreSQL is away"
         if self._opened is not None and not self._opened.done():
@@ -132,6 +141,7 @@ class Breaker:
         if not self.away:
             return
         self._problem, self._opened = "", None
+        self._back_at = self._answered_at
         logger.warning("database.back", extra={"away_seconds": round(self._answered_at - self._since, 1)})
         for tell in self._on_back:
             tell()

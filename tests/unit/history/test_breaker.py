@@ -131,6 +131,22 @@ async def test_recovery_wakes_who_waited_and_is_one_line(database, pool, caplog)
     assert (await ask(database))[0] == 1
 
 
+async def test_a_probe_that_is_answered_where_requests_are_not_costs_ever_fewer_rounds(database, pool, monkeypatch):
+    async def healthy():
+        pool.probes += 1
+
+    pool.fault = "refuses"
+    monkeypatch.setattr(database, "_ask_probe", healthy)
+    for _ in range(600):
+        await ask(database)
+        await asyncio.sleep(0.1)
+
+    assert 5 <= pool.probes <= 8
+    pool.fault = None
+    await asyncio.sleep(20)
+    assert (await ask(database))[0] == 1
+
+
 async def test_a_defect_in_the_probe_does_not_end_the_probing(database, pool, monkeypatch):
     pool.fault = "refuses"
     await ask(database)
