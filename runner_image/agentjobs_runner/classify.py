@@ -103,7 +103,9 @@ def _known(cause: Cause, now: datetime) -> Ending | None:
     error, source = cause.error, cause.origin.source
     if isinstance(error, LlmCallsLimitExceededError):
         return Ending(
-            Verdict.FAIL, ErrorClass.BUDGET_EXCEEDED, f"{error}; raise ADK's max_llm_calls or shorten the work"
+            Verdict.FAIL,
+            ErrorClass.BUDGET_EXCEEDED,
+            f"{error}; raise agent.runConfig.max_llm_calls or shorten the work",
         )
     if (invalid := refused(cause)) is not None:
         return invalid

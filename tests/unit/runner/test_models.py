@@ -81,4 +81,4 @@ async def test_a_limit_of_calls_ends_the_run_as_a_budget(run):
     ending = await run([{"toolCalls": [{"name": "load_memory", "args": {"query": "x"}}]}, {"text": "hi"}], agent=agent)
 
     assert (ending.verdict, ending.reason) == ("Fail", "BudgetExceeded")
-    assert "max_llm_calls" in ending.message
+    assert "agent.runConfig.max_llm_calls" in ending.message
