@@ -1,9 +1,12 @@
 """The kinds AgentJob and AgentSchedule: models, rules, status, conditions and CRDs. Pure, but for the generators.
 
 agentjob             the spec of a job as pydantic models, with every default
+agent                its part about the agent, its models and tools
+runtime              its part about the pod
 isolation            its part about pod security and network policies
 agentschedule        the spec of a schedule
 model                what all models are built on
+fields               types of fields and patterns of texts that they share
 status               a job's status as the operator reads and writes it
 schedule_status      a schedule's status, and its conditions
 raw_status           what both statuses are read with and written by

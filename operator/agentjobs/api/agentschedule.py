@@ -9,8 +9,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from agentjobs.api.agentjob import AgentJobSpec, Duration
+from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.cron import MAX_SCHEDULE, MAX_ZONE, SCHEDULE_PATTERN
+from agentjobs.api.fields import Duration
 from agentjobs.api.model import Boolean, Integer, Model
 
 MAX_SCHEDULE_NAME: Final = 43

@@ -21,7 +21,8 @@ import yaml
 from pydantic import BaseModel, TypeAdapter
 from pydantic.alias_generators import to_camel
 
-from agentjobs.api.agentjob import MAX_JOB_NAME, RESERVED_AGENT_NAME, AgentJobSpec
+from agentjobs.api.agent import RESERVED_AGENT_NAME
+from agentjobs.api.agentjob import MAX_JOB_NAME, AgentJobSpec
 from agentjobs.api.agentschedule import MAX_SCHEDULE_NAME, AgentScheduleSpec, CatchUp
 from agentjobs.api.problems import PATTERN_CURES
 from agentjobs.api.schedule_status import AgentScheduleStatus

@@ -14,7 +14,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from agentjobs.api import agentjob
+from agentjobs.api import agentjob, fields
 from agentjobs.api.conditions import AcceptedReason
 from agentjobs.api.cron import SCHEDULE_PATTERN
 from agentjobs.api.durations import DURATION_CURE, DURATION_PATTERN, TIME_CURE, TIME_PATTERN
@@ -138,7 +138,7 @@ def _innermost_model(annotation: Any) -> type[BaseModel] | None:
 
 def _pattern_cure(pattern: str, value: object) -> str:
     cure = PATTERN_CURES.get(pattern, f"does not match {pattern}")
-    if pattern == agentjob.IDENTIFIER and isinstance(value, str) and len(value) <= 63:
+    if pattern == fields.IDENTIFIER and isinstance(value, str) and len(value) <= 63:
         return f"{cure}, e.g. {agentjob.default_agent_name(value)}"
     return cure
 
@@ -172,18 +172,18 @@ _BOUNDS: Final[Mapping[str, str]] = {
     "literal_error": "is not allowed; use {expected}",
 }
 PATTERN_CURES: Final[Mapping[str, str]] = {
-    agentjob.ONE_LINE: "has line breaks or other control characters; remove them",
-    agentjob.IDENTIFIER: "is not an identifier; use letters, digits and _",
-    agentjob.APP_NAME: "is not an application name; begin with a letter, then use letters, digits, _ and -",
-    agentjob.DNS_LABEL: "is not a queue name; use lower case letters, digits and -",
-    agentjob.DNS_SUBDOMAIN: "is not an object name; use lower case letters, digits, - and .",
-    agentjob.CONFIG_KEY: "is not a key; use letters, digits, -, _ and .",
-    agentjob.ENV_NAME: "is not a variable name; use letters, digits, _, - and ., not beginning with a digit",
-    agentjob.MODULE_REF: "names no attribute; use package.module:attribute",
-    agentjob.MODEL_NAME: "is not a model name; remove blanks",
-    agentjob.SERVER_NAME: "is not a server name; use letters, digits, _ and -",
-    agentjob.HTTP_URL: "is not an address; use http:// or https://, without user and password (see headersFrom)",
-    agentjob.HEADER_NAME: "is not a header name; use letters, digits and -",
+    fields.ONE_LINE: "has line breaks or other control characters; remove them",
+    fields.IDENTIFIER: "is not an identifier; use letters, digits and _",
+    fields.APP_NAME: "is not an application name; begin with a letter, then use letters, digits, _ and -",
+    fields.DNS_LABEL: "is not a queue name; use lower case letters, digits and -",
+    fields.DNS_SUBDOMAIN: "is not an object name; use lower case letters, digits, - and .",
+    fields.CONFIG_KEY: "is not a key; use letters, digits, -, _ and .",
+    fields.ENV_NAME: "is not a variable name; use letters, digits, _, - and ., not beginning with a digit",
+    fields.MODULE_REF: "names no attribute; use package.module:attribute",
+    fields.MODEL_NAME: "is not a model name; remove blanks",
+    fields.SERVER_NAME: "is not a server name; use letters, digits, _ and -",
+    fields.HTTP_URL: "is not an address; use http:// or https://, without user and password (see headersFrom)",
+    fields.HEADER_NAME: "is not a header name; use letters, digits and -",
     SCHEDULE_PATTERN: "is not a schedule; use five fields (minute hour day month weekday), e.g. 30 6 * * 1-5, or "
     "@daily; there are no seconds, and a zone stands in timeZone",
     DURATION_PATTERN: f"is not a duration; {DURATION_CURE}",

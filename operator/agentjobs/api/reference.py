@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from agentjobs.api import conditions, events, schedule_status
-from agentjobs.api.agentjob import QUANTITY
 from agentjobs.api.conditions import ConditionType, Word
 from agentjobs.api.crd import object_schema, publish, schedule_schema
 from agentjobs.api.durations import TIME_PATTERN
 from agentjobs.api.error_classes import CLASSES
+from agentjobs.api.fields import QUANTITY
 from agentjobs.api.schedule_status import ScheduleConditionType
 from agentjobs.contract import GROUP, VERSION, ErrorClass
 

@@ -12,15 +12,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from agentjobs.api.agentjob import (
-    AgentBase,
-    AgentJobSpec,
-    ConfigMapKey,
-    ConfigMapKeyRef,
-    default_agent_name,
-    default_app_name,
-    scripted_model,
-)
+from agentjobs.api.agent import AgentBase, ConfigMapKey, ConfigMapKeyRef, scripted_model
+from agentjobs.api.agentjob import AgentJobSpec, default_agent_name, default_app_name
 from agentjobs.api.output import schema_problems
 from agentjobs.api.problems import from_error
 from agentjobs.api.substitution import names_of, substituted

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from agentjobs.api.agentjob import RESERVED_AGENT_NAME, default_agent_name, scripted_model
+from agentjobs.api.agent import RESERVED_AGENT_NAME, scripted_model
+from agentjobs.api.agentjob import default_agent_name
 from agentjobs.api.problems import Path, Problem, field_name, problem_at
 
 Raw = Mapping[str, Any]

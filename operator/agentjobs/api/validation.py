@@ -16,20 +16,14 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from agentjobs.api.agentjob import (
-    MAX_JOB_NAME,
-    MAX_PARTITION_KEY,
-    MAX_SCHEMA_BYTES,
-    MAX_SPEC_BYTES,
-    MAX_STATE_BYTES,
-    RESERVED_ENV_PREFIX,
-    AgentJobSpec,
-)
+from agentjobs.api.agentjob import MAX_JOB_NAME, MAX_SCHEMA_BYTES, MAX_SPEC_BYTES, MAX_STATE_BYTES, AgentJobSpec
 from agentjobs.api.conditions import AcceptedReason
 from agentjobs.api.durations import parse_duration
+from agentjobs.api.fields import MAX_PARTITION_KEY
 from agentjobs.api.output import schema_problems
 from agentjobs.api.problems import MAX_PROBLEMS, Path, Problem, field_name, from_error, problem_at, rejection, shown
 from agentjobs.api.run_config import run_config_problems
+from agentjobs.api.runtime import RESERVED_ENV_PREFIX
 from agentjobs.api.substitution import expanded, names_of, substitution_problems
 from agentjobs.api.team import Raw, as_list, as_object, scripted_problems, team_problems
 from agentjobs.contract import TOKEN_MOUNT, ErrorClass

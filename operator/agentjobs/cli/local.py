@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any, Final, TypedDict
 
 from agentjobs import contract, errors
-from agentjobs.api.agentjob import AgentJobSpec, ConfigMapKey
+from agentjobs.api.agent import ConfigMapKey
+from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.resolve import resolve
 from agentjobs.api.validation import validate_job
 from agentjobs.cli.failures import USAGE, Failure, installs

@@ -6,7 +6,7 @@ Pure; called by the reconciler.
 
 from collections.abc import Iterable
 
-from agentjobs.api.agentjob import Runtime
+from agentjobs.api.runtime import Runtime
 from agentjobs.core.manifests import PodDefaults
 
 # Enough to see what was meant; the list itself may be long.

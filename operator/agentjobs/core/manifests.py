@@ -11,8 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from agentjobs.api.agentjob import Agent, AgentJobSpec, Runtime, Toleration
+from agentjobs.api.agent import Agent
+from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.isolation import EgressRule
+from agentjobs.api.runtime import Runtime, Toleration
 from agentjobs.contract import (
     ANNOTATION_GATEWAY_CA,
     ANNOTATION_SESSION,

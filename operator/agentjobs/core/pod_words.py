@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from agentjobs.api.agentjob import Runtime
+from agentjobs.api.runtime import Runtime
 
 _NUMBERED: Final = re.compile(r"\bspec\.(?:containers\[0\]\.)?(volumes|volumeMounts|tolerations)\[(\d+)\]")
 _VARIABLE: Final = re.compile(r"\bspec\.containers\[0\]\.env\[(\d+)\]")

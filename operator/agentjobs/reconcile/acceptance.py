@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from agentjobs.api.agentjob import AgentJobSpec, ConfigMapKey
+from agentjobs.api.agent import ConfigMapKey
+from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.resolve import config_map_keys, resolve, spec_hash
 from agentjobs.contract import Resolved
 from agentjobs.core.observation import Job, Observation

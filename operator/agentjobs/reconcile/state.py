@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from agentjobs.api.agentjob import ConfigMapKey
+from agentjobs.api.agent import ConfigMapKey
 from agentjobs.api.problems import Problem
 from agentjobs.contract import ErrorClass
 from agentjobs.core.admission import Admission, Candidate, Holding, JobName, QueuePolicy

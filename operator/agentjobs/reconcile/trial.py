@@ -10,8 +10,9 @@ import json
 from collections import OrderedDict
 from typing import Any, Final
 
-from agentjobs.api.agentjob import AgentJobSpec, Runtime
+from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.problems import Problem
+from agentjobs.api.runtime import Runtime
 from agentjobs.contract import cut
 from agentjobs.core.manifests import PodDefaults, egress_policy, runner_pod
 from agentjobs.core.observation import Job

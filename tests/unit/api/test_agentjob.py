@@ -5,16 +5,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agentjobs.api.agentjob import (
-    AgentJobSpec,
-    ConfigMapKey,
-    Resources,
-    SessionKey,
-    default_agent_name,
-    default_app_name,
-    scripted_model,
-)
+from agentjobs.api.agent import ConfigMapKey, scripted_model
+from agentjobs.api.agentjob import AgentJobSpec, SessionKey, default_agent_name, default_app_name
 from agentjobs.api.durations import MAX_DURATION
+from agentjobs.api.runtime import Resources
 from agentjobs.contract import MAX_DELAY_SECONDS
 
 Job = Callable[..., dict[str, Any]]

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from agentjobs.api.agentjob import AgentJobSpec, ConfigMapKey
+from agentjobs.api.agent import ConfigMapKey
+from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.resolve import accepted_spec, config_map_keys, resolve
 from agentjobs.api.validation import validate_job
 from agentjobs.errors import Invalid, NotFound

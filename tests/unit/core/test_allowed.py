@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentjobs.api.agentjob import Runtime
+from agentjobs.api.runtime import Runtime
 from agentjobs.core.allowed import refusal
 from agentjobs.core.manifests import PodDefaults
 

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from agentjobs.api.agentjob import AgentJobSpec, Toleration
+from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.isolation import EgressRule
+from agentjobs.api.runtime import Toleration
 from agentjobs.contract import ANNOTATION_GATEWAY_CA, LABEL_JOB, TOKEN_MOUNT
 from agentjobs.core.manifests import PodDefaults, egress_policy, runner_pod
 

@@ -1,6 +1,7 @@
 import pytest
 
-from agentjobs.api.agentjob import AgentJobSpec, Toleration
+from agentjobs.api.agentjob import AgentJobSpec
+from agentjobs.api.runtime import Toleration
 from agentjobs.core.manifests import PodDefaults, runner_pod
 from agentjobs.core.pod_words import in_words_of_the_job
 

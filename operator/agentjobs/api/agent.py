@@ -1,0 +1,225 @@
+"""AgentJob.spec.agent: which agent runs, written down here or in code, with its models, tools and instructions."""
+
+import re
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+from pydantic import Field
+
+from agentjobs.api.fields import (
+    CONFIG_KEY,
+    DNS_SUBDOMAIN,
+    HEADER_NAME,
+    HTTP_URL,
+    IDENTIFIER,
+    MODEL_NAME,
+    MODULE_REF,
+    SERVER_NAME,
+    TOOL_NAME,
+)
+from agentjobs.api.model import Integer, Model
+
+RESERVED_AGENT_NAME: Final = "user"
+"""ADK's name for whoever wrote the message."""
+SCRIPTED: Final = "scripted/"
+"""Prefix of models that answer from a ConfigMap: `scripted/<configmap>/<key>`."""
+AgentName = Annotated[str, Field(min_length=1, max_length=63, pattern=IDENTIFIER)]
+AgentClass = Literal["LlmAgent", "SequentialAgent", "ParallelAgent", "LoopAgent"]
+ModelName = Annotated[str, Field(min_length=1, max_length=253, pattern=MODEL_NAME)]
+
+
+class ConfigMapKey(NamedTuple):
+    """A key of a ConfigMap of the job's namespace, as a value."""
+
+    name: str
+    key: str
+
+
+def scripted_model(model: str | None) -> ConfigMapKey | None:
+    """Return the ConfigMap key that a `scripted/<configmap>/<key>` model answers from, or None for other models.
+
+    Raises:
+        ValueError: a scripted model that names no ConfigMap and key; the message names value and cure.
+    """
+    if model is None or not model.startswith(SCRIPTED):
+        return None
+    name, _, key = model.removeprefix(SCRIPTED).partition("/")
+    if not re.fullmatch(DNS_SUBDOMAIN, name) or not re.fullmatch(CONFIG_KEY, key):
+        raise ValueError(f"{model[:80]!r} names no ConfigMap and key; use {SCRIPTED}<configmap>/<key>")
+    return ConfigMapKey(name, key)
+
+
+class ConfigMapKeyRef(Model):
+    """A key of a ConfigMap in the job's namespace."""
+
+    name: str = Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN, description="Name of the ConfigMap.")
+    key: str = Field(min_length=1, max_length=253, pattern=CONFIG_KEY, description="Key in its data.")
+
+
+class InstructionFrom(Model):
+    """Where an instruction is taken from instead of the job."""
+
+    config_map_key_ref: ConfigMapKeyRef = Field(description="A key of a ConfigMap; read when the job is accepted.")
+
+
+class Tool(Model):
+    """A tool an agent may call."""
+
+    name: str = Field(
+        min_length=1,
+        max_length=512,
+        pattern=TOOL_NAME,
+        description="Name of a built-in tool of ADK (`google_search`, `exit_loop`), or `package.module:function` that "
+        "the runner's image can import.",
+    )
+
+
+class SecretKeyRef(Model):
+    """A key of a Secret in the job's namespace; read by the kubelet, never by the operator."""
+
+    name: str = Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN, description="Name of the Secret.")
+    key: str = Field(min_length=1, max_length=253, pattern=CONFIG_KEY, description="Key in its data.")
+
+
+class HeaderFrom(Model):
+    """A header whose value is a secret."""
+
+    header: str = Field(min_length=1, max_length=253, pattern=HEADER_NAME, description="Name, e.g. `Authorization`.")
+    secret_key_ref: SecretKeyRef = Field(
+        description="A key of a Secret with the whole value, e.g. `Bearer …`. It reaches the pod as a variable."
+    )
+
+
+class McpServer(Model):
+    """A remote server of tools that speaks the Model Context Protocol."""
+
+    name: str = Field(
+        min_length=1, max_length=63, pattern=SERVER_NAME, description="Name in messages; letters, digits, `_`, `-`."
+    )
+    url: str = Field(
+        min_length=1, max_length=2048, pattern=HTTP_URL, description="Address, e.g. `http://papers.tools.svc:8080/mcp`."
+    )
+    transport: Literal["StreamableHTTP", "SSE"] = Field(
+        default="StreamableHTTP", description="How it is spoken to. Default: StreamableHTTP."
+    )
+    tool_filter: tuple[Annotated[str, Field(min_length=1, max_length=253)], ...] = Field(
+        default=(), max_length=64, description="Only these of its tools. Default: all."
+    )
+    headers_from: tuple[HeaderFrom, ...] = Field(
+        default=(),
+        max_length=8,
+        description="Headers of every request, from Secrets.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["header"]},
+    )
+
+
+class AgentBase(Model):
+    """What the root agent and further agents have in common."""
+
+    agent_class: AgentClass = Field(
+        default="LlmAgent",
+        description="Class of the agent in ADK. SequentialAgent, ParallelAgent and LoopAgent call no model; they run "
+        "their subAgents.",
+    )
+    description: str | None = Field(
+        default=None,
+        max_length=1024,
+        description="What the agent is for. Other agents read it when they decide whom to hand over to.",
+    )
+    instruction: str | None = Field(
+        default=None,
+        max_length=32768,
+        description="System instruction of an LlmAgent. `{key}` is replaced by that key of the session's state and "
+        "must be in `input.state`; `{key?}` may be missing and is then empty. `$(job.name)` and the other names of "
+        "`input.message` are put in before that.",
+    )
+    instruction_from: InstructionFrom | None = Field(
+        default=None,
+        description="Takes the instruction from a ConfigMap instead; for texts that are long or shared.",
+    )
+    tools: tuple[Tool, ...] = Field(default=(), max_length=64, description="Tools of an LlmAgent.")
+    mcp_servers: tuple[McpServer, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Servers whose tools an LlmAgent may call.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    sub_agents: tuple[AgentName, ...] = Field(
+        default=(),
+        max_length=32,
+        description="Names of entries of `inline.agents`, in the order in which they run. Every agent has one parent.",
+    )
+    max_output_tokens: Integer | None = Field(
+        default=None,
+        ge=1,
+        description="Largest answer of an LlmAgent's model, in tokens, thoughts included. Default: the model's own; "
+        "for `anthropic/…` ADK's, 8192. An answer that is cut ends the job as ModelOutputTruncated.",
+    )
+    max_iterations: Integer | None = Field(
+        default=None, ge=1, le=1000, description="Rounds of a LoopAgent after which it ends."
+    )
+
+
+class SubAgent(AgentBase):
+    """A further agent, named in somebody's subAgents."""
+
+    name: AgentName = Field(
+        description="Name of the agent: letters, digits and `_`, not beginning with a digit, and not `user`."
+    )
+    model: ModelName | None = Field(default=None, description="Model of this agent. Default: `agent.model`.")
+
+
+class Inline(AgentBase):
+    """An agent written down in the job; needs no code."""
+
+    name: AgentName | None = Field(
+        default=None,
+        description="Name of the agent: letters, digits and `_`, not beginning with a digit, and not `user`. "
+        "Default: made from the job's name.",
+    )
+    agents: tuple[SubAgent, ...] = Field(
+        default=(),
+        max_length=32,
+        description="All further agents of the team in one flat list; `subAgents` arranges them by name.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+
+
+class Module(Model):
+    """An agent written in Python, in the runner's image."""
+
+    ref: str = Field(
+        min_length=1,
+        max_length=512,
+        pattern=MODULE_REF,
+        description="`package.module:attribute`, where the attribute is an agent, an App, or a (maybe async) function "
+        "that returns one. Without `:attribute` ADK's rule holds: an App called `app`, else an agent called "
+        "`root_agent`, in the module, else in its module `agent`. So a folder made by `adk create` runs as it is, "
+        "also one with a `root_agent.yaml`.",
+    )
+    args: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Keyword arguments for the function that `ref` names.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
+
+
+class Agent(Model):
+    """What runs: exactly one of inline and module."""
+
+    model: ModelName | None = Field(
+        default=None,
+        description="Model of the root agent, and of all further agents that name none, in graphs and tools too; in a "
+        "module a script replaces every model. `gemini-…`, `openai/…` (also for hosts that speak OpenAI's API, see "
+        "OPENAI_BASE_URL), `anthropic/…`, another `provider/model` in images with LiteLLM, or "
+        "`scripted/<configmap>/<key>` for answers written down in a ConfigMap.",
+    )
+    inline: Inline | None = Field(default=None, description="An agent written down here; needs no code.")
+    module: Module | None = Field(default=None, description="An agent written in Python, in the runner's image.")
+    run_config: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Settings of ADK's RunConfig, by its names: `max_llm_calls` (ADK's default: 500), "
+        "`streaming_mode` (`NONE` or `SSE`), `custom_metadata`, `http_options`, "
+        "`include_thoughts_from_other_agents`, `labels`, `response_modalities`, `save_input_blobs_as_artifacts`, "
+        "`service_tier`, `support_cfc`, `tool_thread_pool_config`.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )

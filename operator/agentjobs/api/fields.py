@@ -1,0 +1,81 @@
+"""Types of fields that the parts of a spec share: names, durations, instants, quantities, and the patterns of texts."""
+
+import re
+from datetime import datetime, timedelta
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+from agentjobs.api.durations import (
+    DURATION_MAX_LENGTH,
+    DURATION_MIN_LENGTH,
+    DURATION_PATTERN,
+    TIME_MAX_LENGTH,
+    TIME_PATTERN,
+    format_duration,
+    format_time,
+    parse_duration,
+    parse_time,
+)
+
+DNS_LABEL: Final = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+DNS_SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+CONFIG_KEY: Final = "^[-._a-zA-Z0-9]+$"
+# What google-adk 2.13 asks of App.name; it refuses `user` besides.
+APP_NAME: Final = "^[a-zA-Z][a-zA-Z0-9_-]*$"
+MOUNT_PATH: Final = "^/[^:]*$"
+ENV_NAME: Final = "^[-._a-zA-Z][-._a-zA-Z0-9]*$"
+MODULE_REF: Final = r"^[a-zA-Z_][a-zA-Z0-9_]*(\.[a-zA-Z_][a-zA-Z0-9_]*)*(:[a-zA-Z_][a-zA-Z0-9_]*)?$"
+TOOL_NAME: Final = r"^[a-zA-Z_][a-zA-Z0-9_]*(\.[a-zA-Z_][a-zA-Z0-9_]*)*(:[a-zA-Z_][a-zA-Z0-9_]*)?$"
+MODEL_NAME: Final = r"^[^\s]+$"
+SERVER_NAME: Final = "^[a-zA-Z0-9_-]+$"
+HTTP_URL: Final = r"^https?://[^\s/?#@]+([/?#][^\s]*)?$"
+"""Without a user and password, which have no place in an object."""
+# A token of RFC 9110, 5.6.2.
+HEADER_NAME: Final = "^[-!#$%&'*+.^_`|~a-zA-Z0-9]+$"
+ONE_LINE: Final = r"^[^\x00-\x1f\x7f]+$"
+MAX_PARTITION_KEY: Final = 253
+IDENTIFIER: Final = "^[a-zA-Z_][a-zA-Z0-9_]*$"
+"""Agent names. ADK asks for an identifier of Python; we for one that every label and log shows alike."""
+QUANTITY_MAX_LENGTH: Final = 32
+QUANTITY: Final = r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][-+]?[0-9]+)?$"
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(lambda value: value if isinstance(value, timedelta) else parse_duration(value)),
+    PlainSerializer(format_duration),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": DURATION_PATTERN,
+            "minLength": DURATION_MIN_LENGTH,
+            "maxLength": DURATION_MAX_LENGTH,
+        }
+    ),
+]
+Instant = Annotated[
+    datetime,
+    BeforeValidator(parse_time),
+    PlainSerializer(format_time),
+    WithJsonSchema({"type": "string", "pattern": TIME_PATTERN, "maxLength": TIME_MAX_LENGTH}),
+]
+Quantity = Annotated[
+    str,
+    BeforeValidator(lambda value: parse_quantity(value)),
+    # Without a type: `cpu: 0.5` is legal in every pod, and int-or-string would refuse it.
+    WithJsonSchema(
+        {"x-kubernetes-preserve-unknown-fields": True, "pattern": QUANTITY, "maxLength": QUANTITY_MAX_LENGTH}
+    ),
+]
+
+
+def parse_quantity(value: object) -> str:
+    """Return a Kubernetes quantity (`250m`, `512Mi`, `2`, `0.5`) as text.
+
+    Raises:
+        ValueError: neither a number nor a quantity; the message names value and cure.
+    """
+    text = str(value) if type(value) in (int, float) else value
+    if isinstance(text, str) and len(text) <= QUANTITY_MAX_LENGTH and re.fullmatch(QUANTITY, text, re.ASCII):
+        return text
+    raise ValueError(f"{value!r:.40} is not a quantity; use e.g. 250m, 0.5 or 512Mi")
