@@ -141,7 +141,7 @@ class Stage:
             carried = ", ".join(f"{PREFIX}{item}" for item in self.known()) or "none"
             raise config_invalid(
                 f"model {PREFIX}{name}: the job carries no such script (it has: {carried}); "
-                f"use {PREFIX}<configmap>/<key> of a ConfigMap in the job's namespace"
+                f"set agent.model to {PREFIX}<configmap>/<key> of its namespace, even if only code asks for it"
             )
         self._left[name] = list(parse(self._scripts[name], name).answers(self._start))
 
