@@ -83,8 +83,8 @@ def _own_errors(context: ToolContext) -> Iterator[list[Exception]]:
             return await run_node(*args, **more)
         except Exception as error:
             found = inner(error)
-            met.append(found)
-            raise found from found.__cause__
+        met.append(found)
+        raise found  # out here, where it keeps what it was raised over
 
     context.run_node = run  # type: ignore[method-assign]
     try:

@@ -107,6 +107,8 @@ class StepPlugin(BasePlugin):
             return stopped
         if answer.finish_reason is None and answer.error_code is None and _streams_from_gemini(context):
             return cut_off()
+        if _came_to_nothing(answer) and _streams(context) and _is_model(context, "LiteLlm"):
+            return cut_off()
         without_open_thoughts(answer)
         if _streams(context):
             mark_nothing(answer)
@@ -217,8 +219,16 @@ def _streams(context: CallbackContext) -> bool:
 
 def _streams_from_gemini(context: CallbackContext) -> bool:
     """Whether an answer without a finish reason is one whose stream was cut; other models need not give any."""
-    agent = context.get_invocation_context().agent
-    return _streams(context) and is_a(getattr(agent, "canonical_model", None), "Gemini")
+    return _streams(context) and _is_model(context, "Gemini")
+
+
+def _is_model(context: CallbackContext, kind: str) -> bool:
+    return is_a(getattr(context.get_invocation_context().agent, "canonical_model", None), kind)
+
+
+def _came_to_nothing(answer: LlmResponse) -> bool:
+    """Whether no token of an answer came, so of a page, or of a stream that was cut; LiteLLM calls these stopped."""
+    return not (answer.content and answer.content.parts) and not _used(answer).get("outputTokens")
 
 
 def _limit(context: CallbackContext) -> int | None:

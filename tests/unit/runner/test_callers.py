@@ -6,6 +6,7 @@ import sys
 import pytest
 
 AGENTS = """
+import json
 import warnings
 from datetime import timedelta
 from google.adk.agents import LlmAgent
@@ -24,6 +25,17 @@ warnings.simplefilter("ignore")
 class Soft(BaseLlm):
     async def generate_content_async(self, llm_request, stream=False):
         yield LlmResponse(error_code="429", error_message="slow down")
+
+class Page(BaseLlm):
+    async def generate_content_async(self, llm_request, stream=False):
+        try: json.loads("<html>")
+        except ValueError: raise RuntimeError("unreadable")
+        yield
+
+class LiteLlm(BaseLlm):
+    async def generate_content_async(self, llm_request, stream=False):
+        yield LlmResponse(content=types.Content(role="model", parts=[]), finish_reason="STOP")
+LiteLlm.__module__ = "google.adk.models.lite_llm"  # the package is large
 
 def before(): pass
 def snooze(): raise Snooze(timedelta(minutes=5), "not there yet")
@@ -117,6 +129,20 @@ async def test_a_providers_error_that_is_only_mentioned_ends_the_start_too(start
     ending = await started(f"{container}(LlmAgent(name='in', model=Soft(model='m')))")
 
     assert (ending.verdict, ending.reason) == ("Snooze", "ModelRateLimited")
+
+
+@pytest.mark.parametrize("container", ["single_turn", "node_tool", "task"])
+async def test_an_error_keeps_what_it_was_raised_over(started, container):
+    ending = await started(f"{container}(LlmAgent(name='in', model=Page(model='m')))")
+
+    assert ending.reason == "ModelUnavailable"
+
+
+async def test_a_stream_of_litellms_that_held_nothing_is_not_an_empty_answer(run, module):
+    name = module(f"{AGENTS}\nagent = single_turn(LlmAgent(name='in', model=LiteLlm(model='m')))\n")
+    agent = {"module": {"ref": f"{name}:agent"}, "runConfig": {"streaming_mode": "SSE"}}
+
+    assert (await run([CALL, MADE_UP], agent=agent)).reason == "ModelUnavailable"
 
 
 @pytest.mark.parametrize(
