@@ -20,6 +20,7 @@ from agentjobs.api.conditions import (
     telling,
     with_condition,
 )
+from agentjobs.api.raw_status import MAX_CONDITIONS
 from agentjobs.api.status import (
     MAX_ATTEMPT_HISTORY,
     AgentJobStatus,
@@ -37,6 +38,7 @@ _END_CONDITIONS = {
     Phase.FAILED: ConditionType.FAILED,
     Phase.CANCELLED: ConditionType.CANCELLED,
 }
+_OURS = frozenset(kind.value for kind in ConditionType)
 # Reasons of a spec that will never be accepted.
 _REJECTIONS = (AcceptedReason.INVALID_SPEC, AcceptedReason.SPEC_TOO_LARGE, AcceptedReason.UNRESOLVED_REFERENCE)
 
@@ -201,8 +203,17 @@ def _moved(job: Job, status: AgentJobStatus, now: datetime) -> AgentJobStatus:
 
 
 def _observed(job: Job, status: AgentJobStatus) -> AgentJobStatus:
-    conditions = seen_at(status.conditions, job.generation)
+    conditions = seen_at(_fitting(status.conditions), job.generation)
     return replace(status, conditions=conditions, observed_generation=job.generation)
+
+
+def _fitting(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
+    """Leave out conditions of others that the CRD has no room for: with them no write would be taken any more."""
+    surplus = len(conditions) - MAX_CONDITIONS
+    if surplus <= 0:
+        return conditions
+    others = [one for one in conditions if one.type not in _OURS]
+    return tuple(one for one in conditions if one not in others[-surplus:])
 
 
 def _reason(conditions: tuple[Condition, ...]) -> str | None:

@@ -581,3 +581,16 @@ def test_a_reason_of_any_length_becomes_a_condition_that_can_be_stored(scene):
 
     assert isinstance(verdict, ReportPod)
     assert len(verdict.reason) <= 63
+
+
+def test_conditions_of_others_never_keep_a_job_from_ending(scene):
+    seen = scene().granted().claimed().running()
+    foreign = {"status": "True", "reason": "Other", "message": "", "lastTransitionTime": "2026-11-21T09:00:00Z"}
+    room = 16 - len(seen.status["conditions"])
+    seen.status["conditions"] += [{"type": f"Other{number}", **foreign} for number in range(room)]
+    seen.said(Verdict.SUCCEED)
+    seen.written(decide(seen.observation, seen.now).verdict)
+    kinds = [one["type"] for one in seen.status["conditions"]]
+
+    assert len(kinds) == 16
+    assert {"Complete", "Finished", "Other0"} <= set(kinds)
