@@ -11,6 +11,7 @@ from typing import Final
 
 MAX_CHAIN: Final = 20
 _NOTE: Final = "__agentjobs_origin__"
+_OVER: Final = "__agentjobs_over__"
 
 
 class Source(Enum):
@@ -45,6 +46,8 @@ def note(error: BaseException, origin: Origin) -> None:
     """Note where `error` was raised; the first note stays, whatever passes it on."""
     # Past __setattr__, which exceptions that are frozen dataclasses forbid.
     vars(error).setdefault(_NOTE, origin)
+    if error.__cause__ is None and not error.__suppress_context__:
+        vars(error).setdefault(_OVER, error.__context__)  # ADK puts another one there where it raises an error again
 
 
 def noted(error: BaseException) -> Origin | None:
@@ -76,3 +79,5 @@ def causes(error: BaseException) -> Iterator[Cause]:
             pending.append(Cause(following, origin, current.is_told))
         elif current.error.__context__ is not None and not current.error.__suppress_context__:
             pending.append(Cause(current.error.__context__, origin, is_told=False))
+        if isinstance(over := vars(current.error).get(_OVER), BaseException):
+            pending.append(Cause(over, origin, is_told=False))

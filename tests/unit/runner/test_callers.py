@@ -131,7 +131,7 @@ async def test_a_providers_error_that_is_only_mentioned_ends_the_start_too(start
     assert (ending.verdict, ending.reason) == ("Snooze", "ModelRateLimited")
 
 
-@pytest.mark.parametrize("container", ["single_turn", "node_tool", "task"])
+@pytest.mark.parametrize("container", ["single_turn", "node_tool", "agent_tool", "task"])
 async def test_an_error_keeps_what_it_was_raised_over(started, container):
     ending = await started(f"{container}(LlmAgent(name='in', model=Page(model='m')))")
 
