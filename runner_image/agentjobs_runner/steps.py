@@ -33,6 +33,9 @@ from agentjobs_runner.shape import is_a
 from agentjobs_runner.tool_results import made_plain
 from agentjobs_runner.turns import mark_nothing, without_open_thoughts, written_call
 
+# Models whose streams end with a finish reason, also those that user code builds; without one they were cut.
+_SAY_WHY: Final = ("Gemini", "OpenAILlm", "AnthropicLlm")
+
 # Tools that only contain other steps: while those are held at the gate, nothing runs inside of them.
 _CONTAINERS: Final = frozenset({"AgentTool", "NodeTool"})
 # What runs in between when those call an agent or a node, and what judges its answer by its output_schema.
@@ -105,9 +108,9 @@ class StepPlugin(BasePlugin):
         """What ends the start for an answer that ADK would go on with; brings the others into the form it knows."""
         if (stopped := _stopped(answer, _limit(context))) is not None:
             return stopped
-        if answer.finish_reason is None and answer.error_code is None and _streams_from_gemini(context):
+        if answer.finish_reason is None and answer.error_code is None and _streams_from(context, *_SAY_WHY):
             return cut_off()
-        if _came_to_nothing(answer) and _streams(context) and _is_model(context, "LiteLlm"):
+        if _came_to_nothing(answer) and _streams_from(context, "LiteLlm"):
             return cut_off()
         without_open_thoughts(answer)
         if _streams(context):
@@ -123,7 +126,7 @@ class StepPlugin(BasePlugin):
         self._tools.pop(step, None)
         open_still = self._gate.runs(step)
         self._gate.leave(step)
-        if open_still and _streams_from_gemini(callback_context):
+        if open_still and _streams_from(callback_context, "Gemini"):
             raise cut_off()
 
     def _tell(self, agent: str, answer: LlmResponse, stopped: Ended) -> None:
@@ -217,13 +220,9 @@ def _streams(context: CallbackContext) -> bool:
     return settings is not None and settings.streaming_mode.name == "SSE"
 
 
-def _streams_from_gemini(context: CallbackContext) -> bool:
-    """Whether an answer without a finish reason is one whose stream was cut; other models need not give any."""
-    return _streams(context) and _is_model(context, "Gemini")
-
-
-def _is_model(context: CallbackContext, kind: str) -> bool:
-    return is_a(getattr(context.get_invocation_context().agent, "canonical_model", None), kind)
+def _streams_from(context: CallbackContext, *kinds: str) -> bool:
+    """Whether an answer is streamed by a model of one of these classes of ADK's."""
+    return _streams(context) and is_a(getattr(context.get_invocation_context().agent, "canonical_model", None), *kinds)
 
 
 def _came_to_nothing(answer: LlmResponse) -> bool:

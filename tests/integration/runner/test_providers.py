@@ -404,6 +404,29 @@ async def test_calls_of_one_answer_stay_apart_whatever_index_a_host_gives_them(
     assert sorted(sys.modules["saving"].SAVED) == ["", "b"]
 
 
+OWN_MODEL = """
+from google.adk.agents import LlmAgent
+from google.adk.integrations.openai import OpenAILlm
+from google.adk.models.anthropic_llm import AnthropicLlm
+from openai import AsyncOpenAI
+from anthropic import AsyncAnthropic
+MODELS = {"openai": lambda: OpenAILlm(model="m", client=AsyncOpenAI(max_retries=0)),
+          "anthropic": lambda: AnthropicLlm(model="m", client=AsyncAnthropic(max_retries=0))}
+def make(provider: str):
+    return LlmAgent(name="a", model=MODELS[provider]())
+"""
+
+
+async def test_a_cut_stream_of_a_model_that_user_code_builds_is_not_an_answer(ask, provider, tmp_path, monkeypatch):
+    (tmp_path / "ownmodel.py").write_text(OWN_MODEL)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    agent = {"model": None, "module": {"ref": "ownmodel:make", "args": {"provider": provider.name}}}
+
+    ending, _ = await ask(provider.streamed("A ha", ends=False), agent=agent, mode="SSE")
+
+    assert ended(ending) == ("Retry", "ModelUnavailable", None)
+
+
 @pytest.mark.parametrize("mode", ["NONE", "SSE"])
 async def test_a_text_before_a_call_that_never_came_is_not_an_answer(ask, provider, mode):
     if mode == "SSE":
