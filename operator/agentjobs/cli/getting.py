@@ -20,7 +20,6 @@ from agentjobs.cli.options import (
     output,
 )
 from agentjobs.cli.printing import as_json, as_yaml, complain, server_table, show, shown_job, without_managed_fields
-from agentjobs.client.effects import JSON
 from agentjobs.contract import GROUP, VERSION
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def _selected(names: Sequence[str] | None, selector: str | None) -> dict[str, st
     return chosen | ({"fieldSelector": f"metadata.name={names[0]}"} if names else {})
 
 
-def _by_name(cluster: "Cluster", place: str, names: Sequence[str], *, accept: str = JSON) -> Iterator[dict[str, Any]]:
+def _by_name(cluster: "Cluster", place: str, names: Sequence[str], accept: str) -> Iterator[dict[str, Any]]:
     """Yield the jobs of these names, and say which are missing; that the only one is missing is an error."""
     for name in names:
         try:
@@ -105,8 +104,12 @@ def _by_name(cluster: "Cluster", place: str, names: Sequence[str], *, accept: st
 def _show_objects(
     cluster: "Cluster", place: str, names: Sequence[str], params: Mapping[str, str], format_: str
 ) -> None:
+    from agentjobs.client.effects import JSON
+
     found = (
-        list(_by_name(cluster, place, names)) if names else cluster.request("GET", place, params=params).get("items")
+        list(_by_name(cluster, place, names, JSON))
+        if names
+        else cluster.request("GET", place, params=params).get("items")
     )
     items = [
         # Items of a list come without the words that say what they are.
@@ -137,7 +140,7 @@ def _show_tables(
     from agentjobs.cli.cluster import TABLE
 
     tables = (
-        list(_by_name(cluster, place, names, accept=TABLE))
+        list(_by_name(cluster, place, names, TABLE))
         if names
         else [cluster.request("GET", place, accept=TABLE, params=params)]
     )
