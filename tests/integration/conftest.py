@@ -11,7 +11,7 @@ import pytest_asyncio
 from agentjobs.dev import backends
 from agentjobs.dev.backends import Backend, Server
 from agentjobs.dev.client import ApiError, Client, Resource
-from agentjobs.dev.up import apply_crds
+from agentjobs.dev.crds import apply_crds
 
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 

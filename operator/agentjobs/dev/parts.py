@@ -1,9 +1,10 @@
-"""The programs a development cluster runs beside itself, each with its log; their unexpected end is everybody's."""
+"""The programs a development cluster runs beside itself, each with its log; the unexpected end of one ends all."""
 
 import asyncio
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from agentjobs.dev.process import Child, spawn
 
@@ -81,3 +82,22 @@ async def first_failure(watches: Sequence["asyncio.Task[None]"]) -> BaseExceptio
             if not task.cancelled() and (error := task.exception()) is not None:
                 return error
     return None
+
+
+async def all_of(*waits: Coroutine[Any, Any, Any]) -> None:
+    """Wait for all of them at once; the first that fails ends the others."""
+    async with asyncio.TaskGroup() as group:
+        for wait in waits:
+            group.create_task(wait)
+
+
+async def unless_broken(work: Coroutine[Any, Any, None], failure: "asyncio.Task[BaseException | None]") -> None:
+    """Do `work`, but raise at once what broke the cluster meanwhile."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task, failure}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise failure.result() or RuntimeError("the cluster's parts ended while it was starting")
+        task.result()
+    finally:
+        task.cancel()

@@ -16,25 +16,26 @@ import os
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import aiohttp
-import yaml
 
 from agentjobs import rbac
 from agentjobs.dev import accounts
 from agentjobs.dev.backends import Backend, Server, make_server, place_of
 from agentjobs.dev.certificates import Authority
-from agentjobs.dev.client import CRDS, NAMESPACES, ApiError, Client, Object
+from agentjobs.dev.client import NAMESPACES, Client, Object
 from agentjobs.dev.controllers import Binder, DefaultAccounts, GarbageCollector, NamespaceController
+from agentjobs.dev.crds import apply_crds
 from agentjobs.dev.envtest import kubeconfig, write_private
 from agentjobs.dev.identity import adopt, is_kept
 from agentjobs.dev.node import Instant, ProcessNode
-from agentjobs.dev.parts import Part, PartEnded, first_failure
+from agentjobs.dev.nodes import Nodes
+from agentjobs.dev.parts import Part, PartEnded, all_of, first_failure, unless_broken
 from agentjobs.dev.ports import free_port
 from agentjobs.dev.postgres import EmbeddedPostgres
 from agentjobs.dev.shared import Place, SharedCluster
@@ -92,7 +93,7 @@ class Cluster:
     server: Server
     kept: bool
     """Whether the database stays in `folder`."""
-    nodes: "_Nodes" = field(repr=False)
+    nodes: Nodes = field(repr=False)
     databases: list[EmbeddedPostgres] = field(repr=False)
     """Every PostgreSQL there was; the last one runs."""
     failure: "asyncio.Task[BaseException | None]" = field(repr=False)
@@ -229,7 +230,7 @@ class _Start:
         # Not by the operator's settings: in a manifest the path would be taken for one inside of the container, and
         # below /tmp, where temporary folders are, for one of its emptyDir.
         node["inherited"] = {"AGENTJOBS_GATEWAY_CA": gateway_tls["AGENTJOBS_GATEWAY_CA"]} | node["inherited"]
-        nodes = _Nodes(functools.partial(self._node, client, node))
+        nodes = Nodes(functools.partial(self._node, client, node))
         self._serve(client, nodes)
         importing = asyncio.create_task(asyncio.to_thread(_import_migration, fresh=fresh))
         self._tasks += [asyncio.create_task(part.watch(), name=part.name) for part in parts.values()]
@@ -239,10 +240,10 @@ class _Start:
         self._tasks.append(asyncio.create_task(_watch_postgres(postgres)))
         failure = asyncio.create_task(first_failure(self._tasks))
         stack.callback(failure.cancel)
-        await _unless_broken(self._migrate(dsn, client), failure)
+        await unless_broken(self._migrate(dsn, client), failure)
         gateway = self._answers("gateway", f"{gateway_url}/readyz", Path(gateway_tls["AGENTJOBS_GATEWAY_CA"]))
         leader = self._answers("operator", *(f"http://{address}/readyz" for address in probes))
-        await _unless_broken(_all(gateway, leader, nodes.current.ready.wait()), failure)
+        await unless_broken(all_of(gateway, leader, nodes.current.ready.wait()), failure)
         self._note("ready")
         return Cluster(
             folder=self._folder,
@@ -311,7 +312,7 @@ class _Start:
             **options,
         )
 
-    def _serve(self, client: Client, nodes: "_Nodes") -> None:
+    def _serve(self, client: Client, nodes: Nodes) -> None:
         services = {"process node": nodes.run()}
         if not self._place.shared:  # a whole cluster has controllers, and ours would do their work a second time
             services |= {
@@ -387,72 +388,6 @@ class _Start:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-class _Nodes:
-    """The process node and its successors, of which one runs."""
-
-    def __init__(self, make: Callable[[], ProcessNode]) -> None:
-        self._make = make
-        self.current = make()
-        self._running: asyncio.Task[None] | None = None
-        self._restarting = False
-
-    async def run(self) -> None:
-        """Run the current node, and the next one when it was told to restart; whatever else ends it is raised."""
-        while True:
-            self._running = asyncio.create_task(self.current.run(), name=f"node {self.current.name}")
-            try:
-                await asyncio.wait({self._running})
-            finally:
-                self._running.cancel()
-                await asyncio.gather(self._running, return_exceptions=True)
-            if not self._restarting:
-                self._running.result()
-            self._restarting = False
-            self.current = self._make()
-
-    async def restart(self) -> None:
-        """Return once the next node has registered and seen its pods."""
-        last = self.current
-        if self._running is not None:
-            self._restarting = True
-            self._running.cancel()
-        while self.current is last:  # noqa: ASYNC110  the old one's processes end first
-            await asyncio.sleep(_POLL_SECONDS)
-        await self.current.ready.wait()
-
-
-async def apply_crds(client: Client, *, update: bool = True) -> None:
-    """Create our CustomResourceDefinitions, `update` those that are there, and return once they are served."""
-    for crd in _crds():
-        name = crd["metadata"]["name"]
-        try:
-            await client.create(CRDS, None, crd)
-        except ApiError as error:
-            if error.code != 409:
-                raise
-            if update:
-                found = await client.get(CRDS, None, name)
-                version = {"resourceVersion": found["metadata"]["resourceVersion"]}
-                await client.replace(CRDS, None, name, crd | {"metadata": crd["metadata"] | version})
-        while not _is_established(await client.get(CRDS, None, name)):  # noqa: ASYNC110  the server is another process
-            await asyncio.sleep(_POLL_SECONDS)
-
-
-def _crds() -> list[Object]:
-    """Read the generated files of a checkout; an installed package makes them anew from the models."""
-    if files := sorted((Path(__file__).parents[3] / "crds").glob("*.yaml")):
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is
-        return [document for file in files for document in yaml.load_all(file.read_text(), loader) if document]
-    from agentjobs.api.crd import FILES
-
-    return [made() for made in FILES.values()]
-
-
-def _is_established(crd: Object) -> bool:
-    conditions = (crd.get("status") or {}).get("conditions") or []
-    return any(entry["type"] == "Established" and entry["status"] == "True" for entry in conditions)
-
-
 def _gateway_egress(url: str) -> str:
     """How pods reach the gateway, as network policies say it. The process node enforces none."""
     address = urlsplit(url)
@@ -489,24 +424,6 @@ async def _end_all(parts: Mapping[str, Part]) -> None:
 async def _watch_postgres(postgres: EmbeddedPostgres) -> None:
     await postgres.wait()
     raise PartEnded("PostgreSQL", "ended", postgres.log)
-
-
-async def _all(*waits: Coroutine[Any, Any, Any]) -> None:
-    async with asyncio.TaskGroup() as group:
-        for wait in waits:
-            group.create_task(wait)
-
-
-async def _unless_broken(work: Coroutine[Any, Any, None], failure: "asyncio.Task[BaseException | None]") -> None:
-    """Do `work`, but raise at once what broke the cluster meanwhile."""
-    task = asyncio.create_task(work)
-    try:
-        await asyncio.wait({task, failure}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise failure.result() or RuntimeError("the cluster's parts ended while it was starting")
-        task.result()
-    finally:
-        task.cancel()
 
 
 def dev(command: Sequence[str] | None = None, *, apiserver: str | None = None, context: str | None = None) -> int:

@@ -13,8 +13,8 @@ from agentjobs.contract import GROUP, VERSION
 from agentjobs.dev.apiserver import ApiServer
 from agentjobs.dev.backends import Server
 from agentjobs.dev.client import Client, Resource
+from agentjobs.dev.crds import apply_crds
 from agentjobs.dev.envtest import ASSETS
-from agentjobs.dev.up import apply_crds
 
 AGENTJOBS = Resource(GROUP, VERSION, "agentjobs", "AgentJob")
 _numbers = itertools.count(1)

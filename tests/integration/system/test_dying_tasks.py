@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from agentjobs.dev.client import CRDS, Client
-from agentjobs.dev.up import apply_crds
+from agentjobs.dev.crds import apply_crds
 from agentjobs.engine.background import Died
 from agentjobs.handlers import Operator
 from agentjobs.kube.recorder import EventRecorder

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from agentjobs.dev.client import Client
-from agentjobs.dev.up import apply_crds
+from agentjobs.dev.crds import apply_crds
 
 pytestmark = [
     pytest.mark.xdist_group("late-crd"),
