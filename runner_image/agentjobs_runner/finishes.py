@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from agentjobs.contract import ErrorClass, Verdict
 from agentjobs_runner.endings import Ended, Ending, malformed_call
-from agentjobs_runner.providers import Said, judge
+from agentjobs_runner.providers import Report, judge
 
 # Tools by which ADK has models give structured answers; a person knows them as the answer.
 _ANSWERS: Final = frozenset({"set_model_response", "structured_output"})
@@ -67,7 +67,9 @@ def soft(code: object, message: str) -> Ending:
     name = word(code)
     said = f": {message}" if message and word(message) != name else ""
     if name.isdigit() and 400 <= int(name) <= 599:
-        return judge(Said(status=int(name), text=message or "no reason given"), f"the model's answer ended with {name}")
+        return judge(
+            Report(status=int(name), text=message or "no reason given"), f"the model's answer ended with {name}"
+        )
     if name == _CUT:
         return cut("the model's answer", message)
     if name in _BLOCKED:

@@ -26,8 +26,8 @@ _TEXT_BYTES: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a provider said of an error.
+class Report:
+    """What a provider reported of an error.
 
     `words` are its codes and types, `quotas` the limits that were reached, `wait` the seconds it asked for.
     """
@@ -50,13 +50,15 @@ class Row:
     verdict: Verdict = Verdict.FAIL
     cure: str = field(default="")
 
-    def fits(self, said: Said) -> bool:
-        """Whether `said` is of this kind."""
-        if self.statuses and said.status not in self.statuses:
+    def fits(self, report: Report) -> bool:
+        """Whether `report` is of this kind."""
+        if self.statuses and report.status not in self.statuses:
             return False
         if not self.codes and self.words is None:
             return True
-        return bool(self.codes & said.words) or (self.words is not None and self.words.search(said.text) is not None)
+        return bool(self.codes & report.words) or (
+            self.words is not None and self.words.search(report.text) is not None
+        )
 
 
 def _codes(text: str) -> frozenset[str]:
@@ -200,22 +202,22 @@ _AGAIN: Final = _words(
 _PER_DAY: Final = _words(r"per.?day|\b[RT]PD\b|daily")
 
 
-def judge(said: Said, told: str) -> Ending:
-    """Say how a start ends whose model's provider said `said`; `told` begins the message, e.g. `the provider said`."""
-    row = next(row for row in TABLE if row.fits(said))
-    quotas = f" ({'; '.join(said.quotas[:_SHOWN_QUOTAS])})" if said.quotas else ""
+def judge(report: Report, told: str) -> Ending:
+    """Say how a start ends after what a provider reported; `told` begins the message, e.g. `the provider said`."""
+    row = next(row for row in TABLE if row.fits(report))
+    quotas = f" ({'; '.join(report.quotas[:_SHOWN_QUOTAS])})" if report.quotas else ""
     cure = f"; {row.cure}" if row.cure else ""
-    text = contract.cut(" ".join(said.text.split()), _TEXT_BYTES)
+    text = contract.cut(" ".join(report.text.split()), _TEXT_BYTES)
     text = text.rstrip(". ") if quotas or cure else text
-    delay = _delay(said) if row.verdict is Verdict.SNOOZE else None
+    delay = _delay(report) if row.verdict is Verdict.SNOOZE else None
     return Ending(row.verdict, row.reason, f"{told}: {text}{quotas}{cure}", delay_seconds=delay)
 
 
-def read(error: BaseException, now: datetime) -> Said:
+def read(error: BaseException, now: datetime) -> Report:
     """What the provider said, out of an exception of google-genai's, OpenAI's, Anthropic's or LiteLLM's client."""
     body, details = _body(error), _details(error)
     text = _text(error, body)
-    return Said(
+    return Report(
         status=status_of(error),
         words=frozenset(word.casefold() for word in _all_words(error, body, details, text)),
         text=text,
@@ -288,14 +290,14 @@ def _quotas(details: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _delay(said: Said) -> float:
+def _delay(report: Report) -> float:
     """Seconds until another try may help."""
-    if any(_PER_DAY.search(quota) for quota in said.quotas):
+    if any(_PER_DAY.search(quota) for quota in report.quotas):
         # RetryInfo beside a daily quota counts to the end of the minute.
-        return max(said.wait or 0.0, DAILY_SECONDS)
-    if said.wait is not None:
-        return said.wait
-    return DAILY_SECONDS if _PER_DAY.search(said.text) else RATE_LIMIT_SECONDS
+        return max(report.wait or 0.0, DAILY_SECONDS)
+    if report.wait is not None:
+        return report.wait
+    return DAILY_SECONDS if _PER_DAY.search(report.text) else RATE_LIMIT_SECONDS
 
 
 def _wait(
