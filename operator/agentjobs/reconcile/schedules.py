@@ -12,13 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, assert_never
 
-from agentjobs.api.conditions import find_condition
 from agentjobs.api.events import EventReason
 from agentjobs.api.schedule_status import (
     MAX_ACTIVE,
     AgentScheduleStatus,
     BlockedReason,
-    ScheduleConditionType,
 )
 from agentjobs.contract import ANNOTATION_REPLACED_BY, cut
 from agentjobs.core.admission import JobName
@@ -143,7 +141,7 @@ class Schedules:
                 return await self._confirm(seen, verdict.jobs, look)
             case Claim() | Record():
                 await self._write(schedule, verdict.status, look)
-                self._tell_written(schedule, verdict)
+                self._story.written(schedule, verdict)
                 self._metrics.schedule_missed.inc(verdict.missed)
             case MakeJob():
                 return await self._make(seen, verdict, look)
@@ -212,7 +210,7 @@ class Schedules:
             # 403 is a quota, a policy or a namespace that is going, and may heal; 422 is the job itself.
             final = isinstance(error, Invalid)
             look.refusals[name] = Refusal(BlockedReason.JOB_REFUSED, cut(str(error), 900), final)
-            self._tell_refusal(schedule, verdict, look.refusals[name])
+            self._story.job_refused(schedule, verdict, look.refusals[name])
             return True
         late = (self._now() - verdict.due).total_seconds()
         self._metrics.schedule_start(verdict.kind, late)
@@ -232,12 +230,8 @@ class Schedules:
         else:
             message = f"an AgentJob {name} exists that is not this schedule's; delete it and the schedule goes on"
             look.refusals[name] = Refusal(BlockedReason.JOB_NAME_TAKEN, message)
-            self._tell_refusal(schedule, verdict, look.refusals[name])
+            self._story.job_refused(schedule, verdict, look.refusals[name])
         return True
-
-    def _tell_refusal(self, schedule: Schedule, verdict: MakeJob, refusal: Refusal) -> None:
-        said = {"job": verdict.start.name, "reason": str(refusal.reason), "final": refusal.final}
-        self._story.tell("schedule.job_refused", schedule, verdict, **said)
 
     async def _cancel(self, schedule: Schedule, verdict: CancelJob) -> bool:
         why = {ANNOTATION_REPLACED_BY: verdict.by}
@@ -278,24 +272,6 @@ class Schedules:
             return job is not None and await is_recorded(job, self._history, self._writer)
         except Unavailable:
             return False
-
-    def _tell_written(self, schedule: Schedule, verdict: Claim | Record) -> None:
-        status = verdict.status
-        self._story.note(schedule, [*verdict.notes, *_held_up(schedule.status, status)])
-        reasons = {condition.type: condition.reason for condition in status.conditions}
-        said = {"active": [one.name for one in status.active], "conditions": reasons, "missed": verdict.missed or None}
-        if isinstance(verdict, Claim):
-            said["claimed"] = [start.name for start in verdict.starts]
-        word = "claimed" if isinstance(verdict, Claim) else "recorded"
-        self._story.tell(f"schedule.{word}", schedule, verdict, **said)
-
-
-def _held_up(before: AgentScheduleStatus, after: AgentScheduleStatus) -> Iterator[Note]:
-    """What newly holds a start up."""
-    said = find_condition(after.conditions, ScheduleConditionType.BLOCKED)
-    old = find_condition(before.conditions, ScheduleConditionType.BLOCKED)
-    if said and said.is_true and not (old and (old.status, old.reason) == (said.status, said.reason)):
-        yield Note(said.reason, said.message)
 
 
 def _tombstone(schedule: Schedule) -> dict[str, object]:

@@ -10,16 +10,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from agentjobs.api.conditions import AcceptedReason, AdmittedReason, Phase, PodStartedReason
+from agentjobs.api.conditions import AcceptedReason, AdmittedReason, Phase, PodStartedReason, find_condition
 from agentjobs.api.durations import format_time
 from agentjobs.api.events import EventReason, severity
+from agentjobs.api.schedule_status import AgentScheduleStatus, ScheduleConditionType
 from agentjobs.api.status import AttemptRecord
 from agentjobs.contract import GROUP, VERSION, Verdict, cut
 from agentjobs.core.admission import Granted
 from agentjobs.core.observation import Job, Observation, Obstacle
 from agentjobs.core.plan import Schedule
 from agentjobs.core.pods import Pod
-from agentjobs.core.schedule_verdicts import Note
+from agentjobs.core.schedule_observation import Refusal as JobRefusal
+from agentjobs.core.schedule_verdicts import Claim as ClaimStarts
+from agentjobs.core.schedule_verdicts import MakeJob, Note, Record
 from agentjobs.core.verdicts import Again, Claim, EndStart, Finish, MakePod, ReportPod, StopPod, Suspend, Wait
 from agentjobs.reconcile.ports import Recorder
 from agentjobs.tracing import Spans, named
@@ -180,6 +183,22 @@ class ScheduleStory:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
+    def written(self, schedule: Schedule, verdict: ClaimStarts | Record) -> None:
+        """The schedule's status is written: starts are claimed, or what became of them is recorded."""
+        status = verdict.status
+        self.note(schedule, [*verdict.notes, *_held_up(schedule.status, status)])
+        reasons = {condition.type: condition.reason for condition in status.conditions}
+        said = {"active": [one.name for one in status.active], "conditions": reasons, "missed": verdict.missed or None}
+        if isinstance(verdict, ClaimStarts):
+            said["claimed"] = [start.name for start in verdict.starts]
+        word = "claimed" if isinstance(verdict, ClaimStarts) else "recorded"
+        self.tell(f"schedule.{word}", schedule, verdict, **said)
+
+    def job_refused(self, schedule: Schedule, verdict: MakeJob, refusal: JobRefusal) -> None:
+        """The job of a start cannot be made now."""
+        said = {"job": verdict.start.name, "reason": str(refusal.reason), "final": refusal.final}
+        self.tell("schedule.job_refused", schedule, verdict, **said)
+
     def tell(self, event: str, schedule: Schedule, decision: object, **fields: Any) -> None:
         """Log what was done; `event` is `schedule.` and a verb."""
         about = {"namespace": schedule.namespace, "schedule": schedule.name, "uid": schedule.uid}
@@ -189,6 +208,14 @@ class ScheduleStory:
         """Record Events."""
         for note in notes:
             _record(self._recorder, "AgentSchedule", schedule, note.reason, note.message)
+
+
+def _held_up(before: AgentScheduleStatus, after: AgentScheduleStatus) -> Iterator[Note]:
+    """What newly holds a start up."""
+    said = find_condition(after.conditions, ScheduleConditionType.BLOCKED)
+    old = find_condition(before.conditions, ScheduleConditionType.BLOCKED)
+    if said and said.is_true and not (old and (old.status, old.reason) == (said.status, said.reason)):
+        yield Note(said.reason, said.message)
 
 
 def _record(recorder: Recorder, kind: str, about: Job | Schedule, reason: str, message: str) -> None:
