@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import sys
 
 import pytest
@@ -40,6 +41,8 @@ class Typist:
         (folder / "job.yaml").write_text(JOB)
         self.pid, self.screen = pty.fork()
         if self.pid == 0:
+            # As a login shell starts programs. Tests that run in a shell's background inherit that Ctrl-C is ignored.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.chdir(folder)
             program = "from agentjobs.cli import main; main()"
             os.execve(
