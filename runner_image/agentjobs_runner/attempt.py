@@ -57,13 +57,18 @@ class AtBoundary:
 
 
 @dataclass(frozen=True, slots=True)
+class Insisted:
+    """SIGINT came again: the person at the terminal does not wait for the running step."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """The gateway ended it: fenced, or away for too long."""
 
     error: Fenced | Unavailable
 
 
-Message = Ended | Terminated | AtBoundary | Lost
+Message = Ended | Terminated | AtBoundary | Insisted | Lost
 
 
 def run(variables: Mapping[str, str]) -> int:
@@ -132,6 +137,8 @@ class Supervisor:
         elif self._terminated_at is None:
             self._terminated_at = time.monotonic()
             self._inbox.put(Terminated(signal.Signals(number).name))
+        elif number == signal.SIGINT:
+            self._inbox.put(Insisted())
 
     def _supervise(self, attempt: Attempt, recorder: Recorder, engine: Preload) -> Ending | Fenced:
         """Wait for the agent's end, or for what ends it from outside."""
@@ -159,6 +166,8 @@ class Supervisor:
                     told = {"signal": name, "grace_seconds": grace, "running": gate.running}
                     logger.info("attempt.terminating", extra=told)
                     gate.close()
+                case Insisted():
+                    return interrupted("told to stop again; the running step was left")
                 case Lost(Fenced() as fence):
                     return fence
                 case Lost(error):

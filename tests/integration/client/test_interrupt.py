@@ -5,6 +5,7 @@ import pty
 import signal
 import sys
 
+import psutil
 import pytest
 
 JOB = """
@@ -94,6 +95,19 @@ def test_the_first_ctrl_c_says_what_is_waited_for_and_the_second_ends_at_once(ty
     assert person.end() == 130
     assert person.seen.splitlines()[-1].endswith("interrupted")
     assert "RunnerCrashed" not in person.seen
+
+
+def test_the_runner_itself_ends_at_a_second_ctrl_c(typist):
+    """Under load the two may reach the command line as one."""
+    person = typist("time.sleep(600)")
+    person.until("TOOL RUNS")
+    (runner,) = psutil.Process(person.pid).children()
+    runner.send_signal(signal.SIGINT)
+    person.until("stopping")
+    runner.send_signal(signal.SIGINT)
+
+    person.until("told to stop again")
+    assert person.end() == 75
 
 
 def test_after_one_ctrl_c_the_running_tool_may_end(typist):
