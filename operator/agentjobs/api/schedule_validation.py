@@ -116,7 +116,12 @@ def _template_problems(template: Mapping[str, Any], schedule: object) -> Iterato
     if spec.get("cancel") is True:
         yield problem_at((*_TEMPLATE, "cancel"), True, "would end each job at once; use spec.suspend of the schedule")
     for problem in validate_job({"metadata": _stand_in(schedule), "spec": spec}):
-        yield replace(problem, field=problem.field.replace("spec", "spec.jobTemplate.spec", 1))
+        yield of_template(problem)
+
+
+def of_template(problem: Problem) -> Problem:
+    """Return a problem of a job as one of the template that jobs are made from."""
+    return replace(problem, field=problem.field.replace("spec", "spec.jobTemplate.spec", 1))
 
 
 def _metadata_problems(kind: str, key: object, value: object) -> Iterator[Problem]:

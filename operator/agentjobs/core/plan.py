@@ -1,17 +1,17 @@
 """A schedule as its object says it, and what its spec asks for: read once for each edit."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agentjobs.api.agentschedule import AgentScheduleSpec
 from agentjobs.api.cron import Cron, parse_cron
-from agentjobs.api.problems import rejection
+from agentjobs.api.problems import Problem, rejection
 from agentjobs.api.raw_status import MAX_RESUME
 from agentjobs.api.schedule_status import ActiveReason, AgentScheduleStatus
-from agentjobs.api.schedule_validation import NEVER, timing_problems, validate_schedule
+from agentjobs.api.schedule_validation import NEVER, of_template, timing_problems, validate_schedule
 from agentjobs.contract import ANNOTATION_RESUME, ANNOTATION_TRIGGER
 from agentjobs.core.pods import instant
 
@@ -131,3 +131,8 @@ def read_plan(schedule: Schedule) -> Plan | Illegal:
         return Illegal(reason, rejection(problems)[1])
     parsed = AgentScheduleSpec.model_validate(schedule.spec)
     return Plan(schedule.uid, parsed, parse_cron(parsed.schedule, parsed.time_zone))
+
+
+def illegal_template(problems: Iterable[Problem]) -> Illegal:
+    """Say what a job of the schedule would fail of; the problems name the job's fields."""
+    return Illegal(ActiveReason.INVALID_SPEC, rejection(map(of_template, problems))[1])

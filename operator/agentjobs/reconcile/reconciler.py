@@ -72,6 +72,7 @@ class Reconciler:
             history=history,
             writer=writer,
             story=ScheduleStory(recorder),
+            trial=self._trial,
             metrics=metrics,
             now=now,
         )

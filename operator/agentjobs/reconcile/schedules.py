@@ -21,7 +21,7 @@ from agentjobs.api.schedule_status import (
 from agentjobs.contract import ANNOTATION_REPLACED_BY, cut
 from agentjobs.core.admission import JobName
 from agentjobs.core.observation import parse_job
-from agentjobs.core.plan import Illegal, Plan, Schedule, read_plan
+from agentjobs.core.plan import Illegal, Plan, Schedule, illegal_template, read_plan
 from agentjobs.core.schedule import decide
 from agentjobs.core.schedule_observation import MadeJob, Refusal, ScheduleObservation, made_job
 from agentjobs.core.schedule_verdicts import (
@@ -45,6 +45,7 @@ from agentjobs.reconcile.kept import keep
 from agentjobs.reconcile.ports import Cluster, History, Writer
 from agentjobs.reconcile.state import State
 from agentjobs.reconcile.story import ScheduleStory
+from agentjobs.reconcile.trial import Trial
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class Schedules:
         history: History,
         writer: Writer,
         story: ScheduleStory,
+        trial: Trial,
         metrics: Metrics,
         now: Callable[[], datetime],
     ) -> None:
@@ -87,6 +89,7 @@ class Schedules:
         self._history = history
         self._writer = writer
         self._story = story
+        self._trial = trial
         self._metrics = metrics
         self._now = now
         # By uid, with the generation they were read from; reading one anew costs a millisecond.
@@ -99,27 +102,32 @@ class Schedules:
             schedule = self._state.schedules.get(name)
             if schedule is None:
                 return None
-            seen = self._observe(schedule, look)
+            seen = self._observe(schedule, await self._plan(schedule), look)
             decision = decide(seen, self._now())
             if not await self._carry_out(seen, decision.verdict, look):
                 return None if decision.again is None else max(0.0, (decision.again - self._now()).total_seconds())
         raise RuntimeError(f"schedule {name[0]}/{name[1]}: {MAX_STEPS} verdicts in a row without rest")
 
-    def _observe(self, schedule: Schedule, look: Look) -> ScheduleObservation:
+    def _observe(self, schedule: Schedule, plan: Plan | Illegal, look: Look) -> ScheduleObservation:
         jobs = [made_job(job) for job in self._state.jobs.by("schedule", schedule.uid)]
         return ScheduleObservation(
             schedule=schedule,
-            plan=self._plan(schedule),
+            plan=plan,
             jobs=(*jobs, *self._gone_again(schedule, {job.name for job in jobs}, look)),
             fresh=look.confirmed == schedule.resource_version,
             absent=frozenset(look.absent),
             refusals=look.refusals,
         )
 
-    def _plan(self, schedule: Schedule) -> Plan | Illegal:
+    async def _plan(self, schedule: Schedule) -> Plan | Illegal:
+        """What the spec asks for, unless the API server would never take the pods of its jobs; asked once an edit."""
         known = self._plans.get(schedule.uid)
         if known is None or known[0] != schedule.generation:
-            known = (schedule.generation, read_plan(schedule))
+            plan = read_plan(schedule)
+            if isinstance(plan, Plan):
+                found = await self._trial.problems(schedule, plan.spec.job_template.spec)
+                plan = illegal_template(found) if found else plan
+            known = (schedule.generation, plan)
         keep(self._plans, schedule.uid, known, most=KEPT)
         return known[1]
 

@@ -1,4 +1,4 @@
-"""Asks the API server, before a job is accepted, whether it would take the job's pod.
+"""Asks the API server, before a job is accepted or a schedule makes it, whether it would take the job's pod.
 
 Affinity, volumes and the like are handed on as they stand; only the API server can say that a field of theirs is
 misspelt. A dry run costs one request, so it is made only for jobs that say something about their pod, and a shape that
@@ -16,6 +16,7 @@ from agentjobs.api.runtime import Runtime
 from agentjobs.contract import cut
 from agentjobs.core.manifests import PodDefaults, egress_policy, runner_pod
 from agentjobs.core.observation import Job
+from agentjobs.core.plan import Schedule
 from agentjobs.core.pod_words import in_words_of_the_job
 from agentjobs.errors import AgentJobsError, AlreadyExists, Invalid
 from agentjobs.kube.resources import NETWORKPOLICIES, PODS, Resource
@@ -36,14 +37,17 @@ class Trial:
         self._defaults = defaults
         self._good: OrderedDict[str, None] = OrderedDict()
 
-    async def problems(self, job: Job, spec: AgentJobSpec) -> tuple[Problem, ...]:
-        """Return what the API server has against the pod or the network policy of a job that it would never take."""
+    async def problems(self, owner: Job | Schedule, spec: AgentJobSpec) -> tuple[Problem, ...]:
+        """Return what the API server has against the pod or the network policy of a job that it would never take.
+
+        `owner` is the job, or the schedule that makes jobs of this spec.
+        """
         restricted = spec.isolation.egress.mode == "Restricted"
-        shape = _shape(job.namespace, spec)
+        shape = _shape(owner.namespace, spec)
         if shape in self._good or not (_says_something(spec.runtime) or restricted):
             return ()
         try:
-            found = await self._of_pod(job, spec) or (await self._of_policy(job, spec) if restricted else None)
+            found = await self._of_pod(owner, spec) or (await self._of_policy(owner, spec) if restricted else None)
         except AgentJobsError:
             return ()
         if found is not None:
@@ -51,26 +55,28 @@ class Trial:
         keep(self._good, shape, None, most=SHAPES)
         return ()
 
-    async def _of_pod(self, job: Job, spec: AgentJobSpec) -> Problem | None:
+    async def _of_pod(self, owner: Job | Schedule, spec: AgentJobSpec) -> Problem | None:
         pod = runner_pod(
-            namespace=job.namespace,
-            job=job.name,
-            uid=job.uid,
+            namespace=owner.namespace,
+            job=owner.name,
+            uid=owner.uid,
             start=1,
             attempt=1,
             ran=0,
             spec=spec,
             defaults=self._defaults,
         )
-        refusal = await self._refusal(PODS, job.namespace, pod)
+        refusal = await self._refusal(PODS, owner.namespace, pod)
         if refusal is None:
             return None
         field, words = in_words_of_the_job(refusal, pod, spec.runtime)
         return Problem(field, "", f"the API server refuses it: {cut(words, MAX_WORDS)}")
 
-    async def _of_policy(self, job: Job, spec: AgentJobSpec) -> Problem | None:
-        policy = egress_policy(namespace=job.namespace, job=job.name, uid=job.uid, spec=spec, defaults=self._defaults)
-        refusal = await self._refusal(NETWORKPOLICIES, job.namespace, policy)
+    async def _of_policy(self, owner: Job | Schedule, spec: AgentJobSpec) -> Problem | None:
+        policy = egress_policy(
+            namespace=owner.namespace, job=owner.name, uid=owner.uid, spec=spec, defaults=self._defaults
+        )
+        refusal = await self._refusal(NETWORKPOLICIES, owner.namespace, policy)
         if refusal is None:
             return None
         told = f"the API server refuses its NetworkPolicy: {cut(refusal, MAX_WORDS)}"

@@ -78,3 +78,48 @@ async def test_what_is_accepted_is_not_tried_again(world):
     await world.act(seconds=1)
 
     assert (len(world.tried), world.status().phase) == (1, Phase.RUNNING)
+
+
+def scheduled(world, runtime):
+    """Make or edit the schedule so that its jobs have such a runtime."""
+    if ("AgentSchedule", "default", "brief") not in world.objects:
+        world.apply_schedule()
+    job = world.objects["AgentSchedule", "default", "brief"]["spec"]["jobTemplate"]["spec"]
+    world.edit("brief", kind="AgentSchedule", jobTemplate={"spec": {**job, "runtime": runtime}})
+
+
+def active(world):
+    (said,) = [one for one in world.schedule()["conditions"] if one["type"] == "Active"]
+    return said
+
+
+async def test_a_schedule_tells_of_a_pod_that_no_server_takes_before_its_first_start(world):
+    world.refuse["dry-run", "Pod"] = Invalid(TYPO + '"spec.affinity.nodeAffinty"')
+    scheduled(world, AFFINITY)
+    await world.act()
+    said = active(world)
+    await world.act(minutes=10)
+
+    assert (said["status"], said["reason"], world.jobs()) == ("False", "InvalidSpec", [])
+    assert said["message"].startswith("spec.jobTemplate.spec.runtime.affinity.nodeAffinty: the API server refuses it")
+
+
+async def test_a_schedules_pod_is_tried_once_an_edit_and_a_correction_counts(world):
+    world.refuse["dry-run", "Pod"] = Invalid(TYPO + '"spec.affinity.nodeAffinty"')
+    scheduled(world, AFFINITY)
+    for _ in range(3):
+        await world.act(minutes=1)
+    tried = len(world.tried)
+    scheduled(world, {"image": "mine:1"})
+    await world.act()
+
+    assert (tried, active(world)["status"]) == (1, "True")
+
+
+async def test_what_may_heal_is_not_the_fault_of_a_schedule(world):
+    world.refuse["dry-run", "Pod"] = Denied("exceeded quota")
+    scheduled(world, AFFINITY)
+    await world.act()
+    await world.act(minutes=10)
+
+    assert (active(world)["status"], len(world.jobs())) == ("True", 1)
