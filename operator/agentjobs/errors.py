@@ -3,6 +3,7 @@
     AgentJobsError
     ├── Unavailable        try again later (connection refused, 5xx, time-out)
     │   └── TooManyRequests    the server said when (`retry_after`)
+    │       └── Busy               another request writes the same at this moment
     ├── Conflict           somebody else wrote first; read again, decide again
     │   ├── AlreadyExists      a create met an object of that name
     │   └── Fenced             this start is no longer the current one; stop
@@ -35,6 +36,10 @@ class TooManyRequests(Unavailable):
     def __init__(self, message: str, retry_after: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Busy(TooManyRequests):
+    """Another request writes the same at this moment; nothing of this one was stored."""
 
 
 class Conflict(AgentJobsError):

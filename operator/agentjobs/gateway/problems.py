@@ -69,6 +69,8 @@ def from_error(error: errors.AgentJobsError) -> Problem:
     match error:
         case errors.Fenced():
             return Problem(409, "Fenced", str(error) or "Another pod holds this start; stop.")
+        case errors.Busy():
+            return busy(503, str(error), error.retry_after)
         case errors.TooManyRequests():
             return unavailable("A server behind the gateway asked to slow down.", retry_after=error.retry_after)
         case errors.Unavailable():

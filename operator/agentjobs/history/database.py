@@ -278,6 +278,8 @@ async def _for_a_moment(task: "asyncio.Task[Any]", seconds: float) -> None:
 
 def _is_alive(error: errors.Unavailable) -> bool:
     """Whether a request failed at a server that is there and may well answer the next one."""
+    if isinstance(error, errors.Busy):
+        return True
     if isinstance(error, SchemaMissing) or error.__cause__ is None:
         return False
     state = _sqlstate(error.__cause__)

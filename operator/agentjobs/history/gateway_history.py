@@ -25,6 +25,7 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from agentjobs import errors
 from agentjobs.api import recorded
@@ -123,13 +124,14 @@ class GatewayHistory:
 
         Raises:
             errors.Fenced, errors.NotFound: as `claim`, or this pod never claimed the start.
+            errors.Busy: another body of this start is being stored; at once, so that no connection waits for it.
             errors.Invalid: a time or number cannot be stored; nothing of the batch is.
         """
         rows = Raw(msgspec.json.encode([_event_values(event) for event in batch]))
         given = {event["seq"]: event for event in reversed(batch)}  # of two with one number the first
 
         async def work(connection: AsyncConnection) -> list[Event]:
-            before = await _pass_fence(connection, uid, start, pod_uid)
+            before = await _pass_fence(connection, uid, start, pod_uid, by=sql.PASS_ALONE)
             if not batch:
                 return []
             stored = (await connection.execute(sql.INSERT_EVENTS, {**_start_key(uid, start), "rows_": rows})).scalars()
@@ -142,10 +144,11 @@ class GatewayHistory:
         return await self._database.run(work)
 
     async def heartbeat(self, uid: str, start: int, pod_uid: str) -> None:
-        """Note that the pod of a start lives. Raises as `add_events`."""
+        """Note that the pod of a start lives, also while a body of it is being stored. Raises Fenced and NotFound as
+        `add_events`."""
 
         async def work(connection: AsyncConnection) -> None:
-            await _pass_fence(connection, uid, start, pod_uid)
+            await _pass_fence(connection, uid, start, pod_uid, by=sql.PASS)
 
         await self._database.read(work)  # one statement, which commits by itself
 
@@ -158,7 +161,7 @@ class GatewayHistory:
         whose outcome a rule of the job lets it run again is kept with its start, until the operator ends the job by it.
 
         Raises:
-            errors.Fenced, errors.NotFound, errors.Invalid: as `add_events`.
+            errors.Fenced, errors.NotFound, errors.Invalid, errors.Busy: as `add_events`.
         """
         result = document["result"]
         reported = {name: value for name, value in document.items() if name != "result"}
@@ -166,7 +169,7 @@ class GatewayHistory:
         used = None if result is None else {name: result["usage"].get(name, 0) for name in USAGE}
 
         async def work(connection: AsyncConnection) -> Raw | None:
-            await _pass_fence(connection, uid, start, pod_uid)
+            await _pass_fence(connection, uid, start, pod_uid, by=sql.PASS_ALONE)
             await connection.execute(sql.REPORT, {**_start_key(uid, start), "reported_": reported, "usage_": used})
             if document["verdict"] == Verdict.SUCCEED and result is not None:
                 if await self._may_run_again(connection, uid, result.get("outcome")):
@@ -318,21 +321,24 @@ class GatewayHistory:
         return jobs.c.cluster == self._cluster, jobs.c.namespace == namespace
 
 
-async def _pass_fence(connection: AsyncConnection, uid: str, start: int, pod_uid: str) -> Mapping[str, int] | None:
+async def _pass_fence(
+    connection: AsyncConnection, uid: str, start: int, pod_uid: str, *, by: ReturningUpdate[Any]
+) -> Mapping[str, int] | None:
     """Note that a start's pod lives, with its row locked for the transaction; return what it had used before.
 
     Raises:
         errors.Fenced, errors.NotFound: this pod may not write for this start.
+        errors.Busy: it may, but another request was at it.
     """
     key = _start_key(uid, start)
-    passed = (await connection.execute(sql.PASS, {**key, "pod_uid_": pod_uid})).first()
+    passed = (await connection.execute(by, {**key, "pod_uid_": pod_uid})).first()
     if passed is not None:
         return cast("Mapping[str, int] | None", passed.usage)
     row = (await connection.execute(sql.FENCE, key)).first()
     if row is None:
         raise errors.NotFound(f"job {uid} has no start {start}")
     _check_fence(row, uid, start, pod_uid, unclaimed=False)
-    raise errors.Unavailable(f"start {start} of job {uid} changed meanwhile")
+    raise errors.Busy(f"Another request for start {start} of job {uid} is being stored.")
 
 
 async def _final(connection: AsyncConnection, uid: str) -> Raw | None:

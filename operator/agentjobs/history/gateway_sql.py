@@ -35,6 +35,13 @@ PASS = (
     .values(heartbeat_at=func.clock_timestamp())
     .returning(starts.c.usage)
 )
+# One body of a start at a time, whichever gateway has it: a second would hold a connection for as long as it waits.
+# Not by the row's lock, which heartbeats and the operator take as well. As a subquery it is asked before the row is.
+PASS_ALONE = PASS.where(
+    select(
+        func.pg_try_advisory_xact_lock(func.hashtextextended(bindparam("uid_"), bindparam("start_")))
+    ).scalar_subquery()
+)
 CLAIM = update(starts).where(*_this_start).values(pod_uid=bindparam("pod_uid_"), claimed_at=func.clock_timestamp())
 # Its first word stays: a runner that repeats itself says the same.
 REPORT = (

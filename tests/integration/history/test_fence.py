@@ -5,16 +5,18 @@ import json
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from agentjobs import errors
 from agentjobs.contract import Event, Result, ResultDocument
 from agentjobs.history.gateway_history import GatewayHistory
+from agentjobs.history.gateway_sql import LOCK_START, PASS_ALONE
 from agentjobs.history.tables import starts
 
 AN_HOUR_AGO = update(starts).values(
     {column: column - timedelta(hours=1) for column in (starts.c.claimed_at, starts.c.heartbeat_at)}
 )
+WAITERS = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
 USAGE = {"llmCalls": 1, "toolCalls": 0, "inputTokens": 10, "outputTokens": 5}
 
 
@@ -281,12 +283,91 @@ async def test_writes_of_one_pod_at_once_do_not_lock_each_other_out(gateway, bui
     await gateway.claim(build.uid, 1, "pod-a", **build.place)
 
     await asyncio.gather(
-        *(gateway.add_events(build.uid, 1, "pod-a", [an_event(seq)]) for seq in range(20)),
+        again(lambda: gateway.put_result(build.uid, 1, "pod-a", a_document(a_result()))),
+        *(again(lambda seq=seq: gateway.add_events(build.uid, 1, "pod-a", [an_event(seq)])) for seq in range(20)),
         *(gateway.heartbeat(build.uid, 1, "pod-a") for _ in range(10)),
-        gateway.put_result(build.uid, 1, "pod-a", a_document(a_result())),
     )
 
     assert len((await gateway.events(build.uid)).items) == 20
+
+
+async def again(send):
+    """Send until nothing else is being stored, as a runner does."""
+    while True:
+        try:
+            return await send()
+        except errors.Busy:
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def storing(connected, gateway, build):
+    """A body of the start that another gateway is storing until told to end."""
+    await gateway.claim(build.uid, 1, "pod-a", **build.place)
+    begun, end = asyncio.Event(), asyncio.Event()
+    passing = {"uid_": build.uid, "start_": 1, "pod_uid_": "pod-a"}
+
+    async def store(connection):
+        await connection.execute(PASS_ALONE, passing)
+        begun.set()
+        await end.wait()
+
+    task = asyncio.create_task(connected.run(store))
+    await begun.wait()
+    yield end
+    end.set()
+    await task
+
+
+@pytest.mark.parametrize("write", [write_event, put_result], ids=["events", "result"])
+async def test_a_second_body_of_a_start_does_not_wait_for_the_first(connected, gateway, build, storing, write):
+    with pytest.raises(errors.Busy):
+        await write(gateway, build.uid, "pod-a")
+    held, _ = connected.connections()
+    storing.set()
+    await again(lambda: write(gateway, build.uid, "pod-a"))
+
+    assert held == 1
+
+
+async def test_a_heartbeat_waits_for_a_body_and_is_never_refused(gateway, build, storing):
+    beating = asyncio.create_task(gateway.heartbeat(build.uid, 1, "pod-a"))
+    with pytest.raises(errors.Busy):
+        await write_event(gateway, build.uid, "pod-a")
+    storing.set()
+
+    assert await beating is None
+
+
+@pytest.mark.parametrize("write", WRITES)
+async def test_the_operators_lock_of_a_start_refuses_nothing(connected, gateway, build, write):
+    await gateway.claim(build.uid, 1, "pod-a", **build.place)
+
+    async def begin_to_write(connection):
+        await connection.execute(LOCK_START, {"uid_": build.uid, "start_": 1})
+        writing = asyncio.create_task(write(gateway, build.uid, "pod-a"))
+        while not (await connection.execute(WAITERS)).scalar_one():
+            await asyncio.sleep(0.01)
+        return writing
+
+    writing = await connected.run(begin_to_write)
+
+    assert await writing is None
+
+
+async def test_bodies_of_two_starts_do_not_meet(gateway, operator, a_job, build, storing):
+    other = a_job("uid-2", name="other")
+    await operator.accept(other.job(), other.start(1))
+    await gateway.claim(other.uid, 1, "pod-b", **other.place)
+
+    await write_event(gateway, other.uid, "pod-b")
+
+    assert len((await gateway.events(other.uid)).items) == 1
+
+
+async def test_a_pod_without_the_start_is_fenced_also_while_a_body_is_stored(gateway, build, storing):
+    with pytest.raises(errors.Fenced):
+        await write_event(gateway, build.uid, "pod-b")
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ async def test_the_first_result_is_the_answer_to_every_later_one(http, history):
         (errors.Fenced("pod p1 lost start 2"), 409, "Fenced"),
         (errors.NotFound("job u1 has no start 2"), 404, "NotFound"),
         (errors.Unavailable("PostgreSQL did not answer"), 503, "Unavailable"),
+        (errors.Busy("another body is being stored"), 503, "Busy"),
         (errors.Denied("password authentication failed"), 503, "Unavailable"),
         (errors.Invalid("time out of range"), 422, "Invalid"),
         (KeyError("SECRET"), 500, "InternalError"),
