@@ -8,9 +8,10 @@
     looking.py     verbs that look at one job from near: show          story.py  the text of its history
     pod_logs.py    logs, with log_lines.py, which makes sentences of lines
     past.py        verbs on what the gateway remembers: history, result
-    schedules.py   verbs on AgentSchedules: list, show, trigger, suspend, resume, next, backfill (backfilling.py)
+    schedules.py   verbs on AgentSchedules: list, show, next, backfill (backfilling.py)
+    schedule_orders.py  trigger, suspend, resume
     processes.py   verbs that run something: dev, demo, operator, gateway, migrate
-    chosen.py      which jobs a verb is about      cluster.py   the API server, any kind
+    chosen.py      what a verb is about            cluster.py   the API server, any kind
     manifests.py   YAML in, patches out            notation.py  YAML as kubectl reads it
     printing.py    tables and text for people      options.py   what many verbs share
     failures.py    how a verb fails, and exit codes

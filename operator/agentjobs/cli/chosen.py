@@ -1,23 +1,24 @@
-"""Which jobs a verb is about: those it names, those with labels, or all; and what is done to each of them."""
+"""Which jobs or schedules a verb is about: named, with labels, or all; and what is done to each of them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from agentjobs import errors
 from agentjobs.cli.failures import USAGE, Failure
-from agentjobs.cli.printing import complain, show
+from agentjobs.cli.printing import complain, formatted, show
 
 if TYPE_CHECKING:
+    from agentjobs.cli.cluster import Kind
     from agentjobs.cli.options import Talk
     from agentjobs.client.operations import Operations
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a command line says of its jobs."""
+    """What a command line says of its jobs or schedules."""
 
     names: Sequence[str] = ()
     selector: str | None = None
@@ -30,12 +31,12 @@ class Choice:
         if self.names and several:
             raise Failure("NAME goes without --selector, --all and --all-namespaces; leave one out.", code=USAGE)
         if not self.names and self.selector is None and not self.all:
-            raise Failure("no job is named: give a NAME, --selector or --all.", code=USAGE)
+            raise Failure("nothing is named: give a NAME, --selector or --all.", code=USAGE)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One job, and the operations on its namespace."""
+    """One job or schedule, and the operations on jobs in its namespace."""
 
     do: "Operations"
     name: str
@@ -43,12 +44,16 @@ class Target:
 
 def targets(talk: "Talk", choice: Choice) -> list[Target]:
     """Return the jobs that are chosen; a name is not looked up, the verb will notice."""
-    if choice.names:
-        return [Target(talk.do, name) for name in choice.names]
-    found = list(_listed(talk, choice))
-    if not found:
-        show("No AgentJobs found.", error=True)
-    return found
+    from agentjobs.cli.cluster import AGENTJOBS
+
+    return _chosen(talk, choice, AGENTJOBS, "AgentJobs")
+
+
+def schedules(talk: "Talk", choice: Choice) -> list[Target]:
+    """Return the schedules that are chosen, as `targets` does the jobs."""
+    from agentjobs.cli.cluster import AGENTSCHEDULES
+
+    return _chosen(talk, choice, AGENTSCHEDULES, "AgentSchedules")
 
 
 def each(chosen: Sequence[Target], act: Callable[[Target], str]) -> None:
@@ -57,10 +62,33 @@ def each(chosen: Sequence[Target], act: Callable[[Target], str]) -> None:
     Raises:
         typer.Exit: it was refused for some; with the lowest of their exit codes.
     """
+    attempted(chosen, lambda one: show(act(one)))
+
+
+def documents(chosen: Sequence[Target], choice: Choice, act: Callable[[Target], Any], format_: str) -> None:
+    """Print what `act` returns for one name as one document; for anything else, a list of what it returns.
+
+    Raises:
+        typer.Exit: as `each` does.
+    """
+    found: list[Any] = []
+    try:
+        attempted(chosen, lambda one: found.append(act(one)))
+    finally:
+        if len(choice.names) != 1 or found:
+            show(formatted(found[0] if len(choice.names) == 1 else found, format_))
+
+
+def attempted(chosen: Sequence[Target], act: Callable[[Target], None]) -> None:
+    """Do `act` to each; one that it refuses does not stop the others.
+
+    Raises:
+        typer.Exit: it was refused for some; with the lowest of their exit codes.
+    """
     codes = []
     for target in chosen:
         try:
-            show(act(target))
+            act(target)
         except (Failure, errors.AgentJobsError) as error:
             if len(chosen) == 1:
                 raise
@@ -70,10 +98,17 @@ def each(chosen: Sequence[Target], act: Callable[[Target], str]) -> None:
         raise typer.Exit(min(codes))
 
 
-def _listed(talk: "Talk", choice: Choice) -> Iterator[Target]:
-    from agentjobs.cli.cluster import AGENTJOBS
+def _chosen(talk: "Talk", choice: Choice, kind: "Kind", called: str) -> list[Target]:
+    if choice.names:
+        return [Target(talk.do, name) for name in choice.names]
+    found = list(_listed(talk, choice, kind))
+    if not found:
+        show(f"No {called} found.", error=True)
+    return found
 
-    path = AGENTJOBS.everywhere if choice.everywhere else AGENTJOBS.path(talk.do.namespace)
+
+def _listed(talk: "Talk", choice: Choice, kind: "Kind") -> Iterator[Target]:
+    path = kind.everywhere if choice.everywhere else kind.path(talk.do.namespace)
     params = {"labelSelector": choice.selector} if choice.selector else {}
     found = talk.cluster.request("GET", path, params=params)
     for item in found.get("items") or ():

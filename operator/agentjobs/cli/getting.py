@@ -90,8 +90,8 @@ def _selected(names: Sequence[str] | None, selector: str | None) -> dict[str, st
     return chosen | ({"fieldSelector": f"metadata.name={names[0]}"} if names else {})
 
 
-def _by_name(cluster: "Cluster", place: str, names: Sequence[str], accept: str) -> Iterator[dict[str, Any]]:
-    """Yield the jobs of these names, and say which are missing; that the only one is missing is an error."""
+def by_name(cluster: "Cluster", place: str, names: Sequence[str], accept: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects of these names, and say which are missing; that the only one is missing is an error."""
     for name in names:
         try:
             yield cluster.request("GET", place + _below(name), accept=accept)
@@ -107,7 +107,7 @@ def _show_objects(
     from agentjobs.client.effects import JSON
 
     found = (
-        list(_by_name(cluster, place, names, JSON))
+        list(by_name(cluster, place, names, JSON))
         if names
         else cluster.request("GET", place, params=params).get("items")
     )
@@ -140,7 +140,7 @@ def _show_tables(
     from agentjobs.cli.cluster import TABLE
 
     tables = (
-        list(_by_name(cluster, place, names, TABLE))
+        list(by_name(cluster, place, names, TABLE))
         if names
         else [cluster.request("GET", place, accept=TABLE, params=params)]
     )

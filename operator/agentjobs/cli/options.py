@@ -52,6 +52,10 @@ Timeout = Annotated[
 Selector = Annotated[
     str | None, typer.Option("--selector", "-l", metavar="LABELS", help="Only jobs with these labels: team=docs.")
 ]
+ScheduleSelector = Annotated[
+    str | None, typer.Option("--selector", "-l", metavar="LABELS", help="Only schedules with these labels: team=docs.")
+]
+AllSchedules = Annotated[bool, typer.Option("--all", help="All schedules of the namespace.")]
 Everywhere = Annotated[bool, typer.Option("--all-namespaces", "-A", help="In all namespaces.")]
 All = Annotated[bool, typer.Option("--all", help="All jobs of the namespace.")]
 Files = Annotated[
@@ -138,6 +142,20 @@ def complete_names(context: typer.Context, incomplete: str) -> list[str]:
         return []
 
 
+def complete_schedules(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the schedules whose names begin so, for the shell; nothing when they cannot be had."""
+    given = context.params
+    try:
+        from agentjobs.cli.cluster import AGENTSCHEDULES
+
+        with connected(kubeconfig=given.get("kubeconfig"), context=given.get("context")) as cluster:
+            path = AGENTSCHEDULES.path(given.get("namespace") or cluster.access.namespace)
+            names = [str(item["metadata"]["name"]) for item in cluster.request("GET", path).get("items") or ()]
+            return [name for name in names if name.startswith(incomplete)]
+    except Exception:  # whatever it is, the shell has no place for it
+        return []
+
+
 JobName = Annotated[
     str,
     typer.Argument(help="Name of the AgentJob.", metavar="NAME", autocompletion=complete_names, callback=bare_name),
@@ -145,6 +163,13 @@ JobName = Annotated[
 JobNames = Annotated[
     list[str] | None,
     typer.Argument(help="Names of AgentJobs.", metavar="[NAME...]", autocompletion=complete_names, callback=bare_names),
+]
+ScheduleName = Annotated[
+    str, typer.Argument(help="Name of the AgentSchedule.", metavar="NAME", autocompletion=complete_schedules)
+]
+ScheduleNames = Annotated[
+    list[str] | None,
+    typer.Argument(help="Names of AgentSchedules.", metavar="[NAME...]", autocompletion=complete_schedules),
 ]
 
 

@@ -80,7 +80,7 @@ def server_table(found: Mapping[str, Any], *, wide: bool, everywhere: bool, head
         names = ["NAMESPACE", *names]
         spaces = [((row.get("object") or {}).get("metadata") or {}).get("namespace") for row in found.get("rows") or ()]
         rows = [[str(space), *row] for space, row in zip(spaces, rows, strict=True)]
-    return _aligned(names, rows, header, _GAP, False)
+    return _aligned(names, rows, header, NARROW, False)
 
 
 def _server_cell(value: object) -> str:

@@ -1,17 +1,19 @@
-"""Verbs on AgentSchedules: list, show, trigger, suspend, resume, next, backfill.
+"""Verbs on AgentSchedules: list, show, next, backfill; and those of schedule_orders.py.
 
-Each is one patch as the user, or for `backfill` one create a job; what they compute they compute as the operator does,
-with the same functions.
+`backfill` is one create a job; what they compute they compute as the operator does, with the same functions.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 import typer
 
 from agentjobs.cli.backfilling import ask, instant, jobs_path, make, ran, times_between
-from agentjobs.cli.failures import TIMED_OUT, Failure
+from agentjobs.cli.chosen import Choice, Target, documents, each, schedules
+from agentjobs.cli.failures import FAILURE, USAGE, Failure
+from agentjobs.cli.getting import by_name
 from agentjobs.cli.grammar import Program, Verbs
 from agentjobs.cli.options import (
     Context,
@@ -19,6 +21,9 @@ from agentjobs.cli.options import (
     GatewayURL,
     Kubeconfig,
     Namespace,
+    ScheduleName,
+    ScheduleNames,
+    ScheduleSelector,
     checked,
     connected,
     global_flags,
@@ -26,27 +31,28 @@ from agentjobs.cli.options import (
     talking,
 )
 from agentjobs.cli.printing import (
+    NARROW,
     age,
     counted,
     formatted,
     harmless,
     server_table,
     show,
-    shown_job,
     table,
+    terminal_width,
     without_managed_fields,
 )
+from agentjobs.cli.schedule_orders import resume, shown_schedule, suspend, trigger
 
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
-    from agentjobs.cli.options import Talk
-    from agentjobs.client.schedule_operations import ScheduleOperations
     from agentjobs.core.plan import Plan
 
 # More jobs than these are asked about first: each is a model's bill.
 FEW: Final = 3
-# An operator makes a job at once; a standby may have to take over first.
-_TRIGGER_SECONDS: Final = 20.0
+_PAINT: Final = re.compile(r"\x1b\[[0-9;]*m")
+# Columns that a narrow terminal does without, the first one first; REASON says that a schedule is suspended.
+_LEAST_TELLING: Final = ("Age", "Suspend", "Active")
 
 
 class _Schedules(Verbs):
@@ -59,149 +65,94 @@ app = Program(cls=_Schedules, help="Work with AgentSchedules: jobs at set times.
 app.callback()(global_flags)
 
 
-def complete_schedules(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the schedules whose names begin so, for the shell; nothing when they cannot be had."""
-    given = context.params
-    try:
-        with connected(kubeconfig=given.get("kubeconfig"), context=given.get("context")) as cluster:
-            found = cluster.request("GET", _path(cluster, given.get("namespace"))).get("items") or ()
-            names = [str(item["metadata"]["name"]) for item in found]
-            return [name for name in names if name.startswith(incomplete)]
-    except Exception:  # whatever it is, the shell has no place for it
-        return []
-
-
-Name = Annotated[
-    str, typer.Argument(help="Name of the AgentSchedule.", metavar="NAME", autocompletion=complete_schedules)
-]
 Output = Annotated[str | None, output("json", "yaml")]
 
 
 def register(root: typer.Typer) -> None:
     """Add this module's verbs, below `schedule`."""
+    for verb in (trigger, suspend, resume):
+        app.command()(verb)
     root.add_typer(app, name="schedule")
 
 
 @app.command("list")
 def list_(
+    names: ScheduleNames = None,
+    selector: ScheduleSelector = None,
     everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="In all namespaces.")] = False,
     format_: Annotated[str | None, output("json", "yaml", "name", "wide")] = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """List the schedules.
+    """List the schedules, or some by name.
 
-    With the columns of `kubectl get agentschedules`.
+    With the columns of `kubectl get agentschedules`. On a terminal NEXT is the time until then; -o wide, and a pipe,
+    get the time itself.
 
     Examples:
         agentjobs schedule list
         agentjobs schedule list -A -o wide
+        agentjobs schedule list -l team=docs
     """
     from agentjobs.cli.cluster import TABLE
+    from agentjobs.client.effects import JSON
 
     checked(format_, "json", "yaml", "name", "wide")
+    if names and (selector or everywhere):
+        raise Failure("NAME goes without --selector and --all-namespaces; leave one out.", code=USAGE)
+    tables = format_ in {None, "wide"}
     with connected(kubeconfig=kubeconfig, context=context) as cluster:
         path = _path(cluster, namespace, everywhere=everywhere)
-        if format_ not in {None, "wide"}:
-            items = cluster.request("GET", path).get("items") or ()
-            for item in items if format_ == "name" else ():
-                show(f"agentschedule.agentjobs.dev/{item['metadata']['name']}")
-            if format_ != "name":
-                show(formatted([without_managed_fields(item) for item in items], format_ or ""))
-            return
-        found = cluster.request("GET", path, accept=TABLE)
-        if not found.get("rows"):
-            where = "anywhere" if everywhere else f"in namespace {namespace or cluster.access.namespace}"
-            show(f"No AgentSchedules {where}.", error=True)
-            return
-        show(server_table(found, wide=format_ == "wide", everywhere=everywhere))
+        params = {"labelSelector": selector} if selector else {}
+        accept = TABLE if tables else JSON
+        found = (
+            list(by_name(cluster, path, names, accept))
+            if names
+            else [cluster.request("GET", path, accept=accept, params=params)]
+        )
+        where = "anywhere" if everywhere else f"in namespace {namespace or cluster.access.namespace}"
+    if tables:
+        _show_tables(found, where, wide=format_ == "wide", everywhere=everywhere)
+    else:
+        _show_items(found if names else found[0].get("items") or (), format_ or "")
+    if len(found) < len(names or ()):
+        raise typer.Exit(FAILURE)
 
 
 @app.command("show")
 def show_(
-    name: Name,
+    names: ScheduleNames = None,
+    selector: ScheduleSelector = None,
     format_: Output = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Show one schedule, its next times and its jobs.
+    """Show schedules, their next times and their jobs.
 
     Examples:
         agentjobs schedule show morning-brief
+        agentjobs schedule show morning-brief evening-brief -o json
     """
     checked(format_, "json", "yaml")
-    with connected(kubeconfig=kubeconfig, context=context) as cluster:
-        body = _get(cluster, namespace, name)
+    choice = Choice(names or (), selector)
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+
+        def body(one: Target) -> dict[str, Any]:
+            return _get(talk.cluster, one.do.namespace, one.name)
+
+        chosen = schedules(talk, choice)
         if format_:
-            show(formatted(without_managed_fields(body), format_))
+            documents(chosen, choice, lambda one: without_managed_fields(body(one)), format_)
             return
-        parts = [_facts(body), _conditions(body)]
-        if (plan := _plan_or_none(body)) is not None and not plan.spec.suspend:
-            parts.append(_times_table(plan, _next_times(plan, datetime.now(UTC), 3)))
-        parts.append(_jobs_table(cluster, body))
-        show("\n\n".join(part for part in parts if part))
-
-
-@app.command()
-def trigger(
-    name: Name,
-    value: Annotated[
-        str | None,
-        typer.Option("--value", help="The annotation's value: the same one makes no second job; random by default."),
-    ] = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-) -> None:
-    """Make a job now and print its name.
-
-    Also while the schedule is suspended. Times, counts and concurrencyPolicy of the schedule are left alone.
-    Waits until the job is there, for 20 seconds at most, and says why it is not.
-
-    Examples:
-        agentjobs schedule trigger morning-brief
-    """
-    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
-        try:
-            job = talk.run(_do(talk).trigger(name, value=value, timeout=_TRIGGER_SECONDS))
-        except TimeoutError as error:
-            raise Failure(str(error), code=TIMED_OUT) from None
-    show(f"{shown_job(job.name)} created")
-
-
-@app.command()
-def suspend(name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
-    """Make no more jobs until it is resumed.
-
-    Sets spec.suspend. Jobs that run go on; the times that pass meanwhile are never caught up.
-
-    Examples:
-        agentjobs schedule suspend morning-brief
-    """
-    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
-        talk.run(_do(talk).suspend(name))
-    show(f"agentschedule.agentjobs.dev/{name} suspended")
-
-
-@app.command()
-def resume(name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
-    """Make jobs again.
-
-    Whether spec.suspend or too many failures stopped the schedule.
-
-    Examples:
-        agentjobs schedule resume morning-brief
-    """
-    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
-        talk.run(_do(talk).resume(name))
-    show(f"agentschedule.agentjobs.dev/{name} resumed")
+        between = "\n" if chosen[1:] else ""
+        each(chosen, lambda one: _page(talk.cluster, body(one)) + between)
 
 
 @app.command("next")
 def next_(
-    name: Name,
+    name: ScheduleName,
     count: Annotated[
         int, typer.Option("--count", metavar="NUMBER", min=1, max=1000, help="How many times: 1 to 1000, else 5.")
     ] = 5,
@@ -235,7 +186,7 @@ def next_(
 
 @app.command()
 def backfill(
-    name: Name,
+    name: ScheduleName,
     since: Annotated[
         str, typer.Option("--from", metavar="TIME", help="First time, such as 2026-11-01 or 2026-11-01T06:00:00Z.")
     ],
@@ -288,6 +239,61 @@ def backfill(
         make(talk, schedule, plan, missing, at_once)
 
 
+def _show_tables(found: Sequence[Mapping[str, Any]], where: str, *, wide: bool, everywhere: bool) -> None:
+    rows = [row for one in found for row in one.get("rows") or ()]
+    if rows:
+        whole = {**found[0], "rows": rows}
+        width = None if wide else terminal_width()
+        if width is None:
+            show(server_table(whole, wide=wide, everywhere=everywhere))
+        else:
+            show(fitted(whole, width, now=datetime.now(UTC), everywhere=everywhere))
+    elif found:
+        show(f"No AgentSchedules {where}.", error=True)
+
+
+def fitted(found: Mapping[str, Any], width: int, *, now: datetime, everywhere: bool) -> str:
+    """Return the server's table for a terminal: without the least telling columns where it would be too wide."""
+    found = soon(found, now=now)
+    shown = server_table(found, wide=False, everywhere=everywhere)
+    for name in _LEAST_TELLING:
+        if max(len(_PAINT.sub("", line)) for line in shown.splitlines()) <= width:
+            break
+        columns = [{**one, "priority": 1} if one["name"] == name else one for one in found["columnDefinitions"]]
+        found = {**found, "columnDefinitions": columns}
+        shown = server_table(found, wide=False, everywhere=everywhere)
+    return shown
+
+
+def soon(found: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
+    """Return the server's table with the time until each NEXT in place of the time."""
+    place = next((n for n, one in enumerate(found["columnDefinitions"]) if one["name"] == "Next"), None)
+
+    def cells(row: Mapping[str, Any]) -> list[Any]:
+        return [
+            f"in {age(now.isoformat(), now=datetime.fromisoformat(each))}" if each and number == place else each
+            for number, each in enumerate(row["cells"])
+        ]
+
+    return {**found, "rows": [{**row, "cells": cells(row)} for row in found["rows"]]}
+
+
+def _show_items(items: Sequence[Mapping[str, Any]], format_: str) -> None:
+    if format_ != "name":
+        show(formatted([without_managed_fields(item) for item in items], format_))
+        return
+    for item in items:
+        show(shown_schedule(item["metadata"]["name"]))
+
+
+def _page(cluster: "Cluster", body: Mapping[str, Any]) -> str:
+    parts = [_facts(body), _conditions(body)]
+    if (plan := _plan_or_none(body)) is not None and not plan.spec.suspend:
+        parts.append(_times_table(plan, _next_times(plan, datetime.now(UTC), 3)))
+    parts.append(_jobs_table(cluster, body))
+    return "\n\n".join(part for part in parts if part)
+
+
 def _times_after(plan: "Plan", instant: datetime) -> Iterator[datetime]:
     at = plan.cron.next_after(instant)
     while at is not None:
@@ -333,7 +339,7 @@ def _facts(body: Mapping[str, Any]) -> str:
 def _conditions(body: Mapping[str, Any]) -> str:
     said = (body.get("status") or {}).get("conditions") or ()
     rows = [[one.get("type"), one.get("status"), one.get("reason"), one.get("message")] for one in said]
-    return table(["CONDITION", "STATUS", "REASON", "MESSAGE"], rows) if rows else ""
+    return table(["CONDITION", "STATUS", "REASON", "MESSAGE"], rows, gap=NARROW, prose=True) if rows else ""
 
 
 def _jobs_table(cluster: "Cluster", body: Mapping[str, Any]) -> str:
@@ -377,9 +383,3 @@ def _path(cluster: "Cluster", namespace: str | None, *, name: str = "", everywhe
 
 def _get(cluster: "Cluster", namespace: str | None, name: str) -> dict[str, Any]:
     return cluster.request("GET", _path(cluster, namespace, name=name))
-
-
-def _do(talk: "Talk") -> "ScheduleOperations":
-    from agentjobs.client.schedule_operations import ScheduleOperations
-
-    return ScheduleOperations(talk.do.namespace, talk.do.patience)

@@ -73,7 +73,7 @@ async def test_trigger_names_the_job_that_the_operator_made(cli, cluster, brief)
 
 
 async def test_trigger_fails_when_the_job_does_not_come(cli, brief, monkeypatch):
-    monkeypatch.setattr("agentjobs.cli.schedules._TRIGGER_SECONDS", 0.5)
+    monkeypatch.setattr("agentjobs.cli.schedule_orders._TRIGGER_SECONDS", 0.5)
     code, out, err = await cli("schedule", "trigger", "brief", "--value", "one")
 
     assert (code, out) == (124, "")

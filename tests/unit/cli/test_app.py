@@ -163,6 +163,11 @@ def parsed(words):
     return context
 
 
+@pytest.mark.parametrize("verb", ["list", "show", "trigger", "suspend", "resume"])
+def test_verbs_on_schedules_take_several_names(verb):
+    assert parsed(["schedule", verb, "a", "b"]).params["names"] == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("words", "names"),
     [
@@ -183,6 +188,9 @@ def test_names_are_read_as_kubectl_writes_them(words, names):
         pytest.param(["shwo"], 2, "Did you mean 'show'?\nSee", id="misspelt-verb"),
         pytest.param(["get", "--frob"], 2, "See 'agentjobs get --help'", id="unknown-flag"),
         pytest.param(["delete"], 2, "give a NAME, --selector or --all", id="delete-nothing"),
+        pytest.param(["schedule", "suspend"], 2, "give a NAME, --selector or --all", id="suspend-no-schedule"),
+        pytest.param(["schedule", "trigger", "a", "--all"], 2, "leave one out", id="schedule-and-all"),
+        pytest.param(["schedule", "list", "a", "-l", "x=y"], 2, "leave one out", id="schedule-and-labels"),
         pytest.param(["cancel", "a", "--all"], 2, "leave one out", id="name-and-all"),
         pytest.param(["delete", "a", "-f", "b.yaml"], 2, "leave out NAME", id="name-and-file"),
         pytest.param(["apply"], 2, "give -f FILE", id="apply-nothing"),

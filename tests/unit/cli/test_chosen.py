@@ -1,10 +1,12 @@
 """Verbs on several jobs: each is tried, and the exit code says how it went."""
 
+import json
+
 import pytest
 import typer
 
 from agentjobs import errors
-from agentjobs.cli.chosen import Target, each
+from agentjobs.cli.chosen import Choice, Target, documents, each
 from agentjobs.cli.failures import TIMED_OUT, Failure
 
 
@@ -39,3 +41,16 @@ def test_of_several_that_are_late_the_exit_code_says_so():
 def test_of_one_alone_the_failure_is_its_own():
     with pytest.raises(errors.NotFound):
         each(targets("gone"), act)
+
+
+@pytest.mark.parametrize(("names", "shown"), [(["a"], {"name": "a"}), (["a", "b"], [{"name": "a"}, {"name": "b"}])])
+def test_one_name_is_one_document_and_several_are_a_list(capsys, names, shown):
+    documents(targets(*names), Choice(names), lambda one: {"name": one.name}, "json")
+
+    assert json.loads(capsys.readouterr().out) == shown
+
+
+def test_labels_give_a_list_however_many_have_them(capsys):
+    documents(targets("a"), Choice(selector="team=docs"), lambda one: one.name, "json")
+
+    assert json.loads(capsys.readouterr().out) == ["a"]

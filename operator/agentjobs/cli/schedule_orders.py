@@ -1,0 +1,125 @@
+"""Verbs that tell schedules what to do: trigger, suspend, resume. Each is one patch as the user."""
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from agentjobs.cli.chosen import Choice, Target, each, schedules
+from agentjobs.cli.failures import TIMED_OUT, Failure
+from agentjobs.cli.options import (
+    AllSchedules,
+    Context,
+    Everywhere,
+    Kubeconfig,
+    Namespace,
+    ScheduleNames,
+    ScheduleSelector,
+    talking,
+)
+from agentjobs.cli.printing import shown_job
+
+if TYPE_CHECKING:
+    from agentjobs.client.schedule_operations import ScheduleOperations
+
+# An operator makes a job at once; a standby may have to take over first.
+_TRIGGER_SECONDS: Final = 20.0
+
+
+def trigger(
+    names: ScheduleNames = None,
+    value: Annotated[
+        str | None,
+        typer.Option("--value", help="The annotation's value: the same one makes no second job; random by default."),
+    ] = None,
+    selector: ScheduleSelector = None,
+    all_: AllSchedules = False,
+    everywhere: Everywhere = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Make a job now and print its name.
+
+    Also while the schedule is suspended. Times, counts and concurrencyPolicy of the schedule are left alone.
+    Waits until the job is there, for 20 seconds at most, and says why it is not.
+
+    Examples:
+        agentjobs schedule trigger morning-brief
+        agentjobs schedule trigger -l team=docs
+    """
+    choice = Choice(names or (), selector, all_, everywhere)
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+
+        def triggered(one: Target) -> str:
+            try:
+                job = talk.run(_do(one).trigger(one.name, value=value, timeout=_TRIGGER_SECONDS))
+            except TimeoutError as error:
+                raise Failure(str(error), code=TIMED_OUT) from None
+            return f"{shown_job(job.name)} created"
+
+        each(schedules(talk, choice), triggered)
+
+
+def suspend(
+    names: ScheduleNames = None,
+    selector: ScheduleSelector = None,
+    all_: AllSchedules = False,
+    everywhere: Everywhere = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Make no more jobs until it is resumed.
+
+    Sets spec.suspend. Jobs that run go on; the times that pass meanwhile are never caught up.
+
+    Examples:
+        agentjobs schedule suspend morning-brief
+        agentjobs schedule suspend --all
+    """
+    choice = Choice(names or (), selector, all_, everywhere)
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+
+        def suspended(one: Target) -> str:
+            talk.run(_do(one).suspend(one.name))
+            return f"{shown_schedule(one.name)} suspended"
+
+        each(schedules(talk, choice), suspended)
+
+
+def resume(
+    names: ScheduleNames = None,
+    selector: ScheduleSelector = None,
+    all_: AllSchedules = False,
+    everywhere: Everywhere = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Make jobs again.
+
+    Whether spec.suspend or too many failures stopped the schedule.
+
+    Examples:
+        agentjobs schedule resume morning-brief
+        agentjobs schedule resume --all
+    """
+    choice = Choice(names or (), selector, all_, everywhere)
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+
+        def resumed(one: Target) -> str:
+            talk.run(_do(one).resume(one.name))
+            return f"{shown_schedule(one.name)} resumed"
+
+        each(schedules(talk, choice), resumed)
+
+
+def shown_schedule(name: str) -> str:
+    """Return `agentschedule.agentjobs.dev/brief`, as kubectl prints it."""
+    return f"agentschedule.agentjobs.dev/{name}"
+
+
+def _do(one: Target) -> "ScheduleOperations":
+    from agentjobs.client.schedule_operations import ScheduleOperations
+
+    return ScheduleOperations(one.do.namespace, one.do.patience)
