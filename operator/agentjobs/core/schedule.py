@@ -9,7 +9,7 @@ Why each time starts at most once, whoever dies when, is argued in docs/referenc
   after a fresh look at the status. An entry with uid never is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -137,7 +137,7 @@ class _Draft:
             return Decision(Claim(self.status, tuple(self.starts), self.missed, tuple(self.notes)), again=self.again)
         if self._is_urgent(before):
             return Decision(Record(self.status, self.missed, tuple(self.notes)), again=self.again)
-        if old := self._surplus():
+        if old := self.seen.surplus:
             return Decision(PruneJobs(old), again=self.again)
         return Decision(Keep(), again=self.again)
 
@@ -191,21 +191,13 @@ class _Draft:
 
     def _why_late(self) -> str:
         """What kept a claimed start from being made in time; a refusal is known for one look only, but was written."""
-        said = find_condition(self.seen.schedule.status.conditions, ScheduleConditionType.BLOCKED)
-        refused = said is not None and said.is_true and said.reason in _REFUSED
-        return f"{said.message}; it came too late" if said is not None and refused else "it came too late"
+        refused = self._held_up(_REFUSED)
+        return f"{refused}; it came too late" if refused else "it came too late"
 
-    def _surplus(self) -> tuple[MadeJob, ...]:
-        """Finished jobs beyond the history limits, oldest first. Asked last: by then all ends are counted."""
-        if not isinstance(self.seen.plan, Plan):
-            return ()
-        spec = self.seen.plan.spec
-        counted = [job for job in self.seen.jobs if job.finished and not job.deleting]
-        counted.sort(key=lambda job: (job.created, job.name), reverse=True)
-        good = [job for job in counted if job.phase is Phase.SUCCEEDED]
-        bad = [job for job in counted if job.phase is not Phase.SUCCEEDED]
-        surplus = good[spec.successful_jobs_history_limit :] + bad[spec.failed_jobs_history_limit :]
-        return tuple(reversed(surplus))
+    def _held_up(self, reasons: Set[str]) -> str:
+        """What held starts up until this look, by the status, if it is for one of these reasons."""
+        said = find_condition(self.seen.schedule.status.conditions, ScheduleConditionType.BLOCKED)
+        return said.message if said is not None and said.is_true and said.reason in reasons else ""
 
     # --- whether it starts at all -------------------------------------------------------------------------------------
 
@@ -350,7 +342,9 @@ class _Draft:
         what = f"{count} starts were" if count > 1 else "a start was"
         self._miss(count)
         self.status = replace(self.status, settled_time=newest)
-        self.notes.append(Note(EventReason.MISSED, f"{what} missed, the last at {newest.isoformat()}"))
+        why = self._held_up(frozenset(BlockedReason))
+        message = f"{what} missed, the last at {newest.isoformat()}{f'; held up: {why}' if why else ''}"
+        self.notes.append(Note(EventReason.MISSED, message))
 
     def _miss(self, count: int) -> None:
         self.missed += count

@@ -83,3 +83,16 @@ class ScheduleObservation:
     def claims(self) -> tuple[ActiveJob, ...]:
         """Starts that are claimed and whose job is not known to exist."""
         return tuple(start for start in self.schedule.status.active if not start.uid)
+
+    @property
+    def surplus(self) -> tuple[MadeJob, ...]:
+        """Finished jobs beyond the history limits, oldest first. To be asked last: by then all ends are counted."""
+        if not isinstance(self.plan, Plan):
+            return ()
+        spec = self.plan.spec
+        counted = [job for job in self.jobs if job.finished and not job.deleting]
+        counted.sort(key=lambda job: (job.created, job.name), reverse=True)
+        good = [job for job in counted if job.phase is Phase.SUCCEEDED]
+        bad = [job for job in counted if job.phase is not Phase.SUCCEEDED]
+        surplus = good[spec.successful_jobs_history_limit :] + bad[spec.failed_jobs_history_limit :]
+        return tuple(reversed(surplus))

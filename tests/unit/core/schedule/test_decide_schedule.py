@@ -752,3 +752,21 @@ def test_a_start_that_is_given_up_keeps_the_cause(operate):
 
     (note,) = [note for note in operator.notes if note.reason == "StartFailed"]
     assert note.message == "job brief-29920870 was not made: exceeded quota: q; it came too late"
+
+
+@pytest.mark.parametrize("spec", [{"startingDeadlineSeconds": 120}, {"catchUp": {"policy": "None"}}], ids=str)
+def test_starts_that_a_job_held_up_too_long_are_missed_for_that_job(operate, spec):
+    _cluster, operator = operate(**spec)
+    operator.run(minutes=36, lasting=timedelta(minutes=25))
+
+    (note,) = [note for note in operator.notes if note.reason == "Missed"]
+    assert "held up: job brief-29920870 has not ended" in note.message
+
+
+def test_starts_that_nothing_held_up_name_no_job(operate):
+    cluster, operator = operate(startingDeadlineSeconds=120)
+    operator.run(minutes=36, lasting=timedelta(minutes=25))
+    cluster.now += timedelta(hours=3)
+    operator.run(minutes=4)
+
+    assert "held up" not in [note for note in operator.notes if note.reason == "Missed"][-1].message
