@@ -149,14 +149,14 @@ class Schedules:
                 return await self._confirm(seen, verdict.jobs, look)
             case Claim() | Record():
                 await self._write(schedule, verdict.status, look)
-                self._story.written(schedule, verdict)
+                self._story.written(seen, verdict)
                 self._metrics.schedule_missed.inc(verdict.missed)
             case MakeJob():
                 return await self._make(seen, verdict, look)
             case CancelJob():
-                return await self._cancel(schedule, verdict)
+                return await self._cancel(seen, verdict)
             case PruneJobs():
-                return await self._prune(schedule, verdict)
+                return await self._prune(seen, verdict)
             case _:
                 assert_never(verdict)
         return True
@@ -213,35 +213,36 @@ class Schedules:
         try:
             made = await self._cluster.create(AGENTJOBS, schedule.namespace, scheduled_job(schedule, verdict.start))
         except AlreadyExists:
-            return await self._adopt(schedule, verdict, look)
+            return await self._adopt(seen, verdict, look)
         except (Denied, Invalid) as error:
             # 403 is a quota, a policy or a namespace that is going, and may heal; 422 is the job itself.
             final = isinstance(error, Invalid)
             look.refusals[name] = Refusal(BlockedReason.JOB_REFUSED, cut(str(error), 900), final)
-            self._story.job_refused(schedule, verdict, look.refusals[name])
+            self._story.job_refused(seen, verdict, look.refusals[name])
             return True
         late = (self._now() - verdict.due).total_seconds()
         self._metrics.schedule_start(verdict.kind, late)
         self._story.note(schedule, [Note(EventReason.STARTED, f"made job {name}")])
         said = {"job": name, "kind": verdict.kind.value, "late_seconds": round(late, 3)}
-        self._story.tell("schedule.job_made", schedule, verdict, **said)
+        self._story.tell("schedule.job_made", seen, verdict, **said)
         self._state.observe_job(None, made)
         # The job's arrival brings the schedule back. First come the others that are due: a start that is made can wait
         # to be retired, one that is claimed should not wait to be made.
         return len(seen.claims) > 1
 
-    async def _adopt(self, schedule: Schedule, verdict: MakeJob, look: Look) -> bool:
-        name = verdict.start.name
+    async def _adopt(self, seen: ScheduleObservation, verdict: MakeJob, look: Look) -> bool:
+        schedule, name = seen.schedule, verdict.start.name
         found = await self._cluster.get(AGENTJOBS, schedule.namespace, name)
         if parse_job(found).made_by_uid == schedule.uid:
             self._state.observe_job(None, found)
         else:
             message = f"an AgentJob {name} exists that is not this schedule's; delete it and the schedule goes on"
             look.refusals[name] = Refusal(BlockedReason.JOB_NAME_TAKEN, message)
-            self._story.job_refused(schedule, verdict, look.refusals[name])
+            self._story.job_refused(seen, verdict, look.refusals[name])
         return True
 
-    async def _cancel(self, schedule: Schedule, verdict: CancelJob) -> bool:
+    async def _cancel(self, seen: ScheduleObservation, verdict: CancelJob) -> bool:
+        schedule = seen.schedule
         why = {ANNOTATION_REPLACED_BY: verdict.by}
         body = {"metadata": {"uid": verdict.job.uid, "annotations": why}, "spec": {"cancel": True}}
         try:
@@ -255,12 +256,12 @@ class Schedules:
             schedule, [Note(EventReason.REPLACED, f"job {verdict.job.name} is cancelled for {verdict.by}")]
         )
         said = {"job": verdict.job.name, "reason": str(EventReason.REPLACED), "replaced_by": verdict.by}
-        self._story.tell("schedule.job_cancelled", schedule, verdict, **said)
+        self._story.tell("schedule.job_cancelled", seen, verdict, **said)
         return True
 
-    async def _prune(self, schedule: Schedule, verdict: PruneJobs) -> bool:
+    async def _prune(self, seen: ScheduleObservation, verdict: PruneJobs) -> bool:
         """Delete finished jobs whose end is stored. False when some have to wait for that."""
-        waiting = False
+        schedule, waiting = seen.schedule, False
         for job in verdict.jobs:
             if not await self._recorded(schedule.namespace, job):
                 waiting = True
@@ -269,7 +270,7 @@ class Schedules:
                 await self._cluster.delete(AGENTJOBS, schedule.namespace, job.name, uid=job.uid)
             except (NotFound, Conflict):
                 continue  # it is gone, or another
-            self._story.tell("schedule.job_pruned", schedule, verdict, job=job.name)
+            self._story.tell("schedule.job_pruned", seen, verdict, job=job.name)
         if waiting:
             self._state.queue.add_after(("schedule", *schedule.key), OUTAGE_SECONDS)
         return False

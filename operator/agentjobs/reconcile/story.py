@@ -21,6 +21,7 @@ from agentjobs.core.observation import Job, Observation, Obstacle
 from agentjobs.core.plan import Schedule
 from agentjobs.core.pods import Pod
 from agentjobs.core.schedule_observation import Refusal as JobRefusal
+from agentjobs.core.schedule_observation import ScheduleObservation
 from agentjobs.core.schedule_verdicts import Claim as ClaimStarts
 from agentjobs.core.schedule_verdicts import MakeJob, Note, Record
 from agentjobs.core.verdicts import Again, Claim, EndStart, Finish, MakePod, ReportPod, StopPod, Suspend, Wait
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 MAX_WORDS: Final = 300
 MAX_EVENT: Final = 1024
+MAX_NAMES: Final = 3
 # Their messages are ours or the cluster's. Those of the others quote the spec, or texts that it names.
 _OURS: Final = frozenset({*AdmittedReason, *PodStartedReason, AcceptedReason.QUEUE_NOT_FOUND})
 
@@ -183,26 +185,32 @@ class ScheduleStory:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
-    def written(self, schedule: Schedule, verdict: ClaimStarts | Record) -> None:
+    def written(self, seen: ScheduleObservation, verdict: ClaimStarts | Record) -> None:
         """The schedule's status is written: starts are claimed, or what became of them is recorded."""
         status = verdict.status
-        self.note(schedule, [*verdict.notes, *_held_up(schedule.status, status)])
+        self.note(seen.schedule, [*verdict.notes, *_held_up(seen.schedule.status, status)])
         reasons = {condition.type: condition.reason for condition in status.conditions}
         said = {"active": [one.name for one in status.active], "conditions": reasons, "missed": verdict.missed or None}
         if isinstance(verdict, ClaimStarts):
             said["claimed"] = [start.name for start in verdict.starts]
         word = "claimed" if isinstance(verdict, ClaimStarts) else "recorded"
-        self.tell(f"schedule.{word}", schedule, verdict, **said)
+        self.tell(f"schedule.{word}", seen, verdict, **said)
 
-    def job_refused(self, schedule: Schedule, verdict: MakeJob, refusal: JobRefusal) -> None:
+    def job_refused(self, seen: ScheduleObservation, verdict: MakeJob, refusal: JobRefusal) -> None:
         """The job of a start cannot be made now."""
-        said = {"job": verdict.start.name, "reason": str(refusal.reason), "final": refusal.final}
-        self.tell("schedule.job_refused", schedule, verdict, **said)
+        # A job that is refused for its content is quoted by the refusal; the status has the words.
+        detail = "" if refusal.final else cut(refusal.message, MAX_WORDS)
+        said = {"job": verdict.start.name, "reason": str(refusal.reason), "final": refusal.final, "detail": detail}
+        self.tell("schedule.job_refused", seen, verdict, logging.WARNING, **said)
 
-    def tell(self, event: str, schedule: Schedule, decision: object, **fields: Any) -> None:
+    def tell(
+        self, event: str, seen: ScheduleObservation, decision: object, level: int = logging.INFO, /, **fields: Any
+    ) -> None:
         """Log what was done; `event` is `schedule.` and a verb."""
+        schedule = seen.schedule
         about = {"namespace": schedule.namespace, "schedule": schedule.name, "uid": schedule.uid}
-        _log(event, logging.INFO, about, {"decision": type(decision).__name__, **fields})
+        saw = "; ".join(_saw_of_schedule(seen))
+        _log(event, level, about, {"decision": type(decision).__name__, **fields, "saw": saw})
 
     def note(self, schedule: Schedule, notes: Iterable[Note]) -> None:
         """Record Events."""
@@ -257,6 +265,19 @@ def _saw(seen: Observation) -> Iterator[str]:
         yield f"runner silent for {seen.heartbeat.silence.total_seconds():.0f} s"
     if not seen.history_available:
         yield "PostgreSQL away"
+
+
+def _saw_of_schedule(seen: ScheduleObservation) -> Iterator[str]:
+    """What the decision about a schedule rests on, in a few words."""
+    running = [job.name for job in seen.jobs if not job.finished]
+    more = f" and {len(running) - MAX_NAMES} more" if len(running) > MAX_NAMES else ""
+    yield f"running {', '.join(running[:MAX_NAMES])}{more}" if running else "no job running"
+    status = seen.schedule.status
+    if status.next_schedule_time is not None:
+        yield f"due {format_time(status.next_schedule_time)}"
+    blocked = find_condition(status.conditions, ScheduleConditionType.BLOCKED)
+    if blocked is not None and blocked.is_true:
+        yield f"blocked {blocked.reason}"
 
 
 def _state(pod: Pod) -> str:

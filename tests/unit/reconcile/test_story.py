@@ -7,7 +7,7 @@ import pytest
 
 from agentjobs import logs
 from agentjobs.contract import Verdict
-from agentjobs.errors import Denied
+from agentjobs.errors import Denied, Invalid
 
 
 @pytest.fixture
@@ -106,6 +106,35 @@ async def test_a_schedules_lines_tell_what_it_made(world, lines):
     made = [line for line in lines("brief") if line["event"] == "schedule.job_made"]
 
     assert [(line["job"], line["kind"]) for line in made] == [(world.jobs()[0], "scheduled")]
+
+
+async def test_a_schedules_lines_say_what_was_seen(world, lines):
+    world.apply_schedule(schedule="* * * * *", concurrencyPolicy="Replace")
+    await world.act()
+    await world.act(minutes=1)
+    (first,) = world.jobs()
+    await world.act(minutes=1)
+    of = {line["event"]: line["saw"] for line in lines("brief")}
+
+    assert of["schedule.job_made"].startswith("no job running; due 2026-11-21T09:0")
+    assert of["schedule.job_cancelled"].startswith(f"running {first}")
+
+
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [(Denied("exceeded quota: q " + 400 * "x"), "exceeded quota"), (Invalid('Invalid value: "1234"'), "")],
+    ids=["quota", "invalid"],
+)
+async def test_a_line_tells_why_a_job_was_refused_but_does_not_quote_it(world, lines, error, detail):
+    world.apply_schedule(schedule="* * * * *")
+    await world.act()
+    world.refuse["create", "AgentJob"] = error
+    await world.act(minutes=1)
+    refused = next(line for line in lines("brief") if line["event"] == "schedule.job_refused")
+
+    assert refused.get("detail", "")[:14] == detail
+    assert len(refused.get("detail", "")) <= 300
+    assert "1234" not in json.dumps(lines("brief"))
 
 
 async def test_a_life_costs_few_lines(world, lines):
