@@ -9,65 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
+from tests.hostilebodies import EVENT, PLACES, values
 
 from agentjobs.gateway import json_text
-from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody, parse
+from agentjobs.gateway.bodies import EventsBody, ResultDocumentBody, parse
 from agentjobs.gateway.json_text import MAX_DEPTH, PIECE_BYTES, storable
 from agentjobs.gateway.problems import Problem, json_answer
 from agentjobs.history.gateway_history import StoredEvent
 
 SIZE = 64 * 1024
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
-RESULT = '{"verdict":"Succeed","reason":"Done","message":%s,"result":{"text":%s,"usage":%s,"structured":{"a":%s}}}'
-EVENT = '{"seq":1,"time":"2026-11-21T09:00:00Z","kind":"text","author":%s,"data":{"a":%s},"usage":%s}'
-
-
-def many(unit: str) -> str:
-    """A list of one value."""
-    return f"[{','.join([unit] * (SIZE // (len(unit) + 1)))}]"
-
-
-def long(unit: str, end: str = "") -> str:
-    """A string of one letter or escape."""
-    return '"' + unit * (SIZE // len(unit)) + end + '"'
-
-
-VALUES = {
-    "lists": many("[]"),
-    "objects": many("{}"),
-    "deep lists": many("[" * 190 + "]" * 190),
-    "too deep": "[" * (SIZE // 2) + "]" * (SIZE // 2),
-    "never closed": "[" * SIZE,
-    "keys": "{" + ",".join(f'"{number:06}":0' for number in range(SIZE // 11)) + "}",
-    "one key": "{" + many('"a":0')[1:-1] + "}",
-    "empty strings": many('""'),
-    "escapes": long(r"\n"),
-    "escaped escapes": long(r"\\"),
-    "escaped quotes": long(r"\""),
-    "nul": long(r"\u0000"),
-    "emoji": long(r"\ud83d\ude42"),
-    "half emoji": long(r"\ud83d"),
-    "wide text": long("🙂"),
-    "one wide letter": long("a", "🙂"),
-    "digits": "9" * SIZE,
-    "numbers": many("9"),
-    "long numbers": many("9" * 1000),
-    "exponents": many("1e999"),
-    "blanks": " " * SIZE + "0",
-    "brackets in strings": many('"[[[["'),
-}
-PLACES = {
-    "structured": (ResultDocumentBody, lambda value: RESULT % ('""', '""', "{}", value)),
-    "text": (ResultDocumentBody, lambda value: RESULT % ('""', value, "{}", "0")),
-    "message": (ResultDocumentBody, lambda value: RESULT % (value, '""', "{}", "0")),
-    "usage": (ResultDocumentBody, lambda value: RESULT % ('""', '""', value, "0")),
-    "a key nobody knows": (HeartbeatBody, lambda value: '{"later":' + value + "}"),
-    "data": (EventsBody, lambda value: '{"events":[%s]}' % (EVENT % ('"a"', value, "{}"))),
-    "author": (EventsBody, lambda value: '{"events":[%s]}' % (EVENT % (value, "0", "{}"))),
-    "an event's usage": (EventsBody, lambda value: '{"events":[%s]}' % (EVENT % ('"a"', "0", value))),
-    "events": (EventsBody, lambda value: '{"events":' + value + "}"),
-    "the whole": (EventsBody, lambda value: value),
-}
+VALUES = values(SIZE)
 
 
 def cost(model, raw):
