@@ -20,7 +20,7 @@ The agent, under ADK:
     agents       the agent that the job describes; modules loads code, mcp_servers makes toolsets
     models       the model that the job names; scripted, openai_compatible and anthropic_api are such models,
                  looking is what the two share
-    placing      which agents of a module get `agent.model`
+    placing      which agents get `agent.model`
     run_config   settings                         sessions   ADK's sessions in memory
     steps        each step: counted, held back, looked at
     toolsets     no agent runs without its tools  tool_results   tools' results as JSON

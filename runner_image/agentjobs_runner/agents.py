@@ -22,6 +22,7 @@ from agentjobs_runner.mcp_servers import toolsets
 from agentjobs_runner.models import Models
 from agentjobs_runner.modules import first_problems, load, misfit
 from agentjobs_runner.placing import place
+from agentjobs_runner.scripted import PREFIX
 from agentjobs_runner.shape import namesakes
 
 # The tools of google.adk.tools that are ready to use: no arguments to give, no human to wait for.
@@ -67,6 +68,7 @@ async def build(agent: Mapping[str, Any], models: Models, *, name: str | None, j
     inline, module = agent.get("inline"), agent.get("module")
     if inline is not None:
         root = _Team(inline, agent.get("model"), models).root()
+        place(root, agent.get("model"), models)
         return _app(app_name(name, root.name or job), root)
     if module is None:
         raise config_invalid("agent: this runner runs agent.inline and agent.module; the job has neither")
@@ -180,12 +182,13 @@ class _Team:
 
     def llm(self, spec: Mapping[str, Any], field: str, common: dict[str, Any]) -> BaseAgent:
         own = spec.get("model")
-        name = own or self._model
-        if not name:
+        if not own and not self._model:
             raise config_invalid(
                 f"agent.model: agent {common['name']!r} needs a model; set agent.model, e.g. gemini-flash-latest"
             )
-        model = self._models.resolve(name, f"{field}.model" if own else "agent.model")
+        # What is empty is filled by `place`. A script replaces all, so that no provider's client may ask for its key.
+        replaced = (self._model or "").startswith(PREFIX)
+        model = self._models.resolve(own, f"{field}.model") if own and not replaced else ""
         tools = [
             _tool(item["name"], f"{field}.tools[{index}].name") for index, item in enumerate(spec.get("tools") or ())
         ]

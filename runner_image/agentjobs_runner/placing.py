@@ -1,4 +1,4 @@
-"""Which agents of a module get `agent.model`. Called by `agents` once a start, for agents that come from code."""
+"""Which agents get `agent.model`, written in the job or in Python. Called by `agents` once a start."""
 
 from typing import Any
 
@@ -29,8 +29,8 @@ def place(root: Any, name: str | None, models: Models) -> None:
     if agents and not takers:
         named = ", ".join(f"{agent.name}: {_named(agent)}" for agent in agents[:_SHOWN])
         raise config_invalid(
-            f"agent.model: {name!r} has no effect, since all agents of the module name their models ({named}); "
-            "remove agent.model, or the models from the code"
+            f"agent.model: {name!r} has no effect, since all agents name their own models ({named}); "
+            "remove agent.model, or the agents' models"
         )
     for agent in takers:
         agent.model = model

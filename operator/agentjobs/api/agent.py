@@ -165,7 +165,10 @@ class SubAgent(AgentBase):
     name: AgentName = Field(
         description="Name of the agent: letters, digits and `_`, not beginning with a digit, and not `user`."
     )
-    model: ModelName | None = Field(default=None, description="Model of this agent. Default: `agent.model`.")
+    model: ModelName | None = Field(
+        default=None,
+        description="Model of this agent. Default: `agent.model`, which replaces it if it is a script.",
+    )
 
 
 class Inline(AgentBase):
@@ -208,9 +211,9 @@ class Agent(Model):
 
     model: ModelName | None = Field(
         default=None,
-        description="Model of the root agent, and of all further agents that name none, in graphs and tools too; in a "
-        "module a script replaces every model. `gemini-…`, `openai/…` (also for hosts that speak OpenAI's API, see "
-        "OPENAI_BASE_URL), `anthropic/…`, another `provider/model` in images with LiteLLM, or "
+        description="Model of the root agent, and of all further agents that name none, in graphs and tools too; a "
+        "script replaces every model. Refused when no agent takes it. `gemini-…`, `openai/…` (also for hosts that "
+        "speak OpenAI's API, see OPENAI_BASE_URL), `anthropic/…`, another `provider/model` in images with LiteLLM, or "
         "`scripted/<configmap>/<key>` for answers written down in a ConfigMap.",
     )
     inline: Inline | None = Field(default=None, description="An agent written down here; needs no code.")

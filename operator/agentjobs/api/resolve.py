@@ -242,10 +242,10 @@ def _schema(contents: Mapping[ConfigMapKey, str], key: ConfigMapKey) -> dict[str
 
 def _scripts(spec: AgentJobSpec) -> Iterator[ConfigMapKey]:
     further = spec.agent.inline.agents if spec.agent.inline is not None else ()
-    for model in (spec.agent.model, *(agent.model for agent in further)):
-        key = scripted_model(model)
-        if key is not None:
-            yield key
+    own = [scripted_model(spec.agent.model)]
+    # A script of the whole team replaces its members' models.
+    keys = own if own != [None] else [scripted_model(agent.model) for agent in further]
+    yield from (key for key in keys if key is not None)
 
 
 def _content(contents: Mapping[ConfigMapKey, str], key: ConfigMapKey, field: str) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from agentjobs.api.agent import RESERVED_AGENT_NAME, scripted_model
+from agentjobs.api.agent import RESERVED_AGENT_NAME, SCRIPTED, scripted_model
 from agentjobs.api.agentjob import default_agent_name
 from agentjobs.api.problems import Path, Problem, field_name, problem_at
 
@@ -37,6 +37,7 @@ def team_problems(spec: Raw, *, job: str) -> Iterator[Problem]:
         return
     state = as_object(as_object(spec.get("input")).get("state"))
     members = [(INLINE, inline), *_further_agents(inline)]
+    yield from _unused_model_problems(agent.get("model"), [member for _, member in members])
     for path, member in members:
         yield from _class_problems(path, member)
         yield from _model_problems(path, member, inherited=agent.get("model"))
@@ -94,10 +95,27 @@ def _class_problems(path: Path, member: Raw) -> Iterator[Problem]:
 
 def _model_problems(path: Path, member: Raw, *, inherited: object) -> Iterator[Problem]:
     own = member.get("model")
-    if (member.get("agentClass") or "LlmAgent") == "LlmAgent" and not own and not inherited:
+    if _asks_a_model(member) and not own and not inherited:
         where: Path = ("agent", "model") if path == INLINE else (*path, "model")
         yield Problem(field_name(where), "", "is required for an LlmAgent; e.g. gemini-flash-latest")
     yield from scripted_problems((*path, "model"), own)
+
+
+def _asks_a_model(member: Raw) -> bool:
+    return (member.get("agentClass") or "LlmAgent") == "LlmAgent"
+
+
+def _unused_model_problems(model: object, members: list[Raw]) -> Iterator[Problem]:
+    # A script replaces every model. Tools written in Python may hold agents that name none, which only the runner sees.
+    if not isinstance(model, str) or not model or model.startswith(SCRIPTED):
+        return
+    asking = [member for member in members if _asks_a_model(member)]
+    if asking and all(member.get("model") for member in asking) and not any(map(_has_code, asking)):
+        yield problem_at(("agent", "model"), model, "has no effect: all agents name their own models; remove it")
+
+
+def _has_code(member: Raw) -> bool:
+    return any(":" in str(as_object(tool).get("name")) for tool in as_list(member.get("tools")))
 
 
 def scripted_problems(path: Path, model: object) -> Iterator[Problem]:

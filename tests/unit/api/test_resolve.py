@@ -43,12 +43,20 @@ def test_the_message_is_taken_from_its_config_map(a_job: Job) -> None:
 
 
 def test_scripts_of_all_agents_travel_with_the_job(a_job: Job) -> None:
-    agent = {**SCRIPTED, "inline": {"subAgents": ["b"], "agents": [{"name": "b", "model": "scripted/script/b.yaml"}]}}
-    job = a_job(agent=agent)
-    contents = {ConfigMapKey("script", "root"): "x", ConfigMapKey("script", "b.yaml"): "y"}
+    members = [{"name": name, "model": f"scripted/script/{name}"} for name in ("b", "c")]
+    job = a_job(agent={"inline": {"agentClass": "LoopAgent", "subAgents": ["b", "c"], "agents": members}})
+    contents = {ConfigMapKey("script", "b"): "x", ConfigMapKey("script", "c"): "y"}
 
     assert config_map_keys(AgentJobSpec.model_validate(job["spec"])) == set(contents)
-    assert resolve(job, contents)["scripts"] == {"script/root": "x", "script/b.yaml": "y"}
+    assert resolve(job, contents)["scripts"] == {"script/b": "x", "script/c": "y"}
+
+
+def test_a_script_of_the_team_needs_no_other(a_job: Job) -> None:
+    inline = {"subAgents": ["b"], "agents": [{"name": "b", "model": "scripted/missing/b"}]}
+
+    assert resolve(a_job(agent={**SCRIPTED, "inline": inline}), {ConfigMapKey("script", "root"): "x"})["scripts"] == {
+        "script/root": "x"
+    }
 
 
 def test_a_missing_content_is_something_to_wait_for(a_job: Job) -> None:

@@ -55,6 +55,19 @@ BAD_SPECS = {
         "is too long; use at most 63 characters",
     ),
     "no-model": ({"agent": {"inline": {"instruction": "x"}}}, "spec.agent.model: is required for an LlmAgent"),
+    "model-that-no-agent-takes": (
+        {
+            "agent": {
+                "model": MODEL,
+                "inline": {
+                    "agentClass": "SequentialAgent",
+                    "subAgents": ["a"],
+                    "agents": [{"name": "a", "model": "openai/gpt-4o"}],
+                },
+            }
+        },
+        "has no effect: all agents name their own models; remove it",
+    ),
     "scripted-without-key": ({"agent": {"model": "scripted/x", "inline": {"name": "a"}}}, "use scripted/<configmap>/"),
     "unknown-key": (
         {"agent": {"model": MODEL, "inline": {"instruction": "Of {topic}."}}},

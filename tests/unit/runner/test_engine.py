@@ -133,7 +133,7 @@ async def test_a_loop_ends_when_a_tool_says_so(run):
 
 async def test_a_member_may_have_a_model_of_its_own(run):
     agent = team("SequentialAgent", "one")
-    agent["model"] = "gemini-flash-latest"
+    del agent["model"]
     agent["inline"]["agents"][0]["model"] = "scripted/script/main"
 
     assert (await run(agent=agent)).result["text"] == "hi"

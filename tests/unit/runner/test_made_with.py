@@ -129,6 +129,37 @@ async def test_a_script_replaces_every_model(started, root, answers):
     assert "hi" in ending.result["text"]
 
 
+TEAM = {"agentClass": "SequentialAgent", "name": "s", "subAgents": ["a"]}
+
+
+@pytest.mark.parametrize("own", ["gemini-flash-latest", "openai/gpt-4o", "scripted/other/main"])
+async def test_a_script_replaces_every_model_of_an_inline_team(run, monkeypatch, own):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    inline = TEAM | {"agents": [{"name": "a", "instruction": "Work.", "model": own}]}
+
+    ending = await run([{"text": "hi"}], agent={"model": "scripted/script/main", "inline": inline})
+
+    assert ending.result is not None, ending
+
+
+async def test_agents_in_the_tools_of_an_inline_team_get_the_model(run, module):
+    source = f"{AGENTS}\ntool = AgentTool(say('in'))\n"
+    member = {"name": "a", "instruction": "Work.", "tools": [{"name": f"{module(source)}:tool"}]}
+    answers = [CALLS, {"text": "inner"}, {"text": "hi"}]
+
+    ending = await run(answers, agent={"model": "scripted/script/main", "inline": TEAM | {"agents": [member]}})
+
+    assert ending.result is not None, ending
+
+
+async def test_a_model_that_no_agent_of_an_inline_team_takes_is_refused(run):
+    inline = TEAM | {"agents": [{"name": "a", "instruction": "Work.", "model": "scripted/script/main"}]}
+
+    ending = await run(agent={"model": "gemini-flash-latest", "inline": inline})
+
+    assert (ending.reason, "agent.model: 'gemini-flash-latest'" in ending.message) == ("ConfigInvalid", True)
+
+
 @pytest.mark.parametrize("late", ["say('late')", "say('late', model='gemini-flash-latest')"])
 async def test_agents_that_code_makes_while_it_runs_get_the_script(started, late):
     code = f"graph(node(lambda ctx: ctx.run_node({late}), name='n', rerun_on_resume=True))"
