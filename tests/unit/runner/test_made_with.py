@@ -7,6 +7,7 @@ import logging, warnings
 from google.adk.agents import BaseAgent, LlmAgent, LoopAgent, ParallelAgent, SequentialAgent
 from google.adk.tools.agent_tool import AgentTool
 from google.adk.tools.base_toolset import BaseToolset
+from google.adk.tools.openapi_tool import OpenAPIToolset
 from google.adk.tools.mcp_tool import McpToolset, StdioConnectionParams, StreamableHTTPConnectionParams
 from google.adk.workflow import START, Workflow, node
 from agentjobs_runner import Permanent
@@ -23,6 +24,11 @@ def asks(name, **more): return say(name, model="scripted/script/main", **more)
 def graph(*nodes): return Workflow(name="graph", edges=[(START, *nodes)])
 def two(node_input: str): return ['x']
 away = Away(ConnectionError("shop is closed"))
+def allowed(tool, context=None): raise ConnectionError("shop is closed")
+found = {"operationId": "find", "responses": {"200": {"description": "d"}}}
+interface = OpenAPIToolset(tool_filter=allowed, spec_dict={
+    "openapi": "3.0.0", "info": {"title": "shop", "version": "1"},
+    "servers": [{"url": "http://127.0.0.1:9"}], "paths": {"/find": {"get": found}}})
 program = McpToolset(connection_params=StdioConnectionParams(
     server_params=StdioServerParameters(command="/no/such/program")))
 server = McpToolset(connection_params=StreamableHTTPConnectionParams(url="http://127.0.0.1:9/mcp", timeout=2))
@@ -58,6 +64,7 @@ def started(run, module):
         ("asks('a', tools=[away])", None, ["agent a", "Away", "'shop'", "shop is closed"]),
         ("asks('a', tools=[program])", None, ["McpToolset at /no/such/program"]),
         ("asks('a', tools=[server])", None, ["McpToolset at http://127.0.0.1:9/mcp"]),
+        ("asks('a', tools=[interface])", None, ["OpenAPIToolset", "shop is closed"]),
         ("graph(asks('a', tools=[away]))", None, ["agent a"]),
         ("SequentialAgent(name='s', sub_agents=[asks('a', tools=[away])])", None, ["agent a"]),
         ("ParallelAgent(name='p', sub_agents=[asks('a', tools=[away])])", None, ["agent a"]),
@@ -68,7 +75,7 @@ def started(run, module):
             ["agent in"],
         ),
     ],
-    ids=["own", "stdio", "http", "graph", "sequence", "parallel", "agent-tool", "single-turn"],
+    ids=["own", "stdio", "http", "openapi", "graph", "sequence", "parallel", "agent-tool", "single-turn"],
 )
 async def test_no_agent_runs_without_a_toolset_that_it_names(started, root, answers, named):
     ending = await started(root, [*(answers or []), {"text": "I found three."}])
