@@ -39,14 +39,25 @@ class _Own(logging.Logger):
 
     def makeRecord(self, *args: Any, **more: Any) -> logging.LogRecord:  # noqa: N802  the name is the base class's
         """Return a record as logging makes it by default."""
-        name, level, path, number, message, values, error, function, extra, stack = (*args, *more.values())
-        record = logging.LogRecord(name, level, path, number, message, values, error, function, stack)
-        record.levelname = _LEVELS.get(level, "ERROR")
-        vars(record).update(extra or {})
-        return record
+        return record_of(*args, **more)
 
 
 _LEVELS: Final = {logging.INFO: "INFO", logging.WARNING: "WARNING", logging.ERROR: "ERROR"}
+
+
+def record_of(*args: Any, **more: Any) -> logging.LogRecord:
+    """Return a record as logging makes it by default, from the arguments of `Logger.makeRecord`."""
+    name, level, path, number, message, values, error, function, extra, stack = (*args, *more.values())
+    record = logging.LogRecord(name, level, path, number, message, values, error, function, stack)
+    record.levelname = level_of(record)
+    vars(record).update(extra or {})
+    return record
+
+
+def level_of(record: logging.LogRecord) -> str:
+    """Return the name of the record's level, whatever user code calls it."""
+    return _LEVELS.get(record.levelno, "ERROR")
+
 
 logger: Final = _Own("agentjobs.runner")
 
@@ -85,7 +96,7 @@ def configure(variables: Mapping[str, str], redactor: Redactor) -> None:
     for library in _UNHEARD:
         logging.getLogger(library).setLevel(logging.CRITICAL)
     for library in _RAISED_AGAIN:
-        logging.getLogger(library).addFilter(_is_news)
+        logging.getLogger(library).addFilter(is_news)
     if not logger.handlers:
         logger.addHandler(_Descriptor(_own_descriptor()))
     for handler in logger.handlers:
@@ -107,8 +118,9 @@ def _written(variables: Mapping[str, str]) -> Callable[[Mapping[str, Any]], str]
     return lambda line: readable(line, colour=colour, width=_width() if person else None)
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    return not str(record.msg).startswith(_RAISED_AGAIN[record.name])
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether no error that is raised again tells the same."""
+    return not str(record.msg).startswith(_RAISED_AGAIN.get(record.name, ()))
 
 
 def for_people(variables: Mapping[str, str]) -> bool:

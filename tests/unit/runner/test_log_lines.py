@@ -62,27 +62,27 @@ class Silent(logging.Logger):
 """
 
 
-@pytest.mark.parametrize(
-    "does",
-    [
-        pytest.param('logging.config.dictConfig({"version": 1})', id="disables-loggers"),
-        pytest.param("logging.basicConfig(force=True, handlers=[logging.NullHandler()])", id="replaces-handlers"),
-        pytest.param("logging.root.handlers.clear()", id="clears-handlers"),
-        pytest.param("logging.disable(logging.CRITICAL)", id="disables-all"),
-        pytest.param("logging.getLogger('agentjobs.runner').disabled = True", id="disables-ours-by-name"),
-        pytest.param("logging.root.manager.loggerDict.clear()", id="forgets-loggers"),
-        pytest.param("logging.shutdown()", id="shuts-down"),
-        pytest.param("logging.captureWarnings(False)", id="warnings"),
-        pytest.param("logging.setLoggerClass(Silent)", id="logger-class"),
-        pytest.param("logging.setLogRecordFactory(odd)", id="record-factory"),
-        pytest.param("logging.addLevelName(logging.ERROR, '\\x1b[31mOOPS')", id="level-name"),
-        pytest.param("logging.root.setLevel(100)", id="level"),
-        pytest.param("sys.stderr.close()", id="closes-stderr"),
-        pytest.param("os.close(2)", id="closes-its-descriptor"),
-        pytest.param("os.dup2(os.open(os.devnull, os.O_WRONLY), 2)", id="redirects-its-descriptor"),
-        pytest.param("os.set_blocking(2, False)", id="does-not-block"),
-    ],
-)
+DOES = [
+    pytest.param('logging.config.dictConfig({"version": 1})', id="disables-loggers"),
+    pytest.param("logging.basicConfig(force=True, handlers=[logging.NullHandler()])", id="replaces-handlers"),
+    pytest.param("logging.root.handlers.clear()", id="clears-handlers"),
+    pytest.param("logging.disable(logging.CRITICAL)", id="disables-all"),
+    pytest.param("logging.getLogger('agentjobs.runner').disabled = True", id="disables-ours-by-name"),
+    pytest.param("logging.root.manager.loggerDict.clear()", id="forgets-loggers"),
+    pytest.param("logging.shutdown()", id="shuts-down"),
+    pytest.param("logging.captureWarnings(False)", id="warnings"),
+    pytest.param("logging.setLoggerClass(Silent)", id="logger-class"),
+    pytest.param("logging.setLogRecordFactory(odd)", id="record-factory"),
+    pytest.param("logging.addLevelName(logging.ERROR, '\\x1b[31mOOPS')", id="level-name"),
+    pytest.param("logging.root.setLevel(100)", id="level"),
+    pytest.param("sys.stderr.close()", id="closes-stderr"),
+    pytest.param("os.close(2)", id="closes-its-descriptor"),
+    pytest.param("os.dup2(os.open(os.devnull, os.O_WRONLY), 2)", id="redirects-its-descriptor"),
+    pytest.param("os.set_blocking(2, False)", id="does-not-block"),
+]
+
+
+@pytest.mark.parametrize("does", DOES)
 def test_user_code_neither_silences_nor_unredacts_the_runner(does):
     says = 'log.logger.error("agent.raised", extra={"why": "correct horse"}, exc_info=ValueError("correct horse"))'
     done = subprocess.run(
@@ -93,3 +93,24 @@ def test_user_code_neither_silences_nor_unredacts_the_runner(does):
     assert before["message"] == "before"
     assert (told["event"], told["level"], told["why"]) == ("agent.raised", "error", "[SHOP_PASSWORD]")
     assert told["stack"] == "ValueError: [SHOP_PASSWORD]"
+
+
+WARNS = """
+import json
+from agentjobs_runner.noted import noted
+early = logging.getLogger("google_adk.early")
+with noted(lambda kind, author, data: print(json.dumps([kind, data["level"], data["message"]]), flush=True)):
+    exec({does!r})
+    early.warning("a tool was dropped")
+    logging.getLogger("google_adk.late").error("so was another")
+"""
+
+
+@pytest.mark.parametrize("does", DOES)
+def test_user_code_does_not_hide_what_adk_only_logs(does):
+    source = LOGGING + WARNS.replace("{does!r}", repr(does))
+
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60)
+
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert told == [["warning", "WARNING", "a tool was dropped"], ["warning", "ERROR", "so was another"]], done.stderr
