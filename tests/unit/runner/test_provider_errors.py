@@ -6,6 +6,7 @@ import httpx
 import pytest
 from google.genai import errors
 
+from agentjobs_runner import providers
 from agentjobs_runner.classify import classify
 from agentjobs_runner.endings import ProviderFailed
 from agentjobs_runner.origins import Origin, Source, note
@@ -263,6 +264,13 @@ OTHERS = {
     "gemini-overloaded": (google(503, "The model is overloaded.", "UNAVAILABLE"), ("Retry", "ModelUnavailable")),
     "gemini-deadline": (google(504, "Deadline expired", "DEADLINE_EXCEEDED"), ("Retry", "ModelTimeout")),
     "openai-key": (openai(401, "Incorrect API key", "invalid_request_error", "invalid_api_key"), ("Fail", "ModelAuth")),
+    "openrouter-key": (openai(401, "No auth credentials found", code=401), ("Fail", "ModelAuth")),
+    "vllm-key": (sdk(401, "Unauthorized"), ("Fail", "ModelAuth")),
+    "groq-region": (openai(403, "Access denied. Please check your network settings."), ("Fail", "ModelAuth")),
+    "xai-key": (
+        sdk(400, "Incorrect API key provided: xa***xx. You can obtain an API key from https://console.x.ai."),
+        ("Fail", "ModelAuth"),
+    ),
     "openai-no-model": (
         openai(404, "The model `x` does not exist", "invalid_request_error", "model_not_found"),
         ("Fail", "ModelBadRequest"),
@@ -303,6 +311,10 @@ OTHERS = {
     "claude-overloaded": (claude(529, "overloaded_error", "Overloaded"), ("Retry", "ModelUnavailable")),
     "claude-bad": (claude(400, "invalid_request_error", "messages: roles must alternate"), ("Fail", "ModelBadRequest")),
     "litellm-filter": (litellm(400, "ContentPolicyViolationError", "no"), ("Fail", "ContentBlocked")),
+    "claude-timeout-in-a-stream": (
+        ProviderFailed({"type": "error", "error": {"type": "timeout_error", "message": "Request timed out"}}),
+        ("Retry", "ModelTimeout"),
+    ),
     "litellm-timeout": (litellm(408, "Timeout", "Request timed out"), ("Retry", "ModelTimeout")),
     "gateway-in-200": (in_200("no healthy upstream"), ("Retry", "ModelUnavailable")),
     "gateway-in-200-text": (ProviderFailed({"error": "no healthy upstream"}), ("Retry", "ModelUnavailable")),
@@ -338,3 +350,15 @@ def test_a_wrong_address_is_told_with_its_cure(error):
 def test_a_page_in_an_answers_place_does_not_fill_the_message():
     ending = judged(openai(502, f"<html>\n  {'x ' * 9000}</html>"))
     assert len(ending.message) < 700
+
+
+def test_every_row_of_the_table_has_an_answer_that_it_was_made_for():
+    limited, others = ([error for error, _ in rows.values()] for rows in (LIMITED, OTHERS))
+    reports = [
+        providers.read(error, NOW)
+        for error in (*TOO_LONG.values(), *NO_MONEY.values(), *limited, *others, *ELSEWHERE.values())
+    ]
+
+    hit = {next(place for place, row in enumerate(providers.TABLE) if row.fits(report)) for report in reports}
+
+    assert [row for place, row in enumerate(providers.TABLE) if place not in hit] == []
