@@ -79,6 +79,13 @@ def documents(chosen: Sequence[Target], choice: Choice, act: Callable[[Target], 
             show(formatted(found[0] if len(choice.names) == 1 else found, format_))
 
 
+def heading(one: Target, chosen: Sequence[Target]) -> str:
+    """Return the line above the text about one of several, as head(1) writes it; nothing above one alone."""
+    if len(chosen) == 1:
+        return ""
+    return f"{'' if one is chosen[0] else chr(10)}==> {one.name} <==\n"
+
+
 def attempted(chosen: Sequence[Target], act: Callable[[Target], None]) -> None:
     """Do `act` to each; one that it refuses does not stop the others.
 

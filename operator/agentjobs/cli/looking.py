@@ -1,7 +1,7 @@
-"""The verb that looks at one job from near: show. It reads both servers and changes nothing."""
+"""The verb that looks at jobs from near: show. It reads both servers and changes nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import quote
@@ -9,14 +9,17 @@ from urllib.parse import quote
 import typer
 
 from agentjobs import contract, errors
+from agentjobs.cli.chosen import Choice, Target, documents, each, heading, targets
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.options import (
     Context,
+    Everywhere,
     GatewayCA,
     GatewayURL,
-    JobName,
+    JobNames,
     Kubeconfig,
     Namespace,
+    Selector,
     checked,
     output,
     start_of,
@@ -28,9 +31,7 @@ from agentjobs.cli.printing import (
     complain,
     counted,
     facts,
-    formatted,
     harmless,
-    show,
     table,
     without_managed_fields,
 )
@@ -70,12 +71,14 @@ class Seen:
 
 
 def show_(
-    name: JobName,
+    names: JobNames = None,
     start: Annotated[
         str | None,
         typer.Option("--start", metavar="NUMBER", help="Steps of this start, or of `all`; by default of the last one."),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="All steps, and their texts uncut.")] = False,
+    selector: Selector = None,
+    everywhere: Everywhere = False,
     format_: Annotated[str | None, output("json", "yaml")] = None,
     namespace: Namespace = None,
     context: Context = None,
@@ -83,7 +86,7 @@ def show_(
     gateway: GatewayURL = None,
     gateway_ca: GatewayCA = None,
 ) -> None:
-    """Show all that is known of one job on a page.
+    """Show all that is known of a job on a page.
 
     The object, its starts and phases, the steps of its last start, its Events, the head of its answer. Also of a job
     that is gone (from history), and while the gateway is away (from the object). Times are UTC.
@@ -92,27 +95,42 @@ def show_(
         agentjobs show hello
         agentjobs show hello --start 1 --full
         agentjobs show hello --start all -o json
+        agentjobs show -l team=docs
     """
     checked(format_, "json", "yaml")
     wanted = start_of(start)
+    choice = Choice(names or (), selector, everywhere=everywhere)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
-        body, absent = _object(talk, name)
-        try:
-            story, no_history = talk.run(talk.do.story(name)), ""
-        except (errors.AgentJobsError, Failure) as error:
-            if body is None:
-                raise absent or error from None
-            story, no_history = None, str(error)
-        # The steps of all starts, whole, are asked for as a document.
-        whole = full or format_ is not None
-        steps = _steps(talk, name, story, wanted, whole) if story else {}
-        seen = Seen(body, story, steps, _events(talk, body) if body else ())
-    if format_:
-        if no_history:
-            complain(f"no history: {no_history}")
-        show(formatted(seen.document(), format_))
-    else:
-        show(_page(name, seen, no_history, full=full))
+        chosen = targets(talk, choice)
+
+        def document(one: Target) -> dict[str, Any]:
+            # The steps of all starts, whole, are asked for as a document.
+            seen, no_history = _seen(replace(talk, do=one.do), one.name, wanted, whole=True)
+            if no_history:
+                complain(f"no history: {no_history}")
+            return seen.document()
+
+        def page(one: Target) -> str:
+            seen, no_history = _seen(replace(talk, do=one.do), one.name, wanted, whole=full)
+            return heading(one, chosen) + _page(one.name, seen, no_history, full=full)
+
+        if format_:
+            documents(chosen, choice, document, format_)
+        else:
+            each(chosen, page)
+
+
+def _seen(talk: "Talk", name: str, wanted: int | str | None, *, whole: bool) -> tuple[Seen, str]:
+    """Return what is known of a job, and why its history is not; the object may be missing, or history, not both."""
+    body, absent = _object(talk, name)
+    try:
+        story, no_history = talk.run(talk.do.story(name)), ""
+    except (errors.AgentJobsError, Failure) as error:
+        if body is None:
+            raise absent or error from None
+        story, no_history = None, str(error)
+    steps = _steps(talk, name, story, wanted, whole) if story else {}
+    return Seen(body, story, steps, _events(talk, body) if body else ()), no_history
 
 
 def _object(talk: "Talk", name: str) -> "tuple[Mapping[str, Any] | None, errors.NotFound | None]":
@@ -159,7 +177,7 @@ def _page(name: str, seen: Seen, no_history: str, *, full: bool) -> str:
     from agentjobs.client.job import Job
 
     job = Job.parse(seen.body) if seen.body else None
-    told = Told()
+    told = Told(always=full)
     parts = []
     if job is not None:
         # While it runs history alone knows what was used; when that is away the status may.

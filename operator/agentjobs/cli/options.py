@@ -156,10 +156,6 @@ def complete_schedules(context: typer.Context, incomplete: str) -> list[str]:
         return []
 
 
-JobName = Annotated[
-    str,
-    typer.Argument(help="Name of the AgentJob.", metavar="NAME", autocompletion=complete_names, callback=bare_name),
-]
 JobNames = Annotated[
     list[str] | None,
     typer.Argument(help="Names of AgentJobs.", metavar="[NAME...]", autocompletion=complete_names, callback=bare_names),

@@ -122,6 +122,7 @@ def rerun(
     ] = None,
     selector: Selector = None,
     all_: All = False,
+    everywhere: Everywhere = False,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -137,7 +138,7 @@ def rerun(
         agentjobs rerun hello
         agentjobs rerun hello --name hello-again
     """
-    choice = Choice(names or (), selector, all_)
+    choice = Choice(names or (), selector, all_, everywhere)
     if new_name and len(choice.names) != 1:
         raise Failure("--name names one new job; give exactly one NAME.", code=USAGE)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:

@@ -9,18 +9,23 @@ from urllib.parse import quote
 
 import typer
 
+from agentjobs.cli.chosen import Choice, Target, attempted, documents, heading, targets
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.options import (
     Context,
+    Everywhere,
     GatewayCA,
     GatewayURL,
     Kubeconfig,
     Namespace,
+    Selector,
     access_of,
     bare_name,
+    bare_names,
     checked,
     complete_names,
     output,
+    talking,
 )
 from agentjobs.cli.printing import NARROW, age, formatted, show, show_answer, show_cut, shown_job, table
 from agentjobs.cli.story import Told, phase_words, phases_table, starts_table, story_head, took
@@ -101,12 +106,14 @@ def history(
 
 
 def result(
-    name: Annotated[
-        str,
+    names: Annotated[
+        list[str] | None,
         typer.Argument(
-            help="Name or uid of the job.", metavar="NAME", autocompletion=complete_names, callback=bare_name
+            help="Names or uids of jobs.", metavar="[NAME...]", autocompletion=complete_names, callback=bare_names
         ),
-    ],
+    ] = None,
+    selector: Selector = None,
+    everywhere: Everywhere = False,
     format_: Annotated[str | None, output("json", "yaml")] = None,
     namespace: Namespace = None,
     context: Context = None,
@@ -122,22 +129,39 @@ def result(
     Examples:
         agentjobs result hello
         agentjobs result hello -o json
+        agentjobs result -l team=docs
     """
+    checked(format_, "json", "yaml")
+    choice = Choice(names or (), selector, everywhere=everywhere)
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
+        chosen = targets(talk, choice)
+
+        def document(one: Target) -> dict[str, Any]:
+            found = _result(talk.transport, one)
+            show_cut(found)
+            return found if len(choice.names) == 1 else {"job": one.name, **found}
+
+        def answer(one: Target) -> None:
+            found = _result(talk.transport, one)
+            if head := heading(one, chosen):
+                show(head.removesuffix("\n"))
+            show_answer(found)
+
+        if format_:
+            documents(chosen, choice, document, format_)
+        else:
+            attempted(chosen, answer)
+
+
+def _result(http: "Blocking", one: Target) -> dict[str, Any]:
     from agentjobs.client.connection import NoResult
 
-    checked(format_, "json", "yaml")
-    access = access_of(kubeconfig=kubeconfig, context=context)
-    with _gateway(access, url=gateway, ca=gateway_ca) as http:
-        place = f"{_jobs(namespace or access.namespace)}/{quote(name, safe='')}"
-        try:
-            found = _get(http, f"{place}/result")["result"]
-        except NoResult:
-            raise Failure(why_no_result(_get(http, place)["job"])) from None
-    if format_:
-        show(formatted(found, format_))
-        show_cut(found)
-    else:
-        show_answer(found)
+    place = f"{_jobs(one.do.namespace)}/{quote(one.name, safe='')}"
+    try:
+        found: dict[str, Any] = _get(http, f"{place}/result")["result"]
+    except NoResult:
+        raise Failure(why_no_result(_get(http, place)["job"])) from None
+    return found
 
 
 def why_no_result(job: Mapping[str, Any]) -> str:

@@ -6,8 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentjobs.cli.chosen import Choice, Target, attempted, targets
 from agentjobs.cli.failures import USAGE, Failure
-from agentjobs.cli.options import Context, JobName, Kubeconfig, Namespace, seconds_of, start_of, talking
+from agentjobs.cli.options import (
+    Context,
+    Everywhere,
+    JobNames,
+    Kubeconfig,
+    Namespace,
+    Selector,
+    seconds_of,
+    start_of,
+    talking,
+)
 from agentjobs.cli.printing import harmless, show
 
 if TYPE_CHECKING:
@@ -21,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def logs(
-    name: JobName,
+    names: JobNames = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on, into the next starts too, until the job has ended.")
     ] = False,
@@ -38,6 +49,8 @@ def logs(
     format_: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FORMAT", help="json: as it was logged, at a terminal, too.")
     ] = None,
+    selector: Selector = None,
+    everywhere: Everywhere = False,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -45,18 +58,22 @@ def logs(
     """Print what the pod of a job has printed.
 
     Of its newest start. With --follow this start's and every further one's, as it comes; a line on standard error says
-    where one begins. At a terminal the runner's lines are sentences, in a pipe they are JSON.
+    where one, or one of several jobs, begins. At a terminal the runner's lines are sentences, in a pipe they are JSON.
 
     Examples:
         agentjobs logs hello
         agentjobs logs -f --tail 20 hello
         agentjobs logs hello --start all
         agentjobs logs hello -o json
+        agentjobs logs -l team=docs --tail 5
     """
     from agentjobs.client import following
 
     if follow and (start is not None or since is not None):
         raise Failure("--follow goes on from the newest start; leave out --start and --since.", code=USAGE)
+    choice = Choice(names or (), selector, everywhere=everywhere)
+    if follow and len(choice.names) != 1:
+        raise Failure("--follow follows one job; give exactly one NAME.", code=USAGE)
     if format_ not in (None, "json"):
         raise Failure(f"--output={format_} is unknown; use json.", code=USAGE)
     age = None if since is None else seconds_of(since, option="--since")
@@ -64,11 +81,16 @@ def logs(
     wanted = start_of(start)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
         if follow:
-            changes = talk.iterate(following.follow(talk.do, name, timeout=None, tail=tail))
-            _print(changes, name=name, begins=True, raw=format_ is not None)
-        else:
-            lines = talk.iterate(following.logs(talk.do, name, start=wanted, part=part))
-            _print(lines, name=name, begins=wanted == "all", raw=format_ is not None)
+            changes = talk.iterate(following.follow(talk.do, choice.names[0], timeout=None, tail=tail))
+            _print(changes, name=choice.names[0], begins=True, raw=format_ is not None)
+            return
+        chosen = targets(talk, choice)
+
+        def printed(one: Target) -> None:
+            lines = talk.iterate(following.logs(one.do, one.name, start=wanted, part=part))
+            _print(lines, name=one.name, begins=wanted == "all" or len(chosen) > 1, raw=format_ is not None)
+
+        attempted(chosen, printed)
 
 
 def _print(items: "Iterable[Job | LogLine]", *, name: str, begins: bool, raw: bool) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 import typer
 
 from agentjobs.cli.backfilling import ask, instant, jobs_path, make, ran, times_between
-from agentjobs.cli.chosen import Choice, Target, documents, each, schedules
+from agentjobs.cli.chosen import Choice, Target, documents, each, heading, schedules
 from agentjobs.cli.failures import FAILURE, USAGE, Failure
 from agentjobs.cli.getting import by_name
 from agentjobs.cli.grammar import Program, Verbs
@@ -146,8 +146,7 @@ def show_(
         if format_:
             documents(chosen, choice, lambda one: without_managed_fields(body(one)), format_)
             return
-        between = "\n" if chosen[1:] else ""
-        each(chosen, lambda one: _page(talk.cluster, body(one)) + between)
+        each(chosen, lambda one: heading(one, chosen) + _page(talk.cluster, body(one)))
 
 
 @app.command("next")

@@ -19,14 +19,18 @@ _TEXT: Final = 100
 
 
 class Told:
-    """Long sentences of a page: where one would come again it says so, for an error is passed on from step to job."""
+    """Long sentences of a page: where one would come again it says so, for an error is passed on from step to job.
 
-    def __init__(self, *texts: str) -> None:
+    `always` tells them whole each time.
+    """
+
+    def __init__(self, *texts: str, always: bool = False) -> None:
+        self._always = always
         self._texts = [text for text in texts if len(text) >= _LONG]
 
     def once(self, text: str | None) -> str:
         """Return the text, with what the page has said already left out."""
-        for said in self._texts:
+        for said in () if self._always else self._texts:
             if text and said in text:
                 return text.replace(said, _SEE_ABOVE)
         if text and len(text) >= _LONG:

@@ -162,3 +162,16 @@ async def test_a_schedule_that_is_none_says_why(cli, cluster, brief):
     assert unknown[0] == never[0] == 1
     assert "not found" in unknown[2]
     assert "a day that never comes" in never[2]
+
+
+async def test_orders_take_several_schedules_and_tell_of_each(cli, cluster, brief):
+    code, out, err = await cli("schedule", "suspend", "nope", "brief")
+    resumed = await cli("schedule", "resume", "--all")
+    listed = await cli("schedule", "list", "brief", "nope", "-o", "name")
+    shown = await cli("schedule", "show", "-l", "team=docs", "-o", "json")
+
+    assert (code, out) == (1, "agentschedule.agentjobs.dev/brief suspended\n")
+    assert "nope" in err
+    assert resumed[:2] == (0, "agentschedule.agentjobs.dev/brief resumed\n")
+    assert listed[:2] == (1, "agentschedule.agentjobs.dev/brief\n")
+    assert (json.loads(shown[1]), shown[2]) == ([], "No AgentSchedules found.\n")

@@ -163,6 +163,12 @@ def parsed(words):
     return context
 
 
+@pytest.mark.parametrize("verb", ["logs", "show", "result", "rerun", "cancel", "wait"])
+def test_verbs_on_jobs_take_several_names_or_labels(verb):
+    assert parsed([verb, "a", "b"]).params["names"] == ["a", "b"]
+    assert parsed([verb, "-A", "-l", "team=docs"]).params["selector"] == "team=docs"
+
+
 @pytest.mark.parametrize("verb", ["list", "show", "trigger", "suspend", "resume"])
 def test_verbs_on_schedules_take_several_names(verb):
     assert parsed(["schedule", verb, "a", "b"]).params["names"] == ["a", "b"]
@@ -194,6 +200,7 @@ def test_names_are_read_as_kubectl_writes_them(words, names):
         pytest.param(["cancel", "a", "--all"], 2, "leave one out", id="name-and-all"),
         pytest.param(["delete", "a", "-f", "b.yaml"], 2, "leave out NAME", id="name-and-file"),
         pytest.param(["apply"], 2, "give -f FILE", id="apply-nothing"),
+        pytest.param(["logs", "-f", "a", "b"], 2, "give exactly one NAME", id="follow-several"),
         pytest.param(["rerun", "a", "b", "--name", "c"], 2, "exactly one NAME", id="one-name-for-two"),
         pytest.param(["show", "a", "--start", "last"], 2, "use 1, 2, … or all", id="start-in-words"),
         pytest.param(["wait", "a", "--for", "delete"], 2, "use Complete, Finished", id="for-delete"),

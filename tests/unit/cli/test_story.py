@@ -46,6 +46,15 @@ def test_a_long_error_is_told_once_on_a_page():
     assert page.count("(see above)") == 2
 
 
+def test_where_all_is_asked_for_a_long_error_is_told_whole_each_time():
+    told = Told(LONG, always=True)
+
+    page = starts_table([start(1, LONG), start(2, LONG)], told)
+    page += steps_table([step("ended", {"verdict": "Fail", "reason": "ModelAuth", "message": LONG})], told, full=True)
+
+    assert (page.count(LONG), page.count("(see above)")) == (3, 0)
+
+
 def test_dates_are_shown_where_the_starts_span_several_days():
     one_day = starts_table([start(1, ""), start(2, "")], Told())
     two_days = starts_table([start(1, ""), start(2, "", "2026-11-22T13:40:51+00:00")], Told())
