@@ -5,7 +5,7 @@
     running.py     run, and what it needs: work.py (flags to an AgentJob), local.py (without any server)
     objects.py     verbs on files of objects: create, apply, delete
     getting.py     get    waiting.py  wait    orders.py  cancel, suspend, resume, rerun
-    looking.py     verbs that look at one job from near: show          story.py  the text of its history
+    looking.py     verbs that look at jobs from near: show              story.py  the text of its history
     pod_logs.py    logs, with log_lines.py, which makes sentences of lines
     past.py        verbs on what the gateway remembers: history, result
     schedules.py   verbs on AgentSchedules: list, show, next, backfill (backfilling.py)

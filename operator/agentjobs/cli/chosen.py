@@ -8,7 +8,7 @@ import typer
 
 from agentjobs import errors
 from agentjobs.cli.failures import USAGE, Failure
-from agentjobs.cli.printing import complain, formatted, show
+from agentjobs.cli.printing import complain, formatted, show, shown_job, without_managed_fields
 
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Kind
@@ -57,12 +57,49 @@ def schedules(talk: "Talk", choice: Choice) -> list[Target]:
 
 
 def each(chosen: Sequence[Target], act: Callable[[Target], str]) -> None:
-    """Print what `act` says of each; one that it refuses does not stop the others.
+    """Print what `act` says of each, if anything; one that it refuses does not stop the others.
 
     Raises:
         typer.Exit: it was refused for some; with the lowest of their exit codes.
     """
-    attempted(chosen, lambda one: show(act(one)))
+
+    def told(one: Target) -> None:
+        if words := act(one):
+            show(words)
+
+    attempted(chosen, told)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What an order did: the job that it changed or made, and a sentence about it."""
+
+    job: Target
+    words: str
+
+
+def report(talk: "Talk", choice: Choice, give: Callable[[Target], Done], format_: str | None) -> None:
+    """Give an order to each job that is chosen, and print what it did.
+
+    Args:
+        format_: `json` or `yaml` for the jobs as they are then, `name` for their names, None for sentences.
+
+    Raises:
+        typer.Exit: as `each` does.
+    """
+    from agentjobs.cli.cluster import AGENTJOBS
+
+    def body(one: Target) -> dict[str, Any]:
+        job = give(one).job
+        return without_managed_fields(talk.cluster.request("GET", AGENTJOBS.path(job.do.namespace, job.name)))
+
+    chosen = targets(talk, choice)
+    if format_ in {"json", "yaml"}:
+        documents(chosen, choice, body, format_)
+    elif format_ == "name":
+        each(chosen, lambda one: shown_job(give(one).job.name))
+    else:
+        each(chosen, lambda one: give(one).words)
 
 
 def documents(chosen: Sequence[Target], choice: Choice, act: Callable[[Target], Any], format_: str) -> None:

@@ -21,7 +21,9 @@ from agentjobs.cli.options import (
     Kubeconfig,
     Namespace,
     Selector,
+    checked,
     connected,
+    output,
     talking,
 )
 from agentjobs.cli.printing import complain, show
@@ -90,6 +92,7 @@ def delete(
     ignore_not_found: Annotated[
         bool, typer.Option("--ignore-not-found", help="Succeed also when it does not exist.")
     ] = False,
+    format_: Annotated[str | None, output("name")] = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -102,14 +105,18 @@ def delete(
         agentjobs delete hello flaky
         agentjobs delete -l team=docs
         agentjobs delete -f examples/hello.yaml
+        agentjobs delete --all -o name
     """
+    checked(format_, "name")
     if filename and (names or selector or all_ or everywhere):
         raise Failure("--filename names the objects; leave out NAME, --selector, --all and -A.", code=USAGE)
     if filename:
 
         def gone(cluster: "Cluster", manifest: "Manifest") -> str:
             kind, place = _place(cluster, manifest, namespace)
-            return _deleted(cluster, kind.path(place, manifest.name), kind.shown, manifest.name, ignore_not_found)
+            return _deleted(
+                cluster, kind.path(place, manifest.name), kind.shown, manifest.name, ignore_not_found, format_
+            )
 
         _with_each(filename, gone, kubeconfig=kubeconfig, context=context)
         return
@@ -119,7 +126,7 @@ def delete(
 
         def deleted(target: Target) -> str:
             path = AGENTJOBS.path(target.do.namespace, target.name)
-            return _deleted(talk.cluster, path, AGENTJOBS.shown, target.name, ignore_not_found)
+            return _deleted(talk.cluster, path, AGENTJOBS.shown, target.name, ignore_not_found, format_)
 
         each(targets(talk, choice), deleted)
 
@@ -167,7 +174,8 @@ def _with_each(
     with connected(kubeconfig=kubeconfig, context=context) as cluster:
         for manifest in manifests:
             try:
-                show(act(cluster, manifest))
+                if words := act(cluster, manifest):
+                    show(words)
             except (errors.AgentJobsError, Failure) as error:
                 failed = True
                 complain(f"{manifest.source}, {manifest.body['kind']} {manifest.name!r}: {error}")
@@ -187,12 +195,12 @@ def _strictly(manager: str) -> dict[str, str]:
     return {"fieldValidation": "Strict", "fieldManager": manager}
 
 
-def _deleted(cluster: "Cluster", path: str, shown: str, name: str, ignore_not_found: bool) -> str:
+def _deleted(cluster: "Cluster", path: str, shown: str, name: str, ignore_not_found: bool, format_: str | None) -> str:
     options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
     try:
         cluster.request("DELETE", path, body=options)
     except errors.NotFound:
         if not ignore_not_found:
             raise
-        return f'{shown} "{name}" not found'
-    return f'{shown} "{name}" deleted'
+        return "" if format_ == "name" else f'{shown} "{name}" not found'
+    return f"{shown}/{name}" if format_ == "name" else f'{shown} "{name}" deleted'

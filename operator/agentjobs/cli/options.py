@@ -1,7 +1,7 @@
 """Options that many verbs share, spelled as kubectl spells them, and how they become a connection."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
@@ -78,7 +78,7 @@ def global_flags(
 
 def output(*formats: str) -> Any:
     """Return the option --output for a verb that knows these formats; `checked` refuses others."""
-    return typer.Option("--output", "-o", metavar="FORMAT", help=f"{', '.join(formats[:-1])} or {formats[-1]}.")
+    return typer.Option("--output", "-o", metavar="FORMAT", help=f"{_alternatives(formats)}.")
 
 
 def checked(chosen: str | None, *formats: str) -> str | None:
@@ -88,9 +88,12 @@ def checked(chosen: str | None, *formats: str) -> str | None:
         Failure: the verb does not know it.
     """
     if chosen is not None and chosen not in formats:
-        known = f"{', '.join(formats[:-1])} or {formats[-1]}" if formats[1:] else formats[0]
-        raise Failure(f"--output={chosen} is unknown; use {known}.", code=USAGE)
+        raise Failure(f"--output={chosen} is unknown; use {_alternatives(formats)}.", code=USAGE)
     return chosen
+
+
+def _alternatives(formats: Sequence[str]) -> str:
+    return f"{', '.join(formats[:-1])} or {formats[-1]}" if formats[1:] else formats[0]
 
 
 def start_of(word: str | None) -> int | Literal["all"] | None:

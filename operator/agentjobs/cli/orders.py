@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentjobs.cli.chosen import Choice, Target, each, targets
+from agentjobs.cli.chosen import Choice, Done, Target, report
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.options import (
     All,
@@ -17,6 +17,8 @@ from agentjobs.cli.options import (
     Kubeconfig,
     Namespace,
     Selector,
+    checked,
+    output,
     talking,
 )
 from agentjobs.cli.printing import shown_job
@@ -24,6 +26,9 @@ from agentjobs.cli.printing import shown_job
 if TYPE_CHECKING:
     from agentjobs.client.effects import Operation
     from agentjobs.client.job import Job
+
+
+Output = Annotated[str | None, output("json", "yaml", "name")]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,6 +42,7 @@ def cancel(
     selector: Selector = None,
     all_: All = False,
     everywhere: Everywhere = False,
+    format_: Output = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -58,7 +64,7 @@ def cancel(
         return _told(target, job, "cancel requested", "be cancelled")
 
     choice = Choice(names or (), selector, all_, everywhere)
-    _order(choice, lambda one: one.do.cancel(one.name), cancelled, namespace, context, kubeconfig)
+    _order(choice, lambda one: one.do.cancel(one.name), cancelled, format_, namespace, context, kubeconfig)
 
 
 def suspend(
@@ -66,6 +72,7 @@ def suspend(
     selector: Selector = None,
     all_: All = False,
     everywhere: Everywhere = False,
+    format_: Output = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -82,6 +89,7 @@ def suspend(
         choice,
         lambda one: one.do.suspend(one.name),
         lambda one, job: _told(one, job, "suspend requested", "be suspended"),
+        format_,
         namespace,
         context,
         kubeconfig,
@@ -93,6 +101,7 @@ def resume(
     selector: Selector = None,
     all_: All = False,
     everywhere: Everywhere = False,
+    format_: Output = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -109,6 +118,7 @@ def resume(
         choice,
         lambda one: one.do.resume(one.name),
         lambda one, job: _told(one, job, "resumed", "be resumed"),
+        format_,
         namespace,
         context,
         kubeconfig,
@@ -123,6 +133,7 @@ def rerun(
     selector: Selector = None,
     all_: All = False,
     everywhere: Everywhere = False,
+    format_: Output = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -137,29 +148,33 @@ def rerun(
     Examples:
         agentjobs rerun hello
         agentjobs rerun hello --name hello-again
+        agentjobs rerun -l team=docs -o name
     """
+    checked(format_, "json", "yaml", "name")
     choice = Choice(names or (), selector, all_, everywhere)
     if new_name and len(choice.names) != 1:
         raise Failure("--name names one new job; give exactly one NAME.", code=USAGE)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
 
-        def again(target: Target) -> str:
+        def again(target: Target) -> Done:
             job = talk.run(target.do.rerun(target.name, new_name_=new_name))
-            return f"{shown_job(job.name)} created"
+            return Done(Target(target.do, job.name), f"{shown_job(job.name)} created")
 
-        each(targets(talk, choice), again)
+        report(talk, choice, again, format_)
 
 
 def _order(
     choice: Choice,
     give: "Callable[[Target], Operation[Job]]",
     tell: "Callable[[Target, Job], str]",
+    format_: str | None,
     namespace: str | None,
     context: str | None,
     kubeconfig: str | None,
 ) -> None:
+    checked(format_, "json", "yaml", "name")
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
-        each(targets(talk, choice), lambda one: tell(one, talk.run(give(one))))
+        report(talk, choice, lambda one: Done(one, tell(one, talk.run(give(one)))), format_)
 
 
 def _told(target: Target, job: "Job", done: str, refused: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from agentjobs.cli.chosen import Choice, Target, each, targets
+from agentjobs.cli.chosen import Choice, Done, Target, report
 from agentjobs.cli.failures import TIMED_OUT, USAGE, Failure
 from agentjobs.cli.getting import WATCH_SECONDS
 from agentjobs.cli.options import (
@@ -19,6 +19,8 @@ from agentjobs.cli.options import (
     Namespace,
     Selector,
     Timeout,
+    checked,
+    output,
     seconds_of,
     talking,
 )
@@ -48,6 +50,7 @@ def wait(
     selector: Selector = None,
     all_: All = False,
     everywhere: Everywhere = False,
+    format_: Annotated[str | None, output("json", "yaml", "name")] = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -62,17 +65,18 @@ def wait(
         agentjobs wait hello flaky --for=Finished
         agentjobs wait -l team=docs --for=condition=Admitted=False
     """
+    checked(format_, "json", "yaml", "name")
     choice = Choice(names or (), selector, all_, everywhere)
     kind, status = _wanted(condition)
     limit = seconds_of(timeout)
     deadline = None if limit is None else time.monotonic() + limit
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
 
-        def met(target: Target) -> str:
+        def met(target: Target) -> Done:
             _wait(talk.cluster, target, kind, status, condition, timeout, deadline)
-            return f"{shown_job(target.name)} condition met"
+            return Done(target, f"{shown_job(target.name)} condition met")
 
-        each(targets(talk, choice), met)
+        report(talk, choice, met, format_)
 
 
 def _wanted(condition: str) -> tuple[str, str]:

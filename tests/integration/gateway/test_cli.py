@@ -124,6 +124,20 @@ async def test_cancel_and_delete(cli, cluster, hello, jobs):
     assert (await cli("delete", "hello", "--ignore-not-found"))[0] == 0
 
 
+async def test_orders_print_names_or_objects_for_programs(cli, hello):
+    await cli("apply", "-f", str(hello))
+    suspended, one = await cli("suspend", "hello", "-o", "name"), await cli("resume", "hello", "-o", "json")
+    listed = await cli("cancel", "--all", "-o", "json")
+    again, gone = await cli("rerun", "hello", "--name", "b", "-o", "name"), await cli("delete", "b", "-o", "name")
+    nothing = await cli("delete", "b", "-o", "name", "--ignore-not-found")
+
+    assert suspended[:2] == (0, "agentjob.agentjobs.dev/hello\n")
+    assert json.loads(one[1])["spec"]["suspend"] is False
+    assert [item["spec"]["cancel"] for item in json.loads(listed[1])] == [True]
+    assert again[1] == gone[1] == "agentjob.agentjobs.dev/b\n"
+    assert nothing[:2] == (0, "")
+
+
 async def test_orders_to_a_job_that_has_ended_are_told_so(cli, hello, finish):
     await cli("apply", "-f", str(hello))
     under_way = await cli("suspend", "hello")
@@ -228,6 +242,8 @@ async def test_history_and_result_come_from_the_gateway(cli, story, cluster, htt
 
     listed, told, raw = await cli("history"), await cli("history", "hello"), await cli("history", "hello", "-o", "json")
     text, whole = await cli("result", "hello"), await cli("result", "hello", "-o", "json")
+    several = await cli("result", "hello", "nope", "hello")
+    shown = await cli("show", "hello", "nope", "-o", "json")
 
     assert early[0] == 1
     assert "has no result" in early[2]
@@ -236,6 +252,10 @@ async def test_history_and_result_come_from_the_gateway(cli, story, cluster, htt
     assert "Running" in told[1]
     assert json.loads(raw[1])["job"]["uid"] == "u1"
     assert (text[1], json.loads(whole[1])) == ("hi\nthere\n", result)
+    assert several[:2] == (1, "==> hello <==\nhi\nthere\n\n==> hello <==\nhi\nthere\n")
+    assert (shown[0], len(json.loads(shown[1]))) == (1, 1)
+    assert "nope" in several[2]
+    assert "nope" in shown[2]
 
 
 @pytest.mark.stops_the_server

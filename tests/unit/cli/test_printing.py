@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agentjobs.cli.printing import age, as_json, cell, cut_short, harmless, table
+from agentjobs.cli.printing import age, as_json, cell, cut_short, harmless, server_table, table
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -50,3 +50,11 @@ def test_ages_have_kubectls_shape(passed, shown):
 
 def test_a_cut_answer_is_named_with_its_sizes():
     assert "6.0 MiB, of which the first 4.0 MiB" in cut_short("x" * 4 * 2**20, 6 * 2**20)
+
+
+def test_a_list_of_jobs_with_short_names_fits_80_columns():
+    names = ("Name", "Phase", "Outcome", "Queue", "Attempts", "Reason", "Age")
+    cells = ["morning-brief", "Retrying", "approved", "default", 2, "ModelRateLimited", "3h12m"]
+    found = {"columnDefinitions": [{"name": name} for name in names], "rows": [{"cells": cells}]}
+
+    assert max(map(len, server_table(found, wide=False, everywhere=False).splitlines())) <= 80
