@@ -31,8 +31,9 @@ class Died(BaseException):
 class Operator:
     """One operator process as the world sees it: the reconciler, and news it has not heard yet."""
 
-    def __init__(self, reconciler: Reconciler) -> None:
+    def __init__(self, reconciler: Reconciler, history: Any) -> None:
         self.reconciler = reconciler
+        self.history = history
         self.news: list[tuple[str, str, dict[str, Any]]] = []
 
 
@@ -83,14 +84,14 @@ class World:
 
     def restart(self, number: int = 0) -> None:
         """A new operator process: nothing but lists."""
-        self.operators.pop(number)
-        self.join(number)
+        self.join(number, self.operators.pop(number).history)
 
-    def join(self, number: int = 0) -> None:
-        """One more operator, whatever the others do."""
+    def join(self, number: int = 0, history: Any = None) -> None:
+        """One more operator, whatever the others do; `history` as its version reads it."""
+        history = self if history is None else history
         reconciler = Reconciler(
             cluster=self,
-            history=self,
+            history=history,
             writer=self,
             recorder=self,
             metrics=Metrics(),
@@ -99,7 +100,7 @@ class World:
             now=lambda: self.now + self.wall_ahead,
             monotonic=lambda: self.now.timestamp(),
         )
-        self.operators.insert(number, Operator(reconciler))
+        self.operators.insert(number, Operator(reconciler, history))
         self.list(number)
 
     def list(self, number: int = 0) -> None:

@@ -43,6 +43,7 @@ ACTIONS = (
     "delete-job",
     "roll-back",
     "upgrade",
+    "upgrade-others",
     "relist",
     "wait",
 )
@@ -53,6 +54,31 @@ ENDINGS = (
     (Verdict.FAIL, "ConfigInvalid", 78),
     (Verdict.CANCEL, "Cancelled", 77),
 )
+
+
+ASK = {"name": "ask", "onErrors": ["ToolError"], "action": "AskHuman"}
+
+
+class Older:
+    """History as an operator of the version before reads it: what a newer one accepted has a value it does not know."""
+
+    def __init__(self, world, uid):
+        self.world = world
+        self.uid = uid
+
+    def __getattr__(self, name):
+        return getattr(self.world, name)
+
+    async def accept(self, job, start=None):
+        return self._read(job.job.uid, await self.world.accept(job, start))
+
+    async def resolved(self, uid):
+        return self._read(uid, await self.world.resolved(uid))
+
+    def _read(self, uid, stored):
+        if uid != self.uid or stored is None:
+            return stored
+        return {**stored, "spec": {**stored["spec"], "resultPolicy": {"rules": [ASK]}}}
 
 
 class Watcher:
@@ -229,6 +255,8 @@ async def act(world, action, draw, number):  # noqa: C901  one flat branch an ac
         world.remove(JOBS[draw % len(JOBS)])
     elif action in ("roll-back", "upgrade"):
         turn(world, newer=action == "roll-back")
+    elif action == "upgrade-others":
+        stay_behind(world, number)
     elif action in ("suspend", "resume"):
         world.edit("one", suspend=action == "suspend")
     elif action == "relist":
@@ -240,11 +268,25 @@ async def act(world, action, draw, number):  # noqa: C901  one flat branch an ac
 def turn(world, *, newer):
     """What was accepted of a job holds a value that these operators do not know, or no longer; they begin anew."""
     if stored := world.accepted.get(world.job("four")["metadata"]["uid"]):
-        rule = {"name": "ask", "onErrors": ["ToolError"], "action": "AskHuman"}
-        stored["spec"]["resultPolicy"] = {"rules": [rule] if newer else []}
+        stored["spec"]["resultPolicy"] = {"rules": [ASK] if newer else []}
         world.job("four")["spec"]["resultPolicy"] = stored["spec"]["resultPolicy"]
-    for number in range(len(world.operators)):
+    for number, operator in enumerate(world.operators):
+        operator.history = world
         world.restart(number)
+
+
+def stay_behind(world, number):
+    """All operators but this one are of the newer version, and read what they accepted; all begin anew.
+
+    No operator here can read the object itself; the newer ones go by what is stored, as after an edit.
+    """
+    turn(world, newer=False)
+    job = world.job("four")
+    if job["metadata"]["uid"] in world.accepted:
+        job["spec"]["resultPolicy"] = {"rules": [ASK]}
+        world.operators[number].history = Older(world, job["metadata"]["uid"])
+        for each in range(len(world.operators)):
+            world.restart(each)
 
 
 async def finish(world, operators):
@@ -286,6 +328,22 @@ async def test_one_operator_keeps_its_promises(worlds, died, script):
 @given(script=script)
 async def test_two_operators_at_once_keep_them_too(worlds, died, script):
     await play(worlds(slots=SLOTS), died, script, operators=2)
+
+
+async def test_a_failure_that_an_older_operator_cannot_judge_is_left_to_the_newer_one_beside_it(worlds):
+    world = worlds(slots=SLOTS)
+    world.join()
+    world.apply("four", retry={"backoff": {"initial": "1s"}})
+    await world.act(0)
+    await world.act(1, seconds=1)
+    stay_behind(world, 1)
+    world.end_pod(world.pods()[0], Verdict.RETRY, reason="ToolError", code=70)
+    await world.act(1, seconds=5)
+    older = world.status("four")
+    await world.act(0, minutes=1)
+
+    assert (older.reason, older.starts) == ("SpecUnreadable", 1)
+    assert (world.status("four").phase, world.status("four").starts) == (Phase.RUNNING, 2)
 
 
 async def test_the_checks_see_a_terminal_phase_that_changes(world):
