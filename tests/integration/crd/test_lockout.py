@@ -2,15 +2,20 @@
 
 from typing import Any
 
+import pytest
 from tests.crdvalues import samples
 
 from agentjobs.api.crd import object_schema
+from agentjobs.dev.apiserver import ApiServer
+from agentjobs.dev.backends import Server
 from agentjobs.dev.client import ApiError
 
 JOBS = 120
+# An integer written as 3.0: the schema takes it and a rule that reads it does not.
+FRACTION = "invalid data, expected int, got float64"
 
 
-async def test_no_value_that_is_accepted_locks_its_object(jobs: Any) -> None:
+async def test_no_value_that_is_accepted_locks_its_object(jobs: Any, api_server: Server) -> None:
     refusals, accepted = [], 0
     for number, drawn in enumerate(samples(object_schema(), JOBS)):
         try:
@@ -25,4 +30,25 @@ async def test_no_value_that_is_accepted_locks_its_object(jobs: Any) -> None:
         await jobs.patch(job, cancel=True)
 
     assert accepted > JOBS / 6
-    assert [one for one in refusals if "evaluating rule" in one and "got float64" not in one] == []
+    passed_over = FRACTION if isinstance(api_server, ApiServer) else f"{FRACTION} evaluating rule: runAsUser 0 is root"
+    assert [one for one in refusals if "evaluating rule" in one and passed_over not in one] == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "refused"),
+    [
+        pytest.param({"priority": 1.0, "retry": {"maxAttempts": 3.0}}, False, id="read-by-no-rule"),
+        pytest.param({"runtime": {"runAsUser": 1000.0}}, True, id="read-by-a-rule"),
+    ],
+)
+async def test_an_integer_with_a_point_is_refused_at_once_or_never(jobs: Any, spec: Any, refused: bool) -> None:
+    told = ""
+    try:
+        job = await jobs.create(**spec)
+        await jobs.patch_status(job, {"phase": "Running", "startTime": "2026-12-01T09:00:00Z"})
+        await jobs.patch(job, cancel=True)
+    except ApiError as error:
+        told = f"{error.code} {error}"
+
+    assert (FRACTION in told and told.startswith("422")) is refused
+    assert bool(told) is refused
