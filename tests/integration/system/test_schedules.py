@@ -48,6 +48,12 @@ async def test_an_example_runs_when_it_is_triggered(system, path):
             "startAt",
             id="start-at",
         ),
+        pytest.param(
+            {"jobTemplate": {"spec": WORK | {"runtime": {"affinity": {"nodeAffinty": {}}}}}},
+            "InvalidSpec",
+            "spec.jobTemplate.spec.runtime.affinity.nodeAffinty",
+            id="pod-field",
+        ),
     ],
 )
 async def test_a_schedule_that_cannot_be_followed_says_why(system, said, request, spec, reason, words):
