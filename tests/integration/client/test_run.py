@@ -85,6 +85,7 @@ async def test_a_detached_job_is_followed_shown_and_run_again(cli, kubeconfig, n
     printed, shown = await cli("logs", name), await cli("show", name)
     rerun = await cli("rerun", name, "--name", f"{name}-2")
     waited = await cli("wait", f"{name}-2", "--timeout=60s")
+    both = await cli("logs", name, "nobody", f"{name}-2", "--tail", "1")
 
     assert detached[:2] == (0, f"{name}\n")
     assert printed[1] == followed[1]
@@ -92,6 +93,8 @@ async def test_a_detached_job_is_followed_shown_and_run_again(cli, kubeconfig, n
     assert f"{name}: start 1" in followed[2]
     assert all(word in shown[1] for word in ("Succeeded (ResultAccepted)", "START", "STEP", "EVENT", "Hello!"))
     assert (rerun[1], waited[0]) == (f"agentjob.agentjobs.dev/{name}-2 created\n", 0)
+    assert (both[0], len(both[1].splitlines())) == (1, 2)
+    assert [line for line in both[2].splitlines() if "start 1" in line] == [f"{name}: start 1", f"{name}-2: start 1"]
 
 
 async def test_show_tells_what_is_left_of_a_deleted_job(cli, kubeconfig, name):
