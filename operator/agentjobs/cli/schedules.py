@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 import typer
 
 from agentjobs.cli.backfilling import ask, instant, jobs_path, make, ran, times_between
-from agentjobs.cli.chosen import Choice, Target, documents, each, heading, schedules
+from agentjobs.cli.chosen import Choice, Target, attempted, documents, each, heading, schedules
 from agentjobs.cli.failures import FAILURE, USAGE, Failure
 from agentjobs.cli.getting import by_name
 from agentjobs.cli.grammar import Program, Verbs
@@ -151,10 +151,11 @@ def show_(
 
 @app.command("next")
 def next_(
-    name: ScheduleName,
+    names: ScheduleNames = None,
     count: Annotated[
         int, typer.Option("--count", metavar="NUMBER", min=1, max=1000, help="How many times: 1 to 1000, else 5.")
     ] = 5,
+    selector: ScheduleSelector = None,
     format_: Output = None,
     namespace: Namespace = None,
     context: Context = None,
@@ -166,21 +167,31 @@ def next_(
 
     Examples:
         agentjobs schedule next morning-brief --count 10
+        agentjobs schedule next -l team=docs
     """
     checked(format_, "json", "yaml")
-    with connected(kubeconfig=kubeconfig, context=context) as cluster:
-        plan = _plan(_get(cluster, namespace, name))
-    times = list(_next_times(plan, datetime.now(UTC), count))
-    if format_:
-        from agentjobs.api.durations import format_time
+    choice = Choice(names or (), selector)
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+        chosen, now = schedules(talk, choice), datetime.now(UTC)
 
-        show(formatted([{"time": format_time(at), "local": _local(plan, at).isoformat()} for at in times], format_))
-        return
-    show(_times_table(plan, times))
-    if plan.spec.suspend:
-        show(f"{name} is suspended: it makes no jobs until `agentjobs schedule resume {name}`.", error=True)
-    elif plan.spec.jitter:
-        show("Each starts up to spec.jitter later.", error=True)
+        def document(one: Target) -> Any:
+            plan = _plan(_get(talk.cluster, one.do.namespace, one.name))
+            times = _times_document(plan, _next_times(plan, now, count))
+            return times if len(choice.names) == 1 else {"schedule": one.name, "times": times}
+
+        def page(one: Target) -> None:
+            plan = _plan(_get(talk.cluster, one.do.namespace, one.name))
+            show(heading(one, chosen) + _times_table(plan, _next_times(plan, now, count)))
+            if plan.spec.suspend:
+                words = f"{one.name} is suspended: it makes no jobs until `agentjobs schedule resume {one.name}`."
+                show(words, error=True)
+            elif plan.spec.jitter:
+                show("Each starts up to spec.jitter later.", error=True)
+
+        if format_:
+            documents(chosen, choice, document, format_)
+        else:
+            attempted(chosen, page)
 
 
 @app.command()
@@ -303,6 +314,12 @@ def _times_after(plan: "Plan", instant: datetime) -> Iterator[datetime]:
 def _next_times(plan: "Plan", now: datetime, count: int) -> Iterator[datetime]:
     for _, at in zip(range(count), _times_after(plan, now), strict=False):
         yield at
+
+
+def _times_document(plan: "Plan", times: Iterable[datetime]) -> list[dict[str, str]]:
+    from agentjobs.api.durations import format_time
+
+    return [{"time": format_time(at), "local": _local(plan, at).isoformat()} for at in times]
 
 
 def _times_table(plan: "Plan", times: Iterable[datetime]) -> str:

@@ -169,9 +169,13 @@ async def test_orders_take_several_schedules_and_tell_of_each(cli, cluster, brie
     resumed = await cli("schedule", "resume", "--all")
     listed = await cli("schedule", "list", "brief", "nope", "-o", "name")
     shown = await cli("schedule", "show", "-l", "team=docs", "-o", "json")
+    times = await cli("schedule", "next", "brief", "nope", "--count", "2", "-o", "json")
+    page = await cli("schedule", "next", "brief", "brief", "--count", "1")
 
     assert (code, out) == (1, "agentschedule.agentjobs.dev/brief suspended\n")
     assert "nope" in err
     assert resumed[:2] == (0, "agentschedule.agentjobs.dev/brief resumed\n")
     assert listed[:2] == (1, "agentschedule.agentjobs.dev/brief\n")
     assert (json.loads(shown[1]), shown[2]) == ([], "No AgentSchedules found.\n")
+    assert [(each["schedule"], len(each["times"])) for each in json.loads(times[1])] == [("brief", 2)]
+    assert (times[0], page[0], page[1].count("==> brief <==\nEUROPE/BERLIN")) == (1, 0, 2)

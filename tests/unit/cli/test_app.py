@@ -169,7 +169,7 @@ def test_verbs_on_jobs_take_several_names_or_labels(verb):
     assert parsed([verb, "-A", "-l", "team=docs"]).params["selector"] == "team=docs"
 
 
-@pytest.mark.parametrize("verb", ["list", "show", "trigger", "suspend", "resume"])
+@pytest.mark.parametrize("verb", ["list", "show", "next", "trigger", "suspend", "resume"])
 def test_verbs_on_schedules_take_several_names(verb):
     assert parsed(["schedule", verb, "a", "b"]).params["names"] == ["a", "b"]
 
