@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agentjobs import contract
 from agentjobs.contract import Event
-from agentjobs.errors import Fenced, Invalid, Unavailable
+from agentjobs.errors import Fenced, Invalid, TooManyRequests, Unavailable
 from agentjobs_runner.gateway import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Gateway
 from agentjobs_runner.log import logger
 from agentjobs_runner.meter import Meter
@@ -168,7 +168,8 @@ class Recorder:
                     self._on_lost(error)
                     return
                 logger.warning("gateway.unavailable", extra={"error": self._redactor.message(str(error), 300)})
-                time.sleep(pause)
+                asked = error.retry_after if isinstance(error, TooManyRequests) else 0.0
+                time.sleep(max(pause, min(asked, LONGEST_PAUSE_SECONDS)))  # no longer: it is silence to the operator
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             except Exception:
                 # A bug of ours must not silence the heart, nor hold the agent forever, nor run in a circle.

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from agentjobs import contract
-from agentjobs.errors import Fenced, Invalid, Unavailable
+from agentjobs.errors import Fenced, Invalid, TooManyRequests, Unavailable
 from agentjobs_runner import timeline
 from agentjobs_runner.timeline import Recorder
 from agentjobs_runner.wording import Redactor
@@ -82,6 +82,17 @@ def test_what_a_gateway_that_was_away_missed_is_sent_again(record):
     assert gateway.seqs == [1, 2, 3]
     assert done.recorder.recorded.is_set()
     assert done.recorder.silence < 60
+
+
+@pytest.mark.parametrize(("asked", "waits"), [(0.2, 0.2), (60.0, 0.3)], ids=["as-asked", "at-most-the-longest-pause"])
+def test_a_gateway_that_is_busy_is_asked_again_when_it_says(record, monkeypatch, asked, waits):
+    monkeypatch.setattr(timeline, "LONGEST_PAUSE_SECONDS", 0.3)
+    gateway, began = FakeGateway(TooManyRequests("busy", asked)), time.monotonic()
+
+    record(gateway, 3)
+
+    assert time.monotonic() - began >= waits
+    assert gateway.seqs == [1, 2, 3]
 
 
 def test_an_entry_carries_what_was_used_since_the_one_before(record):
