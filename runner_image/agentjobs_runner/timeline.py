@@ -148,11 +148,11 @@ class Recorder:
         next_beat, failing_since, pause = time.monotonic() + contract.HEARTBEAT_SECONDS, None, FIRST_PAUSE_SECONDS
         while not self._is_done():
             try:
-                self._send()
-                # Between two batches: what piled up may take minutes, and the operator takes silence for death.
+                # Before each batch: what piled up may take minutes or be refused, and silence looks like death.
                 if time.monotonic() >= next_beat:
                     self._beat()
                     next_beat = time.monotonic() + contract.HEARTBEAT_SECONDS
+                self._send()
                 if failing_since is not None:
                     failing_since, pause = None, FIRST_PAUSE_SECONDS
                     self.progressed()

@@ -168,7 +168,19 @@ def test_the_heart_beats_between_the_batches_of_a_backlog(monkeypatch):
     limit = time.monotonic() + 20
     recorder.finish(lambda: limit)
 
-    assert order[:5] == ["batch", "beat", "batch", "beat", "batch"]
+    assert order[:5] == ["beat", "batch", "beat", "batch", "beat"]
+
+
+def test_the_heart_beats_while_bodies_are_refused(record, monkeypatch):
+    monkeypatch.setattr(contract, "HEARTBEAT_SECONDS", 0.0)
+    gateway = FakeGateway(*[TooManyRequests("slow body", 0.0)] * 3)
+    beats = []
+    gateway.heartbeat = lambda: beats.append(len(gateway.errors))
+
+    record(gateway, 1)
+
+    assert {2, 1, 0} <= set(beats)
+    assert gateway.seqs == [1]
 
 
 class Deaf(FakeGateway):
