@@ -8,7 +8,7 @@ import typer
 
 from agentjobs import errors
 from agentjobs.cli.failures import USAGE, Failure
-from agentjobs.cli.printing import complain, formatted, show, shown_job, without_managed_fields
+from agentjobs.cli.printing import complain, formatted, show, without_managed_fields
 
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Kind
@@ -72,32 +72,39 @@ def each(chosen: Sequence[Target], act: Callable[[Target], str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What an order did: the job that it changed or made, and a sentence about it."""
+    """What an order did: the object that it changed or made, and a sentence about it."""
 
-    job: Target
+    object: Target
     words: str
 
 
-def report(talk: "Talk", choice: Choice, give: Callable[[Target], Done], format_: str | None) -> None:
-    """Give an order to each job that is chosen, and print what it did.
+def report(
+    talk: "Talk",
+    choice: Choice,
+    give: Callable[[Target], Done],
+    format_: str | None,
+    *,
+    chosen: Sequence[Target],
+    kind: "Kind",
+) -> None:
+    """Give an order to each that is chosen, and print what it did.
 
     Args:
-        format_: `json` or `yaml` for the jobs as they are then, `name` for their names, None for sentences.
+        format_: `json` or `yaml` for the objects as they are then, `name` for their names, None for sentences.
+        kind: what the order changes or makes.
 
     Raises:
         typer.Exit: as `each` does.
     """
-    from agentjobs.cli.cluster import AGENTJOBS
 
     def body(one: Target) -> dict[str, Any]:
-        job = give(one).job
-        return without_managed_fields(talk.cluster.request("GET", AGENTJOBS.path(job.do.namespace, job.name)))
+        done = give(one).object
+        return without_managed_fields(talk.cluster.request("GET", kind.path(done.do.namespace, done.name)))
 
-    chosen = targets(talk, choice)
     if format_ in {"json", "yaml"}:
         documents(chosen, choice, body, format_)
     elif format_ == "name":
-        each(chosen, lambda one: shown_job(give(one).job.name))
+        each(chosen, lambda one: f"{kind.shown}/{give(one).object.name}")
     else:
         each(chosen, lambda one: give(one).words)
 

@@ -64,6 +64,7 @@ Files = Annotated[
 ]
 
 _KIND: Final = frozenset({"agentjob", "agentjobs", "aj", "agentjob.agentjobs.dev", "agentjobs.agentjobs.dev"})
+_SCHEDULE_KIND: Final = frozenset({"agentschedule", "agentschedules", "asch"})
 
 
 def global_flags(
@@ -163,12 +164,36 @@ JobNames = Annotated[
     list[str] | None,
     typer.Argument(help="Names of AgentJobs.", metavar="[NAME...]", autocompletion=complete_names, callback=bare_names),
 ]
+
+
+def bare_schedule(word: str) -> str:
+    """Return the name of a schedule that is written as kubectl prints it: `agentschedule.agentjobs.dev/brief`.
+
+    Raises:
+        Failure: it names another kind.
+    """
+    kind, slash, name = word.rpartition("/")
+    if slash and kind.lower().removesuffix(".agentjobs.dev") not in _SCHEDULE_KIND:
+        raise Failure(f"{word}: this is about AgentSchedules, not {kind!r}.", code=USAGE)
+    return name
+
+
+def bare_schedules(words: list[str] | None) -> list[str]:
+    """Return names of schedules without the kinds before them."""
+    return [bare_schedule(word) for word in words or ()]
+
+
 ScheduleName = Annotated[
-    str, typer.Argument(help="Name of the AgentSchedule.", metavar="NAME", autocompletion=complete_schedules)
+    str,
+    typer.Argument(
+        help="Name of the AgentSchedule.", metavar="NAME", autocompletion=complete_schedules, callback=bare_schedule
+    ),
 ]
 ScheduleNames = Annotated[
     list[str] | None,
-    typer.Argument(help="Names of AgentSchedules.", metavar="[NAME...]", autocompletion=complete_schedules),
+    typer.Argument(
+        help="Names of AgentSchedules.", metavar="[NAME...]", autocompletion=complete_schedules, callback=bare_schedules
+    ),
 ]
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentjobs.cli.chosen import Choice, Done, Target, report
+from agentjobs.cli.chosen import Choice, Done, Target, report, targets
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.options import (
     All,
@@ -154,13 +154,15 @@ def rerun(
     choice = Choice(names or (), selector, all_, everywhere)
     if new_name and len(choice.names) != 1:
         raise Failure("--name names one new job; give exactly one NAME.", code=USAGE)
+    from agentjobs.cli.cluster import AGENTJOBS
+
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
 
         def again(target: Target) -> Done:
             job = talk.run(target.do.rerun(target.name, new_name_=new_name))
             return Done(Target(target.do, job.name), f"{shown_job(job.name)} created")
 
-        report(talk, choice, again, format_)
+        report(talk, choice, again, format_, chosen=targets(talk, choice), kind=AGENTJOBS)
 
 
 def _order(
@@ -173,8 +175,17 @@ def _order(
     kubeconfig: str | None,
 ) -> None:
     checked(format_, "json", "yaml", "name")
+    from agentjobs.cli.cluster import AGENTJOBS
+
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
-        report(talk, choice, lambda one: Done(one, tell(one, talk.run(give(one)))), format_)
+        report(
+            talk,
+            choice,
+            lambda one: Done(one, tell(one, talk.run(give(one)))),
+            format_,
+            chosen=targets(talk, choice),
+            kind=AGENTJOBS,
+        )
 
 
 def _told(target: Target, job: "Job", done: str, refused: str) -> str:

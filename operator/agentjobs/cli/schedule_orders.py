@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from agentjobs.cli.chosen import Choice, Target, each, schedules
+from agentjobs.cli.chosen import Choice, Done, Target, report, schedules
 from agentjobs.cli.failures import TIMED_OUT, Failure
 from agentjobs.cli.options import (
     AllSchedules,
@@ -14,6 +14,8 @@ from agentjobs.cli.options import (
     Namespace,
     ScheduleNames,
     ScheduleSelector,
+    checked,
+    output,
     talking,
 )
 from agentjobs.cli.printing import shown_job
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 _TRIGGER_SECONDS: Final = 20.0
 
 
+Output = Annotated[str | None, output("json", "yaml", "name")]
+
+
 def trigger(
     names: ScheduleNames = None,
     value: Annotated[
@@ -34,6 +39,7 @@ def trigger(
     selector: ScheduleSelector = None,
     all_: AllSchedules = False,
     everywhere: Everywhere = False,
+    format_: Output = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -47,17 +53,20 @@ def trigger(
         agentjobs schedule trigger morning-brief
         agentjobs schedule trigger -l team=docs
     """
+    from agentjobs.cli.cluster import AGENTJOBS
+
+    checked(format_, "json", "yaml", "name")
     choice = Choice(names or (), selector, all_, everywhere)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
 
-        def triggered(one: Target) -> str:
+        def triggered(one: Target) -> Done:
             try:
                 job = talk.run(_do(one).trigger(one.name, value=value, timeout=_TRIGGER_SECONDS))
             except TimeoutError as error:
                 raise Failure(str(error), code=TIMED_OUT) from None
-            return f"{shown_job(job.name)} created"
+            return Done(Target(one.do, job.name), f"{shown_job(job.name)} created")
 
-        each(schedules(talk, choice), triggered)
+        report(talk, choice, triggered, format_, chosen=schedules(talk, choice), kind=AGENTJOBS)
 
 
 def suspend(
@@ -65,6 +74,7 @@ def suspend(
     selector: ScheduleSelector = None,
     all_: AllSchedules = False,
     everywhere: Everywhere = False,
+    format_: Output = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -77,14 +87,17 @@ def suspend(
         agentjobs schedule suspend morning-brief
         agentjobs schedule suspend --all
     """
+    from agentjobs.cli.cluster import AGENTSCHEDULES
+
+    checked(format_, "json", "yaml", "name")
     choice = Choice(names or (), selector, all_, everywhere)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
 
-        def suspended(one: Target) -> str:
+        def suspended(one: Target) -> Done:
             talk.run(_do(one).suspend(one.name))
-            return f"{shown_schedule(one.name)} suspended"
+            return Done(one, f"{shown_schedule(one.name)} suspended")
 
-        each(schedules(talk, choice), suspended)
+        report(talk, choice, suspended, format_, chosen=schedules(talk, choice), kind=AGENTSCHEDULES)
 
 
 def resume(
@@ -92,6 +105,7 @@ def resume(
     selector: ScheduleSelector = None,
     all_: AllSchedules = False,
     everywhere: Everywhere = False,
+    format_: Output = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -104,14 +118,17 @@ def resume(
         agentjobs schedule resume morning-brief
         agentjobs schedule resume --all
     """
+    from agentjobs.cli.cluster import AGENTSCHEDULES
+
+    checked(format_, "json", "yaml", "name")
     choice = Choice(names or (), selector, all_, everywhere)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
 
-        def resumed(one: Target) -> str:
+        def resumed(one: Target) -> Done:
             talk.run(_do(one).resume(one.name))
-            return f"{shown_schedule(one.name)} resumed"
+            return Done(one, f"{shown_schedule(one.name)} resumed")
 
-        each(schedules(talk, choice), resumed)
+        report(talk, choice, resumed, format_, chosen=schedules(talk, choice), kind=AGENTSCHEDULES)
 
 
 def shown_schedule(name: str) -> str:

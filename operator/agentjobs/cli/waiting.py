@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from agentjobs.cli.chosen import Choice, Done, Target, report
+from agentjobs.cli.chosen import Choice, Done, Target, report, targets
 from agentjobs.cli.failures import TIMED_OUT, USAGE, Failure
 from agentjobs.cli.getting import WATCH_SECONDS
 from agentjobs.cli.options import (
@@ -70,13 +70,15 @@ def wait(
     kind, status = _wanted(condition)
     limit = seconds_of(timeout)
     deadline = None if limit is None else time.monotonic() + limit
+    from agentjobs.cli.cluster import AGENTJOBS
+
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
 
         def met(target: Target) -> Done:
             _wait(talk.cluster, target, kind, status, condition, timeout, deadline)
             return Done(target, f"{shown_job(target.name)} condition met")
 
-        report(talk, choice, met, format_)
+        report(talk, choice, met, format_, chosen=targets(talk, choice), kind=AGENTJOBS)
 
 
 def _wanted(condition: str) -> tuple[str, str]:

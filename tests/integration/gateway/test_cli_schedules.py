@@ -171,7 +171,9 @@ async def test_orders_take_several_schedules_and_tell_of_each(cli, cluster, brie
     shown = await cli("schedule", "show", "-l", "team=docs", "-o", "json")
     times = await cli("schedule", "next", "brief", "nope", "--count", "2", "-o", "json")
     page = await cli("schedule", "next", "brief", "brief", "--count", "1")
+    stopped = await cli("schedule", "suspend", "asch/brief", "-o", "json")
 
+    assert json.loads(stopped[1])["spec"]["suspend"] is True
     assert (code, out) == (1, "agentschedule.agentjobs.dev/brief suspended\n")
     assert "nope" in err
     assert resumed[:2] == (0, "agentschedule.agentjobs.dev/brief resumed\n")

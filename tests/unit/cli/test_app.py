@@ -174,6 +174,12 @@ def test_verbs_on_schedules_take_several_names(verb):
     assert parsed(["schedule", verb, "a", "b"]).params["names"] == ["a", "b"]
 
 
+def test_schedules_are_named_as_kubectl_writes_them():
+    words = ["asch/a", "agentschedule.agentjobs.dev/b", "c"]
+
+    assert parsed(["schedule", "suspend", *words]).params["names"] == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize(
     ("words", "names"),
     [
@@ -196,6 +202,7 @@ def test_names_are_read_as_kubectl_writes_them(words, names):
         pytest.param(["delete"], 2, "give a NAME, --selector or --all", id="delete-nothing"),
         pytest.param(["schedule", "suspend"], 2, "give a NAME, --selector or --all", id="suspend-no-schedule"),
         pytest.param(["schedule", "trigger", "a", "--all"], 2, "leave one out", id="schedule-and-all"),
+        pytest.param(["schedule", "show", "agentjob/a"], 2, "this is about AgentSchedules", id="no-schedule"),
         pytest.param(["schedule", "list", "a", "-l", "x=y"], 2, "leave one out", id="schedule-and-labels"),
         pytest.param(["cancel", "a", "--all"], 2, "leave one out", id="name-and-all"),
         pytest.param(["delete", "a", "-f", "b.yaml"], 2, "leave out NAME", id="name-and-file"),
