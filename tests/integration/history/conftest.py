@@ -1,5 +1,6 @@
 """Builders for history: a test spells only what it is about."""
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from agentjobs import errors
 from agentjobs.api.recorded import Event
 from agentjobs.contract import Resolved
 from agentjobs.history.database import Database
@@ -122,3 +124,17 @@ def _folder() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="agentjobs-test-"))
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def again():
+    """Sends until nothing else of the start is being stored, as a runner does."""
+
+    async def send_again(send):
+        while True:
+            try:
+                return await send()
+            except errors.Busy:
+                await asyncio.sleep(0.01)
+
+    return send_again

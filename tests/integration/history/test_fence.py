@@ -279,7 +279,7 @@ async def test_an_event_sent_twice_is_stored_once(gateway, build):
     assert [(event.seq, event.kind) for event in page.items] == [(1, "text"), (2, "text"), (3, "text")]
 
 
-async def test_writes_of_one_pod_at_once_do_not_lock_each_other_out(gateway, build):
+async def test_writes_of_one_pod_at_once_do_not_lock_each_other_out(gateway, build, again):
     await gateway.claim(build.uid, 1, "pod-a", **build.place)
 
     await asyncio.gather(
@@ -289,15 +289,6 @@ async def test_writes_of_one_pod_at_once_do_not_lock_each_other_out(gateway, bui
     )
 
     assert len((await gateway.events(build.uid)).items) == 20
-
-
-async def again(send):
-    """Send until nothing else is being stored, as a runner does."""
-    while True:
-        try:
-            return await send()
-        except errors.Busy:
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -320,7 +311,7 @@ async def storing(connected, gateway, build):
 
 
 @pytest.mark.parametrize("write", [write_event, put_result], ids=["events", "result"])
-async def test_a_second_body_of_a_start_does_not_wait_for_the_first(connected, gateway, build, storing, write):
+async def test_a_second_body_of_a_start_does_not_wait_for_the_first(connected, gateway, build, storing, write, again):
     with pytest.raises(errors.Busy):
         await write(gateway, build.uid, "pod-a")
     held, _ = connected.connections()
