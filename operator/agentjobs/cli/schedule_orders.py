@@ -1,5 +1,6 @@
 """Verbs that tell schedules what to do: trigger, suspend, resume. Each is one patch as the user."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -21,6 +22,8 @@ from agentjobs.cli.options import (
 from agentjobs.cli.printing import shown_job
 
 if TYPE_CHECKING:
+    from agentjobs.client.effects import Operation
+    from agentjobs.client.schedule import Schedule
     from agentjobs.client.schedule_operations import ScheduleOperations
 
 # An operator makes a job at once; a standby may have to take over first.
@@ -87,17 +90,8 @@ def suspend(
         agentjobs schedule suspend morning-brief
         agentjobs schedule suspend --all
     """
-    from agentjobs.cli.cluster import AGENTSCHEDULES
-
-    checked(format_, "json", "yaml", "name")
     choice = Choice(names or (), selector, all_, everywhere)
-    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
-
-        def suspended(one: Target) -> Done:
-            talk.run(_do(one).suspend(one.name))
-            return Done(one, f"{shown_schedule(one.name)} suspended")
-
-        report(talk, choice, suspended, format_, chosen=schedules(talk, choice), kind=AGENTSCHEDULES)
+    _order(choice, lambda one: _do(one).suspend(one.name), "suspended", format_, namespace, context, kubeconfig)
 
 
 def resume(
@@ -118,22 +112,34 @@ def resume(
         agentjobs schedule resume morning-brief
         agentjobs schedule resume --all
     """
-    from agentjobs.cli.cluster import AGENTSCHEDULES
-
-    checked(format_, "json", "yaml", "name")
     choice = Choice(names or (), selector, all_, everywhere)
-    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
-
-        def resumed(one: Target) -> Done:
-            talk.run(_do(one).resume(one.name))
-            return Done(one, f"{shown_schedule(one.name)} resumed")
-
-        report(talk, choice, resumed, format_, chosen=schedules(talk, choice), kind=AGENTSCHEDULES)
+    _order(choice, lambda one: _do(one).resume(one.name), "resumed", format_, namespace, context, kubeconfig)
 
 
 def shown_schedule(name: str) -> str:
     """Return `agentschedule.agentjobs.dev/brief`, as kubectl prints it."""
     return f"agentschedule.agentjobs.dev/{name}"
+
+
+def _order(
+    choice: Choice,
+    give: "Callable[[Target], Operation[Schedule]]",
+    done: str,
+    format_: str | None,
+    namespace: str | None,
+    context: str | None,
+    kubeconfig: str | None,
+) -> None:
+    checked(format_, "json", "yaml", "name")
+    from agentjobs.cli.cluster import AGENTSCHEDULES
+
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+
+        def ordered(one: Target) -> Done:
+            talk.run(give(one))
+            return Done(one, f"{shown_schedule(one.name)} {done}")
+
+        report(talk, choice, ordered, format_, chosen=schedules(talk, choice), kind=AGENTSCHEDULES)
 
 
 def _do(one: Target) -> "ScheduleOperations":
