@@ -277,7 +277,10 @@ for process in pathlib.Path("/proc").glob("[0-9]*"):
     except OSError:
         continue
     if mine:
-        os.kill(int(process.name), getattr(signal, "SIG" + sys.argv[2]))
+        try:
+            os.kill(int(process.name), getattr(signal, "SIG" + sys.argv[2]))
+        except ProcessLookupError:  # gone with its parent, killed just now
+            continue
         print(process.name)
 """
 _FREEZE = """
@@ -562,13 +565,20 @@ class Jobs:
         return self.until(name, lambda status: said(status, "Finished") == "True", "finished", seconds=seconds)
 
     def running(self, name: str, *, start: int = 1, seconds: float = SECONDS) -> Object:
-        """Return the pod of a start as soon as its runner runs."""
+        """Return the pod of a start as soon as its runner has claimed it.
+
+        Earlier a signal can get lost: the first process of a container ignores SIGTERM until it handles it.
+        """
 
         def looked() -> Object | None:
             pod = self.pod(name, start)
             return pod if pod and (pod.get("status") or {}).get("phase") == "Running" else None
 
+        def claimed() -> bool:
+            return any(told["start"] == start and told["claimed"] for told in self.history(name)["starts"])
+
         pod: Object = until(looked, f"pod {name}-{start} runs", seconds=seconds)
+        until(claimed, f"the runner of pod {name}-{start} claims it", seconds=seconds)
         return pod
 
     def pod(self, name: str, start: int = 1) -> Object | None:
