@@ -36,16 +36,16 @@ fmt: setup ## Format the code
 
 check: setup ## Lint, types, import contracts, generated files
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
-	$(BIN)/python -m agentjobs.api.crd --check crds && $(BIN)/python -m agentjobs.api.crd --check helm/agentjobs/files/crds
+	$(BIN)/python -m agentjobs.api.generate.crd --check crds && $(BIN)/python -m agentjobs.api.generate.crd --check helm/agentjobs/files/crds
 	$(BIN)/python -m agentjobs.rbac.chart --check helm/agentjobs/templates/_rules.tpl
 	$(BIN)/python helm/values_page.py --check docs/reference/values.md && cmp docs/reference/alerts.yaml helm/agentjobs/files/alerts.yaml
-	$(BIN)/python -m agentjobs.api.reference --check $(PAGES)
+	$(BIN)/python -m agentjobs.api.generate.reference --check $(PAGES)
 
 crds: setup ## Regenerate CRDs, reference pages, the chart's copies
-	$(BIN)/python -m agentjobs.api.crd crds && $(BIN)/python -m agentjobs.api.crd helm/agentjobs/files/crds
+	$(BIN)/python -m agentjobs.api.generate.crd crds && $(BIN)/python -m agentjobs.api.generate.crd helm/agentjobs/files/crds
 	$(BIN)/python -m agentjobs.rbac.chart helm/agentjobs/templates/_rules.tpl
 	$(BIN)/python helm/values_page.py docs/reference/values.md && cp docs/reference/alerts.yaml helm/agentjobs/files/alerts.yaml
-	$(BIN)/python -m agentjobs.api.reference $(PAGES)
+	$(BIN)/python -m agentjobs.api.generate.reference $(PAGES)
 
 test: setup ## Run the test suite
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration tests/conformance

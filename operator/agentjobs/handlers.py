@@ -26,7 +26,7 @@ import uvloop
 
 from agentjobs import authorities, tracing
 from agentjobs.contract import GROUP, LABEL_JOB, VERSION
-from agentjobs.core.manifests import PodDefaults
+from agentjobs.core.pods.manifests import PodDefaults
 from agentjobs.engine.background import Background, Died
 from agentjobs.engine.clock import watch_clock
 from agentjobs.engine.controller import Controller

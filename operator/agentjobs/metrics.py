@@ -15,7 +15,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from agentjobs.contract import ErrorClass, Verdict
-from agentjobs.core.schedule_verdicts import StartKind
+from agentjobs.core.schedule.verdicts import StartKind
 from agentjobs.errors import Conflict
 
 OTHER: Final = "Other"

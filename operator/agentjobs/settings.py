@@ -13,8 +13,8 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agentjobs.api.durations import parse_duration
-from agentjobs.api.isolation import EgressRule
-from agentjobs.api.runtime import Toleration
+from agentjobs.api.job.isolation import EgressRule
+from agentjobs.api.job.runtime import Toleration
 from agentjobs.errors import Invalid
 
 PREFIX = "AGENTJOBS_"

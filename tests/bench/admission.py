@@ -9,7 +9,16 @@ from datetime import UTC, datetime, timedelta
 
 from tests.bench.figures import Figure
 
-from agentjobs.core.admission import Candidate, Granted, Holding, JobName, QueuePolicy, Queues, Refusal, SessionLock
+from agentjobs.core.queues.admission import (
+    Candidate,
+    Granted,
+    Holding,
+    JobName,
+    QueuePolicy,
+    Queues,
+    Refusal,
+    SessionLock,
+)
 
 SLOTS = 10
 WAITING = (1_000, 10_000, 100_000)

@@ -15,7 +15,7 @@ from typing import Any
 from tests.bench.figures import Figure
 from tests.bench.load import AGENTJOBS, each
 
-from agentjobs.api.crd import crd
+from agentjobs.api.generate.crd import crd
 from agentjobs.dev.client import CRDS, ApiError, Client, Object
 from agentjobs.dev.envtest import ASSETS, EnvTest
 

@@ -1,7 +1,8 @@
 """Real causes, told apart by the status and in words by `kubectl describe`, as recorded pods' ends promise.
 
-Eviction because a node runs low is not provoked here, only recorded once (tests/unit/core/pod_ends/evicted-node.json):
-its threshold is the kubelet's own, so it needs another kubelet, and other pods of the node go as well.
+Eviction because a node runs low is not provoked here, only recorded once
+(tests/unit/core/pods/pod_ends/evicted-node.json): its threshold is the kubelet's own, so it needs another kubelet, and
+other pods of the node go as well.
 """
 
 import json

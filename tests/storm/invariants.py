@@ -9,7 +9,7 @@ from tests.storm.plan import Plan
 from tests.storm.shapes import is_pretended, is_scheduled, kind_of, shape_of
 from tests.storm.witness import TERMINAL, Evidence, Rows, SeenJob
 
-from agentjobs.core.scheduled_job import triggered_name
+from agentjobs.core.schedule.job import triggered_name
 
 
 @dataclass(frozen=True, slots=True)

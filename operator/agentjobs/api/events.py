@@ -17,7 +17,7 @@ from agentjobs.api.conditions import (
     SuspendedReason,
     Word,
 )
-from agentjobs.api.schedule_status import ActiveReason, BlockedReason, DegradedReason
+from agentjobs.api.schedule.status import ActiveReason, BlockedReason, DegradedReason
 from agentjobs.contract import ErrorClass, Verdict
 
 EventType = Literal["Normal", "Warning"]

@@ -15,7 +15,7 @@ from agentjobs.cli.printing import show, shown_job
 
 if TYPE_CHECKING:
     from agentjobs.cli.options import Talk
-    from agentjobs.core.plan import Plan, Schedule
+    from agentjobs.core.schedule.model import Plan, Schedule
 
 # As many as a person can still read, and a status could ever have caught up with.
 MAX_BACKFILL: Final = 1000
@@ -24,8 +24,8 @@ _POLL_SECONDS: Final = 1.0
 
 def make(talk: "Talk", schedule: "Schedule", plan: "Plan", times: Iterable[datetime], at_once: int) -> None:
     """Make the jobs of `times`, oldest first, and wait while `at_once` are unfinished."""
-    from agentjobs.api.schedule_status import ActiveJob
-    from agentjobs.core.scheduled_job import scheduled_job, scheduled_name
+    from agentjobs.api.schedule.status import ActiveJob
+    from agentjobs.core.schedule.job import scheduled_job, scheduled_name
 
     unfinished: set[str] = set()
     for at in times:
@@ -84,7 +84,7 @@ def ask(question: str) -> None:
 
 def instant(option: str, text: str, plan: "Plan") -> datetime:
     """Read the time that an option gives; without a zone it is the schedule's."""
-    from agentjobs.api.cron import instant_of
+    from agentjobs.api.schedule.cron import instant_of
 
     try:
         found = datetime.fromisoformat(text.strip())

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any, Final, TypedDict
 
 from agentjobs import contract, errors
-from agentjobs.api.agent import ConfigMapKey
-from agentjobs.api.agentjob import AgentJobSpec
-from agentjobs.api.resolve import resolve
-from agentjobs.api.validation import validate_job
+from agentjobs.api.job.agent import ConfigMapKey
+from agentjobs.api.job.resolve import resolve
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.api.job.validation import validate_job
 from agentjobs.cli.failures import USAGE, Failure, installs
 from agentjobs.cli.work import Work
 from agentjobs.contract import Attempt, ErrorClass, TerminationMessage, Verdict

@@ -46,7 +46,7 @@ from agentjobs.cli.schedule_orders import resume, shown_schedule, suspend, trigg
 
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
-    from agentjobs.core.plan import Plan
+    from agentjobs.core.schedule.model import Plan
 
 # More jobs than these are asked about first: each is a model's bill.
 FEW: Final = 3
@@ -225,8 +225,8 @@ def backfill(
     Examples:
         agentjobs schedule backfill brief --from 2026-10-01 --to 2026-11-01 --dry-run
     """
-    from agentjobs.core.plan import parse_schedule
-    from agentjobs.core.scheduled_job import scheduled_name
+    from agentjobs.core.schedule.job import scheduled_name
+    from agentjobs.core.schedule.model import parse_schedule
 
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
         body = _get(talk.cluster, namespace, name)
@@ -376,7 +376,7 @@ def _jobs_table(cluster: "Cluster", body: Mapping[str, Any]) -> str:
 
 
 def _plan(body: Mapping[str, Any]) -> "Plan":
-    from agentjobs.core.plan import Illegal, parse_schedule, read_plan
+    from agentjobs.core.schedule.model import Illegal, parse_schedule, read_plan
 
     plan = read_plan(parse_schedule(body))
     if isinstance(plan, Illegal):

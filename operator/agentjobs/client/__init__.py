@@ -15,12 +15,12 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from agentjobs.api.agentjob import AgentJobSpec
-    from agentjobs.api.agentschedule import AgentScheduleSpec
     from agentjobs.api.conditions import Condition, Phase
+    from agentjobs.api.job.spec import AgentJobSpec
+    from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, Usage
     from agentjobs.api.recorded import Event, RecordedJob, RecordedStart, Result, Story, Transition
-    from agentjobs.api.schedule_status import ActiveJob, AgentScheduleStatus
-    from agentjobs.api.status import AgentJobStatus, AttemptRecord, Usage
+    from agentjobs.api.schedule.spec import AgentScheduleSpec
+    from agentjobs.api.schedule.status import ActiveJob, AgentScheduleStatus
     from agentjobs.client.clients import AsyncClient, Client
     from agentjobs.client.connection import NoResult
     from agentjobs.client.job import Job
@@ -70,12 +70,12 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "agentjobs.api.agentjob": ("AgentJobSpec",),
-    "agentjobs.api.agentschedule": ("AgentScheduleSpec",),
+    "agentjobs.api.job.spec": ("AgentJobSpec",),
+    "agentjobs.api.schedule.spec": ("AgentScheduleSpec",),
     "agentjobs.api.conditions": ("Condition", "Phase"),
     "agentjobs.api.recorded": ("Event", "RecordedJob", "RecordedStart", "Result", "Story", "Transition"),
-    "agentjobs.api.schedule_status": ("ActiveJob", "AgentScheduleStatus"),
-    "agentjobs.api.status": ("AgentJobStatus", "AttemptRecord", "Usage"),
+    "agentjobs.api.schedule.status": ("ActiveJob", "AgentScheduleStatus"),
+    "agentjobs.api.job.status": ("AgentJobStatus", "AttemptRecord", "Usage"),
     "agentjobs.client.clients": ("AsyncClient", "Client"),
     "agentjobs.client.connection": ("NoResult",),
     "agentjobs.client.job": ("Job",),

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agentjobs.api.agentjob import AgentJobSpec
 from agentjobs.api.conditions import ConditionType, Phase, is_true, telling
-from agentjobs.api.resolve import STEERING
-from agentjobs.api.status import AgentJobStatus
+from agentjobs.api.job.resolve import STEERING
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.api.job.status import AgentJobStatus
 from agentjobs.client.object import Object, facts
 
 

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from agentjobs import errors
-from agentjobs.api.agentjob import MAX_JOB_NAME
 from agentjobs.api.conditions import ConditionType, SuspendedReason, find_condition
+from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.api.recorded import Event, Events, RecordedJob, RecordedJobs, RecordedResult, RecordedSpec, Result, Story
 from agentjobs.client.asking import FIRST_PAUSE_SECONDS, PAGE, Asking
 from agentjobs.client.effects import MERGE_PATCH, Emit, Listen, NextLine, Now, Operation, Send, Server, Sleep, Stream
@@ -115,7 +115,9 @@ class Operations(Asking):
 
     def _rerun_recorded(self, name: str, new_name_: str | None, absent: errors.NotFound) -> Operation[Job]:
         """Submit the work of a job whose object is gone, as history keeps it; its labels are gone with it."""
-        from agentjobs.api.resolve import unresolved  # jsonschema and the whole spec, which no other operation needs
+        from agentjobs.api.job.resolve import (
+            unresolved,  # jsonschema and the whole spec, which no other operation needs
+        )
 
         try:
             answer = yield from self._told(f"/{quote(name, safe='')}/spec")

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agentjobs.api.agentschedule import AgentScheduleSpec
 from agentjobs.api.conditions import ConditionStatus, is_true, to_blame
-from agentjobs.api.schedule_status import AgentScheduleStatus, ScheduleConditionType
+from agentjobs.api.schedule.spec import AgentScheduleSpec
+from agentjobs.api.schedule.status import AgentScheduleStatus, ScheduleConditionType
 from agentjobs.client.object import Object, facts
 
 # What a schedule suffers from, the worst first, each with the status in which it does.

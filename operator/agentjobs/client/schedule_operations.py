@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 from agentjobs import errors
 from agentjobs.api.conditions import find_condition
-from agentjobs.api.schedule_status import ActiveReason, ScheduleConditionType
+from agentjobs.api.schedule.status import ActiveReason, ScheduleConditionType
 from agentjobs.client.asking import Asking
 from agentjobs.client.effects import Now, Operation, Send, Sleep
 from agentjobs.client.job import Job
@@ -16,7 +16,7 @@ from agentjobs.client.object import plain_spec
 from agentjobs.client.operations import Operations
 from agentjobs.client.schedule import Schedule, ScheduleSpec
 from agentjobs.contract import ANNOTATION_RESUME, ANNOTATION_TRIGGER
-from agentjobs.core.scheduled_job import triggered_name
+from agentjobs.core.schedule.job import triggered_name
 
 # An operator that runs makes a job at once.
 _LOOK_SECONDS: Final = 0.2

@@ -33,7 +33,7 @@ def _crds() -> list[Object]:
     if files := sorted((Path(__file__).parents[3] / "crds").glob("*.yaml")):
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is
         return [document for file in files for document in yaml.load_all(file.read_text(), loader) if document]
-    from agentjobs.api.crd import FILES
+    from agentjobs.api.generate.crd import FILES
 
     return [made() for made in FILES.values()]
 

@@ -30,7 +30,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from agentjobs import errors
 from agentjobs.api import recorded
 from agentjobs.contract import USAGE, Attempt, Event, ResultDocument, Verdict
-from agentjobs.core.policy import may_run_again
+from agentjobs.core.job.policy import may_run_again
 from agentjobs.history import gateway_sql as sql
 from agentjobs.history.database import Database
 from agentjobs.history.pages import Page, parse_cursor, write_cursor

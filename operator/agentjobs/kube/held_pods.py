@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Final
 
 from agentjobs.contract import LABEL_JOB
-from agentjobs.core.pods import Pod, parse_pod
+from agentjobs.core.pods.pod import Pod, parse_pod
 from agentjobs.errors import Conflict, Denied, NotFound
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.elector import Elector

@@ -12,7 +12,7 @@ from typing import Any, Final, get_args
 
 import yaml
 
-from agentjobs.api.crd import publish
+from agentjobs.api.generate.crd import publish
 from agentjobs.rbac import Part, roles
 
 NOTE: Final = "Made from operator/agentjobs/rbac by `python -m agentjobs.rbac.chart`; do not edit."

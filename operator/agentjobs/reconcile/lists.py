@@ -15,7 +15,7 @@ from agentjobs.history.operator_history import OperatorHistory
 from agentjobs.history.writer import HistoryWriter
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, PODS
-from agentjobs.reconcile.rows import past
+from agentjobs.reconcile.job.rows import past
 from agentjobs.reconcile.state import State
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping
 from datetime import datetime
 
-from agentjobs.core.admission import (
+from agentjobs.core.job.observation import Job
+from agentjobs.core.queues.admission import (
     Admission,
     Candidate,
     Granted,
@@ -19,7 +20,6 @@ from agentjobs.core.admission import (
     Queues,
     Refusal,
 )
-from agentjobs.core.observation import Job
 
 QueueName = tuple[str, str]  # namespace, queue
 

@@ -9,22 +9,22 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from agentjobs.api.agent import ConfigMapKey
+from agentjobs.api.job.agent import ConfigMapKey
 from agentjobs.api.problems import Problem
 from agentjobs.contract import ErrorClass
-from agentjobs.core.admission import Admission, Candidate, Holding, JobName, QueuePolicy
-from agentjobs.core.observation import Heartbeat, Job, Obstacle, parse_job
-from agentjobs.core.plan import Schedule, parse_schedule
-from agentjobs.core.pods import Pod, parse_pod
-from agentjobs.core.verdicts import AskForSlot
+from agentjobs.core.job.observation import Heartbeat, Job, Obstacle, parse_job
+from agentjobs.core.job.verdicts import AskForSlot
+from agentjobs.core.pods.pod import Pod, parse_pod
+from agentjobs.core.queues.admission import Admission, Candidate, Holding, JobName, QueuePolicy
+from agentjobs.core.schedule.model import Schedule, parse_schedule
 from agentjobs.engine.cache import TOMBSTONES, Cache, Sighting
 from agentjobs.engine.queueing import WorkQueue
 from agentjobs.history.records import Deletion
+from agentjobs.reconcile.job.rows import job_key, news, start_end
+from agentjobs.reconcile.job.specs import Specs
 from agentjobs.reconcile.kept import keep
 from agentjobs.reconcile.ports import Writer
-from agentjobs.reconcile.rows import job_key, news, start_end
 from agentjobs.reconcile.slots import QueueName, Slots
-from agentjobs.reconcile.specs import Specs
 
 Key: TypeAlias = tuple[Literal["job", "queue", "schedule"], str, str]
 """What a worker works on: a job, the admission of a queue, or a schedule; then namespace and name."""

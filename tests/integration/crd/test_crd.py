@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from agentjobs.api.conditions import Condition, ConditionType, Phase
-from agentjobs.api.resolve import resolve
-from agentjobs.api.status import AgentJobStatus, AttemptRecord, QueuePlace, ResolvedSpec, ResultSummary, Usage
-from agentjobs.api.validation import validate_job
+from agentjobs.api.job.resolve import resolve
+from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, QueuePlace, ResolvedSpec, ResultSummary, Usage
+from agentjobs.api.job.validation import validate_job
 from agentjobs.dev.backends import Server
 from agentjobs.dev.client import CRDS, ApiError, Client
 from agentjobs.dev.envtest import ASSETS

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.crdvalues import samples
 
-from agentjobs.api.crd import object_schema
+from agentjobs.api.generate.crd import object_schema
 from agentjobs.dev.apiserver import ApiServer
 from agentjobs.dev.backends import Server
 from agentjobs.dev.client import ApiError

@@ -6,8 +6,8 @@ import pytest
 
 from agentjobs.api.conditions import Condition
 from agentjobs.api.raw_status import MAX_COUNT
-from agentjobs.api.schedule_status import MAX_ACTIVE, ActiveJob, AgentScheduleStatus, ScheduleConditionType
-from agentjobs.api.schedule_validation import validate_schedule
+from agentjobs.api.schedule.status import MAX_ACTIVE, ActiveJob, AgentScheduleStatus, ScheduleConditionType
+from agentjobs.api.schedule.validation import validate_schedule
 from agentjobs.contract import GROUP, VERSION
 from agentjobs.dev.client import CRDS, ApiError, Client, Resource
 

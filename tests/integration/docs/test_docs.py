@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agentjobs.api.validation import validate_job
+from agentjobs.api.job.validation import validate_job
 from agentjobs.dev.client import CONFIG_MAPS, ApiError, Resource
 
 ROOT = Path(__file__).parents[3]

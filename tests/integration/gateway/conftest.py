@@ -11,7 +11,7 @@ import httpx
 import pytest
 import yaml
 
-from agentjobs.api.crd import FILES
+from agentjobs.api.generate.crd import FILES
 from agentjobs.cli.app import run
 from agentjobs.dev.backends import Server, place_of
 from agentjobs.dev.client import CONFIG_MAPS, PODS, ApiError, Client, Resource

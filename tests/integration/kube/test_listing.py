@@ -5,7 +5,7 @@ import kopf
 import pytest
 from aiohttp import web
 
-from agentjobs.core.manifests import PodDefaults
+from agentjobs.core.pods.manifests import PodDefaults
 from agentjobs.handlers import Connection
 from agentjobs.kube.listing import listing_session
 from agentjobs.metrics import Metrics

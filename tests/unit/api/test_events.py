@@ -2,9 +2,10 @@
 
 import pytest
 
-from agentjobs.api import conditions, events, schedule_status
+from agentjobs.api import conditions, events
 from agentjobs.api.conditions import AdmittedReason, Phase, Word
 from agentjobs.api.events import NORMAL, WARNING, EventReason, severity
+from agentjobs.api.schedule import status as schedule_status
 from agentjobs.contract import ErrorClass, Verdict
 
 TYPES = (conditions.ConditionType, schedule_status.ScheduleConditionType)

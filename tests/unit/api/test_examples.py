@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import yaml
 
-from agentjobs.api.validation import validate_job
+from agentjobs.api.job.validation import validate_job
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 JOBS = [

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from tests.crdvalues import jobs, values
 
-from agentjobs.api.crd import object_schema, schedule_schema
+from agentjobs.api.generate.crd import object_schema, schedule_schema
 from agentjobs.dev.apiserver.schema import Schema
 
 RAW = object_schema()

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.api.resolve import edited_fields, resolve
+from agentjobs.api.job.resolve import edited_fields, resolve
+from agentjobs.api.job.validation import rejection, validate_job
 from agentjobs.api.substitution import expanded, names_of, substituted
-from agentjobs.api.validation import rejection, validate_job
 from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TIME
 
 Job = Callable[..., dict[str, Any]]

@@ -11,8 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from agentjobs.api.agentjob import AgentJobSpec
-from agentjobs.core.manifests import PodDefaults, runner_pod
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.core.pods.manifests import PodDefaults, runner_pod
 from agentjobs.rbac import roles
 from agentjobs.rbac.chart import CLUSTER_SCOPED
 
@@ -311,7 +311,7 @@ def test_the_notes_tell_people_with_a_client_certificate_what_to_do(trial):
 
 
 def test_the_first_job_of_the_notes_is_legal(trial):
-    from agentjobs.api.validation import validate_job
+    from agentjobs.api.job.validation import validate_job
     from agentjobs_runner.scripted import parse
 
     shown = trial.notes.split("<<'YAML'\n")[1].split("\nYAML\n")[0]

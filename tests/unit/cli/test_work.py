@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentjobs.api.validation import validate_job
+from agentjobs.api.job.validation import validate_job
 from agentjobs.cli.failures import Failure
 from agentjobs.cli.work import pairs, work_of
 

@@ -6,7 +6,7 @@ import pytest
 
 import agentjobs.client
 from agentjobs import errors
-from agentjobs.api.agentjob import AgentJobSpec
+from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.client.completion import completed
 from agentjobs.client.effects import Listen
 from agentjobs.client.job import Job, differences

@@ -5,7 +5,7 @@ import pytest
 from agentjobs import errors
 from agentjobs.client.schedule import Schedule
 from agentjobs.client.schedule_operations import ScheduleOperations
-from agentjobs.core.scheduled_job import triggered_name
+from agentjobs.core.schedule.job import triggered_name
 
 DO = ScheduleOperations("default", patience=30.0)
 NOW = "2026-11-21T09:00:00Z"

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from agentjobs.api.agentjob import AgentJobSpec
+from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.contract import FINALIZER, LABEL_JOB, TerminationMessage, Verdict
-from agentjobs.core import progress
-from agentjobs.core.admission import Granted
-from agentjobs.core.observation import Job, Observation, parse_job
-from agentjobs.core.pods import Pod, parse_pod
-from agentjobs.core.verdicts import Claim, EndStart, Finish, Suspend, Wait
+from agentjobs.core.job import progress
+from agentjobs.core.job.observation import Job, Observation, parse_job
+from agentjobs.core.job.verdicts import Claim, EndStart, Finish, Suspend, Wait
+from agentjobs.core.pods.pod import Pod, parse_pod
+from agentjobs.core.queues.admission import Granted
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 UID = "6c0c1a52-1b5e-4a6e-9a52-0d9f0a7f5a11"

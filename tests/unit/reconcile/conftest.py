@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from agentjobs.api.isolation import EgressRule
-from agentjobs.api.status import AgentJobStatus
+from agentjobs.api.job.isolation import EgressRule
+from agentjobs.api.job.status import AgentJobStatus
 from agentjobs.contract import LABEL_JOB, TerminationMessage, Verdict
-from agentjobs.core.manifests import PodDefaults
-from agentjobs.core.policy import may_run_again
+from agentjobs.core.job.policy import may_run_again
+from agentjobs.core.pods.manifests import PodDefaults
 from agentjobs.errors import AlreadyExists, Conflict, NotFound, Unavailable
 from agentjobs.history.records import JobKey, JobYield, TransitionRecord
 from agentjobs.metrics import Metrics

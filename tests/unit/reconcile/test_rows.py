@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from agentjobs.contract import Verdict
-from agentjobs.core.observation import parse_job
-from agentjobs.reconcile.rows import preview
+from agentjobs.core.job.observation import parse_job
+from agentjobs.reconcile.job.rows import preview
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 JOB = parse_job({"metadata": {"namespace": "default", "name": "hello", "uid": "u", "resourceVersion": "1"}})

@@ -6,8 +6,8 @@ import pytest
 
 from agentjobs.api.conditions import Phase
 from agentjobs.contract import Verdict
-from agentjobs.core.admission import Granted
-from agentjobs.core.verdicts import AskForSlot
+from agentjobs.core.job.verdicts import AskForSlot
+from agentjobs.core.queues.admission import Granted
 from agentjobs.errors import Unavailable
 from agentjobs.reconcile.state import State
 

@@ -1,7 +1,7 @@
 import pytest
 from google.adk.agents.run_config import RunConfig
 
-from agentjobs.api.run_config import KEYS
+from agentjobs.api.job.run_config import KEYS
 from agentjobs_runner.endings import Ended
 from agentjobs_runner.models import Models
 from agentjobs_runner.run_config import run_config

@@ -10,11 +10,11 @@ import pytest
 
 from agentjobs.api.conditions import Phase, find_condition
 from agentjobs.api.durations import format_time
-from agentjobs.api.schedule_status import AgentScheduleStatus
-from agentjobs.core.plan import Illegal, Plan, Schedule, parse_schedule, read_plan
-from agentjobs.core.schedule import decide
-from agentjobs.core.schedule_observation import MadeJob, Refusal, ScheduleObservation
-from agentjobs.core.schedule_verdicts import CancelJob, Claim, Confirm, Keep, MakeJob, Note, PruneJobs, Record
+from agentjobs.api.schedule.status import AgentScheduleStatus
+from agentjobs.core.schedule.decide import decide
+from agentjobs.core.schedule.model import Illegal, Plan, Schedule, parse_schedule, read_plan
+from agentjobs.core.schedule.observation import MadeJob, Refusal, ScheduleObservation
+from agentjobs.core.schedule.verdicts import CancelJob, Claim, Confirm, Keep, MakeJob, Note, PruneJobs, Record
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 UID = "6c0c1a52-1b5e-4a6e-9a52-0d9f0a7f5a11"

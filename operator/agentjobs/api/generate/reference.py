@@ -1,0 +1,309 @@
+"""The reference pages of the kinds, made from the CRD and the documented words.
+
+Run as `python -m agentjobs.api.generate.reference [--check] PAGE…`; never imported by the operator. Which page is
+written follows from its name: one of `PAGES`.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from agentjobs.api import conditions, events
+from agentjobs.api.conditions import ConditionType, Word
+from agentjobs.api.durations import TIME_PATTERN
+from agentjobs.api.error_classes import CLASSES
+from agentjobs.api.fields import QUANTITY
+from agentjobs.api.generate.crd import object_schema, publish, schedule_schema
+from agentjobs.api.schedule import status as schedule_status
+from agentjobs.api.schedule.status import ScheduleConditionType
+from agentjobs.contract import GROUP, VERSION, ErrorClass
+
+NOTE: Final = "<!-- Made by `python -m agentjobs.api.generate.reference`; do not edit. -->"
+
+
+def agentjob_page() -> str:
+    """Return the page of fields as Markdown."""
+    schema = object_schema()
+    lines = [
+        NOTE,
+        "# AgentJob",
+        "",
+        f"`apiVersion: {GROUP}/{VERSION}`, `kind: AgentJob`, short name `aj`, category `adk`. {schema['description']}",
+        "",
+        "Everything is optional unless a rule says otherwise. Defaults are applied by the operator when it accepts the",
+        "job and are not written into the object; only `cancel` and `suspend` are. Durations are written as `90s`,",
+        "`15m`, `1h30m`, `7d`. Unknown fields are refused.",
+        "",
+        "The shortest job:",
+        "",
+        "```yaml",
+        f"apiVersion: {GROUP}/{VERSION}",
+        "kind: AgentJob",
+        "metadata:",
+        "  name: hello",
+        "spec:",
+        "  agent:",
+        "    model: gemini-flash-latest",
+        "    inline:",
+        "      instruction: Be brief.",
+        "  input:",
+        "    message: Say hello.",
+        "```",
+        "",
+        "## spec",
+        "",
+        *_table(schema["properties"]["spec"]),
+        "",
+        "## Rules",
+        "",
+        "Refused by the API server, and again by the operator at acceptance, which reports all problems at once:",
+        "",
+        *(f"- {message}" for message in dict.fromkeys(_rules(schema))),
+        "",
+        "Besides, the operator refuses what no schema can see: a spec of more than 96 KiB or a state of more than",
+        "16 KiB, sub-agents that make no tree, a `{key}` in an instruction that `input.state` does not bring, an",
+        "LlmAgent without a model, fields that mean nothing to the class of agent, and text that no database stores.",
+        "A job refused so ends as `Failed` with a message that names each field, value and cure.",
+        "",
+        "## status",
+        "",
+        "Written by the operator alone. Machines should wait for [conditions](conditions.md), people read the phase.",
+        "",
+        *_table(schema["properties"]["status"]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def schedule_page() -> str:
+    """Return the page of a schedule's fields as Markdown."""
+    schema = schedule_schema()
+    spec = schema["properties"]["spec"]
+    job = spec["properties"]["jobTemplate"]["properties"]["spec"]
+    own = [rule["message"] for rule in (*schema["x-kubernetes-validations"], *spec["x-kubernetes-validations"])]
+    of_jobs = set(_rules(object_schema()))
+    template = [rule["message"] for rule in job["x-kubernetes-validations"] if rule["message"] not in of_jobs]
+    # Its fields are a page of their own.
+    job.pop("properties")
+    lines = [
+        NOTE,
+        "# AgentSchedule",
+        "",
+        f"`apiVersion: {GROUP}/{VERSION}`, `kind: AgentSchedule`, short name `asch`, category `adk`.",
+        schema["description"],
+        "When exactly, and what happens after downtime, is told in [times of a schedule](schedule-times.md).",
+        "",
+        "The shortest schedule:",
+        "",
+        "```yaml",
+        f"apiVersion: {GROUP}/{VERSION}",
+        "kind: AgentSchedule",
+        "metadata:",
+        "  name: hello",
+        "spec:",
+        "  schedule: 30 6 * * 1-5",
+        "  jobTemplate:",
+        "    spec:",
+        "      agent:",
+        "        model: gemini-flash-latest",
+        "        inline:",
+        "          instruction: Be brief.",
+        "      input:",
+        "        message: Say good morning.",
+        "```",
+        "",
+        "## spec",
+        "",
+        "`jobTemplate.spec` has all fields of [an AgentJob's spec](agentjob.md#spec).",
+        "",
+        *_table(spec),
+        "",
+        "## Rules",
+        "",
+        "Refused by the API server, and again by the operator, which reports all problems at once:",
+        "",
+        *(f"- {message}" for message in own),
+        *(f"- in `jobTemplate.spec`: {message}" for message in template),
+        "",
+        "The rules of [AgentJob](agentjob.md#rules) hold in `jobTemplate.spec` too. Besides, the operator refuses an",
+        "expression that no clock ever shows, a zone that does not exist, and labels and annotations in our domains.",
+        "A schedule refused so makes no jobs; its condition `Active` is False and names each field, value and cure.",
+        "",
+        "## status",
+        "",
+        "Written by the operator alone; [conditions](conditions.md#conditions-of-an-agentschedule) say what holds.",
+        "",
+        *_table(schema["properties"]["status"]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def conditions_page() -> str:
+    """Return the page of phases, conditions and reasons as Markdown."""
+    lines = [
+        NOTE,
+        "# Phases, conditions and reasons",
+        "",
+        "Conditions are the interface for machines: `kubectl wait --for=condition=Finished agentjob/NAME`. The phase",
+        "is one word for people, derived from the conditions; so is `status.reason`, which says why the job ended,",
+        "else what holds it up. Later releases may add phases and reasons, so take unknown ones for “something else”.",
+        "",
+        "## Phases",
+        "",
+        *_words(conditions.Phase),
+        "",
+        "## Conditions",
+        "",
+        *_words(conditions.ConditionType),
+    ]
+    for condition, reasons in _REASONS.items():
+        lines += ["", f"## Reasons of {condition}", "", *_words(reasons)]
+    lines += [
+        "",
+        "## Reasons of Failed",
+        "",
+        "`InvalidSpec`, `UnresolvedReference` or `SpecTooLarge` for a job that was never started, else the class of",
+        "the last error: one of the [classes of errors](#classes-of-errors).",
+        "",
+        "## Reasons of Finished",
+        "",
+        "The phase the job ended in; while the condition is False, the phase the job is in.",
+        "",
+        "## Conditions of an AgentSchedule",
+        "",
+        *_words(schedule_status.ScheduleConditionType),
+    ]
+    for of_schedule, reasons in _SCHEDULE_REASONS.items():
+        lines += ["", f"## Reasons of {of_schedule}", "", *_words(reasons)]
+    lines += [
+        "",
+        "## Events",
+        "",
+        "An Event has the reason of its condition, the phase or the class of the error as its reason, or one of these:",
+        "",
+        *_words(events.EventReason),
+        "",
+        "The reason decides the type. A Warning has failed or needs a person; waiting for a turn or a time, and what",
+        "a person asked for, is Normal. These are Normal, all others are Warnings:",
+        ", ".join(f"`{reason}`" for reason in sorted(events.NORMAL)) + ".",
+        "",
+        "## Classes of errors",
+        "",
+        "Why a start ended: in `status.attemptHistory`, in the history, on metrics, and in the condition `Failed`.",
+        "`onErrors` of a rule in `resultPolicy` matches them and may decide otherwise. Without a rule:",
+        "",
+        *_classes(),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(schema: Mapping[str, Any]) -> Iterator[str]:
+    yield "| Field | Type | Meaning |"
+    yield "|---|---|---|"
+    yield from _rows(schema, "")
+
+
+def _rows(schema: Mapping[str, Any], path: str) -> Iterator[str]:
+    for name, node in schema.get("properties", {}).items():
+        here = f"{path}{name}"
+        required = " **Required.**" if name in schema.get("required", ()) else ""
+        meaning = node.get("description", "").replace("|", "\\|")
+        yield f"| `{here}` | {_type(node)} | {meaning}{required} |"
+        if node.get("type") == "array":
+            yield from _rows(node["items"], f"{here}[].")
+        else:
+            yield from _rows(node, f"{here}.")
+
+
+def _type(node: Mapping[str, Any]) -> str:
+    if "enum" in node:
+        return ", ".join(f"`{value}`" for value in node["enum"])
+    if node.get("pattern") == QUANTITY:
+        return "quantity"
+    if node.get("x-kubernetes-int-or-string"):
+        return "integer or name"
+    if node.get("x-kubernetes-preserve-unknown-fields"):
+        return "any object"
+    match node["type"]:
+        case "integer":
+            return f"integer{_range(node)}"
+        case "array":
+            return f"list of {_type(node['items'])}, ≤ {node['maxItems']}"
+        case "object" if "additionalProperties" in node:
+            return f"map of {_type(node['additionalProperties'])}"
+        case "string" if node.get("format") == "date-time" or node.get("pattern") == TIME_PATTERN:
+            return "time, RFC 3339"
+        case "string" if "ms)?$" in node.get("pattern", ""):
+            return "duration"
+        case "string":
+            return f"string ≤ {node['maxLength']}"
+    return str(node["type"])
+
+
+def _range(node: Mapping[str, Any]) -> str:
+    least, most = node.get("minimum"), node.get("maximum")
+    if most is None or most >= 2**31 - 1:
+        return "" if least is None else f" ≥ {least}"
+    return f" {least}…{most}"
+
+
+def _rules(node: Mapping[str, Any]) -> Iterator[str]:
+    """What rules say, outermost first, but for those about how a single text is written."""
+    if node.get("type") != "string":
+        yield from (rule["message"] for rule in node.get("x-kubernetes-validations", ()))
+    for child in (*node.get("properties", {}).values(), *([node["items"]] if "items" in node else [])):
+        yield from _rules(child)
+
+
+def _classes() -> Iterator[str]:
+    yield "| Class | Meaning | Verdict | Costs an attempt |"
+    yield "|---|---|---|---|"
+    for name in ErrorClass:
+        described = CLASSES[name]
+        yield f"| `{name}` | {described.meaning} | {described.verdict} | {described.charged} |"
+
+
+def _words(words: type[Word]) -> Iterator[str]:
+    yield "| Name | Meaning |"
+    yield "|---|---|"
+    for word in words:
+        yield f"| `{word}` | {word.description} |"
+
+
+_REASONS: Final[Mapping[ConditionType, type[Word]]] = {
+    ConditionType.ACCEPTED: conditions.AcceptedReason,
+    ConditionType.ADMITTED: conditions.AdmittedReason,
+    ConditionType.POD_STARTED: conditions.PodStartedReason,
+    ConditionType.SUSPENDED: conditions.SuspendedReason,
+    ConditionType.COMPLETE: conditions.CompleteReason,
+    ConditionType.CANCELLED: conditions.CancelledReason,
+}
+_SCHEDULE_REASONS: Final[Mapping[ScheduleConditionType, type[Word]]] = {
+    ScheduleConditionType.ACTIVE: schedule_status.ActiveReason,
+    ScheduleConditionType.BLOCKED: schedule_status.BlockedReason,
+    ScheduleConditionType.DEGRADED: schedule_status.DegradedReason,
+}
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "agentjob.md": agentjob_page,
+    "agentschedule.md": schedule_page,
+    "conditions.md": conditions_page,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write pages, or with `--check` compare them; the exit status is 1 when one is stale."""
+    parser = argparse.ArgumentParser(
+        prog="python -m agentjobs.api.generate.reference", description="Write reference pages."
+    )
+    parser.add_argument("pages", nargs="+", type=Path, metavar="PAGE", help=f"a path ending in {' or '.join(PAGES)}")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail with a diff when a page is stale")
+    options = parser.parse_args(arguments)
+    unknown = [str(page) for page in options.pages if page.name not in PAGES]
+    if unknown:
+        parser.error(f"no page of that name: {', '.join(unknown)}; use {' or '.join(PAGES)}")
+    return max(publish(page, PAGES[page.name](), check=options.check) for page in options.pages)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,259 @@
+"""What an accepted job runs: its spec with all defaults, values for `$(…)`, contents for the names of ConfigMaps.
+
+Called once for a job, when it is accepted; the result is stored and every start runs it, whatever is edited later.
+Pure: whoever calls has read the ConfigMaps.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from agentjobs.api.job.agent import AgentBase, ConfigMapKey, ConfigMapKeyRef, scripted_model
+from agentjobs.api.job.output import schema_problems
+from agentjobs.api.job.spec import AgentJobSpec, default_agent_name, default_app_name
+from agentjobs.api.job.team import placeholder_problems
+from agentjobs.api.problems import from_error
+from agentjobs.api.substitution import names_of, substituted
+from agentjobs.contract import Resolved
+from agentjobs.errors import Invalid, NotFound
+
+STEERING: Final = frozenset(
+    {"queue", "priority", "startAt", "startAfter", "suspend", "cancel", "ttlSecondsAfterFinished"}
+)
+"""Fields that may change after acceptance: no part of the work, hence not of its hash."""
+MAX_UNREADABLE: Final = 3
+_AGENTS: Final = "agent.inline.agents[{}]"
+
+
+def config_map_keys(spec: AgentJobSpec) -> set[ConfigMapKey]:
+    """Return the ConfigMap keys whose contents the job needs.
+
+    Raises:
+        ValueError: a scripted model that names none; `validate_job` reports it.
+    """
+    keys = set(_scripts(spec))
+    if spec.input.message_from is not None:
+        keys.add(_key(spec.input.message_from.config_map_key_ref))
+    keys.update(key for _, key in _instructions(spec))
+    if spec.output is not None and spec.output.schema_from is not None:
+        keys.add(_key(spec.output.schema_from.config_map_key_ref))
+    return keys
+
+
+def resolve(job: Mapping[str, Any], contents: Mapping[ConfigMapKey, str]) -> Resolved:
+    """Return what the job runs.
+
+    Args:
+        job: an AgentJob that `validate_job` found nothing wrong with.
+        contents: texts of the keys that `config_map_keys` names.
+
+    Raises:
+        NotFound: a content is missing; the job should wait for it.
+        Invalid: a content cannot be used; the message names ConfigMap, key and cure.
+    """
+    metadata = job["metadata"]
+    spec = AgentJobSpec.model_validate(job["spec"])
+    # Before the ConfigMaps' texts come in, which are data.
+    dumped = substituted(spec.model_dump(mode="json", by_alias=True, exclude_none=True), names_of(metadata))
+    reference = spec.input.message_from
+    if reference is not None:
+        dumped["input"].pop("messageFrom")
+        key = _key(reference.config_map_key_ref)
+        dumped["input"]["message"] = _content(contents, key, "input.messageFrom")
+    for index, key in _instructions(spec):
+        inline = dumped["agent"]["inline"]
+        member, field = (inline, "agent.inline") if index is None else (inline["agents"][index], _AGENTS.format(index))
+        member.pop("instructionFrom")
+        member["instruction"] = _instruction(contents, key, f"{field}.instructionFrom", spec.input.state)
+    if spec.output is not None and spec.output.schema_from is not None:
+        key = _key(spec.output.schema_from.config_map_key_ref)
+        dumped["output"].pop("schemaFrom")
+        dumped["output"]["schema"] = _schema(contents, key)
+    if "inline" in dumped["agent"]:
+        dumped["agent"]["inline"].setdefault("name", default_agent_name(metadata["name"]))
+    app_name, user_id, session_id = spec.session_key(name=metadata["name"], uid=metadata["uid"])
+    dumped["session"] = {"appName": app_name, "userId": user_id, "sessionId": session_id}
+    scripts = {f"{key.name}/{key.key}": _content(contents, key, "agent.model") for key in sorted(set(_scripts(spec)))}
+    return Resolved(spec=dumped, scripts=scripts)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An accepted spec that holds values which this version does not know."""
+
+    why: str
+    """Names their fields."""
+
+
+def read_accepted(resolved: Resolved) -> AgentJobSpec | Unreadable:
+    """Return the spec of an accepted job as `accepted_spec`, or which of its values this version cannot read.
+
+    An unknown field is passed over. A new value of a known field cannot be: it may mean anything.
+    """
+    try:
+        return accepted_spec(resolved)
+    except ValidationError as refused:
+        errors = refused.errors(include_url=False)
+        return Unreadable("; ".join(str(from_error(error)) for error in errors[:MAX_UNREADABLE]))
+    except (AttributeError, KeyError, TypeError):
+        return Unreadable("spec: has a form that this version does not know")
+
+
+def unresolved(spec: Mapping[str, Any], *, name: str, uid: str) -> dict[str, Any]:
+    """Return an accepted spec without what `resolve` derived from the job's own name and uid, for a new job to derive.
+
+    A session that was the job's own must not become another's.
+    """
+    session, agent = dict(spec.get("session") or {}), dict(spec.get("agent") or {})
+    if session.get("sessionId") == uid:
+        del session["sessionId"]
+    inline = dict(agent.get("inline") or {})
+    if session.get("appName") in {default_app_name(name), inline.get("name")}:
+        del session["appName"]
+    if inline.get("name") == default_agent_name(name):
+        del inline["name"]
+    more = {"agent": agent | ({"inline": inline} if "inline" in agent else {})}
+    return {**spec, **more, "session": session}
+
+
+def accepted_spec(resolved: Resolved) -> AgentJobSpec:
+    """Return the spec of an accepted job for those who steer it; the texts its agents get are left out.
+
+    Texts from ConfigMaps may be longer than the fields that they replace allow. What this version does not know is
+    passed over: a later one accepted the job, and then operators were rolled back.
+
+    Raises:
+        ValidationError: a value that this version does not know; see `read_accepted`.
+    """
+    spec = dict(resolved["spec"])
+    spec["input"] = {**spec["input"], "message": "…"}
+    inline = spec["agent"].get("inline")
+    if inline is not None:
+        agents = [_without_instruction(member) for member in inline.get("agents") or ()]
+        spec["agent"] = {**spec["agent"], "inline": {**_without_instruction(inline), "agents": agents}}
+    return AgentJobSpec.model_validate(spec, extra="ignore")
+
+
+def _without_instruction(member: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in member.items() if key != "instruction"}
+
+
+def edited_fields(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
+    """Name the fields of the work in which a legal job now asks for something else than what was accepted.
+
+    Texts from ConfigMaps are not compared: which keys they came from is not kept, and what they say now is not read.
+    """
+    spec = AgentJobSpec.model_validate(job["spec"])
+    own = resolve(job, _Unread(spec, accepted))
+    fields = _differences(_work(own), _work(accepted))
+    if spec.input.message is not None and own["spec"]["input"]["message"] != accepted["spec"]["input"].get("message"):
+        fields.add("input.message")
+    return sorted(fields | _edited_instructions(spec, own, accepted))
+
+
+class _Unread(dict[ConfigMapKey, str]):
+    """Stands in for contents that nobody has read: any text, and for a schema the one that was accepted."""
+
+    def __init__(self, spec: AgentJobSpec, accepted: Resolved) -> None:
+        super().__init__()
+        if spec.output is not None and spec.output.schema_from is not None:
+            known = (accepted["spec"].get("output") or {}).get("schema") or {"type": "object"}
+            self[_key(spec.output.schema_from.config_map_key_ref)] = json.dumps(known)
+
+    def get(self, key: Any, _default: object = None) -> str:
+        return super().get(key, "…")
+
+
+def _work(resolved: Resolved) -> dict[str, Any]:
+    # Through the model, so that a default of a later version is no difference.
+    spec = accepted_spec(resolved).model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {key: value for key, value in spec.items() if key not in STEERING}
+
+
+def _differences(first: Mapping[str, Any], second: Mapping[str, Any], place: str = "") -> set[str]:
+    found: set[str] = set()
+    for key in first.keys() | second.keys():
+        one, two = first.get(key), second.get(key)
+        if isinstance(one, Mapping) and isinstance(two, Mapping):
+            found |= _differences(one, two, f"{place}{key}.")
+        elif one != two:
+            found.add(f"{place}{key}")
+    return found
+
+
+def _edited_instructions(spec: AgentJobSpec, own: Resolved, accepted: Resolved) -> set[str]:
+    """`own` is what the object would resolve to now; texts of its ConfigMaps are not in it."""
+    inline, now, stored = spec.agent.inline, own["spec"]["agent"].get("inline"), accepted["spec"]["agent"].get("inline")
+    if inline is None or now is None or stored is None:
+        return set()
+    found = set()
+    if inline.instruction is not None and now["instruction"] != stored.get("instruction"):
+        found.add("agent.inline.instruction")
+    pairs = zip(inline.agents, now["agents"], stored.get("agents") or (), strict=False)
+    for index, (member, new, old) in enumerate(pairs):
+        if member.instruction is not None and new["instruction"] != old.get("instruction"):
+            found.add(f"{_AGENTS.format(index)}.instruction")
+    return found
+
+
+def spec_hash(resolved: Resolved) -> str:
+    """Return 8 hexadecimal digits that change when the work changes; steering a job does not change them."""
+    work = {key: value for key, value in resolved["spec"].items() if key not in STEERING}
+    text = json.dumps([work, resolved["scripts"]], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _key(reference: ConfigMapKeyRef) -> ConfigMapKey:
+    return ConfigMapKey(reference.name, reference.key)
+
+
+def _instructions(spec: AgentJobSpec) -> Iterator[tuple[int | None, ConfigMapKey]]:
+    """Each instruction that stands in a ConfigMap, with its agent's place in `agents`, None for the root."""
+    inline = spec.agent.inline
+    if inline is None:
+        return
+    members: list[tuple[int | None, AgentBase]] = [(None, inline), *enumerate(inline.agents)]
+    for index, member in members:
+        if member.instruction_from is not None:
+            yield index, _key(member.instruction_from.config_map_key_ref)
+
+
+def _instruction(contents: Mapping[ConfigMapKey, str], key: ConfigMapKey, field: str, state: Mapping[str, Any]) -> str:
+    text = _content(contents, key, field)
+    for problem in placeholder_problems(text, state):
+        raise Invalid(f"spec.{field}: key {key.key!r} of ConfigMap {key.name!r} reads {problem}")
+    return text
+
+
+def _schema(contents: Mapping[ConfigMapKey, str], key: ConfigMapKey) -> dict[str, Any]:
+    where = f"spec.output.schemaFrom: key {key.key!r} of ConfigMap {key.name!r}"
+    try:
+        schema = json.loads(_content(contents, key, "output.schemaFrom"))
+    except (ValueError, RecursionError) as error:
+        raise Invalid(f"{where} holds no JSON ({str(error)[:80]}); write a JSON Schema there") from error
+    for problem in schema_problems({} if schema is None else schema):
+        raise Invalid(f"{where}: the schema {problem}")
+    return dict(schema)
+
+
+def _scripts(spec: AgentJobSpec) -> Iterator[ConfigMapKey]:
+    further = spec.agent.inline.agents if spec.agent.inline is not None else ()
+    own = [scripted_model(spec.agent.model)]
+    # A script of the whole team replaces its members' models.
+    keys = own if own != [None] else [scripted_model(agent.model) for agent in further]
+    yield from (key for key in keys if key is not None)
+
+
+def _content(contents: Mapping[ConfigMapKey, str], key: ConfigMapKey, field: str) -> str:
+    text = contents.get(key)
+    if text is None:
+        raise NotFound(f"spec.{field}: ConfigMap {key.name!r} with key {key.key!r} is missing; create it")
+    if not text:
+        raise Invalid(f"spec.{field}: key {key.key!r} of ConfigMap {key.name!r} is empty; write something there")
+    if "\0" in text:
+        raise Invalid(f"spec.{field}: key {key.key!r} of ConfigMap {key.name!r} holds U+0000; remove it")
+    return text

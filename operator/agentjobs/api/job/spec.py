@@ -1,0 +1,331 @@
+"""AgentJob.spec as frozen models: every field, its bounds, its default and its meaning. `agent`, `runtime` and
+`isolation` have modules of their own.
+
+The CRD and the field reference are made from here, so bounds and descriptions stand once. What relates two fields is a
+rule and stands in `validation`. A field exists when it is honoured, not before.
+
+The models refuse unknown fields and do not coerce: `"3"` is not a number. Aliases are the names in the CRD. Defaults
+are applied here and not by the API server, which would write them into the object: a job would seem to set each field.
+"""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+from pydantic import Field, Strict
+
+from agentjobs.api.fields import APP_NAME, DNS_LABEL, MAX_PARTITION_KEY, ONE_LINE, Duration, Instant
+from agentjobs.api.job.agent import RESERVED_AGENT_NAME, Agent, ConfigMapKeyRef
+from agentjobs.api.job.isolation import Isolation
+from agentjobs.api.job.runtime import Runtime
+from agentjobs.api.model import Boolean, Integer, Model
+from agentjobs.contract import PROGRESS_SECONDS
+
+MAX_JOB_NAME: Final = 52
+"""Job names become label values (63) and pod names (`<job>-<start>`); CronJob has the same limit."""
+MAX_SPEC_BYTES: Final = 96 * 1024
+"""kubectl keeps the whole spec a second time in an annotation, and annotations share 256 KiB."""
+MAX_STATE_BYTES: Final = 16 * 1024
+MAX_SCHEMA_BYTES: Final = 16 * 1024
+
+
+class MessageFrom(Model):
+    """Where a message is taken from instead of the job."""
+
+    config_map_key_ref: ConfigMapKeyRef = Field(description="A key of a ConfigMap; read when the job is accepted.")
+
+
+class Input(Model):
+    """What the agent is told: exactly one of message and messageFrom."""
+
+    message: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=65536,
+        description="The user's message. `$(job.name)`, `$(job.uid)` and, in jobs of a schedule, `$(schedule.time)` "
+        "and `$(schedule.previousTime)` are put in when the job is accepted; `$$(` writes `$(`.",
+    )
+    message_from: MessageFrom | None = Field(
+        default=None, description="Takes the message from a ConfigMap instead; for texts that are long or shared."
+    )
+    state: dict[str, Any] = Field(
+        default_factory=dict,
+        description="State of the session at its start; at most 16 KiB as JSON. Texts in it may hold the names of "
+        "`input.message`. Leave a key out instead of writing null: client-side `kubectl apply` drops nulls, other "
+        "ways of writing keep them.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
+
+
+class Session(Model):
+    """Identity of the ADK session. Two jobs with the same three never run together."""
+
+    app_name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=63,
+        pattern=APP_NAME,
+        description="Application the session belongs to. Default: the inline agent's name, else the job's name.",
+    )
+    user_id: str = Field(
+        default="system", min_length=1, max_length=128, description="User the session belongs to. Default: `system`."
+    )
+    session_id: str | None = Field(
+        default=None, min_length=1, max_length=128, description="Id of the session. Default: the job's uid."
+    )
+
+
+class SchemaFrom(Model):
+    """Where a schema is taken from instead of the job."""
+
+    config_map_key_ref: ConfigMapKeyRef = Field(
+        description="A key of a ConfigMap with the schema as JSON; read when the job is accepted."
+    )
+
+
+class Output(Model):
+    """Where the answer is and what it must be like: one of schema and schemaFrom, fromState, outcomeKey, or several."""
+
+    # `schema` is a method of pydantic's models.
+    json_schema: dict[str, Any] | None = Field(
+        default=None,
+        alias="schema",
+        description="JSON Schema of the answer, with `type: object` at its root; at most 16 KiB.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
+    schema_from: SchemaFrom | None = Field(
+        default=None, description="Takes the schema from a ConfigMap instead; for schemas that are large or shared."
+    )
+    from_state: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=63,
+        description="Key of the session's state whose value at the end is the answer, instead of the agent's last "
+        "answer; for documents that agents keep there (`output_key`).",
+    )
+    outcome_key: str = Field(
+        default="outcome",
+        min_length=1,
+        max_length=63,
+        description="Key at the top of the answer that holds its outcome, a string of at most 63 characters. "
+        "Default: `outcome`.",
+    )
+    on_invalid: Literal["Repair", "Retry", "Fail"] = Field(
+        default="Repair",
+        description="What happens when the answer does not fit: Repair tells the agent in the same session, and tries "
+        "again once `maxRepairs` are used up; Retry makes another attempt; Fail ends the job. Default: Repair.",
+    )
+    max_repairs: Integer = Field(default=2, ge=0, le=5, description="Corrections in one start. Default: 2.")
+
+
+class Backoff(Model):
+    """Wait before attempt n+1: min(initial × factorⁿ⁻¹, max), give or take the jitter."""
+
+    initial: Duration = Field(
+        default=timedelta(seconds=15), description="Wait before the second attempt. Default: 15s."
+    )
+    factor: Integer = Field(default=2, ge=1, le=10, description="Growth from one wait to the next. Default: 2.")
+    max: Duration = Field(default=timedelta(minutes=10), description="Longest wait. Default: 10m.")
+    jitter_percent: Integer = Field(
+        default=10, ge=0, le=50, description="Random share added or taken away, in percent. Default: 10."
+    )
+
+
+class Retry(Model):
+    """How often a job is tried, and after which wait. Every start begins anew."""
+
+    max_attempts: Integer = Field(
+        default=3, ge=1, le=100, description="Attempts in all, the first one included. Default: 3."
+    )
+    backoff: Backoff = Field(default_factory=Backoff, description="Wait between two attempts.")
+    max_snoozes: Integer = Field(
+        default=100,
+        ge=0,
+        le=1000,
+        description="Snoozes (rate limits, code that asks to wait) that cost no attempt; from then on each costs one. "
+        "Default: 100.",
+    )
+    max_infra_restarts: Integer = Field(
+        default=10,
+        ge=0,
+        le=100,
+        description="Starts lost to the cluster (node lost, evicted, preempted, pod deleted) that cost no attempt; "
+        "from then on each costs one. Default: 10.",
+    )
+
+
+class ExitCodes(Model):
+    """Exit codes of the runner's container."""
+
+    operator: Literal["In", "NotIn"] = Field(description="Whether the code must be among the values, or must not be.")
+    values: tuple[Annotated[int, Strict(), Field(ge=0, le=255)], ...] = Field(
+        min_length=1, max_length=64, description="Exit codes."
+    )
+
+
+class PodCondition(Model):
+    """A condition of the pod."""
+
+    type: str = Field(min_length=1, max_length=316, description="Type of the condition, e.g. `DisruptionTarget`.")
+    status: Literal["True", "False", "Unknown"] = Field(default="True", description="Its status. Default: True.")
+    reason: str | None = Field(default=None, max_length=1024, description="Its reason; any when there is none here.")
+
+
+class Rule(Model):
+    """What shall happen after an ending of a certain kind. All matchers that are given must match."""
+
+    name: str = Field(
+        min_length=1, max_length=63, pattern=DNS_LABEL, description="Name of the rule; appears in `status.ruleCounts`."
+    )
+    on_errors: tuple[Annotated[str, Field(min_length=1, max_length=63)], ...] = Field(
+        default=(),
+        max_length=32,
+        description="Classes of errors, e.g. `ModelRateLimited`; one of them must have come up.",
+    )
+    on_outcomes: tuple[Annotated[str, Field(min_length=1, max_length=63)], ...] = Field(
+        default=(),
+        max_length=32,
+        description="Outcomes of an answer, see `output.outcomeKey`; the answer's must be one of them. Only such rules "
+        "judge a success.",
+    )
+    on_exit_codes: ExitCodes | None = Field(default=None, description="Exit codes of the runner's container.")
+    on_pod_conditions: tuple[PodCondition, ...] = Field(
+        default=(), max_length=16, description="Conditions of the pod; one of them must hold."
+    )
+    action: Literal["Succeed", "Retry", "Snooze", "Fail", "Cancel", "Suspend"] = Field(
+        description="What happens. Retry uses up an attempt, Snooze does not; Suspend waits for a new value of the "
+        "annotation `agentjobs.dev/resume`."
+    )
+    delay: Duration | None = Field(
+        default=None, description="Wait of Retry and Snooze. Default: the backoff for Retry, 30s for Snooze."
+    )
+    limit: Integer | None = Field(
+        default=None, ge=1, le=1000, description="How often the rule may fire in one job; then the next one is tried."
+    )
+
+
+class ResultPolicy(Model):
+    """Rules that are tried before the built-in classes of errors decide."""
+
+    rules: tuple[Rule, ...] = Field(
+        default=(),
+        max_length=32,
+        description="Rules in order; the first one that matches decides. A success comes before all rules without "
+        "onOutcomes, `cancel` before all rules about failures.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+
+
+class Timeouts(Model):
+    """Limits in time."""
+
+    attempt: Duration = Field(
+        default=timedelta(minutes=30),
+        description="Longest time of one start, at least 1s; then it is stopped and counts as a failed attempt. "
+        "Default: 30m.",
+    )
+    progress: Duration = Field(
+        default=timedelta(seconds=PROGRESS_SECONDS),
+        description="Longest silence of a start, at least 1s: no model's answer, no tool's result, no text. Then it is "
+        "stopped and counts as a failed attempt, with ProgressTimeout. A single call that takes longer is silence too. "
+        "Default: 10m.",
+    )
+    queue: Duration | None = Field(
+        default=None,
+        description="Longest wait for a slot, at least 1s; then the job fails with QueueTimeout. Default: no limit.",
+    )
+    running: Duration | None = Field(
+        default=None,
+        description="Running time of all starts together, at least 1s; then the job fails with DeadlineExceeded. "
+        "Waiting, backoff and suspension do not count. Default: no limit.",
+    )
+
+
+class SessionKey(NamedTuple):
+    """Identity of a session; also the lock that keeps two jobs from running it together."""
+
+    app_name: str
+    user_id: str
+    session_id: str
+
+
+class AgentJobSpec(Model):
+    """What shall be done. The work is fixed; queue, start time, priority, cancel and TTL may be steered."""
+
+    agent: Agent = Field(description="What runs.")
+    input: Input = Field(description="What the agent is told.")
+    session: Session = Field(
+        default_factory=Session,
+        description="Identity of the ADK session. Two jobs with the same appName, userId and sessionId never run "
+        "together.",
+    )
+    queue: str = Field(
+        default="agents",
+        min_length=1,
+        max_length=63,
+        pattern=DNS_LABEL,
+        description="Queue the job waits in: `agents` (10 at once) or `scheduled` (5 at once). Fixed after the first "
+        "start. Default: `agents`.",
+    )
+    priority: Integer = Field(
+        default=2, ge=0, le=9, description="Place in the queue: 0 is first, 9 is last. Default: 2."
+    )
+    partition_key: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_PARTITION_KEY,
+        pattern=ONE_LINE,
+        description="Whom or what the job is for: a tenant, a repository. Kept in the history, which lists by it. "
+        "May hold the names of `input.message`.",
+    )
+    start_at: Instant | None = Field(
+        default=None, description="Not before this instant. Excludes startAfter; fixed after the first start."
+    )
+    start_after: Duration | None = Field(
+        default=None,
+        description="Not before creation plus this. Excludes startAt; fixed after the first start.",
+    )
+    output: Output | None = Field(
+        default=None, description="Structure of the answer. Default: the answer is text, whatever it says."
+    )
+    retry: Retry = Field(default_factory=Retry, description="How often the job is tried, and after which wait.")
+    result_policy: ResultPolicy = Field(
+        default_factory=ResultPolicy, description="What happens after which ending, before the built-in rules."
+    )
+    timeouts: Timeouts = Field(default_factory=Timeouts, description="Limits in time.")
+    isolation: Isolation = Field(
+        default_factory=Isolation, description="How far the job's pods are kept apart from the rest."
+    )
+    runtime: Runtime = Field(default_factory=Runtime, description="The pod of one start.")
+    suspend: Boolean = Field(
+        default=False,
+        description="Set to true to stop the running start and hold the job; false puts it back into its queue at its "
+        "old place, and it starts over. Default: false.",
+    )
+    cancel: Boolean = Field(
+        default=False, description="Set to true to stop the job for good. There is no way back. Default: false."
+    )
+    ttl_seconds_after_finished: Integer | None = Field(
+        default=None,
+        ge=0,
+        le=2147483647,
+        description="Seconds after its end until the object is deleted; its history stays. Default: it is kept.",
+    )
+
+    def session_key(self, *, name: str, uid: str) -> SessionKey:
+        """Return the identity of the session of the job called `name`, with its defaults."""
+        inline = self.agent.inline
+        app_name = self.session.app_name or (inline.name if inline is not None else None) or default_app_name(name)
+        return SessionKey(app_name, self.session.user_id, self.session.session_id or uid)
+
+
+def default_agent_name(job: str) -> str:
+    """Return the name of an inline agent that has none: the job's name made an identifier that ADK accepts."""
+    name = re.sub(r"[^a-zA-Z0-9_]", "_", job)
+    return f"agent_{name}" if not name.isidentifier() or name == RESERVED_AGENT_NAME else name
+
+
+def default_app_name(job: str) -> str:
+    """Return the name of an application that has none: the job's name made one that ADK accepts."""
+    name = re.sub(r"[^a-zA-Z0-9_-]", "-", job)
+    return f"job-{name}" if not re.match(APP_NAME, name) or name == RESERVED_AGENT_NAME else name

@@ -1,0 +1,239 @@
+"""Rules about agents written down in a job: their names, their tree, and what their instructions read.
+
+Works on raw specs, so that a spec with other faults is still checked whole: what is of a wrong type is passed over
+here, because the models complain about it. Called by `validation`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from agentjobs.api.job.agent import RESERVED_AGENT_NAME, SCRIPTED, scripted_model
+from agentjobs.api.job.spec import default_agent_name
+from agentjobs.api.problems import Path, Problem, field_name, problem_at
+
+Raw = Mapping[str, Any]
+
+INLINE: Final[Path] = ("agent", "inline")
+# What google-adk 2.13 takes for a placeholder: braces in any number with no braces inside, unless a $, { or \ stands
+# before them. Names that it does not know how to look up stay as they are.
+_PLACEHOLDER: Final = re.compile(r"(?<![${\\])\{+([^{}]*)\}+")
+_STATE_SCOPES: Final = ("app", "user", "temp")
+# Fields that do nothing in an agent of that class: a sign that the author meant something else.
+_OF_A_MODEL: Final = ("instruction", "instructionFrom", "tools", "mcpServers", "model", "maxOutputTokens")
+_FOREIGN: Final[Mapping[str, tuple[str, ...]]] = {
+    "LlmAgent": ("maxIterations",),
+    "SequentialAgent": (*_OF_A_MODEL, "maxIterations"),
+    "ParallelAgent": (*_OF_A_MODEL, "maxIterations"),
+    "LoopAgent": _OF_A_MODEL,
+}
+
+
+def team_problems(spec: Raw, *, job: str) -> Iterator[Problem]:
+    """Yield what is wrong with the inline agent, its further agents, and their arrangement."""
+    agent = as_object(spec.get("agent"))
+    inline = as_object(agent.get("inline"))
+    if not inline:
+        return
+    state = as_object(as_object(spec.get("input")).get("state"))
+    members = [(INLINE, inline), *_further_agents(inline)]
+    yield from _unused_model_problems(agent.get("model"), [member for _, member in members])
+    for path, member in members:
+        yield from _class_problems(path, member)
+        yield from _model_problems(path, member, inherited=agent.get("model"))
+        yield from _instruction_problems(path, member, state)
+        yield from _server_problems(path, member)
+        if member.get("name") == RESERVED_AGENT_NAME:
+            name = (*path, "name")
+            yield problem_at(name, RESERVED_AGENT_NAME, "is ADK's name for the person; use another, e.g. assistant")
+    yield from _tree_problems(inline, root=inline.get("name") or default_agent_name(job))
+
+
+def as_object(value: object) -> Raw:
+    """Return the value if it is an object, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def as_list(value: object) -> list[Any]:
+    """Return the value if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def required_names(instruction: str) -> Iterator[tuple[str, str]]:
+    """Yield `(placeholder, name)` of each name that ADK must find, or the model call raises KeyError."""
+    for match in _PLACEHOLDER.finditer(instruction):
+        name = match[1].strip()
+        if name.endswith("?"):
+            continue
+        if name.startswith("artifact.") or _is_state_name(name):
+            yield match[0], name
+
+
+def _is_state_name(name: str) -> bool:
+    scope, colon, rest = name.partition(":")
+    return scope in _STATE_SCOPES and rest.isidentifier() if colon else name.isidentifier()
+
+
+def _further_agents(inline: Raw) -> list[tuple[Path, Raw]]:
+    entries = enumerate(as_list(inline.get("agents")))
+    return [((*INLINE, "agents", index), entry) for index, entry in entries if isinstance(entry, Mapping)]
+
+
+def _class_problems(path: Path, member: Raw) -> Iterator[Problem]:
+    kind = member.get("agentClass") or "LlmAgent"
+    if not isinstance(kind, str) or kind not in _FOREIGN:
+        return
+    for field in _FOREIGN[kind]:
+        if member.get(field):
+            owner = "a LoopAgent" if field == "maxIterations" else "an LlmAgent"
+            yield problem_at((*path, field), member[field], f"means nothing to a {kind}, only to {owner}; remove it")
+    if kind != "LlmAgent" and not member.get("subAgents"):
+        yield Problem(
+            field_name((*path, "subAgents")), "", f"is empty; a {kind} needs agents to run, name at least one"
+        )
+
+
+def _model_problems(path: Path, member: Raw, *, inherited: object) -> Iterator[Problem]:
+    own = member.get("model")
+    if _asks_a_model(member) and not own and not inherited:
+        where: Path = ("agent", "model") if path == INLINE else (*path, "model")
+        yield Problem(field_name(where), "", "is required for an LlmAgent; e.g. gemini-flash-latest")
+    yield from scripted_problems((*path, "model"), own)
+
+
+def _asks_a_model(member: Raw) -> bool:
+    return (member.get("agentClass") or "LlmAgent") == "LlmAgent"
+
+
+def _unused_model_problems(model: object, members: list[Raw]) -> Iterator[Problem]:
+    # A script replaces every model. Tools written in Python may hold agents that name none, which only the runner sees.
+    if not isinstance(model, str) or not model or model.startswith(SCRIPTED):
+        return
+    asking = [member for member in members if _asks_a_model(member)]
+    if asking and all(member.get("model") for member in asking) and not any(map(_has_code, asking)):
+        yield problem_at(("agent", "model"), model, "has no effect: all agents name their own models; remove it")
+
+
+def _has_code(member: Raw) -> bool:
+    return any(":" in str(as_object(tool).get("name")) for tool in as_list(member.get("tools")))
+
+
+def scripted_problems(path: Path, model: object) -> Iterator[Problem]:
+    """Yield a problem when the model is a scripted one that names no ConfigMap and key."""
+    try:
+        scripted_model(model if isinstance(model, str) else None)
+    except ValueError as error:
+        yield Problem(field_name(path), "", str(error))
+
+
+def _instruction_problems(path: Path, member: Raw, state: Raw) -> Iterator[Problem]:
+    instruction = member.get("instruction")
+    if instruction is not None and member.get("instructionFrom") is not None:
+        cure = "has instruction and instructionFrom, which exclude each other; keep one"
+        yield Problem(field_name(path), "", cure)
+    if not isinstance(instruction, str):
+        return
+    for problem in placeholder_problems(instruction, state):
+        yield problem_at((*path, "instruction"), problem.placeholder, problem.cure)
+
+
+class Unset(NamedTuple):
+    """A placeholder that the session's state will not fill."""
+
+    placeholder: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.placeholder[:80]}, which {self.cure}"
+
+
+def placeholder_problems(instruction: str, state: Raw) -> Iterator[Unset]:
+    """Yield the placeholders of an instruction that have no value when a job begins with `state`."""
+    # Only what the job brings is surely there when the instruction is read. What a tool or an earlier agent may
+    # write, and temp: keys, which ADK drops when it makes the session, must be marked as optional.
+    for placeholder, name in dict(required_names(instruction)).items():
+        if name in state and not name.startswith("temp:"):
+            continue
+        optional = "{" + name[:60] + "?}"
+        if name.startswith(("artifact.", "temp:")):
+            cure = f"cannot be there at the start; write {optional}, which is empty while it is missing"
+        else:
+            literal = "{" + name[:60] + "}"
+            cure = (
+                f"is not in input.state; add it there, or write {optional}, which is empty while it is missing; "
+                f"for braces that the model shall see, give the key the value '{literal}'"
+            )
+        yield Unset(placeholder, cure)
+
+
+def _server_problems(path: Path, member: Raw) -> Iterator[Problem]:
+    servers = as_list(member.get("mcpServers"))
+    yield from _repeated((*path, "mcpServers"), servers, "name")
+    for index, server in enumerate(servers):
+        headers = as_list(as_object(server).get("headersFrom"))
+        yield from _repeated((*path, "mcpServers", index, "headersFrom"), headers, "header")
+
+
+def _repeated(path: Path, entries: list[Any], key: str) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, entry in enumerate(entries):
+        value = as_object(entry).get(key)
+        # Headers are the same in any case; names of servers that differ by case alone only confuse.
+        if isinstance(value, str) and value.lower() in seen:
+            yield problem_at((*path, index, key), value, "is there twice; keep one")
+        if isinstance(value, str):
+            seen.add(value.lower())
+
+
+def _tree_problems(inline: Raw, *, root: object) -> Iterator[Problem]:
+    """Check that the flat list makes one tree: known names, each once, each with one parent, all below the root."""
+    paths: dict[str, Path] = {}
+    for path, entry in _further_agents(inline):
+        name = entry.get("name")
+        if not isinstance(name, str):
+            continue
+        if name == root or name in paths:
+            yield problem_at((*path, "name"), name, "is taken by another agent of this job; use each name once")
+        paths.setdefault(name, path)
+    parents: dict[str, list[str]] = {name: [] for name in paths}
+    children: dict[str, list[str]] = {}
+    for path, member in [(INLINE, inline), *_further_agents(inline)]:
+        # The root is "" here, so that no further agent can be mistaken for it.
+        parent = "" if path == INLINE else member.get("name")
+        for index, child in enumerate(as_list(member.get("subAgents"))):
+            if not isinstance(child, str) or not isinstance(parent, str):
+                continue
+            if child not in paths:
+                known = ", ".join(list(paths)[:5]) or "none so far"
+                cure = f"is no entry of inline.agents ({known}); add it there or correct the name"
+                yield problem_at((*path, "subAgents", index), child, cure)
+                continue
+            parents[child].append(parent)
+            children.setdefault(parent, []).append(child)
+    yield from _parent_problems(paths, parents, _reachable(children))
+
+
+def _parent_problems(
+    paths: Mapping[str, Path], parents: Mapping[str, list[str]], reachable: set[str]
+) -> Iterator[Problem]:
+    for name, path in paths.items():
+        if not parents[name]:
+            cure = "is in no subAgents, so it would never run; name it in one or remove it"
+        elif len(parents[name]) > 1:
+            cure = "is in subAgents more than once; an agent has one parent, use a second entry with another name"
+        elif name not in reachable:
+            cure = "is below itself or below an agent that never runs; subAgents must make a tree"
+        else:
+            continue
+        yield problem_at((*path, "name"), name, cure)
+
+
+def _reachable(children: Mapping[str, list[str]]) -> set[str]:
+    seen: set[str] = set()
+    waiting = [""]
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            if child not in seen:
+                seen.add(child)
+                waiting.append(child)
+    return seen

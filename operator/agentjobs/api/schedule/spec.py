@@ -1,0 +1,124 @@
+"""AgentSchedule.spec as frozen models: when jobs are made, and from what.
+
+The CRD and the field reference are made from here, as from `agentjob`. The job's part is AgentJob.spec itself, but for
+what the schedule decides. A schedule has no layers of defaults, so its defaults stand in the CRD as ordinary ones.
+"""
+
+from datetime import timedelta
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from agentjobs.api.fields import Duration
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.api.model import Boolean, Integer, Model
+from agentjobs.api.schedule.cron import MAX_SCHEDULE, MAX_ZONE, SCHEDULE_PATTERN
+
+MAX_SCHEDULE_NAME: Final = 43
+"""A job's name adds a dash and the minute's number, which has eight digits until the year 2160; jobs may have 52."""
+MIN_DEADLINE_SECONDS: Final = 10
+"""What a busy operator may need to come to a start; a shorter deadline would be missed by nobody's fault."""
+DEFAULT_QUEUE: Final = "scheduled"
+
+CatchUpPolicy = Literal["None", "Latest", "All"]
+ConcurrencyPolicy = Literal["Allow", "Forbid", "Replace"]
+
+
+class CatchUp(Model):
+    """What happens to starts that were not made in time."""
+
+    policy: CatchUpPolicy = Field(
+        default="Latest",
+        description="None drops starts that are more than a minute late; Latest makes the last one that was missed; "
+        "All makes them one by one, oldest first. Default: Latest.",
+    )
+    limit: Integer = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="How many the policy All makes at most; older ones are missed. Default: 10.",
+    )
+
+
+class TemplateMetadata(Model):
+    """What is written on each job beside our own."""
+
+    labels: dict[str, Annotated[str, Field(max_length=63)]] = Field(
+        default_factory=dict, max_length=32, description="Labels of the jobs."
+    )
+    annotations: dict[str, Annotated[str, Field(max_length=4096)]] = Field(
+        default_factory=dict, max_length=32, description="Annotations of the jobs."
+    )
+
+
+class JobTemplate(Model):
+    """The jobs that are made."""
+
+    metadata: TemplateMetadata = Field(
+        default_factory=TemplateMetadata, description="Labels and annotations of the jobs."
+    )
+    spec: AgentJobSpec = Field(
+        description="`spec` of the jobs, as in an AgentJob; `queue` is `scheduled` unless given. Texts may say "
+        "`$(schedule.time)` and `$(schedule.previousTime)`."
+    )
+
+
+class AgentScheduleSpec(Model):
+    """When jobs are made, and from what."""
+
+    schedule: str = Field(
+        min_length=1,
+        max_length=MAX_SCHEDULE,
+        pattern=SCHEDULE_PATTERN,
+        description="Five fields of cron (minute, hour, day of month, month, day of week), or `@hourly`, `@daily`, "
+        "`@weekly`, `@monthly`, `@yearly`. `30 6 * * 1-5` is half past six on weekdays.",
+    )
+    time_zone: str = Field(
+        default="UTC",
+        min_length=1,
+        max_length=MAX_ZONE,
+        description="IANA name of the zone, e.g. `Europe/Berlin`. Default: UTC.",
+    )
+    starting_deadline_seconds: Integer | None = Field(
+        default=None,
+        ge=MIN_DEADLINE_SECONDS,
+        le=2147483647,
+        description="A start that is later than this is missed. Default: no limit.",
+    )
+    concurrency_policy: ConcurrencyPolicy = Field(
+        default="Forbid",
+        description="What happens at a start while a job of this schedule has not ended: Forbid waits for its end, "
+        "Allow starts beside it, Replace cancels it first. Default: Forbid.",
+    )
+    suspend: Boolean = Field(
+        default=False, description="Makes no jobs while true. What is missed so is never caught up. Default: false."
+    )
+    successful_jobs_history_limit: Integer = Field(
+        default=3, ge=0, le=1000, description="Succeeded jobs that are kept; their history stays. Default: 3."
+    )
+    failed_jobs_history_limit: Integer = Field(
+        default=3,
+        ge=0,
+        le=1000,
+        description="Failed and cancelled jobs that are kept; their history stays. Default: 3.",
+    )
+    jitter: Duration = Field(
+        default=timedelta(0),
+        description="Starts are spread over this, each by a delay of its own, which never reaches the next start. "
+        "Default: none.",
+    )
+    catch_up: CatchUp = Field(default_factory=CatchUp, description="What happens to starts that were missed.")
+    max_consecutive_failures: Integer | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="So many failed jobs in a row stop the schedule until the annotation `agentjobs.dev/resume` gets a "
+        "new value. Default: no limit.",
+    )
+    max_runs: Integer | None = Field(
+        default=None,
+        ge=1,
+        le=2147483647,
+        description="So many scheduled starts in all; jobs made by hand do not count. Default: no limit.",
+    )
+    job_template: JobTemplate = Field(description="The jobs that are made.")

@@ -1,0 +1,145 @@
+"""Every rule that a schedule must keep, checked by the operator whenever the spec changes; all problems at once.
+
+The CRD says most of this at `kubectl apply`; `validation` says why it is repeated. The job's part keeps the rules of
+jobs, and is checked by them.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from agentjobs.api.job.spec import MAX_JOB_NAME
+from agentjobs.api.job.team import as_object
+from agentjobs.api.job.validation import RESERVED_DOMAINS, validate_job
+from agentjobs.api.problems import MAX_PROBLEMS, Problem, from_error, problem_at, shown
+from agentjobs.api.schedule.cron import expand, parse_cron, parse_zone
+from agentjobs.api.schedule.spec import MAX_SCHEDULE_NAME, MIN_DEADLINE_SECONDS, AgentScheduleSpec
+from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TIME, GROUP
+
+UID_CHARS: Final = 36
+NEVER: Final = "names a day that never comes; change the day or the month"
+
+# As the API server has it: a qualified name, and a value of a label.
+_WORD: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII)
+_DOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
+_WORDS: Final = "up to 63 letters, digits, -, _ and ., the first and last a letter or digit"
+
+_TEMPLATE: Final = ("jobTemplate", "spec")
+_TIMES: Final = dict.fromkeys((ANNOTATION_SCHEDULED_TIME, ANNOTATION_PREVIOUS_TIME), "2026-01-01T00:00:00Z")
+
+
+def validate_schedule(schedule: object) -> list[Problem]:
+    """Return all that is wrong with an AgentSchedule as it came from the API server; empty when it may run.
+
+    At most `MAX_PROBLEMS`. Never raises.
+    """
+    body = as_object(schedule)
+    found = list(_name_problems(as_object(body.get("metadata")).get("name")))
+    spec = body.get("spec")
+    if not isinstance(spec, Mapping):
+        return [*found, Problem("spec", "" if spec is None else shown(spec), "is not an object; it needs schedule")]
+    found += _model_problems(spec)
+    found += timing_problems(spec)
+    found += _rule_problems(spec)
+    found += _template_problems(as_object(spec.get("jobTemplate")), as_object(body.get("metadata")).get("name"))
+    return found[:MAX_PROBLEMS]
+
+
+def timing_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    """Check the expression and the zone. Wrong types are passed over: the models complain about them."""
+    schedule, zone = spec.get("schedule"), spec.get("timeZone", "UTC")
+    if isinstance(zone, str):
+        try:
+            parse_zone(zone)
+        except ValueError as error:
+            yield problem_at(("timeZone",), zone, str(error))
+    if isinstance(schedule, str):
+        try:
+            expand(schedule)
+        except ValueError as error:
+            yield problem_at(("schedule",), schedule, str(error))
+        else:
+            if not parse_cron(schedule).ever:
+                yield problem_at(("schedule",), schedule, NEVER)
+
+
+def _name_problems(name: object) -> Iterator[Problem]:
+    if not isinstance(name, str) or not name:
+        yield Problem("metadata.name", "" if name is None else shown(name), "is no name")
+    elif len(name) > MAX_SCHEDULE_NAME:
+        cure = f"has {len(name)} characters; use at most {MAX_SCHEDULE_NAME}, its jobs' names add a dash and a time"
+        yield Problem("metadata.name", shown(name), cure)
+
+
+def _model_problems(spec: Mapping[str, Any]) -> list[Problem]:
+    try:
+        AgentScheduleSpec.model_validate(spec)
+    except ValidationError as refused:
+        errors = refused.errors(include_url=False)
+        return [from_error(error, AgentScheduleSpec) for error in errors if not _is_told_better(error)][:MAX_PROBLEMS]
+    return []
+
+
+def _is_told_better(error: ErrorDetails) -> bool:
+    """Whether one of the other checks says the same with more words."""
+    place = error["loc"]
+    of_job = place[: len(_TEMPLATE)] == _TEMPLATE and len(place) > len(_TEMPLATE)
+    ours = {("schedule", "string_pattern_mismatch"), ("startingDeadlineSeconds", "greater_than_equal")}
+    return of_job or (*place[:1], error["type"]) in ours
+
+
+def _rule_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    deadline = spec.get("startingDeadlineSeconds")
+    if type(deadline) is int and deadline < MIN_DEADLINE_SECONDS:
+        needs = f"is shorter than the {MIN_DEADLINE_SECONDS} s that the operator may take to come to a start"
+        yield problem_at(("startingDeadlineSeconds",), deadline, f"{needs}; use at least {MIN_DEADLINE_SECONDS}")
+    policy = as_object(spec.get("catchUp")).get("policy")
+    if policy == "All" and spec.get("concurrencyPolicy") == "Replace":
+        cure = "and concurrencyPolicy Replace exclude each other: each start would cancel the one before; use Latest"
+        yield problem_at(("catchUp", "policy"), policy, cure)
+
+
+def _template_problems(template: Mapping[str, Any], schedule: object) -> Iterator[Problem]:
+    for kind in ("labels", "annotations"):
+        for key, value in as_object(as_object(template.get("metadata")).get(kind)).items():
+            yield from _metadata_problems(kind, key, value)
+    spec = template.get("spec")
+    if not isinstance(spec, Mapping):
+        return
+    for field in ("startAt", "startAfter"):
+        if spec.get(field) is not None:
+            yield problem_at((*_TEMPLATE, field), spec[field], "cannot stand here: the schedule says when; remove it")
+    if spec.get("cancel") is True:
+        yield problem_at((*_TEMPLATE, "cancel"), True, "would end each job at once; use spec.suspend of the schedule")
+    for problem in validate_job({"metadata": _stand_in(schedule), "spec": spec}):
+        yield of_template(problem)
+
+
+def of_template(problem: Problem) -> Problem:
+    """Return a problem of a job as one of the template that jobs are made from."""
+    return replace(problem, field=problem.field.replace("spec", "spec.jobTemplate.spec", 1))
+
+
+def _metadata_problems(kind: str, key: object, value: object) -> Iterator[Problem]:
+    """What the API server would refuse in the metadata of each job."""
+    if not isinstance(key, str):
+        return
+    place = ("jobTemplate", "metadata", kind, key)
+    domain, slash, name = key.rpartition("/")
+    if (domain or name) in RESERVED_DOMAINS | {GROUP}:
+        yield problem_at(place, key, "is ours; use a domain of your own")
+    elif not _WORD.fullmatch(name) or (slash and not _DOMAIN.fullmatch(domain)):
+        yield problem_at(place, key, f"is not a key of {kind}; use {_WORDS}, with or without a domain and / before it")
+    elif kind == "labels" and isinstance(value, str) and value and not _WORD.fullmatch(value):
+        yield problem_at(place, value, f"is not a value of a label; use {_WORDS}, or put it into annotations")
+
+
+def _stand_in(schedule: object) -> Mapping[str, Any]:
+    """Metadata as long as any job's of the schedule: what a text says with them must fit into its field."""
+    legal = isinstance(schedule, str) and 0 < len(schedule) <= MAX_SCHEDULE_NAME
+    name = f"{schedule if legal else 'schedule'}-t00000000"[:MAX_JOB_NAME]
+    return {"name": name, "uid": "0" * UID_CHARS, "annotations": _TIMES}

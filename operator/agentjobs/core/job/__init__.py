@@ -1,0 +1,10 @@
+"""What happens to a job next.
+
+decide       observation in, verdict out
+end_start    its part about a start that is over
+observation  what `decide` looks at
+verdicts     what it may answer
+progress     the status that a verdict leaves behind
+policy       the job's own rules for endings
+retry        backoff
+"""

@@ -1,0 +1,209 @@
+"""What the end of a start means for its job: charged or not, by the job's rules and limits, and what follows.
+
+Pure, a part of `decide`. In one observation a valid success beats cancel, deadline and every other end.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from agentjobs.api.conditions import CancelledReason, CompleteReason, Phase, SuspendedReason
+from agentjobs.api.job.spec import AgentJobSpec, Rule
+from agentjobs.api.job.status import AttemptRecord
+from agentjobs.contract import ErrorClass, cut
+from agentjobs.contract import Verdict as Said
+from agentjobs.core.job.observation import Job, Observation
+from agentjobs.core.job.policy import matching_rule
+from agentjobs.core.job.retry import backoff
+from agentjobs.core.job.verdicts import Again, Decision, EndStart, Finish, Keep, Suspend
+from agentjobs.core.pods.diagnose import SNOOZE_DELAY, Ending, stopped
+from agentjobs.core.pods.pod import Pod
+
+# Ten records, conditions and a result fit into 16 KiB of status; the runner's own report is whole in history.
+RECORD_BYTES = 512
+ASK_AGAIN = timedelta(seconds=5)
+DEADLINE_SLACK = timedelta(seconds=1)  # the kubelet counts whole seconds
+SUSPENDED = "spec.suspend is true; set it to false and the job goes on"
+
+
+def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, now: datetime) -> Decision:
+    """The active start is over: charge it or not, and say what follows."""
+    ending = stopped(seen.job, ending)
+    open_ = ending.verdict in (Said.RETRY, Said.SNOOZE) or ending.outcome is not None
+    unknown = seen.spec is None and not seen.unreadable
+    if unknown and open_ and not seen.history_available and not seen.job.must_end:
+        # An accepted job's spec was broken by an edit while Postgres, which knows the accepted one, is away.
+        return Decision(Keep(), again=now + ASK_AGAIN)
+    ran = _ran(active, pod, now)
+    rule = _rule(seen, ending, pod)
+    if rule is not None:
+        ending = replace(ending, message=_told(rule, ending))
+    then, charged = _then(seen, active, ending, ran, now) if rule is None else _by_rule(seen, active, ending, rule, now)
+    ended = min(now, pod.terminated.finished) if pod and pod.terminated and pod.terminated.finished else now
+    record = replace(
+        active,
+        # A node's clock may be another than ours; an end before the beginning, or to come, helps nobody.
+        ended=max(ended, active.started or ended),
+        verdict=ending.verdict.value,
+        reason="" if ending.verdict is Said.SUCCEED else ending.reason,
+        charged=charged,
+        message=cut(ending.message, RECORD_BYTES),
+    )
+    fired = rule.name if rule else ""
+    return Decision(EndStart(record, then, ran, fired), again=then.at if isinstance(then, Again) else None)
+
+
+def cancelled(job: Job, when: str = "") -> Finish:
+    """The end of a job that must end, named after who asked for it; `when` completes the sentence."""
+    if not job.cancel:
+        return Finish(Phase.CANCELLED, CancelledReason.DELETED, f"the job was deleted{when}")
+    if job.replaced_by:
+        return Finish(Phase.CANCELLED, CancelledReason.REPLACED, f"its schedule replaced it by {job.replaced_by}{when}")
+    return Finish(Phase.CANCELLED, CancelledReason.REQUESTED, f"spec.cancel was set{when}")
+
+
+def _ran(active: AttemptRecord, pod: Pod | None, now: datetime) -> timedelta:
+    """How long the container of a pod ran, by the node's clock, which may have been set meanwhile."""
+    if pod is None or pod.container_started is None:
+        return timedelta(0)
+    ended = pod.terminated.finished if pod.terminated and pod.terminated.finished else now
+    most = now - (active.started or pod.created)
+    return max(timedelta(0), min(most, ended - pod.container_started))
+
+
+def _then(
+    seen: Observation, active: AttemptRecord, ending: Ending, ran: timedelta, now: datetime
+) -> tuple[Again | Finish | Suspend, bool]:
+    """Apply the job's wishes and limits to an ending. The second value says whether an attempt is charged."""
+    if _is_undecided(seen, ending):
+        return _undecided(seen, ending, now)
+    if ending.verdict is Said.SUCCEED:
+        return _finish(ending, Phase.SUCCEEDED, CompleteReason.RESULT_ACCEPTED), False
+    if seen.job.must_end:
+        return cancelled(seen.job), False
+    if ending.verdict is Said.CANCEL:
+        return Finish(Phase.CANCELLED, CancelledReason.CANCELLED, ending.message), False
+    if ending.verdict is Said.FAIL or seen.spec is None:
+        return Finish(Phase.FAILED, ending.reason, ending.message), False
+    if ending.reason == ErrorClass.SUSPENDED:
+        # The loss is our own doing: it spends nothing.
+        return Suspend(SuspendedReason.REQUESTED, SUSPENDED), False
+    if ending.reason == ErrorClass.ATTEMPT_TIMEOUT and time_left(seen, seen.spec, ran) <= DEADLINE_SLACK:
+        return Finish(Phase.FAILED, ErrorClass.DEADLINE_EXCEEDED, "timeouts.running was used up"), False
+    then, charged = _again(seen, seen.spec, active, ending, now)
+    if seen.job.suspend and isinstance(then, Again):
+        return Suspend(SuspendedReason.REQUESTED, SUSPENDED, at=then.at), charged
+    return then, charged
+
+
+def _is_undecided(seen: Observation, ending: Ending) -> bool:
+    """Whether rules and limits decide what follows, and this version cannot read them."""
+    if not seen.unreadable or seen.job.must_end or ending.verdict is Said.CANCEL:
+        return False
+    if ending.verdict is Said.SUCCEED:
+        return ending.outcome is not None and seen.job.has_rules
+    return ending.verdict is not Said.FAIL or seen.job.has_rules
+
+
+def _undecided(seen: Observation, ending: Ending, now: datetime) -> tuple[Again | Suspend, bool]:
+    """Record the end, and leave the rest to the version that can read the job.
+
+    A failure is charged, so that limits hold; a stored answer that is final is repeated by the start that follows.
+    """
+    charged = ending.began and ending.verdict in (Said.RETRY, Said.FAIL)
+    free = ending.infra or not (charged or ending.verdict in (Said.SNOOZE, Said.SUCCEED))
+    at = now + (ending.delay or SNOOZE_DELAY)
+    if seen.job.suspend:
+        return Suspend(SuspendedReason.REQUESTED, SUSPENDED, at=at), charged
+    return Again(at, infra=free), charged
+
+
+def _rule(seen: Observation, ending: Ending, pod: Pod | None) -> Rule | None:
+    """The job's own rule for this ending. A wish to stop comes before all rules about failures."""
+    job, spec = seen.job, seen.spec
+    if spec is None or (job.must_end and ending.verdict is not Said.SUCCEED):
+        return None
+    if ending.reason == ErrorClass.SUSPENDED:
+        return None
+    return matching_rule(spec.result_policy, ending, pod, fired=job.status.rule_counts)
+
+
+def _by_rule(
+    seen: Observation, active: AttemptRecord, ending: Ending, rule: Rule, now: datetime
+) -> tuple[Again | Finish | Suspend, bool]:
+    """Do what a rule says, within the job's limits."""
+    success = ending.verdict is Said.SUCCEED
+    if success:
+        # An answer that is not taken counts as an error of the agent.
+        ending = replace(ending, reason=ErrorClass.RESULT_ERROR)
+    match rule.action:
+        case "Succeed":
+            reason = CompleteReason.RESULT_ACCEPTED if success else CompleteReason.RULE
+            return _finish(ending, Phase.SUCCEEDED, reason), False
+        case "Cancel":
+            return _finish(ending, Phase.CANCELLED, CancelledReason.RULE), False
+        case "Fail":
+            return _finish(ending, Phase.FAILED, ending.reason), False
+    if seen.job.must_end:
+        return replace(cancelled(seen.job), summary=ending.summary, outcome=ending.outcome), False
+    if rule.action == "Suspend":
+        return Suspend(SuspendedReason.RULE, ending.message), False
+    assert seen.spec is not None
+    verdict = Said.SNOOZE if rule.action == "Snooze" else Said.RETRY
+    if verdict is Said.RETRY and rule.delay is not None:
+        # The rule's delay stands in for the backoff, not beside it.
+        then, charged = _retry(seen, seen.spec, active, replace(ending, delay=None), now)
+        return (replace(then, at=now + rule.delay) if isinstance(then, Again) else then), charged
+    return _again(seen, seen.spec, active, replace(ending, verdict=verdict, delay=rule.delay, infra=False), now)
+
+
+def _told(rule: Rule, ending: Ending) -> str:
+    """What is said of an ending that a rule decided about."""
+    if ending.verdict is Said.SUCCEED:
+        return f"rule {rule.name}: the answer's outcome is {ending.outcome}"
+    return f"rule {rule.name}: {ending.reason}: {ending.message}"
+
+
+def _finish(ending: Ending, phase: Phase, reason: str) -> Finish:
+    """The job ends by this ending, and with its answer if it gave one."""
+    return Finish(phase, reason, ending.message, ending.summary, ending.outcome)
+
+
+def _again(
+    seen: Observation, spec: AgentJobSpec, active: AttemptRecord, ending: Ending, now: datetime
+) -> tuple[Again | Finish, bool]:
+    if ending.verdict is Said.SNOOZE and not _spent(seen, ending):
+        return Again(now + (ending.delay or SNOOZE_DELAY), infra=ending.infra), False
+    return _retry(seen, spec, active, ending, now)
+
+
+def time_left(seen: Observation, spec: AgentJobSpec, ran: timedelta = timedelta(0)) -> timedelta:
+    """What is left of `timeouts.running`."""
+    if spec.timeouts.running is None:
+        return timedelta.max
+    return spec.timeouts.running - timedelta(seconds=seen.job.status.running_seconds) - ran
+
+
+def _spent(seen: Observation, ending: Ending) -> bool:
+    """Whether the job has used up the endings of this kind that cost nothing."""
+    status, retry = seen.job.status, seen.spec.retry if seen.spec else None
+    if retry is None:
+        return True
+    if ending.infra:
+        return status.infra_restarts >= retry.max_infra_restarts
+    return status.snoozes >= retry.max_snoozes
+
+
+def _retry(
+    seen: Observation, spec: AgentJobSpec, active: AttemptRecord, ending: Ending, now: datetime
+) -> tuple[Again | Finish, bool]:
+    """A failure that another attempt may heal. Charged when a container began, and when free endings are used up."""
+    # A start whose container never ran costs no attempt, but it must not go on forever either.
+    charged = ending.began or seen.job.status.infra_restarts >= spec.retry.max_infra_restarts
+    if charged and active.attempt >= spec.retry.max_attempts:
+        message = f"attempt {active.attempt} of {spec.retry.max_attempts} failed: {ending.message}"
+        return _finish(replace(ending, message=message), Phase.FAILED, ending.reason), True
+    seed = f"{seen.job.uid}/{active.start}"
+    wait = backoff(spec.retry.backoff, active.attempt, seed=seed)
+    if ending.delay is not None:
+        wait = max(wait, ending.delay)
+    return Again(now + wait, infra=not charged), charged

@@ -1,0 +1,261 @@
+"""All that is known about a job at one instant, as frozen values: what `decide` looks at.
+
+`reconcile` fills it from its caches and from the few questions that a verdict may ask (references, slot, heartbeat).
+What has not been asked yet is None.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from agentjobs.api.conditions import ConditionType, Phase, find_condition, is_true
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.api.job.status import AgentJobStatus, AttemptRecord
+from agentjobs.api.problems import Problem
+from agentjobs.api.raw_status import MAX_RESUME
+from agentjobs.contract import (
+    ANNOTATION_PREVIOUS_TIME,
+    ANNOTATION_REPLACED_BY,
+    ANNOTATION_RESUME,
+    ANNOTATION_SCHEDULE_GENERATION,
+    ANNOTATION_SCHEDULED_TIME,
+)
+from agentjobs.core.pods.pod import Pod, instant
+from agentjobs.core.queues.admission import Granted, Refusal
+
+_MAX_TTL = 2**31 - 1
+_RETENTIONS = ("Keep", "KeepOnFailure", "Delete")
+# What still counts of a finished job's spec. Most objects of a cluster are finished jobs, and the rest is most of them.
+_KEPT_FIELDS = ("ttlSecondsAfterFinished", "cancel", "suspend")
+_OF_A_SCHEDULE = (ANNOTATION_SCHEDULED_TIME, ANNOTATION_PREVIOUS_TIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An AgentJob object: identity, raw spec, and the status as last written."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    created: datetime
+    deleting: bool
+    resume: str
+    """Value of the annotation that ends a suspension, empty when there is none."""
+    spec: object
+    """`spec` as it stands in the object: it may be anything. Of a finished job only what still counts."""
+    status: AgentJobStatus
+    written: Mapping[str, Any] | None
+    """What `status` was read from, for the patch that follows it; not kept of a finished job."""
+    schedule: Mapping[str, str] = field(default_factory=dict)
+    """The annotations with the times of its schedule, which the work may name; no other annotation is work."""
+    made_by: str = ""
+    """Name of the AgentSchedule whose job it is, empty for none."""
+    made_by_uid: str = ""
+    of_generation: int = 0
+    """Generation of the schedule whose template it has; 0 for none, or when nobody wrote it down."""
+    replaced_by: str = ""
+    """Name of the job for which its schedule cancelled it, empty for none."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.namespace, self.name
+
+    @property
+    def object(self) -> dict[str, Any]:
+        """The object with what validation and resolution read of it."""
+        metadata = {"namespace": self.namespace, "name": self.name, "uid": self.uid, "annotations": self.schedule}
+        return {"metadata": metadata, "spec": self.spec}
+
+    @property
+    def raw_status(self) -> Mapping[str, Any]:
+        """What the next status is compared with. A finished job's is made from its values: see `parse_job`."""
+        return self.status.to_dict() if self.written is None else self.written
+
+    @property
+    def cancel(self) -> bool:
+        """Whether somebody asked for the end; read from the raw spec, so that it works on an illegal one too."""
+        return isinstance(self.spec, Mapping) and self.spec.get("cancel") is True
+
+    @property
+    def suspend(self) -> bool:
+        """Whether the job is to be held."""
+        return isinstance(self.spec, Mapping) and self.spec.get("suspend") is True
+
+    @property
+    def must_end(self) -> bool:
+        """Whether its end was asked for. Deletion asks for it too, while other finalizers keep the object."""
+        return self.cancel or self.deleting
+
+    @property
+    def must_stop(self) -> bool:
+        """Whether no pod of it shall run, for good or for now."""
+        return self.must_end or self.suspend
+
+    @property
+    def time_to_live(self) -> timedelta | None:
+        """How long the object stays after the job's end, None: forever. Read from the raw spec, as `cancel`."""
+        seconds = self.spec.get("ttlSecondsAfterFinished") if isinstance(self.spec, Mapping) else None
+        return timedelta(seconds=seconds) if type(seconds) is int and 0 <= seconds <= _MAX_TTL else None
+
+    @property
+    def pod_retention(self) -> str:
+        """What becomes of finished pods. Read from the raw spec, as `cancel`."""
+        runtime = self.spec.get("runtime") if isinstance(self.spec, Mapping) else None
+        retention = runtime.get("podRetention") if isinstance(runtime, Mapping) else None
+        return retention if retention in _RETENTIONS else "Keep"
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether the job may have rules of its own about endings. Read from the raw spec, as `cancel`."""
+        policy = self.spec.get("resultPolicy") if isinstance(self.spec, Mapping) else None
+        return bool(policy.get("rules") if isinstance(policy, Mapping) else policy)
+
+    @property
+    def finished(self) -> bool:
+        return is_true(self.status.conditions, ConditionType.FINISHED)
+
+    @property
+    def accepted(self) -> bool:
+        return is_true(self.status.conditions, ConditionType.ACCEPTED)
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether all that the status says was said about the object as it is now."""
+        said = (self.status.observed_generation, *(one.observed_generation for one in self.status.conditions))
+        return not self.status.conditions or all(generation == self.generation for generation in said)
+
+    @property
+    def lacks_yield(self) -> bool:
+        """Whether Postgres was away when the job ended: what was used is not in its status, or not where the answer is.
+
+        Of a job that has ended.
+        """
+        status = self.status
+        if status.phase is Phase.SUCCEEDED and (status.result is None or not status.result.ref):
+            return True
+        return status.starts > 0 and status.usage is None
+
+    @property
+    def rests(self) -> bool:
+        """Whether the job itself has nothing left to do but to go when its time comes; its pods may have."""
+        return self.finished and not self.lacks_yield and self.is_observed
+
+    @property
+    def active(self) -> AttemptRecord | None:
+        """The start that is claimed and has not ended."""
+        history = self.status.attempt_history
+        return history[-1] if history and history[-1].ended is None and not self.finished else None
+
+    def says(self, condition: ConditionType, *, status: bool, reason: str) -> bool:
+        """Whether the status already says exactly this."""
+        found = find_condition(self.status.conditions, condition)
+        return found is not None and found.is_true == status and found.reason == reason
+
+
+def parse_job(obj: Mapping[str, Any]) -> Job:
+    """Read an AgentJob object as the API server gives it.
+
+    Most objects of a cluster are finished jobs, to which at most what was used is added. Of them the raw status and the
+    work, almost all of their memory, are not kept.
+    """
+    meta = obj["metadata"]
+    status = AgentJobStatus.parse(obj.get("status"))
+    finished = is_true(status.conditions, ConditionType.FINISHED)
+    annotations = meta.get("annotations") or {}
+    made_by, made_by_uid = _made_by(meta)
+    return Job(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        generation=meta.get("generation", 0),
+        created=instant(meta.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
+        deleting=meta.get("deletionTimestamp") is not None,
+        resume=str(annotations.get(ANNOTATION_RESUME, ""))[:MAX_RESUME],
+        spec=_what_counts(obj.get("spec")) if finished else obj.get("spec"),
+        status=status,
+        written=None if finished else obj.get("status") or {},
+        schedule={name: annotations[name] for name in _OF_A_SCHEDULE if name in annotations},
+        made_by=made_by,
+        made_by_uid=made_by_uid,
+        of_generation=_number(annotations.get(ANNOTATION_SCHEDULE_GENERATION)),
+        replaced_by=str(annotations.get(ANNOTATION_REPLACED_BY, ""))[:63],
+    )
+
+
+def _what_counts(spec: object) -> object:
+    """What is still read of the spec of a job that has ended."""
+    if not isinstance(spec, Mapping):
+        return None
+    kept = {name: spec[name] for name in _KEPT_FIELDS if name in spec}
+    runtime = spec.get("runtime")
+    if isinstance(runtime, Mapping) and "podRetention" in runtime:
+        kept["runtime"] = {"podRetention": runtime["podRetention"]}
+    return kept
+
+
+def _number(text: object) -> int:
+    """A number of up to 18 digits from an annotation, which anyone may have edited; 0 for anything else."""
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 18 else 0
+
+
+def _made_by(meta: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and uid of the schedule that owns a job. The owner reference says it; a label anybody may set."""
+    for owner in meta.get("ownerReferences") or ():
+        if owner.get("kind") == "AgentSchedule" and owner.get("controller") is True:
+            return str(owner.get("name")), str(owner.get("uid"))
+    return "", ""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why the API server did not make a pod. `final` when the same pod will be refused again."""
+
+    reason: str
+    message: str
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """What the gateway knows of a start: how long its runner has been silent, or that nobody can say."""
+
+    silence: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One job and everything a decision about it may depend on."""
+
+    job: Job
+    spec: AgentJobSpec | None
+    """What counts: the accepted spec with today's steering fields, or the object's own before acceptance."""
+    unreadable: str = ""
+    """What this version cannot read of the accepted spec, which a newer one stored; then there is no `spec`."""
+    problems: tuple[Problem, ...] = ()
+    pods: tuple[Pod, ...] = ()
+    """Pods whose controller is this very job (by uid)."""
+    queue_known: bool = True
+    references: frozenset[tuple[str, str]] = frozenset()
+    """ConfigMap keys the spec names."""
+    missing: tuple[str, ...] | None = None
+    """Those of them that do not exist, each with a word why; None when nobody has looked."""
+    slot: Granted | Refusal | None = None
+    history_available: bool = True
+    obstacle: Obstacle | None = None
+    """Why the active start's pod could not be made when that was tried last."""
+    heartbeat: Heartbeat | None = None
+    active_for: timedelta = timedelta.max
+    """How long this operator has known the active start, by its monotonic clock: the wall clock may jump."""
+    deleting_for: timedelta = timedelta(0)
+    """How long the active start's pod has been Terminating, by this operator's monotonic clock."""
+    end_recorded: bool | None = None
+    """Whether the job's end is in Postgres; None when nobody has asked."""
+
+    @property
+    def active_pod(self) -> Pod | None:
+        active = self.job.active
+        return next((pod for pod in self.pods if active and pod.start == active.start), None)

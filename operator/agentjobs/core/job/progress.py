@@ -1,0 +1,269 @@
+"""The status a verdict leaves behind: pure successors of a status, one function a verdict that writes.
+
+Each change of the phase counts as one transition, which numbers the rows of the history.
+"""
+
+import math
+from dataclasses import replace
+from datetime import datetime
+
+from agentjobs.api.conditions import (
+    AcceptedReason,
+    AdmittedReason,
+    Condition,
+    ConditionType,
+    Phase,
+    SuspendedReason,
+    is_true,
+    phase_of,
+    seen_at,
+    telling,
+    with_condition,
+)
+from agentjobs.api.job.status import (
+    MAX_ATTEMPT_HISTORY,
+    AgentJobStatus,
+    AttemptRecord,
+    QueuePlace,
+    ResolvedSpec,
+    ResultSummary,
+)
+from agentjobs.api.raw_status import MAX_CONDITIONS
+from agentjobs.contract import pod_name
+from agentjobs.core.job.observation import Job
+from agentjobs.core.job.verdicts import Claim, EndStart, Finish, ReportPod, Suspend, Wait
+
+_END_CONDITIONS = {
+    Phase.SUCCEEDED: ConditionType.COMPLETE,
+    Phase.FAILED: ConditionType.FAILED,
+    Phase.CANCELLED: ConditionType.CANCELLED,
+}
+_OURS = frozenset(kind.value for kind in ConditionType)
+# Reasons of a spec that will never be accepted.
+_REJECTIONS = (AcceptedReason.INVALID_SPEC, AcceptedReason.SPEC_TOO_LARGE, AcceptedReason.UNRESOLVED_REFERENCE)
+
+
+def observed(job: Job) -> AgentJobStatus:
+    """The status of before, as said about the object as it is now."""
+    return _observed(job, job.status)
+
+
+def claimed(job: Job, verdict: Claim, *, spec_hash: str, queue: str, now: datetime) -> AgentJobStatus:
+    """The claim of a start: the one status write between a job's wait and its end."""
+    status, moment = job.status, now.replace(microsecond=0)
+    record = AttemptRecord(
+        attempt=verdict.attempt, start=verdict.start, pod=pod_name(job.name, verdict.start), started=now
+    )
+    status = _resumed(job, _accepted(job, status, spec_hash, now), now)
+    return _moved(
+        job,
+        replace(
+            status,
+            conditions=_set(job, status, ConditionType.ADMITTED, True, AdmittedReason.ADMITTED, _ordinal(verdict), now),
+            start_time=status.start_time or moment,
+            next_attempt_time=None,
+            attempts=verdict.attempt,
+            starts=verdict.start,
+            attempt_history=(*status.attempt_history, record)[-MAX_ATTEMPT_HISTORY:],
+            queue=_place(status, queue, moment),
+        ),
+        now,
+    )
+
+
+def waiting(job: Job, verdict: Wait, *, spec_hash: str | None, queue: str, now: datetime) -> AgentJobStatus:
+    """What the job waits for. `spec_hash` is set when it has just been accepted."""
+    status = job.status
+    if spec_hash is not None:
+        status = _accepted(job, status, spec_hash, now)
+    status = _resumed(job, status, now)
+    status = replace(
+        status, conditions=_set(job, status, verdict.condition, False, verdict.reason, verdict.message, now)
+    )
+    if verdict.reason == AdmittedReason.SPEC_UNREADABLE:
+        # What it waits for is not a slot: timeouts.queue must not count it.
+        status = replace(status, queue=replace(status.queue, since=None) if status.queue else None)
+    elif phase_of(status.conditions) is Phase.QUEUED:
+        status = replace(status, queue=_place(status, queue, now.replace(microsecond=0)))
+    elif queue and status.queue is None:
+        status = replace(status, queue=QueuePlace(name=queue))
+    return _moved(job, status, now)
+
+
+def reported(job: Job, verdict: ReportPod, *, now: datetime) -> AgentJobStatus:
+    """A pod that does not get going, or has. No transition: the phase stays Running."""
+    conditions = _set(job, job.status, ConditionType.POD_STARTED, verdict.started, verdict.reason, verdict.message, now)
+    return _observed(job, replace(job.status, reason=_reason(conditions), conditions=conditions))
+
+
+def start_ended(job: Job, verdict: EndStart, *, now: datetime) -> AgentJobStatus:
+    """The active start is over; another follows, or the job ends in the same write."""
+    record, then = verdict.record, verdict.then
+    status = replace(
+        job.status,
+        attempt_history=(*job.status.attempt_history[:-1], record),
+        # Rounded up: many short starts must not run for nothing.
+        running_seconds=job.status.running_seconds + math.ceil(verdict.ran.total_seconds()),
+        rule_counts=_fired(job.status.rule_counts, verdict.rule),
+    )
+    if isinstance(then, Finish):
+        return _ended(job, status, then, now)
+    if isinstance(then, Suspend):
+        status = replace(status, next_attempt_time=_ceiling(then.at) if then.at else None)
+        return _held(job, status, then, now)
+    message = (
+        f"attempt {record.attempt + record.charged} starts at {_clock(then.at)}: {record.reason or record.message}"
+    )
+    conditions = _set(job, status, ConditionType.ADMITTED, False, AdmittedReason.WAITING_FOR_BACKOFF, message, now)
+    conditions = tuple(one for one in conditions if one.type != ConditionType.POD_STARTED)
+    status = replace(
+        status,
+        conditions=conditions,
+        # Rounded up: a status has whole seconds, and a retry must not come early.
+        next_attempt_time=_ceiling(then.at),
+        infra_restarts=status.infra_restarts + (1 if then.infra else 0),
+        snoozes=status.snoozes + (0 if then.infra or record.charged else 1),
+        queue=replace(status.queue, since=None) if status.queue else None,
+    )
+    return _moved(job, status, now)
+
+
+def suspended(job: Job, verdict: Suspend, *, spec_hash: str | None, now: datetime) -> AgentJobStatus:
+    """The job is held. `spec_hash` is set when it has just been accepted."""
+    status = job.status if spec_hash is None else _accepted(job, job.status, spec_hash, now)
+    return _held(job, status, verdict, now)
+
+
+def finished(job: Job, verdict: Finish, *, now: datetime) -> AgentJobStatus:
+    """The job ends without a start of its own to end."""
+    return _ended(job, job.status, verdict, now)
+
+
+def _fired(counts: dict[str, int] | None, rule: str) -> dict[str, int] | None:
+    return {**(counts or {}), rule: (counts or {}).get(rule, 0) + 1} if rule else counts
+
+
+def _held(job: Job, status: AgentJobStatus, verdict: Suspend, now: datetime) -> AgentJobStatus:
+    conditions = _set(job, status, ConditionType.ADMITTED, False, AdmittedReason.SUSPENDED, "", now)
+    conditions = tuple(one for one in conditions if one.type != ConditionType.POD_STARTED)
+    status = replace(
+        status,
+        conditions=conditions,
+        queue=replace(status.queue, since=None) if status.queue else None,
+        # A value from before the suspension does not end it.
+        last_resume=job.resume or None,
+    )
+    conditions = _set(job, status, ConditionType.SUSPENDED, True, verdict.reason, verdict.message, now)
+    return _moved(job, replace(status, conditions=conditions), now)
+
+
+def _resumed(job: Job, status: AgentJobStatus, now: datetime) -> AgentJobStatus:
+    """Whatever comes next, the job is suspended no longer."""
+    if not is_true(status.conditions, ConditionType.SUSPENDED):
+        return status
+    return replace(
+        status, conditions=_set(job, status, ConditionType.SUSPENDED, False, SuspendedReason.RESUMED, "", now)
+    )
+
+
+def _ended(job: Job, status: AgentJobStatus, end: Finish, now: datetime) -> AgentJobStatus:
+    if end.phase is Phase.FAILED and end.reason in _REJECTIONS:
+        status = replace(
+            status, conditions=_set(job, status, ConditionType.ACCEPTED, False, end.reason, end.message, now)
+        )
+    status = _resumed(job, status, now)
+    status = replace(
+        status, conditions=_set(job, status, ConditionType.ADMITTED, False, AdmittedReason.FINISHED, "", now)
+    )
+    conditions = _set(job, status, _END_CONDITIONS[end.phase], True, end.reason, end.message, now)
+    conditions = tuple(one for one in conditions if one.type != ConditionType.POD_STARTED)
+    status = replace(
+        status,
+        conditions=conditions,
+        completion_time=now.replace(microsecond=0),
+        next_attempt_time=None,
+        result=ResultSummary(summary=end.summary, outcome=end.outcome) if end.answered else None,
+    )
+    return _moved(job, status, now)
+
+
+def _moved(job: Job, status: AgentJobStatus, now: datetime) -> AgentJobStatus:
+    """Derive phase, reason and Finished, and count the transition if the phase changed."""
+    phase = phase_of(status.conditions)
+    conditions = _set(job, status, ConditionType.FINISHED, phase.is_terminal, phase, "", now)
+    step = 0 if phase is job.status.phase and not _restarted(job.status, status) else 1
+    status = replace(
+        status,
+        phase=phase,
+        reason=_reason(conditions),
+        conditions=conditions,
+        transitions=job.status.transitions + step,
+    )
+    return _observed(job, status)
+
+
+def _observed(job: Job, status: AgentJobStatus) -> AgentJobStatus:
+    conditions = seen_at(_fitting(status.conditions), job.generation)
+    return replace(status, conditions=conditions, observed_generation=job.generation)
+
+
+def _fitting(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
+    """Leave out conditions of others that the CRD has no room for: with them no write would be taken any more."""
+    surplus = len(conditions) - MAX_CONDITIONS
+    if surplus <= 0:
+        return conditions
+    others = [one for one in conditions if one.type not in _OURS]
+    return tuple(one for one in conditions if one not in others[-surplus:])
+
+
+def _reason(conditions: tuple[Condition, ...]) -> str | None:
+    said = telling(conditions)
+    return said.reason if said else None
+
+
+def _restarted(before: AgentJobStatus, after: AgentJobStatus) -> bool:
+    return before.starts != after.starts
+
+
+def _accepted(job: Job, status: AgentJobStatus, spec_hash: str, now: datetime) -> AgentJobStatus:
+    conditions = _set(job, status, ConditionType.ACCEPTED, True, AcceptedReason.RESOLVED, f"spec hash {spec_hash}", now)
+    return replace(status, conditions=conditions, resolved=ResolvedSpec(spec_hash=spec_hash))
+
+
+def _place(status: AgentJobStatus, queue: str, moment: datetime) -> QueuePlace:
+    if status.queue is not None and status.queue.name == queue and status.queue.since is not None:
+        return status.queue
+    return QueuePlace(name=queue, since=moment)
+
+
+def _set(
+    job: Job,
+    status: AgentJobStatus,
+    condition: ConditionType,
+    holds: bool,
+    reason: str,
+    message: str,
+    now: datetime,
+) -> tuple[Condition, ...]:
+    return with_condition(
+        status.conditions,
+        condition,
+        status=holds,
+        reason=reason,
+        message=message,
+        now=now,
+        generation=job.generation,
+    )
+
+
+def _ordinal(verdict: Claim) -> str:
+    return f"attempt {verdict.attempt}, start {verdict.start}"
+
+
+def _clock(at: datetime) -> str:
+    return _ceiling(at).strftime("%H:%M:%S")
+
+
+def _ceiling(at: datetime) -> datetime:
+    whole = at.replace(microsecond=0)
+    return whole if whole == at else whole.fromtimestamp(whole.timestamp() + 1, tz=at.tzinfo)

@@ -1,0 +1,148 @@
+"""From the facts of an ended pod to one ending: what it means, why, and whether the cluster is to blame.
+
+The runner's own word comes first, because an exit code of 0 after SIGTERM makes a pod Succeeded that did nothing, and a
+deaf process makes one Failed whose result is stored. Only without that word do the kubelet's facts decide. How many
+endings of a kind a job may have is not decided here (see `decide`).
+"""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from agentjobs.contract import EXIT_FENCED, ErrorClass, Verdict
+from agentjobs.core.job.observation import Job, Obstacle
+from agentjobs.core.pods.pod import Pod, Waiting
+
+INFRA_DELAY = timedelta(seconds=5)  # long enough for a scheduler to see that a node is gone, short beside a model call
+SNOOZE_DELAY = timedelta(seconds=30)  # a rate limit that did not say how long
+
+# Reasons of DisruptionTarget (Kubernetes, pod disruption conditions) that are not plain evictions.
+_DISRUPTIONS = {
+    "PreemptionByScheduler": ErrorClass.PREEMPTED,
+    "DeletionByTaintManager": ErrorClass.NODE_LOST,
+    "DeletionByPodGC": ErrorClass.NODE_LOST,
+}
+
+# What a waiting container means for its job, by the kubelet's and the scheduler's reasons.
+_WAITS = {
+    "ErrImagePull": ErrorClass.IMAGE_PULL_FAILED,
+    "ImagePullBackOff": ErrorClass.IMAGE_PULL_FAILED,
+    "InvalidImageName": ErrorClass.IMAGE_PULL_FAILED,
+    "ErrImageNeverPull": ErrorClass.IMAGE_PULL_FAILED,
+    "RegistryUnavailable": ErrorClass.IMAGE_PULL_FAILED,
+    "CreateContainerConfigError": ErrorClass.MISSING_REFERENCE,
+    "ContainerCreating": ErrorClass.MISSING_REFERENCE,
+    "PodInitializing": ErrorClass.MISSING_REFERENCE,
+    "Unschedulable": ErrorClass.UNSCHEDULABLE,
+    "SchedulingGated": ErrorClass.UNSCHEDULABLE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How one start ended, before the job's limits are applied.
+
+    `infra` endings are the cluster's fault: snoozed for `INFRA_DELAY`, counted against `maxInfraRestarts`, not charged.
+    `began` says that a container ran, without which a Retry is not charged.
+    """
+
+    verdict: Verdict
+    reason: str
+    message: str
+    delay: timedelta | None = None
+    infra: bool = False
+    began: bool = True
+    summary: str = ""
+    outcome: str | None = None
+
+
+def diagnose(pod: Pod) -> Ending:
+    """Say how an ended pod ended."""
+    word = pod.termination_message
+    if word is None:
+        return _by_facts(pod)
+    if word.reason == ErrorClass.INTERRUPTED:
+        return _interrupted(pod)
+    delay = None if word.delay_seconds is None else timedelta(seconds=word.delay_seconds)
+    if word.verdict is Verdict.SNOOZE and delay is None:
+        delay = SNOOZE_DELAY
+    return Ending(word.verdict, word.reason, word.message, delay=delay, summary=word.summary, outcome=word.outcome)
+
+
+def lost(message: str, reason: ErrorClass = ErrorClass.RUNNER_LOST) -> Ending:
+    """The ending of a start whose pod is gone or stopped answering."""
+    return Ending(Verdict.SNOOZE, reason, message, delay=INFRA_DELAY, infra=True)
+
+
+def stopped(job: Job, ending: Ending) -> Ending:
+    """Name the ending of a start after the order to stop, if that is why it was lost."""
+    if ending.reason != ErrorClass.RUNNER_LOST or not job.must_stop:
+        return ending
+    if job.cancel:
+        return Ending(Verdict.CANCEL, ErrorClass.CANCELLED, "spec.cancel was set")
+    if job.deleting:
+        return Ending(Verdict.CANCEL, ErrorClass.JOB_DELETED, "the job was deleted")
+    return replace(ending, reason=ErrorClass.SUSPENDED, message="spec.suspend was set")
+
+
+def silent(pod: str) -> Ending:
+    """The ending of a start whose runner was stopped because nothing was heard of it any more."""
+    message = f"nothing was heard of the runner in pod {pod} for timeouts.progress and longer; it was stopped"
+    return Ending(Verdict.RETRY, ErrorClass.PROGRESS_TIMEOUT, message)
+
+
+def never_began(waiting: Waiting | None) -> Ending:
+    """The ending of a start whose container could not be started for too long."""
+    reason = _WAITS.get(waiting.reason, ErrorClass.UNSCHEDULABLE) if waiting else ErrorClass.UNSCHEDULABLE
+    said = f"{waiting.reason}: {waiting.message}" if waiting else "no node took the pod"
+    return Ending(Verdict.FAIL, reason, f"no container started: {said}", began=False)
+
+
+def refused(obstacle: Obstacle) -> Ending:
+    """The ending of a start whose pod the API server will never take."""
+    return Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, f"the pod was refused: {obstacle.message}", began=False)
+
+
+def _by_facts(pod: Pod) -> Ending:
+    ended, began = pod.terminated, pod.container_started is not None
+    if pod.reason == "DeadlineExceeded":
+        return Ending(Verdict.RETRY, ErrorClass.ATTEMPT_TIMEOUT, "timeouts.attempt was used up", began=began)
+    if pod.disruption or pod.reason in ("Evicted", "Preempting", "NodeLost", "NodeShutdown", "Terminated"):
+        return _disrupted(pod)
+    if ended is None:
+        return lost(f"the pod failed without its container's status: {pod.reason or 'no reason'} {pod.message}".strip())
+    if ended.reason == "OOMKilled":
+        message = "the container was killed for memory; raise runtime.resources.limits.memory"
+        return Ending(Verdict.RETRY, ErrorClass.OOM_KILLED, message)
+    if ended.exit_code == EXIT_FENCED:
+        return lost("another pod held this start")
+    if ended.reason in ("StartError", "ContainerCannotRun"):
+        return Ending(
+            Verdict.FAIL, ErrorClass.CONFIG_INVALID, f"the container cannot start: {ended.message}", began=False
+        )
+    if pod.deletion is not None:
+        return lost("the pod was deleted")
+    return Ending(
+        Verdict.RETRY, ErrorClass.RUNNER_CRASHED, f"the container ended with {_code(ended.exit_code)} and no verdict"
+    )
+
+
+def _interrupted(pod: Pod) -> Ending:
+    """The runner was told to stop; the facts at hand say by whom."""
+    if pod.disruption or pod.reason == "Evicted":
+        return _disrupted(pod)
+    if pod.reason == "DeadlineExceeded":
+        return Ending(Verdict.RETRY, ErrorClass.ATTEMPT_TIMEOUT, "timeouts.attempt was used up")
+    return lost("the pod was told to stop")
+
+
+def _disrupted(pod: Pod) -> Ending:
+    reason = _DISRUPTIONS.get(pod.disruption or "", ErrorClass.EVICTED)
+    if pod.reason in ("NodeLost", "NodeShutdown", "Terminated"):
+        reason = ErrorClass.NODE_LOST
+    where = f" on node {pod.node}" if pod.node else ""
+    return lost(f"{pod.disruption or pod.reason}{where}: {pod.message}".rstrip(": "), reason)
+
+
+def _code(code: int) -> str:
+    """Say an exit code as a person would look it up: 137 is signal 9."""
+    return f"exit code {code}" if code <= 128 else f"exit code {code} (signal {code - 128})"

@@ -1,0 +1,35 @@
+"""What an installation lets jobs ask for: whose account and which images their pods run with.
+
+Judged on the spec that was accepted, before each pod, so that a list that has grown shorter counts for jobs that wait.
+Pure; called by the reconciler.
+"""
+
+from collections.abc import Iterable
+
+from agentjobs.api.job.runtime import Runtime
+from agentjobs.core.pods.manifests import PodDefaults
+
+# Enough to see what was meant; the list itself may be long.
+_NAMED = 10
+
+
+def refusal(runtime: Runtime, defaults: PodDefaults) -> str | None:
+    """Return why no pod may be made, naming field, value and what is allowed; None when one may."""
+    account = runtime.service_account_name
+    if account is not None and account not in defaults.service_accounts:
+        return _refused("serviceAccountName", account, sorted(defaults.service_accounts))
+    image = runtime.image
+    if image is not None and defaults.images and not any(_matches(image, pattern) for pattern in defaults.images):
+        return _refused("image", image, defaults.images)
+    return None
+
+
+def _matches(image: str, pattern: str) -> bool:
+    """Compare as it is written: nothing completes a name, so `a` is not `a:latest`."""
+    return image.startswith(pattern[:-1]) if pattern.endswith("*") else image == pattern
+
+
+def _refused(field: str, value: str, allowed: Iterable[str]) -> str:
+    names = list(allowed)
+    listed = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return f"spec.runtime.{field}: {value!r} is not allowed here; allowed: {listed or 'none'}"

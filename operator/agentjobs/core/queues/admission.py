@@ -1,0 +1,181 @@
+"""Which waiting jobs of a queue start now.
+
+Order inside a queue: priority (0 first), then age. A job whose session is in use is passed over, never waited for.
+
+`Queues` holds what the decision depends on for one namespace: who waits, who holds a slot, who uses a session. It is
+told of each change and keeps the answer at hand, so that a start costs O(log n) and a look at a full queue nothing,
+however many wait. The decision is one synchronous call, so it is never made on two different views of a queue. No I/O,
+no clock.
+"""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from agentjobs.core.queues.line import Candidate, Granted, Holding, JobName, Line, Place, Refusal, SessionLock, Users
+
+__all__ = (
+    "Admission",
+    "Candidate",
+    "Granted",
+    "Holding",
+    "JobName",
+    "Place",
+    "QueuePolicy",
+    "Queues",
+    "Refusal",
+    "SessionLock",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePolicy:
+    """What a queue allows."""
+
+    limit: int
+    """Most jobs of the queue that hold a slot at once, reserved slots included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The answer of one look at a queue."""
+
+    admitted: tuple[JobName, ...] = ()
+    """Jobs that start now, in order. Each has its slot reserved, and its session, until it leaves."""
+    refused: Mapping[JobName, Refusal] = field(default_factory=dict)
+    """Jobs that have to be told why they wait: those whose answer is new or has changed, and no others."""
+    again: datetime | None = None
+    """When time alone may change the answer; None when only an event can."""
+
+    @property
+    def changed(self) -> tuple[JobName, ...]:
+        """Jobs whose answer is another than before."""
+        return (*self.admitted, *self.refused)
+
+
+NOTHING: Final = Admission()
+
+
+class Queues:
+    """All queues of one namespace."""
+
+    def __init__(self) -> None:
+        self.woken: set[str] = set()
+        """Queues in which a look may change something. The caller empties it; `admit` takes its queue out."""
+        self._places: dict[JobName, Place] = {}
+        self._lines: dict[str, Line] = {}
+        self._holdings: dict[Hashable, Holding] = {}
+        self._users: Users = {}
+
+    def __bool__(self) -> bool:
+        """Whether anything waits or is held."""
+        return bool(self._places or self._holdings)
+
+    def place(self, name: JobName) -> Place | None:
+        """A job's request and its answer so far."""
+        return self._places.get(name)
+
+    def waiting(self) -> Mapping[str, int]:
+        """How many jobs wait without a slot, by queue."""
+        return {name: line.waiting for name, line in self._lines.items() if line.waiting}
+
+    def ask(self, queue: str, candidate: Candidate) -> None:
+        """Let a job wait in a queue. An earlier request of that name is withdrawn."""
+        self.leave(candidate.key)
+        place = self._places[candidate.key] = Place(queue, candidate)
+        self._line(queue).join(place)
+        self.woken.add(queue)
+
+    def leave(self, name: JobName) -> None:
+        """The job does not wait (any more), and gives back what was reserved for it. What it holds by a claim stays."""
+        place = self._places.pop(name, None)
+        if place is None:
+            return
+        if isinstance(place.answer, Granted):
+            self.hold(_reservation(name), None)
+            return
+        line = self._lines[place.queue]
+        if line.leave(place):
+            self.woken.add(place.queue)
+        self._forget(place.queue, line)
+
+    def hold(self, source: Hashable, holding: Holding | None) -> None:
+        """Say what a source of holdings (a claim, a pod) holds from now on; None for nothing."""
+        before = self._holdings.get(source)
+        if before == holding:
+            return
+        # The new first: what is handed over from one to the other is never free in between.
+        if holding is None:
+            del self._holdings[source]
+        else:
+            self._holdings[source] = holding
+            self._take(source, holding)
+        if before is not None:
+            self._give_back(source, before, holding)
+        for session in {one.session for one in (before, holding) if one is not None and one.session is not None}:
+            self._session_changed(session)
+
+    def admit(self, queue: str, policy: QueuePolicy, now: datetime) -> Admission:
+        """Answer all requests of a queue at once.
+
+        Args:
+            queue: which one.
+            policy: what it allows at this moment.
+            now: the time of the look, for policies that depend on it.
+        """
+        self.woken.discard(queue)
+        line = self._lines.get(queue)
+        if line is None:
+            return NOTHING
+        admitted: list[JobName] = []
+        is_full = line.taken >= policy.limit
+        while line.taken < policy.limit and (place := line.first()) is not None:
+            self._grant(line, place)
+            admitted.append(place.candidate.key)
+        full = Refusal("WaitingForSlot", f"all {policy.limit} slots of queue {queue} are taken")
+        refused = line.refusals(full, is_full=is_full)
+        self.woken.discard(queue)
+        return Admission(tuple(admitted), refused)
+
+    def _grant(self, line: Line, place: Place) -> None:
+        """Reserve the slot and the session until the job's claim is seen, or it leaves."""
+        one, place.answer = place.candidate, Granted()
+        self.hold(_reservation(one.key), Holding(one.uid, one.lock, place.queue, one.uid))
+        line.leave(place)
+
+    def _take(self, source: Hashable, holding: Holding) -> None:
+        if holding.session is not None:
+            self._users.setdefault(holding.session, {})[source] = holding
+        if holding.queue is not None:
+            self._line(holding.queue).take(holding.holder)
+
+    def _give_back(self, source: Hashable, before: Holding, after: Holding | None) -> None:
+        if before.session is not None and (after is None or after.session != before.session):
+            users = self._users[before.session]
+            del users[source]
+            if not users:
+                del self._users[before.session]
+        if before.queue is not None:
+            line = self._lines[before.queue]
+            if line.give_back(before.holder) and line.waiting:
+                self.woken.add(before.queue)
+            self._forget(before.queue, line)
+
+    def _session_changed(self, session: SessionLock) -> None:
+        """A session is shared by all queues of the namespace, of which there are few."""
+        self.woken.update(name for name, line in self._lines.items() if line.session_changed(session))
+
+    def _line(self, queue: str) -> Line:
+        line = self._lines.get(queue)
+        if line is None:
+            line = self._lines[queue] = Line(self._users)
+        return line
+
+    def _forget(self, queue: str, line: Line) -> None:
+        if not line.waiting and not line.taken:
+            del self._lines[queue]
+
+
+def _reservation(name: JobName) -> Hashable:
+    return "reservation", name

@@ -1,0 +1,79 @@
+"""The job of one start of a schedule: its name and its body, as a plain dict."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from agentjobs.api.durations import format_time
+from agentjobs.api.job.spec import MAX_JOB_NAME
+from agentjobs.api.schedule.spec import DEFAULT_QUEUE
+from agentjobs.api.schedule.status import ActiveJob
+from agentjobs.contract import (
+    ANNOTATION_PREVIOUS_TIME,
+    ANNOTATION_SCHEDULE_GENERATION,
+    ANNOTATION_SCHEDULED_TIME,
+    GROUP,
+    LABEL_SCHEDULE,
+    MANAGED_BY,
+    VERSION,
+)
+from agentjobs.core.schedule.model import Schedule
+
+_HASH_CHARS: Final = 8
+
+
+def scheduled_name(schedule: str, time: datetime) -> str:
+    """Return the name of the job that stands for `time`: `<schedule>-<minutes since 1970>`."""
+    return f"{schedule}-{int(time.astimezone(UTC).timestamp()) // 60}"
+
+
+def triggered_name(schedule: str, value: str) -> str:
+    """Return the name of the job that a value of the annotation `agentjobs.dev/trigger` asks for.
+
+    `<schedule>-t<8 hexadecimal digits>`, of which the schedule's name is cut to fit; it is in the digits as well. A cut
+    behind a dot or a dash would leave an illegal name.
+    """
+    digits = hashlib.sha256(f"{schedule}\n{value}".encode("utf-8", "replace")).hexdigest()[:_HASH_CHARS]
+    return f"{schedule[: MAX_JOB_NAME - _HASH_CHARS - 2].rstrip('.-')}-t{digits}"
+
+
+def scheduled_job(schedule: Schedule, start: ActiveJob) -> dict[str, Any]:
+    """Return the AgentJob of a start: owned by the schedule, and told its time and the one before."""
+    template = _object(_object(schedule.spec).get("jobTemplate"))
+    metadata = _object(template.get("metadata"))
+    previous = {} if start.previous is None else {ANNOTATION_PREVIOUS_TIME: format_time(start.previous)}
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": "AgentJob",
+        "metadata": {
+            "namespace": schedule.namespace,
+            "name": start.name,
+            "labels": {
+                **_object(metadata.get("labels")),
+                LABEL_SCHEDULE: schedule.name,
+                "app.kubernetes.io/managed-by": MANAGED_BY,
+            },
+            "annotations": {
+                **_object(metadata.get("annotations")),
+                ANNOTATION_SCHEDULED_TIME: format_time(start.time),
+                ANNOTATION_SCHEDULE_GENERATION: str(schedule.generation),
+                **previous,
+            },
+            "ownerReferences": [
+                {
+                    "apiVersion": f"{GROUP}/{VERSION}",
+                    "kind": "AgentSchedule",
+                    "name": schedule.name,
+                    "uid": schedule.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": {"queue": DEFAULT_QUEUE, **_object(template.get("spec"))},
+    }
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,138 @@
+"""A schedule as its object says it, and what its spec asks for: read once for each edit."""
+
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from agentjobs.api.problems import Problem, rejection
+from agentjobs.api.raw_status import MAX_RESUME
+from agentjobs.api.schedule.cron import Cron, parse_cron
+from agentjobs.api.schedule.spec import AgentScheduleSpec
+from agentjobs.api.schedule.status import ActiveReason, AgentScheduleStatus
+from agentjobs.api.schedule.validation import NEVER, of_template, timing_problems, validate_schedule
+from agentjobs.contract import ANNOTATION_RESUME, ANNOTATION_TRIGGER
+from agentjobs.core.pods.pod import instant
+
+ON_TIME = timedelta(seconds=60)
+"""A start within this is on time: a new leader takes over in less, and cron has no smaller unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """An AgentSchedule object: identity, raw spec, and the status as last written."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    created: datetime
+    deleting: bool
+    trigger: str
+    """Value of the annotation that asks for a job now, empty when there is none."""
+    resume: str
+    """Value of the annotation that ends a halt after failures, empty when there is none."""
+    spec: object
+    """`spec` as it stands in the object: it may be anything."""
+    status: AgentScheduleStatus
+    raw_status: Mapping[str, Any]
+    """What `status` was read from, for the patch that follows it."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.namespace, self.name
+
+    def rests(self, now: datetime) -> bool:
+        """Whether, by its status, nothing happens before the next time: no edit, no wish, no job, no start is new.
+
+        What the spec means is not read: a schedule may be wrong about it, and is looked at all the same.
+        """
+        status = self.status
+        wishes = ((self.trigger, status.last_trigger), (self.resume, status.last_resume))
+        return (
+            status.observed_generation == self.generation
+            and not status.active
+            and all(asked in ("", done) for asked, done in wishes)
+            and (status.next_schedule_time is None or status.next_schedule_time > now)
+        )
+
+
+def parse_schedule(obj: Mapping[str, Any]) -> Schedule:
+    """Read an AgentSchedule object as the API server gives it."""
+    meta = obj["metadata"]
+    annotations = meta.get("annotations") or {}
+    return Schedule(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        generation=meta.get("generation", 0),
+        created=instant(meta.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
+        deleting=meta.get("deletionTimestamp") is not None,
+        trigger=str(annotations.get(ANNOTATION_TRIGGER, ""))[:MAX_RESUME],
+        resume=str(annotations.get(ANNOTATION_RESUME, ""))[:MAX_RESUME],
+        spec=obj.get("spec"),
+        status=AgentScheduleStatus.parse(obj.get("status")),
+        raw_status=obj.get("status") or {},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A legal spec with its instants. Make it with `read_plan`."""
+
+    uid: str
+    spec: AgentScheduleSpec
+    cron: Cron
+
+    @property
+    def timing(self) -> str:
+        """Expression and zone as one text: what a change of which counts as another schedule."""
+        return f"{self.spec.schedule} {self.spec.time_zone}"
+
+    @property
+    def deadline(self) -> timedelta | None:
+        """How late a start may be; None for any time."""
+        seconds = self.spec.starting_deadline_seconds
+        own = None if seconds is None else timedelta(seconds=seconds)
+        if self.spec.catch_up.policy == "None":
+            return ON_TIME if own is None else min(own, ON_TIME)
+        return own
+
+    def due(self, time: datetime) -> datetime:
+        """Return when the start for `time` is made: after a delay of its own, before the next time."""
+        if not self.spec.jitter:
+            return time
+        following = self.cron.next_after(time)
+        span = self.spec.jitter if following is None else min(self.spec.jitter, following - time)
+        # Drawn from uid and time: every operator and every repetition gets the same instant.
+        return time + span * random.Random(f"{self.uid}/{time.timestamp():.0f}").random()  # noqa: S311  no secret
+
+
+@dataclass(frozen=True, slots=True)
+class Illegal:
+    """A spec that cannot be followed, and what to say about it."""
+
+    reason: ActiveReason
+    message: str
+
+
+def read_plan(schedule: Schedule) -> Plan | Illegal:
+    """Judge a spec. Costs about as much as a job's acceptance, so keep the answer for uid and generation."""
+    problems = validate_schedule({"metadata": {"name": schedule.name}, "spec": schedule.spec})
+    if problems:
+        spec = schedule.spec if isinstance(schedule.spec, Mapping) else {}
+        timing = list(timing_problems(spec))
+        reason = ActiveReason.INVALID_SCHEDULE if timing else ActiveReason.INVALID_SPEC
+        if any(problem.message == NEVER for problem in timing):
+            reason = ActiveReason.NEVER_FIRES
+        return Illegal(reason, rejection(problems)[1])
+    parsed = AgentScheduleSpec.model_validate(schedule.spec)
+    return Plan(schedule.uid, parsed, parse_cron(parsed.schedule, parsed.time_zone))
+
+
+def illegal_template(problems: Iterable[Problem]) -> Illegal:
+    """Say what a job of the schedule would fail of; the problems name the job's fields."""
+    return Illegal(ActiveReason.INVALID_SPEC, rejection(map(of_template, problems))[1])

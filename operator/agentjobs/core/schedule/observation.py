@@ -1,0 +1,98 @@
+"""All that is known about a schedule at one instant, as frozen values: what `schedule.decide` looks at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from agentjobs.api.conditions import Phase, telling
+from agentjobs.api.schedule.status import ActiveJob, BlockedReason
+from agentjobs.core.job.observation import Job
+from agentjobs.core.schedule.model import Illegal, Plan, Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class MadeJob:
+    """A job of the schedule: one whose controller it is, by uid."""
+
+    name: str
+    uid: str
+    created: datetime
+    phase: Phase = Phase.PENDING
+    ended: datetime | None = None
+    """When it ended; set when and only when it has."""
+    cancel: bool = False
+    """Whether somebody has asked for its end."""
+    deleting: bool = False
+    why: str = ""
+    """What it waits for: the reason of its condition, and in words."""
+    accepted: bool = True
+    """Whether its work was ever accepted. One that was not has cost nothing."""
+    of_generation: int = 0
+    """The schedule's generation that it was made from; 0 when nobody wrote it down."""
+
+    @property
+    def finished(self) -> bool:
+        return self.ended is not None
+
+
+def made_job(job: Job) -> MadeJob:
+    """Reduce a job to what its schedule needs to know."""
+    said = None if job.finished else telling(job.status.conditions)
+    return MadeJob(
+        name=job.name,
+        uid=job.uid,
+        created=job.created,
+        phase=job.status.phase or Phase.PENDING,
+        ended=(job.status.completion_time or job.created) if job.finished else None,
+        cancel=job.cancel,
+        deleting=job.deleting,
+        why=f"{said.reason}: {said.message}" if said else "",
+        accepted=job.accepted or job.status.starts > 0,
+        of_generation=job.of_generation,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the API server did not make a job when that was tried last."""
+
+    reason: BlockedReason
+    """JobNameTaken or JobRefused."""
+    message: str
+    final: bool = False
+    """Whether the same job will be refused again: the API server called it invalid."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleObservation:
+    """One schedule and everything a decision about it may depend on."""
+
+    schedule: Schedule
+    plan: Plan | Illegal
+    """`read_plan(schedule)`, kept by the caller for each uid and generation."""
+    jobs: tuple[MadeJob, ...] = ()
+    """All jobs whose controller is this very schedule, by uid; complete, as far as the caches are."""
+    fresh: bool = False
+    """Whether `schedule` is the API server's own answer of this look, to our GET or PATCH, and not from a watch."""
+    absent: frozenset[str] = frozenset()
+    """Names of jobs that a GET of this look did not find."""
+    refusals: Mapping[str, Refusal] = field(default_factory=dict)
+    """By the job's name: what came of the last try to make it, if it failed."""
+
+    @property
+    def claims(self) -> tuple[ActiveJob, ...]:
+        """Starts that are claimed and whose job is not known to exist."""
+        return tuple(start for start in self.schedule.status.active if not start.uid)
+
+    @property
+    def surplus(self) -> tuple[MadeJob, ...]:
+        """Finished jobs beyond the history limits, oldest first. To be asked last: by then all ends are counted."""
+        if not isinstance(self.plan, Plan):
+            return ()
+        spec = self.plan.spec
+        counted = [job for job in self.jobs if job.finished and not job.deleting]
+        counted.sort(key=lambda job: (job.created, job.name), reverse=True)
+        good = [job for job in counted if job.phase is Phase.SUCCEEDED]
+        bad = [job for job in counted if job.phase is not Phase.SUCCEEDED]
+        surplus = good[spec.successful_jobs_history_limit :] + bad[spec.failed_jobs_history_limit :]
+        return tuple(reversed(surplus))

@@ -1,0 +1,406 @@
+"""Carrying out: one method a verdict. Every write has a precondition, and its answer is fed back at once.
+
+Each says whether to look at the job again immediately. Errors of the API server go up to the engine, which tries again.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, assert_never
+
+from agentjobs.api.conditions import AdmittedReason, Phase, PodStartedReason
+from agentjobs.api.job.status import AgentJobStatus, AttemptRecord
+from agentjobs.contract import LABEL_JOB, cut, pod_name
+from agentjobs.core.job import progress
+from agentjobs.core.job.observation import Heartbeat, Job, Observation, Obstacle
+from agentjobs.core.job.verdicts import (
+    AskForSlot,
+    AskHeartbeat,
+    AskRecorded,
+    Claim,
+    Decision,
+    DeleteJob,
+    EndStart,
+    FetchYield,
+    Finish,
+    Keep,
+    MakePod,
+    Observe,
+    ReadReferences,
+    ReleasePods,
+    ReportPod,
+    StopPod,
+    Suspend,
+    Wait,
+)
+from agentjobs.core.pods.manifests import PodDefaults, runner_pod
+from agentjobs.core.pods.pod import Pod, parse_pod
+from agentjobs.core.pods.policy import refusal
+from agentjobs.core.queues.admission import JobName, Refusal
+from agentjobs.errors import AlreadyExists, Conflict, Denied, Invalid, NotFound, Unavailable
+from agentjobs.history.records import StartRecord
+from agentjobs.kube.resources import AGENTJOBS, PODS
+from agentjobs.metrics import Metrics
+from agentjobs.reconcile.job.acceptance import OUTAGE_SECONDS, Acceptance
+from agentjobs.reconcile.job.egress import Egress
+from agentjobs.reconcile.job.ends import is_recorded
+from agentjobs.reconcile.job.rows import job_key, preview, tombstone, usage
+from agentjobs.reconcile.job.story import Story
+from agentjobs.reconcile.ports import Cluster, History, Writer
+from agentjobs.reconcile.state import Answers, Memory, State
+
+logger = logging.getLogger(__name__)
+
+# A job that waits for one of these keeps its place, or the slot that it has been promised: it would start if it could.
+# Whoever waits for something else leaves first of all, so that no lost answer to a write keeps a slot from the others.
+_IN_LINE: Final = (
+    AdmittedReason.WAITING_FOR_SLOT,
+    AdmittedReason.WAITING_FOR_LOCK,
+    AdmittedReason.HISTORY_UNAVAILABLE,
+)
+
+
+# How often the policy of a pod that stops is looked for: the garbage collector may take it before the pod.
+POLICY_SECONDS: Final = 0.5
+
+
+class Actions:
+    """The hands of the reconciler."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        acceptance: Acceptance,
+        cluster: Cluster,
+        history: History,
+        writer: Writer,
+        story: Story,
+        metrics: Metrics,
+        pods: PodDefaults,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._state = state
+        self._acceptance = acceptance
+        self._cluster = cluster
+        self._history = history
+        self._writer = writer
+        self._metrics = metrics
+        self._pod_defaults = pods
+        self._egress = Egress(cluster, pods)
+        self._story = story
+        self._now = now
+
+    # One branch a verdict is the point: mypy shows the one that is missing.
+    async def carry_out(  # noqa: C901  one flat match over a closed union
+        self, seen: Observation, decision: Decision, memory: Memory, answers: Answers
+    ) -> bool:
+        """Do what the verdict says. True to look again at once."""
+        verdict, job = decision.verdict, seen.job
+        match verdict:
+            case Keep():
+                return False
+            case Observe():
+                await self._write(job, progress.observed(job))
+                self._story.observed(job)
+            case ReadReferences():
+                await self._acceptance.read_references(seen, answers)
+            case AskForSlot():
+                self._state.ask_for_slot(job, verdict)
+                return False
+            case AskHeartbeat():
+                answers.heartbeat = await self._heartbeat(job, verdict.start, answers)
+            case AskRecorded():
+                answers.end_recorded = await self._recorded(job, answers)
+            case Wait():
+                return await self._wait(seen, verdict, answers)
+            case Claim():
+                await self._claim(seen, verdict, answers)
+            case MakePod():
+                return await self._start_pod(seen, verdict, memory)
+            case ReportPod():
+                await self._write(job, progress.reported(job, verdict, now=self._now()))
+                self._story.pod_reported(seen, verdict)
+            case StopPod():
+                await self._stop_pod(verdict)
+                self._story.pod_stopped(seen, verdict)
+            case Finish():
+                await self._finish(seen, verdict, answers)
+            case Suspend():
+                return await self._suspend(seen, verdict, answers)
+            case EndStart():
+                await self._end_start(seen, verdict, answers)
+            case ReleasePods():
+                for pod in verdict.pods:
+                    await self._release(pod, "its job is going" if job.deleting else "its end is recorded")
+            case FetchYield():
+                return await self._fetch_yield(seen, answers)
+            case DeleteJob():
+                await self._delete_job(job)
+                return False
+            case _:
+                assert_never(verdict)
+        return True
+
+    def warn_of_edits(self, job: Job, memory: Memory) -> None:
+        """Say once a generation that an edit of accepted work has no effect; the API server's rules cannot see all."""
+        if job.generation == memory.generation or not job.accepted or job.finished:
+            return
+        if self._state.specs.accepted(job) is None:
+            return  # not known while Postgres is away; the next look asks again
+        memory.generation = job.generation
+        if edits := self._state.specs.edits(job):
+            self._story.edited(job, edits)
+
+    async def hand_over_policy(self, seen: Observation, memory: Memory) -> None:
+        """Let the network policy of a restricted job live as long as the pod of its active start."""
+        job, spec = seen.job, seen.spec
+        if spec is None or job.active is None or spec.isolation.egress.mode != "Restricted":
+            return
+        pod = next((pod for pod in seen.pods if pod.start == job.active.start and not pod.ended), None)
+        if pod is None or (memory.policy_of == pod.uid and not job.deleting):
+            return
+        if job.deleting:
+            self._state.queue.add_after(("job", *job.key), POLICY_SECONDS)
+        try:
+            await self._egress.hand_over(job, spec, pod)
+        except (Denied, Invalid) as error:
+            # It still is the job's, and goes with it: the pod must not wait for what waiting does not heal.
+            logger.warning("policy.kept", extra={"namespace": job.namespace, "job": job.name, "error": str(error)})
+        memory.policy_of = pod.uid
+
+    async def _heartbeat(self, job: Job, start: int, answers: Answers) -> Heartbeat:
+        try:
+            silence = await self._history.silence(job.uid, start)
+        except Unavailable as error:
+            self._acceptance.outage(job, answers, error)
+            return Heartbeat(None)
+        if silence is None and job.active is not None and job.active.started is not None:
+            silence = self._now() - job.active.started  # it has never spoken
+        return Heartbeat(silence)
+
+    async def _recorded(self, job: Job, answers: Answers) -> bool:
+        try:
+            return await is_recorded(job, self._history, self._writer)
+        except Unavailable as error:
+            self._acceptance.outage(job, answers, error)
+            return False
+
+    async def _wait(self, seen: Observation, verdict: Wait, answers: Answers) -> bool:
+        job, spec_hash_ = seen.job, None
+        if verdict.reason not in _IN_LINE:
+            self._state.leave(job)
+        if verdict.accept:
+            spec_hash_ = await self._acceptance.accept(seen, answers, None)
+            if spec_hash_ is None:
+                return True
+        queue = seen.spec.queue if seen.spec else ""
+        status = progress.waiting(job, verdict, spec_hash=spec_hash_, queue=queue, now=self._now())
+        if await self._write(job, status):
+            self._story.accepted(job, spec_hash_)
+            self._story.waits(seen, verdict)
+        if seen.spec is not None and isinstance(seen.slot, Refusal) and verdict.reason == seen.slot.reason:
+            # A changed priority has to reach the queue, though the answer for now stays the same.
+            lock = seen.spec.session_key(name=job.name, uid=job.uid)
+            self._state.ask_for_slot(job, AskForSlot(seen.spec.queue, seen.spec.priority, lock))
+        return False
+
+    async def _suspend(self, seen: Observation, verdict: Suspend, answers: Answers) -> bool:
+        job, accepted = seen.job, None
+        self._state.leave(job)
+        if verdict.accept:
+            accepted = await self._acceptance.accept(seen, answers, None)
+            if accepted is None:
+                return True
+        await self._write(job, progress.suspended(job, verdict, spec_hash=accepted, now=self._now()))
+        self._story.accepted(job, accepted)
+        self._story.suspended(seen, verdict)
+        return False
+
+    async def _claim(self, seen: Observation, claim: Claim, answers: Answers) -> None:
+        """Record, then claim. The pod follows from the claim, whoever sees it first."""
+        job, now = seen.job, self._now()
+        pod = pod_name(job.name, claim.start)
+        start = StartRecord(job=job_key(job), start=claim.start, attempt=claim.attempt, pod=pod, time=now)
+        accepted = await self._acceptance.accept(seen, answers, start)
+        if accepted is None or seen.spec is None:
+            return
+        queue = seen.spec.queue
+        await self._write(job, progress.claimed(job, claim, spec_hash=accepted, queue=queue, now=now))
+        self._state.leave(job)
+        since = job.status.queue.since if job.status.queue and job.status.queue.since else job.created
+        due = max(since, job.status.next_attempt_time or since)
+        self._metrics.starts.inc()
+        self._metrics.queue_wait(queue, max(0.0, (now - due).total_seconds()))
+        self._story.accepted(job, accepted)
+        self._story.claimed(seen, claim, pod)
+
+    async def _start_pod(self, seen: Observation, verdict: MakePod, memory: Memory) -> bool:
+        before, name = memory.obstacle, pod_name(seen.job.name, verdict.start)
+        made = await self._make_pod(seen, verdict, memory)
+        if memory.obstacle is not None and memory.obstacle != before:
+            self._story.pod_refused(seen, verdict, name, memory.obstacle)
+        elif made and memory.obstacle is None:
+            self._story.pod_made(seen, verdict, name)
+        return made
+
+    async def _make_pod(self, seen: Observation, verdict: MakePod, memory: Memory) -> bool:
+        """Create the pod of a claimed start, or find that it exists. True when ours is there."""
+        job = seen.job
+        accepted = self._acceptance.for_pod(seen)
+        if accepted is None:
+            return False
+        if (message := refusal(accepted.runtime, self._pod_defaults)) is not None:
+            memory.obstacle = Obstacle(PodStartedReason.POD_REFUSED, message, final=True)
+            return True
+        if accepted.isolation.egress.mode == "Restricted":
+            # Before the pod: not an instant of it is without its policy.
+            memory.obstacle = await self._egress.restrict(job, accepted)
+            if memory.obstacle is not None:
+                return memory.obstacle.final
+        body = runner_pod(
+            namespace=job.namespace,
+            job=job.name,
+            uid=job.uid,
+            start=verdict.start,
+            attempt=verdict.attempt,
+            ran=job.status.running_seconds,
+            spec=accepted,
+            defaults=self._pod_defaults,
+        )
+        memory.obstacle = None
+        try:
+            self._state.observe_pod(None, await self._cluster.create(PODS, job.namespace, body, strict=True))
+        except AlreadyExists:
+            return await self._adopt(job, pod_name(job.name, verdict.start), memory)
+        except (Denied, Invalid) as error:
+            # 403 is a quota, a policy or a namespace that is going, and may heal; 422 is the pod itself.
+            final = isinstance(error, Invalid)
+            memory.obstacle = Obstacle(PodStartedReason.POD_REFUSED, cut(str(error), 900), final)
+            return final
+        return True
+
+    async def _adopt(self, job: Job, name: str, memory: Memory) -> bool:
+        """Take the pod that has the name of ours for ours, if it is. True when it is known from now on."""
+        found = await self._cluster.get(PODS, job.namespace, name)
+        pod = parse_pod(found)
+        if pod.owner_uid != job.uid:
+            message = f"a pod {name} exists that is not this job's; delete it and the job goes on"
+            memory.obstacle = Obstacle(PodStartedReason.POD_NAME_TAKEN, message)
+            return False
+        if pod.label != job.name:
+            # Somebody has edited it; a pod without our label is not watched.
+            meta = {"uid": pod.uid, "resourceVersion": pod.resource_version, "labels": {LABEL_JOB: job.name}}
+            found = await self._cluster.patch(PODS, job.namespace, name, {"metadata": meta})
+        self._state.observe_pod(None, found)
+        return self._state.pods.get((job.namespace, name)) is not None
+
+    async def _stop_pod(self, verdict: StopPod) -> None:
+        pod = verdict.pod
+        try:
+            # Only the pod as we saw it: one that has ended since is evidence, and stays with its job.
+            answer = await self._cluster.delete(
+                PODS, pod.namespace, pod.name, uid=pod.uid, resource_version=pod.resource_version
+            )
+        except NotFound:
+            self._state.observe_pod("DELETED", tombstone(pod))
+            return
+        if answer is not None and answer.get("kind") == "Pod":
+            self._state.observe_pod(None, answer)
+
+    async def _finish(self, seen: Observation, verdict: Finish, answers: Answers) -> None:
+        job = seen.job
+        self._state.leave(job)
+        status = progress.finished(job, verdict, now=self._now())
+        await self._write(job, await self._with_yield(job, status, answers))
+        self._story.finished(seen, verdict)
+
+    async def _end_start(self, seen: Observation, verdict: EndStart, answers: Answers) -> None:
+        job, now = seen.job, self._now()
+        status = progress.start_ended(job, verdict, now=now)
+        if isinstance(verdict.then, Finish):
+            status = await self._with_yield(job, status, answers)
+        await self._write(job, status)
+        record = verdict.record
+        self._metrics.attempt(record.verdict, record.reason)
+        self._metrics.run_duration.observe(_seconds(record))
+        self._story.start_ended(seen, verdict)
+
+    async def _fetch_yield(self, seen: Observation, answers: Answers) -> bool:
+        job = seen.job
+        status = await self._with_yield(job, job.status, answers)
+        if status.usage is not None:
+            await self._write(job, status)
+            self._story.completed(seen)
+            return True
+        self._state.queue.add_after(("job", *job.key), OUTAGE_SECONDS)
+        return False
+
+    async def _with_yield(self, job: Job, status: AgentJobStatus, answers: Answers) -> AgentJobStatus:
+        """Add the answer's preview and what was used from Postgres; while it is away the status stays without."""
+        if not status.starts or self._acceptance.away(answers):
+            return status
+        try:
+            found = await self._history.yielded(job.uid)
+        except Unavailable as error:
+            self._acceptance.outage(job, answers, error)
+            return status
+        status = replace(status, usage=usage(found.usage))
+        if status.phase is not Phase.SUCCEEDED and found.result is None:
+            return status
+        summary = status.result.summary if status.result else ""
+        return replace(status, result=preview(job, summary, found.result))
+
+    async def _delete_job(self, job: Job) -> None:
+        if self._state.claimed_by_schedule(job):
+            self._state.queue.add_after(("job", *job.key), OUTAGE_SECONDS)
+            return
+        try:
+            await self._cluster.delete(AGENTJOBS, job.namespace, job.name, uid=job.uid)
+        except (NotFound, Conflict):
+            logger.debug("job.gone", extra={"namespace": job.namespace, "job": job.name, "uid": job.uid})
+            return
+        self._story.deleted(job)
+
+    async def release_orphans(self, name: JobName, job: Job | None) -> None:
+        """Pods that hold for no AgentJob (any more): let them go, after asking the server itself."""
+        held = [pod for pod in self._state.pods.by("job", name) if pod.held]
+        orphans = [pod for pod in held if job is None or pod.owner_uid != job.uid]
+        if not orphans:
+            return
+        try:
+            alive = (await self._cluster.get(AGENTJOBS, *name))["metadata"]["uid"]
+        except NotFound:
+            alive = None
+        for pod in orphans:
+            if pod.owner_uid is None or pod.owner_uid != alive:
+                await self._release(pod, "its job is gone")
+
+    async def _release(self, pod: Pod, why: str) -> None:
+        """Take our finalizer off one pod; the uid is the precondition."""
+        try:
+            answer = await self._cluster.patch(PODS, pod.namespace, pod.name, pod.release)
+        except NotFound:
+            self._state.observe_pod("DELETED", tombstone(pod))
+            return
+        # A pod whose kubelet is done goes with its last finalizer, and the answer is its last state; one in its grace
+        # period stays, and so does its session's lock.
+        meta = answer["metadata"]
+        over = meta.get("deletionGracePeriodSeconds") == 0 and not meta.get("finalizers")
+        self._state.observe_pod("DELETED" if over else None, answer)
+        self._story.released(pod, why)
+
+    async def _write(self, job: Job, status: AgentJobStatus) -> bool:
+        """Patch the status if it changes anything, on condition that nobody wrote since. True when written."""
+        patch = status.patch_from(job.raw_status)
+        if not patch:
+            return False
+        body = {"metadata": {"resourceVersion": job.resource_version}, "status": patch}
+        answer = await self._cluster.patch(AGENTJOBS, job.namespace, job.name, body, subresource="status")
+        self._state.observe_job(None, answer)
+        return True
+
+
+def _seconds(record: AttemptRecord) -> float:
+    return (record.ended - record.started).total_seconds() if record.ended and record.started else 0.0

@@ -1,0 +1,158 @@
+"""What the history and the status keep of a job, made from its values. Pure."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from agentjobs.api.conditions import Condition, ConditionType, Phase, find_condition
+from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, ResultSummary, Usage
+from agentjobs.contract import Result, cut
+from agentjobs.core.job.observation import Job
+from agentjobs.core.pods.pod import Pod
+from agentjobs.history.records import JobKey, StartEnd, TransitionRecord
+
+SUMMARY_BYTES: Final = 1024
+STRUCTURED_BYTES: Final = 4096
+MAX_BITS: Final = 63
+"""Of a number, beside its sign."""
+
+
+def job_key(job: Job) -> JobKey:
+    """Which job a record is about."""
+    return JobKey(uid=job.uid, namespace=job.namespace, name=job.name, created=job.created, schedule=job.made_by)
+
+
+def transition(job: Job, status: AgentJobStatus) -> TransitionRecord:
+    """The row of a status's last transition."""
+    phase = status.phase or Phase.PENDING
+    said = [one for one in status.conditions if one.type in _TELLING[phase]]
+    last = max(said, key=lambda one: one.last_transition_time) if said else None
+    return TransitionRecord(
+        job=job_key(job),
+        transition=status.transitions,
+        time=status.completion_time or _since(job, status, last),
+        phase=phase.value,
+        reason=last.reason if last else "",
+        message=last.message if last else "",
+        finished=phase.is_terminal,
+    )
+
+
+def _since(job: Job, status: AgentJobStatus, last: Condition | None) -> datetime:
+    """When a phase began. Between two waits its condition stays False, so its time alone would be that of the first."""
+    moments = [job.created if last is None else last.last_transition_time]
+    if status.phase is Phase.QUEUED and status.queue is not None and status.queue.since is not None:
+        moments.append(status.queue.since)
+    if resumed := find_condition(status.conditions, ConditionType.SUSPENDED):
+        moments.append(resumed.last_transition_time)
+    return max(moments)
+
+
+# The condition whose reason explains a phase.
+_TELLING: Final[Mapping[Phase, tuple[str, ...]]] = {
+    Phase.PENDING: ("Accepted",),
+    Phase.SCHEDULED: ("Admitted",),
+    Phase.QUEUED: ("Admitted",),
+    Phase.RUNNING: ("Admitted",),
+    Phase.RETRYING: ("Admitted",),
+    Phase.SUSPENDED: ("Suspended",),
+    Phase.SUCCEEDED: ("Complete",),
+    Phase.FAILED: ("Failed",),
+    Phase.CANCELLED: ("Cancelled",),
+}
+
+
+def start_end(job: Job, record: AttemptRecord) -> StartEnd:
+    """The row of an ended start."""
+    assert record.ended is not None
+    return StartEnd(
+        job=job_key(job),
+        start=record.start,
+        attempt=record.attempt,
+        pod=record.pod,
+        started=record.started,
+        ended=record.ended,
+        verdict=record.verdict,
+        reason=record.reason,
+        charged=record.charged,
+        message=record.message,
+    )
+
+
+def news(before: Job, after: Job) -> list[TransitionRecord | StartEnd]:
+    """Rows of what happened between two states of one job.
+
+    Ends come first: once the transition is stored they are, and the object may go.
+    """
+    known = {record.start for record in before.status.attempt_history if record.ended is not None}
+    told: list[TransitionRecord | StartEnd] = [
+        start_end(after, record)
+        for record in after.status.attempt_history
+        if record.ended is not None and record.start not in known
+    ]
+    if after.status.transitions != before.status.transitions:
+        told.append(transition(after, after.status))
+    return told
+
+
+def past(job: Job) -> list[TransitionRecord | StartEnd]:
+    """All rows that a job's status can still tell: its last transition, and its newest starts that have ended."""
+    ended = [start_end(job, record) for record in job.status.attempt_history if record.ended is not None]
+    return [transition(job, job.status), *ended] if job.status.transitions else list(ended)
+
+
+def preview(job: Job, summary: str, result: Result | None) -> ResultSummary:
+    """Cut a stored answer to what a status may hold. Without one the message's summary stands, and is all there is."""
+    ref = f"history:{job.uid}/result"
+    if result is None:
+        return ResultSummary(summary=summary, ref=ref, truncated=False)
+    text, structured = result["text"], result["structured"]
+    shown = _storable(structured)
+    if not isinstance(shown, dict) or len(json.dumps(shown).encode()) > STRUCTURED_BYTES:
+        shown = None
+    head = cut(text, SUMMARY_BYTES)
+    return ResultSummary(
+        summary=head,
+        structured=shown,
+        outcome=result.get("outcome"),
+        truncated=head != text or structured != shown,
+        ref=ref,
+    )
+
+
+def _storable(value: Any) -> Any:
+    """Leave out of a JSON value what a status cannot hold, so that no answer keeps its job from ending.
+
+    A patch takes null for the wish to remove a member, and the API server refuses a patch with a number that neither 64
+    bits nor a float can hold.
+    """
+    if isinstance(value, dict):
+        kept = {key: _storable(item) for key, item in value.items()}
+        return {key: item for key, item in kept.items() if item is not None}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    return None if isinstance(value, int) and value.bit_length() > MAX_BITS else value
+
+
+def usage(counts: Mapping[str, int]) -> Usage:
+    """What all starts of a job used."""
+    return Usage(
+        llm_calls=counts.get("llmCalls", 0),
+        tool_calls=counts.get("toolCalls", 0),
+        input_tokens=counts.get("inputTokens", 0),
+        output_tokens=counts.get("outputTokens", 0),
+    )
+
+
+def tombstone(pod: Pod) -> dict[str, Any]:
+    """A pod's identity as a cache takes it for a deletion."""
+    return {
+        "kind": "Pod",
+        "metadata": {
+            "namespace": pod.namespace,
+            "name": pod.name,
+            "uid": pod.uid,
+            "resourceVersion": pod.resource_version,
+        },
+    }

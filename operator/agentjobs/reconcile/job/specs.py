@@ -1,0 +1,137 @@
+"""Which spec counts for a job: the object's own until it is accepted, the accepted one ever after.
+
+An edit of fixed fields after acceptance changes nothing: the API server's rules refuse it, and where a server has none,
+the stored spec stands against it. Steering fields are always the object's.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from agentjobs.api.job.resolve import Unreadable, edited_fields, read_accepted, spec_hash
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.api.job.validation import validate_job
+from agentjobs.api.problems import Problem
+from agentjobs.contract import Resolved
+from agentjobs.core.job.observation import Job
+from agentjobs.core.queues.admission import SessionLock
+from agentjobs.reconcile.kept import keep
+
+# Parsing takes some hundred microseconds; this many jobs in motion keep theirs.
+KEPT: Final = 8192
+
+# What a user may change after acceptance, and what only before the first start.
+_STEERING: Final = ("priority", "ttl_seconds_after_finished")
+_STEERING_BEFORE_START: Final = ("queue", "start_at", "start_after")
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The object's own spec, read once a generation. `spec` is None when it breaks rules."""
+
+    generation: int
+    spec: AgentJobSpec | None
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What Postgres holds for a job."""
+
+    resolved: Resolved
+    spec: AgentJobSpec | None
+    """None when this version cannot read what a newer one stored."""
+    hash: str
+    unreadable: str = ""
+    """Which fields those are, and why."""
+
+
+class Specs:
+    """Specs by uid, bounded; forgetting one costs a parse or a query."""
+
+    def __init__(self) -> None:
+        self._own: OrderedDict[str, Own] = OrderedDict()
+        self._accepted: OrderedDict[str, Accepted] = OrderedDict()
+        self._locks: OrderedDict[str, tuple[int, SessionLock]] = OrderedDict()
+
+    def own(self, job: Job) -> Own:
+        """The object's own spec."""
+        known = self._own.get(job.uid)
+        if known is None or known.generation != job.generation:
+            problems = tuple(validate_job(job.object))
+            spec = None if problems or not isinstance(job.spec, Mapping) else AgentJobSpec.model_validate(job.spec)
+            known = Own(job.generation, spec, problems)
+            keep(self._own, job.uid, known, most=KEPT)
+        return known
+
+    def accept(self, uid: str, resolved: Resolved) -> Accepted:
+        """Remember what Postgres said is accepted."""
+        read, known_hash = read_accepted(resolved), spec_hash(resolved)
+        if isinstance(read, Unreadable):
+            accepted = Accepted(resolved, None, known_hash, read.why)
+        else:
+            accepted = Accepted(resolved, read, known_hash)
+        keep(self._accepted, uid, accepted, most=KEPT)
+        self._locks.pop(uid, None)
+        return accepted
+
+    def accepted(self, job: Job) -> Accepted | None:
+        """What was accepted, if this process knows it."""
+        return self._accepted.get(job.uid)
+
+    def unreadable(self, job: Job) -> str:
+        """What this version cannot read of the accepted spec; empty when it can, or when none is known."""
+        accepted = self._accepted.get(job.uid)
+        return "" if accepted is None else accepted.unreadable
+
+    def in_force(self, job: Job) -> AgentJobSpec | None:
+        """The accepted spec with the object's steering fields; the object's own while none is known."""
+        own, accepted = self.own(job).spec, self._accepted.get(job.uid)
+        if accepted is None:
+            return own
+        if own is None or accepted.spec is None:
+            return accepted.spec
+        fields = _STEERING if job.status.starts else (*_STEERING, *_STEERING_BEFORE_START)
+        changed = {name: new for name in fields if (new := getattr(own, name)) != getattr(accepted.spec, name)}
+        if job.status.starts and job.status.queue and job.status.queue.name != accepted.spec.queue:
+            # It was moved between acceptance and the first start, and stays where it started.
+            changed["queue"] = job.status.queue.name
+        return accepted.spec.model_copy(update=changed) if changed else accepted.spec
+
+    def edits(self, job: Job) -> list[str]:
+        """Name the edits of the object since its acceptance that have no effect, each with its field."""
+        accepted = self._accepted.get(job.uid)
+        if accepted is None or accepted.spec is None:
+            return []
+        own = self.own(job)
+        if own.spec is None:
+            return [str(problem) for problem in own.problems]
+        fields = edited_fields(job.object, accepted.resolved)
+        if job.status.starts and job.status.queue and own.spec.queue != job.status.queue.name:
+            fields.append("queue")
+        return [f"spec.{field}" for field in fields]
+
+    def lock(self, job: Job) -> SessionLock:
+        """The session a job uses. Asked at every admission for all jobs that run, hence remembered."""
+        known = self._locks.get(job.uid)
+        if known is None or known[0] != job.generation:
+            spec = self.in_force(job)
+            lock = spec.session_key(name=job.name, uid=job.uid) if spec else self._raw_lock(job)
+            known = (job.generation, lock)
+            keep(self._locks, job.uid, known, most=KEPT)
+        return known[1]
+
+    def _raw_lock(self, job: Job) -> SessionLock:
+        """The session as it was accepted, of a job that this version cannot read."""
+        accepted = self._accepted.get(job.uid)
+        session = accepted.resolved["spec"].get("session") if accepted else None
+        if not isinstance(session, Mapping):
+            return "", "", job.uid
+        return str(session.get("appName")), str(session.get("userId")), str(session.get("sessionId"))
+
+    def forget(self, uid: str) -> None:
+        """The job is gone."""
+        self._own.pop(uid, None)
+        self._locks.pop(uid, None)
+        self._accepted.pop(uid, None)

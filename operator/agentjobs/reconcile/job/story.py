@@ -1,0 +1,297 @@
+"""Tells what the operator did: a log line for each decision carried out, and Events and traces for some of them.
+
+`grep NAME` over the lines tells a job's story in order. A line names the object, the decision, its reason, and what was
+seen that led there. Messages of runners and of refused specs are left to the object's status: they may quote what the
+job was given.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from agentjobs.api.conditions import AcceptedReason, AdmittedReason, Phase, PodStartedReason, find_condition
+from agentjobs.api.durations import format_time
+from agentjobs.api.events import EventReason, severity
+from agentjobs.api.job.status import AttemptRecord
+from agentjobs.api.schedule.status import AgentScheduleStatus, ScheduleConditionType
+from agentjobs.contract import GROUP, VERSION, Verdict, cut
+from agentjobs.core.job.observation import Job, Observation, Obstacle
+from agentjobs.core.job.verdicts import Again, Claim, EndStart, Finish, MakePod, ReportPod, StopPod, Suspend, Wait
+from agentjobs.core.pods.pod import Pod
+from agentjobs.core.queues.admission import Granted
+from agentjobs.core.schedule.model import Schedule
+from agentjobs.core.schedule.observation import Refusal as JobRefusal
+from agentjobs.core.schedule.observation import ScheduleObservation
+from agentjobs.core.schedule.verdicts import Claim as ClaimStarts
+from agentjobs.core.schedule.verdicts import MakeJob, Note, Record
+from agentjobs.reconcile.ports import Recorder
+from agentjobs.tracing import Spans, named
+
+logger = logging.getLogger(__name__)
+
+MAX_WORDS: Final = 300
+MAX_EVENT: Final = 1024
+MAX_NAMES: Final = 3
+# Their messages are ours or the cluster's. Those of the others quote the spec, or texts that it names.
+_OURS: Final = frozenset({*AdmittedReason, *PodStartedReason, AcceptedReason.QUEUE_NOT_FOUND})
+
+
+class Story:
+    """The story of all jobs, as it is told while it happens."""
+
+    def __init__(self, recorder: Recorder, spans: Spans, now: Callable[[], datetime]) -> None:
+        self._recorder = recorder
+        self._spans = spans
+        self._now = now
+
+    def accepted(self, job: Job, spec_hash: str | None) -> None:
+        """The job's work is stored and runs as it is from now on; nothing to tell without a hash, or twice."""
+        if spec_hash is not None and not job.accepted:
+            _line("job.accepted", job, spec_hash=spec_hash)
+
+    def waits(self, seen: Observation, verdict: Wait) -> None:
+        """The status says what the job waits for."""
+        self._event(seen.job, verdict.reason, verdict.message)
+        detail = _ours(verdict.reason, verdict.message)
+        if verdict.reason == AcceptedReason.REFERENCE_NOT_FOUND:
+            detail = "names ConfigMaps: " + ", ".join(f"{name}/{key}" for name, key in sorted(seen.references))
+        _decided("job.waits", seen, verdict, reason=verdict.reason, detail=detail)
+
+    def claimed(self, seen: Observation, claim: Claim, pod: str) -> None:
+        """A start is claimed."""
+        self._event(seen.job, EventReason.STARTED, f"attempt {claim.attempt}, pod {pod}")
+        _decided("job.claimed", seen, claim, start=claim.start, attempt=claim.attempt, pod=pod)
+
+    def pod_made(self, seen: Observation, verdict: MakePod, pod: str) -> None:
+        """The pod of a start exists."""
+        _decided("job.pod_made", seen, verdict, start=verdict.start, attempt=verdict.attempt, pod=pod)
+
+    def pod_refused(self, seen: Observation, verdict: MakePod, pod: str, obstacle: Obstacle) -> None:
+        """The pod of a start cannot be made; to be said once for each obstacle."""
+        place: dict[str, Any] = {"start": verdict.start, "attempt": verdict.attempt, "pod": pod}
+        why = {"reason": obstacle.reason, "detail": cut(obstacle.message, MAX_WORDS), "final": obstacle.final}
+        _decided("job.pod_refused", seen, verdict, logging.WARNING, **{**place, **why})
+
+    def pod_reported(self, seen: Observation, verdict: ReportPod) -> None:
+        """The status says that a pod does not get going, or does again."""
+        self._event(seen.job, verdict.reason, verdict.message)
+        active = seen.job.active
+        place: dict[str, Any] = {"start": active.start, "attempt": active.attempt, "pod": active.pod} if active else {}
+        detail = _ours(verdict.reason, verdict.message)
+        _decided("job.pod_reported", seen, verdict, **{**place, "reason": verdict.reason, "detail": detail})
+
+    def pod_stopped(self, seen: Observation, verdict: StopPod) -> None:
+        """The kubelet is asked to end a pod, or a pod that has ended is deleted."""
+        pod = verdict.pod
+        _decided("job.pod_stopped", seen, verdict, start=pod.start, pod=pod.name, reason=verdict.why)
+
+    def start_ended(self, seen: Observation, end: EndStart) -> None:
+        """A start's end is recorded, and what follows."""
+        job, record, then = seen.job, end.record, end.then
+        self._trace(job, record)
+        _decided(
+            "job.start_ended",
+            seen,
+            end,
+            start=record.start,
+            attempt=record.attempt,
+            pod=record.pod,
+            verdict=record.verdict,
+            reason=record.reason,
+            charged=record.charged,
+            rule=end.rule,
+            ran_seconds=round(end.ran.total_seconds(), 1),
+            then=type(then).__name__,
+            at=None if isinstance(then, Finish) else _stamp(then.at),
+        )
+        match then:
+            case Finish():
+                self.finished(seen, then)
+            case Suspend():
+                self._event(job, EventReason.SUSPENDED, then.message)
+            case Again():
+                self._event(job, record.reason or record.verdict, f"{record.pod}: {record.message}")
+
+    def finished(self, seen: Observation, end: Finish) -> None:
+        """The job has ended."""
+        job, now = seen.job, self._now()
+        attributes = named(namespace=job.namespace, job=job.name, phase=end.phase.value, reason=str(end.reason))
+        failed = end.phase is Phase.FAILED
+        self._spans.job(job.uid, begin=job.created, end=now, failed=failed, attributes=attributes)
+        self._event(job, end.phase, f"{end.reason}: {end.message}" if end.message else end.reason)
+        _decided("job.finished", seen, end, phase=end.phase.value, reason=str(end.reason), outcome=end.outcome)
+
+    def completed(self, seen: Observation) -> None:
+        """What the job used, and its answer, came into its status after its end."""
+        _line("job.completed", seen.job, decision="FetchYield")
+
+    def observed(self, job: Job) -> None:
+        """An edit was looked at, and the status says so; nothing else follows from it."""
+        _line("job.observed", job, decision="Observe", generation=job.generation)
+
+    def suspended(self, seen: Observation, verdict: Suspend) -> None:
+        """The job is held until it is resumed."""
+        self._event(seen.job, EventReason.SUSPENDED, verdict.message)
+        _decided("job.suspended", seen, verdict, reason=str(verdict.reason))
+
+    def edited(self, job: Job, fields: Iterable[str]) -> None:
+        """Accepted work was edited, which changes nothing."""
+        names = ", ".join(fields)
+        message = f"has no effect, the job runs as accepted: {names}; for other work make a new job"
+        self._event(job, EventReason.SPEC_CHANGED, message)
+        _line("job.edited", job, logging.WARNING, reason=str(EventReason.SPEC_CHANGED))
+
+    def released(self, pod: Pod, why: str) -> None:
+        """A pod lost our finalizer."""
+        about = {"namespace": pod.namespace, "job": pod.job, "uid": pod.owner_uid}
+        _log("job.pod_released", logging.INFO, about, {"start": pod.start, "pod": pod.name, "reason": why})
+
+    def deleted(self, job: Job) -> None:
+        """The job's time to live is over, and its object is deleted."""
+        _line("job.deleted", job, decision="DeleteJob", reason="ttlSecondsAfterFinished")
+
+    def gone(self, name: tuple[str, str], uid: str) -> None:
+        """The job's object is not there any more."""
+        _log("job.gone", logging.INFO, {"namespace": name[0], "job": name[1], "uid": uid}, {})
+
+    def _event(self, job: Job, reason: str, message: str) -> None:
+        _record(self._recorder, "AgentJob", job, reason, message)
+
+    def _trace(self, job: Job, record: AttemptRecord) -> None:
+        if record.started is None or record.ended is None:
+            return
+        self._spans.start(
+            job.uid,
+            record.start,
+            begin=record.started,
+            end=record.ended,
+            failed=record.verdict in (Verdict.RETRY, Verdict.FAIL),
+            attributes=named(
+                namespace=job.namespace,
+                job=job.name,
+                attempt=record.attempt,
+                pod=record.pod,
+                verdict=record.verdict,
+                reason=record.reason,
+                charged=record.charged,
+            ),
+        )
+
+
+class ScheduleStory:
+    """The story of all schedules."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def written(self, seen: ScheduleObservation, verdict: ClaimStarts | Record) -> None:
+        """The schedule's status is written: starts are claimed, or what became of them is recorded."""
+        status = verdict.status
+        self.note(seen.schedule, [*verdict.notes, *_held_up(seen.schedule.status, status)])
+        reasons = {condition.type: condition.reason for condition in status.conditions}
+        said = {"active": [one.name for one in status.active], "conditions": reasons, "missed": verdict.missed or None}
+        if isinstance(verdict, ClaimStarts):
+            said["claimed"] = [start.name for start in verdict.starts]
+        word = "claimed" if isinstance(verdict, ClaimStarts) else "recorded"
+        self.tell(f"schedule.{word}", seen, verdict, **said)
+
+    def job_refused(self, seen: ScheduleObservation, verdict: MakeJob, refusal: JobRefusal) -> None:
+        """The job of a start cannot be made now."""
+        # A job that is refused for its content is quoted by the refusal; the status has the words.
+        detail = "" if refusal.final else cut(refusal.message, MAX_WORDS)
+        said = {"job": verdict.start.name, "reason": str(refusal.reason), "final": refusal.final, "detail": detail}
+        self.tell("schedule.job_refused", seen, verdict, logging.WARNING, **said)
+
+    def tell(
+        self, event: str, seen: ScheduleObservation, decision: object, level: int = logging.INFO, /, **fields: Any
+    ) -> None:
+        """Log what was done; `event` is `schedule.` and a verb."""
+        schedule = seen.schedule
+        about = {"namespace": schedule.namespace, "schedule": schedule.name, "uid": schedule.uid}
+        saw = "; ".join(_saw_of_schedule(seen))
+        _log(event, level, about, {"decision": type(decision).__name__, **fields, "saw": saw})
+
+    def note(self, schedule: Schedule, notes: Iterable[Note]) -> None:
+        """Record Events."""
+        for note in notes:
+            _record(self._recorder, "AgentSchedule", schedule, note.reason, note.message)
+
+
+def _held_up(before: AgentScheduleStatus, after: AgentScheduleStatus) -> Iterator[Note]:
+    """What newly holds a start up."""
+    said = find_condition(after.conditions, ScheduleConditionType.BLOCKED)
+    old = find_condition(before.conditions, ScheduleConditionType.BLOCKED)
+    if said and said.is_true and not (old and (old.status, old.reason) == (said.status, said.reason)):
+        yield Note(said.reason, said.message)
+
+
+def _record(recorder: Recorder, kind: str, about: Job | Schedule, reason: str, message: str) -> None:
+    reference = {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": kind,
+        "namespace": about.namespace,
+        "name": about.name,
+        "uid": about.uid,
+    }
+    recorder.record(reference, severity(reason), str(reason), cut(message, MAX_EVENT))
+
+
+def _decided(event: str, seen: Observation, verdict: object, level: int = logging.INFO, /, **fields: Any) -> None:
+    fields = {"decision": type(verdict).__name__, **fields, "saw": "; ".join(_saw(seen))}
+    _line(event, seen.job, level, **fields)
+
+
+def _line(event: str, job: Job, level: int = logging.INFO, /, **fields: Any) -> None:
+    _log(event, level, {"namespace": job.namespace, "job": job.name, "uid": job.uid}, fields)
+
+
+def _log(event: str, level: int, about: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+    filled = {key: value for key, value in fields.items() if value is not None and value != ""}
+    logger.log(level, event, extra={**about, **filled})
+
+
+def _saw(seen: Observation) -> Iterator[str]:
+    """What the decision rests on, in a few words."""
+    job = seen.job
+    yield f"phase {(job.status.phase or Phase.PENDING).value}"
+    yield from (f"pod {pod.name} {_state(pod)}" for pod in seen.pods)
+    if isinstance(seen.slot, Granted):
+        yield "slot granted"
+    for word, holds in (("cancel", job.cancel), ("suspend", job.suspend), ("deletion", job.deleting)):
+        if holds:
+            yield f"{word} asked for"
+    if seen.heartbeat is not None and seen.heartbeat.silence is not None:
+        yield f"runner silent for {seen.heartbeat.silence.total_seconds():.0f} s"
+    if not seen.history_available:
+        yield "PostgreSQL away"
+
+
+def _saw_of_schedule(seen: ScheduleObservation) -> Iterator[str]:
+    """What the decision about a schedule rests on, in a few words."""
+    running = [job.name for job in seen.jobs if not job.finished]
+    more = f" and {len(running) - MAX_NAMES} more" if len(running) > MAX_NAMES else ""
+    yield f"running {', '.join(running[:MAX_NAMES])}{more}" if running else "no job running"
+    status = seen.schedule.status
+    if status.next_schedule_time is not None:
+        yield f"due {format_time(status.next_schedule_time)}"
+    blocked = find_condition(status.conditions, ScheduleConditionType.BLOCKED)
+    if blocked is not None and blocked.is_true:
+        yield f"blocked {blocked.reason}"
+
+
+def _state(pod: Pod) -> str:
+    """A pod's state, much as `kubectl get pods` puts it."""
+    if pod.terminated is not None:
+        return f"ended with exit code {pod.terminated.exit_code}{f' ({pod.reason})' if pod.reason else ''}"
+    state = pod.reason or (pod.waiting.reason if pod.waiting else pod.phase)
+    return f"{state}, being deleted" if pod.deletion else state
+
+
+def _ours(reason: str, message: str) -> str:
+    return cut(message, MAX_WORDS) if reason in _OURS else ""
+
+
+def _stamp(moment: datetime | None) -> str | None:
+    """A time to wait for, rounded up as the status has it."""
+    return None if moment is None else format_time(moment + timedelta(microseconds=999_999))

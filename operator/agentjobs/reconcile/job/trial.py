@@ -1,0 +1,110 @@
+"""Asks the API server, before a job is accepted or a schedule makes it, whether it would take the job's pod.
+
+Affinity, volumes and the like are handed on as they stand; only the API server can say that a field of theirs is
+misspelt. A dry run costs one request, so it is made only for jobs that say something about their pod, and a shape that
+was good once is not asked again. What may heal by itself (a quota, a webhook) is not the fault of the job.
+"""
+
+import hashlib
+import json
+from collections import OrderedDict
+from typing import Any, Final
+
+from agentjobs.api.job.runtime import Runtime
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.api.problems import Problem
+from agentjobs.contract import cut
+from agentjobs.core.job.observation import Job
+from agentjobs.core.pods.manifests import PodDefaults, egress_policy, runner_pod
+from agentjobs.core.pods.problems import in_words_of_the_job
+from agentjobs.core.schedule.model import Schedule
+from agentjobs.errors import AgentJobsError, AlreadyExists, Invalid
+from agentjobs.kube.resources import NETWORKPOLICIES, PODS, Resource
+from agentjobs.reconcile.kept import keep
+from agentjobs.reconcile.ports import Cluster
+
+# Shapes of pods that one operator remembers; a shape is 64 bytes.
+SHAPES: Final = 4096
+MAX_WORDS: Final = 700
+_UNJUDGED: Final = frozenset({"image", "image_pull_policy", "termination_grace_period_seconds", "pod_retention"})
+
+
+class Trial:
+    """Dry runs of pods, and the shapes that passed."""
+
+    def __init__(self, cluster: Cluster, defaults: PodDefaults) -> None:
+        self._cluster = cluster
+        self._defaults = defaults
+        self._good: OrderedDict[str, None] = OrderedDict()
+
+    async def problems(self, owner: Job | Schedule, spec: AgentJobSpec) -> tuple[Problem, ...]:
+        """Return what the API server has against the pod or the network policy of a job that it would never take.
+
+        `owner` is the job, or the schedule that makes jobs of this spec.
+        """
+        restricted = spec.isolation.egress.mode == "Restricted"
+        shape = _shape(owner.namespace, spec)
+        if shape in self._good or not (_says_something(spec.runtime) or restricted):
+            return ()
+        try:
+            found = await self._of_pod(owner, spec) or (await self._of_policy(owner, spec) if restricted else None)
+        except AgentJobsError:
+            return ()
+        if found is not None:
+            return (found,)
+        keep(self._good, shape, None, most=SHAPES)
+        return ()
+
+    async def _of_pod(self, owner: Job | Schedule, spec: AgentJobSpec) -> Problem | None:
+        pod = runner_pod(
+            namespace=owner.namespace,
+            job=owner.name,
+            uid=owner.uid,
+            start=1,
+            attempt=1,
+            ran=0,
+            spec=spec,
+            defaults=self._defaults,
+        )
+        refusal = await self._refusal(PODS, owner.namespace, pod)
+        if refusal is None:
+            return None
+        field, words = in_words_of_the_job(refusal, pod, spec.runtime)
+        return Problem(field, "", f"the API server refuses it: {cut(words, MAX_WORDS)}")
+
+    async def _of_policy(self, owner: Job | Schedule, spec: AgentJobSpec) -> Problem | None:
+        policy = egress_policy(
+            namespace=owner.namespace, job=owner.name, uid=owner.uid, spec=spec, defaults=self._defaults
+        )
+        refusal = await self._refusal(NETWORKPOLICIES, owner.namespace, policy)
+        if refusal is None:
+            return None
+        told = f"the API server refuses its NetworkPolicy: {cut(refusal, MAX_WORDS)}"
+        return Problem("spec.isolation.egress", "", told)
+
+    async def _refusal(self, resource: Resource, namespace: str, body: dict[str, Any]) -> str | None:
+        """Return why the API server would never take an object; None when it would.
+
+        Raises:
+            AgentJobsError: that cannot be said now.
+        """
+        try:
+            await self._cluster.create(resource, namespace, body, strict=True, dry_run=True)
+        except AlreadyExists:
+            return None
+        except Invalid as error:
+            return str(error)
+        return None
+
+
+def _says_something(runtime: Runtime) -> bool:
+    return bool(runtime.model_fields_set - _UNJUDGED)
+
+
+def _shape(namespace: str, spec: AgentJobSpec) -> str:
+    """Return what the form of a pod depends on, which the values of variables do not change."""
+    runtime = spec.runtime.model_dump(mode="json", by_alias=True, exclude_none=True)
+    runtime["env"] = [{**one, "value": ""} if "value" in one else one for one in runtime.get("env", ())]
+    isolation = spec.isolation.model_dump(mode="json", by_alias=True, exclude_none=True)
+    text = json.dumps([namespace, runtime, isolation], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

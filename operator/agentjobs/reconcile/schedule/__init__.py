@@ -1,0 +1,4 @@
+"""One schedule's loop.
+
+reconciler  observe, decide, apply, for one key
+"""

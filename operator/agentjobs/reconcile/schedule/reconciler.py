@@ -1,0 +1,292 @@
+"""One schedule's loop: observe, ask `schedule.decide`, carry out its verdict; and the next start's timer.
+
+As with jobs, one worker a key and a precondition on every write. A start is claimed in the status before its job is
+posted and retired there after, so whoever looks next can tell a job that was never made from one that is gone again.
+Deleting a schedule needs nothing of us: its jobs are owned by it.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Set
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, assert_never
+
+from agentjobs.api.events import EventReason
+from agentjobs.api.schedule.status import (
+    MAX_ACTIVE,
+    AgentScheduleStatus,
+    BlockedReason,
+)
+from agentjobs.contract import ANNOTATION_REPLACED_BY, cut
+from agentjobs.core.job.observation import parse_job
+from agentjobs.core.queues.admission import JobName
+from agentjobs.core.schedule.decide import decide
+from agentjobs.core.schedule.job import scheduled_job
+from agentjobs.core.schedule.model import Illegal, Plan, Schedule, illegal_template, read_plan
+from agentjobs.core.schedule.observation import MadeJob, Refusal, ScheduleObservation, made_job
+from agentjobs.core.schedule.verdicts import (
+    CancelJob,
+    Claim,
+    Confirm,
+    Keep,
+    MakeJob,
+    Note,
+    PruneJobs,
+    Record,
+    Verdict,
+)
+from agentjobs.errors import AlreadyExists, Conflict, Denied, Invalid, NotFound, Unavailable
+from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES
+from agentjobs.metrics import Metrics
+from agentjobs.reconcile.job.acceptance import OUTAGE_SECONDS
+from agentjobs.reconcile.job.ends import is_recorded
+from agentjobs.reconcile.job.story import ScheduleStory
+from agentjobs.reconcile.job.trial import Trial
+from agentjobs.reconcile.kept import keep
+from agentjobs.reconcile.ports import Cluster, History, Writer
+from agentjobs.reconcile.state import State
+
+logger = logging.getLogger(__name__)
+
+# Plans that are kept: those of schedules that fire often come again, the others are read when they are due.
+KEPT: Final = 4096
+# All the starts that may be active at once, each claimed and made, and a few writes beside.
+MAX_STEPS: Final = 2 * MAX_ACTIVE + 16
+
+
+@dataclass(slots=True)
+class Look:
+    """What one look at a schedule has learned; forgotten with it."""
+
+    confirmed: str = ""
+    """resourceVersion of the schedule in the API server's last answer to us."""
+    absent: set[str] = field(default_factory=set)
+    """Names of jobs that the API server does not have."""
+    made: dict[str, str] = field(default_factory=dict)
+    """Uids of claims' jobs that history knows, by name."""
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    """By the job's name. The next look tries again."""
+
+
+class Schedules:
+    """Observe, decide, apply for all schedules of the watched namespaces."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        cluster: Cluster,
+        history: History,
+        writer: Writer,
+        story: ScheduleStory,
+        trial: Trial,
+        metrics: Metrics,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._state = state
+        self._cluster = cluster
+        self._history = history
+        self._writer = writer
+        self._story = story
+        self._trial = trial
+        self._metrics = metrics
+        self._now = now
+        # By uid, with the generation they were read from; reading one anew costs a millisecond.
+        self._plans: OrderedDict[str, tuple[int, Plan | Illegal]] = OrderedDict()
+
+    async def reconcile(self, name: JobName) -> float | None:
+        """Work on one schedule. Returns the seconds after which to look again even if nothing happens."""
+        look = Look()
+        for _ in range(MAX_STEPS):
+            schedule = self._state.schedules.get(name)
+            if schedule is None:
+                return None
+            seen = self._observe(schedule, await self._plan(schedule), look)
+            decision = decide(seen, self._now())
+            if not await self._carry_out(seen, decision.verdict, look):
+                return None if decision.again is None else max(0.0, (decision.again - self._now()).total_seconds())
+        raise RuntimeError(f"schedule {name[0]}/{name[1]}: {MAX_STEPS} verdicts in a row without rest")
+
+    def _observe(self, schedule: Schedule, plan: Plan | Illegal, look: Look) -> ScheduleObservation:
+        jobs = [made_job(job) for job in self._state.jobs.by("schedule", schedule.uid)]
+        return ScheduleObservation(
+            schedule=schedule,
+            plan=plan,
+            jobs=(*jobs, *self._gone_again(schedule, {job.name for job in jobs}, look)),
+            fresh=look.confirmed == schedule.resource_version,
+            absent=frozenset(look.absent),
+            refusals=look.refusals,
+        )
+
+    async def _plan(self, schedule: Schedule) -> Plan | Illegal:
+        """What the spec asks for, unless the API server would never take the pods of its jobs; asked once an edit."""
+        known = self._plans.get(schedule.uid)
+        if known is None or known[0] != schedule.generation:
+            plan = read_plan(schedule)
+            if isinstance(plan, Plan):
+                found = await self._trial.problems(schedule, plan.spec.job_template.spec)
+                plan = illegal_template(found) if found else plan
+            known = (schedule.generation, plan)
+        keep(self._plans, schedule.uid, known, most=KEPT)
+        return known[1]
+
+    def _gone_again(self, schedule: Schedule, known: Set[str], look: Look) -> Iterator[MadeJob]:
+        """Jobs of claims that were made and deleted before that was written down: they must not be made twice."""
+        for start in schedule.status.active:
+            if not start.uid and start.name not in known:
+                uid = look.made.get(start.name) or self._state.departed.get((schedule.uid, start.name))
+                if uid is not None:
+                    yield MadeJob(start.name, uid, created=start.time, cancel=True, deleting=True)
+
+    async def _carry_out(self, seen: ScheduleObservation, verdict: Verdict, look: Look) -> bool:
+        """Do what the verdict says. True to look again at once."""
+        schedule = seen.schedule
+        match verdict:
+            case Keep():
+                return False
+            case Confirm():
+                return await self._confirm(seen, verdict.jobs, look)
+            case Claim() | Record():
+                await self._write(schedule, verdict.status, look)
+                self._story.written(seen, verdict)
+                self._metrics.schedule_missed.inc(verdict.missed)
+            case MakeJob():
+                return await self._make(seen, verdict, look)
+            case CancelJob():
+                return await self._cancel(seen, verdict)
+            case PruneJobs():
+                return await self._prune(seen, verdict)
+            case _:
+                assert_never(verdict)
+        return True
+
+    async def _confirm(self, seen: ScheduleObservation, jobs: Iterable[str], look: Look) -> bool:
+        """Ask the API server itself. The jobs come after the schedule that names them: one that is absent is gone.
+
+        A claim whose job nobody knows was left behind by an operator that died, or its job has run and is gone: history
+        tells. While Postgres is away nothing starts anyway.
+        """
+        schedule, known = seen.schedule, {job.name for job in seen.jobs}
+        for name in (start.name for start in seen.claims if start.name not in known):
+            try:
+                uid = await self._history.job_of(schedule.namespace, schedule.name, name, since=schedule.created)
+            except Unavailable:
+                if not self._history.away:
+                    raise
+                self._state.queue.add_after(("schedule", *schedule.key), OUTAGE_SECONDS)
+                return False
+            if uid is not None:
+                look.made[name] = uid
+        try:
+            found = await self._cluster.get(AGENTSCHEDULES, *schedule.key)
+        except NotFound:
+            self._state.observe_schedule("DELETED", _tombstone(schedule))
+            return True
+        self._state.observe_schedule(None, found)
+        look.confirmed = found["metadata"]["resourceVersion"]
+        for name in jobs:
+            try:
+                job = await self._cluster.get(AGENTJOBS, schedule.namespace, name)
+            except NotFound:
+                look.absent.add(name)
+                continue
+            if parse_job(job).made_by_uid == schedule.uid:
+                self._state.observe_job(None, job)
+            else:
+                look.absent.add(name)
+        return True
+
+    async def _write(self, schedule: Schedule, status: AgentScheduleStatus, look: Look) -> None:
+        """Patch the status if it changes anything, on condition that nobody wrote since."""
+        patch = status.patch_from(schedule.raw_status)
+        if not patch:
+            raise RuntimeError(f"schedule {schedule.namespace}/{schedule.name}: a verdict that changes nothing")
+        body = {"metadata": {"resourceVersion": schedule.resource_version}, "status": patch}
+        answer = await self._cluster.patch(AGENTSCHEDULES, *schedule.key, body, subresource="status")
+        self._state.observe_schedule(None, answer)
+        look.confirmed = answer["metadata"]["resourceVersion"]
+
+    async def _make(self, seen: ScheduleObservation, verdict: MakeJob, look: Look) -> bool:
+        """Create the job of a claimed start, or find that it exists."""
+        schedule, name = seen.schedule, verdict.start.name
+        try:
+            made = await self._cluster.create(AGENTJOBS, schedule.namespace, scheduled_job(schedule, verdict.start))
+        except AlreadyExists:
+            return await self._adopt(seen, verdict, look)
+        except (Denied, Invalid) as error:
+            # 403 is a quota, a policy or a namespace that is going, and may heal; 422 is the job itself.
+            final = isinstance(error, Invalid)
+            look.refusals[name] = Refusal(BlockedReason.JOB_REFUSED, cut(str(error), 900), final)
+            self._story.job_refused(seen, verdict, look.refusals[name])
+            return True
+        late = (self._now() - verdict.due).total_seconds()
+        self._metrics.schedule_start(verdict.kind, late)
+        self._story.note(schedule, [Note(EventReason.STARTED, f"made job {name}")])
+        said = {"job": name, "kind": verdict.kind.value, "late_seconds": round(late, 3)}
+        self._story.tell("schedule.job_made", seen, verdict, **said)
+        self._state.observe_job(None, made)
+        # The job's arrival brings the schedule back. First come the others that are due: a start that is made can wait
+        # to be retired, one that is claimed should not wait to be made.
+        return len(seen.claims) > 1
+
+    async def _adopt(self, seen: ScheduleObservation, verdict: MakeJob, look: Look) -> bool:
+        schedule, name = seen.schedule, verdict.start.name
+        found = await self._cluster.get(AGENTJOBS, schedule.namespace, name)
+        if parse_job(found).made_by_uid == schedule.uid:
+            self._state.observe_job(None, found)
+        else:
+            message = f"an AgentJob {name} exists that is not this schedule's; delete it and the schedule goes on"
+            look.refusals[name] = Refusal(BlockedReason.JOB_NAME_TAKEN, message)
+            self._story.job_refused(seen, verdict, look.refusals[name])
+        return True
+
+    async def _cancel(self, seen: ScheduleObservation, verdict: CancelJob) -> bool:
+        schedule = seen.schedule
+        why = {ANNOTATION_REPLACED_BY: verdict.by}
+        body = {"metadata": {"uid": verdict.job.uid, "annotations": why}, "spec": {"cancel": True}}
+        try:
+            answer = await self._cluster.patch(AGENTJOBS, schedule.namespace, verdict.job.name, body)
+        except NotFound:
+            # Gone already; the watch is about to say so.
+            self._state.queue.add_after(("schedule", *schedule.key), OUTAGE_SECONDS)
+            return False
+        self._state.observe_job(None, answer)
+        self._story.note(
+            schedule, [Note(EventReason.REPLACED, f"job {verdict.job.name} is cancelled for {verdict.by}")]
+        )
+        said = {"job": verdict.job.name, "reason": str(EventReason.REPLACED), "replaced_by": verdict.by}
+        self._story.tell("schedule.job_cancelled", seen, verdict, **said)
+        return True
+
+    async def _prune(self, seen: ScheduleObservation, verdict: PruneJobs) -> bool:
+        """Delete finished jobs whose end is stored. False when some have to wait for that."""
+        schedule, waiting = seen.schedule, False
+        for job in verdict.jobs:
+            if not await self._recorded(schedule.namespace, job):
+                waiting = True
+                continue
+            try:
+                await self._cluster.delete(AGENTJOBS, schedule.namespace, job.name, uid=job.uid)
+            except (NotFound, Conflict):
+                continue  # it is gone, or another
+            self._story.tell("schedule.job_pruned", seen, verdict, job=job.name)
+        if waiting:
+            self._state.queue.add_after(("schedule", *schedule.key), OUTAGE_SECONDS)
+        return False
+
+    async def _recorded(self, namespace: str, made: MadeJob) -> bool:
+        job = self._state.jobs.get((namespace, made.name))
+        try:
+            return job is not None and await is_recorded(job, self._history, self._writer)
+        except Unavailable:
+            return False
+
+
+def _tombstone(schedule: Schedule) -> dict[str, object]:
+    """A schedule's identity as a cache takes it for a deletion."""
+    names = {"namespace": schedule.namespace, "name": schedule.name}
+    return {
+        "kind": "AgentSchedule",
+        "metadata": names | {"uid": schedule.uid, "resourceVersion": schedule.resource_version},
+    }

@@ -1,0 +1,34 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agentjobs.api.job.resolve import resolve
+from agentjobs.api.job.validation import validate_job
+
+Job = Callable[..., dict[str, Any]]
+
+
+def made(a_job: Job, ref: str = "my_app.agents:make", **args: Any) -> dict[str, Any]:
+    return a_job(agent={"module": {"ref": ref, "args": args}})
+
+
+def test_arguments_travel_with_the_job(a_job: Job) -> None:
+    job = made(a_job, region="eu", depth=3)
+
+    assert validate_job(job) == []
+    assert resolve(job, {})["spec"]["agent"]["module"]["args"] == {"region": "eu", "depth": 3}
+
+
+@pytest.mark.parametrize(
+    ("ref", "args", "said"),
+    [
+        ("a:b", {"max-depth": 1}, 'args.max-depth: "max-depth" cannot be the name of an argument in Python'),
+        ("a:b", {"class": 1}, "cannot be the name of an argument"),
+        ("a", {"x": 1}, "spec.agent.module.args: are given to a function, but ref names none"),
+    ],
+    ids=["no-identifier", "keyword", "no-function"],
+)
+def test_arguments_that_no_function_can_take_are_refused(a_job: Job, ref: str, args: dict[str, Any], said: str) -> None:
+    (problem,) = validate_job(made(a_job, ref, **args))
+    assert said in str(problem)

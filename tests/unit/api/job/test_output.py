@@ -1,0 +1,98 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agentjobs.api.job.agent import ConfigMapKey
+from agentjobs.api.job.resolve import accepted_spec, config_map_keys, resolve
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.api.job.validation import validate_job
+from agentjobs.errors import Invalid, NotFound
+
+Job = Callable[..., dict[str, Any]]
+SCHEMA = {"type": "object", "properties": {"outcome": {"enum": ["fix", "wontfix"]}}, "required": ["outcome"]}
+FROM = {"schemaFrom": {"configMapKeyRef": {"name": "schemas", "key": "triage"}}}
+KEY = ConfigMapKey("schemas", "triage")
+
+
+def test_a_schema_travels_with_its_defaults(a_job: Job) -> None:
+    job = a_job(output={"schema": SCHEMA})
+
+    assert validate_job(job) == []
+    resolved = resolve(job, {})["spec"]["output"]
+    assert resolved == {"schema": SCHEMA, "outcomeKey": "outcome", "onInvalid": "Repair", "maxRepairs": 2}
+
+
+def test_a_job_without_a_schema_has_no_output(a_job: Job) -> None:
+    assert "output" not in resolve(a_job(), {})["spec"]
+
+
+def test_a_schema_is_taken_from_its_config_map(a_job: Job) -> None:
+    large = {**SCHEMA, "description": "x" * 20_000}
+    job = a_job(output=FROM)
+    resolved = resolve(job, {KEY: json.dumps(large)})
+
+    assert validate_job(job) == []
+    assert config_map_keys(AgentJobSpec.model_validate(job["spec"])) == {KEY}
+    assert resolved["spec"]["output"]["schema"] == large
+    assert "schemaFrom" not in resolved["spec"]["output"]
+    assert accepted_spec(resolved).output is not None
+
+
+@pytest.mark.parametrize("output", [{"fromState": "document"}, {"fromState": "d", **FROM}, {"outcomeKey": "verdict"}])
+def test_an_output_without_a_schema_is_legal_and_travels(a_job: Job, output: dict[str, Any]) -> None:
+    job = a_job(output=output)
+
+    assert validate_job(job) == []
+    resolved = resolve(job, {KEY: json.dumps(SCHEMA)})["spec"]["output"]
+    assert {key: resolved[key] for key in output if key != "schemaFrom"}.items() <= output.items()
+
+
+def test_a_missing_schema_is_something_to_wait_for(a_job: Job) -> None:
+    with pytest.raises(NotFound, match=r"spec\.output\.schemaFrom: ConfigMap 'schemas' with key 'triage' is missing"):
+        resolve(a_job(output=FROM), {})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("type: object", "holds no JSON"),
+        ("[" * 100_000, "holds no JSON"),
+        ("[]", "the schema is not an object"),
+        ("null", "the schema describes no JSON object"),
+        ('{"type": "object", "required": 3}', "the schema is malformed at required"),
+    ],
+    ids=["yaml", "deep", "list", "null", "malformed"],
+)
+def test_a_config_map_without_a_schema_is_refused(a_job: Job, text: str, said: str) -> None:
+    with pytest.raises(Invalid, match=said):
+        resolve(a_job(output=FROM), {KEY: text})
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ({}, "spec.output: needs one of schema, schemaFrom, fromState and outcomeKey"),
+        ({"schema": SCHEMA, **FROM}, "spec.output: has schema and schemaFrom, which exclude each other"),
+        ({"schema": {"type": "array"}}, "spec.output.schema: describes no JSON object; write type: object"),
+        ({"schema": {"type": "object", "properties": {"a": {"type": "text"}}}}, "is malformed at properties/a/type"),
+        (
+            {"schema": {"type": "object", "$ref": "http://example.com/s"}},
+            "refers to 'http://example.com/s', outside of",
+        ),
+        ({"schema": {**SCHEMA, "description": "x" * 17_000}}, "spec.output.schema: has"),
+        ({"schema": SCHEMA, "onInvalid": "Ignore"}, "is not allowed; use 'Repair', 'Retry' or 'Fail'"),
+        ({"schema": SCHEMA, "maxRepairs": 6}, "spec.output.maxRepairs: 6 is too large; use at most 5"),
+        ({"schema": SCHEMA, "outcomeKey": ""}, "spec.output.outcomeKey"),
+    ],
+    ids=["nothing", "both", "list", "malformed", "remote", "large", "no-such-choice", "many-repairs", "no-key"],
+)
+def test_an_output_that_cannot_be_judged_is_refused(a_job: Job, output: dict[str, Any], said: str) -> None:
+    problems = [str(problem) for problem in validate_job(a_job(output=output))]
+    assert any(said in problem for problem in problems), problems
+
+
+def test_a_schema_may_refer_to_its_own_definitions(a_job: Job) -> None:
+    schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"type": "string"}}}
+    assert validate_job(a_job(output={"schema": schema})) == []

@@ -1,0 +1,113 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agentjobs.api.job.agent import ConfigMapKey
+from agentjobs.api.job.resolve import accepted_spec, config_map_keys, edited_fields, resolve, spec_hash
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.api.job.validation import validate_job
+from agentjobs.errors import Invalid, NotFound
+
+Job = Callable[..., dict[str, Any]]
+FROM_CONFIG_MAP = {"messageFrom": {"configMapKeyRef": {"name": "briefs", "key": "today"}}}
+SCRIPTED = {"model": "scripted/script/root", "inline": {"subAgents": ["b"], "agents": [{"name": "b", "model": "m"}]}}
+
+
+def test_a_resolved_spec_has_every_default_and_stays_valid(a_job: Job) -> None:
+    job = a_job(name="a.job")
+    resolved = resolve(job, {})
+
+    assert resolved["spec"]["agent"]["inline"]["name"] == "a_job"
+    assert resolved["spec"]["session"] == {"appName": "a-job", "userId": "system", "sessionId": "6c0c1a52"}
+    assert resolved["spec"]["retry"]["backoff"]["initial"] == "15s"
+    assert validate_job({**job, "spec": resolved["spec"]}) == []
+
+
+def test_a_job_that_a_later_version_accepted_is_read_without_what_came_later(a_job: Job) -> None:
+    job = a_job()
+    known, later = resolve(job, {}), resolve(job, {})
+    later["spec"] |= {"review": {"by": "somebody"}, "retry": {**later["spec"]["retry"], "patience": 3}}
+    later["spec"]["agent"]["inline"]["mood"] = "good"
+
+    assert accepted_spec(later) == accepted_spec(known)
+    assert edited_fields(job, later) == []
+
+
+def test_the_message_is_taken_from_its_config_map(a_job: Job) -> None:
+    job = a_job(input=FROM_CONFIG_MAP)
+    key = ConfigMapKey("briefs", "today")
+
+    assert config_map_keys(AgentJobSpec.model_validate(job["spec"])) == {key}
+    assert resolve(job, {key: "Read this."})["spec"]["input"] == {"message": "Read this.", "state": {}}
+
+
+def test_scripts_of_all_agents_travel_with_the_job(a_job: Job) -> None:
+    members = [{"name": name, "model": f"scripted/script/{name}"} for name in ("b", "c")]
+    job = a_job(agent={"inline": {"agentClass": "LoopAgent", "subAgents": ["b", "c"], "agents": members}})
+    contents = {ConfigMapKey("script", "b"): "x", ConfigMapKey("script", "c"): "y"}
+
+    assert config_map_keys(AgentJobSpec.model_validate(job["spec"])) == set(contents)
+    assert resolve(job, contents)["scripts"] == {"script/b": "x", "script/c": "y"}
+
+
+def test_a_script_of_the_team_needs_no_other(a_job: Job) -> None:
+    inline = {"subAgents": ["b"], "agents": [{"name": "b", "model": "scripted/missing/b"}]}
+
+    assert resolve(a_job(agent={**SCRIPTED, "inline": inline}), {ConfigMapKey("script", "root"): "x"})["scripts"] == {
+        "script/root": "x"
+    }
+
+
+def test_a_missing_content_is_something_to_wait_for(a_job: Job) -> None:
+    with pytest.raises(NotFound, match=r"spec.input.messageFrom: ConfigMap 'briefs' with key 'today' is missing"):
+        resolve(a_job(input=FROM_CONFIG_MAP), {})
+
+
+@pytest.mark.parametrize("text", ["", "a\0b"], ids=["empty", "nul"])
+def test_a_content_no_run_can_use_is_refused(a_job: Job, text: str) -> None:
+    with pytest.raises(Invalid, match="ConfigMap 'briefs'"):
+        resolve(a_job(input=FROM_CONFIG_MAP), {ConfigMapKey("briefs", "today"): text})
+
+
+def test_steering_does_not_change_the_hash_of_the_work(a_job: Job) -> None:
+    steered = a_job(queue="scheduled", priority=0, cancel=True, startAfter="1h", ttlSecondsAfterFinished=5)
+    assert spec_hash(resolve(steered, {})) == spec_hash(resolve(a_job(), {}))
+
+
+def test_other_work_has_another_hash(a_job: Job) -> None:
+    other = a_job(input={"message": "Say goodbye."})
+    assert spec_hash(resolve(other, {})) != spec_hash(resolve(a_job(), {}))
+
+
+def test_units_do_not_change_the_hash(a_job: Job) -> None:
+    hour, minutes = a_job(timeouts={"attempt": "1h"}), a_job(timeouts={"attempt": "60m"})
+    assert spec_hash(resolve(hour, {})) == spec_hash(resolve(minutes, {}))
+
+
+@pytest.mark.parametrize(
+    ("edit", "fields"),
+    [
+        pytest.param({"priority": 0, "startAt": "2026-12-01T09:00:00Z", "suspend": True}, [], id="steering"),
+        pytest.param({"retry": {"backoff": {"initial": "0m15s"}}}, [], id="a-default-said-aloud"),
+        pytest.param({"input": {"message": "Other."}}, ["input.message"], id="message"),
+        pytest.param(
+            {"agent": {"model": "m", "inline": {"instruction": "x"}}}, ["agent.inline.instruction"], id="text"
+        ),
+        pytest.param(
+            {"agent": {"module": {"ref": "a:b"}}}, ["agent.inline", "agent.model", "agent.module"], id="agent"
+        ),
+    ],
+)
+def test_edits_of_the_work_are_named_and_steering_is_not(a_job: Job, edit: dict[str, Any], fields: list[str]) -> None:
+    accepted = resolve(a_job(agent={"model": "m", "inline": {"instruction": "Be brief."}}), {})
+    edited = a_job(**{"agent": {"model": "m", "inline": {"instruction": "Be brief."}}, **edit})
+
+    assert edited_fields(edited, accepted) == fields
+
+
+def test_a_text_from_a_config_map_is_no_edit(a_job: Job) -> None:
+    agent = {"model": "m", "inline": {"instructionFrom": FROM_CONFIG_MAP["messageFrom"]}}
+    job = a_job(input=FROM_CONFIG_MAP, agent=agent)
+
+    assert edited_fields(job, resolve(job, {ConfigMapKey("briefs", "today"): "Read this."})) == []

@@ -1,0 +1,79 @@
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentjobs.api.conditions import Condition, ConditionType, Phase
+from agentjobs.api.job.status import (
+    AgentJobStatus,
+    AttemptRecord,
+    QueuePlace,
+    ResolvedSpec,
+    ResultSummary,
+    Usage,
+)
+
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+FULL = AgentJobStatus(
+    observed_generation=1,
+    phase=Phase.SUCCEEDED,
+    conditions=(Condition(ConditionType.COMPLETE, "True", "ResultAccepted", "", NOW, 1),),
+    start_time=NOW,
+    completion_time=NOW,
+    next_attempt_time=NOW,
+    attempts=1,
+    starts=2,
+    transitions=5,
+    snoozes=1,
+    infra_restarts=1,
+    attempt_history=(AttemptRecord(1, 1, "hello-1", NOW, NOW, "Snooze", "NodeLost", False, "gone"),),
+    usage=Usage(1, 2, 3, 4),
+    result=ResultSummary("Hello.", {"a": 1}, False, "journal:jobs/1/result"),
+    queue=QueuePlace("agents", NOW),
+    resolved=ResolvedSpec("9f2c0000"),
+)
+KEYS = st.sampled_from(sorted(FULL.to_dict()))
+
+
+def test_a_status_reads_back_as_it_was_written() -> None:
+    assert AgentJobStatus.parse(FULL.to_dict()) == FULL
+
+
+@given(st.dictionaries(KEYS, JSON, max_size=8) | JSON)
+@settings(max_examples=50, deadline=None)
+def test_no_status_is_too_strange_to_read(raw: Any) -> None:
+    status = AgentJobStatus.parse(raw)
+    assert AgentJobStatus.parse(status.to_dict()) == status
+
+
+@pytest.mark.parametrize("value", [-1, 2**31, "3", 2.0, True, None, []], ids=repr)
+def test_a_count_that_is_none_reads_as_zero(value: object) -> None:
+    assert AgentJobStatus.parse({"starts": value}).starts == 0
+
+
+def test_an_unknown_phase_reads_as_none() -> None:
+    assert AgentJobStatus.parse({"phase": "Dreaming"}).phase is None
+
+
+def test_an_equal_status_needs_no_patch() -> None:
+    assert FULL.patch_from(FULL.to_dict()) == {}
+
+
+def test_a_patch_clears_what_is_gone_and_leaves_what_it_does_not_know() -> None:
+    before = FULL.to_dict() | {"lineage": {"root": "x"}}
+    after = AgentJobStatus.parse(before | {"nextAttemptTime": None, "starts": 3})
+
+    assert after.patch_from(before) == {"nextAttemptTime": None, "starts": 3}
+
+
+def test_a_patch_removes_keys_inside_a_structured_answer() -> None:
+    before = {"result": {"summary": "", "structured": {"old": 1, "kept": 2}, "truncated": False, "ref": ""}}
+    after = AgentJobStatus(result=ResultSummary(structured={"kept": 2}))
+    assert after.patch_from(before)["result"] == {"structured": {"old": None}}

@@ -1,0 +1,112 @@
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from google.adk.utils.instructions_utils import inject_session_state
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from agentjobs.api.job.team import required_names
+from agentjobs.api.job.validation import validate_job
+
+Job = Callable[..., dict[str, Any]]
+
+
+def told(job: object) -> list[str]:
+    return [str(problem) for problem in validate_job(job)]
+
+
+def test_a_flat_team_that_makes_a_tree_is_fine(a_team: Job) -> None:
+    loop = {"name": "b", "agentClass": "LoopAgent", "subAgents": ["c"], "maxIterations": 3}
+    assert told(a_team({"name": "a", "instruction": "x"}, loop, {"name": "c"}, sub_agents=["a", "b"])) == []
+
+
+TREES = {
+    "unknown": ([{"name": "a"}], ["a", "b"], 'subAgents[1]: "b" is no entry of inline.agents (a)'),
+    "orphan": ([{"name": "a"}, {"name": "b"}], ["a"], 'agents[1].name: "b" is in no subAgents'),
+    "two-parents": ([{"name": "a", "subAgents": ["b"]}, {"name": "b"}], ["a", "b"], "an agent has one parent"),
+    "named-twice": ([{"name": "a"}], ["a", "a"], "an agent has one parent"),
+    "itself": ([{"name": "a"}, {"name": "b", "subAgents": ["b"]}], ["a"], '"b" is below itself'),
+    "circle": (
+        [{"name": "a"}, {"name": "b", "subAgents": ["c"]}, {"name": "c", "subAgents": ["b"]}],
+        ["a"],
+        "subAgents must make a tree",
+    ),
+    "same-name": ([{"name": "a"}, {"name": "a"}], ["a"], 'agents[1].name: "a" is taken by another agent'),
+    "name-of-the-root": ([{"name": "root"}], ["root"], 'agents[0].name: "root" is taken by another agent'),
+    "reserved": ([{"name": "user"}], ["user"], '"user" is ADK\'s name for the person'),
+    "nobody": ([], [], "subAgents: is empty; a SequentialAgent needs agents to run"),
+}
+
+
+@pytest.mark.parametrize(("agents", "sub_agents", "message"), TREES.values(), ids=TREES)
+def test_what_is_no_tree_is_refused(
+    a_team: Job, agents: list[dict[str, Any]], sub_agents: list[str], message: str
+) -> None:
+    problems = told(a_team(*agents, sub_agents=sub_agents))
+    assert any(message in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("agent_class", "field", "value"),
+    [
+        ("SequentialAgent", "instruction", "x"),
+        ("ParallelAgent", "tools", [{"name": "google_search"}]),
+        ("LoopAgent", "instruction", "x"),
+        ("SequentialAgent", "maxIterations", 3),
+        ("ParallelAgent", "maxOutputTokens", 3),
+        ("LlmAgent", "maxIterations", 3),
+    ],
+)
+def test_a_field_that_means_nothing_to_the_class_is_refused(
+    a_team: Job, agent_class: str, field: str, value: object
+) -> None:
+    job = a_team({"name": "a"}, sub_agents=["a"], agentClass=agent_class, **{field: value})
+    assert f"spec.agent.inline.{field}" in " ".join(told(job))
+    assert f"means nothing to a {agent_class}" in " ".join(told(job))
+
+
+def test_a_further_agent_without_any_model_is_refused(a_team: Job) -> None:
+    job = a_team({"name": "a"}, sub_agents=["a"])
+    del job["spec"]["agent"]["model"]
+    assert told(job) == ["spec.agent.inline.agents[0].model: is required for an LlmAgent; e.g. gemini-flash-latest"]
+
+
+def test_what_the_job_does_not_bring_must_be_optional(a_job: Job) -> None:
+    instruction = "{topic} {topic?} {later?} {app:region} {artifact.report?} {temp:x}"
+    agent = {"model": "m", "inline": {"instruction": instruction}}
+    state = {"topic": "heat pumps", "temp:x": 1}
+    problems = " ".join(told(a_job(agent=agent, input={"message": "x", "state": state})))
+
+    assert '"{app:region}" is not in input.state' in problems
+    assert '"{temp:x}" cannot be there at the start; write {temp:x?}' in problems
+    assert "topic" not in problems
+    assert "later" not in problems
+
+
+class NoArtifacts:
+    async def load_artifact(self, **_: str) -> None:
+        return None
+
+
+PARTS = st.sampled_from(
+    ["{", "}", "{{", "a", "b", "?", " ", "$", "\\", ":", "app", "user:", "artifact.", ".", "-", "1"]
+)
+
+
+@given(st.lists(PARTS, max_size=12).map("".join))
+@example("{a}{b?}{{a}}${b}\\{b}{a b}{app:b}{x:b}{artifact.b}{artifact.b?}{ a }{a??}")
+@settings(max_examples=120, deadline=None)
+async def test_we_and_adk_agree_on_what_an_instruction_needs(instruction: str) -> None:
+    session = SimpleNamespace(state={"a": 1}, app_name="x", user_id="x", id="x")
+    context = SimpleNamespace(
+        _invocation_context=SimpleNamespace(session=session, artifact_service=NoArtifacts()), agent_name="x"
+    )
+    missing = [name for _, name in required_names(instruction) if name != "a"]
+
+    if missing:
+        with pytest.raises(KeyError):
+            await inject_session_state(instruction, context)  # type: ignore[arg-type]  # has all that is read of it
+    else:
+        await inject_session_state(instruction, context)  # type: ignore[arg-type]  # has all that is read of it

@@ -1,0 +1,318 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.api.job.validation import validate_job
+from agentjobs.api.problems import MAX_PROBLEMS, Problem, rejection
+
+Job = Callable[..., dict[str, Any]]
+MODEL = "gemini-flash-latest"
+
+BAD_SPECS = {
+    "unknown-field": ({"agents": 1}, "spec.agents: is an unknown field; did you mean agent?"),
+    "unknown-field-inside": (
+        {"retry": {"backoff": {"intial": "1s"}}},
+        "spec.retry.backoff.intial: is an unknown field; did you mean initial?",
+    ),
+    "snake-case": ({"start_after": "1h"}, "spec.start_after: is an unknown field; did you mean startAfter?"),
+    "not-yet-a-field": ({"retry": {"resume": "FromStart"}}, "spec.retry.resume: is an unknown field"),
+    "number-as-text": ({"priority": "3"}, 'spec.priority: "3" is not a whole number; write it without quotes'),
+    "text-as-number": ({"queue": 7}, "spec.queue: 7 is not a string; write it in quotes"),
+    "truth-as-text": ({"cancel": "yes"}, 'spec.cancel: "yes" is neither true nor false'),
+    "truth-as-number": ({"priority": True}, "spec.priority: true is not a whole number"),
+    "object-as-text": ({"retry": "often"}, 'spec.retry: "often" is not an object; write its fields below it'),
+    "list-as-object": ({"runtime": {"env": {"A": "1"}}}, "spec.runtime.env: an object is not a list"),
+    "out-of-range": ({"priority": 12}, "spec.priority: 12 is too large; use at most 9"),
+    "no-such-choice": ({"runtime": {"imagePullPolicy": "Now"}}, 'spec.runtime.imagePullPolicy: "Now" is not allowed'),
+    "no-agent": ({"agent": None}, "spec.agent: is required; say what runs with agent.inline or agent.module"),
+    "no-input": ({"input": None}, "spec.input: is required; say what the agent is told with input.message"),
+    "no-message": ({"input": {}}, "spec.input: needs one of message and messageFrom"),
+    "empty-message": ({"input": {"message": ""}}, 'spec.input.message: "" is too short'),
+    "two-messages": (
+        {"input": {"message": "x", "messageFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}},
+        "spec.input: has message and messageFrom, which exclude each other; keep one",
+    ),
+    "no-kind-of-agent": ({"agent": {"model": MODEL}}, "spec.agent: needs one of inline and module"),
+    "two-kinds-of-agent": (
+        {"agent": {"model": MODEL, "inline": {"name": "a"}, "module": {"ref": "a:b"}}},
+        "spec.agent: has inline and module, which exclude each other; keep one",
+    ),
+    "name-with-dash": (
+        {"agent": {"model": MODEL, "inline": {"name": "morning-brief"}}},
+        'spec.agent.inline.name: "morning-brief" is not an identifier; use letters, digits and _, e.g. morning_brief',
+    ),
+    "reserved-name": (
+        {"agent": {"model": MODEL, "inline": {"name": "user"}}},
+        'spec.agent.inline.name: "user" is ADK\'s name for the person; use another, e.g. assistant',
+    ),
+    "long-name": (
+        {"agent": {"model": MODEL, "inline": {"name": "x" * 10_000}}},
+        "is too long; use at most 63 characters",
+    ),
+    "no-model": ({"agent": {"inline": {"instruction": "x"}}}, "spec.agent.model: is required for an LlmAgent"),
+    "model-that-no-agent-takes": (
+        {
+            "agent": {
+                "model": MODEL,
+                "inline": {
+                    "agentClass": "SequentialAgent",
+                    "subAgents": ["a"],
+                    "agents": [{"name": "a", "model": "openai/gpt-4o"}],
+                },
+            }
+        },
+        "has no effect: all agents name their own models; remove it",
+    ),
+    "scripted-without-key": ({"agent": {"model": "scripted/x", "inline": {"name": "a"}}}, "use scripted/<configmap>/"),
+    "unknown-key": (
+        {"agent": {"model": MODEL, "inline": {"instruction": "Of {topic}."}}},
+        'spec.agent.inline.instruction: "{topic}" is not in input.state; add it there, or write {topic?}',
+    ),
+    "bad-module": ({"agent": {"module": {"ref": "../x:y"}}}, "use package.module:attribute"),
+    "bad-duration": (
+        {"timeouts": {"attempt": "five"}},
+        "spec.timeouts.attempt: 'five' is not a duration; use units d, h, m, s, ms from long to short, e.g. 90s",
+    ),
+    "duration-as-number": ({"timeouts": {"attempt": 90}}, "spec.timeouts.attempt: 90 is not a duration"),
+    "no-time-at-all": ({"timeouts": {"attempt": "0s"}}, 'spec.timeouts.attempt: "0s" is too short; use at least 1s'),
+    "bad-time": ({"startAt": "tomorrow"}, "spec.startAt: 'tomorrow' is not a time; use RFC 3339 with a zone"),
+    "two-start-times": (
+        {"startAt": "2026-12-01T09:00:00Z", "startAfter": "1h"},
+        'spec.startAfter: "1h" and startAt exclude each other; remove one',
+    ),
+    "bad-quantity": (
+        {"runtime": {"resources": {"limits": {"memory": "lots"}}}},
+        "spec.runtime.resources.limits.memory: 'lots' is not a quantity; use e.g. 250m, 0.5 or 512Mi",
+    ),
+    "our-variable": ({"runtime": {"env": [{"name": "AGENTJOBS_JOB"}]}}, '"AGENTJOBS_JOB" is ours'),
+    "variable-twice": (
+        {"runtime": {"env": [{"name": "A"}, {"name": "A"}]}},
+        'spec.runtime.env[1].name: "A" is set twice',
+    ),
+    "sourceless-variable": (
+        {"runtime": {"env": [{"name": "A", "valueFrom": {}}]}},
+        "spec.runtime.env[0].valueFrom: needs one of secretKeyRef",
+    ),
+    "nul": ({"input": {"message": "a\0b"}}, "spec.input.message: holds the character U+0000"),
+    "nul-in-a-key": ({"input": {"message": "x", "state": {"a\0": 1}}}, "holds the character U+0000"),
+    "surrogate": ({"input": {"message": "a\ud800"}}, "spec.input.message: holds half a surrogate pair"),
+    "huge-number": ({"input": {"message": "x", "state": {"a": 10**400}}}, "spec.input.state.a: a huge number is no"),
+    "not-a-number": ({"input": {"message": "x", "state": {"a": float("nan")}}}, "spec.input.state.a: nan is no number"),
+    "large-state": ({"input": {"message": "x", "state": {"a": "x" * 17_000}}}, "use at most 16384, pass a reference"),
+    "large-spec": ({"input": {"message": "x" * 2_000_000}}, "spec: has 20001"),
+}
+
+
+def told(job: object) -> list[str]:
+    return [str(problem) for problem in validate_job(job)]
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD_SPECS.values(), ids=BAD_SPECS)
+def test_bad_input_is_told_with_field_value_and_cure(a_job: Job, changes: dict[str, Any], message: str) -> None:
+    problems = told(a_job(**changes))
+
+    assert any(message in problem for problem in problems), problems
+    assert all(len(problem) < 400 for problem in problems)
+
+
+def test_all_problems_are_told_at_once(a_job: Job) -> None:
+    job = a_job(name="n" * 53, agent={"inline": {"name": "user"}}, priority="high", startAfter="soon", queue="A b")
+    fields = [problem.field for problem in validate_job(job)]
+
+    assert {"metadata.name", "spec.agent.inline.name", "spec.agent.model", "spec.priority"} <= set(fields)
+    assert {"spec.startAfter", "spec.queue"} <= set(fields)
+
+
+def test_a_name_may_have_52_characters(a_job: Job) -> None:
+    assert told(a_job(name="n" * 52)) == []
+    assert "has 53 characters; use at most 52" in told(a_job(name="n" * 53))[0]
+
+
+def test_values_that_may_be_secret_are_not_repeated(a_job: Job) -> None:
+    env = [{"name": "A", "value": 12345}, {"name": "B", "vale": "hunter2"}, {"name": "C", "value": "hunter2" * 9000}]
+    problems = " ".join(told(a_job(runtime={"env": env}, apiKey="hunter2")))
+
+    assert "hunter2" not in problems
+    assert "12345" not in problems
+
+
+def test_thousands_of_mistakes_fit_into_one_answer(a_job: Job) -> None:
+    problems = validate_job(a_job(**{f"field{index}": index for index in range(5000)}))
+    assert len(problems) == MAX_PROBLEMS
+
+
+def test_a_spec_that_is_only_too_large_is_said_to_be_so(a_job: Job) -> None:
+    reason, message = rejection(validate_job(a_job(input={"message": "x", "state": {"a": "x" * 17_000}})))
+
+    assert reason == "SpecTooLarge"
+    assert message.startswith("spec.input.state: has 17008 bytes as JSON")
+
+
+def test_broken_rules_make_an_invalid_spec() -> None:
+    problems = [Problem("spec.a", "1", "is wrong"), Problem("spec.b", "", "is missing")]
+    assert rejection(problems) == ("InvalidSpec", "spec.a: 1 is wrong; spec.b: is missing")
+
+
+@pytest.mark.parametrize("job", [None, [], "x", {}, {"spec": None}, {"spec": []}, {"metadata": 3, "spec": 3}], ids=repr)
+def test_what_is_no_job_is_a_problem(job: object) -> None:
+    assert told(job)
+
+
+def test_depth_without_end_is_a_problem(a_job: Job) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(50_000):
+        deep = {"a": deep}
+    assert "is nested too deeply; use at most 64 levels" in told(a_job(input={"message": "x", "state": deep}))[0]
+
+
+# Names the models know and values of any type: every wrong shape in every place.
+SCHEMA = AgentJobSpec.model_json_schema()
+FIELDS = sorted({name for node in [SCHEMA, *SCHEMA["$defs"].values()] for name in node["properties"]})
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(codec=None), max_size=8)
+    | st.sampled_from(["LlmAgent", "LoopAgent", "a", "b", "user", "{a}", "5s", "scripted/a/b", "\ud800", "\0"])
+)
+GARBAGE = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(FIELDS) | st.text(), inner, max_size=5),
+    max_leaves=25,
+)
+SPECS = st.fixed_dictionaries(
+    {},
+    optional={
+        "agent": GARBAGE | st.fixed_dictionaries({}, optional={"model": GARBAGE, "inline": GARBAGE, "module": GARBAGE}),
+        **{name: GARBAGE for name in FIELDS if name in {"input", "session", "retry", "runtime", "startAt", "timeouts"}},
+    },
+)
+
+
+@given(st.one_of(GARBAGE, st.fixed_dictionaries({"metadata": GARBAGE, "spec": GARBAGE | SPECS})))
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def test_no_object_is_too_strange_to_judge(job: Any) -> None:
+    for problem in validate_job(job):
+        json.dumps(str(problem), ensure_ascii=False).encode()
+
+
+NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,20}", fullmatch=True).filter(lambda name: name != "user")
+VALID = st.fixed_dictionaries(
+    {
+        "agent": st.builds(lambda name: {"model": MODEL, "inline": {"name": name, "instruction": "Of {a}."}}, NAMES)
+        | st.builds(lambda name: {"module": {"ref": f"{name}.{name}:agent"}}, NAMES),
+        "input": st.fixed_dictionaries(
+            {"message": st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=50)}
+        ).map(lambda given: given | {"state": {"a": 1}}),
+    },
+    optional={
+        "priority": st.integers(0, 9),
+        "queue": st.sampled_from(["agents", "scheduled", "a-1"]),
+        "startAfter": st.sampled_from(["0s", "1h30m", "7d"]),
+        "retry": st.fixed_dictionaries({}, optional={"maxAttempts": st.integers(1, 100)}),
+        "timeouts": st.just({"attempt": "1s"}),
+        "runtime": st.just({"resources": {"limits": {"cpu": 2, "memory": "1Gi"}}}),
+        "cancel": st.booleans(),
+        "ttlSecondsAfterFinished": st.integers(0, 2**31 - 1),
+    },
+)
+
+
+@given(VALID)
+@settings(max_examples=100, deadline=None)
+def test_a_spec_within_the_bounds_has_no_problems(spec: dict[str, Any]) -> None:
+    assert validate_job({"metadata": {"name": "hello"}, "spec": spec}) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        pytest.param({"name": "r", "action": "Fail"}, "needs a matcher", id="no-matcher"),
+        pytest.param(
+            {"name": "r", "onErrors": ["ToolEror"], "action": "Fail"}, "did you mean ToolError", id="unknown-class"
+        ),
+        pytest.param(
+            {"name": "r", "onErrors": ["ToolError"], "action": "Fail", "delay": "5s"}, "remove it", id="useless-delay"
+        ),
+    ],
+)
+def test_a_rule_that_cannot_do_what_it_says_is_refused(rule, words) -> None:
+    job = {
+        "metadata": {"name": "x"},
+        "spec": {
+            "agent": {"model": "gemini-x", "inline": {"instruction": "x"}},
+            "input": {"message": "x"},
+            "resultPolicy": {"rules": [rule]},
+        },
+    }
+
+    assert words in "; ".join(map(str, validate_job(job)))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "words"),
+    [
+        pytest.param({"volumes": [{"name": "host", "hostPath": {"path": "/"}}]}, "hostPath", id="host-path"),
+        pytest.param({"volumes": [{"name": "token", "emptyDir": {}}]}, "is taken", id="our-volume"),
+        pytest.param({"volumes": [{"emptyDir": {}}]}, "is required", id="volume-without-a-name"),
+        pytest.param(
+            {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}, "is not a volume", id="no-such-volume"
+        ),
+        pytest.param(
+            {"volumes": [{"name": "a", "emptyDir": {}}], "volumeMounts": [{"name": "a", "mountPath": "/tmp/"}]},
+            "is taken",
+            id="our-path",
+        ),
+        pytest.param({"labels": {"agentjobs.dev/job": "other"}}, "is ours", id="our-label"),
+        pytest.param({"envFrom": [{}]}, "needs one of", id="env-from-nowhere"),
+        pytest.param({"automountServiceAccountToken": True}, "serviceAccountName", id="token-of-the-default-account"),
+        pytest.param({"runAsUser": 0}, "runAsUser", id="root"),
+    ],
+)
+def test_a_pod_wish_that_is_not_granted_is_refused_by_name(runtime, words) -> None:
+    spec = {"agent": {"model": "gemini-x", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
+    job = {"metadata": {"name": "x"}, "spec": {**spec, "runtime": runtime}}
+
+    assert words in "; ".join(map(str, validate_job(job)))
+
+
+def credential(source, **runtime):
+    spec = {"agent": {"model": "gemini-x", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
+    volume = {"name": "id", "projected": {"sources": [{"configMap": {"name": "a"}}, source]}}
+    job = {"metadata": {"name": "x"}, "spec": {**spec, "runtime": {"volumes": [volume], **runtime}}}
+    return [(problem.field, problem.message) for problem in validate_job(job)]
+
+
+@pytest.mark.parametrize(
+    "token", [{}, {"audience": ""}, {"audience": "https://kubernetes.default.svc.cluster.local"}], ids=str
+)
+def test_a_projected_token_for_the_api_server_is_asked_for_by_name(token) -> None:
+    source = {"serviceAccountToken": {"path": "token", **token}}
+    (alone,) = credential(source)
+    (named,) = credential(source, serviceAccountName="bot")
+
+    assert alone[0] == named[0] == "spec.runtime.volumes[0].projected.sources[1].serviceAccountToken"
+    assert ("serviceAccountName" in alone[1], "automountServiceAccountToken" in named[1]) == (True, True)
+    assert credential(source, serviceAccountName="bot", automountServiceAccountToken=True) == []
+
+
+def test_a_token_for_another_audience_needs_an_account_and_no_more() -> None:
+    source = {"serviceAccountToken": {"path": "token", "audience": "vault"}}
+
+    assert [field for field, _ in credential(source)] == [
+        "spec.runtime.volumes[0].projected.sources[1].serviceAccountToken"
+    ]
+    assert credential(source, serviceAccountName="bot") == []
+
+
+def test_a_certificate_for_the_api_server_is_a_credential_like_a_token() -> None:
+    source = {"podCertificate": {"signerName": "kubernetes.io/kube-apiserver-client-pod", "keyType": "ED25519"}}
+
+    assert len(credential(source)) == len(credential(source, serviceAccountName="bot")) == 1
+    assert credential({"clusterTrustBundle": {"name": "ca", "path": "ca.pem"}}) == []

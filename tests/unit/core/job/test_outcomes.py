@@ -1,0 +1,125 @@
+"""Rules about what an answer decided."""
+
+from datetime import timedelta
+
+import pytest
+
+from agentjobs.api.conditions import Phase
+from agentjobs.contract import Verdict
+from agentjobs.core.job.decide import decide
+from agentjobs.core.job.policy import may_run_again
+from agentjobs.core.job.verdicts import Again, FetchYield, Keep, Suspend
+
+OUTPUT = {"schema": {"type": "object"}}
+
+
+def ruled(scene, *rules, attempt=1, **spec):
+    return scene(resultPolicy={"rules": list(rules)}, output=OUTPUT, **spec).claimed(attempt=attempt)
+
+
+def rule(action, *outcomes, name="again", **more):
+    return {"name": name, "onOutcomes": list(outcomes or ("unsure",)), "action": action, **more}
+
+
+def end_of(seen, outcome="unsure"):
+    return decide(seen.said(Verdict.SUCCEED, outcome=outcome).observation, seen.now).verdict
+
+
+@pytest.mark.parametrize(
+    ("action", "phase", "reason"),
+    [
+        ("Succeed", Phase.SUCCEEDED, "ResultAccepted"),
+        ("Fail", Phase.FAILED, "ResultError"),
+        ("Cancel", Phase.CANCELLED, "Rule"),
+    ],
+)
+def test_an_outcome_ends_the_job_as_its_rule_says_and_with_the_answer(scene, action, phase, reason):
+    end = end_of(ruled(scene, rule(action)))
+
+    assert (end.then.phase, end.then.reason, end.rule) == (phase, reason, "again")
+    assert (end.then.outcome, end.then.summary) == ("unsure", "Hello.")
+    assert end.then.message == "rule again: the answer's outcome is unsure"
+
+
+def test_an_outcome_can_ask_for_another_attempt(scene):
+    seen = ruled(scene, rule("Retry", delay="5m"))
+    end = end_of(seen)
+
+    assert end.then == Again(seen.now + timedelta(minutes=5), infra=False)
+    assert (end.record.verdict, end.record.charged) == ("Succeed", True)
+    assert end.record.message == "rule again: the answer's outcome is unsure"
+
+
+def test_an_outcome_can_ask_for_a_wait_that_costs_nothing(scene):
+    seen = ruled(scene, rule("Snooze", delay="1h"))
+    end = end_of(seen)
+
+    assert (end.then, end.record.charged) == (Again(seen.now + timedelta(hours=1), infra=False), False)
+
+
+def test_an_outcome_can_hold_the_job(scene):
+    assert isinstance(end_of(ruled(scene, rule("Suspend"))).then, Suspend)
+
+
+def test_a_rule_at_its_limit_lets_the_answer_stand(scene):
+    seen = ruled(scene, rule("Retry", limit=2))
+    seen.status["ruleCounts"] = {"again": 2}
+
+    end = end_of(seen)
+    assert (end.then.phase, end.then.outcome, end.rule) == (Phase.SUCCEEDED, "unsure", "")
+
+
+def test_an_outcome_that_asks_again_with_the_last_attempt_fails_the_job_with_its_answer(scene):
+    end = end_of(ruled(scene, rule("Retry"), attempt=3))
+
+    assert (end.then.phase, end.then.reason, end.then.outcome) == (Phase.FAILED, "ResultError", "unsure")
+    assert end.then.message.startswith("attempt 3 of 3 failed: rule again")
+
+
+@pytest.mark.parametrize("outcome", ["sure", None])
+def test_another_outcome_is_a_success(scene, outcome):
+    end = end_of(ruled(scene, rule("Fail")), outcome)
+
+    assert (end.then.phase, end.rule) == (Phase.SUCCEEDED, "")
+
+
+def test_no_rule_without_outcomes_judges_a_success(scene):
+    codes = {"name": "zero", "onExitCodes": {"operator": "In", "values": [0]}, "action": "Fail"}
+    assert end_of(ruled(scene, codes)).then.phase is Phase.SUCCEEDED
+
+
+def test_no_rule_about_outcomes_judges_a_failure(scene):
+    seen = ruled(scene, rule("Fail")).said(Verdict.RETRY, "ToolError")
+    assert isinstance(decide(seen.observation, seen.now).verdict.then, Again)
+
+
+@pytest.mark.parametrize("action", ["Retry", "Snooze", "Suspend"])
+def test_a_job_that_is_cancelled_does_not_run_again_for_an_outcome(scene, action):
+    end = end_of(ruled(scene, rule(action), cancel=True))
+    assert (end.then.phase, end.then.reason) == (Phase.CANCELLED, "Requested")
+
+
+def test_a_success_that_no_rule_turns_beats_cancel(scene):
+    assert end_of(ruled(scene, rule("Retry"), cancel=True), "sure").then.phase is Phase.SUCCEEDED
+
+
+def test_nobody_judges_an_outcome_while_the_rules_are_not_known(scene):
+    seen = ruled(scene, rule("Retry")).knowing(spec=None, history_available=False)
+    assert isinstance(end_of(seen), Keep)
+
+
+def test_an_answer_that_ended_a_job_while_the_database_was_away_is_fetched_later(scene):
+    seen = ruled(scene, rule("Fail"))
+    seen.written(end_of(seen))
+    seen.pods = []
+
+    assert seen.job.status.result.outcome == "unsure"
+    assert decide(seen.observation, seen.now).verdict == FetchYield()
+
+
+def test_answers_are_final_unless_a_rule_may_run_the_job_again():
+    known = [rule("Fail", "bad", name="bad"), rule("Retry", "unsure"), rule("Suspend", "ask", name="ask")]
+    policy = {"rules": [*known, rule("AskHuman", "new", name="of-a-newer-version")]}
+    found = [outcome for outcome in ("bad", "unsure", "ask", "sure", "new") if may_run_again(policy, outcome)]
+
+    assert found == ["unsure", "ask", "new"]

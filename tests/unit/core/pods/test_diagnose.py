@@ -1,0 +1,102 @@
+"""How pods really end: statuses recorded on a Kubernetes 1.36 kubelet with containerd, one file a case."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agentjobs.contract import LABEL_JOB
+from agentjobs.core.pods.diagnose import diagnose, never_began
+from agentjobs.core.pods.pod import parse_pod
+
+RECORDED = Path(__file__).parent / "pod_ends"
+ENDINGS = {
+    "succeeded": ("RunnerCrashed", "Retry", False),
+    "exit-3": ("RunnerCrashed", "Retry", False),
+    "sigkill": ("RunnerCrashed", "Retry", False),
+    "segfault": ("RunnerCrashed", "Retry", False),
+    "oom": ("OOMKilled", "Retry", False),
+    "deadline": ("AttemptTimeout", "Retry", False),
+    "deadline-graceful": ("AttemptTimeout", "Retry", False),
+    "deleted": ("RunnerLost", "Snooze", True),
+    "deleted-deaf": ("RunnerLost", "Snooze", True),
+    "evicted-api": ("Evicted", "Snooze", True),
+    "preempted": ("Preempted", "Snooze", True),
+    "evicted-disk": ("Evicted", "Snooze", True),
+    "evicted-node": ("Evicted", "Snooze", True),
+    "node-lost-back": ("NodeLost", "Snooze", True),
+    "command-missing": ("ConfigInvalid", "Fail", False),
+    "init-failed": ("RunnerLost", "Snooze", True),
+}
+WAITS = {
+    "image-missing": "ImagePullFailed",
+    "image-invalid": "ImagePullFailed",
+    "secret-missing": "MissingReference",
+    "volume-missing": "MissingReference",
+    "unschedulable": "Unschedulable",
+}
+
+
+def recorded(name):
+    obj = json.loads((RECORDED / f"{name}.json").read_text())
+    obj["metadata"] |= {"namespace": "default", "uid": "pod", "name": "hello-1", "labels": {LABEL_JOB: "hello"}}
+    obj["metadata"]["ownerReferences"] = [{"kind": "AgentJob", "uid": "uid", "controller": True, "name": "hello"}]
+    return parse_pod(obj)
+
+
+def test_every_recorded_case_is_judged():
+    assert {path.stem for path in RECORDED.glob("*.json")} == {*ENDINGS, *WAITS, "node-lost"}
+
+
+@pytest.mark.parametrize("name", list(ENDINGS))
+def test_an_ended_pod_is_told_apart_by_what_its_kubelet_said(name):
+    pod = recorded(name)
+    ending = diagnose(pod)
+
+    assert pod.ended
+    assert (ending.reason, ending.verdict, ending.infra) == ENDINGS[name]
+
+
+@pytest.mark.parametrize("name", list(WAITS))
+def test_a_pod_that_cannot_start_says_why_in_the_clusters_words(name):
+    pod = recorded(name)
+    ending = never_began(pod.waiting)
+
+    assert not pod.ended
+    assert pod.container_started is None
+    assert ending.reason == WAITS[name]
+    assert pod.waiting is not None
+    assert pod.waiting.reason in ending.message
+
+
+def test_a_pod_on_a_lost_node_still_looks_as_if_it_ran():
+    pod = recorded("node-lost")
+
+    assert not pod.ended
+    assert (pod.disruption, pod.container_runs) == ("DeletionByTaintManager", True)
+    assert pod.deletion is not None
+
+
+def test_a_container_that_never_started_is_not_charged():
+    assert not diagnose(recorded("command-missing")).began
+
+
+def test_a_recording_tells_the_words_of_the_kubelet_to_people():
+    assert "/no/such" in diagnose(recorded("command-missing")).message
+    assert "EmptyDir" in diagnose(recorded("evicted-disk")).message
+    assert "The node was low on resource: memory" in diagnose(recorded("evicted-node")).message
+
+
+@pytest.mark.parametrize("reason", ["", "two words", "\x1b[31mred", "Ünicode", "7up", "x" * 64])
+def test_a_word_whose_class_is_no_word_is_not_believed(scene, reason):
+    body = {"agentjobs": 1, "verdict": "Retry", "reason": reason, "start": 1, "uid": "", "message": "m", "summary": ""}
+    (pod,) = scene().ended(message=json.dumps(body), code=70).observation.pods
+
+    assert diagnose(pod).reason == "RunnerCrashed"
+
+
+def test_a_success_needs_no_class(scene):
+    body = {"agentjobs": 1, "verdict": "Succeed", "reason": "", "start": 1, "uid": "", "message": "m", "summary": ""}
+    (pod,) = scene().ended(message=json.dumps(body)).observation.pods
+
+    assert diagnose(pod).verdict == "Succeed"

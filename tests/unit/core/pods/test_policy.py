@@ -1,0 +1,62 @@
+"""Lists of what jobs may ask for: compared as written, and refused in words that a user can act on."""
+
+import pytest
+
+from agentjobs.api.job.runtime import Runtime
+from agentjobs.core.pods.manifests import PodDefaults
+from agentjobs.core.pods.policy import refusal
+
+DEFAULTS = PodDefaults(
+    gateway_url="https://gateway",
+    image="runner",
+    service_accounts=frozenset({"default", "reader"}),
+    images=("ghcr.io/acme/*", "tools:1.2"),
+)
+
+
+@pytest.mark.parametrize(
+    "runtime",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param({"serviceAccountName": "reader", "image": "tools:1.2"}, id="both"),
+        pytest.param({"image": "ghcr.io/acme/agent@sha256:0"}, id="what-begins-so"),
+    ],
+)
+def test_a_job_may_ask_for_what_is_on_the_list(runtime):
+    assert refusal(Runtime.model_validate(runtime), DEFAULTS) is None
+
+
+@pytest.mark.parametrize(
+    ("runtime", "said"),
+    [
+        pytest.param(
+            {"serviceAccountName": "admin"},
+            "spec.runtime.serviceAccountName: 'admin' is not allowed here; allowed: default, reader",
+            id="another-account",
+        ),
+        pytest.param(
+            {"image": "tools:1.3"},
+            "spec.runtime.image: 'tools:1.3' is not allowed here; allowed: ghcr.io/acme/*, tools:1.2",
+            id="another-tag",
+        ),
+        pytest.param({"image": "ghcr.io/acme"}, "'ghcr.io/acme' is not allowed", id="shorter-than-the-pattern"),
+        pytest.param({"image": "x/ghcr.io/acme/agent"}, "is not allowed", id="pattern-in-the-middle"),
+        pytest.param({"image": "tools:1.2.evil"}, "is not allowed", id="an-exact-name-is-no-beginning"),
+    ],
+)
+def test_anything_else_is_refused_by_name(runtime, said):
+    assert said in refusal(Runtime.model_validate(runtime), DEFAULTS)
+
+
+def test_without_a_list_any_image_may_run_and_only_the_default_account():
+    defaults = PodDefaults(gateway_url="https://gateway", image="runner", service_accounts=frozenset({"default"}))
+
+    assert refusal(Runtime.model_validate({"image": "anything"}), defaults) is None
+    assert refusal(Runtime.model_validate({"serviceAccountName": "reader"}), defaults).endswith("allowed: default")
+
+
+def test_a_long_list_is_cut():
+    images = tuple(f"image-{number}" for number in range(100))
+    defaults = PodDefaults(gateway_url="https://gateway", image="runner", images=images)
+
+    assert refusal(Runtime.model_validate({"image": "x"}), defaults).endswith("image-9 and 90 more")
