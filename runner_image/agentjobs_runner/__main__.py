@@ -13,7 +13,7 @@ import sys  # noqa: E402  see above
 import threading  # noqa: E402  see above
 import traceback  # noqa: E402  see above
 
-from agentjobs_runner import narrow, stops  # noqa: E402  see above
+from agentjobs_runner import import_trim, signals  # noqa: E402  see above
 
 # What a full pipe may hold up at the end; the log is worth less than the verdict.
 FLUSH_SECONDS = 1.0
@@ -21,8 +21,8 @@ FLUSH_SECONDS = 1.0
 
 def main() -> None:
     """Run the start this pod was made for, and end the process."""
-    stops.hold()
-    narrow.hide()
+    signals.hold()
+    import_trim.hide()
     from agentjobs_runner import attempt  # after hide(), because it imports httpx
 
     code = 70

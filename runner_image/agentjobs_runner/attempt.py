@@ -23,12 +23,12 @@ from agentjobs_runner.endings import Ending, interrupted, journal_unavailable, p
 from agentjobs_runner.environment import Environment
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.gateway import Gateway, Instant, connect
+from agentjobs_runner.import_trim import Preload
 from agentjobs_runner.log import logger
-from agentjobs_runner.narrow import Preload
-from agentjobs_runner.stops import Stops
+from agentjobs_runner.redaction import Redactor, shown
+from agentjobs_runner.signals import Stops
 from agentjobs_runner.timeline import Recorder
 from agentjobs_runner.tracing import Tracing
-from agentjobs_runner.wording import Redactor, shown
 
 # The kubelet kills when the grace period is over; what is left after this is for the last report.
 REPORT_SECONDS: Final = 5.0
@@ -111,7 +111,7 @@ class Supervisor:
     def run(self) -> int:
         """Run the start and return the exit code."""
         self._stops.listen()
-        engine = Preload("agentjobs_runner.engine")
+        engine = Preload("agentjobs_runner.adk.engine")
         try:
             attempt = self._gateway.attempt(give_up=self._give_up(contract.GATEWAY_PATIENCE_SECONDS))
         except Fenced as error:

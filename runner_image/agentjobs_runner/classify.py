@@ -1,240 +1,76 @@
-"""From what went wrong to how the start ends: by origin, then by type, then by status or code, and by words last.
+"""What an exception means for every engine: an order of user code first, then what the engine knows, then a failure.
 
-Called by `engine` with the exception that came out of ADK. What a provider says of its errors is judged in
-`providers`, how a model's turn ended in `finishes`, definitions that can never work in `definitions`.
-Pure but for the clock that is passed in. To add a case, add a row there or here and to tests/unit/runner.
+Called by the engines, each with its own rules. Pure.
 """
 
 import errno
-import json
-import re
-from datetime import datetime
+from collections.abc import Callable
 from typing import Final
 
-from google.adk.agents.invocation_context import LlmCallsLimitExceededError
-from google.genai import errors
 from pydantic import ValidationError
 
 from agentjobs.contract import MAX_DELAY_SECONDS, ErrorClass, Verdict
 from agentjobs_runner.control import Cancel, Permanent, Snooze
-from agentjobs_runner.definitions import refused
-from agentjobs_runner.endings import Ended, Ending, NotAnAnswer, ProviderFailed
-from agentjobs_runner.frames import Place, own_place, places
+from agentjobs_runner.endings import Ended, Ending
 from agentjobs_runner.modules import first_problems
-from agentjobs_runner.origins import AGENT, Cause, Source, causes, noted
-from agentjobs_runner.providers import head, judge, read, status_of
-from agentjobs_runner.wording import shown
+from agentjobs_runner.origins import Cause, causes
+from agentjobs_runner.redaction import shown
 
 _DISK: Final = frozenset({errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
-_KEY: Final = re.compile(r"API[ _]?key|credentials|Missing key inputs", re.IGNORECASE)
-# Clients bring their own exceptions, of httpx or its successor or their own, and are not loaded for every job.
-_CLIENTS: Final = (
-    "aiohttp.",
-    "anthropic.",
-    "google.auth.",
-    "httpcore.",
-    "httpcore2.",
-    "httpx.",
-    "httpx2.",
-    "litellm.",
-    "openai.",
-)
-_TIMEOUTS: Final = frozenset({"APITimeoutError", "Timeout", "TimeoutException"})
-_UNREACHABLE: Final = frozenset({"APIConnectionError", "ClientError", "HTTPError", "TransportError"})
-_LOGINS: Final = frozenset({"DefaultCredentialsError", "RefreshError"})
-_READERS: Final = (
-    "google.genai.",
-    "google.adk.integrations.openai.",
-    "google.adk.models.",
-    "openai.",
-    "anthropic.",
-    "agentjobs_runner.openai_",
-    "agentjobs_runner.anthropic_",
-)
-_TRANSFER: Final = re.compile(
-    r"Transfer target agent '([^']*)' not found|Agent '?([\w-]+)'? not found in the agent tree"
-)
-_PLUGIN: Final = re.compile(r"Error in plugin '([^']*)' during '([^']*)' callback")
 
 
-def classify(error: BaseException, *, now: datetime) -> Ending:
-    """Say how a start ends that `error` ended.
+def ending_of(
+    error: BaseException, known: Callable[[Cause], Ending | None], unknown: Callable[[list[Cause]], Ending]
+) -> Ending:
+    """Return how a start ends that `error` ended.
 
     Args:
-        error: what came out of ADK or of loading the agent; plugins and task groups may have wrapped it.
-        now: for a Retry-After that is a date.
+        error: what the engine raised; others may have wrapped it.
+        known: the engine's rule for one error of the chain; None when that error does not tell what it is.
+        unknown: the engine's rule for a chain of which no error is known.
     """
     try:
-        return _classified(error, now)
+        return _judged(list(causes(error)), known, unknown)
     except BaseException as broken:  # exceptions are user code's, too: their properties may raise what they like
         said = f"the agent's code raised {type(error).__name__}, which cannot be read: {type(broken).__name__}"
         return Ending(Verdict.RETRY, ErrorClass.AGENT_ERROR, said)
 
 
-def _classified(error: BaseException, now: datetime) -> Ending:
-    found = list(causes(error))
-    for cause in found:
-        if isinstance(cause.error, Ended):
-            return cause.error.ending
-        if (asked := _asked(cause.error)) is not None:
-            return asked
-    for cause in found:
-        if (known := _known(cause, now)) is not None:
-            return known
-    return _unknown(found)
+def _judged(
+    found: list[Cause], known: Callable[[Cause], Ending | None], unknown: Callable[[list[Cause]], Ending]
+) -> Ending:
+    for judge in (_ordered, known):
+        for cause in found:
+            if (ending := judge(cause)) is not None:
+                return ending
+    return unknown(found)
 
 
-def _asked(error: BaseException) -> Ending | None:
-    """What user code asked for by raising one of our exceptions."""
-    match error:
-        case Snooze():
+def _ordered(cause: Cause) -> Ending | None:
+    """What our code or the user's asked for by raising one of our exceptions."""
+    match cause.error:
+        case Ended() as ended:
+            return ended.ending
+        case Snooze() as error:
             delay = min(error.after_seconds, MAX_DELAY_SECONDS)
             return Ending(Verdict.SNOOZE, ErrorClass.SNOOZED, error.reason, delay_seconds=delay)
-        case Cancel():
+        case Cancel() as error:
             return Ending(Verdict.CANCEL, ErrorClass.CANCELLED, error.reason)
-        case Permanent():
+        case Permanent() as error:
             return Ending(Verdict.FAIL, ErrorClass.PERMANENT, error.reason)
         case _:
             return None
 
 
-def _known(cause: Cause, now: datetime) -> Ending | None:
-    """The ending of an error that tells by itself what it is."""
-    error, source = cause.error, cause.origin.source
-    if isinstance(error, LlmCallsLimitExceededError):
-        return Ending(
-            Verdict.FAIL,
-            ErrorClass.BUDGET_EXCEEDED,
-            f"{error}; raise agent.runConfig.max_llm_calls or shorten the work",
-        )
-    if (invalid := refused(cause)) is not None:
-        return invalid
-    if source is Source.TOOL:
-        return None
-    if isinstance(error, ProviderFailed):
-        return judge(read(error, now), "the model's provider sent an error in its answer")
-    if isinstance(error, NotAnAnswer):
-        return _unreadable(head(error.text))
-    if source is Source.MODEL or isinstance(error, errors.APIError):
-        status = status_of(error)
-        if status is not None:
-            return judge(read(error, now), f"the model's provider answered {status}")
-    if source is Source.MODEL:
-        return _model_call(error) or _agent(error)
-    return _agent(error)
-
-
-def _unreadable(said: str) -> Ending:
-    message = f"the model's answer cannot be read: {said}"
-    return Ending(Verdict.RETRY, ErrorClass.MODEL_UNAVAILABLE, message)
-
-
-def _model_call(error: BaseException) -> Ending | None:
-    """Errors of a model call without an HTTP status."""
-    said = _said(error)
-    if isinstance(error, TimeoutError) or _is_client_error(error, _TIMEOUTS):
-        return Ending(Verdict.RETRY, ErrorClass.MODEL_TIMEOUT, f"the model did not answer in time: {said}")
-    if isinstance(error, OSError) or _is_client_error(error, _UNREACHABLE):
-        return Ending(
-            Verdict.RETRY, ErrorClass.MODEL_UNAVAILABLE, f"the model's provider{_host(error)} cannot be reached: {said}"
-        )
-    if isinstance(error, json.JSONDecodeError):
-        return _unreadable(f"it is not JSON but {head(error.doc)}" if error.doc else said)
-    unreadable = (ValidationError, UnicodeDecodeError, errors.UnknownApiResponseError)
-    stumbled = isinstance(error, (AttributeError, IndexError, KeyError, TypeError)) and _raised_in_reader(error)
-    if isinstance(error, unreadable) or stumbled:
-        return _unreadable(said)
-    if type(error).__name__ in _LOGINS or (isinstance(error, ValueError) and _KEY.search(said)):
-        cure = "put GOOGLE_API_KEY into runtime.env, from a Secret (with agentjobs dev: into its environment)"
-        return Ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"the model needs credentials: {said}; {cure}")
-    return None
-
-
-def _host(error: BaseException) -> str:
-    """Where the request went; clients keep it on the error or on the one below it."""
-    for one in (error, error.__cause__):
-        try:
-            return f" at {one.request.url.host}"  # type: ignore[union-attr]
-        except (AttributeError, RuntimeError):  # httpx raises when it knows of no request
-            continue
-    return ""
-
-
-def _is_client_error(error: BaseException, names: frozenset[str]) -> bool:
-    kinds = type(error).__mro__
-    return any(kind.__name__ in names and f"{kind.__module__}.".startswith(_CLIENTS) for kind in kinds)
-
-
-def _raised_in_reader(error: BaseException) -> bool:
-    """Whether a provider's client or ADK's reader of it stumbled itself: over JSON that is none of its shapes."""
-    passed = places(error)
-    return bool(passed) and passed[-1].module.startswith(_READERS)
-
-
-def _agent(error: BaseException) -> Ending | None:
-    """Errors that mean the same wherever they come from, tools excepted."""
-    said = _said(error)
-    if isinstance(error, ValidationError) and _judged_an_answer(error):
-        problems = first_problems(error)
-        return Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, f"the answer does not fit {error.title}: {problems}")
-    if isinstance(error, ValueError) and (transfer := _TRANSFER.search(said)):
-        message = f"the model handed over to agent {transfer[1] or transfer[2]!r}, which does not exist"
-        return Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message)
+def disk_failed(error: BaseException) -> Ending | None:
+    """The ending of an error of the pod's disk, or of too many open files; None for others."""
     if isinstance(error, OSError) and error.errno in _DISK:
-        return Ending(Verdict.RETRY, ErrorClass.IO, said)
+        return Ending(Verdict.RETRY, ErrorClass.IO, described(error))
     return None
 
 
-def _judged_an_answer(error: ValidationError) -> bool:
-    """Whether ADK raised it for an agent's output_schema; the user's own code validates other things."""
-    passed = [place for place in places(error) if not place.module.startswith("pydantic")]
-    return bool(passed) and passed[-1].module == "google.adk.utils._schema_utils"
-
-
-def _unknown(found: list[Cause]) -> Ending:
-    cause, plugin = _past_plugin(found)
-    if noted(cause.error) is None and cause.origin == AGENT:
-        # What failed over a tool's error, like a callback for such errors, hides it; people need the first.
-        cause = next((deeper for deeper in found if noted(deeper.error) is not None), cause)
-    error, origin = cause.error, cause.origin
-    # A library's error is shown with the line of the user's that led to it.
-    place = next((place for at in found if at.is_told and (place := own_place(at.error)) is not None), None)
-    said = f"{_said(error)} ({place})" if place else _said(error)
-    if origin.source is Source.TOOL:
-        return Ending(Verdict.RETRY, ErrorClass.TOOL_ERROR, f"tool {origin.name} failed: {said}")
-    if origin.source is Source.MODEL:
-        return Ending(Verdict.RETRY, ErrorClass.AGENT_ERROR, f"the model's class failed: {said}")
-    return Ending(Verdict.RETRY, ErrorClass.AGENT_ERROR, f"{plugin or _who(error)} failed: {said}")
-
-
-def _past_plugin(found: list[Cause]) -> tuple[Cause, str]:
-    """The first error that is not only ADK's frame around one of a plugin's, and that plugin in words."""
-    match = _PLUGIN.match(shown(found[0].error)) if isinstance(found[0].error, RuntimeError) else None
-    if match is None or len(found) == 1:
-        return found[0], ""
-    return found[1], f"plugin {match[1]} in {match[2]}"
-
-
-def _who(error: BaseException) -> str:
-    """Which part of the agent failed, as far as the stack tells."""
-    who = ""
-    for place in places(error):
-        if place.is_own:
-            return f"callback {place.function}" if who == "callback" else who or "the agent's code"
-        who = _part(place) or who
-    return who if who and who != "callback" else "the agent's code"
-
-
-def _part(place: Place) -> str:
-    if place.module == "google.adk.utils._callback_pipeline":
-        return "callback"
-    if place.module == "google.adk.workflow._function_node":
-        name = getattr(place.local("self"), "name", "")
-        return f"node {name}" if name else ""
-    return ""
-
-
-def _said(error: BaseException) -> str:
+def described(error: BaseException) -> str:
+    """Return an error as one line of text, by its type and its message."""
     if isinstance(error, SystemExit):
         return f"it called sys.exit({error.code!r})"
     text = f"{error.title}: {first_problems(error)}" if isinstance(error, ValidationError) else shown(error)

@@ -1,6 +1,6 @@
 """The gate before every step: no model call and no tool starts while the runner is stopping or the gateway is away.
 
-`close` is called from the supervisor's thread, the rest from the agent's (`steps`). Knows nothing of ADK.
+`close` is called from the supervisor's thread, the rest from the agent's (`step_plugin`). Knows nothing of ADK.
 """
 
 import asyncio

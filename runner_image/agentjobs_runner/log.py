@@ -13,7 +13,7 @@ from typing import Any, Final
 from agentjobs import logs
 from agentjobs.contract import ENV_LOG_FORMAT
 from agentjobs.readable import readable
-from agentjobs_runner.wording import Redactor, plain
+from agentjobs_runner.redaction import Redactor, plain
 
 # They repeat at INFO what we log ourselves. Their errors are told in one line: the stack of what ends a start is told
 # once, by `engine`.

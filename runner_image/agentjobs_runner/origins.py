@@ -1,7 +1,7 @@
 """Where an error was first raised: in a model, in a tool, or in the agent's own code.
 
-An exception alone does not say; `steps` is told by ADK and notes it on the exception itself, so that nothing here keeps
-an exception, its frames and all that they hold alive. `classify` reads the notes.
+An exception alone does not say. Engines note it on the exception itself, so that nothing here keeps an exception, its
+frames and all that they hold alive. `classify` reads the notes.
 """
 
 from collections.abc import Iterator

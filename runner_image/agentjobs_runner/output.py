@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 from agentjobs.contract import MAX_OUTCOME_CHARS, ErrorClass, Result, Verdict
 from agentjobs_runner.endings import Ended, Ending, config_invalid
 from agentjobs_runner.modules import first_problems
-from agentjobs_runner.said import MOST_BYTES, as_object, as_text, kept
-from agentjobs_runner.wording import plain
+from agentjobs_runner.redaction import plain
+from agentjobs_runner.results import MOST_BYTES, as_object, as_text, kept
 
 # A model corrects what it is told; more than this in one message only confuses it.
 SHOWN_PROBLEMS: Final = 10

@@ -1,4 +1,4 @@
-"""The timeline of a start: ADK's events as entries of the contract, and the thread that sends them and the heartbeat.
+"""The timeline of a start: its entries, and the thread that sends them and the heartbeat.
 
 `Recorder` lives beside the agent, in a thread of its own, so that a tool that blocks stops neither. While the gateway
 is away it keeps what it has and `recorded` is clear, which holds the agent at its next step.
@@ -8,20 +8,17 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from agentjobs import contract
 from agentjobs.contract import Event
 from agentjobs.errors import Fenced, Invalid, TooManyRequests, Unavailable
 from agentjobs_runner.gateway import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Gateway
 from agentjobs_runner.log import logger
-from agentjobs_runner.meter import Meter
-from agentjobs_runner.wording import Redactor, plain, size_of, within
-
-if TYPE_CHECKING:
-    from google.adk.events.event import Event as AdkEvent  # heavy; `engine` has it loaded by the time one is seen
+from agentjobs_runner.redaction import Redactor, plain, size_of, within
+from agentjobs_runner.usage import Meter
 
 # An entry's frame (seq, time, kind, author) beside its data.
 _FRAME_BYTES: Final = 1024
@@ -32,33 +29,6 @@ _TEXT_BYTES: Final = 16 * 1024
 MAX_PENDING_BYTES: Final = 8 * contract.MAX_EVENTS_BODY_BYTES
 _LOOK_AGAIN_SECONDS: Final = 0.05
 _SHOWN: Final = frozenset({"attempt", "start", "adk", "code", "verdict", "reason"})
-
-
-def entries(event: "AdkEvent") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield an ADK event as (kind, data): a model's answer, its text, tools' results, an error; no partial ones."""
-    if event.partial:
-        return
-    from agentjobs_runner.said import text_of  # with ADK behind it, see above
-
-    calls, results = event.get_function_calls(), event.get_function_responses()
-    if event.usage_metadata is not None or calls:
-        yield "model", _model(event, calls)
-    for result in results:
-        yield "tool", {"name": result.name, "callId": result.id, "result": result.response}
-    if event.error_code:
-        yield "error", {"code": str(event.error_code), "message": event.error_message or ""}
-    if text := text_of(event):
-        yield "text", {"text": text, "final": event.is_final_response()}
-
-
-def _model(event: "AdkEvent", calls: list[Any]) -> dict[str, Any]:
-    usage = event.usage_metadata
-    return {
-        "model": event.model_version,
-        "inputTokens": usage.prompt_token_count if usage else None,
-        "outputTokens": usage.candidates_token_count if usage else None,
-        "toolCalls": [{"name": call.name, "callId": call.id, "args": call.args} for call in calls],
-    }
 
 
 class Recorder:

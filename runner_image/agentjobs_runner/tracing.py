@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from agentjobs import contract
 from agentjobs.contract import Attempt
 from agentjobs_runner.log import logger
-from agentjobs_runner.wording import Redactor
+from agentjobs_runner.redaction import Redactor
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan

@@ -52,7 +52,7 @@ CLOCK = """
 import sys, threading
 class Finder:
     def find_spec(self, name, path=None, target=None):
-        if name != "agentjobs_runner.scripted":
+        if name != "agentjobs_runner.adk.scripted":
             return None
         sys.meta_path.remove(self)
         import importlib.util, time

@@ -43,6 +43,7 @@ def test_a_source_folder_holds_one_package_and_at_most_its_image(folder, package
     [
         *(ROOT / "operator" / "agentjobs" / name for name in LISTED),
         ROOT / "runner_image" / "agentjobs_runner",
+        ROOT / "runner_image" / "agentjobs_runner" / "adk",
     ],
     ids=lambda package: package.relative_to(ROOT).as_posix(),
 )

@@ -312,7 +312,7 @@ def test_the_notes_tell_people_with_a_client_certificate_what_to_do(trial):
 
 def test_the_first_job_of_the_notes_is_legal(trial):
     from agentjobs.api.job.validation import validate_job
-    from agentjobs_runner.scripted import parse
+    from agentjobs_runner.adk.scripted import parse
 
     shown = trial.notes.split("<<'YAML'\n")[1].split("\nYAML\n")[0]
     config_map, job = yaml.safe_load_all(shown)

@@ -9,7 +9,7 @@ import pytest
 
 from agentjobs import logs
 from agentjobs_runner.log import cleared
-from agentjobs_runner.wording import Redactor
+from agentjobs_runner.redaction import Redactor
 
 PASSWORD = 'pä"ss\\word\n1'
 
@@ -52,7 +52,7 @@ def test_a_librarys_error_is_one_line(line):
 LOGGING = """
 import logging, logging.config, os, sys
 from agentjobs_runner import log
-from agentjobs_runner.wording import Redactor
+from agentjobs_runner.redaction import Redactor
 log.configure({}, Redactor({"SHOP_PASSWORD": "correct horse"}))
 logging.getLogger("mine").warning("before")
 def odd(*args, **more):
@@ -97,7 +97,7 @@ def test_user_code_neither_silences_nor_unredacts_the_runner(does):
 
 WARNS = """
 import json
-from agentjobs_runner.noted import noted
+from agentjobs_runner.adk.log_capture import noted
 early = logging.getLogger("google_adk.early")
 with noted(lambda kind, author, data: print(json.dumps([kind, data["level"], data["message"]]), flush=True)):
     exec({does!r})

@@ -10,8 +10,8 @@ import pytest
 from agentjobs import contract
 from agentjobs.errors import Fenced, Invalid, TooManyRequests, Unavailable
 from agentjobs_runner import timeline
+from agentjobs_runner.redaction import Redactor
 from agentjobs_runner.timeline import Recorder
-from agentjobs_runner.wording import Redactor
 
 
 class FakeGateway:

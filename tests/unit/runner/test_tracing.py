@@ -11,8 +11,8 @@ from opentelemetry.trace import Status, StatusCode
 
 from agentjobs import contract
 from agentjobs_runner import tracing
+from agentjobs_runner.redaction import Redactor
 from agentjobs_runner.tracing import Tracing
-from agentjobs_runner.wording import Redactor
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 TEXT = "PLANTED"
@@ -93,7 +93,7 @@ def test_the_end_waits_for_no_collector_that_does_not_answer(monkeypatch):
 @pytest.mark.parametrize(
     ("imports", "absent"),
     [
-        ("agentjobs_runner.attempt, agentjobs_runner.engine", "opentelemetry.exporter"),
+        ("agentjobs_runner.attempt, agentjobs_runner.adk.engine", "opentelemetry.exporter"),
         ("agentjobs.handlers, agentjobs.gateway.serve", "opentelemetry.sdk"),
     ],
     ids=["runner", "operator-and-gateway"],
@@ -103,7 +103,7 @@ def test_nothing_of_it_is_imported_while_it_is_off(imports, absent):
 import sys, {imports}
 from agentjobs import tracing as control
 from agentjobs_runner.tracing import Tracing
-from agentjobs_runner.wording import Redactor
+from agentjobs_runner.redaction import Redactor
 control.spans("x", {{}}).close()
 with Tracing({{}}, Redactor({{}})).run({{}}):
     sys.exit({absent!r} in sys.modules)

@@ -1,0 +1,41 @@
+"""The engine that runs agents of Google ADK. The only package of the runner that imports ADK.
+
+    engine               runs the agent to its ending
+
+The agent:
+
+    agents               the agent that the job describes
+    conventions          the agent that a module holds
+    agent_tree           what the root agent consists of
+    mcp_servers          toolsets for the job's MCP servers
+    toolsets             ends the attempt when a toolset cannot be listed
+    run_config           settings
+    sessions             ADK's sessions in memory
+
+Its models:
+
+    models               the model that the job names
+    model_assignment     which agents get `agent.model`
+    scripted, openai_compatible, anthropic_api
+                         models of our own; client_responses is what the last two share
+
+Its steps:
+
+    step_plugin          each step: through the gate, counted, checked
+    answer_checks        answers that only look whole
+    readers              ADK's readers of answers, made strict
+    tool_results         tools' results as JSON
+    nested_failures      what a model may be told of a failure inside a tool
+    cancellations        finds cancellations that no one asked for
+    log_capture          what ADK only logs, as entries of the timeline
+
+What came of it:
+
+    event_content        what one event says
+    event_entries        an event as entries of the timeline
+    answer               the answer of a run
+    classify             what an error means
+    provider_errors      what a provider's error means
+    finish_reasons       what a finish reason means
+    invalid_definitions  definitions that can never work
+"""

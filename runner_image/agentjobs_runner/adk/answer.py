@@ -1,0 +1,224 @@
+"""What a run amounts to: its answer, or the error that ADK only mentions. The rule is docs/decisions/0015.
+
+`engine` shows it every event of one run and asks when the run is over. Pure.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.adk.events.event import Event
+
+from agentjobs.contract import ErrorClass, Verdict
+from agentjobs_runner.adk.agent_tree import Kind, Part
+from agentjobs_runner.adk.answer_checks import NOTHING
+from agentjobs_runner.adk.event_content import media_of, output_of, said, text_of
+from agentjobs_runner.adk.finish_reasons import unfinished
+from agentjobs_runner.endings import Ending, config_invalid
+from agentjobs_runner.results import as_text
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer: when it came, what it is (a text, or what has a JSON form), and the agent whose model wrote it."""
+
+    at: int
+    value: Any
+    model_of: str | None = None
+    """None for what code, a tool or several agents gave."""
+
+
+@dataclass(slots=True)
+class _Speaker:
+    """What is known of one part so far. `last` is its last event in each branch it runs in."""
+
+    last: dict[str, tuple[int, Event]] = field(default_factory=dict)
+    answer: Said | None = None
+    beside: Said | None = None
+    """A text beside a tool call: the answer if this tool ends the agent."""
+    left: bool = False
+    """It asked its loop to end; nothing more is expected of it."""
+
+
+class Answer:
+    """Collects what one run is left with. `team` is what the root consists of."""
+
+    def __init__(self, team: Part) -> None:
+        self._team = team
+        self._parts = {part.name: part for part in team.all()}
+        self._nodes = {member.name for part in team.all() if part.kind is not Kind.AGENT for member in part.members}
+        self._speakers: dict[str, _Speaker] = {}
+        self._output: Said | None = None
+        self._calls: dict[str, str] = {}
+        self._waiting: dict[str, str] = {}
+        self._media: list[str] = []
+        self._now = 0
+
+    def see(self, event: Event) -> None:
+        """Take in one event. Partial ones repeat what a later one says whole."""
+        if event.partial:
+            return
+        self._now += 1
+        self._wait(event)
+        if event.author == "user" or self._is_called(event):
+            return
+        self._media = media_of(event) or self._media
+        if self._team.kind is not Kind.AGENT and any("/" not in path for path in event.node_info.output_for or ()):
+            self._output = self._heard(event, output_of(event))
+        self._hear(self._speakers.setdefault(self._name(event), _Speaker()), event)
+
+    def failure(self) -> Ending | None:
+        """Say how the run ended when what it was left with is an error, or a question that nobody answers."""
+        broken = min(self._broken(self._team), key=lambda item: item[0], default=None)
+        if broken is not None:
+            return unfinished(broken[1])
+        if self._waiting:
+            return config_invalid("; ".join(sorted(set(self._waiting.values())))).ending
+        return None
+
+    def answer(self) -> Said | Ending:
+        """Return the answer of a run without a failure, or say how it ended without one."""
+        found = self._answer()
+        if found is not None and as_text(found.value).strip():
+            return found
+        if self._media:
+            held = ", ".join(sorted(set(self._media)))
+            message = f"the answer holds no text ({held}); a job's answer is text or JSON, so say the rest in words"
+            return Ending(Verdict.FAIL, ErrorClass.RESULT_ERROR, message)
+        if self._team.kind in (Kind.GRAPH, Kind.CODE):
+            message = (
+                f"{self._team.name!r} ended without an output: return the answer from its last node, "
+                "if only a text that says what was done"
+            )
+            return Ending(Verdict.FAIL, ErrorClass.RESULT_ERROR, message)
+        return Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, "the agent ended without an answer")
+
+    def _hear(self, speaker: _Speaker, event: Event) -> None:
+        results, text = event.get_function_responses(), text_of(event)
+        silent = not (
+            text.strip() or event.get_function_calls() or results or event.output is not None or media_of(event)
+        )
+        branch = event.branch or ""
+        if _is_news(event, speaker, speaker.last.get(branch), silent=silent):
+            speaker.last[branch] = self._now, event
+        if not silent:
+            speaker.left = bool(results and event.actions.escalate)
+        value = said(event)
+        if value is not None:
+            speaker.answer = self._heard(event, value)
+        elif results and (event.actions.skip_summarization or event.actions.escalate):
+            speaker.answer, speaker.beside = speaker.beside or speaker.answer, None
+        elif event.get_function_calls():
+            speaker.beside = self._heard(event, text) if text.strip() else None
+
+    def _heard(self, event: Event, value: Any) -> Said:
+        return Said(self._now, value, event.author if event.finish_reason is not None else None)
+
+    def _answer(self) -> Said | None:
+        if self._output is not None:
+            return self._output
+        if self._team.kind is Kind.GRAPH:
+            ends = [member for member in self._team.members if member.name in self._team.ends]
+            return _joined([self._made(member) for member in ends])
+        return self._made(self._team)
+
+    def _made(self, part: Part) -> Said | None:
+        """The newest answer of a part or its members; of parallel members those of all, in their order."""
+        members = [self._made(member) for member in part.members]
+        if part.kind is Kind.PARALLEL:
+            members = [_joined(members)]
+        own = [speaker.answer for speaker in self._of(part)]
+        return max((found for found in (*own, *members) if found), key=lambda found: found.at, default=None)
+
+    def _broken(self, part: Part) -> list[tuple[int, Event]]:
+        """The events by which a part failed, and when. An agent saw what its members met; ADK's teams look at none."""
+        own = sorted((item for speaker in self._of(part) for item in speaker.last.values()), key=lambda item: item[0])
+        if part.kind is not Kind.AGENT:
+            members = [item for member in part.members for item in self._broken(member)]
+            return [*filter(_is_error, own), *members]
+        spoke = max(part.members, key=self._spoke, default=None)
+        if spoke is not None and self._spoke(spoke) > (own[-1][0] if own else 0):
+            return self._broken(spoke)
+        return [*filter(_is_error, own[-1:])]
+
+    def _spoke(self, part: Part) -> int:
+        """When a part or one of its members was last heard; 0 for never."""
+        times = (at for one in part.all() for speaker in self._of(one) for at, _ in speaker.last.values())
+        return max(times, default=0)
+
+    def _of(self, part: Part) -> Iterator[_Speaker]:
+        """Who speaks for a part. The root speaks for all that it does not consist of."""
+        for name, speaker in self._speakers.items():
+            if name == part.name or (part is self._team and name not in self._parts):
+                yield speaker
+
+    def _name(self, event: Event) -> str:
+        """The part that an event is of. A graph signs for its functions, which have names of their own."""
+        signed = self._parts.get(event.author)
+        node = event.node_info.name
+        return node if signed is not None and signed.kind is Kind.GRAPH and node in self._parts else event.author
+
+    def _is_called(self, event: Event) -> bool:
+        """Whether an agent or a function called this one and deals with what it met: a task, run_node, …"""
+        inside = [step.partition("@")[0] for step in (event.branch or "").split(".") if "@" in step]
+        if any(name not in self._nodes for name in inside):
+            return True
+        names = [step.partition("@")[0] for step in event.node_info.path.split("/")]
+        return any(name in self._parts and self._parts[name].kind is Kind.CODE for name in names[:-1])
+
+    def _wait(self, event: Event) -> None:
+        for call in event.get_function_calls():
+            if call.id:
+                self._calls[call.id] = call.name or "?"
+                if call.id in (event.long_running_tool_ids or ()):
+                    self._waiting[call.id] = self._asks(event, call.name or "?", call.args or {})
+        for response in event.get_function_responses():
+            self._waiting.pop(response.id or "", None)
+            self._calls.pop(response.id or "", None)
+
+    def _asks(self, event: Event, name: str, args: dict[str, Any]) -> str:
+        """Say what waits for an answer from outside, by the name that its author gave it, and what to do."""
+        match name:
+            case "adk_request_confirmation":
+                tool = (args.get("originalFunctionCall") or {}).get("name") or "?"
+                cure = "take require_confirmation or request_confirmation off it"
+                return f"tool {tool} asks for a confirmation, which a job cannot give; {cure}"
+            case "adk_request_credential":
+                key = args.get("functionCallId") or args.get("function_call_id") or "?"
+                cure = "give it a key or a service account, from runtime.env"
+                return f"tool {self._calls.get(key, key)} asks for credentials, which a job cannot give; {cure}"
+            case "adk_request_input":
+                where = event.node_info.name or event.author
+                cure = "put it into input.message or input.state, and read it there"
+                return f"node {where} asks a person for input (RequestInput), which a job cannot give; {cure}"
+            case _:
+                cure = "remove it from the agent"
+                return f"tool {name} waits for an answer from outside, which a job cannot give; {cure}"
+
+
+def _joined(answers: list[Said | None]) -> Said | None:
+    """Answers that count together, in this order."""
+    found = [answer for answer in answers if answer is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+    return Said(max(answer.at for answer in found), "\n\n".join(as_text(answer.value) for answer in found))
+
+
+def _is_news(event: Event, speaker: _Speaker, last: tuple[int, Event] | None, *, silent: bool) -> bool:
+    """Whether an event tells how its part is doing. Those that only keep state or mark an end do not.
+
+    Nor does what a callback adds to a model's error: it is called after each answer, and does not know of the error.
+    """
+    if silent:
+        return unfinished(event) is not None and not (speaker.left and event.error_code in (None, NOTHING))
+    added = not (_by_model(event) or event.get_function_responses() or event.output is not None)
+    return not (added and last is not None and _by_model(last[1]) and _is_error(last))
+
+
+def _by_model(event: Event) -> bool:
+    """Whether a model's answer is in an event; what callbacks and code say has none of these."""
+    return any(trace is not None for trace in (event.finish_reason, event.usage_metadata, event.model_version))
+
+
+def _is_error(item: tuple[int, Event]) -> bool:
+    return unfinished(item[1]) is not None

@@ -1,0 +1,95 @@
+"""Checks of a model's answer that calls itself whole: thoughts in its text, no content, or a tool call written as text.
+
+`step_plugin` runs them on every answer before ADK reads it, so that no state, graph or next agent is made from one.
+"""
+
+from collections.abc import Collection
+from typing import Any, Final
+
+from google.adk.features import FeatureName, is_feature_enabled
+from google.adk.models.llm_response import LlmResponse
+from google.genai.types import FinishReason
+
+from agentjobs.contract import ErrorClass, Verdict
+from agentjobs_runner.endings import Ended, Ending
+from agentjobs_runner.results import as_list, without_thoughts
+
+# ADK's code for a model that was asked and said nothing.
+NOTHING: Final = "MODEL_RETURNED_NO_CONTENT"
+# How models begin a call that their host should have taken out of the text.
+_MARKS: Final = (
+    "<tool_call",
+    "<|tool_call",
+    "<｜tool▁call",
+    "[TOOL_CALLS]",
+    "<|python_tag|>",
+    "<function_call",
+    "<function=",
+    "<invoke ",
+)
+_ARGUMENTS: Final = frozenset({"arguments", "parameters", "args", "input"})
+_BESIDE: Final = frozenset({"name", "type", "id"})
+
+
+def without_open_thoughts(answer: LlmResponse) -> None:
+    """Take thoughts off that stand at the beginning of a text."""
+    parts = (answer.content.parts if answer.content else None) or []
+    first = next((part for part in parts if part.text and part.text.strip() and not part.thought), None)
+    if first is None or first.text is None or (rest := without_thoughts(first.text)) == first.text:
+        return
+    first.text = rest
+    if not rest and len(parts) > 1:  # providers refuse empty texts that are sent back
+        parts.remove(first)
+
+
+def mark_nothing(answer: LlmResponse) -> None:
+    """Give an answer without any part the code that ADK leaves out for one that was streamed."""
+    empty = not (answer.content and answer.content.parts)
+    whole = answer.finish_reason == FinishReason.STOP and answer.error_code is None
+    # ADK's older way to stream ends with an empty answer after the whole one.
+    if empty and whole and is_feature_enabled(FeatureName.PROGRESSIVE_SSE_STREAMING):
+        answer.error_code = NOTHING
+        answer.error_message = "The model returned no content (finish_reason=STOP with empty parts)."
+
+
+def written_call(answer: LlmResponse, tools: Collection[str]) -> Ended | None:
+    """Say how a start ends whose model wrote the call of one of `tools` as a text, so that it did not run."""
+    parts = (answer.content.parts if answer.content else None) or []
+    if any(part.function_call for part in parts):
+        return None
+    text = "".join(part.text for part in parts if part.text and not part.thought).strip()
+    named = _named(text, tools)
+    if named is None:
+        return None
+    message = (
+        f"the model wrote its call of tool {named} as a text, so the tool did not run; "
+        "use a model that can call tools, and a host that reads its calls (vLLM: --enable-auto-tool-choice)"
+    )
+    return Ended(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message))
+
+
+def _named(text: str, tools: Collection[str]) -> str | None:
+    for line, begin in _lines(text):
+        if line.startswith(_MARKS):
+            called = [tool for tool in tools if tool in text[begin:]]
+            return max(called, key=len, default=None)
+    return next((name for item in as_list(text) if (name := _called(item)) in tools), None)
+
+
+def _lines(text: str) -> list[tuple[str, int]]:
+    found, begin = [], 0
+    for line in text.splitlines(keepends=True):
+        found.append((line.strip(), begin))
+        begin += len(line)
+    return found
+
+
+def _called(item: Any) -> str | None:
+    """The name in what is a call as providers write one: `{"name": …, "arguments": …}`, also inside of `function`."""
+    if not isinstance(item, dict):
+        return None
+    function = item.get("function")
+    inner: dict[str, Any] = function if isinstance(function, dict) else item
+    given = _ARGUMENTS & inner.keys()
+    name = inner.get("name")
+    return name if given and isinstance(name, str) and inner.keys() <= _BESIDE | given else None

@@ -1,0 +1,200 @@
+"""From what went wrong to how the start ends: by origin, then by type, then by status or code, and by words last.
+
+Called by `engine` with the exception that came out of ADK. What a provider says of its errors is judged in
+`provider_errors`, how a model's turn ended in `finish_reasons`, definitions that can never work in
+`invalid_definitions`; what holds for every engine in `agentjobs_runner.classify`.
+Pure but for the clock that is passed in. To add a case, add a row there or here and to tests/unit/runner/adk.
+"""
+
+import json
+import re
+from datetime import datetime
+from typing import Final
+
+from google.adk.agents.invocation_context import LlmCallsLimitExceededError
+from google.genai import errors
+from pydantic import ValidationError
+
+from agentjobs.contract import ErrorClass, Verdict
+from agentjobs_runner.adk.invalid_definitions import refused
+from agentjobs_runner.adk.provider_errors import head, judge, read, status_of
+from agentjobs_runner.classify import described, disk_failed, ending_of
+from agentjobs_runner.endings import Ending, NotAnAnswer, ProviderFailed
+from agentjobs_runner.frames import Place, own_place, places
+from agentjobs_runner.modules import first_problems
+from agentjobs_runner.origins import AGENT, Cause, Source, noted
+from agentjobs_runner.redaction import shown
+
+_KEY: Final = re.compile(r"API[ _]?key|credentials|Missing key inputs", re.IGNORECASE)
+# Clients bring their own exceptions, of httpx or its successor or their own, and are not loaded for every job.
+_CLIENTS: Final = (
+    "aiohttp.",
+    "anthropic.",
+    "google.auth.",
+    "httpcore.",
+    "httpcore2.",
+    "httpx.",
+    "httpx2.",
+    "litellm.",
+    "openai.",
+)
+_TIMEOUTS: Final = frozenset({"APITimeoutError", "Timeout", "TimeoutException"})
+_UNREACHABLE: Final = frozenset({"APIConnectionError", "ClientError", "HTTPError", "TransportError"})
+_LOGINS: Final = frozenset({"DefaultCredentialsError", "RefreshError"})
+_READERS: Final = (
+    "google.genai.",
+    "google.adk.integrations.openai.",
+    "google.adk.models.",
+    "openai.",
+    "anthropic.",
+    "agentjobs_runner.adk.openai_",
+    "agentjobs_runner.adk.anthropic_",
+)
+_TRANSFER: Final = re.compile(
+    r"Transfer target agent '([^']*)' not found|Agent '?([\w-]+)'? not found in the agent tree"
+)
+_PLUGIN: Final = re.compile(r"Error in plugin '([^']*)' during '([^']*)' callback")
+
+
+def classify(error: BaseException, *, now: datetime) -> Ending:
+    """Say how a start ends that `error` ended.
+
+    Args:
+        error: what came out of ADK or of loading the agent; plugins and task groups may have wrapped it.
+        now: for a Retry-After that is a date.
+    """
+    return ending_of(error, lambda cause: _known(cause, now), _unknown)
+
+
+def _known(cause: Cause, now: datetime) -> Ending | None:
+    """The ending of an error that tells by itself what it is."""
+    error, source = cause.error, cause.origin.source
+    if isinstance(error, LlmCallsLimitExceededError):
+        return Ending(
+            Verdict.FAIL,
+            ErrorClass.BUDGET_EXCEEDED,
+            f"{error}; raise agent.runConfig.max_llm_calls or shorten the work",
+        )
+    if (invalid := refused(cause)) is not None:
+        return invalid
+    if source is Source.TOOL:
+        return None
+    if isinstance(error, ProviderFailed):
+        return judge(read(error, now), "the model's provider sent an error in its answer")
+    if isinstance(error, NotAnAnswer):
+        return _unreadable(head(error.text))
+    if source is Source.MODEL or isinstance(error, errors.APIError):
+        status = status_of(error)
+        if status is not None:
+            return judge(read(error, now), f"the model's provider answered {status}")
+    if source is Source.MODEL:
+        return _model_call(error) or _agent(error)
+    return _agent(error)
+
+
+def _unreadable(said: str) -> Ending:
+    message = f"the model's answer cannot be read: {said}"
+    return Ending(Verdict.RETRY, ErrorClass.MODEL_UNAVAILABLE, message)
+
+
+def _model_call(error: BaseException) -> Ending | None:
+    """Errors of a model call without an HTTP status."""
+    said = described(error)
+    if isinstance(error, TimeoutError) or _is_client_error(error, _TIMEOUTS):
+        return Ending(Verdict.RETRY, ErrorClass.MODEL_TIMEOUT, f"the model did not answer in time: {said}")
+    if isinstance(error, OSError) or _is_client_error(error, _UNREACHABLE):
+        return Ending(
+            Verdict.RETRY, ErrorClass.MODEL_UNAVAILABLE, f"the model's provider{_host(error)} cannot be reached: {said}"
+        )
+    if isinstance(error, json.JSONDecodeError):
+        return _unreadable(f"it is not JSON but {head(error.doc)}" if error.doc else said)
+    unreadable = (ValidationError, UnicodeDecodeError, errors.UnknownApiResponseError)
+    stumbled = isinstance(error, (AttributeError, IndexError, KeyError, TypeError)) and _raised_in_reader(error)
+    if isinstance(error, unreadable) or stumbled:
+        return _unreadable(said)
+    if type(error).__name__ in _LOGINS or (isinstance(error, ValueError) and _KEY.search(said)):
+        cure = "put GOOGLE_API_KEY into runtime.env, from a Secret (with agentjobs dev: into its environment)"
+        return Ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"the model needs credentials: {said}; {cure}")
+    return None
+
+
+def _host(error: BaseException) -> str:
+    """Where the request went; clients keep it on the error or on the one below it."""
+    for one in (error, error.__cause__):
+        try:
+            return f" at {one.request.url.host}"  # type: ignore[union-attr]
+        except (AttributeError, RuntimeError):  # httpx raises when it knows of no request
+            continue
+    return ""
+
+
+def _is_client_error(error: BaseException, names: frozenset[str]) -> bool:
+    kinds = type(error).__mro__
+    return any(kind.__name__ in names and f"{kind.__module__}.".startswith(_CLIENTS) for kind in kinds)
+
+
+def _raised_in_reader(error: BaseException) -> bool:
+    """Whether a provider's client or ADK's reader of it stumbled itself: over JSON that is none of its shapes."""
+    passed = places(error)
+    return bool(passed) and passed[-1].module.startswith(_READERS)
+
+
+def _agent(error: BaseException) -> Ending | None:
+    """Errors that mean the same wherever they come from, tools excepted."""
+    said = described(error)
+    if isinstance(error, ValidationError) and _judged_an_answer(error):
+        problems = first_problems(error)
+        return Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, f"the answer does not fit {error.title}: {problems}")
+    if isinstance(error, ValueError) and (transfer := _TRANSFER.search(said)):
+        message = f"the model handed over to agent {transfer[1] or transfer[2]!r}, which does not exist"
+        return Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message)
+    return disk_failed(error)
+
+
+def _judged_an_answer(error: ValidationError) -> bool:
+    """Whether ADK raised it for an agent's output_schema; the user's own code validates other things."""
+    passed = [place for place in places(error) if not place.module.startswith("pydantic")]
+    return bool(passed) and passed[-1].module == "google.adk.utils._schema_utils"
+
+
+def _unknown(found: list[Cause]) -> Ending:
+    cause, plugin = _past_plugin(found)
+    if noted(cause.error) is None and cause.origin == AGENT:
+        # What failed over a tool's error, like a callback for such errors, hides it; people need the first.
+        cause = next((deeper for deeper in found if noted(deeper.error) is not None), cause)
+    error, origin = cause.error, cause.origin
+    # A library's error is shown with the line of the user's that led to it.
+    place = next((place for at in found if at.is_told and (place := own_place(at.error)) is not None), None)
+    said = f"{described(error)} ({place})" if place else described(error)
+    if origin.source is Source.TOOL:
+        return Ending(Verdict.RETRY, ErrorClass.TOOL_ERROR, f"tool {origin.name} failed: {said}")
+    if origin.source is Source.MODEL:
+        return Ending(Verdict.RETRY, ErrorClass.AGENT_ERROR, f"the model's class failed: {said}")
+    return Ending(Verdict.RETRY, ErrorClass.AGENT_ERROR, f"{plugin or _who(error)} failed: {said}")
+
+
+def _past_plugin(found: list[Cause]) -> tuple[Cause, str]:
+    """The first error that is not only ADK's frame around one of a plugin's, and that plugin in words."""
+    match = _PLUGIN.match(shown(found[0].error)) if isinstance(found[0].error, RuntimeError) else None
+    if match is None or len(found) == 1:
+        return found[0], ""
+    return found[1], f"plugin {match[1]} in {match[2]}"
+
+
+def _who(error: BaseException) -> str:
+    """Which part of the agent failed, as far as the stack tells."""
+    who = ""
+    for place in places(error):
+        if place.is_own:
+            return f"callback {place.function}" if who == "callback" else who or "the agent's code"
+        who = _part(place) or who
+    return who if who and who != "callback" else "the agent's code"
+
+
+def _part(place: Place) -> str:
+    if place.module == "google.adk.utils._callback_pipeline":
+        return "callback"
+    if place.module == "google.adk.workflow._function_node":
+        name = getattr(place.local("self"), "name", "")
+        return f"node {name}" if name else ""
+    return ""

@@ -1,0 +1,198 @@
+"""Runs the agent of one attempt under ADK, to its ending.
+
+Importing this module imports ADK, which takes most of a start; `attempt` does it while the gateway answers.
+
+Never speaks to the gateway itself and never ends the process; whatever user code does comes back as an Ending.
+"""
+
+import asyncio
+import gc
+import itertools
+import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from google.adk.apps.app import App
+from google.adk.artifacts.in_memory_artifact_service import InMemoryArtifactService
+from google.adk.events.event import Event
+from google.adk.memory.in_memory_memory_service import InMemoryMemoryService
+from google.adk.runners import Runner
+from google.adk.sessions.base_session_service import GetSessionConfig
+from google.adk.version import __version__ as adk_version
+from google.genai import types
+from pydantic import BaseModel, RootModel
+
+from agentjobs.contract import Attempt, ErrorClass
+from agentjobs_runner.adk import agents, nested_failures, toolsets
+from agentjobs_runner.adk.agent_tree import below, shape
+from agentjobs_runner.adk.answer import Answer, Said
+from agentjobs_runner.adk.cancellations import no_strays
+from agentjobs_runner.adk.classify import classify
+from agentjobs_runner.adk.event_entries import entries
+from agentjobs_runner.adk.log_capture import noted
+from agentjobs_runner.adk.models import Models
+from agentjobs_runner.adk.run_config import run_config
+from agentjobs_runner.adk.scripted import Stage
+from agentjobs_runner.adk.sessions import Sessions
+from agentjobs_runner.adk.step_plugin import StepPlugin, everywhere
+from agentjobs_runner.endings import Ended, Ending
+from agentjobs_runner.frames import own_place, stack
+from agentjobs_runner.gate import Gate
+from agentjobs_runner.log import logger
+from agentjobs_runner.origins import causes
+from agentjobs_runner.output import Output, from_state
+from agentjobs_runner.timeline import Recorder
+
+# Ends of a model's answer that give code None, or a half, and what code makes of it.
+_NEVER_CAME: Final = (ErrorClass.CONTENT_BLOCKED, ErrorClass.MODEL_OUTPUT_TRUNCATED)
+_STUMBLED: Final = (ErrorClass.AGENT_ERROR, ErrorClass.TOOL_ERROR, ErrorClass.RESULT_ERROR, ErrorClass.CONFIG_INVALID)
+
+
+def execute(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
+    """Run the agent and say how it ended. Blocks; called in a thread of its own.
+
+    The event loop is never closed: closing would wait for tools that hang.
+    """
+    # The collector was off while our modules loaded (`__main__`); what they made lives as long as the process. User
+    # code gets it as Python has it: a module may make and drop a lot while it is imported.
+    gc.freeze()
+    gc.enable()
+    process = os.getpid()
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        ending = loop.run_until_complete(run(attempt, gate, recorder))
+    except BaseException as error:
+        # asyncio lets SystemExit and KeyboardInterrupt out past every task; they end the start, not the runner.
+        ending = classify(error, now=datetime.now(UTC))
+    if os.getpid() != process:
+        # A tool forked and its child came all the way here; only the parent reports.
+        os._exit(70)
+    return ending
+
+
+async def run(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
+    """Run the agent in the current event loop and say how it ended; whatever it raises becomes an ending."""
+    plugin = StepPlugin(gate, recorder.meter, recorder.add)
+    try:
+        with noted(recorder.add):
+            return await _run(attempt, plugin, recorder)
+    except BaseException as error:
+        ending = classify(toolsets.carried(error), now=datetime.now(UTC))
+        # What code raised needs its stack to be understood; what a provider or a definition did wrong tells itself.
+        if ending.reason in (ErrorClass.AGENT_ERROR, ErrorClass.TOOL_ERROR, ErrorClass.MODULE_NOT_FOUND):
+            chain = _telling([cause.error for cause in causes(error)])
+            if chain:
+                logger.error("agent.raised", extra={"reason": ending.reason, "stack": stack(chain)})
+        return ending
+
+
+def _telling(chain: list[BaseException]) -> list[BaseException]:
+    """Which errors' stacks are worth a look; of a mistake that we found and named, only those in the user's code."""
+    if not any(isinstance(error, Ended) for error in chain):
+        return chain
+    return [error for error in chain if not isinstance(error, Ended) and own_place(error)]
+
+
+async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Ending:
+    spec, start = attempt["resolved"]["spec"], attempt["start"]
+    session, given = spec.get("session") or {}, spec.get("input") or {}
+    agent = spec.get("agent") or {}
+    settings = run_config(agent.get("runConfig") or {})
+    output = Output.read(spec.get("output"))
+    toolsets.guard()
+    nested_failures.guard()
+    everywhere(plugin)
+    models = Models(Stage(attempt["resolved"].get("scripts") or {}, start))
+    app = await agents.build(agent, models, name=session.get("appName"), job=attempt["job"])
+    recorder.add("started", _root_name(app), {"attempt": attempt["attempt"], "start": start, "adk": adk_version})
+    address = app.name, session.get("userId") or "system", session.get("sessionId") or attempt["uid"]
+    sessions = await _sessions(address, given.get("state") or {})
+    runner = Runner(
+        app=app,
+        session_service=sessions,
+        artifact_service=InMemoryArtifactService(),
+        memory_service=InMemoryMemoryService(),
+    )
+    team = shape(app.root_agent)
+    told = [given.get("message") or "", *([output.request] if output.request else [])]
+    for repairs in itertools.count():
+        answer = Answer(team)
+        message = types.Content(role="user", parts=[types.Part(text=text) for text in told])
+        run = runner.run_async(user_id=address[1], session_id=address[2], new_message=message, run_config=settings)
+        try:
+            with no_strays():
+                await _heard(run, answer, recorder)
+        except Exception as error:
+            if (met := _met_before(error, answer)) is not None:
+                return met
+            raise
+        state = await _state(sessions, address) if output.from_state else {}
+        judged = _judged(answer, output, state, app, recorder.meter.total)
+        if isinstance(judged, Ending):
+            return judged
+        if repairs >= output.repairs:
+            return output.invalid(judged)
+        recorder.add("repair", _root_name(app), {"repair": repairs + 1, "problems": judged})
+        told = [output.correction(judged)]
+    raise AssertionError("unreachable")
+
+
+async def _heard(run: AsyncGenerator[Event, None], answer: Answer, recorder: Recorder) -> None:
+    """See a run through, event by event."""
+    async with aclosing(run) as events:
+        async for event in events:
+            recorder.progressed()
+            answer.see(event)
+            for kind, data in entries(event):
+                recorder.add(kind, event.author, data)
+            await recorder.room()
+
+
+def _met_before(error: Exception, answer: Answer) -> Ending | None:
+    """How a model's answer ended that never came whole, where code stumbled over what it got in its place."""
+    met = answer.failure()
+    if met is None or met.reason not in _NEVER_CAME:
+        return None
+    return met if classify(error, now=datetime.now(UTC)).reason in _STUMBLED else None
+
+
+def _judged(
+    answer: Answer, output: Output, state: Mapping[str, Any], app: App, usage: dict[str, int]
+) -> Ending | list[str]:
+    """How the run ends the start, or what is wrong with its answer."""
+    if (failed := answer.failure()) is not None:
+        return failed
+    if output.from_state is not None:
+        return output.judge(from_state(state, output.from_state), None, usage)
+    found = answer.answer()
+    return found if isinstance(found, Ending) else output.judge(found.value, _own_schema(app, found), usage)
+
+
+async def _sessions(address: tuple[str, str, str], state: Mapping[str, Any]) -> Sessions:
+    app, user, session_id = address
+    sessions = Sessions()
+    await sessions.create_session(app_name=app, user_id=user, session_id=session_id, state=dict(state))
+    return sessions
+
+
+async def _state(sessions: Sessions, address: tuple[str, str, str]) -> dict[str, Any]:
+    app, user, session_id = address
+    newest = GetSessionConfig(num_recent_events=1)  # the state is whole without them, and a copy of all is slow
+    session = await sessions.get_session(app_name=app, user_id=user, session_id=session_id, config=newest)
+    return dict(session.state) if session is not None else {}
+
+
+def _own_schema(app: App, said: Said) -> type[BaseModel] | None:
+    """`output_schema` of the agent whose model gave the answer, where it is a pydantic model of an object."""
+    for node in below(app.root_agent):
+        schema = getattr(node, "output_schema", None) if node.name == said.model_of else None
+        if isinstance(schema, type) and issubclass(schema, BaseModel) and not issubclass(schema, RootModel):
+            return schema
+    return None
+
+
+def _root_name(app: App) -> str:
+    return str(getattr(app.root_agent, "name", app.name))

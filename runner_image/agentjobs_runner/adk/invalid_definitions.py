@@ -1,0 +1,145 @@
+"""Definitions that can never work: what ADK or a client refuses before any provider is asked.
+
+They fail at once, with the tool, the parameter and the cure, instead of being tried again. Called by `classify`.
+"""
+
+import re
+from typing import Final
+
+from pydantic import PydanticUserError, ValidationError
+
+from agentjobs.contract import ErrorClass, Verdict, cut
+from agentjobs_runner.endings import Ending
+from agentjobs_runner.frames import Place, own_place, places
+from agentjobs_runner.modules import first_problems
+from agentjobs_runner.origins import Cause, Source
+from agentjobs_runner.redaction import shown
+
+# What ADK raises while it makes a request out of an agent, a tool or a schema; others (a server that is away) may heal.
+_REFUSALS: Final = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    NameError,
+    NotImplementedError,
+    PydanticUserError,
+)
+# A server of tools or of memory is asked in between, which may be away, or say something odd once.
+_CLIENTS: Final = (
+    "aiohttp.", "anyio.", "google.adk.tools.mcp_tool.", "google.api_core.", "google.auth.", "grpc.",
+    "httpcore", "httpx", "mcp.", "requests.", "urllib3.",
+)  # fmt: skip
+_GRAPHS: Final = ("GraphValidationError", "WorkflowConfigurationError")
+_TEXT_BYTES: Final = 300
+_LOOP: Final = re.compile(r"cannot be called from a running event loop|This event loop is already running")
+_REQUEST: Final = re.compile(r"_to_(?:mldev|vertex)$")
+
+
+def refused(cause: Cause) -> Ending | None:
+    """Say how a start ends whose definition `cause` refuses; None when it does not speak of a definition."""
+    error = cause.error
+    if isinstance(error, ImportError) and cause.is_told:
+        return _not_there(error, cause)
+    said = shown(error)
+    if isinstance(error, RuntimeError) and cause.is_told and _LOOP.search(said):
+        return _second_loop(error, cause)
+    if cause.origin.source is Source.TOOL or not isinstance(error, _REFUSALS):
+        return None
+    if type(error).__name__ in _GRAPHS and type(error).__module__.startswith("google.adk."):
+        return _invalid(f"ADK refuses the graph: {_first_line(error)}")
+    if isinstance(error, ValueError) and re.match(r"Model \S+ not found", said):
+        return _invalid(f"{type(error).__name__}: {said}")
+    if isinstance(error, KeyError) and (missing := re.search(r"Context variable not found: `([^`]*)`", said)):
+        name = missing[1]
+        cure = f"set it in input.state, or write {{{name}?}} if it may be missing"
+        return _invalid(f"an instruction reads state {name!r}, which is not there; {cure}")
+    if cause.origin.source is Source.MODEL:
+        return _unsendable(error)
+    return _refused_by_adk(error)
+
+
+def _invalid(message: str) -> Ending:
+    return Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, message)
+
+
+def _second_loop(error: BaseException, cause: Cause) -> Ending:
+    """Code that starts an event loop does so each time."""
+    place = own_place(error)
+    who = f"tool {cause.origin.name}" if cause.origin.source is Source.TOOL else "the agent's code"
+    cure = "make the function async and await there what it runs"
+    return _invalid(f"{who} starts an event loop{f' ({place})' if place else ''}, and one runs already; {cure}")
+
+
+def _not_there(error: ImportError, cause: Cause) -> Ending:
+    """An import that failed while the agent ran will fail again: the image does not change."""
+    place = own_place(error)
+    where = f" ({place})" if place else ""
+    who = f"tool {cause.origin.name}" if cause.origin.source is Source.TOOL else "the agent's code"
+    missing = isinstance(error, ModuleNotFoundError) and error.name
+    cure = f"; install {error.name} in runtime.image, or put it on PYTHONPATH" if missing else ""
+    return Ending(
+        Verdict.FAIL,
+        ErrorClass.MODULE_NOT_FOUND,
+        f"{who} imports what is not there: {cut(shown(error), _TEXT_BYTES)}{where}{cure}",
+    )
+
+
+def _unsendable(error: BaseException) -> Ending | None:
+    """A request that the provider's client cannot write down."""
+    passed = places(error)
+    if isinstance(error, NotImplementedError) or any(_REQUEST.search(place.function) for place in passed):
+        return _invalid(f"the model's client cannot send what the agent asks for: {_first_line(error)}")
+    return None
+
+
+def _refused_by_adk(error: BaseException) -> Ending | None:
+    passed = places(error)
+    depth = next((index for index, place in enumerate(passed) if _is_preparation(place)), None)
+    if depth is None or any(place.is_own or f"{place.module}.".startswith(_CLIENTS) for place in passed[depth:]):
+        # The user's own code, called by ADK for an instruction or a toolset, may do better the next time.
+        return None
+    below = passed[depth:]
+    tool = next((name for place in reversed(below) if (name := _tool(place))), "")
+    parameter = next((name for place in below if (name := _parameter(place))), "")
+    what = ", ".join(
+        part for part in (f"tool {tool}" if tool else "", f"parameter {parameter}" if parameter else "") if part
+    )
+    return _invalid(f"{what or 'the agent'} cannot be declared to the model: {_first_line(error)}{_cure(error, tool)}")
+
+
+def _is_preparation(place: Place) -> bool:
+    return place.function == "_preprocess_async" and place.module.startswith("google.adk.flows.")
+
+
+def _tool(place: Place) -> str:
+    from google.adk.tools.base_tool import BaseTool  # loaded by the time that an agent runs
+
+    tool = place.local("self")
+    if isinstance(tool, BaseTool):
+        return str(tool.name)
+    function = place.local("func") if place.module.startswith("google.adk.tools.") else None
+    return str(getattr(function, "__name__", ""))
+
+
+def _parameter(place: Place) -> str:
+    """The parameter that was about to be declared: pydantic makes a field of each."""
+    is_field = place.module.startswith("pydantic.") and place.function == "_common_field_schema"
+    return str(place.local("name") or "") if is_field else ""
+
+
+def _first_line(error: BaseException) -> str:
+    if isinstance(error, ValidationError):
+        return f"{error.title}: {first_problems(error)}"
+    # The first sentence: pydantic goes on with advice for the author of the type.
+    text = re.split(r"\n|(?<=[.>])\s+(?=Set )", shown(error).strip())[0]
+    return f"{type(error).__name__}: {cut(text or 'no reason given', _TEXT_BYTES)}"
+
+
+def _cure(error: BaseException, tool: str) -> str:
+    said = shown(error).casefold()
+    if "not supported for model" in said or "only supported" in said:
+        return f"; {tool or 'it'} works with gemini-… models only: change agent.model, or remove the tool"
+    if "schema" in said or "parameter" in said or "annotation" in said or isinstance(error, NameError):
+        return "; use types that JSON has: str, int, float, bool, list, dict, or a pydantic model"
+    return ""

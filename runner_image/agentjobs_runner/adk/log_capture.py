@@ -1,0 +1,96 @@
+"""What ADK only logs, as entries of the start's timeline: warnings and errors that it swallows may change an answer.
+
+They are taken from ADK's loggers before any setting of user code counts: levels, handlers, `logging.disable`,
+`dictConfig`. Those settings decide only what becomes of them in the log.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from agentjobs_runner.log import is_news, level_of, record_of
+from agentjobs_runner.redaction import shown
+
+_LOGGER: Final = "google_adk"
+# About its own measurements; and what it says before it raises the error again, which ends the start by itself.
+_UNTOLD: Final = ("google_adk.google.adk.telemetry", "google_adk.google.adk.workflow._node_runner")
+MOST: Final = 20
+"""Entries of a start. Each line of ADK's code is told once: what repeats at every model call is not news."""
+_TEXT: Final = 1024
+
+
+@contextmanager
+def noted(add: Callable[[str, str, Mapping[str, Any]], None]) -> Iterator[None]:
+    """Pass what ADK logs as a warning or an error on to `add(kind, author, data)`, which clears and bounds it."""
+    manager = logging.root.manager
+    made = manager.getLogger
+    _Adk.noting = _Noting(add)
+    for one in [*manager.loggerDict.values()]:
+        _adopt(one)
+    # ADK loads its modules, and with them their loggers, when they are needed.
+    manager.getLogger = lambda name: _adopt(made(name))  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        manager.getLogger = made  # type: ignore[method-assign]
+        _Adk.noting = None
+
+
+class _Adk(logging.Logger):
+    """A logger of ADK's, which has its warnings noted whatever user code did to it."""
+
+    noting: logging.Handler | None = None
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802  the name is the base class's
+        """Return whether the record is wanted, by the timeline or by the log."""
+        return (self.noting is not None and level >= logging.WARNING) or super().isEnabledFor(level)
+
+    def makeRecord(self, *args: Any, **more: Any) -> logging.LogRecord:  # noqa: N802  the name is the base class's
+        """Return user code's kind of record, if it can make one."""
+        try:
+            return super().makeRecord(*args, **more)
+        except Exception:  # it would end ADK's step
+            return record_of(*args, **more)
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Note the record, then log it as user code has it."""
+        if self.noting is not None and record.levelno >= logging.WARNING and is_news(record):
+            self.noting.handle(record)
+        if super().isEnabledFor(record.levelno):
+            with suppress(Exception):  # the log is worth less than the run
+                super().handle(record)
+
+
+def _adopt(one: Any) -> Any:
+    if isinstance(one, logging.Logger) and f"{one.name}.".startswith(f"{_LOGGER}."):
+        with suppress(TypeError):  # a class of user code's with slots stays
+            one.__class__ = _Adk
+    return one
+
+
+class _Noting(logging.Handler):
+    def __init__(self, add: Callable[[str, str, Mapping[str, Any]], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._add = add
+        self._told: set[tuple[str, int]] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell a record, unless its line has been told."""
+        line = (record.name, record.lineno)
+        if record.name.startswith(_UNTOLD) or line in self._told or len(self._told) >= MOST:
+            return
+        self._told.add(line)
+        self._add("warning", "adk", {"level": level_of(record), "message": _message(record)[:_TEXT], **_error(record)})
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as error:  # what it was to say may be user code's
+        return f"{shown(record.msg)} ({type(error).__name__})"
+
+
+def _error(record: logging.LogRecord) -> dict[str, str]:
+    error = record.exc_info[1] if record.exc_info else None
+    return {"error": f"{type(error).__name__}: {shown(error)}"[:_TEXT]} if error is not None else {}

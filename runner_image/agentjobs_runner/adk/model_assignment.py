@@ -1,0 +1,44 @@
+"""Which agents get `agent.model`, written in the job or in Python. Called by `agents` once a start."""
+
+from typing import Any
+
+from google.adk.agents.llm_agent import LlmAgent
+
+from agentjobs_runner.adk.agent_tree import below
+from agentjobs_runner.adk.models import Models
+from agentjobs_runner.adk.scripted import PREFIX
+from agentjobs_runner.endings import config_invalid
+
+# A message has 1 KiB.
+_SHOWN = 8
+
+
+def place(root: Any, name: str | None, models: Models) -> None:
+    """Give the model `name` to the root agent and to every agent below it that names none, in graphs and tools too.
+
+    A script replaces every model: that is how agents are tried without a provider.
+
+    Raises:
+        Ended: ConfigInvalid when `name` cannot be used, or no agent takes it.
+    """
+    if name is None:
+        return
+    model = models.resolve(name, "agent.model")
+    agents = [node for node in below(root) if isinstance(node, LlmAgent)]
+    takers = [agent for agent in agents if agent is root or not agent.model or name.startswith(PREFIX)]
+    if agents and not takers:
+        named = ", ".join(f"{agent.name}: {_named(agent)}" for agent in agents[:_SHOWN])
+        raise config_invalid(
+            f"agent.model: {name!r} has no effect, since all agents name their own models ({named}); "
+            "remove agent.model, or the agents' models"
+        )
+    for agent in takers:
+        agent.model = model
+    # For agents that code makes while it runs.
+    LlmAgent.set_default_model(model)
+    if name.startswith(PREFIX):
+        LlmAgent.canonical_model = property(lambda _: model)  # type: ignore[method-assign,assignment]
+
+
+def _named(agent: LlmAgent) -> str:
+    return agent.model if isinstance(agent.model, str) else agent.model.model

@@ -1,0 +1,100 @@
+"""From a model's name in a job to ADK's model object.
+
+ADK's own registry would send most names to LiteLLM or Vertex; here a name means what the field's description says, or
+is refused at once. Retries inside an SDK stay off: a retry is the operator's, where it is seen, limited and recorded.
+Each provider's client is loaded only by the jobs that use it.
+"""
+
+from importlib.util import find_spec
+from typing import Any, Final
+
+from google.adk.models.base_llm import BaseLlm
+from google.adk.models.registry import LLMRegistry
+
+from agentjobs_runner.adk.scripted import PREFIX, ScriptedModel, Stage, install
+from agentjobs_runner.endings import config_invalid
+
+GEMINI: Final = "gemini-"
+OPENAI: Final = "openai/"
+ANTHROPIC: Final = "anthropic/"
+# First letters of names that people know without their provider, and what they mean.
+_KNOWN: Final = {"gpt-": OPENAI, "o1": OPENAI, "o3": OPENAI, "o4": OPENAI, "claude-": ANTHROPIC}
+
+
+class Models:
+    """The models of one start."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        install(stage)
+        # User code may name a script as well (`LlmAgent(model="scripted/…")`), so ADK's registry must know it.
+        LLMRegistry.register(ScriptedModel)
+        LLMRegistry.register(_named_in_code(self))
+
+    def resolve(self, name: str, field: str) -> BaseLlm:
+        """Return the model `name`, which stands in `field` of the job.
+
+        Raises:
+            Ended: ConfigInvalid when no known form fits, or the script is missing or malformed.
+        """
+        if name.startswith(PREFIX):
+            self._stage.open(name.removeprefix(PREFIX))
+            return ScriptedModel(model=name)
+        if name.startswith(GEMINI):
+            from google.adk.models.google_llm import Gemini  # only here: scripted jobs need not load it
+
+            return Gemini(model=name)
+        provider, slash, rest = name.partition("/")
+        if not (provider and slash and rest):
+            raise config_invalid(f"{field}: model {name!r} is unknown; use {_suggestion(name)}")
+        return _of_provider(name, rest, field)
+
+
+def _named_in_code(models: Models) -> type[BaseLlm]:
+    """What ADK makes of a name such as `openai/gpt-4o` in code, in images without LiteLLM, which it would ask for."""
+
+    class Named(BaseLlm):
+        """Stands for the model that a job would get by the same name."""
+
+        def __new__(cls, *, model: str) -> Any:
+            """Return that model, which is of another class."""
+            return models.resolve(model, "the agent's code")
+
+        @classmethod
+        def supported_models(cls) -> list[str]:
+            """The names; ADK asks what it knows itself first, LiteLLM among them."""
+            return [f"(?:{OPENAI}).+", f"(?:{ANTHROPIC}).+"]
+
+    return Named
+
+
+def _of_provider(name: str, rest: str, field: str) -> BaseLlm:
+    if name.startswith(OPENAI):
+        _require("openai", name, field)
+        from agentjobs_runner.adk import openai_compatible  # see above
+
+        return openai_compatible.make(rest, field)
+    if name.startswith(ANTHROPIC):
+        _require("anthropic", name, field)
+        from agentjobs_runner.adk import anthropic_api  # see above
+
+        return anthropic_api.make(rest, field)
+    _require("litellm", name, field)
+    from google.adk.models.lite_llm import LiteLlm  # see above; two seconds
+
+    return LiteLlm(model=name, max_retries=0, num_retries=0)
+
+
+def _require(package: str, name: str, field: str) -> None:
+    if find_spec(package) is None:
+        raise config_invalid(
+            f"{field}: model {name!r} needs the package {package}, which this image lacks; "
+            f"install agentjobs[{package}] in the image and name it in runtime.image"
+        )
+
+
+def _suggestion(name: str) -> str:
+    for known, provider in _KNOWN.items():
+        if name.startswith(known):
+            return f"{provider}{name}"
+    return f"{GEMINI}… (e.g. gemini-flash-latest), {OPENAI}…, {ANTHROPIC}…, or {PREFIX}<configmap>/<key>"

@@ -1,0 +1,93 @@
+"""What a model may be told of a failure inside of what it called. The rule is docs/decisions/0016.
+
+ADK tells the caller of a `single_turn` agent no more than that it failed, whatever happened: a model without money, a
+rate limit, the user's own Snooze. The caller then makes up an answer, and the job succeeds with it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from google.adk.tools import _node_tool
+from google.adk.tools.agent_tool import _SingleTurnAgentTool
+from google.adk.tools.tool_context import ToolContext
+from google.adk.workflow._errors import DynamicNodeFailError
+
+from agentjobs.contract import ErrorClass
+from agentjobs_runner.adk.classify import classify
+from agentjobs_runner.endings import Ending
+from agentjobs_runner.origins import Source, noted
+
+# Models can deal with these: a tool's own error, an answer that is wrong or refused.
+_TOLD: Final = frozenset({ErrorClass.TOOL_ERROR, ErrorClass.RESULT_ERROR, ErrorClass.CONTENT_BLOCKED})
+_ORDERED: Final = frozenset({ErrorClass.SNOOZED, ErrorClass.CANCELLED, ErrorClass.PERMANENT})
+_ADKS_SINGLE_TURN: Final = _SingleTurnAgentTool.run_async
+_ADKS_NODE: Final = _node_tool._run_node_in_tool_context
+
+
+def untold(error: Exception, *, now: datetime) -> Ending | None:
+    """Say how a start ends by `error`, which came out of a tool; None when it is the caller's to deal with.
+
+    What a provider, the platform or a definition says is no model's to deal with, and neither is an order of the
+    user's: Snooze, Cancel, Permanent. Of what a tool itself raised only an order counts.
+    """
+    ending = classify(error, now=now)
+    origin = noted(error)
+    if origin is not None and origin.source is Source.TOOL:
+        return ending if ending.reason in _ORDERED else None
+    return None if may_tell(ending) else ending
+
+
+def may_tell(ending: Ending) -> bool:
+    """Whether a caller may be told of an agent that ended so, and go on."""
+    return ending.reason in _TOLD
+
+
+def inner(error: Exception) -> Exception:
+    """The error of the node that failed, without ADK's frame around it, which says nothing."""
+    while isinstance(error, DynamicNodeFailError):
+        error = error.error
+    return error
+
+
+def guard() -> None:
+    """Make ADK's tools that run an agent or a node pass on what no model may be told; harmless to call again."""
+    _SingleTurnAgentTool.run_async = _single_turn  # type: ignore[method-assign, assignment]
+    _node_tool._run_node_in_tool_context = _node
+
+
+async def _single_turn(tool: _SingleTurnAgentTool, *, args: dict[str, Any], tool_context: ToolContext) -> Any:
+    with _own_errors(tool_context) as met:
+        said = await _ADKS_SINGLE_TURN(tool, args=args, tool_context=tool_context)
+    for error in met:
+        if untold(error, now=datetime.now(UTC)) is not None:
+            raise error
+    return said
+
+
+async def _node(node: Any, *, tool_context: ToolContext, **more: Any) -> Any:
+    # ADK raises a node's error from its own frame, in the place of what had caused it.
+    with _own_errors(tool_context):
+        return await _ADKS_NODE(node, tool_context=tool_context, **more)
+
+
+@contextmanager
+def _own_errors(context: ToolContext) -> Iterator[list[Exception]]:
+    """Let `context.run_node` raise a node's own error, and keep it."""
+    met: list[Exception] = []
+    run_node = context.run_node
+
+    async def run(*args: Any, **more: Any) -> Any:
+        try:
+            return await run_node(*args, **more)
+        except Exception as error:
+            found = inner(error)
+        met.append(found)
+        raise found  # out here, where it keeps what it was raised over
+
+    context.run_node = run  # type: ignore[method-assign]
+    try:
+        yield met
+    finally:
+        del context.run_node

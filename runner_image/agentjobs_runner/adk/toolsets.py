@@ -1,0 +1,86 @@
+"""No agent runs without tools that it names: a toolset that cannot be listed ends the attempt.
+
+ADK logs the error and lets the agent go on, and its model answers as if it had never had the tools. `guard` is called
+by `engine` before an agent is loaded, and holds for all toolsets of all agents, wherever in a team, a graph or a tool.
+"""
+
+from functools import partial
+from typing import Any, Final
+
+from google.adk.agents import llm_agent
+from google.adk.tools.base_toolset import BaseToolset
+
+from agentjobs.contract import ErrorClass, Verdict
+from agentjobs_runner.control import Cancel, Permanent, Snooze
+from agentjobs_runner.endings import Ended, Ending
+from agentjobs_runner.redaction import shown
+
+_ADKS: Final = llm_agent._convert_tool_union_to_tools  # the one place where ADK gives up on a toolset
+# What says by itself how the start ends.
+_DECIDED: Final = (Ended, Snooze, Cancel, Permanent)
+
+
+class ToolsLost(BaseException):
+    """Carries `error` past ADK, which lets an agent go on without tools that Exceptions keep away."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def tools_lost(message: str, met: Exception) -> Ended:
+    """A toolset could not be listed, as `met` says: a server may be back at the next attempt."""
+    ended = Ended(Ending(Verdict.RETRY, ErrorClass.TOOL_ERROR, message))
+    ended.__cause__ = met
+    return ended
+
+
+def carried(error: BaseException) -> BaseException:
+    """What a ToolsLost carries, also if ADK took its cause off, as its ParallelAgent does; else `error`."""
+    return error.error if isinstance(error, ToolsLost) else error
+
+
+def guard() -> None:
+    """Make ADK ask toolsets by way of this module."""
+    llm_agent._convert_tool_union_to_tools = _listed
+
+
+async def _listed(tool_union: Any, ctx: Any, *rest: Any, **more: Any) -> Any:
+    if not isinstance(tool_union, BaseToolset) or callable(tool_union):
+        return await _ADKS(tool_union, ctx, *rest, **more)
+    for extra in getattr(tool_union, "_provided_toolsets", ()):
+        # A SkillToolset's own, which it asks itself when a skill is loaded, and leaves out with a warning.
+        vars(extra)["get_tools_with_prefix"] = partial(_tools, extra)
+    return await _tools(tool_union, ctx)
+
+
+async def _tools(toolset: BaseToolset, ctx: Any) -> Any:
+    try:
+        return await type(toolset).get_tools_with_prefix(toolset, ctx)
+    except _DECIDED as error:
+        raise ToolsLost(error) from error
+    except Exception as error:
+        agent = getattr(ctx, "agent_name", "?")
+        said = f"agent {agent}: the tools of {_named(toolset)} cannot be listed: {_why(error)}"
+        ended = tools_lost(said, error)
+        raise ToolsLost(ended) from ended
+
+
+def _named(toolset: BaseToolset) -> str:
+    """A toolset as its author knows it: its class and, for MCP, its server."""
+    kind = type(toolset).__name__
+    server = getattr(toolset, "_connection_params", None)
+    server = getattr(server, "server_params", server)
+    place = getattr(server, "url", None) or getattr(server, "command", None)
+    prefix = f" (prefix {toolset.tool_name_prefix!r})" if toolset.tool_name_prefix else ""
+    return f"{kind} at {place}{prefix}" if place else f"{kind}{prefix}"
+
+
+def _why(error: BaseException) -> str:
+    """What an error says; a group or an error without words says it by what is below it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    said = shown(error)
+    if not said and error.__cause__ is not None:
+        return _why(error.__cause__)
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

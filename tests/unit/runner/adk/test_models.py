@@ -1,0 +1,84 @@
+import pytest
+from google.adk.agents.run_config import RunConfig
+
+from agentjobs.api.job.run_config import KEYS
+from agentjobs_runner.adk.models import Models
+from agentjobs_runner.adk.run_config import run_config
+from agentjobs_runner.adk.scripted import Stage
+from agentjobs_runner.endings import Ended
+
+
+@pytest.fixture
+def models():
+    return Models(Stage({}, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        ("gpt-4o", "use openai/gpt-4o"),
+        ("claude-sonnet-4", "use anthropic/claude-sonnet-4"),
+        ("mistral", "use gemini-… (e.g. gemini-flash-latest), openai/…, anthropic/…, or scripted/<configmap>/<key>"),
+        ("openai/", "is unknown"),
+    ],
+)
+def test_a_model_of_no_known_form_is_refused_with_one_that_is(models, name, cure):
+    with pytest.raises(Ended, match=r"agent\.model: model") as refused:
+        models.resolve(name, "agent.model")
+
+    assert refused.value.ending.reason == "ConfigInvalid"
+    assert cure in refused.value.ending.message
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [("mistral/large", "litellm"), ("openai/gpt-4o", "openai"), ("anthropic/claude-4", "anthropic")],
+)
+def test_a_provider_that_the_image_lacks_names_what_to_install(models, monkeypatch, name, package):
+    # A runner's image without the extra; here some of them are installed.
+    monkeypatch.setattr("agentjobs_runner.adk.models.find_spec", lambda _: None)
+
+    with pytest.raises(Ended) as refused:
+        models.resolve(name, "agent.model")
+
+    assert refused.value.ending.reason == "ConfigInvalid"
+    assert f"install agentjobs[{package}] in the image and name it in runtime.image" in refused.value.ending.message
+
+
+def test_no_key_and_no_host_of_ones_own_is_refused_before_anything_runs(models, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+    with pytest.raises(Ended, match=r"put OPENAI_API_KEY into runtime\.env") as refused:
+        models.resolve("openai/gpt-4o", "agent.model")
+
+    assert refused.value.ending.reason == "ModelAuth"
+
+
+def test_every_setting_a_job_may_give_is_one_of_adks():
+    assert set(KEYS) <= set(RunConfig.model_fields)
+
+
+def test_no_settings_leave_adks_defaults():
+    assert run_config({}) is None
+
+
+def test_the_mode_is_given_by_its_name():
+    assert run_config({"streaming_mode": "SSE", "max_llm_calls": 3}).streaming_mode.value == "sse"
+
+
+@pytest.mark.parametrize("given", [{"max_calls": 3}, {"max_llm_calls": "many"}, {"streaming_mode": "FAST"}])
+def test_what_adk_refuses_is_invalid_and_names_its_settings(given):
+    with pytest.raises(Ended, match=r"agent.runConfig: ADK refuses it: .*max_llm_calls") as refused:
+        run_config(given)
+
+    assert refused.value.ending.reason == "ConfigInvalid"
+
+
+async def test_a_limit_of_calls_ends_the_run_as_a_budget(run):
+    inline = {"name": "a", "instruction": "Help.", "tools": [{"name": "load_memory"}]}
+    agent = {"model": "scripted/script/main", "inline": inline, "runConfig": {"max_llm_calls": 1}}
+    ending = await run([{"toolCalls": [{"name": "load_memory", "args": {"query": "x"}}]}, {"text": "hi"}], agent=agent)
+
+    assert (ending.verdict, ending.reason) == ("Fail", "BudgetExceeded")
+    assert "agent.runConfig.max_llm_calls" in ending.message

@@ -1,0 +1,67 @@
+"""Scripts: their format, and which answer goes to whom."""
+
+from datetime import timedelta
+
+import pytest
+
+from agentjobs_runner.adk.scripted import Stage, parse
+from agentjobs_runner.endings import Ended
+
+
+def test_every_key_of_the_format_is_read():
+    text = """
+starts:
+  - - {agent: a, delay: 300ms, text: hi, toolCalls: [{name: f, args: {x: 1}}], usage: {inputTokens: 1, outputTokens: 2}}
+    - {error: {status: 429, message: slow down, retryAfter: 2s}}
+    - {finishReason: SAFETY}
+    - {text: The report has thr, finishReason: MAX_TOKENS}
+    - {exit: 137}
+    - {exit: SIGKILL}
+"""
+    first, error, *_, killed = parse(text, "s/k").answers(1)
+
+    assert (first.delay, first.toolCalls[0].args) == (timedelta(milliseconds=300), {"x": 1})
+    assert error.error.retryAfter == timedelta(seconds=2)
+    assert killed.exit == "SIGKILL"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("{", "not YAML", id="no-yaml"),
+        pytest.param("- text: hi", "a mapping with the key `starts`", id="a-list"),
+        pytest.param("start: []", "starts: Field required", id="no-starts"),
+        pytest.param("starts: []", "starts: ", id="empty"),
+        pytest.param("starts: [[{txt: hi}]]", "starts.0.0.txt: remove it", id="unknown-key"),
+        pytest.param("starts: [[{}]]", "starts.0.0: ", id="nothing-to-do"),
+        pytest.param("starts: [[{text: a, exit: 1}]]", "or one of error and exit", id="two-things"),
+        pytest.param("starts: [[{text: a, delay: soon}]]", "'soon' is not a duration", id="duration"),
+        pytest.param("starts: [[{text: a, delay: 3}]]", "as a string", id="duration-without-unit"),
+        pytest.param("starts: [[{error: {status: 200}}]]", "starts.0.0.error.status", id="no-error-status"),
+        pytest.param("starts: [[{finishReason: Bored}]]", "use one of Gemini's", id="finish-reason"),
+        pytest.param("starts: [[{exit: SIGFOO}]]", "starts.0.0.exit", id="signal"),
+        pytest.param("starts: !!python/object:os.system []", "not YAML", id="python-object"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place_and_cure(text, said):
+    with pytest.raises(Ended) as refused:
+        parse(text, "s/k")
+
+    ending = refused.value.ending
+    assert (ending.verdict.value, ending.reason) == ("Fail", "ConfigInvalid")
+    assert ending.message.startswith("script s/k: ")
+    assert said in ending.message
+
+
+def test_an_agent_takes_its_own_answers_and_those_of_nobody():
+    stage = Stage({"s/k": "starts: [[{agent: b, text: b1}, {text: any}, {agent: a, text: a1}]]"}, 1)
+
+    assert [stage.next("s/k", name).text for name in ("a", "a", "b")] == ["any", "a1", "b1"]
+
+
+def test_a_script_that_is_used_up_says_how_much_it_gave():
+    stage = Stage({"s/k": "starts: [[{text: one}]]"}, 2)
+    stage.next("s/k", "a")
+
+    with pytest.raises(Ended, match=r"start 2 has no answer left for agent 'a' \(1 given\)"):
+        stage.next("s/k", "a")

@@ -1,0 +1,51 @@
+"""Sessions of any length."""
+
+import pytest
+from google.adk.events.event import Event
+from google.adk.events.event_actions import EventActions
+
+from agentjobs_runner.adk.sessions import Sessions
+
+KEY = {"app_name": "app", "user_id": "user", "session_id": "one"}
+
+
+class Unsearched(list):
+    def __iter__(self):
+        raise AssertionError("the events before were searched")
+
+
+@pytest.fixture
+def event():
+    return Event(author="a", invocation_id="i", actions=EventActions(state_delta={"n": 1, "user:n": 2}))
+
+
+async def test_an_event_is_appended_without_a_look_at_those_before(event):
+    sessions = Sessions()
+    session = await sessions.create_session(**KEY)
+    stored = sessions.sessions["app"]["user"]["one"]
+    stored.events = Unsearched(stored.events)
+
+    await sessions.append_event(session, event)
+
+    assert (len(stored.events), len(session.events)) == (1, 1)
+
+
+async def test_what_was_appended_is_read_again_with_its_state(event):
+    sessions = Sessions()
+    session = await sessions.create_session(**KEY)
+    for number in range(3):
+        await sessions.append_event(session, event.model_copy(update={"id": str(number)}))
+
+    found = await sessions.get_session(**KEY)
+
+    assert [one.id for one in found.events] == ["0", "1", "2"]
+    assert found.state == {"n": 1, "user:n": 2}
+
+
+async def test_a_session_that_is_not_there_is_said_so(event):
+    sessions = Sessions()
+    session = await sessions.create_session(**KEY)
+    await sessions.delete_session(**KEY)
+
+    with pytest.raises(Exception, match="not found"):
+        await sessions.append_event(session, event)
