@@ -45,6 +45,7 @@ from agentjobs.metrics import Metrics
 from agentjobs.probes import measure_lag, serving
 from agentjobs.reconcile import Key, Reconciler
 from agentjobs.reconcile.lists import Lists
+from agentjobs.reconcile.ports import Ports
 from agentjobs.settings import OperatorSettings, host_and_port
 
 logger = logging.getLogger(__name__)
@@ -190,23 +191,26 @@ class Operator:
             writer = HistoryWriter(history)
             recorder = EventRecorder(client, instance=identity, on_dropped=metrics.events_dropped.inc)
             metrics.history_backlog.set_function(lambda: float(writer.backlog))
-            reconciler = Reconciler(
+            ports = Ports(
                 cluster=client,
                 history=history,
                 writer=writer,
                 recorder=recorder,
                 metrics=metrics,
-                pods=_pod_defaults(settings, self._authorities),
-                queues={"agents": settings.queue_agents, "scheduled": settings.queue_scheduled},
                 spans=self._spans,
                 now=self._now,
+            )
+            reconciler = Reconciler(
+                ports,
+                pods=_pod_defaults(settings, self._authorities),
+                queues={"agents": settings.queue_agents, "scheduled": settings.queue_scheduled},
             )
             database.breaker.on_back(writer.retry)
             database.breaker.on_back(reconciler.history_is_back)
             metrics.queue_depths(reconciler.state.slots.depths)
             metrics.workqueue_depth.set_function(lambda: float(len(reconciler.state.queue)))
             metrics.workqueue_oldest.set_function(lambda: reconciler.state.queue.oldest_seconds)
-            lists = Lists(client, history, writer, reconciler.state, settings.namespaces)
+            lists = Lists(ports, reconciler.state, settings.namespaces)
             retention = Retention(
                 database,
                 cluster=cluster,

@@ -11,11 +11,9 @@ from typing import Final
 from agentjobs.contract import LABEL_JOB
 from agentjobs.errors import AgentJobsError, Unavailable
 from agentjobs.history.breaker import Away
-from agentjobs.history.operator_history import OperatorHistory
-from agentjobs.history.writer import HistoryWriter
-from agentjobs.kube.client import KubeClient
 from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, PODS
 from agentjobs.reconcile.job.rows import past
+from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.state import State
 
 logger = logging.getLogger(__name__)
@@ -29,17 +27,10 @@ SECOND_LOOK_SECONDS: Final = 5.0
 class Lists:
     """Full lists of what is watched: before the first decision, and now and then to repair what a watch missed."""
 
-    def __init__(
-        self,
-        client: KubeClient,
-        history: OperatorHistory,
-        writer: HistoryWriter,
-        state: State,
-        namespaces: tuple[str, ...],
-    ) -> None:
-        self._client = client
-        self._history = history
-        self._writer = writer
+    def __init__(self, ports: Ports, state: State, namespaces: tuple[str, ...]) -> None:
+        self._cluster = ports.cluster
+        self._history = ports.history
+        self._writer = ports.writer
         self._state = state
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
 
@@ -51,13 +42,13 @@ class Lists:
         """
         listed_at, state = await self._clock(), self._state
         for namespace in self._namespaces:
-            schedules, version = await self._client.list_as(state.schedules.read, AGENTSCHEDULES, namespace)
+            schedules, version = await self._cluster.list_as(state.schedules.read, AGENTSCHEDULES, namespace)
             state.listed_schedules(schedules, version, namespace=namespace)
         for namespace in self._namespaces:
-            pods, version = await self._client.list_as(state.pods.read, PODS, namespace, label_selector=LABEL_JOB)
+            pods, version = await self._cluster.list_as(state.pods.read, PODS, namespace, label_selector=LABEL_JOB)
             state.listed_pods(pods, version, namespace=namespace)
         for namespace in self._namespaces:
-            jobs, version = await self._client.list_as(state.jobs.read, AGENTJOBS, namespace)
+            jobs, version = await self._cluster.list_as(state.jobs.read, AGENTJOBS, namespace)
             state.listed_jobs(jobs, version, namespace=namespace)
         await self._close_vanished(listed_at)
 

@@ -1,18 +1,37 @@
-"""What the reconciler needs of its surroundings. `kube`, `history` and the recorder fit; so do the tests' fakes."""
+"""The ports of the reconciler: the protocols of what surrounds it, and one value that holds all of them.
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+`kube`, `history` and the event recorder implement the protocols; so do the fakes of the tests.
+"""
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol, TypeVar
 
 from agentjobs.contract import Resolved
-from agentjobs.history.records import JobRecord, JobYield, Record, StartRecord
+from agentjobs.history.records import JobRecord, JobYield, Record, StartEnd, StartRecord, TransitionRecord
+from agentjobs.kube.client import Listed
 from agentjobs.kube.resources import Resource
+from agentjobs.metrics import Metrics
+from agentjobs.tracing import Spans
+
+Item = TypeVar("Item")
 
 
 class Cluster(Protocol):
     """Objects of one API server; see `kube.client.KubeClient` for the errors."""
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]: ...
+
+    async def list_as(
+        self,
+        read: Callable[[dict[str, Any]], Item],
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+    ) -> Listed[Item]: ...
 
     async def create(
         self,
@@ -54,7 +73,7 @@ class History(Protocol):
 
     @property
     def away(self) -> bool:
-        """Whether Postgres is known to be away: whatever is asked fails at once."""
+        """Whether Postgres is known to be away, so that every question fails at once."""
         ...
 
     async def accept(self, job: JobRecord, start: StartRecord | None = None) -> Resolved: ...
@@ -66,6 +85,14 @@ class History(Protocol):
     async def silence(self, uid: str, start: int) -> timedelta | None: ...
 
     async def recorded(self, uid: str) -> str | None: ...
+
+    async def clock(self) -> datetime: ...
+
+    async def lacking(self, records: Sequence[TransitionRecord | StartEnd]) -> list[TransitionRecord | StartEnd]: ...
+
+    async def close_vanished(
+        self, live: Collection[str], *, listed_at: datetime, namespaces: Collection[str] | None = None
+    ) -> int: ...
 
     async def job_of(self, namespace: str, schedule: str, name: str, *, since: datetime) -> str | None: ...
 
@@ -80,3 +107,20 @@ class Recorder(Protocol):
     """Takes Kubernetes Events; never blocks, never raises."""
 
     def record(self, obj_ref: Mapping[str, Any], event_type: str, reason: str, message: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Everything outside of the process that a reconcile reads or writes, clocks included."""
+
+    cluster: Cluster
+    history: History
+    writer: Writer
+    recorder: Recorder
+    metrics: Metrics
+    spans: Spans = field(default_factory=Spans)
+    """Traces; the default records none."""
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    """The wall clock, for what users see and for what outlives the process."""
+    monotonic: Callable[[], float] = time.monotonic
+    """Seconds that no adjustment of the clock changes, for waits within the process."""

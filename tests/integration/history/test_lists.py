@@ -8,6 +8,7 @@ from agentjobs.history.records import Deletion
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile import Reconciler
 from agentjobs.reconcile.lists import Lists
+from agentjobs.reconcile.ports import Ports
 
 
 class Server:
@@ -29,16 +30,13 @@ class Records(list):
 @pytest.fixture
 def lists(operator):
     server, records, metrics = Server(), Records(), Metrics()
+    ports = Ports(cluster=server, history=operator, writer=records, recorder=None, metrics=metrics)
     reconciler = Reconciler(
-        cluster=server,
-        history=operator,
-        writer=records,
-        recorder=None,
-        metrics=metrics,
+        ports,
         pods=PodDefaults(gateway_url="", image="i"),
         queues={"agents": 1},
     )
-    made = Lists(server, operator, records, reconciler.state, ())
+    made = Lists(ports, reconciler.state, ())
     made.server, made.records = server, records
     return made
 

@@ -10,6 +10,7 @@ from agentjobs.handlers import Connection
 from agentjobs.kube.listing import listing_session
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile import Reconciler
+from agentjobs.reconcile.ports import Ports
 
 
 def an_object(name: str, version: int) -> dict:
@@ -23,12 +24,9 @@ class Records(list):
 
 @pytest.fixture
 def state():
+    ports = Ports(cluster=None, history=None, writer=Records(), recorder=None, metrics=Metrics())
     reconciler = Reconciler(
-        cluster=None,
-        history=None,
-        writer=Records(),
-        recorder=None,
-        metrics=Metrics(),
+        ports,
         pods=PodDefaults(gateway_url="", image="i"),
         queues={"agents": 1},
     )

@@ -20,6 +20,7 @@ from agentjobs.errors import AlreadyExists, Conflict, NotFound, Unavailable
 from agentjobs.history.records import JobKey, JobYield, TransitionRecord
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile import Reconciler
+from agentjobs.reconcile.ports import Ports
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
@@ -89,16 +90,19 @@ class World:
     def join(self, number: int = 0, history: Any = None) -> None:
         """One more operator, whatever the others do; `history` as its version reads it."""
         history = self if history is None else history
-        reconciler = Reconciler(
+        ports = Ports(
             cluster=self,
             history=history,
             writer=self,
             recorder=self,
             metrics=Metrics(),
-            pods=PodDefaults(gateway_url="http://gateway", image="runner", gateway_egress=self.gateway_egress),
-            queues={"agents": self.slots, "scheduled": 5},
             now=lambda: self.now + self.wall_ahead,
             monotonic=lambda: self.now.timestamp(),
+        )
+        reconciler = Reconciler(
+            ports,
+            pods=PodDefaults(gateway_url="http://gateway", image="runner", gateway_egress=self.gateway_egress),
+            queues={"agents": self.slots, "scheduled": 5},
         )
         self.operators.insert(number, Operator(reconciler, history))
         self.list(number)

@@ -17,7 +17,7 @@ from agentjobs.errors import Invalid, NotFound, Unavailable
 from agentjobs.history.records import JobRecord, StartRecord
 from agentjobs.kube.resources import CONFIGMAPS
 from agentjobs.reconcile.job.rows import job_key
-from agentjobs.reconcile.ports import Cluster, History
+from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.state import Answers, State
 
 logger = logging.getLogger(__name__)
@@ -28,10 +28,10 @@ OUTAGE_SECONDS: Final = 2.0
 class Acceptance:
     """Reads references, stores accepted work, and knows when Postgres is away."""
 
-    def __init__(self, state: State, cluster: Cluster, history: History) -> None:
+    def __init__(self, ports: Ports, state: State) -> None:
         self._state = state
-        self._cluster = cluster
-        self._history = history
+        self._cluster = ports.cluster
+        self._history = ports.history
 
     def away(self, answers: Answers) -> bool:
         """Whether Postgres is known to be away, or did not answer in this look."""

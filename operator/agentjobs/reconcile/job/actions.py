@@ -4,9 +4,7 @@ Each says whether to look at the job again immediately. Errors of the API server
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from typing import Final, assert_never
 
 from agentjobs.api.conditions import AdmittedReason, Phase, PodStartedReason
@@ -41,13 +39,12 @@ from agentjobs.core.queues.admission import JobName, Refusal
 from agentjobs.errors import AlreadyExists, Conflict, Denied, Invalid, NotFound, Unavailable
 from agentjobs.history.records import StartRecord
 from agentjobs.kube.resources import AGENTJOBS, PODS
-from agentjobs.metrics import Metrics
 from agentjobs.reconcile.job.acceptance import OUTAGE_SECONDS, Acceptance
 from agentjobs.reconcile.job.egress import Egress
 from agentjobs.reconcile.job.ends import is_recorded
 from agentjobs.reconcile.job.rows import job_key, preview, tombstone, usage
 from agentjobs.reconcile.job.story import Story
-from agentjobs.reconcile.ports import Cluster, History, Writer
+from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.state import Answers, Memory, State
 
 logger = logging.getLogger(__name__)
@@ -70,27 +67,23 @@ class Actions:
 
     def __init__(
         self,
+        ports: Ports,
         *,
         state: State,
         acceptance: Acceptance,
-        cluster: Cluster,
-        history: History,
-        writer: Writer,
         story: Story,
-        metrics: Metrics,
         pods: PodDefaults,
-        now: Callable[[], datetime],
     ) -> None:
         self._state = state
         self._acceptance = acceptance
-        self._cluster = cluster
-        self._history = history
-        self._writer = writer
-        self._metrics = metrics
+        self._cluster = ports.cluster
+        self._history = ports.history
+        self._writer = ports.writer
+        self._metrics = ports.metrics
         self._pod_defaults = pods
-        self._egress = Egress(cluster, pods)
+        self._egress = Egress(ports, pods)
         self._story = story
-        self._now = now
+        self._now = ports.now
 
     # One branch a verdict is the point: mypy shows the one that is missing.
     async def carry_out(  # noqa: C901  one flat match over a closed union

@@ -15,14 +15,14 @@ from agentjobs.core.pods.manifests import PodDefaults, egress_policy
 from agentjobs.core.pods.pod import Pod, owner_of
 from agentjobs.errors import AlreadyExists, Denied, Invalid, NotFound
 from agentjobs.kube.resources import NETWORKPOLICIES
-from agentjobs.reconcile.ports import Cluster
+from agentjobs.reconcile.ports import Ports
 
 
 class Egress:
     """Makes policies and hands them over to pods."""
 
-    def __init__(self, cluster: Cluster, defaults: PodDefaults) -> None:
-        self._cluster = cluster
+    def __init__(self, ports: Ports, defaults: PodDefaults) -> None:
+        self._cluster = ports.cluster
         self._defaults = defaults
 
     async def restrict(self, job: Job, spec: AgentJobSpec) -> Obstacle | None:

@@ -5,9 +5,8 @@ can exist once), so that two of us, or one of us twice, do no harm. What a crash
 looks next.
 """
 
-import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Final
 
 from agentjobs.api.job.resolve import config_map_keys
@@ -18,15 +17,13 @@ from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.pods.manifests import PodDefaults
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import JobName
-from agentjobs.metrics import Metrics
 from agentjobs.reconcile.job.acceptance import Acceptance
 from agentjobs.reconcile.job.actions import Actions
 from agentjobs.reconcile.job.story import ScheduleStory, Story
 from agentjobs.reconcile.job.trial import Trial
-from agentjobs.reconcile.ports import Cluster, History, Recorder, Writer
+from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.schedule.reconciler import Schedules
 from agentjobs.reconcile.state import Answers, Key, Memory, State
-from agentjobs.tracing import Spans
 
 # A job's longest chain is claim, pod, end, finalizer and a few questions; more than this is two verdicts chasing
 # each other, which must show as an error rather than spin.
@@ -38,47 +35,20 @@ class Reconciler:
 
     def __init__(
         self,
+        ports: Ports,
         *,
-        cluster: Cluster,
-        history: History,
-        writer: Writer,
-        recorder: Recorder,
-        metrics: Metrics,
         pods: PodDefaults,
         queues: Mapping[str, int],
-        spans: Spans | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`queues` maps the implicit queues, which every namespace has, to their slots; no `spans`: no traces."""
-        self.state = State(writer=writer, limits=queues, now=now)
-        self._story = Story(recorder, spans or Spans(), now)
-        self._acceptance = Acceptance(self.state, cluster, history)
-        self._trial = Trial(cluster, pods)
-        self._actions = Actions(
-            state=self.state,
-            acceptance=self._acceptance,
-            cluster=cluster,
-            history=history,
-            writer=writer,
-            story=self._story,
-            metrics=metrics,
-            pods=pods,
-            now=now,
-        )
-        self._schedules = Schedules(
-            state=self.state,
-            cluster=cluster,
-            history=history,
-            writer=writer,
-            story=ScheduleStory(recorder),
-            trial=self._trial,
-            metrics=metrics,
-            now=now,
-        )
-        self._metrics = metrics
-        self._now = now
-        self._monotonic = monotonic
+        """`queues` maps the implicit queues, which every namespace has, to their slots."""
+        self.state = State(writer=ports.writer, limits=queues, now=ports.now)
+        self._story = Story(ports)
+        self._acceptance = Acceptance(ports, self.state)
+        self._trial = Trial(ports, pods)
+        self._actions = Actions(ports, state=self.state, acceptance=self._acceptance, story=self._story, pods=pods)
+        self._schedules = Schedules(ports, state=self.state, story=ScheduleStory(ports), trial=self._trial)
+        self._now = ports.now
+        self._monotonic = ports.monotonic
 
     async def reconcile(self, key: Key) -> float | None:
         """Work on one key. Returns the seconds after which to look again even if nothing happens."""

@@ -6,7 +6,7 @@ job was given.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -25,8 +25,8 @@ from agentjobs.core.schedule.observation import Refusal as JobRefusal
 from agentjobs.core.schedule.observation import ScheduleObservation
 from agentjobs.core.schedule.verdicts import Claim as ClaimStarts
 from agentjobs.core.schedule.verdicts import MakeJob, Note, Record
-from agentjobs.reconcile.ports import Recorder
-from agentjobs.tracing import Spans, named
+from agentjobs.reconcile.ports import Ports, Recorder
+from agentjobs.tracing import named
 
 logger = logging.getLogger(__name__)
 
@@ -40,10 +40,10 @@ _OURS: Final = frozenset({*AdmittedReason, *PodStartedReason, AcceptedReason.QUE
 class Story:
     """The story of all jobs, as it is told while it happens."""
 
-    def __init__(self, recorder: Recorder, spans: Spans, now: Callable[[], datetime]) -> None:
-        self._recorder = recorder
-        self._spans = spans
-        self._now = now
+    def __init__(self, ports: Ports) -> None:
+        self._recorder = ports.recorder
+        self._spans = ports.spans
+        self._now = ports.now
 
     def accepted(self, job: Job, spec_hash: str | None) -> None:
         """The job's work is stored and runs as it is from now on; nothing to tell without a hash, or twice."""
@@ -182,8 +182,8 @@ class Story:
 class ScheduleStory:
     """The story of all schedules."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self, ports: Ports) -> None:
+        self._recorder = ports.recorder
 
     def written(self, seen: ScheduleObservation, verdict: ClaimStarts | Record) -> None:
         """The schedule's status is written: starts are claimed, or what became of them is recorded."""

@@ -21,7 +21,7 @@ from agentjobs.core.schedule.model import Schedule
 from agentjobs.errors import AgentJobsError, AlreadyExists, Invalid
 from agentjobs.kube.resources import NETWORKPOLICIES, PODS, Resource
 from agentjobs.reconcile.kept import keep
-from agentjobs.reconcile.ports import Cluster
+from agentjobs.reconcile.ports import Ports
 
 # Shapes of pods that one operator remembers; a shape is 64 bytes.
 SHAPES: Final = 4096
@@ -32,8 +32,8 @@ _UNJUDGED: Final = frozenset({"image", "image_pull_policy", "termination_grace_p
 class Trial:
     """Dry runs of pods, and the shapes that passed."""
 
-    def __init__(self, cluster: Cluster, defaults: PodDefaults) -> None:
-        self._cluster = cluster
+    def __init__(self, ports: Ports, defaults: PodDefaults) -> None:
+        self._cluster = ports.cluster
         self._defaults = defaults
         self._good: OrderedDict[str, None] = OrderedDict()
 

@@ -7,9 +7,8 @@ Deleting a schedule needs nothing of us: its jobs are owned by it.
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final, assert_never
 
 from agentjobs.api.events import EventReason
@@ -38,13 +37,12 @@ from agentjobs.core.schedule.verdicts import (
 )
 from agentjobs.errors import AlreadyExists, Conflict, Denied, Invalid, NotFound, Unavailable
 from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES
-from agentjobs.metrics import Metrics
 from agentjobs.reconcile.job.acceptance import OUTAGE_SECONDS
 from agentjobs.reconcile.job.ends import is_recorded
 from agentjobs.reconcile.job.story import ScheduleStory
 from agentjobs.reconcile.job.trial import Trial
 from agentjobs.reconcile.kept import keep
-from agentjobs.reconcile.ports import Cluster, History, Writer
+from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.state import State
 
 logger = logging.getLogger(__name__)
@@ -74,24 +72,20 @@ class Schedules:
 
     def __init__(
         self,
+        ports: Ports,
         *,
         state: State,
-        cluster: Cluster,
-        history: History,
-        writer: Writer,
         story: ScheduleStory,
         trial: Trial,
-        metrics: Metrics,
-        now: Callable[[], datetime],
     ) -> None:
         self._state = state
-        self._cluster = cluster
-        self._history = history
-        self._writer = writer
+        self._cluster = ports.cluster
+        self._history = ports.history
+        self._writer = ports.writer
         self._story = story
         self._trial = trial
-        self._metrics = metrics
-        self._now = now
+        self._metrics = ports.metrics
+        self._now = ports.now
         # By uid, with the generation they were read from; reading one anew costs a millisecond.
         self._plans: OrderedDict[str, tuple[int, Plan | Illegal]] = OrderedDict()
 
