@@ -48,14 +48,19 @@ crds: setup ## Regenerate CRDs, reference pages, the chart's copies
 	$(BIN)/python -m agentjobs.api.generate.reference $(PAGES)
 
 test: setup ## Run the test suite
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration tests/conformance
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration
+
+test-devcluster: setup ## Run the development cluster's own tests
+	cd devcluster && ../$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 # ONLY=alone: what test-cluster cannot.
 test-real: setup ## Run the tests that need an API server on the one in KUBEBUILDER_ASSETS
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=envtest $(ONLY:%=-m %) $(addprefix tests/integration/,kube node gateway system storm)
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=envtest $(ONLY:%=-m %) $(addprefix tests/integration/,kube dev gateway system storm)
+	$(if $(ONLY),,cd devcluster && ../$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=envtest tests/integration/node)
 
 test-cluster: setup ## Run the tests that need an API server on the cluster of KUBECONFIG
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=kubeconfig $(addprefix tests/integration/,kube node gateway system)
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=kubeconfig $(addprefix tests/integration/,kube dev gateway system)
+	cd devcluster && ../$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=kubeconfig tests/integration/node
 
 e2e-setup: .venv/.helm
 
@@ -82,8 +87,8 @@ bench-cluster: .venv/.helm ## Measure jobs per second against batch/v1 Jobs on t
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q tests/e2e/burst.py
 
 conformance: setup ## Record the answers of a real API server, compare ours
-	AGENTJOBS_RECORD=1 $(BIN)/python -m pytest -q --apiserver=envtest tests/conformance -k golden
-	$(BIN)/python -m pytest -q tests/conformance
+	cd devcluster && AGENTJOBS_RECORD=1 ../$(BIN)/python -m pytest -q --apiserver=envtest tests/conformance -k golden
+	cd devcluster && ../$(BIN)/python -m pytest -q tests/conformance
 
 images: ## Build the images with docker or buildah (TAG=…, BASE_IMAGE=…)
 	@tool=$$(command -v docker || command -v buildah) || { echo "docker or buildah is needed to build images" >&2; exit 3; }; \
@@ -102,4 +107,4 @@ demo: .venv/.demo ## Run the examples in a development cluster and show them liv
 bench: setup ## Measure the figures of docs/reference/performance.md
 	$(BIN)/python -m tests.bench
 
-.PHONY: help install setup fmt check crds test test-real test-cluster chart kind e2e e2e-setup bench-cluster conformance storm images demo bench
+.PHONY: help install setup fmt check crds test test-devcluster test-real test-cluster chart kind e2e e2e-setup bench-cluster conformance storm images demo bench

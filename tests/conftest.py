@@ -15,12 +15,12 @@ import pytest_asyncio
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
-from agentjobs.dev.envtest import ASSETS
-from agentjobs.dev.postgres import EmbeddedPostgres
 from agentjobs.dev.shared import named_access
 from agentjobs.errors import Misconfigured
 from agentjobs.history import migrate
 from agentjobs.history.tables import SCHEMA
+from devcluster.envtest import ASSETS
+from devcluster.postgres import EmbeddedPostgres
 
 _TEMPLATE = "migrated"
 _DISCONNECT = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = {}"

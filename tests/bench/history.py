@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agentjobs.contract import Resolved
-from agentjobs.dev.postgres import EmbeddedPostgres
 from agentjobs.history import migrate
 from agentjobs.history.database import Database
 from agentjobs.history.gateway_history import GatewayHistory
 from agentjobs.history.operator_history import OperatorHistory
 from agentjobs.history.records import JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
 from agentjobs.history.writer import HistoryWriter
+from devcluster.postgres import EmbeddedPostgres
 
 JOBS = 1000
 AT_ONCE = 16

@@ -21,15 +21,15 @@ from pathlib import Path
 import httpx
 import psutil
 
-from agentjobs.dev.apiserver import ApiServer
-from agentjobs.dev.client import NAMESPACES, PODS, SERVICE_ACCOUNTS, ApiError, Client
 from agentjobs.dev.parts import Part
-from agentjobs.dev.ports import free_port
-from agentjobs.dev.postgres import EmbeddedPostgres
 from agentjobs.history.database import Database
 from agentjobs.history.migrate import upgrade
 from agentjobs.history.operator_history import OperatorHistory
 from agentjobs.history.records import JobKey, JobRecord, StartRecord
+from devcluster.apiserver import ApiServer
+from devcluster.client import NAMESPACES, PODS, SERVICE_ACCOUNTS, ApiError, Client
+from devcluster.ports import free_port
+from devcluster.postgres import EmbeddedPostgres
 
 SIZE = 4 * 1024 * 1024 - 300
 DOCUMENT = (

@@ -21,9 +21,9 @@ from tests.bench import quiet
 from tests.bench.figures import Figure
 from tests.bench.load import BATCH, OURS, Kind, Seen, Spent, at_once, paced, succeed
 
-from agentjobs.dev.envtest import ASSETS
-from agentjobs.dev.process import spawn
 from agentjobs.dev.up import Backend, Cluster, up
+from devcluster.envtest import ASSETS
+from devcluster.process import spawn
 
 AIM_WRITES = 4.0
 AIM_P50_MS = 15.0

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from agentjobs.contract import LABEL_JOB, TerminationMessage, Verdict, start_of
-from agentjobs.dev.client import PODS, Change, Client, Object, Resource
-from agentjobs.dev.node import Instant
 from agentjobs.dev.up import Cluster
+from devcluster.client import PODS, Change, Client, Object, Resource
+from devcluster.node import Instant
 
 T = TypeVar("T")
 

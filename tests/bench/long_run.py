@@ -18,8 +18,8 @@ from pathlib import Path
 
 import psycopg
 
-from agentjobs.dev.client import Resource
 from agentjobs.dev.up import Cluster, up
+from devcluster.client import Resource
 
 ROOT = Path(__file__).parents[2]
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")

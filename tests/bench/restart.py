@@ -13,8 +13,8 @@ from tests.bench.figures import Figure
 from tests.bench.jobs import backends, cluster
 from tests.bench.load import AGENTJOBS, Spent, agent_job, each, memory_of
 
-from agentjobs.dev.client import PODS, Change, Client, Object
 from agentjobs.dev.up import Backend, Cluster
+from devcluster.client import PODS, Change, Client, Object
 
 KEPT = 10_000
 AIM_SECONDS = 5.0

@@ -14,12 +14,12 @@ from pathlib import Path
 import psycopg
 
 from agentjobs.contract import Resolved
-from agentjobs.dev.postgres import EmbeddedPostgres
 from agentjobs.history import migrate
 from agentjobs.history.database import Database
 from agentjobs.history.operator_history import OperatorHistory
 from agentjobs.history.records import JobKey, JobRecord, StartRecord
 from agentjobs.history.retention import Retention
+from devcluster.postgres import EmbeddedPostgres
 
 JOBS = 100_000
 ACCEPTS = 300

@@ -16,8 +16,8 @@ from tests.bench.figures import Figure
 from tests.bench.load import AGENTJOBS, each
 
 from agentjobs.api.generate.crd import crd
-from agentjobs.dev.client import CRDS, ApiError, Client, Object
-from agentjobs.dev.envtest import ASSETS, EnvTest
+from devcluster.client import CRDS, ApiError, Client, Object
+from devcluster.envtest import ASSETS, EnvTest
 
 OBJECTS = 200
 WARM_UP = 50

@@ -21,8 +21,8 @@ from tests.bench.figures import Figure
 from tests.bench.jobs import backends, controller_manager, has_job_controller, percentile
 from tests.bench.load import AGENTJOBS, BATCH_JOBS, Spent, agent_job, batch_job, each, memory_of, succeed
 
-from agentjobs.dev.client import Change, Client, Listing, Object, Resource
 from agentjobs.dev.up import Backend, Cluster, up
+from devcluster.client import Change, Client, Listing, Object, Resource
 
 AGENTSCHEDULES = Resource("agentjobs.dev", "v1alpha1", "agentschedules", "AgentSchedule")
 CRONJOBS = Resource("batch", "v1", "cronjobs", "CronJob")

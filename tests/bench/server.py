@@ -13,7 +13,7 @@ from tests.bench.figures import Figure
 from tests.bench.jobs import backends, cluster
 from tests.bench.load import each
 
-from agentjobs.dev.client import Client, Object, Resource
+from devcluster.client import Client, Object, Resource
 
 CONFIGMAPS = Resource("", "v1", "configmaps", "ConfigMap")
 OBJECTS = 1000

@@ -10,8 +10,8 @@ import pytest_asyncio
 
 from agentjobs.dev import backends
 from agentjobs.dev.backends import Backend, Server
-from agentjobs.dev.client import ApiError, Client, Resource
 from agentjobs.dev.crds import apply_crds
+from devcluster.client import ApiError, Client, Resource
 
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 

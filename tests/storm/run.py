@@ -21,8 +21,8 @@ from tests.storm.sabotage import NAMESPACE, Disk, Saboteur
 from tests.storm.witness import AGENTJOBS, AGENTSCHEDULES, TERMINAL, Witness, read_tables
 
 from agentjobs.contract import ANNOTATION_TRIGGER
-from agentjobs.dev.client import CONFIG_MAPS, LEASES, ApiError
 from agentjobs.dev.up import Cluster, up
+from devcluster.client import CONFIG_MAPS, LEASES, ApiError
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 24

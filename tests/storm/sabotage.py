@@ -15,11 +15,11 @@ from pathlib import Path
 from tests.storm.plan import REST, Fault
 
 from agentjobs.contract import LABEL_JOB
-from agentjobs.dev.apiserver import ApiServer
-from agentjobs.dev.client import LEASES, PODS, ApiError
-from agentjobs.dev.envtest import EnvTest
 from agentjobs.dev.shared import Place
 from agentjobs.dev.up import Cluster
+from devcluster.apiserver import ApiServer
+from devcluster.client import LEASES, PODS, ApiError
+from devcluster.envtest import EnvTest
 
 NAMESPACE = Place().system
 """Of the Lease."""

@@ -7,7 +7,7 @@ from typing import Any
 from tests.storm.plan import Wish
 
 from agentjobs.contract import LABEL_JOB, TerminationMessage, Verdict, start_of
-from agentjobs.dev.node import Instant
+from devcluster.node import Instant
 
 SCRIPTS = "storm"
 """ConfigMap with the scripts of the real runners."""

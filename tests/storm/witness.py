@@ -13,7 +13,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from agentjobs.contract import ANNOTATION_SESSION, FINALIZER, LABEL_JOB, start_of
-from agentjobs.dev.client import PODS, Change, Client, Listing, Object, Resource
+from devcluster.client import PODS, Change, Client, Listing, Object, Resource
 
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 AGENTSCHEDULES = Resource("agentjobs.dev", "v1alpha1", "agentschedules", "AgentSchedule")

@@ -3,12 +3,20 @@
 import ast
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "examples" / "README.md"])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        ROOT / "examples" / "README.md",
+        ROOT / "devcluster" / "README.md",
+    ]
+)
 LINK = re.compile(r"\[[^\]\n]*\]\((?P<target>[^)\s]+)\)")
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 # Where we happen to work is nobody's business but ours. Spelt so that this file does not name it either.
@@ -29,13 +37,32 @@ def tracked():
 
 
 @pytest.mark.parametrize(
-    ("folder", "package"), [("operator", "agentjobs"), ("runner_image", "agentjobs_runner")], ids=str
+    ("folder", "package", "more"),
+    [
+        ("operator", "agentjobs", {"Dockerfile"}),
+        ("runner_image", "agentjobs_runner", {"Dockerfile"}),
+        ("devcluster", "devcluster", {"pyproject.toml", "README.md", "tests"}),
+    ],
+    ids=str,
 )
-def test_a_source_folder_holds_one_package_and_at_most_its_image(folder, package):
-    holds = {path.name for path in (ROOT / folder).iterdir()} - {"__pycache__"}
+def test_a_source_folder_holds_one_package_and_what_ships_it(folder, package, more):
+    holds = {
+        path.relative_to(ROOT / folder).parts[0]
+        for name in tracked()
+        if (path := ROOT / name).is_relative_to(ROOT / folder)
+    }
 
-    assert package in holds
-    assert holds <= {package, "Dockerfile"}
+    assert holds == {package, *more}
+
+
+def test_the_dev_extra_brings_what_the_development_cluster_needs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    devcluster = tomllib.loads((ROOT / "devcluster/pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    brought = {*project["dependencies"], *extras["kube"], *extras["dev"]}
+
+    assert set(devcluster["dependencies"]) - brought == set()
+    assert devcluster["version"] == project["version"]
 
 
 @pytest.mark.parametrize(
@@ -44,6 +71,7 @@ def test_a_source_folder_holds_one_package_and_at_most_its_image(folder, package
         *(ROOT / "operator" / "agentjobs" / name for name in LISTED),
         ROOT / "runner_image" / "agentjobs_runner",
         ROOT / "runner_image" / "agentjobs_runner" / "adk",
+        ROOT / "devcluster" / "devcluster",
     ],
     ids=lambda package: package.relative_to(ROOT).as_posix(),
 )

@@ -6,7 +6,7 @@ Called by `up`: a part that ran as the administrator would not show which permis
 from collections.abc import Sequence
 from typing import Final
 
-from agentjobs.dev.client import NAMESPACES, SERVICE_ACCOUNTS, ApiError, Client, Object, Resource
+from devcluster.client import NAMESPACES, SERVICE_ACCOUNTS, ApiError, Client, Object, Resource
 
 _RBAC: Final = "rbac.authorization.k8s.io"
 CLUSTER_ROLES: Final = (

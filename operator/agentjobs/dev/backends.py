@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from agentjobs.dev.apiserver import ApiServer
-from agentjobs.dev.envtest import EnvTest
 from agentjobs.dev.identity import identity
 from agentjobs.dev.shared import Place, SharedCluster
+from devcluster.apiserver import ApiServer
+from devcluster.envtest import EnvTest
 
 Backend = Literal["embedded", "envtest", "kubeconfig"]
 Server = ApiServer | EnvTest | SharedCluster

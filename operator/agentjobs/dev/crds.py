@@ -6,7 +6,7 @@ from typing import Final
 
 import yaml
 
-from agentjobs.dev.client import CRDS, ApiError, Client, Object
+from devcluster.client import CRDS, ApiError, Client, Object
 
 _POLL_SECONDS: Final = 0.02
 

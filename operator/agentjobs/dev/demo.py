@@ -20,10 +20,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from agentjobs.dev.client import CONFIG_MAPS, Listing, Object, Resource
 from agentjobs.dev.parts import tail
 from agentjobs.dev.session import FAILURES, backend
 from agentjobs.dev.up import Cluster, up
+from devcluster.client import CONFIG_MAPS, Listing, Object, Resource
 
 AGENT_JOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 TERMINAL = ("Succeeded", "Failed", "Cancelled")

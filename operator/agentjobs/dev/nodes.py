@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from agentjobs.dev.node import ProcessNode
+from devcluster.node import ProcessNode
 
 _POLL_SECONDS: Final = 0.02
 

@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agentjobs.dev.process import Child, spawn
+from devcluster.process import Child, spawn
 
 _TAIL_LINES = 20
 _STOP_SECONDS = 5.0

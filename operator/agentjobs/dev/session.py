@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Final, get_args
 
 from agentjobs.dev.backends import Backend
-from agentjobs.dev.client import ApiError
 from agentjobs.dev.parts import PartEnded
-from agentjobs.dev.postgres import PostgresError
-from agentjobs.dev.process import Child, spawn
 from agentjobs.dev.up import Cluster, handed_to_pods, up
 from agentjobs.dev.welcome import welcome
 from agentjobs.errors import AgentJobsError
+from devcluster.client import ApiError
+from devcluster.postgres import PostgresError
+from devcluster.process import Child, spawn
 
 # kubectl caches discovery by host and port for hours, so an interactive cluster keeps its port where it can.
 PORT = 17443

@@ -23,7 +23,8 @@ import orjson
 from agentjobs.client import connection
 from agentjobs.client.kubeconfig import Access, load
 from agentjobs.dev import accounts
-from agentjobs.dev.client import (
+from agentjobs.errors import Misconfigured
+from devcluster.client import (
     LEASES,
     NAMESPACES,
     NODES,
@@ -35,8 +36,7 @@ from agentjobs.dev.client import (
     Resource,
     refusal,
 )
-from agentjobs.dev.envtest import kubeconfig, write_private
-from agentjobs.errors import Misconfigured
+from devcluster.envtest import kubeconfig, write_private
 
 SESSION_LABEL: Final = "agentjobs.dev/dev-session"
 _READY_SECONDS = 30.0

@@ -27,18 +27,18 @@ import aiohttp
 from agentjobs import rbac
 from agentjobs.dev import accounts
 from agentjobs.dev.backends import Backend, Server, make_server, place_of
-from agentjobs.dev.certificates import Authority
-from agentjobs.dev.client import NAMESPACES, Client, Object
-from agentjobs.dev.controllers import Binder, DefaultAccounts, GarbageCollector, NamespaceController
 from agentjobs.dev.crds import apply_crds
-from agentjobs.dev.envtest import kubeconfig, write_private
 from agentjobs.dev.identity import adopt, is_kept
-from agentjobs.dev.node import Instant, ProcessNode
 from agentjobs.dev.nodes import Nodes
 from agentjobs.dev.parts import Part, PartEnded, all_of, first_failure, unless_broken
-from agentjobs.dev.ports import free_port
-from agentjobs.dev.postgres import EmbeddedPostgres
 from agentjobs.dev.shared import Place, SharedCluster
+from devcluster.certificates import Authority
+from devcluster.client import NAMESPACES, Client, Object
+from devcluster.controllers import Binder, DefaultAccounts, GarbageCollector, NamespaceController
+from devcluster.envtest import kubeconfig, write_private
+from devcluster.node import Instant, ProcessNode
+from devcluster.ports import free_port
+from devcluster.postgres import EmbeddedPostgres
 
 GATEWAY_EXTENSION = "agentjobs.dev/gateway"
 # Handed from the environment of `agentjobs dev` to runner pods, and to nothing else.

@@ -16,8 +16,8 @@ import pytest
 import pytest_asyncio
 
 from agentjobs.dev.backends import Server
-from agentjobs.dev.client import Client, Resource
-from agentjobs.dev.envtest import ASSETS
+from devcluster.client import Client, Resource
+from devcluster.envtest import ASSETS
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),

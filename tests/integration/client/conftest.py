@@ -10,8 +10,8 @@ import pytest_asyncio
 import yaml
 
 from agentjobs.client import AsyncClient, Client
-from agentjobs.dev.client import CONFIG_MAPS
 from agentjobs.dev.up import Cluster, up
+from devcluster.client import CONFIG_MAPS
 
 ROOT = Path(__file__).parents[3]
 

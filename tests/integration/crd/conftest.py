@@ -10,11 +10,11 @@ from typing import Any, cast
 import pytest
 
 from agentjobs.contract import GROUP, VERSION
-from agentjobs.dev.apiserver import ApiServer
 from agentjobs.dev.backends import Server
-from agentjobs.dev.client import Client, Resource
 from agentjobs.dev.crds import apply_crds
-from agentjobs.dev.envtest import ASSETS
+from devcluster.apiserver import ApiServer
+from devcluster.client import Client, Resource
+from devcluster.envtest import ASSETS
 
 AGENTJOBS = Resource(GROUP, VERSION, "agentjobs", "AgentJob")
 _numbers = itertools.count(1)

@@ -11,8 +11,8 @@ from agentjobs.api.job.resolve import resolve
 from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, QueuePlace, ResolvedSpec, ResultSummary, Usage
 from agentjobs.api.job.validation import validate_job
 from agentjobs.dev.backends import Server
-from agentjobs.dev.client import CRDS, ApiError, Client
-from agentjobs.dev.envtest import ASSETS
+from devcluster.client import CRDS, ApiError, Client
+from devcluster.envtest import ASSETS
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 MODEL = "gemini-flash-latest"

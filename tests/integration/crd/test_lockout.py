@@ -6,9 +6,9 @@ import pytest
 from tests.crdvalues import samples
 
 from agentjobs.api.generate.crd import object_schema
-from agentjobs.dev.apiserver import ApiServer
 from agentjobs.dev.backends import Server
-from agentjobs.dev.client import ApiError
+from devcluster.apiserver import ApiServer
+from devcluster.client import ApiError
 
 JOBS = 120
 # An integer written as 3.0: the schema takes it and a rule that reads it does not.

@@ -9,7 +9,7 @@ from agentjobs.api.raw_status import MAX_COUNT
 from agentjobs.api.schedule.status import MAX_ACTIVE, ActiveJob, AgentScheduleStatus, ScheduleConditionType
 from agentjobs.api.schedule.validation import validate_schedule
 from agentjobs.contract import GROUP, VERSION
-from agentjobs.dev.client import CRDS, ApiError, Client, Resource
+from devcluster.client import CRDS, ApiError, Client, Resource
 
 SCHEDULES = Resource(GROUP, VERSION, "agentschedules", "AgentSchedule")
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from agentjobs.api.job.validation import validate_job
-from agentjobs.dev.client import CONFIG_MAPS, ApiError, Resource
+from devcluster.client import CONFIG_MAPS, ApiError, Resource
 
 ROOT = Path(__file__).parents[3]
 PAGES = sorted([ROOT / "README.md", ROOT / "examples" / "README.md", *(ROOT / "docs").rglob("*.md")])

@@ -14,12 +14,12 @@ import yaml
 from agentjobs.api.generate.crd import FILES
 from agentjobs.cli.app import run
 from agentjobs.dev.backends import Server, place_of
-from agentjobs.dev.client import CONFIG_MAPS, PODS, ApiError, Client, Resource
 from agentjobs.gateway.serve import serving
 from agentjobs.history.database import Database
 from agentjobs.history.operator_history import OperatorHistory
 from agentjobs.history.records import JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
 from agentjobs.settings import gateway_settings
+from devcluster.client import CONFIG_MAPS, PODS, ApiError, Client, Resource
 
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 AGENTSCHEDULES = Resource("agentjobs.dev", "v1alpha1", "agentschedules", "AgentSchedule")

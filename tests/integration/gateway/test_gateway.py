@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from agentjobs.dev.certificates import Authority
 from agentjobs.errors import Invalid
 from agentjobs.gateway.serve import serving
+from devcluster.certificates import Authority
 
 # Their jobs are rows alone, and a cluster's garbage collector deletes pods without their job.
 pytestmark = pytest.mark.alone("runners' pods here have no job")

@@ -11,13 +11,13 @@ import pytest
 from sqlalchemy import select
 
 from agentjobs import errors
-from agentjobs.dev.postgres import EmbeddedPostgres
 from agentjobs.history import migrate
 from agentjobs.history.breaker import Away
 from agentjobs.history.database import Database
 from agentjobs.history.operator_history import OperatorHistory
 from agentjobs.history.tables import SCHEMA, jobs, transitions
 from agentjobs.history.writer import HistoryWriter
+from devcluster.postgres import EmbeddedPostgres
 
 
 @pytest.fixture

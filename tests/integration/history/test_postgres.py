@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from agentjobs.dev.postgres import EmbeddedPostgres, PostgresError, _Owner, _place_for
+from devcluster.postgres import EmbeddedPostgres, PostgresError, _Owner, _place_for
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the server to another user")
 
@@ -41,7 +41,7 @@ async def test_only_we_may_enter_and_no_port_is_open(postgres):
 
 
 async def test_a_second_server_on_one_folder_is_refused_with_the_reason(server_folder, monkeypatch):
-    monkeypatch.setattr("agentjobs.dev.postgres._START_SECONDS", 0.3)
+    monkeypatch.setattr("devcluster.postgres._START_SECONDS", 0.3)
     async with EmbeddedPostgres(server_folder) as first:
         with pytest.raises(PostgresError, match="lock file"):
             async with EmbeddedPostgres(server_folder, ephemeral=True):
@@ -54,7 +54,7 @@ async def test_a_second_server_on_one_folder_is_refused_with_the_reason(server_f
 PROGRAM = """
 import asyncio, sys
 from pathlib import Path
-from agentjobs.dev.postgres import EmbeddedPostgres
+from devcluster.postgres import EmbeddedPostgres
 
 async def main():
     async with EmbeddedPostgres(Path(sys.argv[1])) as server:
@@ -137,7 +137,7 @@ async def test_a_folder_that_the_server_cannot_enter_is_replaced_and_remembered(
 
 @root_only
 async def test_the_replacement_of_a_folder_that_is_gone_is_removed(folder, monkeypatch):
-    monkeypatch.setattr("agentjobs.dev.postgres._FORGOTTEN_SECONDS", -1.0)
+    monkeypatch.setattr("devcluster.postgres._FORGOTTEN_SECONDS", -1.0)
     places = []
     for name in ("first", "second"):
         (folder / name).mkdir(mode=0o700)

@@ -15,8 +15,8 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from agentjobs.dev.client import CONFIG_MAPS, EVENTS, NETWORK_POLICIES, PODS, ApiError, Resource
 from agentjobs.dev.up import Cluster, up
+from devcluster.client import CONFIG_MAPS, EVENTS, NETWORK_POLICIES, PODS, ApiError, Resource
 
 ROOT = Path(__file__).parents[3]
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")

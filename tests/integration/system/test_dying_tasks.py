@@ -5,12 +5,12 @@ import logging
 
 import pytest
 
-from agentjobs.dev.client import CRDS, Client
 from agentjobs.dev.crds import apply_crds
 from agentjobs.engine.background import Died
 from agentjobs.handlers import Operator
 from agentjobs.kube.recorder import EventRecorder
 from agentjobs.settings import OperatorSettings
+from devcluster.client import CRDS, Client
 
 pytestmark = [
     pytest.mark.xdist_group("late-crd"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agentjobs.dev.client import Resource
+from devcluster.client import Resource
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")

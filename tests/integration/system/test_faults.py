@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agentjobs.dev.client import PODS, Resource
+from devcluster.client import PODS, Resource
 
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from agentjobs.dev.client import Client
 from agentjobs.dev.crds import apply_crds
+from devcluster.client import Client
 
 pytestmark = [
     pytest.mark.xdist_group("late-crd"),

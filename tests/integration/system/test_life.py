@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from agentjobs.dev.client import PODS, ApiError, Resource
+from devcluster.client import PODS, ApiError, Resource
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("life")]
 

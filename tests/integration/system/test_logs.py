@@ -8,8 +8,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from agentjobs.dev.client import Resource
 from agentjobs.dev.up import up
+from devcluster.client import Resource
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),

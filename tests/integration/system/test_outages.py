@@ -16,10 +16,10 @@ import pytest_asyncio
 from tests.storm.sabotage import Disk, Saboteur
 
 from agentjobs.contract import TerminationMessage, Verdict, start_of
-from agentjobs.dev.client import PODS
-from agentjobs.dev.envtest import EnvTest
-from agentjobs.dev.node import Instant
 from agentjobs.dev.up import up
+from devcluster.client import PODS
+from devcluster.envtest import EnvTest
+from devcluster.node import Instant
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from agentjobs.dev.client import Resource
+from devcluster.client import Resource
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("life")]
 

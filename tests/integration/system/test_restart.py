@@ -8,8 +8,8 @@ import httpx
 import psycopg
 import pytest
 
-from agentjobs.dev.client import CONFIG_MAPS, Resource
 from agentjobs.dev.up import up
+from devcluster.client import CONFIG_MAPS, Resource
 
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 ROOT = Path(__file__).parents[3]

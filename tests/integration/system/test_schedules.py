@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agentjobs.dev.client import ApiError
+from devcluster.client import ApiError
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "schedules"
 WORK = {"agent": {"model": "gemini-x", "inline": {"instruction": "x"}}, "input": {"message": "x"}}

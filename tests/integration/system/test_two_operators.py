@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from agentjobs.contract import TerminationMessage, Verdict, start_of
-from agentjobs.dev.client import PODS
-from agentjobs.dev.node import Instant
 from agentjobs.dev.up import up
+from devcluster.client import PODS
+from devcluster.node import Instant
 
 pytestmark = pytest.mark.xdist_group("two-operators")
 

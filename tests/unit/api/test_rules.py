@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.crdvalues import jobs, values
 
 from agentjobs.api.generate.crd import object_schema, schedule_schema
-from agentjobs.dev.apiserver.schema import Schema
+from devcluster.apiserver.schema import Schema
 
 RAW = object_schema()
 SCHEMA = Schema(RAW)

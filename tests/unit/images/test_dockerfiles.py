@@ -72,6 +72,10 @@ def test_a_build_sees_only_what_it_copies(image):
     assert all((ROOT / path).exists() for path in open_)
 
 
+def test_no_image_contains_the_development_cluster():
+    assert "devcluster" not in (ROOT / ".dockerignore").read_text("utf-8")
+
+
 def test_the_runners_image_starts_what_the_operator_starts():
     assert last("agentjobs-runner", "CMD") == str(list(RUNNER_COMMAND)).replace("'", '"')
 

@@ -5,8 +5,8 @@ import datetime
 import pytest
 
 from agentjobs import authorities
-from agentjobs.dev.certificates import Authority
 from agentjobs.errors import Invalid
+from devcluster.certificates import Authority
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 

@@ -8,7 +8,7 @@ from tests.storm.plan import Plan
 from tests.storm.witness import Witness
 
 from agentjobs.contract import ANNOTATION_SESSION, LABEL_JOB
-from agentjobs.dev.client import Change, Listing
+from devcluster.client import Change, Listing
 
 
 class Watches:

@@ -1,0 +1,106 @@
+"""Schemas of the built-in kinds, for `kubectl explain` and for the patches kubectl makes of what it finds there.
+
+Read off the models of the Kubernetes client, which are made from the API's own documents; the keys by which lists are
+merged come from `kinds`. Loading them takes about a second of CPU time, so it is done when a client first asks. Pure
+otherwise.
+"""
+
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from devcluster.apiserver.kinds import BUILTIN, Kind, MergeRule
+
+Document = dict[str, Any]
+
+PREFIX: Final = "#/components/schemas/"
+META: Final = "V1ObjectMeta"
+
+# Words of the generator of the client, not of the API.
+_NOT_OF_THE_API: Final = re.compile(r"\s*Attributes:\s+openapi_types.*", re.DOTALL)
+# The only choice of types there is.
+_INT_OR_STRING: Final[Document] = {"type": "string", "format": "int-or-string"}
+_KEPT: Final = ("type", "format", "required")
+
+
+@dataclass(frozen=True, slots=True)
+class Schemas:
+    """What is known of kinds, and the components these refer to by name."""
+
+    kinds: Mapping[Kind, Document]
+    components: Mapping[str, Document]
+
+    def behind(self, schema: object) -> dict[str, Document]:
+        """Return the components that a schema refers to, and those these refer to."""
+        found: dict[str, Document] = {}
+        waiting = list(_references(schema))
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found[name] = self.components[name]
+                waiting += _references(found[name])
+        return found
+
+
+@functools.cache
+def load() -> Schemas:
+    """Return the schemas of all built-in kinds. Takes a moment, the first time; safe to call from any thread."""
+    from kubernetes.aio.client import models
+
+    kinds: dict[Kind, Document] = {}
+    components: dict[str, Document] = {}
+    for kind in BUILTIN:
+        # Two groups have a kind of this name.
+        model = getattr(models, "CoreV1Event" if kind.kind == "Event" else f"V1{kind.kind}")
+        whole = model.model_json_schema(by_alias=True, ref_template=PREFIX + "{model}")
+        kinds[kind] = _schema(whole)
+        components |= {name: _schema(schema) for name, schema in whole["$defs"].items() if name not in components}
+    for kind, own in kinds.items():
+        for path, rule in kind.merge_rules.items():
+            _mark(own, path, rule, components)
+    return Schemas(kinds, components)
+
+
+def _schema(node: Mapping[str, Any]) -> Document:
+    """Turn what pydantic says into what the API server says: no null, no titles, references beside descriptions."""
+    options = [option for option in node.get("anyOf", ()) if option.get("type") != "null"]
+    some = options[0] if len(options) == 1 else _INT_OR_STRING if options else {}
+    node = {**some, **{key: value for key, value in node.items() if key != "anyOf"}}
+    result: Document = {key: node[key] for key in _KEPT if key in node}
+    if words := _NOT_OF_THE_API.sub("", node.get("description", "")):
+        result["description"] = words
+    if "$ref" in node:
+        result["allOf"] = [{"$ref": node["$ref"]}]
+    if "items" in node:
+        result["items"] = _schema(node["items"])
+    if "properties" in node:
+        result["properties"] = {name: _schema(schema) for name, schema in node["properties"].items()}
+    elif isinstance(node.get("additionalProperties"), Mapping):
+        result["additionalProperties"] = _schema(node["additionalProperties"])
+    return result
+
+
+def _mark(own: Document, path: str, rule: MergeRule, components: Mapping[str, Document]) -> None:
+    """Say at the list at `path` how it is merged; elements of lists on the way are no step of their own."""
+    node = own
+    for step in path.split("."):
+        while "allOf" in node or "items" in node:
+            node = components[node["allOf"][0]["$ref"].removeprefix(PREFIX)] if "allOf" in node else node["items"]
+        node = node["properties"][step]
+    node["x-kubernetes-patch-strategy"] = "merge,retainKeys" if rule.retain_keys else "merge"
+    if rule.key is not None:
+        node["x-kubernetes-patch-merge-key"] = rule.key
+
+
+def _references(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "$ref" and isinstance(value, str):
+                yield value.removeprefix(PREFIX)
+            else:
+                yield from _references(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _references(item)

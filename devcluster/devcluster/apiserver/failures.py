@@ -1,0 +1,168 @@
+"""Refusals of the API server, as the `Status` objects Kubernetes clients understand. Pure.
+
+Reasons and codes are those of the Kubernetes API conventions; messages name the object, what was wrong and, where it
+helps, the cure.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from devcluster.apiserver.kinds import Kind
+
+Cause = dict[str, str]
+"""One entry of `details.causes`: reason, message, field."""
+
+_REASONS: Final = {
+    400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    406: "NotAcceptable",
+    409: "Conflict",
+    410: "Expired",
+    413: "RequestEntityTooLarge",
+    415: "UnsupportedMediaType",
+    422: "Invalid",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "ServiceUnavailable",
+    504: "Timeout",
+}
+
+
+class Failure(Exception):
+    """A request that is refused.
+
+    Args:
+        code: the HTTP status.
+        message: for people.
+        reason: for programs; the usual one of the code when empty.
+        details: name, group, kind, causes, retryAfterSeconds.
+    """
+
+    def __init__(self, code: int, message: str, *, reason: str = "", details: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.reason = reason or _REASONS.get(code, "Unknown")
+        self.details = details
+
+    def status(self) -> dict[str, Any]:
+        """Return the Status object."""
+        body: dict[str, Any] = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+        }
+        if self.reason != "Unknown":
+            body["reason"] = self.reason
+        if self.details:
+            body["details"] = self.details
+        body["code"] = self.code
+        return body
+
+
+def not_found(kind: Kind, name: str) -> Failure:
+    """No object of that name."""
+    return Failure(404, f'{kind.qualified_name} "{name}" not found', details=_details(kind.group, kind.plural, name))
+
+
+def already_exists(kind: Kind, name: str, *, going: bool = False) -> Failure:
+    """A create met an object of that name, which may be on its way out."""
+    message = f'{"object is being deleted: " if going else ""}{kind.qualified_name} "{name}" already exists'
+    return Failure(409, message, reason="AlreadyExists", details=_details(kind.group, kind.plural, name))
+
+
+def conflict(kind: Kind, name: str, why: str) -> Failure:
+    """A precondition did not hold."""
+    message = f'Operation cannot be fulfilled on {kind.qualified_name} "{name}": {why}'
+    return Failure(409, message, details=_details(kind.group, kind.plural, name))
+
+
+def invalid(kind: Kind, name: str, causes: Sequence[Cause]) -> Failure:
+    """The content is refused; all causes at once."""
+    texts = [f"{cause['field']}: {cause['message']}" if cause.get("field") else cause["message"] for cause in causes]
+    listed = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    subject = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
+    details = _details(kind.group, kind.kind, name) | {"causes": list(causes)}
+    return Failure(422, f'{subject} "{name}" is invalid: {listed}', details=details)
+
+
+def version_required(kind: Kind, name: str) -> Failure:
+    """A PUT without resourceVersion of a kind that needs it; the real server names the resource here, not the kind."""
+    problem = {"reason": "FieldValueInvalid", "field": "metadata.resourceVersion"}
+    problem["message"] = "Invalid value: 0: must be specified for an update"
+    message = f'{kind.qualified_name} "{name}" is invalid: {problem["field"]}: {problem["message"]}'
+    return Failure(422, message, details=_details(kind.group, kind.plural, name) | {"causes": [problem]})
+
+
+def bad_option(options: str, field: str, value: object, accepted: Sequence[str]) -> Failure:
+    """A query parameter has a value that is not served; `options` is its kind: CreateOptions, ListOptions, …"""
+    listed = ", ".join(f'"{each}"' for each in accepted)
+    return _bad_options(
+        options,
+        cause("FieldValueNotSupported", field, f"Unsupported value: {quoted(value)}: supported values: {listed}"),
+    )
+
+
+def forbidden_option(options: str, field: str, why: str) -> Failure:
+    """A query parameter does not go with the others."""
+    return _bad_options(options, cause("FieldValueForbidden", field, f"Forbidden: {why}"))
+
+
+def _bad_options(options: str, problem: Cause) -> Failure:
+    message = f'{options}.meta.k8s.io "" is invalid: {problem["field"]}: {problem["message"]}'
+    return Failure(422, message, details=_details("meta.k8s.io", options, "") | {"causes": [problem]})
+
+
+def forbidden(kind: Kind, name: str, why: str) -> Failure:
+    """Not allowed."""
+    message = f'{kind.qualified_name} "{name}" is forbidden: {why}'
+    return Failure(403, message, details=_details(kind.group, kind.plural, name))
+
+
+def bad_request(message: str) -> Failure:
+    """The request cannot be understood."""
+    return Failure(400, message)
+
+
+def unsupported(got: str, accepted: Iterable[str]) -> Failure:
+    """The body's content type is not served."""
+    message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
+    return Failure(415, f"{message}; got {got or 'none'}")
+
+
+def cause(reason: str, field: str, message: str) -> Cause:
+    """Build one cause."""
+    return {"reason": reason, "message": message, "field": field}
+
+
+def required(field: str, message: str = "") -> Cause:
+    """A field is missing."""
+    return cause("FieldValueRequired", field, f"Required value: {message}" if message else "Required value")
+
+
+def bad_value(field: str, value: object, message: str) -> Cause:
+    """A field's value is refused."""
+    return cause("FieldValueInvalid", field, f"Invalid value: {quoted(value)}: {message}")
+
+
+def immutable(field: str, value: object) -> Cause:
+    """A field must not change."""
+    return bad_value(field, value, "field is immutable")
+
+
+def quoted(value: object) -> str:
+    """Return a value as messages show it, cut to a readable length."""
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def _details(group: str, kind: str, name: str) -> dict[str, Any]:
+    details: dict[str, Any] = {"name": name} if name else {}
+    if group:
+        details["group"] = group
+    return details | {"kind": kind}

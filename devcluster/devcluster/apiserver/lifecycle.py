@@ -1,0 +1,119 @@
+"""Rules of an object's life: what counts as a change, when it is marked as deleted, when it goes. Pure; for `core`."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from devcluster.apiserver.failures import bad_option
+from devcluster.apiserver.kinds import CUSTOM_RESOURCE_DEFINITION, NAMESPACE, Kind
+from devcluster.apiserver.store import Object
+from devcluster.apiserver.strategies import strategy
+
+# Their registries mark objects by themselves, without grace and without raising the generation.
+_OWN_DELETION: Final = (NAMESPACE.key, CUSTOM_RESOURCE_DEFINITION.key)
+_FOREGROUND: Final = "foregroundDeletion"
+_ORPHAN: Final = "orphan"
+_IDENTITY: Final = ("apiVersion", "kind", "metadata", "status")
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOptions:
+    """Body and query parameters of a delete."""
+
+    grace_seconds: int | None = None
+    propagation: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    dry_run: bool = False
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a time as metav1.Time: RFC 3339, UTC, whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def precondition(what: str, asked: str, found: str) -> str:
+    """Return why a precondition on `what` (UID, ResourceVersion) does not hold."""
+    rest = "deleted and then recreated" if what == "UID" else "modified"
+    return (
+        f"the {what} in the precondition ({asked}) does not match the {what} in record ({found}). "
+        f"The object might have been {rest}"
+    )
+
+
+def content(kind: Kind, obj: Object) -> Object:
+    """Return what `metadata.generation` counts changes of.
+
+    The spec of a built-in kind; of a custom resource all but metadata, and status where that is a subresource.
+    """
+    if not kind.custom:
+        return {"spec": obj.get("spec")}
+    outside = ("metadata", "apiVersion", "status") if kind.status_subresource else ("metadata", "apiVersion")
+    return {name: value for name, value in obj.items() if name not in outside}
+
+
+def isolate_status(kind: Kind, new: Object, old: Object, subresource: str) -> None:
+    """Set back in `new` what a write by this path cannot change."""
+    if subresource == "status":
+        for name in [name for name in new if name not in _IDENTITY]:
+            del new[name]
+        new.update((name, value) for name, value in old.items() if name not in _IDENTITY)
+        if kind.custom:
+            new["metadata"] = dict(old["metadata"])
+    elif kind.status_subresource:
+        new.pop("status", None)
+        if "status" in old:
+            new["status"] = old["status"]
+
+
+def mark(kind: Kind, obj: Object, options: DeleteOptions, *, now: datetime) -> None:
+    """Mark an object as to be deleted, or shorten the grace of one that is; `may_go` then says whether it goes now."""
+    meta = obj["metadata"]
+    set_finalizers(meta, _after_propagation(meta.get("finalizers", []), options.propagation))
+    marked = "deletionTimestamp" in meta
+    running = int(meta.get("deletionGracePeriodSeconds", 0))
+    asked = options.grace_seconds
+    shortened = running if asked is None else min(asked, running)
+    grace = shortened if marked else strategy(kind).grace(obj, asked)
+    if not marked or grace < running:
+        # A shorter grace counts from the moment of the first delete.
+        start = datetime.fromisoformat(meta["deletionTimestamp"]) - timedelta(seconds=running) if marked else now
+        meta["deletionTimestamp"] = timestamp(start + timedelta(seconds=grace))
+        if kind.key not in _OWN_DELETION:
+            meta["deletionGracePeriodSeconds"] = grace
+            if not marked and "generation" in meta:
+                meta["generation"] += 1
+    if kind.key == NAMESPACE.key:
+        obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
+
+
+def may_go(kind: Kind, obj: Object) -> bool:
+    """Return whether nothing holds an object back any more that was marked as to be deleted."""
+    meta = obj["metadata"]
+    if "deletionTimestamp" not in meta or meta.get("finalizers") or meta.get("deletionGracePeriodSeconds", 0):
+        return False
+    return not (kind.key == NAMESPACE.key and (obj.get("spec") or {}).get("finalizers"))
+
+
+def set_finalizers(meta: dict[str, Any], finalizers: list[str]) -> None:
+    """Write a list of finalizers; an empty one is no field."""
+    if finalizers:
+        meta["finalizers"] = finalizers
+    else:
+        meta.pop("finalizers", None)
+
+
+def _after_propagation(finalizers: list[str], policy: str) -> list[str]:
+    others = [each for each in finalizers if each not in (_FOREGROUND, _ORPHAN)]
+    match policy:
+        case "Foreground":
+            return [*others, _FOREGROUND]
+        case "Orphan":
+            return [*others, _ORPHAN]
+        case "Background":
+            return others
+        case "":
+            return finalizers
+        case _:
+            accepted = ("Foreground", "Background", "Orphan", "nil")
+            raise bad_option("DeleteOptions", "propagationPolicy", policy, accepted)

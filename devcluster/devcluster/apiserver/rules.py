@@ -1,0 +1,243 @@
+"""Rules in CEL (`x-kubernetes-validations`): compiled when a CustomResourceDefinition is stored, judged at each write.
+
+The language is cel-cpp's, the semantics are those of kube-apiserver 1.36: transition rules are asked on updates only,
+rules on values that did not change are forgiven, a rule that fails to evaluate refuses the write. What this server
+cannot judge it refuses when the definition is stored: `optionalOldSelf`, `messageExpression`, `fieldPath`, Kubernetes'
+own functions, and fields with a format that becomes another type. Costs are not estimated and not limited.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from typing import Any, Final
+
+from devcluster.apiserver.celvalues import (
+    Raw,
+    Unreadable,
+    Wanted,
+    chains,
+    fields_of,
+    mentions_format,
+    seen,
+    tree,
+)
+from devcluster.apiserver.failures import Cause, cause
+from devcluster.apiserver.validators import shown
+
+_UNSERVED: Final = ("optionalOldSelf", "messageExpression", "fieldPath")
+_TYPES: Final = {"string": "STRING", "integer": "INT", "number": "DOUBLE", "boolean": "BOOL"}
+_ABSENT: Final = object()
+_BELOW: Final = {"additionalProperties": "values", "items": "items"}
+NO_FIELD: Final = "<nil>"
+
+
+class RuleError(ValueError):
+    """A rule that cannot be compiled or is not served here; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule, ready to be asked."""
+
+    text: str
+    program: Any
+    message: str
+    reason: str
+    wanted: Wanted
+    is_transition: bool
+
+
+@dataclass(slots=True)
+class Rules:
+    """The rules of a schema and of all below it."""
+
+    schema: Raw
+    root: bool = False
+    own: list[Rule] = field(default_factory=list)
+    fields: dict[str, "Rules"] = field(default_factory=dict)
+    values: "Rules | None" = None
+    items: "Rules | None" = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.own or self.fields or self.values or self.items)
+
+    def judge(self, obj: Raw, old: Raw | None) -> list[Cause]:
+        """Return what the rules have against an object; `old` is the stored one on updates."""
+        return list(self._judge(obj, _ABSENT if old is None else old, ""))
+
+    def _judge(self, value: Any, old: Any, at: str) -> Iterator[Cause]:
+        if value is None:
+            return
+        unchanged = old is not _ABSENT and value == old
+        for rule in self.own:
+            if rule.is_transition and old is _ABSENT:
+                continue
+            # What has not changed is equal to itself: most rules of most updates.
+            if not unchanged or (rule.is_transition and rule.text != "self == oldSelf"):
+                yield from self._ask(rule, value, old, at)
+        if isinstance(value, dict):
+            for name, one in value.items():
+                child = self.fields.get(name)
+                here = f"{at}.{name}" if child else f"{at}[{name}]"
+                if (below := child or self.values) is not None:
+                    yield from below._judge(one, old.get(name, _ABSENT) if isinstance(old, dict) else _ABSENT, here)
+        elif self.items is not None and isinstance(value, list):
+            for place, one in enumerate(value):
+                yield from self.items._judge(one, self._partner(one, old), f"{at}[{place}]")
+
+    def _partner(self, item: Any, old: Any) -> Any:
+        """Return the element of the old list that is the same one by its keys."""
+        keys = self.schema.get("x-kubernetes-list-map-keys")
+        if not keys or not isinstance(old, list) or not isinstance(item, dict):
+            return _ABSENT
+        wanted = [item.get(key) for key in keys]
+        return next((one for one in old if isinstance(one, dict) and [one.get(k) for k in keys] == wanted), _ABSENT)
+
+    def _ask(self, rule: Rule, value: Any, old: Any, at: str) -> Iterator[Cause]:
+        place = at.removeprefix(".") or NO_FIELD
+        kind = self.schema.get("type", "object")
+        try:
+            answer = rule.program.eval(data=self._data(rule, value, old))
+        except Unreadable as error:
+            yield _broken(place, kind, str(error), rule)
+            return
+        if answer.value() is True:
+            return
+        if answer.value() is False:
+            yield _refused(rule, place, kind, value)
+        else:
+            yield _broken(place, kind, str(answer.value()), rule)
+
+    def _data(self, rule: Rule, value: Any, old: Any) -> Raw:
+        if not rule.is_transition:
+            return {"self": seen(self.schema, value, rule.wanted, root=self.root)}
+        new = seen(self.schema, value, rule.wanted, root=self.root, ordered=False, beside=old)
+        before = seen(self.schema, old, rule.wanted, root=self.root, ordered=False, beside=value)
+        return {"self": new, "oldSelf": before}
+
+
+def _refused(rule: Rule, place: str, kind: str, value: Any) -> Cause:
+    match rule.reason:
+        case "FieldValueForbidden":
+            return cause(rule.reason, place, f"Forbidden: {rule.message}")
+        case "FieldValueRequired":
+            return cause(rule.reason, place, f"Required value: {rule.message}")
+    word = "Duplicate value" if rule.reason == "FieldValueDuplicate" else "Invalid value"
+    told = rule.message if kind in ("object", "array") else f"{shown(value)}: {rule.message}"
+    return cause(rule.reason, place, f"{word}: {told}")
+
+
+def _broken(place: str, kind: str, error: str, rule: Rule) -> Cause:
+    return cause("FieldValueInvalid", place, f'Invalid value: "{kind}": {error} evaluating rule: {rule.message}')
+
+
+def compiled(schema: Raw) -> Rules:
+    """Return the rules of a root schema.
+
+    Raises:
+        RuleError: one of them is refused; `problems` says which.
+    """
+    return _compiled(schema, root=True, correlated=True)
+
+
+def problems(schema: Raw, path: str, *, root: bool = True, correlated: bool = True) -> Iterator[Cause]:
+    """Yield why rules of a schema and of all below it cannot be stored, as causes of a 422."""
+    for place, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
+        try:
+            _rule(rule, schema, root=root, correlated=correlated)
+        except RuleError as error:
+            at = f"{path}.x-kubernetes-validations[{place}].rule"
+            yield cause("FieldValueInvalid", at, f"Invalid value: {shown(rule.get('rule'))}: {error}")
+    for name, child in (schema.get("properties") or {}).items():
+        yield from problems(child, f"{path}.properties[{name}]", root=False, correlated=correlated)
+    for word in _BELOW:
+        if isinstance(child := schema.get(word), dict):
+            kept = correlated and _is_correlated(schema, word)
+            yield from problems(child, f"{path}.{word}", root=False, correlated=kept)
+
+
+def _compiled(schema: Raw, *, root: bool, correlated: bool) -> Rules:
+    own = [
+        _rule(rule, schema, root=root, correlated=correlated) for rule in schema.get("x-kubernetes-validations") or ()
+    ]
+    made = Rules(schema, root, own)
+    for name, child in (schema.get("properties") or {}).items():
+        below = _compiled(child, root=False, correlated=correlated)
+        if not below.is_empty:
+            made.fields[name] = below
+    for word, name in _BELOW.items():
+        if isinstance(child := schema.get(word), dict):
+            below = _compiled(child, root=False, correlated=correlated and _is_correlated(schema, word))
+            if not below.is_empty:
+                setattr(made, name, below)
+    return made
+
+
+def _is_correlated(schema: Raw, word: str) -> bool:
+    """Whether what stands below a keyword of a schema can be found again in an old object."""
+    return word != "items" or schema.get("x-kubernetes-list-type") == "map"
+
+
+def _rule(raw: Raw, schema: Raw, *, root: bool, correlated: bool) -> Rule:
+    for name in _UNSERVED:
+        if raw.get(name) not in (None, "", False):
+            raise RuleError(f"the development server does not serve {name} of rules")
+    text = str(raw["rule"])
+    read = chains(text)
+    is_transition = any(variable == "oldSelf" for variable, _, _ in read)
+    if is_transition and not correlated:
+        raise RuleError("oldSelf cannot be used on the uncorrelatable portion of the schema")
+    for _, steps, is_asked in read:
+        _check_chain(schema, steps[:-1] if is_asked else steps, steps, root=root, is_asked=is_asked)
+    try:
+        program = _program(_TYPES.get(schema.get("type", ""), "DYN"), text)
+    except RuntimeError as error:
+        raise RuleError(f"compilation failed: {error}") from error
+    if program.return_type().name() not in ("BOOL", "DYN"):
+        raise RuleError("cel expression must evaluate to a bool")
+    message = (raw.get("message") or "").strip() or f"failed rule: {text.strip()}"
+    return Rule(
+        text,
+        program,
+        message,
+        raw.get("reason") or "FieldValueInvalid",
+        tree([(steps, is_asked) for _, steps, is_asked in read]),
+        is_transition,
+    )
+
+
+def _check_chain(schema: Raw, read: tuple[str, ...], named: tuple[str, ...], *, root: bool, is_asked: bool) -> None:
+    """Refuse what a real server refuses, a field that the schema does not have, and what this one cannot judge."""
+    node: Raw | None = schema
+    for place, step in enumerate(named):
+        known = None if node is None else fields_of(node, root=root and place == 0)
+        if known is None:
+            values = None if node is None else node.get("additionalProperties")
+            node = values if isinstance(values, dict) else None
+            continue
+        if step not in known:
+            raise RuleError(f"compilation failed: undefined field '{step}'")
+        node = known[step]
+    if is_asked or node is None or len(read) != len(named):
+        return
+    if found := mentions_format(node):
+        raise RuleError(
+            f"the development server cannot judge rules that read values of format {found}, which a real server reads "
+            "as another type, and fails on when it cannot; use a pattern in place of the format"
+        )
+
+
+@lru_cache(1024)
+def _program(kind: str, text: str) -> Any:
+    """Compile a rule; patterns are the same in many fields, and a definition is read twice."""
+    return _environment(kind).compile(text)
+
+
+@cache
+def _environment(kind: str) -> Any:
+    # Imported here: only a server that is given a rule needs it.
+    from cel_expr_python import cel  # type: ignore[import-untyped]  # its stubs are not marked as such
+
+    of = getattr(cel.Type, kind)
+    return cel.NewEnv(variables={"self": of, "oldSelf": of})

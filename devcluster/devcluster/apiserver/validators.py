@@ -1,0 +1,407 @@
+"""Compiles the value checks of a structural schema into closures. Used by `schema` only, which owns what is public.
+
+Every check takes the value, its path and a list to which it adds what is wrong. Reasons and wording are those of
+kube-apiserver 1.36, down to the field `<nil>` for problems of `oneOf` and its relatives. Lengths count code points, as
+there, although the message speaks of bytes. In three oddities of that server this one is stricter: a list passes there
+for any string with a format, 1.5 for an enum of integers that has 1, and host names may hold symbols.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from devcluster.apiserver.failures import Cause
+from devcluster.apiserver.formats import INTEGER_FORMATS, STRING_FORMATS, go_pattern
+
+Path = tuple[str | int, ...]
+Raw = dict[str, Any]
+
+# Values are repeated in error messages; beyond this they say nothing more.
+_MAX_SHOWN: Final = 1024
+_NO_FIELD: Final = "<nil>"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong.
+
+    Args:
+        path: the value whose schema is violated; a missing field belongs to the object it is missing from.
+        forgivable: it may stand when an update leaves the value as it was.
+    """
+
+    path: Path
+    cause: Cause
+    forgivable: bool = True
+
+
+Validator = Callable[[Any, Path, list[Problem]], None]
+
+
+def dotted(path: Path) -> str:
+    """Return a path as messages show it: `spec.tools[0].name`."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+
+
+def shown(value: object) -> str:
+    """Return a value as messages show it: JSON, strings in double quotes, cut when very long."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:  # as Go prints float64
+        return str(int(value))
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    except RecursionError:
+        text = "a deeply nested value"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
+
+
+def compile_validator(schema: Raw) -> Validator:
+    """Compile a schema and everything below it.
+
+    Raises:
+        ValueError: a pattern is no regular expression.
+    """
+    declared = schema.get("type")
+    int_or_string = bool(schema.get("x-kubernetes-int-or-string"))
+    wanted = "integer,string" if int_or_string else declared
+    allowed = frozenset(["integer", "string"]) if int_or_string else _allowed(declared)
+    nullable = bool(schema.get("nullable")) or (wanted is None)
+    narrowing = _quantor_checks(schema)
+    steps = narrowing + [step for make in _MAKERS for step in make(schema)]
+    enum = _enum_check(schema["enum"]) if schema.get("enum") else None
+
+    def validate(value: Any, path: Path, problems: list[Problem]) -> None:
+        if value is None and nullable:
+            return
+        typed = allowed is None or json_type(value) in allowed
+        # A fraction where an integer should be is still measured.
+        measured = isinstance(value, float) and wanted == "integer"
+        if not typed:
+            problems.append(_type_problem(path, value, str(wanted)))
+        if enum is not None:
+            enum(value, path, problems)
+        for step in steps if typed or measured else narrowing:
+            step(value, path, problems)
+
+    return validate
+
+
+def json_type(value: object) -> str:
+    """Return the OpenAPI type of a decoded JSON value; whole numbers within 64 bits are integers."""
+    if isinstance(value, str):
+        return "string"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer" if -(2**63) <= value < 2**63 else "number"
+    if isinstance(value, float):
+        return "integer" if value.is_integer() and abs(value) < 2**63 else "number"
+    return "array" if isinstance(value, list) else "object"
+
+
+def _allowed(declared: str | None) -> frozenset[str] | None:
+    if declared is None:
+        return None
+    return frozenset(["integer", "number"]) if declared == "number" else frozenset([declared])
+
+
+def _type_problem(path: Path, value: object, wanted: str) -> Problem:
+    # A whole number written with a point counts as an integer, but is called what it looks like.
+    got = '"number"' if isinstance(value, float) else f'"{json_type(value)}"'
+    message = f"Invalid value: {got}: {_in_body(path)} must be of type {wanted}: {got}"
+    return Problem(path, _cause("FieldValueTypeInvalid", dotted(path), message))
+
+
+def _in_body(path: Path) -> str:
+    return f"{dotted(path)} in body"
+
+
+def _cause(reason: str, field: str, message: str) -> Cause:
+    return {"reason": reason, "message": message, "field": field}
+
+
+def _invalid(path: Path, value: object, message: str) -> Problem:
+    return Problem(path, _cause("FieldValueInvalid", dotted(path), f"Invalid value: {shown(value)}: {message}"))
+
+
+def _enum_check(values: list[Any]) -> Validator:
+    accepted = {_identity(value) for value in values}
+    listed = ", ".join(shown(value if isinstance(value, str) else shown(value)) for value in values)
+
+    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+        if _identity(value) not in accepted:
+            message = f"Unsupported value: {shown(value)}: supported values: {listed}"
+            problems.append(Problem(path, _cause("FieldValueNotSupported", dotted(path), message)))
+
+    return check
+
+
+def _string_checks(schema: Raw) -> list[Validator]:
+    steps: list[Validator] = []
+    longest, shortest = schema.get("maxLength"), schema.get("minLength")
+    text = schema.get("pattern")
+    pattern = go_pattern(text) if text else None
+    name = schema.get("format", "")
+    well_formed = STRING_FORMATS.get(name)
+
+    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+        if not isinstance(value, str):
+            return
+        if longest is not None and len(value) > longest:
+            message = f"Too long: may not be more than {longest} bytes"
+            problems.append(Problem(path, _cause("FieldValueTooLong", dotted(path), message)))
+        if shortest is not None and len(value) < shortest:
+            problems.append(_invalid(path, value, f"{_in_body(path)} should be at least {shortest} chars long"))
+        if pattern is not None and pattern.search(value) is None:
+            problems.append(_invalid(path, value, f"{_in_body(path)} should match '{text}'"))
+        if well_formed is not None and not well_formed(value):
+            message = f"Invalid value: {shown(value)}: {_in_body(path)} must be of type {name}: {shown(value)}"
+            problems.append(Problem(path, _cause("FieldValueTypeInvalid", dotted(path), message)))
+
+    if longest is not None or shortest is not None or pattern is not None or well_formed is not None:
+        steps.append(check)
+    return steps
+
+
+def _number_checks(schema: Raw) -> list[Validator]:
+    low, high, factor = schema.get("minimum"), schema.get("maximum"), schema.get("multipleOf")
+    above, below = bool(schema.get("exclusiveMinimum")), bool(schema.get("exclusiveMaximum"))
+    limits = INTEGER_FORMATS.get(schema.get("format", ""))
+    if all(limit is None for limit in (low, high, factor, limits)):
+        return []
+
+    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return
+        if limits is not None and not limits[0] <= value <= limits[1]:
+            message = (
+                f'Invalid value: "": Checked value must be of type {schema.get("type")} '
+                f"with format {schema['format']} in {dotted(path)}"
+            )
+            problems.append(Problem(path, _cause("FieldValueInvalid", _NO_FIELD, message)))
+        if factor and not _is_multiple(value, factor):
+            problems.append(_invalid(path, value, f"{_in_body(path)} should be a multiple of {shown(factor)}"))
+        if high is not None and (value >= high if below else value > high):
+            words = "less than" if below else "less than or equal to"
+            problems.append(_invalid(path, value, f"{_in_body(path)} should be {words} {shown(high)}"))
+        if low is not None and (value <= low if above else value < low):
+            words = "greater than" if above else "greater than or equal to"
+            problems.append(_invalid(path, value, f"{_in_body(path)} should be {words} {shown(low)}"))
+
+    return [check]
+
+
+def _is_multiple(value: float, factor: float) -> bool:
+    if isinstance(value, int) and isinstance(factor, int):
+        return value % factor == 0
+    quotient = value / factor
+    return abs(quotient) < 2**53 and quotient == int(quotient)
+
+
+def _list_checks(schema: Raw) -> list[Validator]:
+    steps: list[Validator] = []
+    fewest, most = schema.get("minItems"), schema.get("maxItems")
+    items = schema.get("items")
+    item = compile_validator(items) if isinstance(items, dict) else None
+
+    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+        if not isinstance(value, list):
+            return
+        if item is not None:
+            for index, one in enumerate(value):
+                item(one, (*path, index), problems)
+        if fewest is not None and len(value) < fewest:
+            problems.append(_invalid(path, len(value), f"{_in_body(path)} should have at least {fewest} items"))
+        if most is not None and len(value) > most:
+            problems.append(_too_many(path, len(value), most))
+
+    if item is not None or fewest is not None or most is not None:
+        steps.append(check)
+    return steps
+
+
+def _too_many(path: Path, count: int, most: int) -> Problem:
+    message = f"Too many: {count}: must have at most {most} item{'' if most == 1 else 's'}"
+    return Problem(path, _cause("FieldValueTooMany", dotted(path), message))
+
+
+def _object_checks(schema: Raw) -> list[Validator]:
+    children = {
+        name: compile_validator(child)
+        for name, child in (schema.get("properties") or {}).items()
+        if isinstance(child, dict)
+    }
+    additional = schema.get("additionalProperties")
+    other = compile_validator(additional) if isinstance(additional, dict) else None
+    needed = tuple(schema.get("required") or ())
+    if schema.get("x-kubernetes-embedded-resource"):
+        name_check = compile_validator({"type": "string", "minLength": 1})
+        children = {
+            "apiVersion": name_check,
+            "kind": name_check,
+            "metadata": compile_validator({"type": "object"}),
+        } | children
+        needed = tuple(dict.fromkeys(("apiVersion", "kind", *needed)))
+    fewest, most = schema.get("minProperties"), schema.get("maxProperties")
+    if not (children or other or needed or fewest is not None or most is not None):
+        return []
+
+    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+        if not isinstance(value, dict):
+            return
+        for name, one in value.items():
+            child = children.get(name, other)
+            if child is not None:
+                child(one, (*path, name), problems)
+        for name in needed:
+            if name not in value:
+                field = dotted((*path, name))
+                problems.append(Problem(path, _cause("FieldValueRequired", field, "Required value")))
+        if fewest is not None and len(value) < fewest:
+            problems.append(_invalid(path, len(value), f"{_in_body(path)} should have at least {fewest} properties"))
+        if most is not None and len(value) > most:
+            problems.append(_too_many(path, len(value), most))
+
+    return [check]
+
+
+def _quantor_checks(schema: Raw) -> list[Validator]:
+    makers: tuple[tuple[str, Callable[[list[Validator]], Validator]], ...] = (
+        ("anyOf", _any_of),
+        ("oneOf", _one_of),
+        ("allOf", _all_of),
+    )
+    steps = [make([compile_validator(one) for one in schema[word]]) for word, make in makers if schema.get(word)]
+    if isinstance(schema.get("not"), dict):
+        steps.append(_not(compile_validator(schema["not"])))
+    return steps
+
+
+def _outcomes(alternatives: list[Validator], value: Any, path: Path) -> list[list[Problem]]:
+    outcomes = []
+    for alternative in alternatives:
+        problems: list[Problem] = []
+        alternative(value, path, problems)
+        outcomes.append([Problem(one.path, one.cause, forgivable=False) for one in problems])
+    return outcomes
+
+
+def _closest(outcomes: list[list[Problem]]) -> list[Problem]:
+    """Return the problems of the alternative that nearly held: the one with the fewest, the first among equals."""
+    return min(outcomes, key=lambda outcome: len(outcome))
+
+
+def _quantor_problem(path: Path, message: str) -> Problem:
+    text = f'Invalid value: "": "{dotted(path)}" {message}'
+    return Problem(path, _cause("FieldValueInvalid", _NO_FIELD, text), forgivable=False)
+
+
+def _any_of(alternatives: list[Validator]) -> Validator:
+    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+        outcomes = _outcomes(alternatives, value, path)
+        if all(outcomes):
+            problems.append(_quantor_problem(path, "must validate at least one schema (anyOf)"))
+            problems.extend(_closest(outcomes))
+
+    return check
+
+
+def _one_of(alternatives: list[Validator]) -> Validator:
+    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+        outcomes = _outcomes(alternatives, value, path)
+        valid = sum(1 for outcome in outcomes if not outcome)
+        if valid == 1:
+            return
+        found = f"Found {valid} valid alternatives" if valid else "Found none valid"
+        problems.append(_quantor_problem(path, f"must validate one and only one schema (oneOf). {found}"))
+        if not valid:
+            problems.extend(_closest(outcomes))
+
+    return check
+
+
+def _all_of(alternatives: list[Validator]) -> Validator:
+    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+        outcomes = _outcomes(alternatives, value, path)
+        failed = [outcome for outcome in outcomes if outcome]
+        if failed:
+            problems.extend(one for outcome in failed for one in outcome)
+            none = ". None validated" if len(failed) == len(outcomes) else ""
+            problems.append(_quantor_problem(path, f"must validate all the schemas (allOf){none}"))
+
+    return check
+
+
+def _not(unwanted: Validator) -> Validator:
+    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+        if not _outcomes([unwanted], value, path)[0]:
+            problems.append(_quantor_problem(path, "must not validate the schema (not)"))
+
+    return check
+
+
+def _list_type_checks(schema: Raw) -> list[Validator]:
+    kind = schema.get("x-kubernetes-list-type")
+    if kind == "set":
+        return [_unique(lambda item: item)]
+    if kind == "map":
+        keys = sorted(schema.get("x-kubernetes-list-map-keys") or ())
+        unique = _unique(lambda item: {key: item[key] for key in keys if key in item})
+        return [lambda value, path, problems: _check_map(unique, value, path, problems)]
+    return []
+
+
+def _check_map(unique: Validator, value: Any, path: Path, problems: list[Problem]) -> None:
+    if not isinstance(value, list):
+        return
+    strangers = [index for index, item in enumerate(value) if not isinstance(item, dict)]
+    for index in strangers:
+        if value[index] is not None:
+            problem = _invalid((*path, index), value[index], "must be an object for an array of list-type map")
+            problems.append(Problem(path, problem.cause, forgivable=False))
+    if not strangers:
+        unique(value, path, problems)
+
+
+def _unique(key_of: Callable[[Any], Any]) -> Validator:
+    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+        if not isinstance(value, list):
+            return
+        counts: dict[object, int] = {}
+        for index, item in enumerate(value):
+            key = key_of(item)
+            identity = _identity(key)
+            counts[identity] = counts.get(identity, 0) + 1
+            if counts[identity] == 2:  # a value is complained about once, however often it comes
+                message = f"Duplicate value: {shown(key)}"
+                cause = _cause("FieldValueDuplicate", dotted((*path, index)), message)
+                problems.append(Problem(path, cause, forgivable=False))
+
+    return check
+
+
+def _identity(value: object) -> object:
+    """Return something hashable that is equal for equal JSON values; `true` is not 1."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or value is None:
+        return ("constant", value)
+    if isinstance(value, int | float):
+        return ("number", value)
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except (TypeError, ValueError):  # nested too deeply to be compared
+        return id(value)
+
+
+_MAKERS: Final[tuple[Callable[[Raw], list[Validator]], ...]] = (
+    _string_checks,
+    _number_checks,
+    _list_checks,
+    _object_checks,
+    _list_type_checks,
+)

@@ -1,0 +1,165 @@
+"""A pod's volumes as folders: configMap, secret, downwardAPI, projected (with rotating tokens) and emptyDir.
+
+Contents are those at the pod's start; only service account tokens are written anew. Other kinds of volume are refused.
+"""
+
+import base64
+import datetime
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from devcluster.client import SERVICE_ACCOUNTS, Client, Object
+from devcluster.node.environment import ConfigError, Lookup, field_value
+
+# The kubelet asks for a new token when 80 % of the old one's life is over (pkg/kubelet/token).
+_ROTATE_AT = 0.8
+_DEFAULT_TOKEN_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFile:
+    """A token to be kept fresh: which, where, and when it is due."""
+
+    path: Path
+    audience: str
+    seconds: int
+    due: datetime.datetime
+
+
+class MountError(Exception):
+    """A volume cannot be set up now; the pod stays in ContainerCreating and an event FailedMount says why."""
+
+
+class Mounter:
+    """Writes the volumes of one pod below `folder`."""
+
+    def __init__(self, client: Client, pod: Object, lookup: Lookup, *, folder: Path, address: str) -> None:
+        self._client = client
+        self._pod = pod
+        self._lookup = lookup
+        self._folder = folder
+        self._address = address
+
+    async def mount(self, *, now: datetime.datetime) -> list[TokenFile]:
+        """Write all volumes and return the tokens that must be kept fresh. Idempotent. Raises `MountError`."""
+        tokens: list[TokenFile] = []
+        for volume in self._pod["spec"].get("volumes") or []:
+            folder = inside(self._folder, volume["name"])
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                tokens += await self._fill(volume, folder, now)
+            except ConfigError as error:
+                raise MountError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from error
+        return tokens
+
+    async def refresh(self, token: TokenFile, *, now: datetime.datetime) -> TokenFile:
+        """Ask for a new token and put it in the old one's place; raises `ApiError`."""
+        metadata, account = self._pod["metadata"], self._pod["spec"].get("serviceAccountName") or "default"
+        spec: Object = {
+            "expirationSeconds": token.seconds,
+            "boundObjectRef": {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+            },
+        }
+        if token.audience:
+            spec["audiences"] = [token.audience]
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        answer = await self._client.create(
+            SERVICE_ACCOUNTS, metadata["namespace"], body, subresource=(account, "token")
+        )
+        write(token.path, answer["status"]["token"].encode())
+        expires = datetime.datetime.fromisoformat(answer["status"]["expirationTimestamp"])
+        return TokenFile(token.path, token.audience, token.seconds, now + (expires - now) * _ROTATE_AT)
+
+    async def _fill(self, volume: Object, folder: Path, now: datetime.datetime) -> list[TokenFile]:
+        if "emptyDir" in volume:
+            return []
+        if "projected" in volume:
+            tokens: list[TokenFile] = []
+            for source in volume["projected"].get("sources") or []:
+                if token := source.get("serviceAccountToken"):
+                    seconds = int(token.get("expirationSeconds") or _DEFAULT_TOKEN_SECONDS)
+                    file = TokenFile(inside(folder, token["path"]), token.get("audience") or "", seconds, now)
+                    tokens.append(await self.refresh(file, now=now))
+                else:
+                    await self._write(source, folder)
+            return tokens
+        source = dict(volume)
+        if "secret" in source:
+            source["secret"] = source["secret"] | {"name": source["secret"].get("secretName", "")}
+        await self._write(source, folder)
+        return []
+
+    async def _write(self, source: Object, folder: Path) -> None:
+        for relative, data in (await self._contents(source)).items():
+            write(inside(folder, relative), data)
+
+    async def _contents(self, source: Object) -> Mapping[str, bytes]:
+        if reference := source.get("configMap"):
+            found = await self._lookup.config_map(reference["name"])
+            data = None if found is None else config_map_bytes(found)
+            return _picked(reference, data, f'configmap "{reference["name"]}" not found')
+        if reference := source.get("secret"):
+            secret = await self._lookup.secret(reference["name"])
+            return _picked(reference, secret, f'secret "{reference["name"]}" not found')
+        if reference := source.get("downwardAPI"):
+            return {
+                item["path"]: field_value(self._pod, item["fieldRef"]["fieldPath"], address=self._address).encode()
+                for item in reference.get("items") or []
+                if "fieldRef" in item
+            }
+        kinds = ", ".join(key for key in source if key != "name") or "of no kind"
+        raise ConfigError(f"volume {kinds} is not supported by the process node")
+
+
+def config_map_bytes(config_map: Object) -> dict[str, bytes]:
+    """Return `data` and `binaryData` of a ConfigMap as bytes."""
+    text = {key: str(value).encode() for key, value in (config_map.get("data") or {}).items()}
+    binary = {key: base64.b64decode(value) for key, value in (config_map.get("binaryData") or {}).items()}
+    return text | binary
+
+
+def mount_paths(container: Object, folder: Path) -> dict[str, Path]:
+    """Return the real folder or file of every volumeMount of a container."""
+    mounts: dict[str, Path] = {}
+    for mount in container.get("volumeMounts") or []:
+        real = inside(folder, mount["name"])
+        mounts[mount["mountPath"]] = inside(real, mount["subPath"]) if mount.get("subPath") else real
+    return mounts
+
+
+def inside(folder: Path, relative: str) -> Path:
+    """Join, refusing what would leave `folder`: names come from whoever made the pod."""
+    parts = Path(relative).parts
+    if not parts or Path(relative).is_absolute() or ".." in parts:
+        raise ConfigError(f"path {relative!r} must be relative and stay inside its volume")
+    return folder / relative
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a private file so that a reader sees the old contents or the new, never half of them."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+    fresh.replace(path)
+
+
+def _picked(reference: Object, data: Mapping[str, bytes] | None, missing: str) -> Mapping[str, bytes]:
+    """Apply `items` and `optional` of a ConfigMap or Secret source."""
+    items: Sequence[Object] | None = reference.get("items")
+    if data is None:
+        if reference.get("optional"):
+            return {}
+        raise ConfigError(missing)
+    if not items:
+        return data
+    for item in items:
+        if item["key"] not in data and not reference.get("optional"):
+            raise ConfigError(f"references non-existent config key: {item['key']}")
+    return {item["path"]: data[item["key"]] for item in items if item["key"] in data}

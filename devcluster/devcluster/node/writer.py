@@ -1,0 +1,62 @@
+"""Writes one pod's status to the API: the newest only, so a pod that ends at once costs one write."""
+
+import asyncio
+
+from devcluster.client import PODS, ApiError, Client, Object
+
+_RETRY_SECONDS = 0.1
+_RETRY_MAX_SECONDS = 5.0
+
+
+class StatusWriter:
+    """Patches statuses in order, newest wins; retries while the server is away, stops when the pod is gone."""
+
+    def __init__(self, client: Client, pod: Object) -> None:
+        metadata = pod["metadata"]
+        self._client = client
+        self._namespace, self._name, self._uid = metadata["namespace"], metadata["name"], metadata["uid"]
+        self._pending: Object | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.gone = False
+
+    def push(self, status: Object) -> None:
+        """Have `status` written, in place of an older one not yet under way."""
+        self._pending = status
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._write())
+
+    async def flush(self) -> None:
+        """Return when everything pushed is written or the pod is gone."""
+        while self._task is not None and not self._task.done():
+            await asyncio.shield(self._task)
+
+    def close(self) -> None:
+        """Give up what is under way."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _write(self) -> None:
+        pause = _RETRY_SECONDS
+        while (status := self._pending) is not None and not self.gone:
+            self._pending = None
+            body: Object = {"metadata": {"uid": self._uid}, "status": status}
+            try:
+                await self._client.patch(PODS, self._namespace, self._name, body, subresource="status")
+                pause = _RETRY_SECONDS
+            except ApiError as error:
+                self.gone = await self._is_gone(error)
+                self._pending = self._pending or status
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _RETRY_MAX_SECONDS)
+
+    async def _is_gone(self, error: ApiError) -> bool:
+        """A refused uid is another pod of this name; which code says so differs between servers."""
+        if error.code == 404:
+            return True
+        if error.code not in (409, 422):
+            return False
+        try:
+            pod = await self._client.get(PODS, self._namespace, self._name)
+        except ApiError as again:
+            return again.code == 404
+        return bool(pod["metadata"]["uid"] != self._uid)

@@ -1,0 +1,115 @@
+"""Children end with us, whatever ends us."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from devcluster.process import spawn
+
+PARENT = """
+import asyncio, os, sys
+from devcluster.process import spawn
+async def main():
+    child = spawn(["sh", "-c", "sleep 60 & echo $!; sleep 60"], output=None)
+    print(os.getpid(), child.pid, flush=True)
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+
+
+def alive(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def eventually(check):
+    for _ in range(500):
+        if check():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("did not happen in 10 s")
+
+
+async def test_a_killed_parent_leaves_neither_child_nor_grandchild():
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+        words = (parent.stdout.readline() + parent.stdout.readline()).split()
+        family = psutil.Process(parent.pid).children(recursive=True)
+        parent.kill()
+
+    assert {int(word) for word in words} <= {parent.pid, *(process.pid for process in family)}
+    for process in family:
+        await eventually(lambda pid=process.pid: not alive(pid))
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [(["true"], 0), (["sh", "-c", "exit 3"], 3), (["sh", "-c", "kill -9 $$"], -9)]
+)
+async def test_a_child_tells_how_it_ended(command, code):
+    assert await spawn(command).wait() == code
+
+
+async def test_what_a_child_leaves_in_its_group_is_killed():
+    child = spawn(["sh", "-c", "sleep 60 & echo $!"], output=subprocess.PIPE)
+    left = int(await asyncio.to_thread(child.stdout.readline))
+    await child.wait()
+    child.stdout.close()
+
+    await eventually(lambda: not alive(left))
+
+
+async def test_a_deaf_child_is_killed_after_its_grace():
+    child = spawn(["sh", "-c", "trap '' TERM; echo armed; while :; do sleep 0.05; done"], output=subprocess.PIPE)
+    await asyncio.to_thread(child.stdout.readline)
+
+    assert await child.stop(0.2) == -signal.SIGKILL
+    child.stdout.close()
+
+
+async def test_a_command_that_is_not_there_is_an_error():
+    with pytest.raises(FileNotFoundError):
+        spawn(["/no/such"])
+
+
+DAEMON = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
+        time.sleep(60)
+    os._exit(0)
+os.wait()
+"""
+KEEPER = f"""
+import asyncio
+from devcluster.process import spawn
+async def main():
+    spawn(["sh", "-c", '"$0" -c "$1"; sleep 60', {sys.executable!r}, {DAEMON!r}], output=None, contained=True)
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for marks in /proc")
+async def test_a_daemon_ends_with_its_container():
+    child = spawn([sys.executable, "-c", DAEMON], output=subprocess.PIPE, contained=True)
+    daemon = int(await asyncio.to_thread(child.stdout.readline))
+    await child.wait()
+    child.stdout.close()
+
+    await eventually(lambda: not alive(daemon))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for marks in /proc")
+async def test_a_daemon_of_a_container_does_not_outlive_the_cluster():
+    with subprocess.Popen([sys.executable, "-c", KEEPER], stdout=subprocess.PIPE, text=True) as keeper:
+        daemon = int(keeper.stdout.readline())
+        keeper.kill()
+
+    await eventually(lambda: not alive(daemon))

@@ -1,0 +1,154 @@
+"""Rules in CEL: asked when a real server asks them, refused when a real server or this one cannot judge them."""
+
+from typing import Any
+
+import pytest
+
+from devcluster.apiserver import rules
+from devcluster.apiserver.rules import compiled
+
+TEXT = {"type": "string"}
+
+
+def root(spec: dict[str, Any], *said: dict[str, Any]) -> dict[str, Any]:
+    spec = {"x-kubernetes-validations": list(said), **spec} if said else spec
+    return {"type": "object", "properties": {"spec": spec}}
+
+
+def objects(**fields: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": fields}
+
+
+def told(schema: dict[str, Any], new: Any, old: Any = None) -> list[tuple[str, str]]:
+    causes = compiled(schema).judge({"spec": new}, None if old is None else {"spec": old})
+    return [(one["field"], one["message"]) for one in causes]
+
+
+def refused(schema: dict[str, Any]) -> list[str]:
+    return [one["message"] for one in rules.problems(schema, "schema")]
+
+
+FIXED = {"rule": "self == oldSelf", "message": "fixed"}
+
+
+def test_a_transition_rule_is_asked_of_updates_only() -> None:
+    schema = root(objects(a={**TEXT, "x-kubernetes-validations": [FIXED]}))
+
+    assert told(schema, {"a": "x"}) == told(schema, {"a": "x"}, {"a": "x"}) == told(schema, {"a": "x"}, {}) == []
+    assert told(schema, {"a": "y"}, {"a": "x"}) == [("spec.a", 'Invalid value: "y": fixed')]
+
+
+def test_a_rule_on_a_value_that_did_not_change_is_forgiven() -> None:
+    schema = root(objects(a=TEXT, b=TEXT), {"rule": "has(self.a)", "message": "a is required"})
+
+    assert told(schema, {}, {}) == []
+    assert told(schema, {"b": "x"}, {}) == [("spec", "Invalid value: a is required")]
+
+
+def test_elements_of_a_keyed_list_are_compared_by_their_keys() -> None:
+    item = {**objects(k=TEXT, v=TEXT), "x-kubernetes-validations": [FIXED]}
+    keyed = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"]}
+    schema = root(objects(l={"type": "array", "items": item, **keyed}))
+    old = {"l": [{"k": "a", "v": "1"}, {"k": "b", "v": "2"}]}
+
+    assert told(schema, {"l": [{"k": "b", "v": "2"}, {"k": "c"}, {"k": "a", "v": "1"}]}, old) == []
+    assert told(schema, {"l": [{"k": "b", "v": "3"}]}, old) == [("spec.l[0]", "Invalid value: fixed")]
+
+
+def test_values_of_a_map_are_named_by_their_key() -> None:
+    schema = root(
+        {"type": "object", "additionalProperties": {**TEXT, "x-kubernetes-validations": [{"rule": "self != 'x'"}]}}
+    )
+
+    assert told(schema, {"a.b": "x"}) == [("spec[a.b]", "Invalid value: \"x\": failed rule: self != 'x'")]
+
+
+@pytest.mark.parametrize(
+    ("new", "same"),
+    [
+        pytest.param({"a": 1}, True, id="the-same"),
+        pytest.param({"a": 2}, False, id="another-value"),
+        pytest.param({"a": 1, "b": 1}, False, id="one-more"),
+        # So says kube-apiserver 1.36, too: it looks only at the unnamed fields that both have.
+        pytest.param({"b": 1}, True, id="another-name"),
+    ],
+)
+def test_fields_without_a_schema_count_in_comparisons_as_on_a_real_server(new: Any, same: bool) -> None:
+    free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    schema = root(objects(free=free), FIXED)
+
+    assert (told(schema, {"free": new}, {"free": {"a": 1}}) == []) is same
+
+
+def test_an_order_that_means_nothing_is_no_change() -> None:
+    schema = root(objects(s={"type": "array", "items": TEXT, "x-kubernetes-list-type": "set"}), FIXED)
+
+    assert told(schema, {"s": ["b", "a"]}, {"s": ["a", "b"]}) == []
+    assert told(schema, {"s": ["b", "c"]}, {"s": ["a", "b"]}) != []
+
+
+def test_a_rule_that_fails_to_evaluate_refuses_the_write() -> None:
+    schema = root(objects(a={"type": "integer"}, b=TEXT), {"rule": "self.a > 0", "message": "small"})
+
+    (missing,), (fraction,) = told(schema, {}), told(schema, {"a": 3.0})
+
+    assert missing[0] == "spec"
+    assert missing[1].endswith("evaluating rule: small")
+    assert fraction[1] == 'Invalid value: "object": invalid data, expected int, got float64 evaluating rule: small'
+
+
+@pytest.mark.parametrize("reason", ["FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate"])
+def test_the_reason_of_a_rule_is_the_reason_of_the_cause(reason: str) -> None:
+    schema = root(objects(a=TEXT), {"rule": "has(self.a)", "message": "no", "reason": reason})
+
+    assert [one["reason"] for one in compiled(schema).judge({"spec": {}}, None)] == [reason]
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        pytest.param({"rule": "self.nope == 'x'"}, "undefined field 'nope'", id="no-such-field"),
+        pytest.param({"rule": "has(self.nope)"}, "undefined field 'nope'", id="presence-of-no-field"),
+        pytest.param({"rule": "isSorted(self.l)"}, "undeclared reference to 'isSorted'", id="function-of-kubernetes"),
+        pytest.param({"rule": "self.a ==="}, "compilation failed", id="syntax"),
+        pytest.param({"rule": "1 + 1"}, "must evaluate to a bool", id="a-number"),
+        pytest.param({"rule": "self.at == self.at"}, "format date-time", id="time"),
+        pytest.param({"rule": "self == oldSelf"}, "format date-time", id="time-inside"),
+        pytest.param({"rule": "true", "optionalOldSelf": True}, "optionalOldSelf", id="optional-old-self"),
+        pytest.param({"rule": "true", "messageExpression": "'x'"}, "messageExpression", id="message-expression"),
+        pytest.param({"rule": "true", "fieldPath": ".a"}, "fieldPath", id="field-path"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_with_the_definition(rule: dict[str, Any], words: str) -> None:
+    at = {"type": "string", "format": "date-time"}
+    (message,) = refused(root(objects(a=TEXT, at=at, l={"type": "array", "items": TEXT}), rule))
+
+    assert words in message
+
+
+def test_an_old_value_that_nobody_can_find_again_cannot_be_named() -> None:
+    listed = {"type": "array", "items": {**TEXT, "x-kubernetes-validations": [FIXED]}}
+
+    assert "uncorrelatable" in refused(root(objects(l=listed)))[0]
+
+
+def test_the_presence_of_a_time_may_be_asked() -> None:
+    at = {"type": "string", "format": "date-time"}
+    schema = root(objects(at=at), {"rule": "has(self.at)", "message": "when?"})
+
+    assert (refused(schema), told(schema, {"at": "2026-12-01t00:00:00z"})) == ([], [])
+    assert told(schema, {}) == [("spec", "Invalid value: when?")]
+
+
+def test_words_in_texts_are_no_fields() -> None:
+    schema = root(objects(a=TEXT), {"rule": r"""self.a.matches(r'^self\.nope["]$') || self.a == "oldSelf.nope" """})
+
+    assert refused(schema) == []
+    assert told(schema, {"a": "oldSelf.nope"}) == []
+
+
+def test_fields_whose_names_are_no_identifiers_are_written_as_kubernetes_writes_them() -> None:
+    schema = root(objects(**{"a-b": TEXT, "namespace": TEXT}), {"rule": "self.a__dash__b == self.__namespace__"})
+
+    assert told(schema, {"a-b": "x", "namespace": "x"}) == []
+    assert told(schema, {"a-b": "x", "namespace": "y"}) != []

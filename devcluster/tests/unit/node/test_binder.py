@@ -1,0 +1,53 @@
+"""Which node takes a pod."""
+
+import pytest
+
+from devcluster.controllers.binder import Refusal, choose
+
+
+def node(name="n", *, ready="True", labels=None, **spec):
+    conditions = [{"type": "Ready", "status": ready}]
+    return {"metadata": {"name": name, "labels": labels or {}}, "spec": spec, "status": {"conditions": conditions}}
+
+
+TAINT = {"key": "dev", "value": "yes", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "nodes", "expected"),
+    [
+        pytest.param({}, [node("b"), node("a")], "a", id="the first by name"),
+        pytest.param({"nodeSelector": {"x": "1"}}, [node("a"), node("b", labels={"x": "1"})], "b", id="selector"),
+        pytest.param({"tolerations": [{"operator": "Exists"}]}, [node(taints=[TAINT])], "n", id="tolerates all"),
+        pytest.param({"tolerations": [{"key": "dev", "value": "yes"}]}, [node(taints=[TAINT])], "n", id="tolerates it"),
+        pytest.param({}, [node(taints=[{**TAINT, "effect": "PreferNoSchedule"}])], "n", id="a soft taint"),
+    ],
+)
+def test_a_pod_goes_where_it_may(spec, nodes, expected):
+    assert choose({"spec": spec}, nodes) == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "nodes", "message"),
+    [
+        pytest.param({}, [], "no nodes available to schedule pods", id="none"),
+        pytest.param(
+            {"nodeSelector": {"x": "1"}},
+            [node()],
+            "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
+            id="selector",
+        ),
+        pytest.param(
+            {"tolerations": [{"key": "dev", "value": "no"}]},
+            [node(taints=[TAINT])],
+            "0/1 nodes are available: 1 node(s) had untolerated taint {dev: yes}.",
+            id="taint",
+        ),
+        pytest.param({}, [node(ready="False")], "0/1 nodes are available: 1 node(s) were not ready.", id="not ready"),
+        pytest.param(
+            {}, [node(unschedulable=True)], "0/1 nodes are available: 1 node(s) were unschedulable.", id="cordoned"
+        ),
+    ],
+)
+def test_a_pod_nobody_takes_is_told_why(spec, nodes, message):
+    assert choose({"spec": spec}, nodes) == Refusal(message)

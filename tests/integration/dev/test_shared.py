@@ -1,0 +1,52 @@
+"""A session on a cluster of others takes away what it brought, also what an earlier one could not."""
+
+import pytest
+
+from agentjobs.dev.shared import SESSION_LABEL
+from devcluster.client import NAMESPACES, NODES, PODS, Client
+from devcluster.node import ProcessNode
+
+FINALIZER = "example.com/held"
+
+
+@pytest.fixture(autouse=True)
+def of_others(backend):
+    if backend != "kubeconfig":
+        pytest.skip("a server of our own ends with all that is in it")
+
+
+async def left_of(client, session):
+    """Names of all that carries the session's mark."""
+    names = []
+    for resource in (NAMESPACES, NODES):
+        items, _ = await client.list(resource, label_selector=f"{SESSION_LABEL}={session}")
+        names += [item["metadata"]["name"] for item in items]
+    return names
+
+
+async def test_a_session_clears_away_an_earlier_one_of_its_folder_and_itself(make_server, tmp_path):
+    killed = make_server(tmp_path / "one")
+    await killed.__aenter__()
+    place = killed.place
+    node = ProcessNode(killed._user, name=place.node, folder=tmp_path, **place.node_options)
+    await node._register(0)
+    pod = {
+        "metadata": {"name": "held", "finalizers": [FINALIZER]},
+        "spec": {"containers": [{"name": "c", "image": "none"}], **place.placement},
+    }
+    await killed._user.create(PODS, place.namespace, pod)
+
+    async with (
+        make_server(tmp_path / "other") as looker,
+        Client(looker.url, token=looker.token, ca=looker.ca) as client,
+    ):
+        before = await left_of(client, place.node)
+        async with make_server(tmp_path / "one") as again:
+            during = await left_of(client, place.node)
+        after = await left_of(client, place.node)
+    await killed._user.__aexit__()
+
+    assert again.place == place
+    assert before == [place.namespace, place.system, place.node]
+    assert during == [place.namespace, place.system]
+    assert after == []
