@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.bench import admission, jobs, quiet, ready, restart, rules, schedules, server, startup
+from tests.bench import admission, jobs, quiet, ready, restart, rules, schedules, server, specs, startup
 from tests.bench.figures import Figure, machine, table, write_json
 
 AIM_FIRST_CALL = 0.7
@@ -39,6 +39,7 @@ MEASURES: Mapping[str, Callable[[int], list[Figure]]] = {
     "restart": restart.measure,
     "rules": rules.measure,
     "admission": admission.measure,
+    "specs": specs.measure,
 }
 
 

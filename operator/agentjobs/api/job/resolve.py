@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from agentjobs.api.job.agent import AgentBase, ConfigMapKey, ConfigMapKeyRef, scripted_model
 from agentjobs.api.job.output import schema_problems
-from agentjobs.api.job.spec import AgentJobSpec, default_agent_name, default_app_name
+from agentjobs.api.job.spec import AgentJobSpec, Input, Session, default_agent_name, default_app_name
 from agentjobs.api.job.team import placeholder_problems
 from agentjobs.api.problems import from_error
 from agentjobs.api.substitution import names_of, substituted
@@ -27,6 +27,8 @@ STEERING: Final = frozenset(
 """Fields that may change after acceptance: no part of the work, hence not of its hash."""
 MAX_UNREADABLE: Final = 3
 _AGENTS: Final = "agent.inline.agents[{}]"
+_TEXT: Final = "…"
+_NO_INSTRUCTION: Final[Mapping[str, None]] = {"instruction": None, "instruction_from": None}
 
 
 def config_map_keys(spec: AgentJobSpec) -> set[ConfigMapKey]:
@@ -45,18 +47,22 @@ def config_map_keys(spec: AgentJobSpec) -> set[ConfigMapKey]:
 
 
 def resolve(job: Mapping[str, Any], contents: Mapping[ConfigMapKey, str]) -> Resolved:
-    """Return what the job runs.
+    """Return what the job runs: an AgentJob that `validate_job` found nothing wrong with; see `resolve_spec`."""
+    return resolve_spec(AgentJobSpec.model_validate(job["spec"]), job["metadata"], contents)
+
+
+def resolve_spec(spec: AgentJobSpec, metadata: Mapping[str, Any], contents: Mapping[ConfigMapKey, str]) -> Resolved:
+    """Return what a job runs.
 
     Args:
-        job: an AgentJob that `validate_job` found nothing wrong with.
+        spec: the job's spec, as `read_spec` returns it.
+        metadata: the job's, with its name, uid and annotations.
         contents: texts of the keys that `config_map_keys` names.
 
     Raises:
         NotFound: a content is missing; the job should wait for it.
         Invalid: a content cannot be used; the message names ConfigMap, key and cure.
     """
-    metadata = job["metadata"]
-    spec = AgentJobSpec.model_validate(job["spec"])
     # Before the ConfigMaps' texts come in, which are data.
     dumped = substituted(spec.model_dump(mode="json", by_alias=True, exclude_none=True), names_of(metadata))
     reference = spec.input.message_from
@@ -130,12 +136,30 @@ def accepted_spec(resolved: Resolved) -> AgentJobSpec:
         ValidationError: a value that this version does not know; see `read_accepted`.
     """
     spec = dict(resolved["spec"])
-    spec["input"] = {**spec["input"], "message": "…"}
+    spec["input"] = {**spec["input"], "message": _TEXT}
     inline = spec["agent"].get("inline")
     if inline is not None:
         agents = [_without_instruction(member) for member in inline.get("agents") or ()]
         spec["agent"] = {**spec["agent"], "inline": {**_without_instruction(inline), "agents": agents}}
     return AgentJobSpec.model_validate(spec, extra="ignore")
+
+
+def as_accepted(spec: AgentJobSpec, resolved: Resolved) -> AgentJobSpec:
+    """Return what `accepted_spec` would read, from the spec that `resolved` was just made from."""
+    known = resolved["spec"]
+    changed: dict[str, Any] = {
+        "input": Input.model_construct(message=_TEXT, state=known["input"]["state"]),
+        "session": Session.model_validate(known["session"]),
+        "partition_key": known.get("partitionKey"),
+    }
+    if (inline := spec.agent.inline) is not None:
+        agents = tuple(agent.model_copy(update=_NO_INSTRUCTION) for agent in inline.agents)
+        update = {**_NO_INSTRUCTION, "name": known["agent"]["inline"]["name"], "agents": agents}
+        changed["agent"] = spec.agent.model_copy(update={"inline": inline.model_copy(update=update)})
+    if spec.output is not None and spec.output.schema_from is not None:
+        schema = {"json_schema": known["output"]["schema"], "schema_from": None}
+        changed["output"] = spec.output.model_copy(update=schema)
+    return spec.model_copy(update=changed)
 
 
 def _without_instruction(member: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,7 +172,7 @@ def edited_fields(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
     Texts from ConfigMaps are not compared: which keys they came from is not kept, and what they say now is not read.
     """
     spec = AgentJobSpec.model_validate(job["spec"])
-    own = resolve(job, _Unread(spec, accepted))
+    own = resolve_spec(spec, job["metadata"], _Unread(spec, accepted))
     fields = _differences(_work(own), _work(accepted))
     if spec.input.message is not None and own["spec"]["input"]["message"] != accepted["spec"]["input"].get("message"):
         fields.add("input.message")
@@ -165,7 +189,7 @@ class _Unread(dict[ConfigMapKey, str]):
             self[_key(spec.output.schema_from.config_map_key_ref)] = json.dumps(known)
 
     def get(self, key: Any, _default: object = None) -> str:
-        return super().get(key, "…")
+        return super().get(key, _TEXT)
 
 
 def _work(resolved: Resolved) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from agentjobs.api.problems import MAX_PROBLEMS, Path, Problem, field_name, from
 from agentjobs.api.substitution import expanded, names_of, substitution_problems
 from agentjobs.contract import TOKEN_MOUNT, ErrorClass
 
-__all__ = ["Problem", "rejection", "validate_job"]
+__all__ = ["Problem", "read_spec", "rejection", "validate_job"]
 
 MAX_DEPTH: Final = 64
 """Deeper values overflow the stack of whoever writes or reads them recursively, us and PostgreSQL included."""
@@ -60,6 +60,15 @@ def validate_job(job: object) -> list[Problem]:
 
     At most `MAX_PROBLEMS`. Never raises.
     """
+    spec = read_spec(job)
+    return [] if isinstance(spec, AgentJobSpec) else spec
+
+
+def read_spec(job: object) -> AgentJobSpec | list[Problem]:
+    """Return the spec of an AgentJob as it came from the API server, or all that is wrong with the job.
+
+    At most `MAX_PROBLEMS`. Never raises.
+    """
     body = as_object(job)
     name = as_object(body.get("metadata")).get("name")
     found = list(_name_problems(name))
@@ -75,13 +84,14 @@ def validate_job(job: object) -> list[Problem]:
         return [*found, *hopeless]
     found += _size_problems(("input", "state"), as_object(spec.get("input")).get("state"), MAX_STATE_BYTES)
     found += _size_problems(("output", "schema"), as_object(spec.get("output")).get("schema"), MAX_SCHEMA_BYTES)
-    found += _model_problems(spec)
+    model = _model(spec)
+    found += model if isinstance(model, list) else ()
     found += _rule_problems(spec)
     found += team_problems(spec, job=name if isinstance(name, str) else "")
     names = names_of(as_object(body.get("metadata")))
     found += substitution_problems(spec, names)
     found += _partition_problems(spec.get("partitionKey"), names)
-    return found[:MAX_PROBLEMS]
+    return found[:MAX_PROBLEMS] if found or isinstance(model, list) else model
 
 
 def _partition_problems(key: object, names: Mapping[str, str]) -> Iterator[Problem]:
@@ -158,12 +168,11 @@ def _size_problems(path: Path, value: object, most: int) -> Iterator[Problem]:
         yield Problem(field_name(path), "", message, AcceptedReason.SPEC_TOO_LARGE)
 
 
-def _model_problems(spec: Raw) -> list[Problem]:
+def _model(spec: Raw) -> AgentJobSpec | list[Problem]:
     try:
-        AgentJobSpec.model_validate(spec)
+        return AgentJobSpec.model_validate(spec)
     except ValidationError as refused:
         return [from_error(error) for error in refused.errors(include_url=False)[:MAX_PROBLEMS]]
-    return []
 
 
 def _rule_problems(spec: Raw) -> Iterator[Problem]:

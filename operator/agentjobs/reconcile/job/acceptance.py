@@ -9,14 +9,14 @@ from dataclasses import replace
 from typing import Any, Final
 
 from agentjobs.api.job.agent import ConfigMapKey
-from agentjobs.api.job.resolve import config_map_keys, resolve, spec_hash
+from agentjobs.api.job.resolve import config_map_keys, resolve_spec
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.contract import Resolved
 from agentjobs.core.job.observation import Job, Observation
 from agentjobs.errors import Invalid, NotFound, Unavailable
 from agentjobs.history.records import JobRecord, StartRecord
 from agentjobs.kube.resources import CONFIGMAPS
 from agentjobs.reconcile.job.rows import job_key
+from agentjobs.reconcile.job.specs import Accepted, read_stored, to_accept
 from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.state import Answers, State
 
@@ -58,9 +58,9 @@ class Acceptance:
                 missing.append(f"ConfigMap {name} has no key {key}")
             else:
                 answers.contents[ConfigMapKey(name, key)] = data[key]
-        if not missing:
+        if not missing and seen.spec is not None:
             try:
-                resolve(seen.job.object, answers.contents)
+                resolve_spec(seen.spec, seen.job.object["metadata"], answers.contents)
             except (Invalid, NotFound) as error:
                 missing.append(str(error))
         answers.missing = tuple(dict.fromkeys(missing))
@@ -82,23 +82,24 @@ class Acceptance:
         if accepted is not None and start is None:
             return accepted.hash
         try:
-            resolved = accepted.resolved if accepted else await self._resolved(seen, answers)
-            record = JobRecord(job=job_key(job), resolved=resolved, spec_hash=spec_hash(resolved))
-            stored = self._state.specs.accept(job.uid, await self._history.accept(record, start))
+            sent = accepted or await self._to_accept(seen, answers)
+            record = JobRecord(job=job_key(job), resolved=sent.resolved, spec_hash=sent.hash)
+            stored = self._state.specs.accept(job.uid, await self._history.accept(record, start), sent)
             self._state.hold_claim(job.key)
             return None if stored.unreadable else stored.hash
         except Unavailable as error:
             self.outage(job, answers, error)
             return None
 
-    async def _resolved(self, seen: Observation, answers: Answers) -> Resolved:
-        job = seen.job
+    async def _to_accept(self, seen: Observation, answers: Answers) -> Accepted:
+        job, spec = seen.job, seen.spec
         if job.accepted and (stored := await self._history.resolved(job.uid)) is not None:
-            return stored
-        if job.accepted and seen.spec is not None:
+            return read_stored(stored)
+        assert spec is not None  # a job whose spec breaks rules ends before
+        if job.accepted:
             # Accepted, but the database was replaced by an empty one: what the object says now is all there is.
-            await self.read_references(replace(seen, references=frozenset(config_map_keys(seen.spec))), answers)
-        return resolve(job.object, answers.contents)
+            await self.read_references(replace(seen, references=frozenset(config_map_keys(spec))), answers)
+        return to_accept(spec, resolve_spec(spec, job.object["metadata"], answers.contents))
 
     async def recall(self, job: Job, answers: Answers) -> None:
         """Ask what was accepted of a job whose object may not say it: it was edited, or we would not accept it."""

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from agentjobs.api.job.resolve import Unreadable, edited_fields, read_accepted, spec_hash
+from agentjobs.api.job.resolve import Unreadable, as_accepted, edited_fields, read_accepted, spec_hash
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.api.job.validation import validate_job
+from agentjobs.api.job.validation import read_spec
 from agentjobs.api.problems import Problem
 from agentjobs.contract import Resolved
 from agentjobs.core.job.observation import Job
@@ -47,6 +47,18 @@ class Accepted:
     """Which fields those are, and why."""
 
 
+def read_stored(resolved: Resolved) -> Accepted:
+    """Read what history has stored, maybe by another version of the operator."""
+    read = read_accepted(resolved)
+    spec, why = (None, read.why) if isinstance(read, Unreadable) else (read, "")
+    return Accepted(resolved, spec, spec_hash(resolved), why)
+
+
+def to_accept(spec: AgentJobSpec, resolved: Resolved) -> Accepted:
+    """What is accepted of a job whose `spec` was resolved, if history has nothing stored for it yet."""
+    return Accepted(resolved, as_accepted(spec, resolved), spec_hash(resolved))
+
+
 class Specs:
     """Specs by uid, bounded; forgetting one costs a parse or a query."""
 
@@ -59,19 +71,14 @@ class Specs:
         """The object's own spec."""
         known = self._own.get(job.uid)
         if known is None or known.generation != job.generation:
-            problems = tuple(validate_job(job.object))
-            spec = None if problems or not isinstance(job.spec, Mapping) else AgentJobSpec.model_validate(job.spec)
-            known = Own(job.generation, spec, problems)
+            read = read_spec(job.object)
+            known = Own(job.generation, None, tuple(read)) if isinstance(read, list) else Own(job.generation, read, ())
             keep(self._own, job.uid, known, most=KEPT)
         return known
 
-    def accept(self, uid: str, resolved: Resolved) -> Accepted:
-        """Remember what Postgres said is accepted."""
-        read, known_hash = read_accepted(resolved), spec_hash(resolved)
-        if isinstance(read, Unreadable):
-            accepted = Accepted(resolved, None, known_hash, read.why)
-        else:
-            accepted = Accepted(resolved, read, known_hash)
+    def accept(self, uid: str, stored: Resolved, sent: Accepted | None = None) -> Accepted:
+        """Remember what history stored as accepted, `sent` or what was accepted before."""
+        accepted = sent if sent is not None and sent.resolved == stored else read_stored(stored)
         keep(self._accepted, uid, accepted, most=KEPT)
         self._locks.pop(uid, None)
         return accepted

@@ -4,9 +4,17 @@ from typing import Any
 import pytest
 
 from agentjobs.api.job.agent import ConfigMapKey
-from agentjobs.api.job.resolve import accepted_spec, config_map_keys, edited_fields, resolve, spec_hash
+from agentjobs.api.job.resolve import (
+    accepted_spec,
+    as_accepted,
+    config_map_keys,
+    edited_fields,
+    resolve,
+    resolve_spec,
+    spec_hash,
+)
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.api.job.validation import validate_job
+from agentjobs.api.job.validation import read_spec, validate_job
 from agentjobs.errors import Invalid, NotFound
 
 Job = Callable[..., dict[str, Any]]
@@ -111,3 +119,59 @@ def test_a_text_from_a_config_map_is_no_edit(a_job: Job) -> None:
     job = a_job(input=FROM_CONFIG_MAP, agent=agent)
 
     assert edited_fields(job, resolve(job, {ConfigMapKey("briefs", "today"): "Read this."})) == []
+
+
+TEAM = {
+    "agentClass": "SequentialAgent",
+    "subAgents": ["b", "c"],
+    "agents": [
+        {"name": "b", "instruction": "For $(job.name)."},
+        {"name": "c", "instructionFrom": {"configMapKeyRef": {"name": "texts", "key": "c"}}},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="the smallest"),
+        pytest.param({"agent": {"model": "m", "inline": TEAM}}, id="a team"),
+        pytest.param({"agent": {"module": {"ref": "my.app:make", "args": {"a": None}}}}, id="a module"),
+        pytest.param({"input": FROM_CONFIG_MAP}, id="a message of a ConfigMap"),
+        pytest.param({"input": {"message": "x", "state": {"a": ["$(job.name)", None, {"b": 1.5}]}}}, id="state"),
+        pytest.param({"session": {"userId": "u", "sessionId": "s"}, "partitionKey": "$(job.name)"}, id="a session"),
+        pytest.param(
+            {"output": {"schemaFrom": {"configMapKeyRef": {"name": "texts", "key": "schema"}}}}, id="a schema"
+        ),
+        pytest.param({"output": {"schema": {"type": "object", "default": None}}}, id="a schema of its own"),
+        pytest.param(
+            {
+                "startAfter": "90m",
+                "runtime": {"volumes": [{"name": "data", "emptyDir": {}}], "env": [{"name": "A", "value": "b"}]},
+                "resultPolicy": {
+                    "rules": [{"name": "r", "onErrors": ["ToolError"], "action": "Retry", "delay": "60s"}]
+                },
+                "isolation": {"egress": {"mode": "Restricted", "allow": [{"ports": [{"port": "https"}]}]}},
+            },
+            id="a pod, rules and a policy",
+        ),
+    ],
+)
+def test_a_spec_that_was_just_resolved_need_not_be_read_again(a_job: Job, changes: dict[str, Any]) -> None:
+    job = a_job(**changes)
+    texts = {"briefs/today": "Read this.", "texts/c": "Be brief.", "texts/schema": '{"type": "object"}'}
+    contents = {ConfigMapKey(*place.split("/")): text for place, text in texts.items()}
+    spec = read_spec(job)
+    assert isinstance(spec, AgentJobSpec)
+
+    resolved = resolve_spec(spec, job["metadata"], contents)
+
+    assert as_accepted(spec, resolved) == accepted_spec(resolved)
+    assert as_accepted(spec, resolved).model_dump() == accepted_spec(resolved).model_dump()
+
+
+def test_a_job_is_read_or_all_that_is_wrong_with_it_is_told(a_job: Job) -> None:
+    good, bad = a_job(priority=3), a_job(priority=12)
+
+    assert read_spec(good) == AgentJobSpec.model_validate(good["spec"])
+    assert read_spec(bad) == validate_job(bad) != []
