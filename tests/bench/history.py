@@ -1,7 +1,8 @@
 """How fast history takes what the operator writes. `python tests/bench/history.py`, on the embedded PostgreSQL.
 
 Prints accepted jobs a second (each with its first start, one at a time and 16 at once), records a second through the
-writer, and what the embedded server and the migration cost at start. Figures of one machine; compare within a run only.
+writer, the CPU that this process spends on one job's history as operator and as gateway, and what the embedded server
+and the migration cost at start. Figures of one machine; compare within a run only.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agentjobs.contract import Resolved
+from agentjobs.contract import Event, Resolved, Result, ResultDocument
 from agentjobs.history import migrate
 from agentjobs.history.database import Database
 from agentjobs.history.gateway_history import GatewayHistory
@@ -26,6 +27,14 @@ NOW = datetime.now(UTC)
 # About the size of a job with a tool and a page of instructions.
 RESOLVED = Resolved(spec={"agent": {"inline": {"instruction": "x" * 2000}}, "retry": {"maxAttempts": 3}}, scripts={})
 
+RESULT = ResultDocument(
+    verdict="Succeed",
+    reason="Done",
+    message="",
+    delaySeconds=None,
+    result=Result(text="z" * 500, structured=None, usage={"llmCalls": 2}),
+)
+
 
 def a_job(number: int) -> JobRecord:
     return JobRecord(JobKey(f"uid-{number}", "default", f"job-{number}", NOW), RESOLVED, "0badcafe")
@@ -33,6 +42,20 @@ def a_job(number: int) -> JobRecord:
 
 def a_start(number: int) -> StartRecord:
     return StartRecord(a_job(number).job, 1, 1, f"job-{number}-1", NOW)
+
+
+def put_end(writer: HistoryWriter, number: int) -> None:
+    """Put the records of a job that has run and ended."""
+    job = a_job(number).job
+    for transition, phase in enumerate(("Queued", "Running", "Succeeded"), 1):
+        writer.put(TransitionRecord(job, transition, NOW, phase, "Because", "", phase == "Succeeded"))
+    writer.put(StartEnd(job, 1, 1, f"job-{number}-1", NOW, NOW, "Succeed", "Done", True))
+
+
+def an_event(seq: int) -> Event:
+    return Event(
+        seq=seq, time=NOW.isoformat(), kind="model", author="agent", data={"text": "y" * 300}, usage={"llmCalls": 1}
+    )
 
 
 async def accept_all(history: OperatorHistory, numbers: range, at_once: int) -> float:
@@ -52,16 +75,54 @@ async def write_all(history: OperatorHistory) -> float:
     task = asyncio.create_task(writer.run())
     begun = time.perf_counter()
     for number in range(JOBS):
-        job = a_job(number).job
-        for transition, phase in enumerate(("Queued", "Running", "Succeeded"), 1):
-            writer.put(TransitionRecord(job, transition, NOW, phase, "Because", "", phase == "Succeeded"))
-        writer.put(StartEnd(job, 1, 1, f"job-{number}-1", NOW, NOW, "Succeed", "Done", True))
+        put_end(writer, number)
     assert await writer.flush(60)
     rate = 4 * JOBS / (time.perf_counter() - begun)
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
     return rate
+
+
+async def operator_cpu(history: OperatorHistory, numbers: range, at_once: int) -> float:
+    """Milliseconds of CPU a job: it is accepted, four records of it are written, its outcome is read."""
+    waiting = iter(numbers)
+    writer = HistoryWriter(history)
+    task = asyncio.create_task(writer.run())
+
+    async def run_some() -> None:
+        for number in waiting:
+            await history.accept(a_job(number), a_start(number))
+            put_end(writer, number)
+            await history.yielded(f"uid-{number}")
+
+    begun = time.process_time()
+    await asyncio.gather(*(run_some() for _ in range(at_once)))
+    assert await writer.flush(60)
+    spent = time.process_time() - begun
+    task.cancel()
+    await asyncio.wait([task])
+    return 1000 * spent / len(numbers)
+
+
+async def gateway_cpu(history: OperatorHistory, gateway: GatewayHistory, numbers: range, at_once: int) -> float:
+    """Milliseconds of CPU a job: its start is claimed, two bodies of events, three heartbeats and its result come in."""
+    await accept_all(history, numbers, AT_ONCE)
+    waiting = iter(numbers)
+
+    async def run_some() -> None:
+        for number in waiting:
+            uid, pod = f"uid-{number}", f"pod-{number}"
+            await gateway.claim(uid, 1, pod, namespace="default", job=f"job-{number}")
+            for body in range(2):
+                await gateway.add_events(uid, 1, pod, [an_event(2 * body + entry) for entry in (1, 2)])
+            for _ in range(3):
+                await gateway.heartbeat(uid, 1, pod)
+            await gateway.put_result(uid, 1, pod, RESULT)
+
+    begun = time.process_time()
+    await asyncio.gather(*(run_some() for _ in range(at_once)))
+    return 1000 * (time.process_time() - begun) / len(numbers)
 
 
 async def median_page(gateway: GatewayHistory) -> float:
@@ -94,6 +155,13 @@ async def measure(folder: Path) -> None:
             rate = await accept_all(history, range(JOBS, 2 * JOBS), AT_ONCE)
             print(f"jobs accepted, {AT_ONCE} at once          {rate:8.0f} /s")
             print(f"records through the writer         {await write_all(history):8.0f} /s")
+            for at_once in (1, AT_ONCE):
+                numbers = range((2 + at_once) * JOBS, (2 + at_once) * JOBS + JOBS)
+                spent = await operator_cpu(history, numbers, at_once)
+                print(f"operator's CPU a job, {at_once:2} at once    {spent:8.2f} ms")
+                numbers = range(numbers.stop, numbers.stop + JOBS)
+                spent = await gateway_cpu(history, gateway, numbers, at_once)
+                print(f"gateway's CPU a job, {at_once:2} at once     {spent:8.2f} ms")
             print(f"a page of 100 of {2 * JOBS} jobs         {1000 * await median_page(gateway):8.1f} ms")
 
 
