@@ -32,7 +32,7 @@ from agentjobs.engine.clock import watch_clock
 from agentjobs.engine.controller import Controller
 from agentjobs.errors import AgentJobsError
 from agentjobs.history.database import Database
-from agentjobs.history.operator_history import OperatorHistory
+from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.retention import Retention
 from agentjobs.history.writer import HistoryWriter
 from agentjobs.kube.beginning import answered, check_crd, cluster_uid
@@ -187,7 +187,7 @@ class Operator:
         async with Database(dsn, application="agentjobs-operator", on_request=metrics.database.request) as database:
             metrics.database.pool(database.connections)
             cluster = await cluster_uid(client)
-            history = OperatorHistory(database, cluster=cluster)
+            history = OperatorWrites(database, cluster=cluster)
             writer = HistoryWriter(history)
             recorder = EventRecorder(client, instance=identity, on_dropped=metrics.events_dropped.inc)
             metrics.history_backlog.set_function(lambda: float(writer.backlog))

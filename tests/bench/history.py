@@ -15,9 +15,10 @@ from pathlib import Path
 from agentjobs.contract import Event, Resolved, Result, ResultDocument
 from agentjobs.history import migrate
 from agentjobs.history.database import Database
-from agentjobs.history.gateway_history import GatewayHistory
-from agentjobs.history.operator_history import OperatorHistory
+from agentjobs.history.operator_writes import OperatorWrites
+from agentjobs.history.reads import Reads
 from agentjobs.history.records import JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
+from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.writer import HistoryWriter
 from devcluster.postgres import EmbeddedPostgres
 
@@ -58,7 +59,7 @@ def an_event(seq: int) -> Event:
     )
 
 
-async def accept_all(history: OperatorHistory, numbers: range, at_once: int) -> float:
+async def accept_all(history: OperatorWrites, numbers: range, at_once: int) -> float:
     waiting = iter(numbers)
 
     async def accept_some() -> None:
@@ -70,7 +71,7 @@ async def accept_all(history: OperatorHistory, numbers: range, at_once: int) -> 
     return len(numbers) / (time.perf_counter() - begun)
 
 
-async def write_all(history: OperatorHistory) -> float:
+async def write_all(history: OperatorWrites) -> float:
     writer = HistoryWriter(history)
     task = asyncio.create_task(writer.run())
     begun = time.perf_counter()
@@ -84,7 +85,7 @@ async def write_all(history: OperatorHistory) -> float:
     return rate
 
 
-async def operator_cpu(history: OperatorHistory, numbers: range, at_once: int) -> float:
+async def operator_cpu(history: OperatorWrites, numbers: range, at_once: int) -> float:
     """Milliseconds of CPU a job: it is accepted, four records of it are written, its outcome is read."""
     waiting = iter(numbers)
     writer = HistoryWriter(history)
@@ -105,8 +106,8 @@ async def operator_cpu(history: OperatorHistory, numbers: range, at_once: int) -
     return 1000 * spent / len(numbers)
 
 
-async def gateway_cpu(history: OperatorHistory, gateway: GatewayHistory, numbers: range, at_once: int) -> float:
-    """Milliseconds of CPU a job: its start is claimed, two bodies of events, three heartbeats and its result come in."""
+async def gateway_cpu(history: OperatorWrites, gateway: RunnerWrites, numbers: range, at_once: int) -> float:
+    """Milliseconds of CPU a job: a claim, two bodies of events, three heartbeats and a result."""
     await accept_all(history, numbers, AT_ONCE)
     waiting = iter(numbers)
 
@@ -125,7 +126,7 @@ async def gateway_cpu(history: OperatorHistory, gateway: GatewayHistory, numbers
     return 1000 * (time.process_time() - begun) / len(numbers)
 
 
-async def median_page(gateway: GatewayHistory) -> float:
+async def median_page(gateway: Reads) -> float:
     times = []
     for _ in range(21):
         begun = time.perf_counter()
@@ -148,8 +149,8 @@ async def measure(folder: Path) -> None:
         print(f"embedded PostgreSQL, later starts  {1000 * (time.perf_counter() - stopped):8.0f} ms")
         print(f"first migration, with imports      {1000 * (migrated - started):8.0f} ms")
         async with Database(server.dsn) as database:
-            history = OperatorHistory(database, cluster="bench")
-            gateway = GatewayHistory(database, cluster="bench")
+            history = OperatorWrites(database, cluster="bench")
+            gateway, reads = RunnerWrites(database, cluster="bench"), Reads(database, cluster="bench")
             await history.recorded("warm-up")
             print(f"jobs accepted, one at a time       {await accept_all(history, range(JOBS), 1):8.0f} /s")
             rate = await accept_all(history, range(JOBS, 2 * JOBS), AT_ONCE)
@@ -162,7 +163,7 @@ async def measure(folder: Path) -> None:
                 numbers = range(numbers.stop, numbers.stop + JOBS)
                 spent = await gateway_cpu(history, gateway, numbers, at_once)
                 print(f"gateway's CPU a job, {at_once:2} at once     {spent:8.2f} ms")
-            print(f"a page of 100 of {2 * JOBS} jobs         {1000 * await median_page(gateway):8.1f} ms")
+            print(f"a page of 100 of {2 * JOBS} jobs         {1000 * await median_page(reads):8.1f} ms")
 
 
 if __name__ == "__main__":

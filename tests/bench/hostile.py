@@ -24,7 +24,7 @@ import psutil
 from agentjobs.dev.parts import Part
 from agentjobs.history.database import Database
 from agentjobs.history.migrate import upgrade
-from agentjobs.history.operator_history import OperatorHistory
+from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.records import JobKey, JobRecord, StartRecord
 from devcluster.apiserver import ApiServer
 from devcluster.client import NAMESPACES, PODS, SERVICE_ACCOUNTS, ApiError, Client
@@ -87,7 +87,7 @@ class Watch:
             await asyncio.sleep(0.05)
 
 
-async def token_of(client: Client, history: OperatorHistory, name: str) -> str:
+async def token_of(client: Client, history: OperatorWrites, name: str) -> str:
     """Record a job with a start, make its pod and return the pod's token."""
     key = JobKey(f"uid-{name}", "default", name, datetime.now(UTC))
     start = StartRecord(key, 1, 1, f"{name}-1", datetime.now(UTC))
@@ -158,7 +158,7 @@ async def against(
     with contextlib.suppress(ApiError):
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
         await client.create(SERVICE_ACCOUNTS, "default", account)
-    history = OperatorHistory(database, cluster=cluster)
+    history = OperatorWrites(database, cluster=cluster)
     names = ("honest", *(f"hostile-{number}" for number in range(2 * len(SHAPES))))
     tokens = {name: await token_of(client, history, name) for name in names}
     headers = {name: {"Authorization": f"Bearer {token}"} for name, token in tokens.items()}

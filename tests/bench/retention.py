@@ -16,7 +16,7 @@ import psycopg
 from agentjobs.contract import Resolved
 from agentjobs.history import migrate
 from agentjobs.history.database import Database
-from agentjobs.history.operator_history import OperatorHistory
+from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.records import JobKey, JobRecord, StartRecord
 from agentjobs.history.retention import Retention
 from devcluster.postgres import EmbeddedPostgres
@@ -42,7 +42,7 @@ async def no_pause(_seconds: float) -> None:
     await asyncio.sleep(0)
 
 
-async def accepts(history: OperatorHistory, name: str) -> list[float]:
+async def accepts(history: OperatorWrites, name: str) -> list[float]:
     """Seconds of each of many acceptances, one after another."""
     took = []
     for number in range(ACCEPTS):
@@ -66,7 +66,7 @@ async def main() -> None:
             connection.execute(FILL)
             connection.execute("ANALYZE")
         database = await stack.enter_async_context(Database(postgres.dsn))
-        history = OperatorHistory(database, cluster="bench")
+        history = OperatorWrites(database, cluster="bench")
         print(f"an acceptance at rest:          {shown(await accepts(history, 'rest'))}")
         retention = Retention(
             database,

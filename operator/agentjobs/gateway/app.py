@@ -25,9 +25,8 @@ from agentjobs.gateway.health import Readiness
 from agentjobs.gateway.limits import Intake
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.problems import FRAMEWORK_REASONS, Problem, crash, from_error
-from agentjobs.gateway.services import Services
+from agentjobs.gateway.services import GatewayHistory, Services
 from agentjobs.gateway.traffic import Traffic
-from agentjobs.history.gateway_history import GatewayHistory
 from agentjobs.tracing import Spans
 
 logger = logging.getLogger(__name__)

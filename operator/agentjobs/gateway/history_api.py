@@ -12,8 +12,8 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from agentjobs.api.recorded import Events, RecordedJobs, RecordedResult, RecordedSpec, Story
 from agentjobs.gateway.auth import User
 from agentjobs.gateway.problems import Problem, json_answer
-from agentjobs.gateway.services import History, Reads, services_of
-from agentjobs.history.gateway_history import DEFAULT_LIMIT, MAX_LIMIT
+from agentjobs.gateway.services import History, ReadBudget, services_of
+from agentjobs.history.reads import DEFAULT_LIMIT, MAX_LIMIT
 from agentjobs.kube.resources import CONFIGMAPS
 
 COLLECTION: Final = "/v1/namespaces/{namespace}/agentjobs"
@@ -48,7 +48,7 @@ async def _may_read_texts(request: Request, namespace: Namespace) -> User:
 async def list_jobs(
     namespace: Namespace,
     history: History,
-    reads: Reads,
+    budget: ReadBudget,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     name: Annotated[
@@ -61,15 +61,15 @@ async def list_jobs(
 ) -> RecordedJobs:
     """List the jobs of a namespace, newest first."""
     chosen = {"name": name or None, "schedule": schedule or None, "partition_key": partition or None}
-    async with reads.taken():
+    async with budget.taken():
         page = await history.jobs(namespace, limit=limit, cursor=cursor, **chosen)
     return RecordedJobs(items=page.items, cursor=page.cursor)
 
 
 @router.get(COLLECTION + "/{name}", dependencies=[Depends(_may_get)])
-async def get_job(namespace: Namespace, name: Name, history: History, reads: Reads) -> Story:
+async def get_job(namespace: Namespace, name: Name, history: History, budget: ReadBudget) -> Story:
     """Tell the story of a job: its starts and every change of its phase."""
-    async with reads.taken():
+    async with budget.taken():
         return await history.story(namespace, name)
 
 
@@ -78,23 +78,23 @@ async def list_events(
     namespace: Namespace,
     name: Name,
     history: History,
-    reads: Reads,
+    budget: ReadBudget,
     start: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only those of this start.")] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     newest: Annotated[bool, Query(description="Begin with the newest and go back from there.")] = False,
 ) -> Response:
     """List what a job's runners told: model calls, tool calls, texts, errors."""
-    async with reads.taken():
+    async with budget.taken():
         job = await history.job(namespace, name)
         page = await history.events(job.uid, start=start, limit=limit, cursor=cursor, newest=newest)
     return json_answer({"items": page.items, "cursor": page.cursor})
 
 
 @router.get(COLLECTION + "/{name}/result", response_model=RecordedResult, dependencies=[Depends(_may_get)])
-async def get_result(namespace: Namespace, name: Name, history: History, reads: Reads) -> Response:
+async def get_result(namespace: Namespace, name: Name, history: History, budget: ReadBudget) -> Response:
     """Answer the final result; 404 with reason NoResult while there is none."""
-    async with reads.taken():
+    async with budget.taken():
         job = await history.job(namespace, name)
         result = await history.result(job.uid)
     if result is None:
@@ -107,9 +107,9 @@ async def get_result(namespace: Namespace, name: Name, history: History, reads: 
     response_model=RecordedSpec,
     dependencies=[Depends(_may_get), Depends(_may_read_texts)],
 )
-async def get_spec(namespace: Namespace, name: Name, history: History, reads: Reads) -> Response:
+async def get_spec(namespace: Namespace, name: Name, history: History, budget: ReadBudget) -> Response:
     """Answer the work as it was accepted, with its defaults and the texts of its ConfigMaps, to run it again."""
-    async with reads.taken():
+    async with budget.taken():
         job = await history.job(namespace, name)
         spec = await history.spec(job.uid)
     if spec is None:

@@ -16,7 +16,7 @@ from agentjobs.gateway.auth import RunnerIdentity
 from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody, parse, taken
 from agentjobs.gateway.limits import read_body
 from agentjobs.gateway.problems import json_answer
-from agentjobs.gateway.services import Bodies, History, Metrics, Runner, Traces
+from agentjobs.gateway.services import Bodies, Metrics, Runner, Traces, Writes
 from agentjobs.tracing import named
 
 logger = logging.getLogger(__name__)
@@ -28,42 +28,42 @@ router = APIRouter(tags=["runner"])
 
 
 @router.get(contract.PATH_ATTEMPT)
-async def get_attempt(runner: Runner, history: History, spans: Traces) -> Response:
+async def get_attempt(runner: Runner, writes: Writes, spans: Traces) -> Response:
     """Claim the start for the pod that asks and answer `contract.Attempt`, all it needs to run."""
     began = datetime.now(UTC)
-    attempt = await history.claim(runner.uid, runner.start, runner.pod_uid, namespace=runner.namespace, job=runner.job)
+    attempt = await writes.claim(runner.uid, runner.start, runner.pod_uid, namespace=runner.namespace, job=runner.job)
     spans.part(runner.uid, runner.start, "claim", begin=began, end=datetime.now(UTC), attributes={})
     logger.info("attempt.claimed", extra=_fields(runner))
     return json_answer(attempt)
 
 
 @router.post(contract.PATH_EVENTS, status_code=204, openapi_extra=taken(EventsBody))
-async def post_events(runner: Runner, history: History, metrics: Metrics, bodies: Bodies, request: Request) -> Response:
+async def post_events(runner: Runner, writes: Writes, metrics: Metrics, bodies: Bodies, request: Request) -> Response:
     """Store entries of the start's timeline; sending one twice stores it once."""
     limit, sender = contract.MAX_EVENTS_BODY_BYTES, {"job": runner.job_key, "pod": runner.pod_uid}
     async with bodies.body(request, EventsBody, limit, **sender) as body:
         events = [event.to_contract() for event in body.events]
-        metrics.recorded(await history.add_events(runner.uid, runner.start, runner.pod_uid, events))
+        metrics.recorded(await writes.add_events(runner.uid, runner.start, runner.pod_uid, events))
     return Response(status_code=204)
 
 
 @router.post(contract.PATH_HEARTBEAT, status_code=204, openapi_extra=taken(HeartbeatBody))
-async def post_heartbeat(runner: Runner, history: History, request: Request) -> Response:
+async def post_heartbeat(runner: Runner, writes: Writes, request: Request) -> Response:
     """Note that the runner lives; the body may be empty."""
     if raw := await read_body(request, MAX_HEARTBEAT_BYTES):
         parse(HeartbeatBody, raw)
-    await history.heartbeat(runner.uid, runner.start, runner.pod_uid)
+    await writes.heartbeat(runner.uid, runner.start, runner.pod_uid)
     return Response(status_code=204)
 
 
 @router.put(contract.PATH_RESULT, openapi_extra=taken(ResultDocumentBody))
-async def put_result(runner: Runner, history: History, spans: Traces, bodies: Bodies, request: Request) -> Response:
+async def put_result(runner: Runner, writes: Writes, spans: Traces, bodies: Bodies, request: Request) -> Response:
     """Store how the start ended; answer the result that is final for the job, which may be another start's."""
     began = datetime.now(UTC)
     limit, sender = contract.MAX_RESULT_BYTES, {"job": runner.job_key, "pod": runner.pod_uid}
     async with bodies.body(request, ResultDocumentBody, limit, **sender) as body:
         document = body.to_contract()
-        final = await history.put_result(runner.uid, runner.start, runner.pod_uid, document)
+        final = await writes.put_result(runner.uid, runner.start, runner.pod_uid, document)
     told = named(verdict=document["verdict"])
     spans.part(runner.uid, runner.start, "result", begin=began, end=datetime.now(UTC), attributes=told)
     said = {"verdict": document["verdict"], "reason": document["reason"]}

@@ -22,8 +22,10 @@ from agentjobs.engine.background import Background
 from agentjobs.gateway.app import create_app
 from agentjobs.gateway.connections import CONNECTIONS, connections
 from agentjobs.gateway.metrics import GatewayMetrics
+from agentjobs.gateway.services import GatewayHistory
 from agentjobs.history.database import Database
-from agentjobs.history.gateway_history import GatewayHistory
+from agentjobs.history.reads import Reads
+from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.kube.client import KubeClient
 from agentjobs.settings import GatewaySettings
 
@@ -82,7 +84,7 @@ async def serving(
     ):
         metrics.database.pool(database.connections)
         app = create_app(
-            lambda cluster: GatewayHistory(database, cluster=cluster),
+            lambda cluster: GatewayHistory(RunnerWrites(database, cluster=cluster), Reads(database, cluster=cluster)),
             kube,
             metrics=metrics,
             spans=spans,

@@ -4,6 +4,7 @@ Order matters in a route's signature: who asks comes first, so that a stranger i
 """
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
@@ -11,12 +12,21 @@ from fastapi import Depends, Request
 from agentjobs.gateway.auth import Authenticator, Reviewer, RunnerIdentity
 from agentjobs.gateway.limits import READS_AT_ONCE, Budget, Intake
 from agentjobs.gateway.metrics import GatewayMetrics
-from agentjobs.history.gateway_history import GatewayHistory
+from agentjobs.history.reads import Reads
+from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.kube.resources import NAMESPACES
 from agentjobs.tracing import Spans
 
 # Its uid is the usual name of a cluster: the namespace is always there and is never deleted.
 CLUSTER_NAMESPACE: Final = "kube-system"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayHistory:
+    """The history of one cluster, by who uses it."""
+
+    runners: RunnerWrites
+    people: Reads
 
 
 class Services:
@@ -78,12 +88,17 @@ async def runner_of(request: Request) -> AsyncIterator[RunnerIdentity]:
         yield runner
 
 
-async def history_of(request: Request) -> GatewayHistory:
-    """Return the history of this cluster."""
-    return await services_of(request).history()
+async def writes_of(request: Request) -> RunnerWrites:
+    """Return what runners write of this cluster's history."""
+    return (await services_of(request).history()).runners
 
 
-async def reads_of(request: Request) -> Budget:
+async def history_of(request: Request) -> Reads:
+    """Return what people read of this cluster's history."""
+    return (await services_of(request).history()).people
+
+
+async def read_budget_of(request: Request) -> Budget:
     """Return what bounds the reading of users, so that it leaves runners their connections."""
     return services_of(request).reads
 
@@ -104,8 +119,9 @@ async def spans_of(request: Request) -> Spans:
 
 
 Runner = Annotated[RunnerIdentity, Depends(runner_of)]
-History = Annotated[GatewayHistory, Depends(history_of)]
-Reads = Annotated[Budget, Depends(reads_of)]
+Writes = Annotated[RunnerWrites, Depends(writes_of)]
+History = Annotated[Reads, Depends(history_of)]
+ReadBudget = Annotated[Budget, Depends(read_budget_of)]
 Bodies = Annotated[Intake, Depends(intake_of)]
 Metrics = Annotated[GatewayMetrics, Depends(metrics_of)]
 Traces = Annotated[Spans, Depends(spans_of)]

@@ -7,12 +7,14 @@
     database          connections with deadlines; the one place that turns database errors into ours
     breaker           whether PostgreSQL answers, known once for the whole process
     sanitize          makes text and JSON of any origin storable
-    together          joins questions asked at the same time into one query
-    operator_history  what the operator writes and asks
+    batcher           joins questions asked at the same time into one query
+    operator_writes   what the operator writes and asks
     operator_sql      what that asks PostgreSQL
     writer            the operator's queue in front of it: never blocks, survives an outage
-    gateway_history   what a runner may write through the gateway, behind the fence; what users read
-    gateway_sql       what that asks PostgreSQL
+    runner_writes     what a runner may write through the gateway, behind the fence
+    runner_sql        what that asks PostgreSQL
+    reads             what people read
+    reads_sql         what that asks PostgreSQL
     heads             what of a stored answer a status can show
     pages             long lists, page by page
     retention         prunes what ended long ago

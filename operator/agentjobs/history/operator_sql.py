@@ -1,4 +1,4 @@
-"""What the operator's history asks PostgreSQL, as SQLAlchemy's values. `operator_history` runs it.
+"""What the operator's history asks PostgreSQL, as SQLAlchemy's values. `operator_writes` runs it.
 
 Parameters end in an underscore, so that none has the name of a column, but for `uids` and the two pairs of `LACKING`.
 """

@@ -1,12 +1,14 @@
 """The values an operator writes into history, and the one it asks for at a job's end.
 
 Each carries its job's whole identity, so that any of them can come first, alone or twice: a row that is not there yet
-is made by whichever record arrives. Pure; made by the reconciler, read by `operator_history` and `writer`.
+is made by whichever record arrives. Pure; made by the reconciler, read by `operator_writes` and `writer`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Raw, Struct
 
 from agentjobs.contract import Resolved, Result
 
@@ -93,3 +95,14 @@ class JobYield:
 
 
 Record = JobRecord | StartRecord | StartEnd | TransitionRecord | Deletion
+
+
+class StoredEvent(Struct, frozen=True):
+    """One entry of a start's timeline, its data as text: `recorded.Event` to who reads it."""
+
+    start: int
+    seq: int
+    time: datetime
+    kind: str
+    author: str
+    data: Raw

@@ -28,7 +28,7 @@ _LIMIT: Final = 100_000
 
 
 class Sink(Protocol):
-    """Where batches go: `OperatorHistory`."""
+    """Where batches go: `OperatorWrites`."""
 
     async def write(self, batch: Sequence[Record]) -> None:
         """Store all of the batch or raise; storing it again changes nothing."""

@@ -16,7 +16,7 @@ from agentjobs.cli.app import run
 from agentjobs.dev.backends import Server, place_of
 from agentjobs.gateway.serve import serving
 from agentjobs.history.database import Database
-from agentjobs.history.operator_history import OperatorHistory
+from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.records import JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
 from agentjobs.settings import gateway_settings
 from devcluster.client import CONFIG_MAPS, PODS, ApiError, Client, Resource
@@ -125,7 +125,7 @@ async def cluster(apiserver):
 class Story:
     """What the operator would have written."""
 
-    operator: OperatorHistory
+    operator: OperatorWrites
     namespace: str
 
     async def begin(
@@ -153,7 +153,7 @@ class Story:
 async def story(database, cluster):
     namespace = (await cluster.http.get("/api/v1/namespaces/kube-system")).json()
     async with Database(database) as connection:
-        yield Story(OperatorHistory(connection, cluster=namespace["metadata"]["uid"]), cluster.namespace)
+        yield Story(OperatorWrites(connection, cluster=namespace["metadata"]["uid"]), cluster.namespace)
 
 
 @pytest.fixture

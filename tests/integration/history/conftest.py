@@ -15,10 +15,11 @@ from agentjobs import errors
 from agentjobs.api.recorded import Event
 from agentjobs.contract import Resolved
 from agentjobs.history.database import Database
-from agentjobs.history.gateway_history import GatewayHistory
-from agentjobs.history.operator_history import OperatorHistory
+from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.pages import Page
+from agentjobs.history.reads import Reads
 from agentjobs.history.records import Deletion, JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
+from agentjobs.history.runner_writes import RunnerWrites
 
 CLUSTER = "c0ffee"
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -78,12 +79,12 @@ async def connected(database: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def operator(connected: Database) -> OperatorHistory:
-    return OperatorHistory(connected, cluster=CLUSTER)
+def operator(connected: Database) -> OperatorWrites:
+    return OperatorWrites(connected, cluster=CLUSTER)
 
 
-class ReadGateway(GatewayHistory):
-    """The gateway's history, with what comes as JSON text read."""
+class Gateway(RunnerWrites, Reads):
+    """What a gateway asks of history, with what comes as JSON text read."""
 
     async def claim(self, *args: Any, **kwargs: Any) -> Any:
         return _read(await super().claim(*args, **kwargs))
@@ -104,8 +105,8 @@ def _read(value: Any) -> Any:
 
 
 @pytest.fixture
-def gateway(connected: Database) -> GatewayHistory:
-    return ReadGateway(connected, cluster=CLUSTER)
+def gateway(connected: Database) -> Gateway:
+    return Gateway(connected, cluster=CLUSTER)
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from sqlalchemy import text, update
 
 from agentjobs import errors
 from agentjobs.contract import Event, Result, ResultDocument
-from agentjobs.history.gateway_history import GatewayHistory
-from agentjobs.history.gateway_sql import LOCK_START, PASS_ALONE
+from agentjobs.history.runner_sql import LOCK_START, PASS_ALONE
+from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.tables import starts
 
 AN_HOUR_AGO = update(starts).values(
@@ -397,7 +397,7 @@ async def test_the_operator_sees_for_how_long_nothing_was_heard_of_a_pod(gateway
 
 async def test_a_gateway_of_another_cluster_claims_nothing(connected, build):
     """Clusters may share a database; whoever may make pods in one can name uids of the other."""
-    elsewhere = GatewayHistory(connected, cluster="another")
+    elsewhere = RunnerWrites(connected, cluster="another")
 
     with pytest.raises(errors.NotFound):
         await elsewhere.claim(build.uid, 1, "pod-a", **build.place)

@@ -14,7 +14,7 @@ from agentjobs import errors
 from agentjobs.history import migrate
 from agentjobs.history.breaker import Away
 from agentjobs.history.database import Database
-from agentjobs.history.operator_history import OperatorHistory
+from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.tables import SCHEMA, jobs, transitions
 from agentjobs.history.writer import HistoryWriter
 from devcluster.postgres import EmbeddedPostgres
@@ -49,7 +49,7 @@ async def all_rows(database, table):
 
 async def test_records_put_while_postgres_dies_and_comes_back_are_stored_once(server, a_job):
     async with Database(server.dsn) as database:
-        writer = HistoryWriter(OperatorHistory(database, cluster="c"), batch=20, linger=0.01)
+        writer = HistoryWriter(OperatorWrites(database, cluster="c"), batch=20, linger=0.01)
         async with running(writer):
             for number in range(300):
                 for phase in (1, 2, 3):
@@ -72,7 +72,7 @@ async def test_records_put_while_postgres_dies_and_comes_back_are_stored_once(se
 
 async def test_an_absent_server_is_unavailable_at_once(server, a_job):
     async with Database(server.dsn) as database:
-        history = OperatorHistory(database, cluster="c")
+        history = OperatorWrites(database, cluster="c")
         await history.accept(a_job().job(), a_job().start(1))
         await server.stop()
 
@@ -82,7 +82,7 @@ async def test_an_absent_server_is_unavailable_at_once(server, a_job):
 
 async def test_a_restart_between_two_calls_goes_unnoticed(server, a_job):
     async with Database(server.dsn) as database:
-        history = OperatorHistory(database, cluster="c")
+        history = OperatorWrites(database, cluster="c")
         await asyncio.gather(*(history.recorded("nobody") for _ in range(10)))
         await server.stop()
         await server.start()
@@ -114,7 +114,7 @@ async def test_a_server_that_never_answers_holds_nobody_for_the_deadline():
 
 async def test_a_row_that_somebody_locked_is_unavailable_in_time_and_free_afterwards(database, a_job):
     async with Database(database) as slow, Database(database, deadline=1) as fast:
-        history = OperatorHistory(fast, cluster="c")
+        history = OperatorWrites(fast, cluster="c")
         await history.accept(a_job().job())
 
         async def hold(connection):
@@ -141,4 +141,4 @@ async def test_a_user_that_the_server_refuses_is_waited_for_like_a_server(databa
 
     async with Database(database.replace("agentjobs@", "guest@")) as refused:
         with pytest.raises(errors.Unavailable, match="refuses our user"):
-            await OperatorHistory(refused, cluster="c").yielded(a_job().key.uid)
+            await OperatorWrites(refused, cluster="c").yielded(a_job().key.uid)

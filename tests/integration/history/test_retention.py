@@ -9,9 +9,9 @@ from agentjobs.contract import Event, Result, ResultDocument
 from agentjobs.errors import Unavailable
 from agentjobs.history import retention
 from agentjobs.history.database import Database
-from agentjobs.history.gateway_history import GatewayHistory
-from agentjobs.history.operator_history import OperatorHistory
+from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.retention import Retention
+from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.tables import SCHEMA, metadata
 
 CLUSTER = "c0ffee"
@@ -49,7 +49,7 @@ def a_story(connected, a_job, database):
     """`await a_story(uid, ended=days ago)`: a job with two starts, three events and a result; None: it goes on."""
 
     async def write(uid, *, ended=None, deleted=None, events=3, cluster=CLUSTER, namespace="default"):
-        history, gateway = OperatorHistory(connected, cluster=cluster), GatewayHistory(connected, cluster=cluster)
+        history, gateway = OperatorWrites(connected, cluster=cluster), RunnerWrites(connected, cluster=cluster)
         build = a_job(uid, namespace=namespace)
         await history.accept(build.job(), build.start(1))
         await gateway.claim(uid, 1, "pod", **build.place)

@@ -12,8 +12,9 @@ from agentjobs.api.recorded import RecordedJob, Story, Transition
 from agentjobs.gateway.app import create_app
 from agentjobs.gateway.auth import Authenticator
 from agentjobs.gateway.metrics import GatewayMetrics
-from agentjobs.history.gateway_history import StoredEvent
+from agentjobs.gateway.services import GatewayHistory
 from agentjobs.history.pages import Page
+from agentjobs.history.records import StoredEvent
 
 OURS = contract.TOKEN_AUDIENCE
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
@@ -217,7 +218,11 @@ def database():
 @pytest.fixture
 def app(history, kube, database, clock):
     return create_app(
-        lambda cluster: history, kube, metrics=GatewayMetrics(), check_history=database.check, clock=clock
+        lambda cluster: GatewayHistory(history, history),
+        kube,
+        metrics=GatewayMetrics(),
+        check_history=database.check,
+        clock=clock,
     )
 
 

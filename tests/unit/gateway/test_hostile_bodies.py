@@ -15,7 +15,7 @@ from agentjobs.gateway import json_text
 from agentjobs.gateway.bodies import EventsBody, ResultDocumentBody, parse
 from agentjobs.gateway.json_text import MAX_DEPTH, PIECE_BYTES, storable
 from agentjobs.gateway.problems import Problem, json_answer
-from agentjobs.history.gateway_history import StoredEvent
+from agentjobs.history.records import StoredEvent
 
 SIZE = 64 * 1024
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from agentjobs.errors import Invalid, Unavailable
-from agentjobs.history.together import Together
+from agentjobs.history.batcher import Batcher
 
 
 class Database:
@@ -34,9 +34,9 @@ async def settle():
 
 async def test_questions_of_one_moment_are_one_query():
     database = Database()
-    together = Together(database.ask)
+    batcher = Batcher(database.ask)
 
-    answers = await asyncio.gather(*(together(number) for number in (1, 2, 3)))
+    answers = await asyncio.gather(*(batcher(number) for number in (1, 2, 3)))
 
     assert answers == [10, 20, 30]
     assert database.queries == [[1, 2, 3]]
@@ -44,11 +44,11 @@ async def test_questions_of_one_moment_are_one_query():
 
 async def test_who_comes_while_all_queries_run_shares_the_next():
     database = Database()
-    together = Together(database.ask, queries=1)
+    batcher = Batcher(database.ask, queries=1)
     database.open.clear()
-    first = asyncio.create_task(together(1))
+    first = asyncio.create_task(batcher(1))
     await settle()
-    others = [asyncio.create_task(together(number)) for number in (2, 3)]
+    others = [asyncio.create_task(batcher(number)) for number in (2, 3)]
     await settle()
     database.open.set()
 
@@ -58,16 +58,16 @@ async def test_who_comes_while_all_queries_run_shares_the_next():
 
 async def test_a_batch_has_a_limit():
     database = Database()
-    together = Together(database.ask, limit=2, queries=1)
+    batcher = Batcher(database.ask, limit=2, queries=1)
 
-    assert await asyncio.gather(*(together(number) for number in range(5))) == [0, 10, 20, 30, 40]
+    assert await asyncio.gather(*(batcher(number) for number in range(5))) == [0, 10, 20, 30, 40]
     assert [len(numbers) for numbers in database.queries] == [2, 2, 1]
 
 
 async def test_a_refused_question_fails_alone():
-    together = Together(Database().ask)
+    batcher = Batcher(Database().ask)
 
-    answers = await asyncio.gather(*(together(number) for number in (12, 13, 14)), return_exceptions=True)
+    answers = await asyncio.gather(*(batcher(number) for number in (12, 13, 14)), return_exceptions=True)
 
     assert [answers[0], answers[2]] == [120, 140]
     assert isinstance(answers[1], Invalid)
@@ -75,12 +75,12 @@ async def test_a_refused_question_fails_alone():
 
 async def test_an_outage_answers_those_who_wait_behind_it():
     database = Database()
-    together = Together(database.ask, queries=1)
+    batcher = Batcher(database.ask, queries=1)
     database.open.clear()
     database.away = True
-    asked = [asyncio.create_task(together(1))]
+    asked = [asyncio.create_task(batcher(1))]
     await settle()
-    asked.append(asyncio.create_task(together(2)))
+    asked.append(asyncio.create_task(batcher(2)))
     await settle()
     database.open.set()
 
@@ -92,11 +92,11 @@ async def test_an_outage_answers_those_who_wait_behind_it():
 
 async def test_a_question_nobody_waits_for_is_not_asked():
     database = Database()
-    together = Together(database.ask, queries=1)
+    batcher = Batcher(database.ask, queries=1)
     database.open.clear()
-    first, second = asyncio.create_task(together(1)), asyncio.create_task(together(2))
+    first, second = asyncio.create_task(batcher(1)), asyncio.create_task(batcher(2))
     await settle()
-    third = asyncio.create_task(together(3))
+    third = asyncio.create_task(batcher(3))
     await settle()
     third.cancel()
     database.open.set()

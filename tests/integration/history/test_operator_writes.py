@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, insert, literal, select
 
-from agentjobs.history.operator_history import OperatorHistory
+from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.records import JobYield, StartEnd, StartRecord, TransitionRecord
 from agentjobs.history.tables import jobs, starts, transitions
 
@@ -41,7 +41,7 @@ async def test_the_first_acceptance_wins(operator, a_job):
 
 async def test_operators_that_accept_at_once_agree(connected, operator, a_job):
     build = a_job()
-    operators = [OperatorHistory(connected, cluster="c-1") for _ in range(8)]
+    operators = [OperatorWrites(connected, cluster="c-1") for _ in range(8)]
 
     stored = await asyncio.gather(
         *(each.accept(build.job(f"from {number}"), build.start(1)) for number, each in enumerate(operators))
@@ -100,7 +100,7 @@ async def test_a_job_nobody_knows_has_no_end_no_result_no_usage_and_no_heartbeat
 
 
 async def test_an_empty_batch_needs_no_database(a_job):
-    await OperatorHistory(None, cluster="c").write([])  # type: ignore[arg-type]  # it must not be asked
+    await OperatorWrites(None, cluster="c").write([])  # type: ignore[arg-type]  # it must not be asked
 
 
 async def test_open_jobs_whose_object_is_gone_are_closed(operator, a_job):
@@ -148,7 +148,7 @@ async def test_jobs_stored_after_the_list_began_stay_open(operator, a_job):
 
 
 async def test_another_clusters_jobs_stay_open(connected, operator, a_job):
-    await OperatorHistory(connected, cluster="another").write([a_job().transition(1, "Running")])
+    await OperatorWrites(connected, cluster="another").write([a_job().transition(1, "Running")])
 
     assert await operator.close_vanished([], listed_at=await operator.clock()) == 0
 

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentjobs.contract import Resolved
 from agentjobs.history import operator_sql as sql
+from agentjobs.history.batcher import Batcher
 from agentjobs.history.database import Database
 from agentjobs.history.records import (
     Deletion,
@@ -27,7 +28,6 @@ from agentjobs.history.records import (
     TransitionRecord,
 )
 from agentjobs.history.tables import jobs
-from agentjobs.history.together import Together
 
 _Row = dict[str, Any]
 
@@ -36,7 +36,7 @@ _Row = dict[str, Any]
 _CLOSED_AT_ONCE: Final = 500
 
 
-class OperatorHistory:
+class OperatorWrites:
     """History as the operator of one cluster sees it.
 
     Args:
@@ -49,8 +49,8 @@ class OperatorHistory:
     def __init__(self, database: Database, *, cluster: str) -> None:
         self._database = database
         self._cluster = cluster
-        self._accepts = Together(self._accept_all)
-        self._yields = Together(self._all_yields)
+        self._accepts = Batcher(self._accept_all)
+        self._yields = Batcher(self._all_yields)
 
     @property
     def away(self) -> bool:

@@ -19,8 +19,8 @@ LIMIT: Final = 64
 QUERIES: Final = 2
 
 
-class Together(Generic[Question, Answer]):
-    """`await together(question)` answers one question; `ask` answers many, in order."""
+class Batcher(Generic[Question, Answer]):
+    """`await batcher(question)` answers one question; `ask` answers many, in order."""
 
     def __init__(
         self,

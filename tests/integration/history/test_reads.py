@@ -8,8 +8,7 @@ from sqlalchemy.engine import Engine
 
 from agentjobs import errors
 from agentjobs.contract import Event, Result, ResultDocument
-from agentjobs.history.gateway_history import GatewayHistory
-from agentjobs.history.operator_history import OperatorHistory
+from agentjobs.history.operator_writes import OperatorWrites
 
 HOSTILE = "NUL \x00, half \ud800, '; DROP TABLE jobs; --, 🙂"
 STORED = "NUL \ufffd, half \ufffd, '; DROP TABLE jobs; --, 🙂"
@@ -65,7 +64,7 @@ async def test_a_page_takes_one_query(operator, gateway, a_job, queries):
 
 async def test_other_namespaces_and_clusters_are_not_seen(connected, operator, gateway, a_job):
     await operator.write([a_job("u1", namespace="other").transition(1, "Queued")])
-    await OperatorHistory(connected, cluster="another").write([a_job("u2").transition(1, "Queued")])
+    await OperatorWrites(connected, cluster="another").write([a_job("u2").transition(1, "Queued")])
 
     assert (await gateway.jobs("default")).items == []
     for uid in ("u1", "u2", "hello"):
@@ -188,7 +187,7 @@ async def test_events_come_in_pages(operator, gateway, a_job):
 
 @pytest.mark.parametrize("newest", [False, True])
 async def test_a_page_of_events_has_a_size_as_well(operator, gateway, a_job, monkeypatch, newest):
-    monkeypatch.setattr("agentjobs.history.gateway_history.MAX_PAGE_BYTES", 40)
+    monkeypatch.setattr("agentjobs.history.reads.MAX_PAGE_BYTES", 40)
     build = a_job()
     await write_events(operator, gateway, build, 25)
     sizes, found, cursor = [], [], None
@@ -213,7 +212,7 @@ async def test_events_are_read_from_the_end_as_well(operator, gateway, a_job):
     assert before.cursor is None
 
 
-async def test_hostile_text_is_stored_as_data(operator, gateway: GatewayHistory, a_job):
+async def test_hostile_text_is_stored_as_data(operator, gateway, a_job):
     build = a_job()
     await operator.accept(build.job(HOSTILE), build.start(1))
     attempt = await gateway.claim(build.uid, 1, "pod", **build.place)
