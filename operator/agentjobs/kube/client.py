@@ -1,9 +1,10 @@
 """The one way in which the control side reads and writes Kubernetes objects: dicts in, dicts out, our errors raised.
 
-Used by operator, gateway and command line. Built on `kubernetes.aio` for configuration, TLS, authentication and the
-connection pool, without its models: they cost several times the request itself. It never retries and never decides;
-that is the callers' business. (aiohttp repeats a GET, PUT or DELETE once when the server closed an idle connection
-under it; all of ours are safe to repeat, because PUT carries a resourceVersion and DELETE a uid.)
+Used by operator, gateway and command line. `kubernetes.aio` reads the configuration and keeps the credentials; requests
+go through aiohttp with orjson, because its own client and models cost several times the request itself. It never
+retries and never decides; that is the callers' business. (aiohttp repeats a GET, PUT or DELETE once when the server
+closed an idle connection under it; all of ours are safe to repeat, because PUT carries a resourceVersion and DELETE a
+uid.)
 """
 
 import json
@@ -14,12 +15,12 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
-from kubernetes.aio.client import ApiClient
+import orjson
 from yarl import URL
 
 from agentjobs.errors import Gone, Invalid, Unavailable
 from agentjobs.kube.answers import error_of, error_of_status
-from agentjobs.kube.connection import load_configuration
+from agentjobs.kube.connection import load_configuration, open_session
 from agentjobs.kube.resources import Resource
 
 Obj = dict[str, Any]
@@ -43,6 +44,8 @@ CONNECT_SECONDS: Final = 10.0
 # The server ends a watch after this long; the margin lets it do so before we take silence for a dead connection.
 WATCH_SECONDS: Final = 290
 WATCH_MARGIN_SECONDS: Final = 20
+# Types that JSON does not have are mistakes of ours.
+_STRICT: Final = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 class KubeClient:
@@ -53,12 +56,19 @@ class KubeClient:
     """
 
     def __init__(
-        self, api: Any, *, user_agent: str, check: Check | None = None, on_write: OnWrite | None = None
+        self,
+        session: aiohttp.ClientSession,
+        configuration: Any,
+        *,
+        user_agent: str,
+        check: Check | None = None,
+        on_write: OnWrite | None = None,
     ) -> None:
-        self._api = api
+        self._session = session
+        self._configuration = configuration
         self._check = check
         self._on_write = on_write
-        self._base: str = api.configuration.host.rstrip("/")
+        self._base: str = configuration.host.rstrip("/")
         self._headers = {"Accept": JSON, "User-Agent": user_agent}
         self._timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS, connect=CONNECT_SECONDS)
 
@@ -82,19 +92,20 @@ class KubeClient:
         Raises:
             Invalid: the kubeconfig or the pod's service account files are missing or broken.
         """
-        configuration = await load_configuration(kubeconfig, pool_size=pool_size)
+        configuration = await load_configuration(kubeconfig)
         try:
-            api: Any = ApiClient(configuration)
+            session = open_session(configuration, pool_size=pool_size)
         except (OSError, ssl.SSLError) as error:
             raise Invalid(f"kubeconfig {kubeconfig or '(in cluster)'}: certificates unusable: {error}") from error
-        try:
-            yield cls(api, user_agent=user_agent, check=check, on_write=on_write)
-        finally:
-            await api.close()
+        async with session:
+            yield cls(session, configuration, user_agent=user_agent, check=check, on_write=on_write)
 
     def with_check(self, check: Check | None) -> "KubeClient":
         """Return a client over the same connections with another fence (None: unfenced, as the elector needs it)."""
-        return type(self)(self._api, user_agent=self._headers["User-Agent"], check=check, on_write=self._on_write)
+        user_agent = self._headers["User-Agent"]
+        return type(self)(
+            self._session, self._configuration, user_agent=user_agent, check=check, on_write=self._on_write
+        )
 
     @property
     def server(self) -> str:
@@ -275,17 +286,23 @@ class KubeClient:
     async def _send(
         self, method: str, url: URL, *, body: Obj | None = None, timeout: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
-        configuration = self._api.configuration
         headers = dict(self._headers)
         # The only public way through the configuration's refresh hook: projected tokens rotate hourly.
-        token = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
         if token:
             headers["Authorization"] = token
-        headers["Content-Type"] = MERGE_PATCH if method == "PATCH" else JSON
-        rest: Any = self._api.rest_client
-        answer = await rest.request(method, url, headers=headers, body=body, _request_timeout=timeout)
-        response: aiohttp.ClientResponse = answer.response
-        return response
+        data = None
+        if body is not None:
+            headers["Content-Type"] = MERGE_PATCH if method == "PATCH" else JSON
+            data = _written(body)
+        return await self._session.request(
+            method,
+            url,
+            headers=headers,
+            data=data,
+            timeout=timeout,
+            server_hostname=self._configuration.tls_server_name,
+        )
 
     def _url(
         self,
@@ -326,9 +343,22 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
                 yield line
 
 
+def _written(body: Obj) -> bytes:
+    """Return a body as JSON. What orjson cannot or must not write goes as the standard library writes it.
+
+    orjson refuses integers of more than 64 bits and halves of surrogate pairs. NaN it writes as null, which in a merge
+    patch removes the field. The server has to see these, and refuses them.
+    """
+    try:
+        raw = orjson.dumps(body, option=_STRICT)
+    except TypeError:
+        return json.dumps(body).encode()
+    return json.dumps(body).encode() if b"null" in raw else raw
+
+
 def _object(raw: bytes) -> Obj:
     """Read an answer; ValueError when it is no JSON object."""
-    answer = json.loads(raw)
+    answer = orjson.loads(raw)
     if not isinstance(answer, dict):
         raise ValueError(f"not an object: {raw[:80]!r}")
     return answer
@@ -336,7 +366,7 @@ def _object(raw: bytes) -> Obj:
 
 def _event(line: bytes) -> tuple[str, Obj]:
     """Read one line of a watch; ValueError when it is none."""
-    event = json.loads(line)
+    event = orjson.loads(line)
     try:
         kind, obj = event["type"], event["object"]
     except (KeyError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Where the API server is and who we are to it: from a kubeconfig or from our own pod. Used by the client alone."""
+"""Where the API server is and who we are to it, from a kubeconfig or from our own pod. Used by the client alone."""
 
 import asyncio
 import logging
@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+import aiohttp
 import yaml
 from kubernetes.aio import config as untyped_config
 from kubernetes.aio.client import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
 
 from agentjobs.errors import Invalid
 
@@ -19,9 +21,11 @@ config: Any = untyped_config
 
 # client-go asks again for a token from a file or a plug-in after a minute; the library does so in a pod.
 CREDENTIALS_SECONDS: Final = 60.0
+# Large lists and watches are read without a pause between two parts.
+READ_BUFFER_BYTES: Final = 2**21
 
 
-async def load_configuration(kubeconfig: str | None, *, pool_size: int) -> Any:
+async def load_configuration(kubeconfig: str | None) -> Any:
     """Read host, certificates and credentials from a kubeconfig, or from our pod when it is None: a `Configuration`."""
     configuration: Any = Configuration()
     try:
@@ -33,10 +37,22 @@ async def load_configuration(kubeconfig: str | None, *, pool_size: int) -> Any:
     except (config.ConfigException, yaml.YAMLError, OSError, *_MALFORMED) as error:
         source = f"kubeconfig {kubeconfig!r}" if kubeconfig else "in-cluster configuration"
         raise Invalid(f"{source}: {error}; set KUBECONFIG to a readable file") from error
-    configuration.connection_pool_maxsize = pool_size
-    # Looking for proxies in environment and netrc costs two thread hops a request; `proxy-url` in a kubeconfig works.
-    configuration.client_session_kwargs = {"trust_env": False}
     return configuration
+
+
+def open_session(configuration: Any, *, pool_size: int) -> aiohttp.ClientSession:
+    """Return a session with the certificates and the proxy of a configuration.
+
+    Raises:
+        OSError: a file of the configuration cannot be read.
+        ssl.SSLError: a certificate is broken.
+    """
+    untyped: Any = RESTClientObject  # it reads certificates by the library's rules
+    connector = aiohttp.TCPConnector(limit=pool_size, ssl=untyped(configuration).ssl_context)
+    # Looking for proxies in environment and netrc costs two thread hops a request; `proxy-url` in a kubeconfig works.
+    return aiohttp.ClientSession(
+        connector=connector, proxy=configuration.proxy, trust_env=False, read_bufsize=READ_BUFFER_BYTES
+    )
 
 
 # What the library's loader lets out of a kubeconfig of odd shape.

@@ -1,8 +1,11 @@
 """What the client puts on the wire and makes of the answers."""
 
 import asyncio
+import json
+import math
 import re
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +93,34 @@ async def test_a_patch_is_a_merge_patch(client, server):
     request = server.requests[0]
     assert request.headers["Content-Type"] == "application/merge-patch+json"
     assert request.body == {"status": {"phase": None}}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, "null", "ü ☃ 😀", 2**70, -(2**63), 1.5, float("inf"), "\ud800", "\udc00\ud800", ["a", {"b": None}], {}],
+    ids=repr,
+)
+async def test_a_body_arrives_as_the_standard_library_would_write_it(client, server, value):
+    server.answer(JOB)
+
+    await client.patch(PODS, "team", "a", {"status": {"value": value}})
+
+    assert server.requests[0].body == json.loads(json.dumps({"status": {"value": value}}))
+
+
+async def test_what_is_no_number_does_not_remove_a_field(client, server):
+    server.answer(JOB)
+
+    await client.patch(PODS, "team", "a", {"status": {"value": float("nan")}})
+
+    assert math.isnan(server.requests[0].body["status"]["value"])
+
+
+async def test_a_body_that_json_cannot_say_is_not_sent(client, server):
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        await client.patch(PODS, "team", "a", {"status": {"at": datetime.now(UTC)}})
+
+    assert server.requests == []
 
 
 async def test_a_delete_carries_its_preconditions(client, server):
