@@ -9,7 +9,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from agentjobs import handlers, logs
+from agentjobs import logs, operator_process
 from agentjobs.settings import operator_settings
 
 FILE = Path(os.environ["STORM_CLOCKS"]) / os.environ["AGENTJOBS_PROBE_ADDRESS"].rpartition(":")[2]
@@ -26,4 +26,4 @@ def turned() -> datetime:
 if __name__ == "__main__":
     settings = operator_settings()
     logs.configure(settings.log_level, settings.log_format)
-    handlers.run(settings, now=turned)
+    operator_process.run(settings, now=turned)

@@ -81,11 +81,11 @@ def operator() -> None:
         AGENTJOBS_DATABASE_URL=postgresql://… agentjobs operator
     """
     with _extra("operator"):
-        from agentjobs import handlers, logs
+        from agentjobs import logs, operator_process
         from agentjobs.settings import operator_settings
     settings = operator_settings()
     logs.configure(settings.log_level, settings.log_format)
-    handlers.run(settings)
+    operator_process.run(settings)
 
 
 def gateway() -> None:

@@ -1,7 +1,7 @@
 """The HTTP session that kopf lists and watches with: its lists leave out what the caches hold already.
 
 kopf makes a task, a queue and a lasting memory for each object of its own list and calls our handler with it, though
-our list came first: at 10,000 objects that was more CPU than all else of a start. Made by `handlers` at each login.
+our list came first: at 10,000 objects that was more CPU than all else of a start. Made by `kopf_adapter` at each login.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,6 +1,6 @@
 """Full lists of what is watched: before the first decision, and now and then to repair what a watch missed.
 
-Made and run by `handlers`. It feeds the caches and history, and decides nothing.
+Made and run by `operator_process`. It feeds the caches and history, and decides nothing.
 """
 
 import asyncio

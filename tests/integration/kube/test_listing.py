@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from agentjobs.core.pods.manifests import PodDefaults
-from agentjobs.handlers import Connection
+from agentjobs.kopf_adapter import Connection
 from agentjobs.kube.listing import listing_session
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile import Reconciler

@@ -7,8 +7,8 @@ import pytest
 
 from agentjobs.dev.crds import apply_crds
 from agentjobs.engine.background import Died
-from agentjobs.handlers import Operator
 from agentjobs.kube.recorder import EventRecorder
+from agentjobs.operator_process import Operator
 from agentjobs.settings import OperatorSettings
 from devcluster.client import CRDS, Client
 

@@ -273,7 +273,7 @@ def test_a_missing_module_of_ours_is_a_bug_and_stays_one():
 @pytest.mark.parametrize("process", ["operator", "gateway"])
 def test_settings_that_are_missing_are_named(capsys, monkeypatch, process):
     if process == "operator":
-        pytest.importorskip("agentjobs.handlers", reason="the operator's process is not there")
+        pytest.importorskip("agentjobs.operator_process", reason="the operator's process is not there")
     monkeypatch.delenv("AGENTJOBS_DATABASE_URL", raising=False)
 
     with pytest.raises(SystemExit) as left:

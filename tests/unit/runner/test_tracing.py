@@ -94,7 +94,7 @@ def test_the_end_waits_for_no_collector_that_does_not_answer(monkeypatch):
     ("imports", "absent"),
     [
         ("agentjobs_runner.attempt, agentjobs_runner.adk.engine", "opentelemetry.exporter"),
-        ("agentjobs.handlers, agentjobs.gateway.serve", "opentelemetry.sdk"),
+        ("agentjobs.operator_process, agentjobs.gateway.serve", "opentelemetry.sdk"),
     ],
     ids=["runner", "operator-and-gateway"],
 )

@@ -7,7 +7,7 @@ set; nothing a user or a model wrote becomes a command, an image path of ours, o
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -44,6 +44,9 @@ from agentjobs.contract import (
     policy_name,
 )
 
+if TYPE_CHECKING:
+    from agentjobs.settings import OperatorSettings
+
 # The token outlives the longest start: its time-out, its grace period, and ten minutes for a last result.
 TOKEN_SLACK_SECONDS = 600
 # Bounds of the API server on expirationSeconds of a projected token.
@@ -79,6 +82,26 @@ class PodDefaults:
     """How pods reach DNS."""
     images: Sequence[str] = ()
     """Images that jobs may name, a `*` at the end meaning all that begin so; none: any."""
+
+    @classmethod
+    def of(cls, settings: "OperatorSettings", *, gateway_authorities: str | None) -> "PodDefaults":
+        """Take from the operator's settings what they say about pods."""
+        return cls(
+            gateway_url=settings.gateway_url,
+            gateway_ca=settings.gateway_ca,
+            gateway_authorities=gateway_authorities,
+            image=settings.runner_image,
+            image_pull_policy=settings.runner_image_pull_policy,
+            resources=settings.runner_resources,
+            node_selector=settings.runner_node_selector,
+            tolerations=settings.runner_tolerations,
+            service_accounts=frozenset({"default", *settings.service_accounts}),
+            gateway_egress=settings.gateway_egress,
+            dns_egress=settings.dns_egress,
+            images=settings.images,
+            image_pull_secrets=settings.runner_image_pull_secrets,
+            env=settings.runner_env,
+        )
 
 
 def runner_pod(

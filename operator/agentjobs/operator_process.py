@@ -1,10 +1,7 @@
-"""The operator's process: kopf for watching and lifecycle, and nothing else of kopf.
+"""The operator's process, from its settings to its end.
 
-Handlers do no I/O and return None; they feed the reconciler's caches. There is no other kind of handler on purpose:
-each would write annotations or finalizers into users' objects. The only module that imports kopf.
-
-Order of a life: probes, Lease, database, full lists, workers, watches; on the way out watches with workers, history,
-Lease.
+It starts in this order: probes, Lease, database, full lists, workers, watches. It stops watches and workers first, then
+writes what is left of the history, then gives the Lease back.
 """
 
 import asyncio
@@ -16,16 +13,13 @@ import secrets
 import signal
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-import aiohttp
-import kopf
 import uvloop
 
-from agentjobs import authorities, tracing
-from agentjobs.contract import GROUP, LABEL_JOB, VERSION
+from agentjobs import authorities, kopf_adapter, tracing
+from agentjobs.contract import LABEL_JOB
 from agentjobs.core.pods.manifests import PodDefaults
 from agentjobs.engine.background import Background, Died
 from agentjobs.engine.clock import watch_clock
@@ -38,21 +32,19 @@ from agentjobs.history.writer import HistoryWriter
 from agentjobs.kube.beginning import answered, check_crd, cluster_uid
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.elector import Elector, utc_now
-from agentjobs.kube.listing import Known, listing_session
 from agentjobs.kube.recorder import EventRecorder
-from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, PODS
+from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, PODS, Resource
 from agentjobs.metrics import Metrics
 from agentjobs.probes import measure_lag, serving
 from agentjobs.reconcile import Key, Reconciler
 from agentjobs.reconcile.lists import Lists
 from agentjobs.reconcile.ports import Ports
+from agentjobs.reconcile.state import State
 from agentjobs.settings import OperatorSettings, host_and_port
 
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS: Final = 5.0
-# Kopf gives its own tasks five.
-KOPF_SECONDS: Final = 6.0
 
 
 def run(settings: OperatorSettings, *, now: Callable[[], datetime] = utc_now) -> None:
@@ -61,13 +53,13 @@ def run(settings: OperatorSettings, *, now: Callable[[], datetime] = utc_now) ->
     `now` is the wall clock, which tests turn.
     """
     if settings.kubeconfig:
-        # kopf's login reads it from there; our own client gets it as an argument.
+        # The login of kopf reads it from there; our own client gets it as an argument.
         os.environ["KUBECONFIG"] = settings.kubeconfig
     gc.set_threshold(50_000, 20, 50)  # full collections over thousands of live dicts are the tail of every latency
     try:
         # A sixth less CPU a job than asyncio's own loop: most of it is reading watches and TLS.
         uvloop.run(Operator(settings, now).run())
-    except (AgentJobsError, kopf.LoginError) as error:
+    except AgentJobsError as error:
         logger.error("operator.ended", extra={"error": str(error)})
         raise SystemExit(1) from error
 
@@ -202,7 +194,7 @@ class Operator:
             )
             reconciler = Reconciler(
                 ports,
-                pods=_pod_defaults(settings, self._authorities),
+                pods=PodDefaults.of(settings, gateway_authorities=self._authorities),
                 queues={"agents": settings.queue_agents, "scheduled": settings.queue_scheduled},
             )
             database.breaker.on_back(writer.retry)
@@ -258,9 +250,8 @@ class Operator:
 
     async def _watch_until_stopped(self, reconciler: Reconciler, controller: Controller[Key]) -> None:
         """Watch until the process is to stop, then let the workers finish."""
-        handlers = registry(reconciler, self._metrics, self._stop)
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
-        watching = asyncio.create_task(_run_kopf(self._settings, handlers, self._stop), name="kopf")
+        watching = asyncio.create_task(self._run_watches(reconciler.state), name="kopf")
         try:
             await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not self._stop.is_set():
@@ -268,160 +259,31 @@ class Operator:
             # The workers beside kopf, not after it: kopf takes seconds to end under load. A standby waits for our Lease
             # meanwhile, and without it every write is refused.
             stopped = asyncio.create_task(controller.stop(), name="stop-workers")
-            await _end_of_kopf(watching)
+            await kopf_adapter.ended(watching)
             # Kopf cancels whatever was begun beside it and takes too long; the caller stops them then.
             await asyncio.wait({stopped})
         finally:
             stopping.cancel()
 
+    async def _run_watches(self, state: State) -> None:
+        metrics = self._metrics
 
-def registry(reconciler: Reconciler, metrics: Metrics, stop: asyncio.Event) -> kopf.OperatorRegistry:
-    """The handlers: wiring only."""
-    handlers = kopf.OperatorRegistry()
+        def watch(resource: Resource, take: kopf_adapter.Observe, *, label: str = "") -> kopf_adapter.Watch:
+            def observe(event: str | None, obj: Mapping[str, Any]) -> None:
+                metrics.watched(resource.kind)
+                take(event, obj)
 
-    def known(kind: str, obj: Mapping[str, Any]) -> bool:
-        if not reconciler.state.knows(kind, obj):
-            return False
-        metrics.watched(kind)
-        return True
+            return kopf_adapter.Watch(resource, observe, label)
 
-    @kopf.on.login(registry=handlers)
-    async def login(**kwargs: Any) -> Any:
-        info = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
-        return info and Connection.make(info, known)
+        def known(kind: str, obj: Mapping[str, Any]) -> bool:
+            if not state.knows(kind, obj):
+                return False
+            metrics.watched(kind)
+            return True
 
-    @kopf.on.event(GROUP, VERSION, AGENTJOBS.plural, registry=handlers)
-    async def job_event(event: Any, **_: Any) -> None:
-        metrics.watched("AgentJob")
-        reconciler.state.observe_job(event["type"], event["object"])
-
-    @kopf.on.event(GROUP, VERSION, AGENTSCHEDULES.plural, registry=handlers)
-    async def schedule_event(event: Any, **_: Any) -> None:
-        metrics.watched("AgentSchedule")
-        reconciler.state.observe_schedule(event["type"], event["object"])
-
-    @kopf.on.event("v1", PODS.plural, labels={LABEL_JOB: kopf.PRESENT}, registry=handlers)
-    async def pod_event(event: Any, **_: Any) -> None:
-        metrics.watched("Pod")
-        reconciler.state.observe_pod(event["type"], event["object"])
-
-    @kopf.on.cleanup(registry=handlers)
-    async def cleanup(**_: Any) -> None:
-        # Without it kopf waits five seconds for its own waiter of the flag when a signal ended it.
-        stop.set()
-
-    return handlers
-
-
-@dataclass(frozen=True, kw_only=True)
-class Connection(kopf.AiohttpSession):
-    """How kopf connects: as it would by itself, but that its lists leave out what is known.
-
-    Equal when its credentials are: by that kopf notices, and ends, when a login brings those again that were refused.
-    """
-
-    aiohttp_session: aiohttp.ClientSession = field(compare=False)
-    info: kopf.ConnectionInfo
-
-    @classmethod
-    def make(cls, info: kopf.ConnectionInfo, known: Known) -> "Connection":
-        connector = aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context())
-        session = listing_session(
-            headers=info.as_http_headers(), connector=connector, proxy=info.proxy_url, known=known
+        watches = (
+            watch(AGENTJOBS, state.observe_job),
+            watch(AGENTSCHEDULES, state.observe_schedule),
+            watch(PODS, state.observe_pod, label=LABEL_JOB),
         )
-        return cls(
-            aiohttp_session=session,
-            info=info,
-            server=info.server,
-            priority=info.priority,
-            default_namespace=info.default_namespace,
-            expiration=info.expiration,
-        )
-
-
-class StatelessDiffBase(kopf.DiffBaseStorage):
-    """kopf keeps a copy of every object to find differences; nobody asks for them here.
-
-    None, not an empty one: that would be copied and searched for traces of handlers at every event.
-    """
-
-    def build(self, *, body: Any, extra_fields: Any = None) -> Any:
-        return None
-
-    def fetch(self, *, body: Any) -> Any:
-        return None
-
-    def store(self, *, body: Any, patch: Any, essence: Any) -> None:
-        """Write nothing into users' objects."""
-
-
-def kopf_settings() -> kopf.OperatorSettings:
-    """kopf, tuned for event handlers only."""
-    settings = kopf.OperatorSettings()
-    settings.peering.standalone = True
-    settings.posting.enabled = False
-    settings.scanning.disabled = True
-    settings.persistence.diffbase_storage = StatelessDiffBase()
-    settings.queueing.idle_timeout = 0.5  # workers of idle objects are most of the memory at 10,000 objects
-    settings.watching.chunk_size = 500
-    # A tuple: the key 'v1/pods' matches nothing, and every pod of the cluster would be streamed.
-    settings.watching.label_selectors["v1", PODS.plural] = LABEL_JOB
-    settings.networking.request_timeout = 30
-    settings.networking.error_backoffs = [0.5, 1, 2, 5, 5, 5, 5, 5, 5, 5]
-    for name in ("kopf.objects", "kopf.activities"):  # "Activity 'registry.<locals>.login' succeeded."
-        logging.getLogger(name).setLevel(logging.WARNING)
-    return settings
-
-
-async def _run_kopf(settings: OperatorSettings, handlers: kopf.OperatorRegistry, stop: asyncio.Event) -> None:
-    await kopf.operator(
-        registry=handlers,
-        settings=kopf_settings(),
-        standalone=True,
-        clusterwide=not settings.namespaces,
-        namespaces=settings.namespaces,
-        stop_flag=stop,
-    )
-
-
-async def _end_of_kopf(watching: "asyncio.Task[None]") -> None:
-    """Wait until kopf has ended.
-
-    When one of its watchers fails, kopf cancels the others together with what would pause them. Which of the two comes
-    first is chance: a watcher may take its end for a pause, watch on, and kopf waits for it without end. Cancelled
-    alone it ends.
-
-    Raises:
-        Died: what kopf died of.
-    """
-    await asyncio.wait({watching}, timeout=KOPF_SECONDS)
-    while not watching.done():
-        for task in asyncio.all_tasks():
-            if task.get_name().startswith("watcher for "):
-                task.cancel()
-        await asyncio.wait({watching}, timeout=1.0)
-    try:
-        await watching
-    except kopf.LoginError:
-        raise
-    except Exception as error:
-        raise Died(f"the watches of the API server ended: {type(error).__name__}: {error}") from error
-
-
-def _pod_defaults(settings: OperatorSettings, gateway_authorities: str | None) -> PodDefaults:
-    return PodDefaults(
-        gateway_url=settings.gateway_url,
-        gateway_ca=settings.gateway_ca,
-        gateway_authorities=gateway_authorities,
-        image=settings.runner_image,
-        image_pull_policy=settings.runner_image_pull_policy,
-        resources=settings.runner_resources,
-        node_selector=settings.runner_node_selector,
-        tolerations=settings.runner_tolerations,
-        service_accounts=frozenset({"default", *settings.service_accounts}),
-        gateway_egress=settings.gateway_egress,
-        dns_egress=settings.dns_egress,
-        images=settings.images,
-        image_pull_secrets=settings.runner_image_pull_secrets,
-        env=settings.runner_env,
-    )
+        await kopf_adapter.watch(watches, namespaces=self._settings.namespaces, known=known, stop=self._stop)

@@ -1,0 +1,173 @@
+"""kopf, reduced to its login and its watches: each event of a watched resource goes to one plain function.
+
+The only module that imports kopf. There is no other kind of handler on purpose: each would write annotations or
+finalizers into users' objects. Run by `operator_process`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import aiohttp
+import kopf
+
+from agentjobs.engine.background import Died
+from agentjobs.errors import Denied
+from agentjobs.kube.listing import Known, listing_session
+from agentjobs.kube.resources import Resource
+
+# kopf gives its own tasks five seconds to end.
+KOPF_SECONDS: Final = 6.0
+
+Observe = Callable[[str | None, Mapping[str, Any]], None]
+"""Takes in one event: ADDED, MODIFIED, DELETED or None for an object of the first list, and the object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One resource to watch. `observe` must neither block nor raise."""
+
+    resource: Resource
+    observe: Observe
+    label: str = ""
+    """Only objects that carry this label; empty for all."""
+
+
+async def watch(watches: Iterable[Watch], *, namespaces: tuple[str, ...], known: Known, stop: asyncio.Event) -> None:
+    """Run kopf until `stop` is set. `known` says which objects kopf's own lists may leave out.
+
+    Wait for the task that runs this with `ended`.
+    """
+    watches = tuple(watches)
+    await kopf.operator(
+        registry=registry(watches, known=known, stop=stop),
+        settings=kopf_settings(watches),
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        stop_flag=stop,
+    )
+
+
+def registry(watches: Iterable[Watch], *, known: Known, stop: asyncio.Event) -> kopf.OperatorRegistry:
+    """Return kopf's handlers: the login, one for each watch, and the end."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    async def login(**kwargs: Any) -> Any:
+        info = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+        return info and Connection.make(info, known)
+
+    for watch in watches:
+        _add(handlers, watch)
+
+    @kopf.on.cleanup(registry=handlers)
+    async def cleanup(**_: Any) -> None:
+        # Without it kopf waits five seconds for its own waiter of the flag when a signal ended it.
+        stop.set()
+
+    return handlers
+
+
+def _add(handlers: kopf.OperatorRegistry, watch: Watch) -> None:
+    labels = {watch.label: kopf.PRESENT} if watch.label else None
+
+    @kopf.on.event(*_selector(watch.resource), id=watch.resource.plural, labels=labels, registry=handlers)
+    async def observe(event: Any, **_: Any) -> None:
+        watch.observe(event["type"], event["object"])
+
+
+def _selector(resource: Resource) -> tuple[str, str] | tuple[str, str, str]:
+    """Return a resource as kopf names it: a core one by its version and plural."""
+    if not resource.group:
+        return resource.version, resource.plural
+    return resource.group, resource.version, resource.plural
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection(kopf.AiohttpSession):
+    """The session of kopf, as kopf would make it, with lists that leave out known objects.
+
+    Two sessions with the same credentials are equal: so kopf notices that a login returned refused credentials again,
+    and ends.
+    """
+
+    aiohttp_session: aiohttp.ClientSession = field(compare=False)
+    info: kopf.ConnectionInfo
+
+    @classmethod
+    def make(cls, info: kopf.ConnectionInfo, known: Known) -> "Connection":
+        connector = aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context())
+        session = listing_session(
+            headers=info.as_http_headers(), connector=connector, proxy=info.proxy_url, known=known
+        )
+        return cls(
+            aiohttp_session=session,
+            info=info,
+            server=info.server,
+            priority=info.priority,
+            default_namespace=info.default_namespace,
+            expiration=info.expiration,
+        )
+
+
+class StatelessDiffBase(kopf.DiffBaseStorage):
+    """kopf keeps a copy of every object to find differences, which no handler here asks for.
+
+    None rather than an empty copy: kopf would copy that again and search it at every event.
+    """
+
+    def build(self, *, body: Any, extra_fields: Any = None) -> Any:
+        return None
+
+    def fetch(self, *, body: Any) -> Any:
+        return None
+
+    def store(self, *, body: Any, patch: Any, essence: Any) -> None:
+        """Write nothing into users' objects."""
+
+
+def kopf_settings(watches: Iterable[Watch] = ()) -> kopf.OperatorSettings:
+    """kopf, tuned for event handlers only."""
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.persistence.diffbase_storage = StatelessDiffBase()
+    settings.queueing.idle_timeout = 0.5  # workers of idle objects are most of the memory at 10,000 objects
+    settings.watching.chunk_size = 500
+    for watch in watches:
+        if watch.label:
+            # A tuple: the key 'v1/pods' matches nothing, and every pod of the cluster would be streamed.
+            settings.watching.label_selectors[_selector(watch.resource)] = watch.label
+    settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = [0.5, 1, 2, 5, 5, 5, 5, 5, 5, 5]
+    for name in ("kopf.objects", "kopf.activities"):  # "Activity 'registry.<locals>.login' succeeded."
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return settings
+
+
+async def ended(watching: "asyncio.Task[None]") -> None:
+    """Wait for the end of a task that runs `watch`.
+
+    When one of its watchers fails, kopf cancels the others and the task that pauses them in any order: a watcher may
+    take its cancellation for a pause and go on watching, and kopf waits for it without end. Cancelled again it ends.
+
+    Raises:
+        Denied: kopf has no credentials that the API server takes.
+        Died: kopf failed.
+    """
+    await asyncio.wait({watching}, timeout=KOPF_SECONDS)
+    while not watching.done():
+        for task in asyncio.all_tasks():
+            if task.get_name().startswith("watcher for "):
+                task.cancel()
+        await asyncio.wait({watching}, timeout=1.0)
+    try:
+        await watching
+    except kopf.LoginError as error:
+        raise Denied(str(error)) from error
+    except Exception as error:
+        raise Died(f"the watches of the API server ended: {type(error).__name__}: {error}") from error
