@@ -73,7 +73,7 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class WatchEvent:
     """One step of a watch: ADDED, MODIFIED or DELETED."""
 
     type: str
@@ -199,7 +199,7 @@ class Client:
         *,
         label_selector: str = "",
         field_selector: str = "",
-    ) -> AsyncIterator[Listing | Change]:
+    ) -> AsyncIterator[Listing | WatchEvent]:
         """List, then watch, for ever: a cut watch goes on where it was, an expired one lists again.
 
         Never raises for what a server or network does; 404 too is waited out, since a CRD is served a moment after it
@@ -220,7 +220,7 @@ class Client:
                 await asyncio.sleep(0 if error.code == 410 else pause)
                 pause = min(pause * 2, _RELIST_MAX_SECONDS)
 
-    async def _watch(self, path: str, selectors: Mapping[str, str], revision: str) -> AsyncIterator[Change]:
+    async def _watch(self, path: str, selectors: Mapping[str, str], revision: str) -> AsyncIterator[WatchEvent]:
         """Yield changes; a connection cut or ended is made anew. Ends only by raising `ApiError`."""
         while True:
             params = {**selectors, "watch": "true", "allowWatchBookmarks": "true", "resourceVersion": revision}
@@ -238,7 +238,7 @@ class Client:
                             raise ApiError(status.get("code", 500), status.get("reason", ""), status.get("message", ""))
                         revision = event["object"]["metadata"]["resourceVersion"]
                         if event["type"] != "BOOKMARK":
-                            yield Change(event["type"], event["object"])
+                            yield WatchEvent(event["type"], event["object"])
             except (aiohttp.ClientError, OSError, ValueError) as error:
                 cut = True
                 if isinstance(error, aiohttp.ClientConnectorError):

@@ -13,7 +13,7 @@ _REMEMBERED = 1000  # repeated events beyond this many distinct ones begin a new
 _IN_FLIGHT = 200
 
 
-class Recorder:
+class EventRecorder:
     """Records events in the name of one component."""
 
     def __init__(self, client: Client, *, component: str, host: str = "") -> None:

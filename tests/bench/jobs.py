@@ -21,7 +21,7 @@ from tests.bench import quiet
 from tests.bench.figures import Figure
 from tests.bench.load import BATCH, OURS, Kind, Seen, Spent, at_once, paced, succeed
 
-from agentjobs.dev.up import Backend, Cluster, up
+from agentjobs.dev.up import Backend, DevCluster, up
 from devcluster.envtest import ASSETS
 from devcluster.process import spawn
 
@@ -42,7 +42,7 @@ def backends() -> list[Backend]:
 
 
 @contextlib.asynccontextmanager
-async def cluster(backend: Backend, *, slots: int = 500) -> AsyncIterator[Cluster]:
+async def cluster(backend: Backend, *, slots: int = 500) -> AsyncIterator[DevCluster]:
     """A warm cluster whose pods end at once."""
     gc.collect()
     with tempfile.TemporaryDirectory(prefix="agentjobs-bench-") as folder:
@@ -54,7 +54,7 @@ async def cluster(backend: Backend, *, slots: int = 500) -> AsyncIterator[Cluste
 
 
 @contextlib.asynccontextmanager
-async def controller_manager(running: Cluster, *flags: str) -> AsyncIterator[None]:
+async def controller_manager(running: DevCluster, *flags: str) -> AsyncIterator[None]:
     """Kubernetes' own controllers, as the flags choose them, warm."""
     program = Path(os.environ[ASSETS]) / "kube-controller-manager"
     common = [f"--kubeconfig={running.kubeconfig}", "--leader-elect=false", "--secure-port=0"]
@@ -68,7 +68,7 @@ async def controller_manager(running: Cluster, *flags: str) -> AsyncIterator[Non
             await child.stop(5)
 
 
-def job_controller(running: Cluster) -> contextlib.AbstractAsyncContextManager[None]:
+def job_controller(running: DevCluster) -> contextlib.AbstractAsyncContextManager[None]:
     """Kubernetes' Job controller, alone, with its client's rate limit out of the way; the rest as it comes."""
     return controller_manager(running, "--controllers=job-controller", "--kube-api-qps=2000", "--kube-api-burst=2000")
 
@@ -94,7 +94,7 @@ def beyond_the_pod(seen: Seen) -> list[float]:
     return [1000 * max(0.0, done - seen.created[name] - own.get(name, 0.0)) for name, done in seen.done.items()]
 
 
-async def _latency(running: Cluster, kind: Kind, run: int) -> tuple[float, float, float]:
+async def _latency(running: DevCluster, kind: Kind, run: int) -> tuple[float, float, float]:
     """Take one run: p50 and p99 to the pod, and p50 of what the whole job took beside its pod."""
     names = [f"paced-{run}-{number}" for number in range(PACED_JOBS)]
     seen = await paced(running.client, kind, names, every=PACED_SECONDS)

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from agentjobs.contract import LABEL_JOB, TerminationMessage, Verdict, start_of
-from agentjobs.dev.up import Cluster
-from devcluster.client import PODS, Change, Client, Object, Resource
+from agentjobs.dev.up import DevCluster
+from devcluster.client import PODS, Client, Object, Resource, WatchEvent
 from devcluster.node import Instant
 
 T = TypeVar("T")
@@ -98,13 +98,13 @@ class Seen:
     async def watch_jobs(self, client: Client, kind: Kind, ready: asyncio.Event) -> None:
         async for event in client.follow(kind.resource, "default"):
             ready.set()
-            if isinstance(event, Change) and kind.is_done(event.object):
+            if isinstance(event, WatchEvent) and kind.is_done(event.object):
                 self._note(self.done, event.object["metadata"]["name"])
 
     async def watch_pods(self, client: Client, kind: Kind, ready: asyncio.Event) -> None:
         async for event in client.follow(PODS, "default"):
             ready.set()
-            if not isinstance(event, Change):
+            if not isinstance(event, WatchEvent):
                 continue
             name = (event.object["metadata"].get("labels") or {}).get(kind.job_label, "")
             if event.type == "ADDED":
@@ -190,7 +190,7 @@ class Spent:
     """Mutations of Events."""
 
     @classmethod
-    def by_operator(cls, cluster: Cluster) -> "Spent":
+    def by_operator(cls, cluster: DevCluster) -> "Spent":
         with urllib.request.urlopen(cluster.operator_url + "/metrics") as answer:
             text = answer.read().decode()
         return cls(
@@ -204,7 +204,7 @@ class Spent:
         )
 
 
-def memory_of(cluster: Cluster, which: str = "VmRSS") -> float:
+def memory_of(cluster: DevCluster, which: str = "VmRSS") -> float:
     """MiB the operator holds (VmRSS) or ever held (VmHWM)."""
     child = cluster.parts["operator"].child
     assert child is not None

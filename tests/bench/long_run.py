@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psycopg
 
-from agentjobs.dev.up import Cluster, up
+from agentjobs.dev.up import DevCluster, up
 from devcluster.client import Resource
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +59,7 @@ def runner_of(job: str) -> int | None:
     return None
 
 
-async def run(cluster: Cluster, name: str, events: int, size: int) -> dict[str, object]:
+async def run(cluster: DevCluster, name: str, events: int, size: int) -> dict[str, object]:
     """Run one job to its end and say what it took."""
     gateway = cluster.parts["gateway"].child
     assert gateway is not None
@@ -88,7 +88,7 @@ async def run(cluster: Cluster, name: str, events: int, size: int) -> dict[str, 
     }
 
 
-async def read(cluster: Cluster, *command: str) -> dict[str, object]:
+async def read(cluster: DevCluster, *command: str) -> dict[str, object]:
     """Run a verb and say how long it took and how much it printed."""
     environ = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
     began = time.monotonic()

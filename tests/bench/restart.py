@@ -13,8 +13,8 @@ from tests.bench.figures import Figure
 from tests.bench.jobs import backends, cluster
 from tests.bench.load import AGENTJOBS, Spent, agent_job, each, memory_of
 
-from agentjobs.dev.up import Backend, Cluster
-from devcluster.client import PODS, Change, Client, Object
+from agentjobs.dev.up import Backend, DevCluster
+from devcluster.client import PODS, Client, Object, WatchEvent
 
 KEPT = 10_000
 AIM_SECONDS = 5.0
@@ -57,7 +57,7 @@ async def _copy(client: Client, model: Object, names: list[str]) -> None:
     await each(names, copied)
 
 
-async def _start(running: Cluster, name: str) -> Start:
+async def _start(running: DevCluster, name: str) -> Start:
     """Start the operator again; a new job waits for it."""
     part = running.parts["operator"]
     await part.end()
@@ -66,7 +66,7 @@ async def _start(running: Cluster, name: str) -> Start:
     part.start()
     async with asyncio.timeout(PATIENCE):
         async for event in running.client.follow(PODS, "default"):
-            items = event.items if not isinstance(event, Change) else [event.object]
+            items = event.items if not isinstance(event, WatchEvent) else [event.object]
             if any(item["metadata"]["name"] == f"{name}-1" for item in items):
                 break
     seconds = time.monotonic() - began

@@ -21,8 +21,8 @@ from tests.bench.figures import Figure
 from tests.bench.jobs import backends, controller_manager, has_job_controller, percentile
 from tests.bench.load import AGENTJOBS, BATCH_JOBS, Spent, agent_job, batch_job, each, memory_of, succeed
 
-from agentjobs.dev.up import Backend, Cluster, up
-from devcluster.client import Change, Client, Listing, Object, Resource
+from agentjobs.dev.up import Backend, DevCluster, up
+from devcluster.client import Client, Listing, Object, Resource, WatchEvent
 
 AGENTSCHEDULES = Resource("agentjobs.dev", "v1alpha1", "agentschedules", "AgentSchedule")
 CRONJOBS = Resource("batch", "v1", "cronjobs", "CronJob")
@@ -76,7 +76,7 @@ CRON = Kind(CRONJOBS, BATCH_JOBS, cron_job)
 
 
 @contextlib.asynccontextmanager
-async def cluster(backend: Backend) -> AsyncIterator[Cluster]:
+async def cluster(backend: Backend) -> AsyncIterator[DevCluster]:
     """A cluster whose pods end at once and whose queue holds nothing up."""
     gc.collect()
     settings = {"AGENTJOBS_QUEUE_SCHEDULED": str(2 * FIRING)}
@@ -189,11 +189,11 @@ async def _idle_and_restart(backend: Backend) -> list[Figure]:
 async def _first_job(client: Client) -> None:
     async with asyncio.timeout(PATIENCE):
         async for event in client.follow(AGENTJOBS, "default"):
-            if isinstance(event, Change) or event.items:
+            if isinstance(event, WatchEvent) or event.items:
                 return
 
 
-async def _calm(running: Cluster) -> None:
+async def _calm(running: DevCluster) -> None:
     """Until the operator has written nothing for three seconds."""
     async with asyncio.timeout(PATIENCE):
         before = -1.0

@@ -21,7 +21,7 @@ from tests.storm.sabotage import NAMESPACE, Disk, Saboteur
 from tests.storm.witness import AGENTJOBS, AGENTSCHEDULES, TERMINAL, Witness, read_tables
 
 from agentjobs.contract import ANNOTATION_TRIGGER
-from agentjobs.dev.up import Cluster, up
+from agentjobs.dev.up import DevCluster, up
 from devcluster.client import CONFIG_MAPS, LEASES, ApiError
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ class Storm:
         self._refused: dict[str, str] = {}
         self._done: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
-        self._cluster: Cluster
+        self._cluster: DevCluster
         self._witness: Witness
 
     async def run(self) -> list[Violation]:

@@ -16,7 +16,7 @@ from tests.storm.plan import REST, Fault
 
 from agentjobs.contract import LABEL_JOB
 from agentjobs.dev.shared import Place
-from agentjobs.dev.up import Cluster
+from agentjobs.dev.up import DevCluster
 from devcluster.apiserver import ApiServer
 from devcluster.client import LEASES, PODS, ApiError
 from devcluster.envtest import EnvTest
@@ -70,7 +70,7 @@ class Disk:
 class Saboteur:
     """Breaks and mends. Also restarts what ended by itself, as a kubelet would: a leader without its Lease ends."""
 
-    def __init__(self, cluster: Cluster, *, clocks: Path, disk: Disk) -> None:
+    def __init__(self, cluster: DevCluster, *, clocks: Path, disk: Disk) -> None:
         self._cluster = cluster
         self._clocks = clocks
         self._disk = disk
@@ -219,7 +219,7 @@ class Saboteur:
         await self._turn("latency", 0.3, fault)
 
     async def _failing_writes(self, fault: Fault) -> None:
-        self._embedded.knobs.fail_code = fault.value
+        self._embedded.faults.fail_code = fault.value
         await self._turn("fail_every", 3, fault)
 
     async def _lost_answers(self, fault: Fault) -> None:
@@ -268,11 +268,11 @@ class Saboteur:
         await asyncio.sleep(fault.seconds)
         self._real.send(signal.SIGCONT)
 
-    async def _turn(self, knob: str, value: float, fault: Fault) -> None:
-        knobs = self._embedded.knobs
-        setattr(knobs, knob, value)
+    async def _turn(self, name: str, value: float, fault: Fault) -> None:
+        faults = self._embedded.faults
+        setattr(faults, name, value)
         await asyncio.sleep(fault.seconds)
-        setattr(knobs, knob, 0)
+        setattr(faults, name, 0)
 
     @property
     def _embedded(self) -> ApiServer:

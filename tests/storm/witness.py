@@ -13,7 +13,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from agentjobs.contract import ANNOTATION_SESSION, FINALIZER, LABEL_JOB, start_of
-from devcluster.client import PODS, Change, Client, Listing, Object, Resource
+from devcluster.client import PODS, Client, Listing, Object, Resource, WatchEvent
 
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 AGENTSCHEDULES = Resource("agentjobs.dev", "v1alpha1", "agentschedules", "AgentSchedule")
@@ -119,7 +119,7 @@ class Witness:
         listed: Callable[[set[str]], None],
     ) -> None:
         async for event in self._client.follow(resource, "default", label_selector=labels):
-            if isinstance(event, Change):
+            if isinstance(event, WatchEvent):
                 see(event.type, event.object)
             elif isinstance(event, Listing):
                 listed({obj["metadata"]["uid"] for obj in event.items})

@@ -3,7 +3,7 @@
 It knows nothing of any product: custom resources come in as definitions.
 """
 
-from devcluster.apiserver.knobs import Knobs
+from devcluster.apiserver.faults import Faults
 from devcluster.apiserver.server import ApiServer
 
-__all__ = ["ApiServer", "Knobs"]
+__all__ = ["ApiServer", "Faults"]

@@ -51,7 +51,7 @@ ADMIN_IDENTITY: Final = Identity(ADMIN, ("system:masters", "system:authenticated
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class ServerCredentials:
     """What a server of one folder listens with and what its clients need.
 
     Args:
@@ -80,12 +80,12 @@ class Credentials:
         return context
 
 
-def make_credentials(folder: Path, *, now: datetime) -> Credentials:
+def make_credentials(folder: Path, *, now: datetime) -> ServerCredentials:
     """Write fresh certificates and keys into `folder`, from then on readable by its owner only; make up a token."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     authority = Authority(folder, name="ca", now=now)
-    return Credentials(
+    return ServerCredentials(
         authority=authority.certificate,
         server=authority.server("apiserver"),
         kubelet_client=authority.client("kube-apiserver-kubelet-client", organization="system:masters"),

@@ -28,7 +28,7 @@ _WORDS: Final = (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"),
 _SCALARS: Final = {"integer": int, "boolean": bool, "string": str}
 
 
-class Unreadable(ValueError):
+class UnreadableValue(ValueError):
     """A value that the schema accepts and no rule can read; the message is the real server's."""
 
 
@@ -73,7 +73,7 @@ def seen(
             and only one of two objects of one size has makes no difference.
 
     Raises:
-        Unreadable: a number with a fraction of zero where the schema says integer.
+        UnreadableValue: a number with a fraction of zero where the schema says integer.
     """
     if value is None or wanted is PRESENCE:
         return value is not None or None
@@ -95,7 +95,9 @@ def seen(
 
 
 def _unreadable(wanted: str, value: object) -> Any:
-    raise Unreadable(f"invalid data, expected {wanted}, got {'float64' if isinstance(value, float) else type(value)}")
+    raise UnreadableValue(
+        f"invalid data, expected {wanted}, got {'float64' if isinstance(value, float) else type(value)}"
+    )
 
 
 def _object(schema: Raw, value: Raw, wanted: Wanted, *, root: bool, ordered: bool, beside: Any) -> Any:

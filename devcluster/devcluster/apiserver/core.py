@@ -1,6 +1,6 @@
 """Decides what a write does to an object: create, update, patch, delete, bind. Synchronous, no HTTP.
 
-`answers` calls it with parsed requests; it checks, completes and stores. The order of the steps and every refusal
+`handlers` calls it with parsed requests; it checks, completes and stores. The order of the steps and every refusal
 follow the real kube-apiserver, because controllers are written against its corner cases: status is isolated,
 `generation` counts spec changes, finalizers hold an object back, a write that changes nothing is no write.
 """
@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import orjson
 
-from devcluster.apiserver import intake, lifecycle, metadata
-from devcluster.apiserver.failures import (
+from devcluster.apiserver import decoding, lifecycle, metadata
+from devcluster.apiserver.decoding import Write, WriteOptions
+from devcluster.apiserver.errors import (
     Cause,
-    Failure,
+    StatusError,
     already_exists,
     bad_request,
     bad_value,
@@ -26,11 +27,10 @@ from devcluster.apiserver.failures import (
     not_found,
     version_required,
 )
-from devcluster.apiserver.intake import Write, WriteOptions
+from devcluster.apiserver.faults import Faults
 from devcluster.apiserver.kinds import CUSTOM_RESOURCE_DEFINITION, NAMESPACE, POD, SERVICE_ACCOUNT, Kind
-from devcluster.apiserver.knobs import Knobs
 from devcluster.apiserver.lifecycle import DeleteOptions
-from devcluster.apiserver.registry import Registry, Served
+from devcluster.apiserver.registry import Registry, ServedResource
 from devcluster.apiserver.store import Key, Object, Store, TooLarge, Version
 from devcluster.apiserver.strategies import strategy
 
@@ -68,13 +68,13 @@ class Core:
         *,
         clock: Callable[[], datetime],
         later: Callable[[float, Callable[[], None]], object],
-        knobs: Knobs,
+        faults: Faults,
     ) -> None:
         self._store = store
         self._registry = registry
         self._clock = clock
         self._later = later
-        self._knobs = knobs
+        self._faults = faults
 
     def get(self, kind: Kind, key: Key) -> Version:
         """Return an object or raise the 404 that says so."""
@@ -83,16 +83,16 @@ class Core:
             raise not_found(kind, key[1])
         return version
 
-    def create(self, served: Served, namespace: str, obj: Object, options: WriteOptions) -> Outcome:
+    def create(self, served: ServedResource, namespace: str, obj: Object, options: WriteOptions) -> Outcome:
         """Store a new object under its name, or under a generated one."""
         if served.terminating:
-            raise Failure(405, "create not allowed while custom resource definition is terminating")
-        write = intake.begin(served, obj, options)
+            raise StatusError(405, "create not allowed while custom resource definition is terminating")
+        write = decoding.decode(served, obj, options)
         meta = write.obj["metadata"]
         metadata.path_namespace(meta, namespace)
         if meta.pop("resourceVersion", ""):
             # 500, as the real server's storage says it.
-            raise Failure(500, "resourceVersion should not be set on objects to be created", reason="Unknown")
+            raise StatusError(500, "resourceVersion should not be set on objects to be created", reason="Unknown")
         self._name(write, namespace)
         for name in ("deletionTimestamp", "deletionGracePeriodSeconds"):
             meta.pop(name, None)
@@ -106,7 +106,7 @@ class Core:
             raise already_exists(write.kind, key[1], going="deletionTimestamp" in present.obj["metadata"])
         return self._finish(write, key, created=True)
 
-    def update(self, served: Served, key: Key, obj: Object, subresource: str, options: WriteOptions) -> Outcome:
+    def update(self, served: ServedResource, key: Key, obj: Object, subresource: str, options: WriteOptions) -> Outcome:
         """Replace an object (PUT). Kinds that allow it are created when absent."""
         meta = obj.get("metadata")
         meta = meta if isinstance(meta, dict) else {}
@@ -128,7 +128,7 @@ class Core:
         return self._replace(served, key, current, obj, subresource, options, patched=False)
 
     def patch(
-        self, served: Served, key: Key, apply: Callable[[Object], Any], subresource: str, options: WriteOptions
+        self, served: ServedResource, key: Key, apply: Callable[[Object], Any], subresource: str, options: WriteOptions
     ) -> Outcome:
         """Replace an object by what `apply` makes of a private copy of it."""
         current = self.get(served.kind, key)
@@ -194,8 +194,8 @@ class Core:
         if not isinstance(finalizers, list):
             raise bad_request("spec.finalizers must be a list of strings")
         fresh["spec"] = {"finalizers": finalizers} if finalizers else {}
-        served = Served(NAMESPACE, None)
-        return self._settle(Write(served, fresh, options, []), ("", name), current)
+        served = ServedResource(NAMESPACE, None)
+        return self._store_update(Write(served, fresh, options, []), ("", name), current)
 
     def _name(self, write: Write, namespace: str) -> None:
         meta = write.obj["metadata"]
@@ -250,7 +250,7 @@ class Core:
 
     def _replace(
         self,
-        served: Served,
+        served: ServedResource,
         key: Key,
         current: Version,
         obj: Object,
@@ -259,7 +259,7 @@ class Core:
         *,
         patched: bool,
     ) -> Outcome:
-        write = intake.begin(served, obj, options, patched=patched)
+        write = decoding.decode(served, obj, options, patched=patched)
         kind, new, old = served.kind, write.obj, current.obj
         meta = new["metadata"]
         asked = meta.pop("resourceVersion", "")
@@ -277,15 +277,15 @@ class Core:
         if kind.tracks_generation and lifecycle.content(kind, new) != lifecycle.content(kind, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         self._check(write, old)
-        return self._settle(write, key, current)
+        return self._store_update(write, key, current)
 
-    def _settle(self, write: Write, key: Key, current: Version) -> Outcome:
+    def _store_update(self, write: Write, key: Key, current: Version) -> Outcome:
         """Store an update; nothing changed means no write, the last finalizer gone means removal."""
         obj, kind = write.obj, write.kind
         obj["metadata"]["resourceVersion"] = current.obj["metadata"]["resourceVersion"]
         if obj == {**current.obj, "apiVersion": obj["apiVersion"]}:
             return Outcome(current, warnings=write.warnings)
-        if lifecycle.may_go(kind, obj):
+        if lifecycle.is_removable(kind, obj):
             if not write.options.dry_run:
                 self._remove(kind, key)
             return Outcome(Version(obj, orjson.dumps(obj), current.revision), warnings=write.warnings)
@@ -299,12 +299,12 @@ class Core:
             return self._finish_definition(write, key, created=created)
         version = self._put(write.kind, key, write.obj)
         if created and write.kind.key == NAMESPACE.key:
-            self._furnish(key[1])
+            self._populate_namespace(key[1])
         return Outcome(version, created=created, warnings=warnings)
 
     def _finish_definition(self, write: Write, key: Key, *, created: bool) -> Outcome:
         """Store a CRD and serve what it defines, after the delay a test may have asked for."""
-        delay = self._knobs.established_delay if created else 0.0
+        delay = self._faults.established_delay if created else 0.0
         if not delay:
             self._registry.establish(write.obj, self._clock())
         version = self._put(CUSTOM_RESOURCE_DEFINITION, key, write.obj)
@@ -324,17 +324,17 @@ class Core:
         self._registry.establish(obj, self._clock())
         self._registry.serve(self._put(CUSTOM_RESOURCE_DEFINITION, key, obj).obj)
 
-    def _furnish(self, namespace: str) -> None:
+    def _populate_namespace(self, namespace: str) -> None:
         """Make what a cluster's controllers put into every namespace before anything else can run there."""
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
-        self.create(Served(SERVICE_ACCOUNT, None), namespace, account, WriteOptions())
+        self.create(ServedResource(SERVICE_ACCOUNT, None), namespace, account, WriteOptions())
 
     def _mark_or_remove(self, kind: Kind, key: Key, current: Version, options: DeleteOptions) -> Outcome:
         obj = orjson.loads(current.raw)
-        lifecycle.mark(kind, obj, options, now=self._clock())
+        lifecycle.mark_deleted(kind, obj, options, now=self._clock())
         if options.dry_run:
-            return Outcome(Version(obj, orjson.dumps(obj), current.revision), removed=lifecycle.may_go(kind, obj))
-        if lifecycle.may_go(kind, obj):
+            return Outcome(Version(obj, orjson.dumps(obj), current.revision), removed=lifecycle.is_removable(kind, obj))
+        if lifecycle.is_removable(kind, obj):
             self._remove(kind, key)
             return Outcome(Version(obj, orjson.dumps(obj), current.revision), removed=True)
         if obj == current.obj:
@@ -370,7 +370,7 @@ class Core:
             return
         obj = orjson.loads(current.raw)
         lifecycle.set_finalizers(obj["metadata"], [each for each in finalizers if each != CRD_FINALIZER])
-        if lifecycle.may_go(CUSTOM_RESOURCE_DEFINITION, obj):
+        if lifecycle.is_removable(CUSTOM_RESOURCE_DEFINITION, obj):
             self._remove(CUSTOM_RESOURCE_DEFINITION, key)
         else:
             self._put(CUSTOM_RESOURCE_DEFINITION, key, obj)
@@ -380,7 +380,7 @@ class Core:
             return self._store.put(kind.qualified_name, key, obj)
         except TooLarge as problem:
             # In the real one's words, which clients match on.
-            raise Failure(500, "etcdserver: request is too large", reason="Unknown") from problem
+            raise StatusError(500, "etcdserver: request is too large", reason="Unknown") from problem
 
     def _remove(self, kind: Kind, key: Key) -> Version:
         gone = self._store.remove(kind.qualified_name, key)

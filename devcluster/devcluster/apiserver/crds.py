@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from devcluster.apiserver import structural, syntax
-from devcluster.apiserver.failures import Cause, Failure, bad_value, cause, required
+from devcluster.apiserver.errors import Cause, StatusError, bad_value, cause, required
 from devcluster.apiserver.kinds import STATUS_VERBS, Column, Kind, Subresource, version_order
 from devcluster.apiserver.schema import Schema
 from devcluster.apiserver.validators import shown
@@ -110,7 +110,7 @@ def prune(obj: Object) -> list[str]:
     """Remove unknown fields of a CRD in place, down into its schemas; return their paths.
 
     Raises:
-        Failure: 400 for values of the wrong type.
+        StatusError: 400 for values of the wrong type.
     """
     dropped = _SHAPE.prune(obj)
     _SHAPE.default(obj)
@@ -255,9 +255,9 @@ def _versions(obj: Object) -> list[Object]:
     return [version for version in obj["spec"].get("versions") or [] if isinstance(version, dict)]
 
 
-def _undecodable(message: str) -> Failure:
+def _undecodable(message: str) -> StatusError:
     kind = "CustomResourceDefinition"
-    return Failure(400, f'{kind} in version "v1" cannot be handled as a {kind}: {message}')
+    return StatusError(400, f'{kind} in version "v1" cannot be handled as a {kind}: {message}')
 
 
 def _named(field: str, value: str, rule: Any, *, mixed_case: bool = False) -> list[Cause]:

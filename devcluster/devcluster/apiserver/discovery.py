@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from devcluster.apiserver.failures import Failure
+from devcluster.apiserver.errors import StatusError
 from devcluster.apiserver.kinds import Kind, Subresource, version_order
 
 Document = dict[str, Any]
@@ -37,7 +37,7 @@ def document(path: str, accept: str, kinds: Iterable[Kind]) -> tuple[bytes, str]
         accept: the request's header.
 
     Raises:
-        Failure: 406 when none of the accepted types is served.
+        StatusError: 406 when none of the accepted types is served.
     """
     served = list(kinds)
     if path == "/version":
@@ -129,7 +129,7 @@ def _negotiated(accept: str) -> tuple[str, str]:
         wanted = (parameters.get("g"), parameters.get("as"))
         if wanted == ("apidiscovery.k8s.io", "APIGroupDiscoveryList") and version in ("v2", "v2beta1"):
             return f"{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList", version
-    raise Failure(406, f"only the following media types are accepted: {JSON}")
+    raise StatusError(406, f"only the following media types are accepted: {JSON}")
 
 
 def _groups(kinds: Sequence[Kind]) -> list[str]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from devcluster.apiserver.failures import bad_option
+from devcluster.apiserver.errors import bad_option
 from devcluster.apiserver.kinds import CUSTOM_RESOURCE_DEFINITION, NAMESPACE, Kind
 from devcluster.apiserver.store import Object
 from devcluster.apiserver.strategies import strategy
@@ -66,8 +66,8 @@ def isolate_status(kind: Kind, new: Object, old: Object, subresource: str) -> No
             new["status"] = old["status"]
 
 
-def mark(kind: Kind, obj: Object, options: DeleteOptions, *, now: datetime) -> None:
-    """Mark an object as to be deleted, or shorten the grace of one that is; `may_go` then says whether it goes now."""
+def mark_deleted(kind: Kind, obj: Object, options: DeleteOptions, *, now: datetime) -> None:
+    """Mark an object as deleted, or shorten the grace period of a marked one; `is_removable` says what follows."""
     meta = obj["metadata"]
     set_finalizers(meta, _after_propagation(meta.get("finalizers", []), options.propagation))
     marked = "deletionTimestamp" in meta
@@ -87,7 +87,7 @@ def mark(kind: Kind, obj: Object, options: DeleteOptions, *, now: datetime) -> N
         obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
 
 
-def may_go(kind: Kind, obj: Object) -> bool:
+def is_removable(kind: Kind, obj: Object) -> bool:
     """Return whether nothing holds an object back any more that was marked as to be deleted."""
     meta = obj["metadata"]
     if "deletionTimestamp" not in meta or meta.get("finalizers") or meta.get("deletionGracePeriodSeconds", 0):

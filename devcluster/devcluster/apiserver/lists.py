@@ -1,4 +1,4 @@
-"""Answers list requests from the store: selectors, pages, the revision a list is of. No HTTP; called by `answers`.
+"""Answers list requests from the store: selectors, pages, the revision a list is of. No HTTP; called by `handlers`.
 
 A continued list shows the state its first page was taken from, as a real server's does: snapshots of references are
 kept for that.
@@ -14,7 +14,7 @@ from typing import Final
 
 import orjson
 
-from devcluster.apiserver.failures import Failure, bad_option, bad_request, forbidden_option
+from devcluster.apiserver.errors import StatusError, bad_option, bad_request, forbidden_option
 from devcluster.apiserver.kinds import Kind
 from devcluster.apiserver.selection import parse_fields, parse_labels
 from devcluster.apiserver.store import Object, Store, Version
@@ -44,7 +44,7 @@ def selection(kind: Kind, query: Mapping[str, str]) -> Callable[[Object], bool] 
     """Return what decides whether an object is asked for, or None when all are.
 
     Raises:
-        Failure: 400 for selectors that cannot be read or name a field the kind cannot be selected by.
+        StatusError: 400 for selectors that cannot be read or name a field the kind cannot be selected by.
     """
     labels = query.get("labelSelector", "")
     fields = query.get("fieldSelector", "")
@@ -59,7 +59,7 @@ def selection(kind: Kind, query: Mapping[str, str]) -> Callable[[Object], bool] 
     return selected
 
 
-class Lists:
+class Lister:
     """Lists of one store."""
 
     def __init__(self, store: Store) -> None:
@@ -106,7 +106,7 @@ class Lists:
         snapshot = self._snapshots.get(name)
         if snapshot is None:
             message = "The provided continue parameter is too old to display a consistent list result."
-            raise Failure(410, f"{message} You can start a new list without the continue parameter.")
+            raise StatusError(410, f"{message} You can start a new list without the continue parameter.")
         if snapshot.resource != kind.qualified_name:
             raise bad_request("continue key is not valid: it belongs to another resource")
         return snapshot, start
@@ -123,9 +123,9 @@ class Lists:
         if revision > self._store.revision:
             message = f"Too large resource version: {revision}, current: {self._store.revision}"
             causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
-            raise Failure(504, message, details={"causes": causes, "retryAfterSeconds": 1})
+            raise StatusError(504, message, details={"causes": causes, "retryAfterSeconds": 1})
         if match == "Exact" and revision != self._store.revision:
-            raise Failure(410, f"The resourceVersion for the provided list is too old: {revision}")
+            raise StatusError(410, f"The resourceVersion for the provided list is too old: {revision}")
 
 
 def start_revision(store: Store, query: Mapping[str, str]) -> int | None:

@@ -1,4 +1,4 @@
-"""Passes `pods/log` on to the kubelet of the pod's node, as a real API server does. Called by `answers`."""
+"""Passes `pods/log` on to the kubelet of the pod's node, as a real API server does. Called by `handlers`."""
 
 import ssl
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Final
 import aiohttp
 from aiohttp import web
 
-from devcluster.apiserver.failures import Failure, bad_request
+from devcluster.apiserver.errors import StatusError, bad_request
 from devcluster.apiserver.kinds import NODE
 from devcluster.apiserver.store import Object, Store
 
@@ -20,7 +20,7 @@ def kubelet_url(store: Store, pod: Object, query: Mapping[str, str]) -> str:
     """Return where the log of a pod's container is served; empty while the pod is on no node.
 
     Raises:
-        Failure: 400 when the container is not named and not obvious; 500 when the pod's node is gone.
+        StatusError: 400 when the container is not named and not obvious; 500 when the pod's node is gone.
     """
     meta, spec = pod["metadata"], pod["spec"]
     container = _container(pod, query.get("container", ""))
@@ -29,13 +29,13 @@ def kubelet_url(store: Store, pod: Object, query: Mapping[str, str]) -> str:
         return ""
     node = store.get(NODE.qualified_name, ("", node_name))
     if node is None:
-        raise Failure(500, f'node "{node_name}" of pod {meta["name"]} not found: its log went with it')
+        raise StatusError(500, f'node "{node_name}" of pod {meta["name"]} not found: its log went with it')
     status = node.obj.get("status") or {}
     port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port")
     addresses = {each.get("type"): each.get("address") for each in status.get("addresses") or ()}
     host = addresses.get("InternalIP") or addresses.get("Hostname")
     if not host or not port:
-        raise Failure(500, f'node "{node_name}" tells no address and port of its kubelet')
+        raise StatusError(500, f'node "{node_name}" tells no address and port of its kubelet')
     host = f"[{host}]" if ":" in host else host
     return f"https://{host}:{port}/containerLogs/{meta['namespace']}/{meta['name']}/{container}"
 
@@ -64,13 +64,13 @@ async def serve(request: web.BaseRequest, url: str, tls: ssl.SSLContext) -> web.
             session.get(url, params=query, ssl=tls) as answer,
         ):
             if answer.status != 200:
-                raise Failure(answer.status if answer.status >= 400 else 500, (await answer.text()).strip()[:1000])
+                raise StatusError(answer.status if answer.status >= 400 else 500, (await answer.text()).strip()[:1000])
             response = web.StreamResponse(headers={"Content-Type": "text/plain"})
             await response.prepare(request)
             async for chunk in answer.content.iter_any():
                 await response.write(chunk)
     except (aiohttp.ClientError, TimeoutError, OSError) as problem:
         if response is None:
-            raise Failure(500, f"Get {url}: the kubelet cannot be reached: {problem}") from problem
+            raise StatusError(500, f"Get {url}: the kubelet cannot be reached: {problem}") from problem
         # The kubelet or the client went in mid-stream; there is nobody left to tell.
     return response

@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 
 from devcluster.apiserver import syntax
-from devcluster.apiserver.failures import Cause, Failure, bad_request, bad_value, immutable, required
+from devcluster.apiserver.errors import Cause, StatusError, bad_request, bad_value, immutable, required
 
 # Kubernetes' limit on the keys and values of all annotations of an object together.
 _MAX_ANNOTATIONS: Final = 256 * 1024
@@ -43,7 +43,7 @@ def read(obj: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return a copy of `metadata` with nulls removed, and the paths of its unknown fields, which are dropped.
 
     Raises:
-        Failure: 400 for values of the wrong type.
+        StatusError: 400 for values of the wrong type.
     """
     raw = obj.get("metadata") or {}
     if not isinstance(raw, dict):
@@ -160,9 +160,9 @@ def path_namespace(meta: dict[str, Any], namespace: str) -> None:
     """Put the namespace of the request's path into `meta`.
 
     Raises:
-        Failure: 400 when the object names another one.
+        StatusError: 400 when the object names another one.
     """
     if meta.get("namespace", namespace) != namespace:
-        raise Failure(400, "the namespace of the provided object does not match the namespace sent on the request")
+        raise StatusError(400, "the namespace of the provided object does not match the namespace sent on the request")
     if namespace:
         meta["namespace"] = namespace

@@ -8,7 +8,7 @@ import orjson
 import yaml
 
 from devcluster.apiserver import protobuf
-from devcluster.apiserver.failures import Failure, bad_request, unsupported
+from devcluster.apiserver.errors import StatusError, bad_request, unsupported
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
@@ -34,7 +34,7 @@ def accepted(accept: str) -> Form:
     """Return the first form of an Accept header that this server writes.
 
     Raises:
-        Failure: 406 when there is none, for instance when only protobuf is accepted.
+        StatusError: 406 when there is none, for instance when only protobuf is accepted.
     """
     if accept in ("", "*/*", JSON):
         return Form.JSON
@@ -45,7 +45,7 @@ def accepted(accept: str) -> Form:
         if form is not None:
             return form
     served = f"{JSON}, {YAML}, {JSON};as=Table;v=v1;g=meta.k8s.io"
-    raise Failure(406, f"only the following media types are accepted: {served}")
+    raise StatusError(406, f"only the following media types are accepted: {served}")
 
 
 def _form(media: str, parameters: Mapping[str, str]) -> Form | None:
@@ -63,7 +63,7 @@ def body(raw: bytes, content_type: str) -> dict[str, Any]:
     """Return the object a request carries.
 
     Raises:
-        Failure: 415 for other content types, 400 for what is no object in the one named.
+        StatusError: 415 for other content types, 400 for what is no object in the one named.
     """
     media = content_type.partition(";")[0].strip().lower()
     if media == YAML:
@@ -83,7 +83,7 @@ def from_json(raw: bytes) -> Any:
     """Parse JSON.
 
     Raises:
-        Failure: 400.
+        StatusError: 400.
     """
     try:
         return orjson.loads(raw)
@@ -95,7 +95,7 @@ def from_yaml(raw: bytes) -> Any:
     """Parse one YAML document to what JSON can hold.
 
     Raises:
-        Failure: 400, also for aliases: a few bytes of them unfold to gigabytes.
+        StatusError: 400, also for aliases: a few bytes of them unfold to gigabytes.
     """
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(raw, Loader=_Loader)):

@@ -14,7 +14,7 @@ import jsonpatch
 import jsonpointer
 import orjson
 
-from devcluster.apiserver.failures import Failure
+from devcluster.apiserver.errors import StatusError
 from devcluster.apiserver.kinds import Kind, MergeRule
 
 Object = dict[str, Any]
@@ -31,7 +31,7 @@ _ORDER: Final = "$setElementOrder/"
 _DELETE_SCALARS: Final = "$deleteFromPrimitiveList/"
 
 
-class PatchTestFailed(Failure):
+class PatchTestFailed(StatusError):
     """A `test` operation did not hold: 422, which clients read as a lost race."""
 
 
@@ -39,10 +39,10 @@ def merge_patch(target: Object, patch: object) -> Object:
     """Return the target changed as RFC 7396 says: null removes, objects merge, anything else replaces.
 
     Raises:
-        Failure: 400 when the patch is no object.
+        StatusError: 400 when the patch is no object.
     """
     if not isinstance(patch, dict):
-        raise Failure(400, f"error decoding patch: expected a JSON object, got {_json_type(patch)}")
+        raise StatusError(400, f"error decoding patch: expected a JSON object, got {_json_type(patch)}")
     result = dict(target)
     pending: list[tuple[Object, Object]] = [(result, patch)]
     while pending:
@@ -66,26 +66,28 @@ def json_patch(target: Object, operations: object) -> Object:
 
     Raises:
         PatchTestFailed: a `test` operation did not hold.
-        Failure: 400 for what is no list of operations, 413 for too many, 422 for one that cannot be applied.
+        StatusError: 400 for what is no list of operations, 413 for too many, 422 for one that cannot be applied.
     """
     if not isinstance(operations, list):
-        raise Failure(400, f"error decoding patch: expected a JSON array of operations, got {_json_type(operations)}")
+        raise StatusError(
+            400, f"error decoding patch: expected a JSON array of operations, got {_json_type(operations)}"
+        )
     if len(operations) > MAX_OPERATIONS:
         message = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
-        raise Failure(413, message)
+        raise StatusError(413, message)
     for operation in operations:
         if not isinstance(operation, dict):
-            raise Failure(400, f"error decoding patch: expected an operation object, got {_json_type(operation)}")
+            raise StatusError(400, f"error decoding patch: expected an operation object, got {_json_type(operation)}")
     try:
         result = _apply_operations(orjson.loads(orjson.dumps(target)), operations)
     except jsonpatch.JsonPatchTestFailed as error:
         raise PatchTestFailed(422, f"{_REFUSED}: {_first_line(error)}") from error
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, ValueError) as error:
-        raise Failure(422, f"{_REFUSED}: {_first_line(error)}") from error
+        raise StatusError(422, f"{_REFUSED}: {_first_line(error)}") from error
     except RecursionError as error:
         raise _too_deep() from error
     if not isinstance(result, dict):
-        raise Failure(422, f"{_REFUSED}: the result is no object but {_json_type(result)}")
+        raise StatusError(422, f"{_REFUSED}: the result is no object but {_json_type(result)}")
     return cast("Object", result)
 
 
@@ -96,10 +98,10 @@ def strategic_merge(target: Object, patch: object, kind: Kind) -> Object:
     the last reorders the elements it names among the places they hold, and leaves others where they are.
 
     Raises:
-        Failure: 400 when the patch is no object or its directives or keys are malformed.
+        StatusError: 400 when the patch is no object or its directives or keys are malformed.
     """
     if not isinstance(patch, dict):
-        raise Failure(400, f"expected a JSON object as patch, got {_json_type(patch)}")
+        raise StatusError(400, f"expected a JSON object as patch, got {_json_type(patch)}")
     try:
         return _merge_map(target, patch, "", kind.merge_rules)
     except RecursionError as error:
@@ -125,7 +127,9 @@ def _merge_map(target: Object, patch: Object, path: str, rules: Mapping[str, Mer
     if directive == "delete":
         return {}
     if directive not in (None, "merge"):
-        raise Failure(400, f"unknown patch type: {directive} in {path or 'the object'}; use merge, replace or delete")
+        raise StatusError(
+            400, f"unknown patch type: {directive} in {path or 'the object'}; use merge, replace or delete"
+        )
     result = _retained(target, patch, path)
     for field, value in _directives(patch, _DELETE_SCALARS):
         if field in result:
@@ -166,7 +170,7 @@ def _retained(target: Object, patch: Object, path: str) -> Object:
         return dict(target)
     keep = patch[_RETAIN]
     if not isinstance(keep, list) or any(not key.startswith("$") and key not in keep for key in patch):
-        raise Failure(400, f"invalid patch format of retainKeys in {path or 'the object'}: list every key it sets")
+        raise StatusError(400, f"invalid patch format of retainKeys in {path or 'the object'}: list every key it sets")
     return {key: value for key, value in target.items() if key in keep}
 
 
@@ -175,13 +179,13 @@ def _merge_keyed(
 ) -> list[Any]:
     for item in new:
         if not isinstance(item, dict):
-            raise Failure(400, f"{path}: expected a list of objects, got {_json_type(item)}")
+            raise StatusError(400, f"{path}: expected a list of objects, got {_json_type(item)}")
     if any(item.get(_DIRECTIVE) == "replace" for item in new):
         return [item for item in new if item.get(_DIRECTIVE) != "replace"]
     result = list(old)
     for item in new:
         if merge_key not in item:
-            raise Failure(400, f"map: {sorted(item)} in {path} does not contain declared merge key: {merge_key}")
+            raise StatusError(400, f"map: {sorted(item)} in {path} does not contain declared merge key: {merge_key}")
         value = item[merge_key]
         if item.get(_DIRECTIVE) == "delete":
             result = [other for other in result if not _has(other, merge_key, value)]
@@ -228,8 +232,8 @@ def _first_line(error: Exception) -> str:
     return re.sub(r" in \{.*| \(<class '\w+'>\)", "", str(error).partition("\n")[0])[:_MAX_REASON]
 
 
-def _too_deep() -> Failure:
-    return Failure(400, "the object is nested too deeply to be patched")
+def _too_deep() -> StatusError:
+    return StatusError(400, "the object is nested too deeply to be patched")
 
 
 def _json_type(value: object) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
-from devcluster.apiserver.failures import Failure
+from devcluster.apiserver.errors import StatusError
 
 MEDIA_TYPE: Final = "application/vnd.kubernetes.protobuf"
 
@@ -192,10 +192,10 @@ def decode(raw: bytes) -> dict[str, Any]:
     """Return the object of a request body as JSON would have it.
 
     Raises:
-        Failure: 400 when it is malformed, 415 when its kind is not known here.
+        StatusError: 400 when it is malformed, 415 when its kind is not known here.
     """
     if not raw.startswith(_MAGIC):
-        raise Failure(400, f"the body is no Kubernetes protobuf message: it does not begin with {_MAGIC!r}")
+        raise StatusError(400, f"the body is no Kubernetes protobuf message: it does not begin with {_MAGIC!r}")
     try:
         envelope = _message(raw[len(_MAGIC) :], _UNKNOWN)
         type_meta = envelope.get("typeMeta") or {}
@@ -205,10 +205,10 @@ def decode(raw: bytes) -> dict[str, Any]:
             message = (
                 f"{kind or 'this kind'} in {api_version or 'no version'} is read as JSON or YAML here, not as protobuf"
             )
-            raise Failure(415, f"{message}; use `kubectl apply -f`, or send application/json")
+            raise StatusError(415, f"{message}; use `kubectl apply -f`, or send application/json")
         return {"apiVersion": api_version, "kind": kind, **_message(base64.b64decode(envelope.get("raw", "")), fields)}
     except (ValueError, IndexError, OverflowError) as error:
-        raise Failure(400, f"the protobuf body cannot be read: {error}") from error
+        raise StatusError(400, f"the protobuf body cannot be read: {error}") from error
 
 
 def _message(raw: bytes, fields: _Message) -> dict[str, Any]:

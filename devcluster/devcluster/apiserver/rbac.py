@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from devcluster.apiserver.failures import Cause, bad_request, bad_value, cause, required
+from devcluster.apiserver.errors import Cause, bad_request, bad_value, cause, required
 from devcluster.apiserver.kinds import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING, Kind
 from devcluster.apiserver.store import Object, Store
 
@@ -25,7 +25,7 @@ _SELF_REVIEWS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Attributes:
     """What somebody wants to do: a verb on a resource, or on a path that is no resource's."""
 
     verb: str
@@ -50,13 +50,13 @@ class Decision:
     reason: str = ""
 
 
-class Access:
+class Authorizer:
     """Answers from the objects of a store, as they are now."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def decide(self, user: str, groups: Iterable[str], asked: Asked) -> Decision:
+    def decide(self, user: str, groups: Iterable[str], asked: Attributes) -> Decision:
         """Say whether a user may do what is asked."""
         member = frozenset(groups)
         if MASTERS in member:
@@ -73,7 +73,7 @@ class Access:
                 return Decision(True, _allowed_by(kind, binding, subject))
         return Decision(False, f"RBAC: {', '.join(errors)}" if errors else "")
 
-    def _bindings(self, asked: Asked) -> Iterator[tuple[Kind, Object]]:
+    def _bindings(self, asked: Attributes) -> Iterator[tuple[Kind, Object]]:
         for version in self._store.list(CLUSTER_ROLE_BINDING.qualified_name):
             yield CLUSTER_ROLE_BINDING, version.obj
         if asked.namespace:
@@ -89,7 +89,7 @@ class Access:
         return None if found is None else found.obj.get("rules") or []
 
 
-def refusal(user: str, asked: Asked, decision: Decision) -> str:
+def refusal(user: str, asked: Attributes, decision: Decision) -> str:
     """Return the 403's message, in the words of the real server."""
     why = f": {decision.reason}" if decision.reason else ""
     if asked.path:
@@ -239,7 +239,7 @@ def _subject(binding: Object, user: str, groups: frozenset[str]) -> Object | Non
     return None
 
 
-def _covers(rule: Mapping[str, Any], asked: Asked) -> bool:
+def _covers(rule: Mapping[str, Any], asked: Attributes) -> bool:
     if not _has(rule, "verbs", asked.verb):
         return False
     if asked.path:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from devcluster.apiserver import crds, discovery, openapi, podfields
-from devcluster.apiserver.failures import Cause
+from devcluster.apiserver.errors import Cause
 from devcluster.apiserver.kinds import BUILTIN, CUSTOM_RESOURCE_DEFINITION, POD, Kind
 from devcluster.apiserver.schema import Schema
 from devcluster.apiserver.store import Object
@@ -19,7 +19,7 @@ _COMMON: Final = ("apiVersion", "kind", "metadata")
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedResource:
     """A kind and the schema of its objects.
 
     Args:
@@ -62,9 +62,9 @@ class Registry:
     """Kinds by group, version and plural."""
 
     def __init__(self) -> None:
-        self._served = {(kind.group, kind.version, kind.plural): Served(kind) for kind in BUILTIN}
+        self._served = {(kind.group, kind.version, kind.plural): ServedResource(kind) for kind in BUILTIN}
 
-    def find(self, group: str, version: str, plural: str) -> Served | None:
+    def find(self, group: str, version: str, plural: str) -> ServedResource | None:
         """Return what is served under a path."""
         return self._served.get((group, version, plural))
 
@@ -85,7 +85,7 @@ class Registry:
         terminating = "deletionTimestamp" in definition["metadata"]
         for resource in crds.resources_of(definition):
             kind = resource.kind
-            self._served[kind.group, kind.version, kind.plural] = Served(kind, resource.schema, terminating)
+            self._served[kind.group, kind.version, kind.plural] = ServedResource(kind, resource.schema, terminating)
 
     def withdraw(self, definition: Object) -> None:
         """Serve a CRD's kinds no longer."""

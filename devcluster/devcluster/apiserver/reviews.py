@@ -1,6 +1,6 @@
-"""Answers the kinds that are asked, not stored: TokenRequest, TokenReview, access reviews. No HTTP; for `answers`.
+"""Answers the kinds that are asked, not stored: TokenRequest, TokenReview, access reviews. No HTTP; for `handlers`.
 
-Access reviews are answered by the same `rbac.Access` that allows requests.
+Access reviews are answered by the same `rbac.Authorizer` that allows requests.
 """
 
 import hmac
@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from devcluster.apiserver.auth import ADMIN_IDENTITY, ISSUER, Identity, read_token, sign_token
-from devcluster.apiserver.failures import Cause, bad_request, bad_value, conflict, invalid, not_found, required
+from devcluster.apiserver.errors import Cause, bad_request, bad_value, conflict, invalid, not_found, required
 from devcluster.apiserver.kinds import POD, SECRET, SERVICE_ACCOUNT, Kind
-from devcluster.apiserver.rbac import Access, Asked
+from devcluster.apiserver.rbac import Attributes, Authorizer
 from devcluster.apiserver.store import Object, Store
 
 _PREFIX: Final = "system:serviceaccount:"
@@ -31,7 +31,7 @@ class Reviews:
     """Says who a token belongs to and what its owner may do."""
 
     def __init__(
-        self, store: Store, access: Access, *, admin_token: str, signing_key: bytes, clock: Callable[[], datetime]
+        self, store: Store, access: Authorizer, *, admin_token: str, signing_key: bytes, clock: Callable[[], datetime]
     ) -> None:
         self._store = store
         self._access = access
@@ -50,8 +50,8 @@ class Reviews:
         """Answer `serviceaccounts/token`: a signed token, bound to a pod or secret when asked.
 
         Raises:
-            Failure: 404 for a missing account or bound object, 400 and 409 for one of another account or uid, 422 for
-                bad durations.
+            StatusError: 404 when the account or the bound object does not exist, 400 and 409 when it belongs to another
+                account or has another uid, 422 for a duration out of bounds.
         """
         account = self._store.get(SERVICE_ACCOUNT.qualified_name, (namespace, name))
         if account is None:
@@ -197,14 +197,14 @@ def _check_access(spec: Mapping[str, Any]) -> list[Cause]:
     return []
 
 
-def _asked(spec: Mapping[str, Any]) -> Asked:
+def _asked(spec: Mapping[str, Any]) -> Attributes:
     resource = _mapping(spec.get("resourceAttributes"), "spec.resourceAttributes")
     path = _mapping(spec.get("nonResourceAttributes"), "spec.nonResourceAttributes")
     told = {name: str(value or "") for name, value in (resource or path).items()}
     if path:
-        return Asked(told.get("verb", ""), path=told.get("path", ""))
+        return Attributes(told.get("verb", ""), path=told.get("path", ""))
     fields = ("group", "resource", "subresource", "namespace", "name")
-    return Asked(told.get("verb", ""), **{field: told.get(field, "") for field in fields})
+    return Attributes(told.get("verb", ""), **{field: told.get(field, "") for field in fields})
 
 
 def _check_seconds(seconds: object) -> list[Cause]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from devcluster.apiserver.celvalues import (
     Raw,
-    Unreadable,
+    UnreadableValue,
     Wanted,
     chains,
     fields_of,
@@ -21,7 +21,7 @@ from devcluster.apiserver.celvalues import (
     seen,
     tree,
 )
-from devcluster.apiserver.failures import Cause, cause
+from devcluster.apiserver.errors import Cause, cause
 from devcluster.apiserver.validators import shown
 
 _UNSERVED: Final = ("optionalOldSelf", "messageExpression", "fieldPath")
@@ -99,7 +99,7 @@ class Rules:
         kind = self.schema.get("type", "object")
         try:
             answer = rule.program.eval(data=self._data(rule, value, old))
-        except Unreadable as error:
+        except UnreadableValue as error:
             yield _broken(place, kind, str(error), rule)
             return
         if answer.value() is True:

@@ -13,8 +13,8 @@ from typing import Any, Final
 import orjson
 
 from devcluster.apiserver import rules
-from devcluster.apiserver.failures import Cause
-from devcluster.apiserver.validators import Problem, Validator, compile_validator
+from devcluster.apiserver.errors import Cause
+from devcluster.apiserver.validators import Validator, Violation, compile_validator
 
 Object = dict[str, Any]
 Pruner = Callable[[Any], list[str]]
@@ -102,7 +102,7 @@ class Schema:
         Args:
             old: the stored object on updates; problems of values that did not change are forgiven.
         """
-        problems: list[Problem] = []
+        problems: list[Violation] = []
         self._validator(obj, (), problems)
         if old is not None:
             problems = [one for one in problems if not (one.forgivable and self._unchanged(one.path, obj, old))]

@@ -1,8 +1,8 @@
 """Label and field selectors, as lists, watches and collection deletes take them in their query.
 
-Parsed once per request, matched once per object. The grammar and the words of the errors are the real server's; what
-cannot be parsed is a `Failure` with code 400. Label selectors know nothing of kinds; field selectors accept the paths
-that their `Kind` allows.
+Parsed once per request, matched once per object. Grammar and error messages are those of the real server; a
+selector that cannot be parsed is a `StatusError` with code 400. Label selectors are the same for every kind; field
+selectors accept the paths that their `Kind` allows.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from devcluster.apiserver import syntax
-from devcluster.apiserver.failures import Failure
+from devcluster.apiserver.errors import StatusError
 from devcluster.apiserver.kinds import Kind
 
 _TOKENS: Final = re.compile(r"\s*(==|!=|[=!(),<>]|[^\s=!(),<>]+)")
@@ -94,7 +94,7 @@ def parse_labels(text: str) -> LabelSelector:
     """Parse a label selector, equality- or set-based: `a=b,c in (d,e),!f,g>1`.
 
     Raises:
-        Failure: 400, in the real server's words.
+        StatusError: 400, in the real server's words.
     """
     return LabelSelector(tuple(_Parser(text).requirements())) if text else LabelSelector()
 
@@ -103,7 +103,7 @@ def parse_fields(text: str, kind: Kind) -> FieldSelector:
     """Parse a field selector: terms with `=`, `==` or `!=`, joined by commas; `\\` escapes commas and equal signs.
 
     Raises:
-        Failure: 400 when it cannot be parsed or names a path that is not selectable for this kind.
+        StatusError: 400 when it cannot be parsed or names a path that is not selectable for this kind.
     """
     terms = []
     for part in re.split(r"(?<!\\),", text):
@@ -111,10 +111,10 @@ def parse_fields(text: str, kind: Kind) -> FieldSelector:
             continue
         found = re.search(r"!=|==|=", part)
         if found is None:
-            raise Failure(400, f"invalid selector: '{text}'; can't understand '{part}'")
+            raise StatusError(400, f"invalid selector: '{text}'; can't understand '{part}'")
         path, value = part[: found.start()], _unescaped(part[found.end() :])
         if path not in kind.selectable():
-            raise Failure(400, _unknown_field(path, kind))
+            raise StatusError(400, _unknown_field(path, kind))
         terms.append(FieldTerm(path, value, found.group() != "!=", _reader(path)))
     return FieldSelector(tuple(terms))
 
@@ -133,10 +133,10 @@ def _unescaped(value: str) -> str:
         if character == "\\":
             escaped = next(characters, "")
             if escaped not in ("\\", ",", "="):
-                raise Failure(400, f"invalid field selector: invalid escape sequence: \\{escaped}")
+                raise StatusError(400, f"invalid field selector: invalid escape sequence: \\{escaped}")
             pieces.append(escaped)
         elif character in ",=":
-            raise Failure(400, f"invalid field selector: unescaped character in value: {ord(character)}")
+            raise StatusError(400, f"invalid field selector: unescaped character in value: {ord(character)}")
         else:
             pieces.append(character)
     return "".join(pieces)
@@ -178,18 +178,18 @@ class _Parser:
         found: list[Requirement] = []
         while (token := self._peek()) != "":
             if not _is_word(token) and token != "!":  # noqa: S105  # a token of the grammar, no secret
-                raise Failure(400, f"found '{token}', expected: !, identifier, or 'end of string'")
+                raise StatusError(400, f"found '{token}', expected: !, identifier, or 'end of string'")
             try:
                 found.append(self._requirement())
             except ValueError as error:
-                raise Failure(400, f"unable to parse requirement: {error}") from error
+                raise StatusError(400, f"unable to parse requirement: {error}") from error
             separator = self._next()
             if separator == "":
                 break
             if separator != ",":
-                raise Failure(400, f"found '{separator}', expected: ',' or 'end of string'")
+                raise StatusError(400, f"found '{separator}', expected: ',' or 'end of string'")
             if not _is_word(self._peek()) and self._peek() != "!":
-                raise Failure(400, f"found '{self._peek()}', expected: identifier after ','")
+                raise StatusError(400, f"found '{self._peek()}', expected: identifier after ','")
         return found
 
     def _requirement(self) -> Requirement:

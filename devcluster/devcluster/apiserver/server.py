@@ -17,15 +17,15 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 
 from devcluster.apiserver import auth, builtin_schemas, negotiation, rbac, routes
-from devcluster.apiserver.answers import Answers, Call, verb_of
 from devcluster.apiserver.auth import Identity
 from devcluster.apiserver.core import Core
-from devcluster.apiserver.failures import Failure
-from devcluster.apiserver.intake import WriteOptions
+from devcluster.apiserver.decoding import WriteOptions
+from devcluster.apiserver.errors import StatusError
+from devcluster.apiserver.faults import Faults
+from devcluster.apiserver.handlers import Call, ResourceHandler, verb_of
 from devcluster.apiserver.kinds import NAMESPACE
-from devcluster.apiserver.knobs import Knobs
-from devcluster.apiserver.lists import Lists
-from devcluster.apiserver.registry import Registry, Served
+from devcluster.apiserver.lists import Lister
+from devcluster.apiserver.registry import Registry, ServedResource
 from devcluster.apiserver.reviews import Reviews
 from devcluster.apiserver.store import HISTORY_BYTES, Store
 from devcluster.certificates import NodeTLS
@@ -61,14 +61,14 @@ class ApiServer:
     ) -> None:
         self.folder = folder
         self.port = port
-        self.knobs = Knobs()
+        self.faults = Faults()
         self._clock = clock
         self._credentials = auth.make_credentials(folder, now=clock())
         self._store = Store(int(clock().timestamp() * 1_000_000), history_bytes=history_bytes)
         self._registry = Registry()
-        self._core = Core(self._store, self._registry, clock=clock, later=_call_later, knobs=self.knobs)
-        self._lists = Lists(self._store)
-        self._access = rbac.Access(self._store)
+        self._core = Core(self._store, self._registry, clock=clock, later=_call_later, faults=self.faults)
+        self._lists = Lister(self._store)
+        self._access = rbac.Authorizer(self._store)
         self._reviews = Reviews(
             self._store,
             self._access,
@@ -76,16 +76,16 @@ class ApiServer:
             signing_key=self._credentials.signing_key,
             clock=clock,
         )
-        self._answers = Answers(
-            self._store, self._core, self._lists, self._reviews, self._credentials, clock=clock, knobs=self.knobs
+        self._handler = ResourceHandler(
+            self._store, self._core, self._lists, self._reviews, self._credentials, clock=clock, faults=self.faults
         )
         self._runner: web.ServerRunner | None = None
         for name in _NAMESPACES:
             namespace = {"metadata": {"name": name}}
             uid = cluster if name == "kube-system" else ""
-            self._core.create(Served(NAMESPACE, None), "", namespace, WriteOptions(uid=uid))
+            self._core.create(ServedResource(NAMESPACE, None), "", namespace, WriteOptions(uid=uid))
         for kind, obj in rbac.bootstrap():
-            self._core.create(Served(kind, None), "", obj, WriteOptions())
+            self._core.create(ServedResource(kind, None), "", obj, WriteOptions())
 
     @property
     def url(self) -> str:
@@ -160,18 +160,20 @@ class ApiServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            if self.knobs.latency:
-                await asyncio.sleep(self.knobs.latency)
+            if self.faults.latency:
+                await asyncio.sleep(self.faults.latency)
             return await self._route(request)
-        except Failure as failure:
-            return _refused(failure)
+        except StatusError as error:
+            return _refused(error)
         except ConnectionError:
             raise
         except Exception:
             # The server's last line: one request's bug must not take the cluster down, and must be seen.
             logger.exception("apiserver.failed", extra={"method": request.method, "path": request.path})
             return _refused(
-                Failure(500, f"the development API server failed on {request.method} {request.path}; its log says why")
+                StatusError(
+                    500, f"the development API server failed on {request.method} {request.path}; its log says why"
+                )
             )
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -182,28 +184,28 @@ class ApiServer:
         caller = self._authenticate(request)
         route = routes.parse(path)
         if route is None:
-            self._authorize(caller, rbac.Asked(request.method.lower(), path=path))
+            self._authorize(caller, rbac.Attributes(request.method.lower(), path=path))
             return await self._describe(request, path)
         verb = verb_of(request.method, route, request.query)
         self._authorize(caller, _asked(route, verb, request.query))
         served = self._registry.find(route.group, route.version, route.plural)
         if served is None:
-            raise Failure(404, f"the server could not find the requested resource: {path} is not served here")
+            raise StatusError(404, f"the server could not find the requested resource: {path} is not served here")
         form = negotiation.accepted(request.headers.get("Accept", ""))
         call = Call(request, route, served, verb, request.query, form, caller)
         return await self._answer(call)
 
     async def _answer(self, call: Call) -> web.StreamResponse:
         if call.verb not in _WRITES or call.kind.virtual:
-            answer = await self._answers.answer(call)
-            if call.verb == "list" and self.knobs.list_latency:
-                await asyncio.sleep(self.knobs.list_latency)
+            answer = await self._handler.handle(call)
+            if call.verb == "list" and self.faults.list_latency:
+                await asyncio.sleep(self.faults.list_latency)
             return answer
-        code = self.knobs.fails(call.verb, call.resource)
+        code = self.faults.fails(call.verb, call.resource)
         if code:
             raise _injected(code)
-        answer = await self._answers.answer(call)
-        if self.knobs.loses(call.verb, call.resource):
+        answer = await self._handler.handle(call)
+        if self.faults.loses(call.verb, call.resource):
             raise _injected(504)
         return answer
 
@@ -211,32 +213,32 @@ class ApiServer:
         # A page in a browser may point its own name at 127.0.0.1; the token guards too, this says so sooner.
         host = request.host.rpartition(":")[0] or request.host
         if host not in ("127.0.0.1", "localhost", "[::1]"):
-            raise Failure(403, f"Host {request.host!r} is not this server; use {self.url}")
+            raise StatusError(403, f"Host {request.host!r} is not this server; use {self.url}")
 
     def _authenticate(self, request: web.BaseRequest) -> Identity:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         who = self._reviews.identify(token.strip()) if scheme.lower() == "bearer" else None
         if who is None or auth.ISSUER not in who.audiences:
-            raise Failure(401, "Unauthorized")
+            raise StatusError(401, "Unauthorized")
         return who
 
-    def _authorize(self, caller: Identity, asked: rbac.Asked) -> None:
+    def _authorize(self, caller: Identity, asked: rbac.Attributes) -> None:
         decision = self._access.decide(caller.name, caller.groups, asked)
         if not decision.allowed:
             details = {"group": asked.group, "kind": asked.resource, "name": asked.name}
             told = {name: value for name, value in details.items() if value}
-            raise Failure(403, rbac.refusal(caller.name, asked, decision), details=told)
+            raise StatusError(403, rbac.refusal(caller.name, asked, decision), details=told)
 
     async def _describe(self, request: web.BaseRequest, path: str) -> web.Response:
         """Answer what is not about one resource: version, discovery, OpenAPI."""
         if request.method != "GET":
-            raise Failure(405, f"{request.method} is not supported on {path}")
+            raise StatusError(405, f"{request.method} is not supported on {path}")
         if path.startswith("/openapi/v3/"):
             # What takes a moment, the first time, must not hold up everybody else.
             await asyncio.to_thread(builtin_schemas.load)
         found = self._registry.document(path.rstrip("/") or "/", request.headers.get("Accept", ""))
         if found is None:
-            raise Failure(404, f"the server could not find the requested resource: {path} is not served here")
+            raise StatusError(404, f"the server could not find the requested resource: {path} is not served here")
         raw, media = found
         return web.Response(body=raw, headers={"Content-Type": media})
 
@@ -256,7 +258,7 @@ def _call_later(seconds: float, act: Callable[[], None]) -> None:
     asyncio.get_running_loop().call_later(seconds, act)
 
 
-def _asked(route: routes.Route, verb: str, query: Mapping[str, str]) -> rbac.Asked:
+def _asked(route: routes.Route, verb: str, query: Mapping[str, str]) -> rbac.Attributes:
     """Return what a request is about, as authorization names it."""
     namespace, name = route.namespace, route.name
     if (route.group, route.plural) == ("", "namespaces"):
@@ -265,17 +267,17 @@ def _asked(route: routes.Route, verb: str, query: Mapping[str, str]) -> rbac.Ask
         # A selection of one name is a request for that object.
         field, _, value = query.get("fieldSelector", "").partition("=")
         name = value.removeprefix("=") if field == "metadata.name" and "," not in value else ""
-    return rbac.Asked(verb, route.group, route.plural, route.subresource, namespace, name)
+    return rbac.Attributes(verb, route.group, route.plural, route.subresource, namespace, name)
 
 
-def _injected(code: int) -> Failure:
+def _injected(code: int) -> StatusError:
     details: dict[str, Any] | None = {"retryAfterSeconds": 1} if code in (429, 503, 504) else None
-    return Failure(code, f"injected by the server's knobs: {code}", details=details)
+    return StatusError(code, f"injected by the server's faults: {code}", details=details)
 
 
-def _refused(failure: Failure) -> web.Response:
+def _refused(error: StatusError) -> web.Response:
     headers = {"Content-Type": "application/json"}
-    retry_after = (failure.details or {}).get("retryAfterSeconds")
+    retry_after = (error.details or {}).get("retryAfterSeconds")
     if retry_after:
         headers["Retry-After"] = str(retry_after)
-    return web.Response(body=orjson.dumps(failure.status()), status=failure.code, headers=headers)
+    return web.Response(body=orjson.dumps(error.status()), status=error.code, headers=headers)

@@ -1,6 +1,6 @@
 """Holds every object of the development API server: revisions, history, watchers. Pure: no HTTP, no clock.
 
-`core` is the only writer, `answers` and `streams` read. Stored objects are never changed again: a write stores a new
+`core` is the only writer, `handlers` and `streams` read. Stored objects are never changed again: a write stores a new
 tree, so whoever holds an older one keeps what it read. Each version is serialised once; lists and watchers share those
 bytes.
 """
@@ -85,7 +85,7 @@ class Watcher:
 
 
 @dataclass(slots=True)
-class _Shelf:
+class _Collection:
     """All of one resource."""
 
     versions: dict[Key, Version] = field(default_factory=dict)
@@ -108,8 +108,8 @@ class Store:
         self._history_bytes = history_bytes
         self._held = 0
         self._closed = False
-        self._order: deque[_Shelf] = deque()
-        self._shelves: dict[str, _Shelf] = {}
+        self._order: deque[_Collection] = deque()
+        self._shelves: dict[str, _Collection] = {}
 
     def get(self, resource: str, key: Key) -> Version | None:
         """Return the current version."""
@@ -195,10 +195,10 @@ class Store:
             self._drop_oldest()
         self._compacted = self.revision
 
-    def _shelf(self, resource: str) -> _Shelf:
+    def _shelf(self, resource: str) -> _Collection:
         shelf = self._shelves.get(resource)
         if shelf is None:
-            shelf = self._shelves[resource] = _Shelf()
+            shelf = self._shelves[resource] = _Collection()
         return shelf
 
     def _next(self, obj: Object) -> Version:
@@ -210,7 +210,7 @@ class Store:
         self.revision = revision
         return Version(obj, raw, revision)
 
-    def _publish(self, shelf: _Shelf, change: Change) -> None:
+    def _publish(self, shelf: _Collection, change: Change) -> None:
         shelf.changes.append(change)
         self._order.append(shelf)
         self._held += change.size

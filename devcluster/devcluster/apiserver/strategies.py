@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from devcluster.apiserver import rbac, syntax
-from devcluster.apiserver.failures import Cause, bad_request, bad_value, cause, immutable, required
+from devcluster.apiserver.errors import Cause, bad_request, bad_value, cause, immutable, required
 from devcluster.apiserver.kinds import (
     CLUSTER_ROLE,
     CLUSTER_ROLE_BINDING,

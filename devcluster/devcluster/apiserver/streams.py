@@ -1,4 +1,4 @@
-"""Sends the events of one watch until the client leaves, its time is up or the server says so. Called by `answers`."""
+"""Sends the events of one watch until the client leaves, its time is up or the server says so. Called by `handlers`."""
 
 import asyncio
 import random
@@ -10,9 +10,9 @@ import orjson
 from aiohttp import web
 
 from devcluster.apiserver import lists
-from devcluster.apiserver.failures import Failure, forbidden_option
+from devcluster.apiserver.errors import StatusError, forbidden_option
+from devcluster.apiserver.faults import Faults
 from devcluster.apiserver.kinds import Kind
-from devcluster.apiserver.knobs import Knobs
 from devcluster.apiserver.store import Change, Expired, Object, Store, Version, Watcher
 
 # As kube-apiserver: a bookmark about once a minute, and a watch without timeoutSeconds ends after 30 to 60 minutes.
@@ -57,7 +57,7 @@ class _Filter:
         return self.selected is None or self.selected(version.obj)
 
 
-async def serve(request: web.BaseRequest, store: Store, watch: Watch, knobs: Knobs) -> web.StreamResponse:
+async def serve(request: web.BaseRequest, store: Store, watch: Watch, faults: Faults) -> web.StreamResponse:
     """Answer a watch request to its end."""
     # Refusals of the request come before its first byte; a revision that is too old is an event in an answer of 200.
     initial = _wants_initial_events(watch)
@@ -71,11 +71,11 @@ async def serve(request: web.BaseRequest, store: Store, watch: Watch, knobs: Kno
         watcher = store.watch(resource, revision, awake.set)
     except Expired as problem:
         await response.prepare(request)
-        await response.write(_error(Failure(410, str(problem))))
+        await response.write(_error(StatusError(410, str(problem))))
         return response
     try:
         await response.prepare(request)
-        sender = _Sender(response, store, watch, chosen, knobs)
+        sender = _Sender(response, store, watch, chosen, faults)
         if revision is None:
             await sender.initial(watcher, end_marker=initial)
         await sender.follow(watcher, awake, seconds)
@@ -89,13 +89,15 @@ async def serve(request: web.BaseRequest, store: Store, watch: Watch, knobs: Kno
 class _Sender:
     """Writes events of one watch."""
 
-    def __init__(self, response: web.StreamResponse, store: Store, watch: Watch, chosen: _Filter, knobs: Knobs) -> None:
+    def __init__(
+        self, response: web.StreamResponse, store: Store, watch: Watch, chosen: _Filter, faults: Faults
+    ) -> None:
         self._response = response
         self._store = store
         self._watch = watch
         self._chosen = chosen
-        self._knobs = knobs
-        self._left = knobs.close_watches_after or -1
+        self._faults = faults
+        self._left = faults.close_watches_after or -1
         self._bookmarks = watch.query.get("allowWatchBookmarks") in ("true", "1")
 
     async def initial(self, watcher: Watcher, *, end_marker: bool) -> None:
@@ -122,8 +124,8 @@ class _Sender:
             awake.clear()
             frames = list(self._frames(watcher))
             if frames:
-                if self._knobs.watch_latency:
-                    await asyncio.sleep(self._knobs.watch_latency)
+                if self._faults.watch_latency:
+                    await asyncio.sleep(self._faults.watch_latency)
                 await self._response.write(b"".join(frames))
                 continue
             now = loop.time()
@@ -190,8 +192,8 @@ def _frame(verb: bytes, raw: bytes) -> bytes:
     return b'{"type":"' + verb + b'","object":' + raw + b"}\n"
 
 
-def _error(failure: Failure) -> bytes:
-    return _frame(b"ERROR", orjson.dumps(failure.status()))
+def _error(error: StatusError) -> bytes:
+    return _frame(b"ERROR", orjson.dumps(error.status()))
 
 
 def _wants_initial_events(watch: Watch) -> bool:

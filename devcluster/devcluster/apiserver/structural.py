@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from devcluster.apiserver import rules
-from devcluster.apiserver.failures import Cause
+from devcluster.apiserver.errors import Cause
 from devcluster.apiserver.formats import go_pattern
 from devcluster.apiserver.schema import MAX_DEPTH, Schema, SchemaError, depth_of
 from devcluster.apiserver.validators import shown

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from devcluster.apiserver.failures import Failure
+from devcluster.apiserver.errors import StatusError
 from devcluster.apiserver.jsonpath import compile_path
 from devcluster.apiserver.kinds import Column, Kind
 from devcluster.apiserver.podstatus import pod_cells
@@ -49,11 +49,11 @@ def table(
         headers: whether to repeat the column definitions; watches need them in their first event only.
 
     Raises:
-        Failure: 400 for an unknown `include`.
+        StatusError: 400 for an unknown `include`.
     """
     if include not in _INCLUDE:
         message = f"includeObject: Invalid value: \"{include}\": must be 'Metadata', 'Object', 'None', or empty"
-        raise Failure(400, f"Unable to convert to Table as requested: {message}")
+        raise StatusError(400, f"Unable to convert to Table as requested: {message}")
     rows = []
     for obj in objects:
         cells = _row(kind, obj, now)

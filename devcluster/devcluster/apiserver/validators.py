@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from devcluster.apiserver.failures import Cause
+from devcluster.apiserver.errors import Cause
 from devcluster.apiserver.formats import INTEGER_FORMATS, STRING_FORMATS, go_pattern
 
 Path = tuple[str | int, ...]
@@ -25,7 +25,7 @@ _NO_FIELD: Final = "<nil>"
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class Violation:
     """One thing that is wrong.
 
     Args:
@@ -38,7 +38,7 @@ class Problem:
     forgivable: bool = True
 
 
-Validator = Callable[[Any, Path, list[Problem]], None]
+Validator = Callable[[Any, Path, list[Violation]], None]
 
 
 def dotted(path: Path) -> str:
@@ -72,7 +72,7 @@ def compile_validator(schema: Raw) -> Validator:
     steps = narrowing + [step for make in _MAKERS for step in make(schema)]
     enum = _enum_check(schema["enum"]) if schema.get("enum") else None
 
-    def validate(value: Any, path: Path, problems: list[Problem]) -> None:
+    def validate(value: Any, path: Path, problems: list[Violation]) -> None:
         if value is None and nullable:
             return
         typed = allowed is None or json_type(value) in allowed
@@ -109,11 +109,11 @@ def _allowed(declared: str | None) -> frozenset[str] | None:
     return frozenset(["integer", "number"]) if declared == "number" else frozenset([declared])
 
 
-def _type_problem(path: Path, value: object, wanted: str) -> Problem:
+def _type_problem(path: Path, value: object, wanted: str) -> Violation:
     # A whole number written with a point counts as an integer, but is called what it looks like.
     got = '"number"' if isinstance(value, float) else f'"{json_type(value)}"'
     message = f"Invalid value: {got}: {_in_body(path)} must be of type {wanted}: {got}"
-    return Problem(path, _cause("FieldValueTypeInvalid", dotted(path), message))
+    return Violation(path, _cause("FieldValueTypeInvalid", dotted(path), message))
 
 
 def _in_body(path: Path) -> str:
@@ -124,18 +124,18 @@ def _cause(reason: str, field: str, message: str) -> Cause:
     return {"reason": reason, "message": message, "field": field}
 
 
-def _invalid(path: Path, value: object, message: str) -> Problem:
-    return Problem(path, _cause("FieldValueInvalid", dotted(path), f"Invalid value: {shown(value)}: {message}"))
+def _invalid(path: Path, value: object, message: str) -> Violation:
+    return Violation(path, _cause("FieldValueInvalid", dotted(path), f"Invalid value: {shown(value)}: {message}"))
 
 
 def _enum_check(values: list[Any]) -> Validator:
     accepted = {_identity(value) for value in values}
     listed = ", ".join(shown(value if isinstance(value, str) else shown(value)) for value in values)
 
-    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+    def check(value: Any, path: Path, problems: list[Violation]) -> None:
         if _identity(value) not in accepted:
             message = f"Unsupported value: {shown(value)}: supported values: {listed}"
-            problems.append(Problem(path, _cause("FieldValueNotSupported", dotted(path), message)))
+            problems.append(Violation(path, _cause("FieldValueNotSupported", dotted(path), message)))
 
     return check
 
@@ -148,19 +148,19 @@ def _string_checks(schema: Raw) -> list[Validator]:
     name = schema.get("format", "")
     well_formed = STRING_FORMATS.get(name)
 
-    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+    def check(value: Any, path: Path, problems: list[Violation]) -> None:
         if not isinstance(value, str):
             return
         if longest is not None and len(value) > longest:
             message = f"Too long: may not be more than {longest} bytes"
-            problems.append(Problem(path, _cause("FieldValueTooLong", dotted(path), message)))
+            problems.append(Violation(path, _cause("FieldValueTooLong", dotted(path), message)))
         if shortest is not None and len(value) < shortest:
             problems.append(_invalid(path, value, f"{_in_body(path)} should be at least {shortest} chars long"))
         if pattern is not None and pattern.search(value) is None:
             problems.append(_invalid(path, value, f"{_in_body(path)} should match '{text}'"))
         if well_formed is not None and not well_formed(value):
             message = f"Invalid value: {shown(value)}: {_in_body(path)} must be of type {name}: {shown(value)}"
-            problems.append(Problem(path, _cause("FieldValueTypeInvalid", dotted(path), message)))
+            problems.append(Violation(path, _cause("FieldValueTypeInvalid", dotted(path), message)))
 
     if longest is not None or shortest is not None or pattern is not None or well_formed is not None:
         steps.append(check)
@@ -174,7 +174,7 @@ def _number_checks(schema: Raw) -> list[Validator]:
     if all(limit is None for limit in (low, high, factor, limits)):
         return []
 
-    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+    def check(value: Any, path: Path, problems: list[Violation]) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return
         if limits is not None and not limits[0] <= value <= limits[1]:
@@ -182,7 +182,7 @@ def _number_checks(schema: Raw) -> list[Validator]:
                 f'Invalid value: "": Checked value must be of type {schema.get("type")} '
                 f"with format {schema['format']} in {dotted(path)}"
             )
-            problems.append(Problem(path, _cause("FieldValueInvalid", _NO_FIELD, message)))
+            problems.append(Violation(path, _cause("FieldValueInvalid", _NO_FIELD, message)))
         if factor and not _is_multiple(value, factor):
             problems.append(_invalid(path, value, f"{_in_body(path)} should be a multiple of {shown(factor)}"))
         if high is not None and (value >= high if below else value > high):
@@ -208,7 +208,7 @@ def _list_checks(schema: Raw) -> list[Validator]:
     items = schema.get("items")
     item = compile_validator(items) if isinstance(items, dict) else None
 
-    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+    def check(value: Any, path: Path, problems: list[Violation]) -> None:
         if not isinstance(value, list):
             return
         if item is not None:
@@ -224,9 +224,9 @@ def _list_checks(schema: Raw) -> list[Validator]:
     return steps
 
 
-def _too_many(path: Path, count: int, most: int) -> Problem:
+def _too_many(path: Path, count: int, most: int) -> Violation:
     message = f"Too many: {count}: must have at most {most} item{'' if most == 1 else 's'}"
-    return Problem(path, _cause("FieldValueTooMany", dotted(path), message))
+    return Violation(path, _cause("FieldValueTooMany", dotted(path), message))
 
 
 def _object_checks(schema: Raw) -> list[Validator]:
@@ -250,7 +250,7 @@ def _object_checks(schema: Raw) -> list[Validator]:
     if not (children or other or needed or fewest is not None or most is not None):
         return []
 
-    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+    def check(value: Any, path: Path, problems: list[Violation]) -> None:
         if not isinstance(value, dict):
             return
         for name, one in value.items():
@@ -260,7 +260,7 @@ def _object_checks(schema: Raw) -> list[Validator]:
         for name in needed:
             if name not in value:
                 field = dotted((*path, name))
-                problems.append(Problem(path, _cause("FieldValueRequired", field, "Required value")))
+                problems.append(Violation(path, _cause("FieldValueRequired", field, "Required value")))
         if fewest is not None and len(value) < fewest:
             problems.append(_invalid(path, len(value), f"{_in_body(path)} should have at least {fewest} properties"))
         if most is not None and len(value) > most:
@@ -281,27 +281,27 @@ def _quantor_checks(schema: Raw) -> list[Validator]:
     return steps
 
 
-def _outcomes(alternatives: list[Validator], value: Any, path: Path) -> list[list[Problem]]:
+def _outcomes(alternatives: list[Validator], value: Any, path: Path) -> list[list[Violation]]:
     outcomes = []
     for alternative in alternatives:
-        problems: list[Problem] = []
+        problems: list[Violation] = []
         alternative(value, path, problems)
-        outcomes.append([Problem(one.path, one.cause, forgivable=False) for one in problems])
+        outcomes.append([Violation(one.path, one.cause, forgivable=False) for one in problems])
     return outcomes
 
 
-def _closest(outcomes: list[list[Problem]]) -> list[Problem]:
+def _closest(outcomes: list[list[Violation]]) -> list[Violation]:
     """Return the problems of the alternative that nearly held: the one with the fewest, the first among equals."""
     return min(outcomes, key=lambda outcome: len(outcome))
 
 
-def _quantor_problem(path: Path, message: str) -> Problem:
+def _quantor_problem(path: Path, message: str) -> Violation:
     text = f'Invalid value: "": "{dotted(path)}" {message}'
-    return Problem(path, _cause("FieldValueInvalid", _NO_FIELD, text), forgivable=False)
+    return Violation(path, _cause("FieldValueInvalid", _NO_FIELD, text), forgivable=False)
 
 
 def _any_of(alternatives: list[Validator]) -> Validator:
-    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+    def check(value: Any, path: Path, problems: list[Violation]) -> None:
         outcomes = _outcomes(alternatives, value, path)
         if all(outcomes):
             problems.append(_quantor_problem(path, "must validate at least one schema (anyOf)"))
@@ -311,7 +311,7 @@ def _any_of(alternatives: list[Validator]) -> Validator:
 
 
 def _one_of(alternatives: list[Validator]) -> Validator:
-    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+    def check(value: Any, path: Path, problems: list[Violation]) -> None:
         outcomes = _outcomes(alternatives, value, path)
         valid = sum(1 for outcome in outcomes if not outcome)
         if valid == 1:
@@ -325,7 +325,7 @@ def _one_of(alternatives: list[Validator]) -> Validator:
 
 
 def _all_of(alternatives: list[Validator]) -> Validator:
-    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+    def check(value: Any, path: Path, problems: list[Violation]) -> None:
         outcomes = _outcomes(alternatives, value, path)
         failed = [outcome for outcome in outcomes if outcome]
         if failed:
@@ -337,7 +337,7 @@ def _all_of(alternatives: list[Validator]) -> Validator:
 
 
 def _not(unwanted: Validator) -> Validator:
-    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+    def check(value: Any, path: Path, problems: list[Violation]) -> None:
         if not _outcomes([unwanted], value, path)[0]:
             problems.append(_quantor_problem(path, "must not validate the schema (not)"))
 
@@ -355,20 +355,20 @@ def _list_type_checks(schema: Raw) -> list[Validator]:
     return []
 
 
-def _check_map(unique: Validator, value: Any, path: Path, problems: list[Problem]) -> None:
+def _check_map(unique: Validator, value: Any, path: Path, problems: list[Violation]) -> None:
     if not isinstance(value, list):
         return
     strangers = [index for index, item in enumerate(value) if not isinstance(item, dict)]
     for index in strangers:
         if value[index] is not None:
             problem = _invalid((*path, index), value[index], "must be an object for an array of list-type map")
-            problems.append(Problem(path, problem.cause, forgivable=False))
+            problems.append(Violation(path, problem.cause, forgivable=False))
     if not strangers:
         unique(value, path, problems)
 
 
 def _unique(key_of: Callable[[Any], Any]) -> Validator:
-    def check(value: Any, path: Path, problems: list[Problem]) -> None:
+    def check(value: Any, path: Path, problems: list[Violation]) -> None:
         if not isinstance(value, list):
             return
         counts: dict[object, int] = {}
@@ -379,7 +379,7 @@ def _unique(key_of: Callable[[Any], Any]) -> Validator:
             if counts[identity] == 2:  # a value is complained about once, however often it comes
                 message = f"Duplicate value: {shown(key)}"
                 cause = _cause("FieldValueDuplicate", dotted((*path, index)), message)
-                problems.append(Problem(path, cause, forgivable=False))
+                problems.append(Violation(path, cause, forgivable=False))
 
     return check
 

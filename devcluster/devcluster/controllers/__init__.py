@@ -5,8 +5,8 @@ binds pods. These do, and they run unchanged against both.
 """
 
 from devcluster.controllers.accounts import DefaultAccounts
-from devcluster.controllers.binder import Binder
 from devcluster.controllers.garbage import GarbageCollector
 from devcluster.controllers.namespaces import NamespaceController
+from devcluster.controllers.scheduler import Scheduler
 
-__all__ = ["Binder", "DefaultAccounts", "GarbageCollector", "NamespaceController"]
+__all__ = ["DefaultAccounts", "GarbageCollector", "NamespaceController", "Scheduler"]

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from devcluster.client import CRDS, EVENTS, ApiError, Change, Client, Listing, Object, Resource
+from devcluster.client import CRDS, EVENTS, ApiError, Client, Listing, Object, Resource, WatchEvent
 from devcluster.controllers.discovery import discover, group_of, owners_of
 from devcluster.controllers.keyed import KeyedQueue
 
@@ -95,7 +95,7 @@ class GarbageCollector:
 
     async def _watch(self, resource: Resource) -> None:
         async for event in self._client.follow(resource):
-            if isinstance(event, Change):
+            if isinstance(event, WatchEvent):
                 if event.type == "DELETED":
                     self._forget([self._nodes.get(event.object["metadata"]["uid"])])
                 else:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from devcluster.certificates import NodeTLS
 from devcluster.client import LEASES, NAMESPACES, NODES, PODS, ApiError, Client, Listing, Object
-from devcluster.events import Recorder, timestamp
+from devcluster.events import EventRecorder, timestamp
 from devcluster.node.endpoint import LogEndpoint
 from devcluster.node.pods import Instant, Node, PodWorker
 
@@ -70,7 +70,7 @@ class ProcessNode:
         self._taints = list(taints)
         self._mine = mine
         self._endpoint = None if tls is None else LogEndpoint(tls, self._find)
-        self._events = Recorder(client, component="kubelet", host=name)
+        self._events = EventRecorder(client, component="kubelet", host=name)
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._node = Node(

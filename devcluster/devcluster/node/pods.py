@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devcluster.client import CONFIG_MAPS, NETWORK_POLICIES, PODS, SECRETS, ApiError, Client, Object
-from devcluster.events import Recorder
+from devcluster.events import EventRecorder
 from devcluster.node import containers
 from devcluster.node.containers import Container
 from devcluster.node.environment import ConfigError, Paths, command_line, container_env, process_env
@@ -60,7 +60,7 @@ class Node:
     """What all pods of a node share."""
 
     client: Client
-    events: Recorder
+    events: EventRecorder
     folder: Path
     address: str
     command_path: Path

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from agentjobs.dev.parts import tail
 from agentjobs.dev.session import FAILURES, backend
-from agentjobs.dev.up import Cluster, up
+from agentjobs.dev.up import DevCluster, up
 from devcluster.client import CONFIG_MAPS, Listing, Object, Resource
 
 AGENT_JOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
@@ -139,7 +139,7 @@ def _next() -> str:
     return "".join(f"  {line}\n" for line in (*([f". {shown}"] if activate.is_file() else []), "agentjobs dev"))
 
 
-async def run(cluster: Cluster, folder: Path, out: TextIO, *, timeout: float = TIMEOUT_SECONDS) -> int:
+async def run(cluster: DevCluster, folder: Path, out: TextIO, *, timeout: float = TIMEOUT_SECONDS) -> int:
     """Apply the examples to `cluster`, show them until they end, print a summary and return the exit status."""
     examples, objects = load(folder)
     began = time.monotonic()
@@ -162,7 +162,7 @@ async def run(cluster: Cluster, folder: Path, out: TextIO, *, timeout: float = T
     return summary(examples, out, seconds=time.monotonic() - began, log=cluster.parts["operator"].log)
 
 
-async def _follow(cluster: Cluster, examples: Mapping[str, Example], show: "Show") -> None:
+async def _follow(cluster: DevCluster, examples: Mapping[str, Example], show: "Show") -> None:
     """Keep the examples' jobs current; return when all have ended."""
     async for event in cluster.client.follow(AGENT_JOBS, cluster.place.namespace):
         for job in event.items if isinstance(event, Listing) else [event.object]:

@@ -15,7 +15,7 @@ from typing import Final, get_args
 
 from agentjobs.dev.backends import Backend
 from agentjobs.dev.parts import PartEnded
-from agentjobs.dev.up import Cluster, handed_to_pods, up
+from agentjobs.dev.up import DevCluster, handed_to_pods, up
 from agentjobs.dev.welcome import welcome
 from agentjobs.errors import AgentJobsError
 from devcluster.client import ApiError
@@ -39,7 +39,7 @@ APISERVER_VARIABLE = "AGENTJOBS_DEV_APISERVER"
 FOLDER_VARIABLE = "AGENTJOBS_DEV_FOLDER"
 
 
-class Refused(Exception):
+class UsageError(Exception):
     """The session cannot start; the message says why and what to do."""
 
     def __init__(self, message: str, *, status: int = 1) -> None:
@@ -47,7 +47,7 @@ class Refused(Exception):
         self.status = status
 
 
-FAILURES: Final = (Refused, PartEnded, PostgresError, AgentJobsError, ApiError, TimeoutError, OSError)
+FAILURES: Final = (UsageError, PartEnded, PostgresError, AgentJobsError, ApiError, TimeoutError, OSError)
 """What keeps a cluster from starting or ends it; the message is for the user, a stack would not help."""
 
 
@@ -62,16 +62,16 @@ def run(
     try:
         chosen = backend(environ, wanted=apiserver)
         if context and chosen != "kubeconfig":
-            raise Refused(f"--context {context!r} goes with --apiserver=kubeconfig, this is {chosen}", status=2)
+            raise UsageError(f"--context {context!r} goes with --apiserver=kubeconfig, this is {chosen}", status=2)
         if command and shutil.which(command[0], path=environ.get("PATH")) is None:
             # Said before a cluster is started for nothing, with the status that a shell gives.
-            raise Refused(f"cannot run {command[0]!r}: not found on PATH, or not executable", status=127)
+            raise UsageError(f"cannot run {command[0]!r}: not found on PATH, or not executable", status=127)
         with _folder(environ, temporary=bool(command)) as folder:
             _log_to(folder / "cluster.log")
             return asyncio.run(_session(command, folder, environ, chosen, context))
     except FAILURES as error:
         print(f"agentjobs dev: {error}", file=sys.stderr)
-        return error.status if isinstance(error, Refused) else 1
+        return error.status if isinstance(error, UsageError) else 1
 
 
 async def _session(
@@ -113,7 +113,7 @@ async def _session(
             await cluster.__aexit__(None, None, None)
 
 
-async def _until(waiting: "asyncio.Task[bool]", cluster: Cluster) -> None:
+async def _until(waiting: "asyncio.Task[bool]", cluster: DevCluster) -> None:
     """Return when asked to stop; raise what broke the cluster."""
     broken = asyncio.create_task(cluster.until_broken())
     try:
@@ -125,13 +125,13 @@ async def _until(waiting: "asyncio.Task[bool]", cluster: Cluster) -> None:
 
 
 async def _run_command(
-    command: Sequence[str], cluster: Cluster, received: list[int], environ: Mapping[str, str]
+    command: Sequence[str], cluster: DevCluster, received: list[int], environ: Mapping[str, str]
 ) -> int:
     """Run the user's command in our terminal and return its status, as a shell would give it."""
     try:
         child = spawn(command, env={**environ, "KUBECONFIG": str(cluster.kubeconfig)}, output=None, foreground=True)
     except OSError as error:
-        raise Refused(f"cannot run {command[0]!r}: {error.strerror}", status=126) from error
+        raise UsageError(f"cannot run {command[0]!r}: {error.strerror}", status=126) from error
     broken = asyncio.create_task(cluster.until_broken())
     forward = asyncio.create_task(_forward(child, received))
     ended = asyncio.create_task(child.wait())
@@ -164,13 +164,13 @@ def _receive(number: int, received: list[int], stop: asyncio.Event) -> None:
 
 
 def backend(environ: Mapping[str, str], *, wanted: str | None = None) -> Backend:
-    """Return the API server wanted, by default the environment's; raises `Refused` for an unknown one."""
+    """Return the API server wanted, by default the environment's; raises `UsageError` for an unknown one."""
     wanted = wanted or environ.get(APISERVER_VARIABLE) or "embedded"
     for known in get_args(Backend):
         if wanted == known:
             chosen: Backend = known
             return chosen
-    raise Refused(
+    raise UsageError(
         f"--apiserver={wanted} ({APISERVER_VARIABLE}): choose one of {', '.join(get_args(Backend))}", status=2
     )
 
@@ -203,7 +203,7 @@ def _folder(environ: Mapping[str, str], *, temporary: bool) -> Iterator[Path]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise Refused(
+            raise UsageError(
                 f"another one runs in {folder}; use that one (KUBECONFIG={folder / 'kubeconfig'}), stop it, "
                 f"or name another folder with {FOLDER_VARIABLE}"
             ) from error

@@ -130,7 +130,7 @@ class SharedCluster:
         access = named_access(environ, context=context)
         self._access = access
         self._folder = folder
-        self._user = _AsUser(access)
+        self._user = _UserClient(access)
         self.context = access.context
         self.url = access.server
         self.token = ""
@@ -245,7 +245,7 @@ class SharedCluster:
         return True
 
 
-class _AsUser(Client):
+class _UserClient(Client):
     """Requests with whatever the user's kubeconfig proves them by: token, certificate, plugin; by their proxy."""
 
     def __init__(self, access: Access) -> None:

@@ -34,7 +34,7 @@ from agentjobs.dev.parts import Part, PartEnded, all_of, first_failure, unless_b
 from agentjobs.dev.shared import Place, SharedCluster
 from devcluster.certificates import Authority
 from devcluster.client import NAMESPACES, Client, Object
-from devcluster.controllers import Binder, DefaultAccounts, GarbageCollector, NamespaceController
+from devcluster.controllers import DefaultAccounts, GarbageCollector, NamespaceController, Scheduler
 from devcluster.envtest import kubeconfig, write_private
 from devcluster.node import Instant, ProcessNode
 from devcluster.ports import free_port
@@ -68,7 +68,7 @@ def handed_to_pods(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 @dataclass(slots=True)
-class Cluster:
+class DevCluster:
     """A running development cluster. Paths are absolute."""
 
     folder: Path
@@ -139,7 +139,7 @@ async def up(
     operator_command: Sequence[str] = (),
     keep: bool = False,
     instant: Callable[[Object], Instant | None] = lambda pod: None,
-) -> AsyncIterator[Cluster]:
+) -> AsyncIterator[DevCluster]:
     """Run a whole cluster in `folder` until the context ends; nothing of it outlives this process.
 
     Args:
@@ -202,7 +202,7 @@ class _Start:
         self._phases: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def run(self, stack: contextlib.AsyncExitStack, node: dict[str, Any]) -> Cluster:
+    async def run(self, stack: contextlib.AsyncExitStack, node: dict[str, Any]) -> DevCluster:
         server = self._server
         await stack.enter_async_context(server)
         self._note("apiserver")
@@ -245,7 +245,7 @@ class _Start:
         leader = self._answers("operator", *(f"http://{address}/readyz" for address in probes))
         await unless_broken(all_of(gateway, leader, nodes.current.ready.wait()), failure)
         self._note("ready")
-        return Cluster(
+        return DevCluster(
             folder=self._folder,
             backend=self._backend,
             url=server.url,
@@ -318,7 +318,7 @@ class _Start:
             services |= {
                 "garbage collector": GarbageCollector(client).run(),
                 "namespace controller": NamespaceController(client).run(),
-                "binder": Binder(client).run(),
+                "scheduler": Scheduler(client).run(),
                 "service accounts": DefaultAccounts(client, ca=self._server.ca.read_text()).run(),
             }
         self._tasks += [asyncio.create_task(service, name=name) for name, service in services.items()]

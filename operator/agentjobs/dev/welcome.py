@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from agentjobs.dev.up import PROVIDER_VARIABLES, Cluster
+from agentjobs.dev.up import PROVIDER_VARIABLES, DevCluster
 
 _KINDS: Final = {
     "embedded": "embedded, Kubernetes-compatible, in memory",
@@ -21,7 +21,7 @@ _WIDTH: Final = 80
 _COLUMN: Final = 15
 
 
-def welcome(cluster: Cluster, keys: Mapping[str, str], *, absent: str) -> str:
+def welcome(cluster: DevCluster, keys: Mapping[str, str], *, absent: str) -> str:
     """Return the banner; `absent` is what the cluster's API server does not serve."""
     handed = ", ".join(name for name in PROVIDER_VARIABLES if name in keys)
     parts = {

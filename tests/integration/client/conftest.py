@@ -10,14 +10,14 @@ import pytest_asyncio
 import yaml
 
 from agentjobs.client import AsyncClient, Client
-from agentjobs.dev.up import Cluster, up
+from agentjobs.dev.up import DevCluster, up
 from devcluster.client import CONFIG_MAPS
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cluster(tmp_path_factory) -> AsyncIterator[Cluster]:
+async def cluster(tmp_path_factory) -> AsyncIterator[DevCluster]:
     async with up(tmp_path_factory.mktemp("cluster"), working_folder=ROOT) as running:
         script = yaml.safe_dump({"starts": [[{"text": "Hello!", "delay": "300ms"}]]})
         slow = yaml.safe_dump({"starts": [[{"text": "Late.", "delay": "60s"}]]})

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from agentjobs.dev.up import Cluster, up
+from agentjobs.dev.up import DevCluster, up
 from devcluster.client import CONFIG_MAPS, EVENTS, NETWORK_POLICIES, PODS, ApiError, Resource
 
 ROOT = Path(__file__).parents[3]
@@ -28,7 +28,7 @@ SECONDS = 120.0
 class System:
     """What a user and a saboteur can do to a cluster."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: DevCluster) -> None:
         self.cluster = cluster
         self.client = cluster.client
         self.namespace = cluster.place.namespace

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from agentjobs.dev.session import Refused, backend
+from agentjobs.dev.session import UsageError, backend
 from agentjobs.dev.shared import Place, named_access
 from agentjobs.errors import Misconfigured
 
@@ -73,5 +73,5 @@ def test_a_server_of_ones_own_needs_none_of_it():
 
 def test_kubeconfig_is_a_back_end_and_minikube_is_none():
     assert backend({"AGENTJOBS_DEV_APISERVER": "kubeconfig"}) == "kubeconfig"
-    with pytest.raises(Refused, match="embedded, envtest, kubeconfig"):
+    with pytest.raises(UsageError, match="embedded, envtest, kubeconfig"):
         backend({}, wanted="minikube")

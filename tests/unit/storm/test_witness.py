@@ -8,7 +8,7 @@ from tests.storm.plan import Plan
 from tests.storm.witness import Witness
 
 from agentjobs.contract import ANNOTATION_SESSION, LABEL_JOB
-from devcluster.client import Change, Listing
+from devcluster.client import Listing, WatchEvent
 
 
 class Watches:
@@ -52,7 +52,7 @@ ENDED = {"phase": "Succeeded", "state": {"terminated": {"exitCode": 0}}}
 
 
 async def test_two_living_pods_of_two_jobs_in_a_session_are_seen():
-    seen = [Change("ADDED", pod("one")), Change("ADDED", pod("two", phase="Pending"))]
+    seen = [WatchEvent("ADDED", pod("one")), WatchEvent("ADDED", pod("two", phase="Pending"))]
 
     assert len(await limits_of(pods=seen)) == 1
 
@@ -67,7 +67,7 @@ async def test_two_living_pods_of_two_jobs_in_a_session_are_seen():
     ],
 )
 async def test_what_may_be_is_no_crowd(second):
-    seen = [Change("ADDED", pod("one")), *(Change("MODIFIED", obj) for obj in second)]
+    seen = [WatchEvent("ADDED", pod("one")), *(WatchEvent("MODIFIED", obj) for obj in second)]
 
     assert await limits_of(pods=seen) == []
 
@@ -75,18 +75,18 @@ async def test_what_may_be_is_no_crowd(second):
 async def test_a_pod_that_is_gone_leaves_its_session():
     first = Listing([pod("one")])
 
-    assert await limits_of(pods=[first, Change("DELETED", pod("one")), Change("ADDED", pod("two"))]) == []
+    assert await limits_of(pods=[first, WatchEvent("DELETED", pod("one")), WatchEvent("ADDED", pod("two"))]) == []
     assert await limits_of(pods=[first, Listing([pod("two")])]) == []
     assert await limits_of(pods=[first, Listing([pod("two"), pod("one", **ENDED)])]) == []
 
 
 async def test_a_slot_too_many_is_seen():
-    seen = [Change("ADDED", job(name)) for name in ("one", "two", "three")]
+    seen = [WatchEvent("ADDED", job(name)) for name in ("one", "two", "three")]
 
     assert len(await limits_of(jobs=seen)) == 1
 
 
 async def test_two_running_jobs_of_a_session_are_seen():
-    seen = [Change("ADDED", job(name, session="s")) for name in ("one", "two")]
+    seen = [WatchEvent("ADDED", job(name, session="s")) for name in ("one", "two")]
 
     assert len(await limits_of(jobs=seen)) == 1

@@ -1,4 +1,4 @@
-"""Pods, nodes, namespaces: what kubelet, binder and namespace controller need from the server."""
+"""Pods, nodes, namespaces: what kubelet, scheduler and namespace controller need from the server."""
 
 import ssl
 

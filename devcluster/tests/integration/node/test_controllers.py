@@ -117,11 +117,11 @@ async def test_every_namespace_gets_the_servers_authority(machine):
 async def test_a_pod_whose_binding_met_a_conflict_is_bound_all_the_same(machine):
     if not isinstance(machine.server, ApiServer):
         pytest.skip("a real API server conflicts only by chance; the embedded one does so on demand")
-    knobs = machine.server.knobs
-    knobs.fail_every, knobs.fail_code, knobs.only = 1, 409, lambda verb, resource: resource == "pods/binding"
+    faults = machine.server.faults
+    faults.fail_every, faults.fail_code, faults.only = 1, 409, lambda verb, resource: resource == "pods/binding"
     name = await machine.run()
     await asyncio.sleep(0.3)
     refused = (await machine.exists(PODS, name))["spec"].get("nodeName")
-    knobs.fail_every = 0
+    faults.fail_every = 0
 
     assert (refused, (await machine.ended(name))["phase"]) == (None, "Succeeded")

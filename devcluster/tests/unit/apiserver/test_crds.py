@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devcluster.apiserver import crds
-from devcluster.apiserver.failures import Failure
+from devcluster.apiserver.errors import StatusError
 
 ANSWERS = json.loads((Path(__file__).parent / "golden" / "crds.json").read_text())["answers"]
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -94,7 +94,7 @@ def test_unknown_fields_are_removed_and_named_down_into_the_schema() -> None:
     ids=["versions", "names", "group", "spec", "required", "property", "schema"],
 )
 def test_a_value_of_the_wrong_type_is_a_bad_request(crd: dict[str, Any]) -> None:
-    with pytest.raises(Failure, match="cannot be handled as a CustomResourceDefinition") as refused:
+    with pytest.raises(StatusError, match="cannot be handled as a CustomResourceDefinition") as refused:
         crds.prune(crd)
 
     assert refused.value.code == 400
@@ -105,7 +105,7 @@ def test_a_schema_of_any_depth_is_answered() -> None:
     for _ in range(3_000):
         raw = {"type": "object", "properties": {"a": raw}}
 
-    with pytest.raises(Failure, match="nested deeper than"):
+    with pytest.raises(StatusError, match="nested deeper than"):
         crds.prune(with_version(schema={"openAPIV3Schema": raw}))
 
 
@@ -198,5 +198,5 @@ def test_any_schema_is_accepted_or_refused_but_never_raises_anything_else(raw: d
 def attempt(action: Callable[[], object]) -> object:
     try:
         return action()
-    except Failure as refused:
+    except StatusError as refused:
         return refused

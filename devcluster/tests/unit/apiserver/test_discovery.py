@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from devcluster.apiserver import builtin_schemas, discovery, openapi
-from devcluster.apiserver.failures import Failure
+from devcluster.apiserver.errors import StatusError
 from devcluster.apiserver.kinds import BUILTIN, STATUS_VERBS, Kind, Subresource, version_order
 
 RESOURCES = json.loads((Path(__file__).parent / "golden" / "discovery.json").read_text())["resources"]
@@ -79,7 +79,7 @@ def test_the_first_type_that_is_served_is_the_answer(accept: str, content_type: 
 
 
 def test_a_type_that_is_not_served_is_refused() -> None:
-    with pytest.raises(Failure) as refused:
+    with pytest.raises(StatusError) as refused:
         discovery.document("/apis", "text/html", KINDS)
 
     assert refused.value.code == 406

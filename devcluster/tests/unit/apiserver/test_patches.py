@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devcluster.apiserver.failures import Failure
+from devcluster.apiserver.errors import StatusError
 from devcluster.apiserver.kinds import CONFIG_MAP, NODE, POD
 from devcluster.apiserver.patches import PatchTestFailed, json_patch, merge_patch, strategic_merge
 
@@ -64,7 +64,7 @@ def test_a_merge_patch_of_any_depth_needs_no_stack() -> None:
 
 @pytest.mark.parametrize("patch", [None, 1, "x", [], True], ids=repr)
 def test_a_merge_patch_must_be_an_object(patch: object) -> None:
-    with pytest.raises(Failure, match="expected a JSON object") as refused:
+    with pytest.raises(StatusError, match="expected a JSON object") as refused:
         merge_patch({}, patch)
 
     assert refused.value.code == 400
@@ -115,14 +115,14 @@ def test_a_failed_test_operation_is_told_apart_and_is_422() -> None:
     ],
 )
 def test_a_json_patch_that_cannot_be_applied_is_refused(operations: object, code: int) -> None:
-    with pytest.raises(Failure) as refused:
+    with pytest.raises(StatusError) as refused:
         json_patch({"a": [1], "b": 2}, operations)
 
     assert refused.value.code == code
 
 
 def test_a_refused_json_patch_says_why_without_repeating_the_object() -> None:
-    with pytest.raises(Failure) as refused:
+    with pytest.raises(StatusError) as refused:
         json_patch({"data": {"secret": "x" * 500}}, [{"op": "test", "path": "/spec/a", "value": 1}])
 
     assert refused.value.message.endswith("error in our request: member 'spec' not found")
@@ -131,7 +131,7 @@ def test_a_refused_json_patch_says_why_without_repeating_the_object() -> None:
 def test_copies_that_double_the_object_stop_at_the_limit() -> None:
     operations = [{"op": "copy", "from": "", "path": f"/x{n}"} for n in range(40)]
 
-    with pytest.raises(Failure, match="copy operations may add") as refused:
+    with pytest.raises(StatusError, match="copy operations may add") as refused:
         json_patch({"a": "x" * 1000}, operations)
 
     assert refused.value.code == 422
@@ -234,7 +234,7 @@ def test_node_conditions_merge_by_type() -> None:
     ],
 )
 def test_a_malformed_strategic_patch_is_refused(patch: object) -> None:
-    with pytest.raises(Failure) as refused:
+    with pytest.raises(StatusError) as refused:
         strategic_merge({"metadata": {}, "data": {"x": "1"}}, patch, CONFIG_MAP)
 
     assert refused.value.code == 400

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devcluster.apiserver.failures import Failure
+from devcluster.apiserver.errors import StatusError
 from devcluster.apiserver.protobuf import decode
 
 MESSAGES = json.loads((Path(__file__).parent / "golden" / "protobuf.json").read_text())["messages"]
@@ -44,7 +44,7 @@ def test_unset_strings_and_times_are_left_out() -> None:
 
 
 def test_an_unknown_kind_is_told_the_way_out() -> None:
-    with pytest.raises(Failure, match="kubectl apply -f") as refused:
+    with pytest.raises(StatusError, match="kubectl apply -f") as refused:
         decode(wrapped("Pod", b""))
 
     assert refused.value.code == 415
@@ -65,7 +65,7 @@ def test_an_unknown_kind_is_told_the_way_out() -> None:
     ],
 )
 def test_a_malformed_body_is_a_bad_request(body: bytes) -> None:
-    with pytest.raises(Failure) as refused:
+    with pytest.raises(StatusError) as refused:
         decode(body)
 
     assert refused.value.code in (400, 415)
@@ -75,6 +75,6 @@ def test_a_malformed_body_is_a_bad_request(body: bytes) -> None:
 def test_any_bytes_are_read_or_refused(body: bytes, kind: str) -> None:
     try:
         read = decode(wrapped(kind, body))
-    except Failure:
+    except StatusError:
         return
     json.dumps(read)

@@ -3,7 +3,7 @@
 import pytest
 
 from devcluster.apiserver.kinds import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING
-from devcluster.apiserver.rbac import Access, Asked, check_binding, check_role, refusal
+from devcluster.apiserver.rbac import Attributes, Authorizer, check_binding, check_role, refusal
 from devcluster.apiserver.store import Store
 
 ACCOUNT = "system:serviceaccount:team:robot"
@@ -36,7 +36,7 @@ def bind(store):
 
 
 def pods(verb="get", **changes):
-    return Asked(verb, **{"resource": "pods", "namespace": "team", "name": "p", **changes})
+    return Attributes(verb, **{"resource": "pods", "namespace": "team", "name": "p", **changes})
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def pods(verb="get", **changes):
 def test_a_rule_covers_what_it_names(store, bind, rule, asked, allowed):
     bind({**READ_PODS, **rule})
 
-    assert Access(store).decide(ACCOUNT, (), asked).allowed is allowed
+    assert Authorizer(store).decide(ACCOUNT, (), asked).allowed is allowed
 
 
 @pytest.mark.parametrize(
@@ -69,14 +69,14 @@ def test_a_rule_covers_what_it_names(store, bind, rule, asked, allowed):
 def test_paths_are_matched_whole_or_by_their_beginning(store, bind, path, allowed):
     bind({"verbs": ["get"], "nonResourceURLs": ["/metrics", "/logs/*"]})
 
-    assert Access(store).decide(ACCOUNT, (), Asked("get", path=path)).allowed is allowed
+    assert Authorizer(store).decide(ACCOUNT, (), Attributes("get", path=path)).allowed is allowed
 
 
 @pytest.mark.parametrize(("namespace", "allowed"), [("team", True), ("other", False), ("", False)])
 def test_a_role_binding_ends_at_its_namespace(store, bind, namespace, allowed):
     bind(READ_PODS, namespace="team")
 
-    assert Access(store).decide(ACCOUNT, (), pods(namespace=namespace)).allowed is allowed
+    assert Authorizer(store).decide(ACCOUNT, (), pods(namespace=namespace)).allowed is allowed
 
 
 @pytest.mark.parametrize(
@@ -89,20 +89,20 @@ def test_a_role_binding_ends_at_its_namespace(store, bind, namespace, allowed):
 )
 def test_subjects_are_users_groups_and_accounts(store, bind, subject):
     bind(READ_PODS, subjects=[subject])
-    access = Access(store)
+    access = Authorizer(store)
 
     assert access.decide(ACCOUNT, ["system:serviceaccounts"], pods()).allowed
     assert not access.decide("system:serviceaccount:team:other", [], pods()).allowed
 
 
 def test_masters_need_no_role(store):
-    assert Access(store).decide("anybody", ["system:masters"], pods("delete")).allowed
+    assert Authorizer(store).decide("anybody", ["system:masters"], pods("delete")).allowed
 
 
 def test_a_yes_names_the_binding_and_the_subject(store, bind):
     bind(READ_PODS, namespace="team", role="readers")
 
-    reason = Access(store).decide(ACCOUNT, (), pods()).reason
+    reason = Authorizer(store).decide(ACCOUNT, (), pods()).reason
 
     assert reason == 'RBAC: allowed by RoleBinding "readers/team" of Role "readers" to ServiceAccount "robot/team"'
 
@@ -110,7 +110,7 @@ def test_a_yes_names_the_binding_and_the_subject(store, bind):
 def test_a_binding_of_a_role_that_is_not_there_is_told_in_the_refusal(store, bind):
     bind(role="gone", store_role=False)
 
-    decision = Access(store).decide(ACCOUNT, (), pods())
+    decision = Authorizer(store).decide(ACCOUNT, (), pods())
 
     assert refusal(ACCOUNT, pods(subresource="log"), decision) == (
         f'pods "p" is forbidden: User "{ACCOUNT}" cannot get resource "pods/log" in API group "" in the namespace '

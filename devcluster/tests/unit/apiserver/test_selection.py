@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devcluster.apiserver.failures import Failure
+from devcluster.apiserver.errors import StatusError
 from devcluster.apiserver.kinds import CONFIG_MAP, EVENT, NAMESPACE, NODE, POD
 from devcluster.apiserver.selection import parse_fields, parse_labels
 
@@ -100,7 +100,7 @@ LABEL_ERRORS = {
 
 @pytest.mark.parametrize(("selector", "message"), LABEL_ERRORS.items(), ids=[key[:12] for key in LABEL_ERRORS])
 def test_a_bad_label_selector_is_refused_in_the_words_of_the_real_server(selector: str, message: str) -> None:
-    with pytest.raises(Failure) as refused:
+    with pytest.raises(StatusError) as refused:
         parse_labels(selector)
 
     assert (refused.value.code, refused.value.message) == (400, message)
@@ -112,7 +112,7 @@ def test_any_text_is_a_selector_or_a_bad_request(text: str) -> None:
     for parse in (parse_labels, lambda fields: parse_fields(fields, POD)):
         try:
             parse(text)
-        except Failure as failure:
+        except StatusError as failure:
             codes.add(failure.code)
 
     assert codes <= {400}
@@ -181,7 +181,7 @@ def test_commas_and_equal_signs_can_be_escaped() -> None:
 def test_a_bad_field_selector_is_refused_in_the_words_of_the_real_server(
     kind: Any, selector: str, message: str
 ) -> None:
-    with pytest.raises(Failure) as refused:
+    with pytest.raises(StatusError) as refused:
         parse_fields(selector, kind)
 
     assert (refused.value.code, refused.value.message) == (400, message)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devcluster.apiserver import crds
-from devcluster.apiserver.failures import Failure
+from devcluster.apiserver.errors import StatusError
 from devcluster.apiserver.jsonpath import compile_path
 from devcluster.apiserver.kinds import BUILTIN, CONFIG_MAP, POD, Kind
 from devcluster.apiserver.tables import age, human_duration, table
@@ -64,7 +64,7 @@ def test_a_row_includes_as_much_of_the_object_as_asked(include: str, found: obje
 
 
 def test_an_unknown_include_is_a_bad_request() -> None:
-    with pytest.raises(Failure, match='includeObject: Invalid value: "Foo"') as refused:
+    with pytest.raises(StatusError, match='includeObject: Invalid value: "Foo"') as refused:
         table(CONFIG_MAP, [], now=NOW, include="Foo")
 
     assert refused.value.code == 400

@@ -31,7 +31,7 @@ _REASONS: Final = {
 }
 
 
-class Failure(Exception):
+class StatusError(Exception):
     """A request that is refused.
 
     Args:
@@ -65,41 +65,43 @@ class Failure(Exception):
         return body
 
 
-def not_found(kind: Kind, name: str) -> Failure:
+def not_found(kind: Kind, name: str) -> StatusError:
     """No object of that name."""
-    return Failure(404, f'{kind.qualified_name} "{name}" not found', details=_details(kind.group, kind.plural, name))
+    return StatusError(
+        404, f'{kind.qualified_name} "{name}" not found', details=_details(kind.group, kind.plural, name)
+    )
 
 
-def already_exists(kind: Kind, name: str, *, going: bool = False) -> Failure:
+def already_exists(kind: Kind, name: str, *, going: bool = False) -> StatusError:
     """A create met an object of that name, which may be on its way out."""
     message = f'{"object is being deleted: " if going else ""}{kind.qualified_name} "{name}" already exists'
-    return Failure(409, message, reason="AlreadyExists", details=_details(kind.group, kind.plural, name))
+    return StatusError(409, message, reason="AlreadyExists", details=_details(kind.group, kind.plural, name))
 
 
-def conflict(kind: Kind, name: str, why: str) -> Failure:
+def conflict(kind: Kind, name: str, why: str) -> StatusError:
     """A precondition did not hold."""
     message = f'Operation cannot be fulfilled on {kind.qualified_name} "{name}": {why}'
-    return Failure(409, message, details=_details(kind.group, kind.plural, name))
+    return StatusError(409, message, details=_details(kind.group, kind.plural, name))
 
 
-def invalid(kind: Kind, name: str, causes: Sequence[Cause]) -> Failure:
+def invalid(kind: Kind, name: str, causes: Sequence[Cause]) -> StatusError:
     """The content is refused; all causes at once."""
     texts = [f"{cause['field']}: {cause['message']}" if cause.get("field") else cause["message"] for cause in causes]
     listed = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     subject = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
     details = _details(kind.group, kind.kind, name) | {"causes": list(causes)}
-    return Failure(422, f'{subject} "{name}" is invalid: {listed}', details=details)
+    return StatusError(422, f'{subject} "{name}" is invalid: {listed}', details=details)
 
 
-def version_required(kind: Kind, name: str) -> Failure:
+def version_required(kind: Kind, name: str) -> StatusError:
     """A PUT without resourceVersion of a kind that needs it; the real server names the resource here, not the kind."""
     problem = {"reason": "FieldValueInvalid", "field": "metadata.resourceVersion"}
     problem["message"] = "Invalid value: 0: must be specified for an update"
     message = f'{kind.qualified_name} "{name}" is invalid: {problem["field"]}: {problem["message"]}'
-    return Failure(422, message, details=_details(kind.group, kind.plural, name) | {"causes": [problem]})
+    return StatusError(422, message, details=_details(kind.group, kind.plural, name) | {"causes": [problem]})
 
 
-def bad_option(options: str, field: str, value: object, accepted: Sequence[str]) -> Failure:
+def bad_option(options: str, field: str, value: object, accepted: Sequence[str]) -> StatusError:
     """A query parameter has a value that is not served; `options` is its kind: CreateOptions, ListOptions, …"""
     listed = ", ".join(f'"{each}"' for each in accepted)
     return _bad_options(
@@ -108,31 +110,31 @@ def bad_option(options: str, field: str, value: object, accepted: Sequence[str])
     )
 
 
-def forbidden_option(options: str, field: str, why: str) -> Failure:
+def forbidden_option(options: str, field: str, why: str) -> StatusError:
     """A query parameter does not go with the others."""
     return _bad_options(options, cause("FieldValueForbidden", field, f"Forbidden: {why}"))
 
 
-def _bad_options(options: str, problem: Cause) -> Failure:
+def _bad_options(options: str, problem: Cause) -> StatusError:
     message = f'{options}.meta.k8s.io "" is invalid: {problem["field"]}: {problem["message"]}'
-    return Failure(422, message, details=_details("meta.k8s.io", options, "") | {"causes": [problem]})
+    return StatusError(422, message, details=_details("meta.k8s.io", options, "") | {"causes": [problem]})
 
 
-def forbidden(kind: Kind, name: str, why: str) -> Failure:
+def forbidden(kind: Kind, name: str, why: str) -> StatusError:
     """Not allowed."""
     message = f'{kind.qualified_name} "{name}" is forbidden: {why}'
-    return Failure(403, message, details=_details(kind.group, kind.plural, name))
+    return StatusError(403, message, details=_details(kind.group, kind.plural, name))
 
 
-def bad_request(message: str) -> Failure:
+def bad_request(message: str) -> StatusError:
     """The request cannot be understood."""
-    return Failure(400, message)
+    return StatusError(400, message)
 
 
-def unsupported(got: str, accepted: Iterable[str]) -> Failure:
+def unsupported(got: str, accepted: Iterable[str]) -> StatusError:
     """The body's content type is not served."""
     message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
-    return Failure(415, f"{message}; got {got or 'none'}")
+    return StatusError(415, f"{message}; got {got or 'none'}")
 
 
 def cause(reason: str, field: str, message: str) -> Cause:

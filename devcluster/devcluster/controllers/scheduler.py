@@ -8,19 +8,19 @@ from dataclasses import dataclass
 
 from devcluster.client import NODES, PODS, ApiError, Client, Listing, Object
 from devcluster.controllers.keyed import KeyedQueue
-from devcluster.events import Recorder, timestamp
+from devcluster.events import EventRecorder, timestamp
 
 SCHEDULER = "default-scheduler"
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Unschedulable:
     """No node will do; `message` says so in the scheduler's words."""
 
     message: str
 
 
-def choose(pod: Object, nodes: Iterable[Object]) -> str | Refusal:
+def choose(pod: Object, nodes: Iterable[Object]) -> str | Unschedulable:
     """Return the name of the first node, by name, that takes the pod."""
     reasons: Counter[str] = Counter()
     total = 0
@@ -31,9 +31,9 @@ def choose(pod: Object, nodes: Iterable[Object]) -> str | Refusal:
             return str(node["metadata"]["name"])
         reasons[against] += 1
     if not total:
-        return Refusal("no nodes available to schedule pods")
+        return Unschedulable("no nodes available to schedule pods")
     listed = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-    return Refusal(f"0/{total} nodes are available: {listed}.")
+    return Unschedulable(f"0/{total} nodes are available: {listed}.")
 
 
 def _against(spec: Object, node: Object) -> str:
@@ -63,12 +63,12 @@ def _tolerates(toleration: Object, taint: Object) -> bool:
     return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")
 
 
-class Binder:
+class Scheduler:
     """Run it as a task; it ends by cancellation."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._events = Recorder(client, component=SCHEDULER)
+        self._events = EventRecorder(client, component=SCHEDULER)
         self._nodes: dict[str, Object] = {}
         self._pods: dict[tuple[str, str], Object] = {}
         self._queue: KeyedQueue[tuple[str, str]] = KeyedQueue(self._bind, workers=8)
@@ -112,7 +112,7 @@ class Binder:
         namespace, name = key
         node = choose(pod, self._nodes.values())
         try:
-            if isinstance(node, Refusal):
+            if isinstance(node, Unschedulable):
                 await self._refuse(pod, node)
                 return
             body: Object = {
@@ -131,7 +131,7 @@ class Binder:
         message = f"Successfully assigned {namespace}/{name} to {node}"
         self._events.record(pod, "Normal", "Scheduled", message, now=_now())
 
-    async def _refuse(self, pod: Object, refusal: Refusal) -> None:
+    async def _refuse(self, pod: Object, refusal: Unschedulable) -> None:
         conditions = (pod.get("status") or {}).get("conditions") or []
         if any(entry["type"] == "PodScheduled" and entry.get("message") == refusal.message for entry in conditions):
             return

@@ -1,6 +1,6 @@
 """Answers requests about resources: reads query and body, calls `core`, `lists`, `streams`, `logs` and `reviews`.
 
-Called by `server` once a caller is known to be allowed. Everything it refuses is raised as a Failure.
+Called by `server` once a caller is known to be allowed. Everything it refuses is raised as a StatusError.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,16 +12,16 @@ import orjson
 from aiohttp import web
 
 from devcluster.apiserver import logs, negotiation, patches, streams
-from devcluster.apiserver.auth import Credentials, Identity
+from devcluster.apiserver.auth import Identity, ServerCredentials
 from devcluster.apiserver.core import Core, Outcome
-from devcluster.apiserver.failures import Failure, bad_option, bad_request, unsupported
-from devcluster.apiserver.intake import WriteOptions
+from devcluster.apiserver.decoding import WriteOptions
+from devcluster.apiserver.errors import StatusError, bad_option, bad_request, unsupported
+from devcluster.apiserver.faults import Faults
 from devcluster.apiserver.kinds import POD, Kind
-from devcluster.apiserver.knobs import Knobs
 from devcluster.apiserver.lifecycle import DeleteOptions
-from devcluster.apiserver.lists import Lists
+from devcluster.apiserver.lists import Lister
 from devcluster.apiserver.negotiation import Form
-from devcluster.apiserver.registry import Served
+from devcluster.apiserver.registry import ServedResource
 from devcluster.apiserver.reviews import Reviews
 from devcluster.apiserver.routes import Route
 from devcluster.apiserver.store import Key, Object, Store, Version
@@ -47,7 +47,7 @@ class Call:
 
     request: web.BaseRequest
     route: Route
-    served: Served
+    served: ServedResource
     verb: str
     query: Mapping[str, str]
     form: Form
@@ -65,7 +65,7 @@ class Call:
 
     @property
     def resource(self) -> str:
-        """Resource and subresource, as knobs and refusals name them."""
+        """Resource and subresource, as faults and refusals name them."""
         name = self.kind.qualified_name
         return f"{name}/{self.route.subresource}" if self.route.subresource else name
 
@@ -80,19 +80,19 @@ def verb_of(method: str, route: Route, query: Mapping[str, str]) -> str:
     return verb
 
 
-class Answers:
+class ResourceHandler:
     """The resource side of the server."""
 
     def __init__(
         self,
         store: Store,
         core: Core,
-        listing: Lists,
+        listing: Lister,
         reviews: Reviews,
-        credentials: Credentials,
+        credentials: ServerCredentials,
         *,
         clock: Callable[[], datetime],
-        knobs: Knobs,
+        faults: Faults,
     ) -> None:
         self._store = store
         self._core = core
@@ -100,13 +100,13 @@ class Answers:
         self._reviews = reviews
         self._kubelets = credentials.kubelet_context()
         self._clock = clock
-        self._knobs = knobs
+        self._faults = faults
 
-    async def answer(self, call: Call) -> web.StreamResponse:
+    async def handle(self, call: Call) -> web.StreamResponse:
         """Answer one request.
 
         Raises:
-            Failure: for whatever is refused.
+            StatusError: for whatever is refused.
         """
         self._require_served(call)
         if call.route.subresource not in ("", "status"):
@@ -136,17 +136,17 @@ class Answers:
             if subresource is None:
                 known = ", ".join(each.name for each in kind.subresources) or "none"
                 message = f"{call.resource} is not served here (subresources: {known})"
-                raise Failure(404, f"the server could not find the requested resource: {message}")
+                raise StatusError(404, f"the server could not find the requested resource: {message}")
             verbs = subresource.verbs
         if not call.verb or call.verb not in verbs:
             message = f"{call.request.method} is not supported on resources of kind {call.resource}"
-            raise Failure(405, f"{message}; it takes: {', '.join(verbs)}")
+            raise StatusError(405, f"{message}; it takes: {', '.join(verbs)}")
         if kind.namespaced and not route.namespace and call.verb not in ("list", "watch"):
-            raise Failure(
+            raise StatusError(
                 405, f"{kind.qualified_name} are namespaced: {call.verb} needs the path {kind.path('NAMESPACE')}"
             )
         if route.namespace and not kind.namespaced:
-            raise Failure(
+            raise StatusError(
                 404, f"the server could not find the requested resource: {kind.qualified_name} are not namespaced"
             )
 
@@ -181,7 +181,7 @@ class Answers:
         # A row depends on the time and the query; only plain events are shared among watches.
         route, render = call.route, row if tables else plain
         watch = streams.Watch(kind, route.namespace, route.name, call.query, render, shared=not tables)
-        return await streams.serve(call.request, self._store, watch, self._knobs)
+        return await streams.serve(call.request, self._store, watch, self._faults)
 
     async def _create(self, call: Call) -> web.Response:
         body = await self._body(call.request)
@@ -204,7 +204,7 @@ class Answers:
         media = call.request.content_type
         kind = call.kind
         if media in negotiation.APPLY_PATCHES:
-            raise Failure(415, _APPLY_REFUSED)
+            raise StatusError(415, _APPLY_REFUSED)
         if media not in negotiation.PATCHES or (kind.custom and media == negotiation.STRATEGIC_PATCH):
             accepted = [each for each in negotiation.PATCHES if not kind.custom or each != negotiation.STRATEGIC_PATCH]
             raise unsupported(media, accepted)
@@ -238,8 +238,8 @@ class Answers:
             meta = version.obj["metadata"]
             try:
                 self._core.delete(call.kind, (meta.get("namespace", ""), meta["name"]), options)
-            except Failure as failure:
-                if failure.code != 404:  # gone meanwhile, as the caller wanted
+            except StatusError as error:
+                if error.code != 404:  # gone meanwhile, as the caller wanted
                     raise
         head = {"kind": call.kind.list_kind, "apiVersion": call.kind.api_version}
         meta = {"resourceVersion": str(page.revision)}
@@ -313,7 +313,7 @@ class Answers:
         try:
             return await request.read()
         except web.HTTPRequestEntityTooLarge as problem:
-            raise Failure(413, f"Request entity too large: limit is {negotiation.MAX_BODY}") from problem
+            raise StatusError(413, f"Request entity too large: limit is {negotiation.MAX_BODY}") from problem
 
 
 def _write_options(call: Call) -> WriteOptions:

@@ -1,7 +1,7 @@
 """Faults a test can switch on in a running server.
 
 An embedded server is kinder than a cluster: serial, fast, never overloaded. What works here only would fail there.
-`ApiServer.knobs` holds one; `server` and `streams` ask it. All off by default.
+`ApiServer.faults` holds one; `server` and `streams` ask it. All off by default.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Knobs:
+class Faults:
     """What goes wrong, and how often.
 
     Args:

@@ -7,7 +7,7 @@ import pytest
 
 @pytest.mark.parametrize("code", [409, 429, 500, 503, 504])
 async def test_every_nth_write_fails_and_does_nothing(api, server, toys, toy, code):
-    server.knobs.fail_every, server.knobs.fail_code = 3, code
+    server.faults.fail_every, server.faults.fail_code = 3, code
 
     codes = [(await api("POST", toys, toy(f"n{number}"))).code for number in range(6)]
 
@@ -16,13 +16,13 @@ async def test_every_nth_write_fails_and_does_nothing(api, server, toys, toy, co
 
 
 async def test_an_overloaded_answer_says_when_to_come_back(api, server, toys, toy):
-    server.knobs.fail_every, server.knobs.fail_code = 1, 429
+    server.faults.fail_every, server.faults.fail_code = 1, 429
 
     assert (await api("POST", toys, toy())).headers["Retry-After"] == "1"
 
 
 async def test_a_lost_answer_hides_a_write_that_happened(api, server, toys, toy):
-    server.knobs.lose_every = 1
+    server.faults.lose_every = 1
 
     lost = await api("POST", toys, toy())
 
@@ -31,8 +31,8 @@ async def test_a_lost_answer_hides_a_write_that_happened(api, server, toys, toy)
 
 
 async def test_only_chosen_writes_count(api, server, toys, toy):
-    server.knobs.fail_every = 1
-    server.knobs.only = lambda verb, resource: (verb, resource) == ("patch", "toys.example.dev/status")
+    server.faults.fail_every = 1
+    server.faults.only = lambda verb, resource: (verb, resource) == ("patch", "toys.example.dev/status")
 
     made = await api("POST", toys, toy())
     status = await api.merge(f"{toys}/a/status", {"status": {"phase": "Up"}})
@@ -44,7 +44,7 @@ async def test_a_watch_ends_after_so_many_events(api, server, toys, toy):
     for name in "abc":
         await api("POST", toys, toy(name))
     revision = (await api("GET", toys)).body["metadata"]["resourceVersion"]
-    server.knobs.close_watches_after = 2
+    server.faults.close_watches_after = 2
     for name in "abc":
         await api.merge(f"{toys}/{name}", {"spec": {"size": 2}})
 
@@ -62,7 +62,7 @@ async def test_watches_are_closed_on_demand(api, server, toys, toy):
 
 
 async def test_a_crd_may_take_its_time(api, server, crd, toy):
-    server.knobs.established_delay = 0.05
+    server.faults.established_delay = 0.05
     made = await api("POST", api.crds, crd)
     early = await api("GET", api.toys)
 
@@ -77,13 +77,13 @@ async def test_a_crd_may_take_its_time(api, server, crd, toy):
 
 
 async def test_latency_delays_and_changes_nothing(api, server, toys):
-    server.knobs.latency = 0.01
+    server.faults.latency = 0.01
 
     assert (await api("GET", toys)).code == 200
 
 
 async def test_a_late_list_tells_of_the_past(api, server, toys, toy):
-    server.knobs.list_latency = 0.1
+    server.faults.list_latency = 0.1
     late = asyncio.ensure_future(api("GET", toys))
     await asyncio.sleep(0.05)
     made = await api("POST", toys, toy())
@@ -93,7 +93,7 @@ async def test_a_late_list_tells_of_the_past(api, server, toys, toy):
 
 async def test_late_events_come_all_and_in_order(api, server, toys, toy):
     revision = (await api("GET", toys)).body["metadata"]["resourceVersion"]
-    server.knobs.watch_latency, server.knobs.close_watches_after = 0.02, 3
+    server.faults.watch_latency, server.faults.close_watches_after = 0.02, 3
     for name in "abc":
         await api("POST", toys, toy(name))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from devcluster.controllers.binder import Refusal, choose
+from devcluster.controllers.scheduler import Unschedulable, choose
 
 
 def node(name="n", *, ready="True", labels=None, **spec):
@@ -50,4 +50,4 @@ def test_a_pod_goes_where_it_may(spec, nodes, expected):
     ],
 )
 def test_a_pod_nobody_takes_is_told_why(spec, nodes, message):
-    assert choose({"spec": spec}, nodes) == Refusal(message)
+    assert choose({"spec": spec}, nodes) == Unschedulable(message)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 from devcluster.apiserver import metadata
-from devcluster.apiserver.failures import Failure, bad_request, bad_value, invalid
+from devcluster.apiserver.errors import StatusError, bad_request, bad_value, invalid
 from devcluster.apiserver.kinds import Kind
-from devcluster.apiserver.registry import Served
+from devcluster.apiserver.registry import ServedResource
 from devcluster.apiserver.store import Object
 
 
@@ -23,7 +23,7 @@ class WriteOptions:
 class Write:
     """An object on its way into the store."""
 
-    served: Served
+    served: ServedResource
     obj: Object
     options: WriteOptions
     dropped: list[str]
@@ -46,14 +46,14 @@ class Write:
         return tuple(f'unknown field "{path}"' for path in self.dropped)
 
 
-def begin(served: Served, obj: Object, options: WriteOptions, *, patched: bool = False) -> Write:
+def decode(served: ServedResource, obj: Object, options: WriteOptions, *, patched: bool = False) -> Write:
     """Check an object's type, copy its metadata, drop what its kind does not know.
 
     Args:
         patched: the object is the result of a patch, which changes how unknown fields are refused.
 
     Raises:
-        Failure: for a wrong type, metadata of the wrong shape, and unknown fields under Strict.
+        StatusError: for a wrong type, metadata of the wrong shape, and unknown fields under Strict.
     """
     kind = served.kind
     if kind.custom or obj.get("kind"):
@@ -84,7 +84,7 @@ def _check_type(kind: Kind, obj: Object) -> None:
         raise bad_request(f"the kind in the data ({found}) does not match the expected kind ({kind.kind})")
 
 
-def _strict(kind: Kind, name: str, dropped: list[str], *, patched: bool) -> Failure:
+def _strict(kind: Kind, name: str, dropped: list[str], *, patched: bool) -> StatusError:
     listed = ", ".join(f'unknown field "{path}"' for path in dropped)
     if patched:
         message = f"Invalid value: strict decoding error: {listed}"
