@@ -18,21 +18,17 @@ Name = tuple[str, str]
 TOMBSTONES: Final = 16_384
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting(Generic[T]):
-    """What a list says of one object. `value` is None when it was no news as it was read."""
-
-    name: Name
-    uid: str
-    version: int
-    value: T | None
+Changed = Callable[[Name, T | None], None]
+"""Called after an object changed, with its name and what was known of it before."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Entry(Generic[T]):
     uid: str
     version: int
     value: T
+    listing: int = 0
+    """Number of the last listing that had the object."""
 
 
 class Cache(Generic[T]):
@@ -59,6 +55,7 @@ class Cache(Generic[T]):
         self._dead: OrderedDict[str, int] = OrderedDict()  # by uid: version of the deletion
         self._tombstones = tombstones
         self._listed: dict[str | None, int] = {}  # by namespace (None: all): version of the newest full list
+        self._listings = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -107,39 +104,42 @@ class Cache(Generic[T]):
         """Whether a listed object is no news, so that `apply` would change nothing."""
         return not self._is_news(*_identity(obj))
 
-    def read(self, obj: Mapping[str, Any]) -> Sighting[T]:
-        """Read an object of a list for `replace`, which may follow when much else has been heard.
+    def revise(self, name: Name, value: T) -> None:
+        """Keep another value of the same state of an object."""
+        entry = self._entries[name]
+        self._unindex(name, entry.value)
+        entry.value = value
+        self._add_to_index(name, value)
 
-        So nobody has to keep all objects of a large list, which take several times the memory of their values.
-        """
+    def listing(self, namespace: str | None = None, *, changed: "Changed[T] | None" = None) -> "Listing[T]":
+        """Begin to take in a complete list, of one namespace or of all. The caller goes on until `end`."""
+        self._listings += 1
+        return Listing(self, namespace, self._listings, changed or (lambda name, before: None))
+
+    def _take(self, obj: Mapping[str, Any], listing: int) -> tuple[Name, tuple[T | None] | None]:
+        """Returns the name and, when the object was news, what was known before."""
         name, uid, version = _identity(obj)
-        return Sighting(name, uid, version, self._parse(obj) if self._is_news(name, uid, version) else None)
+        before = None
+        if self._is_news(name, uid, version):
+            before = (self.get(name),)
+            self._put(name, _Entry(uid, version, self._parse(obj)))
+        known = self._entries.get(name)
+        if known is not None and known.uid == uid:
+            known.listing = listing
+        return name, before
 
-    def replace(
-        self, items: Iterable[Sighting[T]], list_resource_version: str, *, namespace: str | None = None
-    ) -> set[Name]:
-        """Take in a complete list and return the names whose object changed or vanished.
-
-        A known object that is absent is dropped, unless it is newer than the list. `namespace` says that the list was
-        of that namespace alone.
-        """
-        listed = int(list_resource_version)
-        present: set[str] = set()
-        changed: set[Name] = set()
-        for item in items:
-            present.add(item.uid)
-            # What was no news when it was read is none now: versions only grow, those of deletions too.
-            if item.value is not None and self._is_news(item.name, item.uid, item.version):
-                self._put(item.name, _Entry(item.uid, item.version, item.value))
-                changed.add(item.name)
-        for name, entry in list(self._entries.items()):
-            inside = namespace is None or name[0] == namespace
-            if inside and entry.uid not in present and entry.version <= listed:
-                self._bury(entry.uid, listed)
-                self._drop(name)
-                changed.add(name)
-        self._listed[namespace] = max(listed, self._listed.get(namespace, 0))
-        return changed
+    def _end(self, listing: int, version: int, namespace: str | None) -> list[tuple[Name, T]]:
+        """Returns what is dropped."""
+        gone = [
+            (name, entry)
+            for name, entry in self._entries.items()
+            if entry.listing < listing and entry.version <= version and namespace in (None, name[0])
+        ]
+        for name, entry in gone:
+            self._bury(entry.uid, version)
+            self._drop(name)
+        self._listed[namespace] = max(version, self._listed.get(namespace, 0))
+        return [(name, entry.value) for name, entry in gone]
 
     def _floor(self, namespace: str) -> int:
         """The newest list that covered this namespace: what it did not have, and is no newer, is gone."""
@@ -160,18 +160,23 @@ class Cache(Generic[T]):
                 self._bury(known.uid, entry.version)
             self._drop(name)
         self._entries[name] = entry
-        for index, values in self._indexers.items():
-            for value in values(entry.value):
-                self._index[index][value][name] = None
+        self._add_to_index(name, entry.value)
 
     def _drop(self, name: Name) -> None:
-        entry = self._entries.pop(name)
+        self._unindex(name, self._entries.pop(name).value)
+
+    def _add_to_index(self, name: Name, value: T) -> None:
         for index, values in self._indexers.items():
-            for value in values(entry.value):
-                names = self._index[index][value]
+            for key in values(value):
+                self._index[index][key][name] = None
+
+    def _unindex(self, name: Name, value: T) -> None:
+        for index, values in self._indexers.items():
+            for key in values(value):
+                names = self._index[index][key]
                 names.pop(name, None)
                 if not names:
-                    del self._index[index][value]
+                    del self._index[index][key]
 
     def _bury(self, uid: str, version: int) -> None:
         """Remember a deletion; the oldest make room."""
@@ -179,6 +184,30 @@ class Cache(Generic[T]):
         self._dead.move_to_end(uid)
         if len(self._dead) > self._tombstones:
             self._dead.popitem(last=False)
+
+
+class Listing(Generic[T]):
+    """One complete list, taken in as it comes: of a long one only a page is in memory.
+
+    Watches, answers to writes and other listings may bring newer states meanwhile.
+    """
+
+    def __init__(self, cache: Cache[T], namespace: str | None, number: int, changed: "Changed[T]") -> None:
+        self._cache = cache
+        self._namespace = namespace
+        self._number = number
+        self._changed = changed
+
+    def take(self, obj: Mapping[str, Any]) -> None:
+        """Take in one object of the list."""
+        name, before = self._cache._take(obj, self._number)
+        if before is not None:
+            self._changed(name, *before)
+
+    def end(self, list_resource_version: str) -> None:
+        """Drop what the list did not have, unless it is newer than the list."""
+        for name, before in self._cache._end(self._number, int(list_resource_version), self._namespace):
+            self._changed(name, before)
 
 
 def _identity(obj: Mapping[str, Any]) -> tuple[Name, str, int]:

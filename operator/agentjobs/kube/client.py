@@ -11,6 +11,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -142,30 +143,43 @@ class KubeClient:
         It is called as the chunks come: of a large list only one is in memory as it is. For an object of a snapshot
         that expires it may be called twice.
         """
-        query = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        selected = partial(
+            self.pages, resource, namespace, label_selector=label_selector, field_selector=field_selector
+        )
         try:
-            return await self._list(read, resource, namespace, {**query, "limit": str(LIST_LIMIT)})
+            return await _collected(read, selected())
         except Gone:
-            return await self._list(read, resource, namespace, query)
+            return await _collected(read, selected(limit=0))
 
-    async def _list(
-        self, read: Callable[[Obj], T], resource: Resource, namespace: str | None, query: Mapping[str, str]
-    ) -> Listed[T]:
-        items: Items[T] = []
+    async def pages(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = LIST_LIMIT,
+    ) -> AsyncIterator[Listed[Obj]]:
+        """Yield all objects, so many at a time (0: all at once), each page with the resourceVersion of the list.
+
+        Raises Gone when the snapshot expires half way; a list that is begun anew shows a later one.
+        """
+        query = {"labelSelector": label_selector, "fieldSelector": field_selector, "limit": str(limit) if limit else ""}
         token = ""
         while True:
             page = await self._call("GET", resource, namespace, None, query={**query, "continue": token})
-            for item in page.get("items") or ():
+            metadata = page.get("metadata") or {}
+            if "resourceVersion" not in metadata:
+                request = _request("GET", resource, namespace, None)
+                raise Unavailable(f"{request}: the answer is not a list: {page!r:.80}")
+            items = page.get("items") or []
+            for item in items:
                 item.setdefault("apiVersion", resource.api_version)
                 item.setdefault("kind", resource.kind)
-                items.append(read(item))
-            metadata = page.get("metadata") or {}
             token = metadata.get("continue") or ""
+            yield items, metadata["resourceVersion"]
             if not token:
-                break
-        if "resourceVersion" not in metadata:
-            raise Unavailable(f"{_request('GET', resource, namespace, None)}: the answer is not a list: {page!r:.80}")
-        return items, metadata["resourceVersion"]
+                return
 
     async def create(
         self, resource: Resource, namespace: str | None, body: Obj, *, strict: bool = False, dry_run: bool = False
@@ -329,6 +343,15 @@ class KubeClient:
     @staticmethod
     def _error(response: aiohttp.ClientResponse, raw: bytes, request: str) -> Exception:
         return error_of(response.status, raw, request=request, retry_after=response.headers.get("Retry-After"))
+
+
+async def _collected(read: Callable[[Obj], T], pages: AsyncIterator[Listed[Obj]]) -> Listed[T]:
+    items: Items[T] = []
+    listed = ""
+    async for page, version in pages:
+        items += [read(item) for item in page]
+        listed = version
+    return items, listed
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

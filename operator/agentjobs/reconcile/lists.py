@@ -4,19 +4,26 @@ Made and run by `operator_process`. It feeds the caches and history, and decides
 """
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import Callable
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from agentjobs.contract import LABEL_JOB
-from agentjobs.errors import AgentJobsError, Unavailable
+from agentjobs.engine.cache import Listing
+from agentjobs.errors import AgentJobsError, Gone, Unavailable
 from agentjobs.history.breaker import Away
-from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, PODS
+from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, PODS, Resource
 from agentjobs.reconcile.job.rows import past
 from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.state import State
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+# A snapshot lives for five minutes or more, a list of 100,000 jobs takes a fraction of that.
+SNAPSHOTS: Final = 3
 
 # Some two thousand pairs of numbers in a query: ten milliseconds.
 FED_AT_ONCE: Final = 1000
@@ -42,15 +49,33 @@ class Lists:
         """
         listed_at, state = await self._clock(), self._state
         for namespace in self._namespaces:
-            schedules, version = await self._cluster.list_as(state.schedules.read, AGENTSCHEDULES, namespace)
-            state.listed_schedules(schedules, version, namespace=namespace)
+            await self._list(state.list_schedules, AGENTSCHEDULES, namespace)
         for namespace in self._namespaces:
-            pods, version = await self._cluster.list_as(state.pods.read, PODS, namespace, label_selector=LABEL_JOB)
-            state.listed_pods(pods, version, namespace=namespace)
+            await self._list(state.list_pods, PODS, namespace, label_selector=LABEL_JOB)
         for namespace in self._namespaces:
-            jobs, version = await self._cluster.list_as(state.jobs.read, AGENTJOBS, namespace)
-            state.listed_jobs(jobs, version, namespace=namespace)
+            await self._list(state.list_jobs, AGENTJOBS, namespace)
+        state.begin()
         await self._close_vanished(listed_at)
+
+    async def _list(
+        self,
+        begin: Callable[[str | None], Listing[T]],
+        resource: Resource,
+        namespace: str | None,
+        *,
+        label_selector: str = "",
+    ) -> None:
+        """Take in a complete list page by page; anew when its snapshot expires half way."""
+        for _ in range(SNAPSHOTS):
+            listing, listed = begin(namespace), ""
+            with contextlib.suppress(Gone):
+                async for items, version in self._cluster.pages(resource, namespace, label_selector=label_selector):
+                    for item in items:
+                        listing.take(item)
+                    listed = version
+                listing.end(listed)
+                return
+        raise Unavailable(f"list {resource.plural}: {SNAPSHOTS} snapshots in a row have expired half way")
 
     def live(self) -> list[str]:
         """Uids of all jobs whose object exists."""

@@ -4,10 +4,10 @@
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from agentjobs.contract import Resolved
 from agentjobs.history.records import JobRecord, JobYield, Record, StartEnd, StartRecord, TransitionRecord
@@ -16,22 +16,15 @@ from agentjobs.kube.resources import Resource
 from agentjobs.metrics import Metrics
 from agentjobs.tracing import Spans
 
-Item = TypeVar("Item")
-
 
 class Cluster(Protocol):
     """Objects of one API server; see `kube.client.KubeClient` for the errors."""
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]: ...
 
-    async def list_as(
-        self,
-        read: Callable[[dict[str, Any]], Item],
-        resource: Resource,
-        namespace: str | None = None,
-        *,
-        label_selector: str = "",
-    ) -> Listed[Item]: ...
+    def pages(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
+    ) -> AsyncIterator[Listed[dict[str, Any]]]: ...
 
     async def create(
         self,

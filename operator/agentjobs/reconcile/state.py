@@ -4,7 +4,7 @@ Fed by watches, full lists and the answers to our own writes; read by the reconc
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
@@ -17,7 +17,7 @@ from agentjobs.core.job.verdicts import AskForSlot
 from agentjobs.core.pods.pod import Pod, parse_pod
 from agentjobs.core.queues.admission import Admission, Candidate, Holding, JobName, QueuePolicy
 from agentjobs.core.schedule.model import Schedule, parse_schedule
-from agentjobs.engine.cache import TOMBSTONES, Cache, Sighting
+from agentjobs.engine.cache import TOMBSTONES, Cache, Listing
 from agentjobs.engine.queueing import WorkQueue
 from agentjobs.history.records import Deletion
 from agentjobs.reconcile.job.rows import job_key, news, start_end
@@ -85,7 +85,7 @@ class State:
         self._memory: dict[JobName, Memory] = {}
         # Jobs of the first lists that nobody has looked at: until then admission would not know who has priority.
         self._unsettled: set[JobName] = set()
-        self._listed: set[str | None] = set()
+        self._begun = False
 
     def observe_job(self, event: str | None, obj: Mapping[str, Any]) -> None:
         """Take in one event of an AgentJob."""
@@ -116,23 +116,23 @@ class State:
         caches: Mapping[str, Cache[Any]] = {"AgentJob": self.jobs, "AgentSchedule": self.schedules, "Pod": self.pods}
         return kind in caches and caches[kind].knows(obj)
 
-    def listed_jobs(self, items: Iterable[Sighting[Job]], version: str, *, namespace: str | None = None) -> None:
-        """Take in a complete list of AgentJobs, read by `jobs.read`: what is not on it is gone."""
-        before = {name: self.jobs.get(name) for name in list(self.jobs.keys())}
-        changed = self.jobs.replace(items, version, namespace=namespace)
-        first = namespace not in self._listed
-        self._listed.add(namespace)
-        for name in changed:
-            if first and (job := self.jobs.get(name)) is not None and not job.finished:
-                self._unsettled.add(name)
-            self._job_changed(name, before.get(name))
+    def list_jobs(self, namespace: str | None = None) -> Listing[Job]:
+        """Begin to take in a complete list of AgentJobs: what is not on it is gone."""
 
-    def listed_schedules(
-        self, items: Iterable[Sighting[Schedule]], version: str, *, namespace: str | None = None
-    ) -> None:
-        """Take in a complete list of AgentSchedules, read by `schedules.read`."""
-        for name in self.schedules.replace(items, version, namespace=namespace):
-            self.queue.add(("schedule", *name))
+        def changed(name: JobName, before: Job | None) -> None:
+            if not self._begun and (job := self.jobs.get(name)) is not None and not job.finished:
+                self._unsettled.add(name)
+            self._job_changed(name, before)
+
+        return self.jobs.listing(namespace, changed=changed)
+
+    def begin(self) -> None:
+        """All that admission depends on is listed; it begins once each of those jobs has been looked at."""
+        self._begun = True
+
+    def list_schedules(self, namespace: str | None = None) -> Listing[Schedule]:
+        """Begin to take in a complete list of AgentSchedules."""
+        return self.schedules.listing(namespace, changed=lambda name, _: self.queue.add(("schedule", *name)))
 
     def claimed_by_schedule(self, job: Job) -> bool:
         """Whether the schedule that made the job does not know yet that it did: until then the job must stay."""
@@ -161,11 +161,9 @@ class State:
         schedule = self.schedules.get((name[0], name[1])) if kind == "schedule" else None
         return schedule is not None and schedule.rests(self._now())
 
-    def listed_pods(self, items: Iterable[Sighting[Pod]], version: str, *, namespace: str | None = None) -> None:
-        """Take in a complete list of pods that carry our label, read by `pods.read`."""
-        before = {pod.key: pod for pod in self.pods.values()}
-        for name in self.pods.replace(items, version, namespace=namespace):
-            self._pod_changed(name, before.get(name))
+    def list_pods(self, namespace: str | None = None) -> Listing[Pod]:
+        """Begin to take in a complete list of pods that carry our label."""
+        return self.pods.listing(namespace, changed=self._pod_changed)
 
     def _pod_changed(self, name: JobName, before: Pod | None) -> None:
         self._hold_pod(name)
@@ -255,7 +253,7 @@ class State:
 
     def admit(self, queue: QueueName) -> Admission:
         """Decide who of a queue starts now. Not before every job of the first list has been looked at."""
-        if not self._listed or self._unsettled:
+        if not self._begun or self._unsettled:
             return Admission()
         answer = self.slots.admit(queue, QueuePolicy(limit=self.limits.get(queue[1], 0)), self._now())
         for name in answer.changed:

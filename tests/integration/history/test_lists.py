@@ -3,7 +3,7 @@
 import pytest
 
 from agentjobs.core.pods.manifests import PodDefaults
-from agentjobs.errors import Unavailable
+from agentjobs.errors import Gone, Unavailable
 from agentjobs.history.records import Deletion
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile import Reconciler
@@ -18,9 +18,11 @@ class Server:
         self.jobs = []
         self.version = 10
 
-    async def list_as(self, read, resource, namespace, **_):
+    async def pages(self, resource, namespace, **_):
         self.version += 1
-        return [read(job) for job in self.jobs if resource.kind == "AgentJob"], str(self.version)
+        for job in self.jobs if resource.kind == "AgentJob" else ():
+            yield [job], str(self.version)
+        yield [], str(self.version)
 
 
 class Records(list):
@@ -103,3 +105,21 @@ async def test_while_the_database_is_away_all_of_the_past_waits(lists):
     await lists.feed()
 
     assert len(lists.records) == 2
+
+
+async def test_a_list_whose_snapshot_expires_is_begun_anew(lists):
+    pages, cut = lists.server.pages, iter([True, False])
+    lists.server.jobs = [an_object("there")]
+
+    async def expiring(resource, namespace, **selected):
+        async for page in pages(resource, namespace, **selected):
+            yield page
+            if resource.kind == "AgentJob" and next(cut, False):
+                lists.server.jobs = [an_object("there"), an_object("new")]
+                raise Gone("expired")
+
+    lists.server.pages = expiring
+
+    await lists.sync()
+
+    assert sorted(lists.live()) == ["new", "there"]

@@ -1,6 +1,6 @@
 """The cache stays true whatever order news come in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -20,6 +20,16 @@ def value_of(obj: Mapping[str, Any]) -> Value:
 @pytest.fixture
 def cache() -> Cache[Value]:
     return Cache(value_of, {"job": lambda value: [value[2]] if value[2] else []})
+
+
+def take(cache: Cache[Value], objects: Iterable[Mapping[str, Any]], version: str, *, namespace: str | None = None):
+    """Take in a complete list; return the names whose object changed or vanished."""
+    changed = set()
+    listing = cache.listing(namespace, changed=lambda name, before: changed.add(name))
+    for one in objects:
+        listing.take(one)
+    listing.end(version)
+    return changed
 
 
 def version(cache: Cache[Value], name: str) -> int | None:
@@ -129,7 +139,7 @@ def test_a_list_drops_what_it_does_not_have(cache, obj):
     cache.apply("ADDED", obj("gone", 1))
     cache.apply("ADDED", obj("stays", 2))
 
-    changed = cache.replace(map(cache.read, [obj("stays", 2), obj("new", 4)]), "5")
+    changed = take(cache, [obj("stays", 2), obj("new", 4)], "5")
 
     assert changed == {("ns", "gone"), ("ns", "new")}
     assert set(cache.keys()) == {("ns", "stays"), ("ns", "new")}
@@ -138,7 +148,7 @@ def test_a_list_drops_what_it_does_not_have(cache, obj):
 def test_a_list_keeps_what_was_made_after_it(cache, obj):
     cache.apply(None, obj("new", 6))
 
-    assert cache.replace([], "5") == set()
+    assert take(cache, [], "5") == set()
 
     assert version(cache, "new") == 6
 
@@ -147,20 +157,42 @@ def test_a_list_does_not_bring_back_what_was_deleted_after_it(cache, obj):
     cache.apply("ADDED", obj("a", 1))
     cache.apply("DELETED", obj("a", 6))
 
-    assert cache.replace(map(cache.read, [obj("a", 1)]), "5") == set()
+    assert take(cache, [obj("a", 1)], "5") == set()
 
     assert len(cache) == 0
 
 
-def test_a_list_that_was_read_before_the_newest_news_does_not_undo_them(cache, obj):
+def test_what_a_list_had_before_newer_news_does_not_undo_them(cache, obj):
     cache.apply("ADDED", obj("gone", 1))
-    read = [cache.read(obj(name, version)) for name, version in (("gone", 2), ("moved", 3), ("still", 4))]
+    listing = cache.listing()
+    for name, number in (("gone", 2), ("moved", 3), ("still", 4)):
+        listing.take(obj(name, number))
     cache.apply("DELETED", obj("gone", 6))
     cache.apply("MODIFIED", obj("moved", 7))
 
-    assert cache.replace(read, "5") == {("ns", "still")}
+    listing.end("5")
 
     assert [version(cache, name) for name in ("gone", "moved", "still")] == [None, 7, 4]
+
+
+def test_a_list_that_ends_after_a_newer_one_has_begun_drops_nothing_that_the_newer_has(cache, obj):
+    cache.apply("ADDED", obj("a", 1))
+    older, newer = cache.listing(), cache.listing()
+    older.take(obj("a", 1))
+    newer.take(obj("a", 1))
+
+    older.end("5")
+
+    assert version(cache, "a") == 1
+
+
+def test_another_value_of_the_same_state_takes_its_place_in_the_index_too(cache, obj):
+    cache.apply("ADDED", obj("a", 1, job="x"))
+
+    cache.revise(("ns", "a"), ("uid-a", 1, "y"))
+
+    assert (cache.by("job", "x"), cache.by("job", "y")) == ([], [("uid-a", 1, "y")])
+    assert not cache.apply("MODIFIED", obj("a", 1))
 
 
 def test_of_a_listed_object_that_is_known_nothing_is_parsed_again(obj):
@@ -168,14 +200,14 @@ def test_of_a_listed_object_that_is_known_nothing_is_parsed_again(obj):
     cache = Cache(lambda body: parsed.append(body) or body)
     cache.apply("ADDED", obj("a", 1))
 
-    cache.replace([cache.read(obj("a", 1))], "5")
+    take(cache, [obj("a", 1)], "5")
 
     assert len(parsed) == 1
     assert len(cache) == 1
 
 
 def test_after_a_list_older_news_of_unknown_objects_are_stale(cache, obj):
-    cache.replace([], "5")
+    take(cache, [], "5")
 
     assert not cache.apply("ADDED", obj("a", 4))
     assert cache.apply("ADDED", obj("a", 6))
@@ -185,7 +217,7 @@ def test_a_list_of_one_namespace_leaves_the_others_alone(cache, obj):
     cache.apply("ADDED", obj("a", 1, namespace="other"))
     cache.apply("ADDED", obj("b", 2, namespace="mine"))
 
-    assert cache.replace([], "5", namespace="mine") == {("mine", "b")}
+    assert take(cache, [], "5", namespace="mine") == {("mine", "b")}
     assert cache.apply("ADDED", obj("c", 3, namespace="other"))
 
 
@@ -241,7 +273,7 @@ def test_any_order_with_repeats_losses_and_lists_converges_to_the_truth(obj, dat
 
     for event_type, _, body in news:
         cache.apply(event_type, body)
-    cache.replace(map(cache.read, alive.values()), str(last))
+    take(cache, alive.values(), str(last))
     for event_type, _, body in late:
         cache.apply(event_type, body)
 
@@ -267,10 +299,16 @@ def test_a_list_in_the_middle_loses_nothing_that_came_after(obj, data):
     cut = data.draw(st.integers(min_value=0, max_value=len(after)))
     cache: Cache[Value] = Cache(value_of)
 
-    read = [cache.read(body) for body in then.values()] if data.draw(st.booleans()) else None
+    listing = cache.listing()
+    bodies = list(then.values())
+    early = data.draw(st.integers(min_value=0, max_value=len(bodies)))
+    for body in bodies[:early]:
+        listing.take(body)
     for event_type, _, body in after[:cut]:
         cache.apply(event_type, body)
-    cache.replace(read or map(cache.read, then.values()), str(at))
+    for body in bodies[early:]:
+        listing.take(body)
+    listing.end(str(at))
     for event_type, _, body in after[cut:]:
         cache.apply(event_type, body)
 

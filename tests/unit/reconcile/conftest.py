@@ -112,9 +112,15 @@ class World:
         operator.news.clear()
         state, version = operator.reconciler.state, str(self.version)
         of = lambda kind: [copy.deepcopy(obj) for key, obj in self.objects.items() if key[0] == kind]  # noqa: E731
-        state.listed_schedules(map(state.schedules.read, of("AgentSchedule")), version)
-        state.listed_pods(map(state.pods.read, filter(is_labelled, of("Pod"))), version)
-        state.listed_jobs(map(state.jobs.read, of("AgentJob")), version)
+        for listing, objects in (
+            (state.list_schedules(), of("AgentSchedule")),
+            (state.list_pods(), filter(is_labelled, of("Pod"))),
+            (state.list_jobs(), of("AgentJob")),
+        ):
+            for one in objects:
+                listing.take(one)
+            listing.end(version)
+        state.begin()
 
     async def get(self, resource, namespace, name):
         if (obj := self.objects.get((resource.kind, namespace, name))) is None:

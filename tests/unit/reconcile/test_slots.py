@@ -138,6 +138,12 @@ async def test_an_outage_of_the_database_is_told_once_by_those_who_would_start(w
     assert told == 10
 
 
+def take(listing, objects, version):
+    for one in objects:
+        listing.take(one)
+    listing.end(version)
+
+
 def listed(name, namespace, version):
     meta = {"namespace": namespace, "name": name, "uid": name, "resourceVersion": version, "generation": 1}
     return {"metadata": meta | {"creationTimestamp": "2026-01-31T12:00:00Z"}, "spec": {}}
@@ -147,7 +153,8 @@ async def test_no_namespace_admits_before_all_jobs_of_its_first_list_were_looked
     state = State(writer=[], limits={"agents": 1}, now=lambda: world.now)
     for number, place in enumerate(("one", "two")):
         jobs = [listed(f"{place}-{job}", place, str(10 * number + job)) for job in (1, 2)]
-        state.listed_jobs(map(state.jobs.read, jobs), str(10 * number + 9), namespace=place)
+        take(state.list_jobs(place), jobs, str(10 * number + 9))
+    state.begin()
     for name in [("one", "one-1"), ("one", "one-2"), ("two", "two-1")]:
         state.settle(name)
     first = state.jobs.get(("two", "two-1"))
@@ -174,7 +181,8 @@ def waiting_behind(world, jobs):
     state = State(writer=[], limits={"agents": 10}, now=lambda: world.now)
     for number in range(10):
         state.observe_pod("ADDED", left_pod(number))
-    state.listed_jobs([state.jobs.read(listed(f"job-{n:05}", "default", str(100 + n))) for n in range(jobs)], "99")
+    take(state.list_jobs(), [listed(f"job-{n:05}", "default", str(100 + n)) for n in range(jobs)], "99")
+    state.begin()
     for name in list(state.jobs.keys()):
         state.ask_for_slot(state.jobs.get(name), AskForSlot("agents", 2, ("app", "user", name[1])))
         state.settle(name)
