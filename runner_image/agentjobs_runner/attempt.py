@@ -5,6 +5,8 @@ SIGTERM, a lost gateway, a fence and the agent's own end are decided in one plac
 or breaks. The order of the end is fixed: the gateway's record, then the termination message, then the exit code.
 """
 
+import gc
+import os
 import queue
 import signal
 import threading
@@ -19,11 +21,18 @@ from agentjobs.api.durations import format_duration, parse_duration
 from agentjobs.contract import Attempt, ErrorClass, Result, ResultDocument, TerminationMessage, Verdict
 from agentjobs.errors import AgentJobsError, Fenced, Invalid, Unavailable
 from agentjobs_runner import log
-from agentjobs_runner.endings import Ending, interrupted, journal_unavailable, progress_timeout, told_itself_to_stop
+from agentjobs_runner.endings import (
+    Ending,
+    StartEnded,
+    interrupted,
+    journal_unavailable,
+    progress_timeout,
+    told_itself_to_stop,
+)
+from agentjobs_runner.engines import Engine, Loading
 from agentjobs_runner.environment import Environment
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.gateway import Gateway, Instant, connect
-from agentjobs_runner.import_trim import Preload
 from agentjobs_runner.log import logger
 from agentjobs_runner.redaction import Redactor, shown
 from agentjobs_runner.signals import Stops
@@ -37,7 +46,7 @@ FAREWELL_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class AgentEnded:
     """The agent ended by itself."""
 
     ending: Ending
@@ -68,7 +77,7 @@ class Lost:
     error: Fenced | Unavailable
 
 
-Message = Ended | Terminated | AtBoundary | Insisted | Lost
+Message = AgentEnded | Terminated | AtBoundary | Insisted | Lost
 
 
 def run(variables: Mapping[str, str]) -> int:
@@ -111,7 +120,7 @@ class Supervisor:
     def run(self) -> int:
         """Run the start and return the exit code."""
         self._stops.listen()
-        engine = Preload("agentjobs_runner.adk.engine")
+        engine = Loading(self._environment.engine)
         try:
             attempt = self._gateway.attempt(give_up=self._give_up(contract.GATEWAY_PATIENCE_SECONDS))
         except Fenced as error:
@@ -140,52 +149,65 @@ class Supervisor:
         elif number == signal.SIGINT:
             self._inbox.put(Insisted())
 
-    def _supervise(self, attempt: Attempt, recorder: Recorder, engine: Preload) -> Ending | Fenced:
+    def _supervise(self, attempt: Attempt, recorder: Recorder, engine: Loading) -> Ending | Fenced:
         """Wait for the agent's end, or for what ends it from outside."""
         gate = Gate(recorder.recorded, lambda: self._inbox.put(AtBoundary()), recorder.progressed)
         threading.Thread(target=self._agent, args=(attempt, gate, recorder, engine), name="agent", daemon=True).start()
         limit = _progress_limit(attempt)
-        while True:
+        outcome: Ending | Fenced | None = None
+        while outcome is None:
             try:
                 message = self._inbox.get(timeout=self._until_deadline(limit - recorder.silence))
             except queue.Empty:
-                if self._terminated_at is not None:
-                    return interrupted("told to stop; the running step did not end in time")
-                if recorder.silence < limit:
-                    continue
-                return progress_timeout(format_duration(timedelta(seconds=limit)), gate.running)
-            match message:
-                case Ended(ending):
-                    return ending
-                case AtBoundary():
-                    return interrupted("told to stop; stopped between two steps")
-                case Terminated(own=True):
-                    return told_itself_to_stop()
-                case Terminated(signal=name):
-                    grace = self._environment.grace_seconds
-                    told = {"signal": name, "grace_seconds": grace, "running": gate.running}
-                    logger.info("attempt.terminating", extra=told)
-                    gate.close()
-                case Insisted():
-                    return interrupted("told to stop again; the running step was left")
-                case Lost(Fenced() as fence):
-                    return fence
-                case Lost(error):
-                    return journal_unavailable(f"the gateway cannot be reached: {error}")
+                outcome = self._overdue(limit, recorder, gate)
+            else:
+                outcome = self._outcome(message, gate)
+        return outcome
 
-    def _agent(self, attempt: Attempt, gate: Gate, recorder: Recorder, engine: Preload) -> None:
+    def _overdue(self, limit: float, recorder: Recorder, gate: Gate) -> Ending | None:
+        """The ending of a start that has used up its grace period, or shown no progress for `limit` seconds."""
+        if self._terminated_at is not None:
+            return interrupted("told to stop; the running step did not end in time")
+        if recorder.silence < limit:
+            return None
+        return progress_timeout(format_duration(timedelta(seconds=limit)), gate.running)
+
+    def _outcome(self, message: Message, gate: Gate) -> Ending | Fenced | None:
+        """How `message` ends the start; None when it does not, or not yet."""
+        match message:
+            case AgentEnded(ending):
+                return ending
+            case AtBoundary():
+                return interrupted("told to stop; stopped between two steps")
+            case Terminated(own=True):
+                return told_itself_to_stop()
+            case Terminated(signal=name):
+                told = {"signal": name, "grace_seconds": self._environment.grace_seconds, "running": gate.running}
+                logger.info("attempt.terminating", extra=told)
+                gate.close()
+                return None
+            case Insisted():
+                return interrupted("told to stop again; the running step was left")
+            case Lost(Fenced() as fence):
+                return fence
+            case Lost(error):
+                return journal_unavailable(f"the gateway cannot be reached: {error}")
+
+    def _agent(self, attempt: Attempt, gate: Gate, recorder: Recorder, engine: Loading) -> None:
         try:
             loaded = engine.wait()
             recorder.progressed()
             self._stops.watch_own()
             with self._tracing.run(attempt):
-                ending: Ending = loaded.execute(attempt, gate, recorder)
+                ending = _execute(loaded, attempt, gate, recorder)
+        except StartEnded as ended:
+            ending = ended.ending
         except BaseException as error:  # the thread's outermost line: an end that nobody hears of would hang the pod
             logger.exception("engine.failed")
             ending = Ending(
                 Verdict.RETRY, ErrorClass.AGENT_ERROR, f"the runner failed: {type(error).__name__}: {shown(error)}"
             )
-        self._inbox.put(Ended(ending))
+        self._inbox.put(AgentEnded(ending))
 
     def _until_deadline(self, patience: float) -> float:
         """Seconds until a running step must be left behind: `patience` while nobody told us to stop."""
@@ -252,6 +274,22 @@ class Supervisor:
         """Another pod holds this start: whatever we say now would be about its work, so we say nothing."""
         logger.error("attempt.fenced", extra={"error": str(error)})
         return contract.EXIT_FENCED
+
+
+def _execute(engine: Engine, attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
+    """Run the agent with the garbage collector as Python has it: a module may make and drop much while it is imported.
+
+    It was off while our modules loaded (`__main__`); what they made lives as long as the process.
+    """
+    gc.freeze()
+    gc.enable()
+    process = os.getpid()
+    try:
+        return engine.execute(attempt, gate, recorder)
+    finally:
+        if os.getpid() != process:
+            # A tool forked and its child came all the way here; only the parent reports.
+            os._exit(70)
 
 
 def _leave(environment: Environment, redactor: Redactor, ending: Ending, *, uid: str = "") -> int:

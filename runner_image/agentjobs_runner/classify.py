@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from agentjobs.contract import MAX_DELAY_SECONDS, ErrorClass, Verdict
 from agentjobs_runner.control import Cancel, Permanent, Snooze
-from agentjobs_runner.endings import Ended, Ending
+from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.modules import first_problems
 from agentjobs_runner.origins import Cause, causes
 from agentjobs_runner.redaction import shown
@@ -49,7 +49,7 @@ def _judged(
 def _ordered(cause: Cause) -> Ending | None:
     """What our code or the user's asked for by raising one of our exceptions."""
     match cause.error:
-        case Ended() as ended:
+        case StartEnded() as ended:
             return ended.ending
         case Snooze() as error:
             delay = min(error.after_seconds, MAX_DELAY_SECONDS)

@@ -19,7 +19,7 @@ class Ending:
     result: Result | None = None
 
 
-class Ended(Exception):
+class StartEnded(Exception):
     """Raised by our own code where it already knows how the start ends."""
 
     def __init__(self, ending: Ending) -> None:
@@ -44,44 +44,46 @@ class NotAnAnswer(Exception):
         super().__init__(self.text[:200])
 
 
-def config_invalid(message: str) -> Ended:
+def config_invalid(message: str) -> StartEnded:
     """The job's definition is wrong; it would fail the same way again."""
-    return Ended(Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, message))
+    return StartEnded(Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, message))
 
 
-def module_not_found(message: str) -> Ended:
+def module_not_found(message: str) -> StartEnded:
     """A module or attribute that the job names does not exist in its image."""
-    return Ended(Ending(Verdict.FAIL, ErrorClass.MODULE_NOT_FOUND, message))
+    return StartEnded(Ending(Verdict.FAIL, ErrorClass.MODULE_NOT_FOUND, message))
 
 
-def model_auth(field: str, model: str, variable: str) -> Ended:
+def model_auth(field: str, model: str, variable: str) -> StartEnded:
     """The pod's environment holds no key for a model."""
     cure = f"put {variable} into runtime.env, from a Secret (with agentjobs dev: into its environment)"
-    return Ended(Ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"{field}: model {model!r} needs credentials; {cure}"))
+    return StartEnded(
+        Ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"{field}: model {model!r} needs credentials; {cure}")
+    )
 
 
-def malformed_call(tool: str, arguments: str) -> Ended:
+def malformed_call(tool: str, arguments: str) -> StartEnded:
     """A model called `tool`, empty for an unknown one, with arguments that are not a JSON object: not to be guessed."""
     called = f"tool {tool}" if tool else "a tool"
     message = f"the model called {called} with arguments that are not a JSON object: {arguments[:200]!r}"
-    return Ended(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message))
+    return StartEnded(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message))
 
 
-def lost_call() -> Ended:
+def lost_call() -> StartEnded:
     """A model's turn ended in order to call tools, and no call came: the text beside it is not an answer."""
     message = "the model stopped to call a tool, but its provider sent no call"
-    return Ended(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message))
+    return StartEnded(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message))
 
 
-def content_blocked(message: str) -> Ended:
+def content_blocked(message: str) -> StartEnded:
     """The model or its provider declined to answer; it would decline again."""
-    return Ended(Ending(Verdict.FAIL, ErrorClass.CONTENT_BLOCKED, message))
+    return StartEnded(Ending(Verdict.FAIL, ErrorClass.CONTENT_BLOCKED, message))
 
 
-def cut_off() -> Ended:
+def cut_off() -> StartEnded:
     """A stream ended without saying why: the rest of the answer is missing."""
     message = "the model's stream ended before its answer was complete"
-    return Ended(Ending(Verdict.RETRY, ErrorClass.MODEL_UNAVAILABLE, message))
+    return StartEnded(Ending(Verdict.RETRY, ErrorClass.MODEL_UNAVAILABLE, message))
 
 
 def journal_unavailable(message: str) -> Ending:

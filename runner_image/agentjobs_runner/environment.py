@@ -19,6 +19,7 @@ class Environment:
     termination_file: Path
     grace_seconds: float
     gateway_ca: str | None = None
+    engine: str = contract.ENGINE_ADK
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> "Environment":
@@ -46,4 +47,5 @@ class Environment:
             termination_file=Path(variables.get(contract.ENV_TERMINATION_FILE, contract.TERMINATION_FILE)),
             grace_seconds=float(grace),
             gateway_ca=variables.get(contract.ENV_GATEWAY_CA) or None,
+            engine=variables.get(contract.ENV_ENGINE) or contract.ENGINE_ADK,
         )

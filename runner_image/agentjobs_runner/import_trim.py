@@ -1,15 +1,12 @@
-"""What is not imported, and importing beside the wait for the gateway: the habits that keep the start short.
+"""Hides what is installed but not needed from imports, to keep the start short. Called by `__main__` and `engines`.
 
-Called by `__main__` and `attempt`. google-genai and httpx load what they find installed though a runner never uses it:
-aiohttp, and httpx's command line with rich and pygments, together a fifth of the start. Without aiohttp google-genai
-uses httpx alone, which besides makes no connection attempts of its own accord.
+google-genai and httpx load what they find installed though a runner never uses it: aiohttp, and httpx's command line
+with rich and pygments, together a fifth of the start. Without aiohttp google-genai uses httpx alone, which besides
+makes no connection attempts of its own accord.
 """
 
-import importlib
 import sys
-import threading
-from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 UNUSED: Final = ("aiohttp", "httpx._main")
 
@@ -26,26 +23,3 @@ def show() -> None:
     for name in UNUSED:
         if sys.modules.get(name, name) is None:
             del sys.modules[name]
-
-
-class Preload:
-    """Imports a module in a thread of its own, from the moment it is made."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._thread = threading.Thread(target=self._import, name="preload", daemon=True)
-        self._thread.start()
-
-    def _import(self) -> None:
-        try:
-            importlib.import_module(self._name)
-        except BaseException:  # noqa: S110  wait() imports again, in the thread that can report it
-            pass
-        finally:
-            show()
-
-    def wait(self) -> Any:
-        """Return the module, or raise what its import raises."""
-        self._thread.join()
-        module: ModuleType = importlib.import_module(self._name)
-        return module

@@ -16,7 +16,7 @@ def attribute(ref: str, field: str) -> Any:
     """Return what `ref` names as `package.module:attribute`; `field` is where the job names it.
 
     Raises:
-        Ended: see `load_module`; ModuleNotFound for a missing attribute.
+        StartEnded: see `load_module`; ModuleNotFound for a missing attribute.
         Exception: see `load_module`.
     """
     path, _, name = ref.partition(":")
@@ -32,8 +32,8 @@ def load_module(path: str, field: str) -> ModuleType:
     """Import the module `path` of the user's.
 
     Raises:
-        Ended: ModuleNotFound for a missing module, or an import inside of it; ConfigInvalid for code that can never
-            load (syntax, an agent that the engine refuses).
+        StartEnded: ModuleNotFound for a missing module, or an import inside of it; ConfigInvalid for code that can
+            never load (syntax, an agent that the engine refuses).
         Exception: whatever else the module raises while it is imported; it may heal (a prompt fetched from afar).
     """
     name_package(path)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from agentjobs.contract import MAX_OUTCOME_CHARS, ErrorClass, Result, Verdict
-from agentjobs_runner.endings import Ended, Ending, config_invalid
+from agentjobs_runner.endings import Ending, StartEnded, config_invalid
 from agentjobs_runner.modules import first_problems
 from agentjobs_runner.redaction import plain
 from agentjobs_runner.results import MOST_BYTES, as_object, as_text, kept
@@ -39,7 +39,7 @@ class Output:
         """Return what the job wants.
 
         Raises:
-            Ended: ConfigInvalid when this image's validator refuses the schema.
+            StartEnded: ConfigInvalid when this image's validator refuses the schema.
         """
         if not given:
             return cls()
@@ -127,7 +127,7 @@ def from_state(state: Mapping[str, Any], key: str) -> Any:
     """Return the value of `key`, where the job says that its answer is.
 
     Raises:
-        Ended: ResultError when there is none.
+        StartEnded: ResultError when there is none.
     """
     if state.get(key) is not None and as_text(state[key]).strip():
         return state[key]
@@ -135,7 +135,7 @@ def from_state(state: Mapping[str, Any], key: str) -> Any:
     known = ", ".join(there[:12]) + (", …" if len(there) > 12 else "") if there else "nothing"
     what = "is empty" if key in state else "is not there"
     message = f"output.fromState: {key!r} {what} in the session's state at the end (it has: {known})"
-    raise Ended(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message))
+    raise StartEnded(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message))
 
 
 def _validator(schema: Mapping[str, Any]) -> Any:

@@ -76,6 +76,7 @@ def attempt(work: Work, *, environ: Mapping[str, str], readable: bool) -> Ending
             contract.ENV_NAMESPACE: NAMESPACE,
             contract.ENV_JOB: given["job"],
             contract.ENV_START: "1",
+            contract.ENV_ENGINE: contract.ENGINE_ADK,
             contract.ENV_TERMINATION_FILE: str(end),
             contract.ENV_GRACE_SECONDS: str(spec.runtime.termination_grace_period_seconds),
         }

@@ -63,7 +63,7 @@ async def build(agent: Mapping[str, Any], models: Models, *, name: str | None, j
     """Return the App that a job's `agent` says.
 
     Raises:
-        Ended: the definition is wrong.
+        StartEnded: the definition is wrong.
         Exception: what user code raised while it was imported or its factory ran.
     """
     inline, module = agent.get("inline"), agent.get("module")

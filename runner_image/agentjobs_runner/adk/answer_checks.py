@@ -11,7 +11,7 @@ from google.adk.models.llm_response import LlmResponse
 from google.genai.types import FinishReason
 
 from agentjobs.contract import ErrorClass, Verdict
-from agentjobs_runner.endings import Ended, Ending
+from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.results import as_list, without_thoughts
 
 # ADK's code for a model that was asked and said nothing.
@@ -52,7 +52,7 @@ def mark_nothing(answer: LlmResponse) -> None:
         answer.error_message = "The model returned no content (finish_reason=STOP with empty parts)."
 
 
-def written_call(answer: LlmResponse, tools: Collection[str]) -> Ended | None:
+def written_call(answer: LlmResponse, tools: Collection[str]) -> StartEnded | None:
     """Say how a start ends whose model wrote the call of one of `tools` as a text, so that it did not run."""
     parts = (answer.content.parts if answer.content else None) or []
     if any(part.function_call for part in parts):
@@ -65,7 +65,7 @@ def written_call(answer: LlmResponse, tools: Collection[str]) -> Ended | None:
         f"the model wrote its call of tool {named} as a text, so the tool did not run; "
         "use a model that can call tools, and a host that reads its calls (vLLM: --enable-auto-tool-choice)"
     )
-    return Ended(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message))
+    return StartEnded(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message))
 
 
 def _named(text: str, tools: Collection[str]) -> str | None:

@@ -18,7 +18,7 @@ from google.adk.models.llm_response import LlmResponse
 
 from agentjobs_runner.adk.client_responses import looked_at
 from agentjobs_runner.adk.finish_reasons import arguments, cut, cut_call, soft
-from agentjobs_runner.endings import Ended, ProviderFailed, cut_off, lost_call, model_auth
+from agentjobs_runner.endings import ProviderFailed, StartEnded, cut_off, lost_call, model_auth
 
 # Ends that ADK reads rightly; it takes `pause_turn` for an end as well, though the model wants to go on.
 _KNOWN: Final = frozenset({"end_turn", "stop_sequence", "tool_use", "max_tokens", "refusal"})
@@ -28,7 +28,7 @@ def make(name: str, field: str) -> "Anthropic":
     """Return the model `name`, which stands in `field` of the job.
 
     Raises:
-        Ended: ModelAuth when the environment holds no key.
+        StartEnded: ModelAuth when the environment holds no key.
     """
     client = _Client(max_retries=0)
     if not (client.api_key or client.auth_token or client.credentials):
@@ -114,8 +114,8 @@ def _expect_calls(reason: str | None, calls: Collection[Any]) -> None:
 
 def _expect_known(reason: str | None) -> None:
     if reason == "model_context_window_exceeded":
-        raise Ended(cut("the model's answer", "prompt and answer fill the model's context window"))
+        raise StartEnded(cut("the model's answer", "prompt and answer fill the model's context window"))
     if reason == "pause_turn":
-        raise Ended(soft("PAUSE_TURN", "the provider paused a long turn, which ADK does not go on with"))
+        raise StartEnded(soft("PAUSE_TURN", "the provider paused a long turn, which ADK does not go on with"))
     if reason and reason not in _KNOWN:
-        raise Ended(soft(reason, "the provider's reason is unknown"))
+        raise StartEnded(soft(reason, "the provider's reason is unknown"))

@@ -12,7 +12,7 @@ from google.adk.apps.app import App
 from pydantic import ValidationError
 from yaml import YAMLError
 
-from agentjobs_runner.endings import Ended, config_invalid, module_not_found
+from agentjobs_runner.endings import StartEnded, config_invalid, module_not_found
 from agentjobs_runner.modules import attribute, file_of, first_problems, load_module, public_names
 
 CONFIG: Final = "root_agent.yaml"
@@ -22,7 +22,7 @@ def load_agent(ref: str, field: str) -> Any:
     """Return the agent, App or factory that `ref` names: a module, or `package.module:attribute`.
 
     Raises:
-        Ended: ModuleNotFound or ConfigInvalid, with what was looked for and what exists.
+        StartEnded: ModuleNotFound or ConfigInvalid, with what was looked for and what exists.
         Exception: whatever else the module raises while it is imported.
     """
     return attribute(ref, field) if ":" in ref else _conventional(load_module(ref, field), field)
@@ -72,7 +72,7 @@ def _configured(file: Path, field: str) -> Any:
         raise config_invalid(f"{field}: {file} cannot be used: {said}") from error
 
 
-def _not_an_agent(module: ModuleType, name: str, field: str) -> Ended:
+def _not_an_agent(module: ModuleType, name: str, field: str) -> StartEnded:
     found, where = getattr(module, name), f"{module.__name__}:{name}"
     if inspect.iscoroutine(found):
         found.close()

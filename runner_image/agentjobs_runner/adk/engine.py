@@ -6,9 +6,7 @@ Never speaks to the gateway itself and never ends the process; whatever user cod
 """
 
 import asyncio
-import gc
 import itertools
-import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -37,7 +35,7 @@ from agentjobs_runner.adk.run_config import run_config
 from agentjobs_runner.adk.scripted import Stage
 from agentjobs_runner.adk.sessions import Sessions
 from agentjobs_runner.adk.step_plugin import StepPlugin, everywhere
-from agentjobs_runner.endings import Ended, Ending
+from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.frames import own_place, stack
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.log import logger
@@ -55,22 +53,13 @@ def execute(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
 
     The event loop is never closed: closing would wait for tools that hang.
     """
-    # The collector was off while our modules loaded (`__main__`); what they made lives as long as the process. User
-    # code gets it as Python has it: a module may make and drop a lot while it is imported.
-    gc.freeze()
-    gc.enable()
-    process = os.getpid()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        ending = loop.run_until_complete(run(attempt, gate, recorder))
+        return loop.run_until_complete(run(attempt, gate, recorder))
     except BaseException as error:
         # asyncio lets SystemExit and KeyboardInterrupt out past every task; they end the start, not the runner.
-        ending = classify(error, now=datetime.now(UTC))
-    if os.getpid() != process:
-        # A tool forked and its child came all the way here; only the parent reports.
-        os._exit(70)
-    return ending
+        return classify(error, now=datetime.now(UTC))
 
 
 async def run(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
@@ -91,9 +80,9 @@ async def run(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
 
 def _telling(chain: list[BaseException]) -> list[BaseException]:
     """Which errors' stacks are worth a look; of a mistake that we found and named, only those in the user's code."""
-    if not any(isinstance(error, Ended) for error in chain):
+    if not any(isinstance(error, StartEnded) for error in chain):
         return chain
-    return [error for error in chain if not isinstance(error, Ended) and own_place(error)]
+    return [error for error in chain if not isinstance(error, StartEnded) and own_place(error)]
 
 
 async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Ending:

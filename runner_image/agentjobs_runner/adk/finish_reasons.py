@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from agentjobs.contract import ErrorClass, Verdict
 from agentjobs_runner.adk.provider_errors import Report, judge
-from agentjobs_runner.endings import Ended, Ending, malformed_call
+from agentjobs_runner.endings import Ending, StartEnded, malformed_call
 
 # Tools by which ADK has models give structured answers; a person knows them as the answer.
 _ANSWERS: Final = frozenset({"set_model_response", "structured_output"})
@@ -120,10 +120,10 @@ def cut(what: str, detail: str = "", *, after: int | None = None, limit: int | N
     return Ending(Verdict.FAIL, ErrorClass.MODEL_OUTPUT_TRUNCATED, message)
 
 
-def cut_call(tool: str, *, after: int | None = None, limit: int | None = None) -> Ended:
+def cut_call(tool: str, *, after: int | None = None, limit: int | None = None) -> StartEnded:
     """The call of a tool reached the limit of tokens; the tool must not run on what has come of its arguments."""
     what = "the model's answer" if tool in _ANSWERS else f"the model's call of tool {tool}"
-    return Ended(cut(what, after=after, limit=limit))
+    return StartEnded(cut(what, after=after, limit=limit))
 
 
 def arguments(tool: str, written: Any) -> str:
@@ -134,7 +134,7 @@ def arguments(tool: str, written: Any) -> str:
         written: what the model wrote; some hosts send an object instead of its text.
 
     Raises:
-        Ended: ResultError for anything else, which ADK would take for no arguments at all.
+        StartEnded: ResultError for anything else, which ADK would take for no arguments at all.
     """
     try:
         value = json.loads(written) if isinstance(written, str) and written.strip() else written or None

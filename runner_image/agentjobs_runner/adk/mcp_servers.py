@@ -25,7 +25,7 @@ def toolsets(servers: Sequence[Mapping[str, Any]], agent: int, field: str) -> "I
         field: where the agent stands in the job.
 
     Raises:
-        Ended: ConfigInvalid when the image lacks the client or the pod a header.
+        StartEnded: ConfigInvalid when the image lacks the client or the pod a header.
     """
     for index, server in enumerate(servers):
         here = f"{field}.mcpServers[{index}]"

@@ -19,7 +19,7 @@ def place(root: Any, name: str | None, models: Models) -> None:
     A script replaces every model: that is how agents are tried without a provider.
 
     Raises:
-        Ended: ConfigInvalid when `name` cannot be used, or no agent takes it.
+        StartEnded: ConfigInvalid when `name` cannot be used, or no agent takes it.
     """
     if name is None:
         return

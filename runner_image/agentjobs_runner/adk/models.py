@@ -35,7 +35,7 @@ class Models:
         """Return the model `name`, which stands in `field` of the job.
 
         Raises:
-            Ended: ConfigInvalid when no known form fits, or the script is missing or malformed.
+            StartEnded: ConfigInvalid when no known form fits, or the script is missing or malformed.
         """
         if name.startswith(PREFIX):
             self._stage.open(name.removeprefix(PREFIX))

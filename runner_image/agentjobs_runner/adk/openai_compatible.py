@@ -19,7 +19,7 @@ from openai.resources.chat import AsyncChat, AsyncCompletions
 
 from agentjobs_runner.adk.client_responses import looked_at
 from agentjobs_runner.adk.finish_reasons import arguments, cut_call, soft
-from agentjobs_runner.endings import Ended, ProviderFailed, content_blocked, cut_off, lost_call, model_auth
+from agentjobs_runner.endings import ProviderFailed, StartEnded, content_blocked, cut_off, lost_call, model_auth
 
 # Servers of one's own (Ollama, vLLM) ask for no key, but the client wants one.
 NO_KEY: Final = "none"
@@ -36,7 +36,7 @@ def make(name: str, field: str) -> "OpenAICompatible":
     """Return the model `name`, which stands in `field` of the job.
 
     Raises:
-        Ended: ModelAuth when there is neither a key nor an address of one's own.
+        StartEnded: ModelAuth when there is neither a key nor an address of one's own.
     """
     key = os.environ.get("OPENAI_API_KEY") or (NO_KEY if os.environ.get("OPENAI_BASE_URL") else None)
     if key is None:
@@ -160,7 +160,7 @@ def _reason(word: Any) -> str | None:
         return None
     known = _REASONS.get(str(word).casefold())
     if known is None:
-        raise Ended(soft(word, "the provider's reason is unknown"))
+        raise StartEnded(soft(word, "the provider's reason is unknown"))
     return known
 
 

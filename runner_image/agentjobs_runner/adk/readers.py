@@ -15,7 +15,7 @@ from typing import Any, Final
 from google.genai.types import FinishReason
 
 from agentjobs_runner.adk.finish_reasons import arguments
-from agentjobs_runner.endings import Ended
+from agentjobs_runner.endings import StartEnded
 
 _CHAT: Final = "google.adk.integrations.openai._openai_llm"
 _CLAUDE: Final = "google.adk.models.anthropic_llm"
@@ -60,5 +60,5 @@ def _parsed(written: Any, *, function_name: str | None = None) -> dict[str, Any]
     # The reader turns this error into MAX_TOKENS or MALFORMED_FUNCTION_CALL, and gives none of the answer's calls.
     try:
         return _object(written)
-    except Ended as refused:
+    except StartEnded as refused:
         raise json.JSONDecodeError(str(refused), str(written), 0) from None

@@ -14,7 +14,7 @@ def run_config(given: Mapping[str, Any]) -> adk.RunConfig | None:
     """Return ADK's settings of a run, or None where the job gives none and ADK's defaults hold.
 
     Raises:
-        Ended: ConfigInvalid when this image's ADK refuses a key or a value.
+        StartEnded: ConfigInvalid when this image's ADK refuses a key or a value.
     """
     if not given:
         return None

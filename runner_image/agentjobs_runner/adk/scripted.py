@@ -98,7 +98,7 @@ def parse(text: str, name: str) -> Script:
     """Return the script `text`.
 
     Raises:
-        Ended: ConfigInvalid, naming the script, each wrong key and the cure.
+        StartEnded: ConfigInvalid, naming the script, each wrong key and the cure.
     """
     try:
         raw = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  both are safe loaders

@@ -27,7 +27,7 @@ from agentjobs_runner.adk.finish_reasons import cut, cut_call, is_blocked, is_cu
 from agentjobs_runner.adk.nested_failures import inner, may_tell, untold
 from agentjobs_runner.adk.readers import make_strict
 from agentjobs_runner.adk.tool_results import made_plain
-from agentjobs_runner.endings import Ended, cut_off
+from agentjobs_runner.endings import StartEnded, cut_off
 from agentjobs_runner.frames import places
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.origins import Origin, Source, note
@@ -104,7 +104,7 @@ class StepPlugin(BasePlugin):
                 raise stopped
         return None
 
-    def _refused(self, context: CallbackContext, answer: LlmResponse) -> Ended | None:
+    def _refused(self, context: CallbackContext, answer: LlmResponse) -> StartEnded | None:
         """What ends the start for an answer that ADK would go on with; brings the others into the form it knows."""
         if (stopped := _stopped(answer, _limit(context))) is not None:
             return stopped
@@ -129,7 +129,7 @@ class StepPlugin(BasePlugin):
         if open_still and _streams_from(callback_context, "Gemini"):
             raise cut_off()
 
-    def _tell(self, agent: str, answer: LlmResponse, stopped: Ended) -> None:
+    def _tell(self, agent: str, answer: LlmResponse, stopped: StartEnded) -> None:
         """Record an answer that no event will tell of, and why it did not pass."""
         if text := _text(answer):
             self._record("text", agent, {"text": text, "final": False})
@@ -179,7 +179,7 @@ class StepPlugin(BasePlugin):
         if not _ran_an_agent(error):
             note(error, Origin(Source.TOOL, tool.name))
         if isinstance(error, Exception) and (ending := untold(inner(error), now=datetime.now(UTC))) is not None:
-            raise Ended(ending) from error
+            raise StartEnded(ending) from error
         return None
 
 
@@ -195,7 +195,7 @@ def _used(answer: LlmResponse) -> dict[str, int]:
     }
 
 
-def _stopped(answer: LlmResponse, limit: int | None) -> Ended | None:
+def _stopped(answer: LlmResponse, limit: int | None) -> StartEnded | None:
     """What ends the start for an answer that the model did not finish.
 
     One that is blocked, or that is nothing but an error, passes if a caller may be told of it: it cannot be taken for
@@ -210,9 +210,9 @@ def _stopped(answer: LlmResponse, limit: int | None) -> Ended | None:
         after = _used(answer).get("outputTokens")
         if calls:
             return cut_call(calls[0], after=after, limit=limit)
-        return Ended(cut("the model's answer", answer.error_message or "", after=after, limit=limit))
+        return StartEnded(cut("the model's answer", answer.error_message or "", after=after, limit=limit))
     ending = soft(word(reason), answer.error_message or "")
-    return Ended(ending) if parts or not may_tell(ending) else None
+    return StartEnded(ending) if parts or not may_tell(ending) else None
 
 
 def _streams(context: CallbackContext) -> bool:

@@ -14,7 +14,7 @@ from google.genai import types
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from agentjobs.contract import ErrorClass, Verdict
-from agentjobs_runner.endings import Ended, Ending
+from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.redaction import shown, storable
 
 _MAX_DEPTH: Final = 100
@@ -32,7 +32,7 @@ def made_plain(contents: list[types.Content]) -> list[types.Content]:
     """Return a request's contents with every tool's result as JSON; what is JSON already stays the same object.
 
     Raises:
-        Ended: ToolError that names the tool, the place and the type of a value that has no JSON form.
+        StartEnded: ToolError that names the tool, the place and the type of a value that has no JSON form.
     """
     return [_content(content) for content in contents]
 
@@ -54,7 +54,7 @@ def _part(part: types.Part) -> types.Part:
         message = (
             f"tool {response.name} returned a value of type {error.kind} at {error.place}, which is not JSON; {cure}"
         )
-        raise Ended(Ending(Verdict.RETRY, ErrorClass.TOOL_ERROR, message)) from error
+        raise StartEnded(Ending(Verdict.RETRY, ErrorClass.TOOL_ERROR, message)) from error
     if plain is response.response:
         return part
     return part.model_copy(update={"function_response": response.model_copy(update={"response": plain})})

@@ -12,12 +12,12 @@ from google.adk.tools.base_toolset import BaseToolset
 
 from agentjobs.contract import ErrorClass, Verdict
 from agentjobs_runner.control import Cancel, Permanent, Snooze
-from agentjobs_runner.endings import Ended, Ending
+from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.redaction import shown
 
 _ADKS: Final = llm_agent._convert_tool_union_to_tools  # the one place where ADK gives up on a toolset
 # What says by itself how the start ends.
-_DECIDED: Final = (Ended, Snooze, Cancel, Permanent)
+_DECIDED: Final = (StartEnded, Snooze, Cancel, Permanent)
 
 
 class ToolsLost(BaseException):
@@ -28,9 +28,9 @@ class ToolsLost(BaseException):
         self.error = error
 
 
-def tools_lost(message: str, met: Exception) -> Ended:
+def tools_lost(message: str, met: Exception) -> StartEnded:
     """A toolset could not be listed, as `met` says: a server may be back at the next attempt."""
-    ended = Ended(Ending(Verdict.RETRY, ErrorClass.TOOL_ERROR, message))
+    ended = StartEnded(Ending(Verdict.RETRY, ErrorClass.TOOL_ERROR, message))
     ended.__cause__ = met
     return ended
 

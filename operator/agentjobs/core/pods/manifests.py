@@ -18,6 +18,8 @@ from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.contract import (
     ANNOTATION_GATEWAY_CA,
     ANNOTATION_SESSION,
+    ENGINE_ADK,
+    ENV_ENGINE,
     ENV_GATEWAY_CA,
     ENV_GATEWAY_URL,
     ENV_GRACE_SECONDS,
@@ -264,6 +266,7 @@ def _container(
         ENV_NAMESPACE: namespace,
         ENV_JOB: job,
         ENV_START: str(start),
+        ENV_ENGINE: ENGINE_ADK,
         ENV_TERMINATION_FILE: TERMINATION_FILE,
         ENV_GRACE_SECONDS: str(grace),
         **({ENV_GATEWAY_CA: authorities} if authorities else {}),

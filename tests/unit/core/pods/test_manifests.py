@@ -80,6 +80,12 @@ def test_a_variable_of_the_job_cannot_stand_in_for_ours():
     assert values["AGENTJOBS_GATEWAY_URL"] == "https://gateway"
 
 
+def test_the_pod_names_the_engine_of_its_job_and_no_job_names_another():
+    env = container_of(env=[{"name": "AGENTJOBS_ENGINE", "value": "mine"}])["env"]
+
+    assert [one["value"] for one in env if one["name"] == "AGENTJOBS_ENGINE"] == ["adk"]
+
+
 def test_a_pod_brings_the_gateways_authorities_with_it():
     defaults = replace(DEFAULTS, gateway_ca="/elsewhere.crt", gateway_authorities="PEM")
     pod = pod_of(defaults=defaults, annotations={ANNOTATION_GATEWAY_CA: "another's"})

@@ -13,7 +13,7 @@ from openai.types.chat import ChatCompletion
 from agentjobs_runner.adk import readers
 from agentjobs_runner.adk.finish_reasons import is_whole
 from agentjobs_runner.adk.readers import make_strict
-from agentjobs_runner.endings import Ended
+from agentjobs_runner.endings import StartEnded
 from agentjobs_runner.log import logger
 
 SCRIPT = "scripted/script/main"
@@ -278,10 +278,10 @@ def chat(written):
 def test_adks_own_readers_refuse_arguments_that_they_cannot_read(written):
     make_strict()
 
-    with pytest.raises(Ended, match="not a JSON object"):
+    with pytest.raises(StartEnded, match="not a JSON object"):
         _openai_llm._response_to_llm_response(chat(written))
     for read in (_openai_responses_llm._loads_json_object, anthropic_llm._json_utils.safe_json_loads):
-        with pytest.raises(Ended, match="not a JSON object"):
+        with pytest.raises(StartEnded, match="not a JSON object"):
             read(written)
 
 

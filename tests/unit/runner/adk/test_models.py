@@ -5,7 +5,7 @@ from agentjobs.api.job.run_config import KEYS
 from agentjobs_runner.adk.models import Models
 from agentjobs_runner.adk.run_config import run_config
 from agentjobs_runner.adk.scripted import Stage
-from agentjobs_runner.endings import Ended
+from agentjobs_runner.endings import StartEnded
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def models():
     ],
 )
 def test_a_model_of_no_known_form_is_refused_with_one_that_is(models, name, cure):
-    with pytest.raises(Ended, match=r"agent\.model: model") as refused:
+    with pytest.raises(StartEnded, match=r"agent\.model: model") as refused:
         models.resolve(name, "agent.model")
 
     assert refused.value.ending.reason == "ConfigInvalid"
@@ -38,7 +38,7 @@ def test_a_provider_that_the_image_lacks_names_what_to_install(models, monkeypat
     # A runner's image without the extra; here some of them are installed.
     monkeypatch.setattr("agentjobs_runner.adk.models.find_spec", lambda _: None)
 
-    with pytest.raises(Ended) as refused:
+    with pytest.raises(StartEnded) as refused:
         models.resolve(name, "agent.model")
 
     assert refused.value.ending.reason == "ConfigInvalid"
@@ -49,7 +49,7 @@ def test_no_key_and_no_host_of_ones_own_is_refused_before_anything_runs(models, 
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
 
-    with pytest.raises(Ended, match=r"put OPENAI_API_KEY into runtime\.env") as refused:
+    with pytest.raises(StartEnded, match=r"put OPENAI_API_KEY into runtime\.env") as refused:
         models.resolve("openai/gpt-4o", "agent.model")
 
     assert refused.value.ending.reason == "ModelAuth"
@@ -69,7 +69,7 @@ def test_the_mode_is_given_by_its_name():
 
 @pytest.mark.parametrize("given", [{"max_calls": 3}, {"max_llm_calls": "many"}, {"streaming_mode": "FAST"}])
 def test_what_adk_refuses_is_invalid_and_names_its_settings(given):
-    with pytest.raises(Ended, match=r"agent.runConfig: ADK refuses it: .*max_llm_calls") as refused:
+    with pytest.raises(StartEnded, match=r"agent.runConfig: ADK refuses it: .*max_llm_calls") as refused:
         run_config(given)
 
     assert refused.value.ending.reason == "ConfigInvalid"

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from agentjobs_runner.adk.scripted import Stage, parse
-from agentjobs_runner.endings import Ended
+from agentjobs_runner.endings import StartEnded
 
 
 def test_every_key_of_the_format_is_read():
@@ -44,7 +44,7 @@ starts:
     ],
 )
 def test_a_mistake_is_named_with_its_place_and_cure(text, said):
-    with pytest.raises(Ended) as refused:
+    with pytest.raises(StartEnded) as refused:
         parse(text, "s/k")
 
     ending = refused.value.ending
@@ -63,5 +63,5 @@ def test_a_script_that_is_used_up_says_how_much_it_gave():
     stage = Stage({"s/k": "starts: [[{text: one}]]"}, 2)
     stage.next("s/k", "a")
 
-    with pytest.raises(Ended, match=r"start 2 has no answer left for agent 'a' \(1 given\)"):
+    with pytest.raises(StartEnded, match=r"start 2 has no answer left for agent 'a' \(1 given\)"):
         stage.next("s/k", "a")
