@@ -4,6 +4,7 @@ job             the kind AgentJob
 schedule        the kind AgentSchedule
 generate        CRDs and reference pages, made from the models
 model           the base of all models
+changes         when a field may change: said on the field
 fields          types of fields and patterns of texts that they share
 raw_status      reading and writing a status as JSON
 conditions      condition types, their reasons, phases

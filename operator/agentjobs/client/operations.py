@@ -13,8 +13,9 @@ from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from agentjobs import errors
+from agentjobs.api.changes import of_one_run
 from agentjobs.api.conditions import ConditionType, SuspendedReason, find_condition
-from agentjobs.api.job.spec import MAX_JOB_NAME
+from agentjobs.api.job.spec import MAX_JOB_NAME, AgentJobSpec
 from agentjobs.api.recorded import Event, Events, RecordedJob, RecordedJobs, RecordedResult, RecordedSpec, Result, Story
 from agentjobs.client.asking import FIRST_PAUSE_SECONDS, PAGE, Asking
 from agentjobs.client.effects import MERGE_PATCH, Emit, Listen, NextLine, Now, Operation, Send, Server, Sleep, Stream
@@ -32,8 +33,6 @@ _SUBMIT_TRIES: Final = 3
 # A job's status changes a handful of times in its life, and an order meets such a change rarely.
 _ORDER_TRIES: Final = 8
 _TIMES: Final = (ANNOTATION_SCHEDULED_TIME, ANNOTATION_PREVIOUS_TIME)
-# What belonged to one run alone: its time, and the orders given to it.
-_PAST_STEERING: Final = frozenset({"startAt", "startAfter", "suspend", "cancel"})
 
 # Labels by which other tools, and our schedules, know the objects that are theirs.
 _OWNED: Final = frozenset({"app.kubernetes.io/instance", "app.kubernetes.io/managed-by", LABEL_SCHEDULE})
@@ -107,7 +106,7 @@ class Operations(Asking):
             job = yield from self.get(name)
         except errors.NotFound as absent:
             return (yield from self._rerun_recorded(name, new_name_, absent))
-        spec = {key: value for key, value in job.spec.items() if key not in _PAST_STEERING}
+        spec = _to_repeat(job.spec)
         # The work may name the times of its schedule.
         times = {name: job.annotations[name] for name in _TIMES if name in job.annotations}
         labels = {key: value for key, value in job.labels.items() if not _is_bookkeeping(key)}
@@ -125,8 +124,11 @@ class Operations(Asking):
             raise type(error)(f"{absent}; and from history: {error}") from error
         recorded = RecordedSpec.model_validate(answer)
         spec = unresolved(recorded.spec, name=recorded.name, uid=recorded.uid)
-        wanted = {key: value for key, value in spec.items() if key not in _PAST_STEERING}
-        return (yield from self.submit(wanted, name=new_name_ or new_name(recorded.name), labels={}, annotations={}))
+        return (
+            yield from self.submit(
+                _to_repeat(spec), name=new_name_ or new_name(recorded.name), labels={}, annotations={}
+            )
+        )
 
     def wait(self, name: str, *, timeout: float | None) -> Operation[Job]:
         """Return the job once it has ended."""
@@ -261,6 +263,12 @@ class Operations(Asking):
     def _told(self, below: str, **params: str) -> Operation[Mapping[str, Any]]:
         path = f"/v1/namespaces/{quote(self.namespace, safe='')}/agentjobs{below}"
         return (yield from self._asked(Send("GET", path, params=params, server=Server.GATEWAY)))
+
+
+def _to_repeat(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of a spec what belongs to one run: its time, and the orders given to it."""
+    left = of_one_run(AgentJobSpec)
+    return {key: value for key, value in spec.items() if key not in left}
 
 
 def _is_bookkeeping(label: str) -> bool:

@@ -21,6 +21,7 @@ import yaml
 from pydantic import BaseModel, TypeAdapter
 from pydantic.alias_generators import to_camel
 
+from agentjobs.api.changes import Changes, aliases
 from agentjobs.api.job.agent import RESERVED_AGENT_NAME
 from agentjobs.api.job.spec import MAX_JOB_NAME, AgentJobSpec
 from agentjobs.api.job.status import AgentJobStatus
@@ -33,25 +34,12 @@ Schema = dict[str, Any]
 
 HEADER: Final = "# Made from operator/agentjobs/api by `python -m agentjobs.api.generate.crd crds`; do not edit.\n"
 
-IMMUTABLE: Final = (
-    "agent",
-    "input",
-    "session",
-    "retry",
-    "output",
-    "resultPolicy",
-    "timeouts",
-    "runtime",
-    "isolation",
-    "partitionKey",
-)
-"""The work: fixed once written. What a job runs is stored at acceptance, so an edit would only mislead."""
+IMMUTABLE: Final = aliases(AgentJobSpec, Changes.NEVER)
+FIXED_AFTER_START: Final = aliases(AgentJobSpec, Changes.BEFORE_START)
 REQUIRED: Final[Mapping[str, str]] = {
     "agent": "agent is required: say what runs with agent.inline or agent.module",
     "input": "input is required: say what the agent is told with input.message or input.messageFrom",
 }
-FIXED_AFTER_START: Final = ("queue", "startAt", "startAfter")
-"""What says when the first start is; once there was one, an edit would only mislead."""
 
 
 def crd() -> Schema:
@@ -117,7 +105,7 @@ def object_schema() -> Schema:
     same = " && ".join(_unchanged(f"spec.{field}") for field in FIXED_AFTER_START)
     fixed = _rule(
         f"!has(oldSelf.status) || !has(oldSelf.status.startTime) || ({same})",
-        "queue, startAt and startAfter are fixed after the first start",
+        f"{', '.join(FIXED_AFTER_START[:-1])} and {FIXED_AFTER_START[-1]} are fixed after the first start",
     )
     what = "An AgentJob runs one AI agent on one input to its end, in pods, with as many attempts as it takes."
     return _object(what, spec_schema(), AgentJobStatus, [name, fixed])

@@ -5,18 +5,24 @@ written follows from its name: one of `PAGES`.
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from agentjobs.api import conditions, events
+from agentjobs.api.changes import Changes, changes
 from agentjobs.api.conditions import ConditionType, Word
 from agentjobs.api.durations import TIME_PATTERN
 from agentjobs.api.error_classes import CLASSES
 from agentjobs.api.fields import QUANTITY
 from agentjobs.api.generate.crd import object_schema, publish, schedule_schema
+from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.schedule import status as schedule_status
+from agentjobs.api.schedule.spec import AgentScheduleSpec
 from agentjobs.api.schedule.status import ScheduleConditionType
 from agentjobs.contract import GROUP, VERSION, ErrorClass
 
@@ -54,7 +60,9 @@ def agentjob_page() -> str:
         "",
         "## spec",
         "",
-        *_table(schema["properties"]["spec"]),
+        "The third column says whether a field may change once the job is there; the API server refuses other edits.",
+        "",
+        *_spec_table(schema["properties"]["spec"], AgentJobSpec),
         "",
         "## Rules",
         "",
@@ -117,7 +125,9 @@ def schedule_page() -> str:
         "",
         "`jobTemplate.spec` has all fields of [an AgentJob's spec](agentjob.md#spec).",
         "",
-        *_table(spec),
+        "Each field may change at any time. Jobs that were made keep what they were made with.",
+        "",
+        *_spec_table(spec, AgentScheduleSpec),
         "",
         "## Rules",
         "",
@@ -204,16 +214,31 @@ def _table(schema: Mapping[str, Any]) -> Iterator[str]:
     yield from _rows(schema, "")
 
 
+def _spec_table(schema: Mapping[str, Any], spec: type[BaseModel]) -> Iterator[str]:
+    """Yield the table with a column that says when each field may change; what is below a field changes as it does."""
+    yield "| Field | Type | Changes | Meaning |"
+    yield "|---|---|---|---|"
+    when = {str(field.alias): _CHANGES[changes(field)] for field in spec.model_fields.values()}
+    for field, kind, meaning in _fields(schema, ""):
+        top = re.split(r"[.\[]", field)[0]
+        yield f"| `{field}` | {kind} | {when[top]} | {meaning} |"
+
+
 def _rows(schema: Mapping[str, Any], path: str) -> Iterator[str]:
+    for field, kind, meaning in _fields(schema, path):
+        yield f"| `{field}` | {kind} | {meaning} |"
+
+
+def _fields(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str, str]]:
     for name, node in schema.get("properties", {}).items():
         here = f"{path}{name}"
         required = " **Required.**" if name in schema.get("required", ()) else ""
         meaning = node.get("description", "").replace("|", "\\|")
-        yield f"| `{here}` | {_type(node)} | {meaning}{required} |"
+        yield here, _type(node), f"{meaning}{required}"
         if node.get("type") == "array":
-            yield from _rows(node["items"], f"{here}[].")
+            yield from _fields(node["items"], f"{here}[].")
         else:
-            yield from _rows(node, f"{here}.")
+            yield from _fields(node, f"{here}.")
 
 
 def _type(node: Mapping[str, Any]) -> str:
@@ -271,6 +296,11 @@ def _words(words: type[Word]) -> Iterator[str]:
         yield f"| `{word}` | {word.description} |"
 
 
+_CHANGES: Final[Mapping[Changes, str]] = {
+    Changes.NEVER: "never",
+    Changes.BEFORE_START: "before the first start",
+    Changes.ALWAYS: "always",
+}
 _REASONS: Final[Mapping[ConditionType, type[Word]]] = {
     ConditionType.ACCEPTED: conditions.AcceptedReason,
     ConditionType.ADMITTED: conditions.AdmittedReason,

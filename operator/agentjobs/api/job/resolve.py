@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from agentjobs.api.changes import Changes, aliases
 from agentjobs.api.job.agent import AgentBase, ConfigMapKey, ConfigMapKeyRef, scripted_model
 from agentjobs.api.job.output import schema_problems
 from agentjobs.api.job.spec import AgentJobSpec, Input, Session, default_agent_name, default_app_name
@@ -21,9 +22,7 @@ from agentjobs.api.substitution import names_of, substituted
 from agentjobs.contract import Resolved
 from agentjobs.errors import Invalid, NotFound
 
-STEERING: Final = frozenset(
-    {"queue", "priority", "startAt", "startAfter", "suspend", "cancel", "ttlSecondsAfterFinished"}
-)
+STEERING: Final = frozenset(aliases(AgentJobSpec, Changes.BEFORE_START, Changes.ALWAYS))
 """Fields that may change after acceptance: no part of the work, hence not of its hash."""
 MAX_UNREADABLE: Final = 3
 _AGENTS: Final = "agent.inline.agents[{}]"

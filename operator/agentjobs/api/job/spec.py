@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import Field, Strict
 
+from agentjobs.api.changes import ALWAYS, BEFORE_START, NEVER, OF_ONE_RUN
 from agentjobs.api.fields import APP_NAME, DNS_LABEL, MAX_PARTITION_KEY, ONE_LINE, Duration, Instant
 from agentjobs.api.job.agent import RESERVED_AGENT_NAME, Agent, ConfigMapKeyRef
 from agentjobs.api.job.isolation import Isolation
@@ -252,14 +253,14 @@ class SessionKey(NamedTuple):
 class AgentJobSpec(Model):
     """What shall be done. The work is fixed; queue, start time, priority, cancel and TTL may be steered."""
 
-    agent: Agent = Field(description="What runs.")
-    input: Input = Field(description="What the agent is told.")
-    session: Session = Field(
+    agent: Annotated[Agent, NEVER] = Field(description="What runs.")
+    input: Annotated[Input, NEVER] = Field(description="What the agent is told.")
+    session: Annotated[Session, NEVER] = Field(
         default_factory=Session,
         description="Identity of the ADK session. Two jobs with the same appName, userId and sessionId never run "
         "together.",
     )
-    queue: str = Field(
+    queue: Annotated[str, BEFORE_START] = Field(
         default="agents",
         min_length=1,
         max_length=63,
@@ -267,10 +268,10 @@ class AgentJobSpec(Model):
         description="Queue the job waits in: `agents` (10 at once) or `scheduled` (5 at once). Fixed after the first "
         "start. Default: `agents`.",
     )
-    priority: Integer = Field(
+    priority: Annotated[Integer, ALWAYS] = Field(
         default=2, ge=0, le=9, description="Place in the queue: 0 is first, 9 is last. Default: 2."
     )
-    partition_key: str | None = Field(
+    partition_key: Annotated[str | None, NEVER] = Field(
         default=None,
         min_length=1,
         max_length=MAX_PARTITION_KEY,
@@ -278,34 +279,36 @@ class AgentJobSpec(Model):
         description="Whom or what the job is for: a tenant, a repository. Kept in the history, which lists by it. "
         "May hold the names of `input.message`.",
     )
-    start_at: Instant | None = Field(
+    start_at: Annotated[Instant | None, BEFORE_START, OF_ONE_RUN] = Field(
         default=None, description="Not before this instant. Excludes startAfter; fixed after the first start."
     )
-    start_after: Duration | None = Field(
+    start_after: Annotated[Duration | None, BEFORE_START, OF_ONE_RUN] = Field(
         default=None,
         description="Not before creation plus this. Excludes startAt; fixed after the first start.",
     )
-    output: Output | None = Field(
+    output: Annotated[Output | None, NEVER] = Field(
         default=None, description="Structure of the answer. Default: the answer is text, whatever it says."
     )
-    retry: Retry = Field(default_factory=Retry, description="How often the job is tried, and after which wait.")
-    result_policy: ResultPolicy = Field(
+    retry: Annotated[Retry, NEVER] = Field(
+        default_factory=Retry, description="How often the job is tried, and after which wait."
+    )
+    result_policy: Annotated[ResultPolicy, NEVER] = Field(
         default_factory=ResultPolicy, description="What happens after which ending, before the built-in rules."
     )
-    timeouts: Timeouts = Field(default_factory=Timeouts, description="Limits in time.")
-    isolation: Isolation = Field(
+    timeouts: Annotated[Timeouts, NEVER] = Field(default_factory=Timeouts, description="Limits in time.")
+    isolation: Annotated[Isolation, NEVER] = Field(
         default_factory=Isolation, description="How far the job's pods are kept apart from the rest."
     )
-    runtime: Runtime = Field(default_factory=Runtime, description="The pod of one start.")
-    suspend: Boolean = Field(
+    runtime: Annotated[Runtime, NEVER] = Field(default_factory=Runtime, description="The pod of one start.")
+    suspend: Annotated[Boolean, ALWAYS, OF_ONE_RUN] = Field(
         default=False,
         description="Set to true to stop the running start and hold the job; false puts it back into its queue at its "
         "old place, and it starts over. Default: false.",
     )
-    cancel: Boolean = Field(
+    cancel: Annotated[Boolean, ALWAYS, OF_ONE_RUN] = Field(
         default=False, description="Set to true to stop the job for good. There is no way back. Default: false."
     )
-    ttl_seconds_after_finished: Integer | None = Field(
+    ttl_seconds_after_finished: Annotated[Integer | None, ALWAYS] = Field(
         default=None,
         ge=0,
         le=2147483647,

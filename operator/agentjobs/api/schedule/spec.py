@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from agentjobs.api.changes import ALWAYS
 from agentjobs.api.fields import Duration
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.model import Boolean, Integer, Model
@@ -66,59 +67,61 @@ class JobTemplate(Model):
 class AgentScheduleSpec(Model):
     """When jobs are made, and from what."""
 
-    schedule: str = Field(
+    schedule: Annotated[str, ALWAYS] = Field(
         min_length=1,
         max_length=MAX_SCHEDULE,
         pattern=SCHEDULE_PATTERN,
         description="Five fields of cron (minute, hour, day of month, month, day of week), or `@hourly`, `@daily`, "
         "`@weekly`, `@monthly`, `@yearly`. `30 6 * * 1-5` is half past six on weekdays.",
     )
-    time_zone: str = Field(
+    time_zone: Annotated[str, ALWAYS] = Field(
         default="UTC",
         min_length=1,
         max_length=MAX_ZONE,
         description="IANA name of the zone, e.g. `Europe/Berlin`. Default: UTC.",
     )
-    starting_deadline_seconds: Integer | None = Field(
+    starting_deadline_seconds: Annotated[Integer | None, ALWAYS] = Field(
         default=None,
         ge=MIN_DEADLINE_SECONDS,
         le=2147483647,
         description="A start that is later than this is missed. Default: no limit.",
     )
-    concurrency_policy: ConcurrencyPolicy = Field(
+    concurrency_policy: Annotated[ConcurrencyPolicy, ALWAYS] = Field(
         default="Forbid",
         description="What happens at a start while a job of this schedule has not ended: Forbid waits for its end, "
         "Allow starts beside it, Replace cancels it first. Default: Forbid.",
     )
-    suspend: Boolean = Field(
+    suspend: Annotated[Boolean, ALWAYS] = Field(
         default=False, description="Makes no jobs while true. What is missed so is never caught up. Default: false."
     )
-    successful_jobs_history_limit: Integer = Field(
+    successful_jobs_history_limit: Annotated[Integer, ALWAYS] = Field(
         default=3, ge=0, le=1000, description="Succeeded jobs that are kept; their history stays. Default: 3."
     )
-    failed_jobs_history_limit: Integer = Field(
+    failed_jobs_history_limit: Annotated[Integer, ALWAYS] = Field(
         default=3,
         ge=0,
         le=1000,
         description="Failed and cancelled jobs that are kept; their history stays. Default: 3.",
     )
-    jitter: Duration = Field(
+    jitter: Annotated[Duration, ALWAYS] = Field(
         default=timedelta(0),
         description="Starts are spread over this, each by a delay of its own, which never reaches the next start. "
         "Default: none.",
     )
-    catch_up: CatchUp = Field(default_factory=CatchUp, description="What happens to starts that were missed.")
-    max_consecutive_failures: Integer | None = Field(
+    catch_up: Annotated[CatchUp, ALWAYS] = Field(
+        default_factory=CatchUp, description="What happens to starts that were missed."
+    )
+    max_consecutive_failures: Annotated[Integer | None, ALWAYS] = Field(
         default=None,
         ge=1,
         le=1000,
         description="So many failed jobs in a row stop the schedule until the annotation `agentjobs.dev/resume` gets a "
         "new value. Default: no limit.",
     )
-    max_runs: Integer | None = Field(
+    max_runs: Annotated[Integer | None, ALWAYS] = Field(
         default=None,
         ge=1,
         le=2147483647,
         description="So many scheduled starts in all; jobs made by hand do not count. Default: no limit.",
     )
-    job_template: JobTemplate = Field(description="The jobs that are made.")
+    job_template: Annotated[JobTemplate, ALWAYS] = Field(description="The jobs that are made.")

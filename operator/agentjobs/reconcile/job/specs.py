@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from agentjobs.api.changes import Changes, attributes
 from agentjobs.api.job.resolve import Unreadable, as_accepted, edited_fields, read_accepted, spec_hash
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.validation import read_spec
@@ -21,9 +22,8 @@ from agentjobs.reconcile.kept import keep
 # Parsing takes some hundred microseconds; this many jobs in motion keep theirs.
 KEPT: Final = 8192
 
-# What a user may change after acceptance, and what only before the first start.
-_STEERING: Final = ("priority", "ttl_seconds_after_finished")
-_STEERING_BEFORE_START: Final = ("queue", "start_at", "start_after")
+_STEERING: Final = attributes(AgentJobSpec, Changes.ALWAYS)
+_STEERING_BEFORE_START: Final = attributes(AgentJobSpec, Changes.ALWAYS, Changes.BEFORE_START)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Specs:
             return own
         if own is None or accepted.spec is None:
             return accepted.spec
-        fields = _STEERING if job.status.starts else (*_STEERING, *_STEERING_BEFORE_START)
+        fields = _STEERING if job.status.starts else _STEERING_BEFORE_START
         changed = {name: new for name in fields if (new := getattr(own, name)) != getattr(accepted.spec, name)}
         if job.status.starts and job.status.queue and job.status.queue.name != accepted.spec.queue:
             # It was moved between acceptance and the first start, and stays where it started.

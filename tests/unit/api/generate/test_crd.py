@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel, Field
 
+from agentjobs.api.changes import Changes, aliases, changes, of_one_run
 from agentjobs.api.generate.crd import FILES, FIXED_AFTER_START, IMMUTABLE, crd, main, rendered, schedule_crd
 from agentjobs.api.job.resolve import STEERING
-from agentjobs.api.job.spec import AgentJobSpec, Model
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.api.model import Integer, Model
 from agentjobs.api.schedule.spec import AgentScheduleSpec
-from agentjobs.reconcile.job import specs
 
 CHECKED_IN = Path(__file__).parents[4] / "crds"
 
@@ -130,13 +132,24 @@ def test_the_file_stays_small(made: Callable[[], dict[str, Any]]) -> None:
     assert len(rendered(made())) < 150_000
 
 
-def test_each_field_of_a_job_is_either_work_or_steering() -> None:
-    every = [str(field.alias) for field in AgentJobSpec.model_fields.values()]
-    read_by_operator = [
-        str(AgentJobSpec.model_fields[name].alias) for name in (*specs._STEERING, *specs._STEERING_BEFORE_START)
-    ]
+@pytest.mark.parametrize("spec", [AgentJobSpec, AgentScheduleSpec])
+def test_each_field_says_when_it_may_change(spec: type[BaseModel]) -> None:
+    assert [name for name, field in spec.model_fields.items() if not isinstance(changes(field), Changes)] == []
 
-    assert sorted([*IMMUTABLE, *STEERING]) == sorted(every)
-    # The operator reads these two from the object itself.
-    assert sorted([*read_by_operator, "cancel", "suspend"]) == sorted(STEERING)
-    assert {*FIXED_AFTER_START} <= STEERING
+
+def test_a_field_that_does_not_say_when_it_may_change_is_refused() -> None:
+    class Budget(Model):
+        limit: Integer = Field(default=1, description="What may be spent.")
+
+    with pytest.raises(ValueError, match="values to unpack"):
+        aliases(Budget, Changes.NEVER)
+
+
+def test_the_work_and_what_steers_it_are_all_there_is() -> None:
+    every = {str(field.alias) for field in AgentJobSpec.model_fields.values()}
+
+    assert {*IMMUTABLE} | STEERING == every
+    assert not {*IMMUTABLE} & STEERING
+    assert {"queue", "priority", "startAt", "startAfter", "suspend", "cancel", "ttlSecondsAfterFinished"} == STEERING
+    assert FIXED_AFTER_START == ("queue", "startAt", "startAfter")
+    assert of_one_run(AgentJobSpec) == ("startAt", "startAfter", "suspend", "cancel")
