@@ -13,10 +13,10 @@ from typing import Any, Final
 import aiohttp
 import kopf
 
+from agentjobs.api_resource import Resource
 from agentjobs.engine.background import Died
 from agentjobs.errors import Denied
-from agentjobs.kube.listing import Known, listing_session
-from agentjobs.kube.resources import Resource
+from agentjobs.kube.listing import IsCurrent, listing_session
 
 # kopf gives its own tasks five seconds to end.
 KOPF_SECONDS: Final = 6.0
@@ -35,14 +35,16 @@ class Watch:
     """Only objects that carry this label; empty for all."""
 
 
-async def watch(watches: Iterable[Watch], *, namespaces: tuple[str, ...], known: Known, stop: asyncio.Event) -> None:
-    """Run kopf until `stop` is set. `known` says which objects kopf's own lists may leave out.
+async def watch(
+    watches: Iterable[Watch], *, namespaces: tuple[str, ...], is_current: IsCurrent, stop: asyncio.Event
+) -> None:
+    """Run kopf until `stop` is set. `is_current` says which objects kopf's own lists leave out.
 
     Wait for the task that runs this with `ended`.
     """
     watches = tuple(watches)
     await kopf.operator(
-        registry=registry(watches, known=known, stop=stop),
+        registry=registry(watches, is_current=is_current, stop=stop),
         settings=kopf_settings(watches),
         standalone=True,
         clusterwide=not namespaces,
@@ -51,14 +53,14 @@ async def watch(watches: Iterable[Watch], *, namespaces: tuple[str, ...], known:
     )
 
 
-def registry(watches: Iterable[Watch], *, known: Known, stop: asyncio.Event) -> kopf.OperatorRegistry:
+def registry(watches: Iterable[Watch], *, is_current: IsCurrent, stop: asyncio.Event) -> kopf.OperatorRegistry:
     """Return kopf's handlers: the login, one for each watch, and the end."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
     async def login(**kwargs: Any) -> Any:
         info = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
-        return info and Connection.make(info, known)
+        return info and Connection.make(info, is_current)
 
     for watch in watches:
         _add(handlers, watch)
@@ -98,10 +100,10 @@ class Connection(kopf.AiohttpSession):
     info: kopf.ConnectionInfo
 
     @classmethod
-    def make(cls, info: kopf.ConnectionInfo, known: Known) -> "Connection":
+    def make(cls, info: kopf.ConnectionInfo, is_current: IsCurrent) -> "Connection":
         connector = aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context())
         session = listing_session(
-            headers=info.as_http_headers(), connector=connector, proxy=info.proxy_url, known=known
+            headers=info.as_http_headers(), connector=connector, proxy=info.proxy_url, is_current=is_current
         )
         return cls(
             aiohttp_session=session,

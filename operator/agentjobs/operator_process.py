@@ -12,18 +12,18 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 import uvloop
 
 from agentjobs import authorities, kopf_adapter, tracing
-from agentjobs.contract import LABEL_JOB
 from agentjobs.core.pods.manifests import PodDefaults
 from agentjobs.engine.background import Background, Died
 from agentjobs.engine.clock import watch_clock
 from agentjobs.engine.controller import Controller
+from agentjobs.engine.kinds import Informers, Key, Kind
 from agentjobs.errors import AgentJobsError
 from agentjobs.history.database import Database
 from agentjobs.history.operator_writes import OperatorWrites
@@ -33,13 +33,12 @@ from agentjobs.kube.beginning import answered, check_crd, cluster_uid
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.elector import Elector, utc_now
 from agentjobs.kube.recorder import EventRecorder
-from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, PODS, Resource
 from agentjobs.metrics import Metrics
 from agentjobs.probes import measure_lag, serving
-from agentjobs.reconcile import Key, Reconciler
+from agentjobs.reconcile import Reconciler
+from agentjobs.reconcile.kinds import KINDS
 from agentjobs.reconcile.lists import Lists
 from agentjobs.reconcile.ports import Ports
-from agentjobs.reconcile.state import State
 from agentjobs.settings import OperatorSettings, host_and_port
 
 logger = logging.getLogger(__name__)
@@ -145,8 +144,7 @@ class Operator:
 
     async def _lead(self, client: KubeClient, identity: str) -> None:
         settings = self._settings
-        for kind in (AGENTJOBS, AGENTSCHEDULES):
-            await check_crd(client, kind, settings.namespaces)
+        await check_served(client, KINDS, settings.namespaces)
         if not settings.leader_elect:
             await self._work(client, identity)
             return
@@ -233,15 +231,15 @@ class Operator:
         await answered(lists.sync)
         gc.collect()
         gc.freeze()
-        state = reconciler.state
+        informers = reconciler.state.informers
         async with Background(self._end) as background:
             background.start(controller.run(), "controller", may_return=True)
             background.start(lists.repeat(settings.resync.total_seconds()), "lists")
             background.start(retention.run(), "retention")
-            background.start(watch_clock(state.wake_all, wall=lambda: self._now().timestamp()), "clock")
+            background.start(watch_clock(informers.wake_all, wall=lambda: self._now().timestamp()), "clock")
             self._state = "leading"
-            known = {"jobs": len(state.jobs), "pods": len(state.pods), "schedules": len(state.schedules)}
-            logger.info("operator.leading", extra=known)
+            listed = {kind.resource.plural: len(informers.cache(kind.resource)) for kind in informers.kinds}
+            logger.info("operator.leading", extra=listed)
             try:
                 await self._watch_until_stopped(reconciler, controller)
             finally:
@@ -251,7 +249,7 @@ class Operator:
     async def _watch_until_stopped(self, reconciler: Reconciler, controller: Controller[Key]) -> None:
         """Watch until the process is to stop, then let the workers finish."""
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
-        watching = asyncio.create_task(self._run_watches(reconciler.state), name="kopf")
+        watching = asyncio.create_task(self._run_watches(reconciler.state.informers), name="kopf")
         try:
             await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not self._stop.is_set():
@@ -265,25 +263,40 @@ class Operator:
         finally:
             stopping.cancel()
 
-    async def _run_watches(self, state: State) -> None:
-        metrics = self._metrics
-
-        def watch(resource: Resource, take: kopf_adapter.Observe, *, label: str = "") -> kopf_adapter.Watch:
-            def observe(event: str | None, obj: Mapping[str, Any]) -> None:
-                metrics.watched(resource.kind)
-                take(event, obj)
-
-            return kopf_adapter.Watch(resource, observe, label)
-
-        def known(kind: str, obj: Mapping[str, Any]) -> bool:
-            if not state.knows(kind, obj):
+    async def _run_watches(self, informers: Informers) -> None:
+        def is_current(kind: str, obj: Mapping[str, Any]) -> bool:
+            if not informers.is_current(kind, obj):
                 return False
-            metrics.watched(kind)
+            self._metrics.watched(kind)
             return True
 
-        watches = (
-            watch(AGENTJOBS, state.observe_job),
-            watch(AGENTSCHEDULES, state.observe_schedule),
-            watch(PODS, state.observe_pod, label=LABEL_JOB),
+        await kopf_adapter.watch(
+            watches(informers, self._metrics),
+            namespaces=self._settings.namespaces,
+            is_current=is_current,
+            stop=self._stop,
         )
-        await kopf_adapter.watch(watches, namespaces=self._settings.namespaces, known=known, stop=self._stop)
+
+
+def watches(informers: Informers, metrics: Metrics) -> tuple[kopf_adapter.Watch, ...]:
+    """Return a watch for each kind, which feeds its cache."""
+
+    def watch(kind: Kind[Any, Any]) -> kopf_adapter.Watch:
+        def observe(event: str | None, obj: Mapping[str, Any]) -> None:
+            metrics.watched(kind.resource.kind)
+            informers.observe(kind.resource, event, obj)
+
+        return kopf_adapter.Watch(kind.resource, observe, kind.label)
+
+    return tuple(watch(kind) for kind in informers.kinds)
+
+
+async def check_served(client: KubeClient, kinds: Iterable[Kind[Any, Any]], namespaces: tuple[str, ...]) -> None:
+    """Return once the API server says that it serves every custom kind.
+
+    Raises:
+        Invalid: it does not serve one; the message has the cure.
+    """
+    for kind in kinds:
+        if kind.resource.is_custom:
+            await check_crd(client, kind.resource, namespaces)

@@ -1,8 +1,7 @@
-"""What we know of one kind of object, kept true by events in any order, our own writes' answers and full lists.
+"""The cache of one kind of object, fed by events in any order, by answers to our own writes and by full lists.
 
-Fed by watch handlers, by writers (so that we read our own writes) and by the resync; read by the reconciler. It holds
-parsed values, not bodies. No I/O, no clock. It relies on one thing: resourceVersions of one kind are integers that
-grow, which etcd has always given and Kubernetes promises.
+It holds parsed values rather than objects. No I/O, no clock. It relies on one property: resourceVersions of one kind
+are integers that grow, as etcd has always given them and Kubernetes promises.
 """
 
 from collections import OrderedDict, defaultdict
@@ -18,8 +17,11 @@ Name = tuple[str, str]
 TOMBSTONES: Final = 16_384
 
 
-Changed = Callable[[Name, T | None], None]
-"""Called after an object changed, with its name and what was known of it before."""
+Change = tuple[Name, T | None, T | None]
+"""One object's name, and what was known of it before and after. The two are never of different uids: an object that
+took the name of another is told as two changes."""
+Changed = Callable[[Name, T | None, T | None], None]
+"""Called after each change."""
 
 
 @dataclass(slots=True)
@@ -77,32 +79,41 @@ class Cache(Generic[T]):
         """All objects that the index gives for `value`."""
         return [self._entries[name].value for name in self._index[index].get(value, ())]
 
-    def apply(self, event_type: str | None, obj: Mapping[str, Any]) -> bool:
+    def apply(self, event_type: str | None, obj: Mapping[str, Any]) -> list[Change[T]]:
         """Take in one event (ADDED, MODIFIED, DELETED), listed item or answer to a write (None).
 
-        Returns whether anything changed. Stale news changes nothing: an older version, also than that of a deletion, an
-        earlier bearer of the name, or an object that a later full list did not have. What a watch calls deleted may
-        only have lost the label that the watch selects by, and come back with it.
+        Returns what changed. A stale state changes nothing: one that is older than what is known, than a deletion, or
+        than a full list that did not have the object, and any of an earlier object of that name. An object that a watch
+        calls deleted may only have lost the label that the watch selects by; it can come back.
 
         Raises:
             ValueError: the object has no uid or no integer resourceVersion.
         """
         name, uid, version = _identity(obj)
-        known = self._entries.get(name)
         if event_type == "DELETED":
-            self._bury(uid, version)
-            if known is None or known.uid != uid:
-                return False
-            self._drop(name)
-            return True
-        if not self._is_news(name, uid, version):
-            return False
-        self._put(name, _Entry(uid, version, self._parse(obj)))
-        return True
+            return self._delete(name, uid, version, obj)
+        return self._keep(name, uid, version, obj)
 
-    def knows(self, obj: Mapping[str, Any]) -> bool:
-        """Whether a listed object is no news, so that `apply` would change nothing."""
-        return not self._is_news(*_identity(obj))
+    def _keep(self, name: Name, uid: str, version: int, obj: Mapping[str, Any]) -> list[Change[T]]:
+        if self._is_stale(name, uid, version):
+            return []
+        return self._put(name, _Entry(uid, version, self._parse(obj)))
+
+    def _delete(self, name: Name, uid: str, version: int, obj: Mapping[str, Any]) -> list[Change[T]]:
+        known = self._entries.get(name)
+        self._bury(uid, version)
+        if known is None or known.uid != uid:
+            return []
+        self._drop(name)
+        if version <= known.version:
+            return [(name, known.value, None)]
+        # A deletion's event carries the last state, which no earlier event may have brought.
+        last = self._parse(obj)
+        return [(name, known.value, last), (name, last, None)]
+
+    def is_current(self, obj: Mapping[str, Any]) -> bool:
+        """Whether an object brings nothing new, so that `apply` would change nothing."""
+        return self._is_stale(*_identity(obj))
 
     def revise(self, name: Name, value: T) -> None:
         """Keep another value of the same state of an object."""
@@ -114,22 +125,17 @@ class Cache(Generic[T]):
     def listing(self, namespace: str | None = None, *, changed: "Changed[T] | None" = None) -> "Listing[T]":
         """Begin to take in a complete list, of one namespace or of all. The caller goes on until `end`."""
         self._listings += 1
-        return Listing(self, namespace, self._listings, changed or (lambda name, before: None))
+        return Listing(self, namespace, self._listings, changed or (lambda name, before, after: None))
 
-    def _take(self, obj: Mapping[str, Any], listing: int) -> tuple[Name, tuple[T | None] | None]:
-        """Returns the name and, when the object was news, what was known before."""
+    def _take(self, obj: Mapping[str, Any], listing: int) -> list[Change[T]]:
         name, uid, version = _identity(obj)
-        before = None
-        if self._is_news(name, uid, version):
-            before = (self.get(name),)
-            self._put(name, _Entry(uid, version, self._parse(obj)))
+        changes = self._keep(name, uid, version, obj)
         known = self._entries.get(name)
         if known is not None and known.uid == uid:
             known.listing = listing
-        return name, before
+        return changes
 
-    def _end(self, listing: int, version: int, namespace: str | None) -> list[tuple[Name, T]]:
-        """Returns what is dropped."""
+    def _end(self, listing: int, version: int, namespace: str | None) -> list[Change[T]]:
         gone = [
             (name, entry)
             for name, entry in self._entries.items()
@@ -139,28 +145,32 @@ class Cache(Generic[T]):
             self._bury(entry.uid, version)
             self._drop(name)
         self._listed[namespace] = max(version, self._listed.get(namespace, 0))
-        return [(name, entry.value) for name, entry in gone]
+        return [(name, entry.value, None) for name, entry in gone]
 
     def _floor(self, namespace: str) -> int:
         """The newest list that covered this namespace: what it did not have, and is no newer, is gone."""
         return max(self._listed.get(None, 0), self._listed.get(namespace, 0))
 
-    def _is_news(self, name: Name, uid: str, version: int) -> bool:
-        """Whether an object is newer than what is known of it, and was not known to be gone by then."""
+    def _is_stale(self, name: Name, uid: str, version: int) -> bool:
+        """Whether an object is not newer than what is known of it, its deletion included."""
         known = self._entries.get(name)
-        if version <= self._dead.get(uid, -1) or (known is None and version <= self._floor(name[0])):
-            return False
-        return known is None or version > known.version
+        if version <= self._dead.get(uid, -1):
+            return True
+        return version <= (self._floor(name[0]) if known is None else known.version)
 
-    def _put(self, name: Name, entry: _Entry[T]) -> None:
-        """Keep an object in place of an older state of it, or of an earlier bearer of its name."""
+    def _put(self, name: Name, entry: _Entry[T]) -> list[Change[T]]:
+        """Keep an object in place of an older state of it, or of an earlier object of its name."""
         known = self._entries.get(name)
         if known is not None:
-            if known.uid != entry.uid:
-                self._bury(known.uid, entry.version)
             self._drop(name)
         self._entries[name] = entry
         self._add_to_index(name, entry.value)
+        if known is None:
+            return [(name, None, entry.value)]
+        if known.uid == entry.uid:
+            return [(name, known.value, entry.value)]
+        self._bury(known.uid, entry.version)
+        return [(name, known.value, None), (name, None, entry.value)]
 
     def _drop(self, name: Name) -> None:
         self._unindex(name, self._entries.pop(name).value)
@@ -200,14 +210,13 @@ class Listing(Generic[T]):
 
     def take(self, obj: Mapping[str, Any]) -> None:
         """Take in one object of the list."""
-        name, before = self._cache._take(obj, self._number)
-        if before is not None:
-            self._changed(name, *before)
+        for change in self._cache._take(obj, self._number):
+            self._changed(*change)
 
     def end(self, list_resource_version: str) -> None:
         """Drop what the list did not have, unless it is newer than the list."""
-        for name, before in self._cache._end(self._number, int(list_resource_version), self._namespace):
-            self._changed(name, before)
+        for change in self._cache._end(self._number, int(list_resource_version), self._namespace):
+            self._changed(*change)
 
 
 def _identity(obj: Mapping[str, Any]) -> tuple[Name, str, int]:

@@ -1,6 +1,6 @@
-"""Runs the workers of one work queue: takes keys, reconciles them, brings them back when asked or when it failed.
+"""The workers of one work queue: they take keys, reconcile them, and add them again when asked or after an error.
 
-Started once by whoever holds the lease. It knows nothing of what a key means; all errors of a reconcile end here.
+The leader runs one controller. It does not know what a key means; every error of a reconcile ends here.
 """
 
 import asyncio
@@ -17,8 +17,9 @@ logger = logging.getLogger(__name__)
 
 # At 20 ms of API latency 32 workers were as fast as 128 and 2.9 times as fast as 8.
 WORKERS: Final = 32
-# Enough to keep up with deletions of old jobs, few enough that reading thousands of schedules leaves room for the rest.
-RESTING_SHARE: Final = 4
+# One worker in four: enough to keep up with deletions of old jobs, few enough that reading thousands of schedules
+# leaves room for other work.
+LOW_PRIORITY_SHARE: Final = 4
 # A write in flight ends well within this; a pod's default grace period (30 s) leaves room for the rest.
 STOP_SECONDS: Final = 10.0
 
@@ -36,8 +37,8 @@ class Controller(Generic[Key]):
     ) -> None:
         """
         Args:
-            workers: how many work on keys that do not rest; a quarter as many work on those that do.
-            on_reconciled: is told the seconds each reconcile took and what it raised, for metrics.
+            workers: how many work on keys that are not idle; a quarter as many work on idle ones.
+            on_reconciled: called with the seconds of each reconcile and the error it raised, for metrics.
         """
         self._queue = queue
         self._reconcile = reconcile
@@ -49,10 +50,11 @@ class Controller(Generic[Key]):
 
     async def run(self) -> None:
         """Work until `stop` is called or this task is cancelled."""
-        resting = max(1, self._workers // RESTING_SHARE)
-        lines = [False] * self._workers + [True] * resting
+        low = max(1, self._workers // LOW_PRIORITY_SHARE)
+        priorities = [False] * self._workers + [True] * low
         self._tasks = [
-            asyncio.create_task(self._work(resting=line), name=f"worker-{number}") for number, line in enumerate(lines)
+            asyncio.create_task(self._work(low_priority=low), name=f"worker-{number}")
+            for number, low in enumerate(priorities)
         ]
         try:
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -61,7 +63,7 @@ class Controller(Generic[Key]):
                 task.cancel()
             results = await asyncio.gather(*self._tasks, return_exceptions=True)
         for result in results:
-            # A worker survives every Exception, so this is a defect: better end than work on with fewer hands.
+            # A worker survives every Exception, so this is a defect: better to end than to go on with fewer workers.
             if isinstance(result, Exception):
                 raise result
 
@@ -78,11 +80,11 @@ class Controller(Generic[Key]):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _work(self, *, resting: bool) -> None:
+    async def _work(self, *, low_priority: bool) -> None:
         task = asyncio.current_task()
         assert task is not None
         while not self._stopping:
-            key = await self._queue.get(resting=resting)
+            key = await self._queue.get(low_priority=low_priority)
             self._at_work.add(task)
             try:
                 await self._reconcile_once(key)
@@ -90,7 +92,7 @@ class Controller(Generic[Key]):
                 self._at_work.discard(task)
                 self._queue.done(key)
             # Neither a full queue nor most reconciles wait for anything: without this, a thousand keys in a row would
-            # hold up every answer, watch and renewal of the lease.
+            # delay every answer, watch and renewal of the Lease.
             await asyncio.sleep(0)
 
     async def _reconcile_once(self, key: Key) -> None:
@@ -113,7 +115,7 @@ class Controller(Generic[Key]):
         seconds = self._queue.retry(key, at_least=wait)
         extra = {"key": key, "retry_seconds": round(seconds, 3), "error": str(error)}
         if isinstance(error, Conflict):
-            # Somebody wrote first; the newer event brings the key back anyway.
+            # Another client wrote first; the newer event wakes the key anyway.
             logger.debug("reconcile.conflict", extra=extra)
         elif isinstance(error, Unavailable):
             logger.warning("reconcile.unavailable", extra=extra)

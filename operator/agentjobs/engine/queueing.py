@@ -1,8 +1,8 @@
 """A work queue of keys: each waits once, is worked on by one worker at a time, and may come back later.
 
-Owned by the controller; watches, timers and workers add to it. It holds no objects, only keys, so that whoever takes a
-key decides on the newest state. Keys at rest (thousands after a start, and nothing is due for them) wait in a line of
-their own, so that they hold up nobody and nobody holds them up. One loop, no threads.
+Watches, timers and workers add to it. It holds keys rather than objects, so that a worker decides on the newest state.
+Idle keys, for which nothing is due, come by thousands when the operator starts. They wait in a low-priority queue of
+their own with workers of its own, so that neither queue delays the other. One event loop, no threads.
 """
 
 import asyncio
@@ -14,33 +14,33 @@ from typing import Final, Generic, TypeVar
 Key = TypeVar("Key", bound=Hashable)
 
 FIRST_RETRY_SECONDS: Final = 0.1
-# Long enough not to hammer a server that is down, short enough that people do not wait for us when it is back.
+# Long enough not to overload a server that is down, short enough that nobody waits for long when it is back.
 LONGEST_RETRY_SECONDS: Final = 30.0
 
 
 @dataclass(slots=True)
 class _Wait:
     since: float
-    resting: bool
+    low_priority: bool
 
 
 class WorkQueue(Generic[Key]):
-    """Deduplicating queue with two lines, requeue-after and per-key exponential backoff."""
+    """Deduplicating queue with two priorities, requeue-after and per-key exponential backoff."""
 
     def __init__(
-        self, *, rests: Callable[[Key], bool] = lambda key: False, jitter: Callable[[], float] = random.random
+        self, *, is_idle: Callable[[Key], bool] = lambda key: False, jitter: Callable[[], float] = random.random
     ) -> None:
         """
         Args:
-            rests: tells of a key that is added whether it can wait behind all that do not rest. Asked again when a
-                waiting key is added again, which may so change its line.
-            jitter: returns numbers in [0, 1): it spreads retries over the upper half of their backoff.
+            is_idle: whether a key belongs into the low-priority queue. Called at each `add`, so that a waiting key
+                that is added again may change queues.
+            jitter: returns numbers in [0, 1), which spread retries over the upper half of their backoff.
         """
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
-        self._resting: asyncio.Queue[Key] = asyncio.Queue()
+        self._low_priority: asyncio.Queue[Key] = asyncio.Queue()
         self._waiting: dict[Key, _Wait] = {}  # in order of time
         self._busy: set[Key] = set()
-        self._rests = rests
+        self._is_idle = is_idle
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
         self._jitter = jitter
@@ -56,24 +56,24 @@ class WorkQueue(Generic[Key]):
         return 0.0 if oldest is None else asyncio.get_running_loop().time() - oldest.since
 
     @property
-    def idle(self) -> bool:
-        """True when no key waits and none is worked on; timers do not count."""
+    def is_drained(self) -> bool:
+        """Whether no key waits and none is worked on; timers do not count."""
         return not self._waiting and not self._busy
 
     def add(self, key: Key) -> None:
-        """Let a worker look at `key`. A key that waits already is not added twice; a busy one waits for its `done`."""
+        """Let a worker take `key`. A key that waits already is not added twice; a busy one waits for its `done`."""
         wait = self._waiting.get(key)
         if wait is None:
-            wait = self._waiting[key] = _Wait(asyncio.get_running_loop().time(), self._rests(key))
-        elif wait.resting is not self._rests(key):
-            wait.resting = not wait.resting  # its place in the other line stays, and is passed over
+            wait = self._waiting[key] = _Wait(asyncio.get_running_loop().time(), self._is_idle(key))
+        elif wait.low_priority is not self._is_idle(key):
+            wait.low_priority = not wait.low_priority  # its entry in the other queue stays, and `get` skips it
         else:
             return
         if key not in self._busy:
-            self._line_up(key, wait)
+            self._enqueue(key, wait)
 
-    def _line_up(self, key: Key, wait: _Wait) -> None:
-        (self._resting if wait.resting else self._ready).put_nowait(key)
+    def _enqueue(self, key: Key, wait: _Wait) -> None:
+        (self._low_priority if wait.low_priority else self._ready).put_nowait(key)
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Add `key` in `seconds` from now. Of several calls the earliest moment wins."""
@@ -90,17 +90,18 @@ class WorkQueue(Generic[Key]):
         del self._timers[key]
         self.add(key)
 
-    async def get(self, *, resting: bool = False) -> Key:
-        """Wait for a key of one line and take it; nobody else gets it before `done`.
+    async def get(self, *, low_priority: bool = False) -> Key:
+        """Wait for a key of one of the two queues and take it; no other worker gets it before `done`.
 
-        Its timer goes: whoever looks now says anew when to look again. Else keys that are gone would be kept for years.
+        Its timer is cancelled: the worker decides anew when the key comes back. Otherwise a key whose object is gone
+        could stay for years.
         """
-        line = self._resting if resting else self._ready
+        queue = self._low_priority if low_priority else self._ready
         while True:
-            key = await line.get()
+            key = await queue.get()
             wait = self._waiting.get(key)
-            # Who changed lines has left a place behind: the key may be taken by now, or wait for another turn.
-            if wait is not None and wait.resting is resting and key not in self._busy:
+            # The entry of a key that changed queues is stale: the key may be taken by now, or wait for another turn.
+            if wait is not None and wait.low_priority is low_priority and key not in self._busy:
                 break
         del self._waiting[key]
         self._busy.add(key)
@@ -113,7 +114,7 @@ class WorkQueue(Generic[Key]):
         self._busy.discard(key)
         wait = self._waiting.get(key)
         if wait is not None:
-            self._line_up(key, wait)
+            self._enqueue(key, wait)
 
     def retry(self, key: Key, *, at_least: float = 0.0) -> float:
         """Add `key` again after its backoff, doubled with every call until `forget`; returns the seconds."""
@@ -126,7 +127,7 @@ class WorkQueue(Generic[Key]):
         return seconds
 
     def forget(self, key: Key) -> None:
-        """Start `key`'s backoff anew: it has been worked on without an error."""
+        """Reset the backoff of `key` after a reconcile without an error."""
         self._failures.pop(key, None)
 
     def close(self) -> None:

@@ -18,8 +18,9 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from agentjobs import contract, errors
+from agentjobs.api_resource import Resource
 from agentjobs.gateway.problems import Problem, forbidden, unauthorized
-from agentjobs.kube.resources import AGENTJOBS, PODS, SUBJECTACCESSREVIEWS, TOKENREVIEWS, Resource
+from agentjobs.kube.resources import AGENTJOBS, PODS, SUBJECTACCESSREVIEWS, TOKENREVIEWS
 
 logger = logging.getLogger(__name__)
 

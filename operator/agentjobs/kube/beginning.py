@@ -6,11 +6,11 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
-from agentjobs.contract import GROUP
+from agentjobs.api_resource import Resource
 from agentjobs.errors import Denied, Invalid, NotFound, Unavailable
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.patience import Patience
-from agentjobs.kube.resources import CRDS, NAMESPACES, Resource
+from agentjobs.kube.resources import CRDS, NAMESPACES
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ async def check_crd(client: KubeClient, kind: Resource, namespaces: Sequence[str
     Raises:
         Invalid: it is not; the message has the cure.
     """
-    name = f"{kind.plural}.{GROUP}"
+    name = f"{kind.plural}.{kind.group}"
     try:
         # Whether the kind is served, not what there is of it.
         await answered(

@@ -19,10 +19,10 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from agentjobs.api_resource import Resource
 from agentjobs.errors import Gone, Invalid, Unavailable
 from agentjobs.kube.answers import error_of, error_of_status
 from agentjobs.kube.connection import load_configuration, open_session
-from agentjobs.kube.resources import Resource
 
 Obj = dict[str, Any]
 """A Kubernetes object as JSON says it."""

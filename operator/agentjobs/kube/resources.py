@@ -1,32 +1,9 @@
-"""The resources of the Kubernetes API that we touch, as values. A new kind starts with a line here."""
+"""The resources of the Kubernetes API that we use."""
 
-from dataclasses import dataclass
 from typing import Final
 
+from agentjobs.api_resource import Resource
 from agentjobs.contract import GROUP, VERSION
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """One served resource: what a URL needs and what an object of it says about itself."""
-
-    group: str
-    """Empty for the core group."""
-    version: str
-    plural: str
-    kind: str
-    namespaced: bool = True
-
-    @property
-    def api_version(self) -> str:
-        """`group/version` as it stands in an object's `apiVersion`; the version alone in the core group."""
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    @property
-    def root(self) -> str:
-        """The path all URLs of this resource's version begin with, without a trailing slash."""
-        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-
 
 AGENTJOBS: Final = Resource(GROUP, VERSION, "agentjobs", "AgentJob")
 AGENTSCHEDULES: Final = Resource(GROUP, VERSION, "agentschedules", "AgentSchedule")

@@ -1,17 +1,20 @@
 """Observe, decide, apply: the only place where the core meets Kubernetes and Postgres.
 
-    job          one job's loop: observe, decide, apply
-    schedule     one schedule's loop
-    state        what is known: caches, memories; fed by watches, lists and our own writes
-    slots        who waits for a slot, who holds one, and who uses a session
-    kept         stores of bounded size
-    lists        full lists: before the first decision, and now and then
-    ports        what all of it needs of its surroundings
+    job           one job's loop: observe, decide, apply
+    schedule      one schedule's loop
+    kinds         the kinds that are watched, one row each
+    reconciler    takes a key to its kind's loop
+    setup         what the loops of all kinds are made from
+    state         the caches, and what is remembered; fed by watches, lists and our own writes
+    history_feed  writes to history what a change of a job tells
+    slots         queue entries, slots and sessions
+    kept          stores of bounded size
+    lists         full lists: before the first decision, and now and then
+    ports         the protocols of the surroundings
 
 Everything held in memory here can be lost at any time: it is rebuilt from a LIST and asked again.
 """
 
-from agentjobs.reconcile.job.reconciler import Reconciler
-from agentjobs.reconcile.state import Key
+from agentjobs.reconcile.reconciler import Reconciler
 
-__all__ = ["Key", "Reconciler"]
+__all__ = ["Reconciler"]

@@ -6,22 +6,18 @@ Made and run by `operator_process`. It feeds the caches and history, and decides
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Any, Final
 
-from agentjobs.contract import LABEL_JOB
-from agentjobs.engine.cache import Listing
+from agentjobs.engine.kinds import Kind
 from agentjobs.errors import AgentJobsError, Gone, Unavailable
 from agentjobs.history.breaker import Away
-from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, PODS, Resource
 from agentjobs.reconcile.job.rows import past
 from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.state import State
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 # A snapshot lives for five minutes or more, a list of 100,000 jobs takes a fraction of that.
 SNAPSHOTS: Final = 3
 
@@ -42,34 +38,21 @@ class Lists:
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
 
     async def sync(self) -> None:
-        """List once, and close the history of what is not there any more.
-
-        Pods before jobs: a job's claim without its pod would look like a pod to be made. Schedules before jobs: what
-        their status names was there when it was read, so a job that the later list has not is gone.
-        """
-        listed_at, state = await self._clock(), self._state
-        for namespace in self._namespaces:
-            await self._list(state.list_schedules, AGENTSCHEDULES, namespace)
-        for namespace in self._namespaces:
-            await self._list(state.list_pods, PODS, namespace, label_selector=LABEL_JOB)
-        for namespace in self._namespaces:
-            await self._list(state.list_jobs, AGENTJOBS, namespace)
-        state.begin()
+        """List every kind once, in the order of its rows, and close the history of jobs that are gone."""
+        listed_at = await self._clock()
+        for kind in self._state.informers.kinds:
+            for namespace in self._namespaces:
+                await self._list(kind, namespace)
+        self._state.begin()
         await self._close_vanished(listed_at)
 
-    async def _list(
-        self,
-        begin: Callable[[str | None], Listing[T]],
-        resource: Resource,
-        namespace: str | None,
-        *,
-        label_selector: str = "",
-    ) -> None:
-        """Take in a complete list page by page; anew when its snapshot expires half way."""
+    async def _list(self, kind: Kind[Any, Any], namespace: str | None) -> None:
+        """Take in a complete list page by page; begin again when its snapshot expires half way."""
+        resource = kind.resource
         for _ in range(SNAPSHOTS):
-            listing, listed = begin(namespace), ""
+            listing, listed = self._state.informers.listing(resource, namespace), ""
             with contextlib.suppress(Gone):
-                async for items, version in self._cluster.pages(resource, namespace, label_selector=label_selector):
+                async for items, version in self._cluster.pages(resource, namespace, label_selector=kind.label):
                     for item in items:
                         listing.take(item)
                     listed = version

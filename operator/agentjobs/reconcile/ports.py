@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+from agentjobs.api_resource import Resource
 from agentjobs.contract import Resolved
 from agentjobs.history.records import JobRecord, JobYield, Record, StartEnd, StartRecord, TransitionRecord
 from agentjobs.kube.client import Listed
-from agentjobs.kube.resources import Resource
 from agentjobs.metrics import Metrics
 from agentjobs.tracing import Spans
 

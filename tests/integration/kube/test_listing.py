@@ -8,6 +8,7 @@ from aiohttp import web
 from agentjobs.core.pods.manifests import PodDefaults
 from agentjobs.kopf_adapter import Connection
 from agentjobs.kube.listing import listing_session
+from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile import Reconciler
 from agentjobs.reconcile.ports import Ports
@@ -41,7 +42,9 @@ async def names(session: aiohttp.ClientSession, url: str) -> list[str]:
 @pytest.fixture
 async def session(server, state):
     connector = aiohttp.TCPConnector()
-    async with listing_session(headers={"X": "y"}, connector=connector, proxy=None, known=state.knows) as session:
+    async with listing_session(
+        headers={"X": "y"}, connector=connector, proxy=None, is_current=state.informers.is_current
+    ) as session:
         yield session
 
 
@@ -52,8 +55,8 @@ async def session(server, state):
 )
 async def test_a_list_leaves_out_what_is_no_news(server, session, state, kind, listed):
     for name in ("same", "older", "gone", "changed"):
-        state.observe_job("ADDED", an_object(name, 5))
-    state.observe_job("DELETED", an_object("gone", 7))
+        state.observe(AGENTJOBS, "ADDED", an_object(name, 5))
+    state.observe(AGENTJOBS, "DELETED", an_object("gone", 7))
     versions = {"same": 5, "older": 4, "gone": 5, "changed": 6, "new": 8}
 
     async def answer(_request: web.Request) -> web.Response:
@@ -79,7 +82,7 @@ async def test_an_answer_that_is_no_list_of_objects_is_left_alone(server, sessio
 
 async def test_refused_credentials_are_known_again_when_a_login_brings_the_same(state):
     infos = [kopf.ConnectionInfo(server="https://127.0.0.1", token=token) for token in ("a", "a", "b")]
-    refused, same, new = connections = [Connection.make(info, state.knows) for info in infos]
+    refused, same, new = connections = [Connection.make(info, state.informers.is_current) for info in infos]
     for connection in connections:
         await connection.aiohttp_session.close()
 

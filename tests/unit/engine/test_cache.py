@@ -25,7 +25,7 @@ def cache() -> Cache[Value]:
 def take(cache: Cache[Value], objects: Iterable[Mapping[str, Any]], version: str, *, namespace: str | None = None):
     """Take in a complete list; return the names whose object changed or vanished."""
     changed = set()
-    listing = cache.listing(namespace, changed=lambda name, before: changed.add(name))
+    listing = cache.listing(namespace, changed=lambda name, before, after: changed.add(name))
     for one in objects:
         listing.take(one)
     listing.end(version)

@@ -19,9 +19,9 @@ async def running(
     reconcile: Callable[[str], Awaitable[float | None]],
     *,
     workers: int = 4,
-    rests: Callable[[str], bool] = lambda key: False,
+    is_idle: Callable[[str], bool] = lambda key: False,
 ) -> AsyncIterator[tuple[WorkQueue[str], Controller[str]]]:
-    queue: WorkQueue[str] = WorkQueue(rests=rests, jitter=lambda: 1.0)
+    queue: WorkQueue[str] = WorkQueue(is_idle=is_idle, jitter=lambda: 1.0)
     controller = Controller(queue, reconcile, workers=workers)
     task = asyncio.create_task(controller.run())
     await asyncio.sleep(0)
@@ -61,17 +61,17 @@ async def test_different_keys_are_worked_on_side_by_side():
         for key in "abcd":
             queue.add(key)
         await asyncio.sleep(1.1)
-        assert queue.idle
+        assert queue.is_drained
 
 
-async def test_thousands_of_keys_at_rest_hold_up_nobody():
+async def test_thousands_of_idle_keys_hold_up_nobody():
     times: dict[str, float] = {}
 
     async def reconcile(key: str) -> None:
         await asyncio.sleep(1)
         times[key] = now()
 
-    async with running(reconcile, rests=str.isdigit) as (queue, _):
+    async with running(reconcile, is_idle=str.isdigit) as (queue, _):
         begin = now()
         for number in range(3000):
             queue.add(str(number))
@@ -82,7 +82,7 @@ async def test_thousands_of_keys_at_rest_hold_up_nobody():
     assert len(times) == 3001
 
 
-async def test_keys_at_rest_have_their_turn_while_others_never_cease():
+async def test_idle_keys_have_their_turn_while_others_never_cease():
     done: list[str] = []
 
     async def reconcile(key: str) -> float | None:
@@ -90,7 +90,7 @@ async def test_keys_at_rest_have_their_turn_while_others_never_cease():
         done.append(key)
         return None if key.isdigit() else 0.0
 
-    async with running(reconcile, workers=2, rests=str.isdigit) as (queue, _):
+    async with running(reconcile, workers=2, is_idle=str.isdigit) as (queue, _):
         for key in ("a", "b", "c", "d", "1", "2", "3"):
             queue.add(key)
         await asyncio.sleep(10)
@@ -98,15 +98,15 @@ async def test_keys_at_rest_have_their_turn_while_others_never_cease():
     assert {"1", "2", "3"} < set(done)
 
 
-@pytest.mark.parametrize("rests", [True, False], ids=["at rest", "others"])
-async def test_a_thousand_keys_that_wait_for_nothing_leave_turns_to_the_rest_of_the_process(rests):
+@pytest.mark.parametrize("idle", [True, False], ids=["idle", "others"])
+async def test_a_thousand_keys_that_wait_for_nothing_leave_turns_to_the_rest_of_the_process(idle):
     looked, turns = 0, 0
 
     async def reconcile(_key: str) -> None:
         nonlocal looked
         looked += 1
 
-    async with running(reconcile, rests=lambda _: rests) as (queue, _):
+    async with running(reconcile, is_idle=lambda _: idle) as (queue, _):
         for number in range(1000):
             queue.add(str(number))
         while looked < 1000:

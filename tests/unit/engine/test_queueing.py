@@ -52,7 +52,7 @@ async def test_done_without_news_brings_nothing_back(queue):
     queue.add("a")
     queue.done(await queue.get())
 
-    assert queue.idle
+    assert queue.is_drained
 
 
 async def test_a_delayed_key_comes_in_time(queue):
@@ -154,24 +154,24 @@ async def test_after_close_no_timer_fires(queue):
 
 @pytest.fixture
 def still() -> set[str]:
-    """The keys at rest."""
+    """The idle keys."""
     return {"still", "idle"}
 
 
 @pytest.fixture
 def lines(still) -> WorkQueue[str]:
-    return WorkQueue(rests=still.__contains__)
+    return WorkQueue(is_idle=still.__contains__)
 
 
-async def test_keys_at_rest_wait_in_a_line_of_their_own(lines):
+async def test_idle_keys_wait_in_a_queue_of_their_own(lines):
     for key in ("still", "a", "idle", "b"):
         lines.add(key)
 
     assert [await lines.get() for _ in range(2)] == ["a", "b"]
-    assert [await lines.get(resting=True) for _ in range(2)] == ["still", "idle"]
+    assert [await lines.get(low_priority=True) for _ in range(2)] == ["still", "idle"]
 
 
-async def test_a_key_that_rests_no_longer_changes_its_line(lines, still):
+async def test_a_key_that_is_idle_no_longer_changes_its_queue(lines, still):
     lines.add("still")
     lines.add("idle")
     still.remove("still")
@@ -179,32 +179,32 @@ async def test_a_key_that_rests_no_longer_changes_its_line(lines, still):
 
     assert len(lines) == 2
     assert await lines.get() == "still"
-    assert await lines.get(resting=True) == "idle"
+    assert await lines.get(low_priority=True) == "idle"
 
 
-async def test_the_place_left_behind_in_a_line_is_nobodys(lines, still):
+async def test_a_stale_entry_is_skipped(lines, still):
     lines.add("still")
     still.remove("still")
     lines.add("still")
     lines.done(await lines.get())
 
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(lines.get(resting=True), 5)
+        await asyncio.wait_for(lines.get(low_priority=True), 5)
 
 
-async def test_a_key_that_is_found_at_rest_lets_the_others_go_first(lines, still):
+async def test_a_key_that_becomes_idle_lets_the_others_go_first(lines, still):
     lines.add("a")
     lines.add("b")
     still.add("a")
     lines.add("a")
 
     assert await lines.get() == "b"
-    assert await lines.get(resting=True) == "a"
+    assert await lines.get(low_priority=True) == "a"
 
 
-async def test_news_of_a_busy_key_decide_its_next_line(lines, still):
+async def test_a_busy_key_that_is_added_again_may_change_its_queue(lines, still):
     lines.add("still")
-    await lines.get(resting=True)
+    await lines.get(low_priority=True)
     lines.add("still")
     still.remove("still")
     lines.add("still")
@@ -214,24 +214,24 @@ async def test_news_of_a_busy_key_decide_its_next_line(lines, still):
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["add", "rest", "wake", "take", "take at rest", "done"]), st.sampled_from("abc"))
+    st.tuples(st.sampled_from(["add", "idle", "wake", "take", "take idle", "done"]), st.sampled_from("abc"))
 )
 
 
 @settings(deadline=None)  # a busy machine is no finding
 @given(steps=STEPS)
-def test_whatever_changes_lines_every_added_key_is_taken_and_none_twice_at_once(steps):
+def test_whatever_changes_queues_every_added_key_is_taken_and_none_twice_at_once(steps):
     asyncio.run(_check_lines(steps))
 
 
 async def _check_lines(steps) -> None:
     still: set[str] = set("ab")
-    queue: WorkQueue[str] = WorkQueue(rests=still.__contains__)
+    queue: WorkQueue[str] = WorkQueue(is_idle=still.__contains__)
     wanted: set[str] = set()
     busy: set[str] = set()
 
-    async def take(*, resting: bool) -> bool:
-        getting = asyncio.ensure_future(queue.get(resting=resting))
+    async def take(*, low_priority: bool) -> bool:
+        getting = asyncio.ensure_future(queue.get(low_priority=low_priority))
         await asyncio.sleep(0)
         if not getting.done():
             getting.cancel()
@@ -248,7 +248,7 @@ async def _check_lines(steps) -> None:
         if step == "add":
             queue.add(key)
             wanted.add(key)
-        elif step == "rest":
+        elif step == "idle":
             still.add(key)
         elif step == "wake":
             still.discard(key)
@@ -256,11 +256,11 @@ async def _check_lines(steps) -> None:
             queue.done(key)
             busy.discard(key)
         else:
-            await take(resting=step != "take")
+            await take(low_priority=step != "take")
     for key in set(busy):
         queue.done(key)
         busy.remove(key)
-    while await take(resting=False) or await take(resting=True):
+    while await take(low_priority=False) or await take(low_priority=True):
         pass
 
     assert not wanted

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from agentjobs.api_resource import Resource
 from agentjobs.errors import AlreadyExists, Conflict, NotFound
-from agentjobs.kube.resources import Resource
 
 Obj = dict[str, Any]
 

@@ -7,11 +7,11 @@ import pytest
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
+from agentjobs.api_resource import Resource
 from agentjobs.contract import Verdict
 from agentjobs.errors import Conflict, Unavailable
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.kube import resources
-from agentjobs.kube.resources import Resource
 from agentjobs.metrics import KINDS, Metrics
 from agentjobs.rbac import roles
 

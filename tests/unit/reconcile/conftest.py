@@ -110,17 +110,15 @@ class World:
     def list(self, number: int = 0) -> None:
         operator = self.operators[number]
         operator.news.clear()
-        state, version = operator.reconciler.state, str(self.version)
-        of = lambda kind: [copy.deepcopy(obj) for key, obj in self.objects.items() if key[0] == kind]  # noqa: E731
-        for listing, objects in (
-            (state.list_schedules(), of("AgentSchedule")),
-            (state.list_pods(), filter(is_labelled, of("Pod"))),
-            (state.list_jobs(), of("AgentJob")),
-        ):
-            for one in objects:
-                listing.take(one)
-            listing.end(version)
-        state.begin()
+        informers = operator.reconciler.state.informers
+        for kind in informers.kinds:
+            take(informers.listing(kind.resource), self._of(kind), str(self.version))
+        operator.reconciler.state.begin()
+
+    def _of(self, kind):
+        """All objects of a kind that its list has."""
+        found = [copy.deepcopy(obj) for key, obj in self.objects.items() if key[0] == kind.resource.kind]
+        return [obj for obj in found if not kind.label or kind.label in obj["metadata"].get("labels", {})]
 
     async def get(self, resource, namespace, name):
         if (obj := self.objects.get((resource.kind, namespace, name))) is None:
@@ -445,22 +443,20 @@ class World:
         if shuffled:
             news += [self.random.choice(news) for _ in range(len(news) // 2)] if news else []
             self.random.shuffle(news)
+        kinds = {kind.resource.kind: kind.resource for kind in operator.reconciler.state.informers.kinds}
         for kind, event, obj in news:
-            if kind == "AgentSchedule":
-                operator.reconciler.state.observe_schedule(event, obj)
-            elif kind == "AgentJob":
-                operator.reconciler.state.observe_job(event, obj)
-            elif kind == "Pod" and is_labelled(obj):
-                operator.reconciler.state.observe_pod(event, obj)
+            if kind not in kinds or (kind == "Pod" and not is_labelled(obj)):
+                continue
+            operator.reconciler.state.observe(kinds[kind], event, obj)
 
     async def settle(self, number=0, limit=200):
-        """Let an operator work until no key waits, those at rest last; timers do not fire."""
+        """Let an operator work until no key waits, idle ones last; timers do not fire."""
         reconciler = self.operators[number].reconciler
         queue = reconciler.state.queue
         for _ in range(limit):
             if not len(queue):
                 return
-            key = await queue.get(resting=all(wait.resting for wait in queue._waiting.values()))
+            key = await queue.get(low_priority=all(wait.low_priority for wait in queue._waiting.values()))
             try:
                 await reconciler.reconcile(key)
             except (Conflict, NotFound, Unavailable):
@@ -474,12 +470,16 @@ class World:
         self.now += timedelta(**passed)
         self.tell(number, shuffled=shuffled)
         reconciler = self.operators[number].reconciler
-        for key in list(reconciler.state.jobs.keys()):
-            reconciler.state.queue.add(("job", *key))
-        reconciler.state.wake_schedules()
+        reconciler.state.informers.wake_all()
         await self.settle(number)
         self.tell(number)
         await self.settle(number)
+
+
+def take(listing, objects, version):
+    for obj in objects:
+        listing.take(obj)
+    listing.end(version)
 
 
 def owner(obj):

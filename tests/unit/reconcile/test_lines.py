@@ -6,13 +6,13 @@ import pytest
 
 from agentjobs.contract import Verdict
 
-JOB, SCHEDULE = ("job", "default", "hello"), ("schedule", "default", "brief")
+JOB, SCHEDULE = ("AgentJob", "default", "hello"), ("AgentSchedule", "default", "brief")
 
 
-def rests(world, key):
+def is_idle(world, key):
     """Whether a new operator would look at a key behind all others."""
     world.restart()
-    return world.reconciler.state.queue._waiting[key].resting
+    return world.reconciler.state.queue._waiting[key].low_priority
 
 
 async def ended(world, verdict=Verdict.SUCCEED, **spec):
@@ -33,17 +33,17 @@ async def test_a_job_that_waits_is_looked_at_before_the_finished_ones(world):
     world.restart()
     queue = world.reconciler.state.queue
 
-    assert await queue.get() == ("job", "default", "next")
+    assert await queue.get() == ("AgentJob", "default", "next")
 
 
 @pytest.mark.parametrize("spec", [{}, {"ttlSecondsAfterFinished": 60}], ids=["to stay", "to be deleted later"])
-async def test_a_finished_job_rests(world, spec):
+async def test_a_finished_job_is_idle(world, spec):
     await ended(world, **spec)
 
-    assert rests(world, JOB)
+    assert is_idle(world, JOB)
 
 
-async def test_an_old_job_goes_though_it_rested_when_the_operator_started(world):
+async def test_an_old_job_goes_though_it_was_idle_when_the_operator_started(world):
     await ended(world, ttlSecondsAfterFinished=60)
     world.now += timedelta(minutes=2)
     world.restart()
@@ -52,14 +52,14 @@ async def test_an_old_job_goes_though_it_rested_when_the_operator_started(world)
     assert ("AgentJob", "default", "hello") not in world.objects
 
 
-async def test_a_job_that_runs_does_not_rest(world):
+async def test_a_job_that_runs_is_not_idle(world):
     world.apply()
     await world.act()
 
-    assert not rests(world, JOB)
+    assert not is_idle(world, JOB)
 
 
-async def test_a_finished_job_does_not_rest_before_its_pod_is_let_go(world):
+async def test_a_finished_job_is_not_idle_before_its_pod_is_let_go(world):
     world.apply()
     await world.act()
     world.end_pod(world.pods()[0], Verdict.SUCCEED)
@@ -67,26 +67,26 @@ async def test_a_finished_job_does_not_rest_before_its_pod_is_let_go(world):
     with pytest.raises(ConnectionError):
         await world.act(seconds=1)
 
-    assert not rests(world, JOB)
+    assert not is_idle(world, JOB)
 
 
-async def test_a_finished_job_does_not_rest_without_its_answer(world):
+async def test_a_finished_job_is_not_idle_without_its_answer(world):
     world.apply()
     await world.act()
     world.end_pod(world.pods()[0], Verdict.SUCCEED)
     world.history_away = True
     await world.act(seconds=1)
 
-    assert not rests(world, JOB)
+    assert not is_idle(world, JOB)
 
 
-async def test_an_idle_schedule_rests_until_its_next_time(world):
+async def test_an_idle_schedule_is_idle_until_its_next_time(world):
     await idle(world)
-    before = rests(world, SCHEDULE)
+    before = is_idle(world, SCHEDULE)
     world.now += timedelta(minutes=10)
 
     assert before
-    assert not rests(world, SCHEDULE)
+    assert not is_idle(world, SCHEDULE)
 
 
 @pytest.mark.parametrize(
@@ -99,21 +99,21 @@ async def test_an_idle_schedule_rests_until_its_next_time(world):
     ],
     ids=["triggered", "resumed", "another time", "suspended"],
 )
-async def test_a_schedule_of_which_something_is_wanted_does_not_rest(world, edit):
+async def test_a_schedule_of_which_something_is_wanted_is_not_idle(world, edit):
     await idle(world)
     world.edit("brief", kind="AgentSchedule", **edit)
-    wanted = rests(world, SCHEDULE)
+    wanted = is_idle(world, SCHEDULE)
     await world.act()
 
     assert not wanted
-    assert rests(world, SCHEDULE) is (edit != {"annotations": {"agentjobs.dev/trigger": "now"}})
+    assert is_idle(world, SCHEDULE) is (edit != {"annotations": {"agentjobs.dev/trigger": "now"}})
 
 
-async def test_a_schedule_does_not_rest_while_its_job_runs(world):
+async def test_a_schedule_is_not_idle_while_its_job_runs(world):
     await idle(world)
     await world.act(minutes=10)
 
-    assert not rests(world, SCHEDULE)
+    assert not is_idle(world, SCHEDULE)
 
 
 async def test_a_trigger_that_comes_while_a_schedule_waits_behind_others_is_seen_before_them(world):

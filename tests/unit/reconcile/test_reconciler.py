@@ -9,6 +9,7 @@ import pytest
 
 from agentjobs.api.conditions import Phase
 from agentjobs.contract import FINALIZER, Verdict
+from agentjobs.kube.resources import AGENTJOBS
 
 
 async def test_a_job_of_one_start_costs_four_writes(world):
@@ -415,7 +416,7 @@ async def test_an_end_that_is_heard_of_only_by_its_deletion_is_told_to_history(w
     ended["status"] |= {"phase": "Succeeded", "attemptHistory": [record]}
     ended["status"]["transitions"] += 1
     ended["metadata"]["resourceVersion"] = str(int(ended["metadata"]["resourceVersion"]) + 100)
-    world.reconciler.state.observe_job("DELETED", ended)
+    world.reconciler.state.observe(AGENTJOBS, "DELETED", ended)
 
     assert rows(world, "StartEnd") == [1]
 
@@ -520,7 +521,7 @@ async def test_every_job_is_looked_at_when_the_clock_was_set(world):
     world.apply(startAfter="1h")
     await world.act()
     world.now += timedelta(hours=1)
-    world.reconciler.state.wake_all()
+    world.reconciler.state.informers.wake_all()
     await world.settle()
 
     assert world.status().phase is Phase.RUNNING

@@ -9,6 +9,8 @@ from agentjobs.contract import Verdict
 from agentjobs.core.job.verdicts import AskForSlot
 from agentjobs.core.queues.admission import Granted
 from agentjobs.errors import Unavailable
+from agentjobs.kube.resources import AGENTJOBS, PODS
+from agentjobs.reconcile.kinds import KINDS
 from agentjobs.reconcile.state import State
 
 SERVER_AWAY = Unavailable("no answer")
@@ -76,7 +78,7 @@ async def test_a_promised_slot_is_free_when_the_answer_to_the_end_of_the_wait_is
     await promised(world)
     world.edit("last", **edit)
     world.tell()
-    world.reconciler.state.queue.add(("job", "default", "last"))
+    world.reconciler.state.queue.add(("AgentJob", "default", "last"))
     world.die_at, world.die_after = len(world.writes) + 1, True
     with suppress(died):
         await world.settle()
@@ -150,19 +152,19 @@ def listed(name, namespace, version):
 
 
 async def test_no_namespace_admits_before_all_jobs_of_its_first_list_were_looked_at(world):
-    state = State(writer=[], limits={"agents": 1}, now=lambda: world.now)
+    state = State(KINDS, limits={"agents": 1}, now=lambda: world.now)
     for number, place in enumerate(("one", "two")):
         jobs = [listed(f"{place}-{job}", place, str(10 * number + job)) for job in (1, 2)]
-        take(state.list_jobs(place), jobs, str(10 * number + 9))
+        take(state.informers.listing(AGENTJOBS, place), jobs, str(10 * number + 9))
     state.begin()
     for name in [("one", "one-1"), ("one", "one-2"), ("two", "two-1")]:
-        state.settle(name)
+        state.mark_seen(name)
     first = state.jobs.get(("two", "two-1"))
     state.ask_for_slot(first, AskForSlot("agents", 2, ("", "", "session")))
 
     state.admit(("two", "agents"))
     early = state.slots.answer(first, "agents")
-    state.settle(("two", "two-2"))
+    state.mark_seen(("two", "two-2"))
     state.admit(("two", "agents"))
 
     assert not isinstance(early, Granted)
@@ -178,14 +180,16 @@ def left_pod(number, event=None):
 
 def waiting_behind(world, jobs):
     """A state in which so many jobs wait, and pods whose jobs are gone hold all slots."""
-    state = State(writer=[], limits={"agents": 10}, now=lambda: world.now)
+    state = State(KINDS, limits={"agents": 10}, now=lambda: world.now)
     for number in range(10):
-        state.observe_pod("ADDED", left_pod(number))
-    take(state.list_jobs(), [listed(f"job-{n:05}", "default", str(100 + n)) for n in range(jobs)], "99")
+        state.observe(PODS, "ADDED", left_pod(number))
+    take(
+        state.informers.listing(AGENTJOBS), [listed(f"job-{n:05}", "default", str(100 + n)) for n in range(jobs)], "99"
+    )
     state.begin()
     for name in list(state.jobs.keys()):
         state.ask_for_slot(state.jobs.get(name), AskForSlot("agents", 2, ("app", "user", name[1])))
-        state.settle(name)
+        state.mark_seen(name)
     state.admit(("default", "agents"))
     return state
 
@@ -197,7 +201,7 @@ async def test_an_end_costs_the_same_however_many_wait(world, counted, slots):
         state = waiting_behind(world, jobs)
         with counted() as work:
             if slots:
-                state.observe_pod("DELETED", left_pod(3, "DELETED"))
+                state.observe(PODS, "DELETED", left_pod(3, "DELETED"))
             admitted = state.admit(("default", "agents")).admitted
         lines.append(work.lines)
         assert len(admitted) == slots
@@ -209,7 +213,7 @@ async def test_an_end_wakes_its_own_queue_and_no_other_job(world):
     state = waiting_behind(world, 3)
     while len(state.queue):
         state.queue.done(await state.queue.get())
-    state.observe_pod("DELETED", left_pod(3, "DELETED"))
+    state.observe(PODS, "DELETED", left_pod(3, "DELETED"))
     waiting = set(state.queue._waiting)
 
-    assert waiting == {("job", "default", "gone-3"), ("queue", "default", "agents")}
+    assert waiting == {("AgentJob", "default", "gone-3"), ("queue", "default", "agents")}

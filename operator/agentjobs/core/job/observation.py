@@ -139,8 +139,8 @@ class Job:
         return status.starts > 0 and status.usage is None
 
     @property
-    def rests(self) -> bool:
-        """Whether the job itself has nothing left to do but to go when its time comes; its pods may have."""
+    def is_idle(self) -> bool:
+        """Whether nothing is due for the job before its time to live ends; its pods may still hold our finalizer."""
         return self.finished and not self.lacks_yield and self.is_observed
 
     @property

@@ -44,17 +44,17 @@ class Schedule:
     def key(self) -> tuple[str, str]:
         return self.namespace, self.name
 
-    def rests(self, now: datetime) -> bool:
-        """Whether, by its status, nothing happens before the next time: no edit, no wish, no job, no start is new.
+    def is_idle(self, now: datetime) -> bool:
+        """Whether, by the status alone, nothing is due before the next time: no edit, request or unfinished job.
 
-        What the spec means is not read: a schedule may be wrong about it, and is looked at all the same.
+        The spec is not parsed for this. A wrong guess only makes the schedule wait behind those that are not idle.
         """
         status = self.status
-        wishes = ((self.trigger, status.last_trigger), (self.resume, status.last_resume))
+        requests = ((self.trigger, status.last_trigger), (self.resume, status.last_resume))
         return (
             status.observed_generation == self.generation
             and not status.active
-            and all(asked in ("", done) for asked, done in wishes)
+            and all(asked in ("", done) for asked, done in requests)
             and (status.next_schedule_time is None or status.next_schedule_time > now)
         )
 

@@ -155,7 +155,7 @@ class Actions:
         if pod is None or (memory.policy_of == pod.uid and not job.deleting):
             return
         if job.deleting:
-            self._state.queue.add_after(("job", *job.key), POLICY_SECONDS)
+            self._state.queue.add_after(AGENTJOBS.key(job.key), POLICY_SECONDS)
         try:
             await self._egress.hand_over(job, spec, pod)
         except (Denied, Invalid) as error:
@@ -264,7 +264,7 @@ class Actions:
         )
         memory.obstacle = None
         try:
-            self._state.observe_pod(None, await self._cluster.create(PODS, job.namespace, body, strict=True))
+            self._state.observe(PODS, None, await self._cluster.create(PODS, job.namespace, body, strict=True))
         except AlreadyExists:
             return await self._adopt(job, pod_name(job.name, verdict.start), memory)
         except (Denied, Invalid) as error:
@@ -286,7 +286,7 @@ class Actions:
             # Somebody has edited it; a pod without our label is not watched.
             meta = {"uid": pod.uid, "resourceVersion": pod.resource_version, "labels": {LABEL_JOB: job.name}}
             found = await self._cluster.patch(PODS, job.namespace, name, {"metadata": meta})
-        self._state.observe_pod(None, found)
+        self._state.observe(PODS, None, found)
         return self._state.pods.get((job.namespace, name)) is not None
 
     async def _stop_pod(self, verdict: StopPod) -> None:
@@ -297,10 +297,10 @@ class Actions:
                 PODS, pod.namespace, pod.name, uid=pod.uid, resource_version=pod.resource_version
             )
         except NotFound:
-            self._state.observe_pod("DELETED", tombstone(pod))
+            self._state.observe(PODS, "DELETED", tombstone(pod))
             return
         if answer is not None and answer.get("kind") == "Pod":
-            self._state.observe_pod(None, answer)
+            self._state.observe(PODS, None, answer)
 
     async def _finish(self, seen: Observation, verdict: Finish, answers: Answers) -> None:
         job = seen.job
@@ -327,7 +327,7 @@ class Actions:
             await self._write(job, status)
             self._story.completed(seen)
             return True
-        self._state.queue.add_after(("job", *job.key), OUTAGE_SECONDS)
+        self._state.queue.add_after(AGENTJOBS.key(job.key), OUTAGE_SECONDS)
         return False
 
     async def _with_yield(self, job: Job, status: AgentJobStatus, answers: Answers) -> AgentJobStatus:
@@ -346,8 +346,8 @@ class Actions:
         return replace(status, result=preview(job, summary, found.result))
 
     async def _delete_job(self, job: Job) -> None:
-        if self._state.claimed_by_schedule(job):
-            self._state.queue.add_after(("job", *job.key), OUTAGE_SECONDS)
+        if self._state.is_claimed_by_schedule(job):
+            self._state.queue.add_after(AGENTJOBS.key(job.key), OUTAGE_SECONDS)
             return
         try:
             await self._cluster.delete(AGENTJOBS, job.namespace, job.name, uid=job.uid)
@@ -375,13 +375,13 @@ class Actions:
         try:
             answer = await self._cluster.patch(PODS, pod.namespace, pod.name, pod.release)
         except NotFound:
-            self._state.observe_pod("DELETED", tombstone(pod))
+            self._state.observe(PODS, "DELETED", tombstone(pod))
             return
         # A pod whose kubelet is done goes with its last finalizer, and the answer is its last state; one in its grace
         # period stays, and so does its session's lock.
         meta = answer["metadata"]
         over = meta.get("deletionGracePeriodSeconds") == 0 and not meta.get("finalizers")
-        self._state.observe_pod("DELETED" if over else None, answer)
+        self._state.observe(PODS, "DELETED" if over else None, answer)
         self._story.released(pod, why)
 
     async def _write(self, job: Job, status: AgentJobStatus) -> bool:
@@ -391,7 +391,7 @@ class Actions:
             return False
         body = {"metadata": {"resourceVersion": job.resource_version}, "status": patch}
         answer = await self._cluster.patch(AGENTJOBS, job.namespace, job.name, body, subresource="status")
-        self._state.observe_job(None, answer)
+        self._state.observe(AGENTJOBS, None, answer)
         return True
 
 

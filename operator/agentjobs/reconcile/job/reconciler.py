@@ -5,7 +5,6 @@ can exist once), so that two of us, or one of us twice, do no harm. What a crash
 looks next.
 """
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,109 +13,84 @@ from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.problems import Problem
 from agentjobs.core.job.decide import decide
 from agentjobs.core.job.observation import Job, Observation
-from agentjobs.core.pods.manifests import PodDefaults
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import JobName
 from agentjobs.reconcile.job.acceptance import Acceptance
 from agentjobs.reconcile.job.actions import Actions
-from agentjobs.reconcile.job.story import ScheduleStory, Story
-from agentjobs.reconcile.job.trial import Trial
-from agentjobs.reconcile.ports import Ports
-from agentjobs.reconcile.schedule.reconciler import Schedules
-from agentjobs.reconcile.state import Answers, Key, Memory, State
+from agentjobs.reconcile.job.story import Story
+from agentjobs.reconcile.setup import Setup
+from agentjobs.reconcile.state import Answers, Memory
 
 # A job's longest chain is claim, pod, end, finalizer and a few questions; more than this is two verdicts chasing
 # each other, which must show as an error rather than spin.
 MAX_STEPS: Final = 24
 
 
-class Reconciler:
-    """Observe, decide, apply for all jobs of the watched namespaces. `state` is fed by the watches."""
+class Jobs:
+    """Observe, decide, apply for all jobs of the watched namespaces."""
 
-    def __init__(
-        self,
-        ports: Ports,
-        *,
-        pods: PodDefaults,
-        queues: Mapping[str, int],
-    ) -> None:
-        """`queues` maps the implicit queues, which every namespace has, to their slots."""
-        self.state = State(writer=ports.writer, limits=queues, now=ports.now)
+    def __init__(self, setup: Setup) -> None:
+        ports, self._state = setup.ports, setup.state
         self._story = Story(ports)
-        self._acceptance = Acceptance(ports, self.state)
-        self._trial = Trial(ports, pods)
-        self._actions = Actions(ports, state=self.state, acceptance=self._acceptance, story=self._story, pods=pods)
-        self._schedules = Schedules(ports, state=self.state, story=ScheduleStory(ports), trial=self._trial)
+        self._acceptance = Acceptance(ports, self._state)
+        self._trial = setup.trial
+        self._actions = Actions(
+            ports, state=self._state, acceptance=self._acceptance, story=self._story, pods=setup.pods
+        )
         self._now = ports.now
         self._monotonic = ports.monotonic
 
-    async def reconcile(self, key: Key) -> float | None:
-        """Work on one key. Returns the seconds after which to look again even if nothing happens."""
-        kind, namespace, name = key
-        if kind == "queue":
-            return self._seconds_to(self.state.admit((namespace, name)).again)
-        if kind == "schedule":
-            return await self._schedules.reconcile((namespace, name))
+    async def reconcile(self, name: JobName) -> datetime | None:
+        """Work on one job. Returns when to look again even if nothing happens."""
         try:
-            return await self._reconcile_job((namespace, name))
+            return await self._reconcile(name)
         finally:
-            self.state.settle((namespace, name))
+            self._state.mark_seen(name)
 
-    def _seconds_to(self, moment: datetime | None) -> float | None:
-        return None if moment is None else max(0.0, (moment - self._now()).total_seconds())
-
-    def history_is_back(self) -> None:
-        """Postgres answers again: look at all that may have waited for it."""
-        self.state.wake_schedules()
-        for job in self.state.jobs.values():
-            if not job.rests:
-                self.state.queue.add(("job", *job.key))
-
-    async def _reconcile_job(self, name: JobName) -> float | None:
-        job = self.state.jobs.get(name)
+    async def _reconcile(self, name: JobName) -> datetime | None:
+        job = self._state.jobs.get(name)
         await self._actions.release_orphans(name, job)
         answers = Answers()
         for _ in range(MAX_STEPS):
-            job = self.state.jobs.get(name)
+            job = self._state.jobs.get(name)
             if job is None:
-                if (memory := self.state.forget(name)) is not None:
+                if (memory := self._state.forget(name)) is not None:
                     self._story.gone(name, memory.uid)
                 return None
-            memory = self.state.remember(job)
+            memory = self._state.remember(job)
             seen = await self._observe(job, memory, answers)
             await self._actions.hand_over_policy(seen, memory)
             self._actions.warn_of_edits(job, memory)
-            now = self._now()
-            decision = decide(seen, now)
+            decision = decide(seen, self._now())
             if not await self._actions.carry_out(seen, decision, memory, answers):
-                return self._seconds_to(decision.again)
+                return decision.again
         raise RuntimeError(f"job {name[0]}/{name[1]}: {MAX_STEPS} verdicts in a row without rest")
 
     async def _observe(self, job: Job, memory: Memory, answers: Answers) -> Observation:
-        pods = tuple(pod for pod in self.state.pods.by("job", job.key) if pod.owner_uid == job.uid)
+        pods = tuple(pod for pod in self._state.pods.by("job", job.key) if pod.owner_uid == job.uid)
         outage = self._acceptance.away(answers)
         if job.finished or job.deleting or job.active:
-            self.state.leave(job)  # it needs no slot, or holds one by its claim
+            self._state.leave(job)  # it needs no slot, or holds one by its claim
         if job.finished:
             # Most jobs of a cluster: what still counts of their specs is read raw.
             recorded = answers.end_recorded
             return Observation(job=job, spec=None, pods=pods, history_available=not outage, end_recorded=recorded)
-        own = self.state.specs.own(job)
+        own = self._state.specs.own(job)
         if job.accepted:
             await self._acceptance.recall(job, answers)
             outage = self._acceptance.away(answers)
-        spec = self.state.specs.in_force(job)
+        spec = self._state.specs.in_force(job)
         active_for = self._active_for(job, memory)
         return Observation(
             job=job,
             spec=spec,
-            unreadable=self.state.specs.unreadable(job),
+            unreadable=self._state.specs.unreadable(job),
             problems=own.problems or await self._try_pod(job, own.spec, memory),
             pods=pods,
-            queue_known=spec is None or spec.queue in self.state.limits,
+            queue_known=spec is None or spec.queue in self._state.limits,
             references=frozenset(config_map_keys(spec)) if spec and not job.accepted else frozenset(),
             missing=answers.missing,
-            slot=self.state.slots.answer(job, spec.queue) if spec else None,
+            slot=self._state.slots.answer(job, spec.queue) if spec else None,
             history_available=not outage,
             obstacle=memory.obstacle,
             heartbeat=answers.heartbeat,

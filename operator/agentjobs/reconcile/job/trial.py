@@ -13,13 +13,14 @@ from typing import Any, Final
 from agentjobs.api.job.runtime import Runtime
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.problems import Problem
+from agentjobs.api_resource import Resource
 from agentjobs.contract import cut
 from agentjobs.core.job.observation import Job
 from agentjobs.core.pods.manifests import PodDefaults, egress_policy, runner_pod
 from agentjobs.core.pods.problems import in_words_of_the_job
 from agentjobs.core.schedule.model import Schedule
 from agentjobs.errors import AgentJobsError, AlreadyExists, Invalid
-from agentjobs.kube.resources import NETWORKPOLICIES, PODS, Resource
+from agentjobs.kube.resources import NETWORKPOLICIES, PODS
 from agentjobs.reconcile.kept import keep
 from agentjobs.reconcile.ports import Ports
 

@@ -9,6 +9,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, assert_never
 
 from agentjobs.api.events import EventReason
@@ -40,10 +41,8 @@ from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES
 from agentjobs.reconcile.job.acceptance import OUTAGE_SECONDS
 from agentjobs.reconcile.job.ends import is_recorded
 from agentjobs.reconcile.job.story import ScheduleStory
-from agentjobs.reconcile.job.trial import Trial
 from agentjobs.reconcile.kept import keep
-from agentjobs.reconcile.ports import Ports
-from agentjobs.reconcile.state import State
+from agentjobs.reconcile.setup import Setup
 
 logger = logging.getLogger(__name__)
 
@@ -70,27 +69,21 @@ class Look:
 class Schedules:
     """Observe, decide, apply for all schedules of the watched namespaces."""
 
-    def __init__(
-        self,
-        ports: Ports,
-        *,
-        state: State,
-        story: ScheduleStory,
-        trial: Trial,
-    ) -> None:
-        self._state = state
+    def __init__(self, setup: Setup) -> None:
+        ports = setup.ports
+        self._state = setup.state
         self._cluster = ports.cluster
         self._history = ports.history
         self._writer = ports.writer
-        self._story = story
-        self._trial = trial
+        self._story = ScheduleStory(ports)
+        self._trial = setup.trial
         self._metrics = ports.metrics
         self._now = ports.now
         # By uid, with the generation they were read from; reading one anew costs a millisecond.
         self._plans: OrderedDict[str, tuple[int, Plan | Illegal]] = OrderedDict()
 
-    async def reconcile(self, name: JobName) -> float | None:
-        """Work on one schedule. Returns the seconds after which to look again even if nothing happens."""
+    async def reconcile(self, name: JobName) -> datetime | None:
+        """Work on one schedule. Returns when to look again even if nothing happens."""
         look = Look()
         for _ in range(MAX_STEPS):
             schedule = self._state.schedules.get(name)
@@ -99,7 +92,7 @@ class Schedules:
             seen = self._observe(schedule, await self._plan(schedule), look)
             decision = decide(seen, self._now())
             if not await self._carry_out(seen, decision.verdict, look):
-                return None if decision.again is None else max(0.0, (decision.again - self._now()).total_seconds())
+                return decision.again
         raise RuntimeError(f"schedule {name[0]}/{name[1]}: {MAX_STEPS} verdicts in a row without rest")
 
     def _observe(self, schedule: Schedule, plan: Plan | Illegal, look: Look) -> ScheduleObservation:
@@ -129,7 +122,7 @@ class Schedules:
         """Jobs of claims that were made and deleted before that was written down: they must not be made twice."""
         for start in schedule.status.active:
             if not start.uid and start.name not in known:
-                uid = look.made.get(start.name) or self._state.departed.get((schedule.uid, start.name))
+                uid = look.made.get(start.name) or self._state.deleted_jobs.get((schedule.uid, start.name))
                 if uid is not None:
                     yield MadeJob(start.name, uid, created=start.time, cancel=True, deleting=True)
 
@@ -168,16 +161,16 @@ class Schedules:
             except Unavailable:
                 if not self._history.away:
                     raise
-                self._state.queue.add_after(("schedule", *schedule.key), OUTAGE_SECONDS)
+                self._state.queue.add_after(AGENTSCHEDULES.key(schedule.key), OUTAGE_SECONDS)
                 return False
             if uid is not None:
                 look.made[name] = uid
         try:
             found = await self._cluster.get(AGENTSCHEDULES, *schedule.key)
         except NotFound:
-            self._state.observe_schedule("DELETED", _tombstone(schedule))
+            self._state.observe(AGENTSCHEDULES, "DELETED", _tombstone(schedule))
             return True
-        self._state.observe_schedule(None, found)
+        self._state.observe(AGENTSCHEDULES, None, found)
         look.confirmed = found["metadata"]["resourceVersion"]
         for name in jobs:
             try:
@@ -186,7 +179,7 @@ class Schedules:
                 look.absent.add(name)
                 continue
             if parse_job(job).made_by_uid == schedule.uid:
-                self._state.observe_job(None, job)
+                self._state.observe(AGENTJOBS, None, job)
             else:
                 look.absent.add(name)
         return True
@@ -198,7 +191,7 @@ class Schedules:
             raise RuntimeError(f"schedule {schedule.namespace}/{schedule.name}: a verdict that changes nothing")
         body = {"metadata": {"resourceVersion": schedule.resource_version}, "status": patch}
         answer = await self._cluster.patch(AGENTSCHEDULES, *schedule.key, body, subresource="status")
-        self._state.observe_schedule(None, answer)
+        self._state.observe(AGENTSCHEDULES, None, answer)
         look.confirmed = answer["metadata"]["resourceVersion"]
 
     async def _make(self, seen: ScheduleObservation, verdict: MakeJob, look: Look) -> bool:
@@ -219,7 +212,7 @@ class Schedules:
         self._story.note(schedule, [Note(EventReason.STARTED, f"made job {name}")])
         said = {"job": name, "kind": verdict.kind.value, "late_seconds": round(late, 3)}
         self._story.tell("schedule.job_made", seen, verdict, **said)
-        self._state.observe_job(None, made)
+        self._state.observe(AGENTJOBS, None, made)
         # The job's arrival brings the schedule back. First come the others that are due: a start that is made can wait
         # to be retired, one that is claimed should not wait to be made.
         return len(seen.claims) > 1
@@ -228,7 +221,7 @@ class Schedules:
         schedule, name = seen.schedule, verdict.start.name
         found = await self._cluster.get(AGENTJOBS, schedule.namespace, name)
         if parse_job(found).made_by_uid == schedule.uid:
-            self._state.observe_job(None, found)
+            self._state.observe(AGENTJOBS, None, found)
         else:
             message = f"an AgentJob {name} exists that is not this schedule's; delete it and the schedule goes on"
             look.refusals[name] = Refusal(BlockedReason.JOB_NAME_TAKEN, message)
@@ -243,9 +236,9 @@ class Schedules:
             answer = await self._cluster.patch(AGENTJOBS, schedule.namespace, verdict.job.name, body)
         except NotFound:
             # Gone already; the watch is about to say so.
-            self._state.queue.add_after(("schedule", *schedule.key), OUTAGE_SECONDS)
+            self._state.queue.add_after(AGENTSCHEDULES.key(schedule.key), OUTAGE_SECONDS)
             return False
-        self._state.observe_job(None, answer)
+        self._state.observe(AGENTJOBS, None, answer)
         self._story.note(
             schedule, [Note(EventReason.REPLACED, f"job {verdict.job.name} is cancelled for {verdict.by}")]
         )
@@ -266,7 +259,7 @@ class Schedules:
                 continue  # it is gone, or another
             self._story.tell("schedule.job_pruned", seen, verdict, job=job.name)
         if waiting:
-            self._state.queue.add_after(("schedule", *schedule.key), OUTAGE_SECONDS)
+            self._state.queue.add_after(AGENTSCHEDULES.key(schedule.key), OUTAGE_SECONDS)
         return False
 
     async def _recorded(self, namespace: str, made: MadeJob) -> bool:

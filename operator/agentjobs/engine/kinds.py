@@ -1,0 +1,120 @@
+"""Kinds of watched objects: one row says everything that the operator needs to know of a kind.
+
+`Informers` keeps a cache for each row, tells subscribers of each change, and puts the keys that a change wakes into one
+work queue. It knows no kind by name; the lists, the watches, the reconciler and the RBAC rules are made from the same
+rows.
+"""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from agentjobs.api_resource import Resource
+from agentjobs.engine.cache import Cache, Changed, Listing, Name
+from agentjobs.engine.queueing import WorkQueue
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+Key: TypeAlias = tuple[str, str, str]
+"""What a worker works on: a kind, a namespace and a name."""
+
+Reconcile: TypeAlias = Callable[[Name], Awaitable[datetime | None]]
+"""Works on one object; returns when to look again even if nothing happens, or None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Kind(Generic[T, S]):
+    """One kind of object. `T` is what is kept of an object, `S` what its reconciler is made from."""
+
+    resource: Resource
+    """Where it is served; `resource.kind` is its label in metrics and its part of a key."""
+    parse: Callable[[Mapping[str, Any]], T]
+    """Makes the value that is kept of an object; must not raise on anything the API server may hold."""
+    access: Mapping[str, tuple[str, ...]]
+    """The verbs that the operator needs, by subresource; those on the objects themselves stand under the empty name."""
+    label: str = ""
+    """Only objects that carry this label are listed and watched; empty for all."""
+    indexes: Mapping[str, Callable[[T], Iterable[Hashable]]] = field(default_factory=dict)
+    """By index name, a function that returns the values under which an object is found."""
+    wakes: Callable[[T | None, T | None], Iterable[Key]] = lambda before, after: ()
+    """Returns the keys of other kinds that a change concerns; the object's own is woken if it has a reconciler."""
+    is_idle: Callable[[T, "Informers"], bool] = lambda value, informers: False
+    """Whether nothing is due for an object: it may wait until all others were looked at. A wrong guess costs time."""
+    reconciler: Callable[[S], Reconcile] | None = None
+    """Makes the function that works on one object; None for a kind that only wakes others."""
+
+
+class Informers:
+    """What is known of all kinds, and the keys that wait for a worker."""
+
+    def __init__(self, kinds: Iterable[Kind[Any, Any]], *, now: Callable[[], datetime]) -> None:
+        """`now` is the wall clock, for rows that judge by it whether an object is idle."""
+        self.now = now
+        self._kinds = {kind.resource.kind: kind for kind in kinds}
+        self._caches: dict[str, Cache[Any]] = {
+            name: Cache(kind.parse, kind.indexes) for name, kind in self._kinds.items()
+        }
+        self._subscribers: dict[str, list[Changed[Any]]] = defaultdict(list)
+        self.queue: WorkQueue[Key] = WorkQueue(is_idle=self._is_idle)
+
+    @property
+    def kinds(self) -> tuple[Kind[Any, Any], ...]:
+        """The rows, in the order in which they are listed."""
+        return tuple(self._kinds.values())
+
+    def cache(self, resource: Resource) -> Cache[Any]:
+        """Return the cache of a kind."""
+        return self._caches[resource.kind]
+
+    def subscribe(self, resource: Resource, on_change: Changed[Any]) -> None:
+        """Call `on_change` for each change of a kind's objects, before any key is woken."""
+        self._subscribers[resource.kind].append(on_change)
+
+    def observe(self, resource: Resource, event: str | None, obj: Mapping[str, Any]) -> None:
+        """Take in an event of a watch (ADDED, MODIFIED, DELETED), or the answer to a write (None)."""
+        for change in self._caches[resource.kind].apply(event, obj):
+            self._changed(resource.kind, *change)
+
+    def listing(self, resource: Resource, namespace: str | None = None) -> Listing[Any]:
+        """Begin to take in a complete list: what is not on it is gone."""
+        kind = resource.kind
+        return self._caches[kind].listing(namespace, changed=lambda *change: self._changed(kind, *change))
+
+    def is_current(self, kind: str, obj: Mapping[str, Any]) -> bool:
+        """Whether an object brings nothing new. False for kinds that have no row."""
+        return kind in self._caches and self._caches[kind].is_current(obj)
+
+    def wake_all(self) -> None:
+        """Look at all objects again."""
+        for key in self._keys():
+            self.queue.add(key)
+
+    def wake_active(self) -> None:
+        """Look again at all objects that are not idle."""
+        for key in self._keys():
+            if not self._is_idle(key):
+                self.queue.add(key)
+
+    def _keys(self) -> Iterator[Key]:
+        """The keys of all objects that have a reconciler."""
+        for kind in self._kinds.values():
+            if kind.reconciler is not None:
+                cache = self._caches[kind.resource.kind]
+                yield from map(kind.resource.key, cache.keys())
+
+    def _changed(self, kind: str, name: Name, before: Any, after: Any) -> None:
+        for on_change in self._subscribers[kind]:
+            on_change(name, before, after)
+        row = self._kinds[kind]
+        if row.reconciler is not None:
+            self.queue.add((kind, *name))
+        for key in row.wakes(before, after):
+            self.queue.add(key)
+
+    def _is_idle(self, key: Key) -> bool:
+        kind, *name = key
+        value = self._caches[kind].get((name[0], name[1])) if kind in self._caches else None
+        return value is not None and self._kinds[kind].is_idle(value, self)

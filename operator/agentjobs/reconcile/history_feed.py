@@ -1,0 +1,43 @@
+"""Writes to history what each change of a job tells.
+
+It listens to the cache rather than to our own writes: the answer to a write may get lost, and other clients write too.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from agentjobs.contract import ErrorClass
+from agentjobs.core.job.observation import Job
+from agentjobs.engine.cache import Name
+from agentjobs.history.records import Deletion
+from agentjobs.reconcile.job.rows import job_key, news, start_end
+from agentjobs.reconcile.ports import Writer
+
+
+class HistoryFeed:
+    """A subscriber of the cache of jobs."""
+
+    def __init__(self, writer: Writer, now: Callable[[], datetime]) -> None:
+        self._writer = writer
+        self._now = now
+
+    def on_change(self, name: Name, before: Job | None, after: Job | None) -> None:
+        """Write the records that the change of one job tells."""
+        if before is None:
+            return
+        if after is None:
+            self._close(before)
+            return
+        for record in news(before, after):
+            self._writer.put(record)
+
+    def _close(self, job: Job) -> None:
+        """Record the deletion of a job, and the end of the start that was active."""
+        now = self._now()
+        self._writer.put(Deletion(job=job_key(job), time=now))
+        if job.active is not None:
+            ended = replace(
+                job.active, ended=now, verdict="Cancel", reason=ErrorClass.JOB_DELETED, message="the job was deleted"
+            )
+            self._writer.put(start_end(job, ended))

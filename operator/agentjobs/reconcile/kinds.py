@@ -1,0 +1,76 @@
+"""The kinds that the operator watches, one row each. To add a kind, add its row to `KINDS`.
+
+From the rows follow the caches, the lists and watches, the keys that a change wakes, the reconcilers, the check that a
+kind is served, the labels of metrics, and the operator's RBAC rules.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from agentjobs.contract import LABEL_JOB
+from agentjobs.core.job.observation import Job, parse_job
+from agentjobs.core.pods.pod import Pod, parse_pod
+from agentjobs.core.schedule.model import Schedule, parse_schedule
+from agentjobs.engine.kinds import Informers, Key, Kind
+from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, PODS
+from agentjobs.reconcile.job.reconciler import Jobs
+from agentjobs.reconcile.schedule.reconciler import Schedules
+from agentjobs.reconcile.setup import Setup
+
+
+def _job_of_pod(before: Pod | None, after: Pod | None) -> Iterator[Key]:
+    for pod in (before, after):
+        if pod is not None:
+            yield AGENTJOBS.key((pod.namespace, pod.job))
+
+
+def _schedule_of_job(before: Job | None, after: Job | None) -> Iterator[Key]:
+    if before is not None and after is not None and before.status == after.status:
+        return
+    for job in (before, after):
+        if job is not None and job.made_by:
+            yield AGENTSCHEDULES.key((job.namespace, job.made_by))
+
+
+def _is_idle_job(job: Job, informers: Informers) -> bool:
+    return job.is_idle and not any(pod.held for pod in informers.cache(PODS).by("job", job.key))
+
+
+_SCHEDULES: Final[Kind[Schedule, Setup]] = Kind(
+    resource=AGENTSCHEDULES,
+    parse=parse_schedule,
+    is_idle=lambda schedule, informers: schedule.is_idle(informers.now()),
+    reconciler=lambda setup: Schedules(setup).reconcile,
+    # The owner references of its jobs block its deletion: clusters with OwnerReferencesPermissionEnforcement
+    # (OpenShift) ask for the right to update its finalizers.
+    access={"": ("get", "list", "watch"), "status": ("patch",), "finalizers": ("update",)},
+)
+_PODS: Final[Kind[Pod, Setup]] = Kind(
+    resource=PODS,
+    parse=parse_pod,
+    label=LABEL_JOB,
+    indexes={"job": lambda pod: [(pod.namespace, pod.job)]},
+    wakes=_job_of_pod,
+    # patch removes our finalizer from a pod whose end is recorded, and restores a label that another client removed.
+    access={"": ("get", "list", "watch", "create", "patch", "delete")},
+)
+_JOBS: Final[Kind[Job, Setup]] = Kind(
+    resource=AGENTJOBS,
+    parse=parse_job,
+    indexes={"schedule": lambda job: [job.made_by_uid] if job.made_by_uid else []},
+    wakes=_schedule_of_job,
+    is_idle=_is_idle_job,
+    reconciler=lambda setup: Jobs(setup).reconcile,
+    # Creates the jobs of schedules, and cancels those that a later one replaces: the only field of a job's spec that it
+    # patches. Deletes jobs beyond their schedule's history limits, and those whose time to live is over. Pods name
+    # their job as blocking owner, as jobs name their schedule.
+    access={
+        "": ("get", "list", "watch", "create", "patch", "delete"),
+        "status": ("patch",),
+        "finalizers": ("update",),
+    },
+)
+
+KINDS: Final[tuple[Kind[Any, Setup], ...]] = (_SCHEDULES, _PODS, _JOBS)
+"""In the order in which they are listed. Pods before jobs: a claim without its pod would look like a pod to be made.
+Schedules before jobs: a job that a schedule's status names and the later list of jobs does not have is gone."""

@@ -1,0 +1,51 @@
+"""The reconcilers of all kinds over one state: takes a key from the work queue to the kind's own loop."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from agentjobs.core.pods.manifests import PodDefaults
+from agentjobs.engine.cache import Name
+from agentjobs.engine.kinds import Key, Kind, Reconcile
+from agentjobs.kube.resources import AGENTJOBS
+from agentjobs.reconcile.history_feed import HistoryFeed
+from agentjobs.reconcile.job.trial import Trial
+from agentjobs.reconcile.kinds import KINDS
+from agentjobs.reconcile.ports import Ports
+from agentjobs.reconcile.setup import Setup
+from agentjobs.reconcile.state import QUEUE, State
+
+
+class Reconciler:
+    """Works on keys of all kinds. `state` is fed by the watches."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        *,
+        pods: PodDefaults,
+        queues: Mapping[str, int],
+        kinds: Iterable[Kind[Any, Setup]] = KINDS,
+    ) -> None:
+        """`queues` maps the implicit queues, which every namespace has, to their slots."""
+        self._now = ports.now
+        self.state = State(kinds, limits=queues, now=ports.now)
+        self.state.informers.subscribe(AGENTJOBS, HistoryFeed(ports.writer, ports.now).on_change)
+        setup = Setup(ports=ports, state=self.state, pods=pods, trial=Trial(ports, pods))
+        self._reconcilers: dict[str, Reconcile] = {QUEUE: self._admit}
+        for kind in self.state.informers.kinds:
+            if kind.reconciler is not None:
+                self._reconcilers[kind.resource.kind] = kind.reconciler(setup)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Work on one key. Returns the seconds after which to look again even if nothing happens."""
+        kind, namespace, name = key
+        again = await self._reconcilers[kind]((namespace, name))
+        return None if again is None else max(0.0, (again - self._now()).total_seconds())
+
+    async def _admit(self, queue: Name) -> datetime | None:
+        return self.state.admit(queue).again
+
+    def history_is_back(self) -> None:
+        """Postgres answers again: look at everything that may have waited for it."""
+        self.state.informers.wake_active()

@@ -1,0 +1,19 @@
+"""What the reconcilers of all kinds are made from."""
+
+from dataclasses import dataclass
+
+from agentjobs.core.pods.manifests import PodDefaults
+from agentjobs.reconcile.job.trial import Trial
+from agentjobs.reconcile.ports import Ports
+from agentjobs.reconcile.state import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """The surroundings, the state, and what the installation says about pods."""
+
+    ports: Ports
+    state: State
+    pods: PodDefaults
+    trial: Trial
+    """Shared by jobs and schedules: a pod that the API server would take for one needs no second question."""
