@@ -3,5 +3,6 @@
 `apiserver`, `node` and `controllers` are the cluster; the last two are ordinary API clients and serve a real
 kube-apiserver as well, which `envtest` starts. `postgres` runs an embedded PostgreSQL. They stand on `client` (requests
 to an API server), `certificates`, `events` (Kubernetes Events), `ports`, `process` (children that end with their
-parent) and `guard` (what ends them when the parent was killed).
+parent), `guard` (what ends them when the parent was killed) and `forkserver` with `zygote` (forks that stand in for
+starting Python anew).
 """

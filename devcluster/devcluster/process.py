@@ -22,10 +22,13 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Protocol
 
 from devcluster import guard as guard_program
 from devcluster.guard import MARK, kill_marked
+
+if TYPE_CHECKING:
+    from devcluster.forkserver import ForkServer
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -93,8 +96,8 @@ def _load_prctl() -> Callable[..., int] | None:
 _prctl = _load_prctl()
 
 
-def _tie_to(parent: int) -> Callable[[], None]:
-    """Return what the child runs before exec.
+def tie_to(parent: int) -> Callable[[], None]:
+    """Return what a child runs before exec, to end with its parent.
 
     CPython calls it after the uid switch, which would clear the death signal.
     """
@@ -108,10 +111,22 @@ def _tie_to(parent: int) -> Callable[[], None]:
     return tie
 
 
+class Process(Protocol):
+    """What `subprocess.Popen` and `forkserver.Forked` have in common."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def stdout(self) -> IO[bytes] | None: ...
+
+    def wait(self) -> int: ...
+
+
 class Child:
     """A running child and its group. Made by `spawn`."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", guard: _Guard | None, mark: str | None = None) -> None:
+    def __init__(self, process: Process, guard: _Guard | None, mark: str | None = None) -> None:
         """Without `guard` the child belongs to our own group and is signalled alone."""
         self._process = process
         self._guard = guard
@@ -194,6 +209,7 @@ def spawn(
     group: int | None = None,
     foreground: bool = False,
     contained: bool = False,
+    forks: "ForkServer | None" = None,
 ) -> Child:
     """Start `command` as a child that ends with us; call it from a running event loop.
 
@@ -205,6 +221,7 @@ def spawn(
         foreground: share our terminal: its input, its Ctrl-C. Such a child has no group of its own, so what it leaves
             behind is its own affair.
         contained: mark the child, so that whatever it starts ends with it, also what leaves its session (Linux).
+        forks: starts the contained commands that it takes, in place of exec.
 
     Raises:
         OSError: the command cannot be started (not found, no permission, no such folder).
@@ -213,10 +230,31 @@ def spawn(
     mark = guard.new_mark() if guard is not None and contained else None
     if mark is not None:
         env = {**(os.environ if env is None else env), MARK: mark}
+    if forks is not None and contained and env is not None and output is not None and forks.takes(command, env):
+        process: Process = forks.start(command, env=env, folder=folder, output=output)
+    else:
+        process = _execute(
+            command, env=env, folder=folder, output=output, user=user, group=group, foreground=foreground
+        )
+    if guard is not None:
+        guard.adopt(process.pid)
+    return Child(process, guard, mark)
+
+
+def _execute(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None,
+    folder: Path | None,
+    output: IO[bytes] | int | None,
+    user: int | None,
+    group: int | None,
+    foreground: bool,
+) -> "subprocess.Popen[bytes]":
     with warnings.catch_warnings():
         # Python 3.12 warns of fork in a process with threads; `tie` only makes system calls that are safe there.
         warnings.simplefilter("ignore", DeprecationWarning)
-        process = subprocess.Popen(  # noqa: S603  running commands is what this module is for
+        return subprocess.Popen(  # noqa: S603  running commands is what this module is for
             list(command),
             env=None if env is None else dict(env),
             cwd=folder,
@@ -227,8 +265,5 @@ def spawn(
             user=user,
             group=group,
             extra_groups=None if user is None else [],
-            preexec_fn=_tie_to(os.getpid()),
+            preexec_fn=tie_to(os.getpid()),
         )
-    if guard is not None:
-        guard.adopt(process.pid)
-    return Child(process, guard, mark)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from devcluster.client import Object
+from devcluster.forkserver import ForkServer
 from devcluster.node.environment import Paths
 from devcluster.node.logs import ContainerLog
 from devcluster.node.statuses import Running, Terminated, exit_state, start_error
@@ -60,7 +61,14 @@ class Container:
 
 
 async def start(
-    spec: Object, command: Sequence[str], *, env: Mapping[str, str], folder: Path, log: ContainerLog, paths: Paths
+    spec: Object,
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    folder: Path,
+    log: ContainerLog,
+    paths: Paths,
+    forks: ForkServer | None = None,
 ) -> Container | Terminated:
     """Start the process of a container in `folder`; a command that cannot be executed is an end, not an error."""
     now = datetime.datetime.now(datetime.UTC)
@@ -68,7 +76,7 @@ async def start(
     paths.termination_file.touch(mode=0o600)
     loop = asyncio.get_running_loop()
     try:
-        child = spawn(command, env=env, folder=folder, output=subprocess.PIPE, contained=True)
+        child = spawn(command, env=env, folder=folder, output=subprocess.PIPE, contained=True, forks=forks)
     except OSError as error:
         log.close()
         return start_error(command[0], _why(command[0], error), finished=now)

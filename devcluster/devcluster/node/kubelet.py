@@ -13,6 +13,7 @@ from pathlib import Path
 from devcluster.certificates import NodeTLS
 from devcluster.client import LEASES, NAMESPACES, NODES, PODS, ApiError, Client, Listing, Object
 from devcluster.events import EventRecorder, timestamp
+from devcluster.forkserver import ForkServer
 from devcluster.node.endpoint import LogEndpoint
 from devcluster.node.pods import Instant, Node, PodWorker
 
@@ -45,6 +46,7 @@ class ProcessNode:
         taints: as in a Node's spec; pods must tolerate them.
         mine: asked for every pod bound to the node; a pod that is not is left alone, and so waits for ever.
         instant: asked for every pod; an `Instant` ends the pod without a process, None runs it.
+        forks: starts the commands that it takes, in place of exec.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class ProcessNode:
         taints: Sequence[Object] = (),
         mine: Callable[[Object], bool] = lambda pod: True,
         instant: Callable[[Object], Instant | None] = lambda pod: None,
+        forks: ForkServer | None = None,
     ) -> None:
         self.name = name
         self.ready = asyncio.Event()
@@ -82,6 +85,7 @@ class ProcessNode:
             working_folder=working_folder or Path.cwd(),
             inherited=dict(inherited or {}),
             instant=instant,
+            forks=forks,
         )
 
     async def run(self) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from devcluster.client import CONFIG_MAPS, NETWORK_POLICIES, PODS, SECRETS, ApiError, Client, Object
 from devcluster.events import EventRecorder
+from devcluster.forkserver import ForkServer
 from devcluster.node import containers
 from devcluster.node.containers import Container
 from devcluster.node.environment import ConfigError, Paths, command_line, container_env, process_env
@@ -67,6 +68,7 @@ class Node:
     working_folder: Path
     inherited: Mapping[str, str]
     instant: Callable[[Object], Instant | None]
+    forks: ForkServer | None = None
 
 
 class PodWorker:
@@ -284,7 +286,9 @@ class PodWorker:
         )
         log = self._logs[spec["name"]] = ContainerLog(own / "log", clock=_now)
         folder = _existing(paths.real(spec.get("workingDir") or ""), self._node.working_folder)
-        return await containers.start(spec, command, env=full, folder=folder, log=log, paths=paths)
+        return await containers.start(
+            spec, command, env=full, folder=folder, log=log, paths=paths, forks=self._node.forks
+        )
 
     async def _stop_containers(self) -> None:
         metadata, spec = self.pod["metadata"], self.pod["spec"]

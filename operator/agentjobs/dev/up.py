@@ -36,6 +36,7 @@ from devcluster.certificates import Authority
 from devcluster.client import NAMESPACES, Client, Object
 from devcluster.controllers import DefaultAccounts, GarbageCollector, NamespaceController, Scheduler
 from devcluster.envtest import kubeconfig, write_private
+from devcluster.forkserver import ForkServer
 from devcluster.node import Instant, ProcessNode
 from devcluster.ports import free_port
 from devcluster.postgres import EmbeddedPostgres
@@ -139,6 +140,7 @@ async def up(
     operator_command: Sequence[str] = (),
     keep: bool = False,
     instant: Callable[[Object], Instant | None] = lambda pod: None,
+    forks: ForkServer | None = None,
 ) -> AsyncIterator[DevCluster]:
     """Run a whole cluster in `folder` until the context ends; nothing of it outlives this process.
 
@@ -153,7 +155,7 @@ async def up(
         operators: how many operators to run; one of them leads.
         operator_command: what to run as the operator, `agentjobs operator` when empty.
         keep: leave the database in `folder` for the next start.
-        instant: see `ProcessNode`.
+        instant, forks: see `ProcessNode`.
 
     Raises:
         PartEnded: a part ended while the cluster was starting.
@@ -165,7 +167,12 @@ async def up(
     server = make_server(apiserver, folder / "apiserver", port=port, context=context)
     starting = _Start(folder, apiserver, server, dict(settings or {}), operators, operator_command, keep, adopting)
     async with contextlib.AsyncExitStack() as stack:
-        node = {"inherited": dict(inherit_env or {}), "working_folder": working_folder, "instant": instant}
+        node = {
+            "inherited": dict(inherit_env or {}),
+            "working_folder": working_folder,
+            "instant": instant,
+            "forks": forks,
+        }
         cluster = await starting.run(stack, node)
         yield cluster
 
