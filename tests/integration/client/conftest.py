@@ -1,29 +1,29 @@
 """A whole development cluster for both clients, and one way to write a test for the two of them."""
 
 import asyncio
+import contextlib
 import inspect
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import yaml
 
 from agentjobs.client import AsyncClient, Client
-from agentjobs.dev.up import DevCluster, up
-from devcluster.client import CONFIG_MAPS
-
-ROOT = Path(__file__).parents[3]
+from agentjobs.dev.up import DevCluster
+from devcluster.client import CONFIG_MAPS, ApiError
+from devcluster.client import Client as KubeClient
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cluster(tmp_path_factory) -> AsyncIterator[DevCluster]:
-    async with up(tmp_path_factory.mktemp("cluster"), working_folder=ROOT) as running:
-        script = yaml.safe_dump({"starts": [[{"text": "Hello!", "delay": "300ms"}]]})
-        slow = yaml.safe_dump({"starts": [[{"text": "Late.", "delay": "60s"}]]})
-        body = {"metadata": {"name": "answers"}, "data": {"quick": script, "slow": slow}}
-        await running.client.create(CONFIG_MAPS, "default", body)
-        yield running
+async def cluster(shared_cluster: DevCluster) -> DevCluster:
+    """The session's cluster, with scripts for models in the namespace `default`."""
+    script = yaml.safe_dump({"starts": [[{"text": "Hello!", "delay": "300ms"}]]})
+    slow = yaml.safe_dump({"starts": [[{"text": "Late.", "delay": "60s"}]]})
+    body = {"metadata": {"name": "answers"}, "data": {"quick": script, "slow": slow}}
+    async with KubeClient(shared_cluster.url, token=shared_cluster.token, ca=shared_cluster.ca) as kube:
+        with contextlib.suppress(ApiError):  # made by another module
+            await kube.create(CONFIG_MAPS, "default", body)
+    return shared_cluster
 
 
 class Awaited:

@@ -6,7 +6,7 @@ import pytest
 
 from agentjobs.client import AlreadyExists, Invalid, NotFound
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("client")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("shared-cluster")]
 
 
 def a_spec(script="quick", **more):

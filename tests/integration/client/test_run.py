@@ -7,7 +7,7 @@ import pytest
 
 from agentjobs.cli.app import run
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("client")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("shared-cluster")]
 
 FILE = """
 apiVersion: v1

@@ -166,11 +166,11 @@ def documentation():
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cluster(backend, tmp_path_factory) -> AsyncIterator[tuple[Path, Path]]:
+async def cluster(backend, forks, tmp_path_factory) -> AsyncIterator[tuple[Path, Path]]:
     """A development cluster, and the folder in which readers type: a checkout with examples."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "examples").symlink_to(ROOT / "examples")
-    async with up(tmp_path_factory.mktemp("cluster"), apiserver=backend, working_folder=folder) as running:
+    async with up(tmp_path_factory.mktemp("cluster"), apiserver=backend, working_folder=folder, forks=forks) as running:
         yield folder, running
 
 

@@ -1,6 +1,8 @@
 """A whole development cluster: real API semantics, real PostgreSQL, operator, gateway and runner pods as processes."""
 
 import asyncio
+import contextlib
+import itertools
 import os
 import re
 import signal
@@ -16,22 +18,23 @@ import pytest_asyncio
 import yaml
 
 from agentjobs.dev.up import DevCluster, up
-from devcluster.client import CONFIG_MAPS, EVENTS, NETWORK_POLICIES, PODS, ApiError, Resource
+from devcluster.client import CONFIG_MAPS, EVENTS, NAMESPACES, NETWORK_POLICIES, PODS, ApiError, Client, Resource
 
 ROOT = Path(__file__).parents[3]
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 AGENTSCHEDULES = Resource("agentjobs.dev", "v1alpha1", "agentschedules", "AgentSchedule")
 RESOURCES = {"AgentJob": AGENTJOBS, "AgentSchedule": AGENTSCHEDULES, "ConfigMap": CONFIG_MAPS, "Pod": PODS}
 SECONDS = 120.0
+_numbers = itertools.count(1)
 
 
 class System:
     """What a user and a saboteur can do to a cluster."""
 
-    def __init__(self, cluster: DevCluster) -> None:
+    def __init__(self, cluster: DevCluster, client: Client | None = None, namespace: str = "") -> None:
         self.cluster = cluster
-        self.client = cluster.client
-        self.namespace = cluster.place.namespace
+        self.client = client or cluster.client
+        self.namespace = namespace or cluster.place.namespace
 
     async def apply(self, *objects):
         for obj in objects:
@@ -227,14 +230,42 @@ def said():
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def system(backend, tmp_path_factory) -> AsyncIterator[System]:
-    """One cluster for the tests of a module."""
+async def own_system(backend, tmp_path_factory) -> AsyncIterator[System]:
+    """A cluster for the tests of a module that break it, or count all that happens in it."""
     # A dead leader is waited for; tests need not wait as long as clusters do.
     lease = {"AGENTJOBS_LEASE_DURATION": "4s", "AGENTJOBS_LEASE_DEADLINE": "3s", "AGENTJOBS_LEASE_RETRY": "500ms"}
     async with up(
         tmp_path_factory.mktemp("cluster"), settings=lease, apiserver=backend, working_folder=ROOT
     ) as cluster:
         yield System(cluster)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def system(shared_cluster) -> AsyncIterator[System]:
+    """The session's cluster, in a namespace of the test's own."""
+    async with in_a_namespace(shared_cluster) as system:
+        yield system
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def module_system(shared_cluster) -> AsyncIterator[System]:
+    """The session's cluster, in a namespace of a module whose tests look at the same jobs."""
+    async with in_a_namespace(shared_cluster) as system:
+        yield system
+
+
+@contextlib.asynccontextmanager
+async def in_a_namespace(cluster: DevCluster) -> AsyncIterator[System]:
+    """A new namespace of the cluster, seen through a client of the running event loop."""
+    async with Client(cluster.url, token=cluster.token, ca=cluster.ca) as client:
+        if cluster.place.shared:
+            yield System(cluster, client)
+            return
+        name = f"system-{next(_numbers)}"
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        await client.create(NAMESPACES, None, body)
+        yield System(cluster, client, name)
+        await client.delete(NAMESPACES, None, name)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,12 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 EXPECTED = yaml.safe_load((EXAMPLES / "expected" / "endings.yaml").read_text())
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("examples")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("shared-cluster")]
+
+
+@pytest.fixture
+def system(module_system):
+    return module_system
 
 
 @pytest.fixture(scope="module")

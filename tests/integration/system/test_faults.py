@@ -18,6 +18,11 @@ SLOW = {"starts": [[{"delay": "3s", "text": "Done at last."}]]}
 QUICK = {"starts": [[{"text": "Done."}]]}
 
 
+@pytest.fixture
+def system(own_system):
+    return own_system
+
+
 def runner_pid(pod_name):
     """Process of the runner whose environment names this pod's start."""
     job, _, start = pod_name.rpartition("-")

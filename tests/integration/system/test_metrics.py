@@ -35,6 +35,11 @@ VALUES = {
 }
 
 
+@pytest.fixture
+def system(own_system):
+    return own_system
+
+
 async def scrape(url, *, ca=None):
     """Families by the name that the page uses."""
     async with httpx.AsyncClient(
@@ -91,3 +96,18 @@ async def test_a_scrape_has_what_the_page_says_and_no_word_of_users(system, job_
     assert number(gateway, "agentjobs_gateway_reviews_total", kind="TokenReview", code="201") >= 2
     routes = {one.labels["route"] for one in gateway["agentjobs_gateway_requests_total"].samples}
     assert "/v1/attempt/events" in routes
+
+
+async def test_a_job_of_one_start_costs_four_writes(system, job_of):
+    await asyncio.sleep(0.5)
+    before = system.metric("agentjobs_api_writes_total", kind="AgentJob") + system.metric(
+        "agentjobs_api_writes_total", kind="Pod"
+    )
+    await system.apply(*job_of("counted", {"starts": [[{"text": "Done."}]]}))
+    await system.finished("counted")
+    await asyncio.sleep(0.5)
+    after = system.metric("agentjobs_api_writes_total", kind="AgentJob") + system.metric(
+        "agentjobs_api_writes_total", kind="Pod"
+    )
+
+    assert after - before == 4

@@ -10,7 +10,7 @@ from devcluster.client import ApiError
 EXAMPLES = Path(__file__).parents[3] / "examples" / "schedules"
 WORK = {"agent": {"model": "gemini-x", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("life")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("shared-cluster")]
 
 
 def a_schedule(name, **spec):
