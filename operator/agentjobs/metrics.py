@@ -1,7 +1,8 @@
 """The operator's Prometheus metrics, and those that every process has: names, help texts and labels in one place.
 
-Made once a process and handed to whoever counts. Label values come from enums of ours; what users or models choose
-(names, reasons in a termination message) is folded into `Other`, so that nobody can fill a time series database.
+Each process makes one object of them. Label values come from our enums and from the kinds that our code names; values
+that users or models choose (names, reasons in a termination message) become `Other`, so that they cannot fill a time
+series database.
 """
 
 import functools
@@ -21,7 +22,6 @@ from agentjobs.errors import Conflict
 OTHER: Final = "Other"
 # The queues that exist in every namespace; a queue somebody made counts as Other.
 QUEUES: Final = frozenset({"agents", "scheduled"})
-KINDS: Final = frozenset({"AgentJob", "AgentSchedule", "Pod", "NetworkPolicy", "Event", "Lease"})
 OUTCOMES: Final = frozenset({"ok", "unavailable", "refused"})
 TABLES: Final = frozenset({"jobs", "starts", "transitions", "events", "results"})
 _REASONS: Final = frozenset(ErrorClass)
@@ -181,7 +181,6 @@ class Metrics:
 
     def api_write(self, verb: str, kind: str, code: int) -> None:
         """Count one mutation; fits `KubeClient`'s `on_write`."""
-        kind = _known(kind, KINDS)
         self._api_writes.labels(verb, kind).inc()
         if not 200 <= code < 300:
             self._api_errors.labels(verb, kind, str(code)).inc()
@@ -192,9 +191,9 @@ class Metrics:
         self._reconcile.labels(outcome).observe(seconds)
 
     def watched(self, kind: str) -> None:
-        """Note that a watch of `kind` has said something just now."""
+        """Note that the watch of `kind` brought an event just now."""
         if kind not in self._watched:
-            self._watch_age.labels(_known(kind, KINDS)).set_function(lambda: self.watch_age(kind))
+            self._watch_age.labels(kind).set_function(lambda: self.watch_age(kind))
         self._watched[kind] = self._clock()
 
     def watch_age(self, kind: str) -> float:

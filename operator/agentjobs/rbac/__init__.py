@@ -1,12 +1,17 @@
-"""What operator and gateway may do in a cluster: the YAML files beside this module, and their objects ready to apply.
+"""The RBAC rules of operator and gateway, and the objects to apply.
 
-The one place for it: the chart, `agentjobs dev` and the tests take it from here. Never talks to a cluster.
+The operator's rules for the kinds that it watches come from their rows in `reconcile.kinds`, all others from the YAML
+files beside this module. The chart, `agentjobs dev` and the tests take them from here. Never talks to a cluster.
 """
 
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from typing import Any, Final, Literal
 
 import yaml
+
+from agentjobs.engine.kinds import Kind
+from agentjobs.reconcile.kinds import KINDS
 
 Part = Literal["operator", "gateway"]
 Object = dict[str, Any]
@@ -14,14 +19,25 @@ Object = dict[str, Any]
 _GROUP: Final = "rbac.authorization.k8s.io"
 
 
-def roles(part: Part) -> list[Object]:
+def roles(part: Part, *, kinds: Iterable[Kind[Any, Any]] = KINDS) -> list[Object]:
     """Return the ClusterRole of a part and, where it needs one in its own namespace, its Role without a namespace."""
     text = files(__package__).joinpath(f"{part}.yaml").read_text(encoding="utf-8")
-    return list(yaml.safe_load_all(text))
+    cluster, *others = yaml.safe_load_all(text)
+    if part == "operator":
+        cluster["rules"] = [*_rules(kinds), *cluster["rules"]]
+    return [cluster, *others]
+
+
+def _rules(kinds: Iterable[Kind[Any, Any]]) -> Iterator[Object]:
+    """A rule for each set of verbs that a row asks for."""
+    for kind in kinds:
+        for subresource, verbs in kind.access.items():
+            name = f"{kind.resource.plural}/{subresource}" if subresource else kind.resource.plural
+            yield {"apiGroups": [kind.resource.group], "resources": [name], "verbs": list(verbs)}
 
 
 def objects(part: Part, *, namespace: str) -> list[Object]:
-    """Return a service account `agentjobs-PART` in `namespace` that has the roles in all namespaces, and no more."""
+    """Return a service account `agentjobs-PART` in `namespace` with exactly the part's roles, in all namespaces."""
     name = f"agentjobs-{part}"
     meta = {"name": name, "namespace": namespace}
     made: list[Object] = [{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}]

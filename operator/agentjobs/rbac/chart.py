@@ -1,7 +1,7 @@
-"""The chart's copy of the rules: templates of RBAC rules, from which its roles are put together.
+"""The templates of RBAC rules in the chart, from which its roles are made.
 
 Run as `python -m agentjobs.rbac.chart [--check] FILE`; never imported by a process. A rule's scope decides where the
-chart may bind it: rules for what lives in namespaces can be Roles of the namespaces served, the others cannot.
+chart may bind it: rules for namespaced resources can be Roles of the namespaces served, the others cannot.
 """
 
 import argparse

@@ -20,6 +20,7 @@ from agentjobs.errors import AlreadyExists, Conflict, NotFound, Unavailable
 from agentjobs.history.records import JobKey, JobYield, TransitionRecord
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile import Reconciler
+from agentjobs.reconcile.kinds import KINDS
 from agentjobs.reconcile.ports import Ports
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -41,9 +42,10 @@ class Operator:
 class World:
     """Server, history, kubelet and clock."""
 
-    def __init__(self, seed: int = 0, *, slots: int = 10) -> None:
+    def __init__(self, seed: int = 0, *, slots: int = 10, kinds: Any = KINDS) -> None:
         """`slots`: of the queue `agents`."""
         self.slots = slots
+        self.kinds = kinds
         self.random = random.Random(seed)
         self.now = START
         self.objects: dict[tuple[str, str, str], dict[str, Any]] = {}
@@ -90,22 +92,20 @@ class World:
     def join(self, number: int = 0, history: Any = None) -> None:
         """One more operator, whatever the others do; `history` as its version reads it."""
         history = self if history is None else history
-        ports = Ports(
-            cluster=self,
-            history=history,
-            writer=self,
-            recorder=self,
-            metrics=Metrics(),
-            now=lambda: self.now + self.wall_ahead,
-            monotonic=lambda: self.now.timestamp(),
-        )
         reconciler = Reconciler(
-            ports,
+            self.ports(history=history),
             pods=PodDefaults(gateway_url="http://gateway", image="runner", gateway_egress=self.gateway_egress),
             queues={"agents": self.slots, "scheduled": 5},
+            kinds=self.kinds,
         )
         self.operators.insert(number, Operator(reconciler, history))
         self.list(number)
+
+    def ports(self, **others: Any) -> Ports:
+        """What surrounds an operator; the world plays every part that `others` does not."""
+        parts = {"cluster": self, "history": self, "writer": self, "recorder": self, **others}
+        clocks = {"now": lambda: self.now + self.wall_ahead, "monotonic": lambda: self.now.timestamp()}
+        return Ports(**parts, **clocks, metrics=Metrics())
 
     def list(self, number: int = 0) -> None:
         operator = self.operators[number]
