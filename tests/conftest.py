@@ -85,7 +85,9 @@ def _which_server(config: pytest.Config) -> str:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def postgres() -> AsyncIterator[EmbeddedPostgres]:
     """A running PostgreSQL with a migrated database to clone. Its data is gone afterwards."""
-    async with EmbeddedPostgres(Path(tempfile.mkdtemp(prefix="agentjobs-test-")), ephemeral=True) as server:
+    async with EmbeddedPostgres(
+        Path(tempfile.mkdtemp(prefix="agentjobs-test-")), ephemeral=True, user="agentjobs"
+    ) as server:
         _execute(server, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
         migrate.upgrade(_dsn(server, _TEMPLATE))
         yield server

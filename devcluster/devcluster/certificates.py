@@ -1,6 +1,6 @@
-"""Throwaway certificates: an authority that lives as long as a development cluster, and what it signs.
+"""Temporary certificates: an authority that lives as long as a development cluster, and the certificates it signs.
 
-Elliptic curve keys, because they take a millisecond where RSA takes a hundred. Files are readable by their owner alone.
+Keys are elliptic curve keys: they take a millisecond, RSA keys take a hundred. Only the owner can read the files.
 """
 
 import datetime
@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-# A development cluster that runs for a month has earned a restart.
+# A development cluster is restarted more often than once a month.
 _LIFETIME = datetime.timedelta(days=30)
-# Clocks of two processes on one machine agree; a resumed laptop's may step back a little.
+# The clock of a laptop can step back a little when it resumes.
 _BACKDATE = datetime.timedelta(minutes=5)
 
 
@@ -30,14 +30,14 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True)
 class NodeTLS:
-    """What a node's log endpoint needs: its own certificate, and the authority of the clients it answers."""
+    """The certificates of a node's log endpoint: its own, and the authority of its clients."""
 
     server: KeyPair
     client_authority: Path
 
 
 class Authority:
-    """Signs server and client certificates into one folder; its own key never leaves memory."""
+    """Signs server and client certificates and writes them to one folder; keeps its own key in memory only."""
 
     def __init__(self, folder: Path, *, name: str, now: datetime.datetime) -> None:
         self._folder = folder
@@ -65,12 +65,12 @@ class Authority:
         _write(self.certificate, certificate.public_bytes(serialization.Encoding.PEM))
 
     def server(self, name: str, *, hosts: tuple[str, ...] = ("localhost", "127.0.0.1")) -> KeyPair:
-        """Sign a certificate for a server reached at `hosts`, names or addresses."""
+        """Sign a certificate for a server with the names or addresses `hosts`."""
         alternatives = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
         return self._issue(name, "", ExtendedKeyUsageOID.SERVER_AUTH, alternatives)
 
     def client(self, name: str, *, organization: str) -> KeyPair:
-        """Sign a certificate for a client; Kubernetes takes name and organization for user and group."""
+        """Sign a certificate for a client; its name and organization are the Kubernetes user and group."""
         return self._issue(name, organization, ExtendedKeyUsageOID.CLIENT_AUTH, None)
 
     def _issue(
@@ -109,7 +109,7 @@ class Authority:
 
 
 def signing_key(folder: Path, *, name: str) -> KeyPair:
-    """Write a bare key pair, such as the one service account tokens are signed with."""
+    """Write a key pair without a certificate, such as the one that signs service account tokens."""
     key = ec.generate_private_key(ec.SECP256R1())
     pair = KeyPair(folder / f"{name}.pub", folder / f"{name}.key")
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)

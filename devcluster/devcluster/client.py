@@ -1,7 +1,7 @@
-"""A small Kubernetes client for the development cluster's own parts: dictionaries in and out, over aiohttp.
+"""A small Kubernetes client for the development cluster: dictionaries in and out, over aiohttp.
 
-The controllers, the process node, `up` and their tests use it against the embedded server and real ones alike. It never
-imports the product, which has a client of its own: a bug in one cannot hide behind the same bug in the other.
+The controllers, the process node and tests use it with the embedded server and with real ones. It shares no code with
+the products under test, so that a bug in one client cannot hide the same bug in the other.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ import orjson
 Object = dict[str, Any]
 
 MERGE_PATCH = "application/merge-patch+json"
-_LIST_LIMIT = 500  # what kubectl and client-go ask for
+_LIST_LIMIT = 500  # the page size of kubectl and client-go
 _RELIST_SECONDS = 0.2  # first pause after a failed list or watch; doubles
 _RELIST_MAX_SECONDS = 5.0
 
 
 class ApiError(Exception):
-    """The server refused or could not be reached. `code` is the HTTP status, 0 without an answer."""
+    """The server refused a request or could not be reached. `code` is the HTTP status, 0 without an answer."""
 
     def __init__(self, code: int, reason: str, message: str) -> None:
         super().__init__(f"{code} {reason}: {message}" if code else message)
@@ -35,7 +35,7 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One kind of object as the server's paths name it. `group` is empty for the core group."""
+    """A resource as the server's paths name it. `group` is empty for the core group."""
 
     group: str
     version: str
@@ -44,7 +44,7 @@ class Resource:
     namespaced: bool = True
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
-        """Return the URL's path; without namespace it spans all of them."""
+        """Return the path of the URL; without a namespace it covers all namespaces."""
         parts = ["/api" if not self.group else f"/apis/{self.group}", self.version]
         if self.namespaced and namespace is not None:
             parts += ["namespaces", namespace]
@@ -67,25 +67,23 @@ CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "Cust
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All objects there are now; whatever a consumer knows beyond them is gone. Opens every watch and every relist."""
+    """All objects that exist now; others are deleted. The first item of every watch, and of each new list."""
 
     items: list[Object]
 
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """One step of a watch: ADDED, MODIFIED or DELETED."""
+    """An event of a watch: ADDED, MODIFIED or DELETED."""
 
     type: str
     object: Object
 
 
 class Client:
-    """Requests to one server. Open it as a context: `async with Client(url, token=…, ca=…) as client`."""
+    """Sends requests to one server. Use it as a context: `async with Client(url, token=…, ca=…) as client`."""
 
-    def __init__(
-        self, url: str, *, token: str = "", ca: str | Path | None = None, agent: str = "agentjobs-dev"
-    ) -> None:
+    def __init__(self, url: str, *, token: str = "", ca: str | Path | None = None, agent: str = "devcluster") -> None:
         """`ca` is the path of a PEM bundle, None for the system's roots."""
         self.url = url.rstrip("/")
         self._headers = {"User-Agent": agent, "Accept": "application/json"}
@@ -96,7 +94,7 @@ class Client:
 
     async def __aenter__(self) -> "Client":
         context = ssl.create_default_context(cafile=self._ca)
-        # Watches hold a connection each for long, so none may wait for another: no limit.
+        # Each watch holds a connection for a long time, so the number of connections is not limited.
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=context, limit=0), headers=self._headers, trust_env=False
         )
@@ -129,7 +127,7 @@ class Client:
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=timeout),
             ) as response:
-                text = await response.text(errors="replace")  # a log is what a program wrote
+                text = await response.text(errors="replace")  # logs may hold any bytes
                 if response.status >= 400:
                     raise refusal(response.status, text)
                 return _decode(text)
@@ -142,7 +140,7 @@ class Client:
     async def list(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
     ) -> tuple[list[Object], str]:
-        """Return all matching objects, read in chunks, and the revision of the list."""
+        """Return all matching objects, read in pages, and the resource version of the list."""
         items: list[Object] = []
         params = _selectors(label_selector, field_selector) | {"limit": str(_LIST_LIMIT)}
         while True:
@@ -182,7 +180,7 @@ class Client:
         propagation: str | None = None,
         grace_seconds: int | None = None,
     ) -> Object:
-        """Delete one object, only the one with `uid` when given (409 otherwise)."""
+        """Delete one object; with `uid`, only the object of that uid (409 otherwise)."""
         options: Object = {"apiVersion": "v1", "kind": "DeleteOptions"}
         if uid is not None:
             options["preconditions"] = {"uid": uid}
@@ -200,10 +198,10 @@ class Client:
         label_selector: str = "",
         field_selector: str = "",
     ) -> AsyncIterator[Listing | WatchEvent]:
-        """List, then watch, for ever: a cut watch goes on where it was, an expired one lists again.
+        """List, then watch, without end: resume a watch that was interrupted, list again when it has expired.
 
-        Never raises for what a server or network does; 404 too is waited out, since a CRD is served a moment after it
-        was made.
+        Errors of the server and the network are retried and never raised. So is 404, since a CRD is served a moment
+        after it was created.
         """
         selectors = _selectors(label_selector, field_selector)
         pause = _RELIST_SECONDS
@@ -221,7 +219,7 @@ class Client:
                 pause = min(pause * 2, _RELIST_MAX_SECONDS)
 
     async def _watch(self, path: str, selectors: Mapping[str, str], revision: str) -> AsyncIterator[WatchEvent]:
-        """Yield changes; a connection cut or ended is made anew. Ends only by raising `ApiError`."""
+        """Yield changes; connect again when the connection ends. Ends only by raising `ApiError`."""
         while True:
             params = {**selectors, "watch": "true", "allowWatchBookmarks": "true", "resourceVersion": revision}
             cut = False
@@ -243,7 +241,7 @@ class Client:
                 cut = True
                 if isinstance(error, aiohttp.ClientConnectorError):
                     raise ApiError(0, "Unreachable", str(error)) from error
-            # A server may end every watch at once; do not spin.
+            # A server may end every watch at once; a pause avoids a busy loop.
             await asyncio.sleep(_RELIST_SECONDS if cut else 0.02)
 
     def _open(self) -> aiohttp.ClientSession:
@@ -258,7 +256,7 @@ def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Split by newline; aiohttp's own iteration refuses lines above 64 KiB, and objects are up to 1.5 MiB."""
+    """Split by newline; aiohttp's own iteration refuses lines above 64 KiB, and objects may have 1.5 MiB."""
     rest = b""
     async for chunk in stream.iter_any():
         *whole, rest = (rest + chunk).split(b"\n")
@@ -278,6 +276,6 @@ def _decode(text: str) -> Object:
 
 
 def refusal(code: int, text: str) -> ApiError:
-    """Return what an answer of that status and body means."""
+    """Return the error for a response with that status and body."""
     status = _decode(text)
     return ApiError(code, str(status.get("reason") or ""), str(status.get("message") or text.strip()[:500]))

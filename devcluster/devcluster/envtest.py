@@ -1,24 +1,23 @@
-"""A real kube-apiserver and etcd as children, from the binaries KUBEBUILDER_ASSETS names; nothing is ever downloaded.
+"""A real kube-apiserver and etcd as children, from the binaries in the folder KUBEBUILDER_ASSETS; downloads nothing.
 
-The same face as the embedded API server, so that `up` and the tests take either. Like every such server it comes
-without controllers: garbage collection, namespaces, service accounts and binding are ours. The ServiceAccount
-admission plugin is off, because pods shall not wait for an account to be made for them.
+It has the interface of the embedded API server, so that callers can use either. A bare API server has no controllers:
+`controllers` collects garbage, ends namespaces, creates service accounts and binds pods. The ServiceAccount admission
+plugin is off, so that pods need not wait for an account.
 """
 
 import asyncio
 import contextlib
 import datetime
-import json
 import os
 import secrets
 import signal
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
 from devcluster.certificates import Authority, NodeTLS, signing_key
 from devcluster.client import SERVICE_ACCOUNTS, ApiError, Client, Object
+from devcluster.files import kubeconfig, write_kubeconfig, write_private
 from devcluster.ports import free_port
 from devcluster.process import Child, spawn
 
@@ -28,16 +27,16 @@ _STOP_SECONDS = 10.0
 
 
 class EnvTest:
-    """One API server with its own etcd in `folder`. `async with EnvTest(folder) as server:` and use its attributes.
+    """One API server with its own etcd in `folder`. Use it as a context: `async with EnvTest(folder) as server:`.
 
     Attributes:
-        url, token, ca: how to reach it as an administrator; `ca` is the path of a PEM file.
-        kubeconfig: path of a file that says the same.
+        url, token, ca: address and credentials of an administrator; `ca` is the path of a PEM file.
+        kubeconfig: path of a kubeconfig with the same.
         node_tls: for a node that serves logs: the server proxies `kubectl logs` there with a client certificate.
     """
 
     def __init__(self, folder: Path, *, assets: str | None = None, port: int = 0) -> None:
-        """`assets` is the folder of the binaries, by default that of KUBEBUILDER_ASSETS; `port` 0 takes a free one."""
+        """`assets` is the folder of the binaries, by default KUBEBUILDER_ASSETS; `port` 0 chooses a free port."""
         found = assets or os.environ.get(ASSETS, "")
         if not found or not (Path(found) / "kube-apiserver").exists():
             raise FileNotFoundError(f"{ASSETS}={found!r} names no folder with kube-apiserver and etcd in it")
@@ -61,7 +60,7 @@ class EnvTest:
         await self.stop()
 
     async def start(self) -> None:
-        """Start both programs and return once the API server says it is ready."""
+        """Start both programs and return when the API server is ready."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         etcd_port, peer_port, port = free_port(), free_port(), self._port or free_port()
         self.url = f"https://127.0.0.1:{port}"
@@ -74,7 +73,7 @@ class EnvTest:
         except BaseException:
             await self.stop()
             raise
-        write_private(self.kubeconfig, json.dumps(kubeconfig(self.url, self.ca, self.token), indent=1))
+        write_kubeconfig(self.kubeconfig, kubeconfig(self.url, self.ca, self.token))
 
     async def stop(self) -> None:
         """End both programs, the API server first."""
@@ -82,12 +81,12 @@ class EnvTest:
             await self._children.pop().stop(_STOP_SECONDS)
 
     async def compact(self) -> None:
-        """Forget all history: watches that reconnect get 410, unfinished lists too.
+        """Compact the history: watches that reconnect and unfinished lists get 410.
 
-        The API server is started again, because its watch cache remembers what etcd has forgotten. Takes seconds.
+        Restarts the API server, because its watch cache still has what etcd has compacted. Takes seconds.
         """
         async with aiohttp.ClientSession(self._etcd, raise_for_status=True) as etcd:
-            async with etcd.post("/v3/kv/range", json={"key": "YQ=="}) as answer:  # any key: the header is wanted
+            async with etcd.post("/v3/kv/range", json={"key": "YQ=="}) as answer:  # any key: only the header is needed
                 revision = (await answer.json())["header"]["revision"]
             async with etcd.post("/v3/kv/compaction", json={"revision": revision, "physical": True}):
                 pass
@@ -95,15 +94,15 @@ class EnvTest:
         await self.start_server()
 
     async def end_server(self, number: int = signal.SIGKILL) -> None:
-        """End the API server and leave etcd running."""
+        """Stop the API server and leave etcd running."""
         await self._children.pop().stop(_STOP_SECONDS, number=number)
 
     def send(self, number: int) -> None:
-        """Send the API server a signal that does not end it, such as SIGSTOP."""
+        """Send the API server a signal that does not stop it for good, such as SIGSTOP."""
         self._children[-1].send(number)
 
     async def start_server(self) -> None:
-        """Start the API server again at its address; return once it is ready."""
+        """Start the API server again at its address and return when it is ready."""
         self._start("kube-apiserver", *self._server)
         await self._ready()
 
@@ -117,18 +116,18 @@ class EnvTest:
             f"--listen-peer-urls={peer}",
             f"--initial-advertise-peer-urls={peer}",
             f"--initial-cluster=default={peer}",
-            "--unsafe-no-fsync",  # the data is thrown away; fsync is most of a small write's time
+            "--unsafe-no-fsync",  # the data is temporary, and fsync takes most of the time of a small write
         )
 
     def _arguments(self, port: int) -> list[str]:
-        """Make keys and certificates; return what the API server is started with."""
+        """Write keys and certificates; return the arguments of the API server."""
         authority = Authority(self._folder, name="ca", now=datetime.datetime.now(datetime.UTC))
         server = authority.server("apiserver", hosts=("localhost", "127.0.0.1", "10.0.0.1"))
         kubelet_client = authority.client("kube-apiserver-kubelet-client", organization="system:masters")
         accounts = signing_key(self._folder, name="service-accounts")
         self.node_tls = NodeTLS(authority.server("node"), authority.certificate)
         tokens = self._folder / "tokens.csv"
-        write_private(tokens, f'{self.token},admin,admin,"system:masters"\n')
+        write_private(tokens, f'{self.token},admin,admin,"system:masters"\n'.encode())
         return [
             f"--etcd-servers={self._etcd}",
             "--bind-address=127.0.0.1",
@@ -138,7 +137,7 @@ class EnvTest:
             f"--client-ca-file={authority.certificate}",
             f"--token-auth-file={tokens}",
             "--authorization-mode=RBAC",
-            # As on OpenShift: who names a blocking owner must be allowed to set its finalizers.
+            # As on OpenShift: to set a blocking owner reference, a client needs permission to update finalizers.
             "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
             "--service-cluster-ip-range=10.0.0.0/24",
             "--service-account-issuer=https://kubernetes.default.svc",
@@ -163,7 +162,7 @@ class EnvTest:
             while True:
                 with contextlib.suppress(ApiError):
                     await client.request("GET", "/readyz", timeout=2)
-                    # Served a moment after readiness: every test wants a namespace to work in.
+                    # The namespace appears a moment after readiness.
                     await client.request("GET", "/api/v1/namespaces/default", timeout=2)
                     await _make_account(client)
                     return
@@ -180,23 +179,5 @@ async def _make_account(client: Client) -> None:
     try:
         await client.create(SERVICE_ACCOUNTS, "default", account)
     except ApiError as error:
-        if error.code != 409:  # it is there since an earlier start
+        if error.code != 409:  # it exists since an earlier start
             raise
-
-
-def kubeconfig(url: str, ca: Path, token: str, *, user: str = "admin") -> dict[str, Any]:
-    """Return a kubeconfig with one cluster, user and context."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "agentjobs", "cluster": {"server": url, "certificate-authority": str(ca.resolve())}}],
-        "users": [{"name": user, "user": {"token": token}}],
-        "contexts": [{"name": "agentjobs", "context": {"cluster": "agentjobs", "user": user}}],
-        "current-context": "agentjobs",
-    }
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read."""
-    path.touch(mode=0o600)
-    path.write_text(text)

@@ -1,6 +1,7 @@
-"""Writes core/v1 Events about pods, as scheduler and kubelet do, so that `kubectl describe pod` tells its story.
+"""Writes core/v1 Events about pods, as scheduler and kubelet do, for `kubectl describe pod`.
 
-Best effort: what cannot be written is dropped, nothing waits for an event. Repetitions raise the count of the first.
+Best effort: events that cannot be written are dropped, and nothing waits for an event. A repeated event increases the
+count of the first.
 """
 
 import asyncio
@@ -9,12 +10,12 @@ from collections import OrderedDict
 
 from devcluster.client import EVENTS, ApiError, Client, Object
 
-_REMEMBERED = 1000  # repeated events beyond this many distinct ones begin a new count
+_REMEMBERED = 1000  # distinct events whose count is remembered
 _IN_FLIGHT = 200
 
 
 class EventRecorder:
-    """Records events in the name of one component."""
+    """Records the events of one component."""
 
     def __init__(self, client: Client, *, component: str, host: str = "") -> None:
         self._client = client
@@ -31,7 +32,7 @@ class EventRecorder:
         task.add_done_callback(self._tasks.discard)
 
     async def flush(self, timeout: float) -> None:
-        """Give what is under way `timeout` seconds to arrive, and drop the rest."""
+        """Wait up to `timeout` seconds for pending events, then drop the rest."""
         if self._tasks:
             _, late = await asyncio.wait(set(self._tasks), timeout=timeout)
             for task in late:

@@ -1,8 +1,9 @@
-"""The guard: one tiny process that outlives a development cluster by a moment and kills what is left of it.
+"""The guard: a small process that outlives a development cluster and kills its remaining processes.
 
-Run by `process` as a file of its own, without our package and without site-packages, hence the standard library only.
-It reads groups to watch from its standard input (`+12`, `-12`); when that closes, the cluster is gone. Its argument
-is a mark: processes whose environment begins with it are killed wherever they have hidden (Linux).
+`process` runs this file without the package and without site-packages, so it uses the standard library only. It reads
+process groups from its standard input (`+12` adds one, `-12` removes it); when the input closes, the cluster has ended.
+Its argument is a mark: on Linux, every process whose environment has a mark that begins with it is killed, in any
+process group.
 """
 
 import contextlib
@@ -12,14 +13,14 @@ import sys
 from pathlib import Path
 
 MARK = "AGENTJOBS_DEV_CONTAINER"
-"""The variable that tells whose container a process belongs to: `<cluster>/<number>`, inherited by what it starts."""
+"""The variable that names the container of a process, `<cluster>/<number>`; child processes inherit it."""
 
-# A process may fork while we look; one that does so faster than this is fighting us.
+# A process may fork during the search; this many rounds suffice for one that does not try to escape.
 _ROUNDS = 5
 
 
 def kill_marked(mark: str) -> None:
-    """Kill every process whose `MARK` begins with `mark`, also those that left their session. Linux only, else nothing.
+    """Kill every process whose `MARK` begins with `mark`, in any session. Does nothing on other systems than Linux.
 
     A process that has cleared its environment is not found.
     """
@@ -48,7 +49,7 @@ def _is_marked(number: int, wanted: bytes) -> bool:
 
 
 def _kill(number: int, wanted: bytes) -> None:
-    """Kill the process that is marked, not one that has got its number meanwhile."""
+    """Kill the marked process, never another one that has its number by now."""
     with contextlib.suppress(OSError):
         descriptor = os.pidfd_open(number)
         try:
@@ -59,7 +60,7 @@ def _kill(number: int, wanted: bytes) -> None:
 
 
 def main(mark: str) -> None:
-    """Wait for the end of our cluster, then kill."""
+    """Wait for the end of the cluster, then kill its processes."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     groups: set[int] = set()

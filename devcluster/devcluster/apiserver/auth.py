@@ -8,7 +8,6 @@ import base64
 import contextlib
 import hashlib
 import hmac
-import os
 import secrets
 import ssl
 from collections.abc import Mapping
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
-import yaml
 
 from devcluster.certificates import Authority, KeyPair, NodeTLS
 
@@ -95,21 +93,6 @@ def make_credentials(folder: Path, *, now: datetime) -> ServerCredentials:
     )
 
 
-def write_kubeconfig(path: Path, *, url: str, ca: Path, token: str) -> None:
-    """Write a kubeconfig with one context, readable by its owner only, replacing an older one in one step."""
-    authority = base64.b64encode(ca.read_bytes()).decode()
-    name = "agentjobs-dev"
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": name, "cluster": {"server": url, "certificate-authority-data": authority}}],
-        "users": [{"name": name, "user": {"token": token}}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}],
-        "current-context": name,
-    }
-    _write(path, yaml.safe_dump(config, sort_keys=False).encode())
-
-
 def sign_token(key: bytes, claims: Mapping[str, Any]) -> str:
     """Return a JSON Web Token (RFC 7519) over `claims`.
 
@@ -135,11 +118,3 @@ def read_token(key: bytes, token: str) -> dict[str, Any] | None:
 
 def _encode(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _write(path: Path, content: bytes) -> None:
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-    fresh.replace(path)

@@ -29,6 +29,7 @@ from devcluster.apiserver.registry import Registry, ServedResource
 from devcluster.apiserver.reviews import Reviews
 from devcluster.apiserver.store import HISTORY_BYTES, Store
 from devcluster.certificates import NodeTLS
+from devcluster.files import kubeconfig, write_kubeconfig
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +134,7 @@ class ApiServer:
             await self.stop()
             raise
         self.port = runner.addresses[0][1]
-        auth.write_kubeconfig(self.kubeconfig, url=self.url, ca=self.ca, token=self.token)
+        write_kubeconfig(self.kubeconfig, kubeconfig(self.url, self.ca, self.token))
 
     async def stop(self) -> None:
         """End all watches and stop listening; again is harmless. A stopped server is not started again."""

@@ -1,7 +1,7 @@
-"""What kube-controller-manager and kube-scheduler would do, as far as one machine needs it: ordinary API clients.
+"""The tasks of kube-controller-manager and kube-scheduler that one machine needs: ordinary API clients.
 
-Neither the embedded API server nor a bare kube-apiserver collects garbage, ends namespaces, makes service accounts or
-binds pods. These do, and they run unchanged against both.
+Neither the embedded API server nor a bare kube-apiserver collects garbage, ends namespaces, creates service accounts or
+binds pods. These controllers do, for both.
 """
 
 from devcluster.controllers.accounts import DefaultAccounts

@@ -1,4 +1,4 @@
-"""Makes the `default` service account, and the ConfigMap with the server's CA, in every namespace."""
+"""Creates the service account `default` and the ConfigMap with the server's CA in every namespace."""
 
 import asyncio
 
@@ -45,6 +45,6 @@ class DefaultAccounts:
         try:
             await self._client.create(resource, namespace, body)
         except ApiError as error:
-            # 409: it is there. 403 and 404: the namespace is ending or gone.
+            # 409: it exists. 403 and 404: the namespace is being deleted or gone.
             if error.code not in (403, 404, 409):
                 raise

@@ -1,4 +1,4 @@
-"""Asks a server which kinds it serves, by the discovery every version of Kubernetes has."""
+"""Reads which kinds a server serves, by the discovery API that every version of Kubernetes has."""
 
 import asyncio
 
@@ -8,9 +8,9 @@ _NEEDED = {"list", "watch", "delete"}
 
 
 async def discover(client: Client) -> list[Resource]:
-    """Return every kind that can be listed, watched and deleted, each in its group's preferred version.
+    """Return every kind that can be listed, watched and deleted, in its group's preferred version.
 
-    A group that cannot be read is left out: an aggregated API whose server is down must not stop the rest.
+    Groups that cannot be read are left out: an aggregated API whose server is down must not stop the others.
     """
     groups = (await client.request("GET", "/apis")).get("groups") or []
     versions = [("", "v1")] + [(group["name"], group["preferredVersion"]["version"]) for group in groups]

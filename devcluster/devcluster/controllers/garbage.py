@@ -1,8 +1,8 @@
-"""Collects garbage: deletes what its owners left behind, in the background, foreground or orphan way.
+"""The garbage collector: deletes objects whose owners are gone, with background, foreground or orphan propagation.
 
-A graph of owner references is kept from watches on every kind. It only says where to look; before anything is deleted
-the object and every owner the graph lacks are read from the server, and the DELETE names the uid, so that a new
-object of an old name is never taken for the one that went.
+Watches on every kind feed a graph of owner references. The graph only tells which objects to examine: before a delete,
+the object and every owner that is not in the graph are read from the server, and the DELETE has a uid, so that a new
+object of the same name is never deleted.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
-# A new CRD is served a moment after it was made, later on a real server than on the embedded one.
+# A new CRD is served a moment after its creation, later on a real server than on the embedded one.
 _REDISCOVER_SECONDS = 0.3
 _UNKNOWN_KIND_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 10.0
@@ -66,14 +66,14 @@ class GarbageCollector:
             group.create_task(self._look_again(group))
 
     async def _keep_watches(self, group: asyncio.TaskGroup) -> None:
-        """Watch every kind there is; look anew whenever a CRD changes."""
+        """Watch every kind; discover kinds again when a CRD changes."""
         await self._rediscover(group)
         async for _ in self._client.follow(CRDS):
             await asyncio.sleep(_REDISCOVER_SECONDS)
             await self._rediscover(group)
 
     async def _look_again(self, group: asyncio.TaskGroup) -> None:
-        """Look anew now and then: a server that had just started may not have told of a kind it serves."""
+        """Discover kinds again from time to time: a server that has just started may not list every kind."""
         while True:
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
             await self._rediscover(group)
@@ -151,7 +151,7 @@ class GarbageCollector:
             return None
         if node.deleting:
             if not set(self._watches) <= self._synced:
-                return _REDISCOVER_SECONDS  # an unread kind may hold dependents
+                return _REDISCOVER_SECONDS  # a kind that was not read yet may have dependents
             if ORPHAN in node.finalizers:
                 await self._orphan_dependents(node)
             elif FOREGROUND in node.finalizers:
@@ -160,7 +160,7 @@ class GarbageCollector:
         return await self._collect(node) if node.owners else None
 
     async def _delete_dependents(self, owner: _Node) -> None:
-        """Foreground: the owner goes when no dependent that blocks it is left."""
+        """Delete the dependents of an owner in the foreground; remove the owner when none of them blocks it."""
         dependents = [self._nodes[uid] for uid in self._dependents.get(owner.uid, set()) if uid in self._nodes]
         blocking = [
             node
@@ -182,7 +182,7 @@ class GarbageCollector:
         await self._drop_finalizer(owner, ORPHAN)
 
     async def _collect(self, node: _Node) -> float | None:
-        """Delete an object none of whose owners exists any more; drop references to those that went."""
+        """Delete an object if none of its owners exists, else remove references to owners that are gone."""
         if all(self._is_solid(node, ref) for ref in node.owners):
             return None
         live = await self._live(node)
@@ -211,7 +211,7 @@ class GarbageCollector:
         )
 
     async def _classify(self, node: _Node, references: list[Object]) -> _Owners | None:
-        """Sort owners by what the server says of each; None when a kind is not known yet."""
+        """Sort owners by whether they exist; None when a kind is not known yet."""
         owners = _Owners()
         for reference in references:
             if self._is_solid(node, reference):
@@ -221,7 +221,7 @@ class GarbageCollector:
             if resource is None:
                 return None
             if resource.namespaced and node.namespace is None:
-                owners.solid.append(reference)  # invalid, and never a reason to delete
+                owners.solid.append(reference)  # invalid, which is never a reason to delete
                 continue
             probe = _Node(
                 resource, node.namespace if resource.namespaced else None, reference["name"], reference["uid"]
@@ -238,7 +238,7 @@ class GarbageCollector:
         return owners
 
     async def _live(self, node: _Node) -> Object | None:
-        """Read the object; None when it is gone or another has its name."""
+        """Read the object; None when it is gone or its name has another uid."""
         try:
             found = await self._client.get(node.resource, node.namespace, node.name)
         except ApiError as error:
@@ -257,7 +257,7 @@ class GarbageCollector:
         try:
             await self._client.delete(node.resource, node.namespace, node.name, uid=node.uid, propagation=policy)
         except ApiError as error:
-            if error.code not in (404, 409):  # gone, or another of its name
+            if error.code not in (404, 409):  # gone, or another object has its name
                 raise
 
     async def _keep_owners(self, node: _Node, live: Object, owners: list[Object]) -> None:
@@ -275,4 +275,4 @@ class GarbageCollector:
             await self._client.patch(node.resource, node.namespace, node.name, {"metadata": metadata})
         except ApiError as error:
             if error.code != 404:
-                raise  # 409 too: read again and decide again
+                raise  # 409 too: the next attempt reads again

@@ -1,5 +1,4 @@
-"""A work queue of keys for the controllers here: one key is handled by one worker at a time, failures come back
-later."""
+"""A work queue of keys for controllers: one worker at a time handles a key, and failures are retried."""
 
 import asyncio
 import logging
@@ -17,9 +16,9 @@ _RETRY_MAX_SECONDS = 5.0
 
 
 class KeyedQueue(Generic[Key]):
-    """Calls `handle` with every key added; a key added while it is handled is handled once more.
+    """Calls `handle` with every key that is added; a key that is added while it is handled is handled again.
 
-    `handle` returns None, or the seconds after which to look again. `ApiError` is retried with growing pauses.
+    `handle` returns None, or the seconds until the key is handled again. `ApiError` is retried with backoff.
     """
 
     def __init__(self, handle: Callable[[Key], Awaitable[float | None]], *, workers: int = 8) -> None:

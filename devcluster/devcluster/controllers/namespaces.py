@@ -1,4 +1,4 @@
-"""Ends namespaces: empties one that is being deleted, then takes its `kubernetes` finalizer away."""
+"""Deletes namespaces: deletes the objects of one that is being deleted, then removes its finalizer `kubernetes`."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from devcluster.controllers.discovery import discover
 from devcluster.controllers.keyed import KeyedQueue
 
 _FINALIZER = "kubernetes"
-# What is left usually waits for a process to end or another's finalizer.
+# The remaining objects usually wait for the end of a process or for a finalizer.
 _LOOK_AGAIN_SECONDS = 0.2
 
 
@@ -48,7 +48,7 @@ class NamespaceController:
         return None
 
     async def _empty(self, resource: Resource, namespace: str) -> int:
-        """Delete what is not yet being deleted; return how many objects there were."""
+        """Delete all objects that are not being deleted; return the number of objects."""
         items, _ = await self._client.list(resource, namespace)
         for item in items:
             if not item["metadata"].get("deletionTimestamp"):

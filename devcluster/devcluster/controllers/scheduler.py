@@ -1,4 +1,4 @@
-"""Binds waiting pods to nodes: node selectors, taints and cordons are respected, resources are not counted."""
+"""Binds pending pods to nodes by node selectors, taints and cordons; does not count resources."""
 
 import asyncio
 import datetime
@@ -15,13 +15,13 @@ SCHEDULER = "default-scheduler"
 
 @dataclass(frozen=True, slots=True)
 class Unschedulable:
-    """No node will do; `message` says so in the scheduler's words."""
+    """No node fits; `message` is kube-scheduler's."""
 
     message: str
 
 
 def choose(pod: Object, nodes: Iterable[Object]) -> str | Unschedulable:
-    """Return the name of the first node, by name, that takes the pod."""
+    """Return the name of the first node, in the order of names, that fits the pod."""
     reasons: Counter[str] = Counter()
     total = 0
     for node in sorted(nodes, key=lambda node: str(node["metadata"]["name"])):
@@ -99,7 +99,7 @@ class Scheduler:
                 self._pods = {_key(pod): pod for pod in event.items if _is_ours(pod)}
                 for key in self._pods:
                     self._queue.add(key)
-            elif event.type == "DELETED":  # bound ones leave the selector and arrive as DELETED too
+            elif event.type == "DELETED":  # bound pods no longer match the selector and are DELETED for the watch
                 self._pods.pop(_key(event.object), None)
             elif _is_ours(event.object):
                 self._pods[_key(event.object)] = event.object
@@ -125,7 +125,7 @@ class Scheduler:
         except ApiError as error:
             if error.code == 404:
                 return
-            # A conflict may pass; a pod that another has bound leaves our watch, and is not tried again.
+            # A conflict is retried; a pod that another scheduler has bound leaves the watch.
             raise
         self._pods.pop(key, None)
         message = f"Successfully assigned {namespace}/{name} to {node}"

@@ -1,4 +1,4 @@
-"""One container as one process: starts it, keeps its log, says how it ended."""
+"""One container as one process: starts it, keeps its log, reports its end."""
 
 import asyncio
 import contextlib
@@ -16,9 +16,9 @@ from devcluster.node.logs import ContainerLog
 from devcluster.node.statuses import Running, Terminated, exit_state, start_error
 from devcluster.process import Child, spawn
 
-# The kubelet keeps this much of a termination message.
+# The kubelet's limit for a termination message.
 _MESSAGE_BYTES = 4096
-# A grandchild that left the group may hold the pipe; the container's end does not wait for it longer than this.
+# A descendant that left the group may hold the pipe open; the end of the container waits this long for it.
 _DRAIN_SECONDS = 0.5
 
 _WHY = {
@@ -39,7 +39,7 @@ class Container:
         self.state = Running(child.pid, started)
 
     async def ended(self) -> Terminated:
-        """Wait for the end and return it."""
+        """Wait for the end and return its state."""
         code = await self.child.wait()
         finished = datetime.datetime.now(datetime.UTC)
         with contextlib.suppress(TimeoutError):
@@ -70,7 +70,7 @@ async def start(
     paths: Paths,
     forks: ForkServer | None = None,
 ) -> Container | Terminated:
-    """Start the process of a container in `folder`; a command that cannot be executed is an end, not an error."""
+    """Start the process of a container in `folder`; return the state of its end if the command cannot be executed."""
     now = datetime.datetime.now(datetime.UTC)
     paths.termination_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     paths.termination_file.touch(mode=0o600)
@@ -80,7 +80,7 @@ async def start(
     except OSError as error:
         log.close()
         return start_error(command[0], _why(command[0], error), finished=now)
-    except ValueError as error:  # a NUL in a word or a variable
+    except ValueError as error:  # a NUL in an argument or a variable
         log.close()
         return start_error(command[0], str(error), finished=now)
     try:

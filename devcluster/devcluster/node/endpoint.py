@@ -1,4 +1,4 @@
-"""The kubelet's HTTPS endpoint, as far as `kubectl logs` needs it. Answers only clients its authority vouches for."""
+"""The HTTPS endpoint of the kubelet, as far as `kubectl logs` needs it. Clients need a certificate of its authority."""
 
 import datetime
 import ssl

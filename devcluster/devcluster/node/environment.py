@@ -1,6 +1,6 @@
-"""The environment of a container: `env`, `envFrom` and their references, `$(VAR)`, and paths that exist here.
+"""The environment of a container: `env`, `envFrom` and their references, `$(VAR)`, and real paths.
 
-Pure but for the lookup it is handed. Errors carry the kubelet's words, because they end up in a pod's status.
+Pure except for the `Lookup` argument. Error messages are the kubelet's, because they go into the pod's status.
 """
 
 import os
@@ -17,11 +17,11 @@ _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 
 
 class ConfigError(Exception):
-    """A container cannot be made as it is described: CreateContainerConfigError. May heal when objects appear."""
+    """A container cannot be created from its spec: CreateContainerConfigError. Retried, since objects may appear."""
 
 
 class Lookup(Protocol):
-    """Reads what a pod may refer to, in the pod's own namespace; None when it does not exist."""
+    """Reads objects of the pod's namespace that a pod may refer to; None when they do not exist."""
 
     async def config_map(self, name: str) -> Object | None: ...
 
@@ -30,15 +30,15 @@ class Lookup(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Where a container's paths really are, there being no mount namespaces."""
+    """The real paths of a container's paths, since there are no mount namespaces."""
 
     mounts: Mapping[str, Path]
-    """Real folder by mountPath."""
+    """The real folder of each mountPath."""
     termination_path: str
     termination_file: Path
 
     def real(self, value: str) -> str:
-        """Return the real path of a value that is, or begins with, a path of the container; others unchanged."""
+        """Return the real path for a value that is or begins with a path of the container, else the value."""
         if value == self.termination_path:
             return str(self.termination_file)
         for mount in sorted(self.mounts, key=len, reverse=True):
@@ -49,7 +49,7 @@ class Paths:
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
-    """Replace `$(VAR)` by its value; `$$` is a dollar sign and unknown names stay as they are."""
+    """Replace `$(VAR)` with its value; `$$` is a dollar sign, and references to unknown names stay."""
 
     def replace(match: re.Match[str]) -> str:
         if match.group(1) == "$":
@@ -82,7 +82,7 @@ def field_value(pod: Object, path: str, *, address: str) -> str:
 async def container_env(
     container: Object, pod: Object, lookup: Lookup, *, paths: Paths, address: str
 ) -> dict[str, str]:
-    """Return what the container's own `envFrom` and `env` say, references resolved and paths made real."""
+    """Return the variables of the container's `envFrom` and `env`, with references resolved and real paths."""
     env: dict[str, str] = {}
     for source in container.get("envFrom") or []:
         env |= await _from_source(source, lookup)
@@ -96,7 +96,7 @@ async def container_env(
 def process_env(
     env: Mapping[str, str], *, inherited: Mapping[str, str], command_path: Path, working_folder: Path, home: Path
 ) -> dict[str, str]:
-    """Add what an image would bring: a PATH that finds our interpreter first, and a home. The container's own wins."""
+    """Add what an image would set, a PATH that begins with this interpreter's folder and a HOME, unless it is set."""
     base = {"LANG": "C.UTF-8", "HOME": str(home), **inherited}
     result = base | dict(env)
     own_path = env.get("PATH") or os.environ.get("PATH", os.defpath)
@@ -106,7 +106,7 @@ def process_env(
 
 
 def command_line(container: Object, env: Mapping[str, str], paths: Paths) -> list[str]:
-    """Return command and args, expanded. Raises `ConfigError` without a command: there is no image to have one."""
+    """Return command and args, expanded. Raises `ConfigError` without a command, since no image has one."""
     words: Sequence[str] = [*(container.get("command") or []), *(container.get("args") or [])]
     if not container.get("command"):
         raise ConfigError("no command specified: the process node has no images, so containers need `command`")

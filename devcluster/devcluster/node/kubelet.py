@@ -1,4 +1,4 @@
-"""Registers the node, follows the pods bound to it and gives each a worker; answers for logs."""
+"""Registers the node, watches the pods bound to it, runs a worker for each, and serves logs."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ NO_SANDBOX = (
     "pods run as processes of this user: no isolation, no images, no resource limits; securityContext is ignored"
 )
 _LEASE_NAMESPACE = "kube-node-lease"
-# A kubelet's own figures: a lease of 40 s renewed every 10 s.
+# As a kubelet: a lease of 40 s, renewed every 10 s.
 _LEASE_SECONDS = 40
 _RENEW_SECONDS = 10.0
 _RETRY_SECONDS = 0.5
@@ -36,16 +36,16 @@ class ProcessNode:
     """A node of processes. Run it as a task; cancelling it kills every process it started.
 
     Args:
-        folder: where pods' files and logs are kept, private to this node.
+        folder: for files and logs of pods; only this node uses it.
         tls: certificates of the log endpoint; without them `kubectl logs` is not served.
-        command_path: first entry of every container's PATH, by default the folder of this interpreter.
-        working_folder: where containers without a workingDir run, and on every container's PYTHONPATH, as the folder of
-            the user's project is in an image.
-        inherited: variables every container gets unless it sets them itself.
-        labels: of the Node, beside the usual ones.
-        taints: as in a Node's spec; pods must tolerate them.
-        mine: asked for every pod bound to the node; a pod that is not is left alone, and so waits for ever.
-        instant: asked for every pod; an `Instant` ends the pod without a process, None runs it.
+        command_path: first entry of each container's PATH, by default the folder of this interpreter.
+        working_folder: working folder of containers without a workingDir, and an entry of each container's PYTHONPATH,
+            like the folder of the user's project in an image.
+        inherited: variables of each container, unless it sets them.
+        labels: of the Node, in addition to the usual ones.
+        taints: of the Node's spec.
+        mine: returns whether the node runs a pod that is bound to it; other pods stay Pending.
+        instant: returns an `Instant` for a pod that ends without a process, None for a pod that is run.
         forks: starts the commands that it takes, in place of exec.
     """
 
@@ -67,7 +67,7 @@ class ProcessNode:
     ) -> None:
         self.name = name
         self.ready = asyncio.Event()
-        """Set once the node is registered and has seen its pods."""
+        """Set when the node is registered and has read its pods."""
         self._client = client
         self._labels = dict(labels or {})
         self._taints = list(taints)
@@ -89,7 +89,7 @@ class ProcessNode:
         )
 
     async def run(self) -> None:
-        """Register, then serve until cancelled."""
+        """Register, then run pods until cancelled."""
         self._node.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         logger.warning("node.no_sandbox", extra={"node": self.name, "what": NO_SANDBOX})
         port = 0 if self._endpoint is None else await self._endpoint.start()
@@ -139,7 +139,7 @@ class ProcessNode:
             worker.forget()
 
     def _find(self, namespace: str, name: str) -> PodWorker | None:
-        """Return the newest pod of that name, the one the API server means."""
+        """Return the newest pod of that name, which is the one in the API."""
         for worker in reversed(self._workers.values()):
             metadata = worker.pod["metadata"]
             if (metadata["namespace"], metadata["name"]) == (namespace, name):
@@ -147,7 +147,7 @@ class ProcessNode:
         return None
 
     async def _register(self, port: int) -> None:
-        """Make or renew the Node; a server adds a not-ready taint to new nodes, which a controller would take away."""
+        """Create or update the Node, and remove the not-ready taint of new nodes, as a node controller would."""
         spec: Object = {"taints": self._taints or None}
         body: Object = {
             "apiVersion": "v1",
@@ -206,7 +206,7 @@ class ProcessNode:
         }
 
     async def _renew(self) -> None:
-        """Renew the node's Lease; a cluster with a node controller calls the node lost without it."""
+        """Renew the node's Lease, without which a node controller takes the node for lost."""
         while True:
             try:
                 await self._renew_once()
@@ -223,7 +223,7 @@ class ProcessNode:
             if error.code != 404:
                 raise
             namespace: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _LEASE_NAMESPACE}}
-            with contextlib.suppress(ApiError):  # there already, or the create below says what is wrong
+            with contextlib.suppress(ApiError):  # it exists, or the create below reports the error
                 await self._client.create(NAMESPACES, None, namespace)
             body: Object = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "spec": spec}
             await self._client.create(LEASES, _LEASE_NAMESPACE, body | {"metadata": {"name": self.name}})

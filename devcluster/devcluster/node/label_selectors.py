@@ -1,11 +1,11 @@
-"""Label selectors as they stand in objects: whether one selects a pod's labels. Pure."""
+"""Evaluates the label selectors of objects. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
-    """Say whether all conditions hold; without any it selects everything."""
+    """Return whether the selector matches the labels; an empty one matches everything."""
     wanted = selector or {}
     equal = all(labels.get(key) == value for key, value in (wanted.get("matchLabels") or {}).items())
     return equal and all(_holds(one, labels) for one in wanted.get("matchExpressions") or ())

@@ -1,7 +1,7 @@
-"""A container's log: what it wrote, line by line with the time, in a file, to be read while it grows.
+"""The log of a container: its output, line by line with the time, in a file that can be read while it grows.
 
-The file has the format of container runtimes (`<time> stdout F <text>`). It is rotated once it is large: two files at
-most.
+The file has the format of container runtimes (`<time> stdout F <text>`). It is rotated when it is large, and two files
+are kept.
 """
 
 import asyncio
@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-# The kubelet's defaults are five files of 10 MiB; two are plenty for a machine somebody sits at.
+# The kubelet's default is five files of 10 MiB; two suffice on a developer's machine.
 _MAX_BYTES = 10 * 1024 * 1024
-# A line without an end is cut here, as container runtimes do, so that a stream of zeros cannot eat our memory.
+# Longer lines are split, as container runtimes do, so that output without newlines cannot fill the memory.
 _MAX_LINE = 16 * 1024
 # FallbackToLogsOnError: the last 2,048 bytes or 80 lines, whichever is smaller (Kubernetes documentation).
 _FALLBACK_BYTES = 2048
@@ -21,7 +21,7 @@ _FALLBACK_LINES = 80
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """What `kubectl logs` asks for."""
+    """The query of `kubectl logs`."""
 
     follow: bool = False
     tail_lines: int | None = None
@@ -31,7 +31,7 @@ class LogQuery:
 
 
 class ContainerLog(asyncio.Protocol):
-    """Takes the output of a process and answers queries. Both may go on at once."""
+    """Stores the output of a process and answers queries, also at the same time."""
 
     def __init__(self, path: Path, *, clock: Callable[[], datetime.datetime]) -> None:
         self._path = path
@@ -45,7 +45,7 @@ class ContainerLog(asyncio.Protocol):
         self.closed = asyncio.Event()
 
     def data_received(self, data: bytes) -> None:
-        """Take a piece of output; called by the event loop's pipe transport."""
+        """Store a piece of output; called by the event loop's pipe transport."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         while len(self._rest) > _MAX_LINE:
             lines.append(self._rest[:_MAX_LINE])
@@ -54,11 +54,11 @@ class ContainerLog(asyncio.Protocol):
             self._append(lines)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take the end of the output."""
+        """Handle the end of the output."""
         self.close()
 
     def close(self) -> None:
-        """End the log; readers that follow it come to an end."""
+        """Close the log; readers that follow it end."""
         if self.closed.is_set():
             return
         if self._rest:
@@ -74,7 +74,7 @@ class ContainerLog(asyncio.Protocol):
         return b"".join(lines)[-_FALLBACK_BYTES:].decode(errors="replace")
 
     async def read(self, query: LogQuery) -> AsyncIterator[bytes]:
-        """Yield the pieces of an answer; with `follow` until the log is closed."""
+        """Yield the parts of a response; with `follow`, until the log is closed."""
         generation, position = self._generation, self._path.stat().st_size if self._path.exists() else 0
         lines = self._lines()
         if query.since is not None:
@@ -115,7 +115,7 @@ class ContainerLog(asyncio.Protocol):
         return _split(b"".join(files))
 
     def _since(self, generation: int, position: int) -> tuple[list[bytes], int, int]:
-        """Return the lines after a place, and the new place. What two rotations took away is skipped."""
+        """Return the lines after a position, and the new position. Lines lost by two rotations are skipped."""
         data = b""
         if generation < self._generation:
             if generation == self._generation - 1 and self._old.exists():
@@ -128,12 +128,12 @@ class ContainerLog(asyncio.Protocol):
 
 
 def _split(data: bytes) -> list[bytes]:
-    """Split stored lines by newline alone; `splitlines` would also cut at the carriage returns of progress bars."""
+    """Split stored lines by newline only; `splitlines` would also split at the carriage returns of progress bars."""
     return [line + b"\n" for line in data.split(b"\n")[:-1]]
 
 
 def _plain(query: LogQuery) -> Callable[[bytes], bytes]:
-    """Return what makes a stored line one that `--timestamps` shows: time, a space, the text."""
+    """Return a stored line as `--timestamps` shows it: time, a space, the text."""
     if not query.timestamps:
         return lambda line: line
     return lambda line: line.split(b" ", 1)[0] + b" " + _text(line)

@@ -1,7 +1,7 @@
 """The life of one pod on the node: volumes, init containers, containers, deadline, deletion, end.
 
-One `PodWorker` a pod, made by `ProcessNode`, which hands it every newer version of the pod. Restart policies other than
-Never, and what needs a kernel's isolation to mean anything, are refused in the status.
+`ProcessNode` creates a `PodWorker` for each pod and passes it every newer version of the pod. Restart policies other
+than Never, and features that need isolation by the kernel, are refused in the pod's status.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 _TERMINATION_PATH = "/dev/termination-log"
 _GRACE_SECONDS = 30
-# A missing ConfigMap is looked for this often; a kubelet takes up to a minute, but here somebody is watching.
+# Missing ConfigMaps are looked up this often; a kubelet waits up to a minute, which is long for a developer.
 _HEAL_SECONDS = 0.2
 _HEAL_MAX_SECONDS = 2.0
 _TOKEN_RETRY_SECONDS = 5.0
@@ -49,7 +49,7 @@ _TOKEN_RETRY_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """How a pod ends without a process, for benchmarks of whatever makes pods: after `seconds`, with `message`."""
+    """A pod that ends without a process after `seconds` with `message`, for benchmarks of controllers."""
 
     message: str = ""
     exit_code: int = 0
@@ -58,7 +58,7 @@ class Instant:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What all pods of a node share."""
+    """The parts of a node that all its pods use."""
 
     client: Client
     events: EventRecorder
@@ -72,7 +72,7 @@ class Node:
 
 
 class PodWorker:
-    """Runs one pod. `run` returns when the pod has ended; `update` and `vanish` tell it what happened to the object."""
+    """Runs one pod. `run` returns when the pod has ended; call `update` and `vanish` when the object changes."""
 
     def __init__(self, node: Node, pod: Object) -> None:
         self._node = node
@@ -98,7 +98,7 @@ class PodWorker:
         self.finished = status.get("phase") in ("Succeeded", "Failed")
 
     async def run(self) -> None:
-        """Live the pod's life. Cancelling it kills every process at once and writes nothing."""
+        """Run the pod to its end. Cancellation kills every process at once and writes no status."""
         try:
             if not self.finished:
                 await self._live()
@@ -110,7 +110,7 @@ class PodWorker:
             self._kill()
 
     def update(self, pod: Object) -> None:
-        """Take a newer version of the pod: a deletion, or another deadline."""
+        """Handle a newer version of the pod: a deletion, or a changed deadline."""
         before, self.pod = self.pod, pod
         if pod["metadata"].get("deletionTimestamp"):
             self._stopping.set()
@@ -118,7 +118,7 @@ class PodWorker:
             self._arm()
 
     def vanish(self) -> None:
-        """The object is gone: nothing may run for it any longer."""
+        """Handle the removal of the object: stop everything that runs for it."""
         self._vanished = True
         self._stopping.set()
         for container in self._running.values():
@@ -146,7 +146,7 @@ class PodWorker:
         self.finished = True
 
     async def _run_until_stopped(self) -> None:
-        """Run the containers; when asked to stop, end them with grace."""
+        """Run the containers; on a stop, end them with the grace period."""
         work = asyncio.create_task(self._work())
         stop = asyncio.create_task(self._stopping.wait())
         try:
@@ -154,7 +154,7 @@ class PodWorker:
             if not work.done():
                 if self._running:
                     await self._stop_containers()
-                    await work  # sees every container ended
+                    await work  # so that every container has ended
                 else:
                     work.cancel()
                     await asyncio.wait({work})
@@ -198,7 +198,7 @@ class PodWorker:
                 group.create_task(self._run_container(spec, self._states))
 
     async def _warn_of_policies(self) -> None:
-        """Say which network policies select the pod: a process has the network of its machine."""
+        """Record an event with the network policies that select the pod, since they have no effect on a process."""
         with contextlib.suppress(ApiError):
             policies, _ = await self._node.client.list(NETWORK_POLICIES, self.pod["metadata"]["namespace"])
             labels = self.pod["metadata"].get("labels") or {}
@@ -212,7 +212,7 @@ class PodWorker:
         self._init = {name: Terminated(0, "Completed", started, started) for name in self._init}
         self._states = {name: Running(None, started) for name in self._states}
         self._report("Running")
-        end = Terminated(143, "Error", started, started)  # by SIGTERM, when the pod is stopped before its time
+        end = Terminated(143, "Error", started, started)  # by SIGTERM, when the pod is stopped earlier
         try:
             await asyncio.sleep(instant.seconds)
             reason = "Error" if instant.exit_code else "Completed"
@@ -221,7 +221,7 @@ class PodWorker:
             self._states = dict.fromkeys(self._states, replace(end, finished=_now()))
 
     async def _mount(self, mounter: Mounter) -> list[TokenFile]:
-        """Set up the volumes, as often as it takes."""
+        """Set up the volumes; retry until it succeeds."""
         pause = _HEAL_SECONDS
         while True:
             try:
@@ -243,7 +243,7 @@ class PodWorker:
             return
         self._running[name] = started
         states[name] = started.state
-        if self._stopping.is_set():  # asked to stop while it was being started
+        if self._stopping.is_set():  # stopped during its start
             started.child.send(signal.SIGKILL)
         self._event("Normal", "Started", "Container started")
         pending = states is self._init or any(isinstance(state, Waiting) for state in self._states.values())
@@ -252,7 +252,7 @@ class PodWorker:
         self._running.pop(name, None)
 
     async def _start_container(self, spec: Object, states: dict[str, State]) -> Container | Terminated | None:
-        """Start a container as soon as all it refers to is there; None when the pod shall stop first."""
+        """Start a container when all objects it refers to exist; return None if the pod is stopped before."""
         pause = _HEAL_SECONDS
         while not self._stopping.is_set():
             try:
@@ -295,7 +295,7 @@ class PodWorker:
         grace = spec.get("terminationGracePeriodSeconds")
         if metadata.get("deletionTimestamp"):
             grace = metadata.get("deletionGracePeriodSeconds", grace)
-        if self._reason:  # as a kubelet does: the phase is final before the process is
+        if self._reason:  # as a kubelet does: the phase is final before the process has ended
             self._report("Failed")
         for name in self._running:
             self._event("Normal", "Killing", f"Stopping container {name}")
@@ -303,7 +303,7 @@ class PodWorker:
         await asyncio.gather(*(container.child.stop(seconds) for container in list(self._running.values())))
 
     def _arm(self) -> None:
-        """Set the timer of activeDeadlineSeconds, which counts from the pod's start on the node."""
+        """Set the timer of activeDeadlineSeconds, which begins with the pod's start on the node."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -323,7 +323,7 @@ class PodWorker:
         return any("waiting" not in (entry.get("state") or {"waiting": {}}) for entry in statuses)
 
     def _lose(self) -> None:
-        """The node was started anew; its processes ended with the old one."""
+        """Fail the pod after a restart of the node, which ended its processes."""
         now = _now()
         for states in (self._init, self._states):
             for name in states:
@@ -337,7 +337,7 @@ class PodWorker:
                 token = await mounter.refresh(token, now=_now())
 
     async def _remove(self) -> None:
-        """Confirm the deletion, so that the object goes as soon as its finalizers do."""
+        """Confirm the deletion, so that the object is removed when it has no finalizers."""
         metadata = self.pod["metadata"]
         pause = _HEAL_SECONDS
         while not self._vanished:
@@ -389,7 +389,7 @@ class PodWorker:
 
 
 class _Objects:
-    """What a pod may refer to, read when needed."""
+    """Reads the objects that a pod refers to, when they are needed."""
 
     def __init__(self, client: Client, pod: Object) -> None:
         self._client = client
@@ -415,12 +415,12 @@ async def _or_none(request: Coroutine[object, object, Object]) -> Object | None:
 
 
 def _existing(wanted: str, otherwise: Path) -> Path:
-    """Return `wanted` when it is a folder of this machine; a path of an image usually is not."""
+    """Return `wanted` if this machine has that folder; a path of an image usually does not exist."""
     return Path(wanted) if wanted and Path(wanted).is_dir() else otherwise
 
 
 def _unsupported(spec: Object) -> str:
-    """Say why the pod cannot run here at all, or nothing."""
+    """Return why the pod can never run on this node, or an empty string."""
     policy = spec.get("restartPolicy", "Always")
     if policy != "Never":
         return f"restartPolicy {policy}: the process node restarts nothing, use Never"

@@ -1,6 +1,6 @@
-"""What a kubelet says of a pod, as pure functions from container states to a status.
+"""Pod statuses as a kubelet writes them: pure functions from container states to a status.
 
-Words, reasons and condition sets follow statuses recorded from a kubelet 1.36.
+Messages, reasons and conditions follow statuses recorded from a kubelet 1.36.
 """
 
 import datetime
@@ -32,7 +32,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Terminated:
-    """Ended, or never begun: a StartError has no pid and began, for a kubelet, in 1970."""
+    """Ended, or never started: for a kubelet, a StartError started in 1970."""
 
     exit_code: int
     reason: str
@@ -47,7 +47,7 @@ State = Waiting | Running | Terminated
 
 @dataclass(frozen=True, slots=True)
 class PodState:
-    """All that a status is made of. `reason` and `message` are the pod's own, such as DeadlineExceeded."""
+    """The content of a status. `reason` and `message` are those of the pod, such as DeadlineExceeded."""
 
     phase: str
     containers: Mapping[str, State]
@@ -65,13 +65,13 @@ class PodState:
 def exit_state(
     returncode: int, *, pid: int, started: datetime.datetime, finished: datetime.datetime, message: str
 ) -> Terminated:
-    """Translate a process's end: a signal becomes 128 plus its number, as container runtimes have it."""
+    """Return the state of an ended process; a signal is 128 plus its number, as in container runtimes."""
     code = 128 - returncode if returncode < 0 else returncode
     return Terminated(code, "Completed" if code == 0 else "Error", finished, started, message, pid)
 
 
 def start_error(command: str, why: str, *, finished: datetime.datetime) -> Terminated:
-    """Return the state of a container whose command could not be executed, in runc's words."""
+    """Return the state of a container whose command could not be executed, with runc's message."""
     text = (
         "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
         f'unable to start container process: exec: "{command}": {why}: unknown'
@@ -85,7 +85,7 @@ def final_phase(states: Sequence[State]) -> str:
 
 
 def pod_status(pod: Object, state: PodState, *, now: datetime.datetime) -> Object:
-    """Return the whole status to patch in; `pod` gives the spec and the conditions so far."""
+    """Return the whole status; spec and previous conditions are those of `pod`."""
     generation = pod["metadata"].get("generation")
     addresses = [{"ip": state.address}]
     status: Object = {

@@ -1,16 +1,16 @@
 """A pod's volumes as folders: configMap, secret, downwardAPI, projected (with rotating tokens) and emptyDir.
 
-Contents are those at the pod's start; only service account tokens are written anew. Other kinds of volume are refused.
+Contents are read at the pod's start; only service account tokens are renewed. Other kinds of volume are refused.
 """
 
 import base64
 import datetime
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from devcluster.client import SERVICE_ACCOUNTS, Client, Object
+from devcluster.files import write_private
 from devcluster.node.environment import ConfigError, Lookup, field_value
 
 # The kubelet asks for a new token when 80 % of the old one's life is over (pkg/kubelet/token).
@@ -20,7 +20,7 @@ _DEFAULT_TOKEN_SECONDS = 3600
 
 @dataclass(frozen=True, slots=True)
 class TokenFile:
-    """A token to be kept fresh: which, where, and when it is due."""
+    """A token to renew: its source, path and time of renewal."""
 
     path: Path
     audience: str
@@ -29,7 +29,7 @@ class TokenFile:
 
 
 class MountError(Exception):
-    """A volume cannot be set up now; the pod stays in ContainerCreating and an event FailedMount says why."""
+    """A volume cannot be set up now; the pod stays in ContainerCreating and gets an event FailedMount."""
 
 
 class Mounter:
@@ -43,7 +43,7 @@ class Mounter:
         self._address = address
 
     async def mount(self, *, now: datetime.datetime) -> list[TokenFile]:
-        """Write all volumes and return the tokens that must be kept fresh. Idempotent. Raises `MountError`."""
+        """Write all volumes and return the tokens to renew. Idempotent. Raises `MountError`."""
         tokens: list[TokenFile] = []
         for volume in self._pod["spec"].get("volumes") or []:
             folder = inside(self._folder, volume["name"])
@@ -55,7 +55,7 @@ class Mounter:
         return tokens
 
     async def refresh(self, token: TokenFile, *, now: datetime.datetime) -> TokenFile:
-        """Ask for a new token and put it in the old one's place; raises `ApiError`."""
+        """Request a new token and replace the old one; raises `ApiError`."""
         metadata, account = self._pod["metadata"], self._pod["spec"].get("serviceAccountName") or "default"
         spec: Object = {
             "expirationSeconds": token.seconds,
@@ -72,7 +72,7 @@ class Mounter:
         answer = await self._client.create(
             SERVICE_ACCOUNTS, metadata["namespace"], body, subresource=(account, "token")
         )
-        write(token.path, answer["status"]["token"].encode())
+        write_private(token.path, answer["status"]["token"].encode())
         expires = datetime.datetime.fromisoformat(answer["status"]["expirationTimestamp"])
         return TokenFile(token.path, token.audience, token.seconds, now + (expires - now) * _ROTATE_AT)
 
@@ -97,7 +97,7 @@ class Mounter:
 
     async def _write(self, source: Object, folder: Path) -> None:
         for relative, data in (await self._contents(source)).items():
-            write(inside(folder, relative), data)
+            write_private(inside(folder, relative), data)
 
     async def _contents(self, source: Object) -> Mapping[str, bytes]:
         if reference := source.get("configMap"):
@@ -134,20 +134,11 @@ def mount_paths(container: Object, folder: Path) -> dict[str, Path]:
 
 
 def inside(folder: Path, relative: str) -> Path:
-    """Join, refusing what would leave `folder`: names come from whoever made the pod."""
+    """Return a path below `folder`; refuse one that leaves it, since the names are the pod author's."""
     parts = Path(relative).parts
     if not parts or Path(relative).is_absolute() or ".." in parts:
         raise ConfigError(f"path {relative!r} must be relative and stay inside its volume")
     return folder / relative
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a private file so that a reader sees the old contents or the new, never half of them."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
-    fresh.replace(path)
 
 
 def _picked(reference: Object, data: Mapping[str, bytes] | None, missing: str) -> Mapping[str, bytes]:

@@ -1,4 +1,4 @@
-"""Writes one pod's status to the API: the newest only, so a pod that ends at once costs one write."""
+"""Writes the newest status of one pod to the API, so that a pod that ends at once needs one write."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ _RETRY_MAX_SECONDS = 5.0
 
 
 class StatusWriter:
-    """Patches statuses in order, newest wins; retries while the server is away, stops when the pod is gone."""
+    """Writes statuses in order, the newest only; retries while the server is away, stops when the pod is gone."""
 
     def __init__(self, client: Client, pod: Object) -> None:
         metadata = pod["metadata"]
@@ -20,18 +20,18 @@ class StatusWriter:
         self.gone = False
 
     def push(self, status: Object) -> None:
-        """Have `status` written, in place of an older one not yet under way."""
+        """Write `status` in the background, instead of an older one that is still pending."""
         self._pending = status
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._write())
 
     async def flush(self) -> None:
-        """Return when everything pushed is written or the pod is gone."""
+        """Wait until every status is written or the pod is gone."""
         while self._task is not None and not self._task.done():
             await asyncio.shield(self._task)
 
     def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel a write in progress."""
         if self._task is not None:
             self._task.cancel()
 
@@ -50,7 +50,7 @@ class StatusWriter:
                 pause = min(pause * 2, _RETRY_MAX_SECONDS)
 
     async def _is_gone(self, error: ApiError) -> bool:
-        """A refused uid is another pod of this name; which code says so differs between servers."""
+        """Return whether the pod is gone: a refused uid is another pod of this name, and servers differ in its code."""
         if error.code == 404:
             return True
         if error.code not in (409, 422):

@@ -36,7 +36,7 @@ from devcluster.client import (
     Resource,
     refusal,
 )
-from devcluster.envtest import kubeconfig, write_private
+from devcluster.files import kubeconfig, write_kubeconfig
 
 SESSION_LABEL: Final = "agentjobs.dev/dev-session"
 _READY_SECONDS = 30.0
@@ -163,9 +163,9 @@ class SharedCluster:
         await accounts.apply(self._user, [self.labelled(obj) for obj in _admin(system)])
         self.token = await accounts.token(self._user, system, "admin")
         self.ca.write_bytes(self._access.ca or _system_roots())
-        config = kubeconfig(self.url, self.ca, self.token)
+        config = kubeconfig(self.url, self.ca, self.token, name="agentjobs")
         config["contexts"][0]["context"]["namespace"] = self.place.namespace
-        write_private(self.kubeconfig, json.dumps(config, indent=1))
+        write_kubeconfig(self.kubeconfig, config)
         await self._has_controllers()
 
     def labelled(self, obj: Object) -> Object:

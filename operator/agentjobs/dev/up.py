@@ -35,7 +35,7 @@ from agentjobs.dev.shared import Place, SharedCluster
 from devcluster.certificates import Authority
 from devcluster.client import NAMESPACES, Client, Object
 from devcluster.controllers import DefaultAccounts, GarbageCollector, NamespaceController, Scheduler
-from devcluster.envtest import kubeconfig, write_private
+from devcluster.files import kubeconfig, write_kubeconfig
 from devcluster.forkserver import ForkServer
 from devcluster.node import Instant, ProcessNode
 from devcluster.ports import free_port
@@ -332,14 +332,14 @@ class _Start:
 
     def _write_kubeconfig(self, gateway_url: str, gateway_ca: str) -> Path:
         server = self._server
-        config = kubeconfig(server.url, server.ca, server.token)
+        config = kubeconfig(server.url, server.ca, server.token, name="agentjobs")
         certificate = base64.b64encode(Path(gateway_ca).read_bytes()).decode()
         extension = {"url": gateway_url, "certificate-authority-data": certificate}
         config["clusters"][0]["cluster"]["extensions"] = [{"name": GATEWAY_EXTENSION, "extension": extension}]
         if self._place.shared:
             config["contexts"][0]["context"]["namespace"] = self._place.namespace
         path = self._folder / "kubeconfig"
-        write_private(path, json.dumps(config, indent=1))
+        write_kubeconfig(path, config)
         return path
 
     async def _sign_in(self, client: Client) -> None:
@@ -352,8 +352,8 @@ class _Start:
                 objects = [server.labelled(obj) for obj in accounts.renamed(objects, self._place.namespace)]
             await accounts.apply(client, objects)
             token = await accounts.token(client, system, f"agentjobs-{part}")
-            config = kubeconfig(server.url, server.ca, token, user=f"agentjobs-{part}")
-            write_private(self._credentials(part), json.dumps(config, indent=1))
+            config = kubeconfig(server.url, server.ca, token, name="agentjobs", user=f"agentjobs-{part}")
+            write_kubeconfig(self._credentials(part), config)
         self._note("accounts")
 
     def _credentials(self, part: rbac.Part) -> Path:
@@ -403,7 +403,7 @@ def _gateway_egress(url: str) -> str:
 
 
 def _database(folder: Path, *, keep: bool) -> EmbeddedPostgres:
-    return EmbeddedPostgres(folder / "postgres", ephemeral=not keep)
+    return EmbeddedPostgres(folder / "postgres", ephemeral=not keep, user="agentjobs")
 
 
 def _import_migration(*, fresh: bool) -> None:

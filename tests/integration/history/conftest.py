@@ -109,19 +109,9 @@ def gateway(connected: Database) -> Gateway:
     return Gateway(connected, cluster=CLUSTER)
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that `nobody` can reach, unlike pytest's own when root runs it."""
-    yield from _folder()
-
-
 @pytest.fixture(scope="module")
 def server_folder() -> Iterator[Path]:
     """A folder for PostgreSQL that a module's tests share, because initdb takes longer than they do."""
-    yield from _folder()
-
-
-def _folder() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="agentjobs-test-"))
     yield path
     shutil.rmtree(path)

