@@ -1,12 +1,13 @@
 """kopf, reduced to its login and its watches: each event of a watched resource goes to one plain function.
 
-The only module that imports kopf. There is no other kind of handler on purpose: each would write annotations or
-finalizers into users' objects. Run by `operator_process`.
+The only module that imports kopf. Events reach that function from the session that kopf is given, before kopf itself
+sees them. There is no other kind of handler than `on.event` on purpose: each would write annotations or finalizers into
+users' objects. Run by `operator_process`.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,13 +17,10 @@ import kopf
 from agentjobs.api_resource import Resource
 from agentjobs.engine.background import Died
 from agentjobs.errors import Denied
-from agentjobs.kube.listing import IsCurrent, listing_session
+from agentjobs.kube.watch_session import Observe, watch_session
 
 # kopf gives its own tasks five seconds to end.
 KOPF_SECONDS: Final = 6.0
-
-Observe = Callable[[str | None, Mapping[str, Any]], None]
-"""Takes in one event: ADDED, MODIFIED, DELETED or None for an object of the first list, and the object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +33,14 @@ class Watch:
     """Only objects that carry this label; empty for all."""
 
 
-async def watch(
-    watches: Iterable[Watch], *, namespaces: tuple[str, ...], is_current: IsCurrent, stop: asyncio.Event
-) -> None:
-    """Run kopf until `stop` is set. `is_current` says which objects kopf's own lists leave out.
+async def watch(watches: Iterable[Watch], *, namespaces: tuple[str, ...], stop: asyncio.Event) -> None:
+    """Run kopf until `stop` is set.
 
     Wait for the task that runs this with `ended`.
     """
     watches = tuple(watches)
     await kopf.operator(
-        registry=registry(watches, is_current=is_current, stop=stop),
+        registry=registry(watches, stop=stop),
         settings=kopf_settings(watches),
         standalone=True,
         clusterwide=not namespaces,
@@ -53,14 +49,15 @@ async def watch(
     )
 
 
-def registry(watches: Iterable[Watch], *, is_current: IsCurrent, stop: asyncio.Event) -> kopf.OperatorRegistry:
+def registry(watches: Iterable[Watch], *, stop: asyncio.Event) -> kopf.OperatorRegistry:
     """Return kopf's handlers: the login, one for each watch, and the end."""
     handlers = kopf.OperatorRegistry()
+    watches = tuple(watches)
 
     @kopf.on.login(registry=handlers)
     async def login(**kwargs: Any) -> Any:
         info = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
-        return info and Connection.make(info, is_current)
+        return info and Connection.make(info, {watch.resource.kind: watch.observe for watch in watches})
 
     for watch in watches:
         _add(handlers, watch)
@@ -74,6 +71,7 @@ def registry(watches: Iterable[Watch], *, is_current: IsCurrent, stop: asyncio.E
 
 
 def _add(handlers: kopf.OperatorRegistry, watch: Watch) -> None:
+    """Let kopf watch: it does where there is a handler. The session leaves to it only what it cannot read itself."""
     labels = {watch.label: kopf.PRESENT} if watch.label else None
 
     @kopf.on.event(*_selector(watch.resource), id=watch.resource.plural, labels=labels, registry=handlers)
@@ -100,10 +98,10 @@ class Connection(kopf.AiohttpSession):
     info: kopf.ConnectionInfo
 
     @classmethod
-    def make(cls, info: kopf.ConnectionInfo, is_current: IsCurrent) -> "Connection":
+    def make(cls, info: kopf.ConnectionInfo, observers: Mapping[str, Observe]) -> "Connection":
         connector = aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context())
-        session = listing_session(
-            headers=info.as_http_headers(), connector=connector, proxy=info.proxy_url, is_current=is_current
+        session = watch_session(
+            headers=info.as_http_headers(), connector=connector, proxy=info.proxy_url, observers=observers
         )
         return cls(
             aiohttp_session=session,

@@ -264,18 +264,8 @@ class Operator:
             stopping.cancel()
 
     async def _run_watches(self, informers: Informers) -> None:
-        def is_current(kind: str, obj: Mapping[str, Any]) -> bool:
-            if not informers.is_current(kind, obj):
-                return False
-            self._metrics.watched(kind)
-            return True
-
-        await kopf_adapter.watch(
-            watches(informers, self._metrics),
-            namespaces=self._settings.namespaces,
-            is_current=is_current,
-            stop=self._stop,
-        )
+        found = watches(informers, self._metrics)
+        await kopf_adapter.watch(found, namespaces=self._settings.namespaces, stop=self._stop)
 
 
 def watches(informers: Informers, metrics: Metrics) -> tuple[kopf_adapter.Watch, ...]:

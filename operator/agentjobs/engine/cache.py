@@ -111,10 +111,6 @@ class Cache(Generic[T]):
         last = self._parse(obj)
         return [(name, known.value, last), (name, last, None)]
 
-    def is_current(self, obj: Mapping[str, Any]) -> bool:
-        """Whether an object brings nothing new, so that `apply` would change nothing."""
-        return self._is_stale(*_identity(obj))
-
     def revise(self, name: Name, value: T) -> None:
         """Keep another value of the same state of an object."""
         entry = self._entries[name]

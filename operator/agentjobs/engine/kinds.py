@@ -83,10 +83,6 @@ class Informers:
         kind = resource.kind
         return self._caches[kind].listing(namespace, changed=lambda *change: self._changed(kind, *change))
 
-    def is_current(self, kind: str, obj: Mapping[str, Any]) -> bool:
-        """Whether an object brings nothing new. False for kinds that have no row."""
-        return kind in self._caches and self._caches[kind].is_current(obj)
-
     def wake_all(self) -> None:
         """Look at all objects again."""
         for key in self._keys():

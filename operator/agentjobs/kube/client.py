@@ -23,6 +23,7 @@ from agentjobs.api_resource import Resource
 from agentjobs.errors import Gone, Invalid, Unavailable
 from agentjobs.kube.answers import error_of, error_of_status
 from agentjobs.kube.connection import load_configuration, open_session
+from agentjobs.kube.lines import whole_lines
 
 Obj = dict[str, Any]
 """A Kubernetes object as JSON says it."""
@@ -259,11 +260,11 @@ class KubeClient:
             async with response:
                 if response.status >= 400:
                     raise self._error(response, await response.read(), request)
-                async for line in _lines(response.content):
-                    kind, obj = _event(line)
-                    if kind == "ERROR":
-                        raise error_of_status(obj, request=request)
-                    yield kind, obj
+                async for lines in whole_lines(response.content):
+                    for kind, obj in map(_event, lines):
+                        if kind == "ERROR":
+                            raise error_of_status(obj, request=request)
+                        yield kind, obj
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise Unavailable(f"{request}: {_words(error)}") from error
 
@@ -352,18 +353,6 @@ async def _collected(read: Callable[[Obj], T], pages: AsyncIterator[Listed[Obj]]
         items += [read(item) for item in page]
         listed = version
     return items, listed
-
-
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Split a stream at newlines, of any length: a watched object may be larger than aiohttp's line limit."""
-    rest = bytearray()
-    async for chunk in content.iter_any():
-        rest += chunk
-        while (end := rest.find(b"\n")) >= 0:
-            line = bytes(rest[:end])
-            del rest[: end + 1]
-            if line.strip():
-                yield line
 
 
 def _written(body: Obj) -> bytes:

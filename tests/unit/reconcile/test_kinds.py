@@ -115,7 +115,6 @@ async def test_it_is_watched_by_its_label_and_counted_by_its_name(informers):
     assert kopf_settings(found).watching.label_selectors["example.org", "v1", "notes"] == LABEL
     assert informers.cache(NOTES).get(("default", "hint")) is not None
     assert metrics.watch_age("Note") < 60
-    assert informers.is_current("Note", a_note())
 
 
 async def test_a_change_wakes_itself_and_what_it_concerns(informers):

@@ -1,0 +1,112 @@
+"""The HTTP session that kopf lists and watches with. It hands objects to our caches, and to kopf only the progress.
+
+For each event kopf makes a task, wraps the object and detects causes of handlers: several times the CPU of taking the
+event into a cache, and half of all events repeat what our own writes were answered. So events are taken from the
+answers to kopf's requests. kopf still asks, asks again, lists after a gap and goes on from where a watch ended: in
+place of the events it gets a bookmark, by which an API server says how far a watch has come.
+Made by `kopf_adapter` at each login.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
+
+import aiohttp
+import orjson
+
+from agentjobs.kube.lines import whole_lines
+
+logger = logging.getLogger(__name__)
+
+Observe: TypeAlias = Callable[[str | None, Mapping[str, Any]], None]
+"""Takes in one event: ADDED, MODIFIED, DELETED or None for an object of a list, and the object. Must not block."""
+
+LIST_SUFFIX: Final = "List"
+CHANGES: Final = frozenset({"ADDED", "MODIFIED", "DELETED"})
+
+
+def watch_session(
+    *,
+    headers: Mapping[str, str],
+    connector: aiohttp.BaseConnector,
+    proxy: str | None,
+    observers: Mapping[str, Observe],
+) -> aiohttp.ClientSession:
+    """Return a session whose lists and watches give the objects of some kinds to their observers."""
+
+    class Answer(aiohttp.ClientResponse):
+        async def start(self, connection: Any) -> aiohttp.ClientResponse:
+            await super().start(connection)
+            if self.status == 200 and self.url.query.get("watch") == "true":
+                content: Any = WatchedContent(self.content, observers)
+                self.content = content
+            return self
+
+        async def json(self, **kwargs: Any) -> Any:
+            body = await super().json(**kwargs)
+            kind = body.get("kind") if isinstance(body, dict) else None
+            if isinstance(kind, str) and kind.endswith(LIST_SUFFIX) and isinstance(body.get("items"), list):
+                observe = observers.get(kind.removesuffix(LIST_SUFFIX))
+                if observe is not None:
+                    for item in body["items"]:
+                        _hand_over(observe, None, item)
+                    body["items"] = []
+            return body
+
+    return aiohttp.ClientSession(connector=connector, headers=headers, proxy=proxy, response_class=Answer)
+
+
+class WatchedContent:
+    """The stream of a watch, from which events of some kinds are taken; else it is the stream that it wraps."""
+
+    def __init__(self, content: aiohttp.StreamReader, observers: Mapping[str, Observe]) -> None:
+        self._content = content
+        self._observers = observers
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+    async def iter_chunked(self, _size: int) -> AsyncIterator[bytes]:
+        """Yield what kopf is to see of the stream. It reads watches by this method."""
+        async for lines in whole_lines(self._content):
+            yield b"".join(self._left(lines))
+
+    def _left(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """Take the events out of some lines. Bookmarks stand for them, one for all that follow each other."""
+        version = None
+        for line in lines:
+            taken = self._taken(line)
+            if taken is None:
+                if version is not None:
+                    yield _bookmark(version)
+                    version = None
+                yield line + b"\n"
+            else:
+                version = taken
+        if version is not None:
+            yield _bookmark(version)
+
+    def _taken(self, line: bytes) -> str | None:
+        """Hand over the event of a line and return its resourceVersion; None when it is for kopf."""
+        try:
+            event = orjson.loads(line)
+            kind, obj = event["type"], event["object"]
+            observe, version = self._observers[obj["kind"]], obj["metadata"]["resourceVersion"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        if kind not in CHANGES or not isinstance(version, str):
+            return None
+        _hand_over(observe, kind, obj)
+        return version
+
+
+def _bookmark(version: str) -> bytes:
+    return orjson.dumps({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version}}}) + b"\n"
+
+
+def _hand_over(observe: Observe, kind: str | None, obj: Mapping[str, Any]) -> None:
+    try:
+        observe(kind, obj)
+    except Exception:
+        # One object that cannot be read must not end the watch of all others. The next list brings it again.
+        logger.exception("watch.failed", extra={"kind": obj.get("kind")})

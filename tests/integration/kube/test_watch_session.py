@@ -1,0 +1,203 @@
+"""What kopf lists and watches reaches our observers, and of that kopf sees only how far it has come."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import kopf
+import pytest
+from aiohttp import web
+
+from agentjobs import kopf_adapter
+from agentjobs.kopf_adapter import Connection
+from agentjobs.kube.client import KubeClient
+from agentjobs.kube.resources import CONFIGMAPS
+from agentjobs.kube.watch_session import watch_session
+from devcluster.apiserver import ApiServer
+
+BOOKMARK = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9"}}}
+GONE = {"type": "ERROR", "object": {"kind": "Status", "code": 410}}
+
+
+def an_object(name: str, version: int, *, kind: str = "AgentJob") -> dict[str, Any]:
+    return {"kind": kind, "metadata": {"name": name, "resourceVersion": str(version)}}
+
+
+def a_config_map(name: str) -> dict[str, Any]:
+    meta = {"name": name, "labels": {"watched": "yes"}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
+
+
+def event(event_type: str, obj: dict[str, Any]) -> dict[str, Any]:
+    return {"type": event_type, "object": obj}
+
+
+@pytest.fixture
+def seen() -> list[tuple[str | None, str]]:
+    """Type and name of what the observer of AgentJobs was given."""
+    return []
+
+
+@pytest.fixture
+async def session(seen) -> AsyncIterator[aiohttp.ClientSession]:
+    def observe(event_type: str | None, obj: Any) -> None:
+        seen.append((event_type, obj["metadata"]["name"]))
+        if obj["metadata"]["name"] == "unreadable":
+            raise ValueError("unreadable")
+
+    connector = aiohttp.TCPConnector()
+    observers = {"AgentJob": observe}
+    async with watch_session(headers={"X": "y"}, connector=connector, proxy=None, observers=observers) as session:
+        yield session
+
+
+def lines(*parts: Any) -> bytes:
+    return b"".join(json.dumps(part).encode() + b"\n" for part in parts)
+
+
+async def watched(session: aiohttp.ClientSession, server: Any, *writes: bytes, code: int = 200) -> list[Any]:
+    """Let the server stream these writes, one after the other; return the lines that kopf would see."""
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=code)
+        await response.prepare(request)
+        for part in writes:
+            await response.write(part)
+            await asyncio.sleep(0.02)
+        return response
+
+    server.handler = stream
+    async with session.get(server.url, params={"watch": "true"}) as answer:
+        raw = b"".join([part async for part in answer.content.iter_chunked(1024 * 1024)])
+    return [json.loads(line) if line.startswith(b"{") else line for line in raw.splitlines()]
+
+
+def bookmark(version: int) -> dict[str, Any]:
+    return event("BOOKMARK", {"metadata": {"resourceVersion": str(version)}})
+
+
+async def test_a_list_goes_to_the_observer_and_kopf_gets_an_empty_one(server, session, seen):
+    server.answer({"kind": "AgentJobList", "metadata": {"resourceVersion": "9"}, "items": [an_object("a", 5)]})
+
+    async with session.get(server.url) as answer:
+        body = await answer.json()
+
+    assert seen == [(None, "a")]
+    assert body == {"kind": "AgentJobList", "metadata": {"resourceVersion": "9"}, "items": []}
+    assert server.requests[0].headers["X"] == "y"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"kind": "SecretList", "items": [{"metadata": {"name": "s"}}]},
+        {"kind": "APIResourceList", "resources": []},
+        {"items": 1},
+        [1],
+        "x",
+    ],
+    ids=repr,
+)
+async def test_another_answer_is_left_alone(server, session, seen, body):
+    server.answer(body)
+
+    async with session.get(server.url) as found:
+        assert await found.json() == body
+    assert seen == []
+
+
+async def test_events_go_to_the_observer_and_kopf_gets_one_bookmark_for_those_that_came_together(server, session, seen):
+    together = lines(*(event(kind, an_object("a", version)) for version, kind in enumerate(("ADDED", "MODIFIED"), 5)))
+
+    told = await watched(session, server, together, lines(event("DELETED", an_object("a", 8))))
+
+    assert seen == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
+    assert told == [bookmark(6), bookmark(8)]
+
+
+async def test_what_is_no_event_of_a_known_kind_reaches_kopf_in_its_place(server, session, seen):
+    secret = event("ADDED", an_object("s", 6, kind="Secret"))
+    parts = [event("ADDED", an_object("a", 5)), secret, event("ADDED", an_object("b", 7)), BOOKMARK, GONE]
+
+    told = await watched(session, server, lines(*parts))
+
+    assert told == [bookmark(5), secret, bookmark(7), BOOKMARK, GONE]
+    assert seen == [("ADDED", "a"), ("ADDED", "b")]
+
+
+@pytest.mark.parametrize(
+    "line", [b"no json", b"[1]", b'{"type":"ADDED"}', b'{"type":"ADDED","object":{"kind":"AgentJob"}}'], ids=repr
+)
+async def test_a_line_that_cannot_be_read_is_left_to_kopf(server, session, seen, line):
+    told = await watched(session, server, line + b"\n" + lines(event("ADDED", an_object("a", 5))))
+
+    assert told == [json.loads(line) if line.startswith(b"{") else line, bookmark(5)]
+    assert seen == [("ADDED", "a")]
+
+
+async def test_an_event_may_come_in_pieces_and_be_larger_than_any_buffer(server, session, seen):
+    raw = lines(event("ADDED", an_object("a", 5) | {"spec": "x" * 3_000_000}), event("ADDED", an_object("b", 6)))
+
+    told = await watched(session, server, raw[:20], raw[20:2_000_000], raw[2_000_000:])
+
+    assert seen == [("ADDED", "a"), ("ADDED", "b")]
+    assert told[-1] == bookmark(6)
+
+
+async def test_an_object_that_its_observer_cannot_read_does_not_end_the_watch(server, session, seen, caplog):
+    told = await watched(
+        session, server, lines(event("ADDED", an_object("unreadable", 5)), event("ADDED", an_object("a", 6)))
+    )
+
+    assert seen == [("ADDED", "unreadable"), ("ADDED", "a")]
+    assert told == [bookmark(6)]
+    assert [record.message for record in caplog.records] == ["watch.failed"]
+
+
+async def test_a_refused_watch_is_read_as_it_is(server, session, seen):
+    told = await watched(session, server, lines(event("ADDED", an_object("a", 5))), code=403)
+
+    assert told == [event("ADDED", an_object("a", 5))]
+    assert seen == []
+
+
+async def test_refused_credentials_are_known_again_when_a_login_brings_the_same():
+    infos = [kopf.ConnectionInfo(server="https://127.0.0.1", token=token) for token in ("a", "a", "b")]
+    refused, same, new = connections = [Connection.make(info, {}) for info in infos]
+    for connection in connections:
+        await connection.aiohttp_session.close()
+
+    assert refused == same
+    assert refused != new
+    assert refused.aiohttp_session is not same.aiohttp_session
+
+
+async def test_kopf_goes_on_where_a_watch_ended_though_it_saw_no_event(tmp_path, monkeypatch):
+    seen: list[tuple[str | None, str]] = []
+
+    async def until_seen(count: int) -> None:
+        async with asyncio.timeout(20):
+            while len(seen) < count:
+                await asyncio.sleep(0.02)
+
+    def observe(event_type: str | None, obj: Any) -> None:
+        seen.append((event_type, obj["metadata"]["name"]))
+
+    stop = asyncio.Event()
+    watches = [kopf_adapter.Watch(CONFIGMAPS, observe, label="watched")]
+    async with ApiServer(tmp_path) as server, KubeClient.connect(str(server.kubeconfig)) as client:
+        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig))
+        await client.create(CONFIGMAPS, "default", a_config_map("listed"))
+        watching = asyncio.create_task(kopf_adapter.watch(watches, namespaces=("default",), stop=stop))
+        await until_seen(1)
+        await client.create(CONFIGMAPS, "default", a_config_map("before"))
+        await until_seen(2)
+        server.close_watches()
+        await client.create(CONFIGMAPS, "default", a_config_map("after"))
+        await until_seen(3)
+        stop.set()
+        await kopf_adapter.ended(watching)
+
+    assert seen == [(None, "listed"), ("ADDED", "before"), ("ADDED", "after")]
