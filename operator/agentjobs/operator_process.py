@@ -236,6 +236,7 @@ class Operator:
             background.start(controller.run(), "controller", may_return=True)
             background.start(lists.repeat(settings.resync.total_seconds()), "lists")
             background.start(retention.run(), "retention")
+            background.start(reconciler.state.expire(), "expiries")
             background.start(watch_clock(informers.wake_all, wall=lambda: self._now().timestamp()), "clock")
             self._state = "leading"
             listed = {kind.resource.plural: len(informers.cache(kind.resource)) for kind in informers.kinds}

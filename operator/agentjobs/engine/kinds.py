@@ -43,6 +43,9 @@ class Kind(Generic[T, S]):
     """Returns the keys of other kinds that a change concerns; the object's own is woken if it has a reconciler."""
     is_idle: Callable[[T, "Informers"], bool] = lambda value, informers: False
     """Whether nothing is due for an object: it may wait until all others were looked at. A wrong guess costs time."""
+    reduce: Callable[[T], T] | None = None
+    """Makes what is kept of an object that is idle; its reconciler reads the rest again when it needs it. An idle
+    object that a list finds is then not looked at. None keeps all."""
     reconciler: Callable[[S], Reconcile] | None = None
     """Makes the function that works on one object; None for a kind that only wakes others."""
 
@@ -81,7 +84,16 @@ class Informers:
     def listing(self, resource: Resource, namespace: str | None = None) -> Listing[Any]:
         """Begin to take in a complete list: what is not on it is gone."""
         kind = resource.kind
-        return self._caches[kind].listing(namespace, changed=lambda *change: self._changed(kind, *change))
+        return self._caches[kind].listing(namespace, changed=lambda *change: self._listed(kind, *change))
+
+    def reduce(self, resource: Resource, name: Name) -> bool:
+        """Keep only a part of an object, as its row says, if it is idle. True when that is so."""
+        cache, row = self._caches[resource.kind], self._kinds[resource.kind]
+        value = cache.get(name)
+        if value is None or row.reduce is None or not self._is_idle(resource.key(name)):
+            return False
+        cache.revise(name, row.reduce(value))
+        return True
 
     def wake_all(self) -> None:
         """Look at all objects again."""
@@ -101,13 +113,22 @@ class Informers:
                 cache = self._caches[kind.resource.kind]
                 yield from map(kind.resource.key, cache.keys())
 
+    def _listed(self, kind: str, name: Name, before: Any, after: Any) -> None:
+        row = self._kinds[kind]
+        is_new = before is None and row.reduce is not None
+        self._tell(kind, name, before, after)
+        if row.reconciler is not None and not (is_new and self.reduce(row.resource, name)):
+            self.queue.add((kind, *name))
+
     def _changed(self, kind: str, name: Name, before: Any, after: Any) -> None:
+        self._tell(kind, name, before, after)
+        if self._kinds[kind].reconciler is not None:
+            self.queue.add((kind, *name))
+
+    def _tell(self, kind: str, name: Name, before: Any, after: Any) -> None:
         for on_change in self._subscribers[kind]:
             on_change(name, before, after)
-        row = self._kinds[kind]
-        if row.reconciler is not None:
-            self.queue.add((kind, *name))
-        for key in row.wakes(before, after):
+        for key in self._kinds[kind].wakes(before, after):
             self.queue.add(key)
 
     def _is_idle(self, key: Key) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from agentjobs.contract import ErrorClass
+from agentjobs.core.job.ended import KnownJob
 from agentjobs.core.job.observation import Job
 from agentjobs.engine.cache import Name
 from agentjobs.history.records import Deletion
@@ -22,21 +23,22 @@ class HistoryFeed:
         self._writer = writer
         self._now = now
 
-    def on_change(self, name: Name, before: Job | None, after: Job | None) -> None:
+    def on_change(self, name: Name, before: KnownJob | None, after: KnownJob | None) -> None:
         """Write the records that the change of one job tells."""
         if before is None:
             return
         if after is None:
             self._close(before)
             return
-        for record in news(before, after):
-            self._writer.put(record)
+        if isinstance(before, Job) and isinstance(after, Job):
+            for record in news(before, after):
+                self._writer.put(record)
 
-    def _close(self, job: Job) -> None:
+    def _close(self, job: KnownJob) -> None:
         """Record the deletion of a job, and the end of the start that was active."""
         now = self._now()
         self._writer.put(Deletion(job=job_key(job), time=now))
-        if job.active is not None:
+        if isinstance(job, Job) and job.active is not None:
             ended = replace(
                 job.active, ended=now, verdict="Cancel", reason=ErrorClass.JOB_DELETED, message="the job was deleted"
             )

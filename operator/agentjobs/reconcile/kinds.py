@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from agentjobs.contract import LABEL_JOB
+from agentjobs.core.job.ended import EndedJob, KnownJob, ended_job
 from agentjobs.core.job.observation import Job, parse_job
 from agentjobs.core.pods.pod import Pod, parse_pod
 from agentjobs.core.schedule.model import Schedule, parse_schedule
@@ -20,20 +21,23 @@ from agentjobs.reconcile.setup import Setup
 
 def _job_of_pod(before: Pod | None, after: Pod | None) -> Iterator[Key]:
     for pod in (before, after):
-        if pod is not None:
+        # One that has ended and is released concerns nobody any more.
+        if pod is not None and (pod.held or not pod.ended):
             yield AGENTJOBS.key((pod.namespace, pod.job))
 
 
-def _schedule_of_job(before: Job | None, after: Job | None) -> Iterator[Key]:
-    if before is not None and after is not None and before.status == after.status:
+def _schedule_of_job(before: KnownJob | None, after: KnownJob | None) -> Iterator[Key]:
+    if isinstance(before, Job) and isinstance(after, Job) and before.status == after.status:
         return
     for job in (before, after):
         if job is not None and job.made_by:
             yield AGENTSCHEDULES.key((job.namespace, job.made_by))
 
 
-def _is_idle_job(job: Job, informers: Informers) -> bool:
-    return job.is_idle and not any(pod.held for pod in informers.cache(PODS).by("job", job.key))
+def _is_idle_job(job: KnownJob, informers: Informers) -> bool:
+    return (isinstance(job, EndedJob) or job.is_idle) and not any(
+        pod.held for pod in informers.cache(PODS).by("job", job.key)
+    )
 
 
 _SCHEDULES: Final[Kind[Schedule, Setup]] = Kind(
@@ -54,12 +58,19 @@ _PODS: Final[Kind[Pod, Setup]] = Kind(
     # patch removes our finalizer from a pod whose end is recorded, and restores a label that another client removed.
     access={"": ("get", "list", "watch", "create", "patch", "delete")},
 )
-_JOBS: Final[Kind[Job, Setup]] = Kind(
+
+
+def _reduced(job: KnownJob) -> KnownJob:
+    return ended_job(job) if isinstance(job, Job) else job
+
+
+_JOBS: Final[Kind[KnownJob, Setup]] = Kind(
     resource=AGENTJOBS,
     parse=parse_job,
     indexes={"schedule": lambda job: [job.made_by_uid] if job.made_by_uid else []},
     wakes=_schedule_of_job,
     is_idle=_is_idle_job,
+    reduce=_reduced,
     reconciler=lambda setup: Jobs(setup).reconcile,
     # Creates the jobs of schedules, and cancels those that a later one replaces: the only field of a job's spec that it
     # patches. Deletes jobs beyond their schedule's history limits, and those whose time to live is over. Pods name

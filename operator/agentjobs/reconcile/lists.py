@@ -9,9 +9,14 @@ import logging
 from datetime import datetime
 from typing import Any, Final
 
+from agentjobs.core.job.ended import KnownJob
+from agentjobs.core.job.observation import Job
+from agentjobs.engine.cache import Name
 from agentjobs.engine.kinds import Kind
 from agentjobs.errors import AgentJobsError, Gone, Unavailable
 from agentjobs.history.breaker import Away
+from agentjobs.history.records import StartEnd, TransitionRecord
+from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.reconcile.job.rows import past
 from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.state import State
@@ -21,14 +26,15 @@ logger = logging.getLogger(__name__)
 # A snapshot lives for five minutes or more, a list of 100,000 jobs takes a fraction of that.
 SNAPSHOTS: Final = 3
 
-# Some two thousand pairs of numbers in a query: ten milliseconds.
-FED_AT_ONCE: Final = 1000
 # kopf's watch lists again shortly after ours; what was deleted between the two lists shows in a third.
 SECOND_LOOK_SECONDS: Final = 5.0
 
 
 class Lists:
-    """Full lists of what is watched: before the first decision, and now and then to repair what a watch missed."""
+    """Full lists of what is watched: before the first decision, and now and then to repair what a watch missed.
+
+    What the status of a job tells of its past is compared with history once, when the job is found.
+    """
 
     def __init__(self, ports: Ports, state: State, namespaces: tuple[str, ...]) -> None:
         self._cluster = ports.cluster
@@ -36,6 +42,8 @@ class Lists:
         self._writer = ports.writer
         self._state = state
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
+        self._told: list[TransitionRecord | StartEnd] = []
+        state.informers.subscribe(AGENTJOBS, self._note)
 
     async def sync(self) -> None:
         """List every kind once, in the order of its rows, and close the history of jobs that are gone."""
@@ -56,6 +64,7 @@ class Lists:
                     for item in items:
                         listing.take(item)
                     listed = version
+                    await self._feed()
                 listing.end(listed)
                 return
         raise Unavailable(f"list {resource.plural}: {SNAPSHOTS} snapshots in a row have expired half way")
@@ -72,20 +81,23 @@ class Lists:
             _tell(error)
             return None
 
-    async def feed(self) -> None:
-        """Write again what statuses say of the past and history lacks, for whatever a crash kept from it.
+    def _note(self, _name: Name, before: KnownJob | None, after: KnownJob | None) -> None:
+        """Remember what the status of a job that was not known before tells of its past."""
+        if before is None and isinstance(after, Job):
+            self._told += past(after)
+
+    async def _feed(self) -> None:
+        """Write what was told and history lacks, for whatever a crash kept from it.
 
         While PostgreSQL is away all of it waits in the writer.
         """
-        jobs = self._state.jobs.values()
-        for begin in range(0, len(jobs), FED_AT_ONCE):
-            records = [record for job in jobs[begin : begin + FED_AT_ONCE] for record in past(job)]
-            try:
-                records = await self._history.lacking(records)
-            except Unavailable as error:
-                _tell(error)
-            for record in records:
-                self._writer.put(record)
+        records, self._told = self._told, []
+        try:
+            records = await self._history.lacking(records)
+        except Unavailable as error:
+            _tell(error)
+        for record in records:
+            self._writer.put(record)
 
     async def _close_vanished(self, listed_at: datetime | None) -> None:
         """Close the history of jobs whose object went while nobody watched: those that the list just taken had not.
@@ -104,11 +116,10 @@ class Lists:
             logger.info("history.closed", extra={"jobs": closed})
 
     async def repeat(self, seconds: float) -> None:
-        """Feed history, list again shortly after the start, then every `seconds`.
+        """List again shortly after the start, then every `seconds`.
 
         An API server that is away is waited for.
         """
-        await self.feed()
         await asyncio.sleep(SECOND_LOOK_SECONDS)
         while True:
             try:

@@ -13,12 +13,14 @@ from typing import Any, Final
 from agentjobs.api.job.agent import ConfigMapKey
 from agentjobs.api.problems import Problem
 from agentjobs.api_resource import Resource
-from agentjobs.core.job.observation import Heartbeat, Job, Obstacle
+from agentjobs.core.job.ended import EndedJob, KnownJob
+from agentjobs.core.job.observation import Heartbeat, Job, Obstacle, parse_job
 from agentjobs.core.job.verdicts import AskForSlot
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import Admission, Candidate, Holding, JobName, QueuePolicy
 from agentjobs.core.schedule.model import Schedule
 from agentjobs.engine.cache import TOMBSTONES, Cache
+from agentjobs.engine.deadlines import Deadlines
 from agentjobs.engine.kinds import Informers, Kind
 from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, PODS
 from agentjobs.reconcile.job.specs import Specs
@@ -69,15 +71,19 @@ class State:
         self.informers = Informers(kinds, now=now)
         self.queue = self.informers.queue
         self.limits = dict(limits)
-        self.jobs: Cache[Job] = self.informers.cache(AGENTJOBS)
+        self.jobs: Cache[KnownJob] = self.informers.cache(AGENTJOBS)
         self.schedules: Cache[Schedule] = self.informers.cache(AGENTSCHEDULES)
         self.pods: Cache[Pod] = self.informers.cache(PODS)
         self.slots = Slots(lambda queue: self.queue.add((QUEUE, *queue)))
         self.specs = Specs()
+        self.expiries = Deadlines()
+        """When finished jobs have lived out their time; each is looked at then."""
         self._now = now
         # Uids of deleted jobs of schedules, by the schedule's uid and their name; oldest first.
         self.deleted_jobs: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._memory: dict[JobName, Memory] = {}
+        # Uids of deleted jobs that no worker has looked at since.
+        self._gone: dict[JobName, str] = {}
         # Jobs of the first lists that no worker has seen: until then admission would not know which has priority.
         self._unseen: set[JobName] = set()
         self._begun = False
@@ -102,24 +108,38 @@ class State:
     def _pod_changed(self, name: JobName, before: Pod | None, after: Pod | None) -> None:
         self._hold_pod(name)
 
-    def _job_changed(self, name: JobName, before: Job | None, after: Job | None) -> None:
-        if not self._begun and after is not None and not after.finished:
+    def _job_changed(self, name: JobName, before: KnownJob | None, after: KnownJob | None) -> None:
+        is_finished = isinstance(after, EndedJob) or (after is not None and after.finished)
+        if not self._begun and after is not None and not is_finished:
             self._unseen.add(name)
+        if isinstance(after, Job) and after.finished:
+            self.specs.forget(after.uid)
+            self._note_expiry(before, after)
         if before is not None and after is None:
+            self._gone[name] = before.uid
             self.specs.forget(before.uid)
             if before.made_by_uid:
                 keep(self.deleted_jobs, (before.made_by_uid, before.name), before.uid, most=TOMBSTONES)
         for pod in self.pods.by("job", name):
             self._hold_pod(pod.key)
         self.hold_claim(name)
-        may_wait = after is not None and not after.finished and not after.deleting
+        may_wait = after is not None and not is_finished and not after.deleting
         self.slots.leave_unless(name, after.uid if after is not None and may_wait else None)
+
+    def _note_expiry(self, before: KnownJob | None, after: Job) -> None:
+        expires = after.expires
+        if expires is not None and not after.deleting and (before is None or before.expires != expires):
+            self.expiries.add(expires, after.key)
+
+    async def expire(self) -> None:
+        """Let a worker look at each finished job whose time to live is over. Runs until it is cancelled."""
+        await self.expiries.run(lambda name: self.queue.add(AGENTJOBS.key(name)), now=self._now)
 
     def hold_claim(self, name: JobName) -> None:
         """Count what a job's claim takes: a slot and a session. To be called also when its session is known anew."""
         job = self.jobs.get(name)
         holding = None
-        if job is not None and job.active is not None:
+        if isinstance(job, Job) and job.active is not None:
             queue = job.status.queue.name if job.status.queue else "agents"
             holding = Holding(job.uid, self.specs.lock(job), queue, job.uid)
         self.slots.hold(name[0], ("claim", name), holding)
@@ -131,7 +151,8 @@ class State:
         if pod is not None and not pod.ended and pod.owner_uid is not None:
             job = self.jobs.get((pod.namespace, pod.job))
             is_orphan = job is None or job.uid != pod.owner_uid
-            is_claimed = not is_orphan and job is not None and job.active is not None and job.active.start == pod.start
+            active = job.active if isinstance(job, Job) and not is_orphan else None
+            is_claimed = active is not None and active.start == pod.start
             told = "" if is_claimed else f"pod {pod.name}, which has not ended"
             holding = Holding(pod.owner_uid, pod.session, pod.queue if is_orphan else None, pod.uid, told)
         self.slots.hold(name[0], ("pod", name), holding)
@@ -143,10 +164,33 @@ class State:
             memory = self._memory[job.key] = Memory(job.uid)
         return memory
 
-    def forget(self, name: JobName) -> Memory | None:
-        """The job is gone. Returns what was remembered of it."""
+    def forget(self, name: JobName) -> str | None:
+        """The job is gone. Returns its uid, the first time."""
         self.slots.leave(name)
-        return self._memory.pop(name, None)
+        self._memory.pop(name, None)
+        return self._gone.pop(name, None)
+
+    def is_due(self, job: EndedJob) -> bool:
+        """Whether there is something to do for a job of which little is kept."""
+        is_expired = job.expires is not None and job.expires <= self._now() and not job.deleting
+        return is_expired or any(pod.held for pod in self.pods.by("job", job.key))
+
+    def read_again(self, obj: Mapping[str, Any]) -> None:
+        """Take in the object of a job of which little is kept."""
+        self.observe(AGENTJOBS, None, obj)
+        job = parse_job(obj)
+        known = self.jobs.get(job.key)
+        if isinstance(known, EndedJob) and known.uid == job.uid:
+            self.jobs.revise(job.key, job)
+
+    def reduce(self, job: Job) -> bool:
+        """Keep little of a job for which there is nothing to do before its time to live is over. True if it is so."""
+        if job.expires is not None and job.expires <= self._now() and not job.deleting:
+            return False
+        if self.jobs.get(job.key) is not job or not self.informers.reduce(AGENTJOBS, job.key):
+            return False
+        self._memory.pop(job.key, None)
+        return True
 
     def mark_seen(self, name: JobName) -> None:
         """A worker has seen the job; after the last one of the first lists admission begins."""

@@ -33,13 +33,13 @@ class Records(list):
 def lists(operator):
     server, records, metrics = Server(), Records(), Metrics()
     ports = Ports(cluster=server, history=operator, writer=records, recorder=None, metrics=metrics)
-    reconciler = Reconciler(
-        ports,
-        pods=PodDefaults(gateway_url="", image="i"),
-        queues={"agents": 1},
-    )
-    made = Lists(ports, reconciler.state, ())
-    made.server, made.records = server, records
+
+    def start():
+        reconciler = Reconciler(ports, pods=PodDefaults(gateway_url="", image="i"), queues={"agents": 1})
+        return Lists(ports, reconciler.state, ())
+
+    made = start()
+    made.server, made.records, made.restarted = server, records, start
     return made
 
 
@@ -79,9 +79,8 @@ async def test_a_start_feeds_history_with_what_it_lacks_and_nothing_else(lists, 
     await operator.write([*(each.transition(2, "Succeeded", finished=True) for each in (whole, half)), whole.end(1)])
     await operator.accept(half.job(), half.start(1))
     lists.server.jobs = [an_object(name, transitions=2, phase="Succeeded") for name in ("whole", "half", "unheard")]
-    await lists.sync()
 
-    await lists.feed()
+    await lists.sync()
 
     assert {(type(one).__name__, one.job.uid) for one in lists.records} == {
         ("StartEnd", "half"),
@@ -90,19 +89,18 @@ async def test_a_start_feeds_history_with_what_it_lacks_and_nothing_else(lists, 
     }
     await operator.write(lists.records)
     lists.records.clear()
-    await lists.feed()
+    await lists.restarted().sync()
     assert lists.records == []
 
 
 async def test_while_the_database_is_away_all_of_the_past_waits(lists):
     lists.server.jobs = [an_object("one", transitions=2, phase="Succeeded")]
-    await lists.sync()
 
     async def away(_records):
         raise Unavailable("away")
 
     lists._history.lacking = away
-    await lists.feed()
+    await lists.sync()
 
     assert len(lists.records) == 2
 

@@ -18,6 +18,7 @@ from agentjobs.core.job.policy import may_run_again
 from agentjobs.core.pods.manifests import PodDefaults
 from agentjobs.errors import AlreadyExists, Conflict, NotFound, Unavailable
 from agentjobs.history.records import JobKey, JobYield, TransitionRecord
+from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile import Reconciler
 from agentjobs.reconcile.kinds import KINDS
@@ -453,6 +454,8 @@ class World:
         """Let an operator work until no key waits, idle ones last; timers do not fire."""
         reconciler = self.operators[number].reconciler
         queue = reconciler.state.queue
+        for name in reconciler.state.expiries.due(self.now + self.wall_ahead):
+            queue.add(AGENTJOBS.key(name))
         for _ in range(limit):
             if not len(queue):
                 return

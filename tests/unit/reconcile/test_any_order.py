@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from agentjobs.api.conditions import Phase, telling
 from agentjobs.contract import ANNOTATION_SESSION, Verdict
+from agentjobs.core.job.observation import Job
 from agentjobs.errors import NotFound
 
 JOBS = ("one", "two", "three", "four")
@@ -157,7 +158,7 @@ def in_caches(state):
     """The same, looked up in everything that is known."""
     held = {}
     for job in state.jobs.values():
-        if job.active:
+        if isinstance(job, Job) and job.active:
             held["claim", job.key] = job.uid, state.specs.lock(job), job.status.queue.name
     for pod in state.pods.values():
         job = state.jobs.get((pod.namespace, pod.job))

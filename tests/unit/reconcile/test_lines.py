@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from agentjobs.contract import Verdict
+from agentjobs.core.job.ended import EndedJob
 
 JOB, SCHEDULE = ("AgentJob", "default", "hello"), ("AgentSchedule", "default", "brief")
 
@@ -37,10 +38,12 @@ async def test_a_job_that_waits_is_looked_at_before_the_finished_ones(world):
 
 
 @pytest.mark.parametrize("spec", [{}, {"ttlSecondsAfterFinished": 60}], ids=["to stay", "to be deleted later"])
-async def test_a_finished_job_is_idle(world, spec):
+async def test_a_new_operator_does_not_look_at_a_finished_job(world, spec):
     await ended(world, **spec)
+    world.restart()
 
-    assert is_idle(world, JOB)
+    assert JOB not in world.reconciler.state.queue._waiting
+    assert isinstance(world.reconciler.state.jobs.get(("default", "hello")), EndedJob)
 
 
 async def test_an_old_job_goes_though_it_was_idle_when_the_operator_started(world):

@@ -9,6 +9,7 @@ import pytest
 
 from agentjobs.api.conditions import Phase
 from agentjobs.contract import FINALIZER, Verdict
+from agentjobs.core.job.ended import EndedJob
 from agentjobs.kube.resources import AGENTJOBS
 
 
@@ -349,14 +350,15 @@ async def test_a_time_to_live_that_is_none_keeps_a_job(world, ttl):
     assert world.jobs() == ["hello"]
 
 
-async def test_a_finished_job_keeps_of_its_spec_what_still_counts(world):
+async def test_what_still_counts_of_a_finished_jobs_spec_is_followed(world):
     world.apply(ttlSecondsAfterFinished=600, runtime={"podRetention": "Delete", "image": "mine"})
     await world.act()
     world.end_pod(world.pods()[0], Verdict.SUCCEED)
     await world.act(seconds=1)
 
-    kept = world.reconciler.state.jobs.get(("default", "hello")).spec
-    assert kept == {"ttlSecondsAfterFinished": 600, "runtime": {"podRetention": "Delete"}}
+    kept = world.reconciler.state.jobs.get(("default", "hello"))
+    assert isinstance(kept, EndedJob)
+    assert kept.expires == world.status().completion_time + timedelta(seconds=600)
     assert world.pods() == []
 
 

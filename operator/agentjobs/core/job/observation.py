@@ -101,6 +101,12 @@ class Job:
         return timedelta(seconds=seconds) if type(seconds) is int and 0 <= seconds <= _MAX_TTL else None
 
     @property
+    def expires(self) -> datetime | None:
+        """When its time to live is over; None without one, and before its end."""
+        ttl, ended = self.time_to_live, self.status.completion_time
+        return None if ttl is None or ended is None else ended + ttl
+
+    @property
     def pod_retention(self) -> str:
         """What becomes of finished pods. Read from the raw spec, as `cancel`."""
         runtime = self.spec.get("runtime") if isinstance(self.spec, Mapping) else None

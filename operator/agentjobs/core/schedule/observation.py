@@ -6,7 +6,7 @@ from datetime import datetime
 
 from agentjobs.api.conditions import Phase, telling
 from agentjobs.api.schedule.status import ActiveJob, BlockedReason
-from agentjobs.core.job.observation import Job
+from agentjobs.core.job.ended import EndedJob, KnownJob
 from agentjobs.core.schedule.model import Illegal, Plan, Schedule
 
 
@@ -35,8 +35,19 @@ class MadeJob:
         return self.ended is not None
 
 
-def made_job(job: Job) -> MadeJob:
+def made_job(job: KnownJob) -> MadeJob:
     """Reduce a job to what its schedule needs to know."""
+    if isinstance(job, EndedJob):
+        return MadeJob(
+            name=job.name,
+            uid=job.uid,
+            created=job.created,
+            phase=job.phase,
+            ended=job.ended,
+            deleting=job.deleting,
+            accepted=job.accepted,
+            of_generation=job.of_generation,
+        )
     said = None if job.finished else telling(job.status.conditions)
     return MadeJob(
         name=job.name,

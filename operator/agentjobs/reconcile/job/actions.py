@@ -11,6 +11,7 @@ from agentjobs.api.conditions import AdmittedReason, Phase, PodStartedReason
 from agentjobs.api.job.status import AgentJobStatus, AttemptRecord
 from agentjobs.contract import LABEL_JOB, cut, pod_name
 from agentjobs.core.job import progress
+from agentjobs.core.job.ended import EndedJob, KnownJob
 from agentjobs.core.job.observation import Heartbeat, Job, Observation, Obstacle
 from agentjobs.core.job.verdicts import (
     AskForSlot,
@@ -163,6 +164,14 @@ class Actions:
             logger.warning("policy.kept", extra={"namespace": job.namespace, "job": job.name, "error": str(error)})
         memory.policy_of = pod.uid
 
+    async def read_again(self, job: EndedJob) -> bool:
+        """Read the object of a job of which little is kept. False when it is gone, which the watch is about to say."""
+        try:
+            self._state.read_again(await self._cluster.get(AGENTJOBS, *job.key))
+        except NotFound:
+            return False
+        return True
+
     async def _heartbeat(self, job: Job, start: int, answers: Answers) -> Heartbeat:
         try:
             silence = await self._history.silence(job.uid, start)
@@ -175,7 +184,7 @@ class Actions:
 
     async def _recorded(self, job: Job, answers: Answers) -> bool:
         try:
-            return await is_recorded(job, self._history, self._writer)
+            return await is_recorded(job, self._cluster, self._history, self._writer)
         except Unavailable as error:
             self._acceptance.outage(job, answers, error)
             return False
@@ -356,7 +365,7 @@ class Actions:
             return
         self._story.deleted(job)
 
-    async def release_orphans(self, name: JobName, job: Job | None) -> None:
+    async def release_orphans(self, name: JobName, job: KnownJob | None) -> None:
         """Pods that hold for no AgentJob (any more): let them go, after asking the server itself."""
         held = [pod for pod in self._state.pods.by("job", name) if pod.held]
         orphans = [pod for pod in held if job is None or pod.owner_uid != job.uid]

@@ -2,15 +2,18 @@
 
 from typing import Final
 
-from agentjobs.core.job.observation import Job
+from agentjobs.core.job.ended import EndedJob, KnownJob
+from agentjobs.core.job.observation import parse_job
+from agentjobs.errors import NotFound
+from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.reconcile.job.rows import past
-from agentjobs.reconcile.ports import History, Writer
+from agentjobs.reconcile.ports import Cluster, History, Writer
 
 # What history says of a job whose object vanished before anybody told how it ended.
 _DELETED: Final = "Deleted"
 
 
-async def is_recorded(job: Job, history: History, writer: Writer) -> bool:
+async def is_recorded(job: KnownJob, cluster: Cluster, history: History, writer: Writer) -> bool:
     """Ask; what history lacks is put again, from the status.
 
     Raises:
@@ -18,6 +21,11 @@ async def is_recorded(job: Job, history: History, writer: Writer) -> bool:
     """
     if await history.recorded(job.uid) not in (None, _DELETED):
         return True
+    if isinstance(job, EndedJob):
+        try:
+            job = parse_job(await cluster.get(AGENTJOBS, *job.key))
+        except NotFound:
+            return False
     for record in past(job):
         writer.put(record)
     return False

@@ -12,10 +12,12 @@ from agentjobs.api.job.resolve import config_map_keys
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.problems import Problem
 from agentjobs.core.job.decide import decide
+from agentjobs.core.job.ended import EndedJob
 from agentjobs.core.job.observation import Job, Observation
+from agentjobs.core.job.verdicts import Keep
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import JobName
-from agentjobs.reconcile.job.acceptance import Acceptance
+from agentjobs.reconcile.job.acceptance import OUTAGE_SECONDS, Acceptance
 from agentjobs.reconcile.job.actions import Actions
 from agentjobs.reconcile.job.story import Story
 from agentjobs.reconcile.setup import Setup
@@ -54,16 +56,23 @@ class Jobs:
         for _ in range(MAX_STEPS):
             job = self._state.jobs.get(name)
             if job is None:
-                if (memory := self._state.forget(name)) is not None:
-                    self._story.gone(name, memory.uid)
+                if (uid := self._state.forget(name)) is not None:
+                    self._story.gone(name, uid)
                 return None
+            if isinstance(job, EndedJob):
+                if not self._state.is_due(job):
+                    return None
+                if not await self._actions.read_again(job):
+                    return self._now() + timedelta(seconds=OUTAGE_SECONDS)
+                continue
             memory = self._state.remember(job)
             seen = await self._observe(job, memory, answers)
             await self._actions.hand_over_policy(seen, memory)
             self._actions.warn_of_edits(job, memory)
             decision = decide(seen, self._now())
             if not await self._actions.carry_out(seen, decision, memory, answers):
-                return decision.again
+                idle = isinstance(decision.verdict, Keep) and self._state.reduce(job)
+                return None if idle else decision.again
         raise RuntimeError(f"job {name[0]}/{name[1]}: {MAX_STEPS} verdicts in a row without rest")
 
     async def _observe(self, job: Job, memory: Memory, answers: Answers) -> Observation:

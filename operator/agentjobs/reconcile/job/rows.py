@@ -8,6 +8,7 @@ from typing import Any, Final
 from agentjobs.api.conditions import Condition, ConditionType, Phase, find_condition
 from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, ResultSummary, Usage
 from agentjobs.contract import Result, cut
+from agentjobs.core.job.ended import KnownJob
 from agentjobs.core.job.observation import Job
 from agentjobs.core.pods.pod import Pod
 from agentjobs.history.records import JobKey, StartEnd, TransitionRecord
@@ -18,7 +19,7 @@ MAX_BITS: Final = 63
 """Of a number, beside its sign."""
 
 
-def job_key(job: Job) -> JobKey:
+def job_key(job: KnownJob) -> JobKey:
     """Which job a record is about."""
     return JobKey(uid=job.uid, namespace=job.namespace, name=job.name, created=job.created, schedule=job.made_by)
 

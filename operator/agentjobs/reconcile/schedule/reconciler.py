@@ -265,7 +265,7 @@ class Schedules:
     async def _recorded(self, namespace: str, made: MadeJob) -> bool:
         job = self._state.jobs.get((namespace, made.name))
         try:
-            return job is not None and await is_recorded(job, self._history, self._writer)
+            return job is not None and await is_recorded(job, self._cluster, self._history, self._writer)
         except Unavailable:
             return False
 

@@ -1,0 +1,56 @@
+"""What is kept of a job that has ended and needs nothing more: a few words in place of its object.
+
+Most objects of a cluster are such jobs. Whatever has to be done about one later begins with reading its object again.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from sys import intern
+from typing import TypeAlias
+
+from agentjobs.api.conditions import Phase
+from agentjobs.core.job.observation import Job
+
+
+@dataclass(frozen=True, slots=True)
+class EndedJob:
+    """A job whose end is written, with all that belongs to it, and whose last edit is observed."""
+
+    namespace: str
+    name: str
+    uid: str
+    created: datetime
+    phase: Phase
+    ended: datetime
+    expires: datetime | None
+    """When its time to live is over; None without one."""
+    deleting: bool
+    accepted: bool
+    made_by: str
+    made_by_uid: str
+    of_generation: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.namespace, self.name
+
+
+KnownJob: TypeAlias = Job | EndedJob
+
+
+def ended_job(job: Job) -> EndedJob:
+    """Reduce a job that is idle to what is kept of it."""
+    return EndedJob(
+        namespace=intern(job.namespace),
+        name=job.name,
+        uid=job.uid,
+        created=job.created,
+        phase=job.status.phase or Phase.PENDING,
+        ended=job.status.completion_time or job.created,
+        expires=job.expires,
+        deleting=job.deleting,
+        accepted=job.accepted or job.status.starts > 0,
+        made_by=intern(job.made_by),
+        made_by_uid=intern(job.made_by_uid),
+        of_generation=job.of_generation,
+    )

@@ -1,0 +1,130 @@
+"""Of a job that has ended little is kept, and every promise to it holds."""
+
+import copy
+import gc
+import tracemalloc
+from datetime import timedelta
+
+import pytest
+
+from agentjobs.contract import FINALIZER, Verdict
+from agentjobs.core.job.ended import EndedJob
+from agentjobs.core.job.observation import Job
+from agentjobs.history.records import Deletion
+
+JOB = ("default", "hello")
+
+
+@pytest.fixture
+async def ended(world):
+    """A job that has ended, and of which little is kept."""
+    world.apply(ttlSecondsAfterFinished=600)
+    await world.act()
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+    assert isinstance(world.reconciler.state.jobs.get(JOB), EndedJob)
+    return world
+
+
+async def test_of_a_job_that_has_not_ended_all_is_kept(world):
+    world.apply()
+    await world.act()
+
+    assert isinstance(world.reconciler.state.jobs.get(JOB), Job)
+
+
+async def test_nothing_is_read_or_written_for_it_when_a_new_operator_starts(ended):
+    ended.writes.clear()
+    ended.restart()
+    await ended.act()
+
+    assert ended.writes == []
+    assert isinstance(ended.reconciler.state.jobs.get(JOB), EndedJob)
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["told by the watch", "found by the first list"])
+async def test_an_edit_of_it_is_observed(ended, restarted):
+    ended.edit(priority=0)
+    if restarted:
+        ended.restart()
+    await ended.act()
+
+    assert ended.status().observed_generation == ended.job()["metadata"]["generation"] == 2
+    assert isinstance(ended.reconciler.state.jobs.get(JOB), EndedJob)
+
+
+@pytest.mark.parametrize(("ttl", "gone_after"), [(60, 61), (6000, 6001)], ids=["shorter", "longer"])
+async def test_a_new_time_to_live_counts(ended, ttl, gone_after):
+    ended.edit(ttlSecondsAfterFinished=ttl)
+    await ended.act()
+
+    ended.now += timedelta(seconds=gone_after - 10)
+    await ended.settle()
+    before = ended.jobs()
+    ended.now += timedelta(seconds=10)
+    await ended.settle()
+
+    assert (before, ended.jobs()) == (["hello"], [])
+
+
+async def test_its_deletion_is_recorded(ended):
+    ended.remove("hello")
+    await ended.act()
+
+    assert [record.job.name for record in ended.records.values() if isinstance(record, Deletion)] == ["hello"]
+    assert ended.reconciler.state.jobs.get(JOB) is None
+
+
+async def test_a_new_job_of_its_name_starts(ended):
+    ended.remove("hello")
+    ended.apply()
+    await ended.act()
+
+    assert ended.status().starts == 1
+    assert isinstance(ended.reconciler.state.jobs.get(JOB), Job)
+
+
+async def test_a_pod_that_a_crash_left_held_is_released(ended):
+    pod = ended.pods()[0]
+    held = copy.deepcopy(pod)
+    held["metadata"]["finalizers"] = [FINALIZER]
+    ended._put(("Pod", "default", pod["metadata"]["name"]), "MODIFIED", held)
+    ended.restart()
+    await ended.act()
+
+    assert "finalizers" not in ended.pods()[0]["metadata"] or not ended.pods()[0]["metadata"]["finalizers"]
+
+
+async def test_history_that_was_lost_is_written_again_before_its_object_goes(ended):
+    ended.records.clear()
+    ended.now += timedelta(seconds=601)
+    await ended.settle()
+    written = {type(record).__name__ for record in ended.records.values()}
+    await ended.act(seconds=3)
+
+    assert written == {"StartEnd", "TransitionRecord"}
+    assert ended.jobs() == []
+
+
+async def test_a_thousand_of_them_take_less_than_a_kilobyte_each(ended):
+    state, model = ended.reconciler.state, ended.job()
+
+    def copied(number):
+        obj = copy.deepcopy(model)
+        obj["metadata"] |= {"name": f"copy-{number:06}", "uid": f"00000000-0000-4000-8000-{number:012}"}
+        return obj
+
+    def take(numbers):
+        listing = state.informers.listing(state.informers.kinds[-1].resource)
+        for number in numbers:
+            listing.take(copied(number))
+
+    take(range(100))
+    gc.collect()
+    tracemalloc.start()
+    take(range(100, 1100))
+    gc.collect()
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert taken / 1000 < 1024
