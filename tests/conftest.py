@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 from agentjobs.dev.shared import named_access
 from agentjobs.errors import Misconfigured
 from agentjobs.history import migrate
-from agentjobs.history.tables import SCHEMA
+from agentjobs.history.schema import SCHEMA
 from devcluster.envtest import ASSETS
 from devcluster.postgres import EmbeddedPostgres
 

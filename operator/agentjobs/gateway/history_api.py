@@ -13,7 +13,7 @@ from agentjobs.api.recorded import Events, RecordedJobs, RecordedResult, Recorde
 from agentjobs.gateway.auth import User
 from agentjobs.gateway.problems import Problem, json_answer
 from agentjobs.gateway.services import History, ReadBudget, services_of
-from agentjobs.history.reads import DEFAULT_LIMIT, MAX_LIMIT
+from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT
 from agentjobs.kube.resources import CONFIGMAPS
 
 COLLECTION: Final = "/v1/namespaces/{namespace}/agentjobs"

@@ -7,9 +7,10 @@ vanish holds no caller for long.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
 
 from agentjobs import errors
 
@@ -51,7 +52,7 @@ class Breaker:
         self._back_at = float("-inf")
         self._relapse_pause = 0.0
         self._answered_at = float("-inf")
-        self._opened: asyncio.Future[None] | None = None
+        self._limits: set[asyncio.Timeout] = set()
         self._probing: asyncio.Task[None] | None = None
         self._on_back: list[Callable[[], None]] = []
 
@@ -73,18 +74,31 @@ class Breaker:
         if self.away:
             raise Away(self._problem)
 
-    async def wait(self, task: "asyncio.Task[Any]", seconds: float) -> None:
-        """Wait for a request for at most `seconds`, and no longer when PostgreSQL turns out to be away."""
+    @contextlib.asynccontextmanager
+    async def guard(self, seconds: float) -> AsyncIterator[None]:
+        """Give a request at most `seconds`, and no longer once PostgreSQL turns out to be away.
+
+        Raises:
+            Away: it is away; nothing was asked.
+            TimeoutError: the time is over, or it is away by now.
+        """
+        self.check()
         loop = asyncio.get_running_loop()
-        if self._opened is None:
-            self._opened = loop.create_future()
-        began, ends = loop.time(), {task, self._opened}
-        await asyncio.wait(ends, timeout=min(self._silence, seconds), return_when=asyncio.FIRST_COMPLETED)
-        if task.done() or self.away or seconds <= self._silence:
-            return
-        if self._answered_at < began:
+        silence = loop.call_later(self._silence, self._suspect, loop.time())
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                self._limits.add(limit)
+                try:
+                    yield
+                finally:
+                    self._limits.discard(limit)
+        finally:
+            silence.cancel()
+
+    def suspect(self) -> None:
+        """No connection could be made, in the background: ask the probe, where requests wait for one."""
+        if self._limits and not self.away:
             self._start_probing()
-        await asyncio.wait(ends, timeout=seconds - self._silence, return_when=asyncio.FIRST_COMPLETED)
 
     def answered(self) -> None:
         """A request got an answer, be it a refusal."""
@@ -107,6 +121,10 @@ class Breaker:
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)
+
+    def _suspect(self, began: float) -> None:
+        if not self.away and self._answered_at < began:
+            self._start_probing()
 
     def _start_probing(self) -> None:
         if self._probing is None or self._probing.done():
@@ -133,14 +151,16 @@ class Breaker:
             self._relapse_pause = longer if self._since - self._back_at < RELAPSE_SECONDS else 0.0
             logger.warning("database.away", extra={"error": str(error)})
         self._problem = str(error) or "PostgreSQL is away"
-        if self._opened is not None and not self._opened.done():
-            self._opened.set_result(None)
+        now = asyncio.get_running_loop().time()
+        for limit in self._limits:
+            if not limit.expired():
+                limit.reschedule(now)
 
     def _close(self) -> None:
         self.answered()
         if not self.away:
             return
-        self._problem, self._opened = "", None
+        self._problem = ""
         self._back_at = self._answered_at
         logger.warning("database.back", extra={"away_seconds": round(self._answered_at - self._since, 1)})
         for tell in self._on_back:

@@ -9,14 +9,15 @@ import time
 from pathlib import Path
 
 import psycopg
-from sqlalchemy import Connection, create_engine, exc, select, text
+from sqlalchemy import Connection, create_engine, exc, text
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema
 
-from agentjobs.errors import Unavailable
+from agentjobs.errors import Invalid, Unavailable
 from agentjobs.history import schema
-from agentjobs.history.database import SchemaMissing, database_url, translated
-from agentjobs.history.tables import SCHEMA
+from agentjobs.history.database import SchemaMissing, translated
+from agentjobs.history.schema import SCHEMA
 
 _CONNECT_SECONDS = 10
 _PAUSE_SECONDS = 0.5
@@ -26,6 +27,21 @@ _LOCK_MILLISECONDS = 1000
 _LOCKED_PAUSE_SECONDS = 5.0
 # Any number will do as long as it stays: the ASCII of "agentjob".
 _LOCK = 0x6167656E746A6F62
+
+
+def database_url(dsn: str) -> URL:
+    """Return the SQLAlchemy URL of a libpq URI (`postgresql://…` or `postgres://…`).
+
+    Raises:
+        errors.Invalid: it is not one; the message does not repeat it, because it may hold a password.
+    """
+    try:
+        url = make_url(dsn)
+    except (exc.ArgumentError, ValueError) as error:
+        raise Invalid("database URL: expected postgresql://user:password@host:port/database") from error
+    if url.get_backend_name() not in ("postgresql", "postgres"):
+        raise Invalid(f"database URL: expected the scheme postgresql://, got {url.drivername!r}")
+    return url.set(drivername="postgresql+psycopg")
 
 
 def upgrade(dsn: str, *, patience: float = 0.0) -> str:
@@ -72,17 +88,19 @@ def _upgraded(dsn: str) -> str:
             connection.execute(text(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}"))
             _upgrade(connection)
     except exc.DBAPIError as error:
-        if isinstance(error.orig, psycopg.errors.LockNotAvailable):
+        cause = error.orig if isinstance(error.orig, psycopg.Error) else error
+        if isinstance(cause, psycopg.errors.LockNotAvailable):
             raise TablesInUse("somebody holds the history's tables, such as a backup; try again after it") from error
-        raise translated(error) from error
+        raise translated(cause) from error
     return schema.HEAD
 
 
 def _version(connection: Connection) -> str | None:
     try:
-        return connection.execute(select(schema.version.c.version_num)).scalar_one_or_none()
+        found = connection.execute(text(schema.VERSION)).scalar_one_or_none()
+        return None if found is None else str(found)
     except exc.ProgrammingError as error:
-        if isinstance(translated(error), SchemaMissing):
+        if isinstance(error.orig, psycopg.Error) and isinstance(translated(error.orig), SchemaMissing):
             return None
         raise
 

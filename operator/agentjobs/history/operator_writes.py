@@ -6,17 +6,17 @@ first end of a start win, the highest transition is the job's phase unless an en
 a newer one whichever comes first. Two operators at once take the same locks in the same order (jobs by uid).
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, Text, exists, func, literal, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+import msgspec
+from msgspec import Raw
+from psycopg.types.json import Json
 
 from agentjobs.contract import Resolved
-from agentjobs.history import operator_sql as sql
 from agentjobs.history.batcher import Batcher
-from agentjobs.history.database import Database
+from agentjobs.history.database import Connection, Database
 from agentjobs.history.records import (
     Deletion,
     JobKey,
@@ -27,12 +27,14 @@ from agentjobs.history.records import (
     StartRecord,
     TransitionRecord,
 )
-from agentjobs.history.tables import jobs
+from agentjobs.history.sanitize import clean_text, dump_json
+from agentjobs.history.statements import load
 
 _Row = dict[str, Any]
+_SQL: Final = load("operator_writes")
 
-# Jobs closed in one transaction: an operator that was away for long may miss tens of thousands, and the deadline of a
-# request, and those who wait for its locks, know no such numbers.
+# Jobs closed in one transaction. An operator that was away for long may miss tens of thousands: too many for the
+# deadline of a request, and for others that wait for its locks.
 _CLOSED_AT_ONCE: Final = 500
 
 
@@ -54,33 +56,30 @@ class OperatorWrites:
 
     @property
     def away(self) -> bool:
-        """Whether PostgreSQL is known to be away: whatever is asked fails at once."""
+        """Whether PostgreSQL is known to be away, so that every question fails at once."""
         return self._database.breaker.away
 
     async def accept(self, job: JobRecord, start: StartRecord | None = None) -> Resolved:
         """Store a job and, when it starts now, its start; return the work as first accepted.
 
         One transaction, shared with others accepted at this moment. What returns may differ from `job.resolved`:
-        another operator, or this one before a crash, was first, and its word stands. Afterwards every earlier start of
+        another operator, or this one before a crash, was first, and its work stands. Afterwards every earlier start of
         the job is fenced.
         """
         return await self._accepts((job, start))
 
     async def _accept_all(self, batch: Sequence[tuple[JobRecord, StartRecord | None]]) -> list[Resolved]:
-        """Accept many in one transaction; in order of uid, as everybody takes these locks."""
-        rows = {job.job.uid: self._accept_row(job) for job, _ in reversed(batch)}  # of two for one job the first counts
+        """Accept many in one transaction."""
+        jobs = _first((job for job, _ in batch), lambda job: job.job.uid)
         begun = [start for _, start in batch if start is not None]
 
-        async def work(connection: AsyncConnection) -> dict[str, Resolved]:
-            ordered = [rows[uid] for uid in sorted(rows)]
-            stored = await connection.execute(sql.ACCEPT_NOW, ordered if len(ordered) > 1 else ordered[0])
-            found: dict[str, Resolved] = {row.uid: row.resolved for row in stored}
-            await _each(connection, sql.INSERT_START, [_start_row(each) for each in begun])
-            await _each(connection, sql.FENCE_OLDER, [_start_key(each) for each in begun if each.start > 1])
-            return found
+        async def work(tx: Connection) -> Any:
+            stored = await _execute(tx, "accept_now", [self._accept_row(job) for job in jobs.values()])
+            await _start(tx, begun)
+            return stored
 
-        found = await self._database.run(work)
-        return [found[job.job.uid] for job, _ in batch]
+        others = dict(await (await self._database.run(work)).fetchall())
+        return [others.get(job.job.uid, jobs[job.job.uid].resolved) for job, _ in batch]
 
     async def write(self, batch: Sequence[Record]) -> None:
         """Store records of any kinds in one transaction; writing them again changes nothing.
@@ -90,16 +89,12 @@ class OperatorWrites:
         """
         if not batch:
             return
-        await self._database.run(lambda connection: self._write(connection, batch))
+        await self._database.run(lambda tx: self._write(tx, batch))
 
     async def resolved(self, uid: str) -> Resolved | None:
         """Return the work a job was accepted with, None while it is not accepted."""
-
-        async def work(connection: AsyncConnection) -> Resolved | None:
-            found: Resolved | None = (await connection.execute(sql.RESOLVED, {"uid_": uid})).scalar_one_or_none()
-            return found
-
-        return await self._database.read(work)
+        found: Resolved | None = await self._value("resolved", {"uid": uid})
+        return found
 
     async def yielded(self, uid: str) -> JobYield:
         """Return the result of a job that ends or has ended, if it has one, and what all its starts used.
@@ -109,15 +104,13 @@ class OperatorWrites:
         return await self._yields(uid)
 
     async def _all_yields(self, uids: Sequence[str]) -> list[JobYield]:
-        async def work(connection: AsyncConnection) -> dict[str, Any]:
-            return {row.uid: row for row in await connection.execute(sql.YIELDS, {"uids": sorted(set(uids))})}
+        async def work(connection: Connection) -> dict[str, Any]:
+            rows: list[Any] = await (await connection.execute(_SQL["outcomes"], {"uids": list(set(uids))})).fetchall()
+            return {row.uid: row for row in rows}
 
-        async def settle(connection: AsyncConnection) -> None:
-            await connection.execute(sql.SETTLE, {"uids": sorted(open_)})
-
-        found = await self._database.read(work)
-        if open_ := [uid for uid, row in found.items() if row.result is None and row.answer is not None]:
-            await self._database.run(settle)
+        found = await self._database.autocommit(work)
+        if open_ := [uid for uid, row in found.items() if row.answer is not None and not row.is_final]:
+            await self._database.run(lambda tx: tx.execute(_SQL["finalize_results"], {"uids": sorted(open_)}))
         return [_yield(found.get(uid)) for uid in uids]
 
     async def silence(self, uid: str, start: int) -> timedelta | None:
@@ -125,62 +118,44 @@ class OperatorWrites:
 
         By the database's clock alone: another one may be wrong by hours.
         """
-
-        async def work(connection: AsyncConnection) -> timedelta | None:
-            row = (await connection.execute(sql.SILENCE, {"uid_": uid, "start_": start})).first()
-            return None if row is None else row[0]
-
-        return await self._database.read(work)
+        found: timedelta | None = await self._value("silence", {"uid": uid, "start": start})
+        return found
 
     async def recorded(self, uid: str) -> str | None:
         """Return the phase a job ended with once its end is stored, else None. `Deleted` when its object vanished."""
-
-        async def work(connection: AsyncConnection) -> str | None:
-            row = (await connection.execute(sql.END, {"uid_": uid})).first()
-            return None if row is None else str(row[0])
-
-        return await self._database.read(work)
+        found: str | None = await self._value("recorded", {"uid": uid})
+        return found
 
     async def lacking(self, records: Sequence[TransitionRecord | StartEnd]) -> list[TransitionRecord | StartEnd]:
         """Return those that are not stored: asking is cheaper than writing all again."""
         changed, over = _of(TransitionRecord, records), _of(StartEnd, records)
+        asked = {
+            "transitions": _json([{"uid": each.job.uid, "number": each.transition} for each in changed]),
+            "starts": _json([{"uid": each.job.uid, "number": each.start} for each in over]),
+        }
 
-        async def work(connection: AsyncConnection) -> set[tuple[str, str, int]]:
-            asked = {
-                "transition_uids": [each.job.uid for each in changed],
-                "transition_numbers": [each.transition for each in changed],
-                "start_uids": [each.job.uid for each in over],
-                "start_numbers": [each.start for each in over],
-            }
-            return {tuple(row) for row in await connection.execute(sql.LACKING, asked)}
+        async def work(connection: Connection) -> set[tuple[str, str, int]]:
+            return {tuple(row) for row in await (await connection.execute(_SQL["lacking"], asked)).fetchall()}
 
-        found = await self._database.read(work) if records else set()
+        found = await self._database.autocommit(work) if records else set()
         return [each for each in (*changed, *over) if _place_of(each) in found]
 
     async def job_of(self, namespace: str, schedule: str, name: str, *, since: datetime) -> str | None:
         """Return the uid of a schedule's job of that name, made since then and known to history; else None."""
-        query = select(jobs.c.uid).where(
-            jobs.c.cluster == self._cluster,
-            jobs.c.namespace == namespace,
-            jobs.c.name == name,
-            jobs.c.schedule == schedule,
-            jobs.c.created_at >= since,
-        )
-
-        async def work(connection: AsyncConnection) -> str | None:
-            uid: str | None = (await connection.execute(query.limit(1))).scalar()
-            return uid
-
-        return await self._database.read(work)
+        asked = {
+            "cluster": self._cluster,
+            "namespace": namespace,
+            "schedule": schedule,
+            "name": name,
+            "since": since,
+        }
+        uid: str | None = await self._value("job_of", asked)
+        return uid
 
     async def clock(self) -> datetime:
         """Return the database's time, which `close_vanished` compares with."""
-
-        async def work(connection: AsyncConnection) -> datetime:
-            now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
-            return now
-
-        return await self._database.read(work)
+        now: datetime = await self._value("clock", {})
+        return now
 
     async def close_vanished(
         self, live: Collection[str], *, listed_at: datetime, namespaces: Collection[str] | None = None
@@ -194,52 +169,56 @@ class OperatorWrites:
             listed_at: the database's `clock()` from before that LIST; jobs stored later are left alone.
             namespaces: those the LIST covered; None for all.
         """
+        asked = {
+            "cluster": self._cluster,
+            "listed_at": listed_at,
+            "namespaces": None if namespaces is None else list(namespaces),
+            "live": _json(list(live)),
+        }
 
-        there = func.unnest(literal(list(live), ARRAY(Text))).table_valued("uid").render_derived(name="live")
-        chosen = select(jobs.c.uid).where(
-            jobs.c.cluster == self._cluster,
-            *sql.OPEN,
-            jobs.c.inserted_at < listed_at,
-            # As EXISTS, which is a join: NOT IN looks through the whole list for each job once that has some 100,000.
-            ~exists(select(there.c.uid).where(there.c.uid == jobs.c.uid)),
-        )
-        if namespaces is not None:
-            chosen = chosen.where(jobs.c.namespace == func.any(literal(list(namespaces), ARRAY(Text))))
+        async def find(connection: Connection) -> list[str]:
+            return [row[0] for row in await (await connection.execute(_SQL["vanished"], asked)).fetchall()]
 
-        async def find(connection: AsyncConnection) -> list[str]:
-            return sorted((await connection.execute(chosen)).scalars())
-
-        found, closed = await self._database.read(find), 0
+        found, closed = await self._database.autocommit(find), 0
         for begin in range(0, len(found), _CLOSED_AT_ONCE):
             closed += await self._close(found[begin : begin + _CLOSED_AT_ONCE], listed_at)
         return closed
 
     async def _close(self, vanished: Sequence[str], time: datetime) -> int:
-        async def work(connection: AsyncConnection) -> int:
-            uids = list((await connection.execute(sql.LOCK_OPEN, {"uids": vanished})).scalars())
-            await connection.execute(sql.VANISH, {"uids": uids, "time_": time})
-            await connection.execute(sql.END_VANISHED, {"uids": uids, "time_": time})
+        async def work(tx: Connection) -> int:
+            locked = await tx.execute(_SQL["lock_open"], {"uids": list(vanished)})
+            uids = [row[0] for row in await locked.fetchall()]
+            await tx.execute(_SQL["vanish"], {"uids": uids, "time": time})
+            await tx.execute(_SQL["end_vanished"], {"uids": uids, "time": time})
             return len(uids)
 
         return await self._database.run(work)
 
-    async def _write(self, connection: AsyncConnection, batch: Sequence[Record]) -> None:
-        keys = {record.job.uid: record.job for record in batch}
-        await _each(connection, sql.IDENTIFY, [self._key_row(keys[uid]) for uid in sorted(keys)])
-        await connection.execute(sql.LOCK_ALL, {"uids": sorted(keys)})
-        await _each(connection, sql.ACCEPT, [self._accept_row(each) for each in _of(JobRecord, batch)])
-        begun = _of(StartRecord, batch)
-        await _each(connection, sql.INSERT_START, [_start_row(each) for each in begun])
-        over = _of(StartEnd, batch)
-        await _each(connection, sql.END_START, [_end_row(each) for each in over])
-        await _each(connection, sql.FENCE_OLDER, [_start_key(each) for each in (*begun, *over) if each.start > 1])
-        changed = _of(TransitionRecord, batch)
-        await _each(connection, sql.INSERT_TRANSITION, [_transition_row(each) for each in changed])
-        await _each(connection, sql.MOVE, [_move_row(each) for each in changed])
-        if over_now := sorted({each.job.uid for each in changed if each.finished}):
-            await connection.execute(sql.SETTLE, {"uids": over_now})
-        gone = _of(Deletion, batch)
-        await _each(connection, sql.DELETE, [{"uid_": each.job.uid, "time_": each.time} for each in gone])
+    async def _write(self, tx: Connection, batch: Sequence[Record]) -> None:
+        keys = _first((record.job for record in batch), lambda job: job.uid)
+        await _execute(tx, "identify", [self._key_row(key) for key in keys.values()])
+        await tx.execute(_SQL["lock_jobs"], {"uids": list(keys)})
+        accepted = _first(_of(JobRecord, batch), lambda record: record.job.uid)
+        await _execute(tx, "accept", [self._accept_row(each) for each in accepted.values()])
+        await _start(tx, _of(StartRecord, batch))
+        over = _first(_of(StartEnd, batch), lambda record: (record.job.uid, record.start))
+        await _execute(tx, "end_starts", [_end_row(each) for each in over.values()])
+        await _fence_older(tx, over.values())
+        changed = [_transition_row(each) for each in _of(TransitionRecord, batch)]
+        await _execute(tx, "insert_transitions", changed)
+        await _execute(tx, "move", changed)
+        if finished := sorted({each["uid"] for each in changed if each["finished"]}):
+            await tx.execute(_SQL["finalize_results"], {"uids": finished})
+        await _execute(tx, "delete", [{"uid": each.job.uid, "time": each.time} for each in _of(Deletion, batch)])
+
+    async def _value(self, statement: str, asked: Mapping[str, Any]) -> Any:
+        """Return the first column of the one row there may be."""
+
+        async def work(connection: Connection) -> Any:
+            return await (await connection.execute(_SQL[statement], asked)).fetchone()
+
+        row = await self._database.autocommit(work)
+        return None if row is None else row[0]
 
     def _key_row(self, key: JobKey) -> _Row:
         return {
@@ -252,12 +231,43 @@ class OperatorWrites:
         }
 
     def _accept_row(self, record: JobRecord) -> _Row:
+        resolved = dump_json(record.resolved)
         return {
             **self._key_row(record.job),
-            "resolved": record.resolved,
+            "resolved": Raw(resolved),
             "spec_hash": record.spec_hash,
-            "partition_key": record.resolved["spec"].get("partitionKey") or "",
+            "partition_key": clean_text(record.resolved["spec"].get("partitionKey") or ""),
+            # It may be stored otherwise than it came.
+            "cleaned": "\ufffd" in str(resolved),
         }
+
+
+async def _execute(tx: Connection, statement: str, rows: Sequence[Any]) -> Any:
+    return await tx.execute(_SQL[statement], {"rows": _json(rows)}) if rows else None
+
+
+async def _start(tx: Connection, begun: Sequence[StartRecord]) -> None:
+    earliest = _first(sorted(begun, key=lambda record: record.time), lambda record: (record.job.uid, record.start))
+    await _execute(tx, "insert_starts", [_start_row(each) for each in earliest.values()])
+    await _fence_older(tx, begun)
+
+
+async def _fence_older(tx: Connection, starts: Iterable[StartRecord | StartEnd]) -> None:
+    rows = [{"uid": each.job.uid, "start": each.start} for each in starts if each.start > 1]
+    await _execute(tx, "fence_older", rows)
+
+
+def _json(rows: Sequence[Any]) -> Json:
+    """Return rows as one value: encoding an array for each column takes many times the CPU."""
+    return Json(rows, msgspec.json.encode)
+
+
+def _first(records: Iterable[Any], key: Any) -> dict[Hashable, Any]:
+    """Return the first record of each key."""
+    found: dict[Hashable, Any] = {}
+    for record in records:
+        found.setdefault(key(record), record)
+    return found
 
 
 def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -269,15 +279,7 @@ def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def _yield(row: Any) -> JobYield:
-    if row is None:
-        return JobYield()
-    return JobYield(row.answer if row.result is None else row.result, _total(row.used or ()))
-
-
-async def _each(connection: AsyncConnection, statement: Any, rows: list[_Row]) -> None:
-    """Run `statement` for every row, pipelined by psycopg."""
-    if rows:
-        await connection.execute(statement, rows if len(rows) > 1 else rows[0])
+    return JobYield() if row is None else JobYield(row.answer, _total(row.used or ()))
 
 
 def _of(kind: type[Any], batch: Iterable[Record]) -> list[Any]:
@@ -285,7 +287,7 @@ def _of(kind: type[Any], batch: Iterable[Record]) -> list[Any]:
 
 
 def _place_of(record: TransitionRecord | StartEnd) -> tuple[str, str, int]:
-    """Which row a record is, as `operator_sql.LACKING` names it."""
+    """Which row a record is, as the statement `lacking` names it."""
     if isinstance(record, StartEnd):
         return "start", record.job.uid, record.start
     return "transition", record.job.uid, record.transition
@@ -298,12 +300,7 @@ def _start_row(record: StartRecord) -> _Row:
         "attempt": record.attempt,
         "pod": record.pod,
         "started_at": record.time,
-        **_start_key(record),
     }
-
-
-def _start_key(record: StartRecord | StartEnd) -> _Row:
-    return {"uid_": record.job.uid, "start_": record.start}
 
 
 def _end_row(record: StartEnd) -> _Row:
@@ -315,9 +312,9 @@ def _end_row(record: StartEnd) -> _Row:
         "started_at": record.started,
         "ended_at": record.ended,
         "verdict": record.verdict,
-        "reason": record.reason,
+        "reason": clean_text(record.reason),
         "charged": record.charged,
-        "message": record.message,
+        "message": clean_text(record.message),
     }
 
 
@@ -327,15 +324,7 @@ def _transition_row(record: TransitionRecord) -> _Row:
         "transition": record.transition,
         "time": record.time,
         "phase": record.phase,
-        "reason": record.reason,
-        "message": record.message,
+        "reason": clean_text(record.reason),
+        "message": clean_text(record.message),
         "finished": record.finished,
-    }
-
-
-def _move_row(record: TransitionRecord) -> _Row:
-    return {
-        "uid_": record.job.uid,
-        "transition_": record.transition,
-        "finished_": record.finished,
     }

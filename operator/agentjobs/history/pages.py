@@ -7,15 +7,25 @@ neither repeat nor hide any. To a client it is opaque. Pure.
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from agentjobs import errors
 
 T = TypeVar("T")
-_INT8_MAX = 2**63 - 1
+_INT8_MAX: Final = 2**63 - 1
+
+DEFAULT_LIMIT: Final = 100
+"""What a screen shows."""
+
+MAX_LIMIT: Final = 500
+"""Rows of one page, and of the starts and transitions of one job."""
+
+MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
+"""Of events' data; the one that goes beyond is the page's last. 500 of the largest were 32 MB, and several times that
+in the gateway's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +34,22 @@ class Page(Generic[T]):
 
     items: list[T]
     cursor: str | None
+
+
+def checked_limit(limit: int) -> int:
+    """Return the size of a page.
+
+    Raises:
+        errors.Invalid: no page may have it.
+    """
+    if not 1 <= limit <= MAX_LIMIT:
+        raise errors.Invalid(f"limit: expected 1 to {MAX_LIMIT}, got {limit}")
+    return limit
+
+
+def page_of(items: list[T], key: Callable[[T], Sequence[datetime | int | str]], *, more: bool) -> Page[T]:
+    """Return a page of these items; `key` of the last is the cursor where there are more."""
+    return Page(items, write_cursor(key(items[-1])) if more else None)
 
 
 def write_cursor(key: Sequence[datetime | int | str]) -> str:

@@ -3,33 +3,37 @@
 Answers and events come as JSON text (`msgspec.Raw`): nothing here reads them, and objects take up to 25 times the room.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from msgspec import Raw
+from psycopg.rows import dict_row
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, FromClause, RowMapping, Select, case, func, or_, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentjobs import errors
 from agentjobs.api import recorded
-from agentjobs.history import reads_sql as sql
-from agentjobs.history.database import Database
-from agentjobs.history.pages import Page, parse_cursor, write_cursor
+from agentjobs.history import pages
+from agentjobs.history.database import Connection, Database
+from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, Page, checked_limit, page_of, parse_cursor
 from agentjobs.history.records import StoredEvent
-from agentjobs.history.tables import events, jobs
+from agentjobs.history.sanitize import clean_text
+from agentjobs.history.statements import load
 
-_Item = TypeVar("_Item")
 _Model = TypeVar("_Model", bound=BaseModel)
+_Row = dict[str, Any]
 
+_SQL: Final = load("reads")
+_CONDITIONS: Final = "/* conditions */"
 _MAX_START: Final = 2**31 - 1
-# Page sizes: what a screen shows, and what one answer may hold.
-DEFAULT_LIMIT: Final = 100
-MAX_LIMIT: Final = sql.MAX_ROWS
-MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
-"""Of events' data; the one that goes beyond is the page's last. 500 of the largest were 32 MB, and several times that
-in the gateway's memory."""
+# A name that is not empty is said apart, or the planner cannot see that the partial index fits.
+_NAME: Final = "AND jobs.name = %(name)s "
+_SCHEDULE: Final = "AND jobs.schedule = %(schedule)s AND jobs.schedule <> '' "
+_PARTITION: Final = "AND jobs.partition_key = %(partition_key)s AND jobs.partition_key <> '' "
+_OLDER: Final = "AND (jobs.created_at, jobs.uid) < (%(created)s, %(uid)s) "
+_START: Final = "AND start = %(start)s "
+_AFTER: Final = "AND (start, seq) > (%(last_start)s, %(last_seq)s) "
+_BEFORE: Final = "AND (start, seq) < (%(last_start)s, %(last_seq)s) "
 
 
 class Reads:
@@ -64,23 +68,21 @@ class Reads:
         Raises:
             errors.Invalid: limit or cursor is none.
         """
-        limit = _checked_limit(limit)
-        query = sql.JOBS.where(*self._of_namespace(namespace))
+        limit = checked_limit(limit)
+        asked: _Row = {"cluster": self._cluster, "namespace": namespace, "limit": limit + 1}
+        conditions = ""
         if name is not None:
-            query = query.where(jobs.c.name == name)
+            conditions, asked = conditions + _NAME, asked | {"name": name}
         if schedule is not None:
-            query = query.where(jobs.c.schedule == schedule, sql.HAS_SCHEDULE)
+            conditions, asked = conditions + _SCHEDULE, asked | {"schedule": schedule}
         if partition_key is not None:
-            query = query.where(jobs.c.partition_key == partition_key, sql.HAS_PARTITION)
+            conditions, asked = conditions + _PARTITION, asked | {"partition_key": clean_text(partition_key)}
         if cursor is not None:
             created, uid = parse_cursor(cursor, (datetime, str))
-            query = query.where(tuple_(jobs.c.created_at, jobs.c.uid) < tuple_(created, uid))
-
-        async def work(connection: AsyncConnection) -> list[recorded.RecordedJob]:
-            return _read(recorded.RecordedJob, await connection.execute(query.limit(limit + 1)))
-
-        found = await self._database.read(work)
-        return _page(found[:limit], lambda last: (last.created, last.uid), more=len(found) > limit)
+            conditions, asked = conditions + _OLDER, asked | {"created": created, "uid": uid}
+        rows = await self._rows(_SQL["jobs"].replace(_CONDITIONS, conditions), asked)
+        found = _read(recorded.RecordedJob, rows)
+        return page_of(found[:limit], lambda last: (last.created, last.uid), more=len(found) > limit)
 
     async def job(self, namespace: str, name_or_uid: str) -> recorded.RecordedJob:
         """Return a job by uid, else the newest that had the name.
@@ -89,10 +91,10 @@ class Reads:
             errors.NotFound: history has none such in this namespace.
         """
 
-        async def work(connection: AsyncConnection) -> recorded.RecordedJob:
-            return recorded.RecordedJob(**(await self._found(connection, namespace, name_or_uid)))
+        async def work(connection: Connection) -> _Row:
+            return await self._found(connection, namespace, name_or_uid)
 
-        return await self._database.read(work)
+        return recorded.RecordedJob(**await self._database.autocommit(work))
 
     async def story(self, namespace: str, name_or_uid: str) -> recorded.Story:
         """Return a job, as `job` finds it, with its starts and transitions.
@@ -101,19 +103,22 @@ class Reads:
             errors.NotFound: history has none such in this namespace.
         """
 
-        async def work(connection: AsyncConnection) -> recorded.Story:
+        async def work(connection: Connection) -> tuple[_Row, list[_Row], list[_Row]]:
             job = await self._found(connection, namespace, name_or_uid)
-            of_job = {"uid_": job["uid"]}
-            begun = (await connection.execute(sql.STARTS, of_job)).all()
-            moved = (await connection.execute(sql.TRANSITIONS, of_job)).all()
-            return recorded.Story(
-                job=recorded.RecordedJob(**job),
-                spec_hash=job["spec_hash"],
-                starts=_read(recorded.RecordedStart, reversed(begun)),
-                transitions=_read(recorded.Transition, reversed(moved)),
-            )
+            asked = {"uid": job["uid"], "limit": MAX_LIMIT}
+            starts, moves = connection.cursor(row_factory=dict_row), connection.cursor(row_factory=dict_row)
+            async with connection.pipeline():
+                await starts.execute(_SQL["starts"], asked)
+                await moves.execute(_SQL["transitions"], asked)
+                return job, await starts.fetchall(), await moves.fetchall()
 
-        return await self._database.read(work)
+        job, begun, moved = await self._database.autocommit(work)
+        return recorded.Story(
+            job=recorded.RecordedJob(**job),
+            spec_hash=job["spec_hash"],
+            starts=_read(recorded.RecordedStart, reversed(begun)),
+            transitions=_read(recorded.Transition, reversed(moved)),
+        )
 
     async def events(
         self,
@@ -131,91 +136,53 @@ class Reads:
         Raises:
             errors.Invalid: limit or cursor is none.
         """
-        limit = _checked_limit(limit)
-        place = tuple_(events.c.start, events.c.seq)
-        query = sql.EVENTS.order_by(*_in_order(events, newest=newest))
+        limit = checked_limit(limit)
+        asked: _Row = {"uid": uid, "limit": limit + 1, "most": pages.MAX_PAGE_BYTES}
+        conditions = ""
         if start is not None:
-            query = query.where(events.c.start == min(start, _MAX_START))
+            conditions, asked = _START, asked | {"start": min(start, _MAX_START)}
         if cursor is not None:
-            last = tuple_(*parse_cursor(cursor, (int, int)))
-            query = query.where(place < last if newest else place > last)
-
-        async def work(connection: AsyncConnection) -> Page[StoredEvent]:
-            rows = (await connection.execute(_sized(query.limit(limit + 1), newest=newest), {"uid_": uid})).all()
-            items = [_stored_event(row) for row in rows[:limit] if row.before < MAX_PAGE_BYTES]
-            return _page(items, lambda last: (last.start, last.seq), more=len(items) < len(rows))
-
-        return await self._database.read(work)
+            last_start, last_seq = parse_cursor(cursor, (int, int))
+            conditions += _BEFORE if newest else _AFTER
+            asked |= {"last_start": last_start, "last_seq": last_seq}
+        statement = _SQL["events_newest" if newest else "events"].replace(_CONDITIONS, conditions)
+        rows = await self._rows(statement, asked)
+        items = [_stored_event(row) for row in rows[:limit] if row["before"] < pages.MAX_PAGE_BYTES]
+        return page_of(items, lambda last: (last.start, last.seq), more=len(items) < len(rows))
 
     async def result(self, uid: str) -> Raw | None:
         """Return the job's final result, None while there is none."""
-
-        async def work(connection: AsyncConnection) -> Raw | None:
-            return await final_result(connection, uid)
-
-        return await self._database.read(work)
+        return await self._text(_SQL["result"], uid)
 
     async def spec(self, uid: str) -> Raw | None:
         """Return the job's spec as it was accepted, None while it was not."""
+        return await self._text(_SQL["spec"], uid)
 
-        async def work(connection: AsyncConnection) -> Raw | None:
-            return raw((await connection.execute(sql.SPEC, {"uid_": uid})).scalar_one_or_none())
+    async def _text(self, statement: str, uid: str) -> Raw | None:
+        async def work(connection: Connection) -> Any:
+            return await (await connection.execute(statement, {"uid": uid})).fetchone()
 
-        return await self._database.read(work)
+        row = await self._database.autocommit(work)
+        return None if row is None or row[0] is None else Raw(row[0])
 
-    async def _found(self, connection: AsyncConnection, namespace: str, name_or_uid: str) -> RowMapping:
-        found = (
-            sql.DETAIL.where(*self._of_namespace(namespace), or_(jobs.c.uid == name_or_uid, jobs.c.name == name_or_uid))
-            .order_by((jobs.c.uid == name_or_uid).desc(), jobs.c.created_at.desc(), jobs.c.uid.desc())
-            .limit(1)
-        )
-        row = (await connection.execute(found)).mappings().first()
+    async def _rows(self, statement: str, asked: Mapping[str, Any]) -> list[_Row]:
+        async def work(connection: Connection) -> list[_Row]:
+            return await (await connection.cursor(row_factory=dict_row).execute(statement, asked)).fetchall()
+
+        return await self._database.autocommit(work)
+
+    async def _found(self, connection: Connection, namespace: str, name_or_uid: str) -> _Row:
+        asked = {"cluster": self._cluster, "namespace": namespace, "name_or_uid": name_or_uid}
+        row = await (await connection.cursor(row_factory=dict_row).execute(_SQL["job"], asked)).fetchone()
         if row is None:
             raise errors.NotFound(f"history knows no AgentJob {name_or_uid!r} in namespace {namespace!r}")
         return row
 
-    def _of_namespace(self, namespace: str) -> tuple[Any, Any]:
-        return jobs.c.cluster == self._cluster, jobs.c.namespace == namespace
+
+def _stored_event(row: _Row) -> StoredEvent:
+    return StoredEvent(row["start"], row["seq"], row["time"], row["kind"], row["author"], Raw(row["data"]))
 
 
-async def final_result(connection: AsyncConnection, uid: str) -> Raw | None:
-    return raw((await connection.execute(sql.RESULT, {"uid_": uid})).scalar_one_or_none())
-
-
-def raw(found: str | None) -> Raw | None:
-    return None if found is None else Raw(found)
-
-
-def _stored_event(row: Any) -> StoredEvent:
-    return StoredEvent(row.start, row.seq, row.time, row.kind, row.author, Raw(row.data))
-
-
-def _checked_limit(limit: int) -> int:
-    if not 1 <= limit <= MAX_LIMIT:
-        raise errors.Invalid(f"limit: expected 1 to {MAX_LIMIT}, got {limit}")
-    return limit
-
-
-def _read(model: type[_Model], rows: Iterable[Any]) -> list[_Model]:
+def _read(model: type[_Model], rows: Iterable[_Row]) -> list[_Model]:
     """Read rows whose columns are called as the model's fields."""
-    return [model.model_validate(dict(row._mapping)) for row in rows]
-
-
-def _page(items: list[_Item], key: Callable[[_Item], Sequence[datetime | int | str]], *, more: bool) -> Page[_Item]:
-    return Page(items, write_cursor(key(items[-1])) if more else None)
-
-
-def _in_order(of: FromClause, *, newest: bool) -> Iterator[ColumnElement[Any]]:
-    for column in (of.c.start, of.c.seq):
-        yield column.desc() if newest else column
-
-
-def _sized(page: Select[Any], *, newest: bool) -> Select[Any]:
-    """Rows of events with the bytes `before` each; the data of those is left out that a page has no room for."""
-    row = page.subquery()
-    size = func.octet_length(row.c.data)
-    before = func.coalesce(func.sum(size).over(order_by=tuple(_in_order(row, newest=newest)), rows=(None, -1)), 0)
-    counted = select(row, before.label("before")).subquery()
-    columns = [column for column in counted.c if column.name != "data"]
-    data = case((counted.c.before < MAX_PAGE_BYTES, counted.c.data)).label("data")
-    return select(*columns, data).order_by(*_in_order(counted, newest=newest))
+    return [model.model_validate(row) for row in rows]

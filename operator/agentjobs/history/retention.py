@@ -12,14 +12,13 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, Text, and_, bindparam, delete, exists, false, func, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from agentjobs.errors import AgentJobsError
-from agentjobs.history.database import Database
-from agentjobs.history.tables import ENDED, events, jobs, results, starts, transitions
+from agentjobs.history.database import Connection, Database
+from agentjobs.history.statements import load
 
 logger = logging.getLogger(__name__)
+
+_SQL: Final = load("retention")
 
 SWEEP_SECONDS: Final = 3600.0
 # The first look waits until a new leader has caught up with what happened meanwhile.
@@ -31,7 +30,7 @@ BATCH: Final = 2000
 PAUSE_SECONDS: Final = 1.0
 SHARE: Final = 5
 # Children before parents; each is bounded by itself, because one job may have a hundred thousand events.
-_PARTS: Final = (events, transitions, starts, results)
+_PARTS: Final = ("events", "transitions", "starts", "results")
 
 _Job = tuple[str, datetime, bool, bool]
 """uid, when it ended, whether it is to go as a whole, whether it has events."""
@@ -86,64 +85,49 @@ class Retention:
             errors.AgentJobsError: the database is away; what went stays gone.
         """
         gone: dict[str, int] = {}
-        after: tuple[datetime, str] | None = None
-        while page := await self._database.read(lambda connection: self._page(connection, after)):  # noqa: B023  awaited
+        after: tuple[datetime | str, str] = ("-infinity", "")
+        while page := await self._database.autocommit(lambda connection: self._page(connection, after)):  # noqa: B023  awaited
             live = set(self._live())
             dead = [job for job in page if job[0] not in live]
             whole = [uid for uid, _, is_whole, _ in dead if is_whole]
             told = [uid for uid, _, is_whole, has_events in dead if has_events and not is_whole]
-            await self._prune([events], told, gone)
-            await self._prune([*_PARTS, jobs], whole, gone)
+            await self._prune(["events"], told, gone)
+            await self._prune([*_PARTS, "jobs"], whole, gone)
             after = (page[-1][1], page[-1][0])
         if gone:
             logger.info("history.pruned", extra={"jobs": gone.get("jobs", 0), "events": gone.get("events", 0)})
         return gone
 
-    async def _page(self, connection: AsyncConnection, after: tuple[datetime, str] | None) -> list[_Job]:
-        keep_jobs, keep_events = self._keep_jobs, self._keep_events
-        shorter = min((keep for keep in (keep_jobs, keep_events) if keep is not None), default=None)
-        if shorter is None:
+    async def _page(self, connection: Connection, after: tuple[datetime | str, str]) -> list[_Job]:
+        kept = [keep for keep in (self._keep_jobs, self._keep_events) if keep is not None]
+        if not kept:
             return []
-        is_whole = _ago(keep_jobs) > ENDED if keep_jobs is not None else false()
-        has_events = exists(select(events.c.uid).where(events.c.uid == jobs.c.uid))
-        chosen = select(jobs.c.uid, ENDED, is_whole, has_events).where(
-            jobs.c.cluster == self._cluster, _ago(shorter) > ENDED
-        )
-        if self._namespaces:
-            chosen = chosen.where(jobs.c.namespace.in_(self._namespaces))
-        if after is not None:
-            chosen = chosen.where(tuple_(ENDED, jobs.c.uid) > tuple_(*after))
-        found = await connection.execute(chosen.order_by(ENDED, jobs.c.uid).limit(PAGE))
+        asked = {
+            "cluster": self._cluster,
+            "namespaces": self._namespaces or None,
+            "keep_jobs": self._keep_jobs,
+            "keep": min(kept),
+            "after_end": after[0],
+            "after_uid": after[1],
+            "limit": PAGE,
+        }
+        found: list[Any] = await (await connection.execute(_SQL["page"], asked)).fetchall()
         return [tuple(row) for row in found]
 
-    async def _prune(self, tables: Sequence[Any], uids: list[str], gone: dict[str, int]) -> None:
+    async def _prune(self, tables: Sequence[str], uids: list[str], gone: dict[str, int]) -> None:
         for table in tables if uids else ():
             count = BATCH
             while count == BATCH:
                 began = time.monotonic()
-                count = await self._database.run(lambda connection: _delete(connection, table, uids))  # noqa: B023  awaited
+                count = await self._database.autocommit(lambda connection: _delete(connection, table, uids))  # noqa: B023  awaited
                 if count:
-                    gone[table.name] = gone.get(table.name, 0) + count
-                    self._on_pruned(table.name, count)
+                    gone[table] = gone.get(table, 0) + count
+                    self._on_pruned(table, count)
                     await self._rested(time.monotonic() - began)
 
     async def _rested(self, worked: float) -> None:
         await self._sleep(max(PAUSE_SECONDS, worked * (SHARE - 1)))
 
 
-async def _delete(connection: AsyncConnection, table: Any, uids: list[str]) -> int:
-    return (await connection.execute(_DELETES[table.name], {"uids": uids})).rowcount
-
-
-def _ago(duration: timedelta) -> Any:
-    return func.clock_timestamp() - duration
-
-
-def _bounded_delete(table: Any) -> Any:
-    """DELETE knows no LIMIT; its rows are chosen by their place."""
-    keys = tuple_(*table.primary_key.columns)
-    these = select(*table.primary_key.columns).where(table.c.uid == func.any(bindparam("uids", type_=ARRAY(Text))))
-    return delete(table).where(and_(keys.in_(these.limit(BATCH))))
-
-
-_DELETES: Final = {table.name: _bounded_delete(table) for table in (*_PARTS, jobs)}
+async def _delete(connection: Connection, table: str, uids: list[str]) -> int:
+    return (await connection.execute(_SQL[f"delete_{table}"], {"uids": uids, "batch": BATCH})).rowcount

@@ -1,18 +1,17 @@
 """Which version of the schema this code needs, and where a database says which it has.
 
-Apart from `migrate`, so that asking costs no import of Alembic.
+Apart from `migrate`, so that asking costs no import of Alembic and SQLAlchemy.
 """
 
 from typing import Final
 
-from sqlalchemy import Column, MetaData, String, Table
-
-from agentjobs.history.tables import SCHEMA
+SCHEMA: Final = "agentjobs"
+"""All tables lie in this schema, so that a database may be shared. The statements in `sql/` name it."""
 
 HEAD: Final = "0004"
 """The newest migration. Versions are numbers of four digits, so that they compare as text."""
 
 VERSION_TABLE: Final = "schema_version"
+"""Alembic makes and writes it."""
 
-# Alembic makes and writes it; it belongs to no migration, hence to metadata of its own.
-version = Table(VERSION_TABLE, MetaData(schema=SCHEMA), Column("version_num", String(32), primary_key=True))
+VERSION: Final = "SELECT version_num FROM agentjobs.schema_version"

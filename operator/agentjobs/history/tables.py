@@ -1,9 +1,8 @@
-"""The tables of history, as SQLAlchemy metadata. `migrations/` makes them; a test holds the two together.
+"""The tables of history, as SQLAlchemy metadata: for migrations alone. A test holds it and `migrations/` together.
 
 All lie in a schema of their own, so that a database may be shared. Keys are what Kubernetes and the start protocol
 already number: a job's uid, its starts, its transitions, the events of a start. No sequence, so nothing written twice
-can become two rows. Text goes through `SafeText` and JSON through the engine's serializer (`sanitize`): PostgreSQL
-stores neither NUL nor lone surrogates. JSON is `json`, not `jsonb`: its keys come back in the order they were written.
+can become two rows. JSON is `json`, not `jsonb`: its keys come back in the order they were written.
 """
 
 from typing import Any, Final
@@ -13,7 +12,6 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
-    Dialect,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -25,11 +23,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSON
-from sqlalchemy.types import TypeDecorator
 
-from agentjobs.history.sanitize import clean_text
-
-SCHEMA: Final = "agentjobs"
+from agentjobs.history.schema import SCHEMA
 
 metadata = MetaData(
     schema=SCHEMA,
@@ -41,16 +36,6 @@ metadata = MetaData(
         "ck": "%(table_name)s_%(constraint_name)s_check",
     },
 )
-
-
-class SafeText(TypeDecorator[str]):
-    """Text that PostgreSQL can hold, whatever a model or a tool wrote."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else clean_text(value)
 
 
 def _time(name: str, **options: Any) -> Column[Any]:
@@ -72,13 +57,13 @@ jobs = Table(
     Column("spec_hash", Text),
     Column("transition", Integer),
     Column("phase", Text, nullable=False, server_default=text("'Pending'")),
-    Column("reason", SafeText, nullable=False, server_default=text("''")),
-    Column("message", SafeText, nullable=False, server_default=text("''")),
+    Column("reason", Text, nullable=False, server_default=text("''")),
+    Column("message", Text, nullable=False, server_default=text("''")),
     _time("changed_at"),
     _time("finished_at"),
     _time("deleted_at"),
     Column("schedule", Text, nullable=False, server_default=text("''")),
-    Column("partition_key", SafeText, nullable=False, server_default=text("''")),
+    Column("partition_key", Text, nullable=False, server_default=text("''")),
 )
 # Pages of one namespace, newest first, and the newest of one name.
 Index(None, jobs.c.cluster, jobs.c.namespace, jobs.c.created_at.desc(), jobs.c.uid.desc())
@@ -135,9 +120,9 @@ starts = Table(
     Column("usage", JSON(none_as_null=True)),
     _time("ended_at"),
     Column("verdict", Text),
-    Column("reason", SafeText),
+    Column("reason", Text),
     Column("charged", Boolean),
-    Column("message", SafeText),
+    Column("message", Text),
     Column("result", JSON(none_as_null=True)),
 )
 
@@ -148,8 +133,8 @@ transitions = Table(
     Column("transition", Integer, primary_key=True, autoincrement=False),
     _time("time", nullable=False),
     Column("phase", Text, nullable=False),
-    Column("reason", SafeText, nullable=False),
-    Column("message", SafeText, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("message", Text, nullable=False),
     Column("finished", Boolean, nullable=False),
 )
 
@@ -160,8 +145,8 @@ events = Table(
     Column("start", Integer, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     _time("time", nullable=False),
-    Column("kind", SafeText, nullable=False),
-    Column("author", SafeText, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("author", Text, nullable=False),
     Column("data", JSON, nullable=False),
     ForeignKeyConstraint(["uid", "start"], [starts.c.uid, starts.c.start], ondelete="CASCADE"),
 )

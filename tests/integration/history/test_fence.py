@@ -5,18 +5,18 @@ import json
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text, update
 
 from agentjobs import errors
 from agentjobs.contract import Event, Result, ResultDocument
-from agentjobs.history.runner_sql import LOCK_START, PASS_ALONE
+from agentjobs.history.fence import Fence
 from agentjobs.history.runner_writes import RunnerWrites
-from agentjobs.history.tables import starts
 
-AN_HOUR_AGO = update(starts).values(
-    {column: column - timedelta(hours=1) for column in (starts.c.claimed_at, starts.c.heartbeat_at)}
-)
-WAITERS = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+AN_HOUR_AGO = """
+    UPDATE agentjobs.starts
+    SET claimed_at = claimed_at - interval '1 hour', heartbeat_at = heartbeat_at - interval '1 hour'
+"""
+LOCK_START = "SELECT 1 FROM agentjobs.starts WHERE uid = %s AND start = 1 FOR UPDATE"
+WAITERS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 USAGE = {"llmCalls": 1, "toolCalls": 0, "inputTokens": 10, "outputTokens": 5}
 
 
@@ -296,14 +296,13 @@ async def storing(connected, gateway, build):
     """A body of the start that another gateway is storing until told to end."""
     await gateway.claim(build.uid, 1, "pod-a", **build.place)
     begun, end = asyncio.Event(), asyncio.Event()
-    passing = {"uid_": build.uid, "start_": 1, "pod_uid_": "pod-a"}
 
-    async def store(connection):
-        await connection.execute(PASS_ALONE, passing)
-        begun.set()
-        await end.wait()
+    async def store():
+        async with Fence(connected)(build.uid, 1, "pod-a"):
+            begun.set()
+            await end.wait()
 
-    task = asyncio.create_task(connected.run(store))
+    task = asyncio.create_task(store())
     await begun.wait()
     yield end
     end.set()
@@ -335,9 +334,9 @@ async def test_the_operators_lock_of_a_start_refuses_nothing(connected, gateway,
     await gateway.claim(build.uid, 1, "pod-a", **build.place)
 
     async def begin_to_write(connection):
-        await connection.execute(LOCK_START, {"uid_": build.uid, "start_": 1})
+        await (await connection.execute(LOCK_START, (build.uid,))).fetchone()
         writing = asyncio.create_task(write(gateway, build.uid, "pod-a"))
-        while not (await connection.execute(WAITERS)).scalar_one():
+        while not (await (await connection.execute(WAITERS)).fetchone())[0]:
             await asyncio.sleep(0.01)
         return writing
 

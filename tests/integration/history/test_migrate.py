@@ -15,8 +15,10 @@ from sqlalchemy.schema import CreateSchema
 
 from agentjobs import errors
 from agentjobs.history import migrate, schema
-from agentjobs.history.database import Database, database_url
-from agentjobs.history.tables import SCHEMA, metadata
+from agentjobs.history.database import Database
+from agentjobs.history.migrate import database_url
+from agentjobs.history.schema import SCHEMA
+from agentjobs.history.tables import metadata
 
 
 def test_migrations_and_tables_agree(database):

@@ -7,21 +7,21 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, insert, literal, select
 
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.records import JobYield, StartEnd, StartRecord, TransitionRecord
-from agentjobs.history.tables import jobs, starts, transitions
 
 _uids = itertools.count()
+ORDER = {"jobs": "uid", "starts": "start", "transitions": "transition"}
 
 
 async def rows(connected, table, *, uid):
-    async def work(connection):
-        found = await connection.execute(select(table).where(table.c.uid == uid).order_by(*table.primary_key))
-        return found.all()
+    statement = f"SELECT * FROM agentjobs.{table} WHERE uid = %s ORDER BY {ORDER[table]}"
 
-    return await connected.run(work)
+    async def work(connection):
+        return await (await connection.execute(statement, (uid,))).fetchall()
+
+    return await connected.autocommit(work)
 
 
 async def test_acceptance_returns_the_work(operator, a_job):
@@ -130,10 +130,11 @@ async def test_the_open_start_of_a_job_whose_object_is_gone_is_ended(operator, g
 
 
 async def test_ten_thousand_that_vanished_beside_many_more_that_live_are_closed(connected, operator):
-    numbers = func.generate_series(1, 10_000).column_valued("number")
-    columns = [func.concat("u", numbers), literal("c0ffee"), literal("default"), literal("hello"), func.now()]
-    names = ["uid", "cluster", "namespace", "name", "created_at"]
-    await connected.run(lambda connection: connection.execute(insert(jobs).from_select(names, select(*columns))))
+    fill = """
+        INSERT INTO agentjobs.jobs (uid, cluster, namespace, name, created_at)
+        SELECT concat('u', number), 'c0ffee', 'default', 'hello', now() FROM generate_series(1, 10000) AS number
+    """
+    await connected.run(lambda connection: connection.execute(fill))
     live = {f"u{number}" for number in range(10_000, 150_000)}
 
     assert await operator.close_vanished(live, listed_at=await operator.clock()) == 9_999
@@ -168,7 +169,7 @@ async def test_an_end_is_final(connected, operator, a_job, late):
     await operator.write([build.transition(2, "Cancelled", finished=True)])
     await operator.write([build.transition(late, "Running")])
 
-    (job,) = await rows(connected, jobs, uid=build.uid)
+    (job,) = await rows(connected, "jobs", uid=build.uid)
     assert (job.phase, job.transition, job.finished_at is None) == ("Cancelled", 2, False)
 
 
@@ -183,9 +184,9 @@ async def test_two_operators_with_the_same_jobs_do_not_lock_each_other_out(conne
     )
 
     async def count(connection):
-        return (await connection.execute(select(func.count()).select_from(starts))).scalar_one()
+        return await (await connection.execute("SELECT count(*) FROM agentjobs.starts")).fetchone()
 
-    assert await connected.run(count) == 80
+    assert await connected.run(count) == (80,)
 
 
 def everything(build):
@@ -229,10 +230,10 @@ async def test_neither_order_nor_repetition_nor_a_second_operator_changes_what_s
         await feed(operator, batches)
 
     fed = [record for batch in batches for record in batch]
-    (job,) = await rows(connected, jobs, uid=build.uid) if fed else (None,)
+    (job,) = await rows(connected, "jobs", uid=build.uid) if fed else (None,)
     if job is not None:
-        begun = await rows(connected, starts, uid=build.uid)
-        moves = await rows(connected, transitions, uid=build.uid)
+        begun = await rows(connected, "starts", uid=build.uid)
+        moves = await rows(connected, "transitions", uid=build.uid)
         seen = (
             (job.phase, job.transition),
             [move.transition for move in moves],
@@ -251,11 +252,11 @@ async def feed(operator, batches):
 async def test_feeding_everything_again_changes_no_row(connected, operator, a_job):
     build = a_job()
     await operator.write(everything(build))
-    before = [await rows(connected, table, uid=build.uid) for table in (jobs, starts, transitions)]
+    before = [await rows(connected, table, uid=build.uid) for table in ORDER]
 
     await operator.write(list(reversed(everything(build))))
 
-    assert before == [await rows(connected, table, uid=build.uid) for table in (jobs, starts, transitions)]
+    assert before == [await rows(connected, table, uid=build.uid) for table in ORDER]
 
 
 async def test_a_start_begins_when_it_was_first_seen_to(connected, operator, a_job):
@@ -263,7 +264,7 @@ async def test_a_start_begins_when_it_was_first_seen_to(connected, operator, a_j
     early = build.start(1)
     await operator.write([build.end(1), early])
 
-    (row,) = await rows(connected, starts, uid=build.uid)
+    (row,) = await rows(connected, "starts", uid=build.uid)
     assert row.started_at == early.time == row.ended_at - timedelta(seconds=30)
 
 

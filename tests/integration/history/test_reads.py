@@ -3,8 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
+from psycopg import AsyncCursor
 
 from agentjobs import errors
 from agentjobs.contract import Event, Result, ResultDocument
@@ -16,16 +15,17 @@ USAGE = {"llmCalls": 1, "toolCalls": 0, "inputTokens": 10, "outputTokens": 5}
 
 
 @pytest.fixture
-def queries():
-    """Statements sent while the test runs."""
-    sent = []
+def queries(monkeypatch):
+    """Statements sent while the test runs, but for those that begin and end a transaction."""
+    sent, execute = [], AsyncCursor.execute
 
-    def note(connection, cursor, statement, *_):
-        sent.append(statement)
+    async def note(cursor, statement, *args, **kwargs):
+        if statement not in ("BEGIN", "COMMIT"):
+            sent.append(statement)
+        return await execute(cursor, statement, *args, **kwargs)
 
-    event.listen(Engine, "before_cursor_execute", note)
-    yield sent
-    event.remove(Engine, "before_cursor_execute", note)
+    monkeypatch.setattr(AsyncCursor, "execute", note)
+    return sent
 
 
 async def names(pages):
@@ -187,7 +187,7 @@ async def test_events_come_in_pages(operator, gateway, a_job):
 
 @pytest.mark.parametrize("newest", [False, True])
 async def test_a_page_of_events_has_a_size_as_well(operator, gateway, a_job, monkeypatch, newest):
-    monkeypatch.setattr("agentjobs.history.reads.MAX_PAGE_BYTES", 40)
+    monkeypatch.setattr("agentjobs.history.pages.MAX_PAGE_BYTES", 40)
     build = a_job()
     await write_events(operator, gateway, build, 25)
     sizes, found, cursor = [], [], None

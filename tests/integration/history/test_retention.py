@@ -12,7 +12,8 @@ from agentjobs.history.database import Database
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.retention import Retention
 from agentjobs.history.runner_writes import RunnerWrites
-from agentjobs.history.tables import SCHEMA, metadata
+from agentjobs.history.schema import SCHEMA
+from agentjobs.history.tables import metadata
 
 CLUSTER = "c0ffee"
 DAY = timedelta(days=1)

@@ -55,7 +55,7 @@ async def ask(database):
     loop = asyncio.get_running_loop()
     began = loop.time()
     try:
-        return await database.read(None), loop.time() - began
+        return await database.autocommit(None), loop.time() - began
     except errors.Unavailable as error:
         return error, loop.time() - began
 

@@ -2,8 +2,8 @@
 
 from alembic import context
 
-from agentjobs.history.schema import VERSION_TABLE
-from agentjobs.history.tables import SCHEMA, metadata
+from agentjobs.history.schema import SCHEMA, VERSION_TABLE
+from agentjobs.history.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

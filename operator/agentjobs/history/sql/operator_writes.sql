@@ -1,0 +1,250 @@
+-- What `operator_writes` asks. Parameters: %(name)s; `rows` is a JSON array of objects, one a row.
+
+-- name: identify
+INSERT INTO agentjobs.jobs (uid, cluster, namespace, name, created_at, schedule)
+SELECT uid, cluster, namespace, name, created_at, schedule
+FROM json_to_recordset(%(rows)s)
+    AS job (uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text)
+ORDER BY uid
+ON CONFLICT DO NOTHING;
+
+-- name: lock_jobs
+-- The row of a job serialises its starts: while it is locked, no newer start can appear.
+SELECT uid FROM agentjobs.jobs WHERE uid = ANY(%(uids)s) ORDER BY uid FOR NO KEY UPDATE;
+
+-- name: accept
+INSERT INTO agentjobs.jobs
+    (uid, cluster, namespace, name, created_at, schedule, resolved, spec_hash, partition_key)
+SELECT uid, cluster, namespace, name, created_at, schedule, resolved, spec_hash, partition_key
+FROM json_to_recordset(%(rows)s)
+    AS job (
+        uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text,
+        resolved json, spec_hash text, partition_key text
+    )
+ORDER BY uid
+ON CONFLICT (uid) DO UPDATE
+SET resolved = excluded.resolved, spec_hash = excluded.spec_hash, partition_key = excluded.partition_key
+WHERE jobs.resolved IS NULL;
+
+-- name: accept_now
+-- It updates every row that it meets, and so locks the job as `lock_jobs` does. It returns only what differs from
+-- what was given: a spec has up to 96 KiB, and all but the rarest are stored as they came.
+WITH given AS (
+    SELECT *
+    FROM json_to_recordset(%(rows)s)
+        AS job (
+            uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text,
+            resolved json, spec_hash text, partition_key text, cleaned boolean
+        )
+), stored AS (
+    INSERT INTO agentjobs.jobs
+        (uid, cluster, namespace, name, created_at, schedule, resolved, spec_hash, partition_key)
+    SELECT uid, cluster, namespace, name, created_at, schedule, resolved, spec_hash, partition_key
+    FROM given
+    ORDER BY uid
+    ON CONFLICT (uid) DO UPDATE
+    SET resolved = coalesce(jobs.resolved, excluded.resolved),
+        spec_hash = coalesce(jobs.spec_hash, excluded.spec_hash),
+        partition_key = CASE WHEN jobs.resolved IS NULL THEN excluded.partition_key ELSE jobs.partition_key END
+    RETURNING uid, resolved
+)
+SELECT stored.uid, stored.resolved
+FROM stored JOIN given USING (uid)
+WHERE given.cleaned OR stored.resolved::text <> given.resolved::text;
+
+-- name: insert_starts
+INSERT INTO agentjobs.starts (uid, start, attempt, pod, started_at, fenced_at)
+SELECT
+    uid, start, attempt, pod, started_at,
+    CASE
+        WHEN EXISTS (
+            SELECT FROM agentjobs.starts AS newer WHERE newer.uid = given.uid AND newer.start > given.start
+        ) THEN clock_timestamp()
+    END
+FROM json_to_recordset(%(rows)s)
+    AS given (uid text, start integer, attempt integer, pod text, started_at timestamptz)
+ORDER BY uid, start
+ON CONFLICT (uid, start) DO UPDATE
+SET started_at = least(starts.started_at, excluded.started_at);
+
+-- name: end_starts
+INSERT INTO agentjobs.starts
+    (uid, start, attempt, pod, started_at, ended_at, verdict, reason, charged, message, fenced_at)
+SELECT uid, start, attempt, pod, started_at, ended_at, verdict, reason, charged, message, clock_timestamp()
+FROM json_to_recordset(%(rows)s)
+    AS given (
+        uid text, start integer, attempt integer, pod text, started_at timestamptz, ended_at timestamptz,
+        verdict text, reason text, charged boolean, message text
+    )
+ORDER BY uid, start
+ON CONFLICT (uid, start) DO UPDATE
+SET started_at = least(starts.started_at, excluded.started_at),
+    fenced_at = coalesce(starts.fenced_at, excluded.fenced_at),
+    ended_at = excluded.ended_at,
+    verdict = excluded.verdict,
+    reason = excluded.reason,
+    charged = excluded.charged,
+    message = excluded.message
+WHERE starts.ended_at IS NULL;
+
+-- name: fence_older
+UPDATE agentjobs.starts
+SET fenced_at = clock_timestamp()
+FROM (
+    SELECT uid, max(start) AS start FROM json_to_recordset(%(rows)s) AS given (uid text, start integer) GROUP BY uid
+) AS newest
+WHERE starts.uid = newest.uid AND starts.start < newest.start AND starts.fenced_at IS NULL;
+
+-- name: insert_transitions
+INSERT INTO agentjobs.transitions (uid, transition, time, phase, reason, message, finished)
+SELECT uid, transition, time, phase, reason, message, finished
+FROM json_to_recordset(%(rows)s)
+    AS given (
+        uid text, transition integer, time timestamptz, phase text, reason text, message text, finished boolean
+    )
+ORDER BY uid, transition
+ON CONFLICT DO NOTHING;
+
+-- name: move
+-- From the rows that are stored, not from the records: of two records with one number the first stands, here as well.
+UPDATE agentjobs.jobs
+SET transition = newest.transition,
+    phase = newest.phase,
+    reason = newest.reason,
+    message = newest.message,
+    changed_at = newest.time,
+    finished_at = CASE WHEN newest.finished THEN newest.time END
+FROM (
+    SELECT DISTINCT ON (transitions.uid) transitions.*
+    FROM json_to_recordset(%(rows)s) AS given (uid text, transition integer)
+    JOIN agentjobs.transitions ON transitions.uid = given.uid AND transitions.transition = given.transition
+    ORDER BY transitions.uid, transitions.finished DESC, transitions.transition DESC
+) AS newest
+WHERE jobs.uid = newest.uid
+    AND (
+        jobs.transition IS NULL
+        OR (newest.finished, newest.transition) > (jobs.finished_at IS NOT NULL, jobs.transition)
+    );
+
+-- name: finalize_results
+-- The answer of a job's last start is final once the job has ended, unless another answer is.
+INSERT INTO agentjobs.results (uid, start, result)
+SELECT starts.uid, starts.start, starts.result
+FROM agentjobs.starts
+WHERE starts.uid = ANY(%(uids)s)
+    AND starts.result IS NOT NULL
+    AND NOT EXISTS (
+        SELECT FROM agentjobs.starts AS later WHERE later.uid = starts.uid AND later.start > starts.start
+    )
+ON CONFLICT DO NOTHING;
+
+-- name: delete
+UPDATE agentjobs.jobs
+SET deleted_at = given.time
+FROM (
+    SELECT uid, min(time) AS time FROM json_to_recordset(%(rows)s) AS given (uid text, time timestamptz) GROUP BY uid
+) AS given
+WHERE jobs.uid = given.uid AND (jobs.deleted_at IS NULL OR jobs.deleted_at > given.time);
+
+-- name: resolved
+SELECT resolved FROM agentjobs.jobs WHERE uid = %(uid)s;
+
+-- name: outcomes
+-- A large answer is cut to what is enough to show it in a status: it has up to 4 MiB, and as Python objects up to 25
+-- times that. `structured` becomes a text then, not null: a status learns from the difference that it is cut.
+SELECT
+    uid,
+    is_final,
+    CASE WHEN octet_length(answer::text) > 32768 THEN json_build_object(
+        'text', left(answer ->> 'text', 32768),
+        'structured',
+        CASE
+            WHEN octet_length((answer -> 'structured')::text) > 32768 THEN to_json('too large'::text)
+            ELSE answer -> 'structured'
+        END,
+        'outcome', answer -> 'outcome',
+        'usage', answer -> 'usage',
+        'cutFrom', answer -> 'cutFrom'
+    ) ELSE answer END AS answer,
+    used
+FROM (
+    SELECT
+        jobs.uid,
+        results.uid IS NOT NULL AS is_final,
+        coalesce(
+            results.result,
+            (SELECT last.result FROM agentjobs.starts AS last WHERE last.uid = jobs.uid ORDER BY last.start DESC LIMIT 1)
+        ) AS answer,
+        (
+            SELECT json_agg(starts.usage)
+            FROM agentjobs.starts
+            WHERE starts.uid = jobs.uid AND starts.usage IS NOT NULL
+        ) AS used
+    FROM agentjobs.jobs
+    LEFT JOIN agentjobs.results ON results.uid = jobs.uid
+    WHERE jobs.uid = ANY(%(uids)s)
+) AS outcome;
+
+-- name: silence
+SELECT clock_timestamp() - greatest(heartbeat_at, claimed_at) AS silence
+FROM agentjobs.starts
+WHERE uid = %(uid)s AND start = %(start)s;
+
+-- name: recorded
+SELECT CASE WHEN finished_at IS NOT NULL THEN phase ELSE 'Deleted' END AS phase
+FROM agentjobs.jobs
+WHERE uid = %(uid)s AND (finished_at IS NOT NULL OR deleted_at IS NOT NULL);
+
+-- name: lacking
+SELECT 'transition' AS kind, given.uid, given.number
+FROM json_to_recordset(%(transitions)s) AS given (uid text, number integer)
+WHERE NOT EXISTS (
+    SELECT FROM agentjobs.transitions WHERE transitions.uid = given.uid AND transitions.transition = given.number
+)
+UNION ALL
+SELECT 'start' AS kind, given.uid, given.number
+FROM json_to_recordset(%(starts)s) AS given (uid text, number integer)
+WHERE NOT EXISTS (
+    SELECT FROM agentjobs.starts
+    WHERE starts.uid = given.uid AND starts.start = given.number AND starts.ended_at IS NOT NULL
+);
+
+-- name: job_of
+SELECT uid
+FROM agentjobs.jobs
+WHERE cluster = %(cluster)s AND namespace = %(namespace)s AND name = %(name)s AND schedule = %(schedule)s
+    AND created_at >= %(since)s
+LIMIT 1;
+
+-- name: clock
+SELECT clock_timestamp() AS now;
+
+-- name: vanished
+-- As NOT EXISTS, which is a join: NOT IN looks through the whole list for each job once it has some 100,000 entries.
+SELECT uid
+FROM agentjobs.jobs
+WHERE cluster = %(cluster)s AND deleted_at IS NULL AND finished_at IS NULL AND inserted_at < %(listed_at)s
+    AND (%(namespaces)s::text[] IS NULL OR namespace = ANY(%(namespaces)s::text[]))
+    AND NOT EXISTS (SELECT FROM json_array_elements_text(%(live)s) AS live (uid) WHERE live.uid = jobs.uid)
+ORDER BY uid;
+
+-- name: lock_open
+SELECT uid
+FROM agentjobs.jobs
+WHERE uid = ANY(%(uids)s) AND deleted_at IS NULL AND finished_at IS NULL
+ORDER BY uid
+FOR NO KEY UPDATE;
+
+-- name: vanish
+UPDATE agentjobs.jobs SET deleted_at = %(time)s WHERE uid = ANY(%(uids)s);
+
+-- name: end_vanished
+-- As the operator writes it of a deletion that it sees.
+UPDATE agentjobs.starts
+SET ended_at = %(time)s,
+    fenced_at = coalesce(fenced_at, clock_timestamp()),
+    verdict = 'Cancel',
+    reason = 'JobDeleted',
+    charged = FALSE,
+    message = 'the job was deleted'
+WHERE uid = ANY(%(uids)s) AND ended_at IS NULL;

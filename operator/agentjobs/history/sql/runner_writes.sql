@@ -1,0 +1,105 @@
+-- What `runner_writes` and `fence` ask. Parameters: %(name)s.
+
+-- name: fence_alone
+-- Every write of a pod is a sign of life. One body of a start is stored at a time, whichever gateway has it: a second
+-- one would hold a connection while it waits. The row's lock cannot say so, because heartbeats and the operator take it
+-- as well. The advisory lock is asked for in a subquery, so that it is taken before the row is.
+UPDATE agentjobs.starts
+SET heartbeat_at = clock_timestamp()
+WHERE uid = %(uid)s AND start = %(start)s AND pod_uid = %(pod)s AND fenced_at IS NULL
+    AND (SELECT pg_try_advisory_xact_lock(hashtextextended(%(uid)s, %(start)s)))
+RETURNING TRUE;
+
+-- name: fence_shared
+-- Beside other writers of the start; who fences it waits for them.
+SELECT TRUE
+FROM agentjobs.starts
+WHERE uid = %(uid)s AND start = %(start)s AND pod_uid = %(pod)s AND fenced_at IS NULL
+FOR SHARE;
+
+-- name: fence_state
+SELECT pod_uid, fenced_at, attempt FROM agentjobs.starts WHERE uid = %(uid)s AND start = %(start)s;
+
+-- name: heartbeat
+UPDATE agentjobs.starts
+SET heartbeat_at = clock_timestamp()
+WHERE uid = %(uid)s AND start = %(start)s AND pod_uid = %(pod)s AND fenced_at IS NULL
+RETURNING TRUE;
+
+-- name: lock_start
+SELECT pod_uid, fenced_at, attempt
+FROM agentjobs.starts
+WHERE uid = %(uid)s AND start = %(start)s
+FOR UPDATE;
+
+-- name: work
+SELECT
+    jobs.resolved::text AS resolved,
+    (jobs.resolved #>> '{spec,retry,maxAttempts}')::integer AS max_attempts,
+    results.result::text AS result
+FROM agentjobs.jobs
+LEFT JOIN agentjobs.results ON results.uid = jobs.uid
+WHERE jobs.uid = %(uid)s AND jobs.cluster = %(cluster)s AND jobs.namespace = %(namespace)s AND jobs.name = %(name)s;
+
+-- name: claim
+UPDATE agentjobs.starts
+SET pod_uid = %(pod)s, claimed_at = clock_timestamp()
+WHERE uid = %(uid)s AND start = %(start)s;
+
+-- name: add_events
+-- All events in one value: two thousand rows, one by one, hold up the event loop for longer than the database.
+WITH given AS (
+    SELECT *
+    FROM json_to_recordset(%(rows)s)
+        AS event (seq bigint, time timestamptz, kind text, author text, data json, usage json)
+), stored AS (
+    INSERT INTO agentjobs.events (uid, start, seq, time, kind, author, data)
+    SELECT %(uid)s::text, %(start)s::integer, seq, time, kind, author, data
+    FROM given
+    ON CONFLICT DO NOTHING
+    RETURNING seq
+), used AS (
+    SELECT entry.key, entry.value::numeric AS count
+    FROM stored JOIN given USING (seq), json_each_text(given.usage) AS entry
+), total AS (
+    SELECT key, least(sum(count), %(most)s) AS count
+    FROM (
+        SELECT key, count FROM used
+        UNION ALL
+        SELECT entry.key, entry.value::numeric
+        FROM agentjobs.starts, json_each_text(starts.usage) AS entry
+        WHERE starts.uid = %(uid)s AND starts.start = %(start)s
+    ) AS counts
+    GROUP BY key
+    HAVING sum(count) > 0
+), counted AS (
+    UPDATE agentjobs.starts
+    SET usage = (SELECT json_object_agg(key, count) FROM total)
+    WHERE uid = %(uid)s AND start = %(start)s AND EXISTS (SELECT FROM used)
+)
+SELECT coalesce(array_agg(seq ORDER BY seq), '{}') AS seqs FROM stored;
+
+-- name: report
+-- The first report of a start stays: a runner that repeats itself reports the same.
+UPDATE agentjobs.starts
+SET reported = %(reported)s, usage = coalesce(usage, %(usage)s)
+WHERE uid = %(uid)s AND start = %(start)s AND reported IS NULL;
+
+-- name: policy
+-- Of a job that may go on.
+SELECT resolved #> '{spec,resultPolicy}' AS rules
+FROM agentjobs.jobs
+WHERE uid = %(uid)s AND finished_at IS NULL AND deleted_at IS NULL;
+
+-- name: insert_result
+INSERT INTO agentjobs.results (uid, start, result)
+VALUES (%(uid)s, %(start)s, %(result)s)
+ON CONFLICT DO NOTHING;
+
+-- name: keep_answer
+UPDATE agentjobs.starts
+SET result = %(result)s
+WHERE uid = %(uid)s AND start = %(start)s AND result IS NULL;
+
+-- name: final_result
+SELECT result::text FROM agentjobs.results WHERE uid = %(uid)s;
