@@ -95,7 +95,7 @@ async def operator_cpu(history: OperatorWrites, numbers: range, at_once: int) ->
         for number in waiting:
             await history.accept(a_job(number), a_start(number))
             put_end(writer, number)
-            await history.yielded(f"uid-{number}")
+            await history.final_result(f"uid-{number}")
 
     begun = time.process_time()
     await asyncio.gather(*(run_some() for _ in range(at_once)))

@@ -15,13 +15,13 @@ from msgspec import Raw
 from psycopg.types.json import Json
 
 from agentjobs.contract import Resolved
+from agentjobs.core.job.observation import FinalResult
 from agentjobs.history.batcher import Batcher
 from agentjobs.history.database import Connection, Database
 from agentjobs.history.records import (
     Deletion,
     JobKey,
     JobRecord,
-    JobYield,
     Record,
     StartEnd,
     StartRecord,
@@ -45,14 +45,14 @@ class OperatorWrites:
         cluster: uid of the namespace kube-system; rows carry it, so that clusters may share a database.
 
     Every method raises `errors.Unavailable` when the database cannot answer within five seconds, which begin when it is
-    asked: `accept` and `yielded` may wait for the query before theirs.
+    asked: `accept` and `final_result` may wait for the query before theirs.
     """
 
     def __init__(self, database: Database, *, cluster: str) -> None:
         self._database = database
         self._cluster = cluster
         self._accepts = Batcher(self._accept_all)
-        self._yields = Batcher(self._all_yields)
+        self._results = Batcher(self._final_results)
 
     @property
     def away(self) -> bool:
@@ -96,14 +96,14 @@ class OperatorWrites:
         found: Resolved | None = await self._value("resolved", {"uid": uid})
         return found
 
-    async def yielded(self, uid: str) -> JobYield:
+    async def final_result(self, uid: str) -> FinalResult:
         """Return the result of a job that ends or has ended, if it has one, and what all its starts used.
 
         The answer of its last start becomes final by this, unless an earlier one is.
         """
-        return await self._yields(uid)
+        return await self._results(uid)
 
-    async def _all_yields(self, uids: Sequence[str]) -> list[JobYield]:
+    async def _final_results(self, uids: Sequence[str]) -> list[FinalResult]:
         async def work(connection: Connection) -> dict[str, Any]:
             rows: list[Any] = await (await connection.execute(_SQL["outcomes"], {"uids": list(set(uids))})).fetchall()
             return {row.uid: row for row in rows}
@@ -111,7 +111,7 @@ class OperatorWrites:
         found = await self._database.autocommit(work)
         if open_ := [uid for uid, row in found.items() if row.answer is not None and not row.is_final]:
             await self._database.run(lambda tx: tx.execute(_SQL["finalize_results"], {"uids": sorted(open_)}))
-        return [_yield(found.get(uid)) for uid in uids]
+        return [_final_result(found.get(uid)) for uid in uids]
 
     async def silence(self, uid: str, start: int) -> timedelta | None:
         """Return for how long the gateway has heard nothing of a start, None when it never did.
@@ -278,8 +278,8 @@ def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return total
 
 
-def _yield(row: Any) -> JobYield:
-    return JobYield() if row is None else JobYield(row.answer, _total(row.used or ()))
+def _final_result(row: Any) -> FinalResult:
+    return FinalResult() if row is None else FinalResult(row.answer, _total(row.used or ()))
 
 
 def _of(kind: type[Any], batch: Iterable[Record]) -> list[Any]:

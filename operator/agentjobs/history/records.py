@@ -1,16 +1,15 @@
-"""The values an operator writes into history, and the one it asks for at a job's end.
+"""The values an operator writes into history.
 
 Each carries its job's whole identity, so that any of them can come first, alone or twice: a row that is not there yet
 is made by whichever record arrives. Pure; made by the reconciler, read by `operator_writes` and `writer`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from msgspec import Raw, Struct
 
-from agentjobs.contract import Resolved, Result
+from agentjobs.contract import Resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +83,6 @@ class Deletion:
 
     job: JobKey
     time: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class JobYield:
-    """What a job has come to: its final result, and what its starts used together, by the names of `contract.USAGE`."""
-
-    result: Result | None = None
-    usage: Mapping[str, int] = field(default_factory=dict)
 
 
 Record = JobRecord | StartRecord | StartEnd | TransitionRecord | Deletion

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from agentjobs.api_resource import Resource
 from agentjobs.contract import Resolved
-from agentjobs.history.records import JobRecord, JobYield, Record, StartEnd, StartRecord, TransitionRecord
+from agentjobs.core.job.observation import FinalResult
+from agentjobs.history.records import JobRecord, Record, StartEnd, StartRecord, TransitionRecord
 from agentjobs.kube.client import Listed
 from agentjobs.metrics import Metrics
 from agentjobs.tracing import Spans
@@ -73,7 +74,7 @@ class History(Protocol):
 
     async def resolved(self, uid: str) -> Resolved | None: ...
 
-    async def yielded(self, uid: str) -> JobYield: ...
+    async def final_result(self, uid: str) -> FinalResult: ...
 
     async def silence(self, uid: str, start: int) -> timedelta | None: ...
 

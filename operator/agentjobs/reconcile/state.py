@@ -6,16 +6,15 @@ rebuilt from lists. No I/O.
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from agentjobs.api.job.agent import ConfigMapKey
 from agentjobs.api.problems import Problem
 from agentjobs.api_resource import Resource
+from agentjobs.core.job import needs
 from agentjobs.core.job.ended import EndedJob, KnownJob
-from agentjobs.core.job.observation import Heartbeat, Job, Obstacle, parse_job
-from agentjobs.core.job.verdicts import AskForSlot
+from agentjobs.core.job.observation import Job, Obstacle, parse_job
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import Admission, Candidate, Holding, JobName, QueuePolicy
 from agentjobs.core.schedule.model import Schedule
@@ -47,18 +46,6 @@ class Memory:
     """The generation whose pod the API server was asked about, and what it had against it."""
     policy_of: str | None = None
     """Uid of the pod that owns the job's network policy beside the job."""
-
-
-@dataclass(slots=True)
-class Answers:
-    """Answers to a verdict's questions, good for one look only."""
-
-    contents: dict[ConfigMapKey, str] = field(default_factory=dict)
-    missing: tuple[str, ...] | None = None
-    heartbeat: Heartbeat | None = None
-    end_recorded: bool | None = None
-    outage: bool = False
-    """A question to Postgres failed; nothing more is asked of it in this look."""
 
 
 class State:
@@ -199,7 +186,7 @@ class State:
             if not self._unseen:
                 self.slots.wake_all()
 
-    def ask_for_slot(self, job: Job, ask: AskForSlot) -> None:
+    def ask_for_slot(self, job: Job, ask: needs.Slot) -> None:
         """Let the job wait in its queue, and let admission look if that is news."""
         candidate = Candidate(key=job.key, uid=job.uid, priority=ask.priority, created=job.created, lock=ask.session)
         queue = (job.namespace, ask.queue)

@@ -174,7 +174,7 @@ async def test_the_first_result_of_a_job_is_final(gateway, operator, build):
 
     final = await gateway.put_result(build.uid, 2, "pod-b", a_document(a_result("second")))
 
-    assert attempt["result"] == final == (await operator.yielded(build.uid)).result == a_result("first")
+    assert attempt["result"] == final == (await operator.final_result(build.uid)).answer == a_result("first")
 
 
 async def test_an_operator_reads_of_a_large_answer_what_a_status_can_show(gateway, operator, build):
@@ -182,7 +182,7 @@ async def test_an_operator_reads_of_a_large_answer_what_a_status_can_show(gatewa
     large = {**a_result("ü" * 1_000_000), "structured": {"a": [[]] * 500_000}, "outcome": "sure"}
     await gateway.put_result(build.uid, 1, "pod-a", a_document(large))
 
-    read = (await operator.yielded(build.uid)).result
+    read = (await operator.final_result(build.uid)).answer
 
     assert len(json.dumps(read)) < 500_000
     assert large["text"].startswith(read["text"][:2000])
@@ -213,14 +213,14 @@ async def test_an_answer_that_a_rule_runs_again_after_binds_no_later_start(gatew
     final = await gateway.put_result(ruled.uid, 2, "pod-b", an_answer("second", "sure"))
 
     assert (told, attempt["result"]) == (None, None)
-    assert final["text"] == (await operator.yielded(ruled.uid)).result["text"] == "second"
+    assert final["text"] == (await operator.final_result(ruled.uid)).answer["text"] == "second"
 
 
 async def test_the_answer_of_the_last_start_is_final_once_the_operator_asks_for_it(gateway, operator, ruled):
     for _ in range(2):
         await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first"))
     before = await gateway.result(ruled.uid)
-    asked = (await operator.yielded(ruled.uid)).result
+    asked = (await operator.final_result(ruled.uid)).answer
 
     assert before is None
     assert asked == await gateway.result(ruled.uid)
@@ -242,7 +242,7 @@ async def test_an_answer_before_the_last_start_never_becomes_final(gateway, oper
     await operator.accept(ruled.job(**AGAIN), ruled.start(2))
     await operator.write([ruled.end(2), ruled.transition(3, "Failed", finished=True)])
 
-    assert (await operator.yielded(ruled.uid)).result is None
+    assert (await operator.final_result(ruled.uid)).answer is None
     assert await gateway.result(ruled.uid) is None
 
 
@@ -257,7 +257,7 @@ async def test_a_result_sent_twice_is_stored_once(gateway, operator, build):
     for _ in range(2):
         assert await gateway.put_result(build.uid, 1, "pod-a", a_document(a_result())) == a_result()
 
-    assert (await operator.yielded(build.uid)).usage == USAGE
+    assert (await operator.final_result(build.uid)).usage == USAGE
 
 
 @pytest.mark.parametrize("verdict", ["Retry", "Snooze", "Fail", "Cancel"])
@@ -265,7 +265,7 @@ async def test_only_success_makes_a_result(gateway, operator, build, verdict):
     await gateway.claim(build.uid, 1, "pod-a", **build.place)
 
     assert await gateway.put_result(build.uid, 1, "pod-a", a_document(None, verdict)) is None
-    assert (await operator.yielded(build.uid)).result is None
+    assert (await operator.final_result(build.uid)).answer is None
     assert (await gateway.story("default", build.uid)).starts[0].reported["verdict"] == verdict
 
 

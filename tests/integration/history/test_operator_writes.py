@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agentjobs.core.job.observation import FinalResult
 from agentjobs.history.operator_writes import OperatorWrites
-from agentjobs.history.records import JobYield, StartEnd, StartRecord, TransitionRecord
+from agentjobs.history.records import StartEnd, StartRecord, TransitionRecord
 
 _uids = itertools.count()
 ORDER = {"jobs": "uid", "starts": "start", "transitions": "transition"}
@@ -95,7 +96,7 @@ async def test_an_end_is_recorded_only_once_it_is_written(operator, a_job):
 
 async def test_a_job_nobody_knows_has_no_end_no_result_no_usage_and_no_heartbeat(operator):
     assert await operator.recorded("nobody") is None
-    assert await operator.yielded("nobody") == JobYield(result=None, usage={})
+    assert await operator.final_result("nobody") == FinalResult(answer=None, usage={})
     assert await operator.silence("nobody", 1) is None
 
 

@@ -140,4 +140,4 @@ async def test_a_user_that_the_server_refuses_is_waited_for_like_a_server(databa
 
     async with Database(database.replace("agentjobs@", "guest@")) as refused:
         with pytest.raises(errors.Unavailable, match="refuses our user"):
-            await OperatorWrites(refused, cluster="c").yielded(a_job().key.uid)
+            await OperatorWrites(refused, cluster="c").final_result(a_job().key.uid)

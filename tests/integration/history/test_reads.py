@@ -225,7 +225,7 @@ async def test_hostile_text_is_stored_as_data(operator, gateway, a_job):
     await operator.write([build.end(1, message=HOSTILE), build.transition(1, "Succeeded", message=HOSTILE)])
 
     assert final == {"text": STORED, "structured": {STORED: [STORED, None]}, "usage": USAGE}
-    assert final == await gateway.result(build.uid) == (await operator.yielded(build.uid)).result
+    assert final == await gateway.result(build.uid) == (await operator.final_result(build.uid)).answer
     (row,) = (await gateway.events(build.uid)).items
     assert (row.author, row.data) == (STORED, {STORED: STORED})
     story = await gateway.story("default", "hello")

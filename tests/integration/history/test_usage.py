@@ -63,7 +63,7 @@ async def test_a_job_has_used_what_all_its_starts_used_however_they_ended(gatewa
     failed = ResultDocument(verdict="Fail", reason="Permanent", message="", delaySeconds=None, result=None)
     await gateway.put_result(build.uid, 2, "pod-2", failed)
 
-    assert (await operator.yielded(build.uid)).usage == {
+    assert (await operator.final_result(build.uid)).usage == {
         "llmCalls": 2,
         "toolCalls": 1,
         "inputTokens": 20,
@@ -76,7 +76,7 @@ async def test_a_fenced_pod_uses_nothing_of_the_jobs(gateway, operator, build):
 
     with pytest.raises(errors.Fenced):
         await gateway.add_events(build.uid, 1, "pod-1", [entry(1, ANSWERED)])
-    assert (await operator.yielded(build.uid)).usage == {}
+    assert (await operator.final_result(build.uid)).usage == {}
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,11 @@ import pytest
 from agentjobs.api.job.isolation import EgressRule
 from agentjobs.api.job.status import AgentJobStatus
 from agentjobs.contract import LABEL_JOB, TerminationMessage, Verdict
+from agentjobs.core.job.observation import FinalResult
 from agentjobs.core.job.policy import may_run_again
 from agentjobs.core.pods.manifests import PodDefaults
 from agentjobs.errors import AlreadyExists, Conflict, NotFound, Unavailable
-from agentjobs.history.records import JobKey, JobYield, TransitionRecord
+from agentjobs.history.records import JobKey, TransitionRecord
 from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile import Reconciler
@@ -203,13 +204,13 @@ class World:
         self._available()
         return self.accepted.get(uid)
 
-    async def yielded(self, uid):
+    async def final_result(self, uid):
         self._available()
         start, answer = self.answers.get(uid, (0, None))
         if uid not in self.results and start == max((n for of, n in self.starts if of == uid), default=-1):
             self.results[uid] = answer
             self.settled[uid] = start
-        return JobYield(self.results.get(uid), self.used.get(uid, {}))
+        return FinalResult(self.results.get(uid), self.used.get(uid, {}))
 
     async def silence(self, uid, start):
         self._available()

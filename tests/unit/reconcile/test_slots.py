@@ -6,7 +6,7 @@ import pytest
 
 from agentjobs.api.conditions import Phase
 from agentjobs.contract import Verdict
-from agentjobs.core.job.verdicts import AskForSlot
+from agentjobs.core.job import needs
 from agentjobs.core.queues.admission import Granted
 from agentjobs.errors import Unavailable
 from agentjobs.kube.resources import AGENTJOBS, PODS
@@ -160,7 +160,7 @@ async def test_no_namespace_admits_before_all_jobs_of_its_first_list_were_looked
     for name in [("one", "one-1"), ("one", "one-2"), ("two", "two-1")]:
         state.mark_seen(name)
     first = state.jobs.get(("two", "two-1"))
-    state.ask_for_slot(first, AskForSlot("agents", 2, ("", "", "session")))
+    state.ask_for_slot(first, needs.Slot("agents", 2, ("", "", "session")))
 
     state.admit(("two", "agents"))
     early = state.slots.answer(first, "agents")
@@ -188,7 +188,7 @@ def waiting_behind(world, jobs):
     )
     state.begin()
     for name in list(state.jobs.keys()):
-        state.ask_for_slot(state.jobs.get(name), AskForSlot("agents", 2, ("app", "user", name[1])))
+        state.ask_for_slot(state.jobs.get(name), needs.Slot("agents", 2, ("app", "user", name[1])))
         state.mark_seen(name)
     state.admit(("default", "agents"))
     return state

@@ -1,11 +1,13 @@
 """What happens to a job next.
 
-decide       observation in, verdict out
-end_start    its part about a start that is over
+decide       observation in; a need or an action out
+holds        its part about what holds back a start, as a list
+end_start    its part about a start that has ended
 observation  what `decide` looks at
 ended        what is kept of a job that needs nothing more
-verdicts     what it may answer
-progress     the status that a verdict leaves behind
+needs        what it may have to know first
+actions      what it may do
+progress     the status that an action leaves behind
 policy       the job's own rules for endings
 retry        backoff
 """

@@ -9,12 +9,11 @@ from datetime import datetime, timedelta
 from agentjobs.api.conditions import CancelledReason, CompleteReason, Phase, SuspendedReason
 from agentjobs.api.job.spec import AgentJobSpec, Rule
 from agentjobs.api.job.status import AttemptRecord
-from agentjobs.contract import ErrorClass, cut
-from agentjobs.contract import Verdict as Said
+from agentjobs.contract import ErrorClass, Verdict, cut
+from agentjobs.core.job.actions import Again, Decision, EndStart, Finish, Keep, Suspend
 from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.job.policy import matching_rule
 from agentjobs.core.job.retry import backoff
-from agentjobs.core.job.verdicts import Again, Decision, EndStart, Finish, Keep, Suspend
 from agentjobs.core.pods.diagnose import SNOOZE_DELAY, Ending, stopped
 from agentjobs.core.pods.pod import Pod
 
@@ -28,28 +27,33 @@ SUSPENDED = "spec.suspend is true; set it to false and the job goes on"
 def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, now: datetime) -> Decision:
     """The active start is over: charge it or not, and say what follows."""
     ending = stopped(seen.job, ending)
-    open_ = ending.verdict in (Said.RETRY, Said.SNOOZE) or ending.outcome is not None
+    may_continue = ending.verdict in (Verdict.RETRY, Verdict.SNOOZE) or ending.outcome is not None
     unknown = seen.spec is None and not seen.unreadable
-    if unknown and open_ and not seen.history_available and not seen.job.must_end:
+    if unknown and may_continue and not seen.history_available and not seen.job.must_end:
         # An accepted job's spec was broken by an edit while Postgres, which knows the accepted one, is away.
         return Decision(Keep(), again=now + ASK_AGAIN)
     ran = _ran(active, pod, now)
     rule = _rule(seen, ending, pod)
     if rule is not None:
-        ending = replace(ending, message=_told(rule, ending))
-    then, charged = _then(seen, active, ending, ran, now) if rule is None else _by_rule(seen, active, ending, rule, now)
+        ending = replace(ending, message=_describe(rule, ending))
+    if rule is None:
+        next_step, charged = _next_step(seen, active, ending, ran, now)
+    else:
+        next_step, charged = _by_rule(seen, active, ending, rule, now)
     ended = min(now, pod.terminated.finished) if pod and pod.terminated and pod.terminated.finished else now
     record = replace(
         active,
-        # A node's clock may be another than ours; an end before the beginning, or to come, helps nobody.
+        # A node's clock may be another than ours; an end before the beginning or in the future would mislead.
         ended=max(ended, active.started or ended),
         verdict=ending.verdict.value,
-        reason="" if ending.verdict is Said.SUCCEED else ending.reason,
+        reason="" if ending.verdict is Verdict.SUCCEED else ending.reason,
         charged=charged,
         message=cut(ending.message, RECORD_BYTES),
     )
     fired = rule.name if rule else ""
-    return Decision(EndStart(record, then, ran, fired), again=then.at if isinstance(then, Again) else None)
+    return Decision(
+        EndStart(record, next_step, ran, fired), again=next_step.at if isinstance(next_step, Again) else None
+    )
 
 
 def cancelled(job: Job, when: str = "") -> Finish:
@@ -70,38 +74,38 @@ def _ran(active: AttemptRecord, pod: Pod | None, now: datetime) -> timedelta:
     return max(timedelta(0), min(most, ended - pod.container_started))
 
 
-def _then(
+def _next_step(
     seen: Observation, active: AttemptRecord, ending: Ending, ran: timedelta, now: datetime
 ) -> tuple[Again | Finish | Suspend, bool]:
     """Apply the job's wishes and limits to an ending. The second value says whether an attempt is charged."""
     if _is_undecided(seen, ending):
         return _undecided(seen, ending, now)
-    if ending.verdict is Said.SUCCEED:
+    if ending.verdict is Verdict.SUCCEED:
         return _finish(ending, Phase.SUCCEEDED, CompleteReason.RESULT_ACCEPTED), False
     if seen.job.must_end:
         return cancelled(seen.job), False
-    if ending.verdict is Said.CANCEL:
+    if ending.verdict is Verdict.CANCEL:
         return Finish(Phase.CANCELLED, CancelledReason.CANCELLED, ending.message), False
-    if ending.verdict is Said.FAIL or seen.spec is None:
+    if ending.verdict is Verdict.FAIL or seen.spec is None:
         return Finish(Phase.FAILED, ending.reason, ending.message), False
     if ending.reason == ErrorClass.SUSPENDED:
         # The loss is our own doing: it spends nothing.
         return Suspend(SuspendedReason.REQUESTED, SUSPENDED), False
     if ending.reason == ErrorClass.ATTEMPT_TIMEOUT and time_left(seen, seen.spec, ran) <= DEADLINE_SLACK:
         return Finish(Phase.FAILED, ErrorClass.DEADLINE_EXCEEDED, "timeouts.running was used up"), False
-    then, charged = _again(seen, seen.spec, active, ending, now)
-    if seen.job.suspend and isinstance(then, Again):
-        return Suspend(SuspendedReason.REQUESTED, SUSPENDED, at=then.at), charged
-    return then, charged
+    next_step, charged = _again(seen, seen.spec, active, ending, now)
+    if seen.job.suspend and isinstance(next_step, Again):
+        return Suspend(SuspendedReason.REQUESTED, SUSPENDED, at=next_step.at), charged
+    return next_step, charged
 
 
 def _is_undecided(seen: Observation, ending: Ending) -> bool:
     """Whether rules and limits decide what follows, and this version cannot read them."""
-    if not seen.unreadable or seen.job.must_end or ending.verdict is Said.CANCEL:
+    if not seen.unreadable or seen.job.must_end or ending.verdict is Verdict.CANCEL:
         return False
-    if ending.verdict is Said.SUCCEED:
+    if ending.verdict is Verdict.SUCCEED:
         return ending.outcome is not None and seen.job.has_rules
-    return ending.verdict is not Said.FAIL or seen.job.has_rules
+    return ending.verdict is not Verdict.FAIL or seen.job.has_rules
 
 
 def _undecided(seen: Observation, ending: Ending, now: datetime) -> tuple[Again | Suspend, bool]:
@@ -109,8 +113,8 @@ def _undecided(seen: Observation, ending: Ending, now: datetime) -> tuple[Again 
 
     A failure is charged, so that limits hold; a stored answer that is final is repeated by the start that follows.
     """
-    charged = ending.began and ending.verdict in (Said.RETRY, Said.FAIL)
-    free = ending.infra or not (charged or ending.verdict in (Said.SNOOZE, Said.SUCCEED))
+    charged = ending.began and ending.verdict in (Verdict.RETRY, Verdict.FAIL)
+    free = ending.infra or not (charged or ending.verdict in (Verdict.SNOOZE, Verdict.SUCCEED))
     at = now + (ending.delay or SNOOZE_DELAY)
     if seen.job.suspend:
         return Suspend(SuspendedReason.REQUESTED, SUSPENDED, at=at), charged
@@ -120,7 +124,7 @@ def _undecided(seen: Observation, ending: Ending, now: datetime) -> tuple[Again 
 def _rule(seen: Observation, ending: Ending, pod: Pod | None) -> Rule | None:
     """The job's own rule for this ending. A wish to stop comes before all rules about failures."""
     job, spec = seen.job, seen.spec
-    if spec is None or (job.must_end and ending.verdict is not Said.SUCCEED):
+    if spec is None or (job.must_end and ending.verdict is not Verdict.SUCCEED):
         return None
     if ending.reason == ErrorClass.SUSPENDED:
         return None
@@ -131,7 +135,7 @@ def _by_rule(
     seen: Observation, active: AttemptRecord, ending: Ending, rule: Rule, now: datetime
 ) -> tuple[Again | Finish | Suspend, bool]:
     """Do what a rule says, within the job's limits."""
-    success = ending.verdict is Said.SUCCEED
+    success = ending.verdict is Verdict.SUCCEED
     if success:
         # An answer that is not taken counts as an error of the agent.
         ending = replace(ending, reason=ErrorClass.RESULT_ERROR)
@@ -148,17 +152,17 @@ def _by_rule(
     if rule.action == "Suspend":
         return Suspend(SuspendedReason.RULE, ending.message), False
     assert seen.spec is not None
-    verdict = Said.SNOOZE if rule.action == "Snooze" else Said.RETRY
-    if verdict is Said.RETRY and rule.delay is not None:
+    verdict = Verdict.SNOOZE if rule.action == "Snooze" else Verdict.RETRY
+    if verdict is Verdict.RETRY and rule.delay is not None:
         # The rule's delay stands in for the backoff, not beside it.
-        then, charged = _retry(seen, seen.spec, active, replace(ending, delay=None), now)
-        return (replace(then, at=now + rule.delay) if isinstance(then, Again) else then), charged
+        next_step, charged = _retry(seen, seen.spec, active, replace(ending, delay=None), now)
+        return (replace(next_step, at=now + rule.delay) if isinstance(next_step, Again) else next_step), charged
     return _again(seen, seen.spec, active, replace(ending, verdict=verdict, delay=rule.delay, infra=False), now)
 
 
-def _told(rule: Rule, ending: Ending) -> str:
-    """What is said of an ending that a rule decided about."""
-    if ending.verdict is Said.SUCCEED:
+def _describe(rule: Rule, ending: Ending) -> str:
+    """The message of an ending that a rule decided about."""
+    if ending.verdict is Verdict.SUCCEED:
         return f"rule {rule.name}: the answer's outcome is {ending.outcome}"
     return f"rule {rule.name}: {ending.reason}: {ending.message}"
 
@@ -171,7 +175,7 @@ def _finish(ending: Ending, phase: Phase, reason: str) -> Finish:
 def _again(
     seen: Observation, spec: AgentJobSpec, active: AttemptRecord, ending: Ending, now: datetime
 ) -> tuple[Again | Finish, bool]:
-    if ending.verdict is Said.SNOOZE and not _spent(seen, ending):
+    if ending.verdict is Verdict.SNOOZE and not _spent(seen, ending):
         return Again(now + (ending.delay or SNOOZE_DELAY), infra=ending.infra), False
     return _retry(seen, spec, active, ending, now)
 

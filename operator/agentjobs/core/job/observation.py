@@ -1,7 +1,6 @@
 """All that is known about a job at one instant, as frozen values: what `decide` looks at.
 
-`reconcile` fills it from its caches and from the few questions that a verdict may ask (references, slot, heartbeat).
-What has not been asked yet is None.
+`reconcile` fills it from its caches, and from its answers to the needs of `decide`. What has not been asked is None.
 """
 
 from collections.abc import Mapping
@@ -20,6 +19,8 @@ from agentjobs.contract import (
     ANNOTATION_RESUME,
     ANNOTATION_SCHEDULE_GENERATION,
     ANNOTATION_SCHEDULED_TIME,
+    Resolved,
+    Result,
 )
 from agentjobs.core.pods.pod import Pod, instant
 from agentjobs.core.queues.admission import Granted, Refusal
@@ -134,11 +135,8 @@ class Job:
         return not self.status.conditions or all(generation == self.generation for generation in said)
 
     @property
-    def lacks_yield(self) -> bool:
-        """Whether Postgres was away when the job ended: what was used is not in its status, or not where the answer is.
-
-        Of a job that has ended.
-        """
+    def needs_result(self) -> bool:
+        """Whether usage or answer are missing in the status of a finished job: Postgres was away when it ended."""
         status = self.status
         if status.phase is Phase.SUCCEEDED and (status.result is None or not status.result.ref):
             return True
@@ -146,8 +144,8 @@ class Job:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is due for the job before its time to live ends; its pods may still hold our finalizer."""
-        return self.finished and not self.lacks_yield and self.is_observed
+        """Whether nothing is due for the job before its time to live ends; its pods may still have our finalizer."""
+        return self.finished and not self.needs_result and self.is_observed
 
     @property
     def active(self) -> AttemptRecord | None:
@@ -227,9 +225,17 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """What the gateway knows of a start: how long its runner has been silent, or that nobody can say."""
+    """How long the runner of a start has been silent; None when it is not known."""
 
     silence: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class FinalResult:
+    """What history has of a job that ends: its final answer, and what its starts used, by `contract.USAGE`'s names."""
+
+    answer: Result | None = None
+    usage: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,14 +247,21 @@ class Observation:
     """What counts: the accepted spec with today's steering fields, or the object's own before acceptance."""
     unreadable: str = ""
     """What this version cannot read of the accepted spec, which a newer one stored; then there is no `spec`."""
+    spec_known: bool = True
+    """Whether `spec` is what was accepted, as far as history can tell; False when it has not been asked."""
     problems: tuple[Problem, ...] = ()
+    """What is wrong with the object's own spec."""
+    pod_problems: tuple[Problem, ...] | None = None
+    """What the API server has against the job's pod; None when it has not been asked."""
     pods: tuple[Pod, ...] = ()
     """Pods whose controller is this very job (by uid)."""
     queue_known: bool = True
     references: frozenset[tuple[str, str]] = frozenset()
-    """ConfigMap keys the spec names."""
+    """ConfigMap keys that the spec names, until the job is accepted."""
     missing: tuple[str, ...] | None = None
-    """Those of them that do not exist, each with a word why; None when nobody has looked."""
+    """A sentence for each of them that is missing or cannot be used; None when they have not been read."""
+    resolved: Resolved | None = None
+    """What the job would run with their contents."""
     slot: Granted | Refusal | None = None
     history_available: bool = True
     obstacle: Obstacle | None = None
@@ -259,7 +272,14 @@ class Observation:
     deleting_for: timedelta = timedelta(0)
     """How long the active start's pod has been Terminating, by this operator's monotonic clock."""
     end_recorded: bool | None = None
-    """Whether the job's end is in Postgres; None when nobody has asked."""
+    """Whether the job's end is in Postgres; None when it has not been asked."""
+    result: FinalResult | None = None
+
+    @property
+    def legal_spec(self) -> AgentJobSpec:
+        """The spec of a job that has one: `holds.broken_spec` has passed it."""
+        assert self.spec is not None
+        return self.spec
 
     @property
     def active_pod(self) -> Pod | None:

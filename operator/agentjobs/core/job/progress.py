@@ -1,4 +1,4 @@
-"""The status a verdict leaves behind: pure successors of a status, one function a verdict that writes.
+"""The status that an action leaves behind: pure successors of a status, one function for each action that writes.
 
 Each change of the phase counts as one transition, which numbers the rows of the history.
 """
@@ -30,8 +30,8 @@ from agentjobs.api.job.status import (
 )
 from agentjobs.api.raw_status import MAX_CONDITIONS
 from agentjobs.contract import pod_name
+from agentjobs.core.job.actions import Claim, EndStart, Finish, ReportPod, Suspend, Wait
 from agentjobs.core.job.observation import Job
-from agentjobs.core.job.verdicts import Claim, EndStart, Finish, ReportPod, Suspend, Wait
 
 _END_CONDITIONS = {
     Phase.SUCCEEDED: ConditionType.COMPLETE,
@@ -48,22 +48,22 @@ def observed(job: Job) -> AgentJobStatus:
     return _observed(job, job.status)
 
 
-def claimed(job: Job, verdict: Claim, *, spec_hash: str, queue: str, now: datetime) -> AgentJobStatus:
+def claimed(job: Job, action: Claim, *, spec_hash: str, queue: str, now: datetime) -> AgentJobStatus:
     """The claim of a start: the one status write between a job's wait and its end."""
     status, moment = job.status, now.replace(microsecond=0)
     record = AttemptRecord(
-        attempt=verdict.attempt, start=verdict.start, pod=pod_name(job.name, verdict.start), started=now
+        attempt=action.attempt, start=action.start, pod=pod_name(job.name, action.start), started=now
     )
     status = _resumed(job, _accepted(job, status, spec_hash, now), now)
     return _moved(
         job,
         replace(
             status,
-            conditions=_set(job, status, ConditionType.ADMITTED, True, AdmittedReason.ADMITTED, _ordinal(verdict), now),
+            conditions=_set(job, status, ConditionType.ADMITTED, True, AdmittedReason.ADMITTED, _ordinal(action), now),
             start_time=status.start_time or moment,
             next_attempt_time=None,
-            attempts=verdict.attempt,
-            starts=verdict.start,
+            attempts=action.attempt,
+            starts=action.start,
             attempt_history=(*status.attempt_history, record)[-MAX_ATTEMPT_HISTORY:],
             queue=_place(status, queue, moment),
         ),
@@ -71,16 +71,14 @@ def claimed(job: Job, verdict: Claim, *, spec_hash: str, queue: str, now: dateti
     )
 
 
-def waiting(job: Job, verdict: Wait, *, spec_hash: str | None, queue: str, now: datetime) -> AgentJobStatus:
+def waiting(job: Job, action: Wait, *, spec_hash: str | None, queue: str, now: datetime) -> AgentJobStatus:
     """What the job waits for. `spec_hash` is set when it has just been accepted."""
     status = job.status
     if spec_hash is not None:
         status = _accepted(job, status, spec_hash, now)
     status = _resumed(job, status, now)
-    status = replace(
-        status, conditions=_set(job, status, verdict.condition, False, verdict.reason, verdict.message, now)
-    )
-    if verdict.reason == AdmittedReason.SPEC_UNREADABLE:
+    status = replace(status, conditions=_set(job, status, action.condition, False, action.reason, action.message, now))
+    if action.reason == AdmittedReason.SPEC_UNREADABLE:
         # What it waits for is not a slot: timeouts.queue must not count it.
         status = replace(status, queue=replace(status.queue, since=None) if status.queue else None)
     elif phase_of(status.conditions) is Phase.QUEUED:
@@ -90,29 +88,29 @@ def waiting(job: Job, verdict: Wait, *, spec_hash: str | None, queue: str, now: 
     return _moved(job, status, now)
 
 
-def reported(job: Job, verdict: ReportPod, *, now: datetime) -> AgentJobStatus:
+def reported(job: Job, action: ReportPod, *, now: datetime) -> AgentJobStatus:
     """A pod that does not get going, or has. No transition: the phase stays Running."""
-    conditions = _set(job, job.status, ConditionType.POD_STARTED, verdict.started, verdict.reason, verdict.message, now)
+    conditions = _set(job, job.status, ConditionType.POD_STARTED, action.started, action.reason, action.message, now)
     return _observed(job, replace(job.status, reason=_reason(conditions), conditions=conditions))
 
 
-def start_ended(job: Job, verdict: EndStart, *, now: datetime) -> AgentJobStatus:
+def start_ended(job: Job, action: EndStart, *, now: datetime) -> AgentJobStatus:
     """The active start is over; another follows, or the job ends in the same write."""
-    record, then = verdict.record, verdict.then
+    record, next_step = action.record, action.next_step
     status = replace(
         job.status,
         attempt_history=(*job.status.attempt_history[:-1], record),
         # Rounded up: many short starts must not run for nothing.
-        running_seconds=job.status.running_seconds + math.ceil(verdict.ran.total_seconds()),
-        rule_counts=_fired(job.status.rule_counts, verdict.rule),
+        running_seconds=job.status.running_seconds + math.ceil(action.ran.total_seconds()),
+        rule_counts=_fired(job.status.rule_counts, action.rule),
     )
-    if isinstance(then, Finish):
-        return _ended(job, status, then, now)
-    if isinstance(then, Suspend):
-        status = replace(status, next_attempt_time=_ceiling(then.at) if then.at else None)
-        return _held(job, status, then, now)
+    if isinstance(next_step, Finish):
+        return _ended(job, status, next_step, now)
+    if isinstance(next_step, Suspend):
+        status = replace(status, next_attempt_time=_ceiling(next_step.at) if next_step.at else None)
+        return _held(job, status, next_step, now)
     message = (
-        f"attempt {record.attempt + record.charged} starts at {_clock(then.at)}: {record.reason or record.message}"
+        f"attempt {record.attempt + record.charged} starts at {_clock(next_step.at)}: {record.reason or record.message}"
     )
     conditions = _set(job, status, ConditionType.ADMITTED, False, AdmittedReason.WAITING_FOR_BACKOFF, message, now)
     conditions = tuple(one for one in conditions if one.type != ConditionType.POD_STARTED)
@@ -120,30 +118,30 @@ def start_ended(job: Job, verdict: EndStart, *, now: datetime) -> AgentJobStatus
         status,
         conditions=conditions,
         # Rounded up: a status has whole seconds, and a retry must not come early.
-        next_attempt_time=_ceiling(then.at),
-        infra_restarts=status.infra_restarts + (1 if then.infra else 0),
-        snoozes=status.snoozes + (0 if then.infra or record.charged else 1),
+        next_attempt_time=_ceiling(next_step.at),
+        infra_restarts=status.infra_restarts + (1 if next_step.infra else 0),
+        snoozes=status.snoozes + (0 if next_step.infra or record.charged else 1),
         queue=replace(status.queue, since=None) if status.queue else None,
     )
     return _moved(job, status, now)
 
 
-def suspended(job: Job, verdict: Suspend, *, spec_hash: str | None, now: datetime) -> AgentJobStatus:
+def suspended(job: Job, action: Suspend, *, spec_hash: str | None, now: datetime) -> AgentJobStatus:
     """The job is held. `spec_hash` is set when it has just been accepted."""
     status = job.status if spec_hash is None else _accepted(job, job.status, spec_hash, now)
-    return _held(job, status, verdict, now)
+    return _held(job, status, action, now)
 
 
-def finished(job: Job, verdict: Finish, *, now: datetime) -> AgentJobStatus:
+def finished(job: Job, action: Finish, *, now: datetime) -> AgentJobStatus:
     """The job ends without a start of its own to end."""
-    return _ended(job, job.status, verdict, now)
+    return _ended(job, job.status, action, now)
 
 
 def _fired(counts: dict[str, int] | None, rule: str) -> dict[str, int] | None:
     return {**(counts or {}), rule: (counts or {}).get(rule, 0) + 1} if rule else counts
 
 
-def _held(job: Job, status: AgentJobStatus, verdict: Suspend, now: datetime) -> AgentJobStatus:
+def _held(job: Job, status: AgentJobStatus, action: Suspend, now: datetime) -> AgentJobStatus:
     conditions = _set(job, status, ConditionType.ADMITTED, False, AdmittedReason.SUSPENDED, "", now)
     conditions = tuple(one for one in conditions if one.type != ConditionType.POD_STARTED)
     status = replace(
@@ -153,7 +151,7 @@ def _held(job: Job, status: AgentJobStatus, verdict: Suspend, now: datetime) -> 
         # A value from before the suspension does not end it.
         last_resume=job.resume or None,
     )
-    conditions = _set(job, status, ConditionType.SUSPENDED, True, verdict.reason, verdict.message, now)
+    conditions = _set(job, status, ConditionType.SUSPENDED, True, action.reason, action.message, now)
     return _moved(job, replace(status, conditions=conditions), now)
 
 
@@ -256,8 +254,8 @@ def _set(
     )
 
 
-def _ordinal(verdict: Claim) -> str:
-    return f"attempt {verdict.attempt}, start {verdict.start}"
+def _ordinal(action: Claim) -> str:
+    return f"attempt {action.attempt}, start {action.start}"
 
 
 def _clock(at: datetime) -> str:

@@ -1,30 +1,29 @@
-"""One job's loop: observe what is known, ask `decide`, carry out its one verdict, and look again until it says Keep.
+"""One job's loop: observe what is known, ask `decide`, answer its need or apply its action, until that is Keep.
 
-Run by the engine's workers, one worker a key. Every write carries a precondition (resourceVersion, uid, or a name that
-can exist once), so that two of us, or one of us twice, do no harm. What a crash leaves half done is finished by whoever
-looks next.
+Run by the engine's workers, one worker for a key. Every write carries a precondition (resourceVersion, uid, or a name
+that can exist once), so that two operators at once, or a repetition, do no harm. What a crash leaves half done is
+finished by the next pass.
 """
 
 from datetime import datetime, timedelta
 from typing import Final
 
 from agentjobs.api.job.resolve import config_map_keys
-from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.api.problems import Problem
+from agentjobs.core.job.actions import Decision, Keep
 from agentjobs.core.job.decide import decide
 from agentjobs.core.job.ended import EndedJob
 from agentjobs.core.job.observation import Job, Observation
-from agentjobs.core.job.verdicts import Keep
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import JobName
-from agentjobs.reconcile.job.acceptance import OUTAGE_SECONDS, Acceptance
-from agentjobs.reconcile.job.actions import Actions
+from agentjobs.reconcile.job.acceptance import Acceptance
+from agentjobs.reconcile.job.apply import Applier
+from agentjobs.reconcile.job.facts import OUTAGE_SECONDS, Facts, FactsLoader
 from agentjobs.reconcile.job.story import Story
 from agentjobs.reconcile.setup import Setup
-from agentjobs.reconcile.state import Answers, Memory
+from agentjobs.reconcile.state import Memory
 
-# A job's longest chain is claim, pod, end, finalizer and a few questions; more than this is two verdicts chasing
-# each other, which must show as an error rather than spin.
+# A job's longest chain is claim, pod, end, finalizer and a few needs. More than this is two actions that undo each
+# other, which must show as an error rather than spin.
 MAX_STEPS: Final = 24
 
 
@@ -34,11 +33,9 @@ class Jobs:
     def __init__(self, setup: Setup) -> None:
         ports, self._state = setup.ports, setup.state
         self._story = Story(ports)
-        self._acceptance = Acceptance(ports, self._state)
-        self._trial = setup.trial
-        self._actions = Actions(
-            ports, state=self._state, acceptance=self._acceptance, story=self._story, pods=setup.pods
-        )
+        self._facts = FactsLoader(ports, self._state, setup.trial)
+        acceptance = Acceptance(ports, self._state, self._facts)
+        self._applier = Applier(ports, state=self._state, acceptance=acceptance, story=self._story, pods=setup.pods)
         self._now = ports.now
         self._monotonic = ports.monotonic
 
@@ -51,8 +48,8 @@ class Jobs:
 
     async def _reconcile(self, name: JobName) -> datetime | None:
         job = self._state.jobs.get(name)
-        await self._actions.release_orphans(name, job)
-        answers = Answers()
+        await self._applier.release_orphans(name, job)
+        facts = Facts()
         for _ in range(MAX_STEPS):
             job = self._state.jobs.get(name)
             if job is None:
@@ -62,58 +59,67 @@ class Jobs:
             if isinstance(job, EndedJob):
                 if not self._state.is_due(job):
                     return None
-                if not await self._actions.read_again(job):
+                if not await self._applier.read_again(job):
                     return self._now() + timedelta(seconds=OUTAGE_SECONDS)
                 continue
             memory = self._state.remember(job)
-            seen = await self._observe(job, memory, answers)
-            await self._actions.hand_over_policy(seen, memory)
-            self._actions.warn_of_edits(job, memory)
-            decision = decide(seen, self._now())
-            if not await self._actions.carry_out(seen, decision, memory, answers):
-                idle = isinstance(decision.verdict, Keep) and self._state.reduce(job)
-                return None if idle else decision.again
-        raise RuntimeError(f"job {name[0]}/{name[1]}: {MAX_STEPS} verdicts in a row without rest")
+            seen = self._observe(job, memory, facts)
+            answer = decide(seen, self._now())
+            if not isinstance(answer, Decision):
+                if not await self._facts.load(seen, answer, facts, memory):
+                    return None
+                continue
+            await self._applier.hand_over_policy(seen, memory)
+            self._applier.warn_of_edits(job, memory)
+            if not await self._applier.apply(seen, answer.action, facts, memory):
+                idle = isinstance(answer.action, Keep) and self._state.reduce(job)
+                return None if idle else answer.again
+        raise RuntimeError(f"job {name[0]}/{name[1]}: {MAX_STEPS} needs and actions in a row without an end")
 
-    async def _observe(self, job: Job, memory: Memory, answers: Answers) -> Observation:
+    def _observe(self, job: Job, memory: Memory, facts: Facts) -> Observation:
         pods = tuple(pod for pod in self._state.pods.by("job", job.key) if pod.owner_uid == job.uid)
-        outage = self._acceptance.away(answers)
+        available = not self._facts.away(facts)
         if job.finished or job.deleting or job.active:
             self._state.leave(job)  # it needs no slot, or holds one by its claim
         if job.finished:
             # Most jobs of a cluster: what still counts of their specs is read raw.
-            recorded = answers.end_recorded
-            return Observation(job=job, spec=None, pods=pods, history_available=not outage, end_recorded=recorded)
-        own = self._state.specs.own(job)
-        if job.accepted:
-            await self._acceptance.recall(job, answers)
-            outage = self._acceptance.away(answers)
-        spec = self._state.specs.in_force(job)
+            return Observation(
+                job=job,
+                spec=None,
+                pods=pods,
+                history_available=available,
+                end_recorded=facts.end_recorded,
+                result=facts.result,
+            )
+        own, spec = self._state.specs.own(job), self._state.specs.in_force(job)
         active_for = self._active_for(job, memory)
         return Observation(
             job=job,
             spec=spec,
             unreadable=self._state.specs.unreadable(job),
-            problems=own.problems or await self._try_pod(job, own.spec, memory),
+            spec_known=facts.spec_known or self._is_known(job),
+            problems=own.problems,
+            pod_problems=self._facts.pod_problems(job, own.spec, memory),
             pods=pods,
             queue_known=spec is None or spec.queue in self._state.limits,
             references=frozenset(config_map_keys(spec)) if spec and not job.accepted else frozenset(),
-            missing=answers.missing,
+            missing=facts.missing,
+            resolved=facts.resolved,
             slot=self._state.slots.answer(job, spec.queue) if spec else None,
-            history_available=not outage,
+            history_available=available,
             obstacle=memory.obstacle,
-            heartbeat=answers.heartbeat,
+            heartbeat=facts.heartbeat,
             active_for=active_for,
             deleting_for=self._deleting_for(job, pods, memory),
+            result=facts.result,
         )
 
-    async def _try_pod(self, job: Job, spec: AgentJobSpec | None, memory: Memory) -> tuple[Problem, ...]:
-        """What the API server has against the pod of a job that is not accepted yet; asked once a generation."""
-        if spec is None or job.accepted or job.deleting:
-            return ()
-        if memory.trial is None or memory.trial[0] != job.generation:
-            memory.trial = job.generation, await self._trial.problems(job, spec)
-        return memory.trial[1]
+    def _is_known(self, job: Job) -> bool:
+        """Whether it is known what was accepted, without asking: it was asked, or the object was never edited."""
+        specs = self._state.specs
+        if not job.accepted or specs.accepted(job) is not None:
+            return True
+        return job.generation <= 1 and specs.own(job).spec is not None
 
     def _active_for(self, job: Job, memory: Memory) -> timedelta:
         if job.active is None:

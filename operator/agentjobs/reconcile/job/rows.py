@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from agentjobs.api.conditions import Condition, ConditionType, Phase, find_condi
 from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, ResultSummary, Usage
 from agentjobs.contract import Result, cut
 from agentjobs.core.job.ended import KnownJob
-from agentjobs.core.job.observation import Job
+from agentjobs.core.job.observation import FinalResult, Job
 from agentjobs.core.pods.pod import Pod
 from agentjobs.history.records import JobKey, StartEnd, TransitionRecord
 
@@ -101,6 +102,17 @@ def past(job: Job) -> list[TransitionRecord | StartEnd]:
     """All rows that a job's status can still tell: its last transition, and its newest starts that have ended."""
     ended = [start_end(job, record) for record in job.status.attempt_history if record.ended is not None]
     return [transition(job, job.status), *ended] if job.status.transitions else list(ended)
+
+
+def with_result(job: Job, status: AgentJobStatus, result: FinalResult | None) -> AgentJobStatus:
+    """Add what was used, and the answer's preview, to the status of a job that ends; without `result` it lacks them."""
+    if result is None:
+        return status
+    status = replace(status, usage=usage(result.usage))
+    if status.phase is not Phase.SUCCEEDED and result.answer is None:
+        return status
+    summary = status.result.summary if status.result else ""
+    return replace(status, result=preview(job, summary, result.answer))
 
 
 def preview(job: Job, summary: str, result: Result | None) -> ResultSummary:

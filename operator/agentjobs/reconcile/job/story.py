@@ -16,8 +16,8 @@ from agentjobs.api.events import EventReason, severity
 from agentjobs.api.job.status import AttemptRecord
 from agentjobs.api.schedule.status import AgentScheduleStatus, ScheduleConditionType
 from agentjobs.contract import GROUP, VERSION, Verdict, cut
+from agentjobs.core.job.actions import Again, Claim, EndStart, Finish, MakePod, ReportPod, StopPod, Suspend, Wait
 from agentjobs.core.job.observation import Job, Observation, Obstacle
-from agentjobs.core.job.verdicts import Again, Claim, EndStart, Finish, MakePod, ReportPod, StopPod, Suspend, Wait
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import Granted
 from agentjobs.core.schedule.model import Schedule
@@ -88,7 +88,7 @@ class Story:
 
     def start_ended(self, seen: Observation, end: EndStart) -> None:
         """A start's end is recorded, and what follows."""
-        job, record, then = seen.job, end.record, end.then
+        job, record, next_step = seen.job, end.record, end.next_step
         self._trace(job, record)
         _decided(
             "job.start_ended",
@@ -102,14 +102,14 @@ class Story:
             charged=record.charged,
             rule=end.rule,
             ran_seconds=round(end.ran.total_seconds(), 1),
-            then=type(then).__name__,
-            at=None if isinstance(then, Finish) else _stamp(then.at),
+            then=type(next_step).__name__,
+            at=None if isinstance(next_step, Finish) else _stamp(next_step.at),
         )
-        match then:
+        match next_step:
             case Finish():
-                self.finished(seen, then)
+                self.finished(seen, next_step)
             case Suspend():
-                self._event(job, EventReason.SUSPENDED, then.message)
+                self._event(job, EventReason.SUSPENDED, next_step.message)
             case Again():
                 self._event(job, record.reason or record.verdict, f"{record.pod}: {record.message}")
 
@@ -124,7 +124,7 @@ class Story:
 
     def completed(self, seen: Observation) -> None:
         """What the job used, and its answer, came into its status after its end."""
-        _line("job.completed", seen.job, decision="FetchYield")
+        _line("job.completed", seen.job, decision="BackfillResult")
 
     def observed(self, job: Job) -> None:
         """An edit was looked at, and the status says so; nothing else follows from it."""

@@ -43,18 +43,22 @@ class Trial:
 
         `owner` is the job, or the schedule that makes jobs of this spec.
         """
-        restricted = spec.isolation.egress.mode == "Restricted"
-        shape = _shape(owner.namespace, spec)
-        if shape in self._good or not (_says_something(spec.runtime) or restricted):
+        if self.is_passed(owner, spec):
             return ()
+        restricted = spec.isolation.egress.mode == "Restricted"
         try:
             found = await self._of_pod(owner, spec) or (await self._of_policy(owner, spec) if restricted else None)
         except AgentJobsError:
             return ()
         if found is not None:
             return (found,)
-        keep(self._good, shape, None, most=SHAPES)
+        keep(self._good, _shape(owner.namespace, spec), None, most=SHAPES)
         return ()
+
+    def is_passed(self, owner: Job | Schedule, spec: AgentJobSpec) -> bool:
+        """Whether no dry run is needed: the spec says nothing about its pod, or a pod of its shape was taken before."""
+        restricted = spec.isolation.egress.mode == "Restricted"
+        return not (_says_something(spec.runtime) or restricted) or _shape(owner.namespace, spec) in self._good
 
     async def _of_pod(self, owner: Job | Schedule, spec: AgentJobSpec) -> Problem | None:
         pod = runner_pod(

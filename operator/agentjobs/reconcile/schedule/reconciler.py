@@ -38,8 +38,8 @@ from agentjobs.core.schedule.verdicts import (
 )
 from agentjobs.errors import AlreadyExists, Conflict, Denied, Invalid, NotFound, Unavailable
 from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES
-from agentjobs.reconcile.job.acceptance import OUTAGE_SECONDS
 from agentjobs.reconcile.job.ends import is_recorded
+from agentjobs.reconcile.job.facts import OUTAGE_SECONDS
 from agentjobs.reconcile.job.story import ScheduleStory
 from agentjobs.reconcile.kept import keep
 from agentjobs.reconcile.setup import Setup

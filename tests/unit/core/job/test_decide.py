@@ -7,74 +7,71 @@ import pytest
 from agentjobs.api.conditions import ConditionType, Phase
 from agentjobs.api.problems import Problem
 from agentjobs.contract import ErrorClass, TerminationMessage, Verdict
-from agentjobs.core.job import progress
-from agentjobs.core.job.decide import decide
-from agentjobs.core.job.observation import Heartbeat, Obstacle
-from agentjobs.core.job.verdicts import (
+from agentjobs.core.job import needs, progress
+from agentjobs.core.job.actions import (
     Again,
-    AskForSlot,
-    AskHeartbeat,
-    AskRecorded,
+    BackfillResult,
     Claim,
     Decision,
     DeleteJob,
     EndStart,
-    FetchYield,
     Finish,
     Keep,
     MakePod,
-    ReadReferences,
-    ReleasePods,
+    RemoveFinalizer,
     ReportPod,
     StopPod,
     Suspend,
     Wait,
 )
+from agentjobs.core.job.decide import decide
+from agentjobs.core.job.observation import FinalResult, Heartbeat, Obstacle
 from agentjobs.core.pods.manifests import PodDefaults, runner_pod
 from agentjobs.core.queues.admission import Refusal
 
 UID = "6c0c1a52-1b5e-4a6e-9a52-0d9f0a7f5a11"
 
 
-def verdict_of(scene):
-    return decide(scene.observation, scene.now).verdict
+def answer_of(scene):
+    answer = decide(scene.observation, scene.now)
+    return answer.action if isinstance(answer, Decision) else answer
 
 
 def test_a_new_job_asks_for_a_slot_without_a_write(scene):
-    assert isinstance(verdict_of(scene()), AskForSlot)
+    assert isinstance(answer_of(scene()), needs.Slot)
 
 
 def test_a_granted_slot_begins_the_first_start(scene):
-    assert verdict_of(scene().granted()) == Claim(start=1, attempt=1)
+    assert answer_of(scene().granted()) == Claim(start=1, attempt=1)
 
 
 def test_a_refused_slot_is_said_in_the_status(scene):
     seen = scene().knowing(slot=Refusal("WaitingForSlot", "full"))
 
-    assert verdict_of(seen) == Wait(ConditionType.ADMITTED, "WaitingForSlot", "full", accept=True)
+    assert answer_of(seen) == Wait(ConditionType.ADMITTED, "WaitingForSlot", "full", accept=True)
 
 
 def test_a_start_time_ahead_is_waited_for(scene):
     decision = decide(scene(startAfter="1h").observation, scene().now)
 
-    assert isinstance(decision.verdict, Wait)
-    assert decision.verdict.reason == "WaitingForStartTime"
+    assert isinstance(decision.action, Wait)
+    assert decision.action.reason == "WaitingForStartTime"
     assert decision.again == scene().now + timedelta(hours=1)
 
 
 def test_a_start_time_that_has_come_asks_for_a_slot(scene):
-    assert isinstance(verdict_of(scene(startAfter="1h").later(hours=1)), AskForSlot)
+    assert isinstance(answer_of(scene(startAfter="1h").later(hours=1)), needs.Slot)
 
 
 def test_references_are_looked_at_before_anything_is_accepted(scene):
-    assert isinstance(verdict_of(scene().knowing(references=frozenset({("texts", "a")}))), ReadReferences)
+    assert isinstance(answer_of(scene().knowing(references=frozenset({("texts", "a")}))), needs.References)
 
 
 def test_a_missing_reference_waits_and_is_looked_at_again(scene):
     seen = scene().knowing(references=frozenset({("texts", "a")}), missing=("ConfigMap texts does not exist",))
     decision = decide(seen.observation, seen.now)
 
-    assert decision.verdict == Wait(
+    assert decision.action == Wait(
         ConditionType.ACCEPTED, "ReferenceNotFound", "ConfigMap texts does not exist", accept=False
     )
     assert decision.again is not None
@@ -82,7 +79,7 @@ def test_a_missing_reference_waits_and_is_looked_at_again(scene):
 
 def test_what_is_missing_for_long_is_looked_for_less_often(scene):
     seen = scene().knowing(references=frozenset({("texts", "a")}), missing=("ConfigMap texts does not exist",))
-    seen.written(decide(seen.observation, seen.now).verdict)
+    seen.written(decide(seen.observation, seen.now).action)
     waits = []
     for passed in ({"seconds": 10}, {"seconds": 290}, {"days": 9}):
         seen.later(**passed)
@@ -92,145 +89,145 @@ def test_what_is_missing_for_long_is_looked_for_less_often(scene):
 
 
 def test_an_unknown_queue_waits(scene):
-    verdict = verdict_of(scene(queue="fast").knowing(queue_known=False))
+    answer = answer_of(scene(queue="fast").knowing(queue_known=False))
 
-    assert isinstance(verdict, Wait)
-    assert verdict.reason == "QueueNotFound"
-    assert "'fast'" in verdict.message
+    assert isinstance(answer, Wait)
+    assert answer.reason == "QueueNotFound"
+    assert "'fast'" in answer.message
 
 
 def test_an_illegal_spec_fails_with_every_problem(scene):
     problems = (Problem("spec.queue", "", "one"), Problem("spec.priority", "", "two"))
-    verdict = verdict_of(scene().knowing(problems=problems, spec=None))
+    answer = answer_of(scene().knowing(problems=problems, spec=None))
 
-    assert isinstance(verdict, Finish)
-    assert (verdict.phase, verdict.reason) == (Phase.FAILED, "InvalidSpec")
-    assert "one" in verdict.message
-    assert "two" in verdict.message
+    assert isinstance(answer, Finish)
+    assert (answer.phase, answer.reason) == (Phase.FAILED, "InvalidSpec")
+    assert "one" in answer.message
+    assert "two" in answer.message
 
 
 def test_no_start_without_the_database(scene):
-    verdict = verdict_of(scene().granted().knowing(history_available=False))
+    answer = answer_of(scene().granted().knowing(history_available=False))
 
-    assert isinstance(verdict, Wait)
-    assert (verdict.condition, verdict.reason) == (ConditionType.ACCEPTED, "HistoryUnavailable")
+    assert isinstance(answer, Wait)
+    assert (answer.condition, answer.reason) == (ConditionType.ACCEPTED, "HistoryUnavailable")
 
 
 def test_a_claimed_start_without_a_pod_gets_one(scene):
-    assert verdict_of(scene().claimed()) == MakePod(start=1, attempt=1)
+    assert answer_of(scene().claimed()) == MakePod(start=1, attempt=1)
 
 
 def test_a_foreign_pod_of_that_name_is_reported_after_a_while(scene):
     seen = scene().claimed().knowing(obstacle=Obstacle("PodNameTaken", "a pod hello-1 exists"))
 
-    assert isinstance(verdict_of(seen), MakePod)
-    assert verdict_of(seen.later(seconds=11)).reason == "PodNameTaken"
-    assert isinstance(verdict_of(seen.later(days=1)), ReportPod)
+    assert isinstance(answer_of(seen), MakePod)
+    assert answer_of(seen.later(seconds=11)).reason == "PodNameTaken"
+    assert isinstance(answer_of(seen.later(days=1)), ReportPod)
 
 
 def test_a_pod_the_server_will_never_take_fails_the_job_in_its_words(scene):
-    verdict = verdict_of(scene().claimed().knowing(obstacle=Obstacle("PodRefused", "env: no such name", final=True)))
+    answer = answer_of(scene().claimed().knowing(obstacle=Obstacle("PodRefused", "env: no such name", final=True)))
 
-    assert (verdict.then.phase, verdict.then.reason) == (Phase.FAILED, "ConfigInvalid")
-    assert "env: no such name" in verdict.then.message
+    assert (answer.next_step.phase, answer.next_step.reason) == (Phase.FAILED, "ConfigInvalid")
+    assert "env: no such name" in answer.next_step.message
 
 
 def test_a_quota_is_waited_for_and_given_up_after_a_quarter_of_an_hour(scene):
     seen = scene().claimed().knowing(obstacle=Obstacle("PodRefused", "exceeded quota"))
 
-    assert isinstance(verdict_of(seen), MakePod)
-    assert verdict_of(seen.later(minutes=15)).then.phase is Phase.FAILED
+    assert isinstance(answer_of(seen), MakePod)
+    assert answer_of(seen.later(minutes=15)).next_step.phase is Phase.FAILED
 
 
 def test_a_runner_that_never_heard_of_its_uid_is_believed(scene):
     word = TerminationMessage(Verdict.SNOOZE, "JournalUnavailable", "no gateway", 1, "", delay_seconds=30).dump()
 
-    assert verdict_of(scene().claimed().ended(1, message=word, code=75)).record.reason == "JournalUnavailable"
+    assert answer_of(scene().claimed().ended(1, message=word, code=75)).record.reason == "JournalUnavailable"
 
 
 def test_a_running_pod_is_left_alone(scene):
-    assert isinstance(verdict_of(scene().claimed().running()), Keep)
+    assert isinstance(answer_of(scene().claimed().running()), Keep)
 
 
 def test_success_ends_the_job(scene):
-    verdict = verdict_of(scene().claimed().said(Verdict.SUCCEED))
+    answer = answer_of(scene().claimed().said(Verdict.SUCCEED))
 
-    assert isinstance(verdict, EndStart)
-    assert verdict.then == Finish(Phase.SUCCEEDED, "ResultAccepted", "because", "Hello.")
+    assert isinstance(answer, EndStart)
+    assert answer.next_step == Finish(Phase.SUCCEEDED, "ResultAccepted", "because", "Hello.")
 
 
 def test_success_beats_a_cancel_in_the_same_observation(scene):
-    verdict = verdict_of(scene(cancel=True).claimed().said(Verdict.SUCCEED))
+    answer = answer_of(scene(cancel=True).claimed().said(Verdict.SUCCEED))
 
-    assert verdict.then.phase is Phase.SUCCEEDED
+    assert answer.next_step.phase is Phase.SUCCEEDED
 
 
 def test_cancel_beats_every_other_end(scene):
-    verdict = verdict_of(scene(cancel=True).claimed().said(Verdict.RETRY, "AgentError"))
+    answer = answer_of(scene(cancel=True).claimed().said(Verdict.RETRY, "AgentError"))
 
-    assert verdict.then.phase is Phase.CANCELLED
+    assert answer.next_step.phase is Phase.CANCELLED
 
 
 def test_cancel_stops_the_pod_before_the_job_ends(scene):
-    assert isinstance(verdict_of(scene(cancel=True).claimed().running()), StopPod)
+    assert isinstance(answer_of(scene(cancel=True).claimed().running()), StopPod)
 
 
 def test_cancel_before_a_start_ends_the_job(scene):
-    assert verdict_of(scene(cancel=True)).phase is Phase.CANCELLED
+    assert answer_of(scene(cancel=True)).phase is Phase.CANCELLED
 
 
 def test_cancel_between_claim_and_pod_makes_no_pod(scene):
-    verdict = verdict_of(scene(cancel=True).claimed())
+    answer = answer_of(scene(cancel=True).claimed())
 
-    assert isinstance(verdict, EndStart)
-    assert verdict.then.phase is Phase.CANCELLED
+    assert isinstance(answer, EndStart)
+    assert answer.next_step.phase is Phase.CANCELLED
 
 
 def test_a_failure_is_charged_and_tried_again_after_the_backoff(scene):
     seen = scene(retry={"backoff": {"initial": "15s", "jitterPercent": 0}}).claimed()
-    verdict = verdict_of(seen.said(Verdict.RETRY, "ToolError"))
+    answer = answer_of(seen.said(Verdict.RETRY, "ToolError"))
 
-    assert verdict.record.charged
-    assert verdict.then == Again(seen.now + timedelta(seconds=15), infra=False)
+    assert answer.record.charged
+    assert answer.next_step == Again(seen.now + timedelta(seconds=15), infra=False)
 
 
 def test_the_last_attempt_ends_the_job_with_its_class(scene):
-    verdict = verdict_of(scene(retry={"maxAttempts": 1}).claimed().said(Verdict.RETRY, "ToolError"))
+    answer = answer_of(scene(retry={"maxAttempts": 1}).claimed().said(Verdict.RETRY, "ToolError"))
 
-    assert (verdict.then.phase, verdict.then.reason) == (Phase.FAILED, "ToolError")
+    assert (answer.next_step.phase, answer.next_step.reason) == (Phase.FAILED, "ToolError")
 
 
 def test_a_snooze_does_not_spend_an_attempt(scene):
     seen = scene().claimed()
-    verdict = verdict_of(seen.said(Verdict.SNOOZE, "ModelRateLimited", delay=7))
+    answer = answer_of(seen.said(Verdict.SNOOZE, "ModelRateLimited", delay=7))
 
-    assert not verdict.record.charged
-    assert verdict.then == Again(seen.now + timedelta(seconds=7), infra=False)
+    assert not answer.record.charged
+    assert answer.next_step == Again(seen.now + timedelta(seconds=7), infra=False)
 
 
 def test_the_snooze_after_the_last_free_one_is_charged(scene):
     seen = scene(retry={"maxSnoozes": 0, "maxAttempts": 1}).claimed()
 
-    verdict = verdict_of(seen.said(Verdict.SNOOZE, "ModelRateLimited", delay=7))
+    answer = answer_of(seen.said(Verdict.SNOOZE, "ModelRateLimited", delay=7))
 
-    assert verdict.record.charged
-    assert verdict.then.phase is Phase.FAILED
+    assert answer.record.charged
+    assert answer.next_step.phase is Phase.FAILED
 
 
 def test_an_uncharged_start_keeps_the_attempt_number(scene):
     seen = scene().claimed().said(Verdict.SNOOZE, "ModelRateLimited", delay=7)
-    seen.written(verdict_of(seen)).later(seconds=8)
+    seen.written(answer_of(seen)).later(seconds=8)
     seen.pods = []
 
-    assert verdict_of(seen.granted()) == Claim(start=2, attempt=1)
+    assert answer_of(seen.granted()) == Claim(start=2, attempt=1)
 
 
 def test_a_charged_start_raises_the_attempt_number(scene):
     seen = scene().claimed().said(Verdict.RETRY, "ToolError")
-    seen.written(verdict_of(seen)).later(minutes=1)
+    seen.written(answer_of(seen)).later(minutes=1)
     seen.pods = []
 
-    assert verdict_of(seen.granted()) == Claim(start=2, attempt=2)
+    assert answer_of(seen.granted()) == Claim(start=2, attempt=2)
 
 
 @pytest.mark.parametrize(
@@ -249,17 +246,17 @@ def test_a_charged_start_raises_the_attempt_number(scene):
     ],
 )
 def test_a_pod_without_a_word_is_judged_by_facts(scene, facts, reason, charged):
-    verdict = verdict_of(scene().claimed().ended(1, **facts))
+    answer = answer_of(scene().claimed().ended(1, **facts))
 
-    assert (verdict.record.reason, verdict.record.charged) == (reason, charged)
+    assert (answer.record.reason, answer.record.charged) == (reason, charged)
 
 
 def test_infrastructure_losses_are_limited(scene):
     gone = {"code": 137, "reason": "Error", "meta": {"deletionTimestamp": "2026-11-21T09:00:00Z"}}
-    verdict = verdict_of(scene(retry={"maxInfraRestarts": 0, "maxAttempts": 1}).claimed().ended(1, **gone))
+    answer = answer_of(scene(retry={"maxInfraRestarts": 0, "maxAttempts": 1}).claimed().ended(1, **gone))
 
-    assert verdict.record.charged
-    assert verdict.then.phase is Phase.FAILED
+    assert answer.record.charged
+    assert answer.next_step.phase is Phase.FAILED
 
 
 def test_a_word_of_another_start_does_not_count(scene):
@@ -268,49 +265,49 @@ def test_a_word_of_another_start_does_not_count(scene):
     message = seen.pods[0]["status"]["containerStatuses"][0]["state"]["terminated"]["message"]
     seen.pods = []
 
-    assert verdict_of(seen.ended(2, message=message)).record.reason == ErrorClass.RUNNER_CRASHED
+    assert answer_of(seen.ended(2, message=message)).record.reason == ErrorClass.RUNNER_CRASHED
 
 
 def test_a_job_with_a_sidecar_ends_when_its_runner_does(scene):
     seen = scene().claimed().said(Verdict.SUCCEED)
     seen.pods[0]["status"]["phase"] = "Running"
 
-    assert verdict_of(seen).then.phase is Phase.SUCCEEDED
+    assert answer_of(seen).next_step.phase is Phase.SUCCEEDED
 
 
 def test_a_pod_past_its_deadline_is_over_only_when_its_container_is(scene):
     running = [{"name": "runner", "state": {"running": {"startedAt": "2026-11-21T09:00:00Z"}}}]
     seen = scene().claimed().pod(phase="Failed", reason="DeadlineExceeded", containerStatuses=running)
 
-    assert isinstance(verdict_of(seen), Keep)
+    assert isinstance(answer_of(seen), Keep)
     seen.ended(1, code=137, reason="Error", phase="Failed")
     seen.pods[0]["status"]["reason"] = "DeadlineExceeded"
-    assert verdict_of(seen).record.reason == "AttemptTimeout"
+    assert answer_of(seen).record.reason == "AttemptTimeout"
 
 
 def test_a_pod_that_waits_is_reported_after_ten_seconds(scene):
     waiting = {"name": "runner", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
     seen = scene().claimed().pod(phase="Pending", containerStatuses=[waiting])
 
-    assert isinstance(verdict_of(seen), Keep)
-    assert verdict_of(seen.later(seconds=10)) == ReportPod(False, "ImagePullBackOff", "no such image")
+    assert isinstance(answer_of(seen), Keep)
+    assert answer_of(seen.later(seconds=10)) == ReportPod(False, "ImagePullBackOff", "no such image")
 
 
 def test_a_pod_that_never_starts_fails_the_job_after_a_quarter_of_an_hour(scene):
     waiting = {"name": "runner", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
-    verdict = verdict_of(scene().claimed().pod(phase="Pending", containerStatuses=[waiting]).later(minutes=15))
+    answer = answer_of(scene().claimed().pod(phase="Pending", containerStatuses=[waiting]).later(minutes=15))
 
-    assert (verdict.then.phase, verdict.then.reason) == (Phase.FAILED, "ImagePullFailed")
-    assert not verdict.record.charged
+    assert (answer.next_step.phase, answer.next_step.reason) == (Phase.FAILED, "ImagePullFailed")
+    assert not answer.record.charged
 
 
 def test_a_silent_runner_on_a_lost_node_is_given_up(scene):
     condition = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}
     seen = scene().claimed().pod(conditions=[condition], meta={"deletionTimestamp": "2026-11-21T09:00:05Z"})
 
-    assert isinstance(verdict_of(seen), AskHeartbeat)
-    assert isinstance(verdict_of(seen.knowing(heartbeat=Heartbeat(timedelta(seconds=12)))), Keep)
-    lost = verdict_of(seen.knowing(heartbeat=Heartbeat(timedelta(seconds=30))))
+    assert isinstance(answer_of(seen), needs.LastHeartbeat)
+    assert isinstance(answer_of(seen.knowing(heartbeat=Heartbeat(timedelta(seconds=12)))), Keep)
+    lost = answer_of(seen.knowing(heartbeat=Heartbeat(timedelta(seconds=30))))
     assert (lost.record.reason, lost.record.charged) == ("NodeLost", False)
 
 
@@ -323,7 +320,7 @@ def test_a_running_pod_is_asked_for_signs_of_life_only_when_its_runner_should_ha
     began = seen.now
 
     assert decide(seen.observation, seen.now) == Decision(Keep(), again=began + timedelta(minutes=4))
-    assert isinstance(verdict_of(seen.later(minutes=4)), AskHeartbeat)
+    assert isinstance(answer_of(seen.later(minutes=4)), needs.LastHeartbeat)
     heard = decide(silent_for(seen, 10).observation, seen.now)
     assert heard == Decision(Keep(), again=seen.now + timedelta(seconds=230))
 
@@ -331,36 +328,36 @@ def test_a_running_pod_is_asked_for_signs_of_life_only_when_its_runner_should_ha
 def test_a_runner_that_never_spoke_is_silent_since_its_container_began_not_since_the_claim(scene):
     seen = scene(timeouts={"progress": "1m"}).claimed().later(minutes=9).running().later(minutes=4)
 
-    verdict = verdict_of(silent_for(seen, 13 * 60))
+    answer = answer_of(silent_for(seen, 13 * 60))
 
-    assert verdict == ReportPod(False, "Silent", "nothing was heard of the runner in pod hello-1 for 240 s")
+    assert answer == ReportPod(False, "Silent", "nothing was heard of the runner in pod hello-1 for 240 s")
 
 
 def silenced(scene):
     seen = scene(timeouts={"progress": "1m"}).claimed().running().later(minutes=4)
-    report = verdict_of(silent_for(seen, 240))
+    report = answer_of(silent_for(seen, 240))
     seen.status = progress.reported(seen.job, report, now=seen.now).to_dict()
     return seen
 
 
 def test_a_silent_runner_is_stopped_and_its_start_ends_as_progress_timeout(scene):
     seen = silenced(scene)
-    stop = verdict_of(seen.knowing(heartbeat=None))
-    end = verdict_of(seen.ended(code=137, reason="Error", meta={"deletionTimestamp": "2026-11-21T09:05:00Z"}))
+    stop = answer_of(seen.knowing(heartbeat=None))
+    end = answer_of(seen.ended(code=137, reason="Error", meta={"deletionTimestamp": "2026-11-21T09:05:00Z"}))
 
     assert isinstance(stop, StopPod)
     assert (end.record.reason, end.record.verdict, end.record.charged) == ("ProgressTimeout", "Retry", True)
-    assert isinstance(end.then, Again)
+    assert isinstance(end.next_step, Again)
 
 
 def test_a_success_of_a_runner_taken_for_silent_is_a_success(scene):
-    assert verdict_of(silenced(scene).said(Verdict.SUCCEED)).then.phase is Phase.SUCCEEDED
+    assert answer_of(silenced(scene).said(Verdict.SUCCEED)).next_step.phase is Phase.SUCCEEDED
 
 
 def test_nobody_is_taken_for_silent_while_the_database_cannot_be_asked(scene):
     seen = scene(timeouts={"progress": "1m"}).claimed().running().later(days=1).knowing(history_available=False)
 
-    assert isinstance(verdict_of(seen), Keep)
+    assert isinstance(answer_of(seen), Keep)
 
 
 def test_a_lost_node_is_given_up_by_our_clock_when_nobody_knows_the_heartbeat(scene):
@@ -368,77 +365,77 @@ def test_a_lost_node_is_given_up_by_our_clock_when_nobody_knows_the_heartbeat(sc
     seen = scene().claimed().pod(conditions=[condition], meta={"deletionTimestamp": "2026-11-21T09:00:05Z"})
     seen.knowing(history_available=False)
 
-    assert isinstance(verdict_of(seen), Keep)
-    assert verdict_of(seen.knowing(deleting_for=timedelta(seconds=121))).record.reason == "NodeLost"
+    assert isinstance(answer_of(seen), Keep)
+    assert answer_of(seen.knowing(deleting_for=timedelta(seconds=121))).record.reason == "NodeLost"
 
 
 def test_a_pod_deleted_before_a_node_took_it_is_over(scene):
     seen = scene().claimed().pod(phase="Pending", node="", meta={"deletionTimestamp": "2026-11-21T09:00:05Z"})
 
-    assert verdict_of(seen).record.reason == "RunnerLost"
+    assert answer_of(seen).record.reason == "RunnerLost"
 
 
 def test_pods_are_let_go_once_their_end_is_recorded(scene):
     seen = scene().claimed().said(Verdict.SUCCEED)
-    seen.written(verdict_of(seen))
+    seen.written(answer_of(seen))
 
-    assert isinstance(verdict_of(seen), ReleasePods)
+    assert isinstance(answer_of(seen), RemoveFinalizer)
 
 
 def test_a_pod_that_outlives_its_start_is_stopped_first(scene):
     seen = scene().written(Finish(Phase.CANCELLED, "Requested", "")).running()
 
-    assert isinstance(verdict_of(seen), StopPod)
+    assert isinstance(answer_of(seen), StopPod)
 
 
 def test_an_answer_missing_from_the_status_is_fetched(scene):
     seen = scene().claimed().said(Verdict.SUCCEED)
-    seen.written(verdict_of(seen))
+    seen.written(answer_of(seen))
     seen.pods = []
 
-    assert isinstance(verdict_of(seen), FetchYield)
-    assert isinstance(verdict_of(seen.knowing(history_available=False)), Keep)
+    assert isinstance(answer_of(seen), BackfillResult)
+    assert isinstance(answer_of(seen.knowing(history_available=False)), Keep)
 
 
 def test_a_finished_job_is_deleted_only_after_its_end_is_recorded(scene):
     seen = scene(ttlSecondsAfterFinished=60).written(Finish(Phase.FAILED, "ToolError", "x"))
 
-    assert isinstance(verdict_of(seen), Keep)
-    assert isinstance(verdict_of(seen.later(seconds=60)), AskRecorded)
-    assert isinstance(verdict_of(seen.knowing(end_recorded=False)), Keep)
-    assert isinstance(verdict_of(seen.knowing(end_recorded=True)), DeleteJob)
+    assert isinstance(answer_of(seen), Keep)
+    assert isinstance(answer_of(seen.later(seconds=60)), needs.EndRecorded)
+    assert isinstance(answer_of(seen.knowing(end_recorded=False)), Keep)
+    assert isinstance(answer_of(seen.knowing(end_recorded=True)), DeleteJob)
 
 
 def test_a_job_being_deleted_starts_nothing_and_is_stopped(scene):
     seen = scene().granted()
     seen.meta["deletionTimestamp"] = "2026-11-21T09:00:00Z"
 
-    assert verdict_of(seen).phase is Phase.CANCELLED
-    assert isinstance(verdict_of(seen.claimed().running()), StopPod)
+    assert answer_of(seen).phase is Phase.CANCELLED
+    assert isinstance(answer_of(seen.claimed().running()), StopPod)
 
 
 def test_a_job_made_suspended_is_accepted_and_held(scene):
-    verdict = verdict_of(scene(suspend=True))
+    answer = answer_of(scene(suspend=True))
 
-    assert isinstance(verdict, Suspend)
-    assert verdict.accept
+    assert isinstance(answer, Suspend)
+    assert answer.accept
 
 
 def test_a_suspended_job_rests_until_it_is_resumed(scene):
     seen = scene(suspend=True)
-    seen.written(verdict_of(seen))
+    seen.written(answer_of(seen))
 
-    assert (seen.job.status.phase, verdict_of(seen)) == (Phase.SUSPENDED, Keep())
+    assert (seen.job.status.phase, answer_of(seen)) == (Phase.SUSPENDED, Keep())
     seen.raw["suspend"] = False
-    assert isinstance(verdict_of(seen), AskForSlot)
+    assert isinstance(answer_of(seen), needs.Slot)
 
 
 def test_suspending_stops_the_pod_and_spends_nothing(scene):
     seen = scene(suspend=True).claimed().running()
-    stopping = verdict_of(seen)
+    stopping = answer_of(seen)
     word = TerminationMessage(Verdict.SNOOZE, "Interrupted", "told to stop", 1, UID).dump()
     seen.ended(1, message=word, code=75, meta={"deletionTimestamp": "2026-11-21T09:00:05Z"})
-    seen.written(verdict_of(seen))
+    seen.written(answer_of(seen))
 
     assert isinstance(stopping, StopPod)
     assert seen.job.status.phase is Phase.SUSPENDED
@@ -450,10 +447,10 @@ def test_a_resumed_job_goes_on_in_the_same_attempt(scene):
     seen = scene(suspend=True).claimed()
     word = TerminationMessage(Verdict.SNOOZE, "Interrupted", "told to stop", 1, UID).dump()
     seen.ended(1, message=word, code=75)
-    seen.written(verdict_of(seen))
+    seen.written(answer_of(seen))
     seen.pods, seen.raw["suspend"] = [], False
 
-    assert verdict_of(seen.granted()) == Claim(start=2, attempt=1)
+    assert answer_of(seen.granted()) == Claim(start=2, attempt=1)
     seen.claimed(start=2)
     assert seen.job.status.phase is Phase.RUNNING
 
@@ -461,27 +458,27 @@ def test_a_resumed_job_goes_on_in_the_same_attempt(scene):
 def test_a_failure_while_suspending_is_charged_and_its_backoff_outlives_the_suspension(scene):
     seen = scene(suspend=True, retry={"backoff": {"initial": "10m", "jitterPercent": 0}}).claimed()
     seen.said(Verdict.RETRY, "ToolError")
-    seen.written(verdict_of(seen))
+    seen.written(answer_of(seen))
     seen.pods, seen.raw["suspend"] = [], False
     decision = decide(seen.observation, seen.now)
 
     assert seen.job.status.attempt_history[0].charged
-    assert decision.verdict.reason == "WaitingForBackoff"
+    assert decision.action.reason == "WaitingForBackoff"
     assert decision.again == seen.now + timedelta(minutes=10)
 
 
 def test_cancel_beats_suspend(scene):
-    assert verdict_of(scene(suspend=True, cancel=True)).phase is Phase.CANCELLED
+    assert answer_of(scene(suspend=True, cancel=True)).phase is Phase.CANCELLED
 
 
 def test_a_job_that_finds_no_slot_in_time_fails(scene):
     seen = scene(timeouts={"queue": "10m"}).knowing(slot=Refusal("WaitingForSlot", "full"))
     first = decide(seen.observation, seen.now)
-    seen.written(first.verdict)
+    seen.written(first.action)
 
     assert first.again == seen.now + timedelta(minutes=10)
-    assert isinstance(verdict_of(seen.later(minutes=9)), Wait)
-    assert verdict_of(seen.later(minutes=1)).reason == "QueueTimeout"
+    assert isinstance(answer_of(seen.later(minutes=9)), Wait)
+    assert answer_of(seen.later(minutes=1)).reason == "QueueTimeout"
 
 
 def test_the_running_time_of_all_starts_is_limited(scene):
@@ -490,14 +487,14 @@ def test_the_running_time_of_all_starts_is_limited(scene):
     state = seen.pods[0]["status"]["containerStatuses"][0]["state"]["terminated"]
     state["startedAt"], seen.pods[0]["status"]["reason"] = "2026-11-21T09:00:00Z", "DeadlineExceeded"
 
-    assert verdict_of(seen).then.reason == "DeadlineExceeded"
+    assert answer_of(seen).next_step.reason == "DeadlineExceeded"
 
 
 def test_running_time_is_added_up_over_starts(scene):
     seen = scene(timeouts={"running": "1m"}).claimed().said(Verdict.SNOOZE, "ModelRateLimited", delay=1)
     state = seen.later(seconds=40).pods[0]["status"]["containerStatuses"][0]["state"]["terminated"]
     state["finishedAt"] = "2026-11-21T09:00:40Z"
-    seen.written(verdict_of(seen))
+    seen.written(answer_of(seen))
 
     assert seen.job.status.running_seconds == 40
     assert pod_deadline(seen) == 20
@@ -519,24 +516,24 @@ def pod_deadline(seen):
 
 def test_a_finished_pod_that_nobody_keeps_is_deleted_before_it_is_let_go(scene):
     seen = scene(runtime={"podRetention": "Delete"}).claimed().said(Verdict.SUCCEED)
-    seen.written(verdict_of(seen))
+    seen.written(answer_of(seen))
 
-    assert isinstance(verdict_of(seen), StopPod)
+    assert isinstance(answer_of(seen), StopPod)
 
 
 def test_pods_that_failed_are_kept_where_failures_are(scene):
     seen = scene(runtime={"podRetention": "KeepOnFailure"}, retry={"maxAttempts": 1}).claimed()
     seen.said(Verdict.RETRY, "ToolError")
-    seen.written(verdict_of(seen))
+    seen.written(answer_of(seen))
 
-    assert isinstance(verdict_of(seen), ReleasePods)
+    assert isinstance(answer_of(seen), RemoveFinalizer)
 
 
 @pytest.mark.parametrize("lacking", [{"history_available": False}, {"queue_known": False}], ids=["database", "queue"])
 def test_a_suspension_lasts_whatever_else_is_missing(scene, lacking):
     held = scene().written(Suspend("Rule", "rule look"))
 
-    assert verdict_of(held.knowing(**lacking)) == Keep()
+    assert answer_of(held.knowing(**lacking)) == Keep()
 
 
 @pytest.mark.parametrize("time", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
@@ -553,34 +550,34 @@ def test_no_time_that_somebody_writes_into_a_status_ends_the_decision(scene, fie
             if field in place or place is seen.status:
                 place[field] = time
 
-        assert isinstance(decide(seen.observation, seen.now), Decision)
+        assert isinstance(decide(seen.observation, seen.now), Decision | needs.Need)
 
 
 def test_no_time_that_a_node_reports_ends_the_decision(scene):
     state = {"running": {"startedAt": "9999-12-31T23:59:59Z"}}
     seen = scene().claimed().pod(containerStatuses=[{"name": "runner", "state": state}]).later(minutes=1)
 
-    assert isinstance(decide(seen.observation, seen.now), Decision)
+    assert isinstance(decide(seen.observation, seen.now), Decision | needs.Need)
 
 
 def test_a_container_runs_no_longer_than_its_start_whatever_its_node_says(scene):
     seen = scene(timeouts={"running": "1h"}).claimed().later(minutes=2)
     state = {"exitCode": 1, "startedAt": "1981-01-01T00:00:00Z", "finishedAt": "2080-01-01T00:00:00Z"}
     seen.pod(phase="Failed", containerStatuses=[{"name": "runner", "state": {"terminated": state}}])
-    end = verdict_of(seen)
+    end = answer_of(seen)
 
     assert end.ran == timedelta(minutes=2)
     assert end.record.ended == seen.now
-    assert isinstance(end.then, Again)
+    assert isinstance(end.next_step, Again)
 
 
 def test_a_reason_of_any_length_becomes_a_condition_that_can_be_stored(scene):
     waiting = {"reason": "Very" * 50, "message": "no"}
     seen = scene().claimed().pod(phase="Pending", containerStatuses=[{"name": "runner", "state": {"waiting": waiting}}])
-    verdict = verdict_of(seen.later(seconds=11))
+    answer = answer_of(seen.later(seconds=11))
 
-    assert isinstance(verdict, ReportPod)
-    assert len(verdict.reason) <= 63
+    assert isinstance(answer, ReportPod)
+    assert len(answer.reason) <= 63
 
 
 def test_conditions_of_others_never_keep_a_job_from_ending(scene):
@@ -589,8 +586,28 @@ def test_conditions_of_others_never_keep_a_job_from_ending(scene):
     room = 16 - len(seen.status["conditions"])
     seen.status["conditions"] += [{"type": f"Other{number}", **foreign} for number in range(room)]
     seen.said(Verdict.SUCCEED)
-    seen.written(decide(seen.observation, seen.now).verdict)
+    seen.written(decide(seen.observation, seen.now).action)
     kinds = [one["type"] for one in seen.status["conditions"]]
 
     assert len(kinds) == 16
     assert {"Complete", "Finished", "Other0"} <= set(kinds)
+
+
+def test_the_final_result_is_asked_for_before_an_end_is_written(scene):
+    seen = scene().claimed().said(Verdict.SUCCEED).knowing(result=None)
+    assert answer_of(seen) == needs.FinalResult()
+
+    assert isinstance(answer_of(seen.knowing(result=FinalResult())), EndStart)
+
+
+def test_an_end_does_not_wait_for_the_database(scene):
+    seen = scene().claimed().said(Verdict.SUCCEED).knowing(result=None, history_available=False)
+
+    assert isinstance(answer_of(seen), EndStart)
+
+
+def test_what_was_accepted_is_asked_for_before_anything_is_decided(scene):
+    seen = scene().claimed().knowing(spec_known=False)
+    assert answer_of(seen) == needs.AcceptedSpec()
+
+    assert isinstance(answer_of(seen.knowing(history_available=False)), MakePod)

@@ -6,9 +6,10 @@ import pytest
 
 from agentjobs.api.conditions import Phase
 from agentjobs.contract import Verdict
+from agentjobs.core.job.actions import Again, BackfillResult, Keep, Suspend
 from agentjobs.core.job.decide import decide
+from agentjobs.core.job.observation import FinalResult
 from agentjobs.core.job.policy import may_run_again
-from agentjobs.core.job.verdicts import Again, FetchYield, Keep, Suspend
 
 OUTPUT = {"schema": {"type": "object"}}
 
@@ -22,7 +23,7 @@ def rule(action, *outcomes, name="again", **more):
 
 
 def end_of(seen, outcome="unsure"):
-    return decide(seen.said(Verdict.SUCCEED, outcome=outcome).observation, seen.now).verdict
+    return decide(seen.said(Verdict.SUCCEED, outcome=outcome).observation, seen.now).action
 
 
 @pytest.mark.parametrize(
@@ -36,16 +37,16 @@ def end_of(seen, outcome="unsure"):
 def test_an_outcome_ends_the_job_as_its_rule_says_and_with_the_answer(scene, action, phase, reason):
     end = end_of(ruled(scene, rule(action)))
 
-    assert (end.then.phase, end.then.reason, end.rule) == (phase, reason, "again")
-    assert (end.then.outcome, end.then.summary) == ("unsure", "Hello.")
-    assert end.then.message == "rule again: the answer's outcome is unsure"
+    assert (end.next_step.phase, end.next_step.reason, end.rule) == (phase, reason, "again")
+    assert (end.next_step.outcome, end.next_step.summary) == ("unsure", "Hello.")
+    assert end.next_step.message == "rule again: the answer's outcome is unsure"
 
 
 def test_an_outcome_can_ask_for_another_attempt(scene):
     seen = ruled(scene, rule("Retry", delay="5m"))
     end = end_of(seen)
 
-    assert end.then == Again(seen.now + timedelta(minutes=5), infra=False)
+    assert end.next_step == Again(seen.now + timedelta(minutes=5), infra=False)
     assert (end.record.verdict, end.record.charged) == ("Succeed", True)
     assert end.record.message == "rule again: the answer's outcome is unsure"
 
@@ -54,11 +55,11 @@ def test_an_outcome_can_ask_for_a_wait_that_costs_nothing(scene):
     seen = ruled(scene, rule("Snooze", delay="1h"))
     end = end_of(seen)
 
-    assert (end.then, end.record.charged) == (Again(seen.now + timedelta(hours=1), infra=False), False)
+    assert (end.next_step, end.record.charged) == (Again(seen.now + timedelta(hours=1), infra=False), False)
 
 
 def test_an_outcome_can_hold_the_job(scene):
-    assert isinstance(end_of(ruled(scene, rule("Suspend"))).then, Suspend)
+    assert isinstance(end_of(ruled(scene, rule("Suspend"))).next_step, Suspend)
 
 
 def test_a_rule_at_its_limit_lets_the_answer_stand(scene):
@@ -66,41 +67,41 @@ def test_a_rule_at_its_limit_lets_the_answer_stand(scene):
     seen.status["ruleCounts"] = {"again": 2}
 
     end = end_of(seen)
-    assert (end.then.phase, end.then.outcome, end.rule) == (Phase.SUCCEEDED, "unsure", "")
+    assert (end.next_step.phase, end.next_step.outcome, end.rule) == (Phase.SUCCEEDED, "unsure", "")
 
 
 def test_an_outcome_that_asks_again_with_the_last_attempt_fails_the_job_with_its_answer(scene):
     end = end_of(ruled(scene, rule("Retry"), attempt=3))
 
-    assert (end.then.phase, end.then.reason, end.then.outcome) == (Phase.FAILED, "ResultError", "unsure")
-    assert end.then.message.startswith("attempt 3 of 3 failed: rule again")
+    assert (end.next_step.phase, end.next_step.reason, end.next_step.outcome) == (Phase.FAILED, "ResultError", "unsure")
+    assert end.next_step.message.startswith("attempt 3 of 3 failed: rule again")
 
 
 @pytest.mark.parametrize("outcome", ["sure", None])
 def test_another_outcome_is_a_success(scene, outcome):
     end = end_of(ruled(scene, rule("Fail")), outcome)
 
-    assert (end.then.phase, end.rule) == (Phase.SUCCEEDED, "")
+    assert (end.next_step.phase, end.rule) == (Phase.SUCCEEDED, "")
 
 
 def test_no_rule_without_outcomes_judges_a_success(scene):
     codes = {"name": "zero", "onExitCodes": {"operator": "In", "values": [0]}, "action": "Fail"}
-    assert end_of(ruled(scene, codes)).then.phase is Phase.SUCCEEDED
+    assert end_of(ruled(scene, codes)).next_step.phase is Phase.SUCCEEDED
 
 
 def test_no_rule_about_outcomes_judges_a_failure(scene):
     seen = ruled(scene, rule("Fail")).said(Verdict.RETRY, "ToolError")
-    assert isinstance(decide(seen.observation, seen.now).verdict.then, Again)
+    assert isinstance(decide(seen.observation, seen.now).action.next_step, Again)
 
 
 @pytest.mark.parametrize("action", ["Retry", "Snooze", "Suspend"])
 def test_a_job_that_is_cancelled_does_not_run_again_for_an_outcome(scene, action):
     end = end_of(ruled(scene, rule(action), cancel=True))
-    assert (end.then.phase, end.then.reason) == (Phase.CANCELLED, "Requested")
+    assert (end.next_step.phase, end.next_step.reason) == (Phase.CANCELLED, "Requested")
 
 
 def test_a_success_that_no_rule_turns_beats_cancel(scene):
-    assert end_of(ruled(scene, rule("Retry"), cancel=True), "sure").then.phase is Phase.SUCCEEDED
+    assert end_of(ruled(scene, rule("Retry"), cancel=True), "sure").next_step.phase is Phase.SUCCEEDED
 
 
 def test_nobody_judges_an_outcome_while_the_rules_are_not_known(scene):
@@ -114,7 +115,7 @@ def test_an_answer_that_ended_a_job_while_the_database_was_away_is_fetched_later
     seen.pods = []
 
     assert seen.job.status.result.outcome == "unsure"
-    assert decide(seen.observation, seen.now).verdict == FetchYield()
+    assert decide(seen.observation, seen.now).action == BackfillResult(FinalResult())
 
 
 def test_answers_are_final_unless_a_rule_may_run_the_job_again():

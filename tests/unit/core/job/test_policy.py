@@ -6,8 +6,9 @@ import pytest
 
 from agentjobs.api.conditions import Phase
 from agentjobs.contract import Verdict
+from agentjobs.core.job import needs
+from agentjobs.core.job.actions import Again, Claim, Decision, Keep, Suspend
 from agentjobs.core.job.decide import decide
-from agentjobs.core.job.verdicts import Again, AskForSlot, Claim, Keep, Suspend
 
 
 def ruled(scene, *rules, **spec):
@@ -15,7 +16,8 @@ def ruled(scene, *rules, **spec):
 
 
 def ending_of(seen):
-    return decide(seen.observation, seen.now).verdict
+    answer = decide(seen.observation, seen.now)
+    return answer.action if isinstance(answer, Decision) else answer
 
 
 @pytest.mark.parametrize(
@@ -25,8 +27,8 @@ def test_a_rule_ends_the_job_as_it_says(scene, action, phase):
     seen = ruled(scene, {"name": "enough", "onErrors": ["ToolError"], "action": action})
     verdict = ending_of(seen.said(Verdict.RETRY, "ToolError"))
 
-    assert verdict.then.phase is phase
-    assert "rule enough" in verdict.then.message
+    assert verdict.next_step.phase is phase
+    assert "rule enough" in verdict.next_step.message
 
 
 def test_the_first_rule_that_matches_decides(scene):
@@ -62,7 +64,7 @@ def test_a_condition_of_the_pod_is_matched_by_type_status_and_reason(scene):
     had = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
     verdict = ending_of(seen.ended(1, code=137, reason="Error", conditions=[had]))
 
-    assert verdict.then == Again(seen.now + timedelta(seconds=5), infra=False)
+    assert verdict.next_step == Again(seen.now + timedelta(seconds=5), infra=False)
 
 
 def test_a_snooze_by_rule_costs_no_attempt(scene):
@@ -70,7 +72,7 @@ def test_a_snooze_by_rule_costs_no_attempt(scene):
     verdict = ending_of(seen.said(Verdict.RETRY, "ToolError"))
 
     assert not verdict.record.charged
-    assert verdict.then == Again(seen.now + timedelta(minutes=2), infra=False)
+    assert verdict.next_step == Again(seen.now + timedelta(minutes=2), infra=False)
 
 
 def test_a_retry_by_rule_costs_one_and_waits_as_the_rule_says(scene):
@@ -78,14 +80,14 @@ def test_a_retry_by_rule_costs_one_and_waits_as_the_rule_says(scene):
     verdict = ending_of(seen.said(Verdict.SNOOZE, "ModelRateLimited", delay=60))
 
     assert verdict.record.charged
-    assert verdict.then == Again(seen.now + timedelta(seconds=7), infra=False)
+    assert verdict.next_step == Again(seen.now + timedelta(seconds=7), infra=False)
 
 
 def test_a_retry_by_rule_still_knows_the_last_attempt(scene):
     rule = {"name": "again", "onErrors": ["ConfigInvalid"], "action": "Retry"}
     seen = ruled(scene, rule, retry={"maxAttempts": 1})
 
-    assert ending_of(seen.said(Verdict.FAIL, "ConfigInvalid")).then.phase is Phase.FAILED
+    assert ending_of(seen.said(Verdict.FAIL, "ConfigInvalid")).next_step.phase is Phase.FAILED
 
 
 def test_a_rule_at_its_limit_is_passed_over(scene):
@@ -102,7 +104,7 @@ def test_a_rule_at_its_limit_is_passed_over(scene):
 def test_a_success_is_not_judged_by_rules(scene):
     seen = ruled(scene, {"name": "never", "onExitCodes": {"operator": "In", "values": [0]}, "action": "Fail"})
 
-    assert ending_of(seen.said(Verdict.SUCCEED)).then.phase is Phase.SUCCEEDED
+    assert ending_of(seen.said(Verdict.SUCCEED)).next_step.phase is Phase.SUCCEEDED
 
 
 def test_a_job_suspended_by_a_rule_waits_for_a_new_value_of_the_annotation(scene):
@@ -114,7 +116,7 @@ def test_a_job_suspended_by_a_rule_waits_for_a_new_value_of_the_annotation(scene
     resting = ending_of(seen)
     seen.meta["annotations"] = {"agentjobs.dev/resume": "now"}
 
-    assert isinstance(verdict.then, Suspend)
+    assert isinstance(verdict.next_step, Suspend)
     assert (seen.job.status.phase, resting) == (Phase.SUSPENDED, Keep())
-    assert isinstance(ending_of(seen), AskForSlot)
+    assert isinstance(ending_of(seen), needs.Slot)
     assert ending_of(seen.granted()) == Claim(start=2, attempt=1)

@@ -1,12 +1,13 @@
-"""What may happen to a job next: one closed union. A verdict without a branch in `reconcile` is a type error."""
+"""What the operator may do to a job next: one closed union. mypy shows the branch that `reconcile` lacks for one."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from agentjobs.api.conditions import ConditionType, Phase
-from agentjobs.api.job.spec import SessionKey
 from agentjobs.api.job.status import AttemptRecord
+from agentjobs.core.job.needs import Need
+from agentjobs.core.job.observation import FinalResult
 from agentjobs.core.pods.pod import Pod
 
 
@@ -17,38 +18,12 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Observe:
-    """The object was edited, and nothing else is to be written: say that this generation was looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadReferences:
-    """Question: do the ConfigMap keys that the spec names exist, and what do they hold?"""
-
-
-@dataclass(frozen=True, slots=True)
-class AskForSlot:
-    """Question: may the job start? It joins its queue; admission answers for all jobs of the queue at once."""
-
-    queue: str
-    priority: int
-    session: SessionKey
-
-
-@dataclass(frozen=True, slots=True)
-class AskHeartbeat:
-    """Question: when did the runner of this start last speak to the gateway?"""
-
-    start: int
-
-
-@dataclass(frozen=True, slots=True)
-class AskRecorded:
-    """Question: is the job's end in Postgres?"""
+    """Write that the operator has seen this generation of the object, when no other write says so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Say what the job waits for. `accept` demands that it is stored as accepted first."""
+    """Write what the job waits for. `accept` demands that it is stored as accepted first."""
 
     condition: ConditionType
     reason: str
@@ -58,7 +33,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Begin start `start` of attempt `attempt`: record, claim, make the pod."""
+    """Record start `start` of attempt `attempt` and take its number in the status. The pod follows from that."""
 
     start: int
     attempt: int
@@ -66,7 +41,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class MakePod:
-    """The start is claimed and its pod is not there: make it (again) under the same name."""
+    """Make the pod of a start that is claimed, again if it is gone; its name is always the same."""
 
     start: int
     attempt: int
@@ -74,7 +49,7 @@ class MakePod:
 
 @dataclass(frozen=True, slots=True)
 class ReportPod:
-    """Say that a pod does not get going, or that this has healed."""
+    """Write that a pod does not start, or that it has started after all."""
 
     started: bool
     reason: str
@@ -116,7 +91,7 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Suspend:
-    """Hold the job without slot and pod until somebody resumes it. `accept` as in `Wait`."""
+    """Keep the job without slot and pod until it is resumed. `accept` as in `Wait`."""
 
     reason: str
     message: str
@@ -130,36 +105,34 @@ class EndStart:
     """Record how the active start ended after `ran`, and what follows."""
 
     record: AttemptRecord
-    then: Again | Finish | Suspend
+    next_step: Again | Finish | Suspend
     ran: timedelta
     rule: str = ""
     """The rule of `resultPolicy` that decided."""
 
 
 @dataclass(frozen=True, slots=True)
-class ReleasePods:
-    """Take our finalizer off pods whose end is recorded, or whose job is going."""
+class RemoveFinalizer:
+    """Remove our finalizer from pods whose end is recorded, or whose job is being deleted."""
 
     pods: tuple[Pod, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class FetchYield:
-    """The job ended while Postgres was away; put its answer and what it used into its status now."""
+class BackfillResult:
+    """Write answer and usage into the status of a job that ended while Postgres was away."""
+
+    result: FinalResult
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteJob:
-    """The time to live is over and the end is in Postgres."""
+    """Delete the object: its time to live is over, and its end is in Postgres."""
 
 
-Verdict: TypeAlias = (
+Action: TypeAlias = (
     Keep
     | Observe
-    | ReadReferences
-    | AskForSlot
-    | AskHeartbeat
-    | AskRecorded
     | Wait
     | Claim
     | MakePod
@@ -168,15 +141,19 @@ Verdict: TypeAlias = (
     | Finish
     | Suspend
     | EndStart
-    | ReleasePods
-    | FetchYield
+    | RemoveFinalizer
+    | BackfillResult
     | DeleteJob
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A verdict, and when to look again even if nothing happens."""
+    """An action, and when to look at the job again even if nothing happens."""
 
-    verdict: Verdict
+    action: Action
     again: datetime | None = None
+
+
+Answer: TypeAlias = Need | Decision
+"""What `decide` returns: what it has to know first, or what to do."""

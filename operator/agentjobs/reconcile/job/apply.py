@@ -1,57 +1,52 @@
-"""Carrying out: one method a verdict. Every write has a precondition, and its answer is fed back at once.
+"""Applies actions: a method for each that writes. Each write has a precondition, and its answer is taken in at once.
 
-Each says whether to look at the job again immediately. Errors of the API server go up to the engine, which tries again.
+Errors of the API server go up to the engine, which tries again.
 """
 
 import logging
-from dataclasses import replace
 from typing import Final, assert_never
 
-from agentjobs.api.conditions import AdmittedReason, Phase, PodStartedReason
+from agentjobs.api.conditions import AdmittedReason, PodStartedReason
 from agentjobs.api.job.status import AgentJobStatus, AttemptRecord
 from agentjobs.contract import LABEL_JOB, cut, pod_name
-from agentjobs.core.job import progress
-from agentjobs.core.job.ended import EndedJob, KnownJob
-from agentjobs.core.job.observation import Heartbeat, Job, Observation, Obstacle
-from agentjobs.core.job.verdicts import (
-    AskForSlot,
-    AskHeartbeat,
-    AskRecorded,
+from agentjobs.core.job import needs, progress
+from agentjobs.core.job.actions import (
+    Action,
+    BackfillResult,
     Claim,
-    Decision,
     DeleteJob,
     EndStart,
-    FetchYield,
     Finish,
     Keep,
     MakePod,
     Observe,
-    ReadReferences,
-    ReleasePods,
+    RemoveFinalizer,
     ReportPod,
     StopPod,
     Suspend,
     Wait,
 )
+from agentjobs.core.job.ended import EndedJob, KnownJob
+from agentjobs.core.job.observation import Job, Observation, Obstacle
 from agentjobs.core.pods.manifests import PodDefaults, runner_pod
 from agentjobs.core.pods.pod import Pod, parse_pod
 from agentjobs.core.pods.policy import refusal
 from agentjobs.core.queues.admission import JobName, Refusal
-from agentjobs.errors import AlreadyExists, Conflict, Denied, Invalid, NotFound, Unavailable
+from agentjobs.errors import AlreadyExists, Conflict, Denied, Invalid, NotFound
 from agentjobs.history.records import StartRecord
 from agentjobs.kube.resources import AGENTJOBS, PODS
-from agentjobs.reconcile.job.acceptance import OUTAGE_SECONDS, Acceptance
+from agentjobs.reconcile.job.acceptance import Acceptance
 from agentjobs.reconcile.job.egress import Egress
-from agentjobs.reconcile.job.ends import is_recorded
-from agentjobs.reconcile.job.rows import job_key, preview, tombstone, usage
+from agentjobs.reconcile.job.facts import OUTAGE_SECONDS, Facts
+from agentjobs.reconcile.job.rows import job_key, tombstone, with_result
 from agentjobs.reconcile.job.story import Story
 from agentjobs.reconcile.ports import Ports
-from agentjobs.reconcile.state import Answers, Memory, State
+from agentjobs.reconcile.state import Memory, State
 
 logger = logging.getLogger(__name__)
 
-# A job that waits for one of these keeps its place, or the slot that it has been promised: it would start if it could.
-# Whoever waits for something else leaves first of all, so that no lost answer to a write keeps a slot from the others.
+# A job that waits for one of these keeps its place in the queue, or the slot that is reserved for it. All other waits
+# leave the queue before they are written: a lost answer to the write must not keep a slot from other jobs.
 _IN_LINE: Final = (
     AdmittedReason.WAITING_FOR_SLOT,
     AdmittedReason.WAITING_FOR_LOCK,
@@ -59,12 +54,12 @@ _IN_LINE: Final = (
 )
 
 
-# How often the policy of a pod that stops is looked for: the garbage collector may take it before the pod.
+# How often the network policy of a stopping pod is checked: the garbage collector may delete it before the pod.
 POLICY_SECONDS: Final = 0.5
 
 
-class Actions:
-    """The hands of the reconciler."""
+class Applier:
+    """Applies actions to the cluster, the history and the caches."""
 
     def __init__(
         self,
@@ -78,63 +73,53 @@ class Actions:
         self._state = state
         self._acceptance = acceptance
         self._cluster = ports.cluster
-        self._history = ports.history
-        self._writer = ports.writer
         self._metrics = ports.metrics
         self._pod_defaults = pods
         self._egress = Egress(ports, pods)
         self._story = story
         self._now = ports.now
 
-    # One branch a verdict is the point: mypy shows the one that is missing.
-    async def carry_out(  # noqa: C901  one flat match over a closed union
-        self, seen: Observation, decision: Decision, memory: Memory, answers: Answers
+    # One branch an action is the point: mypy shows the one that is missing.
+    async def apply(  # noqa: C901  one flat match over a closed union
+        self, seen: Observation, action: Action, facts: Facts, memory: Memory
     ) -> bool:
-        """Do what the verdict says. True to look again at once."""
-        verdict, job = decision.verdict, seen.job
-        match verdict:
+        """Do it. True to look at the job again at once."""
+        job = seen.job
+        match action:
             case Keep():
                 return False
             case Observe():
                 await self._write(job, progress.observed(job))
                 self._story.observed(job)
-            case ReadReferences():
-                await self._acceptance.read_references(seen, answers)
-            case AskForSlot():
-                self._state.ask_for_slot(job, verdict)
-                return False
-            case AskHeartbeat():
-                answers.heartbeat = await self._heartbeat(job, verdict.start, answers)
-            case AskRecorded():
-                answers.end_recorded = await self._recorded(job, answers)
             case Wait():
-                return await self._wait(seen, verdict, answers)
+                return await self._wait(seen, action, facts)
             case Claim():
-                await self._claim(seen, verdict, answers)
+                await self._claim(seen, action, facts)
             case MakePod():
-                return await self._start_pod(seen, verdict, memory)
+                return await self._start_pod(seen, action, memory)
             case ReportPod():
-                await self._write(job, progress.reported(job, verdict, now=self._now()))
-                self._story.pod_reported(seen, verdict)
+                await self._write(job, progress.reported(job, action, now=self._now()))
+                self._story.pod_reported(seen, action)
             case StopPod():
-                await self._stop_pod(verdict)
-                self._story.pod_stopped(seen, verdict)
+                await self._stop_pod(action)
+                self._story.pod_stopped(seen, action)
             case Finish():
-                await self._finish(seen, verdict, answers)
+                await self._finish(seen, action)
             case Suspend():
-                return await self._suspend(seen, verdict, answers)
+                return await self._suspend(seen, action, facts)
             case EndStart():
-                await self._end_start(seen, verdict, answers)
-            case ReleasePods():
-                for pod in verdict.pods:
-                    await self._release(pod, "its job is going" if job.deleting else "its end is recorded")
-            case FetchYield():
-                return await self._fetch_yield(seen, answers)
+                await self._end_start(seen, action)
+            case RemoveFinalizer():
+                for pod in action.pods:
+                    await self._remove_finalizer(pod, "its job is going" if job.deleting else "its end is recorded")
+            case BackfillResult(result):
+                await self._write(job, with_result(job, job.status, result))
+                self._story.completed(seen)
             case DeleteJob():
                 await self._delete_job(job)
                 return False
             case _:
-                assert_never(verdict)
+                assert_never(action)
         return True
 
     def warn_of_edits(self, job: Job, memory: Memory) -> None:
@@ -142,7 +127,7 @@ class Actions:
         if job.generation == memory.generation or not job.accepted or job.finished:
             return
         if self._state.specs.accepted(job) is None:
-            return  # not known while Postgres is away; the next look asks again
+            return  # unknown while Postgres is away; the next pass asks again
         memory.generation = job.generation
         if edits := self._state.specs.edits(job):
             self._story.edited(job, edits)
@@ -160,7 +145,7 @@ class Actions:
         try:
             await self._egress.hand_over(job, spec, pod)
         except (Denied, Invalid) as error:
-            # It still is the job's, and goes with it: the pod must not wait for what waiting does not heal.
+            # The job still owns it. The pod must not wait for it: waiting does not change the server's answer.
             logger.warning("policy.kept", extra={"namespace": job.namespace, "job": job.name, "error": str(error)})
         memory.policy_of = pod.uid
 
@@ -172,60 +157,43 @@ class Actions:
             return False
         return True
 
-    async def _heartbeat(self, job: Job, start: int, answers: Answers) -> Heartbeat:
-        try:
-            silence = await self._history.silence(job.uid, start)
-        except Unavailable as error:
-            self._acceptance.outage(job, answers, error)
-            return Heartbeat(None)
-        if silence is None and job.active is not None and job.active.started is not None:
-            silence = self._now() - job.active.started  # it has never spoken
-        return Heartbeat(silence)
-
-    async def _recorded(self, job: Job, answers: Answers) -> bool:
-        try:
-            return await is_recorded(job, self._cluster, self._history, self._writer)
-        except Unavailable as error:
-            self._acceptance.outage(job, answers, error)
-            return False
-
-    async def _wait(self, seen: Observation, verdict: Wait, answers: Answers) -> bool:
-        job, spec_hash_ = seen.job, None
-        if verdict.reason not in _IN_LINE:
-            self._state.leave(job)
-        if verdict.accept:
-            spec_hash_ = await self._acceptance.accept(seen, answers, None)
-            if spec_hash_ is None:
-                return True
-        queue = seen.spec.queue if seen.spec else ""
-        status = progress.waiting(job, verdict, spec_hash=spec_hash_, queue=queue, now=self._now())
-        if await self._write(job, status):
-            self._story.accepted(job, spec_hash_)
-            self._story.waits(seen, verdict)
-        if seen.spec is not None and isinstance(seen.slot, Refusal) and verdict.reason == seen.slot.reason:
-            # A changed priority has to reach the queue, though the answer for now stays the same.
-            lock = seen.spec.session_key(name=job.name, uid=job.uid)
-            self._state.ask_for_slot(job, AskForSlot(seen.spec.queue, seen.spec.priority, lock))
-        return False
-
-    async def _suspend(self, seen: Observation, verdict: Suspend, answers: Answers) -> bool:
+    async def _wait(self, seen: Observation, action: Wait, facts: Facts) -> bool:
         job, accepted = seen.job, None
-        self._state.leave(job)
-        if verdict.accept:
-            accepted = await self._acceptance.accept(seen, answers, None)
+        if action.reason not in _IN_LINE:
+            self._state.leave(job)
+        if action.accept:
+            accepted = await self._acceptance.accept(seen, facts, None)
             if accepted is None:
                 return True
-        await self._write(job, progress.suspended(job, verdict, spec_hash=accepted, now=self._now()))
-        self._story.accepted(job, accepted)
-        self._story.suspended(seen, verdict)
+        queue = seen.spec.queue if seen.spec else ""
+        status = progress.waiting(job, action, spec_hash=accepted, queue=queue, now=self._now())
+        if await self._write(job, status):
+            self._story.accepted(job, accepted)
+            self._story.waits(seen, action)
+        if seen.spec is not None and isinstance(seen.slot, Refusal) and action.reason == seen.slot.reason:
+            # A changed priority has to reach the queue, though the answer for now stays the same.
+            lock = seen.spec.session_key(name=job.name, uid=job.uid)
+            self._state.ask_for_slot(job, needs.Slot(seen.spec.queue, seen.spec.priority, lock))
         return False
 
-    async def _claim(self, seen: Observation, claim: Claim, answers: Answers) -> None:
+    async def _suspend(self, seen: Observation, action: Suspend, facts: Facts) -> bool:
+        job, accepted = seen.job, None
+        self._state.leave(job)
+        if action.accept:
+            accepted = await self._acceptance.accept(seen, facts, None)
+            if accepted is None:
+                return True
+        await self._write(job, progress.suspended(job, action, spec_hash=accepted, now=self._now()))
+        self._story.accepted(job, accepted)
+        self._story.suspended(seen, action)
+        return False
+
+    async def _claim(self, seen: Observation, claim: Claim, facts: Facts) -> None:
         """Record, then claim. The pod follows from the claim, whoever sees it first."""
         job, now = seen.job, self._now()
         pod = pod_name(job.name, claim.start)
         start = StartRecord(job=job_key(job), start=claim.start, attempt=claim.attempt, pod=pod, time=now)
-        accepted = await self._acceptance.accept(seen, answers, start)
+        accepted = await self._acceptance.accept(seen, facts, start)
         if accepted is None or seen.spec is None:
             return
         queue = seen.spec.queue
@@ -311,48 +279,19 @@ class Actions:
         if answer is not None and answer.get("kind") == "Pod":
             self._state.observe(PODS, None, answer)
 
-    async def _finish(self, seen: Observation, verdict: Finish, answers: Answers) -> None:
+    async def _finish(self, seen: Observation, end: Finish) -> None:
         job = seen.job
         self._state.leave(job)
-        status = progress.finished(job, verdict, now=self._now())
-        await self._write(job, await self._with_yield(job, status, answers))
-        self._story.finished(seen, verdict)
+        await self._write(job, with_result(job, progress.finished(job, end, now=self._now()), seen.result))
+        self._story.finished(seen, end)
 
-    async def _end_start(self, seen: Observation, verdict: EndStart, answers: Answers) -> None:
-        job, now = seen.job, self._now()
-        status = progress.start_ended(job, verdict, now=now)
-        if isinstance(verdict.then, Finish):
-            status = await self._with_yield(job, status, answers)
-        await self._write(job, status)
-        record = verdict.record
+    async def _end_start(self, seen: Observation, end: EndStart) -> None:
+        job, record = seen.job, end.record
+        status = progress.start_ended(job, end, now=self._now())
+        await self._write(job, with_result(job, status, seen.result) if isinstance(end.next_step, Finish) else status)
         self._metrics.attempt(record.verdict, record.reason)
         self._metrics.run_duration.observe(_seconds(record))
-        self._story.start_ended(seen, verdict)
-
-    async def _fetch_yield(self, seen: Observation, answers: Answers) -> bool:
-        job = seen.job
-        status = await self._with_yield(job, job.status, answers)
-        if status.usage is not None:
-            await self._write(job, status)
-            self._story.completed(seen)
-            return True
-        self._state.queue.add_after(AGENTJOBS.key(job.key), OUTAGE_SECONDS)
-        return False
-
-    async def _with_yield(self, job: Job, status: AgentJobStatus, answers: Answers) -> AgentJobStatus:
-        """Add the answer's preview and what was used from Postgres; while it is away the status stays without."""
-        if not status.starts or self._acceptance.away(answers):
-            return status
-        try:
-            found = await self._history.yielded(job.uid)
-        except Unavailable as error:
-            self._acceptance.outage(job, answers, error)
-            return status
-        status = replace(status, usage=usage(found.usage))
-        if status.phase is not Phase.SUCCEEDED and found.result is None:
-            return status
-        summary = status.result.summary if status.result else ""
-        return replace(status, result=preview(job, summary, found.result))
+        self._story.start_ended(seen, end)
 
     async def _delete_job(self, job: Job) -> None:
         if self._state.is_claimed_by_schedule(job):
@@ -366,9 +305,9 @@ class Actions:
         self._story.deleted(job)
 
     async def release_orphans(self, name: JobName, job: KnownJob | None) -> None:
-        """Pods that hold for no AgentJob (any more): let them go, after asking the server itself."""
-        held = [pod for pod in self._state.pods.by("job", name) if pod.held]
-        orphans = [pod for pod in held if job is None or pod.owner_uid != job.uid]
+        """Remove the finalizer of pods whose job is gone, by the API server's own word."""
+        pods = [pod for pod in self._state.pods.by("job", name) if pod.held]
+        orphans = [pod for pod in pods if job is None or pod.owner_uid != job.uid]
         if not orphans:
             return
         try:
@@ -377,9 +316,9 @@ class Actions:
             alive = None
         for pod in orphans:
             if pod.owner_uid is None or pod.owner_uid != alive:
-                await self._release(pod, "its job is gone")
+                await self._remove_finalizer(pod, "its job is gone")
 
-    async def _release(self, pod: Pod, why: str) -> None:
+    async def _remove_finalizer(self, pod: Pod, why: str) -> None:
         """Take our finalizer off one pod; the uid is the precondition."""
         try:
             answer = await self._cluster.patch(PODS, pod.namespace, pod.name, pod.release)

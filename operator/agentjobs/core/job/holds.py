@@ -1,0 +1,222 @@
+"""What holds a job back before a start, in the order of `HOLDS`. Pure, a part of `decide`.
+
+A hold looks at a job that has no active start and returns what to do in place of a start: a need, or an action that
+waits, suspends or ends the job. None lets the job pass. To add a hold, write a function and give it its place in
+`HOLDS` and in docs/reference/holds.md.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from agentjobs.api.conditions import (
+    AcceptedReason,
+    AdmittedReason,
+    ConditionType,
+    Phase,
+    SuspendedReason,
+    find_condition,
+)
+from agentjobs.api.problems import Problem, rejection
+from agentjobs.contract import ErrorClass
+from agentjobs.core.job import needs
+from agentjobs.core.job.actions import Answer, Decision, Finish, Keep, Suspend, Wait
+from agentjobs.core.job.end_start import SUSPENDED, cancelled, time_left
+from agentjobs.core.job.observation import Job, Observation
+from agentjobs.core.queues.admission import Refusal
+
+HEAL_AGAIN: Final = timedelta(seconds=2)  # how soon something missing that came back is noticed
+# What has been missing for long is looked for less often: a schedule may leave thousands of such jobs.
+HEAL_AT_LAST: Final = timedelta(seconds=60)
+HEAL_SHARE: Final = 10
+
+
+def end_requested(seen: Observation, now: datetime) -> Answer | None:
+    """Cancelled or deleted: the job ends."""
+    return Decision(cancelled(seen.job, " before a start")) if seen.job.must_end else None
+
+
+def unreadable_spec(seen: Observation, now: datetime) -> Answer | None:
+    """Accepted by a newer version with values that this one cannot read."""
+    if not seen.unreadable:
+        return None
+    cure = "bring the newer version of the operator back and the job goes on, or cancel it"
+    message = f"this version cannot read what a newer one accepted: {seen.unreadable}; {cure}"
+    return _suspended(seen.job) or _admitted(seen.job, AdmittedReason.SPEC_UNREADABLE, message, accept=False)
+
+
+def broken_spec(seen: Observation, now: datetime) -> Answer | None:
+    """Breaks rules, or the API server refuses its pod: the job fails. An accepted spec stands whatever is edited."""
+    job = seen.job
+    if seen.spec is None and job.accepted and not seen.history_available:
+        # Only Postgres knows the spec that was accepted.
+        return Decision(Keep(), again=now + HEAL_AGAIN)
+    if seen.spec is None or (seen.problems and not job.accepted):
+        return Decision(_rejected(seen.problems))
+    if job.accepted:
+        return None
+    if seen.pod_problems is None:
+        return needs.PodTrial()
+    return Decision(_rejected(seen.pod_problems)) if seen.pod_problems else None
+
+
+def references(seen: Observation, now: datetime) -> Answer | None:
+    """ConfigMaps that the spec names are missing or cannot be used. They are read once, before acceptance."""
+    if seen.job.accepted or not seen.references:
+        return None
+    if seen.missing is None:
+        return needs.References()
+    if not seen.missing:
+        return None
+    again = now + _patience(seen.job, now)
+    return _unaccepted(AcceptedReason.REFERENCE_NOT_FOUND, "; ".join(seen.missing), again=again)
+
+
+def suspension(seen: Observation, now: datetime) -> Answer | None:
+    """Suspended by its spec or by a rule. It stands before all waits: to write one of them would end the suspension."""
+    return _suspended(seen.job) if seen.job.accepted else None
+
+
+def queue(seen: Observation, now: datetime) -> Answer | None:
+    """Names a queue that does not exist."""
+    if seen.queue_known:
+        return None
+    message = f"spec.queue: there is no queue {seen.legal_spec.queue!r}; the queues are agents and scheduled"
+    return _unaccepted(AcceptedReason.QUEUE_NOT_FOUND, message)
+
+
+def acceptance(seen: Observation, now: datetime) -> Answer | None:
+    """Not accepted yet, and Postgres, where accepted work is stored, is away."""
+    return None if seen.job.accepted else history(seen, now)
+
+
+def suspension_from_the_start(seen: Observation, now: datetime) -> Answer | None:
+    """Suspended when it was made: it is accepted all the same, so that what it asks for is fixed."""
+    return _suspended(seen.job)
+
+
+def limits(seen: Observation, now: datetime) -> Answer | None:
+    """Has used up its attempts or its running time: the job fails."""
+    job, spec = seen.job, seen.legal_spec
+    if next_attempt(job) > spec.retry.max_attempts:
+        return Decision(_used_up(job))
+    if time_left(seen, spec) <= timedelta(0):
+        return Decision(Finish(Phase.FAILED, ErrorClass.DEADLINE_EXCEEDED, "timeouts.running was used up"))
+    return None
+
+
+def start_time(seen: Observation, now: datetime) -> Answer | None:
+    """The time of `startAt` or `startAfter` has not come. It is for the first start."""
+    job, spec = seen.job, seen.legal_spec
+    due = spec.start_at or (job.created + spec.start_after if spec.start_after else None)
+    if job.status.starts or due is None or due <= now:
+        return None
+    when = due.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return _admitted(job, AdmittedReason.WAITING_FOR_START_TIME, f"starts at {when}", again=due)
+
+
+def backoff(seen: Observation, now: datetime) -> Answer | None:
+    """The wait after the start before is not over."""
+    job, due = seen.job, seen.job.status.next_attempt_time
+    if due is None or due <= now:
+        return None
+    if job.says(ConditionType.ADMITTED, status=False, reason=AdmittedReason.WAITING_FOR_BACKOFF):
+        return Decision(Keep(), again=due)
+    return _admitted(job, AdmittedReason.WAITING_FOR_BACKOFF, "resumed", again=due)
+
+
+def slot(seen: Observation, now: datetime) -> Answer | None:
+    """Has no slot of its queue, or another job uses its session. The job fails once `timeouts.queue` is over."""
+    job, spec = seen.job, seen.legal_spec
+    if seen.slot is None:
+        return needs.Slot(spec.queue, spec.priority, spec.session_key(name=job.name, uid=job.uid))
+    if not isinstance(seen.slot, Refusal):
+        return None
+    reason, message, limit = seen.slot.reason, seen.slot.message, spec.timeouts.queue
+    if limit is None:
+        return _admitted(job, reason, message)
+    since = (job.status.queue.since if job.status.queue else None) or now
+    if now - since >= limit:
+        return Decision(Finish(Phase.FAILED, ErrorClass.QUEUE_TIMEOUT, f"no slot within timeouts.queue: {message}"))
+    return _admitted(job, reason, message, again=since + limit)
+
+
+def history(seen: Observation, now: datetime) -> Answer | None:
+    """Postgres, where each start is recorded first, is away. Written only by jobs that would start otherwise."""
+    if seen.history_available:
+        return None
+    message, again = "the database cannot be reached; the job goes on when it is back", now + HEAL_AGAIN
+    if not seen.job.accepted:
+        return _unaccepted(AcceptedReason.HISTORY_UNAVAILABLE, message, again=again)
+    return _admitted(seen.job, AdmittedReason.HISTORY_UNAVAILABLE, message, again=again, accept=False)
+
+
+Hold = Callable[[Observation, datetime], Answer | None]
+HOLDS: Final[tuple[Hold, ...]] = (
+    end_requested,
+    unreadable_spec,
+    broken_spec,
+    references,
+    suspension,
+    queue,
+    acceptance,
+    suspension_from_the_start,
+    limits,
+    start_time,
+    backoff,
+    slot,
+    history,
+)
+
+
+def next_attempt(job: Job) -> int:
+    """The number of the attempt that the next start belongs to."""
+    records = job.status.attempt_history
+    if not records:
+        return max(job.status.attempts, 1)
+    return records[-1].attempt + (1 if records[-1].charged else 0)
+
+
+def _patience(job: Job, now: datetime) -> timedelta:
+    """How long to wait before a job that is not accepted is looked at again: a tenth of how long it waits already."""
+    written = find_condition(job.status.conditions, ConditionType.ACCEPTED)
+    waited = now - written.last_transition_time if written is not None else timedelta(0)
+    return min(HEAL_AT_LAST, max(HEAL_AGAIN, waited / HEAL_SHARE))
+
+
+def _suspended(job: Job) -> Decision | None:
+    if job.suspend:
+        if job.says(ConditionType.SUSPENDED, status=True, reason=SuspendedReason.REQUESTED):
+            return Decision(Keep())
+        return Decision(Suspend(SuspendedReason.REQUESTED, SUSPENDED, accept=not job.accepted))
+    if job.says(ConditionType.SUSPENDED, status=True, reason=SuspendedReason.RULE) and not _is_resumed(job):
+        return Decision(Keep())
+    return None
+
+
+def _is_resumed(job: Job) -> bool:
+    """Whether the annotation has got a new value since the suspension."""
+    return bool(job.resume) and job.resume != job.status.last_resume
+
+
+def _used_up(job: Job) -> Finish:
+    """A version that could not read the job's limits has charged the last attempt."""
+    last = job.status.attempt_history[-1]
+    message = f"attempt {last.attempt} was the last and failed: {last.message}"
+    return Finish(Phase.FAILED, last.reason or ErrorClass.RESULT_ERROR, message)
+
+
+def _rejected(problems: tuple[Problem, ...]) -> Finish:
+    reason, message = rejection(problems)
+    return Finish(Phase.FAILED, reason, message or "the spec cannot be read")
+
+
+def _unaccepted(reason: AcceptedReason, message: str, *, again: datetime | None = None) -> Decision:
+    return Decision(Wait(ConditionType.ACCEPTED, reason, message, accept=False), again=again)
+
+
+def _admitted(
+    job: Job, reason: str, message: str, *, again: datetime | None = None, accept: bool | None = None
+) -> Decision:
+    must = not job.accepted if accept is None else accept
+    return Decision(Wait(ConditionType.ADMITTED, reason, message, accept=must), again=again)

@@ -1,0 +1,54 @@
+"""What `decide` may have to know before it can decide: one closed union. `reconcile.job.facts` answers each need.
+
+The answer is in the next observation of the same job.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from agentjobs.api.job.spec import SessionKey
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedSpec:
+    """What was accepted of a job whose object may say something else: it was edited, or is illegal."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodTrial:
+    """Whether the API server would take the job's pod."""
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Whether the ConfigMap keys that the spec names exist, and what they hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Whether the job may start. It joins its queue, and admission answers all jobs of the queue at once."""
+
+    queue: str
+    priority: int
+    session: SessionKey
+
+
+@dataclass(frozen=True, slots=True)
+class LastHeartbeat:
+    """When the runner of this start spoke to the gateway last."""
+
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinalResult:
+    """The final answer of a job that ends, and what its starts used. The question makes the answer final."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndRecorded:
+    """Whether the job's end is in Postgres."""
+
+
+HistoryNeed: TypeAlias = AcceptedSpec | LastHeartbeat | FinalResult | EndRecorded
+Need: TypeAlias = PodTrial | References | Slot | HistoryNeed

@@ -1,0 +1,155 @@
+"""Answers the needs of `decide`: asks Postgres, the API server and the queue, and keeps the answers for one pass.
+
+While Postgres is away, jobs wait and say so. A pass in which it did not answer asks it nothing more.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, assert_never
+
+from agentjobs.api.job.agent import ConfigMapKey
+from agentjobs.api.job.resolve import resolve_spec
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.api.problems import Problem
+from agentjobs.contract import Resolved
+from agentjobs.core.job import needs
+from agentjobs.core.job.observation import FinalResult, Heartbeat, Job, Observation
+from agentjobs.errors import Invalid, NotFound, Unavailable
+from agentjobs.kube.resources import AGENTJOBS, CONFIGMAPS
+from agentjobs.reconcile.job.ends import is_recorded
+from agentjobs.reconcile.job.trial import Trial
+from agentjobs.reconcile.ports import Ports
+from agentjobs.reconcile.state import Memory, State
+
+logger = logging.getLogger(__name__)
+
+OUTAGE_SECONDS: Final = 2.0
+
+
+@dataclass(slots=True)
+class Facts:
+    """Answers to the needs of one pass over a job. None, or False, when they have not been asked."""
+
+    spec_known: bool = False
+    missing: tuple[str, ...] | None = None
+    resolved: Resolved | None = None
+    heartbeat: Heartbeat | None = None
+    end_recorded: bool | None = None
+    result: FinalResult | None = None
+    outage: bool = False
+    """Postgres did not answer in this pass."""
+
+
+class FactsLoader:
+    """Answers needs, and knows when Postgres is away."""
+
+    def __init__(self, ports: Ports, state: State, trial: Trial) -> None:
+        self._state = state
+        self._trial = trial
+        self._cluster = ports.cluster
+        self._history = ports.history
+        self._writer = ports.writer
+        self._now = ports.now
+
+    def away(self, facts: Facts) -> bool:
+        """Whether Postgres is known to be away, or did not answer in this pass."""
+        return facts.outage or self._history.away
+
+    def outage(self, job: Job, facts: Facts, error: Unavailable) -> None:
+        """Note that Postgres did not answer: this pass asks no more."""
+        facts.outage = True
+        if not self._history.away:  # that is logged once for all jobs
+            about = {"namespace": job.namespace, "job": job.name, "uid": job.uid, "error": str(error)}
+            logger.warning("history.unavailable", extra=about)
+
+    async def load(self, seen: Observation, need: needs.Need, facts: Facts, memory: Memory) -> bool:
+        """Answer a need. False when the answer is not there yet: the job's key is worked on again once it is."""
+        job = seen.job
+        match need:
+            case needs.Slot():
+                self._state.ask_for_slot(job, need)
+                return False
+            case needs.PodTrial():
+                memory.trial = job.generation, await self._tried(job)
+            case needs.References():
+                facts.missing, facts.resolved = await self.references(seen)
+            case needs.AcceptedSpec() | needs.LastHeartbeat() | needs.FinalResult() | needs.EndRecorded():
+                try:
+                    await self._ask_history(job, need, facts)
+                except Unavailable as error:
+                    self.outage(job, facts, error)
+                    return not self._asks_later(job, need)
+            case _:
+                assert_never(need)
+        return True
+
+    def pod_problems(self, job: Job, spec: AgentJobSpec | None, memory: Memory) -> tuple[Problem, ...] | None:
+        """What the API server has against the pod of a job that is not accepted yet; None when it must be asked."""
+        if spec is None or job.accepted or job.deleting:
+            return ()
+        if memory.trial is not None and memory.trial[0] == job.generation:
+            return memory.trial[1]
+        return () if self._trial.is_passed(job, spec) else None
+
+    async def references(self, seen: Observation) -> tuple[tuple[str, ...], Resolved | None]:
+        """Read the ConfigMap keys that the spec names. Return what is wrong with them, or what the job would run."""
+        missing: list[str] = []
+        contents: dict[ConfigMapKey, str] = {}
+        maps: dict[str, Mapping[str, Any] | None] = {}
+        for name, key in sorted(seen.references):
+            if name not in maps:
+                maps[name] = await self._config_map(seen.job.namespace, name)
+            data = maps[name]
+            if data is None:
+                missing.append(f"ConfigMap {name} does not exist in namespace {seen.job.namespace}")
+            elif not isinstance(data.get(key), str):
+                missing.append(f"ConfigMap {name} has no key {key}")
+            else:
+                contents[ConfigMapKey(name, key)] = data[key]
+        if missing:
+            return tuple(dict.fromkeys(missing)), None
+        try:
+            return (), resolve_spec(seen.legal_spec, seen.job.object["metadata"], contents)
+        except (Invalid, NotFound) as error:
+            return (str(error),), None
+
+    async def _config_map(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+        try:
+            found = await self._cluster.get(CONFIGMAPS, namespace, name)
+        except NotFound:
+            return None
+        return found.get("data") or {}
+
+    async def _tried(self, job: Job) -> tuple[Problem, ...]:
+        spec = self._state.specs.own(job).spec
+        return () if spec is None else await self._trial.problems(job, spec)
+
+    async def _ask_history(self, job: Job, need: needs.HistoryNeed, facts: Facts) -> None:
+        match need:
+            case needs.AcceptedSpec():
+                await self._recall(job)
+                facts.spec_known = True
+            case needs.LastHeartbeat(start):
+                silence = await self._history.silence(job.uid, start)
+                if silence is None and job.active is not None and job.active.started is not None:
+                    silence = self._now() - job.active.started  # its runner has sent nothing yet
+                facts.heartbeat = Heartbeat(silence)
+            case needs.FinalResult():
+                facts.result = await self._history.final_result(job.uid)
+            case needs.EndRecorded():
+                facts.end_recorded = await is_recorded(job, self._cluster, self._history, self._writer)
+            case _:
+                assert_never(need)
+
+    async def _recall(self, job: Job) -> None:
+        if (resolved := await self._history.resolved(job.uid)) is not None:
+            self._state.specs.accept(job.uid, resolved)
+            self._state.hold_claim(job.key)
+
+    def _asks_later(self, job: Job, need: needs.HistoryNeed) -> bool:
+        """Whether the job can do nothing but wait for the answer: it has ended, and its result is missing."""
+        if not (job.finished and isinstance(need, needs.FinalResult)):
+            return False
+        self._state.queue.add_after(AGENTJOBS.key(job.key), OUTAGE_SECONDS)
+        return True
