@@ -72,6 +72,7 @@ def test_the_dev_extra_brings_what_the_development_cluster_needs():
         ROOT / "runner_image" / "agentjobs_runner",
         ROOT / "runner_image" / "agentjobs_runner" / "adk",
         ROOT / "devcluster" / "devcluster",
+        *(ROOT / "devcluster" / "devcluster" / name for name in ("apiserver", "controllers", "node")),
     ],
     ids=lambda package: package.relative_to(ROOT).as_posix(),
 )

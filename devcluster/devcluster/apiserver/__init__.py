@@ -1,6 +1,17 @@
 """An embedded Kubernetes-compatible API server for development and tests. Start reading at `server`.
 
-It knows nothing of any product: custom resources come in as definitions.
+It has no product's kinds built in: custom resources are defined by CustomResourceDefinitions.
+
+    server            listens, authenticates (auth), authorizes (rbac), finds the resource (routes, registry)
+    handlers          one request about a resource: negotiation (with protobuf) of bodies and forms,
+                      lists, streams (watches), logs, reviews, tables (with podstatus, jsonpath)
+    core              writes: decoding, metadata, strategies, lifecycle, patches, podfields
+    store             objects, revisions, history
+    crds              definitions of custom resources: structural checks their schemas; schema prunes, sets defaults,
+                      and validates by validators, formats and CEL rules (with celvalues)
+    discovery         with openapi and builtin_schemas: what clients read about the kinds
+    kinds             the built-in kinds; errors, selection and syntax are used by all
+    faults            for tests
 """
 
 from devcluster.apiserver.faults import Faults

@@ -1,4 +1,4 @@
-"""Runs the development API server as a process of its own: `python -m devcluster.apiserver --folder F --port P`."""
+"""Runs the development API server as a separate process: `python -m devcluster.apiserver --folder F --port P`."""
 
 import argparse
 import asyncio
@@ -22,7 +22,7 @@ async def _serve(folder: Path, port: int) -> None:
 
 
 def main() -> None:
-    """Serve until SIGINT or SIGTERM; the first line printed says how to reach the server."""
+    """Serve until SIGINT or SIGTERM; the first line of the output exports the KUBECONFIG."""
     parser = argparse.ArgumentParser(prog="python -m devcluster.apiserver", description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="where certificates and the kubeconfig go")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 for a free one")

@@ -1,7 +1,7 @@
-"""Makes the development server's certificates, admin token and kubeconfig, and signs service account tokens.
+"""Creates the development server's certificates and admin token, and signs service account tokens.
 
-Creating a pod runs a command as the user, so the server is never open: TLS with an authority that lives as long as the
-folder, one random bearer token, a kubeconfig only its owner can read. Nothing here is meant for other machines.
+A pod runs a command as the user, so the server is never open: it has TLS with an authority of its own, a random bearer
+token, and a kubeconfig that only its owner can read. It is not made for access from other machines.
 """
 
 import base64
@@ -27,7 +27,7 @@ ADMIN: Final = "development-admin"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a request comes from."""
+    """The user of a request."""
 
     name: str
     groups: tuple[str, ...]
@@ -36,7 +36,7 @@ class Identity:
     audiences: tuple[str, ...] = (ISSUER,)
 
     def user_info(self) -> dict[str, Any]:
-        """Return it as authentication.k8s.io writes it."""
+        """Return the userInfo of authentication.k8s.io."""
         info: dict[str, Any] = {"username": self.name, "groups": list(self.groups)}
         if self.uid:
             info["uid"] = self.uid
@@ -50,11 +50,11 @@ ADMIN_IDENTITY: Final = Identity(ADMIN, ("system:masters", "system:authenticated
 
 @dataclass(frozen=True, slots=True)
 class ServerCredentials:
-    """What a server of one folder listens with and what its clients need.
+    """The certificates, token and key of a server.
 
     Args:
-        kubelet_client: what the server shows when it calls a node.
-        node_tls: what a node serves its logs with.
+        kubelet_client: the server's client certificate for requests to a node.
+        node_tls: the certificates of a node's log endpoint.
     """
 
     authority: Path
@@ -72,14 +72,14 @@ class ServerCredentials:
         return context
 
     def kubelet_context(self) -> ssl.SSLContext:
-        """Return the context of calls to nodes: both sides show a certificate of our authority."""
+        """Return the TLS context of requests to nodes; both sides have a certificate of the authority."""
         context = ssl.create_default_context(cafile=str(self.authority))
         context.load_cert_chain(self.kubelet_client.certificate, self.kubelet_client.key)
         return context
 
 
 def make_credentials(folder: Path, *, now: datetime) -> ServerCredentials:
-    """Write fresh certificates and keys into `folder`, from then on readable by its owner only; make up a token."""
+    """Write new certificates and keys to `folder`, which only its owner can read, and choose a token."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     authority = Authority(folder, name="ca", now=now)
@@ -96,7 +96,7 @@ def make_credentials(folder: Path, *, now: datetime) -> ServerCredentials:
 def sign_token(key: bytes, claims: Mapping[str, Any]) -> str:
     """Return a JSON Web Token (RFC 7519) over `claims`.
 
-    HMAC-SHA256: issuer and verifier are one process, so nobody else needs a public key.
+    HMAC-SHA256: one process issues and verifies tokens, so a public key is not needed.
     """
     head = _encode(orjson.dumps({"alg": "HS256", "typ": "JWT"}))
     body = f"{head}.{_encode(orjson.dumps(claims))}"
@@ -104,7 +104,7 @@ def sign_token(key: bytes, claims: Mapping[str, Any]) -> str:
 
 
 def read_token(key: bytes, token: str) -> dict[str, Any] | None:
-    """Return the claims of a token we signed, whatever its age; None for any other text."""
+    """Return the claims of a token that `sign_token` made, expired or not; None for any other text."""
     body, dot, signature = token.rpartition(".")
     expected = _encode(hmac.digest(key, body.encode("utf-8", "replace"), hashlib.sha256))
     if not dot or not hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace")):

@@ -1,8 +1,7 @@
-"""Schemas of the built-in kinds, for `kubectl explain` and for the patches kubectl makes of what it finds there.
+"""Schemas of the built-in kinds, for `kubectl explain` and the patches of `kubectl apply`.
 
-Read off the models of the Kubernetes client, which are made from the API's own documents; the keys by which lists are
-merged come from `kinds`. Loading them takes about a second of CPU time, so it is done when a client first asks. Pure
-otherwise.
+They come from the models of the Kubernetes client, which are generated from the API's own documents; the merge keys of
+lists come from `kinds`. Loading them takes about a second of CPU time, so it happens at the first request.
 """
 
 import functools
@@ -18,22 +17,22 @@ Document = dict[str, Any]
 PREFIX: Final = "#/components/schemas/"
 META: Final = "V1ObjectMeta"
 
-# Words of the generator of the client, not of the API.
+# Added by the generator of the client, not by the API.
 _NOT_OF_THE_API: Final = re.compile(r"\s*Attributes:\s+openapi_types.*", re.DOTALL)
-# The only choice of types there is.
+# The only union of types in the API.
 _INT_OR_STRING: Final[Document] = {"type": "string", "format": "int-or-string"}
 _KEPT: Final = ("type", "format", "required")
 
 
 @dataclass(frozen=True, slots=True)
 class Schemas:
-    """What is known of kinds, and the components these refer to by name."""
+    """Schemas of kinds, and the components that they refer to."""
 
     kinds: Mapping[Kind, Document]
     components: Mapping[str, Document]
 
     def behind(self, schema: object) -> dict[str, Document]:
-        """Return the components that a schema refers to, and those these refer to."""
+        """Return the components that a schema refers to, directly or through others."""
         found: dict[str, Document] = {}
         waiting = list(_references(schema))
         while waiting:
@@ -46,13 +45,13 @@ class Schemas:
 
 @functools.cache
 def load() -> Schemas:
-    """Return the schemas of all built-in kinds. Takes a moment, the first time; safe to call from any thread."""
+    """Return the schemas of all built-in kinds. The first call takes a second; safe to call from any thread."""
     from kubernetes.aio.client import models
 
     kinds: dict[Kind, Document] = {}
     components: dict[str, Document] = {}
     for kind in BUILTIN:
-        # Two groups have a kind of this name.
+        # Two groups have a kind with this name.
         model = getattr(models, "CoreV1Event" if kind.kind == "Event" else f"V1{kind.kind}")
         whole = model.model_json_schema(by_alias=True, ref_template=PREFIX + "{model}")
         kinds[kind] = _schema(whole)
@@ -64,7 +63,7 @@ def load() -> Schemas:
 
 
 def _schema(node: Mapping[str, Any]) -> Document:
-    """Turn what pydantic says into what the API server says: no null, no titles, references beside descriptions."""
+    """Convert a pydantic schema to the API server's form: no null, no titles, references next to descriptions."""
     options = [option for option in node.get("anyOf", ()) if option.get("type") != "null"]
     some = options[0] if len(options) == 1 else _INT_OR_STRING if options else {}
     node = {**some, **{key: value for key, value in node.items() if key != "anyOf"}}
@@ -83,7 +82,7 @@ def _schema(node: Mapping[str, Any]) -> Document:
 
 
 def _mark(own: Document, path: str, rule: MergeRule, components: Mapping[str, Document]) -> None:
-    """Say at the list at `path` how it is merged; elements of lists on the way are no step of their own."""
+    """Add the merge key to the list at `path`; the path has no step for the elements of lists."""
     node = own
     for step in path.split("."):
         while "allOf" in node or "items" in node:

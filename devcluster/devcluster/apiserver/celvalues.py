@@ -1,7 +1,7 @@
-"""What a rule in CEL sees of a JSON value, as the schema has it and as a real API server shows it.
+"""Converts JSON values to CEL values by their schema, as a real API server does. Pure.
 
-Fields that the schema does not name cannot be read, and count in comparisons. Values of formats that CEL reads as
-timestamps, durations or bytes are texts here; `rules` refuses rules that would read them. Pure.
+Rules cannot read fields that the schema does not name, but such fields count in comparisons. Values of formats that are
+timestamps, durations or bytes in CEL stay strings here; `rules` refuses rules that read them.
 """
 
 import json
@@ -12,9 +12,9 @@ from typing import Any, Final
 Raw = dict[str, Any]
 
 READ_OTHERWISE: Final = frozenset({"byte", "date", "date-time", "duration"})
-"""Formats that the real server turns into other types, and fails at run time where it cannot."""
+"""Formats that the real server converts to other types, with an error at run time if that fails."""
 UNNAMED: Final = "\0"
-"""Under this key of a converted object stands all that the schema does not name; no identifier reads it."""
+"""The key of a converted object for all fields that the schema does not name; no identifier can read it."""
 _META: Final[Raw] = {"type": "object", "properties": {"name": {"type": "string"}, "generateName": {"type": "string"}}}
 _OBJECT_FIELDS: Final[Raw] = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": _META}
 _KEYWORDS: Final = frozenset(
@@ -29,11 +29,11 @@ _SCALARS: Final = {"integer": int, "boolean": bool, "string": str}
 
 
 class UnreadableValue(ValueError):
-    """A value that the schema accepts and no rule can read; the message is the real server's."""
+    """A value that the schema accepts but CEL cannot read; the message is the real server's."""
 
 
 def fields_of(schema: Raw, *, root: bool = False) -> Mapping[str, Raw] | None:
-    """Return the fields that a rule may name, by the names that rules have for them; None for any other schema."""
+    """Return the schemas of an object's fields by CEL identifier; None for a schema without fields."""
     named = dict(schema.get("properties") or {})
     if root or schema.get("x-kubernetes-embedded-resource"):
         named |= _OBJECT_FIELDS
@@ -43,14 +43,14 @@ def fields_of(schema: Raw, *, root: bool = False) -> Mapping[str, Raw] | None:
 
 
 def identifier(name: str) -> str:
-    """Return the name that rules have for a property, escaped as Kubernetes documents it."""
+    """Return the CEL identifier of a property, escaped as Kubernetes documents it."""
     for sign, word in _WORDS:
         name = name.replace(sign, word)
     return f"__{name}__" if name in _KEYWORDS else name
 
 
 def mentions_format(schema: Raw) -> str:
-    """Return a format of `READ_OTHERWISE` that stands at the schema or below; empty when there is none."""
+    """Return a format of `READ_OTHERWISE` in the schema or below; empty when there is none."""
     if schema.get("format") in READ_OTHERWISE and schema.get("type") == "string":
         return str(schema["format"])
     below = [*(schema.get("properties") or {}).values(), schema.get("items"), schema.get("additionalProperties")]
@@ -58,19 +58,19 @@ def mentions_format(schema: Raw) -> str:
 
 
 Wanted = dict[str, Any]
-"""Which fields a rule reads, as a tree; an empty one is all of it, `PRESENCE` that there is a value."""
+"""The fields that a rule reads, as a tree. An empty tree is the whole value, `PRESENCE` only whether it exists."""
 PRESENCE: Final[Wanted] = {"\0": True}
 
 
 def seen(
     schema: Raw, value: Any, wanted: Wanted, *, root: bool = False, ordered: bool = True, beside: Any = None
 ) -> Any:
-    """Return what a rule sees.
+    """Return the CEL value.
 
     Args:
-        ordered: False for comparisons, to which the order of sets and maps in lists means nothing.
+        ordered: False for comparisons, which ignore the order of lists of type set and map.
         beside: the value that this one is compared with. As on a real server, a field that the schema does not name
-            and only one of two objects of one size has makes no difference.
+            makes no difference if only one of two objects of the same size has it.
 
     Raises:
         UnreadableValue: a number with a fraction of zero where the schema says integer.
@@ -126,7 +126,7 @@ def _is_embedded(schema: Raw) -> bool:
 
 
 def _unnamed(mine: Raw, other: Raw, named: Raw, *, same_size: bool) -> str:
-    """Write what has no schema so that two objects that the real server takes for equal are written alike."""
+    """Return fields without a schema as text; it is the same for objects that are equal for the real server."""
     theirs = {key: one for key, one in other.items() if key not in named}
     if same_size and all(theirs[key] == mine[key] for key in mine.keys() & theirs.keys()):
         return json.dumps(sorted([*mine.items(), *theirs.items()], key=lambda item: item[0]), sort_keys=True)
@@ -157,7 +157,7 @@ _CHAIN: Final = re.compile(r"(?<![\w.])(self|oldSelf)((?:\s*\.\s*[A-Za-z_]\w*\b(
 
 
 def chains(rule: str) -> list[tuple[str, tuple[str, ...], bool]]:
-    """Return what a rule reads: the variable, the fields selected from it, and whether only their presence is asked."""
+    """Return what a rule reads: variables, the fields selected from each, and whether it only tests their presence."""
     code = _TEXT.sub(" '' ", _RAW_TEXT.sub(" '' ", rule))
     found = []
     for match in _CHAIN.finditer(code):
@@ -168,7 +168,7 @@ def chains(rule: str) -> list[tuple[str, tuple[str, ...], bool]]:
 
 
 def tree(read: Sequence[tuple[tuple[str, ...], bool]]) -> Wanted:
-    """Return what is read as a tree, from the fields selected one after another and whether only presence is asked."""
+    """Return the tree of selected fields; each has its path and whether a rule only tests its presence."""
     ends = {is_asked for steps, is_asked in read if not steps}
     if False in ends:
         return {}

@@ -1,8 +1,8 @@
 """Decides what a write does to an object: create, update, patch, delete, bind. Synchronous, no HTTP.
 
-`handlers` calls it with parsed requests; it checks, completes and stores. The order of the steps and every refusal
-follow the real kube-apiserver, because controllers are written against its corner cases: status is isolated,
-`generation` counts spec changes, finalizers hold an object back, a write that changes nothing is no write.
+`handlers` calls it with parsed requests; it checks, completes and stores objects. The order of the steps and all
+refusals follow the real kube-apiserver, because controllers depend on its corner cases: status is isolated,
+`generation` counts changes of the spec, finalizers delay a removal, and a write without a change is not stored.
 """
 
 import uuid
@@ -41,10 +41,10 @@ _GENERATE_TRIES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a write left behind.
+    """The result of a write.
 
     Args:
-        removed: the object is gone; `version` is its last state.
+        removed: the object was removed; `version` is its last state.
     """
 
     version: Version
@@ -54,7 +54,7 @@ class Outcome:
 
 
 class Core:
-    """The write side of the server.
+    """Carries out the writes of a server.
 
     Args:
         clock: returns the time, in UTC.
@@ -77,26 +77,26 @@ class Core:
         self._faults = faults
 
     def get(self, kind: Kind, key: Key) -> Version:
-        """Return an object or raise the 404 that says so."""
+        """Return an object or raise 404."""
         version = self._store.get(kind.qualified_name, key)
         if version is None:
             raise not_found(kind, key[1])
         return version
 
     def create(self, served: ServedResource, namespace: str, obj: Object, options: WriteOptions) -> Outcome:
-        """Store a new object under its name, or under a generated one."""
+        """Store a new object under its name or a generated one."""
         if served.terminating:
             raise StatusError(405, "create not allowed while custom resource definition is terminating")
         write = decoding.decode(served, obj, options)
         meta = write.obj["metadata"]
         metadata.path_namespace(meta, namespace)
         if meta.pop("resourceVersion", ""):
-            # 500, as the real server's storage says it.
+            # 500, as the real server's storage does.
             raise StatusError(500, "resourceVersion should not be set on objects to be created", reason="Unknown")
         self._name(write, namespace)
         for name in ("deletionTimestamp", "deletionGracePeriodSeconds"):
             meta.pop(name, None)
-        # The namespace is checked before the content: it says more to who forgot to make it.
+        # The namespace is checked first: a missing one is the more helpful message.
         self._require_namespace(write.kind, namespace, write.name)
         self._complete_new(write)
         self._check(write, None)
@@ -107,7 +107,7 @@ class Core:
         return self._finish(write, key, created=True)
 
     def update(self, served: ServedResource, key: Key, obj: Object, subresource: str, options: WriteOptions) -> Outcome:
-        """Replace an object (PUT). Kinds that allow it are created when absent."""
+        """Replace an object (PUT). Some kinds are created when they do not exist."""
         meta = obj.get("metadata")
         meta = meta if isinstance(meta, dict) else {}
         if meta.setdefault("name", key[1]) != key[1]:
@@ -130,7 +130,7 @@ class Core:
     def patch(
         self, served: ServedResource, key: Key, apply: Callable[[Object], Any], subresource: str, options: WriteOptions
     ) -> Outcome:
-        """Replace an object by what `apply` makes of a private copy of it."""
+        """Replace an object by the result of `apply` on a copy of it."""
         current = self.get(served.kind, key)
         base = orjson.loads(current.raw)
         base["apiVersion"] = served.kind.api_version
@@ -143,7 +143,7 @@ class Core:
         return self._replace(served, key, current, patched, subresource, options, patched=True)
 
     def delete(self, kind: Kind, key: Key, options: DeleteOptions) -> Outcome:
-        """Remove an object, or mark it as to be removed when finalizers or its node need time."""
+        """Remove an object, or mark it as deleted if it has finalizers or a grace period."""
         current = self.get(kind, key)
         meta = current.obj["metadata"]
         if options.uid and options.uid != meta["uid"]:
@@ -162,7 +162,7 @@ class Core:
         return self._mark_or_remove(kind, key, current, options)
 
     def bind(self, namespace: str, name: str, binding: Object, options: WriteOptions) -> None:
-        """Give a pod its node (`pods/binding`)."""
+        """Set the node of a pod (`pods/binding`)."""
         current = self.get(POD, (namespace, name))
         target = binding.get("target")
         node = target.get("name") if isinstance(target, dict) else None
@@ -184,7 +184,7 @@ class Core:
             self._put(POD, (namespace, name), pod)
 
     def finalize(self, name: str, obj: Object, options: WriteOptions) -> Outcome:
-        """Replace a namespace's `spec.finalizers` (`namespaces/finalize`); the last one gone, the namespace goes."""
+        """Replace `spec.finalizers` of a namespace (`namespaces/finalize`); remove a deleted one that has none left."""
         current = self.get(NAMESPACE, ("", name))
         asked = (obj.get("metadata") or {}).get("resourceVersion")
         if asked and asked != current.obj["metadata"]["resourceVersion"]:
@@ -280,7 +280,7 @@ class Core:
         return self._store_update(write, key, current)
 
     def _store_update(self, write: Write, key: Key, current: Version) -> Outcome:
-        """Store an update; nothing changed means no write, the last finalizer gone means removal."""
+        """Store an update. Without a change nothing is written; a deleted object without finalizers is removed."""
         obj, kind = write.obj, write.kind
         obj["metadata"]["resourceVersion"] = current.obj["metadata"]["resourceVersion"]
         if obj == {**current.obj, "apiVersion": obj["apiVersion"]}:
@@ -303,7 +303,7 @@ class Core:
         return Outcome(version, created=created, warnings=warnings)
 
     def _finish_definition(self, write: Write, key: Key, *, created: bool) -> Outcome:
-        """Store a CRD and serve what it defines, after the delay a test may have asked for."""
+        """Store a CRD and serve its kinds, after the delay of `faults.established_delay`."""
         delay = self._faults.established_delay if created else 0.0
         if not delay:
             self._registry.establish(write.obj, self._clock())
@@ -312,7 +312,7 @@ class Core:
         if delay:
             self._later(delay, lambda: self._establish(key, version.obj["metadata"]["uid"]))
         if not created and version.obj["metadata"]["generation"] != 1:
-            # As on a real server, whose storage of the kind is rebuilt.
+            # As on a real server, which rebuilds the storage of the kind.
             self._store.close_watches(key[1])
         return Outcome(version, created=created, warnings=write.warnings)
 
@@ -325,7 +325,7 @@ class Core:
         self._registry.serve(self._put(CUSTOM_RESOURCE_DEFINITION, key, obj).obj)
 
     def _populate_namespace(self, namespace: str) -> None:
-        """Make what a cluster's controllers put into every namespace before anything else can run there."""
+        """Create the objects that a cluster's controllers put into every namespace."""
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
         self.create(ServedResource(SERVICE_ACCOUNT, None), namespace, account, WriteOptions())
 
@@ -342,7 +342,7 @@ class Core:
         return Outcome(self._put(kind, key, obj))
 
     def _delete_definition(self, current: Version, key: Key, options: DeleteOptions) -> Outcome:
-        """Delete a CRD with all its objects; it stays, no longer accepting new ones, until the last of them is gone."""
+        """Delete a CRD with all its objects; until the last of them is gone it stays, and new objects are refused."""
         obj = orjson.loads(current.raw)
         meta = obj["metadata"]
         if CRD_FINALIZER not in meta.get("finalizers", []):
@@ -361,7 +361,7 @@ class Core:
         return outcome
 
     def _release_definition(self, key: Key) -> None:
-        """Let a CRD that is being deleted go once its last object has."""
+        """Remove a CRD that is being deleted when its last object is gone."""
         current = self._store.get(CUSTOM_RESOURCE_DEFINITION.qualified_name, key)
         if current is None or "deletionTimestamp" not in current.obj["metadata"]:
             return
@@ -379,7 +379,7 @@ class Core:
         try:
             return self._store.put(kind.qualified_name, key, obj)
         except TooLarge as problem:
-            # In the real one's words, which clients match on.
+            # Clients match this message of the real server.
             raise StatusError(500, "etcdserver: request is too large", reason="Unknown") from problem
 
     def _remove(self, kind: Kind, key: Key) -> Version:

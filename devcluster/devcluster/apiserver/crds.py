@@ -1,7 +1,7 @@
-"""CustomResourceDefinitions: read, completed, checked, and turned into kinds and schemas.
+"""CustomResourceDefinitions: prunes, completes and checks them, and returns their kinds and schemas.
 
-Called by the registry when a CRD is written. The words of refusals are those of kube-apiserver 1.36. Conversion
-between versions is `None` only: objects of all versions look alike.
+Error messages are those of kube-apiserver 1.36. The only conversion between versions is `None`: objects of all versions
+have the same fields.
 """
 
 from collections.abc import Iterable
@@ -85,7 +85,7 @@ _NAMES: Final = _object(
     shortNames=_list(_STRING),
     categories=_list(_STRING),
 )
-# The definition of a definition: gives unknown fields and wrong types of CRDs the treatment of any other object.
+# The schema of CustomResourceDefinitions, for their unknown fields and wrong types.
 _SHAPE: Final = Schema(
     _object(
         spec=_object(
@@ -107,7 +107,7 @@ _SHAPE: Final = Schema(
 
 
 def prune(obj: Object) -> list[str]:
-    """Remove unknown fields of a CRD in place, down into its schemas; return their paths.
+    """Remove unknown fields of a CRD and its schemas in place; return their paths.
 
     Raises:
         StatusError: 400 for values of the wrong type.
@@ -129,7 +129,7 @@ def prune(obj: Object) -> list[str]:
 
 
 def complete(obj: Object, old: Object | None = None) -> None:
-    """Fill in defaults in place: singular, listKind, conversion, stored versions. Keeps the old status on updates."""
+    """Set defaults in place: singular, listKind, conversion, stored versions. An update keeps the old status."""
     spec = obj["spec"]
     names = spec.setdefault("names", {})
     if names.get("kind"):
@@ -150,7 +150,7 @@ def complete(obj: Object, old: Object | None = None) -> None:
 
 
 def check(obj: Object, old: Object | None = None) -> list[Cause]:
-    """Return what is wrong with a completed CRD, as causes of a 422."""
+    """Return the errors of a completed CRD, as causes of a 422."""
     spec, name = obj["spec"], (obj.get("metadata") or {}).get("name", "")
     group, names = spec.get("group") or "", spec.get("names") or {}
     causes: list[Cause] = []
@@ -180,10 +180,10 @@ def check(obj: Object, old: Object | None = None) -> list[Cause]:
 
 
 def establish(obj: Object, taken: Iterable[Kind], now: datetime) -> bool:
-    """Write the conditions NamesAccepted and Established into a checked CRD's status; return whether to serve it.
+    """Set the conditions NamesAccepted and Established in the status of a CRD; return whether to serve it.
 
     Args:
-        taken: kinds already served in the same group by others; their names cannot be had again.
+        taken: other kinds of the group; their names are in use.
     """
     spec, status = obj["spec"], obj["status"]
     clashes = _clashes(spec, taken)
@@ -200,19 +200,13 @@ def establish(obj: Object, taken: Iterable[Kind], now: datetime) -> bool:
     return _is_established(status)
 
 
-def kinds_of(obj: Object) -> list[Kind]:
-    """Return the kinds of the served versions of a completed CRD, newest first as discovery prefers them."""
-    return [resource.kind for resource in resources_of(obj, compiled=False)]
-
-
-def resources_of(obj: Object, *, compiled: bool = True) -> list[CustomResource]:
-    """Return what a checked CRD serves; `compiled=False` skips the work of compiling its schemas."""
+def resources_of(obj: Object) -> list[CustomResource]:
+    """Return the served versions of a checked CRD, newest first as in discovery."""
     found = []
     for version in sorted(_versions(obj), key=lambda one: version_order(one["name"])):
         if version.get("served"):
             raw = (version.get("schema") or {}).get("openAPIV3Schema")
-            schema = Schema(raw if compiled else None)
-            found.append(CustomResource(_kind(obj["spec"], version), schema, bool(version.get("storage"))))
+            found.append(CustomResource(_kind(obj["spec"], version), Schema(raw), bool(version.get("storage"))))
     return found
 
 
@@ -305,7 +299,7 @@ def _check_versions(spec: Object) -> list[Cause]:
         if raw is None:
             causes.append(required(f"{at}.schema.openAPIV3Schema"))
         else:
-            # The real server moves a schema that all versions share to the field it had in v1beta1.
+            # The real server moves a schema that all versions share to its field in v1beta1.
             base = "spec.validation" if len(versions) == 1 else f"{at}.schema"
             causes += structural.problems(raw, f"{base}.openAPIV3Schema")
         base = "spec" if len(versions) == 1 else at

@@ -1,4 +1,4 @@
-"""Takes in an object that a client wants to store: type, shape, unknown fields. Pure."""
+"""Decodes an object that a client wants to store: type, metadata, unknown fields. Pure."""
 
 from dataclasses import dataclass, replace
 
@@ -16,12 +16,12 @@ class WriteOptions:
     field_validation: str = "Warn"
     dry_run: bool = False
     uid: str = ""
-    """Of the object to make, for the server's own; empty for any."""
+    """The uid of the new object, for objects of the server itself; empty for a random one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """An object on its way into the store."""
+    """A decoded object that is not stored yet."""
 
     served: ServedResource
     obj: Object
@@ -35,25 +35,25 @@ class Write:
 
     @property
     def name(self) -> str:
-        """The object's name; empty until one is generated."""
+        """The name of the object; empty until it is generated."""
         return str(self.obj["metadata"].get("name", ""))
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the writer is told about fields that were dropped."""
+        """Warnings for the client about removed fields."""
         if self.options.field_validation != "Warn":
             return ()
         return tuple(f'unknown field "{path}"' for path in self.dropped)
 
 
 def decode(served: ServedResource, obj: Object, options: WriteOptions, *, patched: bool = False) -> Write:
-    """Check an object's type, copy its metadata, drop what its kind does not know.
+    """Check the type of an object, copy its metadata, remove unknown fields.
 
     Args:
         patched: the object is the result of a patch, which changes how unknown fields are refused.
 
     Raises:
-        StatusError: for a wrong type, metadata of the wrong shape, and unknown fields under Strict.
+        StatusError: for a wrong type, malformed metadata, and unknown fields if validation is Strict.
     """
     kind = served.kind
     if kind.custom or obj.get("kind"):

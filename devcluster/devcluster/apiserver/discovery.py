@@ -1,7 +1,7 @@
-"""Discovery: which groups, versions and resources the server has.
+"""Discovery: the groups, versions and resources of the server.
 
-kubectl asks for the aggregated documents (`/api` and `/apis` with a list of media types), kopf and most other clients
-for the legacy ones. Pure: given the kinds served right now; nothing is cached, since CRDs come and go.
+kubectl requests the aggregated documents (`/api` and `/apis` with a list of media types), kopf and most other clients
+the legacy ones. Pure; nothing is cached, since CRDs are added and removed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from devcluster.apiserver.kinds import Kind, Subresource, version_order
 Document = dict[str, Any]
 
 JSON: Final = "application/json"
-# The version whose behaviour this server was compared with. Clients look at major and minor only.
+# The version that this server was compared with. Clients read major and minor only.
 VERSION: Final[Document] = {
     "major": "1",
     "minor": "36",
@@ -30,11 +30,11 @@ VERSION: Final[Document] = {
 
 
 def document(path: str, accept: str, kinds: Iterable[Kind]) -> tuple[bytes, str] | None:
-    """Return the body and content type of a discovery document, or None when the path is none.
+    """Return the body and content type of a discovery document; None for any other path.
 
     Args:
         path: without trailing slash: `/version`, `/api`, `/api/v1`, `/apis`, `/apis/GROUP` or `/apis/GROUP/VERSION`.
-        accept: the request's header.
+        accept: the header of the request.
 
     Raises:
         StatusError: 406 when none of the accepted types is served.
@@ -60,20 +60,20 @@ def document(path: str, accept: str, kinds: Iterable[Kind]) -> tuple[bytes, str]
 
 
 def group_list(kinds: Sequence[Kind]) -> Document:
-    """Return the legacy list of all groups but the core one, an APIGroupList."""
+    """Return the legacy list of all groups except the core group, an APIGroupList."""
     groups = [_group(kinds, name) for name in _groups(kinds) if name]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
 def group_document(kinds: Sequence[Kind], group: str) -> Document | None:
-    """Return one group as an APIGroup, or None when nothing of it is served."""
+    """Return one group as an APIGroup; None when it is not served."""
     if not group or group not in _groups(kinds):
         return None
     return {"kind": "APIGroup", "apiVersion": "v1", **_group(kinds, group)}
 
 
 def resource_list(kinds: Sequence[Kind], group: str, version: str) -> Document | None:
-    """Return the legacy list of one version's resources and subresources, or None when it has none."""
+    """Return the legacy list of the resources and subresources of a version; None when it has none."""
     found = _of(kinds, group, version)
     if not found:
         return None
@@ -86,7 +86,7 @@ def resource_list(kinds: Sequence[Kind], group: str, version: str) -> Document |
 
 
 def aggregated(kinds: Sequence[Kind], *, version: str, core: bool) -> Document:
-    """Return an APIGroupDiscoveryList: everything under `/api` (core) or under `/apis`.
+    """Return an APIGroupDiscoveryList: all resources under `/api` (core) or `/apis`.
 
     Args:
         version: `v2` or `v2beta1`, which differ in name only.
@@ -117,7 +117,7 @@ def _core_versions() -> Document:
 
 
 def _negotiated(accept: str) -> tuple[str, str]:
-    """Return the content type to answer with, and the version of the aggregated form, empty for the legacy one."""
+    """Return the content type of the response and the version of the aggregated form, empty for the legacy form."""
     for entry in accept.split(",") if accept.strip() else [JSON]:
         media, *pairs = (part.strip() for part in entry.split(";"))
         if media not in (JSON, "application/*", "*/*"):
@@ -133,7 +133,7 @@ def _negotiated(accept: str) -> tuple[str, str]:
 
 
 def _groups(kinds: Sequence[Kind]) -> list[str]:
-    """Return the groups: built-in ones as they come, then those of CRDs by name."""
+    """Return the groups: built-in ones in their order, then those of CRDs by name."""
     built_in = [kind.group for kind in kinds if not kind.custom]
     return list(dict.fromkeys([*built_in, *sorted({kind.group for kind in kinds if kind.custom})]))
 

@@ -1,7 +1,7 @@
-"""Refusals of the API server, as the `Status` objects Kubernetes clients understand. Pure.
+"""Errors of the API server, as `Status` objects of the Kubernetes API. Pure.
 
-Reasons and codes are those of the Kubernetes API conventions; messages name the object, what was wrong and, where it
-helps, the cure.
+Reasons and codes are those of the Kubernetes API conventions; messages name the object, the error and, where it helps,
+the solution.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,12 +32,12 @@ _REASONS: Final = {
 
 
 class StatusError(Exception):
-    """A request that is refused.
+    """A refused request.
 
     Args:
         code: the HTTP status.
-        message: for people.
-        reason: for programs; the usual one of the code when empty.
+        message: for users.
+        reason: for clients; empty for the usual one of the code.
         details: name, group, kind, causes, retryAfterSeconds.
     """
 
@@ -66,26 +66,26 @@ class StatusError(Exception):
 
 
 def not_found(kind: Kind, name: str) -> StatusError:
-    """No object of that name."""
+    """There is no object with that name."""
     return StatusError(
         404, f'{kind.qualified_name} "{name}" not found', details=_details(kind.group, kind.plural, name)
     )
 
 
 def already_exists(kind: Kind, name: str, *, going: bool = False) -> StatusError:
-    """A create met an object of that name, which may be on its way out."""
+    """There is an object with that name; `going` says that it is being deleted."""
     message = f'{"object is being deleted: " if going else ""}{kind.qualified_name} "{name}" already exists'
     return StatusError(409, message, reason="AlreadyExists", details=_details(kind.group, kind.plural, name))
 
 
 def conflict(kind: Kind, name: str, why: str) -> StatusError:
-    """A precondition did not hold."""
+    """A precondition failed."""
     message = f'Operation cannot be fulfilled on {kind.qualified_name} "{name}": {why}'
     return StatusError(409, message, details=_details(kind.group, kind.plural, name))
 
 
 def invalid(kind: Kind, name: str, causes: Sequence[Cause]) -> StatusError:
-    """The content is refused; all causes at once."""
+    """The content is invalid; `causes` has all errors."""
     texts = [f"{cause['field']}: {cause['message']}" if cause.get("field") else cause["message"] for cause in causes]
     listed = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     subject = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
@@ -94,7 +94,7 @@ def invalid(kind: Kind, name: str, causes: Sequence[Cause]) -> StatusError:
 
 
 def version_required(kind: Kind, name: str) -> StatusError:
-    """A PUT without resourceVersion of a kind that needs it; the real server names the resource here, not the kind."""
+    """A PUT without resourceVersion for a kind that needs it; as on a real server, the message names the resource."""
     problem = {"reason": "FieldValueInvalid", "field": "metadata.resourceVersion"}
     problem["message"] = "Invalid value: 0: must be specified for an update"
     message = f'{kind.qualified_name} "{name}" is invalid: {problem["field"]}: {problem["message"]}'
@@ -102,7 +102,7 @@ def version_required(kind: Kind, name: str) -> StatusError:
 
 
 def bad_option(options: str, field: str, value: object, accepted: Sequence[str]) -> StatusError:
-    """A query parameter has a value that is not served; `options` is its kind: CreateOptions, ListOptions, …"""
+    """A query parameter has an unsupported value; `options` is its kind: CreateOptions, ListOptions, …"""
     listed = ", ".join(f'"{each}"' for each in accepted)
     return _bad_options(
         options,
@@ -111,7 +111,7 @@ def bad_option(options: str, field: str, value: object, accepted: Sequence[str])
 
 
 def forbidden_option(options: str, field: str, why: str) -> StatusError:
-    """A query parameter does not go with the others."""
+    """A query parameter is not allowed with the others."""
     return _bad_options(options, cause("FieldValueForbidden", field, f"Forbidden: {why}"))
 
 
@@ -121,44 +121,44 @@ def _bad_options(options: str, problem: Cause) -> StatusError:
 
 
 def forbidden(kind: Kind, name: str, why: str) -> StatusError:
-    """Not allowed."""
+    """The request is forbidden."""
     message = f'{kind.qualified_name} "{name}" is forbidden: {why}'
     return StatusError(403, message, details=_details(kind.group, kind.plural, name))
 
 
 def bad_request(message: str) -> StatusError:
-    """The request cannot be understood."""
+    """The request cannot be read."""
     return StatusError(400, message)
 
 
 def unsupported(got: str, accepted: Iterable[str]) -> StatusError:
-    """The body's content type is not served."""
+    """The content type of the body is not supported."""
     message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
     return StatusError(415, f"{message}; got {got or 'none'}")
 
 
 def cause(reason: str, field: str, message: str) -> Cause:
-    """Build one cause."""
+    """Return a cause."""
     return {"reason": reason, "message": message, "field": field}
 
 
 def required(field: str, message: str = "") -> Cause:
-    """A field is missing."""
+    """A required field is missing."""
     return cause("FieldValueRequired", field, f"Required value: {message}" if message else "Required value")
 
 
 def bad_value(field: str, value: object, message: str) -> Cause:
-    """A field's value is refused."""
+    """The value of a field is invalid."""
     return cause("FieldValueInvalid", field, f"Invalid value: {quoted(value)}: {message}")
 
 
 def immutable(field: str, value: object) -> Cause:
-    """A field must not change."""
+    """A field is immutable."""
     return bad_value(field, value, "field is immutable")
 
 
 def quoted(value: object) -> str:
-    """Return a value as messages show it, cut to a readable length."""
+    """Return a value for a message, cut to a readable length."""
     text = f'"{value}"' if isinstance(value, str) else str(value)
     return text if len(text) <= 200 else f"{text[:200]}…"
 

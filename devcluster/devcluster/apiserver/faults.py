@@ -1,7 +1,7 @@
-"""Faults a test can switch on in a running server.
+"""Faults that a test can inject into a running server, by `ApiServer.faults`.
 
-An embedded server is kinder than a cluster: serial, fast, never overloaded. What works here only would fail there.
-`ApiServer.faults` holds one; `server` and `streams` ask it. All off by default.
+An embedded server is more reliable than a cluster: serial, fast, never overloaded. Faults show which clients depend on
+that. All are off by default.
 """
 
 from collections.abc import Callable
@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Faults:
-    """What goes wrong, and how often.
+    """The faults of a server, and how often they happen.
 
     Args:
-        latency: seconds every answer is held back; a watch's first answer too, its events not.
+        latency: seconds by which every response is delayed; of a watch, not its events.
         fail_every: every n-th write is refused with `fail_code` and not carried out; 0 is never.
         fail_code: 409, 429 (with `Retry-After: 1`), 500, 503 or 504.
-        lose_every: every n-th write is carried out but answered with 504: the client cannot know; 0 is never.
-        list_latency: seconds between the moment a list is read and its answer: it tells of the past when it comes.
-        watch_latency: seconds every event of a watch is held back, as by a server that has fallen behind.
-        close_watches_after: a watch ends after it has sent this many events; 0 is never.
-        established_delay: seconds from a CRD's creation until it is served.
-        only: which writes count, by verb (`create`, `update`, `patch`, `delete`) and resource (`pods`, `pods/status`,
-            `leases.coordination.k8s.io`).
+        lose_every: every n-th write is carried out but answered with 504; 0 is never.
+        list_latency: seconds between the reading of a list and its response, which is outdated then.
+        watch_latency: seconds by which every event of a watch is delayed, as by a server that lags.
+        close_watches_after: a watch ends after this many events; 0 is never.
+        established_delay: seconds from the creation of a CRD until it is served.
+        only: selects the writes that count, by verb (`create`, `update`, `patch`, `delete`) and resource (`pods`,
+            `pods/status`, `leases.coordination.k8s.io`).
     """
 
     latency: float = 0.0
@@ -45,7 +45,7 @@ class Faults:
         return self.fail_code if self._failing % self.fail_every == 0 else 0
 
     def loses(self, verb: str, resource: str) -> bool:
-        """Count a write; return whether its answer gets lost."""
+        """Count a write; return whether its response is lost."""
         if not self.lose_every or not self.only(verb, resource):
             return False
         self._losing += 1

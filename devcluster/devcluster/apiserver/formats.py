@@ -1,8 +1,8 @@
-"""String formats and regular expressions of OpenAPI schemas, as kube-apiserver reads them. Used by `schema` only.
+"""String formats and regular expressions of OpenAPI schemas, as kube-apiserver reads them.
 
-Go's regular expressions (RE2) are not Python's: `go_pattern` translates where the two differ and refuses what RE2
-refuses. What is left: Python's engine backtracks, so a pattern such as `(a+)+$` that is harmless there can be slow
-here, and Unicode classes (`\\p{L}`) are not available. Formats not listed here are ignored, as unknown ones are there.
+Go's regular expressions (RE2) differ from Python's: `go_pattern` translates them and refuses what RE2 refuses. Two
+differences remain: Python's engine backtracks, so a pattern such as `(a+)+$` can be slow, and Unicode classes
+(`\\p{L}`) are not available. As on a real server, unknown formats are ignored.
 """
 
 import base64
@@ -27,7 +27,7 @@ _WORD_DURATION: Final = re.compile(
 _ISO_DURATION: Final = re.compile(
     r"P(?=.)(?:\d+Y)?(?:\d+M)?(?:\d+W)?(?:\d+D)?(?:T(?=.)(?:\d+H)?(?:\d+M)?(?:\d+(?:\.\d+)?S)?)?", re.ASCII
 )
-# One label with at most one hyphen, or labels that end in a domain of letters: stricter than DNS, as on a real server.
+# One label with at most one hyphen, or labels with a last one of letters: stricter than DNS, as on a real server.
 _HOSTNAME: Final = re.compile(r"[^\W_]-?[^\W_]{0,62}|(?:[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?\.)+[^\W\d_]{2,63}")
 _EMAIL: Final = re.compile(r"""\s*(?:[^<>@]*<)?(?:"[^"]*"|[^\s<>@"]+)@[^\s<>@]*[^\s<>@.]>?\s*""")
 _MAC: Final = re.compile(r"[0-9a-fA-F]{2}(?:([:-])[0-9a-fA-F]{2})(?:\1[0-9a-fA-F]{2}){4}")
@@ -62,7 +62,7 @@ def go_pattern(text: str) -> re.Pattern[str]:
     """Compile a Go regular expression; use `search`, since patterns are not anchored.
 
     Raises:
-        ValueError: it is no regular expression, or one that only Python's or only Go's engine knows.
+        ValueError: it is not a regular expression, or only one of the two engines supports it.
     """
     for count in re.findall(r"\{(\d+)(?:,(\d*))?\}", text):
         if any(number and int(number) > _MAX_REPEAT for number in count):
@@ -80,7 +80,7 @@ def _translated(text: str) -> list[str]:
         step, piece = _next_piece(text, position, in_class=in_class)
         if piece == "[":
             in_class = True
-            # A bracket right after the opening is an ordinary character.
+            # A bracket directly after the opening bracket is an ordinary character.
             for ordinary in ("^]", "]", "^"):
                 if text.startswith(ordinary, position + 1):
                     piece += ordinary.replace("]", r"\]")
@@ -94,7 +94,7 @@ def _translated(text: str) -> list[str]:
 
 
 def _next_piece(text: str, position: int, *, in_class: bool) -> tuple[int, str]:
-    """Return how many characters to consume and what Python calls them."""
+    """Return the number of characters read and their translation."""
     character = text[position]
     if character == "\\":
         return _escape(text, position)
@@ -111,7 +111,7 @@ def _next_piece(text: str, position: int, *, in_class: bool) -> tuple[int, str]:
 
 def _class_piece(text: str, position: int) -> tuple[int, str]:
     if not text.startswith("[", position):
-        # Python warns of `--`, `&&`, `||` and `~~` in classes, which it may one day read as set operations.
+        # Python warns of `--`, `&&`, `||` and `~~` in classes, since they may become set operations.
         return 1, f"\\{text[position]}" if text[position] in "&|~" else text[position]
     named = re.match(r"\[:(\^?)([a-z]+):\]", text[position:])
     if named is None:

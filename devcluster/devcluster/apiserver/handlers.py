@@ -1,6 +1,6 @@
-"""Answers requests about resources: reads query and body, calls `core`, `lists`, `streams`, `logs` and `reviews`.
+"""Handles requests about resources: reads query and body, calls `core`, `lists`, `streams`, `logs` and `reviews`.
 
-Called by `server` once a caller is known to be allowed. Everything it refuses is raised as a StatusError.
+Called by `server` for authorized requests. Every refusal is a StatusError.
 """
 
 from collections.abc import Callable, Mapping
@@ -65,13 +65,13 @@ class Call:
 
     @property
     def resource(self) -> str:
-        """Resource and subresource, as faults and refusals name them."""
+        """Resource and subresource, such as `pods/status`."""
         name = self.kind.qualified_name
         return f"{name}/{self.route.subresource}" if self.route.subresource else name
 
 
 def verb_of(method: str, route: Route, query: Mapping[str, str]) -> str:
-    """Return a request's verb as RBAC names it; empty when the path does not take the method."""
+    """Return the RBAC verb of a request; empty when the path does not support the method."""
     if route.subresource:
         return {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch"}.get(method, "")
     verb = _VERBS.get((method, bool(route.name)), "")
@@ -81,7 +81,7 @@ def verb_of(method: str, route: Route, query: Mapping[str, str]) -> str:
 
 
 class ResourceHandler:
-    """The resource side of the server."""
+    """Handles the requests about the resources of one server."""
 
     def __init__(
         self,
@@ -103,10 +103,10 @@ class ResourceHandler:
         self._faults = faults
 
     async def handle(self, call: Call) -> web.StreamResponse:
-        """Answer one request.
+        """Return the response to a request.
 
         Raises:
-            StatusError: for whatever is refused.
+            StatusError: the request is refused.
         """
         self._require_served(call)
         if call.route.subresource not in ("", "status"):
@@ -178,7 +178,7 @@ class ResourceHandler:
         def plain(version: Version) -> bytes:
             return _raw(kind, version)
 
-        # A row depends on the time and the query; only plain events are shared among watches.
+        # A table row depends on time and query; only plain events are shared among watches.
         route, render = call.route, row if tables else plain
         watch = streams.Watch(kind, route.namespace, route.name, call.query, render, shared=not tables)
         return await streams.serve(call.request, self._store, watch, self._faults)
@@ -239,7 +239,7 @@ class ResourceHandler:
             try:
                 self._core.delete(call.kind, (meta.get("namespace", ""), meta["name"]), options)
             except StatusError as error:
-                if error.code != 404:  # gone meanwhile, as the caller wanted
+                if error.code != 404:  # already gone
                     raise
         head = {"kind": call.kind.list_kind, "apiVersion": call.kind.api_version}
         meta = {"resourceVersion": str(page.revision)}
@@ -343,18 +343,18 @@ def _grace(value: object) -> int:
 
 
 def _raw(kind: Kind, version: Version) -> bytes:
-    """Return an object's JSON in the version asked for; CRD versions differ in nothing but `apiVersion` here."""
+    """Return the JSON of an object in the requested version; versions of a CRD differ in `apiVersion` only."""
     if version.obj["apiVersion"] == kind.api_version:
         return version.raw
     return orjson.dumps({**version.obj, "apiVersion": kind.api_version})
 
 
 def _item(kind: Kind, version: Version) -> bytes:
-    """Return an object's JSON as lists have it: those of built-in kinds do not say of each item what it is."""
+    """Return the JSON of an item of a list; items of built-in kinds have neither apiVersion nor kind."""
     if kind.custom:
         return _raw(kind, version)
     head = b'{"apiVersion":"%s","kind":"%s",' % (kind.api_version.encode(), kind.kind.encode())
-    if version.raw.startswith(head):  # as nearly all are stored
+    if version.raw.startswith(head):  # as most objects are stored
         return b"{" + version.raw[len(head) :]
     return orjson.dumps({name: value for name, value in version.obj.items() if name not in ("apiVersion", "kind")})
 
@@ -377,7 +377,7 @@ def _response(raw: bytes, media: str, code: int, warnings: tuple[str, ...]) -> w
         body=raw, status=code, headers={"Content-Type": media, "Cache-Control": "no-cache, private"}
     )
     for warning in warnings:
-        # RFC 7234 5.5: 299 is a persistent warning of an unnamed agent; the text is a quoted string.
+        # RFC 7234 5.5: 299 is a persistent warning without an agent; the text is a quoted string.
         escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.add("Warning", f'299 - "{escaped}"')
     return response

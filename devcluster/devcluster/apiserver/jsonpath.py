@@ -1,7 +1,7 @@
 """The JSONPath dialect of printer columns, as kubectl and kube-apiserver read it.
 
 `.spec.size`, `.metadata.labels.app\\.kubernetes\\.io/name`, `['name']`, `[0]`, `[-1:]`, `[*]`, `.*`, `..name`,
-`[0,2]` and filters such as `[?(@.type=="Ready")].status`. Missing keys find nothing. Used by `tables` and `crds`.
+`[0,2]` and filters such as `[?(@.type=="Ready")].status`. Missing keys match nothing.
 """
 
 import functools
@@ -33,7 +33,7 @@ _COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
 
 @functools.lru_cache(maxsize=1024)
 def compile_path(path: str) -> Finder:
-    """Compile a path that begins with `.` or `[`; the result yields what it finds in a value.
+    """Compile a path that begins with `.` or `[`; the result yields the matches in a value.
 
     Raises:
         ValueError: the path cannot be read.
@@ -130,7 +130,7 @@ def _member(text: str, path: str) -> Step:
         index = int(text)
         return lambda value: iter(value[index : index + 1 or None]) if isinstance(value, list) else iter(())
     if (found := _QUOTED.fullmatch(text)) is not None:
-        # As there, quotes do not hide dots: ['a.b'] reads like .a.b, and the dot in a key needs a backslash.
+        # As in kube-apiserver, quotes do not protect dots: ['a.b'] is .a.b, and a dot in a key needs a backslash.
         name = found.group(1) if found.group(1) is not None else found.group(2)
         return compile_path(f".{name}")
     raise ValueError(f"invalid array index {text!r} in the JSON path {path!r}")

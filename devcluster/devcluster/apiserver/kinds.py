@@ -1,8 +1,7 @@
-"""The kinds the development API server knows from the start, and what any kind has to tell about itself.
+"""The built-in kinds of the development API server, and the description of a kind.
 
-Everything here is data: names, scopes, verbs, subresources, table columns, merge keys and selectable fields. Kinds of
-custom resources are made by `crds`; both sorts look the same to the rest of the server. Nothing here stores, serves or
-validates objects.
+All of it is data: names, scopes, verbs, subresources, table columns, merge keys and selectable fields. `crds` returns
+kinds of custom resources; the rest of the server treats both the same way.
 """
 
 import re
@@ -19,8 +18,8 @@ class Column:
     """One column of `kubectl get`.
 
     Args:
-        path: kubectl's JSONPath into the object, such as `.status.phase`. Empty where `tables` computes the cell.
-        priority: 0 is shown always, anything above only with `-o wide`.
+        path: JSONPath of the value, such as `.status.phase`. Empty if `tables` computes the cell.
+        priority: 0 is always shown, higher ones only with `-o wide`.
     """
 
     name: str
@@ -33,7 +32,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Subresource:
-    """A path below an object, such as `pods/log`; group and version are those of its body where they differ."""
+    """A subresource such as `pods/log`; group and version are those of its body if they differ."""
 
     name: str
     kind: str
@@ -44,11 +43,11 @@ class Subresource:
 
 @dataclass(frozen=True, slots=True)
 class MergeRule:
-    """How a strategic merge patch treats one list.
+    """How a strategic merge patch merges a list.
 
     Args:
-        key: the field that identifies an element; None for a list of scalars that is merged as a set.
-        retain_keys: whether the elements are unions, patched with `$retainKeys`.
+        key: the merge key; None for a list of scalars that is merged as a set.
+        retain_keys: whether patches of the elements have `$retainKeys`.
     """
 
     key: str | None
@@ -65,10 +64,10 @@ class Kind:
     """One resource in one version, as discovery describes it.
 
     Args:
-        virtual: created to be answered, never stored (the review kinds).
-        custom: comes from a CustomResourceDefinition. Strategic merge patches are refused for these.
-        merge_rules: list rules by dotted path; list elements are transparent (`spec.containers.env`).
-        selectable_fields: paths that field selectors may name.
+        virtual: a create is answered and nothing is stored (the review kinds).
+        custom: defined by a CustomResourceDefinition. Strategic merge patches are refused.
+        merge_rules: rules by dotted path, without steps for list elements (`spec.containers.env`).
+        selectable_fields: paths allowed in field selectors.
         tracks_generation: metadata.generation counts changes outside of metadata and status.
         unconditional_update: a PUT may omit metadata.resourceVersion.
         create_on_update: a PUT of an object that does not exist creates it.
@@ -100,17 +99,17 @@ class Kind:
 
     @property
     def api_version(self) -> str:
-        """What objects carry as apiVersion: `v1`, `apps/v1`."""
+        """The apiVersion of objects: `v1`, `apps/v1`."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
     def key(self) -> tuple[str, str]:
-        """Group and plural: what identifies the resource whatever the version."""
+        """Group and plural, which identify the resource in all versions."""
         return (self.group, self.plural)
 
     @property
     def qualified_name(self) -> str:
-        """`pods` or `leases.coordination.k8s.io`, as error messages and Status details name the resource."""
+        """The resource in error messages: `pods` or `leases.coordination.k8s.io`."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
@@ -120,11 +119,11 @@ class Kind:
 
     @property
     def status_subresource(self) -> bool:
-        """Whether status is written through `/status` only."""
+        """Whether only `/status` writes the status."""
         return self.subresource("status") is not None
 
     def subresource(self, name: str) -> Subresource | None:
-        """Return the subresource of that name, or None when the kind has none."""
+        """Return the subresource of that name, or None."""
         return next((sub for sub in self.subresources if sub.name == name), None)
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
@@ -135,7 +134,7 @@ class Kind:
         return "/".join([*pieces, self.plural, *(piece for piece in (name, subresource) if piece)])
 
     def selectable(self) -> tuple[str, ...]:
-        """Return every path a field selector may name: the metadata ones and the kind's own."""
+        """Return every path allowed in a field selector."""
         has_default = not self.custom and not self.selectable_fields
         if self.namespaced or has_default:
             return ("metadata.name", "metadata.namespace", *self.selectable_fields)
@@ -143,7 +142,7 @@ class Kind:
 
 
 def version_order(version: str) -> tuple[int, int, int, str]:
-    """Return a sort key that orders versions as discovery does: v2, v1, v1beta2, v1beta1, v1alpha1, then the rest."""
+    """Return a sort key for versions in the order of discovery: v2, v1, v1beta2, v1beta1, v1alpha1, others."""
     found = re.fullmatch(r"v([0-9]{1,9})(?:(alpha|beta)([0-9]{1,9}))?", version)
     if found is None:
         return (3, 0, 0, version)

@@ -1,4 +1,4 @@
-"""Rules of an object's life: what counts as a change, when it is marked as deleted, when it goes. Pure; for `core`."""
+"""The life cycle of an object: what counts as a change, marks of deletion, removal. Pure."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ from devcluster.apiserver.kinds import CUSTOM_RESOURCE_DEFINITION, NAMESPACE, Ki
 from devcluster.apiserver.store import Object
 from devcluster.apiserver.strategies import strategy
 
-# Their registries mark objects by themselves, without grace and without raising the generation.
+# The registries of these kinds mark objects without a grace period and without a new generation.
 _OWN_DELETION: Final = (NAMESPACE.key, CUSTOM_RESOURCE_DEFINITION.key)
 _FOREGROUND: Final = "foregroundDeletion"
 _ORPHAN: Final = "orphan"
@@ -33,7 +33,7 @@ def timestamp(moment: datetime) -> str:
 
 
 def precondition(what: str, asked: str, found: str) -> str:
-    """Return why a precondition on `what` (UID, ResourceVersion) does not hold."""
+    """Return why a precondition on `what` (UID, ResourceVersion) fails; empty when it holds."""
     rest = "deleted and then recreated" if what == "UID" else "modified"
     return (
         f"the {what} in the precondition ({asked}) does not match the {what} in record ({found}). "
@@ -42,9 +42,9 @@ def precondition(what: str, asked: str, found: str) -> str:
 
 
 def content(kind: Kind, obj: Object) -> Object:
-    """Return what `metadata.generation` counts changes of.
+    """Return the fields whose changes `metadata.generation` counts.
 
-    The spec of a built-in kind; of a custom resource all but metadata, and status where that is a subresource.
+    The spec of a built-in kind; all fields of a custom resource, without metadata and a status subresource.
     """
     if not kind.custom:
         return {"spec": obj.get("spec")}
@@ -53,7 +53,7 @@ def content(kind: Kind, obj: Object) -> Object:
 
 
 def isolate_status(kind: Kind, new: Object, old: Object, subresource: str) -> None:
-    """Set back in `new` what a write by this path cannot change."""
+    """Restore in `new` the fields that a write to this path cannot change."""
     if subresource == "status":
         for name in [name for name in new if name not in _IDENTITY]:
             del new[name]
@@ -76,7 +76,7 @@ def mark_deleted(kind: Kind, obj: Object, options: DeleteOptions, *, now: dateti
     shortened = running if asked is None else min(asked, running)
     grace = shortened if marked else strategy(kind).grace(obj, asked)
     if not marked or grace < running:
-        # A shorter grace counts from the moment of the first delete.
+        # A shorter grace period begins with the first delete.
         start = datetime.fromisoformat(meta["deletionTimestamp"]) - timedelta(seconds=running) if marked else now
         meta["deletionTimestamp"] = timestamp(start + timedelta(seconds=grace))
         if kind.key not in _OWN_DELETION:
@@ -88,7 +88,7 @@ def mark_deleted(kind: Kind, obj: Object, options: DeleteOptions, *, now: dateti
 
 
 def is_removable(kind: Kind, obj: Object) -> bool:
-    """Return whether nothing holds an object back any more that was marked as to be deleted."""
+    """Return whether an object that is marked as deleted can be removed."""
     meta = obj["metadata"]
     if "deletionTimestamp" not in meta or meta.get("finalizers") or meta.get("deletionGracePeriodSeconds", 0):
         return False
@@ -96,7 +96,7 @@ def is_removable(kind: Kind, obj: Object) -> bool:
 
 
 def set_finalizers(meta: dict[str, Any], finalizers: list[str]) -> None:
-    """Write a list of finalizers; an empty one is no field."""
+    """Set the finalizers; remove the field if there are none."""
     if finalizers:
         meta["finalizers"] = finalizers
     else:

@@ -1,7 +1,6 @@
-"""Answers list requests from the store: selectors, pages, the revision a list is of. No HTTP; called by `handlers`.
+"""Lists objects of the store: selectors, pages, resource versions. No HTTP; called by `handlers`.
 
-A continued list shows the state its first page was taken from, as a real server's does: snapshots of references are
-kept for that.
+As on a real server, all pages of a list show the state of the first page: snapshots of references are kept for that.
 """
 
 import base64
@@ -19,13 +18,13 @@ from devcluster.apiserver.kinds import Kind
 from devcluster.apiserver.selection import parse_fields, parse_labels
 from devcluster.apiserver.store import Object, Store, Version
 
-# Unfinished continued lists; the oldest expires when another begins.
+# The number of unfinished lists; the oldest expires when another begins.
 _MAX_SNAPSHOTS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer to a list request."""
+    """The result of a list request."""
 
     versions: list[Version]
     revision: int
@@ -41,10 +40,10 @@ class _Snapshot:
 
 
 def selection(kind: Kind, query: Mapping[str, str]) -> Callable[[Object], bool] | None:
-    """Return what decides whether an object is asked for, or None when all are.
+    """Return a predicate for selected objects; None when all are selected.
 
     Raises:
-        StatusError: 400 for selectors that cannot be read or name a field the kind cannot be selected by.
+        StatusError: 400 for selectors that cannot be parsed or have a field that is not selectable.
     """
     labels = query.get("labelSelector", "")
     fields = query.get("fieldSelector", "")
@@ -60,14 +59,14 @@ def selection(kind: Kind, query: Mapping[str, str]) -> Callable[[Object], bool] 
 
 
 class Lister:
-    """Lists of one store."""
+    """Lists the objects of a store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._snapshots: OrderedDict[str, _Snapshot] = OrderedDict()
 
     def page(self, kind: Kind, namespace: str, query: Mapping[str, str]) -> Page:
-        """Return the list, or the page of it, that `query` asks for."""
+        """Return the list for a query, or a page of it."""
         limit = _number(query, "limit")
         token = query.get("continue", "")
         if token:
@@ -81,7 +80,7 @@ class Lister:
         if not limit or len(snapshot.versions) - start <= limit:
             return Page(snapshot.versions[start:], snapshot.revision)
         remaining = len(snapshot.versions) - start - limit
-        # Real servers count only unfiltered lists; clients must not rely on the number.
+        # Real servers count unfiltered lists only; clients must not rely on the number.
         counted = None if query.get("labelSelector") or query.get("fieldSelector") else remaining
         return Page(
             snapshot.versions[start : start + limit],
@@ -112,7 +111,7 @@ class Lister:
         return snapshot, start
 
     def _check_revision(self, query: Mapping[str, str]) -> None:
-        """Refuse revisions this server cannot show: any list is of the newest."""
+        """Refuse resource versions that this server cannot show; lists always show the newest state."""
         match = query.get("resourceVersionMatch", "")
         revision = _number(query, "resourceVersion")
         if match not in ("", "Exact", "NotOlderThan"):
@@ -129,10 +128,10 @@ class Lister:
 
 
 def start_revision(store: Store, query: Mapping[str, str]) -> int | None:
-    """Return the revision a watch begins after; None when it begins with all that is there.
+    """Return the revision that a watch begins after; None if it begins with the current objects.
 
     Raises:
-        Expired: when history does not reach back so far.
+        Expired: the history does not have the revision.
     """
     revision = _number(query, "resourceVersion")
     if revision == 0:

@@ -1,4 +1,4 @@
-"""Passes `pods/log` on to the kubelet of the pod's node, as a real API server does. Called by `handlers`."""
+"""Forwards `pods/log` to the kubelet of the pod's node, as a real API server does."""
 
 import ssl
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ from devcluster.apiserver.kinds import NODE
 from devcluster.apiserver.store import Object, Store
 
 _PASSED_ON: Final = ("follow", "previous", "timestamps", "sinceSeconds", "sinceTime", "tailLines", "limitBytes")
-# A kubelet on this machine answers at once or not at all; a followed log may be silent for hours.
+# A kubelet on this machine responds at once or not at all; a followed log may have no output for hours.
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=None)
 
 
 def kubelet_url(store: Store, pod: Object, query: Mapping[str, str]) -> str:
-    """Return where the log of a pod's container is served; empty while the pod is on no node.
+    """Return the URL of a container's log; empty for a pod without a node.
 
     Raises:
-        StatusError: 400 when the container is not named and not obvious; 500 when the pod's node is gone.
+        StatusError: 400 without a container name if the pod has several; 500 when the node is gone.
     """
     meta, spec = pod["metadata"], pod["spec"]
     container = _container(pod, query.get("container", ""))
@@ -55,7 +55,7 @@ def _container(pod: Object, asked: str) -> str:
 
 
 async def serve(request: web.BaseRequest, url: str, tls: ssl.SSLContext) -> web.StreamResponse:
-    """Answer with what the kubelet sends, as it sends it."""
+    """Stream the kubelet's response to the client."""
     query = {name: value for name, value in request.query.items() if name in _PASSED_ON}
     response: web.StreamResponse | None = None
     try:
@@ -72,5 +72,5 @@ async def serve(request: web.BaseRequest, url: str, tls: ssl.SSLContext) -> web.
     except (aiohttp.ClientError, TimeoutError, OSError) as problem:
         if response is None:
             raise StatusError(500, f"Get {url}: the kubelet cannot be reached: {problem}") from problem
-        # The kubelet or the client went in mid-stream; there is nobody left to tell.
+        # The kubelet or the client closed the stream, so an error cannot be sent.
     return response

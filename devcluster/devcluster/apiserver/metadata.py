@@ -1,4 +1,4 @@
-"""Checks and completes `metadata`: names, labels, annotations, owners, finalizers. Pure; for `core`."""
+"""Checks and completes `metadata`: names, labels, annotations, owners, finalizers. Pure."""
 
 import random
 from collections.abc import Callable, Iterable, Mapping
@@ -9,9 +9,9 @@ import orjson
 from devcluster.apiserver import syntax
 from devcluster.apiserver.errors import Cause, StatusError, bad_request, bad_value, immutable, required
 
-# Kubernetes' limit on the keys and values of all annotations of an object together.
+# The limit of Kubernetes for the size of all annotations of an object.
 _MAX_ANNOTATIONS: Final = 256 * 1024
-# The alphabet of generated names: no vowels, so that no words appear (apimachinery's rand.String).
+# The alphabet of generated names has no vowels, so that no words appear (apimachinery's rand.String).
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED_BASE: Final = 58
 
@@ -40,7 +40,7 @@ def generated_name(prefix: str) -> str:
 
 
 def read(obj: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return a copy of `metadata` with nulls removed, and the paths of its unknown fields, which are dropped.
+    """Return a copy of `metadata` without nulls and unknown fields, and the paths of the latter.
 
     Raises:
         StatusError: 400 for values of the wrong type.
@@ -80,11 +80,11 @@ def _require_strings(mapping: Mapping[str, Any], name: str) -> None:
 
 
 def check(meta: Mapping[str, Any], *, namespaced: bool, names: Callable[[str], list[str]]) -> list[Cause]:
-    """Return what is wrong with the metadata of an object to be stored.
+    """Return the errors of an object's metadata.
 
     Args:
-        namespaced: whether its kind lives in namespaces.
-        names: what is wrong with a name of its kind.
+        namespaced: whether its kind is namespaced.
+        names: returns the errors of a name of its kind.
     """
     causes = _check_name(meta.get("name", ""), names)
     if not namespaced and meta.get("namespace"):
@@ -107,7 +107,7 @@ def check(meta: Mapping[str, Any], *, namespaced: bool, names: Callable[[str], l
 
 
 def check_update(meta: dict[str, Any], old: Mapping[str, Any]) -> list[Cause]:
-    """Carry over what a write cannot change from `old` into `meta`; return what it tried to change but must not."""
+    """Copy fields that a write cannot change from `old` to `meta`; return errors for changes of immutable fields."""
     causes = [
         immutable(f"metadata.{name}", meta[name])
         for name in ("name", "namespace", "uid")
@@ -157,10 +157,10 @@ def _check_owners(owners: Any) -> list[Cause]:
 
 
 def path_namespace(meta: dict[str, Any], namespace: str) -> None:
-    """Put the namespace of the request's path into `meta`.
+    """Set the namespace of the request's path in `meta`.
 
     Raises:
-        StatusError: 400 when the object names another one.
+        StatusError: 400 when the object has another namespace.
     """
     if meta.get("namespace", namespace) != namespace:
         raise StatusError(400, "the namespace of the provided object does not match the namespace sent on the request")

@@ -17,12 +17,12 @@ JSON_PATCH: Final = "application/json-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 APPLY_PATCHES: Final = ("application/apply-patch+yaml", "application/apply-patch+cbor")
 PATCHES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
-# The request limit of a real API server; etcd refuses objects above half of it.
+# The request limit of a real API server; etcd refuses objects of more than half of it.
 MAX_BODY: Final = 3 * 1024 * 1024
 
 
 class Form(StrEnum):
-    """How an answer is written."""
+    """The form of a response."""
 
     JSON = "json"
     YAML = "yaml"
@@ -31,10 +31,10 @@ class Form(StrEnum):
 
 
 def accepted(accept: str) -> Form:
-    """Return the first form of an Accept header that this server writes.
+    """Return the first supported form of an Accept header.
 
     Raises:
-        StatusError: 406 when there is none, for instance when only protobuf is accepted.
+        StatusError: 406 when none is supported, for instance when only protobuf is accepted.
     """
     if accept in ("", "*/*", JSON):
         return Form.JSON
@@ -60,10 +60,10 @@ def _form(media: str, parameters: Mapping[str, str]) -> Form | None:
 
 
 def body(raw: bytes, content_type: str) -> dict[str, Any]:
-    """Return the object a request carries.
+    """Return the object in the body of a request.
 
     Raises:
-        StatusError: 415 for other content types, 400 for what is no object in the one named.
+        StatusError: 415 for other content types, 400 for a body that is not an object.
     """
     media = content_type.partition(";")[0].strip().lower()
     if media == YAML:
@@ -88,21 +88,21 @@ def from_json(raw: bytes) -> Any:
     try:
         return orjson.loads(raw)
     except ValueError as problem:
-        raise bad_request(f"the body is no JSON: {problem}") from problem
+        raise bad_request(f"the body is not JSON: {problem}") from problem
 
 
 def from_yaml(raw: bytes) -> Any:
-    """Parse one YAML document to what JSON can hold.
+    """Parse one YAML document whose values JSON supports.
 
     Raises:
-        StatusError: 400, also for aliases: a few bytes of them unfold to gigabytes.
+        StatusError: 400, also for aliases, since a few bytes of them can expand to gigabytes.
     """
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(raw, Loader=_Loader)):
             raise bad_request("the body uses YAML aliases; write the values out or send JSON")
         return orjson.loads(orjson.dumps(yaml.load(raw, Loader=_Loader)))  # noqa: S506  a subclass of the safe loader
     except (yaml.YAMLError, TypeError, ValueError, RecursionError) as problem:
-        raise bad_request(f"the body is no YAML that JSON can hold: {problem}") from problem
+        raise bad_request(f"the body is not YAML that JSON can hold: {problem}") from problem
 
 
 def to_yaml(value: object) -> bytes:
@@ -112,7 +112,7 @@ def to_yaml(value: object) -> bytes:
 
 
 class _Loader(yaml.CSafeLoader):
-    """The safe loader, but what looks like a date stays text: JSON has no dates."""
+    """The safe loader without dates, which JSON does not have."""
 
 
 _Loader.yaml_implicit_resolvers = {

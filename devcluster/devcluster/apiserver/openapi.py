@@ -1,8 +1,7 @@
-"""OpenAPI documents: as much as kubectl needs to apply, to edit and to explain.
+"""OpenAPI documents, as far as kubectl needs them for apply, edit and explain. Pure; built for each request.
 
-kubectl looks for a patch operation that knows `fieldValidation`, and then leaves validation to the server; `explain`
-and the patches of `apply` read the schema: a custom resource's own, or what `builtin_schemas` knows. Pure; documents
-are built when asked for.
+If a patch operation has `fieldValidation`, kubectl leaves the validation to the server. `explain` and the patches of
+`apply` read the schema of a custom resource or of `builtin_schemas`.
 """
 
 import copy
@@ -19,7 +18,7 @@ from devcluster.apiserver.kinds import Kind
 Document = dict[str, Any]
 
 JSON: Final = "application/json"
-# Go's MIME parser chokes on the `@` with which clients ask for this type.
+# Go's MIME parser fails on the `@` in the Accept header for this type.
 V2_CONTENT_TYPE: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
 _PATCHES: Final = ("application/json-patch+json", "application/merge-patch+json")
@@ -32,14 +31,14 @@ _TYPE_META: Final[Document] = {
 
 
 def document(path: str, schemas: Mapping[Kind, Document | None]) -> tuple[bytes, str] | None:
-    """Return the body and content type of an OpenAPI document, or None when the path is none.
+    """Return the body and content type of an OpenAPI document; None for any other path.
 
     Args:
         path: `/openapi/v2`, `/openapi/v3` or `/openapi/v3/apis/GROUP/VERSION` (`/openapi/v3/api/v1`), without query.
-        schemas: every kind served now, with its raw `openAPIV3Schema` where it has one.
+        schemas: every served kind, with the raw `openAPIV3Schema` if it has one.
     """
     if path == "/openapi/v2":
-        # An empty message is a valid, empty document; kubectl 1.27 and 1.28 do nothing without one.
+        # An empty message is a valid, empty document, without which kubectl 1.27 and 1.28 fail.
         return b"", V2_CONTENT_TYPE
     if path == "/openapi/v3":
         return orjson.dumps(index(schemas)), JSON
@@ -50,10 +49,10 @@ def document(path: str, schemas: Mapping[Kind, Document | None]) -> tuple[bytes,
 
 
 def index(schemas: Mapping[Kind, Document | None]) -> Document:
-    """Return the list of documents; the hash in each address changes when the document does."""
+    """Return the list of documents; the hash in each URL changes with the document."""
     paths = {}
     for root in _roots(schemas):
-        # Of what a document is made of: of built-in kinds that is the installed client.
+        # A hash of the document's source; for built-in kinds that is the installed client.
         parts = [[repr(kind), raw] for kind, raw in schemas.items() if kind.root == root]
         digest = hashlib.sha256(orjson.dumps([version("kubernetes"), parts])).hexdigest().upper()
         paths[root.removeprefix("/")] = {"serverRelativeURL": f"/openapi/v3{root}?hash={digest}"}
@@ -61,7 +60,7 @@ def index(schemas: Mapping[Kind, Document | None]) -> Document:
 
 
 def group_version(root: str, schemas: Mapping[Kind, Document | None]) -> Document:
-    """Return the document of one group and version, given its root path such as `/apis/example.com/v1`."""
+    """Return the document of one group and version by its root path, such as `/apis/example.com/v1`."""
     paths: Document = {}
     components: Document = {}
     known = builtin_schemas.load()

@@ -1,9 +1,8 @@
 """The three patch formats of the Kubernetes API, over plain dicts.
 
-JSON merge patch (RFC 7396) for anything, JSON patch (RFC 6902) for anything, strategic merge patch for the built-in
-kinds, whose merge keys `kinds` lists. Called by the core for every PATCH. The target is never changed; results share
-what was not patched with the target, so whoever holds them must not change them in place either. What a patch may
-touch, and whether the result is valid, is decided elsewhere.
+JSON merge patch (RFC 7396) and JSON patch (RFC 6902) for all kinds, strategic merge patch for the built-in kinds, with
+the merge keys of `kinds`. The target is never changed. Results share unpatched parts with the target and must not be
+changed in place. `core` decides which fields a patch may change and whether the result is valid.
 """
 
 import re
@@ -19,7 +18,7 @@ from devcluster.apiserver.kinds import Kind, MergeRule
 
 Object = dict[str, Any]
 
-# The limits of the real server: operations in one JSON patch, and bytes that its copy operations may add up to.
+# The limits of the real server: operations in one JSON patch, and bytes of all its copy operations.
 MAX_OPERATIONS: Final = 10_000
 MAX_COPIED_BYTES: Final = 3 * 1024 * 1024
 
@@ -32,11 +31,11 @@ _DELETE_SCALARS: Final = "$deleteFromPrimitiveList/"
 
 
 class PatchTestFailed(StatusError):
-    """A `test` operation did not hold: 422, which clients read as a lost race."""
+    """A `test` operation failed: 422, which clients take for a conflict."""
 
 
 def merge_patch(target: Object, patch: object) -> Object:
-    """Return the target changed as RFC 7396 says: null removes, objects merge, anything else replaces.
+    """Return the target with an RFC 7396 patch: null removes, objects merge, other values replace.
 
     Raises:
         StatusError: 400 when the patch is no object.
@@ -62,11 +61,11 @@ def merge_patch(target: Object, patch: object) -> Object:
 def json_patch(target: Object, operations: object) -> Object:
     """Return the target after RFC 6902 operations.
 
-    A `replace` of a missing member is refused as the RFC demands; the real server adds it instead.
+    As in the RFC, a `replace` of a missing member is refused; the real server adds the member.
 
     Raises:
-        PatchTestFailed: a `test` operation did not hold.
-        StatusError: 400 for what is no list of operations, 413 for too many, 422 for one that cannot be applied.
+        PatchTestFailed: a `test` operation failed.
+        StatusError: 400 if it is not a list of operations, 413 for too many, 422 if one cannot be applied.
     """
     if not isinstance(operations, list):
         raise StatusError(
@@ -87,7 +86,7 @@ def json_patch(target: Object, operations: object) -> Object:
     except RecursionError as error:
         raise _too_deep() from error
     if not isinstance(result, dict):
-        raise StatusError(422, f"{_REFUSED}: the result is no object but {_json_type(result)}")
+        raise StatusError(422, f"{_REFUSED}: the result is not an object but {_json_type(result)}")
     return cast("Object", result)
 
 
@@ -95,10 +94,10 @@ def strategic_merge(target: Object, patch: object, kind: Kind) -> Object:
     """Return the target after a strategic merge patch, lists merged by the kind's merge keys.
 
     Understands `$patch: delete|replace|merge`, `$retainKeys`, `$deleteFromPrimitiveList/…` and `$setElementOrder/…`;
-    the last reorders the elements it names among the places they hold, and leaves others where they are.
+    the last one reorders the named elements among their positions; other elements stay.
 
     Raises:
-        StatusError: 400 when the patch is no object or its directives or keys are malformed.
+        StatusError: 400 when the patch is not an object or its directives or keys are malformed.
     """
     if not isinstance(patch, dict):
         raise StatusError(400, f"expected a JSON object as patch, got {_json_type(patch)}")
@@ -228,7 +227,7 @@ def _as_list(value: object) -> list[Any]:
 
 
 def _first_line(error: Exception) -> str:
-    """Return what went wrong without the object that the library repeats."""
+    """Return the library's message without the object that it repeats."""
     return re.sub(r" in \{.*| \(<class '\w+'>\)", "", str(error).partition("\n")[0])[:_MAX_REASON]
 
 

@@ -1,7 +1,7 @@
-"""The fields of a pod, all the way down: what a server knows of them decides what it drops or, asked to, refuses.
+"""The field names of a pod at all levels; unknown fields are removed or, if the client wants it, refused.
 
-The names stand in `podfields.json`, made from the models of the Kubernetes client by `write`: loading the models
-themselves takes a second at each start.
+`write` generates the names in `podfields.json` from the models of the Kubernetes client; loading the models would take
+a second at each start.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 Fields = dict[str, dict[str, str | None]]
-"""By type, its fields, each with the type of the objects in it, None when there are none."""
+"""The fields of each type, with the type of their objects; None for fields without objects."""
 TABLE: Final = Path(__file__).with_name("podfields.json")
 ROOT: Final = "V1Pod"
 
@@ -22,7 +22,7 @@ def _table() -> Fields:
 
 
 def prune(pod: dict[str, Any]) -> list[str]:
-    """Remove the fields of a pod that nobody knows, in place; return their paths, such as `spec.afinity`."""
+    """Remove unknown fields of a pod in place; return their paths, such as `spec.afinity`."""
     dropped: list[str] = []
     _prune(pod, ROOT, "", dropped)
     return dropped
@@ -44,7 +44,7 @@ def _prune(value: Any, kind: str, at: str, dropped: list[str]) -> None:
 
 
 def made() -> Fields:
-    """Return the table as the installed Kubernetes client has it."""
+    """Return the table of the installed Kubernetes client."""
     from devcluster.apiserver.builtin_schemas import PREFIX, load
     from devcluster.apiserver.kinds import POD
 
@@ -59,12 +59,12 @@ def made() -> Fields:
 
 
 def _reference(field: dict[str, Any]) -> str:
-    """Return what a field's objects are, one of them or a list of them."""
+    """Return the type of a field's object or of the objects in its list."""
     items = field.get("items") or {}
     places = (field, *field.get("allOf", ()), items, *items.get("allOf", ()))
     return next((str(place["$ref"]) for place in places if "$ref" in place), "")
 
 
 def write() -> None:
-    """Write the table anew, for a new version of the client."""
+    """Write the table for a new version of the client."""
     TABLE.write_text(json.dumps(made(), indent=0, sort_keys=True) + "\n", "utf-8")

@@ -1,7 +1,7 @@
-"""What `kubectl get pods` says of a pod: READY, STATUS, RESTARTS and the wide columns. Used by `tables` only.
+"""The columns of `kubectl get pods`: READY, STATUS, RESTARTS and the wide columns.
 
-The reason in the STATUS column is not the phase: containers that wait, end or restart speak first, init containers
-before all others. The rules are those of kube-apiserver's pod printer, observed on 1.36.
+STATUS is not the phase: the reasons of containers that wait, end or restart come first, those of init containers before
+others. The rules are those of the pod printer of kube-apiserver 1.36.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ class PodCells:
 
 @dataclass(slots=True)
 class _Tally:
-    """What the container statuses add up to."""
+    """The sum of the container statuses."""
 
     reason: str
     ready: int = 0
@@ -43,7 +43,7 @@ def pod_cells(pod: Object, ago: Callable[[str], str]) -> PodCells:
     """Return the cells of a pod.
 
     Args:
-        ago: turns a timestamp into an age.
+        ago: returns the age of a timestamp.
     """
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
     sidecars = {one.get("name") for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"}
@@ -67,7 +67,7 @@ def _first_reason(status: Object) -> str:
 
 
 def _init_containers(spec: Object, status: Object, sidecars: set[Any], tally: _Tally) -> _Tally:
-    """Count init containers up to the first that is not done; return the tally of sidecars alone."""
+    """Count init containers up to the first unfinished one; return the counts of sidecars only."""
     restartable = _Tally("")
     for index, container in enumerate(status.get("initContainerStatuses") or ()):
         tally.restarted(container)

@@ -1,7 +1,7 @@
-"""Reads protobuf request bodies of the few kinds that kubectl 1.32 and newer sends so (`kubectl create configmap`).
+"""Decodes protobuf request bodies of the few kinds that kubectl 1.32 and newer sends (`kubectl create configmap`).
 
-Answers stay JSON, which every client accepts. Only kinds in `_MESSAGES` are known, by field number and JSON name as
-the API's own definitions have them; any other is refused with a way out. Called by the code that reads bodies.
+Responses are JSON, which every client accepts. Kinds in `_MESSAGES` are supported, with the field numbers and JSON
+names of the API's definitions; other kinds are refused with a workaround.
 """
 
 import base64
@@ -189,13 +189,13 @@ _UNKNOWN: Final[_Message] = {
 
 
 def decode(raw: bytes) -> dict[str, Any]:
-    """Return the object of a request body as JSON would have it.
+    """Return the object of a request body, as from JSON.
 
     Raises:
-        StatusError: 400 when it is malformed, 415 when its kind is not known here.
+        StatusError: 400 when it is malformed, 415 when its kind is not supported.
     """
     if not raw.startswith(_MAGIC):
-        raise StatusError(400, f"the body is no Kubernetes protobuf message: it does not begin with {_MAGIC!r}")
+        raise StatusError(400, f"the body is not a Kubernetes protobuf message: it does not begin with {_MAGIC!r}")
     try:
         envelope = _message(raw[len(_MAGIC) :], _UNKNOWN)
         type_meta = envelope.get("typeMeta") or {}
@@ -224,7 +224,7 @@ def _message(raw: bytes, fields: _Message) -> dict[str, Any]:
             found.setdefault(field.name, []).append(_value(value, field.of))
         else:
             one = _value(value, field.of)
-            # Go writes unset strings and messages too; JSON leaves them out. Zero and false are meant: they are
+            # Go writes unset strings and messages too; JSON leaves them out. Zero and false are set values: they are
             # written only when set.
             if one not in ("", None, {}):
                 found[field.name] = one

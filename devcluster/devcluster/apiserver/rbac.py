@@ -1,7 +1,7 @@
-"""Decides who may do what by the stored Roles, ClusterRoles and their bindings, and checks such objects. Pure.
+"""Authorizes requests by the stored Roles, ClusterRoles and their bindings, and checks such objects. Pure.
 
-Asked by `server` for each request and by `reviews` for access reviews. Follows kube-apiserver's RBAC authorizer; what
-it does not do: aggregated ClusterRoles, and refusing a writer of roles who grants more than they have.
+Used by `server` for each request and by `reviews` for access reviews. Follows the RBAC authorizer of kube-apiserver,
+but has no aggregated ClusterRoles and allows users to grant more permissions than they have.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ from devcluster.apiserver.store import Object, Store
 
 GROUP: Final = "rbac.authorization.k8s.io"
 MASTERS: Final = "system:masters"
-"""Its members may do everything, whatever is stored."""
+"""Its members may do everything."""
 _ACCOUNT: Final = "system:serviceaccount"
 _PUBLIC: Final = ("/healthz", "/livez", "/readyz", "/version", "/version/")
 _DISCOVERY: Final = (*_PUBLIC, "/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*")
@@ -26,7 +26,7 @@ _SELF_REVIEWS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What somebody wants to do: a verb on a resource, or on a path that is no resource's."""
+    """The attributes of a request: a verb on a resource or on a non-resource path."""
 
     verb: str
     group: str = ""
@@ -38,26 +38,26 @@ class Attributes:
 
     @property
     def full_resource(self) -> str:
-        """Resource and subresource as rules name them: `pods/log`."""
+        """Resource and subresource as in rules: `pods/log`."""
         return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer, and why: the binding that allows it, or bindings whose role does not exist."""
+    """The decision and its reason: the binding that allows it, or bindings whose role does not exist."""
 
     allowed: bool
     reason: str = ""
 
 
 class Authorizer:
-    """Answers from the objects of a store, as they are now."""
+    """Decides by the current objects of a store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def decide(self, user: str, groups: Iterable[str], asked: Attributes) -> Decision:
-        """Say whether a user may do what is asked."""
+        """Return whether a user may carry out a request."""
         member = frozenset(groups)
         if MASTERS in member:
             return Decision(True)
@@ -90,7 +90,7 @@ class Authorizer:
 
 
 def refusal(user: str, asked: Attributes, decision: Decision) -> str:
-    """Return the 403's message, in the words of the real server."""
+    """Return the real server's message of a 403."""
     why = f": {decision.reason}" if decision.reason else ""
     if asked.path:
         return f'forbidden: User "{user}" cannot {asked.verb} path "{asked.path}"{why}'
@@ -104,7 +104,7 @@ def refusal(user: str, asked: Attributes, decision: Decision) -> str:
 
 
 def bootstrap() -> list[tuple[Kind, Object]]:
-    """Return the roles every cluster has from the start and users rely on, with their bindings."""
+    """Return the default roles of every cluster that users rely on, with their bindings."""
     everything = [
         {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
         {"verbs": ["*"], "nonResourceURLs": ["*"]},
@@ -130,7 +130,7 @@ def bootstrap() -> list[tuple[Kind, Object]]:
 
 
 def complete_binding(obj: Object) -> None:
-    """Fill in the defaults of a binding."""
+    """Set the defaults of a binding."""
     reference, subjects = obj.get("roleRef"), obj.get("subjects")
     if isinstance(reference, dict):
         reference["apiGroup"] = reference.get("apiGroup") or GROUP
@@ -141,7 +141,7 @@ def complete_binding(obj: Object) -> None:
 
 
 def check_role(new: Object, _old: Object | None) -> list[Cause]:
-    """Return what is wrong with a Role or ClusterRole."""
+    """Return the errors of a Role or ClusterRole."""
     namespaced = bool(new["metadata"].get("namespace"))
     rules = new.get("rules") or []
     if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
@@ -150,7 +150,7 @@ def check_role(new: Object, _old: Object | None) -> list[Cause]:
 
 
 def check_binding(new: Object, old: Object | None) -> list[Cause]:
-    """Return what is wrong with a RoleBinding or ClusterRoleBinding."""
+    """Return the errors of a RoleBinding or ClusterRoleBinding."""
     namespaced = bool(new["metadata"].get("namespace"))
     reference = new.get("roleRef") or {}
     subjects = new.get("subjects") or []
@@ -230,7 +230,7 @@ def _subject(binding: Object, user: str, groups: frozenset[str]) -> Object | Non
             case "Group":
                 matches = subject["name"] in groups
             case _:
-                # An account without a namespace is of the binding's own; its binding has one then.
+                # An account without a namespace is in the namespace of the binding.
                 space = subject.get("namespace") or binding["metadata"].get("namespace")
                 matches = f"{_ACCOUNT}:{space}:{subject['name']}" == user
         if matches:
@@ -259,7 +259,7 @@ def _has(rule: Mapping[str, Any], field: str, wanted: str) -> bool:
 
 
 def _has_subresource(rule: Mapping[str, Any], subresource: str) -> bool:
-    """Whether the rule names the subresource for all resources: `*/scale`."""
+    """Return whether the rule has the subresource for all resources: `*/scale`."""
     return bool(subresource) and f"*/{subresource}" in (rule.get("resources") or ())
 
 

@@ -1,6 +1,6 @@
-"""Knows which kinds are served: the built-in ones and those of stored CustomResourceDefinitions.
+"""The served kinds: the built-in ones and those of stored CustomResourceDefinitions.
 
-`core` tells it of CRDs, `server` asks it for resources and for the documents that describe them. Holds no objects.
+`core` adds and removes the kinds of CRDs; `server` reads resources and their discovery and OpenAPI documents.
 """
 
 from collections.abc import Iterable
@@ -31,7 +31,7 @@ class ServedResource:
     terminating: bool = False
 
     def prune(self, obj: Object) -> list[str]:
-        """Remove what the schema does not know; return the paths. Of built-in kinds but pods it knows the top level."""
+        """Remove unknown fields; return their paths. Of built-in kinds except pods only the top level is known."""
         if self.schema is not None:
             return self.schema.prune(obj)
         if self.kind.key == CUSTOM_RESOURCE_DEFINITION.key:
@@ -45,14 +45,14 @@ class ServedResource:
         return unknown
 
     def default(self, obj: Object, old: Object | None) -> None:
-        """Fill in defaults."""
+        """Set defaults."""
         if self.schema is not None:
             self.schema.default(obj)
         elif self.kind.key == CUSTOM_RESOURCE_DEFINITION.key:
             crds.complete(obj, old)
 
     def validate(self, obj: Object, old: Object | None) -> list[Cause]:
-        """Return what the schema has against an object."""
+        """Return the errors of an object by the schema."""
         if self.schema is not None:
             return self.schema.validate(obj, old)
         return crds.check(obj, old) if self.kind.key == CUSTOM_RESOURCE_DEFINITION.key else []
@@ -65,7 +65,7 @@ class Registry:
         self._served = {(kind.group, kind.version, kind.plural): ServedResource(kind) for kind in BUILTIN}
 
     def find(self, group: str, version: str, plural: str) -> ServedResource | None:
-        """Return what is served under a path."""
+        """Return the resource at a path."""
         return self._served.get((group, version, plural))
 
     def kinds(self) -> list[Kind]:
@@ -73,11 +73,11 @@ class Registry:
         return [served.kind for served in self._served.values()]
 
     def establish(self, definition: Object, now: datetime) -> None:
-        """Write into a checked CRD's status whether its names were free."""
+        """Set the conditions of a checked CRD, by whether its names are free."""
         crds.establish(definition, self._others(definition), now)
 
     def serve(self, definition: Object) -> None:
-        """Serve what an established CRD defines from now on."""
+        """Begin to serve the kinds of an established CRD."""
         self.withdraw(definition)
         conditions = {each["type"]: each["status"] for each in definition["status"]["conditions"]}
         if conditions.get("Established") != "True":
@@ -88,19 +88,19 @@ class Registry:
             self._served[kind.group, kind.version, kind.plural] = ServedResource(kind, resource.schema, terminating)
 
     def withdraw(self, definition: Object) -> None:
-        """Serve a CRD's kinds no longer."""
+        """Stop serving the kinds of a CRD."""
         group, plural = _names(definition)
         self._served = {at: served for at, served in self._served.items() if (at[0], at[2]) != (group, plural)}
 
     def kind_of(self, definition: Object) -> Kind | None:
-        """Return the kind a CRD defines, in any of its versions, while it is served."""
+        """Return the kind of a CRD in any version, if it is served."""
         return next((kind for kind in self.kinds() if kind.key == _names(definition)), None)
 
     def _others(self, definition: Object) -> Iterable[Kind]:
         return (kind for kind in self.kinds() if kind.key != _names(definition))
 
     def document(self, path: str, accept: str) -> tuple[bytes, str] | None:
-        """Return the document at a path that is not about objects, and its media type."""
+        """Return the discovery or OpenAPI document at a path, and its media type."""
         if path.startswith("/openapi/"):
             schemas = {each.kind: each.schema.raw if each.schema else None for each in self._served.values()}
             return openapi.document(path, schemas)

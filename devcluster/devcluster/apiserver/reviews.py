@@ -1,6 +1,6 @@
-"""Answers the kinds that are asked, not stored: TokenRequest, TokenReview, access reviews. No HTTP; for `handlers`.
+"""Answers the virtual kinds: TokenRequest, TokenReview and access reviews. No HTTP; called by `handlers`.
 
-Access reviews are answered by the same `rbac.Authorizer` that allows requests.
+Access reviews use the `rbac.Authorizer` that authorizes requests.
 """
 
 import hmac
@@ -19,7 +19,7 @@ _PREFIX: Final = "system:serviceaccount:"
 _POD_NAME: Final = "authentication.kubernetes.io/pod-name"
 _POD_UID: Final = "authentication.kubernetes.io/pod-uid"
 _CREDENTIAL: Final = "authentication.kubernetes.io/credential-id"
-# The bounds of a real TokenRequest: ten minutes to 2^32 seconds; an hour when nothing is asked.
+# The bounds of a real TokenRequest: ten minutes to 2^32 seconds, by default an hour.
 _MIN_SECONDS: Final = 600
 _MAX_SECONDS: Final = 1 << 32
 _DEFAULT_SECONDS: Final = 3600
@@ -28,7 +28,7 @@ _TOKEN_REQUEST: Final = Kind("authentication.k8s.io", "v1", "tokenrequests", "to
 
 
 class Reviews:
-    """Says who a token belongs to and what its owner may do."""
+    """Identifies tokens and answers reviews."""
 
     def __init__(
         self, store: Store, access: Authorizer, *, admin_token: str, signing_key: bytes, clock: Callable[[], datetime]
@@ -40,14 +40,14 @@ class Reviews:
         self._clock = clock
 
     def identify(self, token: str) -> Identity | None:
-        """Return whose token this is; None when it is nobody's, has expired, or its pod or account is gone."""
+        """Return the user of a token; None when it is unknown or expired, or its pod or account is gone."""
         if hmac.compare_digest(token.encode("utf-8", "replace"), self._admin_token):
             return ADMIN_IDENTITY
         claims = read_token(self._key, token)
         return None if claims is None else self._identify_account(claims)
 
     def request_token(self, namespace: str, name: str, body: Object) -> Object:
-        """Answer `serviceaccounts/token`: a signed token, bound to a pod or secret when asked.
+        """Answer `serviceaccounts/token` with a signed token, which may be bound to a pod or secret.
 
         Raises:
             StatusError: 404 when the account or the bound object does not exist, 400 and 409 when it belongs to another
@@ -115,7 +115,7 @@ class Reviews:
             case "SelfSubjectReview":
                 status = {"userInfo": caller.user_info()}
             case _:
-                raise AssertionError(f"{kind.kind} is no review")
+                raise AssertionError(f"{kind.kind} is not a review")
         meta = body.get("metadata") or {}
         answer = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": meta}
         return {**answer, "spec": spec, "status": status} if spec else {**answer, "status": status}

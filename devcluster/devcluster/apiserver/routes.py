@@ -1,11 +1,11 @@
-"""Reads a request's path: which resource, object and subresource it is about. Pure; for `server`."""
+"""Parses the path of a request into resource, object and subresource. Pure."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path below `/api/v1` or `/apis/GROUP/VERSION`; empty strings where it does not go that deep."""
+    """A path below `/api/v1` or `/apis/GROUP/VERSION`; parts that it does not have are empty."""
 
     group: str
     version: str
@@ -14,14 +14,14 @@ class Route:
     name: str = ""
     subresource: str = ""
     rest: str = ""
-    """What follows a subresource, as in `nodes/x/proxy/metrics`."""
+    """The path after a subresource, as in `nodes/x/proxy/metrics`."""
 
 
 def parse(path: str) -> Route | None:
-    """Return the route of a resource path, or None for any other path.
+    """Return the route of a resource path; None for any other path.
 
     `namespaces` is both a resource and the prefix of all namespaced ones: `/namespaces/x` and `/namespaces/x/status`
-    are about the namespace itself, `/namespaces/x/pods` is not.
+    are paths of the namespace itself, `/namespaces/x/pods` is not.
     """
     parts = path.strip("/").split("/")
     if parts[0] == "api" and len(parts) >= 3:

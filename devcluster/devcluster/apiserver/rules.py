@@ -1,9 +1,9 @@
-"""Rules in CEL (`x-kubernetes-validations`): compiled when a CustomResourceDefinition is stored, judged at each write.
+"""CEL rules (`x-kubernetes-validations`): compiled when a CustomResourceDefinition is stored, evaluated at each write.
 
-The language is cel-cpp's, the semantics are those of kube-apiserver 1.36: transition rules are asked on updates only,
-rules on values that did not change are forgiven, a rule that fails to evaluate refuses the write. What this server
-cannot judge it refuses when the definition is stored: `optionalOldSelf`, `messageExpression`, `fieldPath`, Kubernetes'
-own functions, and fields with a format that becomes another type. Costs are not estimated and not limited.
+cel-cpp evaluates them with the semantics of kube-apiserver 1.36: transition rules run on updates only, rules on
+unchanged values are skipped, and a rule whose evaluation fails refuses the write. A definition with unsupported rules
+is refused: `optionalOldSelf`, `messageExpression`, `fieldPath`, Kubernetes' own functions, and fields with a format
+that is another type in CEL. Costs are neither estimated nor limited.
 """
 
 from collections.abc import Iterator
@@ -32,12 +32,12 @@ NO_FIELD: Final = "<nil>"
 
 
 class RuleError(ValueError):
-    """A rule that cannot be compiled or is not served here; the message says why."""
+    """A rule that cannot be compiled or is not supported; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule, ready to be asked."""
+    """One compiled rule."""
 
     text: str
     program: Any
@@ -49,7 +49,7 @@ class Rule:
 
 @dataclass(slots=True)
 class Rules:
-    """The rules of a schema and of all below it."""
+    """The rules of a schema and of all schemas below it."""
 
     schema: Raw
     root: bool = False
@@ -63,7 +63,7 @@ class Rules:
         return not (self.own or self.fields or self.values or self.items)
 
     def judge(self, obj: Raw, old: Raw | None) -> list[Cause]:
-        """Return what the rules have against an object; `old` is the stored one on updates."""
+        """Return the causes of failed rules; `old` is the stored object on updates."""
         return list(self._judge(obj, _ABSENT if old is None else old, ""))
 
     def _judge(self, value: Any, old: Any, at: str) -> Iterator[Cause]:
@@ -73,7 +73,7 @@ class Rules:
         for rule in self.own:
             if rule.is_transition and old is _ABSENT:
                 continue
-            # What has not changed is equal to itself: most rules of most updates.
+            # Most updates leave most values unchanged.
             if not unchanged or (rule.is_transition and rule.text != "self == oldSelf"):
                 yield from self._ask(rule, value, old, at)
         if isinstance(value, dict):
@@ -87,7 +87,7 @@ class Rules:
                 yield from self.items._judge(one, self._partner(one, old), f"{at}[{place}]")
 
     def _partner(self, item: Any, old: Any) -> Any:
-        """Return the element of the old list that is the same one by its keys."""
+        """Return the element of the old list with the same keys."""
         keys = self.schema.get("x-kubernetes-list-map-keys")
         if not keys or not isinstance(old, list) or not isinstance(item, dict):
             return _ABSENT
@@ -136,13 +136,13 @@ def compiled(schema: Raw) -> Rules:
     """Return the rules of a root schema.
 
     Raises:
-        RuleError: one of them is refused; `problems` says which.
+        RuleError: one of them is refused; `problems` returns which.
     """
     return _compiled(schema, root=True, correlated=True)
 
 
 def problems(schema: Raw, path: str, *, root: bool = True, correlated: bool = True) -> Iterator[Cause]:
-    """Yield why rules of a schema and of all below it cannot be stored, as causes of a 422."""
+    """Yield the errors of the rules of a schema and of all schemas below it, as causes of a 422."""
     for place, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
         try:
             _rule(rule, schema, root=root, correlated=correlated)
@@ -175,7 +175,7 @@ def _compiled(schema: Raw, *, root: bool, correlated: bool) -> Rules:
 
 
 def _is_correlated(schema: Raw, word: str) -> bool:
-    """Whether what stands below a keyword of a schema can be found again in an old object."""
+    """Return whether values below a keyword of a schema have a counterpart in the old object."""
     return word != "items" or schema.get("x-kubernetes-list-type") == "map"
 
 
@@ -208,7 +208,7 @@ def _rule(raw: Raw, schema: Raw, *, root: bool, correlated: bool) -> Rule:
 
 
 def _check_chain(schema: Raw, read: tuple[str, ...], named: tuple[str, ...], *, root: bool, is_asked: bool) -> None:
-    """Refuse what a real server refuses, a field that the schema does not have, and what this one cannot judge."""
+    """Refuse fields that the schema does not have, and those that only a real server can evaluate."""
     node: Raw | None = schema
     for place, step in enumerate(named):
         known = None if node is None else fields_of(node, root=root and place == 0)
@@ -230,14 +230,14 @@ def _check_chain(schema: Raw, read: tuple[str, ...], named: tuple[str, ...], *, 
 
 @lru_cache(1024)
 def _program(kind: str, text: str) -> Any:
-    """Compile a rule; patterns are the same in many fields, and a definition is read twice."""
+    """Compile a rule; cached, because many fields have the same rules and a definition is compiled twice."""
     return _environment(kind).compile(text)
 
 
 @cache
 def _environment(kind: str) -> Any:
-    # Imported here: only a server that is given a rule needs it.
-    from cel_expr_python import cel  # type: ignore[import-untyped]  # its stubs are not marked as such
+    # Imported here: only servers with rules need it.
+    from cel_expr_python import cel  # type: ignore[import-untyped]  # it has stubs without a marker
 
     of = getattr(cel.Type, kind)
     return cel.NewEnv(variables={"self": of, "oldSelf": of})

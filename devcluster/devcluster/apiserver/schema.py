@@ -1,9 +1,9 @@
 """Structural schemas of custom resources: prune, default, validate.
 
-A schema is compiled once, when its CustomResourceDefinition is accepted, into closures that are then run for every
-write by the core, in this order: `prune`, `default`, `validate`. The first two change the object in place (it is the
-request's own copy); none raises, whatever the object holds. Recursion goes as deep as the schema, never as deep as the
-object. Rules in CEL (`x-kubernetes-validations`) are judged last, by `rules`.
+A schema is compiled to closures when its CustomResourceDefinition is stored. `core` runs them for every write in this
+order: `prune`, `default`, `validate`. The first two change the object in place, which is a copy of the request. None of
+them raises for any object. Recursion is as deep as the schema, never as deep as the object. `rules` evaluates CEL rules
+(`x-kubernetes-validations`) last.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,12 +20,12 @@ Object = dict[str, Any]
 Pruner = Callable[[Any], list[str]]
 Defaulter = Callable[[Any], None]
 
-# Deeper schemas do not exist in practice; closures nest as deep as the schema and Python's stack ends near 1,000.
+# Deeper schemas do not occur; closures nest as deep as the schema, and Python's stack has about 1,000 levels.
 MAX_DEPTH: Final = 100
-# More causes help nobody, and a hostile list of 500,000 wrong elements must not become a reply of 100 MB.
+# A list of 500,000 invalid elements must not become a response of 100 MB.
 MAX_CAUSES: Final = 1_000
 
-# Kinds of problem after which the real server does not evaluate CEL rules, and says so.
+# After these errors the real server does not evaluate CEL rules and adds `_NOT_CHECKED`.
 _BLOCKING: Final = frozenset(
     ["FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid", "FieldValueNotSupported"]
 )
@@ -64,13 +64,13 @@ class SchemaError(ValueError):
 
 
 class Schema:
-    """One version's schema, ready to be applied.
+    """The compiled schema of one version.
 
     Args:
         raw: the `openAPIV3Schema` of the version; None keeps and accepts everything.
 
     Raises:
-        SchemaError: it nests deeper than MAX_DEPTH, a pattern is not a regular expression, or a rule cannot be judged.
+        SchemaError: it nests deeper than MAX_DEPTH, or a pattern or rule is invalid or not supported.
     """
 
     def __init__(self, raw: Object | None) -> None:
@@ -88,19 +88,19 @@ class Schema:
     def prune(self, obj: Object) -> list[str]:
         """Remove unknown fields in place; return their sorted paths, such as `spec.taks[0].nmae`.
 
-        apiVersion, kind and metadata always stay, whole.
+        apiVersion, kind and metadata are never pruned.
         """
         return sorted(path.removeprefix(".") for path in self._pruner(obj))
 
     def default(self, obj: Object) -> None:
-        """Remove nulls of fields that are not nullable, then fill in defaults, in place and nested."""
+        """Remove nulls of fields that are not nullable and set defaults, in place at all levels."""
         self._defaulter(obj)
 
     def validate(self, obj: Object, old: Object | None = None) -> list[Cause]:
-        """Return what is wrong, as causes of a 422 in the words of the real server; empty when all is well.
+        """Return all errors as causes of a 422, with the real server's messages.
 
         Args:
-            old: the stored object on updates; problems of values that did not change are forgiven.
+            old: the stored object on updates; errors of unchanged values are ignored.
         """
         problems: list[Violation] = []
         self._validator(obj, (), problems)
@@ -131,7 +131,7 @@ class Schema:
 
 
 def depth_of(value: object, limit: int) -> int:
-    """Return how deeply objects and lists nest, without recursion; stops counting above the limit."""
+    """Return the nesting depth of objects and lists, without recursion; stop counting above the limit."""
     depth = 0
     level = [value]
     while level and depth <= limit:
@@ -146,7 +146,7 @@ def depth_of(value: object, limit: int) -> int:
 def _same(new: object, old: object) -> bool:
     try:
         return new == old
-    except RecursionError:  # preserved unknown fields may nest deeper than the stack
+    except RecursionError:  # unknown fields that are preserved may nest deeper than the stack
         return False
 
 
@@ -219,7 +219,7 @@ def _prune(known: Mapping[str, Pruner], other: Pruner | None, item: Pruner | Non
 
 
 def _prune_unknown(value: Any) -> list[str]:
-    """Empty objects below a value that should have been a scalar; validation then names the value itself."""
+    """Empty an object that should be a scalar; validation reports the value itself."""
     if not isinstance(value, dict):
         return []
     dropped = [f".{key}" for key in value]

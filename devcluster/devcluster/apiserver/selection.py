@@ -1,4 +1,4 @@
-"""Label and field selectors, as lists, watches and collection deletes take them in their query.
+"""Label and field selectors in the queries of lists, watches and collection deletes.
 
 Parsed once per request, matched once per object. Grammar and error messages are those of the real server; a
 selector that cannot be parsed is a `StatusError` with code 400. Label selectors are the same for every kind; field
@@ -17,7 +17,7 @@ from devcluster.apiserver.kinds import Kind
 _TOKENS: Final = re.compile(r"\s*(==|!=|[=!(),<>]|[^\s=!(),<>]+)")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 _SPECIAL: Final = frozenset(["==", "!=", "=", "!", "(", ")", ",", "<", ">"])
-# Booleans that the real server renders as `false` when the object leaves them out.
+# Booleans that are `false` for the real server when an object does not have them.
 _FALSE_WHEN_ABSENT: Final = frozenset(["spec.unschedulable", "spec.hostNetwork"])
 
 
@@ -30,7 +30,7 @@ class Requirement:
     values: frozenset[str] = frozenset()
 
     def holds(self, labels: Mapping[str, Any]) -> bool:
-        """Say whether the labels satisfy it; a missing label satisfies `notin` and `!`."""
+        """Return whether the labels satisfy it; a missing label satisfies `notin` and `!`."""
         value = labels.get(self.key)
         match self.operator:
             case "in":
@@ -49,7 +49,7 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class LabelSelector:
-    """All requirements must hold; without any it selects everything."""
+    """All requirements must hold; without any, everything matches."""
 
     requirements: tuple[Requirement, ...] = ()
 
@@ -57,7 +57,7 @@ class LabelSelector:
         return bool(self.requirements)
 
     def matches(self, labels: Mapping[str, Any] | None) -> bool:
-        """Say whether an object with these labels is selected."""
+        """Return whether an object with these labels is selected."""
         present = labels or {}
         return all(requirement.holds(present) for requirement in self.requirements)
 
@@ -74,7 +74,7 @@ class FieldTerm:
 
 @dataclass(frozen=True, slots=True)
 class FieldSelector:
-    """All terms must hold; without any it selects everything."""
+    """All terms must hold; without any, everything matches."""
 
     terms: tuple[FieldTerm, ...] = ()
 
@@ -82,11 +82,11 @@ class FieldSelector:
         return bool(self.terms)
 
     def matches(self, obj: Mapping[str, Any]) -> bool:
-        """Say whether the object is selected."""
+        """Return whether the object is selected."""
         return all((term.read(obj) == term.value) is term.equal for term in self.terms)
 
     def required(self, path: str) -> str | None:
-        """Return the value the path must have, or None when any may do: lets a list look up `metadata.name`."""
+        """Return the only value allowed for a path, or None: with it, a list can look up `metadata.name`."""
         return next((term.value for term in self.terms if term.equal and term.path == path), None)
 
 
@@ -94,7 +94,7 @@ def parse_labels(text: str) -> LabelSelector:
     """Parse a label selector, equality- or set-based: `a=b,c in (d,e),!f,g>1`.
 
     Raises:
-        StatusError: 400, in the real server's words.
+        StatusError: 400, with the real server's message.
     """
     return LabelSelector(tuple(_Parser(text).requirements())) if text else LabelSelector()
 
@@ -103,7 +103,7 @@ def parse_fields(text: str, kind: Kind) -> FieldSelector:
     """Parse a field selector: terms with `=`, `==` or `!=`, joined by commas; `\\` escapes commas and equal signs.
 
     Raises:
-        StatusError: 400 when it cannot be parsed or names a path that is not selectable for this kind.
+        StatusError: 400 when it cannot be parsed or a path is not selectable for this kind.
     """
     terms = []
     for part in re.split(r"(?<!\\),", text):
@@ -168,7 +168,7 @@ def _event_source(event: Mapping[str, Any]) -> str:
 
 
 class _Parser:
-    """Recursive descent over the tokens of a label selector, one method per rule of the real grammar."""
+    """A recursive descent parser for label selectors, with one method per rule of the real grammar."""
 
     def __init__(self, text: str) -> None:
         self._tokens = [found.group(1) for found in _TOKENS.finditer(text)]
@@ -230,7 +230,7 @@ class _Parser:
             raise ValueError(f"found '{opening}' expected: '('")
         values: set[str] = set()
         first = True
-        pending = True  # a value may come, and is empty when a comma or the end comes instead
+        pending = True  # a value is expected; it is empty before a comma or the end
         while (token := self._next()) != ")":
             if _is_word(token) and pending:
                 values.add(token)

@@ -1,7 +1,7 @@
-"""The embedded API server: listens on loopback over TLS, knows its callers, sends each request to who answers it.
+"""The embedded API server: listens on loopback with TLS, authenticates and authorizes requests, calls their handler.
 
-Embedded by tests and by development mode, or run alone by `python -m devcluster.apiserver`. Never for production:
-state is in memory and what is not served is refused with a sentence.
+Tests and development mode embed it; `python -m devcluster.apiserver` runs it alone. Never for production: the state is
+in memory, and unsupported requests are refused with an explanation.
 """
 
 import asyncio
@@ -37,18 +37,18 @@ _NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system"
 _WRITES: Final = ("create", "update", "patch", "delete", "deletecollection")
 _HEALTH: Final = ("/healthz", "/livez", "/readyz")
 _STOP_SECONDS: Final = 1.0
-_HEADER_BYTES: Final = 1 << 20  # what a Go server reads: a name of 10,000 characters is looked up, and not found
+_HEADER_BYTES: Final = 1 << 20  # the limit of a Go server, where a name of 10,000 characters is not found
 
 
 class ApiServer:
     """A Kubernetes-compatible API server for one machine.
 
     Args:
-        folder: where certificates and the kubeconfig go; made when missing, readable by its owner only.
-        port: 0 for a free one.
+        folder: for certificates and the kubeconfig; created if it is missing; only its owner can read it.
+        port: 0 for a free port.
         clock: returns the time, in UTC.
-        history_bytes: how much of the past is kept for watches that reconnect.
-        cluster: uid of the namespace kube-system, by which a cluster is known; any by default.
+        history_bytes: size of the history that is kept for watches that reconnect.
+        cluster: uid of the namespace kube-system, the identity of a cluster; random by default.
     """
 
     def __init__(
@@ -90,32 +90,32 @@ class ApiServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The server's URL."""
         return f"https://127.0.0.1:{self.port}"
 
     @property
     def kubeconfig(self) -> Path:
-        """The admin's kubeconfig; written by `start`."""
+        """The administrator's kubeconfig; `start` writes it."""
         return self.folder / "kubeconfig"
 
     @property
     def ca(self) -> Path:
-        """The certificate authority, PEM, of everything this server shows."""
+        """The PEM file of the server's certificate authority."""
         return self._credentials.authority
 
     @property
     def node_tls(self) -> NodeTLS:
-        """What a node serves its logs with; the server proxies `pods/log` there with a client certificate."""
+        """The certificates of a node's log endpoint, to which the server forwards `pods/log`."""
         return self._credentials.node_tls
 
     @property
     def token(self) -> str:
-        """The admin's bearer token."""
+        """The administrator's bearer token."""
         return self._credentials.admin_token
 
     async def start(self) -> None:
-        """Listen; the port is known afterwards and the kubeconfig written."""
-        # A handler is cancelled when its client leaves: watches and followed logs would linger until their next event.
+        """Listen, and write the kubeconfig with the port."""
+        # Handlers are cancelled when their client disconnects; else watches would stay until their next event.
         listener = web.Server(
             self._handle,
             request_factory=_request,
@@ -126,7 +126,7 @@ class ApiServer:
         runner = web.ServerRunner(listener, shutdown_timeout=_STOP_SECONDS)
         await runner.setup()
         self._runner = runner
-        # 512 waiting connections: tests open hundreds of watches at once.
+        # 512 pending connections: tests open hundreds of watches at once.
         site = web.TCPSite(runner, "127.0.0.1", self.port, ssl_context=self._credentials.server_context(), backlog=512)
         try:
             await site.start()
@@ -137,7 +137,7 @@ class ApiServer:
         write_kubeconfig(self.kubeconfig, kubeconfig(self.url, self.ca, self.token))
 
     async def stop(self) -> None:
-        """End all watches and stop listening; again is harmless. A stopped server is not started again."""
+        """End all watches and stop listening. Idempotent. A stopped server cannot be started again."""
         self._store.close()
         runner, self._runner = self._runner, None
         if runner is not None:
@@ -151,12 +151,12 @@ class ApiServer:
         await self.stop()
 
     def compact(self) -> None:
-        """Forget all history now: watches that reconnect get 410, unfinished lists too. For tests."""
+        """Compact the history: watches that reconnect and unfinished lists get 410. For tests."""
         self._store.compact()
         self._lists.forget()
 
     def close_watches(self) -> None:
-        """End all watches now, as a restart of a real server does. For tests."""
+        """End all watches, as a restart of a real server does. For tests."""
         self._store.close_watches()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -169,7 +169,7 @@ class ApiServer:
         except ConnectionError:
             raise
         except Exception:
-            # The server's last line: one request's bug must not take the cluster down, and must be seen.
+            # A defect in one request must not stop the server, and must be logged.
             logger.exception("apiserver.failed", extra={"method": request.method, "path": request.path})
             return _refused(
                 StatusError(
@@ -211,7 +211,7 @@ class ApiServer:
         return answer
 
     def _check_host(self, request: web.BaseRequest) -> None:
-        # A page in a browser may point its own name at 127.0.0.1; the token guards too, this says so sooner.
+        # A web page may resolve its own name to 127.0.0.1; the token protects too, but this refusal is clearer.
         host = request.host.rpartition(":")[0] or request.host
         if host not in ("127.0.0.1", "localhost", "[::1]"):
             raise StatusError(403, f"Host {request.host!r} is not this server; use {self.url}")
@@ -231,11 +231,11 @@ class ApiServer:
             raise StatusError(403, rbac.refusal(caller.name, asked, decision), details=told)
 
     async def _describe(self, request: web.BaseRequest, path: str) -> web.Response:
-        """Answer what is not about one resource: version, discovery, OpenAPI."""
+        """Answer requests without a resource: version, discovery, OpenAPI."""
         if request.method != "GET":
             raise StatusError(405, f"{request.method} is not supported on {path}")
         if path.startswith("/openapi/v3/"):
-            # What takes a moment, the first time, must not hold up everybody else.
+            # The first document takes a second, and must not block other requests.
             await asyncio.to_thread(builtin_schemas.load)
         found = self._registry.document(path.rstrip("/") or "/", request.headers.get("Accept", ""))
         if found is None:
@@ -260,12 +260,12 @@ def _call_later(seconds: float, act: Callable[[], None]) -> None:
 
 
 def _asked(route: routes.Route, verb: str, query: Mapping[str, str]) -> rbac.Attributes:
-    """Return what a request is about, as authorization names it."""
+    """Return the attributes of a request for authorization."""
     namespace, name = route.namespace, route.name
     if (route.group, route.plural) == ("", "namespaces"):
-        namespace = name  # so that a Role in a namespace can speak of the namespace itself
+        namespace = name  # so that a Role can have rules for its own namespace
     if not name and verb in ("list", "watch", "deletecollection"):
-        # A selection of one name is a request for that object.
+        # A field selector with one name is a request for that object.
         field, _, value = query.get("fieldSelector", "").partition("=")
         name = value.removeprefix("=") if field == "metadata.name" and "," not in value else ""
     return rbac.Attributes(verb, route.group, route.plural, route.subresource, namespace, name)

@@ -1,8 +1,7 @@
-"""Holds every object of the development API server: revisions, history, watchers. Pure: no HTTP, no clock.
+"""The objects of the development API server: revisions, history, watchers. Pure: no HTTP, no clock.
 
-`core` is the only writer, `handlers` and `streams` read. Stored objects are never changed again: a write stores a new
-tree, so whoever holds an older one keeps what it read. Each version is serialised once; lists and watchers share those
-bytes.
+Only `core` writes; `handlers` and `streams` read. Stored objects are never changed: a write stores a new tree, so that
+readers keep the version that they have read. Each version is serialised once; lists and watchers share the bytes.
 """
 
 from collections import deque
@@ -16,22 +15,22 @@ Object = dict[str, Any]
 Key = tuple[str, str]
 """Namespace ("" for cluster-scoped kinds) and name."""
 
-# A watcher that lets this many events pile up is cut off and lists again, as at a real server's bounded buffers.
+# A watcher with this many pending events is closed and must list again, as with a real server's bounded buffers.
 MAX_PENDING_EVENTS: Final = 20_000
 
 
-# Serialised bytes; the trees beside them take about five times as much. 8,000 changes of objects of 2 KiB.
+# Of serialised objects, whose trees need about five times as much: 8,000 changes of objects of 2 KiB.
 HISTORY_BYTES: Final = 16 * 1024 * 1024
-# What etcd takes in one request by default (--max-request-bytes).
+# etcd's default limit for one request (--max-request-bytes).
 MAX_OBJECT: Final = 1536 * 1024
 
 
 class TooLarge(Exception):
-    """The object is larger than etcd would store."""
+    """The object is larger than etcd's limit."""
 
 
 class Expired(Exception):
-    """The revision asked for is no longer, or not, in this server's history; list again."""
+    """The history does not have the requested revision, so the client must list again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One write: `old` is None for a create, `new` for a removal; `gone` is then the last state at the new revision."""
+    """One write. `old` is None for a create; `new` is None for a removal, and `gone` is the last state."""
 
     revision: int
     key: Key
@@ -53,17 +52,17 @@ class Change:
     new: Version | None
     gone: Version | None = None
     frames: dict[str, bytes] = field(default_factory=dict)
-    """Encoded watch events by form, filled by the first watcher that needs one and shared with the others."""
+    """Encoded watch events by form; the first watcher that needs one adds it for all."""
 
     @property
     def size(self) -> int:
-        """Bytes of history this change holds on to."""
+        """The bytes of this change in the history."""
         version = self.new or self.gone
         return len(version.raw) if version else 0
 
 
 class Watcher:
-    """The changes of one resource that a watch has not sent yet. `wake` is called when there is something to do."""
+    """The changes of one resource that a watch has not sent yet. `wake` is called when there is a new one."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
@@ -71,7 +70,7 @@ class Watcher:
         self.closed = False
 
     def put(self, change: Change) -> None:
-        """Queue a change; a watcher that does not keep up is closed."""
+        """Add a change; close the watcher if too many are pending."""
         if len(self.pending) >= MAX_PENDING_EVENTS:
             self.close()
         if not self.closed:
@@ -79,14 +78,14 @@ class Watcher:
             self._wake()
 
     def close(self) -> None:
-        """End the watch after what is pending."""
+        """End the watch after the pending changes."""
         self.closed = True
         self._wake()
 
 
 @dataclass(slots=True)
 class _Collection:
-    """All of one resource."""
+    """The objects of one resource."""
 
     versions: dict[Key, Version] = field(default_factory=dict)
     changes: deque[Change] = field(default_factory=deque)
@@ -97,9 +96,9 @@ class Store:
     """Objects by resource (`"pods"`, `"agentjobs.agentjobs.dev"`) and key.
 
     Args:
-        microseconds: the time as a number; the first revision follows it, so that no revision of an earlier server is
-            taken for one of this server's. Counting from 1, a restarted server would accept them and stay silent.
-        history_bytes: how much of the past is kept for watches that reconnect.
+        microseconds: the current time. The first revision is based on it, so that revisions of an earlier server are
+            unknown to this one. If they began at 1, a restarted server would accept old revisions of watches.
+        history_bytes: size of the history that is kept for watches that reconnect.
     """
 
     def __init__(self, microseconds: int, *, history_bytes: int = HISTORY_BYTES) -> None:
@@ -117,7 +116,7 @@ class Store:
         return shelf.versions.get(key) if shelf else None
 
     def list(self, resource: str, namespace: str = "") -> "list[Version]":
-        """Return current versions in the order of their keys, of one namespace or of all (`""`)."""
+        """Return the current versions of one namespace or of all (`""`), in the order of their keys."""
         shelf = self._shelves.get(resource)
         if shelf is None:
             return []
@@ -130,10 +129,10 @@ class Store:
         return (name for name, shelf in self._shelves.items() if shelf.versions)
 
     def put(self, resource: str, key: Key, obj: Object) -> Version:
-        """Store `obj` (which the store owns from now on) under the next revision, written into its metadata.
+        """Store `obj` with the next revision in its metadata. The caller must not change it any more.
 
         Raises:
-            TooLarge: nothing was stored.
+            TooLarge: it was not stored.
         """
         shelf = self._shelf(resource)
         version = self._next(obj)
@@ -143,7 +142,7 @@ class Store:
         return version
 
     def remove(self, resource: str, key: Key) -> Version:
-        """Remove the object of that key; return its last state at the revision of its removal."""
+        """Remove an object; return its last state with the revision of the removal."""
         shelf = self._shelf(resource)
         old = shelf.versions.pop(key)
         gone = self._next({**old.obj, "metadata": dict(old.obj["metadata"])})
@@ -151,10 +150,10 @@ class Store:
         return gone
 
     def watch(self, resource: str, revision: int | None, wake: Callable[[], None]) -> Watcher:
-        """Start a watcher of everything after `revision` (None: from now on).
+        """Start a watcher of all changes after `revision` (None: after the current one).
 
         Raises:
-            Expired: when history does not reach back to it, or it lies ahead: it is another server's then.
+            Expired: the history does not have it, or it is a future revision, which is another server's.
         """
         shelf = self._shelf(resource)
         watcher = Watcher(wake)
@@ -167,18 +166,18 @@ class Store:
         return watcher
 
     def check(self, revision: int) -> None:
-        """Raise Expired when the changes after `revision` are not all known."""
+        """Raise Expired if the history does not have all changes after `revision`."""
         if revision < self._compacted:
             raise Expired(f"too old resource version: {revision} ({self._compacted})")
         if revision > self.revision:
             raise Expired(f"too large resource version: {revision}, current: {self.revision}; it is not of this server")
 
     def unwatch(self, resource: str, watcher: Watcher) -> None:
-        """Forget a watcher."""
+        """Remove a watcher."""
         self._shelf(resource).watchers.discard(watcher)
 
     def close(self) -> None:
-        """End all watches, those that begin from now on at once."""
+        """End all watches, also later ones."""
         self._closed = True
         self.close_watches()
 
@@ -190,7 +189,7 @@ class Store:
                     watcher.close()
 
     def compact(self) -> None:
-        """Forget the history: every revision but the current one is too old from now on."""
+        """Drop the history: all revisions before the current one expire."""
         while self._order:
             self._drop_oldest()
         self._compacted = self.revision

@@ -1,7 +1,7 @@
-"""What built-in kinds do differently from any other on create, update and delete. Pure; `core` asks `strategy(kind)`.
+"""The special behaviour of built-in kinds on create, update and delete. Pure.
 
-Only what clients notice and this server's users need: defaults and immutability of pods, phases of namespaces, plain
-text of secrets. Schemas of built-in kinds are not here; `podfields` knows the names of a pod's fields.
+Only behaviour that clients depend on: defaults and immutability of pods, phases of namespaces, stringData of secrets.
+`podfields` has the names of a pod's fields.
 """
 
 import base64
@@ -35,7 +35,7 @@ from devcluster.apiserver.store import Object
 _PROTECTED_NAMESPACES: Final = ("default", "kube-public", "kube-system")
 _RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")
 _DEFAULT_GRACE_SECONDS: Final = 30
-# The limit on the data of a ConfigMap or Secret.
+# The limit for the data of a ConfigMap or Secret.
 _MAX_DATA: Final = 1024 * 1024
 
 
@@ -61,16 +61,16 @@ def _may_delete(_obj: Object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """One kind's peculiarities.
+    """The special behaviour of one kind.
 
     Args:
-        on_create: sets defaults and the first status of an object nobody else holds yet.
+        on_create: sets defaults and the first status of a new object.
         on_write: normalises an object on create and update.
-        on_update: carries over what an ordinary update of the first object cannot change from the second.
-        check: returns what is wrong, given the new and the old object (None on create).
-        grace: seconds until a deleted object goes, given what the client asked for.
-        refuses_delete: a sentence when the object must stay.
-        names: what is wrong with a name.
+        on_update: copies fields that an update of the first object cannot change from the second.
+        check: returns the errors of the new object; the old one is None on create.
+        grace: returns the grace period of a delete, given the requested one.
+        refuses_delete: returns why the object must not be deleted, or an empty string.
+        names: returns the errors of a name.
     """
 
     on_create: Callable[[Object], None] = _nothing
@@ -81,7 +81,7 @@ class Strategy:
     refuses_delete: Callable[[Object], str] = _may_delete
     names: Callable[[str], list[str]] = syntax.dns_subdomain
     fields: frozenset[str] = frozenset()
-    """Top-level fields besides apiVersion, kind and metadata; empty when any is accepted."""
+    """Top-level fields besides apiVersion, kind and metadata; empty if all are accepted."""
 
 
 def _mapping(obj: Object, name: str) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def _pull_policy(image: object) -> str:
 
 
 def _quality_of_service(spec: Mapping[str, Any]) -> str:
-    """Return the class the kubelet evicts by (pod QoS classes in the Kubernetes documentation)."""
+    """Return the QoS class of a pod."""
     resources = [container.get("resources") or {} for container in _containers(spec)]
     if not any(part.get("requests") or part.get("limits") for part in resources):
         return "BestEffort"
@@ -219,7 +219,7 @@ def _check_pod_update(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Ca
 
 def _pod_grace(obj: Object, asked: int | None) -> int:
     spec = obj.get("spec") or {}
-    # Nobody would finish the deletion of a pod that is on no node or has ended.
+    # No kubelet finishes the deletion of a pod that has no node or has ended.
     if not spec.get("nodeName") or (obj.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
         return 0
     grace = spec.get("terminationGracePeriodSeconds", _DEFAULT_GRACE_SECONDS) if asked is None else asked
@@ -379,5 +379,5 @@ _PLAIN: Final = Strategy()
 
 
 def strategy(kind: Kind) -> Strategy:
-    """Return a kind's peculiarities; most have none."""
+    """Return the special behaviour of a kind; most kinds have none."""
     return _STRATEGIES.get(kind.key, _PLAIN)

@@ -1,4 +1,4 @@
-"""Sends the events of one watch until the client leaves, its time is up or the server says so. Called by `handlers`."""
+"""Sends the events of a watch until the client disconnects, its timeout expires or the server ends it."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ from devcluster.apiserver.faults import Faults
 from devcluster.apiserver.kinds import Kind
 from devcluster.apiserver.store import Change, Expired, Object, Store, Version, Watcher
 
-# As kube-apiserver: a bookmark about once a minute, and a watch without timeoutSeconds ends after 30 to 60 minutes.
+# As in kube-apiserver: a bookmark about once a minute, and 30 to 60 minutes for a watch without timeoutSeconds.
 _BOOKMARK_SECONDS: Final = 60.0
 _LONGEST_SECONDS: Final = (1800.0, 3600.0)
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
@@ -25,11 +25,11 @@ Render = Callable[[Version], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What a watch request asks for.
+    """The parameters of a watch request.
 
     Args:
-        render: writes a version in the form asked for.
-        shared: whether every watch of this kind renders alike; its events are then encoded once for all.
+        render: writes a version in the requested form.
+        shared: whether other watches of the kind render the same; their events are encoded once.
     """
 
     kind: Kind
@@ -42,7 +42,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class _Filter:
-    """Whether a watch is about an object."""
+    """Selects the objects of a watch."""
 
     namespace: str
     name: str
@@ -58,8 +58,8 @@ class _Filter:
 
 
 async def serve(request: web.BaseRequest, store: Store, watch: Watch, faults: Faults) -> web.StreamResponse:
-    """Answer a watch request to its end."""
-    # Refusals of the request come before its first byte; a revision that is too old is an event in an answer of 200.
+    """Serve a watch request to its end."""
+    # Refusals come before the first byte; a revision that is too old is an event in a response with code 200.
     initial = _wants_initial_events(watch)
     chosen = _Filter(watch.namespace, watch.name, lists.selection(watch.kind, watch.query))
     seconds = _seconds(watch.query)
@@ -80,14 +80,14 @@ async def serve(request: web.BaseRequest, store: Store, watch: Watch, faults: Fa
             await sender.initial(watcher, end_marker=initial)
         await sender.follow(watcher, awake, seconds)
     except ConnectionError:
-        pass  # the client left, which is how watches end
+        pass  # the client disconnected, as at the end of most watches
     finally:
         store.unwatch(resource, watcher)
     return response
 
 
 class _Sender:
-    """Writes events of one watch."""
+    """Sends the events of one watch."""
 
     def __init__(
         self, response: web.StreamResponse, store: Store, watch: Watch, chosen: _Filter, faults: Faults
@@ -101,8 +101,8 @@ class _Sender:
         self._bookmarks = watch.query.get("allowWatchBookmarks") in ("true", "1")
 
     async def initial(self, watcher: Watcher, *, end_marker: bool) -> None:
-        """Send all there is as ADDED, and on request the bookmark that says so."""
-        # What came while the headers were sent is in the list that follows, taken in the same step.
+        """Send the current objects as ADDED, and on request the bookmark after them."""
+        # Changes that came while the headers were sent are in the list that follows.
         watcher.pending.clear()
         revision = self._store.revision
         found = [
@@ -152,7 +152,7 @@ class _Sender:
                 yield frame
 
     def _encode(self, change: Change) -> bytes:
-        """Return the event of a change as this watch sees it: objects enter and leave its selection."""
+        """Return the event of a change for this watch: objects enter and leave its selection."""
         was = change.old is not None and self._chosen(change.old)
         now = change.new is not None and self._chosen(change.new)
         if not was and not now:
@@ -178,9 +178,9 @@ class _Sender:
 
 
 def _as_it_was(change: Change) -> Version:
-    """Return the state before a change that took the object out of a selection, at the revision of the change.
+    """Return the old state of an object that has left the selection, with the revision of the change.
 
-    With the new labels a client could not tell which of its objects is meant.
+    The new labels would not match the client's selection.
     """
     assert change.old is not None
     old = change.old.obj
@@ -213,4 +213,4 @@ def _seconds(query: Mapping[str, str]) -> float:
     text = query.get("timeoutSeconds", "")
     if text.isascii() and text.isdigit() and int(text[:9]) > 0:
         return float(text[:9])
-    return random.uniform(*_LONGEST_SECONDS)  # noqa: S311  spreads reconnects, guards nothing
+    return random.uniform(*_LONGEST_SECONDS)  # noqa: S311  spreads reconnects

@@ -1,7 +1,7 @@
-"""Checks that the schema of a CustomResourceDefinition is structural. Used by `crds` only.
+"""Checks that the schema of a CustomResourceDefinition is structural.
 
-A walk over the raw `openAPIV3Schema` that collects what kube-apiserver 1.36 would refuse, in its words: unknown
-keywords are dropped and named, wrong types are a 400, the rest are causes of a 422.
+It walks the raw `openAPIV3Schema` and collects the errors of kube-apiserver 1.36, with its messages: unknown keywords
+are removed and reported, wrong types are a 400, other errors are causes of a 422.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _MAP_TYPES: Final = ("atomic", "granular")
 _NARROWINGS: Final = ("allOf", "anyOf", "oneOf")
 _RULE_REASONS: Final = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired")
 _INT_OR_STRING: Final = [{"type": "integer"}, {"type": "string"}]
-# What each keyword must be; `schema`, `schemas` and `named` are descended into, `any` may be anything.
+# The type of each keyword's value; `schema`, `schemas` and `named` contain schemas.
 _KEYWORDS: Final = {
     "$ref": "string",
     "$schema": "string",
@@ -89,19 +89,19 @@ _FORBIDDEN: Final = {
     "dependencies": "dependencies is not supported",
     "patternProperties": "patternProperties is not supported",
 }
-# Keywords that must not appear below anyOf, allOf, oneOf and not: there, a schema may only narrow values.
+# Keywords that are not allowed below anyOf, allOf, oneOf and not, where a schema may only restrict values.
 _UNDEFINED_IN_NARROWING: Final = ("additionalProperties", "default", "description", "nullable", "title", "type")
 
 
 class WrongType(ValueError):
-    """A keyword holds a value of the wrong type; the message names the field and what was expected."""
+    """The value of a keyword has the wrong type; the message has the field and the expected type."""
 
 
 def tidy(schema: Raw, path: str) -> list[str]:
     """Remove unknown keywords and nulls, in place; return the paths of the unknown ones.
 
     Raises:
-        WrongType: a keyword has a value of the wrong type, or the schema nests too deeply to be read.
+        WrongType: the value of a keyword has the wrong type, or the schema nests too deeply.
     """
     if depth_of(schema, MAX_DEPTH) > MAX_DEPTH:
         raise WrongType(f"{path}: nested deeper than {MAX_DEPTH} levels")
@@ -109,7 +109,7 @@ def tidy(schema: Raw, path: str) -> list[str]:
 
 
 def problems(schema: Raw, path: str) -> list[Cause]:
-    """Return why the schema of a version is not structural or otherwise refused."""
+    """Return why the schema of a version is not structural or refused for other reasons."""
     found = _Causes()
     if not schema.get("type"):
         if not _may_be_untyped(schema):
@@ -193,7 +193,7 @@ _SAID: Final = {
 
 
 def _below(schema: Raw, path: str, join: Any) -> Iterator[tuple[str, Raw]]:
-    """Yield every schema directly below, with its path; `join` writes the path of a property."""
+    """Yield every direct child schema with its path; `join` makes the path of a property."""
     for name, child in (schema.get("properties") or {}).items():
         yield join(f"{path}.properties", name), child
     for key in ("items", "additionalProperties", "not"):
@@ -232,7 +232,7 @@ def _narrowings(schema: Raw, path: str) -> Iterator[tuple[str, Raw]]:
 
 
 def _may_narrow_type(schema: Raw, child: Raw) -> bool:
-    """Say whether the child belongs to the one way of spelling an int-or-string that may name types."""
+    """Return whether the child is part of an int-or-string in the one form that may have types."""
     if not schema.get("x-kubernetes-int-or-string"):
         return False
     if schema.get("anyOf") == _INT_OR_STRING:
@@ -242,7 +242,7 @@ def _may_narrow_type(schema: Raw, child: Raw) -> bool:
 
 
 def _check_complete(narrowing: Raw, at: str, schema: Raw, path: str, found: _Causes) -> None:
-    """Check that what a narrowing of the root names is defined outside of it, too."""
+    """Check that fields in a narrowing of the root are also defined outside of it."""
     message = "because it is defined in"
     if isinstance(narrowing.get("items"), dict):
         if not isinstance(schema.get("items"), dict):

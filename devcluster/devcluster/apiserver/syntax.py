@@ -1,7 +1,7 @@
-"""Which strings Kubernetes accepts as names, label keys and label values, and how it says no.
+"""Checks names, label keys and label values.
 
-Called by `selection`, `crds` and the core for metadata. Every check returns the complaints, in the words of the real
-server (1.36); an empty list means the string is fine. Lengths are counted in bytes, as there.
+Every check returns the error messages of the real server (1.36); the list is empty for a valid string. As on a real
+server, lengths are in bytes.
 """
 
 import re
@@ -37,7 +37,7 @@ def dns_label(value: str) -> list[str]:
 
 
 def dns_label_1035(value: str) -> list[str]:
-    """Check a DNS label, RFC 1035: a plural, singular or short name of a kind; it must begin with a letter."""
+    """Check a DNS label, RFC 1035: a plural, singular or short name of a kind, which begins with a letter."""
     message = (
         "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
         "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', "
@@ -57,7 +57,7 @@ def dns_subdomain(value: str) -> list[str]:
 
 
 def path_segment(value: str) -> list[str]:
-    """Check the name of a role or a binding, which may be nearly anything: `system:discovery`."""
+    """Check the name of a role or a binding, which may have nearly all characters: `system:discovery`."""
     if value in (".", ".."):
         return [f"may not be '{value}'"]
     return [f"may not contain '{character}'" for character in "/%" if character in value]
@@ -109,7 +109,7 @@ def _name_part(name: str) -> list[str]:
 
 
 def _too_long(value: str, limit: int) -> list[str]:
-    # A surrogate, possible in JSON, has no UTF-8; it is refused by the patterns.
+    # A surrogate, possible in JSON, has no UTF-8 encoding; the patterns refuse it.
     return [f"must be no more than {limit} bytes"] if len(value.encode(errors="replace")) > limit else []
 
 

@@ -1,7 +1,7 @@
-"""Tables: what `kubectl get` prints. Called for list, get and watch answers when the client asks for `as=Table`.
+"""Tables for `kubectl get`, in responses to list, get and watch requests with `as=Table`. Pure.
 
 Cells of built-in kinds follow the printers of kube-apiserver 1.36, those of custom resources their printer columns.
-Pure: the time comes in. Objects are only read; rows share parts of them.
+Rows share parts of the objects, which are only read.
 """
 
 import json
@@ -17,7 +17,6 @@ from devcluster.apiserver.podstatus import pod_cells
 Object = Mapping[str, Any]
 Cell = str | int | float | bool | None
 
-TABLE_VERSIONS: Final = ("meta.k8s.io/v1", "meta.k8s.io/v1beta1")
 _INCLUDE: Final = ("", "Metadata", "Object", "None")
 _NONE: Final = "<none>"
 _UNKNOWN: Final = "<unknown>"
@@ -40,13 +39,13 @@ def table(
     metadata: Mapping[str, Any] | None = None,
     headers: bool = True,
 ) -> dict[str, Any]:
-    """Return the objects as a Table.
+    """Return a Table of the objects.
 
     Args:
         include: the `includeObject` parameter: Metadata (the default), Object or None.
-        api_version: `meta.k8s.io/v1` or `meta.k8s.io/v1beta1`, as the client asked.
-        metadata: the list's: resourceVersion, continue, remainingItemCount.
-        headers: whether to repeat the column definitions; watches need them in their first event only.
+        api_version: the requested one, `meta.k8s.io/v1` or `meta.k8s.io/v1beta1`.
+        metadata: of the list: resourceVersion, continue, remainingItemCount.
+        headers: whether to add the column definitions; a watch has them in its first event only.
 
     Raises:
         StatusError: 400 for an unknown `include`.
@@ -73,7 +72,7 @@ def table(
 def human_duration(elapsed: timedelta) -> str:
     """Return a duration as kubectl prints ages: `45s`, `3m20s`, `17h`, `2d5h`, `1y30d`.
 
-    Two seconds of the future are forgiven; more is `<invalid>`.
+    Up to two seconds in the future are 0s; more is `<invalid>`.
     """
     seconds = int(elapsed.total_seconds())
     if seconds < 0:
@@ -99,7 +98,7 @@ def human_duration(elapsed: timedelta) -> str:
 
 
 def age(timestamp: object, now: datetime) -> str:
-    """Return how long ago an RFC 3339 timestamp was, `<unknown>` without one, `<invalid>` for anything else."""
+    """Return the age of an RFC 3339 timestamp; `<unknown>` without one, `<invalid>` for any other value."""
     if not timestamp:
         return _UNKNOWN
     if not isinstance(timestamp, str):
@@ -140,7 +139,7 @@ def _row(kind: Kind, obj: Object, now: datetime) -> list[Cell]:
     try:
         return printer(obj, now)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-        # Built-in kinds are not validated in depth: a field of the wrong type must not hide the whole list.
+        # Built-in kinds are not fully validated: a field of the wrong type must not fail the whole list.
         return [_name(obj), *(_INVALID for _ in kind.columns[1:])]
 
 

@@ -1,9 +1,10 @@
-"""Compiles the value checks of a structural schema into closures. Used by `schema` only, which owns what is public.
+"""Compiles the value checks of a structural schema to closures; `schema` uses them.
 
-Every check takes the value, its path and a list to which it adds what is wrong. Reasons and wording are those of
-kube-apiserver 1.36, down to the field `<nil>` for problems of `oneOf` and its relatives. Lengths count code points, as
-there, although the message speaks of bytes. In three oddities of that server this one is stricter: a list passes there
-for any string with a format, 1.5 for an enum of integers that has 1, and host names may hold symbols.
+Every check takes the value, its path and a list of violations to extend. Reasons and messages are those of
+kube-apiserver 1.36, including the field `<nil>` for violations of `oneOf` and similar keywords. Lengths are in code
+points, although the message has bytes. This server is stricter in three cases: a real one accepts a list for a string
+with a format, 1.5 for an enum of integers with 1, and symbols in host names. The library jsonschema cannot do this: its
+messages repeat the whole instance, which ends in a RecursionError for deep objects, and it has no nullable fields.
 """
 
 import json
@@ -19,18 +20,18 @@ from devcluster.apiserver.formats import INTEGER_FORMATS, STRING_FORMATS, go_pat
 Path = tuple[str | int, ...]
 Raw = dict[str, Any]
 
-# Values are repeated in error messages; beyond this they say nothing more.
+# Messages contain the invalid value, cut to this length.
 _MAX_SHOWN: Final = 1024
 _NO_FIELD: Final = "<nil>"
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing that is wrong.
+    """One error of a value.
 
     Args:
-        path: the value whose schema is violated; a missing field belongs to the object it is missing from.
-        forgivable: it may stand when an update leaves the value as it was.
+        path: of the value that violates its schema; for a missing field, of the object.
+        forgivable: an update that does not change the value is accepted.
     """
 
     path: Path
@@ -42,13 +43,13 @@ Validator = Callable[[Any, Path, list[Violation]], None]
 
 
 def dotted(path: Path) -> str:
-    """Return a path as messages show it: `spec.tools[0].name`."""
+    """Return a path for a message: `spec.tools[0].name`."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
 def shown(value: object) -> str:
-    """Return a value as messages show it: JSON, strings in double quotes, cut when very long."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:  # as Go prints float64
+    """Return a value for a message: as JSON, cut if it is long."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:  # as Go formats float64
         return str(int(value))
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
@@ -61,7 +62,7 @@ def compile_validator(schema: Raw) -> Validator:
     """Compile a schema and everything below it.
 
     Raises:
-        ValueError: a pattern is no regular expression.
+        ValueError: a pattern is not a regular expression.
     """
     declared = schema.get("type")
     int_or_string = bool(schema.get("x-kubernetes-int-or-string"))
@@ -76,7 +77,7 @@ def compile_validator(schema: Raw) -> Validator:
         if value is None and nullable:
             return
         typed = allowed is None or json_type(value) in allowed
-        # A fraction where an integer should be is still measured.
+        # The range of a fraction is checked even if an integer is required.
         measured = isinstance(value, float) and wanted == "integer"
         if not typed:
             problems.append(_type_problem(path, value, str(wanted)))
@@ -110,7 +111,7 @@ def _allowed(declared: str | None) -> frozenset[str] | None:
 
 
 def _type_problem(path: Path, value: object, wanted: str) -> Violation:
-    # A whole number written with a point counts as an integer, but is called what it looks like.
+    # A whole number with a decimal point is accepted as an integer, but is a "number" in messages.
     got = '"number"' if isinstance(value, float) else f'"{json_type(value)}"'
     message = f"Invalid value: {got}: {_in_body(path)} must be of type {wanted}: {got}"
     return Violation(path, _cause("FieldValueTypeInvalid", dotted(path), message))
@@ -291,7 +292,7 @@ def _outcomes(alternatives: list[Validator], value: Any, path: Path) -> list[lis
 
 
 def _closest(outcomes: list[list[Violation]]) -> list[Violation]:
-    """Return the problems of the alternative that nearly held: the one with the fewest, the first among equals."""
+    """Return the violations of the first alternative that has the fewest."""
     return min(outcomes, key=lambda outcome: len(outcome))
 
 
@@ -376,7 +377,7 @@ def _unique(key_of: Callable[[Any], Any]) -> Validator:
             key = key_of(item)
             identity = _identity(key)
             counts[identity] = counts.get(identity, 0) + 1
-            if counts[identity] == 2:  # a value is complained about once, however often it comes
+            if counts[identity] == 2:  # each duplicate value is reported once
                 message = f"Duplicate value: {shown(key)}"
                 cause = _cause("FieldValueDuplicate", dotted((*path, index)), message)
                 problems.append(Violation(path, cause, forgivable=False))
@@ -385,7 +386,7 @@ def _unique(key_of: Callable[[Any], Any]) -> Validator:
 
 
 def _identity(value: object) -> object:
-    """Return something hashable that is equal for equal JSON values; `true` is not 1."""
+    """Return a hashable value that is equal for equal JSON values; `true` is not 1."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or value is None:
@@ -394,7 +395,7 @@ def _identity(value: object) -> object:
         return ("number", value)
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    except (TypeError, ValueError):  # nested too deeply to be compared
+    except (TypeError, ValueError):  # nested too deeply for a comparison
         return id(value)
 
 

@@ -1,7 +1,8 @@
 """The tasks of kube-controller-manager and kube-scheduler that one machine needs: ordinary API clients.
 
 Neither the embedded API server nor a bare kube-apiserver collects garbage, ends namespaces, creates service accounts or
-binds pods. These controllers do, for both.
+binds pods. These controllers do, for both: `garbage`, `namespaces`, `accounts` and `scheduler`. `keyed` is their work
+queue; `discovery` reads which kinds a server has.
 """
 
 from devcluster.controllers.accounts import DefaultAccounts

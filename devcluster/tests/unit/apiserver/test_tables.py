@@ -22,7 +22,8 @@ NOW = datetime.fromisoformat(GOLDEN["now"])
 def kind_at(path: str) -> Kind:
     crds.prune(GOLDEN["crd"])
     crds.complete(GOLDEN["crd"])
-    kinds = {kind.plural: kind for kind in (*BUILTIN, *crds.kinds_of(GOLDEN["crd"]))}
+    custom = (resource.kind for resource in crds.resources_of(GOLDEN["crd"]))
+    kinds = {kind.plural: kind for kind in (*BUILTIN, *custom)}
     return next(kinds[step] for step in reversed(path.split("/")) if step in kinds)
 
 
