@@ -7,7 +7,9 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
+
+from agentjobs_runner.steps import StepKey
 
 # How soon a waiting step sees that the gateway is back: unnoticed beside a model call.
 LOOK_AGAIN_SECONDS: Final = 0.05
@@ -29,12 +31,13 @@ class Gate:
         self._at_boundary = at_boundary
         self._progressed = progressed
         self._lock = threading.Lock()
-        self._running: dict[str, str] = {}
+        self._running: dict[StepKey, tuple[str, asyncio.Task[Any] | None]] = {}
+        """With the name and the task of each: a step whose task was cancelled has ended, though nothing says so."""
         self._held = 0
         self._closed = False
         self._process = os.getpid()
 
-    async def enter(self, step: str, named: str = "a step", *, within: tuple[str, ...] = ()) -> None:
+    async def enter(self, step: StepKey, named: str = "a step", *, within: tuple[StepKey, ...] = ()) -> None:
         """Begin `step`, or wait: until the gateway is back, or, when the gate is closed, until the process ends.
 
         `named` is what people know the step by, `within` are the steps that cannot end before it: they wait with it.
@@ -50,9 +53,9 @@ class Gate:
             self._look()
             await asyncio.Event().wait()
         with self._lock:
-            self._running[step] = named
+            self._running = {**self._alive(), step: (named, asyncio.current_task())}
 
-    def leave(self, step: str) -> None:
+    def leave(self, step: StepKey) -> None:
         """End `step`; harmless when it was never begun."""
         self._end_copies()
         self._progressed()
@@ -60,7 +63,7 @@ class Gate:
             self._running.pop(step, None)
         self._look()
 
-    def runs(self, step: str) -> bool:
+    def runs(self, step: StepKey) -> bool:
         """Whether `step` was begun and not ended."""
         with self._lock:
             return step in self._running
@@ -73,12 +76,15 @@ class Gate:
     def running(self) -> str:
         """Which steps run, in words; empty when none does."""
         with self._lock:
-            return " and ".join(self._running.values())
+            return " and ".join(named for named, _ in self._alive().values())
 
     def close(self) -> None:
         """Let no further step begin; `at_boundary` is called once those that run have ended and one was held."""
         self._closed = True
         self._look()
+
+    def _alive(self) -> dict[StepKey, tuple[str, asyncio.Task[Any] | None]]:
+        return {step: (named, task) for step, (named, task) in self._running.items() if not (task and task.cancelled())}
 
     def _end_copies(self) -> None:
         # A forked child may go on with a copy of the agent; it must neither call models nor report, and locks that
@@ -88,6 +94,6 @@ class Gate:
 
     def _look(self) -> None:
         with self._lock:
-            idle = self._closed and self._held > 0 and not self._running
+            idle = self._closed and self._held > 0 and not self._alive()
         if idle:
             self._at_boundary()

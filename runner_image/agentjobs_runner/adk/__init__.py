@@ -22,6 +22,7 @@ Its models:
 Its steps:
 
     step_plugin          each step: through the gate, counted, checked
+    step_keys            which step a callback is about
     answer_checks        answers that only look whole
     readers              ADK's readers of answers, made strict
     tool_results         tools' results as JSON

@@ -6,12 +6,16 @@
 from collections.abc import Collection
 from typing import Any, Final
 
+from google.adk.agents.callback_context import CallbackContext
 from google.adk.features import FeatureName, is_feature_enabled
 from google.adk.models.llm_response import LlmResponse
 from google.genai.types import FinishReason
 
 from agentjobs.contract import ErrorClass, Verdict
-from agentjobs_runner.endings import Ending, StartEnded
+from agentjobs_runner.adk.agent_tree import is_a
+from agentjobs_runner.adk.finish_reasons import cut, cut_call, is_blocked, is_cut, is_whole, soft, word
+from agentjobs_runner.adk.nested_failures import may_tell
+from agentjobs_runner.endings import Ending, StartEnded, cut_off
 from agentjobs_runner.results import as_list, without_thoughts
 
 # ADK's code for a model that was asked and said nothing.
@@ -29,6 +33,22 @@ _MARKS: Final = (
 )
 _ARGUMENTS: Final = frozenset({"arguments", "parameters", "args", "input"})
 _BESIDE: Final = frozenset({"name", "type", "id"})
+# Models whose streams end with a finish reason, also those that user code builds; without one they were cut.
+_SAY_WHY: Final = ("Gemini", "OpenAILlm", "AnthropicLlm")
+
+
+def refusal(context: CallbackContext, answer: LlmResponse, tools: Collection[str]) -> StartEnded | None:
+    """What ends the start for an answer that ADK would go on with; brings the others into the form it knows."""
+    if (stopped := _stopped(answer, _limit(context))) is not None:
+        return stopped
+    if answer.finish_reason is None and answer.error_code is None and streams_from(context, *_SAY_WHY):
+        return cut_off()
+    if _came_to_nothing(answer) and streams_from(context, "LiteLlm"):
+        return cut_off()
+    without_open_thoughts(answer)
+    if _streams(context):
+        mark_nothing(answer)
+    return written_call(answer, tools)
 
 
 def without_open_thoughts(answer: LlmResponse) -> None:
@@ -93,3 +113,56 @@ def _called(item: Any) -> str | None:
     given = _ARGUMENTS & inner.keys()
     name = inner.get("name")
     return name if given and isinstance(name, str) and inner.keys() <= _BESIDE | given else None
+
+
+def used(answer: LlmResponse) -> dict[str, int]:
+    usage = answer.usage_metadata
+    if usage is None:
+        return {"llmCalls": 1}
+    return {
+        "llmCalls": 1,
+        "inputTokens": usage.prompt_token_count or 0,
+        # Thoughts are billed as output.
+        "outputTokens": (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0),
+    }
+
+
+def _stopped(answer: LlmResponse, limit: int | None) -> StartEnded | None:
+    """What ends the start for an answer that the model did not finish.
+
+    One that is blocked, or that is nothing but an error, passes if a caller may be told of it: it cannot be taken for
+    an answer, and who called the agent may ask again.
+    """
+    reason = answer.finish_reason or answer.error_code
+    if is_whole(reason) or is_blocked(reason):
+        return None
+    parts = (answer.content.parts if answer.content else None) or []
+    calls = [part.function_call.name or "?" for part in parts if part.function_call]
+    if is_cut(reason):
+        after = used(answer).get("outputTokens")
+        if calls:
+            return cut_call(calls[0], after=after, limit=limit)
+        return StartEnded(cut("the model's answer", answer.error_message or "", after=after, limit=limit))
+    ending = soft(word(reason), answer.error_message or "")
+    return StartEnded(ending) if parts or not may_tell(ending) else None
+
+
+def _streams(context: CallbackContext) -> bool:
+    settings = context.get_invocation_context().run_config
+    return settings is not None and settings.streaming_mode.name == "SSE"
+
+
+def streams_from(context: CallbackContext, *kinds: str) -> bool:
+    """Whether an answer is streamed by a model of one of these classes of ADK's."""
+    return _streams(context) and is_a(getattr(context.get_invocation_context().agent, "canonical_model", None), *kinds)
+
+
+def _came_to_nothing(answer: LlmResponse) -> bool:
+    """Whether no token of an answer came, so of a page, or of a stream that was cut; LiteLLM calls these stopped."""
+    return not (answer.content and answer.content.parts) and not used(answer).get("outputTokens")
+
+
+def _limit(context: CallbackContext) -> int | None:
+    """The limit of output tokens that the agent itself sets."""
+    config = getattr(context.get_invocation_context().agent, "generate_content_config", None)
+    return getattr(config, "max_output_tokens", None)

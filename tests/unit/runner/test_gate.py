@@ -6,6 +6,11 @@ import threading
 import pytest
 
 from agentjobs_runner.gate import Gate
+from agentjobs_runner.steps import StepKey
+
+
+def step(name):
+    return StepKey("", name, 1)
 
 
 @pytest.fixture
@@ -25,8 +30,8 @@ def gate(recorded, told):
     return Gate(recorded, lambda: told.append("boundary"), lambda: told.append("progress"))
 
 
-async def held(gate, step):
-    task = asyncio.create_task(gate.enter(step))
+async def held(gate, key):
+    task = asyncio.create_task(gate.enter(key))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     return task
@@ -39,59 +44,59 @@ async def cancel(*tasks):
 
 
 async def test_an_open_gate_lets_every_step_begin(gate, told):
-    await gate.enter("model")
-    gate.leave("model")
+    await gate.enter(step("model"))
+    gate.leave(step("model"))
 
     assert "boundary" not in told
 
 
 async def test_the_end_of_a_step_and_a_part_of_its_answer_are_progress(gate, told):
-    await gate.enter("model")
+    await gate.enter(step("model"))
     gate.goes_on()
-    gate.leave("model")
+    gate.leave(step("model"))
 
     assert told == ["progress", "progress"]
 
 
 async def test_the_steps_that_run_have_names(gate):
-    await gate.enter("tool:1", "tool search")
-    await gate.enter("tool:2", "tool fetch")
-    gate.leave("tool:1")
+    await gate.enter(step("tool:1"), "tool search")
+    await gate.enter(step("tool:2"), "tool fetch")
+    gate.leave(step("tool:1"))
 
     assert gate.running == "tool fetch"
 
 
 async def test_a_closed_gate_holds_the_next_step_and_reports_it(gate, told):
     gate.close()
-    task = await held(gate, "model")
+    task = await held(gate, step("model"))
 
     assert (task.done(), told) == (False, ["boundary"])
     await cancel(task)
 
 
 async def test_a_step_that_runs_may_end_before_the_boundary_is_reported(gate, told):
-    await gate.enter("tool 1")
+    await gate.enter(step("tool 1"))
     gate.close()
-    task = await held(gate, "tool 2")
+    task = await held(gate, step("tool 2"))
     assert told == []
 
-    gate.leave("tool 1")
+    gate.leave(step("tool 1"))
 
     assert told == ["progress", "boundary"]
     await cancel(task)
 
 
 async def test_without_a_step_at_the_gate_nothing_is_reported(gate, told):
-    await gate.enter("tool")
+    await gate.enter(step("tool"))
     gate.close()
-    gate.leave("tool")
+    gate.leave(step("tool"))
 
     assert "boundary" not in told
 
 
 async def test_while_the_gateway_is_away_a_step_waits(gate, recorded):
     recorded.clear()
-    task = await held(gate, "model")
+    task = await held(gate, step("model"))
     assert not task.done()
 
     recorded.set()
@@ -101,7 +106,7 @@ async def test_while_the_gateway_is_away_a_step_waits(gate, recorded):
 
 async def test_a_step_that_waits_for_the_gateway_is_held_when_the_gate_closes(gate, recorded, told):
     recorded.clear()
-    task = await held(gate, "model")
+    task = await held(gate, step("model"))
     gate.close()
     await asyncio.sleep(0.1)
 
@@ -110,11 +115,11 @@ async def test_a_step_that_waits_for_the_gateway_is_held_when_the_gate_closes(ga
 
 
 async def test_a_tool_that_waits_for_a_held_step_inside_of_it_does_not_run(gate, told):
-    await gate.enter("tool")
+    await gate.enter(step("tool"))
     gate.close()
     assert "boundary" not in told
 
-    task = asyncio.create_task(gate.enter("model", within=("tool",)))
+    task = asyncio.create_task(gate.enter(step("model"), within=(step("tool"),)))
     await asyncio.sleep(0)
 
     assert told == ["boundary"]

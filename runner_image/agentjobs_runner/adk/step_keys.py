@@ -1,0 +1,151 @@
+"""Which step a callback of ADK's is about, as a key that the next run of the agent gives it too.
+
+ADK tells steps apart by ids of its own (of the invocation, of calls) that differ from run to run. What remains and is
+the same each time: the tool call that the code runs in, the branch, and the path of nodes. Together they make the
+strand; within a strand the model calls of an agent come one after the other, so that a counter tells them apart.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Final, NamedTuple
+from uuid import UUID, uuid5
+from weakref import WeakKeyDictionary
+
+from google.adk.agents.callback_context import CallbackContext
+from google.adk.events.event import Event
+from google.adk.models.llm_response import LlmResponse
+from google.adk.tools.tool_context import ToolContext
+from google.genai import types
+
+from agentjobs_runner.steps import StepKey
+
+# ADK takes ids that begin so out of what it sends to providers: they have not seen them.
+_ADKS_PREFIX: Final = "adk-"
+_NAMESPACE: Final = UUID("5f0c6f5e-8a35-4be0-9d1c-0d5a4c0c8a11")
+
+
+class _Call(NamedTuple):
+    id: str
+    key: StepKey
+
+
+class _Site(NamedTuple):
+    """Where ADK runs an agent: enough to tell the callbacks of this run of it from those of others."""
+
+    invocation: str
+    branch: str
+    path: str
+    agent: str
+
+
+# The tool calls that the current code runs in, outermost first: tools may run agents of their own.
+_inside: ContextVar[tuple[_Call, ...]] = ContextVar("inside", default=())
+# The model call that the current code made last.
+_asked: ContextVar[StepKey | None] = ContextVar("asked", default=None)
+
+
+class StepKeys:
+    """The keys of the steps of one start."""
+
+    def __init__(self) -> None:
+        self._model_calls: Counter[tuple[str, str]] = Counter()
+        self._tool_calls: Counter[StepKey] = Counter()
+        self._newest: dict[_Site, StepKey] = {}
+        self._issued: dict[tuple[str, _Site], dict[str, list[StepKey]]] = {}
+        """The tool calls that answers asked for, by strand, place and id."""
+        self._tools: WeakKeyDictionary[ToolContext, StepKey] = WeakKeyDictionary()
+        self._tasks: dict[str, str] = {}
+        """The ids of calls that delegated a task, and the keys that stand for them in strands."""
+
+    def ask(self, context: CallbackContext) -> StepKey:
+        """Return the key of a model call that begins."""
+        strand, agent = self._strand(context), context.agent_name
+        self._model_calls[strand, agent] += 1
+        key = StepKey(strand, agent, self._model_calls[strand, agent])
+        self._newest[_site(context)] = key
+        _asked.set(key)
+        return key
+
+    def asked(self, context: CallbackContext) -> StepKey | None:
+        """Return the key of the model call that the agent made last."""
+        mine = _asked.get()
+        if mine is not None and (mine.strand, mine.agent) == (self._strand(context), context.agent_name):
+            return mine
+        # Code that takes an agent's events one by one may do so in a task for each, which does not see the others'.
+        return self._newest.get(_site(context))
+
+    def told(self, event: Event, invocation: str) -> StepKey | None:
+        """Return the key of the model call that its agent made last when it gave `event`."""
+        return self._newest.get(_Site(invocation, event.branch or "", event.node_info.path, event.author))
+
+    def answer(self, context: CallbackContext, answer: LlmResponse) -> None:
+        """Take in the tool calls of an answer; those without an id get one, which is the same in each run."""
+        key, calls = self.asked(context), list(_calls(answer))
+        if key is None or not calls:
+            return
+        issued: dict[str, list[StepKey]] = {}
+        for place, call in enumerate(calls, 1):
+            call.id = call.id or f"{_ADKS_PREFIX}{uuid5(_NAMESPACE, str(key.tool(place)))}"
+            issued.setdefault(call.id, []).append(key.tool(place))
+        self._tool_calls[key] = len(calls)
+        self._issued.setdefault((key.strand, _site(context)), {}).update(issued)
+
+    def call(self, context: ToolContext) -> StepKey:
+        """Return the key of a tool call that begins; what the current code runs from now on is inside of it."""
+        call_id = context.function_call_id or ""
+        here = self._strand(context), _site(context)
+        issued = self._issued.setdefault(here, {}).setdefault(call_id, [])
+        if not issued:
+            issued.append(self._unissued(context))
+        # An answer may use an id twice.
+        key = issued.pop(0) if len(issued) > 1 else issued[0]
+        self._tools[context] = key
+        _inside.set((*_inside.get(), _Call(call_id, key)))
+        return key
+
+    def called(self, context: ToolContext) -> StepKey | None:
+        """Return the key of the tool call that `context` was made for."""
+        return self._tools.get(context)
+
+    def _unissued(self, context: ToolContext) -> StepKey:
+        """The key of a call that no model asked for, as far as we saw: a callback or code did."""
+        key = self.asked(context) or StepKey(self._strand(context), context.agent_name, 0)
+        self._tool_calls[key] += 1
+        return key.tool(self._tool_calls[key])
+
+    def _strand(self, context: CallbackContext) -> str:
+        inside = _inside.get()
+        place = f"{context.get_invocation_context().branch or ''}|{context.node_path}"
+        for call in inside:
+            place = place.replace(f"@{call.id}", "@")
+        if context.isolation_scope:
+            self._tasks[context.isolation_scope] = self._delegated(context, context.isolation_scope)
+        for call_id, key in self._tasks.items():
+            place = place.replace(f"@{call_id}", f"@{key}")
+        return f"{inside[-1].key}>{place}" if inside else place
+
+    def _delegated(self, context: CallbackContext, call_id: str) -> str:
+        """The key of the call that delegated the task that `context` runs in: one of an agent above it."""
+        here = _site(context)
+        for (_, site), issued in self._issued.items():
+            above = site.invocation == here.invocation and here.branch.startswith(site.branch)
+            if above and len(site.branch) < len(here.branch) and call_id in issued:
+                return str(issued[call_id][0])
+        return call_id
+
+
+def inside() -> tuple[StepKey, ...]:
+    """Return the tool calls that the current code runs in, outermost first."""
+    return tuple(call.key for call in _inside.get())
+
+
+def _calls(answer: LlmResponse) -> Iterator[types.FunctionCall]:
+    for part in (answer.content.parts if answer.content else None) or ():
+        if part.function_call:
+            yield part.function_call
+
+
+def _site(context: CallbackContext) -> _Site:
+    invocation = context.get_invocation_context()
+    return _Site(context.invocation_id, invocation.branch or "", context.node_path, context.agent_name)
