@@ -167,7 +167,10 @@ class Condition:
 
 def find_condition(conditions: Iterable[Condition], condition_type: str) -> Condition | None:
     """Return the condition of that type, or None when nothing has been said yet."""
-    return next((condition for condition in conditions if condition.type == condition_type), None)
+    for condition in conditions:
+        if condition.type == condition_type:
+            return condition
+    return None
 
 
 def is_true(conditions: Iterable[Condition], condition_type: str) -> bool:
@@ -205,7 +208,10 @@ def seen_at(conditions: Iterable[Condition], generation: int) -> tuple[Condition
 
     `kubectl wait` and kstatus do not believe a condition whose generation is not the object's.
     """
-    return tuple(replace(condition, observed_generation=generation) for condition in conditions)
+    return tuple(
+        condition if condition.observed_generation == generation else replace(condition, observed_generation=generation)
+        for condition in conditions
+    )
 
 
 def phase_of(conditions: Iterable[Condition]) -> Phase:

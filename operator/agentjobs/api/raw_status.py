@@ -22,6 +22,8 @@ MAX_RESUME: Final = 253
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 
 _STATUSES: Final = ("True", "False", "Unknown")
+# Most members of a status are of these types.
+_AS_THEY_ARE: Final = frozenset({str, int, bool, dict})
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
@@ -76,11 +78,13 @@ def _known_time(text: str) -> datetime:
 
 def plain(value: object) -> object:
     """Return a status, or a part of one, with the CRD's names; what is None is left out."""
-    if isinstance(value, datetime):
-        return format_time(value)
-    if isinstance(value, tuple):
-        return [plain(item) for item in value]
     kind: Any = type(value)
+    if kind in _AS_THEY_ARE:
+        return value
+    if kind is datetime:
+        return format_time(cast("datetime", value))
+    if kind is tuple:
+        return [plain(item) for item in cast("tuple[object, ...]", value)]
     keys = _field_keys(kind)
     if not keys:
         return str(value) if isinstance(value, Phase) else value

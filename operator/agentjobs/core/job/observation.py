@@ -59,6 +59,19 @@ class Job:
     """Generation of the schedule whose template it has; 0 for none, or when nobody wrote it down."""
     replaced_by: str = ""
     """Name of the job for which its schedule cancelled it, empty for none."""
+    # Of the status; kept, because one look at a job asks for them some fifty times.
+    finished: bool = field(init=False)
+    accepted: bool = field(init=False)
+    active: AttemptRecord | None = field(init=False)
+    """The start that is claimed and has not ended."""
+
+    def __post_init__(self) -> None:
+        conditions, history = self.status.conditions, self.status.attempt_history
+        finished = is_true(conditions, ConditionType.FINISHED)
+        last = history[-1] if history and history[-1].ended is None and not finished else None
+        object.__setattr__(self, "finished", finished)
+        object.__setattr__(self, "accepted", is_true(conditions, ConditionType.ACCEPTED))
+        object.__setattr__(self, "active", last)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -121,14 +134,6 @@ class Job:
         return bool(policy.get("rules") if isinstance(policy, Mapping) else policy)
 
     @property
-    def finished(self) -> bool:
-        return is_true(self.status.conditions, ConditionType.FINISHED)
-
-    @property
-    def accepted(self) -> bool:
-        return is_true(self.status.conditions, ConditionType.ACCEPTED)
-
-    @property
     def is_observed(self) -> bool:
         """Whether all that the status says was said about the object as it is now."""
         said = (self.status.observed_generation, *(one.observed_generation for one in self.status.conditions))
@@ -146,12 +151,6 @@ class Job:
     def is_idle(self) -> bool:
         """Whether nothing is due for the job before its time to live ends; its pods may still have our finalizer."""
         return self.finished and not self.needs_result and self.is_observed
-
-    @property
-    def active(self) -> AttemptRecord | None:
-        """The start that is claimed and has not ended."""
-        history = self.status.attempt_history
-        return history[-1] if history and history[-1].ended is None and not self.finished else None
 
     def says(self, condition: ConditionType, *, status: bool, reason: str) -> bool:
         """Whether the status already says exactly this."""

@@ -4,6 +4,7 @@ Statuses come from kubelets of many versions and, in principle, from anybody who
 tolerantly, and what is missing is absent, never an error.
 """
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -152,8 +153,12 @@ def parse_pod(obj: Mapping[str, Any]) -> Pod:
 
 def instant(value: object) -> datetime | None:
     """Parse an RFC 3339 time of the API server; None when it is no time, or none that one can reckon with."""
-    if not isinstance(value, str):
-        return None
+    return _instant(value) if isinstance(value, str) else None
+
+
+@functools.lru_cache(maxsize=8192)
+def _instant(value: str) -> datetime | None:
+    # The same few come again with each event of a pod.
     try:
         parsed = datetime.fromisoformat(value.replace("Z", "+00:00"))
         parsed = parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
@@ -167,8 +172,11 @@ def _grace(seconds: object) -> timedelta | None:
 
 
 def _session(noted: object) -> tuple[str, str, str] | None:
-    if not isinstance(noted, str):
-        return None
+    return _noted_session(noted) if isinstance(noted, str) else None
+
+
+@functools.lru_cache(maxsize=8192)
+def _noted_session(noted: str) -> tuple[str, str, str] | None:
     try:
         app, user, session = json.loads(noted)
     except (ValueError, TypeError, RecursionError):
