@@ -7,7 +7,7 @@ users' objects. Run by `operator_process`.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import kopf
 from agentjobs.api_resource import Resource
 from agentjobs.engine.background import Died
 from agentjobs.errors import Denied
-from agentjobs.kube.watch_session import Observe, watch_session
+from agentjobs.kube.watch_session import Begin, Observe, watch_session
 
 # kopf gives its own tasks five seconds to end.
 KOPF_SECONDS: Final = 6.0
@@ -29,6 +29,7 @@ class Watch:
 
     resource: Resource
     observe: Observe
+    begin: Begin
     label: str = ""
     """Only objects that carry this label; empty for all."""
 
@@ -57,7 +58,7 @@ def registry(watches: Iterable[Watch], *, stop: asyncio.Event) -> kopf.OperatorR
     @kopf.on.login(registry=handlers)
     async def login(**kwargs: Any) -> Any:
         info = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
-        return info and Connection.make(info, {watch.resource.kind: watch.observe for watch in watches})
+        return info and Connection.make(info, watches)
 
     for watch in watches:
         _add(handlers, watch)
@@ -88,7 +89,7 @@ def _selector(resource: Resource) -> tuple[str, str] | tuple[str, str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Connection(kopf.AiohttpSession):
-    """The session of kopf, as kopf would make it, with lists that leave out known objects.
+    """The session of kopf, as kopf would make it, with our lists, and with events that go to our observers.
 
     Two sessions with the same credentials are equal: so kopf notices that a login returned refused credentials again,
     and ends.
@@ -98,10 +99,15 @@ class Connection(kopf.AiohttpSession):
     info: kopf.ConnectionInfo
 
     @classmethod
-    def make(cls, info: kopf.ConnectionInfo, observers: Mapping[str, Observe]) -> "Connection":
+    def make(cls, info: kopf.ConnectionInfo, watches: Iterable[Watch]) -> "Connection":
         connector = aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context())
+        watches = tuple(watches)
         session = watch_session(
-            headers=info.as_http_headers(), connector=connector, proxy=info.proxy_url, observers=observers
+            headers=info.as_http_headers(),
+            connector=connector,
+            proxy=info.proxy_url,
+            observers={watch.resource.kind: watch.observe for watch in watches},
+            lists={watch.resource.kind: watch.begin for watch in watches},
         )
         return cls(
             aiohttp_session=session,
@@ -137,7 +143,7 @@ def kopf_settings(watches: Iterable[Watch] = ()) -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.persistence.diffbase_storage = StatelessDiffBase()
     settings.queueing.idle_timeout = 0.5  # workers of idle objects are most of the memory at 10,000 objects
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = 1  # of its own lists nothing is used, see `watch_session`
     for watch in watches:
         if watch.label:
             # A tuple: the key 'v1/pods' matches nothing, and every pod of the cluster would be streamed.

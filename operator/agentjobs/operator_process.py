@@ -205,7 +205,7 @@ class Operator:
                 database,
                 cluster=cluster,
                 namespaces=settings.namespaces,
-                live=lists.live,
+                lives=lists.lives,
                 keep_jobs=settings.history_retention or None,
                 keep_events=settings.event_retention or None,
                 on_pruned=metrics.history_pruned,
@@ -228,29 +228,29 @@ class Operator:
             workers=settings.workers,
             on_reconciled=self._metrics.reconciled,
         )
-        await answered(lists.sync)
+        await answered(lists.start)
         gc.collect()
         gc.freeze()
         informers = reconciler.state.informers
         async with Background(self._end) as background:
             background.start(controller.run(), "controller", may_return=True)
-            background.start(lists.repeat(settings.resync.total_seconds()), "lists")
-            background.start(retention.run(), "retention")
+            background.start(lists.run(settings.resync.total_seconds()), "lists")
+            background.start(_prune(lists, retention), "retention")
             background.start(reconciler.state.expire(), "expiries")
             background.start(watch_clock(informers.wake_all, wall=lambda: self._now().timestamp()), "clock")
             self._state = "leading"
             listed = {kind.resource.plural: len(informers.cache(kind.resource)) for kind in informers.kinds}
             logger.info("operator.leading", extra=listed)
             try:
-                await self._watch_until_stopped(reconciler, controller)
+                await self._watch_until_stopped(reconciler, lists, controller)
             finally:
                 self._state = "stopping"
                 await controller.stop()
 
-    async def _watch_until_stopped(self, reconciler: Reconciler, controller: Controller[Key]) -> None:
+    async def _watch_until_stopped(self, reconciler: Reconciler, lists: Lists, controller: Controller[Key]) -> None:
         """Watch until the process is to stop, then let the workers finish."""
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
-        watching = asyncio.create_task(self._run_watches(reconciler.state.informers), name="kopf")
+        watching = asyncio.create_task(self._run_watches(reconciler.state.informers, lists), name="kopf")
         try:
             await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not self._stop.is_set():
@@ -264,20 +264,30 @@ class Operator:
         finally:
             stopping.cancel()
 
-    async def _run_watches(self, informers: Informers) -> None:
-        found = watches(informers, self._metrics)
+    async def _run_watches(self, informers: Informers, lists: Lists) -> None:
+        found = watches(informers, lists, self._metrics)
         await kopf_adapter.watch(found, namespaces=self._settings.namespaces, stop=self._stop)
 
 
-def watches(informers: Informers, metrics: Metrics) -> tuple[kopf_adapter.Watch, ...]:
+async def _prune(lists: Lists, retention: Retention) -> None:
+    """Prune history once it is known which objects exist."""
+    await lists.completed.wait()
+    await retention.run()
+
+
+def watches(informers: Informers, lists: Lists, metrics: Metrics) -> tuple[kopf_adapter.Watch, ...]:
     """Return a watch for each kind, which feeds its cache."""
 
     def watch(kind: Kind[Any, Any]) -> kopf_adapter.Watch:
+        async def begin(namespace: str | None) -> str:
+            metrics.watched(kind.resource.kind)
+            return await lists.begin(kind, namespace)
+
         def observe(event: str | None, obj: Mapping[str, Any]) -> None:
             metrics.watched(kind.resource.kind)
             informers.observe(kind.resource, event, obj)
 
-        return kopf_adapter.Watch(kind.resource, observe, kind.label)
+        return kopf_adapter.Watch(kind.resource, observe, begin, kind.label)
 
     return tuple(watch(kind) for kind in informers.kinds)
 

@@ -141,8 +141,9 @@ class OperatorSettings(_Settings):
     A quarter as many look at what is at rest.
     """
 
-    resync: Duration = Field(default=timedelta(minutes=10), ge=timedelta(seconds=10))
-    """How often everything is listed anew, to repair what a watch may have missed; at least `10s`."""
+    resync: Duration = Field(default=timedelta(hours=1), ge=timedelta(seconds=10))
+    """How often what is known is compared with the API server, to repair what a watch may have missed; at least
+    `10s`."""
 
     probe_address: str = ":8081"
     """`host:port` of `/healthz`, `/readyz` and `/metrics`; no host listens on all interfaces."""

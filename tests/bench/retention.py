@@ -72,7 +72,7 @@ async def main() -> None:
             database,
             cluster="bench",
             namespaces=(),
-            live=lambda: (),
+            lives=lambda *_: False,
             keep_jobs=timedelta(days=90),
             keep_events=None,
             on_pruned=lambda _table, _rows: None,

@@ -124,12 +124,16 @@ class Cache(Generic[T]):
         return Listing(self, namespace, self._listings, changed or (lambda name, before, after: None))
 
     def _take(self, obj: Mapping[str, Any], listing: int) -> list[Change[T]]:
-        name, uid, version = _identity(obj)
-        changes = self._keep(name, uid, version, obj)
+        changes = self._keep(*_identity(obj), obj)
+        self._mark(obj, listing)
+        return changes
+
+    def _mark(self, obj: Mapping[str, Any], listing: int) -> None:
+        """Note that a listing had an object."""
+        name, uid, _ = _identity(obj)
         known = self._entries.get(name)
         if known is not None and known.uid == uid:
             known.listing = listing
-        return changes
 
     def _end(self, listing: int, version: int, namespace: str | None) -> list[Change[T]]:
         gone = [
@@ -203,6 +207,13 @@ class Listing(Generic[T]):
         self._namespace = namespace
         self._number = number
         self._changed = changed
+
+    def has(self, obj: Mapping[str, Any]) -> bool:
+        """Whether an object of the list, of which only the metadata is needed, brings nothing new."""
+        if not self._cache._is_stale(*_identity(obj)):
+            return False
+        self._cache._mark(obj, self._number)
+        return True
 
     def take(self, obj: Mapping[str, Any]) -> None:
         """Take in one object of the list."""

@@ -37,6 +37,9 @@ class Kind(Generic[T, S]):
     """The verbs that the operator needs, by subresource; those on the objects themselves stand under the empty name."""
     label: str = ""
     """Only objects that carry this label are listed and watched; empty for all."""
+    first: str = ""
+    """Field selector of the objects that decisions depend on. Where the API server can select by it they are listed
+    first, and decisions begin before the list of all is complete. Empty for all."""
     indexes: Mapping[str, Callable[[T], Iterable[Hashable]]] = field(default_factory=dict)
     """By index name, a function that returns the values under which an object is found."""
     wakes: Callable[[T | None, T | None], Iterable[Key]] = lambda before, after: ()

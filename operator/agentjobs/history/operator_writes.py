@@ -6,7 +6,7 @@ first end of a start win, the highest transition is the job's phase unless an en
 a newer one whichever comes first. Two operators at once take the same locks in the same order (jobs by uid).
 """
 
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -29,6 +29,9 @@ from agentjobs.history.records import (
 )
 from agentjobs.history.sanitize import clean_text, dump_json
 from agentjobs.history.statements import load
+
+Lives = Callable[[str, str, str], bool]
+"""Whether there is an AgentJob of that uid, namespace and name."""
 
 _Row = dict[str, Any]
 _SQL: Final = load("operator_writes")
@@ -158,14 +161,15 @@ class OperatorWrites:
         return now
 
     async def close_vanished(
-        self, live: Collection[str], *, listed_at: datetime, namespaces: Collection[str] | None = None
+        self, lives: Lives, *, listed_at: datetime, namespaces: Collection[str] | None = None
     ) -> int:
         """Mark open jobs as deleted whose object no longer exists, and end their starts; return how many.
 
-        Called once the caches are synced: an object may be deleted while no operator looks.
+        Called once the caches are synced: an object may be deleted while no operator looks. Open jobs are read by
+        pages: there are few of them, however many objects there are.
 
         Args:
-            live: uids of every AgentJob in a complete LIST.
+            lives: whether a complete LIST of AgentJobs had the object of that uid, namespace and name.
             listed_at: the database's `clock()` from before that LIST; jobs stored later are left alone.
             namespaces: those the LIST covered; None for all.
         """
@@ -173,15 +177,18 @@ class OperatorWrites:
             "cluster": self._cluster,
             "listed_at": listed_at,
             "namespaces": None if namespaces is None else list(namespaces),
-            "live": _json(list(live)),
+            "limit": _CLOSED_AT_ONCE,
         }
+        after, closed = "", 0
 
-        async def find(connection: Connection) -> list[str]:
-            return [row[0] for row in await (await connection.execute(_SQL["vanished"], asked)).fetchall()]
+        async def page(connection: Connection) -> list[tuple[str, str, str]]:
+            found = await connection.execute(_SQL["open_jobs"], {**asked, "after": after})
+            return [tuple(row) for row in await found.fetchall()]
 
-        found, closed = await self._database.autocommit(find), 0
-        for begin in range(0, len(found), _CLOSED_AT_ONCE):
-            closed += await self._close(found[begin : begin + _CLOSED_AT_ONCE], listed_at)
+        while jobs := await self._database.autocommit(page):
+            if vanished := [job[0] for job in jobs if not lives(*job)]:
+                closed += await self._close(vanished, listed_at)
+            after = jobs[-1][0]
         return closed
 
     async def _close(self, vanished: Sequence[str], time: datetime) -> int:

@@ -10,10 +10,11 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from agentjobs.errors import AgentJobsError
 from agentjobs.history.database import Connection, Database
+from agentjobs.history.operator_writes import Lives
 from agentjobs.history.statements import load
 
 logger = logging.getLogger(__name__)
@@ -32,8 +33,15 @@ SHARE: Final = 5
 # Children before parents; each is bounded by itself, because one job may have a hundred thousand events.
 _PARTS: Final = ("events", "transitions", "starts", "results")
 
-_Job = tuple[str, datetime, bool, bool]
-"""uid, when it ended, whether it is to go as a whole, whether it has events."""
+
+class _Job(NamedTuple):
+    uid: str
+    namespace: str
+    name: str
+    ended: datetime
+    is_whole: bool
+    """Whether it is to go as a whole."""
+    has_events: bool
 
 
 class Retention:
@@ -41,7 +49,7 @@ class Retention:
 
     Args:
         namespaces: those the operator serves; empty for all. Others are somebody else's.
-        live: uids of all objects there are; asked anew for every page. Must be complete for `namespaces`.
+        lives: whether there is an object of that uid, namespace and name. Must be complete for `namespaces`.
         keep_jobs: how long a job stays after its end; None for ever.
         keep_events: how long its events stay; None as long as the job.
         on_pruned: told the table and how many rows of it went.
@@ -53,7 +61,7 @@ class Retention:
         *,
         cluster: str,
         namespaces: Collection[str],
-        live: Callable[[], Collection[str]],
+        lives: Lives,
         keep_jobs: timedelta | None,
         keep_events: timedelta | None,
         on_pruned: Callable[[str, int], None],
@@ -62,7 +70,7 @@ class Retention:
         self._database = database
         self._cluster = cluster
         self._namespaces = sorted(namespaces)
-        self._live = live
+        self._lives = lives
         self._keep_jobs = keep_jobs
         self._keep_events = keep_events
         self._on_pruned = on_pruned
@@ -87,13 +95,12 @@ class Retention:
         gone: dict[str, int] = {}
         after: tuple[datetime | str, str] = ("-infinity", "")
         while page := await self._database.autocommit(lambda connection: self._page(connection, after)):  # noqa: B023  awaited
-            live = set(self._live())
-            dead = [job for job in page if job[0] not in live]
-            whole = [uid for uid, _, is_whole, _ in dead if is_whole]
-            told = [uid for uid, _, is_whole, has_events in dead if has_events and not is_whole]
+            dead = [job for job in page if not self._lives(job.uid, job.namespace, job.name)]
+            whole = [job.uid for job in dead if job.is_whole]
+            told = [job.uid for job in dead if job.has_events and not job.is_whole]
             await self._prune(["events"], told, gone)
             await self._prune([*_PARTS, "jobs"], whole, gone)
-            after = (page[-1][1], page[-1][0])
+            after = (page[-1].ended, page[-1].uid)
         if gone:
             logger.info("history.pruned", extra={"jobs": gone.get("jobs", 0), "events": gone.get("events", 0)})
         return gone
@@ -112,7 +119,7 @@ class Retention:
             "limit": PAGE,
         }
         found: list[Any] = await (await connection.execute(_SQL["page"], asked)).fetchall()
-        return [tuple(row) for row in found]
+        return [_Job(*row) for row in found]
 
     async def _prune(self, tables: Sequence[str], uids: list[str], gone: dict[str, int]) -> None:
         for table in tables if uids else ():

@@ -38,6 +38,7 @@ OnWrite = Callable[[str, str, int], None]
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON: Final = "application/json"
+METADATA_LIST: Final = f"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"
 # What client-go's pager and kubectl use.
 LIST_LIMIT: Final = 500
 # A healthy API server answers within 1 s (its own objective); it gives up on a request itself after 60 s.
@@ -71,7 +72,7 @@ class KubeClient:
         self._check = check
         self._on_write = on_write
         self._base: str = configuration.host.rstrip("/")
-        self._headers = {"Accept": JSON, "User-Agent": user_agent}
+        self._headers = {"User-Agent": user_agent}
         self._timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS, connect=CONNECT_SECONDS)
 
     @classmethod
@@ -166,9 +167,24 @@ class KubeClient:
         Raises Gone when the snapshot expires half way; a list that is begun anew shows a later one.
         """
         query = {"labelSelector": label_selector, "fieldSelector": field_selector, "limit": str(limit) if limit else ""}
+        async for page in self._pages(resource, namespace, query, accept=JSON):
+            yield page
+
+    async def metadata_pages(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
+    ) -> AsyncIterator[Listed[Obj]]:
+        """As `pages`, but of each object only its metadata is certain to be there."""
+        query = {"labelSelector": label_selector, "limit": str(LIST_LIMIT)}
+        async for page in self._pages(resource, namespace, query, accept=METADATA_LIST):
+            yield page
+
+    async def _pages(
+        self, resource: Resource, namespace: str | None, query: Mapping[str, str], *, accept: str
+    ) -> AsyncIterator[Listed[Obj]]:
         token = ""
         while True:
-            page = await self._call("GET", resource, namespace, None, query={**query, "continue": token})
+            asked = {**query, "continue": token}
+            page = await self._call("GET", resource, namespace, None, query=asked, accept=accept)
             metadata = page.get("metadata") or {}
             if "resourceVersion" not in metadata:
                 request = _request("GET", resource, namespace, None)
@@ -278,6 +294,7 @@ class KubeClient:
         body: Obj | None = None,
         subresource: str | None = None,
         query: Mapping[str, str] | None = None,
+        accept: str = JSON,
     ) -> Obj:
         write = method != "GET" and not (query or {}).get("dryRun")
         if write and self._check is not None:
@@ -285,7 +302,7 @@ class KubeClient:
         code = 0
         try:
             url = self._url(resource, namespace, name, subresource=subresource, query=query)
-            response = await self._send(method, url, body=body, timeout=self._timeout)
+            response = await self._send(method, url, body=body, timeout=self._timeout, accept=accept)
             async with response:
                 raw = await response.read()
                 code = response.status
@@ -299,9 +316,9 @@ class KubeClient:
         raise self._error(response, raw, _request(method, resource, namespace, name))
 
     async def _send(
-        self, method: str, url: URL, *, body: Obj | None = None, timeout: aiohttp.ClientTimeout
+        self, method: str, url: URL, *, body: Obj | None = None, timeout: aiohttp.ClientTimeout, accept: str = JSON
     ) -> aiohttp.ClientResponse:
-        headers = dict(self._headers)
+        headers = {**self._headers, "Accept": accept}
         # The only public way through the configuration's refresh hook: projected tokens rotate hourly.
         token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
         if token:

@@ -3,25 +3,33 @@
 For each event kopf makes a task, wraps the object and detects causes of handlers: several times the CPU of taking the
 event into a cache, and half of all events repeat what our own writes were answered. So events are taken from the
 answers to kopf's requests. kopf still asks, asks again, lists after a gap and goes on from where a watch ended: in
-place of the events it gets a bookmark, by which an API server says how far a watch has come.
+place of the events it gets a bookmark, by which an API server says how far a watch has come. Its lists are ours: it
+gets an empty one of the same version, so that its watch goes on where our list ended.
 Made by `kopf_adapter` at each login.
 """
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 import aiohttp
 import orjson
 
+from agentjobs.errors import AgentJobsError
 from agentjobs.kube.lines import whole_lines
 
 logger = logging.getLogger(__name__)
 
 Observe: TypeAlias = Callable[[str | None, Mapping[str, Any]], None]
-"""Takes in one event: ADDED, MODIFIED, DELETED or None for an object of a list, and the object. Must not block."""
+"""Takes in one event: ADDED, MODIFIED or DELETED, and the object. Must not block."""
+
+Begin: TypeAlias = Callable[[str | None], Awaitable[str]]
+"""Lists the objects of a kind, of one namespace or of all, and returns the resourceVersion to watch from."""
 
 LIST_SUFFIX: Final = "List"
+RETRY_SECONDS: Final = 1.0
 CHANGES: Final = frozenset({"ADDED", "MODIFIED", "DELETED"})
 
 
@@ -31,8 +39,9 @@ def watch_session(
     connector: aiohttp.BaseConnector,
     proxy: str | None,
     observers: Mapping[str, Observe],
+    lists: Mapping[str, Begin],
 ) -> aiohttp.ClientSession:
-    """Return a session whose lists and watches give the objects of some kinds to their observers."""
+    """Return a session whose watches give the objects of some kinds to their observers, and whose lists are ours."""
 
     class Answer(aiohttp.ClientResponse):
         async def start(self, connection: Any) -> aiohttp.ClientResponse:
@@ -44,14 +53,17 @@ def watch_session(
 
         async def json(self, **kwargs: Any) -> Any:
             body = await super().json(**kwargs)
-            kind = body.get("kind") if isinstance(body, dict) else None
-            if isinstance(kind, str) and kind.endswith(LIST_SUFFIX) and isinstance(body.get("items"), list):
-                observe = observers.get(kind.removesuffix(LIST_SUFFIX))
-                if observe is not None:
-                    for item in body["items"]:
-                        _hand_over(observe, None, item)
-                    body["items"] = []
-            return body
+            kind = str(body.get("kind")) if isinstance(body, dict) else ""
+            begin = lists.get(kind.removesuffix(LIST_SUFFIX))
+            if begin is None or not kind.endswith(LIST_SUFFIX):
+                return body
+            try:
+                version = await begin(_namespace(self.url.path))
+            except AgentJobsError as error:
+                # As if the request had failed: kopf lists again.
+                await asyncio.sleep(RETRY_SECONDS)
+                raise aiohttp.ClientConnectionError(str(error)) from error
+            return {**body, "items": [], "metadata": {"resourceVersion": version}}
 
     return aiohttp.ClientSession(connector=connector, headers=headers, proxy=proxy, response_class=Answer)
 
@@ -98,6 +110,12 @@ class WatchedContent:
             return None
         _hand_over(observe, kind, obj)
         return version
+
+
+def _namespace(path: str) -> str | None:
+    """The namespace that a list is of, None for all."""
+    found = re.search("/namespaces/([^/]+)/", path)
+    return found[1] if found else None
 
 
 def _bookmark(version: str) -> bytes:

@@ -7,6 +7,7 @@ kind is served, the labels of metrics, and the operator's RBAC rules.
 from collections.abc import Iterator
 from typing import Any, Final
 
+from agentjobs.api.conditions import Phase
 from agentjobs.contract import LABEL_JOB
 from agentjobs.core.job.ended import EndedJob, KnownJob, ended_job
 from agentjobs.core.job.observation import Job, parse_job
@@ -67,6 +68,7 @@ def _reduced(job: KnownJob) -> KnownJob:
 _JOBS: Final[Kind[KnownJob, Setup]] = Kind(
     resource=AGENTJOBS,
     parse=parse_job,
+    first=",".join(f"status.phase!={phase.value}" for phase in Phase if phase.is_terminal),
     indexes={"schedule": lambda job: [job.made_by_uid] if job.made_by_uid else []},
     wakes=_schedule_of_job,
     is_idle=_is_idle_job,

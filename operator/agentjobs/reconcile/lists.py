@@ -7,13 +7,14 @@ import asyncio
 import contextlib
 import logging
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from agentjobs.core.job.ended import KnownJob
 from agentjobs.core.job.observation import Job
 from agentjobs.engine.cache import Name
 from agentjobs.engine.kinds import Kind
-from agentjobs.errors import AgentJobsError, Gone, Unavailable
+from agentjobs.errors import AgentJobsError, Gone, Invalid, NotFound, Unavailable
 from agentjobs.history.breaker import Away
 from agentjobs.history.records import StartEnd, TransitionRecord
 from agentjobs.kube.resources import AGENTJOBS
@@ -26,8 +27,7 @@ logger = logging.getLogger(__name__)
 # A snapshot lives for five minutes or more, a list of 100,000 jobs takes a fraction of that.
 SNAPSHOTS: Final = 3
 
-# kopf's watch lists again shortly after ours; what was deleted between the two lists shows in a third.
-SECOND_LOOK_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 5.0
 
 
 class Lists:
@@ -43,18 +43,56 @@ class Lists:
         self._state = state
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
         self._told: list[TransitionRecord | StartEnd] = []
+        # Versions of the lists that `start` took, by kind and namespace.
+        self._versions: dict[tuple[str, str | None], str] = {}
+        self._incomplete: list[tuple[Kind[Any, Any], str | None]] = []
+        self._wake = asyncio.Event()
+        self._listed_at: datetime | None = None
+        self.completed = asyncio.Event()
+        """Set once every kind has been listed completely."""
         state.informers.subscribe(AGENTJOBS, self._note)
 
-    async def sync(self) -> None:
-        """List every kind once, in the order of its rows, and close the history of jobs that are gone."""
-        listed_at = await self._clock()
+    async def start(self) -> None:
+        """List what decisions depend on, in the order of the kinds' rows; they may begin then. `run` does the rest."""
+        self._listed_at = await self._clock()
         for kind in self._state.informers.kinds:
             for namespace in self._namespaces:
-                await self._list(kind, namespace)
+                self._versions[kind.resource.kind, namespace] = await self._begin(kind, namespace)
         self._state.begin()
-        await self._close_vanished(listed_at)
 
-    async def _list(self, kind: Kind[Any, Any], namespace: str | None) -> None:
+    async def begin(self, kind: Kind[Any, Any], namespace: str | None) -> str:
+        """Return the resourceVersion from which to watch: of the list that `start` took, later of a new one."""
+        version = self._versions.pop((kind.resource.kind, namespace), None)
+        if version is not None:
+            return version
+        self._listed_at = self._listed_at or await self._clock()
+        return await self._begin(kind, namespace)
+
+    async def _begin(self, kind: Kind[Any, Any], namespace: str | None) -> str:
+        if kind.first:
+            # 400 before Kubernetes 1.31, and of a CRD of an earlier release.
+            with contextlib.suppress(Invalid):
+                version = await self._list_first(kind, namespace)
+                self._incomplete.append((kind, namespace))
+                self._wake.set()
+                return version
+        return await self._list(kind, namespace)
+
+    async def _list_first(self, kind: Kind[Any, Any], namespace: str | None) -> str:
+        """Take in the objects that decisions depend on."""
+        selected = partial(self._cluster.pages, label_selector=kind.label, field_selector=kind.first)
+        for _ in range(SNAPSHOTS):
+            listed = ""
+            with contextlib.suppress(Gone):
+                async for items, version in selected(kind.resource, namespace):
+                    for item in items:
+                        self._state.observe(kind.resource, None, item)
+                    listed = version
+                    await self._feed()
+                return listed
+        raise Unavailable(f"list {kind.resource.plural}: {SNAPSHOTS} snapshots in a row have expired half way")
+
+    async def _list(self, kind: Kind[Any, Any], namespace: str | None) -> str:
         """Take in a complete list page by page; begin again when its snapshot expires half way."""
         resource = kind.resource
         for _ in range(SNAPSHOTS):
@@ -66,12 +104,13 @@ class Lists:
                     listed = version
                     await self._feed()
                 listing.end(listed)
-                return
+                return listed
         raise Unavailable(f"list {resource.plural}: {SNAPSHOTS} snapshots in a row have expired half way")
 
-    def live(self) -> list[str]:
-        """Uids of all jobs whose object exists."""
-        return [job.uid for job in self._state.jobs.values()]
+    def lives(self, uid: str, namespace: str, name: str) -> bool:
+        """Whether the object of a job exists."""
+        job = self._state.jobs.get((namespace, name))
+        return job is not None and job.uid == uid
 
     async def _clock(self) -> datetime | None:
         """The database's time before a list, for `_close_vanished`; None while it is away."""
@@ -108,25 +147,68 @@ class Lists:
             return
         only = [name for name in self._namespaces if name is not None] or None
         try:
-            closed = await self._history.close_vanished(self.live(), listed_at=listed_at, namespaces=only)
+            closed = await self._history.close_vanished(self.lives, listed_at=listed_at, namespaces=only)
         except Unavailable as error:
             _tell(error)
             return
         if closed:
             logger.info("history.closed", extra={"jobs": closed})
 
-    async def repeat(self, seconds: float) -> None:
-        """List again shortly after the start, then every `seconds`.
+    async def run(self, seconds: float) -> None:
+        """Complete what `begin` left out, and compare everything every `seconds`.
 
         An API server that is away is waited for.
         """
-        await asyncio.sleep(SECOND_LOOK_SECONDS)
         while True:
             try:
-                await self.sync()
+                await self.complete()
+                if await self._is_idle_for(seconds):
+                    await self.compare()
             except AgentJobsError as error:
                 logger.warning("lists.unavailable", extra={"error": str(error)})
-            await asyncio.sleep(seconds)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _is_idle_for(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        except TimeoutError:
+            return True
+        return False
+
+    async def compare(self) -> None:
+        """Compare the version of every object with what is known, and read what differs.
+
+        A watch misses nothing, as far as is known. This finds out if it does.
+        """
+        listed_at = await self._clock()
+        for kind in self._state.informers.kinds:
+            for namespace in self._namespaces:
+                await self._compare(kind, namespace)
+        await self._close_vanished(listed_at)
+
+    async def _compare(self, kind: Kind[Any, Any], namespace: str | None) -> None:
+        resource, listed, read = kind.resource, "", 0
+        listing = self._state.informers.listing(resource, namespace)
+        async for items, version in self._cluster.metadata_pages(resource, namespace, label_selector=kind.label):
+            for item in items:
+                if not listing.has(item):
+                    read += 1
+                    with contextlib.suppress(NotFound):
+                        meta = item["metadata"]
+                        listing.take(await self._cluster.get(resource, meta.get("namespace"), meta["name"]))
+            listed = version
+        listing.end(listed)
+        logger.info("lists.compared", extra={"kind": resource.kind, "read": read})
+
+    async def complete(self) -> None:
+        """Take in complete lists of what has none yet, and close the history of jobs that are gone."""
+        self._wake.clear()
+        while self._incomplete:
+            await self._list(*self._incomplete[0])
+            del self._incomplete[0]
+        listed_at, self._listed_at = self._listed_at, None
+        await self._close_vanished(listed_at)
+        self.completed.set()
 
 
 def _tell(error: Unavailable) -> None:

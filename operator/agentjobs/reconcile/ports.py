@@ -27,6 +27,10 @@ class Cluster(Protocol):
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
     ) -> AsyncIterator[Listed[dict[str, Any]]]: ...
 
+    def metadata_pages(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
+    ) -> AsyncIterator[Listed[dict[str, Any]]]: ...
+
     async def create(
         self,
         resource: Resource,
@@ -85,7 +89,7 @@ class History(Protocol):
     async def lacking(self, records: Sequence[TransitionRecord | StartEnd]) -> list[TransitionRecord | StartEnd]: ...
 
     async def close_vanished(
-        self, live: Collection[str], *, listed_at: datetime, namespaces: Collection[str] | None = None
+        self, lives: Callable[[str, str, str], bool], *, listed_at: datetime, namespaces: Collection[str] | None = None
     ) -> int: ...
 
     async def job_of(self, namespace: str, schedule: str, name: str, *, since: datetime) -> str | None: ...

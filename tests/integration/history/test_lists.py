@@ -3,7 +3,7 @@
 import pytest
 
 from agentjobs.core.pods.manifests import PodDefaults
-from agentjobs.errors import Gone, Unavailable
+from agentjobs.errors import Gone, Invalid, Unavailable
 from agentjobs.history.records import Deletion
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile import Reconciler
@@ -17,12 +17,32 @@ class Server:
     def __init__(self):
         self.jobs = []
         self.version = 10
+        self.selects = True
+        self.lists = []
+        self.got = []
 
-    async def pages(self, resource, namespace, **_):
+    async def pages(self, resource, namespace, *, field_selector="", **_):
         self.version += 1
-        for job in self.jobs if resource.kind == "AgentJob" else ():
-            yield [job], str(self.version)
+        self.lists.append((resource.kind, field_selector))
+        if field_selector and not self.selects:
+            raise Invalid("field label not supported: status.phase")
+        for job in list(self.jobs) if resource.kind == "AgentJob" else ():
+            if not field_selector or f"phase!={job.get('status', {}).get('phase')}" not in field_selector:
+                yield [job], str(self.version)
         yield [], str(self.version)
+
+    async def metadata_pages(self, resource, namespace, **_):
+        async for items, version in self.pages(resource, namespace):
+            yield [{"kind": "PartialObjectMetadata", "metadata": item["metadata"]} for item in items], version
+
+    async def get(self, resource, namespace, name):
+        self.got.append(name)
+        return next(job for job in self.jobs if job["metadata"]["name"] == name)
+
+
+async def sync(lists):
+    await lists.start()
+    await lists.complete()
 
 
 class Records(list):
@@ -53,23 +73,24 @@ def an_object(name, **status):
 
 async def test_a_job_that_vanished_while_the_watch_was_cut_is_closed_by_the_next_list(lists, operator, a_job):
     lists.server.jobs = [an_object("forced"), an_object("there")]
-    await operator.write([a_job(name).transition(1, "Running") for name in ("forced", "there")])
-    await lists.sync()
+    await operator.write([a_job(name, name=name).transition(1, "Running") for name in ("forced", "there")])
+    await sync(lists)
     assert await operator.recorded("forced") is None
 
     lists.server.jobs = [an_object("there")]  # and no watch tells
-    await lists.sync()
+    await sync(lists)
 
     assert [await operator.recorded(name) for name in ("forced", "there")] == ["Deleted", None]
     assert [record.job.uid for record in lists.records if isinstance(record, Deletion)] == ["forced"]
-    assert lists.live() == ["there"]
+    assert lists.lives("there", "default", "there")
+    assert not lists.lives("forced", "default", "forced")
 
 
 async def test_a_job_that_only_history_knows_is_closed_by_a_later_list_too(lists, operator, a_job):
-    await lists.sync()
+    await sync(lists)
     await operator.write([a_job("unseen").transition(1, "Running")])
 
-    await lists.sync()
+    await sync(lists)
 
     assert await operator.recorded("unseen") == "Deleted"
 
@@ -80,7 +101,7 @@ async def test_a_start_feeds_history_with_what_it_lacks_and_nothing_else(lists, 
     await operator.accept(half.job(), half.start(1))
     lists.server.jobs = [an_object(name, transitions=2, phase="Succeeded") for name in ("whole", "half", "unheard")]
 
-    await lists.sync()
+    await sync(lists)
 
     assert {(type(one).__name__, one.job.uid) for one in lists.records} == {
         ("StartEnd", "half"),
@@ -89,7 +110,7 @@ async def test_a_start_feeds_history_with_what_it_lacks_and_nothing_else(lists, 
     }
     await operator.write(lists.records)
     lists.records.clear()
-    await lists.restarted().sync()
+    await sync(lists.restarted())
     assert lists.records == []
 
 
@@ -100,7 +121,7 @@ async def test_while_the_database_is_away_all_of_the_past_waits(lists):
         raise Unavailable("away")
 
     lists._history.lacking = away
-    await lists.sync()
+    await sync(lists)
 
     assert len(lists.records) == 2
 
@@ -118,6 +139,90 @@ async def test_a_list_whose_snapshot_expires_is_begun_anew(lists):
 
     lists.server.pages = expiring
 
-    await lists.sync()
+    await sync(lists)
 
-    assert sorted(lists.live()) == ["new", "there"]
+    assert [lists.lives(name, "default", name) for name in ("new", "there")] == [True, True]
+
+
+FIRST = ("AgentJob", "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Cancelled")
+
+
+def finished(name):
+    return an_object(name, transitions=2, phase="Succeeded", conditions=[{"type": "Finished", "status": "True"}])
+
+
+def jobs_row(lists):
+    return next(kind for kind in lists._state.informers.kinds if kind.resource.kind == "AgentJob")
+
+
+async def test_decisions_begin_before_jobs_that_have_ended_are_listed(lists):
+    lists.server.jobs = [finished("old"), an_object("waits")]
+
+    await lists.start()
+    known = [job.name for job in lists._state.jobs.values()]
+    begun = lists._state._begun
+    await lists.complete()
+
+    assert (known, begun) == (["waits"], True)
+    assert lists.lives("old", "default", "old")
+    assert lists.server.lists[-2:] == [FIRST, ("AgentJob", "")]
+
+
+async def test_where_the_server_cannot_select_all_are_listed_first(lists):
+    lists.server.selects = False
+    lists.server.jobs = [finished("old"), an_object("waits")]
+
+    await lists.start()
+
+    assert lists.lives("old", "default", "old")
+    assert lists.server.lists[-2:] == [FIRST, ("AgentJob", "")]
+    await lists.complete()
+    assert lists.server.lists[-1] == ("AgentJob", "")
+    assert len(lists.server.lists) == 4
+
+
+async def test_a_watch_goes_on_where_the_first_list_ended_and_after_a_gap_all_is_listed_again(lists):
+    lists.server.jobs = [finished("old"), an_object("waits")]
+    await sync(lists)
+    row = jobs_row(lists)
+
+    first = await lists.begin(row, None)
+    lists.server.jobs = [an_object("new")]
+    lists.server.jobs[0]["metadata"]["resourceVersion"] = "50"
+    after_a_gap = await lists.begin(row, None)
+    gone_later = lists.lives("old", "default", "old")
+    await lists.complete()
+
+    assert (first, after_a_gap) == ("13", "15")
+    assert (gone_later, lists.lives("old", "default", "old")) == (True, False)
+    assert lists.lives("new", "default", "new")
+
+
+async def test_no_job_is_closed_before_the_list_of_all_is_complete(lists, operator, a_job):
+    lists.server.jobs = [finished("old")]
+    await operator.write([a_job("old", name="old").transition(1, "Running")])
+
+    await lists.start()
+    early = await operator.recorded("old")
+    await lists.complete()
+    await operator.write(lists.records)
+
+    assert (early, await operator.recorded("old")) == (None, "Succeeded")
+
+
+async def test_a_comparison_reads_what_differs_and_nothing_else(lists):
+    lists.server.jobs = [an_object(name) for name in ("same", "changed", "gone")]
+    await sync(lists)
+    changed, new = an_object("changed"), an_object("new")
+    for one in (changed, new):
+        one["metadata"] |= {"resourceVersion": "50", "generation": 2}
+    lists.server.jobs = [an_object("same"), changed, new]
+
+    await lists.compare()
+
+    assert lists.server.got == ["changed", "new"]
+    known = {job.name: job.generation for job in lists._state.jobs.values()}
+    assert known == {"same": 1, "changed": 2, "new": 2}
+    lists.server.got.clear()
+    await lists.compare()
+    assert lists.server.got == []

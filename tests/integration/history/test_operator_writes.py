@@ -111,7 +111,7 @@ async def test_open_jobs_whose_object_is_gone_are_closed(operator, a_job):
     await operator.write([ended.transition(1, "Succeeded", finished=True)])
     listed_at = await operator.clock()
 
-    closed = await operator.close_vanished({"there"}, listed_at=listed_at, namespaces=["default"])
+    closed = await operator.close_vanished(lambda uid, *_: uid == "there", listed_at=listed_at, namespaces=["default"])
 
     assert closed == 1
     phases = [await operator.recorded(each.uid) for each in (gone, there, ended, elsewhere)]
@@ -122,7 +122,7 @@ async def test_the_open_start_of_a_job_whose_object_is_gone_is_ended(operator, g
     build = a_job()
     await operator.write([build.job(), build.start(1), build.end(1), build.start(2), build.transition(1, "Running")])
 
-    await operator.close_vanished([], listed_at=await operator.clock())
+    await operator.close_vanished(lambda *_: False, listed_at=await operator.clock())
 
     first, second = (await gateway.story("default", build.uid)).starts
     assert (first.verdict, first.reason) == ("Retry", "ToolError")
@@ -138,7 +138,7 @@ async def test_ten_thousand_that_vanished_beside_many_more_that_live_are_closed(
     await connected.run(lambda connection: connection.execute(fill))
     live = {f"u{number}" for number in range(10_000, 150_000)}
 
-    assert await operator.close_vanished(live, listed_at=await operator.clock()) == 9_999
+    assert await operator.close_vanished(lambda uid, *_: uid in live, listed_at=await operator.clock()) == 9_999
     assert (await operator.recorded("u1"), await operator.recorded("u10000")) == ("Deleted", None)
 
 
@@ -146,13 +146,13 @@ async def test_jobs_stored_after_the_list_began_stay_open(operator, a_job):
     listed_at = await operator.clock()
     await operator.write([a_job().transition(1, "Running")])
 
-    assert await operator.close_vanished([], listed_at=listed_at) == 0
+    assert await operator.close_vanished(lambda *_: False, listed_at=listed_at) == 0
 
 
 async def test_another_clusters_jobs_stay_open(connected, operator, a_job):
     await OperatorWrites(connected, cluster="another").write([a_job().transition(1, "Running")])
 
-    assert await operator.close_vanished([], listed_at=await operator.clock()) == 0
+    assert await operator.close_vanished(lambda *_: False, listed_at=await operator.clock()) == 0
 
 
 async def test_an_end_that_comes_after_the_deletion_is_the_jobs_end(operator, a_job):

@@ -11,7 +11,9 @@ import pytest
 from aiohttp import web
 
 from agentjobs import kopf_adapter
+from agentjobs.errors import Unavailable
 from agentjobs.kopf_adapter import Connection
+from agentjobs.kube import watch_session as watch_module
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.resources import CONFIGMAPS
 from agentjobs.kube.watch_session import watch_session
@@ -49,7 +51,17 @@ async def session(seen) -> AsyncIterator[aiohttp.ClientSession]:
 
     connector = aiohttp.TCPConnector()
     observers = {"AgentJob": observe}
-    async with watch_session(headers={"X": "y"}, connector=connector, proxy=None, observers=observers) as session:
+
+    async def begin(namespace: str | None) -> str:
+        if namespace == "away":
+            raise Unavailable("the API server is away")
+        seen.append(("list", namespace))
+        return "7"
+
+    lists = {"AgentJob": begin}
+    async with watch_session(
+        headers={"X": "y"}, connector=connector, proxy=None, observers=observers, lists=lists
+    ) as session:
         yield session
 
 
@@ -78,15 +90,26 @@ def bookmark(version: int) -> dict[str, Any]:
     return event("BOOKMARK", {"metadata": {"resourceVersion": str(version)}})
 
 
-async def test_a_list_goes_to_the_observer_and_kopf_gets_an_empty_one(server, session, seen):
-    server.answer({"kind": "AgentJobList", "metadata": {"resourceVersion": "9"}, "items": [an_object("a", 5)]})
+@pytest.mark.parametrize(("path", "namespace"), [("/agentjobs", None), ("/namespaces/team/agentjobs", "team")])
+async def test_a_list_is_ours_and_kopf_gets_an_empty_one_of_its_version(server, session, seen, path, namespace):
+    metadata = {"resourceVersion": "9", "continue": "more"}
+    server.answer({"kind": "AgentJobList", "metadata": metadata, "items": [an_object("a", 5)]})
 
-    async with session.get(server.url) as answer:
+    async with session.get(server.url + path) as answer:
         body = await answer.json()
 
-    assert seen == [(None, "a")]
-    assert body == {"kind": "AgentJobList", "metadata": {"resourceVersion": "9"}, "items": []}
+    assert seen == [("list", namespace)]
+    assert body == {"kind": "AgentJobList", "metadata": {"resourceVersion": "7"}, "items": []}
     assert server.requests[0].headers["X"] == "y"
+
+
+async def test_a_list_that_we_cannot_take_looks_to_kopf_like_a_lost_connection(server, session, monkeypatch):
+    monkeypatch.setattr(watch_module, "RETRY_SECONDS", 0.0)
+    server.answer({"kind": "AgentJobList", "metadata": {}, "items": []})
+
+    async with session.get(server.url + "/namespaces/away/agentjobs") as answer:
+        with pytest.raises(aiohttp.ClientConnectionError, match="the API server is away"):
+            await answer.json()
 
 
 @pytest.mark.parametrize(
@@ -186,8 +209,15 @@ async def test_kopf_goes_on_where_a_watch_ended_though_it_saw_no_event(tmp_path,
         seen.append((event_type, obj["metadata"]["name"]))
 
     stop = asyncio.Event()
-    watches = [kopf_adapter.Watch(CONFIGMAPS, observe, label="watched")]
     async with ApiServer(tmp_path) as server, KubeClient.connect(str(server.kubeconfig)) as client:
+
+        async def begin(namespace: str | None) -> str:
+            items, version = await client.list(CONFIGMAPS, namespace, label_selector="watched")
+            for item in items:
+                observe(None, item)
+            return version
+
+        watches = [kopf_adapter.Watch(CONFIGMAPS, observe, begin, label="watched")]
         monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig))
         await client.create(CONFIGMAPS, "default", a_config_map("listed"))
         watching = asyncio.create_task(kopf_adapter.watch(watches, namespaces=("default",), stop=stop))

@@ -44,7 +44,8 @@ REQUIRED: Final[Mapping[str, str]] = {
 
 def crd() -> Schema:
     """Return the CustomResourceDefinition of AgentJob as a new dict."""
-    return _definition("AgentJob", "aj", _columns(), object_schema())
+    # What a start of the operator waits for: jobs that have not ended. Since Kubernetes 1.31; 1.30 drops it.
+    return _definition("AgentJob", "aj", _columns(), object_schema(), selectable=[".status.phase"])
 
 
 def schedule_crd() -> Schema:
@@ -52,8 +53,11 @@ def schedule_crd() -> Schema:
     return _definition("AgentSchedule", "asch", _schedule_columns(), schedule_schema())
 
 
-def _definition(kind: str, short: str, columns: list[Schema], schema: Schema) -> Schema:
+def _definition(
+    kind: str, short: str, columns: list[Schema], schema: Schema, *, selectable: Sequence[str] = ()
+) -> Schema:
     singular = kind.lower()
+    fields = {"selectableFields": [{"jsonPath": path} for path in selectable]} if selectable else {}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -76,6 +80,7 @@ def _definition(kind: str, short: str, columns: list[Schema], schema: Schema) ->
                     "storage": True,
                     "subresources": {"status": {}},
                     "additionalPrinterColumns": columns,
+                    **fields,
                     "schema": {"openAPIV3Schema": schema},
                 }
             ],

@@ -219,14 +219,14 @@ LIMIT 1;
 -- name: clock
 SELECT clock_timestamp() AS now;
 
--- name: vanished
--- As NOT EXISTS, which is a join: NOT IN looks through the whole list for each job once it has some 100,000 entries.
-SELECT uid
+-- name: open_jobs
+SELECT uid, namespace, name
 FROM agentjobs.jobs
 WHERE cluster = %(cluster)s AND deleted_at IS NULL AND finished_at IS NULL AND inserted_at < %(listed_at)s
     AND (%(namespaces)s::text[] IS NULL OR namespace = ANY(%(namespaces)s::text[]))
-    AND NOT EXISTS (SELECT FROM json_array_elements_text(%(live)s) AS live (uid) WHERE live.uid = jobs.uid)
-ORDER BY uid;
+    AND uid > %(after)s
+ORDER BY uid
+LIMIT %(limit)s;
 
 -- name: lock_open
 SELECT uid

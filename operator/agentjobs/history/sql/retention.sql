@@ -4,6 +4,8 @@
 -- Jobs that ended long enough ago for anything of them to go, in the order of their ends.
 SELECT
     jobs.uid,
+    jobs.namespace,
+    jobs.name,
     coalesce(jobs.finished_at, jobs.deleted_at) AS ended,
     coalesce(coalesce(jobs.finished_at, jobs.deleted_at) < clock_timestamp() - %(keep_jobs)s::interval, FALSE)
         AS is_whole,
