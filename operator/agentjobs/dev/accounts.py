@@ -1,6 +1,6 @@
-"""Signs parts of a development cluster in as service accounts with roles of their own. Knows nothing of the product.
+"""Creates service accounts with roles, and their tokens, for the parts of a development cluster.
 
-Called by `up`: a part that ran as the administrator would not show which permission it lacks.
+A part that ran as administrator would not show which permissions it lacks.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ _RESOURCES: Final = {
         *CLUSTER_ROLES,
     )
 }
-_TOKEN_SECONDS: Final = 365 * 24 * 3600  # longer than anybody leaves a development cluster running
+_TOKEN_SECONDS: Final = 365 * 24 * 3600  # longer than a development cluster runs
 
 
 async def apply(client: Client, objects: Sequence[Object]) -> None:
-    """Create a namespace, accounts, roles and bindings, or bring them to what they shall be."""
+    """Create or update namespaces, accounts, roles and bindings."""
     for obj in objects:
         resource = _RESOURCES[obj["kind"]]
         meta = obj["metadata"]
@@ -43,7 +43,7 @@ async def apply(client: Client, objects: Sequence[Object]) -> None:
 
 
 def renamed(objects: Sequence[Object], prefix: str) -> list[Object]:
-    """Return the objects with `prefix-` before the names of ClusterRoles and their bindings, which all share."""
+    """Return the objects with `prefix-` before the names of ClusterRoles and their bindings, which are cluster-wide."""
     made = []
     for obj in objects:
         changed = obj

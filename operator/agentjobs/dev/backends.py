@@ -1,4 +1,4 @@
-"""The API servers a development cluster can run on, behind one face. Called by `up` and the tests."""
+"""The API servers of a development cluster, with one interface."""
 
 from pathlib import Path
 from typing import Literal
@@ -13,11 +13,11 @@ Server = ApiServer | EnvTest | SharedCluster
 
 
 def make_server(backend: Backend, folder: Path, *, port: int = 0, context: str | None = None) -> Server:
-    """Return a server that is not started yet; entering it as a context does that.
+    """Return a server that is not started; entering its context starts it.
 
     Args:
-        port: where it shall listen; 0 takes a free port.
-        context: of the kubeconfig, for a cluster that is there.
+        port: to listen on; 0 is a free port.
+        context: of the kubeconfig, for an existing cluster.
     """
     match backend:
         case "embedded":
@@ -29,5 +29,5 @@ def make_server(backend: Backend, folder: Path, *, port: int = 0, context: str |
 
 
 def place_of(server: Server) -> Place:
-    """Return where on a server one may work."""
+    """Return the namespaces and the node to use on a server."""
     return server.place if isinstance(server, SharedCluster) else Place()

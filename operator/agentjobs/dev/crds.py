@@ -1,4 +1,4 @@
-"""Our CustomResourceDefinitions in an API server of development and tests: created, updated, waited for."""
+"""Creates and updates the product's CustomResourceDefinitions in an API server, and waits until they are served."""
 
 import asyncio
 from pathlib import Path
@@ -12,7 +12,7 @@ _POLL_SECONDS: Final = 0.02
 
 
 async def apply_crds(client: Client, *, update: bool = True) -> None:
-    """Create our CustomResourceDefinitions, `update` those that are there, and return once they are served."""
+    """Create the CustomResourceDefinitions, `update` existing ones, and return when they are served."""
     for crd in _crds():
         name = crd["metadata"]["name"]
         try:
@@ -29,9 +29,9 @@ async def apply_crds(client: Client, *, update: bool = True) -> None:
 
 
 def _crds() -> list[Object]:
-    """Read the generated files of a checkout; an installed package makes them anew from the models."""
+    """Read the generated files of a checkout; an installed package generates them from the models."""
     if files := sorted((Path(__file__).parents[3] / "crds").glob("*.yaml")):
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster with libyaml
         return [document for file in files for document in yaml.load_all(file.read_text(), loader) if document]
     from agentjobs.api.generate.crd import FILES
 

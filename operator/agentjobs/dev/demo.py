@@ -1,4 +1,4 @@
-"""`agentjobs demo`: runs every example in a development cluster, shows them live, and judges how they ended."""
+"""`agentjobs demo`: runs every example in a development cluster, shows it live, and compares its end."""
 
 import asyncio
 import contextlib
@@ -27,13 +27,13 @@ from devcluster.client import CONFIG_MAPS, Listing, Object, Resource
 
 AGENT_JOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 TERMINAL = ("Succeeded", "Failed", "Cancelled")
-# The slowest example waits for two retries and a snooze: about 20 s. A busy machine gets six times that.
+# The slowest example takes about 20 s, for two retries and a snooze; a busy machine may take six times as long.
 TIMEOUT_SECONDS = 120.0
 
-# Columns of the table beside the answer at their longest, with frames: all of them, and those of a narrow terminal.
+# The largest width of the table without the answer: with all columns, and with those of a narrow terminal.
 _WIDE = 76
 _NARROW = 44
-# Less than this of an answer tells nobody anything.
+# A shorter part of an answer is not useful.
 _LEAST_ANSWER = 24
 
 _KINDS = {"ConfigMap": CONFIG_MAPS, "AgentJob": AGENT_JOBS}
@@ -42,7 +42,7 @@ _COLOURS = {"Succeeded": "green", "Failed": "red", "Cancelled": "yellow", "Runni
 
 @dataclass(slots=True)
 class Example:
-    """One AgentJob: how it shall end (`expected`, a line of expected/endings.yaml) and how it stands."""
+    """One AgentJob: its expected end (a line of expected/endings.yaml) and its current state."""
 
     name: str
     expected: Mapping[str, Any]
@@ -61,7 +61,7 @@ class Example:
         return str(((self.job.get("status") or {}).get("result") or {}).get("summary", ""))
 
     def outcome(self) -> dict[str, Any]:
-        """Return what is compared with `expected`."""
+        """Return the fields that are compared with `expected`."""
         status = self.job.get("status") or {}
         return {
             "phase": self.phase,
@@ -71,7 +71,7 @@ class Example:
         }
 
     def mistakes(self) -> list[str]:
-        """Say in what the end differs from what was expected; nothing when it does not."""
+        """Return the differences between the end and the expected one."""
         outcome = self.outcome()
         return [
             f"{key} {outcome.get(key)!r} instead of {value!r}"
@@ -81,7 +81,7 @@ class Example:
 
 
 def demo() -> int:
-    """Run the demo and return its exit status: 0 only when every example ended as it should."""
+    """Run the demo and return its exit status: 0 if every example ended as expected."""
     folder = examples_folder()
     if folder is None:
         print("agentjobs demo: no examples here; run it in a checkout of the project", file=sys.stderr)
@@ -97,7 +97,7 @@ def demo() -> int:
 
 
 def examples_folder() -> Path | None:
-    """Return the checkout's examples, else those of the current folder."""
+    """Return the folder of the checkout's examples, else of the current folder's."""
     for folder in (Path(__file__).parents[3] / "examples", Path("examples").absolute()):
         if (folder / "expected" / "endings.yaml").exists():
             return folder
@@ -105,7 +105,7 @@ def examples_folder() -> Path | None:
 
 
 def load(folder: Path) -> tuple[list[Example], list[Object]]:
-    """Return the examples in the order of expected/endings.yaml, and every object of theirs."""
+    """Return the examples in the order of expected/endings.yaml, and all their objects."""
     expected: dict[str, Any] = yaml.safe_load((folder / "expected" / "endings.yaml").read_text())
     objects = [
         document
@@ -118,7 +118,7 @@ def load(folder: Path) -> tuple[list[Example], list[Object]]:
 
 
 async def _bounded(folder: Path, out: TextIO) -> int:
-    """Turn SIGTERM into the end of everything, as Ctrl-C is."""
+    """Handle SIGTERM like Ctrl-C."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -133,7 +133,7 @@ async def _bounded(folder: Path, out: TextIO) -> int:
 
 
 def _next() -> str:
-    """Return what to type for a cluster that stays."""
+    """Return the commands for a cluster that keeps running."""
     activate = Path(sys.prefix) / "bin" / "activate"
     shown = activate.relative_to(Path.cwd()) if activate.is_relative_to(Path.cwd()) else activate
     return "".join(f"  {line}\n" for line in (*([f". {shown}"] if activate.is_file() else []), "agentjobs dev"))
@@ -147,7 +147,7 @@ async def run(cluster: DevCluster, folder: Path, out: TextIO, *, timeout: float 
     following = asyncio.create_task(_follow(cluster, {one.name: one for one in examples}, show))
     broken = asyncio.create_task(cluster.until_broken())
     try:
-        # ConfigMaps first: a job whose script is missing would wait a moment for nothing.
+        # ConfigMaps first, so that no job waits for its script.
         for body in sorted(objects, key=lambda entry: str(entry["kind"] != "ConfigMap")):
             await cluster.client.create(_KINDS[body["kind"]], cluster.place.namespace, body)
         await asyncio.wait({following, broken}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -163,7 +163,7 @@ async def run(cluster: DevCluster, folder: Path, out: TextIO, *, timeout: float 
 
 
 async def _follow(cluster: DevCluster, examples: Mapping[str, Example], show: "Show") -> None:
-    """Keep the examples' jobs current; return when all have ended."""
+    """Update the jobs of the examples; return when all have ended."""
     async for event in cluster.client.follow(AGENT_JOBS, cluster.place.namespace):
         for job in event.items if isinstance(event, Listing) else [event.object]:
             example = examples.get(job["metadata"]["name"])
@@ -175,7 +175,7 @@ async def _follow(cluster: DevCluster, examples: Mapping[str, Example], show: "S
 
 
 def summary(examples: Sequence[Example], out: TextIO, *, seconds: float, log: Path) -> int:
-    """Print how each example ended and return the exit status."""
+    """Print the end of each example and return the exit status."""
     wrong = [example for example in examples if example.mistakes()]
     print(file=out)
     for example in examples:
@@ -205,14 +205,14 @@ class Show:
     """Shows the examples while they run."""
 
     def update(self, example: Example) -> None:
-        """Take a change of one example."""
+        """Show a change of one example."""
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
 
 
 class _Lines(Show):
-    """One line a change, for logs and pipes."""
+    """Prints a line for each change, for logs and pipes."""
 
     def __init__(self, out: TextIO, examples: Sequence[Example], began: float) -> None:
         self._out = out
@@ -230,7 +230,7 @@ class _Lines(Show):
 
 
 class _Table(Show):
-    """A table that changes in place, for people at a terminal."""
+    """A table that is updated in place, for terminals."""
 
     def __init__(self, out: TextIO, examples: Sequence[Example]) -> None:
         self._examples = examples
@@ -262,7 +262,7 @@ class _Table(Show):
                 Text(phase, style=colour),
                 str(outcome["attempts"]),
                 *((str(outcome["starts"]), Text(_plain(outcome["reason"]))) if wide else ()),
-                Text(_cut(_plain(answer), room)),  # no markup: an answer is data
+                Text(_cut(_plain(answer), room)),  # without markup, since an answer is data
             )
         return table
 
@@ -272,5 +272,5 @@ def _cut(text: str, width: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """Put an answer on one line."""
+    """Return an answer as one line."""
     return " ".join(text.split())

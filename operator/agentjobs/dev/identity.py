@@ -1,7 +1,6 @@
-"""Which cluster a development folder is: history asks for the uid of `kube-system`, and the embedded server forgets it.
+"""The identity of a development folder's cluster: the uid of `kube-system`, which the embedded server does not keep.
 
-Kept in the folder, it lets `agentjobs history` and `result` find after a restart what ran before. Called by `backends`
-and `up`.
+The folder keeps it, so that `agentjobs history` and `result` find earlier jobs after a restart.
 """
 
 import uuid
@@ -11,17 +10,17 @@ from typing import Final
 import psycopg
 
 _FILE: Final = "cluster-uid"
-# Rows of the time when each start was a cluster of its own.
+# For rows of versions in which each start had a new identity.
 _ADOPT: Final = "UPDATE agentjobs.jobs SET cluster = %s WHERE cluster <> %s"
 
 
 def is_kept(folder: Path) -> bool:
-    """Whether the API server of this folder has had an identity before."""
+    """Return whether the folder already has an identity."""
     return (folder / _FILE).exists()
 
 
 def identity(folder: Path) -> str:
-    """Return the uid of the folder's cluster, the same each time."""
+    """Return the uid of the folder's cluster; it never changes."""
     file = folder / _FILE
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -30,6 +29,6 @@ def identity(folder: Path) -> str:
 
 
 def adopt(dsn: str, cluster: str) -> None:
-    """Make all of a development database the history of this cluster."""
+    """Assign all rows of a development database to this cluster."""
     with psycopg.connect(dsn) as connection:
         connection.execute(_ADOPT, (cluster, cluster))

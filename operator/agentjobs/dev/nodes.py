@@ -1,4 +1,4 @@
-"""The process node of a development cluster, which can be restarted while the cluster runs. Made by `up`."""
+"""The process node of a development cluster, which can be restarted while the cluster runs."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,7 +10,7 @@ _POLL_SECONDS: Final = 0.02
 
 
 class Nodes:
-    """The process node and its successors, of which one runs."""
+    """The process node, which is replaced by a new one at each restart."""
 
     def __init__(self, make: Callable[[], ProcessNode]) -> None:
         self._make = make
@@ -19,7 +19,7 @@ class Nodes:
         self._restarting = False
 
     async def run(self) -> None:
-        """Run the current node, and the next one when it was told to restart; whatever else ends it is raised."""
+        """Run the current node, and a new one after `restart`; raise any other end."""
         while True:
             self._running = asyncio.create_task(self.current.run(), name=f"node {self.current.name}")
             try:
@@ -33,11 +33,11 @@ class Nodes:
             self.current = self._make()
 
     async def restart(self) -> None:
-        """Return once the next node has registered and seen its pods."""
+        """Replace the node; return when the new one has registered and read its pods."""
         last = self.current
         if self._running is not None:
             self._restarting = True
             self._running.cancel()
-        while self.current is last:  # noqa: ASYNC110  the old one's processes end first
+        while self.current is last:  # noqa: ASYNC110  the processes of the old node end first
             await asyncio.sleep(_POLL_SECONDS)
         await self.current.ready.wait()

@@ -1,4 +1,4 @@
-"""The programs a development cluster runs beside itself, each with its log; the unexpected end of one ends all."""
+"""The child programs of a development cluster, each with its log; the unexpected end of one ends all."""
 
 import asyncio
 import signal
@@ -13,7 +13,7 @@ _STOP_SECONDS = 5.0
 
 
 class PartEnded(Exception):
-    """A part of the cluster ended that should run on. The message names it and shows the end of its log."""
+    """A part of the cluster ended unexpectedly. The message has its name and the end of its log."""
 
     def __init__(self, name: str, how: str, log: Path) -> None:
         super().__init__(f"{name} {how}; the end of {log}:\n{tail(log)}")
@@ -21,7 +21,7 @@ class PartEnded(Exception):
 
 
 class Part:
-    """One program: started, killed, started again. Its output goes to `log`."""
+    """A program that can be started, ended and started again. Its output goes to `log`."""
 
     def __init__(self, name: str, command: Sequence[str], *, env: Mapping[str, str], folder: Path) -> None:
         self.name = name
@@ -38,7 +38,7 @@ class Part:
         self._wanted.set()
 
     async def watch(self) -> None:
-        """Return never; raise `PartEnded` when the program ends without having been asked to."""
+        """Raise `PartEnded` when the program ends without a call of `end`; never return."""
         while True:
             await self._wanted.wait()
             child = self.child
@@ -47,12 +47,12 @@ class Part:
                 raise PartEnded(self.name, _ending(code), self.log)
 
     def send(self, number: int) -> None:
-        """Send it a signal that does not end it, such as SIGSTOP."""
+        """Send a signal that does not end the program, such as SIGSTOP."""
         if self.child is not None:
             self.child.send(number)
 
     async def end(self, number: int = signal.SIGTERM, *, grace: float = _STOP_SECONDS) -> None:
-        """End it on purpose: by `number`, SIGKILL for a crash."""
+        """End the program by signal `number`; SIGKILL simulates a crash."""
         self._wanted.clear()
         if self.child is not None:
             await self.child.stop(grace, number=number)
@@ -74,7 +74,7 @@ def _ending(code: int) -> str:
 
 
 async def first_failure(watches: Sequence["asyncio.Task[None]"]) -> BaseException | None:
-    """Return the first error of tasks that should run for ever, None when all of them ended in peace."""
+    """Return the first error of tasks; None when all of them ended without one."""
     left = set(watches)
     while left:
         done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
@@ -85,14 +85,14 @@ async def first_failure(watches: Sequence["asyncio.Task[None]"]) -> BaseExceptio
 
 
 async def all_of(*waits: Coroutine[Any, Any, Any]) -> None:
-    """Wait for all of them at once; the first that fails ends the others."""
+    """Wait for all coroutines; the first failure cancels the others."""
     async with asyncio.TaskGroup() as group:
         for wait in waits:
             group.create_task(wait)
 
 
 async def unless_broken(work: Coroutine[Any, Any, None], failure: "asyncio.Task[BaseException | None]") -> None:
-    """Do `work`, but raise at once what broke the cluster meanwhile."""
+    """Do `work`; raise at once if the cluster breaks meanwhile."""
     task = asyncio.create_task(work)
     try:
         await asyncio.wait({task, failure}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""`agentjobs dev`: a development cluster in a terminal, until Ctrl-C or until the command given has ended."""
+"""`agentjobs dev`: a development cluster in a terminal, until Ctrl-C or the end of a command."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from devcluster.client import ApiError
 from devcluster.postgres import PostgresError
 from devcluster.process import Child, spawn
 
-# kubectl caches discovery by host and port for hours, so an interactive cluster keeps its port where it can.
+# kubectl caches discovery by host and port for hours, so an interactive cluster keeps its port if possible.
 PORT = 17443
 _GRACE_SECONDS = 10.0
 _ABSENT: Mapping[Backend, str] = {
@@ -40,7 +40,7 @@ FOLDER_VARIABLE = "AGENTJOBS_DEV_FOLDER"
 
 
 class UsageError(Exception):
-    """The session cannot start; the message says why and what to do."""
+    """The session cannot start; the message has the reason and a solution."""
 
     def __init__(self, message: str, *, status: int = 1) -> None:
         super().__init__(message)
@@ -48,7 +48,7 @@ class UsageError(Exception):
 
 
 FAILURES: Final = (UsageError, PartEnded, PostgresError, AgentJobsError, ApiError, TimeoutError, OSError)
-"""What keeps a cluster from starting or ends it; the message is for the user, a stack would not help."""
+"""Errors that prevent a start or end a cluster; the user sees the message without a traceback."""
 
 
 def run(
@@ -58,13 +58,13 @@ def run(
     apiserver: str | None = None,
     context: str | None = None,
 ) -> int:
-    """Run the session and return its exit status: that of the command, else 0 after Ctrl-C and 1 when a part died."""
+    """Run the session and return its exit status: the command's, else 0 after Ctrl-C and 1 when a part failed."""
     try:
         chosen = backend(environ, wanted=apiserver)
         if context and chosen != "kubeconfig":
             raise UsageError(f"--context {context!r} goes with --apiserver=kubeconfig, this is {chosen}", status=2)
         if command and shutil.which(command[0], path=environ.get("PATH")) is None:
-            # Said before a cluster is started for nothing, with the status that a shell gives.
+            # Checked before a cluster is started, with the status of a shell.
             raise UsageError(f"cannot run {command[0]!r}: not found on PATH, or not executable", status=127)
         with _folder(environ, temporary=bool(command)) as folder:
             _log_to(folder / "cluster.log")
@@ -114,7 +114,7 @@ async def _session(
 
 
 async def _until(waiting: "asyncio.Task[bool]", cluster: DevCluster) -> None:
-    """Return when asked to stop; raise what broke the cluster."""
+    """Return at a request to stop; raise if the cluster breaks."""
     broken = asyncio.create_task(cluster.until_broken())
     try:
         await asyncio.wait({waiting, broken}, return_when=asyncio.FIRST_COMPLETED)
@@ -127,7 +127,7 @@ async def _until(waiting: "asyncio.Task[bool]", cluster: DevCluster) -> None:
 async def _run_command(
     command: Sequence[str], cluster: DevCluster, received: list[int], environ: Mapping[str, str]
 ) -> int:
-    """Run the user's command in our terminal and return its status, as a shell would give it."""
+    """Run the user's command in this terminal and return its status, as in a shell."""
     try:
         child = spawn(command, env={**environ, "KUBECONFIG": str(cluster.kubeconfig)}, output=None, foreground=True)
     except OSError as error:
@@ -149,7 +149,7 @@ async def _run_command(
 
 
 async def _forward(child: Child, received: list[int]) -> None:
-    """Pass on signals sent to us alone. Ctrl-C reaches the command by itself, being of our terminal's group."""
+    """Forward signals to the command, which gets Ctrl-C from the terminal itself."""
     while True:
         await asyncio.sleep(0.05)
         for number in received:
@@ -164,7 +164,7 @@ def _receive(number: int, received: list[int], stop: asyncio.Event) -> None:
 
 
 def backend(environ: Mapping[str, str], *, wanted: str | None = None) -> Backend:
-    """Return the API server wanted, by default the environment's; raises `UsageError` for an unknown one."""
+    """Return the chosen API server, by default that of the environment; raises `UsageError` for an unknown one."""
     wanted = wanted or environ.get(APISERVER_VARIABLE) or "embedded"
     for known in get_args(Backend):
         if wanted == known:
@@ -176,7 +176,7 @@ def backend(environ: Mapping[str, str], *, wanted: str | None = None) -> Backend
 
 
 def _port() -> int:
-    """Return our usual port, or 0 for any when somebody listens there."""
+    """Return the usual port, or 0 for any if it is in use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -188,7 +188,7 @@ def _port() -> int:
 
 @contextlib.contextmanager
 def _folder(environ: Mapping[str, str], *, temporary: bool) -> Iterator[Path]:
-    """Give a folder that is ours alone: one that stays, so that history does, or one for a single command."""
+    """Lock a folder for this session: a permanent one, which keeps the history, or a temporary one for a command."""
     if temporary:
         folder = Path(tempfile.mkdtemp(prefix="agentjobs-dev-"))
         try:
@@ -213,7 +213,7 @@ def _folder(environ: Mapping[str, str], *, temporary: bool) -> Iterator[Path]:
 
 
 def _log_to(path: Path) -> None:
-    """Keep what our own parts log out of the terminal."""
+    """Write the log of this process to a file instead of the terminal."""
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)

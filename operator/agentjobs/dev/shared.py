@@ -1,8 +1,8 @@
-"""A cluster that others run, for `--apiserver=kubeconfig`: what one session puts there, and how it leaves.
+"""A session on a cluster that others use too, for `--apiserver=kubeconfig`.
 
-The same face as the embedded API server and `EnvTest`, so that `up` and the tests take any of them; called by those.
-Works in two namespaces of its own and registers a node of its own, which alone runs the session's pods. Never touches
-another object of the cluster but for a missing CRD, and never starts a controller: the cluster has them.
+It has the interface of the embedded API server and `EnvTest`, so that `up` and tests can use either. A session works in
+two namespaces of its own, and its pods run on a node of its own. It changes no other object of the cluster except for a
+missing CRD, and starts no controllers, because the cluster has them.
 """
 
 import asyncio
@@ -43,15 +43,15 @@ _READY_SECONDS = 30.0
 _GONE_SECONDS = 60.0  # a namespace with a hundred pods takes 10 to 20 s on a small cluster
 _POLL_SECONDS = 0.2
 _DEAD = datetime.timedelta(minutes=10)
-"""A session whose node has been silent for so long is over; its node renews every ten seconds."""
+"""A session ends when its node has not renewed its lease for this time; it renews every ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where on an API server a development cluster works. The default has the server for itself."""
+    """The namespaces and the node of a development cluster. By default no one else uses the API server."""
 
     namespace: str = "default"
-    """For the user's objects."""
+    """For objects of the user."""
     system: str = "agentjobs-system"
     """For the accounts of operator and gateway, and the Lease."""
     node: str = "process-node"
@@ -60,18 +60,18 @@ class Place:
 
     @property
     def labels(self) -> dict[str, str]:
-        """What marks namespaces, nodes and roles as the session's, so that they go with it."""
+        """The labels of the session's namespaces, nodes and roles, which are deleted with it."""
         return {SESSION_LABEL: self.node} if self.shared else {}
 
     @property
     def node_options(self) -> dict[str, Any]:
-        """What a `ProcessNode` needs to keep to our pods, and others' pods off it."""
+        """Arguments of a `ProcessNode` that runs the session's pods only."""
         taint = {"key": SESSION_LABEL, "value": self.node, "effect": "NoSchedule"}
         return {"labels": self.labels, "taints": [taint], "mine": self._runs} if self.shared else {}
 
     @property
     def placement(self) -> Object:
-        """What a pod's spec needs to be run by our node, and by no other."""
+        """Fields of the spec of a pod that only the session's node runs."""
         if not self.shared:
             return {}
         tolerations = [{"key": SESSION_LABEL, "operator": "Equal", "value": self.node, "effect": "NoSchedule"}]
@@ -79,7 +79,7 @@ class Place:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The operator's settings that follow from it."""
+        """The operator's settings for this place."""
         if not self.shared:
             return {}
         placement = self.placement
@@ -87,12 +87,12 @@ class Place:
             "AGENTJOBS_NAMESPACES": self.namespace,
             "AGENTJOBS_RUNNER_NODE_SELECTOR": json.dumps(placement["nodeSelector"]),
             "AGENTJOBS_RUNNER_TOLERATIONS": json.dumps(placement["tolerations"]),
-            # The cluster's scheduler counts what pods ask for, and processes have no limits to ask within.
+            # The cluster's scheduler counts requests of resources, which processes do not have.
             "AGENTJOBS_RUNNER_RESOURCES": "{}",
         }
 
     def _runs(self, pod: Object) -> bool:
-        # DaemonSets put their pods on every node, ours too.
+        # DaemonSets create pods for every node, also for this one.
         namespace = str(pod["metadata"]["namespace"])
         return namespace == self.namespace or namespace.startswith(f"{self.namespace}-")
 
@@ -101,8 +101,8 @@ def named_access(environ: Mapping[str, str], *, context: str | None = None) -> A
     """Return the access to the cluster that the user named.
 
     Raises:
-        Misconfigured: none is named (what is merely the current one of ~/.kube/config does not count, since we write
-            there), or it cannot be used for this.
+        Misconfigured: none is named (the current context of ~/.kube/config does not count, since the session writes to
+            the cluster), or it cannot be used.
     """
     if not context and not environ.get("KUBECONFIG"):
         raise Misconfigured(
@@ -116,12 +116,12 @@ def named_access(environ: Mapping[str, str], *, context: str | None = None) -> A
 
 
 class SharedCluster:
-    """A session on a cluster of others. `async with SharedCluster(folder) as server:` and use its attributes.
+    """A session on a shared cluster. Use it as a context: `async with SharedCluster(folder) as server:`.
 
     Attributes:
-        url, token, ca, kubeconfig: as in `EnvTest`; the token is that of an account of the session's own.
+        url, token, ca, kubeconfig: as in `EnvTest`; the token is of a service account of the session.
         place: the session's namespaces and node.
-        node_tls: None, for the cluster's API server trusts no certificate of ours, so `kubectl logs` is not served.
+        node_tls: None: the cluster's API server does not trust the node's certificate, so `kubectl logs` is not served.
     """
 
     node_tls: None = None
@@ -169,7 +169,7 @@ class SharedCluster:
         await self._has_controllers()
 
     def labelled(self, obj: Object) -> Object:
-        """Return an object that is marked as the session's."""
+        """Return an object with the session's labels."""
         metadata = obj["metadata"]
         labels = {**(metadata.get("labels") or {}), **self.place.labels}
         return obj | {"metadata": metadata | {"labels": labels}}
@@ -185,7 +185,7 @@ class SharedCluster:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _dead(self) -> list[str]:
-        """Sessions that ended without leaving: ours of before, and others' whose node has long been silent."""
+        """Return sessions to remove: earlier ones of this folder, and others whose node has not renewed its lease."""
         dead = []
         now = datetime.datetime.now(datetime.UTC)
         for namespace in (await self._user.list(NAMESPACES, label_selector=SESSION_LABEL))[0]:
@@ -199,7 +199,7 @@ class SharedCluster:
         return sorted(set(dead))
 
     async def _remove(self, session: str) -> None:
-        """Remove all that belongs to a session. Nothing of it runs any more, so nobody else would let its pods go."""
+        """Remove all objects of a session, also the finalizers of its pods, since its operator no longer runs."""
         for node in await self._names(NODES, session):
             await self._delete(NODES.path(None, node))
             await self._delete(LEASES.path("kube-node-lease", node))
@@ -232,7 +232,7 @@ class SharedCluster:
         try:
             await self._user.request("DELETE", path)
         except ApiError as error:
-            if error.code not in (404, 409):  # gone, or going
+            if error.code not in (404, 409):  # gone, or being deleted
                 raise
 
     async def _exists(self, path: str) -> bool:
@@ -246,7 +246,7 @@ class SharedCluster:
 
 
 class _UserClient(Client):
-    """Requests with whatever the user's kubeconfig proves them by: token, certificate, plugin; by their proxy."""
+    """Sends requests with the credentials of the user's kubeconfig: token, certificate or plugin, and its proxy."""
 
     def __init__(self, access: Access) -> None:
         super().__init__(access.server)
@@ -290,7 +290,7 @@ class _UserClient(Client):
 
 
 def _session_name(file: Path) -> str:
-    """Return the name of the folder's session, the same each time, so that a kept history still fits its namespace."""
+    """Return the name of the folder's session; it never changes, so that the history fits its namespace."""
     with contextlib.suppress(FileNotFoundError):
         return file.read_text().strip()
     name = f"agentjobs-dev-{secrets.token_hex(4)}"
@@ -308,7 +308,7 @@ def _namespace(name: str) -> Object:
 
 
 def _admin(namespace: str) -> list[Object]:
-    """The account that our node and the tests are signed in as: an administrator, as the user must be one."""
+    """Return the account of the node and of tests: an administrator, as the user must be one."""
     subject = {"kind": "ServiceAccount", "name": "admin", "namespace": namespace}
     group = "rbac.authorization.k8s.io"
     return [

@@ -1,8 +1,8 @@
 """Joins the development cluster and the product: `async with up(folder) as cluster`.
 
-With `session`, the only module that knows both. API server, controllers and process node run in this process;
-PostgreSQL, gateway and operator are children. Everything starts at once, because most of the time is spent importing.
-Used by `agentjobs dev`, `agentjobs demo` and the integration tests.
+API server, controllers and process node run in this process; PostgreSQL, gateway and operator are children. All parts
+start at the same time, because most of the time is spent on imports. Used by `agentjobs dev`, `agentjobs demo` and the
+integration tests.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ from devcluster.ports import free_port
 from devcluster.postgres import EmbeddedPostgres
 
 GATEWAY_EXTENSION = "agentjobs.dev/gateway"
-# Handed from the environment of `agentjobs dev` to runner pods, and to nothing else.
+# Variables of `agentjobs dev` that only runner pods get.
 PROVIDER_VARIABLES = (
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_BASE_URL",
@@ -79,26 +79,26 @@ class DevCluster:
     ca: Path
     kubeconfig: Path
     place: Place
-    """Its namespaces and its node."""
+    """The namespaces and the node."""
     client: Client
-    """An administrator's client."""
+    """A client with the rights of an administrator."""
     dsn: str
     gateway_url: str
     gateway_ca: Path
     operator_url: str
-    """Base of the operator's `/readyz` and `/metrics`."""
+    """Base URL of the operator's `/readyz` and `/metrics`."""
     parts: dict[str, Part]
-    """`gateway`, `operator`, `operator-2`, …: end and start them as a test likes."""
+    """`gateway`, `operator`, `operator-2`, …, which tests may end and start."""
     phases: dict[str, float]
-    """Seconds from the beginning to the end of each step of the start, the last of them `ready`."""
+    """Seconds from the beginning to the end of each step of the start; the last is `ready`."""
     server: Server
     kept: bool
     """Whether the database stays in `folder`."""
     nodes: Nodes = field(repr=False)
     databases: list[EmbeddedPostgres] = field(repr=False)
-    """Every PostgreSQL there was; the last one runs."""
+    """All PostgreSQL servers so far; the last one runs."""
     failure: "asyncio.Task[BaseException | None]" = field(repr=False)
-    """Ends with what broke as soon as a part ends that should run on."""
+    """Fails when a part ends unexpectedly."""
 
     @property
     def postgres(self) -> EmbeddedPostgres:
@@ -109,11 +109,11 @@ class DevCluster:
         return self.nodes.current
 
     async def restart_node(self) -> None:
-        """Kill the node with every process it runs, as a power cut does, and start it anew on its files."""
+        """Kill the node and all its processes, as a power failure does, and start it again with its files."""
         await self.nodes.restart()
 
     async def restart_postgres(self) -> None:
-        """Start the database again after it was killed; its data and address stay."""
+        """Start the database again after it was killed, with its data and address."""
         again = _database(self.folder, keep=self.kept)
         self.databases.append(again)
         await again.start()
@@ -121,7 +121,7 @@ class DevCluster:
             raise RuntimeError(f"PostgreSQL is at {again.dsn} now, not {self.dsn}: choose a folder with a shorter path")
 
     async def until_broken(self) -> None:
-        """Return never; raise what broke the cluster."""
+        """Raise when the cluster breaks; never return."""
         error = await asyncio.shield(self.failure)
         raise error or RuntimeError("every part of the cluster has ended")
 
@@ -142,23 +142,23 @@ async def up(
     instant: Callable[[Object], Instant | None] = lambda pod: None,
     forks: ForkServer | None = None,
 ) -> AsyncIterator[DevCluster]:
-    """Run a whole cluster in `folder` until the context ends; nothing of it outlives this process.
+    """Run a whole cluster in `folder` until the context ends. No part outlives this process.
 
     Args:
-        apiserver: `embedded`, `envtest` for the binaries of KUBEBUILDER_ASSETS, or `kubeconfig` for a cluster that is
-            there: then all happens in namespaces and on a node of our own, which are removed at the end.
-        port: of the API server; 0 takes a free one.
-        context: with `kubeconfig`, which one of it; by default the current one of the file KUBECONFIG names.
+        apiserver: `embedded`, `envtest` for the binaries of KUBEBUILDER_ASSETS, or `kubeconfig` for an existing
+            cluster, with new namespaces and a new node, which are removed at the end.
+        port: of the API server; 0 is a free port.
+        context: for `kubeconfig`; by default the current context of the file KUBECONFIG.
         inherit_env: variables for every runner pod, such as provider keys.
-        working_folder: where runner pods run, and on their PYTHONPATH; the current one by default.
-        settings: variables for operator and gateway over our own, such as AGENTJOBS_QUEUE_AGENTS.
-        operators: how many operators to run; one of them leads.
-        operator_command: what to run as the operator, `agentjobs operator` when empty.
-        keep: leave the database in `folder` for the next start.
+        working_folder: of runner pods, also in their PYTHONPATH; by default the current one.
+        settings: additional variables for operator and gateway, such as AGENTJOBS_QUEUE_AGENTS.
+        operators: the number of operators; one of them leads.
+        operator_command: the command of the operator; by default `agentjobs operator`.
+        keep: keep the database in `folder` for the next start.
         instant, forks: see `ProcessNode`.
 
     Raises:
-        PartEnded: a part ended while the cluster was starting.
+        PartEnded: a part ended during the start.
         TimeoutError: not ready within a minute.
         Misconfigured: no cluster is named for `kubeconfig`, or it cannot be used.
     """
@@ -183,7 +183,7 @@ def _made(folder: Path) -> Path:
 
 
 class _Start:
-    """One start, step by step; what was begun is ended by the stack in the opposite order."""
+    """One start, step by step; the stack ends the parts in the opposite order."""
 
     def __init__(
         self,
@@ -218,8 +218,8 @@ class _Start:
         databases = [postgres]
         stack.push_async_callback(_stop_all, databases)
         database = asyncio.create_task(postgres.start())
-        stack.push_async_callback(_abandon, database)  # a start that failed elsewhere does not wait for it
-        # Its first step settles where the socket lies, so that the address is known before anybody listens there.
+        stack.push_async_callback(_abandon, database)  # a start that failed does not wait for it
+        # Its first step chooses the folder of the socket, so the address is known before the server listens.
         await asyncio.sleep(0)
         dsn = postgres.dsn
         client = await stack.enter_async_context(Client(server.url, token=server.token, ca=server.ca))
@@ -231,11 +231,11 @@ class _Start:
         probes = [f"127.0.0.1:{free_port()}" for _ in range(self._operators)]
         parts = self._parts(dsn, gateway_url, gateway_tls, probes)
         stack.push_async_callback(_end_all, parts)
-        stack.push_async_callback(self._cancel)  # the first to go: with the node go the pods' processes
+        stack.push_async_callback(self._cancel)  # ended first: the pods' processes end with the node
         for part in parts.values():
             part.start()
-        # Not by the operator's settings: in a manifest the path would be taken for one inside of the container, and
-        # below /tmp, where temporary folders are, for one of its emptyDir.
+        # Not by the operator's settings: a path in a manifest is one inside of the container, and below /tmp, where
+        # temporary folders are, one of its emptyDir.
         node["inherited"] = {"AGENTJOBS_GATEWAY_CA": gateway_tls["AGENTJOBS_GATEWAY_CA"]} | node["inherited"]
         nodes = Nodes(functools.partial(self._node, client, node))
         self._serve(client, nodes)
@@ -248,8 +248,8 @@ class _Start:
         failure = asyncio.create_task(first_failure(self._tasks))
         stack.callback(failure.cancel)
         await unless_broken(self._migrate(dsn, client), failure)
-        gateway = self._answers("gateway", f"{gateway_url}/readyz", Path(gateway_tls["AGENTJOBS_GATEWAY_CA"]))
-        leader = self._answers("operator", *(f"http://{address}/readyz" for address in probes))
+        gateway = self._until_ready("gateway", f"{gateway_url}/readyz", Path(gateway_tls["AGENTJOBS_GATEWAY_CA"]))
+        leader = self._until_ready("operator", *(f"http://{address}/readyz" for address in probes))
         await unless_broken(all_of(gateway, leader, nodes.current.ready.wait()), failure)
         self._note("ready")
         return DevCluster(
@@ -297,7 +297,7 @@ class _Start:
             "AGENTJOBS_LEASE_NAMESPACE": self._place.system,
             "AGENTJOBS_LOG_FORMAT": "text",
         } | self._place.settings
-        # -P: a module of the user's working folder must not take the place of one of ours.
+        # -P: modules in the user's working folder must not shadow others.
         command = [sys.executable, "-P", "-c", _COMMAND]
         own = env | {"AGENTJOBS_KUBECONFIG": str(self._credentials("gateway"))} | dict(gateway_tls) | self._settings
         parts = {"gateway": Part("gateway", [*command, "gateway"], env=own, folder=self._folder)}
@@ -321,7 +321,7 @@ class _Start:
 
     def _serve(self, client: Client, nodes: Nodes) -> None:
         services = {"process node": nodes.run()}
-        if not self._place.shared:  # a whole cluster has controllers, and ours would do their work a second time
+        if not self._place.shared:  # a whole cluster has controllers of its own
             services |= {
                 "garbage collector": GarbageCollector(client).run(),
                 "namespace controller": NamespaceController(client).run(),
@@ -343,7 +343,7 @@ class _Start:
         return path
 
     async def _sign_in(self, client: Client) -> None:
-        """Give operator and gateway accounts with the roles they have in a cluster, and no more."""
+        """Create the accounts of operator and gateway, with the roles that they have in a cluster."""
         server, system = self._server, self._place.system
         await accounts.apply(client, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": system}}])
         for part in get_args(rbac.Part):
@@ -368,8 +368,8 @@ class _Start:
             await asyncio.to_thread(adopt, dsn, namespace["metadata"]["uid"])
         self._note("migrated")
 
-    async def _answers(self, name: str, *urls: str | Path) -> None:
-        """Wait until one of the addresses says it is ready; a path among them is the CA to trust."""
+    async def _until_ready(self, name: str, *urls: str | Path) -> None:
+        """Wait until one of the addresses is ready; a path is the CA to trust."""
         ca = next((str(entry) for entry in urls if isinstance(entry, Path)), None)
         deadline = time.monotonic() + _READY_SECONDS
         connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=ca))
@@ -396,7 +396,7 @@ class _Start:
 
 
 def _gateway_egress(url: str) -> str:
-    """How pods reach the gateway, as network policies say it. The process node enforces none."""
+    """Return the egress rule to the gateway for network policies, which the process node does not enforce."""
     address = urlsplit(url)
     block = {"ipBlock": {"cidr": f"{address.hostname}/32"}}
     return json.dumps([{"to": [block], "ports": [{"port": address.port}]}])
@@ -407,7 +407,7 @@ def _database(folder: Path, *, keep: bool) -> EmbeddedPostgres:
 
 
 def _import_migration(*, fresh: bool) -> None:
-    """Import what the migration needs while PostgreSQL starts: half a second, a third of it for a new database only."""
+    """Import the modules of the migration while PostgreSQL starts. Takes half a second."""
     importlib.import_module("agentjobs.history.migrate")
     if fresh:
         importlib.import_module("alembic.command")
@@ -419,7 +419,7 @@ async def _stop_all(databases: Sequence[EmbeddedPostgres]) -> None:
 
 
 async def _abandon(task: "asyncio.Task[None]") -> None:
-    """Cancel, and take the outcome that nobody asks for any more."""
+    """Cancel a task and ignore its outcome."""
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -437,8 +437,8 @@ def dev(command: Sequence[str] | None = None, *, apiserver: str | None = None, c
     """Run `agentjobs dev`, or `agentjobs dev -- COMMAND`, and return the exit status.
 
     Args:
-        apiserver: which one; None leaves it to the environment.
-        context: of the kubeconfig, with `kubeconfig`.
+        apiserver: None uses the environment's.
+        context: of the kubeconfig, for `kubeconfig`.
     """
     from agentjobs.dev.session import run
 

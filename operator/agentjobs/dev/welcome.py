@@ -1,4 +1,4 @@
-"""What `agentjobs dev` says when it is ready: where everything is, and what to type next. Fits 80 columns. Pure."""
+"""The banner of `agentjobs dev`: where everything is, and the next commands. Fits 80 columns. Pure."""
 
 import getpass
 import os
@@ -22,7 +22,7 @@ _COLUMN: Final = 15
 
 
 def welcome(cluster: DevCluster, keys: Mapping[str, str], *, absent: str) -> str:
-    """Return the banner; `absent` is what the cluster's API server does not serve."""
+    """Return the banner; `absent` has features that the cluster's API server does not have."""
     handed = ", ".join(name for name in PROVIDER_VARIABLES if name in keys)
     parts = {
         "API server": f"{cluster.url} ({_KINDS[cluster.backend]})",
@@ -50,7 +50,7 @@ Ctrl-C stops everything."""
 
 
 def next_lines(kubeconfig: Path, *, here: Path, prefix: Path) -> Iterator[str]:
-    """Yield what works when it is typed into a new terminal in the folder `here`."""
+    """Yield commands for a new terminal in the folder `here`."""
     activate = prefix / "bin" / "activate"
     if activate.is_file():
         yield f". {_short(activate, here)}"
