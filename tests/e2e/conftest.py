@@ -34,7 +34,8 @@ KEEP = "AGENTJOBS_E2E_KEEP"
 """Set it to leave the installation for the next session, which then upgrades it."""
 
 INSTALL_SECONDS = 240
-SECONDS = 120.0
+SECONDS = 240.0
+"""Waits end when what they wait for is there; only a failure on a busy machine takes as long as this."""
 POLL_SECONDS = 0.2
 _DENIED = re.compile(r'is forbidden: User \\?"system:serviceaccount:')
 _FAILED = pytest.StashKey[bool]()
@@ -54,7 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent and not item.get_closest_marker("timeout"):
             # Above what waiting for a busy cluster takes; each wait has a limit and words of its own.
-            item.add_marker(pytest.mark.timeout(600))
+            item.add_marker(pytest.mark.timeout(900))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -186,9 +187,9 @@ class Release:
                 "rollout",
                 "status",
                 f"{kind}/{self.name}-{name}",
-                "--timeout=180s",
+                f"--timeout={INSTALL_SECONDS}s",
                 namespace=self.namespace,
-                seconds=200,
+                seconds=INSTALL_SECONDS + 20,
             )
         until(self.leader, "an operator that leads")
 
@@ -200,9 +201,11 @@ class Release:
             try:
                 line = forward.stdout.readline()
                 found = re.search(r":(\d+) ->", line)
-                if not found:
+                if not found:  # as while all gateways start again
                     forward.kill()
-                    raise AssertionError(f"no port-forward: {line}{forward.stderr.read()}")
+                    said = forward.stderr.read()
+                    done = subprocess.CompletedProcess(command, forward.wait() or 1, line, said)
+                    raise CommandFailed(tuple(command), done)
                 yield {
                     "AGENTJOBS_GATEWAY_URL": f"https://localhost:{found[1]}",
                     "AGENTJOBS_GATEWAY_CA": str(self._authority()),
@@ -251,7 +254,9 @@ class NodeHand:
         }
         body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "hand"}, "spec": spec}
         self._kubectl("create", "-f", "-", namespace=self._namespace, stdin=json.dumps(body))
-        self._kubectl("wait", "pod/hand", "--for=condition=Ready", "--timeout=120s", namespace=self._namespace)
+        self._kubectl(
+            "wait", "pod/hand", "--for=condition=Ready", f"--timeout={SECONDS:.0f}s", namespace=self._namespace
+        )
 
     def run(self, program: str, *arguments: str) -> str:
         """Run a Python program as root, with the processes of the whole node in /proc."""
@@ -587,6 +592,17 @@ class Jobs:
     def history(self, name: str) -> Object:
         """What `agentjobs history` tells: `job`, `starts`, `transitions`."""
         told: Object = json.loads(self._release.agentjobs("history", name, "-n", self.namespace, "-o", "json"))
+        return told
+
+    def story(self, name: str) -> Object:
+        """What history tells of a job that has ended, once it knows all its ends: it follows the objects."""
+
+        def complete() -> Object | None:
+            told = self.history(name)
+            ended = told["job"]["phase"] not in ("Pending", "Running")
+            return told if ended and all(start["verdict"] for start in told["starts"]) else None
+
+        told: Object = until(complete, f"history knows the end of {name}")
         return told
 
     def result(self, name: str) -> str:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 QUICK = {"starts": [[{"text": "Done."}]]}
-SLOW = {"starts": [[{"delay": "60s", "text": "Too late."}]]}
+SLOW = {"starts": [[{"delay": "10m", "text": "Too late."}]]}
 IMPATIENT = {"terminationGracePeriodSeconds": 5}
 
 
@@ -48,7 +48,7 @@ def test_the_work_of_a_job_cannot_be_edited(kubectl, namespace, apply, a_job, ch
 
 def test_kubectl_shows_lists_waits_and_explains(kubectl, namespace, apply, a_job):
     apply(*a_job("shown", QUICK))
-    kubectl("wait", "agentjob/shown", "--for=condition=Complete", "--timeout=90s", namespace=namespace)
+    kubectl("wait", "agentjob/shown", "--for=condition=Complete", "--timeout=180s", namespace=namespace)
     table = kubectl("get", "aj", namespace=namespace).splitlines()
     described = kubectl("describe", "agentjob", "shown", namespace=namespace)
     explained = kubectl("explain", "agentjob.spec.retry")
@@ -76,6 +76,7 @@ def test_the_plugin_cancels_shows_and_remembers(kubectl, release, namespace, app
     release.plugin("cancel", "stopped", "-n", namespace)
     status = jobs.finished("stopped")
     listed = release.plugin("get", "-n", namespace)
+    jobs.story("stopped")
     kubectl("delete", "agentjob", "stopped", namespace=namespace)
     told = json.loads(release.plugin("history", "stopped", "-n", namespace, "-o", "json"))
 

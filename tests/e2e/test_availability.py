@@ -37,14 +37,14 @@ def loaded(load, jobs, kubectl, *, warm=3):
         pods = kubectl.list("pods", jobs.namespace, labels=f"agentjobs.dev/job={name}")
         counts[name] = (status["phase"], status["starts"], len(pods))
     assert counts == dict.fromkeys(load.names, ("Succeeded", 1, 1))
-    newest = jobs.history(load.names[-1])
+    newest = jobs.story(load.names[-1])
     assert [start["verdict"] for start in newest["starts"]] == ["Succeed"]
 
 
 def decided(apply, a_job, jobs, name):
     """Make a job and wait until somebody has decided about it."""
     apply(*a_job(name, {"starts": [[{"text": "Done."}]]}))
-    jobs.until(name, lambda status: status.get("phase"), "decided about", seconds=120)
+    jobs.until(name, lambda status: status.get("phase"), "decided about")
 
 
 def pod_named(release, component, name):
@@ -81,7 +81,7 @@ def test_one_gateway_of_three_is_killed_and_nobody_notices(release, kubectl, nod
     deployment, place = f"deployment/{release.name}-gateway", {"namespace": release.namespace}
     kubectl("scale", deployment, "--replicas=3", **place)
     try:
-        kubectl("rollout", "status", deployment, "--timeout=120s", **place, seconds=150)
+        kubectl("rollout", "status", deployment, "--timeout=240s", **place, seconds=260)
         with loaded(load, jobs, kubectl, warm=5):
             node.kill(release.pods("gateway")[0], "gateway")
             time.sleep(3)

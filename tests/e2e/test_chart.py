@@ -12,7 +12,7 @@ import subprocess
 import tarfile
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -120,35 +120,50 @@ select count(*) from agentjobs.jobs j where name = any('{{{}}}') and (finished_a
 """
 
 
-class Beside(threading.Thread):
-    """Notes, while it runs, which images the ready pods of each part have at the same time."""
+class Beside:
+    """Notes, while it runs, which images the ready pods of each part have at the same time.
+
+    It watches: what is seen by asking now and then may miss the moment.
+    """
 
     def __init__(self, life: Life) -> None:
-        super().__init__(daemon=True)
-        self._life = life
-        self._ended = threading.Event()
+        labels = f"app.kubernetes.io/instance={NAME}"
+        line = "{.metadata.name} {.metadata.labels.app\\.kubernetes\\.io/component} {.spec.containers[0].image}"
+        line += " {.status.containerStatuses[*].ready}{'\\n'}"
+        self._command = [
+            "kubectl",
+            "-n",
+            life.namespace,
+            "get",
+            "pods",
+            "-l",
+            labels,
+            "--watch",
+            "-o",
+            f"jsonpath={line}",
+        ]
         self.seen: dict[str, set[frozenset[str]]] = defaultdict(set)
 
-    def run(self) -> None:
-        while not self._ended.wait(0.5):
-            at_once: dict[str, set[str]] = defaultdict(set)
-            labels = f"app.kubernetes.io/instance={NAME}"
-            for pod in self._life.kubectl.list("pods", self._life.namespace, labels=labels):
-                if all(
-                    one["ready"] for one in (pod.get("status") or {}).get("containerStatuses") or [{"ready": False}]
-                ):
-                    part = pod["metadata"]["labels"]["app.kubernetes.io/component"]
-                    at_once[part].add(pod["spec"]["containers"][0]["image"].rpartition(":")[2])
-            for part, images in at_once.items():
-                self.seen[part].add(frozenset(images))
+    def _read(self, lines: Iterable[str]) -> None:
+        ready: dict[str, dict[str, str]] = defaultdict(dict)
+        for line in lines:
+            name, part, image, *containers = line.split()
+            ready[part].pop(name, None)
+            if containers and set(containers) == {"true"}:
+                ready[part][name] = image.rpartition(":")[2]
+            self.seen[part].add(frozenset(ready[part].values()))
 
     def __enter__(self) -> "Beside":
-        self.start()
+        self._watch = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+        self._thread = threading.Thread(target=self._read, args=(self._watch.stdout,), daemon=True)
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self.join(30)
+        self._watch.kill()
+        self._watch.wait()
+        self._thread.join(30)
+        self._watch.stdout.close()
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +258,7 @@ def volume(kubectl: Any, name: str, image: dict[str, Any]) -> Iterator[None]:
         kubectl("create", "-f", "-", stdin=json.dumps(body), namespace="default")
     try:
         done = "--for=jsonpath={.status.phase}=Succeeded"
-        kubectl("wait", f"pod/{name}", done, "--timeout=120s", namespace="default")
+        kubectl("wait", f"pod/{name}", done, "--timeout=240s", namespace="default")
         yield
     finally:
         kubectl("delete", "pod", name, "--wait=false", namespace="default")
@@ -370,4 +385,4 @@ def test_a_namespace_with_a_running_job_goes_after_the_installation(life):
     assert life.phase("endless") in ("Running", "Retrying", "Queued")
     life.config.uninstall(NAME, timeout=SECONDS)
 
-    life.kubectl("delete", "namespace", life.jobs, "--timeout=120s", seconds=130)
+    life.kubectl("delete", "namespace", life.jobs, "--timeout=240s", seconds=250)

@@ -10,9 +10,8 @@ import json
 import pytest
 
 DONE = {"starts": [[{"text": "Done."}]]}
-SLOW = {"starts": [[{"delay": "60s", "text": "Too late."}], [{"text": "Done."}]]}
-# A kubelet measures volumes once a minute.
-SLOWER = {"starts": [[{"delay": "240s", "text": "Too late."}], [{"text": "Done."}]]}
+# No start of these ends by itself, however late a busy machine comes to look at it.
+SLOW = {"starts": [[{"delay": "10m", "text": "Too late."}], [{"text": "Done."}]]}
 WRITE = "import pathlib; pathlib.Path('/scratch/big').write_bytes(bytes(50_000_000))"
 EPHEMERAL = {
     "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1Mi"}}],
@@ -43,7 +42,7 @@ def everything(kubectl, shared_namespace, shared_jobs, apply_to, a_job):
         ("no-volume", DONE, one_attempt(**volume)),
         ("deadline", SLOW, one_attempt(**grace) | {"timeouts": {"attempt": "15s"}}),
         ("evicted", SLOW, {"runtime": grace}),
-        ("disk", SLOWER, {"runtime": grace | EPHEMERAL}),
+        ("disk", SLOW, {"runtime": grace | EPHEMERAL}),
     ):
         apply_to(shared_namespace, *a_job(name, script, **spec))
     shared_jobs.running("disk")
@@ -80,9 +79,11 @@ def test_an_end_by_a_limit_names_the_limit(shared_jobs, condition, name, reason,
     ],
 )
 def test_a_pod_that_does_not_start_says_what_is_missing(shared_jobs, condition, name, reason, words):
-    status = shared_jobs.until(name, lambda found: condition(found, "PodStarted") == "False", "says why it waits")
+    status = shared_jobs.until(
+        name, lambda found: condition(found, "PodStarted", "reason") in reason, "says why it waits"
+    )
 
-    assert condition(status, "PodStarted", "reason") in reason
+    assert condition(status, "PodStarted") == "False"
     assert words in condition(status, "PodStarted", "message")
     assert words in shared_jobs.describe(name)
 
@@ -129,14 +130,16 @@ def test_a_drained_node_is_waited_for(kubectl, namespace, apply, a_job, jobs, co
     try:
         kubectl(
             *("drain", place, "--pod-selector=agentjobs.dev/job=drained", "--ignore-daemonsets", "--force"),
-            *("--delete-emptydir-data", "--timeout=60s"),
+            *("--delete-emptydir-data", "--timeout=180s"),
         )
-        waiting = jobs.until("drained", lambda found: condition(found, "PodStarted") == "False", "waits for a node")
+        waiting = jobs.until(
+            "drained", lambda found: condition(found, "PodStarted", "reason") == "Unschedulable", "waits for a node"
+        )
     finally:
         kubectl("uncordon", place)
     status = jobs.finished("drained")
 
-    assert condition(waiting, "PodStarted", "reason") == "Unschedulable"
+    assert condition(waiting, "PodStarted") == "False"
     assert "unschedulable" in condition(waiting, "PodStarted", "message")
     assert (reasons(status)[0], status["phase"]) == (("Evicted", False), "Succeeded")
 
@@ -150,18 +153,18 @@ def test_a_preempted_job_runs_again_when_there_is_room(kubectl, namespace, apply
     kubectl("create", "priorityclass", klass, "--value=1000")
     try:
         kubectl("apply", "-f", "-", namespace=namespace, stdin=json.dumps(urgent_pod(klass, share)))
-        lost = jobs.until("lesser", lambda found: reasons(found)[0][0], "is preempted")
+        lost = jobs.until("lesser", lambda found: any(reason for reason, _ in reasons(found)), "is preempted")
         kubectl("delete", "pod", "urgent", "--grace-period=0", "--force", namespace=namespace)
     finally:
         kubectl("delete", "priorityclass", klass)
     status = jobs.finished("lesser")
 
-    assert reasons(lost) == [("Preempted", False)]
+    assert reasons(lost)[0] == ("Preempted", False)
     assert (status["phase"], status["attempts"]) == ("Succeeded", 1)
 
 
 def test_a_volume_over_its_limit_is_an_eviction_in_the_kubelets_words(shared_jobs):
-    status = shared_jobs.finished("disk", seconds=200)
+    status = shared_jobs.finished("disk", seconds=300)  # a kubelet measures volumes once a minute
 
     assert reasons(status)[0] == ("Evicted", False)
     assert "exceeds the limit" in status["attemptHistory"][0]["message"]

@@ -43,7 +43,7 @@ def tokens(kubectl, shared_namespace, shared_jobs, a_job, apply_to):
         shared_jobs.finished(name)
         made[name] = token_of(kubectl, shared_jobs.pod(name), shared_namespace)
     kubectl("delete", "agentjob", "gone", namespace=shared_namespace)
-    kubectl("wait", "pod/gone-1", "--for=delete", "--timeout=60s", namespace=shared_namespace)
+    kubectl("wait", "pod/gone-1", "--for=delete", "--timeout=180s", namespace=shared_namespace)
     return made
 
 
@@ -230,7 +230,8 @@ def places(kubectl, images, shared_namespace):
     with lax_namespace(kubectl, f"{shared_namespace}-places") as namespace:
         server = {"image": images["operator"], "imagePullPolicy": images["policy"], "securityContext": {"runAsUser": 0}}
         serve = ["python", "-m", "http.server", "8000"]
-        neighbour = {"containers": [server | {"name": "server", "command": serve}]}
+        probe = {"periodSeconds": 1, "tcpSocket": {"port": 8000}}
+        neighbour = {"containers": [server | {"name": "server", "command": serve, "readinessProbe": probe}]}
         metadata = {
             "hostNetwork": True,
             "terminationGracePeriodSeconds": 10,
@@ -239,6 +240,7 @@ def places(kubectl, images, shared_namespace):
                 | {
                     "name": "server",
                     "command": ["python", "-c", METADATA],
+                    "readinessProbe": {"periodSeconds": 1, "tcpSocket": {"host": "169.254.169.254", "port": 80}},
                     "securityContext": {"runAsUser": 0, "capabilities": {"add": ["NET_ADMIN", "NET_BIND_SERVICE"]}},
                 }
             ],
@@ -248,7 +250,7 @@ def places(kubectl, images, shared_namespace):
             kubectl("create", "-f", "-", namespace=namespace, stdin=json.dumps(body))
         try:
             kubectl(
-                "wait", "pod/neighbour", "pod/metadata", "--for=condition=Ready", "--timeout=60s", namespace=namespace
+                "wait", "pod/neighbour", "pod/metadata", "--for=condition=Ready", "--timeout=180s", namespace=namespace
             )
             found = kubectl.get("pod", "neighbour", namespace)["status"]
             yield {
@@ -259,7 +261,7 @@ def places(kubectl, images, shared_namespace):
             }
         finally:
             # It takes its address off the node when it is asked to end.
-            kubectl("delete", "pod", "metadata", "--ignore-not-found", "--timeout=60s", namespace=namespace)
+            kubectl("delete", "pod", "metadata", "--ignore-not-found", "--timeout=180s", namespace=namespace)
 
 
 def reached(jobs, apply, a_job, name, places, mode):

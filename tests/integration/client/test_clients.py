@@ -20,7 +20,7 @@ def a_spec(script="quick", **more):
 async def test_submitting_twice_runs_once(jobs, name):
     first = await jobs.submit(a_spec(), name=name, labels={"team": "docs"})
     again = await jobs.submit(a_spec(priority=5), name=name)
-    ended = await jobs.wait(name, timeout=60)
+    ended = await jobs.wait(name, timeout=110)
     late = await jobs.submit(a_spec(), name=name)
 
     assert (ended.succeeded, ended.status.starts) == (True, 1)
@@ -45,7 +45,7 @@ async def test_changes_are_seen_until_the_end_and_events_until_theirs(jobs, name
     await jobs.submit(a_spec(), name=name)
 
     events = [event.kind async for event in jobs.events(name, follow=True)]
-    phases = [job.phase async for job in jobs.watch(name, timeout=60)]
+    phases = [job.phase async for job in jobs.watch(name, timeout=110)]
 
     assert (events[0], events[-1]) == ("started", "ended")
     assert phases[-1] == "Succeeded"
@@ -59,31 +59,31 @@ async def test_several_jobs_are_waited_for_at_once(jobs, name):
     await jobs.submit(a_spec(startAfter="1h"), name=names[2])
     await jobs.cancel(names[2])
 
-    ended = [job.name async for job in jobs.as_completed(names, timeout=60)]
-    whole = await jobs.wait_all(names, timeout=60)
+    ended = [job.name async for job in jobs.as_completed(names, timeout=110)]
+    whole = await jobs.wait_all(names, timeout=110)
 
     assert sorted(ended) == names
     assert [(job.name, job.phase) for job in whole] == list(zip(names, ["Succeeded"] * 2 + ["Cancelled"], strict=True))
     with pytest.raises(NotFound):
-        await jobs.wait_all([*names, f"{name}-none"], timeout=60)
+        await jobs.wait_all([*names, f"{name}-none"], timeout=110)
     assert (await jobs.cancel(names[0])).version == whole[0].version
 
 
 async def test_a_job_that_is_gone_runs_again_from_history(jobs, name):
     await jobs.submit(a_spec(), name=name)
-    await jobs.wait(name, timeout=60)
+    await jobs.wait(name, timeout=110)
     await jobs.delete(name)
 
     await jobs.rerun(name, new_name=f"{name}-2")
 
-    assert (await jobs.wait(f"{name}-2", timeout=60)).succeeded
+    assert (await jobs.wait(f"{name}-2", timeout=110)).succeeded
 
 
 async def test_a_job_that_is_cancelled_ends_without_a_result(jobs, name):
     await jobs.submit(a_spec("slow", startAfter="1h"), name=name)
     await jobs.cancel(name)
 
-    ended = await jobs.wait(name, timeout=60)
+    ended = await jobs.wait(name, timeout=110)
 
     assert (ended.phase, ended.succeeded) == ("Cancelled", False)
     with pytest.raises(NotFound):  # NoResult, once the end is recorded
@@ -101,7 +101,7 @@ async def test_time_runs_out_and_the_job_runs_on(jobs, name):
 
 async def test_history_outlives_the_object(jobs, name):
     await jobs.submit(a_spec(), name=name)
-    await jobs.wait(name, timeout=60)
+    await jobs.wait(name, timeout=110)
     await jobs.delete(name)
     await jobs.delete(name)
 
@@ -119,7 +119,7 @@ async def test_a_rerun_is_a_new_job_of_the_same_work(jobs, name):
 
     assert again.uid != first.uid
     assert again.name.startswith(name[:40])
-    assert (await jobs.wait(again.name, timeout=60)).succeeded
+    assert (await jobs.wait(again.name, timeout=110)).succeeded
 
 
 async def test_an_iterator_that_is_left_early_leaves_nothing_open(jobs, name):
@@ -142,7 +142,7 @@ async def test_a_schedule_is_applied_and_triggered(jobs, name):
 
     made = await schedules.trigger(name, value="once")
     again = await schedules.trigger(name, value="once")
-    await jobs.wait(made.name, timeout=60)
+    await jobs.wait(made.name, timeout=110)
     told = [job.name async for job in jobs.history(schedule=name)]
 
     assert (changed.uid, changed.spec["schedule"], changed.spec["suspend"]) == (first.uid, "@monthly", True)

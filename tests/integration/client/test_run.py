@@ -84,7 +84,7 @@ async def test_a_detached_job_is_followed_shown_and_run_again(cli, kubeconfig, n
     followed = await cli("logs", "-f", name)
     printed, shown = await cli("logs", name), await cli("show", name)
     rerun = await cli("rerun", name, "--name", f"{name}-2")
-    waited = await cli("wait", f"{name}-2", "--timeout=60s")
+    waited = await cli("wait", f"{name}-2", "--timeout=110s")
     both = await cli("logs", name, "nobody", f"{name}-2", "--tail", "1")
 
     assert detached[:2] == (0, f"{name}\n")
@@ -111,9 +111,9 @@ async def test_show_tells_what_is_left_of_a_deleted_job(cli, kubeconfig, name):
 async def test_a_suspended_job_goes_on_when_it_is_resumed(cli, kubeconfig, name):
     await cli("run", *QUICK, "--name", name, "--start-after", "1h", "--detach")
     await cli("suspend", name)
-    suspended = await cli("wait", name, "--for=condition=Suspended", "--timeout=30s")
+    suspended = await cli("wait", name, "--for=condition=Suspended", "--timeout=110s")
     await cli("resume", name)
-    resumed = await cli("wait", name, "--for=condition=Suspended=False", "--timeout=30s")
+    resumed = await cli("wait", name, "--for=condition=Suspended=False", "--timeout=110s")
 
     assert (suspended[0], resumed[0]) == (0, 0)
 

@@ -40,7 +40,7 @@ def dev(backend, tmp_path):
 
 
 async def eventually(check):
-    for _ in range(500):
+    for _ in range(3000):
         if check():
             return
         await asyncio.sleep(0.02)

@@ -28,11 +28,11 @@ SECONDS = 120.0
 # On a machine without kubectl what changes something is done by `agentjobs`, so that the rest of the page can be tried.
 NO_KUBECTL = """kubectl() {
   case "$*" in
-    "get agentjob "*" -w") agentjobs wait "$3" --for=condition=Finished --timeout 30s;;
+    "get agentjob "*" -w") agentjobs wait "$3" --for=condition=Finished --timeout 110s;;
     *uspend*) ;;
     apply*) agentjobs apply -f "$3";;
-    wait*jsonpath*) for i in {1..60}; do agentjobs get "${3#*/}" | grep -q "${2##*=}" && break; sleep 0.2; done;;
-    wait*) agentjobs wait "${3#*/}" "$2" --timeout 30s;;
+    wait*jsonpath*) for i in {1..600}; do agentjobs get "${3#*/}" | grep -q "${2##*=}" && break; sleep 0.2; done;;
+    wait*) agentjobs wait "${3#*/}" "$2" --timeout 110s;;
     patch*cancel*) agentjobs cancel "$3";;
     delete*) agentjobs delete "$3";;
   esac

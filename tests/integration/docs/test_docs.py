@@ -94,7 +94,7 @@ async def forget(client):
             if not body["metadata"]["name"].startswith("kube-root-ca"):
                 with contextlib.suppress(ApiError):  # gone by itself; what stays is told below
                     await client.delete(resource, "default", body["metadata"]["name"])
-    for _ in range(400):
+    for _ in range(1200):
         if not (await client.list(AGENTJOBS, "default"))[0]:
             return
         await asyncio.sleep(0.05)

@@ -164,7 +164,7 @@ class Run:
     process: subprocess.Popen[str]
     folder: Path
 
-    def wait(self, seconds: float = 20) -> "Run":
+    def wait(self, seconds: float = 90) -> "Run":
         try:
             self.out, self.err = self.process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -192,7 +192,7 @@ class Run:
     def verdict(self) -> tuple[str, str]:
         return self.message.verdict.value, self.message.reason
 
-    def until(self, seen: Callable[[], bool], seconds: float = 15) -> None:
+    def until(self, seen: Callable[[], bool], seconds: float = 90) -> None:
         deadline = time.monotonic() + seconds
         while not seen():
             assert time.monotonic() < deadline, "it did not happen in time"

@@ -117,21 +117,16 @@ class System:
         """Until the runner's process of the current start is there."""
         status = await self.phase(name, "Running")
         pod = f"{name}-{status['starts']}"
-        for _ in range(400):
-            found = await self.pod(pod)
-            if found and found["status"].get("phase") == "Running":
-                return found
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"pod {pod} does not run")
+        return await self.until(pod, runs, status_of=self.pod)
 
     async def gone(self, name):
         """Until the object is no more."""
-        for _ in range(400):
+
+        async def listed(_):
             found, _ = await self.client.list(AGENTJOBS, self.namespace, field_selector=f"metadata.name={name}")
-            if not found:
-                return
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"{name} is still there")
+            return found
+
+        await self.until(name, lambda found: not found, status_of=listed)
 
     async def history(self, name=""):
         """What the gateway tells an administrator."""
@@ -195,6 +190,10 @@ class System:
 
     def postgres_pid(self):
         return int(next((self.cluster.folder / "postgres").rglob("postmaster.pid")).read_text().split()[0])
+
+
+def runs(pod):
+    return bool(pod) and pod["status"].get("phase") == "Running"
 
 
 def condition(status, kind, field="status"):

@@ -103,7 +103,7 @@ async def test_children_and_daemons_of_a_module_end_with_it(system, hostile):
     status = await system.finished("children")
 
     assert (status["phase"], status["result"]["summary"]) == ("Succeeded", "Forked.")
-    for _ in range(100):
+    for _ in range(1000):
         if not processes("children"):
             break
         await asyncio.sleep(0.05)

@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group(
 
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 QUICK = {"starts": [[{"text": "Done."}]]}
-SLOW = {"starts": [[{"delay": "20s", "text": "Done at last."}]]}
+SLOW = {"starts": [[{"delay": "10m", "text": "Too late."}]]}  # for jobs that are stopped
 
 
 async def test_cancel_tells_a_running_agent_and_ends_the_job(system, job_of):
@@ -286,7 +286,7 @@ async def test_a_misspelt_field_of_a_pod_is_told_before_anything_runs(system, jo
 async def test_a_policy_outlives_its_job_as_long_as_the_pod(system, job_of, propagation):
     name = f"deaf-{propagation.lower()}"
     policy, pod = f"{name}-egress", f"{name}-1"
-    script = {"starts": [[{"delay": "60s", "text": "Too late."}]]}
+    script = SLOW
     spec = {"isolation": {"egress": {"mode": "Restricted"}}, "runtime": {"terminationGracePeriodSeconds": 6}}
     await system.apply(*job_of(name, script, **spec))
     await system.running(name)
@@ -309,7 +309,7 @@ def owners(found):
 
 
 async def test_a_suspended_job_frees_its_pod_and_goes_on_when_resumed(system, job_of):
-    script = {"starts": [[{"delay": "20s", "text": "Too late."}], [{"text": "Resumed."}]]}
+    script = {"starts": [[{"delay": "10m", "text": "Too late."}], [{"text": "Resumed."}]]}
     await system.apply(*job_of("paused", script, runtime={"terminationGracePeriodSeconds": 6}))
     await system.running("paused")
     await system.edit("paused", suspend=True)

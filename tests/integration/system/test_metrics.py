@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agentjobs.contract import ErrorClass, Verdict
+from devcluster.client import PODS
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("metrics")]
 
@@ -63,7 +64,8 @@ async def test_a_scrape_has_what_the_page_says_and_no_word_of_users(system, job_
     await system.apply(*job_of(CHOSEN, {"starts": [[raises], [answer]]}, retry={"backoff": {"initial": "1s"}}))
     await system.apply(*job_of(f"{CHOSEN}-2", {"starts": [[answer]]}, queue=CHOSEN))
     await system.finished(CHOSEN)
-    await system.history(CHOSEN)
+    await system.story(CHOSEN)
+    await system.until("pods", released, status_of=pods_of(system))
     await asyncio.sleep(0.5)
 
     cluster = system.cluster
@@ -98,16 +100,29 @@ async def test_a_scrape_has_what_the_page_says_and_no_word_of_users(system, job_
     assert "/v1/attempt/events" in routes
 
 
+def pods_of(system):
+    async def pods(_):
+        return (await system.client.list(PODS, system.namespace))[0]
+
+    return pods
+
+
+def released(pods):
+    """The operator has written all it has to about pods that ended."""
+    return not any(pod["metadata"].get("finalizers") for pod in pods)
+
+
+def writes(system):
+    return sum(system.metric("agentjobs_api_writes_total", kind=kind) for kind in ("AgentJob", "Pod"))
+
+
 async def test_a_job_of_one_start_costs_four_writes(system, job_of):
-    await asyncio.sleep(0.5)
-    before = system.metric("agentjobs_api_writes_total", kind="AgentJob") + system.metric(
-        "agentjobs_api_writes_total", kind="Pod"
-    )
+    await system.until("pods", released, status_of=pods_of(system))
+    await asyncio.sleep(0.5)  # until nothing of what was before is written any more
+    before = writes(system)
     await system.apply(*job_of("counted", {"starts": [[{"text": "Done."}]]}))
     await system.finished("counted")
+    await system.until("pods", released, status_of=pods_of(system))
     await asyncio.sleep(0.5)
-    after = system.metric("agentjobs_api_writes_total", kind="AgentJob") + system.metric(
-        "agentjobs_api_writes_total", kind="Pod"
-    )
 
-    assert after - before == 4
+    assert writes(system) - before == 4
