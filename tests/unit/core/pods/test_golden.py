@@ -1,0 +1,110 @@
+"""Pods and policies to the byte: how they are built may change, what is built only on purpose.
+
+After a wanted change: `GOLDEN=write pytest -n 0 tests/unit/core/pods/test_golden.py`, and look at the diff.
+"""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentjobs.api.job.isolation import EgressRule
+from agentjobs.api.job.runtime import Toleration
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.core.pods.manifests import PodDefaults, egress_policy, runner_pod
+
+FOLDER = Path(__file__).parent / "golden"
+PLAIN = PodDefaults(gateway_url="https://gateway", image="runner")
+FULL = replace(
+    PLAIN,
+    image_pull_policy="IfNotPresent",
+    gateway_authorities="-----BEGIN CERTIFICATE-----",
+    resources={"requests": {"cpu": "100m"}},
+    node_selector={"pool": "agents"},
+    tolerations=(Toleration.model_validate({"key": "agents", "operator": "Exists"}),),
+    env={"HTTPS_PROXY": "http://proxy", "HOME": "/home"},
+    image_pull_secrets=("registry", "mirror"),
+    gateway_egress=(EgressRule.model_validate({"ports": [{"port": 8443}]}),),
+    dns_egress=(EgressRule.model_validate({"ports": [{"port": 53, "protocol": "UDP"}]}),),
+)
+SPEC: dict[str, Any] = {
+    "agent": {"model": "gemini-x", "inline": {"instruction": "Be brief."}},
+    "input": {"message": "Hi."},
+}
+SERVER = {
+    "name": "papers",
+    "url": "http://papers:8080/mcp",
+    "headersFrom": [{"header": "Authorization", "secretKeyRef": {"name": "papers", "key": "token"}}],
+}
+RUNTIME = {
+    "image": "ghcr.io/acme/agent:1",
+    "imagePullPolicy": "Always",
+    "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}},
+    "env": [
+        {"name": "PYTHONUNBUFFERED", "value": "0"},
+        {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "a"}}},
+    ],
+    "envFrom": [{"configMapRef": {"name": "settings"}}],
+    "terminationGracePeriodSeconds": 120,
+    "imagePullSecrets": [{"name": "registry"}],
+    "labels": {"team": "a"},
+    "annotations": {"note": "b"},
+    "runAsUser": 1000,
+    "fsGroup": 2000,
+    "serviceAccountName": "reader",
+    "automountServiceAccountToken": True,
+    "nodeSelector": {"disk": "ssd"},
+    "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
+    "affinity": {"nodeAffinity": {}},
+    "topologySpreadConstraints": [{"maxSkew": 1}],
+    "priorityClassName": "low",
+    "runtimeClassName": "gvisor",
+    "volumes": [{"name": "data", "emptyDir": {}}],
+    "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+}
+EVERYTHING = {
+    **SPEC,
+    "agent": {"model": "gemini-x", "inline": {"instruction": "Be brief.", "mcpServers": [SERVER]}},
+    "queue": "scheduled",
+    "timeouts": {"attempt": "20m", "running": "1h"},
+    "session": {"appName": "app", "userId": "u", "sessionId": "s"},
+    "runtime": RUNTIME,
+}
+PODS = {
+    "smallest": (SPEC, PLAIN),
+    "everything": (EVERYTHING, FULL),
+    "defaults": (SPEC, FULL),
+    "baseline": ({**SPEC, "isolation": {"profile": "Baseline"}, "runtime": {"runAsUser": 0}}, PLAIN),
+    "authorities-by-path": (SPEC, replace(PLAIN, gateway_ca="/etc/ca.pem")),
+}
+PEERS = [{"to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}], "ports": [{"port": 443}]}]
+RESTRICTED = {**SPEC, "isolation": {"egress": {"mode": "Restricted", "allow": PEERS}}}
+
+
+def check(name: str, found: dict[str, Any]) -> None:
+    path, text = FOLDER / f"{name}.json", json.dumps(found, indent=1) + "\n"
+    if os.environ.get("GOLDEN") == "write":
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_a_pod_is_as_it_was(name: str) -> None:
+    spec, defaults = PODS[name]
+    model = AgentJobSpec.model_validate(spec)
+
+    check(
+        name,
+        runner_pod(
+            namespace="default", job="hello", uid="uid-1", start=2, attempt=1, ran=3000, spec=model, defaults=defaults
+        ),
+    )
+
+
+def test_a_policy_is_as_it_was() -> None:
+    model = AgentJobSpec.model_validate(RESTRICTED)
+
+    check("policy", egress_policy(namespace="default", job="hello", uid="uid-1", spec=model, defaults=FULL))
