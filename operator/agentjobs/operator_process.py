@@ -19,7 +19,7 @@ from typing import Any, Final
 import uvloop
 
 from agentjobs import authorities, kopf_adapter, tracing
-from agentjobs.core.pods.manifests import PodDefaults
+from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.engine.background import Background, Died
 from agentjobs.engine.clock import watch_clock
 from agentjobs.engine.controller import Controller

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from agentjobs.core.pods.manifests import PodDefaults
+from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.engine.cache import Name
 from agentjobs.engine.kinds import Key, Kind, Reconcile
 from agentjobs.kube.resources import AGENTJOBS

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from agentjobs.core.pods.manifests import PodDefaults
+from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.reconcile.job.trial import Trial
 from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.state import State

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentjobs.core.pods.manifests import PodDefaults
+from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.errors import Gone, Invalid, Unavailable
 from agentjobs.history.records import Deletion
 from agentjobs.metrics import Metrics

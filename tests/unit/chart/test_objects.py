@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.core.pods.manifests import PodDefaults, runner_pod
+from agentjobs.core.pods.defaults import PodDefaults
+from agentjobs.core.pods.manifests import runner_pod
 from agentjobs.rbac import roles
 from agentjobs.rbac.chart import CLUSTER_SCOPED
 

@@ -16,7 +16,7 @@ from agentjobs.api.job.status import AgentJobStatus
 from agentjobs.contract import LABEL_JOB, TerminationMessage, Verdict
 from agentjobs.core.job.observation import FinalResult
 from agentjobs.core.job.policy import may_run_again
-from agentjobs.core.pods.manifests import PodDefaults
+from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.errors import AlreadyExists, Conflict, NotFound, Unavailable
 from agentjobs.history.records import JobKey, TransitionRecord
 from agentjobs.kube.resources import AGENTJOBS

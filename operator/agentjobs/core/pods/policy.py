@@ -1,4 +1,4 @@
-"""What an installation lets jobs ask for: whose account and which images their pods run with.
+"""What an installation lets jobs ask for: accounts, images, and restricted egress.
 
 Judged on the spec that was accepted, before each pod, so that a list that has grown shorter counts for jobs that wait.
 Pure; called by the reconciler.
@@ -6,15 +6,28 @@ Pure; called by the reconciler.
 
 from collections.abc import Iterable
 
+from agentjobs.api.conditions import PodStartedReason
 from agentjobs.api.job.runtime import Runtime
-from agentjobs.core.pods.manifests import PodDefaults
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.core.job.observation import Obstacle
+from agentjobs.core.pods.defaults import PodDefaults
 
 # Enough to see what was meant; the list itself may be long.
 _NAMED = 10
 
 
+def obstacle_of(spec: AgentJobSpec, defaults: PodDefaults) -> Obstacle | None:
+    """Return why this installation makes no pod of an accepted spec; None when it does."""
+    if (message := refusal(spec.runtime, defaults)) is not None:
+        return Obstacle(PodStartedReason.POD_REFUSED, message, final=True)
+    if spec.isolation.egress.mode == "Restricted" and not defaults.gateway_egress:
+        cure = "this installation does not say where its gateway is: set AGENTJOBS_GATEWAY_EGRESS for the operator"
+        return Obstacle(PodStartedReason.POD_REFUSED, f"spec.isolation.egress.mode is Restricted, but {cure}")
+    return None
+
+
 def refusal(runtime: Runtime, defaults: PodDefaults) -> str | None:
-    """Return why no pod may be made, naming field, value and what is allowed; None when one may."""
+    """Return why a pod is not allowed, naming field, value and what is allowed; None when it is."""
     account = runtime.service_account_name
     if account is not None and account not in defaults.service_accounts:
         return _refused("serviceAccountName", account, sorted(defaults.service_accounts))

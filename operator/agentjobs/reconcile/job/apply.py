@@ -6,9 +6,9 @@ Errors of the API server go up to the engine, which tries again.
 import logging
 from typing import Final, assert_never
 
-from agentjobs.api.conditions import AdmittedReason, PodStartedReason
+from agentjobs.api.conditions import AdmittedReason
 from agentjobs.api.job.status import AgentJobStatus, AttemptRecord
-from agentjobs.contract import LABEL_JOB, cut, pod_name
+from agentjobs.contract import pod_name
 from agentjobs.core.job import needs, progress
 from agentjobs.core.job.actions import (
     Action,
@@ -27,17 +27,17 @@ from agentjobs.core.job.actions import (
     Wait,
 )
 from agentjobs.core.job.ended import EndedJob, KnownJob
-from agentjobs.core.job.observation import Job, Observation, Obstacle
-from agentjobs.core.pods.manifests import PodDefaults, runner_pod
-from agentjobs.core.pods.pod import Pod, parse_pod
-from agentjobs.core.pods.policy import refusal
+from agentjobs.core.job.observation import Job, Observation
+from agentjobs.core.pods.defaults import PodDefaults
+from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import JobName, Refusal
-from agentjobs.errors import AlreadyExists, Conflict, Denied, Invalid, NotFound
+from agentjobs.errors import Conflict, Denied, Invalid, NotFound
 from agentjobs.history.records import StartRecord
 from agentjobs.kube.resources import AGENTJOBS, PODS
 from agentjobs.reconcile.job.acceptance import Acceptance
-from agentjobs.reconcile.job.egress import Egress
 from agentjobs.reconcile.job.facts import OUTAGE_SECONDS, Facts
+from agentjobs.reconcile.job.pods import PodMaker
+from agentjobs.reconcile.job.prerequisites import Prerequisites
 from agentjobs.reconcile.job.rows import job_key, tombstone, with_result
 from agentjobs.reconcile.job.story import Story
 from agentjobs.reconcile.ports import Ports
@@ -74,8 +74,8 @@ class Applier:
         self._acceptance = acceptance
         self._cluster = ports.cluster
         self._metrics = ports.metrics
-        self._pod_defaults = pods
-        self._egress = Egress(ports, pods)
+        self._prerequisites = Prerequisites(ports, pods)
+        self._pods = PodMaker(ports, state, self._prerequisites, pods)
         self._story = story
         self._now = ports.now
 
@@ -96,7 +96,7 @@ class Applier:
             case Claim():
                 await self._claim(seen, action, facts)
             case MakePod():
-                return await self._start_pod(seen, action, memory)
+                return await self._make_pod(seen, action, memory)
             case ReportPod():
                 await self._write(job, progress.reported(job, action, now=self._now()))
                 self._story.pod_reported(seen, action)
@@ -132,18 +132,18 @@ class Applier:
         if edits := self._state.specs.edits(job):
             self._story.edited(job, edits)
 
-    async def hand_over_policy(self, seen: Observation, memory: Memory) -> None:
-        """Let the network policy of a restricted job live as long as the pod of its active start."""
+    async def hand_over(self, seen: Observation, memory: Memory) -> None:
+        """Let what the pod of the active start needs, such as its network policy, live as long as the pod."""
         job, spec = seen.job, seen.spec
-        if spec is None or job.active is None or spec.isolation.egress.mode != "Restricted":
+        if spec is None or job.active is None:
             return
         pod = next((pod for pod in seen.pods if pod.start == job.active.start and not pod.ended), None)
-        if pod is None or (memory.policy_of == pod.uid and not job.deleting):
+        if pod is None or (memory.policy_of == pod.uid and not job.deleting) or not self._prerequisites.of(job, spec):
             return
         if job.deleting:
             self._state.queue.add_after(AGENTJOBS.key(job.key), POLICY_SECONDS)
         try:
-            await self._egress.hand_over(job, spec, pod)
+            await self._prerequisites.hand_over(job, spec, pod)
         except (Denied, Invalid) as error:
             # The job still owns it. The pod must not wait for it: waiting does not change the server's answer.
             logger.warning("policy.kept", extra={"namespace": job.namespace, "job": job.name, "error": str(error)})
@@ -206,65 +206,19 @@ class Applier:
         self._story.accepted(job, accepted)
         self._story.claimed(seen, claim, pod)
 
-    async def _start_pod(self, seen: Observation, verdict: MakePod, memory: Memory) -> bool:
-        before, name = memory.obstacle, pod_name(seen.job.name, verdict.start)
-        made = await self._make_pod(seen, verdict, memory)
-        if memory.obstacle is not None and memory.obstacle != before:
-            self._story.pod_refused(seen, verdict, name, memory.obstacle)
-        elif made and memory.obstacle is None:
-            self._story.pod_made(seen, verdict, name)
-        return made
-
-    async def _make_pod(self, seen: Observation, verdict: MakePod, memory: Memory) -> bool:
-        """Create the pod of a claimed start, or find that it exists. True when ours is there."""
-        job = seen.job
-        accepted = self._acceptance.for_pod(seen)
-        if accepted is None:
+    async def _make_pod(self, seen: Observation, action: MakePod, memory: Memory) -> bool:
+        """Make the pod of a claimed start. True when it is there, or never will be."""
+        spec = self._acceptance.for_pod(seen)
+        if spec is None:
             return False
-        if (message := refusal(accepted.runtime, self._pod_defaults)) is not None:
-            memory.obstacle = Obstacle(PodStartedReason.POD_REFUSED, message, final=True)
-            return True
-        if accepted.isolation.egress.mode == "Restricted":
-            # Before the pod: not an instant of it is without its policy.
-            memory.obstacle = await self._egress.restrict(job, accepted)
-            if memory.obstacle is not None:
-                return memory.obstacle.final
-        body = runner_pod(
-            namespace=job.namespace,
-            job=job.name,
-            uid=job.uid,
-            start=verdict.start,
-            attempt=verdict.attempt,
-            ran=job.status.running_seconds,
-            spec=accepted,
-            defaults=self._pod_defaults,
-        )
-        memory.obstacle = None
-        try:
-            self._state.observe(PODS, None, await self._cluster.create(PODS, job.namespace, body, strict=True))
-        except AlreadyExists:
-            return await self._adopt(job, pod_name(job.name, verdict.start), memory)
-        except (Denied, Invalid) as error:
-            # 403 is a quota, a policy or a namespace that is going, and may heal; 422 is the pod itself.
-            final = isinstance(error, Invalid)
-            memory.obstacle = Obstacle(PodStartedReason.POD_REFUSED, cut(str(error), 900), final)
-            return final
-        return True
-
-    async def _adopt(self, job: Job, name: str, memory: Memory) -> bool:
-        """Take the pod that has the name of ours for ours, if it is. True when it is known from now on."""
-        found = await self._cluster.get(PODS, job.namespace, name)
-        pod = parse_pod(found)
-        if pod.owner_uid != job.uid:
-            message = f"a pod {name} exists that is not this job's; delete it and the job goes on"
-            memory.obstacle = Obstacle(PodStartedReason.POD_NAME_TAKEN, message)
-            return False
-        if pod.label != job.name:
-            # Somebody has edited it; a pod without our label is not watched.
-            meta = {"uid": pod.uid, "resourceVersion": pod.resource_version, "labels": {LABEL_JOB: job.name}}
-            found = await self._cluster.patch(PODS, job.namespace, name, {"metadata": meta})
-        self._state.observe(PODS, None, found)
-        return self._state.pods.get((job.namespace, name)) is not None
+        before, name = memory.obstacle, pod_name(seen.job.name, action.start)
+        memory.obstacle = await self._pods.make(seen.job, action, spec)
+        if memory.obstacle is None:
+            self._story.pod_made(seen, action, name)
+            return self._state.pods.get((seen.job.namespace, name)) is not None
+        if memory.obstacle != before:
+            self._story.pod_refused(seen, action, name, memory.obstacle)
+        return memory.obstacle.final
 
     async def _stop_pod(self, verdict: StopPod) -> None:
         pod = verdict.pod

@@ -69,7 +69,7 @@ class Jobs:
                 if not await self._facts.load(seen, answer, facts, memory):
                     return None
                 continue
-            await self._applier.hand_over_policy(seen, memory)
+            await self._applier.hand_over(seen, memory)
             self._applier.warn_of_edits(job, memory)
             if not await self._applier.apply(seen, answer.action, facts, memory):
                 idle = isinstance(answer.action, Keep) and self._state.reduce(job)

@@ -16,11 +16,14 @@ from agentjobs.api.problems import Problem
 from agentjobs.api_resource import Resource
 from agentjobs.contract import cut
 from agentjobs.core.job.observation import Job
-from agentjobs.core.pods.manifests import PodDefaults, egress_policy, runner_pod
+from agentjobs.core.pods.defaults import PodDefaults
+from agentjobs.core.pods.manifests import runner_pod
+from agentjobs.core.pods.prerequisites import prerequisites
 from agentjobs.core.pods.problems import in_words_of_the_job
 from agentjobs.core.schedule.model import Schedule
 from agentjobs.errors import AgentJobsError, AlreadyExists, Invalid
-from agentjobs.kube.resources import NETWORKPOLICIES, PODS
+from agentjobs.kube.resources import PODS
+from agentjobs.reconcile.job.prerequisites import RESOURCES
 from agentjobs.reconcile.kept import keep
 from agentjobs.reconcile.ports import Ports
 
@@ -45,9 +48,8 @@ class Trial:
         """
         if self.is_passed(owner, spec):
             return ()
-        restricted = spec.isolation.egress.mode == "Restricted"
         try:
-            found = await self._of_pod(owner, spec) or (await self._of_policy(owner, spec) if restricted else None)
+            found = await self._of_pod(owner, spec) or await self._of_prerequisites(owner, spec)
         except AgentJobsError:
             return ()
         if found is not None:
@@ -77,15 +79,15 @@ class Trial:
         field, words = in_words_of_the_job(refusal, pod, spec.runtime)
         return Problem(field, "", f"the API server refuses it: {cut(words, MAX_WORDS)}")
 
-    async def _of_policy(self, owner: Job | Schedule, spec: AgentJobSpec) -> Problem | None:
-        policy = egress_policy(
+    async def _of_prerequisites(self, owner: Job | Schedule, spec: AgentJobSpec) -> Problem | None:
+        needed = prerequisites(
             namespace=owner.namespace, job=owner.name, uid=owner.uid, spec=spec, defaults=self._defaults
         )
-        refusal = await self._refusal(NETWORKPOLICIES, owner.namespace, policy)
-        if refusal is None:
-            return None
-        told = f"the API server refuses its NetworkPolicy: {cut(refusal, MAX_WORDS)}"
-        return Problem("spec.isolation.egress", "", told)
+        for one in needed:
+            refusal = await self._refusal(RESOURCES[one.kind], owner.namespace, one.body)
+            if refusal is not None:
+                return Problem(one.field, "", f"the API server refuses its {one.kind}: {cut(refusal, MAX_WORDS)}")
+        return None
 
     async def _refusal(self, resource: Resource, namespace: str, body: dict[str, Any]) -> str | None:
         """Return why the API server would never take an object; None when it would.

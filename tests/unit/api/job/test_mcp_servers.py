@@ -6,7 +6,8 @@ import pytest
 from agentjobs.api.job.resolve import resolve
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.validation import validate_job
-from agentjobs.core.pods.manifests import PodDefaults, runner_pod
+from agentjobs.core.pods.defaults import PodDefaults
+from agentjobs.core.pods.manifests import runner_pod
 
 Job = Callable[..., dict[str, Any]]
 SECRET = {"header": "Authorization", "secretKeyRef": {"name": "papers", "key": "token"}}

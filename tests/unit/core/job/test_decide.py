@@ -26,7 +26,8 @@ from agentjobs.core.job.actions import (
 )
 from agentjobs.core.job.decide import decide
 from agentjobs.core.job.observation import FinalResult, Heartbeat, Obstacle
-from agentjobs.core.pods.manifests import PodDefaults, runner_pod
+from agentjobs.core.pods.defaults import PodDefaults
+from agentjobs.core.pods.manifests import runner_pod
 from agentjobs.core.queues.admission import Refusal
 
 UID = "6c0c1a52-1b5e-4a6e-9a52-0d9f0a7f5a11"

@@ -14,7 +14,9 @@ import pytest
 from agentjobs.api.job.isolation import EgressRule
 from agentjobs.api.job.runtime import Toleration
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.core.pods.manifests import PodDefaults, egress_policy, runner_pod
+from agentjobs.core.pods.defaults import PodDefaults
+from agentjobs.core.pods.manifests import runner_pod
+from agentjobs.core.pods.prerequisites import egress_policy
 
 FOLDER = Path(__file__).parent / "golden"
 PLAIN = PodDefaults(gateway_url="https://gateway", image="runner")

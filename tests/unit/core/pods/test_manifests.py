@@ -6,7 +6,9 @@ from agentjobs.api.job.isolation import EgressRule
 from agentjobs.api.job.runtime import Toleration
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.contract import ANNOTATION_GATEWAY_CA, LABEL_JOB, TOKEN_MOUNT
-from agentjobs.core.pods.manifests import PodDefaults, egress_policy, runner_pod
+from agentjobs.core.pods.defaults import PodDefaults
+from agentjobs.core.pods.manifests import runner_pod
+from agentjobs.core.pods.prerequisites import egress_policy, prerequisites
 
 RULE = EgressRule.model_validate({"to": [{"podSelector": {}}]})
 
@@ -162,3 +164,16 @@ def test_an_installations_nodes_are_the_rule_and_a_jobs_wishes_come_on_top():
 
     assert pod["spec"]["nodeSelector"] == {"pool": "agents", "disk": "ssd"}
     assert [toleration["key"] for toleration in pod["spec"]["tolerations"]][-2:] == ["agents", "gpu"]
+
+
+def needed_by(mode):
+    spec = {"agent": {"model": "gemini-x", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
+    model = AgentJobSpec.model_validate({**spec, "isolation": {"egress": {"mode": mode}}})
+    return prerequisites(namespace="default", job="hello", uid="uid", spec=model, defaults=DEFAULTS)
+
+
+def test_a_restricted_job_needs_its_policy_before_its_pod_and_no_other_needs_anything():
+    assert [(one.kind, one.name, one.field) for one in needed_by("Restricted")] == [
+        ("NetworkPolicy", "hello-egress", "spec.isolation.egress")
+    ]
+    assert needed_by("Open") == ()

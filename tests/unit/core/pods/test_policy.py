@@ -3,7 +3,7 @@
 import pytest
 
 from agentjobs.api.job.runtime import Runtime
-from agentjobs.core.pods.manifests import PodDefaults
+from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.core.pods.policy import refusal
 
 DEFAULTS = PodDefaults(

@@ -2,7 +2,8 @@ import pytest
 
 from agentjobs.api.job.runtime import Toleration
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.core.pods.manifests import PodDefaults, runner_pod
+from agentjobs.core.pods.defaults import PodDefaults
+from agentjobs.core.pods.manifests import runner_pod
 from agentjobs.core.pods.problems import in_words_of_the_job
 
 DEFAULTS = PodDefaults(gateway_url="http://gateway", image="runner", tolerations=(Toleration(key="gpu"),))

@@ -1,0 +1,60 @@
+"""What the installation, not the job, says about every pod."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from agentjobs.api.job.isolation import EgressRule
+from agentjobs.api.job.runtime import Toleration
+
+if TYPE_CHECKING:
+    from agentjobs.settings import OperatorSettings
+
+
+@dataclass(frozen=True, slots=True)
+class PodDefaults:
+    """The operator's settings that are about pods."""
+
+    gateway_url: str
+    image: str
+    image_pull_policy: str | None = None
+    gateway_ca: str | None = None
+    """Path in the runner's container of the PEM file that the gateway's certificate is checked against."""
+    gateway_authorities: str | None = None
+    """The PEM certificates themselves: each pod gets them as a file, and `gateway_ca` does not count."""
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    """Labels of the nodes for every pod; a job's own win."""
+    tolerations: Sequence[Toleration] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Variables of every runner container; a job's own win."""
+    image_pull_secrets: Sequence[str] = ()
+    """Secrets, in the job's namespace, that the images of every pod may be pulled with, beside the job's own."""
+    service_accounts: frozenset[str] = frozenset()
+    """Service accounts that jobs may name."""
+    gateway_egress: tuple[EgressRule, ...] = ()
+    """How pods reach the gateway, for network policies; without any, no job can be restricted."""
+    dns_egress: tuple[EgressRule, ...] = ()
+    """How pods reach DNS."""
+    images: Sequence[str] = ()
+    """Images that jobs may name, a `*` at the end meaning all that begin so; none: any."""
+
+    @classmethod
+    def of(cls, settings: "OperatorSettings", *, gateway_authorities: str | None) -> "PodDefaults":
+        """Take from the operator's settings what they say about pods."""
+        return cls(
+            gateway_url=settings.gateway_url,
+            gateway_ca=settings.gateway_ca,
+            gateway_authorities=gateway_authorities,
+            image=settings.runner_image,
+            image_pull_policy=settings.runner_image_pull_policy,
+            resources=settings.runner_resources,
+            node_selector=settings.runner_node_selector,
+            tolerations=settings.runner_tolerations,
+            service_accounts=frozenset({"default", *settings.service_accounts}),
+            gateway_egress=settings.gateway_egress,
+            dns_egress=settings.dns_egress,
+            images=settings.images,
+            image_pull_secrets=settings.runner_image_pull_secrets,
+            env=settings.runner_env,
+        )

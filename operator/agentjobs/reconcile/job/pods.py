@@ -1,0 +1,69 @@
+"""Makes the pod of a claimed start, or adopts the one that is there."""
+
+from agentjobs.api.conditions import PodStartedReason
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.contract import LABEL_JOB, cut, pod_name
+from agentjobs.core.job.actions import MakePod
+from agentjobs.core.job.observation import Job, Obstacle
+from agentjobs.core.pods.defaults import PodDefaults
+from agentjobs.core.pods.manifests import runner_pod
+from agentjobs.core.pods.pod import parse_pod
+from agentjobs.core.pods.policy import obstacle_of
+from agentjobs.errors import AlreadyExists, Denied, Invalid
+from agentjobs.kube.resources import PODS
+from agentjobs.reconcile.job.prerequisites import Prerequisites
+from agentjobs.reconcile.ports import Ports
+from agentjobs.reconcile.state import State
+
+
+class PodMaker:
+    """Makes pods, each after its prerequisites."""
+
+    def __init__(self, ports: Ports, state: State, prerequisites: Prerequisites, defaults: PodDefaults) -> None:
+        self._state = state
+        self._cluster = ports.cluster
+        self._prerequisites = prerequisites
+        self._defaults = defaults
+
+    async def make(self, job: Job, action: MakePod, spec: AgentJobSpec) -> Obstacle | None:
+        """Make the pod of a start from the accepted spec; return what prevents it."""
+        return (
+            obstacle_of(spec, self._defaults)
+            # Before the pod: it must not live a moment without its network policy.
+            or await self._prerequisites.make(job, spec)
+            or await self._make(job, action, spec)
+        )
+
+    async def _make(self, job: Job, action: MakePod, spec: AgentJobSpec) -> Obstacle | None:
+        body = runner_pod(
+            namespace=job.namespace,
+            job=job.name,
+            uid=job.uid,
+            start=action.start,
+            attempt=action.attempt,
+            ran=job.status.running_seconds,
+            spec=spec,
+            defaults=self._defaults,
+        )
+        try:
+            self._state.observe(PODS, None, await self._cluster.create(PODS, job.namespace, body, strict=True))
+        except AlreadyExists:
+            return await self._adopt(job, pod_name(job.name, action.start))
+        except (Denied, Invalid) as error:
+            # 403 is a quota, a policy or a namespace that is being deleted, and may heal; 422 is the pod itself.
+            return Obstacle(PodStartedReason.POD_REFUSED, cut(str(error), 900), final=isinstance(error, Invalid))
+        return None
+
+    async def _adopt(self, job: Job, name: str) -> Obstacle | None:
+        """Take in the pod that has the name of this start's, if the job owns it."""
+        found = await self._cluster.get(PODS, job.namespace, name)
+        pod = parse_pod(found)
+        if pod.owner_uid != job.uid:
+            message = f"a pod {name} exists that is not this job's; delete it and the job goes on"
+            return Obstacle(PodStartedReason.POD_NAME_TAKEN, message)
+        if pod.label != job.name:
+            # It was edited. A pod without our label is not watched.
+            meta = {"uid": pod.uid, "resourceVersion": pod.resource_version, "labels": {LABEL_JOB: job.name}}
+            found = await self._cluster.patch(PODS, job.namespace, name, {"metadata": meta})
+        self._state.observe(PODS, None, found)
+        return None
