@@ -6,15 +6,14 @@ fence in its own transaction, with the start's row locked, so that nothing can f
 
 import contextlib
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Any, Final
 
 from agentjobs import errors
 from agentjobs.history.database import Connection, Database
+from agentjobs.history.ownership import check, start_key
 from agentjobs.history.statements import load
 
 _SQL: Final = load("runner_writes")
-_MAX_START: Final = 2**31 - 1
 
 
 class Fence:
@@ -65,29 +64,3 @@ class Fence:
             raise errors.NotFound(f"job {uid} has no start {start}")
         check(state.pod_uid, state.fenced_at, uid=uid, start=start, pod=pod)
         raise errors.Busy(f"Another request for start {start} of job {uid} is being stored.")
-
-
-def check(
-    holder: str | None, fenced_at: datetime | None, *, uid: str, start: int, pod: str, unclaimed: bool = False
-) -> None:
-    """Return if a start whose row says `holder` and `fenced_at` is the pod's, or with `unclaimed` nobody's yet.
-
-    Raises:
-        errors.Fenced: it is not.
-    """
-    if holder != pod and not (unclaimed and holder is None):
-        told = "is not claimed" if holder is None else f"belongs to pod {holder}"
-        raise errors.Fenced(f"start {start} of job {uid} {told}, not to pod {pod}")
-    if fenced_at is not None:
-        raise errors.Fenced(f"start {start} of job {uid} is over: it has ended or a newer start exists")
-
-
-def start_key(uid: str, start: int) -> dict[str, Any]:
-    """Return the parameters that name a start.
-
-    Raises:
-        errors.NotFound: no start has such a number.
-    """
-    if not 0 < start <= _MAX_START:
-        raise errors.NotFound(f"there is no start {start}")
-    return {"uid": uid, "start": start}

@@ -6,7 +6,7 @@ first end of a start win, the highest transition is the job's phase unless an en
 a newer one whichever comes first. Two operators at once take the same locks in the same order (jobs by uid).
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from agentjobs.history.records import (
     Deletion,
     JobKey,
     JobRecord,
+    Lives,
     Record,
     StartEnd,
     StartRecord,
@@ -29,9 +30,6 @@ from agentjobs.history.records import (
 )
 from agentjobs.history.sanitize import clean_text, dump_json
 from agentjobs.history.statements import load
-
-Lives = Callable[[str, str, str], bool]
-"""Whether there is an AgentJob of that uid, namespace and name."""
 
 _Row = dict[str, Any]
 _SQL: Final = load("operator_writes")

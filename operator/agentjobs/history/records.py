@@ -4,6 +4,7 @@ Each carries its job's whole identity, so that any of them can come first, alone
 is made by whichever record arrives. Pure; made by the reconciler, read by `operator_writes` and `writer`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -97,3 +98,7 @@ class StoredEvent(Struct, frozen=True):
     kind: str
     author: str
     data: Raw
+
+
+Lives = Callable[[str, str, str], bool]
+"""Whether there is an AgentJob of that uid, namespace and name."""

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from agentjobs.errors import AgentJobsError
 from agentjobs.history.database import Connection, Database
-from agentjobs.history.operator_writes import Lives
+from agentjobs.history.records import Lives
 from agentjobs.history.statements import load
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ from agentjobs.contract import USAGE, Attempt, Event, ResultDocument, Verdict
 from agentjobs.core.job.policy import may_run_again
 from agentjobs.history.database import Connection, Database, as_json
 from agentjobs.history.entries import MAX_USAGE, entries_of, new_events
-from agentjobs.history.fence import Fence, check, start_key
+from agentjobs.history.fence import Fence
+from agentjobs.history.ownership import check, start_key
 from agentjobs.history.statements import load
 
 _SQL: Final = load("runner_writes")

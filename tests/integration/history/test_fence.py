@@ -1,20 +1,18 @@
-"""One pod may write for a start, whatever else still lives."""
+"""What the fence of PostgreSQL does beyond the contract: bodies that meet, locks that are waited for, round trips."""
 
 import asyncio
-import json
-from datetime import timedelta
+import itertools
 
 import pytest
+from psycopg import pq
 
 from agentjobs import errors
 from agentjobs.contract import Event, Result, ResultDocument
+from agentjobs.history.database import Database
 from agentjobs.history.fence import Fence
+from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.runner_writes import RunnerWrites
 
-AN_HOUR_AGO = """
-    UPDATE agentjobs.starts
-    SET claimed_at = claimed_at - interval '1 hour', heartbeat_at = heartbeat_at - interval '1 hour'
-"""
 LOCK_START = "SELECT 1 FROM agentjobs.starts WHERE uid = %s AND start = 1 FOR UPDATE"
 WAITERS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 USAGE = {"llmCalls": 1, "toolCalls": 0, "inputTokens": 10, "outputTokens": 5}
@@ -39,57 +37,6 @@ async def build(operator, a_job):
     return build
 
 
-async def test_a_pod_that_claims_is_told_all_it_needs(gateway, build):
-    attempt = await gateway.claim(build.uid, 1, "pod-a", **build.place)
-
-    assert attempt == {
-        "namespace": "default",
-        "job": "hello",
-        "uid": build.uid,
-        "start": 1,
-        "attempt": 1,
-        "maxAttempts": 3,
-        "resolved": build.job().resolved,
-        "result": None,
-    }
-
-
-async def test_a_pod_may_claim_again(gateway, build):
-    await gateway.claim(build.uid, 1, "pod-a", **build.place)
-
-    assert (await gateway.claim(build.uid, 1, "pod-a", **build.place))["start"] == 1
-
-
-async def test_a_second_pod_of_one_start_is_fenced(gateway, build):
-    await gateway.claim(build.uid, 1, "pod-a", **build.place)
-
-    with pytest.raises(errors.Fenced, match="belongs to pod pod-a"):
-        await gateway.claim(build.uid, 1, "pod-b", **build.place)
-
-
-async def test_of_pods_that_claim_at_once_exactly_one_gets_the_start(gateway, build):
-    answers = await asyncio.gather(
-        *(gateway.claim(build.uid, 1, f"pod-{number}", **build.place) for number in range(8)), return_exceptions=True
-    )
-
-    assert sum(isinstance(answer, dict) for answer in answers) == 1
-    assert sum(isinstance(answer, errors.Fenced) for answer in answers) == 7
-
-
-@pytest.mark.parametrize(
-    ("uid", "start"),
-    [
-        pytest.param("uid-1", 2, id="start"),
-        pytest.param("nobody", 1, id="job"),
-        pytest.param("uid-1", 0, id="zero"),
-        pytest.param("uid-1", 2**40, id="huge"),
-    ],
-)
-async def test_a_start_that_is_not_recorded_cannot_be_claimed(gateway, build, uid, start):
-    with pytest.raises(errors.NotFound):
-        await gateway.claim(uid, start, "pod-a", **build.place)
-
-
 async def write_event(gateway, uid, pod):
     await gateway.add_events(uid, 1, pod, [an_event()])
 
@@ -107,188 +54,6 @@ WRITES = [
     pytest.param(beat, id="heartbeat"),
     pytest.param(put_result, id="result"),
 ]
-
-
-@pytest.mark.parametrize("write", WRITES)
-async def test_a_pod_that_never_claimed_cannot_write(gateway, build, write):
-    with pytest.raises(errors.Fenced, match="is not claimed"):
-        await write(gateway, build.uid, "pod-a")
-
-
-@pytest.mark.parametrize("write", WRITES)
-async def test_another_pod_cannot_write(gateway, build, write):
-    await gateway.claim(build.uid, 1, "pod-a", **build.place)
-
-    with pytest.raises(errors.Fenced):
-        await write(gateway, build.uid, "pod-b")
-
-
-@pytest.mark.parametrize("write", WRITES)
-async def test_a_newer_start_fences_the_older(gateway, operator, build, write):
-    await gateway.claim(build.uid, 1, "pod-a", **build.place)
-    await operator.accept(build.job(), build.start(2))
-
-    with pytest.raises(errors.Fenced, match="newer start"):
-        await write(gateway, build.uid, "pod-a")
-
-
-@pytest.mark.parametrize("write", WRITES)
-async def test_the_end_of_a_start_fences_it(gateway, operator, build, write):
-    await gateway.claim(build.uid, 1, "pod-a", **build.place)
-    await operator.write([build.end(1)])
-
-    with pytest.raises(errors.Fenced):
-        await write(gateway, build.uid, "pod-a")
-
-
-async def test_whatever_a_pod_writes_is_a_sign_of_life(connected, gateway, operator, build):
-    await gateway.claim(build.uid, 1, "pod-a", **build.place)
-    silences = []
-    for write in (write_event, beat, put_result):
-        await connected.run(lambda connection: connection.execute(AN_HOUR_AGO))
-        await write(gateway, build.uid, "pod-a")
-        silences.append(await operator.silence(build.uid, 1))
-
-    assert max(silences) < timedelta(minutes=1)
-
-
-async def test_an_ended_start_cannot_be_claimed(gateway, operator, build):
-    await operator.write([build.end(1)])
-
-    with pytest.raises(errors.Fenced):
-        await gateway.claim(build.uid, 1, "pod-a", **build.place)
-
-
-async def test_the_deletion_of_a_job_lets_its_pod_deliver_what_it_has(gateway, operator, build):
-    await gateway.claim(build.uid, 1, "pod-a", **build.place)
-    await operator.write([build.deletion()])
-
-    assert await gateway.put_result(build.uid, 1, "pod-a", a_document(a_result())) == a_result()
-
-
-async def test_the_first_result_of_a_job_is_final(gateway, operator, build):
-    await gateway.claim(build.uid, 1, "pod-a", **build.place)
-    await gateway.put_result(build.uid, 1, "pod-a", a_document(a_result("first")))
-    await operator.accept(build.job(), build.start(2))
-    attempt = await gateway.claim(build.uid, 2, "pod-b", **build.place)
-
-    final = await gateway.put_result(build.uid, 2, "pod-b", a_document(a_result("second")))
-
-    assert attempt["result"] == final == (await operator.final_result(build.uid)).answer == a_result("first")
-
-
-async def test_an_operator_reads_of_a_large_answer_what_a_status_can_show(gateway, operator, build):
-    await gateway.claim(build.uid, 1, "pod-a", **build.place)
-    large = {**a_result("ü" * 1_000_000), "structured": {"a": [[]] * 500_000}, "outcome": "sure"}
-    await gateway.put_result(build.uid, 1, "pod-a", a_document(large))
-
-    read = (await operator.final_result(build.uid)).answer
-
-    assert len(json.dumps(read)) < 500_000
-    assert large["text"].startswith(read["text"][:2000])
-    assert read["structured"] != large["structured"]
-    assert (read["outcome"], read["usage"]) == ("sure", USAGE)
-
-
-AGAIN = {"resultPolicy": {"rules": [{"name": "again", "onOutcomes": ["unsure"], "action": "Retry"}]}}
-
-
-def an_answer(text, outcome="unsure"):
-    return a_document({**a_result(text), "outcome": outcome})
-
-
-@pytest.fixture
-async def ruled(operator, gateway, a_job):
-    """A job that runs again after the outcome `unsure`, with its first start claimed."""
-    build = a_job("uid-2", name="ruled")
-    await operator.accept(build.job(**AGAIN), build.start(1))
-    await gateway.claim(build.uid, 1, "pod-a", **build.place)
-    return build
-
-
-async def test_an_answer_that_a_rule_runs_again_after_binds_no_later_start(gateway, operator, ruled):
-    told = await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first"))
-    await operator.accept(ruled.job(**AGAIN), ruled.start(2))
-    attempt = await gateway.claim(ruled.uid, 2, "pod-b", **ruled.place)
-    final = await gateway.put_result(ruled.uid, 2, "pod-b", an_answer("second", "sure"))
-
-    assert (told, attempt["result"]) == (None, None)
-    assert final["text"] == (await operator.final_result(ruled.uid)).answer["text"] == "second"
-
-
-async def test_the_answer_of_the_last_start_is_final_once_the_operator_asks_for_it(gateway, operator, ruled):
-    for _ in range(2):
-        await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first"))
-    before = await gateway.result(ruled.uid)
-    asked = (await operator.final_result(ruled.uid)).answer
-
-    assert before is None
-    assert asked == await gateway.result(ruled.uid)
-    assert (asked["text"], asked["outcome"]) == ("first", "unsure")
-
-
-@pytest.mark.parametrize("reverse", [False, True], ids=["in-order", "end-first"])
-async def test_the_end_of_a_job_makes_its_last_answer_final(gateway, operator, ruled, reverse):
-    await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first"))
-    records = [ruled.end(1), ruled.transition(2, "Succeeded", finished=True)]
-    for record in records[::-1] if reverse else records:
-        await operator.write([record])
-
-    assert (await gateway.result(ruled.uid))["text"] == "first"
-
-
-async def test_an_answer_before_the_last_start_never_becomes_final(gateway, operator, ruled):
-    await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first"))
-    await operator.accept(ruled.job(**AGAIN), ruled.start(2))
-    await operator.write([ruled.end(2), ruled.transition(3, "Failed", finished=True)])
-
-    assert (await operator.final_result(ruled.uid)).answer is None
-    assert await gateway.result(ruled.uid) is None
-
-
-async def test_an_answer_of_a_job_that_will_not_go_on_is_final_at_once(gateway, operator, ruled):
-    await operator.write([ruled.deletion()])
-
-    assert (await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first")))["text"] == "first"
-
-
-async def test_a_result_sent_twice_is_stored_once(gateway, operator, build):
-    await gateway.claim(build.uid, 1, "pod-a", **build.place)
-    for _ in range(2):
-        assert await gateway.put_result(build.uid, 1, "pod-a", a_document(a_result())) == a_result()
-
-    assert (await operator.final_result(build.uid)).usage == USAGE
-
-
-@pytest.mark.parametrize("verdict", ["Retry", "Snooze", "Fail", "Cancel"])
-async def test_only_success_makes_a_result(gateway, operator, build, verdict):
-    await gateway.claim(build.uid, 1, "pod-a", **build.place)
-
-    assert await gateway.put_result(build.uid, 1, "pod-a", a_document(None, verdict)) is None
-    assert (await operator.final_result(build.uid)).answer is None
-    assert (await gateway.story("default", build.uid)).starts[0].reported["verdict"] == verdict
-
-
-async def test_an_event_sent_twice_is_stored_once(gateway, build):
-    await gateway.claim(build.uid, 1, "pod-a", **build.place)
-    await gateway.add_events(build.uid, 1, "pod-a", [an_event(1), an_event(1), an_event(2)])
-    await gateway.add_events(build.uid, 1, "pod-a", [an_event(2) | {"kind": "other"}, an_event(3)])
-
-    page = await gateway.events(build.uid)
-
-    assert [(event.seq, event.kind) for event in page.items] == [(1, "text"), (2, "text"), (3, "text")]
-
-
-async def test_writes_of_one_pod_at_once_do_not_lock_each_other_out(gateway, build, again):
-    await gateway.claim(build.uid, 1, "pod-a", **build.place)
-
-    await asyncio.gather(
-        again(lambda: gateway.put_result(build.uid, 1, "pod-a", a_document(a_result()))),
-        *(again(lambda seq=seq: gateway.add_events(build.uid, 1, "pod-a", [an_event(seq)])) for seq in range(20)),
-        *(gateway.heartbeat(build.uid, 1, "pod-a") for _ in range(10)),
-    )
-
-    assert len((await gateway.events(build.uid)).items) == 20
 
 
 @pytest.fixture
@@ -360,43 +125,111 @@ async def test_a_pod_without_the_start_is_fenced_also_while_a_body_is_stored(gat
         await write_event(gateway, build.uid, "pod-b")
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param({"time": "yesterday"}, id="no-time"),
-        pytest.param({"time": "2026-01-31T12:00:00"}, id="no-zone"),
-        pytest.param({"time": "0001-01-01T00:00:00+23:59"}, id="before-christ"),
-        pytest.param({"time": "9999-12-31T23:59:59-23:59"}, id="after-the-end"),
-        pytest.param({"seq": -1}, id="negative"),
-        pytest.param({"seq": 2**63}, id="huge"),
-    ],
-)
-async def test_an_event_that_cannot_be_stored_is_refused_whole(gateway, build, changes):
-    await gateway.claim(build.uid, 1, "pod-a", **build.place)
-
-    with pytest.raises(errors.Invalid, match="event"):
-        await gateway.add_events(build.uid, 1, "pod-a", [an_event(1), an_event(2) | changes])
-
-    assert (await gateway.events(build.uid)).items == []
-
-
-async def test_the_operator_sees_for_how_long_nothing_was_heard_of_a_pod(gateway, operator, connected, build):
-    never = await operator.silence(build.uid, 1)
-    await gateway.claim(build.uid, 1, "pod-a", **build.place)
-    claimed = await operator.silence(build.uid, 1)
-    await connected.run(lambda connection: connection.execute(AN_HOUR_AGO))
-    silent = await operator.silence(build.uid, 1)
-    await gateway.heartbeat(build.uid, 1, "pod-a")
-    heard = await operator.silence(build.uid, 1)
-
-    assert never is None
-    assert timedelta(0) <= claimed < timedelta(hours=1) <= silent
-    assert timedelta(0) <= heard < timedelta(hours=1)
-
-
 async def test_a_gateway_of_another_cluster_claims_nothing(connected, build):
     """Clusters may share a database; whoever may make pods in one can name uids of the other."""
     elsewhere = RunnerWrites(connected, cluster="another")
 
     with pytest.raises(errors.NotFound):
         await elsewhere.claim(build.uid, 1, "pod-a", **build.place)
+
+
+MARK = "INSERT INTO agentjobs.results (uid, start, result) VALUES (%s, 1, '{}')"
+
+
+@pytest.fixture
+async def claimed(gateway, build):
+    await gateway.claim(build.uid, 1, "pod-a", **build.place)
+    return build
+
+
+async def test_writers_that_share_the_fence_write_beside_each_other(connected, claimed):
+    fence = Fence(connected)
+    async with (
+        fence(claimed.uid, 1, "pod-a", share=True) as first,
+        fence(claimed.uid, 1, "pod-a", share=True) as second,
+    ):
+        answers = [await (await tx.execute("SELECT 1")).fetchone() for tx in (first, second)]
+
+    assert answers == [(1,), (1,)]
+
+
+@pytest.mark.parametrize("share", [False, True], ids=["alone", "shared"])
+async def test_what_fences_a_start_waits_for_its_writer(connected, operator, gateway, claimed, share):
+    async with Fence(connected)(claimed.uid, 1, "pod-a", share=share) as tx:
+        fencing = asyncio.create_task(operator.accept(claimed.job(), claimed.start(2)))
+        while not (await (await tx.execute(WAITERS)).fetchone())[0]:
+            await asyncio.sleep(0.01)
+        await tx.execute(MARK, (claimed.uid,))
+    await fencing
+
+    assert await gateway.result(claimed.uid) == {}
+    with pytest.raises(errors.Fenced):
+        async with Fence(connected)(claimed.uid, 1, "pod-a", share=share):
+            pass
+
+
+async def mark(connected, uid, *, times, error=None):
+    async with Fence(connected)(uid, 1, "pod-a") as tx:
+        for _ in range(times):
+            await tx.execute(MARK, (uid,))
+        if error is not None:
+            raise error
+        await tx.execute("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("times", "error", "told"),
+    [pytest.param(1, KeyError(), KeyError, id="code"), pytest.param(2, None, errors.Invalid, id="statement")],
+)
+async def test_a_write_that_fails_behind_the_fence_leaves_nothing(connected, gateway, claimed, times, error, told):
+    with pytest.raises(told):
+        await mark(connected, claimed.uid, times=times, error=error)
+
+    assert await gateway.result(claimed.uid) is None
+    assert connected.connections() == (0, 1)
+
+
+async def round_trips(database, tmp_path, write):
+    """How often a client waits for the server: what it sends until an answer comes is one round trip."""
+    with (tmp_path / "trace").open("w+") as trace:
+        async with Database(database, pool_size=1) as single:
+            await single.autocommit(lambda connection: connection.execute("SELECT 1"))
+
+            async def begin(connection):
+                connection.pgconn.trace(trace.fileno())
+                connection.pgconn.set_trace_flags(pq.Trace.SUPPRESS_TIMESTAMPS)
+
+            await single.autocommit(begin)
+            await write(single)
+        trace.seek(0)
+        senders = [line[0] for line in trace if line[0] in "FB"]
+    return sum(1 for sender, after in itertools.pairwise(senders) if (sender, after) == ("F", "B"))
+
+
+async def add_events(single, build):
+    await RunnerWrites(single, cluster="c0ffee").add_events(build.uid, 1, "pod-a", [an_event(n) for n in range(50)])
+
+
+async def answer(single, build):
+    await RunnerWrites(single, cluster="c0ffee").put_result(build.uid, 1, "pod-a", a_document(a_result()))
+
+
+async def beat_once(single, build):
+    await RunnerWrites(single, cluster="c0ffee").heartbeat(build.uid, 1, "pod-a")
+
+
+async def accept(single, build):
+    await OperatorWrites(single, cluster="c0ffee").accept(build.job(), build.start(2))
+
+
+@pytest.mark.parametrize(
+    ("write", "most"),
+    [
+        pytest.param(add_events, 2, id="events"),
+        pytest.param(answer, 2, id="result"),
+        pytest.param(beat_once, 1, id="heartbeat"),
+        pytest.param(accept, 1, id="accept"),
+    ],
+)
+async def test_a_write_takes_few_round_trips(database, claimed, tmp_path, write, most):
+    assert await round_trips(database, tmp_path, lambda single: write(single, claimed)) == most

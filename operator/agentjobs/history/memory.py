@@ -1,0 +1,522 @@
+"""History in memory, for tests: it keeps the promises of the one on PostgreSQL, the fence among them, and needs none.
+
+    history = MemoryHistory(now=lambda: moment)
+    await history.accept(job, start)
+    await history.claim(job.job.uid, 1, "pod-uid", namespace="default", job="hello")
+
+One value serves all three audiences. It belongs to one event loop. Of what PostgreSQL does only `Busy` is missing: no
+two writes of a start can meet here.
+"""
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, cast
+
+from msgspec import Raw
+
+from agentjobs import errors
+from agentjobs.api.recorded import RecordedJob, RecordedStart, Story, Transition
+from agentjobs.contract import USAGE, Attempt, ErrorClass, Event, Resolved, ResultDocument, Verdict
+from agentjobs.core.job.observation import FinalResult
+from agentjobs.core.job.policy import may_run_again
+from agentjobs.history import pages
+from agentjobs.history.entries import entries_of, new_events, total_usage
+from agentjobs.history.ownership import check, start_key
+from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, Page, checked_limit, page_of, parse_cursor
+from agentjobs.history.records import (
+    Deletion,
+    JobKey,
+    JobRecord,
+    Lives,
+    Record,
+    StartEnd,
+    StartRecord,
+    StoredEvent,
+    TransitionRecord,
+)
+from agentjobs.history.sanitize import clean_text, dump_json
+
+# As PostgreSQL cuts a large answer for the operator.
+_SHOWN_CHARS: Final = 32 * 1024
+
+
+@dataclass(slots=True)
+class MemoryStart:
+    """One start, as its row says it."""
+
+    attempt: int
+    pod: str
+    started: datetime | None = None
+    pod_uid: str | None = None
+    claimed: datetime | None = None
+    heartbeat: datetime | None = None
+    fenced: datetime | None = None
+    reported: dict[str, Any] | None = None
+    usage: dict[str, int] | None = None
+    result: Any = None
+    """Its answer, while that is not the job's."""
+    end: StartEnd | None = None
+    events: dict[int, StoredEvent] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class MemoryJob:
+    """One job, as its rows say it."""
+
+    key: JobKey
+    inserted: datetime
+    resolved: Resolved | None = None
+    spec_hash: str | None = None
+    deleted: datetime | None = None
+    result: Any = None
+    """The final one."""
+    starts: dict[int, MemoryStart] = field(default_factory=dict)
+    transitions: dict[int, TransitionRecord] = field(default_factory=dict)
+
+    @property
+    def current(self) -> TransitionRecord | None:
+        """The transition that stands: the end, else the newest."""
+        return max(self.transitions.values(), key=lambda one: (one.finished, one.transition), default=None)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the job may go on."""
+        return self.deleted is None and not (self.current and self.current.finished)
+
+
+class MemoryHistory:
+    """What `OperatorHistory`, `RunnerHistory` and `ReadHistory` promise.
+
+    Args:
+        now: its clock.
+    """
+
+    def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+        self.jobs_by_uid: dict[str, MemoryJob] = {}
+        """All it holds. A test may look at it and change it."""
+        self.away = False
+        """Set it, and every method raises `errors.Unavailable`."""
+
+    # The operator
+
+    async def accept(self, job: JobRecord, start: StartRecord | None = None) -> Resolved:
+        """Store a job and its start; return the work as first accepted."""
+        self._check_available()
+        stored = self._accept(job)
+        if start is not None:
+            self._store(start)
+        assert stored.resolved is not None
+        return stored.resolved
+
+    async def write(self, batch: Sequence[Record]) -> None:
+        """Store all records or none."""
+        self._check_available()
+        for record in batch:
+            if isinstance(record, JobRecord):
+                _copied(record.resolved)
+        for record in batch:
+            self._store(record)
+
+    async def resolved(self, uid: str) -> Resolved | None:
+        """Return the work a job was accepted with."""
+        self._check_available()
+        job = self.jobs_by_uid.get(uid)
+        return job.resolved if job else None
+
+    async def final_result(self, uid: str) -> FinalResult:
+        """Return the result of a job that ends, and what its starts used; its last answer becomes final."""
+        self._check_available()
+        job = self.jobs_by_uid.get(uid)
+        if job is None:
+            return FinalResult()
+        _finalize(job)
+        used: dict[str, int] = {}
+        for start in job.starts.values():
+            for name, count in (start.usage or {}).items():
+                used[name] = used.get(name, 0) + count
+        return FinalResult(_shown(job.result), used)
+
+    async def silence(self, uid: str, start: int) -> timedelta | None:
+        """Return for how long nothing was heard of a start."""
+        self._check_available()
+        found = self._start(uid, start)
+        heard = [time for time in (found.claimed, found.heartbeat) if time is not None] if found else []
+        return self._now() - max(heard) if heard else None
+
+    async def recorded(self, uid: str) -> str | None:
+        """Return the phase a job ended with."""
+        self._check_available()
+        job = self.jobs_by_uid.get(uid)
+        return None if job is None or job.is_open else _phase(job)
+
+    async def lacking(self, records: Sequence[TransitionRecord | StartEnd]) -> list[TransitionRecord | StartEnd]:
+        """Return those that are not stored."""
+        self._check_available()
+        return [record for record in records if not self._has(record)]
+
+    async def job_of(self, namespace: str, schedule: str, name: str, *, since: datetime) -> str | None:
+        """Return the uid of a schedule's job of that name, made since then."""
+        self._check_available()
+        for job in self.jobs_by_uid.values():
+            key = job.key
+            if (key.namespace, key.schedule, key.name) == (namespace, schedule, name) and key.created >= since:
+                return key.uid
+        return None
+
+    async def clock(self) -> datetime:
+        """Return the time."""
+        self._check_available()
+        return self._now()
+
+    async def close_vanished(
+        self, lives: Lives, *, listed_at: datetime, namespaces: Collection[str] | None = None
+    ) -> int:
+        """Mark open jobs that do not live as deleted, and end their starts."""
+        self._check_available()
+        vanished = [
+            job
+            for uid, job in self.jobs_by_uid.items()
+            if job.is_open
+            and job.inserted < listed_at
+            and (namespaces is None or job.key.namespace in namespaces)
+            and not lives(uid, job.key.namespace, job.key.name)
+        ]
+        for job in vanished:
+            job.deleted = listed_at
+            for number, start in job.starts.items():
+                if start.end is None:
+                    self._store(_vanished(job.key, number, start, listed_at))
+        return len(vanished)
+
+    # Runners
+
+    async def claim(self, uid: str, start: int, pod_uid: str, *, namespace: str, job: str) -> Attempt:
+        """Bind a start to the pod that asks first and return its work."""
+        self._check_available()
+        start_key(uid, start)
+        own, found = self.jobs_by_uid.get(uid), self._start(uid, start)
+        if own is None or found is None or (own.key.namespace, own.key.name) != (namespace, job):
+            raise errors.NotFound(f"job {uid} has no start {start}")
+        check(found.pod_uid, found.fenced, uid=uid, start=start, pod=pod_uid, unclaimed=True)
+        if own.resolved is None:
+            raise errors.NotFound(f"job {uid} was never accepted")
+        if found.pod_uid is None:
+            found.pod_uid, found.claimed = pod_uid, self._now()
+        return Attempt(
+            namespace=namespace,
+            job=job,
+            uid=uid,
+            start=start,
+            attempt=found.attempt,
+            maxAttempts=own.resolved["spec"]["retry"]["maxAttempts"],
+            resolved=cast("Any", _text(own.resolved)),
+            result=cast("Any", _text(own.result)),
+        )
+
+    async def add_events(self, uid: str, start: int, pod_uid: str, batch: Sequence[Event]) -> list[Event]:
+        """Store events of a start, each once, and count what they used."""
+        entries = entries_of(batch)
+        found = self._fenced(uid, start, pod_uid)
+        new = [entry for entry in entries if entry["seq"] not in found.events]
+        for entry in new:
+            told = entry["seq"], entry["time"], entry["kind"], entry["author"], entry["data"]
+            found.events[entry["seq"]] = StoredEvent(start, *told)
+        if any(entry["usage"] for entry in new):
+            found.usage = total_usage([found.usage or {}, *(entry["usage"] or {} for entry in new)])
+        return new_events(batch, [entry["seq"] for entry in new])
+
+    async def heartbeat(self, uid: str, start: int, pod_uid: str) -> None:
+        """Note that the pod of a start lives."""
+        self._fenced(uid, start, pod_uid)
+
+    async def put_result(self, uid: str, start: int, pod_uid: str, document: ResultDocument) -> Raw | None:
+        """Store how a start says it ended; return the job's final result."""
+        found = self._fenced(uid, start, pod_uid)
+        job, result = self.jobs_by_uid[uid], document["result"]
+        if found.reported is None:
+            found.reported = _copied({name: value for name, value in document.items() if name != "result"})
+            if found.usage is None and result is not None:
+                found.usage = {name: result["usage"].get(name, 0) for name in USAGE}
+        if document["verdict"] == Verdict.SUCCEED and result is not None:
+            if _may_go_on(job, result.get("outcome")):
+                found.result = found.result or _copied(result)
+            else:
+                job.result = job.result or _copied(result)
+        return _text(job.result)
+
+    # People
+
+    async def jobs(
+        self,
+        namespace: str,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+        name: str | None = None,
+        schedule: str | None = None,
+        partition_key: str | None = None,
+    ) -> Page[RecordedJob]:
+        """Return jobs of a namespace, newest first."""
+        self._check_available()
+        limit = checked_limit(limit)
+        before = None if cursor is None else tuple(parse_cursor(cursor, (datetime, str)))
+        found = [
+            job
+            for job in self._recorded_jobs(namespace)
+            if (before is None or (job.created, job.uid) < before)
+            and (name is None or job.name == name)
+            and (schedule is None or job.schedule == schedule != "")
+            and (partition_key is None or job.partition_key == partition_key != "")
+        ]
+        return page_of(found[:limit], lambda last: (last.created, last.uid), more=len(found) > limit)
+
+    async def job(self, namespace: str, name_or_uid: str) -> RecordedJob:
+        """Return a job by uid, else the newest of that name."""
+        self._check_available()
+        for asked in ("uid", "name"):
+            for job in self._recorded_jobs(namespace):
+                if getattr(job, asked) == name_or_uid:
+                    return job
+        raise errors.NotFound(f"history knows no AgentJob {name_or_uid!r} in namespace {namespace!r}")
+
+    async def story(self, namespace: str, name_or_uid: str) -> Story:
+        """Return a job with its starts and transitions, oldest first."""
+        told = await self.job(namespace, name_or_uid)
+        job = self.jobs_by_uid[told.uid]
+        return Story(
+            job=told,
+            spec_hash=job.spec_hash,
+            starts=[_recorded_start(number, start) for number, start in sorted(job.starts.items())][-MAX_LIMIT:],
+            transitions=[_recorded_move(move) for _, move in sorted(job.transitions.items())][-MAX_LIMIT:],
+        )
+
+    async def events(
+        self,
+        uid: str,
+        *,
+        start: int | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+        newest: bool = False,
+    ) -> Page[StoredEvent]:
+        """Return a job's events by start and number."""
+        self._check_available()
+        limit = checked_limit(limit)
+        job = self.jobs_by_uid.get(uid)
+        starts = [] if job is None else [one for number, one in job.starts.items() if start in (None, number)]
+        found = sorted((event for one in starts for event in one.events.values()), key=_place, reverse=newest)
+        if cursor is not None:
+            last = tuple(parse_cursor(cursor, (int, int)))
+            found = [event for event in found if (_place(event) < last if newest else _place(event) > last)]
+        items, size = [], 0
+        for event in found[:limit]:
+            if size >= pages.MAX_PAGE_BYTES:
+                break
+            items.append(event)
+            size += len(memoryview(event.data))
+        return page_of(items, _place, more=len(items) < len(found))
+
+    async def result(self, uid: str) -> Raw | None:
+        """Return a job's final result."""
+        self._check_available()
+        job = self.jobs_by_uid.get(uid)
+        return _text(job.result) if job else None
+
+    async def spec(self, uid: str) -> Raw | None:
+        """Return a job's spec as it was accepted."""
+        self._check_available()
+        job = self.jobs_by_uid.get(uid)
+        return _text(job.resolved["spec"]) if job and job.resolved else None
+
+    def _check_available(self) -> None:
+        if self.away:
+            raise errors.Unavailable("history is away")
+
+    def _start(self, uid: str, start: int) -> MemoryStart | None:
+        job = self.jobs_by_uid.get(uid)
+        return job.starts.get(start) if job else None
+
+    def _fenced(self, uid: str, start: int, pod: str) -> MemoryStart:
+        """Return the start of a pod that may write for it, which is a sign of life."""
+        self._check_available()
+        start_key(uid, start)
+        found = self._start(uid, start)
+        if found is None:
+            raise errors.NotFound(f"job {uid} has no start {start}")
+        check(found.pod_uid, found.fenced, uid=uid, start=start, pod=pod)
+        found.heartbeat = self._now()
+        return found
+
+    def _job(self, key: JobKey) -> MemoryJob:
+        return self.jobs_by_uid.setdefault(key.uid, MemoryJob(key, self._now()))
+
+    def _accept(self, record: JobRecord) -> MemoryJob:
+        resolved = _copied(record.resolved)
+        job = self._job(record.job)
+        if job.resolved is None:
+            job.resolved, job.spec_hash = resolved, record.spec_hash
+        return job
+
+    def _store(self, record: Record) -> None:
+        match record:
+            case JobRecord():
+                self._accept(record)
+            case StartRecord(job=key, start=number, time=time):
+                start = self._job(key).starts.setdefault(number, MemoryStart(record.attempt, record.pod, time))
+                start.started = min(start.started or time, time)
+                self._fence_older(key.uid)
+            case StartEnd():
+                self._end(record)
+            case TransitionRecord(job=key, transition=number):
+                job = self._job(key)
+                cleaned = replace(record, reason=clean_text(record.reason), message=clean_text(record.message))
+                job.transitions.setdefault(number, cleaned)
+                if record.finished:
+                    _finalize(job)
+            case Deletion(job=key, time=time):
+                job = self._job(key)
+                job.deleted = min(job.deleted or time, time)
+
+    def _end(self, record: StartEnd) -> None:
+        starts = self._job(record.job).starts
+        start = starts.setdefault(record.start, MemoryStart(record.attempt, record.pod))
+        if start.end is None:
+            start.end = replace(record, reason=clean_text(record.reason), message=clean_text(record.message))
+            start.started = min((time for time in (start.started, record.started) if time), default=None)
+            start.fenced = start.fenced or self._now()
+        self._fence_older(record.job.uid)
+
+    def _fence_older(self, uid: str) -> None:
+        starts = self.jobs_by_uid[uid].starts
+        for number, start in starts.items():
+            if number < max(starts):
+                start.fenced = start.fenced or self._now()
+
+    def _has(self, record: TransitionRecord | StartEnd) -> bool:
+        if isinstance(record, StartEnd):
+            start = self._start(record.job.uid, record.start)
+            return start is not None and start.end is not None
+        job = self.jobs_by_uid.get(record.job.uid)
+        return job is not None and record.transition in job.transitions
+
+    def _recorded_jobs(self, namespace: str) -> list[RecordedJob]:
+        found = [_recorded_job(job) for job in self.jobs_by_uid.values() if job.key.namespace == namespace]
+        return sorted(found, key=lambda job: (job.created, job.uid), reverse=True)
+
+
+def _copied(value: Any) -> Any:
+    """Return what PostgreSQL would give back of a JSON value.
+
+    Raises:
+        errors.Invalid: it is not JSON.
+    """
+    try:
+        return json.loads(dump_json(value))
+    except ValueError as error:
+        raise errors.Invalid(f"history cannot store this: {error}") from error
+
+
+def _text(value: Any) -> Raw | None:
+    return None if value is None else Raw(dump_json(value))
+
+
+def _phase(job: MemoryJob) -> str:
+    current = job.current
+    if job.deleted is not None and not (current and current.finished):
+        return "Deleted"
+    return current.phase if current else "Pending"
+
+
+def _finalize(job: MemoryJob) -> None:
+    """The answer of a job's last start is final, unless another answer is."""
+    if job.result is None and job.starts:
+        job.result = job.starts[max(job.starts)].result
+
+
+def _may_go_on(job: MemoryJob, outcome: str | None) -> bool:
+    if outcome is None or job.resolved is None or not job.is_open:
+        return False
+    rules = job.resolved["spec"].get("resultPolicy")
+    return rules is not None and may_run_again(rules, outcome)
+
+
+def _shown(answer: Any) -> Any:
+    """Return an answer as it is, or of a large one what is enough to show it."""
+    if answer is None or len(json.dumps(answer, ensure_ascii=False).encode()) <= _SHOWN_CHARS:
+        return answer
+    structured = answer.get("structured")
+    small = len(json.dumps(structured, ensure_ascii=False).encode()) <= _SHOWN_CHARS
+    return {
+        "text": answer["text"][:_SHOWN_CHARS],
+        "structured": structured if small else "too large",
+        **{name: answer.get(name) for name in ("outcome", "usage", "cutFrom")},
+    }
+
+
+def _vanished(key: JobKey, number: int, start: MemoryStart, time: datetime) -> StartEnd:
+    return StartEnd(
+        key,
+        number,
+        start.attempt,
+        start.pod,
+        start.started,
+        time,
+        Verdict.CANCEL.value,
+        ErrorClass.JOB_DELETED.value,
+        False,
+        "the job was deleted",
+    )
+
+
+def _place(event: StoredEvent) -> tuple[int, int]:
+    return event.start, event.seq
+
+
+def _recorded_job(job: MemoryJob) -> RecordedJob:
+    key, current = job.key, job.current
+    newest = max(job.starts, default=0)
+    partition = job.resolved["spec"].get("partitionKey") if job.resolved else None
+    return RecordedJob(
+        uid=key.uid,
+        namespace=key.namespace,
+        name=key.name,
+        phase=_phase(job),
+        reason=current.reason if current else "",
+        message=current.message if current else "",
+        created=key.created,
+        changed=current.time if current else None,
+        finished=current.time if current and current.finished else None,
+        deleted=job.deleted,
+        attempts=job.starts[newest].attempt if newest else 0,
+        starts=newest,
+        schedule=key.schedule,
+        partition_key=clean_text(partition or ""),
+    )
+
+
+def _recorded_start(number: int, start: MemoryStart) -> RecordedStart:
+    end = start.end
+    return RecordedStart(
+        start=number,
+        attempt=start.attempt,
+        pod=start.pod,
+        started=start.started,
+        claimed=start.claimed,
+        heartbeat=start.heartbeat,
+        ended=end.ended if end else None,
+        verdict=end.verdict if end else None,
+        reason=end.reason if end else None,
+        charged=end.charged if end else None,
+        message=end.message if end else None,
+        reported=start.reported,
+        usage=start.usage,
+    )
+
+
+def _recorded_move(move: TransitionRecord) -> Transition:
+    return Transition(
+        transition=move.transition, time=move.time, phase=move.phase, reason=move.reason, message=move.message
+    )

@@ -1,0 +1,149 @@
+"""What each audience asks of history: one protocol for the operator, one for runners, one for people.
+
+`operator_writes`, `runner_writes` and `reads` answer it from PostgreSQL, `memory` from memory. One suite of tests holds
+them to the same promises. Every method raises `errors.Unavailable` while history cannot answer.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from msgspec import Raw
+
+from agentjobs.api.recorded import RecordedJob, Story
+from agentjobs.contract import Attempt, Event, Resolved, ResultDocument
+from agentjobs.core.job.observation import FinalResult
+from agentjobs.history.pages import DEFAULT_LIMIT, Page
+from agentjobs.history.records import (
+    JobRecord,
+    Lives,
+    Record,
+    StartEnd,
+    StartRecord,
+    StoredEvent,
+    TransitionRecord,
+)
+
+
+class OperatorHistory(Protocol):
+    """What the operator writes and asks. Writes are idempotent, and what is stored does not depend on their order."""
+
+    @property
+    def away(self) -> bool:
+        """Whether history is known to be away, so that every question fails at once."""
+        ...
+
+    async def accept(self, job: JobRecord, start: StartRecord | None = None) -> Resolved:
+        """Store a job and, when it starts now, its start; return the work as first accepted. Fences earlier starts."""
+        ...
+
+    async def write(self, batch: Sequence[Record]) -> None:
+        """Store all records or none."""
+        ...
+
+    async def resolved(self, uid: str) -> Resolved | None:
+        """Return the work a job was accepted with, None while it is not accepted."""
+        ...
+
+    async def final_result(self, uid: str) -> FinalResult:
+        """Return the result of a job that ends, and what its starts used. Its last answer becomes final by this."""
+        ...
+
+    async def silence(self, uid: str, start: int) -> timedelta | None:
+        """Return for how long nothing was heard of a start, None when nothing ever was."""
+        ...
+
+    async def recorded(self, uid: str) -> str | None:
+        """Return the phase a job ended with, `Deleted` when its object vanished before; None while it goes on."""
+        ...
+
+    async def lacking(self, records: Sequence[TransitionRecord | StartEnd]) -> list[TransitionRecord | StartEnd]:
+        """Return those that are not stored."""
+        ...
+
+    async def job_of(self, namespace: str, schedule: str, name: str, *, since: datetime) -> str | None:
+        """Return the uid of a schedule's job of that name, made since then; None when there is none."""
+        ...
+
+    async def clock(self) -> datetime:
+        """Return history's own time."""
+        ...
+
+    async def close_vanished(
+        self, lives: Lives, *, listed_at: datetime, namespaces: Collection[str] | None = None
+    ) -> int:
+        """Mark open jobs from before `listed_at` (of `clock`) that do not live as deleted, and end their starts."""
+        ...
+
+
+class RunnerHistory(Protocol):
+    """What a runner writes. Only the pod that claimed a start may, until the start ends or a newer one exists."""
+
+    async def claim(self, uid: str, start: int, pod_uid: str, *, namespace: str, job: str) -> Attempt:
+        """Bind a start to the pod that asks first and return its work.
+
+        Raises:
+            errors.NotFound, errors.Fenced: there is no such start, or it is not this pod's.
+        """
+        ...
+
+    async def add_events(self, uid: str, start: int, pod_uid: str, batch: Sequence[Event]) -> list[Event]:
+        """Store events of a start, each once, and count what they used; return those that are new.
+
+        Raises:
+            errors.NotFound, errors.Fenced, errors.Invalid, errors.Busy
+        """
+        ...
+
+    async def heartbeat(self, uid: str, start: int, pod_uid: str) -> None:
+        """Note that the pod of a start lives. Raises as `claim`."""
+        ...
+
+    async def put_result(self, uid: str, start: int, pod_uid: str, document: ResultDocument) -> Raw | None:
+        """Store how a start says it ended; return the job's final result. Raises as `add_events`."""
+        ...
+
+
+class ReadHistory(Protocol):
+    """What people read of the jobs of one cluster."""
+
+    async def jobs(
+        self,
+        namespace: str,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+        name: str | None = None,
+        schedule: str | None = None,
+        partition_key: str | None = None,
+    ) -> Page[RecordedJob]:
+        """Return jobs of a namespace, newest first. Raises `errors.Invalid` for a limit or cursor that is none."""
+        ...
+
+    async def job(self, namespace: str, name_or_uid: str) -> RecordedJob:
+        """Return a job by uid, else the newest of that name. Raises `errors.NotFound`."""
+        ...
+
+    async def story(self, namespace: str, name_or_uid: str) -> Story:
+        """Return a job with its starts and transitions, oldest first. Raises `errors.NotFound`."""
+        ...
+
+    async def events(
+        self,
+        uid: str,
+        *,
+        start: int | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+        newest: bool = False,
+    ) -> Page[StoredEvent]:
+        """Return a job's events by start and number. Raises `errors.Invalid` for a limit or cursor that is none."""
+        ...
+
+    async def result(self, uid: str) -> Raw | None:
+        """Return a job's final result, None while there is none."""
+        ...
+
+    async def spec(self, uid: str) -> Raw | None:
+        """Return a job's spec as it was accepted, None while it was not."""
+        ...
