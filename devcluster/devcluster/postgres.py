@@ -34,9 +34,9 @@ _LOG_BYTES = 1024 * 1024
 # Folders below /var/tmp for data that the server's user could not reach in the requested folder. A younger folder may
 # belong to a start in progress and is never removed.
 _ELSEWHERE = "devcluster-postgres-"
-_FORGOTTEN_SECONDS = 60.0
+_ABANDONED_SECONDS = 60.0
 # Log messages while a previous server, which was killed, still holds the folder. They go away by themselves.
-_PASSING = ("pre-existing shared memory block", "lock file")
+_TRANSIENT = ("pre-existing shared memory block", "lock file")
 
 # Small and fast to start. Shared memory is in files of the data folder, so that a killed server leaks none.
 _SETTINGS: Mapping[str, str] = {
@@ -69,7 +69,7 @@ class _Owner:
     gid: int | None = None
 
     @classmethod
-    def here(cls) -> "_Owner":
+    def current(cls) -> "_Owner":
         if os.geteuid() != 0:
             return cls()
         for name in ("nobody", "postgres", "daemon"):
@@ -149,7 +149,7 @@ class EmbeddedPostgres:
         """
         if self._child is not None:
             raise PostgresError(f"PostgreSQL on {self._folder} is already started")
-        self._owner = _Owner.here()
+        self._owner = _Owner.current()
         self._place = _place_for(self._folder, self._owner)
         self._owner.take(self._place)
         self._socket = _socket_folder(self._place, self._owner)
@@ -215,7 +215,7 @@ class EmbeddedPostgres:
         while not _is_ready(data, child.pid):
             if child.returncode is not None:
                 self._child = None
-                if time.monotonic() < deadline and any(word in self._log_from(before) for word in _PASSING):
+                if time.monotonic() < deadline and any(word in self._log_from(before) for word in _TRANSIENT):
                     return False
                 raise self._failure("PostgreSQL ended while starting")
             if time.monotonic() > deadline:
@@ -255,19 +255,19 @@ def _place_for(folder: Path, owner: _Owner) -> Path:
         # Everybody can write to /var/tmp, so only a folder that belongs to the owner is used.
         if place.is_dir() and not place.is_symlink() and place.stat().st_uid == owner.uid:
             return place
-    _remove_forgotten(owner)
+    _remove_abandoned(owner)
     place = Path(tempfile.mkdtemp(prefix=_ELSEWHERE, dir="/var/tmp"))
     (place / "origin").write_text(f"{note}\n")
     note.write_text(f"{place}\n")
     return place
 
 
-def _remove_forgotten(owner: _Owner) -> None:
+def _remove_abandoned(owner: _Owner) -> None:
     """Remove places whose folder no longer exists, left by killed processes or by users who deleted the folder."""
     for place in Path("/var/tmp").glob(f"{_ELSEWHERE}*"):  # noqa: S108  the owner is checked
         with contextlib.suppress(OSError, ValueError):  # another process removes it too, or it is not a place
             origin = place / "origin"
-            if place.is_symlink() or time.time() - origin.stat().st_mtime < _FORGOTTEN_SECONDS:
+            if place.is_symlink() or time.time() - origin.stat().st_mtime < _ABANDONED_SECONDS:
                 continue
             note = Path(origin.read_text().strip())
             is_known = note.exists() and note.read_text().strip() == str(place)

@@ -62,7 +62,7 @@ Wanted = dict[str, Any]
 PRESENCE: Final[Wanted] = {"\0": True}
 
 
-def seen(
+def to_cel(
     schema: Raw, value: Any, wanted: Wanted, *, root: bool = False, ordered: bool = True, beside: Any = None
 ) -> Any:
     """Return the CEL value.
@@ -104,7 +104,7 @@ def _object(schema: Raw, value: Raw, wanted: Wanted, *, root: bool, ordered: boo
     other = beside if isinstance(beside, dict) else {}
     additional = schema.get("additionalProperties")
     if isinstance(additional, dict):
-        return {key: seen(additional, one, {}, ordered=ordered, beside=other.get(key)) for key, one in value.items()}
+        return {key: to_cel(additional, one, {}, ordered=ordered, beside=other.get(key)) for key, one in value.items()}
     if not schema.get("type") and "properties" not in schema:
         return json.dumps(value, sort_keys=True)
     named = dict(schema.get("properties") or {}) | (_OBJECT_FIELDS if root or _is_embedded(schema) else {})
@@ -115,7 +115,7 @@ def _object(schema: Raw, value: Raw, wanted: Wanted, *, root: bool, ordered: boo
         if child is None:
             unnamed[key] = one
         elif not wanted or name in wanted:
-            shown[name] = seen(child, one, wanted.get(name, {}), ordered=ordered, beside=other.get(key))
+            shown[name] = to_cel(child, one, wanted.get(name, {}), ordered=ordered, beside=other.get(key))
     if unnamed and not wanted:
         shown[UNNAMED] = _unnamed(unnamed, other, named, same_size=len(other) == len(value))
     return shown
@@ -143,7 +143,7 @@ def _list(schema: Raw, value: Sequence[Any], *, ordered: bool, beside: Any) -> A
     if not ordered and kind in ("set", "map"):
         mine, other = (sorted(one, key=lambda item: _order(item, keys)) for one in (mine, other))
     pairs = [*other, *[None] * len(mine)]
-    return [seen(items, one, {}, ordered=ordered, beside=pairs[place]) for place, one in enumerate(mine)]
+    return [to_cel(items, one, {}, ordered=ordered, beside=pairs[place]) for place, one in enumerate(mine)]
 
 
 def _order(item: Any, keys: Sequence[str]) -> str:
@@ -156,7 +156,7 @@ _RAW_TEXT: Final = re.compile(r"""\br('''.*?'''|\"\"\".*?\"\"\"|'[^']*'|"[^"]*")
 _CHAIN: Final = re.compile(r"(?<![\w.])(self|oldSelf)((?:\s*\.\s*[A-Za-z_]\w*\b(?!\s*\())*)")
 
 
-def chains(rule: str) -> list[tuple[str, tuple[str, ...], bool]]:
+def reads(rule: str) -> list[tuple[str, tuple[str, ...], bool]]:
     """Return what a rule reads: variables, the fields selected from each, and whether it only tests their presence."""
     code = _TEXT.sub(" '' ", _RAW_TEXT.sub(" '' ", rule))
     found = []
@@ -167,7 +167,7 @@ def chains(rule: str) -> list[tuple[str, tuple[str, ...], bool]]:
     return found
 
 
-def tree(read: Sequence[tuple[tuple[str, ...], bool]]) -> Wanted:
+def field_tree(read: Sequence[tuple[tuple[str, ...], bool]]) -> Wanted:
     """Return the tree of selected fields; each has its path and whether a rule only tests its presence."""
     ends = {is_asked for steps, is_asked in read if not steps}
     if False in ends:
@@ -176,4 +176,4 @@ def tree(read: Sequence[tuple[tuple[str, ...], bool]]) -> Wanted:
     for steps, is_asked in read:
         if steps:
             grown.setdefault(steps[0], []).append((steps[1:], is_asked))
-    return {head: tree(rests) for head, rests in grown.items()} if grown else PRESENCE
+    return {head: field_tree(rests) for head, rests in grown.items()} if grown else PRESENCE

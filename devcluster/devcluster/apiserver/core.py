@@ -186,8 +186,8 @@ class Core:
     def finalize(self, name: str, obj: Object, options: WriteOptions) -> Outcome:
         """Replace `spec.finalizers` of a namespace (`namespaces/finalize`); remove a deleted one that has none left."""
         current = self.get(NAMESPACE, ("", name))
-        asked = (obj.get("metadata") or {}).get("resourceVersion")
-        if asked and asked != current.obj["metadata"]["resourceVersion"]:
+        requested = (obj.get("metadata") or {}).get("resourceVersion")
+        if requested and requested != current.obj["metadata"]["resourceVersion"]:
             raise conflict(NAMESPACE, name, MODIFIED)
         fresh = orjson.loads(current.raw)
         finalizers = (obj.get("spec") or {}).get("finalizers") or []
@@ -262,8 +262,8 @@ class Core:
         write = decoding.decode(served, obj, options, patched=patched)
         kind, new, old = served.kind, write.obj, current.obj
         meta = new["metadata"]
-        asked = meta.pop("resourceVersion", "")
-        if asked and asked != old["metadata"]["resourceVersion"]:
+        requested = meta.pop("resourceVersion", "")
+        if requested and requested != old["metadata"]["resourceVersion"]:
             raise conflict(kind, key[1], MODIFIED)
         metadata.path_namespace(meta, key[0])
         causes = metadata.check_update(meta, old["metadata"])

@@ -13,7 +13,7 @@ from devcluster.apiserver import structural, syntax
 from devcluster.apiserver.errors import Cause, StatusError, bad_value, cause, required
 from devcluster.apiserver.kinds import STATUS_VERBS, Column, Kind, Subresource, version_order
 from devcluster.apiserver.schema import Schema
-from devcluster.apiserver.validators import shown
+from devcluster.apiserver.validators import format_value
 
 Object = dict[str, Any]
 
@@ -122,7 +122,7 @@ def prune(obj: Object) -> list[str]:
         raw = (version.get("schema") or {}).get("openAPIV3Schema")
         if raw is not None:
             try:
-                dropped += structural.tidy(raw, f"spec.versions[{index}].schema.openAPIV3Schema")
+                dropped += structural.remove_unknown(raw, f"spec.versions[{index}].schema.openAPIV3Schema")
             except structural.WrongType as error:
                 raise _undecodable(str(error)) from error
     return sorted(dropped)
@@ -266,7 +266,7 @@ def _check_scope(spec: Object) -> list[Cause]:
     if not scope:
         return [required("spec.scope")]
     if scope not in _SCOPES:
-        message = f'Unsupported value: {shown(scope)}: supported values: "Cluster", "Namespaced"'
+        message = f'Unsupported value: {format_value(scope)}: supported values: "Cluster", "Namespaced"'
         return [cause("FieldValueNotSupported", "spec.scope", message)]
     return []
 
@@ -316,7 +316,7 @@ def _check_versions(spec: Object) -> list[Cause]:
 
 
 def _bad_versions(names: list[str], message: str) -> Cause:
-    return cause("FieldValueInvalid", "spec.versions", f"Invalid value: {shown(names)}: {message}")
+    return cause("FieldValueInvalid", "spec.versions", f"Invalid value: {format_value(names)}: {message}")
 
 
 def _check_columns(columns: list[Object], at: str) -> list[Cause]:

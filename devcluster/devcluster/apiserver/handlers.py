@@ -324,10 +324,10 @@ def _write_options(call: Call) -> WriteOptions:
 
 
 def _dry_run(call: Call, from_body: object) -> bool:
-    asked = call.query.get("dryRun") or (from_body[0] if isinstance(from_body, list) and from_body else "")
-    if asked not in ("", "All"):
-        raise bad_option(_options_kind(call), "dryRun", asked, ("All",))
-    return asked == "All"
+    requested = call.query.get("dryRun") or (from_body[0] if isinstance(from_body, list) and from_body else "")
+    if requested not in ("", "All"):
+        raise bad_option(_options_kind(call), "dryRun", requested, ("All",))
+    return requested == "All"
 
 
 def _options_kind(call: Call) -> str:

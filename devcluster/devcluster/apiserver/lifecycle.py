@@ -32,11 +32,11 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def precondition(what: str, asked: str, found: str) -> str:
+def precondition(what: str, requested: str, found: str) -> str:
     """Return why a precondition on `what` (UID, ResourceVersion) fails; empty when it holds."""
     rest = "deleted and then recreated" if what == "UID" else "modified"
     return (
-        f"the {what} in the precondition ({asked}) does not match the {what} in record ({found}). "
+        f"the {what} in the precondition ({requested}) does not match the {what} in record ({found}). "
         f"The object might have been {rest}"
     )
 
@@ -72,9 +72,9 @@ def mark_deleted(kind: Kind, obj: Object, options: DeleteOptions, *, now: dateti
     set_finalizers(meta, _after_propagation(meta.get("finalizers", []), options.propagation))
     marked = "deletionTimestamp" in meta
     running = int(meta.get("deletionGracePeriodSeconds", 0))
-    asked = options.grace_seconds
-    shortened = running if asked is None else min(asked, running)
-    grace = shortened if marked else strategy(kind).grace(obj, asked)
+    requested = options.grace_seconds
+    shortened = running if requested is None else min(requested, running)
+    grace = shortened if marked else strategy(kind).grace(obj, requested)
     if not marked or grace < running:
         # A shorter grace period begins with the first delete.
         start = datetime.fromisoformat(meta["deletionTimestamp"]) - timedelta(seconds=running) if marked else now

@@ -40,18 +40,18 @@ def kubelet_url(store: Store, pod: Object, query: Mapping[str, str]) -> str:
     return f"https://{host}:{port}/containerLogs/{meta['namespace']}/{meta['name']}/{container}"
 
 
-def _container(pod: Object, asked: str) -> str:
+def _container(pod: Object, requested: str) -> str:
     spec, name = pod["spec"], pod["metadata"]["name"]
     regular = [each["name"] for each in spec.get("containers", ())]
     names = regular + [each["name"] for each in spec.get("initContainers") or ()]
-    if asked and asked not in names:
-        raise bad_request(f"container {asked} is not valid for pod {name}")
-    if not asked and len(names) > 1:
+    if requested and requested not in names:
+        raise bad_request(f"container {requested} is not valid for pod {name}")
+    if not requested and len(names) > 1:
         default = pod["metadata"].get("annotations", {}).get("kubectl.kubernetes.io/default-container")
         if default in names:
             return str(default)
         raise bad_request(f"a container name must be specified for pod {name}, choose one of: {names}")
-    return asked or str(regular[0])
+    return requested or str(regular[0])
 
 
 async def serve(request: web.BaseRequest, url: str, tls: ssl.SSLContext) -> web.StreamResponse:

@@ -56,28 +56,28 @@ class Authorizer:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def decide(self, user: str, groups: Iterable[str], asked: Attributes) -> Decision:
+    def decide(self, user: str, groups: Iterable[str], attributes: Attributes) -> Decision:
         """Return whether a user may carry out a request."""
         member = frozenset(groups)
         if MASTERS in member:
             return Decision(True)
         errors = []
-        for kind, binding in self._bindings(asked):
+        for kind, binding in self._bindings(attributes):
             subject = _subject(binding, user, member)
             if subject is None:
                 continue
             rules = self._rules(binding)
             if rules is None:
                 errors.append(_missing(binding["roleRef"]))
-            elif any(_covers(rule, asked) for rule in rules):
+            elif any(_covers(rule, attributes) for rule in rules):
                 return Decision(True, _allowed_by(kind, binding, subject))
         return Decision(False, f"RBAC: {', '.join(errors)}" if errors else "")
 
-    def _bindings(self, asked: Attributes) -> Iterator[tuple[Kind, Object]]:
+    def _bindings(self, attributes: Attributes) -> Iterator[tuple[Kind, Object]]:
         for version in self._store.list(CLUSTER_ROLE_BINDING.qualified_name):
             yield CLUSTER_ROLE_BINDING, version.obj
-        if asked.namespace:
-            for version in self._store.list(ROLE_BINDING.qualified_name, asked.namespace):
+        if attributes.namespace:
+            for version in self._store.list(ROLE_BINDING.qualified_name, attributes.namespace):
                 yield ROLE_BINDING, version.obj
 
     def _rules(self, binding: Object) -> list[Object] | None:
@@ -89,17 +89,17 @@ class Authorizer:
         return None if found is None else found.obj.get("rules") or []
 
 
-def refusal(user: str, asked: Attributes, decision: Decision) -> str:
+def denial(user: str, attributes: Attributes, decision: Decision) -> str:
     """Return the real server's message of a 403."""
     why = f": {decision.reason}" if decision.reason else ""
-    if asked.path:
-        return f'forbidden: User "{user}" cannot {asked.verb} path "{asked.path}"{why}'
-    resource = f"{asked.resource}.{asked.group}" if asked.group else asked.resource
-    name = f' "{asked.name}"' if asked.name else ""
-    where = f' in the namespace "{asked.namespace}"' if asked.namespace else " at the cluster scope"
+    if attributes.path:
+        return f'forbidden: User "{user}" cannot {attributes.verb} path "{attributes.path}"{why}'
+    resource = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
+    name = f' "{attributes.name}"' if attributes.name else ""
+    where = f' in the namespace "{attributes.namespace}"' if attributes.namespace else " at the cluster scope"
     return (
-        f'{resource}{name} is forbidden: User "{user}" cannot {asked.verb} resource "{asked.full_resource}" '
-        f'in API group "{asked.group}"{where}{why}'
+        f'{resource}{name} is forbidden: User "{user}" cannot {attributes.verb} resource "{attributes.full_resource}" '
+        f'in API group "{attributes.group}"{where}{why}'
     )
 
 
@@ -239,17 +239,19 @@ def _subject(binding: Object, user: str, groups: frozenset[str]) -> Object | Non
     return None
 
 
-def _covers(rule: Mapping[str, Any], asked: Attributes) -> bool:
-    if not _has(rule, "verbs", asked.verb):
+def _covers(rule: Mapping[str, Any], attributes: Attributes) -> bool:
+    if not _has(rule, "verbs", attributes.verb):
         return False
-    if asked.path:
+    if attributes.path:
         paths = rule.get("nonResourceURLs") or ()
-        return any(p in ("*", asked.path) or (p.endswith("*") and asked.path.startswith(p[:-1])) for p in paths)
+        return any(
+            p in ("*", attributes.path) or (p.endswith("*") and attributes.path.startswith(p[:-1])) for p in paths
+        )
     names = rule.get("resourceNames") or ()
     return (
-        _has(rule, "apiGroups", asked.group)
-        and (_has(rule, "resources", asked.full_resource) or _has_subresource(rule, asked.subresource))
-        and (not names or asked.name in names)
+        _has(rule, "apiGroups", attributes.group)
+        and (_has(rule, "resources", attributes.full_resource) or _has_subresource(rule, attributes.subresource))
+        and (not names or attributes.name in names)
     )
 
 

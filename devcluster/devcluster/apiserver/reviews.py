@@ -137,7 +137,7 @@ class Reviews:
         return {"authenticated": True, "user": who.user_info(), "audiences": common}
 
     def _review_access(self, spec: Mapping[str, Any], user: str, groups: list[str]) -> Object:
-        decision = self._access.decide(user, groups, _asked(spec))
+        decision = self._access.decide(user, groups, _attributes(spec))
         status: Object = {"allowed": decision.allowed}
         return {**status, "reason": decision.reason} if decision.reason else status
 
@@ -197,14 +197,14 @@ def _check_access(spec: Mapping[str, Any]) -> list[Cause]:
     return []
 
 
-def _asked(spec: Mapping[str, Any]) -> Attributes:
+def _attributes(spec: Mapping[str, Any]) -> Attributes:
     resource = _mapping(spec.get("resourceAttributes"), "spec.resourceAttributes")
     path = _mapping(spec.get("nonResourceAttributes"), "spec.nonResourceAttributes")
-    told = {name: str(value or "") for name, value in (resource or path).items()}
+    asked = {name: str(value or "") for name, value in (resource or path).items()}
     if path:
-        return Attributes(told.get("verb", ""), path=told.get("path", ""))
+        return Attributes(asked.get("verb", ""), path=asked.get("path", ""))
     fields = ("group", "resource", "subresource", "namespace", "name")
-    return Attributes(told.get("verb", ""), **{field: told.get(field, "") for field in fields})
+    return Attributes(asked.get("verb", ""), **{field: asked.get(field, "") for field in fields})
 
 
 def _check_seconds(seconds: object) -> list[Cause]:

@@ -15,14 +15,14 @@ from devcluster.apiserver.celvalues import (
     Raw,
     UnreadableValue,
     Wanted,
-    chains,
+    field_tree,
     fields_of,
     mentions_format,
-    seen,
-    tree,
+    reads,
+    to_cel,
 )
 from devcluster.apiserver.errors import Cause, cause
-from devcluster.apiserver.validators import shown
+from devcluster.apiserver.validators import format_value
 
 _UNSERVED: Final = ("optionalOldSelf", "messageExpression", "fieldPath")
 _TYPES: Final = {"string": "STRING", "integer": "INT", "number": "DOUBLE", "boolean": "BOOL"}
@@ -62,7 +62,7 @@ class Rules:
     def is_empty(self) -> bool:
         return not (self.own or self.fields or self.values or self.items)
 
-    def judge(self, obj: Raw, old: Raw | None) -> list[Cause]:
+    def evaluate(self, obj: Raw, old: Raw | None) -> list[Cause]:
         """Return the causes of failed rules; `old` is the stored object on updates."""
         return list(self._judge(obj, _ABSENT if old is None else old, ""))
 
@@ -111,9 +111,9 @@ class Rules:
 
     def _data(self, rule: Rule, value: Any, old: Any) -> Raw:
         if not rule.is_transition:
-            return {"self": seen(self.schema, value, rule.wanted, root=self.root)}
-        new = seen(self.schema, value, rule.wanted, root=self.root, ordered=False, beside=old)
-        before = seen(self.schema, old, rule.wanted, root=self.root, ordered=False, beside=value)
+            return {"self": to_cel(self.schema, value, rule.wanted, root=self.root)}
+        new = to_cel(self.schema, value, rule.wanted, root=self.root, ordered=False, beside=old)
+        before = to_cel(self.schema, old, rule.wanted, root=self.root, ordered=False, beside=value)
         return {"self": new, "oldSelf": before}
 
 
@@ -124,21 +124,21 @@ def _refused(rule: Rule, place: str, kind: str, value: Any) -> Cause:
         case "FieldValueRequired":
             return cause(rule.reason, place, f"Required value: {rule.message}")
     word = "Duplicate value" if rule.reason == "FieldValueDuplicate" else "Invalid value"
-    told = rule.message if kind in ("object", "array") else f"{shown(value)}: {rule.message}"
-    return cause(rule.reason, place, f"{word}: {told}")
+    message = rule.message if kind in ("object", "array") else f"{format_value(value)}: {rule.message}"
+    return cause(rule.reason, place, f"{word}: {message}")
 
 
 def _broken(place: str, kind: str, error: str, rule: Rule) -> Cause:
     return cause("FieldValueInvalid", place, f'Invalid value: "{kind}": {error} evaluating rule: {rule.message}')
 
 
-def compiled(schema: Raw) -> Rules:
+def compile_rules(schema: Raw) -> Rules:
     """Return the rules of a root schema.
 
     Raises:
         RuleError: one of them is refused; `problems` returns which.
     """
-    return _compiled(schema, root=True, correlated=True)
+    return _compile(schema, root=True, correlated=True)
 
 
 def problems(schema: Raw, path: str, *, root: bool = True, correlated: bool = True) -> Iterator[Cause]:
@@ -148,7 +148,7 @@ def problems(schema: Raw, path: str, *, root: bool = True, correlated: bool = Tr
             _rule(rule, schema, root=root, correlated=correlated)
         except RuleError as error:
             at = f"{path}.x-kubernetes-validations[{place}].rule"
-            yield cause("FieldValueInvalid", at, f"Invalid value: {shown(rule.get('rule'))}: {error}")
+            yield cause("FieldValueInvalid", at, f"Invalid value: {format_value(rule.get('rule'))}: {error}")
     for name, child in (schema.get("properties") or {}).items():
         yield from problems(child, f"{path}.properties[{name}]", root=False, correlated=correlated)
     for word in _BELOW:
@@ -157,18 +157,18 @@ def problems(schema: Raw, path: str, *, root: bool = True, correlated: bool = Tr
             yield from problems(child, f"{path}.{word}", root=False, correlated=kept)
 
 
-def _compiled(schema: Raw, *, root: bool, correlated: bool) -> Rules:
+def _compile(schema: Raw, *, root: bool, correlated: bool) -> Rules:
     own = [
         _rule(rule, schema, root=root, correlated=correlated) for rule in schema.get("x-kubernetes-validations") or ()
     ]
     made = Rules(schema, root, own)
     for name, child in (schema.get("properties") or {}).items():
-        below = _compiled(child, root=False, correlated=correlated)
+        below = _compile(child, root=False, correlated=correlated)
         if not below.is_empty:
             made.fields[name] = below
     for word, name in _BELOW.items():
         if isinstance(child := schema.get(word), dict):
-            below = _compiled(child, root=False, correlated=correlated and _is_correlated(schema, word))
+            below = _compile(child, root=False, correlated=correlated and _is_correlated(schema, word))
             if not below.is_empty:
                 setattr(made, name, below)
     return made
@@ -184,7 +184,7 @@ def _rule(raw: Raw, schema: Raw, *, root: bool, correlated: bool) -> Rule:
         if raw.get(name) not in (None, "", False):
             raise RuleError(f"the development server does not serve {name} of rules")
     text = str(raw["rule"])
-    read = chains(text)
+    read = reads(text)
     is_transition = any(variable == "oldSelf" for variable, _, _ in read)
     if is_transition and not correlated:
         raise RuleError("oldSelf cannot be used on the uncorrelatable portion of the schema")
@@ -202,7 +202,7 @@ def _rule(raw: Raw, schema: Raw, *, root: bool, correlated: bool) -> Rule:
         program,
         message,
         raw.get("reason") or "FieldValueInvalid",
-        tree([(steps, is_asked) for _, steps, is_asked in read]),
+        field_tree([(steps, is_asked) for _, steps, is_asked in read]),
         is_transition,
     )
 

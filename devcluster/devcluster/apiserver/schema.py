@@ -79,7 +79,7 @@ class Schema:
             raise SchemaError(f"the schema is nested deeper than {MAX_DEPTH} levels")
         try:
             self._validator: Validator = compile_validator(self.raw)
-            self._rules = rules.compiled(self.raw)
+            self._rules = rules.compile_rules(self.raw)
         except ValueError as error:
             raise SchemaError(str(error)) from error
         self._pruner = _pruner(self.raw, root=True)
@@ -102,16 +102,16 @@ class Schema:
         Args:
             old: the stored object on updates; errors of unchanged values are ignored.
         """
-        problems: list[Violation] = []
-        self._validator(obj, (), problems)
+        violations: list[Violation] = []
+        self._validator(obj, (), violations)
         if old is not None:
-            problems = [one for one in problems if not (one.forgivable and self._unchanged(one.path, obj, old))]
-        causes = [problem.cause for problem in problems[:MAX_CAUSES]]
+            violations = [one for one in violations if not (one.forgivable and self._unchanged(one.path, obj, old))]
+        causes = [violation.cause for violation in violations[:MAX_CAUSES]]
         if self._rules.is_empty:
             return causes
         if any(cause["reason"] in _BLOCKING for cause in causes):
             return [*causes, dict(_NOT_CHECKED)]
-        return [*causes, *self._rules.judge(obj, old)][:MAX_CAUSES]
+        return [*causes, *self._rules.evaluate(obj, old)][:MAX_CAUSES]
 
     def _unchanged(self, path: tuple[str | int, ...], new: Any, old: Any) -> bool:
         schema: Any = self.raw

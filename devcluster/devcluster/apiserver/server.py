@@ -188,7 +188,7 @@ class ApiServer:
             self._authorize(caller, rbac.Attributes(request.method.lower(), path=path))
             return await self._describe(request, path)
         verb = verb_of(request.method, route, request.query)
-        self._authorize(caller, _asked(route, verb, request.query))
+        self._authorize(caller, _attributes(route, verb, request.query))
         served = self._registry.find(route.group, route.version, route.plural)
         if served is None:
             raise StatusError(404, f"the server could not find the requested resource: {path} is not served here")
@@ -223,12 +223,12 @@ class ApiServer:
             raise StatusError(401, "Unauthorized")
         return who
 
-    def _authorize(self, caller: Identity, asked: rbac.Attributes) -> None:
-        decision = self._access.decide(caller.name, caller.groups, asked)
+    def _authorize(self, caller: Identity, attributes: rbac.Attributes) -> None:
+        decision = self._access.decide(caller.name, caller.groups, attributes)
         if not decision.allowed:
-            details = {"group": asked.group, "kind": asked.resource, "name": asked.name}
-            told = {name: value for name, value in details.items() if value}
-            raise StatusError(403, rbac.refusal(caller.name, asked, decision), details=told)
+            details = {"group": attributes.group, "kind": attributes.resource, "name": attributes.name}
+            known = {name: value for name, value in details.items() if value}
+            raise StatusError(403, rbac.denial(caller.name, attributes, decision), details=known)
 
     async def _describe(self, request: web.BaseRequest, path: str) -> web.Response:
         """Answer requests without a resource: version, discovery, OpenAPI."""
@@ -259,7 +259,7 @@ def _call_later(seconds: float, act: Callable[[], None]) -> None:
     asyncio.get_running_loop().call_later(seconds, act)
 
 
-def _asked(route: routes.Route, verb: str, query: Mapping[str, str]) -> rbac.Attributes:
+def _attributes(route: routes.Route, verb: str, query: Mapping[str, str]) -> rbac.Attributes:
     """Return the attributes of a request for authorization."""
     namespace, name = route.namespace, route.name
     if (route.group, route.plural) == ("", "namespaces"):

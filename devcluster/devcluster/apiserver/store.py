@@ -108,25 +108,25 @@ class Store:
         self._held = 0
         self._closed = False
         self._order: deque[_Collection] = deque()
-        self._shelves: dict[str, _Collection] = {}
+        self._collections: dict[str, _Collection] = {}
 
     def get(self, resource: str, key: Key) -> Version | None:
         """Return the current version."""
-        shelf = self._shelves.get(resource)
-        return shelf.versions.get(key) if shelf else None
+        collection = self._collections.get(resource)
+        return collection.versions.get(key) if collection else None
 
     def list(self, resource: str, namespace: str = "") -> "list[Version]":
         """Return the current versions of one namespace or of all (`""`), in the order of their keys."""
-        shelf = self._shelves.get(resource)
-        if shelf is None:
+        collection = self._collections.get(resource)
+        if collection is None:
             return []
-        versions = shelf.versions
+        versions = collection.versions
         keys = [key for key in versions if key[0] == namespace] if namespace else list(versions)
         return [versions[key] for key in sorted(keys)]
 
     def resources(self) -> Iterator[str]:
         """Yield the names of the resources that hold objects."""
-        return (name for name, shelf in self._shelves.items() if shelf.versions)
+        return (name for name, collection in self._collections.items() if collection.versions)
 
     def put(self, resource: str, key: Key, obj: Object) -> Version:
         """Store `obj` with the next revision in its metadata. The caller must not change it any more.
@@ -134,19 +134,19 @@ class Store:
         Raises:
             TooLarge: it was not stored.
         """
-        shelf = self._shelf(resource)
+        collection = self._collection(resource)
         version = self._next(obj)
-        old = shelf.versions.get(key)
-        shelf.versions[key] = version
-        self._publish(shelf, Change(version.revision, key, old, version))
+        old = collection.versions.get(key)
+        collection.versions[key] = version
+        self._publish(collection, Change(version.revision, key, old, version))
         return version
 
     def remove(self, resource: str, key: Key) -> Version:
         """Remove an object; return its last state with the revision of the removal."""
-        shelf = self._shelf(resource)
-        old = shelf.versions.pop(key)
+        collection = self._collection(resource)
+        old = collection.versions.pop(key)
         gone = self._next({**old.obj, "metadata": dict(old.obj["metadata"])})
-        self._publish(shelf, Change(gone.revision, key, old, None, gone))
+        self._publish(collection, Change(gone.revision, key, old, None, gone))
         return gone
 
     def watch(self, resource: str, revision: int | None, wake: Callable[[], None]) -> Watcher:
@@ -155,14 +155,14 @@ class Store:
         Raises:
             Expired: the history does not have it, or it is a future revision, which is another server's.
         """
-        shelf = self._shelf(resource)
+        collection = self._collection(resource)
         watcher = Watcher(wake)
         if revision is not None:
             self.check(revision)
-            watcher.pending.extend(change for change in shelf.changes if change.revision > revision)
+            watcher.pending.extend(change for change in collection.changes if change.revision > revision)
         if self._closed:
             watcher.close()
-        shelf.watchers.add(watcher)
+        collection.watchers.add(watcher)
         return watcher
 
     def check(self, revision: int) -> None:
@@ -174,7 +174,7 @@ class Store:
 
     def unwatch(self, resource: str, watcher: Watcher) -> None:
         """Remove a watcher."""
-        self._shelf(resource).watchers.discard(watcher)
+        self._collection(resource).watchers.discard(watcher)
 
     def close(self) -> None:
         """End all watches, also later ones."""
@@ -183,9 +183,9 @@ class Store:
 
     def close_watches(self, resource: str | None = None) -> None:
         """End all watches, or those of one resource."""
-        for name, shelf in self._shelves.items():
+        for name, collection in self._collections.items():
             if resource in (None, name):
-                for watcher in tuple(shelf.watchers):
+                for watcher in tuple(collection.watchers):
                     watcher.close()
 
     def compact(self) -> None:
@@ -194,11 +194,11 @@ class Store:
             self._drop_oldest()
         self._compacted = self.revision
 
-    def _shelf(self, resource: str) -> _Collection:
-        shelf = self._shelves.get(resource)
-        if shelf is None:
-            shelf = self._shelves[resource] = _Collection()
-        return shelf
+    def _collection(self, resource: str) -> _Collection:
+        collection = self._collections.get(resource)
+        if collection is None:
+            collection = self._collections[resource] = _Collection()
+        return collection
 
     def _next(self, obj: Object) -> Version:
         revision = self.revision + 1
@@ -209,13 +209,13 @@ class Store:
         self.revision = revision
         return Version(obj, raw, revision)
 
-    def _publish(self, shelf: _Collection, change: Change) -> None:
-        shelf.changes.append(change)
-        self._order.append(shelf)
+    def _publish(self, collection: _Collection, change: Change) -> None:
+        collection.changes.append(change)
+        self._order.append(collection)
         self._held += change.size
         while self._held > self._history_bytes:
             self._drop_oldest()
-        for watcher in tuple(shelf.watchers):
+        for watcher in tuple(collection.watchers):
             watcher.put(change)
 
     def _drop_oldest(self) -> None:

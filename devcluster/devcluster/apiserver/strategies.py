@@ -217,12 +217,12 @@ def _check_pod_update(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Ca
     return []
 
 
-def _pod_grace(obj: Object, asked: int | None) -> int:
+def _pod_grace(obj: Object, requested: int | None) -> int:
     spec = obj.get("spec") or {}
     # No kubelet finishes the deletion of a pod that has no node or has ended.
     if not spec.get("nodeName") or (obj.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
         return 0
-    grace = spec.get("terminationGracePeriodSeconds", _DEFAULT_GRACE_SECONDS) if asked is None else asked
+    grace = spec.get("terminationGracePeriodSeconds", _DEFAULT_GRACE_SECONDS) if requested is None else requested
     return max(0, int(grace))
 
 

@@ -77,7 +77,7 @@ async def serve(request: web.BaseRequest, store: Store, watch: Watch, faults: Fa
         await response.prepare(request)
         sender = _Sender(response, store, watch, chosen, faults)
         if revision is None:
-            await sender.initial(watcher, end_marker=initial)
+            await sender.send_initial(watcher, end_marker=initial)
         await sender.follow(watcher, awake, seconds)
     except ConnectionError:
         pass  # the client disconnected, as at the end of most watches
@@ -100,7 +100,7 @@ class _Sender:
         self._left = faults.close_watches_after or -1
         self._bookmarks = watch.query.get("allowWatchBookmarks") in ("true", "1")
 
-    async def initial(self, watcher: Watcher, *, end_marker: bool) -> None:
+    async def send_initial(self, watcher: Watcher, *, end_marker: bool) -> None:
         """Send the current objects as ADDED, and on request the bookmark after them."""
         # Changes that came while the headers were sent are in the list that follows.
         watcher.pending.clear()
@@ -161,7 +161,7 @@ class _Sender:
         key = f"{self._watch.kind.version}/{verb.decode()}"
         frame = change.frames.get(key) if self._watch.shared else None
         if frame is None:
-            version = change.new if now else change.gone or _as_it_was(change)
+            version = change.new if now else change.gone or _old_state(change)
             assert version is not None
             frame = _frame(verb, self._watch.render(version))
             if self._watch.shared:
@@ -177,7 +177,7 @@ class _Sender:
         return _frame(b"BOOKMARK", self._watch.render(Version(obj, orjson.dumps(obj), revision)))
 
 
-def _as_it_was(change: Change) -> Version:
+def _old_state(change: Change) -> Version:
     """Return the old state of an object that has left the selection, with the revision of the change.
 
     The new labels would not match the client's selection.

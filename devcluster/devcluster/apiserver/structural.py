@@ -12,7 +12,7 @@ from devcluster.apiserver import rules
 from devcluster.apiserver.errors import Cause
 from devcluster.apiserver.formats import go_pattern
 from devcluster.apiserver.schema import MAX_DEPTH, Schema, SchemaError, depth_of
-from devcluster.apiserver.validators import shown
+from devcluster.apiserver.validators import format_value
 
 Raw = dict[str, Any]
 
@@ -97,7 +97,7 @@ class WrongType(ValueError):
     """The value of a keyword has the wrong type; the message has the field and the expected type."""
 
 
-def tidy(schema: Raw, path: str) -> list[str]:
+def remove_unknown(schema: Raw, path: str) -> list[str]:
     """Remove unknown keywords and nulls, in place; return the paths of the unknown ones.
 
     Raises:
@@ -105,7 +105,7 @@ def tidy(schema: Raw, path: str) -> list[str]:
     """
     if depth_of(schema, MAX_DEPTH) > MAX_DEPTH:
         raise WrongType(f"{path}: nested deeper than {MAX_DEPTH} levels")
-    return _tidy(schema, path)
+    return _remove_unknown(schema, path)
 
 
 def problems(schema: Raw, path: str) -> list[Cause]:
@@ -147,14 +147,14 @@ class _Causes:
         self.add("Forbidden", at, f"Forbidden: {message}")
 
     def invalid(self, at: str, value: object, message: str) -> None:
-        self.add("Invalid", at, f"Invalid value: {shown(value)}: {message}")
+        self.add("Invalid", at, f"Invalid value: {format_value(value)}: {message}")
 
     def unsupported(self, at: str, value: object, supported: tuple[str, ...]) -> None:
         listed = ", ".join(f'"{one}"' for one in supported)
-        self.add("NotSupported", at, f"Unsupported value: {shown(value)}: supported values: {listed}")
+        self.add("NotSupported", at, f"Unsupported value: {format_value(value)}: supported values: {listed}")
 
 
-def _tidy(schema: Raw, path: str) -> list[str]:
+def _remove_unknown(schema: Raw, path: str) -> list[str]:
     dropped: list[str] = []
     for key, value in list(schema.items()):
         wanted = _KEYWORDS.get(key)
@@ -165,7 +165,7 @@ def _tidy(schema: Raw, path: str) -> list[str]:
             continue
         _require_type(value, wanted, f"{path}.{key}")
     for at, child in _below(schema, path, lambda base, name: f"{base}.{name}"):
-        dropped += _tidy(child, at)
+        dropped += _remove_unknown(child, at)
     return dropped
 
 
@@ -181,10 +181,11 @@ def _require_type(value: object, wanted: str, path: str) -> None:
         children = list(value.values())
     inner = str if wanted == "strings" else dict
     if not good or not all(isinstance(child, inner) for child in children):
-        raise WrongType(f"{path}: expected {_SAID.get(wanted, f'a value of type {wanted}')}, got {shown(value)}")
+        expected = _EXPECTED.get(wanted, f"a value of type {wanted}")
+        raise WrongType(f"{path}: expected {expected}, got {format_value(value)}")
 
 
-_SAID: Final = {
+_EXPECTED: Final = {
     "strings": "an array of strings",
     "schemas": "an array of schemas",
     "named": "an object of schemas",

@@ -42,12 +42,12 @@ class Violation:
 Validator = Callable[[Any, Path, list[Violation]], None]
 
 
-def dotted(path: Path) -> str:
+def format_path(path: Path) -> str:
     """Return a path for a message: `spec.tools[0].name`."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """Return a value for a message: as JSON, cut if it is long."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:  # as Go formats float64
         return str(int(value))
@@ -69,22 +69,22 @@ def compile_validator(schema: Raw) -> Validator:
     wanted = "integer,string" if int_or_string else declared
     allowed = frozenset(["integer", "string"]) if int_or_string else _allowed(declared)
     nullable = bool(schema.get("nullable")) or (wanted is None)
-    narrowing = _quantor_checks(schema)
+    narrowing = _combinator_checks(schema)
     steps = narrowing + [step for make in _MAKERS for step in make(schema)]
     enum = _enum_check(schema["enum"]) if schema.get("enum") else None
 
-    def validate(value: Any, path: Path, problems: list[Violation]) -> None:
+    def validate(value: Any, path: Path, violations: list[Violation]) -> None:
         if value is None and nullable:
             return
         typed = allowed is None or json_type(value) in allowed
         # The range of a fraction is checked even if an integer is required.
         measured = isinstance(value, float) and wanted == "integer"
         if not typed:
-            problems.append(_type_problem(path, value, str(wanted)))
+            violations.append(_type_violation(path, value, str(wanted)))
         if enum is not None:
-            enum(value, path, problems)
+            enum(value, path, violations)
         for step in steps if typed or measured else narrowing:
-            step(value, path, problems)
+            step(value, path, violations)
 
     return validate
 
@@ -110,15 +110,15 @@ def _allowed(declared: str | None) -> frozenset[str] | None:
     return frozenset(["integer", "number"]) if declared == "number" else frozenset([declared])
 
 
-def _type_problem(path: Path, value: object, wanted: str) -> Violation:
+def _type_violation(path: Path, value: object, wanted: str) -> Violation:
     # A whole number with a decimal point is accepted as an integer, but is a "number" in messages.
     got = '"number"' if isinstance(value, float) else f'"{json_type(value)}"'
     message = f"Invalid value: {got}: {_in_body(path)} must be of type {wanted}: {got}"
-    return Violation(path, _cause("FieldValueTypeInvalid", dotted(path), message))
+    return Violation(path, _cause("FieldValueTypeInvalid", format_path(path), message))
 
 
 def _in_body(path: Path) -> str:
-    return f"{dotted(path)} in body"
+    return f"{format_path(path)} in body"
 
 
 def _cause(reason: str, field: str, message: str) -> Cause:
@@ -126,17 +126,19 @@ def _cause(reason: str, field: str, message: str) -> Cause:
 
 
 def _invalid(path: Path, value: object, message: str) -> Violation:
-    return Violation(path, _cause("FieldValueInvalid", dotted(path), f"Invalid value: {shown(value)}: {message}"))
+    return Violation(
+        path, _cause("FieldValueInvalid", format_path(path), f"Invalid value: {format_value(value)}: {message}")
+    )
 
 
 def _enum_check(values: list[Any]) -> Validator:
     accepted = {_identity(value) for value in values}
-    listed = ", ".join(shown(value if isinstance(value, str) else shown(value)) for value in values)
+    listed = ", ".join(format_value(value if isinstance(value, str) else format_value(value)) for value in values)
 
-    def check(value: Any, path: Path, problems: list[Violation]) -> None:
+    def check(value: Any, path: Path, violations: list[Violation]) -> None:
         if _identity(value) not in accepted:
-            message = f"Unsupported value: {shown(value)}: supported values: {listed}"
-            problems.append(Violation(path, _cause("FieldValueNotSupported", dotted(path), message)))
+            message = f"Unsupported value: {format_value(value)}: supported values: {listed}"
+            violations.append(Violation(path, _cause("FieldValueNotSupported", format_path(path), message)))
 
     return check
 
@@ -149,19 +151,21 @@ def _string_checks(schema: Raw) -> list[Validator]:
     name = schema.get("format", "")
     well_formed = STRING_FORMATS.get(name)
 
-    def check(value: Any, path: Path, problems: list[Violation]) -> None:
+    def check(value: Any, path: Path, violations: list[Violation]) -> None:
         if not isinstance(value, str):
             return
         if longest is not None and len(value) > longest:
             message = f"Too long: may not be more than {longest} bytes"
-            problems.append(Violation(path, _cause("FieldValueTooLong", dotted(path), message)))
+            violations.append(Violation(path, _cause("FieldValueTooLong", format_path(path), message)))
         if shortest is not None and len(value) < shortest:
-            problems.append(_invalid(path, value, f"{_in_body(path)} should be at least {shortest} chars long"))
+            violations.append(_invalid(path, value, f"{_in_body(path)} should be at least {shortest} chars long"))
         if pattern is not None and pattern.search(value) is None:
-            problems.append(_invalid(path, value, f"{_in_body(path)} should match '{text}'"))
+            violations.append(_invalid(path, value, f"{_in_body(path)} should match '{text}'"))
         if well_formed is not None and not well_formed(value):
-            message = f"Invalid value: {shown(value)}: {_in_body(path)} must be of type {name}: {shown(value)}"
-            problems.append(Violation(path, _cause("FieldValueTypeInvalid", dotted(path), message)))
+            message = (
+                f"Invalid value: {format_value(value)}: {_in_body(path)} must be of type {name}: {format_value(value)}"
+            )
+            violations.append(Violation(path, _cause("FieldValueTypeInvalid", format_path(path), message)))
 
     if longest is not None or shortest is not None or pattern is not None or well_formed is not None:
         steps.append(check)
@@ -175,23 +179,23 @@ def _number_checks(schema: Raw) -> list[Validator]:
     if all(limit is None for limit in (low, high, factor, limits)):
         return []
 
-    def check(value: Any, path: Path, problems: list[Violation]) -> None:
+    def check(value: Any, path: Path, violations: list[Violation]) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return
         if limits is not None and not limits[0] <= value <= limits[1]:
             message = (
                 f'Invalid value: "": Checked value must be of type {schema.get("type")} '
-                f"with format {schema['format']} in {dotted(path)}"
+                f"with format {schema['format']} in {format_path(path)}"
             )
-            problems.append(Violation(path, _cause("FieldValueInvalid", _NO_FIELD, message)))
+            violations.append(Violation(path, _cause("FieldValueInvalid", _NO_FIELD, message)))
         if factor and not _is_multiple(value, factor):
-            problems.append(_invalid(path, value, f"{_in_body(path)} should be a multiple of {shown(factor)}"))
+            violations.append(_invalid(path, value, f"{_in_body(path)} should be a multiple of {format_value(factor)}"))
         if high is not None and (value >= high if below else value > high):
             words = "less than" if below else "less than or equal to"
-            problems.append(_invalid(path, value, f"{_in_body(path)} should be {words} {shown(high)}"))
+            violations.append(_invalid(path, value, f"{_in_body(path)} should be {words} {format_value(high)}"))
         if low is not None and (value <= low if above else value < low):
             words = "greater than" if above else "greater than or equal to"
-            problems.append(_invalid(path, value, f"{_in_body(path)} should be {words} {shown(low)}"))
+            violations.append(_invalid(path, value, f"{_in_body(path)} should be {words} {format_value(low)}"))
 
     return [check]
 
@@ -209,16 +213,16 @@ def _list_checks(schema: Raw) -> list[Validator]:
     items = schema.get("items")
     item = compile_validator(items) if isinstance(items, dict) else None
 
-    def check(value: Any, path: Path, problems: list[Violation]) -> None:
+    def check(value: Any, path: Path, violations: list[Violation]) -> None:
         if not isinstance(value, list):
             return
         if item is not None:
             for index, one in enumerate(value):
-                item(one, (*path, index), problems)
+                item(one, (*path, index), violations)
         if fewest is not None and len(value) < fewest:
-            problems.append(_invalid(path, len(value), f"{_in_body(path)} should have at least {fewest} items"))
+            violations.append(_invalid(path, len(value), f"{_in_body(path)} should have at least {fewest} items"))
         if most is not None and len(value) > most:
-            problems.append(_too_many(path, len(value), most))
+            violations.append(_too_many(path, len(value), most))
 
     if item is not None or fewest is not None or most is not None:
         steps.append(check)
@@ -227,7 +231,7 @@ def _list_checks(schema: Raw) -> list[Validator]:
 
 def _too_many(path: Path, count: int, most: int) -> Violation:
     message = f"Too many: {count}: must have at most {most} item{'' if most == 1 else 's'}"
-    return Violation(path, _cause("FieldValueTooMany", dotted(path), message))
+    return Violation(path, _cause("FieldValueTooMany", format_path(path), message))
 
 
 def _object_checks(schema: Raw) -> list[Validator]:
@@ -251,26 +255,26 @@ def _object_checks(schema: Raw) -> list[Validator]:
     if not (children or other or needed or fewest is not None or most is not None):
         return []
 
-    def check(value: Any, path: Path, problems: list[Violation]) -> None:
+    def check(value: Any, path: Path, violations: list[Violation]) -> None:
         if not isinstance(value, dict):
             return
         for name, one in value.items():
             child = children.get(name, other)
             if child is not None:
-                child(one, (*path, name), problems)
+                child(one, (*path, name), violations)
         for name in needed:
             if name not in value:
-                field = dotted((*path, name))
-                problems.append(Violation(path, _cause("FieldValueRequired", field, "Required value")))
+                field = format_path((*path, name))
+                violations.append(Violation(path, _cause("FieldValueRequired", field, "Required value")))
         if fewest is not None and len(value) < fewest:
-            problems.append(_invalid(path, len(value), f"{_in_body(path)} should have at least {fewest} properties"))
+            violations.append(_invalid(path, len(value), f"{_in_body(path)} should have at least {fewest} properties"))
         if most is not None and len(value) > most:
-            problems.append(_too_many(path, len(value), most))
+            violations.append(_too_many(path, len(value), most))
 
     return [check]
 
 
-def _quantor_checks(schema: Raw) -> list[Validator]:
+def _combinator_checks(schema: Raw) -> list[Validator]:
     makers: tuple[tuple[str, Callable[[list[Validator]], Validator]], ...] = (
         ("anyOf", _any_of),
         ("oneOf", _one_of),
@@ -285,9 +289,9 @@ def _quantor_checks(schema: Raw) -> list[Validator]:
 def _outcomes(alternatives: list[Validator], value: Any, path: Path) -> list[list[Violation]]:
     outcomes = []
     for alternative in alternatives:
-        problems: list[Violation] = []
-        alternative(value, path, problems)
-        outcomes.append([Violation(one.path, one.cause, forgivable=False) for one in problems])
+        violations: list[Violation] = []
+        alternative(value, path, violations)
+        outcomes.append([Violation(one.path, one.cause, forgivable=False) for one in violations])
     return outcomes
 
 
@@ -296,51 +300,51 @@ def _closest(outcomes: list[list[Violation]]) -> list[Violation]:
     return min(outcomes, key=lambda outcome: len(outcome))
 
 
-def _quantor_problem(path: Path, message: str) -> Violation:
-    text = f'Invalid value: "": "{dotted(path)}" {message}'
+def _combinator_violation(path: Path, message: str) -> Violation:
+    text = f'Invalid value: "": "{format_path(path)}" {message}'
     return Violation(path, _cause("FieldValueInvalid", _NO_FIELD, text), forgivable=False)
 
 
 def _any_of(alternatives: list[Validator]) -> Validator:
-    def check(value: Any, path: Path, problems: list[Violation]) -> None:
+    def check(value: Any, path: Path, violations: list[Violation]) -> None:
         outcomes = _outcomes(alternatives, value, path)
         if all(outcomes):
-            problems.append(_quantor_problem(path, "must validate at least one schema (anyOf)"))
-            problems.extend(_closest(outcomes))
+            violations.append(_combinator_violation(path, "must validate at least one schema (anyOf)"))
+            violations.extend(_closest(outcomes))
 
     return check
 
 
 def _one_of(alternatives: list[Validator]) -> Validator:
-    def check(value: Any, path: Path, problems: list[Violation]) -> None:
+    def check(value: Any, path: Path, violations: list[Violation]) -> None:
         outcomes = _outcomes(alternatives, value, path)
         valid = sum(1 for outcome in outcomes if not outcome)
         if valid == 1:
             return
         found = f"Found {valid} valid alternatives" if valid else "Found none valid"
-        problems.append(_quantor_problem(path, f"must validate one and only one schema (oneOf). {found}"))
+        violations.append(_combinator_violation(path, f"must validate one and only one schema (oneOf). {found}"))
         if not valid:
-            problems.extend(_closest(outcomes))
+            violations.extend(_closest(outcomes))
 
     return check
 
 
 def _all_of(alternatives: list[Validator]) -> Validator:
-    def check(value: Any, path: Path, problems: list[Violation]) -> None:
+    def check(value: Any, path: Path, violations: list[Violation]) -> None:
         outcomes = _outcomes(alternatives, value, path)
         failed = [outcome for outcome in outcomes if outcome]
         if failed:
-            problems.extend(one for outcome in failed for one in outcome)
+            violations.extend(one for outcome in failed for one in outcome)
             none = ". None validated" if len(failed) == len(outcomes) else ""
-            problems.append(_quantor_problem(path, f"must validate all the schemas (allOf){none}"))
+            violations.append(_combinator_violation(path, f"must validate all the schemas (allOf){none}"))
 
     return check
 
 
 def _not(unwanted: Validator) -> Validator:
-    def check(value: Any, path: Path, problems: list[Violation]) -> None:
+    def check(value: Any, path: Path, violations: list[Violation]) -> None:
         if not _outcomes([unwanted], value, path)[0]:
-            problems.append(_quantor_problem(path, "must not validate the schema (not)"))
+            violations.append(_combinator_violation(path, "must not validate the schema (not)"))
 
     return check
 
@@ -352,24 +356,24 @@ def _list_type_checks(schema: Raw) -> list[Validator]:
     if kind == "map":
         keys = sorted(schema.get("x-kubernetes-list-map-keys") or ())
         unique = _unique(lambda item: {key: item[key] for key in keys if key in item})
-        return [lambda value, path, problems: _check_map(unique, value, path, problems)]
+        return [lambda value, path, violations: _check_map(unique, value, path, violations)]
     return []
 
 
-def _check_map(unique: Validator, value: Any, path: Path, problems: list[Violation]) -> None:
+def _check_map(unique: Validator, value: Any, path: Path, violations: list[Violation]) -> None:
     if not isinstance(value, list):
         return
-    strangers = [index for index, item in enumerate(value) if not isinstance(item, dict)]
-    for index in strangers:
+    non_objects = [index for index, item in enumerate(value) if not isinstance(item, dict)]
+    for index in non_objects:
         if value[index] is not None:
-            problem = _invalid((*path, index), value[index], "must be an object for an array of list-type map")
-            problems.append(Violation(path, problem.cause, forgivable=False))
-    if not strangers:
-        unique(value, path, problems)
+            violation = _invalid((*path, index), value[index], "must be an object for an array of list-type map")
+            violations.append(Violation(path, violation.cause, forgivable=False))
+    if not non_objects:
+        unique(value, path, violations)
 
 
 def _unique(key_of: Callable[[Any], Any]) -> Validator:
-    def check(value: Any, path: Path, problems: list[Violation]) -> None:
+    def check(value: Any, path: Path, violations: list[Violation]) -> None:
         if not isinstance(value, list):
             return
         counts: dict[object, int] = {}
@@ -378,9 +382,9 @@ def _unique(key_of: Callable[[Any], Any]) -> Validator:
             identity = _identity(key)
             counts[identity] = counts.get(identity, 0) + 1
             if counts[identity] == 2:  # each duplicate value is reported once
-                message = f"Duplicate value: {shown(key)}"
-                cause = _cause("FieldValueDuplicate", dotted((*path, index)), message)
-                problems.append(Violation(path, cause, forgivable=False))
+                message = f"Duplicate value: {format_value(key)}"
+                cause = _cause("FieldValueDuplicate", format_path((*path, index)), message)
+                violations.append(Violation(path, cause, forgivable=False))
 
     return check
 

@@ -106,12 +106,12 @@ class ProcessNode:
             if isinstance(event, Listing):
                 present = {pod["metadata"]["uid"] for pod in event.items}
                 for uid in set(self._workers) - present:
-                    self._vanish(uid)
+                    self._object_removed(uid)
                 for pod in event.items:
                     self._see(pod)
                 self.ready.set()
             elif event.type == "DELETED":
-                self._vanish(event.object["metadata"]["uid"])
+                self._object_removed(event.object["metadata"]["uid"])
             else:
                 self._see(event.object)
 
@@ -132,10 +132,10 @@ class ProcessNode:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("pod.worker_failed", extra={"pod": uid}, exc_info=error)
 
-    def _vanish(self, uid: str) -> None:
+    def _object_removed(self, uid: str) -> None:
         worker = self._workers.pop(uid, None)
         if worker is not None:
-            worker.vanish()
+            worker.object_removed()
             worker.forget()
 
     def _find(self, namespace: str, name: str) -> PodWorker | None:

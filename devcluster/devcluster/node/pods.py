@@ -72,7 +72,7 @@ class Node:
 
 
 class PodWorker:
-    """Runs one pod. `run` returns when the pod has ended; call `update` and `vanish` when the object changes."""
+    """Runs one pod. `run` returns at its end; call `update` and `object_removed` when the object changes."""
 
     def __init__(self, node: Node, pod: Object) -> None:
         self._node = node
@@ -115,9 +115,9 @@ class PodWorker:
         if pod["metadata"].get("deletionTimestamp"):
             self._stopping.set()
         elif pod["spec"].get("activeDeadlineSeconds") != before["spec"].get("activeDeadlineSeconds"):
-            self._arm()
+            self._set_deadline()
 
-    def vanish(self) -> None:
+    def object_removed(self) -> None:
         """Handle the removal of the object: stop everything that runs for it."""
         self._vanished = True
         self._stopping.set()
@@ -134,11 +134,11 @@ class PodWorker:
 
     async def _live(self) -> None:
         if self._was_running():
-            self._lose()
+            self._fail_lost()
         elif problem := _unsupported(self.pod["spec"]):
             self._end("Failed", reason="UnsupportedPodSpec", message=problem)
         else:
-            self._arm()
+            self._set_deadline()
             if self.pod["metadata"].get("deletionTimestamp"):
                 self._stopping.set()
             await self._run_until_stopped()
@@ -204,8 +204,10 @@ class PodWorker:
             labels = self.pod["metadata"].get("labels") or {}
             names = [one["metadata"]["name"] for one in policies if selects(one["spec"].get("podSelector"), labels)]
             if names:
-                told = f"this node runs pods as processes and cannot enforce NetworkPolicy {', '.join(sorted(names))}"
-                self._event("Warning", "NetworkPolicyNotEnforced", told)
+                message = (
+                    f"this node runs pods as processes and cannot enforce NetworkPolicy {', '.join(sorted(names))}"
+                )
+                self._event("Warning", "NetworkPolicyNotEnforced", message)
 
     async def _pretend(self, instant: Instant) -> None:
         started = _now()
@@ -302,7 +304,7 @@ class PodWorker:
         seconds = 0.0 if self._vanished else float(_GRACE_SECONDS if grace is None else grace)
         await asyncio.gather(*(container.child.stop(seconds) for container in list(self._running.values())))
 
-    def _arm(self) -> None:
+    def _set_deadline(self) -> None:
         """Set the timer of activeDeadlineSeconds, which begins with the pod's start on the node."""
         if self._timer is not None:
             self._timer.cancel()
@@ -322,7 +324,7 @@ class PodWorker:
         statuses = (self.pod.get("status") or {}).get("containerStatuses") or []
         return any("waiting" not in (entry.get("state") or {"waiting": {}}) for entry in statuses)
 
-    def _lose(self) -> None:
+    def _fail_lost(self) -> None:
         """Fail the pod after a restart of the node, which ended its processes."""
         now = _now()
         for states in (self._init, self._states):

@@ -137,12 +137,12 @@ async def test_a_folder_that_the_server_cannot_enter_is_replaced_and_remembered(
 
 @root_only
 async def test_the_replacement_of_a_folder_that_is_gone_is_removed(folder, monkeypatch):
-    monkeypatch.setattr("devcluster.postgres._FORGOTTEN_SECONDS", -1.0)
+    monkeypatch.setattr("devcluster.postgres._ABANDONED_SECONDS", -1.0)
     places = []
     for name in ("first", "second"):
         (folder / name).mkdir(mode=0o700)
-        places.append(_place_for(folder / name / "postgres", _Owner.here()))
-        _Owner.here().take(places[-1])
+        places.append(_place_for(folder / name / "postgres", _Owner.current()))
+        _Owner.current().take(places[-1])
         if name == "first":
             shutil.rmtree(folder / name)
 

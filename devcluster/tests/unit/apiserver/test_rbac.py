@@ -3,7 +3,7 @@
 import pytest
 
 from devcluster.apiserver.kinds import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING
-from devcluster.apiserver.rbac import Attributes, Authorizer, check_binding, check_role, refusal
+from devcluster.apiserver.rbac import Attributes, Authorizer, check_binding, check_role, denial
 from devcluster.apiserver.store import Store
 
 ACCOUNT = "system:serviceaccount:team:robot"
@@ -40,7 +40,7 @@ def pods(verb="get", **changes):
 
 
 @pytest.mark.parametrize(
-    ("rule", "asked", "allowed"),
+    ("rule", "attributes", "allowed"),
     [
         pytest.param({}, pods(), True, id="named"),
         pytest.param({}, pods("list"), False, id="other-verb"),
@@ -57,10 +57,10 @@ def pods(verb="get", **changes):
         pytest.param({"resourceNames": ["p"]}, pods(name=""), False, id="no-name"),
     ],
 )
-def test_a_rule_covers_what_it_names(store, bind, rule, asked, allowed):
+def test_a_rule_covers_what_it_names(store, bind, rule, attributes, allowed):
     bind({**READ_PODS, **rule})
 
-    assert Authorizer(store).decide(ACCOUNT, (), asked).allowed is allowed
+    assert Authorizer(store).decide(ACCOUNT, (), attributes).allowed is allowed
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_binding_of_a_role_that_is_not_there_is_told_in_the_refusal(store, bin
 
     decision = Authorizer(store).decide(ACCOUNT, (), pods())
 
-    assert refusal(ACCOUNT, pods(subresource="log"), decision) == (
+    assert denial(ACCOUNT, pods(subresource="log"), decision) == (
         f'pods "p" is forbidden: User "{ACCOUNT}" cannot get resource "pods/log" in API group "" in the namespace '
         '"team": RBAC: clusterrole.rbac.authorization.k8s.io "gone" not found'
     )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from devcluster.apiserver import rules
-from devcluster.apiserver.rules import compiled
+from devcluster.apiserver.rules import compile_rules
 
 TEXT = {"type": "string"}
 
@@ -20,7 +20,7 @@ def objects(**fields: Any) -> dict[str, Any]:
 
 
 def told(schema: dict[str, Any], new: Any, old: Any = None) -> list[tuple[str, str]]:
-    causes = compiled(schema).judge({"spec": new}, None if old is None else {"spec": old})
+    causes = compile_rules(schema).evaluate({"spec": new}, None if old is None else {"spec": old})
     return [(one["field"], one["message"]) for one in causes]
 
 
@@ -101,7 +101,7 @@ def test_a_rule_that_fails_to_evaluate_refuses_the_write() -> None:
 def test_the_reason_of_a_rule_is_the_reason_of_the_cause(reason: str) -> None:
     schema = root(objects(a=TEXT), {"rule": "has(self.a)", "message": "no", "reason": reason})
 
-    assert [one["reason"] for one in compiled(schema).judge({"spec": {}}, None)] == [reason]
+    assert [one["reason"] for one in compile_rules(schema).evaluate({"spec": {}}, None)] == [reason]
 
 
 @pytest.mark.parametrize(
