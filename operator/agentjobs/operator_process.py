@@ -298,6 +298,6 @@ async def check_served(client: KubeClient, kinds: Iterable[Kind[Any, Any]], name
     Raises:
         Invalid: it does not serve one; the message has the cure.
     """
-    for kind in kinds:
-        if kind.resource.is_custom:
-            await check_crd(client, kind.resource, namespaces)
+    for resource in sorted((kind.resource for kind in kinds), key=lambda resource: resource.plural):
+        if resource.is_custom:
+            await check_crd(client, resource, namespaces)
