@@ -7,4 +7,5 @@ observes, asks, and carries out.
     schedule  what happens to a schedule next
     queues    which waiting jobs start now
     pods      the pod of a start: how it is made, and what its end means
+    children  objects that a parent creates, each exactly once
 """

@@ -5,6 +5,7 @@
     kinds         the kinds that are watched, one row each
     reconciler    takes a key to its kind's loop
     setup         what the loops of all kinds are made from
+    children      the reads and writes by which a parent creates its children
     state         the caches, and what is remembered; fed by watches, lists and our own writes
     history_feed  writes to history what a change of a job tells
     slots         queue entries, slots and sessions

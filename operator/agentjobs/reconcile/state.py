@@ -4,7 +4,6 @@ Fed by watches, full lists and the answers to our own writes; read by the reconc
 rebuilt from lists. No I/O.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,12 +17,11 @@ from agentjobs.core.job.observation import Job, Obstacle, parse_job
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import Admission, Candidate, Holding, JobName, QueuePolicy
 from agentjobs.core.schedule.model import Schedule
-from agentjobs.engine.cache import TOMBSTONES, Cache
+from agentjobs.engine.cache import Cache
 from agentjobs.engine.deadlines import Deadlines
 from agentjobs.engine.kinds import Informers, Kind
 from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, PODS
 from agentjobs.reconcile.job.specs import Specs
-from agentjobs.reconcile.kept import keep
 from agentjobs.reconcile.slots import QueueName, Slots
 
 QUEUE: Final = "queue"
@@ -66,8 +64,6 @@ class State:
         self.expiries = Deadlines()
         """When finished jobs have lived out their time; each is looked at then."""
         self._now = now
-        # Uids of deleted jobs of schedules, by the schedule's uid and their name; oldest first.
-        self.deleted_jobs: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._memory: dict[JobName, Memory] = {}
         # Uids of deleted jobs that no worker has looked at since.
         self._gone: dict[JobName, str] = {}
@@ -105,8 +101,6 @@ class State:
         if before is not None and after is None:
             self._gone[name] = before.uid
             self.specs.forget(before.uid)
-            if before.made_by_uid:
-                keep(self.deleted_jobs, (before.made_by_uid, before.name), before.uid, most=TOMBSTONES)
         for pod in self.pods.by("job", name):
             self._hold_pod(pod.key)
         self.hold_claim(name)

@@ -73,6 +73,8 @@ class World:
         self.wall_ahead = timedelta(0)  # of the operators' wall clocks alone
         # What the server answers instead: by verb and kind.
         self.refuse: dict[tuple[str, str], Exception] = {}
+        # Everything that operators created: kind, namespace and name.
+        self.created: list[tuple[str, str, str]] = []
         # Jobs that schedules made: the schedule's uid and the job's name.
         self.made: list[tuple[str, str]] = []
         self.gateway_egress: tuple[EgressRule, ...] = (EgressRule.model_validate({"ports": [{"port": 8443}]}),)
@@ -134,6 +136,7 @@ class World:
         with self._write("create", resource.kind):
             if key in self.objects:
                 raise AlreadyExists(key[2])
+            self.created.append(key)
             assert strict or resource.kind != "Pod", "a pod that drops what its server does not know"
             if resource.kind == "AgentJob":
                 self.made.append((owner(body), key[2]))

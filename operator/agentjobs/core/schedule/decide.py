@@ -25,13 +25,13 @@ from agentjobs.api.schedule.status import (
     ScheduleConditionType,
 )
 from agentjobs.contract import ANNOTATION_RESUME
+from agentjobs.core.children import Children, Create, Refresh, Retired
 from agentjobs.core.schedule.job import scheduled_name, triggered_name
 from agentjobs.core.schedule.model import ON_TIME, Illegal, Plan
-from agentjobs.core.schedule.observation import MadeJob, ScheduleObservation
+from agentjobs.core.schedule.observation import MadeJob, ScheduleObservation, blocked_reason
 from agentjobs.core.schedule.verdicts import (
     CancelJob,
     Claim,
-    Confirm,
     Decision,
     Keep,
     MakeJob,
@@ -53,32 +53,30 @@ def decide(seen: ScheduleObservation, now: datetime) -> Decision:
     """Return what shall happen to the schedule now, and when to look again."""
     if seen.schedule.deleting:
         return Decision(Keep())
-    if unknown := _unknown(seen, now):
-        return Decision(Confirm(unknown))
-    if making := _make(seen, now):
-        return making
-    return _Draft(seen, now).decision()
+    children = _children(seen, now)
+    match children.next_step():
+        case Refresh() as question:
+            return Decision(question)
+        case Create(start):
+            return Decision(_make(seen, start, now))
+    return _Draft(seen, now, children.retire()).decision()
 
 
-def _unknown(seen: ScheduleObservation, now: datetime) -> tuple[str, ...]:
-    """Jobs that nobody has seen and that are about to be given up: once their absence is certain."""
-    known = {job.name for job in seen.jobs} | seen.absent
-    entries = (one for one in seen.schedule.status.active if one.name not in known)
-    return tuple(one.name for one in entries if one.uid or _is_hopeless(seen, one, now))
+def _children(seen: ScheduleObservation, now: datetime) -> Children[ActiveJob, MadeJob]:
+    return Children(
+        entries=seen.schedule.status.active,
+        found=seen.jobs,
+        absent=seen.absent,
+        refused=seen.refusals,
+        is_fresh=seen.fresh,
+        is_expired=lambda start: _is_expired(seen, start, now),
+    )
 
 
-def _make(seen: ScheduleObservation, now: datetime) -> Decision | None:
-    """The first claimed start without a job: make its job, unless it was refused a moment ago."""
-    known = {job.name for job in seen.jobs}
-    for start in seen.claims:
-        if start.name in known or start.name in seen.refusals or _is_hopeless(seen, start, now):
-            continue
-        if not seen.fresh:
-            return Decision(Confirm())
-        due = _due(seen, start)
-        kind = StartKind.SCHEDULED if now - due <= ON_TIME else StartKind.CAUGHT_UP
-        return Decision(MakeJob(start, StartKind.TRIGGERED if _is_triggered(seen, start) else kind, due))
-    return None
+def _make(seen: ScheduleObservation, start: ActiveJob, now: datetime) -> MakeJob:
+    due = _due(seen, start)
+    kind = StartKind.SCHEDULED if now - due <= ON_TIME else StartKind.CAUGHT_UP
+    return MakeJob(start, StartKind.TRIGGERED if _is_triggered(seen, start) else kind, due)
 
 
 def _is_triggered(seen: ScheduleObservation, start: ActiveJob) -> bool:
@@ -91,7 +89,7 @@ def _due(seen: ScheduleObservation, start: ActiveJob) -> datetime:
     return plan.due(start.time) if isinstance(plan, Plan) and not _is_triggered(seen, start) else start.time
 
 
-def _is_hopeless(seen: ScheduleObservation, start: ActiveJob, now: datetime) -> bool:
+def _is_expired(seen: ScheduleObservation, start: ActiveJob, now: datetime) -> bool:
     """Whether a claimed start, if it has no job yet, shall get none any more."""
     plan, refusal = seen.plan, seen.refusals.get(start.name)
     if isinstance(plan, Illegal) or (refusal is not None and refusal.final):
@@ -107,8 +105,9 @@ def _is_hopeless(seen: ScheduleObservation, start: ActiveJob, now: datetime) -> 
 class _Draft:
     """The status as it should be now, built up step by step."""
 
-    def __init__(self, seen: ScheduleObservation, now: datetime) -> None:
+    def __init__(self, seen: ScheduleObservation, now: datetime, retired: Retired[ActiveJob, MadeJob]) -> None:
         self.seen = seen
+        self.retired = retired
         self.now = now
         self.status = seen.schedule.status
         self.starts: list[ActiveJob] = []
@@ -120,7 +119,7 @@ class _Draft:
     def decision(self) -> Decision:
         """Return the verdict that brings the schedule nearest to what it should be."""
         before = self.seen.schedule.status
-        self._take_ends()
+        self._take_ends(self.retired)
         self._resume()
         halt = self._halt()
         self._settle_pauses(halted=halt is not None)
@@ -143,25 +142,13 @@ class _Draft:
 
     # --- what became of jobs ------------------------------------------------------------------------------------------
 
-    def _take_ends(self) -> None:
-        """Note which claimed jobs exist; take those out that have ended, are gone, or will not be made."""
-        by_name = {job.name: job for job in self.seen.jobs}
-        active: list[ActiveJob] = []
-        ended: list[MadeJob] = []
-        lost: list[ActiveJob] = []
-        for entry in self.status.active:
-            job = by_name.get(entry.name)
-            if job is not None and entry.uid in ("", job.uid):
-                if job.finished:
-                    ended.append(job)
-                else:
-                    active.append(ActiveJob(entry.name, entry.time, job.uid))
-            elif not entry.uid:
-                (lost if _is_hopeless(self.seen, entry, self.now) else active).append(entry)
-        self.status = replace(self.status, active=tuple(active))
-        for job in sorted(ended, key=lambda one: (one.ended or self.now, one.name)):
+    def _take_ends(self, retired: Retired[ActiveJob, MadeJob]) -> None:
+        """Note which reserved jobs exist; take those out that have ended, are gone, or will not be made."""
+        active = tuple(ActiveJob(one.name, one.time, job.uid) if job else one for one, job in retired.active)
+        self.status = replace(self.status, active=active)
+        for job in sorted(retired.ended, key=lambda one: (one.ended or self.now, one.name)):
             self._take_end(job)
-        for entry in lost:
+        for entry in retired.expired:
             self._give_up(entry)
 
     def _take_end(self, job: MadeJob) -> None:
@@ -392,7 +379,7 @@ class _Draft:
         waiting = [self.seen.refusals[one.name] for one in self.status.active if one.name in self.seen.refusals]
         if waiting:
             self.again = min(self.again, self.now + TRY_AGAIN)
-            self.blocked = waiting[0].reason, waiting[0].message
+            self.blocked = blocked_reason(waiting[0]), waiting[0].message
         if self.blocked:
             self._say(ScheduleConditionType.BLOCKED, True, *self.blocked)
         elif find_condition(self.status.conditions, ScheduleConditionType.BLOCKED):

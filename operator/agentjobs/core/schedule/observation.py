@@ -6,6 +6,7 @@ from datetime import datetime
 
 from agentjobs.api.conditions import Phase, telling
 from agentjobs.api.schedule.status import ActiveJob, BlockedReason
+from agentjobs.core.children import Refusal, RefusalReason
 from agentjobs.core.job.ended import EndedJob, KnownJob
 from agentjobs.core.schedule.model import Illegal, Plan, Schedule
 
@@ -63,15 +64,10 @@ def made_job(job: KnownJob) -> MadeJob:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why the API server did not make a job when that was tried last."""
-
-    reason: BlockedReason
-    """JobNameTaken or JobRefused."""
-    message: str
-    final: bool = False
-    """Whether the same job will be refused again: the API server called it invalid."""
+def blocked_reason(refusal: Refusal) -> BlockedReason:
+    """Return what the status says of a job that could not be made."""
+    is_taken = refusal.reason is RefusalReason.NAME_TAKEN
+    return BlockedReason.JOB_NAME_TAKEN if is_taken else BlockedReason.JOB_REFUSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +87,8 @@ class ScheduleObservation:
     """By the job's name: what came of the last try to make it, if it failed."""
 
     @property
-    def claims(self) -> tuple[ActiveJob, ...]:
-        """Starts that are claimed and whose job is not known to exist."""
+    def reserved(self) -> tuple[ActiveJob, ...]:
+        """Starts that are reserved and whose job is not known to exist."""
         return tuple(start for start in self.schedule.status.active if not start.uid)
 
     @property

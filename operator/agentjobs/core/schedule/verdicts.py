@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from agentjobs.api.schedule.status import ActiveJob, AgentScheduleStatus
+from agentjobs.core.children import Refresh
 from agentjobs.core.schedule.observation import MadeJob
 
 
@@ -32,19 +33,6 @@ class Note:
 @dataclass(frozen=True, slots=True)
 class Keep:
     """Nothing to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Confirm:
-    """Question: is the schedule still as it was seen, and do jobs that its status names exist?
-
-    Read the schedule and `jobs` from the API server, and look again with `fresh` and `absent`. Asked before a job is
-    made for a claim that was seen by watch or list only (it may have been retired, and its job deleted, since), and
-    before a job that the caches do not know is taken for deleted (the two watches may be of different ages).
-    """
-
-    jobs: tuple[str, ...] = ()
-    """Names of jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +88,7 @@ class PruneJobs:
     jobs: tuple[MadeJob, ...]
 
 
-Verdict: TypeAlias = Keep | Confirm | Claim | MakeJob | Record | CancelJob | PruneJobs
+Verdict: TypeAlias = Keep | Refresh | Claim | MakeJob | Record | CancelJob | PruneJobs
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,13 @@ from agentjobs.api.events import EventReason, severity
 from agentjobs.api.job.status import AttemptRecord
 from agentjobs.api.schedule.status import AgentScheduleStatus, ScheduleConditionType
 from agentjobs.contract import GROUP, VERSION, Verdict, cut
+from agentjobs.core.children import Refusal
 from agentjobs.core.job.actions import Again, Claim, EndStart, Finish, MakePod, ReportPod, StopPod, Suspend, Wait
 from agentjobs.core.job.observation import Job, Observation, Obstacle
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import Granted
 from agentjobs.core.schedule.model import Schedule
-from agentjobs.core.schedule.observation import Refusal as JobRefusal
-from agentjobs.core.schedule.observation import ScheduleObservation
+from agentjobs.core.schedule.observation import ScheduleObservation, blocked_reason
 from agentjobs.core.schedule.verdicts import Claim as ClaimStarts
 from agentjobs.core.schedule.verdicts import MakeJob, Note, Record
 from agentjobs.reconcile.ports import Ports, Recorder
@@ -196,11 +196,16 @@ class ScheduleStory:
         word = "claimed" if isinstance(verdict, ClaimStarts) else "recorded"
         self.tell(f"schedule.{word}", seen, verdict, **said)
 
-    def job_refused(self, seen: ScheduleObservation, verdict: MakeJob, refusal: JobRefusal) -> None:
+    def job_refused(self, seen: ScheduleObservation, verdict: MakeJob, refusal: Refusal) -> None:
         """The job of a start cannot be made now."""
         # A job that is refused for its content is quoted by the refusal; the status has the words.
         detail = "" if refusal.final else cut(refusal.message, MAX_WORDS)
-        said = {"job": verdict.start.name, "reason": str(refusal.reason), "final": refusal.final, "detail": detail}
+        said = {
+            "job": verdict.start.name,
+            "reason": str(blocked_reason(refusal)),
+            "final": refusal.final,
+            "detail": detail,
+        }
         self.tell("schedule.job_refused", seen, verdict, logging.WARNING, **said)
 
     def tell(

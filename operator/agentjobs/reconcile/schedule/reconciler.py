@@ -8,7 +8,6 @@ Deleting a schedule needs nothing of us: its jobs are owned by it.
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, assert_never
 
@@ -16,19 +15,17 @@ from agentjobs.api.events import EventReason
 from agentjobs.api.schedule.status import (
     MAX_ACTIVE,
     AgentScheduleStatus,
-    BlockedReason,
 )
-from agentjobs.contract import ANNOTATION_REPLACED_BY, cut
-from agentjobs.core.job.observation import parse_job
+from agentjobs.contract import ANNOTATION_REPLACED_BY
+from agentjobs.core.children import Refresh
 from agentjobs.core.queues.admission import JobName
 from agentjobs.core.schedule.decide import decide
 from agentjobs.core.schedule.job import scheduled_job
 from agentjobs.core.schedule.model import Illegal, Plan, Schedule, illegal_template, read_plan
-from agentjobs.core.schedule.observation import MadeJob, Refusal, ScheduleObservation, made_job
+from agentjobs.core.schedule.observation import MadeJob, ScheduleObservation, made_job
 from agentjobs.core.schedule.verdicts import (
     CancelJob,
     Claim,
-    Confirm,
     Keep,
     MakeJob,
     Note,
@@ -36,8 +33,9 @@ from agentjobs.core.schedule.verdicts import (
     Record,
     Verdict,
 )
-from agentjobs.errors import AlreadyExists, Conflict, Denied, Invalid, NotFound, Unavailable
+from agentjobs.errors import Conflict, NotFound, Unavailable
 from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES
+from agentjobs.reconcile.children import Children, Pass
 from agentjobs.reconcile.job.ends import is_recorded
 from agentjobs.reconcile.job.facts import OUTAGE_SECONDS
 from agentjobs.reconcile.job.story import ScheduleStory
@@ -52,20 +50,6 @@ KEPT: Final = 4096
 MAX_STEPS: Final = 2 * MAX_ACTIVE + 16
 
 
-@dataclass(slots=True)
-class Look:
-    """What one look at a schedule has learned; forgotten with it."""
-
-    confirmed: str = ""
-    """resourceVersion of the schedule in the API server's last answer to us."""
-    absent: set[str] = field(default_factory=set)
-    """Names of jobs that the API server does not have."""
-    made: dict[str, str] = field(default_factory=dict)
-    """Uids of claims' jobs that history knows, by name."""
-    refusals: dict[str, Refusal] = field(default_factory=dict)
-    """By the job's name. The next look tries again."""
-
-
 class Schedules:
     """Observe, decide, apply for all schedules of the watched namespaces."""
 
@@ -77,6 +61,14 @@ class Schedules:
         self._writer = ports.writer
         self._story = ScheduleStory(ports)
         self._trial = setup.trial
+        self._children = Children(
+            setup,
+            parent=AGENTSCHEDULES,
+            child=AGENTJOBS,
+            word="schedule",
+            controller=lambda job: job.made_by_uid,
+            created_before=self._job_before,
+        )
         self._metrics = ports.metrics
         self._now = ports.now
         # By uid, with the generation they were read from; reading one anew costs a millisecond.
@@ -84,7 +76,7 @@ class Schedules:
 
     async def reconcile(self, name: JobName) -> datetime | None:
         """Work on one schedule. Returns when to look again even if nothing happens."""
-        look = Look()
+        look = Pass()
         for _ in range(MAX_STEPS):
             schedule = self._state.schedules.get(name)
             if schedule is None:
@@ -95,13 +87,13 @@ class Schedules:
                 return decision.again
         raise RuntimeError(f"schedule {name[0]}/{name[1]}: {MAX_STEPS} verdicts in a row without rest")
 
-    def _observe(self, schedule: Schedule, plan: Plan | Illegal, look: Look) -> ScheduleObservation:
+    def _observe(self, schedule: Schedule, plan: Plan | Illegal, look: Pass) -> ScheduleObservation:
         jobs = [made_job(job) for job in self._state.jobs.by("schedule", schedule.uid)]
         return ScheduleObservation(
             schedule=schedule,
             plan=plan,
-            jobs=(*jobs, *self._gone_again(schedule, {job.name for job in jobs}, look)),
-            fresh=look.confirmed == schedule.resource_version,
+            jobs=(*jobs, *self._deleted_again(schedule, {job.name for job in jobs}, look)),
+            fresh=look.fresh == schedule.resource_version,
             absent=frozenset(look.absent),
             refusals=look.refusals,
         )
@@ -118,22 +110,22 @@ class Schedules:
         keep(self._plans, schedule.uid, known, most=KEPT)
         return known[1]
 
-    def _gone_again(self, schedule: Schedule, known: Set[str], look: Look) -> Iterator[MadeJob]:
-        """Jobs of claims that were made and deleted before that was written down: they must not be made twice."""
-        for start in schedule.status.active:
-            if not start.uid and start.name not in known:
-                uid = look.made.get(start.name) or self._state.deleted_jobs.get((schedule.uid, start.name))
-                if uid is not None:
-                    yield MadeJob(start.name, uid, created=start.time, cancel=True, deleting=True)
+    async def _job_before(self, schedule: Schedule, name: str) -> str | None:
+        return await self._history.job_of(schedule.namespace, schedule.name, name, since=schedule.created)
 
-    async def _carry_out(self, seen: ScheduleObservation, verdict: Verdict, look: Look) -> bool:
+    def _deleted_again(self, schedule: Schedule, known: Set[str], look: Pass) -> Iterator[MadeJob]:
+        """Jobs of reserved entries that ran and were deleted before that was written down."""
+        for start, uid in self._children.deleted_again(schedule, schedule.status.active, known, look):
+            yield MadeJob(start.name, uid, created=start.time, cancel=True, deleting=True)
+
+    async def _carry_out(self, seen: ScheduleObservation, verdict: Verdict, look: Pass) -> bool:
         """Do what the verdict says. True to look again at once."""
         schedule = seen.schedule
         match verdict:
             case Keep():
                 return False
-            case Confirm():
-                return await self._confirm(seen, verdict.jobs, look)
+            case Refresh():
+                return await self._refresh(seen, verdict.names, look)
             case Claim() | Record():
                 await self._write(schedule, verdict.status, look)
                 self._story.written(seen, verdict)
@@ -148,85 +140,37 @@ class Schedules:
                 assert_never(verdict)
         return True
 
-    async def _confirm(self, seen: ScheduleObservation, jobs: Iterable[str], look: Look) -> bool:
-        """Ask the API server itself. The jobs come after the schedule that names them: one that is absent is gone.
-
-        A claim whose job nobody knows was left behind by an operator that died, or its job has run and is gone: history
-        tells. While Postgres is away nothing starts anyway.
-        """
-        schedule, known = seen.schedule, {job.name for job in seen.jobs}
-        for name in (start.name for start in seen.claims if start.name not in known):
-            try:
-                uid = await self._history.job_of(schedule.namespace, schedule.name, name, since=schedule.created)
-            except Unavailable:
-                if not self._history.away:
-                    raise
-                self._state.queue.add_after(AGENTSCHEDULES.key(schedule.key), OUTAGE_SECONDS)
-                return False
-            if uid is not None:
-                look.made[name] = uid
-        try:
-            found = await self._cluster.get(AGENTSCHEDULES, *schedule.key)
-        except NotFound:
-            self._state.observe(AGENTSCHEDULES, "DELETED", _tombstone(schedule))
+    async def _refresh(self, seen: ScheduleObservation, jobs: Iterable[str], look: Pass) -> bool:
+        known = {job.name for job in seen.jobs}
+        reserved = (start.name for start in seen.reserved if start.name not in known)
+        if await self._children.refresh(seen.schedule, reserved, jobs, look):
             return True
-        self._state.observe(AGENTSCHEDULES, None, found)
-        look.confirmed = found["metadata"]["resourceVersion"]
-        for name in jobs:
-            try:
-                job = await self._cluster.get(AGENTJOBS, schedule.namespace, name)
-            except NotFound:
-                look.absent.add(name)
-                continue
-            if parse_job(job).made_by_uid == schedule.uid:
-                self._state.observe(AGENTJOBS, None, job)
-            else:
-                look.absent.add(name)
-        return True
+        self._state.queue.add_after(AGENTSCHEDULES.key(seen.schedule.key), OUTAGE_SECONDS)
+        return False
 
-    async def _write(self, schedule: Schedule, status: AgentScheduleStatus, look: Look) -> None:
+    async def _write(self, schedule: Schedule, status: AgentScheduleStatus, look: Pass) -> None:
         """Patch the status if it changes anything, on condition that nobody wrote since."""
         patch = status.patch_from(schedule.raw_status)
         if not patch:
             raise RuntimeError(f"schedule {schedule.namespace}/{schedule.name}: a verdict that changes nothing")
-        body = {"metadata": {"resourceVersion": schedule.resource_version}, "status": patch}
-        answer = await self._cluster.patch(AGENTSCHEDULES, *schedule.key, body, subresource="status")
-        self._state.observe(AGENTSCHEDULES, None, answer)
-        look.confirmed = answer["metadata"]["resourceVersion"]
+        await self._children.write(schedule, patch, look)
 
-    async def _make(self, seen: ScheduleObservation, verdict: MakeJob, look: Look) -> bool:
+    async def _make(self, seen: ScheduleObservation, verdict: MakeJob, look: Pass) -> bool:
         """Create the job of a claimed start, or find that it exists."""
         schedule, name = seen.schedule, verdict.start.name
-        try:
-            made = await self._cluster.create(AGENTJOBS, schedule.namespace, scheduled_job(schedule, verdict.start))
-        except AlreadyExists:
-            return await self._adopt(seen, verdict, look)
-        except (Denied, Invalid) as error:
-            # 403 is a quota, a policy or a namespace that is going, and may heal; 422 is the job itself.
-            final = isinstance(error, Invalid)
-            look.refusals[name] = Refusal(BlockedReason.JOB_REFUSED, cut(str(error), 900), final)
-            self._story.job_refused(seen, verdict, look.refusals[name])
+        created = await self._children.create(schedule, scheduled_job(schedule, verdict.start), look)
+        if (refusal := look.refusals.get(name)) is not None:
+            self._story.job_refused(seen, verdict, refusal)
+        if not created:
             return True
         late = (self._now() - verdict.due).total_seconds()
         self._metrics.schedule_start(verdict.kind, late)
         self._story.note(schedule, [Note(EventReason.STARTED, f"made job {name}")])
         said = {"job": name, "kind": verdict.kind.value, "late_seconds": round(late, 3)}
         self._story.tell("schedule.job_made", seen, verdict, **said)
-        self._state.observe(AGENTJOBS, None, made)
         # The job's arrival brings the schedule back. First come the others that are due: a start that is made can wait
         # to be retired, one that is claimed should not wait to be made.
-        return len(seen.claims) > 1
-
-    async def _adopt(self, seen: ScheduleObservation, verdict: MakeJob, look: Look) -> bool:
-        schedule, name = seen.schedule, verdict.start.name
-        found = await self._cluster.get(AGENTJOBS, schedule.namespace, name)
-        if parse_job(found).made_by_uid == schedule.uid:
-            self._state.observe(AGENTJOBS, None, found)
-        else:
-            message = f"an AgentJob {name} exists that is not this schedule's; delete it and the schedule goes on"
-            look.refusals[name] = Refusal(BlockedReason.JOB_NAME_TAKEN, message)
-            self._story.job_refused(seen, verdict, look.refusals[name])
-        return True
+        return len(seen.reserved) > 1
 
     async def _cancel(self, seen: ScheduleObservation, verdict: CancelJob) -> bool:
         schedule = seen.schedule
@@ -268,12 +212,3 @@ class Schedules:
             return job is not None and await is_recorded(job, self._cluster, self._history, self._writer)
         except Unavailable:
             return False
-
-
-def _tombstone(schedule: Schedule) -> dict[str, object]:
-    """A schedule's identity as a cache takes it for a deletion."""
-    names = {"namespace": schedule.namespace, "name": schedule.name}
-    return {
-        "kind": "AgentSchedule",
-        "metadata": names | {"uid": schedule.uid, "resourceVersion": schedule.resource_version},
-    }

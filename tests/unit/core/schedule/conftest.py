@@ -11,10 +11,11 @@ import pytest
 from agentjobs.api.conditions import Phase, find_condition
 from agentjobs.api.durations import format_time
 from agentjobs.api.schedule.status import AgentScheduleStatus
+from agentjobs.core.children import Refresh, Refusal
 from agentjobs.core.schedule.decide import decide
 from agentjobs.core.schedule.model import Illegal, Plan, Schedule, parse_schedule, read_plan
-from agentjobs.core.schedule.observation import MadeJob, Refusal, ScheduleObservation
-from agentjobs.core.schedule.verdicts import CancelJob, Claim, Confirm, Keep, MakeJob, Note, PruneJobs, Record
+from agentjobs.core.schedule.observation import MadeJob, ScheduleObservation
+from agentjobs.core.schedule.verdicts import CancelJob, Claim, Keep, MakeJob, Note, PruneJobs, Record
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 UID = "6c0c1a52-1b5e-4a6e-9a52-0d9f0a7f5a11"
@@ -128,11 +129,11 @@ class Scheduler:
             verdict = decision.verdict
             if isinstance(verdict, Keep):
                 return decision.again
-            if isinstance(verdict, Confirm):
+            if isinstance(verdict, Refresh):
                 self.hear(jobs=False)
                 fresh = True
-                self.jobs |= {name: job for name, job in self.cluster.jobs.items() if name in verdict.jobs}
-                absent |= {name for name in verdict.jobs if name not in self.cluster.jobs}
+                self.jobs |= {name: job for name, job in self.cluster.jobs.items() if name in verdict.names}
+                absent |= {name for name in verdict.names if name not in self.cluster.jobs}
                 continue
             if left == 0:
                 raise Died

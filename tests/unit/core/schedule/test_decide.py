@@ -9,8 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agentjobs.api.conditions import Phase
-from agentjobs.api.schedule.status import BlockedReason
-from agentjobs.core.schedule.observation import Refusal
+from agentjobs.core.children import Refusal, RefusalReason
 
 MINUTELY = "* * * * *"
 
@@ -605,7 +604,7 @@ def test_a_suspended_job_that_holds_up_a_start_is_told_at_once(operate):
 def test_a_job_that_is_refused_is_tried_again_and_given_up_when_the_next_is_due(operate, times):
     cluster, operator = operate()
     operator.run(minutes=9)
-    cluster.refuse = {"brief-29920870": Refusal(BlockedReason.JOB_REFUSED, "exceeded quota")}
+    cluster.refuse = {"brief-29920870": Refusal(RefusalReason.REFUSED, "exceeded quota")}
     operator.run(minutes=5)
     assert cluster.condition("Blocked") == (True, "JobRefused", "exceeded quota")
 
@@ -620,7 +619,7 @@ def test_a_job_that_is_refused_is_tried_again_and_given_up_when_the_next_is_due(
 def test_a_refusal_that_heals_costs_no_start(operate, times):
     cluster, operator = operate()
     operator.run(minutes=9)
-    cluster.refuse = {"brief-29920870": Refusal(BlockedReason.JOB_NAME_TAKEN, "another's")}
+    cluster.refuse = {"brief-29920870": Refusal(RefusalReason.NAME_TAKEN, "another's")}
     operator.run(minutes=5)
     cluster.refuse = {}
     operator.run(minutes=2)
@@ -632,7 +631,7 @@ def test_a_refusal_that_heals_costs_no_start(operate, times):
 def test_a_job_that_will_always_be_refused_is_given_up_at_once(operate):
     cluster, operator = operate()
     operator.run(minutes=9)
-    cluster.refuse = {"brief-29920870": Refusal(BlockedReason.JOB_REFUSED, "spec: Invalid value", final=True)}
+    cluster.refuse = {"brief-29920870": Refusal(RefusalReason.REFUSED, "spec: Invalid value", final=True)}
     operator.run(minutes=1)
 
     assert cluster.status["active"] == []
@@ -747,7 +746,7 @@ def test_an_entry_that_another_version_wrote_in_more_words_is_taken_as_it_is(ope
 
 def test_a_start_that_is_given_up_keeps_the_cause(operate):
     cluster, operator = operate()
-    cluster.refuse["brief-29920870"] = Refusal(BlockedReason.JOB_REFUSED, "exceeded quota: q")
+    cluster.refuse["brief-29920870"] = Refusal(RefusalReason.REFUSED, "exceeded quota: q")
     operator.run(minutes=20)
 
     (note,) = [note for note in operator.notes if note.reason == "StartFailed"]

@@ -1,0 +1,178 @@
+"""The reads and writes by which a parent creates its children; `core.children` says in which order, and why.
+
+One `Children` for each kind of parent. A parent's loop makes a `Pass` at each reconcile.
+"""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from agentjobs.api_resource import Resource
+from agentjobs.contract import cut
+from agentjobs.core.children import Entry, Refusal, RefusalReason
+from agentjobs.engine.cache import TOMBSTONES, Name
+from agentjobs.errors import AlreadyExists, Denied, Invalid, NotFound, Unavailable
+from agentjobs.reconcile.kept import keep
+from agentjobs.reconcile.setup import Setup
+
+E = TypeVar("E", bound=Entry)
+MAX_MESSAGE = 900
+
+
+class Parent(Protocol):
+    """An object whose status names children."""
+
+    @property
+    def key(self) -> tuple[str, str]: ...
+
+    @property
+    def uid(self) -> str: ...
+
+    @property
+    def resource_version(self) -> str: ...
+
+
+P = TypeVar("P", bound=Parent)
+
+
+@dataclass(slots=True)
+class Pass:
+    """What one reconcile of a parent has learned; forgotten when it ends."""
+
+    fresh: str = ""
+    """resourceVersion of the parent in the API server's last answer to us."""
+    absent: set[str] = field(default_factory=set)
+    """Names of children that the API server does not have."""
+    created_before: dict[str, str] = field(default_factory=dict)
+    """Uids of the children of reserved entries that history knows, by name."""
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    """By the child's name. The next pass tries again."""
+
+
+class Children:
+    """Creates the children of the parents of one kind, and finds those that exist."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        parent: Resource,
+        child: Resource,
+        word: str,
+        controller: Callable[[Any], str],
+        created_before: Callable[[Any, str], Awaitable[str | None]],
+    ) -> None:
+        """
+        Args:
+            word: names the parent in messages, as in "this schedule's".
+            controller: returns the uid of the parent of a cached child.
+            created_before: returns the uid of a child of that name that the parent has had, from history. Raises
+                Unavailable while history cannot say.
+        """
+        self._cluster = setup.ports.cluster
+        self._history = setup.ports.history
+        self._state = setup.state
+        self._parent = parent
+        self._child = child
+        self._word = word
+        self._controller = controller
+        self._created_before = created_before
+        # Uids of deleted children, by the parent's uid and their name; oldest first.
+        self._deleted: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._state.informers.subscribe(child, self._on_change)
+
+    def _on_change(self, name: Name, before: Any, after: Any) -> None:
+        if after is None and (parent := self._controller(before)):
+            keep(self._deleted, (parent, name[1]), before.uid, most=TOMBSTONES)
+
+    def deleted_again(
+        self, parent: Parent, entries: Iterable[E], known: Container[str], seen: Pass
+    ) -> Iterator[tuple[E, str]]:
+        """Reserved entries whose child was created and deleted before the status said so, with the child's uid."""
+        for entry in entries:
+            if not entry.uid and entry.name not in known:
+                uid = seen.created_before.get(entry.name) or self._deleted.get((parent.uid, entry.name))
+                if uid is not None:
+                    yield entry, uid
+
+    async def refresh(self, parent: Parent, reserved: Iterable[str], names: Iterable[str], seen: Pass) -> bool:
+        """Read the parent, and the children of these names. False while history is away: look again later.
+
+        The children are read after the parent that names them, so that an absent one is gone. A reserved entry whose
+        child nobody knows may have had one that has run and is gone: history knows.
+        """
+        for name in reserved:
+            try:
+                uid = await self._created_before(parent, name)
+            except Unavailable:
+                if not self._history.away:
+                    raise
+                return False
+            if uid is not None:
+                seen.created_before[name] = uid
+        try:
+            found = await self._cluster.get(self._parent, *parent.key)
+        except NotFound:
+            self._state.observe(self._parent, "DELETED", self._tombstone(parent))
+            return True
+        self._state.observe(self._parent, None, found)
+        seen.fresh = found["metadata"]["resourceVersion"]
+        for name in names:
+            await self._look_up(parent, name, seen)
+        return True
+
+    async def _look_up(self, parent: Parent, name: str, seen: Pass) -> None:
+        try:
+            child = await self._cluster.get(self._child, parent.key[0], name)
+        except NotFound:
+            seen.absent.add(name)
+            return
+        if controller_of(child) == parent.uid:
+            self._state.observe(self._child, None, child)
+        else:
+            seen.absent.add(name)
+
+    async def create(self, parent: Parent, body: dict[str, Any], seen: Pass) -> bool:
+        """Create a child, or find that it exists. True when this call created it; a refusal is noted in `seen`."""
+        name = body["metadata"]["name"]
+        try:
+            created = await self._cluster.create(self._child, parent.key[0], body)
+        except AlreadyExists:
+            await self._adopt(parent, name, seen)
+            return False
+        except (Denied, Invalid) as error:
+            # 403 is a quota, a policy or a namespace that is being deleted, and may heal; 422 is the child itself.
+            final = isinstance(error, Invalid)
+            seen.refusals[name] = Refusal(RefusalReason.REFUSED, cut(str(error), MAX_MESSAGE), final)
+            return False
+        self._state.observe(self._child, None, created)
+        return True
+
+    async def _adopt(self, parent: Parent, name: str, seen: Pass) -> None:
+        found = await self._cluster.get(self._child, parent.key[0], name)
+        if controller_of(found) == parent.uid:
+            self._state.observe(self._child, None, found)
+            return
+        what = f"an {self._child.kind} {name} exists that is not this {self._word}'s"
+        message = f"{what}; delete it and the {self._word} goes on"
+        seen.refusals[name] = Refusal(RefusalReason.NAME_TAKEN, message)
+
+    async def write(self, parent: Parent, patch: Mapping[str, Any], seen: Pass) -> None:
+        """Patch the parent's status, on condition that nobody wrote since it was seen."""
+        body = {"metadata": {"resourceVersion": parent.resource_version}, "status": patch}
+        answer = await self._cluster.patch(self._parent, *parent.key, body, subresource="status")
+        self._state.observe(self._parent, None, answer)
+        seen.fresh = answer["metadata"]["resourceVersion"]
+
+    def _tombstone(self, parent: Parent) -> dict[str, Any]:
+        """A parent's identity, as its cache takes it for a deletion."""
+        namespace, name = parent.key
+        names = {"namespace": namespace, "name": name, "uid": parent.uid, "resourceVersion": parent.resource_version}
+        return {"kind": self._parent.kind, "metadata": names}
+
+
+def controller_of(obj: Mapping[str, Any]) -> str | None:
+    """Return the uid of an object's controller, None when it has none."""
+    owners = obj["metadata"].get("ownerReferences") or ()
+    return next((str(owner["uid"]) for owner in owners if owner.get("controller") is True), None)
