@@ -208,7 +208,9 @@ class Lists:
             del self._incomplete[0]
         listed_at, self._listed_at = self._listed_at, None
         await self._close_vanished(listed_at)
-        self.completed.set()
+        if not self.completed.is_set():
+            self.completed.set()
+            logger.info("lists.complete", extra={"jobs": len(self._state.jobs)})
 
 
 def _tell(error: Unavailable) -> None:
