@@ -74,7 +74,7 @@ class Server:
 
     notes: list = field(default_factory=list)
 
-    async def pages(self, resource, namespace, *, label_selector=""):
+    async def pages(self, resource, namespace, *, label_selector="", field_selector=""):
         notes = self.notes if resource == NOTES else []
         yield [note for note in notes if label_selector in note["metadata"]["labels"]], "2000"
 
@@ -83,9 +83,12 @@ class Server:
             raise NotFound(resource.plural)
 
 
-class NoHistory:
+class EmptyHistory:
     async def clock(self):
         return None
+
+    async def lacking(self, records):
+        return records
 
 
 @pytest.fixture
@@ -99,16 +102,16 @@ def informers(world):
 
 
 async def test_its_objects_are_listed_by_its_label_and_found_by_its_index(world, informers):
-    ports = world.ports(cluster=Server([a_note(), a_note("other", labels="foreign")]), history=NoHistory())
-    await Lists(ports, world.reconciler.state, ()).sync()
+    ports = world.ports(cluster=Server([a_note(), a_note("other", labels="foreign")]), history=EmptyHistory())
+    await Lists(ports, world.reconciler.state, ()).start()
 
     assert informers.cache(NOTES).by("job", ("default", "hello")) == [Note("hint", ("default", "hello"), False)]
     assert len(informers.cache(NOTES)) == 1
 
 
-async def test_it_is_watched_by_its_label_and_counted_by_its_name(informers):
+async def test_it_is_watched_by_its_label_and_counted_by_its_name(world, informers):
     metrics = Metrics()
-    *_, watch = found = watches(informers, metrics)
+    *_, watch = found = watches(informers, Lists(world.ports(), world.reconciler.state, ()), metrics)
     watch.observe("ADDED", a_note())
 
     assert (watch.resource, watch.label) == (NOTES, LABEL)
@@ -120,9 +123,9 @@ async def test_it_is_watched_by_its_label_and_counted_by_its_name(informers):
 async def test_a_change_wakes_itself_and_what_it_concerns(informers):
     informers.observe(NOTES, "ADDED", a_note())
 
-    keys = [await informers.queue.get() for _ in range(2)]
+    keys = {await informers.queue.get() for _ in range(2)}
 
-    assert keys == [("Note", "default", "hint"), ("AgentJob", "default", "hello")]
+    assert keys == {("Note", "default", "hint"), ("AgentJob", "default", "hello")}
 
 
 async def test_it_is_reconciled_beside_the_jobs(world, informers):
