@@ -6,6 +6,8 @@ write, repeat and reorder its news, and says what was written.
 
 import copy
 import random
+from collections.abc import MutableMapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,11 +16,9 @@ import pytest
 from agentjobs.api.job.isolation import EgressRule
 from agentjobs.api.job.status import AgentJobStatus
 from agentjobs.contract import LABEL_JOB, TerminationMessage, Verdict
-from agentjobs.core.job.observation import FinalResult
-from agentjobs.core.job.policy import may_run_again
 from agentjobs.core.pods.defaults import PodDefaults
-from agentjobs.errors import AlreadyExists, Conflict, NotFound, Unavailable
-from agentjobs.history.records import JobKey, TransitionRecord
+from agentjobs.errors import AlreadyExists, Conflict, Fenced, NotFound, Unavailable
+from agentjobs.history.memory import MemoryHistory
 from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile import Reconciler
@@ -56,18 +56,14 @@ class World:
         self.writes: list[tuple[str, str]] = []
         self.tried: list[tuple[tuple[str, str, str], bool]] = []
         self.events: list[tuple[str, str]] = []
-        self.accepted: dict[str, Any] = {}
-        self.known: set[JobKey] = set()
+        self.history = MemoryHistory(now=lambda: self.now)
+        # Starts that were accepted; history also knows those of which it learnt the end alone.
         self.starts: dict[tuple[str, int], int] = {}
-        self.results: dict[str, Any] = {}
-        self.answers: dict[str, tuple[int, Any]] = {}
         self.settled: dict[str, int] = {}
         self.used: dict[str, dict[str, int]] = {}
         self.records: dict[tuple[str, str, int], Any] = {}
-        self.claims: dict[tuple[str, int], str] = {}
         # Every claim that was granted: the job's uid, the start, the pod's uid.
         self.granted: list[tuple[str, int, str]] = []
-        self.beats: dict[tuple[str, int], datetime] = {}
         self.history_away = False
         self.refused = 0
         self.wall_ahead = timedelta(0)  # of the operators' wall clocks alone
@@ -197,42 +193,56 @@ class World:
 
     async def accept(self, job, start=None):
         self._available()
-        stored = self.accepted.setdefault(job.job.uid, job.resolved)
-        self.known.add(job.job)
+        stored = await self.history.accept(job, start)
         if start is not None:
             self.starts.setdefault((job.job.uid, start.start), start.attempt)
         return stored
 
-    async def resolved(self, uid):
-        self._available()
-        return self.accepted.get(uid)
-
     async def final_result(self, uid):
         self._available()
-        start, answer = self.answers.get(uid, (0, None))
-        if uid not in self.results and start == max((n for of, n in self.starts if of == uid), default=-1):
-            self.results[uid] = answer
-            self.settled[uid] = start
-        return FinalResult(self.results.get(uid), self.used.get(uid, {}))
+        had = uid in self.results
+        found = await self.history.final_result(uid)
+        if not had:
+            self.settled[uid] = max((n for of, n in self.starts if of == uid), default=0)
+        return replace(found, usage=self.used.get(uid, found.usage))
+
+    async def resolved(self, uid):
+        self._available()
+        return await self.history.resolved(uid)
 
     async def silence(self, uid, start):
         self._available()
-        last = self.beats.get((uid, start))
-        return None if last is None else self.now - last
+        return await self.history.silence(uid, start)
 
     async def job_of(self, namespace, schedule, name, *, since):
         self._available()
-        return next((job.uid for job in self.known if (job.schedule, job.name) == (schedule, name)), None)
+        return await self.history.job_of(namespace, schedule, name, since=since)
 
     async def recorded(self, uid):
         self._available()
-        ends = [r for r in self.records.values() if isinstance(r, TransitionRecord) and r.job.uid == uid and r.finished]
-        return ends[0].phase if ends else None
+        return await self.history.recorded(uid)
 
     def put(self, record):
         number = getattr(record, "transition", getattr(record, "start", 0))
-        self.known.add(record.job)  # also of a job that was never accepted
         self.records.setdefault((type(record).__name__, record.job.uid, number), record)
+        at_once(self.history.write([record]))
+
+    @property
+    def known(self):
+        """Jobs that history knows, also those that were never accepted."""
+        return {job.key for job in self.history.jobs_by_uid.values()}
+
+    @property
+    def accepted(self):
+        return Column(self.history, "resolved")
+
+    @property
+    def results(self):
+        return Column(self.history, "result")
+
+    def beat(self, uid, start):
+        """The runner of a start beats, whichever pod it has."""
+        self.history.jobs_by_uid[uid].starts[start].heartbeat = self.now
 
     def record(self, _reference, _kind, reason, message):
         self.events.append((reason, message))
@@ -395,10 +405,12 @@ class World:
 
     def claim(self, uid, start, pod):
         """The gateway's fence: the first pod of a recorded start, until its end is recorded or a newer one is."""
-        newer = any(of == uid and other > start for of, other in self.starts)
-        if (uid, start) not in self.starts or newer or ("StartEnd", uid, start) in self.records:
+        known = self.history.jobs_by_uid.get(uid)
+        if known is None or (uid, start) not in self.starts:
             return False
-        if self.claims.setdefault((uid, start), pod) != pod:
+        try:
+            at_once(self.history.claim(uid, start, pod, namespace=known.key.namespace, job=known.key.name))
+        except (Fenced, NotFound):
             return False
         self.granted.append((uid, start, pod))
         return True
@@ -411,7 +423,7 @@ class World:
         if verdict:
             word = TerminationMessage(verdict, reason, message, start, owner(pod), delay, outcome=outcome)
         if verdict is Verdict.SUCCEED:
-            self._answer(owner(pod), start, outcome)
+            self._answer(pod, start, outcome)
         state = {
             "exitCode": code,
             "reason": "Completed" if code == 0 else "Error",
@@ -422,14 +434,13 @@ class World:
         statuses = [{"name": "runner", "state": {"terminated": state}}]
         self._pod_status(pod, phase="Succeeded" if code == 0 else "Failed", containerStatuses=statuses)
 
-    def _answer(self, uid, start, outcome):
-        """What the gateway does with an answer."""
+    def _answer(self, pod, start, outcome):
+        """The runner hands in its answer; one that was never let claim its start does so now, if it may."""
+        uid, of = pod["metadata"]["uid"], owner(pod)
         answer = {"text": "Hello.", "structured": {"start": start}, "usage": {}, "outcome": outcome}
-        policy = self.accepted[uid]["spec"]["resultPolicy"]
-        if outcome is not None and may_run_again(policy, outcome):
-            self.answers[uid] = start, answer
-        else:
-            self.results.setdefault(uid, answer)
+        document = {"verdict": Verdict.SUCCEED.value, "reason": "", "message": "", "delaySeconds": None}
+        if self.claim(of, start, uid):
+            at_once(self.history.put_result(of, start, uid, {**document, "result": answer}))
 
     def _pod_status(self, pod, **status):
         key = ("Pod", "default", pod["metadata"]["name"])
@@ -487,6 +498,40 @@ def take(listing, objects, version):
     for obj in objects:
         listing.take(obj)
     listing.end(version)
+
+
+class Column(MutableMapping):
+    """What history has of each job in one of its fields, for tests to look at and to change."""
+
+    def __init__(self, history, field):
+        self._jobs = history.jobs_by_uid
+        self._field = field
+
+    def __getitem__(self, uid):
+        if (job := self._jobs.get(uid)) is None or (value := getattr(job, self._field)) is None:
+            raise KeyError(uid)
+        return value
+
+    def __setitem__(self, uid, value):
+        setattr(self._jobs[uid], self._field, value)
+
+    def __delitem__(self, uid):
+        self[uid] = None
+
+    def __iter__(self):
+        return (uid for uid, job in self._jobs.items() if getattr(job, self._field) is not None)
+
+    def __len__(self):
+        return sum(1 for _ in self)
+
+
+def at_once(coroutine):
+    """Run what never waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("history in memory waits for nothing")
 
 
 def owner(obj):

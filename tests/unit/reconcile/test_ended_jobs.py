@@ -97,6 +97,7 @@ async def test_a_pod_that_a_crash_left_held_is_released(ended):
 
 async def test_history_that_was_lost_is_written_again_before_its_object_goes(ended):
     ended.records.clear()
+    ended.history.jobs_by_uid.clear()
     ended.now += timedelta(seconds=601)
     await ended.settle()
     written = {type(record).__name__ for record in ended.records.values()}

@@ -117,7 +117,7 @@ async def test_a_runner_that_beats_lives_whatever_our_clock_says(world, ahead):
     await world.act()
     world.run_pod(world.pods()[0])
     for minute in range(30):
-        world.beats[uid, 1] = world.now
+        world.beat(uid, 1)
         world.wall_ahead = ahead if minute > 20 else timedelta(0)
         await world.act(minutes=1)
 
@@ -129,7 +129,7 @@ async def test_a_runner_that_beats_no_more_is_stopped_whatever_our_clock_says(wo
     uid = world.apply()["metadata"]["uid"]
     await world.act()
     world.run_pod(world.pods()[0])
-    world.beats[uid, 1] = world.now
+    world.beat(uid, 1)
     await world.act(minutes=20)
     world.wall_ahead = timedelta(hours=-1)
     await world.act(minutes=1)
