@@ -87,7 +87,7 @@ bench-cluster: .venv/.helm ## Measure jobs per second against batch/v1 Jobs on t
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q tests/e2e/burst.py
 
 conformance: setup ## Record the answers of a real API server, compare ours
-	cd devcluster && AGENTJOBS_RECORD=1 ../$(BIN)/python -m pytest -q --apiserver=envtest tests/conformance -k golden
+	cd devcluster && DEVCLUSTER_RECORD=1 ../$(BIN)/python -m pytest -q --apiserver=envtest tests/conformance -k golden
 	cd devcluster && ../$(BIN)/python -m pytest -q tests/conformance
 
 images: ## Build the images with docker or buildah (TAG=…, BASE_IMAGE=…)

@@ -46,7 +46,7 @@ def make_server(backend: str) -> Callable[[Path], Any]:
             return ApiServer
         case "envtest":
             return EnvTest
-    # How to keep to a part of another's cluster is known to AgentJobs' development mode, in the same repository.
+    # Sessions on a cluster that others use are part of AgentJobs' development mode, in the same repository.
     from agentjobs.dev.shared import SharedCluster
 
     return SharedCluster

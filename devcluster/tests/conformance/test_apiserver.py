@@ -1,7 +1,7 @@
-"""The embedded API server answers as a real kube-apiserver 1.36 did, request by request.
+"""The responses of the embedded API server are those of a real kube-apiserver 1.36, request by request.
 
-The golden answers are a real server's. With KUBEBUILDER_ASSETS set they are checked against one again, and
-AGENTJOBS_RECORD=1 writes them anew.
+The golden responses were recorded from a real server. With KUBEBUILDER_ASSETS they are compared with one again;
+DEVCLUSTER_RECORD=1 records them.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ VOLATILE = ("uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", 
 
 
 def digest(code: int, text: str) -> dict[str, Any]:
-    """What clients act upon: codes, reasons, fields; metadata; the whole of custom resources. Words may differ."""
+    """Return the parts of a response that clients depend on: codes, reasons, fields, metadata, custom resources."""
     answers = []
     for line in [text] if not text.startswith('{"type"') else text.splitlines():
         try:
@@ -67,7 +67,7 @@ def of(body: Any) -> Any:
 
 
 async def answers_of(server: Any) -> dict[str, Any]:
-    """Send all steps, in order; return the digests by name."""
+    """Send all steps in their order; return the digests by name."""
     tls = ssl.create_default_context(cafile=str(server.ca))
     headers = {"Authorization": f"Bearer {server.token}"}
     found: dict[str, Any] = {}
@@ -86,7 +86,7 @@ async def answers_of(server: Any) -> dict[str, Any]:
 
 
 def names_of(text: str) -> dict[str, Any]:
-    """What later steps may refer to: metadata, and the token of a TokenRequest."""
+    """Return the values for later steps: metadata, and the token of a TokenRequest."""
     try:
         body = json.loads(text)
         return {**(body.get("metadata") or {}), "token": (body.get("status") or {}).get("token", "")}
@@ -113,7 +113,7 @@ async def send(session: aiohttp.ClientSession, url: str, step: Any, known: Any) 
             headers=headers,
         ) as answer:
             code, text = answer.status, (await answer.read()).decode("utf-8", "replace")
-        # A real server takes a moment to serve a new kind, and to heed a new role.
+        # A real server takes a moment until it serves a new kind or uses a new role.
         if step.get("until", code) == code:
             break
         await asyncio.sleep(0.1)
@@ -144,7 +144,7 @@ def test_the_embedded_server_answers_as_the_real_one(embedded, golden, step):
 async def test_the_golden_answers_are_the_real_servers(tmp_path):
     async with EnvTest(tmp_path) as server:
         found = await answers_of(server)
-    if os.environ.get("AGENTJOBS_RECORD"):
+    if os.environ.get("DEVCLUSTER_RECORD"):
         GOLDEN.write_text(json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
     assert found == json.loads(GOLDEN.read_text())

@@ -1,4 +1,4 @@
-"""`kubectl apply` and `agentjobs apply` take turns on one file, and leave it as the other did."""
+"""`kubectl apply` and `agentjobs apply` agree on whether an object has changed."""
 
 import asyncio
 import os
@@ -77,7 +77,7 @@ async def client(server):
 
 @pytest.fixture
 def kubectl(server, tmp_path):
-    """Run kubectl; return what it says of each object, whole, so that warnings are seen."""
+    """Run kubectl; return all lines of its output, with warnings."""
     assets = Path(os.environ.get("KUBEBUILDER_ASSETS") or "/nonexistent") / "kubectl"
     program = assets if assets.exists() else shutil.which("kubectl")
     if not program:

@@ -1,4 +1,4 @@
-"""`agentjobs dev` as a user has it: one command, its status, and nothing left behind."""
+"""`agentjobs dev` for a user: one command, its exit status, and no process left behind."""
 
 import asyncio
 import os
@@ -106,7 +106,7 @@ async def test_a_part_that_dies_ends_everything_and_is_named(dev):
     assert not any(alive(member) for member in family)
 
 
-async def test_a_database_that_cannot_start_is_told_without_a_stack(dev):
+async def test_a_database_that_cannot_start_is_reported_without_a_traceback(dev):
     with tempfile.TemporaryDirectory(prefix="agentjobs-test-") as folder:
         Path(folder).chmod(0o755)  # or a server that is not root's lies elsewhere
         data = Path(folder) / "postgres" / "data"

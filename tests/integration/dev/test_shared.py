@@ -1,4 +1,4 @@
-"""A session on a cluster of others takes away what it brought, also what an earlier one could not."""
+"""A session on a shared cluster removes its objects, also those of an earlier session of its folder."""
 
 import pytest
 
@@ -12,11 +12,11 @@ FINALIZER = "example.com/held"
 @pytest.fixture(autouse=True)
 def of_others(backend):
     if backend != "kubeconfig":
-        pytest.skip("a server of our own ends with all that is in it")
+        pytest.skip("a server that is not shared ends with all its objects")
 
 
 async def left_of(client, session):
-    """Names of all that carries the session's mark."""
+    """Return the names of all objects with the session's label."""
     names = []
     for resource in (NAMESPACES, NODES):
         items, _ = await client.list(resource, label_selector=f"{SESSION_LABEL}={session}")

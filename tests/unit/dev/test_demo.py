@@ -1,4 +1,4 @@
-"""How the demo judges an example."""
+"""How the demo compares an example with its expected end."""
 
 import io
 from pathlib import Path
@@ -16,7 +16,7 @@ def job(phase, reason, *, attempts=1):
     return {"status": {"phase": phase, "reason": reason, "attempts": attempts, "starts": 1}}
 
 
-def test_an_example_that_ends_as_it_should_makes_no_mistake():
+def test_an_example_that_ends_as_expected_has_no_difference():
     assert Example("hello", EXPECTED, job("Succeeded", "ResultAccepted")).mistakes() == []
 
 
@@ -30,21 +30,21 @@ def test_every_difference_is_named():
     ]
 
 
-def test_a_job_between_two_attempts_says_why_it_waits():
+def test_a_job_between_two_attempts_has_the_reason_of_the_wait():
     waiting = {"status": {"phase": "Retrying", "reason": "WaitingForBackoff"}}
 
     assert Example("flaky", EXPECTED, waiting).outcome()["reason"] == "WaitingForBackoff"
 
 
 @pytest.mark.parametrize(("reason", "status"), [("ResultAccepted", 0), ("Other", 1)])
-def test_the_status_says_whether_all_ended_as_they_should(reason, status):
+def test_the_exit_status_is_0_only_if_all_ended_as_expected(reason, status):
     out = io.StringIO()
 
     assert summary([Example("hello", EXPECTED, job("Succeeded", reason))], out, seconds=1.0, log=Path("none")) == status
     assert f"{1 - status} of 1 examples ended as they should" in out.getvalue()
 
 
-def test_the_summary_tells_answers():
+def test_the_summary_has_the_answers():
     out, hello = io.StringIO(), job("Succeeded", "ResultAccepted")
     hello["status"]["result"] = {"summary": "Hello!\nI ran."}
 
@@ -67,7 +67,7 @@ def test_the_table_shows_the_answer_in_a_narrow_terminal(monkeypatch, width, col
 
 
 @pytest.mark.parametrize("examples", [True, False])
-def test_what_to_type_next_works_in_a_new_terminal(tmp_path, examples):
+def test_the_next_commands_work_in_a_new_terminal(tmp_path, examples):
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / ".venv" / "bin" / "activate").touch()
     if examples:

@@ -1,4 +1,4 @@
-"""A cluster of others: it is named before it is written to, and what is ours can be told from what is not."""
+"""A shared cluster: it must be named before a session writes to it, and objects of the session have its labels."""
 
 import json
 
@@ -41,7 +41,7 @@ def test_the_current_context_of_the_usual_file_is_not_written_to_unless_named(ku
 
 
 @pytest.mark.parametrize("key", ["insecure-skip-tls-verify", "tls-server-name"])
-def test_what_our_own_kubeconfig_could_not_say_is_refused(kubeconfig, key):
+def test_an_unsupported_kubeconfig_is_refused(kubeconfig, key):
     file = kubeconfig(**{key: True})
 
     with pytest.raises(Misconfigured, match=key):

@@ -1,4 +1,4 @@
-"""A development API server for each test (about 20 ms) and a client that speaks plain HTTP to it."""
+"""A development API server for each test (about 20 ms), and an HTTP client for it."""
 
 import io
 import json
@@ -55,7 +55,7 @@ TOY_CRD: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """A response."""
 
     code: int
     body: Any
@@ -64,7 +64,7 @@ class Answer:
 
 
 class Api:
-    """Requests to one server, as its admin unless told otherwise."""
+    """Sends requests to one server, by default as its administrator."""
 
     crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     toys = "/apis/example.dev/v1/namespaces/default/toys"
@@ -93,7 +93,7 @@ class Api:
         return await self("PATCH", path, body, media=MERGE)
 
     async def events(self, path: str, query: str) -> list[Any]:
-        """All events that a watch has when it begins."""
+        """Return all events that a watch has at its beginning."""
         admin = {"Authorization": f"Bearer {self.server.token}"}
         async with self.session.get(f"{path}?watch=true&{query}", headers=admin) as response:
             assert response.status == 200
@@ -104,7 +104,7 @@ class Api:
 @pytest_asyncio.fixture
 async def server(backend: str, tmp_path: Path) -> AsyncIterator[ApiServer]:
     if backend != "embedded":
-        pytest.skip("about the embedded API server itself; tests/conformance compares it with a real one")
+        pytest.skip("a test of the embedded API server; tests/conformance compares it with a real one")
     async with ApiServer(tmp_path / "server") as running:
         yield running
 
@@ -118,7 +118,7 @@ async def api(server: ApiServer) -> AsyncIterator[Api]:
 
 @pytest_asyncio.fixture
 async def toys(api: Api) -> str:
-    """The path of a custom kind's collection."""
+    """The path of the collection of a custom kind."""
     assert (await api("POST", api.crds, TOY_CRD)).code == 201
     return api.toys
 

@@ -1,4 +1,4 @@
-"""Who may do what: the admin's token, service account tokens, reviews, and what is refused with a sentence."""
+"""Authentication and authorization: the administrator's token, service account tokens, reviews, refusals."""
 
 import stat
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ async def review(api, token, *audiences):
 
 
 @pytest.mark.parametrize("token", ["", "Bearer ", "Bearer wrong", "Basic YTpi", "Bearer \u00fc"])
-async def test_nobody_gets_in_without_the_token(api, token):
+async def test_a_request_without_the_token_is_unauthorized(api, token):
     answer = await api("GET", "/api/v1/pods", Authorization=token)
 
     assert (answer.code, answer.body["reason"]) == (401, "Unauthorized")
@@ -48,7 +48,7 @@ async def test_the_kubeconfig_is_private_and_complete(server):
     assert config["users"][0]["user"]["token"] == server.token
 
 
-async def test_a_pod_bound_token_tells_its_pod(api, pod):
+async def test_a_pod_bound_token_has_its_pod(api, pod):
     made = await api("POST", f"{api.core}/pods", pod("runner-1"))
     uid = made.body["metadata"]["uid"]
     bound = {"apiVersion": "v1", "kind": "Pod", "name": "runner-1", "uid": uid}
@@ -99,7 +99,7 @@ async def test_a_token_is_bound_to_pods_of_its_own_account(api, pod):
 @pytest.mark.parametrize(
     "spoil", [lambda t: t[:-2], lambda t: "x" + t, lambda t: t.replace(".", ".e30", 1), lambda t: ""]
 )
-async def test_a_forged_token_is_nobodys(api, spoil):
+async def test_a_forged_token_is_not_authenticated(api, spoil):
     token = (await token_of(api)).body["status"]["token"]
 
     assert "authenticated" not in await review(api, spoil(token))
@@ -130,7 +130,7 @@ async def test_a_bad_token_request_is_refused(api, spec, code):
     assert (await token_of(api, **spec)).code == code
 
 
-async def test_a_service_account_without_roles_may_look_around_and_ask_who_it_is(api):
+async def test_a_service_account_without_roles_may_read_discovery_and_review_itself(api):
     token = (await token_of(api)).body["status"]["token"]
     bearer = f"Bearer {token}"
 
@@ -146,7 +146,7 @@ async def test_a_service_account_without_roles_may_look_around_and_ask_who_it_is
     assert me.body["status"]["userInfo"]["username"] == "system:serviceaccount:default:default"
 
 
-async def test_a_role_allows_at_once_what_it_names_and_nothing_else(api):
+async def test_a_role_allows_its_rules_at_once_and_nothing_else(api):
     bearer = "Bearer " + (await token_of(api)).body["status"]["token"]
     rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
     rules = [{"verbs": ["create"], "apiGroups": [""], "resources": ["configmaps"]}]
@@ -199,7 +199,7 @@ async def test_the_admin_is_reviewed_as_the_admin(api):
         ("POST", "/version", 405),
     ],
 )
-async def test_what_is_not_served_is_refused_with_a_sentence(api, method, path, code):
+async def test_an_unsupported_request_is_refused_with_a_message(api, method, path, code):
     answer = await api(method, path)
 
     assert answer.code == code
@@ -227,7 +227,7 @@ async def test_a_bad_body_is_the_callers_fault(api, body, media, code):
     assert answer.code == code
 
 
-async def test_yaml_goes_in_and_comes_out(api):
+async def test_yaml_is_read_and_written(api):
     body = b"metadata: {name: m}\ndata: {day: '2026-11-21', raw: \"yes\"}\n"
 
     made = await api("POST", f"{api.core}/configmaps", body, media="application/yaml", Accept="application/yaml")

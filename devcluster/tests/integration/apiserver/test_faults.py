@@ -1,4 +1,4 @@
-"""Faults on request."""
+"""Injected faults."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ async def test_every_nth_write_fails_and_does_nothing(api, server, toys, toy, co
     assert len((await api("GET", toys)).body["items"]) == 4
 
 
-async def test_an_overloaded_answer_says_when_to_come_back(api, server, toys, toy):
+async def test_an_overloaded_response_has_retry_after(api, server, toys, toy):
     server.faults.fail_every, server.faults.fail_code = 1, 429
 
     assert (await api("POST", toys, toy())).headers["Retry-After"] == "1"
@@ -82,7 +82,7 @@ async def test_latency_delays_and_changes_nothing(api, server, toys):
     assert (await api("GET", toys)).code == 200
 
 
-async def test_a_late_list_tells_of_the_past(api, server, toys, toy):
+async def test_a_delayed_list_is_outdated(api, server, toys, toy):
     server.faults.list_latency = 0.1
     late = asyncio.ensure_future(api("GET", toys))
     await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What kubectl and kopf ask for besides objects: discovery, OpenAPI, tables."""
+"""Requests of kubectl and kopf besides objects: discovery, OpenAPI, tables."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryLi
 
 @pytest.fixture
 def kubectl(server, tmp_path):
-    """Run kubectl; return what it says of each object, whole, so that warnings are seen."""
+    """Run kubectl; return all lines of its output, with warnings."""
     assets = Path(os.environ.get("KUBEBUILDER_ASSETS") or "/nonexistent") / "kubectl"
     program = assets if assets.exists() else shutil.which("kubectl")
     if not program:

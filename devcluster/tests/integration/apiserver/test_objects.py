@@ -1,4 +1,4 @@
-"""What a write does to an object."""
+"""Writes of objects."""
 
 import pytest
 
@@ -12,7 +12,7 @@ async def test_a_created_object_gets_uid_generation_and_revision(api, toys, toy)
     assert answer.code == 201
     assert meta["generation"] == 1
     assert meta["uid"] != "mine"
-    assert int(meta["resourceVersion"]) > 10**15  # microseconds: no restart repeats a revision
+    assert int(meta["resourceVersion"]) > 10**15  # microseconds, so that a restart does not repeat a revision
 
 
 async def test_defaults_are_stored(api, toys, toy):
@@ -117,7 +117,7 @@ async def test_status_and_spec_do_not_write_each_other(api, toys, toy):
     assert by_status.body["spec"]["size"] == 2
 
 
-async def test_a_write_without_a_change_is_no_write(api, toys, toy):
+async def test_a_write_without_a_change_is_not_stored(api, toys, toy):
     before = await api("POST", toys, toy())
 
     after = await api.merge(f"{toys}/a", {"spec": {"size": 1}})
@@ -256,7 +256,7 @@ async def test_a_huge_body_is_refused_before_it_is_read(api, toys, toy):
         pytest.param("events", {"metadata": {"name": "e"}, "message": "x" * 1_600_000}, 500, id="anything"),
     ],
 )
-async def test_what_etcd_would_not_store_is_not_stored(api, path, body, code):
+async def test_an_object_too_large_for_etcd_is_not_stored(api, path, body, code):
     answer = await api("POST", f"{api.core}/{path}", {**body, "involvedObject": {}})
 
     assert answer.code == code

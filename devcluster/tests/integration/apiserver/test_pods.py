@@ -1,4 +1,4 @@
-"""Pods, nodes, namespaces: what kubelet, scheduler and namespace controller need from the server."""
+"""Pods, nodes and namespaces, as kubelet, scheduler and namespace controller use them."""
 
 import ssl
 
@@ -39,7 +39,7 @@ async def test_a_new_pod_is_pending_with_a_pods_defaults(api, pod):
         ),
     ],
 )
-async def test_a_pod_nobody_could_run_is_refused(api, pod, spec, field):
+async def test_a_pod_that_cannot_run_is_refused(api, pod, spec, field):
     answer = await api("POST", f"{api.core}/pods", {**pod(), "spec": spec})
 
     assert (answer.code, answer.body["details"]["causes"][0]["field"]) == (422, field)
@@ -59,7 +59,7 @@ async def test_a_pod_is_bound_once(api, bound):
     assert (await api("GET", bound)).body["spec"]["nodeName"] == "n1"
 
 
-async def test_a_pod_on_no_node_goes_at_once(api, pod):
+async def test_a_pod_without_a_node_is_removed_at_once(api, pod):
     await api("POST", f"{api.core}/pods", pod())
 
     await api("DELETE", f"{api.core}/pods/p")
@@ -78,7 +78,7 @@ async def test_a_bound_pod_waits_for_its_kubelet(api, bound):
     assert (await api("GET", bound)).code == 404
 
 
-async def test_a_held_pod_stays_after_its_kubelet_let_go(api, bound):
+async def test_a_pod_with_a_finalizer_stays_after_its_kubelet_has_finished(api, bound):
     await api.merge(bound, {"metadata": {"finalizers": ["example.dev/hold"]}})
     await api("DELETE", bound)
     early = await api.merge(bound, {"metadata": {"labels": {"a": "b"}}})
@@ -100,7 +100,7 @@ async def test_losing_the_finalizer_first_leaves_the_pod_to_its_kubelet(api, bou
     assert (await api("GET", bound)).code == 200
 
 
-async def test_an_ended_pod_goes_without_grace(api, bound):
+async def test_an_ended_pod_is_removed_without_grace(api, bound):
     await api.merge(f"{bound}/status", {"status": {"phase": "Failed"}})
 
     await api("DELETE", bound)
@@ -160,13 +160,13 @@ async def test_a_log_comes_from_the_pods_node(api, bound, server):
 
 
 @pytest.mark.parametrize(("query", "code"), [("", 204), ("?container=absent", 400)])
-async def test_a_log_that_is_not_there_is_said_so(api, pod, query, code):
+async def test_a_missing_log_is_reported(api, pod, query, code):
     await api("POST", f"{api.core}/pods", pod())
 
     assert (await api("GET", f"{api.core}/pods/p/log{query}")).code == code
 
 
-async def test_a_namespace_ends_when_its_controller_says_so(api):
+async def test_a_namespace_is_removed_when_its_controller_has_finished(api):
     await api("POST", "/api/v1/namespaces", {"metadata": {"name": "team"}})
     accounts = await api("GET", "/api/v1/namespaces/team/serviceaccounts")
 

@@ -1,4 +1,4 @@
-"""Bodies as kubectl 1.32 and newer sends them."""
+"""Protobuf bodies of kubectl 1.32 and newer."""
 
 import random
 

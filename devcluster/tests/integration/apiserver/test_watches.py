@@ -1,4 +1,4 @@
-"""Lists and watches: what a controller's cache is built from."""
+"""Lists and watches, which the cache of a controller uses."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ async def test_a_watch_goes_on_after_the_list_it_follows(api, toys, toy):
     assert revisions[0] > int(revision)
 
 
-async def test_a_watch_without_a_revision_begins_with_what_is_there(api, toys, toy):
+async def test_a_watch_without_a_revision_begins_with_the_current_objects(api, toys, toy):
     await api("POST", toys, toy("a"))
 
     assert types(await api.events(toys, "")) == [("ADDED", "a")]
@@ -66,7 +66,7 @@ async def test_a_revision_of_a_later_server_is_expired_too(api, toys):
     assert events[0]["object"]["code"] == 410
 
 
-async def test_compaction_expires_what_was_before(api, toys, toy):
+async def test_compaction_expires_earlier_revisions(api, toys, toy):
     old = (await api("POST", toys, toy("a"))).body["metadata"]["resourceVersion"]
     new = (await api("POST", toys, toy("b"))).body["metadata"]["resourceVersion"]
     api.server.compact()
@@ -103,7 +103,7 @@ async def test_an_object_leaving_a_selection_is_deleted_as_it_was(api, toys, toy
     assert blue[0]["type"] == "ADDED"
 
 
-async def test_a_watch_of_one_name_hears_of_no_other(api, toys, toy):
+async def test_a_watch_of_one_name_gets_events_of_no_other(api, toys, toy):
     for name in ("a", "b"):
         await api("POST", toys, toy(name))
 

@@ -14,11 +14,11 @@ from devcluster.node import ProcessNode
 
 SECONDS = 60.0
 OWN = SimpleNamespace(namespace="default", node="process-node", shared=False, labels={}, node_options={}, placement={})
-"""Where to work on a server that no others use."""
+"""Namespace and node on a server that no one else uses."""
 
 
 class Machine:
-    """An API server with everything that runs pods, and what tests do to it."""
+    """An API server with controllers and a node, and methods for tests."""
 
     def __init__(self, server, client, node, group, folder):
         self.server = server
@@ -51,7 +51,7 @@ class Machine:
         return name
 
     async def until(self, name, check, *, namespace=None, resource=PODS):
-        """Return the object as soon as `check` holds; None stands for an object that is gone."""
+        """Wait until `check` holds and return the object; None is an object that is gone."""
         found, namespace = None, namespace or self.home
         async with asyncio.timeout(SECONDS):
             events = self.client.follow(resource, namespace, field_selector=f"metadata.name={name}")
@@ -66,7 +66,7 @@ class Machine:
         raise AssertionError(f"{name} did not get there: {found}")
 
     async def ended(self, name):
-        """Wait for the pod's end, its containers' included, and return the status."""
+        """Wait for the end of the pod and its containers; return the status."""
         pod = await self.until(name, lambda found: found and _ended(found["status"]))
         return pod["status"]
 
@@ -83,13 +83,13 @@ class Machine:
         return await self.client.create(resource, (namespace or self.home) if resource.namespaced else None, body)
 
     async def owner(self, name, **metadata):
-        """Make a ConfigMap to be an owner; return it and a reference to it."""
+        """Create a ConfigMap as owner; return it and a reference to it."""
         made = await self.make(CONFIG_MAPS, name, **metadata)
         reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": made["metadata"]["uid"]}
         return made, reference
 
     def another_node(self, name, **options):
-        """Return a second node and its name, not yet running."""
+        """Return a second node, which is not running, and its name."""
         name = f"{self.place.node}-{name}"
         return ProcessNode(self.client, name=name, **self.place.node_options, **options), name
 
@@ -114,7 +114,7 @@ def _ended(status):
 
 @pytest.fixture
 def terminated():
-    """Return the end of a pod's only container."""
+    """Return the terminated state of a pod's only container."""
     return lambda status: status["containerStatuses"][0]["state"]["terminated"]
 
 

@@ -1,4 +1,4 @@
-"""Garbage collection and the end of namespaces, by the same controllers on every API server."""
+"""Garbage collection and deletion of namespaces, by the same controllers on every API server."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group(
 
 
 async def settled(machine):
-    """Let the collector see all that was written so far: make garbage and wait until it is taken away."""
+    """Wait until the collector has seen all writes: create garbage and wait until it is deleted."""
     reference = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -31,7 +31,7 @@ async def test_dependents_follow_their_owner_in_the_background(machine):
     await machine.gone("child-background", resource=SECRETS)
 
 
-async def test_in_the_foreground_the_owner_goes_last(machine):
+async def test_in_the_foreground_the_owner_is_removed_last(machine):
     _, reference = await machine.owner("owner-foreground")
     blocking = {**reference, "blockOwnerDeletion": True}
     await machine.make(SECRETS, "child-foreground", ownerReferences=[blocking], finalizers=["example.com/keep"])
@@ -68,7 +68,7 @@ async def test_a_new_object_of_the_owners_name_is_not_the_owner(machine):
     assert await machine.exists(CONFIG_MAPS, "owner-again")
 
 
-async def test_a_child_of_two_stays_until_both_are_gone(machine):
+async def test_an_object_with_two_owners_stays_until_both_are_gone(machine):
     _, first = await machine.owner("owner-one")
     _, second = await machine.owner("owner-two")
     await machine.make(SECRETS, "child-of-two", ownerReferences=[first, second])

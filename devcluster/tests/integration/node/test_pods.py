@@ -1,4 +1,4 @@
-"""How pods end on the process node: the same phases, reasons and container states as recorded from a kubelet."""
+"""The ends of pods on the process node, with the phases, reasons and container states recorded from a kubelet."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ async def log_of(machine, name, **query):
 
 
 async def armed(machine, name):
-    """Wait until the program has installed its signal handler, which it tells by its first line."""
+    """Wait until the program has installed its signal handler and printed its first line."""
     uid = (await machine.running(name))["metadata"]["uid"]
     for _ in range(400):
         if any("armed" in log.read_text() for log in (machine.folder / "node" / "pods" / uid).rglob("log")):
@@ -131,7 +131,7 @@ async def test_a_deaf_process_is_killed_after_its_grace(machine, terminated):
     assert (status["phase"], terminated(status)["exitCode"]) == ("Failed", 137)
 
 
-async def test_a_deleted_pod_without_finalizer_goes(machine):
+async def test_a_deleted_pod_without_finalizer_is_removed(machine):
     name = await machine.run("import time; time.sleep(60)")
     await machine.running(name)
 
@@ -158,7 +158,7 @@ time.sleep(60)
         await eventually(lambda pid=pid: not alive(pid))
 
 
-async def test_a_missing_secret_is_told_and_heals(machine, terminated):
+async def test_a_missing_secret_is_reported_and_the_pod_recovers(machine, terminated):
     entry = {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "late", "key": "api"}}}
     program = "import os; open(os.environ['OUT'], 'w').write(os.environ['KEY'])"
     name = await machine.run(program, container={"env": [*SAY["env"], entry]})
@@ -211,7 +211,7 @@ async def test_a_pod_gets_a_token_for_its_audience(machine, terminated):
     assert answer["status"]["user"]["extra"]["authentication.kubernetes.io/pod-name"] == [name]
 
 
-async def test_a_container_sees_the_downward_api_and_what_the_node_hands_on(machine, terminated):
+async def test_a_container_has_the_downward_api_and_the_nodes_variables(machine, terminated):
     field = {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
     program = "import os; open(os.environ['OUT'], 'w').write(os.environ['NAME'] + os.environ['FROM_HOST'])"
     name = await machine.run(program, container={"env": [*SAY["env"], field]})
@@ -255,7 +255,7 @@ async def test_a_followed_log_ends_with_its_container(machine):
     assert await log_of(machine, name, follow="true") == "one\ntwo\n"
 
 
-async def test_a_pod_nobody_takes_says_so(machine):
+async def test_an_unschedulable_pod_has_a_condition(machine):
     name = await machine.run(nodeSelector={"disk": "none"})
 
     pod = await machine.until(name, lambda found: found and found["status"].get("conditions"))
@@ -301,7 +301,7 @@ async def test_an_instant_node_ends_pods_without_a_process(machine, tmp_path, te
     assert (status["phase"], terminated(status)["message"]) == ("Succeeded", json.dumps({"pod": name}))
 
 
-async def test_a_pretended_pod_that_is_deleted_says_that_its_container_ended(machine, tmp_path, terminated):
+async def test_a_simulated_pod_that_is_deleted_has_an_ended_container(machine, tmp_path, terminated):
     node, instant = machine.another_node("stopped", folder=tmp_path, instant=lambda pod: Instant(seconds=60))
     task = asyncio.create_task(node.run())
     await node.ready.wait()

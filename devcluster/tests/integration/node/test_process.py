@@ -1,4 +1,4 @@
-"""Children end with us, whatever ends us."""
+"""Children end with their parent, however it ends."""
 
 import asyncio
 import signal
@@ -50,11 +50,11 @@ async def test_a_killed_parent_leaves_neither_child_nor_grandchild():
 @pytest.mark.parametrize(
     ("command", "code"), [(["true"], 0), (["sh", "-c", "exit 3"], 3), (["sh", "-c", "kill -9 $$"], -9)]
 )
-async def test_a_child_tells_how_it_ended(command, code):
+async def test_a_child_has_its_exit_code(command, code):
     assert await spawn(command).wait() == code
 
 
-async def test_what_a_child_leaves_in_its_group_is_killed():
+async def test_processes_left_in_the_group_of_a_child_are_killed():
     child = spawn(["sh", "-c", "sleep 60 & echo $!"], output=subprocess.PIPE)
     left = int(await asyncio.to_thread(child.stdout.readline))
     await child.wait()

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL keeps its data, stays private and never outlives us."""
+"""The embedded PostgreSQL keeps its data, is private and ends with its parent."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ async def test_data_is_there_after_a_stop_and_after_a_kill(server_folder):
             assert connection.execute("SELECT number FROM kept ORDER BY 1").fetchall() == [(1,), (2,)]
 
 
-async def test_only_we_may_enter_and_no_port_is_open(postgres):
+async def test_only_the_owner_can_enter_and_no_port_is_open(postgres):
     socket = Path(psycopg.conninfo.conninfo_to_dict(postgres.dsn)["host"])
     with psycopg.connect(postgres.dsn) as connection:
         (addresses,) = connection.execute("SHOW listen_addresses").fetchone()
@@ -136,7 +136,7 @@ async def test_a_folder_that_the_server_cannot_enter_is_replaced_and_remembered(
 
 
 @root_only
-async def test_the_replacement_of_a_folder_that_is_gone_is_removed(folder, monkeypatch):
+async def test_the_replacement_of_a_deleted_folder_is_removed(folder, monkeypatch):
     monkeypatch.setattr("devcluster.postgres._ABANDONED_SECONDS", -1.0)
     places = []
     for name in ("first", "second"):

@@ -1,4 +1,4 @@
-"""Hypothesis without deadlines here: the machine's other work must not decide whether a law holds."""
+"""Hypothesis without deadlines, since the load of the machine must not fail a property."""
 
 from hypothesis import HealthCheck, settings
 

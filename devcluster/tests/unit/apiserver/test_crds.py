@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions: the refusals of a real kube-apiserver, and what becomes of those that are accepted."""
+"""CustomResourceDefinitions: refusals of a real kube-apiserver, and the kinds of accepted definitions."""
 
 import copy
 import json
@@ -71,7 +71,7 @@ def with_version(**fields: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_is_not_served_here_is_refused_at_its_field(crd: dict[str, Any], field: str) -> None:
+def test_an_unsupported_feature_is_refused_at_its_field(crd: dict[str, Any], field: str) -> None:
     assert crds.check(completed(crd))[0]["field"] == field
 
 
@@ -180,7 +180,7 @@ def test_versions_come_in_the_order_of_discovery() -> None:
     assert [kind.version for kind in kinds] == ["v10", "v2", "v1", "v1beta10", "v1beta2", "v1alpha1", "foo"]
 
 
-def test_a_version_that_is_not_served_makes_no_kind() -> None:
+def test_a_version_that_is_not_served_has_no_kind() -> None:
     assert kinds_of(completed(with_version(served=False))) == []
 
 

@@ -1,4 +1,4 @@
-"""Discovery and OpenAPI: what kubectl and other clients read before anything else."""
+"""Discovery and OpenAPI, which kubectl and other clients read first."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,7 @@ def aggregated(path: str) -> dict[tuple[str, str], dict[str, Any]]:
     }
 
 
-# The real server has subresources for what is not served here: exec, proxy, eviction and the like.
+# The real server has subresources that this one does not have: exec, proxy, eviction and others.
 @pytest.mark.parametrize("resource", RESOURCES, ids=[resource["resource"] for resource in RESOURCES])
 def test_a_built_in_resource_is_described_as_by_a_real_server(resource: dict[str, Any]) -> None:
     ours = aggregated("/apis" if resource["group"] else "/api")[resource["group"], resource["resource"]]
@@ -106,7 +106,7 @@ def test_legacy_discovery_lists_resources_and_subresources() -> None:
 @pytest.mark.parametrize(
     "path", ["/apis/nope", "/apis/example.com/v9", "/api/v2", "/", "/healthz", "/apis/a/b/c", "/apis/"]
 )
-def test_what_is_not_served_is_no_document(path: str) -> None:
+def test_other_paths_have_no_document(path: str) -> None:
     assert discovery.document(path, "*/*", KINDS) is None
 
 

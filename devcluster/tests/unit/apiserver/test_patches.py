@@ -1,4 +1,4 @@
-"""Patches: the laws of RFC 7396 and 6902, and the lists of strategic merge."""
+"""Patches: the properties of RFC 7396 and 6902, and the lists of strategic merge patches."""
 
 import copy
 from typing import Any
@@ -86,7 +86,7 @@ def test_a_json_patch_applies_in_order_and_leaves_its_target_alone() -> None:
     assert target == {"metadata": {"finalizers": ["a"]}}
 
 
-def test_a_failed_test_operation_is_told_apart_and_is_422() -> None:
+def test_a_failed_test_operation_is_an_error_of_its_own_with_422() -> None:
     operations = [{"op": "test", "path": "/metadata/resourceVersion", "value": "1"}]
 
     with pytest.raises(PatchTestFailed) as refused:

@@ -1,4 +1,4 @@
-"""A pod's fields are known by name, so that a misspelt one is seen."""
+"""The names of a pod's fields are known, so that misspelt ones are found."""
 
 from devcluster.apiserver import podfields
 
@@ -7,7 +7,7 @@ def test_the_table_is_that_of_the_installed_client() -> None:
     assert podfields.made() == podfields._table(), "call podfields.write()"
 
 
-def test_fields_that_nobody_knows_are_dropped_and_named_at_any_depth() -> None:
+def test_unknown_fields_are_removed_and_reported_at_any_depth() -> None:
     pod = {
         "metadata": {"labels": {"any": "thing"}, "lables": {}},
         "spec": {
@@ -22,5 +22,5 @@ def test_fields_that_nobody_knows_are_dropped_and_named_at_any_depth() -> None:
     assert pod["metadata"] == {"labels": {"any": "thing"}}
 
 
-def test_what_is_no_object_where_one_is_expected_is_left_to_others() -> None:
+def test_a_value_that_is_not_an_object_is_left_unchanged() -> None:
     assert podfields.prune({"spec": {"affinity": "none", "volumes": {"name": "a"}, "containers": [None]}}) == []

@@ -1,4 +1,4 @@
-"""Protobuf bodies: messages as a real server writes them, and garbage."""
+"""Protobuf bodies: messages of a real server, and malformed ones."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ MESSAGES = json.loads((Path(__file__).parent / "golden" / "protobuf.json").read_
 
 
 def missing(sent: Any, read: Any) -> Any:
-    """Return what of the sent object was not read; the server adds to what it is sent."""
+    """Return the parts of the sent object that were not decoded; the server adds fields of its own."""
     if isinstance(sent, dict) and isinstance(read, dict):
         found = {key: missing(value, read.get(key)) for key, value in sent.items()}
         return {key: value for key, value in found.items() if value is not None} or None
@@ -43,7 +43,7 @@ def test_unset_strings_and_times_are_left_out() -> None:
     assert decode(wrapped("ConfigMap", b"\x0a" + bytes([len(metadata)]) + metadata))["metadata"] == {"name": "a"}
 
 
-def test_an_unknown_kind_is_told_the_way_out() -> None:
+def test_an_unknown_kind_is_refused_with_a_workaround() -> None:
     with pytest.raises(StatusError, match="kubectl apply -f") as refused:
         decode(wrapped("Pod", b""))
 

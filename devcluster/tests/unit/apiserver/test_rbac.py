@@ -1,4 +1,4 @@
-"""Roles and bindings, decided as kube-apiserver's RBAC authorizer does."""
+"""Roles and bindings: the decisions of kube-apiserver's RBAC authorizer."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def store():
 
 @pytest.fixture
 def bind(store):
-    """Give subjects a role of these rules, in a namespace or everywhere."""
+    """Bind subjects to a role with these rules, in a namespace or in the cluster."""
 
     def make(*rules, namespace="", subjects=(ROBOT,), role="r", store_role=True):
         kind, binding = (ROLE, ROLE_BINDING) if namespace else (CLUSTER_ROLE, CLUSTER_ROLE_BINDING)
@@ -107,7 +107,7 @@ def test_a_yes_names_the_binding_and_the_subject(store, bind):
     assert reason == 'RBAC: allowed by RoleBinding "readers/team" of Role "readers" to ServiceAccount "robot/team"'
 
 
-def test_a_binding_of_a_role_that_is_not_there_is_told_in_the_refusal(store, bind):
+def test_a_denial_has_the_bindings_of_missing_roles(store, bind):
     bind(role="gone", store_role=False)
 
     decision = Authorizer(store).decide(ACCOUNT, (), pods())

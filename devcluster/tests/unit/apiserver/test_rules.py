@@ -1,4 +1,4 @@
-"""Rules in CEL: asked when a real server asks them, refused when a real server or this one cannot judge them."""
+"""CEL rules: evaluated when a real server evaluates them, refused when a real server or this one cannot."""
 
 from typing import Any
 
@@ -69,7 +69,7 @@ def test_values_of_a_map_are_named_by_their_key() -> None:
         pytest.param({"a": 1}, True, id="the-same"),
         pytest.param({"a": 2}, False, id="another-value"),
         pytest.param({"a": 1, "b": 1}, False, id="one-more"),
-        # So says kube-apiserver 1.36, too: it looks only at the unnamed fields that both have.
+        # As in kube-apiserver 1.36, which compares only fields without a schema that both have.
         pytest.param({"b": 1}, True, id="another-name"),
     ],
 )
@@ -80,7 +80,7 @@ def test_fields_without_a_schema_count_in_comparisons_as_on_a_real_server(new: A
     assert (told(schema, {"free": new}, {"free": {"a": 1}}) == []) is same
 
 
-def test_an_order_that_means_nothing_is_no_change() -> None:
+def test_the_order_of_a_set_or_map_is_not_a_change() -> None:
     schema = root(objects(s={"type": "array", "items": TEXT, "x-kubernetes-list-type": "set"}), FIXED)
 
     assert told(schema, {"s": ["b", "a"]}, {"s": ["a", "b"]}) == []
@@ -119,14 +119,14 @@ def test_the_reason_of_a_rule_is_the_reason_of_the_cause(reason: str) -> None:
         pytest.param({"rule": "true", "fieldPath": ".a"}, "fieldPath", id="field-path"),
     ],
 )
-def test_what_cannot_be_judged_is_refused_with_the_definition(rule: dict[str, Any], words: str) -> None:
+def test_a_definition_with_an_unsupported_rule_is_refused(rule: dict[str, Any], words: str) -> None:
     at = {"type": "string", "format": "date-time"}
     (message,) = refused(root(objects(a=TEXT, at=at, l={"type": "array", "items": TEXT}), rule))
 
     assert words in message
 
 
-def test_an_old_value_that_nobody_can_find_again_cannot_be_named() -> None:
+def test_old_self_is_refused_on_an_uncorrelatable_value() -> None:
     listed = {"type": "array", "items": {**TEXT, "x-kubernetes-validations": [FIXED]}}
 
     assert "uncorrelatable" in refused(root(objects(l=listed)))[0]
@@ -140,14 +140,14 @@ def test_the_presence_of_a_time_may_be_asked() -> None:
     assert told(schema, {}) == [("spec", "Invalid value: when?")]
 
 
-def test_words_in_texts_are_no_fields() -> None:
+def test_words_in_strings_are_not_fields() -> None:
     schema = root(objects(a=TEXT), {"rule": r"""self.a.matches(r'^self\.nope["]$') || self.a == "oldSelf.nope" """})
 
     assert refused(schema) == []
     assert told(schema, {"a": "oldSelf.nope"}) == []
 
 
-def test_fields_whose_names_are_no_identifiers_are_written_as_kubernetes_writes_them() -> None:
+def test_fields_whose_names_are_not_identifiers_are_escaped_as_in_kubernetes() -> None:
     schema = root(objects(**{"a-b": TEXT, "namespace": TEXT}), {"rule": "self.a__dash__b == self.__namespace__"})
 
     assert told(schema, {"a-b": "x", "namespace": "x"}) == []

@@ -1,4 +1,4 @@
-"""Structural schemas: the answers of a real kube-apiserver, the laws of pruning, and hostile input."""
+"""Structural schemas: responses of a real kube-apiserver, properties of pruning, hostile input."""
 
 import copy
 import json
@@ -13,7 +13,7 @@ from devcluster.apiserver.schema import MAX_CAUSES, MAX_DEPTH, Schema, SchemaErr
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "schema.json").read_text())
 SCHEMA = Schema(GOLDEN["schema"])
-# What we leave out on purpose: a second cause for one wrong number, group-version and label syntax inside of embedded
+# Not supported: a second cause for one invalid number, and the syntax of group-versions and labels in embedded
 # resources.
 DIFFERENT = [
     {"int": 1.5},
@@ -71,7 +71,7 @@ def test_unknown_fields_are_removed_and_named(spec: dict[str, Any], dropped: lis
     assert SCHEMA.prune(obj) == []
 
 
-def test_unknown_fields_beside_spec_are_named_but_metadata_is_left_alone() -> None:
+def test_unknown_fields_next_to_spec_are_reported_but_metadata_is_not_pruned() -> None:
     obj = {**a_thing({}), "bar": 1, "status": {"z": 1}, "metadata": {"name": "x", "odd": 1}}
 
     assert SCHEMA.prune(obj) == ["bar", "status.z"]
@@ -88,7 +88,7 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(names, json_values, max_size=6) | json_values)
-def test_whatever_comes_is_pruned_defaulted_and_validated_without_raising(spec: object) -> None:
+def test_any_object_is_pruned_defaulted_and_validated_without_raising(spec: object) -> None:
     obj = a_thing(spec)
 
     _, causes = written(SCHEMA, obj)
@@ -141,13 +141,13 @@ def test_a_million_causes_are_cut() -> None:
     assert len(schema.validate({"list": [1] * (2 * MAX_CAUSES)})) == MAX_CAUSES
 
 
-def test_one_item_too_many_is_told_in_the_singular() -> None:
+def test_a_limit_of_one_item_is_in_the_singular() -> None:
     schema = Schema({"type": "object", "properties": {"list": {"type": "array", "maxItems": 1}}})
 
     assert schema.validate({"list": [1, 2]})[0]["message"] == "Too many: 2: must have at most 1 item"
 
 
-def test_a_wrong_type_does_not_silence_what_else_a_schema_demands() -> None:
+def test_a_wrong_type_does_not_hide_other_violations() -> None:
     schema = Schema({"type": "object", "properties": {"a": {"type": "object", "not": {"required": ["b"]}}}})
 
     messages = [cause["message"] for cause in schema.validate({"a": 1.0})]
@@ -197,7 +197,7 @@ def test_a_default_is_a_fresh_value_each_time() -> None:
         pytest.param({"one": {}}, {"one": {}, "int": 1}, ["<nil>", "spec.one.a"], id="oneOf-never"),
     ],
 )
-def test_an_update_forgives_what_it_did_not_change(old: Any, new: Any, fields: list[str]) -> None:
+def test_an_update_ignores_violations_of_unchanged_values(old: Any, new: Any, fields: list[str]) -> None:
     causes = Schema({**GOLDEN["schema"]}).validate(a_thing(new), a_thing(old))
 
     assert [cause["field"] for cause in causes if "some validation rules" not in cause["message"]] == fields

@@ -1,4 +1,4 @@
-"""Selectors: what they match, and the real server's words for what cannot be parsed."""
+"""Selectors: matches, and the real server's messages for selectors that cannot be parsed."""
 
 from typing import Any
 
@@ -63,7 +63,7 @@ def test_an_object_without_labels_is_matched_like_one_with_none() -> None:
     assert not parse_labels("a").matches(None)
 
 
-# Answers of kube-apiserver 1.36.
+# Messages of kube-apiserver 1.36.
 LABEL_ERRORS = {
     "a=b=c": "found '=', expected: ',' or 'end of string'",
     "=": "found '=', expected: !, identifier, or 'end of string'",

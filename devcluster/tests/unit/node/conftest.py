@@ -1,4 +1,4 @@
-"""Builders: a pod to report about, and what a pod may refer to."""
+"""Builders of a pod and of the objects that a pod refers to."""
 
 import pytest
 

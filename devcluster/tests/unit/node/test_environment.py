@@ -1,4 +1,4 @@
-"""A container's environment, as the kubelet would make it."""
+"""The environment of a container, as a kubelet makes it."""
 
 from pathlib import Path
 
@@ -89,7 +89,7 @@ async def test_env_wins_over_env_from_and_sees_what_came_before(a_pod, lookup):
         ({"configMapKeyRef": {"name": "settings", "key": "a"}}, "couldn't find key a in ConfigMap ns/settings"),
     ],
 )
-async def test_what_is_missing_is_said_in_the_kubelets_words(a_pod, lookup, source, message):
+async def test_a_missing_reference_has_the_kubelets_message(a_pod, lookup, source, message):
     container = {"env": [{"name": "A", "valueFrom": source}]}
 
     with pytest.raises(ConfigError) as error:

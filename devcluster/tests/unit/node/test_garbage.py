@@ -1,4 +1,4 @@
-"""The garbage collector among kinds that it cannot always read."""
+"""The garbage collector with kinds that it cannot always read."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ CHILD = {"metadata": {"namespace": "default", "name": "child", "uid": "2", "owne
 
 
 class Server:
-    """Serves Secrets and Things, but tells of the Things only when it is asked for the second time."""
+    """Serves Secrets and Things, but lists the Things at the second request only."""
 
     def __init__(self):
         self.asked = 0
@@ -32,7 +32,7 @@ class Server:
         return {"resources": [{"name": "things", "kind": "Thing", "namespaced": True, "verbs": VERBS}]}
 
     async def follow(self, resource):
-        if resource.kind != "CustomResourceDefinition":  # those change no more, so nothing reminds the collector
+        if resource.kind != "CustomResourceDefinition":  # the CRDs do not change, so no event starts a new discovery
             yield Listing([CHILD] if resource.kind == "Secret" else [])
         await asyncio.Event().wait()
 
@@ -45,7 +45,7 @@ class Server:
         self.deleted.append(name)
 
 
-async def test_a_kind_that_was_not_told_of_at_first_is_asked_for_again():
+async def test_a_kind_that_was_not_listed_at_first_is_discovered_later():
     server = Server()
     collector = asyncio.create_task(GarbageCollector(server).run())
     await asyncio.sleep(30)

@@ -25,5 +25,5 @@ def expression(key, operator, *values):
         ({"matchLabels": {"app": "web"}, **expression("tier", "In", "back")}, False),
     ],
 )
-def test_a_selector_selects_what_keeps_all_its_conditions(selector, selected):
+def test_a_selector_matches_if_all_its_conditions_hold(selector, selected):
     assert selects(selector, LABELS) is selected

@@ -1,4 +1,4 @@
-"""A container's log: kept by line, read by query. Files of a temporary folder are its only I/O."""
+"""The log of a container: lines and queries. Uses files of a temporary folder."""
 
 import asyncio
 import datetime
@@ -48,7 +48,7 @@ async def test_a_query_chooses(log, query, expected):
     assert await read(log, **query) == expected
 
 
-async def test_a_follower_sees_what_comes_until_the_end(log):
+async def test_a_follower_reads_new_lines_until_the_end(log):
     log.data_received(b"one\n")
     reading = asyncio.create_task(read(log, follow=True))
     await asyncio.sleep(0)

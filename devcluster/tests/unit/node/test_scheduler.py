@@ -1,4 +1,4 @@
-"""Which node takes a pod."""
+"""The choice of a node for a pod."""
 
 import pytest
 
@@ -23,7 +23,7 @@ TAINT = {"key": "dev", "value": "yes", "effect": "NoSchedule"}
         pytest.param({}, [node(taints=[{**TAINT, "effect": "PreferNoSchedule"}])], "n", id="a soft taint"),
     ],
 )
-def test_a_pod_goes_where_it_may(spec, nodes, expected):
+def test_a_pod_is_bound_to_a_node_that_fits(spec, nodes, expected):
     assert choose({"spec": spec}, nodes) == expected
 
 
@@ -49,5 +49,5 @@ def test_a_pod_goes_where_it_may(spec, nodes, expected):
         ),
     ],
 )
-def test_a_pod_nobody_takes_is_told_why(spec, nodes, message):
+def test_an_unschedulable_pod_has_the_reason(spec, nodes, message):
     assert choose({"spec": spec}, nodes) == Unschedulable(message)

@@ -1,4 +1,4 @@
-"""Statuses in the words of a kubelet. Expected values are recorded from a real one."""
+"""Pod statuses. Expected values were recorded from a real kubelet."""
 
 import datetime
 

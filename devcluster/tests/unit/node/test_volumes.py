@@ -1,4 +1,4 @@
-"""Names that come from a pod never lead out of its folder."""
+"""Paths in a pod's spec never leave its folder."""
 
 from pathlib import Path
 
