@@ -80,10 +80,18 @@ class System:
 
     async def hold(self, pod, finalizer):
         """Put a finalizer of somebody else on a pod, or with None take it off."""
-        meta = (await self.pod(pod))["metadata"]
-        ours = [one for one in meta.get("finalizers") or [] if not one.startswith("example.com/")]
-        kept = [*ours, finalizer] if finalizer else ours
-        await self.client.patch(PODS, self.namespace, pod, {"metadata": {"finalizers": kept or None}})
+        while True:
+            meta = (await self.pod(pod))["metadata"]
+            ours = [one for one in meta.get("finalizers") or [] if not one.startswith("example.com/")]
+            kept = [*ours, finalizer] if finalizer else ours
+            change = {"finalizers": kept or None, "resourceVersion": meta["resourceVersion"]}
+            try:
+                await self.client.patch(PODS, self.namespace, pod, {"metadata": change})
+            except ApiError as error:
+                if error.code != 409:
+                    raise
+                continue  # the garbage collector changes finalizers, too
+            return
 
     async def delete(self, resource, name):
         await self.client.delete(resource, self.namespace, name)
