@@ -4,10 +4,12 @@ It holds parsed values rather than objects. No I/O, no clock. It relies on one p
 are integers that grow, as etcd has always given them and Kubernetes promises.
 """
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, KeysView, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
+
+from agentjobs.bounded import Bounded
 
 T = TypeVar("T")
 Name = tuple[str, str]
@@ -54,8 +56,7 @@ class Cache(Generic[T]):
         self._entries: dict[Name, _Entry[T]] = {}
         # dict for a set: keeps insertion order, so that reads are the same every time.
         self._index: dict[str, dict[Hashable, dict[Name, None]]] = {name: defaultdict(dict) for name in self._indexers}
-        self._dead: OrderedDict[str, int] = OrderedDict()  # by uid: version of the deletion
-        self._tombstones = tombstones
+        self._dead: Bounded[str, int] = Bounded(tombstones)  # by uid: version of the deletion
         self._listed: dict[str | None, int] = {}  # by namespace (None: all): version of the newest full list
         self._listings = 0
 
@@ -154,7 +155,8 @@ class Cache(Generic[T]):
     def _is_stale(self, name: Name, uid: str, version: int) -> bool:
         """Whether an object is not newer than what is known of it, its deletion included."""
         known = self._entries.get(name)
-        if version <= self._dead.get(uid, -1):
+        deletion = self._dead.get(uid)
+        if deletion is not None and version <= deletion:
             return True
         return version <= (self._floor(name[0]) if known is None else known.version)
 
@@ -189,11 +191,9 @@ class Cache(Generic[T]):
                     del self._index[index][key]
 
     def _bury(self, uid: str, version: int) -> None:
-        """Remember a deletion; the oldest make room."""
-        self._dead[uid] = max(version, self._dead.get(uid, -1))
-        self._dead.move_to_end(uid)
-        if len(self._dead) > self._tombstones:
-            self._dead.popitem(last=False)
+        """Remember a deletion."""
+        known = self._dead.get(uid)
+        self._dead.put(uid, version if known is None else max(version, known))
 
 
 class Listing(Generic[T]):

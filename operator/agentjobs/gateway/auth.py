@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address
@@ -19,6 +18,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from agentjobs import contract, errors
 from agentjobs.api_resource import Resource
+from agentjobs.bounded import Bounded
 from agentjobs.gateway.problems import Problem, forbidden, unauthorized
 from agentjobs.kube.resources import AGENTJOBS, PODS, SUBJECTACCESSREVIEWS, TOKENREVIEWS
 
@@ -104,9 +104,8 @@ class AnswerCache(Generic[Answer]):
         known: Callable[[Answer], float] = lambda _: KNOWN_SECONDS,
     ) -> None:
         self._clock = clock
-        self._size = size
         self._known = known
-        self._entries: OrderedDict[tuple[str, ...], tuple[float, Answer | Problem]] = OrderedDict()
+        self._entries: Bounded[tuple[str, ...], tuple[float, Answer | Problem]] = Bounded(size)
 
     async def answer(self, key: tuple[str, ...], ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Return the remembered answer to `key`, or ask; a `Problem` that says no is remembered too, an outage is
@@ -114,10 +113,7 @@ class AnswerCache(Generic[Answer]):
         entry = self._entries.get(key)
         if entry is None or self._clock() >= entry[0]:
             entry = await self._asked(ask)
-            self._entries[key] = entry
-        self._entries.move_to_end(key)
-        while len(self._entries) > self._size:
-            self._entries.popitem(last=False)
+            self._entries.put(key, entry)
         if isinstance(entry[1], Problem):
             # A fresh one: an exception object that is raised twice gathers the stacks of both.
             raise Problem(entry[1].status, entry[1].reason, entry[1].message, headers=entry[1].headers)

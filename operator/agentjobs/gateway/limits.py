@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
+from agentjobs.bounded import Bounded
 from agentjobs.gateway.bodies import parse
 from agentjobs.gateway.problems import Problem, busy
 
@@ -84,7 +85,7 @@ class Rates:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: Bounded[str, tuple[float, float]] = Bounded(PODS)
 
     def count(self, caller: str) -> None:
         """Count one request that is still to be served.
@@ -107,14 +108,11 @@ class Rates:
         self._keep(caller, -PENALTY_SECONDS * REQUESTS_A_SECOND)
 
     def _left(self, caller: str) -> float:
-        left, then = self._buckets.get(caller, (BURST, 0.0))
+        left, then = self._buckets.get(caller) or (BURST, 0.0)
         return min(BURST, left + (self._clock() - then) * REQUESTS_A_SECOND)
 
     def _keep(self, caller: str, left: float) -> None:
-        self._buckets[caller] = left, self._clock()
-        self._buckets.move_to_end(caller)
-        while len(self._buckets) > PODS:
-            self._buckets.popitem(last=False)
+        self._buckets.put(caller, (left, self._clock()))
 
 
 class Budget:

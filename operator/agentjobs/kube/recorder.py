@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from agentjobs.bounded import Bounded
 from agentjobs.errors import AgentJobsError, AlreadyExists, NotFound, TooManyRequests, Unavailable
 from agentjobs.kube.client import KubeClient, Obj
 from agentjobs.kube.resources import EVENTS
@@ -107,8 +108,8 @@ class EventRecorder:
         self._limit = pending
         self._on_dropped = on_dropped
         self._pending: OrderedDict[tuple[str, str], _Pending] = OrderedDict()  # by namespace and name
-        self._written: OrderedDict[tuple[str, str], int] = OrderedDict()  # count as last written
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()  # by uid of the object
+        self._written: Bounded[tuple[str, str], int] = Bounded(REMEMBERED)  # count as last written
+        self._buckets: Bounded[str, _Bucket] = Bounded(REMEMBERED)  # by uid of the object
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -199,7 +200,7 @@ class EventRecorder:
             except AlreadyExists:  # an earlier process told it too
                 before = int((await self._client.get(EVENTS, namespace, name)).get("count") or 1)
             else:
-                self._remember(key, event.count)
+                self._written.put(key, event.count)
                 return
         count = before + event.count
         try:
@@ -207,13 +208,7 @@ class EventRecorder:
         except NotFound:  # Events live an hour
             count = event.count
             await self._client.create(EVENTS, namespace, {**event.body, "count": count, "lastTimestamp": event.last})
-        self._remember(key, count)
-
-    def _remember(self, key: tuple[str, str], count: int) -> None:
-        self._written[key] = count
-        self._written.move_to_end(key)
-        if len(self._written) > REMEMBERED:
-            self._written.popitem(last=False)
+        self._written.put(key, count)
 
     def _has_room(self, warning: bool) -> bool:
         """Whether one more may wait. A Warning takes the place of the oldest Normal Event."""
@@ -228,10 +223,10 @@ class EventRecorder:
 
     def _within_budget(self, uid: str, warning: bool) -> bool:
         now = asyncio.get_running_loop().time()
-        bucket = self._buckets.setdefault(uid, _Bucket(OBJECT_BURST, 1 / OBJECT_SECONDS, OBJECT_BURST, now))
-        self._buckets.move_to_end(uid)
-        if len(self._buckets) > REMEMBERED:
-            self._buckets.popitem(last=False)
+        bucket = self._buckets.get(uid)
+        if bucket is None:
+            bucket = _Bucket(OBJECT_BURST, 1 / OBJECT_SECONDS, OBJECT_BURST, now)
+            self._buckets.put(uid, bucket)
         return bucket.take(now, credit=OBJECT_CREDIT if warning else 0)
 
     def _drop(self) -> None:

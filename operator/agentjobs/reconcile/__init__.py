@@ -9,7 +9,6 @@
     state         the caches, and what is remembered; fed by watches, lists and our own writes
     history_feed  writes to history what a change of a job tells
     slots         queue entries, slots and sessions
-    kept          stores of bounded size
     lists         full lists: before the first decision, and now and then
     ports         the protocols of the surroundings
 

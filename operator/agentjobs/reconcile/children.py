@@ -3,17 +3,16 @@
 One `Children` for each kind of parent. A parent's loop makes a `Pass` at each reconcile.
 """
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from agentjobs.api_resource import Resource
+from agentjobs.bounded import Bounded
 from agentjobs.contract import cut
 from agentjobs.core.children import Entry, Refusal, RefusalReason
 from agentjobs.engine.cache import TOMBSTONES, Name
 from agentjobs.errors import AlreadyExists, Denied, Invalid, NotFound, Unavailable
-from agentjobs.reconcile.kept import keep
 from agentjobs.reconcile.setup import Setup
 
 E = TypeVar("E", bound=Entry)
@@ -79,12 +78,12 @@ class Children:
         self._controller = controller
         self._created_before = created_before
         # Uids of deleted children, by the parent's uid and their name; oldest first.
-        self._deleted: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._deleted: Bounded[tuple[str, str], str] = Bounded(TOMBSTONES)
         self._state.informers.subscribe(child, self._on_change)
 
     def _on_change(self, name: Name, before: Any, after: Any) -> None:
         if after is None and (parent := self._controller(before)):
-            keep(self._deleted, (parent, name[1]), before.uid, most=TOMBSTONES)
+            self._deleted.put((parent, name[1]), before.uid)
 
     def deleted_again(
         self, parent: Parent, entries: Iterable[E], known: Container[str], seen: Pass

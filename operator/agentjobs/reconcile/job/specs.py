@@ -4,7 +4,6 @@ An edit of fixed fields after acceptance changes nothing: the API server's rules
 the stored spec stands against it. Steering fields are always the object's.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -14,10 +13,10 @@ from agentjobs.api.job.resolve import Unreadable, as_accepted, edited_fields, re
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.validation import read_spec
 from agentjobs.api.problems import Problem
+from agentjobs.bounded import Bounded
 from agentjobs.contract import Resolved
 from agentjobs.core.job.observation import Job
 from agentjobs.core.queues.admission import SessionLock
-from agentjobs.reconcile.kept import keep
 
 # Parsing takes some hundred microseconds; this many jobs in motion keep theirs.
 KEPT: Final = 8192
@@ -63,9 +62,9 @@ class Specs:
     """Specs by uid, bounded; forgetting one costs a parse or a query."""
 
     def __init__(self) -> None:
-        self._own: OrderedDict[str, Own] = OrderedDict()
-        self._accepted: OrderedDict[str, Accepted] = OrderedDict()
-        self._locks: OrderedDict[str, tuple[int, SessionLock]] = OrderedDict()
+        self._own: Bounded[str, Own] = Bounded(KEPT)
+        self._accepted: Bounded[str, Accepted] = Bounded(KEPT)
+        self._locks: Bounded[str, tuple[int, SessionLock]] = Bounded(KEPT)
 
     def own(self, job: Job) -> Own:
         """The object's own spec."""
@@ -73,14 +72,14 @@ class Specs:
         if known is None or known.generation != job.generation:
             read = read_spec(job.object)
             known = Own(job.generation, None, tuple(read)) if isinstance(read, list) else Own(job.generation, read, ())
-            keep(self._own, job.uid, known, most=KEPT)
+            self._own.put(job.uid, known)
         return known
 
     def accept(self, uid: str, stored: Resolved, sent: Accepted | None = None) -> Accepted:
         """Remember what history stored as accepted, `sent` or what was accepted before."""
         accepted = sent if sent is not None and sent.resolved == stored else read_stored(stored)
-        keep(self._accepted, uid, accepted, most=KEPT)
-        self._locks.pop(uid, None)
+        self._accepted.put(uid, accepted)
+        self._locks.drop(uid)
         return accepted
 
     def accepted(self, job: Job) -> Accepted | None:
@@ -126,7 +125,7 @@ class Specs:
             spec = self.in_force(job)
             lock = spec.session_key(name=job.name, uid=job.uid) if spec else self._raw_lock(job)
             known = (job.generation, lock)
-            keep(self._locks, job.uid, known, most=KEPT)
+            self._locks.put(job.uid, known)
         return known[1]
 
     def _raw_lock(self, job: Job) -> SessionLock:
@@ -139,6 +138,6 @@ class Specs:
 
     def forget(self, uid: str) -> None:
         """The job is gone."""
-        self._own.pop(uid, None)
-        self._locks.pop(uid, None)
-        self._accepted.pop(uid, None)
+        self._own.drop(uid)
+        self._locks.drop(uid)
+        self._accepted.drop(uid)

@@ -7,13 +7,13 @@ was good once is not asked again. What may heal by itself (a quota, a webhook) i
 
 import hashlib
 import json
-from collections import OrderedDict
 from typing import Any, Final
 
 from agentjobs.api.job.runtime import Runtime
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.problems import Problem
 from agentjobs.api_resource import Resource
+from agentjobs.bounded import Bounded
 from agentjobs.contract import cut
 from agentjobs.core.job.observation import Job
 from agentjobs.core.pods.defaults import PodDefaults
@@ -24,7 +24,6 @@ from agentjobs.core.schedule.model import Schedule
 from agentjobs.errors import AgentJobsError, AlreadyExists, Invalid
 from agentjobs.kube.resources import PODS
 from agentjobs.reconcile.job.prerequisites import RESOURCES
-from agentjobs.reconcile.kept import keep
 from agentjobs.reconcile.ports import Ports
 
 # Shapes of pods that one operator remembers; a shape is 64 bytes.
@@ -39,7 +38,7 @@ class Trial:
     def __init__(self, ports: Ports, defaults: PodDefaults) -> None:
         self._cluster = ports.cluster
         self._defaults = defaults
-        self._good: OrderedDict[str, None] = OrderedDict()
+        self._good: Bounded[str, None] = Bounded(SHAPES)
 
     async def problems(self, owner: Job | Schedule, spec: AgentJobSpec) -> tuple[Problem, ...]:
         """Return what the API server has against the pod or the network policy of a job that it would never take.
@@ -54,7 +53,7 @@ class Trial:
             return ()
         if found is not None:
             return (found,)
-        keep(self._good, _shape(owner.namespace, spec), None, most=SHAPES)
+        self._good.put(_shape(owner.namespace, spec), None)
         return ()
 
     def is_passed(self, owner: Job | Schedule, spec: AgentJobSpec) -> bool:

@@ -6,7 +6,6 @@ Deleting a schedule needs nothing of us: its jobs are owned by it.
 """
 
 import logging
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Set
 from datetime import datetime
 from typing import Final, assert_never
@@ -16,6 +15,7 @@ from agentjobs.api.schedule.status import (
     MAX_ACTIVE,
     AgentScheduleStatus,
 )
+from agentjobs.bounded import Bounded
 from agentjobs.contract import ANNOTATION_REPLACED_BY
 from agentjobs.core.children import Refresh
 from agentjobs.core.queues.admission import JobName
@@ -39,7 +39,6 @@ from agentjobs.reconcile.children import Children, Pass
 from agentjobs.reconcile.job.ends import is_recorded
 from agentjobs.reconcile.job.facts import OUTAGE_SECONDS
 from agentjobs.reconcile.job.story import ScheduleStory
-from agentjobs.reconcile.kept import keep
 from agentjobs.reconcile.setup import Setup
 
 logger = logging.getLogger(__name__)
@@ -72,7 +71,7 @@ class Schedules:
         self._metrics = ports.metrics
         self._now = ports.now
         # By uid, with the generation they were read from; reading one anew costs a millisecond.
-        self._plans: OrderedDict[str, tuple[int, Plan | Illegal]] = OrderedDict()
+        self._plans: Bounded[str, tuple[int, Plan | Illegal]] = Bounded(KEPT)
 
     async def reconcile(self, name: JobName) -> datetime | None:
         """Work on one schedule. Returns when to look again even if nothing happens."""
@@ -107,7 +106,7 @@ class Schedules:
                 found = await self._trial.problems(schedule, plan.spec.job_template.spec)
                 plan = illegal_template(found) if found else plan
             known = (schedule.generation, plan)
-        keep(self._plans, schedule.uid, known, most=KEPT)
+            self._plans.put(schedule.uid, known)
         return known[1]
 
     async def _job_before(self, schedule: Schedule, name: str) -> str | None:
