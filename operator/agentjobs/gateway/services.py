@@ -12,8 +12,7 @@ from fastapi import Depends, Request
 from agentjobs.gateway.auth import Authenticator, Reviewer, RunnerIdentity
 from agentjobs.gateway.limits import READS_AT_ONCE, Budget, Intake
 from agentjobs.gateway.metrics import GatewayMetrics
-from agentjobs.history.reads import Reads
-from agentjobs.history.runner_writes import RunnerWrites
+from agentjobs.history.protocols import ReadHistory, RunnerHistory
 from agentjobs.kube.resources import NAMESPACES
 from agentjobs.tracing import Spans
 
@@ -25,8 +24,8 @@ CLUSTER_NAMESPACE: Final = "kube-system"
 class GatewayHistory:
     """The history of one cluster, by who uses it."""
 
-    runners: RunnerWrites
-    people: Reads
+    runners: RunnerHistory
+    people: ReadHistory
 
 
 class Services:
@@ -88,12 +87,12 @@ async def runner_of(request: Request) -> AsyncIterator[RunnerIdentity]:
         yield runner
 
 
-async def writes_of(request: Request) -> RunnerWrites:
+async def writes_of(request: Request) -> RunnerHistory:
     """Return what runners write of this cluster's history."""
     return (await services_of(request).history()).runners
 
 
-async def history_of(request: Request) -> Reads:
+async def history_of(request: Request) -> ReadHistory:
     """Return what people read of this cluster's history."""
     return (await services_of(request).history()).people
 
@@ -119,8 +118,8 @@ async def spans_of(request: Request) -> Spans:
 
 
 Runner = Annotated[RunnerIdentity, Depends(runner_of)]
-Writes = Annotated[RunnerWrites, Depends(writes_of)]
-History = Annotated[Reads, Depends(history_of)]
+Writes = Annotated[RunnerHistory, Depends(writes_of)]
+History = Annotated[ReadHistory, Depends(history_of)]
 ReadBudget = Annotated[Budget, Depends(read_budget_of)]
 Bodies = Annotated[Intake, Depends(intake_of)]
 Metrics = Annotated[GatewayMetrics, Depends(metrics_of)]

@@ -4,15 +4,14 @@
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from agentjobs.api_resource import Resource
-from agentjobs.contract import Resolved
-from agentjobs.core.job.observation import FinalResult
-from agentjobs.history.records import JobRecord, Record, StartEnd, StartRecord, TransitionRecord
+from agentjobs.history.protocols import OperatorHistory
+from agentjobs.history.records import Record
 from agentjobs.kube.client import Listed
 from agentjobs.metrics import Metrics
 from agentjobs.tracing import Spans
@@ -66,35 +65,6 @@ class Cluster(Protocol):
     ) -> dict[str, Any] | None: ...
 
 
-class History(Protocol):
-    """What was accepted and what happened; every method raises Unavailable while Postgres is away."""
-
-    @property
-    def away(self) -> bool:
-        """Whether Postgres is known to be away, so that every question fails at once."""
-        ...
-
-    async def accept(self, job: JobRecord, start: StartRecord | None = None) -> Resolved: ...
-
-    async def resolved(self, uid: str) -> Resolved | None: ...
-
-    async def final_result(self, uid: str) -> FinalResult: ...
-
-    async def silence(self, uid: str, start: int) -> timedelta | None: ...
-
-    async def recorded(self, uid: str) -> str | None: ...
-
-    async def clock(self) -> datetime: ...
-
-    async def lacking(self, records: Sequence[TransitionRecord | StartEnd]) -> list[TransitionRecord | StartEnd]: ...
-
-    async def close_vanished(
-        self, lives: Callable[[str, str, str], bool], *, listed_at: datetime, namespaces: Collection[str] | None = None
-    ) -> int: ...
-
-    async def job_of(self, namespace: str, schedule: str, name: str, *, since: datetime) -> str | None: ...
-
-
 class Writer(Protocol):
     """Takes records for the history; never blocks, never raises."""
 
@@ -112,7 +82,7 @@ class Ports:
     """Everything outside of the process that a reconcile reads or writes, clocks included."""
 
     cluster: Cluster
-    history: History
+    history: OperatorHistory
     writer: Writer
     recorder: Recorder
     metrics: Metrics

@@ -1,4 +1,4 @@
-"""An API server and a history of a few lines, at the gateway's two seams."""
+"""An API server of a few lines and a history in memory, at the gateway's two seams."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,13 +8,12 @@ import msgspec
 import pytest
 
 from agentjobs import contract, errors
-from agentjobs.api.recorded import RecordedJob, Story, Transition
 from agentjobs.gateway.app import create_app
 from agentjobs.gateway.auth import Authenticator
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.services import GatewayHistory
-from agentjobs.history.pages import Page
-from agentjobs.history.records import StoredEvent
+from agentjobs.history.memory import MemoryHistory
+from agentjobs.history.records import JobKey, JobRecord, StartRecord
 
 OURS = contract.TOKEN_AUDIENCE
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
@@ -120,85 +119,38 @@ def read(value):
     return msgspec.json.decode(msgspec.json.encode(value))
 
 
-class FakeHistory:
-    """Keeps what it is given; `raises` is what the next call meets instead."""
+class SpyHistory:
+    """A history in memory that notes what it is asked; `raises` is what the next calls meet instead."""
 
     def __init__(self) -> None:
+        self.memory = MemoryHistory(now=lambda: NOW)
         self.calls: list[tuple[Any, ...]] = []
         self.raises: Exception | None = None
-        self.final = None
-        self.rows: dict[str, Any] = {}
 
-    def _called(self, *call):
-        self.calls.append(call)
-        if self.raises:
-            raise self.raises
+    def __getattr__(self, name):
+        method = getattr(self.memory, name)
 
-    async def claim(self, uid, start, pod_uid, *, namespace, job):
-        self._called("claim", uid, start, pod_uid, namespace, job)
-        return {"uid": uid, "start": start, "resolved": {"spec": {}, "scripts": {}}, "result": None}
+        async def noted(*args, **kwargs):
+            self.calls.append((name, *map(read, args), *kwargs.values()))
+            if self.raises:
+                raise self.raises
+            return await method(*args, **kwargs)
 
-    async def add_events(self, uid, start, pod_uid, batch):
-        self._called("add_events", uid, start, pod_uid, read(batch))
-        return batch
+        return noted
 
-    async def heartbeat(self, uid, start, pod_uid):
-        self._called("heartbeat", uid, start, pod_uid)
-
-    async def put_result(self, uid, start, pod_uid, document):
-        self._called("put_result", uid, start, pod_uid, read(document))
-        return self.final
-
-    async def jobs(self, namespace, *, limit, cursor, name, schedule, partition_key):
-        self._called("jobs", namespace, limit, cursor, name, schedule, partition_key)
-        return Page(items=list(self.rows.values()), cursor="next")
-
-    async def job(self, namespace, name_or_uid):
-        self._called("job", namespace, name_or_uid)
-        if name_or_uid not in self.rows:
-            raise errors.NotFound(f"history knows no AgentJob {name_or_uid!r}")
-        return self.rows[name_or_uid]
-
-    async def story(self, namespace, name_or_uid):
-        changes = [Transition(transition=1, time=NOW, phase="Running", reason="Started", message="")]
-        job = await self.job(namespace, name_or_uid)
-        return Story(job=job, spec_hash="abc", starts=[], transitions=changes)
-
-    async def events(self, uid, *, start, limit, cursor, newest):
-        self._called("events", uid, start, limit, cursor, newest)
-        return Page(items=[StoredEvent(1, 1, NOW, "text", "hello", msgspec.Raw(b'{"text":"hi"}'))], cursor=None)
-
-    async def result(self, uid):
-        return self.final
-
-    async def spec(self, uid):
-        self._called("spec", uid)
-        return {"input": {"message": "from a ConfigMap"}}
+    async def accept(self, namespace="default", start=1):
+        """Accept the job `hello`, and let the pod `p1` claim its start."""
+        key = JobKey("u1", namespace, "hello", NOW, "brief")
+        spec = {"input": {"message": "from a ConfigMap"}, "retry": {"maxAttempts": 3}, "partitionKey": "shop"}
+        begun = StartRecord(key, start, 1, f"hello-{start}", NOW)
+        await self.memory.accept(JobRecord(key, {"spec": spec, "scripts": {}}, "abc"), begun)
+        await self.memory.claim("u1", start, "p1", namespace=namespace, job="hello")
+        return self.memory.jobs_by_uid["u1"]
 
 
 @pytest.fixture
 def history():
-    return FakeHistory()
-
-
-@pytest.fixture
-def job_row():
-    return RecordedJob(
-        uid="u1",
-        namespace="docs",
-        name="hello",
-        phase="Succeeded",
-        reason="Succeeded",
-        message="",
-        created=NOW,
-        changed=NOW,
-        finished=NOW,
-        deleted=None,
-        attempts=1,
-        starts=1,
-        schedule="brief",
-        partition_key="shop",
-    )
+    return SpyHistory()
 
 
 @pytest.fixture

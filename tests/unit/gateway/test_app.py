@@ -36,8 +36,9 @@ async def test_readiness_is_asked_of_the_servers_at_most_every_two_seconds(http,
     assert kube.asked == ["TokenReview"]
 
 
-async def test_an_api_server_away_at_the_start_is_waited_for(http, kube, clock):
-    kube.add_runner("t", job="hello", start=1)
+async def test_an_api_server_away_at_the_start_is_waited_for(http, kube, history, clock):
+    kube.add_runner("t", job="hello", start=1, uid="u1", pod_uid="p1")
+    await history.accept()
     kube.away = True
     first = await http.get("/v1/attempt", headers={"Authorization": "Bearer t"})
     kube.away = False

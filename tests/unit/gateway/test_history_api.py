@@ -1,6 +1,14 @@
 """What users read, and as whom."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import pytest
+
+from agentjobs.history.pages import write_cursor
+from agentjobs.history.records import TransitionRecord
+
+NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 
 AS_ADA = {"Authorization": "Bearer t"}
 JOBS = "/v1/namespaces/docs/agentjobs"
@@ -11,57 +19,62 @@ def _ada(kube):
     kube.add_user("t", "ada", may={("list", "docs", ""), ("get", "docs", "hello"), ("get", "docs", "gone")})
 
 
-async def test_a_page_of_jobs(http, history, job_row):
-    history.rows["hello"] = job_row
+@pytest.fixture
+async def job(history):
+    """The job `hello`, ended."""
+    job = await history.accept("docs")
+    await history.memory.write([TransitionRecord(job.key, 1, NOW, "Running", "Started")])
+    await history.memory.write([TransitionRecord(job.key, 2, NOW, "Succeeded", "Succeeded", finished=True)])
+    event = {"seq": 1, "time": "2026-11-21T09:00:00Z", "kind": "text", "author": "hello", "data": {"text": "hi"}}
+    await history.memory.add_events("u1", 1, "p1", [event])
+    return job
 
+
+async def test_a_page_of_jobs(http, history, job):
+    later = replace(job.key, uid="u0", created=NOW + timedelta(minutes=1))
+    history.memory.jobs_by_uid["u0"] = replace(job, key=later)
+    cursor = write_cursor((NOW + timedelta(minutes=2), "u9"))
     chosen = {"name": "hello", "schedule": "brief", "partition": "shop"}
-    answer = await http.get(JOBS, headers=AS_ADA, params={"limit": 7, "cursor": "c", **chosen})
+    answer = await http.get(JOBS, headers=AS_ADA, params={"limit": 1, "cursor": cursor, **chosen})
+    rest = await http.get(JOBS, headers=AS_ADA, params={"cursor": answer.json()["cursor"]})
 
-    assert answer.json()["cursor"] == "next"
+    assert ([item["uid"] for item in rest.json()["items"]], rest.json()["cursor"]) == (["u1"], None)
     item = answer.json()["items"][0]
     assert (item["name"], item["schedule"], item["partitionKey"]) == ("hello", "brief", "shop")
-    assert answer.json()["items"][0]["created"] == "2026-11-21T09:00:00Z"
-    assert history.calls == [("jobs", "docs", 7, "c", "hello", "brief", "shop")]
+    assert answer.json()["items"][0]["created"] == "2026-11-21T09:01:00Z"
+    assert history.calls[0] == ("jobs", "docs", 1, cursor, "hello", "brief", "shop")
 
 
-async def test_the_story_of_a_job_leaves_out_its_resolved_spec(http, history, job_row):
-    history.rows["hello"] = job_row
-
+async def test_the_story_of_a_job_leaves_out_its_resolved_spec(http, history, job):
     answer = await http.get(f"{JOBS}/hello", headers=AS_ADA)
 
     assert set(answer.json()) == {"job", "specHash", "starts", "transitions"}
     assert answer.json()["transitions"][0]["phase"] == "Running"
 
 
-async def test_events_of_one_start(http, history, job_row):
-    history.rows["hello"] = job_row
-
+async def test_events_of_one_start(http, history, job):
     answer = await http.get(f"{JOBS}/hello/events", headers=AS_ADA, params={"start": 1})
 
     assert answer.json()["items"][0]["data"] == {"text": "hi"}
     assert history.calls[-1] == ("events", "u1", 1, 100, None, False)
 
 
-async def test_events_from_the_end(http, history, job_row):
-    history.rows["hello"] = job_row
-
+async def test_events_from_the_end(http, history, job):
     await http.get(f"{JOBS}/hello/events", headers=AS_ADA, params={"newest": "true", "limit": 5})
 
     assert history.calls[-1] == ("events", "u1", None, 5, None, True)
 
 
-async def test_a_result_and_its_absence(http, history, job_row):
-    history.rows["hello"] = job_row
+async def test_a_result_and_its_absence(http, history, job):
     nothing = await http.get(f"{JOBS}/hello/result", headers=AS_ADA)
-    history.final = {"text": "hi", "structured": {"a": 1}, "usage": {"llmCalls": 1}, "outcome": "fix"}
+    job.result = {"text": "hi", "structured": {"a": 1}, "usage": {"llmCalls": 1}, "outcome": "fix"}
     found = await http.get(f"{JOBS}/hello/result", headers=AS_ADA)
 
     assert (nothing.status_code, nothing.json()["reason"]) == (404, "NoResult")
-    assert found.json() == {"uid": "u1", "name": "hello", "phase": "Succeeded", "result": history.final}
+    assert found.json() == {"uid": "u1", "name": "hello", "phase": "Succeeded", "result": job.result}
 
 
-async def test_the_accepted_spec_is_for_those_who_may_read_config_maps(http, kube, history, job_row):
-    history.rows["hello"] = job_row
+async def test_the_accepted_spec_is_for_those_who_may_read_config_maps(http, kube, history, job):
     refused = await http.get(f"{JOBS}/hello/spec", headers=AS_ADA)
     asked = list(history.calls)
     kube.add_user("t2", "bob", may={("get", "docs", "hello"), ("get configmaps", "docs", "")})
@@ -70,7 +83,7 @@ async def test_the_accepted_spec_is_for_those_who_may_read_config_maps(http, kub
 
     assert (refused.status_code, refused.json()["reason"], asked) == (403, "Forbidden", [])
     assert "get configmaps" in refused.json()["message"]
-    assert found.json() == {"uid": "u1", "name": "hello", "spec": {"input": {"message": "from a ConfigMap"}}}
+    assert found.json() == {"uid": "u1", "name": "hello", "spec": job.resolved["spec"]}
 
 
 async def test_a_job_that_history_never_saw_is_404(http):

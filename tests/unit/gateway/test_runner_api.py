@@ -23,8 +23,9 @@ CALLS = [
 
 
 @pytest.fixture(autouse=True)
-def _runner(kube):
+async def _runner(kube, history):
     kube.add_runner("t", job="hello", start=2, uid="u1", pod_uid="p1")
+    await history.accept(start=2)
 
 
 async def test_the_attempt_is_claimed_for_the_pod_of_the_token(http, history):
@@ -44,11 +45,11 @@ async def test_events_and_heartbeats_are_stored_and_answered_with_nothing(http, 
 
 
 async def test_the_first_result_is_the_answer_to_every_later_one(http, history):
-    history.final = {"text": "first", "structured": None, "usage": {}}
+    first = history.memory.jobs_by_uid["u1"].result = {"text": "first", "structured": None, "usage": {}}
 
     answer = await http.put("/v1/attempt/result", headers=AS_RUNNER, json=DOCUMENT)
 
-    assert answer.json() == {"final": history.final}
+    assert answer.json() == {"final": first}
     assert history.calls == [("put_result", "u1", 2, "p1", DOCUMENT)]
 
 

@@ -5,15 +5,16 @@ from typing import Final
 from agentjobs.core.job.ended import EndedJob, KnownJob
 from agentjobs.core.job.observation import parse_job
 from agentjobs.errors import NotFound
+from agentjobs.history.protocols import OperatorHistory
 from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.reconcile.job.rows import past
-from agentjobs.reconcile.ports import Cluster, History, Writer
+from agentjobs.reconcile.ports import Cluster, Writer
 
 # What history says of a job whose object vanished before anybody told how it ended.
 _DELETED: Final = "Deleted"
 
 
-async def is_recorded(job: KnownJob, cluster: Cluster, history: History, writer: Writer) -> bool:
+async def is_recorded(job: KnownJob, cluster: Cluster, history: OperatorHistory, writer: Writer) -> bool:
     """Ask; what history lacks is put again, from the status.
 
     Raises:
