@@ -16,7 +16,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from agentjobs.contract import ErrorClass, Verdict
-from agentjobs.core.schedule.verdicts import StartKind
+from agentjobs.core.schedule.actions import OccurrenceKind
 from agentjobs.errors import Conflict
 
 OTHER: Final = "Other"
@@ -173,10 +173,10 @@ class Metrics:
         word = _known(reason, _REASONS) if reason else _SUCCESS
         self._attempts.labels(_known(verdict, _VERDICTS), word).inc()
 
-    def schedule_start(self, kind: StartKind, late: float) -> None:
+    def schedule_start(self, kind: OccurrenceKind, late: float) -> None:
         """Count one job that a schedule made, `late` seconds after it was due."""
         self._schedule_starts.labels(kind.value).inc()
-        if kind is StartKind.SCHEDULED:
+        if kind is OccurrenceKind.SCHEDULED:
             self._schedule_lag.observe(max(0.0, late))
 
     def api_write(self, verb: str, kind: str, code: int) -> None:

@@ -138,7 +138,7 @@ class OperatorSettings(_Settings):
     workers: int = Field(default=32, ge=1, le=256)
     """How many jobs are reconciled at once; more than 32 pays only with a very slow API server.
 
-    A quarter as many look at what is at rest.
+    A quarter as many work on idle objects.
     """
 
     resync: Duration = Field(default=timedelta(hours=1), ge=timedelta(seconds=10))

@@ -1,8 +1,8 @@
 """What happens to a schedule next.
 
-decide       observation in, verdict out
+decide       observation in, action out
 model        a schedule as its object says it
 observation  what `decide` looks at
-verdicts     what it may answer
+actions      what it may return
 job          the job of one occurrence
 """

@@ -1,12 +1,11 @@
-"""Decides what happens to a schedule next: which starts are made, which are missed, what is said about it.
+"""Decides what happens to a schedule next: which occurrences get a job, which are missed, and what the status says.
 
-Pure, like `decide` for jobs: `reconcile` observes, asks, carries out one verdict, and looks again until it says Keep.
-Why each time starts at most once, whoever dies when, is argued in docs/reference/schedule-times.md; in short:
+Pure, like `decide` for jobs: `reconcile` observes, decides, carries out one action, and observes again until the action
+is Keep. docs/reference/schedule-times.md argues why each occurrence gets at most one job, whatever dies; in short:
 
-- A start is in `status.active` before its job is made (Claim), with a resourceVersion, and stays there until the job
-  has ended. Times up to `lastScheduleTime` and `settledTime` are never looked at again.
-- The job's name follows from the time. An entry without uid may have no job yet: it is made again under that name,
-  after a fresh look at the status. An entry with uid never is.
+- An occurrence is in `status.active` before its job is made (Reserve), with a resourceVersion as precondition, and
+  stays there until the job has ended. Times up to `lastScheduleTime` and `settledTime` are never considered again.
+- The job's name follows from the time. `core.children` says when the job of an entry is made, and when it no longer is.
 """
 
 from collections.abc import Iterator, Set
@@ -26,39 +25,39 @@ from agentjobs.api.schedule.status import (
 )
 from agentjobs.contract import ANNOTATION_RESUME
 from agentjobs.core.children import Children, Create, Refresh, Retired
+from agentjobs.core.schedule.actions import (
+    CancelJob,
+    Decision,
+    Event,
+    Keep,
+    MakeJob,
+    OccurrenceKind,
+    PruneJobs,
+    Record,
+    Reserve,
+)
 from agentjobs.core.schedule.job import scheduled_name, triggered_name
 from agentjobs.core.schedule.model import ON_TIME, Illegal, Plan
 from agentjobs.core.schedule.observation import MadeJob, ScheduleObservation, blocked_reason
-from agentjobs.core.schedule.verdicts import (
-    CancelJob,
-    Claim,
-    Decision,
-    Keep,
-    MakeJob,
-    Note,
-    PruneJobs,
-    Record,
-    StartKind,
-)
 
-RETIRE_AFTER = timedelta(seconds=10)  # most of a minute's rush is over by then; what is written earlier takes it along
-LOOK_AGAIN = timedelta(minutes=10)  # timers count a machine's uptime: they do not see a clock that is set
+RETIRE_AFTER = timedelta(seconds=10)  # the rush at the full minute is mostly over then; an earlier write includes it
+LOOK_AGAIN = timedelta(minutes=10)  # timers count the machine's uptime: they do not notice when the clock is set
 TRY_AGAIN = timedelta(seconds=20)  # a quota or a policy that refuses a job changes no sooner
-GIVE_UP_AFTER = timedelta(minutes=15)  # a job asked for by hand that is still refused then surprises whoever asked
-CLAIM_AT_ONCE = 10
+GIVE_UP_AFTER = timedelta(minutes=15)  # after that nobody expects the job of a trigger any more
+RESERVE_AT_ONCE = 10
 _TICK = timedelta(microseconds=1)
 
 
 def decide(seen: ScheduleObservation, now: datetime) -> Decision:
-    """Return what shall happen to the schedule now, and when to look again."""
+    """Return what to do about the schedule now, and when to look again."""
     if seen.schedule.deleting:
         return Decision(Keep())
     children = _children(seen, now)
     match children.next_step():
         case Refresh() as question:
             return Decision(question)
-        case Create(start):
-            return Decision(_make(seen, start, now))
+        case Create(occurrence):
+            return Decision(_make(seen, occurrence, now))
     return _Draft(seen, now, children.retire()).decision()
 
 
@@ -69,81 +68,85 @@ def _children(seen: ScheduleObservation, now: datetime) -> Children[ActiveJob, M
         absent=seen.absent,
         refused=seen.refusals,
         is_fresh=seen.fresh,
-        is_expired=lambda start: _is_expired(seen, start, now),
+        is_expired=lambda occurrence: _is_expired(seen, occurrence, now),
     )
 
 
-def _make(seen: ScheduleObservation, start: ActiveJob, now: datetime) -> MakeJob:
-    due = _due(seen, start)
-    kind = StartKind.SCHEDULED if now - due <= ON_TIME else StartKind.CAUGHT_UP
-    return MakeJob(start, StartKind.TRIGGERED if _is_triggered(seen, start) else kind, due)
+def _make(seen: ScheduleObservation, occurrence: ActiveJob, now: datetime) -> MakeJob:
+    due = _due(seen, occurrence)
+    kind = OccurrenceKind.SCHEDULED if now - due <= ON_TIME else OccurrenceKind.CAUGHT_UP
+    return MakeJob(occurrence, OccurrenceKind.TRIGGERED if _is_triggered(seen, occurrence) else kind, due)
 
 
-def _is_triggered(seen: ScheduleObservation, start: ActiveJob) -> bool:
-    return start.name != scheduled_name(seen.schedule.name, start.time)
+def _is_triggered(seen: ScheduleObservation, occurrence: ActiveJob) -> bool:
+    return occurrence.name != scheduled_name(seen.schedule.name, occurrence.time)
 
 
-def _due(seen: ScheduleObservation, start: ActiveJob) -> datetime:
-    """When a claimed start should have been made."""
+def _due(seen: ScheduleObservation, occurrence: ActiveJob) -> datetime:
+    """When the job of a reserved occurrence should have been made."""
     plan = seen.plan
-    return plan.due(start.time) if isinstance(plan, Plan) and not _is_triggered(seen, start) else start.time
+    return (
+        plan.due(occurrence.time) if isinstance(plan, Plan) and not _is_triggered(seen, occurrence) else occurrence.time
+    )
 
 
-def _is_expired(seen: ScheduleObservation, start: ActiveJob, now: datetime) -> bool:
-    """Whether a claimed start, if it has no job yet, shall get none any more."""
-    plan, refusal = seen.plan, seen.refusals.get(start.name)
+def _is_expired(seen: ScheduleObservation, occurrence: ActiveJob, now: datetime) -> bool:
+    """Whether a reserved occurrence that has no job yet will get none any more."""
+    plan, refusal = seen.plan, seen.refusals.get(occurrence.name)
     if isinstance(plan, Illegal) or (refusal is not None and refusal.final):
         return True
-    if _is_triggered(seen, start):
-        return refusal is not None and now - start.time >= GIVE_UP_AFTER
-    if plan.deadline is not None and now > _due(seen, start) + plan.deadline:
+    if _is_triggered(seen, occurrence):
+        return refusal is not None and now - occurrence.time >= GIVE_UP_AFTER
+    if plan.deadline is not None and now > _due(seen, occurrence) + plan.deadline:
         return True
-    following = None if plan.spec.catch_up.policy == "All" and refusal is None else plan.cron.next_after(start.time)
+    following = (
+        None if plan.spec.catch_up.policy == "All" and refusal is None else plan.cron.next_after(occurrence.time)
+    )
     return following is not None and plan.due(following) <= now
 
 
 class _Draft:
-    """The status as it should be now, built up step by step."""
+    """The status as it should be now, built step by step."""
 
     def __init__(self, seen: ScheduleObservation, now: datetime, retired: Retired[ActiveJob, MadeJob]) -> None:
         self.seen = seen
         self.retired = retired
         self.now = now
         self.status = seen.schedule.status
-        self.starts: list[ActiveJob] = []
+        self.reserved: list[ActiveJob] = []
         self.missed = 0
-        self.notes: list[Note] = []
+        self.events: list[Event] = []
         self.blocked: tuple[BlockedReason, str] | None = None
         self.again = now + LOOK_AGAIN
 
     def decision(self) -> Decision:
-        """Return the verdict that brings the schedule nearest to what it should be."""
+        """Return the action that brings the schedule closest to what it should be."""
         before = self.seen.schedule.status
-        self._take_ends(self.retired)
+        self._count_ends(self.retired)
         self._resume()
         halt = self._halt()
-        self._settle_pauses(halted=halt is not None)
+        self._skip_pauses(halted=halt is not None)
         cancel = None
         if isinstance(self.seen.plan, Plan):
-            # In this order: the job made by hand would hold up the scheduled one.
-            cancel = self._start(self.seen.plan) if halt is None else None
+            # In this order, because the triggered job would delay the scheduled one.
+            cancel = self._reserve_due(self.seen.plan) if halt is None else None
             self._trigger(self.seen.plan)
-        self._look_ahead(halted=halt is not None)
-        self._tell(halt)
+        self._set_next_time(halted=halt is not None)
+        self._set_conditions(halt)
         if cancel is not None:
             return Decision(cancel)
-        if self.starts:
-            return Decision(Claim(self.status, tuple(self.starts), self.missed, tuple(self.notes)), again=self.again)
-        if self._is_urgent(before):
-            return Decision(Record(self.status, self.missed, tuple(self.notes)), again=self.again)
-        if old := self.seen.surplus:
+        if self.reserved:
+            return Decision(
+                Reserve(self.status, tuple(self.reserved), self.missed, tuple(self.events)), again=self.again
+            )
+        if self._must_write(before):
+            return Decision(Record(self.status, self.missed, tuple(self.events)), again=self.again)
+        if old := self.seen.over_limit:
             return Decision(PruneJobs(old), again=self.again)
         return Decision(Keep(), again=self.again)
 
-    # --- what became of jobs ------------------------------------------------------------------------------------------
-
-    def _take_ends(self, retired: Retired[ActiveJob, MadeJob]) -> None:
-        """Note which reserved jobs exist; take those out that have ended, are gone, or will not be made."""
+    def _count_ends(self, retired: Retired[ActiveJob, MadeJob]) -> None:
+        """Note which reserved jobs exist; remove entries whose job has ended, is gone, or will not be made."""
         active = tuple(ActiveJob(one.name, one.time, job.uid) if job else one for one, job in retired.active)
         self.status = replace(self.status, active=active)
         for job in sorted(retired.ended, key=lambda one: (one.ended or self.now, one.name)):
@@ -156,46 +159,44 @@ class _Draft:
             last = max(filter(None, (self.status.last_successful_time, job.ended)))
             self.status = replace(self.status, consecutive_failures=0, last_successful_time=last)
             if find_condition(self.status.conditions, ScheduleConditionType.DEGRADED):
-                self._say(ScheduleConditionType.DEGRADED, False, DegradedReason.JOBS_SUCCEED, "")
+                self._set_condition(ScheduleConditionType.DEGRADED, False, DegradedReason.JOBS_SUCCEED, "")
         elif job.phase is Phase.FAILED:
             failures = self.status.consecutive_failures + 1
             self.status = replace(self.status, consecutive_failures=failures)
             message = f"job {job.name} failed, {failures} in a row"
-            self._say(ScheduleConditionType.DEGRADED, True, DegradedReason.JOB_FAILED, message)
+            self._set_condition(ScheduleConditionType.DEGRADED, True, DegradedReason.JOB_FAILED, message)
 
-    def _give_up(self, start: ActiveJob) -> None:
-        """A claimed start gets no job: it was not made in time, or cannot be."""
-        refusal = self.seen.refusals.get(start.name)
+    def _give_up(self, occurrence: ActiveJob) -> None:
+        """Record that a reserved occurrence gets no job: it was not made in time, or cannot be."""
+        refusal = self.seen.refusals.get(occurrence.name)
         why = refusal.message if refusal else self._why_late()
         if isinstance(self.seen.plan, Illegal):
             why = "the spec has become illegal"
-        message = f"job {start.name} was not made: {why}"
-        self.notes.append(Note(EventReason.START_FAILED, message))
-        self._say(ScheduleConditionType.DEGRADED, True, DegradedReason.START_FAILED, message)
-        if not _is_triggered(self.seen, start):
-            self._miss(1)
+        message = f"job {occurrence.name} was not made: {why}"
+        self.events.append(Event(EventReason.START_FAILED, message))
+        self._set_condition(ScheduleConditionType.DEGRADED, True, DegradedReason.START_FAILED, message)
+        if not _is_triggered(self.seen, occurrence):
+            self._count_missed(1)
             self.status = replace(self.status, runs=max(0, self.status.runs - 1))
 
     def _why_late(self) -> str:
-        """What kept a claimed start from being made in time; a refusal is known for one look only, but was written."""
+        """Why a reserved occurrence was not made in time. The status may have a refusal unknown to this pass."""
         refused = self._held_up(_REFUSED)
         return f"{refused}; it came too late" if refused else "it came too late"
 
     def _held_up(self, reasons: Set[str]) -> str:
-        """What held starts up until this look, by the status, if it is for one of these reasons."""
+        """What the status says held occurrences up, if it is for one of these reasons."""
         said = find_condition(self.seen.schedule.status.conditions, ScheduleConditionType.BLOCKED)
         return said.message if said is not None and said.is_true and said.reason in reasons else ""
 
-    # --- whether it starts at all -------------------------------------------------------------------------------------
-
     def _resume(self) -> None:
-        """A new value of the annotation forgets the failures."""
+        """Reset the count of failures when the annotation has a new value."""
         value = self.seen.schedule.resume or None
         if value is not None and value != self.status.last_resume:
             self.status = replace(self.status, last_resume=value, consecutive_failures=0)
 
     def _halt(self) -> tuple[ActiveReason, str] | None:
-        """Why the schedule makes no starts now."""
+        """Why the schedule makes no scheduled jobs now, None when it does."""
         plan, status = self.seen.plan, self.status
         if isinstance(plan, Illegal):
             return plan.reason, plan.message
@@ -210,8 +211,8 @@ class _Draft:
             return ActiveReason.MAX_RUNS_REACHED, f"{status.runs} starts were made, maxRuns is {spec.max_runs}; {cure}"
         return None
 
-    def _settle_pauses(self, *, halted: bool) -> None:
-        """What passed while the schedule was halted or another counts as settled."""
+    def _skip_pauses(self, *, halted: bool) -> None:
+        """Do not count times as missed that passed while the schedule was halted, or had another expression or zone."""
         plan = self.seen.plan
         if not isinstance(plan, Plan):
             return
@@ -223,79 +224,77 @@ class _Draft:
 
     @property
     def _settled(self) -> datetime:
-        """Times up to then are never looked at again."""
+        """Times up to then are never considered again."""
         known = (self.seen.schedule.created, self.status.last_schedule_time, self.status.settled_time)
         return max(filter(None, known))
 
-    # --- starts -------------------------------------------------------------------------------------------------------
-
-    def _start(self, plan: Plan) -> CancelJob | None:
-        """Claim what is due and allowed. What stands in the way may have to be cancelled first."""
+    def _reserve_due(self, plan: Plan) -> CancelJob | None:
+        """Reserve the occurrences that are due and allowed. A job that is in the way may have to be cancelled first."""
         newest = self._newest_due(plan)
         if newest is None:
             return None
-        starts = self._startable(plan, newest)
-        held = [] if plan.spec.concurrency_policy == "Allow" else self._unfinished()
-        if held:
-            return self._hold(plan, held, starts)
-        if not starts:
-            self._pass_over(plan, newest)
+        times = self._eligible(plan, newest)
+        blocking = [] if plan.spec.concurrency_policy == "Allow" else self._unfinished()
+        if blocking:
+            return self._wait_for(plan, blocking, times)
+        if not times:
+            self._miss_due(plan, newest)
             return None
         room = MAX_ACTIVE - len(self.status.active)
         if room <= 0:
             self.blocked = BlockedReason.TOO_MANY_JOBS, f"{MAX_ACTIVE} jobs have not ended"
         if plan.spec.max_runs is not None:
             room = min(room, plan.spec.max_runs - self.status.runs)
-        room = min(room, CLAIM_AT_ONCE if plan.spec.concurrency_policy == "Allow" else 1)
-        for time in starts[: max(0, room)]:
-            self._claim_time(plan, time)
-        if len(starts) > room > 0:
+        room = min(room, RESERVE_AT_ONCE if plan.spec.concurrency_policy == "Allow" else 1)
+        for time in times[: max(0, room)]:
+            self._reserve_time(plan, time)
+        if len(times) > room > 0:
             self.again = self.now
         return None
 
     def _newest_due(self, plan: Plan) -> datetime | None:
-        """The newest time that is not settled and whose delay is over."""
+        """The newest unprocessed time whose jitter is over."""
         return next((time for time in self._backwards(plan, self.now) if plan.due(time) <= self.now), None)
 
-    def _startable(self, plan: Plan, newest: datetime) -> list[datetime]:
-        """The times that may still be started, oldest first."""
+    def _eligible(self, plan: Plan, newest: datetime) -> list[datetime]:
+        """The times that may still get a job, oldest first."""
         limit = plan.spec.catch_up.limit if plan.spec.catch_up.policy == "All" else 1
-        starts: list[datetime] = []
+        times: list[datetime] = []
         for time in self._backwards(plan, newest):
-            if len(starts) == limit or (plan.deadline is not None and self.now > plan.due(time) + plan.deadline):
+            if len(times) == limit or (plan.deadline is not None and self.now > plan.due(time) + plan.deadline):
                 break
-            starts.append(time)
-        return starts[::-1]
+            times.append(time)
+        return times[::-1]
 
     def _backwards(self, plan: Plan, until: datetime) -> Iterator[datetime]:
-        """Times that are not settled, newest first."""
+        """Unprocessed times, newest first."""
         time = plan.cron.latest_until(until)
         while time is not None and time > self._settled:
             yield time
             time = plan.cron.latest_until(time - _TICK)
 
     def _unfinished(self) -> list[MadeJob]:
-        """Jobs that have not ended, oldest first, and claimed starts whose job was refused a moment ago."""
+        """Jobs that have not ended, oldest first, and reserved occurrences whose job was just refused."""
         found = [job for job in self.seen.jobs if not job.finished]
         known = {job.name for job in self.seen.jobs}
         found += [MadeJob(one.name, "", one.time) for one in self.status.active if one.name not in known]
         return sorted(found, key=lambda job: (job.created, job.name))
 
-    def _hold(self, plan: Plan, held: list[MadeJob], starts: list[datetime]) -> CancelJob | None:
-        """A start is due and must wait."""
-        if plan.spec.concurrency_policy == "Replace" and starts:
-            replacing = scheduled_name(self.seen.schedule.name, starts[-1])
-            for job in held:
+    def _wait_for(self, plan: Plan, blocking: list[MadeJob], times: list[datetime]) -> CancelJob | None:
+        """An occurrence is due and must wait for a job; return the job to cancel, if that helps."""
+        if plan.spec.concurrency_policy == "Replace" and times:
+            replacing = scheduled_name(self.seen.schedule.name, times[-1])
+            for job in blocking:
                 if job.uid and not job.cancel and not job.deleting:
                     return CancelJob(job, replacing)
-        job = held[0]
-        if starts and self._is_outdated(job):
-            return CancelJob(job, scheduled_name(self.seen.schedule.name, starts[-1]))
+        job = blocking[0]
+        if times and self._is_outdated(job):
+            return CancelJob(job, scheduled_name(self.seen.schedule.name, times[-1]))
         oldest = plan.cron.next_after(self._settled)
         late = (self.now if oldest is None else plan.due(oldest)) + ON_TIME
         said = find_condition(self.status.conditions, ScheduleConditionType.BLOCKED)
         if self.now < late and not (said and said.is_true) and job.phase in _MOVING:
-            # Most jobs end soon, and a write for each overrun would tell nobody anything.
+            # Most jobs end soon; a write for each short overrun would be of no use to anybody.
             self.again = min(self.again, late)
             return None
         reason = (
@@ -305,40 +304,40 @@ class _Draft:
         self.blocked = reason, f"job {job.name} has not ended ({job.phase}){why}"
         if not job.accepted and job.why:
             message = f"job {job.name} is not accepted and holds up the next{why}"
-            self._say(ScheduleConditionType.DEGRADED, True, DegradedReason.JOB_NOT_ACCEPTED, message)
+            self._set_condition(ScheduleConditionType.DEGRADED, True, DegradedReason.JOB_NOT_ACCEPTED, message)
         return None
 
     def _is_outdated(self, job: MadeJob) -> bool:
-        """Whether a job that was never accepted was made from another spec: a correction cannot reach it."""
+        """Whether a job that was never accepted was made from an older spec, which a correction cannot reach."""
         made_before = 0 < job.of_generation < self.seen.schedule.generation
         return not job.accepted and made_before and bool(job.uid) and not job.cancel and not job.deleting
 
-    def _claim_time(self, plan: Plan, time: datetime) -> None:
+    def _reserve_time(self, plan: Plan, time: datetime) -> None:
         previous = self.status.last_schedule_time or plan.cron.latest_until(time - _TICK)
-        self._miss(plan.cron.count(self._settled, time - _TICK))
+        self._count_missed(plan.cron.count(self._settled, time - _TICK))
         self.status = replace(self.status, last_schedule_time=time, runs=self.status.runs + 1)
-        self._claim(ActiveJob(scheduled_name(self.seen.schedule.name, time), time, previous=previous))
+        self._reserve(ActiveJob(scheduled_name(self.seen.schedule.name, time), time, previous=previous))
 
-    def _claim(self, start: ActiveJob) -> None:
-        self.starts.append(start)
-        self.status = replace(self.status, active=(*self.status.active, start))
+    def _reserve(self, occurrence: ActiveJob) -> None:
+        self.reserved.append(occurrence)
+        self.status = replace(self.status, active=(*self.status.active, occurrence))
 
-    def _pass_over(self, plan: Plan, newest: datetime) -> None:
-        """Nothing that is due may still be started: say so."""
+    def _miss_due(self, plan: Plan, newest: datetime) -> None:
+        """Record that none of the due times may get a job any more."""
         count = plan.cron.count(self._settled, newest)
         what = f"{count} starts were" if count > 1 else "a start was"
-        self._miss(count)
+        self._count_missed(count)
         self.status = replace(self.status, settled_time=newest)
         why = self._held_up(frozenset(BlockedReason))
         message = f"{what} missed, the last at {newest.isoformat()}{f'; held up: {why}' if why else ''}"
-        self.notes.append(Note(EventReason.MISSED, message))
+        self.events.append(Event(EventReason.MISSED, message))
 
-    def _miss(self, count: int) -> None:
+    def _count_missed(self, count: int) -> None:
         self.missed += count
         self.status = replace(self.status, missed=self.status.missed + count)
 
     def _trigger(self, plan: Plan) -> None:
-        """Somebody asks for a job now; nothing but a broken spec stands in the way."""
+        """Reserve the job of a new trigger; only an illegal spec prevents it."""
         value = self.seen.schedule.trigger
         if not value or value == self.status.last_trigger:
             return
@@ -349,15 +348,13 @@ class _Draft:
         name = triggered_name(self.seen.schedule.name, value)
         if name in {job.name for job in self.seen.jobs} | {one.name for one in self.status.active}:
             message = f"job {name} exists: this value of the annotation was used before; give it one that was not"
-            self.notes.append(Note(EventReason.TRIGGER_REPEATED, message))
+            self.events.append(Event(EventReason.TRIGGER_REPEATED, message))
             return
         time = self.now.replace(microsecond=0)
         previous = self.status.last_schedule_time or plan.cron.latest_until(time)
-        self._claim(ActiveJob(name, time, previous=previous))
+        self._reserve(ActiveJob(name, time, previous=previous))
 
-    # --- what is said -------------------------------------------------------------------------------------------------
-
-    def _look_ahead(self, *, halted: bool) -> None:
+    def _set_next_time(self, *, halted: bool) -> None:
         plan, time = self.seen.plan, None
         if isinstance(plan, Plan) and not halted:
             pending = next(self._backwards(plan, self.now), None)
@@ -369,26 +366,26 @@ class _Draft:
                 self.again = min(self.again, plan.due(time))
         self.status = replace(self.status, next_schedule_time=time)
 
-    def _tell(self, halt: tuple[ActiveReason, str] | None) -> None:
-        """Write the conditions, and an Event for a halt."""
+    def _set_conditions(self, halt: tuple[ActiveReason, str] | None) -> None:
+        """Set the conditions, and add an Event for a halt."""
         said = find_condition(self.status.conditions, ScheduleConditionType.ACTIVE)
         reason, message = halt or (ActiveReason.SCHEDULED, "")
-        self._say(ScheduleConditionType.ACTIVE, halt is None, reason, message)
+        self._set_condition(ScheduleConditionType.ACTIVE, halt is None, reason, message)
         if (said.reason if said else ActiveReason.SCHEDULED) != reason:
-            self.notes.append(Note(reason, message or "the schedule goes on"))
+            self.events.append(Event(reason, message or "the schedule goes on"))
         waiting = [self.seen.refusals[one.name] for one in self.status.active if one.name in self.seen.refusals]
         if waiting:
             self.again = min(self.again, self.now + TRY_AGAIN)
             self.blocked = blocked_reason(waiting[0]), waiting[0].message
         if self.blocked:
-            self._say(ScheduleConditionType.BLOCKED, True, *self.blocked)
+            self._set_condition(ScheduleConditionType.BLOCKED, True, *self.blocked)
         elif find_condition(self.status.conditions, ScheduleConditionType.BLOCKED):
-            self._say(ScheduleConditionType.BLOCKED, False, BlockedReason.NOT_BLOCKED, "")
+            self._set_condition(ScheduleConditionType.BLOCKED, False, BlockedReason.NOT_BLOCKED, "")
         generation, running = self.seen.schedule.generation, len(self.status.active)
         conditions = seen_at(self.status.conditions, generation)
         self.status = replace(self.status, conditions=conditions, observed_generation=generation, running=running)
 
-    def _say(self, kind: ScheduleConditionType, holds: bool, reason: str, message: str) -> None:
+    def _set_condition(self, kind: ScheduleConditionType, holds: bool, reason: str, message: str) -> None:
         conditions = with_condition(
             self.status.conditions,
             kind,
@@ -400,8 +397,8 @@ class _Draft:
         )
         self.status = replace(self.status, conditions=conditions)
 
-    def _is_urgent(self, before: AgentScheduleStatus) -> bool:
-        """Whether the status must be written now. That a job exists, and which time is next, can wait a little."""
+    def _must_write(self, before: AgentScheduleStatus) -> bool:
+        """Whether the status must be written now. That a job exists, and the next time, can wait a little."""
         if (self.status.next_schedule_time is None) != (before.next_schedule_time is None):
             return True
         calm = replace(before, running=self.status.running, next_schedule_time=self.status.next_schedule_time)
@@ -413,8 +410,8 @@ class _Draft:
         return True
 
     def _retire_is_due(self, before: AgentScheduleStatus) -> bool:
-        claimed = {one.name for one in before.active if not one.uid}
-        made = (job.created + RETIRE_AFTER for job in self.seen.jobs if job.name in claimed)
+        reserved = {one.name for one in before.active if not one.uid}
+        made = (job.created + RETIRE_AFTER for job in self.seen.jobs if job.name in reserved)
         retire = min(made, default=self.now)
         self.again = min(self.again, max(retire, self.now))
         return retire <= self.now

@@ -1,4 +1,4 @@
-"""The job of one start of a schedule: its name and its body, as a plain dict."""
+"""The job of one occurrence of a schedule: its name and its body, as a plain dict."""
 
 import hashlib
 from collections.abc import Mapping
@@ -38,17 +38,17 @@ def triggered_name(schedule: str, value: str) -> str:
     return f"{schedule[: MAX_JOB_NAME - _HASH_CHARS - 2].rstrip('.-')}-t{digits}"
 
 
-def scheduled_job(schedule: Schedule, start: ActiveJob) -> dict[str, Any]:
-    """Return the AgentJob of a start: owned by the schedule, and told its time and the one before."""
+def scheduled_job(schedule: Schedule, occurrence: ActiveJob) -> dict[str, Any]:
+    """Return the AgentJob of an occurrence, owned by the schedule and annotated with its time and the one before."""
     template = _object(_object(schedule.spec).get("jobTemplate"))
     metadata = _object(template.get("metadata"))
-    previous = {} if start.previous is None else {ANNOTATION_PREVIOUS_TIME: format_time(start.previous)}
+    previous = {} if occurrence.previous is None else {ANNOTATION_PREVIOUS_TIME: format_time(occurrence.previous)}
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": "AgentJob",
         "metadata": {
             "namespace": schedule.namespace,
-            "name": start.name,
+            "name": occurrence.name,
             "labels": {
                 **_object(metadata.get("labels")),
                 LABEL_SCHEDULE: schedule.name,
@@ -56,7 +56,7 @@ def scheduled_job(schedule: Schedule, start: ActiveJob) -> dict[str, Any]:
             },
             "annotations": {
                 **_object(metadata.get("annotations")),
-                ANNOTATION_SCHEDULED_TIME: format_time(start.time),
+                ANNOTATION_SCHEDULED_TIME: format_time(occurrence.time),
                 ANNOTATION_SCHEDULE_GENERATION: str(schedule.generation),
                 **previous,
             },

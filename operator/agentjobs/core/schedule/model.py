@@ -1,4 +1,4 @@
-"""A schedule as its object says it, and what its spec asks for: read once for each edit."""
+"""An AgentSchedule as a value, and its plan: what its spec asks for, read once a generation."""
 
 import random
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from agentjobs.contract import ANNOTATION_RESUME, ANNOTATION_TRIGGER
 from agentjobs.core.pods.pod import instant
 
 ON_TIME = timedelta(seconds=60)
-"""A start within this is on time: a new leader takes over in less, and cron has no smaller unit."""
+"""A job made within this is on time: a new leader takes over in less, and cron has no smaller unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ class Schedule:
     created: datetime
     deleting: bool
     trigger: str
-    """Value of the annotation that asks for a job now, empty when there is none."""
+    """Value of the annotation that requests a job now, empty when there is none."""
     resume: str
     """Value of the annotation that ends a halt after failures, empty when there is none."""
     spec: object
-    """`spec` as it stands in the object: it may be anything."""
+    """`spec` as it stands in the object, of any type."""
     status: AgentScheduleStatus
     raw_status: Mapping[str, Any]
     """What `status` was read from, for the patch that follows it."""
@@ -89,12 +89,12 @@ class Plan:
 
     @property
     def timing(self) -> str:
-        """Expression and zone as one text: what a change of which counts as another schedule."""
+        """Expression and zone as one text. When it changes, the times count from the change."""
         return f"{self.spec.schedule} {self.spec.time_zone}"
 
     @property
     def deadline(self) -> timedelta | None:
-        """How late a start may be; None for any time."""
+        """How late a job may be made; None for any time."""
         seconds = self.spec.starting_deadline_seconds
         own = None if seconds is None else timedelta(seconds=seconds)
         if self.spec.catch_up.policy == "None":
@@ -102,25 +102,25 @@ class Plan:
         return own
 
     def due(self, time: datetime) -> datetime:
-        """Return when the start for `time` is made: after a delay of its own, before the next time."""
+        """Return when the job for `time` is due: after its own delay, and before the next time."""
         if not self.spec.jitter:
             return time
         following = self.cron.next_after(time)
         span = self.spec.jitter if following is None else min(self.spec.jitter, following - time)
-        # Drawn from uid and time: every operator and every repetition gets the same instant.
+        # Seeded from uid and time, so that every operator and every repetition gets the same instant.
         return time + span * random.Random(f"{self.uid}/{time.timestamp():.0f}").random()  # noqa: S311  no secret
 
 
 @dataclass(frozen=True, slots=True)
 class Illegal:
-    """A spec that cannot be followed, and what to say about it."""
+    """A spec that cannot be followed, with the reason and message of the condition."""
 
     reason: ActiveReason
     message: str
 
 
 def read_plan(schedule: Schedule) -> Plan | Illegal:
-    """Judge a spec. Costs about as much as a job's acceptance, so keep the answer for uid and generation."""
+    """Validate and read a spec. That costs as much as accepting a job: keep the result by uid and generation."""
     problems = validate_schedule({"metadata": {"name": schedule.name}, "spec": schedule.spec})
     if problems:
         spec = schedule.spec if isinstance(schedule.spec, Mapping) else {}
@@ -134,5 +134,5 @@ def read_plan(schedule: Schedule) -> Plan | Illegal:
 
 
 def illegal_template(problems: Iterable[Problem]) -> Illegal:
-    """Say what a job of the schedule would fail of; the problems name the job's fields."""
+    """Return the condition for problems that a job of the schedule would have; they name the job's fields."""
     return Illegal(ActiveReason.INVALID_SPEC, rejection(map(of_template, problems))[1])

@@ -1,4 +1,4 @@
-"""All that is known about a schedule at one instant, as frozen values: what `schedule.decide` looks at."""
+"""Everything that is known about a schedule at one instant, as frozen values: the argument of `schedule.decide`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,23 +13,23 @@ from agentjobs.core.schedule.model import Illegal, Plan, Schedule
 
 @dataclass(frozen=True, slots=True)
 class MadeJob:
-    """A job of the schedule: one whose controller it is, by uid."""
+    """A job that the schedule controls, by uid."""
 
     name: str
     uid: str
     created: datetime
     phase: Phase = Phase.PENDING
     ended: datetime | None = None
-    """When it ended; set when and only when it has."""
+    """When it ended; None while it has not."""
     cancel: bool = False
-    """Whether somebody has asked for its end."""
+    """Whether its cancellation was requested."""
     deleting: bool = False
     why: str = ""
-    """What it waits for: the reason of its condition, and in words."""
+    """What it waits for: reason and message of its condition."""
     accepted: bool = True
-    """Whether its work was ever accepted. One that was not has cost nothing."""
+    """Whether its work was ever accepted. A job that was not has cost nothing."""
     of_generation: int = 0
-    """The schedule's generation that it was made from; 0 when nobody wrote it down."""
+    """The schedule's generation that it was made from; 0 when its annotation is missing."""
 
     @property
     def finished(self) -> bool:
@@ -37,7 +37,7 @@ class MadeJob:
 
 
 def made_job(job: KnownJob) -> MadeJob:
-    """Reduce a job to what its schedule needs to know."""
+    """Reduce a job to what its schedule needs to know of it."""
     if isinstance(job, EndedJob):
         return MadeJob(
             name=job.name,
@@ -76,24 +76,24 @@ class ScheduleObservation:
 
     schedule: Schedule
     plan: Plan | Illegal
-    """`read_plan(schedule)`, kept by the caller for each uid and generation."""
+    """`read_plan(schedule)`; the caller keeps it for each uid and generation."""
     jobs: tuple[MadeJob, ...] = ()
     """All jobs whose controller is this very schedule, by uid; complete, as far as the caches are."""
     fresh: bool = False
-    """Whether `schedule` is the API server's own answer of this look, to our GET or PATCH, and not from a watch."""
+    """Whether `schedule` is the API server's answer to a GET or PATCH of this pass, and not from a watch."""
     absent: frozenset[str] = frozenset()
-    """Names of jobs that a GET of this look did not find."""
+    """Names of jobs that a GET of this pass did not find."""
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
-    """By the job's name: what came of the last try to make it, if it failed."""
+    """By the job's name: why the last attempt to make it failed."""
 
     @property
     def reserved(self) -> tuple[ActiveJob, ...]:
-        """Starts that are reserved and whose job is not known to exist."""
+        """Occurrences that are reserved and whose job is not known to exist."""
         return tuple(start for start in self.schedule.status.active if not start.uid)
 
     @property
-    def surplus(self) -> tuple[MadeJob, ...]:
-        """Finished jobs beyond the history limits, oldest first. To be asked last: by then all ends are counted."""
+    def over_limit(self) -> tuple[MadeJob, ...]:
+        """Finished jobs beyond the history limits, oldest first. Use it last, when all ends are counted."""
         if not isinstance(self.plan, Plan):
             return ()
         spec = self.plan.spec
@@ -101,5 +101,5 @@ class ScheduleObservation:
         counted.sort(key=lambda job: (job.created, job.name), reverse=True)
         good = [job for job in counted if job.phase is Phase.SUCCEEDED]
         bad = [job for job in counted if job.phase is not Phase.SUCCEEDED]
-        surplus = good[spec.successful_jobs_history_limit :] + bad[spec.failed_jobs_history_limit :]
-        return tuple(reversed(surplus))
+        over_limit = good[spec.successful_jobs_history_limit :] + bad[spec.failed_jobs_history_limit :]
+        return tuple(reversed(over_limit))

@@ -21,10 +21,9 @@ from agentjobs.core.job.actions import Again, Claim, EndStart, Finish, MakePod, 
 from agentjobs.core.job.observation import Job, Observation, Obstacle
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import Granted
+from agentjobs.core.schedule.actions import Event, MakeJob, Record, Reserve
 from agentjobs.core.schedule.model import Schedule
 from agentjobs.core.schedule.observation import ScheduleObservation, blocked_reason
-from agentjobs.core.schedule.verdicts import Claim as ClaimStarts
-from agentjobs.core.schedule.verdicts import MakeJob, Note, Record
 from agentjobs.reconcile.ports import Ports, Recorder
 from agentjobs.tracing import named
 
@@ -180,33 +179,33 @@ class Story:
 
 
 class ScheduleStory:
-    """The story of all schedules."""
+    """Tells what the operator did to schedules."""
 
     def __init__(self, ports: Ports) -> None:
         self._recorder = ports.recorder
 
-    def written(self, seen: ScheduleObservation, verdict: ClaimStarts | Record) -> None:
-        """The schedule's status is written: starts are claimed, or what became of them is recorded."""
-        status = verdict.status
-        self.note(seen.schedule, [*verdict.notes, *_held_up(seen.schedule.status, status)])
+    def written(self, seen: ScheduleObservation, action: Reserve | Record) -> None:
+        """The schedule's status is written: occurrences are reserved, or what became of them is recorded."""
+        status = action.status
+        self.record(seen.schedule, [*action.events, *_held_up(seen.schedule.status, status)])
         reasons = {condition.type: condition.reason for condition in status.conditions}
-        said = {"active": [one.name for one in status.active], "conditions": reasons, "missed": verdict.missed or None}
-        if isinstance(verdict, ClaimStarts):
-            said["claimed"] = [start.name for start in verdict.starts]
-        word = "claimed" if isinstance(verdict, ClaimStarts) else "recorded"
-        self.tell(f"schedule.{word}", seen, verdict, **said)
+        said = {"active": [one.name for one in status.active], "conditions": reasons, "missed": action.missed or None}
+        if isinstance(action, Reserve):
+            said["reserved"] = [one.name for one in action.occurrences]
+        word = "reserved" if isinstance(action, Reserve) else "recorded"
+        self.tell(f"schedule.{word}", seen, action, **said)
 
-    def job_refused(self, seen: ScheduleObservation, verdict: MakeJob, refusal: Refusal) -> None:
-        """The job of a start cannot be made now."""
+    def job_refused(self, seen: ScheduleObservation, action: MakeJob, refusal: Refusal) -> None:
+        """The job of an occurrence cannot be made now."""
         # A job that is refused for its content is quoted by the refusal; the status has the words.
         detail = "" if refusal.final else cut(refusal.message, MAX_WORDS)
         said = {
-            "job": verdict.start.name,
+            "job": action.occurrence.name,
             "reason": str(blocked_reason(refusal)),
             "final": refusal.final,
             "detail": detail,
         }
-        self.tell("schedule.job_refused", seen, verdict, logging.WARNING, **said)
+        self.tell("schedule.job_refused", seen, action, logging.WARNING, **said)
 
     def tell(
         self, event: str, seen: ScheduleObservation, decision: object, level: int = logging.INFO, /, **fields: Any
@@ -217,18 +216,18 @@ class ScheduleStory:
         saw = "; ".join(_saw_of_schedule(seen))
         _log(event, level, about, {"decision": type(decision).__name__, **fields, "saw": saw})
 
-    def note(self, schedule: Schedule, notes: Iterable[Note]) -> None:
+    def record(self, schedule: Schedule, events: Iterable[Event]) -> None:
         """Record Events."""
-        for note in notes:
-            _record(self._recorder, "AgentSchedule", schedule, note.reason, note.message)
+        for event in events:
+            _record(self._recorder, "AgentSchedule", schedule, event.reason, event.message)
 
 
-def _held_up(before: AgentScheduleStatus, after: AgentScheduleStatus) -> Iterator[Note]:
+def _held_up(before: AgentScheduleStatus, after: AgentScheduleStatus) -> Iterator[Event]:
     """What newly holds a start up."""
     said = find_condition(after.conditions, ScheduleConditionType.BLOCKED)
     old = find_condition(before.conditions, ScheduleConditionType.BLOCKED)
     if said and said.is_true and not (old and (old.status, old.reason) == (said.status, said.reason)):
-        yield Note(said.reason, said.message)
+        yield Event(said.reason, said.message)
 
 
 def _record(recorder: Recorder, kind: str, about: Job | Schedule, reason: str, message: str) -> None:

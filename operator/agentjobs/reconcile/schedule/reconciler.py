@@ -1,8 +1,7 @@
-"""One schedule's loop: observe, ask `schedule.decide`, carry out its verdict; and the next start's timer.
+"""One schedule's loop: observe, decide, carry out one action, until the action is Keep.
 
-As with jobs, one worker a key and a precondition on every write. A start is claimed in the status before its job is
-posted and retired there after, so whoever looks next can tell a job that was never made from one that is gone again.
-Deleting a schedule needs nothing of us: its jobs are owned by it.
+As with jobs, one worker works on a key, and every write has a precondition. Jobs are children of their schedule, made
+as `core.children` says. A schedule that is deleted needs no work: the garbage collector deletes the jobs that it owns.
 """
 
 import logging
@@ -19,20 +18,20 @@ from agentjobs.bounded import Bounded
 from agentjobs.contract import ANNOTATION_REPLACED_BY
 from agentjobs.core.children import Refresh
 from agentjobs.core.queues.admission import JobName
+from agentjobs.core.schedule.actions import (
+    Action,
+    CancelJob,
+    Event,
+    Keep,
+    MakeJob,
+    PruneJobs,
+    Record,
+    Reserve,
+)
 from agentjobs.core.schedule.decide import decide
 from agentjobs.core.schedule.job import scheduled_job
 from agentjobs.core.schedule.model import Illegal, Plan, Schedule, illegal_template, read_plan
 from agentjobs.core.schedule.observation import MadeJob, ScheduleObservation, made_job
-from agentjobs.core.schedule.verdicts import (
-    CancelJob,
-    Claim,
-    Keep,
-    MakeJob,
-    Note,
-    PruneJobs,
-    Record,
-    Verdict,
-)
 from agentjobs.errors import Conflict, NotFound, Unavailable
 from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES
 from agentjobs.reconcile.children import Children, Pass
@@ -43,9 +42,9 @@ from agentjobs.reconcile.setup import Setup
 
 logger = logging.getLogger(__name__)
 
-# Plans that are kept: those of schedules that fire often come again, the others are read when they are due.
+# Plans that are kept: those of schedules that fire often are used again, the others are read when they are due.
 KEPT: Final = 4096
-# All the starts that may be active at once, each claimed and made, and a few writes beside.
+# Each occurrence that may be active at once is reserved and made; a few more writes come on top.
 MAX_STEPS: Final = 2 * MAX_ACTIVE + 16
 
 
@@ -75,30 +74,30 @@ class Schedules:
 
     async def reconcile(self, name: JobName) -> datetime | None:
         """Work on one schedule. Returns when to look again even if nothing happens."""
-        look = Pass()
+        current = Pass()
         for _ in range(MAX_STEPS):
             schedule = self._state.schedules.get(name)
             if schedule is None:
                 return None
-            seen = self._observe(schedule, await self._plan(schedule), look)
+            seen = self._observe(schedule, await self._plan(schedule), current)
             decision = decide(seen, self._now())
-            if not await self._carry_out(seen, decision.verdict, look):
+            if not await self._carry_out(seen, decision.action, current):
                 return decision.again
-        raise RuntimeError(f"schedule {name[0]}/{name[1]}: {MAX_STEPS} verdicts in a row without rest")
+        raise RuntimeError(f"schedule {name[0]}/{name[1]}: {MAX_STEPS} actions in a row without an end")
 
-    def _observe(self, schedule: Schedule, plan: Plan | Illegal, look: Pass) -> ScheduleObservation:
+    def _observe(self, schedule: Schedule, plan: Plan | Illegal, current: Pass) -> ScheduleObservation:
         jobs = [made_job(job) for job in self._state.jobs.by("schedule", schedule.uid)]
         return ScheduleObservation(
             schedule=schedule,
             plan=plan,
-            jobs=(*jobs, *self._deleted_again(schedule, {job.name for job in jobs}, look)),
-            fresh=look.fresh == schedule.resource_version,
-            absent=frozenset(look.absent),
-            refusals=look.refusals,
+            jobs=(*jobs, *self._deleted_again(schedule, {job.name for job in jobs}, current)),
+            fresh=current.fresh == schedule.resource_version,
+            absent=frozenset(current.absent),
+            refusals=current.refusals,
         )
 
     async def _plan(self, schedule: Schedule) -> Plan | Illegal:
-        """What the spec asks for, unless the API server would never take the pods of its jobs; asked once an edit."""
+        """What the spec asks for, unless the API server would refuse the pods of its jobs; asked once a generation."""
         known = self._plans.get(schedule.uid)
         if known is None or known[0] != schedule.generation:
             plan = read_plan(schedule)
@@ -112,95 +111,95 @@ class Schedules:
     async def _job_before(self, schedule: Schedule, name: str) -> str | None:
         return await self._history.job_of(schedule.namespace, schedule.name, name, since=schedule.created)
 
-    def _deleted_again(self, schedule: Schedule, known: Set[str], look: Pass) -> Iterator[MadeJob]:
-        """Jobs of reserved entries that ran and were deleted before that was written down."""
-        for start, uid in self._children.deleted_again(schedule, schedule.status.active, known, look):
-            yield MadeJob(start.name, uid, created=start.time, cancel=True, deleting=True)
+    def _deleted_again(self, schedule: Schedule, known: Set[str], current: Pass) -> Iterator[MadeJob]:
+        """Jobs of reserved occurrences that were made and deleted before the status said so."""
+        for one, uid in self._children.deleted_again(schedule, schedule.status.active, known, current):
+            yield MadeJob(one.name, uid, created=one.time, cancel=True, deleting=True)
 
-    async def _carry_out(self, seen: ScheduleObservation, verdict: Verdict, look: Pass) -> bool:
-        """Do what the verdict says. True to look again at once."""
+    async def _carry_out(self, seen: ScheduleObservation, action: Action, current: Pass) -> bool:
+        """Carry out an action. True to observe again at once."""
         schedule = seen.schedule
-        match verdict:
+        match action:
             case Keep():
                 return False
             case Refresh():
-                return await self._refresh(seen, verdict.names, look)
-            case Claim() | Record():
-                await self._write(schedule, verdict.status, look)
-                self._story.written(seen, verdict)
-                self._metrics.schedule_missed.inc(verdict.missed)
+                return await self._refresh(seen, action.names, current)
+            case Reserve() | Record():
+                await self._write(schedule, action.status, current)
+                self._story.written(seen, action)
+                self._metrics.schedule_missed.inc(action.missed)
             case MakeJob():
-                return await self._make(seen, verdict, look)
+                return await self._make(seen, action, current)
             case CancelJob():
-                return await self._cancel(seen, verdict)
+                return await self._cancel(seen, action)
             case PruneJobs():
-                return await self._prune(seen, verdict)
+                return await self._prune(seen, action)
             case _:
-                assert_never(verdict)
+                assert_never(action)
         return True
 
-    async def _refresh(self, seen: ScheduleObservation, jobs: Iterable[str], look: Pass) -> bool:
+    async def _refresh(self, seen: ScheduleObservation, jobs: Iterable[str], current: Pass) -> bool:
         known = {job.name for job in seen.jobs}
-        reserved = (start.name for start in seen.reserved if start.name not in known)
-        if await self._children.refresh(seen.schedule, reserved, jobs, look):
+        reserved = (one.name for one in seen.reserved if one.name not in known)
+        if await self._children.refresh(seen.schedule, reserved, jobs, current):
             return True
         self._state.queue.add_after(AGENTSCHEDULES.key(seen.schedule.key), OUTAGE_SECONDS)
         return False
 
-    async def _write(self, schedule: Schedule, status: AgentScheduleStatus, look: Pass) -> None:
-        """Patch the status if it changes anything, on condition that nobody wrote since."""
+    async def _write(self, schedule: Schedule, status: AgentScheduleStatus, current: Pass) -> None:
+        """Patch the status, on condition that nobody wrote since it was observed."""
         patch = status.patch_from(schedule.raw_status)
         if not patch:
-            raise RuntimeError(f"schedule {schedule.namespace}/{schedule.name}: a verdict that changes nothing")
-        await self._children.write(schedule, patch, look)
+            raise RuntimeError(f"schedule {schedule.namespace}/{schedule.name}: an action that changes nothing")
+        await self._children.write(schedule, patch, current)
 
-    async def _make(self, seen: ScheduleObservation, verdict: MakeJob, look: Pass) -> bool:
-        """Create the job of a claimed start, or find that it exists."""
-        schedule, name = seen.schedule, verdict.start.name
-        created = await self._children.create(schedule, scheduled_job(schedule, verdict.start), look)
-        if (refusal := look.refusals.get(name)) is not None:
-            self._story.job_refused(seen, verdict, refusal)
+    async def _make(self, seen: ScheduleObservation, action: MakeJob, current: Pass) -> bool:
+        """Make the job of a reserved occurrence, or find that it exists."""
+        schedule, name = seen.schedule, action.occurrence.name
+        created = await self._children.create(schedule, scheduled_job(schedule, action.occurrence), current)
+        if (refusal := current.refusals.get(name)) is not None:
+            self._story.job_refused(seen, action, refusal)
         if not created:
             return True
-        late = (self._now() - verdict.due).total_seconds()
-        self._metrics.schedule_start(verdict.kind, late)
-        self._story.note(schedule, [Note(EventReason.STARTED, f"made job {name}")])
-        said = {"job": name, "kind": verdict.kind.value, "late_seconds": round(late, 3)}
-        self._story.tell("schedule.job_made", seen, verdict, **said)
-        # The job's arrival brings the schedule back. First come the others that are due: a start that is made can wait
-        # to be retired, one that is claimed should not wait to be made.
+        late = (self._now() - action.due).total_seconds()
+        self._metrics.schedule_start(action.kind, late)
+        self._story.record(schedule, [Event(EventReason.STARTED, f"made job {name}")])
+        said = {"job": name, "kind": action.kind.value, "late_seconds": round(late, 3)}
+        self._story.tell("schedule.job_made", seen, action, **said)
+        # The job's arrival wakes the schedule. The others that are due come first: an occurrence whose job exists can
+        # wait to be retired, one that is reserved should not wait for its job.
         return len(seen.reserved) > 1
 
-    async def _cancel(self, seen: ScheduleObservation, verdict: CancelJob) -> bool:
+    async def _cancel(self, seen: ScheduleObservation, action: CancelJob) -> bool:
         schedule = seen.schedule
-        why = {ANNOTATION_REPLACED_BY: verdict.by}
-        body = {"metadata": {"uid": verdict.job.uid, "annotations": why}, "spec": {"cancel": True}}
+        why = {ANNOTATION_REPLACED_BY: action.by}
+        body = {"metadata": {"uid": action.job.uid, "annotations": why}, "spec": {"cancel": True}}
         try:
-            answer = await self._cluster.patch(AGENTJOBS, schedule.namespace, verdict.job.name, body)
+            answer = await self._cluster.patch(AGENTJOBS, schedule.namespace, action.job.name, body)
         except NotFound:
-            # Gone already; the watch is about to say so.
+            # It is gone; the watch will say so.
             self._state.queue.add_after(AGENTSCHEDULES.key(schedule.key), OUTAGE_SECONDS)
             return False
         self._state.observe(AGENTJOBS, None, answer)
-        self._story.note(
-            schedule, [Note(EventReason.REPLACED, f"job {verdict.job.name} is cancelled for {verdict.by}")]
+        self._story.record(
+            schedule, [Event(EventReason.REPLACED, f"job {action.job.name} is cancelled for {action.by}")]
         )
-        said = {"job": verdict.job.name, "reason": str(EventReason.REPLACED), "replaced_by": verdict.by}
-        self._story.tell("schedule.job_cancelled", seen, verdict, **said)
+        said = {"job": action.job.name, "reason": str(EventReason.REPLACED), "replaced_by": action.by}
+        self._story.tell("schedule.job_cancelled", seen, action, **said)
         return True
 
-    async def _prune(self, seen: ScheduleObservation, verdict: PruneJobs) -> bool:
-        """Delete finished jobs whose end is stored. False when some have to wait for that."""
+    async def _prune(self, seen: ScheduleObservation, action: PruneJobs) -> bool:
+        """Delete finished jobs whose end is stored; those whose end is not are tried again later."""
         schedule, waiting = seen.schedule, False
-        for job in verdict.jobs:
+        for job in action.jobs:
             if not await self._recorded(schedule.namespace, job):
                 waiting = True
                 continue
             try:
                 await self._cluster.delete(AGENTJOBS, schedule.namespace, job.name, uid=job.uid)
             except (NotFound, Conflict):
-                continue  # it is gone, or another
-            self._story.tell("schedule.job_pruned", seen, verdict, job=job.name)
+                continue  # it is gone, or another has its name
+            self._story.tell("schedule.job_pruned", seen, action, job=job.name)
         if waiting:
             self._state.queue.add_after(AGENTSCHEDULES.key(schedule.key), OUTAGE_SECONDS)
         return False

@@ -12,10 +12,10 @@ from agentjobs.api.conditions import Phase, find_condition
 from agentjobs.api.durations import format_time
 from agentjobs.api.schedule.status import AgentScheduleStatus
 from agentjobs.core.children import Refresh, Refusal
+from agentjobs.core.schedule.actions import CancelJob, Event, Keep, MakeJob, PruneJobs, Record, Reserve
 from agentjobs.core.schedule.decide import decide
 from agentjobs.core.schedule.model import Illegal, Plan, Schedule, parse_schedule, read_plan
 from agentjobs.core.schedule.observation import MadeJob, ScheduleObservation
-from agentjobs.core.schedule.verdicts import CancelJob, Claim, Keep, MakeJob, Note, PruneJobs, Record
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 UID = "6c0c1a52-1b5e-4a6e-9a52-0d9f0a7f5a11"
@@ -83,7 +83,7 @@ class Cluster:
         self.jobs[name] = replace(self.jobs[name], phase=phase, ended=self.now)
 
     @property
-    def claims(self) -> set[str]:
+    def reserved(self) -> set[str]:
         return {one["name"] for one in self.status.get("active", ()) if "uid" not in one}
 
     @property
@@ -96,12 +96,12 @@ class Cluster:
 
 
 class Scheduler:
-    """One operator: what it has heard of the cluster, and the loop that carries out verdicts."""
+    """One operator: what it has heard of the cluster, and the loop that carries out actions."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.writes = 0
-        self.notes: list[Note] = []
+        self.events: list[Event] = []
         self.plans: dict[int, Plan | Illegal] = {}
         self.hear()
 
@@ -126,38 +126,38 @@ class Scheduler:
                 refusals=refusals,
             )
             decision = decide(seen, self.cluster.now)
-            verdict = decision.verdict
-            if isinstance(verdict, Keep):
+            action = decision.action
+            if isinstance(action, Keep):
                 return decision.again
-            if isinstance(verdict, Refresh):
+            if isinstance(action, Refresh):
                 self.hear(jobs=False)
                 fresh = True
-                self.jobs |= {name: job for name, job in self.cluster.jobs.items() if name in verdict.names}
-                absent |= {name for name in verdict.names if name not in self.cluster.jobs}
+                self.jobs |= {name: job for name, job in self.cluster.jobs.items() if name in action.names}
+                absent |= {name for name in action.names if name not in self.cluster.jobs}
                 continue
             if left == 0:
                 raise Died
             left -= 1
             self.writes += 1
-            match verdict:
-                case Claim() | Record():
-                    patch = verdict.status.patch_from(self.schedule.raw_status)
+            match action:
+                case Reserve() | Record():
+                    patch = action.status.patch_from(self.schedule.raw_status)
                     assert patch, "a write that changes nothing"
                     self.cluster.write(self.schedule.resource_version, patch)
                     self.hear(jobs=False)
                     fresh = True
-                    self.notes += verdict.notes
+                    self.events += action.events
                 case MakeJob():
-                    self._make(verdict.start.name, refusals)
+                    self._make(action.occurrence.name, refusals)
                 case CancelJob():
-                    self.cluster.jobs[verdict.job.name] = replace(self.cluster.jobs[verdict.job.name], cancel=True)
+                    self.cluster.jobs[action.job.name] = replace(self.cluster.jobs[action.job.name], cancel=True)
                     self.hear(schedule=False)
                 case PruneJobs():
-                    for job in verdict.jobs:
+                    for job in action.jobs:
                         if job.name in self.cluster.jobs and self.cluster.jobs[job.name].uid == job.uid:
                             del self.cluster.jobs[job.name]
                     self.hear(schedule=False)
-        raise AssertionError("200 verdicts in a row without rest")
+        raise AssertionError("200 actions in a row without an end")
 
     def _make(self, name: str, refusals: dict[str, Refusal]) -> None:
         if name in self.cluster.refuse:

@@ -35,7 +35,7 @@ def test_every_time_gets_one_job(operate, times):
     assert cluster.condition("Active") == (True, "Scheduled", "")
 
 
-def test_a_firing_costs_a_claim_a_job_and_the_jobs_end(operate):
+def test_a_firing_costs_a_reservation_a_job_and_the_jobs_end(operate):
     _cluster, operator = operate()
     operator.run(minutes=5)
     before = operator.writes
@@ -108,8 +108,8 @@ def test_what_was_missed_is_told_once(operate):
     cluster.now += timedelta(hours=3, minutes=4)
     operator.run(minutes=4)
 
-    assert [note.reason for note in operator.notes] == ["Missed"]
-    assert "18 starts were missed, the last at 2026-11-21T12:00" in operator.notes[0].message
+    assert [note.reason for note in operator.events] == ["Missed"]
+    assert "18 starts were missed, the last at 2026-11-21T12:00" in operator.events[0].message
 
 
 def test_all_under_forbid_runs_them_one_after_another_each_within_its_deadline(operate, times):
@@ -371,7 +371,7 @@ def test_what_was_missed_is_not_started_when_the_clock_goes_back_and_the_schedul
 # --- two operators, old news ------------------------------------------------------------------------------------------
 
 
-def claimed_but_not_made(cluster, operator, died):
+def reserved_but_not_made(cluster, operator, died):
     operator.run(minutes=9)
     cluster.now += timedelta(minutes=1)
     operator.hear()
@@ -382,7 +382,7 @@ def claimed_but_not_made(cluster, operator, died):
 @pytest.mark.parametrize("limit", [0, 3])
 def test_an_operator_with_old_news_asks_before_it_makes_a_job(operate, a_scheduler, died, limit):
     cluster, operator = operate(successfulJobsHistoryLimit=limit)
-    claimed_but_not_made(cluster, operator, died)
+    reserved_but_not_made(cluster, operator, died)
     other = a_scheduler(cluster)
     operator.run(minutes=2)
     cluster.jobs.clear()
@@ -395,7 +395,7 @@ def test_an_operator_with_old_news_asks_before_it_makes_a_job(operate, a_schedul
 
 def test_of_two_operators_that_make_the_same_job_one_adopts_it(operate, a_scheduler, died):
     cluster, operator = operate()
-    claimed_but_not_made(cluster, operator, died)
+    reserved_but_not_made(cluster, operator, died)
     other = a_scheduler(cluster)
     operator.look()
 
@@ -404,7 +404,7 @@ def test_of_two_operators_that_make_the_same_job_one_adopts_it(operate, a_schedu
     assert cluster.made == ["brief-29920870"]
 
 
-def test_of_two_operators_that_claim_the_same_time_one_is_refused(operate, a_scheduler, clash):
+def test_of_two_operators_that_reserve_the_same_time_one_is_refused(operate, a_scheduler, clash):
     cluster, operator = operate()
     operator.run(minutes=9)
     cluster.now += timedelta(minutes=1)
@@ -553,7 +553,7 @@ def test_a_value_that_was_used_before_makes_no_second_job(operate):
         operator.run(minutes=1)
 
     assert len(cluster.made) == 2
-    assert operator.notes[-1].reason == "TriggerRepeated"
+    assert operator.events[-1].reason == "TriggerRepeated"
 
 
 def test_a_scheduled_start_of_the_same_moment_goes_before_the_one_by_hand(operate):
@@ -613,7 +613,7 @@ def test_a_job_that_is_refused_is_tried_again_and_given_up_when_the_next_is_due(
     assert times(*cluster.made) == ["09:20"]
     assert cluster.condition("Degraded")[1] == "StartFailed" or cluster.parsed.last_successful_time
     assert (cluster.parsed.runs, cluster.parsed.missed) == (1, 1)
-    assert operator.notes[-1].reason == "StartFailed"
+    assert operator.events[-1].reason == "StartFailed"
 
 
 def test_a_refusal_that_heals_costs_no_start(operate, times):
@@ -642,7 +642,7 @@ def test_a_job_that_will_always_be_refused_is_given_up_at_once(operate):
     )
 
 
-def test_a_claim_that_is_days_old_is_not_made_beside_the_latest(operate, times, died):
+def test_a_reservation_that_is_days_old_is_not_made_beside_the_latest(operate, times, died):
     cluster, operator = operate()
     operator.run(minutes=9)
     cluster.now += timedelta(minutes=1)
@@ -658,7 +658,7 @@ def test_a_claim_that_is_days_old_is_not_made_beside_the_latest(operate, times, 
     assert cluster.parsed.missed == 432
 
 
-def test_a_claim_whose_spec_has_become_illegal_is_given_up(operate, died):
+def test_a_reservation_whose_spec_has_become_illegal_is_given_up(operate, died):
     cluster, operator = operate()
     operator.run(minutes=9)
     cluster.now += timedelta(minutes=1)
@@ -749,7 +749,7 @@ def test_a_start_that_is_given_up_keeps_the_cause(operate):
     cluster.refuse["brief-29920870"] = Refusal(RefusalReason.REFUSED, "exceeded quota: q")
     operator.run(minutes=20)
 
-    (note,) = [note for note in operator.notes if note.reason == "StartFailed"]
+    (note,) = [note for note in operator.events if note.reason == "StartFailed"]
     assert note.message == "job brief-29920870 was not made: exceeded quota: q; it came too late"
 
 
@@ -758,7 +758,7 @@ def test_starts_that_a_job_held_up_too_long_are_missed_for_that_job(operate, spe
     _cluster, operator = operate(**spec)
     operator.run(minutes=36, lasting=timedelta(minutes=25))
 
-    (note,) = [note for note in operator.notes if note.reason == "Missed"]
+    (note,) = [note for note in operator.events if note.reason == "Missed"]
     assert "held up: job brief-29920870 has not ended" in note.message
 
 
@@ -768,4 +768,4 @@ def test_starts_that_nothing_held_up_name_no_job(operate):
     cluster.now += timedelta(hours=3)
     operator.run(minutes=4)
 
-    assert "held up" not in [note for note in operator.notes if note.reason == "Missed"][-1].message
+    assert "held up" not in [note for note in operator.events if note.reason == "Missed"][-1].message

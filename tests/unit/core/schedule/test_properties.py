@@ -95,7 +95,7 @@ class History:
         self._remove(iter(self.cluster.jobs.values()))
 
     def _remove(self, jobs):
-        job = next((job for job in jobs if job.name not in self.cluster.claims), None)
+        job = next((job for job in jobs if job.name not in self.cluster.reserved), None)
         if job is not None:
             del self.cluster.jobs[job.name]
 

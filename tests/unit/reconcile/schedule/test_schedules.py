@@ -23,18 +23,18 @@ async def later(world, looks=5):
         await world.act(seconds=11)
 
 
-async def test_a_start_is_claimed_before_its_job_is_made_and_retired_after(world):
+async def test_an_occurrence_is_reserved_before_its_job_is_made_and_retired_after(world):
     world.apply_schedule()
     await world.act()
     before = len(world.writes)
 
     await world.act(minutes=10)
-    claimed = world.schedule()["active"]
+    reserved = world.schedule()["active"]
     await world.act(seconds=11)
 
     kinds = [write for write in world.writes[before:] if write[1] != "Pod" and write != ("status", "AgentJob")]
     assert kinds == [("status", "AgentSchedule"), ("create", "AgentJob"), ("status", "AgentSchedule")]
-    assert "uid" not in claimed[0]
+    assert "uid" not in reserved[0]
     assert world.schedule()["active"][0]["uid"] == world.job(FIRST)["metadata"]["uid"]
 
 
@@ -69,7 +69,7 @@ async def test_an_idle_schedule_costs_no_write(world):
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("write", [1, 2, 3], ids=["claim", "job", "next"])
+@pytest.mark.parametrize("write", [1, 2, 3], ids=["reserve", "job", "next"])
 async def test_an_operator_that_dies_around_a_start_makes_one_job(world, died, write, after):
     world.apply_schedule()
     await world.act()
@@ -161,19 +161,19 @@ async def test_two_operators_make_one_job(world):
     assert world.schedule()["runs"] == 1
 
 
-async def test_a_claim_seen_late_is_checked_before_its_job_is_made(world):
-    """The other operator has seen the claim alone, and by now the job has come, ended and gone."""
+async def test_a_reservation_seen_late_is_checked_before_its_job_is_made(world):
+    """The other operator has seen the reservation alone, and by now the job has come, ended and gone."""
     world.apply_schedule(successfulJobsHistoryLimit=0)
     world.join()
     for number in (0, 1):
         await world.act(number)
     await world.act(0, minutes=10)
-    claim = [news for news in world.operators[1].news if news[0] == "AgentSchedule"][:1]
+    reservation = [news for news in world.operators[1].news if news[0] == "AgentSchedule"][:1]
     world.end_jobs()
     await later(world, 4)
     assert world.jobs() == []
 
-    world.operators[1].news = claim
+    world.operators[1].news = reservation
     await world.act(1)
 
     assert [name for _, name in world.made] == [FIRST]

@@ -58,7 +58,7 @@ class Watcher:
         for job in self.world.known:
             assert self.ran.setdefault(job.name, job.uid) == job.uid, "ran twice"
         status = self.world.schedule()
-        # A claimed start that is given up was no run: it is missed.
+        # A reserved start that is given up was no run: it is missed.
         told = status.get("runs", 0) + status.get("missed", 0)
         assert told >= self.told
         self.told = told
@@ -75,7 +75,7 @@ class Watcher:
         status = self.world.schedule()
         until = self.world.now - self.created
         scheduled = [name for name in self.seen if "-t" not in name]
-        assert len(scheduled) == status["runs"], "a claim without a job, or a job without a claim"
+        assert len(scheduled) == status["runs"], "a reservation without a job, or a job without a reservation"
         assert status["runs"] + status["missed"] == until // PERIOD
         assert len(self.seen) - len(scheduled) <= len(self.triggers)
 
