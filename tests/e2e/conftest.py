@@ -580,7 +580,9 @@ class Jobs:
             return pod if pod and (pod.get("status") or {}).get("phase") == "Running" else None
 
         def claimed() -> bool:
-            return any(told["start"] == start and told["claimed"] for told in self.history(name)["starts"])
+            return "attempt.started" in self._kubectl(
+                "logs", f"{name}-{start}", "-c", "runner", namespace=self.namespace
+            )
 
         pod: Object = until(looked, f"pod {name}-{start} runs", seconds=seconds)
         until(claimed, f"the runner of pod {name}-{start} claims it", seconds=seconds)
