@@ -39,9 +39,9 @@ def tracked():
 @pytest.mark.parametrize(
     ("folder", "package", "more"),
     [
-        ("operator", "agentjobs", {"Dockerfile"}),
-        ("runner_image", "agentjobs_runner", {"Dockerfile"}),
-        ("devcluster", "devcluster", {"pyproject.toml", "README.md", "tests"}),
+        ("operator", "agentjobs", ["Dockerfile"]),
+        ("runner_image", "agentjobs_runner", ["Dockerfile"]),
+        ("devcluster", "devcluster", ["pyproject.toml", "README.md", "tests"]),
     ],
     ids=str,
 )
