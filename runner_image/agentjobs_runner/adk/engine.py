@@ -6,12 +6,13 @@ Never speaks to the gateway itself and never ends the process; whatever user cod
 """
 
 import asyncio
-import itertools
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from google.adk.agents.run_config import RunConfig
 from google.adk.apps.app import App
 from google.adk.artifacts.in_memory_artifact_service import InMemoryArtifactService
 from google.adk.events.event import Event
@@ -86,47 +87,91 @@ def _telling(chain: list[BaseException]) -> list[BaseException]:
 
 
 async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Ending:
-    spec, start = attempt["resolved"]["spec"], attempt["start"]
-    session, given = spec.get("session") or {}, spec.get("input") or {}
-    agent = spec.get("agent") or {}
-    settings = run_config(agent.get("runConfig") or {})
+    spec = attempt["resolved"]["spec"]
     output = Output.read(spec.get("output"))
     toolsets.guard()
     nested_failures.guard()
     everywhere(plugin)
-    models = Models(Stage(attempt["resolved"].get("scripts") or {}, start))
-    app = await agents.build(agent, models, name=session.get("appName"), job=attempt["job"])
-    recorder.add("started", _root_name(app), {"attempt": attempt["attempt"], "start": start, "adk": adk_version})
-    address = app.name, session.get("userId") or "system", session.get("sessionId") or attempt["uid"]
-    sessions = await _sessions(address, given.get("state") or {})
-    runner = Runner(
+    session = await _session(attempt, recorder)
+    texts = [(spec.get("input") or {}).get("message") or "", *([output.request] if output.request else [])]
+    judged, repairs = await _ask(session, texts, output, recorder), 0
+    while not isinstance(judged, Ending) and repairs < output.repairs:
+        repairs += 1
+        recorder.add("repair", session.author, {"repair": repairs, "problems": judged})
+        judged = await _ask(session, [output.correction(judged)], output, recorder)
+    return judged if isinstance(judged, Ending) else output.invalid(judged)
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """The agent in its session, ready to be asked."""
+
+    app: App
+    runner: Runner
+    user: str
+    id: str
+    settings: RunConfig | None
+
+    @property
+    def author(self) -> str:
+        """The root agent's name."""
+        return str(getattr(self.app.root_agent, "name", self.app.name))
+
+    def run(self, texts: list[str]) -> AsyncGenerator[Event, None]:
+        """Ask the agent; the events come as it runs."""
+        message = types.Content(role="user", parts=[types.Part(text=text) for text in texts])
+        return self.runner.run_async(
+            user_id=self.user, session_id=self.id, new_message=message, run_config=self.settings
+        )
+
+    async def state(self) -> dict[str, Any]:
+        """Return the session's state as it is now."""
+        newest = GetSessionConfig(num_recent_events=1)  # the state is whole without them, and a copy of all is slow
+        session = await self.runner.session_service.get_session(
+            app_name=self.app.name, user_id=self.user, session_id=self.id, config=newest
+        )
+        return dict(session.state) if session is not None else {}
+
+
+async def _session(attempt: Attempt, recorder: Recorder) -> _Session:
+    """Build the agent and its session."""
+    spec = attempt["resolved"]["spec"]
+    agent, given = spec.get("agent") or {}, spec.get("session") or {}
+    settings = run_config(agent.get("runConfig") or {})
+    models = Models(Stage(attempt["resolved"].get("scripts") or {}, attempt["start"]))
+    app = await agents.build(agent, models, name=given.get("appName"), job=attempt["job"])
+    user, session_id = given.get("userId") or "system", given.get("sessionId") or attempt["uid"]
+    session = _Session(app, _runner(app), user, session_id, settings)
+    began = {"attempt": attempt["attempt"], "start": attempt["start"], "adk": adk_version}
+    recorder.add("started", session.author, began)
+    state = dict((spec.get("input") or {}).get("state") or {})
+    await session.runner.session_service.create_session(
+        app_name=app.name, user_id=user, session_id=session_id, state=state
+    )
+    return session
+
+
+def _runner(app: App) -> Runner:
+    return Runner(
         app=app,
-        session_service=sessions,
+        session_service=Sessions(),
         artifact_service=InMemoryArtifactService(),
         memory_service=InMemoryMemoryService(),
     )
-    team = shape(app.root_agent)
-    told = [given.get("message") or "", *([output.request] if output.request else [])]
-    for repairs in itertools.count():
-        answer = Answer(team)
-        message = types.Content(role="user", parts=[types.Part(text=text) for text in told])
-        run = runner.run_async(user_id=address[1], session_id=address[2], new_message=message, run_config=settings)
-        try:
-            with no_strays():
-                await _heard(run, answer, recorder)
-        except Exception as error:
-            if (met := _met_before(error, answer)) is not None:
-                return met
-            raise
-        state = await _state(sessions, address) if output.from_state else {}
-        judged = _judged(answer, output, state, app, recorder.meter.total)
-        if isinstance(judged, Ending):
-            return judged
-        if repairs >= output.repairs:
-            return output.invalid(judged)
-        recorder.add("repair", _root_name(app), {"repair": repairs + 1, "problems": judged})
-        told = [output.correction(judged)]
-    raise AssertionError("unreachable")
+
+
+async def _ask(session: _Session, texts: list[str], output: Output, recorder: Recorder) -> Ending | list[str]:
+    """Ask the agent; return how its answer ends the start, or what is wrong with the answer."""
+    answer = Answer(shape(session.app.root_agent))
+    try:
+        with no_strays():
+            await _heard(session.run(texts), answer, recorder)
+    except Exception as error:
+        if (met := _met_before(error, answer)) is not None:
+            return met
+        raise
+    state = await session.state() if output.from_state else {}
+    return _judged(answer, output, state, session.app, recorder.meter.total)
 
 
 async def _heard(run: AsyncGenerator[Event, None], answer: Answer, recorder: Recorder) -> None:
@@ -160,20 +205,6 @@ def _judged(
     return found if isinstance(found, Ending) else output.judge(found.value, _own_schema(app, found), usage)
 
 
-async def _sessions(address: tuple[str, str, str], state: Mapping[str, Any]) -> Sessions:
-    app, user, session_id = address
-    sessions = Sessions()
-    await sessions.create_session(app_name=app, user_id=user, session_id=session_id, state=dict(state))
-    return sessions
-
-
-async def _state(sessions: Sessions, address: tuple[str, str, str]) -> dict[str, Any]:
-    app, user, session_id = address
-    newest = GetSessionConfig(num_recent_events=1)  # the state is whole without them, and a copy of all is slow
-    session = await sessions.get_session(app_name=app, user_id=user, session_id=session_id, config=newest)
-    return dict(session.state) if session is not None else {}
-
-
 def _own_schema(app: App, said: Said) -> type[BaseModel] | None:
     """`output_schema` of the agent whose model gave the answer, where it is a pydantic model of an object."""
     for node in below(app.root_agent):
@@ -181,7 +212,3 @@ def _own_schema(app: App, said: Said) -> type[BaseModel] | None:
         if isinstance(schema, type) and issubclass(schema, BaseModel) and not issubclass(schema, RootModel):
             return schema
     return None
-
-
-def _root_name(app: App) -> str:
-    return str(getattr(app.root_agent, "name", app.name))
