@@ -21,7 +21,7 @@ FLUSH_SECONDS = 1.0
 
 def main() -> None:
     """Run the start this pod was made for, and end the process."""
-    signals.hold()
+    signals.block()
     import_trim.hide()
     from agentjobs_runner import attempt  # after hide(), because it imports httpx
 

@@ -34,12 +34,12 @@ from agentjobs_runner.environment import Environment
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.gateway import Gateway, Instant, connect
 from agentjobs_runner.log import logger
-from agentjobs_runner.redaction import Redactor, shown
-from agentjobs_runner.signals import Stops
+from agentjobs_runner.redaction import Redactor, safe_str
+from agentjobs_runner.signals import StopSignals
 from agentjobs_runner.timeline import Recorder
 from agentjobs_runner.tracing import Tracing
 
-# The kubelet kills when the grace period is over; what is left after this is for the last report.
+# The kubelet kills when the grace period is over; the rest is for the last report.
 REPORT_SECONDS: Final = 5.0
 # A verdict other than success says the same without the gateway's record: the operator decides by the message.
 FAREWELL_SECONDS: Final = 30.0
@@ -66,7 +66,7 @@ class AtBoundary:
 
 
 @dataclass(frozen=True, slots=True)
-class Insisted:
+class InterruptedAgain:
     """SIGINT came again: the person at the terminal does not wait for the running step."""
 
 
@@ -77,7 +77,7 @@ class Lost:
     error: Fenced | Unavailable
 
 
-Message = AgentEnded | Terminated | AtBoundary | Insisted | Lost
+Message = AgentEnded | Terminated | AtBoundary | InterruptedAgain | Lost
 
 
 def run(variables: Mapping[str, str]) -> int:
@@ -115,7 +115,7 @@ class Supervisor:
         # SimpleQueue.put may be called from a signal handler (it is documented as reentrant).
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._terminated_at: float | None = None
-        self._stops = Stops(self._on_signal)
+        self._stops = StopSignals(self._on_signal)
 
     def run(self) -> int:
         """Run the start and return the exit code."""
@@ -147,7 +147,7 @@ class Supervisor:
             self._terminated_at = time.monotonic()
             self._inbox.put(Terminated(signal.Signals(number).name))
         elif number == signal.SIGINT:
-            self._inbox.put(Insisted())
+            self._inbox.put(InterruptedAgain())
 
     def _supervise(self, attempt: Attempt, recorder: Recorder, engine: Loading) -> Ending | Fenced:
         """Wait for the agent's end, or for what ends it from outside."""
@@ -186,7 +186,7 @@ class Supervisor:
                 logger.info("attempt.terminating", extra=told)
                 gate.close()
                 return None
-            case Insisted():
+            case InterruptedAgain():
                 return interrupted("told to stop again; the running step was left")
             case Lost(Fenced() as fence):
                 return fence
@@ -202,15 +202,15 @@ class Supervisor:
                 ending = _execute(loaded, attempt, gate, recorder)
         except StartEnded as ended:
             ending = ended.ending
-        except BaseException as error:  # the thread's outermost line: an end that nobody hears of would hang the pod
+        except BaseException as error:  # the thread's outermost line: an unreported end would hang the pod
             logger.exception("engine.failed")
             ending = Ending(
-                Verdict.RETRY, ErrorClass.AGENT_ERROR, f"the runner failed: {type(error).__name__}: {shown(error)}"
+                Verdict.RETRY, ErrorClass.AGENT_ERROR, f"the runner failed: {type(error).__name__}: {safe_str(error)}"
             )
         self._inbox.put(AgentEnded(ending))
 
     def _until_deadline(self, patience: float) -> float:
-        """Seconds until a running step must be left behind: `patience` while nobody told us to stop."""
+        """Return the seconds that a running step still has: `patience` until the pod is told to stop."""
         if self._terminated_at is None:
             return max(0.0, patience)
         deadline = self._terminated_at + self._environment.grace_seconds - REPORT_SECONDS

@@ -14,7 +14,7 @@ from agentjobs_runner.control import Cancel, Permanent, Snooze
 from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.modules import first_problems
 from agentjobs_runner.origins import Cause, causes
-from agentjobs_runner.redaction import shown
+from agentjobs_runner.redaction import safe_str
 
 _DISK: Final = frozenset({errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
 
@@ -73,5 +73,5 @@ def described(error: BaseException) -> str:
     """Return an error as one line of text, by its type and its message."""
     if isinstance(error, SystemExit):
         return f"it called sys.exit({error.code!r})"
-    text = f"{error.title}: {first_problems(error)}" if isinstance(error, ValidationError) else shown(error)
+    text = f"{error.title}: {first_problems(error)}" if isinstance(error, ValidationError) else safe_str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

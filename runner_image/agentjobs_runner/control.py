@@ -20,7 +20,7 @@ class Snooze(Control):
 
     Args:
         after: how long to wait, as seconds or a timedelta; the pod ends at once and costs nothing meanwhile.
-        reason: a sentence, or an error, for whoever looks at the job.
+        reason: a sentence, or an error, for people who look at the job.
 
     Raises:
         ValueError: `after` is negative or no number.

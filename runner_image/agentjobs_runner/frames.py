@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Final
 
-from agentjobs_runner.redaction import shown
+from agentjobs_runner.redaction import safe_str
 
 _LIBRARIES: Final = tuple(
     {os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")}
@@ -26,21 +26,21 @@ _named: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Frame:
     """A line of code that was running."""
 
-    frame: FrameType
+    raw: FrameType
     line: int
 
     @property
     def module(self) -> str:
         """The module's full name."""
-        return str(self.frame.f_globals.get("__name__", ""))
+        return str(self.raw.f_globals.get("__name__", ""))
 
     @property
     def function(self) -> str:
         """The function's name without its class."""
-        return self.frame.f_code.co_name
+        return self.raw.f_code.co_name
 
     @property
     def is_own(self) -> bool:
@@ -48,7 +48,7 @@ class Place:
         package = self.module.partition(".")[0]
         if package in _named:
             return True
-        path = self.frame.f_code.co_filename
+        path = self.raw.f_code.co_filename
         if package in _OURS or path.startswith("<"):
             return False
         real = os.path.realpath(path)
@@ -56,27 +56,27 @@ class Place:
 
     def local(self, name: str) -> Any:
         """A local variable's value; None when there is none."""
-        return self.frame.f_locals.get(name)
+        return self.raw.f_locals.get(name)
 
     def __str__(self) -> str:
-        return f"{_in_project(self.frame.f_code.co_filename)}:{self.line}"
+        return f"{_in_project(self.raw.f_code.co_filename)}:{self.line}"
 
 
-def name_package(module: str) -> None:
+def own_package(module: str) -> None:
     """Say that the package of `module` is the user's own, wherever it is installed."""
     package = module.partition(".")[0]
     if package not in _OURS:
         _named.add(package)
 
 
-def places(error: BaseException) -> list[Place]:
+def frames_of(error: BaseException) -> list[Frame]:
     """Where `error` passed through, outermost first; the last one raised it."""
     return list(_walk(error.__traceback__))
 
 
-def own_place(error: BaseException) -> Place | None:
+def own_frame(error: BaseException) -> Frame | None:
     """The innermost line of the user's own code that `error` passed through."""
-    return next((place for place in reversed(places(error)) if place.is_own), None)
+    return next((frame for frame in reversed(frames_of(error)) if frame.is_own), None)
 
 
 def stack(errors: list[BaseException]) -> list[str]:
@@ -87,24 +87,24 @@ def stack(errors: list[BaseException]) -> list[str]:
             on among themselves are left out.
     """
     lines: list[str] = []
-    for error in reversed([*errors[:1], *(error for error in errors[1:] if own_place(error) is not None)]):
+    for error in reversed([*errors[:1], *(error for error in errors[1:] if own_frame(error) is not None)]):
         lines += ["which led to:"] if lines else []
-        passed = places(error)
-        kept = [place for place in passed[:-1] if place.is_own] + passed[-1:]
-        lines += [_line(place) for place in kept[-_SHOWN_FRAMES:]]
-        lines.append(f"{type(error).__name__}: {shown(error)}")
+        passed = frames_of(error)
+        kept = [frame for frame in passed[:-1] if frame.is_own] + passed[-1:]
+        lines += [_line(frame) for frame in kept[-_SHOWN_FRAMES:]]
+        lines.append(f"{type(error).__name__}: {safe_str(error)}")
     return lines
 
 
-def _walk(traceback: TracebackType | None) -> Iterator[Place]:
+def _walk(traceback: TracebackType | None) -> Iterator[Frame]:
     while traceback is not None:
-        yield Place(traceback.tb_frame, traceback.tb_lineno)
+        yield Frame(traceback.tb_frame, traceback.tb_lineno)
         traceback = traceback.tb_next
 
 
-def _line(place: Place) -> str:
-    source = linecache.getline(place.frame.f_code.co_filename, place.line).strip()
-    return f"  {place} in {place.function}" + (f": {source}" if source else "")
+def _line(frame: Frame) -> str:
+    source = linecache.getline(frame.raw.f_code.co_filename, frame.line).strip()
+    return f"  {frame} in {frame.function}" + (f": {source}" if source else "")
 
 
 def _in_project(path: str) -> str:

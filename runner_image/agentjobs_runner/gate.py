@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from agentjobs_runner.steps import StepKey
 
-# How soon a waiting step sees that the gateway is back: unnoticed beside a model call.
-LOOK_AGAIN_SECONDS: Final = 0.05
+# How soon a waiting step sees that the gateway is back: short beside a model call.
+POLL_SECONDS: Final = 0.05
 
 
 class Gate:
@@ -44,13 +44,13 @@ class Gate:
         """
         self._end_copies()
         while not (self._recorded.is_set() or self._closed):  # noqa: ASYNC110  both are set by other threads
-            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
         if self._closed:
             with self._lock:
                 self._held += 1
                 for outer in within:
                     self._running.pop(outer, None)
-            self._look()
+            self._check_idle()
             await asyncio.Event().wait()
         with self._lock:
             self._running = {**self._alive(), step: (named, asyncio.current_task())}
@@ -61,14 +61,14 @@ class Gate:
         self._progressed()
         with self._lock:
             self._running.pop(step, None)
-        self._look()
+        self._check_idle()
 
     def runs(self, step: StepKey) -> bool:
         """Whether `step` was begun and not ended."""
         with self._lock:
             return step in self._running
 
-    def goes_on(self) -> None:
+    def note_progress(self) -> None:
         """Note that a step has not ended but shows life: a part of an answer came."""
         self._progressed()
 
@@ -81,7 +81,7 @@ class Gate:
     def close(self) -> None:
         """Let no further step begin; `at_boundary` is called once those that run have ended and one was held."""
         self._closed = True
-        self._look()
+        self._check_idle()
 
     def _alive(self) -> dict[StepKey, tuple[str, asyncio.Task[Any] | None]]:
         return {step: (named, task) for step, (named, task) in self._running.items() if not (task and task.cancelled())}
@@ -92,7 +92,7 @@ class Gate:
         if os.getpid() != self._process:
             os._exit(70)
 
-    def _look(self) -> None:
+    def _check_idle(self) -> None:
         with self._lock:
             idle = self._closed and self._held > 0 and not self._alive()
         if idle:

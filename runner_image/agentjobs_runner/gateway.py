@@ -1,6 +1,6 @@
 """The gateway as the runner sees it: four calls, retried while it is away, each with the token read anew.
 
-Used from two threads (the supervisor's and the recorder's); httpx clients may be shared so. Raises only what is in
+Used from two threads (the supervisor's and the recorder's); httpx clients are safe to share. Raises only what is in
 `agentjobs.errors`: Fenced and Invalid at once, Unavailable when patience has run out.
 """
 
@@ -20,7 +20,7 @@ from agentjobs_runner.environment import Environment
 
 # One request: long enough for a gateway that waits for a database fail-over, short beside two minutes of patience.
 REQUEST_SECONDS: Final = 15.0
-# httpx drops a connection after five seconds of rest, and a heartbeat comes every ten. Below the gateway's 75.
+# httpx drops a connection that was idle for five seconds, and a heartbeat comes every ten. Below the gateway's 75.
 KEEP_ALIVE_SECONDS: Final = 60.0
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
@@ -148,7 +148,7 @@ def _json(response: httpx.Response, path: str) -> Any:
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise Unavailable(f"{path}: the answer is no JSON object; is AGENTJOBS_GATEWAY_URL the gateway's?")
+        raise Unavailable(f"{path}: the answer is not a JSON object; is AGENTJOBS_GATEWAY_URL the gateway's?")
     return answer
 
 

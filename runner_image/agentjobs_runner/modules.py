@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from agentjobs_runner.endings import config_invalid, module_not_found
-from agentjobs_runner.frames import Place, name_package, own_place, places
+from agentjobs_runner.frames import Frame, frames_of, own_frame, own_package
 
 
 def attribute(ref: str, field: str) -> Any:
@@ -36,7 +36,7 @@ def load_module(path: str, field: str) -> ModuleType:
             never load (syntax, an agent that the engine refuses).
         Exception: whatever else the module raises while it is imported; it may heal (a prompt fetched from afar).
     """
-    name_package(path)
+    own_package(path)
     try:
         return importlib.import_module(path)
     except ModuleNotFoundError as error:
@@ -59,8 +59,8 @@ def load_module(path: str, field: str) -> ModuleType:
 
 
 def _at(error: BaseException) -> str:
-    place = own_place(error)
-    return f" ({place})" if place else ""
+    frame = own_frame(error)
+    return f" ({frame})" if frame else ""
 
 
 def _cure(error: ModuleNotFoundError) -> str:
@@ -73,16 +73,16 @@ def _cure(error: ModuleNotFoundError) -> str:
 
 def misfit(ref: str, error: ValidationError) -> str:
     """What pydantic refused while `ref` was imported or called: an agent, or settings and other data of the user's."""
-    made = {kind.__module__ for place in places(error) for kind in _kinds_of_self(place)}
+    made = {kind.__module__ for frame in frames_of(error) for kind in _kinds_of_self(frame)}
     if any(module.startswith("google.adk.") for module in made):
         return f"{ref!r} defines an agent that ADK refuses: {first_problems(error)}"
     cure = "; set it in runtime.env" if any(module.startswith("pydantic_settings") for module in made) else ""
     return f"{ref!r} failed: {error.title}: {first_problems(error)}{_at(error)}{cure}"
 
 
-def _kinds_of_self(place: Place) -> tuple[type, ...]:
+def _kinds_of_self(frame: Frame) -> tuple[type, ...]:
     # Settings call their own `self` otherwise.
-    return (*type(place.local("self")).__mro__, *type(place.local("__pydantic_self__")).__mro__)
+    return (*type(frame.local("self")).__mro__, *type(frame.local("__pydantic_self__")).__mro__)
 
 
 def _missing(path: str, missing: str) -> str:
@@ -111,7 +111,7 @@ def file_of(module: ModuleType) -> str:
 def public_names(module: ModuleType) -> str:
     """The names that `module` offers, as many as show a typo."""
     names = {name for name in vars(module) if not name.startswith("_")}
-    # A package's modules are no attributes of it until they are imported.
+    # A package's modules are not attributes of it until they are imported.
     names |= {found.name for found in iter_modules(getattr(module, "__path__", ())) if not found.name.startswith("_")}
     # A dozen names show a typo; a message has 1 KiB.
     return ", ".join(sorted(names)[:12]) + (", …" if len(names) > 12 else "") if names else "nothing public"

@@ -42,7 +42,7 @@ class Cause:
 AGENT: Final = Origin(Source.AGENT)
 
 
-def note(error: BaseException, origin: Origin) -> None:
+def note_origin(error: BaseException, origin: Origin) -> None:
     """Note where `error` was raised; the first note stays, whatever passes it on."""
     # Past __setattr__, which exceptions that are frozen dataclasses forbid.
     vars(error).setdefault(_NOTE, origin)
@@ -50,7 +50,7 @@ def note(error: BaseException, origin: Origin) -> None:
         vars(error).setdefault(_OVER, error.__context__)  # ADK puts another one there where it raises an error again
 
 
-def noted(error: BaseException) -> Origin | None:
+def origin_of(error: BaseException) -> Origin | None:
     """What was noted of `error`."""
     found = vars(error).get(_NOTE)
     return found if isinstance(found, Origin) else None
@@ -69,7 +69,7 @@ def causes(error: BaseException) -> Iterator[Cause]:
         if id(current.error) in seen:
             continue
         seen.add(id(current.error))
-        origin = noted(current.error) or current.origin
+        origin = origin_of(current.error) or current.origin
         if isinstance(current.error, BaseExceptionGroup):
             pending[:0] = [Cause(member, origin, current.is_told) for member in current.error.exceptions]
         else:

@@ -14,7 +14,7 @@ from agentjobs.contract import MAX_OUTCOME_CHARS, ErrorClass, Result, Verdict
 from agentjobs_runner.endings import Ending, StartEnded, config_invalid
 from agentjobs_runner.modules import first_problems
 from agentjobs_runner.redaction import plain
-from agentjobs_runner.results import MOST_BYTES, as_object, as_text, kept
+from agentjobs_runner.results import MOST_BYTES, as_object, as_text, bounded_result
 
 # A model corrects what it is told; more than this in one message only confuses it.
 SHOWN_PROBLEMS: Final = 10
@@ -75,7 +75,7 @@ class Output:
         text = as_text(value)
         checked = self.schema is not None or own is not None
         structured = plain(value) if isinstance(value, dict) else as_object(text, beside_words=checked)
-        result = kept(text, structured, usage)
+        result = bounded_result(text, structured, usage)
         if not checked:
             return self._accepted(result, decides=self.decides)
         if "cutFrom" in result or (structured is not None and result["structured"] is None):

@@ -100,17 +100,18 @@ def plain(value: Any, *, text_limit: int | None = None, _within: tuple[int, ...]
             return storable(value) if text_limit is None else cut(storable(value), text_limit)
         case Mapping():
             return {
-                storable(shown(key)): plain(item, text_limit=text_limit, _within=inside) for key, item in value.items()
+                storable(safe_str(key)): plain(item, text_limit=text_limit, _within=inside)
+                for key, item in value.items()
             }
         case list() | tuple() | set() | frozenset():
             return [plain(item, text_limit=text_limit, _within=inside) for item in value]
         case bytes():
             return f"<{len(value)} bytes>"
         case _:
-            return cut(storable(shown(value)), text_limit or 1024)
+            return cut(storable(safe_str(value)), text_limit or 1024)
 
 
-def within(data: dict[str, Any], limit: int) -> dict[str, Any]:
+def cut_to_fit(data: dict[str, Any], limit: int) -> dict[str, Any]:
     """Return `data` with its strings cut shorter and shorter until its JSON has at most `limit` bytes."""
     text_limit = limit
     while size_of(data) > limit and text_limit > 16:
@@ -124,7 +125,7 @@ def size_of(value: Any) -> int:
     return len(json.dumps(value, ensure_ascii=False).encode())
 
 
-def shown(value: object) -> str:
+def safe_str(value: object) -> str:
     """Return `str(value)`, also of a value whose `__str__` raises."""
     try:
         return str(value)

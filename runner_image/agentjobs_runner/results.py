@@ -36,7 +36,7 @@ def as_text(value: Any) -> str:
     return storable(without_thoughts(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
-def kept(text: str, structured: dict[str, Any] | None, usage: dict[str, int]) -> Result:
+def bounded_result(text: str, structured: dict[str, Any] | None, usage: dict[str, int]) -> Result:
     """Return the result of a job, without its structure and with a shorter text where it is too large to keep."""
     result = Result(text=text, structured=structured, outcome=None, usage=usage)
     if size_of(result) > MOST_BYTES:

@@ -15,15 +15,15 @@ from typing import Final
 STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
-def hold() -> None:
-    """Let signals wait until `Stops` listens.
+def block() -> None:
+    """Let signals wait until `StopSignals` listens.
 
     Without a handler the first process of a container misses them, and any other dies of them.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
 
 
-class Stops:
+class StopSignals:
     """Hears orders to stop.
 
     Args:
@@ -36,7 +36,7 @@ class Stops:
         self._forking = threading.local()
 
     def listen(self) -> None:
-        """Hear signals from now on, also those that `hold` let wait. Called in the main thread."""
+        """Hear signals from now on, also those that `block` let wait. Called in the main thread."""
         for number in STOPS:
             signal.signal(number, self._on_signal)
         os.register_at_fork(before=self._hold, after_in_parent=self._release, after_in_child=self._forget)

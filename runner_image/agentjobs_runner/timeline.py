@@ -17,8 +17,8 @@ from agentjobs.contract import Event
 from agentjobs.errors import Fenced, Invalid, TooManyRequests, Unavailable
 from agentjobs_runner.gateway import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Gateway
 from agentjobs_runner.log import logger
-from agentjobs_runner.redaction import Redactor, plain, size_of, within
-from agentjobs_runner.usage import Meter
+from agentjobs_runner.redaction import Redactor, cut_to_fit, plain, size_of
+from agentjobs_runner.usage import UsageCounter
 
 # An entry's frame (seq, time, kind, author) beside its data.
 _FRAME_BYTES: Final = 1024
@@ -27,7 +27,7 @@ _COMMA_BYTES: Final = 2
 _TEXT_BYTES: Final = 16 * 1024
 # Eight bodies: what a slow gateway takes in the half minute after an agent's end.
 MAX_PENDING_BYTES: Final = 8 * contract.MAX_EVENTS_BODY_BYTES
-_LOOK_AGAIN_SECONDS: Final = 0.05
+_POLL_SECONDS: Final = 0.05
 _SHOWN: Final = frozenset({"attempt", "start", "adk", "code", "verdict", "reason"})
 
 
@@ -61,7 +61,7 @@ class Recorder:
         self._patience = contract.GATEWAY_PATIENCE_SECONDS
         self._progress: float | None = None
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-        self.meter = Meter()
+        self.usage = UsageCounter()
         """What the start uses; each entry carries what was counted since the one before."""
         self.recorded = threading.Event()
         """Set while the gateway takes what is sent."""
@@ -82,24 +82,24 @@ class Recorder:
                 time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
                 kind=kind,
                 author=contract.cut(author, 200),
-                data=within(cleared, contract.MAX_EVENT_BYTES - _FRAME_BYTES),
+                data=cut_to_fit(cleared, contract.MAX_EVENT_BYTES - _FRAME_BYTES),
             )
-            if used := self.meter.take():
+            if used := self.usage.take():
                 event["usage"] = used
             size = size_of(event)
             self._pending.append((event, size))
             self._pending_bytes += size + _FRAME_BYTES
-        logger.info(f"step.{kind}", extra={"author": author, **_shown(kind, cleared, in_full=self._in_full)})
+        logger.info(f"step.{kind}", extra={"author": author, **_log_fields(kind, cleared, in_full=self._in_full)})
         self._wake.set()
 
     async def room(self) -> None:
-        """Return when so little is kept back that more may be added: an agent may be faster than its gateway."""
+        """Wait until there is room for more entries: an agent may be faster than its gateway."""
         while self._pending_bytes > MAX_PENDING_BYTES:
-            self.progressed()  # it is us who hold the agent
-            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+            self.progressed()  # the recorder delays the agent, which is not stuck
+            await asyncio.sleep(_POLL_SECONDS)
 
     def progressed(self) -> None:
-        """Note a sign of progress that is no entry: the agent's beginning, a part of an answer."""
+        """Note a sign of progress that is not an entry: the agent's start, a part of an answer."""
         self._progress = time.monotonic()
 
     @property
@@ -108,7 +108,7 @@ class Recorder:
         return 0.0 if self._progress is None or not self.recorded.is_set() else time.monotonic() - self._progress
 
     def finish(self, give_up: Callable[[], float]) -> None:
-        """Send what is left, until `give_up()`, and end."""
+        """Send the pending entries until `give_up()`, then end the thread."""
         self._closing = give_up
         self._wake.set()
         while self._thread.is_alive() and time.monotonic() < give_up():
@@ -118,7 +118,7 @@ class Recorder:
         next_beat, failing_since, pause = time.monotonic() + contract.HEARTBEAT_SECONDS, None, FIRST_PAUSE_SECONDS
         while not self._is_done():
             try:
-                # Before each batch: what piled up may take minutes or be refused, and silence looks like death.
+                # Before each batch: a backlog may take minutes, and the operator takes silence for a lost pod.
                 if time.monotonic() >= next_beat:
                     self._beat()
                     next_beat = time.monotonic() + contract.HEARTBEAT_SECONDS
@@ -139,10 +139,12 @@ class Recorder:
                     return
                 logger.warning("gateway.unavailable", extra={"error": self._redactor.message(str(error), 300)})
                 asked = error.retry_after if isinstance(error, TooManyRequests) else 0.0
-                time.sleep(max(pause, min(asked, LONGEST_PAUSE_SECONDS)))  # no longer: it is silence to the operator
+                time.sleep(
+                    max(pause, min(asked, LONGEST_PAUSE_SECONDS))
+                )  # no longer: the operator takes silence for a lost pod
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             except Exception:
-                # A bug of ours must not silence the heart, nor hold the agent forever, nor run in a circle.
+                # A bug here must not stop the heartbeat, block the agent forever, or repeat in a tight loop.
                 logger.exception("recorder.failed")
                 self._drop()
                 next_beat = time.monotonic() + contract.HEARTBEAT_SECONDS
@@ -160,11 +162,11 @@ class Recorder:
         try:
             self._gateway.heartbeat()
         except Invalid as error:
-            # Something between us and the gateway does not like it; entries say that we live as well.
+            # Something between the runner and the gateway refuses it; entries count as signs of life as well.
             logger.error("heartbeat.refused", extra={"error": str(error)[:300]})
 
     def _send(self) -> None:
-        """Send what is next, as much as one body takes."""
+        """Send the next entries, as many as fit into one body."""
         if not (batch := self._batch()):
             return
         try:
@@ -193,8 +195,8 @@ class Recorder:
             self._pending_bytes = 0
 
 
-def _shown(kind: str, data: Mapping[str, Any], *, in_full: bool) -> dict[str, Any]:
-    """What the log tells of an entry: names and numbers; what was said only `in_full`."""
+def _log_fields(kind: str, data: Mapping[str, Any], *, in_full: bool) -> dict[str, Any]:
+    """The fields of an entry's log line: names and numbers; texts, arguments and results only `in_full`."""
     match kind:
         case "model":
             calls = data.get("toolCalls") or ()

@@ -1,8 +1,8 @@
 """The runner's part of a job's trace: one span for the run, with ADK's own spans below it. Off unless configured.
 
-ADK's spans would carry prompts, answers and arguments; here they keep names, numbers and ids unless somebody asks for
-contents by ADK's own variable. Nothing of OpenTelemetry's SDK is imported while it is off. A collector that is away
-delays nothing but the process's last second, and that beside the report.
+ADK's spans would carry prompts, answers and arguments. Here they keep names, numbers and ids, unless ADK's own variable
+asks for contents. Nothing of OpenTelemetry's SDK is imported while tracing is off. A collector that is away delays only
+the process's last second, in parallel with the report.
 """
 
 import logging
@@ -61,7 +61,7 @@ class Tracing:
 
     def run(self, attempt: Attempt) -> AbstractContextManager[None]:
         """Within it spans belong to the attempt's; entered by the thread that runs the agent."""
-        # Also for providers that user code sets up: what leaves the pod is for somebody to decide, not a default.
+        # Also for providers that user code sets up: contents leave the pod only when asked for.
         os.environ.setdefault(CONTENTS[0], "false")
         if not self._on:
             return nullcontext()
@@ -95,7 +95,7 @@ class Tracing:
             yield
 
     def end(self, verdict: str, reason: str) -> None:
-        """End the run's span and begin to send what is left; returns at once. The second call does nothing."""
+        """End the run's span and begin to send the remaining spans; return at once. The second call does nothing."""
         with self._lock:
             span, self._span = self._span, None
         if span is None:

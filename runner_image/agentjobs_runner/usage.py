@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from agentjobs.contract import USAGE
 
 
-class Meter:
-    """Counts; the agent's thread adds, whoever sends an entry takes."""
+class UsageCounter:
+    """Counts what a start uses. The agent's thread adds; the recorder takes when it adds an entry."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

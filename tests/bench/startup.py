@@ -60,11 +60,11 @@ class Finder:
         load = spec.loader.exec_module
         def exec_module(module):
             load(module)
-            asked = module.Stage.next
+            asked = module.ScriptCursor.next
             def first(stage, script, agent):
                 print("FIRST", time.monotonic(), flush=True)
                 return asked(stage, script, agent)
-            module.Stage.next = first
+            module.ScriptCursor.next = first
         spec.loader.exec_module = exec_module
         return spec
 sys.meta_path.insert(0, Finder())

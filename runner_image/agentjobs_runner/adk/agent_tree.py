@@ -39,18 +39,18 @@ class Part:
             yield from member.all()
 
 
-def shape(node: Any) -> Part:
+def tree_of(node: Any) -> Part:
     """Return what `node`, an ADK agent or node, consists of."""
     kind = _kind(node)
     if kind is Kind.AGENT:
-        return Part(node.name, kind, tuple(shape(child) for child in node.sub_agents))
-    members = tuple(shape(child) for child in _children(node))
+        return Part(node.name, kind, tuple(tree_of(child) for child in node.sub_agents))
+    members = tuple(tree_of(child) for child in _children(node))
     followed = {edge.from_node.name for edge in node.graph.edges} if kind is Kind.GRAPH and node.graph else set()
     ends = frozenset(member.name for member in members if member.name not in followed)
     return Part(str(getattr(node, "name", "")), kind, members, ends if kind is Kind.GRAPH else frozenset())
 
 
-def namesakes(node: Any) -> list[str]:
+def duplicate_names(node: Any) -> list[str]:
     """Return the names that several agents have among what `node` consists of; their events look alike."""
     found: dict[str, set[int]] = {}
     pending = [node]
@@ -62,7 +62,7 @@ def namesakes(node: Any) -> list[str]:
     return sorted(name for name, agents in found.items() if len(agents) > 1)
 
 
-def below(node: Any) -> Iterator[Any]:
+def walk(node: Any) -> Iterator[Any]:
     """Yield `node` and every agent and node below it, also those inside its tools, each once."""
     pending, seen = [node], set[int]()
     while pending:

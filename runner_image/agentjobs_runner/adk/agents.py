@@ -17,10 +17,10 @@ from google.adk.tools.base_toolset import BaseToolset
 from google.genai import types
 from pydantic import ValidationError
 
-from agentjobs_runner.adk.agent_tree import namesakes
+from agentjobs_runner.adk.agent_tree import duplicate_names
 from agentjobs_runner.adk.conventions import load_agent
 from agentjobs_runner.adk.mcp_servers import toolsets
-from agentjobs_runner.adk.model_assignment import place
+from agentjobs_runner.adk.model_assignment import assign_model
 from agentjobs_runner.adk.models import Models
 from agentjobs_runner.adk.scripted import PREFIX
 from agentjobs_runner.endings import config_invalid, module_not_found
@@ -69,7 +69,7 @@ async def build(agent: Mapping[str, Any], models: Models, *, name: str | None, j
     inline, module = agent.get("inline"), agent.get("module")
     if inline is not None:
         root = _Team(inline, agent.get("model"), models).root()
-        place(root, agent.get("model"), models)
+        assign_model(root, agent.get("model"), models)
         return _app(app_name(name, root.name or job), root)
     if module is None:
         raise config_invalid("agent: this runner runs agent.inline and agent.module; the job has neither")
@@ -77,12 +77,12 @@ async def build(agent: Mapping[str, Any], models: Models, *, name: str | None, j
     _expect_own_names(found.root_agent if isinstance(found, App) else found, module["ref"])
     if isinstance(found, App):
         return _user_app(found, agent.get("model"), models, name)
-    place(found, agent.get("model"), models)
+    assign_model(found, agent.get("model"), models)
     return _app(app_name(name, job), found)
 
 
 def _expect_own_names(root: Any, ref: str) -> None:
-    if names := namesakes(root):
+    if names := duplicate_names(root):
         raise config_invalid(
             f"agent.module.ref: {ref!r} has several agents named {', '.join(map(repr, names))}; "
             "ADK tells agents apart by their names, so give each its own"
@@ -94,7 +94,7 @@ def _app(name: str, root: Any) -> App:
 
 
 def _user_app(found: App, model: str | None, models: Models, name: str | None) -> App:
-    place(found.root_agent, model, models)
+    assign_model(found.root_agent, model, models)
     return found.model_copy(update={"name": app_name(name, found.name)})
 
 
@@ -193,8 +193,8 @@ class _Team:
         tools = [
             _tool(item["name"], f"{field}.tools[{index}].name") for index, item in enumerate(spec.get("tools") or ())
         ]
-        place = 0 if field == "agent.inline" else self._members[common["name"]][0] + 1
-        tools += toolsets(spec.get("mcpServers") or (), place, field)
+        assign_model = 0 if field == "agent.inline" else self._members[common["name"]][0] + 1
+        tools += toolsets(spec.get("mcpServers") or (), assign_model, field)
         most = spec.get("maxOutputTokens")
         if most is not None:
             common["generate_content_config"] = types.GenerateContentConfig(max_output_tokens=most)

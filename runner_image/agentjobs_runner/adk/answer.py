@@ -11,15 +11,15 @@ from google.adk.events.event import Event
 
 from agentjobs.contract import ErrorClass, Verdict
 from agentjobs_runner.adk.agent_tree import Kind, Part
-from agentjobs_runner.adk.answer_checks import NOTHING
-from agentjobs_runner.adk.event_content import media_of, output_of, said, text_of
+from agentjobs_runner.adk.answer_checks import NO_CONTENT
+from agentjobs_runner.adk.event_content import answer_in, media_of, output_of, text_of
 from agentjobs_runner.adk.finish_reasons import unfinished
 from agentjobs_runner.endings import Ending, config_invalid
 from agentjobs_runner.results import as_text
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Answer:
     """An answer: when it came, what it is (a text, or what has a JSON form), and the agent whose model wrote it."""
 
     at: int
@@ -33,14 +33,14 @@ class _Speaker:
     """What is known of one part so far. `last` is its last event in each branch it runs in."""
 
     last: dict[str, tuple[int, Event]] = field(default_factory=dict)
-    answer: Said | None = None
-    beside: Said | None = None
+    answer: Answer | None = None
+    beside: Answer | None = None
     """A text beside a tool call: the answer if this tool ends the agent."""
     left: bool = False
     """It asked its loop to end; nothing more is expected of it."""
 
 
-class Answer:
+class AnswerCollector:
     """Collects what one run is left with. `team` is what the root consists of."""
 
     def __init__(self, team: Part) -> None:
@@ -48,7 +48,7 @@ class Answer:
         self._parts = {part.name: part for part in team.all()}
         self._nodes = {member.name for part in team.all() if part.kind is not Kind.AGENT for member in part.members}
         self._speakers: dict[str, _Speaker] = {}
-        self._output: Said | None = None
+        self._output: Answer | None = None
         self._calls: dict[str, str] = {}
         self._waiting: dict[str, str] = {}
         self._media: list[str] = []
@@ -68,7 +68,7 @@ class Answer:
         self._hear(self._speakers.setdefault(self._name(event), _Speaker()), event)
 
     def failure(self) -> Ending | None:
-        """Say how the run ended when what it was left with is an error, or a question that nobody answers."""
+        """Return how the run ended when its last events are an error, or a question that no one will answer."""
         broken = min(self._broken(self._team), key=lambda item: item[0], default=None)
         if broken is not None:
             return unfinished(broken[1])
@@ -76,7 +76,7 @@ class Answer:
             return config_invalid("; ".join(sorted(set(self._waiting.values())))).ending
         return None
 
-    def answer(self) -> Said | Ending:
+    def answer(self) -> Answer | Ending:
         """Return the answer of a run without a failure, or say how it ended without one."""
         found = self._answer()
         if found is not None and as_text(found.value).strip():
@@ -103,7 +103,7 @@ class Answer:
             speaker.last[branch] = self._now, event
         if not silent:
             speaker.left = bool(results and event.actions.escalate)
-        value = said(event)
+        value = answer_in(event)
         if value is not None:
             speaker.answer = self._heard(event, value)
         elif results and (event.actions.skip_summarization or event.actions.escalate):
@@ -111,10 +111,10 @@ class Answer:
         elif event.get_function_calls():
             speaker.beside = self._heard(event, text) if text.strip() else None
 
-    def _heard(self, event: Event, value: Any) -> Said:
-        return Said(self._now, value, event.author if event.finish_reason is not None else None)
+    def _heard(self, event: Event, value: Any) -> Answer:
+        return Answer(self._now, value, event.author if event.finish_reason is not None else None)
 
-    def _answer(self) -> Said | None:
+    def _answer(self) -> Answer | None:
         if self._output is not None:
             return self._output
         if self._team.kind is Kind.GRAPH:
@@ -122,7 +122,7 @@ class Answer:
             return _joined([self._made(member) for member in ends])
         return self._made(self._team)
 
-    def _made(self, part: Part) -> Said | None:
+    def _made(self, part: Part) -> Answer | None:
         """The newest answer of a part or its members; of parallel members those of all, in their order."""
         members = [self._made(member) for member in part.members]
         if part.kind is Kind.PARALLEL:
@@ -196,12 +196,12 @@ class Answer:
                 return f"tool {name} waits for an answer from outside, which a job cannot give; {cure}"
 
 
-def _joined(answers: list[Said | None]) -> Said | None:
+def _joined(answers: list[Answer | None]) -> Answer | None:
     """Answers that count together, in this order."""
     found = [answer for answer in answers if answer is not None]
     if len(found) < 2:
         return found[0] if found else None
-    return Said(max(answer.at for answer in found), "\n\n".join(as_text(answer.value) for answer in found))
+    return Answer(max(answer.at for answer in found), "\n\n".join(as_text(answer.value) for answer in found))
 
 
 def _is_news(event: Event, speaker: _Speaker, last: tuple[int, Event] | None, *, silent: bool) -> bool:
@@ -210,7 +210,7 @@ def _is_news(event: Event, speaker: _Speaker, last: tuple[int, Event] | None, *,
     Nor does what a callback adds to a model's error: it is called after each answer, and does not know of the error.
     """
     if silent:
-        return unfinished(event) is not None and not (speaker.left and event.error_code in (None, NOTHING))
+        return unfinished(event) is not None and not (speaker.left and event.error_code in (None, NO_CONTENT))
     added = not (_by_model(event) or event.get_function_responses() or event.output is not None)
     return not (added and last is not None and _by_model(last[1]) and _is_error(last))
 

@@ -13,13 +13,21 @@ from google.genai.types import FinishReason
 
 from agentjobs.contract import ErrorClass, Verdict
 from agentjobs_runner.adk.agent_tree import is_a
-from agentjobs_runner.adk.finish_reasons import cut, cut_call, is_blocked, is_cut, is_whole, soft, word
-from agentjobs_runner.adk.nested_failures import may_tell
+from agentjobs_runner.adk.finish_reasons import (
+    is_blocked,
+    is_cut,
+    is_whole,
+    reason_word,
+    truncated,
+    truncated_call,
+    unfinished_ending,
+)
+from agentjobs_runner.adk.nested_failures import caller_may_see
 from agentjobs_runner.endings import Ending, StartEnded, cut_off
 from agentjobs_runner.results import as_list, without_thoughts
 
 # ADK's code for a model that was asked and said nothing.
-NOTHING: Final = "MODEL_RETURNED_NO_CONTENT"
+NO_CONTENT: Final = "MODEL_RETURNED_NO_CONTENT"
 # How models begin a call that their host should have taken out of the text.
 _MARKS: Final = (
     "<tool_call",
@@ -47,8 +55,8 @@ def refusal(context: CallbackContext, answer: LlmResponse, tools: Collection[str
         return cut_off()
     without_open_thoughts(answer)
     if _streams(context):
-        mark_nothing(answer)
-    return written_call(answer, tools)
+        mark_empty(answer)
+    return call_as_text(answer, tools)
 
 
 def without_open_thoughts(answer: LlmResponse) -> None:
@@ -62,17 +70,17 @@ def without_open_thoughts(answer: LlmResponse) -> None:
         parts.remove(first)
 
 
-def mark_nothing(answer: LlmResponse) -> None:
+def mark_empty(answer: LlmResponse) -> None:
     """Give an answer without any part the code that ADK leaves out for one that was streamed."""
     empty = not (answer.content and answer.content.parts)
     whole = answer.finish_reason == FinishReason.STOP and answer.error_code is None
     # ADK's older way to stream ends with an empty answer after the whole one.
     if empty and whole and is_feature_enabled(FeatureName.PROGRESSIVE_SSE_STREAMING):
-        answer.error_code = NOTHING
+        answer.error_code = NO_CONTENT
         answer.error_message = "The model returned no content (finish_reason=STOP with empty parts)."
 
 
-def written_call(answer: LlmResponse, tools: Collection[str]) -> StartEnded | None:
+def call_as_text(answer: LlmResponse, tools: Collection[str]) -> StartEnded | None:
     """Say how a start ends whose model wrote the call of one of `tools` as a text, so that it did not run."""
     parts = (answer.content.parts if answer.content else None) or []
     if any(part.function_call for part in parts):
@@ -105,7 +113,7 @@ def _lines(text: str) -> list[tuple[str, int]]:
 
 
 def _called(item: Any) -> str | None:
-    """The name in what is a call as providers write one: `{"name": …, "arguments": …}`, also inside of `function`."""
+    """The tool's name in a call as providers write it: `{"name": …, "arguments": …}`, also inside of `function`."""
     if not isinstance(item, dict):
         return None
     function = item.get("function")
@@ -115,7 +123,7 @@ def _called(item: Any) -> str | None:
     return name if given and isinstance(name, str) and inner.keys() <= _BESIDE | given else None
 
 
-def used(answer: LlmResponse) -> dict[str, int]:
+def usage_of(answer: LlmResponse) -> dict[str, int]:
     usage = answer.usage_metadata
     if usage is None:
         return {"llmCalls": 1}
@@ -139,12 +147,12 @@ def _stopped(answer: LlmResponse, limit: int | None) -> StartEnded | None:
     parts = (answer.content.parts if answer.content else None) or []
     calls = [part.function_call.name or "?" for part in parts if part.function_call]
     if is_cut(reason):
-        after = used(answer).get("outputTokens")
+        after = usage_of(answer).get("outputTokens")
         if calls:
-            return cut_call(calls[0], after=after, limit=limit)
-        return StartEnded(cut("the model's answer", answer.error_message or "", after=after, limit=limit))
-    ending = soft(word(reason), answer.error_message or "")
-    return StartEnded(ending) if parts or not may_tell(ending) else None
+            return truncated_call(calls[0], after=after, limit=limit)
+        return StartEnded(truncated("the model's answer", answer.error_message or "", after=after, limit=limit))
+    ending = unfinished_ending(reason_word(reason), answer.error_message or "")
+    return StartEnded(ending) if parts or not caller_may_see(ending) else None
 
 
 def _streams(context: CallbackContext) -> bool:
@@ -159,7 +167,7 @@ def streams_from(context: CallbackContext, *kinds: str) -> bool:
 
 def _came_to_nothing(answer: LlmResponse) -> bool:
     """Whether no token of an answer came, so of a page, or of a stream that was cut; LiteLLM calls these stopped."""
-    return not (answer.content and answer.content.parts) and not used(answer).get("outputTokens")
+    return not (answer.content and answer.content.parts) and not usage_of(answer).get("outputTokens")
 
 
 def _limit(context: CallbackContext) -> int | None:

@@ -16,8 +16,8 @@ from google.adk.models.anthropic_llm import AnthropicLlm
 from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
 
-from agentjobs_runner.adk.client_responses import looked_at
-from agentjobs_runner.adk.finish_reasons import arguments, cut, cut_call, soft
+from agentjobs_runner.adk.client_responses import checked
+from agentjobs_runner.adk.finish_reasons import arguments, truncated, truncated_call, unfinished_ending
 from agentjobs_runner.endings import ProviderFailed, StartEnded, cut_off, lost_call, model_auth
 
 # Ends that ADK reads rightly; it takes `pause_turn` for an end as well, though the model wants to go on.
@@ -67,7 +67,7 @@ class _Messages(AsyncMessages):
     async def create(self, *args: Any, **options: Any) -> Any:
         answer = await super().create(*args, **options)
         streamed = bool(options.get("stream"))
-        return await looked_at(answer, stream=streamed, look=_look, look_through=_looked_through)
+        return await checked(answer, stream=streamed, look=_look, look_through=_looked_through)
 
 
 def _look(answer: Any) -> None:
@@ -104,7 +104,7 @@ async def _looked_through(events: AsyncIterator[Any]) -> AsyncIterator[Any]:
 
 def _expect_finished(reason: str | None, tool: str) -> None:
     if reason in ("max_tokens", "model_context_window_exceeded"):
-        raise cut_call(tool)
+        raise truncated_call(tool)
 
 
 def _expect_calls(reason: str | None, calls: Collection[Any]) -> None:
@@ -114,8 +114,10 @@ def _expect_calls(reason: str | None, calls: Collection[Any]) -> None:
 
 def _expect_known(reason: str | None) -> None:
     if reason == "model_context_window_exceeded":
-        raise StartEnded(cut("the model's answer", "prompt and answer fill the model's context window"))
+        raise StartEnded(truncated("the model's answer", "prompt and answer fill the model's context window"))
     if reason == "pause_turn":
-        raise StartEnded(soft("PAUSE_TURN", "the provider paused a long turn, which ADK does not go on with"))
+        raise StartEnded(
+            unfinished_ending("PAUSE_TURN", "the provider paused a long turn, which ADK does not go on with")
+        )
     if reason and reason not in _KNOWN:
-        raise StartEnded(soft(reason, "the provider's reason is unknown"))
+        raise StartEnded(unfinished_ending(reason, "the provider's reason is unknown"))

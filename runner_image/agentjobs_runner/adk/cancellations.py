@@ -24,7 +24,7 @@ class _Task(asyncio.Task[Any]):
 
 
 @contextmanager
-def no_strays() -> Iterator[None]:
+def raising_strays() -> Iterator[None]:
     """Raise what cancelled a task of ADK's that began in here and that no one told to stop.
 
     Raises:

@@ -16,14 +16,14 @@ from google.genai import errors
 from pydantic import ValidationError
 
 from agentjobs.contract import ErrorClass, Verdict
-from agentjobs_runner.adk.invalid_definitions import refused
+from agentjobs_runner.adk.invalid_definitions import invalid_definition
 from agentjobs_runner.adk.provider_errors import head, judge, read, status_of
 from agentjobs_runner.classify import described, disk_failed, ending_of
 from agentjobs_runner.endings import Ending, NotAnAnswer, ProviderFailed
-from agentjobs_runner.frames import Place, own_place, places
+from agentjobs_runner.frames import Frame, frames_of, own_frame
 from agentjobs_runner.modules import first_problems
-from agentjobs_runner.origins import AGENT, Cause, Source, noted
-from agentjobs_runner.redaction import shown
+from agentjobs_runner.origins import AGENT, Cause, Source, origin_of
+from agentjobs_runner.redaction import safe_str
 
 _KEY: Final = re.compile(r"API[ _]?key|credentials|Missing key inputs", re.IGNORECASE)
 # Clients bring their own exceptions, of httpx or its successor or their own, and are not loaded for every job.
@@ -75,7 +75,7 @@ def _known(cause: Cause, now: datetime) -> Ending | None:
             ErrorClass.BUDGET_EXCEEDED,
             f"{error}; raise agent.runConfig.max_llm_calls or shorten the work",
         )
-    if (invalid := refused(cause)) is not None:
+    if (invalid := invalid_definition(cause)) is not None:
         return invalid
     if source is Source.TOOL:
         return None
@@ -135,7 +135,7 @@ def _is_client_error(error: BaseException, names: frozenset[str]) -> bool:
 
 def _raised_in_reader(error: BaseException) -> bool:
     """Whether a provider's client or ADK's reader of it stumbled itself: over JSON that is none of its shapes."""
-    passed = places(error)
+    passed = frames_of(error)
     return bool(passed) and passed[-1].module.startswith(_READERS)
 
 
@@ -153,19 +153,19 @@ def _agent(error: BaseException) -> Ending | None:
 
 def _judged_an_answer(error: ValidationError) -> bool:
     """Whether ADK raised it for an agent's output_schema; the user's own code validates other things."""
-    passed = [place for place in places(error) if not place.module.startswith("pydantic")]
+    passed = [frame for frame in frames_of(error) if not frame.module.startswith("pydantic")]
     return bool(passed) and passed[-1].module == "google.adk.utils._schema_utils"
 
 
 def _unknown(found: list[Cause]) -> Ending:
     cause, plugin = _past_plugin(found)
-    if noted(cause.error) is None and cause.origin == AGENT:
+    if origin_of(cause.error) is None and cause.origin == AGENT:
         # What failed over a tool's error, like a callback for such errors, hides it; people need the first.
-        cause = next((deeper for deeper in found if noted(deeper.error) is not None), cause)
+        cause = next((deeper for deeper in found if origin_of(deeper.error) is not None), cause)
     error, origin = cause.error, cause.origin
     # A library's error is shown with the line of the user's that led to it.
-    place = next((place for at in found if at.is_told and (place := own_place(at.error)) is not None), None)
-    said = f"{described(error)} ({place})" if place else described(error)
+    frame = next((frame for at in found if at.is_told and (frame := own_frame(at.error)) is not None), None)
+    said = f"{described(error)} ({frame})" if frame else described(error)
     if origin.source is Source.TOOL:
         return Ending(Verdict.RETRY, ErrorClass.TOOL_ERROR, f"tool {origin.name} failed: {said}")
     if origin.source is Source.MODEL:
@@ -175,7 +175,7 @@ def _unknown(found: list[Cause]) -> Ending:
 
 def _past_plugin(found: list[Cause]) -> tuple[Cause, str]:
     """The first error that is not only ADK's frame around one of a plugin's, and that plugin in words."""
-    match = _PLUGIN.match(shown(found[0].error)) if isinstance(found[0].error, RuntimeError) else None
+    match = _PLUGIN.match(safe_str(found[0].error)) if isinstance(found[0].error, RuntimeError) else None
     if match is None or len(found) == 1:
         return found[0], ""
     return found[1], f"plugin {match[1]} in {match[2]}"
@@ -184,17 +184,17 @@ def _past_plugin(found: list[Cause]) -> tuple[Cause, str]:
 def _who(error: BaseException) -> str:
     """Which part of the agent failed, as far as the stack tells."""
     who = ""
-    for place in places(error):
-        if place.is_own:
-            return f"callback {place.function}" if who == "callback" else who or "the agent's code"
-        who = _part(place) or who
+    for frame in frames_of(error):
+        if frame.is_own:
+            return f"callback {frame.function}" if who == "callback" else who or "the agent's code"
+        who = _part(frame) or who
     return who if who and who != "callback" else "the agent's code"
 
 
-def _part(place: Place) -> str:
-    if place.module == "google.adk.utils._callback_pipeline":
+def _part(frame: Frame) -> str:
+    if frame.module == "google.adk.utils._callback_pipeline":
         return "callback"
-    if place.module == "google.adk.workflow._function_node":
-        name = getattr(place.local("self"), "name", "")
+    if frame.module == "google.adk.workflow._function_node":
+        name = getattr(frame.local("self"), "name", "")
         return f"node {name}" if name else ""
     return ""

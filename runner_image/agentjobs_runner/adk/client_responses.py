@@ -5,11 +5,11 @@ from typing import Any
 
 from agentjobs_runner.endings import NotAnAnswer
 
-Look = Callable[[Any], None]
-LookThrough = Callable[[AsyncIterator[Any]], AsyncIterator[Any]]
+Check = Callable[[Any], None]
+CheckStream = Callable[[AsyncIterator[Any]], AsyncIterator[Any]]
 
 
-async def looked_at(answer: Any, *, stream: bool, look: Look, look_through: LookThrough) -> Any:
+async def checked(answer: Any, *, stream: bool, look: Check, look_through: CheckStream) -> Any:
     """Return an answer that `look` lets pass, or a stream in the place of one that `look_through` yields anew.
 
     Raises:

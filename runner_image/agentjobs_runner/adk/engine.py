@@ -25,19 +25,19 @@ from pydantic import BaseModel, RootModel
 
 from agentjobs.contract import Attempt, ErrorClass
 from agentjobs_runner.adk import agents, nested_failures, toolsets
-from agentjobs_runner.adk.agent_tree import below, shape
-from agentjobs_runner.adk.answer import Answer, Said
-from agentjobs_runner.adk.cancellations import no_strays
+from agentjobs_runner.adk.agent_tree import tree_of, walk
+from agentjobs_runner.adk.answer import Answer, AnswerCollector
+from agentjobs_runner.adk.cancellations import raising_strays
 from agentjobs_runner.adk.classify import classify
 from agentjobs_runner.adk.event_entries import entries
-from agentjobs_runner.adk.log_capture import noted
+from agentjobs_runner.adk.log_capture import captured
 from agentjobs_runner.adk.models import Models
 from agentjobs_runner.adk.run_config import run_config
-from agentjobs_runner.adk.scripted import Stage
+from agentjobs_runner.adk.scripted import ScriptCursor
 from agentjobs_runner.adk.sessions import Sessions
-from agentjobs_runner.adk.step_plugin import StepPlugin, everywhere
+from agentjobs_runner.adk.step_plugin import StepPlugin, install
 from agentjobs_runner.endings import Ending, StartEnded
-from agentjobs_runner.frames import own_place, stack
+from agentjobs_runner.frames import own_frame, stack
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.log import logger
 from agentjobs_runner.origins import causes
@@ -65,12 +65,12 @@ def execute(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
 
 async def run(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
     """Run the agent in the current event loop and say how it ended; whatever it raises becomes an ending."""
-    plugin = StepPlugin(gate, recorder.meter, recorder.add)
+    plugin = StepPlugin(gate, recorder.usage, recorder.add)
     try:
-        with noted(recorder.add):
+        with captured(recorder.add):
             return await _run(attempt, plugin, recorder)
     except BaseException as error:
-        ending = classify(toolsets.carried(error), now=datetime.now(UTC))
+        ending = classify(toolsets.unwrapped(error), now=datetime.now(UTC))
         # What code raised needs its stack to be understood; what a provider or a definition did wrong tells itself.
         if ending.reason in (ErrorClass.AGENT_ERROR, ErrorClass.TOOL_ERROR, ErrorClass.MODULE_NOT_FOUND):
             chain = _telling([cause.error for cause in causes(error)])
@@ -83,7 +83,7 @@ def _telling(chain: list[BaseException]) -> list[BaseException]:
     """Which errors' stacks are worth a look; of a mistake that we found and named, only those in the user's code."""
     if not any(isinstance(error, StartEnded) for error in chain):
         return chain
-    return [error for error in chain if not isinstance(error, StartEnded) and own_place(error)]
+    return [error for error in chain if not isinstance(error, StartEnded) and own_frame(error)]
 
 
 async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Ending:
@@ -91,7 +91,7 @@ async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Endi
     output = Output.read(spec.get("output"))
     toolsets.guard()
     nested_failures.guard()
-    everywhere(plugin)
+    install(plugin)
     session = await _session(attempt, recorder)
     texts = [(spec.get("input") or {}).get("message") or "", *([output.request] if output.request else [])]
     judged, repairs = await _ask(session, texts, output, recorder), 0
@@ -138,7 +138,7 @@ async def _session(attempt: Attempt, recorder: Recorder) -> _Session:
     spec = attempt["resolved"]["spec"]
     agent, given = spec.get("agent") or {}, spec.get("session") or {}
     settings = run_config(agent.get("runConfig") or {})
-    models = Models(Stage(attempt["resolved"].get("scripts") or {}, attempt["start"]))
+    models = Models(ScriptCursor(attempt["resolved"].get("scripts") or {}, attempt["start"]))
     app = await agents.build(agent, models, name=given.get("appName"), job=attempt["job"])
     user, session_id = given.get("userId") or "system", given.get("sessionId") or attempt["uid"]
     session = _Session(app, _runner(app), user, session_id, settings)
@@ -162,19 +162,19 @@ def _runner(app: App) -> Runner:
 
 async def _ask(session: _Session, texts: list[str], output: Output, recorder: Recorder) -> Ending | list[str]:
     """Ask the agent; return how its answer ends the start, or what is wrong with the answer."""
-    answer = Answer(shape(session.app.root_agent))
+    answer = AnswerCollector(tree_of(session.app.root_agent))
     try:
-        with no_strays():
+        with raising_strays():
             await _heard(session.run(texts), answer, recorder)
     except Exception as error:
         if (met := _met_before(error, answer)) is not None:
             return met
         raise
     state = await session.state() if output.from_state else {}
-    return _judged(answer, output, state, session.app, recorder.meter.total)
+    return _judged(answer, output, state, session.app, recorder.usage.total)
 
 
-async def _heard(run: AsyncGenerator[Event, None], answer: Answer, recorder: Recorder) -> None:
+async def _heard(run: AsyncGenerator[Event, None], answer: AnswerCollector, recorder: Recorder) -> None:
     """See a run through, event by event."""
     async with aclosing(run) as events:
         async for event in events:
@@ -185,7 +185,7 @@ async def _heard(run: AsyncGenerator[Event, None], answer: Answer, recorder: Rec
             await recorder.room()
 
 
-def _met_before(error: Exception, answer: Answer) -> Ending | None:
+def _met_before(error: Exception, answer: AnswerCollector) -> Ending | None:
     """How a model's answer ended that never came whole, where code stumbled over what it got in its place."""
     met = answer.failure()
     if met is None or met.reason not in _NEVER_CAME:
@@ -194,7 +194,7 @@ def _met_before(error: Exception, answer: Answer) -> Ending | None:
 
 
 def _judged(
-    answer: Answer, output: Output, state: Mapping[str, Any], app: App, usage: dict[str, int]
+    answer: AnswerCollector, output: Output, state: Mapping[str, Any], app: App, usage: dict[str, int]
 ) -> Ending | list[str]:
     """How the run ends the start, or what is wrong with its answer."""
     if (failed := answer.failure()) is not None:
@@ -205,9 +205,9 @@ def _judged(
     return found if isinstance(found, Ending) else output.judge(found.value, _own_schema(app, found), usage)
 
 
-def _own_schema(app: App, said: Said) -> type[BaseModel] | None:
+def _own_schema(app: App, said: Answer) -> type[BaseModel] | None:
     """`output_schema` of the agent whose model gave the answer, where it is a pydantic model of an object."""
-    for node in below(app.root_agent):
+    for node in walk(app.root_agent):
         schema = getattr(node, "output_schema", None) if node.name == said.model_of else None
         if isinstance(schema, type) and issubclass(schema, BaseModel) and not issubclass(schema, RootModel):
             return schema

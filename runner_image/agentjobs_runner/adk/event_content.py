@@ -13,7 +13,7 @@ def text_of(event: Event) -> str:
     return "".join(part.text for part in parts if part.text and not part.thought)
 
 
-def said(event: Event) -> Any:
+def answer_in(event: Event) -> Any:
     """What an event says that may be an answer: a text, an output, or results of tools meant as one. None: nothing."""
     if event.get_function_calls() or not event.is_final_response():
         return _bare(event.output)  # of a task that its agent finished by a call
@@ -27,7 +27,7 @@ def said(event: Event) -> Any:
 
 def output_of(event: Event) -> Any:
     """What a node gave: its output, or the text that stands for it."""
-    return event.output if event.output is not None else said(event)
+    return event.output if event.output is not None else answer_in(event)
 
 
 def media_of(event: Event) -> list[str]:

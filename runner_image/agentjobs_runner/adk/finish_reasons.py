@@ -42,36 +42,36 @@ _UNFINISHED: Final = {
 _PROMPT: Final = frozenset({*_BLOCKED, "OTHER", "BLOCKED_REASON_UNSPECIFIED"})
 
 
-def word(code: object) -> str:
+def reason_word(code: object) -> str:
     """A finish reason or error code as one upper-case word; ADK gives strings and members of enums."""
     return str(getattr(code, "value", code) or "").rpartition(".")[2].upper()
 
 
 def is_whole(finish_reason: object) -> bool:
     """Whether a model's answer is complete; providers that give no reason are believed."""
-    return word(finish_reason) in _WHOLE
+    return reason_word(finish_reason) in _WHOLE
 
 
 def is_blocked(finish_reason: object) -> bool:
     """Whether a model's answer was stopped by its provider's rules, though a part of it may have come."""
-    return word(finish_reason) in _BLOCKED
+    return reason_word(finish_reason) in _BLOCKED
 
 
 def is_cut(finish_reason: object) -> bool:
     """Whether a model's answer was cut at its limit of tokens."""
-    return word(finish_reason) == _CUT
+    return reason_word(finish_reason) == _CUT
 
 
-def soft(code: object, message: str) -> Ending:
+def unfinished_ending(code: object, message: str) -> Ending:
     """Say how a start ends whose model answered with an error code, or finished for another reason than its end."""
-    name = word(code)
-    said = f": {message}" if message and word(message) != name else ""
+    name = reason_word(code)
+    said = f": {message}" if message and reason_word(message) != name else ""
     if name.isdigit() and 400 <= int(name) <= 599:
         return judge(
             Report(status=int(name), text=message or "no reason given"), f"the model's answer ended with {name}"
         )
     if name == _CUT:
-        return cut("the model's answer", message)
+        return truncated("the model's answer", message)
     if name in _BLOCKED:
         return Ending(
             Verdict.FAIL, ErrorClass.CONTENT_BLOCKED, f"the answer was blocked {_BLOCKED[name]}{said} ({name})"
@@ -82,7 +82,7 @@ def soft(code: object, message: str) -> Ending:
 
 def blocked_prompt(code: object, message: str) -> Ending | None:
     """Say how a start ends whose prompt was blocked before the model answered; None when `code` does not say that."""
-    name = word(code)
+    name = reason_word(code)
     if name not in _PROMPT:
         return None
     why = _BLOCKED.get(name, "by the provider's rules")
@@ -100,11 +100,11 @@ def unfinished(answer: Any) -> Ending | None:
     if code and reason is None and (blocked := blocked_prompt(code, message)) is not None:
         return blocked
     if code:
-        return soft(code, message)
-    return None if is_whole(reason) else soft(reason, message)
+        return unfinished_ending(code, message)
+    return None if is_whole(reason) else unfinished_ending(reason, message)
 
 
-def cut(what: str, detail: str = "", *, after: int | None = None, limit: int | None = None) -> Ending:
+def truncated(what: str, detail: str = "", *, after: int | None = None, limit: int | None = None) -> Ending:
     """The model's output reached its limit of tokens: the same request would be cut again.
 
     Args:
@@ -120,10 +120,10 @@ def cut(what: str, detail: str = "", *, after: int | None = None, limit: int | N
     return Ending(Verdict.FAIL, ErrorClass.MODEL_OUTPUT_TRUNCATED, message)
 
 
-def cut_call(tool: str, *, after: int | None = None, limit: int | None = None) -> StartEnded:
+def truncated_call(tool: str, *, after: int | None = None, limit: int | None = None) -> StartEnded:
     """The call of a tool reached the limit of tokens; the tool must not run on what has come of its arguments."""
     what = "the model's answer" if tool in _ANSWERS else f"the model's call of tool {tool}"
-    return StartEnded(cut(what, after=after, limit=limit))
+    return StartEnded(truncated(what, after=after, limit=limit))
 
 
 def arguments(tool: str, written: Any) -> str:

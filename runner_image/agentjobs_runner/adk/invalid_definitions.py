@@ -10,10 +10,10 @@ from pydantic import PydanticUserError, ValidationError
 
 from agentjobs.contract import ErrorClass, Verdict, cut
 from agentjobs_runner.endings import Ending
-from agentjobs_runner.frames import Place, own_place, places
+from agentjobs_runner.frames import Frame, frames_of, own_frame
 from agentjobs_runner.modules import first_problems
 from agentjobs_runner.origins import Cause, Source
-from agentjobs_runner.redaction import shown
+from agentjobs_runner.redaction import safe_str
 
 # What ADK raises while it makes a request out of an agent, a tool or a schema; others (a server that is away) may heal.
 _REFUSALS: Final = (
@@ -36,12 +36,12 @@ _LOOP: Final = re.compile(r"cannot be called from a running event loop|This even
 _REQUEST: Final = re.compile(r"_to_(?:mldev|vertex)$")
 
 
-def refused(cause: Cause) -> Ending | None:
+def invalid_definition(cause: Cause) -> Ending | None:
     """Say how a start ends whose definition `cause` refuses; None when it does not speak of a definition."""
     error = cause.error
     if isinstance(error, ImportError) and cause.is_told:
         return _not_there(error, cause)
-    said = shown(error)
+    said = safe_str(error)
     if isinstance(error, RuntimeError) and cause.is_told and _LOOP.search(said):
         return _second_loop(error, cause)
     if cause.origin.source is Source.TOOL or not isinstance(error, _REFUSALS):
@@ -65,79 +65,79 @@ def _invalid(message: str) -> Ending:
 
 def _second_loop(error: BaseException, cause: Cause) -> Ending:
     """Code that starts an event loop does so each time."""
-    place = own_place(error)
+    frame = own_frame(error)
     who = f"tool {cause.origin.name}" if cause.origin.source is Source.TOOL else "the agent's code"
     cure = "make the function async and await there what it runs"
-    return _invalid(f"{who} starts an event loop{f' ({place})' if place else ''}, and one runs already; {cure}")
+    return _invalid(f"{who} starts an event loop{f' ({frame})' if frame else ''}, and one runs already; {cure}")
 
 
 def _not_there(error: ImportError, cause: Cause) -> Ending:
     """An import that failed while the agent ran will fail again: the image does not change."""
-    place = own_place(error)
-    where = f" ({place})" if place else ""
+    frame = own_frame(error)
+    where = f" ({frame})" if frame else ""
     who = f"tool {cause.origin.name}" if cause.origin.source is Source.TOOL else "the agent's code"
     missing = isinstance(error, ModuleNotFoundError) and error.name
     cure = f"; install {error.name} in runtime.image, or put it on PYTHONPATH" if missing else ""
     return Ending(
         Verdict.FAIL,
         ErrorClass.MODULE_NOT_FOUND,
-        f"{who} imports what is not there: {cut(shown(error), _TEXT_BYTES)}{where}{cure}",
+        f"{who} imports what is not there: {cut(safe_str(error), _TEXT_BYTES)}{where}{cure}",
     )
 
 
 def _unsendable(error: BaseException) -> Ending | None:
     """A request that the provider's client cannot write down."""
-    passed = places(error)
-    if isinstance(error, NotImplementedError) or any(_REQUEST.search(place.function) for place in passed):
+    passed = frames_of(error)
+    if isinstance(error, NotImplementedError) or any(_REQUEST.search(frame.function) for frame in passed):
         return _invalid(f"the model's client cannot send what the agent asks for: {_first_line(error)}")
     return None
 
 
 def _refused_by_adk(error: BaseException) -> Ending | None:
-    passed = places(error)
-    depth = next((index for index, place in enumerate(passed) if _is_preparation(place)), None)
-    if depth is None or any(place.is_own or f"{place.module}.".startswith(_CLIENTS) for place in passed[depth:]):
+    passed = frames_of(error)
+    depth = next((index for index, frame in enumerate(passed) if _is_preparation(frame)), None)
+    if depth is None or any(frame.is_own or f"{frame.module}.".startswith(_CLIENTS) for frame in passed[depth:]):
         # The user's own code, called by ADK for an instruction or a toolset, may do better the next time.
         return None
     below = passed[depth:]
-    tool = next((name for place in reversed(below) if (name := _tool(place))), "")
-    parameter = next((name for place in below if (name := _parameter(place))), "")
+    tool = next((name for frame in reversed(below) if (name := _tool(frame))), "")
+    parameter = next((name for frame in below if (name := _parameter(frame))), "")
     what = ", ".join(
         part for part in (f"tool {tool}" if tool else "", f"parameter {parameter}" if parameter else "") if part
     )
     return _invalid(f"{what or 'the agent'} cannot be declared to the model: {_first_line(error)}{_cure(error, tool)}")
 
 
-def _is_preparation(place: Place) -> bool:
-    return place.function == "_preprocess_async" and place.module.startswith("google.adk.flows.")
+def _is_preparation(frame: Frame) -> bool:
+    return frame.function == "_preprocess_async" and frame.module.startswith("google.adk.flows.")
 
 
-def _tool(place: Place) -> str:
+def _tool(frame: Frame) -> str:
     from google.adk.tools.base_tool import BaseTool  # loaded by the time that an agent runs
 
-    tool = place.local("self")
+    tool = frame.local("self")
     if isinstance(tool, BaseTool):
         return str(tool.name)
-    function = place.local("func") if place.module.startswith("google.adk.tools.") else None
+    function = frame.local("func") if frame.module.startswith("google.adk.tools.") else None
     return str(getattr(function, "__name__", ""))
 
 
-def _parameter(place: Place) -> str:
+def _parameter(frame: Frame) -> str:
     """The parameter that was about to be declared: pydantic makes a field of each."""
-    is_field = place.module.startswith("pydantic.") and place.function == "_common_field_schema"
-    return str(place.local("name") or "") if is_field else ""
+    is_field = frame.module.startswith("pydantic.") and frame.function == "_common_field_schema"
+    return str(frame.local("name") or "") if is_field else ""
 
 
 def _first_line(error: BaseException) -> str:
     if isinstance(error, ValidationError):
         return f"{error.title}: {first_problems(error)}"
     # The first sentence: pydantic goes on with advice for the author of the type.
-    text = re.split(r"\n|(?<=[.>])\s+(?=Set )", shown(error).strip())[0]
+    text = re.split(r"\n|(?<=[.>])\s+(?=Set )", safe_str(error).strip())[0]
     return f"{type(error).__name__}: {cut(text or 'no reason given', _TEXT_BYTES)}"
 
 
 def _cure(error: BaseException, tool: str) -> str:
-    said = shown(error).casefold()
+    said = safe_str(error).casefold()
     if "not supported for model" in said or "only supported" in said:
         return f"; {tool or 'it'} works with gemini-… models only: change agent.model, or remove the tool"
     if "schema" in said or "parameter" in said or "annotation" in said or isinstance(error, NameError):

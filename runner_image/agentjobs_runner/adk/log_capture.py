@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from agentjobs_runner.log import is_news, level_of, record_of
-from agentjobs_runner.redaction import shown
+from agentjobs_runner.redaction import safe_str
 
 _LOGGER: Final = "google_adk"
 # About its own measurements; and what it says before it raises the error again, which ends the start by itself.
@@ -21,11 +21,11 @@ _TEXT: Final = 1024
 
 
 @contextmanager
-def noted(add: Callable[[str, str, Mapping[str, Any]], None]) -> Iterator[None]:
+def captured(add: Callable[[str, str, Mapping[str, Any]], None]) -> Iterator[None]:
     """Pass what ADK logs as a warning or an error on to `add(kind, author, data)`, which clears and bounds it."""
     manager = logging.root.manager
     made = manager.getLogger
-    _Adk.noting = _Noting(add)
+    _Adk.noting = _Capture(add)
     for one in [*manager.loggerDict.values()]:
         _adopt(one)
     # ADK loads its modules, and with them their loggers, when they are needed.
@@ -69,7 +69,7 @@ def _adopt(one: Any) -> Any:
     return one
 
 
-class _Noting(logging.Handler):
+class _Capture(logging.Handler):
     def __init__(self, add: Callable[[str, str, Mapping[str, Any]], None]) -> None:
         super().__init__(logging.WARNING)
         self._add = add
@@ -88,9 +88,9 @@ def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except Exception as error:  # what it was to say may be user code's
-        return f"{shown(record.msg)} ({type(error).__name__})"
+        return f"{safe_str(record.msg)} ({type(error).__name__})"
 
 
 def _error(record: logging.LogRecord) -> dict[str, str]:
     error = record.exc_info[1] if record.exc_info else None
-    return {"error": f"{type(error).__name__}: {shown(error)}"[:_TEXT]} if error is not None else {}
+    return {"error": f"{type(error).__name__}: {safe_str(error)}"[:_TEXT]} if error is not None else {}

@@ -58,7 +58,7 @@ def _toolset(server: Mapping[str, Any], headers: dict[str, str], field: str) -> 
     from google.adk.tools.mcp_tool.mcp_session_manager import SseConnectionParams, StreamableHTTPConnectionParams
     from google.adk.tools.mcp_tool.mcp_toolset import McpToolset
 
-    from agentjobs_runner.adk.toolsets import ToolsLost, tools_lost
+    from agentjobs_runner.adk.toolsets import ToolsLost, toolset_failed
 
     kind = SseConnectionParams if server.get("transport") == "SSE" else StreamableHTTPConnectionParams
     wanted = frozenset(server.get("toolFilter") or ())
@@ -71,7 +71,7 @@ def _toolset(server: Mapping[str, Any], headers: dict[str, str], field: str) -> 
                 tools = await super().get_tools(readonly_context)
             except Exception as error:
                 said = f"{field}: the tools of {server['name']!r} at {server['url']} cannot be listed: {error}"
-                ended = tools_lost(said, error)
+                ended = toolset_failed(said, error)
                 raise ToolsLost(ended) from ended
             missing = wanted - {tool.name for tool in tools}
             if missing:

@@ -4,7 +4,7 @@ from typing import Any
 
 from google.adk.agents.llm_agent import LlmAgent
 
-from agentjobs_runner.adk.agent_tree import below
+from agentjobs_runner.adk.agent_tree import walk
 from agentjobs_runner.adk.models import Models
 from agentjobs_runner.adk.scripted import PREFIX
 from agentjobs_runner.endings import config_invalid
@@ -13,7 +13,7 @@ from agentjobs_runner.endings import config_invalid
 _SHOWN = 8
 
 
-def place(root: Any, name: str | None, models: Models) -> None:
+def assign_model(root: Any, name: str | None, models: Models) -> None:
     """Give the model `name` to the root agent and to every agent below it that names none, in graphs and tools too.
 
     A script replaces every model: that is how agents are tried without a provider.
@@ -24,7 +24,7 @@ def place(root: Any, name: str | None, models: Models) -> None:
     if name is None:
         return
     model = models.resolve(name, "agent.model")
-    agents = [node for node in below(root) if isinstance(node, LlmAgent)]
+    agents = [node for node in walk(root) if isinstance(node, LlmAgent)]
     takers = [agent for agent in agents if agent is root or not agent.model or name.startswith(PREFIX)]
     if agents and not takers:
         named = ", ".join(f"{agent.name}: {_named(agent)}" for agent in agents[:_SHOWN])

@@ -11,7 +11,7 @@ from typing import Any, Final
 from google.adk.models.base_llm import BaseLlm
 from google.adk.models.registry import LLMRegistry
 
-from agentjobs_runner.adk.scripted import PREFIX, ScriptedModel, Stage, install
+from agentjobs_runner.adk.scripted import PREFIX, ScriptCursor, ScriptedModel, install
 from agentjobs_runner.endings import config_invalid
 
 GEMINI: Final = "gemini-"
@@ -24,7 +24,7 @@ _KNOWN: Final = {"gpt-": OPENAI, "o1": OPENAI, "o3": OPENAI, "o4": OPENAI, "clau
 class Models:
     """The models of one start."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: ScriptCursor) -> None:
         self._stage = stage
         install(stage)
         # User code may name a script as well (`LlmAgent(model="scripted/…")`), so ADK's registry must know it.

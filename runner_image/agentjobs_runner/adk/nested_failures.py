@@ -17,7 +17,7 @@ from google.adk.workflow._errors import DynamicNodeFailError
 from agentjobs.contract import ErrorClass
 from agentjobs_runner.adk.classify import classify
 from agentjobs_runner.endings import Ending
-from agentjobs_runner.origins import Source, noted
+from agentjobs_runner.origins import Source, origin_of
 
 # Models can deal with these: a tool's own error, an answer that is wrong or refused.
 _TOLD: Final = frozenset({ErrorClass.TOOL_ERROR, ErrorClass.RESULT_ERROR, ErrorClass.CONTENT_BLOCKED})
@@ -26,25 +26,25 @@ _ADKS_SINGLE_TURN: Final = _SingleTurnAgentTool.run_async
 _ADKS_NODE: Final = _node_tool._run_node_in_tool_context
 
 
-def untold(error: Exception, *, now: datetime) -> Ending | None:
+def ends_start(error: Exception, *, now: datetime) -> Ending | None:
     """Say how a start ends by `error`, which came out of a tool; None when it is the caller's to deal with.
 
-    What a provider, the platform or a definition says is no model's to deal with, and neither is an order of the
-    user's: Snooze, Cancel, Permanent. Of what a tool itself raised only an order counts.
+    A model cannot deal with errors of a provider, the platform or a definition, nor with an order of the user's code
+    (Snooze, Cancel, Permanent). Of a tool's own errors only an order ends the start.
     """
     ending = classify(error, now=now)
-    origin = noted(error)
+    origin = origin_of(error)
     if origin is not None and origin.source is Source.TOOL:
         return ending if ending.reason in _ORDERED else None
-    return None if may_tell(ending) else ending
+    return None if caller_may_see(ending) else ending
 
 
-def may_tell(ending: Ending) -> bool:
+def caller_may_see(ending: Ending) -> bool:
     """Whether a caller may be told of an agent that ended so, and go on."""
     return ending.reason in _TOLD
 
 
-def inner(error: Exception) -> Exception:
+def node_error(error: Exception) -> Exception:
     """The error of the node that failed, without ADK's frame around it, which says nothing."""
     while isinstance(error, DynamicNodeFailError):
         error = error.error
@@ -61,7 +61,7 @@ async def _single_turn(tool: _SingleTurnAgentTool, *, args: dict[str, Any], tool
     with _own_errors(tool_context) as met:
         said = await _ADKS_SINGLE_TURN(tool, args=args, tool_context=tool_context)
     for error in met:
-        if untold(error, now=datetime.now(UTC)) is not None:
+        if ends_start(error, now=datetime.now(UTC)) is not None:
             raise error
     return said
 
@@ -82,7 +82,7 @@ def _own_errors(context: ToolContext) -> Iterator[list[Exception]]:
         try:
             return await run_node(*args, **more)
         except Exception as error:
-            found = inner(error)
+            found = node_error(error)
         met.append(found)
         raise found  # out here, where it keeps what it was raised over
 

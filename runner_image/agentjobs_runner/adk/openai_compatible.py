@@ -17,8 +17,8 @@ from google.adk.models.llm_response import LlmResponse
 from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI
 from openai.resources.chat import AsyncChat, AsyncCompletions
 
-from agentjobs_runner.adk.client_responses import looked_at
-from agentjobs_runner.adk.finish_reasons import arguments, cut_call, soft
+from agentjobs_runner.adk.client_responses import checked
+from agentjobs_runner.adk.finish_reasons import arguments, truncated_call, unfinished_ending
 from agentjobs_runner.endings import ProviderFailed, StartEnded, content_blocked, cut_off, lost_call, model_auth
 
 # Servers of one's own (Ollama, vLLM) ask for no key, but the client wants one.
@@ -80,11 +80,11 @@ class _Completions(AsyncCompletions):
     async def create(self, *args: Any, **options: Any) -> Any:
         answer = await super().create(*args, **options)
         streamed = bool(options.get("stream"))
-        return await looked_at(answer, stream=streamed, look=_look, look_through=_looked_through)
+        return await checked(answer, stream=streamed, look=_look, look_through=_looked_through)
 
 
 def _look(answer: Any) -> None:
-    """Refuse what is not an answer, and bring the others into the form that ADK knows."""
+    """Refuse responses that are not answers, and bring the others into the form that ADK reads."""
     choices = getattr(answer, "choices", None)
     if not choices:
         _expect_no_error(answer)
@@ -160,13 +160,13 @@ def _reason(word: Any) -> str | None:
         return None
     known = _REASONS.get(str(word).casefold())
     if known is None:
-        raise StartEnded(soft(word, "the provider's reason is unknown"))
+        raise StartEnded(unfinished_ending(word, "the provider's reason is unknown"))
     return known
 
 
 def _expect_finished(reason: str | None, tool: str) -> None:
     if reason == "length":
-        raise cut_call(tool)
+        raise truncated_call(tool)
 
 
 def _expect_no_refusal(refusal: str | None, content: str | None) -> None:

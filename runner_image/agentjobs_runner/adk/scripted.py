@@ -60,7 +60,7 @@ class Usage(Part):
     outputTokens: int = Field(default=0, ge=0)  # noqa: N815  the file's key
 
 
-class Answer(Part):
+class ScriptedAnswer(Part):
     """What one model call gets: after `delay`, text, tool calls and how they ended, an error, or the process's end."""
 
     agent: str | None = None
@@ -73,7 +73,7 @@ class Answer(Part):
     usage: Usage | None = None
 
     @model_validator(mode="after")
-    def _does_one_thing(self) -> "Answer":
+    def _does_one_thing(self) -> "ScriptedAnswer":
         says = self.text is not None or bool(self.toolCalls) or self.finishReason is not None
         if sum([says, self.error is not None, self.exit is not None]) != 1:
             raise ValueError("give text, toolCalls and finishReason, or one of error and exit")
@@ -87,9 +87,9 @@ class Answer(Part):
 class Script(Part):
     """A whole script: one list of answers a start; after the last list the last one repeats."""
 
-    starts: list[list[Answer]] = Field(min_length=1)
+    starts: list[list[ScriptedAnswer]] = Field(min_length=1)
 
-    def answers(self, start: int) -> list[Answer]:
+    def answers(self, start: int) -> list[ScriptedAnswer]:
         """The answers of start `start`, counted from 1."""
         return self.starts[min(start, len(self.starts)) - 1]
 
@@ -120,13 +120,13 @@ def _problems(error: ValidationError) -> Iterator[str]:
         yield f"{place}: {cure}"
 
 
-class Stage:
+class ScriptCursor:
     """Where a start stands in its scripts. One list of answers is shared by all agents that use its model."""
 
     def __init__(self, scripts: Mapping[str, str], start: int) -> None:
         self._scripts = dict(scripts)
         self._start = start
-        self._left: dict[str, list[Answer]] = {}
+        self._left: dict[str, list[ScriptedAnswer]] = {}
         self._given: dict[str, int] = {}
 
     def known(self) -> list[str]:
@@ -145,7 +145,7 @@ class Stage:
             )
         self._left[name] = list(parse(self._scripts[name], name).answers(self._start))
 
-    def next(self, name: str, agent: str) -> Answer:
+    def next(self, name: str, agent: str) -> ScriptedAnswer:
         """Take the next answer for `agent`: the first one left that names it or names none."""
         self.open(name)
         left = self._left[name]
@@ -160,10 +160,10 @@ class Stage:
 
 
 # ADK builds models from their name alone, so what they read from is the process's: one process runs one start.
-_stage: Stage = Stage({}, 1)
+_stage: ScriptCursor = ScriptCursor({}, 1)
 
 
-def install(stage: Stage) -> None:
+def install(stage: ScriptCursor) -> None:
     """Make `stage` the one that every ScriptedModel reads from."""
     global _stage
     _stage = stage
@@ -209,7 +209,7 @@ def _api_error(failure: Failure) -> errors.APIError:
     return kind(failure.status, body, httpx.Response(failure.status, headers=headers))
 
 
-def _response(answer: Answer, model: str, call: int) -> LlmResponse:
+def _response(answer: ScriptedAnswer, model: str, call: int) -> LlmResponse:
     usage = answer.usage and types.GenerateContentResponseUsageMetadata(
         prompt_token_count=answer.usage.inputTokens,
         candidates_token_count=answer.usage.outputTokens,

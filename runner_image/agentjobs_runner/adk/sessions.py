@@ -13,7 +13,7 @@ class Sessions(InMemorySessionService):
     """
 
     async def append_event(self, session: Session, event: Event) -> Event:
-        """Append as ADK does, with the stored events out of its sight. Nothing is awaited, so nobody misses them."""
+        """Append as ADK does, with the stored events hidden from it. Nothing is awaited, so no reader misses them."""
         stored = self.sessions.get(session.app_name, {}).get(session.user_id, {}).get(session.id)
         if stored is None or stored is session:
             return await super().append_event(session, event)

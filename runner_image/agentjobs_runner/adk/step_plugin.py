@@ -1,4 +1,4 @@
-"""ADK's steps: led through the gate, counted, looked at, and where their errors came from.
+"""Takes each of ADK's steps through the gate, counts and checks it, and notes where its errors came from.
 
 `StepPlugin` stands before all other plugins of every Runner. It notes which errors a model raised and which a tool,
 because an exception alone does not say, and lets no answer pass that the model did not finish.
@@ -21,18 +21,18 @@ from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
 from google.adk.workflow._errors import DynamicNodeFailError
 
-from agentjobs_runner.adk.answer_checks import refusal, streams_from, used
-from agentjobs_runner.adk.finish_reasons import word
-from agentjobs_runner.adk.nested_failures import inner, untold
+from agentjobs_runner.adk.answer_checks import refusal, streams_from, usage_of
+from agentjobs_runner.adk.finish_reasons import reason_word
+from agentjobs_runner.adk.nested_failures import ends_start, node_error
 from agentjobs_runner.adk.readers import make_strict
 from agentjobs_runner.adk.step_keys import StepKeys, inside
-from agentjobs_runner.adk.tool_results import made_plain
+from agentjobs_runner.adk.tool_results import with_json_results
 from agentjobs_runner.endings import StartEnded, cut_off
-from agentjobs_runner.frames import places
+from agentjobs_runner.frames import frames_of
 from agentjobs_runner.gate import Gate
-from agentjobs_runner.origins import Origin, Source, note
+from agentjobs_runner.origins import Origin, Source, note_origin
 from agentjobs_runner.steps import StepKey
-from agentjobs_runner.usage import Meter
+from agentjobs_runner.usage import UsageCounter
 
 # Tools that only contain other steps: while those are held at the gate, nothing runs inside of them.
 _CONTAINERS: Final = frozenset({"AgentTool", "NodeTool"})
@@ -43,7 +43,7 @@ _ANSWERS: Final = 64
 _ADKS_PLUGINS: Final = PluginManager.__init__
 
 
-def everywhere(plugin: "StepPlugin") -> None:
+def install(plugin: "StepPlugin") -> None:
     """Put `plugin` before the plugins of every Runner.
 
     Also of those that tools build themselves, or that an AgentTool runs without its caller's plugins.
@@ -65,10 +65,10 @@ class StepPlugin(BasePlugin):
         record: takes what came of an answer that does not pass, as (kind, author, data) of the timeline.
     """
 
-    def __init__(self, gate: Gate, meter: Meter, record: Callable[[str, str, dict[str, Any]], None]) -> None:
+    def __init__(self, gate: Gate, usage: UsageCounter, record: Callable[[str, str, dict[str, Any]], None]) -> None:
         super().__init__(name="agentjobs")
         self._gate = gate
-        self._meter = meter
+        self._usage = usage
         self._record = record
         self._keys = StepKeys()
         self._offered: dict[StepKey, frozenset[str]] = {}
@@ -81,7 +81,7 @@ class StepPlugin(BasePlugin):
     ) -> LlmResponse | None:
         """Hold the model call at the gate, and give the model tools' results as every provider gets them."""
         make_strict()
-        llm_request.contents = made_plain(llm_request.contents)
+        llm_request.contents = with_json_results(llm_request.contents)
         step, named = self._keys.ask(callback_context), f"a model call of {callback_context.agent_name}"
         self._offered[step] = frozenset(llm_request.tools_dict)
         await self._gate.enter(step, named, within=inside())
@@ -96,9 +96,9 @@ class StepPlugin(BasePlugin):
         pass on of it would become part of a success, and a call in it would run on half of its arguments.
         """
         if llm_response.partial:
-            self._gate.goes_on()
+            self._gate.note_progress()
         else:
-            self._meter.count(used(llm_response))
+            self._usage.count(usage_of(llm_response))
             offered = self._leave(self._keys.asked(callback_context))
             if (stopped := refusal(callback_context, llm_response, offered)) is not None:
                 self._tell(callback_context.agent_name, llm_response, stopped)
@@ -130,13 +130,13 @@ class StepPlugin(BasePlugin):
         """Record an answer that no event will tell of, and why it did not pass."""
         if text := _text(answer):
             self._record("text", agent, {"text": text, "final": False})
-        self._record("error", agent, {"code": word(answer.finish_reason), "message": stopped.ending.message})
+        self._record("error", agent, {"code": reason_word(answer.finish_reason), "message": stopped.ending.message})
 
     async def on_model_error_callback(
         self, *, callback_context: CallbackContext, llm_request: LlmRequest, error: Exception
     ) -> LlmResponse | None:
         """Note that `error` came from a model."""
-        note(error, Origin(Source.MODEL, callback_context.agent_name))
+        note_origin(error, Origin(Source.MODEL, callback_context.agent_name))
         self._leave(self._keys.asked(callback_context))
         return None
 
@@ -153,7 +153,7 @@ class StepPlugin(BasePlugin):
         outer = inside()
         step = self._keys.call(tool_context)
         await self._gate.enter(step, f"tool {tool.name}", within=outer)
-        self._meter.count({"toolCalls": 1})
+        self._usage.count({"toolCalls": 1})
         if _contains_steps(tool):
             self._gate.leave(step)
         return None
@@ -170,12 +170,15 @@ class StepPlugin(BasePlugin):
     ) -> dict[str, Any] | None:
         """Note that `error` came from a tool; what an agent inside of it met keeps its own origin.
 
-        What nobody may be told of ends the start here, before callbacks are asked that let models deal with errors.
+        An error that no caller may see ends the start here, before callbacks run that let models deal with errors.
         """
         self._leave(self._keys.called(tool_context))
         if not _ran_an_agent(error):
-            note(error, Origin(Source.TOOL, tool.name))
-        if isinstance(error, Exception) and (ending := untold(inner(error), now=datetime.now(UTC))) is not None:
+            note_origin(error, Origin(Source.TOOL, tool.name))
+        if (
+            isinstance(error, Exception)
+            and (ending := ends_start(node_error(error), now=datetime.now(UTC))) is not None
+        ):
             raise StartEnded(ending) from error
         return None
 
@@ -187,7 +190,7 @@ def _text(answer: LlmResponse) -> str:
 
 def _ran_an_agent(error: BaseException) -> bool:
     """Whether `error` came out of the agent or node inside of a tool, or judges its answer: not out of the tool."""
-    return isinstance(error, DynamicNodeFailError) or any(place.module in _INSIDE for place in places(error))
+    return isinstance(error, DynamicNodeFailError) or any(frame.module in _INSIDE for frame in frames_of(error))
 
 
 def _contains_steps(tool: BaseTool) -> bool:

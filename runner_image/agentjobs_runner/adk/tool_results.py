@@ -15,7 +15,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from agentjobs.contract import ErrorClass, Verdict
 from agentjobs_runner.endings import Ending, StartEnded
-from agentjobs_runner.redaction import shown, storable
+from agentjobs_runner.redaction import safe_str, storable
 
 _MAX_DEPTH: Final = 100
 
@@ -28,7 +28,7 @@ class NotJson(Exception):
         super().__init__(f"{self.kind} at {self.place}")
 
 
-def made_plain(contents: list[types.Content]) -> list[types.Content]:
+def with_json_results(contents: list[types.Content]) -> list[types.Content]:
     """Return a request's contents with every tool's result as JSON; what is JSON already stays the same object.
 
     Raises:
@@ -99,7 +99,8 @@ def _is_short(value: Any) -> bool:
 
 def _mapping(value: Mapping[Any, Any], place: tuple[str, ...]) -> Any:
     found = {
-        shown(key): item if _is_short(item) else jsonable(item, (*place, shown(key))) for key, item in value.items()
+        (name := safe_str(key)): item if _is_short(item) else jsonable(item, (*place, name))
+        for key, item in value.items()
     }
     same = isinstance(value, dict) and all(isinstance(key, str) and found[key] is value[key] for key in value)
     return value if same else found

@@ -13,7 +13,7 @@ from google.adk.tools.base_toolset import BaseToolset
 from agentjobs.contract import ErrorClass, Verdict
 from agentjobs_runner.control import Cancel, Permanent, Snooze
 from agentjobs_runner.endings import Ending, StartEnded
-from agentjobs_runner.redaction import shown
+from agentjobs_runner.redaction import safe_str
 
 _ADKS: Final = llm_agent._convert_tool_union_to_tools  # the one place where ADK gives up on a toolset
 # What says by itself how the start ends.
@@ -28,14 +28,14 @@ class ToolsLost(BaseException):
         self.error = error
 
 
-def tools_lost(message: str, met: Exception) -> StartEnded:
+def toolset_failed(message: str, met: Exception) -> StartEnded:
     """A toolset could not be listed, as `met` says: a server may be back at the next attempt."""
     ended = StartEnded(Ending(Verdict.RETRY, ErrorClass.TOOL_ERROR, message))
     ended.__cause__ = met
     return ended
 
 
-def carried(error: BaseException) -> BaseException:
+def unwrapped(error: BaseException) -> BaseException:
     """What a ToolsLost carries, also if ADK took its cause off, as its ParallelAgent does; else `error`."""
     return error.error if isinstance(error, ToolsLost) else error
 
@@ -62,7 +62,7 @@ async def _tools(toolset: BaseToolset, ctx: Any) -> Any:
     except Exception as error:
         agent = getattr(ctx, "agent_name", "?")
         said = f"agent {agent}: the tools of {_named(toolset)} cannot be listed: {_why(error)}"
-        ended = tools_lost(said, error)
+        ended = toolset_failed(said, error)
         raise ToolsLost(ended) from ended
 
 
@@ -77,10 +77,10 @@ def _named(toolset: BaseToolset) -> str:
 
 
 def _why(error: BaseException) -> str:
-    """What an error says; a group or an error without words says it by what is below it."""
+    """Return an error's text; for a group, or an error without a text, that of the error below it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    said = shown(error)
+    said = safe_str(error)
     if not said and error.__cause__ is not None:
         return _why(error.__cause__)
     return f"{type(error).__name__}: {said}" if said else type(error).__name__

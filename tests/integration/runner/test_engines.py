@@ -6,14 +6,15 @@ OTHER = """
 import sys
 from agentjobs.contract import Verdict
 from agentjobs_runner.endings import Ending
-from agentjobs_runner.results import kept
+from agentjobs_runner.results import bounded_result
 
 def execute(attempt, gate, recorder):
     recorder.add("text", "other", {"text": "at work"})
     engines = ("google.adk", "google.genai", "agentjobs_runner.adk")
     loaded = sorted(name for name in sys.modules if name.startswith(engines))
     text = f"{attempt['job']} with {loaded}"
-    return Ending(Verdict.SUCCEED, "ResultAccepted", "answered", result=kept(text, None, recorder.meter.total))
+    result = bounded_result(text, None, recorder.usage.total)
+    return Ending(Verdict.SUCCEED, "ResultAccepted", "answered", result=result)
 """
 REGISTERS = """
 from agentjobs_runner import engines

@@ -52,7 +52,7 @@ async def test_an_open_gate_lets_every_step_begin(gate, told):
 
 async def test_the_end_of_a_step_and_a_part_of_its_answer_are_progress(gate, told):
     await gate.enter(step("model"))
-    gate.goes_on()
+    gate.note_progress()
     gate.leave(step("model"))
 
     assert told == ["progress", "progress"]

@@ -97,9 +97,9 @@ def test_user_code_neither_silences_nor_unredacts_the_runner(does):
 
 WARNS = """
 import json
-from agentjobs_runner.adk.log_capture import noted
+from agentjobs_runner.adk.log_capture import captured
 early = logging.getLogger("google_adk.early")
-with noted(lambda kind, author, data: print(json.dumps([kind, data["level"], data["message"]]), flush=True)):
+with captured(lambda kind, author, data: print(json.dumps([kind, data["level"], data["message"]]), flush=True)):
     exec({does!r})
     early.warning("a tool was dropped")
     logging.getLogger("google_adk.late").error("so was another")

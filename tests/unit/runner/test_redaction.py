@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from agentjobs_runner.redaction import Redactor, plain, size_of, within
+from agentjobs_runner.redaction import Redactor, cut_to_fit, plain, size_of
 
 TOKEN = "opaque-token-of-this-pod"
 QUOTED = 'pä"ss\\word'
@@ -91,4 +91,4 @@ def test_a_structure_that_contains_itself_is_told_once():
 
 @pytest.mark.parametrize("data", [{"a": "ü" * 100_000}, {"many": ['"' * 50] * 5_000}], ids=["long", "many"])
 def test_an_entry_is_cut_until_it_fits(data):
-    assert size_of(within(data, 64 * 1024)) <= 64 * 1024
+    assert size_of(cut_to_fit(data, 64 * 1024)) <= 64 * 1024

@@ -35,10 +35,10 @@ def test_only_a_signal_to_the_own_process_is_the_agents_doing(event, args, own):
 # A process of its own: handlers and hooks are for good.
 LISTENING = """
 import os, signal, subprocess, sys, threading
-from agentjobs_runner.signals import Stops, hold
+from agentjobs_runner.signals import StopSignals, block
 heard = []
-hold()
-stops = Stops(lambda number, own: heard.append((number, own)))
+block()
+stops = StopSignals(lambda number, own: heard.append((number, own)))
 stops.listen()
 stops.watch_own()
 

@@ -99,8 +99,8 @@ def test_an_entry_carries_what_was_used_since_the_one_before(record):
     gateway = FakeGateway()
     done = record(gateway, 0)
     recorder = Recorder(gateway, Redactor({}), done.lost.append)
-    recorder.meter.count({"llmCalls": 1, "inputTokens": 7, "outputTokens": -3})
-    recorder.meter.count({"toolCalls": 1})
+    recorder.usage.count({"llmCalls": 1, "inputTokens": 7, "outputTokens": -3})
+    recorder.usage.count({"toolCalls": 1})
     recorder.add("model", "a", {})
     recorder.add("text", "a", {})
     recorder.start()
@@ -108,7 +108,7 @@ def test_an_entry_carries_what_was_used_since_the_one_before(record):
 
     first, second = gateway.batches[0]
     assert (first["usage"], "usage" in second) == ({"llmCalls": 1, "toolCalls": 1, "inputTokens": 7}, False)
-    assert recorder.meter.total == {"llmCalls": 1, "toolCalls": 1, "inputTokens": 7, "outputTokens": 0}
+    assert recorder.usage.total == {"llmCalls": 1, "toolCalls": 1, "inputTokens": 7, "outputTokens": 0}
 
 
 def test_a_batch_the_gateway_refuses_is_left_out(record):

@@ -9,7 +9,7 @@ from google import genai
 
 from agentjobs_runner.adk import engine
 from agentjobs_runner.gate import Gate
-from agentjobs_runner.usage import Meter
+from agentjobs_runner.usage import UsageCounter
 
 USAGE = {"promptTokenCount": 11, "candidatesTokenCount": 5, "thoughtsTokenCount": 2, "totalTokenCount": 18}
 
@@ -32,7 +32,7 @@ def failed(status, name, message="", headers=None, details=()):
 
 class Silent:
     def __init__(self):
-        self.meter = Meter()
+        self.usage = UsageCounter()
 
     def add(self, kind, author, data):
         """Nobody reads the timeline here."""

@@ -16,7 +16,7 @@ from google.adk.plugins.plugin_manager import PluginManager
 from agentjobs_runner.adk import engine
 from agentjobs_runner.endings import Ending
 from agentjobs_runner.gate import Gate
-from agentjobs_runner.usage import Meter
+from agentjobs_runner.usage import UsageCounter
 
 
 class Timeline:
@@ -24,7 +24,7 @@ class Timeline:
 
     def __init__(self) -> None:
         self.entries: list[tuple[str, str, dict[str, Any]]] = []
-        self.meter = Meter()
+        self.usage = UsageCounter()
         self.signs = 0
         self.at_boundary = asyncio.Event()
         self.gate: Gate | None = None

@@ -1,15 +1,6 @@
 """What is the answer: agents of every kind, run by ADK on scripts, and the rule on made-up events."""
 
-import itertools
-
 import pytest
-from google.adk.events.event import Event, NodeInfo
-from google.genai import types
-from hypothesis import given as drawn
-from hypothesis import strategies as st
-
-from agentjobs_runner.adk.agent_tree import Kind, Part
-from agentjobs_runner.adk.answer import Answer, Said
 
 AGENTS = """
 import asyncio
@@ -441,85 +432,3 @@ async def test_who_asks_a_person_is_named_as_the_author_knows_it(run, module, ro
     assert ending.reason == "ConfigInvalid"
     assert named in ending.message
     assert "adk_request" not in ending.message
-
-
-async def test_an_answer_without_text_names_what_it_holds():
-    answer = Answer(Part("one", Kind.AGENT))
-    picture = types.Part(inline_data=types.Blob(data=b"x", mime_type="image/png"))
-    answer.see(Event(author="one", content=types.Content(role="model", parts=[picture])))
-
-    ending = answer.answer()
-
-    assert (ending.verdict, ending.reason) == ("Fail", "ResultError")
-    assert "image/png" in ending.message
-
-
-def test_credentials_are_asked_for_by_the_tool_that_the_author_knows():
-    answer = Answer(Part("one", Kind.AGENT))
-    for name, id_, args in (("invoices", "1", {}), ("adk_request_credential", "2", {"functionCallId": "1"})):
-        part = types.Part(function_call=types.FunctionCall(id=id_, name=name, args=args))
-        answer.see(Event(author="one", content=types.Content(parts=[part]), long_running_tool_ids={"2"}))
-
-    assert "tool invoices asks for credentials" in answer.failure().message
-
-
-names = itertools.count()
-
-
-def parts(depth=3):
-    leaf = st.builds(lambda: Part(f"a{next(names)}", Kind.AGENT))
-    kinds = st.sampled_from([Kind.IN_TURN, Kind.PARALLEL])
-    grown = lambda inner: st.builds(  # noqa: E731  a strategy, not a function to call
-        lambda kind, members: Part(f"t{next(names)}", kind, tuple(members)),
-        kinds,
-        st.lists(inner, min_size=1, max_size=3),
-    )
-    return st.recursive(leaf, grown, max_leaves=6)
-
-
-def heard(team, authors):
-    answer = Answer(team)
-    for author in authors:
-        answer.see(Event(author=author, content=types.Content(role="model", parts=[types.Part(text=author)])))
-    return answer
-
-
-@drawn(parts(), st.data())
-def test_strands_are_in_the_order_of_their_definition_whenever_they_end(team, data):
-    leaves = [part.name for part in team.all() if part.kind is Kind.AGENT]
-    found = heard(team, data.draw(st.permutations(leaves))).answer()
-
-    said = found.value.split("\n\n")
-    assert said == [name for name in leaves if name in said]
-
-
-@drawn(parts(), st.data())
-def test_teams_without_strands_answer_by_their_newest_text(team, data):
-    leaves = [part.name for part in team.all() if part.kind is Kind.AGENT]
-    order = data.draw(st.permutations(leaves))
-    found = heard(team, order).answer()
-
-    assert order[-1] in found.value.split("\n\n")
-    if all(part.kind is not Kind.PARALLEL for part in team.all()):
-        assert found == Said(len(order), order[-1])
-
-
-@drawn(parts(), st.data())
-def test_no_members_last_error_is_covered_by_what_others_say(team, data):
-    leaves = [part.name for part in team.all() if part.kind is Kind.AGENT]
-    broken = data.draw(st.sampled_from(leaves))
-    answer = heard(team, [broken])
-    answer.see(Event(author=broken, error_code="SAFETY"))
-    for name in data.draw(st.permutations([name for name in leaves if name != broken])):
-        answer.see(Event(author=name, content=types.Content(role="model", parts=[types.Part(text=name)])))
-
-    assert answer.failure().reason == "ContentBlocked"
-
-
-@drawn(parts(), st.lists(st.sampled_from(["one@1", "two@x"]), min_size=1, max_size=3))
-def test_what_a_called_agent_meets_is_its_callers(team, branches):
-    answer = Answer(team)
-    for branch in branches:
-        answer.see(Event(author="helper", branch=branch, error_code="SAFETY", node_info=NodeInfo(path="x@1/helper@1")))
-
-    assert answer.failure() is None

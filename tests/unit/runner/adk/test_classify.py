@@ -13,8 +13,8 @@ from google.genai import errors, types
 
 from agentjobs_runner import Cancel, Permanent, Snooze
 from agentjobs_runner.adk.classify import classify
-from agentjobs_runner.adk.finish_reasons import soft
-from agentjobs_runner.origins import Origin, Source, note
+from agentjobs_runner.adk.finish_reasons import unfinished_ending
+from agentjobs_runner.origins import Origin, Source, note_origin
 
 MODEL, TOOL = Origin(Source.MODEL, "helper"), Origin(Source.TOOL, "find")
 
@@ -59,7 +59,7 @@ def misfit():
 
 def ended(error, origin=None):
     if origin is not None:
-        note(error, origin)
+        note_origin(error, origin)
     ending = classify(error, now=NOW)
     return ending.verdict.value, ending.reason
 
@@ -180,7 +180,7 @@ def test_a_cause_deep_in_a_plugins_error_is_found():
     outer = RuntimeError("Error in plugin 'x'")
     outer.__cause__ = cause
 
-    note(cause, MODEL)
+    note_origin(cause, MODEL)
     ending = classify(outer, now=NOW)
 
     assert ending.reason == "ModelUnavailable"
@@ -213,7 +213,7 @@ def test_a_circle_of_causes_ends():
     ],
 )
 def test_a_rate_limit_snoozes_as_long_as_asked_else_thirty_seconds(error, seconds):
-    note(error, MODEL)
+    note_origin(error, MODEL)
     ending = classify(error, now=NOW)
 
     assert ending.delay_seconds == seconds
@@ -231,7 +231,7 @@ def test_a_rate_limit_snoozes_as_long_as_asked_else_thirty_seconds(error, second
     ],
 )  # fmt: skip
 def test_an_error_that_adk_only_mentions_has_its_class(code, expected):
-    ending = soft(code, "")
+    ending = unfinished_ending(code, "")
 
     assert (ending.verdict.value, ending.reason) == expected
     assert ending.delay_seconds == (30.0 if code == "429" else None)

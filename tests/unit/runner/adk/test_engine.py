@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
 EXAMPLES = Path(__file__).parents[4] / "examples"
 
@@ -38,7 +37,7 @@ async def test_what_agents_inside_of_tools_use_is_counted(run, timeline, module)
     ending = await run(answers, agent={"model": "scripted/script/main", "module": {"ref": f"{name}:root_agent"}})
 
     used = {"llmCalls": 3, "toolCalls": 1, "inputTokens": 23, "outputTokens": 6}
-    assert ending.result["usage"] == timeline.meter.total == used
+    assert ending.result["usage"] == timeline.usage.total == used
 
 
 @pytest.mark.filterwarnings("ignore:The `plugins` argument:DeprecationWarning")  # ADK's AgentTool gives it
@@ -82,7 +81,7 @@ async def test_an_agent_inside_of_a_tool_that_takes_no_plugins_goes_through_the_
     ending = await run(answers, agent=agent, output={"fromState": "saved"})
 
     assert ending.result["text"] == "inside"
-    assert (timeline.meter.total["llmCalls"], timeline.meter.total["toolCalls"]) == (6, 3)
+    assert (timeline.usage.total["llmCalls"], timeline.usage.total["toolCalls"]) == (6, 3)
 
 
 @pytest.mark.filterwarnings("ignore:The `plugins` argument:DeprecationWarning")  # ADK's AgentTool gives it
@@ -431,99 +430,3 @@ async def test_the_largest_answer_that_a_job_allows_is_told_to_the_model(run, mo
     await run([{"text": "1"}, {"text": "2"}], agent=agent)
 
     assert asked == [9000, None]
-
-
-EXAMPLE_NAMES = sorted(yaml.safe_load((EXAMPLES / "expected" / "endings.yaml").read_text()))
-
-
-@pytest.mark.parametrize("name", EXAMPLE_NAMES)
-def test_every_example_carries_its_script_and_says_what_to_look_at(name):
-    from agentjobs_runner.adk import scripted
-
-    text = (EXAMPLES / f"{name}.yaml").read_text()
-    *config_maps, job = yaml.safe_load_all(text)
-
-    assert "# Look at:" in text
-    assert "# Real model:" in text
-    assert job["metadata"]["name"] == name
-    for config_map in config_maps:
-        assert scripted.parse(config_map["data"]["script"], name).starts
-        assert job["spec"]["agent"]["model"] == f"scripted/{config_map['metadata']['name']}/script"
-
-
-def test_every_example_is_expected_to_end_somehow():
-    files = {path.stem for path in EXAMPLES.glob("*.yaml")} - {"expected"}
-
-    assert files == set(EXAMPLE_NAMES)
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # ADK's classes of teams give it
-@pytest.mark.parametrize("how", ["text", "toolCalls"])
-@pytest.mark.parametrize("kind", ["SequentialAgent", "LoopAgent"])
-async def test_an_answer_that_was_cut_in_a_team_never_becomes_part_of_a_success(run, timeline, module, kind, how):
-    name = module(CUT)
-    agent = {"module": {"ref": f"{name}:make", "args": {"kind": kind, "how": how}}}
-
-    ending = await run([{"text": "whole"}], agent=agent)
-
-    assert (ending.verdict.value, ending.reason) == ("Fail", "ModelOutputTruncated")
-    assert "maxOutputTokens" in ending.message
-    assert ("text", "one", {"text": "The report has thr", "final": False}) in timeline.entries
-    assert not [kind for kind, _, _ in timeline.entries if kind == "tool"]
-
-
-async def test_the_limit_that_an_agent_sets_is_named(run, module):
-    limited = "generate_content_config=types.GenerateContentConfig(max_output_tokens=256)"
-    source = f"{CUT}\nroot_agent = LlmAgent(name='a', model=Cut(model='cut', how='text'), {limited})"
-    ending = await run(agent={"module": {"ref": f"{module(source)}:root_agent"}})
-
-    assert "cut at its limit of 256 output tokens" in ending.message
-
-
-@pytest.mark.filterwarnings("ignore:The `plugins` argument:DeprecationWarning")  # ADK's AgentTool gives it
-async def test_an_answer_that_was_cut_inside_a_tool_fails_the_run(run, module):
-    name = module(CUT)
-
-    ending = await run(
-        [{"toolCalls": [{"name": "one", "args": {"request": "?"}}]}, {"text": "made of a half"}],
-        agent={"module": {"ref": f"{name}:make", "args": {"kind": "AgentTool", "how": "text"}}},
-    )
-
-    assert ending.reason == "ModelOutputTruncated"
-
-
-@pytest.mark.parametrize("said", [{"text": "The report has thr"}, {"toolCalls": [{"name": "exit_loop"}]}])
-async def test_a_script_can_cut_an_answer(run, timeline, said):
-    agent = inline(tools=[{"name": "exit_loop"}])
-
-    ending = await run([{**said, "finishReason": "MAX_TOKENS"}, {"text": "whole"}], agent=agent)
-
-    assert ending.reason == "ModelOutputTruncated"
-    assert not [kind for kind, _, _ in timeline.entries if kind == "tool"]
-
-
-CUT = """
-from google.adk.agents import LlmAgent, LoopAgent, SequentialAgent
-from google.adk.models.base_llm import BaseLlm
-from google.adk.models.llm_response import LlmResponse
-from google.adk.tools.agent_tool import AgentTool
-from google.genai import types
-
-class Cut(BaseLlm):
-    how: str
-    async def generate_content_async(self, llm_request, stream=False):
-        parts = [types.Part(text="The report has thr")]
-        if self.how == "toolCalls":
-            parts.append(types.Part(function_call=types.FunctionCall(name="purge", args={})))
-        yield LlmResponse(content=types.Content(role="model", parts=parts), finish_reason="MAX_TOKENS")
-
-def purge(prefix: str = ""):
-    raise AssertionError("a tool ran on a call that was cut")
-
-def make(kind, how):
-    one = LlmAgent(name="one", model=Cut(model="cut", how=how), tools=[purge])
-    if kind == "AgentTool":
-        return LlmAgent(name="root", model="scripted/script/main", tools=[AgentTool(one)])
-    two = LlmAgent(name="two", model="scripted/script/main")
-    return {"SequentialAgent": SequentialAgent, "LoopAgent": LoopAgent}[kind](name="root", sub_agents=[one, two])
-"""

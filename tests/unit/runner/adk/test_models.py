@@ -4,13 +4,13 @@ from google.adk.agents.run_config import RunConfig
 from agentjobs.api.job.run_config import KEYS
 from agentjobs_runner.adk.models import Models
 from agentjobs_runner.adk.run_config import run_config
-from agentjobs_runner.adk.scripted import Stage
+from agentjobs_runner.adk.scripted import ScriptCursor
 from agentjobs_runner.endings import StartEnded
 
 
 @pytest.fixture
 def models():
-    return Models(Stage({}, 1))
+    return Models(ScriptCursor({}, 1))
 
 
 @pytest.mark.parametrize(

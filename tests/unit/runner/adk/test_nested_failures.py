@@ -193,8 +193,8 @@ async def test_steps_are_counted_and_seen_wherever_an_agent_runs(started, timeli
 
     await started(f"{container}(say('in', description='d'))", said)
 
-    assert timeline.meter.total["llmCalls"] == 3
-    assert (timeline.meter.total["inputTokens"], timeline.meter.total["outputTokens"]) == (5, 2)
+    assert timeline.usage.total["llmCalls"] == 3
+    assert (timeline.usage.total["inputTokens"], timeline.usage.total["outputTokens"]) == (5, 2)
     assert timeline.signs >= 3 + 1
 
 
@@ -216,6 +216,6 @@ async def test_a_stop_finds_its_boundary_in_a_runner_that_a_tool_built(run, time
     job = asyncio.create_task(run([CALL, MADE_UP], agent={"module": {"ref": f"{name}:agent"}}))
     await asyncio.wait_for(timeline.at_boundary.wait(), timeout=20)
 
-    assert timeline.meter.total["llmCalls"] == 1
+    assert timeline.usage.total["llmCalls"] == 1
     job.cancel()
     await asyncio.gather(job, return_exceptions=True)

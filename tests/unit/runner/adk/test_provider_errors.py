@@ -9,7 +9,7 @@ from google.genai import errors
 from agentjobs_runner.adk import provider_errors
 from agentjobs_runner.adk.classify import classify
 from agentjobs_runner.endings import ProviderFailed
-from agentjobs_runner.origins import Origin, Source, note
+from agentjobs_runner.origins import Origin, Source, note_origin
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 OVER_QUOTA = "You exceeded your current quota, please check your plan and billing details."
@@ -55,7 +55,7 @@ def quota(name, value, wait):
 
 
 def judged(error):
-    note(error, Origin(Source.MODEL, "helper"))
+    note_origin(error, Origin(Source.MODEL, "helper"))
     return classify(error, now=NOW)
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from agentjobs_runner.adk.scripted import Stage, parse
+from agentjobs_runner.adk.scripted import ScriptCursor, parse
 from agentjobs_runner.endings import StartEnded
 
 
@@ -54,13 +54,13 @@ def test_a_mistake_is_named_with_its_place_and_cure(text, said):
 
 
 def test_an_agent_takes_its_own_answers_and_those_of_nobody():
-    stage = Stage({"s/k": "starts: [[{agent: b, text: b1}, {text: any}, {agent: a, text: a1}]]"}, 1)
+    stage = ScriptCursor({"s/k": "starts: [[{agent: b, text: b1}, {text: any}, {agent: a, text: a1}]]"}, 1)
 
     assert [stage.next("s/k", name).text for name in ("a", "a", "b")] == ["any", "a1", "b1"]
 
 
 def test_a_script_that_is_used_up_says_how_much_it_gave():
-    stage = Stage({"s/k": "starts: [[{text: one}]]"}, 2)
+    stage = ScriptCursor({"s/k": "starts: [[{text: one}]]"}, 2)
     stage.next("s/k", "a")
 
     with pytest.raises(StartEnded, match=r"start 2 has no answer left for agent 'a' \(1 given\)"):

@@ -1,0 +1,30 @@
+"""The examples carry what they need to run without a provider."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from agentjobs_runner.adk import scripted
+
+EXAMPLES = Path(__file__).parents[4] / "examples"
+EXAMPLE_NAMES = sorted(yaml.safe_load((EXAMPLES / "expected" / "endings.yaml").read_text()))
+
+
+@pytest.mark.parametrize("name", EXAMPLE_NAMES)
+def test_every_example_carries_its_script_and_says_what_to_look_at(name):
+    text = (EXAMPLES / f"{name}.yaml").read_text()
+    *config_maps, job = yaml.safe_load_all(text)
+
+    assert "# Look at:" in text
+    assert "# Real model:" in text
+    assert job["metadata"]["name"] == name
+    for config_map in config_maps:
+        assert scripted.parse(config_map["data"]["script"], name).starts
+        assert job["spec"]["agent"]["model"] == f"scripted/{config_map['metadata']['name']}/script"
+
+
+def test_every_example_is_expected_to_end_somehow():
+    files = {path.stem for path in EXAMPLES.glob("*.yaml")} - {"expected"}
+
+    assert files == set(EXAMPLE_NAMES)
