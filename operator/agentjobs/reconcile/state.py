@@ -5,15 +5,13 @@ rebuilt from lists. No I/O.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from agentjobs.api.problems import Problem
 from agentjobs.api_resource import Resource
 from agentjobs.core.job import needs
 from agentjobs.core.job.ended import EndedJob, KnownJob
-from agentjobs.core.job.observation import Job, Obstacle, parse_job
+from agentjobs.core.job.observation import Job, parse_job
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import Admission, Candidate, Holding, JobName, QueuePolicy
 from agentjobs.core.schedule.model import Schedule
@@ -21,29 +19,12 @@ from agentjobs.engine.cache import Cache
 from agentjobs.engine.deadlines import Deadlines
 from agentjobs.engine.kinds import Informers, Kind
 from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, PODS
+from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.job.specs import Specs
 from agentjobs.reconcile.slots import QueueName, Slots
 
 QUEUE: Final = "queue"
 """Stands for the kind in the key of a queue's admission; queues are no objects of the cluster."""
-
-
-@dataclass(slots=True)
-class Memory:
-    """What is remembered of a job between looks. Losing it costs a question, never correctness."""
-
-    uid: str
-    terminating: tuple[str, float] | None = None
-    """Uid of a pod seen Terminating, and since when on our monotonic clock."""
-    active: tuple[int, float] | None = None
-    """Number of the active start, and since when it is known, on our monotonic clock."""
-    obstacle: Obstacle | None = None
-    generation: int = 1
-    """The last one whose edits were looked at."""
-    trial: tuple[int, tuple[Problem, ...]] | None = None
-    """The generation whose pod the API server was asked about, and what it had against it."""
-    policy_of: str | None = None
-    """Uid of the pod that owns the job's network policy beside the job."""
 
 
 class State:
@@ -64,7 +45,7 @@ class State:
         self.expiries = Deadlines()
         """When finished jobs have lived out their time; each is looked at then."""
         self._now = now
-        self._memory: dict[JobName, Memory] = {}
+        self._memos: dict[JobName, JobMemo] = {}
         # Uids of deleted jobs that no worker has looked at since.
         self._gone: dict[JobName, str] = {}
         # Jobs of the first lists that no worker has seen: until then admission would not know which has priority.
@@ -138,17 +119,17 @@ class State:
             holding = Holding(pod.owner_uid, pod.session, pod.queue if is_orphan else None, pod.uid, told)
         self.slots.hold(name[0], ("pod", name), holding)
 
-    def remember(self, job: Job) -> Memory:
-        """What is remembered of this very job."""
-        memory = self._memory.get(job.key)
-        if memory is None or memory.uid != job.uid:
-            memory = self._memory[job.key] = Memory(job.uid)
-        return memory
+    def memo(self, job: Job) -> JobMemo:
+        """Return what this process remembers of a job."""
+        memo = self._memos.get(job.key)
+        if memo is None or memo.uid != job.uid:
+            memo = self._memos[job.key] = JobMemo(job.uid)
+        return memo
 
     def forget(self, name: JobName) -> str | None:
         """The job is gone. Returns its uid, the first time."""
         self.slots.leave(name)
-        self._memory.pop(name, None)
+        self._memos.pop(name, None)
         return self._gone.pop(name, None)
 
     def is_due(self, job: EndedJob) -> bool:
@@ -170,7 +151,7 @@ class State:
             return False
         if self.jobs.get(job.key) is not job or not self.informers.reduce(AGENTJOBS, job.key):
             return False
-        self._memory.pop(job.key, None)
+        self._memos.pop(job.key, None)
         return True
 
     def mark_seen(self, name: JobName) -> None:

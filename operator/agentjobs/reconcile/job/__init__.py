@@ -9,6 +9,7 @@ apply          what decide wants, done
 pods           pods are made or adopted
 prerequisites  what they need is made before, and handed over to them
 story          log lines, Events and traces about what was done
+memo           what is remembered of a job between two passes
 rows           records of history and values of status
 ends           whether history has how a job ended
 """

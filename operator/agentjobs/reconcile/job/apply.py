@@ -36,12 +36,13 @@ from agentjobs.history.records import StartRecord
 from agentjobs.kube.resources import AGENTJOBS, PODS
 from agentjobs.reconcile.job.acceptance import Acceptance
 from agentjobs.reconcile.job.facts import OUTAGE_SECONDS, Facts
+from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.job.pods import PodMaker
 from agentjobs.reconcile.job.prerequisites import Prerequisites
 from agentjobs.reconcile.job.rows import job_key, tombstone, with_result
 from agentjobs.reconcile.job.story import Story
 from agentjobs.reconcile.ports import Ports
-from agentjobs.reconcile.state import Memory, State
+from agentjobs.reconcile.state import State
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ class Applier:
 
     # One branch an action is the point: mypy shows the one that is missing.
     async def apply(  # noqa: C901  one flat match over a closed union
-        self, seen: Observation, action: Action, facts: Facts, memory: Memory
+        self, seen: Observation, action: Action, facts: Facts, memo: JobMemo
     ) -> bool:
         """Do it. True to look at the job again at once."""
         job = seen.job
@@ -96,7 +97,7 @@ class Applier:
             case Claim():
                 await self._claim(seen, action, facts)
             case MakePod():
-                return await self._make_pod(seen, action, memory)
+                return await self._make_pod(seen, action, memo)
             case ReportPod():
                 await self._write(job, progress.reported(job, action, now=self._now()))
                 self._story.pod_reported(seen, action)
@@ -122,23 +123,23 @@ class Applier:
                 assert_never(action)
         return True
 
-    def warn_of_edits(self, job: Job, memory: Memory) -> None:
+    def warn_of_edits(self, job: Job, memo: JobMemo) -> None:
         """Say once a generation that an edit of accepted work has no effect; the API server's rules cannot see all."""
-        if job.generation == memory.generation or not job.accepted or job.finished:
+        if job.generation == memo.generation or not job.accepted or job.finished:
             return
         if self._state.specs.accepted(job) is None:
             return  # unknown while Postgres is away; the next pass asks again
-        memory.generation = job.generation
+        memo.generation = job.generation
         if edits := self._state.specs.edits(job):
             self._story.edited(job, edits)
 
-    async def hand_over(self, seen: Observation, memory: Memory) -> None:
+    async def hand_over(self, seen: Observation, memo: JobMemo) -> None:
         """Let what the pod of the active start needs, such as its network policy, live as long as the pod."""
         job, spec = seen.job, seen.spec
         if spec is None or job.active is None:
             return
         pod = next((pod for pod in seen.pods if pod.start == job.active.start and not pod.ended), None)
-        if pod is None or (memory.policy_of == pod.uid and not job.deleting) or not self._prerequisites.of(job, spec):
+        if pod is None or (memo.policy_of == pod.uid and not job.deleting) or not self._prerequisites.of(job, spec):
             return
         if job.deleting:
             self._state.queue.add_after(AGENTJOBS.key(job.key), POLICY_SECONDS)
@@ -147,7 +148,7 @@ class Applier:
         except (Denied, Invalid) as error:
             # The job still owns it. The pod must not wait for it: waiting does not change the server's answer.
             logger.warning("policy.kept", extra={"namespace": job.namespace, "job": job.name, "error": str(error)})
-        memory.policy_of = pod.uid
+        memo.policy_of = pod.uid
 
     async def read_again(self, job: EndedJob) -> bool:
         """Read the object of a job of which little is kept. False when it is gone, which the watch is about to say."""
@@ -206,19 +207,19 @@ class Applier:
         self._story.accepted(job, accepted)
         self._story.claimed(seen, claim, pod)
 
-    async def _make_pod(self, seen: Observation, action: MakePod, memory: Memory) -> bool:
+    async def _make_pod(self, seen: Observation, action: MakePod, memo: JobMemo) -> bool:
         """Make the pod of a claimed start. True when it is there, or never will be."""
         spec = self._acceptance.for_pod(seen)
         if spec is None:
             return False
-        before, name = memory.obstacle, pod_name(seen.job.name, action.start)
-        memory.obstacle = await self._pods.make(seen.job, action, spec)
-        if memory.obstacle is None:
+        before, name = memo.obstacle, pod_name(seen.job.name, action.start)
+        memo.obstacle = await self._pods.make(seen.job, action, spec)
+        if memo.obstacle is None:
             self._story.pod_made(seen, action, name)
             return self._state.pods.get((seen.job.namespace, name)) is not None
-        if memory.obstacle != before:
-            self._story.pod_refused(seen, action, name, memory.obstacle)
-        return memory.obstacle.final
+        if memo.obstacle != before:
+            self._story.pod_refused(seen, action, name, memo.obstacle)
+        return memo.obstacle.final
 
     async def _stop_pod(self, verdict: StopPod) -> None:
         pod = verdict.pod

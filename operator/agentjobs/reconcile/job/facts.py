@@ -18,9 +18,10 @@ from agentjobs.core.job.observation import FinalResult, Heartbeat, Job, Observat
 from agentjobs.errors import Invalid, NotFound, Unavailable
 from agentjobs.kube.resources import AGENTJOBS, CONFIGMAPS
 from agentjobs.reconcile.job.ends import is_recorded
+from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.job.trial import Trial
 from agentjobs.reconcile.ports import Ports
-from agentjobs.reconcile.state import Memory, State
+from agentjobs.reconcile.state import State
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class FactsLoader:
             about = {"namespace": job.namespace, "job": job.name, "uid": job.uid, "error": str(error)}
             logger.warning("history.unavailable", extra=about)
 
-    async def load(self, seen: Observation, need: needs.Need, facts: Facts, memory: Memory) -> bool:
+    async def load(self, seen: Observation, need: needs.Need, facts: Facts, memo: JobMemo) -> bool:
         """Answer a need. False when the answer is not there yet: the job's key is worked on again once it is."""
         job = seen.job
         match need:
@@ -71,7 +72,7 @@ class FactsLoader:
                 self._state.ask_for_slot(job, need)
                 return False
             case needs.PodTrial():
-                memory.trial = job.generation, await self._tried(job)
+                memo.trial = job.generation, await self._tried(job)
             case needs.References():
                 facts.missing, facts.resolved = await self.references(seen)
             case needs.AcceptedSpec() | needs.LastHeartbeat() | needs.FinalResult() | needs.EndRecorded():
@@ -84,12 +85,12 @@ class FactsLoader:
                 assert_never(need)
         return True
 
-    def pod_problems(self, job: Job, spec: AgentJobSpec | None, memory: Memory) -> tuple[Problem, ...] | None:
+    def pod_problems(self, job: Job, spec: AgentJobSpec | None, memo: JobMemo) -> tuple[Problem, ...] | None:
         """What the API server has against the pod of a job that is not accepted yet; None when it must be asked."""
         if spec is None or job.accepted or job.deleting:
             return ()
-        if memory.trial is not None and memory.trial[0] == job.generation:
-            return memory.trial[1]
+        if memo.trial is not None and memo.trial[0] == job.generation:
+            return memo.trial[1]
         return () if self._trial.is_passed(job, spec) else None
 
     async def references(self, seen: Observation) -> tuple[tuple[str, ...], Resolved | None]:

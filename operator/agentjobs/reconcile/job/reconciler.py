@@ -18,9 +18,9 @@ from agentjobs.core.queues.admission import JobName
 from agentjobs.reconcile.job.acceptance import Acceptance
 from agentjobs.reconcile.job.apply import Applier
 from agentjobs.reconcile.job.facts import OUTAGE_SECONDS, Facts, FactsLoader
+from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.job.story import Story
 from agentjobs.reconcile.setup import Setup
-from agentjobs.reconcile.state import Memory
 
 # A job's longest chain is claim, pod, end, finalizer and a few needs. More than this is two actions that undo each
 # other, which must show as an error rather than spin.
@@ -62,21 +62,21 @@ class Jobs:
                 if not await self._applier.read_again(job):
                     return self._now() + timedelta(seconds=OUTAGE_SECONDS)
                 continue
-            memory = self._state.remember(job)
-            seen = self._observe(job, memory, facts)
+            memo = self._state.memo(job)
+            seen = self._observe(job, memo, facts)
             answer = decide(seen, self._now())
             if not isinstance(answer, Decision):
-                if not await self._facts.load(seen, answer, facts, memory):
+                if not await self._facts.load(seen, answer, facts, memo):
                     return None
                 continue
-            await self._applier.hand_over(seen, memory)
-            self._applier.warn_of_edits(job, memory)
-            if not await self._applier.apply(seen, answer.action, facts, memory):
+            await self._applier.hand_over(seen, memo)
+            self._applier.warn_of_edits(job, memo)
+            if not await self._applier.apply(seen, answer.action, facts, memo):
                 idle = isinstance(answer.action, Keep) and self._state.reduce(job)
                 return None if idle else answer.again
         raise RuntimeError(f"job {name[0]}/{name[1]}: {MAX_STEPS} needs and actions in a row without an end")
 
-    def _observe(self, job: Job, memory: Memory, facts: Facts) -> Observation:
+    def _observe(self, job: Job, memo: JobMemo, facts: Facts) -> Observation:
         pods = tuple(pod for pod in self._state.pods.by("job", job.key) if pod.owner_uid == job.uid)
         available = not self._facts.away(facts)
         if job.finished or job.deleting or job.active:
@@ -92,14 +92,14 @@ class Jobs:
                 result=facts.result,
             )
         own, spec = self._state.specs.own(job), self._state.specs.in_force(job)
-        active_for = self._active_for(job, memory)
+        active_for = self._active_for(job, memo)
         return Observation(
             job=job,
             spec=spec,
             unreadable=self._state.specs.unreadable(job),
             spec_known=facts.spec_known or self._is_known(job),
             problems=own.problems,
-            pod_problems=self._facts.pod_problems(job, own.spec, memory),
+            pod_problems=self._facts.pod_problems(job, own.spec, memo),
             pods=pods,
             queue_known=spec is None or spec.queue in self._state.limits,
             references=frozenset(config_map_keys(spec)) if spec and not job.accepted else frozenset(),
@@ -107,10 +107,10 @@ class Jobs:
             resolved=facts.resolved,
             slot=self._state.slots.answer(job, spec.queue) if spec else None,
             history_available=available,
-            obstacle=memory.obstacle,
+            obstacle=memo.obstacle,
             heartbeat=facts.heartbeat,
             active_for=active_for,
-            deleting_for=self._deleting_for(job, pods, memory),
+            deleting_for=self._deleting_for(job, pods, memo),
             result=facts.result,
         )
 
@@ -121,21 +121,21 @@ class Jobs:
             return True
         return job.generation <= 1 and specs.own(job).spec is not None
 
-    def _active_for(self, job: Job, memory: Memory) -> timedelta:
+    def _active_for(self, job: Job, memo: JobMemo) -> timedelta:
         if job.active is None:
-            memory.active = None
+            memo.active = None
             return timedelta(0)
-        if memory.active is None or memory.active[0] != job.active.start:
-            memory.active = (job.active.start, self._monotonic())
-            memory.obstacle = None  # it was another pod's
-        return timedelta(seconds=self._monotonic() - memory.active[1])
+        if memo.active is None or memo.active[0] != job.active.start:
+            memo.active = (job.active.start, self._monotonic())
+            memo.obstacle = None  # it was another pod's
+        return timedelta(seconds=self._monotonic() - memo.active[1])
 
-    def _deleting_for(self, job: Job, pods: tuple[Pod, ...], memory: Memory) -> timedelta:
+    def _deleting_for(self, job: Job, pods: tuple[Pod, ...], memo: JobMemo) -> timedelta:
         active = job.active
         pod = next((pod for pod in pods if active and pod.start == active.start and pod.deletion), None)
         if pod is None:
-            memory.terminating = None
+            memo.terminating = None
             return timedelta(0)
-        if memory.terminating is None or memory.terminating[0] != pod.uid:
-            memory.terminating = (pod.uid, self._monotonic())
-        return timedelta(seconds=self._monotonic() - memory.terminating[1])
+        if memo.terminating is None or memo.terminating[0] != pod.uid:
+            memo.terminating = (pod.uid, self._monotonic())
+        return timedelta(seconds=self._monotonic() - memo.terminating[1])

@@ -1,0 +1,25 @@
+"""What the operator remembers of a job between two passes. Losing it costs a question, never correctness."""
+
+from dataclasses import dataclass
+
+from agentjobs.api.problems import Problem
+from agentjobs.core.job.observation import Obstacle
+
+
+@dataclass(slots=True)
+class JobMemo:
+    """The memory of one job, by its uid."""
+
+    uid: str
+    terminating: tuple[str, float] | None = None
+    """Uid of a pod that was seen Terminating, and since when on our monotonic clock."""
+    active: tuple[int, float] | None = None
+    """Number of the active start, and since when it is known on our monotonic clock."""
+    obstacle: Obstacle | None = None
+    """Why the active start's pod could not be made when that was tried last."""
+    generation: int = 1
+    """The last generation whose edits were checked."""
+    trial: tuple[int, tuple[Problem, ...]] | None = None
+    """The generation whose pod the API server was asked about, and what it would refuse."""
+    policy_of: str | None = None
+    """Uid of the pod that owns the job's network policy beside the job."""
