@@ -15,6 +15,8 @@ VERSION: Final = "v1alpha1"
 
 # Labels and finalizer of what we make. Label values are at most 63 characters, hence job names of at most 52.
 LABEL_JOB: Final = "agentjobs.dev/job"
+LABEL_RELEASED: Final = "agentjobs.dev/released"
+"""On a pod that has ended, whose end is recorded, and which the operator does not watch any more."""
 LABEL_ATTEMPT: Final = "agentjobs.dev/attempt"
 LABEL_QUEUE: Final = "agentjobs.dev/queue"
 LABEL_SCHEDULE: Final = "agentjobs.dev/schedule"

@@ -30,8 +30,8 @@ class Watch:
     resource: Resource
     observe: Observe
     begin: Begin
-    label: str = ""
-    """Only objects that carry this label; empty for all."""
+    selector: str = ""
+    """Label selector of the objects; empty for all."""
 
 
 async def watch(watches: Iterable[Watch], *, namespaces: tuple[str, ...], stop: asyncio.Event) -> None:
@@ -73,9 +73,8 @@ def registry(watches: Iterable[Watch], *, stop: asyncio.Event) -> kopf.OperatorR
 
 def _add(handlers: kopf.OperatorRegistry, watch: Watch) -> None:
     """Let kopf watch: it does where there is a handler. The session leaves to it only what it cannot read itself."""
-    labels = {watch.label: kopf.PRESENT} if watch.label else None
 
-    @kopf.on.event(*_selector(watch.resource), id=watch.resource.plural, labels=labels, registry=handlers)
+    @kopf.on.event(*_selector(watch.resource), id=watch.resource.plural, registry=handlers)
     async def observe(event: Any, **_: Any) -> None:
         watch.observe(event["type"], event["object"])
 
@@ -145,9 +144,9 @@ def kopf_settings(watches: Iterable[Watch] = ()) -> kopf.OperatorSettings:
     settings.queueing.idle_timeout = 0.5  # workers of idle objects are most of the memory at 10,000 objects
     settings.watching.chunk_size = 1  # of its own lists nothing is used, see `watch_session`
     for watch in watches:
-        if watch.label:
+        if watch.selector:
             # A tuple: the key 'v1/pods' matches nothing, and every pod of the cluster would be streamed.
-            settings.watching.label_selectors[_selector(watch.resource)] = watch.label
+            settings.watching.label_selectors[_selector(watch.resource)] = watch.selector
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = [0.5, 1, 2, 5, 5, 5, 5, 5, 5, 5]
     for name in ("kopf.objects", "kopf.activities"):  # "Activity 'registry.<locals>.login' succeeded."

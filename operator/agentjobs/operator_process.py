@@ -287,7 +287,7 @@ def watches(informers: Informers, lists: Lists, metrics: Metrics) -> tuple[kopf_
             metrics.watched(kind.resource.kind)
             informers.observe(kind.resource, event, obj)
 
-        return kopf_adapter.Watch(kind.resource, observe, begin, kind.label)
+        return kopf_adapter.Watch(kind.resource, observe, begin, kind.selector)
 
     return tuple(watch(kind) for kind in informers.kinds)
 

@@ -35,8 +35,8 @@ class Kind(Generic[T, S]):
     """Makes the value that is kept of an object; must not raise on anything the API server may hold."""
     access: Mapping[str, tuple[str, ...]]
     """The verbs that the operator needs, by subresource; those on the objects themselves stand under the empty name."""
-    label: str = ""
-    """Only objects that carry this label are listed and watched; empty for all."""
+    selector: str = ""
+    """Label selector of the objects that are listed and watched; empty for all."""
     first: str = ""
     """Field selector of the objects that decisions depend on. Where the API server can select by it they are listed
     first, and decisions begin before the list of all is complete. Empty for all."""
@@ -117,20 +117,28 @@ class Informers:
                 yield from map(kind.resource.key, cache.keys())
 
     def _listed(self, kind: str, name: Name, before: Any, after: Any) -> None:
-        row = self._kinds[kind]
-        is_new = before is None and row.reduce is not None
+        if before is not None or self._kinds[kind].reduce is None:
+            self._changed(kind, name, before, after)
+            return
         self._tell(kind, name, before, after)
-        if row.reconciler is not None and not (is_new and self.reduce(row.resource, name)):
-            self.queue.add((kind, *name))
+        if not self.reduce(self._kinds[kind].resource, name):
+            self._wake(kind, name)
+        self._wake_others(kind, before, after)
 
     def _changed(self, kind: str, name: Name, before: Any, after: Any) -> None:
         self._tell(kind, name, before, after)
-        if self._kinds[kind].reconciler is not None:
-            self.queue.add((kind, *name))
+        self._wake(kind, name)
+        self._wake_others(kind, before, after)
 
     def _tell(self, kind: str, name: Name, before: Any, after: Any) -> None:
         for on_change in self._subscribers[kind]:
             on_change(name, before, after)
+
+    def _wake(self, kind: str, name: Name) -> None:
+        if self._kinds[kind].reconciler is not None:
+            self.queue.add((kind, *name))
+
+    def _wake_others(self, kind: str, before: Any, after: Any) -> None:
         for key in self._kinds[kind].wakes(before, after):
             self.queue.add(key)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from agentjobs.api.conditions import Phase
-from agentjobs.contract import LABEL_JOB
+from agentjobs.contract import LABEL_JOB, LABEL_RELEASED
 from agentjobs.core.job.ended import EndedJob, KnownJob, ended_job
 from agentjobs.core.job.observation import Job, parse_job
 from agentjobs.core.pods.pod import Pod, parse_pod
@@ -53,7 +53,8 @@ _SCHEDULES: Final[Kind[Schedule, Setup]] = Kind(
 _PODS: Final[Kind[Pod, Setup]] = Kind(
     resource=PODS,
     parse=parse_pod,
-    label=LABEL_JOB,
+    # Most pods of a cluster belong to finished jobs: those are released, and nothing more is to be done for them.
+    selector=f"{LABEL_JOB},!{LABEL_RELEASED}",
     indexes={"job": lambda pod: [(pod.namespace, pod.job)]},
     wakes=_job_of_pod,
     # patch removes our finalizer from a pod whose end is recorded, and restores a label that another client removed.

@@ -80,7 +80,7 @@ class Lists:
 
     async def _list_first(self, kind: Kind[Any, Any], namespace: str | None) -> str:
         """Take in the objects that decisions depend on."""
-        selected = partial(self._cluster.pages, label_selector=kind.label, field_selector=kind.first)
+        selected = partial(self._cluster.pages, label_selector=kind.selector, field_selector=kind.first)
         for _ in range(SNAPSHOTS):
             listed = ""
             with contextlib.suppress(Gone):
@@ -98,7 +98,7 @@ class Lists:
         for _ in range(SNAPSHOTS):
             listing, listed = self._state.informers.listing(resource, namespace), ""
             with contextlib.suppress(Gone):
-                async for items, version in self._cluster.pages(resource, namespace, label_selector=kind.label):
+                async for items, version in self._cluster.pages(resource, namespace, label_selector=kind.selector):
                     for item in items:
                         listing.take(item)
                     listed = version
@@ -131,6 +131,8 @@ class Lists:
         While PostgreSQL is away all of it waits in the writer.
         """
         records, self._told = self._told, []
+        if not records:
+            return
         try:
             records = await self._history.lacking(records)
         except Unavailable as error:
@@ -189,7 +191,7 @@ class Lists:
     async def _compare(self, kind: Kind[Any, Any], namespace: str | None) -> None:
         resource, listed, read = kind.resource, "", 0
         listing = self._state.informers.listing(resource, namespace)
-        async for items, version in self._cluster.metadata_pages(resource, namespace, label_selector=kind.label):
+        async for items, version in self._cluster.metadata_pages(resource, namespace, label_selector=kind.selector):
             for item in items:
                 if not listing.has(item):
                     read += 1

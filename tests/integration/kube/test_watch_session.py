@@ -217,7 +217,7 @@ async def test_kopf_goes_on_where_a_watch_ended_though_it_saw_no_event(tmp_path,
                 observe(None, item)
             return version
 
-        watches = [kopf_adapter.Watch(CONFIGMAPS, observe, begin, label="watched")]
+        watches = [kopf_adapter.Watch(CONFIGMAPS, observe, begin, selector="watched")]
         monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig))
         await client.create(CONFIGMAPS, "default", a_config_map("listed"))
         watching = asyncio.create_task(kopf_adapter.watch(watches, namespaces=("default",), stop=stop))

@@ -15,7 +15,7 @@ import pytest
 
 from agentjobs.api.job.isolation import EgressRule
 from agentjobs.api.job.status import AgentJobStatus
-from agentjobs.contract import LABEL_JOB, TerminationMessage, Verdict
+from agentjobs.contract import LABEL_JOB, LABEL_RELEASED, TerminationMessage, Verdict
 from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.errors import AlreadyExists, Conflict, Fenced, NotFound, Unavailable
 from agentjobs.history.memory import MemoryHistory
@@ -118,7 +118,7 @@ class World:
     def _of(self, kind):
         """All objects of a kind that its list has."""
         found = [copy.deepcopy(obj) for key, obj in self.objects.items() if key[0] == kind.resource.kind]
-        return [obj for obj in found if not kind.label or kind.label in obj["metadata"].get("labels", {})]
+        return [obj for obj in found if selects(kind.selector, obj)]
 
     async def get(self, resource, namespace, name):
         if (obj := self.objects.get((resource.kind, namespace, name))) is None:
@@ -545,7 +545,13 @@ def over(obj):
 
 
 def is_labelled(obj):
-    return LABEL_JOB in obj["metadata"].get("labels", {})
+    return selects(f"{LABEL_JOB},!{LABEL_RELEASED}", obj)
+
+
+def selects(selector, obj):
+    """Whether a label selector of present and absent labels selects an object."""
+    labels = obj["metadata"].get("labels", {})
+    return all((part.lstrip("!") in labels) is not part.startswith("!") for part in filter(None, selector.split(",")))
 
 
 def stamp(moment):

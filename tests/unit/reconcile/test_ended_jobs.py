@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from agentjobs.contract import FINALIZER, Verdict
+from agentjobs.contract import FINALIZER, LABEL_RELEASED, Verdict
 from agentjobs.core.job.ended import EndedJob
 from agentjobs.core.job.observation import Job
 from agentjobs.history.records import Deletion
@@ -88,6 +88,7 @@ async def test_a_pod_that_a_crash_left_held_is_released(ended):
     pod = ended.pods()[0]
     held = copy.deepcopy(pod)
     held["metadata"]["finalizers"] = [FINALIZER]
+    del held["metadata"]["labels"][LABEL_RELEASED]
     ended._put(("Pod", "default", pod["metadata"]["name"]), "MODIFIED", held)
     ended.restart()
     await ended.act()
@@ -129,3 +130,29 @@ async def test_a_thousand_of_them_take_less_than_a_kilobyte_each(ended):
     tracemalloc.stop()
 
     assert taken / 1000 < 1024
+
+
+async def test_its_pod_stays_and_is_not_watched_any_more(ended):
+    (pod,) = ended.pods()
+    known = len(ended.reconciler.state.pods)
+    ended.restart()
+
+    assert pod["metadata"]["labels"]["agentjobs.dev/released"] == "true"
+    assert (known, len(ended.reconciler.state.pods)) == (0, 0)
+
+
+async def test_a_running_pod_that_is_labelled_as_released_is_watched_again(world):
+    world.apply()
+    await world.act()
+    world.run_pod(world.pods()[0])
+    await world.act()
+    (pod,) = world.pods()
+    lost = copy.deepcopy(pod)
+    lost["metadata"]["labels"]["agentjobs.dev/released"] = "true"
+    world._put(("Pod", "default", pod["metadata"]["name"]), "MODIFIED", lost)
+    await world.act(seconds=3)
+
+    assert "agentjobs.dev/released" not in world.pods()[0]["metadata"]["labels"]
+    world.end_pod(world.pods()[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+    assert (world.status().phase, world.status().starts) == ("Succeeded", 1)

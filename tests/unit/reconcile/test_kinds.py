@@ -49,7 +49,7 @@ class Readers:
 ROW = Kind(
     resource=NOTES,
     parse=parse_note,
-    label=LABEL,
+    selector=LABEL,
     indexes={"job": lambda note: [note.about]},
     wakes=lambda before, after: [AGENTJOBS.key(note.about) for note in (before, after) if note],
     is_idle=lambda note, informers: note.read,
@@ -114,7 +114,7 @@ async def test_it_is_watched_by_its_label_and_counted_by_its_name(world, informe
     *_, watch = found = watches(informers, Lists(world.ports(), world.reconciler.state, ()), metrics)
     watch.observe("ADDED", a_note())
 
-    assert (watch.resource, watch.label) == (NOTES, LABEL)
+    assert (watch.resource, watch.selector) == (NOTES, LABEL)
     assert kopf_settings(found).watching.label_selectors["example.org", "v1", "notes"] == LABEL
     assert informers.cache(NOTES).get(("default", "hint")) is not None
     assert metrics.watch_age("Note") < 60

@@ -17,6 +17,7 @@ from agentjobs.contract import (
     FINALIZER,
     LABEL_JOB,
     LABEL_QUEUE,
+    LABEL_RELEASED,
     MAX_REASON_CHARS,
     RUNNER_CONTAINER,
     TerminationMessage,
@@ -56,7 +57,7 @@ class Pod:
     job: str
     """Name of the AgentJob that controls it; of a pod that none does, what its label says."""
     label: str
-    """What its label says: by it pods are watched."""
+    """What its label says, by which it is watched; empty when it is not watched any more."""
     owner_uid: str | None
     start: int | None
     queue: str
@@ -89,10 +90,14 @@ class Pod:
 
     @property
     def release(self) -> dict[str, Any]:
-        """The merge patch that takes our finalizer off this very pod, on condition that nobody wrote since."""
+        """The merge patch that takes our finalizer off this very pod, on condition that nobody wrote since.
+
+        A pod that has ended is not watched from then on: a label says so. One that still runs keeps its session.
+        """
         # A list is replaced as a whole: those of others are named, in the state whose version stands beside.
         kept = [finalizer for finalizer in self.finalizers if finalizer != FINALIZER]
-        return {"metadata": {"uid": self.uid, "resourceVersion": self.resource_version, "finalizers": kept or None}}
+        meta = {"uid": self.uid, "resourceVersion": self.resource_version, "finalizers": kept or None}
+        return {"metadata": {**meta, "labels": {LABEL_RELEASED: "true"}} if self.ended else meta}
 
     @property
     def ended(self) -> bool:
@@ -128,7 +133,7 @@ def parse_pod(obj: Mapping[str, Any]) -> Pod:
         uid=str(meta.get("uid", "")),
         resource_version=str(meta.get("resourceVersion", "")),
         job=job,
-        label=label,
+        label="" if LABEL_RELEASED in _map(meta.get("labels")) else label,
         owner_uid=None if owner is None else str(owner.get("uid")),
         start=start_of(name, job),
         queue=str(_map(meta.get("labels")).get(LABEL_QUEUE, "")),

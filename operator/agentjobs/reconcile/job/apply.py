@@ -283,7 +283,7 @@ class Applier:
         # A pod whose kubelet is done goes with its last finalizer, and the answer is its last state; one in its grace
         # period stays, and so does its session's lock.
         meta = answer["metadata"]
-        over = meta.get("deletionGracePeriodSeconds") == 0 and not meta.get("finalizers")
+        over = pod.ended or (meta.get("deletionGracePeriodSeconds") == 0 and not meta.get("finalizers"))
         self._state.observe(PODS, "DELETED" if over else None, answer)
         self._story.released(pod, why)
 

@@ -2,7 +2,7 @@
 
 from agentjobs.api.conditions import PodStartedReason
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.contract import LABEL_JOB, cut, pod_name
+from agentjobs.contract import LABEL_JOB, LABEL_RELEASED, cut, pod_name
 from agentjobs.core.job.actions import MakePod
 from agentjobs.core.job.observation import Job, Obstacle
 from agentjobs.core.pods.defaults import PodDefaults
@@ -62,8 +62,9 @@ class PodMaker:
             message = f"a pod {name} exists that is not this job's; delete it and the job goes on"
             return Obstacle(PodStartedReason.POD_NAME_TAKEN, message)
         if pod.label != job.name:
-            # It was edited. A pod without our label is not watched.
-            meta = {"uid": pod.uid, "resourceVersion": pod.resource_version, "labels": {LABEL_JOB: job.name}}
+            # It was edited. Pods are watched by their labels.
+            labels = {LABEL_JOB: job.name, LABEL_RELEASED: None}
+            meta = {"uid": pod.uid, "resourceVersion": pod.resource_version, "labels": labels}
             found = await self._cluster.patch(PODS, job.namespace, name, {"metadata": meta})
         self._state.observe(PODS, None, found)
         return None
