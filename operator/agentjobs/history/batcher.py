@@ -1,7 +1,7 @@
 """Joins questions that are asked at the same time into one query.
 
-Under load the cost of a query is mostly the round trip, the transaction and the driver, not the row. Nobody waits for
-company: a question goes at once when a query may be sent, and otherwise with all others that have come by then.
+Under load the cost of a query is mostly the round trip, the transaction and the driver, not the row. No question waits
+for others: it is sent at once when a query may be, otherwise with all questions that have come by then.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ Answer = TypeVar("Answer")
 
 # As many as workers usually ask at once; a batch of specs (96 KiB each at most) stays some megabytes.
 LIMIT: Final = 64
-# A query that waits for somebody's lock must not hold up all others.
+# A query that waits for a lock must not hold up all others.
 QUERIES: Final = 2
 
 
@@ -61,7 +61,7 @@ class Batcher(Generic[Question, Answer]):
 
     async def _answer_some(self) -> None:
         batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
-        batch = [one for one in batch if not one[1].done()]  # nobody waits for a cancelled one
+        batch = [one for one in batch if not one[1].done()]  # a cancelled question needs no answer
         try:
             await self._answer(batch)
         finally:
@@ -74,7 +74,7 @@ class Batcher(Generic[Question, Answer]):
         try:
             answers = await self._ask([question for question, _ in batch])
         except Unavailable as error:
-            # Who came meanwhile has waited for the same database: answering now keeps everybody's deadline.
+            # The questions that came meanwhile wait for the same database. Failing them now keeps their deadlines.
             waiting, self._waiting = self._waiting, []
             _fail([*batch, *waiting], error)
         except Exception as error:

@@ -1,9 +1,9 @@
-"""Whether PostgreSQL answers, as one process knows it: a circuit breaker for all that the process asks of it.
+"""Whether PostgreSQL answers: a circuit breaker for all requests of one process.
 
-When PostgreSQL is away, requests fail at once and one probe a second asks whether it is back; waiters are told then.
-Silence is noticed before any deadline: a request without an answer for a moment, in which no other got one either,
-has the probe sent, on a connection of its own. So a slow statement is left alone, and a server behind which packets
-vanish holds no caller for long.
+When PostgreSQL is away, requests fail at once and one probe a second asks whether it is back; listeners are told then.
+Silence is noticed before any deadline: when a request, and every other one, had no answer for a second, the probe is
+sent on a connection of its own. So a slow statement is left alone, and a network that drops packets holds no caller for
+long.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 PAUSE_SECONDS: Final = 1.0
 # Where the probe gets answers and requests do not (a table is missing): the pause doubles up to this.
 LONGEST_PAUSE_SECONDS: Final = 15.0
-# Who waited asks at once when it is back; a failure within this after it says that nothing has healed.
+# All who waited ask at once when it is back. A failure within this time means that nothing is repaired.
 RELAPSE_SECONDS: Final = 5.0
 # Most answers take milliseconds.
 SILENCE_SECONDS: Final = 1.0

@@ -21,8 +21,8 @@ from agentjobs.history.schema import SCHEMA
 
 _CONNECT_SECONDS = 10
 _PAUSE_SECONDS = 0.5
-# Whoever comes after a migration that waits for a table waits behind it, all of operator and gateway: so it waits
-# briefly (their own patience is three seconds) and lets them work for longer before it tries again.
+# All requests of operator and gateway queue behind a migration that waits for a table. So it waits briefly (they wait
+# three seconds at most) and lets them work for longer before it tries again.
 _LOCK_MILLISECONDS = 1000
 _LOCKED_PAUSE_SECONDS = 5.0
 # Any number will do as long as it stays: the ASCII of "agentjob".
@@ -50,7 +50,7 @@ def upgrade(dsn: str, *, patience: float = 0.0) -> str:
     Blocks (tens of milliseconds when there is work, and the import of Alembic): from an event loop call it in a thread.
 
     Args:
-        patience: seconds to wait for a server that is not there yet, or for who holds its tables.
+        patience: seconds to wait for a server that is not there yet, or for tables that are in use.
 
     Raises:
         errors.Unavailable: no server, or `TablesInUse`.
@@ -68,7 +68,7 @@ def upgrade(dsn: str, *, patience: float = 0.0) -> str:
 
 
 class TablesInUse(Unavailable):
-    """Somebody reads or writes the tables for long: a backup, mostly."""
+    """The tables are read or written for long, mostly by a backup."""
 
 
 def _upgraded(dsn: str) -> str:

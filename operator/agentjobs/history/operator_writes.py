@@ -1,6 +1,6 @@
 """What the operator writes into history and asks of it.
 
-`accept` is on the way of every start: no start without it. Everything else goes through `writer` in batches. All of it
+Every start needs `accept` first. Everything else goes through `writer` in batches. All of it
 is idempotent, and what is stored does not depend on the order records arrive in: the first acceptance of a job and the
 first end of a start win, the highest transition is the job's phase unless an end is known, an older start is fenced by
 a newer one whichever comes first. Two operators at once take the same locks in the same order (jobs by uid).

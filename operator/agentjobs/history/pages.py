@@ -71,7 +71,7 @@ def parse_cursor(cursor: str, kinds: Sequence[type]) -> list[Any]:
             raise TypeError("no list")
         return [_parse_part(part, kind) for part, kind in zip(parts, kinds, strict=True)]
     except (ValueError, TypeError, binascii.Error, RecursionError) as error:
-        raise errors.Invalid(f"cursor: {cursor[:80]!r} is none of this list; leave it out to begin anew") from error
+        raise errors.Invalid(f"cursor: {cursor[:80]!r} is not of this list; leave it out to begin anew") from error
 
 
 def _parse_part(part: Any, kind: type) -> Any:

@@ -117,7 +117,7 @@ class ReadHistory(Protocol):
         schedule: str | None = None,
         partition_key: str | None = None,
     ) -> Page[RecordedJob]:
-        """Return jobs of a namespace, newest first. Raises `errors.Invalid` for a limit or cursor that is none."""
+        """Return jobs of a namespace, newest first. Raises `errors.Invalid` for a wrong limit or cursor."""
         ...
 
     async def job(self, namespace: str, name_or_uid: str) -> RecordedJob:
@@ -137,7 +137,7 @@ class ReadHistory(Protocol):
         cursor: str | None = None,
         newest: bool = False,
     ) -> Page[StoredEvent]:
-        """Return a job's events by start and number. Raises `errors.Invalid` for a limit or cursor that is none."""
+        """Return a job's events by start and number. Raises `errors.Invalid` for a wrong limit or cursor."""
         ...
 
     async def result(self, uid: str) -> Raw | None:

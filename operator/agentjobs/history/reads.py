@@ -26,7 +26,7 @@ _Row = dict[str, Any]
 _SQL: Final = load("reads")
 _CONDITIONS: Final = "/* conditions */"
 _MAX_START: Final = 2**31 - 1
-# A name that is not empty is said apart, or the planner cannot see that the partial index fits.
+# `<> ''` stands apart, or the planner cannot see that the partial index fits.
 _NAME: Final = "AND jobs.name = %(name)s "
 _SCHEDULE: Final = "AND jobs.schedule = %(schedule)s AND jobs.schedule <> '' "
 _PARTITION: Final = "AND jobs.partition_key = %(partition_key)s AND jobs.partition_key <> '' "
@@ -66,7 +66,7 @@ class Reads:
             cursor: `Page.cursor` of the page before.
 
         Raises:
-            errors.Invalid: limit or cursor is none.
+            errors.Invalid: `limit` or `cursor` is wrong.
         """
         limit = checked_limit(limit)
         asked: _Row = {"cluster": self._cluster, "namespace": namespace, "limit": limit + 1}
@@ -134,7 +134,7 @@ class Reads:
         With `newest` the order is turned round, and the page after holds older ones.
 
         Raises:
-            errors.Invalid: limit or cursor is none.
+            errors.Invalid: `limit` or `cursor` is wrong.
         """
         limit = checked_limit(limit)
         asked: _Row = {"uid": uid, "limit": limit + 1, "most": pages.MAX_PAGE_BYTES}

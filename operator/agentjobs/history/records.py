@@ -1,7 +1,7 @@
 """The values an operator writes into history.
 
-Each carries its job's whole identity, so that any of them can come first, alone or twice: a row that is not there yet
-is made by whichever record arrives. Pure; made by the reconciler, read by `operator_writes` and `writer`.
+Each carries its job's whole identity, so that any of them can come first, alone or twice: the first record makes the
+row. Pure; made by the reconciler, read by `operator_writes` and `writer`.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class JobKey:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job as accepted. The first one stored for a uid is what every start runs, whatever is edited later."""
+    """A job as accepted. Every start runs the first one stored for a uid, also after edits."""
 
     job: JobKey
     resolved: Resolved

@@ -27,7 +27,7 @@ FIRST_SECONDS: Final = 60.0
 # Jobs looked at in one query, rows deleted in one transaction: some ten milliseconds each.
 PAGE: Final = 200
 BATCH: Final = 2000
-# At most one batch a second, and never more than a fifth of the time: see `_rested`.
+# At most one batch a second, and never more than a fifth of the time: see `_pause`.
 PAUSE_SECONDS: Final = 1.0
 SHARE: Final = 5
 # Children before parents; each is bounded by itself, because one job may have a hundred thousand events.
@@ -48,7 +48,7 @@ class Retention:
     """Sweeps one cluster's history.
 
     Args:
-        namespaces: those the operator serves; empty for all. Others are somebody else's.
+        namespaces: those the operator serves; empty for all. Others are not touched.
         lives: whether there is an object of that uid, namespace and name. Must be complete for `namespaces`.
         keep_jobs: how long a job stays after its end; None for ever.
         keep_events: how long its events stay; None as long as the job.
@@ -130,9 +130,9 @@ class Retention:
                 if count:
                     gone[table] = gone.get(table, 0) + count
                     self._on_pruned(table, count)
-                    await self._rested(time.monotonic() - began)
+                    await self._pause(time.monotonic() - began)
 
-    async def _rested(self, worked: float) -> None:
+    async def _pause(self, worked: float) -> None:
         await self._sleep(max(PAUSE_SECONDS, worked * (SHARE - 1)))
 
 

@@ -2,7 +2,7 @@
 
 What cannot be stored becomes U+FFFD, the replacement character; NaN and infinities become null. Pure. Values without
 such content, nearly all, pay for one look. `msgspec.Raw` is JSON text that was found storable already: it goes through
-as it is, so that no objects are built of what is only kept.
+as it is, so that no objects are built of text that is only stored.
 """
 
 import json

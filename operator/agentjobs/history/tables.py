@@ -101,7 +101,7 @@ Index(
     postgresql_where=text("deleted_at IS NULL AND finished_at IS NULL"),
 )
 
-# One row a start: who may write (`pod_uid`, `fenced_at`), whether it lives (`heartbeat_at`), what it said of itself
+# One row a start: who may write (`pod_uid`, `fenced_at`), whether it lives (`heartbeat_at`), what its runner reported
 # (`reported`), how the operator says it ended (`ended_at` to `message`), its answer while that is not final (`result`).
 starts = Table(
     "starts",

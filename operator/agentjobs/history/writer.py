@@ -1,8 +1,8 @@
 """The operator's queue in front of history: putting never blocks, an outage of the database loses nothing it can hold.
 
 Records wait in memory until their batch is committed. While the database is away they are kept, up to `limit`; then the
-oldest are dropped and counted. What memory loses, at the limit or with the process, the operator feeds again from the
-objects' status (`attemptHistory`, phase, transitions) when it starts and before it deletes one: every record is
+oldest are dropped and counted. Dropped records, and those of a process that died, the operator feeds again from the
+status of objects (`attemptHistory`, phase, transitions): when it starts and before it deletes one. Every record is
 idempotent, so feeding too often costs a write and nothing else. A record that the database refuses for its content is
 logged, counted and dropped, alone, so that it cannot hold up the others.
 """
@@ -19,7 +19,7 @@ from agentjobs.history.records import Deletion, JobRecord, Record, StartEnd, Sta
 logger = logging.getLogger(__name__)
 
 _BATCH: Final = 200
-# Long enough for the records of a burst to travel together, short against what a person notices.
+# Long enough for the records of a burst to share a batch, and shorter than a person notices.
 _LINGER_SECONDS: Final = 0.05
 _FIRST_RETRY_SECONDS: Final = 0.1
 _LAST_RETRY_SECONDS: Final = 5.0
@@ -65,7 +65,7 @@ class HistoryWriter:
         return len(self._pending)
 
     def put(self, record: Record) -> None:
-        """Take a record; return at once. Of two with one key the first stands, as in the tables."""
+        """Take a record; return at once. Of two with one key the first is kept, as in the tables."""
         key = _key(record)
         if key in self._pending:
             return
@@ -78,7 +78,7 @@ class HistoryWriter:
             self._many.set()
 
     async def flush(self, timeout: float) -> bool:
-        """Wait until nothing waits, at most `timeout` seconds; tell whether that came to be. `run` must be running."""
+        """Wait until all records are written, for `timeout` seconds at most; return whether they are. Needs `run`."""
         self._many.set()
         try:
             async with asyncio.timeout(timeout):
@@ -88,11 +88,11 @@ class HistoryWriter:
         return True
 
     def retry(self) -> None:
-        """The database is back: write what waits for it, at once."""
+        """The database is back: write the waiting records at once."""
         self._again.set()
 
     async def run(self) -> None:
-        """Write until cancelled. What still waits then is lost to this process: `flush` first."""
+        """Write until cancelled. Records that still wait are lost then: `flush` first."""
         while True:
             await self._some.wait()
             if len(self._pending) < self._batch:
@@ -102,7 +102,7 @@ class HistoryWriter:
             self._many.clear()
             self._none.set()
 
-    async def _rested(self, seconds: float) -> None:
+    async def _pause(self, seconds: float) -> None:
         """Wait before the next try; `retry` ends it."""
         self._again.clear()
         try:
@@ -126,17 +126,17 @@ class HistoryWriter:
             try:
                 await self._sink.write(batch)
             except errors.Unavailable as error:
-                if not isinstance(error, Away):  # that is told by the breaker, once
+                if not isinstance(error, Away):  # the breaker logs that, once
                     logger.warning("history.unavailable", extra={"backlog": self.backlog, "error": str(error)})
                 delay = min(_LAST_RETRY_SECONDS, delay * 2 or _FIRST_RETRY_SECONDS)
-                await self._rested(delay)
+                await self._pause(delay)
                 continue
             except Exception:  # the outermost line of this loop: one bad record must not end the writer
                 if not await self._write_singly(batch):
                     await asyncio.sleep(_FIRST_RETRY_SECONDS)
                 continue
             delay = 0.0
-            self._settle(batch)
+            self._acknowledge(batch)
 
     async def _write_singly(self, batch: list[Record]) -> bool:
         """Find what cannot be written and drop it; False when the database went away meanwhile."""
@@ -150,10 +150,10 @@ class HistoryWriter:
                 logger.exception("history.rejected", extra={"record": _key(record)})
                 self._pending.pop(_key(record), None)
             else:
-                self._settle([record])
+                self._acknowledge([record])
         return True
 
-    def _settle(self, batch: list[Record]) -> None:
+    def _acknowledge(self, batch: list[Record]) -> None:
         for record in batch:
             self._pending.pop(_key(record), None)
 
