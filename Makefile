@@ -50,6 +50,9 @@ crds: setup ## Regenerate CRDs, reference pages, the chart's copies
 test: setup ## Run the test suite
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration
 
+properties: setup ## Draw 200 random examples in each test of properties, not 30 [EXAMPLES=n]
+	EXAMPLES=$(or $(EXAMPLES),200) $(BIN)/python -m pytest -q -n 2 --hypothesis-profile=full --timeout=1200 -m hypothesis tests/unit
+
 test-devcluster: setup ## Run the development cluster's own tests
 	cd devcluster && ../$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
@@ -107,4 +110,4 @@ demo: .venv/.demo ## Run the examples in a development cluster and show them liv
 bench: setup ## Measure the figures of docs/reference/performance.md
 	$(BIN)/python -m tests.bench
 
-.PHONY: help install setup fmt check crds test test-devcluster test-real test-cluster chart kind e2e e2e-setup bench-cluster conformance storm images demo bench
+.PHONY: help install setup fmt check crds test properties test-devcluster test-real test-cluster chart kind e2e e2e-setup bench-cluster conformance storm images demo bench

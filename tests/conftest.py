@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
@@ -21,6 +22,13 @@ from agentjobs.history import migrate
 from agentjobs.history.schema import SCHEMA
 from devcluster.envtest import ASSETS
 from devcluster.postgres import EmbeddedPostgres
+
+# What is drawn at random is drawn in full by `make properties`. No deadlines: other work of the machine is no finding.
+for _profile, _examples in {"short": 30, "full": int(os.environ.get("EXAMPLES", "200"))}.items():
+    settings.register_profile(
+        _profile, max_examples=_examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+settings.load_profile("short")
 
 _TEMPLATE = "migrated"
 _DISCONNECT = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = {}"

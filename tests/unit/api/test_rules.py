@@ -18,7 +18,7 @@ BROKEN = "evaluating rule"
 # A number of JSON like 3.0: the server stores it as 3, so that it is refused at once or never.
 FRACTION = "got float64"
 
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+unhurried = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
 def written(job: dict[str, Any], old: dict[str, Any] | None = None) -> list[str]:

@@ -4,7 +4,7 @@ import io
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs.cli.failures import Failure
@@ -127,7 +127,6 @@ def merged(target, patch):
     return result
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # on a machine that others keep busy
 @given(before=SPECS, after=SPECS)
 def test_the_patch_leads_from_any_file_to_any_other(before, after):
     # A null in a file is "not there", for a server that merges.

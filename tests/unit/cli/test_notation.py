@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs.cli.notation import dump, load
@@ -91,7 +91,6 @@ JSON = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # on a machine that others keep busy
 @given(value=JSON)
 def test_what_is_written_is_read_back(value):
     (document,) = load(json.dumps({"x": value}))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs.engine.cache import Cache
@@ -263,7 +263,6 @@ def histories(draw: st.DrawFn, obj: Any) -> tuple[list[Change], dict[str, dict[s
     return events, alive, len(steps)
 
 
-@settings(deadline=None)  # a busy machine is no finding
 @given(data=st.data())
 def test_any_order_with_repeats_losses_and_lists_converges_to_the_truth(obj, data):
     events, alive, last = data.draw(histories(obj))
@@ -285,7 +284,6 @@ def test_any_order_with_repeats_losses_and_lists_converges_to_the_truth(obj, dat
         assert indexed == sorted(value for value in cache.values() if value[2] == job)
 
 
-@settings(deadline=None)  # a busy machine is no finding
 @given(data=st.data())
 def test_a_list_in_the_middle_loses_nothing_that_came_after(obj, data):
     events, alive, last = data.draw(histories(obj))

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs.engine.queueing import LONGEST_RETRY_SECONDS, WorkQueue
@@ -218,7 +218,6 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None)  # a busy machine is no finding
 @given(steps=STEPS)
 def test_whatever_changes_queues_every_added_key_is_taken_and_none_twice_at_once(steps):
     asyncio.run(_check_lines(steps))

@@ -5,7 +5,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs import contract
@@ -140,7 +140,6 @@ NEARLY = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=50)
 @pytest.mark.parametrize("model", [EventsBody, ResultDocumentBody, HeartbeatBody])
 @given(raw=st.binary() | (JSON | NEARLY).map(lambda value: json.dumps(value).encode()))
 def test_any_body_is_taken_or_refused(model, raw):

@@ -286,9 +286,7 @@ def script_of(actions):
 
 # Few kinds of action in one script: the rare orders are then not drowned by the others.
 scripts = st.sets(st.sampled_from(ACTIONS), min_size=2, max_size=6).flatmap(script_of)
-quiet = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+quiet = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize("operators", [1, 2], ids=["one-operator", "two-operators"])

@@ -184,7 +184,7 @@ async def test_a_start_begins_when_it_was_first_seen_to(operator, gateway, a_job
     assert start.started == early.time == start.ended - timedelta(seconds=30)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(st.integers(0, 14), max_size=6), max_size=8), two=st.booleans())
 async def test_neither_order_nor_repetition_nor_a_second_operator_changes_what_stands(
     operator, gateway, a_job, batches, two

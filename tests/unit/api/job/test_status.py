@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs.api.conditions import Condition, ConditionType, Phase
@@ -47,7 +47,6 @@ def test_a_status_reads_back_as_it_was_written() -> None:
 
 
 @given(st.dictionaries(KEYS, JSON, max_size=8) | JSON)
-@settings(max_examples=50, deadline=None)
 def test_no_status_is_too_strange_to_read(raw: Any) -> None:
     status = AgentJobStatus.parse(raw)
     assert AgentJobStatus.parse(status.to_dict()) == status

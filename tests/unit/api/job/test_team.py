@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from google.adk.utils.instructions_utils import inject_session_state
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentjobs.api.job.team import required_names
@@ -97,7 +97,6 @@ PARTS = st.sampled_from(
 
 @given(st.lists(PARTS, max_size=12).map("".join))
 @example("{a}{b?}{{a}}${b}\\{b}{a b}{app:b}{x:b}{artifact.b}{artifact.b?}{ a }{a??}")
-@settings(max_examples=120, deadline=None)
 async def test_we_and_adk_agree_on_what_an_instruction_needs(instruction: str) -> None:
     session = SimpleNamespace(state={"a": 1}, app_name="x", user_id="x", id="x")
     context = SimpleNamespace(

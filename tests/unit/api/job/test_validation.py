@@ -3,7 +3,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs.api.job.spec import AgentJobSpec
@@ -196,7 +196,6 @@ SPECS = st.fixed_dictionaries(
 
 
 @given(st.one_of(GARBAGE, st.fixed_dictionaries({"metadata": GARBAGE, "spec": GARBAGE | SPECS})))
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_no_object_is_too_strange_to_judge(job: Any) -> None:
     for problem in validate_job(job):
         json.dumps(str(problem), ensure_ascii=False).encode()
@@ -225,7 +224,6 @@ VALID = st.fixed_dictionaries(
 
 
 @given(VALID)
-@settings(max_examples=100, deadline=None)
 def test_a_spec_within_the_bounds_has_no_problems(spec: dict[str, Any]) -> None:
     assert validate_job({"metadata": {"name": "hello"}, "spec": spec}) == []
 

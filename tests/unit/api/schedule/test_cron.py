@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs.api.schedule import cron
@@ -130,7 +130,6 @@ CHANGES = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(fields=fields(), change=CHANGES, shift=st.integers(-2000, 2000))
 def test_any_expression_agrees_with_the_clock_around_a_change(
     fields: tuple[str, list[set[int] | None]], change: tuple[str, datetime], shift: int
@@ -286,7 +285,6 @@ def test_what_is_no_plain_cron_is_refused_with_a_cure(text: str, message: str) -
     assert message in str(refused.value)
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.text(alphabet="0123456789*/,-? \t@abcdefjlmnorsuwy#", max_size=30) | st.text(max_size=20))
 def test_no_text_makes_the_parser_fall_over(text: str) -> None:
     try:
@@ -296,7 +294,6 @@ def test_no_text_makes_the_parser_fall_over(text: str) -> None:
     assert (calendar.next_after(day(2026)) is not None) == calendar.ever
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(range(5)), st.data())
 def test_a_range_with_a_step_is_a_walk_around_the_clock(index: int, data: st.DataObject) -> None:
     low, high = NUMBERS[index]

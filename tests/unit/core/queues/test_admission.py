@@ -1,14 +1,13 @@
 """Admission answers as sorting all who wait and walking through them would, and does not do so.
 
-To try more than the usual histories: `ADMISSION_EXAMPLES=5000 pytest -n 0 tests/unit/core/queues/test_admission.py`.
+`make properties` tries more than the usual histories.
 """
 
-import os
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs.core.queues.admission import Candidate, Granted, Holding, QueuePolicy, Queues
@@ -188,7 +187,6 @@ def act(both, kind, name, queue, number, session):
         both.limit(queue, number)
 
 
-@settings(max_examples=int(os.environ.get("ADMISSION_EXAMPLES", "100")), deadline=None)
 @given(steps=st.lists(STEP, min_size=20, max_size=60))
 def test_it_answers_as_a_sort_and_a_walk_would(steps):
     both = Both()

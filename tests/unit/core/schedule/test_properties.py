@@ -7,7 +7,7 @@ TTL or by hand; people who suspend, edit and ask for jobs; a clock that goes bac
 import contextlib
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs.api.conditions import Phase
@@ -122,7 +122,6 @@ def legal(spec):
     return {**spec, "catchUp": {"policy": "Latest"}} if both else spec
 
 
-@settings(max_examples=400, deadline=None)
 @given(spec=SPECS.map(legal), acts=st.lists(ACTS | PEOPLE, max_size=60))
 def test_no_time_ever_starts_twice(a_cluster, a_scheduler, died, clash, spec, acts):
     cluster = a_cluster("* * * * *", **spec)
@@ -134,7 +133,6 @@ def test_no_time_ever_starts_twice(a_cluster, a_scheduler, died, clash, spec, ac
     assert cluster.parsed.runs + history.triggers >= len(cluster.made)
 
 
-@settings(max_examples=50, deadline=None)
 @given(acts=st.lists(ACTS, max_size=60), limit=st.sampled_from([0, 3]))
 def test_every_time_starts_once_when_nothing_forbids_it(a_cluster, a_scheduler, died, clash, acts, limit):
     catch_up = {"policy": "All", "limit": 1000}
@@ -150,7 +148,6 @@ def test_every_time_starts_once_when_nothing_forbids_it(a_cluster, a_scheduler, 
     assert (cluster.parsed.runs, cluster.parsed.missed) == (len(due), 0)
 
 
-@settings(max_examples=50, deadline=None)
 @given(acts=st.lists(ACTS, max_size=60))
 def test_forbid_never_has_two_jobs_unfinished(a_cluster, a_scheduler, died, clash, acts):
     cluster = a_cluster("* * * * *")
@@ -161,7 +158,6 @@ def test_forbid_never_has_two_jobs_unfinished(a_cluster, a_scheduler, died, clas
         assert sum(not job.finished for job in cluster.jobs.values()) <= 1
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     acts=st.lists(ACTS, max_size=40),
     policy=st.sampled_from(["None", "Latest", "All"]),
