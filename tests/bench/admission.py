@@ -31,33 +31,33 @@ class Walk:
     """The queue as it was: each look asks of every job whether it is alive, sorts all and compares their answers."""
 
     def __init__(self) -> None:
-        self.places: dict[JobName, tuple[Candidate, Granted | Refusal | None]] = {}
+        self.entries: dict[JobName, tuple[Candidate, Granted | Refusal | None]] = {}
         self.jobs: dict[JobName, str] = {}
         self.claims: dict[JobName, SessionLock] = {}
 
     def ask(self, one: Candidate) -> None:
         self.jobs[one.key] = one.uid
-        self.places[one.key] = one, None
+        self.entries[one.key] = one, None
 
     def start(self, key: JobName) -> None:
-        self.claims[key] = self.places.pop(key)[0].lock
+        self.claims[key] = self.entries.pop(key)[0].lock
 
     def end(self, key: JobName) -> None:
         del self.claims[key]
 
     def look(self) -> list[JobName]:
-        for name in [name for name in self.places if self.jobs.get(name) != self.places[name][0].uid]:
-            del self.places[name]
-        reserved = [one for one, answer in self.places.values() if isinstance(answer, Granted)]
-        waiting = [one for one, answer in self.places.values() if not isinstance(answer, Granted)]
+        for name in [name for name in self.entries if self.jobs.get(name) != self.entries[name][0].uid]:
+            del self.entries[name]
+        reserved = [one for one, answer in self.entries.values() if isinstance(answer, Granted)]
+        waiting = [one for one, answer in self.entries.values() if not isinstance(answer, Granted)]
         locks = {lock: {self.jobs[key]} for key, lock in self.claims.items()} | {
             one.lock: {one.uid} for one in reserved
         }
         free = SLOTS - len(self.claims) - len(reserved)
         changed = []
         for one, answer in self._answers(waiting, locks, free):
-            if self.places[one.key][1] != answer:
-                self.places[one.key] = one, answer
+            if self.entries[one.key][1] != answer:
+                self.entries[one.key] = one, answer
                 changed.append(one.key)
         return changed
 
@@ -90,9 +90,9 @@ class Kept:
         self.queues.ask("agents", one)
 
     def start(self, key: JobName) -> None:
-        place = self.queues.place(key)
-        assert place is not None
-        one = place.candidate
+        entry = self.queues.entry(key)
+        assert entry is not None
+        one = entry.candidate
         self.queues.hold(("claim", key), Holding(one.uid, one.lock, "agents", one.uid))
         self.queues.leave(key)
 

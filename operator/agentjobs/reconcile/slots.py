@@ -1,7 +1,7 @@
-"""Who waits for a slot, who holds one, and who uses a session, in all namespaces.
+"""The queues of all namespaces: entries of jobs that wait for a slot, holders of slots, users of sessions.
 
-A reservation bridges the moment between admission and the claim in the job's status; from then on the claim itself
-counts. Lost memory only means that jobs ask again.
+A reservation holds the slot between admission and the claim in the job's status; from then on the claim counts. When
+this memory is lost, jobs ask again.
 """
 
 from collections import Counter, defaultdict
@@ -15,7 +15,7 @@ from agentjobs.core.queues.admission import (
     Granted,
     Holding,
     JobName,
-    Place,
+    QueueEntry,
     QueuePolicy,
     Queues,
     Refusal,
@@ -25,17 +25,17 @@ QueueName = tuple[str, str]  # namespace, queue
 
 
 class Slots:
-    """The queues of each namespace, and which of them to look at."""
+    """The queues by namespace; wakes those whose answers may change."""
 
     def __init__(self, wake: Callable[[QueueName], None]) -> None:
-        """`wake` is told each queue in which a look may change something."""
+        """`wake` is called with each queue for which `admit` may change something."""
         self._wake = wake
         self._queues: dict[str, Queues] = defaultdict(Queues)
 
-    def knows(self, queue: QueueName, candidate: Candidate) -> bool:
-        """Whether this very request has been made."""
-        place = self._place(candidate.key)
-        return place is not None and (place.queue, place.candidate) == (queue[1], candidate)
+    def has_asked(self, queue: QueueName, candidate: Candidate) -> bool:
+        """Whether an equal entry waits."""
+        entry = self._entry(candidate.key)
+        return entry is not None and (entry.queue, entry.candidate) == (queue[1], candidate)
 
     def ask(self, queue: QueueName, candidate: Candidate) -> None:
         """Let a job wait in a queue; it leaves the one where it waited."""
@@ -43,26 +43,26 @@ class Slots:
         self._changed(queue[0])
 
     def answer(self, job: Job, queue: str) -> Granted | Refusal | None:
-        """What admission last said about this very job and a slot of that queue."""
-        place = self._place(job.key)
-        if place is None or (place.candidate.uid, place.queue) != (job.uid, queue):
+        """The last answer of admission to this job, by uid, for a slot of that queue."""
+        entry = self._entry(job.key)
+        if entry is None or (entry.candidate.uid, entry.queue) != (job.uid, queue):
             return None
-        return place.answer
+        return entry.answer
 
     def leave(self, name: JobName) -> None:
-        """The job needs no slot, or holds one by its claim."""
-        if self._place(name) is not None:
+        """Remove the entry of a job that needs no slot, or holds one by its claim."""
+        if self._entry(name) is not None:
             self._queues[name[0]].leave(name)
             self._changed(name[0])
 
     def leave_unless(self, name: JobName, uid: str | None) -> None:
-        """Only a job of that uid may go on waiting under that name; None for no job."""
-        place = self._place(name)
-        if place is not None and place.candidate.uid != uid:
+        """Remove the entry of that name unless it is of a job with that uid; None removes it."""
+        entry = self._entry(name)
+        if entry is not None and entry.candidate.uid != uid:
             self.leave(name)
 
     def hold(self, namespace: str, source: Hashable, holding: Holding | None) -> None:
-        """Say what a claim or a pod holds from now on; None for nothing."""
+        """Set what a claim or a pod holds from now on; None for nothing."""
         if holding is not None or namespace in self._queues:
             self._queues[namespace].hold(source, holding)
             self._changed(namespace)
@@ -77,7 +77,7 @@ class Slots:
         return answer
 
     def wake_all(self) -> None:
-        """Look at every queue in which somebody waits."""
+        """Wake every queue in which jobs wait."""
         for namespace, queues in self._queues.items():
             for queue in queues.waiting():
                 self._wake((namespace, queue))
@@ -89,9 +89,9 @@ class Slots:
             found.update(queues.waiting())
         return found
 
-    def _place(self, name: JobName) -> Place | None:
+    def _entry(self, name: JobName) -> QueueEntry | None:
         queues = self._queues.get(name[0])
-        return None if queues is None else queues.place(name)
+        return None if queues is None else queues.entry(name)
 
     def _changed(self, namespace: str) -> None:
         queues = self._queues[namespace]

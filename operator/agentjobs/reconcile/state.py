@@ -165,7 +165,7 @@ class State:
         """Let the job wait in its queue, and let admission look if that is news."""
         candidate = Candidate(key=job.key, uid=job.uid, priority=ask.priority, created=job.created, lock=ask.session)
         queue = (job.namespace, ask.queue)
-        if not self.slots.knows(queue, candidate):
+        if not self.slots.has_asked(queue, candidate):
             self.slots.ask(queue, candidate)
 
     def admit(self, queue: QueueName) -> Admission:

@@ -1,11 +1,10 @@
 """Which waiting jobs of a queue start now.
 
-Order inside a queue: priority (0 first), then age. A job whose session is in use is passed over, never waited for.
+Order inside a queue: priority (0 first), then age. A job whose session is in use is skipped and delays no other.
 
-`Queues` holds what the decision depends on for one namespace: who waits, who holds a slot, who uses a session. It is
-told of each change and keeps the answer at hand, so that a start costs O(log n) and a look at a full queue nothing,
-however many wait. The decision is one synchronous call, so it is never made on two different views of a queue. No I/O,
-no clock.
+`Queues` holds what the decision depends on for one namespace: the entries of waiting jobs, the holders of slots, the
+users of sessions. It takes in each change and keeps its answers up to date, so that a start costs O(log n) and a full
+queue nothing, however many jobs wait. The decision is one synchronous call. No I/O, no clock.
 """
 
 from collections.abc import Hashable, Mapping
@@ -13,7 +12,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from agentjobs.core.queues.line import Candidate, Granted, Holding, JobName, Line, Place, Refusal, SessionLock, Users
+from agentjobs.core.queues.line import (
+    Candidate,
+    Granted,
+    Holding,
+    JobName,
+    Line,
+    QueueEntry,
+    Refusal,
+    SessionLock,
+    Users,
+)
 
 __all__ = (
     "Admission",
@@ -21,7 +30,7 @@ __all__ = (
     "Granted",
     "Holding",
     "JobName",
-    "Place",
+    "QueueEntry",
     "QueuePolicy",
     "Queues",
     "Refusal",
@@ -39,18 +48,18 @@ class QueuePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The answer of one look at a queue."""
+    """The answer for one queue."""
 
     admitted: tuple[JobName, ...] = ()
     """Jobs that start now, in order. Each has its slot reserved, and its session, until it leaves."""
     refused: Mapping[JobName, Refusal] = field(default_factory=dict)
-    """Jobs that have to be told why they wait: those whose answer is new or has changed, and no others."""
+    """Jobs that wait, with the reason: only those whose answer is new or has changed."""
     again: datetime | None = None
     """When time alone may change the answer; None when only an event can."""
 
     @property
     def changed(self) -> tuple[JobName, ...]:
-        """Jobs whose answer is another than before."""
+        """Jobs whose answer has changed."""
         return (*self.admitted, *self.refused)
 
 
@@ -62,50 +71,50 @@ class Queues:
 
     def __init__(self) -> None:
         self.woken: set[str] = set()
-        """Queues in which a look may change something. The caller empties it; `admit` takes its queue out."""
-        self._places: dict[JobName, Place] = {}
+        """Queues for which `admit` may change something. The caller empties it; `admit` removes its own queue."""
+        self._entries: dict[JobName, QueueEntry] = {}
         self._lines: dict[str, Line] = {}
         self._holdings: dict[Hashable, Holding] = {}
         self._users: Users = {}
 
     def __bool__(self) -> bool:
         """Whether anything waits or is held."""
-        return bool(self._places or self._holdings)
+        return bool(self._entries or self._holdings)
 
-    def place(self, name: JobName) -> Place | None:
+    def entry(self, name: JobName) -> QueueEntry | None:
         """A job's request and its answer so far."""
-        return self._places.get(name)
+        return self._entries.get(name)
 
     def waiting(self) -> Mapping[str, int]:
         """How many jobs wait without a slot, by queue."""
         return {name: line.waiting for name, line in self._lines.items() if line.waiting}
 
     def ask(self, queue: str, candidate: Candidate) -> None:
-        """Let a job wait in a queue. An earlier request of that name is withdrawn."""
+        """Let a job wait in a queue. An earlier entry of that name is removed."""
         self.leave(candidate.key)
-        place = self._places[candidate.key] = Place(queue, candidate)
-        self._line(queue).join(place)
+        entry = self._entries[candidate.key] = QueueEntry(queue, candidate)
+        self._line(queue).join(entry)
         self.woken.add(queue)
 
     def leave(self, name: JobName) -> None:
-        """The job does not wait (any more), and gives back what was reserved for it. What it holds by a claim stays."""
-        place = self._places.pop(name, None)
-        if place is None:
+        """Remove a job's entry and what was reserved for it. What the job holds by a claim stays."""
+        entry = self._entries.pop(name, None)
+        if entry is None:
             return
-        if isinstance(place.answer, Granted):
+        if isinstance(entry.answer, Granted):
             self.hold(_reservation(name), None)
             return
-        line = self._lines[place.queue]
-        if line.leave(place):
-            self.woken.add(place.queue)
-        self._forget(place.queue, line)
+        line = self._lines[entry.queue]
+        if line.leave(entry):
+            self.woken.add(entry.queue)
+        self._forget(entry.queue, line)
 
     def hold(self, source: Hashable, holding: Holding | None) -> None:
-        """Say what a source of holdings (a claim, a pod) holds from now on; None for nothing."""
+        """Set what a source (a claim, a pod) holds from now on; None for nothing."""
         before = self._holdings.get(source)
         if before == holding:
             return
-        # The new first: what is handed over from one to the other is never free in between.
+        # The new holding first: a slot that passes from one to the other must not be free in between.
         if holding is None:
             del self._holdings[source]
         else:
@@ -122,7 +131,7 @@ class Queues:
         Args:
             queue: which one.
             policy: what it allows at this moment.
-            now: the time of the look, for policies that depend on it.
+            now: the time, for policies that depend on it.
         """
         self.woken.discard(queue)
         line = self._lines.get(queue)
@@ -130,19 +139,19 @@ class Queues:
             return NOTHING
         admitted: list[JobName] = []
         is_full = line.taken >= policy.limit
-        while line.taken < policy.limit and (place := line.first()) is not None:
-            self._grant(line, place)
-            admitted.append(place.candidate.key)
+        while line.taken < policy.limit and (entry := line.first()) is not None:
+            self._grant(line, entry)
+            admitted.append(entry.candidate.key)
         full = Refusal("WaitingForSlot", f"all {policy.limit} slots of queue {queue} are taken")
         refused = line.refusals(full, is_full=is_full)
         self.woken.discard(queue)
         return Admission(tuple(admitted), refused)
 
-    def _grant(self, line: Line, place: Place) -> None:
+    def _grant(self, line: Line, entry: QueueEntry) -> None:
         """Reserve the slot and the session until the job's claim is seen, or it leaves."""
-        one, place.answer = place.candidate, Granted()
-        self.hold(_reservation(one.key), Holding(one.uid, one.lock, place.queue, one.uid))
-        line.leave(place)
+        one, entry.answer = entry.candidate, Granted()
+        self.hold(_reservation(one.key), Holding(one.uid, one.lock, entry.queue, one.uid))
+        line.leave(entry)
 
     def _take(self, source: Hashable, holding: Holding) -> None:
         if holding.session is not None:

@@ -1,8 +1,8 @@
-"""The jobs that wait in one queue, best first, without those whose session is in use.
+"""The jobs that wait in one queue in order, without those whose session is in use.
 
-Jobs of one session wait in a group of their own. A group shows the line at most one job: the one that may start as far
-as the session is concerned. So a job that waits for a session costs nothing until that session is free, and then only
-the first of its session is looked at.
+Jobs of one session wait in a group. A group offers the line at most one job: the one that the session allows to start.
+So a job that waits for its session costs nothing until the session is free, and then only the first job of that session
+is considered.
 """
 
 import itertools
@@ -18,7 +18,7 @@ JobName = tuple[str, str]  # namespace, name
 Users = dict[SessionLock, dict[Hashable, "Holding"]]
 """Sessions in use, each with what holds it, by source."""
 
-_Item = tuple[int, datetime, JobName, int, "Place"]
+_Item = tuple[int, datetime, JobName, int, "QueueEntry"]
 
 # A heap this small is not worth clearing.
 _SMALL: Final = 64
@@ -42,7 +42,7 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a job does not start now: `WaitingForSlot` or `WaitingForLock`, and a sentence."""
+    """Why a job does not start now: the reason `WaitingForSlot` or `WaitingForLock`, and the message."""
 
     reason: str
     message: str
@@ -50,32 +50,32 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What one claim, one living pod or one reservation keeps from other jobs."""
+    """What a claim, a pod that has not ended, or a reservation keeps from other jobs."""
 
     uid: str
-    """Uid of the job. What a job holds does not keep that job itself waiting for its session."""
+    """Uid of the job. A job never waits for a session that only it holds."""
     session: SessionLock | None = None
     queue: str | None = None
     """The queue in which it takes a slot, None for none."""
     holder: str = ""
-    """Whose slot that is: several holdings of one holder take one slot."""
+    """Who holds the slot: several holdings of one holder take one slot."""
     told: str = ""
-    """What is said of it to those who wait for the session; nothing of a start under way, as they come and go."""
+    """How messages name it to jobs that wait for the session; empty for a claimed start, since those change often."""
 
 
 @dataclass(slots=True, eq=False)
-class Place:
-    """A job's request and the answer it has got so far."""
+class QueueEntry:
+    """A job's request for a slot, and the last answer."""
 
     queue: str
     candidate: Candidate
     answer: Granted | Refusal | None = None
     ticket: int = 0
-    """The number under which the line shows it; an older number counts no more."""
+    """The number of its last offer; entries of the heap with an older number are stale."""
 
 
 class _Heap(ABC):
-    """Places in order. One that does not count any more stays until it comes up, or until most are such."""
+    """Entries in order. A stale one stays until it is the first, or until most are stale."""
 
     __slots__ = ("_clear_at", "_items")
 
@@ -84,35 +84,35 @@ class _Heap(ABC):
         self._clear_at = _SMALL
 
     @abstractmethod
-    def counts(self, place: Place, ticket: int) -> bool:
-        """Whether a place that was pushed with that ticket still counts."""
+    def counts(self, entry: QueueEntry, ticket: int) -> bool:
+        """Whether an entry that was pushed with that ticket is not stale."""
 
-    def push(self, place: Place, ticket: int) -> None:
-        """Add a place. `ticket` grows from call to call."""
+    def push(self, entry: QueueEntry, ticket: int) -> None:
+        """Add an entry. `ticket` grows from call to call."""
         if len(self._items) >= self._clear_at:
             self._items = [item for item in self._items if self.counts(item[4], item[3])]
             heapify(self._items)
             self._clear_at = 2 * len(self._items) + _SMALL
-        one = place.candidate
-        heappush(self._items, (one.priority, one.created, one.key, ticket, place))
+        one = entry.candidate
+        heappush(self._items, (one.priority, one.created, one.key, ticket, entry))
 
-    def first(self) -> Place | None:
-        """The best place that counts, which stays."""
+    def first(self) -> QueueEntry | None:
+        """Return the best entry that is not stale, and leave it in the heap."""
         while self._items:
-            *_, ticket, place = self._items[0]
-            if self.counts(place, ticket):
-                return place
+            *_, ticket, entry = self._items[0]
+            if self.counts(entry, ticket):
+                return entry
             heappop(self._items)
         return None
 
 
 class _Shown(_Heap):
-    """What groups show their line."""
+    """The entries that groups offer to their line."""
 
     __slots__ = ()
 
-    def counts(self, place: Place, ticket: int) -> bool:
-        return place.ticket == ticket
+    def counts(self, entry: QueueEntry, ticket: int) -> bool:
+        return entry.ticket == ticket
 
 
 class _Group(_Heap):
@@ -122,49 +122,49 @@ class _Group(_Heap):
 
     def __init__(self) -> None:
         super().__init__()
-        self.members: dict[str, Place] = {}  # by uid
-        self.shown: Place | None = None
-        # What is told of what holds the session, each with the job that it is of.
+        self.members: dict[str, QueueEntry] = {}  # by uid
+        self.shown: QueueEntry | None = None
+        # The names of the pods that hold the session, each with the uid of its job.
         self.named: tuple[tuple[str, str], ...] = ()
-        # Those that were told to wait for a slot.
-        self.wait_for_slot: dict[Place, None] = {}
+        # Entries whose answer is that they wait for a slot.
+        self.wait_for_slot: dict[QueueEntry, None] = {}
 
-    def counts(self, place: Place, ticket: int) -> bool:
-        return self.members.get(place.candidate.uid) is place
+    def counts(self, entry: QueueEntry, ticket: int) -> bool:
+        return self.members.get(entry.candidate.uid) is entry
 
-    def join(self, place: Place, ticket: int) -> None:
-        self.members[place.candidate.uid] = place
-        self.push(place, ticket)
+    def join(self, entry: QueueEntry, ticket: int) -> None:
+        self.members[entry.candidate.uid] = entry
+        self.push(entry, ticket)
 
-    def leave(self, place: Place) -> None:
-        del self.members[place.candidate.uid]
-        self.wait_for_slot.pop(place, None)
+    def leave(self, entry: QueueEntry) -> None:
+        del self.members[entry.candidate.uid]
+        self.wait_for_slot.pop(entry, None)
 
-    def next(self, users: Mapping[Hashable, Holding]) -> Place | None:
-        """Who may start, as far as the session is concerned: what a job holds itself does not keep it waiting."""
+    def next(self, users: Mapping[Hashable, Holding]) -> QueueEntry | None:
+        """The entry that the session allows to start: the first, or that of the job which alone holds the session."""
         uids = {holding.uid for holding in users.values()}
         if not uids:
             return self.first()
         return self.members.get(uids.pop()) if len(uids) == 1 else None
 
-    def wait_for_session(self) -> list[Place]:
-        """Those that were told to wait for the session."""
-        return [place for place in self.members.values() if place.answer and place not in self.wait_for_slot]
+    def wait_for_session(self) -> list[QueueEntry]:
+        """Entries whose answer is that they wait for the session."""
+        return [entry for entry in self.members.values() if entry.answer and entry not in self.wait_for_slot]
 
 
 @dataclass(slots=True)
 class Line:
-    """One queue: who waits, and who holds its slots."""
+    """One queue: the entries that wait, and the holders of its slots."""
 
     users: Users
-    """Sessions in use in the namespace; the owner says when one of them has changed."""
+    """Sessions in use in the namespace; the owner calls `session_changed` when one of them changes."""
     waiting: int = 0
     _holders: dict[str, int] = field(default_factory=dict)
     _groups: dict[SessionLock, _Group] = field(default_factory=dict)
     _shown: _Shown = field(default_factory=_Shown)
-    # Places whose answer is missing or may not be true any more.
-    _untold: dict[Place, None] = field(default_factory=dict)
-    # Sessions in use of which somebody was told to wait for a slot. True while all slots are taken.
+    # Entries without an answer, or whose answer may be out of date.
+    _untold: dict[QueueEntry, None] = field(default_factory=dict)
+    # Sessions in use with an entry whose answer is that it waits for a slot. That is true while all slots are taken.
     _doubtful: dict[SessionLock, None] = field(default_factory=dict)
     _tickets: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -174,34 +174,34 @@ class Line:
         return len(self._holders)
 
     def take(self, holder: str) -> None:
-        """One more holding of a holder, who has one slot however many they are."""
+        """Count one more holding of a holder, which takes one slot for all of them."""
         self._holders[holder] = self._holders.get(holder, 0) + 1
 
     def give_back(self, holder: str) -> bool:
-        """One holding less. True when the slot is free."""
+        """Count one holding less. True when the slot becomes free."""
         self._holders[holder] -= 1
         if self._holders[holder]:
             return False
         del self._holders[holder]
         return True
 
-    def join(self, place: Place) -> None:
-        """A job waits."""
-        group = self._groups.setdefault(place.candidate.lock, _Group())
-        group.join(place, next(self._tickets))
+    def join(self, entry: QueueEntry) -> None:
+        """Add an entry."""
+        group = self._groups.setdefault(entry.candidate.lock, _Group())
+        group.join(entry, next(self._tickets))
         self.waiting += 1
-        self._untold[place] = None
-        self.session_changed(place.candidate.lock)
+        self._untold[entry] = None
+        self.session_changed(entry.candidate.lock)
 
-    def leave(self, place: Place) -> bool:
-        """A job waits no more. True when another takes its turn in the session."""
-        self._groups[place.candidate.lock].leave(place)
+    def leave(self, entry: QueueEntry) -> bool:
+        """Remove an entry. True when that may let another of its session start."""
+        self._groups[entry.candidate.lock].leave(entry)
         self.waiting -= 1
-        self._untold.pop(place, None)
-        return self.session_changed(place.candidate.lock)
+        self._untold.pop(entry, None)
+        return self.session_changed(entry.candidate.lock)
 
     def session_changed(self, session: SessionLock) -> bool:
-        """Others use a session, or wait for it, than before. True when a look at the line may change something."""
+        """Take in that the users or the entries of a session changed. True when admission may change something."""
         group = self._groups.get(session)
         if group is None:
             return False
@@ -212,7 +212,7 @@ class Line:
         named = tuple((holding.uid, holding.told) for holding in users.values() if holding.told)
         renamed = named != group.named
         if renamed:
-            # All who wait for a pod that may never end hear of it, and of its end.
+            # Every job that waits for a pod which may never end is told its name, and told again when it ends.
             group.named = named
             self._untold |= dict.fromkeys(group.wait_for_session())
         doubtful = self._judge(session, group)
@@ -220,59 +220,59 @@ class Line:
             del self._groups[session]
         return renamed or doubtful or (group.shown is not None and group.shown is not before)
 
-    def first(self) -> Place | None:
-        """The best job that no session keeps from starting."""
+    def first(self) -> QueueEntry | None:
+        """Return the first entry that its session allows to start."""
         return self._shown.first()
 
     def refusals(self, full: Refusal, *, is_full: bool) -> Mapping[JobName, Refusal]:
-        """Tell those who wait why, where that is not what they were told last. Called after all were admitted.
+        """Return the new answers of jobs that wait, where they differ from the last. Call it after all admissions.
 
         Args:
-            full: what is told to a job that waits for a slot.
-            is_full: no slot was free when the look began. Then nobody is told to wait for a session: a slot is missing
-                as well, and the session may be free by the time there is one.
+            full: the answer to a job that waits for a slot.
+            is_full: whether no slot was free at the beginning. Then no job gets the answer to wait for its session: a
+                slot is missing as well, and the session may be free once there is one.
         """
-        untold = {place: self._refusal(place, full, is_full=is_full) for place in self._untold}
+        untold = {entry: self._refusal(entry, full, is_full=is_full) for entry in self._untold}
         if not is_full:
             for session in self._doubtful:
-                places = self._groups[session].wait_for_slot
-                untold |= {place: self._refusal(place, full, is_full=False) for place in places}
+                entries = self._groups[session].wait_for_slot
+                untold |= {entry: self._refusal(entry, full, is_full=False) for entry in entries}
         self._untold.clear()
-        news = {place: refusal for place, refusal in untold.items() if place.answer != refusal}
-        return {place.candidate.key: self._tell(place, refusal) for place, refusal in news.items()}
+        news = {entry: refusal for entry, refusal in untold.items() if entry.answer != refusal}
+        return {entry.candidate.key: self._tell(entry, refusal) for entry, refusal in news.items()}
 
-    def _refusal(self, place: Place, full: Refusal, *, is_full: bool) -> Refusal:
-        one, group = place.candidate, self._groups[place.candidate.lock]
+    def _refusal(self, entry: QueueEntry, full: Refusal, *, is_full: bool) -> Refusal:
+        one, group = entry.candidate, self._groups[entry.candidate.lock]
         others = [holding for holding in self.users.get(one.lock, {}).values() if holding.uid != one.uid]
         told = next((holding.told for holding in others if holding.told), "another job")
         in_use = Refusal("WaitingForLock", f"session {one.lock[2]} is in use by {told}")
-        waits_for_it = place.answer is not None and place not in group.wait_for_slot
+        waits_for_it = entry.answer is not None and entry not in group.wait_for_slot
         if others:
             return in_use if waits_for_it or not is_full else full
-        # Behind another of a free session it goes on saying what it said, but for a pod that holds it no more.
-        return in_use if place.answer == in_use and place is not group.shown else full
+        # Behind another entry of a free session the answer stays, unless it names a pod that no longer holds it.
+        return in_use if entry.answer == in_use and entry is not group.shown else full
 
-    def _tell(self, place: Place, refusal: Refusal) -> Refusal:
-        session, place.answer = place.candidate.lock, refusal
+    def _tell(self, entry: QueueEntry, refusal: Refusal) -> Refusal:
+        session, entry.answer = entry.candidate.lock, refusal
         group = self._groups[session]
         if refusal.reason == "WaitingForSlot":
-            group.wait_for_slot[place] = None
+            group.wait_for_slot[entry] = None
         else:
-            group.wait_for_slot.pop(place, None)
+            group.wait_for_slot.pop(entry, None)
         self._judge(session, group)
         return refusal
 
-    def _show(self, before: Place | None, after: Place | None) -> None:
+    def _show(self, before: QueueEntry | None, after: QueueEntry | None) -> None:
         if before is not None:
             before.ticket = 0
         if after is not None:
             after.ticket = next(self._tickets)
             self._shown.push(after, after.ticket)
             if after.answer is not None and after not in self._groups[after.candidate.lock].wait_for_slot:
-                self._untold[after] = None  # it was told to wait for the session
+                self._untold[after] = None  # its answer was to wait for the session
 
     def _judge(self, session: SessionLock, group: _Group) -> bool:
-        """Note whether a session is in use of which somebody was told to wait for a slot; True when it is."""
+        """Note whether a session in use has an entry whose answer is that it waits for a slot; True when it has."""
         told = len(group.wait_for_slot) - (group.shown in group.wait_for_slot)
         doubtful = told > 0 and session in self.users
         if doubtful:

@@ -48,7 +48,7 @@ class Walk:
         return others[0] if others else ANOTHER
 
     def line(self, queue):
-        found = [one for place, one in self.waiting.values() if place == queue]
+        found = [one for entry, one in self.waiting.values() if entry == queue]
         return sorted(found, key=lambda one: (one.priority, one.created, one.key))
 
     def leave(self, key):
@@ -118,13 +118,13 @@ class Both:
         limit = self.walk.limits[queue]
         answer = self.queues.admit(queue, QueuePolicy(limit), NOW)
         for key, refusal in answer.refused.items():
-            assert self.queues.place(key).answer == refusal
+            assert self.queues.entry(key).answer == refusal
         return answer.admitted
 
     def answers(self):
         told, granted = {}, set()
         for key in [*self.walk.waiting, *self.walk.granted]:
-            answer = self.queues.place(key).answer
+            answer = self.queues.entry(key).answer
             if isinstance(answer, Granted):
                 granted.add(key)
             else:
@@ -160,18 +160,18 @@ STEP = st.tuples(
 
 def act(both, kind, name, queue, number, session):
     walk, key = both.walk, ("default", name)
-    place, known = walk.waiting.get(key) or walk.granted.get(key) or (None, None)
+    entry, known = walk.waiting.get(key) or walk.granted.get(key) or (None, None)
     if kind == "ask" and known is None:
         both.ask(queue, candidate(name, priority=number % 2, age=number, session=session))
     elif kind == "leave":
         both.leave(key)
     elif kind == "claim" and key in walk.granted:
-        both.hold(("claim", name), Holding(known.uid, known.lock, place, known.uid))
+        both.hold(("claim", name), Holding(known.uid, known.lock, entry, known.uid))
         both.leave(key)
     elif kind == "end":
         both.hold(("claim", name), None)
     elif kind == "edit" and known is not None:
-        both.ask(place, candidate(name, priority=number, session=known.lock[2]))
+        both.ask(entry, candidate(name, priority=number, session=known.lock[2]))
     elif kind == "move" and known is not None:
         both.ask(queue, known)
     elif kind == "anew" and known is not None:
@@ -239,7 +239,7 @@ def claim_and_end(queues):
     queues.hold(0, None)
     for _ in range(10):
         (key,) = look(queues).admitted
-        one = queues.place(key).candidate
+        one = queues.entry(key).candidate
         queues.hold(key, Holding(one.uid, one.lock, "agents", one.uid))
         queues.leave(key)
         queues.hold(key, None)
