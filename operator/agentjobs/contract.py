@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, NotRequired, TypedDict
+from typing import Any, Final, NamedTuple, NotRequired, TypedDict
 
 GROUP: Final = "agentjobs.dev"
 VERSION: Final = "v1alpha1"
@@ -349,6 +349,30 @@ def _digest(text: str, size: int) -> int:
 def pod_name(job: str, start: int) -> str:
     """Name of the pod of one start: `<job>-<start>`."""
     return f"{job}-{start}"
+
+
+class Controller(NamedTuple):
+    """Which object of ours controls another."""
+
+    name: str
+    uid: str
+
+
+def controller_of(metadata: Mapping[str, Any], kind: str) -> Controller | None:
+    """Return the object of our kind `kind` that controls the one with this metadata, None when none does.
+
+    Labels say it too, but they can be edited freely; a kind of that name may exist in another group.
+    """
+    owners = metadata.get("ownerReferences")
+    for owner in owners if isinstance(owners, list) else ():
+        if (
+            isinstance(owner, Mapping)
+            and owner.get("controller") is True
+            and owner.get("kind") == kind
+            and str(owner.get("apiVersion")).partition("/")[0] == GROUP
+        ):
+            return Controller(str(owner.get("name") or ""), str(owner.get("uid") or ""))
+    return None
 
 
 def policy_name(job: str) -> str:

@@ -299,28 +299,22 @@ def _addresses(status: object) -> frozenset[str]:
     return frozenset(filter(None, map(canonical, entries)))
 
 
+def _label(meta: Mapping[str, Any]) -> object:
+    return (meta.get("labels") or {}).get(contract.LABEL_JOB)
+
+
 def _identity(found: Mapping[str, Any], *, namespace: str, pod: str, pod_uid: str) -> RunnerIdentity:
     meta = found.get("metadata") or {}
     if meta.get("uid") != pod_uid:
         raise forbidden(f"Pod {namespace}/{pod} of this token is gone; another pod has its name.")
-    owners = [owner for owner in meta.get("ownerReferences") or () if owner.get("controller") is True]
-    owner = owners[0] if owners else {}
-    group = str(owner.get("apiVersion", "")).partition("/")[0]
-    job = str(owner.get("name", ""))
-    start = contract.start_of(pod, job)
-    labelled = (meta.get("labels") or {}).get(contract.LABEL_JOB) == job
-    if (
-        owner.get("kind") != "AgentJob"
-        or group != contract.GROUP
-        or not owner.get("uid")
-        or not labelled
-        or start is None
-    ):
+    owner = contract.controller_of(meta, "AgentJob")
+    start = contract.start_of(pod, owner.name) if owner is not None else None
+    if owner is None or not owner.uid or start is None or _label(meta) != owner.name:
         raise forbidden(f"Pod {namespace}/{pod} is not a runner of an AgentJob.")
     return RunnerIdentity(
         namespace=namespace,
-        job=job,
-        uid=str(owner["uid"]),
+        job=owner.name,
+        uid=owner.uid,
         start=start,
         pod=pod,
         pod_uid=pod_uid,

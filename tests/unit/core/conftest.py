@@ -94,7 +94,15 @@ class Scene:
             "labels": {LABEL_JOB: "hello"},
             "finalizers": [FINALIZER],
             "creationTimestamp": self.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "ownerReferences": [{"kind": "AgentJob", "uid": UID, "controller": True, "name": "hello"}],
+            "ownerReferences": [
+                {
+                    "apiVersion": "agentjobs.dev/v1alpha1",
+                    "kind": "AgentJob",
+                    "uid": UID,
+                    "controller": True,
+                    "name": "hello",
+                }
+            ],
         }
         meta |= status.pop("meta", {})
         node = status.pop("node", "node-1")

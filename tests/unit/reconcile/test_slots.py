@@ -172,7 +172,13 @@ async def test_no_namespace_admits_before_all_jobs_of_its_first_list_were_looked
 
 
 def left_pod(number, event=None):
-    owner = {"kind": "AgentJob", "name": f"gone-{number}", "uid": f"gone-{number}", "controller": True}
+    owner = {
+        "apiVersion": "agentjobs.dev/v1alpha1",
+        "kind": "AgentJob",
+        "name": f"gone-{number}",
+        "uid": f"gone-{number}",
+        "controller": True,
+    }
     labels = {"agentjobs.dev/job": f"gone-{number}", "agentjobs.dev/queue": "agents"}
     meta = listed(f"gone-{number}-1", "default", str(number + 1 if event is None else 10**9))["metadata"]
     return {"metadata": meta | {"labels": labels, "ownerReferences": [owner]}, "status": {"phase": "Running"}}

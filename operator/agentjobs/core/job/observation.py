@@ -21,6 +21,7 @@ from agentjobs.contract import (
     ANNOTATION_SCHEDULED_TIME,
     Resolved,
     Result,
+    controller_of,
 )
 from agentjobs.core.pods.pod import Pod, instant
 from agentjobs.core.queues.admission import Granted, Refusal
@@ -168,7 +169,7 @@ def parse_job(obj: Mapping[str, Any]) -> Job:
     status = AgentJobStatus.parse(obj.get("status"))
     finished = is_true(status.conditions, ConditionType.FINISHED)
     annotations = meta.get("annotations") or {}
-    made_by, made_by_uid = _made_by(meta)
+    schedule = controller_of(meta, "AgentSchedule")
     return Job(
         namespace=meta["namespace"],
         name=meta["name"],
@@ -182,8 +183,8 @@ def parse_job(obj: Mapping[str, Any]) -> Job:
         status=status,
         written=None if finished else obj.get("status") or {},
         schedule={name: annotations[name] for name in _OF_A_SCHEDULE if name in annotations},
-        made_by=made_by,
-        made_by_uid=made_by_uid,
+        made_by=schedule.name if schedule else "",
+        made_by_uid=schedule.uid if schedule else "",
         of_generation=_number(annotations.get(ANNOTATION_SCHEDULE_GENERATION)),
         replaced_by=str(annotations.get(ANNOTATION_REPLACED_BY, ""))[:63],
     )
@@ -203,14 +204,6 @@ def _what_counts(spec: object) -> object:
 def _number(text: object) -> int:
     """A number of up to 18 digits from an annotation, which anyone may have edited; 0 for anything else."""
     return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 18 else 0
-
-
-def _made_by(meta: Mapping[str, Any]) -> tuple[str, str]:
-    """Name and uid of the schedule that owns a job. The owner reference says it; a label anybody may set."""
-    for owner in meta.get("ownerReferences") or ():
-        if owner.get("kind") == "AgentSchedule" and owner.get("controller") is True:
-            return str(owner.get("name")), str(owner.get("uid"))
-    return "", ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from agentjobs.contract import (
     MAX_REASON_CHARS,
     RUNNER_CONTAINER,
     TerminationMessage,
+    controller_of,
     cut,
     start_of,
 )
@@ -121,8 +122,8 @@ class Pod:
 def parse_pod(obj: Mapping[str, Any]) -> Pod:
     """Read a pod object as the API server gives it. Status fields of the wrong shape count as absent."""
     meta, status = _map(obj.get("metadata")), _map(obj.get("status"))
-    label, owner = str(_map(meta.get("labels")).get(LABEL_JOB, "")), _owner(meta)
-    job = label if owner is None else str(owner.get("name"))
+    label, owner = str(_map(meta.get("labels")).get(LABEL_JOB, "")), controller_of(meta, "AgentJob")
+    job = label if owner is None else owner.name
     container = _runner_status(status)
     state = _map(container.get("state"))
     terminated = _terminated(_map(state.get("terminated"))) if state.get("terminated") else None
@@ -134,7 +135,7 @@ def parse_pod(obj: Mapping[str, Any]) -> Pod:
         resource_version=str(meta.get("resourceVersion", "")),
         job=job,
         label="" if LABEL_RELEASED in _map(meta.get("labels")) else label,
-        owner_uid=None if owner is None else str(owner.get("uid")),
+        owner_uid=None if owner is None else owner.uid,
         start=start_of(name, job),
         queue=str(_map(meta.get("labels")).get(LABEL_QUEUE, "")),
         session=_session(_map(meta.get("annotations")).get(ANNOTATION_SESSION)),
@@ -187,19 +188,6 @@ def _noted_session(noted: str) -> tuple[str, str, str] | None:
     except (ValueError, TypeError, RecursionError):
         return None
     return str(app), str(user), str(session)
-
-
-def owner_of(obj: Mapping[str, Any]) -> str | None:
-    """The uid of the AgentJob that controls an object, None when none does."""
-    owner = _owner(_map(obj.get("metadata")))
-    return None if owner is None else str(owner.get("uid"))
-
-
-def _owner(meta: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    for owner in map(_map, _list(meta.get("ownerReferences"))):
-        if owner.get("kind") == "AgentJob" and owner.get("controller") is True:
-            return owner
-    return None
 
 
 def _runner_status(status: Mapping[str, Any]) -> Mapping[str, Any]:

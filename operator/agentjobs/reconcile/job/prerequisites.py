@@ -11,10 +11,10 @@ from typing import Any, Final
 from agentjobs.api.conditions import PodStartedReason
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api_resource import Resource
-from agentjobs.contract import cut
+from agentjobs.contract import controller_of, cut
 from agentjobs.core.job.observation import Job, Obstacle
 from agentjobs.core.pods.defaults import PodDefaults
-from agentjobs.core.pods.pod import Pod, owner_of
+from agentjobs.core.pods.pod import Pod
 from agentjobs.core.pods.prerequisites import Prerequisite, prerequisites
 from agentjobs.errors import AlreadyExists, Denied, Invalid, NotFound
 from agentjobs.kube.resources import NETWORKPOLICIES
@@ -52,7 +52,7 @@ class Prerequisites:
             await self._cluster.create(resource, job.namespace, one.body)
         except AlreadyExists:
             found = await self._cluster.get(resource, job.namespace, one.name)
-            if owner_of(found) != job.uid:
+            if _owner(found) != job.uid:
                 cure = f"delete it, or wait if it is that of an earlier job {job.name}, which goes with its last pod"
                 message = f"a {one.kind} {one.name} exists that is not this job's; {cure}"
                 return Obstacle(one.name_taken, message)
@@ -76,7 +76,7 @@ class Prerequisites:
             await self._cluster.create(resource, job.namespace, body)
             return
         owners = _owners(found)
-        if owner_of(found) == job.uid and all(owner["uid"] != pod.uid for owner in owners):
+        if _owner(found) == job.uid and all(owner["uid"] != pod.uid for owner in owners):
             shared = found["metadata"] | {"ownerReferences": [*owners, _reference(pod)]}
             await self._replace(resource, {**found, "metadata": shared}, found)
 
@@ -85,6 +85,11 @@ class Prerequisites:
         metadata = body["metadata"] | {key: found["metadata"][key] for key in ("uid", "resourceVersion")}
         body = {**body, "metadata": metadata}
         await self._cluster.replace(resource, metadata["namespace"], metadata["name"], body)
+
+
+def _owner(found: dict[str, Any]) -> str | None:
+    owner = controller_of(found["metadata"], "AgentJob")
+    return None if owner is None else owner.uid
 
 
 def _owners(found: dict[str, Any]) -> list[Any]:

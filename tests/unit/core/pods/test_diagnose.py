@@ -40,7 +40,9 @@ WAITS = {
 def recorded(name):
     obj = json.loads((RECORDED / f"{name}.json").read_text())
     obj["metadata"] |= {"namespace": "default", "uid": "pod", "name": "hello-1", "labels": {LABEL_JOB: "hello"}}
-    obj["metadata"]["ownerReferences"] = [{"kind": "AgentJob", "uid": "uid", "controller": True, "name": "hello"}]
+    obj["metadata"]["ownerReferences"] = [
+        {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentJob", "uid": "uid", "controller": True, "name": "hello"}
+    ]
     return parse_pod(obj)
 
 
