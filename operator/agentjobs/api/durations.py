@@ -3,6 +3,7 @@
 Used by the models of spec and status. Never reads a clock.
 """
 
+import functools
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -76,6 +77,21 @@ def parse_time(text: object) -> datetime:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(f"{text!r:.40} is not a time; {TIME_CURE}") from None
+
+
+def instant(value: object) -> datetime | None:
+    """Return the instant that a value in an object says; None when it says none, or none that one can reckon with."""
+    return _known_time(value) if isinstance(value, str) else None
+
+
+@functools.lru_cache(maxsize=8192)
+def _known_time(text: str) -> datetime | None:
+    # The same few instants come again with each event of an object.
+    try:
+        known = parse_time(text)
+    except ValueError:
+        return None
+    return known if is_usable(known) else None
 
 
 def is_usable(instant: datetime) -> bool:

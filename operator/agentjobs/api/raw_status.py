@@ -13,7 +13,7 @@ from pydantic import Field
 from pydantic.alias_generators import to_camel
 
 from agentjobs.api.conditions import Condition, ConditionStatus, Phase
-from agentjobs.api.durations import format_time, is_usable, parse_time
+from agentjobs.api.durations import format_time, instant
 
 MAX_COUNT: Final = 2**31 - 1
 MAX_CONDITIONS: Final = 16
@@ -60,20 +60,7 @@ def read_text(raw: Mapping[str, Any], key: str) -> str:
 
 def read_time(raw: Mapping[str, Any], key: str) -> datetime | None:
     """An RFC 3339 instant that one can reckon with, else None."""
-    value = raw.get(key)
-    if not isinstance(value, str):
-        return None
-    try:
-        instant = _known_time(value)
-    except ValueError:
-        return None
-    return instant if is_usable(instant) else None
-
-
-@functools.lru_cache(maxsize=8192)
-def _known_time(text: str) -> datetime:
-    # The same few instants come again with each event of a job; reading them was half of the cost of a status.
-    return parse_time(text)
+    return instant(raw.get(key))
 
 
 def plain(value: object) -> object:

@@ -127,7 +127,7 @@ class Children:
         except NotFound:
             seen.absent.add(name)
             return
-        if controller_of(child) == parent.uid:
+        if controller_uid(child) == parent.uid:
             self._state.observe(self._child, None, child)
         else:
             seen.absent.add(name)
@@ -150,7 +150,7 @@ class Children:
 
     async def _adopt(self, parent: Parent, name: str, seen: Pass) -> None:
         found = await self._cluster.get(self._child, parent.key[0], name)
-        if controller_of(found) == parent.uid:
+        if controller_uid(found) == parent.uid:
             self._state.observe(self._child, None, found)
             return
         what = f"an {self._child.kind} {name} exists that is not this {self._word}'s"
@@ -171,7 +171,7 @@ class Children:
         return {"kind": self._parent.kind, "metadata": names}
 
 
-def controller_of(obj: Mapping[str, Any]) -> str | None:
+def controller_uid(obj: Mapping[str, Any]) -> str | None:
     """Return the uid of an object's controller, None when it has none."""
     owners = obj["metadata"].get("ownerReferences") or ()
     return next((str(owner["uid"]) for owner in owners if owner.get("controller") is True), None)

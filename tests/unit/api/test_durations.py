@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.api.durations import MAX_DURATION, format_duration, format_time, parse_duration, parse_time
+from agentjobs.api.durations import MAX_DURATION, format_duration, format_time, instant, parse_duration, parse_time
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,20 @@ def test_a_formatted_time_reads_back_in_any_year(text: str) -> None:
 def test_a_time_without_zone_or_sense_is_refused_with_a_cure(garbage: object) -> None:
     with pytest.raises(ValueError, match="use RFC 3339 with a zone"):
         parse_time(garbage)
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("2026-11-21T09:00:00Z", datetime(2026, 11, 21, 9, tzinfo=UTC)),
+        ("2026-11-21T10:00:00.5+01:00", datetime(2026, 11, 21, 9, 0, 0, 500_000, tzinfo=UTC)),
+        ("2026-11-21T09:00:00", None),
+        ("2026-11-21", None),
+        ("9999-12-31T23:59:59Z", None),
+        (None, None),
+        (5, None),
+    ],
+    ids=repr,
+)
+def test_an_instant_of_an_object_is_read_or_absent(value: object, read: datetime | None) -> None:
+    assert instant(value) == read

@@ -15,7 +15,7 @@ from agentjobs.api_resource import Resource
 from agentjobs.core import children as core
 from agentjobs.engine.kinds import Kind
 from agentjobs.errors import Denied, Unavailable
-from agentjobs.reconcile.children import Children, Pass, controller_of
+from agentjobs.reconcile.children import Children, Pass, controller_uid
 from agentjobs.reconcile.kinds import KINDS
 
 BATCHES = Resource("example.org", "v1", "batches", "Batch")
@@ -79,7 +79,7 @@ def parse_batch(obj):
 def parse_item(obj):
     meta = obj["metadata"]
     finished = bool((obj.get("status") or {}).get("finished"))
-    return Item((meta["namespace"], meta["name"]), meta["name"], meta["uid"], controller_of(obj) or "", finished)
+    return Item((meta["namespace"], meta["name"]), meta["name"], meta["uid"], controller_uid(obj) or "", finished)
 
 
 class Batches:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agentjobs.api.conditions import ConditionType, Phase, find_condition, is_true
+from agentjobs.api.durations import instant
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.status import AgentJobStatus, AttemptRecord
 from agentjobs.api.problems import Problem
@@ -23,7 +24,7 @@ from agentjobs.contract import (
     Result,
     controller_of,
 )
-from agentjobs.core.pods.pod import Pod, instant
+from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import Granted, Refusal
 
 _MAX_TTL = 2**31 - 1

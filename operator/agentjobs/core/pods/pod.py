@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agentjobs.api.durations import is_usable
+from agentjobs.api.durations import instant
 from agentjobs.contract import (
     ANNOTATION_SESSION,
     FINALIZER,
@@ -155,22 +155,6 @@ def parse_pod(obj: Mapping[str, Any]) -> Pod:
         terminated=terminated,
         waiting=_waiting(status, state),
     )
-
-
-def instant(value: object) -> datetime | None:
-    """Parse an RFC 3339 time of the API server; None when it is no time, or none that one can reckon with."""
-    return _instant(value) if isinstance(value, str) else None
-
-
-@functools.lru_cache(maxsize=8192)
-def _instant(value: str) -> datetime | None:
-    # The same few come again with each event of a pod.
-    try:
-        parsed = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        parsed = parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None
-    return parsed if is_usable(parsed) else None
 
 
 def _grace(seconds: object) -> timedelta | None:
