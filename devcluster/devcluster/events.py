@@ -9,6 +9,7 @@ import datetime
 from collections import OrderedDict
 
 from devcluster.client import EVENTS, ApiError, Client, Object
+from devcluster.timestamps import timestamp
 
 _REMEMBERED = 1000  # distinct events whose count is remembered
 _IN_FLIGHT = 200
@@ -75,8 +76,3 @@ class EventRecorder:
             )
         except ApiError:
             return
-
-
-def timestamp(moment: datetime.datetime) -> str:
-    """Format as metav1.Time: RFC 3339 in UTC with whole seconds."""
-    return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

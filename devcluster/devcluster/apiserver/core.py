@@ -33,6 +33,7 @@ from devcluster.apiserver.lifecycle import DeleteOptions
 from devcluster.apiserver.registry import Registry, ServedResource
 from devcluster.apiserver.store import Key, Object, Store, TooLarge, Version
 from devcluster.apiserver.strategies import strategy
+from devcluster.timestamps import timestamp
 
 MODIFIED: Final = "the object has been modified; please apply your changes to the latest version and try again"
 CRD_FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
@@ -392,4 +393,4 @@ class Core:
         return gone
 
     def _now(self) -> str:
-        return lifecycle.timestamp(self._clock())
+        return timestamp(self._clock())

@@ -14,6 +14,7 @@ from devcluster.apiserver.errors import Cause, StatusError, bad_value, cause, re
 from devcluster.apiserver.kinds import STATUS_VERBS, Column, Kind, Subresource, version_order
 from devcluster.apiserver.schema import Schema
 from devcluster.apiserver.validators import format_value
+from devcluster.timestamps import timestamp
 
 Object = dict[str, Any]
 
@@ -382,7 +383,7 @@ def _is_established(status: Object) -> bool:
 
 
 def _set_condition(status: Object, kind: str, value: str, reason: str, message: str, now: datetime) -> None:
-    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    stamp = timestamp(now)
     conditions = status["conditions"] = [dict(one) for one in status["conditions"]]
     present = next((one for one in conditions if one["type"] == kind), None)
     if present is None:

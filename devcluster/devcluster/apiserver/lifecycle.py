@@ -1,13 +1,14 @@
 """The life cycle of an object: what counts as a change, marks of deletion, removal. Pure."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from devcluster.apiserver.errors import bad_option
 from devcluster.apiserver.kinds import CUSTOM_RESOURCE_DEFINITION, NAMESPACE, Kind
 from devcluster.apiserver.store import Object
 from devcluster.apiserver.strategies import strategy
+from devcluster.timestamps import timestamp
 
 # The registries of these kinds mark objects without a grace period and without a new generation.
 _OWN_DELETION: Final = (NAMESPACE.key, CUSTOM_RESOURCE_DEFINITION.key)
@@ -25,11 +26,6 @@ class DeleteOptions:
     uid: str = ""
     resource_version: str = ""
     dry_run: bool = False
-
-
-def timestamp(moment: datetime) -> str:
-    """Return a time as metav1.Time: RFC 3339, UTC, whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def precondition(what: str, requested: str, found: str) -> str:

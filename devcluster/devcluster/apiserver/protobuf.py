@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 from devcluster.apiserver.errors import StatusError
+from devcluster.timestamps import timestamp
 
 MEDIA_TYPE: Final = "application/vnd.kubernetes.protobuf"
 
@@ -249,7 +250,7 @@ def _value(value: int | bytes, of: "Scalar | _Message") -> Any:
     if of == "time":
         seconds = dict(_pairs(raw)).get(1, 0)
         moment = _EPOCH + timedelta(seconds=seconds if isinstance(seconds, int) else 0)
-        return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if raw else None
+        return timestamp(moment) if raw else None
     assert not isinstance(of, str)
     return _message(raw, of)
 

@@ -14,6 +14,7 @@ from devcluster.apiserver.errors import Cause, bad_request, bad_value, conflict,
 from devcluster.apiserver.kinds import POD, SECRET, SERVICE_ACCOUNT, Kind
 from devcluster.apiserver.rbac import Attributes, Authorizer
 from devcluster.apiserver.store import Object, Store
+from devcluster.timestamps import timestamp
 
 _PREFIX: Final = "system:serviceaccount:"
 _POD_NAME: Final = "authentication.kubernetes.io/pod-name"
@@ -78,7 +79,7 @@ class Reviews:
                 **self._bound(namespace, name, spec.get("boundObjectRef")),
             },
         }
-        expiry = (now + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        expiry = timestamp(now + timedelta(seconds=seconds))
         return {
             "kind": "TokenRequest",
             "apiVersion": "authentication.k8s.io/v1",
@@ -86,7 +87,7 @@ class Reviews:
                 "name": name,
                 "namespace": namespace,
                 "uid": account.obj["metadata"]["uid"],
-                "creationTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "creationTimestamp": timestamp(now),
             },
             "spec": {**spec, "audiences": audiences, "expirationSeconds": seconds},
             "status": {"token": sign_token(self._key, claims), "expirationTimestamp": expiry},

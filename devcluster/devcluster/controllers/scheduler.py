@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from devcluster.client import NODES, PODS, ApiError, Client, Listing, Object
 from devcluster.controllers.keyed import KeyedQueue
-from devcluster.events import EventRecorder, timestamp
+from devcluster.events import EventRecorder
+from devcluster.timestamps import timestamp
 
 SCHEDULER = "default-scheduler"
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from devcluster.certificates import NodeTLS
 from devcluster.client import LEASES, NAMESPACES, NODES, PODS, ApiError, Client, Listing, Object
-from devcluster.events import EventRecorder, timestamp
+from devcluster.events import EventRecorder
 from devcluster.forkserver import ForkServer
 from devcluster.node.endpoint import LogEndpoint
 from devcluster.node.pods import Instant, Node, PodWorker
+from devcluster.timestamps import micro_time, timestamp
 
 logger = logging.getLogger(__name__)
 
@@ -215,7 +216,7 @@ class ProcessNode:
             await asyncio.sleep(_RENEW_SECONDS)
 
     async def _renew_once(self) -> None:
-        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = micro_time(datetime.datetime.now(datetime.UTC))
         spec = {"holderIdentity": self.name, "leaseDurationSeconds": _LEASE_SECONDS, "renewTime": now}
         try:
             await self._client.patch(LEASES, _LEASE_NAMESPACE, self.name, {"spec": spec})

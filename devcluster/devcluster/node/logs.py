@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from devcluster.timestamps import micro_time
+
 # The kubelet's default is five files of 10 MiB; two suffice on a developer's machine.
 _MAX_BYTES = 10 * 1024 * 1024
 # Longer lines are split, as container runtimes do, so that output without newlines cannot fill the memory.
@@ -99,7 +101,7 @@ class ContainerLog(asyncio.Protocol):
                 await changed.wait()
 
     def _append(self, lines: list[bytes]) -> None:
-        time = self._clock().astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode()
+        time = micro_time(self._clock()).encode()
         self._file.write(b"".join(b"%b stdout F %b\n" % (time, line) for line in lines))
         self._file.flush()
         if self._file.tell() > _MAX_BYTES:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from devcluster.client import Object
-from devcluster.events import timestamp
+from devcluster.timestamps import timestamp
 
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 LOST_MESSAGE = "The container could not be located when the pod was terminated"
