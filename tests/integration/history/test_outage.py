@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+from functools import partial
 
 import psycopg
 import pytest
@@ -14,6 +15,7 @@ from agentjobs.history import migrate
 from agentjobs.history.breaker import Away
 from agentjobs.history.database import Database
 from agentjobs.history.operator_writes import OperatorWrites
+from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.schema import SCHEMA
 from agentjobs.history.writer import HistoryWriter
 from devcluster.postgres import EmbeddedPostgres
@@ -88,6 +90,40 @@ async def test_a_restart_between_two_calls_goes_unnoticed(server, a_job):
 
         for number in (1, 2, 3):
             await history.accept(a_job().job(), a_job().start(number))
+
+
+async def test_a_restart_between_two_writes_of_a_runner_goes_unnoticed(server, a_job):
+    build = a_job("restarted")
+    async with Database(server.dsn) as database:
+        runners = RunnerWrites(database, cluster="c")
+        await OperatorWrites(database, cluster="c").accept(build.job(), build.start(1))
+        await runners.claim(build.uid, 1, "pod", **build.place)
+        for write in (runners.heartbeat, partial(runners.add_events, batch=[])):
+            await server.stop()
+            await server.start()
+
+            await write(build.uid, 1, "pod")
+
+
+async def test_a_caller_that_gives_up_waits_for_nothing_and_leaves_good_connections(database, a_job):
+    async with Database(database, pool_size=2) as pool:
+        history = OperatorWrites(pool, cluster="c")
+        await history.accept(a_job().job())
+
+        async def hold(connection):
+            await (await connection.execute("SELECT uid FROM agentjobs.jobs FOR UPDATE")).fetchall()
+            asking = asyncio.create_task(history.write([a_job().transition(1, "Running")]))
+            await asyncio.wait({asking}, timeout=0.3)
+            asking.cancel()
+            began = asyncio.get_running_loop().time()
+            await asyncio.wait({asking})
+            return asking.cancelled(), asyncio.get_running_loop().time() - began
+
+        cancelled, seconds = await pool.run(hold)
+        await history.write([a_job().transition(1, "Running")])
+
+    assert cancelled
+    assert seconds < 1
 
 
 async def test_a_server_that_never_answers_is_unavailable_in_time():

@@ -97,8 +97,11 @@ class Watcher:
             if key[0] == "AgentJob":
                 self._check_job(obj["metadata"]["uid"], self.world.status(key[2]))
                 self._check_deletion(obj["metadata"], self.world.status(key[2]))
+        newest = {}
         for uid, start, pod in self.world.granted:
             assert self.claimed.setdefault((uid, start), pod) == pod, "two pods claimed a start"
+            assert newest.get(uid, 0) <= start, "an older start was claimed after a newer one"
+            newest[uid] = start
         for pod in self.world.pods():
             of = pod["metadata"]["ownerReferences"][0]["uid"], int(pod["metadata"]["name"].rpartition("-")[2])
             assert of in self.world.starts, "a pod of a start that was never recorded"
@@ -363,6 +366,26 @@ async def test_the_checks_see_a_second_pod_that_claims_a_start(worlds, died):
 
     with pytest.raises(AssertionError, match="two pods claimed a start"):
         await play(world, died, script, operators=1)
+
+
+async def test_the_checks_see_a_pod_of_an_older_start_that_goes_on(worlds, died):
+    world = worlds(slots=SLOTS)
+    world.claim = lambda uid, start, pod: world.granted.append((uid, start, pod)) or True  # a fence that lets all pass
+    watcher = Watcher(world)
+    world.apply("one", retry={"backoff": {"initial": "1s"}})
+    await world.act()
+    (first,) = world.pods()
+    world.run_pod(first)
+    world.end_pod(first, code=137)
+    await world.act(seconds=1)
+    await world.act(minutes=1)
+    (second,) = world.living_pods()
+    world.run_pod(second)
+    watcher.check()
+    world.run_pod(first)
+
+    with pytest.raises(AssertionError, match="older start"):
+        watcher.check()
 
 
 async def test_the_checks_see_a_pod_of_a_start_that_nobody_recorded(worlds, died):
