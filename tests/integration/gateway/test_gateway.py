@@ -78,6 +78,27 @@ async def test_another_pod_of_the_same_start_is_fenced(cluster, story, http):
     assert (second.status_code, second.json()["reason"]) == (409, "Fenced")
 
 
+async def test_a_runner_whose_pod_is_gone_is_known_until_its_start_is_over(cluster, story, http, settings):
+    await story.begin()
+    token = bearer(await cluster.add_runner("hello", 1, "u1"))
+    pod = f"/api/v1/namespaces/{cluster.namespace}/pods/hello-1"
+    merge = {"Content-Type": "application/merge-patch+json"}
+    where = {"status": {"podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}}
+    (await cluster.http.patch(f"{pod}/status", json=where, headers=merge)).raise_for_status()
+    await http.get("/v1/attempt", headers=token)
+    await cluster.http.request("DELETE", pod, json={"kind": "DeleteOptions", "gracePeriodSeconds": 0})
+
+    remembered = await http.post("/v1/attempt/heartbeat", headers=token)
+    async with serving(settings()) as replica, httpx.AsyncClient(base_url=replica, trust_env=False) as other:
+        asked_anew = await other.post("/v1/attempt/heartbeat", headers=token)
+    await story.end()
+    after = await http.put("/v1/attempt/result", headers=token, json=DOCUMENT)
+
+    assert remembered.status_code == 204
+    assert asked_anew.status_code in (401, 403)
+    assert (after.status_code, after.json()["reason"]) == (409, "Fenced")
+
+
 async def test_an_older_start_is_fenced_by_a_newer_one(cluster, story, http):
     await story.begin()
     as_first = bearer(await cluster.add_runner("hello", 1, "u1"))
