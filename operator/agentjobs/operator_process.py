@@ -272,6 +272,9 @@ class Operator:
 async def _prune(lists: Lists, retention: Retention) -> None:
     """Prune history once it is known which objects exist."""
     await lists.completed.wait()
+    # What was found by now stays for long: collections need not walk through it.
+    gc.collect()
+    gc.freeze()
     await retention.run()
 
 
