@@ -47,16 +47,16 @@ FLUSH_SECONDS: Final = 5.0
 
 
 def run(settings: OperatorSettings, *, now: Callable[[], datetime] = utc_now) -> None:
-    """Run the operator until a signal or a lost Lease ends it. Raises SystemExit(1) when it could not go on.
+    """Run the operator until a signal or a lost Lease ends it. Raises SystemExit(1) when it cannot go on.
 
-    `now` is the wall clock, which tests turn.
+    `now` is the wall clock, which tests set.
     """
     if settings.kubeconfig:
         # The login of kopf reads it from there; our own client gets it as an argument.
         os.environ["KUBECONFIG"] = settings.kubeconfig
-    gc.set_threshold(50_000, 20, 50)  # full collections over thousands of live dicts are the tail of every latency
+    gc.set_threshold(50_000, 20, 50)  # full collections over thousands of dicts make the longest pauses
     try:
-        # A sixth less CPU a job than asyncio's own loop: most of it is reading watches and TLS.
+        # A sixth less CPU per job than asyncio's own loop; most of it is for reading watches and TLS.
         uvloop.run(Operator(settings, now).run())
     except AgentJobsError as error:
         logger.error("operator.ended", extra={"error": str(error)})
@@ -81,7 +81,7 @@ class Operator:
         """Run to the end.
 
         Raises:
-            AgentJobsError: why the process could not go on; a signal is no error.
+            AgentJobsError: the process cannot go on. A signal is not an error.
         """
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
@@ -110,13 +110,13 @@ class Operator:
             raise self._failure
 
     def _end(self, error: AgentJobsError) -> None:
-        """End the process with an error: something that it cannot be without has died."""
+        """End the process with an error: a task that it needs has died."""
         if not self._stop.is_set():
             self._failure = error
             self._stop.set()
 
     async def _until_stopped(self, work: Any) -> None:
-        """Run `work` until it ends or somebody asks us to stop; then let it clean up."""
+        """Run `work` until it ends or the process is to stop; then let it clean up."""
         task = asyncio.create_task(work, name="operator")
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         try:
@@ -129,7 +129,7 @@ class Operator:
             stopping.cancel()
 
     async def _follow_authorities(self) -> None:
-        """Stop when pods should be made from newer certificates than ours: a fresh process reads them."""
+        """Stop when the file of certificates has changed, so that a new process reads it for new pods."""
         path = self._settings.gateway_ca_file
         if path is None or self._authorities is None:
             return
@@ -163,8 +163,8 @@ class Operator:
         self._metrics.leader.set_function(lambda: float(elector.leading))
         try:
             async with Background(self._end) as background:
-                # It ends when another may lead already. Every write is fenced from then on, and a fresh process stands
-                # by.
+                # It ends when another process may lead already. Every write is fenced from then on, and a new process
+                # becomes a standby.
                 background.start(elector.run(), "lease")
                 await self._work(client.with_check(elector.held), identity)
         finally:
@@ -220,7 +220,7 @@ class Operator:
                     await recorder.flush(seconds=1.0)
 
     async def _watch(self, reconciler: Reconciler, lists: Lists, retention: Retention) -> None:
-        """Run kopf while leading. Tasks made inside it are cancelled by it; ours were made before."""
+        """Work while leading. kopf cancels the tasks that are made inside it; ours are made before."""
         settings = self._settings
         controller: Controller[Key] = Controller(
             reconciler.state.queue,
@@ -254,12 +254,12 @@ class Operator:
         try:
             await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not self._stop.is_set():
-                self._end(Died("kopf ended by itself"))  # what it raised, if it did, is raised below
-            # The workers beside kopf, not after it: kopf takes seconds to end under load. A standby waits for our Lease
-            # meanwhile, and without it every write is refused.
+                self._end(Died("kopf ended by itself"))  # an error of kopf is raised below
+            # Workers end beside kopf and not after it: kopf takes seconds to end under load, while a standby waits for
+            # our Lease.
             stopped = asyncio.create_task(controller.stop(), name="stop-workers")
             await kopf_adapter.ended(watching)
-            # Kopf cancels whatever was begun beside it and takes too long; the caller stops them then.
+            # kopf cancels tasks beside it that take too long; the caller stops the workers then.
             await asyncio.wait({stopped})
         finally:
             stopping.cancel()

@@ -1,7 +1,7 @@
-"""Tasks that live as long as their process: one that ends by itself is a defect, and their owner is told.
+"""Tasks that run as long as their process. One that ends by itself is a defect, and `on_death` is called.
 
-A process that goes on without its writer, its recorder or its lists looks well and is not. So all of them are started
-here, and the operator and the gateway end with an error when one dies, to be started anew.
+A process without its writer, its recorder or its lists looks healthy and is not. So these tasks are started here, and
+the operator and the gateway end with an error when one dies; the kubelet starts them again.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ class Background:
     """A group of tasks, cancelled and awaited at the end of a `with` block.
 
     Args:
-        on_death: is told why a task ended by itself: its own error if that is one of ours, else `Died`. Called in the
-            loop, and not for what was cancelled.
+        on_death: called with the reason when a task ends by itself: its error if that is one of ours, else `Died`. It
+            is called in the event loop, and not for cancelled tasks.
     """
 
     def __init__(self, on_death: Callable[[AgentJobsError], None]) -> None:
@@ -58,7 +58,7 @@ class Background:
             return
         reason = "it returned" if error is None else f"{type(error).__name__}: {error}"
         ours = isinstance(error, AgentJobsError)
-        # The stack says where a defect is; of an error that was raised on purpose the words are enough.
+        # The stack shows where a defect is; the message of an error that was raised on purpose is enough.
         stack = None if error is None or ours else error
         logger.error("background.died", extra={"task": task.get_name(), "error": reason}, exc_info=stack)
         self._on_death(

@@ -1,6 +1,6 @@
-"""Tells when the wall clock has left the monotonic one: it was set, or the machine slept.
+"""Notices when the wall clock leaves the monotonic clock: it was set, or the machine slept.
 
-Timers count monotonic seconds, people mean the wall clock. Whoever has a timer for an instant is told to look again.
+Timers count monotonic seconds, but times in objects mean the wall clock. After a jump all timers have to be set anew.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Final
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 0.5
-# Slewing (at most 0.05 %) stays far below; a second too late is what people notice.
+# Slewing (at most 0.05 %) stays far below this; users notice a second.
 APART_SECONDS: Final = 0.25
 
 

@@ -101,6 +101,27 @@ def test_a_name_goes_over_to_its_next_bearer(cache, obj):
     assert cache.get(("ns", "a")) == ("new", 7, "")
 
 
+def test_an_object_that_takes_the_name_of_another_is_two_changes(cache, obj):
+    old, new = obj("a", 1, uid="old"), obj("a", 7, uid="new")
+    first, then = cache.apply("ADDED", old), cache.apply("ADDED", new)
+
+    assert first == [(("ns", "a"), None, value_of(old))]
+    assert then == [(("ns", "a"), value_of(old), None), (("ns", "a"), None, value_of(new))]
+
+
+def test_a_deletion_first_tells_the_last_state_that_no_event_has_brought(cache, obj):
+    known, last = value_of(obj("a", 1)), value_of(obj("a", 3, job="x"))
+    cache.apply("ADDED", obj("a", 1))
+
+    assert cache.apply("DELETED", obj("a", 3, job="x")) == [(("ns", "a"), known, last), (("ns", "a"), last, None)]
+
+
+def test_a_deletion_without_a_newer_state_is_one_change(cache, obj):
+    cache.apply("ADDED", obj("a", 1))
+
+    assert cache.apply("DELETED", {"metadata": obj("a", 1)["metadata"]}) == [(("ns", "a"), value_of(obj("a", 1)), None)]
+
+
 @pytest.mark.parametrize("event", ["MODIFIED", "DELETED"])
 def test_late_news_of_the_former_bearer_change_nothing(cache, obj, event):
     cache.apply("ADDED", obj("a", 7, uid="new"))
