@@ -56,7 +56,7 @@ properties: setup ## Draw 200 random examples in each test of properties, not 30
 test-devcluster: setup ## Run the development cluster's own tests
 	cd devcluster && ../$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
-# ONLY=alone: what test-cluster cannot.
+# ONLY=alone: tests that test-cluster skips; none of them is of devcluster.
 test-real: setup ## Run the tests that need an API server on the one in KUBEBUILDER_ASSETS
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=envtest $(ONLY:%=-m %) $(addprefix tests/integration/,kube dev gateway system storm)
 	$(if $(ONLY),,cd devcluster && ../$(BIN)/python -m pytest -q -n 2 --dist loadgroup --apiserver=envtest tests/integration/node)
