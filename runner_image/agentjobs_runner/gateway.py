@@ -35,6 +35,26 @@ Instant = Callable[[], float]
 """A monotonic instant that may move while one waits (SIGTERM brings it closer)."""
 
 
+class Backoff:
+    """How long to wait before the next try: twice as long each time, and at least as long as the gateway asks.
+
+    Args:
+        longest_asked: seconds above which the gateway's wish does not count.
+    """
+
+    def __init__(self, longest_asked: float = LONGEST_WAIT_SECONDS) -> None:
+        self._longest_asked = longest_asked
+        self._pause = FIRST_PAUSE_SECONDS
+
+    def after(self, error: Unavailable) -> float:
+        """Return the seconds to wait after `error`."""
+        asked = error.retry_after if isinstance(error, TooManyRequests) else 0.0
+        # Half of the pause is random, so that many runners do not come back at one instant.
+        pause = self._pause * random.uniform(0.5, 1.0)  # noqa: S311  spreading load, not a secret
+        self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+        return max(min(asked, self._longest_asked), pause)
+
+
 class Gateway:
     """The gateway's API for one start."""
 
@@ -69,19 +89,16 @@ class Gateway:
         return cast("Result | None", self._until(give_up, "PUT", contract.PATH_RESULT, document).get("final"))
 
     def _until(self, give_up: Instant, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        pause = FIRST_PAUSE_SECONDS
+        backoff = Backoff()
         while True:
             left = give_up() - self._clock()
             try:
                 return self._once(method, path, body, seconds=min(REQUEST_SECONDS, max(1.0, left)))
             except Unavailable as error:
-                asked = error.retry_after if isinstance(error, TooManyRequests) else 0.0
-                # Half of the pause is random, so that many runners do not come back at one instant.
-                wait = max(asked, pause * random.uniform(0.5, 1.0))  # noqa: S311  spreading load, not a secret
+                wait = backoff.after(error)
                 if self._clock() + wait >= give_up():
                     raise
             self._wait(wait, give_up)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     def _wait(self, seconds: float, give_up: Instant) -> None:
         # In slices, because SIGTERM may bring `give_up` closer meanwhile.

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from agentjobs import contract
 from agentjobs.contract import Event
-from agentjobs.errors import Fenced, Invalid, TooManyRequests, Unavailable
-from agentjobs_runner.gateway import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Gateway
+from agentjobs.errors import Fenced, Invalid, Unavailable
+from agentjobs_runner.gateway import LONGEST_PAUSE_SECONDS, Backoff, Gateway
 from agentjobs_runner.log import logger
 from agentjobs_runner.redaction import Redactor, cut_to_fit, plain, size_of
 from agentjobs_runner.usage import UsageCounter
@@ -115,7 +115,7 @@ class Recorder:
             self._thread.join(0.05)
 
     def _run(self) -> None:
-        next_beat, failing_since, pause = time.monotonic() + contract.HEARTBEAT_SECONDS, None, FIRST_PAUSE_SECONDS
+        next_beat, failing_since, backoff = time.monotonic() + contract.HEARTBEAT_SECONDS, None, _backoff()
         while not self._is_done():
             try:
                 # Before each batch: a backlog may take minutes, and the operator takes silence for a lost pod.
@@ -124,7 +124,7 @@ class Recorder:
                     next_beat = time.monotonic() + contract.HEARTBEAT_SECONDS
                 self._send()
                 if failing_since is not None:
-                    failing_since, pause = None, FIRST_PAUSE_SECONDS
+                    failing_since, backoff = None, _backoff()
                     self.progressed()
                 self.recorded.set()
                 self._sleep(next_beat - time.monotonic())
@@ -138,11 +138,7 @@ class Recorder:
                     self._on_lost(error)
                     return
                 logger.warning("gateway.unavailable", extra={"error": self._redactor.message(str(error), 300)})
-                asked = error.retry_after if isinstance(error, TooManyRequests) else 0.0
-                time.sleep(
-                    max(pause, min(asked, LONGEST_PAUSE_SECONDS))
-                )  # no longer: the operator takes silence for a lost pod
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                time.sleep(backoff.after(error))
             except Exception:
                 # A bug here must not stop the heartbeat, block the agent forever, or repeat in a tight loop.
                 logger.exception("recorder.failed")
@@ -193,6 +189,11 @@ class Recorder:
         with self._lock:
             self._pending.clear()
             self._pending_bytes = 0
+
+
+def _backoff() -> Backoff:
+    # Waits no longer, whatever the gateway asks: the operator takes silence for a lost pod.
+    return Backoff(longest_asked=LONGEST_PAUSE_SECONDS)
 
 
 def _log_fields(kind: str, data: Mapping[str, Any], *, in_full: bool) -> dict[str, Any]:

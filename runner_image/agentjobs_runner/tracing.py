@@ -44,6 +44,9 @@ _KEPT: Final = (
     "gen_ai.usage.",
     "http.response.status_code",
 )
+# Of their events: exceptions, without messages and stacks.
+_TOLD_OF_EVENTS: Final = ("exception.type",)
+_ALL: Final = ("",)
 
 
 class Tracing:
@@ -131,28 +134,14 @@ class Tracing:
         from opentelemetry.sdk.trace import Event, ReadableSpan
         from opentelemetry.trace import Status
 
-        ours = not self._contents and (
-            span.instrumentation_scope is None or span.instrumentation_scope.name.startswith(_ADK_SCOPES)
-        )
-        kept = {name: value for name, value in (span.attributes or {}).items() if not ours or name.startswith(_KEPT)}
-        events = [
-            Event(
-                event.name,
-                {k: v for k, v in (event.attributes or {}).items() if not ours or k == "exception.type"},
-                event.timestamp,
-            )
-            for event in span.events
-        ]
+        kept, told = (_KEPT, _TOLD_OF_EVENTS) if self._hides_contents(span) else (_ALL, _ALL)
         return ReadableSpan(
             name=self._redactor.text(span.name),
             context=span.context,
             parent=span.parent,
             resource=span.resource,
-            attributes={name: self._text(value) for name, value in kept.items()},
-            events=[
-                Event(one.name, {k: self._text(v) for k, v in (one.attributes or {}).items()}, one.timestamp)
-                for one in events
-            ],
+            attributes=self._attributes(span.attributes, kept),
+            events=[Event(one.name, self._attributes(one.attributes, told), one.timestamp) for one in span.events],
             links=span.links,
             kind=span.kind,
             # Its description is an exception's text.
@@ -161,6 +150,13 @@ class Tracing:
             end_time=span.end_time,
             instrumentation_scope=span.instrumentation_scope,
         )
+
+    def _hides_contents(self, span: "ReadableSpan") -> bool:
+        scope = span.instrumentation_scope
+        return not self._contents and (scope is None or scope.name.startswith(_ADK_SCOPES))
+
+    def _attributes(self, attributes: Mapping[str, Any] | None, kept: tuple[str, ...]) -> dict[str, Any]:
+        return {name: self._text(value) for name, value in (attributes or {}).items() if name.startswith(kept)}
 
     def _text(self, value: Any) -> Any:
         if isinstance(value, str):

@@ -9,7 +9,7 @@ import pytest
 
 from agentjobs import contract
 from agentjobs.errors import Fenced, Invalid, TooManyRequests, Unavailable
-from agentjobs_runner import timeline
+from agentjobs_runner import gateway, timeline
 from agentjobs_runner.redaction import Redactor
 from agentjobs_runner.timeline import Recorder
 
@@ -38,7 +38,7 @@ class FakeGateway:
 @pytest.fixture
 def record(monkeypatch):
     """`record(gateway, count, data)` records entries and returns (recorder, what ended it)."""
-    monkeypatch.setattr(timeline, "FIRST_PAUSE_SECONDS", 0.01)  # the real pause is for real networks
+    monkeypatch.setattr(gateway, "FIRST_PAUSE_SECONDS", 0.01)  # the real pause is for real networks
 
     def run(gateway, count=3, data=None):
         lost = []
