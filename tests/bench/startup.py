@@ -8,6 +8,7 @@ timeline, no report. Both stop the clock in their model's first call; it is the 
 
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -109,15 +110,21 @@ ATTEMPT = {
 }
 
 
-def measure(command: list[str], env: dict[str, str]) -> tuple[float, float]:
-    """Return seconds from the start of `command` to its first model call, and to its end."""
-    began = time.monotonic()
+def measure(command: list[str], env: dict[str, str]) -> tuple[float, float, float]:
+    """Return seconds from the start of `command` to its first model call, and to its end, and of CPU."""
+    began, used = time.monotonic(), _cpu()
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
     ended = time.monotonic()
     marks = [float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("FIRST ")]
     if not marks:
         raise SystemExit(f"{command} never asked its model:\n{done.stderr}")
-    return marks[0] - began, ended - began
+    return marks[0] - began, ended - began, _cpu() - used
+
+
+def _cpu() -> float:
+    """The seconds of CPU that all children have used: unlike the clock's, they do not grow with the load."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def environments(folder: Path, url: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -151,19 +158,19 @@ def main(rounds: int = ROUNDS) -> dict[str, float]:
             ours.append(measure([sys.executable, "-m", "agentjobs_runner"], our_env))
     server.shutdown()
     # The first round wrote bytecode and filled the page cache.
+    kinds = ("first_call", "process", "cpu")
     figures = {
-        "bare_first_call": statistics.median(first for first, _ in bare[1:]),
-        "bare_process": statistics.median(end for _, end in bare[1:]),
-        "runner_first_call": statistics.median(first for first, _ in ours[1:]),
-        "runner_process": statistics.median(end for _, end in ours[1:]),
+        f"{name}_{kind}": statistics.median(one[place] for one in all_rounds[1:])
+        for name, all_rounds in (("bare", bare), ("runner", ours))
+        for place, kind in enumerate(kinds)
     }
-    first = figures["runner_first_call"] / figures["bare_first_call"]
-    whole = figures["runner_process"] / figures["bare_process"]
-    print(f"{f'median of {rounds} rounds, in seconds':<36}{'first model call':>18}{'whole process':>16}")
-    for title, kind in (("bare ADK script", "bare"), ("agentjobs_runner", "runner")):
-        print(f"{title:<36}{figures[f'{kind}_first_call']:>18.3f}{figures[f'{kind}_process']:>16.3f}")
-    print(f"{'ratio':<36}{first:>18.2f}{whole:>16.2f}")
-    print(f"{'best: bare, runner':<36}{min(b for b, _ in bare):>18.3f}{min(o for o, _ in ours):>16.3f}")
+    print(f"{f'median of {rounds} rounds, in seconds':<36}{'first model call':>18}{'whole process':>16}{'its CPU':>10}")
+    for title, name in (("bare ADK script", "bare"), ("agentjobs_runner", "runner")):
+        first, whole, cpu = (figures[f"{name}_{kind}"] for kind in kinds)
+        print(f"{title:<36}{first:>18.3f}{whole:>16.3f}{cpu:>10.3f}")
+    first, whole, cpu = (figures[f"runner_{kind}"] / figures[f"bare_{kind}"] for kind in kinds)
+    print(f"{'ratio':<36}{first:>18.2f}{whole:>16.2f}{cpu:>10.2f}")
+    print(f"{'best: bare, runner':<36}{min(one[0] for one in bare):>18.3f}{min(one[0] for one in ours):>16.3f}")
     return figures
 
 
