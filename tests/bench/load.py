@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
+
 from agentjobs.contract import LABEL_JOB, TerminationMessage, Verdict, start_of
 from agentjobs.dev.up import DevCluster
 from devcluster.client import PODS, Client, Object, Resource, WatchEvent
@@ -202,6 +204,13 @@ class Spent:
             schedule_writes=_total(text, "agentjobs_api_writes_total", "AgentSchedule"),
             events=_total(text, "agentjobs_api_writes_total", "Event"),
         )
+
+
+def cpu_of(program: str) -> float:
+    """Seconds of CPU that the children of this process have used that run a program of that name."""
+    children = psutil.Process().children(recursive=True)
+    found = [child for child in children if Path((child.cmdline() or [""])[0]).name == program]
+    return sum(sum(child.cpu_times()[:2]) for child in found)
 
 
 def memory_of(cluster: DevCluster, which: str = "VmRSS") -> float:
