@@ -229,13 +229,13 @@ def phase_of(conditions: Iterable[Condition]) -> Phase:
     return Phase.RUNNING if admitted.is_true else _WAITING.get(admitted.reason, Phase.QUEUED)
 
 
-def telling(conditions: Iterable[Condition]) -> Condition | None:
-    """Return the condition that says why the job ended, else what holds it up; None when nothing does."""
-    return to_blame(conditions, _TELLING)
+def primary_condition(conditions: Iterable[Condition]) -> Condition | None:
+    """Return the condition that says why the job ended, else why it waits; None when it does not."""
+    return first_in(conditions, _PRECEDENCE)
 
 
-def to_blame(conditions: Iterable[Condition], order: Mapping[str, ConditionStatus]) -> Condition | None:
-    """Return the first condition, in the order of the types given, that has the status in which it is to blame."""
+def first_in(conditions: Iterable[Condition], order: Mapping[str, ConditionStatus]) -> Condition | None:
+    """Return the first condition, in the given order of types, that has the status given for its type."""
     said = {condition.type: condition for condition in conditions}
     return next((said[kind] for kind, status in order.items() if kind in said and said[kind].status == status), None)
 
@@ -249,8 +249,8 @@ _WAITING: Final[dict[str, Phase]] = {
     AdmittedReason.WAITING_FOR_START_TIME: Phase.SCHEDULED,
     AdmittedReason.WAITING_FOR_BACKOFF: Phase.RETRYING,
 }
-# In the order of precedence, each with the status in which it is to blame.
-_TELLING: Final[dict[str, ConditionStatus]] = {
+# In the order of precedence, each with the status in which it explains the job.
+_PRECEDENCE: Final[dict[str, ConditionStatus]] = {
     **dict.fromkeys(_ENDINGS, "True"),
     ConditionType.SUSPENDED: "True",
     ConditionType.POD_STARTED: "False",

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agentjobs.api.conditions import ConditionType, Phase, is_true, telling
+from agentjobs.api.conditions import ConditionType, Phase, is_true, primary_condition
 from agentjobs.api.job.resolve import STEERING
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.status import AgentJobStatus
@@ -45,13 +45,13 @@ class Job(Object):
     @property
     def reason(self) -> str:
         """Why it ended, or what it waits for, in one word; empty while there is nothing to say."""
-        said = telling(self.status.conditions)
+        said = primary_condition(self.status.conditions)
         return said.reason if said else ""
 
     @property
     def message(self) -> str:
         """The same in a sentence."""
-        said = telling(self.status.conditions)
+        said = primary_condition(self.status.conditions)
         return said.message if said else ""
 
 

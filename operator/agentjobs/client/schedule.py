@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agentjobs.api.conditions import ConditionStatus, is_true, to_blame
+from agentjobs.api.conditions import ConditionStatus, first_in, is_true
 from agentjobs.api.schedule.spec import AgentScheduleSpec
 from agentjobs.api.schedule.status import AgentScheduleStatus, ScheduleConditionType
 from agentjobs.client.object import Object, facts
 
 # What a schedule suffers from, the worst first, each with the status in which it does.
-_TELLING: Final[Mapping[str, ConditionStatus]] = {
+_PRECEDENCE: Final[Mapping[str, ConditionStatus]] = {
     ScheduleConditionType.ACTIVE: "False",
     ScheduleConditionType.BLOCKED: "True",
     ScheduleConditionType.DEGRADED: "True",
@@ -36,13 +36,13 @@ class Schedule(Object):
     @property
     def reason(self) -> str:
         """What is wrong, in one word: why it makes no jobs, what holds up a start; empty when all is well."""
-        said = to_blame(self.status.conditions, _TELLING)
+        said = first_in(self.status.conditions, _PRECEDENCE)
         return said.reason if said else ""
 
     @property
     def message(self) -> str:
         """The same in a sentence."""
-        said = to_blame(self.status.conditions, _TELLING)
+        said = first_in(self.status.conditions, _PRECEDENCE)
         return said.message if said else ""
 
 

@@ -12,7 +12,7 @@ from agentjobs.core.job.ended import KnownJob
 from agentjobs.core.job.observation import Job
 from agentjobs.engine.cache import Name
 from agentjobs.history.records import Deletion
-from agentjobs.reconcile.job.rows import job_key, news, start_end
+from agentjobs.reconcile.job.rows import diff_records, job_key, start_end
 from agentjobs.reconcile.ports import Writer
 
 
@@ -31,7 +31,7 @@ class HistoryFeed:
             self._close(before)
             return
         if isinstance(before, Job) and isinstance(after, Job):
-            for record in news(before, after):
+            for record in diff_records(before, after):
                 self._writer.put(record)
 
     def _close(self, job: KnownJob) -> None:

@@ -19,7 +19,7 @@ from agentjobs.errors import AgentJobsError, Gone, Invalid, NotFound, Unavailabl
 from agentjobs.history.breaker import Away
 from agentjobs.history.records import StartEnd, TransitionRecord
 from agentjobs.kube.resources import AGENTJOBS
-from agentjobs.reconcile.job.rows import past
+from agentjobs.reconcile.job.rows import records_from_status
 from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.state import State
 
@@ -123,7 +123,7 @@ class Lists:
     def _note(self, _name: Name, before: KnownJob | None, after: KnownJob | None) -> None:
         """Remember what the status of a job that was not known before tells of its past."""
         if before is None and isinstance(after, Job):
-            self._told += past(after)
+            self._told += records_from_status(after)
 
     async def _feed(self) -> None:
         """Write what was told and history lacks, for whatever a crash kept from it.

@@ -4,7 +4,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agentjobs.api import conditions as words
-from agentjobs.api.conditions import AdmittedReason, ConditionType, Phase, find_condition, is_true, phase_of, telling
+from agentjobs.api.conditions import (
+    AdmittedReason,
+    ConditionType,
+    Phase,
+    find_condition,
+    is_true,
+    phase_of,
+    primary_condition,
+)
 from agentjobs.api.conditions import with_condition as said
 from agentjobs.contract import ErrorClass
 
@@ -88,7 +96,7 @@ def test_one_condition_tells_why(conditions: list[tuple[ConditionType, bool, str
     for condition, status, word in conditions:
         every = said(every, condition, status=status, reason=word, now=NOW, generation=1)
 
-    found = telling(every)
+    found = primary_condition(every)
 
     assert (found.reason if found else None) == reason
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentjobs.api.conditions import Phase, telling
+from agentjobs.api.conditions import Phase, primary_condition
 from agentjobs.contract import ANNOTATION_SESSION, Verdict
 from agentjobs.core.job.observation import Job
 from agentjobs.errors import NotFound
@@ -134,7 +134,7 @@ class Watcher:
             assert status.attempts - before.attempts in (0, 1), "an attempt was skipped"
             assert status.starts - before.starts in (0, 1), "a start was skipped"
         self.seen[uid] = status
-        said = telling(status.conditions)
+        said = primary_condition(status.conditions)
         assert status.reason == (said.reason if said else None)
         if uid in self.finals:
             assert status.phase is self.finals[uid], "a terminal phase changed"

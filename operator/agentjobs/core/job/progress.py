@@ -16,8 +16,8 @@ from agentjobs.api.conditions import (
     SuspendedReason,
     is_true,
     phase_of,
+    primary_condition,
     seen_at,
-    telling,
     with_condition,
 )
 from agentjobs.api.job.status import (
@@ -215,7 +215,7 @@ def _fitting(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
 
 
 def _reason(conditions: tuple[Condition, ...]) -> str | None:
-    said = telling(conditions)
+    said = primary_condition(conditions)
     return said.reason if said else None
 
 

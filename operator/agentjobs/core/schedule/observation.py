@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from agentjobs.api.conditions import Phase, telling
+from agentjobs.api.conditions import Phase, primary_condition
 from agentjobs.api.schedule.status import ActiveJob, BlockedReason
 from agentjobs.core.children import Refusal, RefusalReason
 from agentjobs.core.job.ended import EndedJob, KnownJob
@@ -49,7 +49,7 @@ def made_job(job: KnownJob) -> MadeJob:
             accepted=job.accepted,
             of_generation=job.of_generation,
         )
-    said = None if job.finished else telling(job.status.conditions)
+    said = None if job.finished else primary_condition(job.status.conditions)
     return MadeJob(
         name=job.name,
         uid=job.uid,

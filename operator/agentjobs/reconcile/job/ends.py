@@ -7,7 +7,7 @@ from agentjobs.core.job.observation import parse_job
 from agentjobs.errors import NotFound
 from agentjobs.history.protocols import OperatorHistory
 from agentjobs.kube.resources import AGENTJOBS
-from agentjobs.reconcile.job.rows import past
+from agentjobs.reconcile.job.rows import records_from_status
 from agentjobs.reconcile.ports import Cluster, Writer
 
 # What history says of a job whose object vanished before anybody told how it ended.
@@ -27,6 +27,6 @@ async def is_recorded(job: KnownJob, cluster: Cluster, history: OperatorHistory,
             job = parse_job(await cluster.get(AGENTJOBS, *job.key))
         except NotFound:
             return False
-    for record in past(job):
+    for record in records_from_status(job):
         writer.put(record)
     return False

@@ -28,7 +28,7 @@ def job_key(job: KnownJob) -> JobKey:
 def transition(job: Job, status: AgentJobStatus) -> TransitionRecord:
     """The row of a status's last transition."""
     phase = status.phase or Phase.PENDING
-    said = [one for one in status.conditions if one.type in _TELLING[phase]]
+    said = [one for one in status.conditions if one.type in _EXPLAINING[phase]]
     last = max(said, key=lambda one: one.last_transition_time) if said else None
     return TransitionRecord(
         job=job_key(job),
@@ -52,7 +52,7 @@ def _since(job: Job, status: AgentJobStatus, last: Condition | None) -> datetime
 
 
 # The condition whose reason explains a phase.
-_TELLING: Final[Mapping[Phase, tuple[str, ...]]] = {
+_EXPLAINING: Final[Mapping[Phase, tuple[str, ...]]] = {
     Phase.PENDING: ("Accepted",),
     Phase.SCHEDULED: ("Admitted",),
     Phase.QUEUED: ("Admitted",),
@@ -82,10 +82,10 @@ def start_end(job: Job, record: AttemptRecord) -> StartEnd:
     )
 
 
-def news(before: Job, after: Job) -> list[TransitionRecord | StartEnd]:
-    """Rows of what happened between two states of one job.
+def diff_records(before: Job, after: Job) -> list[TransitionRecord | StartEnd]:
+    """Return the records of what happened between two states of one job.
 
-    Ends come first: once the transition is stored they are, and the object may go.
+    Ends of starts come first: the object may be deleted once the transition is stored.
     """
     known = {record.start for record in before.status.attempt_history if record.ended is not None}
     told: list[TransitionRecord | StartEnd] = [
@@ -98,8 +98,8 @@ def news(before: Job, after: Job) -> list[TransitionRecord | StartEnd]:
     return told
 
 
-def past(job: Job) -> list[TransitionRecord | StartEnd]:
-    """All rows that a job's status can still tell: its last transition, and its newest starts that have ended."""
+def records_from_status(job: Job) -> list[TransitionRecord | StartEnd]:
+    """Return the records that a status still holds: the last transition, and the newest starts that have ended."""
     ended = [start_end(job, record) for record in job.status.attempt_history if record.ended is not None]
     return [transition(job, job.status), *ended] if job.status.transitions else list(ended)
 
