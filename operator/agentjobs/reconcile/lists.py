@@ -172,7 +172,9 @@ class Lists:
 
     async def _is_idle_for(self, seconds: float) -> bool:
         try:
-            await asyncio.wait_for(self._wake.wait(), seconds)
+            # Not wait_for, which makes a task: kopf waits at its end for every task that was made beside it.
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
         except TimeoutError:
             return True
         return False

@@ -1,5 +1,7 @@
 """Full lists close the history of what is gone, at the start and while the operator works."""
 
+import asyncio
+
 import pytest
 
 from agentjobs.core.pods.defaults import PodDefaults
@@ -226,3 +228,15 @@ async def test_a_comparison_reads_what_differs_and_nothing_else(lists):
     lists.server.got.clear()
     await lists.compare()
     assert lists.server.got == []
+
+
+async def test_while_it_waits_it_has_no_task_for_which_kopf_would_wait_at_the_end(lists):
+    await lists.start()
+    before = asyncio.all_tasks()
+    running = asyncio.create_task(lists.run(60))
+    await lists.completed.wait()
+    await asyncio.sleep(0.05)
+    beside = asyncio.all_tasks() - before - {running}
+    running.cancel()
+
+    assert [task for task in beside if "Event.wait" in repr(task)] == []
