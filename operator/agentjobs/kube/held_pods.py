@@ -67,7 +67,7 @@ async def _release_in(client: KubeClient, namespace: str | None) -> int:
     released = 0
     for _ in range(_ROUNDS):
         pods, _version = await client.list_as(parse_pod, PODS, namespace, label_selector=LABEL_JOB)
-        held = [pod for pod in pods if pod.held]
+        held = [pod for pod in pods if pod.has_finalizer]
         if not held:
             return released
         for begin in range(0, len(held), _AT_ONCE):
@@ -78,7 +78,7 @@ async def _release_in(client: KubeClient, namespace: str | None) -> int:
 
 async def _let_go(client: KubeClient, pod: Pod) -> bool:
     try:
-        await client.patch(PODS, pod.namespace, pod.name, pod.release)
+        await client.patch(PODS, pod.namespace, pod.name, pod.finalizer_removal)
     except (NotFound, Conflict):
         return False
     logger.info("pod.released", extra={"namespace": pod.namespace, "pod": pod.name})

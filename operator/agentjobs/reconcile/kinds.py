@@ -23,7 +23,7 @@ from agentjobs.reconcile.setup import Setup
 def _job_of_pod(before: Pod | None, after: Pod | None) -> Iterator[Key]:
     for pod in (before, after):
         # One that has ended and is released concerns nobody any more.
-        if pod is not None and (pod.held or not pod.ended):
+        if pod is not None and (pod.has_finalizer or not pod.ended):
             yield AGENTJOBS.key((pod.namespace, pod.job))
 
 
@@ -37,7 +37,7 @@ def _schedule_of_job(before: KnownJob | None, after: KnownJob | None) -> Iterato
 
 def _is_idle_job(job: KnownJob, informers: Informers) -> bool:
     return (isinstance(job, EndedJob) or job.is_idle) and not any(
-        pod.held for pod in informers.cache(PODS).by("job", job.key)
+        pod.has_finalizer for pod in informers.cache(PODS).by("job", job.key)
     )
 
 

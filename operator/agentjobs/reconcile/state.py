@@ -135,7 +135,7 @@ class State:
     def is_due(self, job: EndedJob) -> bool:
         """Whether there is something to do for a job of which little is kept."""
         is_expired = job.expires is not None and job.expires <= self._now() and not job.deleting
-        return is_expired or any(pod.held for pod in self.pods.by("job", job.key))
+        return is_expired or any(pod.has_finalizer for pod in self.pods.by("job", job.key))
 
     def read_again(self, obj: Mapping[str, Any]) -> None:
         """Take in the object of a job of which little is kept."""

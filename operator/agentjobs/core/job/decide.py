@@ -165,7 +165,8 @@ def _started(seen: Observation, active: AttemptRecord, pod: Pod, began: datetime
         return Decision(ReportPod(True, PodStartedReason.STARTED, f"pod {pod.name} runs"))
     if spec is None:
         return Decision(Keep())
-    # The runner watches itself; this is for one that cannot. From the container's start: pulling is no silence.
+    # The runner watches itself; this is for one that cannot. Pulling an image is not silence, so the container's start
+    # counts.
     limit = spec.timeouts.progress + SILENT_MARGIN
     age = min(now - max(began, active.started or began), seen.active_for)
     if age < limit:
@@ -186,7 +187,7 @@ def _missing(seen: Observation, active: AttemptRecord, now: datetime) -> Answer:
     obstacle, age = seen.obstacle, min(now - (active.started or now), seen.active_for)
     if seen.unreadable:
         if age < REPORT_AFTER:
-            return Decision(Keep(), again=now + REPORT_AFTER - age)  # it may be there, and the news of it on its way
+            return Decision(Keep(), again=now + REPORT_AFTER - age)  # it may exist, and its event may be on its way
         return end_start(seen, active, None, lost("this version of the operator cannot make the pod"), now)
     if obstacle is None:
         return Decision(MakePod(active.start, active.attempt), again=now + HEAL_AGAIN)
@@ -261,4 +262,4 @@ def _before_a_start(seen: Observation, now: datetime) -> Answer:
 
 
 def _with_finalizer(pods: Iterable[Pod]) -> tuple[Pod, ...]:
-    return tuple(pod for pod in pods if pod.held)
+    return tuple(pod for pod in pods if pod.has_finalizer)

@@ -58,7 +58,7 @@ class Job:
     """Name of the AgentSchedule whose job it is, empty for none."""
     made_by_uid: str = ""
     of_generation: int = 0
-    """Generation of the schedule whose template it has; 0 for none, or when nobody wrote it down."""
+    """Generation of the schedule whose template it has; 0 for none, or when it was not written down."""
     replaced_by: str = ""
     """Name of the job for which its schedule cancelled it, empty for none."""
     # Of the status; kept, because one look at a job asks for them some fifty times.
@@ -92,7 +92,7 @@ class Job:
 
     @property
     def cancel(self) -> bool:
-        """Whether somebody asked for the end; read from the raw spec, so that it works on an illegal one too."""
+        """Whether the job is cancelled. Read from the raw spec, so that it works on an illegal one too."""
         return isinstance(self.spec, Mapping) and self.spec.get("cancel") is True
 
     @property

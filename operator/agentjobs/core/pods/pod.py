@@ -56,7 +56,7 @@ class Pod:
     uid: str
     resource_version: str
     job: str
-    """Name of the AgentJob that controls it; of a pod that none does, what its label says."""
+    """Name of the AgentJob that controls it, or of its label when none does."""
     label: str
     """What its label says, by which it is watched; empty when it is not watched any more."""
     owner_uid: str | None
@@ -76,7 +76,7 @@ class Pod:
     """When the pod should be gone: the request plus its grace period."""
     grace: timedelta | None
     """The grace period it was given when it was deleted."""
-    held: bool
+    has_finalizer: bool
     """Carries our finalizer."""
     finalizers: tuple[str, ...]
     node: str
@@ -90,8 +90,8 @@ class Pod:
         return self.namespace, self.name
 
     @property
-    def release(self) -> dict[str, Any]:
-        """The merge patch that takes our finalizer off this very pod, on condition that nobody wrote since.
+    def finalizer_removal(self) -> dict[str, Any]:
+        """The merge patch that removes our finalizer from this very pod, on condition that it was not written since.
 
         A pod that has ended is not watched from then on: a label says so. One that still runs keeps its session.
         """
@@ -147,7 +147,7 @@ def parse_pod(obj: Mapping[str, Any]) -> Pod:
         disruption=_disruption(status),
         deletion=instant(meta.get("deletionTimestamp")),
         grace=_grace(meta.get("deletionGracePeriodSeconds")),
-        held=FINALIZER in _list(meta.get("finalizers")),
+        has_finalizer=FINALIZER in _list(meta.get("finalizers")),
         finalizers=tuple(str(item) for item in _list(meta.get("finalizers"))),
         node=str(_map(obj.get("spec")).get("nodeName") or ""),
         container_started=_started(state),

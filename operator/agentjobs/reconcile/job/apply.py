@@ -190,7 +190,7 @@ class Applier:
         return False
 
     async def _claim(self, seen: Observation, claim: Claim, facts: Facts) -> None:
-        """Record, then claim. The pod follows from the claim, whoever sees it first."""
+        """Record the start, then claim it. The pod is made by the pass that sees the claim."""
         job, now = seen.job, self._now()
         pod = pod_name(job.name, claim.start)
         start = StartRecord(job=job_key(job), start=claim.start, attempt=claim.attempt, pod=pod, time=now)
@@ -221,8 +221,8 @@ class Applier:
             self._story.pod_refused(seen, action, name, memo.obstacle)
         return memo.obstacle.final
 
-    async def _stop_pod(self, verdict: StopPod) -> None:
-        pod = verdict.pod
+    async def _stop_pod(self, action: StopPod) -> None:
+        pod = action.pod
         try:
             # Only the pod as we saw it: one that has ended since is evidence, and stays with its job.
             answer = await self._cluster.delete(
@@ -261,7 +261,7 @@ class Applier:
 
     async def release_orphans(self, name: JobName, job: KnownJob | None) -> None:
         """Remove the finalizer of pods whose job is gone, by the API server's own word."""
-        pods = [pod for pod in self._state.pods.by("job", name) if pod.held]
+        pods = [pod for pod in self._state.pods.by("job", name) if pod.has_finalizer]
         orphans = [pod for pod in pods if job is None or pod.owner_uid != job.uid]
         if not orphans:
             return
@@ -276,7 +276,7 @@ class Applier:
     async def _remove_finalizer(self, pod: Pod, why: str) -> None:
         """Take our finalizer off one pod; the uid is the precondition."""
         try:
-            answer = await self._cluster.patch(PODS, pod.namespace, pod.name, pod.release)
+            answer = await self._cluster.patch(PODS, pod.namespace, pod.name, pod.finalizer_removal)
         except NotFound:
             self._state.observe(PODS, "DELETED", tombstone(pod))
             return
@@ -288,7 +288,7 @@ class Applier:
         self._story.released(pod, why)
 
     async def _write(self, job: Job, status: AgentJobStatus) -> bool:
-        """Patch the status if it changes anything, on condition that nobody wrote since. True when written."""
+        """Patch the status if it changes anything, on condition that it was not written since. True when written."""
         patch = status.patch_from(job.raw_status)
         if not patch:
             return False

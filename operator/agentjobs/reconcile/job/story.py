@@ -49,41 +49,41 @@ class Story:
         if spec_hash is not None and not job.accepted:
             _line("job.accepted", job, spec_hash=spec_hash)
 
-    def waits(self, seen: Observation, verdict: Wait) -> None:
+    def waits(self, seen: Observation, action: Wait) -> None:
         """The status says what the job waits for."""
-        self._event(seen.job, verdict.reason, verdict.message)
-        detail = _ours(verdict.reason, verdict.message)
-        if verdict.reason == AcceptedReason.REFERENCE_NOT_FOUND:
+        self._event(seen.job, action.reason, action.message)
+        detail = _ours(action.reason, action.message)
+        if action.reason == AcceptedReason.REFERENCE_NOT_FOUND:
             detail = "names ConfigMaps: " + ", ".join(f"{name}/{key}" for name, key in sorted(seen.references))
-        _decided("job.waits", seen, verdict, reason=verdict.reason, detail=detail)
+        _decided("job.waits", seen, action, reason=action.reason, detail=detail)
 
     def claimed(self, seen: Observation, claim: Claim, pod: str) -> None:
         """A start is claimed."""
         self._event(seen.job, EventReason.STARTED, f"attempt {claim.attempt}, pod {pod}")
         _decided("job.claimed", seen, claim, start=claim.start, attempt=claim.attempt, pod=pod)
 
-    def pod_made(self, seen: Observation, verdict: MakePod, pod: str) -> None:
+    def pod_made(self, seen: Observation, action: MakePod, pod: str) -> None:
         """The pod of a start exists."""
-        _decided("job.pod_made", seen, verdict, start=verdict.start, attempt=verdict.attempt, pod=pod)
+        _decided("job.pod_made", seen, action, start=action.start, attempt=action.attempt, pod=pod)
 
-    def pod_refused(self, seen: Observation, verdict: MakePod, pod: str, obstacle: Obstacle) -> None:
+    def pod_refused(self, seen: Observation, action: MakePod, pod: str, obstacle: Obstacle) -> None:
         """The pod of a start cannot be made; to be said once for each obstacle."""
-        place: dict[str, Any] = {"start": verdict.start, "attempt": verdict.attempt, "pod": pod}
+        place: dict[str, Any] = {"start": action.start, "attempt": action.attempt, "pod": pod}
         why = {"reason": obstacle.reason, "detail": cut(obstacle.message, MAX_WORDS), "final": obstacle.final}
-        _decided("job.pod_refused", seen, verdict, logging.WARNING, **{**place, **why})
+        _decided("job.pod_refused", seen, action, logging.WARNING, **{**place, **why})
 
-    def pod_reported(self, seen: Observation, verdict: ReportPod) -> None:
+    def pod_reported(self, seen: Observation, action: ReportPod) -> None:
         """The status says that a pod does not get going, or does again."""
-        self._event(seen.job, verdict.reason, verdict.message)
+        self._event(seen.job, action.reason, action.message)
         active = seen.job.active
         place: dict[str, Any] = {"start": active.start, "attempt": active.attempt, "pod": active.pod} if active else {}
-        detail = _ours(verdict.reason, verdict.message)
-        _decided("job.pod_reported", seen, verdict, **{**place, "reason": verdict.reason, "detail": detail})
+        detail = _ours(action.reason, action.message)
+        _decided("job.pod_reported", seen, action, **{**place, "reason": action.reason, "detail": detail})
 
-    def pod_stopped(self, seen: Observation, verdict: StopPod) -> None:
+    def pod_stopped(self, seen: Observation, action: StopPod) -> None:
         """The kubelet is asked to end a pod, or a pod that has ended is deleted."""
-        pod = verdict.pod
-        _decided("job.pod_stopped", seen, verdict, start=pod.start, pod=pod.name, reason=verdict.why)
+        pod = action.pod
+        _decided("job.pod_stopped", seen, action, start=pod.start, pod=pod.name, reason=action.why)
 
     def start_ended(self, seen: Observation, end: EndStart) -> None:
         """A start's end is recorded, and what follows."""
@@ -129,10 +129,10 @@ class Story:
         """An edit was looked at, and the status says so; nothing else follows from it."""
         _line("job.observed", job, decision="Observe", generation=job.generation)
 
-    def suspended(self, seen: Observation, verdict: Suspend) -> None:
+    def suspended(self, seen: Observation, action: Suspend) -> None:
         """The job is held until it is resumed."""
-        self._event(seen.job, EventReason.SUSPENDED, verdict.message)
-        _decided("job.suspended", seen, verdict, reason=str(verdict.reason))
+        self._event(seen.job, EventReason.SUSPENDED, action.message)
+        _decided("job.suspended", seen, action, reason=str(action.reason))
 
     def edited(self, job: Job, fields: Iterable[str]) -> None:
         """Accepted work was edited, which changes nothing."""
@@ -241,8 +241,8 @@ def _record(recorder: Recorder, kind: str, about: Job | Schedule, reason: str, m
     recorder.record(reference, severity(reason), str(reason), cut(message, MAX_EVENT))
 
 
-def _decided(event: str, seen: Observation, verdict: object, level: int = logging.INFO, /, **fields: Any) -> None:
-    fields = {"decision": type(verdict).__name__, **fields, "saw": "; ".join(_saw(seen))}
+def _decided(event: str, seen: Observation, action: object, level: int = logging.INFO, /, **fields: Any) -> None:
+    fields = {"decision": type(action).__name__, **fields, "saw": "; ".join(_saw(seen))}
     _line(event, seen.job, level, **fields)
 
 
