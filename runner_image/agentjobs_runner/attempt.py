@@ -173,7 +173,7 @@ class Supervisor:
         return progress_timeout(format_duration(timedelta(seconds=limit)), gate.running)
 
     def _outcome(self, message: Message, gate: Gate) -> Ending | Fenced | None:
-        """How `message` ends the start; None when it does not, or not yet."""
+        """Return how `message` ends the start; None when it does not end it yet."""
         match message:
             case AgentEnded(ending):
                 return ending

@@ -47,7 +47,7 @@ def _judged(
 
 
 def _ordered(cause: Cause) -> Ending | None:
-    """What our code or the user's asked for by raising one of our exceptions."""
+    """Return the ending that the runner's or the user's code ordered by raising one of our exceptions."""
     match cause.error:
         case StartEnded() as ended:
             return ended.ending

@@ -20,7 +20,7 @@ MODULES: Final = {contract.ENGINE_ADK: "agentjobs_runner.adk.engine"}
 
 
 class Engine(Protocol):
-    """What a module of `MODULES` offers."""
+    """The interface of a module in `MODULES`."""
 
     def execute(self, attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
         """Run the agent of `attempt` and return how it ended.

@@ -9,7 +9,7 @@ from agentjobs import contract
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What the operator put into the container; see `agentjobs.contract` for each variable."""
+    """The variables that the operator put into the container; see `agentjobs.contract` for each variable."""
 
     gateway_url: str
     token_file: Path

@@ -70,7 +70,7 @@ def own_package(module: str) -> None:
 
 
 def frames_of(error: BaseException) -> list[Frame]:
-    """Where `error` passed through, outermost first; the last one raised it."""
+    """Return the frames that `error` passed through, outermost first; the last one raised it."""
     return list(_walk(error.__traceback__))
 
 

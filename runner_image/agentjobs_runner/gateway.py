@@ -170,7 +170,7 @@ def _json(response: httpx.Response, path: str) -> Any:
 
 
 def _words(response: httpx.Response) -> str:
-    """What the gateway says to people; all that was answered where that is not the gateway's."""
+    """Return the gateway's message; the whole body where another server answered."""
     try:
         body = response.json()
         return f"{body['reason']}: {body['message']}"

@@ -72,7 +72,7 @@ def _cure(error: ModuleNotFoundError) -> str:
 
 
 def misfit(ref: str, error: ValidationError) -> str:
-    """What pydantic refused while `ref` was imported or called: an agent, or settings and other data of the user's."""
+    """Describe what pydantic refused while `ref` was imported or called: an agent, or the user's settings or data."""
     made = {kind.__module__ for frame in frames_of(error) for kind in _kinds_of_self(frame)}
     if any(module.startswith("google.adk.") for module in made):
         return f"{ref!r} defines an agent that ADK refuses: {first_problems(error)}"

@@ -51,7 +51,7 @@ def note_origin(error: BaseException, origin: Origin) -> None:
 
 
 def origin_of(error: BaseException) -> Origin | None:
-    """What was noted of `error`."""
+    """Return the origin noted on `error`."""
     found = vars(error).get(_NOTE)
     return found if isinstance(found, Origin) else None
 

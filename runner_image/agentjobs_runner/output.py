@@ -23,7 +23,7 @@ _PROBLEM_CHARS: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What `spec.output` says; by default nothing. `repairs` is how many corrections one start may make."""
+    """The job's `spec.output`; by default empty. `repairs` is the number of corrections that one start may make."""
 
     schema: Mapping[str, Any] | None = None
     from_state: str | None = None
@@ -56,7 +56,7 @@ class Output:
 
     @property
     def request(self) -> str:
-        """What the agent is told beside the job's message; nothing of a state that its code or instructions fill."""
+        """Return the text that goes with the job's message; empty where the answer is in the session's state."""
         if self.schema is None or self.from_state is not None:
             return ""
         return (
@@ -86,7 +86,7 @@ class Output:
         return problems or self._accepted(result, decides=True)
 
     def correction(self, problems: list[str]) -> str:
-        """What the agent is told after an answer that does not fit."""
+        """Return the text that asks the agent to correct its answer."""
         told = "\n".join(f"- {problem}" for problem in problems)
         if self.from_state is not None:
             return (

@@ -62,7 +62,7 @@ class Recorder:
         self._progress: float | None = None
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self.usage = UsageCounter()
-        """What the start uses; each entry carries what was counted since the one before."""
+        """The start's usage; each entry carries the counts since the one before."""
         self.recorded = threading.Event()
         """Set while the gateway takes what is sent."""
         self.recorded.set()

@@ -30,7 +30,7 @@ class Answer:
 
 @dataclass(slots=True)
 class _Speaker:
-    """What is known of one part so far. `last` is its last event in each branch it runs in."""
+    """The state of one part so far. `last` is its last event in each branch it runs in."""
 
     last: dict[str, tuple[int, Event]] = field(default_factory=dict)
     answer: Answer | None = None
@@ -147,7 +147,7 @@ class AnswerCollector:
         return max(times, default=0)
 
     def _of(self, part: Part) -> Iterator[_Speaker]:
-        """Who speaks for a part. The root speaks for all that it does not consist of."""
+        """Yield the speakers of a part. The root also has those that belong to no part."""
         for name, speaker in self._speakers.items():
             if name == part.name or (part is self._team and name not in self._parts):
                 yield speaker

@@ -46,7 +46,7 @@ _SAY_WHY: Final = ("Gemini", "OpenAILlm", "AnthropicLlm")
 
 
 def refusal(context: CallbackContext, answer: LlmResponse, tools: Collection[str]) -> StartEnded | None:
-    """What ends the start for an answer that ADK would go on with; brings the others into the form it knows."""
+    """Return the error that ends the start for an answer that ADK would accept; normalize the other answers."""
     if (stopped := _stopped(answer, _limit(context))) is not None:
         return stopped
     if answer.finish_reason is None and answer.error_code is None and streams_from(context, *_SAY_WHY):
@@ -136,7 +136,7 @@ def usage_of(answer: LlmResponse) -> dict[str, int]:
 
 
 def _stopped(answer: LlmResponse, limit: int | None) -> StartEnded | None:
-    """What ends the start for an answer that the model did not finish.
+    """Return the error that ends the start for an answer that the model did not finish.
 
     One that is blocked, or that is nothing but an error, passes if a caller may be told of it: it cannot be taken for
     an answer, and who called the agent may ask again.

@@ -119,7 +119,7 @@ def _model_call(error: BaseException) -> Ending | None:
 
 
 def _host(error: BaseException) -> str:
-    """Where the request went; clients keep it on the error or on the one below it."""
+    """Return the request's host; clients keep it on the error or on its cause."""
     for one in (error, error.__cause__):
         try:
             return f" at {one.request.url.host}"  # type: ignore[union-attr]

@@ -161,7 +161,7 @@ def _runner(app: App) -> Runner:
 
 
 async def _ask(session: _Session, texts: list[str], output: Output, recorder: Recorder) -> Ending | list[str]:
-    """Ask the agent; return how its answer ends the start, or what is wrong with the answer."""
+    """Ask the agent; return how its answer ends the start, or the answer's problems."""
     answer = AnswerCollector(tree_of(session.app.root_agent))
     try:
         with raising_strays():
@@ -186,7 +186,7 @@ async def _heard(run: AsyncGenerator[Event, None], answer: AnswerCollector, reco
 
 
 def _met_before(error: Exception, answer: AnswerCollector) -> Ending | None:
-    """How a model's answer ended that never came whole, where code stumbled over what it got in its place."""
+    """Return how a model's incomplete answer ended, where `error` is only code that failed without the answer."""
     met = answer.failure()
     if met is None or met.reason not in _NEVER_CAME:
         return None
@@ -196,7 +196,7 @@ def _met_before(error: Exception, answer: AnswerCollector) -> Ending | None:
 def _judged(
     answer: AnswerCollector, output: Output, state: Mapping[str, Any], app: App, usage: dict[str, int]
 ) -> Ending | list[str]:
-    """How the run ends the start, or what is wrong with its answer."""
+    """Return how the run ends the start, or the problems of its answer."""
     if (failed := answer.failure()) is not None:
         return failed
     if output.from_state is not None:

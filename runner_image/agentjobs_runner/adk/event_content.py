@@ -14,7 +14,7 @@ def text_of(event: Event) -> str:
 
 
 def answer_in(event: Event) -> Any:
-    """What an event says that may be an answer: a text, an output, or results of tools meant as one. None: nothing."""
+    """Return the possible answer in an event: a text, an output, or results of tools meant as one; None without one."""
     if event.get_function_calls() or not event.is_final_response():
         return _bare(event.output)  # of a task that its agent finished by a call
     text = without_thoughts(text_of(event))
@@ -26,7 +26,7 @@ def answer_in(event: Event) -> Any:
 
 
 def output_of(event: Event) -> Any:
-    """What a node gave: its output, or the text that stands for it."""
+    """Return a node's output, or the text that stands for it."""
     return event.output if event.output is not None else answer_in(event)
 
 

@@ -51,7 +51,7 @@ class Models:
 
 
 def _named_in_code(models: Models) -> type[BaseLlm]:
-    """What ADK makes of a name such as `openai/gpt-4o` in code, in images without LiteLLM, which it would ask for."""
+    """Return the class that ADK uses for a name such as `openai/gpt-4o` in code; without it ADK would need LiteLLM."""
 
     class Named(BaseLlm):
         """Stands for the model that a job would get by the same name."""

@@ -214,7 +214,7 @@ def judge(report: Report, told: str) -> Ending:
 
 
 def read(error: BaseException, now: datetime) -> Report:
-    """What the provider said, out of an exception of google-genai's, OpenAI's, Anthropic's or LiteLLM's client."""
+    """Return the provider's text from an exception of google-genai's, OpenAI's, Anthropic's or LiteLLM's client."""
     body, details = _body(error), _details(error)
     text = _text(error, body)
     return Report(
@@ -239,7 +239,7 @@ def _status(value: Any) -> int | None:
 
 
 def _body(error: BaseException) -> dict[str, Any]:
-    """What the provider said of its error; the clients of OpenAI and Anthropic keep it, one without its frame."""
+    """Return the body of the provider's error; the clients keep it, one of them without its outer object."""
     body = getattr(error, "body", None)
     inner = body.get("error", body) if isinstance(body, dict) else None
     return inner if isinstance(inner, dict) else {"message": inner} if isinstance(inner, str) else {}

@@ -61,7 +61,7 @@ class Usage(Part):
 
 
 class ScriptedAnswer(Part):
-    """What one model call gets: after `delay`, text, tool calls and how they ended, an error, or the process's end."""
+    """The answer to one model call: after `delay`, text, tool calls and a finish reason, an error, or an exit."""
 
     agent: str | None = None
     delay: Duration = timedelta()
@@ -121,7 +121,7 @@ def _problems(error: ValidationError) -> Iterator[str]:
 
 
 class ScriptCursor:
-    """Where a start stands in its scripts. One list of answers is shared by all agents that use its model."""
+    """The position of a start in its scripts. All agents that use a script share its list of answers."""
 
     def __init__(self, scripts: Mapping[str, str], start: int) -> None:
         self._scripts = dict(scripts)

@@ -1,4 +1,4 @@
-"""Takes each of ADK's steps through the gate, counts and checks it, and notes where its errors came from.
+"""Take each of ADK's steps through the gate, counts and checks it, and notes where its errors came from.
 
 `StepPlugin` stands before all other plugins of every Runner. It notes which errors a model raised and which a tool,
 because an exception alone does not say, and lets no answer pass that the model did not finish.
@@ -57,9 +57,9 @@ def install(plugin: "StepPlugin") -> None:
 
 
 class StepPlugin(BasePlugin):
-    """Leads steps through the gate, counts them and notes where errors came from.
+    """Takes steps through the gate, counts them and notes where errors came from.
 
-    It sees what no event tells: what agents inside of tools do, and answers that a callback replaces.
+    It sees more than events tell: agents inside of tools, and answers that a callback replaces.
 
     Args:
         record: takes what came of an answer that does not pass, as (kind, author, data) of the timeline.
@@ -72,9 +72,9 @@ class StepPlugin(BasePlugin):
         self._record = record
         self._keys = StepKeys()
         self._offered: dict[StepKey, frozenset[str]] = {}
-        """The tools that the models which are asked now may call."""
+        """The tools that each running model call offers."""
         self._answered: deque[object] = deque(maxlen=_ANSWERS)
-        """What models answered last, by which their events are known."""
+        """The contents of the last answers of models, to tell their events from those that callbacks made."""
 
     async def before_model_callback(
         self, *, callback_context: CallbackContext, llm_request: LlmRequest

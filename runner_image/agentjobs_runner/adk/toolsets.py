@@ -36,7 +36,7 @@ def toolset_failed(message: str, met: Exception) -> StartEnded:
 
 
 def unwrapped(error: BaseException) -> BaseException:
-    """What a ToolsLost carries, also if ADK took its cause off, as its ParallelAgent does; else `error`."""
+    """Return the error that a ToolsLost carries, even if ADK removed its cause, as ParallelAgent does; else `error`."""
     return error.error if isinstance(error, ToolsLost) else error
 
 
