@@ -8,6 +8,7 @@
     children      the reads and writes by which a parent creates its children
     state         the caches, and what is remembered; fed by watches, lists and our own writes
     history_feed  writes to history what a change of a job tells
+    reporting     log lines and Events
     slots         queue entries, slots and sessions
     lists         full lists: before the first decision, and now and then
     ports         the protocols of the surroundings

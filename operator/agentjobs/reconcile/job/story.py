@@ -1,37 +1,27 @@
-"""Tells what the operator did: a log line for each decision carried out, and Events and traces for some of them.
+"""What the operator did to jobs: a log line for each action, and Events and traces for some of them.
 
-`grep NAME` over the lines tells a job's story in order. A line names the object, the decision, its reason, and what was
-seen that led there. Messages of runners and of refused specs are left to the object's status: they may quote what the
-job was given.
+`grep NAME` over the lines shows a job's story in order.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from agentjobs.api.conditions import AcceptedReason, AdmittedReason, Phase, PodStartedReason, find_condition
+from agentjobs.api.conditions import AcceptedReason, AdmittedReason, Phase, PodStartedReason
 from agentjobs.api.durations import format_time
-from agentjobs.api.events import EventReason, severity
+from agentjobs.api.events import EventReason
 from agentjobs.api.job.status import AttemptRecord
-from agentjobs.api.schedule.status import AgentScheduleStatus, ScheduleConditionType
-from agentjobs.contract import GROUP, VERSION, Verdict, cut
-from agentjobs.core.children import Refusal
+from agentjobs.contract import Verdict, cut
 from agentjobs.core.job.actions import Again, Claim, EndStart, Finish, MakePod, ReportPod, StopPod, Suspend, Wait
 from agentjobs.core.job.observation import Job, Observation, Obstacle
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import Granted
-from agentjobs.core.schedule.actions import Event, MakeJob, Record, Reserve
-from agentjobs.core.schedule.model import Schedule
-from agentjobs.core.schedule.observation import ScheduleObservation, blocked_reason
-from agentjobs.reconcile.ports import Ports, Recorder
+from agentjobs.kube.resources import AGENTJOBS
+from agentjobs.reconcile.ports import Ports
+from agentjobs.reconcile.reporting import MAX_WORDS, log_action, record_event
 from agentjobs.tracing import named
 
-logger = logging.getLogger(__name__)
-
-MAX_WORDS: Final = 300
-MAX_EVENT: Final = 1024
-MAX_NAMES: Final = 3
 # Their messages are ours or the cluster's. Those of the others quote the spec, or texts that it names.
 _OURS: Final = frozenset({*AdmittedReason, *PodStartedReason, AcceptedReason.QUEUE_NOT_FOUND})
 
@@ -144,7 +134,7 @@ class Story:
     def released(self, pod: Pod, why: str) -> None:
         """A pod lost our finalizer."""
         about = {"namespace": pod.namespace, "job": pod.job, "uid": pod.owner_uid}
-        _log("job.pod_released", logging.INFO, about, {"start": pod.start, "pod": pod.name, "reason": why})
+        log_action("job.pod_released", logging.INFO, about, {"start": pod.start, "pod": pod.name, "reason": why})
 
     def deleted(self, job: Job) -> None:
         """The job's time to live is over, and its object is deleted."""
@@ -152,10 +142,10 @@ class Story:
 
     def gone(self, name: tuple[str, str], uid: str) -> None:
         """The job's object is not there any more."""
-        _log("job.gone", logging.INFO, {"namespace": name[0], "job": name[1], "uid": uid}, {})
+        log_action("job.gone", logging.INFO, {"namespace": name[0], "job": name[1], "uid": uid}, {})
 
     def _event(self, job: Job, reason: str, message: str) -> None:
-        _record(self._recorder, "AgentJob", job, reason, message)
+        record_event(self._recorder, AGENTJOBS, job, reason, message)
 
     def _trace(self, job: Job, record: AttemptRecord) -> None:
         if record.started is None or record.ended is None:
@@ -178,81 +168,13 @@ class Story:
         )
 
 
-class ScheduleStory:
-    """Tells what the operator did to schedules."""
-
-    def __init__(self, ports: Ports) -> None:
-        self._recorder = ports.recorder
-
-    def written(self, seen: ScheduleObservation, action: Reserve | Record) -> None:
-        """The schedule's status is written: occurrences are reserved, or what became of them is recorded."""
-        status = action.status
-        self.record(seen.schedule, [*action.events, *_held_up(seen.schedule.status, status)])
-        reasons = {condition.type: condition.reason for condition in status.conditions}
-        said = {"active": [one.name for one in status.active], "conditions": reasons, "missed": action.missed or None}
-        if isinstance(action, Reserve):
-            said["reserved"] = [one.name for one in action.occurrences]
-        word = "reserved" if isinstance(action, Reserve) else "recorded"
-        self.tell(f"schedule.{word}", seen, action, **said)
-
-    def job_refused(self, seen: ScheduleObservation, action: MakeJob, refusal: Refusal) -> None:
-        """The job of an occurrence cannot be made now."""
-        # A job that is refused for its content is quoted by the refusal; the status has the words.
-        detail = "" if refusal.final else cut(refusal.message, MAX_WORDS)
-        said = {
-            "job": action.occurrence.name,
-            "reason": str(blocked_reason(refusal)),
-            "final": refusal.final,
-            "detail": detail,
-        }
-        self.tell("schedule.job_refused", seen, action, logging.WARNING, **said)
-
-    def tell(
-        self, event: str, seen: ScheduleObservation, decision: object, level: int = logging.INFO, /, **fields: Any
-    ) -> None:
-        """Log what was done; `event` is `schedule.` and a verb."""
-        schedule = seen.schedule
-        about = {"namespace": schedule.namespace, "schedule": schedule.name, "uid": schedule.uid}
-        saw = "; ".join(_saw_of_schedule(seen))
-        _log(event, level, about, {"decision": type(decision).__name__, **fields, "saw": saw})
-
-    def record(self, schedule: Schedule, events: Iterable[Event]) -> None:
-        """Record Events."""
-        for event in events:
-            _record(self._recorder, "AgentSchedule", schedule, event.reason, event.message)
-
-
-def _held_up(before: AgentScheduleStatus, after: AgentScheduleStatus) -> Iterator[Event]:
-    """What newly holds a start up."""
-    said = find_condition(after.conditions, ScheduleConditionType.BLOCKED)
-    old = find_condition(before.conditions, ScheduleConditionType.BLOCKED)
-    if said and said.is_true and not (old and (old.status, old.reason) == (said.status, said.reason)):
-        yield Event(said.reason, said.message)
-
-
-def _record(recorder: Recorder, kind: str, about: Job | Schedule, reason: str, message: str) -> None:
-    reference = {
-        "apiVersion": f"{GROUP}/{VERSION}",
-        "kind": kind,
-        "namespace": about.namespace,
-        "name": about.name,
-        "uid": about.uid,
-    }
-    recorder.record(reference, severity(reason), str(reason), cut(message, MAX_EVENT))
-
-
 def _decided(event: str, seen: Observation, action: object, level: int = logging.INFO, /, **fields: Any) -> None:
     fields = {"decision": type(action).__name__, **fields, "saw": "; ".join(_saw(seen))}
     _line(event, seen.job, level, **fields)
 
 
 def _line(event: str, job: Job, level: int = logging.INFO, /, **fields: Any) -> None:
-    _log(event, level, {"namespace": job.namespace, "job": job.name, "uid": job.uid}, fields)
-
-
-def _log(event: str, level: int, about: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
-    filled = {key: value for key, value in fields.items() if value is not None and value != ""}
-    logger.log(level, event, extra={**about, **filled})
+    log_action(event, level, {"namespace": job.namespace, "job": job.name, "uid": job.uid}, fields)
 
 
 def _saw(seen: Observation) -> Iterator[str]:
@@ -269,19 +191,6 @@ def _saw(seen: Observation) -> Iterator[str]:
         yield f"runner silent for {seen.heartbeat.silence.total_seconds():.0f} s"
     if not seen.history_available:
         yield "PostgreSQL away"
-
-
-def _saw_of_schedule(seen: ScheduleObservation) -> Iterator[str]:
-    """What the decision about a schedule rests on, in a few words."""
-    running = [job.name for job in seen.jobs if not job.finished]
-    more = f" and {len(running) - MAX_NAMES} more" if len(running) > MAX_NAMES else ""
-    yield f"running {', '.join(running[:MAX_NAMES])}{more}" if running else "no job running"
-    status = seen.schedule.status
-    if status.next_schedule_time is not None:
-        yield f"due {format_time(status.next_schedule_time)}"
-    blocked = find_condition(status.conditions, ScheduleConditionType.BLOCKED)
-    if blocked is not None and blocked.is_true:
-        yield f"blocked {blocked.reason}"
 
 
 def _state(pod: Pod) -> str:

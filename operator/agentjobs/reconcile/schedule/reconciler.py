@@ -37,7 +37,7 @@ from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES
 from agentjobs.reconcile.children import Children, Pass
 from agentjobs.reconcile.job.ends import is_recorded
 from agentjobs.reconcile.job.facts import OUTAGE_SECONDS
-from agentjobs.reconcile.job.story import ScheduleStory
+from agentjobs.reconcile.schedule.story import ScheduleStory
 from agentjobs.reconcile.setup import Setup
 
 logger = logging.getLogger(__name__)

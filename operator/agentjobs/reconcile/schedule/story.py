@@ -1,0 +1,87 @@
+"""What the operator did to schedules: log lines and Events.
+
+`grep NAME` over the lines shows a schedule's story in order.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from agentjobs.api.conditions import find_condition
+from agentjobs.api.durations import format_time
+from agentjobs.api.schedule.status import AgentScheduleStatus, ScheduleConditionType
+from agentjobs.contract import cut
+from agentjobs.core.children import Refusal
+from agentjobs.core.schedule.actions import Event, MakeJob, Record, Reserve
+from agentjobs.core.schedule.model import Schedule
+from agentjobs.core.schedule.observation import ScheduleObservation, blocked_reason
+from agentjobs.kube.resources import AGENTSCHEDULES
+from agentjobs.reconcile.ports import Ports
+from agentjobs.reconcile.reporting import MAX_WORDS, log_action, record_event
+
+MAX_NAMES: Final = 3
+
+
+class ScheduleStory:
+    """Tells what the operator did to schedules."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._recorder = ports.recorder
+
+    def written(self, seen: ScheduleObservation, action: Reserve | Record) -> None:
+        """The schedule's status is written: occurrences are reserved, or what became of them is recorded."""
+        status = action.status
+        self.record(seen.schedule, [*action.events, *_held_up(seen.schedule.status, status)])
+        reasons = {condition.type: condition.reason for condition in status.conditions}
+        said = {"active": [one.name for one in status.active], "conditions": reasons, "missed": action.missed or None}
+        if isinstance(action, Reserve):
+            said["reserved"] = [one.name for one in action.occurrences]
+        word = "reserved" if isinstance(action, Reserve) else "recorded"
+        self.tell(f"schedule.{word}", seen, action, **said)
+
+    def job_refused(self, seen: ScheduleObservation, action: MakeJob, refusal: Refusal) -> None:
+        """The job of an occurrence cannot be made now."""
+        # The refusal quotes a job that is refused for its content; the status has the message.
+        detail = "" if refusal.final else cut(refusal.message, MAX_WORDS)
+        said = {
+            "job": action.occurrence.name,
+            "reason": str(blocked_reason(refusal)),
+            "final": refusal.final,
+            "detail": detail,
+        }
+        self.tell("schedule.job_refused", seen, action, logging.WARNING, **said)
+
+    def tell(
+        self, event: str, seen: ScheduleObservation, decision: object, level: int = logging.INFO, /, **fields: Any
+    ) -> None:
+        """Log what was done; `event` is `schedule.` and a verb."""
+        schedule = seen.schedule
+        about = {"namespace": schedule.namespace, "schedule": schedule.name, "uid": schedule.uid}
+        saw = "; ".join(_saw(seen))
+        log_action(event, level, about, {"decision": type(decision).__name__, **fields, "saw": saw})
+
+    def record(self, schedule: Schedule, events: Iterable[Event]) -> None:
+        """Record Events."""
+        for event in events:
+            record_event(self._recorder, AGENTSCHEDULES, schedule, event.reason, event.message)
+
+
+def _held_up(before: AgentScheduleStatus, after: AgentScheduleStatus) -> Iterator[Event]:
+    """An Event when an occurrence is newly blocked."""
+    said = find_condition(after.conditions, ScheduleConditionType.BLOCKED)
+    old = find_condition(before.conditions, ScheduleConditionType.BLOCKED)
+    if said and said.is_true and not (old and (old.status, old.reason) == (said.status, said.reason)):
+        yield Event(said.reason, said.message)
+
+
+def _saw(seen: ScheduleObservation) -> Iterator[str]:
+    """What the decision depended on, in a few words."""
+    running = [job.name for job in seen.jobs if not job.finished]
+    more = f" and {len(running) - MAX_NAMES} more" if len(running) > MAX_NAMES else ""
+    yield f"running {', '.join(running[:MAX_NAMES])}{more}" if running else "no job running"
+    status = seen.schedule.status
+    if status.next_schedule_time is not None:
+        yield f"due {format_time(status.next_schedule_time)}"
+    blocked = find_condition(status.conditions, ScheduleConditionType.BLOCKED)
+    if blocked is not None and blocked.is_true:
+        yield f"blocked {blocked.reason}"
