@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-MARK = "AGENTJOBS_DEV_CONTAINER"
+MARK = "DEVCLUSTER_CONTAINER"
 """The variable that names the container of a process, `<cluster>/<number>`; child processes inherit it."""
 
 # A process may fork during the search; this many rounds suffice for one that does not try to escape.

@@ -93,7 +93,7 @@ class _Collection:
 
 
 class Store:
-    """Objects by resource (`"pods"`, `"agentjobs.agentjobs.dev"`) and key.
+    """Objects by resource (`"pods"`, `"leases.coordination.k8s.io"`) and key.
 
     Args:
         microseconds: the current time. The first revision is based on it, so that revisions of an earlier server are

@@ -80,7 +80,7 @@ async def test_a_forked_program_sees_what_an_executed_one_sees(run, unbuffered):
         said, code = await ended(run("about", forked=forked, PYTHONUNBUFFERED=unbuffered))
         first, rest = said.split("\n")
         about = json.loads(first)
-        about["environ"].pop("AGENTJOBS_DEV_CONTAINER")
+        about["environ"].pop("DEVCLUSTER_CONTAINER")
         seen.append((about, rest, code))
 
     assert seen[0] == seen[1]
