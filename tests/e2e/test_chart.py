@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "agentjobs"
 NAME = "chart"
 FULLNAME = "chart-agentjobs"
-SECONDS = 240
+SECONDS = 420
 HELLO = {"starts": [[{"text": "Hello."}]]}
 HELD = {"starts": [[{"toolCalls": [{"name": "wait", "args": {}}]}, {"text": "I saw another version."}]]}
 GATE = """
@@ -43,6 +43,9 @@ ENDLESS = {"starts": [[{"delay": "10m", "text": "Nobody waited for this."}]]}
 KEPT = ("postgresql", "gateway-authority", "gateway-tls")
 IN_TURN = {"session": {"appName": "turns", "sessionId": "one"}}
 LATER = {"retry": {"backoff": {"initial": "40s", "factor": 1, "jitterPercent": 0}}}
+
+
+pytestmark = pytest.mark.timeout(1500)
 
 
 @dataclass
