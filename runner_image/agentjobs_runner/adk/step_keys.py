@@ -8,6 +8,7 @@ strand; within a strand the model calls of an agent come one after the other, so
 from collections import Counter
 from collections.abc import Iterator
 from contextvars import ContextVar
+from sys import intern
 from typing import Final, NamedTuple
 from uuid import UUID, uuid5
 from weakref import WeakKeyDictionary
@@ -53,7 +54,7 @@ class StepKeys:
         self._tool_calls: Counter[StepKey] = Counter()
         self._newest: dict[_Site, StepKey] = {}
         self._issued: dict[tuple[str, _Site], dict[str, list[StepKey]]] = {}
-        """The tool calls that answers asked for, by strand, place and id."""
+        """The tool calls that the newest answers asked for, by id."""
         self._tools: WeakKeyDictionary[ToolContext, StepKey] = WeakKeyDictionary()
         self._tasks: dict[str, str] = {}
         """The ids of calls that delegated a task, and the keys that stand for them in strands."""
@@ -89,7 +90,7 @@ class StepKeys:
             call.id = call.id or f"{_ADKS_PREFIX}{uuid5(_NAMESPACE, str(key.tool(place)))}"
             issued.setdefault(call.id, []).append(key.tool(place))
         self._tool_calls[key] = len(calls)
-        self._issued.setdefault((key.strand, _site(context)), {}).update(issued)
+        self._issued[key.strand, _site(context)] = issued
 
     def call(self, context: ToolContext) -> StepKey:
         """Return the key of a tool call that begins; what the current code runs from now on is inside of it."""
@@ -123,7 +124,8 @@ class StepKeys:
             self._tasks[context.isolation_scope] = self._delegated(context, context.isolation_scope)
         for call_id, key in self._tasks.items():
             place = place.replace(f"@{call_id}", f"@{key}")
-        return f"{inside[-1].key}>{place}" if inside else place
+        # One string for all steps of a strand: there may be thousands.
+        return intern(f"{inside[-1].key}>{place}" if inside else place)
 
     def _delegated(self, context: CallbackContext, call_id: str) -> str:
         """The key of the call that delegated the task that `context` runs in: one of an agent above it."""
