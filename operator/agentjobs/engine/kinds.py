@@ -99,9 +99,10 @@ class Informers:
         return True
 
     def wake_all(self) -> None:
-        """Look at all objects again."""
+        """Look at all objects again, except those that are reduced: their deadlines follow the wall clock anyway."""
         for key in self._keys():
-            self.queue.add(key)
+            if self._kinds[key[0]].reduce is None or not self._is_idle(key):
+                self.queue.add(key)
 
     def wake_active(self) -> None:
         """Look again at all objects that are not idle."""

@@ -156,3 +156,15 @@ async def test_a_running_pod_that_is_labelled_as_released_is_watched_again(world
     world.end_pod(world.pods()[0], Verdict.SUCCEED)
     await world.act(seconds=1)
     assert (world.status().phase, world.status().starts) == ("Succeeded", 1)
+
+
+async def test_a_clock_that_is_set_wakes_all_but_it(ended):
+    ended.apply("other")
+    ended.tell()
+    await ended.settle()
+
+    ended.reconciler.state.informers.wake_all()
+
+    woken = list(ended.reconciler.state.queue._waiting)
+    assert ("AgentJob", "default", "other") in woken
+    assert ("AgentJob", *JOB) not in woken
