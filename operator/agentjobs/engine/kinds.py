@@ -48,7 +48,7 @@ class Kind(Generic[T, S]):
     """Whether nothing is due for an object: it may wait until all others were looked at. A wrong guess costs time."""
     reduce: Callable[[T], T] | None = None
     """Makes what is kept of an object that is idle; its reconciler reads the rest again when it needs it. An idle
-    object that a list finds is then not looked at. None keeps all."""
+    object that a list finds is then not looked at. Of what is reduced already it returns the same. None keeps all."""
     reconciler: Callable[[S], Reconcile] | None = None
     """Makes the function that works on one object; None for a kind that only wakes others."""
 
@@ -101,7 +101,7 @@ class Informers:
     def wake_all(self) -> None:
         """Look at all objects again, except those that are reduced: their deadlines follow the wall clock anyway."""
         for key in self._keys():
-            if self._kinds[key[0]].reduce is None or not self._is_idle(key):
+            if not self._is_reduced(key):
                 self.queue.add(key)
 
     def wake_active(self) -> None:
@@ -142,6 +142,11 @@ class Informers:
     def _wake_others(self, kind: str, before: Any, after: Any) -> None:
         for key in self._kinds[kind].wakes(before, after):
             self.queue.add(key)
+
+    def _is_reduced(self, key: Key) -> bool:
+        kind, *name = key
+        value, reduce = self._caches[kind].get((name[0], name[1])), self._kinds[kind].reduce
+        return reduce is not None and value is not None and reduce(value) is value
 
     def _is_idle(self, key: Key) -> bool:
         kind, *name = key
