@@ -193,7 +193,7 @@ class Saboteur:
     # --- pods and their node ------------------------------------------------------------------------------------------
 
     async def _kill_runner(self, fault: Fault) -> str:
-        runners = [pid for pid in _children(os.getpid()) if b"agentjobs_runner" in _read(pid, "cmdline")]
+        runners = [pid for pid in _children(os.getpid()) if b"-m\0agentjobs_runner" in _read(pid, "cmdline")]
         if not runners:
             return "no runner lives"
         _signal([sorted(runners)[fault.value % len(runners)]], signal.SIGKILL)
