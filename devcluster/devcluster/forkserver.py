@@ -78,6 +78,8 @@ class ForkServer:
 
     def takes(self, command: Sequence[str], env: Mapping[str, str]) -> bool:
         """Whether a fork can stand in for this command: another one, or other settings of Python, need `exec`."""
+        if self._process.poll() is not None:
+            return False  # it was killed
         settings = {name for name, value in env.items() if name.startswith("PYTHON") and value}
         python = Path(shutil.which(command[0], path=env.get("PATH")) or "")
         ours = python.parent == Path(sys.executable).parent and python.name.startswith("python")
