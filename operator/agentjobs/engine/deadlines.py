@@ -22,6 +22,7 @@ class Deadlines:
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, Name]] = []
+        self._latest_taken = float("-inf")
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -30,11 +31,18 @@ class Deadlines:
         """Let the object of that name become due."""
         heappush(self._heap, (when.timestamp(), name))
 
+    def renew(self, when: datetime, name: Name) -> None:
+        """Add a deadline again if it may have been taken out: the wall clock was set back since."""
+        if when.timestamp() <= self._latest_taken:
+            self.add(when, name)
+
     def due(self, now: datetime, *, most: int = AT_ONCE) -> list[Name]:
         """Take out the names of objects that are due, the earliest first."""
         found: list[Name] = []
         while self._heap and len(found) < most and self._heap[0][0] <= now.timestamp():
-            found.append(heappop(self._heap)[1])
+            when, name = heappop(self._heap)
+            self._latest_taken = max(self._latest_taken, when)
+            found.append(name)
         return found
 
     async def run(self, wake: Callable[[Name], None], *, now: Callable[[], datetime]) -> None:

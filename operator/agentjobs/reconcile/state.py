@@ -152,7 +152,13 @@ class State:
         if self.jobs.get(job.key) is not job or not self.informers.reduce(AGENTJOBS, job.key):
             return False
         self._memos.pop(job.key, None)
+        self.renew_expiry(job)
         return True
+
+    def renew_expiry(self, job: KnownJob) -> None:
+        """Let a job of which little is kept be looked at when its time to live is over, also after a clock was set."""
+        if job.expires is not None and not job.deleting:
+            self.expiries.renew(job.expires, job.key)
 
     def mark_seen(self, name: JobName) -> None:
         """A worker has seen the job; after the last one of the first lists admission begins."""

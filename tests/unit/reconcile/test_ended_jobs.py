@@ -11,6 +11,7 @@ from agentjobs.contract import FINALIZER, LABEL_RELEASED, Verdict
 from agentjobs.core.job.ended import EndedJob
 from agentjobs.core.job.observation import Job
 from agentjobs.history.records import Deletion
+from agentjobs.kube.resources import AGENTJOBS
 
 JOB = ("default", "hello")
 
@@ -168,3 +169,21 @@ async def test_a_clock_that_is_set_wakes_all_but_it(ended):
     woken = list(ended.reconciler.state.queue._waiting)
     assert ("AgentJob", "default", "other") in woken
     assert ("AgentJob", *JOB) not in woken
+
+
+@pytest.mark.parametrize("looked_at", ["while history is away", "when the clock is set back already"])
+async def test_one_whose_time_was_over_before_the_clock_was_set_back_expires_later(ended, looked_at):
+    """What wakes it was taken out of the heap by then."""
+    state = ended.reconciler.state
+    ended.wall_ahead = timedelta(seconds=601)
+    due = state.expiries.due(ended.now + ended.wall_ahead)
+    if looked_at == "while history is away":
+        ended.history_away = True
+        await ended.reconciler.reconcile(AGENTJOBS.key(JOB))
+        ended.history_away = False
+    ended.wall_ahead = timedelta(0)
+    await ended.reconciler.reconcile(AGENTJOBS.key(JOB))
+
+    assert due == [JOB]
+    assert isinstance(state.jobs.get(JOB), EndedJob)
+    assert state.expiries.due(ended.now + timedelta(seconds=601)) == [JOB]

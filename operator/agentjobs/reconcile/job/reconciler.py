@@ -58,6 +58,7 @@ class Jobs:
                 return None
             if isinstance(job, EndedJob):
                 if not self._state.is_due(job):
+                    self._state.renew_expiry(job)
                     return None
                 if not await self._applier.read_again(job):
                     return self._now() + timedelta(seconds=OUTAGE_SECONDS)
