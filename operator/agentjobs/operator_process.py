@@ -29,10 +29,10 @@ from agentjobs.history.database import Database
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.retention import Retention
 from agentjobs.history.writer import HistoryWriter
-from agentjobs.kube.beginning import answered, check_crd, cluster_uid
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.elector import Elector, utc_now
 from agentjobs.kube.recorder import EventRecorder
+from agentjobs.kube.startup import answered, check_crd, cluster_uid
 from agentjobs.metrics import Metrics
 from agentjobs.probes import measure_lag, serving
 from agentjobs.reconcile import Reconciler

@@ -167,7 +167,7 @@ def release_pods(
 
         from agentjobs import logs
         from agentjobs.kube.client import KubeClient
-        from agentjobs.kube.held_pods import release_pods as release
+        from agentjobs.kube.finalizer_cleanup import release_pods as release
     logs.configure("INFO", "json")
 
     async def work() -> int:

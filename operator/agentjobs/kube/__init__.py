@@ -1,13 +1,13 @@
 """How the control side speaks to the Kubernetes API. Nothing is decided here.
 
-client         reads and writes objects: dicts in, dicts out, our errors raised
-connection     where the API server is and who we are to it
-answers        what an API server answers, as our errors
-lines          lines of a stream, of any length
-patience       how long a refusal may be the server's own beginning
-resources      the resources that we touch, as values
-elector        holds a Lease, so that one operator at a time writes
-recorder       writes Kubernetes Events
-watch_session  the HTTP session that kopf lists and watches with
-held_pods      takes our finalizer off pods at the end of an installation
+client             reads and writes objects: dicts in, dicts out, our errors raised
+connection         where the API server is and who we are to it
+answers            what an API server answers, as our errors
+lines              lines of a stream, of any length
+startup            repeats what a process asks when it starts, until an API server answers
+resources          the resources that we touch, as values
+elector            holds a Lease, so that one operator at a time writes
+recorder           writes Kubernetes Events
+watch_session      the HTTP session that kopf lists and watches with
+finalizer_cleanup  removes our finalizer from pods at the end of an installation
 """

@@ -22,8 +22,8 @@ from typing import Any, Final
 
 from agentjobs.errors import AgentJobsError, AlreadyExists, Conflict, Invalid, NotFound
 from agentjobs.kube.client import KubeClient, Obj
-from agentjobs.kube.patience import Patience
 from agentjobs.kube.resources import LEASES
+from agentjobs.kube.startup import StartupRetry
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class Elector:
         Raises:
             Denied, Invalid: waiting cannot help; the process should say so and end.
         """
-        patience = Patience(self._clock)
+        retry = StartupRetry(self._clock)
         while True:
             begin = self._clock()
             try:
@@ -139,7 +139,7 @@ class Elector:
             except Invalid:
                 raise
             except (AgentJobsError, TimeoutError) as error:
-                patience.bear(error)
+                retry.tolerate(error)
                 logger.warning("lease.unavailable", extra=self._said(error))
             # Twice as often as a leader renews: half of it is what a handover waits on the average.
             await asyncio.sleep(self._retry / 2 * (1 + 0.2 * self._jitter()))

@@ -17,7 +17,7 @@ from agentjobs.engine.cache import Cache
 from agentjobs.errors import AlreadyExists, Conflict, Denied, Gone, Invalid, NotFound
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.elector import Elector, LeaseLost
-from agentjobs.kube.held_pods import release_pods
+from agentjobs.kube.finalizer_cleanup import release_pods
 from agentjobs.kube.recorder import EventRecorder
 from agentjobs.kube.resources import CONFIGMAPS, CRDS, EVENTS, LEASES, NAMESPACES, PODS, TOKENREVIEWS
 

@@ -1,8 +1,9 @@
-"""Lets runner pods go that an operator held and that no operator will ever let go: for the end of an installation.
+"""Removes our finalizer from the runner pods of an installation that ends.
 
-Each runner pod carries our finalizer until its end is recorded. Without an operator such a pod cannot be deleted, and
+Each runner pod has our finalizer until its end is recorded. Without an operator such a pod cannot be deleted, and
 neither can its namespace. Called by `agentjobs release-pods`, which the chart runs after everything else is gone.
-Leads while it works, so that no operator of the installation makes new pods meanwhile. Never deletes a pod or a job.
+It holds the Lease while it works, so that no operator of the installation makes new pods. It never deletes a pod or a
+job.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from agentjobs.kube.resources import LEASES, PODS
 
 logger = logging.getLogger(__name__)
 
-# Somebody else's write between our list and our patch makes a Conflict; the next round has the newer state.
+# Another client's write between our list and our patch is a Conflict; the next round has the newer state.
 _ROUNDS: Final = 10
 _AT_ONCE: Final = 16
 
@@ -34,10 +35,10 @@ async def release_pods(
     identity: str,
     patience: float | None,
 ) -> int:
-    """Take our finalizer off all runner pods and return from how many; then remove the Lease.
+    """Remove our finalizer from all runner pods, then delete the Lease. Return the number of pods.
 
     Args:
-        namespaces: those the operator served; none: all.
+        namespaces: those that the operator served; empty for all.
         patience: seconds to wait for an operator that still leads; None for ever.
 
     Raises:
@@ -71,12 +72,13 @@ async def _release_in(client: KubeClient, namespace: str | None) -> int:
         if not held:
             return released
         for begin in range(0, len(held), _AT_ONCE):
-            done = await asyncio.gather(*(_let_go(client, pod) for pod in held[begin : begin + _AT_ONCE]))
+            done = await asyncio.gather(*(_remove_finalizer(client, pod) for pod in held[begin : begin + _AT_ONCE]))
             released += sum(done)
-    raise Conflict(f"pods of {namespace or 'all namespaces'} are written faster than they can be let go; try again")
+    where = namespace or "all namespaces"
+    raise Conflict(f"pods of {where} change faster than their finalizers can be removed; try again")
 
 
-async def _let_go(client: KubeClient, pod: Pod) -> bool:
+async def _remove_finalizer(client: KubeClient, pod: Pod) -> bool:
     try:
         await client.patch(PODS, pod.namespace, pod.name, pod.finalizer_removal)
     except (NotFound, Conflict):
