@@ -192,7 +192,7 @@ class Operator:
             )
             reconciler = Reconciler(
                 ports,
-                pods=PodDefaults.of(settings, gateway_authorities=self._authorities),
+                pods=pod_defaults(settings, gateway_authorities=self._authorities),
                 queues={"agents": settings.queue_agents, "scheduled": settings.queue_scheduled},
             )
             database.breaker.on_back(writer.retry)
@@ -276,6 +276,26 @@ async def _prune(lists: Lists, retention: Retention) -> None:
     gc.collect()
     gc.freeze()
     await retention.run()
+
+
+def pod_defaults(settings: OperatorSettings, *, gateway_authorities: str | None) -> PodDefaults:
+    """Return what the settings say about the pods of all jobs."""
+    return PodDefaults(
+        gateway_url=settings.gateway_url,
+        gateway_ca=settings.gateway_ca,
+        gateway_authorities=gateway_authorities,
+        image=settings.runner_image,
+        image_pull_policy=settings.runner_image_pull_policy,
+        resources=settings.runner_resources,
+        node_selector=settings.runner_node_selector,
+        tolerations=settings.runner_tolerations,
+        service_accounts=frozenset({"default", *settings.service_accounts}),
+        gateway_egress=settings.gateway_egress,
+        dns_egress=settings.dns_egress,
+        images=settings.images,
+        image_pull_secrets=settings.runner_image_pull_secrets,
+        env=settings.runner_env,
+    )
 
 
 def watches(informers: Informers, lists: Lists, metrics: Metrics) -> tuple[kopf_adapter.Watch, ...]:

@@ -2,13 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agentjobs.api.job.isolation import EgressRule
 from agentjobs.api.job.runtime import Toleration
-
-if TYPE_CHECKING:
-    from agentjobs.settings import OperatorSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +35,3 @@ class PodDefaults:
     """How pods reach DNS."""
     images: Sequence[str] = ()
     """Images that jobs may name, a `*` at the end meaning all that begin so; none: any."""
-
-    @classmethod
-    def of(cls, settings: "OperatorSettings", *, gateway_authorities: str | None) -> "PodDefaults":
-        """Take from the operator's settings what they say about pods."""
-        return cls(
-            gateway_url=settings.gateway_url,
-            gateway_ca=settings.gateway_ca,
-            gateway_authorities=gateway_authorities,
-            image=settings.runner_image,
-            image_pull_policy=settings.runner_image_pull_policy,
-            resources=settings.runner_resources,
-            node_selector=settings.runner_node_selector,
-            tolerations=settings.runner_tolerations,
-            service_accounts=frozenset({"default", *settings.service_accounts}),
-            gateway_egress=settings.gateway_egress,
-            dns_egress=settings.dns_egress,
-            images=settings.images,
-            image_pull_secrets=settings.runner_image_pull_secrets,
-            env=settings.runner_env,
-        )
