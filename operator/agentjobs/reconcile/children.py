@@ -5,7 +5,7 @@ One `Children` for each kind of parent. A parent's loop makes a `Pass` at each r
 
 from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from agentjobs.api_resource import Resource
 from agentjobs.bounded import Bounded
@@ -14,25 +14,10 @@ from agentjobs.core.children import Entry, Refusal, RefusalReason
 from agentjobs.engine.cache import TOMBSTONES, Name
 from agentjobs.errors import AlreadyExists, Denied, Invalid, NotFound, Unavailable
 from agentjobs.reconcile.setup import Setup
+from agentjobs.reconcile.state import Versioned
 
 E = TypeVar("E", bound=Entry)
 MAX_MESSAGE = 900
-
-
-class Parent(Protocol):
-    """An object whose status names children."""
-
-    @property
-    def key(self) -> tuple[str, str]: ...
-
-    @property
-    def uid(self) -> str: ...
-
-    @property
-    def resource_version(self) -> str: ...
-
-
-P = TypeVar("P", bound=Parent)
 
 
 @dataclass(slots=True)
@@ -86,7 +71,7 @@ class Children:
             self._deleted.put((parent, name[1]), before.uid)
 
     def deleted_again(
-        self, parent: Parent, entries: Iterable[E], known: Container[str], seen: Pass
+        self, parent: Versioned, entries: Iterable[E], known: Container[str], seen: Pass
     ) -> Iterator[tuple[E, str]]:
         """Reserved entries whose child was created and deleted before the status said so, with the child's uid."""
         for entry in entries:
@@ -95,7 +80,7 @@ class Children:
                 if uid is not None:
                     yield entry, uid
 
-    async def refresh(self, parent: Parent, reserved: Iterable[str], names: Iterable[str], seen: Pass) -> bool:
+    async def refresh(self, parent: Versioned, reserved: Iterable[str], names: Iterable[str], seen: Pass) -> bool:
         """Read the parent, and the children of these names. False while history is away: look again later.
 
         The children are read after the parent that names them, so that an absent one is gone. A reserved entry whose
@@ -113,7 +98,7 @@ class Children:
         try:
             found = await self._cluster.get(self._parent, *parent.key)
         except NotFound:
-            self._state.observe(self._parent, "DELETED", self._tombstone(parent))
+            self._state.observe_gone(self._parent, parent)
             return True
         self._state.observe(self._parent, None, found)
         seen.fresh = found["metadata"]["resourceVersion"]
@@ -121,7 +106,7 @@ class Children:
             await self._look_up(parent, name, seen)
         return True
 
-    async def _look_up(self, parent: Parent, name: str, seen: Pass) -> None:
+    async def _look_up(self, parent: Versioned, name: str, seen: Pass) -> None:
         try:
             child = await self._cluster.get(self._child, parent.key[0], name)
         except NotFound:
@@ -132,7 +117,7 @@ class Children:
         else:
             seen.absent.add(name)
 
-    async def create(self, parent: Parent, body: dict[str, Any], seen: Pass) -> bool:
+    async def create(self, parent: Versioned, body: dict[str, Any], seen: Pass) -> bool:
         """Create a child, or find that it exists. True when this call created it; a refusal is noted in `seen`."""
         name = body["metadata"]["name"]
         try:
@@ -148,7 +133,7 @@ class Children:
         self._state.observe(self._child, None, created)
         return True
 
-    async def _adopt(self, parent: Parent, name: str, seen: Pass) -> None:
+    async def _adopt(self, parent: Versioned, name: str, seen: Pass) -> None:
         found = await self._cluster.get(self._child, parent.key[0], name)
         if controller_uid(found) == parent.uid:
             self._state.observe(self._child, None, found)
@@ -157,18 +142,12 @@ class Children:
         message = f"{what}; delete it and the {self._word} goes on"
         seen.refusals[name] = Refusal(RefusalReason.NAME_TAKEN, message)
 
-    async def write(self, parent: Parent, patch: Mapping[str, Any], seen: Pass) -> None:
+    async def write(self, parent: Versioned, patch: Mapping[str, Any], seen: Pass) -> None:
         """Patch the parent's status, on condition that nobody wrote since it was seen."""
         body = {"metadata": {"resourceVersion": parent.resource_version}, "status": patch}
         answer = await self._cluster.patch(self._parent, *parent.key, body, subresource="status")
         self._state.observe(self._parent, None, answer)
         seen.fresh = answer["metadata"]["resourceVersion"]
-
-    def _tombstone(self, parent: Parent) -> dict[str, Any]:
-        """A parent's identity, as its cache takes it for a deletion."""
-        namespace, name = parent.key
-        names = {"namespace": namespace, "name": name, "uid": parent.uid, "resourceVersion": parent.resource_version}
-        return {"kind": self._parent.kind, "metadata": names}
 
 
 def controller_uid(obj: Mapping[str, Any]) -> str | None:

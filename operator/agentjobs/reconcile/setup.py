@@ -1,11 +1,15 @@
 """What the reconcilers of all kinds are made from."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.reconcile.job.trial import Trial
 from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.state import State
+
+ASK_AGAIN_SECONDS: Final = 2.0
+"""When to ask PostgreSQL or the API server again for what either did not answer, or did not have yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ rebuilt from lists. No I/O.
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from agentjobs.api_resource import Resource
 from agentjobs.core.job import needs
@@ -24,7 +24,20 @@ from agentjobs.reconcile.job.specs import Specs
 from agentjobs.reconcile.slots import QueueName, Slots
 
 QUEUE: Final = "queue"
-"""Stands for the kind in the key of a queue's admission; queues are no objects of the cluster."""
+"""Stands for the kind in the key of a queue's admission; queues are not objects of the cluster."""
+
+
+class Versioned(Protocol):
+    """An object's identity and version."""
+
+    @property
+    def key(self) -> tuple[str, str]: ...
+
+    @property
+    def uid(self) -> str: ...
+
+    @property
+    def resource_version(self) -> str: ...
 
 
 class State:
@@ -58,16 +71,22 @@ class State:
         """Take in an event of a watch (ADDED, MODIFIED, DELETED), or the answer to a write (None)."""
         self.informers.observe(resource, event, obj)
 
+    def observe_gone(self, resource: Resource, known: Versioned) -> None:
+        """Take in that the API server does not have an object: the answer to a read or a write was NotFound."""
+        names = dict(zip(("namespace", "name"), known.key, strict=True))
+        versions = {"uid": known.uid, "resourceVersion": known.resource_version}
+        self.observe(resource, "DELETED", {"kind": resource.kind, "metadata": names | versions})
+
     def begin(self) -> None:
         """All that admission depends on is listed; it begins once a worker has seen each of those jobs."""
         self._begun = True
 
-    def is_claimed_by_schedule(self, job: Job) -> bool:
-        """Whether the schedule that made the job does not know yet that it did: until then the job must stay."""
+    def is_reserved_by_schedule(self, job: Job) -> bool:
+        """Whether the job's entry in its schedule's status has no uid yet: until then the job must not be deleted."""
         schedule = self.schedules.get((job.namespace, job.made_by)) if job.made_by else None
         if schedule is None or schedule.uid != job.made_by_uid:
             return False
-        return any(start.name == job.name and not start.uid for start in schedule.status.active)
+        return any(entry.name == job.name and not entry.uid for entry in schedule.status.active)
 
     def _pod_changed(self, name: JobName, before: Pod | None, after: Pod | None) -> None:
         self._hold_pod(name)

@@ -89,7 +89,7 @@ class ScheduleObservation:
     @property
     def reserved(self) -> tuple[ActiveJob, ...]:
         """Occurrences that are reserved and whose job is not known to exist."""
-        return tuple(start for start in self.schedule.status.active if not start.uid)
+        return tuple(entry for entry in self.schedule.status.active if not entry.uid)
 
     @property
     def over_limit(self) -> tuple[MadeJob, ...]:

@@ -35,13 +35,14 @@ from agentjobs.errors import Conflict, Denied, Invalid, NotFound
 from agentjobs.history.records import StartRecord
 from agentjobs.kube.resources import AGENTJOBS, PODS
 from agentjobs.reconcile.job.acceptance import Acceptance
-from agentjobs.reconcile.job.facts import OUTAGE_SECONDS, Facts
+from agentjobs.reconcile.job.facts import Facts
 from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.job.pods import PodMaker
 from agentjobs.reconcile.job.prerequisites import Prerequisites
-from agentjobs.reconcile.job.rows import job_key, tombstone, with_result
+from agentjobs.reconcile.job.rows import job_key, with_result
 from agentjobs.reconcile.job.story import Story
 from agentjobs.reconcile.ports import Ports
+from agentjobs.reconcile.setup import ASK_AGAIN_SECONDS
 from agentjobs.reconcile.state import State
 
 logger = logging.getLogger(__name__)
@@ -229,7 +230,7 @@ class Applier:
                 PODS, pod.namespace, pod.name, uid=pod.uid, resource_version=pod.resource_version
             )
         except NotFound:
-            self._state.observe(PODS, "DELETED", tombstone(pod))
+            self._state.observe_gone(PODS, pod)
             return
         if answer is not None and answer.get("kind") == "Pod":
             self._state.observe(PODS, None, answer)
@@ -249,8 +250,8 @@ class Applier:
         self._story.start_ended(seen, end)
 
     async def _delete_job(self, job: Job) -> None:
-        if self._state.is_claimed_by_schedule(job):
-            self._state.queue.add_after(AGENTJOBS.key(job.key), OUTAGE_SECONDS)
+        if self._state.is_reserved_by_schedule(job):
+            self._state.queue.add_after(AGENTJOBS.key(job.key), ASK_AGAIN_SECONDS)
             return
         try:
             await self._cluster.delete(AGENTJOBS, job.namespace, job.name, uid=job.uid)
@@ -278,7 +279,7 @@ class Applier:
         try:
             answer = await self._cluster.patch(PODS, pod.namespace, pod.name, pod.finalizer_removal)
         except NotFound:
-            self._state.observe(PODS, "DELETED", tombstone(pod))
+            self._state.observe_gone(PODS, pod)
             return
         # A pod whose kubelet is done goes with its last finalizer, and the answer is its last state; one in its grace
         # period stays, and so does its session's lock.

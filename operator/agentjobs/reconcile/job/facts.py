@@ -6,7 +6,7 @@ While Postgres is away, jobs wait and say so. A pass in which it did not answer 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, assert_never
+from typing import Any, assert_never
 
 from agentjobs.api.job.agent import ConfigMapKey
 from agentjobs.api.job.resolve import resolve_spec
@@ -21,11 +21,10 @@ from agentjobs.reconcile.job.ends import is_recorded
 from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.job.trial import Trial
 from agentjobs.reconcile.ports import Ports
+from agentjobs.reconcile.setup import ASK_AGAIN_SECONDS
 from agentjobs.reconcile.state import State
 
 logger = logging.getLogger(__name__)
-
-OUTAGE_SECONDS: Final = 2.0
 
 
 @dataclass(slots=True)
@@ -152,5 +151,5 @@ class FactsLoader:
         """Whether the job can do nothing but wait for the answer: it has ended, and its result is missing."""
         if not (job.finished and isinstance(need, needs.FinalResult)):
             return False
-        self._state.queue.add_after(AGENTJOBS.key(job.key), OUTAGE_SECONDS)
+        self._state.queue.add_after(AGENTJOBS.key(job.key), ASK_AGAIN_SECONDS)
         return True

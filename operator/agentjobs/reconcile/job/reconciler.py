@@ -17,10 +17,10 @@ from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import JobName
 from agentjobs.reconcile.job.acceptance import Acceptance
 from agentjobs.reconcile.job.apply import Applier
-from agentjobs.reconcile.job.facts import OUTAGE_SECONDS, Facts, FactsLoader
+from agentjobs.reconcile.job.facts import Facts, FactsLoader
 from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.job.story import Story
-from agentjobs.reconcile.setup import Setup
+from agentjobs.reconcile.setup import ASK_AGAIN_SECONDS, Setup
 
 # A job's longest chain is claim, pod, end, finalizer and a few needs. More than this is two actions that undo each
 # other, which must show as an error rather than spin.
@@ -61,7 +61,7 @@ class Jobs:
                     self._state.renew_expiry(job)
                     return None
                 if not await self._applier.read_again(job):
-                    return self._now() + timedelta(seconds=OUTAGE_SECONDS)
+                    return self._now() + timedelta(seconds=ASK_AGAIN_SECONDS)
                 continue
             memo = self._state.memo(job)
             seen = self._observe(job, memo, facts)

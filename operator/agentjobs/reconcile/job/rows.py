@@ -11,7 +11,6 @@ from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, ResultSummar
 from agentjobs.contract import Result, cut
 from agentjobs.core.job.ended import KnownJob
 from agentjobs.core.job.observation import FinalResult, Job
-from agentjobs.core.pods.pod import Pod
 from agentjobs.history.records import JobKey, StartEnd, TransitionRecord
 
 SUMMARY_BYTES: Final = 1024
@@ -156,16 +155,3 @@ def usage(counts: Mapping[str, int]) -> Usage:
         input_tokens=counts.get("inputTokens", 0),
         output_tokens=counts.get("outputTokens", 0),
     )
-
-
-def tombstone(pod: Pod) -> dict[str, Any]:
-    """A pod's identity as a cache takes it for a deletion."""
-    return {
-        "kind": "Pod",
-        "metadata": {
-            "namespace": pod.namespace,
-            "name": pod.name,
-            "uid": pod.uid,
-            "resourceVersion": pod.resource_version,
-        },
-    }

@@ -10,10 +10,7 @@ from datetime import datetime
 from typing import Final, assert_never
 
 from agentjobs.api.events import EventReason
-from agentjobs.api.schedule.status import (
-    MAX_ACTIVE,
-    AgentScheduleStatus,
-)
+from agentjobs.api.schedule.status import MAX_ACTIVE, AgentScheduleStatus
 from agentjobs.bounded import Bounded
 from agentjobs.contract import ANNOTATION_REPLACED_BY
 from agentjobs.core.children import Refresh
@@ -36,9 +33,8 @@ from agentjobs.errors import Conflict, NotFound, Unavailable
 from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES
 from agentjobs.reconcile.children import Children, Pass
 from agentjobs.reconcile.job.ends import is_recorded
-from agentjobs.reconcile.job.facts import OUTAGE_SECONDS
 from agentjobs.reconcile.schedule.story import ScheduleStory
-from agentjobs.reconcile.setup import Setup
+from agentjobs.reconcile.setup import ASK_AGAIN_SECONDS, Setup
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +139,7 @@ class Schedules:
         reserved = (one.name for one in seen.reserved if one.name not in known)
         if await self._children.refresh(seen.schedule, reserved, jobs, current):
             return True
-        self._state.queue.add_after(AGENTSCHEDULES.key(seen.schedule.key), OUTAGE_SECONDS)
+        self._state.queue.add_after(AGENTSCHEDULES.key(seen.schedule.key), ASK_AGAIN_SECONDS)
         return False
 
     async def _write(self, schedule: Schedule, status: AgentScheduleStatus, current: Pass) -> None:
@@ -178,7 +174,7 @@ class Schedules:
             answer = await self._cluster.patch(AGENTJOBS, schedule.namespace, action.job.name, body)
         except NotFound:
             # It is gone; the watch will say so.
-            self._state.queue.add_after(AGENTSCHEDULES.key(schedule.key), OUTAGE_SECONDS)
+            self._state.queue.add_after(AGENTSCHEDULES.key(schedule.key), ASK_AGAIN_SECONDS)
             return False
         self._state.observe(AGENTJOBS, None, answer)
         self._story.record(
@@ -201,7 +197,7 @@ class Schedules:
                 continue  # it is gone, or another has its name
             self._story.tell("schedule.job_pruned", seen, action, job=job.name)
         if waiting:
-            self._state.queue.add_after(AGENTSCHEDULES.key(schedule.key), OUTAGE_SECONDS)
+            self._state.queue.add_after(AGENTSCHEDULES.key(schedule.key), ASK_AGAIN_SECONDS)
         return False
 
     async def _recorded(self, namespace: str, made: MadeJob) -> bool:
