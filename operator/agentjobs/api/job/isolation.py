@@ -29,7 +29,7 @@ def parse_network(value: object) -> str:
             return value
     except ValueError:
         pass
-    raise ValueError(f"{value!r:.60} is no range of addresses; use e.g. 203.0.113.0/24 or 2001:db8::/64")
+    raise ValueError(f"{value!r:.60} is not a range of addresses; use e.g. 203.0.113.0/24 or 2001:db8::/64")
 
 
 def parse_port(value: object) -> int | str:
@@ -42,7 +42,7 @@ def parse_port(value: object) -> int | str:
         return value
     if isinstance(value, str) and 1 <= len(value) <= 63 and not value.isdigit():
         return value
-    raise ValueError(f"{value!r:.60} is no port; use a number from 1 to {MAX_PORT} or a port's name")
+    raise ValueError(f"{value!r:.60} is not a port; use a number from 1 to {MAX_PORT} or a port's name")
 
 
 Network = Annotated[

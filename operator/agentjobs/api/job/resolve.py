@@ -1,7 +1,7 @@
-"""What an accepted job runs: its spec with all defaults, values for `$(…)`, contents for the names of ConfigMaps.
+"""Resolves the spec of a job: sets defaults, replaces `$(…)`, and puts in the contents of ConfigMaps.
 
-Called once for a job, when it is accepted; the result is stored and every start runs it, whatever is edited later.
-Pure: whoever calls has read the ConfigMaps.
+Called once for each job, when it is accepted. The result is stored, and every start runs it even if the job is edited
+later. Pure: the caller has read the ConfigMaps.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from agentjobs.contract import Resolved
 from agentjobs.errors import Invalid, NotFound
 
 STEERING: Final = frozenset(aliases(AgentJobSpec, Changes.BEFORE_START, Changes.ALWAYS))
-"""Fields that may change after acceptance: no part of the work, hence not of its hash."""
+"""Fields that may change after acceptance. They are not part of the work, and not of its hash."""
 MAX_UNREADABLE: Final = 3
 _AGENTS: Final = "agent.inline.agents[{}]"
 _TEXT: Final = "…"
@@ -34,7 +34,7 @@ def config_map_keys(spec: AgentJobSpec) -> set[ConfigMapKey]:
     """Return the ConfigMap keys whose contents the job needs.
 
     Raises:
-        ValueError: a scripted model that names none; `validate_job` reports it.
+        ValueError: a scripted model names no key; `validate_job` reports it.
     """
     keys = set(_scripts(spec))
     if spec.input.message_from is not None:
@@ -46,7 +46,7 @@ def config_map_keys(spec: AgentJobSpec) -> set[ConfigMapKey]:
 
 
 def resolve(job: Mapping[str, Any], contents: Mapping[ConfigMapKey, str]) -> Resolved:
-    """Return what the job runs: an AgentJob that `validate_job` found nothing wrong with; see `resolve_spec`."""
+    """Return what an AgentJob runs in which `validate_job` finds no problem; see `resolve_spec`."""
     return resolve_spec(AgentJobSpec.model_validate(job["spec"]), job["metadata"], contents)
 
 
@@ -62,7 +62,7 @@ def resolve_spec(spec: AgentJobSpec, metadata: Mapping[str, Any], contents: Mapp
         NotFound: a content is missing; the job should wait for it.
         Invalid: a content cannot be used; the message names ConfigMap, key and cure.
     """
-    # Before the ConfigMaps' texts come in, which are data.
+    # Before the texts of ConfigMaps are put in: they are data, and nothing in them is replaced.
     dumped = substituted(spec.model_dump(mode="json", by_alias=True, exclude_none=True), names_of(metadata))
     reference = spec.input.message_from
     if reference is not None:
@@ -97,7 +97,7 @@ class Unreadable:
 def read_accepted(resolved: Resolved) -> AgentJobSpec | Unreadable:
     """Return the spec of an accepted job as `accepted_spec`, or which of its values this version cannot read.
 
-    An unknown field is passed over. A new value of a known field cannot be: it may mean anything.
+    An unknown field is ignored. An unknown value of a known field cannot be ignored: it may mean anything.
     """
     try:
         return accepted_spec(resolved)
@@ -111,7 +111,7 @@ def read_accepted(resolved: Resolved) -> AgentJobSpec | Unreadable:
 def unresolved(spec: Mapping[str, Any], *, name: str, uid: str) -> dict[str, Any]:
     """Return an accepted spec without what `resolve` derived from the job's own name and uid, for a new job to derive.
 
-    A session that was the job's own must not become another's.
+    The new job must not share a session that was derived for this one.
     """
     session, agent = dict(spec.get("session") or {}), dict(spec.get("agent") or {})
     if session.get("sessionId") == uid:
@@ -126,10 +126,10 @@ def unresolved(spec: Mapping[str, Any], *, name: str, uid: str) -> dict[str, Any
 
 
 def accepted_spec(resolved: Resolved) -> AgentJobSpec:
-    """Return the spec of an accepted job for those who steer it; the texts its agents get are left out.
+    """Return the spec of an accepted job for the operator's decisions, without the texts for its agents.
 
-    Texts from ConfigMaps may be longer than the fields that they replace allow. What this version does not know is
-    passed over: a later one accepted the job, and then operators were rolled back.
+    Texts from ConfigMaps may be longer than the fields that they replace allow. Fields that this version does not know
+    are ignored: a later version accepted the job, and then the operator was rolled back.
 
     Raises:
         ValidationError: a value that this version does not know; see `read_accepted`.
@@ -144,7 +144,7 @@ def accepted_spec(resolved: Resolved) -> AgentJobSpec:
 
 
 def as_accepted(spec: AgentJobSpec, resolved: Resolved) -> AgentJobSpec:
-    """Return what `accepted_spec` would read, from the spec that `resolved` was just made from."""
+    """Return what `accepted_spec` returns for `resolved`, from the spec that it was made from, without parsing."""
     known = resolved["spec"]
     changed: dict[str, Any] = {
         "input": Input.model_construct(message=_TEXT, state=known["input"]["state"]),
@@ -166,9 +166,9 @@ def _without_instruction(member: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def edited_fields(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
-    """Name the fields of the work in which a legal job now asks for something else than what was accepted.
+    """Return the fields of the work in which a legal job now differs from what was accepted.
 
-    Texts from ConfigMaps are not compared: which keys they came from is not kept, and what they say now is not read.
+    Texts from ConfigMaps are not compared: their keys are not stored, and their present contents are not read.
     """
     spec = AgentJobSpec.model_validate(job["spec"])
     own = resolve_spec(spec, job["metadata"], _Unread(spec, accepted))
@@ -179,7 +179,7 @@ def edited_fields(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
 
 
 class _Unread(dict[ConfigMapKey, str]):
-    """Stands in for contents that nobody has read: any text, and for a schema the one that was accepted."""
+    """Replaces contents that are not read: a placeholder for a text, the accepted schema for a schema."""
 
     def __init__(self, spec: AgentJobSpec, accepted: Resolved) -> None:
         super().__init__()
@@ -192,7 +192,7 @@ class _Unread(dict[ConfigMapKey, str]):
 
 
 def _work(resolved: Resolved) -> dict[str, Any]:
-    # Through the model, so that a default of a later version is no difference.
+    # Through the model, so that a default which a later version added is not a difference.
     spec = accepted_spec(resolved).model_dump(mode="json", by_alias=True, exclude_none=True)
     return {key: value for key, value in spec.items() if key not in STEERING}
 
@@ -209,7 +209,7 @@ def _differences(first: Mapping[str, Any], second: Mapping[str, Any], place: str
 
 
 def _edited_instructions(spec: AgentJobSpec, own: Resolved, accepted: Resolved) -> set[str]:
-    """`own` is what the object would resolve to now; texts of its ConfigMaps are not in it."""
+    """`own` is what the object resolves to now, without the texts of its ConfigMaps."""
     inline, now, stored = spec.agent.inline, own["spec"]["agent"].get("inline"), accepted["spec"]["agent"].get("inline")
     if inline is None or now is None or stored is None:
         return set()
@@ -224,7 +224,7 @@ def _edited_instructions(spec: AgentJobSpec, own: Resolved, accepted: Resolved) 
 
 
 def spec_hash(resolved: Resolved) -> str:
-    """Return 8 hexadecimal digits that change when the work changes; steering a job does not change them."""
+    """Return 8 hexadecimal digits that change when the work changes, and not with fields of `STEERING`."""
     work = {key: value for key, value in resolved["spec"].items() if key not in STEERING}
     text = json.dumps([work, resolved["scripts"]], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -235,7 +235,7 @@ def _key(reference: ConfigMapKeyRef) -> ConfigMapKey:
 
 
 def _instructions(spec: AgentJobSpec) -> Iterator[tuple[int | None, ConfigMapKey]]:
-    """Each instruction that stands in a ConfigMap, with its agent's place in `agents`, None for the root."""
+    """Each instruction from a ConfigMap, with the index of its agent in `agents`; None for the root."""
     inline = spec.agent.inline
     if inline is None:
         return
@@ -266,7 +266,7 @@ def _schema(contents: Mapping[ConfigMapKey, str], key: ConfigMapKey) -> dict[str
 def _scripts(spec: AgentJobSpec) -> Iterator[ConfigMapKey]:
     further = spec.agent.inline.agents if spec.agent.inline is not None else ()
     own = [scripted_model(spec.agent.model)]
-    # A script of the whole team replaces its members' models.
+    # A script of the whole team replaces the models of its members.
     keys = own if own != [None] else [scripted_model(agent.model) for agent in further]
     yield from (key for key in keys if key is not None)
 

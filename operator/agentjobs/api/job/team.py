@@ -205,7 +205,7 @@ def _tree_problems(inline: Raw, *, root: object) -> Iterator[Problem]:
                 continue
             if child not in paths:
                 known = ", ".join(list(paths)[:5]) or "none so far"
-                cure = f"is no entry of inline.agents ({known}); add it there or correct the name"
+                cure = f"is not an entry of inline.agents ({known}); add it there or correct the name"
                 yield problem_at((*path, "subAgents", index), child, cure)
                 continue
             parents[child].append(parent)

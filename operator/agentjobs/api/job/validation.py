@@ -1,8 +1,8 @@
-"""Every rule that a job must keep, checked at acceptance; all problems at once.
+"""Checks all rules of a job when it is accepted, and returns all problems at once.
 
-The CRD says most of this at `kubectl apply` already. It is repeated here because servers without CEL, older stored
-objects and paths around the CRD must not differ, and because some rules are beyond a schema: sizes in bytes, the tree
-of agents, what instructions read. Whatever the object is, this returns problems and never raises.
+The CRD checks most of them at `kubectl apply`. They are repeated here because API servers without CEL, older stored
+objects and ways around the CRD must not differ, and because a schema cannot express some rules: sizes in bytes, the
+tree of agents, the state keys that instructions read. For any object this returns problems and never raises.
 """
 
 import difflib
@@ -31,7 +31,7 @@ from agentjobs.contract import TOKEN_MOUNT, ErrorClass
 __all__ = ["Problem", "read_spec", "rejection", "validate_job"]
 
 MAX_DEPTH: Final = 64
-"""Deeper values overflow the stack of whoever writes or reads them recursively, us and PostgreSQL included."""
+"""Deeper values overflow the stack of code that reads or writes them recursively, such as ours and PostgreSQL's."""
 RESERVED_DOMAINS: Final = frozenset({"agentjobs.dev", "app.kubernetes.io", "kubernetes.io", "k8s.io"})
 RESERVED_VOLUMES: Final = ("tmp", "token")
 RESERVED_PATHS: Final = frozenset({"/", "/dev", "/proc", "/sys", "/tmp", TOKEN_MOUNT})  # noqa: S108  refused, not used
@@ -50,7 +50,7 @@ RESTRICTED_VOLUMES: Final = frozenset(
 )
 """Fields of a volume that the Pod Security Standard `restricted` admits."""
 API_AUDIENCE: Final = "https://kubernetes.default"
-"""What audiences of the API server begin with, and what tokens get that name none."""
+"""Prefix of the API server's audiences, and the audience of a token that names none."""
 MIN_TIMEOUT: Final = timedelta(seconds=1)
 """`activeDeadlineSeconds` of a pod is a whole number of at least one."""
 
@@ -78,10 +78,10 @@ def read_spec(job: object) -> AgentJobSpec | list[Problem]:
             *found,
             Problem("spec", "" if spec is None else shown(spec), "is not an object; it needs agent and input"),
         ]
-    # Nothing else is looked at then, so that no object, however large or strange, holds up other jobs.
-    hopeless = list(_size_problems((), spec, MAX_SPEC_BYTES)) or list(_hostile_content(spec))
-    if hopeless:
-        return [*found, *hopeless]
+    # With one of these, nothing else is checked: no object, however large or malformed, may delay other jobs.
+    fatal = list(_size_problems((), spec, MAX_SPEC_BYTES)) or list(_hostile_content(spec))
+    if fatal:
+        return [*found, *fatal]
     found += _size_problems(("input", "state"), as_object(spec.get("input")).get("state"), MAX_STATE_BYTES)
     found += _size_problems(("output", "schema"), as_object(spec.get("output")).get("schema"), MAX_SCHEMA_BYTES)
     model = _model(spec)
@@ -95,7 +95,7 @@ def read_spec(job: object) -> AgentJobSpec | list[Problem]:
 
 
 def _partition_problems(key: object, names: Mapping[str, str]) -> Iterator[Problem]:
-    # What is too long as it stands is told already.
+    # A key that is too long before its names are replaced is reported by the model.
     if isinstance(key, str) and len(key) <= MAX_PARTITION_KEY < len(expanded(key, names)):
         cure = f"is too long once its names have values; use at most {MAX_PARTITION_KEY} characters"
         yield problem_at(("partitionKey",), key, cure)
@@ -103,7 +103,7 @@ def _partition_problems(key: object, names: Mapping[str, str]) -> Iterator[Probl
 
 def _name_problems(name: object) -> Iterator[Problem]:
     if not isinstance(name, str) or not name:
-        yield Problem("metadata.name", "" if name is None else shown(name), "is no name")
+        yield Problem("metadata.name", "" if name is None else shown(name), "is not a name")
     elif len(name) > MAX_JOB_NAME:
         yield Problem(
             "metadata.name",
@@ -113,7 +113,7 @@ def _name_problems(name: object) -> Iterator[Problem]:
 
 
 def _hostile_content(spec: Raw) -> Iterator[Problem]:
-    """Look for what JSON can carry and no database or recursive function can."""
+    """Find values that JSON can carry, but a database or a recursive function cannot."""
     waiting: list[tuple[Path, object]] = [((), spec)]
     while waiting:
         path, value = waiting.pop()
@@ -132,7 +132,9 @@ def _hostile_content(spec: Raw) -> Iterator[Problem]:
                 yield Problem(field_name(path), "", fault)
                 return
         elif isinstance(value, int | float) and not _is_portable(value):
-            yield Problem(field_name(path), shown(value), "is no number that JSON carries safely; use 64 bits at most")
+            yield Problem(
+                field_name(path), shown(value), "is not a number that JSON carries safely; use 64 bits at most"
+            )
             return
 
 
@@ -158,7 +160,7 @@ def _size_problems(path: Path, value: object, most: int) -> Iterator[Problem]:
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str, skipkeys=True)
     except (RecursionError, ValueError):
-        return  # it cannot be written at all, which _hostile_content tells better
+        return  # it cannot be serialized: _hostile_content has the better message
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > most:
         cure = (
@@ -176,7 +178,7 @@ def _model(spec: Raw) -> AgentJobSpec | list[Problem]:
 
 
 def _rule_problems(spec: Raw) -> Iterator[Problem]:
-    """Check the rules between fields. Wrong types are passed over: the models have complained about them."""
+    """Check the rules between fields. Values of wrong types are skipped: the models report them."""
     if spec.get("startAt") is not None and spec.get("startAfter") is not None:
         yield problem_at(("startAfter",), spec["startAfter"], "and startAt exclude each other; remove one")
     yield from _exactly_one(("agent",), spec.get("agent"), ("inline", "module"))
@@ -301,7 +303,7 @@ def _volume_problems(runtime: Raw, *, restricted: bool) -> Iterator[Problem]:
 
 
 def _credential_problems(runtime: Raw, path: Path, source: Raw) -> Iterator[Problem]:
-    """A projected source may prove who the pod is, which `automountServiceAccountToken` alone does not decide."""
+    """Check a projected source: it may give credentials of the pod, whatever `automountServiceAccountToken` says."""
     for kind in ("serviceAccountToken", "podCertificate"):
         if source.get(kind) is None:
             continue

@@ -1,12 +1,11 @@
-"""When a schedule starts: a cron expression in a time zone as arithmetic over a calendar, without counting instants.
+"""The times of a cron expression in a time zone, computed from the calendar rather than minute by minute.
 
-An expression that reads like something else than it is, is refused. Used by validation, by the core and by
-`agentjobs schedule next`. Pure. What is promised about daylight saving stands in
-docs/reference/schedule-times.md:
+An expression that is easily misread is refused. Used by validation, by the core and by `agentjobs schedule next`. Pure.
+docs/reference/schedule-times.md promises, about daylight saving:
 
-- A schedule that runs in all 24 hours runs whenever the clock on the wall shows one of its minutes.
-- Any other runs once for each time that it names: a time that a zone skips counts right after the gap, a time that
-  comes twice counts the first time.
+- An expression that names all 24 hours matches whenever the local clock shows one of its minutes.
+- Any other expression matches once for each time that it names. A time that the zone skips is moved to the end of the
+  gap; of a time that comes twice the first counts.
 """
 
 import bisect
@@ -27,7 +26,7 @@ MAX_ZONE: Final = 64
 SCHEDULE_PATTERN: Final = (
     r"^\s*(@(hourly|daily|midnight|weekly|monthly|yearly|annually)|[-*/?,0-9a-zA-Z]+(\s+[-*/?,0-9a-zA-Z]+){4})\s*$"
 )
-"""What has five fields; whether they mean something is for `expand` to say."""
+"""Matches a macro or five fields; `expand` checks their values."""
 FIELDS: Final = ("minute", "hour", "day of month", "month", "day of week")
 MACROS: Final = {
     "@hourly": "0 * * * *",
@@ -66,13 +65,13 @@ class Cron:
     days: frozenset[int] | None
     """Days of the month; None when the field leaves them open."""
     weekdays: frozenset[int] | None
-    """0 is Sunday. When both are given, a day needs to fit one of the two, as cron has always had it."""
+    """0 is Sunday. When both are given, a day must match one of the two, as in every cron."""
     zone: zoneinfo.ZoneInfo
 
     def next_after(self, instant: datetime) -> datetime | None:
         """Return the first start later than `instant`, in UTC; None when there is none."""
-        # A gap pushes times by at most a day, hence one day back; an overlap around midnight puts times of one day
-        # behind times of the next, hence a look at the day after the first that has any.
+        # A gap moves times by at most a day, so begin one day earlier. An overlap around midnight puts times of one day
+        # after times of the next, so check the day after the first match, too.
         for day in self._days_from(instant.astimezone(self.zone).date() - _DAY):
             found = self._after(day, instant)
             if found is not None:
@@ -104,9 +103,9 @@ class Cron:
     def count(self, after: datetime, until: datetime) -> int:
         """Return how many starts are later than `after` and not later than `until`, of the last `MAX_COUNTED` days.
 
-        Days are counted and not starts: each minute of a year costs as much as one minute of each day.
+        The cost depends on the days and not on the starts: a schedule for each minute costs as much as a daily one.
         """
-        seen: set[datetime] = set()  # what a gap pushed together, and nothing else, can meet a neighbour's
+        seen: set[datetime] = set()  # only times that a gap has moved can equal a time of a neighbouring day
         total = 0
         first = after.astimezone(self.zone).date() - _DAY
         for day in itertools.islice(self._days_until(until.astimezone(self.zone).date() + _DAY), MAX_COUNTED):
@@ -130,7 +129,7 @@ class Cron:
         return starts[place - 1] if place else None
 
     def _starts(self, day: date) -> "_PlainDay | list[datetime]":
-        """The instants that stand for the times of one day of the calendar, in order, each once."""
+        """The instants of the times of one calendar day, in order, without duplicates."""
         midnight = datetime(day.year, day.month, day.day, tzinfo=self.zone)
         offsets = {wall.replace(fold=fold).utcoffset() for wall in (midnight, midnight + _DAY) for fold in (0, 1)}
         if len(offsets) == 1:
@@ -138,18 +137,18 @@ class Cron:
         return sorted({start for minute in self.minutes for start in self._instants(midnight, minute)})
 
     def _instants(self, midnight: datetime, minute: int) -> tuple[datetime, ...]:
-        wall = midnight + minute * _MINUTE  # on the wall's clock: Python adds without looking at the zone
+        wall = midnight + minute * _MINUTE  # local time: Python adds without regard to the zone
         first, second = wall.astimezone(UTC), wall.replace(fold=1).astimezone(UTC)
         if first == second:
             return (first,)
         if first < second:
             return (first, second) if self.hourly else (first,)
-        # In a gap: with the offset before it the time lies behind the gap, with the one after it before the gap.
+        # In a gap: with the offset before the gap the time is after it, with the offset after the gap it is before it.
         return () if self.hourly else (_transition(second, first, self.zone),)
 
     @property
     def ever(self) -> bool:
-        """Whether there is any start at all: the 30th of February never comes."""
+        """Whether the expression matches at all: there is never a 30th of February."""
         return any(
             self._days_in(first, length)
             for month in self.months
@@ -192,7 +191,7 @@ class Cron:
 
 
 class _PlainDay(Sequence[datetime]):
-    """The starts of a day without a change of the clocks: looked up, never listed."""
+    """The starts of a day without a clock change, computed on access."""
 
     __slots__ = ("_midnight", "_minutes")
 
@@ -227,7 +226,7 @@ def _matching_days(
 
 
 def instant_of(wall: datetime, zone: zoneinfo.ZoneInfo) -> datetime:
-    """Return when a clock on the wall shows `wall`, for the first time; what it skips counts as the end of the gap."""
+    """Return the first instant with this local time; for a skipped time, the end of the gap."""
     first = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
     second = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
     return first if first <= second else _transition(second, first, zone)
@@ -268,7 +267,7 @@ def parse_zone(name: str) -> zoneinfo.ZoneInfo:
     """Return the IANA zone of that name.
 
     Raises:
-        ValueError: no such zone; the message names the cure.
+        ValueError: there is no such zone; the message names the cure.
     """
     if name == "Local" or not name or len(name) > MAX_ZONE:
         raise ValueError("is not a time zone; use a name of the IANA list, e.g. Europe/Berlin")
@@ -291,19 +290,19 @@ def expand(schedule: str) -> tuple[frozenset[int] | None, ...]:
     """Return the five fields as sets; None for a field that leaves everything open.
 
     Raises:
-        ValueError: no expression of five fields; the message says which part and the cure.
+        ValueError: not an expression of five fields; the message names the part and the cure.
     """
     parts = _fields_of(schedule)
     fields = [_field(index, part) for index, part in enumerate(parts)]
     days, weekdays = fields[2], fields[4]
     full = [found is not None and len(found) == _SIZES[index] for index, found in enumerate(fields)]
     if days is not None and weekdays is not None and (full[2] or full[4]):
-        full[2] = full[4] = True  # a day needs to fit one of the two, and each fits the one that names all
+        full[2] = full[4] = True  # a day must match one of the two fields, and every day matches the full one
     return tuple(None if full[index] else found for index, found in enumerate(fields))
 
 
 def _fields_of(schedule: str) -> list[str]:
-    """Split an expression into its five fields, macros and mistakes seen to."""
+    """Split an expression into its five fields. Replaces macros, and refuses common mistakes."""
     text = schedule.strip().lower()
     if not text.isascii():
         raise ValueError("is not a schedule; it has letters, digits or blanks that are not ASCII: type it anew")
@@ -337,7 +336,7 @@ def _values(index: int, item: str) -> Iterator[int]:
     if not 1 <= step <= size:
         cure = f"the field has {size} values: use a step of 1 to {size}, or name the values"
         raise _wrong(index, item, cure)
-    # A range may wrap, and its steps go on behind the end: 22-6/3 is 22, 1, 4.
+    # A range may wrap, and its steps go on after the end: 22-6/3 is 22, 1, 4.
     span = last - first if last >= first else last - first + size
     return (low + (first - low + ahead) % size for ahead in range(0, span + 1, step))
 
@@ -355,7 +354,7 @@ def _ends(index: int, item: str, found: re.Match[str]) -> tuple[int, int]:
     last = _number(index, item, found["last"])
     if first == last or (index == 4 and (first, last) == (7, 0)):
         raise _wrong(index, item, f"a range of one; write {found['first']}", sign=",")
-    # A range that begins on the other Sunday begins the week.
+    # A range that begins with 7 begins on Sunday, which is 0.
     return (0 if index == 4 and first == 7 else first), last
 
 

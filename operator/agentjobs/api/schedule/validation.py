@@ -69,7 +69,7 @@ def timing_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _name_problems(name: object) -> Iterator[Problem]:
     if not isinstance(name, str) or not name:
-        yield Problem("metadata.name", "" if name is None else shown(name), "is no name")
+        yield Problem("metadata.name", "" if name is None else shown(name), "is not a name")
     elif len(name) > MAX_SCHEDULE_NAME:
         cure = f"has {len(name)} characters; use at most {MAX_SCHEDULE_NAME}, its jobs' names add a dash and a time"
         yield Problem("metadata.name", shown(name), cure)

@@ -41,9 +41,9 @@ def test_what_is_allowed_is_kept_to_the_letter(a_job: Job) -> None:
         pytest.param(
             {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}]}, "exclude each other", id="two-peers"
         ),
-        pytest.param({"to": [{"ipBlock": {"cidr": "10.0.0.1"}}]}, "is no range of addresses", id="address"),
-        pytest.param({"to": [{"ipBlock": {"cidr": "api.example.com/32"}}]}, "is no range of addresses", id="name"),
-        pytest.param({"ports": [{"port": 70000}]}, "is no port", id="port"),
+        pytest.param({"to": [{"ipBlock": {"cidr": "10.0.0.1"}}]}, "is not a range of addresses", id="address"),
+        pytest.param({"to": [{"ipBlock": {"cidr": "api.example.com/32"}}]}, "is not a range of addresses", id="name"),
+        pytest.param({"ports": [{"port": 70000}]}, "is not a port", id="port"),
         pytest.param({"ports": [{"port": 443, "endPort": 80}]}, "ends a range that begins at port", id="range"),
         pytest.param({"ports": [{"endPort": 80}]}, "ends a range that begins at port", id="range-from-nowhere"),
     ],

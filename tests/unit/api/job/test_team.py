@@ -23,7 +23,7 @@ def test_a_flat_team_that_makes_a_tree_is_fine(a_team: Job) -> None:
 
 
 TREES = {
-    "unknown": ([{"name": "a"}], ["a", "b"], 'subAgents[1]: "b" is no entry of inline.agents (a)'),
+    "unknown": ([{"name": "a"}], ["a", "b"], 'subAgents[1]: "b" is not an entry of inline.agents (a)'),
     "orphan": ([{"name": "a"}, {"name": "b"}], ["a"], 'agents[1].name: "b" is in no subAgents'),
     "two-parents": ([{"name": "a", "subAgents": ["b"]}, {"name": "b"}], ["a", "b"], "an agent has one parent"),
     "named-twice": ([{"name": "a"}], ["a", "a"], "an agent has one parent"),

@@ -102,7 +102,10 @@ BAD_SPECS = {
     "nul-in-a-key": ({"input": {"message": "x", "state": {"a\0": 1}}}, "holds the character U+0000"),
     "surrogate": ({"input": {"message": "a\ud800"}}, "spec.input.message: holds half a surrogate pair"),
     "huge-number": ({"input": {"message": "x", "state": {"a": 10**400}}}, "spec.input.state.a: a huge number is no"),
-    "not-a-number": ({"input": {"message": "x", "state": {"a": float("nan")}}}, "spec.input.state.a: nan is no number"),
+    "not-a-number": (
+        {"input": {"message": "x", "state": {"a": float("nan")}}},
+        "spec.input.state.a: nan is not a number",
+    ),
     "large-state": ({"input": {"message": "x", "state": {"a": "x" * 17_000}}}, "use at most 16384, pass a reference"),
     "large-spec": ({"input": {"message": "x" * 2_000_000}}, "spec: has 20001"),
 }
