@@ -156,7 +156,7 @@ EXIT_CODES: Final[Mapping[Verdict, int]] = {
     Verdict.RETRY: 70,  # EX_SOFTWARE
     Verdict.SNOOZE: 75,  # EX_TEMPFAIL
     Verdict.FAIL: 78,  # EX_CONFIG
-    Verdict.CANCEL: 77,  # EX_NOPERM is the nearest: somebody said no
+    Verdict.CANCEL: 77,  # EX_NOPERM is the nearest: the code refused
 }
 EXIT_FENCED: Final = 76  # EX_PROTOCOL: another pod holds this start
 
@@ -336,7 +336,7 @@ def trace_id(uid: str) -> int:
 
 
 def span_id(uid: str, start: int = 0) -> int:
-    """Id of the span of a start, or of the whole job (0): whoever knows uid and number can hang spans on it."""
+    """Id of the span of a start, or of the whole job (0): spans can be added to it by uid and number."""
     return _digest(f"{uid}/{start}", 8)
 
 

@@ -4,7 +4,7 @@
     ├── Unavailable        try again later (connection refused, 5xx, time-out)
     │   └── TooManyRequests    the server said when (`retry_after`)
     │       └── Busy               another request writes the same at this moment
-    ├── Conflict           somebody else wrote first; read again, decide again
+    ├── Conflict           another client wrote first; read again, decide again
     │   ├── AlreadyExists      a create met an object of that name
     │   └── Fenced             this start is no longer the current one; stop
     ├── NotFound           no such object
@@ -51,7 +51,7 @@ class AlreadyExists(Conflict):
 
 
 class Fenced(Conflict):
-    """Another pod holds this start; whoever is told so must stop writing."""
+    """Another pod holds this start: this one must stop writing."""
 
 
 class NotFound(AgentJobsError):
@@ -63,7 +63,7 @@ class Gone(AgentJobsError):
 
 
 class Denied(AgentJobsError):
-    """Not authenticated or not allowed (401, 403, or a policy's own code); somebody may change that."""
+    """Not authenticated or not allowed (401, 403, or a policy's own code); an administrator may change that."""
 
 
 class Invalid(AgentJobsError):

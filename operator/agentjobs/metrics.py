@@ -20,7 +20,7 @@ from agentjobs.core.schedule.actions import OccurrenceKind
 from agentjobs.errors import Conflict
 
 OTHER: Final = "Other"
-# The queues that exist in every namespace; a queue somebody made counts as Other.
+# The queues that exist in every namespace; a queue that a user made counts as Other.
 QUEUES: Final = frozenset({"agents", "scheduled"})
 OUTCOMES: Final = frozenset({"ok", "unavailable", "refused"})
 TABLES: Final = frozenset({"jobs", "starts", "transitions", "events", "results"})
@@ -157,7 +157,7 @@ class Metrics:
         self._depths = depths
 
     def _depth_of(self, queue: str) -> float:
-        """How many wait in one of our queues; for `Other` in all that somebody made."""
+        """How many wait in one of our queues; for `Other` in all that users made."""
         return float(sum(jobs for name, jobs in self._depths().items() if _known(name, QUEUES) == queue))
 
     def queue_wait(self, queue: str, seconds: float) -> None:

@@ -3,7 +3,7 @@
 A job's trace and the spans that others hang theirs on have ids that follow from the job's uid (`contract.trace_id`),
 so nobody has to hand them on, and what is told twice is one span. The standard variables configure it:
 `OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER`, `OTEL_EXPORTER_OTLP_*` and the others of the SDK. Nothing of OpenTelemetry
-is imported while it is off. Spans are sent by a thread of the SDK's; whoever makes one never waits, and what a
+is imported while it is off. Spans are sent by a thread of the SDK's; the caller never waits, and what a
 collector does not take is lost.
 """
 

@@ -15,14 +15,15 @@ T = TypeVar("T")
 Name = tuple[str, str]
 """Namespace and name; the namespace is empty for cluster-wide objects."""
 
-# Two minutes of 100 deletions a second; a late event is at most a reconnect (70 s) old, and lists settle older ones.
+# Two minutes of 100 deletions a second. A late event is at most a reconnect (70 s) old; lists repair what older ones
+# miss.
 TOMBSTONES: Final = 16_384
 
 
 Change = tuple[Name, T | None, T | None]
 """One object's name, and what was known of it before and after. The two are never of different uids: an object that
 took the name of another is told as two changes."""
-Changed = Callable[[Name, T | None, T | None], None]
+OnChange = Callable[[Name, T | None, T | None], None]
 """Called after each change."""
 
 
@@ -36,7 +37,7 @@ class _Entry(Generic[T]):
 
 
 class Cache(Generic[T]):
-    """Objects by (namespace, name), with secondary indexes."""
+    """Values of objects by namespace and name, with secondary indexes."""
 
     def __init__(
         self,
@@ -47,8 +48,8 @@ class Cache(Generic[T]):
     ) -> None:
         """
         Args:
-            parse: makes the value kept of an object; must not raise on anything the server may hold.
-            indexes: by index name, a function that gives the values an object is to be found under.
+            parse: makes the value of an object; must not raise on anything that the API server may hold.
+            indexes: by index name, a function that returns the values under which an object is found.
             tombstones: how many deleted uids are remembered.
         """
         self._parse = parse
@@ -119,7 +120,7 @@ class Cache(Generic[T]):
         entry.value = value
         self._add_to_index(name, value)
 
-    def listing(self, namespace: str | None = None, *, changed: "Changed[T] | None" = None) -> "Listing[T]":
+    def listing(self, namespace: str | None = None, *, changed: "OnChange[T] | None" = None) -> "Listing[T]":
         """Begin to take in a complete list, of one namespace or of all. The caller goes on until `end`."""
         self._listings += 1
         return Listing(self, namespace, self._listings, changed or (lambda name, before, after: None))
@@ -202,7 +203,7 @@ class Listing(Generic[T]):
     Watches, answers to writes and other listings may bring newer states meanwhile.
     """
 
-    def __init__(self, cache: Cache[T], namespace: str | None, number: int, changed: "Changed[T]") -> None:
+    def __init__(self, cache: Cache[T], namespace: str | None, number: int, changed: "OnChange[T]") -> None:
         self._cache = cache
         self._namespace = namespace
         self._number = number

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from agentjobs.api_resource import Resource
-from agentjobs.engine.cache import Cache, Changed, Listing, Name
+from agentjobs.engine.cache import Cache, Listing, Name, OnChange
 from agentjobs.engine.queueing import WorkQueue
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class Informers:
         self._caches: dict[str, Cache[Any]] = {
             name: Cache(kind.parse, kind.indexes) for name, kind in self._kinds.items()
         }
-        self._subscribers: dict[str, list[Changed[Any]]] = defaultdict(list)
+        self._subscribers: dict[str, list[OnChange[Any]]] = defaultdict(list)
         self.queue: WorkQueue[Key] = WorkQueue(is_idle=self._is_idle)
 
     @property
@@ -75,7 +75,7 @@ class Informers:
         """Return the cache of a kind."""
         return self._caches[resource.kind]
 
-    def subscribe(self, resource: Resource, on_change: Changed[Any]) -> None:
+    def subscribe(self, resource: Resource, on_change: OnChange[Any]) -> None:
         """Call `on_change` for each change of a kind's objects, before any key is woken."""
         self._subscribers[resource.kind].append(on_change)
 

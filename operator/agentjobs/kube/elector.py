@@ -37,7 +37,7 @@ RELEASE_SECONDS: Final = 3.0
 
 
 class LeaseLost(AgentJobsError):
-    """This process does not hold the Lease (any more) and must not write; it ends, another one goes on."""
+    """This process does not hold the Lease (any more) and must not write; it ends, and another one takes over."""
 
 
 def boottime() -> float:
@@ -148,7 +148,7 @@ class Elector:
         """Renew until the Lease is lost. Call after `acquire`; cancel it before `release`.
 
         Raises:
-            LeaseLost: always, in the end; somebody else took it, or no renewal succeeded in time.
+            LeaseLost: always, in the end: another process took the Lease, or no renewal succeeded in time.
         """
         while True:
             await asyncio.sleep(min(self._retry, max(0.0, self._remaining())))
@@ -244,7 +244,7 @@ class Elector:
                 raise LeaseLost(f"lease {self._namespace}/{self._name}: deleted, then made by another") from None
             return
         except Conflict:
-            # Our own earlier try may have arrived after all, or somebody has labelled it; only another holder counts.
+            # Our own earlier try may have arrived after all, or a client has labelled it; only another holder counts.
             lease = await self._client.get(LEASES, self._namespace, self._name)
             self._check_holder(lease)
             lease = await self._put({**lease, "spec": {**lease["spec"], "renewTime": self._time()}})
@@ -269,7 +269,7 @@ class Elector:
     def _spec(self, *, acquired: str, transitions: int) -> Obj:
         return {
             "holderIdentity": self._identity,
-            # Rounded up: whoever waits for us must not wait for less than we may still write.
+            # Rounded up: a standby must not wait for less time than we may still write.
             "leaseDurationSeconds": math.ceil(self._duration.total_seconds()),
             "acquireTime": acquired,
             "renewTime": acquired,

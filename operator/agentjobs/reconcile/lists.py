@@ -1,4 +1,4 @@
-"""Full lists of what is watched: before the first decision, and now and then to repair what a watch missed.
+"""Full lists of all watched kinds: before the first decision, and periodically to repair what a watch missed.
 
 Made and run by `operator_process`. It feeds the caches and history, and decides nothing.
 """
@@ -33,9 +33,9 @@ AT_ONCE: Final = 50
 
 
 class Lists:
-    """Full lists of what is watched: before the first decision, and now and then to repair what a watch missed.
+    """Takes in the lists of all kinds and namespaces.
 
-    What the status of a job tells of its past is compared with history once, when the job is found.
+    The records in the status of a job are compared with history once, when a list finds the job.
     """
 
     def __init__(self, ports: Ports, state: State, namespaces: tuple[str, ...]) -> None:
@@ -121,14 +121,14 @@ class Lists:
             return None
 
     def _note(self, _name: Name, before: KnownJob | None, after: KnownJob | None) -> None:
-        """Remember what the status of a job that was not known before tells of its past."""
+        """Remember the records in the status of a job that was not known before."""
         if before is None and isinstance(after, Job):
             self._told += records_from_status(after)
 
     async def _feed(self) -> None:
-        """Write what was told and history lacks, for whatever a crash kept from it.
+        """Write the remembered records that history lacks because of a crash.
 
-        While PostgreSQL is away all of it waits in the writer.
+        While PostgreSQL is away all records wait in the writer.
         """
         records, self._told = self._told, []
         if not records:
@@ -141,9 +141,9 @@ class Lists:
             self._writer.put(record)
 
     async def _close_vanished(self, listed_at: datetime | None) -> None:
-        """Close the history of jobs whose object went while nobody watched: those that the list just taken had not.
+        """Close the history of jobs that the last list did not have: they were deleted while nothing watched.
 
-        Every list, not the first alone: what the watch did not tell of a deletion may have been lost here as well.
+        Called after every list: a deletion that a watch missed may be missing in history, too.
         """
         if listed_at is None:
             return
@@ -157,9 +157,9 @@ class Lists:
             logger.info("history.closed", extra={"jobs": closed})
 
     async def run(self, seconds: float) -> None:
-        """Complete what `begin` left out, and compare everything every `seconds`.
+        """Complete what `begin` left out, and compare all objects every `seconds`.
 
-        An API server that is away is waited for.
+        Goes on when the API server or PostgreSQL is unavailable.
         """
         while True:
             try:
@@ -180,9 +180,9 @@ class Lists:
         return False
 
     async def compare(self) -> None:
-        """Compare the version of every object with what is known, and read what differs.
+        """Compare the version of every object with the caches, and read those that differ.
 
-        A watch misses nothing, as far as is known. This finds out if it does.
+        No watch is known to miss an event. This finds out if one does.
         """
         listed_at = await self._clock()
         for kind in self._state.informers.kinds:
@@ -205,7 +205,7 @@ class Lists:
         logger.info("lists.compared", extra={"kind": resource.kind, "read": read})
 
     async def complete(self) -> None:
-        """Take in complete lists of what has none yet, and close the history of jobs that are gone."""
+        """Take in the complete lists that are missing, and close the history of jobs that are gone."""
         self._wake.clear()
         while self._incomplete:
             await self._list(*self._incomplete[0])
@@ -218,7 +218,7 @@ class Lists:
 
 
 async def _each(items: Iterable[dict[str, Any]], take: Callable[[dict[str, Any]], None]) -> None:
-    """Take items, with a turn for all else after some: a whole page would hold up decisions for 50 ms."""
+    """Take items, and yield to other tasks now and then: a whole page would delay decisions by 50 ms."""
     for number, item in enumerate(items, start=1):
         take(item)
         if number % AT_ONCE == 0:
@@ -226,5 +226,5 @@ async def _each(items: Iterable[dict[str, Any]], take: Callable[[dict[str, Any]]
 
 
 def _tell(error: Unavailable) -> None:
-    if not isinstance(error, Away):  # that is told by the breaker, once
+    if not isinstance(error, Away):  # the breaker logs that, once
         logger.warning("history.unavailable", extra={"error": str(error)})

@@ -41,7 +41,7 @@ class Versioned(Protocol):
 
 
 class State:
-    """Jobs, pods, schedules, and the jobs that wait for a slot."""
+    """The caches, the queues, and what is remembered of each job."""
 
     def __init__(
         self, kinds: Iterable[Kind[Any, Any]], *, limits: Mapping[str, int], now: Callable[[], datetime]
@@ -56,7 +56,7 @@ class State:
         self.slots = Slots(lambda queue: self.queue.add((QUEUE, *queue)))
         self.specs = Specs()
         self.expiries = Deadlines()
-        """When finished jobs have lived out their time; each is looked at then."""
+        """Finished jobs by the time when their time to live is over."""
         self._now = now
         self._memos: dict[JobName, JobMemo] = {}
         # Uids of deleted jobs that no worker has looked at since.
@@ -117,7 +117,7 @@ class State:
         await self.expiries.run(lambda name: self.queue.add(AGENTJOBS.key(name)), now=self._now)
 
     def hold_claim(self, name: JobName) -> None:
-        """Count what a job's claim takes: a slot and a session. To be called also when its session is known anew."""
+        """Count what a job's claim holds: a slot and a session. Call it again when the session becomes known."""
         job = self.jobs.get(name)
         holding = None
         if isinstance(job, Job) and job.active is not None:
@@ -126,7 +126,7 @@ class State:
         self.slots.hold(name[0], ("claim", name), holding)
 
     def _hold_pod(self, name: JobName) -> None:
-        """Count what a pod takes until it ends: its session, whatever its job says, and a slot when its job is gone."""
+        """Count what a pod holds until it ends: always its session, and a slot if its job is gone."""
         pod = self.pods.get(name)
         holding = None
         if pod is not None and not pod.ended and pod.owner_uid is not None:
@@ -152,12 +152,12 @@ class State:
         return self._gone.pop(name, None)
 
     def is_due(self, job: EndedJob) -> bool:
-        """Whether there is something to do for a job of which little is kept."""
+        """Whether there is something to do for a job of which only a summary is kept."""
         is_expired = job.expires is not None and job.expires <= self._now() and not job.deleting
         return is_expired or any(pod.has_finalizer for pod in self.pods.by("job", job.key))
 
     def read_again(self, obj: Mapping[str, Any]) -> None:
-        """Take in the object of a job of which little is kept."""
+        """Take in the object of a job of which only a summary is kept."""
         self.observe(AGENTJOBS, None, obj)
         job = parse_job(obj)
         known = self.jobs.get(job.key)
@@ -165,7 +165,7 @@ class State:
             self.jobs.revise(job.key, job)
 
     def reduce(self, job: Job) -> bool:
-        """Keep little of a job for which there is nothing to do before its time to live is over. True if it is so."""
+        """Keep only a summary of a job if nothing is to be done before its time to live is over. True if that is so."""
         if job.expires is not None and job.expires <= self._now() and not job.deleting:
             return False
         if self.jobs.get(job.key) is not job or not self.informers.reduce(AGENTJOBS, job.key):
@@ -187,7 +187,7 @@ class State:
                 self.slots.wake_all()
 
     def ask_for_slot(self, job: Job, ask: needs.Slot) -> None:
-        """Let the job wait in its queue, and let admission look if that is news."""
+        """Let the job wait in its queue; admission looks at the queue if the entry is new or has changed."""
         candidate = Candidate(key=job.key, uid=job.uid, priority=ask.priority, created=job.created, lock=ask.session)
         queue = (job.namespace, ask.queue)
         if not self.slots.has_asked(queue, candidate):
@@ -203,5 +203,5 @@ class State:
         return answer
 
     def leave(self, job: Job) -> None:
-        """The job needs no slot (any more)."""
+        """The job does not need a slot, or does not need it any more."""
         self.slots.leave(job.key)

@@ -1,12 +1,12 @@
 """What happens to a job next.
 
 decide       observation in; a need or an action out
-holds        its part about what holds back a start, as a list
-end_start    its part about a start that has ended
+holds        what keeps a job from its next start, as a list
+end_start    what follows from the end of a start
 observation  what `decide` looks at
-ended        what is kept of a job that needs nothing more
-needs        what it may have to know first
-actions      what it may do
+ended        the summary that is kept of an idle job
+needs        facts that `decide` may have to ask for first
+actions      what the operator may do to a job
 progress     the status that an action leaves behind
 policy       the job's own rules for endings
 retry        backoff

@@ -1,6 +1,6 @@
-"""What is kept of a job that has ended and needs nothing more: a few words in place of its object.
+"""The summary that is kept of a finished job with nothing left to do, in place of its object.
 
-Most objects of a cluster are such jobs. Whatever has to be done about one later begins with reading its object again.
+Most objects of a cluster are such jobs. When there is something to do for one, its object is read again first.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ KnownJob: TypeAlias = Job | EndedJob
 
 
 def ended_job(job: Job) -> EndedJob:
-    """Reduce a job that is idle to what is kept of it."""
+    """Summarize an idle job."""
     return EndedJob(
         namespace=intern(job.namespace),
         name=job.name,

@@ -207,11 +207,11 @@ def _observed(job: Job, status: AgentJobStatus) -> AgentJobStatus:
 
 def _fitting(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
     """Leave out conditions of others that the CRD has no room for: with them no write would be taken any more."""
-    surplus = len(conditions) - MAX_CONDITIONS
-    if surplus <= 0:
+    over_limit = len(conditions) - MAX_CONDITIONS
+    if over_limit <= 0:
         return conditions
     others = [one for one in conditions if one.type not in _OURS]
-    return tuple(one for one in conditions if one not in others[-surplus:])
+    return tuple(one for one in conditions if one not in others[-over_limit:])
 
 
 def _reason(conditions: tuple[Condition, ...]) -> str | None:

@@ -49,7 +49,7 @@ class Terminated:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod of a job. `job` is the AgentJob that controls it; its label says so too, but anybody may edit that."""
+    """One pod of a job. `job` is the AgentJob that controls it; its label says so too, but labels can be edited."""
 
     namespace: str
     name: str

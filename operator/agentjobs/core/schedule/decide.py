@@ -294,7 +294,7 @@ class _Draft:
         late = (self.now if oldest is None else plan.due(oldest)) + ON_TIME
         said = find_condition(self.status.conditions, ScheduleConditionType.BLOCKED)
         if self.now < late and not (said and said.is_true) and job.phase in _MOVING:
-            # Most jobs end soon; a write for each short overrun would be of no use to anybody.
+            # Most jobs end soon; a write for each short overrun would be of no use.
             self.again = min(self.again, late)
             return None
         reason = (

@@ -3,11 +3,11 @@
 reconciler     observe, decide, load facts or apply, for one key
 specs          which spec counts for a job
 trial          whether the API server would take a job's pod, asked before acceptance
-acceptance     the resolved spec is stored
-facts          what decide has to know, asked
-apply          what decide wants, done
-pods           pods are made or adopted
-prerequisites  what they need is made before, and handed over to them
+acceptance     stores the resolved spec
+facts          answers the needs of decide
+apply          applies the actions of decide
+pods           makes or adopts pods
+prerequisites  makes what pods need, and makes the pods owners of it
 story          log lines, Events and traces about what was done
 memo           what is remembered of a job between two passes
 rows           records of history and values of status

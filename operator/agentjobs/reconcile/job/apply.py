@@ -85,7 +85,7 @@ class Applier:
     async def apply(  # noqa: C901  one flat match over a closed union
         self, seen: Observation, action: Action, facts: Facts, memo: JobMemo
     ) -> bool:
-        """Do it. True to look at the job again at once."""
+        """Apply an action. True to look at the job again at once."""
         job = seen.job
         match action:
             case Keep():
@@ -135,7 +135,7 @@ class Applier:
             self._story.edited(job, edits)
 
     async def hand_over(self, seen: Observation, memo: JobMemo) -> None:
-        """Let what the pod of the active start needs, such as its network policy, live as long as the pod."""
+        """Make the pod of the active start an owner of its prerequisites, so that they live as long as it does."""
         job, spec = seen.job, seen.spec
         if spec is None or job.active is None:
             return
@@ -152,7 +152,7 @@ class Applier:
         memo.policy_of = pod.uid
 
     async def read_again(self, job: EndedJob) -> bool:
-        """Read the object of a job of which little is kept. False when it is gone, which the watch is about to say."""
+        """Read the object of a summarized job. False when it is gone; the watch will report that."""
         try:
             self._state.read_again(await self._cluster.get(AGENTJOBS, *job.key))
         except NotFound:
@@ -209,7 +209,7 @@ class Applier:
         self._story.claimed(seen, claim, pod)
 
     async def _make_pod(self, seen: Observation, action: MakePod, memo: JobMemo) -> bool:
-        """Make the pod of a claimed start. True when it is there, or never will be."""
+        """Make the pod of a claimed start. True when it exists, or never will."""
         spec = self._acceptance.for_pod(seen)
         if spec is None:
             return False
@@ -261,7 +261,7 @@ class Applier:
         self._story.deleted(job)
 
     async def release_orphans(self, name: JobName, job: KnownJob | None) -> None:
-        """Remove the finalizer of pods whose job is gone, by the API server's own word."""
+        """Remove the finalizer of pods whose job the API server does not have."""
         pods = [pod for pod in self._state.pods.by("job", name) if pod.has_finalizer]
         orphans = [pod for pod in pods if job is None or pod.owner_uid != job.uid]
         if not orphans:
@@ -281,15 +281,15 @@ class Applier:
         except NotFound:
             self._state.observe_gone(PODS, pod)
             return
-        # A pod whose kubelet is done goes with its last finalizer, and the answer is its last state; one in its grace
-        # period stays, and so does its session's lock.
+        # A pod whose containers have ended is deleted with its last finalizer, and the answer is its last state. A pod
+        # in its grace period stays, and keeps its session's lock.
         meta = answer["metadata"]
         over = pod.ended or (meta.get("deletionGracePeriodSeconds") == 0 and not meta.get("finalizers"))
         self._state.observe(PODS, "DELETED" if over else None, answer)
         self._story.released(pod, why)
 
     async def _write(self, job: Job, status: AgentJobStatus) -> bool:
-        """Patch the status if it changes anything, on condition that it was not written since. True when written."""
+        """Patch the status if it has changed; the resourceVersion is the precondition. True when written."""
         patch = status.patch_from(job.raw_status)
         if not patch:
             return False

@@ -10,7 +10,7 @@ from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.reconcile.job.rows import records_from_status
 from agentjobs.reconcile.ports import Cluster, Writer
 
-# What history says of a job whose object vanished before anybody told how it ended.
+# What history says of a job whose object vanished before its end was recorded.
 _DELETED: Final = "Deleted"
 
 
