@@ -158,10 +158,10 @@ class OperatorSettings(_Settings):
     """Name of the Lease; two installations in one namespace need two."""
 
     lease_duration: Duration = timedelta(seconds=15)
-    """How long a standby waits for a leader that has fallen silent."""
+    """How long a standby waits for a leader that no longer renews."""
 
     lease_deadline: Duration = timedelta(seconds=10)
-    """How long a leader goes on without having renewed; less than `lease_duration`."""
+    """How long a leader continues without having renewed; less than `lease_duration`."""
 
     lease_retry: Duration = Field(default=timedelta(seconds=2), ge=timedelta(milliseconds=100))
     """How often the leader renews and a standby looks; at least `100ms`."""

@@ -41,7 +41,7 @@ class Phase(Word):
     SUSPENDED = "Suspended", "Stopped and resumable; holds no slot and no pod."
     SUCCEEDED = "Succeeded", "Ended with a result."
     FAILED = "Failed", "Ended: attempts are used up, or another would fail the same way."
-    CANCELLED = "Cancelled", "Ended because somebody or the agent's code said stop."
+    CANCELLED = "Cancelled", "Ended because a user or the agent's code cancelled it."
 
     @property
     def is_terminal(self) -> bool:
@@ -55,7 +55,7 @@ class ConditionType(Word):
     ACCEPTED = "Accepted", "The spec is legal and all that it names was found; what the job runs is stored."
     ADMITTED = "Admitted", "The job holds a slot of its queue."
     POD_STARTED = "PodStarted", "Written only when a start's pod does not get going, and again when that has healed."
-    SUSPENDED = "Suspended", "The job is stopped and can go on; the reason says who may resume it."
+    SUSPENDED = "Suspended", "The job is stopped and can continue; the reason says who may resume it."
     COMPLETE = "Complete", "The job ended with a result."
     FAILED = "Failed", "The job ended without a result; the reason is the class of the last error."
     CANCELLED = "Cancelled", "The job was stopped."
@@ -101,18 +101,21 @@ class SuspendedReason(Word):
     """Why a job is suspended, or no longer."""
 
     REQUESTED = "Requested", "`spec.suspend` is true; setting it to false resumes the job."
-    RULE = "Rule", "A rule of `resultPolicy` said so; a new value of the annotation `agentjobs.dev/resume` resumes it."
-    RESUMED = "Resumed", "The job goes on."
+    RULE = (
+        "Rule",
+        "A rule of `resultPolicy` suspended it; a new value of the annotation `agentjobs.dev/resume` resumes it.",
+    )
+    RESUMED = "Resumed", "The job continues."
 
 
 class PodStartedReason(Word):
     """Why a start's pod does not run yet. The message is the kubelet's or the scheduler's."""
 
-    POD_NAME_TAKEN = "PodNameTaken", "A pod of that name exists and is not ours; delete it, the job then goes on."
+    POD_NAME_TAKEN = "PodNameTaken", "A pod of that name exists and is not ours; delete it, and the job continues."
     POD_REFUSED = "PodRefused", "The API server does not take the pod (a quota, a policy); it is tried again."
     NETWORK_POLICY_NAME_TAKEN = (
         "NetworkPolicyNameTaken",
-        "A NetworkPolicy of that name exists and is not ours; delete it, the job then goes on.",
+        "A NetworkPolicy of that name exists and is not ours; delete it, and the job continues.",
     )
     IMAGE_PULL_BACK_OFF = "ImagePullBackOff", "The image cannot be pulled; the kubelet waits before it tries again."
     ERR_IMAGE_PULL = "ErrImagePull", "The image cannot be pulled."
@@ -145,7 +148,7 @@ class CancelledReason(Word):
         "The next start of its schedule was due. `concurrencyPolicy` is Replace, or this job was never accepted.",
     )
     CANCELLED = "Cancelled", "The agent's code raised `Cancel`."
-    RULE = "Rule", "A rule of `resultPolicy` said so."
+    RULE = "Rule", "A rule of `resultPolicy` decided this."
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,8 +151,8 @@ def _is_private(path: Path) -> bool:
 MAX_DEPTH_SHOWN: Final = 12
 _PLAIN_NAME: Final = re.compile("[A-Za-z_][A-Za-z0-9_-]{0,62}", re.ASCII)
 _REQUIRED: Final[Mapping[Path, str]] = {
-    ("agent",): "is required; say what runs with agent.inline or agent.module",
-    ("input",): "is required; say what the agent is told with input.message or input.messageFrom",
+    ("agent",): "is required; name the agent with agent.inline or agent.module",
+    ("input",): "is required; give the agent its message with input.message or input.messageFrom",
 }
 _TYPES: Final[Mapping[str, str]] = {
     "string_type": "is not a string; write it in quotes",
@@ -186,7 +186,7 @@ PATTERN_CURES: Final[Mapping[str, str]] = {
     fields.HTTP_URL: "is not an address; use http:// or https://, without user and password (see headersFrom)",
     fields.HEADER_NAME: "is not a header name; use letters, digits and -",
     SCHEDULE_PATTERN: "is not a schedule; use five fields (minute hour day month weekday), e.g. 30 6 * * 1-5, or "
-    "@daily; there are no seconds, and a zone stands in timeZone",
+    "@daily; there are no seconds, and a zone goes into timeZone",
     DURATION_PATTERN: f"is not a duration; {DURATION_CURE}",
     TIME_PATTERN: f"is not a time; {TIME_CURE}",
 }

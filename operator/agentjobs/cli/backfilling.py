@@ -75,9 +75,7 @@ def ran(talk: "Talk", schedule: "Schedule") -> set[str]:
 def ask(question: str) -> None:
     """Return if the user says yes; without a terminal nobody can."""
     if not sys.stdin.isatty():
-        raise Failure(
-            f"{question} There is no terminal to answer on: give --yes, or look first with --dry-run.", code=USAGE
-        )
+        raise Failure(f"{question} No terminal to answer on: give --yes, or use --dry-run first.", code=USAGE)
     if not typer.confirm(question):
         raise typer.Exit(1)
 

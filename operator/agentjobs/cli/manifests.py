@@ -111,7 +111,7 @@ def _texts(name: str) -> Iterator[tuple[str, str]]:
         try:
             yield str(file), file.read_text("utf-8")
         except FileNotFoundError:
-            raise Failure(f"there is no file {file}.", code=USAGE) from None
+            raise Failure(f"no such file: {file}.", code=USAGE) from None
         except (OSError, UnicodeDecodeError) as error:
             raise Failure(f"cannot read {file}: {error}.") from error
 

@@ -106,7 +106,7 @@ def resume(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Let suspended jobs go on.
+    """Let suspended jobs continue.
 
     Whether spec.suspend or a rule of the job's resultPolicy suspended it.
 

@@ -55,7 +55,7 @@ def history(
         ),
     ] = None,
     schedule: Annotated[
-        str | None, typer.Option("--schedule", metavar="NAME", help="Only jobs that this AgentSchedule made.")
+        str | None, typer.Option("--schedule", metavar="NAME", help="Only jobs that this AgentSchedule created.")
     ] = None,
     partition: Annotated[
         str | None, typer.Option("--partition", metavar="KEY", help="Only jobs with this partitionKey.")

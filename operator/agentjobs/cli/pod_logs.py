@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 def logs(
     names: JobNames = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on, into the next starts too, until the job has ended.")
+        bool, typer.Option("--follow", "-f", help="Stream new lines, also of later starts, until the job ends.")
     ] = False,
     start: Annotated[
         str | None,
@@ -70,7 +70,7 @@ def logs(
     from agentjobs.client import following
 
     if follow and (start is not None or since is not None):
-        raise Failure("--follow goes on from the newest start; leave out --start and --since.", code=USAGE)
+        raise Failure("--follow streams from the newest start; leave out --start and --since.", code=USAGE)
     choice = Choice(names or (), selector, everywhere=everywhere)
     if follow and len(choice.names) != 1:
         raise Failure("--follow follows one job; give exactly one NAME.", code=USAGE)

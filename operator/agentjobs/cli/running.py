@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def run(
     message: Annotated[
-        str | None, typer.Argument(metavar="MESSAGE", help="What the agent is told (input.message).")
+        str | None, typer.Argument(metavar="MESSAGE", help="The message to the agent (input.message).")
     ] = None,
     filename: Annotated[
         str | None, typer.Option("--filename", "-f", metavar="FILE", help="File with one AgentJob, or -.")

@@ -37,7 +37,9 @@ def trigger(
     names: ScheduleNames = None,
     value: Annotated[
         str | None,
-        typer.Option("--value", help="The annotation's value: the same one makes no second job; random by default."),
+        typer.Option(
+            "--value", help="The annotation's value: the same value creates no second job; random by default."
+        ),
     ] = None,
     selector: ScheduleSelector = None,
     all_: AllSchedules = False,
@@ -84,7 +86,7 @@ def suspend(
 ) -> None:
     """Make no more jobs until it is resumed.
 
-    Sets spec.suspend. Jobs that run go on; the times that pass meanwhile are never caught up.
+    Sets spec.suspend. Running jobs continue; the times that pass meanwhile are never caught up.
 
     Examples:
         agentjobs schedule suspend morning-brief

@@ -206,11 +206,11 @@ def backfill(
     at_once: Annotated[
         int,
         typer.Option(
-            "--max-active", metavar="NUMBER", min=1, max=100, help="How many may be unfinished at once; else 1."
+            "--max-active", metavar="NUMBER", min=1, max=100, help="Limit of unfinished jobs at a time; else 1."
         ),
     ] = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be made, and make nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before many jobs are made.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be created, and create nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before creating many jobs.")] = False,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -220,7 +220,7 @@ def backfill(
     """Make the jobs of past times that have none.
 
     Oldest first. A job's name follows from its time, so running this again makes none twice: what exists, what is
-    claimed and what history knows is left out. Interrupt it at any time and run it again to go on.
+    claimed and what is in history is left out. Interrupt it at any time and run it again to continue.
 
     Examples:
         agentjobs schedule backfill brief --from 2026-10-01 --to 2026-11-01 --dry-run

@@ -105,7 +105,7 @@ class Client:
         """Return the job once it has ended, however; see `Job.succeeded`.
 
         Args:
-            timeout: seconds; None waits for ever.
+            timeout: seconds; None waits forever.
 
         Raises:
             TimeoutError: it has not ended by then; it runs on.
@@ -136,7 +136,7 @@ class Client:
 
         Raises:
             NoResult: it has none (yet).
-            NotFound: history knows no such job.
+            NotFound: history has no such job.
         """
         return self._transport.run(self._do.result(name))
 
@@ -152,7 +152,7 @@ class Client:
         return self._transport.run(self._do.suspend(name))
 
     def resume(self, name: str) -> Job:
-        """Let a suspended job go on. Raises NotFound."""
+        """Let a suspended job continue. Raises NotFound."""
         return self._transport.run(self._do.resume(name))
 
     def rerun(self, name: str, *, new_name: str | None = None) -> Job:
@@ -168,7 +168,7 @@ class Client:
 
         Args:
             start: only those of this start.
-            follow: go on, about a second behind, until the job has ended.
+            follow: continue, about a second behind, until the job has ended.
         """
         yield from self._transport.iterate(self._do.events(name, start=start, follow=follow))
 

@@ -61,7 +61,7 @@ class Schedules:
         return self._transport.run(self._do.trigger(name, value=value, timeout=timeout))
 
     def suspend(self, name: str) -> Schedule:
-        """Make no more jobs. Jobs that run go on; what is missed so is never caught up. Raises NotFound."""
+        """Create no more jobs. Running jobs continue; what is missed meanwhile is never caught up. Raises NotFound."""
         return self._transport.run(self._do.suspend(name))
 
     def resume(self, name: str) -> Schedule:

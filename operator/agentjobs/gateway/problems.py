@@ -1,4 +1,4 @@
-"""How the gateway says no: one shape for every error body, one status for every kind of error.
+"""The gateway's refusals: one shape for every error body, one status for every kind of error.
 
 `{"reason": "Fenced", "message": "A sentence that names the cure."}`. Reasons are stable CamelCase words a program may
 match on; messages are for people. Routes raise `Problem` or let an `AgentJobsError` pass; nothing here reads a request.
@@ -29,7 +29,7 @@ class Problem(Exception):
         self.headers = dict(headers or {})
 
     def answer(self) -> JSONResponse:
-        """Return the response that says so."""
+        """Return the response for this refusal."""
         return JSONResponse({"reason": self.reason, "message": self.message}, self.status, headers=self.headers)
 
 
@@ -78,11 +78,11 @@ def from_error(error: errors.AgentJobsError) -> Problem:
         case errors.NotFound():
             return Problem(404, "NotFound", str(error) or "No such object.")
         case errors.Gone():
-            return Problem(410, "Gone", str(error) or "The page asked for is too old; begin again.")
+            return Problem(410, "Gone", str(error) or "The requested page is too old; start again from the first.")
         case errors.Conflict():
-            return Problem(409, "Conflict", str(error) or "Somebody else wrote first; read again.")
+            return Problem(409, "Conflict", str(error) or "Another client wrote first; read again.")
         case errors.Denied():
-            # Our own rights, not the caller's: those are looked at in auth.py. It heals once somebody grants them.
+            # Our own rights, not the caller's: those are checked in auth.py. An administrator can grant them.
             return unavailable("The gateway lacks rights on a server behind it; its log says which.")
         case errors.Invalid():
             return Problem(422, "Invalid", str(error) or "The content was refused.")

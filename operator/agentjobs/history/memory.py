@@ -280,7 +280,7 @@ class MemoryHistory:
             for job in self._recorded_jobs(namespace):
                 if getattr(job, asked) == name_or_uid:
                     return job
-        raise errors.NotFound(f"history knows no AgentJob {name_or_uid!r} in namespace {namespace!r}")
+        raise errors.NotFound(f"no AgentJob {name_or_uid!r} in the history of namespace {namespace!r}")
 
     async def story(self, namespace: str, name_or_uid: str) -> Story:
         """Return a job with its starts and transitions, oldest first."""

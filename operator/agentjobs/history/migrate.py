@@ -90,7 +90,9 @@ def _upgraded(dsn: str) -> str:
     except exc.DBAPIError as error:
         cause = error.orig if isinstance(error.orig, psycopg.Error) else error
         if isinstance(cause, psycopg.errors.LockNotAvailable):
-            raise TablesInUse("somebody holds the history's tables, such as a backup; try again after it") from error
+            raise TablesInUse(
+                "another session, such as a backup, has locked the history's tables; try again when it is done"
+            ) from error
         raise translated(cause) from error
     return schema.HEAD
 

@@ -175,7 +175,7 @@ class Reads:
         asked = {"cluster": self._cluster, "namespace": namespace, "name_or_uid": name_or_uid}
         row = await (await connection.cursor(row_factory=dict_row).execute(_SQL["job"], asked)).fetchone()
         if row is None:
-            raise errors.NotFound(f"history knows no AgentJob {name_or_uid!r} in namespace {namespace!r}")
+            raise errors.NotFound(f"no AgentJob {name_or_uid!r} in the history of namespace {namespace!r}")
         return row
 
 

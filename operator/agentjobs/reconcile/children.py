@@ -139,7 +139,7 @@ class Children:
             self._state.observe(self._child, None, found)
             return
         what = f"an {self._child.kind} {name} exists that is not this {self._word}'s"
-        message = f"{what}; delete it and the {self._word} goes on"
+        message = f"{what}; delete it and the {self._word} continues"
         seen.refusals[name] = Refusal(RefusalReason.NAME_TAKEN, message)
 
     async def write(self, parent: Versioned, patch: Mapping[str, Any], seen: Pass) -> None:

@@ -37,14 +37,14 @@ async def test_the_server_defaults_only_what_is_no_part_of_the_work(jobs: Any) -
 
 
 REFUSED = {
-    "no-agent": ({"agent": None}, "agent is required: say what runs with agent.inline or agent.module"),
+    "no-agent": ({"agent": None}, "agent is required: name the agent with agent.inline or agent.module"),
     "no-kind-of-agent": ({"agent": {"model": MODEL}}, "agent needs exactly one of inline and module"),
     "two-kinds-of-agent": (
         {"agent": {"inline": {"name": "a"}, "module": {"ref": "a:b"}}},
         "agent needs exactly one of inline and module",
     ),
-    "no-input": ({"input": None}, "input is required: say what the agent is told"),
-    "no-message": ({"input": {"state": {}}}, "input is required: say what the agent is told"),
+    "no-input": ({"input": None}, "input is required: give the agent its message"),
+    "no-message": ({"input": {"state": {}}}, "input is required: give the agent its message"),
     "two-messages": (
         {"input": {"message": "x", "messageFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}},
         "message and messageFrom exclude each other",

@@ -38,7 +38,7 @@ async def test_other_namespaces_and_clusters_are_not_seen(connected, operator, g
 
     assert (await gateway.jobs("default")).items == []
     for uid in ("u1", "u2", "hello"):
-        with pytest.raises(errors.NotFound, match="history knows no AgentJob"):
+        with pytest.raises(errors.NotFound, match="in the history of namespace"):
             await gateway.job("default", uid)
 
 

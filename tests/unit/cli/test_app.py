@@ -223,7 +223,7 @@ def test_names_are_read_as_kubectl_writes_them(words, names):
         pytest.param(["get", "a", "-A"], 2, "leave out --all-namespaces", id="name-everywhere"),
         pytest.param(["wait", "a", "--for", "condition=Completed"], 2, "no such condition", id="unknown-condition"),
         pytest.param(["wait", "a", "--timeout", "soon"], 2, "1h30m", id="bad-timeout"),
-        pytest.param(["apply", "-f", "/does/not/exist.yaml"], 2, "there is no file", id="no-file"),
+        pytest.param(["apply", "-f", "/does/not/exist.yaml"], 2, "no such file", id="no-file"),
         pytest.param(["result"], 2, "NAME", id="no-name"),
         pytest.param(["dev", "--apiserver", "foo"], 2, "choose one of embedded", id="unknown-server"),
         pytest.param(["dev", "--context", "kind"], 2, "goes with --apiserver=kubeconfig", id="context-of-nothing"),

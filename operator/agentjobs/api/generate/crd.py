@@ -37,8 +37,8 @@ HEADER: Final = "# Made from operator/agentjobs/api by `python -m agentjobs.api.
 IMMUTABLE: Final = aliases(AgentJobSpec, Changes.NEVER)
 FIXED_AFTER_START: Final = aliases(AgentJobSpec, Changes.BEFORE_START)
 REQUIRED: Final[Mapping[str, str]] = {
-    "agent": "agent is required: say what runs with agent.inline or agent.module",
-    "input": "input is required: say what the agent is told with input.message or input.messageFrom",
+    "agent": "agent is required: name the agent with agent.inline or agent.module",
+    "input": "input is required: give the agent its message with input.message or input.messageFrom",
 }
 
 
@@ -136,7 +136,7 @@ def schedule_spec_schema() -> Schema:
     # A template is edited as one likes: what is fixed is fixed in each job that was made from it.
     _add(job, "!has(self.startAt)", "startAt cannot stand here: the schedule says when")
     _add(job, "!has(self.startAfter)", "startAfter cannot stand here: the schedule says when")
-    _add(job, "!has(self.cancel) || !self.cancel", "cancel would end each job at once; use suspend of the schedule")
+    _add(job, "!has(self.cancel) || !self.cancel", "cancel would end each job immediately; use suspend of the schedule")
     _add(
         schema,
         "!has(self.catchUp) || !has(self.catchUp.policy) || self.catchUp.policy != 'All' || "

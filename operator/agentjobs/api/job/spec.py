@@ -133,7 +133,7 @@ class Backoff(Model):
 
 
 class Retry(Model):
-    """How often a job is tried, and after which wait. Every start begins anew."""
+    """How often a job is tried, and after which wait. Every start begins from scratch."""
 
     max_attempts: Integer = Field(
         default=3, ge=1, le=100, description="Attempts in all, the first one included. Default: 3."
@@ -173,7 +173,7 @@ class PodCondition(Model):
 
 
 class Rule(Model):
-    """What shall happen after an ending of a certain kind. All matchers that are given must match."""
+    """What happens after an ending of a certain kind. All matchers that are given must match."""
 
     name: str = Field(
         min_length=1, max_length=63, pattern=DNS_LABEL, description="Name of the rule; appears in `status.ruleCounts`."
@@ -251,10 +251,10 @@ class SessionKey(NamedTuple):
 
 
 class AgentJobSpec(Model):
-    """What shall be done. The work is fixed; queue, start time, priority, cancel and TTL may be steered."""
+    """The work of the job. It is fixed; queue, start time, priority, cancel and TTL may be steered."""
 
     agent: Annotated[Agent, NEVER] = Field(description="What runs.")
-    input: Annotated[Input, NEVER] = Field(description="What the agent is told.")
+    input: Annotated[Input, NEVER] = Field(description="The input of the agent.")
     session: Annotated[Session, NEVER] = Field(
         default_factory=Session,
         description="Identity of the ADK session. Two jobs with the same appName, userId and sessionId never run "
@@ -265,8 +265,8 @@ class AgentJobSpec(Model):
         min_length=1,
         max_length=63,
         pattern=DNS_LABEL,
-        description="Queue the job waits in: `agents` (10 at once) or `scheduled` (5 at once). Fixed after the first "
-        "start. Default: `agents`.",
+        description="Queue the job waits in: `agents` (10 running jobs) or `scheduled` (5 running jobs). Fixed after "
+        "the first start. Default: `agents`.",
     )
     priority: Annotated[Integer, ALWAYS] = Field(
         default=2, ge=0, le=9, description="Place in the queue: 0 is first, 9 is last. Default: 2."
@@ -306,7 +306,7 @@ class AgentJobSpec(Model):
         "old place, and it starts over. Default: false.",
     )
     cancel: Annotated[Boolean, ALWAYS, OF_ONE_RUN] = Field(
-        default=False, description="Set to true to stop the job for good. There is no way back. Default: false."
+        default=False, description="Set to true to stop the job for good; this cannot be undone. Default: false."
     )
     ttl_seconds_after_finished: Annotated[Integer | None, ALWAYS] = Field(
         default=None,

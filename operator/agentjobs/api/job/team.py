@@ -86,7 +86,7 @@ def _class_problems(path: Path, member: Raw) -> Iterator[Problem]:
     for field in _FOREIGN[kind]:
         if member.get(field):
             owner = "a LoopAgent" if field == "maxIterations" else "an LlmAgent"
-            yield problem_at((*path, field), member[field], f"means nothing to a {kind}, only to {owner}; remove it")
+            yield problem_at((*path, field), member[field], f"has no effect on a {kind}, only on {owner}; remove it")
     if kind != "LlmAgent" and not member.get("subAgents"):
         yield Problem(
             field_name((*path, "subAgents")), "", f"is empty; a {kind} needs agents to run, name at least one"
@@ -161,7 +161,7 @@ def placeholder_problems(instruction: str, state: Raw) -> Iterator[Unset]:
             literal = "{" + name[:60] + "}"
             cure = (
                 f"is not in input.state; add it there, or write {optional}, which is empty while it is missing; "
-                f"for braces that the model shall see, give the key the value '{literal}'"
+                f"for braces that the model should see, give the key the value '{literal}'"
             )
         yield Unset(placeholder, cure)
 

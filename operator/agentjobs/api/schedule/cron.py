@@ -305,7 +305,7 @@ def _fields_of(schedule: str) -> list[str]:
     """Split an expression into its five fields. Replaces macros, and refuses common mistakes."""
     text = schedule.strip().lower()
     if not text.isascii():
-        raise ValueError("is not a schedule; it has letters, digits or blanks that are not ASCII: type it anew")
+        raise ValueError("is not a schedule; it has letters, digits or blanks that are not ASCII; type it again")
     if text.startswith(("tz=", "cron_tz=")):
         raise ValueError("names a zone; move it to timeZone")
     if text.startswith("@"):

@@ -122,6 +122,6 @@ class AgentScheduleSpec(Model):
         default=None,
         ge=1,
         le=2147483647,
-        description="So many scheduled starts in all; jobs made by hand do not count. Default: no limit.",
+        description="Number of scheduled jobs in all; jobs made by hand do not count. Default: no limit.",
     )
     job_template: Annotated[JobTemplate, ALWAYS] = Field(description="The jobs that are made.")

@@ -44,9 +44,9 @@ class ActiveReason(Word):
     NEVER_FIRES = "NeverFires", "The expression names a day that never comes, like the 30th of February."
     TOO_MANY_FAILURES = (
         "TooManyFailures",
-        "`maxConsecutiveFailures` is reached; a new value of the annotation `agentjobs.dev/resume` goes on.",
+        "`maxConsecutiveFailures` is reached; a new value of the annotation `agentjobs.dev/resume` starts it again.",
     )
-    MAX_RUNS_REACHED = "MaxRunsReached", "`maxRuns` starts were made; a larger number goes on."
+    MAX_RUNS_REACHED = "MaxRunsReached", "`maxRuns` jobs were created; a larger number starts it again."
 
 
 class BlockedReason(Word):
@@ -83,7 +83,7 @@ class ActiveJob:
     time: Annotated[datetime, Field(description="The time it stands for.")]
     uid: Annotated[str, Field(max_length=64, description="Its uid; absent until its job is known to exist.")] = ""
     previous: Annotated[
-        datetime | None, Field(description="The schedule's time before, which the job is told; absent with a uid.")
+        datetime | None, Field(description="The schedule's previous time, which the job receives; absent with a uid.")
     ] = None
 
 

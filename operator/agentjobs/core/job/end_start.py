@@ -21,7 +21,7 @@ from agentjobs.core.pods.pod import Pod
 RECORD_BYTES = 512
 ASK_AGAIN = timedelta(seconds=5)
 DEADLINE_SLACK = timedelta(seconds=1)  # the kubelet counts whole seconds
-SUSPENDED = "spec.suspend is true; set it to false and the job goes on"
+SUSPENDED = "spec.suspend is true; set it to false and the job continues"
 
 
 def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, now: datetime) -> Decision:

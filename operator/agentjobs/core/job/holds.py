@@ -40,7 +40,7 @@ def unreadable_spec(seen: Observation, now: datetime) -> Answer | None:
     """Accepted by a newer version with values that this one cannot read."""
     if not seen.unreadable:
         return None
-    cure = "bring the newer version of the operator back and the job goes on, or cancel it"
+    cure = "bring the newer version of the operator back and the job continues, or cancel it"
     message = f"this version cannot read what a newer one accepted: {seen.unreadable}; {cure}"
     return _suspended(seen.job) or _admitted(seen.job, AdmittedReason.SPEC_UNREADABLE, message, accept=False)
 
@@ -81,7 +81,7 @@ def queue(seen: Observation, now: datetime) -> Answer | None:
     """Names a queue that does not exist."""
     if seen.queue_known:
         return None
-    message = f"spec.queue: there is no queue {seen.legal_spec.queue!r}; the queues are agents and scheduled"
+    message = f"spec.queue: no such queue: {seen.legal_spec.queue!r}; the queues are agents and scheduled"
     return _unaccepted(AcceptedReason.QUEUE_NOT_FOUND, message)
 
 
@@ -145,7 +145,7 @@ def history(seen: Observation, now: datetime) -> Answer | None:
     """Postgres, where each start is recorded first, is away. Written only by jobs that would start otherwise."""
     if seen.history_available:
         return None
-    message, again = "the database cannot be reached; the job goes on when it is back", now + HEAL_AGAIN
+    message, again = "the database cannot be reached; the job continues when it is back", now + HEAL_AGAIN
     if not seen.job.accepted:
         return _unaccepted(AcceptedReason.HISTORY_UNAVAILABLE, message, again=again)
     return _admitted(seen.job, AdmittedReason.HISTORY_UNAVAILABLE, message, again=again, accept=False)

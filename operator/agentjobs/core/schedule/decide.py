@@ -202,7 +202,7 @@ class _Draft:
             return plan.reason, plan.message
         spec = plan.spec
         if spec.suspend:
-            return ActiveReason.SUSPENDED, "spec.suspend is true; set it to false and the schedule goes on"
+            return ActiveReason.SUSPENDED, "spec.suspend is true; set it to false and the schedule continues"
         if spec.max_consecutive_failures is not None and status.consecutive_failures >= spec.max_consecutive_failures:
             cure = f"mend the cause, then give the annotation {ANNOTATION_RESUME} a new value"
             return ActiveReason.TOO_MANY_FAILURES, f"{status.consecutive_failures} jobs failed in a row; {cure}"
@@ -372,7 +372,7 @@ class _Draft:
         reason, message = halt or (ActiveReason.SCHEDULED, "")
         self._set_condition(ScheduleConditionType.ACTIVE, halt is None, reason, message)
         if (said.reason if said else ActiveReason.SCHEDULED) != reason:
-            self.events.append(Event(reason, message or "the schedule goes on"))
+            self.events.append(Event(reason, message or "the schedule continues"))
         waiting = [self.seen.refusals[one.name] for one in self.status.active if one.name in self.seen.refusals]
         if waiting:
             self.again = min(self.again, self.now + TRY_AGAIN)

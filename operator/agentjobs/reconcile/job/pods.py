@@ -59,7 +59,7 @@ class PodMaker:
         found = await self._cluster.get(PODS, job.namespace, name)
         pod = parse_pod(found)
         if pod.owner_uid != job.uid:
-            message = f"a pod {name} exists that is not this job's; delete it and the job goes on"
+            message = f"a pod {name} exists that is not this job's; delete it and the job continues"
             return Obstacle(PodStartedReason.POD_NAME_TAKEN, message)
         if pod.label != job.name:
             # It was edited. Pods are watched by their labels.

@@ -58,7 +58,7 @@ def test_an_instruction_that_reads_what_is_not_there_is_refused(job: dict[str, A
         ({"instruction": "x", **from_config_map(ROOT)}, "has instruction and instructionFrom, which exclude each"),
         (
             {"agentClass": "LoopAgent", **from_config_map(ROOT)},
-            "instructionFrom: an object means nothing to a LoopAgent",
+            "instructionFrom: an object has no effect on a LoopAgent",
         ),
         ({"instructionFrom": {}}, "spec.agent.inline.instructionFrom.configMapKeyRef"),
     ],

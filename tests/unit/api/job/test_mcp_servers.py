@@ -69,4 +69,4 @@ def test_servers_mean_nothing_to_an_agent_without_a_model(a_job: Job) -> None:
     job = served(a_job, SERVER, agentClass="LoopAgent", subAgents=["b"], agents=[{"name": "b"}])
     (problem,) = validate_job(job)
     assert "mcpServers" in str(problem)
-    assert "means nothing to a LoopAgent" in str(problem)
+    assert "has no effect on a LoopAgent" in str(problem)

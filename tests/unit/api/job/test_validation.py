@@ -29,8 +29,8 @@ BAD_SPECS = {
     "list-as-object": ({"runtime": {"env": {"A": "1"}}}, "spec.runtime.env: an object is not a list"),
     "out-of-range": ({"priority": 12}, "spec.priority: 12 is too large; use at most 9"),
     "no-such-choice": ({"runtime": {"imagePullPolicy": "Now"}}, 'spec.runtime.imagePullPolicy: "Now" is not allowed'),
-    "no-agent": ({"agent": None}, "spec.agent: is required; say what runs with agent.inline or agent.module"),
-    "no-input": ({"input": None}, "spec.input: is required; say what the agent is told with input.message"),
+    "no-agent": ({"agent": None}, "spec.agent: is required; name the agent with agent.inline or agent.module"),
+    "no-input": ({"input": None}, "spec.input: is required; give the agent its message with input.message"),
     "no-message": ({"input": {}}, "spec.input: needs one of message and messageFrom"),
     "empty-message": ({"input": {"message": ""}}, 'spec.input.message: "" is too short'),
     "two-messages": (

@@ -261,7 +261,7 @@ async def test_what_changes_is_told_once(world):
     world.edit("brief", kind="AgentSchedule", annotations={"agentjobs.dev/resume": "mended"})
     await later(world)
 
-    told = [reason for reason, message in world.events if "in a row" in message or message == "the schedule goes on"]
+    told = [reason for reason, message in world.events if "in a row" in message or message == "the schedule continues"]
     assert told == ["TooManyFailures", "Scheduled"]
     assert ("Started", f"made job {FIRST}") in world.events
 
