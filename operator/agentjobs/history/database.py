@@ -268,7 +268,8 @@ class Database:
                 raise _Lost(*error.args) from error
             raise
         finally:
-            await self._pool.putconn(connection)
+            # A caller that is cancelled meanwhile would take the connection's place in the pool with it.
+            await asyncio.shield(self._pool.putconn(connection))
 
     @contextlib.asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Connection]:

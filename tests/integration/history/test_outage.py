@@ -105,6 +105,27 @@ async def test_a_restart_between_two_writes_of_a_runner_goes_unnoticed(server, a
             await write(build.uid, 1, "pod")
 
 
+async def test_a_caller_that_gives_up_while_it_returns_its_connection_takes_none_with_it(database):
+    async with Database(database, pool_size=1) as pool:
+        lock = pool._pool._lock
+
+        async def ask(connection):
+            return (await (await connection.execute("SELECT 1")).fetchone())[0]
+
+        async def ask_and_find_the_pool_busy(connection):
+            await lock.acquire()
+            return await ask(connection)
+
+        asking = asyncio.create_task(pool.autocommit(ask_and_find_the_pool_busy))
+        while not lock._waiters:
+            await asyncio.sleep(0.01)
+        asking.cancel()
+        await asyncio.wait({asking})
+        lock.release()
+
+        assert await pool.autocommit(ask) == 1
+
+
 async def test_a_caller_that_gives_up_waits_for_nothing_and_leaves_good_connections(database, a_job):
     async with Database(database, pool_size=2) as pool:
         history = OperatorWrites(pool, cluster="c")
