@@ -1,9 +1,9 @@
-"""The pure part: what happens next, decided from values alone. A folder a kind.
+"""Decisions about jobs and schedules, from values alone. Each kind has a folder.
 
 Nothing here does I/O, reads a clock or knows kopf, SQL or HTTP; `now` is always an argument. `agentjobs.reconcile`
-observes, asks, and carries out.
+observes, answers needs, and applies actions.
 
-    job       what happens to a job next: `job.decide` is the heart, read it first
+    job       what happens to a job next; read `job.decide` first
     schedule  what happens to a schedule next
     queues    which waiting jobs start now
     pods      the pod of a start: how it is made, and what its end means

@@ -5,9 +5,9 @@ agent       its part about the agent, its models and tools
 runtime     its part about the pod
 isolation   its part about pod security and network policies
 status      the status as the operator reads and writes it
-validation  every rule that a job must keep, all problems at once; it asks these:
-team        rules about agents written down in a job
+validation  checks all rules of a job, with these modules:
+team        rules about inline agents
 output      rules about the schema of an answer
 run_config  rules about settings of ADK's RunConfig
-resolve     a spec with defaults and ConfigMap contents in it: what an accepted job runs
+resolve     the spec that an accepted job runs, with defaults and contents of ConfigMaps
 """

@@ -1,5 +1,5 @@
 """Which waiting jobs of a queue start now.
 
 admission  jobs admitted and refused, and when to look again
-line       the jobs that wait in a queue, the best first
+line       the jobs that wait in a queue, in order
 """

@@ -238,8 +238,8 @@ class Line:
                 entries = self._groups[session].wait_for_slot
                 untold |= {entry: self._refusal(entry, full, is_full=False) for entry in entries}
         self._untold.clear()
-        news = {entry: refusal for entry, refusal in untold.items() if entry.answer != refusal}
-        return {entry.candidate.key: self._tell(entry, refusal) for entry, refusal in news.items()}
+        changed = {entry: refusal for entry, refusal in untold.items() if entry.answer != refusal}
+        return {entry.candidate.key: self._tell(entry, refusal) for entry, refusal in changed.items()}
 
     def _refusal(self, entry: QueueEntry, full: Refusal, *, is_full: bool) -> Refusal:
         one, group = entry.candidate, self._groups[entry.candidate.lock]

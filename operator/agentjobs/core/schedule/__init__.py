@@ -1,8 +1,8 @@
 """What happens to a schedule next.
 
 decide       observation in, action out
-model        a schedule as its object says it
+model        a schedule as a value, and its plan
 observation  what `decide` looks at
-actions      what it may return
+actions      what the operator may do about a schedule
 job          the job of one occurrence
 """
