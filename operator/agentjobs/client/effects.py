@@ -1,4 +1,4 @@
-"""What the client's operations ask for, as values; whoever drives an operation carries them out.
+"""What the client's operations ask for, as values; the driver of an operation carries them out.
 
 An operation is a generator: it yields an effect and is sent its outcome, or thrown the `AgentJobsError` it ended with.
 So `operations` is written once, without I/O, and runs under a blocking driver (`Client`, the command line) and under an
@@ -66,7 +66,7 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class Emit(Generic[T]):
-    """A value for whoever iterates over the operation; it has no outcome."""
+    """A value for the caller that iterates over the operation; it has no outcome."""
 
     value: T
 

@@ -36,7 +36,7 @@ class Credentials:
 
     token: str | None = None
     token_file: Path | None = None
-    """Where the token is renewed by somebody else; read anew with each request."""
+    """File in which another program renews the token; read anew for each request."""
     username: str | None = None
     password: str | None = None
     certificate: bytes | None = None

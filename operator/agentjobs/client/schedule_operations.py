@@ -44,7 +44,7 @@ class ScheduleOperations(Asking):
             try:
                 body = yield from self._asked(Send("GET", self.path(name)))
             except errors.NotFound:
-                with suppress(errors.AlreadyExists):  # somebody was faster
+                with suppress(errors.AlreadyExists):  # another client was faster
                     return Schedule.parse((yield from self._created("AgentSchedule", {"name": name, **noted}, wanted)))
                 continue
             if Schedule.parse(body).deleting:

@@ -96,7 +96,7 @@ def _add_health(app: FastAPI, *, readiness: Readiness, registry: CollectorRegist
 
 
 def _add_answers(app: FastAPI) -> None:
-    """Give every refusal the one shape, whoever raised it."""
+    """Give every error response the same shape, whatever raised the error."""
 
     @app.exception_handler(Problem)
     async def refused(_: Request, problem: Problem) -> Response:

@@ -1,8 +1,7 @@
-"""What a runner asks of the gateway: its attempt, and a place for events, heartbeats and its one result.
+"""Routes of runners: an attempt, its events, its heartbeats and its one result.
 
-No path names a job: the token says which pod asks, the pod which start (auth.py). The claim and the fence are the
-database's (history): whoever lost its start hears 409 Fenced and exits. Identity comes before the body, so a stranger's
-bytes are never parsed.
+No path names a job: the token identifies the pod, and the pod its start (`auth`). The database holds claim and fence: a
+runner that lost its start gets 409 Fenced and exits. A request is authenticated before its body is parsed.
 """
 
 import logging

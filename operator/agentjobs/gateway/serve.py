@@ -1,7 +1,7 @@
 """The gateway's process: opens its connections, listens, stops gracefully.
 
-Called by `agentjobs gateway` (run); tests and whoever embeds it use `serving`. Only wrong settings end it at the start:
-a database or an API server that is away is waited for, with /readyz saying so.
+Called by `agentjobs gateway` (run); tests and programs that embed it use `serving`. Only wrong settings end it at the
+start. It waits for a database or an API server that is away, and /readyz says so.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """What every request meets first: it is measured, logged in one line, and whatever broke becomes a plain 500.
 
 A pure ASGI wrapper around the application. Logs hold method, route, status and time; never a header, a query or a
-body, and of an unexpected error its type and stack but not its text, which may quote what somebody sent.
+body, and of an unexpected error its type and stack but not its text, which may quote the request.
 """
 
 import logging
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 # Answers go out in pieces, each when its reader has taken those before: until then a request is under way.
 PIECE_BYTES: Final = 64 * 1024
-# Answers are somebody's own data; and no browser shall take one for a page.
+# Answers are private data, and a browser must not render one as a page.
 HEADERS: Final = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
 

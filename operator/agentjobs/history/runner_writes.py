@@ -42,7 +42,7 @@ class RunnerWrites:
         `resolved` and `result` of what it returns are `Raw`.
 
         Args:
-            uid: the job's, as the pod names it: anybody who may make pods can write any uid there.
+            uid: the job's, as the pod names it: whichever client may create pods can write any uid there.
             namespace: where the pod is, which it cannot choose. Only a job of this place is its own.
             job: the name that goes with `uid`.
 

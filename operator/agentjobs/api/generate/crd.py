@@ -157,7 +157,7 @@ def spec_schema() -> Schema:
     """Return the schema of a job's `spec` with its rules."""
     schema = structural(AgentJobSpec.model_json_schema(by_alias=True))
     _add_rules(schema)
-    # The only defaults in the schema. Without it, the rule of `cancel` was not asked when somebody removes it.
+    # The only defaults in the schema. Without it, the rule of `cancel` would not be evaluated when a client removes it.
     schema["properties"]["cancel"]["default"] = False
     schema["properties"]["suspend"]["default"] = False
     _add(schema["properties"]["cancel"], "!oldSelf || self", "cancel is one way; create a new job instead")

@@ -19,7 +19,7 @@ from agentjobs.api.fields import (
 from agentjobs.api.model import Integer, Model
 
 RESERVED_AGENT_NAME: Final = "user"
-"""ADK's name for whoever wrote the message."""
+"""ADK's name for the author of the message."""
 SCRIPTED: Final = "scripted/"
 """Prefix of models that answer from a ConfigMap: `scripted/<configmap>/<key>`."""
 AgentName = Annotated[str, Field(min_length=1, max_length=63, pattern=IDENTIFIER)]
@@ -160,7 +160,7 @@ class AgentBase(Model):
 
 
 class SubAgent(AgentBase):
-    """A further agent, named in somebody's subAgents."""
+    """A further agent, named in another agent's subAgents."""
 
     name: AgentName = Field(
         description="Name of the agent: letters, digits and `_`, not beginning with a digit, and not `user`."

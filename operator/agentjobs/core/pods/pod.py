@@ -1,6 +1,6 @@
 """A pod as decisions see it: the few facts of its object that say whether it waits, runs, or how it ended.
 
-Statuses come from kubelets of many versions and, in principle, from anybody who may patch pods: everything is read
+Statuses come from kubelets of many versions and, in principle, from any client that may patch pods: everything is read
 tolerantly, and what is missing is absent, never an error.
 """
 
