@@ -152,7 +152,7 @@ def release_pods(
 ) -> None:
     """Remove the finalizer from pods of jobs.
 
-    For when the operator is gone for good: without this the pods, and their namespaces, could not be deleted. Jobs and
+    Use it after the operator is gone: without it the pods, and their namespaces, could not be deleted. Jobs and
     pods stay.
 
     Examples:

@@ -151,7 +151,7 @@ def _submitted(talk: "Talk", work: "Work") -> "Job":
 
     own = work.job["metadata"].get("namespace")
     if own and own != talk.do.namespace:
-        raise Failure(f"the file says namespace {own!r}; add --namespace {own}.", code=USAGE)
+        raise Failure(f"the file has namespace {own!r}; add --namespace {own}.", code=USAGE)
     for body in work.others:
         show(applied(talk.cluster, Manifest(source="file", body=body), namespace=talk.do.namespace), error=True)
     metadata = work.job["metadata"]

@@ -129,7 +129,7 @@ def _states(cluster: "Cluster", target: Target, *, deadline: float | None) -> It
         asked = {**params, "resourceVersion": version, "timeoutSeconds": str(max(1, round(min(left, WATCH_SECONDS))))}
         for event in cluster.watch(place, params=asked, seconds=min(left, WATCH_SECONDS)):
             if event.get("type") == "DELETED":
-                raise Failure(f"{name} was deleted; `agentjobs history {name}` tells how far it came.")
+                raise Failure(f"{name} was deleted; `agentjobs history {name}` shows how far it got.")
             if event.get("type") in {"ADDED", "MODIFIED"}:
                 yield event["object"]
             if event.get("type") == "ERROR" or (deadline is not None and time.monotonic() >= deadline):

@@ -76,7 +76,7 @@ def _again(do: Operations, name: str, known: Job | None) -> Operation[Job]:
     """Read the job once more; the one that was `known`, not another of its name."""
     if known is None:
         return (yield from do.get(name))
-    deleted = errors.NotFound(f"{name} was deleted; `agentjobs history {name}` tells how far it came.")
+    deleted = errors.NotFound(f"{name} was deleted; `agentjobs history {name}` shows how far it got.")
     try:
         job = yield from do.get(name)
     except errors.NotFound:

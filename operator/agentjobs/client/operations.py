@@ -305,4 +305,4 @@ def _same_object(before: Job, after: Job) -> Job:
 
 def deleted(name: str) -> errors.NotFound:
     """Return what to raise of a job that went while it was waited for."""
-    return errors.NotFound(f"{name} was deleted; `agentjobs history {name}` tells how far it came.")
+    return errors.NotFound(f"{name} was deleted; `agentjobs history {name}` shows how far it got.")
