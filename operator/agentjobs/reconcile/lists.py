@@ -201,6 +201,7 @@ class Lists:
                         meta = item["metadata"]
                         listing.take(await self._cluster.get(resource, meta.get("namespace"), meta["name"]))
             listed = version
+            await self._feed()
         listing.end(listed)
         logger.info("lists.compared", extra={"kind": resource.kind, "read": read})
 

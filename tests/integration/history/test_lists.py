@@ -230,6 +230,17 @@ async def test_a_comparison_reads_what_differs_and_nothing_else(lists):
     assert lists.server.got == []
 
 
+async def test_a_comparison_tells_history_what_a_job_that_it_finds_has_been_through(lists):
+    await sync(lists)
+    unseen = an_object("unseen", transitions=2, phase="Succeeded")
+    unseen["metadata"]["resourceVersion"] = "50"
+    lists.server.jobs = [unseen]
+
+    await lists.compare()
+
+    assert {type(one).__name__ for one in lists.records} == {"StartEnd", "TransitionRecord"}
+
+
 async def test_while_it_waits_it_has_no_task_for_which_kopf_would_wait_at_the_end(lists):
     await lists.start()
     before = asyncio.all_tasks()
