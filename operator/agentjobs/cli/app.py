@@ -13,7 +13,7 @@ import typer
 
 import agentjobs
 from agentjobs import errors
-from agentjobs.cli import getting, looking, objects, orders, past, pod_logs, processes, running, schedules, waiting
+from agentjobs.cli import getting, history, orders, pod_logs, resources, running, schedules, serve, show, waiting
 from agentjobs.cli.failures import FAILURE, USAGE, Failure
 from agentjobs.cli.grammar import Program, Verbs, complaint
 from agentjobs.cli.options import Context, GatewayCA, GatewayURL, Kubeconfig, Namespace
@@ -50,7 +50,7 @@ class _Root(Verbs):
 
 
 app = Program(cls=_Root, help=HELP)
-for module in (running, objects, getting, looking, pod_logs, waiting, orders, past, schedules, processes):
+for module in (running, resources, getting, show, pod_logs, waiting, orders, history, schedules, serve):
     module.register(app)
 
 

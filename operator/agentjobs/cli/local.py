@@ -26,7 +26,7 @@ from agentjobs.api.job.resolve import resolve
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.validation import validate_job
 from agentjobs.cli.failures import USAGE, Failure, installs
-from agentjobs.cli.work import Work
+from agentjobs.cli.job_builder import Work
 from agentjobs.contract import Attempt, ErrorClass, TerminationMessage, Verdict
 
 MODULE: Final = "agentjobs_runner"

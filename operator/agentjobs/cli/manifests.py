@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agentjobs.cli.failures import USAGE, Failure
-from agentjobs.cli.notation import dump, load
+from agentjobs.cli.yaml_compat import dump, load
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _SUFFIXES: Final = (".yaml", ".yml", ".json")

@@ -22,8 +22,8 @@ from agentjobs.cli.options import (
 from agentjobs.cli.printing import harmless, show
 
 if TYPE_CHECKING:
-    from agentjobs.client.following import LogLine
     from agentjobs.client.job import Job
+    from agentjobs.client.logs import LogLine
 
 
 def register(app: typer.Typer) -> None:
@@ -67,7 +67,7 @@ def logs(
         agentjobs logs hello -o json
         agentjobs logs -l team=docs --tail 5
     """
-    from agentjobs.client import following
+    from agentjobs.client import logs as pod_logs
 
     if follow and (start is not None or since is not None):
         raise Failure("--follow streams from the newest start; leave out --start and --since.", code=USAGE)
@@ -77,17 +77,17 @@ def logs(
     if format_ not in (None, "json"):
         raise Failure(f"--output={format_} is unknown; use json.", code=USAGE)
     age = None if since is None else seconds_of(since, option="--since")
-    part = following.Part(tail=tail, since=None if age is None else max(1, round(age)))
+    part = pod_logs.Part(tail=tail, since=None if age is None else max(1, round(age)))
     wanted = start_of(start)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
         if follow:
-            changes = talk.iterate(following.follow(talk.do, choice.names[0], timeout=None, tail=tail))
+            changes = talk.iterate(pod_logs.follow(talk.do, choice.names[0], timeout=None, tail=tail))
             _print(changes, name=choice.names[0], begins=True, raw=format_ is not None)
             return
         chosen = targets(talk, choice)
 
         def printed(one: Target) -> None:
-            lines = talk.iterate(following.logs(one.do, one.name, start=wanted, part=part))
+            lines = talk.iterate(pod_logs.logs(one.do, one.name, start=wanted, part=part))
             _print(lines, name=one.name, begins=wanted == "all" or len(chosen) > 1, raw=format_ is not None)
 
         attempted(chosen, printed)
@@ -96,7 +96,7 @@ def logs(
 def _print(items: "Iterable[Job | LogLine]", *, name: str, begins: bool, raw: bool) -> None:
     """Print lines; of the job's changes say that it waits or has ended, and where a start begins."""
     from agentjobs.cli.log_lines import shown
-    from agentjobs.client.following import LogLine
+    from agentjobs.client.logs import LogLine
 
     begun = 0
     for item in items:

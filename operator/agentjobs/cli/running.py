@@ -14,8 +14,8 @@ from agentjobs.cli.printing import age, as_json, harmless, show, show_answer
 from agentjobs.contract import EXIT_CODES, Verdict
 
 if TYPE_CHECKING:
+    from agentjobs.cli.job_builder import Work
     from agentjobs.cli.options import Talk
-    from agentjobs.cli.work import Work
     from agentjobs.client.job import Job
 
 # What a job's end means as a runner's verdict, for one table of exit codes.
@@ -90,7 +90,7 @@ def run(
         agentjobs run -f examples/hello.yaml --local
         agentjobs run -f base.yaml "Another message." --name another
     """
-    from agentjobs.cli.work import pairs, work_of
+    from agentjobs.cli.job_builder import pairs, work_of
 
     if local and detach:
         raise Failure("--local runs in this process; leave out --detach.", code=USAGE)
@@ -147,7 +147,7 @@ def _locally(work: "Work", *, json_: bool) -> None:
 def _submitted(talk: "Talk", work: "Work") -> "Job":
     """Apply what else the file holds, then submit the job."""
     from agentjobs.cli.manifests import Manifest
-    from agentjobs.cli.objects import applied
+    from agentjobs.cli.resources import applied
 
     own = work.job["metadata"].get("namespace")
     if own and own != talk.do.namespace:
@@ -179,7 +179,7 @@ def _earlier(job: "Job", *, now: datetime) -> str:
 
 def _see_through(talk: "Talk", name: str, *, json_: bool, timeout: float | None) -> None:
     from agentjobs.cli.log_lines import shown
-    from agentjobs.client.following import LogLine, follow
+    from agentjobs.client.logs import LogLine, follow
 
     job: Job | None = None
     try:

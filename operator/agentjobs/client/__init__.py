@@ -1,11 +1,19 @@
 """For programs that submit jobs: `Client` and `AsyncClient`, on the API server and the gateway, as their user.
 
-    clients.py     the two, method by method     operations.py  what the methods do, once for both
-    effects.py     what an operation asks for    transport.py   carries it out, blocking or in an event loop
-    job.py         an AgentJob as a value        kubeconfig.py  which cluster, as whom
-    connection.py  what HTTP needs, and what answers mean
-    asking.py      requests, repeated            schedule….py   the same three for AgentSchedules
-    completion.py  several jobs, as they end     following.py   what their pods print
+    clients              the two clients, method by method
+    operations           what the methods do, once for both
+    effects              what an operation asks for
+    transport            carries it out, blocking or in an event loop
+    job                  an AgentJob as a value
+    object               what jobs and schedules have in common
+    schedule             an AgentSchedule as a value
+    schedules            the methods on schedules
+    schedule_operations  what these do
+    completion           several jobs, as they end
+    logs                 what the pods of a job print
+    requests             requests, repeated
+    connection           what HTTP needs, and what answers mean
+    kubeconfig           which cluster, as whom
 
 Needs the base dependencies alone. Names are loaded when they are used, because the command line, which is quick to
 start, uses the lower half of this package.

@@ -1,6 +1,6 @@
 """What a client can do, written once for both worlds: each operation is a generator of effects (effects.py).
 
-Never sends, sleeps or reads a clock itself. Every request may be repeated (asking.py) without harm, that of `submit`
+Never sends, sleeps or reads a clock itself. Every request may be repeated (`requests`) without harm, that of `submit`
 because the name is chosen here.
 """
 
@@ -17,10 +17,10 @@ from agentjobs.api.changes import of_one_run
 from agentjobs.api.conditions import ConditionType, SuspendedReason, find_condition
 from agentjobs.api.job.spec import MAX_JOB_NAME, AgentJobSpec
 from agentjobs.api.recorded import Event, Events, RecordedJob, RecordedJobs, RecordedResult, RecordedSpec, Result, Story
-from agentjobs.client.asking import FIRST_PAUSE_SECONDS, PAGE, Asking
 from agentjobs.client.effects import MERGE_PATCH, Emit, Listen, NextLine, Now, Operation, Send, Server, Sleep, Stream
 from agentjobs.client.job import Job, Spec, differences
 from agentjobs.client.object import plain_spec
+from agentjobs.client.requests import FIRST_PAUSE_SECONDS, PAGE, Asking
 from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_RESUME, ANNOTATION_SCHEDULED_TIME, LABEL_SCHEDULE
 
 # A watch is opened anew after this long without an event, in case a proxy on the way dropped it silently.

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Final
 from agentjobs import errors
 from agentjobs.api.conditions import find_condition
 from agentjobs.api.schedule.status import ActiveReason, ScheduleConditionType
-from agentjobs.client.asking import Asking
 from agentjobs.client.effects import Now, Operation, Send, Sleep
 from agentjobs.client.job import Job
 from agentjobs.client.object import plain_spec
 from agentjobs.client.operations import Operations
+from agentjobs.client.requests import Asking
 from agentjobs.client.schedule import Schedule, ScheduleSpec
 from agentjobs.contract import ANNOTATION_RESUME, ANNOTATION_TRIGGER
 from agentjobs.core.schedule.job import triggered_name

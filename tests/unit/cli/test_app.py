@@ -257,14 +257,14 @@ def test_where_nothing_can_be_written_is_no_traceback(output, code, words):
 
 
 def test_a_missing_extra_is_named_with_the_command_that_installs_it():
-    from agentjobs.cli.processes import _extra
+    from agentjobs.cli.serve import _extra
 
     with pytest.raises(Failure, match=r"pip install -e '/.+\[gateway\]'"), _extra("gateway"):
         raise ModuleNotFoundError("No module named 'fastapi'", name="fastapi")
 
 
 def test_a_missing_module_of_ours_is_a_bug_and_stays_one():
-    from agentjobs.cli.processes import _extra
+    from agentjobs.cli.serve import _extra
 
     with pytest.raises(ModuleNotFoundError), _extra("gateway"):
         raise ModuleNotFoundError("No module named 'agentjobs.x'", name="agentjobs.x")

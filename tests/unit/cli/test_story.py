@@ -6,7 +6,7 @@ import pytest
 
 from agentjobs.api.recorded import Event
 from agentjobs.cli import printing
-from agentjobs.cli.past import why_no_result
+from agentjobs.cli.history import why_no_result
 from agentjobs.cli.story import Told, starts_table, steps_table, used_words
 
 LONG = "the model needs credentials: put GOOGLE_API_KEY into runtime.env, from a Secret of the job's namespace"

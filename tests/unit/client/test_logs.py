@@ -3,7 +3,7 @@
 import pytest
 
 from agentjobs import errors
-from agentjobs.client.following import LogLine, Part, follow, logs
+from agentjobs.client.logs import LogLine, Part, follow, logs
 from agentjobs.client.operations import Operations
 
 DO = Operations("default", patience=0.0)

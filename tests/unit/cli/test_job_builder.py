@@ -4,7 +4,7 @@ import pytest
 
 from agentjobs.api.job.validation import validate_job
 from agentjobs.cli.failures import Failure
-from agentjobs.cli.work import pairs, work_of
+from agentjobs.cli.job_builder import pairs, work_of
 
 MODEL, MESSAGE = ("agent", "model"), ("input", "message")
 FILE = """

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.cli.notation import dump, load
+from agentjobs.cli.yaml_compat import dump, load
 
 SCALARS = {
     "true": ("yes", "on", "y", "Y", "True", "!!bool y"),
