@@ -21,8 +21,8 @@ ENDLESS = {"starts": [[{"delay": "10m", "text": "Too late."}], [{"text": "Done."
 
 
 @pytest.fixture
-def system(own_system):
-    return own_system
+def system(broken_system):
+    return broken_system
 
 
 def runner_pid(pod_name):

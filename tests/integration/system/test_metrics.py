@@ -37,8 +37,8 @@ VALUES = {
 
 
 @pytest.fixture
-def system(own_system):
-    return own_system
+def system(counted_system):
+    return counted_system
 
 
 async def scrape(url, *, ca=None):
