@@ -8,15 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
+from tests.integration.history.runner_calls import Gateway
 
 from agentjobs import errors
-from agentjobs.api.recorded import Event
 from agentjobs.contract import Resolved
 from agentjobs.history.database import Database
 from agentjobs.history.operator_writes import OperatorWrites
-from agentjobs.history.pages import Page
 from agentjobs.history.reads import Reads
 from agentjobs.history.records import Deletion, JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
 from agentjobs.history.runner_writes import RunnerWrites
@@ -83,30 +81,17 @@ def operator(connected: Database) -> OperatorWrites:
     return OperatorWrites(connected, cluster=CLUSTER)
 
 
-class Gateway(RunnerWrites, Reads):
-    """What a gateway asks of history, with what comes as JSON text read."""
-
-    async def claim(self, *args: Any, **kwargs: Any) -> Any:
-        return _read(await super().claim(*args, **kwargs))
-
-    async def put_result(self, *args: Any) -> Any:
-        return _read(await super().put_result(*args))
-
-    async def result(self, uid: str) -> Any:
-        return _read(await super().result(uid))
-
-    async def events(self, *args: Any, **kwargs: Any) -> Any:
-        page = await super().events(*args, **kwargs)
-        return Page([Event(**_read(item)) for item in page.items], page.cursor)
-
-
-def _read(value: Any) -> Any:
-    return msgspec.json.decode(msgspec.json.encode(value))
+@pytest.fixture
+def gateway(connected: Database) -> Gateway:
+    return Gateway(RunnerWrites(connected, cluster=CLUSTER), Reads(connected, cluster=CLUSTER))
 
 
 @pytest.fixture
-def gateway(connected: Database) -> Gateway:
-    return Gateway(connected, cluster=CLUSTER)
+async def build(operator, a_job):
+    """A job whose first start is recorded and not claimed."""
+    build = a_job()
+    await operator.accept(build.job(), build.start(1))
+    return build
 
 
 @pytest.fixture(scope="module")

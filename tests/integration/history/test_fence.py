@@ -5,9 +5,9 @@ import itertools
 
 import pytest
 from psycopg import pq
+from tests.integration.history.runner_calls import WRITES, a_document, a_result, an_event, put_result, write_event
 
 from agentjobs import errors
-from agentjobs.contract import Event, Result, ResultDocument
 from agentjobs.history.database import Database
 from agentjobs.history.fence import Fence
 from agentjobs.history.operator_writes import OperatorWrites
@@ -15,45 +15,6 @@ from agentjobs.history.runner_writes import RunnerWrites
 
 LOCK_START = "SELECT 1 FROM agentjobs.starts WHERE uid = %s AND start = 1 FOR UPDATE"
 WAITERS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-USAGE = {"llmCalls": 1, "toolCalls": 0, "inputTokens": 10, "outputTokens": 5}
-
-
-def a_result(text="Hello."):
-    return Result(text=text, structured=None, usage=USAGE)
-
-
-def a_document(result=None, verdict="Succeed"):
-    return ResultDocument(verdict=verdict, reason="Done", message="", delaySeconds=None, result=result)
-
-
-def an_event(seq=1):
-    return Event(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="agent", data={"text": "hi"})
-
-
-@pytest.fixture
-async def build(operator, a_job):
-    build = a_job()
-    await operator.accept(build.job(), build.start(1))
-    return build
-
-
-async def write_event(gateway, uid, pod):
-    await gateway.add_events(uid, 1, pod, [an_event()])
-
-
-async def beat(gateway, uid, pod):
-    await gateway.heartbeat(uid, 1, pod)
-
-
-async def put_result(gateway, uid, pod):
-    await gateway.put_result(uid, 1, pod, a_document(a_result()))
-
-
-WRITES = [
-    pytest.param(write_event, id="events"),
-    pytest.param(beat, id="heartbeat"),
-    pytest.param(put_result, id="result"),
-]
 
 
 @pytest.fixture

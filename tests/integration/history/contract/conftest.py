@@ -3,17 +3,14 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import msgspec
 import pytest
+from tests.integration.history.runner_calls import Gateway
 
-from agentjobs.api.recorded import Event
 from agentjobs.history.database import Database
 from agentjobs.history.memory import MemoryHistory
 from agentjobs.history.operator_writes import OperatorWrites
-from agentjobs.history.pages import Page
-from agentjobs.history.protocols import OperatorHistory, ReadHistory, RunnerHistory
+from agentjobs.history.protocols import OperatorHistory
 from agentjobs.history.reads import Reads
 from agentjobs.history.runner_writes import RunnerWrites
 
@@ -21,37 +18,6 @@ AN_HOUR_AGO = """
     UPDATE agentjobs.starts
     SET claimed_at = claimed_at - interval '1 hour', heartbeat_at = heartbeat_at - interval '1 hour'
 """
-
-
-class Gateway:
-    """What a gateway asks of history, with what comes as JSON text read."""
-
-    def __init__(self, runners: RunnerHistory, people: ReadHistory) -> None:
-        self._runners = runners
-        self._people = people
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._runners, name, None) or getattr(self._people, name)
-
-    async def claim(self, *args: Any, **kwargs: Any) -> Any:
-        return _read(await self._runners.claim(*args, **kwargs))
-
-    async def put_result(self, *args: Any) -> Any:
-        return _read(await self._runners.put_result(*args))
-
-    async def result(self, uid: str) -> Any:
-        return _read(await self._people.result(uid))
-
-    async def spec(self, uid: str) -> Any:
-        return _read(await self._people.spec(uid))
-
-    async def events(self, *args: Any, **kwargs: Any) -> Any:
-        page = await self._people.events(*args, **kwargs)
-        return Page([Event(**_read(item)) for item in page.items], page.cursor)
-
-
-def _read(value: Any) -> Any:
-    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 @dataclass

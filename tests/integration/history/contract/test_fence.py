@@ -5,30 +5,18 @@ import json
 from datetime import timedelta
 
 import pytest
+from tests.integration.history.runner_calls import (
+    USAGE,
+    WRITES,
+    a_document,
+    a_result,
+    an_event,
+    beat,
+    put_result,
+    write_event,
+)
 
 from agentjobs import errors
-from agentjobs.contract import Event, Result, ResultDocument
-
-USAGE = {"llmCalls": 1, "toolCalls": 0, "inputTokens": 10, "outputTokens": 5}
-
-
-def a_result(text="Hello."):
-    return Result(text=text, structured=None, usage=USAGE)
-
-
-def a_document(result=None, verdict="Succeed"):
-    return ResultDocument(verdict=verdict, reason="Done", message="", delaySeconds=None, result=result)
-
-
-def an_event(seq=1):
-    return Event(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="agent", data={"text": "hi"})
-
-
-@pytest.fixture
-async def build(operator, a_job):
-    build = a_job()
-    await operator.accept(build.job(), build.start(1))
-    return build
 
 
 async def test_a_pod_that_claims_is_told_all_it_needs(gateway, build):
@@ -80,25 +68,6 @@ async def test_of_pods_that_claim_at_once_exactly_one_gets_the_start(gateway, bu
 async def test_a_start_that_is_not_recorded_cannot_be_claimed(gateway, build, uid, start):
     with pytest.raises(errors.NotFound):
         await gateway.claim(uid, start, "pod-a", **build.place)
-
-
-async def write_event(gateway, uid, pod):
-    await gateway.add_events(uid, 1, pod, [an_event()])
-
-
-async def beat(gateway, uid, pod):
-    await gateway.heartbeat(uid, 1, pod)
-
-
-async def put_result(gateway, uid, pod):
-    await gateway.put_result(uid, 1, pod, a_document(a_result()))
-
-
-WRITES = [
-    pytest.param(write_event, id="events"),
-    pytest.param(beat, id="heartbeat"),
-    pytest.param(put_result, id="result"),
-]
 
 
 @pytest.mark.parametrize("write", WRITES)
