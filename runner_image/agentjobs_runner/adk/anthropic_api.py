@@ -16,9 +16,9 @@ from google.adk.models.anthropic_llm import AnthropicLlm
 from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
 
-from agentjobs_runner.adk.client_responses import checked
+from agentjobs_runner.adk.client_responses import checked, whole
 from agentjobs_runner.adk.finish_reasons import arguments, truncated, truncated_call, unfinished_ending
-from agentjobs_runner.endings import ProviderFailed, StartEnded, cut_off, lost_call, model_auth
+from agentjobs_runner.endings import ProviderFailed, StartEnded, lost_call, model_auth
 
 # Ends that ADK reads rightly; it takes `pause_turn` for an end as well, though the model wants to go on.
 _KNOWN: Final = frozenset({"end_turn", "stop_sequence", "tool_use", "max_tokens", "refusal"})
@@ -44,9 +44,7 @@ class Anthropic(AnthropicLlm):
     ) -> AsyncGenerator[LlmResponse, None]:
         """Yield what the model answers; the last one is whole."""
         try:
-            async for response in super().generate_content_async(llm_request, stream):
-                if stream and not response.partial and response.finish_reason is None:
-                    raise cut_off()
+            async for response in whole(super().generate_content_async(llm_request, stream), stream=stream):
                 yield response
         except APIStatusError as error:
             if error.response.is_success:

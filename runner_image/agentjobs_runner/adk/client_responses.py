@@ -3,7 +3,9 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from agentjobs_runner.endings import NotAnAnswer
+from google.adk.models.llm_response import LlmResponse
+
+from agentjobs_runner.endings import NotAnAnswer, cut_off
 
 Check = Callable[[Any], None]
 CheckStream = Callable[[AsyncIterator[Any]], AsyncIterator[Any]]
@@ -22,6 +24,18 @@ async def checked(answer: Any, *, stream: bool, look: Check, look_through: Check
         raise NotAnAnswer(answer)
     look(answer)
     return answer
+
+
+async def whole(responses: AsyncIterator[LlmResponse], *, stream: bool) -> AsyncIterator[LlmResponse]:
+    """Yield what one of ADK's classes made of an answer. They do not notice a stream that was cut between two events.
+
+    Raises:
+        StartEnded: the stream ended before the answer was complete.
+    """
+    async for response in responses:
+        if stream and not response.partial and response.finish_reason is None:
+            raise cut_off()
+        yield response
 
 
 async def _expect_events(stream: Any) -> None:

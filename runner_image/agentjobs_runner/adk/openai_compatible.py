@@ -17,9 +17,9 @@ from google.adk.models.llm_response import LlmResponse
 from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI
 from openai.resources.chat import AsyncChat, AsyncCompletions
 
-from agentjobs_runner.adk.client_responses import checked
+from agentjobs_runner.adk.client_responses import checked, whole
 from agentjobs_runner.adk.finish_reasons import arguments, truncated_call, unfinished_ending
-from agentjobs_runner.endings import ProviderFailed, StartEnded, content_blocked, cut_off, lost_call, model_auth
+from agentjobs_runner.endings import ProviderFailed, StartEnded, content_blocked, lost_call, model_auth
 
 # Servers of one's own (Ollama, vLLM) ask for no key, but the client wants one.
 NO_KEY: Final = "none"
@@ -52,9 +52,7 @@ class OpenAICompatible(OpenAILlm):
     ) -> AsyncGenerator[LlmResponse, None]:
         """Yield what the model answers; the last one is whole."""
         try:
-            async for response in super().generate_content_async(llm_request, stream):
-                if stream and not response.partial and response.finish_reason is None:
-                    raise cut_off()
+            async for response in whole(super().generate_content_async(llm_request, stream), stream=stream):
                 yield response
         except (APIStatusError, APIConnectionError):
             raise
