@@ -71,6 +71,8 @@ PATH_ATTEMPT: Final = "/v1/attempt"
 PATH_EVENTS: Final = "/v1/attempt/events"
 PATH_HEARTBEAT: Final = "/v1/attempt/heartbeat"
 PATH_RESULT: Final = "/v1/attempt/result"
+PATH_STEPS: Final = "/v1/attempt/steps"
+"""GET reads the recorded steps in pages (`?after=<number>`), POST appends to them."""
 
 # The runner beats this often; the operator takes 30 s of silence of an evicted node's pod for its loss.
 HEARTBEAT_SECONDS: Final = 10.0
@@ -86,6 +88,12 @@ MAX_EVENTS_BODY_BYTES: Final = 1024 * 1024
 MAX_EVENTS: Final = 2000
 """Of one body: its rows are inserted in one transaction."""
 MAX_RESULT_BYTES: Final = 4 * 1024 * 1024
+MAX_STEP_BYTES: Final = 1024 * 1024
+"""Of the body of one step. A larger one is refused with class StepTooLarge."""
+MAX_STEPS_BODY_BYTES: Final = 2 * 1024 * 1024
+MAX_STEPS: Final = 500
+"""Of one request."""
+MAX_STEP_KEY_CHARS: Final = 512
 # The kubelet keeps 4,096 bytes of a termination message; ours stays well below.
 MAX_TERMINATION_BYTES: Final = 3 * 1024
 MAX_SUMMARY_BYTES: Final = 512
@@ -147,6 +155,12 @@ class ErrorClass(StrEnum):
     SUSPENDED = "Suspended"
     JOB_DELETED = "JobDeleted"
     PERMANENT = "Permanent"
+    TOOL_TIMEOUT = "ToolTimeout"
+    TOOL_INTERRUPTED = "ToolInterrupted"
+    STEP_TOO_LARGE = "StepTooLarge"
+    STEP_UNREADABLE = "StepUnreadable"
+    DIVERGED = "Diverged"
+    VERSION_MISMATCH = "VersionMismatch"
 
 
 # Exit codes of the runner, from sysexits.h where one fits. The termination message decides; they are for people and for
@@ -184,6 +198,109 @@ class Result(TypedDict):
     """Bytes of the whole answer, where it was too large to keep and `text` is only its beginning."""
 
 
+class StepKind(StrEnum):
+    """What a step is. Open for additions: readers pass over what they do not know."""
+
+    MODEL = "model"
+    """A model's whole answer."""
+    TOOL = "tool"
+    """A tool's result, with what the tool did to the session."""
+    NODE = "node"
+    """What a function node of a graph gave."""
+    VALUE = "value"
+    """What the user's code gave to `step()`, or the runner noted for itself."""
+
+
+class Versions(TypedDict):
+    """By whom a run was begun. Another start may have another image."""
+
+    adk: str
+    runner: str
+    scheme: str
+    """Of the keys. Steps recorded under another scheme cannot be found again."""
+    agent: str
+    """Digest of the agent's definition and code."""
+
+
+class Step(TypedDict):
+    """One step as the runner records it. `(run, key)` names it: recording it again changes nothing.
+
+    A tool call is recorded twice: when it begins (`ended` and `body` are None: the intent) and when it has ended.
+    """
+
+    key: str
+    kind: str
+    agent: str
+    name: str
+    """Of the model, the tool, the node, the value."""
+    began: str
+    """RFC 3339, UTC."""
+    ended: str | None
+    request: dict[str, Any]
+    """What tells whether the step was asked the same before: a few digests and numbers, no texts."""
+    body: Any
+    """What the step gave, as JSON of at most `MAX_STEP_BYTES`; secrets are sealed. None while it has not ended."""
+    usage: dict[str, int]
+    """By the names of `USAGE`: a tool's call with its intent, the rest with the end. The only source of usage."""
+    void: NotRequired[bool]
+    """It counts and is shown, but no later start may use it: an answer that was refused."""
+
+
+class StepsBody(TypedDict):
+    """What `POST /v1/attempt/steps` takes; all of it is stored, or nothing."""
+
+    run: int
+    """The run of `JournalHead`, or the start's own number to begin a new one."""
+    versions: NotRequired[Versions]
+    """With the first request of a start."""
+    void: list[str]
+    """Keys of recorded steps that later starts must not use."""
+    steps: list[Step]
+
+
+class StepsAnswer(TypedDict):
+    """The gateway's reply."""
+
+    last: int
+    """Number of the newest step of the job."""
+
+
+class RecordedStep(TypedDict):
+    """A step as a later start reads it."""
+
+    n: int
+    """Number in the job, from 1, in the order of recording."""
+    start: int
+    """The start that began it last."""
+    key: str
+    kind: str
+    agent: str
+    name: str
+    ended: str | None
+    """None for a call that began and did not end."""
+    request: dict[str, Any]
+    body: Any
+
+
+class StepsPage(TypedDict):
+    """What `GET /v1/attempt/steps` answers: the steps of the start's run, without void ones, by number."""
+
+    steps: list[RecordedStep]
+    next: int | None
+    """`after` of the next page; None at the end."""
+
+
+class JournalHead(TypedDict):
+    """What a start has to know of the steps of the starts before it."""
+
+    run: int
+    """The number of the start that began from nothing. Later starts go on in its run, or begin one of their own."""
+    last: int
+    """Number of the newest step of the run, 0 for none."""
+    versions: Versions | None
+    """Of the start that began the run."""
+
+
 class Attempt(TypedDict):
     """What `GET /v1/attempt` answers: all a runner needs. By this GET the pod claims its start."""
 
@@ -196,6 +313,8 @@ class Attempt(TypedDict):
     resolved: Resolved
     result: Result | None
     """Set when the job's result is already final: the runner repeats the verdict Succeed and runs nothing."""
+    journal: NotRequired[JournalHead]
+    """Absent from gateways of before there was a journal."""
 
 
 class Event(TypedDict):
@@ -205,7 +324,7 @@ class Event(TypedDict):
     time: str
     """RFC 3339, UTC."""
     kind: str
-    """`started`, `model`, `tool`, `text`, `error`, `warning` (what ADK only logs), `repair`, `ended`."""
+    """`started`, `resumed`, `model`, `tool`, `text`, `error`, `warning` (what ADK only logs), `repair`, `ended`."""
     author: str
     data: dict[str, Any]
     usage: NotRequired[dict[str, int]]

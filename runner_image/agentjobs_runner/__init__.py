@@ -11,7 +11,7 @@ The process, which knows no engine:
     engines      the engine, by its name          import_trim  what is not imported, to start quickly
     gateway      four calls, with retries         timeline     the start's entries, and who sends them
     signals      orders to stop                   gate         holds steps back
-    steps        the identity of a step
+    steps        the identity of a step           journal      recorded steps, and how one is recorded
     usage        what the start used              tracing      its span
     log          the runner's log                 redaction    text that may leave the pod
 

@@ -102,4 +102,25 @@ CLASSES: Final[Mapping[ErrorClass, Described]] = {
     ErrorClass.SUSPENDED: Described("`spec.suspend` was set while the pod ran; the job waits to be resumed.", *_WAIT),
     ErrorClass.JOB_DELETED: Described("The job was deleted.", "Cancel", ""),
     ErrorClass.PERMANENT: Described("The agent's code raised `Permanent`.", *_FAIL),
+    ErrorClass.TOOL_TIMEOUT: Described("A tool took longer than `steps.tools[].timeout`.", *_RETRY),
+    ErrorClass.TOOL_INTERRUPTED: Described(
+        "An earlier start began a tool call and recorded no result, and `steps.tools[].onInterrupted` is Fail.", *_FAIL
+    ),
+    ErrorClass.STEP_TOO_LARGE: Described(
+        "A model's answer or a tool's result is larger than 1 MiB, the limit of a recorded step; "
+        "let the tool return less, or save an artifact.",
+        *_FAIL,
+    ),
+    ErrorClass.STEP_UNREADABLE: Described(
+        "A recorded step cannot be read back; the message names it. A new job, or `retry.resume: FromStart`, helps.",
+        *_FAIL,
+    ),
+    ErrorClass.DIVERGED: Described(
+        "A later start asked something else than was recorded, and `steps.onDivergence` is Fail.", *_FAIL
+    ),
+    ErrorClass.VERSION_MISMATCH: Described(
+        "ADK, the runner or the agent changed since the job's first start, and `retry.onVersionChange` is Fail; "
+        "or the recorded steps' keys are of another scheme and it is Continue.",
+        *_FAIL,
+    ),
 }
