@@ -73,6 +73,25 @@ PATH_HEARTBEAT: Final = "/v1/attempt/heartbeat"
 PATH_RESULT: Final = "/v1/attempt/result"
 PATH_STEPS: Final = "/v1/attempt/steps"
 """GET reads the recorded steps in pages (`?after=<number>`), POST appends to them."""
+PATH_SESSION: Final = "/v1/attempt/session"
+"""GET reads the session as it was before this job, in pages (`?after=<cursor>`): `SessionPage`. PUT stores this job's
+turn: `Turn`, answered with 204."""
+PATH_ARTIFACTS: Final = "/v1/attempt/artifacts"
+"""GET lists the names of artifacts, of the session and of its user, in pages (`?after=<name>`): `ArtifactNames`."""
+PATH_ARTIFACT: Final = "/v1/attempt/artifacts/content"
+"""POST saves a version; the body is its bytes, `HEADER_ARTIFACT` has `ArtifactSave`; answered with `ArtifactSaved`.
+GET (`?name=<name>`, `&version=<number>` or the newest) answers the bytes, with `ArtifactVersion` in `HEADER_ARTIFACT`;
+404 with reason NotFound where there is none. DELETE (`?name=<name>`) deletes all versions; answered with 204."""
+PATH_ARTIFACT_VERSIONS: Final = "/v1/attempt/artifacts/versions"
+"""GET (`?name=<name>`) lists the versions of an artifact: `ArtifactVersions`, empty where there is none."""
+PATH_MEMORY: Final = "/v1/attempt/memory"
+"""POST `MemoryQuery` searches what was said in other sessions of the same app and user; answered with `MemoryHits`."""
+HEADER_ARTIFACT: Final = "Agentjobs-Artifact"
+"""Its value is JSON in ASCII."""
+USER_PREFIX: Final = "user:"
+"""A name of an artifact or of state that begins so belongs to the user of the app, whatever the session."""
+APP_PREFIX: Final = "app:"
+"""State whose name begins so belongs to the app, whoever the user is."""
 
 # The runner beats this often; the operator takes 30 s of silence of an evicted node's pod for its loss.
 HEARTBEAT_SECONDS: Final = 10.0
@@ -94,6 +113,25 @@ MAX_STEPS_BODY_BYTES: Final = 2 * 1024 * 1024
 MAX_STEPS: Final = 500
 """Of one request."""
 MAX_STEP_KEY_CHARS: Final = 512
+MAX_TURN_BYTES: Final = 4 * 1024 * 1024
+"""Of the body of one turn: its events and its state."""
+MAX_SESSION_BYTES: Final = 64 * 1024 * 1024
+"""Of all turns of one session. A turn beyond is refused with 413."""
+MAX_STATE_BYTES: Final = 256 * 1024
+"""Of the state of one session, of one user of an app, of one app: each as JSON."""
+MAX_STATE_KEY_CHARS: Final = 256
+MAX_ARTIFACT_BYTES: Final = 16 * 1024 * 1024
+MAX_ARTIFACT_NAME_CHARS: Final = 255
+MAX_ARTIFACTS: Final = 1000
+"""Versions of all artifacts of one session, and of one user of an app. One more is refused with 413."""
+MAX_ARTIFACTS_BYTES: Final = 256 * 1024 * 1024
+"""Of all versions of all artifacts of one session, and of one user of an app."""
+MAX_METADATA_BYTES: Final = 2 * 1024
+"""Of the metadata of one version, as JSON in ASCII."""
+MAX_QUERY_CHARS: Final = 8 * 1024
+MAX_MEMORIES: Final = 50
+MAX_MEMORY_CHARS: Final = 8 * 1024
+"""Of the text of one hit, which is cut."""
 # The kubelet keeps 4,096 bytes of a termination message; ours stays well below.
 MAX_TERMINATION_BYTES: Final = 3 * 1024
 MAX_SUMMARY_BYTES: Final = 512
@@ -301,6 +339,134 @@ class JournalHead(TypedDict):
     """Of the start that began the run."""
 
 
+class SessionPage(TypedDict):
+    """What `GET /v1/attempt/session` answers: the job's session as it stood before the job.
+
+    The gateway knows the session by the job's accepted spec; the pod cannot name one. The job's own turn is never in
+    it. `events`, `state` and `turns` are empty unless `session.mode` is Continue: then they hold what jobs of this
+    session stored since the newest of them that had the mode New. They are the same in every start of the job, because
+    no other job of the session runs beside it. `user` and `app` may change meanwhile.
+    """
+
+    events: list[Any]
+    """ADK's Events as they were stored, oldest first."""
+    state: dict[str, Any]
+    """Of the session after its last turn, without `app:` and `user:` keys. Of the first page; empty in later ones."""
+    user: dict[str, Any]
+    """The state of the user of the app, by names without `user:`. Of the first page, as `state`."""
+    app: dict[str, Any]
+    """The state of the app in this namespace, by names without `app:`. Of the first page, as `state`."""
+    turns: int
+    """How many earlier turns there are."""
+    next: str | None
+    """`after` of the next page; None at the end. A page holds about 1 MiB of events, or one event that is larger."""
+
+
+class Turn(TypedDict):
+    """What `PUT /v1/attempt/session` takes: what a job added to its session. Sent before the result, when it succeeds.
+
+    A job has one turn. The same turn again changes nothing; another one of the same job takes the place of the first.
+    422 for a state or an event that is refused, 413 above `MAX_TURN_BYTES` and `MAX_SESSION_BYTES`.
+    """
+
+    events: list[Any]
+    """ADK's Events of this job alone, whole and in order, each a JSON object. Secrets are sealed."""
+    state: dict[str, Any]
+    """All of the session's own state after the job: without `app:`, `user:` and `temp:` keys."""
+    user: dict[str, Any]
+    """What the job changed of the user's state, by names without `user:`. Merged by name: the last job that commits
+    wins. None is a value, as in ADK; it deletes nothing."""
+    app: dict[str, Any]
+    """What the job changed of the app's state, likewise."""
+
+
+class ArtifactKind(StrEnum):
+    """What the part of an artifact was, so that it is given back as such."""
+
+    DATA = "data"
+    """`inline_data`: the body is its bytes."""
+    TEXT = "text"
+    """`text`: the body is UTF-8."""
+    FILE = "file"
+    """`file_data`: the body is its URI."""
+
+
+class ArtifactSave(TypedDict):
+    """What goes with the bytes of a new version, in `HEADER_ARTIFACT`."""
+
+    name: str
+    """Any text of 1 to `MAX_ARTIFACT_NAME_CHARS` characters without NUL. With `user:` it is the user's, else the
+    session's. It is no path."""
+    key: str
+    """Names this save among those of the job, the same in every start: at most `MAX_STEP_KEY_CHARS`. Saving again under
+    a key of the job answers the version that the first save made, and stores nothing."""
+    kind: str
+    mime: str
+    """Printable ASCII, at most 255 characters; empty for none. What a model says: nothing acts on it."""
+    metadata: dict[str, Any]
+
+
+class ArtifactSaved(TypedDict):
+    """The gateway's reply."""
+
+    version: int
+    """From 0, for each name."""
+
+
+class ArtifactNames(TypedDict):
+    """The names of artifacts, in order."""
+
+    names: list[str]
+    next: str | None
+    """`after` of the next page; None at the end."""
+
+
+class ArtifactVersion(TypedDict):
+    """One version of an artifact, without its bytes."""
+
+    version: int
+    kind: str
+    mime: str
+    bytes: int
+    time: str
+    """When it was saved; RFC 3339, UTC."""
+    metadata: dict[str, Any]
+
+
+class ArtifactVersions(TypedDict):
+    """All versions of an artifact, oldest first."""
+
+    versions: list[ArtifactVersion]
+
+
+class MemoryQuery(TypedDict):
+    """What to search for: any text, at most `MAX_QUERY_CHARS`. What has one of its words is found."""
+
+    query: str
+    limit: int
+    """Of the hits, 1 to `MAX_MEMORIES`."""
+
+
+class MemoryHit(TypedDict):
+    """An event of an ended session that has a word of the query."""
+
+    id: str
+    """Of ADK's Event."""
+    session: str
+    """The id of its session."""
+    author: str
+    time: str
+    """RFC 3339, UTC."""
+    text: str
+    """The texts of its parts without thoughts, at most `MAX_MEMORY_CHARS`."""
+
+
+class MemoryHits(TypedDict):
+    """What was found, best first. The job's own session is not searched: it goes on."""
+
+    memories: list[MemoryHit]
+
+
 class Attempt(TypedDict):
     """What `GET /v1/attempt` answers: all a runner needs. By this GET the pod claims its start."""
 
@@ -315,6 +481,9 @@ class Attempt(TypedDict):
     """Set when the job's result is already final: the runner repeats the verdict Succeed and runs nothing."""
     journal: NotRequired[JournalHead]
     """Absent from gateways of before there was a journal."""
+    session: NotRequired[bool]
+    """Whether `GET /v1/attempt/session` has anything to tell: earlier turns, or state of the user or the app. Absent
+    from gateways that store no sessions."""
 
 
 class Event(TypedDict):
