@@ -5,6 +5,7 @@
     running          run
     job_builder      flags to an AgentJob
     local            run --local, without any server
+    local_journal    its recorded steps, in a file
     resources        verbs on files of objects: create, apply, delete
     getting          get
     waiting          wait

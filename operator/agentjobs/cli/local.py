@@ -1,7 +1,8 @@
-"""`run --local`: one attempt on this machine, without any server. The runner as a process, and a gateway of one job.
+"""`run --local`: one start on this machine, without any server. The runner as a process, and a gateway of one job.
 
 The runner is the very one of the pods, spoken to by the contract. What a cluster adds is not there: no queue, no retry,
-no time of start, no isolation, no Secrets; variables come from the shell.
+no time of start, no isolation, no Secrets; variables come from the shell. Steps are recorded in a file
+(local_journal.py), so that the same command with `--resume` continues where a run was killed.
 """
 
 import json
@@ -15,10 +16,13 @@ import termios
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, TypedDict
+from urllib.parse import parse_qs, urlsplit
 
 from agentjobs import contract, errors
 from agentjobs.api.job.agent import ConfigMapKey
@@ -27,7 +31,9 @@ from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.validation import validate_job
 from agentjobs.cli.failures import USAGE, Failure, installs
 from agentjobs.cli.job_builder import Work
-from agentjobs.contract import Attempt, ErrorClass, TerminationMessage, Verdict
+from agentjobs.cli.local_journal import Journal, Refused, Unusable, path_of, put_aside
+from agentjobs.cli.printing import counted, show
+from agentjobs.contract import Attempt, ErrorClass, StepsAnswer, TerminationMessage, Verdict
 
 MODULE: Final = "agentjobs_runner"
 EXTRA: Final = "runner"
@@ -51,23 +57,52 @@ class _How(Enum):
     INTERRUPTED = "Ctrl-C"
 
 
-def attempt(work: Work, *, environ: Mapping[str, str], readable: bool) -> Ending:
-    """Run one attempt of the job and return how it ended; what it logs goes to standard error.
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What the command line says of the journal: its file, None for the usual one, and whether to go on in it."""
+
+    path: Path | None = None
+    resume: bool = False
+
+
+def attempt(work: Work, recording: Recording, *, environ: Mapping[str, str], readable: bool) -> Ending:
+    """Run one start of the job and return how it ended; what it logs goes to standard error.
+
+    A job that has succeeded is not run again by `recording.resume`: its ending is returned as it was.
 
     Args:
         work: the job, and what its file holds beside it.
+        recording: where its steps are recorded.
         environ: our environment, which the runner gets too.
         readable: whether a person reads what the runner logs.
 
     Raises:
-        Failure: the job is wrong (all problems at once), names what is not there, or the runner is not installed.
+        Failure: the job is wrong (all problems at once), names what is not there, the runner is not installed, or the
+            journal cannot be used.
         KeyboardInterrupt: Ctrl-C ended it: the runner after its running step, or us at the second one.
     """
     given = _attempt(work)
     _check_installed()
+    with _journal(given, recording) as journal:
+        if (final := journal.result) is not None:
+            show("this run has ended, so this is its answer; leave out --resume to begin anew", error=True)
+            why = "the job has its result already"
+            return Ending(verdict=Verdict.SUCCEED.value, reason="ResultAccepted", message=why, result=final)
+        given = {**given, "start": journal.start, "journal": journal.head()}
+        ended = False
+        try:
+            ending = _run_start(given, journal, environ=environ, readable=readable)
+            ended = ending["result"] is not None
+            return ending
+        finally:
+            if not ended and (steps := journal.recorded()):
+                show(f"{counted(steps, 'step')} recorded; the same command with --resume continues there", error=True)
+
+
+def _run_start(given: Attempt, journal: Journal, *, environ: Mapping[str, str], readable: bool) -> Ending:
     token = secrets.token_urlsafe(32)
-    with _gateway(given, token) as gateway, tempfile.TemporaryDirectory(prefix="agentjobs-") as folder:
-        spec = AgentJobSpec.model_validate(work.job["spec"])
+    with _gateway(given, journal, token) as gateway, tempfile.TemporaryDirectory(prefix="agentjobs-") as folder:
+        spec = AgentJobSpec.model_validate(given["resolved"]["spec"])
         (Path(folder) / "token").write_text(token, "utf-8")
         end = Path(folder) / "termination"
         variables = _variables(spec, environ) | {
@@ -75,7 +110,7 @@ def attempt(work: Work, *, environ: Mapping[str, str], readable: bool) -> Ending
             contract.ENV_TOKEN_FILE: f"{folder}/token",
             contract.ENV_NAMESPACE: NAMESPACE,
             contract.ENV_JOB: given["job"],
-            contract.ENV_START: "1",
+            contract.ENV_START: str(given["start"]),
             contract.ENV_ENGINE: contract.ENGINE_ADK,
             contract.ENV_TERMINATION_FILE: str(end),
             contract.ENV_GRACE_SECONDS: str(spec.runtime.termination_grace_period_seconds),
@@ -87,6 +122,37 @@ def attempt(work: Work, *, environ: Mapping[str, str], readable: bool) -> Ending
         how = _run(variables, seconds=spec.timeouts.attempt.total_seconds(), grace=grace)
         said = TerminationMessage.load(end.read_text("utf-8", "replace")) if end.is_file() else None
     return _ending(gateway.document, said, how)
+
+
+@contextmanager
+def _journal(given: Attempt, recording: Recording) -> Iterator[Journal]:
+    """Open the journal of the job's next start. Where none can be kept and none was asked for, a temporary one."""
+    now, path = datetime.now(UTC), recording.path or path_of(given["job"])
+    with tempfile.TemporaryDirectory(prefix="agentjobs-") as folder:
+        if recording.resume:
+            journal = Journal.resume(path, given["resolved"], now)
+        else:
+            try:
+                journal, left = Journal.begin(path, given["resolved"], now)
+            except Unusable as error:
+                if recording.path is not None:
+                    raise
+                show(f"{error} This run cannot be resumed.", error=True)
+                journal, left = Journal.begin(Path(folder) / "journal.sqlite", given["resolved"], now)
+            if left:
+                show(_of_the_run_before(path, left), error=True)
+        try:
+            yield journal
+        finally:
+            journal.close()
+
+
+def _of_the_run_before(path: Path, steps: int) -> str:
+    kept = put_aside(path)
+    return (
+        f"the run before did not end; its {counted(steps, 'step')} are kept in {kept}. "
+        f"To continue it: --resume --journal {kept}"
+    )
 
 
 def _attempt(work: Work) -> Attempt:
@@ -233,9 +299,10 @@ def _reported(document: Mapping[str, Any] | None, said: TerminationMessage | Non
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, given: Attempt, token: str) -> None:
+    def __init__(self, given: Attempt, journal: Journal, token: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.given = given
+        self.journal = journal
         self.token = token
         self.document: dict[str, Any] | None = None
 
@@ -259,7 +326,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not secrets.compare_digest(self.headers.get("Authorization") or "", f"Bearer {self.server.token}"):
             self._send(401, {"reason": "Unauthorized", "message": "Another token is needed."})
             return
-        match self.command, self.path:
+        asked = urlsplit(self.path)
+        match self.command, asked.path:
             case "GET", contract.PATH_ATTEMPT:
                 self._send(200, self.server.given)
             case "POST", contract.PATH_EVENTS | contract.PATH_HEARTBEAT:
@@ -267,9 +335,24 @@ class _Handler(BaseHTTPRequestHandler):
             case "PUT", contract.PATH_RESULT:
                 document = json.loads(body)
                 self.server.document = document
-                self._send(200, {"final": document["result"]})
+                result = document["result"]
+                self._send(200, {"final": result and self.server.journal.keep(result)})
+            case "GET", contract.PATH_STEPS:
+                after = parse_qs(asked.query).get("after", ["0"])[0]
+                self._send(200, self.server.journal.page(int(after) if after.isdecimal() else 0))
+            case "POST", contract.PATH_STEPS:
+                self._append(body)
             case _:
                 self._send(404, {"reason": "NotFound", "message": f"{self.path} is not there with --local."})
+
+    def _append(self, body: bytes) -> None:
+        if len(body) > contract.MAX_STEPS_BODY_BYTES:
+            self._send(413, {"reason": "BodyTooLarge", "message": "The body of a request is too large."})
+            return
+        try:
+            self._send(200, StepsAnswer(last=self.server.journal.append(json.loads(body))))
+        except Refused as refused:
+            self._send(refused.status, {"reason": refused.reason, "message": str(refused)})
 
     do_GET = do_POST = do_PUT = _answer  # noqa: N815  the names are the base class's
 
@@ -283,8 +366,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _gateway(given: Attempt, token: str) -> Iterator[_Server]:
-    with _Server(given, token) as server:
+def _gateway(given: Attempt, journal: Journal, token: str) -> Iterator[_Server]:
+    with _Server(given, journal, token) as server:
         thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.05), daemon=True)
         thread.start()
         try:

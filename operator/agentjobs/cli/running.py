@@ -3,6 +3,7 @@
 import os
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -66,7 +67,18 @@ def run(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the job; by default a random one.")] = None,
-    local: Annotated[bool, typer.Option("--local", help="One attempt on this machine, without any server.")] = False,
+    local: Annotated[bool, typer.Option("--local", help="One start on this machine, without any server.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="With --local: continue at the step where the run before was killed.")
+    ] = False,
+    journal: Annotated[
+        Path | None,
+        typer.Option(
+            "--journal",
+            metavar="FILE",
+            help="With --local: where steps are recorded, .agentjobs/JOB.sqlite by default.",
+        ),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Submit, print the job's name, and exit.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print verdict and result as JSON.")] = False,
     timeout: Timeout = "0",
@@ -80,6 +92,7 @@ def run(
 
     Submits the job, shows its phases and logs on standard error, and prints the answer on standard output. With a name,
     from --name or the file, running the same command again shows the earlier run; `agentjobs rerun NAME` runs it again.
+    With --local it records each step in a file, and --resume continues a run that was killed.
 
     Exits 0 when it succeeded, 77 when it was cancelled, 78 when it failed; with --local also 70 (would be tried again)
     and 75 (would be tried later).
@@ -88,12 +101,16 @@ def run(
         agentjobs run "Say hello." --model gemini-flash-latest --instruction Rhyme.
         agentjobs run -f examples/hello.yaml
         agentjobs run -f examples/hello.yaml --local
+        agentjobs run -f examples/hello.yaml --local --resume
         agentjobs run -f base.yaml "Another message." --name another
     """
     from agentjobs.cli.job_builder import pairs, work_of
 
     if local and detach:
         raise Failure("--local runs in this process; leave out --detach.", code=USAGE)
+    if not local and (resume or journal):
+        flag = "--resume" if resume else "--journal"
+        raise Failure(f"{flag} goes with --local; a cluster continues a job by itself.", code=USAGE)
     fields: dict[tuple[str, ...], Any] = {
         ("agent", "model"): model,
         ("agent", "inline", "instruction"): instruction,
@@ -113,7 +130,7 @@ def run(
     }
     work = work_of(filename, name=name, fields=fields)
     if local:
-        _locally(work, json_=json_)
+        _locally(work, resume=resume, journal=journal, json_=json_)
         return
     limit = seconds_of(timeout)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
@@ -126,11 +143,13 @@ def run(
         _see_through(talk, job.name, json_=json_, timeout=limit)
 
 
-def _locally(work: "Work", *, json_: bool) -> None:
-    from agentjobs.cli.local import attempt
+def _locally(work: "Work", *, resume: bool, journal: Path | None, json_: bool) -> None:
+    from agentjobs.cli.local import Recording, attempt
 
     try:
-        ending = attempt(work, environ=os.environ, readable=sys.stderr.isatty() and not json_)
+        ending = attempt(
+            work, Recording(journal, resume), environ=os.environ, readable=sys.stderr.isatty() and not json_
+        )
     except KeyboardInterrupt:
         show("interrupted", error=True)
         raise typer.Exit(130) from None

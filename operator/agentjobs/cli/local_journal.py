@@ -1,0 +1,362 @@
+"""The recorded steps of `run --local`: one SQLite file for each job, in place of the gateway's tables.
+
+One run of the program holds the file at a time, by SQLite's lock, which ends with the process however it ends. What
+`append` and `page` do is what the gateway's `/v1/attempt/steps` does; docs/decisions/0031 has the rules.
+"""
+
+import contextlib
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from agentjobs import contract
+from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.contract import JournalHead, RecordedStep, Resolved, Result, Step, StepsBody, StepsPage, Versions
+
+FOLDER: Final = Path(".agentjobs")
+PAGE_STEPS: Final = 500
+PAGE_BYTES: Final = 4 * 1024 * 1024
+
+# "ajob" in the file's header, by which we know our own: any path may follow --journal.
+_APPLICATION: Final = 0x616A6F62
+_FORMAT: Final = 1
+# What may differ when a run goes on: how long and where it runs, not what it does.
+_MAY_DIFFER: Final = frozenset({"retry", "runtime", "timeouts"})
+_SHOWN_DIFFERENCES: Final = 5
+
+_SCHEMA: Final = """
+CREATE TABLE work (resolved TEXT NOT NULL, result TEXT);
+CREATE TABLE starts (start INTEGER PRIMARY KEY, run INTEGER NOT NULL, began TEXT NOT NULL);
+CREATE TABLE runs (run INTEGER PRIMARY KEY, versions TEXT NOT NULL);
+CREATE TABLE steps (
+    n INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, start INTEGER NOT NULL, key TEXT NOT NULL,
+    kind TEXT NOT NULL, agent TEXT NOT NULL, name TEXT NOT NULL, began TEXT NOT NULL, ended TEXT,
+    request TEXT NOT NULL, body TEXT, usage TEXT NOT NULL, void INTEGER NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX steps_by_key ON steps (run, key) WHERE NOT void;
+"""
+
+
+class Unusable(Failure):
+    """No journal can be kept in this file now: another run of the program has it, or it cannot be written."""
+
+
+class Refused(Exception):
+    """A request that the journal does not take; status and reason are those that the gateway would answer."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+
+
+def path_of(job: str) -> Path:
+    """Return where the journal of a job is unless `--journal` says otherwise."""
+    return FOLDER / f"{job}.sqlite"
+
+
+def put_aside(path: Path) -> Path:
+    """Return where the journal of a run that did not end goes when another one begins."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+class Journal:
+    """The journal of one start. Its methods may be called from any thread."""
+
+    def __init__(self, connection: sqlite3.Connection, start: int, run: int) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self.start = start
+        self._run = run
+
+    @classmethod
+    def begin(cls, path: Path, resolved: Resolved, now: datetime) -> "tuple[Journal, int]":
+        """Begin a run in a new file. Also return how many steps the run before had recorded, if it did not end.
+
+        Its file is kept then, under the name that `put_aside` says; else it is replaced.
+
+        Raises:
+            Unusable: another run has the file, or it cannot be written.
+            Failure: there is a file of that name, and it is no journal.
+        """
+        left = _make_way(path)
+        _make_folder(path.parent)
+        connection = _opened(path)
+        with _readable(path, connection), _transaction(connection):
+            _create(connection)
+            connection.execute("INSERT INTO work (resolved) VALUES (?)", [json.dumps(resolved)])
+            connection.execute("INSERT INTO starts VALUES (1, 1, ?)", [now.isoformat()])
+        return cls(connection, 1, 1), left
+
+    @classmethod
+    def resume(cls, path: Path, resolved: Resolved, now: datetime) -> "Journal":
+        """Go on in the run of a file, with the next start.
+
+        Raises:
+            Unusable: another run has the file, or it cannot be written.
+            Failure: there is none, it cannot be read, or it is of another job.
+        """
+        if not path.is_file() or not path.stat().st_size:
+            raise Failure(f"nothing to resume: there is no journal {path}. Leave out --resume to begin.", code=USAGE)
+        connection = _opened(path)
+        with _readable(path, connection), _transaction(connection):
+            _check_ours(path, connection)
+            _check_work(path, connection, resolved)
+            start, run = connection.execute("SELECT start + 1, run FROM starts ORDER BY start DESC LIMIT 1").fetchone()
+            connection.execute("INSERT INTO starts VALUES (?, ?, ?)", [start, run, now.isoformat()])
+        return cls(connection, start, run)
+
+    def close(self) -> None:
+        """Let other runs have the file."""
+        with self._lock:
+            self._connection.close()
+
+    def head(self) -> JournalHead:
+        """Return what the start has to know of the steps before it."""
+        with self._lock:
+            return JournalHead(run=self._run, last=_last(self._connection, self._run), versions=self._versions())
+
+    def recorded(self) -> int:
+        """Return how many steps a later start can use."""
+        counted = "SELECT count(*) FROM steps WHERE run = ? AND NOT void AND ended IS NOT NULL"
+        with self._lock:
+            return int(self._connection.execute(counted, [self._run]).fetchone()[0])
+
+    @property
+    def result(self) -> Result | None:
+        """The answer, when the job has succeeded."""
+        with self._lock:
+            (text,) = self._connection.execute("SELECT result FROM work").fetchone()
+        return json.loads(text) if text else None
+
+    def keep(self, result: Result) -> Result:
+        """Store the job's answer and return the one that is final: the first."""
+        with self._lock, _transaction(self._connection):
+            self._connection.execute("UPDATE work SET result = ? WHERE result IS NULL", [json.dumps(result)])
+        return self.result or result
+
+    def page(self, after: int) -> StepsPage:
+        """Return recorded steps with numbers above `after`, up to a page's length."""
+        rows = (
+            "SELECT n, start, key, kind, agent, name, ended, request, body FROM steps "
+            "WHERE run = ? AND NOT void AND n > ? ORDER BY n LIMIT ?"
+        )
+        with self._lock:
+            found = self._connection.execute(rows, [self._run, after, PAGE_STEPS + 1]).fetchall()
+        taken = list(_within(found))
+        return StepsPage(steps=[_step(row) for row in taken], next=taken[-1][0] if len(taken) < len(found) else None)
+
+    def append(self, body: StepsBody) -> int:
+        """Store what is new of a request, or nothing of it; return the number of the newest step.
+
+        Raises:
+            Refused: it is too large, or it names a run that the start does not belong to.
+        """
+        _check_sizes(body["steps"])
+        with self._lock, _transaction(self._connection):
+            run = self._run_of(body)
+            self._connection.executemany(
+                "UPDATE steps SET void = 1 WHERE run = ? AND key = ? AND NOT void", [(run, key) for key in body["void"]]
+            )
+            for step in body["steps"]:
+                self._store(run, step)
+            (last,) = self._connection.execute("SELECT coalesce(max(n), 0) FROM steps").fetchone()
+        return int(last)
+
+    def _run_of(self, body: StepsBody) -> int:
+        run = body["run"]
+        if run not in {self._run, self.start}:
+            raise Refused(422, "InvalidBody", f"run: start {self.start} belongs to run {self._run}, not to {run}.")
+        if versions := body.get("versions"):
+            self._connection.execute("INSERT OR IGNORE INTO runs VALUES (?, ?)", [run, json.dumps(versions)])
+        if run != self._run:
+            self._connection.execute("UPDATE starts SET run = ? WHERE start = ?", [run, self.start])
+            self._run = run
+        return run
+
+    def _store(self, run: int, step: Step) -> None:
+        # A void step has no key of its own: the same one, sent again, is known by its beginning.
+        known = self._connection.execute(
+            "SELECT n, ended, start FROM steps WHERE run = ? AND key = ? "
+            "AND (NOT void OR (? AND start = ? AND began = ?))",
+            [run, step["key"], bool(step.get("void")), self.start, step["began"]],
+        ).fetchone()
+        values = _values(step)
+        if known is None:
+            self._connection.execute(
+                "INSERT INTO steps (run, start, key, kind, agent, name, began, ended, request, body, usage, void) "
+                "VALUES (:run, :start, :key, :kind, :agent, :name, :began, :ended, :request, :body, :usage, :void)",
+                {**values, "run": run, "start": self.start},
+            )
+        elif known[1] is None and (step["ended"] is not None or known[2] != self.start):
+            # A call that ends, or that a later start begins again.
+            self._connection.execute(
+                "UPDATE steps SET start = :start, began = :began, ended = :ended, request = :request, body = :body, "
+                "void = :void WHERE n = :n",
+                {**values, "n": known[0], "start": self.start},
+            )
+
+    def _versions(self) -> Versions | None:
+        row = self._connection.execute("SELECT versions FROM runs WHERE run = ?", [self._run]).fetchone()
+        return json.loads(row[0]) if row else None
+
+
+def _make_way(path: Path) -> int:
+    """Move a journal out of the way that has no answer yet, and return how many steps it has; remove one that has."""
+    if not path.is_file() or not path.stat().st_size:
+        return 0
+    connection = _opened(path)
+    with _readable(path, connection), contextlib.closing(connection):
+        _check_ours(path, connection)
+        with _transaction(connection):  # it is ours alone while we move it
+            steps, ended = connection.execute("SELECT (SELECT count(*) FROM steps), result FROM work").fetchone()
+            if steps and not ended:
+                path.replace(put_aside(path))
+                return int(steps)
+            path.unlink()
+    return 0
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.name == FOLDER.name and not (folder / ".gitignore").exists():
+            # What an agent read and said belongs in no commit.
+            (folder / ".gitignore").write_text("*\n", "utf-8")
+    except OSError as error:
+        raise Unusable(f"no journal can be kept in {folder}: {error.strerror}.", code=USAGE) from None
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    try:
+        path.touch(mode=0o600)
+        connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    except (OSError, sqlite3.OperationalError) as error:
+        raise Unusable(f"the journal {path} cannot be opened: {error}.", code=USAGE) from None
+    return connection
+
+
+@contextlib.contextmanager
+def _readable(path: Path, connection: sqlite3.Connection) -> Iterator[None]:
+    """Say in words what is wrong with a file, and let it go."""
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA synchronous = FULL")
+        yield
+    except sqlite3.OperationalError as error:
+        connection.close()
+        why = "another run has it" if "locked" in str(error) else str(error)
+        raise Unusable(f"the journal {path} cannot be used: {why}.", code=USAGE) from None
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        cure = _CURE if _is_database(path) else _OTHER
+        raise Failure(f"{path} is no journal that can be read: {error}. {cure}", code=USAGE) from None
+    except BaseException:
+        connection.close()
+        raise
+
+
+_OTHER: Final = "Choose another file with --journal."
+_CURE: Final = "Remove it, or choose another file with --journal."
+
+
+def _is_database(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(16) == b"SQLite format 3\0"
+
+
+def _check_ours(path: Path, connection: sqlite3.Connection) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != _APPLICATION:
+        raise Failure(f"{path} is no journal of agentjobs. {_OTHER}", code=USAGE)
+    (written,) = connection.execute("PRAGMA user_version").fetchone()
+    if written != _FORMAT:
+        why = f"it has format {written}, and this version of agentjobs reads {_FORMAT}"
+        raise Failure(f"the journal {path} cannot be read: {why}. {_CURE}", code=USAGE)
+
+
+def _check_work(path: Path, connection: sqlite3.Connection, resolved: Resolved) -> None:
+    from agentjobs.client.job import differences
+
+    (text,) = connection.execute("SELECT resolved FROM work").fetchone()
+    before = json.loads(text)
+    other = [
+        field for field in differences(resolved["spec"], before["spec"]) if field.partition(".")[0] not in _MAY_DIFFER
+    ]
+    if before["scripts"] != resolved["scripts"]:
+        other.append("the script of its model")
+    if other:
+        raise Failure(
+            f"the journal {path} is of other work: {', '.join(other[:_SHOWN_DIFFERENCES])} "
+            f"{'differs' if len(other) == 1 else 'differ'}. Leave out --resume to begin anew.",
+            code=USAGE,
+        )
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    for statement in _SCHEMA.split(";"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {_FORMAT}")
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _last(connection: sqlite3.Connection, run: int) -> int:
+    last = "SELECT coalesce(max(n), 0) FROM steps WHERE run = ? AND NOT void"
+    return int(connection.execute(last, [run]).fetchone()[0])
+
+
+def _within(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+    """Yield as many rows as a page holds, and one at least."""
+    left = PAGE_BYTES
+    for place, row in enumerate(rows[:PAGE_STEPS]):
+        left -= len(row[-1] or "")
+        if place and left < 0:
+            return
+        yield row
+
+
+def _step(row: Sequence[Any]) -> RecordedStep:
+    n, start, key, kind, agent, name, ended, request, body = row
+    return RecordedStep(
+        n=n,
+        start=start,
+        key=key,
+        kind=kind,
+        agent=agent,
+        name=name,
+        ended=ended,
+        request=json.loads(request),
+        body=None if body is None else json.loads(body),
+    )
+
+
+def _values(step: Step) -> dict[str, Any]:
+    texts = {name: json.dumps(step[name]) for name in ("request", "usage")}
+    plain = {name: step[name] for name in ("key", "kind", "agent", "name", "began", "ended")}
+    body = None if step["ended"] is None else json.dumps(step["body"], ensure_ascii=False)
+    return {**plain, **texts, "body": body, "void": bool(step.get("void"))}
+
+
+def _check_sizes(steps: Sequence[Step]) -> None:
+    if len(steps) > contract.MAX_STEPS:
+        raise Refused(422, "InvalidBody", f"steps: at most {contract.MAX_STEPS} in a request.")
+    for step in steps:
+        if len(step["key"]) > contract.MAX_STEP_KEY_CHARS:
+            raise Refused(422, "InvalidBody", f"key: at most {contract.MAX_STEP_KEY_CHARS} characters.")
+        if len(json.dumps(step["body"], ensure_ascii=False).encode()) > contract.MAX_STEP_BYTES:
+            raise Refused(413, "StepTooLarge", f"a step is larger than {contract.MAX_STEP_BYTES} bytes.")
