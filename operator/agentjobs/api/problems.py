@@ -167,6 +167,7 @@ _TYPES: Final[Mapping[str, str]] = {
 _BOUNDS: Final[Mapping[str, str]] = {
     "string_too_short": "is too short; use at least {min_length} characters",
     "string_too_long": "is too long; use at most {max_length} characters",
+    "too_short": "has {actual_length} entries; use at least {min_length}",
     "too_long": "has {actual_length} entries; use at most {max_length}",
     "greater_than_equal": "is too small; use at least {ge}",
     "less_than_equal": "is too large; use at most {le}",

@@ -82,7 +82,13 @@ REFUSED = {
     "agent-twice": ({"agent": {"inline": {"agents": [{"name": "a"}, {"name": "a"}]}}}, "Duplicate value"),
     "variable-twice": ({"runtime": {"env": [{"name": "A"}, {"name": "A"}]}}, "Duplicate value"),
     "unknown-field": ({"agents": {}}, 'unknown field "spec.agents"'),
-    "unknown-field-inside": ({"retry": {"resume": "FromStart"}}, 'unknown field "spec.retry.resume"'),
+    "unknown-field-inside": ({"retry": {"patience": 3}}, 'unknown field "spec.retry.patience"'),
+    "no-tool": ({"steps": {"tools": [{"match": []}]}}, "match is empty; name a tool, or write * for all of them"),
+    "nothing-to-summarize": (
+        {"steps": {"compaction": {"everyEvents": 9, "overlap": 9}}},
+        "overlap must be less than everyEvents",
+    ),
+    "session-that-nobody-can-continue": ({"session": {"mode": "Continue"}}, "mode Continue needs sessionId"),
     "long-message": ({"input": {"message": "x" * 65_537}}, "spec.input.message: Too long"),
 }
 
@@ -117,8 +123,12 @@ BEFORE_AND_AFTER = [
     pytest.param("session", {"userId": "jane"}, None, id="session-removed"),
     pytest.param("retry", None, {"maxAttempts": 5}, id="retry-added"),
     pytest.param("retry", {"maxAttempts": 5}, {"maxAttempts": None}, id="retry-emptied"),
+    pytest.param("retry", {"resume": "FromStart"}, {"resume": "FromCheckpoint"}, id="retry-resume-changed"),
     pytest.param("timeouts", None, {"attempt": "5m"}, id="timeouts-added"),
     pytest.param("timeouts", {"attempt": "5m"}, {"attempt": "6m"}, id="timeouts-changed"),
+    pytest.param("steps", None, {"checkpoint": "None"}, id="steps-added"),
+    pytest.param("steps", {"tools": [{"match": ["a"]}]}, {"tools": [{"match": ["b"]}]}, id="steps-changed"),
+    pytest.param("steps", {"checkpoint": "None"}, None, id="steps-removed"),
     pytest.param("runtime", None, {"image": "x"}, id="runtime-added"),
     pytest.param("runtime", {"image": "x"}, None, id="runtime-removed"),
 ]

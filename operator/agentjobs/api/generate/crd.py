@@ -193,6 +193,22 @@ def _add_rules(schema: Schema) -> None:
         "has(self.onErrors) || has(self.onOutcomes) || has(self.onExitCodes) || has(self.onPodConditions)",
         "a rule needs a matcher: onErrors, onOutcomes, onExitCodes or onPodConditions",
     )
+    steps = spec["steps"]["properties"]
+    _add(
+        steps["tools"]["items"]["properties"]["match"],
+        "self.size() > 0",
+        "match is empty; name a tool, or write * for all of them",
+    )
+    _add(
+        steps["compaction"],
+        "!has(self.overlap) || self.overlap < self.everyEvents",
+        "overlap must be less than everyEvents, or nothing is left to summarize",
+    )
+    _add(
+        spec["session"],
+        "!has(self.mode) || self.mode != 'Continue' || has(self.sessionId)",
+        "mode Continue needs sessionId: its default is another in each job",
+    )
     _add(
         schema,
         "!has(self.resultPolicy) || !has(self.resultPolicy.rules) || has(self.output) || "

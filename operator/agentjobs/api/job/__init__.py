@@ -3,11 +3,13 @@
 spec        the spec as pydantic models, with every default
 agent       its part about the agent, its models and tools
 runtime     its part about the pod
+steps       its part about steps: what is recorded, how a single one is tried
 isolation   its part about pod security and network policies
 status      the status as the operator reads and writes it
 validation  checks all rules of a job, with these modules:
 team        rules about inline agents
 output      rules about the schema of an answer
+step_rules  rules about waits, time-outs and compaction of steps, and about sessions
 run_config  rules about settings of ADK's RunConfig
 resolve     the spec that an accepted job runs, with defaults and contents of ConfigMaps
 """

@@ -81,7 +81,8 @@ def resolve_spec(spec: AgentJobSpec, metadata: Mapping[str, Any], contents: Mapp
     if "inline" in dumped["agent"]:
         dumped["agent"]["inline"].setdefault("name", default_agent_name(metadata["name"]))
     app_name, user_id, session_id = spec.session_key(name=metadata["name"], uid=metadata["uid"])
-    dumped["session"] = {"appName": app_name, "userId": user_id, "sessionId": session_id}
+    own = {"appName": app_name, "userId": user_id, "sessionId": session_id}
+    dumped["session"] = {**own, "mode": spec.session.mode}
     scripts = {f"{key.name}/{key.key}": _content(contents, key, "agent.model") for key in sorted(set(_scripts(spec)))}
     return Resolved(spec=dumped, scripts=scripts)
 
@@ -268,6 +269,8 @@ def _scripts(spec: AgentJobSpec) -> Iterator[ConfigMapKey]:
     own = [scripted_model(spec.agent.model)]
     # A script of the whole team replaces the models of its members.
     keys = own if own != [None] else [scripted_model(agent.model) for agent in further]
+    if spec.steps.compaction is not None:
+        keys.append(scripted_model(spec.steps.compaction.model))
     yield from (key for key in keys if key is not None)
 
 

@@ -1,4 +1,4 @@
-"""AgentJob.spec as frozen models: every field, its bounds, its default and its meaning. `agent`, `runtime` and
+"""AgentJob.spec as frozen models: every field, its bounds, its default and its meaning. `agent`, `runtime`, `steps` and
 `isolation` have modules of their own.
 
 The CRD and the field reference are made from here, so bounds and descriptions stand once. What relates two fields is a
@@ -19,6 +19,7 @@ from agentjobs.api.fields import APP_NAME, DNS_LABEL, MAX_PARTITION_KEY, ONE_LIN
 from agentjobs.api.job.agent import RESERVED_AGENT_NAME, Agent, ConfigMapKeyRef
 from agentjobs.api.job.isolation import Isolation
 from agentjobs.api.job.runtime import Runtime
+from agentjobs.api.job.steps import Steps
 from agentjobs.api.model import Boolean, Integer, Model
 from agentjobs.contract import PROGRESS_SECONDS
 
@@ -73,6 +74,12 @@ class Session(Model):
     )
     session_id: str | None = Field(
         default=None, min_length=1, max_length=128, description="Id of the session. Default: the job's uid."
+    )
+    mode: Literal["New", "Continue"] = Field(
+        default="New",
+        description="New begins an empty session. Continue begins with the events and the state that earlier jobs of "
+        "the same appName, userId and sessionId left behind, also when their objects are gone; it needs the three to "
+        "be named. Default: New.",
     )
 
 
@@ -133,25 +140,38 @@ class Backoff(Model):
 
 
 class Retry(Model):
-    """How often a job is tried, and after which wait. Every start begins from scratch."""
+    """How often a job is tried, after which wait, and what a later start keeps of the ones before."""
 
     max_attempts: Integer = Field(
         default=3, ge=1, le=100, description="Attempts in all, the first one included. Default: 3."
     )
     backoff: Backoff = Field(default_factory=Backoff, description="Wait between two attempts.")
+    resume: Literal["FromCheckpoint", "FromStart"] = Field(
+        default="FromCheckpoint",
+        description="Where a new attempt begins. FromCheckpoint goes on after the last recorded step: recorded answers "
+        "and results are used again, and nothing of that is paid or done twice. FromStart forgets the steps of the "
+        "failed attempt and runs the agent from its first step. A start that continues its attempt (after a snooze, a "
+        "suspension, a lost pod) goes on after the last recorded step in either case. Default: FromCheckpoint.",
+    )
+    on_version_change: Literal["Continue", "Restart", "Fail"] = Field(
+        default="Continue",
+        description="What a later start does when ADK, the runner or the agent is another than in the job's first "
+        "start: Continue uses the recorded steps all the same and says so in a warning, as long as it can find them; "
+        "Restart runs the agent from its first step; Fail ends the job with VersionMismatch. Default: Continue.",
+    )
     max_snoozes: Integer = Field(
         default=100,
         ge=0,
         le=1000,
-        description="Snoozes (rate limits, code that asks to wait) that cost no attempt; from then on each costs one. "
-        "Default: 100.",
+        description="Snoozes (rate limits, code that asks to wait, a time-out after new steps) that cost no attempt; "
+        "from then on each costs one. Default: 100.",
     )
     max_infra_restarts: Integer = Field(
         default=10,
         ge=0,
         le=100,
         description="Starts lost to the cluster (node lost, evicted, preempted, pod deleted) that cost no attempt; "
-        "from then on each costs one. Default: 10.",
+        "from then on each costs one. Starts that recorded new steps before they were lost do not count. Default: 10.",
     )
 
 
@@ -222,14 +242,15 @@ class Timeouts(Model):
 
     attempt: Duration = Field(
         default=timedelta(minutes=30),
-        description="Longest time of one start, at least 1s; then it is stopped and counts as a failed attempt. "
+        description="Longest time of one start, at least 1s; then it is stopped. If it recorded new steps, the next "
+        "start goes on after them 30 s later and no attempt is charged; else it counts as a failed attempt. "
         "Default: 30m.",
     )
     progress: Duration = Field(
         default=timedelta(seconds=PROGRESS_SECONDS),
         description="Longest silence of a start, at least 1s: no model's answer, no tool's result, no text. Then it is "
-        "stopped and counts as a failed attempt, with ProgressTimeout. A single call that takes longer is silence too. "
-        "Default: 10m.",
+        "stopped with ProgressTimeout, which is charged as `attempt` is. A single call that takes longer is silence "
+        "too. Default: 10m.",
     )
     queue: Duration | None = Field(
         default=None,
@@ -290,20 +311,26 @@ class AgentJobSpec(Model):
         default=None, description="Structure of the answer. Default: the answer is text, whatever it says."
     )
     retry: Annotated[Retry, NEVER] = Field(
-        default_factory=Retry, description="How often the job is tried, and after which wait."
+        default_factory=Retry,
+        description="How often the job is tried, after which wait, and what a later start keeps of the ones before.",
     )
     result_policy: Annotated[ResultPolicy, NEVER] = Field(
         default_factory=ResultPolicy, description="What happens after which ending, before the built-in rules."
     )
     timeouts: Annotated[Timeouts, NEVER] = Field(default_factory=Timeouts, description="Limits in time.")
+    steps: Annotated[Steps, NEVER] = Field(
+        default_factory=Steps,
+        description="What is recorded while the agent runs, and how single steps are tried. A step is a model's whole "
+        "answer, a tool's result, or a value of the agent's code.",
+    )
     isolation: Annotated[Isolation, NEVER] = Field(
         default_factory=Isolation, description="How far the job's pods are kept apart from the rest."
     )
     runtime: Annotated[Runtime, NEVER] = Field(default_factory=Runtime, description="The pod of one start.")
     suspend: Annotated[Boolean, ALWAYS, OF_ONE_RUN] = Field(
         default=False,
-        description="Set to true to stop the running start and hold the job; false puts it back into its queue at its "
-        "old place, and it starts over. Default: false.",
+        description="Set to true to stop the running start after the step that it is at, and hold the job; false puts "
+        "it back into its queue at its old place, and it goes on after the last recorded step. Default: false.",
     )
     cancel: Annotated[Boolean, ALWAYS, OF_ONE_RUN] = Field(
         default=False, description="Set to true to stop the job for good; this cannot be undone. Default: false."

@@ -23,6 +23,7 @@ from agentjobs.api.job.output import schema_problems
 from agentjobs.api.job.run_config import run_config_problems
 from agentjobs.api.job.runtime import RESERVED_ENV_PREFIX
 from agentjobs.api.job.spec import MAX_JOB_NAME, MAX_SCHEMA_BYTES, MAX_SPEC_BYTES, MAX_STATE_BYTES, AgentJobSpec
+from agentjobs.api.job.step_rules import step_problems
 from agentjobs.api.job.team import Raw, as_list, as_object, scripted_problems, team_problems
 from agentjobs.api.problems import MAX_PROBLEMS, Path, Problem, field_name, from_error, problem_at, rejection, shown
 from agentjobs.api.substitution import expanded, names_of, substitution_problems
@@ -193,6 +194,7 @@ def _rule_problems(spec: Raw) -> Iterator[Problem]:
     if as_object(spec.get("session")).get("appName") == "user":
         yield problem_at(("session", "appName"), "user", "is ADK's name for the person; use another")
     yield from _timeout_problems(spec)
+    yield from step_problems(spec)
     yield from _env_problems(spec)
     yield from _policy_problems(spec)
     profile = as_object(spec.get("isolation")).get("profile")

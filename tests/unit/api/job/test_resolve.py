@@ -27,7 +27,8 @@ def test_a_resolved_spec_has_every_default_and_stays_valid(a_job: Job) -> None:
     resolved = resolve(job, {})
 
     assert resolved["spec"]["agent"]["inline"]["name"] == "a_job"
-    assert resolved["spec"]["session"] == {"appName": "a-job", "userId": "system", "sessionId": "6c0c1a52"}
+    own = {"appName": "a-job", "userId": "system", "sessionId": "6c0c1a52", "mode": "New"}
+    assert resolved["spec"]["session"] == own
     assert resolved["spec"]["retry"]["backoff"]["initial"] == "15s"
     assert validate_job({**job, "spec": resolved["spec"]}) == []
 
@@ -139,6 +140,10 @@ TEAM = {
         pytest.param({"agent": {"module": {"ref": "my.app:make", "args": {"a": None}}}}, id="a module"),
         pytest.param({"input": FROM_CONFIG_MAP}, id="a message of a ConfigMap"),
         pytest.param({"input": {"message": "x", "state": {"a": ["$(job.name)", None, {"b": 1.5}]}}}, id="state"),
+        pytest.param(
+            {"steps": {"tools": [{"match": ["a*"]}], "compaction": {"everyEvents": 9}, "llm": {"timeout": "60s"}}},
+            id="steps",
+        ),
         pytest.param({"session": {"userId": "u", "sessionId": "s"}, "partitionKey": "$(job.name)"}, id="a session"),
         pytest.param(
             {"output": {"schemaFrom": {"configMapKeyRef": {"name": "texts", "key": "schema"}}}}, id="a schema"

@@ -20,7 +20,7 @@ BAD_SPECS = {
         "spec.retry.backoff.intial: is an unknown field; did you mean initial?",
     ),
     "snake-case": ({"start_after": "1h"}, "spec.start_after: is an unknown field; did you mean startAfter?"),
-    "not-yet-a-field": ({"retry": {"resume": "FromStart"}}, "spec.retry.resume: is an unknown field"),
+    "not-yet-a-field": ({"retry": {"patience": 3}}, "spec.retry.patience: is an unknown field"),
     "number-as-text": ({"priority": "3"}, 'spec.priority: "3" is not a whole number; write it without quotes'),
     "text-as-number": ({"queue": 7}, "spec.queue: 7 is not a string; write it in quotes"),
     "truth-as-text": ({"cancel": "yes"}, 'spec.cancel: "yes" is neither true nor false'),
@@ -189,11 +189,12 @@ GARBAGE = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(FIELDS) | st.text(), inner, max_size=5),
     max_leaves=25,
 )
+TOP = {"input", "session", "retry", "runtime", "startAt", "timeouts", "steps", "tools"}
 SPECS = st.fixed_dictionaries(
     {},
     optional={
         "agent": GARBAGE | st.fixed_dictionaries({}, optional={"model": GARBAGE, "inline": GARBAGE, "module": GARBAGE}),
-        **{name: GARBAGE for name in FIELDS if name in {"input", "session", "retry", "runtime", "startAt", "timeouts"}},
+        **{name: GARBAGE for name in FIELDS if name in TOP},
     },
 )
 

@@ -1,0 +1,79 @@
+"""Rules between fields about the steps of a run: waits, time-outs, compaction, sessions. Called by `validation`."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Final
+
+from agentjobs.api.durations import format_duration, parse_duration
+from agentjobs.api.job.steps import StepBackoff
+from agentjobs.api.job.team import Raw, as_list, as_object, scripted_problems
+from agentjobs.api.problems import Path, Problem, field_name, problem_at
+
+MIN_STEP_TIMEOUT: Final = timedelta(seconds=1)
+_DEFAULTS: Final = StepBackoff()
+
+
+def step_problems(spec: Raw) -> Iterator[Problem]:
+    """Yield what is wrong with `steps` and `session` of a spec. Values of wrong types are the models' to report."""
+    steps = as_object(spec.get("steps"))
+    yield from _call_problems(("steps", "llm"), as_object(steps.get("llm")))
+    for number, tools in enumerate(as_list(steps.get("tools"))):
+        here: Path = ("steps", "tools", number)
+        if as_object(tools).get("match") == []:
+            yield Problem(field_name((*here, "match")), "", "is empty; name a tool, or write * for all of them")
+        yield from _call_problems(here, as_object(tools))
+    yield from _compaction_problems(as_object(steps.get("compaction")))
+    yield from _session_problems(spec)
+
+
+def _call_problems(path: Path, calls: Raw) -> Iterator[Problem]:
+    timeout = _duration(calls.get("timeout"))
+    if timeout is not None and timeout < MIN_STEP_TIMEOUT:
+        yield problem_at((*path, "timeout"), calls["timeout"], "is too short; use at least 1s")
+    backoff = as_object(calls.get("backoff"))
+    initial, most = _wait(backoff, "initial"), _wait(backoff, "max")
+    if initial is None or most is None or initial <= most:
+        return
+    if backoff.get("max") is not None:
+        cure = f"is shorter than initial, {format_duration(initial)}; use at least as much"
+        yield problem_at((*path, "backoff", "max"), backoff["max"], cure)
+    else:
+        cure = f"is longer than max, by default {format_duration(most)}; set max to at least as much"
+        yield problem_at((*path, "backoff", "initial"), backoff["initial"], cure)
+
+
+def _wait(backoff: Raw, name: str) -> timedelta | None:
+    """The wait that counts: the one that is set, else the default; None for one that is no duration."""
+    return _duration(backoff[name]) if backoff.get(name) is not None else getattr(_DEFAULTS, name)
+
+
+def _duration(text: object) -> timedelta | None:
+    try:
+        return None if text is None else parse_duration(text)
+    except ValueError:
+        return None
+
+
+def _compaction_problems(compaction: Raw) -> Iterator[Problem]:
+    path: Path = ("steps", "compaction")
+    every, overlap = compaction.get("everyEvents"), compaction.get("overlap")
+    if type(every) is int and type(overlap) is int and overlap >= every:
+        cure = f"leaves nothing to summarize; use less than everyEvents, {every}"
+        yield problem_at((*path, "overlap"), overlap, cure)
+    yield from scripted_problems((*path, "model"), compaction.get("model"))
+
+
+def _session_problems(spec: Raw) -> Iterator[Problem]:
+    """A session that is continued must be one that another job can name."""
+    session, inline = as_object(spec.get("session")), as_object(as_object(spec.get("agent")).get("inline"))
+    if session.get("mode") != "Continue":
+        return
+    if session.get("sessionId") is None:
+        yield _unnamed("sessionId", "the job's uid")
+    if session.get("appName") is None and inline.get("name") is None:
+        yield _unnamed("appName", "made from the job's name")
+
+
+def _unnamed(field: str, default: str) -> Problem:
+    cure = f"is needed by mode Continue: its default, {default}, is another in each job; name it, or leave mode out"
+    return Problem(field_name(("session", field)), "", cure)

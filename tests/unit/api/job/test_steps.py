@@ -1,0 +1,162 @@
+"""What a job may say about its steps, its session and what a later start keeps."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from agentjobs.api.job.agent import ConfigMapKey
+from agentjobs.api.job.resolve import accepted_spec, config_map_keys, edited_fields, resolve
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.api.job.validation import validate_job
+from agentjobs.contract import ErrorClass
+
+Job = Callable[..., dict[str, Any]]
+
+NEW_CLASSES = ("ToolTimeout", "ToolInterrupted", "StepTooLarge", "StepUnreadable", "Diverged", "VersionMismatch")
+
+GOOD = {
+    "nothing": {},
+    "all of it": {
+        "checkpoint": "None",
+        "onDivergence": "Fail",
+        "llm": {"maxAttempts": 1, "timeout": "1s", "backoff": {"initial": "0s", "max": "0s"}},
+        "tools": [{"match": ["send_*", "charge"], "onInterrupted": "Fail", "maxAttempts": 20, "timeout": "90s"}],
+        "compaction": {"everyEvents": 2, "overlap": 1, "model": "gemini-flash-latest"},
+    },
+    "a backoff as long as its default longest": {"llm": {"backoff": {"initial": "30s"}}},
+}
+
+BAD = {
+    "longest-below-first": (
+        {"llm": {"backoff": {"initial": "5s", "max": "2s"}}},
+        'spec.steps.llm.backoff.max: "2s" is shorter than initial, 5s; use at least as much',
+    ),
+    "longest-below-the-default-first": (
+        {"tools": [{"match": ["a"], "backoff": {"max": "500ms"}}]},
+        'spec.steps.tools[0].backoff.max: "500ms" is shorter than initial, 1s; use at least as much',
+    ),
+    "first-above-the-default-longest": (
+        {"llm": {"backoff": {"initial": "1m"}}},
+        'spec.steps.llm.backoff.initial: "1m" is longer than max, by default 30s; set max to at least as much',
+    ),
+    "no-time": ({"llm": {"timeout": "0s"}}, 'spec.steps.llm.timeout: "0s" is too short; use at least 1s'),
+    "no-time-for-a-tool": (
+        {"tools": [{"match": ["a"]}, {"match": ["b"], "timeout": "5ms"}]},
+        'spec.steps.tools[1].timeout: "5ms" is too short; use at least 1s',
+    ),
+    "no-tool": (
+        {"tools": [{"match": []}]},
+        "spec.steps.tools[0].match: is empty; name a tool, or write * for all of them",
+    ),
+    "nothing-matched": ({"tools": [{"maxAttempts": 3}]}, "spec.steps.tools[0].match: is required"),
+    "empty-pattern": ({"tools": [{"match": [""]}]}, 'spec.steps.tools[0].match[0]: "" is too short'),
+    "too-many-tries": ({"llm": {"maxAttempts": 21}}, "spec.steps.llm.maxAttempts: 21 is too large; use at most 20"),
+    "not-a-field": (
+        {"tools": [{"match": ["a"], "requireApproval": True}]},
+        "spec.steps.tools[0].requireApproval: is an unknown field",
+    ),
+    "no-such-choice": (
+        {"tools": [{"match": ["a"], "onInterrupted": "Ask"}]},
+        "spec.steps.tools[0].onInterrupted: \"Ask\" is not allowed; use 'Retry' or 'Fail'",
+    ),
+    "all-is-overlap": (
+        {"compaction": {"everyEvents": 20, "overlap": 20}},
+        "spec.steps.compaction.overlap: 20 leaves nothing to summarize; use less than everyEvents, 20",
+    ),
+    "compaction-of-nothing": ({"compaction": {}}, "spec.steps.compaction.everyEvents: is required"),
+    "a-script-without-key": (
+        {"compaction": {"everyEvents": 20, "model": "scripted/x"}},
+        "spec.steps.compaction.model: ",
+    ),
+}
+
+
+@pytest.mark.parametrize("steps", GOOD.values(), ids=GOOD)
+def test_what_a_job_may_say_of_its_steps(a_job: Job, steps: dict[str, Any]) -> None:
+    assert validate_job(a_job(steps=steps)) == []
+
+
+@pytest.mark.parametrize(("steps", "message"), BAD.values(), ids=BAD)
+def test_a_mistake_is_told_with_field_value_and_cure(a_job: Job, steps: dict[str, Any], message: str) -> None:
+    problems = [str(problem) for problem in validate_job(a_job(steps=steps))]
+
+    assert len(problems) == 1
+    assert problems[0].startswith(message)
+
+
+def test_steps_are_recorded_and_continued_unless_a_job_says_otherwise(a_job: Job) -> None:
+    resolved = resolve(a_job(), {})["spec"]
+
+    assert (resolved["retry"]["resume"], resolved["retry"]["onVersionChange"]) == ("FromCheckpoint", "Continue")
+    assert (resolved["steps"]["checkpoint"], resolved["steps"]["onDivergence"]) == ("Steps", "Continue")
+    assert resolved["steps"]["llm"] == {
+        "maxAttempts": 5,
+        "backoff": {"initial": "1s", "factor": 2, "max": "30s", "jitterPercent": 10},
+        "timeout": "2m",
+    }
+    assert resolved["steps"]["tools"] == []
+    assert "compaction" not in resolved["steps"]
+
+
+def test_a_tool_is_called_once_and_again_when_it_was_interrupted(a_job: Job) -> None:
+    (tool,) = resolve(a_job(steps={"tools": [{"match": ["send_*"]}]}), {})["spec"]["steps"]["tools"]
+
+    assert (tool["match"], tool["maxAttempts"], tool["onInterrupted"]) == (["send_*"], 1, "Retry")
+    assert tool["backoff"]["max"] == "30s"
+    assert "timeout" not in tool
+
+
+def test_a_job_that_was_accepted_before_there_were_steps_has_the_defaults(a_job: Job) -> None:
+    job = a_job()
+    older = resolve(job, {})
+    for group, names in {"retry": ("resume", "onVersionChange"), "session": ("mode",)}.items():
+        older["spec"][group] = {key: value for key, value in older["spec"][group].items() if key not in names}
+    del older["spec"]["steps"]
+
+    spec = accepted_spec(older)
+    assert (spec.steps, spec.session.mode) == (AgentJobSpec.model_validate(job["spec"]).steps, "New")
+    assert spec.steps.llm.timeout == timedelta(minutes=2)
+    assert edited_fields(job, older) == []
+
+
+@pytest.mark.parametrize(
+    ("session", "fields"),
+    [
+        pytest.param({}, ["spec.session.sessionId", "spec.session.appName"], id="nothing named"),
+        pytest.param({"sessionId": "s"}, ["spec.session.appName"], id="no application"),
+        pytest.param({"appName": "a"}, ["spec.session.sessionId"], id="no id"),
+        pytest.param({"appName": None, "sessionId": "s"}, ["spec.session.appName"], id="null"),
+        pytest.param({"appName": "a", "sessionId": "s"}, [], id="named"),
+    ],
+)
+def test_only_a_session_that_another_job_can_name_is_continued(
+    a_job: Job, session: dict[str, Any], fields: list[str]
+) -> None:
+    job = a_job(session={**session, "mode": "Continue"})
+    assert [problem.field for problem in validate_job(job)] == fields
+
+
+def test_the_name_of_the_agent_names_the_application(a_job: Job) -> None:
+    agent = {"model": "gemini-flash-latest", "inline": {"name": "brief"}}
+    job = a_job(agent=agent, session={"sessionId": "s", "mode": "Continue"})
+
+    assert validate_job(job) == []
+    assert resolve(job, {})["spec"]["session"]["mode"] == "Continue"
+
+
+def test_the_script_of_a_model_that_summarizes_travels_with_the_job(a_job: Job) -> None:
+    job = a_job(steps={"compaction": {"everyEvents": 9, "model": "scripted/script/sum"}})
+    key = ConfigMapKey("script", "sum")
+
+    assert config_map_keys(AgentJobSpec.model_validate(job["spec"])) == {key}
+    assert resolve(job, {key: "x"})["scripts"] == {"script/sum": "x"}
+
+
+@pytest.mark.parametrize("name", NEW_CLASSES)
+def test_rules_match_what_a_runner_says_of_steps(a_job: Job, name: str) -> None:
+    rules = [{"name": "mine", "onErrors": [name], "action": "Retry"}]
+
+    assert name in set(ErrorClass)
+    assert validate_job(a_job(resultPolicy={"rules": rules})) == []
