@@ -224,11 +224,29 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a start got, in numbers of the job's recorded steps."""
+
+    before: int = 0
+    """Of the newest step when the start began, 0 for none."""
+    last: int = 0
+    """Of the newest step now."""
+    name: str = ""
+    """What that step is: the name of the model, the tool, the node or the value."""
+    time: datetime | None = None
+    """When it was recorded."""
+    advanced: bool = False
+    """Whether the start recorded steps that a later start can use."""
+
+
+@dataclass(frozen=True, slots=True)
 class FinalResult:
     """What history has of a job that ends: its final answer, and what its starts used, by `contract.USAGE`'s names."""
 
     answer: Result | None = None
     usage: Mapping[str, int] = field(default_factory=dict)
+    progress: Progress | None = None
+    """Of its last start; None when it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
