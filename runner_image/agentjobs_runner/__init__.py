@@ -9,11 +9,16 @@ The process, which knows no engine:
     attempt      one start from its first request to its last; begins in __main__
     environment  the pod's variables
     engines      the engine, by its name          import_trim  what is not imported, to start quickly
-    gateway      four calls, with retries         timeline     the start's entries, and who sends them
+    gateway      its calls, with retries          timeline     the start's entries, and who sends them
     signals      orders to stop                   gate         holds steps back
-    steps        the identity of a step           journal      recorded steps, and how one is recorded
     usage        what the start used              tracing      its span
     log          the runner's log                 redaction    text that may leave the pod
+
+Steps that later starts find again:
+
+    steps           the identity of a step        journal         what engines use
+    gateway_journal reads and stores steps        recorded_steps  those of earlier starts, by key
+    version_change  steps of another version
 
 What engines share:
 

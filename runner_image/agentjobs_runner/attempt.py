@@ -31,8 +31,10 @@ from agentjobs_runner.endings import (
 )
 from agentjobs_runner.engines import Engine, Loading
 from agentjobs_runner.environment import Environment
-from agentjobs_runner.gate import Gate
+from agentjobs_runner.gate import AllSet, Gate
 from agentjobs_runner.gateway import Gateway, Instant, connect
+from agentjobs_runner.gateway_journal import GatewayJournal
+from agentjobs_runner.journal import Journal
 from agentjobs_runner.log import logger
 from agentjobs_runner.redaction import Redactor, safe_str
 from agentjobs_runner.signals import StopSignals
@@ -133,12 +135,17 @@ class Supervisor:
                 Verdict.SUCCEED, "ResultAccepted", "the job has its result already", result=attempt["result"]
             )
             return _leave(self._environment, self._redactor, ending, uid=attempt["uid"])
-        recorder = Recorder(
-            self._gateway, self._redactor, lambda error: self._inbox.put(Lost(error)), in_full=self._in_full
-        )
+        recorder = Recorder(self._gateway, self._redactor, self._on_lost, in_full=self._in_full)
         recorder.start()
-        outcome = self._supervise(attempt, recorder, engine)
-        return self._fenced(outcome) if isinstance(outcome, Fenced) else self._report(attempt, recorder, outcome)
+        journal = GatewayJournal(attempt, self._gateway, self._redactor, recorder, self._on_lost)
+        journal.start()
+        outcome = self._supervise(attempt, recorder, journal, engine)
+        if isinstance(outcome, Fenced):
+            return self._fenced(outcome)
+        return self._report(attempt, recorder, journal, outcome)
+
+    def _on_lost(self, error: Fenced | Unavailable) -> None:
+        self._inbox.put(Lost(error))
 
     def _on_signal(self, number: int, own: bool) -> None:
         if own:
@@ -149,26 +156,31 @@ class Supervisor:
         elif number == signal.SIGINT:
             self._inbox.put(InterruptedAgain())
 
-    def _supervise(self, attempt: Attempt, recorder: Recorder, engine: Loading) -> Ending | Fenced:
+    def _supervise(
+        self, attempt: Attempt, recorder: Recorder, journal: GatewayJournal, engine: Loading
+    ) -> Ending | Fenced:
         """Wait for the agent's end, or for what ends it from outside."""
-        gate = Gate(recorder.recorded, lambda: self._inbox.put(AtBoundary()), recorder.progressed)
-        threading.Thread(target=self._agent, args=(attempt, gate, recorder, engine), name="agent", daemon=True).start()
+        reached = AllSet(recorder.recorded, journal.reachable)
+        gate = Gate(reached, lambda: self._inbox.put(AtBoundary()), recorder.progressed)
+        arguments = (attempt, gate, recorder, journal, engine)
+        threading.Thread(target=self._agent, args=arguments, name="agent", daemon=True).start()
         limit = _progress_limit(attempt)
         outcome: Ending | Fenced | None = None
         while outcome is None:
             try:
-                message = self._inbox.get(timeout=self._until_deadline(limit - recorder.silence))
+                silence = _silence(recorder, journal)
+                message = self._inbox.get(timeout=self._until_deadline(limit - silence))
             except queue.Empty:
-                outcome = self._overdue(limit, recorder, gate)
+                outcome = self._overdue(limit, _silence(recorder, journal), gate)
             else:
                 outcome = self._outcome(message, gate)
         return outcome
 
-    def _overdue(self, limit: float, recorder: Recorder, gate: Gate) -> Ending | None:
+    def _overdue(self, limit: float, silence: float, gate: Gate) -> Ending | None:
         """The ending of a start that has used up its grace period, or shown no progress for `limit` seconds."""
         if self._terminated_at is not None:
             return interrupted("told to stop; the running step did not end in time")
-        if recorder.silence < limit:
+        if silence < limit:
             return None
         return progress_timeout(format_duration(timedelta(seconds=limit)), gate.running)
 
@@ -193,13 +205,13 @@ class Supervisor:
             case Lost(error):
                 return journal_unavailable(f"the gateway cannot be reached: {error}")
 
-    def _agent(self, attempt: Attempt, gate: Gate, recorder: Recorder, engine: Loading) -> None:
+    def _agent(self, attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, engine: Loading) -> None:
         try:
             loaded = engine.wait()
             recorder.progressed()
             self._stops.watch_own()
             with self._tracing.run(attempt):
-                ending = _execute(loaded, attempt, gate, recorder)
+                ending = _execute(loaded, attempt, gate, recorder, journal)
         except StartEnded as ended:
             ending = ended.ending
         except BaseException as error:  # the thread's outermost line: an unreported end would hang the pod
@@ -236,13 +248,20 @@ class Supervisor:
             return Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, f"the gateway refused the runner's request: {error}")
         return journal_unavailable(f"the gateway cannot be reached: {error}")
 
-    def _report(self, attempt: Attempt, recorder: Recorder, ending: Ending) -> int:
+    def _report(self, attempt: Attempt, recorder: Recorder, journal: GatewayJournal, ending: Ending) -> int:
         """Give the gateway its record, then leave. What is final there wins over what happened here."""
         self._tracing.end(ending.verdict, str(ending.reason))
         patience = contract.GATEWAY_PATIENCE_SECONDS if ending.result is not None else FAREWELL_SECONDS
         if ending.reason == ErrorClass.JOURNAL_UNAVAILABLE:
             patience = 0.0  # it has been waited for already
         give_up = self._give_up(patience)
+        try:
+            journal.finish(give_up)
+        except Fenced as error:
+            return self._fenced(error)
+        except Unavailable as error:
+            if ending.result is not None:
+                ending = self._unsent(error)
         message = self._redactor.message(ending.message, contract.MAX_MESSAGE_BYTES)
         ending = replace(ending, message=message)
         recorder.add("ended", attempt["job"], {"verdict": ending.verdict, "reason": ending.reason, "message": message})
@@ -276,7 +295,7 @@ class Supervisor:
         return contract.EXIT_FENCED
 
 
-def _execute(engine: Engine, attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
+def _execute(engine: Engine, attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal) -> Ending:
     """Run the agent with the garbage collector as Python has it: a module may make and drop much while it is imported.
 
     It was off while our modules loaded (`__main__`); what they made lives as long as the process.
@@ -285,7 +304,7 @@ def _execute(engine: Engine, attempt: Attempt, gate: Gate, recorder: Recorder) -
     gc.enable()
     process = os.getpid()
     try:
-        return engine.execute(attempt, gate, recorder)
+        return engine.execute(attempt, gate, recorder, journal)
     finally:
         if os.getpid() != process:
             # A tool forked and its child came all the way here; only the parent reports.
@@ -326,6 +345,11 @@ def _document(ending: Ending) -> ResultDocument:
         delaySeconds=ending.delay_seconds,
         result=ending.result,
     )
+
+
+def _silence(recorder: Recorder, journal: GatewayJournal) -> float:
+    """Seconds since the agent's last sign of progress; 0 while it waits for the gateway."""
+    return 0.0 if journal.busy else recorder.silence
 
 
 def _progress_limit(attempt: Attempt) -> float:

@@ -13,6 +13,7 @@ from agentjobs.contract import Attempt
 from agentjobs_runner import import_trim
 from agentjobs_runner.endings import Ending, StartEnded, config_invalid
 from agentjobs_runner.gate import Gate
+from agentjobs_runner.journal import Journal
 from agentjobs_runner.timeline import Recorder
 
 MODULES: Final = {contract.ENGINE_ADK: "agentjobs_runner.adk.engine"}
@@ -22,7 +23,7 @@ MODULES: Final = {contract.ENGINE_ADK: "agentjobs_runner.adk.engine"}
 class Engine(Protocol):
     """The interface of a module in `MODULES`."""
 
-    def execute(self, attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
+    def execute(self, attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal) -> Ending:
         """Run the agent of `attempt` and return how it ended.
 
         Called once, in a thread of its own; may block for as long as the agent runs. Never speaks to the gateway
@@ -31,7 +32,8 @@ class Engine(Protocol):
         Args:
             attempt: what to run.
             gate: asked before each step.
-            recorder: takes the entries of the timeline, the usage, and signs of progress.
+            recorder: takes the entries of the timeline and signs of progress.
+            journal: holds the steps of earlier starts, and records new ones.
         """
 
 

@@ -7,12 +7,31 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from agentjobs_runner.steps import StepKey
 
 # How soon a waiting step sees that the gateway is back: short beside a model call.
 POLL_SECONDS: Final = 0.05
+
+
+class Flag(Protocol):
+    """What is set or not, as a `threading.Event` is."""
+
+    def is_set(self) -> bool:
+        """Whether it is set."""
+        ...
+
+
+class AllSet:
+    """Set while all of its flags are."""
+
+    def __init__(self, *flags: Flag) -> None:
+        self._flags = flags
+
+    def is_set(self) -> bool:
+        """Whether all are set."""
+        return all(flag.is_set() for flag in self._flags)
 
 
 class Gate:
@@ -24,9 +43,7 @@ class Gate:
         progressed: called at each sign that steps go on, also those of agents inside tools, which no event tells.
     """
 
-    def __init__(
-        self, recorded: threading.Event, at_boundary: Callable[[], None], progressed: Callable[[], None]
-    ) -> None:
+    def __init__(self, recorded: Flag, at_boundary: Callable[[], None], progressed: Callable[[], None]) -> None:
         self._recorded = recorded
         self._at_boundary = at_boundary
         self._progressed = progressed

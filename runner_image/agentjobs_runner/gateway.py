@@ -1,7 +1,7 @@
-"""The gateway as the runner sees it: four calls, retried while it is away, each with the token read anew.
+"""The gateway as the runner sees it: six calls, retried while it is away, each with the token read anew.
 
-Used from two threads (the supervisor's and the recorder's); httpx clients are safe to share. Raises only what is in
-`agentjobs.errors`: Fenced and Invalid at once, Unavailable when patience has run out.
+Used from three threads (the supervisor's, the recorder's, the journal's); httpx clients are safe to share. Raises only
+what is in `agentjobs.errors`: Fenced and Invalid at once, Unavailable when patience has run out.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 import httpx
 
 from agentjobs import contract
-from agentjobs.contract import Attempt, Event, Result, ResultDocument
+from agentjobs.contract import Attempt, Event, Result, ResultDocument, StepsPage
 from agentjobs.errors import AgentJobsError, Fenced, Invalid, TooManyRequests, Unavailable
 from agentjobs_runner.environment import Environment
 
@@ -30,6 +30,11 @@ SLICE_SECONDS: Final = 0.25
 
 # The request itself was wrong. 401, 403 and 404 are not here: a replica may not have seen the new pod or token yet.
 _REFUSED: Final = frozenset({400, 405, 413, 415, 422})
+
+
+class TooLarge(Invalid):
+    """The gateway refused a body for its size (413)."""
+
 
 Instant = Callable[[], float]
 """A monotonic instant that may move while one waits (SIGTERM brings it closer)."""
@@ -80,6 +85,14 @@ class Gateway:
         """Store events, in one try; sending the same again is harmless."""
         self._once("POST", contract.PATH_EVENTS, {"events": list(events)})
 
+    def steps(self, after: int) -> StepsPage:
+        """Return the page of recorded steps behind number `after`, in one try."""
+        return cast("StepsPage", self._once("GET", f"{contract.PATH_STEPS}?after={after}"))
+
+    def add_steps(self, body: bytes) -> None:
+        """Store the steps of a `StepsBody` that is JSON already, in one try; sending the same again is harmless."""
+        self._once("POST", contract.PATH_STEPS, body)
+
     def heartbeat(self) -> None:
         """Say that we live, in one try."""
         self._once("POST", contract.PATH_HEARTBEAT, {})
@@ -107,9 +120,14 @@ class Gateway:
             self._sleep(min(left, SLICE_SECONDS))
 
     def _once(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, seconds: float = REQUEST_SECONDS
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | bytes | None = None,
+        *,
+        seconds: float = REQUEST_SECONDS,
     ) -> Any:
-        content = None if body is None else json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        content = body if body is None or isinstance(body, bytes) else _written(body)
         try:
             headers = {"Authorization": f"Bearer {self._current()}", "Content-Type": "application/json"}
             response = self._client.request(method, path, content=content, headers=headers, timeout=seconds)
@@ -157,6 +175,10 @@ def _trust(authority: str | None) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=authority)
 
 
+def _written(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+
+
 def _json(response: httpx.Response, path: str) -> Any:
     if response.status_code == httpx.codes.NO_CONTENT:
         return None
@@ -183,6 +205,8 @@ def _error(response: httpx.Response, what: str) -> AgentJobsError:
     said = f"{what}: {status} {contract.cut(_words(response), 300)}"
     if status == 409:
         return Fenced(said)
+    if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+        return TooLarge(said)
     if status in _REFUSED:
         return Invalid(said)
     seconds = response.headers.get("retry-after", "")

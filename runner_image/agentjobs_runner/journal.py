@@ -25,13 +25,34 @@ class NewStep:
     request: dict[str, Any] = field(default_factory=dict)
     """Digests and numbers by which a later start sees whether it asks the same."""
     usage: dict[str, int] = field(default_factory=dict)
+    """What it used, by the names of `contract.USAGE`. Recording it counts it; nothing else does."""
 
 
 class Journal(Protocol):
     """The steps of the run that this start belongs to. Safe to use from any thread and any event loop."""
 
+    def open(self, *, adk: str, scheme: str, agent: str) -> None:
+        """Say what this image would run, before the first step; blocks until the recorded steps have been read.
+
+        Args:
+            adk: the version of ADK.
+            scheme: of the keys; steps recorded under another scheme cannot be found again.
+            agent: digest of the agent's definition and code.
+
+        Raises:
+            StartEnded: VersionMismatch when the recorded steps were made by other versions, and the job's
+                `retry.onVersionChange` or the scheme forbids to go on; StepUnreadable.
+        """
+        ...
+
     def ended(self, key: str) -> RecordedStep | None:
-        """Return the step of that key that an earlier start recorded, or this one; None when there is none."""
+        """Return the step of that key that an earlier start recorded, or this one; None when there is none.
+
+        None also says that the step of that key now runs for real.
+
+        Raises:
+            StartEnded: StepUnreadable when what was recorded cannot be read.
+        """
         ...
 
     def interrupted(self, key: str) -> RecordedStep | None:
@@ -51,6 +72,14 @@ class Journal(Protocol):
 
         Raises:
             StartEnded: StepTooLarge when the body has more than `contract.MAX_STEP_BYTES`.
+            ValueError: the body is not JSON.
+        """
+        ...
+
+    def record_now(self, step: NewStep, body: Any) -> None:
+        """Record what a step gave, from code that cannot await: blocks until it is stored.
+
+        In an event loop's own thread, it holds up all that runs in that loop.
         """
         ...
 

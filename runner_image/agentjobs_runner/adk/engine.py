@@ -39,6 +39,7 @@ from agentjobs_runner.adk.step_plugin import StepPlugin, install
 from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.frames import own_frame, stack
 from agentjobs_runner.gate import Gate
+from agentjobs_runner.journal import Journal
 from agentjobs_runner.log import logger
 from agentjobs_runner.origins import causes
 from agentjobs_runner.output import Output, from_state
@@ -49,7 +50,7 @@ _NEVER_CAME: Final = (ErrorClass.CONTENT_BLOCKED, ErrorClass.MODEL_OUTPUT_TRUNCA
 _STUMBLED: Final = (ErrorClass.AGENT_ERROR, ErrorClass.TOOL_ERROR, ErrorClass.RESULT_ERROR, ErrorClass.CONFIG_INVALID)
 
 
-def execute(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
+def execute(attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal) -> Ending:
     """Run the agent and say how it ended. Blocks; called in a thread of its own.
 
     The event loop is never closed: closing would wait for tools that hang.
@@ -57,13 +58,13 @@ def execute(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        return loop.run_until_complete(run(attempt, gate, recorder))
+        return loop.run_until_complete(run(attempt, gate, recorder, journal))
     except BaseException as error:
         # asyncio lets SystemExit and KeyboardInterrupt out past every task; they end the start, not the runner.
         return classify(error, now=datetime.now(UTC))
 
 
-async def run(attempt: Attempt, gate: Gate, recorder: Recorder) -> Ending:
+async def run(attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal) -> Ending:
     """Run the agent in the current event loop and say how it ended; whatever it raises becomes an ending."""
     plugin = StepPlugin(gate, recorder.usage, recorder.add)
     try:

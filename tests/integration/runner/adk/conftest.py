@@ -5,6 +5,7 @@ import threading
 from typing import Any, ClassVar
 
 import pytest
+from tests.memoryjournal import MemoryJournal
 
 from agentjobs_runner.adk import engine
 from agentjobs_runner.gate import Gate
@@ -181,7 +182,9 @@ async def ask(serve, monkeypatch, provider):
         recorded = threading.Event()
         recorded.set()
         recorder: Any = Silent()
-        return await engine.run(attempt, Gate(recorded, lambda: None, recorder.progressed), recorder), calls
+        return await engine.run(
+            attempt, Gate(recorded, lambda: None, recorder.progressed), recorder, MemoryJournal()
+        ), calls
 
     yield start
     for client in made:

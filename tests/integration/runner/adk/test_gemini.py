@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 from google import genai
+from tests.memoryjournal import MemoryJournal
 
 from agentjobs_runner.adk import engine
 from agentjobs_runner.gate import Gate
@@ -83,7 +84,9 @@ async def ask(serve, monkeypatch):
         recorded = threading.Event()
         recorded.set()
         recorder: Any = Silent()
-        return await engine.run(attempt, Gate(recorded, lambda: None, recorder.progressed), recorder), calls
+        return await engine.run(
+            attempt, Gate(recorded, lambda: None, recorder.progressed), recorder, MemoryJournal()
+        ), calls
 
     yield start
     while Tracked.made:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from google.adk.agents.llm_agent import LlmAgent
 from google.adk.plugins.plugin_manager import PluginManager
+from tests.memoryjournal import MemoryJournal
 
 from agentjobs_runner.adk import engine
 from agentjobs_runner.endings import Ending
@@ -88,7 +89,7 @@ def run(timeline: Timeline) -> Callable[..., Awaitable[Ending]]:
         recorded.set()
         recorder: Any = timeline
         timeline.gate = Gate(recorded, timeline.at_boundary.set, recorder.progressed)
-        return await engine.run(attempt, timeline.gate, recorder)
+        return await engine.run(attempt, timeline.gate, recorder, MemoryJournal(timeline.usage))
 
     return start
 

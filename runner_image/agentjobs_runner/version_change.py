@@ -1,0 +1,55 @@
+"""What a start does when recorded steps were made by another version of ADK, the runner or the agent. Pure."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from agentjobs.contract import ErrorClass, Verdict, Versions
+from agentjobs_runner.endings import Ending, StartEnded
+
+CONTINUE: Final = "Continue"
+RESTART: Final = "Restart"
+FAIL: Final = "Fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a start does about a change, and how people are told; no text when nothing changed."""
+
+    restart: bool = False
+    told: str = ""
+
+
+def judge(before: Versions | None, now: Versions, policy: str) -> Change:
+    """Return what to do with steps that `before` recorded, where `now` is to go on.
+
+    Args:
+        policy: `retry.onVersionChange`.
+
+    Raises:
+        StartEnded: VersionMismatch.
+    """
+    if before is None or not (changed := _changed(before, now)):
+        return Change()
+    what = f"since the run began, {' and '.join(changed)} changed"
+    if policy == RESTART:
+        return Change(restart=True, told=f"{what}: it begins anew, as retry.onVersionChange says")
+    if policy == FAIL:
+        raise _mismatch(f"{what}, and retry.onVersionChange is Fail")
+    if before["scheme"] != now["scheme"]:
+        raise _mismatch(f"{what}: recorded steps cannot be found by this runner")
+    return Change(told=f"{what}; recorded steps are used all the same, as retry.onVersionChange says")
+
+
+def _changed(before: Versions, now: Versions) -> list[str]:
+    words = {"adk": "ADK", "runner": "the runner", "scheme": "the scheme of keys", "agent": "the agent"}
+    pairs = {name: (str(before.get(name)), str(now.get(name))) for name in words}
+    return [
+        f"{word} ({pairs[name][0][:40]} to {pairs[name][1][:40]})"
+        for name, word in words.items()
+        if pairs[name][0] != pairs[name][1]
+    ]
+
+
+def _mismatch(said: str) -> StartEnded:
+    cure = "Run it with the image it began with, or set retry.onVersionChange: Restart to begin anew"
+    return StartEnded(Ending(Verdict.FAIL, ErrorClass.VERSION_MISMATCH, f"{said}. {cure}"))
