@@ -101,6 +101,9 @@ images: ## Build the images with docker or buildah (TAG=…, BASE_IMAGE=…)
 	    $${BASE_IMAGE:+--build-arg BASE_IMAGE=$$BASE_IMAGE} . || exit 1; \
 	done
 
+crash-matrix: setup ## Kill agents of every shape at every effect, compare with whole runs
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --tb=short tests/crash --every-point
+
 storm: setup ## Break everything: SEED=n [MINUTES=10] [APISERVER=embedded|envtest]
 	$(BIN)/python -m tests.storm --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10) --apiserver $(or $(APISERVER),embedded)
 
@@ -110,4 +113,4 @@ demo: .venv/.demo ## Run the examples in a development cluster and show them liv
 bench: setup ## Measure the figures of docs/reference/performance.md
 	$(BIN)/python -m tests.bench
 
-.PHONY: help install setup fmt check crds test properties test-devcluster test-real test-cluster chart kind e2e e2e-setup bench-cluster conformance storm images demo bench
+.PHONY: help install setup fmt check crds test properties test-devcluster test-real test-cluster chart kind e2e e2e-setup bench-cluster conformance storm images demo bench crash-matrix

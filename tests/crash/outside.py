@@ -1,0 +1,249 @@
+"""The world around the agents under test: the real gateway and PostgreSQL; the real runner, killed and started again.
+
+Only the API server is a stand-in: it says which pod a token belongs to, and does not judge anything here.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import uvicorn
+from psycopg.rows import dict_row
+from tests.crash import effects, tool_server
+from tests.crash.topologies import Topology
+
+from agentjobs import contract
+from agentjobs.contract import TerminationMessage
+from agentjobs.gateway.app import create_app
+from agentjobs.gateway.metrics import GatewayMetrics
+from agentjobs.gateway.services import GatewayHistory
+from agentjobs.history.database import Database
+from agentjobs.history.operator_writes import OperatorWrites
+from agentjobs.history.reads import Reads
+from agentjobs.history.records import JobKey, JobRecord, StartEnd, StartRecord
+from agentjobs.history.runner_writes import RunnerWrites
+from devcluster.forkserver import ForkServer
+
+ROOT = Path(__file__).parents[2]
+CLUSTER, NAMESPACE = "cluster-uid", "default"
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+RUN_SECONDS = 60.0
+PRELOADED = (
+    "agentjobs_runner.attempt",
+    "agentjobs_runner.adk.engine",
+    "google.adk.workflow",
+    "google.adk.tools.agent_tool",
+    "google.adk.auth.auth_handler",
+    "fastapi.openapi.models",
+)
+"""Modules that every run needs, for the process that is forked."""
+
+
+class Pods:
+    """Says whose a token is: `crash.<uid>.<start>` belongs to the pod of that start."""
+
+    async def create(self, resource: Any, namespace: str | None, body: dict[str, Any]) -> dict[str, Any]:
+        """Review a token."""
+        _, uid, start = body["spec"]["token"].split("/")
+        extra = {
+            "authentication.kubernetes.io/pod-name": [f"job-{uid}-{start}"],
+            "authentication.kubernetes.io/pod-uid": [f"pod-{uid}-{start}"],
+        }
+        user = {"username": f"system:serviceaccount:{NAMESPACE}:default", "extra": extra}
+        return body | {"status": {"authenticated": True, "audiences": [contract.TOKEN_AUDIENCE], "user": user}}
+
+    async def get(self, resource: Any, namespace: str | None, name: str) -> dict[str, Any]:
+        """Return a pod, or the namespace by which a cluster is known."""
+        if resource.kind == "Namespace":
+            return {"metadata": {"name": name, "uid": CLUSTER}}
+        job, _, start = name.rpartition("-")
+        uid = job.removeprefix("job-")
+        owner = {"apiVersion": f"{contract.GROUP}/v1alpha1", "kind": "AgentJob", "name": job, "uid": uid}
+        labels = {contract.LABEL_JOB: job}
+        owners = [owner | {"controller": True}]
+        return {"metadata": {"name": name, "uid": f"pod-{uid}-{start}", "labels": labels, "ownerReferences": owners}}
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What one start of a job left behind."""
+
+    lines: list[dict[str, Any]]
+    """Its effects, as noted."""
+    session: dict[str, Any] | None
+    """The session in the end; None when it did not come to an end."""
+    message: TerminationMessage | None
+    log: str
+
+    @property
+    def was_killed(self) -> bool:
+        return self.message is None
+
+
+@dataclass(slots=True)
+class Job:
+    """A job and its starts so far."""
+
+    topology: Topology
+    uid: str
+    starts: list[Start] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return f"job-{self.uid}"
+
+    @property
+    def key(self) -> JobKey:
+        return JobKey(uid=self.uid, namespace=NAMESPACE, name=self.name, created=NOON)
+
+
+class World:
+    """Runs jobs as the operator would, but at once. Made by `world`."""
+
+    def __init__(
+        self, url: str, operator: OperatorWrites, dsn: str, forks: ForkServer | None, folder: Path, tools: str
+    ):
+        self.url = url
+        self.dsn = dsn
+        self._operator = operator
+        self._forks = forks
+        self._folder = folder
+        self._tools = tools
+
+    async def accept(self, topology: Topology, *, uid: str = "") -> Job:
+        """Accept a job of that shape, with its first start."""
+        job = Job(topology, uid or uuid.uuid4().hex[:12])
+        agent = {"module": {"ref": topology.ref}, **topology.agent}
+        spec = {"agent": agent, "input": {"message": "Go."}, "session": {}, "retry": {"maxAttempts": 3}}
+        record = JobRecord(job.key, {"spec": spec | dict(topology.spec), "scripts": {}}, "hash")
+        await self._operator.accept(record, self._start(job, 1))
+        return job
+
+    async def start(self, job: Job, *, kill_at: int = 0, **variables: str) -> Start:
+        """Run the job's next start to its end, and kill it after `kill_at` lines of effects."""
+        number = len(job.starts) + 1
+        if number > 1:
+            await self.next_start(job)
+        folder = self._folder / f"{job.uid}-{number}"
+        folder.mkdir()
+        (folder / "token").write_text(f"crash/{job.uid}/{number}")
+        await self._run(folder, self._variables(job, number, folder, kill_at) | variables)
+        start = _left(folder)
+        job.starts.append(start)
+        return start
+
+    async def next_start(self, job: Job) -> None:
+        """Record what the operator would: the last start was lost, another begins."""
+        last = len(job.starts)
+        end = StartEnd(job.key, last, 1, f"{job.name}-{last}", NOON, NOON, "Retry", "RunnerLost", False)
+        await self._operator.write([end])
+        await self._operator.write([self._start(job, last + 1)])
+
+    def _start(self, job: Job, number: int) -> StartRecord:
+        return StartRecord(job.key, number, 1, f"{job.name}-{number}", NOON)
+
+    def _variables(self, job: Job, number: int, folder: Path, kill_at: int) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "operator", ROOT / "runner_image"))),
+            contract.ENV_GATEWAY_URL: self.url,
+            contract.ENV_TOKEN_FILE: str(folder / "token"),
+            contract.ENV_NAMESPACE: NAMESPACE,
+            contract.ENV_JOB: job.name,
+            contract.ENV_START: str(number),
+            contract.ENV_TERMINATION_FILE: str(folder / "termination"),
+            contract.ENV_GRACE_SECONDS: "30",
+            effects.FILE: str(folder / "effects"),
+            effects.FINAL: str(folder / "final"),
+            effects.KILL_AT: str(kill_at),
+            "CRASH_MCP_URL": self._tools,
+        }
+
+    async def _run(self, folder: Path, variables: Mapping[str, str]) -> None:
+        command = [sys.executable, "-m", "agentjobs_runner"]
+        with (folder / "log").open("wb") as log:
+            if self._forks is None:
+                process = subprocess.Popen(command, env=dict(variables), cwd=folder, stdout=log, stderr=log)
+                wait = process.wait
+            else:
+                process = self._forks.start(command, env=variables, folder=folder, output=log)
+                wait = process.wait
+        try:
+            await asyncio.wait_for(_ended(process.pid), RUN_SECONDS)
+        except TimeoutError:
+            os.kill(process.pid, 9)
+            await _ended(process.pid)
+            raise AssertionError(f"a start hangs:\n{(folder / 'log').read_text()[-4000:]}") from None
+        finally:
+            await asyncio.to_thread(wait)
+
+    def rows(self, statement: str, **values: Any) -> list[dict[str, Any]]:
+        """Ask the tables."""
+        with psycopg.connect(self.dsn, row_factory=dict_row) as connection:
+            return connection.execute(statement, values).fetchall()
+
+
+async def _ended(pid: int) -> None:
+    """Return when a process has ended; it is not reaped by this."""
+    descriptor, ended = os.pidfd_open(pid), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+def _left(folder: Path) -> Start:
+    lines, final, said = folder / "effects", folder / "final", folder / "termination"
+    return Start(
+        lines=[json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else [],
+        session=json.loads(final.read_text()) if final.exists() else None,
+        message=TerminationMessage.load(said.read_text()) if said.exists() else None,
+        log=(folder / "log").read_text(errors="replace"),
+    )
+
+
+@contextlib.asynccontextmanager
+async def served(app: Any) -> AsyncIterator[str]:
+    """Serve an ASGI application on the loopback; gives its URL."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, ws="none", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]  # pytest has them
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.005)
+    host, port = server.servers[0].sockets[0].getsockname()[:2]
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+@contextlib.asynccontextmanager
+async def world(dsn: str, forks: ForkServer | None, folder: Path) -> AsyncIterator[World]:
+    """A gateway over a migrated database, for the length of a `with` block."""
+    async with Database(dsn) as database:
+        app = create_app(
+            lambda cluster: GatewayHistory(RunnerWrites(database, cluster=cluster), Reads(database, cluster=cluster)),
+            Pods(),
+            check_history=database.check_schema,
+            metrics=GatewayMetrics(),
+            check_addresses=False,
+        )
+        async with served(app) as url, served(tool_server.app()) as tools:
+            operator = OperatorWrites(database, cluster=CLUSTER)
+            yield World(url, operator, dsn, forks, folder, f"{tools}/mcp")

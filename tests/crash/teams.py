@@ -1,0 +1,347 @@
+"""The shapes of agents that are killed: one factory each, named as in `topologies`. Runs in the runner's process."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from google.adk.agents import BaseAgent, LlmAgent, LoopAgent, ParallelAgent, SequentialAgent
+from google.adk.apps.app import App
+from google.adk.events.event import Event
+from google.adk.tools.agent_tool import AgentTool
+from google.adk.workflow import START, JoinNode, RetryConfig, Workflow, node
+from tests.crash.acting import agent, app, calls, python, tool
+
+fetch, notify = tool("fetch"), tool("notify")
+
+
+def looking(name: str, *items: str, **more: Any) -> LlmAgent:
+    """An agent that fetches each item, one after the other."""
+    return agent(name, *(calls("fetch", item) for item in items or (f"{name}1",)), tools=[fetch], **more)
+
+
+def parallel_tools() -> App:
+    return app(agent("root", calls("fetch", "a", "b", "c"), calls("notify", "d"), tools=[fetch, notify]))
+
+
+def transfer() -> App:
+    sub = looking("sub", "a", "b", "c")
+    return app(agent("root", [("transfer_to_agent", {"agent_name": "sub"})], sub_agents=[sub]))
+
+
+def sequence() -> App:
+    return app(SequentialAgent(name="team", sub_agents=[looking("a", "x", "y"), looking("b"), looking("c")]))
+
+
+def parallel() -> App:
+    members = [looking("a", "p", "q"), looking("b", "r"), looking("c", "s")]
+    return app(ParallelAgent(name="team", sub_agents=members))
+
+
+def loop() -> App:
+    ends = [("exit_loop", {})]
+    from google.adk.tools import exit_loop
+
+    one = agent("one", calls("fetch", "a"), "once", calls("fetch", "b"), ends, tools=[fetch, exit_loop])
+    return app(LoopAgent(name="team", max_iterations=5, sub_agents=[one, looking("two")]))
+
+
+def agent_tool() -> App:
+    asks = [("inner", {"request": "first"})], [("inner", {"request": "second"})]
+    return app(agent("root", *asks, tools=[AgentTool(agent=looking("inner"))]))
+
+
+def single_turn() -> App:
+    asks = [("inner", {"request": "first"})], [("inner", {"request": "second"})]
+    return app(agent("root", *asks, sub_agents=[looking("inner", mode="single_turn")]))
+
+
+def graph_two() -> App:
+    def prepare(node_input: Any) -> str:
+        return python("prepare")
+
+    return app(Workflow(name="graph", edges=[(START, prepare, looking("one", "a", "b"))]))
+
+
+def graph_four() -> App:
+    def prepare(node_input: Any) -> str:
+        return python("prepare")
+
+    def finish(node_input: Any) -> str:
+        return f"finished {python('finish', node_input)}"
+
+    return app(Workflow(name="graph", edges=[(START, prepare, looking("one"), looking("two"), finish)]))
+
+
+def graph_fan() -> App:
+    def prepare(ctx: Any, node_input: Any) -> str:
+        ctx.state["prepared"] = "yes"
+        return python("prepare")
+
+    def finish(ctx: Any, node_input: Any) -> str:
+        ctx.state["joined"] = sorted(node_input)
+        return f"finished {python('finish', node_input)}"
+
+    members = (looking("a", output_key="of_a"), looking("b", output_key="of_b"))
+    return app(Workflow(name="graph", edges=[(START, prepare, members, JoinNode(name="join"), finish)]))
+
+
+class Custom(BaseAgent):
+    """Plain Python after its sub-agent."""
+
+    async def _run_async_impl(self, ctx: Any) -> AsyncGenerator[Event, None]:
+        async for event in self.sub_agents[0].run_async(ctx):
+            yield event
+        said = python("after", ctx.session.events)
+        yield Event(author=self.name, invocation_id=ctx.invocation_id, content=_text(f"and then {said}"))
+
+
+def _text(text: str) -> Any:
+    from google.genai import types
+
+    return types.Content(role="model", parts=[types.Part(text=text)])
+
+
+def custom() -> App:
+    return app(Custom(name="custom", sub_agents=[looking("sub", "a", "b")]))
+
+
+# --- more than the eleven ---------------------------------------------------------------------------------------------
+
+
+def nested() -> App:
+    inner = ParallelAgent(name="inner", sub_agents=[looking("b"), looking("c")])
+    line = SequentialAgent(name="line", sub_agents=[looking("a"), inner])
+    return app(ParallelAgent(name="outer", sub_agents=[line, looking("d")]))
+
+
+def agent_tool_in_loop() -> App:
+    asks = [("inner", {"request": "again"})]
+    one = agent("one", asks, tools=[AgentTool(agent=looking("inner"))])
+    return app(LoopAgent(name="team", max_iterations=2, sub_agents=[one]))
+
+
+def graph_retry() -> App:
+    """A node that fails at first, beside one that does not."""
+
+    tried: list[str] = []
+
+    async def flaky(ctx: Any, node_input: Any) -> str:
+        tried.append(python(f"flaky {ctx.attempt_count}", node_input))
+        if ctx.attempt_count < 3:
+            raise ConnectionError("try again")
+        return " ".join(tried)
+
+    async def steady(node_input: Any) -> str:
+        return python("steady", node_input)
+
+    def finish(node_input: Any) -> str:
+        return f"finished {python('finish', node_input)}"
+
+    again = RetryConfig(max_attempts=4, initial_delay=0.01, jitter=0.0)
+    both = (node(flaky, retry_config=again), steady, looking("one"))
+    return app(Workflow(name="graph", edges=[(START, both, JoinNode(name="join"), finish)]))
+
+
+def callbacks() -> App:
+    """Callbacks that answer for models and tools, and change what they gave."""
+
+    def before_model(callback_context: Any, llm_request: Any) -> Any:
+        from google.adk.models.llm_response import LlmResponse
+
+        asked = callback_context.state.get("asked", 0) + 1
+        callback_context.state["asked"] = asked
+        if asked == 2:  # the second answer is the callback's own
+            return LlmResponse(content=_called("fetch", "own"))
+        return None
+
+    def after_model(callback_context: Any, llm_response: Any) -> Any:
+        text = llm_response.content.parts[0].text
+        if text:
+            return llm_response.model_copy(update={"content": _text(f"{text} and checked")})
+        return None
+
+    def before_tool(tool: Any, args: Any, tool_context: Any) -> Any:
+        return {"ok": "from a cache"} if "cached" in str(args.get("item")) else None
+
+    def after_tool(tool: Any, args: Any, tool_context: Any, tool_response: Any) -> Any:
+        tool_context.state[f"seen_{str(args['item'])[0]}"] = True
+        return {**tool_response, "checked": True}
+
+    root = agent(
+        "root",
+        calls("fetch", "a", "cached"),
+        calls("fetch", "never"),
+        calls("notify", "b"),
+        tools=[fetch, notify],
+        before_model_callback=before_model,
+        after_model_callback=after_model,
+        before_tool_callback=before_tool,
+        after_tool_callback=after_tool,
+    )
+    return app(root)
+
+
+def _called(name: str, item: str) -> Any:
+    from google.genai import types
+
+    call = types.FunctionCall(name=name, args={"item": item})
+    return types.Content(role="model", parts=[types.Part(function_call=call)])
+
+
+def artifacts() -> App:
+    """Tools that run at once and leave artifacts and state."""
+
+    async def save(item: str, tool_context: Any) -> dict[str, Any]:
+        """Save an item."""
+        from google.genai import types
+        from tests.crash.effects import effect, marks, unmarked
+
+        name = unmarked(item)
+        with effect(f"tool save({name})", marks(item)) as outcome:
+            await asyncio.sleep(0.005)
+            version = await tool_context.save_artifact(f"{name[0]}.txt", types.Part(text=f"all of {name}"))
+            tool_context.state[f"saved_{name}"] = True
+            tool_context.state["user:last"] = "saved"
+        return {"version": version, "by": outcome}
+
+    save.__annotations__["tool_context"] = _tool_context()
+    return app(agent("root", calls("save", "a1", "b1"), calls("save", "a2", "c1"), tools=[save]))
+
+
+def _tool_context() -> Any:
+    from google.adk.tools.tool_context import ToolContext
+
+    return ToolContext
+
+
+def compaction() -> App:
+    from google.adk.apps._configs import EventsCompactionConfig
+    from google.adk.apps.llm_event_summarizer import LlmEventSummarizer
+    from tests.crash.acting import Model
+
+    summarizer = LlmEventSummarizer(llm=Model(model="summarizer", turns=["In short."]))
+    config = EventsCompactionConfig(summarizer=summarizer, compaction_interval=1, overlap_size=0)
+    return app(looking("root", "a", "b"), events_compaction_config=config)
+
+
+def repairs() -> App:
+    turns = [calls("fetch", "a"), "no idea", "no, really", '{"outcome": "fine"}']
+    from tests.crash.acting import Model
+
+    return app(LlmAgent(name="root", model=Model(model="root", turns=turns), tools=[fetch]))
+
+
+def run_node() -> App:
+    """One agent that runs three times at once."""
+    one = looking("one")
+
+    async def fan(ctx: Any, node_input: Any) -> str:
+        runs = [ctx.run_node(one, node_input=word, use_sub_branch=True) for word in ("ape", "bee", "cat")]
+        return str(await asyncio.gather(*runs))
+
+    return app(Workflow(name="graph", edges=[(START, node(rerun_on_resume=True)(fan))]))
+
+
+def dynamic() -> App:
+    """Instructions that differ at each call: they hold the time."""
+
+    def told(context: Any) -> str:
+        import random
+        import time
+
+        return f"It is {time.time()}, and the dice say {random.random()}."
+
+    return app(looking("root", "a", "b", instruction=told))
+
+
+def without_contents() -> App:
+    """Agents that do not see the history."""
+    second = looking("second", include_contents="none")
+    return app(SequentialAgent(name="team", sub_agents=[looking("first", output_key="of_first"), second]))
+
+
+def task() -> App:
+    from tests.crash.acting import Model
+
+    turns = [calls("fetch", "a"), [("finish_task", {"result": "ok"})]]
+    inner = LlmAgent(name="inner", mode="task", model=Model(model="inner", turns=turns), tools=[fetch])
+    return app(agent("root", [("inner", {"request": "first"})], sub_agents=[inner]))
+
+
+def two_levels() -> App:
+    """An AgentTool within an AgentTool, two of them at once."""
+    inner = looking("inner")
+    outer = agent("outer", [("inner", {"request": "deep"})], tools=[AgentTool(agent=inner)])
+    return app(
+        agent("root", [("outer", {"request": "left"}), ("outer", {"request": "right"})], tools=[AgentTool(agent=outer)])
+    )
+
+
+def structured() -> App:
+    """A model's answer by a schema, with tools beside."""
+    from pydantic import BaseModel
+    from tests.crash.acting import Model
+
+    class Report(BaseModel):
+        outcome: str
+
+    turns = [calls("fetch", "a"), [("set_model_response", {"outcome": "fine"})]]
+    root = LlmAgent(
+        name="root", model=Model(model="root", turns=turns), tools=[fetch], output_schema=Report, output_key="report"
+    )
+    return app(root)
+
+
+def planner() -> App:
+    from google.adk.planners.plan_re_act_planner import PlanReActPlanner
+
+    return app(looking("root", "a", "b", planner=PlanReActPlanner()))
+
+
+def plugin_answers() -> App:
+    """A plugin of the user that answers for the model once, and counts."""
+    from google.adk.models.llm_response import LlmResponse
+    from google.adk.plugins.base_plugin import BasePlugin
+
+    class Answers(BasePlugin):
+        async def before_model_callback(self, *, callback_context: Any, llm_request: Any) -> Any:
+            count = callback_context.state.get("calls", 0) + 1
+            callback_context.state["calls"] = count
+            return LlmResponse(content=_called("fetch", "own")) if count == 2 else None
+
+    root = agent("root", calls("fetch", "a"), calls("fetch", "never"), calls("fetch", "b"), tools=[fetch])
+    return app(root, plugins=[Answers(name="answers")])
+
+
+def there_and_back() -> App:
+    """Control goes to a sub-agent and back."""
+    sub = agent("sub", calls("fetch", "a"), [("transfer_to_agent", {"agent_name": "root"})], tools=[fetch])
+    goes = [("transfer_to_agent", {"agent_name": "sub"})]
+    return app(agent("root", goes, calls("notify", "b"), tools=[notify], sub_agents=[sub]))
+
+
+def sync_tools() -> App:
+    """A tool that is plain, blocking code, several times at once with the same arguments."""
+
+    def store(item: str) -> str:
+        """Store an item."""
+        from tests.crash.effects import effect, marks, unmarked
+
+        with effect(f"tool store({unmarked(item)})", marks(item)) as outcome:
+            return outcome
+
+    return app(agent("root", calls("store", "a", "a", "a"), calls("store", "a"), tools=[store]))
+
+
+def mcp() -> App:
+    """Tools of an MCP server."""
+    import os
+
+    from google.adk.tools.mcp_tool.mcp_session_manager import StreamableHTTPConnectionParams
+    from google.adk.tools.mcp_tool.mcp_toolset import McpToolset
+    from tests.crash.effects import FILE, KILL_AT
+
+    where = {"x-file": os.environ[FILE], "x-kill-at": os.environ.get(KILL_AT, "0"), "x-pid": str(os.getpid())}
+    params = StreamableHTTPConnectionParams(url=os.environ["CRASH_MCP_URL"], headers=where)
+    tools = McpToolset(connection_params=params)
+    return app(agent("root", calls("search", "a", "b"), calls("search", "c"), tools=[tools]))

@@ -1,0 +1,65 @@
+"""The judge sees what it has to see; the matrix is worth no more than this."""
+
+from tests.crash.judge import Ended, differences, effects_of
+
+
+def lines(*words):
+    """`lines("+a", "-a")`: a begins, a ends; `+b<a` has seen the outcome of a."""
+    told = []
+    for word in words:
+        what, _, saw = word[1:].partition("<")
+        told.append({"phase": "begin" if word[0] == "+" else "end", "what": what, "saw": saw.split(",")})
+    return told
+
+
+WHOLE = lines("+a", "-a", "+b<a", "-b", "+c<b", "-c")
+
+
+def test_an_effect_that_was_followed_must_not_happen_again():
+    first = lines("+a", "-a", "+b<a")
+
+    one = effects_of(WHOLE, first, lines("+a", "-a", "+b", "-b", "+c", "-c"), at_once=False)
+
+    assert (one.repeated, one.lost, one.point) == (["a"], [], "begin of b")
+
+
+def test_an_effect_that_was_killed_at_its_end_may_happen_again():
+    first = lines("+a", "-a", "+b<a", "-b")
+
+    one = effects_of(WHOLE, first, lines("+b", "-b", "+c", "-c"), at_once=False)
+
+    assert one.is_good
+
+
+def test_of_effects_at_once_those_that_were_seen_must_not_happen_again():
+    whole = lines("+a", "+b", "-a", "-b", "+c<a,b", "-c")
+    every = lines("+a", "-a", "+b", "-b", "+c", "-c")
+
+    seen = effects_of(whole, lines("+a", "+b", "-a", "-b", "+c<a,b"), every, at_once=True)
+    unseen = effects_of(whole, lines("+a", "+b", "-a", "-b"), every, at_once=True)
+
+    assert seen.repeated == ["a", "b"]
+    assert unseen.is_good
+
+
+def test_the_same_effect_twice_is_counted():
+    whole = lines("+a", "-a", "+a", "-a", "+b<a", "-b")
+
+    one = effects_of(whole, lines("+a", "-a", "+a", "-a", "+b<a"), lines("+a", "-a", "+b", "-b"), at_once=False)
+
+    assert one.repeated == ["a"]
+
+
+def test_an_effect_that_never_ended_is_lost_and_one_too_many_is_told():
+    one = effects_of(WHOLE, lines("+a"), lines("+a", "-a", "+x", "-x", "+c", "-c"), at_once=False)
+
+    assert one.lost == ["b"]
+    assert one.differs == ["unexpected x"]
+
+
+def test_a_session_that_ended_otherwise_is_told():
+    whole = Ended("Succeed", "ResultAccepted", [{"text": "a"}], {"events": [1, 2], "state": {"k": 1}})
+    other = Ended("Succeed", "ResultAccepted", [{"text": "b"}], {"events": [2, 1], "state": {"k": 1}})
+
+    assert [one.split()[0] for one in differences(whole, other, at_once=False)] == ["result", "events"]
+    assert [one.split()[0] for one in differences(whole, other, at_once=True)] == ["result"]

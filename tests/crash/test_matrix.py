@@ -1,0 +1,46 @@
+"""kill -9 at the beginning and the end of every effect: the next start repeats nothing that was recorded."""
+
+import pytest
+from tests.crash.judge import Ended, Judgement, differences, effects_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+def ended(world, job):
+    last = job.starts[-1]
+    rows = world.rows("SELECT result FROM agentjobs.results WHERE uid = %(uid)s", uid=job.uid)
+    result = [{key: row["result"][key] for key in ("text", "structured")} for row in rows]
+    return Ended(str(last.message.verdict), last.message.reason, result, last.session)
+
+
+async def whole(world, topology):
+    job = await world.accept(topology)
+    start = await world.start(job)
+    assert start.message is not None, start.log
+    assert start.message.verdict == "Succeed", start.log
+    assert start.session is not None, start.log
+    return job
+
+
+async def killed_at(world, topology, point, expected) -> Judgement:
+    job = await world.accept(topology)
+    first = await world.start(job, kill_at=point)
+    assert first.message is None, first.log
+    second = await world.start(job)
+    found = effects_of(expected.starts[0].lines, first.lines, second.lines, at_once=topology.at_once)
+    if second.message is None:
+        found.differs.append(f"no end: {second.log[-300:]}")
+    else:
+        found.differs += differences(ended(world, expected), ended(world, job), at_once=topology.at_once)
+    return found
+
+
+async def test_no_recorded_effect_is_repeated_and_none_is_lost(crash_world, topology, every_point, record_property):
+    expected = await whole(crash_world, topology)
+    every = range(1, len(expected.starts[0].lines) + 1)
+
+    found = [await killed_at(crash_world, topology, at, expected) for at in (every if every_point else topology.short)]
+
+    repeated, lost = sum(len(one.repeated) for one in found), sum(len(one.lost) for one in found)
+    record_property("crash", [topology.name, len(found), repeated, lost, sum(bool(one.differs) for one in found)])
+    assert "\n".join(str(one) for one in found if not one.is_good) == ""

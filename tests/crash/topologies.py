@@ -1,0 +1,67 @@
+"""What is killed: each shape of agents with what its job says. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+_REPAIR: Final = {"schema": {"type": "object", "required": ["outcome"]}, "onInvalid": "Repair", "repairs": 3}
+_STREAM: Final = {"runConfig": {"streaming_mode": "SSE"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """One shape of agents."""
+
+    name: str
+    team: str = ""
+    """The factory in `teams`; by default the name."""
+    at_once: bool = False
+    """Whether effects happen at the same time, so that their order differs from run to run."""
+    short: tuple[int, ...] = ()
+    """Where it is killed when time is short: the number of the line of effects."""
+    agent: Mapping[str, Any] = field(default_factory=dict)
+    """What the job's `agent` says beside the module."""
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    """What the job's spec says besides."""
+
+    @property
+    def ref(self) -> str:
+        """The factory as a job names it."""
+        return f"tests.crash.teams:{self.team or self.name}"
+
+
+TOPOLOGIES: Final = (
+    Topology("parallel_tools", at_once=True),
+    Topology("transfer"),
+    Topology("sequence"),
+    Topology("parallel", at_once=True),
+    Topology("loop"),
+    Topology("agent_tool"),
+    Topology("single_turn"),
+    Topology("graph_two"),
+    Topology("graph_four"),
+    Topology("graph_fan", at_once=True),
+    Topology("custom"),
+    Topology("nested", at_once=True),
+    Topology("agent_tool_in_loop"),
+    Topology("two_levels", at_once=True),
+    Topology("graph_retry", at_once=True),
+    Topology("run_node", at_once=True),
+    Topology("callbacks"),
+    Topology("plugin_answers"),
+    Topology("artifacts", at_once=True),
+    Topology("sync_tools"),
+    Topology("compaction"),
+    Topology("repairs", spec={"output": _REPAIR}),
+    Topology("structured"),
+    Topology("dynamic"),
+    Topology("planner"),
+    Topology("without_contents"),
+    Topology("task"),
+    Topology("there_and_back"),
+    Topology("mcp", at_once=True),
+    Topology("parallel_tools_streamed", team="parallel_tools", at_once=True, agent=_STREAM),
+    Topology("parallel_streamed", team="parallel", at_once=True, agent=_STREAM),
+    Topology("agent_tool_streamed", team="agent_tool", agent=_STREAM),
+    Topology("graph_fan_streamed", team="graph_fan", at_once=True, agent=_STREAM),
+)
