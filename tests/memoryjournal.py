@@ -68,7 +68,9 @@ class MemoryJournal:
         written = json.dumps(body, allow_nan=False)
         if len(written.encode()) > MAX_STEP_BYTES:
             raise StartEnded(Ending(Verdict.FAIL, ErrorClass.STEP_TOO_LARGE, f"{step.name} gave {len(written)} bytes"))
-        self.usage.count(step.usage)
+        intended = any(begun.key == step.key for begun, given in self.steps if given is None)
+        if ended is None or not intended:
+            self.usage.count(step.usage, told=True)
         self.steps.append((replace(step), body))
         if void:
             self.voided.append(step.key)

@@ -1,8 +1,8 @@
 """What runs in the pod of one start: fetch the attempt, run the agent, report one result.
 
-User code imports three exceptions from here, to say what shall happen to its job:
+User code imports three exceptions from here, to say what shall happen to its job, and two functions, to be durable:
 
-    from agentjobs_runner import Cancel, Permanent, Snooze
+    from agentjobs_runner import Cancel, Permanent, Snooze, idempotency_key, step
 
 The process, which knows no engine:
 
@@ -18,7 +18,8 @@ Steps that later starts find again:
 
     steps           the identity of a step        journal         what engines use
     gateway_journal reads and stores steps        recorded_steps  those of earlier starts, by key
-    version_change  steps of another version
+    version_change  steps of another version      user_steps      `step` and `idempotency_key`
+    sealing         no secrets in steps           json_values     values of user code as JSON
 
 What engines share:
 
@@ -34,5 +35,6 @@ The engines:
 """
 
 from agentjobs_runner.control import Cancel, Permanent, Snooze
+from agentjobs_runner.user_steps import idempotency_key, step
 
-__all__ = ["Cancel", "Permanent", "Snooze"]
+__all__ = ["Cancel", "Permanent", "Snooze", "idempotency_key", "step"]

@@ -20,7 +20,7 @@ from agentjobs import contract
 from agentjobs.api.durations import format_duration, parse_duration
 from agentjobs.contract import Attempt, ErrorClass, Result, ResultDocument, TerminationMessage, Verdict
 from agentjobs.errors import AgentJobsError, Fenced, Invalid, Unavailable
-from agentjobs_runner import log
+from agentjobs_runner import log, user_steps
 from agentjobs_runner.endings import (
     Ending,
     StartEnded,
@@ -210,6 +210,7 @@ class Supervisor:
             loaded = engine.wait()
             recorder.progressed()
             self._stops.watch_own()
+            user_steps.install(user_steps.UserSteps(attempt["uid"], journal, gate))
             with self._tracing.run(attempt):
                 ending = _execute(loaded, attempt, gate, recorder, journal)
         except StartEnded as ended:

@@ -48,13 +48,13 @@ class Gate:
         self._at_boundary = at_boundary
         self._progressed = progressed
         self._lock = threading.Lock()
-        self._running: dict[StepKey, tuple[str, asyncio.Task[Any] | None]] = {}
+        self._running: dict[StepKey | str, tuple[str, asyncio.Task[Any] | None]] = {}
         """With the name and the task of each: a step whose task was cancelled has ended, though nothing says so."""
         self._held = 0
         self._closed = False
         self._process = os.getpid()
 
-    async def enter(self, step: StepKey, named: str = "a step", *, within: tuple[StepKey, ...] = ()) -> None:
+    async def enter(self, step: StepKey | str, named: str = "a step", *, within: tuple[StepKey, ...] = ()) -> None:
         """Begin `step`, or wait: until the gateway is back, or, when the gate is closed, until the process ends.
 
         `named` is what people know the step by, `within` are the steps that cannot end before it: they wait with it.
@@ -72,7 +72,13 @@ class Gate:
         with self._lock:
             self._running = {**self._alive(), step: (named, asyncio.current_task())}
 
-    def leave(self, step: StepKey) -> None:
+    def note(self, step: StepKey | str, named: str) -> None:
+        """Begin `step` without waiting, also behind a closed gate: of code that cannot await, or inside of a step."""
+        self._end_copies()
+        with self._lock:
+            self._running = {**self._alive(), step: (named, None)}
+
+    def leave(self, step: StepKey | str) -> None:
         """End `step`; harmless when it was never begun."""
         self._end_copies()
         self._progressed()
@@ -100,7 +106,7 @@ class Gate:
         self._closed = True
         self._check_idle()
 
-    def _alive(self) -> dict[StepKey, tuple[str, asyncio.Task[Any] | None]]:
+    def _alive(self) -> dict[StepKey | str, tuple[str, asyncio.Task[Any] | None]]:
         return {step: (named, task) for step, (named, task) in self._running.items() if not (task and task.cancelled())}
 
     def _end_copies(self) -> None:

@@ -96,6 +96,8 @@ class GatewayJournal:
         self._read: Future[None] = Future()
         self._replayed: set[str] | None = set() if self._last else None
         """The keys that answered; None once `resumed` is told, or where nothing was recorded."""
+        self._begun: set[str] = set()
+        """The calls of this start that have not ended."""
         self._queue: queue.SimpleQueue[_Order] = queue.SimpleQueue()
         self._next: _Order | None = None
         self._lock = threading.Lock()
@@ -181,10 +183,16 @@ class GatewayJournal:
     def _add(self, step: NewStep, ended: datetime | None, body: Any, *, void: bool = False) -> "Future[None]":
         self._tell_resumed()
         frame = _frame(step, ended, void=void)
+        with self._lock:
+            if ended is None:
+                self._begun.add(frame["key"])
+            elif frame["key"] in self._begun:  # what a call used was counted when it began
+                self._begun.discard(frame["key"])
+                frame["usage"] = {}
         written = _json(self._redactor.seal(body))
         if len(written) > contract.MAX_STEP_BYTES:
             raise _too_large(frame, len(written))
-        self._recorder.usage.count(step.usage)
+        self._recorder.usage.count(frame["usage"], told=True)
         if ended is not None and not void:
             self._steps.put({**frame, "n": 0, "start": self._start}, written)
         return self._put(_Order(Future(), key=frame["key"], step=_json(frame)[:-1] + b',"body":' + written + b"}"))
@@ -324,7 +332,7 @@ def _frame(step: NewStep, ended: datetime | None, *, void: bool) -> dict[str, An
 
 
 def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _json(value: Any) -> bytes:

@@ -25,7 +25,8 @@ class NewStep:
     request: dict[str, Any] = field(default_factory=dict)
     """Digests and numbers by which a later start sees whether it asks the same."""
     usage: dict[str, int] = field(default_factory=dict)
-    """What it used, by the names of `contract.USAGE`. Recording it counts it; nothing else does."""
+    """What it used, by the names of `contract.USAGE`. Recording it counts it, once with a call's begin and end, and
+    nothing else does."""
 
 
 class Journal(Protocol):

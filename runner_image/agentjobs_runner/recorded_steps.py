@@ -77,6 +77,8 @@ class RecordedSteps:
 
     def _read(self, kept: _Kept) -> RecordedStep:
         try:
+            if kept.frame.get("unreadable"):
+                raise ValueError("what is stored of it is not JSON any more")
             body = self._unseal(json.loads(kept.body))
         except (ValueError, LookupError, RecursionError) as error:
             raise _unreadable(kept.frame, error) from error

@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from agentjobs.contract import ENV_MCP_HEADER, cut
+from agentjobs_runner.sealing import Seals
 
 MASK: Final = "[redacted]"
 
@@ -27,6 +28,8 @@ _SECRETS: Final = re.compile(
     re.IGNORECASE,
 )
 _SECRET_NAME: Final = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH|DSN|HEADERS", re.IGNORECASE)
+# The pod's own name, which may look like a secret, is another one in each start.
+_TOLD: Final = frozenset({"HOSTNAME"})
 _MAX_DEPTH: Final = 32
 _MAX_INTEGER_BITS: Final = 1024
 
@@ -48,6 +51,8 @@ class Redactor:
         found |= {token: MASK for token in tokens if token}
         # Longest first: a secret may be part of another (a password of a DSN).
         self._values = sorted(found.items(), key=lambda item: -len(item[0]))
+        sealed = {name for name, value in variables.items() if _is_secret(name, value)} - _TOLD
+        self._seals = Seals(variables, frozenset(sealed), tokens[0] if tokens else "")
 
     def text(self, text: str) -> str:
         """Return `text` without secrets, storable, in full length."""
@@ -56,12 +61,16 @@ class Redactor:
         return storable(_SECRETS.sub(_masked, text))
 
     def seal(self, value: Any) -> Any:
-        """Return JSON for the journal: exact, but without the secrets that the pod knows."""
-        return value
+        """Return JSON as the journal keeps it: exact, without the values of secrets."""
+        return self._seals.seal(value)
 
     def unseal(self, value: Any) -> Any:
-        """Return what `seal` was given."""
-        return value
+        """Return what `seal` was given, with the secrets of this pod.
+
+        Raises:
+            LookupError: this pod lacks the variable of one; in words.
+        """
+        return self._seals.unseal(value)
 
     def message(self, text: str, limit: int) -> str:
         """Return `text` without secrets and cut to `limit` bytes; the cut comes last, so that it halves no secret."""

@@ -23,12 +23,12 @@ class UsageCounter:
         with self._lock:
             return dict(self._total)
 
-    def count(self, used: Mapping[str, int]) -> None:
-        """Add to the counts; a model that counts backwards is not believed."""
+    def count(self, used: Mapping[str, int], *, told: bool = False) -> None:
+        """Add to the counts; a model that counts backwards is not believed. `told` is what a recorded step tells."""
         with self._lock:
             for name, amount in used.items():
                 self._total[name] += max(0, amount)
-                self._untold[name] += max(0, amount)
+                self._untold[name] += 0 if told else max(0, amount)
 
     def take(self) -> dict[str, int]:
         """Return what was counted since the last call, without zeros; it is then told and counts no second time."""

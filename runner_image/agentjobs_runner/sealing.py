@@ -1,0 +1,125 @@
+"""Secrets in the journal: what a step gave is kept exactly, without the values that the pod knows as secrets.
+
+A secret is replaced by a placeholder with its variable's name, `⟦OPENAI_API_KEY⟧`, and reading puts the value of the
+reading pod's variable there: a rotated key is the new one. Other placeholders make any JSON storable and reversible:
+the bracket itself, NUL and lone surrogates, which PostgreSQL refuses, and numbers that JSON does not have. Pure.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+_OPEN: Final = "⟦"
+_CLOSE: Final = "⟧"
+_PLACEHOLDER: Final = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
+# Names of variables hold no `=`, so these are no variable's.
+_TOKEN: Final = "=token"  # noqa: S105  a name, not a secret
+_CHARACTER: Final = "=u"
+_NUMBERS: Final = {"=NaN": math.nan, "=Infinity": math.inf, "=-Infinity": -math.inf}
+_WORD: Final = "word"
+# Shorter values occur everywhere.
+_SHORTEST: Final = 6
+
+
+class Seals:
+    """Replaces secrets and puts them back.
+
+    A value that occurs in its own placeholder, such as a password `PASSWORD` in `DB_PASSWORD`, is seen there.
+
+    Args:
+        variables: the pod's environment, to put values back.
+        secret: the names of those whose values are secrets.
+        token: the pod's own; empty for none.
+    """
+
+    def __init__(self, variables: Mapping[str, str], secret: frozenset[str], token: str = "") -> None:
+        self._values = dict(variables) | ({_TOKEN: token} if token else {})
+        names = sorted(secret | ({_TOKEN} if token else set()))
+        self._sealed: dict[str, str] = {}
+        for name in names:
+            for spelled, placeholder in _spellings(name, self._values[name]):
+                if len(spelled) >= _SHORTEST:
+                    self._sealed.setdefault(spelled, placeholder)
+        # Longest first: a secret may be part of another (a password of a DSN).
+        known = "|".join(re.escape(text) for text in sorted(self._sealed, key=lambda text: (-len(text), text)))
+        self._found = re.compile(f"{known + '|' if known else ''}{_OPEN}|[\x00\ud800-\udfff]")
+
+    def seal(self, value: Any) -> Any:
+        """Return JSON without secrets; `unseal` makes of it what it was.
+
+        Numbers that are none (NaN, infinities) are taken, too.
+        """
+        match value:
+            case str():
+                return self._found.sub(self._placeholder, value)
+            case dict():
+                return {self.seal(key): self.seal(item) for key, item in value.items()}
+            case list():
+                return [self.seal(item) for item in value]
+            case float() if not math.isfinite(value):
+                name = "=NaN" if math.isnan(value) else "=Infinity" if value > 0 else "=-Infinity"
+                return f"{_OPEN}{name}{_CLOSE}"
+            case _:
+                return value
+
+    def unseal(self, value: Any) -> Any:
+        """Return what `seal` was given, with the secrets of this pod.
+
+        Raises:
+            LookupError: this pod lacks a variable; in words.
+        """
+        match value:
+            case str():
+                if _OPEN not in value:
+                    return value
+                whole = _PLACEHOLDER.fullmatch(value)
+                if whole is not None and whole[1] in _NUMBERS:
+                    return _NUMBERS[whole[1]]
+                return _PLACEHOLDER.sub(self._original, value)
+            case dict():
+                return {self.unseal(key): self.unseal(item) for key, item in value.items()}
+            case list():
+                return [self.unseal(item) for item in value]
+            case _:
+                return value
+
+    def _placeholder(self, match: re.Match[str]) -> str:
+        found = match[0]
+        if found == _OPEN:
+            return _OPEN + _CLOSE
+        if (sealed := self._sealed.get(found)) is not None:
+            return f"{_OPEN}{sealed}{_CLOSE}"
+        return f"{_OPEN}{_CHARACTER}{ord(found):04x}{_CLOSE}"
+
+    def _original(self, match: re.Match[str]) -> str:
+        inside = match[1]
+        if not inside:
+            return _OPEN
+        if inside.startswith(_CHARACTER):
+            return chr(int(inside[len(_CHARACTER) :], 16))
+        name = next((name for name in self._values if inside.split("|")[0] == _quoted(name)), None)
+        spelled = {} if name is None else {made: text for text, made in _spellings(name, self._values[name])}
+        if inside not in spelled:
+            raise LookupError(f"it holds a secret, and this pod has no variable {inside.split('|')[0]}")
+        return spelled[inside]
+
+
+def _spellings(name: str, value: str) -> Iterator[tuple[str, str]]:
+    """A secret as it is and as texts quote it, each with what its placeholder says.
+
+    A header's value is a scheme and a secret, hence also its last word.
+    """
+    word = (value.split() or [""])[-1]
+    for text, of in ((value, _quoted(name)), (word, f"{_quoted(name)}|{_WORD}")):
+        yield text, of
+        yield json.dumps(text)[1:-1], f"{of}|json"
+        yield json.dumps(text, ensure_ascii=False)[1:-1], f"{of}|text"
+        yield repr(text)[1:-1], f"{of}|repr"
+        yield quote(text, safe="", errors="surrogatepass"), f"{of}|url"
+
+
+def _quoted(name: str) -> str:
+    return name if name.startswith("=") else quote(name, safe="")

@@ -1,0 +1,218 @@
+"""What user code calls to be durable: `step` records a value, `idempotency_key` names a call in every start.
+
+Both know where they are by `place`, which an engine sets around each agent and each tool call, and reach the journal by
+`install`. Outside of a start `step` only calls its function, so that the same code runs anywhere.
+"""
+
+import inspect
+import json
+import os
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+from agentjobs.contract import RecordedStep, StepKind
+from agentjobs_runner.journal import Journal, NewStep
+
+if TYPE_CHECKING:  # it brings asyncio, which a script that only wants an exception need not load
+    from agentjobs_runner.gate import Gate
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a run the current code is."""
+
+    key: str
+    """Equal in every start: of the tool call, or of the agent in its strand."""
+    agent: str = ""
+    within_call: bool = False
+    """Whether it is inside of a step that the gate let begin: then it may go on behind a closed gate, too."""
+
+
+_NOWHERE = Place("")
+place: ContextVar[Place] = ContextVar("place", default=_NOWHERE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call of `step`."""
+
+    name: str
+    key: str
+    here: Place
+
+
+@dataclass(eq=False)
+class UserSteps:
+    """The steps of user code in one start."""
+
+    uid: str
+    """Of the job."""
+    journal: Journal
+    gate: "Gate"
+    _calls: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _running: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _process: int = field(default_factory=os.getpid)
+
+    @property
+    def here(self) -> bool:
+        """Whether this is the start's process, and no copy of it that user code forked."""
+        return os.getpid() == self._process
+
+    def run(self, name: str, fn: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], key: str | None) -> Any:
+        """Return what `fn` gave, now or in an earlier start."""
+        call = self._begin(name, key)
+        recorded = self.journal.ended(call.key)
+        if recorded is not None:
+            return _recorded(recorded)
+        self._enter(call)
+        token = place.set(_inside(call))
+        began = datetime.now(UTC)
+        try:
+            given = fn(*args, **kwargs)
+            if inspect.isawaitable(given):
+                return self._awaited(call, given)
+            value = _as_json(name, given)
+            self.journal.record_now(_step(call, began), {"value": value})
+        finally:
+            place.reset(token)
+            self._leave(call)
+        return value
+
+    async def _awaited(self, call: _Call, given: Awaitable[Any]) -> Any:
+        if not call.here.within_call:
+            try:
+                await self.gate.enter(call.key, f"step {call.name}")
+            except BaseException:
+                if inspect.iscoroutine(given):  # it has not begun, and never will
+                    given.close()
+                raise
+        self._enter(call)
+        token = place.set(_inside(call))
+        began = datetime.now(UTC)
+        try:
+            value = _as_json(call.name, await given)
+            await self.journal.record(_step(call, began), {"value": value, "awaited": True})
+        finally:
+            place.reset(token)
+            self._leave(call)
+        return value
+
+    def _begin(self, name: str, key: str | None) -> _Call:
+        here = place.get()
+        base = f"{here.key}>step:{quote(name, safe=' ')}"
+        with self._lock:
+            if key is not None:
+                return _Call(name, f"{base}={key}", here)
+            self._calls[here.key, name] += 1
+            return _Call(name, f"{base}#{self._calls[here.key, name]}", here)
+
+    def _enter(self, call: _Call) -> None:
+        with self._lock:
+            if call.key in self._running:
+                raise ValueError(f"step {call.name!r} runs already with this key: give each call a key of its own")
+            self._running.add(call.key)
+        self.gate.note(call.key, f"step {call.name}")
+
+    def _leave(self, call: _Call) -> None:
+        with self._lock:
+            self._running.discard(call.key)
+        self.gate.leave(call.key)
+
+
+_start: UserSteps | None = None
+_elsewhere = os.urandom(16).hex()
+
+
+def install(start: UserSteps | None) -> None:
+    """Let `step` and `idempotency_key` belong to `start` from now on; to none with None."""
+    global _start
+    _start = start
+
+
+def step(name: str, fn: Callable[..., T], /, *args: Any, key: str | None = None, **kwargs: Any) -> T:
+    """Return `fn(*args, **kwargs)`, recorded: a later start of the job gets the same value and does not call `fn`.
+
+    For what must not happen twice or come out differently: a payment, a random choice, the time, a slow query. In
+    agents, tools and callbacks, synchronous and asynchronous:
+
+        rate = step("rate", fetch_rate, "EUR")
+        page = await step("page", download, url)
+
+    An error of `fn` is not recorded; a later start calls it again. In a test or a script, without a job, `fn` is just
+    called.
+
+    Args:
+        name: says what the value is. Calls of one name in one tool call, or in one agent, are counted in their order.
+        fn: a function, or an async function, whose result is then awaited.
+        key: for calls of one name whose order may differ between two starts: tells them apart instead of the count.
+
+    Returns:
+        The value as JSON gives it back, in the first start, too: a tuple is a list, a date is a text.
+
+    Raises:
+        TypeError: the value has no JSON form, or `fn` cannot be called.
+        ValueError: a call with the same key has not ended.
+    """
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"step(name, fn, …): the name must be a text, not {name!r:.100}")
+    if not callable(fn):
+        raise TypeError(f"step({name!r}, fn, …): give it the function itself, not {type(fn).__name__}")
+    start = _start
+    if start is None or not start.here:
+        return fn(*args, **kwargs)
+    given: T = start.run(name, fn, args, kwargs, key)
+    return given
+
+
+def idempotency_key() -> str:
+    """Return a text that is the same in every start of the job for the tool call, or the `step`, that asks.
+
+    For services that do a thing once for each key. In a thread or process of your own, take it before and hand it on.
+    Without a job it is the same text as long as the process lives.
+
+    Raises:
+        RuntimeError: the code runs in a job, and in no tool call, step or agent that is known.
+    """
+    if _start is None:
+        return _elsewhere
+    here = place.get()
+    if here == _NOWHERE:
+        raise RuntimeError("idempotency_key() knows no tool call here: call it in the tool, and hand it on to threads")
+    return f"{_start.uid}-{sha256(here.key.encode('utf-8', 'replace')).hexdigest()[:32]}"
+
+
+def _inside(call: _Call) -> Place:
+    return Place(call.key, call.here.agent, within_call=True)
+
+
+def _step(call: _Call, began: datetime) -> NewStep:
+    return NewStep(call.key, StepKind.VALUE, call.here.agent, call.name, began)
+
+
+def _recorded(step: RecordedStep) -> Any:
+    body = step["body"]
+    return _at_once(body["value"]) if body.get("awaited") else body["value"]
+
+
+async def _at_once(value: Any) -> Any:
+    return value
+
+
+def _as_json(name: str, value: Any) -> Any:
+    from agentjobs_runner.json_values import NotJson, jsonable  # pydantic's core, which a script need not load
+
+    try:
+        return json.loads(json.dumps(jsonable(value, ())))
+    except NotJson as error:
+        at = f" at {error.place}" if error.place else ""
+        raise TypeError(f"step {name!r} gave a value of type {error.kind}{at}, which is not JSON") from error
