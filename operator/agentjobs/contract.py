@@ -113,6 +113,11 @@ MAX_STEPS_BODY_BYTES: Final = 2 * 1024 * 1024
 MAX_STEPS: Final = 500
 """Of one request."""
 MAX_STEP_KEY_CHARS: Final = 512
+MAX_STEP_REQUEST_BYTES: Final = 64 * 1024
+MAX_JOB_STEPS: Final = 20_000
+"""Recorded of one job, by all of its starts. The gateway answers 413 with reason `JournalFull` beyond it."""
+MAX_RUN_BYTES: Final = 256 * 1024 * 1024
+"""Of the requests and bodies of one run's steps; as `MAX_JOB_STEPS`."""
 MAX_TURN_BYTES: Final = 4 * 1024 * 1024
 """Of the body of one turn: its events and its state."""
 MAX_SESSION_BYTES: Final = 64 * 1024 * 1024
@@ -272,7 +277,7 @@ class Step(TypedDict):
     name: str
     """Of the model, the tool, the node, the value."""
     began: str
-    """RFC 3339, UTC."""
+    """RFC 3339, UTC, with microseconds: key, start and `began` tell that a step is the same one, sent again."""
     ended: str | None
     request: dict[str, Any]
     """What tells whether the step was asked the same before: a few digests and numbers, no texts."""
@@ -318,6 +323,8 @@ class RecordedStep(TypedDict):
     """None for a call that began and did not end."""
     request: dict[str, Any]
     body: Any
+    unreadable: NotRequired[bool]
+    """True where what is stored of the body is not JSON any more; `body` is None then."""
 
 
 class StepsPage(TypedDict):

@@ -11,6 +11,7 @@
     ├── Gone               the resourceVersion or continue token is too old; list again
     ├── Denied             401 or 403: our rights are missing, or a rule of the cluster forbids it
     ├── Invalid            the server refused the content; the same request will fail again
+    │   └── JournalFull        the job has recorded as many steps as it may
     └── Misconfigured      no server was asked: a kubeconfig, an address or an argument cannot be meant
 
 Adapters translate their library's errors into these at one place, chained with `from`. Endings we expect of a job are
@@ -68,6 +69,10 @@ class Denied(AgentJobsError):
 
 class Invalid(AgentJobsError):
     """The content was refused (400, 413, 415, 422); repeating the request cannot help."""
+
+
+class JournalFull(Invalid):
+    """A job has recorded as many steps as one job may, or its run as many bytes; nothing more of it is stored."""
 
 
 class Misconfigured(AgentJobsError):

@@ -1,6 +1,6 @@
 """Puts the gateway's parts together: routes, error answers, health, metrics, the OpenAPI document.
 
-`create_app` is the only way in, for serve.py and for tests. A new group of routes (journal, model proxy) is one module
+`create_app` is the only way in, for serve.py and for tests. A new group of routes (a model proxy) is one module
 with a router, one line here, and what it needs in services.py.
 """
 

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from agentjobs import contract
 from agentjobs.api.durations import parse_time
-from agentjobs.gateway.json_text import storable
+from agentjobs.gateway.json_text import checked, storable, without_nul
 from agentjobs.gateway.problems import Problem
 
 Model = TypeVar("Model", bound=msgspec.Struct)
@@ -30,6 +30,8 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 # No step uses two thousand million of anything; what a pod may claim for one is bounded.
 Used = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
+Kind = Annotated[str, Meta(pattern=r"^[a-z][a-z_]{0,31}$(?!\n)")]
+
 
 class UsageBody(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a step used; of older and newer runners alike, the names that are known here."""
@@ -45,7 +47,7 @@ class EventBody(msgspec.Struct, frozen=True):
 
     seq: Annotated[int, Meta(ge=0, le=2**31 - 1)]
     time: str
-    kind: Annotated[str, Meta(pattern=r"^[a-z][a-z_]{0,31}$(?!\n)")]
+    kind: Kind
     author: Annotated[str, Meta(max_length=256)]
     data: Raw
     usage: UsageBody | None = None
@@ -75,6 +77,89 @@ class EventsBody(msgspec.Struct, frozen=True):
     """What `POST /v1/attempt/events` takes."""
 
     events: Annotated[list[EventBody], Meta(max_length=contract.MAX_EVENTS)]
+
+
+Key = Annotated[str, Meta(min_length=1, max_length=contract.MAX_STEP_KEY_CHARS)]
+Start = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Name = Annotated[str, Meta(max_length=256)]
+Word = Annotated[str, Meta(max_length=128)]
+
+
+class VersionsBody(msgspec.Struct, frozen=True):
+    """`contract.Versions`."""
+
+    adk: Word
+    runner: Word
+    scheme: Word
+    agent: Word
+
+
+class StepBody(msgspec.Struct, frozen=True):
+    """`contract.Step`; request and body are the texts of an object and of any value."""
+
+    key: Key
+    kind: Kind
+    agent: Name
+    name: Name
+    began: str
+    ended: str | None
+    request: Raw
+    usage: UsageBody
+    body: Raw = msgspec.field(default_factory=lambda: Raw(b"null"))
+    void: bool = False
+
+    def __post_init__(self) -> None:
+        for name, time in (("began", self.began), ("ended", self.ended)):
+            try:
+                parse_time(time or self.began)
+            except ValueError:
+                raise ValueError(f"{name}: must be an RFC 3339 time such as 2026-01-31T12:00:00Z") from None
+        if not _begins(self.request, b"{"):
+            raise ValueError("request: must be an object")
+        if len(memoryview(self.request)) > contract.MAX_STEP_REQUEST_BYTES:
+            raise ValueError(f"request: must be at most {contract.MAX_STEP_REQUEST_BYTES} bytes")
+        if self.ended is None and bytes(memoryview(self.body)[:5]) != b"null":
+            raise ValueError("body: must be null while the step has not ended")
+
+    def to_contract(self) -> contract.Step:
+        """The step as the contract spells it, but for request and body, which are `Raw`."""
+        return contract.Step(
+            key=self.key,
+            kind=self.kind,
+            agent=self.agent,
+            name=self.name,
+            began=self.began,
+            ended=self.ended,
+            request=cast("dict[str, Any]", Raw(without_nul(bytes(self.request)))),
+            body=self.body,
+            usage=msgspec.to_builtins(self.usage),
+            void=self.void,
+        )
+
+
+class StepsBody(msgspec.Struct, frozen=True):
+    """`contract.StepsBody`."""
+
+    run: Start
+    steps: Annotated[list[StepBody], Meta(max_length=contract.MAX_STEPS)]
+    void: Annotated[list[Key], Meta(max_length=contract.MAX_STEPS)] = []
+    versions: VersionsBody | None = None
+
+    def to_contract(self) -> contract.StepsBody:
+        """The body as the contract spells it, with what is `Raw` in its steps.
+
+        Raises:
+            Problem: 413 for a step that is too large.
+        """
+        for step in self.steps:
+            if len(memoryview(step.body)) > contract.MAX_STEP_BYTES:
+                said = f"Step {contract.cut(step.key, 200)!r} is larger than {contract.MAX_STEP_BYTES} bytes."
+                raise Problem(413, contract.ErrorClass.STEP_TOO_LARGE, said)
+        steps = [step.to_contract() for step in self.steps]
+        body = contract.StepsBody(run=self.run, void=self.void, steps=steps)
+        if self.versions is not None:
+            body["versions"] = cast("contract.Versions", msgspec.to_builtins(self.versions))
+        return body
 
 
 class HeartbeatBody(msgspec.Struct, frozen=True):
@@ -154,6 +239,10 @@ class ResultDocumentBody(msgspec.Struct, frozen=True):
         )
 
 
+# A recorded step must come back as it was: NUL is kept where PostgreSQL can hold it.
+_EXACT: Final = frozenset({StepsBody})
+
+
 def parse(model: type[Model], raw: bytes) -> Model:
     """Return `raw` as `model`. What the model has as `Raw` is checked and clean, and was never built.
 
@@ -161,7 +250,7 @@ def parse(model: type[Model], raw: bytes) -> Model:
         Problem: 400 when it is not JSON, 422 when it is JSON of another shape; the message names the place.
     """
     try:
-        return msgspec.json.decode(storable(raw), type=model)
+        return msgspec.json.decode(checked(raw) if model in _EXACT else storable(raw), type=model)
     except msgspec.ValidationError as error:
         raise Problem(422, "InvalidBody", f"The body was refused: {_words(error)}.") from None
     except (ValueError, RecursionError) as error:
@@ -183,7 +272,7 @@ def _words(error: msgspec.DecodeError) -> str:
 
 def schemas() -> dict[str, Any]:
     """Return the JSON Schemas of all request bodies by name, for the OpenAPI document."""
-    models = (EventsBody, HeartbeatBody, ResultDocumentBody)
+    models = (EventsBody, HeartbeatBody, ResultDocumentBody, StepsBody)
     _, found = msgspec.json.schema_components(models, ref_template=SCHEMA_REF.format(model="{name}"))
     return found
 

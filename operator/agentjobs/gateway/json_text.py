@@ -29,7 +29,13 @@ _MARK: Final = b"\xff"
 
 
 def storable(text: bytes) -> bytes:
-    """Return JSON text that every reader takes and PostgreSQL stores: NUL in it has become U+FFFD.
+    """Return JSON text that every reader takes and PostgreSQL stores: NUL in it has become U+FFFD. Raises as
+    `checked`."""
+    return without_nul(checked(text))
+
+
+def checked(text: bytes) -> bytes:
+    """Return JSON text that every reader takes, as it is; PostgreSQL stores it as text.
 
     Whether it is JSON at all is for its parser to find out; this holds for any bytes.
 
@@ -41,12 +47,17 @@ def storable(text: bytes) -> bytes:
         _check_encoding(text)
     if sum(map(text.count, (b"[", b"{"))) > MAX_DEPTH or _has_long_number(text):
         _check_structure(text)
-    if b"\\u0000" in text:
-        plain = text.replace(rb"\\", _MARK).replace(rb"\u0000", rb"\ufffd")
-        text = plain.replace(_MARK, rb"\\")
     if _SURROGATE.search(text):
         _check_pairs(text.replace(rb"\\", _MARK))
     return text
+
+
+def without_nul(text: bytes) -> bytes:
+    """Return JSON text with U+FFFD in place of NUL."""
+    if b"\\u0000" not in text:
+        return text
+    plain = text.replace(rb"\\", _MARK).replace(rb"\u0000", rb"\ufffd")
+    return plain.replace(_MARK, rb"\\")
 
 
 def _check_encoding(text: bytes) -> None:

@@ -34,13 +34,20 @@ REQUESTS_A_SECOND: Final = 50.0
 BURST: Final = 200.0
 # A body counts as one request more for each so many bytes: 3 MiB a second in the long run.
 REQUEST_BYTES: Final = 64 * 1024
+# The same of requests that record steps, which wait for nothing but each other: of an agent whose models and tools take
+# no time, for some seconds. Their bytes count for more, so that a pod gets as many of them.
+STEPS_A_SECOND: Final = 200.0
+STEPS_BURST: Final = 1000.0
+STEPS_BYTES: Final = 16 * 1024
 # Buckets are remembered of so many pods; the least recently used leave first.
 PODS: Final = 8192
 # Eight of the largest results. Each is held up to four times on its way into the database.
 BODY_BYTES: Final = 32 * 1024 * 1024
-# Of the ten connections of the database's pool; claims and heartbeats have the rest.
+DATABASE_CONNECTIONS: Final = 12
+"""Of the database's pool. The three below are bounds on who takes them; claims and heartbeats have the rest."""
 WRITES_AT_ONCE: Final = 5
 READS_AT_ONCE: Final = 3
+STEP_READS_AT_ONCE: Final = 2
 # A runner asks again by itself; below the 15 s after which it gives up.
 PATIENCE_SECONDS: Final = 5.0
 # A body has this long, and a second more for each so many bytes.
@@ -80,11 +87,25 @@ class Turns:
 class Rates:
     """How often each caller may ask: a bucket of requests that fills again by the second.
 
-    `clock` is in seconds and must never go back.
+    Args:
+        clock: in seconds; must never go back.
+        a_second: requests, in the long run.
+        burst: requests at once, of a caller that was quiet before.
+        size: a body counts as one request more for each so many bytes.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        a_second: float = REQUESTS_A_SECOND,
+        burst: float = BURST,
+        size: int = REQUEST_BYTES,
+    ) -> None:
         self._clock = clock
+        self._a_second = a_second
+        self._burst = burst
+        self._size = size
         self._buckets: Bounded[str, tuple[float, float]] = Bounded(PODS)
 
     def count(self, caller: str) -> None:
@@ -95,21 +116,21 @@ class Rates:
         """
         left = self._left(caller)
         if left < 1:
-            said = f"A pod may send {REQUESTS_A_SECOND:.0f} requests a second."
-            raise busy(429, said, (1 - left) / REQUESTS_A_SECOND)
+            said = f"A pod may send {self._a_second:.0f} such requests a second."
+            raise busy(429, said, (1 - left) / self._a_second)
         self._keep(caller, left - 1)
 
     def charge(self, caller: str, size: int) -> None:
         """Count the bytes of a body that came; those that come later pay for it."""
-        self._keep(caller, self._left(caller) - size / REQUEST_BYTES)
+        self._keep(caller, self._left(caller) - size / self._size)
 
     def punish(self, caller: str) -> None:
         """Refuse what the caller sends for `PENALTY_SECONDS`."""
-        self._keep(caller, -PENALTY_SECONDS * REQUESTS_A_SECOND)
+        self._keep(caller, -PENALTY_SECONDS * self._a_second)
 
     def _left(self, caller: str) -> float:
-        left, then = self._buckets.get(caller) or (BURST, 0.0)
-        return min(BURST, left + (self._clock() - then) * REQUESTS_A_SECOND)
+        left, then = self._buckets.get(caller) or (self._burst, 0.0)
+        return min(self._burst, left + (self._clock() - then) * self._a_second)
 
     def _keep(self, caller: str, left: float) -> None:
         self._buckets.put(caller, (left, self._clock()))
@@ -181,6 +202,7 @@ class Intake:
         self.turns = Turns()
         self.rates = Rates(clock)
         self.bodies = Rates(clock)
+        self.steps = Rates(clock, a_second=STEPS_A_SECOND, burst=STEPS_BURST, size=STEPS_BYTES)
         self._patience = patience
         self._bytes = Budget(BODY_BYTES, patience=patience)
         self._writes = Budget(WRITES_AT_ONCE, patience=patience)
@@ -190,30 +212,34 @@ class Intake:
 
     @asynccontextmanager
     async def body(
-        self, request: Request, model: type[Model], limit: int, *, job: str, pod: str
+        self, request: Request, model: type[Model], limit: int, *, job: str, pod: str, rates: Rates | None = None
     ) -> AsyncIterator[Model]:
         """Give a request's body as `model`, and hold what it takes until it is stored.
 
         A job has one body under way; its others wait unread.
 
+        Args:
+            rates: how often a pod may send such a body; `bodies` unless it is given.
+
         Raises:
             Problem: as `read_body` and `parse`; 429 for a pod that sent too much or too slowly, 503 when this process
             has no room for it in time.
         """
-        self.bodies.count(pod)
+        rates = rates or self.bodies
+        rates.count(pod)
         try:
             async with self._line(job), self._bytes.taken(min(_announced(request) or limit, limit)):
                 raw = await _received(request, limit)
-                self.bodies.charge(pod, len(raw))
+                rates.charge(pod, len(raw))
                 parsed = await self._parsed(model, raw)
                 del raw
                 async with self._writes.taken():
                     yield parsed
         except SlowBody:
-            self.bodies.punish(pod)
+            rates.punish(pod)
             raise
         except LargeBody:
-            self.bodies.charge(pod, limit)
+            rates.charge(pod, limit)
             await _drop_rest(request)  # holding nothing that others wait for
             raise
 

@@ -4,16 +4,18 @@ One set an application, so that a process may hold several. Labels come from our
 what callers send; what runners tell of themselves appears as numbers only.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from agentjobs.contract import Event
+from agentjobs.contract import Event, StepKind
+from agentjobs.history.steps import RecordedNow
 from agentjobs.metrics import OTHER, DatabaseMetrics, add_process
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 REVIEWS: Final = frozenset({"TokenReview", "SubjectAccessReview"})
+_KINDS: Final = frozenset(kind.value for kind in StepKind)
 # A heartbeat is a millisecond, a request that waits for the database gives up after five seconds.
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 # A plain answer is four entries; a day's work of an agent some ten thousand.
@@ -60,6 +62,12 @@ class GatewayMetrics:
             buckets=_ENTRIES,
             registry=registry,
         )
+        self._steps = Counter(
+            "agentjobs_steps",
+            "Steps by kind and result: recorded, void (no later start uses it), replayed by a later start.",
+            ["kind", "result"],
+            registry=registry,
+        )
         for direction in ("input", "output"):
             self._tokens.labels(direction)
 
@@ -75,11 +83,21 @@ class GatewayMetrics:
     def recorded(self, events: Iterable[Event]) -> None:
         """Count what entries, stored for the first time, say was used."""
         for event in events:
-            used = event.get("usage") or {}
-            self._tokens.labels("input").inc(used.get("inputTokens", 0))
-            self._tokens.labels("output").inc(used.get("outputTokens", 0))
-            self._model_calls.inc(used.get("llmCalls", 0))
-            self._tool_calls.inc(used.get("toolCalls", 0))
+            self._used(event.get("usage") or {})
             if event["kind"] == "ended":
                 # Entries are numbered from 1 and this is the last one.
                 self._run_events.observe(event["seq"])
+
+    def stepped(self, steps: Iterable[RecordedNow]) -> None:
+        """Count steps that have ended, each in the request that recorded it, and what they used."""
+        for step in steps:
+            self._used(step.usage)
+            if step.ended:
+                kind = step.kind if step.kind in _KINDS else OTHER
+                self._steps.labels(kind, "void" if step.void else "recorded").inc()
+
+    def _used(self, used: Mapping[str, int]) -> None:
+        self._tokens.labels("input").inc(used.get("inputTokens", 0))
+        self._tokens.labels("output").inc(used.get("outputTokens", 0))
+        self._model_calls.inc(used.get("llmCalls", 0))
+        self._tool_calls.inc(used.get("toolCalls", 0))

@@ -84,6 +84,8 @@ def from_error(error: errors.AgentJobsError) -> Problem:
         case errors.Denied():
             # Our own rights, not the caller's: those are checked in auth.py. An administrator can grant them.
             return unavailable("The gateway lacks rights on a server behind it; its log says which.")
+        case errors.JournalFull():
+            return Problem(413, "JournalFull", str(error))
         case errors.Invalid():
             return Problem(422, "Invalid", str(error) or "The content was refused.")
         case _:

@@ -1,4 +1,4 @@
-"""Routes of runners: an attempt, its events, its heartbeats and its one result.
+"""Routes of runners: an attempt, its steps, its events, its heartbeats and its one result.
 
 No path names a job: the token identifies the pod, and the pod its start (`auth`). The database holds claim and fence: a
 runner that lost its start gets 409 Fenced and exits. A request is authenticated before its body is parsed.
@@ -6,16 +6,17 @@ runner that lost its start gets 409 Fenced and exits. A request is authenticated
 
 import logging
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from agentjobs import contract
 from agentjobs.gateway.auth import RunnerIdentity
-from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody, parse, taken
+from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody, StepsBody, parse, taken
 from agentjobs.gateway.limits import read_body
 from agentjobs.gateway.problems import json_answer
-from agentjobs.gateway.services import Bodies, Metrics, Runner, Traces, Writes
+from agentjobs.gateway.services import Bodies, Metrics, Recorder, Runner, StepBudget, Traces, Writes
+from agentjobs.history.steps import MAX_PAGE_STEPS
 from agentjobs.tracing import named
 
 logger = logging.getLogger(__name__)
@@ -39,11 +40,36 @@ async def get_attempt(runner: Runner, writes: Writes, spans: Traces) -> Response
 @router.post(contract.PATH_EVENTS, status_code=204, openapi_extra=taken(EventsBody))
 async def post_events(runner: Runner, writes: Writes, metrics: Metrics, bodies: Bodies, request: Request) -> Response:
     """Store entries of the start's timeline; sending one twice stores it once."""
-    limit, sender = contract.MAX_EVENTS_BODY_BYTES, {"job": runner.job_key, "pod": runner.pod_uid}
-    async with bodies.body(request, EventsBody, limit, **sender) as body:
+    limit = contract.MAX_EVENTS_BODY_BYTES
+    async with bodies.body(request, EventsBody, limit, job=runner.job_key, pod=runner.pod_uid) as body:
         events = [event.to_contract() for event in body.events]
         metrics.recorded(await writes.add_events(runner.uid, runner.start, runner.pod_uid, events))
     return Response(status_code=204)
+
+
+@router.get(contract.PATH_STEPS)
+async def get_steps(
+    runner: Runner,
+    writes: Writes,
+    budget: StepBudget,
+    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only steps of higher numbers.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_STEPS)] = MAX_PAGE_STEPS,
+) -> Response:
+    """Answer `contract.StepsPage`: steps of the start's run by number, without void ones, about 1 MiB of them."""
+    async with budget.taken():
+        page = await writes.read_steps(runner.uid, runner.start, runner.pod_uid, after=after, limit=limit)
+    return json_answer(page)
+
+
+@router.post(contract.PATH_STEPS, openapi_extra=taken(StepsBody))
+async def post_steps(runner: Recorder, writes: Writes, metrics: Metrics, bodies: Bodies, request: Request) -> Response:
+    """Record steps, all or none; sending them twice records them once. Answer `contract.StepsAnswer`."""
+    limit = contract.MAX_STEPS_BODY_BYTES
+    asked = bodies.body(request, StepsBody, limit, job=runner.job_key, pod=runner.pod_uid, rates=bodies.steps)
+    async with asked as body:
+        appended = await writes.append_steps(runner.uid, runner.start, runner.pod_uid, body.to_contract())
+    metrics.stepped(appended.recorded)
+    return json_answer(contract.StepsAnswer(last=appended.last))
 
 
 @router.post(contract.PATH_HEARTBEAT, status_code=204, openapi_extra=taken(HeartbeatBody))
@@ -59,8 +85,8 @@ async def post_heartbeat(runner: Runner, writes: Writes, request: Request) -> Re
 async def put_result(runner: Runner, writes: Writes, spans: Traces, bodies: Bodies, request: Request) -> Response:
     """Store how the start ended; answer the result that is final for the job, which may be another start's."""
     began = datetime.now(UTC)
-    limit, sender = contract.MAX_RESULT_BYTES, {"job": runner.job_key, "pod": runner.pod_uid}
-    async with bodies.body(request, ResultDocumentBody, limit, **sender) as body:
+    limit = contract.MAX_RESULT_BYTES
+    async with bodies.body(request, ResultDocumentBody, limit, job=runner.job_key, pod=runner.pod_uid) as body:
         document = body.to_contract()
         final = await writes.put_result(runner.uid, runner.start, runner.pod_uid, document)
     told = named(verdict=document["verdict"])

@@ -21,6 +21,7 @@ from agentjobs import errors, tracing
 from agentjobs.engine.background import Background
 from agentjobs.gateway.app import create_app
 from agentjobs.gateway.connections import CONNECTIONS, connections
+from agentjobs.gateway.limits import DATABASE_CONNECTIONS
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.services import GatewayHistory
 from agentjobs.history.database import Database
@@ -78,7 +79,9 @@ async def serving(
     metrics, spans = GatewayMetrics(), tracing.spans("agentjobs-gateway", os.environ)
     dsn = settings.database_url.get_secret_value()
     async with (
-        Database(dsn, application="agentjobs gateway", on_request=metrics.database.request) as database,
+        Database(
+            dsn, pool_size=DATABASE_CONNECTIONS, application="agentjobs gateway", on_request=metrics.database.request
+        ) as database,
         KubeClient.connect(settings.kubeconfig, user_agent="agentjobs-gateway", on_write=metrics.review) as kube,
         Background(on_death) as background,
     ):

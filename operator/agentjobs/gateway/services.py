@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 
 from agentjobs.gateway.auth import Authenticator, Reviewer, RunnerIdentity
-from agentjobs.gateway.limits import READS_AT_ONCE, Budget, Intake
+from agentjobs.gateway.limits import READS_AT_ONCE, STEP_READS_AT_ONCE, Budget, Intake
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.history.protocols import ReadHistory, RunnerHistory
 from agentjobs.kube.resources import NAMESPACES
@@ -29,7 +29,7 @@ class GatewayHistory:
 
 
 class Services:
-    """The application's collaborators. Journal and model proxy will join here.
+    """The application's collaborators. The model proxy will join here.
 
     Args:
         history: makes the history of the cluster with the given uid; called once that is known.
@@ -50,6 +50,7 @@ class Services:
         self.spans = spans
         self.intake = intake
         self.reads = Budget(READS_AT_ONCE)
+        self.step_reads = Budget(STEP_READS_AT_ONCE)
         self._make_history = history
         self._kube = kube
         self._history: GatewayHistory | None = None
@@ -80,11 +81,23 @@ def services_of(request: Request) -> Services:
 async def runner_of(request: Request) -> AsyncIterator[RunnerIdentity]:
     """Give the runner that asks; 401 or 403 for any other caller, 429 for one that asks too much, before a byte of the
     body is read."""
-    services, address = services_of(request), request.client.host if request.client else None
-    runner = await services.authenticator.runner(request.headers.get("authorization"), address)
+    services = services_of(request)
+    runner = await _runner(request)
     services.intake.rates.count(runner.pod_uid)
     with services.intake.turns.taken(runner.pod_uid):
         yield runner
+
+
+async def recorder_of(request: Request) -> AsyncIterator[RunnerIdentity]:
+    """Give the runner that records steps, as `runner_of`; how often it may is for `Intake.body` to say."""
+    runner = await _runner(request)
+    with services_of(request).intake.turns.taken(runner.pod_uid):
+        yield runner
+
+
+async def _runner(request: Request) -> RunnerIdentity:
+    address = request.client.host if request.client else None
+    return await services_of(request).authenticator.runner(request.headers.get("authorization"), address)
 
 
 async def writes_of(request: Request) -> RunnerHistory:
@@ -100,6 +113,11 @@ async def history_of(request: Request) -> ReadHistory:
 async def read_budget_of(request: Request) -> Budget:
     """Return what bounds the reading of users, so that it leaves runners their connections."""
     return services_of(request).reads
+
+
+async def step_budget_of(request: Request) -> Budget:
+    """Return what bounds the reading of steps by runners."""
+    return services_of(request).step_reads
 
 
 async def intake_of(request: Request) -> Intake:
@@ -118,9 +136,11 @@ async def spans_of(request: Request) -> Spans:
 
 
 Runner = Annotated[RunnerIdentity, Depends(runner_of)]
+Recorder = Annotated[RunnerIdentity, Depends(recorder_of)]
 Writes = Annotated[RunnerHistory, Depends(writes_of)]
 History = Annotated[ReadHistory, Depends(history_of)]
 ReadBudget = Annotated[Budget, Depends(read_budget_of)]
+StepBudget = Annotated[Budget, Depends(step_budget_of)]
 Bodies = Annotated[Intake, Depends(intake_of)]
 Metrics = Annotated[GatewayMetrics, Depends(metrics_of)]
 Traces = Annotated[Spans, Depends(spans_of)]

@@ -12,6 +12,8 @@
     sanitize         makes text and JSON of any origin storable
     batcher          joins concurrent queries into one
     fence            lets only the pod that claimed a start write
+    steps            the rules of the journal, without I/O
+    journal          reads and records steps
     ownership        decides who owns a start, without I/O
     operator_writes  writes and queries of the operator
     writer           the operator's queue of writes: never blocks, survives an outage

@@ -60,7 +60,7 @@ def _entry(event: Event) -> Entry:
         raise errors.Invalid(f"event seq: expected 0 to {_MAX_SEQ}, got {event['seq']}")
     return Entry(
         seq=event["seq"],
-        time=_time(event["time"]),
+        time=parse_time(event["time"], "event time"),
         kind=clean_text(event["kind"]),
         author=clean_text(event["author"]),
         data=Raw(dump_json(event["data"])),
@@ -68,14 +68,19 @@ def _entry(event: Event) -> Entry:
     )
 
 
-def _time(value: str) -> datetime:
+def parse_time(value: str, what: str) -> datetime:
+    """Return a time that a runner sent, in UTC.
+
+    Raises:
+        errors.Invalid: it is none that can be stored; `what` is its name in the message.
+    """
     try:
         time = datetime.fromisoformat(value)
         if time.tzinfo is None:
             raise ValueError("no time zone")
         time = time.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise errors.Invalid(f"event time: expected RFC 3339 with a time zone, got {value[:64]!r}") from error
+        raise errors.Invalid(f"{what}: expected RFC 3339 with a time zone, got {value[:64]!r}") from error
     if not 1970 <= time.year < 9999:  # what PostgreSQL stores beyond, Python cannot read back
-        raise errors.Invalid(f"event time: expected a year from 1970 to 9998, got {value[:64]!r}")
+        raise errors.Invalid(f"{what}: expected a year from 1970 to 9998, got {value[:64]!r}")
     return time

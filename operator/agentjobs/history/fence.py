@@ -5,7 +5,7 @@ fence in its own transaction, with the start's row locked, so that nothing can f
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 from agentjobs import errors
@@ -14,6 +14,9 @@ from agentjobs.history.ownership import check, start_key
 from agentjobs.history.statements import load
 
 _SQL: Final = load("runner_writes")
+
+Question = tuple[str, Mapping[str, Any]]
+"""A statement and its parameters."""
 
 
 class Fence:
@@ -38,15 +41,50 @@ class Fence:
             errors.Busy: it may, but another request is being stored; never with `share`.
             errors.Unavailable, errors.Invalid: as `Database.run`.
         """
-        key = {**start_key(uid, start), "pod": pod}
-        statement = _SQL["fence_shared" if share else "fence_alone"]
-
-        async def enter(tx: Connection) -> None:
-            if await (await tx.execute(statement, key)).fetchone() is None:
-                await self._refuse(tx, uid, start, pod)
-
-        async with self._database.transaction(enter) as (tx, _):
+        async with self._entered("fence_shared" if share else "fence_alone", uid, start, pod, ()) as (tx, _):
             yield tx
+
+    @contextlib.asynccontextmanager
+    async def asking(
+        self, uid: str, start: int, pod: str, questions: Sequence[Question]
+    ) -> AsyncIterator[tuple[Connection, list[Any]]]:
+        """Open a transaction as `async with fence(…)` does, with the cursors of questions asked behind the fence.
+
+        They travel with it, so what a write has to know first costs no round trip. It waits for a body of the start
+        that another gateway is storing: a pod has at most one such request under way in each gateway.
+
+        Raises:
+            errors.Fenced, errors.NotFound, errors.Unavailable, errors.Invalid: as a call.
+        """
+        async with self._entered("fence_in_turn", uid, start, pod, questions) as entered:
+            yield entered
+
+    async def check(self, connection: Connection, uid: str, start: int, pod: str) -> None:
+        """Return if the pod holds the start at this moment; for reading, which changes nothing.
+
+        Raises:
+            errors.Fenced, errors.NotFound: it does not.
+        """
+        state: Any = await (await connection.execute(_SQL["fence_state"], start_key(uid, start))).fetchone()
+        if state is None:
+            raise errors.NotFound(f"job {uid} has no start {start}")
+        check(state.pod_uid, state.fenced_at, uid=uid, start=start, pod=pod)
+
+    @contextlib.asynccontextmanager
+    async def _entered(
+        self, statement: str, uid: str, start: int, pod: str, questions: Sequence[Question]
+    ) -> AsyncIterator[tuple[Connection, list[Any]]]:
+        key = {**start_key(uid, start), "pod": pod}
+
+        async def enter(tx: Connection) -> list[Any]:
+            passed = await tx.execute(_SQL[statement], key)
+            answers = [await tx.execute(question, asked) for question, asked in questions]
+            if await passed.fetchone() is None:
+                await self._refuse(tx, uid, start, pod)
+            return answers
+
+        async with self._database.transaction(enter) as entered:
+            yield entered
 
     async def heartbeat(self, uid: str, start: int, pod: str) -> None:
         """Note that the pod of a start lives: one statement, which waits for a body that is being stored."""
@@ -59,8 +97,5 @@ class Fence:
         await self._database.autocommit(beat)
 
     async def _refuse(self, connection: Connection, uid: str, start: int, pod: str) -> None:
-        state: Any = await (await connection.execute(_SQL["fence_state"], start_key(uid, start))).fetchone()
-        if state is None:
-            raise errors.NotFound(f"job {uid} has no start {start}")
-        check(state.pod_uid, state.fenced_at, uid=uid, start=start, pod=pod)
+        await self.check(connection, uid, start, pod)
         raise errors.Busy(f"Another request for start {start} of job {uid} is being stored.")

@@ -18,7 +18,19 @@ from msgspec import Raw
 
 from agentjobs import errors
 from agentjobs.api.recorded import RecordedJob, RecordedStart, Story, Transition
-from agentjobs.contract import USAGE, Attempt, ErrorClass, Event, Resolved, ResultDocument, Verdict
+from agentjobs.contract import (
+    USAGE,
+    Attempt,
+    ErrorClass,
+    Event,
+    JournalHead,
+    Resolved,
+    ResultDocument,
+    StepsBody,
+    StepsPage,
+    Verdict,
+    Versions,
+)
 from agentjobs.core.job.observation import FinalResult
 from agentjobs.core.job.policy import may_run_again
 from agentjobs.history import pages
@@ -37,6 +49,19 @@ from agentjobs.history.records import (
     TransitionRecord,
 )
 from agentjobs.history.sanitize import clean_text, dump_json
+from agentjobs.history.steps import (
+    MAX_PAGE_BYTES,
+    MAX_PAGE_STEPS,
+    Appended,
+    Before,
+    StepRow,
+    append,
+    check_run,
+    keys_of,
+    page_of_steps,
+    recorded,
+    run_of,
+)
 
 # As PostgreSQL cuts a large answer for the operator.
 _SHOWN_CHARS: Final = 32 * 1024
@@ -59,6 +84,8 @@ class MemoryStart:
     """Its answer, while that is not the job's."""
     end: StartEnd | None = None
     events: dict[int, StoredEvent] = field(default_factory=dict)
+    run: int | None = None
+    versions: Versions | None = None
 
 
 @dataclass(slots=True)
@@ -73,6 +100,7 @@ class MemoryJob:
     result: Any = None
     """The final one."""
     starts: dict[int, MemoryStart] = field(default_factory=dict)
+    steps: dict[int, StepRow] = field(default_factory=dict)
     transitions: dict[int, TransitionRecord] = field(default_factory=dict)
 
     @property
@@ -205,6 +233,8 @@ class MemoryHistory:
             raise errors.NotFound(f"job {uid} was never accepted")
         if found.pod_uid is None:
             found.pod_uid, found.claimed = pod_uid, self._now()
+        head = _journal_head(own, start)
+        found.run = head["run"]
         return Attempt(
             namespace=namespace,
             job=job,
@@ -214,7 +244,40 @@ class MemoryHistory:
             maxAttempts=own.resolved["spec"]["retry"]["maxAttempts"],
             resolved=cast("Any", _text(own.resolved)),
             result=cast("Any", _text(own.result)),
+            journal=head,
         )
+
+    async def read_steps(
+        self, uid: str, start: int, pod_uid: str, *, after: int = 0, limit: int = MAX_PAGE_STEPS
+    ) -> StepsPage:
+        """Return a page of the steps of a start's run."""
+        self._check_available()
+        found = self._held(uid, start, pod_uid)
+        rows = self.jobs_by_uid[uid].steps.values()
+        left = [row for row in rows if row.run == found.run and not row.void and row.n > after]
+        page, size = [], 0
+        for row in left[:limit]:
+            if size >= MAX_PAGE_BYTES:
+                break
+            page.append(recorded(row))
+            size += row.bytes
+        return page_of_steps(page, more=len(page) < len(left))
+
+    async def append_steps(self, uid: str, start: int, pod_uid: str, body: StepsBody) -> Appended:
+        """Record steps, all or none, each once, and count what they used."""
+        found = self._fenced(uid, start, pod_uid)
+        job, run, keys = self.jobs_by_uid[uid], body["run"], keys_of(body)
+        check_run(run, start=start, of_start=found.run)
+        of_run = [row for row in job.steps.values() if row.run == run]
+        known, stored = [row for row in of_run if row.key in keys], sum(row.bytes for row in of_run)
+        changes = append(body, known, start=start, last=len(job.steps), stored=stored)
+        for row in (*changes.changed, *changes.inserted):
+            old = job.steps.get(row.n)
+            job.steps[row.n] = row if old is None else _overwritten(old, row)
+        found.run, found.versions = run, found.versions or body.get("versions")
+        if changes.usage:
+            found.usage = total_usage([found.usage or {}, changes.usage])
+        return changes
 
     async def add_events(self, uid: str, start: int, pod_uid: str, batch: Sequence[Event]) -> list[Event]:
         """Store events of a start, each once, and count what they used."""
@@ -342,12 +405,16 @@ class MemoryHistory:
     def _fenced(self, uid: str, start: int, pod: str) -> MemoryStart:
         """Return the start of a pod that may write for it, which is a sign of life."""
         self._check_available()
+        found = self._held(uid, start, pod)
+        found.heartbeat = self._now()
+        return found
+
+    def _held(self, uid: str, start: int, pod: str) -> MemoryStart:
         start_key(uid, start)
         found = self._start(uid, start)
         if found is None:
             raise errors.NotFound(f"job {uid} has no start {start}")
         check(found.pod_uid, found.fenced, uid=uid, start=start, pod=pod)
-        found.heartbeat = self._now()
         return found
 
     def _job(self, key: JobKey) -> MemoryJob:
@@ -417,6 +484,25 @@ def _copied(value: Any) -> Any:
         return json.loads(dump_json(value))
     except ValueError as error:
         raise errors.Invalid(f"history cannot store this: {error}") from error
+
+
+def _journal_head(job: MemoryJob, start: int) -> JournalHead:
+    own = job.starts[start]
+    earlier = [(number, one) for number, one in sorted(job.starts.items()) if number < start and one.run is not None]
+    before = Before(earlier[-1][1].run or 0, earlier[-1][1].attempt) if earlier else None
+    spec = job.resolved["spec"] if job.resolved else {}
+    wanted = {"checkpoint": spec.get("steps", {}).get("checkpoint"), "resume": spec["retry"].get("resume")}
+    run = own.run or run_of(start, own.attempt, before, **wanted)
+    begun = [*(one.versions for _, one in earlier if one.run == run), own.versions]
+    last = max((row.n for row in job.steps.values() if row.run == run), default=0)
+    return JournalHead(run=run, last=last, versions=next((one for one in begun if one is not None), None))
+
+
+def _overwritten(old: StepRow, new: StepRow) -> StepRow:
+    """Return a row as it is after a change, which has no names and maybe no content."""
+    if new.request is None:
+        new = replace(new, request=old.request, body=old.body)
+    return replace(new, agent=old.agent, name=old.name)
 
 
 def _text(value: Any) -> Raw | None:

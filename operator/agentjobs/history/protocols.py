@@ -11,7 +11,7 @@ from typing import Protocol
 from msgspec import Raw
 
 from agentjobs.api.recorded import RecordedJob, Story
-from agentjobs.contract import Attempt, Event, Resolved, ResultDocument
+from agentjobs.contract import Attempt, Event, Resolved, ResultDocument, StepsBody, StepsPage
 from agentjobs.core.job.observation import FinalResult
 from agentjobs.history.pages import DEFAULT_LIMIT, Page
 from agentjobs.history.records import (
@@ -23,6 +23,7 @@ from agentjobs.history.records import (
     StoredEvent,
     TransitionRecord,
 )
+from agentjobs.history.steps import MAX_PAGE_STEPS, Appended
 
 
 class OperatorHistory(Protocol):
@@ -92,6 +93,22 @@ class RunnerHistory(Protocol):
 
         Raises:
             errors.NotFound, errors.Fenced, errors.Invalid, errors.Busy
+        """
+        ...
+
+    async def read_steps(
+        self, uid: str, start: int, pod_uid: str, *, after: int = 0, limit: int = MAX_PAGE_STEPS
+    ) -> StepsPage:
+        """Return a page of the steps of a start's run by number, without void ones. Raises as `claim`."""
+        ...
+
+    async def append_steps(self, uid: str, start: int, pod_uid: str, body: StepsBody) -> Appended:
+        """Record steps, all or none, each once, and count what they used; return what changed.
+
+        A call that began is the same row when it ends, also when an earlier start began it. Void steps never conflict.
+
+        Raises:
+            errors.NotFound, errors.Fenced, errors.Invalid, errors.JournalFull
         """
         ...
 

@@ -31,7 +31,7 @@ BATCH: Final = 2000
 PAUSE_SECONDS: Final = 1.0
 SHARE: Final = 5
 # Children before parents; each is bounded by itself, because one job may have a hundred thousand events.
-_PARTS: Final = ("events", "transitions", "starts", "results")
+_PARTS: Final = ("events", "steps", "transitions", "starts", "results")
 
 
 class _Job(NamedTuple):

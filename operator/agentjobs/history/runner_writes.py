@@ -11,13 +11,15 @@ import msgspec
 from msgspec import Raw
 
 from agentjobs import errors
-from agentjobs.contract import USAGE, Attempt, Event, ResultDocument, Verdict
+from agentjobs.contract import USAGE, Attempt, Event, JournalHead, ResultDocument, StepsBody, StepsPage, Verdict
 from agentjobs.core.job.policy import may_run_again
 from agentjobs.history.database import Connection, Database, as_json
 from agentjobs.history.entries import MAX_USAGE, entries_of, new_events
 from agentjobs.history.fence import Fence
+from agentjobs.history.journal import Journal
 from agentjobs.history.ownership import check, start_key
 from agentjobs.history.statements import load
+from agentjobs.history.steps import MAX_PAGE_STEPS, Appended, Before, run_of
 
 _SQL: Final = load("runner_writes")
 
@@ -35,6 +37,7 @@ class RunnerWrites:
         self._database = database
         self._cluster = cluster
         self._fence = Fence(database)
+        self._journal = Journal(database, self._fence)
 
     async def claim(self, uid: str, start: int, pod_uid: str, *, namespace: str, job: str) -> Attempt:
         """Bind a start to the pod that asks first and return its work; the same pod may ask again.
@@ -54,17 +57,17 @@ class RunnerWrites:
         place = {"uid": uid, "cluster": self._cluster, "namespace": namespace, "name": job}
 
         async def work(tx: Connection) -> Attempt:
-            locked = await tx.execute(_SQL["lock_start"], key)
-            found = await tx.execute(_SQL["work"], place)
-            row: Any = await locked.fetchone()
-            own: Any = await found.fetchone()
+            statements = ("lock_start", "work", "journal_before", "journal_end")
+            answers = [await tx.execute(_SQL[statement], {**key, **place}) for statement in statements]
+            row, own, before, end = [await answer.fetchone() for answer in answers]
             if row is None or own is None:
                 raise errors.NotFound(f"job {uid} has no start {start}")
             check(row.pod_uid, row.fenced_at, uid=uid, start=start, pod=pod_uid, unclaimed=True)
             if own.resolved is None:
                 raise errors.NotFound(f"job {uid} was never accepted")
-            if row.pod_uid is None:
-                await tx.execute(_SQL["claim"], {**key, "pod": pod_uid})
+            head = _journal_head(start, row, own, before, end)
+            if row.pod_uid is None or row.run is None:
+                await tx.execute(_SQL["claim"], {**key, "pod": pod_uid, "run": head["run"]})
             return Attempt(
                 namespace=namespace,
                 job=job,
@@ -74,9 +77,33 @@ class RunnerWrites:
                 maxAttempts=own.max_attempts,
                 resolved=cast("Any", Raw(own.resolved)),
                 result=cast("Any", None if own.result is None else Raw(own.result)),
+                journal=head,
             )
 
         return await self._database.run(work)
+
+    async def read_steps(
+        self, uid: str, start: int, pod_uid: str, *, after: int = 0, limit: int = MAX_PAGE_STEPS
+    ) -> StepsPage:
+        """Return the steps of a start's run by number, without void ones: at most `limit` of those after `after`, and
+        fewer where they are large. Requests and bodies are `Raw`.
+
+        Raises:
+            errors.Fenced, errors.NotFound: this pod does not hold the start.
+        """
+        return await self._journal.read(uid, start, pod_uid, after=after, limit=limit)
+
+    async def append_steps(self, uid: str, start: int, pod_uid: str, body: StepsBody) -> Appended:
+        """Record steps of a start, each once, all or none, and add what they used to its usage; return what changed.
+
+        Requests and bodies may be `Raw`. It waits while another body of the start is being stored, for three seconds
+        at most.
+
+        Raises:
+            errors.Fenced, errors.NotFound: as `add_events`.
+            errors.Invalid: the run is not the start's, a time cannot be stored, or `errors.JournalFull`.
+        """
+        return await self._journal.append(uid, start, pod_uid, body)
 
     async def add_events(self, uid: str, start: int, pod_uid: str, batch: Sequence[Event]) -> list[Event]:
         """Store events of a start and add what they used to its usage; those already there stay, and count once.
@@ -133,3 +160,12 @@ class RunnerWrites:
             return False
         row: Any = await (await tx.execute(_SQL["policy"], {"uid": uid})).fetchone()
         return row is not None and row.rules is not None and may_run_again(row.rules, outcome)
+
+
+def _journal_head(start: int, row: Any, own: Any, before: Any, end: Any) -> JournalHead:
+    """What a start goes on from. `row` is its own, `before` that of the start before it, `end` the newest step's."""
+    earlier = None if before is None else Before(before.run, before.attempt)
+    run = row.run or run_of(start, row.attempt, earlier, checkpoint=own.checkpoint, resume=own.resume)
+    begun = row.versions if earlier is None or run != earlier.run else before.versions or row.versions
+    versions = cast("Any", None if begun is None else Raw(begun))
+    return JournalHead(run=run, last=end.n if end is not None and end.run == run else 0, versions=versions)

@@ -102,7 +102,8 @@ Index(
 )
 
 # One row a start: who may write (`pod_uid`, `fenced_at`), whether it lives (`heartbeat_at`), what its runner reported
-# (`reported`), how the operator says it ended (`ended_at` to `message`), its answer while that is not final (`result`).
+# (`reported`), how the operator says it ended (`ended_at` to `message`), its answer while that is not final (`result`),
+# the start whose steps it goes on from (`run`, set by its claim), and the bytes of the steps it recorded itself.
 starts = Table(
     "starts",
     metadata,
@@ -124,6 +125,9 @@ starts = Table(
     Column("charged", Boolean),
     Column("message", Text),
     Column("result", JSON(none_as_null=True)),
+    Column("run", Integer),
+    Column("versions", JSON(none_as_null=True)),
+    Column("steps_bytes", BigInteger),
 )
 
 transitions = Table(
@@ -150,6 +154,31 @@ events = Table(
     Column("data", JSON, nullable=False),
     ForeignKeyConstraint(["uid", "start"], [starts.c.uid, starts.c.start], ondelete="CASCADE"),
 )
+
+# The journal. `n` counts the steps of a job; `start` is the one that began the step last. A body is text, not `json`:
+# it is never read here, and JSON with an escaped NUL is kept as it came. But for void rows no key is twice in a run.
+steps = Table(
+    "steps",
+    metadata,
+    Column("uid", Text, primary_key=True),
+    Column("n", Integer, primary_key=True, autoincrement=False),
+    Column("run", Integer, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    _time("began", nullable=False),
+    _time("ended"),
+    Column("request", JSON, nullable=False),
+    Column("body", Text),
+    Column("bytes", Integer, nullable=False),
+    Column("usage", JSON(none_as_null=True)),
+    Column("void", Boolean, nullable=False),
+    ForeignKeyConstraint(["uid", "start"], [starts.c.uid, starts.c.start], ondelete="CASCADE"),
+)
+Index("steps_key_idx", steps.c.uid, steps.c.run, steps.c.key, unique=True, postgresql_where=text("NOT void"))
+Index("steps_void_idx", steps.c.uid, steps.c.run, steps.c.key, postgresql_where=text("void"))
 
 # The final answer of a job: the first that no rule lets it run again after, else the last. Its key is the job alone.
 results = Table(

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from agentjobs.api.recorded import Event as RecordedEvent
-from agentjobs.contract import Event, Result, ResultDocument
+from agentjobs.contract import Event, Result, ResultDocument, Step, StepsBody
 from agentjobs.history.pages import Page
 from agentjobs.history.protocols import ReadHistory, RunnerHistory
 
@@ -35,6 +35,9 @@ class Gateway:
     async def spec(self, uid: str) -> Any:
         return _read(await self._people.spec(uid))
 
+    async def read_steps(self, *args: Any, **kwargs: Any) -> Any:
+        return _read(await self._runners.read_steps(*args, **kwargs))
+
     async def events(self, *args: Any, **kwargs: Any) -> Any:
         page = await self._people.events(*args, **kwargs)
         return Page([RecordedEvent(**_read(item)) for item in page.items], page.cursor)
@@ -56,6 +59,33 @@ def an_event(seq=1):
     return Event(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="agent", data={"text": "hi"})
 
 
+def _at(second):
+    return f"2026-01-31T12:{second // 60:02}:{second % 60:02}Z"
+
+
+def a_step(key, *, kind="model", body="Hi.", second=0, void=False):
+    used = {"llmCalls": 1, "inputTokens": 10, "outputTokens": 5}
+    told = {"key": key, "kind": kind, "agent": "agent", "name": "scripted", "request": {"digest": "0f"}}
+    return Step(**told, began=_at(second), ended=_at(second + 1), body=body, usage=used, void=void)
+
+
+def a_call(key, *, body=None, second=0):
+    """A tool's call that begins, or with a body its end."""
+    ended, used = (None, {"toolCalls": 1}) if body is None else (_at(second + 1), {})
+    return Step(a_step(key, kind="tool", second=second), ended=ended, body=body, usage=used)
+
+
+async def record(gateway, uid, start, *steps, run=None, void=(), versions=None, pod=None):
+    body = StepsBody(run=run or 1, steps=list(steps), void=list(void))
+    if versions is not None:
+        body["versions"] = versions
+    return await gateway.append_steps(uid, start, pod or f"pod-{start}", body)
+
+
+async def write_step(gateway, uid, pod):
+    await record(gateway, uid, 1, a_step("a"), pod=pod)
+
+
 async def write_event(gateway, uid, pod):
     await gateway.add_events(uid, 1, pod, [an_event()])
 
@@ -72,4 +102,5 @@ WRITES = [
     pytest.param(write_event, id="events"),
     pytest.param(beat, id="heartbeat"),
     pytest.param(put_result, id="result"),
+    pytest.param(write_step, id="steps"),
 ]

@@ -24,6 +24,10 @@ class Steps:
     def add_column(self, table, column, **options):
         self.columns.append(column)
 
+    def execute(self, statement):
+        """How a new table's column is stored."""
+        assert "SET COMPRESSION" in statement
+
     def create_index(self, name, table, columns, *, unique=False, **options):
         self.unique += [name] * unique
 

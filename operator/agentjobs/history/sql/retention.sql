@@ -25,6 +25,10 @@ WHERE (uid, start, seq) IN (
     SELECT uid, start, seq FROM agentjobs.events WHERE uid = ANY(%(uids)s) LIMIT %(batch)s
 );
 
+-- name: delete_steps
+DELETE FROM agentjobs.steps
+WHERE (uid, n) IN (SELECT uid, n FROM agentjobs.steps WHERE uid = ANY(%(uids)s) LIMIT %(batch)s);
+
 -- name: delete_transitions
 DELETE FROM agentjobs.transitions
 WHERE (uid, transition) IN (

@@ -10,6 +10,14 @@ WHERE uid = %(uid)s AND start = %(start)s AND pod_uid = %(pod)s AND fenced_at IS
     AND (SELECT pg_try_advisory_xact_lock(hashtextextended(%(uid)s, %(start)s)))
 RETURNING TRUE;
 
+-- name: fence_in_turn
+-- As `fence_alone`, for a write that waits for its turn.
+UPDATE agentjobs.starts
+SET heartbeat_at = clock_timestamp()
+WHERE uid = %(uid)s AND start = %(start)s AND pod_uid = %(pod)s AND fenced_at IS NULL
+    AND (SELECT pg_advisory_xact_lock(hashtextextended(%(uid)s, %(start)s)) IS NOT NULL)
+RETURNING TRUE;
+
 -- name: fence_shared
 -- Beside other writers of the start; who fences it waits for them.
 SELECT TRUE
@@ -27,15 +35,38 @@ WHERE uid = %(uid)s AND start = %(start)s AND pod_uid = %(pod)s AND fenced_at IS
 RETURNING TRUE;
 
 -- name: lock_start
-SELECT pod_uid, fenced_at, attempt
+SELECT pod_uid, fenced_at, attempt, run, versions::text AS versions
 FROM agentjobs.starts
 WHERE uid = %(uid)s AND start = %(start)s
 FOR UPDATE;
+
+-- name: journal_before
+-- What the newest of the earlier starts that has a run went on from, and by whom that run was begun.
+SELECT
+    earlier.run,
+    earlier.attempt,
+    (
+        SELECT first.versions::text
+        FROM agentjobs.starts AS first
+        WHERE first.uid = earlier.uid AND first.run = earlier.run AND first.versions IS NOT NULL
+        ORDER BY first.start
+        LIMIT 1
+    ) AS versions
+FROM agentjobs.starts AS earlier
+WHERE earlier.uid = %(uid)s AND earlier.start < %(start)s AND earlier.run IS NOT NULL
+ORDER BY earlier.start DESC
+LIMIT 1;
+
+-- name: journal_end
+-- Runs follow each other, so no step of an older run is newer.
+SELECT run, n FROM agentjobs.steps WHERE uid = %(uid)s ORDER BY n DESC LIMIT 1;
 
 -- name: work
 SELECT
     jobs.resolved::text AS resolved,
     (jobs.resolved #>> '{spec,retry,maxAttempts}')::integer AS max_attempts,
+    jobs.resolved #>> '{spec,retry,resume}' AS resume,
+    jobs.resolved #>> '{spec,steps,checkpoint}' AS checkpoint,
     results.result::text AS result
 FROM agentjobs.jobs
 LEFT JOIN agentjobs.results ON results.uid = jobs.uid
@@ -43,7 +74,7 @@ WHERE jobs.uid = %(uid)s AND jobs.cluster = %(cluster)s AND jobs.namespace = %(n
 
 -- name: claim
 UPDATE agentjobs.starts
-SET pod_uid = %(pod)s, claimed_at = clock_timestamp()
+SET pod_uid = %(pod)s, claimed_at = coalesce(claimed_at, clock_timestamp()), run = coalesce(run, %(run)s)
 WHERE uid = %(uid)s AND start = %(start)s;
 
 -- name: add_events

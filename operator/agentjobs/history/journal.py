@@ -1,0 +1,105 @@
+"""The journal of steps in PostgreSQL: what runners read of it, and how they append to it.
+
+The rules are in `steps`; here is where rows come from and go to. Bodies are JSON text that nothing here reads.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from agentjobs.contract import StepsBody, StepsPage
+from agentjobs.history.database import Connection, Database, as_json
+from agentjobs.history.entries import total_usage
+from agentjobs.history.fence import Fence
+from agentjobs.history.ownership import start_key
+from agentjobs.history.statements import load
+from agentjobs.history.steps import (
+    MAX_PAGE_BYTES,
+    Appended,
+    StepRow,
+    append,
+    check_run,
+    keys_of,
+    page_of_steps,
+    recorded,
+)
+
+_SQL: Final = load("journal")
+
+# Of a row, as they are; its usage and body are given otherwise.
+_COLUMNS: Final = ("n", "run", "start", "key", "kind", "agent", "name", "began", "ended", "request", "bytes", "void")
+
+
+class Journal:
+    """The steps of the jobs whose pods ask."""
+
+    def __init__(self, database: Database, fence: Fence) -> None:
+        self._database = database
+        self._fence = fence
+
+    async def read(self, uid: str, start: int, pod_uid: str, *, after: int, limit: int) -> StepsPage:
+        """Return a page of the steps of a start's run, as `RunnerHistory.read_steps`."""
+        asked = {**start_key(uid, start), "after": after, "limit": limit + 1, "most": MAX_PAGE_BYTES}
+
+        async def work(connection: Connection) -> list[Any]:
+            async with connection.pipeline():
+                page = await connection.execute(_SQL["page"], asked)
+                await self._fence.check(connection, uid, start, pod_uid)
+                return await page.fetchall()
+
+        rows = await self._database.autocommit(work)
+        told = [recorded(_read(row)) for row in rows[:limit] if row.before < MAX_PAGE_BYTES]
+        return page_of_steps(told, more=len(told) < len(rows))
+
+    async def append(self, uid: str, start: int, pod_uid: str, body: StepsBody) -> Appended:
+        """Record steps, as `RunnerHistory.append_steps`, in two round trips."""
+        asked = {**start_key(uid, start), "run": body["run"], "keys": keys_of(body)}
+        questions = [(_SQL["head"], asked), (_SQL["known"], asked)]
+        async with self._fence.asking(uid, start, pod_uid, questions) as (tx, answers):
+            head: Any = await answers[0].fetchone()
+            check_run(body["run"], start=start, of_start=head.run)
+            known = [_known(row, body["run"]) for row in await answers[1].fetchall()]
+            changes = append(body, known, start=start, last=head.last, stored=head.stored)
+            versions = None if head.has_versions else body.get("versions")
+            await _store(tx, asked, changes, run=head.run, versions=versions, usage=head.usage or {})
+        return changes
+
+
+async def _store(
+    tx: Connection, asked: dict[str, Any], changes: Appended, *, run: int | None, versions: Any, usage: dict[str, int]
+) -> None:
+    for statement, rows in (("change", changes.changed), ("insert", changes.inserted)):
+        if rows:
+            await tx.execute(_SQL[statement], {**asked, **_given(rows)})
+    if changes.bytes or changes.usage or versions is not None or run != asked["run"]:
+        noted = {"versions": as_json(versions), "usage": None, "bytes": changes.bytes}
+        if changes.usage:
+            noted["usage"] = as_json(total_usage([usage, changes.usage]))
+        await tx.execute(_SQL["note"], {**asked, **noted})
+
+
+def _given(rows: Sequence[StepRow]) -> dict[str, Any]:
+    """Return rows as parameters: their bodies apart, in one piece."""
+    bodies, told, at = [], [], 1
+    for row in rows:
+        size = None if row.body is None else len(memoryview(row.body))
+        one = {name: getattr(row, name) for name in _COLUMNS}
+        told.append({**one, "usage": row.usage or None, "at": at, "size": size})
+        if row.body is not None:
+            bodies.append(memoryview(row.body))
+            at += size or 0
+    return {"rows": as_json(Raw(msgspec.json.encode(told))), "bodies": b"".join(bodies)}
+
+
+def _known(row: Any, run: int) -> StepRow:
+    found = row._asdict()
+    return StepRow(**found | {"run": run, "usage": found["usage"] or {}})
+
+
+def _read(row: Any) -> StepRow:
+    found = row._asdict()
+    del found["before"]
+    texts = {name: None if found[name] is None else Raw(found[name].encode()) for name in ("request", "body")}
+    return StepRow(**found | texts)

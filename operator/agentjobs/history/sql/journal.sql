@@ -1,0 +1,89 @@
+-- What `journal` asks. Parameters: %(name)s.
+
+-- name: head
+SELECT
+    run,
+    versions IS NOT NULL AS has_versions,
+    usage,
+    coalesce((SELECT max(n) FROM agentjobs.steps WHERE steps.uid = starts.uid), 0) AS last,
+    (
+        SELECT coalesce(sum(others.steps_bytes), 0)::bigint
+        FROM agentjobs.starts AS others
+        WHERE others.uid = starts.uid AND others.run = %(run)s
+    ) AS stored
+FROM agentjobs.starts
+WHERE uid = %(uid)s AND start = %(start)s;
+
+-- name: known
+-- In two parts, because each has an index of its own.
+SELECT n, start, key, kind, began, ended, bytes, usage, void
+FROM agentjobs.steps
+WHERE uid = %(uid)s AND run = %(run)s AND key = ANY(%(keys)s::text[]) AND NOT void
+UNION ALL
+SELECT n, start, key, kind, began, ended, bytes, usage, void
+FROM agentjobs.steps
+WHERE uid = %(uid)s AND run = %(run)s AND key = ANY(%(keys)s::text[]) AND void;
+
+-- name: change
+-- Before `insert`: a key is free again once its row is void. A row without a request keeps what it has.
+UPDATE agentjobs.steps
+SET start = given.start,
+    began = given.began,
+    ended = given.ended,
+    request = coalesce(given.request, steps.request),
+    body = CASE
+        WHEN given.request IS NULL THEN steps.body
+        ELSE convert_from(substring(%(bodies)s::bytea FROM given.at FOR given.size), 'UTF8')
+    END,
+    bytes = given.bytes,
+    usage = given.usage,
+    void = given.void
+FROM json_to_recordset(%(rows)s)
+    AS given (
+        n integer, start integer, began timestamptz, ended timestamptz, request json, at integer, size integer,
+        bytes integer, usage json, void boolean
+    )
+WHERE steps.uid = %(uid)s AND steps.n = given.n;
+
+-- name: insert
+-- Bodies come in one piece, and are never read as JSON here: it would refuse an escaped NUL.
+INSERT INTO agentjobs.steps
+    (uid, n, run, start, key, kind, agent, name, began, ended, request, body, bytes, usage, void)
+SELECT
+    %(uid)s::text, n, run, start, key, kind, agent, name, began, ended, request,
+    convert_from(substring(%(bodies)s::bytea FROM at FOR size), 'UTF8'),
+    bytes, usage, void
+FROM json_to_recordset(%(rows)s)
+    AS given (
+        n integer, run integer, start integer, key text, kind text, agent text, name text, began timestamptz,
+        ended timestamptz, request json, at integer, size integer, bytes integer, usage json, void boolean
+    );
+
+-- name: note
+UPDATE agentjobs.starts
+SET run = %(run)s,
+    versions = coalesce(versions, %(versions)s),
+    usage = coalesce(%(usage)s, usage),
+    steps_bytes = coalesce(steps_bytes, 0) + %(bytes)s
+WHERE uid = %(uid)s AND start = %(start)s;
+
+-- name: page
+-- `before` counts the bytes of the steps before; a body that the page has no room for is left out.
+SELECT
+    n, run, start, key, kind, agent, name, began, ended, request::text AS request,
+    CASE WHEN before < %(most)s THEN body END AS body,
+    bytes, usage, void, before
+FROM (
+    SELECT page.*, coalesce(sum(bytes) OVER (ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
+    FROM (
+        SELECT *
+        FROM agentjobs.steps
+        WHERE uid = %(uid)s
+            AND run = (SELECT run FROM agentjobs.starts WHERE starts.uid = %(uid)s AND starts.start = %(start)s)
+            AND NOT void
+            AND n > %(after)s
+        ORDER BY n
+        LIMIT %(limit)s
+    ) AS page
+) AS sized
+ORDER BY n;

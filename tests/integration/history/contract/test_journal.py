@@ -1,0 +1,263 @@
+"""A step is stored once, before its start acts on it, and every later start of its run finds it."""
+
+import pytest
+from tests.integration.history.runner_calls import a_call, a_step, record
+
+from agentjobs import contract, errors
+
+VERSIONS = {"adk": "2.5.0", "runner": "0.2.0", "scheme": "1", "agent": "abc"}
+
+
+@pytest.fixture
+async def begun(operator, gateway, build):
+    """Begins a start of the job and returns what its runner is told of the journal."""
+
+    async def begin(start, *, attempt=1, build=build, **spec):
+        await operator.accept(build.job(**spec), build.start(start, attempt=attempt))
+        return (await gateway.claim(build.uid, start, f"pod-{start}", **build.place))["journal"]
+
+    return begin
+
+
+async def steps_of(gateway, build, start, **asked):
+    return (await gateway.read_steps(build.uid, start, f"pod-{start}", **asked))["steps"]
+
+
+async def keys_of(gateway, build, start):
+    return [step["key"] for step in await steps_of(gateway, build, start)]
+
+
+async def test_the_first_start_begins_a_run_that_is_empty(begun):
+    assert await begun(1) == {"run": 1, "last": 0, "versions": None}
+
+
+async def test_a_later_start_reads_what_was_recorded_in_the_order_of_recording(gateway, build, begun):
+    await begun(1)
+    await record(gateway, build.uid, 1, a_step("a", body={"text": "ü\u2028"}), a_step("b", body=None))
+    await record(gateway, build.uid, 1, a_step("c", kind="value", body=[1, 2.5]))
+    await begun(2)
+
+    read = await steps_of(gateway, build, 2)
+
+    assert [(step["n"], step["start"], step["key"], step["kind"]) for step in read] == [
+        (1, 1, "a", "model"),
+        (2, 1, "b", "model"),
+        (3, 1, "c", "value"),
+    ]
+    assert [step["body"] for step in read] == [{"text": "ü\u2028"}, None, [1, 2.5]]
+    assert read[0]["request"] == {"digest": "0f"}
+
+
+async def test_a_later_start_is_told_the_run_its_newest_step_and_by_whom_it_was_begun(gateway, build, begun):
+    await begun(1)
+    await record(gateway, build.uid, 1, a_step("a"), versions=VERSIONS)
+    await begun(2)
+    await record(gateway, build.uid, 2, a_step("b"), versions=VERSIONS | {"agent": "edited"})
+
+    assert await begun(3) == {"run": 1, "last": 2, "versions": VERSIONS}
+
+
+async def test_a_pod_that_claims_again_is_told_the_same_run(gateway, build, begun):
+    await begun(1)
+    await record(gateway, build.uid, 1, a_step("a"), versions=VERSIONS)
+
+    assert await begun(1) == {"run": 1, "last": 1, "versions": VERSIONS}
+
+
+async def test_a_start_that_never_claimed_keeps_no_one_from_the_run(gateway, operator, build, begun):
+    await begun(1)
+    await record(gateway, build.uid, 1, a_step("a"))
+    await operator.accept(build.job(), build.start(2))
+
+    assert (await begun(3))["run"] == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "attempt", "run"),
+    [
+        pytest.param({"steps": {"checkpoint": "None"}}, 1, 2, id="no-checkpoint"),
+        pytest.param({"steps": {"checkpoint": "Steps"}}, 2, 1, id="steps"),
+        pytest.param({"retry": {"maxAttempts": 3, "resume": "FromStart"}}, 2, 2, id="from-start"),
+        pytest.param({"retry": {"maxAttempts": 3, "resume": "FromStart"}}, 1, 1, id="from-start-same-attempt"),
+        pytest.param({"retry": {"maxAttempts": 3, "resume": "FromCheckpoint"}}, 2, 1, id="from-checkpoint"),
+    ],
+)
+async def test_whether_a_start_goes_on_or_begins_anew_is_the_jobs_to_say(
+    gateway, operator, a_job, begun, spec, attempt, run
+):
+    build = a_job("uid-2", name="other")
+    await begun(1, build=build, **spec)
+    await record(gateway, build.uid, 1, a_step("a"))
+
+    head = await begun(2, build=build, attempt=attempt, **spec)
+
+    assert (head["run"], head["last"]) == (run, 1 if run == 1 else 0)
+
+
+async def test_a_start_may_begin_a_run_of_its_own(gateway, build, begun):
+    await begun(1)
+    await record(gateway, build.uid, 1, a_step("a"), versions=VERSIONS)
+    await begun(2)
+    await record(gateway, build.uid, 2, a_step("a", body="anew"), run=2, versions=VERSIONS | {"adk": "3"})
+
+    assert [(step["n"], step["body"]) for step in await steps_of(gateway, build, 2)] == [(2, "anew")]
+    assert await begun(3) == {"run": 2, "last": 2, "versions": VERSIONS | {"adk": "3"}}
+
+
+@pytest.mark.parametrize("run", [1, 3])
+async def test_a_start_records_in_no_other_run(gateway, build, begun, run):
+    await begun(1)
+    await begun(2)
+    await record(gateway, build.uid, 2, run=2)
+
+    with pytest.raises(errors.Invalid, match="run"):
+        await record(gateway, build.uid, 2, a_step("a"), run=run)
+    assert await keys_of(gateway, build, 2) == []
+
+
+async def test_a_request_sent_again_stores_and_counts_once(gateway, build, begun):
+    await begun(1)
+    sent = [a_step("a"), a_call("b"), a_step("c", void=True), a_step("c", void=True, second=1)]
+    last = [(await record(gateway, build.uid, 1, *sent)).last for _ in range(3)]
+
+    assert last == [4, 4, 4]
+    assert await keys_of(gateway, build, 1) == ["a", "b"]
+    assert (await used(gateway, build))[0] == {"llmCalls": 3, "inputTokens": 30, "outputTokens": 15, "toolCalls": 1}
+
+
+async def used(gateway, build):
+    return [start.usage for start in (await gateway.story("default", build.uid)).starts]
+
+
+async def test_of_two_steps_with_one_key_the_first_stands(gateway, build, begun):
+    await begun(1)
+    await record(gateway, build.uid, 1, a_step("a", body="first"), a_step("a", body="second", second=1))
+    await record(gateway, build.uid, 1, a_step("a", body="third", second=2), a_call("a", second=3))
+
+    assert [step["body"] for step in await steps_of(gateway, build, 1)] == ["first"]
+
+
+async def test_a_call_that_ends_is_one_step_whose_number_is_that_of_its_beginning(gateway, build, begun):
+    await begun(1)
+    await record(gateway, build.uid, 1, a_call("a"))
+    await record(gateway, build.uid, 1, a_step("b"))
+    open_, _ = await steps_of(gateway, build, 1)
+    await record(gateway, build.uid, 1, a_call("a", body={"ok": True}))
+    ended, _ = await steps_of(gateway, build, 1)
+
+    assert (open_["n"], open_["ended"], open_["body"]) == (1, None, None)
+    assert (ended["n"], ended["ended"], ended["body"]) == (1, "2026-01-31T12:00:01+00:00", {"ok": True})
+    assert (await used(gateway, build))[0]["toolCalls"] == 1
+
+
+async def test_a_call_that_an_earlier_start_left_is_taken_over_and_counts_again(gateway, build, begun):
+    await begun(1)
+    await record(gateway, build.uid, 1, a_call("a"))
+    await begun(2)
+    left = await steps_of(gateway, build, 2)
+    for _ in range(2):
+        await record(gateway, build.uid, 2, a_call("a", second=30))
+    taken = await steps_of(gateway, build, 2)
+
+    assert [(step["n"], step["start"], step["ended"]) for step in (*left, *taken)] == [(1, 1, None), (1, 2, None)]
+    assert await used(gateway, build) == [{"toolCalls": 1}, {"toolCalls": 1}]
+
+
+async def test_a_call_that_begins_and_ends_in_one_request_is_one_step(gateway, build, begun):
+    await begun(1)
+    appended = await record(gateway, build.uid, 1, a_call("a"), a_call("a", body=1))
+
+    assert (appended.last, await keys_of(gateway, build, 1)) == (1, ["a"])
+    assert await used(gateway, build) == [{"toolCalls": 1}]
+
+
+async def test_no_later_start_reads_a_step_that_was_made_void(gateway, build, begun):
+    await begun(1)
+    await record(gateway, build.uid, 1, a_step("a"), a_step("b"))
+    for _ in range(2):
+        await record(gateway, build.uid, 1, void=["b", "unknown"])
+    await begun(2)
+    kept = await keys_of(gateway, build, 2)
+    await record(gateway, build.uid, 2, a_step("b", body="again", second=9))
+
+    assert kept == ["a"]
+    assert await keys_of(gateway, build, 2) == ["a", "b"]
+    assert (await used(gateway, build))[0]["llmCalls"] == 2
+
+
+async def test_a_step_that_takes_the_place_of_one_it_makes_void_stands_however_often_it_is_sent(gateway, build, begun):
+    await begun(1)
+    await record(gateway, build.uid, 1, a_step("a", body="wrong"))
+    for _ in range(2):
+        await record(gateway, build.uid, 1, a_step("a", body="right", second=5), void=["a"])
+
+    assert [step["body"] for step in await steps_of(gateway, build, 1)] == ["right"]
+
+
+async def test_a_request_that_comes_late_brings_back_nothing_that_became_void(gateway, build, begun):
+    await begun(1)
+    await record(gateway, build.uid, 1, a_step("a"))
+    await record(gateway, build.uid, 1, void=["a"])
+    await record(gateway, build.uid, 1, a_step("a"))
+
+    assert await keys_of(gateway, build, 1) == []
+
+
+async def test_a_request_with_one_wrong_step_stores_nothing(gateway, build, begun):
+    await begun(1)
+
+    with pytest.raises(errors.Invalid, match="began"):
+        await record(gateway, build.uid, 1, a_step("a"), a_step("b") | {"began": "yesterday"}, versions=VERSIONS)
+    assert await begun(1) == {"run": 1, "last": 0, "versions": None}
+
+
+async def test_steps_are_read_page_by_page(gateway, build, begun):
+    await begun(1)
+    await record(gateway, build.uid, 1, *(a_step(str(number)) for number in range(5)), a_step("x", void=True))
+    pages, after = [], 0
+    while after is not None:
+        page = await gateway.read_steps(build.uid, 1, "pod-1", after=after, limit=2)
+        pages.append([step["n"] for step in page["steps"]])
+        after = page["next"]
+
+    assert pages == [[1, 2], [3, 4], [5]]
+
+
+async def test_a_page_of_large_steps_is_short(gateway, build, begun):
+    await begun(1)
+    for number in range(4):
+        await record(gateway, build.uid, 1, a_step(str(number), body="x" * (contract.MAX_STEP_BYTES // 2)))
+
+    page = await gateway.read_steps(build.uid, 1, "pod-1")
+
+    assert ([step["n"] for step in page["steps"]], page["next"]) == ([1, 2], 2)
+
+
+@pytest.mark.parametrize("limit", ["MAX_JOB_STEPS", "MAX_RUN_BYTES"])
+async def test_a_job_records_only_so_much(gateway, build, begun, monkeypatch, limit):
+    monkeypatch.setattr(f"agentjobs.history.steps.{limit}", {"MAX_JOB_STEPS": 2, "MAX_RUN_BYTES": 59}[limit])
+    await begun(1)
+    await record(gateway, build.uid, 1, a_step("a"), a_step("b"))
+
+    with pytest.raises(errors.JournalFull):
+        await record(gateway, build.uid, 1, a_step("c"), void=["a"])
+    assert await keys_of(gateway, build, 1) == ["a", "b"]
+
+
+async def read(gateway, build, start, pod):
+    await gateway.read_steps(build.uid, start, pod)
+
+
+async def write(gateway, build, start, pod):
+    await record(gateway, build.uid, start, a_step("a"), pod=pod)
+
+
+@pytest.mark.parametrize("ask", [read, write])
+async def test_another_pod_and_an_older_start_neither_read_nor_record(gateway, build, begun, ask):
+    await begun(1)
+    await begun(2)
+
+    for start, pod in [(1, "pod-1"), (2, "pod-1"), (2, "pod-x")]:
+        with pytest.raises(errors.Fenced):
+            await ask(gateway, build, start, pod)
+    assert await keys_of(gateway, build, 2) == []
