@@ -8,7 +8,7 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -159,9 +159,9 @@ class Journal:
         _check_sizes(body["steps"])
         with self._lock, _transaction(self._connection):
             run = self._run_of(body)
-            self._connection.executemany(
-                "UPDATE steps SET void = 1 WHERE run = ? AND key = ? AND NOT void", [(run, key) for key in body["void"]]
-            )
+            given = {(step["key"], self.start, step["began"]) for step in body["steps"]}
+            for key in body["void"]:
+                self._void(run, key, given)
             for step in body["steps"]:
                 self._store(run, step)
             (last,) = self._connection.execute("SELECT coalesce(max(n), 0) FROM steps").fetchone()
@@ -178,27 +178,34 @@ class Journal:
             self._run = run
         return run
 
+    def _void(self, run: int, key: str, given: Collection[Sequence[object]]) -> None:
+        """Make the step of a key void, unless it is one that the request itself records."""
+        live = self._one("SELECT n, start, began FROM steps WHERE run = ? AND key = ? AND NOT void", [run, key])
+        if live is not None and (key, *live[1:]) not in given:
+            self._connection.execute("UPDATE steps SET void = 1 WHERE n = ?", [live[0]])
+
     def _store(self, run: int, step: Step) -> None:
-        # A void step has no key of its own: the same one, sent again, is known by its beginning.
-        known = self._connection.execute(
-            "SELECT n, ended, start FROM steps WHERE run = ? AND key = ? "
-            "AND (NOT void OR (? AND start = ? AND began = ?))",
-            [run, step["key"], bool(step.get("void")), self.start, step["began"]],
-        ).fetchone()
-        values = _values(step)
-        if known is None:
+        # Key, start and beginning tell that a step is the same one, sent again; that is how void ones are known.
+        of_key = "SELECT n, ended, start FROM steps WHERE run = ? AND key = ? AND "
+        same = self._one(of_key + "start = ? AND began = ?", [run, step["key"], self.start, step["began"]])
+        known = same or self._one(of_key + "NOT void", [run, step["key"]])
+        void = bool(step.get("void"))
+        if known is None or (void and known[1] is not None and known is not same):
             self._connection.execute(
                 "INSERT INTO steps (run, start, key, kind, agent, name, began, ended, request, body, usage, void) "
                 "VALUES (:run, :start, :key, :kind, :agent, :name, :began, :ended, :request, :body, :usage, :void)",
-                {**values, "run": run, "start": self.start},
+                {**_values(step), "run": run, "start": self.start},
             )
         elif known[1] is None and (step["ended"] is not None or known[2] != self.start):
             # A call that ends, or that a later start begins again.
             self._connection.execute(
                 "UPDATE steps SET start = :start, began = :began, ended = :ended, request = :request, body = :body, "
                 "void = :void WHERE n = :n",
-                {**values, "n": known[0], "start": self.start},
+                {**_values(step), "n": known[0], "start": self.start},
             )
+
+    def _one(self, question: str, parameters: Sequence[object]) -> Any:
+        return self._connection.execute(question, parameters).fetchone()
 
     def _versions(self) -> Versions | None:
         row = self._connection.execute("SELECT versions FROM runs WHERE run = ?", [self._run]).fetchone()

@@ -96,8 +96,23 @@ def test_a_void_step_is_not_read_and_its_key_is_free_again(begun):
     begun.append(body(void=["b"]))
     assert keys(begun) == []
 
-    begun.append(body(a_step("a", "good"), a_step("b", "right")))
+    later = {"began": "2026-11-29T12:00:07Z"}
+    begun.append(body(a_step("a", "good", **later), a_step("b", "right", **later)))
     assert [step["body"] for step in begun.page(0)["steps"]] == ["good", "right"]
+
+
+def test_a_void_step_that_is_sent_twice_is_stored_once(begun):
+    assert [begun.append(body(a_step("a", void=True))) for _ in range(2)] == [1, 1]
+    assert begun.append(body(a_step("a", void=True, began="2026-11-29T12:00:07Z"))) == 2
+
+
+def test_a_request_that_records_and_voids_a_key_voids_what_was_there_before(begun):
+    begun.append(body(a_step("a", "wrong")))
+    again = body(a_step("a", "right", began="2026-11-29T12:00:07Z"), void=["a"])
+    begun.append(again)
+    begun.append(again)
+
+    assert [step["body"] for step in begun.page(0)["steps"]] == ["right"]
 
 
 def test_a_start_may_begin_a_run_of_its_own(path, begun):
