@@ -29,6 +29,11 @@ def line(event, **fields):
             id="agent",
         ),
         pytest.param(
+            line("step.resumed", author="hello", from_step=7, replayed=6),
+            "hello  continued at step 7, 6 replayed",
+            id="resumed",
+        ),
+        pytest.param(
             line("step.model", author="judge", tokens_in=21, tokens_out=12, tools=[]),
             "judge  model answered, 21 tokens in, 12 tokens out",
             id="model",

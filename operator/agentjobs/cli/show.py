@@ -35,15 +35,15 @@ from agentjobs.cli.printing import (
     table,
     without_managed_fields,
 )
-from agentjobs.cli.story import Told, phase_words, phases_table, starts_table, steps_table, story_head, used_words
+from agentjobs.cli.story import Told, entries_table, phase_words, phases_table, starts_table, story_head, used_words
 
 if TYPE_CHECKING:
     from agentjobs.api.recorded import Event, Story
     from agentjobs.cli.options import Talk
     from agentjobs.client.job import Job
 
-# As many steps of a start as fit a screen beside the rest.
-SHOWN_STEPS: Final = 20
+# As many entries of a start as fit a screen beside the rest.
+SHOWN_ENTRIES: Final = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -53,11 +53,11 @@ def register(app: typer.Typer) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """All that is known of a job; of the steps those that were asked for, by start."""
+    """All that is known of a job; of the entries those that were asked for, by start."""
 
     body: Mapping[str, Any] | None
     story: "Story | None"
-    steps: "Mapping[int, Sequence[Event]]"
+    entries: "Mapping[int, Sequence[Event]]"
     events: Sequence[Mapping[str, Any]]
 
     def document(self) -> dict[str, Any]:
@@ -65,7 +65,9 @@ class Seen:
         return {
             "object": self.body and without_managed_fields(self.body),
             "history": self.story and self.story.model_dump(mode="json", by_alias=True),
-            "steps": [step.model_dump(mode="json", by_alias=True) for each in self.steps.values() for step in each],
+            "entries": [
+                entry.model_dump(mode="json", by_alias=True) for each in self.entries.values() for entry in each
+            ],
             "events": [without_managed_fields(event) for event in self.events],
         }
 
@@ -74,9 +76,11 @@ def show_(
     names: JobNames = None,
     start: Annotated[
         str | None,
-        typer.Option("--start", metavar="NUMBER", help="Steps of this start, or of `all`; by default of the last one."),
+        typer.Option(
+            "--start", metavar="NUMBER", help="Entries of this start, or of `all`; by default of the last one."
+        ),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="All steps, and their texts uncut.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="All entries, and their texts uncut.")] = False,
     selector: Selector = None,
     everywhere: Everywhere = False,
     format_: Annotated[str | None, output("json", "yaml")] = None,
@@ -88,7 +92,7 @@ def show_(
 ) -> None:
     """Show all that is known of a job on a page.
 
-    The object, its starts and phases, the steps of its last start, its Events, the head of its answer. Also of a job
+    The object, its starts and phases, the entries of its last start, its Events, the head of its answer. Also of a job
     that is gone (from history), and while the gateway is away (from the object). Times are UTC.
 
     Examples:
@@ -104,7 +108,7 @@ def show_(
         chosen = targets(talk, choice)
 
         def document(one: Target) -> dict[str, Any]:
-            # The steps of all starts, whole, are asked for as a document.
+            # The entries of all starts, whole, are asked for as a document.
             seen, no_history = _seen(replace(talk, do=one.do), one.name, wanted, whole=True)
             if no_history:
                 complain(f"no history: {no_history}")
@@ -129,8 +133,8 @@ def _seen(talk: "Talk", name: str, wanted: int | str | None, *, whole: bool) -> 
         if body is None:
             raise absent or error from None
         story, no_history = None, str(error)
-    steps = _steps(talk, name, story, wanted, whole) if story else {}
-    return Seen(body, story, steps, _events(talk, body) if body else ()), no_history
+    entries = _entries(talk, name, story, wanted, whole) if story else {}
+    return Seen(body, story, entries, _events(talk, body) if body else ()), no_history
 
 
 def _object(talk: "Talk", name: str) -> "tuple[Mapping[str, Any] | None, errors.NotFound | None]":
@@ -142,7 +146,7 @@ def _object(talk: "Talk", name: str) -> "tuple[Mapping[str, Any] | None, errors.
         return None, error
 
 
-def _steps(
+def _entries(
     talk: "Talk", name: str, story: "Story", wanted: int | str | None, whole: bool
 ) -> "dict[int, Sequence[Event]]":
     there = [each.start for each in story.starts]
@@ -154,7 +158,7 @@ def _steps(
     return {
         number: list(talk.iterate(talk.do.events(name, start=number, follow=False)))
         if whole
-        else talk.run(talk.do.newest_events(name, start=number, count=SHOWN_STEPS))
+        else talk.run(talk.do.newest_events(name, start=number, count=SHOWN_ENTRIES))
         for number in chosen
     }
 
@@ -189,17 +193,17 @@ def _page(name: str, seen: Seen, no_history: str, *, full: bool) -> str:
             parts += [f"{name} is deleted; this is what history knows.", story_head(story["job"], story["starts"])]
             told.once(story["job"].get("message"))
         parts += [starts_table(story["starts"], told), phases_table(story["transitions"], told)]
-        parts += [_start_page(number, steps, told, full) for number, steps in seen.steps.items()]
+        parts += [_start_page(number, entries, told, full) for number, entries in seen.entries.items()]
     if no_history:
         parts.append(f"(no history: {harmless(no_history)})")
     parts += [_events_table(seen.events, told), _head_of_answer(job) if job else ""]
     return "\n\n".join(part for part in parts if part)
 
 
-def _start_page(number: int, steps: "Sequence[Event]", told: Told, full: bool) -> str:
-    cut = not full and len(steps) == SHOWN_STEPS
-    title = f"Start {number}, its newest {SHOWN_STEPS} steps (--full shows all):" if cut else f"Start {number}:"
-    return f"{title}\n{steps_table(steps, told, full=full)}" if steps else ""
+def _start_page(number: int, entries: "Sequence[Event]", told: Told, full: bool) -> str:
+    cut = not full and len(entries) == SHOWN_ENTRIES
+    title = f"Start {number}, its newest {SHOWN_ENTRIES} entries (--full shows all):" if cut else f"Start {number}:"
+    return f"{title}\n{entries_table(entries, told, full=full)}" if entries else ""
 
 
 def _about(job: "Job", story: "Story | None") -> str:

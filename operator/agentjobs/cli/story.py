@@ -1,4 +1,4 @@
-"""What history tells of one job, as text for people: its starts, phases and steps. Pure. All times are UTC."""
+"""What history tells of one job, as text for people: its starts, phases and entries. Pure. All times are UTC."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 # A sentence of this length is told once on a page.
 _LONG: Final = 40
 _SEE_ABOVE: Final = "(see above)"
-# As much of a text as a step shows unless all of it is asked for.
+# As much of a text as an entry shows unless all of it is asked for.
 _TEXT: Final = 100
 
 
 class Told:
-    """Long sentences of a page: where one would come again it says so, for an error is passed on from step to job.
+    """Long sentences of a page: where one would come again it says so, for an error is passed on from entry to job.
 
     `always` tells them whole each time.
     """
@@ -88,13 +88,13 @@ def phases_table(changes: Sequence[Mapping[str, Any]], told: Told) -> str:
     return table(["#", "AT (UTC)", "PHASE", "REASON", "MESSAGE"], rows, gap=NARROW, prose=True) if rows else ""
 
 
-def steps_table(events: "Iterable[Event]", told: Told, *, full: bool) -> str:
-    """Return one line a step; texts are cut unless `full`."""
+def entries_table(events: "Iterable[Event]", told: Told, *, full: bool) -> str:
+    """Return one line an entry of a start's timeline; texts are cut unless `full`."""
     rows = [
-        [f"{event.time.astimezone(UTC):%H:%M:%S}", event.author, event.kind, _step(event.kind, event.data, told, full)]
+        [f"{event.time.astimezone(UTC):%H:%M:%S}", event.author, event.kind, _entry(event.kind, event.data, told, full)]
         for event in events
     ]
-    return table(["AT (UTC)", "AUTHOR", "STEP", "WHAT"], rows, gap=NARROW, prose=True) if rows else ""
+    return table(["AT (UTC)", "AUTHOR", "ENTRY", "WHAT"], rows, gap=NARROW, prose=True) if rows else ""
 
 
 def phase_words(phase: str, reason: str) -> str:
@@ -118,7 +118,7 @@ def took(began: str | None, ended: str | None) -> str:
     return age(began, now=datetime.fromisoformat(ended)) if began and ended else ""
 
 
-def _step(kind: str, data: Mapping[str, Any], told: Told, full: bool) -> str:
+def _entry(kind: str, data: Mapping[str, Any], told: Told, full: bool) -> str:
     match kind:
         case "model":
             said = ", ".join(_call(call) for call in data.get("toolCalls") or ())
@@ -127,6 +127,8 @@ def _step(kind: str, data: Mapping[str, Any], told: Told, full: bool) -> str:
             said = f"{data.get('name')}: {_plain(data.get('result'))}"
         case "text":
             said = str(data.get("text") or "")
+        case "resumed":
+            said = f"at step {data.get('fromStep')}, {data.get('replayed')} replayed"
         case "started":
             said = f"attempt {data.get('attempt')}"
         case "ended":

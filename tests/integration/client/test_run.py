@@ -91,7 +91,7 @@ async def test_a_detached_job_is_followed_shown_and_run_again(cli, kubeconfig, n
     assert printed[1] == followed[1]
     assert "attempt.ended" in followed[1], (followed, printed)
     assert f"{name}: start 1" in followed[2]
-    assert all(word in shown[1] for word in ("Succeeded (ResultAccepted)", "START", "STEP", "EVENT", "Hello!"))
+    assert all(word in shown[1] for word in ("Succeeded (ResultAccepted)", "START", "ENTRY", "EVENT", "Hello!"))
     assert (rerun[1], waited[0]) == (f"agentjob.agentjobs.dev/{name}-2 created\n", 0)
     assert (both[0], len(both[1].splitlines())) == (1, 2)
     assert [line for line in both[2].splitlines() if "start 1" in line] == [f"{name}: start 1", f"{name}-2: start 1"]

@@ -1,4 +1,4 @@
-"""The pages about one job: what a step did, a long error once, nothing broken in a narrow terminal."""
+"""The pages about one job: what an entry says, a long error once, nothing broken in a narrow terminal."""
 
 from datetime import UTC, datetime
 
@@ -7,12 +7,12 @@ import pytest
 from agentjobs.api.recorded import Event
 from agentjobs.cli import printing
 from agentjobs.cli.history import why_no_result
-from agentjobs.cli.story import Told, starts_table, steps_table, used_words
+from agentjobs.cli.story import Told, entries_table, starts_table, used_words
 
 LONG = "the model needs credentials: put GOOGLE_API_KEY into runtime.env, from a Secret of the job's namespace"
 
 
-def step(kind, data):
+def entry(kind, data):
     return Event(start=1, seq=1, time=datetime(2026, 11, 21, 9, tzinfo=UTC), kind=kind, author="refund", data=data)
 
 
@@ -24,14 +24,20 @@ def start(number, message, at="2026-11-21T13:40:51+00:00"):
 def test_a_tool_call_is_shown_with_its_arguments():
     calls = [{"name": "find_order", "args": {"order": "A1", "limit": 2}}, {"name": "note", "args": {}}]
 
-    assert 'find_order(order="A1", limit=2), note()' in steps_table(
-        [step("model", {"toolCalls": calls})], Told(), full=False
+    assert 'find_order(order="A1", limit=2), note()' in entries_table(
+        [entry("model", {"toolCalls": calls})], Told(), full=False
+    )
+
+
+def test_where_a_start_continued_is_shown():
+    assert "at step 7, 6 replayed" in entries_table(
+        [entry("resumed", {"fromStep": 7, "replayed": 6})], Told(), full=False
     )
 
 
 @pytest.mark.parametrize(("full", "shown"), [(False, 100), (True, 300)])
 def test_a_long_text_is_cut_unless_all_is_asked_for(full, shown):
-    page = steps_table([step("text", {"text": "x" * 300})], Told(), full=full)
+    page = entries_table([entry("text", {"text": "x" * 300})], Told(), full=full)
 
     assert len(page.splitlines()[1].split()[-1]) == shown
 
@@ -40,7 +46,9 @@ def test_a_long_error_is_told_once_on_a_page():
     told = Told(LONG)
 
     page = starts_table([start(1, LONG), start(2, "another")], told)
-    page += steps_table([step("ended", {"verdict": "Fail", "reason": "ModelAuth", "message": LONG})], told, full=False)
+    page += entries_table(
+        [entry("ended", {"verdict": "Fail", "reason": "ModelAuth", "message": LONG})], told, full=False
+    )
 
     assert LONG not in page
     assert page.count("(see above)") == 2
@@ -50,7 +58,9 @@ def test_where_all_is_asked_for_a_long_error_is_told_whole_each_time():
     told = Told(LONG, always=True)
 
     page = starts_table([start(1, LONG), start(2, LONG)], told)
-    page += steps_table([step("ended", {"verdict": "Fail", "reason": "ModelAuth", "message": LONG})], told, full=True)
+    page += entries_table(
+        [entry("ended", {"verdict": "Fail", "reason": "ModelAuth", "message": LONG})], told, full=True
+    )
 
     assert (page.count(LONG), page.count("(see above)")) == (3, 0)
 
