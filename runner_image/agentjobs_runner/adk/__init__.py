@@ -11,6 +11,7 @@ The agent:
     toolsets             ends the attempt when a toolset cannot be listed
     run_config           settings
     sessions             ADK's sessions in memory
+    long_histories       requests whose cost does not grow with the history
 
 Its models:
 

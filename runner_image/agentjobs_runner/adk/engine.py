@@ -24,7 +24,7 @@ from google.genai import types
 from pydantic import BaseModel, RootModel
 
 from agentjobs.contract import Attempt, ErrorClass
-from agentjobs_runner.adk import agents, nested_failures, toolsets
+from agentjobs_runner.adk import agents, long_histories, nested_failures, toolsets
 from agentjobs_runner.adk.agent_tree import tree_of, walk
 from agentjobs_runner.adk.answer import Answer, AnswerCollector
 from agentjobs_runner.adk.cancellations import raising_strays
@@ -92,6 +92,7 @@ async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Endi
     output = Output.read(spec.get("output"))
     toolsets.guard()
     nested_failures.guard()
+    long_histories.install()
     install(plugin)
     session = await _session(attempt, recorder)
     texts = [(spec.get("input") or {}).get("message") or "", *([output.request] if output.request else [])]

@@ -1,0 +1,232 @@
+"""Keeps the cost of a model call the same however long the history is. Installed by `engine`, once a start.
+
+ADK goes through the whole history for every request: a run of a thousand steps spends most of a minute on it, whether
+its steps run or are replayed. Here ADK's own code sees what is new since the last request, and what it made of the
+events before is used again. Models and callbacks get contents equal to those that ADK would make.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from operator import is_
+from typing import Any, Final
+
+from google.adk.events.event import Event
+from google.adk.flows.llm_flows.context import _contents
+from google.adk.telemetry import tracing
+from google.adk.telemetry.context import ContentCapturingMode
+from google.genai import types
+
+# Up to so many events ADK's own way is fast enough.
+SHORT: Final = 32
+# An agent in a branch; there may be as many as branches.
+_KEPT: Final = 64
+_ADKS_CONTENTS: Final = _contents._get_contents
+_ADKS_SPAN: Final = tracing._use_native_generate_content_span
+
+
+def install() -> None:
+    """Make ADK build requests from what is new, and describe contents to nobody; harmless to call again."""
+    _contents._get_contents = Histories().contents
+    tracing._use_native_generate_content_span = _span  # type: ignore[assignment]  # any context manager will do
+
+
+class Histories:
+    """What ADK made of the histories it has seen, for each agent in each branch."""
+
+    def __init__(self) -> None:
+        self._settled: dict[tuple[Any, ...], _Settled] = {}
+
+    def contents(
+        self, current_branch: str | None, events: list[Event], agent_name: str = "", **options: Any
+    ) -> list[types.Content]:
+        """Return what ADK's function of the same name returns for the same arguments."""
+        if len(events) <= SHORT or options.get("isolation_scope") is not None:
+            # A task's request begins with what delegated it, which may be anywhere in the history.
+            return _ADKS_CONTENTS(current_branch, events, agent_name, **options)
+        settled = self._of((current_branch, agent_name, *sorted(_hashable(options))), events)
+        rest = events[len(settled.events) :]
+        end = settled.reach(rest)
+        made = None if end is None else _made(current_branch, rest[:end], agent_name, **options)
+        if end is None or made is None:
+            return _ADKS_CONTENTS(current_branch, events, agent_name, **options)
+        settled.add(rest[:end], made)
+        return settled.contents() + _ADKS_CONTENTS(current_branch, rest[end:], agent_name, **options)
+
+    def _of(self, key: tuple[Any, ...], events: Sequence[Event]) -> "_Settled":
+        settled = self._settled.pop(key, None)
+        if settled is None or not settled.begins(events):
+            settled = _Settled()
+        self._settled[key] = settled
+        if len(self._settled) > _KEPT:
+            del self._settled[next(iter(self._settled))]
+        return settled
+
+
+def _hashable(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    return ((name, value) for name, value in options.items() if name != "user_content")  # of tasks only
+
+
+def _made(branch: str | None, events: list[Event], agent_name: str, **options: Any) -> list[types.Content] | None:
+    """What ADK makes of events that others follow; None when it cannot be told."""
+    if not events:
+        return []
+    # ADK treats the last event in another way than those before it.
+    text = types.Part(text="(what follows)")
+    after = Event(author="user", branch=branch, content=types.Content(role="user", parts=[text]))
+    made = _ADKS_CONTENTS(branch, [*events, after], agent_name, **options)
+    return made if made and made.pop() == after.content else None
+
+
+class _Settled:
+    """The first events of a history and the contents that ADK makes of them, whatever comes after.
+
+    That holds while each tool's result is settled together with its call, no id of a call is used twice, and no event
+    changes what is said before it (`reach`).
+    """
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._made: list[types.Content] = []
+        """By ADK; nobody else gets them."""
+        self._given: list[types.Content] = []
+        """Copies of them, given to one request after the other until somebody changes one."""
+        self._of_events = _Watch()
+        self._of_given = _Watch()
+        self._calls: set[str] = set()
+        self._branch_ids: set[str] = set()
+
+    def begins(self, events: Sequence[Event]) -> bool:
+        """Whether `events` begins with the settled events, unchanged."""
+        same = len(events) >= len(self.events) and all(map(is_, self.events, events))
+        return same and self._of_events.unchanged()
+
+    def reach(self, rest: Sequence[Event]) -> int | None:
+        """Return how many of the events after the settled ones can be settled; None when ADK must see all events."""
+        called: set[str] = set()
+        open_calls: set[str] = set()
+        end = 0
+        for index, event in enumerate(rest):
+            if not open_calls:
+                end = index
+            calls, answers = _ids(event.get_function_calls()), _ids(event.get_function_responses())
+            if calls is None or answers is None or (calls and answers) or _looks_back(event):
+                return None
+            if not answers <= called or calls & called or calls & self._calls or calls & self._branch_ids:
+                return None
+            if not self._calls.isdisjoint(_ids_in(event.branch)):
+                return None
+            called |= calls
+            open_calls = (open_calls | calls) - answers
+        return end
+
+    def add(self, events: Sequence[Event], contents: Sequence[types.Content]) -> None:
+        """Settle more events; `contents` is what ADK makes of them."""
+        self.events += events
+        for event in events:
+            self._calls |= _ids(event.get_function_calls()) or set()
+            self._branch_ids.update(_ids_in(event.branch))
+            self._of_events.add(_read(event))
+        self._made += contents
+        self._give(contents)
+
+    def contents(self) -> list[types.Content]:
+        """Return the contents; what somebody changed since the last request is as ADK made it again."""
+        if not self._of_given.unchanged():
+            self._given, self._of_given = [], _Watch()
+            self._give(self._made)
+        return self._given.copy()
+
+    def _give(self, contents: Sequence[types.Content]) -> None:
+        for content in contents:
+            copy = _copy(content)
+            self._given.append(copy)
+            self._of_given.add(_parts(copy))
+
+
+class _Watch:
+    """Dicts and lists, and whether they still hold what they held: user code may change them in place."""
+
+    def __init__(self) -> None:
+        self._now: list[Any] = []
+        self._then: list[Any] = []
+
+    def add(self, read: Iterable[Any]) -> None:
+        """Watch more of them."""
+        for one in read:
+            self._now.append(one)
+            self._then.append(one.copy())
+
+    def unchanged(self) -> bool:
+        """Whether all are as they were; values are compared by identity first, so that it takes no time."""
+        return self._now == self._then
+
+
+def _copy(content: types.Content) -> types.Content:
+    """A copy whose parts, calls and results may be replaced without the original's changing."""
+    return content.model_copy(update={"parts": [_copy_of_part(part) for part in content.parts or ()]})
+
+
+def _copy_of_part(part: types.Part) -> types.Part:
+    call, response = part.function_call, part.function_response
+    return part.model_copy(
+        update={
+            "function_call": call and call.model_copy(),
+            "function_response": response and response.model_copy(),
+        }
+    )
+
+
+def _ids(called: Sequence[types.FunctionCall] | Sequence[types.FunctionResponse]) -> set[str] | None:
+    """The ids of calls or answers; None when one has none, or two the same: they are told apart by their places."""
+    ids = {one.id for one in called if one.id}
+    return ids if len(ids) == len(called) else None
+
+
+def _looks_back(event: Event) -> bool:
+    """Whether an event changes how events before it are told: a rewind, a summary, a piece of spoken text."""
+    actions = event.actions
+    return bool(
+        actions.rewind_before_invocation_id
+        or actions.compaction
+        or (not event.content and (event.input_transcription or event.output_transcription))
+    )
+
+
+def _ids_in(branch: str | None) -> Iterator[str]:
+    """The ids in a branch; ADK hides what runs in the branch of a tool call from the agent that called it."""
+    if branch and "@" in branch:
+        yield from (segment.rpartition("@")[2] for segment in branch.split("."))
+
+
+def _read(event: Event) -> Iterator[Any]:
+    """The dicts and lists that ADK reads of an event to make contents."""
+    yield event.__dict__
+    if event.content is not None:
+        yield from _parts(event.content)
+
+
+def _parts(content: types.Content) -> Iterator[Any]:
+    """The dicts and lists of a content, down to where ADK's requests share them with events."""
+    yield content.__dict__
+    yield content.parts if content.parts is not None else []
+    for part in content.parts or ():
+        yield part.__dict__
+        if part.function_call is not None:
+            yield part.function_call.__dict__
+        if part.function_response is not None:
+            yield part.function_response.__dict__
+
+
+def _span(
+    llm_request: Any, common_attributes: Any, telemetry_config: Any, *args: Any, **more: Any
+) -> AbstractContextManager[Any]:
+    """Enter ADK's span of a model call; without the contents when neither spans nor logs are to carry them.
+
+    ADK describes all of a request first, and then leaves out what nobody asked for.
+    """
+    if (
+        telemetry_config.should_use_experimental_genai_semconv
+        and telemetry_config.resolved_content_capturing_mode is ContentCapturingMode.NO_CONTENT
+    ):
+        llm_request = llm_request.model_copy(update={"contents": []})
+    return _ADKS_SPAN(llm_request, common_attributes, telemetry_config, *args, **more)

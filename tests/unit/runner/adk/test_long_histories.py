@@ -1,0 +1,182 @@
+"""Requests of long histories: the same as ADK's own, in a time that does not grow."""
+
+import random
+
+import pytest
+from google.adk.agents.run_config import RunConfig
+from google.adk.events.event import Event
+from google.adk.events.event_actions import EventActions
+from google.adk.flows.llm_flows.context import _contents
+from google.adk.models.llm_request import LlmRequest
+from google.adk.telemetry import tracing
+from google.adk.telemetry.context import TelemetryConfig
+from google.genai import types
+
+from agentjobs_runner.adk import long_histories
+from agentjobs_runner.adk.long_histories import SHORT, Histories
+
+ADKS = long_histories._ADKS_CONTENTS
+OPTIONS = {"preserve_function_call_ids": False, "isolation_scope": None, "node_path": "a@1", "user_content": None}
+
+
+def event(author, *parts, role="model", **more):
+    content = types.Content(role=role, parts=list(parts)) if parts else None
+    return Event(author=author, invocation_id="i", content=content, **more)
+
+
+def call(number, name="tool"):
+    return types.Part(function_call=types.FunctionCall(id=f"adk-{number}", name=name, args={"n": number}))
+
+
+def answer(number, name="tool"):
+    response = types.FunctionResponse(id=f"adk-{number}", name=name, response={"n": number})
+    return types.Part(function_response=response)
+
+
+def turn(number, author="a", **more):
+    return [
+        event(author, call(number), **more),
+        event(author, answer(number), role="user", **more),
+    ]
+
+
+def odd(dice, number):
+    """Something that is not one call and its result."""
+    text = types.Part(text=f"text {number}")
+    return dice.choice(
+        [
+            lambda: [event("a", call(number), call(f"{number}b")), event("a", answer(number), answer(f"{number}b"))],
+            lambda: [event("a", call(number)), event("a", text), event("a", answer(number))],
+            lambda: [event("a", call(number))],
+            lambda: [event("a", answer(f"nobody's {number}"))],
+            lambda: [event("a", call("again")), event("a", answer("again"))],
+            lambda: [event("a", types.Part(function_call=types.FunctionCall(name="bare", args={})))],
+            lambda: [event("a", text, branch=dice.choice(["x", "tool@adk-3", f"b@adk-{number}", "a@1.tool@adk-5"]))],
+            lambda: [event("a", text, isolation_scope="other")],
+            lambda: [event("a", types.Part(text="hm", thought=True))],
+            lambda: [event("a", call(number), long_running_tool_ids={f"adk-{number}"})],
+            lambda: [event("a", actions=EventActions(state_delta={"n": number}))],
+            lambda: [event("user", text, role="user")],
+            lambda: [event("a", actions=EventActions(rewind_before_invocation_id="i"))] if dice.random() < 0.1 else [],
+            lambda: [event("user", input_transcription=types.Transcription(text="said"))],
+            lambda: turn(number, "b"),
+            lambda: [event("b", call(number)), event("a", answer(number))],
+        ]
+    )()
+
+
+def history(seed):
+    dice = random.Random(seed)
+    yield event("user", types.Part(text="go"), role="user")
+    for number in range(60):
+        yield from odd(dice, number) if dice.random() < 0.08 else turn(number)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_request_is_what_adk_makes_of_the_history(seed):
+    ours, events, branch = Histories(), [], "x" if seed % 2 else None
+
+    for one in history(seed):
+        events.append(one)
+        expected = ADKS(branch, events, "a", **OPTIONS)
+
+        assert ours.contents(branch, events, "a", **OPTIONS) == expected
+
+
+@pytest.fixture
+def long():
+    return [one for number in range(SHORT) for one in turn(number)]
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """How many events ADK's own function saw in each of its calls."""
+    seen = []
+
+    def counting(branch, events, *args, **more):
+        seen.append(len(events))
+        return ADKS(branch, events, *args, **more)
+
+    monkeypatch.setattr(long_histories, "_ADKS_CONTENTS", counting)
+    return seen
+
+
+def test_adk_sees_no_event_in_more_than_two_requests(long, asked):
+    ours = Histories()
+    ours.contents(None, long, "a", **OPTIONS)
+    asked.clear()
+
+    for number in range(SHORT, SHORT + 10):
+        long += turn(number)
+        ours.contents(None, long, "a", **OPTIONS)
+
+    assert max(asked) <= 4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda events: events.pop(4),
+        lambda events: events.__setitem__(4, event("a", types.Part(text="hidden"))),
+        lambda events: setattr(events[4], "content", None),
+        lambda events: setattr(events[4], "author", "b"),
+        lambda events: events[4].content.parts.clear(),
+        lambda events: setattr(events[4].content.parts[0], "function_call", None),
+        lambda events: setattr(events[4].content.parts[0].function_call, "id", "other"),
+        lambda events: events[4].content.parts[0].function_call.args.update(n="hidden"),
+    ],
+)
+def test_an_event_that_was_changed_after_the_fact_is_seen(change, long):
+    ours = Histories()
+    ours.contents(None, long, "a", **OPTIONS)
+
+    change(long)
+
+    assert ours.contents(None, long, "a", **OPTIONS) == ADKS(None, long, "a", **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda contents: contents.clear(),
+        lambda contents: contents[4].parts.append(types.Part(text="more")),
+        lambda contents: setattr(contents[4], "role", "user"),
+        lambda contents: setattr(contents[4].parts[0], "function_call", None),
+        lambda contents: setattr(contents[4].parts[0].function_call, "args", {}),
+        lambda contents: setattr(contents[5].parts[0].function_response, "response", {}),
+    ],
+)
+def test_what_a_callback_changes_in_a_request_is_not_in_the_next(change, long):
+    ours = Histories()
+    expected = ADKS(None, long, "a", **OPTIONS)
+
+    change(ours.contents(None, long, "a", **OPTIONS))
+
+    assert ours.contents(None, long, "a", **OPTIONS) == expected == ADKS(None, long, "a", **OPTIONS)
+
+
+@pytest.fixture
+def described(monkeypatch):
+    seen = []
+    monkeypatch.setattr(long_histories, "_ADKS_SPAN", lambda request, *_, **__: seen.append(len(request.contents)))
+    return seen
+
+
+@pytest.mark.parametrize(("asked_for", "contents"), [(None, 0), ("NO_CONTENT", 0), ("SPAN_ONLY", 1), ("EVENT_ONLY", 1)])
+def test_contents_are_described_only_to_those_who_asked_for_them(asked_for, contents, described):
+    request = LlmRequest(contents=[types.Content(role="user", parts=[])])
+
+    long_histories._span(request, {}, TelemetryConfig(capture_message_content=asked_for))
+
+    assert (described, len(request.contents)) == ([contents], 1)
+
+
+def test_what_is_replaced_is_what_this_adk_calls(monkeypatch):
+    monkeypatch.setattr(_contents, "_get_contents", ADKS)
+    monkeypatch.setattr(tracing, "_use_native_generate_content_span", long_histories._ADKS_SPAN)
+
+    long_histories.install()
+
+    assert "_get_contents" in _contents._ContentLlmRequestProcessor.run_async.__code__.co_names
+    assert "_use_native_generate_content_span" in tracing.use_inference_span.__wrapped__.__code__.co_names
+    assert RunConfig().telemetry is None or RunConfig().telemetry.capture_message_content is None
