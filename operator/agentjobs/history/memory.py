@@ -31,7 +31,7 @@ from agentjobs.contract import (
     Verdict,
     Versions,
 )
-from agentjobs.core.job.observation import FinalResult
+from agentjobs.core.job.observation import FinalResult, Progress
 from agentjobs.core.job.policy import may_run_again
 from agentjobs.history import pages
 from agentjobs.history.entries import entries_of, new_events, total_usage
@@ -155,7 +155,7 @@ class MemoryHistory:
         return job.resolved if job else None
 
     async def final_result(self, uid: str) -> FinalResult:
-        """Return the result of a job that ends, and what its starts used; its last answer becomes final."""
+        """Return the result of a job that ends, and what its starts used and did; its last answer becomes final."""
         self._check_available()
         job = self.jobs_by_uid.get(uid)
         if job is None:
@@ -165,7 +165,14 @@ class MemoryHistory:
         for start in job.starts.values():
             for name, count in (start.usage or {}).items():
                 used[name] = used.get(name, 0) + count
-        return FinalResult(_shown(job.result), used)
+        last = max(job.starts, default=0)
+        return FinalResult(_shown(job.result), used, _progress(job, last) if last else None)
+
+    async def progress(self, uid: str, start: int) -> Progress:
+        """Return how far a start got."""
+        self._check_available()
+        job = self.jobs_by_uid.get(uid)
+        return _progress(job, start) if job and start in job.starts else Progress()
 
     async def silence(self, uid: str, start: int) -> timedelta | None:
         """Return for how long nothing was heard of a start."""
@@ -496,6 +503,19 @@ def _journal_head(job: MemoryJob, start: int) -> JournalHead:
     begun = [*(one.versions for _, one in earlier if one.run == run), own.versions]
     last = max((row.n for row in job.steps.values() if row.run == run), default=0)
     return JournalHead(run=run, last=last, versions=next((one for one in begun if one is not None), None))
+
+
+def _progress(job: MemoryJob, start: int) -> Progress:
+    runs = [one.run for number, one in sorted(job.starts.items()) if number <= start and one.run is not None]
+    rows = [row for row in job.steps.values() if row.run in runs[-1:] and row.ended is not None and not row.void]
+    last = max(rows, key=lambda row: row.n, default=None)
+    return Progress(
+        before=max((row.n for row in rows if row.start < start), default=0),
+        last=last.n if last else 0,
+        name=last.name if last else "",
+        time=last.ended if last else None,
+        advanced=any(row.start == start for row in rows),
+    )
 
 
 def _overwritten(old: StepRow, new: StepRow) -> StepRow:

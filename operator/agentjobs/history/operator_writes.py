@@ -15,7 +15,7 @@ from msgspec import Raw
 from psycopg.types.json import Json
 
 from agentjobs.contract import Resolved
-from agentjobs.core.job.observation import FinalResult
+from agentjobs.core.job.observation import FinalResult, Progress
 from agentjobs.history.batcher import Batcher
 from agentjobs.history.database import Connection, Database
 from agentjobs.history.records import (
@@ -54,6 +54,7 @@ class OperatorWrites:
         self._cluster = cluster
         self._accepts = Batcher(self._accept_all)
         self._results = Batcher(self._final_results)
+        self._progress = Batcher(self._progress_of)
 
     @property
     def away(self) -> bool:
@@ -105,14 +106,35 @@ class OperatorWrites:
         return await self._results(uid)
 
     async def _final_results(self, uids: Sequence[str]) -> list[FinalResult]:
-        async def work(connection: Connection) -> dict[str, Any]:
-            rows: list[Any] = await (await connection.execute(_SQL["outcomes"], {"uids": list(set(uids))})).fetchall()
-            return {row.uid: row for row in rows}
+        asked = {"uids": list(set(uids)), "rows": _json([{"uid": uid, "start": None} for uid in set(uids)])}
 
-        found = await self._database.autocommit(work)
+        async def work(connection: Connection) -> tuple[dict[str, Any], dict[str, Any]]:
+            async with connection.pipeline():
+                answers = [await connection.execute(_SQL[name], asked) for name in ("outcomes", "progress")]
+                rows: list[list[Any]] = [await answer.fetchall() for answer in answers]
+            return {row.uid: row for row in rows[0]}, {row.uid: row for row in rows[1]}
+
+        found, progress = await self._database.autocommit(work)
         if open_ := [uid for uid, row in found.items() if row.answer is not None and not row.is_final]:
             await self._database.run(lambda tx: tx.execute(_SQL["finalize_results"], {"uids": sorted(open_)}))
-        return [_final_result(found.get(uid)) for uid in uids]
+        return [_final_result(found.get(uid), progress.get(uid)) for uid in uids]
+
+    async def progress(self, uid: str, start: int) -> Progress:
+        """Return how far a start got: what it found recorded, and what it recorded that later starts can use.
+
+        Of a start that history does not know: nothing.
+        """
+        return await self._progress((uid, start))
+
+    async def _progress_of(self, starts: Sequence[tuple[str, int]]) -> list[Progress]:
+        asked = {"rows": _json([{"uid": uid, "start": start} for uid, start in set(starts)])}
+
+        async def work(connection: Connection) -> dict[tuple[str, int], Any]:
+            rows: list[Any] = await (await connection.execute(_SQL["progress"], asked)).fetchall()
+            return {(row.uid, row.start): row for row in rows}
+
+        found = await self._database.autocommit(work)
+        return [_progress(found.get(start)) for start in starts]
 
     async def silence(self, uid: str, start: int) -> timedelta | None:
         """Return for how long the gateway has heard nothing of a start, None when it never did.
@@ -283,8 +305,16 @@ def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return total
 
 
-def _final_result(row: Any) -> FinalResult:
-    return FinalResult() if row is None else FinalResult(row.answer, _total(row.used or ()))
+def _final_result(row: Any, progress: Any) -> FinalResult:
+    if row is None:
+        return FinalResult()
+    return FinalResult(row.answer, _total(row.used or ()), None if progress is None else _progress(progress))
+
+
+def _progress(row: Any) -> Progress:
+    if row is None:
+        return Progress()
+    return Progress(row.before, row.n or 0, row.name or "", row.ended, row.advanced)
 
 
 def _of(kind: type[Any], batch: Iterable[Record]) -> list[Any]:

@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from agentjobs.api.recorded import RecordedJob, Story
 from agentjobs.contract import Attempt, Event, Resolved, ResultDocument, StepsBody, StepsPage
-from agentjobs.core.job.observation import FinalResult
+from agentjobs.core.job.observation import FinalResult, Progress
 from agentjobs.history.pages import DEFAULT_LIMIT, Page
 from agentjobs.history.records import (
     JobRecord,
@@ -47,7 +47,14 @@ class OperatorHistory(Protocol):
         ...
 
     async def final_result(self, uid: str) -> FinalResult:
-        """Return the result of a job that ends, and what its starts used. Its last answer becomes final by this."""
+        """Return the result of a job that ends, and what its starts used, and how far the last one got.
+
+        Its last answer becomes final by this.
+        """
+        ...
+
+    async def progress(self, uid: str, start: int) -> Progress:
+        """Return how far a start got, in its recorded steps; of an unknown one nothing. Void steps are no progress."""
         ...
 
     async def silence(self, uid: str, start: int) -> timedelta | None:

@@ -185,6 +185,57 @@ FROM (
     WHERE jobs.uid = ANY(%(uids)s)
 ) AS outcome;
 
+-- name: progress
+-- Of a start without a number: the job's last. One that was never claimed would go on in the run before it.
+SELECT
+    own.uid,
+    own.start,
+    coalesce(
+        (
+            SELECT max(earlier.n)
+            FROM agentjobs.steps AS earlier
+            WHERE earlier.uid = own.uid AND earlier.run = own.run AND earlier.start < own.start
+                AND earlier.ended IS NOT NULL AND NOT earlier.void
+        ),
+        0
+    ) AS before,
+    newest.n,
+    newest.name,
+    newest.ended,
+    EXISTS (
+        SELECT
+        FROM agentjobs.steps AS new
+        WHERE new.uid = own.uid AND new.run = own.run AND new.start = own.start
+            AND new.ended IS NOT NULL AND NOT new.void
+    ) AS advanced
+FROM json_to_recordset(%(rows)s) AS given (uid text, start integer)
+CROSS JOIN LATERAL (
+    SELECT
+        starts.uid,
+        starts.start,
+        coalesce(
+            starts.run,
+            (
+                SELECT before.run
+                FROM agentjobs.starts AS before
+                WHERE before.uid = starts.uid AND before.start < starts.start AND before.run IS NOT NULL
+                ORDER BY before.start DESC
+                LIMIT 1
+            )
+        ) AS run
+    FROM agentjobs.starts
+    WHERE starts.uid = given.uid AND (given.start IS NULL OR starts.start = given.start)
+    ORDER BY starts.start DESC
+    LIMIT 1
+) AS own
+LEFT JOIN LATERAL (
+    SELECT steps.n, steps.name, steps.ended
+    FROM agentjobs.steps
+    WHERE steps.uid = own.uid AND steps.run = own.run AND steps.ended IS NOT NULL AND NOT steps.void
+    ORDER BY steps.n DESC
+    LIMIT 1
+) AS newest ON TRUE;
+
 -- name: silence
 SELECT clock_timestamp() - greatest(heartbeat_at, claimed_at) AS silence
 FROM agentjobs.starts
