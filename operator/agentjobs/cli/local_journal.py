@@ -9,7 +9,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -159,12 +159,14 @@ class Journal:
         _check_sizes(body["steps"])
         with self._lock, _transaction(self._connection):
             run = self._run_of(body)
-            given = {(step["key"], self.start, step["began"]) for step in body["steps"]}
+            given = {(step["key"], self.start, _time(step["began"])) for step in body["steps"]}
             for key in body["void"]:
                 self._void(run, key, given)
             for step in body["steps"]:
                 self._store(run, step)
             (last,) = self._connection.execute("SELECT coalesce(max(n), 0) FROM steps").fetchone()
+            if last > contract.MAX_JOB_STEPS:
+                raise Refused(413, "JournalFull", f"{contract.MAX_JOB_STEPS} steps are the most one job may record.")
         return int(last)
 
     def _run_of(self, body: StepsBody) -> int:
@@ -186,22 +188,23 @@ class Journal:
 
     def _store(self, run: int, step: Step) -> None:
         # Key, start and beginning tell that a step is the same one, sent again; that is how void ones are known.
-        of_key = "SELECT n, ended, start FROM steps WHERE run = ? AND key = ? AND "
-        same = self._one(of_key + "start = ? AND began = ?", [run, step["key"], self.start, step["began"]])
-        known = same or self._one(of_key + "NOT void", [run, step["key"]])
-        void = bool(step.get("void"))
-        if known is None or (void and known[1] is not None and known is not same):
+        of_key = "SELECT n, ended, start, usage FROM steps WHERE run = ? AND key = ? AND "
+        row = {**_values(step), "run": run, "start": self.start}
+        same = self._one(of_key + "start = ? AND began = ?", [run, row["key"], self.start, row["began"]])
+        known = same or self._one(of_key + "NOT void", [run, row["key"]])
+        if known is None or (row["void"] and known[1] is not None and known is not same):
             self._connection.execute(
                 "INSERT INTO steps (run, start, key, kind, agent, name, began, ended, request, body, usage, void) "
                 "VALUES (:run, :start, :key, :kind, :agent, :name, :began, :ended, :request, :body, :usage, :void)",
-                {**_values(step), "run": run, "start": self.start},
+                row,
             )
         elif known[1] is None and (step["ended"] is not None or known[2] != self.start):
             # A call that ends, or that a later start begins again.
+            used = {name: json.loads(known[3]).get(name, 0) + step["usage"].get(name, 0) for name in contract.USAGE}
             self._connection.execute(
                 "UPDATE steps SET start = :start, began = :began, ended = :ended, request = :request, body = :body, "
-                "void = :void WHERE n = :n",
-                {**_values(step), "n": known[0], "start": self.start},
+                "usage = :usage, void = :void WHERE n = :n",
+                {**row, "n": known[0], "usage": json.dumps(used)},
             )
 
     def _one(self, question: str, parameters: Sequence[object]) -> Any:
@@ -353,10 +356,23 @@ def _step(row: Sequence[Any]) -> RecordedStep:
 
 
 def _values(step: Step) -> dict[str, Any]:
-    texts = {name: json.dumps(step[name]) for name in ("request", "usage")}
-    plain = {name: step[name] for name in ("key", "kind", "agent", "name", "began", "ended")}
     body = None if step["ended"] is None else json.dumps(step["body"], ensure_ascii=False)
-    return {**plain, **texts, "body": body, "void": bool(step.get("void"))}
+    return {
+        **{name: step[name] for name in ("key", "kind", "agent", "name")},
+        "began": _time(step["began"]),
+        "ended": step["ended"] and _time(step["ended"]),
+        "request": json.dumps(step["request"]),
+        "usage": json.dumps(step["usage"]),
+        "body": body,
+        "void": bool(step.get("void")),
+    }
+
+
+def _time(text: str) -> str:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).isoformat()
+    except ValueError:
+        raise Refused(422, "InvalidBody", "began, ended: must be RFC 3339 times.") from None
 
 
 def _check_sizes(steps: Sequence[Step]) -> None:
@@ -366,4 +382,6 @@ def _check_sizes(steps: Sequence[Step]) -> None:
         if len(step["key"]) > contract.MAX_STEP_KEY_CHARS:
             raise Refused(422, "InvalidBody", f"key: at most {contract.MAX_STEP_KEY_CHARS} characters.")
         if len(json.dumps(step["body"], ensure_ascii=False).encode()) > contract.MAX_STEP_BYTES:
-            raise Refused(413, "StepTooLarge", f"a step is larger than {contract.MAX_STEP_BYTES} bytes.")
+            raise Refused(
+                413, contract.ErrorClass.STEP_TOO_LARGE, f"a step is larger than {contract.MAX_STEP_BYTES} bytes."
+            )
