@@ -1,0 +1,493 @@
+"""The journal over a gateway: what travels together, what is waited for, what is refused, what is read."""
+
+import asyncio
+import json
+import threading
+import time
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+
+from agentjobs import contract
+from agentjobs.contract import ErrorClass, StepKind, Verdict
+from agentjobs.errors import Fenced, Invalid, Unavailable
+from agentjobs_runner import gateway_journal
+from agentjobs_runner.endings import StartEnded
+from agentjobs_runner.gateway import TooLarge
+from agentjobs_runner.gateway_journal import GatewayJournal
+from agentjobs_runner.journal import NewStep
+from agentjobs_runner.redaction import Redactor
+from agentjobs_runner.usage import UsageCounter
+
+VERSIONS = {"adk": "2.13.0", "scheme": "1", "agent": "aa"}
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def a_step(key, *, name="tool", kind=StepKind.TOOL, **more):
+    return NewStep(key, kind, "a", name, BEGAN, **more)
+
+
+class FakeRecorder:
+    def __init__(self):
+        self.usage = UsageCounter()
+        self.entries = []
+        self.signs = 0
+
+    def add(self, kind, author, data):
+        self.entries.append((kind, data))
+
+    def progressed(self):
+        self.signs += 1
+
+
+class FakeGateway:
+    """Stores as the gateway does: all of a body or nothing, once for each key. `script` holds what it does first.
+
+    A function of `script` is called with the body, and may store it before it raises; an error is raised.
+    """
+
+    def __init__(self, *script, pages=()):
+        self.script = list(script)
+        self.pages = list(pages)
+        self.bodies = []
+        self.steps = {}
+        self.void = []
+        self.asked = []
+        self.open = threading.Event()
+        self.open.set()
+        self.arrived = threading.Event()
+
+    def add_steps(self, body):
+        self.arrived.set()
+        self.open.wait(5)
+        if self.script:
+            first = self.script.pop(0)
+            if callable(first):
+                first(self, body)
+            elif first is not None:
+                raise first
+        self.store(body)
+
+    def store(self, body):
+        given = json.loads(body)
+        self.bodies.append(given)
+        self.void += given["void"]
+        for step in given["steps"]:
+            self.steps.setdefault((step["key"], step["ended"] is None), step)
+
+    def steps_after(self, after):
+        self.asked.append(after)
+        return self.pages.pop(0)
+
+    @property
+    def keys(self):
+        return [key for key, _ in self.steps]
+
+
+@pytest.fixture
+def journal():
+    """`journal(gateway)` is one start's; `.lost` is what ended it, and the clock stands still but for its pauses."""
+    made = []
+
+    def start(gateway, *, head=None, variables=None, policy=None):
+        lost, recorder, clock = [], FakeRecorder(), SimpleNamespace(now=0.0)
+        spec = {"retry": {"onVersionChange": policy}} if policy else {}
+        attempt = {"job": "hello", "uid": "u", "start": 3, "resolved": {"spec": spec, "scripts": {}}}
+        attempt |= {"journal": head} if head else {}
+        requests = SimpleNamespace(add_steps=gateway.add_steps, steps=gateway.steps_after)
+
+        def sleep(seconds):
+            clock.now += seconds
+            time.sleep(0.001)
+
+        new = GatewayJournal(
+            attempt, requests, Redactor(variables or {}), recorder, lost.append, clock=lambda: clock.now, sleep=sleep
+        )
+        new.lost, new.recorder, new.time = lost, recorder, clock
+        new.start()
+        made.append(gateway)
+        return new
+
+    yield start
+    for gateway in made:
+        gateway.open.set()
+
+
+def recorded(n, key, body, **more):
+    return {
+        "n": n,
+        "start": 1,
+        "key": key,
+        "kind": "tool",
+        "agent": "a",
+        "name": "t",
+        "ended": "2026-01-01T00:00:01Z",
+        "request": {},
+        "body": body,
+        **more,
+    }
+
+
+def head(last, **changed):
+    return {"run": 1, "last": last, "versions": {**VERSIONS, "runner": "0.1.0", **changed}}
+
+
+async def test_a_step_is_stored_before_record_returns(journal):
+    gateway = FakeGateway()
+
+    await journal(gateway).record(a_step("k", request={"digest": "d"}, usage={"inputTokens": 3}), {"said": "é"})
+
+    stored = gateway.steps["k", False]
+    assert (stored["began"], stored["body"]) == ("2026-01-01T00:00:00.000000Z", {"said": "é"})
+    assert (stored["request"], stored["usage"]) == ({"digest": "d"}, {"inputTokens": 3})
+    assert gateway.bodies[0]["run"] == 3
+
+
+async def test_what_is_queued_meanwhile_travels_together_and_in_order(journal):
+    gateway = FakeGateway()
+    made = journal(gateway)
+    gateway.open.clear()
+    writing = [asyncio.ensure_future(made.record(a_step(f"k{n:03}"), n)) for n in range(contract.MAX_STEPS + 50)]
+    await asyncio.to_thread(gateway.arrived.wait, 5)
+    gateway.open.set()
+    await asyncio.gather(*writing)
+
+    assert len(gateway.bodies) <= 4
+    assert max(len(body["steps"]) for body in gateway.bodies) <= contract.MAX_STEPS
+    assert gateway.keys == [f"k{n:03}" for n in range(contract.MAX_STEPS + 50)]
+
+
+async def test_no_body_is_larger_than_the_gateway_takes(journal):
+    gateway = FakeGateway()
+    made, sizes, text = journal(gateway), [], "x" * (contract.MAX_STEP_BYTES * 2 // 5)
+    gateway.script = [lambda _, body: sizes.append(len(body))] * 20
+    gateway.open.clear()
+    writing = [asyncio.ensure_future(made.record(a_step(f"k{n}"), text)) for n in range(20)]
+    await asyncio.sleep(0.05)
+    gateway.open.set()
+    await asyncio.gather(*writing)
+
+    assert len(gateway.steps) == 20
+    assert max(sizes) <= contract.MAX_STEPS_BODY_BYTES
+    assert len(sizes) < 10
+
+
+async def test_a_step_of_the_largest_size_is_stored_and_a_larger_one_is_not(journal):
+    gateway = FakeGateway()
+    made, most = journal(gateway), "x" * (contract.MAX_STEP_BYTES - 2)
+    await made.record(a_step("k"), most)
+
+    with pytest.raises(StartEnded) as caught:
+        await made.record(a_step("l", name="dump"), most + "x")
+
+    ending = caught.value.ending
+    assert (ending.verdict, ending.reason) == (Verdict.FAIL, ErrorClass.STEP_TOO_LARGE)
+    assert "dump" in ending.message
+    assert gateway.keys == ["k"]
+
+
+async def test_a_refused_step_fails_alone(journal):
+    def refuses(gateway, body):
+        if b"bad" in body:
+            raise TooLarge("413 JournalFull")
+
+    gateway = FakeGateway(*[refuses] * 9)
+    made = journal(gateway)
+    gateway.open.clear()
+    first = asyncio.ensure_future(made.record(a_step("first"), 0))
+    await asyncio.to_thread(gateway.arrived.wait, 5)
+    others = [asyncio.ensure_future(made.record(a_step(key), 0)) for key in ("good", "bad", "better")]
+    await asyncio.sleep(0.01)
+    gateway.open.set()
+    answers = await asyncio.gather(first, *others, return_exceptions=True)
+
+    assert [type(answer) for answer in answers] == [type(None), type(None), StartEnded, type(None)]
+    assert answers[2].ending.reason == ErrorClass.STEP_TOO_LARGE
+    assert gateway.keys == ["first", "good", "better"]
+    assert made.ended("bad") is None
+
+
+async def test_a_refusal_for_another_reason_says_so(journal):
+    with pytest.raises(StartEnded) as caught:
+        await journal(FakeGateway(Invalid("422: key: too long"))).record(a_step("k"), 0)
+
+    ending = caught.value.ending
+    assert (ending.verdict, ending.reason) == (Verdict.FAIL, ErrorClass.CONFIG_INVALID)
+    assert "too long" in ending.message
+
+
+async def test_a_gateway_killed_between_write_and_answer_stores_the_step_once(journal):
+    def killed(gateway, body):
+        gateway.store(body)
+        raise Unavailable("ReadError")
+
+    gateway = FakeGateway(killed)
+
+    await journal(gateway).record(a_step("k"), 1)
+
+    assert gateway.bodies[0] == gateway.bodies[1]
+    assert gateway.keys == ["k"]
+
+
+async def test_a_minute_without_the_gateway_is_waited_for(journal):
+    def away(gateway, body):
+        if made.time.now < 60:
+            gateway.script.insert(0, away)
+            away.seen = (made.busy, made.reachable.is_set(), made.lost)
+            raise Unavailable("503")
+
+    gateway = FakeGateway(away)
+    made = journal(gateway)
+    await made.record(a_step("k"), 1)
+
+    assert away.seen == (True, False, [])
+    assert 60 <= made.time.now < 70
+    assert (made.reachable.is_set(), made.busy) == (True, False)
+    assert made.recorder.signs > 0
+
+
+@pytest.mark.parametrize(
+    "error", [Fenced("409"), Unavailable("POST /v1/attempt/steps: 404")], ids=["fenced", "an-older-gateway"]
+)
+async def test_what_waits_for_a_lost_journal_waits_until_the_process_ends(journal, error):
+    gateway = FakeGateway(*[error] * 400)
+    made = journal(gateway)
+    waiting = asyncio.ensure_future(made.record(a_step("k"), 1))
+    while not made.lost:
+        await asyncio.sleep(0.001)
+
+    assert made.lost == [error]
+    assert isinstance(error, Fenced) or made.time.now > contract.GATEWAY_PATIENCE_SECONDS
+    assert not waiting.done()
+    with pytest.raises(type(error)):
+        made.finish(lambda: 0.0)
+    waiting.cancel()
+
+
+async def test_a_task_that_is_cancelled_meanwhile_has_its_step_stored(journal):
+    gateway = FakeGateway()
+    made = journal(gateway)
+    gateway.open.clear()
+    writing = asyncio.ensure_future(made.record(a_step("k"), 1))
+    await asyncio.to_thread(gateway.arrived.wait, 5)
+    writing.cancel()
+    await asyncio.wait([writing])
+    gateway.open.set()
+    made.finish(lambda: 5.0)
+
+    assert gateway.keys == ["k"]
+
+
+def test_code_that_cannot_await_records_in_the_loops_own_thread_and_in_any_other(journal):
+    gateway = FakeGateway()
+    made = journal(gateway)
+
+    async def agent():
+        made.record_now(a_step("loop"), 1)
+        await asyncio.to_thread(made.record_now, a_step("thread"), 2)
+
+    asyncio.run(agent())
+
+    assert gateway.keys == ["loop", "thread"]
+
+
+def test_steps_of_two_event_loops_are_stored(journal):
+    gateway = FakeGateway()
+    made = journal(gateway)
+    others = [threading.Thread(target=lambda n=n: asyncio.run(made.record(a_step(f"k{n}"), n))) for n in range(4)]
+    for thread in others:
+        thread.start()
+    for thread in others:
+        thread.join(5)
+
+    assert sorted(gateway.keys) == ["k0", "k1", "k2", "k3"]
+
+
+async def test_a_call_is_recorded_twice_and_counted_once(journal):
+    gateway = FakeGateway()
+    made, call = journal(gateway), a_step("k", usage={"toolCalls": 1})
+    await made.begin(call)
+    await made.record(call, "done")
+    await made.record(a_step("m", kind=StepKind.MODEL, usage={"llmCalls": 1, "inputTokens": 9}), {}, void=True)
+
+    begun, ended, void = (step for body in gateway.bodies for step in body["steps"])
+    assert (begun["usage"], begun["ended"], begun["body"]) == ({"toolCalls": 1}, None, None)
+    assert (ended["usage"], ended["body"]) == ({}, "done")
+    assert (void["void"], void["usage"]) == (True, {"llmCalls": 1, "inputTokens": 9})
+    assert made.recorder.usage.total == {"llmCalls": 1, "toolCalls": 1, "inputTokens": 9, "outputTokens": 0}
+    assert made.recorder.usage.take() == {}
+
+
+async def test_versions_travel_with_the_first_steps_only(journal):
+    gateway = FakeGateway()
+    made = journal(gateway)
+    made.open(**VERSIONS)
+    await made.record(a_step("k"), 1)
+    await made.void(["k"])
+
+    assert [body.get("versions", {}).get("agent") for body in gateway.bodies] == ["aa", None]
+    assert (gateway.void, made.ended("k")) == (["k"], None)
+
+
+async def test_steps_and_void_keys_keep_their_order(journal):
+    gateway = FakeGateway()
+    made = journal(gateway)
+    gateway.open.clear()
+    writing = [
+        asyncio.ensure_future(made.record(a_step("a"), 1)),
+        asyncio.ensure_future(made.record(a_step("b"), 1)),
+        asyncio.ensure_future(made.void(["b"])),
+        asyncio.ensure_future(made.record(a_step("b"), 2)),
+    ]
+    await asyncio.sleep(0.01)
+    gateway.open.set()
+    await asyncio.gather(*writing)
+
+    told = [(body["void"], [step["key"] for step in body["steps"]]) for body in gateway.bodies]
+    assert [one for one in told if one[0]] == [(["b"], [])]
+    assert told[-1] == ([], ["b"])
+    assert made.ended("b")["body"] == 2
+
+
+def test_a_first_start_asks_for_no_steps(journal):
+    gateway = FakeGateway()
+    made = journal(gateway)
+    made.open(**VERSIONS)
+
+    assert (made.ended("k"), made.interrupted("k")) == (None, None)
+    assert gateway.asked == []
+    assert made.recorder.entries == []
+
+
+async def test_recorded_steps_answer_and_calls_that_did_not_end_are_known(journal):
+    pages = [
+        {"steps": [recorded(1, "a", {"x": 1}), recorded(2, "b", None, ended=None)], "next": 2},
+        {"steps": [recorded(5, "c", [1.5, "é"])], "next": None},
+    ]
+    gateway = FakeGateway(pages=pages)
+    made = journal(gateway, head=head(5))
+    made.open(**VERSIONS)
+
+    assert gateway.asked == [0, 2]
+    assert (made.ended("a")["body"], made.ended("c")["body"]) == ({"x": 1}, [1.5, "é"])
+    assert (made.ended("b"), made.interrupted("b")["n"], made.interrupted("a")) == (None, 2, None)
+    await made.record(a_step("d"), 1)
+    assert gateway.bodies[0]["run"] == 1
+    assert "versions" in gateway.bodies[0]
+
+
+def test_where_a_start_goes_on_is_told_when_its_first_own_step_begins(journal):
+    pages = [{"steps": [recorded(1, "a", 1), recorded(2, "b", 2), recorded(3, "c", 3)], "next": None}]
+    made = journal(FakeGateway(pages=pages), head=head(3))
+    made.open(**VERSIONS)
+    answers = [made.ended(key) for key in ("a", "b", "a")]
+    before = list(made.recorder.entries)
+    made.ended("new")
+    made.ended("another")
+
+    assert (len(answers), before) == (3, [])
+    assert made.recorder.entries == [("resumed", {"fromStep": 4, "replayed": 2})]
+
+
+def test_a_start_that_only_repeats_says_so_at_its_end(journal):
+    made = journal(FakeGateway(pages=[{"steps": [recorded(1, "a", 1)], "next": None}]), head=head(1))
+    made.ended("a")
+    made.finish(lambda: 5.0)
+
+    assert made.recorder.entries == [("resumed", {"fromStep": 2, "replayed": 1})]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        recorded(7, "k", None, unreadable=True),
+        recorded(7, "k", {"key": "⟦SHOP_KEY⟧"}),
+        recorded(7, "k", "⟦=u-⟧"),
+    ],
+    ids=["corrupt", "a-secret-is-gone", "no-placeholder-of-ours"],
+)
+def test_a_step_that_cannot_be_read_is_named_with_what_helps(journal, broken):
+    made = journal(FakeGateway(pages=[{"steps": [broken], "next": None}]), head=head(7))
+
+    with pytest.raises(StartEnded) as caught:
+        made.ended("k")
+
+    ending = caught.value.ending
+    assert (ending.verdict, ending.reason) == (Verdict.FAIL, ErrorClass.STEP_UNREADABLE)
+    assert "step 7 (k)" in ending.message
+    assert "FromStart" in ending.message
+
+
+@pytest.mark.parametrize("page", [{"steps": [{"n": 1}], "next": None}, {"steps": [7], "next": None}, {}], ids=str)
+def test_pages_that_hold_no_steps_fail_the_job(journal, page):
+    made = journal(FakeGateway(pages=[page]), head=head(1))
+
+    with pytest.raises(StartEnded) as caught:
+        made.open(**VERSIONS)
+
+    assert caught.value.ending.reason == ErrorClass.STEP_UNREADABLE
+
+
+def test_a_changed_agent_goes_on_with_a_warning(journal):
+    made = journal(FakeGateway(pages=[{"steps": [recorded(1, "a", 1)], "next": None}]), head=head(1, agent="bb"))
+    made.open(**VERSIONS)
+
+    assert made.ended("a") is not None
+    assert [kind for kind, _ in made.recorder.entries] == ["warning"]
+
+
+async def test_a_changed_agent_begins_a_run_anew_where_the_job_wants_it(journal):
+    gateway = FakeGateway(pages=[{"steps": [recorded(1, "a", 1)], "next": None}])
+    made = journal(gateway, head=head(1, agent="bb"), policy="Restart")
+    made.open(**VERSIONS)
+    await made.record(a_step("a"), 2)
+
+    assert [kind for kind, _ in made.recorder.entries] == ["warning"]
+    assert gateway.bodies[0]["run"] == 3
+    assert gateway.bodies[0]["versions"]["agent"] == "aa"
+
+
+async def test_secrets_are_sealed_on_the_way_and_read_back(journal):
+    gateway, variables = FakeGateway(), {"SHOP_KEY": "0123456789"}
+    made = journal(gateway, variables=variables)
+    await made.record(a_step("k"), {"used": "0123456789"})
+
+    assert gateway.steps["k", False]["body"] == {"used": "⟦SHOP_KEY⟧"}
+    assert made.ended("k")["body"] == {"used": "0123456789"}
+
+
+async def test_a_key_that_is_too_long_is_found_again(journal):
+    gateway = FakeGateway()
+    made, one, other = journal(gateway), "k" * 600 + "1", "k" * 600 + "2"
+    await made.record(a_step(one), 1)
+    await made.record(a_step(other), 2)
+
+    assert (made.ended(one)["body"], made.ended(other)["body"]) == (1, 2)
+    assert max(map(len, gateway.keys)) == contract.MAX_STEP_KEY_CHARS
+
+
+async def test_a_bug_in_the_thread_ends_the_start(journal, monkeypatch):
+    monkeypatch.setattr(gateway_journal.logger, "exception", lambda *_: None)
+    made = journal(FakeGateway(RuntimeError("bug")))
+    waiting = asyncio.ensure_future(made.record(a_step("k"), 1))
+    while not made.lost:
+        await asyncio.sleep(0.001)
+
+    assert isinstance(made.lost[0], Unavailable)
+    waiting.cancel()
+
+
+def test_a_result_is_not_put_while_a_step_is_not_stored(journal):
+    gateway = FakeGateway()
+    made = journal(gateway)
+    gateway.open.clear()
+    writing = threading.Thread(target=lambda: asyncio.run(made.record(a_step("k"), 1)))
+    writing.start()
+    gateway.arrived.wait(5)
+
+    with pytest.raises(Unavailable):
+        made.finish(lambda: made.time.now - 1)
+    gateway.open.set()
+    writing.join(5)
+    made.finish(lambda: 5.0)
