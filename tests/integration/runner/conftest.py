@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from agentjobs import contract
+from agentjobs import __version__, contract
 from agentjobs.contract import TerminationMessage
 
 TOKEN = "eyJhbGciOiJub25lIn0.pod-token-of-this-start.x"
@@ -86,6 +86,9 @@ class FakeGateway:
     script: dict[str, list[tuple[int, Any]]] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     results: list[dict[str, Any]] = field(default_factory=list)
+    recorded: list[dict[str, Any]] = field(default_factory=list)
+    """The steps of earlier starts."""
+    steps: list[dict[str, Any]] = field(default_factory=list)
     heartbeats: int = 0
     calls: list[str] = field(default_factory=list)
     url: str = ""
@@ -103,6 +106,13 @@ class FakeGateway:
             case "POST", contract.PATH_EVENTS:
                 self.events += body["events"]
                 return 204, {}, None
+            case "GET", _ if path.startswith(f"{contract.PATH_STEPS}?after="):
+                after = int(path.partition("=")[2])
+                page = [step for step in self.recorded if step["n"] > after][:2]
+                return 200, {}, {"steps": page, "next": page[-1]["n"] if len(page) == 2 else None}
+            case "POST", contract.PATH_STEPS:
+                self.steps += body["steps"]
+                return 200, {}, {"last": len(self.recorded) + len(self.steps)}
             case "POST", contract.PATH_HEARTBEAT:
                 self.heartbeats += 1
                 return 204, {}, None
@@ -133,6 +143,7 @@ def gateway(serve: Callable[..., _Server]) -> Callable[..., FakeGateway]:
         final: Any = None,
         agent: dict[str, Any] | None = None,
         spec: dict[str, Any] | None = None,
+        recorded: list[dict[str, Any]] | None = None,
         **parts: Any,
     ) -> FakeGateway:
         scripts = (
@@ -150,7 +161,10 @@ def gateway(serve: Callable[..., _Server]) -> Callable[..., FakeGateway]:
             "resolved": {"spec": spec or a_spec(agent=agent, **parts), "scripts": scripts},
             "result": result,
         }
-        fake = FakeGateway(attempt, final=final)
+        if recorded:
+            versions = {"adk": "1", "runner": __version__, "scheme": "1", "agent": "aa"}
+            attempt["journal"] = {"run": 1, "last": recorded[-1]["n"], "versions": versions}
+        fake = FakeGateway(attempt, final=final, recorded=recorded or [])
         fake.url = serve(fake.answer).url
         return fake
 
