@@ -97,6 +97,35 @@ class Events(_Recorded):
     cursor: str | None
 
 
+class RecordedStep(_Recorded):
+    """One step of a job, without what it gave. `kind` is `model`, `tool`, `node` or `value`.
+
+    `start` is the one that ran it, or began it last; `ended` is null for a call that did not end. `replayed` says that
+    a later start of its run took it from the journal. A `void` step counts, but no later start uses it.
+    """
+
+    n: int
+    run: int
+    start: int
+    key: str
+    kind: str
+    agent: str
+    name: str
+    began: datetime
+    ended: datetime | None
+    bytes: int
+    usage: dict[str, int]
+    void: bool
+    replayed: bool
+
+
+class RecordedSteps(_Recorded):
+    """A page of steps in the order of recording; `cursor` is null on the last one."""
+
+    items: list[RecordedStep]
+    cursor: str | None
+
+
 class Result(_Recorded):
     """The answer of a job: its text, the same as JSON when it is a JSON object, and what it used.
 

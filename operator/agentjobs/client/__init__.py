@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from agentjobs.api.conditions import Condition, Phase
     from agentjobs.api.job.spec import AgentJobSpec
     from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, Usage
-    from agentjobs.api.recorded import Event, RecordedJob, RecordedStart, Result, Story, Transition
+    from agentjobs.api.recorded import (
+        Event,
+        RecordedJob,
+        RecordedStart,
+        RecordedStep,
+        Result,
+        Story,
+        Transition,
+    )
     from agentjobs.api.schedule.spec import AgentScheduleSpec
     from agentjobs.api.schedule.status import ActiveJob, AgentScheduleStatus
     from agentjobs.client.clients import AsyncClient, Client
@@ -68,6 +76,7 @@ __all__ = [
     "Phase",
     "RecordedJob",
     "RecordedStart",
+    "RecordedStep",
     "Result",
     "Schedule",
     "Story",
@@ -81,7 +90,15 @@ _HOMES: Final = {
     "agentjobs.api.job.spec": ("AgentJobSpec",),
     "agentjobs.api.schedule.spec": ("AgentScheduleSpec",),
     "agentjobs.api.conditions": ("Condition", "Phase"),
-    "agentjobs.api.recorded": ("Event", "RecordedJob", "RecordedStart", "Result", "Story", "Transition"),
+    "agentjobs.api.recorded": (
+        "Event",
+        "RecordedJob",
+        "RecordedStart",
+        "RecordedStep",
+        "Result",
+        "Story",
+        "Transition",
+    ),
     "agentjobs.api.schedule.status": ("ActiveJob", "AgentScheduleStatus"),
     "agentjobs.api.job.status": ("AgentJobStatus", "AttemptRecord", "Usage"),
     "agentjobs.client.clients": ("AsyncClient", "Client"),

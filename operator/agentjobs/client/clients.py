@@ -9,7 +9,7 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import TypeVar
 
-from agentjobs.api.recorded import Event, RecordedJob, Result, Story
+from agentjobs.api.recorded import Event, RecordedJob, RecordedStep, Result, Story
 from agentjobs.client.completion import completed
 from agentjobs.client.connection import Endpoint, api_server, gateway
 from agentjobs.client.effects import Server
@@ -172,6 +172,14 @@ class Client:
         """
         yield from self._transport.iterate(self._do.events(name, start=start, follow=follow))
 
+    def steps(self, name: str, *, start: int | None = None) -> Generator[RecordedStep]:
+        """Yield the recorded steps of a job in the order of recording, without what they gave; from history.
+
+        Args:
+            start: only those that this start ran.
+        """
+        yield from self._transport.iterate(self._do.steps(name, start=start))
+
     def story(self, name: str) -> Story:
         """Return what history knows of a job: its starts and phases. `name` may be a uid. Raises NotFound."""
         return self._transport.run(self._do.story(name))
@@ -300,6 +308,12 @@ class AsyncClient:
         async with aclosing(self._transport.iterate(self._do.events(name, start=start, follow=follow))) as entries:
             async for event in entries:
                 yield event
+
+    async def steps(self, name: str, *, start: int | None = None) -> AsyncGenerator[RecordedStep]:
+        """See `Client.steps`."""
+        async with aclosing(self._transport.iterate(self._do.steps(name, start=start))) as steps:
+            async for step in steps:
+                yield step
 
     async def story(self, name: str) -> Story:
         """See `Client.story`."""

@@ -16,7 +16,18 @@ from agentjobs import errors
 from agentjobs.api.changes import of_one_run
 from agentjobs.api.conditions import ConditionType, SuspendedReason, find_condition
 from agentjobs.api.job.spec import MAX_JOB_NAME, AgentJobSpec
-from agentjobs.api.recorded import Event, Events, RecordedJob, RecordedJobs, RecordedResult, RecordedSpec, Result, Story
+from agentjobs.api.recorded import (
+    Event,
+    Events,
+    RecordedJob,
+    RecordedJobs,
+    RecordedResult,
+    RecordedSpec,
+    RecordedStep,
+    RecordedSteps,
+    Result,
+    Story,
+)
 from agentjobs.client.effects import MERGE_PATCH, Emit, Listen, NextLine, Now, Operation, Send, Server, Sleep, Stream
 from agentjobs.client.job import Job, Spec, differences
 from agentjobs.client.object import plain_spec
@@ -182,6 +193,18 @@ class Operations(Asking):
                 return
             else:
                 yield Sleep(EVENTS_SECONDS)
+
+    def steps(self, name: str, *, start: int | None) -> Stream[RecordedStep]:
+        """Emit the recorded steps of a job in the order of recording."""
+        params = {"limit": str(PAGE)} | ({"start": str(start)} if start else {})
+        while True:
+            answer = yield from self._told(f"/{quote(name, safe='')}/steps", **params)
+            page = RecordedSteps.model_validate(answer)
+            for step in page.items:
+                yield Emit(step)
+            if page.cursor is None:
+                return
+            params = params | {"cursor": page.cursor}
 
     def newest_events(self, name: str, *, start: int, count: int) -> "Operation[Sequence[Event]]":
         """Read the last entries of a start's timeline, in their order; `count` is at most a page's length."""

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from agentjobs.api.recorded import Events, RecordedJobs, RecordedResult, RecordedSpec, Story
+from agentjobs.api.recorded import Events, RecordedJobs, RecordedResult, RecordedSpec, RecordedSteps, Story
 from agentjobs.gateway.auth import User
 from agentjobs.gateway.problems import Problem, json_answer
 from agentjobs.gateway.services import History, ReadBudget, services_of
@@ -89,6 +89,23 @@ async def list_events(
         job = await history.job(namespace, name)
         page = await history.events(job.uid, start=start, limit=limit, cursor=cursor, newest=newest)
     return json_answer({"items": page.items, "cursor": page.cursor})
+
+
+@router.get(COLLECTION + "/{name}/steps", dependencies=[Depends(_may_get)])
+async def list_steps(
+    namespace: Namespace,
+    name: Name,
+    history: History,
+    budget: ReadBudget,
+    start: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only those that this start ran.")] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> RecordedSteps:
+    """List a job's recorded steps, without what they gave: which start ran them, how long they took, what they used."""
+    async with budget.taken():
+        job = await history.job(namespace, name)
+        page = await history.steps(job.uid, start=start, limit=limit, cursor=cursor)
+    return RecordedSteps(items=page.items, cursor=page.cursor)
 
 
 @router.get(COLLECTION + "/{name}/result", response_model=RecordedResult, dependencies=[Depends(_may_get)])

@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 from msgspec import Raw
 
 from agentjobs import errors
-from agentjobs.api.recorded import RecordedJob, RecordedStart, Story, Transition
+from agentjobs.api.recorded import RecordedJob, RecordedStart, RecordedStep, Story, Transition
 from agentjobs.contract import (
     USAGE,
     Attempt,
@@ -389,6 +389,18 @@ class MemoryHistory:
             size += len(memoryview(event.data))
         return page_of(items, _place, more=len(items) < len(found))
 
+    async def steps(
+        self, uid: str, *, start: int | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[RecordedStep]:
+        """Return a job's steps in the order of recording."""
+        self._check_available()
+        limit = checked_limit(limit)
+        (after,) = (0,) if cursor is None else parse_cursor(cursor, (int,))
+        job = self.jobs_by_uid.get(uid)
+        rows = job.steps.values() if job else ()
+        found = [_recorded_step(job, row) for row in rows if job and row.n > after and start in (None, row.start)]
+        return page_of(found[:limit], lambda last: (last.n,), more=len(found) > limit)
+
     async def result(self, uid: str) -> Raw | None:
         """Return a job's final result."""
         self._check_available()
@@ -620,6 +632,12 @@ def _recorded_start(number: int, start: MemoryStart) -> RecordedStart:
         reported=start.reported,
         usage=start.usage,
     )
+
+
+def _recorded_step(job: MemoryJob, row: StepRow) -> RecordedStep:
+    later = any(number > row.start and one.run == row.run for number, one in job.starts.items())
+    told = {name: getattr(row, name) for name in RecordedStep.model_fields if name != "replayed"}
+    return RecordedStep(**told, replayed=later and row.ended is not None and not row.void)
 
 
 def _recorded_move(move: TransitionRecord) -> Transition:

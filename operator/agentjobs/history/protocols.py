@@ -10,7 +10,7 @@ from typing import Protocol
 
 from msgspec import Raw
 
-from agentjobs.api.recorded import RecordedJob, Story
+from agentjobs.api.recorded import RecordedJob, RecordedStep, Story
 from agentjobs.contract import Attempt, Event, Resolved, ResultDocument, StepsBody, StepsPage
 from agentjobs.core.job.observation import FinalResult, Progress
 from agentjobs.history.pages import DEFAULT_LIMIT, Page
@@ -162,6 +162,12 @@ class ReadHistory(Protocol):
         newest: bool = False,
     ) -> Page[StoredEvent]:
         """Return a job's events by start and number. Raises `errors.Invalid` for a wrong limit or cursor."""
+        ...
+
+    async def steps(
+        self, uid: str, *, start: int | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[RecordedStep]:
+        """Return a job's steps in the order of recording. Raises `errors.Invalid` for a wrong limit or cursor."""
         ...
 
     async def result(self, uid: str) -> Raw | None:

@@ -150,6 +150,23 @@ class Reads:
         items = [_stored_event(row) for row in rows[:limit] if row["before"] < pages.MAX_PAGE_BYTES]
         return page_of(items, lambda last: (last.start, last.seq), more=len(items) < len(rows))
 
+    async def steps(
+        self, uid: str, *, start: int | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[recorded.RecordedStep]:
+        """Return a job's steps in the order of recording, void ones too; with `start` only those that it ran.
+
+        Raises:
+            errors.Invalid: `limit` or `cursor` is wrong.
+        """
+        limit = checked_limit(limit)
+        (after,) = (0,) if cursor is None else parse_cursor(cursor, (int,))
+        asked: _Row = {"uid": uid, "limit": limit + 1, "after": after}
+        conditions = ""
+        if start is not None:
+            conditions, asked = _START, asked | {"start": min(start, _MAX_START)}
+        found = _read(recorded.RecordedStep, await self._rows(_SQL["steps"].replace(_CONDITIONS, conditions), asked))
+        return page_of(found[:limit], lambda last: (last.n,), more=len(found) > limit)
+
     async def result(self, uid: str) -> Raw | None:
         """Return the job's final result, None while there is none."""
         return await self._text(_SQL["result"], uid)

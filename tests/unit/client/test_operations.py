@@ -279,6 +279,18 @@ def test_the_last_events_of_a_long_run_are_one_question(world):
     assert [send.params for send in there.sent] == [{"limit": "2", "start": "3", "newest": "true"}]
 
 
+def test_steps_are_read_over_pages(world):
+    names = {"key": "a", "kind": "model", "agent": "a", "name": "m", "began": "2026-11-21T09:00:00Z", "ended": None}
+    step = {**names, "run": 1, "start": 3, "bytes": 2, "usage": {}, "void": False, "replayed": False}
+    there = world([{"items": [{**step, "n": n}], "cursor": cursor} for n, cursor in ((1, "c"), (2, None))])
+
+    there.run(DO.steps("hello", start=3))
+
+    assert [step.n for step in there.emitted] == [1, 2]
+    assert [send.params.get("cursor") for send in there.sent] == [None, "c"]
+    assert {send.params["start"] for send in there.sent} == {"3"}
+
+
 def test_events_of_a_job_that_history_does_not_know_yet_are_waited_for(world, job_body):
     unknown = errors.NotFound("history knows no such")
     there = world([unknown, job_body(), unknown, story("2026-11-21T09:00:00Z"), page(1)])

@@ -65,6 +65,18 @@ async def test_events_from_the_end(http, history, job):
     assert history.calls[-1] == ("events", "u1", None, 5, None, True)
 
 
+async def test_steps_of_one_start_without_what_they_gave(http, history, job):
+    times = {"began": "2026-11-21T09:00:00Z", "ended": "2026-11-21T09:00:02Z"}
+    named = {"key": "hello:1", "kind": "model", "agent": "hello", "name": "gemini"}
+    step = {**named, **times, "request": {}, "body": "SECRET", "usage": {"llmCalls": 1}}
+    await history.memory.append_steps("u1", 1, "p1", {"run": 1, "void": [], "steps": [step]})
+    answer = await http.get(f"{JOBS}/hello/steps", headers=AS_ADA, params={"start": 1})
+
+    told = {"n": 1, "run": 1, "start": 1, "bytes": 10, "usage": {"llmCalls": 1}, "void": False, "replayed": False}
+    assert answer.json() == {"items": [{**named, **times, **told}], "cursor": None}
+    assert history.calls[-1] == ("steps", "u1", 1, 100, None)
+
+
 async def test_a_result_and_its_absence(http, history, job):
     nothing = await http.get(f"{JOBS}/hello/result", headers=AS_ADA)
     job.result = {"text": "hi", "structured": {"a": 1}, "usage": {"llmCalls": 1}, "outcome": "fix"}
@@ -92,7 +104,9 @@ async def test_a_job_that_history_never_saw_is_404(http):
     assert (answer.status_code, answer.json()["reason"]) == (404, "NotFound")
 
 
-@pytest.mark.parametrize("path", ["/v1/namespaces/other/agentjobs", f"{JOBS}/other", f"{JOBS}/other/result"])
+@pytest.mark.parametrize(
+    "path", ["/v1/namespaces/other/agentjobs", f"{JOBS}/other", f"{JOBS}/other/result", f"{JOBS}/other/steps"]
+)
 async def test_what_a_user_may_not_read_is_403_and_not_looked_up(http, history, path):
     answer = await http.get(path, headers=AS_ADA)
 
@@ -112,6 +126,7 @@ async def test_what_a_user_may_not_read_is_403_and_not_looked_up(http, history, 
         f"{JOBS}/A%27%20OR%201=1",
         f"{JOBS}/{'x' * 300}",
         f"{JOBS}/hello/events?start=0",
+        f"{JOBS}/hello/steps?start=0",
         f"{JOBS}/hello/events?start={10**30}",
         "/v1/namespaces/%00/agentjobs",
     ],

@@ -110,6 +110,19 @@ FROM (
 ) AS sized
 ORDER BY start DESC, seq DESC;
 
+-- name: steps
+SELECT
+    n, run, start, key, kind, agent, name, began, ended, bytes, coalesce(usage, '{}') AS usage, void,
+    ended IS NOT NULL AND NOT void AND EXISTS (
+        SELECT FROM agentjobs.starts AS later
+        WHERE later.uid = steps.uid AND later.run = steps.run AND later.start > steps.start
+    ) AS replayed
+FROM agentjobs.steps
+WHERE uid = %(uid)s AND n > %(after)s
+    /* conditions */
+ORDER BY n
+LIMIT %(limit)s;
+
 -- name: result
 SELECT result::text FROM agentjobs.results WHERE uid = %(uid)s;
 

@@ -244,6 +244,41 @@ async def test_a_job_records_only_so_much(gateway, build, begun, monkeypatch, li
     assert await keys_of(gateway, build, 1) == ["a", "b"]
 
 
+async def test_people_read_every_step_and_which_start_ran_it(gateway, build, begun):
+    await begun(1)
+    await record(gateway, build.uid, 1, a_step("a"), a_step("b", void=True), a_call("c"))
+    await begun(2)
+    await record(gateway, build.uid, 2, a_call("c", second=30), a_step("d", second=40))
+    first = await gateway.steps(build.uid, limit=3)
+    second = await gateway.steps(build.uid, limit=3, cursor=first.cursor)
+    read = [*first.items, *second.items]
+
+    assert [(step.n, step.start, step.run, step.key, step.void, step.replayed) for step in read] == [
+        (1, 1, 1, "a", False, True),
+        (2, 1, 1, "b", True, False),
+        (3, 2, 1, "c", False, False),
+        (4, 2, 1, "d", False, False),
+    ]
+    assert (read[2].usage, read[2].ended, read[3].bytes) == ({"toolCalls": 2}, None, 20)
+    assert second.cursor is None
+
+
+async def test_people_read_the_steps_of_one_start_and_none_of_another_job(gateway, build, begun):
+    await begun(1)
+    await record(gateway, build.uid, 1, a_step("a"))
+    await begun(2)
+    await record(gateway, build.uid, 2, a_step("b"))
+
+    assert [step.key for step in (await gateway.steps(build.uid, start=2)).items] == ["b"]
+    assert (await gateway.steps("nobody")).items == (await gateway.steps(build.uid, start=2**40)).items == []
+
+
+@pytest.mark.parametrize("wrong", [{"limit": 0}, {"limit": 501}, {"cursor": "x"}])
+async def test_a_page_of_steps_that_cannot_be_is_refused(gateway, build, wrong):
+    with pytest.raises(errors.Invalid, match="limit|cursor"):
+        await gateway.steps(build.uid, **wrong)
+
+
 async def read(gateway, build, start, pod):
     await gateway.read_steps(build.uid, start, pod)
 
