@@ -275,7 +275,7 @@ async def test_people_read_the_steps_of_one_start_and_none_of_another_job(gatewa
 
 @pytest.mark.parametrize("wrong", [{"limit": 0}, {"limit": 501}, {"cursor": "x"}])
 async def test_a_page_of_steps_that_cannot_be_is_refused(gateway, build, wrong):
-    with pytest.raises(errors.Invalid, match="limit|cursor"):
+    with pytest.raises(errors.Invalid, match=r"limit|cursor"):
         await gateway.steps(build.uid, **wrong)
 
 
