@@ -96,6 +96,6 @@ def stored_key(key: str) -> str:
 def _unreadable(frame: Mapping[str, Any], error: Exception) -> StartEnded:
     why = error.args[0] if isinstance(error, LookupError) and error.args else error
     step = f"recorded step {frame.get('n', '?')} ({str(frame.get('key', '?'))[:200]})"
-    cure = "Set retry.resume: FromStart to run the job from its beginning"
+    cure = "A new job helps, or retry.resume: FromStart, by which a new attempt reads no steps of the one before"
     message = f"{step} cannot be read: {str(why)[:300]}. {cure}"
     return StartEnded(Ending(Verdict.FAIL, ErrorClass.STEP_UNREADABLE, message))
