@@ -50,7 +50,10 @@ class Histories:
         if end is None or made is None:
             return _ADKS_CONTENTS(current_branch, events, agent_name, **options)
         settled.add(rest[:end], made)
-        return settled.contents() + _ADKS_CONTENTS(current_branch, rest[end:], agent_name, **options)
+        newest = _ADKS_CONTENTS(current_branch, rest[end:], agent_name, **options)
+        if not newest:  # then the last event that the agent sees is a settled one
+            return _ADKS_CONTENTS(current_branch, events, agent_name, **options)
+        return settled.contents() + newest
 
     def _of(self, key: tuple[Any, ...], events: Sequence[Event]) -> "_Settled":
         settled = self._settled.pop(key, None)
@@ -106,7 +109,7 @@ class _Settled:
         open_calls: set[str] = set()
         end = 0
         for index, event in enumerate(rest):
-            if not open_calls:
+            if not open_calls and _says(event):
                 end = index
             calls, answers = _ids(event.get_function_calls()), _ids(event.get_function_responses())
             if calls is None or answers is None or (calls and answers) or _looks_back(event):
@@ -180,6 +183,12 @@ def _ids(called: Sequence[types.FunctionCall] | Sequence[types.FunctionResponse]
     """The ids of calls or answers; None when one has none, or two the same: they are told apart by their places."""
     ids = {one.id for one in called if one.id}
     return ids if len(ids) == len(called) else None
+
+
+def _says(event: Event) -> bool:
+    """Whether an event has what every agent in its branch sees."""
+    parts = (event.content.parts if event.content else None) or []
+    return any(part.function_call or (part.text and not part.thought) for part in parts)
 
 
 def _looks_back(event: Event) -> bool:

@@ -72,7 +72,7 @@ def history(seed):
         yield from odd(dice, number) if dice.random() < 0.08 else turn(number)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [*range(11), 75])
 def test_a_request_is_what_adk_makes_of_the_history(seed):
     ours, events, branch = Histories(), [], "x" if seed % 2 else None
 
@@ -86,6 +86,17 @@ def test_a_request_is_what_adk_makes_of_the_history(seed):
 @pytest.fixture
 def long():
     return [one for number in range(SHORT) for one in turn(number)]
+
+
+@pytest.mark.parametrize("last", [[types.Part(text="hm", thought=True)], []])
+def test_an_answer_that_came_late_is_told_as_the_newest_although_silent_events_follow(last, long):
+    ours, text = Histories(), types.Part(text="meanwhile")
+    late = [event("a", call("x")), event("a", text), event("a", answer("x"), role="user"), event("a", *last)]
+
+    for one in late:
+        long.append(one)
+
+        assert ours.contents(None, long, "a", **OPTIONS) == ADKS(None, long, "a", **OPTIONS)
 
 
 @pytest.fixture
