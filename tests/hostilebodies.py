@@ -3,12 +3,16 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody
+from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody, StepsBody
 
 RESULT: Final = (
     '{"verdict":"Succeed","reason":"Done","message":%s,"result":{"text":%s,"usage":%s,"structured":{"a":%s}}}'
 )
 EVENT: Final = '{"seq":1,"time":"2026-11-21T09:00:00Z","kind":"text","author":%s,"data":{"a":%s},"usage":%s}'
+STEP: Final = (
+    '{"key":%s,"kind":"model","agent":"a","name":"m","began":"2026-11-21T09:00:00Z","ended":"2026-11-21T09:00:01Z",'
+    '"request":{"a":%s},"body":%s,"usage":{}}'
+)
 
 
 def values(size: int) -> dict[str, str]:
@@ -58,5 +62,10 @@ PLACES: Final[dict[str, tuple[Any, Callable[[str], str]]]] = {
     "author": (EventsBody, lambda value: '{"events":[%s]}' % (EVENT % (value, "0", "{}"))),
     "an event's usage": (EventsBody, lambda value: '{"events":[%s]}' % (EVENT % ('"a"', "0", value))),
     "events": (EventsBody, lambda value: '{"events":' + value + "}"),
+    "a step's body": (StepsBody, lambda value: '{"run":1,"steps":[%s]}' % (STEP % ('"a"', "0", value))),
+    "a step's request": (StepsBody, lambda value: '{"run":1,"steps":[%s]}' % (STEP % ('"a"', value, "0"))),
+    "a step's key": (StepsBody, lambda value: '{"run":1,"steps":[%s]}' % (STEP % (value, "0", "0"))),
+    "steps": (StepsBody, lambda value: '{"run":1,"steps":' + value + "}"),
+    "void keys": (StepsBody, lambda value: '{"run":1,"steps":[],"void":' + value + "}"),
     "the whole": (EventsBody, lambda value: value),
 }

@@ -20,6 +20,8 @@ Model = TypeVar("Model", bound=msgspec.Struct)
 
 # Sixteen counters with names of 32 letters take a kilobyte.
 MAX_USAGE_BYTES: Final = 4 * 1024
+# Small strings take many times the room of their text; some hundred keys fit.
+MAX_VOID_BYTES: Final = 32 * 1024
 SCHEMA_REF: Final = "#/components/schemas/{model}"
 
 _STEP: Final = re.compile(r"\[([^\]]*)\]")
@@ -137,13 +139,32 @@ class StepBody(msgspec.Struct, frozen=True):
         )
 
 
+_KEYS: Final = msgspec.json.Decoder(Annotated[list[Key], Meta(max_length=contract.MAX_STEPS)])
+
+
 class StepsBody(msgspec.Struct, frozen=True):
     """`contract.StepsBody`."""
 
     run: Start
     steps: Annotated[list[StepBody], Meta(max_length=contract.MAX_STEPS)]
-    void: Annotated[list[Key], Meta(max_length=contract.MAX_STEPS)] = []
+    void: Raw = msgspec.field(default_factory=lambda: Raw(b"[]"))
     versions: VersionsBody | None = None
+
+    def __post_init__(self) -> None:
+        self.void_keys()
+
+    def void_keys(self) -> list[str]:
+        """Keys of recorded steps that no later start shall use.
+
+        Raises:
+            ValueError: that is not what it holds.
+        """
+        if len(memoryview(self.void)) > MAX_VOID_BYTES:
+            raise ValueError(f"void: must be at most {MAX_VOID_BYTES} bytes")
+        try:
+            return cast("list[str]", _KEYS.decode(self.void))
+        except msgspec.DecodeError as error:
+            raise ValueError(f"void: {_words(error)}") from None
 
     def to_contract(self) -> contract.StepsBody:
         """The body as the contract spells it, with what is `Raw` in its steps.
@@ -156,7 +177,7 @@ class StepsBody(msgspec.Struct, frozen=True):
                 said = f"Step {contract.cut(step.key, 200)!r} is larger than {contract.MAX_STEP_BYTES} bytes."
                 raise Problem(413, contract.ErrorClass.STEP_TOO_LARGE, said)
         steps = [step.to_contract() for step in self.steps]
-        body = contract.StepsBody(run=self.run, void=self.void, steps=steps)
+        body = contract.StepsBody(run=self.run, void=self.void_keys(), steps=steps)
         if self.versions is not None:
             body["versions"] = cast("contract.Versions", msgspec.to_builtins(self.versions))
         return body

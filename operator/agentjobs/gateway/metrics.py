@@ -5,11 +5,13 @@ what callers send; what runners tell of themselves appears as numbers only.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Annotated, Any, Final
 
+import msgspec
+from msgspec import Meta, Struct
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from agentjobs.contract import Event, StepKind
+from agentjobs.contract import MAX_JOB_STEPS, Event, StepKind
 from agentjobs.history.steps import RecordedNow
 from agentjobs.metrics import OTHER, DatabaseMetrics, add_process
 
@@ -20,6 +22,17 @@ _KINDS: Final = frozenset(kind.value for kind in StepKind)
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 # A plain answer is four entries; a day's work of an agent some ten thousand.
 _ENTRIES: Final = (4, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000, 100_000)
+
+
+# A start says how many steps it did not run again, not which.
+_ANY: Final = "any"
+
+
+class _Resumed(Struct):
+    replayed: Annotated[int, Meta(ge=0, le=MAX_JOB_STEPS)] = 0
+
+
+_RESUMED: Final = msgspec.json.Decoder(_Resumed)
 
 
 class GatewayMetrics:
@@ -84,6 +97,8 @@ class GatewayMetrics:
         """Count what entries, stored for the first time, say was used."""
         for event in events:
             self._used(event.get("usage") or {})
+            if event["kind"] == "resumed":
+                self._steps.labels(_ANY, "replayed").inc(_replayed(event["data"]))
             if event["kind"] == "ended":
                 # Entries are numbered from 1 and this is the last one.
                 self._run_events.observe(event["seq"])
@@ -101,3 +116,11 @@ class GatewayMetrics:
         self._tokens.labels("output").inc(used.get("outputTokens", 0))
         self._model_calls.inc(used.get("llmCalls", 0))
         self._tool_calls.inc(used.get("toolCalls", 0))
+
+
+def _replayed(data: Any) -> int:
+    """How many steps an entry `resumed` says were replayed; 0 where it says none. Its data may be `Raw`."""
+    try:
+        return _RESUMED.decode(msgspec.json.encode(data)).replayed
+    except msgspec.DecodeError:
+        return 0

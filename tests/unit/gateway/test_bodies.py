@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentjobs import contract
-from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody, parse
+from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody, StepsBody, parse
 from agentjobs.gateway.problems import Problem
 
 EVENT = {"seq": 1, "time": "2026-11-21T09:00:00Z", "kind": "text", "author": "hello", "data": {"text": "hi"}}
 RESULT = {"text": "hi", "structured": None, "usage": {"llmCalls": 1}}
+STEP = {"key": "a", "kind": "tool", "agent": "hello", "name": "add", "request": {"digest": "0f"}, "usage": {}}
+STEP |= {"began": "2026-11-21T09:00:00Z", "ended": "2026-11-21T09:00:01Z", "body": [1], "void": False}
 DOCUMENT = {"verdict": "Succeed", "reason": "Succeeded", "message": "", "delaySeconds": None, "result": RESULT}
 
 
@@ -25,6 +27,21 @@ def test_an_event_comes_out_as_it_came():
     body = parse(EventsBody, json.dumps({"events": [EVENT]}).encode())
 
     assert read([event.to_contract() for event in body.events]) == [EVENT]
+
+
+@pytest.mark.parametrize("changes", [{}, {"ended": None, "body": None}, {"void": True}, {"body": "\0\u2028"}])
+def test_steps_come_out_as_they_came(changes):
+    body = {"run": 1, "void": ["b"], "steps": [STEP | changes]}
+
+    assert read(parse(StepsBody, json.dumps(body).encode()).to_contract()) == body
+
+
+def test_a_nul_in_a_request_of_a_step_becomes_the_replacement_character():
+    body = {"run": 1, "steps": [STEP | {"request": {"a": "\0"}}]}
+
+    step = parse(StepsBody, json.dumps(body).encode()).to_contract()["steps"][0]
+
+    assert read(step)["request"] == {"a": "\ufffd"}
 
 
 @pytest.mark.parametrize("document", [DOCUMENT, DOCUMENT | {"result": RESULT | {"cutFrom": 9_000_000}}])
@@ -95,6 +112,36 @@ def test_an_event_of_another_shape_is_422_and_says_where(changes, place):
 
 
 @pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"run": 0}, "run"),
+        ({"run": None}, "run"),
+        ({"void": [""]}, "void: 0"),
+        ({"void": ["x" * 500] * 200}, "void"),
+        ({"void": "a"}, "void"),
+        ({"versions": {"adk": "1"}}, "versions"),
+        ({"steps": [STEP] * 501}, "steps"),
+        ({"steps": [STEP | {"key": ""}]}, "steps.0.key"),
+        ({"steps": [STEP | {"key": "x" * 513}]}, "steps.0.key"),
+        ({"steps": [STEP | {"kind": "Tool"}]}, "steps.0.kind"),
+        ({"steps": [STEP | {"began": "now"}]}, "steps.0.began"),
+        ({"steps": [STEP | {"ended": "later"}]}, "steps.0.ended"),
+        ({"steps": [STEP | {"ended": None}]}, "steps.0.body"),
+        ({"steps": [STEP | {"request": []}]}, "steps.0.request"),
+        ({"steps": [STEP | {"request": {"a": "x" * 65_536}}]}, "steps.0.request"),
+        ({"steps": [STEP | {"usage": {"llmCalls": -1}}]}, "steps.0.usage.llmCalls"),
+        ({"steps": [STEP | {"void": 1}]}, "steps.0.void"),
+    ],
+)
+def test_steps_of_another_shape_are_422_and_say_where(changes, place):
+    with pytest.raises(Problem) as refused:
+        parse(StepsBody, json.dumps({"run": 1, "steps": [STEP]} | changes).encode())
+
+    assert (refused.value.status, refused.value.reason) == (422, "InvalidBody")
+    assert place in refused.value.message
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"verdict": "Perhaps"}, "verdict must be one of Succeed, Retry"),
@@ -140,7 +187,7 @@ NEARLY = st.fixed_dictionaries(
 )
 
 
-@pytest.mark.parametrize("model", [EventsBody, ResultDocumentBody, HeartbeatBody])
+@pytest.mark.parametrize("model", [EventsBody, ResultDocumentBody, HeartbeatBody, StepsBody])
 @given(raw=st.binary() | (JSON | NEARLY).map(lambda value: json.dumps(value).encode()))
 def test_any_body_is_taken_or_refused(model, raw):
     with contextlib.suppress(Problem):

@@ -104,7 +104,7 @@ async def test_a_job_that_history_never_saw_is_404(http):
     assert (answer.status_code, answer.json()["reason"]) == (404, "NotFound")
 
 
-@pytest.mark.parametrize("path", ["/v1/namespaces/other/agentjobs", f"{JOBS}/other", f"{JOBS}/other/steps"])
+@pytest.mark.parametrize("path", ["/v1/namespaces/other/agentjobs", f"{JOBS}/other", f"{JOBS}/other/result"])
 async def test_what_a_user_may_not_read_is_403_and_not_looked_up(http, history, path):
     answer = await http.get(path, headers=AS_ADA)
 

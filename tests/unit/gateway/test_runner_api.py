@@ -7,18 +7,24 @@ import logging
 import pytest
 
 from agentjobs import errors
+from agentjobs.contract import MAX_STEP_BYTES
 from agentjobs.gateway.limits import BODY_BYTES, REQUESTS_AT_ONCE, WRITES_AT_ONCE
 
 AS_RUNNER = {"Authorization": "Bearer t"}
 EVENT = {"seq": 1, "time": "2026-11-21T09:00:00Z", "kind": "text", "author": "hello", "data": {"text": "SECRET"}}
 RESULT = {"text": "SECRET", "structured": None, "usage": {"llmCalls": 1}}
 DOCUMENT = {"verdict": "Succeed", "reason": "Succeeded", "message": "", "delaySeconds": None, "result": RESULT}
+STEP = {"key": "a", "kind": "model", "agent": "hello", "name": "m", "request": {}, "usage": {"llmCalls": 1}}
+STEP |= {"began": "2026-11-21T09:00:00.5Z", "ended": "2026-11-21T09:00:01Z", "body": {"text": "SECRET"}}
+STEPS = {"run": 2, "void": [], "steps": [STEP]}
 CLAIM, HEARTBEAT = ("GET", "/v1/attempt"), ("POST", "/v1/attempt/heartbeat")
 CALLS = [
     pytest.param("GET", "/v1/attempt", None, id="attempt"),
     pytest.param("POST", "/v1/attempt/events", {"events": [EVENT]}, id="events"),
     pytest.param("POST", "/v1/attempt/heartbeat", {}, id="heartbeat"),
     pytest.param("PUT", "/v1/attempt/result", DOCUMENT, id="result"),
+    pytest.param("POST", "/v1/attempt/steps", STEPS, id="steps"),
+    pytest.param("GET", "/v1/attempt/steps", None, id="recorded-steps"),
 ]
 
 
@@ -53,6 +59,68 @@ async def test_the_first_result_is_the_answer_to_every_later_one(http, history):
     assert history.calls == [("put_result", "u1", 2, "p1", DOCUMENT)]
 
 
+async def test_steps_are_recorded_once_and_read_as_they_came(http, history):
+    body = STEPS | {"steps": [STEP | {"body": {"text": "\0 ü", "n": 1.0}}]}
+    answers = [await http.post("/v1/attempt/steps", headers=AS_RUNNER, json=body) for _ in range(2)]
+    page = await http.get("/v1/attempt/steps", headers=AS_RUNNER, params={"after": 0})
+    rest = await http.get("/v1/attempt/steps", headers=AS_RUNNER, params={"after": 1, "limit": 5})
+
+    assert [(answer.status_code, answer.json()) for answer in answers] == [(200, {"last": 1})] * 2
+    named = {name: STEP[name] for name in ("key", "kind", "agent", "name", "request")}
+    step = {"n": 1, "start": 2, "ended": "2026-11-21T09:00:01+00:00", "body": body["steps"][0]["body"]}
+    assert page.json() == {"steps": [named | step], "next": None}
+    assert rest.json() == {"steps": [], "next": None}
+
+
+async def test_versions_and_void_keys_reach_history(http, history):
+    versions = {"adk": "2.5.0", "runner": "0.2.0", "scheme": "1", "agent": "0f"}
+    body = {"run": 2, "void": ["b"], "steps": [], "versions": versions}
+    await http.post("/v1/attempt/steps", headers=AS_RUNNER, json=body)
+
+    assert history.calls == [("append_steps", "u1", 2, "p1", body)]
+
+
+async def test_a_step_that_is_too_large_is_named_and_nothing_is_stored(http, history):
+    steps = [STEP, STEP | {"key": "agent/2", "body": "x" * MAX_STEP_BYTES}]
+    answer = await http.post("/v1/attempt/steps", headers=AS_RUNNER, json=STEPS | {"steps": steps})
+
+    assert (answer.status_code, answer.json()["reason"]) == (413, "StepTooLarge")
+    assert "agent/2" in answer.json()["message"]
+    assert history.memory.jobs_by_uid["u1"].steps == {}
+
+
+async def test_a_page_of_steps_that_cannot_be_meant_is_400(http, history):
+    for params in ({"after": -1}, {"after": 2**40}, {"limit": 0}, {"limit": 10_000}, {"after": "x"}):
+        answer = await http.get("/v1/attempt/steps", headers=AS_RUNNER, params=params)
+        assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
+
+
+async def test_an_agent_that_records_fast_is_not_told_to_wait(http, history):
+    codes = set()
+    for number in range(600):  # three times what any other request may be sent at once
+        body = STEPS | {"steps": [STEP | {"key": str(number)}]}
+        codes.add((await http.post("/v1/attempt/steps", headers=AS_RUNNER, json=body)).status_code)
+
+    assert codes == {200}
+
+
+async def test_what_became_of_steps_is_counted_once(http, history):
+    body = STEPS | {"steps": [STEP, STEP | {"key": "b", "void": True}, STEP | {"key": "c", "kind": "dance"}]}
+    resumed = EVENT | {"kind": "resumed", "data": {"fromStep": 3, "replayed": 7}}
+    for _ in range(2):
+        await http.post("/v1/attempt/steps", headers=AS_RUNNER, json=body)
+        await http.post("/v1/attempt/events", headers=AS_RUNNER, json={"events": [resumed]})
+    told = (await http.get("/metrics")).text.splitlines()
+
+    assert [line for line in told if line.startswith("agentjobs_steps_total")] == [
+        'agentjobs_steps_total{kind="model",result="recorded"} 1.0',
+        'agentjobs_steps_total{kind="model",result="void"} 1.0',
+        'agentjobs_steps_total{kind="Other",result="recorded"} 1.0',
+        'agentjobs_steps_total{kind="any",result="replayed"} 7.0',
+    ]
+    assert "agentjobs_model_calls_total 3.0" in told
+
+
 @pytest.mark.parametrize(("method", "path", "body"), CALLS)
 @pytest.mark.parametrize(
     ("raised", "status", "reason"),
@@ -63,6 +131,7 @@ async def test_the_first_result_is_the_answer_to_every_later_one(http, history):
         (errors.Busy("another body is being stored"), 503, "Busy"),
         (errors.Denied("password authentication failed"), 503, "Unavailable"),
         (errors.Invalid("time out of range"), 422, "Invalid"),
+        (errors.JournalFull("the job has recorded 20000 steps"), 413, "JournalFull"),
         (KeyError("SECRET"), 500, "InternalError"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
@@ -110,6 +179,7 @@ async def test_what_is_not_served_is_said_in_the_same_shape(http, method, path):
 async def test_nothing_secret_is_logged(http, history, caplog):
     caplog.set_level(logging.DEBUG)
     await http.post("/v1/attempt/events", headers=AS_RUNNER, json={"events": [EVENT]})
+    await http.post("/v1/attempt/steps", headers=AS_RUNNER, json=STEPS)
     await http.put("/v1/attempt/result?token=SECRET", headers=AS_RUNNER, json=DOCUMENT)
     history.raises = KeyError("SECRET")
     await http.get("/v1/attempt", headers={"Authorization": "Bearer t"})
