@@ -12,6 +12,7 @@
     orders           cancel, suspend, resume, rerun
     show             show
     story            the text of a job's history
+    step_table       the text of a job's recorded steps
     pod_logs         logs
     log_lines        log lines as sentences
     history          verbs on what the gateway remembers: history, result

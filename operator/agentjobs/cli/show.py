@@ -1,6 +1,7 @@
 """The verb that looks at jobs from near: show. It reads both servers and changes nothing."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -35,10 +36,11 @@ from agentjobs.cli.printing import (
     table,
     without_managed_fields,
 )
+from agentjobs.cli.step_table import continued, interrupted, spans, state_of, step_table, summary
 from agentjobs.cli.story import Told, entries_table, phase_words, phases_table, starts_table, story_head, used_words
 
 if TYPE_CHECKING:
-    from agentjobs.api.recorded import Event, Story
+    from agentjobs.api.recorded import Event, RecordedStep, Story
     from agentjobs.cli.options import Talk
     from agentjobs.client.job import Job
 
@@ -57,6 +59,7 @@ class Seen:
 
     body: Mapping[str, Any] | None
     story: "Story | None"
+    steps: "Sequence[RecordedStep]"
     entries: "Mapping[int, Sequence[Event]]"
     events: Sequence[Mapping[str, Any]]
 
@@ -65,6 +68,7 @@ class Seen:
         return {
             "object": self.body and without_managed_fields(self.body),
             "history": self.story and self.story.model_dump(mode="json", by_alias=True),
+            "steps": [step.model_dump(mode="json", by_alias=True) for step in self.steps],
             "entries": [
                 entry.model_dump(mode="json", by_alias=True) for each in self.entries.values() for entry in each
             ],
@@ -80,6 +84,9 @@ def show_(
             "--start", metavar="NUMBER", help="Entries of this start, or of `all`; by default of the last one."
         ),
     ] = None,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="The recorded steps: which start ran each, and which were replayed.")
+    ] = False,
     full: Annotated[bool, typer.Option("--full", help="All entries, and their texts uncut.")] = False,
     selector: Selector = None,
     everywhere: Everywhere = False,
@@ -95,8 +102,11 @@ def show_(
     The object, its starts and phases, the entries of its last start, its Events, the head of its answer. Also of a job
     that is gone (from history), and while the gateway is away (from the object). Times are UTC.
 
+    With --steps the recorded steps of all starts, or of the one that --start names.
+
     Examples:
         agentjobs show hello
+        agentjobs show hello --steps
         agentjobs show hello --start 1 --full
         agentjobs show hello --start all -o json
         agentjobs show -l team=docs
@@ -108,14 +118,22 @@ def show_(
         chosen = targets(talk, choice)
 
         def document(one: Target) -> dict[str, Any]:
+            at = replace(talk, do=one.do)
+            if steps:
+                story, recorded = _recorded(at, one.name, wanted)
+                return steps_document(story, recorded)
             # The entries of all starts, whole, are asked for as a document.
-            seen, no_history = _seen(replace(talk, do=one.do), one.name, wanted, whole=True)
+            seen, no_history = _seen(at, one.name, wanted, whole=True)
             if no_history:
                 complain(f"no history: {no_history}")
             return seen.document()
 
         def page(one: Target) -> str:
-            seen, no_history = _seen(replace(talk, do=one.do), one.name, wanted, whole=full)
+            at = replace(talk, do=one.do)
+            if steps:
+                story, recorded = _recorded(at, one.name, wanted)
+                return heading(one, chosen) + steps_page(story, recorded, full=full)
+            seen, no_history = _seen(at, one.name, wanted, whole=full)
             return heading(one, chosen) + _page(one.name, seen, no_history, full=full)
 
         if format_:
@@ -134,7 +152,43 @@ def _seen(talk: "Talk", name: str, wanted: int | str | None, *, whole: bool) -> 
             raise absent or error from None
         story, no_history = None, str(error)
     entries = _entries(talk, name, story, wanted, whole) if story else {}
-    return Seen(body, story, entries, _events(talk, body) if body else ()), no_history
+    steps: list[RecordedStep] = []
+    with suppress(errors.NotFound):  # a gateway of before steps were recorded
+        steps = list(talk.iterate(talk.do.steps(name, start=None))) if story else []
+    return Seen(body, story, steps, entries, _events(talk, body) if body else ()), no_history
+
+
+def _recorded(talk: "Talk", name: str, wanted: int | str | None) -> "tuple[Story, Sequence[RecordedStep]]":
+    """Return a job's story and its steps; only those that start `wanted` ran, if that is a number."""
+    story = talk.run(talk.do.story(name))
+    start = wanted if isinstance(wanted, int) else None
+    _check_start(name, story, [start] if start else [])
+    return story, list(talk.iterate(talk.do.steps(name, start=start)))
+
+
+def steps_document(story: "Story", steps: "Sequence[RecordedStep]") -> dict[str, Any]:
+    """Return a job's starts and steps as one object, for programs."""
+    return {
+        "history": story.model_dump(mode="json", by_alias=True),
+        "steps": [
+            {**step.model_dump(mode="json", by_alias=True), "state": state_of(step, story.starts)} for step in steps
+        ],
+    }
+
+
+def steps_page(story: "Story", steps: "Sequence[RecordedStep]", *, full: bool) -> str:
+    """Return a job's steps for people: what became of them, and where starts continued."""
+    job = story.job
+    head = facts(
+        {
+            "Job": f"{job.namespace}/{job.name}",
+            "Phase": phase_words(job.phase, job.reason),
+            "Starts": str(len(story.starts)),
+            "Steps": summary(steps, story.starts) if steps else "none recorded",
+        }
+    )
+    told = "\n".join([*continued(steps), *interrupted(steps, story.starts)])
+    return "\n\n".join(part for part in (head, harmless(told), step_table(steps, story.starts, full=full)) if part)
 
 
 def _object(talk: "Talk", name: str) -> "tuple[Mapping[str, Any] | None, errors.NotFound | None]":
@@ -151,9 +205,7 @@ def _entries(
 ) -> "dict[int, Sequence[Event]]":
     there = [each.start for each in story.starts]
     chosen = there if wanted == "all" else [wanted] if isinstance(wanted, int) else there[-1:]
-    if missing := [number for number in chosen if number not in there]:
-        known = f"it has {', '.join(map(str, there))}" if there else "it has not started"
-        raise Failure(f"{name} has no start {missing[0]}; {known}.", code=USAGE)
+    _check_start(name, story, chosen)
     # A long run has a hundred thousand.
     return {
         number: list(talk.iterate(talk.do.events(name, start=number, follow=False)))
@@ -161,6 +213,13 @@ def _entries(
         else talk.run(talk.do.newest_events(name, start=number, count=SHOWN_ENTRIES))
         for number in chosen
     }
+
+
+def _check_start(name: str, story: "Story", chosen: Sequence[int]) -> None:
+    there = [each.start for each in story.starts]
+    if missing := [number for number in chosen if number not in there]:
+        known = f"it has {', '.join(map(str, there))}" if there else "it has not started"
+        raise Failure(f"{name} has no start {missing[0]}; {known}.", code=USAGE)
 
 
 def _events(talk: "Talk", body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -192,12 +251,22 @@ def _page(name: str, seen: Seen, no_history: str, *, full: bool) -> str:
         if job is None:
             parts += [f"{name} is deleted; this is what history knows.", story_head(story["job"], story["starts"])]
             told.once(story["job"].get("message"))
-        parts += [starts_table(story["starts"], told), phases_table(story["transitions"], told)]
+        parts += [
+            starts_table(story["starts"], told, spans(seen.steps)),
+            _places(seen),
+            phases_table(story["transitions"], told),
+        ]
         parts += [_start_page(number, entries, told, full) for number, entries in seen.entries.items()]
     if no_history:
         parts.append(f"(no history: {harmless(no_history)})")
     parts += [_events_table(seen.events, told), _head_of_answer(job) if job else ""]
     return "\n\n".join(part for part in parts if part)
+
+
+def _places(seen: Seen) -> str:
+    """Where starts continued, and which calls were interrupted."""
+    starts = seen.story.starts if seen.story else ()
+    return harmless("\n".join([*continued(seen.steps), *interrupted(seen.steps, starts)]))
 
 
 def _start_page(number: int, entries: "Sequence[Event]", told: Told, full: bool) -> str:

@@ -57,8 +57,8 @@ def story_head(job: Mapping[str, Any], starts: Sequence[Mapping[str, Any]]) -> s
     )
 
 
-def starts_table(starts: Sequence[Mapping[str, Any]], told: Told) -> str:
-    """Return one line a start."""
+def starts_table(starts: Sequence[Mapping[str, Any]], told: Told, steps: Mapping[int, str] | None = None) -> str:
+    """Return one line a start. `steps` are the numbers of the steps that each ran, for a column of their own."""
     days = _days(start["started"] for start in starts)
     rows = [
         [
@@ -66,6 +66,7 @@ def starts_table(starts: Sequence[Mapping[str, Any]], told: Told) -> str:
             start["attempt"],
             _clock(start["started"], days),
             took(start["started"], start["ended"]),
+            *([steps.get(start["start"], "-")] if steps else []),
             start["verdict"] or ("" if start["ended"] else "…"),
             start["reason"],
             {True: "yes", False: "no", None: ""}[start["charged"]],
@@ -75,6 +76,8 @@ def starts_table(starts: Sequence[Mapping[str, Any]], told: Told) -> str:
         for start in starts
     ]
     columns = ["START", "ATTEMPT", "AT (UTC)", "TOOK", "VERDICT", "REASON", "CHARGED", "TOKENS", "MESSAGE"]
+    if steps:
+        columns.insert(columns.index("VERDICT"), "STEPS")
     return table(columns, rows, gap=NARROW, prose=True) if rows else ""
 
 

@@ -258,6 +258,42 @@ async def test_history_and_result_come_from_the_gateway(cli, story, cluster, htt
     assert "nope" in shown[2]
 
 
+def a_step(n, **more):
+    frame = {"key": f"k{n}", "kind": "tool", "agent": "writer", "name": f"tool_{n}", "request": {}, "usage": {}}
+    return {**frame, "began": f"2026-11-21T09:00:0{n}Z", "ended": f"2026-11-21T09:00:0{n}.5Z", "body": n, **more}
+
+
+@pytest.mark.alone("its runner's pod has no job, and a cluster's garbage collector deletes it")
+async def test_show_tells_which_start_ran_a_step_and_where_one_continued(cli, story, cluster, http):
+    recorded = {1: [a_step(1), a_step(2), a_step(3, ended=None, body=None)], 2: [a_step(4)]}
+    for start, steps in recorded.items():
+        await story.begin(start=start)
+        as_runner = {"Authorization": f"Bearer {await cluster.add_runner('hello', start, 'u1')}"}
+        await http.get("/v1/attempt", headers=as_runner)
+        body = {"run": 1, "void": [], "steps": steps}
+        assert (await http.post("/v1/attempt/steps", headers=as_runner, json=body)).status_code == 200
+
+    page, short = await cli("show", "hello", "--steps"), await cli("show", "hello")
+    told, one = (
+        await cli("show", "hello", "--steps", "-o", "json"),
+        await cli("show", "hello", "--steps", "--start", "2"),
+    )
+    unknown = await cli("show", "hello", "--steps", "--start", "9")
+
+    assert [step["state"] for step in json.loads(told[1])["steps"]] == [
+        "replayed",
+        "replayed",
+        "interrupted",
+        "recorded",
+    ]
+    for said in (page[1], short[1]):
+        assert "start 2 continued at step 4 (2 replayed)" in said
+        assert "tool_3" in said
+    assert ("tool_4" in one[1], "tool_1" in one[1]) == (True, False)
+    assert all(word in short[1] for word in ("STEPS", "1-3"))
+    assert (unknown[0], "has no start 9" in unknown[2]) == (2, True)
+
+
 @pytest.mark.stops_the_server
 async def test_where_nobody_listens_the_address_is_named(cli, apiserver, hello):
     url = apiserver.url

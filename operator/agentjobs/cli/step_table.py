@@ -1,0 +1,132 @@
+"""The recorded steps of a job as text for people: which start ran each, and where a start continued. Pure."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from agentjobs.cli.printing import NARROW, age, cell, counted, table, terminal_width
+
+if TYPE_CHECKING:
+    from agentjobs.api.recorded import RecordedStart, RecordedStep
+
+RECORDED: Final = "recorded"
+REPLAYED: Final = "replayed"
+VOID: Final = "void"
+INTERRUPTED: Final = "interrupted"
+RUNNING: Final = "running"
+
+_COLUMNS: Final = ("STEP", "KIND", "AGENT", "NAME", "START", "AT (UTC)", "TOOK", "TOKENS", "STATE")
+_NAMES: Final = (_COLUMNS.index("AGENT"), _COLUMNS.index("NAME"))
+"""Columns that are cut where a terminal is too narrow, and what is left of them at least."""
+_LEAST_NAME: Final = 6
+
+
+def state_of(step: "RecordedStep", starts: "Sequence[RecordedStart]") -> str:
+    """Return what became of a step.
+
+    `replayed` when a later start had it from the record, `void` when no later one may, `interrupted` when its call
+    began and the start ended before it did. `starts` come by number.
+    """
+    if step.void:
+        return VOID
+    if step.ended is None:
+        newest = starts[-1] if starts else None
+        under_way = newest is not None and newest.start == step.start and newest.ended is None
+        return RUNNING if under_way else INTERRUPTED
+    return REPLAYED if step.replayed else RECORDED
+
+
+def step_table(steps: "Sequence[RecordedStep]", starts: "Sequence[RecordedStart]", *, full: bool) -> str:
+    """Return one line a step, and a line where a start began anew. Long names are cut in a terminal unless `full`."""
+    if not steps:
+        return ""
+    days = {step.began.astimezone(UTC).date() for step in steps}
+    rows = [_row(step, starts, "%H:%M:%S" if len(days) == 1 else "%Y-%m-%d %H:%M:%S") for step in steps]
+    head, *lines = table(_COLUMNS, rows if full else _fitting(rows), gap=NARROW).splitlines()
+    told, run = [head], steps[0].run
+    for step, line in zip(steps, lines, strict=True):
+        if step.run != run:
+            run = step.run
+            told.append(f"start {run} began anew:")
+        told.append(line)
+    return "\n".join(told)
+
+
+def spans(steps: "Iterable[RecordedStep]") -> dict[int, str]:
+    """Return the numbers of the steps that each start ran, as `7-9`."""
+    numbers: dict[int, list[int]] = {}
+    for step in steps:
+        numbers.setdefault(step.start, []).append(step.n)
+    return {start: str(own[0]) if len(own) == 1 else f"{min(own)}-{max(own)}" for start, own in numbers.items()}
+
+
+def continued(steps: "Sequence[RecordedStep]") -> list[str]:
+    """Return a sentence for each start that took steps from the record and ran new ones."""
+    told = []
+    for start in sorted({step.start for step in steps}):
+        first = next(step for step in steps if step.start == start)
+        before = sum(step.start < start and step.run == first.run and step.replayed for step in steps)
+        if before:
+            told.append(f"start {start} continued at step {first.n} ({before} replayed)")
+    return told
+
+
+def interrupted(steps: "Iterable[RecordedStep]", starts: "Sequence[RecordedStart]") -> list[str]:
+    """Return a sentence for each call that began and did not end."""
+    return [
+        f"step {step.n} was interrupted: {step.kind} {step.name} of {step.agent} in start {step.start}"
+        for step in steps
+        if state_of(step, starts) == INTERRUPTED
+    ]
+
+
+def summary(steps: "Sequence[RecordedStep]", starts: "Sequence[RecordedStart]") -> str:
+    """Return how many steps there are, by what became of them."""
+    states = [state_of(step, starts) for step in steps]
+    parts = [f"{states.count(state)} {state}" for state in (REPLAYED, VOID, INTERRUPTED, RUNNING) if state in states]
+    return counted(len(steps), "step") + (f": {', '.join(parts)}" if parts else "")
+
+
+def _row(step: "RecordedStep", starts: "Sequence[RecordedStart]", clock: str) -> list[str]:
+    return [
+        str(step.n),
+        step.kind,
+        step.agent,
+        step.name,
+        str(step.start),
+        step.began.astimezone(UTC).strftime(clock),
+        _took(step.began, step.ended),
+        _tokens(step),
+        state_of(step, starts),
+    ]
+
+
+def _took(began: datetime, ended: datetime | None) -> str:
+    """Return how long a step took; most take less than a second."""
+    if ended is None:
+        return ""
+    seconds = max(0.0, (ended - began).total_seconds())
+    return f"{seconds * 1000:.0f}ms" if seconds < 1 else age(began.isoformat(), now=ended)
+
+
+def _tokens(step: "RecordedStep") -> str:
+    used = step.usage or {}
+    sent, received = used.get("inputTokens", 0), used.get("outputTokens", 0)
+    return f"{sent}/{received}" if sent or received else "-"
+
+
+def _fitting(rows: list[list[str]]) -> list[list[str]]:
+    """Cut the longer of the two columns of names until the table fits the terminal; nothing is cut for a pipe."""
+    width = terminal_width()
+    lines = [list(_COLUMNS), *([cell(value) for value in row] for row in rows)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(_COLUMNS))]
+    over = 0 if width is None else sum(widths) + len(NARROW) * (len(widths) - 1) - width
+    while over > 0 and any(widths[place] > _LEAST_NAME for place in _NAMES):
+        longer = max(_NAMES, key=lambda place: widths[place])
+        widths[longer] -= 1
+        over -= 1
+    return [[_cut(text, widths[place]) if place in _NAMES else text for place, text in enumerate(row)] for row in rows]
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
