@@ -8,7 +8,15 @@ import pytest
 
 from agentjobs.api.conditions import Condition, ConditionType, Phase
 from agentjobs.api.job.resolve import resolve
-from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, QueuePlace, ResolvedSpec, ResultSummary, Usage
+from agentjobs.api.job.status import (
+    AgentJobStatus,
+    AttemptRecord,
+    Checkpoint,
+    QueuePlace,
+    ResolvedSpec,
+    ResultSummary,
+    Usage,
+)
 from agentjobs.api.job.validation import validate_job
 from agentjobs.dev.backends import Server
 from devcluster.client import CRDS, ApiError, Client
@@ -268,7 +276,10 @@ async def test_a_full_status_is_kept_whole(jobs: Any) -> None:
         transitions=5,
         snoozes=1,
         infra_restarts=1,
-        attempt_history=tuple(AttemptRecord(1, n, f"j-{n}", NOW, NOW, "Retry", "IO", True, "x") for n in range(1, 11)),
+        attempt_history=tuple(
+            AttemptRecord(1, n, f"j-{n}", NOW, NOW, "Retry", "IO", True, "x", n, n) for n in range(1, 11)
+        ),
+        checkpoint=Checkpoint(10, "search", NOW),
         usage=Usage(1, 2, 3, 4),
         result=ResultSummary("Hello.", {"outcome": {"a": [1]}}, True, "journal:jobs/1/result"),
         queue=QueuePlace("agents", NOW),
@@ -288,15 +299,18 @@ async def test_a_phase_of_a_later_release_is_taken(jobs: Any) -> None:
 
 async def test_kubectl_shows_and_explains_a_job(jobs: Any, api_server: Server) -> None:
     job = await jobs.create(name="shown", priority=1)
-    status = AgentJobStatus(phase=Phase.CANCELLED, reason="Replaced", attempts=2, queue=QueuePlace("agents", NOW))
+    place = QueuePlace("agents", NOW)
+    status = AgentJobStatus(
+        phase=Phase.CANCELLED, reason="Replaced", attempts=2, queue=place, checkpoint=Checkpoint(7, "search", NOW)
+    )
     await jobs.patch_status(job, status.to_dict())
 
     table = kubectl(api_server, "get", "aj", "shown", "-o", "wide")
     explained = kubectl(api_server, "explain", "agentjob.spec.retry")
 
-    columns = ["NAME", "PHASE", "OUTCOME", "QUEUE", "ATTEMPTS", "PRIORITY", "NEXT", "MODEL", "REASON", "AGE"]
-    assert table.split()[:10] == columns
-    assert table.split()[10:17] == ["shown", "Cancelled", "agents", "2", "1", MODEL, "Replaced"]
+    columns = ["NAME", "PHASE", "OUTCOME", "QUEUE", "ATTEMPTS", "STEPS", "PRIORITY", "NEXT", "MODEL", "REASON", "AGE"]
+    assert table.split()[:11] == columns
+    assert table.split()[11:19] == ["shown", "Cancelled", "agents", "2", "7", "1", MODEL, "Replaced"]
     assert "shown" in kubectl(api_server, "get", "adk")
     assert "Attempts in all, the first one included. Default: 3." in explained
 

@@ -308,6 +308,7 @@ def _columns() -> list[Schema]:
         _column("Outcome", ".status.result.outcome"),
         _column("Queue", ".status.queue.name"),
         _column("Attempts", ".status.attempts", kind="integer"),
+        _column("Steps", ".status.checkpoint.step", kind="integer", wide=True),
         _column("Priority", ".spec.priority", kind="integer", wide=True),
         # A string, because kubectl prints a date that lies ahead as <invalid>.
         _column("Next", ".status.nextAttemptTime", wide=True),

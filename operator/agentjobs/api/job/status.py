@@ -28,6 +28,7 @@ from agentjobs.api.raw_status import (
 )
 
 MAX_RULES: Final = 32
+MAX_STEP_NAME: Final = 253
 MAX_ATTEMPT_HISTORY: Final = 10
 """Older starts are in the database."""
 
@@ -45,6 +46,25 @@ class AttemptRecord:
     reason: Annotated[str, Field(max_length=63, description="Class of the error, if any.")] = ""
     charged: Annotated[bool, Field(description="Whether it used up an attempt.")] = False
     message: Annotated[str, Field(max_length=1024, description="The error in words.")] = ""
+    from_step: Annotated[
+        Count | None,
+        Field(
+            description="The job's last recorded step when it began, 0 for none. Absent while it runs, and when the "
+            "database was away at its end."
+        ),
+    ] = None
+    to_step: Annotated[
+        Count | None, Field(description="The job's last recorded step when it ended; `fromStep` if it recorded none.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The last recorded step of the job, as of the end of its last start."""
+
+    step: Annotated[Count, Field(description="Its number in the job, from 1, over all starts.")]
+    name: Annotated[str, Field(max_length=MAX_STEP_NAME, description="Name of the model, tool or value.")] = ""
+    time: Annotated[datetime | None, Field(description="When it was recorded.")] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +164,13 @@ class AgentJobStatus:
         tuple[AttemptRecord, ...],
         Field(max_length=MAX_ATTEMPT_HISTORY, description="The last 10, oldest first."),
     ] = ()
+    checkpoint: Annotated[
+        Checkpoint | None,
+        Field(
+            description="The last recorded step, written when a start ends; the next start goes on after it, unless "
+            "`retry.resume` or `steps.checkpoint` say otherwise. `agentjobs show NAME --steps` lists all of them."
+        ),
+    ] = None
     usage: Annotated[Usage | None, Field(description="What all starts used, by the database; set at the end.")] = None
     result: Annotated[ResultSummary | None, Field(description="The answer, shortened.")] = None
     queue: Annotated[QueuePlace | None, Field(description="Where the job waits or holds its slot.")] = None
@@ -171,6 +198,7 @@ class AgentJobStatus:
             rule_counts=_counts(raw.get("ruleCounts")),
             last_resume=read_text(raw, "lastResume")[:MAX_RESUME] or None,
             attempt_history=tuple(map(_attempt, read_objects(raw, "attemptHistory"))),
+            checkpoint=_checkpoint(raw.get("checkpoint")),
             usage=_usage(raw.get("usage")),
             result=_result(raw.get("result")),
             queue=_queue(raw.get("queue")),
@@ -206,7 +234,19 @@ def _attempt(raw: Mapping[str, Any]) -> AttemptRecord:
         reason=read_text(raw, "reason"),
         charged=raw.get("charged") is True,
         message=read_text(raw, "message"),
+        from_step=_step(raw, "fromStep"),
+        to_step=_step(raw, "toStep"),
     )
+
+
+def _step(raw: Mapping[str, Any], key: str) -> int | None:
+    return read_count(raw, key) if key in raw else None
+
+
+def _checkpoint(raw: object) -> Checkpoint | None:
+    if not isinstance(raw, Mapping):
+        return None
+    return Checkpoint(read_count(raw, "step"), read_text(raw, "name")[:MAX_STEP_NAME], read_time(raw, "time"))
 
 
 def _usage(raw: object) -> Usage | None:

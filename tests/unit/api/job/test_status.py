@@ -9,6 +9,7 @@ from agentjobs.api.conditions import Condition, ConditionType, Phase
 from agentjobs.api.job.status import (
     AgentJobStatus,
     AttemptRecord,
+    Checkpoint,
     QueuePlace,
     ResolvedSpec,
     ResultSummary,
@@ -33,7 +34,8 @@ FULL = AgentJobStatus(
     transitions=5,
     snoozes=1,
     infra_restarts=1,
-    attempt_history=(AttemptRecord(1, 1, "hello-1", NOW, NOW, "Snooze", "NodeLost", False, "gone"),),
+    attempt_history=(AttemptRecord(1, 1, "hello-1", NOW, NOW, "Snooze", "NodeLost", False, "gone", 0, 3),),
+    checkpoint=Checkpoint(3, "search", NOW),
     usage=Usage(1, 2, 3, 4),
     result=ResultSummary("Hello.", {"a": 1}, False, "journal:jobs/1/result"),
     queue=QueuePlace("agents", NOW),
@@ -55,6 +57,17 @@ def test_no_status_is_too_strange_to_read(raw: Any) -> None:
 @pytest.mark.parametrize("value", [-1, 2**31, "3", 2.0, True, None, []], ids=repr)
 def test_a_count_that_is_none_reads_as_zero(value: object) -> None:
     assert AgentJobStatus.parse({"starts": value}).starts == 0
+
+
+def test_a_start_of_before_there_were_steps_says_nothing_of_them() -> None:
+    (record,) = AgentJobStatus.parse({"attemptHistory": [{"attempt": 1, "start": 1}]}).attempt_history
+    assert (record.from_step, record.to_step) == (None, None)
+    assert "toStep" not in AgentJobStatus(attempt_history=(record,)).to_dict()["attemptHistory"][0]
+
+
+def test_the_name_of_a_step_is_cut_to_what_the_crd_takes() -> None:
+    status = AgentJobStatus.parse({"checkpoint": {"step": 1, "name": "x" * 300}})
+    assert status.checkpoint == Checkpoint(1, "x" * 253)
 
 
 def test_an_unknown_phase_reads_as_none() -> None:
