@@ -38,7 +38,7 @@ class Phase(Word):
     QUEUED = "Queued", "Waits for a slot in its queue."
     RUNNING = "Running", "A start is claimed: its pod exists or is being made."
     RETRYING = "Retrying", "Waits for `status.nextAttemptTime`, after a failed attempt or a snooze."
-    SUSPENDED = "Suspended", "Stopped and resumable; holds no slot and no pod."
+    SUSPENDED = "Suspended", "Stopped and resumable after its last recorded step; holds no slot and no pod."
     SUCCEEDED = "Succeeded", "Ended with a result."
     FAILED = "Failed", "Ended: attempts are used up, or another would fail the same way."
     CANCELLED = "Cancelled", "Ended because a user or the agent's code cancelled it."
@@ -105,7 +105,7 @@ class SuspendedReason(Word):
         "Rule",
         "A rule of `resultPolicy` suspended it; a new value of the annotation `agentjobs.dev/resume` resumes it.",
     )
-    RESUMED = "Resumed", "The job continues."
+    RESUMED = "Resumed", "The job continues, after its last recorded step."
 
 
 class PodStartedReason(Word):

@@ -22,7 +22,8 @@ class Described:
 _RETRY: Final = ("Retry", "yes")
 _FAIL: Final = ("Fail", "")
 _WAIT: Final = ("Snooze", "no")
-_INFRA: Final = ("Snooze 5 s", "no; counts against `retry.maxInfraRestarts`")
+_INFRA: Final = ("Snooze 5 s", "no; counts against `retry.maxInfraRestarts` if the start recorded no new step")
+_TIMED_OUT: Final = ("Snooze 30 s if the start recorded new steps, else Retry", "when retried")
 
 CLASSES: Final[Mapping[ErrorClass, Described]] = {
     ErrorClass.RESULT_ERROR: Described(
@@ -77,8 +78,8 @@ CLASSES: Final[Mapping[ErrorClass, Described]] = {
     ErrorClass.MODULE_NOT_FOUND: Described(
         "A module or attribute that the job names, or that its code imports, is not in the image.", *_FAIL
     ),
-    ErrorClass.ATTEMPT_TIMEOUT: Described("`timeouts.attempt` was used up.", *_RETRY),
-    ErrorClass.PROGRESS_TIMEOUT: Described("Nothing happened for `timeouts.progress`.", *_RETRY),
+    ErrorClass.ATTEMPT_TIMEOUT: Described("`timeouts.attempt` was used up.", *_TIMED_OUT),
+    ErrorClass.PROGRESS_TIMEOUT: Described("Nothing happened for `timeouts.progress`.", *_TIMED_OUT),
     ErrorClass.DEADLINE_EXCEEDED: Described("`timeouts.running` was used up.", *_FAIL),
     ErrorClass.QUEUE_TIMEOUT: Described("`timeouts.queue` was used up.", *_FAIL),
     ErrorClass.BUDGET_EXCEEDED: Described("ADK's `max_llm_calls` was reached.", *_FAIL),

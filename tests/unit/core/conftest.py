@@ -11,7 +11,7 @@ from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.contract import FINALIZER, LABEL_JOB, TerminationMessage, Verdict
 from agentjobs.core.job import progress
 from agentjobs.core.job.actions import Claim, EndStart, Finish, Suspend, Wait
-from agentjobs.core.job.observation import FinalResult, Job, Observation, parse_job
+from agentjobs.core.job.observation import FinalResult, Job, Observation, Progress, parse_job
 from agentjobs.core.pods.pod import Pod, parse_pod
 from agentjobs.core.queues.admission import Granted
 
@@ -52,6 +52,7 @@ class Scene:
             spec=AgentJobSpec.model_validate(self.raw),
             pods=tuple(parse_pod(pod) for pod in self.pods),
             pod_problems=(),
+            progress=Progress(),
             result=FinalResult(),
         )
         return replace(seen, **self.changes)

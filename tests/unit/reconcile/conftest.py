@@ -6,6 +6,7 @@ write, repeat and reorder its news, and says what was written.
 
 import copy
 import random
+from collections import defaultdict
 from collections.abc import MutableMapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ import pytest
 from agentjobs.api.job.isolation import EgressRule
 from agentjobs.api.job.status import AgentJobStatus
 from agentjobs.contract import LABEL_JOB, LABEL_RELEASED, TerminationMessage, Verdict
+from agentjobs.core.job.observation import Progress
 from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.errors import AlreadyExists, Conflict, Fenced, NotFound, Unavailable
 from agentjobs.history.memory import MemoryHistory
@@ -61,6 +63,10 @@ class World:
         self.starts: dict[tuple[str, int], int] = {}
         self.settled: dict[str, int] = {}
         self.used: dict[str, dict[str, int]] = {}
+        # The start of each step that was recorded of a job, by its uid and in their order.
+        self.steps: dict[str, list[int]] = defaultdict(list)
+        # Starts whose steps an operator asked for: the job's uid and the number.
+        self.asked: list[tuple[str, int]] = []
         self.records: dict[tuple[str, str, int], Any] = {}
         # Every claim that was granted: the job's uid, the start, the pod's uid.
         self.granted: list[tuple[str, int, str]] = []
@@ -204,7 +210,18 @@ class World:
         found = await self.history.final_result(uid)
         if not had:
             self.settled[uid] = max((n for of, n in self.starts if of == uid), default=0)
-        return replace(found, usage=self.used.get(uid, found.usage))
+        last = max((n for of, n in self.starts if of == uid), default=0)
+        return replace(found, usage=self.used.get(uid, found.usage), progress=self._progress(uid, last))
+
+    async def progress(self, uid, start):
+        self._available()
+        self.asked.append((uid, start))
+        return self._progress(uid, start)
+
+    def _progress(self, uid, start):
+        steps = self.steps[uid]
+        before, last = sum(of < start for of in steps), sum(of <= start for of in steps)
+        return Progress(before, last, f"step {last}" if last else "", self.now if last else None, last > before)
 
     async def resolved(self, uid):
         self._available()
@@ -414,6 +431,11 @@ class World:
             return False
         self.granted.append((uid, start, pod))
         return True
+
+    def record_steps(self, pod, count=1):
+        """The runner records steps, if its pod holds the start."""
+        if self.run_pod(pod):
+            self.steps[owner(pod)] += [int(pod["metadata"]["name"].rpartition("-")[2])] * count
 
     def end_pod(self, pod, verdict=None, *, reason="", code=0, delay=None, message="because", outcome=None):
         """The container ends, with the runner's word or without."""

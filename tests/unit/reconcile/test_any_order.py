@@ -1,7 +1,8 @@
 """Whatever happens in whatever order: terminal is final, a start has one claimed pod, attempts never skip.
 
 A queue's slots are never exceeded, a session never runs twice at once, a deleted job starts nothing, and a job that an
-operator cannot read after a rollback goes on after the upgrade. `make properties` tries more than the usual histories.
+operator cannot read after a rollback goes on after the upgrade. A time-out without a new step is charged.
+`make properties` tries more than the usual histories.
 """
 
 import copy
@@ -30,7 +31,9 @@ ACTIONS = (
     "die-after",
     "restart",
     "start-pods",
+    "record-steps",
     "end-pods",
+    "time-out-pods",
     "crash-pods",
     "delete-pod",
     "lose-node",
@@ -95,7 +98,10 @@ class Watcher:
     def check(self):
         for key, obj in self.world.objects.items():
             if key[0] == "AgentJob":
-                self._check_job(obj["metadata"]["uid"], self.world.status(key[2]))
+                status = self.world.status(key[2])
+                self._check_job(obj["metadata"]["uid"], status)
+                if key[2] != "four":  # at times no operator can read it
+                    self._check_time_outs(status)
                 self._check_deletion(obj["metadata"], self.world.status(key[2]))
         newest = {}
         for uid, start, pod in self.world.granted:
@@ -133,6 +139,7 @@ class Watcher:
             assert status.transitions >= before.transitions
             assert status.attempts - before.attempts in (0, 1), "an attempt was skipped"
             assert status.starts - before.starts in (0, 1), "a start was skipped"
+            assert step_of(status) >= step_of(before), "the checkpoint went back"
         self.seen[uid] = status
         said = primary_condition(status.conditions)
         assert status.reason == (said.reason if said else None)
@@ -146,6 +153,17 @@ class Watcher:
         assert sum(charged) <= 3
         for record in status.attempt_history:
             assert (uid, record.start) in self.world.starts, "a claim of a start that was never recorded"
+
+    def _check_time_outs(self, status):
+        for record in status.attempt_history:
+            if record.reason == "AttemptTimeout" and record.to_step is not None:
+                told = (record.verdict, record.to_step > record.from_step)
+                assert told in (("Snooze", True), ("Retry", False)), "a time-out was judged without its steps"
+                assert told[1] or record.charged, "a time-out without a step was free"
+
+
+def step_of(status):
+    return status.checkpoint.step if status.checkpoint else 0
 
 
 def counted(state):
@@ -233,6 +251,13 @@ async def act(world, action, draw, number):  # noqa: C901  one flat branch an ac
                 world.end_pod(pod, verdict, reason=reason, code=code, delay=delay, outcome=outcome)
             else:
                 world.end_pod(pod, code=76)
+    elif action == "record-steps":
+        for pod in live:
+            world.record_steps(pod, draw % 3)
+    elif action == "time-out-pods":
+        for pod in live:
+            if world.run_pod(pod):
+                world.end_pod(pod, Verdict.RETRY, reason="AttemptTimeout", code=70)
     elif action == "crash-pods":
         for pod in live:
             world.end_pod(pod, code=137)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from agentjobs.api.conditions import ConditionType, Phase
-from agentjobs.api.job.status import AttemptRecord
+from agentjobs.api.job.status import AttemptRecord, Checkpoint
 from agentjobs.core.job.needs import Need
 from agentjobs.core.job.observation import FinalResult
 from agentjobs.core.pods.pod import Pod
@@ -70,6 +70,9 @@ class Again:
 
     at: datetime
     infra: bool
+    """It counts against `maxInfraRestarts`."""
+    free: bool = False
+    """It counts against nothing: the start was lost to the cluster after it had recorded new steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,8 @@ class EndStart:
     ran: timedelta
     rule: str = ""
     """The rule of `resultPolicy` that decided."""
+    checkpoint: Checkpoint | None = None
+    """The job's last recorded step; None when there is none or history did not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ In one observation a valid success beats cancel, deadline and every other end.
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TypeGuard
 
 from agentjobs.api.conditions import ConditionType, PodStartedReason, find_condition
 from agentjobs.api.job.status import AttemptRecord
@@ -51,8 +52,11 @@ def decide(seen: Observation, now: datetime) -> Answer:
     answer = _next(seen, now)
     if not isinstance(answer, Decision):
         return answer
-    if seen.result is None and seen.history_available and _ends_with_a_result(seen.job, answer.action):
-        return needs.FinalResult()
+    if seen.history_available:
+        if seen.result is None and _ends_with_a_result(seen.job, answer.action):
+            return needs.FinalResult()
+        if seen.progress is None and _continues(answer.action):
+            return needs.StartProgress(answer.action.record.start)
     if isinstance(answer.action, Keep) and not seen.job.is_observed:
         return replace(answer, action=Observe())
     return answer
@@ -74,6 +78,11 @@ def _ends_with_a_result(job: Job, action: Action) -> bool:
     """Whether an action ends a job of which history may have an answer, and knows the usage."""
     end = action.next_step if isinstance(action, EndStart) else action
     return isinstance(end, Finish) and job.status.starts > 0
+
+
+def _continues(action: Action) -> TypeGuard[EndStart]:
+    """Whether an action ends a start, but not its job: an end with a result is told of the steps along with it."""
+    return isinstance(action, EndStart) and not isinstance(action.next_step, Finish)
 
 
 def _finished(seen: Observation, now: datetime) -> Answer:
@@ -240,7 +249,7 @@ def _loss(pod: Pod) -> ErrorClass:
     return ErrorClass.NODE_LOST if pod.disruption == "DeletionByTaintManager" else ErrorClass.RUNNER_LOST
 
 
-def _starting(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) -> Decision:
+def _starting(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) -> Answer:
     """The pod waits for a node, an image, a Secret."""
     age = min(now - max(pod.created, active.started or pod.created), seen.active_for)
     if age >= GIVE_UP_AFTER:

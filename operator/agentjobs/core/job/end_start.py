@@ -1,5 +1,8 @@
 """What the end of a start means for its job: charged or not, by the job's rules and limits, and what follows.
 
+A start that recorded new steps did not run for nothing, since the next one goes on after them. Hence a time-out is then
+a snooze, and a lost pod counts against nothing; both are still bounded, by `maxSnoozes` and by the work itself.
+
 Pure, a part of `decide`. In one observation a valid success beats cancel, deadline and every other end.
 """
 
@@ -10,9 +13,11 @@ from agentjobs.api.conditions import CancelledReason, CompleteReason, Phase, Sus
 from agentjobs.api.job.spec import AgentJobSpec, Rule
 from agentjobs.api.job.status import AttemptRecord
 from agentjobs.contract import ErrorClass, Verdict, cut
-from agentjobs.core.job.actions import Again, Decision, EndStart, Finish, Keep, Suspend
+from agentjobs.core.job import needs
+from agentjobs.core.job.actions import Again, Answer, Decision, EndStart, Finish, Keep, Suspend
 from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.job.policy import matching_rule
+from agentjobs.core.job.progress import checkpoint_of
 from agentjobs.core.job.retry import backoff
 from agentjobs.core.pods.diagnose import SNOOZE_DELAY, Ending, stopped
 from agentjobs.core.pods.pod import Pod
@@ -21,11 +26,12 @@ from agentjobs.core.pods.pod import Pod
 RECORD_BYTES = 512
 ASK_AGAIN = timedelta(seconds=5)
 DEADLINE_SLACK = timedelta(seconds=1)  # the kubelet counts whole seconds
+_TIMED_OUT = (ErrorClass.ATTEMPT_TIMEOUT, ErrorClass.PROGRESS_TIMEOUT)
 SUSPENDED = "spec.suspend is true; set it to false and the job continues"
 
 
-def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, now: datetime) -> Decision:
-    """The active start is over: charge it or not, and say what follows."""
+def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, now: datetime) -> Answer:
+    """The active start is over: charge it or not, and say what follows; or what has to be known first."""
     ending = stopped(seen.job, ending)
     may_continue = ending.verdict in (Verdict.RETRY, Verdict.SNOOZE) or ending.outcome is not None
     unknown = seen.spec is None and not seen.unreadable
@@ -36,12 +42,26 @@ def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending:
     rule = _rule(seen, ending, pod)
     if rule is not None:
         ending = replace(ending, message=_describe(rule, ending))
-    if rule is None:
-        next_step, charged = _next_step(seen, active, ending, ran, now)
-    else:
         next_step, charged = _by_rule(seen, active, ending, rule, now)
+        return _ended(seen, _record(seen, active, pod, ending, charged, now), next_step, ran, rule.name)
+    if _depends_on_steps(seen, ending, ran):
+        if seen.progress is None and seen.history_available:
+            return needs.StartProgress(active.start)
+        if seen.progress is None and (not ending.infra or _spent(seen, ending)):
+            # What follows is a start, which needs Postgres too: nothing is lost by waiting.
+            return Decision(Keep(), again=now + ASK_AGAIN)
+        ending = _after_steps(seen, ending)
+    next_step, charged = _next_step(seen, active, ending, ran, now)
+    return _ended(seen, _record(seen, active, pod, ending, charged, now), next_step, ran)
+
+
+def _record(
+    seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, charged: bool, now: datetime
+) -> AttemptRecord:
+    """What the status keeps of a start that is over."""
     ended = min(now, pod.terminated.finished) if pod and pod.terminated and pod.terminated.finished else now
-    record = replace(
+    known = seen.known_progress
+    return replace(
         active,
         # A node's clock may be another than ours; an end before the beginning or in the future would mislead.
         ended=max(ended, active.started or ended),
@@ -49,11 +69,52 @@ def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending:
         reason="" if ending.verdict is Verdict.SUCCEED else ending.reason,
         charged=charged,
         message=cut(ending.message, RECORD_BYTES),
+        from_step=known.before if known else None,
+        to_step=known.last if known else None,
     )
-    fired = rule.name if rule else ""
+
+
+def _ended(
+    seen: Observation, record: AttemptRecord, next_step: Again | Finish | Suspend, ran: timedelta, rule: str = ""
+) -> Decision:
+    known = seen.known_progress
     return Decision(
-        EndStart(record, next_step, ran, fired), again=next_step.at if isinstance(next_step, Again) else None
+        EndStart(record, next_step, ran, rule, checkpoint_of(known) if known else None),
+        again=next_step.at if isinstance(next_step, Again) else None,
     )
+
+
+def _depends_on_steps(seen: Observation, ending: Ending, ran: timedelta) -> bool:
+    """Whether it matters for what follows that a start recorded steps: they are kept, and the job is to go on."""
+    spec = seen.spec
+    if spec is None or seen.job.must_end or spec.steps.checkpoint != "Steps":
+        return False
+    if ending.infra:
+        return ending.reason != ErrorClass.SUSPENDED
+    return (
+        ending.verdict is Verdict.RETRY
+        and ending.reason in _TIMED_OUT
+        and ending.began
+        and not _is_past_deadline(seen, spec, ending, ran)
+    )
+
+
+def _after_steps(seen: Observation, ending: Ending) -> Ending:
+    """The same ending, as one of a start whose steps the next one goes on after, if it recorded any."""
+    progress = seen.progress
+    if progress is None or not progress.advanced:
+        return ending
+    message = f"{ending.message}; the next start goes on after step {progress.last}"
+    if ending.infra:
+        return replace(ending, message=message)
+    return replace(
+        ending, verdict=Verdict.SNOOZE, delay=max(SNOOZE_DELAY, ending.delay or SNOOZE_DELAY), message=message
+    )
+
+
+def _is_past_deadline(seen: Observation, spec: AgentJobSpec, ending: Ending, ran: timedelta) -> bool:
+    """Whether a start was stopped because the job's running time is used up: pods get what is left of it."""
+    return ending.reason == ErrorClass.ATTEMPT_TIMEOUT and time_left(seen, spec, ran) <= DEADLINE_SLACK
 
 
 def cancelled(job: Job, when: str = "") -> Finish:
@@ -91,7 +152,7 @@ def _next_step(
     if ending.reason == ErrorClass.SUSPENDED:
         # The loss is our own doing: it spends nothing.
         return Suspend(SuspendedReason.REQUESTED, SUSPENDED), False
-    if ending.reason == ErrorClass.ATTEMPT_TIMEOUT and time_left(seen, seen.spec, ran) <= DEADLINE_SLACK:
+    if _is_past_deadline(seen, seen.spec, ending, ran):
         return Finish(Phase.FAILED, ErrorClass.DEADLINE_EXCEEDED, "timeouts.running was used up"), False
     next_step, charged = _again(seen, seen.spec, active, ending, now)
     if seen.job.suspend and isinstance(next_step, Again):
@@ -175,8 +236,11 @@ def _finish(ending: Ending, phase: Phase, reason: str) -> Finish:
 def _again(
     seen: Observation, spec: AgentJobSpec, active: AttemptRecord, ending: Ending, now: datetime
 ) -> tuple[Again | Finish, bool]:
+    at = now + (ending.delay or SNOOZE_DELAY)
+    if ending.infra and seen.progress is not None and seen.progress.advanced and spec.steps.checkpoint == "Steps":
+        return Again(at, infra=False, free=True), False
     if ending.verdict is Verdict.SNOOZE and not _spent(seen, ending):
-        return Again(now + (ending.delay or SNOOZE_DELAY), infra=ending.infra), False
+        return Again(at, infra=ending.infra), False
     return _retry(seen, spec, active, ending, now)
 
 

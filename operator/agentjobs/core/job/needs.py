@@ -41,8 +41,18 @@ class LastHeartbeat:
 
 
 @dataclass(frozen=True, slots=True)
+class StartProgress:
+    """How many steps this start recorded, now that it has ended."""
+
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
 class FinalResult:
-    """The final answer of a job that ends, and what its starts used. The question makes the answer final."""
+    """The final answer of a job that ends, what its starts used, and how far the last one got.
+
+    The question makes the answer final.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,5 +60,5 @@ class EndRecorded:
     """Whether the job's end is in Postgres."""
 
 
-HistoryNeed: TypeAlias = AcceptedSpec | LastHeartbeat | FinalResult | EndRecorded
+HistoryNeed: TypeAlias = AcceptedSpec | LastHeartbeat | StartProgress | FinalResult | EndRecorded
 Need: TypeAlias = PodTrial | References | Slot | HistoryNeed

@@ -284,6 +284,8 @@ class Observation:
     """How long the active start's pod has been Terminating, by this operator's monotonic clock."""
     end_recorded: bool | None = None
     """Whether the job's end is in Postgres; None when it has not been asked."""
+    progress: Progress | None = None
+    """Of the active start, asked at its end."""
     result: FinalResult | None = None
 
     @property
@@ -291,6 +293,11 @@ class Observation:
         """The spec of a job that has one: `holds.broken_spec` has passed it."""
         assert self.spec is not None
         return self.spec
+
+    @property
+    def known_progress(self) -> Progress | None:
+        """How far the active start got, whichever answer says it."""
+        return self.progress or (self.result.progress if self.result else None)
 
     @property
     def active_pod(self) -> Pod | None:

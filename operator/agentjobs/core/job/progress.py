@@ -22,16 +22,18 @@ from agentjobs.api.conditions import (
 )
 from agentjobs.api.job.status import (
     MAX_ATTEMPT_HISTORY,
+    MAX_STEP_NAME,
     AgentJobStatus,
     AttemptRecord,
+    Checkpoint,
     QueuePlace,
     ResolvedSpec,
     ResultSummary,
 )
 from agentjobs.api.raw_status import MAX_CONDITIONS
-from agentjobs.contract import pod_name
+from agentjobs.contract import cut, pod_name
 from agentjobs.core.job.actions import Claim, EndStart, Finish, ReportPod, Suspend, Wait
-from agentjobs.core.job.observation import Job
+from agentjobs.core.job.observation import Job, Progress
 
 _END_CONDITIONS = {
     Phase.SUCCEEDED: ConditionType.COMPLETE,
@@ -103,6 +105,7 @@ def start_ended(job: Job, action: EndStart, *, now: datetime) -> AgentJobStatus:
         # Rounded up: many short starts must not run for nothing.
         running_seconds=job.status.running_seconds + math.ceil(action.ran.total_seconds()),
         rule_counts=_fired(job.status.rule_counts, action.rule),
+        checkpoint=action.checkpoint or job.status.checkpoint,
     )
     if isinstance(next_step, Finish):
         return _ended(job, status, next_step, now)
@@ -120,10 +123,15 @@ def start_ended(job: Job, action: EndStart, *, now: datetime) -> AgentJobStatus:
         # Rounded up: a status has whole seconds, and a retry must not come early.
         next_attempt_time=_ceiling(next_step.at),
         infra_restarts=status.infra_restarts + (1 if next_step.infra else 0),
-        snoozes=status.snoozes + (0 if next_step.infra or record.charged else 1),
+        snoozes=status.snoozes + (0 if next_step.infra or next_step.free or record.charged else 1),
         queue=replace(status.queue, since=None) if status.queue else None,
     )
     return _moved(job, status, now)
+
+
+def checkpoint_of(known: Progress) -> Checkpoint | None:
+    """The job's last recorded step as a status names it; None when there is none."""
+    return Checkpoint(known.last, cut(known.name, MAX_STEP_NAME), known.time) if known.last else None
 
 
 def suspended(job: Job, action: Suspend, *, spec_hash: str | None, now: datetime) -> AgentJobStatus:

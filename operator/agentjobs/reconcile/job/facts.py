@@ -14,7 +14,7 @@ from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.problems import Problem
 from agentjobs.contract import Resolved
 from agentjobs.core.job import needs
-from agentjobs.core.job.observation import FinalResult, Heartbeat, Job, Observation
+from agentjobs.core.job.observation import FinalResult, Heartbeat, Job, Observation, Progress
 from agentjobs.errors import Invalid, NotFound, Unavailable
 from agentjobs.kube.resources import AGENTJOBS, CONFIGMAPS
 from agentjobs.reconcile.job.ends import is_recorded
@@ -35,6 +35,7 @@ class Facts:
     missing: tuple[str, ...] | None = None
     resolved: Resolved | None = None
     heartbeat: Heartbeat | None = None
+    progress: Progress | None = None
     end_recorded: bool | None = None
     result: FinalResult | None = None
     outage: bool = False
@@ -74,14 +75,12 @@ class FactsLoader:
                 memo.trial = job.generation, await self._tried(job)
             case needs.References():
                 facts.missing, facts.resolved = await self.references(seen)
-            case needs.AcceptedSpec() | needs.LastHeartbeat() | needs.FinalResult() | needs.EndRecorded():
+            case _:
                 try:
                     await self._ask_history(job, need, facts)
                 except Unavailable as error:
                     self.outage(job, facts, error)
                     return not self._asks_later(job, need)
-            case _:
-                assert_never(need)
         return True
 
     def pod_problems(self, job: Job, spec: AgentJobSpec | None, memo: JobMemo) -> tuple[Problem, ...] | None:
@@ -135,6 +134,8 @@ class FactsLoader:
                 if silence is None and job.active is not None and job.active.started is not None:
                     silence = self._now() - job.active.started  # its runner has sent nothing yet
                 facts.heartbeat = Heartbeat(silence)
+            case needs.StartProgress(start):
+                facts.progress = await self._history.progress(job.uid, start)
             case needs.FinalResult():
                 facts.result = await self._history.final_result(job.uid)
             case needs.EndRecorded():

@@ -112,6 +112,7 @@ class Jobs:
             heartbeat=facts.heartbeat,
             active_for=active_for,
             deleting_for=self._deleting_for(job, pods, memo),
+            progress=facts.progress,
             result=facts.result,
         )
 

@@ -10,7 +10,8 @@ from agentjobs.api.conditions import Condition, ConditionType, Phase, find_condi
 from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, ResultSummary, Usage
 from agentjobs.contract import Result, cut
 from agentjobs.core.job.ended import KnownJob
-from agentjobs.core.job.observation import FinalResult, Job
+from agentjobs.core.job.observation import FinalResult, Job, Progress
+from agentjobs.core.job.progress import checkpoint_of
 from agentjobs.history.records import JobKey, StartEnd, TransitionRecord
 
 SUMMARY_BYTES: Final = 1024
@@ -104,14 +105,27 @@ def records_from_status(job: Job) -> list[TransitionRecord | StartEnd]:
 
 
 def with_result(job: Job, status: AgentJobStatus, result: FinalResult | None) -> AgentJobStatus:
-    """Add what was used, and the answer's preview, to the status of a job that ends; without `result` it lacks them."""
+    """Add what history knows to the status of a job that ends; without `result` the status lacks it.
+
+    That is what was used, how far the last start got, and the answer's preview.
+    """
     if result is None:
         return status
-    status = replace(status, usage=usage(result.usage))
+    status = replace(_with_progress(status, result.progress), usage=usage(result.usage))
     if status.phase is not Phase.SUCCEEDED and result.answer is None:
         return status
     summary = status.result.summary if status.result else ""
     return replace(status, result=preview(job, summary, result.answer))
+
+
+def _with_progress(status: AgentJobStatus, known: Progress | None) -> AgentJobStatus:
+    """Add the last step, and those of the last start if its end was written without them."""
+    if known is None:
+        return status
+    history = status.attempt_history
+    if history and history[-1].to_step is None:
+        history = (*history[:-1], replace(history[-1], from_step=known.before, to_step=known.last))
+    return replace(status, attempt_history=history, checkpoint=checkpoint_of(known) or status.checkpoint)
 
 
 def preview(job: Job, summary: str, result: Result | None) -> ResultSummary:

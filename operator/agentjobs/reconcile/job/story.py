@@ -91,6 +91,8 @@ class Story:
             charged=record.charged,
             rule=end.rule,
             ran_seconds=round(end.ran.total_seconds(), 1),
+            from_step=record.from_step,
+            to_step=record.to_step,
             then=type(next_step).__name__,
             at=None if isinstance(next_step, Finish) else _stamp(next_step.at),
         )
