@@ -49,12 +49,12 @@ class AttemptRecord:
     from_step: Annotated[
         Count | None,
         Field(
-            description="The job's last recorded step when it began, 0 for none. Absent while it runs, and when the "
-            "database was away at its end."
+            description="The last recorded step that it found and went on after; 0 when it began with the first step. "
+            "Absent while it runs, and when the database was away at its end."
         ),
     ] = None
     to_step: Annotated[
-        Count | None, Field(description="The job's last recorded step when it ended; `fromStep` if it recorded none.")
+        Count | None, Field(description="The last recorded step when it ended; `fromStep` if it recorded none.")
     ] = None
 
 
