@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from agentjobs.cli.printing import NARROW, age, cell, counted, table, terminal_width
+from agentjobs.cli.printing import NARROW, age, cell, table, terminal_width
 
 if TYPE_CHECKING:
     from agentjobs.api.recorded import RecordedStart, RecordedStep
@@ -81,10 +81,10 @@ def interrupted(steps: "Iterable[RecordedStep]", starts: "Sequence[RecordedStart
 
 
 def summary(steps: "Sequence[RecordedStep]", starts: "Sequence[RecordedStart]") -> str:
-    """Return how many steps there are, by what became of them."""
+    """Return how many steps there are, and what became of some: `9, of which 6 replayed, 1 void`."""
     states = [state_of(step, starts) for step in steps]
     parts = [f"{states.count(state)} {state}" for state in (REPLAYED, VOID, INTERRUPTED, RUNNING) if state in states]
-    return counted(len(steps), "step") + (f": {', '.join(parts)}" if parts else "")
+    return f"{len(steps)}, of which {', '.join(parts)}" if parts else str(len(steps))
 
 
 def _row(step: "RecordedStep", starts: "Sequence[RecordedStart]", clock: str) -> list[str]:
@@ -104,7 +104,7 @@ def _row(step: "RecordedStep", starts: "Sequence[RecordedStart]", clock: str) ->
 def _took(began: datetime, ended: datetime | None) -> str:
     """Return how long a step took; most take less than a second."""
     if ended is None:
-        return ""
+        return "-"
     seconds = max(0.0, (ended - began).total_seconds())
     return f"{seconds * 1000:.0f}ms" if seconds < 1 else age(began.isoformat(), now=ended)
 

@@ -97,4 +97,4 @@ def test_nothing_is_cut_in_full_or_in_a_pipe(monkeypatch, full, columns):
 def test_a_summary_counts_what_became_of_the_steps():
     steps = [a_step(1, replayed=True), a_step(2, void=True), a_step(3)]
 
-    assert told.summary(steps, []) == "3 steps: 1 replayed, 1 void"
+    assert told.summary(steps, []) == "3, of which 1 replayed, 1 void"
