@@ -9,12 +9,14 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, Final
 from urllib.parse import quote
 
 _OPEN: Final = "⟦"
 _CLOSE: Final = "⟧"
 _PLACEHOLDER: Final = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
+_ODD: Final = re.compile(f"[{_OPEN}\x00\ud800-\udfff]")
 # Names of variables hold no `=`, so these are no variable's.
 _TOKEN: Final = "=token"  # noqa: S105  a name, not a secret
 _CHARACTER: Final = "=u"
@@ -44,8 +46,8 @@ class Seals:
                 if len(spelled) >= _SHORTEST:
                     self._sealed.setdefault(spelled, placeholder)
         # Longest first: a secret may be part of another (a password of a DSN).
-        known = "|".join(re.escape(text) for text in sorted(self._sealed, key=lambda text: (-len(text), text)))
-        self._found = re.compile(f"{known + '|' if known else ''}{_OPEN}|[\x00\ud800-\udfff]")
+        known = sorted(self._sealed, key=lambda text: (-len(text), text))
+        self._found = re.compile("|".join([*map(re.escape, known), _ODD.pattern]))
 
     def seal(self, value: Any) -> Any:
         """Return JSON without secrets; `unseal` makes of it what it was.
@@ -54,7 +56,7 @@ class Seals:
         """
         match value:
             case str():
-                return self._found.sub(self._placeholder, value)
+                return self._found.sub(self._placeholder, value) if self._concerns(value) else value
             case dict():
                 return {self.seal(key): self.seal(item) for key, item in value.items()}
             case list():
@@ -86,6 +88,12 @@ class Seals:
             case _:
                 return value
 
+    def _concerns(self, text: str) -> bool:
+        # Most texts hold nothing, and looking for each secret by itself is ten times as fast as for any of them.
+        if _ODD.search(text):
+            return True
+        return len(text) >= _SHORTEST and any(secret in text for secret in self._sealed)
+
     def _placeholder(self, match: re.Match[str]) -> str:
         found = match[0]
         if found == _OPEN:
@@ -100,11 +108,15 @@ class Seals:
             return _OPEN
         if inside.startswith(_CHARACTER):
             return chr(int(inside[len(_CHARACTER) :], 16))
-        name = next((name for name in self._values if inside.split("|")[0] == _quoted(name)), None)
-        spelled = {} if name is None else {made: text for text, made in _spellings(name, self._values[name])}
-        if inside not in spelled:
+        if inside not in self._originals:
             raise LookupError(f"it holds a secret, and this pod has no variable {inside.split('|')[0]}")
-        return spelled[inside]
+        return self._originals[inside]
+
+    @cached_property
+    def _originals(self) -> dict[str, str]:
+        """The texts that placeholders stand for: of all variables, since a value that changed may not look secret."""
+        values = self._values.items()
+        return {placeholder: text for name, value in values for text, placeholder in _spellings(name, value)}
 
 
 def _spellings(name: str, value: str) -> Iterator[tuple[str, str]]:
