@@ -17,8 +17,9 @@ The process, which knows no engine:
 Steps that later starts find again:
 
     steps           the identity of a step        journal         what engines use
-    gateway_journal reads and stores steps        recorded_steps  those of earlier starts, by key
-    version_change  steps of another version      user_steps      `step` and `idempotency_key`
+    gateway_journal reads and records steps       recorded_steps  those of earlier starts, by key
+    step_sender     sends new ones                version_change  steps of another version
+    user_steps      `step`, `idempotency_key`
     sealing         no secrets in steps           json_values     values of user code as JSON
 
 What engines share:

@@ -1,38 +1,28 @@
-"""The journal that the gateway keeps: a thread of its own reads the recorded steps and stores new ones.
+"""The journal that the gateway keeps: the steps of earlier starts, read in pages, and new ones on their way there.
 
-A step is sealed and written as JSON where it is recorded; then it travels to the thread through a queue. What is
-queued while a request is under way travels together in the next one. Whoever records waits for its own step only, in
-any thread and any event loop; blocking the loop's thread is safe, because the requests are made in this one.
+A step is sealed and written as JSON where it is recorded; `step_sender` takes it from there.
 """
 
 import asyncio
-import json
-import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import agentjobs
 from agentjobs import contract
 from agentjobs.contract import Attempt, ErrorClass, RecordedStep, StepsPage, Verdict, Versions
-from agentjobs.errors import AgentJobsError, Fenced, Invalid, Unavailable
+from agentjobs.errors import Fenced, Invalid, Unavailable
 from agentjobs_runner import version_change
 from agentjobs_runner.endings import Ending, StartEnded
-from agentjobs_runner.gateway import LONGEST_PAUSE_SECONDS, Backoff, TooLarge
 from agentjobs_runner.journal import NewStep
-from agentjobs_runner.log import logger
 from agentjobs_runner.recorded_steps import RecordedSteps, stored_key
 from agentjobs_runner.redaction import Redactor
+from agentjobs_runner.step_sender import Order, StepSender, as_json
 from agentjobs_runner.timeline import Recorder
-
-# What stands around the steps of a body: the run and the versions.
-_FRAME_BYTES: Final = 8 * 1024
-_POLL_SECONDS: Final = 0.02
 
 
 class Requests(Protocol):
@@ -45,16 +35,6 @@ class Requests(Protocol):
     def add_steps(self, body: bytes) -> None:
         """Store steps, in one try; sending the same again is harmless."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """A step to store, or the keys of steps to void."""
-
-    done: "Future[None]"
-    key: str = ""
-    step: bytes = b""
-    void: tuple[str, ...] = ()
 
 
 class GatewayJournal:
@@ -80,42 +60,31 @@ class GatewayJournal:
         self._gateway = gateway
         self._redactor = redactor
         self._recorder = recorder
-        self._on_lost = on_lost
-        self._clock = clock
-        self._sleep = sleep
-        self._job = attempt["job"]
-        self._start = attempt["start"]
+        self._job, self._start = attempt["job"], attempt["start"]
         self._policy = (attempt["resolved"]["spec"].get("retry") or {}).get("onVersionChange", version_change.CONTINUE)
-        head = attempt.get("journal")
-        self._run = head["run"] if head else attempt["start"]
-        self._last = head["last"] if head else 0
-        self._before = head["versions"] if head else None
+        head = attempt.get("journal") or {"run": attempt["start"], "last": 0, "versions": None}
+        self._run, self._last, self._before = head["run"], head["last"], head["versions"]
         self._versions: Versions | None = None
-        self._told_versions = False
+        """What the next request says of them."""
         self._steps = RecordedSteps(redactor.unseal)
         self._read: Future[None] = Future()
+        self._lock = threading.Lock()
         self._replayed: set[str] | None = set() if self._last else None
         """The keys that answered; None once `resumed` is told, or where nothing was recorded."""
         self._begun: set[str] = set()
         """The calls of this start that have not ended."""
-        self._queue: queue.SimpleQueue[_Order] = queue.SimpleQueue()
-        self._next: _Order | None = None
-        self._lock = threading.Lock()
-        self._waiting = 0
-        self._lost: Fenced | Unavailable | None = None
-        self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
-        self.reachable = threading.Event()
+        self._sender = StepSender(gateway.add_steps, self._frame, self._stored, on_lost, clock=clock, sleep=sleep)
+        self.reachable = self._sender.reachable
         """Set while the gateway takes what is sent."""
-        self.reachable.set()
 
     def start(self) -> None:
-        """Begin to read what is recorded, and to store."""
-        self._thread.start()
+        """Begin to read what is recorded, and then to store."""
+        self._sender.start(self._read_all)
 
     @property
     def busy(self) -> bool:
         """Whether something waits for the gateway: the agent is then not silent."""
-        return self._waiting > 0 or not self._read.done()
+        return self._sender.busy or not self._read.done()
 
     def finish(self, give_up: Callable[[], float]) -> None:
         """Wait until all that was recorded is stored, and say in the timeline how much answered from the journal.
@@ -124,12 +93,7 @@ class GatewayJournal:
             Fenced: another pod holds this start.
             Unavailable: not all was stored until `give_up()`.
         """
-        while self._waiting and self._lost is None and self._clock() < give_up():
-            self._sleep(_POLL_SECONDS)
-        if self._lost is not None and (self._waiting or isinstance(self._lost, Fenced)):
-            raise self._lost
-        if self._waiting:
-            raise Unavailable("steps could not be stored in time")
+        self._sender.finish(give_up)
         if self._read.done():
             self._tell_resumed()
 
@@ -137,13 +101,13 @@ class GatewayJournal:
         """Take in what this image would run; see `Journal.open`."""
         self._read.result()
         versions = Versions(adk=adk, runner=agentjobs.__version__, scheme=scheme, agent=agent)
-        self._versions = versions
         change = version_change.judge(self._before if self._last else None, versions, self._policy)
         if change.told:
             self._recorder.add("warning", self._job, {"level": "WARNING", "message": change.told})
         if change.restart:
             self._run, self._last, self._replayed = self._start, 0, None
             self._steps.clear()
+        self._versions = versions
 
     def ended(self, key: str) -> RecordedStep | None:
         """Return the step of that key; see `Journal.ended`."""
@@ -178,32 +142,30 @@ class GatewayJournal:
         void = tuple(stored_key(key) for key in keys)
         self._steps.drop(void)
         if void:
-            await asyncio.wrap_future(self._put(_Order(Future(), void=void)))
+            await asyncio.wrap_future(self._sender.put(Order(void=void)))
 
     def _add(self, step: NewStep, ended: datetime | None, body: Any, *, void: bool = False) -> "Future[None]":
         self._tell_resumed()
-        frame = _frame(step, ended, void=void)
-        with self._lock:
-            if ended is None:
-                self._begun.add(frame["key"])
-            elif frame["key"] in self._begun:  # what a call used was counted when it began
-                self._begun.discard(frame["key"])
-                frame["usage"] = {}
-        written = _json(self._redactor.seal(body))
+        frame = self._counted_once(_frame(step, ended, void=void))
+        written = as_json(self._redactor.seal(body))
         if len(written) > contract.MAX_STEP_BYTES:
             raise _too_large(frame, len(written))
         self._recorder.usage.count(frame["usage"], told=True)
         if ended is not None and not void:
             self._steps.put({**frame, "n": 0, "start": self._start}, written)
-        return self._put(_Order(Future(), key=frame["key"], step=_json(frame)[:-1] + b',"body":' + written + b"}"))
+        order = Order(frame["key"], as_json(frame)[:-1] + b',"body":' + written + b"}")
+        order.done.add_done_callback(lambda done: self._steps.drop([order.key]) if done.exception() else None)
+        return self._sender.put(order)
 
-    def _put(self, order: _Order) -> "Future[None]":
-        # What was recorded is stored even when its task is cancelled meanwhile: it happened, and it cost.
-        order.done.set_running_or_notify_cancel()
+    def _counted_once(self, frame: dict[str, Any]) -> dict[str, Any]:
+        """Take the usage from the end of a call: it was counted when the call began."""
         with self._lock:
-            self._waiting += 1
-        self._queue.put(order)
-        return order.done
+            if frame["ended"] is None:
+                self._begun.add(frame["key"])
+            elif frame["key"] in self._begun:
+                self._begun.discard(frame["key"])
+                frame["usage"] = {}
+        return frame
 
     def _tell_resumed(self) -> None:
         with self._lock:
@@ -211,28 +173,21 @@ class GatewayJournal:
         if replayed is not None:
             self._recorder.add("resumed", self._job, {"fromStep": self._last + 1, "replayed": len(replayed)})
 
-    def _work(self) -> None:
-        """The thread: read what is recorded, then store what comes, for ever."""
-        try:
-            self._read_all()
-            while True:
-                self._store(self._batch())
-        except (Fenced, Unavailable) as error:
-            self._lose(error)
-        except Exception as error:
-            logger.exception("journal.failed")
-            self._lose(Unavailable(f"the runner's journal failed: {type(error).__name__}"))
+    def _frame(self) -> dict[str, Any]:
+        versions = self._versions
+        return {"run": self._run} if versions is None else {"run": self._run, "versions": versions}
 
-    def _lose(self, error: Fenced | Unavailable) -> None:
-        self._lost = error
-        self.reachable.clear()
-        self._on_lost(error)
+    def _stored(self, frame: dict[str, Any]) -> None:
+        if "versions" in frame:
+            self._versions = None
+        self._recorder.progressed()
 
     def _read_all(self) -> None:
+        """Read all recorded steps; what is wrong with them is met by the engine."""
         after: int | None = 0 if self._last else None
         try:
             while after is not None:
-                page = self._patiently(partial(self._gateway.steps, after))
+                page = self._sender.patiently(partial(self._gateway.steps, after))
                 self._steps.add(page["steps"])
                 after = page["next"]
         except StartEnded as ended:
@@ -242,78 +197,6 @@ class GatewayJournal:
             self._read.set_exception(StartEnded(Ending(Verdict.FAIL, ErrorClass.STEP_UNREADABLE, said)))
         else:
             self._read.set_result(None)
-
-    def _batch(self) -> list[_Order]:
-        """Wait for orders and return as many as one request takes: steps, or keys to void, in their order."""
-        batch = [self._next or self._queue.get()]
-        self._next, size = None, _FRAME_BYTES + len(batch[0].step)
-        while len(batch) < contract.MAX_STEPS:
-            try:
-                order = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            size += len(order.step) + 1
-            if bool(order.void) != bool(batch[0].void) or size > contract.MAX_STEPS_BODY_BYTES:
-                self._next = order
-                break
-            batch.append(order)
-        return batch
-
-    def _store(self, batch: list[_Order]) -> None:
-        """Store orders and let go those who wait for them."""
-        body = self._body(batch)
-        try:
-            self._patiently(lambda: self._gateway.add_steps(body))
-        except Invalid as error:
-            if len(batch) > 1:  # nothing of it was stored: one of them is the reason
-                for order in batch:
-                    self._store([order])
-                return
-            self._steps.drop([batch[0].key])
-            self._let_go(batch, _refused(batch[0], error))
-        else:
-            self._told_versions = self._told_versions or self._versions is not None
-            self._let_go(batch, None)
-
-    def _let_go(self, batch: list[_Order], error: StartEnded | None) -> None:
-        self._recorder.progressed()
-        with self._lock:
-            self._waiting -= len(batch)
-        for order in batch:
-            if error is None:
-                order.done.set_result(None)
-            else:
-                order.done.set_exception(error)
-
-    def _body(self, batch: list[_Order]) -> bytes:
-        frame: dict[str, Any] = {"run": self._run, "void": [key for order in batch for key in order.void]}
-        if self._versions is not None and not self._told_versions:
-            frame["versions"] = self._versions
-        steps = b",".join(order.step for order in batch if order.step)
-        return _json(frame)[:-1] + b',"steps":[' + steps + b"]}"
-
-    def _patiently(self, request: Callable[[], Any]) -> Any:
-        """Make a request, again and again while the gateway is away.
-
-        Raises:
-            Fenced, Invalid: at once.
-            Unavailable: after all patience.
-        """
-        failing_since: float | None = None
-        backoff = Backoff(longest_asked=LONGEST_PAUSE_SECONDS)
-        while True:
-            try:
-                answer = request()
-            except Unavailable as error:
-                self.reachable.clear()
-                failing_since = self._clock() if failing_since is None else failing_since
-                if self._clock() - failing_since > contract.GATEWAY_PATIENCE_SECONDS:
-                    raise
-                logger.warning("journal.unavailable", extra={"error": self._redactor.message(str(error), 300)})
-                self._sleep(backoff.after(error))
-            else:
-                self.reachable.set()
-                return answer
 
 
 def _frame(step: NewStep, ended: datetime | None, *, void: bool) -> dict[str, Any]:
@@ -335,21 +218,9 @@ def _time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-
-
 def _too_large(frame: Mapping[str, Any], size: int) -> StartEnded:
     what = f"{frame['kind']} step {frame['name']} of {frame['agent']}" if frame["agent"] else f"step {frame['name']}"
     most = contract.MAX_STEP_BYTES
     cure = "Keep large data outside of the agent, as an artifact or in a store, and give its name"
     message = f"{what} gave {size} bytes of JSON, and a step can hold {most}. {cure}"
     return StartEnded(Ending(Verdict.FAIL, ErrorClass.STEP_TOO_LARGE, message))
-
-
-def _refused(order: _Order, error: AgentJobsError) -> StartEnded:
-    what = f"step {order.key[:200]}" if order.key else "the void keys"
-    if isinstance(error, TooLarge):
-        return StartEnded(Ending(Verdict.FAIL, ErrorClass.STEP_TOO_LARGE, f"{what}: {error}"))
-    message = f"the gateway refused {what}: {error}. Are runner and gateway of one version?"
-    return StartEnded(Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, message))

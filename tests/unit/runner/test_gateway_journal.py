@@ -12,7 +12,7 @@ import pytest
 from agentjobs import contract
 from agentjobs.contract import ErrorClass, StepKind, Verdict
 from agentjobs.errors import Fenced, Invalid, Unavailable
-from agentjobs_runner import gateway_journal
+from agentjobs_runner import step_sender
 from agentjobs_runner.endings import StartEnded
 from agentjobs_runner.gateway import TooLarge
 from agentjobs_runner.gateway_journal import GatewayJournal
@@ -468,7 +468,7 @@ async def test_a_key_that_is_too_long_is_found_again(journal):
 
 
 async def test_a_bug_in_the_thread_ends_the_start(journal, monkeypatch):
-    monkeypatch.setattr(gateway_journal.logger, "exception", lambda *_: None)
+    monkeypatch.setattr(step_sender.logger, "exception", lambda *_: None)
     made = journal(FakeGateway(RuntimeError("bug")))
     waiting = asyncio.ensure_future(made.record(a_step("k"), 1))
     while not made.lost:

@@ -1,0 +1,209 @@
+"""Sends steps to the gateway in a thread of its own, in their order, and as many in one request as are ready.
+
+Whatever is given while a request is under way travels together in the next one. Who gives a step waits for that step
+only, in any thread and any event loop; blocking the loop's thread is safe, because the requests are made in this one.
+"""
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from agentjobs import contract
+from agentjobs.contract import ErrorClass, Verdict
+from agentjobs.errors import Fenced, Invalid, Unavailable
+from agentjobs_runner.endings import Ending, StartEnded
+from agentjobs_runner.gateway import LONGEST_PAUSE_SECONDS, Backoff, TooLarge
+from agentjobs_runner.log import logger
+
+T = TypeVar("T")
+
+# What stands around the steps of a body: the run and the versions.
+_FRAME_BYTES: Final = 8 * 1024
+_POLL_SECONDS: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A step to store, or the keys of steps to make void."""
+
+    key: str = ""
+    step: bytes = b""
+    """As JSON."""
+    void: tuple[str, ...] = ()
+    done: "Future[None]" = field(default_factory=Future)
+
+
+class StepSender:
+    """Stores what it is given.
+
+    Args:
+        send: makes one request with a `StepsBody` as JSON.
+        frame: what stands in the next body beside its steps and void keys.
+        stored: called from the thread with that frame when the gateway has stored a body.
+        on_lost: called once from the thread, with what ended it: Fenced, or Unavailable after all patience. Who waits
+            then waits for ever: the supervisor ends the process.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[bytes], None],
+        frame: Callable[[], dict[str, Any]],
+        stored: Callable[[dict[str, Any]], None],
+        on_lost: Callable[[Fenced | Unavailable], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._send = send
+        self._frame = frame
+        self._stored = stored
+        self._on_lost = on_lost
+        self._clock = clock
+        self._sleep = sleep
+        self._queue: queue.SimpleQueue[Order] = queue.SimpleQueue()
+        self._next: Order | None = None
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._lost: Fenced | Unavailable | None = None
+        self.reachable = threading.Event()
+        """Set while the gateway takes what is sent."""
+        self.reachable.set()
+
+    def start(self, first: Callable[[], None]) -> None:
+        """Begin to send, after `first`, which may ask the gateway `patiently`."""
+        threading.Thread(target=self._work, args=(first,), name="journal", daemon=True).start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something waits for the gateway."""
+        return self._waiting > 0
+
+    def put(self, order: Order) -> "Future[None]":
+        """Give an order to the thread; returns at once what is done when it is stored."""
+        # What was recorded is stored even when its task is cancelled meanwhile: it happened, and it cost.
+        order.done.set_running_or_notify_cancel()
+        with self._lock:
+            self._waiting += 1
+        self._queue.put(order)
+        return order.done
+
+    def finish(self, give_up: Callable[[], float]) -> None:
+        """Wait until all is stored.
+
+        Raises:
+            Fenced: another pod holds this start.
+            Unavailable: not all was stored until `give_up()`.
+        """
+        while self._waiting and self._lost is None and self._clock() < give_up():
+            self._sleep(_POLL_SECONDS)
+        if self._lost is not None and (self._waiting or isinstance(self._lost, Fenced)):
+            raise self._lost
+        if self._waiting:
+            raise Unavailable("steps could not be stored in time")
+
+    def patiently(self, request: Callable[[], T]) -> T:
+        """Make a request, again and again while the gateway is away.
+
+        Raises:
+            Fenced, Invalid: at once.
+            Unavailable: after all patience.
+        """
+        failing_since: float | None = None
+        backoff = Backoff(longest_asked=LONGEST_PAUSE_SECONDS)
+        while True:
+            try:
+                answer = request()
+            except Unavailable as error:
+                self.reachable.clear()
+                failing_since = self._clock() if failing_since is None else failing_since
+                if self._clock() - failing_since > contract.GATEWAY_PATIENCE_SECONDS:
+                    raise
+                logger.warning("journal.unavailable", extra={"error": str(error)[:300]})
+                self._sleep(backoff.after(error))
+            else:
+                self.reachable.set()
+                return answer
+
+    def _work(self, first: Callable[[], None]) -> None:
+        try:
+            first()
+            while True:
+                self._store(self._batch())
+        except (Fenced, Unavailable) as error:
+            self._lose(error)
+        except Exception as error:
+            logger.exception("journal.failed")
+            self._lose(Unavailable(f"the runner's journal failed: {type(error).__name__}"))
+
+    def _lose(self, error: Fenced | Unavailable) -> None:
+        self._lost = error
+        self.reachable.clear()
+        self._on_lost(error)
+
+    def _batch(self) -> list[Order]:
+        """Wait for orders and return as many as one request takes: steps, or keys to make void, in their order."""
+        batch = [self._next or self._queue.get()]
+        self._next, size = None, _FRAME_BYTES + len(batch[0].step)
+        while len(batch) < contract.MAX_STEPS:
+            try:
+                order = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            size += len(order.step) + 1
+            if bool(order.void) != bool(batch[0].void) or size > contract.MAX_STEPS_BODY_BYTES:
+                self._next = order
+                break
+            batch.append(order)
+        return batch
+
+    def _store(self, batch: list[Order]) -> None:
+        """Store orders and let go those who wait for them."""
+        frame = self._frame()
+        body = _body(frame, batch)
+        try:
+            self.patiently(lambda: self._send(body))
+        except Invalid as error:
+            if len(batch) > 1:  # nothing of it was stored: one of them is the reason
+                for order in batch:
+                    self._store([order])
+            else:
+                self._let_go(batch, _refused(batch[0], error))
+        else:
+            self._stored(frame)
+            self._let_go(batch, None)
+
+    def _let_go(self, batch: list[Order], error: StartEnded | None) -> None:
+        with self._lock:
+            self._waiting -= len(batch)
+        for order in batch:
+            if error is None:
+                order.done.set_result(None)
+            else:
+                order.done.set_exception(error)
+
+
+def as_json(value: Any) -> bytes:
+    """Return JSON as it is sent.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _body(frame: dict[str, Any], batch: list[Order]) -> bytes:
+    begin = as_json({**frame, "void": [key for order in batch for key in order.void]})
+    return begin[:-1] + b',"steps":[' + b",".join(order.step for order in batch if order.step) + b"]}"
+
+
+def _refused(order: Order, error: Invalid) -> StartEnded:
+    what = f"step {order.key[:200]}" if order.key else "the keys of void steps"
+    if isinstance(error, TooLarge):
+        return StartEnded(Ending(Verdict.FAIL, ErrorClass.STEP_TOO_LARGE, f"{what}: {error}"))
+    message = f"the gateway refused {what}: {error}. Are runner and gateway of one version?"
+    return StartEnded(Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, message))
