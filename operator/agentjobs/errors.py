@@ -11,7 +11,8 @@
     ├── Gone               the resourceVersion or continue token is too old; list again
     ├── Denied             401 or 403: our rights are missing, or a rule of the cluster forbids it
     ├── Invalid            the server refused the content; the same request will fail again
-    │   └── JournalFull        the job has recorded as many steps as it may
+    │   ├── JournalFull        the job has recorded as many steps as it may
+    │   └── TooLarge           there is more of it than may be stored
     └── Misconfigured      no server was asked: a kubeconfig, an address or an argument cannot be meant
 
 Adapters translate their library's errors into these at one place, chained with `from`. Endings we expect of a job are
@@ -73,6 +74,10 @@ class Invalid(AgentJobsError):
 
 class JournalFull(Invalid):
     """A job has recorded as many steps as one job may, or its run as many bytes; nothing more of it is stored."""
+
+
+class TooLarge(Invalid):
+    """It is larger than it may be, or what it belongs to is full; the message has the limit."""
 
 
 class Misconfigured(AgentJobsError):

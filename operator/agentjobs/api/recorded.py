@@ -10,11 +10,13 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 
-class _Recorded(BaseModel):
+class Recorded(BaseModel):
+    """Spelt as JSON is: `cutFrom`, not `cut_from`."""
+
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
-class RecordedJob(_Recorded):
+class RecordedJob(Recorded):
     """A job. `phase` is `Deleted` when its object went before it ended."""
 
     uid: str
@@ -35,14 +37,14 @@ class RecordedJob(_Recorded):
     """`spec.partitionKey` as accepted, empty for none."""
 
 
-class RecordedJobs(_Recorded):
+class RecordedJobs(Recorded):
     """A page of jobs, newest first; `cursor` is null on the last one."""
 
     items: list[RecordedJob]
     cursor: str | None
 
 
-class RecordedStart(_Recorded):
+class RecordedStart(Recorded):
     """One start: verdict and reason are the operator's, `reported` is what the runner said of itself."""
 
     start: int
@@ -60,7 +62,7 @@ class RecordedStart(_Recorded):
     usage: dict[str, int] | None
 
 
-class Transition(_Recorded):
+class Transition(Recorded):
     """One change of a job's phase."""
 
     transition: int
@@ -70,7 +72,7 @@ class Transition(_Recorded):
     message: str
 
 
-class Story(_Recorded):
+class Story(Recorded):
     """A job with its starts and transitions, oldest first; the newest 500 of each."""
 
     job: RecordedJob
@@ -79,7 +81,7 @@ class Story(_Recorded):
     transitions: list[Transition]
 
 
-class Event(_Recorded):
+class Event(Recorded):
     """One entry of a start's timeline. `kind` is `started`, `model`, `tool`, `text`, `error` or `ended`."""
 
     start: int
@@ -90,14 +92,14 @@ class Event(_Recorded):
     data: dict[str, Any]
 
 
-class Events(_Recorded):
+class Events(Recorded):
     """A page of events in the order of starts and numbers; `cursor` is null on the last one."""
 
     items: list[Event]
     cursor: str | None
 
 
-class RecordedStep(_Recorded):
+class RecordedStep(Recorded):
     """One step of a job, without what it gave. `kind` is `model`, `tool`, `node` or `value`.
 
     `start` is the one that ran it, or began it last; `ended` is null for a call that did not end. `replayed` says that
@@ -119,14 +121,14 @@ class RecordedStep(_Recorded):
     replayed: bool
 
 
-class RecordedSteps(_Recorded):
+class RecordedSteps(Recorded):
     """A page of steps in the order of recording; `cursor` is null on the last one."""
 
     items: list[RecordedStep]
     cursor: str | None
 
 
-class Result(_Recorded):
+class Result(Recorded):
     """The answer of a job: its text, the same as JSON when it is a JSON object, and what it used.
 
     `outcome` is what a structured answer decided, by the job's `output.outcomeKey`; null where there is none.
@@ -140,7 +142,7 @@ class Result(_Recorded):
     cut_from: int | None = None
 
 
-class RecordedSpec(_Recorded):
+class RecordedSpec(Recorded):
     """A job's spec as it was accepted: with defaults, and with the texts of ConfigMaps in place of their names."""
 
     uid: str
@@ -148,7 +150,7 @@ class RecordedSpec(_Recorded):
     spec: dict[str, Any]
 
 
-class RecordedResult(_Recorded):
+class RecordedResult(Recorded):
     """A job's final result."""
 
     uid: str

@@ -6,11 +6,13 @@
     health       whether the gateway can do its work now
     metrics      metrics for Prometheus
     runner_api   routes of runners: claim, events, heartbeat, result
+    session_api  routes of runners: session, artifacts, memory
     history_api  routes of users: history, read with their own rights
     auth         identifies a token and says what it may do
     connections  limits to the number and the duration of connections
     limits       limits to the requests under way, by job, by pod and for all
     bodies       reads and checks request bodies
+    session_bodies  reads and checks what a runner sends of its session
     json_text    checks JSON text before it is parsed
     problems     error responses
     serve        the process

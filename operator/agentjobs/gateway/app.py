@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 import agentjobs
 from agentjobs import errors
-from agentjobs.gateway import history_api, runner_api
+from agentjobs.gateway import history_api, runner_api, session_api, session_bodies
 from agentjobs.gateway.auth import Authenticator, Reviewer
 from agentjobs.gateway.bodies import schemas
 from agentjobs.gateway.health import Readiness
@@ -66,6 +66,7 @@ def create_app(
     )
     app.state.services = services
     app.include_router(runner_api.router)
+    app.include_router(session_api.router)
     app.include_router(history_api.router)
     readiness = Readiness({"database": check_history, "API server": services.check_api_server}, clock=clock)
     _add_health(app, readiness=readiness, registry=metrics.registry)
@@ -130,7 +131,7 @@ def _complete_openapi(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = get_openapi(title=app.title, version=app.version, routes=app.routes)
-            document.setdefault("components", {}).setdefault("schemas", {}).update(schemas())
+            document.setdefault("components", {}).setdefault("schemas", {}).update(schemas(*session_bodies.MODELS))
             app.openapi_schema = document
         return app.openapi_schema
 

@@ -291,9 +291,9 @@ def _words(error: msgspec.DecodeError) -> str:
     return contract.cut(f"{steps}{between}{what}", 300)
 
 
-def schemas() -> dict[str, Any]:
-    """Return the JSON Schemas of all request bodies by name, for the OpenAPI document."""
-    models = (EventsBody, HeartbeatBody, ResultDocumentBody, StepsBody)
+def schemas(*more: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the JSON Schemas of all request bodies by name, for the OpenAPI document; `more` are those of others."""
+    models = (EventsBody, HeartbeatBody, ResultDocumentBody, StepsBody, *more)
     _, found = msgspec.json.schema_components(models, ref_template=SCHEMA_REF.format(model="{name}"))
     return found
 

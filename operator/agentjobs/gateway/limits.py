@@ -9,17 +9,19 @@ written at once. Claims and heartbeats need none of the last three, so they get 
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Final, TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from agentjobs.bounded import Bounded
+from agentjobs.errors import AgentJobsError
 from agentjobs.gateway.bodies import parse
 from agentjobs.gateway.problems import Problem, busy
+from agentjobs.history.versions import Piece
 
 Model = TypeVar("Model", bound=msgspec.Struct)
 
@@ -202,6 +204,7 @@ class Intake:
         self.turns = Turns()
         self.rates = Rates(clock)
         self.bodies = Rates(clock)
+        self.artifacts = Rates(clock)
         self.steps = Rates(clock, a_second=STEPS_A_SECOND, burst=STEPS_BURST, size=STEPS_BYTES)
         self._patience = patience
         self._bytes = Budget(BODY_BYTES, patience=patience)
@@ -242,6 +245,48 @@ class Intake:
             rates.charge(pod, limit)
             await _drop_rest(request)  # holding nothing that others wait for
             raise
+
+    @asynccontextmanager
+    async def pieces(
+        self, request: Request, limit: int, size: int, *, job: str, pod: str
+    ) -> AsyncIterator[AsyncIterator[Piece]]:
+        """Give a request's body in pieces of `size` bytes, and hold one of them at a time.
+
+        Its user stores a piece before it asks for the next one. A job has one under way, beside a `body`: no step waits
+        for it.
+
+        Raises:
+            Problem: as `body`, also while the pieces are taken.
+        """
+        self.artifacts.count(pod)
+        try:
+            async with (
+                self._line(f"{job}/artifacts"),
+                self._bytes.taken(2 * size),
+                aclosing(self._pieces(request, limit, size, pod)) as pieces,
+            ):
+                yield pieces
+        except SlowBody:
+            self.artifacts.punish(pod)
+            raise
+        except (LargeBody, AgentJobsError):
+            await _drop_rest(request)
+            raise
+
+    async def _pieces(self, request: Request, limit: int, size: int, pod: str) -> AsyncGenerator[Piece, None]:
+        piece, total = bytearray(), 0
+        async for chunk in _chunks(request, limit):
+            total += len(chunk)
+            self.artifacts.charge(pod, len(chunk))
+            if total > limit:
+                raise _too_large(limit)
+            piece += chunk
+            while len(piece) > size:
+                async with self._writes.taken():
+                    yield Piece(bytes(piece[:size]), is_last=False)
+                del piece[:size]
+        async with self._writes.taken():
+            yield Piece(bytes(piece), is_last=True)
 
     @asynccontextmanager
     async def _line(self, job: str) -> AsyncIterator[None]:
@@ -298,8 +343,32 @@ async def _received(request: Request, limit: int) -> bytes:
     except ClientDisconnect:
         raise Problem(400, "BodyIncomplete", "The connection closed before the whole body arrived.") from None
     if refused:
-        raise LargeBody(413, "BodyTooLarge", f"The body is larger than {limit} bytes, the limit here; send less.")
+        raise _too_large(limit)
     return bytes(body)
+
+
+async def _chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """Read the body as it comes. The time that its user takes for a chunk is not the sender's."""
+    if _announced(request) > limit:
+        raise _too_large(limit)
+    stream, left = request.stream(), BODY_SECONDS + limit / BODY_BYTES_A_SECOND
+    while True:
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(left):
+                chunk = await anext(stream, None)
+        except TimeoutError:
+            raise SlowBody(408, "BodyTooSlow", "The body came too slowly.") from None
+        except ClientDisconnect:
+            raise Problem(400, "BodyIncomplete", "The connection closed before the whole body arrived.") from None
+        if chunk is None:
+            return
+        left -= time.monotonic() - began
+        yield chunk
+
+
+def _too_large(limit: int) -> LargeBody:
+    return LargeBody(413, "BodyTooLarge", f"The body is larger than {limit} bytes, the limit here; send less.")
 
 
 def _announced(request: Request) -> int:

@@ -86,6 +86,8 @@ def from_error(error: errors.AgentJobsError) -> Problem:
             return unavailable("The gateway lacks rights on a server behind it; its log says which.")
         case errors.JournalFull():
             return Problem(413, "JournalFull", str(error))
+        case errors.TooLarge():
+            return Problem(413, "TooLarge", str(error))
         case errors.Invalid():
             return Problem(422, "Invalid", str(error) or "The content was refused.")
         case _:

@@ -24,9 +24,12 @@ from agentjobs.gateway.connections import CONNECTIONS, connections
 from agentjobs.gateway.limits import DATABASE_CONNECTIONS
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.services import GatewayHistory
+from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.database import Database
 from agentjobs.history.reads import Reads
 from agentjobs.history.runner_writes import RunnerWrites
+from agentjobs.history.session_reads import SessionReads
+from agentjobs.history.sessions import Sessions
 from agentjobs.kube.client import KubeClient
 from agentjobs.settings import GatewaySettings
 
@@ -87,7 +90,7 @@ async def serving(
     ):
         metrics.database.pool(database.connections)
         app = create_app(
-            lambda cluster: GatewayHistory(RunnerWrites(database, cluster=cluster), Reads(database, cluster=cluster)),
+            lambda cluster: _history(database, cluster),
             kube,
             metrics=metrics,
             spans=spans,
@@ -119,6 +122,16 @@ async def serving(
             yield url
         await asyncio.to_thread(spans.close)
         logger.info("gateway.stopped")
+
+
+def _history(database: Database, cluster: str) -> GatewayHistory:
+    return GatewayHistory(
+        runners=RunnerWrites(database, cluster=cluster),
+        people=Reads(database, cluster=cluster),
+        sessions=Sessions(database, cluster=cluster),
+        artifacts=Artifacts(database, cluster=cluster),
+        kept=SessionReads(database, cluster=cluster),
+    )
 
 
 @contextlib.asynccontextmanager

@@ -12,7 +12,13 @@ from fastapi import Depends, Request
 from agentjobs.gateway.auth import Authenticator, Reviewer, RunnerIdentity
 from agentjobs.gateway.limits import READS_AT_ONCE, STEP_READS_AT_ONCE, Budget, Intake
 from agentjobs.gateway.metrics import GatewayMetrics
-from agentjobs.history.protocols import ReadHistory, RunnerHistory
+from agentjobs.history.protocols import (
+    KeptSessions,
+    ReadHistory,
+    RunnerArtifacts,
+    RunnerHistory,
+    RunnerSessions,
+)
 from agentjobs.kube.resources import NAMESPACES
 from agentjobs.tracing import Spans
 
@@ -26,6 +32,9 @@ class GatewayHistory:
 
     runners: RunnerHistory
     people: ReadHistory
+    sessions: RunnerSessions
+    artifacts: RunnerArtifacts
+    kept: KeptSessions
 
 
 class Services:
@@ -105,6 +114,21 @@ async def writes_of(request: Request) -> RunnerHistory:
     return (await services_of(request).history()).runners
 
 
+async def sessions_of(request: Request) -> RunnerSessions:
+    """Return the sessions of this cluster's jobs, as their runners use them."""
+    return (await services_of(request).history()).sessions
+
+
+async def artifacts_of(request: Request) -> RunnerArtifacts:
+    """Return the artifacts of this cluster's jobs, as their runners use them."""
+    return (await services_of(request).history()).artifacts
+
+
+async def kept_of(request: Request) -> KeptSessions:
+    """Return what people read and delete of sessions and artifacts."""
+    return (await services_of(request).history()).kept
+
+
 async def history_of(request: Request) -> ReadHistory:
     """Return what people read of this cluster's history."""
     return (await services_of(request).history()).people
@@ -138,6 +162,9 @@ async def spans_of(request: Request) -> Spans:
 Runner = Annotated[RunnerIdentity, Depends(runner_of)]
 Recorder = Annotated[RunnerIdentity, Depends(recorder_of)]
 Writes = Annotated[RunnerHistory, Depends(writes_of)]
+Sessions = Annotated[RunnerSessions, Depends(sessions_of)]
+Artifacts = Annotated[RunnerArtifacts, Depends(artifacts_of)]
+Kept = Annotated[KeptSessions, Depends(kept_of)]
 History = Annotated[ReadHistory, Depends(history_of)]
 ReadBudget = Annotated[Budget, Depends(read_budget_of)]
 StepBudget = Annotated[Budget, Depends(step_budget_of)]

@@ -22,6 +22,15 @@
     reads            queries of people
     pages            cursors of long lists
     retention        deletes the history of jobs that ended long ago
+    scopes           to whom sessions, state and artifacts belong: an app, its user, a session
+    turns            the rules of what a job adds to its session
+    sessions         sessions of runners: what was before, the turn, memory
+    versions         versions of artifacts as values
+    artifacts        artifacts of runners
+    memory_sessions  sessions and artifacts in memory, for tests
+    session_reads    queries and deletions of people
+    session_removal  removes a session, or what belongs to a user, in batches
+    session_retention  deletes sessions that were not used for long
 
 Every write is idempotent and independent of the order of writes, because operators die, repeat and overlap.
 """

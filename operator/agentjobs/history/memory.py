@@ -122,9 +122,11 @@ class MemoryHistory:
     """
 
     def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._now = now
+        self.now = now
         self.jobs_by_uid: dict[str, MemoryJob] = {}
         """All it holds. A test may look at it and change it."""
+        self.has_session: Callable[[str], bool] = lambda _uid: False
+        """Whether a job begins with a session or a state. `MemorySessions` knows it."""
         self.away = False
         """Set it, and every method raises `errors.Unavailable`."""
 
@@ -179,7 +181,7 @@ class MemoryHistory:
         self._check_available()
         found = self._start(uid, start)
         heard = [time for time in (found.claimed, found.heartbeat) if time is not None] if found else []
-        return self._now() - max(heard) if heard else None
+        return self.now() - max(heard) if heard else None
 
     async def recorded(self, uid: str) -> str | None:
         """Return the phase a job ended with."""
@@ -204,7 +206,7 @@ class MemoryHistory:
     async def clock(self) -> datetime:
         """Return the time."""
         self._check_available()
-        return self._now()
+        return self.now()
 
     async def close_vanished(
         self, lives: Lives, *, listed_at: datetime, namespaces: Collection[str] | None = None
@@ -239,7 +241,7 @@ class MemoryHistory:
         if own.resolved is None:
             raise errors.NotFound(f"job {uid} was never accepted")
         if found.pod_uid is None:
-            found.pod_uid, found.claimed = pod_uid, self._now()
+            found.pod_uid, found.claimed = pod_uid, self.now()
         head = _journal_head(own, start)
         found.run = head["run"]
         return Attempt(
@@ -252,6 +254,7 @@ class MemoryHistory:
             resolved=cast("Any", _text(own.resolved)),
             result=cast("Any", _text(own.result)),
             journal=head,
+            session=self.has_session(uid),
         )
 
     async def read_steps(
@@ -425,7 +428,7 @@ class MemoryHistory:
         """Return the start of a pod that may write for it, which is a sign of life."""
         self._check_available()
         found = self._held(uid, start, pod)
-        found.heartbeat = self._now()
+        found.heartbeat = self.now()
         return found
 
     def _held(self, uid: str, start: int, pod: str) -> MemoryStart:
@@ -437,7 +440,7 @@ class MemoryHistory:
         return found
 
     def _job(self, key: JobKey) -> MemoryJob:
-        return self.jobs_by_uid.setdefault(key.uid, MemoryJob(key, self._now()))
+        return self.jobs_by_uid.setdefault(key.uid, MemoryJob(key, self.now()))
 
     def _accept(self, record: JobRecord) -> MemoryJob:
         resolved = _copied(record.resolved)
@@ -472,14 +475,14 @@ class MemoryHistory:
         if start.end is None:
             start.end = replace(record, reason=clean_text(record.reason), message=clean_text(record.message))
             start.started = min((time for time in (start.started, record.started) if time), default=None)
-            start.fenced = start.fenced or self._now()
+            start.fenced = start.fenced or self.now()
         self._fence_older(record.job.uid)
 
     def _fence_older(self, uid: str) -> None:
         starts = self.jobs_by_uid[uid].starts
         for number, start in starts.items():
             if number < max(starts):
-                start.fenced = start.fenced or self._now()
+                start.fenced = start.fenced or self.now()
 
     def _has(self, record: TransitionRecord | StartEnd) -> bool:
         if isinstance(record, StartEnd):

@@ -4,14 +4,15 @@
 them to the same promises. Every method raises `errors.Unavailable` while history cannot answer.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Raw
 
 from agentjobs.api.recorded import RecordedJob, RecordedStep, Story
-from agentjobs.contract import Attempt, Event, Resolved, ResultDocument, StepsBody, StepsPage
+from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, SessionStory
+from agentjobs.contract import Attempt, Event, MemoryHit, Resolved, ResultDocument, StepsBody, StepsPage
 from agentjobs.core.job.observation import FinalResult, Progress
 from agentjobs.history.pages import DEFAULT_LIMIT, Page
 from agentjobs.history.records import (
@@ -22,8 +23,11 @@ from agentjobs.history.records import (
     StartRecord,
     StoredEvent,
     TransitionRecord,
+    TurnEvent,
 )
 from agentjobs.history.steps import MAX_PAGE_STEPS, Appended
+from agentjobs.history.turns import TurnParts
+from agentjobs.history.versions import Piece, Saving, StoredVersion
 
 
 class OperatorHistory(Protocol):
@@ -128,6 +132,64 @@ class RunnerHistory(Protocol):
         ...
 
 
+class RunnerSessions(Protocol):
+    """What a runner reads and writes of the session of its job. Every method raises as `RunnerHistory.claim`."""
+
+    async def session(self, uid: str, start: int, pod_uid: str, *, after: str | None = None) -> dict[str, Any]:
+        """Return a page of the session as it stood before the job: `contract.SessionPage`, with JSON as text.
+
+        Raises:
+            errors.Invalid: `after` is not of this list.
+        """
+        ...
+
+    async def put_turn(self, uid: str, start: int, pod_uid: str, turn: TurnParts) -> None:
+        """Store what the job added to its session; the same again changes nothing, another one takes its place.
+
+        Raises:
+            errors.TooLarge, errors.Invalid, errors.Busy
+        """
+        ...
+
+    async def search(self, uid: str, start: int, pod_uid: str, query: str, limit: int) -> list[MemoryHit]:
+        """Return what was said in other sessions of the job's app and user that has a word of `query`, best first."""
+        ...
+
+
+class RunnerArtifacts(Protocol):
+    """What a runner reads and writes of the artifacts of its job's session and user. Raises as `RunnerSessions`."""
+
+    async def save(self, uid: str, start: int, pod_uid: str, saving: Saving, pieces: AsyncIterator[Piece]) -> int:
+        """Store a version and return its number; for a key that the job saved under before, the version of then.
+
+        Raises:
+            errors.TooLarge, errors.Invalid
+        """
+        ...
+
+    async def names(self, uid: str, start: int, pod_uid: str, *, after: str = "") -> tuple[list[str], str | None]:
+        """Return a page of names in order, and where the next one begins."""
+        ...
+
+    async def versions(self, uid: str, start: int, pod_uid: str, name: str) -> list[StoredVersion]:
+        """Return the versions of an artifact, oldest first."""
+        ...
+
+    async def version(
+        self, uid: str, start: int, pod_uid: str, name: str, version: int | None = None
+    ) -> StoredVersion | None:
+        """Return one version of an artifact, or the newest; None where there is none."""
+        ...
+
+    async def delete(self, uid: str, start: int, pod_uid: str, name: str) -> None:
+        """Delete all versions of an artifact."""
+        ...
+
+    def pieces(self, stored: StoredVersion) -> AsyncIterator[bytes]:
+        """Read the bytes of a version, a piece at a time. Raises `errors.Gone` when it is deleted meanwhile."""
+        ...
+
+
 class ReadHistory(Protocol):
     """What people read of the jobs of one cluster."""
 
@@ -176,4 +238,56 @@ class ReadHistory(Protocol):
 
     async def spec(self, uid: str) -> Raw | None:
         """Return a job's spec as it was accepted, None while it was not."""
+        ...
+
+
+class KeptSessions(Protocol):
+    """What people read and delete of the sessions of one cluster, and of what belongs to their users."""
+
+    async def sessions(
+        self,
+        namespace: str,
+        *,
+        app: str | None = None,
+        user: str | None = None,
+        session: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[RecordedSession]:
+        """Return sessions, the last used first; with `app`, `user`, `session` only those. Raises `errors.Invalid` for
+        a wrong limit or cursor."""
+        ...
+
+    async def session_story(self, namespace: str, app: str, user: str, session: str) -> SessionStory:
+        """Return a session with its turns and states. Raises `errors.NotFound`."""
+        ...
+
+    async def turn_events(
+        self, namespace: str, app: str, user: str, session: str, *, cursor: str | None = None
+    ) -> Page[TurnEvent]:
+        """Return a page of what was said in a session, oldest first. Raises `errors.Invalid` for a wrong cursor."""
+        ...
+
+    async def artifacts(
+        self, namespace: str, app: str, user: str, session: str, *, cursor: str | None = None
+    ) -> Page[RecordedArtifact]:
+        """Return versions of the artifacts of a session and of its user, by name."""
+        ...
+
+    async def artifact(
+        self, namespace: str, app: str, user: str, session: str, name: str, version: int | None = None
+    ) -> StoredVersion:
+        """Return one version of an artifact, or the newest. Raises `errors.NotFound`."""
+        ...
+
+    def pieces(self, stored: StoredVersion) -> AsyncIterator[bytes]:
+        """Read the bytes of a version. Raises `errors.Gone` when it is deleted meanwhile."""
+        ...
+
+    async def delete_session(self, namespace: str, app: str, user: str, session: str) -> Deleted:
+        """Delete a session with its turns and artifacts; return what went. Raises `errors.NotFound`."""
+        ...
+
+    async def delete_user(self, namespace: str, user: str, *, app: str | None = None) -> Deleted:
+        """Delete all that belongs to a user, in one app or in all; return what went."""
         ...

@@ -100,5 +100,14 @@ class StoredEvent(Struct, frozen=True):
     data: Raw
 
 
+class TurnEvent(Struct, frozen=True):
+    """One event of a session, ADK's Event as text: `recorded_sessions.SessionEvent` to who reads it."""
+
+    turn: int
+    job: str
+    n: int
+    event: Raw
+
+
 Lives = Callable[[str, str, str], bool]
 """Whether there is an AgentJob of that uid, namespace and name."""

@@ -78,6 +78,7 @@ class RunnerWrites:
                 resolved=cast("Any", Raw(own.resolved)),
                 result=cast("Any", None if own.result is None else Raw(own.result)),
                 journal=head,
+                session=own.has_session,
             )
 
         return await self._database.run(work)

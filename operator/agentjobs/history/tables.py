@@ -16,13 +16,16 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
+    Uuid,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy.dialects.postgresql import JSON, TSVECTOR
 
 from agentjobs.history.schema import SCHEMA
 
@@ -187,5 +190,95 @@ results = Table(
     Column("uid", Text, ForeignKey(jobs.c.uid, ondelete="CASCADE"), primary_key=True),
     Column("start", Integer, nullable=False),
     Column("result", JSON, nullable=False),
+    _time("stored_at", nullable=False, server_default=func.clock_timestamp()),
+)
+
+# To whom sessions, state and artifacts belong: an app (no user), a user of it (no session), a session. They stay when
+# jobs go, for `used_at` and their own keep time. `artifacts` counts versions, `artifact_bytes` what these take.
+scopes = Table(
+    "scopes",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("cluster", Text, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("app", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    _time("created_at", nullable=False, server_default=func.clock_timestamp()),
+    _time("used_at", nullable=False, server_default=func.clock_timestamp()),
+    Column("artifacts", Integer, nullable=False, server_default=text("0")),
+    Column("artifact_bytes", BigInteger, nullable=False, server_default=text("0")),
+    # Those of one user, and one by its names.
+    UniqueConstraint("cluster", "namespace", "user_id", "app", "session_id", name="scopes_names_key"),
+)
+# Pages of the sessions of a namespace, newest first.
+Index("scopes_used_idx", scopes.c.cluster, scopes.c.namespace, scopes.c.used_at.desc(), scopes.c.id.desc())
+
+# One row for each job that ended its turn of a session. `number` is the turn's place in the session, `state` the
+# session's state after it.
+turns = Table(
+    "turns",
+    metadata,
+    Column("uid", Text, primary_key=True),
+    Column("scope", Uuid, ForeignKey(scopes.c.id), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("job", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("start", Integer, nullable=False),
+    _time("stored_at", nullable=False, server_default=func.clock_timestamp()),
+    Column("state", JSON, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("events", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    UniqueConstraint("scope", "number", name="turns_place_key"),
+)
+
+# What a turn added to its session. `words` is what memory finds the event by; null where nothing was said.
+turn_events = Table(
+    "turn_events",
+    metadata,
+    Column("uid", Text, ForeignKey(turns.c.uid, ondelete="CASCADE"), primary_key=True),
+    Column("n", Integer, primary_key=True, autoincrement=False),
+    Column("event", JSON, nullable=False),
+    Column("words", TSVECTOR),
+)
+Index("turn_events_words_idx", turn_events.c.words, postgresql_using="gin")
+
+# State of apps and of users, a row for each name, so that jobs which end at once lose nothing of each other.
+states = Table(
+    "states",
+    metadata,
+    Column("scope", Uuid, ForeignKey(scopes.c.id), primary_key=True),
+    Column("key", Text(collation="C"), primary_key=True),
+    Column("value", JSON, nullable=False),
+)
+
+# One row for each version. `save` is made of the job and the key of the save, so that a save is stored once.
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("scope", Uuid, ForeignKey(scopes.c.id), primary_key=True),
+    Column("name", Text(collation="C"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("id", Uuid, nullable=False),
+    Column("save", Uuid, nullable=False),
+    Column("uid", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("mime", Text, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    _time("stored_at", nullable=False, server_default=func.clock_timestamp()),
+    UniqueConstraint("scope", "name", "save", name="artifacts_save_key"),
+    UniqueConstraint("id", name="artifacts_id_key"),
+)
+
+# The bytes of a version, in pieces. They come before its row, which makes them a version; those of a save that was
+# given up stay alone until `session_retention` finds them.
+artifact_chunks = Table(
+    "artifact_chunks",
+    metadata,
+    Column("artifact", Uuid, primary_key=True),
+    Column("n", Integer, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
     _time("stored_at", nullable=False, server_default=func.clock_timestamp()),
 )

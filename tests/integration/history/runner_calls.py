@@ -4,11 +4,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import Raw
 
 from agentjobs.api.recorded import Event as RecordedEvent
 from agentjobs.contract import Event, Result, ResultDocument, Step, StepsBody
 from agentjobs.history.pages import Page
 from agentjobs.history.protocols import ReadHistory, RunnerHistory
+from agentjobs.history.turns import TurnParts
+from agentjobs.history.versions import CHUNK_BYTES, Piece, Saving
 
 USAGE = {"llmCalls": 1, "toolCalls": 0, "inputTokens": 10, "outputTokens": 5}
 
@@ -104,3 +107,75 @@ WRITES = [
     pytest.param(put_result, id="result"),
     pytest.param(write_step, id="steps"),
 ]
+
+
+def a_turn(*texts, state=None, user=None, app=None, author="agent"):
+    """A turn in which these texts were said."""
+    events = [
+        {"id": f"e-{text}", "author": author, "timestamp": 1.8e9 + n, "content": {"parts": [{"text": text}]}}
+        for n, text in enumerate(texts)
+    ]
+    return TurnParts(_raw(events), _one(state or {}), _raw_values(user), _raw_values(app))
+
+
+def texts_of(page):
+    """What was said in the events of a page."""
+    return [event["content"]["parts"][0]["text"] for event in page["events"]]
+
+
+async def pieces_of(data, size=CHUNK_BYTES):
+    """Bytes in pieces, as they come from a runner."""
+    while len(data) > size:
+        yield Piece(data[:size], is_last=False)
+        data = data[size:]
+    yield Piece(data, is_last=True)
+
+
+def a_saving(name="report.txt", key="tool:1", **more):
+    return Saving(name, key, more.get("kind", "data"), more.get("mime", "text/plain"), _one(more.get("metadata", {})))
+
+
+class Runner:
+    """A pod of a job that holds the job's first start, with what comes as JSON text read."""
+
+    def __init__(self, sessions: Any, uid: str, pod: str, attempt: Any = None) -> None:
+        self._sessions = sessions
+        self.attempt = attempt
+        self.who = (uid, 1, pod)
+
+    async def session(self, after: str | None = None) -> Any:
+        return _read(await self._sessions.session(*self.who, after=after))
+
+    async def put_turn(self, turn: TurnParts) -> None:
+        await self._sessions.put_turn(*self.who, turn)
+
+    async def search(self, query: str, limit: int = 10) -> Any:
+        return await self._sessions.search(*self.who, query, limit)
+
+    async def save(self, data: bytes = b"a report", **saving: Any) -> int:
+        return await self._sessions.save(*self.who, a_saving(**saving), pieces_of(data))
+
+    async def load(self, name: str = "report.txt", version: int | None = None) -> bytes | None:
+        found = await self._sessions.version(*self.who, name, version)
+        return None if found is None else b"".join([piece async for piece in self._sessions.pieces(found)])
+
+    async def numbers(self, name: str = "report.txt") -> list[int]:
+        return [found.version for found in await self._sessions.versions(*self.who, name)]
+
+    async def names(self, after: str = "") -> Any:
+        return await self._sessions.names(*self.who, after=after)
+
+    async def delete(self, name: str = "report.txt") -> None:
+        await self._sessions.delete(*self.who, name)
+
+
+def _one(value: Any) -> Raw:
+    return Raw(msgspec.json.encode(value))
+
+
+def _raw(values: list[Any]) -> list[Raw]:
+    return [_one(value) for value in values]
+
+
+def _raw_values(values: dict[str, Any] | None) -> dict[str, Raw]:
+    return {key: _one(value) for key, value in (values or {}).items()}

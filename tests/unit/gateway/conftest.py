@@ -13,6 +13,7 @@ from agentjobs.gateway.auth import Authenticator
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.services import GatewayHistory
 from agentjobs.history.memory import MemoryHistory
+from agentjobs.history.memory_sessions import MemorySessions
 from agentjobs.history.records import JobKey, JobRecord, StartRecord
 
 OURS = contract.TOKEN_AUDIENCE
@@ -142,6 +143,7 @@ class SpyHistory:
         """Accept the job `hello`, and let the pod `p1` claim its start."""
         key = JobKey("u1", namespace, "hello", NOW, "brief")
         spec = {"input": {"message": "from a ConfigMap"}, "retry": {"maxAttempts": 3}, "partitionKey": "shop"}
+        spec["session"] = {"appName": "shop", "userId": "ann", "sessionId": "s1", "mode": "Continue"}
         begun = StartRecord(key, start, 1, f"hello-{start}", NOW)
         await self.memory.accept(JobRecord(key, {"spec": spec, "scripts": {}}, "abc"), begun)
         await self.memory.claim("u1", start, "p1", namespace=namespace, job="hello")
@@ -151,6 +153,12 @@ class SpyHistory:
 @pytest.fixture
 def history():
     return SpyHistory()
+
+
+@pytest.fixture
+def sessions(history):
+    """Sessions and artifacts of the jobs of `history`."""
+    return MemorySessions(history.memory)
 
 
 @pytest.fixture
@@ -168,9 +176,9 @@ def database():
 
 
 @pytest.fixture
-def app(history, kube, database, clock):
+def app(history, sessions, kube, database, clock):
     return create_app(
-        lambda cluster: GatewayHistory(history, history),
+        lambda cluster: GatewayHistory(history, history, sessions, sessions, sessions),
         kube,
         metrics=GatewayMetrics(),
         check_history=database.check,

@@ -67,8 +67,20 @@ SELECT
     (jobs.resolved #>> '{spec,retry,maxAttempts}')::integer AS max_attempts,
     jobs.resolved #>> '{spec,retry,resume}' AS resume,
     jobs.resolved #>> '{spec,steps,checkpoint}' AS checkpoint,
-    results.result::text AS result
+    results.result::text AS result,
+    -- Whether there is anything to begin with: turns of the session where the job continues it, or state.
+    EXISTS (
+        SELECT
+        FROM agentjobs.scopes
+        WHERE scopes.cluster = jobs.cluster AND scopes.namespace = jobs.namespace
+            AND scopes.app = own.session ->> 'appName'
+            AND scopes.user_id IN ('', own.session ->> 'userId')
+            AND scopes.session_id IN (
+                '', CASE own.session ->> 'mode' WHEN 'Continue' THEN own.session ->> 'sessionId' ELSE '' END
+            )
+    ) AS has_session
 FROM agentjobs.jobs
+CROSS JOIN LATERAL (SELECT jobs.resolved #> '{spec,session}' AS session OFFSET 0) AS own
 LEFT JOIN agentjobs.results ON results.uid = jobs.uid
 WHERE jobs.uid = %(uid)s AND jobs.cluster = %(cluster)s AND jobs.namespace = %(namespace)s AND jobs.name = %(name)s;
 

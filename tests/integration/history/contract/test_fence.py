@@ -32,6 +32,7 @@ async def test_a_pod_that_claims_is_told_all_it_needs(gateway, build):
         "resolved": build.job().resolved,
         "result": None,
         "journal": {"run": 1, "last": 0, "versions": None},
+        "session": False,
     }
 
 

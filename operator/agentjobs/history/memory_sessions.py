@@ -1,0 +1,447 @@
+"""Sessions, artifacts and memory without PostgreSQL, for tests: beside a `MemoryHistory`, whose jobs they belong to.
+
+    history = MemoryHistory()
+    sessions = MemorySessions(history)
+
+One value serves runners and people. Words are found as PostgreSQL finds them but for its rank: the most words come
+first.
+"""
+
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import msgspec
+from msgspec import Raw
+
+from agentjobs import errors
+from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, RecordedTurn, SessionStory
+from agentjobs.contract import (
+    MAX_ARTIFACT_BYTES,
+    MAX_MEMORY_CHARS,
+    MAX_SESSION_BYTES,
+    MAX_STATE_BYTES,
+    MemoryHit,
+)
+from agentjobs.history import pages
+from agentjobs.history.memory import MemoryHistory, MemoryJob
+from agentjobs.history.ownership import check, start_key
+from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, Page, checked_limit, page_of, parse_cursor, write_cursor
+from agentjobs.history.records import TurnEvent
+from agentjobs.history.scopes import NEW, JobSession, Scope
+from agentjobs.history.sessions import PAGE_BYTES, PAGE_EVENTS
+from agentjobs.history.turns import TurnParts, checked, digest, head, said, state_bytes, turn_bytes
+from agentjobs.history.versions import CHUNK_BYTES, Piece, Saving, StoredVersion, check_room
+
+_WORD: Final = re.compile(r"\w+")
+
+
+@dataclass(slots=True)
+class MemoryTurn:
+    """One turn, as its row says it."""
+
+    uid: str
+    number: int
+    own: JobSession
+    start: int
+    stored: datetime
+    parts: TurnParts
+    digest: bytes
+
+    @property
+    def bytes(self) -> int:
+        """What it takes of its session's room."""
+        return turn_bytes(self.parts)
+
+
+@dataclass(slots=True)
+class _Version:
+    stored: StoredVersion
+    save: tuple[str, str]
+    data: bytes
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What belongs to a scope."""
+
+    scope: Scope
+    created: datetime
+    used: datetime
+    turns: list[MemoryTurn] = field(default_factory=list)
+    state: dict[str, Raw] = field(default_factory=dict)
+    artifacts: dict[str, list[_Version]] = field(default_factory=dict)
+
+    @property
+    def versions(self) -> list[_Version]:
+        return [version for versions in self.artifacts.values() for version in versions]
+
+
+class MemorySessions:
+    """What `RunnerSessions`, `RunnerArtifacts` and `KeptSessions` promise."""
+
+    def __init__(self, history: MemoryHistory) -> None:
+        self._history = history
+        self._kept: dict[UUID, _Kept] = {}
+        history.has_session = self._has_session
+
+    # Runners
+
+    async def session(self, uid: str, start: int, pod_uid: str, *, after: str | None = None) -> dict[str, Any]:
+        """Return a page of a job's session as it stood before the job."""
+        own = self._own(uid, start, pod_uid)
+        turns = self._before(own, uid) if own.continues else []
+        place = (0, -1) if after is None else tuple(parse_cursor(after, (int, int)))
+        rows = [((turn.number, n), event) for turn in turns for n, event in enumerate(turn.parts.events)]
+        items, more = _page([row for row in rows if row[0] > place], PAGE_EVENTS, PAGE_BYTES)
+        first = after is None
+        return {
+            "events": [event for _, event in items],
+            "state": turns[-1].parts.state if turns and first else Raw(b"{}"),
+            "user": self._state(own.scope.of_user) if first else Raw(b"{}"),
+            "app": self._state(own.scope.of_app) if first else Raw(b"{}"),
+            "turns": len(turns),
+            "next": write_cursor(items[-1][0]) if more else None,
+        }
+
+    async def put_turn(self, uid: str, start: int, pod_uid: str, turn: TurnParts) -> None:
+        """Store what a job added to its session."""
+        own, turn = self._own(uid, start, pod_uid), checked(turn)
+        turns = self._kept[own.scope.id].turns if own.scope.id in self._kept else []
+        known = next((one for one in turns if one.uid == uid), None)
+        if known is not None and known.digest == digest(turn):
+            return
+        if turn_bytes(turn) + sum(one.bytes for one in turns if one is not known) > MAX_SESSION_BYTES:
+            raise errors.TooLarge(f"{MAX_SESSION_BYTES} bytes is the most one session may have")
+        changed = [(own.scope.of_user, turn.user), (own.scope.of_app, turn.app)]
+        merged = [(scope, {**self._states(scope), **state}) for scope, state in changed if state]
+        if any(state_bytes(state) > MAX_STATE_BYTES for _, state in merged):
+            raise errors.Invalid(f"{MAX_STATE_BYTES} bytes is the most that user or app may have of state")
+        for scope, state in merged:
+            self._used(scope).state = state
+        number = known.number if known else max((one.number for one in turns), default=0) + 1
+        kept = self._used(own.scope)
+        new = MemoryTurn(uid, number, own, start, self._history.now(), turn, digest(turn))
+        kept.turns = sorted([one for one in kept.turns if one is not known] + [new], key=lambda one: one.number)
+
+    async def search(self, uid: str, start: int, pod_uid: str, query: str, limit: int) -> list[MemoryHit]:
+        """Return what was said in other sessions of the job's app and user."""
+        own = self._own(uid, start, pod_uid)
+        asked, found = set(_words(query)), []
+        for kept in self._kept.values():
+            if kept.scope.session and kept.scope != own.scope and kept.scope.of_user == own.scope.of_user:
+                found += [(len(asked & set(_words(text))), turn, event) for turn, event, text in _texts(kept.turns)]
+        found = sorted((hit for hit in found if hit[0]), key=lambda hit: (-hit[0], -hit[1].stored.timestamp()))
+        return [_hit(turn, event) for _, turn, event in found[:limit]]
+
+    async def save(self, uid: str, start: int, pod_uid: str, saving: Saving, pieces: AsyncIterator[Piece]) -> int:
+        """Store a version of an artifact."""
+        self._own(uid, start, pod_uid)
+        data = b"".join([piece.data async for piece in pieces])
+        scope = self._own(uid, start, pod_uid).scope.of_artifact(saving.name)  # it may have been fenced meanwhile
+        if len(data) > MAX_ARTIFACT_BYTES:
+            raise errors.TooLarge(f"{MAX_ARTIFACT_BYTES} bytes is the most")
+        kept = self._used(scope)
+        versions = kept.artifacts.get(saving.name, [])
+        for known in versions:
+            if known.save == (uid, saving.key):
+                return known.stored.version
+        check_room(len(kept.versions) + 1, sum(one.stored.bytes for one in kept.versions) + len(data))
+        number, now = len(versions), self._history.now()
+        stored = StoredVersion(number, uuid4(), saving.kind, saving.mime, len(data), now, saving.metadata)
+        kept.artifacts[saving.name] = [*versions, _Version(stored, (uid, saving.key), data)]
+        return number
+
+    async def names(self, uid: str, start: int, pod_uid: str, *, after: str = "") -> tuple[list[str], str | None]:
+        """Return a page of the names of artifacts."""
+        own = self._own(uid, start, pod_uid).scope
+        found = sorted({name for kept in self._of(own, own.of_user) for name in kept.artifacts if name > after})
+        page = found[:PAGE_EVENTS]
+        return page, page[-1] if len(found) > len(page) else None
+
+    async def versions(self, uid: str, start: int, pod_uid: str, name: str) -> list[StoredVersion]:
+        """Return the versions of an artifact."""
+        return self._versions(self._own(uid, start, pod_uid).scope, name)
+
+    async def version(
+        self, uid: str, start: int, pod_uid: str, name: str, version: int | None = None
+    ) -> StoredVersion | None:
+        """Return one version of an artifact, or the newest."""
+        return _chosen(self._versions(self._own(uid, start, pod_uid).scope, name), version)
+
+    async def delete(self, uid: str, start: int, pod_uid: str, name: str) -> None:
+        """Delete all versions of an artifact."""
+        scope = self._own(uid, start, pod_uid).scope.of_artifact(name)
+        self._used(scope).artifacts.pop(name, None)
+
+    async def pieces(self, stored: StoredVersion) -> AsyncIterator[bytes]:
+        """Read the bytes of a version."""
+        for kept in self._kept.values():
+            for version in kept.versions:
+                if version.stored.id == stored.id:
+                    for begin in range(0, len(version.data), CHUNK_BYTES):
+                        yield version.data[begin : begin + CHUNK_BYTES]
+                    return
+        raise errors.Gone("the artifact was deleted meanwhile")
+
+    # People
+
+    async def sessions(
+        self,
+        namespace: str,
+        *,
+        app: str | None = None,
+        user: str | None = None,
+        session: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[RecordedSession]:
+        """Return sessions, the last used first."""
+        self._check_available()
+        limit = checked_limit(limit)
+        before = None if cursor is None else tuple(parse_cursor(cursor, (datetime, str)))
+        found = sorted(self._kept.values(), key=_place, reverse=True)
+        chosen = [
+            kept
+            for kept in found
+            if kept.scope.session
+            and kept.scope.namespace == namespace
+            and app in (None, kept.scope.app)
+            and user in (None, kept.scope.user)
+            and session in (None, kept.scope.session)
+            and (before is None or _place(kept) < before)
+        ]
+        page = page_of(chosen[:limit], _place, more=len(chosen) > limit)
+        return Page([_recorded(kept) for kept in page.items], page.cursor)
+
+    async def session_story(self, namespace: str, app: str, user: str, session: str) -> SessionStory:
+        """Return a session with its turns and states."""
+        kept = self._found(namespace, app, user, session)
+        return SessionStory(
+            session=_recorded(kept),
+            turns=[_recorded_turn(turn) for turn in kept.turns][-MAX_LIMIT:],
+            state=msgspec.json.decode(kept.turns[-1].parts.state) if kept.turns else {},
+            user_state=msgspec.json.decode(self._state(kept.scope.of_user)),
+            app_state=msgspec.json.decode(self._state(kept.scope.of_app)),
+        )
+
+    async def turn_events(
+        self, namespace: str, app: str, user: str, session: str, *, cursor: str | None = None
+    ) -> Page[TurnEvent]:
+        """Return a page of a session's events."""
+        self._check_available()
+        after = (0, -1) if cursor is None else tuple(parse_cursor(cursor, (int, int)))
+        turns = [turn for kept in self._of(_scope(namespace, app, user, session)) for turn in kept.turns]
+        rows = [((turn.number, n), event) for turn in turns for n, event in enumerate(turn.parts.events)]
+        items, more = _page([row for row in rows if row[0] > after], DEFAULT_LIMIT, pages.MAX_PAGE_BYTES)
+        jobs = {turn.number: turn.own.job for turn in turns}
+        told = [TurnEvent(number, jobs[number], n, event) for (number, n), event in items]
+        return page_of(told, lambda last: (last.turn, last.n), more=more)
+
+    async def artifacts(
+        self, namespace: str, app: str, user: str, session: str, *, cursor: str | None = None
+    ) -> Page[RecordedArtifact]:
+        """Return versions of the artifacts of a session and of its user."""
+        self._check_available()
+        after = ("", -1) if cursor is None else tuple(parse_cursor(cursor, (str, int)))
+        scope = _scope(namespace, app, user, session)
+        found = sorted(
+            ((name, one.stored.version), one)
+            for kept in self._of(scope, scope.of_user)
+            for name, versions in kept.artifacts.items()
+            for one in versions
+            if (name, one.stored.version) > after
+        )
+        items = [_recorded_artifact(place[0], version) for place, version in found[:DEFAULT_LIMIT]]
+        return page_of(items, lambda last: (last.name, last.version), more=len(found) > DEFAULT_LIMIT)
+
+    async def artifact(
+        self, namespace: str, app: str, user: str, session: str, name: str, version: int | None = None
+    ) -> StoredVersion:
+        """Return one version of an artifact, or the newest."""
+        self._check_available()
+        found = _chosen(self._versions(_scope(namespace, app, user, session), name), version)
+        if found is None:
+            raise errors.NotFound(f"session {session!r} has no such artifact {name!r}")
+        return found
+
+    async def delete_session(self, namespace: str, app: str, user: str, session: str) -> Deleted:
+        """Delete a session with its turns and its artifacts."""
+        return _deleted([self._kept.pop(self._found(namespace, app, user, session).scope.id)])
+
+    async def delete_user(self, namespace: str, user: str, *, app: str | None = None) -> Deleted:
+        """Delete all that belongs to a user."""
+        self._check_available()
+        owned = [
+            id_
+            for id_, kept in self._kept.items()
+            if kept.scope.namespace == namespace and kept.scope.user == user != "" and app in (None, kept.scope.app)
+        ]
+        return _deleted([self._kept.pop(id_) for id_ in owned])
+
+    def _check_available(self) -> None:
+        if self._history.away:
+            raise errors.Unavailable("history is away")
+
+    def _own(self, uid: str, start: int, pod_uid: str) -> JobSession:
+        self._check_available()
+        start_key(uid, start)
+        job = self._history.jobs_by_uid.get(uid)
+        found = job.starts.get(start) if job else None
+        if job is None or found is None:
+            raise errors.NotFound(f"job {uid} has no start {start}")
+        check(found.pod_uid, found.fenced, uid=uid, start=start, pod=pod_uid)
+        own = _session_of(job)
+        if own is None:
+            raise errors.Invalid(f"job {uid} was accepted without a session")
+        return own
+
+    def _has_session(self, uid: str) -> bool:
+        own = _session_of(self._history.jobs_by_uid[uid])
+        return own is not None and bool(
+            self._of(own.scope.of_user, own.scope.of_app, *([own.scope] if own.continues else []))
+        )
+
+    def _used(self, scope: Scope) -> _Kept:
+        now = self._history.now()
+        kept = self._kept.setdefault(scope.id, _Kept(scope, now, now))
+        kept.used = now
+        return kept
+
+    def _of(self, *scopes: Scope) -> list[_Kept]:
+        return [self._kept[scope.id] for scope in scopes if scope.id in self._kept]
+
+    def _found(self, namespace: str, app: str, user: str, session: str) -> _Kept:
+        self._check_available()
+        found = self._of(_scope(namespace, app, user, session)) if session else []
+        if not found:
+            raise errors.NotFound(f"no session {session!r} in namespace {namespace!r}")
+        return found[0]
+
+    def _before(self, own: JobSession, uid: str) -> list[MemoryTurn]:
+        turns = [turn for kept in self._of(own.scope) for turn in kept.turns]
+        ours = next((turn.number for turn in turns if turn.uid == uid), None)
+        earlier = [turn for turn in turns if ours is None or turn.number < ours]
+        first = max((turn.number for turn in earlier if turn.own.mode == NEW), default=0)
+        return [turn for turn in earlier if turn.number >= first]
+
+    def _states(self, scope: Scope) -> dict[str, Raw]:
+        return next((kept.state for kept in self._of(scope)), {})
+
+    def _state(self, scope: Scope) -> Raw:
+        return Raw(msgspec.json.encode(self._states(scope)))
+
+    def _versions(self, session: Scope, name: str) -> list[StoredVersion]:
+        kept = self._of(session.of_artifact(name))
+        return [one.stored for found in kept for one in found.artifacts.get(name, [])]
+
+
+def _session_of(job: MemoryJob) -> JobSession | None:
+    said = job.resolved["spec"].get("session") if job.resolved else None
+    if not said:
+        return None
+    scope = Scope("", job.key.namespace, said["appName"], said["userId"], said["sessionId"])
+    return JobSession(scope, job.key.name, said.get("mode", NEW))
+
+
+def _scope(namespace: str, app: str, user: str, session: str) -> Scope:
+    return Scope("", namespace, app, user, session)
+
+
+def _place(kept: _Kept) -> tuple[datetime, str]:
+    return kept.used, str(kept.scope.id)
+
+
+def _chosen(versions: Sequence[StoredVersion], version: int | None) -> StoredVersion | None:
+    found = [one for one in versions if version in (None, one.version)]
+    return found[-1] if found else None
+
+
+def _page(
+    rows: Sequence[tuple[tuple[int, int], Raw]], limit: int, most: int
+) -> tuple[list[tuple[tuple[int, int], Raw]], bool]:
+    items: list[tuple[tuple[int, int], Raw]] = []
+    size = 0
+    for row in rows[:limit]:
+        if size >= most:
+            break
+        items.append(row)
+        size += len(memoryview(row[1]))
+    return items, len(items) < len(rows)
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def _texts(turns: Iterable[MemoryTurn]) -> Iterable[tuple[MemoryTurn, Raw, str]]:
+    return ((turn, event, said(event)) for turn in turns for event in turn.parts.events)
+
+
+def _hit(turn: MemoryTurn, event: Raw) -> MemoryHit:
+    told = head(event)
+    return MemoryHit(
+        id=told.id,
+        session=turn.own.scope.session,
+        author=told.author,
+        time=told.time(turn.stored).isoformat(),
+        text=said(event)[:MAX_MEMORY_CHARS],
+    )
+
+
+def _recorded(kept: _Kept) -> RecordedSession:
+    return RecordedSession(
+        app=kept.scope.app,
+        user=kept.scope.user,
+        session=kept.scope.session,
+        created=kept.created,
+        used=kept.used,
+        turns=len(kept.turns),
+        events=sum(len(turn.parts.events) for turn in kept.turns),
+        bytes=sum(turn.bytes for turn in kept.turns),
+        artifacts=len(kept.versions),
+        artifact_bytes=sum(version.stored.bytes for version in kept.versions),
+    )
+
+
+def _recorded_turn(turn: MemoryTurn) -> RecordedTurn:
+    return RecordedTurn(
+        number=turn.number,
+        uid=turn.uid,
+        job=turn.own.job,
+        mode=turn.own.mode,
+        start=turn.start,
+        stored=turn.stored,
+        events=len(turn.parts.events),
+        bytes=turn.bytes,
+    )
+
+
+def _recorded_artifact(name: str, version: _Version) -> RecordedArtifact:
+    stored = version.stored
+    return RecordedArtifact(
+        name=name,
+        version=stored.version,
+        kind=stored.kind,
+        mime=stored.mime,
+        bytes=stored.bytes,
+        stored=stored.stored_at,
+        job=version.save[0],
+        metadata=msgspec.json.decode(stored.metadata),
+    )
+
+
+def _deleted(gone: Sequence[_Kept]) -> Deleted:
+    count: Counter[str] = Counter()
+    for kept in gone:
+        count += Counter(
+            sessions=bool(kept.scope.session),
+            turns=len(kept.turns),
+            artifacts=len(kept.versions),
+            states=len(kept.state),
+        )
+    return Deleted(**count)

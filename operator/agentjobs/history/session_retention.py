@@ -1,0 +1,96 @@
+"""Removes sessions, artifacts and states that nothing used for long. Run by the leading operator beside its work."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from agentjobs.errors import AgentJobsError
+from agentjobs.history.database import Connection, Database
+from agentjobs.history.retention import FIRST_SECONDS, PAUSE_SECONDS, SWEEP_SECONDS
+from agentjobs.history.session_removal import Removal
+from agentjobs.history.statements import load
+
+logger = logging.getLogger(__name__)
+
+PAGE: Final = 200
+
+_SQL: Final = load("session_reads")
+_FIRST: Final = UUID(int=0)
+
+
+class SessionRetention:
+    """Sweeps one cluster's sessions.
+
+    Args:
+        namespaces: those the operator serves; empty for all. Others are not touched.
+        keep: how long a session, a user's data and an app's state stay after their last use; None for ever.
+        on_pruned: told what, and how many of it went.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        cluster: str,
+        namespaces: Collection[str],
+        keep: timedelta | None,
+        on_pruned: Callable[[str, int], None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._database = database
+        self._cluster = cluster
+        self._namespaces = sorted(namespaces)
+        self._keep = keep
+        self._on_pruned = on_pruned
+        self._sleep = sleep
+        self._removal = Removal(database)
+
+    async def run(self) -> None:
+        """Sweep every hour. A database that is away is asked again an hour later."""
+        await self._sleep(FIRST_SECONDS)
+        while True:
+            try:
+                await self.sweep()
+            except AgentJobsError as error:
+                logger.warning("history.unpruned", extra={"error": str(error)})
+            await self._sleep(SWEEP_SECONDS)
+
+    async def sweep(self) -> dict[str, int]:
+        """Look through all that was not used for long, once; return how many of what went.
+
+        Raises:
+            errors.AgentJobsError: the database is away; what went stays gone.
+        """
+        gone: Counter[str] = Counter()
+        while count := await self._removal.lost_chunks():
+            gone["lost pieces"] += count
+            await self._sleep(PAUSE_SECONDS)
+        after = _FIRST
+        while self._keep is not None and (page := await self._unused(after)):
+            for scope in page:
+                gone += await self._removal.remove(scope, unused_for=self._keep)
+            after = page[-1]
+            await self._sleep(PAUSE_SECONDS)
+        for what, count in gone.items():
+            self._on_pruned(what, count)
+        if gone:
+            logger.info("sessions.pruned", extra=dict(gone))
+        return dict(gone)
+
+    async def _unused(self, after: UUID) -> list[UUID]:
+        asked = {
+            "cluster": self._cluster,
+            "namespaces": self._namespaces or None,
+            "keep": self._keep,
+            "after": after,
+            "limit": PAGE,
+        }
+
+        async def work(connection: Connection) -> list[Any]:
+            return await (await connection.execute(_SQL["unused_scopes"], asked)).fetchall()
+
+        return [row.id for row in await self._database.autocommit(work)]

@@ -1,0 +1,143 @@
+-- What `session_reads` and `session_removal` ask. Parameters: %(name)s.
+
+-- name: sessions
+SELECT
+    scopes.id::text AS id,
+    scopes.app,
+    scopes.user_id AS user,
+    scopes.session_id AS session,
+    scopes.created_at AS created,
+    scopes.used_at AS used,
+    told.turns,
+    told.events,
+    told.bytes,
+    scopes.artifacts,
+    scopes.artifact_bytes
+FROM agentjobs.scopes
+CROSS JOIN LATERAL (
+    SELECT count(*) AS turns, coalesce(sum(events), 0) AS events, coalesce(sum(bytes), 0) AS bytes
+    FROM agentjobs.turns
+    WHERE turns.scope = scopes.id
+) AS told
+WHERE scopes.cluster = %(cluster)s AND scopes.namespace = %(namespace)s AND scopes.session_id <> ''
+    /* conditions */
+ORDER BY scopes.used_at DESC, scopes.id DESC
+LIMIT %(limit)s;
+
+-- name: session_turns
+SELECT number, uid, job, mode, start, stored_at AS stored, events, bytes
+FROM agentjobs.turns
+WHERE scope = %(scope)s::uuid
+ORDER BY number DESC
+LIMIT %(limit)s;
+
+-- name: session_state
+SELECT state FROM agentjobs.turns WHERE scope = %(scope)s::uuid ORDER BY number DESC LIMIT 1;
+
+-- name: states
+SELECT scope, json_object_agg(key, value ORDER BY key) AS state
+FROM agentjobs.states
+WHERE scope = ANY(%(ids)s::uuid[])
+GROUP BY scope;
+
+-- name: session_events
+-- `before` counts the bytes of the page's earlier events; what it has no room for is left out.
+SELECT turn, job, n, CASE WHEN before < %(most)s THEN event END AS event, before
+FROM (
+    SELECT
+        page.*,
+        coalesce(
+            sum(octet_length(event)) OVER (ORDER BY turn, n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0
+        ) AS before
+    FROM (
+        SELECT turns.number AS turn, turns.job, turn_events.n, turn_events.event::text AS event
+        FROM agentjobs.turns
+        JOIN agentjobs.turn_events ON turn_events.uid = turns.uid
+        WHERE turns.scope = %(scope)s::uuid AND (turns.number, turn_events.n) > (%(turn)s, %(n)s)
+        ORDER BY turns.number, turn_events.n
+        LIMIT %(limit)s
+    ) AS page
+) AS sized
+ORDER BY turn, n;
+
+-- name: artifacts
+SELECT name, version, kind, mime, bytes, stored_at AS stored, uid AS job, metadata
+FROM agentjobs.artifacts
+WHERE scope = ANY(%(ids)s::uuid[]) AND (name, version) > (%(name)s, %(version)s)
+ORDER BY name, version
+LIMIT %(limit)s;
+
+-- name: scopes_of_user
+SELECT id
+FROM agentjobs.scopes
+WHERE cluster = %(cluster)s AND namespace = %(namespace)s AND user_id = %(user)s
+    AND (%(app)s::text IS NULL OR app = %(app)s);
+
+-- name: unused_scopes
+SELECT id
+FROM agentjobs.scopes
+WHERE cluster = %(cluster)s
+    AND (%(namespaces)s::text[] IS NULL OR namespace = ANY(%(namespaces)s::text[]))
+    AND used_at < clock_timestamp() - %(keep)s::interval
+    AND id > %(after)s::uuid
+ORDER BY id
+LIMIT %(limit)s;
+
+-- name: lock_scope
+-- Who writes into it has locked it, too.
+SELECT session_id
+FROM agentjobs.scopes
+WHERE id = %(id)s::uuid AND (%(keep)s::interval IS NULL OR used_at < clock_timestamp() - %(keep)s::interval)
+FOR UPDATE;
+
+-- name: remove_artifacts
+WITH gone AS (
+    DELETE FROM agentjobs.artifacts
+    WHERE (scope, name, version) IN (
+        SELECT scope, name, version FROM agentjobs.artifacts WHERE scope = %(id)s::uuid LIMIT %(batch)s
+    )
+    RETURNING id, bytes
+), chunks AS (
+    DELETE FROM agentjobs.artifact_chunks USING gone WHERE artifact_chunks.artifact = gone.id
+), counted AS (
+    UPDATE agentjobs.scopes
+    SET artifacts = artifacts - (SELECT count(*) FROM gone),
+        artifact_bytes = artifact_bytes - (SELECT coalesce(sum(bytes), 0) FROM gone)
+    WHERE id = %(id)s::uuid
+)
+SELECT count(*) FROM gone;
+
+-- name: remove_turns
+-- Their events go with them.
+WITH gone AS (
+    DELETE FROM agentjobs.turns
+    WHERE uid IN (SELECT uid FROM agentjobs.turns WHERE scope = %(id)s::uuid LIMIT %(batch)s)
+    RETURNING uid
+)
+SELECT count(*) FROM gone;
+
+-- name: remove_states
+WITH gone AS (
+    DELETE FROM agentjobs.states
+    WHERE (scope, key) IN (SELECT scope, key FROM agentjobs.states WHERE scope = %(id)s::uuid LIMIT %(batch)s)
+    RETURNING key
+)
+SELECT count(*) FROM gone;
+
+-- name: remove_scope
+DELETE FROM agentjobs.scopes WHERE id = %(id)s::uuid;
+
+-- name: remove_lost_chunks
+-- Of saves that were given up, with the process that might have removed them.
+WITH gone AS (
+    DELETE FROM agentjobs.artifact_chunks
+    WHERE (artifact, n) IN (
+        SELECT chunks.artifact, chunks.n
+        FROM agentjobs.artifact_chunks AS chunks
+        WHERE chunks.stored_at < clock_timestamp() - interval '1 day'
+            AND NOT EXISTS (SELECT FROM agentjobs.artifacts WHERE artifacts.id = chunks.artifact)
+        LIMIT %(batch)s
+    )
+    RETURNING n
+)
+SELECT count(*) FROM gone;

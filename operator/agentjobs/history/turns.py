@@ -1,0 +1,137 @@
+"""What a job added to its session, as it is stored: checked, with what memory finds it by. Pure.
+
+Events stay the JSON text they came as. Only the texts of their parts are read, for the index of memory.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, TypedDict
+
+import msgspec
+from msgspec import Raw
+
+from agentjobs import errors
+from agentjobs.contract import MAX_STATE_BYTES, MAX_TURN_BYTES
+
+MAX_INDEXED_BYTES: Final = 256 * 1024
+"""An event that is larger is stored and not found by memory: it holds pictures or documents, not what was said."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnParts:
+    """`contract.Turn` as the gateway hands it to history: JSON text that is storable, not read yet."""
+
+    events: Sequence[Raw]
+    state: Raw
+    user: Mapping[str, Raw]
+    app: Mapping[str, Raw]
+
+
+class EventRow(TypedDict):
+    """One event of a turn."""
+
+    n: int
+    event: Raw
+    said: str
+    """The texts in it, empty for none."""
+
+
+def checked(turn: TurnParts) -> TurnParts:
+    """Return the turn.
+
+    Raises:
+        errors.TooLarge: it is more than a turn may be.
+        errors.Invalid: a state is.
+    """
+    if (size := turn_bytes(turn)) > MAX_TURN_BYTES:
+        raise errors.TooLarge(f"the turn has {size} bytes; {MAX_TURN_BYTES} is the most one turn may have")
+    sizes = {"state": _size(turn.state), "user": state_bytes(turn.user), "app": state_bytes(turn.app)}
+    for name, size in sizes.items():
+        if size > MAX_STATE_BYTES:
+            raise errors.Invalid(f"{name}: {size} bytes of state; {MAX_STATE_BYTES} is the most")
+    return turn
+
+
+def turn_bytes(turn: TurnParts) -> int:
+    """Return what a turn takes of its session's room."""
+    return sum(map(_size, turn.events)) + _size(turn.state)
+
+
+def state_bytes(state: Mapping[str, Raw]) -> int:
+    """Return the size of a user's or an app's state."""
+    return sum(len(key.encode()) + _size(value) for key, value in state.items())
+
+
+def digest(turn: TurnParts) -> bytes:
+    """Return what tells whether a turn is the one that is stored."""
+    found = hashlib.sha256()
+    for raw in (*turn.events, turn.state):
+        found.update(_size(raw).to_bytes(8))
+        found.update(raw)
+    for state in (turn.user, turn.app):
+        found.update(msgspec.json.encode(state))
+    return found.digest()
+
+
+def event_rows(turn: TurnParts) -> list[EventRow]:
+    """Return the rows of a turn's events, numbered from 0."""
+    return [EventRow(n=n, event=event, said=said(event)) for n, event in enumerate(turn.events)]
+
+
+class _Part(msgspec.Struct):
+    text: str | None = None
+    thought: bool | None = None
+
+
+class _Content(msgspec.Struct):
+    parts: list[_Part] | None = None
+
+
+class _Said(msgspec.Struct):
+    content: _Content | None = None
+
+
+class EventHead(msgspec.Struct):
+    """What memory tells of an event beside its texts."""
+
+    id: str = ""
+    author: str = ""
+    timestamp: float = math.nan
+
+    def time(self, otherwise: datetime) -> datetime:
+        """Return when it happened."""
+        try:
+            return datetime.fromtimestamp(self.timestamp, UTC)
+        except (ValueError, OverflowError, OSError):
+            return otherwise
+
+
+_SAID: Final = msgspec.json.Decoder(_Said)
+_HEAD: Final = msgspec.json.Decoder(EventHead)
+
+
+def said(event: Raw) -> str:
+    """Return the texts of an event's parts without thoughts; empty where it is too large or no ADK Event."""
+    if _size(event) > MAX_INDEXED_BYTES:
+        return ""
+    try:
+        content = _SAID.decode(event).content
+    except msgspec.DecodeError:
+        return ""
+    parts = (content.parts if content else None) or ()
+    return "\n".join(part.text for part in parts if part.text and not part.thought)
+
+
+def head(event: Raw) -> EventHead:
+    """Return an event's id, author and time, empty where it has none."""
+    try:
+        return _HEAD.decode(event)
+    except msgspec.DecodeError:
+        return EventHead()
+
+
+def _size(raw: Raw) -> int:
+    return len(memoryview(raw))

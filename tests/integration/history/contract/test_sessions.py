@@ -1,0 +1,281 @@
+"""A job goes on where the job before it ended: in its own session, and in no other."""
+
+import pytest
+from tests.integration.history.runner_calls import Runner, a_turn, texts_of
+
+from agentjobs import errors
+from agentjobs.contract import MAX_STATE_BYTES
+
+
+async def test_a_first_job_finds_an_empty_session(a_runner):
+    runner = await a_runner()
+
+    assert await runner.session() == {
+        "events": [],
+        "state": {},
+        "user": {},
+        "app": {},
+        "turns": 0,
+        "next": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("later", "told"),
+    [
+        pytest.param({}, True, id="continued"),
+        pytest.param({"mode": "New"}, False, id="anew"),
+        pytest.param({"session": "s2"}, False, id="other-session"),
+        pytest.param({"user": "bob"}, False, id="other-user"),
+        pytest.param({"namespace": "elsewhere"}, False, id="other-namespace"),
+    ],
+)
+async def test_a_pod_that_claims_is_told_whether_there_is_a_session_to_read(a_runner, later, told):
+    await (await a_runner("uid-1")).put_turn(a_turn("x"))
+
+    assert (await a_runner("uid-2", **later)).attempt["session"] is told
+
+
+@pytest.mark.parametrize("state", ["user", "app"])
+async def test_a_pod_that_claims_is_told_of_state(a_runner, state):
+    await (await a_runner("uid-1")).put_turn(a_turn("x", **{state: {"k": 1}}))
+
+    assert (await a_runner("uid-2", session="s2", mode="New")).attempt["session"] is True
+
+
+async def test_a_later_job_sees_events_and_state_of_the_turns_before_in_order(a_runner):
+    for number in (1, 2):
+        runner = await a_runner(f"uid-{number}")
+        await runner.put_turn(a_turn(f"question {number}", f"answer {number}", state={"turn": number}))
+
+    page = await (await a_runner("uid-3")).session()
+
+    assert texts_of(page) == ["question 1", "answer 1", "question 2", "answer 2"]
+    assert (page["state"], page["turns"]) == ({"turn": 2}, 2)
+
+
+async def test_a_job_never_sees_its_own_turn(a_runner):
+    await (await a_runner("uid-1")).put_turn(a_turn("before"))
+    runner = await a_runner("uid-2")
+    await runner.put_turn(a_turn("own", state={"own": True}))
+
+    page = await runner.session()
+
+    assert texts_of(page) == ["before"]
+    assert page["state"] == {}
+
+
+async def test_another_turn_of_the_same_job_takes_the_place_of_the_first(a_runner):
+    first = await a_runner("uid-1")
+    await first.put_turn(a_turn("a", "b", "c", state={"n": 1}))
+    await (await a_runner("uid-2")).put_turn(a_turn("later"))
+
+    await first.put_turn(a_turn("again", state={"n": 2}))
+
+    assert texts_of(await (await a_runner("uid-3")).session()) == ["again", "later"]
+
+
+async def test_the_same_turn_again_changes_nothing_of_what_others_stored_since(a_runner):
+    first, second = await a_runner("uid-1"), await a_runner("uid-2", session="s2")
+    await first.put_turn(a_turn("x", user={"name": "old"}))
+    await second.put_turn(a_turn("y", user={"name": "new"}))
+
+    await first.put_turn(a_turn("x", user={"name": "old"}))
+
+    assert (await second.session())["user"] == {"name": "new"}
+
+
+async def test_with_mode_new_a_session_begins_anew_for_its_job_and_those_after(a_runner):
+    await (await a_runner("uid-1")).put_turn(a_turn("old", state={"old": True}))
+    anew = await a_runner("uid-2", mode="New")
+
+    before = await anew.session()
+    await anew.put_turn(a_turn("anew"))
+
+    assert (texts_of(before), before["state"]) == ([], {})
+    assert texts_of(await (await a_runner("uid-3")).session()) == ["anew"]
+
+
+async def test_a_job_accepted_before_there_was_a_mode_begins_anew(backend, a_job, a_runner):
+    await (await a_runner("uid-1")).put_turn(a_turn("old"))
+    build = a_job("uid-2", name="older")
+    said = {"appName": "shop", "userId": "ann", "sessionId": "s1"}
+    await backend.operator.accept(build.job(session=said), build.start(1))
+    await backend.gateway.claim("uid-2", 1, "pod", **build.place)
+
+    assert (await Runner(backend.sessions, "uid-2", "pod").session())["turns"] == 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"session": "s2"}, id="session"),
+        pytest.param({"user": "bob"}, id="user"),
+        pytest.param({"app": "bank"}, id="app"),
+        pytest.param({"namespace": "elsewhere"}, id="namespace"),
+    ],
+)
+async def test_a_job_sees_no_other_session(a_runner, other):
+    await (await a_runner("uid-1")).put_turn(a_turn("secret", state={"secret": 1}))
+
+    page = await (await a_runner("uid-2", **other)).session()
+
+    assert (page["events"], page["state"], page["turns"]) == ([], {}, 0)
+
+
+@pytest.mark.parametrize(
+    ("other", "user", "app"),
+    [
+        pytest.param({"session": "s2"}, {"u": 1}, {"a": 1}, id="session"),
+        pytest.param({"user": "bob"}, {}, {"a": 1}, id="user"),
+        pytest.param({"app": "bank"}, {}, {}, id="app"),
+        pytest.param({"namespace": "elsewhere"}, {}, {}, id="namespace"),
+    ],
+)
+async def test_state_reaches_as_far_as_its_prefix_says(a_runner, other, user, app):
+    await (await a_runner("uid-1")).put_turn(a_turn("x", user={"u": 1}, app={"a": 1}))
+
+    page = await (await a_runner("uid-2", mode="New", **other)).session()
+
+    assert (page["user"], page["app"]) == (user, app)
+
+
+async def test_names_that_join_to_the_same_text_are_not_the_same_session(a_runner):
+    await (await a_runner("uid-1", app="ab", user="c")).put_turn(a_turn("x", user={"k": 1}))
+
+    assert (await (await a_runner("uid-2", app="a", user="bc")).session())["user"] == {}
+
+
+async def test_state_is_merged_by_name_and_null_is_a_value(a_runner):
+    first, second = await a_runner("uid-1"), await a_runner("uid-2", session="s2")
+    await first.put_turn(a_turn("x", user={"kept": 1, "changed": 1, "nulled": 1}))
+    await second.put_turn(a_turn("y", user={"changed": 2, "nulled": None}))
+
+    assert (await first.session())["user"] == {"kept": 1, "changed": 2, "nulled": None}
+
+
+async def test_many_events_come_in_pages(a_runner):
+    texts = [f"{number} {'x' * 75_000}" for number in range(9)]
+    await (await a_runner("uid-1")).put_turn(a_turn(*texts, state={"n": 9}))
+    runner = await a_runner("uid-2")
+
+    pages = [await runner.session()]
+    while pages[-1]["next"]:
+        pages.append(await runner.session(pages[-1]["next"]))
+
+    assert [text for page in pages for text in texts_of(page)] == texts
+    assert [len(page["events"]) for page in pages] == [7, 2]
+    assert [page["state"] for page in pages] == [{"n": 9}, {}]
+
+
+async def test_a_cursor_of_another_list_is_refused(a_runner):
+    with pytest.raises(errors.Invalid):
+        await (await a_runner()).session("bm90aGluZw")
+
+
+async def test_a_session_may_have_so_much_and_no_more(a_runner, monkeypatch):
+    for module in ("sessions", "memory_sessions"):
+        monkeypatch.setattr(f"agentjobs.history.{module}.MAX_SESSION_BYTES", 1000)
+    await (await a_runner("uid-1")).put_turn(a_turn("x" * 300))
+    runner = await a_runner("uid-2")
+
+    with pytest.raises(errors.TooLarge):
+        await runner.put_turn(a_turn("x" * 300))
+
+    assert (await runner.session())["turns"] == 1
+
+
+async def test_a_users_state_that_grows_beyond_its_limit_is_refused_with_the_turn(a_runner):
+    half = "x" * (MAX_STATE_BYTES // 2)
+    await (await a_runner("uid-1")).put_turn(a_turn("x", user={"a": half}))
+    runner = await a_runner("uid-2")
+
+    with pytest.raises(errors.Invalid):
+        await runner.put_turn(a_turn("y", user={"b": half}))
+
+    page = await runner.session()
+    assert (page["turns"], list(page["user"])) == (1, ["a"])
+
+
+async def test_another_pod_can_neither_read_nor_write_a_session(backend, a_runner):
+    await a_runner("uid-1")
+    stranger = Runner(backend.sessions, "uid-1", "pod-of-somebody")
+
+    for call in (stranger.session(), stranger.put_turn(a_turn("x")), stranger.search("x"), stranger.names()):
+        with pytest.raises(errors.Fenced):
+            await call
+
+
+async def test_an_older_start_of_a_job_can_neither_read_nor_write(backend, a_runner, a_job):
+    runner = await a_runner("uid-1")
+    build = a_job("uid-1", name="job-uid-1")
+    await backend.operator.write([build.start(2)])
+
+    for call in (runner.session(), runner.put_turn(a_turn("x")), runner.save(), runner.load()):
+        with pytest.raises(errors.Fenced):
+            await call
+
+
+async def test_a_job_that_is_not_known_has_no_session(backend):
+    with pytest.raises(errors.NotFound):
+        await Runner(backend.sessions, "nobody", "pod").session()
+
+
+async def test_what_was_said_in_other_sessions_of_the_user_is_found_best_first(a_runner):
+    await (await a_runner("uid-1", session="s1")).put_turn(a_turn("The cat sat on the mat", "Dogs bark"))
+    await (await a_runner("uid-2", session="s2")).put_turn(a_turn("A cat and a mat"))
+    runner = await a_runner("uid-3", session="s3")
+
+    hits = await runner.search("Where is the cat's mat, please?")
+
+    assert [(hit["session"], hit["text"]) for hit in hits[:1]] == [("s1", "The cat sat on the mat")]
+    assert {hit["text"] for hit in hits} == {"The cat sat on the mat", "A cat and a mat"}
+    assert hits[0] | {"id": "", "text": ""} == {
+        "id": "",
+        "session": "s1",
+        "author": "agent",
+        "time": "2027-01-15T08:00:00+00:00",
+        "text": "",
+    }
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"session": "s1"}, id="own-session"),
+        pytest.param({"user": "bob"}, id="user"),
+        pytest.param({"app": "bank"}, id="app"),
+        pytest.param({"namespace": "elsewhere"}, id="namespace"),
+    ],
+)
+async def test_memory_finds_nothing_elsewhere(a_runner, other):
+    await (await a_runner("uid-1")).put_turn(a_turn("a secret"))
+
+    assert await (await a_runner("uid-2", **({"session": "s2"} | other))).search("secret") == []
+
+
+@pytest.mark.parametrize("query", ["", "  ", "!&|()<->:*'\\", "\x00", "-", "zebra", "💥"])
+async def test_a_query_without_a_word_that_was_said_finds_nothing(a_runner, query):
+    await (await a_runner("uid-1")).put_turn(a_turn("a secret"))
+
+    assert await (await a_runner("uid-2", session="s2")).search(query) == []
+
+
+async def test_a_minus_and_quotes_in_a_query_are_no_operators(a_runner):
+    await (await a_runner("uid-1")).put_turn(a_turn("buy milk"))
+
+    assert await (await a_runner("uid-2", session="s2")).search('- buy\n- "honey"') != []
+
+
+async def test_memory_gives_as_many_as_were_asked_for(a_runner):
+    await (await a_runner("uid-1")).put_turn(a_turn(*(f"cat {number}" for number in range(20))))
+
+    assert len(await (await a_runner("uid-2", session="s2")).search("cat", limit=3)) == 3
+
+
+async def test_a_turn_that_is_stored_anew_is_found_by_its_new_words_alone(a_runner):
+    first, other = await a_runner("uid-1"), await a_runner("uid-2", session="s2")
+    await first.put_turn(a_turn("cat"))
+    await first.put_turn(a_turn("dog"))
+
+    assert (len(await other.search("cat")), len(await other.search("dog"))) == (0, 1)
