@@ -19,6 +19,7 @@ from agentjobs.errors import Fenced, Invalid, Unavailable
 from agentjobs_runner import version_change
 from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.journal import NewStep
+from agentjobs_runner.log import logger
 from agentjobs_runner.recorded_steps import RecordedSteps, stored_key
 from agentjobs_runner.redaction import Redactor
 from agentjobs_runner.step_sender import Order, StepSender, as_json
@@ -103,6 +104,7 @@ class GatewayJournal:
         versions = Versions(adk=adk, runner=agentjobs.__version__, scheme=scheme, agent=agent)
         change = version_change.judge(self._before if self._last else None, versions, self._policy)
         if change.told:
+            logger.warning("journal.versions", extra={"why": change.told})
             self._recorder.add("warning", self._job, {"level": "WARNING", "message": change.told})
         if change.restart:
             self._run, self._last, self._replayed = self._start, 0, None

@@ -203,6 +203,8 @@ def _log_fields(kind: str, data: Mapping[str, Any], *, in_full: bool) -> dict[st
             calls = data.get("toolCalls") or ()
             tokens = {"tokens_in": data.get("inputTokens"), "tokens_out": data.get("outputTokens")}
             return {**tokens, "tools": [call["name"] for call in calls], **({"calls": calls} if in_full else {})}
+        case "resumed":
+            return {"from_step": data.get("fromStep"), "replayed": data.get("replayed")}
         case "tool":
             return {"tool": data.get("name"), **({"result": data.get("result")} if in_full else {})}
         case "text":

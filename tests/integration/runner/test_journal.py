@@ -72,6 +72,7 @@ def test_a_later_start_runs_what_was_not_recorded_and_pays_for_that_alone(gatewa
         ("ended", None),
     ]
     assert all("usage" not in event for event in fake.events)
+    assert '"from_step": 3, "replayed": 2' in ended.err
 
 
 def test_a_first_start_reads_no_steps(gateway, run):
