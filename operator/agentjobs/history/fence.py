@@ -59,13 +59,16 @@ class Fence:
         async with self._entered("fence_in_turn", uid, start, pod, questions) as entered:
             yield entered
 
-    async def check(self, connection: Connection, uid: str, start: int, pod: str) -> None:
-        """Return if the pod holds the start at this moment; for reading, which changes nothing.
+    async def state(self, connection: Connection, uid: str, start: int) -> Any:
+        """Ask who holds a start; `check` tells from the row what follows."""
+        return await connection.execute(_SQL["fence_state"], start_key(uid, start))
+
+    def check(self, state: Any, uid: str, start: int, pod: str) -> None:
+        """Return if the pod holds the start, by the row of its state; for reading, which changes nothing.
 
         Raises:
             errors.Fenced, errors.NotFound: it does not.
         """
-        state: Any = await (await connection.execute(_SQL["fence_state"], start_key(uid, start))).fetchone()
         if state is None:
             raise errors.NotFound(f"job {uid} has no start {start}")
         check(state.pod_uid, state.fenced_at, uid=uid, start=start, pod=pod)
@@ -97,5 +100,6 @@ class Fence:
         await self._database.autocommit(beat)
 
     async def _refuse(self, connection: Connection, uid: str, start: int, pod: str) -> None:
-        await self.check(connection, uid, start, pod)
+        state = await self.state(connection, uid, start)
+        self.check(await state.fetchone(), uid, start, pod)
         raise errors.Busy(f"Another request for start {start} of job {uid} is being stored.")

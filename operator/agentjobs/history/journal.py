@@ -45,9 +45,10 @@ class Journal:
 
         async def work(connection: Connection) -> list[Any]:
             async with connection.pipeline():
+                state = await self._fence.state(connection, uid, start)
                 page = await connection.execute(_SQL["page"], asked)
-                await self._fence.check(connection, uid, start, pod_uid)
-                return await page.fetchall()
+            self._fence.check(await state.fetchone(), uid, start, pod_uid)
+            return await page.fetchall()
 
         rows = await self._database.autocommit(work)
         told = [recorded(_read(row)) for row in rows[:limit] if row.before < MAX_PAGE_BYTES]

@@ -111,7 +111,7 @@ class OperatorWrites:
         async def work(connection: Connection) -> tuple[dict[str, Any], dict[str, Any]]:
             async with connection.pipeline():
                 answers = [await connection.execute(_SQL[name], asked) for name in ("outcomes", "progress")]
-                rows: list[list[Any]] = [await answer.fetchall() for answer in answers]
+            rows: list[list[Any]] = [await answer.fetchall() for answer in answers]
             return {row.uid: row for row in rows[0]}, {row.uid: row for row in rows[1]}
 
         found, progress = await self._database.autocommit(work)

@@ -1,8 +1,8 @@
 """Prunes history: what ended long ago and whose object is gone. Run by the leading operator beside its work.
 
-Events go first, they are most of it; then whole jobs. Nothing of a job that has not ended, or whose object still
-exists, is touched. Rows go in batches with pauses between them, so that deleting a year never competes with starting
-a job; what a crash leaves is found again by the next sweep.
+Events and steps go first, they are most of it; then whole jobs. Nothing of a job that has not ended, or whose object
+still exists, is touched. Rows go in batches with pauses between them, so that deleting a year never competes with
+starting a job; what a crash leaves is found again by the next sweep.
 """
 
 import asyncio
@@ -41,7 +41,8 @@ class _Job(NamedTuple):
     ended: datetime
     is_whole: bool
     """Whether it is to go as a whole."""
-    has_events: bool
+    has_details: bool
+    """Whether any of its events or steps are left."""
 
 
 class Retention:
@@ -97,8 +98,8 @@ class Retention:
         while page := await self._database.autocommit(lambda connection: self._page(connection, after)):  # noqa: B023  awaited
             dead = [job for job in page if not self._lives(job.uid, job.namespace, job.name)]
             whole = [job.uid for job in dead if job.is_whole]
-            told = [job.uid for job in dead if job.has_events and not job.is_whole]
-            await self._prune(["events"], told, gone)
+            told = [job.uid for job in dead if job.has_details and not job.is_whole]
+            await self._prune(["events", "steps"], told, gone)
             await self._prune([*_PARTS, "jobs"], whole, gone)
             after = (page[-1].ended, page[-1].uid)
         if gone:

@@ -5,7 +5,16 @@ import itertools
 
 import pytest
 from psycopg import pq
-from tests.integration.history.runner_calls import WRITES, a_document, a_result, an_event, put_result, write_event
+from tests.integration.history.runner_calls import (
+    WRITES,
+    a_document,
+    a_result,
+    a_step,
+    an_event,
+    put_result,
+    record,
+    write_event,
+)
 
 from agentjobs import errors
 from agentjobs.history.database import Database
@@ -171,6 +180,19 @@ async def add_events(single, build):
     await RunnerWrites(single, cluster="c0ffee").add_events(build.uid, 1, "pod-a", [an_event(n) for n in range(50)])
 
 
+async def record_steps(single, build):
+    steps = [a_step(str(number)) for number in range(20)]
+    await record(RunnerWrites(single, cluster="c0ffee"), build.uid, 1, *steps, pod="pod-a")
+
+
+async def read_steps(single, build):
+    await RunnerWrites(single, cluster="c0ffee").read_steps(build.uid, 1, "pod-a")
+
+
+async def claim(single, build):
+    await RunnerWrites(single, cluster="c0ffee").claim(build.uid, 1, "pod-a", **build.place)
+
+
 async def answer(single, build):
     await RunnerWrites(single, cluster="c0ffee").put_result(build.uid, 1, "pod-a", a_document(a_result()))
 
@@ -188,6 +210,9 @@ async def accept(single, build):
     [
         pytest.param(add_events, 2, id="events"),
         pytest.param(answer, 2, id="result"),
+        pytest.param(record_steps, 2, id="steps"),
+        pytest.param(read_steps, 1, id="recorded-steps"),
+        pytest.param(claim, 2, id="claim"),
         pytest.param(beat_once, 1, id="heartbeat"),
         pytest.param(accept, 1, id="accept"),
     ],

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from tests.integration.history.runner_calls import a_step, record
 
 from agentjobs.contract import Event, Result, ResultDocument
 from agentjobs.errors import Unavailable
@@ -49,7 +50,7 @@ def sweep(connected):
 def a_story(connected, a_job, database):
     """`await a_story(uid, ended=days ago)`: a job with two starts, three events and a result; None: it goes on."""
 
-    async def write(uid, *, ended=None, deleted=None, events=3, cluster=CLUSTER, namespace="default"):
+    async def write(uid, *, ended=None, deleted=None, events=3, steps=2, cluster=CLUSTER, namespace="default"):
         history, gateway = OperatorWrites(connected, cluster=cluster), RunnerWrites(connected, cluster=cluster)
         build = a_job(uid, namespace=namespace)
         await history.accept(build.job(), build.start(1))
@@ -59,6 +60,8 @@ def a_story(connected, a_job, database):
             for seq in range(1, events + 1)
         ]
         await gateway.add_events(uid, 1, "pod", told)
+        steps = [a_step(str(number)) for number in range(steps)]
+        await record(gateway, uid, 1, *steps, pod="pod")
         result = Result(text="Hi.", structured=None, usage={})
         document = ResultDocument(verdict="Succeed", reason="Done", message="", delaySeconds=None, result=result)
         await gateway.put_result(uid, 1, "pod", document)
@@ -87,7 +90,8 @@ def left(database):
     return count
 
 
-WHOLE = {"jobs": 1, "starts": 1, "transitions": 1, "events": 3, "results": 1}
+WHOLE = {"jobs": 1, "starts": 1, "transitions": 1, "events": 3, "steps": 2, "results": 1}
+DETAILS = {"events": 3, "steps": 2}
 
 
 async def test_a_job_goes_with_everything_of_it(sweep, a_story, left):
@@ -97,10 +101,16 @@ async def test_a_job_goes_with_everything_of_it(sweep, a_story, left):
     assert left() == {}
 
 
-async def test_events_go_before_their_job(sweep, a_story, left):
+async def test_steps_go_before_their_job_though_there_are_no_events(sweep, a_story):
+    await a_story("older", ended=31, events=0)
+
+    assert await sweep() == {"steps": 2}
+
+
+async def test_events_and_steps_go_before_their_job(sweep, a_story, left):
     await a_story("older", ended=31)
 
-    assert await sweep() == {"events": 3}
+    assert await sweep() == DETAILS
     assert left() == {"jobs": 1, "starts": 1, "transitions": 1, "results": 1}
     assert await sweep() == {}
 
@@ -145,7 +155,7 @@ async def test_other_clusters_and_namespaces_are_left_alone(sweep, a_story, conn
 @pytest.mark.parametrize(
     ("keep", "gone"),
     [
-        pytest.param({"jobs": None}, {"events": 3}, id="jobs"),
+        pytest.param({"jobs": None}, DETAILS, id="jobs"),
         pytest.param({"events": None}, WHOLE, id="events"),
         pytest.param({"jobs": None, "events": None}, {}, id="all"),
     ],

@@ -9,7 +9,8 @@ SELECT
     coalesce(jobs.finished_at, jobs.deleted_at) AS ended,
     coalesce(coalesce(jobs.finished_at, jobs.deleted_at) < clock_timestamp() - %(keep_jobs)s::interval, FALSE)
         AS is_whole,
-    EXISTS (SELECT FROM agentjobs.events WHERE events.uid = jobs.uid) AS has_events
+    EXISTS (SELECT FROM agentjobs.events WHERE events.uid = jobs.uid)
+        OR EXISTS (SELECT FROM agentjobs.steps WHERE steps.uid = jobs.uid) AS has_details
 FROM agentjobs.jobs
 WHERE jobs.cluster = %(cluster)s
     AND (%(namespaces)s::text[] IS NULL OR jobs.namespace = ANY(%(namespaces)s::text[]))
