@@ -104,7 +104,7 @@ def _after_steps(seen: Observation, ending: Ending) -> Ending:
     progress = seen.progress
     if progress is None or not progress.advanced:
         return ending
-    message = f"{ending.message}; the next start goes on after step {progress.last}"
+    message = f"{ending.message}; the last recorded step is {progress.last}"
     if ending.infra:
         return replace(ending, message=message)
     return replace(
