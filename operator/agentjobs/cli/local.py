@@ -38,6 +38,17 @@ from agentjobs.contract import Attempt, ErrorClass, StepsAnswer, TerminationMess
 MODULE: Final = "agentjobs_runner"
 EXTRA: Final = "runner"
 NAMESPACE: Final = "local"
+# `python -m MODULE` that dies with us, where the system can do that: after a kill -9 of ours it would call tools beside
+# the run that --resume begins.
+_RUNNER: Final = """
+import ctypes, os, runpy, signal, sys
+module, parent = sys.argv[1:]
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+if os.getppid() == int(parent):
+    del sys.argv[1:]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
 
 
 class Ending(TypedDict):
@@ -238,8 +249,8 @@ def _started(variables: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     # Blocked until the runner handles it: Python would die of it while it starts, with a stack.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return subprocess.Popen(  # noqa: S603  our own interpreter and a constant module
-            [sys.executable, "-m", MODULE],
+        return subprocess.Popen(  # noqa: S603  our own interpreter and constant code
+            [sys.executable, "-c", _RUNNER, MODULE, str(os.getpid())],
             env=dict(variables),
             stdin=None if _types() else subprocess.DEVNULL,  # for breakpoint()
             stdout=sys.stderr.fileno(),  # standard output is for the answer alone
