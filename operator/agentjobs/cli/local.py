@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -337,6 +338,13 @@ class _Handler(BaseHTTPRequestHandler):
         if not secrets.compare_digest(self.headers.get("Authorization") or "", f"Bearer {self.server.token}"):
             self._send(401, {"reason": "Unauthorized", "message": "Another token is needed."})
             return
+        try:
+            self._told(body)
+        except sqlite3.Error as error:
+            # As a gateway whose database is away: the runner tries again, and ends when its patience has.
+            self._send(503, {"reason": "Unavailable", "message": f"The journal cannot be used: {error}."})
+
+    def _told(self, body: bytes) -> None:
         asked = urlsplit(self.path)
         match self.command, asked.path:
             case "GET", contract.PATH_ATTEMPT:

@@ -342,7 +342,7 @@ def _within(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Any]]:
 
 def _step(row: Sequence[Any]) -> RecordedStep:
     n, start, key, kind, agent, name, ended, request, body = row
-    return RecordedStep(
+    step = RecordedStep(
         n=n,
         start=start,
         key=key,
@@ -350,9 +350,14 @@ def _step(row: Sequence[Any]) -> RecordedStep:
         agent=agent,
         name=name,
         ended=ended,
-        request=json.loads(request),
-        body=None if body is None else json.loads(body),
+        request={},
+        body=None,
     )
+    try:
+        step["request"], step["body"] = json.loads(request), None if body is None else json.loads(body)
+    except (ValueError, RecursionError):
+        step["unreadable"] = True
+    return step
 
 
 def _values(step: Step) -> dict[str, Any]:

@@ -250,6 +250,19 @@ def test_a_file_that_is_broken_in_the_middle_is_refused(path, begun):
         Journal.resume(path, work(), NOW)
 
 
+def test_a_step_whose_content_is_broken_is_named_and_holds_up_no_other(path, begun):
+    begun.append(body(a_step("a"), a_step("b")))
+    begun.close()
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE steps SET body = '{' WHERE key = 'a'")
+
+    with resumed(path) as journal:
+        assert [(step["body"], step.get("unreadable")) for step in journal.page(0)["steps"]] == [
+            (None, True),
+            ("said", None),
+        ]
+
+
 def test_a_file_that_a_killed_run_had_only_created_is_begun(path):
     path.touch()
 
