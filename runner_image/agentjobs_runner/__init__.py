@@ -22,6 +22,10 @@ Steps that later starts find again:
     user_steps      `step`, `idempotency_key`
     sealing         no secrets in steps           json_values     values of user code as JSON
 
+What outlives the job:
+
+    stores       what engines use                 gateway_stores  session, artifacts and memory, which the gateway keeps
+
 What engines share:
 
     control      the three exceptions             endings      how a start ended

@@ -34,10 +34,12 @@ from agentjobs_runner.environment import Environment
 from agentjobs_runner.gate import AllSet, Gate
 from agentjobs_runner.gateway import Gateway, Instant, connect
 from agentjobs_runner.gateway_journal import GatewayJournal
+from agentjobs_runner.gateway_stores import GatewayStores
 from agentjobs_runner.journal import Journal
 from agentjobs_runner.log import logger
 from agentjobs_runner.redaction import Redactor, safe_str
 from agentjobs_runner.signals import StopSignals
+from agentjobs_runner.stores import Stores
 from agentjobs_runner.timeline import Recorder
 from agentjobs_runner.tracing import Tracing
 
@@ -139,10 +141,17 @@ class Supervisor:
         recorder.start()
         journal = GatewayJournal(attempt, self._gateway, self._redactor, recorder, self._on_lost)
         journal.start()
-        outcome = self._supervise(attempt, recorder, journal, engine)
+        stores = self._stores(attempt, recorder)
+        outcome = self._supervise(attempt, recorder, journal, stores, engine)
         if isinstance(outcome, Fenced):
             return self._fenced(outcome)
         return self._report(attempt, recorder, journal, outcome)
+
+    def _stores(self, attempt: Attempt, recorder: Recorder) -> Stores | None:
+        """What outlives the job, where this gateway keeps it."""
+        if "session" not in attempt:
+            return None
+        return GatewayStores(self._gateway, self._redactor, self._on_lost, recorder.progressed)
 
     def _on_lost(self, error: Fenced | Unavailable) -> None:
         self._inbox.put(Lost(error))
@@ -157,12 +166,17 @@ class Supervisor:
             self._inbox.put(InterruptedAgain())
 
     def _supervise(
-        self, attempt: Attempt, recorder: Recorder, journal: GatewayJournal, engine: Loading
+        self,
+        attempt: Attempt,
+        recorder: Recorder,
+        journal: GatewayJournal,
+        stores: Stores | None,
+        engine: Loading,
     ) -> Ending | Fenced:
         """Wait for the agent's end, or for what ends it from outside."""
         reached = AllSet(recorder.recorded, journal.reachable)
         gate = Gate(reached, lambda: self._inbox.put(AtBoundary()), recorder.progressed)
-        arguments = (attempt, gate, recorder, journal, engine)
+        arguments = (attempt, gate, recorder, journal, stores, engine)
         threading.Thread(target=self._agent, args=arguments, name="agent", daemon=True).start()
         limit = _progress_limit(attempt)
         outcome: Ending | Fenced | None = None
@@ -205,14 +219,22 @@ class Supervisor:
             case Lost(error):
                 return journal_unavailable(f"the gateway cannot be reached: {error}")
 
-    def _agent(self, attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, engine: Loading) -> None:
+    def _agent(
+        self,
+        attempt: Attempt,
+        gate: Gate,
+        recorder: Recorder,
+        journal: Journal,
+        stores: Stores | None,
+        engine: Loading,
+    ) -> None:
         try:
             loaded = engine.wait()
             recorder.progressed()
             self._stops.watch_own()
             user_steps.install(user_steps.UserSteps(attempt["uid"], journal, gate))
             with self._tracing.run(attempt):
-                ending = _execute(loaded, attempt, gate, recorder, journal)
+                ending = _execute(loaded, attempt, gate, recorder, journal, stores)
         except StartEnded as ended:
             ending = ended.ending
         except BaseException as error:  # the thread's outermost line: an unreported end would hang the pod
@@ -296,7 +318,9 @@ class Supervisor:
         return contract.EXIT_FENCED
 
 
-def _execute(engine: Engine, attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal) -> Ending:
+def _execute(
+    engine: Engine, attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, stores: Stores | None
+) -> Ending:
     """Run the agent with the garbage collector as Python has it: a module may make and drop much while it is imported.
 
     It was off while our modules loaded (`__main__`); what they made lives as long as the process.
@@ -305,7 +329,7 @@ def _execute(engine: Engine, attempt: Attempt, gate: Gate, recorder: Recorder, j
     gc.enable()
     process = os.getpid()
     try:
-        return engine.execute(attempt, gate, recorder, journal)
+        return engine.execute(attempt, gate, recorder, journal, stores)
     finally:
         if os.getpid() != process:
             # A tool forked and its child came all the way here; only the parent reports.

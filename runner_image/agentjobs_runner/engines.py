@@ -14,6 +14,7 @@ from agentjobs_runner import import_trim
 from agentjobs_runner.endings import Ending, StartEnded, config_invalid
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.journal import Journal
+from agentjobs_runner.stores import Stores
 from agentjobs_runner.timeline import Recorder
 
 MODULES: Final = {contract.ENGINE_ADK: "agentjobs_runner.adk.engine"}
@@ -23,7 +24,9 @@ MODULES: Final = {contract.ENGINE_ADK: "agentjobs_runner.adk.engine"}
 class Engine(Protocol):
     """The interface of a module in `MODULES`."""
 
-    def execute(self, attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal) -> Ending:
+    def execute(
+        self, attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, stores: Stores | None = None
+    ) -> Ending:
         """Run the agent of `attempt` and return how it ended.
 
         Called once, in a thread of its own; may block for as long as the agent runs. Never speaks to the gateway
@@ -34,6 +37,7 @@ class Engine(Protocol):
             gate: asked before each step.
             recorder: takes the entries of the timeline and signs of progress.
             journal: holds the steps of earlier starts, and records new ones.
+            stores: keep the session, artifacts and memory; without them they live as long as the start.
         """
 
 

@@ -36,6 +36,10 @@ class TooLarge(Invalid):
     """The gateway refused a body for its size (413)."""
 
 
+class Missing(Unavailable):
+    """What was asked for is not there (404, reason NotFound)."""
+
+
 Instant = Callable[[], float]
 """A monotonic instant that may move while one waits (SIGTERM brings it closer)."""
 
@@ -128,15 +132,28 @@ class Gateway:
         seconds: float = REQUEST_SECONDS,
     ) -> Any:
         content = body if body is None or isinstance(body, bytes) else _written(body)
+        headers = {"Content-Type": "application/json"}
+        return answer_of(self.request(method, path, content, headers, seconds=seconds), path)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        seconds: float = REQUEST_SECONDS,
+    ) -> httpx.Response:
+        """Make a request, in one try, and return the answer of success."""
         try:
-            headers = {"Authorization": f"Bearer {self._current()}", "Content-Type": "application/json"}
+            headers = {**(headers or {}), "Authorization": f"Bearer {self._current()}"}
             response = self._client.request(method, path, content=content, headers=headers, timeout=seconds)
         except OSError as error:
             raise Unavailable(f"the token cannot be read: {error.strerror}") from error
         except httpx.HTTPError as error:
             raise Unavailable(f"{method} {path}: {type(error).__name__}: {error}") from error
         if response.is_success:
-            return _json(response, path)
+            return response
         raise _error(response, f"{method} {path}")
 
     def _current(self) -> str:
@@ -179,7 +196,12 @@ def _written(body: Mapping[str, Any]) -> bytes:
     return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
 
 
-def _json(response: httpx.Response, path: str) -> Any:
+def answer_of(response: httpx.Response, path: str) -> Any:
+    """Return the JSON object in an answer; None in an empty one.
+
+    Raises:
+        Unavailable: it is none.
+    """
     if response.status_code == httpx.codes.NO_CONTENT:
         return None
     try:
@@ -200,11 +222,20 @@ def _words(response: httpx.Response) -> str:
         return response.text
 
 
+def _reason(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["reason"])
+    except (ValueError, LookupError, TypeError):
+        return ""
+
+
 def _error(response: httpx.Response, what: str) -> AgentJobsError:
     status = response.status_code
     said = f"{what}: {status} {contract.cut(_words(response), 300)}"
     if status == 409:
         return Fenced(said)
+    if status == httpx.codes.NOT_FOUND and _reason(response) == "NotFound":
+        return Missing(said)
     if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
         return TooLarge(said)
     if status in _REFUSED:

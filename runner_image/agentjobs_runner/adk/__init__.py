@@ -10,7 +10,8 @@ The agent:
     mcp_servers          toolsets for the job's MCP servers
     toolsets             ends the attempt when a toolset cannot be listed
     run_config           settings
-    sessions             ADK's sessions in memory
+    sessions             ADK's sessions in memory, filled from the job's session and stored at its end
+    artifacts, memory    what outlives the job, as ADK asks for it; asked_once records what was answered
     long_histories       requests whose cost does not grow with the history
 
 Its models:

@@ -23,18 +23,20 @@ from google.adk.version import __version__ as adk_version
 from google.genai import types
 from pydantic import BaseModel, RootModel
 
-from agentjobs.contract import Attempt, ErrorClass
+from agentjobs.contract import Attempt, ErrorClass, Verdict
 from agentjobs_runner.adk import agents, long_histories, nested_failures, toolsets
 from agentjobs_runner.adk.agent_tree import tree_of, walk
 from agentjobs_runner.adk.answer import Answer, AnswerCollector
+from agentjobs_runner.adk.artifacts import Artifacts
 from agentjobs_runner.adk.cancellations import raising_strays
 from agentjobs_runner.adk.classify import classify
 from agentjobs_runner.adk.event_entries import entries
 from agentjobs_runner.adk.log_capture import captured
+from agentjobs_runner.adk.memory import Memory
 from agentjobs_runner.adk.models import Models
 from agentjobs_runner.adk.run_config import run_config
 from agentjobs_runner.adk.scripted import ScriptCursor
-from agentjobs_runner.adk.sessions import Sessions
+from agentjobs_runner.adk.sessions import JobSession, Sessions, before_job, begin
 from agentjobs_runner.adk.step_plugin import StepPlugin, install
 from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.frames import own_frame, stack
@@ -43,6 +45,7 @@ from agentjobs_runner.journal import Journal
 from agentjobs_runner.log import logger
 from agentjobs_runner.origins import causes
 from agentjobs_runner.output import Output, from_state
+from agentjobs_runner.stores import Earlier, Stores
 from agentjobs_runner.timeline import Recorder
 
 # Ends of a model's answer that give code None, or a half, and what code makes of it.
@@ -50,7 +53,7 @@ _NEVER_CAME: Final = (ErrorClass.CONTENT_BLOCKED, ErrorClass.MODEL_OUTPUT_TRUNCA
 _STUMBLED: Final = (ErrorClass.AGENT_ERROR, ErrorClass.TOOL_ERROR, ErrorClass.RESULT_ERROR, ErrorClass.CONFIG_INVALID)
 
 
-def execute(attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal) -> Ending:
+def execute(attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, stores: Stores | None = None) -> Ending:
     """Run the agent and say how it ended. Blocks; called in a thread of its own.
 
     The event loop is never closed: closing would wait for tools that hang.
@@ -58,18 +61,20 @@ def execute(attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal) 
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        return loop.run_until_complete(run(attempt, gate, recorder, journal))
+        return loop.run_until_complete(run(attempt, gate, recorder, journal, stores))
     except BaseException as error:
         # asyncio lets SystemExit and KeyboardInterrupt out past every task; they end the start, not the runner.
         return classify(error, now=datetime.now(UTC))
 
 
-async def run(attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal) -> Ending:
+async def run(
+    attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, stores: Stores | None = None
+) -> Ending:
     """Run the agent in the current event loop and say how it ended; whatever it raises becomes an ending."""
     plugin = StepPlugin(gate, recorder.usage, recorder.add)
     try:
         with captured(recorder.add):
-            return await _run(attempt, plugin, recorder)
+            return await _run(attempt, plugin, recorder, journal, stores)
     except BaseException as error:
         ending = classify(toolsets.unwrapped(error), now=datetime.now(UTC))
         # What code raised needs its stack to be understood; what a provider or a definition did wrong tells itself.
@@ -87,21 +92,26 @@ def _telling(chain: list[BaseException]) -> list[BaseException]:
     return [error for error in chain if not isinstance(error, StartEnded) and own_frame(error)]
 
 
-async def _run(attempt: Attempt, plugin: StepPlugin, recorder: Recorder) -> Ending:
+async def _run(
+    attempt: Attempt, plugin: StepPlugin, recorder: Recorder, journal: Journal, stores: Stores | None
+) -> Ending:
     spec = attempt["resolved"]["spec"]
     output = Output.read(spec.get("output"))
     toolsets.guard()
     nested_failures.guard()
     long_histories.install()
     install(plugin)
-    session = await _session(attempt, recorder)
+    session = await _session(attempt, recorder, journal, stores)
     texts = [(spec.get("input") or {}).get("message") or "", *([output.request] if output.request else [])]
     judged, repairs = await _ask(session, texts, output, recorder), 0
     while not isinstance(judged, Ending) and repairs < output.repairs:
         repairs += 1
         recorder.add("repair", session.author, {"repair": repairs, "problems": judged})
         judged = await _ask(session, [output.correction(judged)], output, recorder)
-    return judged if isinstance(judged, Ending) else output.invalid(judged)
+    ending = judged if isinstance(judged, Ending) else output.invalid(judged)
+    if stores is not None and spec.get("session") and ending.verdict is Verdict.SUCCEED:
+        await session.kept.store(stores)
+    return ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +120,7 @@ class _Session:
 
     app: App
     runner: Runner
-    user: str
-    id: str
+    kept: JobSession
     settings: RunConfig | None
 
     @property
@@ -123,42 +132,43 @@ class _Session:
         """Ask the agent; the events come as it runs."""
         message = types.Content(role="user", parts=[types.Part(text=text) for text in texts])
         return self.runner.run_async(
-            user_id=self.user, session_id=self.id, new_message=message, run_config=self.settings
+            user_id=self.kept.user, session_id=self.kept.id, new_message=message, run_config=self.settings
         )
 
     async def state(self) -> dict[str, Any]:
         """Return the session's state as it is now."""
         newest = GetSessionConfig(num_recent_events=1)  # the state is whole without them, and a copy of all is slow
         session = await self.runner.session_service.get_session(
-            app_name=self.app.name, user_id=self.user, session_id=self.id, config=newest
+            app_name=self.app.name, user_id=self.kept.user, session_id=self.kept.id, config=newest
         )
         return dict(session.state) if session is not None else {}
 
 
-async def _session(attempt: Attempt, recorder: Recorder) -> _Session:
+async def _session(attempt: Attempt, recorder: Recorder, journal: Journal, stores: Stores | None) -> _Session:
     """Build the agent and its session."""
     spec = attempt["resolved"]["spec"]
     agent, given = spec.get("agent") or {}, spec.get("session") or {}
     settings = run_config(agent.get("runConfig") or {})
     models = Models(ScriptCursor(attempt["resolved"].get("scripts") or {}, attempt["start"]))
     app = await agents.build(agent, models, name=given.get("appName"), job=attempt["job"])
-    user, session_id = given.get("userId") or "system", given.get("sessionId") or attempt["uid"]
-    session = _Session(app, _runner(app), user, session_id, settings)
     began = {"attempt": attempt["attempt"], "start": attempt["start"], "adk": adk_version}
-    recorder.add("started", session.author, began)
+    recorder.add("started", str(getattr(app.root_agent, "name", app.name)), began)
+    user, session_id = given.get("userId") or "system", given.get("sessionId") or attempt["uid"]
     state = dict((spec.get("input") or {}).get("state") or {})
-    await session.runner.session_service.create_session(
-        app_name=app.name, user_id=user, session_id=session_id, state=state
-    )
-    return session
+    earlier = await before_job(attempt, stores, journal) if stores is not None and given else Earlier()
+    kept = await begin(Sessions(), app.name, user, session_id, earlier=earlier, state=state)
+    return _Session(app, _runner(app, kept, stores), kept, settings)
 
 
-def _runner(app: App) -> Runner:
+def _runner(app: App, kept: JobSession, stores: Stores | None) -> Runner:
+    if stores is None:
+        artifacts, memory = InMemoryArtifactService(), InMemoryMemoryService()
+        return Runner(app=app, session_service=kept.service, artifact_service=artifacts, memory_service=memory)
     return Runner(
         app=app,
-        session_service=Sessions(),
-        artifact_service=InMemoryArtifactService(),
-        memory_service=InMemoryMemoryService(),
+        session_service=kept.service,
+        artifact_service=Artifacts(stores, app.name, kept.user, kept.id),
+        memory_service=Memory(stores, app.name, kept.user),
     )
 
 

@@ -1,8 +1,30 @@
-"""ADK's sessions in memory, for runs of any length. Made by `engine`, one a start."""
+"""ADK's sessions in memory, for runs of any length, and what the job's own session has from earlier jobs.
+
+`engine` makes one `Sessions` a start. A start fills it with what earlier jobs left, and stores the job's turn when the
+agent has its answer: between the two nothing of the session leaves the pod, because the journal has all of it.
+"""
+
+import asyncio
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from google.adk.events.event import Event
 from google.adk.sessions.in_memory_session_service import InMemorySessionService
 from google.adk.sessions.session import Session
+from google.adk.version import __version__ as adk_version
+from pydantic import ValidationError
+
+from agentjobs.contract import APP_PREFIX, USER_PREFIX, Attempt, ErrorClass, StepKind, Turn, Verdict
+from agentjobs.errors import Invalid
+from agentjobs_runner.endings import Ending, StartEnded, config_invalid
+from agentjobs_runner.journal import Journal, NewStep
+from agentjobs_runner.json_values import NotJson, jsonable
+from agentjobs_runner.modules import first_problems
+from agentjobs_runner.stores import Earlier, Stores
+
+_STEP: Final = "session>state"
 
 
 class Sessions(InMemorySessionService):
@@ -23,3 +45,108 @@ class Sessions(InMemorySessionService):
         finally:
             before += stored.events
             stored.events = before
+
+
+@dataclass(frozen=True, slots=True)
+class JobSession:
+    """The session of the job, begun in `service`."""
+
+    service: Sessions
+    app: str
+    user: str
+    id: str
+    earlier: Earlier
+
+    def turn(self) -> Turn:
+        """Return what the job has added to the session.
+
+        Raises:
+            StartEnded: ResultError for a value that has no JSON form.
+        """
+        stored = self.service.sessions[self.app][self.user][self.id]
+        own = stored.events[len(self.earlier.events) :]
+        users = self.service.user_state.get(self.app, {}).get(self.user, {})
+        return Turn(
+            events=[_plain("an event of the session", _dumped(event)) for event in own],
+            state=_plain("the session's state", stored.state),
+            user=_plain("the user's state", _changed(users, self.earlier.user)),
+            app=_plain("the app's state", _changed(self.service.app_state.get(self.app, {}), self.earlier.app)),
+        )
+
+    async def store(self, stores: Stores) -> None:
+        """Store the turn of the job.
+
+        Raises:
+            StartEnded: ResultError when it is refused: a later job would not know of this one.
+        """
+        turn = self.turn()
+        try:
+            await asyncio.to_thread(stores.put_turn, turn)
+        except Invalid as error:
+            raise _unstored(f"the turn of this job cannot be stored in session {self.id!r}: {error}") from error
+
+
+async def begin(
+    service: Sessions, app: str, user: str, session_id: str, *, earlier: Earlier, state: dict[str, Any]
+) -> JobSession:
+    """Begin the job's session in `service`: what earlier jobs left, with the job's own `state` on top.
+
+    Raises:
+        StartEnded: ConfigInvalid when this image's ADK cannot read what another one stored.
+    """
+    scoped = {f"{APP_PREFIX}{name}": value for name, value in earlier.app.items()}
+    scoped |= {f"{USER_PREFIX}{name}": value for name, value in earlier.user.items()}
+    made = await service.create_session(
+        app_name=app, user_id=user, session_id=session_id, state={**scoped, **earlier.state, **state}
+    )
+    service.sessions[app][user][made.id].events = [_event(one, session_id) for one in earlier.events]
+    return JobSession(service, app, user, made.id, earlier)
+
+
+async def before_job(attempt: Attempt, stores: Stores, journal: Journal) -> Earlier:
+    """Return the session before the job, the same in every start: other jobs may change the user's state meanwhile.
+
+    Raises:
+        StartEnded: ConfigInvalid when it cannot be had.
+    """
+    recorded, began = journal.ended(_STEP), datetime.now(UTC)
+    found = Earlier()
+    if attempt.get("session"):
+        try:
+            found = await asyncio.to_thread(stores.session)
+        except Invalid as error:
+            raise config_invalid(f"session: what earlier jobs left cannot be read: {error}") from error
+    if recorded is not None:
+        return replace(found, user=recorded["body"]["user"], app=recorded["body"]["app"])
+    step = NewStep(_STEP, StepKind.VALUE, agent="", name="session", began=began)
+    await journal.record(step, {"user": found.user, "app": found.app, "events": len(found.events)})
+    return found
+
+
+def _event(stored: Any, session_id: str) -> Event:
+    try:
+        return Event.model_validate_json(json.dumps(stored))  # in JSON, bytes are base64
+    except ValidationError as error:
+        raise config_invalid(
+            f"session: ADK {adk_version} cannot read an event that an earlier job left in {session_id!r}: "
+            f"{first_problems(error)}. Use an image with the ADK of that job, or session.mode New"
+        ) from error
+
+
+def _dumped(event: Event) -> dict[str, Any]:
+    return event.model_dump(exclude_none=True)
+
+
+def _plain(what: str, value: Any) -> Any:
+    try:
+        return jsonable(value, ())
+    except NotJson as error:
+        raise _unstored(f"{what} holds a value of type {error.kind} at {error.place}, which is not JSON") from error
+
+
+def _changed(now: dict[str, Any], then: Any) -> dict[str, Any]:
+    return {name: value for name, value in now.items() if name not in then or then[name] != value}
+
+
+def _unstored(message: str) -> StartEnded:
+    return StartEnded(Ending(Verdict.FAIL, ErrorClass.RESULT_ERROR, message))

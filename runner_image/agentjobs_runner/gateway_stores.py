@@ -1,0 +1,147 @@
+"""The session, artifacts and memory of one job, which the gateway keeps. See `stores` for what engines use of them."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn, Protocol, TypeVar, cast
+from urllib.parse import urlencode
+
+import httpx
+
+from agentjobs import contract
+from agentjobs.contract import ArtifactNames, ArtifactSave, ArtifactVersion, ArtifactVersions, MemoryHit, Turn
+from agentjobs.errors import Fenced, Invalid, Unavailable
+from agentjobs_runner.gateway import Backoff, Missing, answer_of
+from agentjobs_runner.redaction import Redactor
+from agentjobs_runner.stores import Earlier
+
+T = TypeVar("T")
+JSON: Final = "application/json"
+BYTES: Final = "application/octet-stream"
+
+
+class Requests(Protocol):
+    """The part of `gateway.Gateway` that is used here."""
+
+    def request(
+        self, method: str, path: str, content: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """Make a request, in one try."""
+        ...
+
+
+class GatewayStores:
+    """What the gateway keeps of one job.
+
+    Args:
+        on_lost: called with what ended it: Fenced, or Unavailable after all patience. Who waits for an answer then
+            waits for ever: the supervisor ends the process.
+        progressed: called at each try, so that a wait for the gateway is no silence of the agent.
+    """
+
+    def __init__(
+        self,
+        gateway: Requests,
+        redactor: Redactor,
+        on_lost: Callable[[Fenced | Unavailable], None],
+        progressed: Callable[[], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._gateway = gateway
+        self._redactor = redactor
+        self._on_lost = on_lost
+        self._progressed = progressed
+        self._clock = clock
+        self._sleep = sleep
+
+    def session(self) -> Earlier:
+        """Return the session as it stood before the job; see `Stores.session`."""
+        first = self._get(contract.PATH_SESSION)
+        events, page = list(first["events"]), first
+        while page["next"] is not None:
+            page = self._get(contract.PATH_SESSION, after=page["next"])
+            events += page["events"]
+        found = [events, first["state"], first["user"], first["app"]]
+        try:
+            return Earlier(*(self._redactor.unseal(one) for one in found))
+        except LookupError as error:
+            raise Invalid(f"the session holds a secret of an earlier job: {error}") from error
+
+    def put_turn(self, turn: Turn) -> None:
+        """Store what the job added to its session."""
+        self._send("PUT", contract.PATH_SESSION, self._redactor.seal(turn))
+
+    def artifact_names(self) -> list[str]:
+        """Return the names of all artifacts."""
+        names: list[str] = []
+        after: str | None = ""
+        while after is not None:
+            query = {"after": after} if after else {}
+            page = cast("ArtifactNames", self._get(contract.PATH_ARTIFACTS, **query))
+            names += page["names"]
+            after = page["next"]
+        return names
+
+    def save_artifact(self, save: ArtifactSave, content: bytes) -> int:
+        """Store a version and return its number."""
+        headers = {"Content-Type": BYTES, contract.HEADER_ARTIFACT: json.dumps(save, separators=(",", ":"))}
+        saved = self._patiently(lambda: self._gateway.request("POST", contract.PATH_ARTIFACT, content, headers))
+        return int(answer_of(saved, contract.PATH_ARTIFACT)["version"])
+
+    def artifact(self, name: str, version: int | None) -> tuple[ArtifactVersion, bytes] | None:
+        """Return a version of an artifact, or None."""
+        query = {"name": name} | ({} if version is None else {"version": str(version)})
+        path = f"{contract.PATH_ARTIFACT}?{urlencode(query)}"
+        try:
+            found = self._patiently(lambda: self._gateway.request("GET", path))
+        except Missing:
+            return None
+        return cast("ArtifactVersion", json.loads(found.headers[contract.HEADER_ARTIFACT])), found.content
+
+    def artifact_versions(self, name: str) -> list[ArtifactVersion]:
+        """Return the versions of an artifact, oldest first."""
+        return cast("ArtifactVersions", self._get(contract.PATH_ARTIFACT_VERSIONS, name=name))["versions"]
+
+    def delete_artifact(self, name: str) -> None:
+        """Delete all versions of an artifact."""
+        path = f"{contract.PATH_ARTIFACT}?{urlencode({'name': name})}"
+        self._patiently(lambda: self._gateway.request("DELETE", path))
+
+    def search_memory(self, query: str, limit: int) -> list[MemoryHit]:
+        """Return what was said in other sessions that has a word of `query`, best first."""
+        body = {"query": query, "limit": limit}
+        return cast("list[MemoryHit]", self._send("POST", contract.PATH_MEMORY, body)["memories"])
+
+    def _get(self, path: str, **query: str) -> Any:
+        whole = f"{path}?{urlencode(query)}" if query else path
+        return answer_of(self._patiently(lambda: self._gateway.request("GET", whole)), path)
+
+    def _send(self, method: str, path: str, body: Any) -> Any:
+        content = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        headers = {"Content-Type": JSON}
+        return answer_of(self._patiently(lambda: self._gateway.request(method, path, content, headers)), path)
+
+    def _patiently(self, request: Callable[[], T]) -> T:
+        """Make a request, again and again while the gateway is away."""
+        backoff, began = Backoff(), self._clock()
+        while True:
+            try:
+                return request()
+            except Missing:
+                raise
+            except Fenced as error:
+                self._lose(error)
+            except Unavailable as error:
+                wait = backoff.after(error)
+                if self._clock() + wait - began >= contract.GATEWAY_PATIENCE_SECONDS:
+                    self._lose(error)
+            self._progressed()
+            self._sleep(wait)
+
+    def _lose(self, error: Fenced | Unavailable) -> NoReturn:
+        self._on_lost(error)
+        while True:
+            threading.Event().wait()

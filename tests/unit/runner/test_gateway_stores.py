@@ -1,0 +1,160 @@
+"""Session, artifacts and memory through the gateway: pages, bytes, secrets, and a gateway that is away."""
+
+import json
+import threading
+
+import httpx
+import pytest
+
+from agentjobs import contract
+from agentjobs.errors import Fenced, Invalid, Unavailable
+from agentjobs_runner.gateway import Gateway
+from agentjobs_runner.gateway_stores import GatewayStores
+from agentjobs_runner.redaction import Redactor
+
+TURN = {"events": [], "state": {"key": "sk-0123456789abcdef"}, "user": {}, "app": {}}
+
+
+class Lost(Exception):
+    """The supervisor would end the process."""
+
+
+@pytest.fixture
+def made():
+    """`made(answer, …)`: stores over a gateway that answers so, the last one for ever; requests are in `.calls`."""
+
+    def make(*answers, seconds=None):
+        left, now = list(answers), [0.0]
+
+        def handle(request):
+            stores.calls.append(request)
+            answer = left.pop(0) if len(left) > 1 else left[0]
+            return answer if isinstance(answer, httpx.Response) else httpx.Response(200, json=answer)
+
+        def lost(error):
+            raise Lost from error
+
+        client = httpx.Client(base_url="http://gateway", transport=httpx.MockTransport(handle))
+        gateway = Gateway(client, lambda: "token")
+        redactor = Redactor({"MODEL_API_KEY": "sk-0123456789abcdef"})
+        signs = []
+        stores = GatewayStores(
+            gateway,
+            redactor,
+            lost,
+            lambda: signs.append(1),
+            clock=lambda: now[0],
+            sleep=lambda seconds: now.__setitem__(0, now[0] + seconds),
+        )
+        stores.calls, stores.signs = [], signs
+        return stores
+
+    return make
+
+
+def page(events, next_page=None, **more):
+    return {"events": events, "state": {}, "user": {}, "app": {}, "turns": 1, "next": next_page} | more
+
+
+def test_a_session_is_read_page_by_page(made):
+    stores = made(page([1], "x&y", state={"a": 1}, user={"b": 2}, app={"c": 3}), page([2], "z"), page([3]))
+
+    found = stores.session()
+
+    assert (found.events, found.state, found.user, found.app) == ([1, 2, 3], {"a": 1}, {"b": 2}, {"c": 3})
+    assert [call.url.params.get("after") for call in stores.calls] == [None, "x&y", "z"]
+
+
+def test_secrets_leave_the_pod_as_names_and_come_back_as_they_were(made):
+    stores = made(httpx.Response(204))
+    stores.put_turn(TURN)
+    sent = json.loads(stores.calls[0].content)
+
+    found = made(page([], state=sent["state"])).session()
+
+    assert "sk-0123456789abcdef" not in stores.calls[0].content.decode()
+    assert found.state == TURN["state"]
+
+
+def test_a_secret_that_this_pod_lacks_is_said_so(made):
+    stores = made(httpx.Response(204))
+    stores.put_turn(TURN)
+    sent = json.loads(stores.calls[0].content.replace(b"MODEL_API_KEY", b"OTHER_API_KEY"))
+
+    with pytest.raises(Invalid, match="OTHER_API_KEY"):
+        made(page([], state=sent["state"])).session()
+
+
+def test_names_of_artifacts_are_read_page_by_page(made):
+    stores = made({"names": ["a"], "next": "a"}, {"names": ["b"], "next": None})
+
+    assert stores.artifact_names() == ["a", "b"]
+    assert [call.url.params.get("after") for call in stores.calls] == [None, "a"]
+
+
+def test_an_artifact_is_saved_as_bytes_with_what_it_is_beside_them(made):
+    stores = made({"version": 3})
+    save = {"name": "päge\n", "key": "k", "kind": "data", "mime": "image/png", "metadata": {}}
+
+    assert stores.save_artifact(save, b"\x00\xff") == 3
+    (call,) = stores.calls
+    assert (call.content, json.loads(call.headers[contract.HEADER_ARTIFACT])) == (b"\x00\xff", save)
+
+
+def test_an_artifact_is_read_with_what_it_is(made):
+    told = {"version": 0, "kind": "data", "mime": "", "bytes": 2, "time": "2026-01-01T00:00:00Z", "metadata": {}}
+    answer = httpx.Response(200, content=b"\x00\xff", headers={contract.HEADER_ARTIFACT: json.dumps(told)})
+    stores = made(answer)
+
+    assert stores.artifact("a/b c", 0) == (told, b"\x00\xff")
+    assert dict(stores.calls[0].url.params) == {"name": "a/b c", "version": "0"}
+
+
+def test_what_is_not_there_is_none(made):
+    stores = made(httpx.Response(404, json={"reason": "NotFound", "message": "no such artifact"}))
+
+    assert stores.artifact("a", None) is None
+    assert len(stores.calls) == 1
+
+
+def test_a_pod_that_is_not_known_yet_asks_again(made):
+    unknown = httpx.Response(404, json={"reason": "UnknownPod", "message": "not yet"})
+
+    assert made(unknown, {"versions": []}).artifact_versions("a") == []
+
+
+def test_a_gateway_that_is_away_is_asked_again_and_is_no_silence(made):
+    stores = made(httpx.Response(503), httpx.Response(503), {"memories": []})
+
+    assert stores.search_memory("cat", 3) == []
+    assert (len(stores.calls), len(stores.signs)) == (3, 2)
+
+
+@pytest.mark.parametrize(("answer", "cause"), [(503, Unavailable), (409, Fenced)])
+def test_a_gateway_that_stays_away_or_fences_ends_the_start(made, answer, cause):
+    with pytest.raises(Lost) as ended:
+        made(httpx.Response(answer)).delete_artifact("a")
+
+    assert isinstance(ended.value.__cause__, cause)
+
+
+@pytest.mark.parametrize("status", [413, 422])
+def test_what_is_refused_is_asked_once(made, status):
+    stores = made(httpx.Response(status, json={"reason": "No", "message": "full"}))
+
+    with pytest.raises(Invalid, match="full"):
+        stores.put_turn(TURN)
+    assert len(stores.calls) == 1
+
+
+def test_who_waits_for_a_lost_gateway_goes_no_further():
+    lost = threading.Event()
+    client = httpx.Client(base_url="http://gateway", transport=httpx.MockTransport(lambda _: httpx.Response(409)))
+    stores = GatewayStores(Gateway(client, lambda: "t"), Redactor({}), lambda _: lost.set(), lambda: None)
+    waiting = threading.Thread(target=stores.session, daemon=True)
+
+    waiting.start()
+
+    assert lost.wait(5)
+    waiting.join(0.05)
+    assert waiting.is_alive()
