@@ -23,7 +23,12 @@ OTHER: Final = "Other"
 # The queues that exist in every namespace; a queue that a user made counts as Other.
 QUEUES: Final = frozenset({"agents", "scheduled"})
 OUTCOMES: Final = frozenset({"ok", "unavailable", "refused"})
-TABLES: Final = frozenset({"jobs", "starts", "transitions", "events", "steps", "results"})
+TABLES: Final = frozenset(
+    {
+        *("jobs", "starts", "transitions", "events", "steps", "results"),
+        *("sessions", "turns", "artifacts", "states", "artifact_chunks"),
+    }
+)
 _REASONS: Final = frozenset(ErrorClass)
 # A start that succeeded has no reason of its own; it shows the job's.
 _SUCCESS: Final = "ResultAccepted"

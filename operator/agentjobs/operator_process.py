@@ -28,6 +28,7 @@ from agentjobs.errors import AgentJobsError
 from agentjobs.history.database import Database
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.retention import Retention
+from agentjobs.history.session_retention import SessionRetention
 from agentjobs.history.writer import HistoryWriter
 from agentjobs.kube.client import KubeClient
 from agentjobs.kube.elector import Elector, utc_now
@@ -210,16 +211,25 @@ class Operator:
                 keep_events=settings.event_retention or None,
                 on_pruned=metrics.history_pruned,
             )
+            sessions = SessionRetention(
+                database,
+                cluster=cluster,
+                namespaces=settings.namespaces,
+                keep=settings.session_retention or None,
+                on_pruned=metrics.history_pruned,
+            )
             async with Background(self._end) as background:
                 background.start(writer.run(), "history")
                 background.start(recorder.run(), "events")
                 try:
-                    await self._watch(reconciler, lists, retention)
+                    await self._watch(reconciler, lists, retention, sessions)
                 finally:
                     await writer.flush(FLUSH_SECONDS)
                     await recorder.flush(seconds=1.0)
 
-    async def _watch(self, reconciler: Reconciler, lists: Lists, retention: Retention) -> None:
+    async def _watch(
+        self, reconciler: Reconciler, lists: Lists, retention: Retention, sessions: SessionRetention
+    ) -> None:
         """Work while leading. kopf cancels the tasks that are made inside it; ours are made before."""
         settings = self._settings
         controller: Controller[Key] = Controller(
@@ -236,6 +246,7 @@ class Operator:
             background.start(controller.run(), "controller", may_return=True)
             background.start(lists.run(settings.resync.total_seconds()), "lists")
             background.start(_prune(lists, retention), "retention")
+            background.start(sessions.run(), "session-retention")
             background.start(reconciler.state.expire(), "expiries")
             background.start(watch_clock(informers.wake_all, wall=lambda: self._now().timestamp()), "clock")
             self._state = "leading"

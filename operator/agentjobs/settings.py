@@ -135,6 +135,10 @@ class OperatorSettings(_Settings):
     event_retention: Duration = timedelta(days=30)
     """How long it keeps the timelines of such a job; `0s` as long as the job."""
 
+    session_retention: Duration = timedelta(days=90)
+    """How long it keeps a session with its artifacts, and what is a user's or an app's, after the last use; `0s` for
+    ever."""
+
     workers: int = Field(default=32, ge=1, le=256)
     """How many jobs are reconciled at once; more than 32 pays only with a very slow API server.
 

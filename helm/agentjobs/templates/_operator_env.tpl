@@ -10,6 +10,7 @@
   "AGENTJOBS_QUEUE_SCHEDULED" .Values.queues.scheduled
   "AGENTJOBS_HISTORY_RETENTION" .Values.history.retention
   "AGENTJOBS_EVENT_RETENTION" .Values.history.eventRetention
+  "AGENTJOBS_SESSION_RETENTION" .Values.history.sessionRetention
   "AGENTJOBS_WORKERS" .Values.operator.workers
   "AGENTJOBS_RESYNC" .Values.operator.resync
   "AGENTJOBS_LEASE_NAMESPACE" .Release.Namespace

@@ -16,6 +16,7 @@
     pod_logs         logs
     log_lines        log lines as sentences
     history          verbs on what the gateway remembers: history, result
+    sessions         verbs on sessions and artifacts
     schedules        verbs on AgentSchedules: list, show, next, backfill
     backfilling      schedule backfill
     schedule_orders  schedule trigger, suspend, resume

@@ -13,7 +13,19 @@ import typer
 
 import agentjobs
 from agentjobs import errors
-from agentjobs.cli import getting, history, orders, pod_logs, resources, running, schedules, serve, show, waiting
+from agentjobs.cli import (
+    getting,
+    history,
+    orders,
+    pod_logs,
+    resources,
+    running,
+    schedules,
+    serve,
+    sessions,
+    show,
+    waiting,
+)
 from agentjobs.cli.failures import FAILURE, USAGE, Failure
 from agentjobs.cli.grammar import Program, Verbs, complaint
 from agentjobs.cli.options import Context, GatewayCA, GatewayURL, Kubeconfig, Namespace
@@ -35,6 +47,8 @@ class _Root(Verbs):
         "list": "get",
         "ls": "get",
         "schedules": "schedule",
+        "session": "sessions",
+        "artifact": "artifacts",
     }
     sections: ClassVar[Mapping[str, Sequence[str]]] = {
         "Jobs": (
@@ -42,6 +56,7 @@ class _Root(Verbs):
             *("cancel", "suspend", "resume", "rerun", "delete"),
         ),
         "History, also of jobs that are gone": ("history", "result"),
+        "Sessions, which outlive their jobs": ("sessions", "artifacts"),
         "Schedules": ("schedule",),
         "Development on this machine": ("dev", "demo"),
         "Servers and installations": ("operator", "gateway", "migrate", "release-pods"),
@@ -50,7 +65,7 @@ class _Root(Verbs):
 
 
 app = Program(cls=_Root, help=HELP)
-for module in (running, resources, getting, show, pod_logs, waiting, orders, history, schedules, serve):
+for module in (running, resources, getting, show, pod_logs, waiting, orders, history, sessions, schedules, serve):
     module.register(app)
 
 

@@ -9,6 +9,8 @@
     schedule             an AgentSchedule as a value
     schedules            the methods on schedules
     schedule_operations  what these do
+    sessions             the methods on sessions and artifacts
+    session_operations   what these do
     completion           several jobs, as they end
     logs                 what the pods of a job print
     requests             requests, repeated
@@ -34,6 +36,14 @@ if TYPE_CHECKING:
         Result,
         Story,
         Transition,
+    )
+    from agentjobs.api.recorded_sessions import (
+        Deleted,
+        RecordedArtifact,
+        RecordedSession,
+        RecordedTurn,
+        SessionEvent,
+        SessionStory,
     )
     from agentjobs.api.schedule.spec import AgentScheduleSpec
     from agentjobs.api.schedule.status import ActiveJob, AgentScheduleStatus
@@ -66,6 +76,7 @@ __all__ = [
     "Client",
     "Condition",
     "Conflict",
+    "Deleted",
     "Denied",
     "Event",
     "Invalid",
@@ -74,11 +85,16 @@ __all__ = [
     "NoResult",
     "NotFound",
     "Phase",
+    "RecordedArtifact",
     "RecordedJob",
+    "RecordedSession",
     "RecordedStart",
     "RecordedStep",
+    "RecordedTurn",
     "Result",
     "Schedule",
+    "SessionEvent",
+    "SessionStory",
     "Story",
     "TooManyRequests",
     "Transition",
@@ -98,6 +114,14 @@ _HOMES: Final = {
         "Result",
         "Story",
         "Transition",
+    ),
+    "agentjobs.api.recorded_sessions": (
+        "Deleted",
+        "RecordedArtifact",
+        "RecordedSession",
+        "RecordedTurn",
+        "SessionEvent",
+        "SessionStory",
     ),
     "agentjobs.api.schedule.status": ("ActiveJob", "AgentScheduleStatus"),
     "agentjobs.api.job.status": ("AgentJobStatus", "AttemptRecord", "Usage"),

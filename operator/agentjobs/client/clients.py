@@ -18,6 +18,8 @@ from agentjobs.client.kubeconfig import Access, load
 from agentjobs.client.operations import Operations
 from agentjobs.client.schedule_operations import ScheduleOperations
 from agentjobs.client.schedules import AsyncSchedules, Schedules
+from agentjobs.client.session_operations import SessionOperations
+from agentjobs.client.sessions import AsyncSessions, Sessions
 from agentjobs.client.transport import Blocking, Endpoints, Nonblocking
 
 T = TypeVar("T")
@@ -76,6 +78,11 @@ class Client:
     def schedules(self) -> Schedules:
         """The AgentSchedules of the namespace."""
         return Schedules(ScheduleOperations(self._do.namespace, self._do.patience), self._transport)
+
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions of the namespace, with their artifacts."""
+        return Sessions(SessionOperations(self._do.namespace, self._do.patience), self._transport)
 
     def submit(
         self,
@@ -241,6 +248,11 @@ class AsyncClient:
     def schedules(self) -> AsyncSchedules:
         """The AgentSchedules of the namespace."""
         return AsyncSchedules(ScheduleOperations(self._do.namespace, self._do.patience), self._transport)
+
+    @property
+    def sessions(self) -> AsyncSessions:
+        """The sessions of the namespace, with their artifacts."""
+        return AsyncSessions(SessionOperations(self._do.namespace, self._do.patience), self._transport)
 
     async def submit(
         self,

@@ -141,6 +141,12 @@ class Endpoint:
             raise errors.Unavailable(f"{self.where} answered {response.status_code} and no JSON; is that the server?")
         raise self.refusal(response.status_code, answer if isinstance(answer, dict) else {}, response.headers)
 
+    def bytes_of(self, response: httpx.Response) -> bytes:
+        """Return the answer's bytes, or raise as `answered`."""
+        if not response.is_success:
+            self.answered(response)
+        return response.content
+
     def refusal(self, code: int, answer: Mapping[str, Any], headers: Mapping[str, str]) -> errors.AgentJobsError:
         """Return what a refusal means."""
         message = str(answer.get("message") or f"{self.where} answered {code}")

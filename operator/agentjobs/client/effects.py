@@ -26,7 +26,7 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A request; its outcome is the answer's object."""
+    """A request; its outcome is the answer's object, with `raw` its bytes."""
 
     method: str
     path: str
@@ -35,6 +35,7 @@ class Send:
     content_type: str = JSON
     accept: str = JSON
     server: Server = Server.CLUSTER
+    raw: bool = False
 
 
 @dataclass(frozen=True, slots=True)

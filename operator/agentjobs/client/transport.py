@@ -86,7 +86,7 @@ class Blocking:
                 endpoint, http = self._connection(effect.server)
                 with endpoint.explained():
                     response = http.send(http.build_request(**_request(effect), extensions=endpoint.extensions))
-                return endpoint.answered(response)
+                return endpoint.bytes_of(response) if effect.raw else endpoint.answered(response)
             case Sleep(seconds):
                 return time.sleep(seconds)
             case Now():
@@ -185,7 +185,7 @@ class Nonblocking:
                 endpoint, http = await self._connection(effect.server)
                 with endpoint.explained():
                     response = await http.send(http.build_request(**_request(effect), extensions=endpoint.extensions))
-                return endpoint.answered(response)
+                return endpoint.bytes_of(response) if effect.raw else endpoint.answered(response)
             case Sleep(seconds):
                 return await asyncio.sleep(seconds)
             case Now():

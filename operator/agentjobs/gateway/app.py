@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 import agentjobs
 from agentjobs import errors
-from agentjobs.gateway import history_api, runner_api, session_api, session_bodies
+from agentjobs.gateway import history_api, runner_api, session_api, session_bodies, user_session_api
 from agentjobs.gateway.auth import Authenticator, Reviewer
 from agentjobs.gateway.bodies import schemas
 from agentjobs.gateway.health import Readiness
@@ -68,6 +68,7 @@ def create_app(
     app.include_router(runner_api.router)
     app.include_router(session_api.router)
     app.include_router(history_api.router)
+    app.include_router(user_session_api.router)
     readiness = Readiness({"database": check_history, "API server": services.check_api_server}, clock=clock)
     _add_health(app, readiness=readiness, registry=metrics.registry)
     _add_answers(app)

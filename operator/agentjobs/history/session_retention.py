@@ -28,7 +28,7 @@ class SessionRetention:
     Args:
         namespaces: those the operator serves; empty for all. Others are not touched.
         keep: how long a session, a user's data and an app's state stay after their last use; None for ever.
-        on_pruned: told what, and how many of it went.
+        on_pruned: told the table, or `sessions`, and how many of it went.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class SessionRetention:
         """
         gone: Counter[str] = Counter()
         while count := await self._removal.lost_chunks():
-            gone["lost pieces"] += count
+            gone["artifact_chunks"] += count
             await self._sleep(PAUSE_SECONDS)
         after = _FIRST
         while self._keep is not None and (page := await self._unused(after)):

@@ -10,8 +10,9 @@ import pytest
 import agentjobs.client
 from agentjobs.client import AsyncClient, Client, Misconfigured
 from agentjobs.client.schedules import AsyncSchedules, Schedules
+from agentjobs.client.sessions import AsyncSessions, Sessions
 
-PROPERTIES = ("namespace", "schedules")
+PROPERTIES = ("namespace", "schedules", "sessions")
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "client.md"
 
 
@@ -19,7 +20,14 @@ def public(kind):
     return {name: member for name, member in inspect.getmembers(kind) if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("faces", [(Client, AsyncClient), (Schedules, AsyncSchedules)], ids=["jobs", "schedules"])
+FACES = {
+    "jobs": (Client, AsyncClient),
+    "schedules": (Schedules, AsyncSchedules),
+    "sessions": (Sessions, AsyncSessions),
+}
+
+
+@pytest.mark.parametrize("faces", FACES.values(), ids=FACES)
 def test_the_two_clients_have_the_same_methods_with_the_same_arguments(faces):
     sync, other = map(public, faces)
 
@@ -36,6 +44,7 @@ def test_every_method_and_error_is_in_the_reference():
 
     assert [name for name in public(Client) if name not in PROPERTIES and f"`{name}(" not in text] == []
     assert [name for name in public(Schedules) if f"`schedules.{name}(" not in text] == []
+    assert [name for name in public(Sessions) if f"`sessions.{name}(" not in text] == []
     assert [name for name in shown if f"`{name}`" not in text] == []
 
 

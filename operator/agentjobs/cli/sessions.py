@@ -1,0 +1,378 @@
+"""Verbs on sessions and artifacts, which outlive their jobs: list, show, delete; list, get."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+
+import typer
+
+from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.cli.grammar import Program, Verbs
+from agentjobs.cli.options import (
+    Context,
+    GatewayCA,
+    GatewayURL,
+    Kubeconfig,
+    Namespace,
+    checked,
+    global_flags,
+    output,
+    talking,
+)
+from agentjobs.cli.printing import NARROW, age, as_json, counted, facts, formatted, harmless, show, table
+
+if TYPE_CHECKING:
+    from agentjobs.api.recorded_sessions import Deleted, RecordedSession, SessionEvent, SessionStory
+    from agentjobs.cli.options import Talk
+    from agentjobs.client.session_operations import SessionOperations
+
+_UNITS: Final = ("B", "KiB", "MiB", "GiB")
+
+
+class _Verbs(Verbs):
+    """Verbs below `sessions` and `artifacts`."""
+
+    synonyms: ClassVar[Mapping[str, str]] = {"ls": "list", "describe": "show"}
+
+
+sessions = Program(cls=_Verbs, help="Work with sessions, also of jobs that are gone.")
+artifacts = Program(cls=_Verbs, help="Work with the files that agents saved.")
+for group in (sessions, artifacts):
+    group.callback()(global_flags)
+
+
+def register(root: typer.Typer) -> None:
+    """Add this module's verbs."""
+    root.add_typer(sessions, name="sessions")
+    root.add_typer(artifacts, name="artifacts")
+
+
+def complete_sessions(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the sessions whose ids begin so, for the shell; nothing when they cannot be had."""
+    given = context.params
+    wanted = {"kubeconfig": given.get("kubeconfig"), "context": given.get("context")}
+    try:
+        with _opened(**wanted, namespace=given.get("namespace")) as (talk, do):
+            chosen = {"app": given.get("app") or "", "user": given.get("user") or ""}
+            return [one.session for one in talk.iterate(do.list(**chosen)) if one.session.startswith(incomplete)]
+    except Exception:  # whatever it is, the shell has no place for it
+        return []
+
+
+Id = Annotated[str, typer.Argument(help="Id of the session.", metavar="SESSION", autocompletion=complete_sessions)]
+App = Annotated[str | None, typer.Option("--app", metavar="NAME", help="Only sessions of this app.")]
+User = Annotated[str | None, typer.Option("--user", metavar="ID", help="Only sessions of this user.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting.")]
+
+
+@sessions.command("list")
+def list_(
+    app: App = None,
+    user: User = None,
+    format_: Annotated[str | None, output("json", "yaml", "name", "wide")] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    gateway: GatewayURL = None,
+    gateway_ca: GatewayCA = None,
+) -> None:
+    """List the sessions of a namespace, the last used first.
+
+    Examples:
+        agentjobs sessions list
+        agentjobs sessions list --user ann --app shop -o wide
+    """
+    checked(format_, "json", "yaml", "name", "wide")
+    where = {"kubeconfig": kubeconfig, "context": context, "namespace": namespace}
+    with _opened(**where, gateway=gateway, gateway_ca=gateway_ca) as (talk, do):
+        found = list(talk.iterate(do.list(app=app or "", user=user or "")))
+    if format_ in {"json", "yaml"}:
+        show(formatted([_document(one) for one in found], format_))
+    elif format_ == "name":
+        for one in found:
+            show(harmless(one.session))
+    elif found:
+        show(_sessions_table(found, wide=format_ == "wide"))
+    else:
+        show(f"There are no such sessions in namespace {do.namespace}.", error=True)
+
+
+@sessions.command("show")
+def show_(
+    session: Id,
+    app: App = None,
+    user: User = None,
+    events: Annotated[bool, typer.Option("--events", help="Also what was said, event by event.")] = False,
+    format_: Annotated[str | None, output("json", "yaml")] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    gateway: GatewayURL = None,
+    gateway_ca: GatewayCA = None,
+) -> None:
+    """Show a session: its turns and its state.
+
+    The state is what its next job would begin with.
+
+    Examples:
+        agentjobs sessions show support-4711
+        agentjobs sessions show support-4711 --user ann --events
+        agentjobs sessions show support-4711 -o json
+    """
+    checked(format_, "json", "yaml")
+    where = {"kubeconfig": kubeconfig, "context": context, "namespace": namespace}
+    with _opened(**where, gateway=gateway, gateway_ca=gateway_ca) as (talk, do):
+        found = talk.run(do.find(session, app=app or "", user=user or ""))
+        story = talk.run(do.story(found))
+        said = list(talk.iterate(do.events(found))) if events else []
+    if format_:
+        more = {"events": [_document(event) for event in said]} if events else {}
+        show(formatted(_document(story) | more, format_))
+        return
+    parts = [_head(story), _turns_table(story), _states(story), *([_events(said)] if events else [])]
+    show("\n\n".join(part for part in parts if part))
+
+
+@sessions.command()
+def delete(
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(help="Ids of sessions.", metavar="[SESSION...]", autocompletion=complete_sessions),
+    ] = None,
+    app: App = None,
+    user: User = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="All that is kept of --user: sessions, artifacts, state and memory.")
+    ] = False,
+    yes: Yes = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    gateway: GatewayURL = None,
+    gateway_ca: GatewayCA = None,
+) -> None:
+    """Delete sessions, or all that is kept of a user.
+
+    A session goes with its turns, its artifacts and what memory finds of it. With --user and --all everything goes that
+    is kept of this user, in one app or in all. A job that still runs stores its turn when it succeeds: cancel it first.
+    What jobs themselves recorded stays in history for its own time.
+
+    Examples:
+        agentjobs sessions delete support-4711
+        agentjobs sessions delete support-4711 --user ann --yes
+        agentjobs sessions delete --user ann --all
+    """
+    if all_ is bool(ids) or (all_ and not user):
+        raise Failure("Give sessions by their ids, or --user and --all for everything of one user.", code=USAGE)
+    where = {"kubeconfig": kubeconfig, "context": context, "namespace": namespace}
+    with _opened(**where, gateway=gateway, gateway_ca=gateway_ca) as (talk, do):
+        if all_:
+            place = f"app {app}" if app else "all apps"
+            _ask(f"Delete all that is kept of user {user} in {place} of namespace {do.namespace}?", yes=yes)
+            _tell(user or "", talk.run(do.delete_user(user or "", app=app or "")))
+            return
+        found = [talk.run(do.find(id_, app=app or "", user=user or "")) for id_ in ids or ()]
+        names = ", ".join(f"{one.session} of user {one.user}" for one in found)
+        _ask(f"Delete {counted(len(found), 'session')} in namespace {do.namespace}: {names}?", yes=yes)
+        for one in found:
+            _tell(one.session, talk.run(do.delete_session(one)))
+
+
+@artifacts.command("list")
+def list_artifacts(
+    session: Id,
+    app: App = None,
+    user: User = None,
+    format_: Annotated[str | None, output("json", "yaml", "name")] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    gateway: GatewayURL = None,
+    gateway_ca: GatewayCA = None,
+) -> None:
+    """List the artifacts of a session.
+
+    Also those of its user, version by version. Names that begin with `user:` are the user's, in all sessions of the
+    app.
+
+    Examples:
+        agentjobs artifacts list support-4711
+        agentjobs artifacts list support-4711 --user ann -o json
+    """
+    checked(format_, "json", "yaml", "name")
+    where = {"kubeconfig": kubeconfig, "context": context, "namespace": namespace}
+    with _opened(**where, gateway=gateway, gateway_ca=gateway_ca) as (talk, do):
+        found = list(talk.iterate(do.artifacts(talk.run(do.find(session, app=app or "", user=user or "")))))
+    if format_ in {"json", "yaml"}:
+        show(formatted([_document(one) for one in found], format_))
+    elif format_ == "name":
+        for name in dict.fromkeys(one.name for one in found):
+            show(harmless(name))
+    elif found:
+        show(_artifacts_table([_document(one) for one in found]))
+    else:
+        show(f"Session {session} has no artifacts.", error=True)
+
+
+@artifacts.command()
+def get(
+    session: Id,
+    name: Annotated[str, typer.Argument(help="Name of the artifact.", metavar="NAME")],
+    version: Annotated[
+        int | None, typer.Option("--version", metavar="NUMBER", min=0, help="Which version; by default the newest.")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="FILE", help="Write it to this file; by default to standard output.")
+    ] = None,
+    app: App = None,
+    user: User = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    gateway: GatewayURL = None,
+    gateway_ca: GatewayCA = None,
+) -> None:
+    """Get the bytes of an artifact.
+
+    Its name never says where it is written: --to does.
+
+    Examples:
+        agentjobs artifacts get support-4711 report.pdf --to report.pdf
+        agentjobs artifacts get support-4711 user:notes.txt --version 0
+    """
+    where = {"kubeconfig": kubeconfig, "context": context, "namespace": namespace}
+    with _opened(**where, gateway=gateway, gateway_ca=gateway_ca) as (talk, do):
+        content = talk.run(do.artifact(talk.run(do.find(session, app=app or "", user=user or "")), name, version))
+    if to:
+        Path(to).write_bytes(content)
+        return
+    if not sys.stdout.isatty():
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        show(harmless(content.decode()))
+    except UnicodeDecodeError:
+        raise Failure(f"{name} is not text; give --to FILE.", code=USAGE) from None
+
+
+@contextmanager
+def _opened(
+    *,
+    kubeconfig: str | None,
+    context: str | None,
+    namespace: str | None,
+    gateway: str | None = None,
+    gateway_ca: str | None = None,
+) -> Iterator[tuple["Talk", "SessionOperations"]]:
+    from agentjobs.client.session_operations import SessionOperations
+
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
+        yield talk, SessionOperations(talk.do.namespace, talk.do.patience)
+
+
+def _ask(question: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Failure(f"{question} No terminal to answer on: give --yes.", code=USAGE)
+    if not typer.confirm(harmless(question)):
+        raise typer.Exit(1)
+
+
+def _tell(what: str, gone: "Deleted") -> None:
+    parts = {"session": gone.sessions, "turn": gone.turns, "artifact": gone.artifacts, "key": gone.states}
+    told = ", ".join(counted(count, thing) for thing, count in parts.items() if count)
+    show(f"{harmless(what)} deleted: {told or 'nothing was kept'}" + (" of state" if gone.states else ""))
+
+
+def _document(model: Any) -> dict[str, Any]:
+    document: dict[str, Any] = model.model_dump(mode="json", by_alias=True)
+    return document
+
+
+def _sessions_table(found: Sequence["RecordedSession"], *, wide: bool) -> str:
+    now = datetime.now(UTC)
+    rows = [
+        [
+            one.session,
+            one.app,
+            one.user,
+            one.turns,
+            one.events,
+            one.artifacts,
+            _size(one.bytes + one.artifact_bytes),
+            age(one.used.isoformat(), now=now),
+            *([age(one.created.isoformat(), now=now)] if wide else []),
+        ]
+        for one in found
+    ]
+    columns = ["SESSION", "APP", "USER", "TURNS", "EVENTS", "ARTIFACTS", "SIZE", "USED"]
+    return table([*columns, *(["AGE"] if wide else [])], rows, gap=NARROW)
+
+
+def _head(story: "SessionStory") -> str:
+    one = story.session
+    return facts(
+        {
+            "Session": one.session,
+            "App": one.app,
+            "User": one.user,
+            "Created": one.created.isoformat(timespec="seconds"),
+            "Used": one.used.isoformat(timespec="seconds"),
+            "Turns": f"{one.turns} with {counted(one.events, 'event')}, {_size(one.bytes)}",
+            "Artifacts": f"{counted(one.artifacts, 'version')}, {_size(one.artifact_bytes)}" if one.artifacts else "",
+        }
+    )
+
+
+def _turns_table(story: "SessionStory") -> str:
+    rows = [
+        [turn.number, turn.job, turn.mode, turn.events, turn.stored.isoformat(timespec="seconds"), turn.uid]
+        for turn in story.turns
+    ]
+    return table(["TURN", "JOB", "MODE", "EVENTS", "STORED", "UID"], rows, gap=NARROW) if rows else ""
+
+
+def _states(story: "SessionStory") -> str:
+    kinds = {"State": story.state, "State of the user": story.user_state, "State of the app": story.app_state}
+    return "\n\n".join(f"{name}:\n{harmless(as_json(state))}" for name, state in kinds.items() if state)
+
+
+def _events(said: Sequence["SessionEvent"]) -> str:
+    lines = []
+    for one in said:
+        author = one.event.get("author")
+        lines.append(f"{one.turn}.{one.n} {harmless(str(author))}: {harmless(' '.join(_said(one.event).split()))}")
+    return "\n".join(lines)
+
+
+def _said(event: Mapping[str, Any]) -> str:
+    content = event.get("content")
+    parts = content.get("parts") if isinstance(content, dict) else None
+    return " ".join(_part(part) for part in parts if isinstance(part, dict)) if isinstance(parts, list) else ""
+
+
+def _part(part: Mapping[str, Any]) -> str:
+    if part.get("text"):
+        return str(part["text"])
+    return f"({', '.join(str(key) for key, value in part.items() if value is not None)})"
+
+
+def _artifacts_table(found: Sequence[Mapping[str, Any]]) -> str:
+    now = datetime.now(UTC)
+    rows = [
+        [one["name"], one["version"], one["kind"], one["mime"], _size(one["bytes"]), age(one["stored"], now=now)]
+        for one in found
+    ]
+    return table(["NAME", "VERSION", "KIND", "TYPE", "SIZE", "AGE"], rows, gap=NARROW)
+
+
+def _size(count: int) -> str:
+    amount, unit = float(count), 0
+    while amount >= 1024 and unit < len(_UNITS) - 1:
+        amount, unit = amount / 1024, unit + 1
+    return f"{count} B" if unit == 0 else f"{amount:.1f} {_UNITS[unit]}"

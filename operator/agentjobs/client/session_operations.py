@@ -1,0 +1,112 @@
+"""What a client can do with sessions and artifacts, as operations (effects.py); all of it is asked of the gateway."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from agentjobs import errors
+from agentjobs.api.recorded_sessions import (
+    Deleted,
+    RecordedArtifact,
+    RecordedArtifacts,
+    RecordedSession,
+    RecordedSessions,
+    SessionEvent,
+    SessionEvents,
+    SessionStory,
+)
+from agentjobs.client.effects import Emit, Operation, Send, Server, Stream
+from agentjobs.client.requests import PAGE, Asking
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOperations(Asking):
+    """The operations on the sessions of one namespace."""
+
+    plural: ClassVar[str] = "agentjobs"
+
+    def list(self, **chosen: str) -> Stream[RecordedSession]:
+        """Emit the sessions, the last used first; `app`, `user` and `session` choose some."""
+        params = {"limit": str(PAGE)} | {key: value for key, value in chosen.items() if value}
+        while True:
+            page = RecordedSessions.model_validate((yield from self._told("sessions", params)))
+            for session in page.items:
+                yield Emit(session)
+            if page.cursor is None:
+                return
+            params = params | {"cursor": page.cursor}
+
+    def find(self, session: str, *, app: str, user: str) -> Operation[RecordedSession]:
+        """Return the one session of that id, of this app and user where they are given.
+
+        Raises:
+            errors.NotFound: there is none.
+            errors.Conflict: there are several; the message names them.
+        """
+        chosen = {"session": session, "app": app, "user": user, "limit": "3"}
+        params = {key: value for key, value in chosen.items() if value}
+        page = RecordedSessions.model_validate((yield from self._told("sessions", params)))
+        if not page.items:
+            raise errors.NotFound(f"there is no session {session!r} in namespace {self.namespace!r}")
+        if len(page.items) > 1:
+            these = ", ".join(f"app {one.app!r} and user {one.user!r}" for one in page.items)
+            raise errors.Conflict(f"there are several sessions {session!r}: of {these}; name app and user")
+        return page.items[0]
+
+    def story(self, session: RecordedSession) -> Operation[SessionStory]:
+        """Read the turns and states of a session."""
+        return SessionStory.model_validate((yield from self._told("session", _names(session))))
+
+    def events(self, session: RecordedSession) -> Stream[SessionEvent]:
+        """Emit the events of a session, oldest first."""
+        params = _names(session)
+        while True:
+            page = SessionEvents.model_validate((yield from self._told("session/events", params)))
+            for event in page.items:
+                yield Emit(event)
+            if page.cursor is None:
+                return
+            params = params | {"cursor": page.cursor}
+
+    def artifacts(self, session: RecordedSession) -> Stream[RecordedArtifact]:
+        """Emit the versions of the artifacts of a session and of its user, by name."""
+        params = _names(session)
+        while True:
+            page = RecordedArtifacts.model_validate((yield from self._told("session/artifacts", params)))
+            for artifact in page.items:
+                yield Emit(artifact)
+            if page.cursor is None:
+                return
+            params = params | {"cursor": page.cursor}
+
+    def artifact(self, session: RecordedSession, name: str, version: int | None) -> Operation[bytes]:
+        """Read the bytes of a version of an artifact, or of the newest."""
+        params = _names(session) | {"name": name} | ({} if version is None else {"version": str(version)})
+        send = Send("GET", self._place("session/artifacts/content"), params=params, server=Server.GATEWAY, raw=True)
+        content: Any = yield from self._asked(send)
+        return bytes(content)
+
+    def delete_session(self, session: RecordedSession) -> Operation[Deleted]:
+        """Delete a session; that it is gone already is fine."""
+        try:
+            return Deleted.model_validate((yield from self._gone("session", _names(session))))
+        except errors.NotFound:
+            return Deleted()
+
+    def delete_user(self, user: str, *, app: str) -> Operation[Deleted]:
+        """Delete all that belongs to a user."""
+        params = {"user": user} | ({"app": app} if app else {})
+        return Deleted.model_validate((yield from self._gone("user-data", params)))
+
+    def _told(self, below: str, params: dict[str, str]) -> Operation[Any]:
+        return (yield from self._asked(Send("GET", self._place(below), params=params, server=Server.GATEWAY)))
+
+    def _gone(self, below: str, params: dict[str, str]) -> Operation[Any]:
+        return (yield from self._asked(Send("DELETE", self._place(below), params=params, server=Server.GATEWAY)))
+
+    def _place(self, below: str) -> str:
+        return f"/v1/namespaces/{quote(self.namespace, safe='')}/{below}"
+
+
+def _names(session: RecordedSession) -> dict[str, str]:
+    return {"app": session.app, "user": session.user, "session": session.session}

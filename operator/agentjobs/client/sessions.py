@@ -1,0 +1,107 @@
+"""`Client.sessions` and `AsyncClient.sessions`: each method names operations and drives them, as in clients.py."""
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing
+
+from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, SessionEvent, SessionStory
+from agentjobs.client.session_operations import SessionOperations
+from agentjobs.client.transport import Blocking, Nonblocking
+
+
+class Sessions:
+    """The sessions of the client's namespace, and their artifacts, which outlive their jobs.
+
+    A session is named by its id; where several apps or users have one of that id, by `app` and `user`, too.
+    """
+
+    def __init__(self, do: SessionOperations, transport: Blocking) -> None:
+        self._do = do
+        self._transport = transport
+
+    def list(self, *, app: str = "", user: str = "") -> Generator[RecordedSession]:
+        """Yield the sessions, the last used first; only those of `app` and `user` where they are given."""
+        yield from self._transport.iterate(self._do.list(app=app, user=user))
+
+    def get(self, session: str, *, app: str = "", user: str = "") -> SessionStory:
+        """Return a session with its turns, its state, and the states of its user and app.
+
+        Raises:
+            NotFound: there is no such session.
+            Conflict: there are several; name app and user.
+        """
+        return self._transport.run(self._do.story(self._find(session, app, user)))
+
+    def events(self, session: str, *, app: str = "", user: str = "") -> Generator[SessionEvent]:
+        """Yield ADK's events of a session, oldest first. Raises as `get`."""
+        yield from self._transport.iterate(self._do.events(self._find(session, app, user)))
+
+    def artifacts(self, session: str, *, app: str = "", user: str = "") -> Generator[RecordedArtifact]:
+        """Yield the versions of the artifacts of a session and of its user, by name. Raises as `get`."""
+        yield from self._transport.iterate(self._do.artifacts(self._find(session, app, user)))
+
+    def artifact(self, session: str, name: str, *, version: int | None = None, app: str = "", user: str = "") -> bytes:
+        """Return the bytes of an artifact: of a version, or of the newest. Raises as `get`."""
+        return self._transport.run(self._do.artifact(self._find(session, app, user), name, version))
+
+    def delete(self, session: str, *, app: str = "", user: str = "") -> Deleted:
+        """Delete a session with its turns and artifacts. What is the user's stays. Raises as `get`.
+
+        A job that still runs stores its turn when it succeeds: cancel it first.
+        """
+        return self._transport.run(self._do.delete_session(self._find(session, app, user)))
+
+    def delete_user(self, user: str, *, app: str = "") -> Deleted:
+        """Delete all sessions, artifacts, states and memories of a user, in one app or in all. As `delete`."""
+        return self._transport.run(self._do.delete_user(user, app=app))
+
+    def _find(self, session: str, app: str, user: str) -> RecordedSession:
+        return self._transport.run(self._do.find(session, app=app, user=user))
+
+
+class AsyncSessions:
+    """As `Sessions`, for asyncio."""
+
+    def __init__(self, do: SessionOperations, transport: Nonblocking) -> None:
+        self._do = do
+        self._transport = transport
+
+    async def list(self, *, app: str = "", user: str = "") -> AsyncGenerator[RecordedSession]:
+        """See `Sessions.list`."""
+        async with aclosing(self._transport.iterate(self._do.list(app=app, user=user))) as sessions:
+            async for session in sessions:
+                yield session
+
+    async def get(self, session: str, *, app: str = "", user: str = "") -> SessionStory:
+        """See `Sessions.get`."""
+        return await self._transport.run(self._do.story(await self._find(session, app, user)))
+
+    async def events(self, session: str, *, app: str = "", user: str = "") -> AsyncGenerator[SessionEvent]:
+        """See `Sessions.events`."""
+        found = await self._find(session, app, user)
+        async with aclosing(self._transport.iterate(self._do.events(found))) as events:
+            async for event in events:
+                yield event
+
+    async def artifacts(self, session: str, *, app: str = "", user: str = "") -> AsyncGenerator[RecordedArtifact]:
+        """See `Sessions.artifacts`."""
+        found = await self._find(session, app, user)
+        async with aclosing(self._transport.iterate(self._do.artifacts(found))) as artifacts:
+            async for artifact in artifacts:
+                yield artifact
+
+    async def artifact(
+        self, session: str, name: str, *, version: int | None = None, app: str = "", user: str = ""
+    ) -> bytes:
+        """See `Sessions.artifact`."""
+        return await self._transport.run(self._do.artifact(await self._find(session, app, user), name, version))
+
+    async def delete(self, session: str, *, app: str = "", user: str = "") -> Deleted:
+        """See `Sessions.delete`."""
+        return await self._transport.run(self._do.delete_session(await self._find(session, app, user)))
+
+    async def delete_user(self, user: str, *, app: str = "") -> Deleted:
+        """See `Sessions.delete_user`."""
+        return await self._transport.run(self._do.delete_user(user, app=app))
+
+    async def _find(self, session: str, app: str, user: str) -> RecordedSession:
+        return await self._transport.run(self._do.find(session, app=app, user=user))

@@ -1,0 +1,138 @@
+"""What users read and delete of sessions and artifacts, which outlive their jobs.
+
+A caller acts as themselves. What is in a session came from the jobs of the namespace, so reading it takes the right to
+read all of these: `list agentjobs` for the list, `get agentjobs` for what is in them. To delete takes `delete
+agentjobs`.
+App, user and session are data and come in the query: they may be any text, and a path may not.
+"""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from agentjobs import contract
+from agentjobs.api.recorded_sessions import (
+    Deleted,
+    RecordedArtifacts,
+    RecordedSessions,
+    SessionEvents,
+    SessionStory,
+)
+from agentjobs.gateway.auth import User
+from agentjobs.gateway.history_api import Cursor, Limit, Namespace
+from agentjobs.gateway.problems import json_answer
+from agentjobs.gateway.services import Kept, ReadBudget, services_of
+from agentjobs.gateway.session_api import Version, bytes_answer
+from agentjobs.history.pages import DEFAULT_LIMIT
+
+PLACE: Final = "/v1/namespaces/{namespace}"
+SESSION: Final = PLACE + "/session"
+
+_TEXT: Final = {"min_length": 1, "max_length": 512, "pattern": "^[^\\x00]+$"}
+App = Annotated[str, Query(description="`appName` of the session.", **_TEXT)]
+Person = Annotated[str, Query(alias="user", description="`userId` of the session.", **_TEXT)]
+Id = Annotated[str, Query(alias="session", description="`sessionId`.", **_TEXT)]
+AnyApp = Annotated[str | None, Query(description="Only of this app.", **_TEXT)]
+AnyPerson = Annotated[str | None, Query(alias="user", description="Only of this user.", **_TEXT)]
+AnyId = Annotated[str | None, Query(alias="session", description="Only of this id.", **_TEXT)]
+Name = Annotated[str, Query(max_length=contract.MAX_ARTIFACT_NAME_CHARS, min_length=1, pattern="^[^\\x00]+$")]
+
+router = APIRouter(tags=["sessions"])
+
+
+async def _may(request: Request, verb: str, namespace: str) -> User:
+    authorization = request.headers.get("authorization")
+    return await services_of(request).authenticator.user(authorization, verb=verb, namespace=namespace)
+
+
+async def _may_list(request: Request, namespace: Namespace) -> User:
+    return await _may(request, "list", namespace)
+
+
+async def _may_get(request: Request, namespace: Namespace) -> User:
+    return await _may(request, "get", namespace)
+
+
+async def _may_delete(request: Request, namespace: Namespace) -> User:
+    return await _may(request, "delete", namespace)
+
+
+@router.get(PLACE + "/sessions", dependencies=[Depends(_may_list)])
+async def list_sessions(
+    namespace: Namespace,
+    kept: Kept,
+    budget: ReadBudget,
+    app: AnyApp = None,
+    person: AnyPerson = None,
+    session: AnyId = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> RecordedSessions:
+    """List the sessions of a namespace, the last used first."""
+    async with budget.taken():
+        page = await kept.sessions(namespace, app=app, user=person, session=session, limit=limit, cursor=cursor)
+    return RecordedSessions(items=page.items, cursor=page.cursor)
+
+
+@router.get(SESSION, dependencies=[Depends(_may_get)])
+async def get_session(
+    namespace: Namespace, kept: Kept, budget: ReadBudget, app: App, person: Person, session: Id
+) -> SessionStory:
+    """Tell the turns of a session, and the states that its next job would see."""
+    async with budget.taken():
+        return await kept.session_story(namespace, app, person, session)
+
+
+@router.get(SESSION + "/events", response_model=SessionEvents, dependencies=[Depends(_may_get)])
+async def list_session_events(
+    namespace: Namespace, kept: Kept, budget: ReadBudget, app: App, person: Person, session: Id, cursor: Cursor = None
+) -> Response:
+    """List the events of a session, oldest first."""
+    async with budget.taken():
+        page = await kept.turn_events(namespace, app, person, session, cursor=cursor)
+    return json_answer({"items": page.items, "cursor": page.cursor})
+
+
+@router.get(SESSION + "/artifacts", dependencies=[Depends(_may_get)])
+async def list_session_artifacts(
+    namespace: Namespace, kept: Kept, budget: ReadBudget, app: App, person: Person, session: Id, cursor: Cursor = None
+) -> RecordedArtifacts:
+    """List the versions of the artifacts of a session and of its user, by name."""
+    async with budget.taken():
+        page = await kept.artifacts(namespace, app, person, session, cursor=cursor)
+    return RecordedArtifacts(items=page.items, cursor=page.cursor)
+
+
+@router.get(SESSION + "/artifacts/content", dependencies=[Depends(_may_get)])
+async def get_session_artifact(
+    namespace: Namespace,
+    kept: Kept,
+    budget: ReadBudget,
+    app: App,
+    person: Person,
+    session: Id,
+    name: Name,
+    version: Version = None,
+) -> Response:
+    """Answer the bytes of a version of an artifact, the newest by default."""
+    async with budget.taken():
+        found = await kept.artifact(namespace, app, person, session, name, version)
+        return await bytes_answer(found, kept.pieces(found))
+
+
+@router.delete(SESSION, dependencies=[Depends(_may_delete)])
+async def delete_session(
+    namespace: Namespace, kept: Kept, budget: ReadBudget, app: App, person: Person, session: Id
+) -> Deleted:
+    """Delete a session with its turns, its artifacts and what memory finds of it; what is the user's stays."""
+    async with budget.taken():
+        return await kept.delete_session(namespace, app, person, session)
+
+
+@router.delete(PLACE + "/user-data", dependencies=[Depends(_may_delete)])
+async def delete_user_data(
+    namespace: Namespace, kept: Kept, budget: ReadBudget, person: Person, app: AnyApp = None
+) -> Deleted:
+    """Delete all sessions, artifacts, states and memories of a user in a namespace, in one app or in all."""
+    async with budget.taken():
+        return await kept.delete_user(namespace, person, app=app)
