@@ -23,8 +23,13 @@ Its models:
 
 Its steps:
 
-    step_plugin          each step: through the gate, counted, checked
+    step_plugin          where ADK tells of its steps
     step_keys            which step a callback is about
+    model_steps, tool_steps, node_steps
+                         steps recorded and replayed; steps_of_start is what they share
+    recorded             ADK's objects as the JSON of the journal
+    requests             what a step was asked, as digests
+    agent_digest         a digest of the agent's definition and code
     answer_checks        answers that only look whole
     readers              ADK's readers of answers, made strict
     tool_results         tools' results as JSON

@@ -25,6 +25,7 @@ from pydantic import BaseModel, RootModel
 
 from agentjobs.contract import Attempt, ErrorClass, Verdict
 from agentjobs_runner.adk import agents, long_histories, nested_failures, toolsets
+from agentjobs_runner.adk.agent_digest import agent_digest
 from agentjobs_runner.adk.agent_tree import tree_of, walk
 from agentjobs_runner.adk.answer import Answer, AnswerCollector
 from agentjobs_runner.adk.artifacts import Artifacts
@@ -37,7 +38,9 @@ from agentjobs_runner.adk.models import Models
 from agentjobs_runner.adk.run_config import run_config
 from agentjobs_runner.adk.scripted import ScriptCursor
 from agentjobs_runner.adk.sessions import JobSession, Sessions, before_job, begin
-from agentjobs_runner.adk.step_plugin import StepPlugin, install
+from agentjobs_runner.adk.step_keys import SCHEME
+from agentjobs_runner.adk.step_plugin import StepPlugin
+from agentjobs_runner.adk.steps_of_start import StepsOfStart
 from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.frames import own_frame, stack
 from agentjobs_runner.gate import Gate
@@ -71,10 +74,10 @@ async def run(
     attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, stores: Stores | None = None
 ) -> Ending:
     """Run the agent in the current event loop and say how it ended; whatever it raises becomes an ending."""
-    plugin = StepPlugin(gate, recorder.usage, recorder.add)
+    steps = StepsOfStart(journal, gate, recorder.add)
     try:
         with captured(recorder.add):
-            return await _run(attempt, plugin, recorder, journal, stores)
+            return await _run(attempt, steps, recorder, stores)
     except BaseException as error:
         ending = classify(toolsets.unwrapped(error), now=datetime.now(UTC))
         # What code raised needs its stack to be understood; what a provider or a definition did wrong tells itself.
@@ -92,22 +95,20 @@ def _telling(chain: list[BaseException]) -> list[BaseException]:
     return [error for error in chain if not isinstance(error, StartEnded) and own_frame(error)]
 
 
-async def _run(
-    attempt: Attempt, plugin: StepPlugin, recorder: Recorder, journal: Journal, stores: Stores | None
-) -> Ending:
+async def _run(attempt: Attempt, steps: StepsOfStart, recorder: Recorder, stores: Stores | None) -> Ending:
     spec = attempt["resolved"]["spec"]
     output = Output.read(spec.get("output"))
     toolsets.guard()
     nested_failures.guard()
     long_histories.install()
-    install(plugin)
-    session = await _session(attempt, recorder, journal, stores)
+    StepPlugin(steps).install()
+    session = await _session(attempt, recorder, steps.journal, stores)
     texts = [(spec.get("input") or {}).get("message") or "", *([output.request] if output.request else [])]
-    judged, repairs = await _ask(session, texts, output, recorder), 0
+    judged, repairs = await _ask(session, texts, output, recorder, steps), 0
     while not isinstance(judged, Ending) and repairs < output.repairs:
         repairs += 1
         recorder.add("repair", session.author, {"repair": repairs, "problems": judged})
-        judged = await _ask(session, [output.correction(judged)], output, recorder)
+        judged = await _ask(session, [output.correction(judged)], output, recorder, steps)
     ending = judged if isinstance(judged, Ending) else output.invalid(judged)
     if stores is not None and spec.get("session") and ending.verdict is Verdict.SUCCEED:
         await session.kept.store(stores)
@@ -151,6 +152,7 @@ async def _session(attempt: Attempt, recorder: Recorder, journal: Journal, store
     settings = run_config(agent.get("runConfig") or {})
     models = Models(ScriptCursor(attempt["resolved"].get("scripts") or {}, attempt["start"]))
     app = await agents.build(agent, models, name=given.get("appName"), job=attempt["job"])
+    journal.open(adk=adk_version, scheme=SCHEME, agent=agent_digest(agent))
     began = {"attempt": attempt["attempt"], "start": attempt["start"], "adk": adk_version}
     recorder.add("started", str(getattr(app.root_agent, "name", app.name)), began)
     user, session_id = given.get("userId") or "system", given.get("sessionId") or attempt["uid"]
@@ -172,12 +174,14 @@ def _runner(app: App, kept: JobSession, stores: Stores | None) -> Runner:
     )
 
 
-async def _ask(session: _Session, texts: list[str], output: Output, recorder: Recorder) -> Ending | list[str]:
+async def _ask(
+    session: _Session, texts: list[str], output: Output, recorder: Recorder, steps: StepsOfStart
+) -> Ending | list[str]:
     """Ask the agent; return how its answer ends the start, or the answer's problems."""
     answer = AnswerCollector(tree_of(session.app.root_agent))
     try:
         with raising_strays():
-            await _heard(session.run(texts), answer, recorder)
+            await _heard(session.run(texts), answer, recorder, steps)
     except Exception as error:
         if (met := _met_before(error, answer)) is not None:
             return met
@@ -186,13 +190,15 @@ async def _ask(session: _Session, texts: list[str], output: Output, recorder: Re
     return _judged(answer, output, state, session.app, recorder.usage.total)
 
 
-async def _heard(run: AsyncGenerator[Event, None], answer: AnswerCollector, recorder: Recorder) -> None:
+async def _heard(
+    run: AsyncGenerator[Event, None], answer: AnswerCollector, recorder: Recorder, steps: StepsOfStart
+) -> None:
     """See a run through, event by event."""
     async with aclosing(run) as events:
         async for event in events:
             recorder.progressed()
             answer.see(event)
-            for kind, data in entries(event):
+            for kind, data in entries(event) if steps.is_news(event) else ():
                 recorder.add(kind, event.author, data)
             await recorder.room()
 

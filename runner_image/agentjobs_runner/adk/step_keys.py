@@ -21,6 +21,8 @@ from google.genai import types
 
 from agentjobs_runner.steps import StepKey
 
+SCHEME: Final = "1"
+"""Of the keys; to be raised when a step gets another key than before, also by ADK's way to write the paths of nodes."""
 # ADK takes ids that begin so out of what it sends to providers: they have not seen them.
 _ADKS_PREFIX: Final = "adk-"
 _NAMESPACE: Final = UUID("5f0c6f5e-8a35-4be0-9d1c-0d5a4c0c8a11")
@@ -61,7 +63,7 @@ class StepKeys:
 
     def ask(self, context: CallbackContext) -> StepKey:
         """Return the key of a model call that begins."""
-        strand, agent = self._strand(context), context.agent_name
+        strand, agent = self.strand(context), context.agent_name
         self._model_calls[strand, agent] += 1
         key = StepKey(strand, agent, self._model_calls[strand, agent])
         self._newest[_site(context)] = key
@@ -71,7 +73,7 @@ class StepKeys:
     def asked(self, context: CallbackContext) -> StepKey | None:
         """Return the key of the model call that the agent made last."""
         mine = _asked.get()
-        if mine is not None and (mine.strand, mine.agent) == (self._strand(context), context.agent_name):
+        if mine is not None and (mine.strand, mine.agent) == (self.strand(context), context.agent_name):
             return mine
         # Code that takes an agent's events one by one may do so in a task for each, which does not see the others'.
         return self._newest.get(_site(context))
@@ -80,9 +82,9 @@ class StepKeys:
         """Return the key of the model call that its agent made last when it gave `event`."""
         return self._newest.get(_Site(invocation, event.branch or "", event.node_info.path, event.author))
 
-    def answer(self, context: CallbackContext, answer: LlmResponse) -> None:
-        """Take in the tool calls of an answer; those without an id get one, which is the same in each run."""
-        key, calls = self.asked(context), list(_calls(answer))
+    def answer(self, context: CallbackContext, *answers: LlmResponse) -> None:
+        """Take in the tool calls of a call's answers; those without an id get one, which is the same in each run."""
+        key, calls = self.asked(context), [call for answer in answers for call in _calls(answer)]
         if key is None or not calls:
             return
         issued: dict[str, list[StepKey]] = {}
@@ -95,7 +97,7 @@ class StepKeys:
     def call(self, context: ToolContext) -> StepKey:
         """Return the key of a tool call that begins; what the current code runs from now on is inside of it."""
         call_id = context.function_call_id or ""
-        here = self._strand(context), _site(context)
+        here = self.strand(context), _site(context)
         issued = self._issued.setdefault(here, {}).setdefault(call_id, [])
         if not issued:
             issued.append(self._unissued(context))
@@ -111,11 +113,12 @@ class StepKeys:
 
     def _unissued(self, context: ToolContext) -> StepKey:
         """The key of a call that no model asked for, as far as we saw: a callback or code did."""
-        key = self.asked(context) or StepKey(self._strand(context), context.agent_name, 0)
+        key = self.asked(context) or StepKey(self.strand(context), context.agent_name, 0)
         self._tool_calls[key] += 1
         return key.tool(self._tool_calls[key])
 
-    def _strand(self, context: CallbackContext) -> str:
+    def strand(self, context: CallbackContext) -> str:
+        """Return the line of execution that `context` is in."""
         inside = _inside.get()
         place = f"{context.get_invocation_context().branch or ''}|{context.node_path}"
         for call in inside:

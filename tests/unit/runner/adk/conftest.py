@@ -66,6 +66,8 @@ def run(timeline: Timeline) -> Callable[..., Awaitable[Ending]]:
         state: dict[str, Any] | None = None,
         session: dict[str, str] | None = None,
         output: dict[str, Any] | None = None,
+        steps: dict[str, Any] | None = None,
+        journal: MemoryJournal | None = None,
     ) -> Ending:
         text = script if script is not None else yaml.safe_dump({"starts": [answers or [{"text": "hi"}]]})
         default = {"model": "scripted/script/main", "inline": {"name": "helper", "instruction": "Help."}}
@@ -74,6 +76,7 @@ def run(timeline: Timeline) -> Callable[..., Awaitable[Ending]]:
             "input": {"message": "Say hello.", "state": state or {}},
             "session": session or {},
             **({"output": output} if output else {}),
+            **({"steps": steps} if steps else {}),
         }
         attempt: Any = {
             "namespace": "default",
@@ -89,7 +92,10 @@ def run(timeline: Timeline) -> Callable[..., Awaitable[Ending]]:
         recorded.set()
         recorder: Any = timeline
         timeline.gate = Gate(recorded, timeline.at_boundary.set, recorder.progressed)
-        return await engine.run(attempt, timeline.gate, recorder, MemoryJournal(timeline.usage))
+        timeline.usage = UsageCounter()
+        kept = journal or MemoryJournal()
+        kept.usage = timeline.usage
+        return await engine.run(attempt, timeline.gate, recorder, kept)
 
     return start
 

@@ -1,0 +1,160 @@
+"""ADK's objects as the JSON of a journal, and back: models' answers, tools' results, what code did to the session.
+
+What comes back equals what went in, except that a tool's result and a state are what JSON makes of them. Pure.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from google.adk.agents.context import Context
+from google.adk.events.event import Event
+from google.adk.events.event_actions import EventActions
+from google.adk.models.llm_response import LlmResponse
+from google.adk.tools._forwarding_artifact_service import ForwardingArtifactService
+from google.genai import types
+from pydantic import BaseModel
+
+from agentjobs_runner.json_values import NotJson, jsonable
+
+# Under this name stands the class of an object of google-genai's: media that a tool returns must stay media.
+_CLASS: Final = "$genai"
+_VALUE: Final = "value"
+_PLAIN: Final = "dict"
+# How deep ADK looks for media in a tool's result, and one more.
+_MEDIA_DEPTH: Final = 3
+
+
+def answers_to_json(answers: list[LlmResponse]) -> dict[str, Any]:
+    """Return the whole answers of one model call as the body of a step."""
+    return {"answers": [answer.model_dump(mode="json", exclude_none=True) for answer in answers]}
+
+
+def answers_of(body: Mapping[str, Any]) -> list[LlmResponse]:
+    """Return the answers that `answers_to_json` wrote."""
+    # Only of JSON text are bytes (a thought's signature, media) read as base64.
+    return [LlmResponse.model_validate_json(json.dumps(answer)) for answer in body["answers"]]
+
+
+def result_to_json(value: Any) -> Any:
+    """Return a tool's result as JSON, which `result_of` reads.
+
+    Raises:
+        NotJson: a value has no JSON form.
+    """
+    return jsonable(_marked(value, 0), ())
+
+
+def result_of(value: Any, depth: int = 0) -> Any:
+    """Return the result that `result_to_json` wrote: JSON, and media as the objects they were."""
+    if isinstance(value, dict) and _CLASS in value:
+        inner = value[_VALUE]
+        if value[_CLASS] == _PLAIN:
+            return {key: result_of(item, depth + 1) for key, item in inner.items()}
+        kind: type[BaseModel] = getattr(types, value[_CLASS])
+        return kind.model_validate_json(json.dumps(inner))
+    if depth < _MEDIA_DEPTH and isinstance(value, list):
+        return [result_of(item, depth + 1) for item in value]
+    if depth < _MEDIA_DEPTH and isinstance(value, dict):
+        return {key: result_of(item, depth + 1) for key, item in value.items()}
+    return value
+
+
+def _marked(value: Any, depth: int) -> Any:
+    if isinstance(value, BaseModel) and type(value).__module__ == types.__name__:
+        return {_CLASS: type(value).__name__, _VALUE: value.model_dump(mode="json", exclude_none=True)}
+    if depth < _MEDIA_DEPTH and isinstance(value, (list, tuple)):
+        items = [_marked(item, depth + 1) for item in value]
+        return value if all(new is old for new, old in zip(items, value, strict=True)) else items
+    if isinstance(value, dict) and _CLASS in value:
+        return {_CLASS: _PLAIN, _VALUE: {key: _marked(item, depth + 1) for key, item in value.items()}}
+    if depth < _MEDIA_DEPTH and isinstance(value, dict):
+        found = {key: _marked(item, depth + 1) for key, item in value.items()}
+        return value if all(found[key] is value[key] for key in value) else found
+    return value
+
+
+class Changes:
+    """What code does to the actions of its context, from the moment this is made."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._before = _fields(context.actions)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what has changed since, as JSON.
+
+        Raises:
+            NotJson: a value put into the state has no JSON form.
+        """
+        now = _fields(self._context.actions)
+        changed: dict[str, Any] = {}
+        for name, value in now.items():
+            before = self._before.get(name)
+            if isinstance(value, dict):
+                was = before or {}
+                value = {key: item for key, item in value.items() if key not in was or was[key] != item}
+                if value:
+                    changed[name] = value
+            elif value != before:
+                changed[name] = value
+        return changed
+
+
+def redo(changes: Mapping[str, Any], context: Context) -> None:
+    """Do to the actions of `context` what code did to them when `changes` were recorded."""
+    actions = context.actions
+    read = EventActions.model_validate_json(json.dumps(changes))
+    for name in read.model_fields_set:
+        value = getattr(read, name)
+        if name == "state_delta":
+            context.state.update(value)
+        elif name == "artifact_delta":
+            _save_again(value, context)
+        elif isinstance(value, dict) and isinstance(before := getattr(actions, name), dict):
+            before.update(value)
+        else:
+            setattr(actions, name, value)
+
+
+def _save_again(versions: Mapping[str, int], context: Context) -> None:
+    """Note artifacts as saved, as saving does it: also in the calls of tools that `context` runs in."""
+    context.actions.artifact_delta.update(versions)
+    service = context.get_invocation_context().artifact_service
+    if isinstance(service, ForwardingArtifactService):
+        _save_again(versions, service.tool_context)
+
+
+def _fields(actions: EventActions) -> dict[str, Any]:
+    """The fields of `actions` that hold something, as JSON."""
+    found: dict[str, Any] = {}
+    for name in type(actions).model_fields:
+        value = getattr(actions, name)
+        if name == "state_delta":
+            value = jsonable(dict(value), (name,))
+        elif value:
+            value = actions.model_dump(mode="json", include={name}, exclude_none=True)[name]
+        if value is not None and value != {}:
+            found[name] = value
+    return found
+
+
+def event_to_json(event: Event) -> dict[str, Any]:
+    """Return an event that a node yielded as JSON, without what belongs to one start: its id and time.
+
+    Raises:
+        NotJson: its output is not JSON, so that the next node would get another one from a journal.
+    """
+    dumped = event.model_dump(mode="json", exclude_none=True, exclude={"id", "timestamp", "output"})
+    if event.output is not None:
+        dumped["output"] = result_to_json(event.output)
+        if result_of(dumped["output"]) != event.output:
+            raise NotJson(("output",), event.output)
+    return dumped
+
+
+def event_of(dumped: Mapping[str, Any]) -> Event:
+    """Return the event that `event_to_json` wrote, as a new one."""
+    event = Event.model_validate_json(json.dumps({**dumped, "output": None}))
+    event.output = result_of(dumped.get("output"))
+    return event

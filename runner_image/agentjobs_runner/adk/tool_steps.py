@@ -1,0 +1,160 @@
+"""Tool calls as steps: a recorded result comes at once, with all that the tool did to the session.
+
+The method by which ADK runs a tool is replaced in the tool object, so that the callbacks of agents and plugins run in
+every start. A call is recorded when it begins, so that a later start knows which calls are uncertain.
+`step_plugin` says which call begins. Tools that only contain other steps are entered again; those steps are replayed.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import MethodType
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from google.adk.tools.base_tool import BaseTool
+from google.adk.tools.tool_context import ToolContext
+
+from agentjobs.contract import StepKind
+from agentjobs_runner.adk.recorded import Changes, redo, result_of, result_to_json
+from agentjobs_runner.adk.requests import of_tool_call
+from agentjobs_runner.adk.step_keys import StepKeys, inside
+from agentjobs_runner.adk.steps_of_start import StepsOfStart
+from agentjobs_runner.journal import NewStep
+from agentjobs_runner.json_values import NotJson
+from agentjobs_runner.steps import StepKey
+
+_METHOD: Final = "run_async"
+# Tools that only contain other steps: while those are held at the gate, nothing runs inside of them.
+_CONTAINERS: Final = frozenset({"AgentTool", "NodeTool"})
+
+Runs = Callable[..., Awaitable[Any]]
+
+
+@dataclass(eq=False)
+class ToolCall:
+    """One call of a tool."""
+
+    key: StepKey
+    tool: BaseTool
+    step: NewStep
+    within: tuple[StepKey, ...]
+    """The calls that it runs in."""
+    contains: bool
+    ran: bool = False
+    ended: bool = False
+    """Whether its result is recorded."""
+    changes: Changes | None = None
+
+
+class ToolSteps:
+    """The tool calls of one start."""
+
+    def __init__(self, start: StepsOfStart, keys: StepKeys) -> None:
+        self._start = start
+        self._keys = keys
+        self._calls: WeakKeyDictionary[ToolContext, ToolCall] = WeakKeyDictionary()
+
+    async def begin(self, tool: BaseTool, args: dict[str, Any], context: ToolContext) -> None:
+        """Note which call begins, and see to it that the tool runs through here."""
+        outer = inside()
+        key = self._keys.call(context)
+        named = f"{key} {tool.name}"  # a model that answers anew may call another tool in the same place
+        step = NewStep(named, StepKind.TOOL, key.agent, tool.name, datetime.now(UTC), of_tool_call(args))
+        call = self._calls[context] = ToolCall(key, tool, step, outer, _contains_steps(tool))
+        if call.contains:
+            await self._enter(call)
+        else:
+            self._intercept(tool)
+
+    async def end(self, context: ToolContext, result: Any) -> None:
+        """Take in what a call goes on with: the result of a container, or what a callback made of an error."""
+        call = self._calls.get(context)
+        if call is not None and not call.ended:
+            if call.contains:
+                await self._start.journal.record(call.step, {"contains": "steps"})
+                call.ended = True
+            elif call.changes is not None:
+                await self._record(call, context, result, call.changes)
+        self.leave(context)
+
+    def leave(self, context: ToolContext) -> None:
+        """End a call, however it ended."""
+        if (call := self._calls.get(context)) is not None:
+            self._start.gate.leave(call.key)
+
+    def _intercept(self, tool: BaseTool) -> None:
+        shadow = vars(tool).get(_METHOD)
+        if isinstance(shadow, _Shadow) and shadow.tool is tool and shadow.steps is self:
+            return
+        # A copy of a tool, as toolsets make them, holds the original's.
+        given = shadow.runs if isinstance(shadow, _Shadow) else getattr(tool, _METHOD)
+        runs = MethodType(given.__func__, tool) if isinstance(given, MethodType) else given
+        object.__setattr__(tool, _METHOD, _Shadow(tool, runs, self))
+
+    async def run(self, shadow: "_Shadow", args: dict[str, Any], context: ToolContext) -> Any:
+        """Return a call's result from the journal, or run the tool."""
+        call = self._calls.get(context)
+        # Tools run others in their own context, by the same method.
+        if call is None or call.ran or call.tool is not shadow.tool:
+            return await shadow.runs(args=args, tool_context=context)
+        call.ran = True
+        recorded = self._start.journal.ended(call.step.key)
+        if recorded is not None:
+            self._start.compare(recorded, call.step.request)
+            self._start.tool_replayed(context.function_call_id, shadow.tool.name)
+            call.ended = True
+            redo(recorded["body"]["actions"], context)
+            return result_of(recorded["body"]["result"])
+        await self._enter(call)
+        call.changes = Changes(context)
+        result = await shadow.runs(args=args, tool_context=context)
+        return await self._record(call, context, result, call.changes)
+
+    async def _enter(self, call: ToolCall) -> None:
+        await self._start.gate.enter(call.key, f"tool {call.tool.name}", within=call.within)
+        call.step = replace(call.step, began=datetime.now(UTC))
+        journal, key = self._start.journal, call.step.key
+        call.ended = call.contains and journal.ended(key) is not None
+        # What only contains steps is not uncertain: those are.
+        if not (call.ended or (call.contains and journal.interrupted(key) is not None)):
+            await journal.begin(replace(call.step, usage={"toolCalls": 1}))
+        if call.contains:
+            self._start.gate.leave(call.key)
+
+    async def _record(self, call: ToolCall, context: ToolContext, result: Any, changes: Changes) -> Any:
+        """Record the result of a call; return it as every start gets it."""
+        if _waits_for_people(context):
+            return result
+        try:
+            body = {"result": result_to_json(result), "actions": changes.to_json()}
+        except NotJson as error:
+            self._start.not_recorded(call.key.agent, f"tool {call.tool.name}", f"{error}, which is not JSON")
+            return result
+        await self._start.journal.record(call.step, body)
+        call.ended = True
+        self._start.gate.leave(call.key)
+        return result_of(body["result"])
+
+
+class _Shadow:
+    """Stands in a tool object for its method."""
+
+    def __init__(self, tool: BaseTool, runs: Runs, steps: ToolSteps) -> None:
+        self.tool = tool
+        self.runs = runs
+        self.steps = steps
+
+    async def __call__(self, *, args: dict[str, Any], tool_context: ToolContext) -> Any:
+        """Run through the journal."""
+        return await self.steps.run(self, args, tool_context)
+
+
+def _waits_for_people(context: ToolContext) -> bool:
+    """Whether the call only asked for a confirmation or for credentials, and runs again with them."""
+    actions, call = context.actions, context.function_call_id
+    return call in actions.requested_tool_confirmations or call in actions.requested_auth_configs
+
+
+def _contains_steps(tool: BaseTool) -> bool:
+    return any(kind.__name__ in _CONTAINERS for kind in type(tool).__mro__)

@@ -1,0 +1,217 @@
+"""A start that goes on from a journal: what was recorded answers at once, the rest runs, and all comes out the same.
+
+Each team runs once to its end. Then, for every number of recorded steps, a second start finds just those.
+"""
+
+import json
+
+import pytest
+from tests.memoryjournal import MemoryJournal
+
+from agentjobs_runner.adk import engine
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # ADK deprecates what people still use
+
+TEAMS = """
+from google.adk.agents import BaseAgent, LlmAgent, LoopAgent, ParallelAgent, SequentialAgent
+from google.adk.events.event import Event
+from google.adk.events.event_actions import EventActions
+from google.adk.models.base_llm import BaseLlm
+from google.adk.models.llm_response import LlmResponse
+from google.adk.tools import ToolContext, exit_loop
+from google.adk.tools.agent_tool import AgentTool
+from google.adk.workflow import START, JoinNode, RetryConfig, Workflow, node
+from google.genai import types
+
+effects = []
+
+class Model(BaseLlm):
+    turns: list = []
+
+    async def generate_content_async(self, request, stream=False):
+        spoken = sum(content.role == "model" for content in request.contents)
+        effects.append(f"{self.model} {spoken}")
+        turn = self.turns[min(spoken, len(self.turns) - 1)]
+        calls = turn if isinstance(turn, list) else []
+        parts = [types.Part(text=turn)] if not calls else []
+        for tool, args in calls:
+            parts.append(types.Part(function_call=types.FunctionCall(name=tool, args=args)))
+        if stream:
+            yield LlmResponse(content=types.Content(role="model", parts=parts), partial=True)
+        yield LlmResponse(content=types.Content(role="model", parts=parts), finish_reason="STOP")
+
+def tool(name):
+    async def look(word: str, tool_context: ToolContext) -> dict:
+        effects.append(f"{name} {word}")
+        tool_context.state[f"{name}.{word}"] = len(tool_context.state.get("seen", [])) or {"first": True}
+        await tool_context.save_artifact(f"{name}-{word}-{tool_context.function_call_id}.txt", types.Part(text=word))
+        return {"seen": word, "by": name}
+    look.__name__ = name
+    return look
+
+def agent(name, *turns, **more):
+    return LlmAgent(name=name, model=Model(model=name, turns=[*turns, f"{name} is done"]), **more)
+
+def looking(name, **more):
+    both = [("look", {"word": "a"}), ("see", {"word": "b"})]
+    return agent(name, both, [("look", {"word": "c"})], tools=[tool("look"), tool("see")], **more)
+
+def asks(inner, *, name="root", **more):
+    return agent(name, [(inner, {"request": "a"}), (inner, {"request": "b"})], [(inner, {"request": "c"})], **more)
+
+def single(): return agent("root", [("look", {"word": "a"})], tools=[tool("look")], output_key="said")
+def parallel_tools(): return looking("root")
+def sequence(): return SequentialAgent(name="team", sub_agents=[looking("a"), looking("b")])
+def parallel(): return ParallelAgent(name="team", sub_agents=[looking("a"), looking("b")])
+def loop():
+    asks = [("exit_loop", {})]
+    return LoopAgent(name="team", max_iterations=4, sub_agents=[agent("a", "once", "twice", asks, tools=[exit_loop])])
+def transfer():
+    return agent("root", [("transfer_to_agent", {"agent_name": "sub"})], sub_agents=[looking("sub")])
+def agent_tool(): return asks("inner", tools=[AgentTool(agent=looking("inner"))])
+def single_turn(): return asks("inner", sub_agents=[looking("inner", mode="single_turn")])
+def task():
+    turns = [("look", {"word": "a"})], [("finish_task", {"result": "ok"})]
+    work = agent("inner", *turns, mode="task", tools=[tool("look")])
+    return agent("root", [("inner", {"request": "a"})], sub_agents=[work])
+def run_node():
+    one = looking("one")
+    async def fan(ctx, node_input):
+        return [await ctx.run_node(one, node_input=word) for word in "ab"]
+    return Workflow(name="graph", edges=[(START, node(rerun_on_resume=True)(fan))])
+def graph():
+    tries = []
+    def begin(ctx, node_input):
+        effects.append("begin")
+        ctx.state["begun"] = True
+        return "begun"
+    async def count(ctx, node_input):
+        for word in "ab":
+            effects.append(f"count {word}")
+            ctx.state[word] = 1
+            yield Event(content=types.Content(role="model", parts=[types.Part(text=word)]))
+        yield Event(output="counted")
+    def again(node_input):
+        tries.append(1)
+        if len(tries) == 1:
+            raise OSError("not yet")
+        effects.append("again")
+        return {"tries": "enough"}
+    retried = node(again, retry_config=RetryConfig(max_attempts=3, initial_delay=0.01))
+    return Workflow(
+        name="graph",
+        edges=[(START, begin, (looking("a"), count, retried), JoinNode(name="joined"), looking("c"))],
+    )
+def routes():
+    def choose(ctx, node_input):
+        effects.append("choose")
+        ctx.route = "left"
+        return "chosen"
+    def left(node_input):
+        effects.append("left")
+        return "went left"
+    def right(node_input): raise AssertionError("the route was lost")
+    return Workflow(name="graph", edges=[(START, choose), (choose, {"left": left, "right": right})])
+def custom():
+    class Custom(BaseAgent):
+        async def _run_async_impl(self, context):
+            async for event in self.sub_agents[0].run_async(context):
+                yield event
+            delta = EventActions(state_delta={"after": context.session.state.get("look.a")})
+            yield Event(author=self.name, invocation_id=context.invocation_id, actions=delta)
+            async for event in self.sub_agents[1].run_async(context):
+                yield event
+    return Custom(name="custom", sub_agents=[looking("a"), looking("b")])
+"""
+TEAM_NAMES = [
+    "single",
+    "parallel_tools",
+    "sequence",
+    "parallel",
+    "loop",
+    "transfer",
+    "agent_tool",
+    "single_turn",
+    "task",
+    "run_node",
+    "graph",
+    "routes",
+    "custom",
+]
+
+
+@pytest.fixture
+def team(run, module, monkeypatch):
+    """`await team(name, journal)` runs a start; it returns the ending, the effects, and the session as it became."""
+    given = __import__(module(TEAMS))
+    sessions = []
+
+    class Kept(engine.Sessions):
+        def __init__(self):
+            super().__init__()
+            sessions.append(self)
+
+    monkeypatch.setattr(engine, "Sessions", Kept)
+
+    async def start(name, journal, **more):
+        given.effects.clear()
+        ending = await run(agent={"module": {"ref": f"given:{name}"}, **more}, journal=journal)
+        return ending, list(given.effects), _session(sessions[-1])
+
+    return start
+
+
+def _session(sessions):
+    [session] = [
+        session for users in sessions.sessions.values() for found in users.values() for session in found.values()
+    ]
+    # What a node met before it was tried again is not a step.
+    return session.state, [_event(event) for event in session.events if event.error_code is None]
+
+
+def _event(event):
+    told = event.model_dump(mode="json", exclude={"id", "timestamp", "invocation_id"}, exclude_none=True)
+    return json.dumps(told, sort_keys=True)
+
+
+async def until_step(journal, count):
+    """The journal as it was when `count` entries were stored."""
+    cut = MemoryJournal()
+    for step, body in journal.steps[:count]:
+        if body is None:
+            await cut.begin(step)
+        else:
+            await cut.record(step, body)
+    return cut.again()
+
+
+@pytest.mark.parametrize("name", TEAM_NAMES)
+async def test_a_start_goes_on_from_any_step_and_repeats_none(team, name):
+    journal = MemoryJournal()
+    ending, _, session = await team(name, journal)
+    assert ending.verdict == "Succeed", ending.message
+    ends = [place for place, (_, body) in enumerate(journal.steps) if body is not None]
+
+    for count in range(len(journal.steps) + 1):
+        again = await until_step(journal, count)
+        recorded = {step.key for step, body in journal.steps[:count] if body is not None}
+        then, _, after = await team(name, again)
+
+        assert then.result["text"] == ending.result["text"]
+        new = [step.key for step, body in again.steps if body is not None]
+        assert set(new).isdisjoint(recorded)
+        assert sorted([*recorded, *new]) == sorted(journal.steps[place][0].key for place in ends)
+        assert after[0] == session[0]
+        assert sorted(after[1]) == sorted(session[1])
+
+
+@pytest.mark.parametrize("name", TEAM_NAMES)
+async def test_a_run_that_is_wholly_recorded_has_no_effect(team, name):
+    journal = MemoryJournal()
+    ending, _, _ = await team(name, journal)
+
+    then, effects, _ = await team(name, journal.again())
+
+    assert effects == []
+    assert then.result["text"] == ending.result["text"]
+    assert then.result["usage"] == dict.fromkeys(then.result["usage"], 0)
