@@ -85,7 +85,7 @@ async def ask(serve, monkeypatch):
         recorded.set()
         recorder: Any = Silent()
         return await engine.run(
-            attempt, Gate(recorded, lambda: None, recorder.progressed), recorder, MemoryJournal()
+            attempt, Gate(recorded, lambda: None, recorder.progressed), recorder, MemoryJournal(recorder.usage)
         ), calls
 
     yield start
