@@ -101,7 +101,7 @@ def run(
         agentjobs run "Say hello." --model gemini-flash-latest --instruction Rhyme.
         agentjobs run -f examples/hello.yaml
         agentjobs run -f examples/hello.yaml --local
-        agentjobs run -f examples/hello.yaml --local --resume
+        agentjobs run -f examples/resume.yaml --local --resume
         agentjobs run -f base.yaml "Another message." --name another
     """
     from agentjobs.cli.job_builder import pairs, work_of

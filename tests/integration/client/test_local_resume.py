@@ -1,0 +1,111 @@
+"""`run --local` is killed, and the same command with --resume continues at the next step."""
+
+import json
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+TOOLS = """
+import os
+def look(place: str) -> str:
+    with open("looked", "a") as file:
+        print(place, file=file)
+    return f"seen by start {os.environ['AGENTJOBS_START']}"
+"""
+CALL = "toolCalls: [{name: look, args: {place: PLACE}}]"
+JOB = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: tour}
+data:
+  script: |
+    starts:
+      - - toolCalls: [{name: look, args: {place: here}}]
+        - SECOND
+      - - toolCalls: [{name: look, args: {place: there}}]
+        - exit: SIGKILL
+      - - text: Seen all.
+---
+apiVersion: agentjobs.dev/v1alpha1
+kind: AgentJob
+metadata: {name: tour}
+spec:
+  agent: {model: scripted/tour/script, inline: {instruction: Be brief., tools: [{name: "tour_tools:look"}]}}
+  input: {message: Go.}
+"""
+PROGRAM = "from agentjobs.cli import main; main()"
+
+
+@pytest.fixture
+def tour(tmp_path):
+    """Runs the job in a folder of its own; `second` is what the model does after its first tool."""
+    (tmp_path / "tour_tools.py").write_text(TOOLS)
+
+    def begin(*more, second="exit: SIGKILL"):
+        (tmp_path / "job.yaml").write_text(JOB.replace("SECOND", second))
+        arguments = ["run", "-f", "job.yaml", "--local", *more]
+        return subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *arguments],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def run(*more):
+        child = begin(*more)
+        out, err = child.communicate(timeout=120)
+        return child.returncode, out, err
+
+    run.begin = begin
+    run.folder = tmp_path
+    return run
+
+
+def looked(tour):
+    return (tour.folder / "looked").read_text().split()
+
+
+def test_each_step_runs_once_however_often_a_local_run_is_killed(tour):
+    ends = [tour(*more) for more in ([], ["--resume"], ["--resume"])]
+
+    assert [(code, out) for code, out, _ in ends] == [(70, ""), (70, ""), (0, "Seen all.\n")]
+    assert looked(tour) == ["here", "there"]
+    assert "2 steps recorded" in ends[0][2]
+
+
+def test_a_run_that_has_ended_tells_its_answer_again_and_runs_nothing(tour):
+    for more in ([], ["--resume"], ["--resume"]):
+        tour(*more)
+
+    code, out, err = tour("--resume", "--json")
+
+    assert (code, json.loads(out)["result"]["text"], "attempt.started" in err) == (0, "Seen all.", False)
+
+
+def test_without_resume_a_new_run_begins_and_the_one_before_can_still_be_continued(tour):
+    tour()
+    _, _, err = tour()
+    kept = ".agentjobs/tour.previous.sqlite"
+    code, _, _ = tour("--resume", "--journal", kept)
+
+    assert kept in err
+    assert (code, looked(tour)) == (70, ["here", "here", "there"])
+
+
+def test_a_command_line_that_is_killed_leaves_nothing_running_and_can_be_resumed(tour):
+    child = tour.begin(second="{text: Late., delay: 5m}")
+    for line in child.stderr:
+        if "step.tool" in line:
+            break
+    runners = psutil.Process(child.pid).children(recursive=True)
+    child.kill()
+    child.communicate(timeout=60)
+    gone, alive = psutil.wait_procs(runners, timeout=30)
+
+    assert (len(gone) > 0, alive) == (True, [])
+    assert tour("--resume")[0] == 2  # the script differs now
+    assert looked(tour) == ["here"]
