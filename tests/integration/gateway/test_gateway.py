@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from agentjobs.errors import Invalid
-from agentjobs.gateway.serve import serving
+from agentjobs.gateway.serve import open_listener, serving
 from devcluster.certificates import Authority
 
 # Their jobs are rows alone, and a cluster's garbage collector deletes pods without their job.
@@ -272,6 +272,13 @@ async def test_an_address_that_is_taken_is_named(settings):
         with pytest.raises(Invalid, match=f"port {port}: .*AGENTJOBS_PORT"):
             async with serving(settings(port=port)):
                 pass
+
+
+def test_the_body_of_an_answer_does_not_wait_until_its_head_is_acknowledged():
+    with open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
 async def test_the_process_stops_on_sigterm_with_0(database, apiserver):
