@@ -36,6 +36,11 @@ class MemoryJournal:
         """Keep the versions in `versions`."""
         self.versions = {"adk": adk, "scheme": scheme, "agent": agent}
 
+    @property
+    def resumes(self) -> bool:
+        """Whether it was found with steps."""
+        return bool(self.found)
+
     def ended(self, key: str) -> RecordedStep | None:
         """Return the step of that key if it has ended."""
         step = self._kept.get(key)

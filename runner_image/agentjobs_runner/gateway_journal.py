@@ -111,6 +111,11 @@ class GatewayJournal:
             self._steps.clear()
         self._versions = versions
 
+    @property
+    def resumes(self) -> bool:
+        """Whether earlier starts recorded steps; see `Journal.resumes`."""
+        return self._last > 0
+
     def ended(self, key: str) -> RecordedStep | None:
         """Return the step of that key; see `Journal.ended`."""
         self._read.result()

@@ -46,6 +46,11 @@ class Journal(Protocol):
         """
         ...
 
+    @property
+    def resumes(self) -> bool:
+        """Whether earlier starts of the run recorded steps; after `open`, which may begin another run."""
+        ...
+
     def ended(self, key: str) -> RecordedStep | None:
         """Return the step of that key that an earlier start recorded, or this one; None when there is none.
 

@@ -54,6 +54,8 @@ from agentjobs_runner.timeline import Recorder
 # Ends of a model's answer that give code None, or a half, and what code makes of it.
 _NEVER_CAME: Final = (ErrorClass.CONTENT_BLOCKED, ErrorClass.MODEL_OUTPUT_TRUNCATED)
 _STUMBLED: Final = (ErrorClass.AGENT_ERROR, ErrorClass.TOOL_ERROR, ErrorClass.RESULT_ERROR, ErrorClass.CONFIG_INVALID)
+# The user of a job that names none.
+_NO_ONE: Final = "system"
 
 
 def execute(attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, stores: Stores | None = None) -> Ending:
@@ -110,7 +112,7 @@ async def _run(attempt: Attempt, steps: StepsOfStart, recorder: Recorder, stores
         recorder.add("repair", session.author, {"repair": repairs, "problems": judged})
         judged = await _ask(session, [output.correction(judged)], output, recorder, steps)
     ending = judged if isinstance(judged, Ending) else output.invalid(judged)
-    if stores is not None and spec.get("session") and ending.verdict is Verdict.SUCCEED:
+    if stores is not None and ending.verdict is Verdict.SUCCEED:
         await session.kept.store(stores)
     return ending
 
@@ -155,10 +157,11 @@ async def _session(attempt: Attempt, recorder: Recorder, journal: Journal, store
     journal.open(adk=adk_version, scheme=SCHEME, agent=agent_digest(agent))
     began = {"attempt": attempt["attempt"], "start": attempt["start"], "adk": adk_version}
     recorder.add("started", str(getattr(app.root_agent, "name", app.name)), began)
-    user, session_id = given.get("userId") or "system", given.get("sessionId") or attempt["uid"]
+    user, session_id = given.get("userId") or _NO_ONE, given.get("sessionId") or attempt["uid"]
     state = dict((spec.get("input") or {}).get("state") or {})
-    earlier = await before_job(attempt, stores, journal) if stores is not None and given else Earlier()
-    kept = await begin(Sessions(), app.name, user, session_id, earlier=earlier, state=state)
+    earlier = await before_job(attempt, stores, journal) if stores is not None else Earlier()
+    named = user != _NO_ONE or session_id != attempt["uid"]
+    kept = await begin(Sessions(), app.name, user, session_id, earlier=earlier, state=state, named=named)
     return _Session(app, _runner(app, kept, stores), kept, settings)
 
 

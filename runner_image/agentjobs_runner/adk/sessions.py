@@ -56,6 +56,9 @@ class JobSession:
     user: str
     id: str
     earlier: Earlier
+    named: bool
+    """Whether the job says whose session it is, or which. Of another session nothing is kept but what the job changed
+    of its user's and its app's state."""
 
     def turn(self) -> Turn:
         """Return what the job has added to the session.
@@ -64,11 +67,11 @@ class JobSession:
             StartEnded: ResultError for a value that has no JSON form.
         """
         stored = self.service.sessions[self.app][self.user][self.id]
-        own = stored.events[len(self.earlier.events) :]
+        own = stored.events[len(self.earlier.events) :] if self.named else []
         users = self.service.user_state.get(self.app, {}).get(self.user, {})
         return Turn(
             events=[_plain("an event of the session", _dumped(event)) for event in own],
-            state=_plain("the session's state", stored.state),
+            state=_plain("the session's state", stored.state) if self.named else {},
             user=_plain("the user's state", _changed(users, self.earlier.user)),
             app=_plain("the app's state", _changed(self.service.app_state.get(self.app, {}), self.earlier.app)),
         )
@@ -80,6 +83,8 @@ class JobSession:
             StartEnded: ResultError when it is refused: a later job would not know of this one.
         """
         turn = self.turn()
+        if not (self.named or turn["user"] or turn["app"]):
+            return
         try:
             await asyncio.to_thread(stores.put_turn, turn)
         except Invalid as error:
@@ -87,7 +92,14 @@ class JobSession:
 
 
 async def begin(
-    service: Sessions, app: str, user: str, session_id: str, *, earlier: Earlier, state: dict[str, Any]
+    service: Sessions,
+    app: str,
+    user: str,
+    session_id: str,
+    *,
+    earlier: Earlier,
+    state: dict[str, Any],
+    named: bool,
 ) -> JobSession:
     """Begin the job's session in `service`: what earlier jobs left, with the job's own `state` on top.
 
@@ -100,7 +112,7 @@ async def begin(
         app_name=app, user_id=user, session_id=session_id, state={**scoped, **earlier.state, **state}
     )
     service.sessions[app][user][made.id].events = [_event(one, session_id) for one in earlier.events]
-    return JobSession(service, app, user, made.id, earlier)
+    return JobSession(service, app, user, made.id, earlier, named)
 
 
 async def before_job(attempt: Attempt, stores: Stores, journal: Journal) -> Earlier:
@@ -110,6 +122,8 @@ async def before_job(attempt: Attempt, stores: Stores, journal: Journal) -> Earl
         StartEnded: ConfigInvalid when it cannot be had.
     """
     recorded, began = journal.ended(_STEP), datetime.now(UTC)
+    if recorded is None and (journal.resumes or not attempt.get("session")):
+        return Earlier()  # there was nothing when the run began
     found = Earlier()
     if attempt.get("session"):
         try:

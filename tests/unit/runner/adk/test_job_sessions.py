@@ -41,13 +41,13 @@ IDS = {"appName": "app", "userId": "user", "sessionId": "s"}
 @pytest.fixture
 def job(module, timeline):
     """`await job(stores)` runs one start of a job of session s."""
-    agent = module(AGENT)
+    counting = module(AGENT)
 
-    async def start(stores, message="hi", journal=None, session=IDS):
+    async def start(stores, message="hi", journal=None, session=IDS, anything=True, agent=counting):
         spec = {"agent": {"module": {"ref": agent}}, "input": {"message": message, "state": {"given": 1}}}
         spec |= {"session": session and {**session, "mode": stores.mode}}
         attempt = {"namespace": "ns", "job": "j", "uid": stores.uid, "start": 1, "attempt": 1, "maxAttempts": 1}
-        attempt |= {"resolved": {"spec": spec, "scripts": {}}, "result": None, "session": True}
+        attempt |= {"resolved": {"spec": spec, "scripts": {}}, "result": None, "session": anything}
         recorded = threading.Event()
         recorded.set()
         gate = Gate(recorded, lambda: None, timeline.progressed)
@@ -168,9 +168,30 @@ async def test_an_event_that_this_adk_cannot_read_is_said_so(job):
     assert "session.mode New" in ended.message
 
 
-async def test_a_job_that_names_no_session_leaves_none(job):
+async def test_state_that_came_after_the_first_start_is_not_seen_by_the_next(job, timeline):
+    kept, journal = Kept(), MemoryJournal(timeline.usage)
+    await job(MemoryStores(kept, "1"), journal=journal, anything=False)
+    assert journal.steps == []
+    journal.found["of the model"] = {}
+    kept.user["n"] = 70
+
+    await job(MemoryStores(kept, "1"), journal=journal)
+
+    assert kept.turns["s"][0][1]["user"] == {"n": 1}
+
+
+async def test_of_a_session_that_no_one_named_only_the_state_of_user_and_app_is_kept(job):
+    stores = MemoryStores(session_id="0b6f2a")
+
+    await job(stores, session={"appName": "app", "userId": "system", "sessionId": "0b6f2a"})
+
+    assert stores.kept.turns["0b6f2a"][0][1] == {"events": [], "state": {}, "user": {"n": 1}, "app": {"n": 1}}
+
+
+async def test_a_job_that_changes_nothing_of_others_and_names_no_session_stores_none(job, module):
     stores = MemoryStores()
+    agent = module("from given import *\nroot_agent = LlmAgent(name='told', model=Told(model='told'))", "given_plain")
 
-    await job(stores, session=None)
+    ended = await job(stores, session=None, agent=agent, anything=False)
 
-    assert stores.asked == []
+    assert (ended.verdict, stores.asked) == (Verdict.SUCCEED, [])
