@@ -27,11 +27,14 @@ from agentjobs.contract import TerminationMessage
 from agentjobs.gateway.app import create_app
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.services import GatewayHistory
+from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.database import Database
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.reads import Reads
 from agentjobs.history.records import JobKey, JobRecord, StartEnd, StartRecord
 from agentjobs.history.runner_writes import RunnerWrites
+from agentjobs.history.session_reads import SessionReads
+from agentjobs.history.sessions import Sessions
 from devcluster.forkserver import ForkServer
 
 ROOT = Path(__file__).parents[2]
@@ -124,7 +127,8 @@ class World:
         """Accept a job of that shape, with its first start."""
         job = Job(topology, uid or uuid.uuid4().hex[:12])
         agent = {"module": {"ref": topology.ref}, **topology.agent}
-        spec = {"agent": agent, "input": {"message": "Go."}, "session": {}, "retry": {"maxAttempts": 3}}
+        session = {"appName": "crash", "userId": "system", "sessionId": job.uid, "mode": "New"}
+        spec = {"agent": agent, "input": {"message": "Go."}, "session": session, "retry": {"maxAttempts": 3}}
         record = JobRecord(job.key, {"spec": spec | dict(topology.spec), "scripts": {}}, "hash")
         await self._operator.accept(record, self._start(job, 1))
         return job
@@ -238,7 +242,13 @@ async def world(dsn: str, forks: ForkServer | None, folder: Path) -> AsyncIterat
     """A gateway over a migrated database, for the length of a `with` block."""
     async with Database(dsn) as database:
         app = create_app(
-            lambda cluster: GatewayHistory(RunnerWrites(database, cluster=cluster), Reads(database, cluster=cluster)),
+            lambda cluster: GatewayHistory(
+                runners=RunnerWrites(database, cluster=cluster),
+                people=Reads(database, cluster=cluster),
+                sessions=Sessions(database, cluster=cluster),
+                artifacts=Artifacts(database, cluster=cluster),
+                kept=SessionReads(database, cluster=cluster),
+            ),
             Pods(),
             check_history=database.check_schema,
             metrics=GatewayMetrics(),
