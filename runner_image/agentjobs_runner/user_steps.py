@@ -35,6 +35,8 @@ class Place:
     agent: str = ""
     within_call: bool = False
     """Whether it is inside of a step that the gate let begin: then it may go on behind a closed gate, too."""
+    outer: "Place | None" = field(default=None, compare=False, repr=False)
+    """Where the code was before; None where the engine need not go back."""
 
 
 _NOWHERE = Place("")

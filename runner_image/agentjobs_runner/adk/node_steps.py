@@ -24,6 +24,7 @@ from agentjobs_runner.endings import StartEnded
 from agentjobs_runner.journal import NewStep
 from agentjobs_runner.json_values import NotJson
 from agentjobs_runner.steps import StepKey
+from agentjobs_runner.user_steps import Place, place
 
 _ADKS: Final = FunctionNode._run_impl
 
@@ -78,6 +79,8 @@ class NodeSteps:
         gate, held = self._start.gate, list[Any]()
         await gate.enter(key, f"node {step.name}", within=inside())
         run.on_inner = lambda: gate.leave(key)  # what it runs goes through the gate itself
+        outer = place.get()
+        place.set(Place(step.key, step.agent, within_call=True))
         try:
             async with aclosing(run.events()) as events:
                 async for event in events:
@@ -90,6 +93,7 @@ class NodeSteps:
             elif run.not_json is not None:
                 self._start.not_recorded(step.agent, f"node {step.name}", f"{run.not_json}, which is not JSON")
         finally:
+            place.set(outer)
             gate.leave(key)
         for event in held:
             yield event

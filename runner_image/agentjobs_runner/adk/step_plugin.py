@@ -7,6 +7,7 @@ because an exception alone does not say, and lets no answer pass that the model 
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from google.adk.agents.base_agent import BaseAgent
 from google.adk.agents.callback_context import CallbackContext
 from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
@@ -16,6 +17,7 @@ from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
 from google.adk.workflow._errors import DynamicNodeFailError
 
+from agentjobs_runner import user_steps
 from agentjobs_runner.adk.answer_checks import refusal
 from agentjobs_runner.adk.finish_reasons import reason_word
 from agentjobs_runner.adk.model_steps import ModelCall, ModelSteps
@@ -29,6 +31,7 @@ from agentjobs_runner.adk.tool_steps import ToolSteps
 from agentjobs_runner.endings import StartEnded
 from agentjobs_runner.frames import frames_of
 from agentjobs_runner.origins import Origin, Source, note_origin
+from agentjobs_runner.user_steps import Place
 
 # What runs in between when those call an agent or a node, and what judges its answer by its output_schema.
 _INSIDE: Final = frozenset({"google.adk.runners", "google.adk.utils._schema_utils", "google.adk.workflow._node_runner"})
@@ -66,6 +69,17 @@ class StepPlugin(BasePlugin):
         """Stand before the plugins of every Runner, and at every function node."""
         install(self)
         self._nodes.install()
+
+    async def before_agent_callback(self, *, agent: BaseAgent, callback_context: CallbackContext) -> None:
+        """Note in which agent the code now is, for what user code records."""
+        key = f"{self._keys.strand(callback_context)}|{agent.name}"
+        user_steps.place.set(Place(key, agent.name, outer=user_steps.place.get()))
+
+    async def after_agent_callback(self, *, agent: BaseAgent, callback_context: CallbackContext) -> None:
+        """Note that the code is no longer in the agent."""
+        here = user_steps.place.get()
+        if here.agent == agent.name and here.outer is not None:
+            user_steps.place.set(here.outer)
 
     async def before_model_callback(
         self, *, callback_context: CallbackContext, llm_request: LlmRequest

@@ -23,6 +23,7 @@ from agentjobs_runner.adk.steps_of_start import StepsOfStart
 from agentjobs_runner.journal import NewStep
 from agentjobs_runner.json_values import NotJson
 from agentjobs_runner.steps import StepKey
+from agentjobs_runner.user_steps import Place, place
 
 _METHOD: Final = "run_async"
 # Tools that only contain other steps: while those are held at the gate, nothing runs inside of them.
@@ -61,6 +62,7 @@ class ToolSteps:
         key = self._keys.call(context)
         named = f"{key} {tool.name}"  # a model that answers anew may call another tool in the same place
         step = NewStep(named, StepKind.TOOL, key.agent, tool.name, datetime.now(UTC), of_tool_call(args))
+        place.set(Place(named, key.agent, within_call=not _contains_steps(tool), outer=place.get()))
         call = self._calls[context] = ToolCall(key, tool, step, outer, _contains_steps(tool))
         if call.contains:
             await self._enter(call)
