@@ -75,7 +75,7 @@ class MemoryJournal:
             raise StartEnded(Ending(Verdict.FAIL, ErrorClass.STEP_TOO_LARGE, f"{step.name} gave {len(written)} bytes"))
         intended = any(begun.key == step.key for begun, given in self.steps if given is None)
         if ended is None or not intended:
-            self.usage.count(step.usage, told=True)
+            self.usage.count(step.usage)
         self.steps.append((replace(step), body))
         if void:
             self.voided.append(step.key)

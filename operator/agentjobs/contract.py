@@ -504,8 +504,8 @@ class Event(TypedDict):
     author: str
     data: dict[str, Any]
     usage: NotRequired[dict[str, int]]
-    """What was used since the entry before, by the names of `USAGE`. The gateway adds it to the start's usage when it
-    stores the entry, hence once however often the entry is sent."""
+    """Of runners from before there was a journal: what was used since the entry before, by the names of `USAGE`. The
+    gateway adds it to the start's usage when it stores the entry, hence once however often the entry is sent."""
 
 
 class ResultDocument(TypedDict):

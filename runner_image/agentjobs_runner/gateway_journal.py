@@ -157,7 +157,7 @@ class GatewayJournal:
         written = as_json(self._redactor.seal(body))
         if len(written) > contract.MAX_STEP_BYTES:
             raise _too_large(frame, len(written))
-        self._recorder.usage.count(frame["usage"], told=True)
+        self._recorder.usage.count(frame["usage"])
         if ended is not None and not void:
             self._steps.put({**frame, "n": 0, "start": self._start}, written)
         order = Order(frame["key"], as_json(frame)[:-1] + b',"body":' + written + b"}")

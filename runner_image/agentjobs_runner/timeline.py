@@ -62,7 +62,7 @@ class Recorder:
         self._progress: float | None = None
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self.usage = UsageCounter()
-        """The start's usage; each entry carries the counts since the one before."""
+        """What the start used so far."""
         self.recorded = threading.Event()
         """Set while the gateway takes what is sent."""
         self.recorded.set()
@@ -84,8 +84,6 @@ class Recorder:
                 author=contract.cut(author, 200),
                 data=cut_to_fit(cleared, contract.MAX_EVENT_BYTES - _FRAME_BYTES),
             )
-            if used := self.usage.take():
-                event["usage"] = used
             size = size_of(event)
             self._pending.append((event, size))
             self._pending_bytes += size + _FRAME_BYTES

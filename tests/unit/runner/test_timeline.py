@@ -95,20 +95,17 @@ def test_a_gateway_that_is_busy_is_asked_again_when_it_says(record, monkeypatch,
     assert gateway.seqs == [1, 2, 3]
 
 
-def test_an_entry_carries_what_was_used_since_the_one_before(record):
+def test_what_a_start_used_is_told_by_its_steps_and_not_by_its_entries(record):
     gateway = FakeGateway()
     done = record(gateway, 0)
     recorder = Recorder(gateway, Redactor({}), done.lost.append)
     recorder.usage.count({"llmCalls": 1, "inputTokens": 7, "outputTokens": -3})
-    recorder.usage.count({"toolCalls": 1})
     recorder.add("model", "a", {})
-    recorder.add("text", "a", {})
     recorder.start()
     recorder.finish(lambda: time.monotonic() + 2)
 
-    first, second = gateway.batches[0]
-    assert (first["usage"], "usage" in second) == ({"llmCalls": 1, "toolCalls": 1, "inputTokens": 7}, False)
-    assert recorder.usage.total == {"llmCalls": 1, "toolCalls": 1, "inputTokens": 7, "outputTokens": 0}
+    assert "usage" not in gateway.batches[0][0]
+    assert recorder.usage.total == {"llmCalls": 1, "toolCalls": 0, "inputTokens": 7, "outputTokens": 0}
 
 
 def test_a_batch_the_gateway_refuses_is_left_out(record):
