@@ -72,12 +72,16 @@ def continued(steps: "Sequence[RecordedStep]") -> list[str]:
 
 
 def interrupted(steps: "Iterable[RecordedStep]", starts: "Sequence[RecordedStart]") -> list[str]:
-    """Return a sentence for each call that began and did not end."""
-    return [
-        f"step {step.n} was interrupted: {step.kind} {step.name} of {step.agent} in start {step.start}"
-        for step in steps
-        if state_of(step, starts) == INTERRUPTED
-    ]
+    """Return a sentence for each call that began and did not end, and for each that was therefore begun again."""
+    told = []
+    for step in steps:
+        what = f"step {step.n}, {step.kind} {step.name} of {step.agent},"
+        calls = step.usage.get("toolCalls", 0)
+        if state_of(step, starts) == INTERRUPTED:
+            told.append(f"{what} was interrupted in start {step.start}")
+        elif calls > 1:
+            told.append(f"{what} was begun {calls} times, the last time in start {step.start}")
+    return told
 
 
 def summary(steps: "Sequence[RecordedStep]", starts: "Sequence[RecordedStart]") -> str:

@@ -68,6 +68,14 @@ def test_a_call_that_was_interrupted_is_named():
     assert all(word in said for word in ("step 2", "send_invoice", "start 1"))
 
 
+def test_a_call_that_was_begun_again_is_named():
+    again = a_step(2, start=2, kind="tool", name="charge").model_copy(update={"usage": {"toolCalls": 2}})
+
+    (said,) = told.interrupted([a_step(1), again], [a_start(1), a_start(2)])
+
+    assert all(word in said for word in ("step 2", "charge", "2 times", "start 2"))
+
+
 def test_a_line_parts_the_runs():
     lines = told.step_table([a_step(1), a_step(2, start=2, run=2)], [], full=False).splitlines()
 
