@@ -84,8 +84,8 @@ def _step(kind: str, line: Mapping[str, Any]) -> str:
     match kind:
         case "started":
             return f"started, ADK {_text(line.get('adk'))}"
-        case "resumed" if "from_step" in line:
-            return f"continued at step {_text(line['from_step'])}, {_text(line.get('replayed'))} replayed"
+        case "resumed" if "replayed" in line:
+            return f"continued, {_text(line['replayed'])} steps replayed"
         case "model" if line.get("calls"):
             return f"model calls {', '.join(_call(call) for call in _list(line['calls']))}"
         case "model" if line.get("tools"):

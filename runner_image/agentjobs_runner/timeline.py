@@ -208,7 +208,5 @@ def _log_fields(kind: str, data: Mapping[str, Any], *, in_full: bool) -> dict[st
         case "text":
             size = {"bytes": len(str(data.get("text")).encode()), "final": data.get("final")}
             return {**size, **({"text": data.get("text")} if in_full else {})}
-        case "resumed":
-            return {"from_step": data.get("fromStep"), "replayed": data.get("replayed")}
         case _:
             return {key: value for key, value in data.items() if key in _SHOWN}

@@ -30,7 +30,7 @@ def line(event, **fields):
         ),
         pytest.param(
             line("step.resumed", author="hello", from_step=7, replayed=6),
-            "hello  continued at step 7, 6 replayed",
+            "hello  continued, 6 steps replayed",
             id="resumed",
         ),
         pytest.param(
