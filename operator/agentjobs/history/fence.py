@@ -5,7 +5,7 @@ fence in its own transaction, with the start's row locked, so that nothing can f
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from agentjobs import errors
@@ -14,9 +14,6 @@ from agentjobs.history.ownership import check, start_key
 from agentjobs.history.statements import load
 
 _SQL: Final = load("runner_writes")
-
-Question = tuple[str, Mapping[str, Any]]
-"""A statement and its parameters."""
 
 
 class Fence:
@@ -41,23 +38,23 @@ class Fence:
             errors.Busy: it may, but another request is being stored; never with `share`.
             errors.Unavailable, errors.Invalid: as `Database.run`.
         """
-        async with self._entered("fence_shared" if share else "fence_alone", uid, start, pod, ()) as (tx, _):
+        async with self._entered("fence_shared" if share else "fence_alone", uid, start, pod) as (tx, _):
             yield tx
 
     @contextlib.asynccontextmanager
     async def asking(
-        self, uid: str, start: int, pod: str, questions: Sequence[Question]
-    ) -> AsyncIterator[tuple[Connection, list[Any]]]:
-        """Open a transaction as `async with fence(…)` does, with the cursors of questions asked behind the fence.
+        self, uid: str, start: int, pod: str, question: str, asked: Mapping[str, Any]
+    ) -> AsyncIterator[tuple[Connection, Any]]:
+        """Open a transaction as `async with fence(…)` does, with the cursor of a question asked behind the fence.
 
-        They travel with it, so what a write has to know first costs no round trip. It waits for a body of the start
-        that another gateway is storing: a pod has at most one such request under way in each gateway.
+        It travels with the fence, so what a write has to know first costs no round trip. The fence waits for a body of
+        the start that another gateway is storing: a pod has at most one such request under way in each gateway.
 
         Raises:
             errors.Fenced, errors.NotFound, errors.Unavailable, errors.Invalid: as a call.
         """
-        async with self._entered("fence_in_turn", uid, start, pod, questions) as entered:
-            yield entered
+        async with self._entered("fence_in_turn", uid, start, pod, (question, asked)) as (tx, answer):
+            yield tx, answer
 
     async def state(self, connection: Connection, uid: str, start: int) -> Any:
         """Ask who holds a start; `check` tells from the row what follows."""
@@ -75,16 +72,16 @@ class Fence:
 
     @contextlib.asynccontextmanager
     async def _entered(
-        self, statement: str, uid: str, start: int, pod: str, questions: Sequence[Question]
-    ) -> AsyncIterator[tuple[Connection, list[Any]]]:
+        self, statement: str, uid: str, start: int, pod: str, question: tuple[str, Mapping[str, Any]] | None = None
+    ) -> AsyncIterator[tuple[Connection, Any]]:
         key = {**start_key(uid, start), "pod": pod}
 
-        async def enter(tx: Connection) -> list[Any]:
+        async def enter(tx: Connection) -> Any:
             passed = await tx.execute(_SQL[statement], key)
-            answers = [await tx.execute(question, asked) for question, asked in questions]
+            answer = None if question is None else await tx.execute(*question)
             if await passed.fetchone() is None:
                 await self._refuse(tx, uid, start, pod)
-            return answers
+            return answer
 
         async with self._database.transaction(enter) as entered:
             yield entered

@@ -3,7 +3,7 @@
 The rules are in `steps`; here is where rows come from and go to. Bodies are JSON text that nothing here reads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -30,6 +30,7 @@ _SQL: Final = load("journal")
 
 # Of a row, as they are; its usage and body are given otherwise.
 _COLUMNS: Final = ("n", "run", "start", "key", "kind", "agent", "name", "began", "ended", "request", "bytes", "void")
+_KNOWN: Final = ("n", "start", "key", "kind", "began", "ended", "bytes", "void")
 
 
 class Journal:
@@ -57,28 +58,26 @@ class Journal:
     async def append(self, uid: str, start: int, pod_uid: str, body: StepsBody) -> Appended:
         """Record steps, as `RunnerHistory.append_steps`, in two round trips."""
         asked = {**start_key(uid, start), "run": body["run"], "keys": keys_of(body)}
-        questions = [(_SQL["head"], asked), (_SQL["known"], asked)]
-        async with self._fence.asking(uid, start, pod_uid, questions) as (tx, answers):
-            head: Any = await answers[0].fetchone()
-            check_run(body["run"], start=start, of_start=head.run)
-            known = [_known(row, body["run"]) for row in await answers[1].fetchall()]
+        async with self._fence.asking(uid, start, pod_uid, _SQL["look"], asked) as (tx, answer):
+            rows: list[Any] = await answer.fetchall()
+            head = rows[0]
+            check_run(body["run"], start=start, of_start=head.of_start)
+            known = [_known(row, body["run"]) for row in rows if row.n is not None]
             changes = append(body, known, start=start, last=head.last, stored=head.stored)
-            versions = None if head.has_versions else body.get("versions")
-            await _store(tx, asked, changes, run=head.run, versions=versions, usage=head.usage or {})
+            await _store(tx, asked, changes, head, None if head.has_versions else body.get("versions"))
         return changes
 
 
-async def _store(
-    tx: Connection, asked: dict[str, Any], changes: Appended, *, run: int | None, versions: Any, usage: dict[str, int]
-) -> None:
-    for statement, rows in (("change", changes.changed), ("insert", changes.inserted)):
-        if rows:
-            await tx.execute(_SQL[statement], {**asked, **_given(rows)})
-    if changes.bytes or changes.usage or versions is not None or run != asked["run"]:
-        noted = {"versions": as_json(versions), "usage": None, "bytes": changes.bytes}
-        if changes.usage:
-            noted["usage"] = as_json(total_usage([usage, changes.usage]))
-        await tx.execute(_SQL["note"], {**asked, **noted})
+async def _store(tx: Connection, asked: Mapping[str, Any], changes: Appended, head: Any, versions: Any) -> None:
+    """Store what changed, and note at the start what it used; `head` says what is noted there."""
+    used = total_usage([head.used or {}, changes.usage]) if changes.usage else None
+    noted = {**asked, "versions": as_json(versions), "usage": as_json(used), "bytes": changes.bytes}
+    statements = [(name, rows) for name, rows in (("change", changes.changed), ("insert", changes.inserted)) if rows]
+    if not statements and (versions is not None or head.of_start != asked["run"]):
+        await tx.execute(_SQL["note"], noted)
+    for name, rows in statements:
+        await tx.execute(_SQL[name], {**noted, **_given(rows)})
+        noted["bytes"] = 0
 
 
 def _given(rows: Sequence[StepRow]) -> dict[str, Any]:
@@ -95,8 +94,8 @@ def _given(rows: Sequence[StepRow]) -> dict[str, Any]:
 
 
 def _known(row: Any, run: int) -> StepRow:
-    found = row._asdict()
-    return StepRow(**found | {"run": run, "usage": found["usage"] or {}})
+    found = {name: getattr(row, name) for name in _KNOWN}
+    return StepRow(**found, run=run, usage=row.usage or {})
 
 
 def _read(row: Any) -> StepRow:

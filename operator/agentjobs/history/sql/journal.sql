@@ -1,31 +1,44 @@
 -- What `journal` asks. Parameters: %(name)s.
 
--- name: head
-SELECT
-    run,
-    versions IS NOT NULL AS has_versions,
-    usage,
-    coalesce((SELECT max(n) FROM agentjobs.steps WHERE steps.uid = starts.uid), 0) AS last,
-    (
-        SELECT coalesce(sum(others.steps_bytes), 0)::bigint
-        FROM agentjobs.starts AS others
-        WHERE others.uid = starts.uid AND others.run = %(run)s
-    ) AS stored
-FROM agentjobs.starts
-WHERE uid = %(uid)s AND start = %(start)s;
-
--- name: known
--- In two parts, because each has an index of its own.
-SELECT n, start, key, kind, began, ended, bytes, usage, void
-FROM agentjobs.steps
-WHERE uid = %(uid)s AND run = %(run)s AND key = ANY(%(keys)s::text[]) AND NOT void
-UNION ALL
-SELECT n, start, key, kind, began, ended, bytes, usage, void
-FROM agentjobs.steps
-WHERE uid = %(uid)s AND run = %(run)s AND key = ANY(%(keys)s::text[]) AND void;
+-- name: look
+-- What a request has to know: of its start and job, and the rows that have one of its keys. One row at least. The known
+-- ones are asked for in two parts, because each has an index of its own.
+SELECT head.*, known.*
+FROM (
+    SELECT
+        run AS of_start,
+        versions IS NOT NULL AS has_versions,
+        usage AS used,
+        coalesce((SELECT max(steps.n) FROM agentjobs.steps WHERE steps.uid = starts.uid), 0) AS last,
+        (
+            SELECT coalesce(sum(others.steps_bytes), 0)::bigint
+            FROM agentjobs.starts AS others
+            WHERE others.uid = starts.uid AND others.run = %(run)s
+        ) AS stored
+    FROM agentjobs.starts
+    WHERE uid = %(uid)s AND start = %(start)s
+) AS head
+LEFT JOIN (
+    SELECT n, start, key, kind, began, ended, bytes, usage, void
+    FROM agentjobs.steps
+    WHERE uid = %(uid)s AND run = %(run)s AND key = ANY(%(keys)s::text[]) AND NOT void
+    UNION ALL
+    SELECT n, start, key, kind, began, ended, bytes, usage, void
+    FROM agentjobs.steps
+    WHERE uid = %(uid)s AND run = %(run)s AND key = ANY(%(keys)s::text[]) AND void
+) AS known ON TRUE;
 
 -- name: change
--- Before `insert`: a key is free again once its row is void. A row without a request keeps what it has.
+-- Before `insert`: a key is free again once its row is void. A row without a request keeps what it has. Each notes at
+-- the start what `note` does alone, because a statement less is what a step's cost is made of.
+WITH noted AS (
+    UPDATE agentjobs.starts
+    SET run = %(run)s,
+        versions = coalesce(versions, %(versions)s),
+        usage = coalesce(%(usage)s, usage),
+        steps_bytes = coalesce(steps_bytes, 0) + %(bytes)s
+    WHERE uid = %(uid)s AND start = %(start)s
+)
 UPDATE agentjobs.steps
 SET start = given.start,
     began = given.began,
@@ -47,6 +60,14 @@ WHERE steps.uid = %(uid)s AND steps.n = given.n;
 
 -- name: insert
 -- Bodies come in one piece, and are never read as JSON here: it would refuse an escaped NUL.
+WITH noted AS (
+    UPDATE agentjobs.starts
+    SET run = %(run)s,
+        versions = coalesce(versions, %(versions)s),
+        usage = coalesce(%(usage)s, usage),
+        steps_bytes = coalesce(steps_bytes, 0) + %(bytes)s
+    WHERE uid = %(uid)s AND start = %(start)s
+)
 INSERT INTO agentjobs.steps
     (uid, n, run, start, key, kind, agent, name, began, ended, request, body, bytes, usage, void)
 SELECT
