@@ -1,5 +1,7 @@
 """A job goes on where the job before it ended: in its own session, and in no other."""
 
+import asyncio
+
 import pytest
 from tests.integration.history.runner_calls import Runner, a_turn, texts_of
 
@@ -152,6 +154,17 @@ async def test_state_is_merged_by_name_and_null_is_a_value(a_runner):
     await second.put_turn(a_turn("y", user={"changed": 2, "nulled": None}))
 
     assert (await first.session())["user"] == {"kept": 1, "changed": 2, "nulled": None}
+
+
+async def test_jobs_of_one_user_that_end_at_once_lose_nothing_of_each_other(a_runner):
+    runners = [await a_runner(f"uid-{number}", session=f"s{number}") for number in range(16)]
+    turns = [a_turn("x", user={f"u{number}": number}, app={f"a{number}": number}) for number in range(16)]
+
+    await asyncio.gather(*(runner.put_turn(turn) for runner, turn in zip(runners, turns, strict=True)))
+
+    page = await runners[0].session()
+    assert page["user"] == {f"u{number}": number for number in range(16)}
+    assert page["app"] == {f"a{number}": number for number in range(16)}
 
 
 async def test_many_events_come_in_pages(a_runner):
