@@ -11,6 +11,8 @@ from google.adk.agents.callback_context import CallbackContext
 from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 
+from agentjobs_runner import idempotency_key
+
 
 def list_customers() -> list[str]:
     """Return the customers who get an invoice."""
@@ -23,8 +25,8 @@ def send_invoice(customer: str, tool_context: ToolContext) -> str:
     Args:
         customer: the name of the customer.
     """
-    # A mail service would get idempotency_key(), to refuse a second mail: the process may die between mail and record.
-    print(f"invoice for {customer}", flush=True)
+    # A mail service would get this key, to refuse a second mail: the process may die between mail and record.
+    print(f"invoice for {customer}, key {idempotency_key()}", flush=True)
     # A key for each: the model may send several at once, and each call sees the state from before them.
     tool_context.state[f"sent to {customer}"] = f"start {os.environ['AGENTJOBS_START']}"
     return f"sent to {customer}"

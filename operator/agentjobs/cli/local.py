@@ -100,7 +100,7 @@ def attempt(work: Work, recording: Recording, *, environ: Mapping[str, str], rea
             show("this run has ended, so this is its answer; leave out --resume to begin anew", error=True)
             why = "the job has its result already"
             return Ending(verdict=Verdict.SUCCEED.value, reason="ResultAccepted", message=why, result=final)
-        given = {**given, "start": journal.start, "journal": journal.head()}
+        given = {**given, "uid": journal.uid, "start": journal.start, "journal": journal.head()}
         ended = False
         try:
             ending = _run_start(given, journal, environ=environ, readable=readable)

@@ -6,6 +6,7 @@ One run of the program holds the file at a time, by SQLite's lock, which ends wi
 
 import contextlib
 import json
+import secrets
 import sqlite3
 import threading
 from collections.abc import Collection, Iterator, Sequence
@@ -23,13 +24,13 @@ PAGE_BYTES: Final = 4 * 1024 * 1024
 
 # "ajob" in the file's header, by which we know our own: any path may follow --journal.
 _APPLICATION: Final = 0x616A6F62
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 # What may differ when a run goes on: how long and where it runs, not what it does.
 _MAY_DIFFER: Final = frozenset({"retry", "runtime", "timeouts"})
 _SHOWN_DIFFERENCES: Final = 5
 
 _SCHEMA: Final = """
-CREATE TABLE work (resolved TEXT NOT NULL, result TEXT);
+CREATE TABLE work (uid TEXT NOT NULL, resolved TEXT NOT NULL, result TEXT);
 CREATE TABLE starts (start INTEGER PRIMARY KEY, run INTEGER NOT NULL, began TEXT NOT NULL);
 CREATE TABLE runs (run INTEGER PRIMARY KEY, versions TEXT NOT NULL);
 CREATE TABLE steps (
@@ -88,7 +89,8 @@ class Journal:
         connection = _opened(path)
         with _readable(path, connection), _transaction(connection):
             _create(connection)
-            connection.execute("INSERT INTO work (resolved) VALUES (?)", [json.dumps(resolved)])
+            uid = f"local-{secrets.token_hex(8)}"
+            connection.execute("INSERT INTO work (uid, resolved) VALUES (?, ?)", [uid, json.dumps(resolved)])
             connection.execute("INSERT INTO starts VALUES (1, 1, ?)", [now.isoformat()])
         return cls(connection, 1, 1), left
 
@@ -125,6 +127,12 @@ class Journal:
         counted = "SELECT count(*) FROM steps WHERE run = ? AND NOT void AND ended IS NOT NULL"
         with self._lock:
             return int(self._connection.execute(counted, [self._run]).fetchone()[0])
+
+    @property
+    def uid(self) -> str:
+        """What stands for the job's uid: another one for each run, and the same in all its starts."""
+        with self._lock:
+            return str(self._connection.execute("SELECT uid FROM work").fetchone()[0])
 
     @property
     def result(self) -> Result | None:

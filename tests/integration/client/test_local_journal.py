@@ -184,6 +184,17 @@ def test_steps_of_a_run_that_did_not_end_are_put_aside_when_another_begins(path,
         assert keys(before) == ["a"]
 
 
+def test_each_run_has_a_uid_of_its_own_for_all_its_starts(path, begun):
+    first = begun.uid
+    begun.close()
+    with resumed(path) as journal:
+        assert journal.uid == first
+
+    journal, _ = Journal.begin(path, work(), NOW)
+    with contextlib.closing(journal):
+        assert journal.uid != first
+
+
 def test_a_run_that_ended_makes_way(path, begun):
     begun.append(body(a_step("a")))
     begun.keep({"text": "one", "structured": None, "usage": {}})
