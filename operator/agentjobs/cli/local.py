@@ -318,6 +318,11 @@ class _Server(ThreadingHTTPServer):
         self.token = token
         self.document: dict[str, Any] | None = None
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a connection that broke: the runner was killed, and that is told."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"

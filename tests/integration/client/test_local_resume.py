@@ -1,11 +1,16 @@
 """`run --local` is killed, and the same command with --resume continues at the next step."""
 
 import json
+import socket
+import struct
 import subprocess
 import sys
+import threading
 
 import psutil
 import pytest
+
+from agentjobs.cli.local import _Server
 
 TOOLS = """
 import os
@@ -35,6 +40,7 @@ spec:
   agent: {model: scripted/tour/script, inline: {instruction: Be brief., tools: [{name: "tour_tools:look"}]}}
   input: {message: Go.}
 """
+RESET = struct.pack("ii", 1, 0)
 PROGRAM = "from agentjobs.cli import main; main()"
 
 
@@ -94,6 +100,18 @@ def test_without_resume_a_new_run_begins_and_the_one_before_can_still_be_continu
 
     assert kept in err
     assert (code, looked(tour)) == (70, ["here", "here", "there"])
+
+
+def test_a_connection_that_breaks_with_its_runner_is_no_error_to_print(capfd):
+    with _Server({}, None, "token") as server:
+        with socket.create_connection(server.server_address) as runner:
+            runner.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            server.handle_request()
+        for thread in threading.enumerate():
+            if "process_request" in thread.name:
+                thread.join(10)
+
+    assert capfd.readouterr().err == ""
 
 
 def test_a_command_line_that_is_killed_leaves_nothing_running_and_can_be_resumed(tour):
