@@ -5,6 +5,7 @@ only, in any thread and any event loop; blocking the loop's thread is safe, beca
 """
 
 import json
+import os
 import queue
 import threading
 import time
@@ -69,6 +70,7 @@ class StepSender:
         self._next: Order | None = None
         self._lock = threading.Lock()
         self._waiting = 0
+        self._process = os.getpid()
         self._lost: Fenced | Unavailable | None = None
         self.reachable = threading.Event()
         """Set while the gateway takes what is sent."""
@@ -85,6 +87,9 @@ class StepSender:
 
     def put(self, order: Order) -> "Future[None]":
         """Give an order to the thread; returns at once what is done when it is stored."""
+        if os.getpid() != self._process:
+            # A forked child went on with a copy of the agent. It has no thread that sends, and nothing to report.
+            os._exit(70)
         # What was recorded is stored even when its task is cancelled meanwhile: it happened, and it cost.
         order.done.set_running_or_notify_cancel()
         with self._lock:
