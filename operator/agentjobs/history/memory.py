@@ -454,7 +454,8 @@ class MemoryHistory:
             case JobRecord():
                 self._accept(record)
             case StartRecord(job=key, start=number, time=time):
-                start = self._job(key).starts.setdefault(number, MemoryStart(record.attempt, record.pod, time))
+                begun = MemoryStart(record.attempt, record.pod, time, run=record.run)
+                start = self._job(key).starts.setdefault(number, begun)
                 start.started = min(start.started or time, time)
                 self._fence_older(key.uid)
             case StartEnd():

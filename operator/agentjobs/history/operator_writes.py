@@ -335,6 +335,7 @@ def _start_row(record: StartRecord) -> _Row:
         "attempt": record.attempt,
         "pod": record.pod,
         "started_at": record.time,
+        "run": record.run,
     }
 
 

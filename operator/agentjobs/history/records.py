@@ -43,6 +43,8 @@ class StartRecord:
     attempt: int
     pod: str
     time: datetime
+    run: int | None = None
+    """The run of steps that it begins, its own number; None when its claim finds out in which one it goes on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,17 @@ async def test_a_lost_pod_counts_against_nothing_after_new_steps(world):
     assert status.next_attempt_time - world.now <= timedelta(seconds=6)
 
 
+async def test_a_start_after_an_answer_that_was_not_taken_begins_a_run_of_its_own(world):
+    rules = [{"name": "again", "onOutcomes": ["unsure"], "action": "Retry", "limit": 1}]
+    output = {"schema": {"type": "object"}}
+    uid = await started(world, output=output, resultPolicy={"rules": rules}, retry=FAST)
+    world.end_pod(world.pods()[0], Verdict.SUCCEED, outcome="unsure")
+    await world.act(seconds=1)
+    await world.act(seconds=2)
+
+    assert [start.run for start in world.history.jobs_by_uid[uid].starts.values()] == [1, 2]
+
+
 async def test_a_suspended_job_shows_its_checkpoint_and_goes_on_in_the_same_attempt(world):
     await started(world)
     world.edit(suspend=True)

@@ -37,6 +37,8 @@ class Claim:
 
     start: int
     attempt: int
+    afresh: bool = False
+    """It begins with the first step, whatever was recorded: the answer of the start before was not taken."""
 
 
 @dataclass(frozen=True, slots=True)

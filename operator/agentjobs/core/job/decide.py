@@ -267,7 +267,10 @@ def _before_a_start(seen: Observation, now: datetime) -> Answer:
     for hold in HOLDS:
         if (answer := hold(seen, now)) is not None:
             return answer
-    return Decision(Claim(seen.job.status.starts + 1, next_attempt(seen.job)))
+    # To go on after the last step of a start that gave an answer would be to give the same answer again.
+    before = seen.job.status.attempt_history[-1:]
+    afresh = any(one.verdict == Verdict.SUCCEED for one in before)
+    return Decision(Claim(seen.job.status.starts + 1, next_attempt(seen.job), afresh))
 
 
 def _with_finalizer(pods: Iterable[Pod]) -> tuple[Pod, ...]:

@@ -53,16 +53,16 @@ FROM stored JOIN given USING (uid)
 WHERE given.cleaned OR stored.resolved::text <> given.resolved::text;
 
 -- name: insert_starts
-INSERT INTO agentjobs.starts (uid, start, attempt, pod, started_at, fenced_at)
+INSERT INTO agentjobs.starts (uid, start, attempt, pod, started_at, run, fenced_at)
 SELECT
-    uid, start, attempt, pod, started_at,
+    uid, start, attempt, pod, started_at, run,
     CASE
         WHEN EXISTS (
             SELECT FROM agentjobs.starts AS newer WHERE newer.uid = given.uid AND newer.start > given.start
         ) THEN clock_timestamp()
     END
 FROM json_to_recordset(%(rows)s)
-    AS given (uid text, start integer, attempt integer, pod text, started_at timestamptz)
+    AS given (uid text, start integer, attempt integer, pod text, started_at timestamptz, run integer)
 ORDER BY uid, start
 ON CONFLICT (uid, start) DO UPDATE
 SET started_at = least(starts.started_at, excluded.started_at);

@@ -194,7 +194,8 @@ class Applier:
         """Record the start, then claim it. The pod is made by the pass that sees the claim."""
         job, now = seen.job, self._now()
         pod = pod_name(job.name, claim.start)
-        start = StartRecord(job=job_key(job), start=claim.start, attempt=claim.attempt, pod=pod, time=now)
+        run = claim.start if claim.afresh else None
+        start = StartRecord(job=job_key(job), start=claim.start, attempt=claim.attempt, pod=pod, time=now, run=run)
         accepted = await self._acceptance.accept(seen, facts, start)
         if accepted is None or seen.spec is None:
             return

@@ -1,5 +1,7 @@
 """A step is stored once, before its start acts on it, and every later start of its run finds it."""
 
+from dataclasses import replace
+
 import pytest
 from tests.integration.history.runner_calls import a_call, a_step, record
 
@@ -92,6 +94,19 @@ async def test_whether_a_start_goes_on_or_begins_anew_is_the_jobs_to_say(
     head = await begun(2, build=build, attempt=attempt, **spec)
 
     assert (head["run"], head["last"]) == (run, 1 if run == 1 else 0)
+
+
+async def test_a_start_that_the_operator_wants_to_begin_anew_knows_no_step_and_those_after_it_go_on_from_it(
+    gateway, operator, build, begun
+):
+    await begun(1)
+    await record(gateway, build.uid, 1, a_step("a"), versions=VERSIONS)
+    await operator.accept(build.job(), replace(build.start(2), run=2))
+    head = await begun(2)
+    await record(gateway, build.uid, 2, a_step("a", body="anew"), run=2, versions=VERSIONS)
+
+    assert head == {"run": 2, "last": 0, "versions": None}
+    assert await begun(3) == {"run": 2, "last": 2, "versions": VERSIONS}
 
 
 async def test_a_start_may_begin_a_run_of_its_own(gateway, build, begun):

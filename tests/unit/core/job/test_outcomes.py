@@ -6,7 +6,7 @@ import pytest
 
 from agentjobs.api.conditions import Phase
 from agentjobs.contract import Verdict
-from agentjobs.core.job.actions import Again, BackfillResult, Keep, Suspend
+from agentjobs.core.job.actions import Again, BackfillResult, Claim, Keep, Suspend
 from agentjobs.core.job.decide import decide
 from agentjobs.core.job.observation import FinalResult
 from agentjobs.core.job.policy import may_run_again
@@ -60,6 +60,22 @@ def test_an_outcome_can_ask_for_a_wait_that_costs_nothing(scene):
 
 def test_an_outcome_can_hold_the_job(scene):
     assert isinstance(end_of(ruled(scene, rule("Suspend"))).next_step, Suspend)
+
+
+@pytest.mark.parametrize(("action", "attempt"), [("Retry", 2), ("Snooze", 1), ("Suspend", 1)])
+def test_a_start_after_an_answer_that_was_not_taken_begins_with_the_first_step(scene, action, attempt):
+    seen = ruled(scene, rule(action))
+    seen.written(end_of(seen)).later(hours=1).granted().pods.clear()
+    seen.meta["annotations"] = {"agentjobs.dev/resume": "1"}
+
+    assert decide(seen.observation, seen.now).action == Claim(2, attempt, afresh=True)
+
+
+def test_a_start_after_one_without_an_answer_goes_on(scene):
+    seen = ruled(scene, rule("Retry")).said(Verdict.RETRY, "ToolError")
+    seen.written(decide(seen.observation, seen.now).action).later(hours=1).granted().pods.clear()
+
+    assert decide(seen.observation, seen.now).action == Claim(2, 2, afresh=False)
 
 
 def test_a_rule_at_its_limit_lets_the_answer_stand(scene):
