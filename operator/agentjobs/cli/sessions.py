@@ -331,10 +331,10 @@ def _head(story: "SessionStory") -> str:
 
 def _turns_table(story: "SessionStory") -> str:
     rows = [
-        [turn.number, turn.job, turn.mode, turn.events, turn.stored.isoformat(timespec="seconds"), turn.uid]
+        [turn.number, turn.job, turn.mode, turn.events, turn.stored.isoformat(timespec="seconds")]
         for turn in story.turns
     ]
-    return table(["TURN", "JOB", "MODE", "EVENTS", "STORED", "UID"], rows, gap=NARROW) if rows else ""
+    return table(["TURN", "JOB", "MODE", "EVENTS", "STORED"], rows, gap=NARROW) if rows else ""
 
 
 def _states(story: "SessionStory") -> str:
