@@ -59,7 +59,7 @@ class Gate:
 
         `named` is what people know the step by, `within` are the steps that cannot end before it: they wait with it.
         """
-        self._end_copies()
+        self.end_copies()
         while not (self._recorded.is_set() or self._closed):  # noqa: ASYNC110  both are set by other threads
             await asyncio.sleep(POLL_SECONDS)
         if self._closed:
@@ -74,13 +74,13 @@ class Gate:
 
     def note(self, step: StepKey | str, named: str) -> None:
         """Begin `step` without waiting, also behind a closed gate: of code that cannot await, or inside of a step."""
-        self._end_copies()
+        self.end_copies()
         with self._lock:
             self._running = {**self._alive(), step: (named, None)}
 
     def leave(self, step: StepKey | str) -> None:
         """End `step`; harmless when it was never begun."""
-        self._end_copies()
+        self.end_copies()
         self._progressed()
         with self._lock:
             self._running.pop(step, None)
@@ -109,7 +109,8 @@ class Gate:
     def _alive(self) -> dict[StepKey | str, tuple[str, asyncio.Task[Any] | None]]:
         return {step: (named, task) for step, (named, task) in self._running.items() if not (task and task.cancelled())}
 
-    def _end_copies(self) -> None:
+    def end_copies(self) -> None:
+        """End the process if it is a copy of the start's, which a step forked."""
         # A forked child may go on with a copy of the agent; it must neither call models nor report, and locks that
         # other threads held when it was made stay locked in it.
         if os.getpid() != self._process:

@@ -27,6 +27,9 @@ Its steps:
     step_keys            which step a callback is about
     model_steps, tool_steps, node_steps
                          steps recorded and replayed; steps_of_start is what they share
+    step_policies        how steps are tried; step_retries tries them again
+    unrecord             answers that later starts must not use
+    held_context         context variables around generators
     recorded             ADK's objects as the JSON of the journal
     requests             what a step was asked, as digests
     agent_digest         a digest of the agent's definition and code

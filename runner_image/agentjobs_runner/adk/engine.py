@@ -40,7 +40,9 @@ from agentjobs_runner.adk.scripted import ScriptCursor
 from agentjobs_runner.adk.sessions import JobSession, Sessions, before_job, begin
 from agentjobs_runner.adk.step_keys import SCHEME
 from agentjobs_runner.adk.step_plugin import StepPlugin
+from agentjobs_runner.adk.step_policies import StepPolicies
 from agentjobs_runner.adk.steps_of_start import StepsOfStart
+from agentjobs_runner.adk.unrecord import unrecord
 from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.frames import own_frame, stack
 from agentjobs_runner.gate import Gate
@@ -76,7 +78,16 @@ async def run(
     attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, stores: Stores | None = None
 ) -> Ending:
     """Run the agent in the current event loop and say how it ended; whatever it raises becomes an ending."""
-    steps = StepsOfStart(journal, gate, recorder.add)
+    policies = StepPolicies.read(attempt["resolved"]["spec"].get("steps"))
+    steps = StepsOfStart(journal, gate, recorder.add, policies)
+    ending = await _ended(attempt, steps, recorder, stores)
+    steps.tell_diverged()
+    await unrecord(steps, ending)
+    return ending
+
+
+async def _ended(attempt: Attempt, steps: StepsOfStart, recorder: Recorder, stores: Stores | None) -> Ending:
+    """Run the agent; whatever it raises becomes an ending."""
     try:
         with captured(recorder.add):
             return await _run(attempt, steps, recorder, stores)
@@ -109,6 +120,7 @@ async def _run(attempt: Attempt, steps: StepsOfStart, recorder: Recorder, stores
     judged, repairs = await _ask(session, texts, output, recorder, steps), 0
     while not isinstance(judged, Ending) and repairs < output.repairs:
         repairs += 1
+        steps.repaired_from = len(steps.answers) - 1 if repairs == 1 else steps.repaired_from
         recorder.add("repair", session.author, {"repair": repairs, "problems": judged})
         judged = await _ask(session, [output.correction(judged)], output, recorder, steps)
     ending = judged if isinstance(judged, Ending) else output.invalid(judged)

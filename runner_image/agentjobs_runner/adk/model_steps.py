@@ -5,12 +5,15 @@ ever, whether the answer is recorded or not, and a model that a tool or a plugin
 `step_plugin` says which model call of which agent begins, and checks its answers.
 """
 
+import asyncio
 import weakref
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from types import MethodType
 from typing import Any, Final
 
@@ -21,13 +24,17 @@ from google.adk.models.llm_response import LlmResponse
 
 from agentjobs.contract import StepKind
 from agentjobs_runner.adk.answer_checks import streams_from, usage_of
+from agentjobs_runner.adk.held_context import holding
 from agentjobs_runner.adk.recorded import answers_of, answers_to_json
-from agentjobs_runner.adk.requests import of_model_call
+from agentjobs_runner.adk.requests import digest, of_model_call
 from agentjobs_runner.adk.step_keys import StepKeys, inside
+from agentjobs_runner.adk.step_retries import model_may_recover, wait
 from agentjobs_runner.adk.steps_of_start import StepsOfStart
 from agentjobs_runner.endings import cut_off
 from agentjobs_runner.journal import NewStep
+from agentjobs_runner.origins import Origin, Source, note_origin
 from agentjobs_runner.steps import StepKey
+from agentjobs_runner.user_steps import place
 
 _METHOD: Final = "generate_content_async"
 # Whether the current code is a model's own: what that asks further is part of its answer.
@@ -41,7 +48,8 @@ class ModelCall:
     """One model call of an agent."""
 
     key: StepKey
-    context: CallbackContext
+    context: CallbackContext | None
+    """None when code asked the model by itself, without callbacks."""
     offered: frozenset[str]
     """The tools that the model may call."""
     answers: list[LlmResponse] = field(default_factory=list)
@@ -74,14 +82,15 @@ class ModelSteps:
         """By the id of its request: ADK hands that on to the model."""
         self._given: dict[int, ModelCall] = {}
         """By the id of an answer that is on its way to the callbacks."""
+        self._asides: Counter[str] = Counter()
         self._failed: dict[StepKey, ModelCall] = {}
         """Calls whose model raised an error."""
 
     async def begin(self, context: CallbackContext, request: LlmRequest) -> None:
         """Note which call asks `request`, and see to it that the agent's model is asked through here."""
         call = ModelCall(self._keys.ask(context), context, frozenset(request.tools_dict))
-        place = id(request)
-        self._begun[place] = (weakref.ref(request, lambda _: self._begun.pop(place, None)), call)
+        number = id(request)
+        self._begun[number] = (weakref.ref(request, lambda _: self._begun.pop(number, None)), call)
         model = await _model_of(context)
         if model is not None:
             self._intercept(model)
@@ -119,9 +128,14 @@ class ModelSteps:
     def ask(self, shadow: "_Shadow", request: LlmRequest, stream: bool) -> AsyncGenerator[LlmResponse, None]:
         """Answer `request` from the journal, or ask the model."""
         _, call = self._begun.pop(id(request), (None, None))
-        if call is None:
-            return shadow.asks(request, stream)
-        return self._answers(call, shadow, request, stream)
+        return self._answers(call or self._aside(shadow, request), shadow, request, stream)
+
+    def _aside(self, shadow: "_Shadow", request: LlmRequest) -> ModelCall:
+        """A call without callbacks: of what summarizes events, of a tool's or plugin's own code."""
+        within = inside()
+        strand = f"{within[-1] if within else ''}>{digest(of_model_call(request, shadow.model.model))}"
+        self._asides[strand] += 1
+        return ModelCall(StepKey(strand, place.get().agent, self._asides[strand]), None, frozenset())
 
     async def _answers(
         self, call: ModelCall, shadow: "_Shadow", request: LlmRequest, stream: bool
@@ -132,12 +146,13 @@ class ModelSteps:
             call.answers, call.replayed = answers_of(recorded["body"]), True
         else:
             call.model, call.request = shadow.model.model, asked
-            await self._start.gate.enter(call.key, f"a model call of {call.key.agent}", within=inside())
-            call.began = datetime.now(UTC)
             async with aclosing(self._asked(call, shadow, request, stream)) as partial:
                 async for answer in partial:
                     yield answer
-        self._given.update((id(answer), call) for answer in call.answers)
+            if call.context is None and call.answers:
+                await self.record(call, void=any(answer.error_code for answer in call.answers))
+        if call.context is not None:
+            self._given.update((id(answer), call) for answer in call.answers)
         try:
             for answer in call.answers:
                 yield answer
@@ -147,29 +162,48 @@ class ModelSteps:
     async def _asked(
         self, call: ModelCall, shadow: "_Shadow", request: LlmRequest, stream: bool
     ) -> AsyncGenerator[LlmResponse, None]:
-        """Ask the model: yield the parts of its answer, and keep what is whole until all of it is here.
-
-        A model may give several whole answers to one call. Nothing may act on the first before all are recorded.
-        """
-        whole = False
-        try:
-            async with (
-                aclosing(shadow.asks(request, stream)) as answers,
-                aclosing(_within_model(answers)) as heard,
-            ):
-                async for answer in heard:
-                    if answer.partial:
-                        self._start.gate.note_progress()
+        """Ask the model, as often as the job allows: yield the parts of its answer, and keep what is whole."""
+        policy, named = self._start.policies.llm, f"a model call of {call.key.agent}"
+        for tried in count(1):
+            await self._start.gate.enter(call.key, named, within=inside())
+            call.began = datetime.now(UTC)
+            try:
+                async with aclosing(self._heard(call, shadow, request, stream, policy.timeout)) as partial:
+                    async for answer in partial:
                         yield answer
-                    else:
-                        call.answers.append(answer)
-            if not call.answers and streams_from(call.context, "Gemini"):
-                raise cut_off()
-            whole = bool(call.answers)
-        finally:
-            if not whole:
-                self._failed[call.key] = call
-                self._start.gate.leave(call.key)
+            except Exception as error:
+                call.answers.clear()
+                note_origin(error, Origin(Source.MODEL, call.key.agent))
+                if tried >= policy.tries or (met := model_may_recover(error)) is None:
+                    self._failed[call.key] = call
+                    raise
+                await wait(self._start, call.key, named, tried, policy, met)
+            else:
+                self._start.gate.end_copies()
+                return
+            finally:
+                if not call.answers:
+                    self._start.gate.leave(call.key)
+
+    async def _heard(
+        self, call: ModelCall, shadow: "_Shadow", request: LlmRequest, stream: bool, timeout: float
+    ) -> AsyncGenerator[LlmResponse, None]:
+        """Hear the model out once.
+
+        It may give several whole answers to one call. Nothing may act on the first before all are recorded.
+        """
+        async with (
+            aclosing(shadow.asks(request, stream)) as answers,
+            aclosing(holding(_asking, True, answers)) as heard,
+        ):
+            while (answer := await _next(heard, timeout)) is not None:
+                if answer.partial:
+                    self._start.gate.note_progress()
+                    yield answer
+                else:
+                    call.answers.append(answer)
+        if not call.answers and call.context is not None and streams_from(call.context, "Gemini"):
+            raise cut_off()
 
 
 class _Shadow:
@@ -187,17 +221,22 @@ class _Shadow:
         return self.steps.ask(self, llm_request, stream)
 
 
-async def _within_model(answers: AsyncGenerator[LlmResponse, None]) -> AsyncGenerator[LlmResponse, None]:
-    """Yield `answers`; only the model's own code runs as such, not that of those who take them."""
-    while True:
-        token = _asking.set(True)
-        try:
-            answer = await anext(answers)
-        except StopAsyncIteration:
-            return
-        finally:
-            _asking.reset(token)
-        yield answer
+async def _next(answers: AsyncGenerator[LlmResponse, None], timeout: float) -> LlmResponse | None:
+    """Return the next of `answers`; None after the last.
+
+    Raises:
+        TimeoutError: nothing came for `timeout` seconds.
+    """
+    limit = asyncio.timeout(timeout)
+    try:
+        async with limit:
+            return await anext(answers)
+    except StopAsyncIteration:
+        return None
+    except TimeoutError as error:
+        if limit.expired():
+            raise TimeoutError(f"no sign of an answer for {timeout:g}s, which steps.llm.timeout allows") from error
+        raise
 
 
 async def _model_of(context: CallbackContext) -> BaseLlm | None:

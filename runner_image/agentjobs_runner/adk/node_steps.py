@@ -16,6 +16,7 @@ from google.adk.events.event import Event
 from google.adk.workflow._function_node import FunctionNode
 
 from agentjobs.contract import ErrorClass, StepKind
+from agentjobs_runner.adk.held_context import holding
 from agentjobs_runner.adk.recorded import Changes, event_of, event_to_json, redo
 from agentjobs_runner.adk.requests import digest
 from agentjobs_runner.adk.step_keys import StepKeys, inside
@@ -63,6 +64,7 @@ class NodeSteps:
             async for event in events:
                 yield event
         self._ended[place] += 1
+        self._start.gave()
 
     async def _replay(self, body: dict[str, Any], context: Context) -> AsyncGenerator[Event, None]:
         for item in body["yielded"]:
@@ -79,21 +81,20 @@ class NodeSteps:
         gate, held = self._start.gate, list[Any]()
         await gate.enter(key, f"node {step.name}", within=inside())
         run.on_inner = lambda: gate.leave(key)  # what it runs goes through the gate itself
-        outer = place.get()
-        place.set(Place(step.key, step.agent, within_call=True))
         try:
-            async with aclosing(run.events()) as events:
-                async for event in events:
+            inner = Place(step.key, step.agent, within_call=True)
+            async with aclosing(run.events()) as events, aclosing(holding(place, inner, events)) as given:
+                async for event in given:
                     if run.generates:
                         yield event
                     else:
                         held.append(event)
+            gate.end_copies()
             if (body := run.body()) is not None:
                 await self._record(step, body)
             elif run.not_json is not None:
                 self._start.not_recorded(step.agent, f"node {step.name}", f"{run.not_json}, which is not JSON")
         finally:
-            place.set(outer)
             gate.leave(key)
         for event in held:
             yield event

@@ -19,6 +19,7 @@ from google.adk.models.llm_response import LlmResponse
 from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 
+from agentjobs_runner.adk.requests import digest
 from agentjobs_runner.steps import StepKey
 
 SCHEME: Final = "1"
@@ -57,6 +58,7 @@ class StepKeys:
         self._newest: dict[_Site, StepKey] = {}
         self._issued: dict[tuple[str, _Site], dict[str, list[StepKey]]] = {}
         """The tool calls that the newest answers asked for, by id."""
+        self._args: dict[StepKey, str] = {}
         self._tools: WeakKeyDictionary[ToolContext, StepKey] = WeakKeyDictionary()
         self._tasks: dict[str, str] = {}
         """The ids of calls that delegated a task, and the keys that stand for them in strands."""
@@ -91,6 +93,7 @@ class StepKeys:
         for place, call in enumerate(calls, 1):
             call.id = call.id or f"{_ADKS_PREFIX}{uuid5(_NAMESPACE, str(key.tool(place)))}"
             issued.setdefault(call.id, []).append(key.tool(place))
+            self._args[key.tool(place)] = digest(call.args or {})
         self._tool_calls[key] = len(calls)
         self._issued[key.strand, _site(context)] = issued
 
@@ -106,6 +109,13 @@ class StepKeys:
         self._tools[context] = key
         _inside.set((*_inside.get(), _Call(call_id, key)))
         return key
+
+    def args(self, key: StepKey) -> str:
+        """Return a digest of the arguments that a model gave to a tool call; empty for a call that no model asked for.
+
+        A model that answers anew, in place of an answer that is void, may ask for another call in the same place.
+        """
+        return self._args.get(key, "")
 
     def called(self, context: ToolContext) -> StepKey | None:
         """Return the key of the tool call that `context` was made for."""

@@ -17,6 +17,7 @@ from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
 from google.adk.workflow._errors import DynamicNodeFailError
 
+from agentjobs.contract import ErrorClass
 from agentjobs_runner import user_steps
 from agentjobs_runner.adk.answer_checks import refusal
 from agentjobs_runner.adk.finish_reasons import reason_word
@@ -35,6 +36,7 @@ from agentjobs_runner.user_steps import Place
 
 # What runs in between when those call an agent or a node, and what judges its answer by its output_schema.
 _INSIDE: Final = frozenset({"google.adk.runners", "google.adk.utils._schema_utils", "google.adk.workflow._node_runner"})
+_STEPS_SAY: Final = frozenset({ErrorClass.DIVERGED, ErrorClass.TOOL_INTERRUPTED, ErrorClass.STEP_TOO_LARGE})
 _ADKS_PLUGINS: Final = PluginManager.__init__
 
 
@@ -109,6 +111,7 @@ class StepPlugin(BasePlugin):
                 self._start.answer_replayed(answer.content)
         else:
             await self._refuse(call, callback_context)
+        self._start.answered(str(call.key))
         self._keys.answer(callback_context, *call.answers)
         if not call.replayed:
             await self._models.record(call)
@@ -132,6 +135,7 @@ class StepPlugin(BasePlugin):
     ) -> LlmResponse | None:
         """Note that `error` came from a model."""
         note_origin(error, Origin(Source.MODEL, callback_context.agent_name))
+        _end_at_once(error)
         return None
 
     async def before_tool_callback(
@@ -156,6 +160,7 @@ class StepPlugin(BasePlugin):
         An error that no caller may see ends the start here, before callbacks run that let models deal with errors.
         """
         self._tools.leave(tool_context)
+        _end_at_once(error)
         if not _ran_an_agent(error):
             note_origin(error, Origin(Source.TOOL, tool.name))
         if (
@@ -169,6 +174,12 @@ class StepPlugin(BasePlugin):
 def _text(answer: LlmResponse) -> str:
     parts = (answer.content.parts if answer.content else None) or []
     return "".join(part.text for part in parts if part.text and not part.thought)
+
+
+def _end_at_once(error: BaseException) -> None:
+    """Raise what no callback may make an answer of: what the job says about its steps."""
+    if isinstance(error, StartEnded) and error.ending.reason in _STEPS_SAY:
+        raise error
 
 
 def _ran_an_agent(error: BaseException) -> bool:

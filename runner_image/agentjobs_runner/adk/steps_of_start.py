@@ -7,12 +7,28 @@ from typing import Any
 
 from google.adk.events.event import Event
 
-from agentjobs.contract import RecordedStep
+from agentjobs.contract import ErrorClass, RecordedStep, Verdict
 from agentjobs_runner.adk.requests import difference
+from agentjobs_runner.adk.step_policies import StepPolicies
+from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.gate import Gate
-from agentjobs_runner.journal import Journal
+from agentjobs_runner.journal import Journal, NewStep
 
 Tell = Callable[[str, str, Mapping[str, Any]], None]
+
+
+def failure_note(key: str) -> str:
+    """Return the key of the note that the tool call of `key` ended a start by an error."""
+    return f"failed:{key}"
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCall:
+    """A tool call that raised an error."""
+
+    step: NewStep
+    asked_by: str
+    """The key of the model call that asked for it."""
 
 
 @dataclass(eq=False)
@@ -23,6 +39,15 @@ class StepsOfStart:
     gate: Gate
     tell: Tell
     """Adds an entry to the timeline: kind, author, data."""
+    policies: StepPolicies = field(default_factory=StepPolicies)
+    answers: list[str] = field(default_factory=list)
+    """The keys of the model calls that have been answered, in their order."""
+    ends_with_answer: bool = False
+    """Whether the newest step is a model's answer."""
+    repaired_from: int | None = None
+    """Which of the answers was the first that had to be repaired."""
+    failed: FailedCall | None = None
+    """The newest tool call that raised an error."""
     diverged: int = 0
     """Steps that were asked something else when they were recorded."""
     _contents: dict[int, object] = field(default_factory=dict)
@@ -30,18 +55,38 @@ class StepsOfStart:
     _results: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Calls, by id and tool, whose results came from the journal and have not been seen in an event."""
 
+    def answered(self, key: str) -> None:
+        """Note that a model's answer is used."""
+        self.answers.append(key)
+        self.ends_with_answer, self.failed = True, None
+
+    def gave(self) -> None:
+        """Note that the result of a tool or node is used."""
+        self.ends_with_answer, self.failed = False, None
+
     def compare(self, recorded: RecordedStep, asked: dict[str, Any]) -> None:
-        """See whether a recorded step was asked the same; its answer is used in any case."""
+        """See whether a recorded step was asked the same; its answer is used in any case.
+
+        Raises:
+            StartEnded: Diverged, where the job wants that.
+        """
         found = difference(recorded["request"], asked)
         if not found:
             return
         self.diverged += 1
+        what = f"step {recorded['n']} ({recorded['kind']} {recorded['name']} of {recorded['agent']})"
+        said = f"{what} was recorded for {found}"
+        if self.policies.fails_diverged:
+            cure = "Make what the agent asks the same in every start, or set steps.onDivergence: Continue"
+            raise StartEnded(Ending(Verdict.FAIL, ErrorClass.DIVERGED, f"{said}. {cure}"))
         if self.diverged == 1:
-            self.tell(
-                "warning",
-                recorded["agent"],
-                {"level": "WARNING", "message": f"step {recorded['n']} was recorded for {found}"},
-            )
+            self.tell("warning", recorded["agent"], {"level": "WARNING", "message": f"{said}; its result is used"})
+
+    def tell_diverged(self) -> None:
+        """Tell how many more recorded steps were asked something else."""
+        if self.diverged > 1:
+            said = f"{self.diverged} recorded steps were asked something else than before; their results were used"
+            self.tell("warning", "", {"level": "WARNING", "message": said})
 
     def not_recorded(self, agent: str, named: str, what: str) -> None:
         """Tell that a step gave `what`, which the journal cannot hold."""

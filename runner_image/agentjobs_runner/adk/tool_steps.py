@@ -5,9 +5,12 @@ every start. A call is recorded when it begins, so that a later start knows whic
 `step_plugin` says which call begins. Tools that only contain other steps are entered again; those steps are replayed.
 """
 
+import asyncio
+import copy
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import count
 from types import MethodType
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -19,7 +22,9 @@ from agentjobs.contract import StepKind
 from agentjobs_runner.adk.recorded import Changes, redo, result_of, result_to_json
 from agentjobs_runner.adk.requests import of_tool_call
 from agentjobs_runner.adk.step_keys import StepKeys, inside
-from agentjobs_runner.adk.steps_of_start import StepsOfStart
+from agentjobs_runner.adk.step_policies import ToolPolicy
+from agentjobs_runner.adk.step_retries import tool_interrupted, tool_may_recover, tool_timeout, wait
+from agentjobs_runner.adk.steps_of_start import FailedCall, StepsOfStart, failure_note
 from agentjobs_runner.journal import NewStep
 from agentjobs_runner.json_values import NotJson
 from agentjobs_runner.steps import StepKey
@@ -60,7 +65,7 @@ class ToolSteps:
         """Note which call begins, and see to it that the tool runs through here."""
         outer = inside()
         key = self._keys.call(context)
-        named = f"{key} {tool.name}"  # a model that answers anew may call another tool in the same place
+        named = f"{key} {tool.name} {self._keys.args(key)}".rstrip()
         step = NewStep(named, StepKind.TOOL, key.agent, tool.name, datetime.now(UTC), of_tool_call(args))
         place.set(Place(named, key.agent, within_call=not _contains_steps(tool), outer=place.get()))
         call = self._calls[context] = ToolCall(key, tool, step, outer, _contains_steps(tool))
@@ -106,12 +111,50 @@ class ToolSteps:
             self._start.compare(recorded, call.step.request)
             self._start.tool_replayed(context.function_call_id, shadow.tool.name)
             call.ended = True
+            self._start.gave()
             redo(recorded["body"]["actions"], context)
             return result_of(recorded["body"]["result"])
-        await self._enter(call)
+        return await self._tried(call, shadow, args, context)
+
+    async def _tried(self, call: ToolCall, shadow: "_Shadow", args: dict[str, Any], context: ToolContext) -> Any:
+        """Run the tool, as often as the job allows."""
+        policy = self._start.policies.tool(call.tool.name)
+        began = self._start.journal.interrupted(call.step.key)
+        if began is not None and policy.fails_interrupted and not self._failed(call, began["start"]):
+            raise tool_interrupted(call.tool.name, began["n"], began["start"])
         call.changes = Changes(context)
-        result = await shadow.runs(args=args, tool_context=context)
+        for tried in count(1):
+            await self._enter(call)
+            try:
+                # A try that fails may have changed its arguments.
+                given = copy.deepcopy(args) if policy.tries > 1 else args
+                result = await self._run(call, shadow, given, context, policy)
+                break
+            except Exception as error:
+                if tried >= policy.tries or (met := tool_may_recover(error)) is None:
+                    self._start.failed = FailedCall(call.step, str(replace(call.key, tool_call=None)))
+                    raise
+                named = f"tool {call.tool.name}"
+                await wait(self._start, call.key, named, tried, policy, met)
+        self._start.gate.end_copies()
         return await self._record(call, context, result, call.changes)
+
+    def _failed(self, call: ToolCall, start: int) -> bool:
+        """Whether the call that `start` began last ended there, in an error."""
+        note = self._start.journal.ended(failure_note(call.step.key))
+        return note is not None and note["start"] >= start
+
+    async def _run(
+        self, call: ToolCall, shadow: "_Shadow", args: dict[str, Any], context: ToolContext, policy: ToolPolicy
+    ) -> Any:
+        timeout = asyncio.timeout(policy.timeout)
+        try:
+            async with timeout:
+                return await shadow.runs(args=args, tool_context=context)
+        except TimeoutError as error:
+            if timeout.expired():
+                raise tool_timeout(call.tool.name, policy.timeout or 0.0) from error
+            raise
 
     async def _enter(self, call: ToolCall) -> None:
         await self._start.gate.enter(call.key, f"tool {call.tool.name}", within=call.within)
@@ -135,6 +178,7 @@ class ToolSteps:
             return result
         await self._start.journal.record(call.step, body)
         call.ended = True
+        self._start.gave()
         self._start.gate.leave(call.key)
         return result_of(body["result"])
 

@@ -8,7 +8,7 @@ from agentjobs.contract import Verdict
 from agentjobs_runner.endings import Ending
 from agentjobs_runner.results import bounded_result
 
-def execute(attempt, gate, recorder, journal):
+def execute(attempt, gate, recorder, journal, stores=None):
     recorder.add("text", "other", {"text": "at work"})
     engines = ("google.adk", "google.genai", "agentjobs_runner.adk")
     loaded = sorted(name for name in sys.modules if name.startswith(engines))

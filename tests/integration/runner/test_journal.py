@@ -29,7 +29,7 @@ async def run(journal):
     said.append(step("value", lambda: idempotency_key()))
     return said
 
-def execute(attempt, gate, recorder, journal):
+def execute(attempt, gate, recorder, journal, stores=None):
     journal.open(adk="1", scheme="1", agent="aa")
     said = asyncio.run(run(journal))
     result = bounded_result(repr(said), None, recorder.usage.total)

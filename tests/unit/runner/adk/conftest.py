@@ -76,7 +76,7 @@ def run(timeline: Timeline) -> Callable[..., Awaitable[Ending]]:
             "input": {"message": "Say hello.", "state": state or {}},
             "session": session or {},
             **({"output": output} if output else {}),
-            **({"steps": steps} if steps else {}),
+            "steps": steps or {"llm": {"maxAttempts": 1}},
         }
         attempt: Any = {
             "namespace": "default",
