@@ -122,7 +122,9 @@ class GatewayJournal:
         key = stored_key(key)
         found = self._steps.ended(key)
         if found is None:
-            self._tell_resumed()
+            # Before the first step the runner looks for notes of its own, which most jobs do not have.
+            if self._replayed:
+                self._tell_resumed()
         elif self._replayed is not None:
             self._replayed.add(key)
         return found

@@ -389,6 +389,15 @@ def test_where_a_start_goes_on_is_told_when_its_first_own_step_begins(journal):
     assert made.recorder.entries == [("resumed", {"fromStep": 4, "replayed": 2})]
 
 
+def test_what_is_looked_for_in_vain_before_the_first_step_ends_no_replay(journal):
+    made = journal(FakeGateway(pages=[{"steps": [recorded(1, "a", 1)], "next": None}]), head=head(1))
+    made.open(**VERSIONS)
+    for key in ("value session", "a", "new"):
+        made.ended(key)
+
+    assert made.recorder.entries == [("resumed", {"fromStep": 2, "replayed": 1})]
+
+
 def test_a_start_that_only_repeats_says_so_at_its_end(journal):
     made = journal(FakeGateway(pages=[{"steps": [recorded(1, "a", 1)], "next": None}]), head=head(1))
     made.ended("a")
