@@ -35,7 +35,7 @@ def judge(before: Versions | None, now: Versions, policy: str) -> Change:
         return Change(restart=True, told=f"{what}: it begins anew, as retry.onVersionChange says")
     if policy == FAIL:
         raise _mismatch(f"{what}, and retry.onVersionChange is Fail")
-    if before["scheme"] != now["scheme"]:
+    if before.get("scheme") != now["scheme"]:
         raise _mismatch(f"{what}: recorded steps cannot be found by this runner")
     return Change(told=f"{what}; recorded steps are used all the same, as retry.onVersionChange says")
 

@@ -74,14 +74,19 @@ class StepPlugin(BasePlugin):
 
     async def before_agent_callback(self, *, agent: BaseAgent, callback_context: CallbackContext) -> None:
         """Note in which agent the code now is, for what user code records."""
-        key = f"{self._keys.strand(callback_context)}|{agent.name}"
-        user_steps.place.set(Place(key, agent.name, outer=user_steps.place.get()))
+        user_steps.place.set(Place(self._place(callback_context), agent.name, outer=user_steps.place.get()))
 
     async def after_agent_callback(self, *, agent: BaseAgent, callback_context: CallbackContext) -> None:
-        """Note that the code is no longer in the agent."""
-        here = user_steps.place.get()
-        if here.agent == agent.name and here.outer is not None:
-            user_steps.place.set(here.outer)
+        """Note that the code is no longer in the agent, nor in one inside of it that did not come to its end."""
+        key, here = self._place(callback_context), user_steps.place.get()
+        while here.outer is not None:
+            left, here = here, here.outer
+            if left.key == key:
+                user_steps.place.set(here)
+                return
+
+    def _place(self, context: CallbackContext) -> str:
+        return f"{self._keys.strand(context)}|{context.agent_name}"
 
     async def before_model_callback(
         self, *, callback_context: CallbackContext, llm_request: LlmRequest

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from agentjobs_runner.gate import Gate
+from agentjobs_runner.gate import AllSet, Gate
 from agentjobs_runner.steps import StepKey
 
 
@@ -124,3 +124,23 @@ async def test_a_tool_that_waits_for_a_held_step_inside_of_it_does_not_run(gate,
 
     assert told == ["boundary"]
     await cancel(task)
+
+
+def test_steps_may_begin_while_both_the_timeline_and_the_journal_are_taken():
+    timeline, journal = threading.Event(), threading.Event()
+    seen = []
+    for flag in (timeline, journal):
+        seen.append(AllSet(timeline, journal).is_set())
+        flag.set()
+
+    assert (seen, AllSet(timeline, journal).is_set()) == ([False, False], True)
+
+
+def test_what_cannot_wait_runs_behind_a_closed_gate_and_keeps_it_from_being_told(gate, told):
+    gate.close()
+    gate.note("value", "step rate")
+    running = gate.running
+    gate.leave("value")
+
+    assert (running, gate.running) == ("step rate", "")
+    assert "boundary" not in told
