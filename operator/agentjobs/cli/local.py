@@ -94,6 +94,9 @@ def attempt(work: Work, recording: Recording, *, environ: Mapping[str, str], rea
         KeyboardInterrupt: Ctrl-C ended it: the runner after its running step, or us at the second one.
     """
     given = _attempt(work)
+    if recording.resume and not _resumable(given):
+        why = "steps.checkpoint is None, so that nothing is kept to continue from"
+        raise Failure(f"{why}. Leave out --resume to begin.", code=USAGE)
     _check_installed()
     with _journal(given, recording) as journal:
         if (final := journal.result) is not None:
@@ -107,8 +110,12 @@ def attempt(work: Work, recording: Recording, *, environ: Mapping[str, str], rea
             ended = ending["result"] is not None
             return ending
         finally:
-            if not ended and (steps := journal.recorded()):
+            if not ended and _resumable(given) and (steps := journal.recorded()):
                 show(f"{counted(steps, 'step')} recorded; the same command with --resume continues there", error=True)
+
+
+def _resumable(given: Attempt) -> bool:
+    return (given["resolved"]["spec"].get("steps") or {}).get("checkpoint") != "None"
 
 
 def _run_start(given: Attempt, journal: Journal, *, environ: Mapping[str, str], readable: bool) -> Ending:

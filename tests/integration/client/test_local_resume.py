@@ -49,8 +49,8 @@ def tour(tmp_path):
     """Runs the job in a folder of its own; `second` is what the model does after its first tool."""
     (tmp_path / "tour_tools.py").write_text(TOOLS)
 
-    def begin(*more, second="exit: SIGKILL"):
-        (tmp_path / "job.yaml").write_text(JOB.replace("SECOND", second))
+    def begin(*more, second="exit: SIGKILL", spec=""):
+        (tmp_path / "job.yaml").write_text(JOB.replace("SECOND", second) + spec)
         arguments = ["run", "-f", "job.yaml", "--local", *more]
         return subprocess.Popen(
             [sys.executable, "-c", PROGRAM, *arguments],
@@ -61,8 +61,8 @@ def tour(tmp_path):
             text=True,
         )
 
-    def run(*more):
-        child = begin(*more)
+    def run(*more, **changed):
+        child = begin(*more, **changed)
         out, err = child.communicate(timeout=120)
         return child.returncode, out, err
 
@@ -100,6 +100,13 @@ def test_without_resume_a_new_run_begins_and_the_one_before_can_still_be_continu
 
     assert kept in err
     assert (code, looked(tour)) == (70, ["here", "here", "there"])
+
+
+def test_a_job_that_keeps_no_steps_cannot_be_resumed(tour):
+    first, second = (tour(*more, spec="  steps: {checkpoint: None}\n") for more in ([], ["--resume"]))
+
+    assert (first[0], "recorded" in first[2]) == (70, False)
+    assert (second[0], "steps.checkpoint" in second[2]) == (2, True)
 
 
 def test_a_connection_that_breaks_with_its_runner_is_no_error_to_print(capfd):
