@@ -27,6 +27,7 @@ Its steps:
     step_keys            which step a callback is about
     model_steps, tool_steps, node_steps
                          steps recorded and replayed; steps_of_start is what they share
+    compaction           summaries in the place of older events
     step_policies        how steps are tried; step_retries tries them again
     unrecord             answers that later starts must not use
     held_context         context variables around generators

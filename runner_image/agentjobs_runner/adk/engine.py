@@ -31,6 +31,7 @@ from agentjobs_runner.adk.answer import Answer, AnswerCollector
 from agentjobs_runner.adk.artifacts import Artifacts
 from agentjobs_runner.adk.cancellations import raising_strays
 from agentjobs_runner.adk.classify import classify
+from agentjobs_runner.adk.compaction import compacted, summary_model
 from agentjobs_runner.adk.event_entries import entries
 from agentjobs_runner.adk.log_capture import captured
 from agentjobs_runner.adk.memory import Memory
@@ -114,8 +115,11 @@ async def _run(attempt: Attempt, steps: StepsOfStart, recorder: Recorder, stores
     toolsets.guard()
     nested_failures.guard()
     long_histories.install()
-    StepPlugin(steps).install()
+    plugin = StepPlugin(steps)
+    plugin.install()
     session = await _session(attempt, recorder, steps.journal, stores)
+    if (summarizes := summary_model(session.app)) is not None:
+        plugin.intercept(summarizes)
     texts = [(spec.get("input") or {}).get("message") or "", *([output.request] if output.request else [])]
     judged, repairs = await _ask(session, texts, output, recorder, steps), 0
     while not isinstance(judged, Ending) and repairs < output.repairs:
@@ -166,6 +170,7 @@ async def _session(attempt: Attempt, recorder: Recorder, journal: Journal, store
     settings = run_config(agent.get("runConfig") or {})
     models = Models(ScriptCursor(attempt["resolved"].get("scripts") or {}, attempt["start"]))
     app = await agents.build(agent, models, name=given.get("appName"), job=attempt["job"])
+    app = compacted(app, (spec.get("steps") or {}).get("compaction"), models)
     journal.open(adk=adk_version, scheme=SCHEME, agent=agent_digest(agent))
     began = {"attempt": attempt["attempt"], "start": attempt["start"], "adk": adk_version}
     recorder.add("started", str(getattr(app.root_agent, "name", app.name)), began)

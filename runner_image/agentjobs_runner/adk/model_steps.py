@@ -93,7 +93,7 @@ class ModelSteps:
         self._begun[number] = (weakref.ref(request, lambda _: self._begun.pop(number, None)), call)
         model = await _model_of(context)
         if model is not None:
-            self._intercept(model)
+            self.intercept(model)
 
     def call_of(self, answer: LlmResponse) -> ModelCall | None:
         """Return the call that `answer` came from; None when it came from elsewhere."""
@@ -115,7 +115,8 @@ class ModelSteps:
         await self._start.journal.record(step, answers_to_json(call.answers), void=void or call.is_live)
         self._start.gate.leave(call.key)
 
-    def _intercept(self, model: BaseLlm) -> None:
+    def intercept(self, model: BaseLlm) -> None:
+        """Let `model` be asked through here."""
         shadow = vars(model).get(_METHOD)
         if isinstance(shadow, _Shadow) and shadow.model is model and shadow.steps is self:
             return

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from google.adk.agents.base_agent import BaseAgent
 from google.adk.agents.callback_context import CallbackContext
+from google.adk.models.base_llm import BaseLlm
 from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
 from google.adk.plugins.base_plugin import BasePlugin
@@ -71,6 +72,10 @@ class StepPlugin(BasePlugin):
         """Stand before the plugins of every Runner, and at every function node."""
         install(self)
         self._nodes.install()
+
+    def intercept(self, model: BaseLlm) -> None:
+        """Record what `model` answers, also when no agent asks it."""
+        self._models.intercept(model)
 
     async def before_agent_callback(self, *, agent: BaseAgent, callback_context: CallbackContext) -> None:
         """Note in which agent the code now is, for what user code records."""
