@@ -9,7 +9,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agentjobs.contract import ErrorClass, Verdict
+from agentjobs.contract import ErrorClass, StepKind, Verdict
 from devcluster.client import PODS
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("metrics")]
@@ -28,7 +28,12 @@ VALUES = {
     "verdict": {*Verdict},
     "reason": {*ErrorClass, "ResultAccepted", "Other"},
     "verb": {"POST", "PUT", "PATCH", "DELETE"},
-    "kind": {"AgentJob", "AgentSchedule", "Pod", "Event", "Lease", "TokenReview", "SubjectAccessReview"},
+    "kind": {
+        *("AgentJob", "AgentSchedule", "Pod", "Event", "Lease", "TokenReview", "SubjectAccessReview"),
+        *StepKind,
+        *("any", "Other"),
+    },
+    "result": {"recorded", "void", "replayed"},
     "outcome": {"ok", "conflict", "error", "refused", "unavailable"},
     "state": {"in-use", "idle"},
     "direction": {"input", "output"},
@@ -94,6 +99,7 @@ async def test_a_scrape_has_what_the_page_says_and_no_word_of_users(system, job_
     assert number(operator, "agentjobs_watch_age_seconds", kind="AgentJob") < 60
     assert number(gateway, "agentjobs_tokens_total", direction="input") == 12
     assert number(gateway, "agentjobs_model_calls_total") == 1
+    assert number(gateway, "agentjobs_steps_total", kind="model", result="recorded") == 1
     assert number(gateway, "agentjobs_run_events_count") == 2
     assert number(gateway, "agentjobs_gateway_reviews_total", kind="TokenReview", code="201") >= 2
     routes = {one.labels["route"] for one in gateway["agentjobs_gateway_requests_total"].samples}
