@@ -1,6 +1,5 @@
 """What people read and delete of a cluster's sessions, namespace by namespace, page by page."""
 
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -149,18 +148,18 @@ class SessionReads:
         Raises:
             errors.NotFound: there is none of these names.
         """
-        gone = await self._removal.remove(self._scope(namespace, app, user, session).id)
-        if not gone["sessions"]:
+        if not session:  # that scope would be the user's
+            raise _missing(namespace, app, user, session)
+        gone = await self._removal.remove([self._scope(namespace, app, user, session).id])
+        if not gone:
             raise _missing(namespace, app, user, session)
         return Deleted(**gone)
 
     async def delete_user(self, namespace: str, user: str, *, app: str | None = None) -> Deleted:
         """Delete all sessions, artifacts and states of a user, in one app or in all."""
         asked = {"cluster": self._cluster, "namespace": namespace, "user": clean_text(user), "app": app}
-        gone: Counter[str] = Counter()
-        for row in await self._rows(_SQL["scopes_of_user"], asked) if user else ():
-            gone += await self._removal.remove(row["id"])
-        return Deleted(**gone)
+        owned = await self._rows(_SQL["scopes_of_user"], asked) if user else []
+        return Deleted(**await self._removal.remove([row["id"] for row in owned]))
 
     def _scope(self, namespace: str, app: str, user: str, session: str) -> Scope:
         return Scope(self._cluster, namespace, clean_text(app), clean_text(user), clean_text(session))

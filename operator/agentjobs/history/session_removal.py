@@ -5,6 +5,7 @@ by asking again.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -12,8 +13,11 @@ from uuid import UUID
 from agentjobs.history.database import Connection, Database
 from agentjobs.history.statements import load
 
-# Of artifacts' versions, of turns, of states: each may be megabytes.
-BATCH: Final = 50
+# Rows of one transaction. An artifact may have 16 MiB, a turn 4.
+BATCH: Final = 100
+ARTIFACTS: Final = 20
+# Sessions at once: most have a turn or two.
+SCOPES: Final = 100
 
 _SQL: Final = load("session_reads")
 _PARTS: Final = {"artifacts": "remove_artifacts", "turns": "remove_turns", "states": "remove_states"}
@@ -25,17 +29,22 @@ class Removal:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def remove(self, scope: UUID, *, unused_for: timedelta | None = None) -> Counter[str]:
-        """Remove a scope; return how many `artifacts`, `turns`, `states` and `sessions` went.
+    async def remove(self, scopes: Sequence[UUID], *, unused_for: timedelta | None = None) -> Counter[str]:
+        """Remove scopes; return how many `artifacts`, `turns`, `states` and `sessions` went.
 
         Args:
-            unused_for: leave it where it was used since.
+            unused_for: leave those that were used since.
         """
         gone: Counter[str] = Counter()
-        for part, statement in _PARTS.items():
-            while count := await self._batch(statement, scope, unused_for):
-                gone[part] += count
-        return gone + Counter(sessions=await self._row(scope, unused_for))
+        for begin in range(0, len(scopes), SCOPES):
+            some = list(scopes[begin : begin + SCOPES])
+            for part, statement in _PARTS.items():
+                count = size = ARTIFACTS if part == "artifacts" else BATCH
+                while count == size:
+                    count = await self._batch(statement, some, unused_for, size)
+                    gone[part] += count
+            gone["sessions"] += await self._batch("remove_scopes", some, unused_for)
+        return +gone
 
     async def lost_chunks(self) -> int:
         """Remove some pieces of saves that were given up long ago; return how many."""
@@ -45,32 +54,11 @@ class Removal:
 
         return int((await self._database.autocommit(work))[0])
 
-    async def _batch(self, statement: str, scope: UUID, unused_for: timedelta | None) -> int:
+    async def _batch(self, statement: str, scopes: list[UUID], unused_for: timedelta | None, size: int = 0) -> int:
         async def work(tx: Connection) -> int:
-            if await _locked(tx, scope, unused_for) is None:
-                return 0
-            found: Any = await (await tx.execute(_SQL[statement], {"id": scope, "batch": BATCH})).fetchone()
+            locked = await tx.execute(_SQL["lock_scopes"], {"ids": scopes, "keep": unused_for})
+            ids = [row.id for row in await locked.fetchall()]
+            found: Any = await (await tx.execute(_SQL[statement], {"ids": ids, "batch": size})).fetchone()
             return int(found[0])
 
         return await self._database.run(work)
-
-    async def _row(self, scope: UUID, unused_for: timedelta | None) -> int:
-        """Remove the scope itself; return 1 where it was a session."""
-
-        async def work(tx: Connection) -> int:
-            session = await _locked(tx, scope, unused_for)
-            if session is None:
-                return 0
-            for statement in _PARTS.values():  # what came between the batches and now
-                await tx.execute(_SQL[statement], {"id": scope, "batch": None})
-            await tx.execute(_SQL["remove_scope"], {"id": scope})
-            return int(session != "")
-
-        return await self._database.run(work)
-
-
-async def _locked(tx: Connection, scope: UUID, unused_for: timedelta | None) -> str | None:
-    """Lock a scope and return the id of its session, empty for a user or an app; None where it is gone or in use."""
-    found = await tx.execute(_SQL["lock_scope"], {"id": scope, "keep": unused_for})
-    row: Any = await found.fetchone()
-    return None if row is None else str(row.session_id)

@@ -71,8 +71,7 @@ class SessionRetention:
             await self._sleep(PAUSE_SECONDS)
         after = _FIRST
         while self._keep is not None and (page := await self._unused(after)):
-            for scope in page:
-                gone += await self._removal.remove(scope, unused_for=self._keep)
+            gone += await self._removal.remove(page, unused_for=self._keep)
             after = page[-1]
             await self._sleep(PAUSE_SECONDS)
         for what, count in gone.items():

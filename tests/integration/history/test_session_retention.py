@@ -140,7 +140,8 @@ async def test_sessions_of_another_cluster_stay(a_runner, sweep, age, execute):
 
 
 async def test_more_than_a_batch_goes(a_runner, sweep, age, count, monkeypatch):
-    monkeypatch.setattr(session_removal, "BATCH", 2)
+    monkeypatch.setattr(session_removal, "ARTIFACTS", 2)
+    monkeypatch.setattr(session_removal, "SCOPES", 1)
     runner = await a_runner()
     for key in range(5):
         await runner.save(key=str(key))

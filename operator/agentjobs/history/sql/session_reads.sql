@@ -83,27 +83,29 @@ WHERE cluster = %(cluster)s
 ORDER BY id
 LIMIT %(limit)s;
 
--- name: lock_scope
--- Who writes into it has locked it, too.
-SELECT session_id
+-- name: lock_scopes
+-- Who writes into one has locked it, too, in the same order.
+SELECT id
 FROM agentjobs.scopes
-WHERE id = %(id)s::uuid AND (%(keep)s::interval IS NULL OR used_at < clock_timestamp() - %(keep)s::interval)
+WHERE id = ANY(%(ids)s::uuid[])
+    AND (%(keep)s::interval IS NULL OR used_at < clock_timestamp() - %(keep)s::interval)
+ORDER BY id
 FOR UPDATE;
 
 -- name: remove_artifacts
 WITH gone AS (
     DELETE FROM agentjobs.artifacts
     WHERE (scope, name, version) IN (
-        SELECT scope, name, version FROM agentjobs.artifacts WHERE scope = %(id)s::uuid LIMIT %(batch)s
+        SELECT scope, name, version FROM agentjobs.artifacts WHERE scope = ANY(%(ids)s::uuid[]) LIMIT %(batch)s
     )
-    RETURNING id, bytes
+    RETURNING scope, id, bytes
 ), chunks AS (
     DELETE FROM agentjobs.artifact_chunks USING gone WHERE artifact_chunks.artifact = gone.id
 ), counted AS (
     UPDATE agentjobs.scopes
-    SET artifacts = artifacts - (SELECT count(*) FROM gone),
-        artifact_bytes = artifact_bytes - (SELECT coalesce(sum(bytes), 0) FROM gone)
-    WHERE id = %(id)s::uuid
+    SET artifacts = artifacts - less.versions, artifact_bytes = artifact_bytes - less.bytes
+    FROM (SELECT scope, count(*) AS versions, sum(bytes) AS bytes FROM gone GROUP BY scope) AS less
+    WHERE scopes.id = less.scope
 )
 SELECT count(*) FROM gone;
 
@@ -111,7 +113,7 @@ SELECT count(*) FROM gone;
 -- Their events go with them.
 WITH gone AS (
     DELETE FROM agentjobs.turns
-    WHERE uid IN (SELECT uid FROM agentjobs.turns WHERE scope = %(id)s::uuid LIMIT %(batch)s)
+    WHERE uid IN (SELECT uid FROM agentjobs.turns WHERE scope = ANY(%(ids)s::uuid[]) LIMIT %(batch)s)
     RETURNING uid
 )
 SELECT count(*) FROM gone;
@@ -119,13 +121,22 @@ SELECT count(*) FROM gone;
 -- name: remove_states
 WITH gone AS (
     DELETE FROM agentjobs.states
-    WHERE (scope, key) IN (SELECT scope, key FROM agentjobs.states WHERE scope = %(id)s::uuid LIMIT %(batch)s)
+    WHERE (scope, key) IN (SELECT scope, key FROM agentjobs.states WHERE scope = ANY(%(ids)s::uuid[]) LIMIT %(batch)s)
     RETURNING key
 )
 SELECT count(*) FROM gone;
 
--- name: remove_scope
-DELETE FROM agentjobs.scopes WHERE id = %(id)s::uuid;
+-- name: remove_scopes
+-- Those that are empty: what came meanwhile stays.
+WITH gone AS (
+    DELETE FROM agentjobs.scopes
+    WHERE id = ANY(%(ids)s::uuid[])
+        AND NOT EXISTS (SELECT FROM agentjobs.artifacts WHERE artifacts.scope = scopes.id)
+        AND NOT EXISTS (SELECT FROM agentjobs.turns WHERE turns.scope = scopes.id)
+        AND NOT EXISTS (SELECT FROM agentjobs.states WHERE states.scope = scopes.id)
+    RETURNING session_id
+)
+SELECT count(*) FROM gone WHERE session_id <> '';
 
 -- name: remove_lost_chunks
 -- Of saves that were given up, with the process that might have removed them.

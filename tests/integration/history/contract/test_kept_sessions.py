@@ -71,11 +71,15 @@ async def test_a_session_tells_its_turns_and_states(a_runner, kept):
 
 @pytest.mark.parametrize("place", [("bank", "ann", "s1"), ("shop", "bob", "s1"), ("shop", "ann", ""), ("", "", "")])
 async def test_a_session_that_is_not_there_is_not_found(a_runner, kept, place):
-    await (await a_runner()).put_turn(a_turn("x", user={"u": 1}, app={"a": 1}))
+    runner = await a_runner()
+    await runner.put_turn(a_turn("x", user={"u": 1}, app={"a": 1}))
 
     for call in (kept.session_story("default", *place), kept.delete_session("default", *place)):
         with pytest.raises(errors.NotFound):
             await call
+
+    page = await runner.session()
+    assert (page["user"], page["app"]) == ({"u": 1}, {"a": 1})
 
 
 async def test_events_are_read_in_order_with_their_turns(a_runner, kept):
