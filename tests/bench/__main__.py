@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.bench import admission, jobs, quiet, ready, restart, rules, schedules, server, specs, startup
+from tests.bench import admission, jobs, quiet, ready, replay, restart, rules, schedules, server, specs, startup
 from tests.bench.figures import Figure, machine, table, write_json
 
 AIM_FIRST_CALL = 0.7
@@ -40,6 +40,7 @@ MEASURES: Mapping[str, Callable[[int], list[Figure]]] = {
     "rules": rules.measure,
     "admission": admission.measure,
     "specs": specs.measure,
+    "replay": replay.measure,
 }
 
 

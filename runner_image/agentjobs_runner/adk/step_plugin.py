@@ -28,7 +28,7 @@ from agentjobs_runner.adk.node_steps import NodeSteps
 from agentjobs_runner.adk.readers import make_strict
 from agentjobs_runner.adk.step_keys import StepKeys
 from agentjobs_runner.adk.steps_of_start import StepsOfStart
-from agentjobs_runner.adk.tool_results import with_json_results
+from agentjobs_runner.adk.tool_results import JsonResults
 from agentjobs_runner.adk.tool_steps import ToolSteps
 from agentjobs_runner.endings import StartEnded
 from agentjobs_runner.frames import frames_of
@@ -64,6 +64,7 @@ class StepPlugin(BasePlugin):
         super().__init__(name="agentjobs")
         self._start = start
         self._keys = StepKeys()
+        self._results = JsonResults()
         self._models = ModelSteps(start, self._keys)
         self._tools = ToolSteps(start, self._keys)
         self._nodes = NodeSteps(start, self._keys)
@@ -98,7 +99,7 @@ class StepPlugin(BasePlugin):
     ) -> LlmResponse | None:
         """Note that a model call begins, and give the model tools' results as every provider gets them."""
         make_strict()
-        llm_request.contents = with_json_results(llm_request.contents)
+        llm_request.contents = self._results.of(llm_request.contents)
         await self._models.begin(callback_context, llm_request)
         return None
 

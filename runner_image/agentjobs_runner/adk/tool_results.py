@@ -4,6 +4,8 @@ Clients of providers differ in what they can write down: one knows dates and ano
 the tool's error.
 """
 
+from typing import Final
+
 from google.genai import types
 
 from agentjobs.contract import ErrorClass, Verdict
@@ -11,14 +13,31 @@ from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.json_values import NotJson as NotJson
 from agentjobs_runner.json_values import jsonable as jsonable
 
+# Results that are known: more than one long run has.
+_KNOWN: Final = 20_000
 
-def with_json_results(contents: list[types.Content]) -> list[types.Content]:
-    """Return a request's contents with every tool's result as JSON; what is JSON already stays the same object.
 
-    Raises:
-        StartEnded: ToolError that names the tool, the place and the type of a value that has no JSON form.
-    """
-    return [_content(content) for content in contents]
+class JsonResults:
+    """Tools' results as JSON. Each is looked through once, and not again in every request of a long run."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, types.Content] = {}
+
+    def of(self, contents: list[types.Content]) -> list[types.Content]:
+        """Return a request's contents with every tool's result as JSON; what is JSON already stays the same object.
+
+        Raises:
+            StartEnded: ToolError that names the tool, the place and the type of a value that has no JSON form.
+        """
+        if len(self._known) > _KNOWN:
+            self._known.clear()
+        return [content if self._known.get(id(content)) is content else self._plain(content) for content in contents]
+
+    def _plain(self, content: types.Content) -> types.Content:
+        plain = _content(content)
+        if plain is content:
+            self._known[id(content)] = content
+        return plain
 
 
 def _content(content: types.Content) -> types.Content:

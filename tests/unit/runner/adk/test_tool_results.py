@@ -9,8 +9,10 @@ import uuid
 
 import pydantic
 import pytest
+from google.genai import types
 
-from agentjobs_runner.adk.tool_results import NotJson, jsonable
+from agentjobs_runner.adk import tool_results
+from agentjobs_runner.adk.tool_results import JsonResults, NotJson, jsonable
 
 
 class Colour(enum.Enum):
@@ -69,3 +71,21 @@ def test_what_has_none_is_refused_with_its_place(value):
     with pytest.raises(NotJson) as refused:
         jsonable({"rows": [value]}, ())
     assert refused.value.place.startswith("rows.0")
+
+
+def request_of(response):
+    part = types.Part(function_response=types.FunctionResponse(name="tool", response=response))
+    return types.Content(role="user", parts=[part])
+
+
+def test_a_result_that_is_json_is_looked_through_in_one_request_and_not_in_the_next(monkeypatch):
+    results, contents = JsonResults(), [request_of({"n": 1}), request_of({"day": DAY})]
+    first = results.of(contents)
+    looked = []
+    monkeypatch.setattr(tool_results, "jsonable", lambda value, place: looked.append(value) or jsonable(value, place))
+
+    again = results.of(contents)
+
+    assert looked == [{"day": DAY}]
+    assert first[0] is again[0] is contents[0]
+    assert again[1].parts[0].function_response.response == {"day": "2026-11-21"}
