@@ -22,6 +22,10 @@ pytestmark = pytest.mark.alone("runners' pods here have no job")
 RESULT = {"text": "hi\x00", "structured": {"a": 1}, "usage": {"llmCalls": 1, "inputTokens": 5}}
 DOCUMENT = {"verdict": "Succeed", "reason": "Succeeded", "message": "", "delaySeconds": None, "result": RESULT}
 EVENT = {"seq": 1, "time": "2026-11-21T09:00:00Z", "kind": "text", "author": "hello", "data": {"text": "a\x00b"}}
+VERSIONS = {"adk": "2.5.0", "runner": "0.1.0", "scheme": "1", "agent": "0f"}
+STEP = {"key": "main/hello/1", "kind": "model", "agent": "hello", "name": "gemini", "request": {}, "usage": {}}
+STEP |= {"began": "2026-11-21T09:00:00Z", "ended": "2026-11-21T09:00:01Z", "body": {"text": "a\0b"}}
+STEPS = {"run": 1, "void": [], "steps": [STEP], "versions": VERSIONS}
 NOBODY = "postgresql://nobody@127.0.0.1:1/none"
 
 
@@ -63,6 +67,28 @@ async def test_users_read_the_whole_story(cluster, story, http):
     assert RESULT["usage"].items() <= told["starts"][0]["usage"].items()
     assert events["items"][0]["data"] == {"text": "a\ufffdb"}
     assert result["result"]["structured"] == {"a": 1}
+
+
+async def test_a_later_start_reads_the_steps_of_the_one_before_it_and_the_older_pod_neither_reads_nor_records(
+    cluster, story, http
+):
+    await story.begin()
+    first = bearer(await cluster.add_runner("hello", 1, "u1"))
+    await http.get("/v1/attempt", headers=first)
+    recorded = await http.post("/v1/attempt/steps", headers=first, json=STEPS)
+    await story.begin(start=2)
+    second = bearer(await cluster.add_runner("hello", 2, "u1"))
+
+    head = (await http.get("/v1/attempt", headers=second)).json()["journal"]
+    page = (await http.get("/v1/attempt/steps", headers=second)).json()
+    late = [await http.get("/v1/attempt/steps", headers=first)]
+    late += [await http.post("/v1/attempt/steps", headers=first, json=STEPS)]
+    told = await http.get("/v1/namespaces/default/agentjobs/hello/steps", headers=bearer(cluster.server.token))
+
+    assert (recorded.json(), head) == ({"last": 1}, {"run": 1, "last": 1, "versions": VERSIONS})
+    assert [(step["key"], step["body"]) for step in page["steps"]] == [("main/hello/1", {"text": "a\0b"})]
+    assert [answer.json()["reason"] for answer in late] == ["Fenced", "Fenced"]
+    assert [(step["start"], step["replayed"]) for step in told.json()["items"]] == [(1, True)]
 
 
 async def test_another_pod_of_the_same_start_is_fenced(cluster, story, http):
