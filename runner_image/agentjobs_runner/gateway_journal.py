@@ -122,8 +122,9 @@ class GatewayJournal:
         key = stored_key(key)
         found = self._steps.ended(key)
         if found is None:
-            # Before the first step the runner looks for notes of its own, which most jobs do not have.
-            if self._replayed:
+            # Before the first step the runner looks for notes of its own, which most jobs do not have. And what an
+            # earlier start began may hold steps that are recorded.
+            if self._replayed and self._steps.interrupted(key) is None:
                 self._tell_resumed()
         elif self._replayed is not None:
             self._replayed.add(key)

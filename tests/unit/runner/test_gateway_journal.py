@@ -399,13 +399,13 @@ def test_what_is_looked_for_in_vain_before_the_first_step_ends_no_replay(journal
 
 
 def test_steps_inside_of_a_call_that_did_not_end_count_as_replayed(journal):
-    pages = [{"steps": [recorded(1, "outer", None, ended=None), recorded(2, "inner", 1)], "next": None}]
-    made = journal(FakeGateway(pages=pages), head=head(2))
-    answers = [made.ended("outer"), made.ended("inner")]
+    steps = [recorded(1, "first", 0), recorded(2, "outer", None, ended=None), recorded(3, "inner", 1)]
+    made = journal(FakeGateway(pages=[{"steps": steps, "next": None}]), head=head(3))
+    answers = [made.ended("first"), made.ended("outer"), made.ended("inner")]
     made.ended("new")
 
-    assert [answer is None for answer in answers] == [True, False]
-    assert made.recorder.entries == [("resumed", {"fromStep": 3, "replayed": 1})]
+    assert [answer is None for answer in answers] == [False, True, False]
+    assert made.recorder.entries == [("resumed", {"fromStep": 4, "replayed": 2})]
 
 
 def test_a_start_that_only_repeats_says_so_at_its_end(journal):
