@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from google.adk.events.event import Event
+from opentelemetry import trace
 
 from agentjobs.contract import ErrorClass, RecordedStep, Verdict
 from agentjobs_runner.adk.requests import difference
@@ -65,11 +66,12 @@ class StepsOfStart:
         self.ends_with_answer, self.failed = False, None
 
     def compare(self, recorded: RecordedStep, asked: dict[str, Any]) -> None:
-        """See whether a recorded step was asked the same; its answer is used in any case.
+        """Mark a recorded step in traces, and see whether it was asked the same; its answer is used in any case.
 
         Raises:
             StartEnded: Diverged, where the job wants that.
         """
+        trace.get_current_span().set_attribute("agentjobs.replayed", True)  # what was recorded costs nothing again
         found = difference(recorded["request"], asked)
         if not found:
             return

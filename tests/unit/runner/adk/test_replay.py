@@ -18,7 +18,8 @@ from google.adk.events.event import Event
 from google.adk.events.event_actions import EventActions
 from google.adk.models.base_llm import BaseLlm
 from google.adk.models.llm_response import LlmResponse
-from google.adk.tools import ToolContext, exit_loop
+from google.adk.models.llm_request import LlmRequest
+from google.adk.tools import FunctionTool, LongRunningFunctionTool, ToolContext, exit_loop
 from google.adk.tools.agent_tool import AgentTool
 from google.adk.workflow import START, JoinNode, RetryConfig, Workflow, node
 from google.genai import types
@@ -44,7 +45,8 @@ def tool(name):
     async def look(word: str, tool_context: ToolContext) -> dict:
         effects.append(f"{name} {word}")
         tool_context.state[f"{name}.{word}"] = len(tool_context.state.get("seen", [])) or {"first": True}
-        await tool_context.save_artifact(f"{name}-{word}-{tool_context.function_call_id}.txt", types.Part(text=word))
+        call = tool_context.function_call_id if tool_context.function_call_id.startswith("adk-") else ""
+        await tool_context.save_artifact(f"{name}-{word}-{call}.txt", types.Part(text=word))
         return {"seen": word, "by": name}
     look.__name__ = name
     return look
@@ -122,6 +124,63 @@ def custom():
             async for event in self.sub_agents[1].run_async(context):
                 yield event
     return Custom(name="custom", sub_agents=[looking("a"), looking("b")])
+def failing():
+    async def broken(tool_context: ToolContext):
+        effects.append("broken")
+        tool_context.state["tried"] = True
+        raise OSError("no")
+    def excused(tool, args, tool_context, error): return {"error": str(error)}
+    return agent("root", [("broken", {})], tools=[broken], on_tool_error_callback=excused)
+def model_failing():
+    class Broken(Model):
+        async def generate_content_async(self, request, stream=False):
+            effects.append("broken")
+            raise ValueError("no")
+            yield
+    def excused(callback_context, llm_request, error):
+        return LlmResponse(content=types.Content(role="model", parts=[types.Part(text="excused")]))
+    return LlmAgent(name="root", model=Broken(model="m"), on_model_error_callback=excused)
+def callbacks():
+    def answers(callback_context, llm_request):
+        if len(llm_request.contents) > 4:
+            return LlmResponse(content=types.Content(role="model", parts=[types.Part(text="from a callback")]))
+    def replaces(tool, args, tool_context, tool_response):
+        tool_context.state[f"replaced {tool.name} {args['word']}"] = True
+        return {**tool_response, "more": "from a callback"}
+    def shouts(callback_context, llm_response):
+        for part in llm_response.content.parts:
+            part.text = part.text and part.text.upper()
+    def counts(callback_context): callback_context.state["agents"] = callback_context.state.get("agents", 0) + 1
+    more = {"before_model_callback": answers, "after_tool_callback": replaces, "after_model_callback": shouts}
+    return looking("root", before_agent_callback=counts, **more)
+def media():
+    def picture():
+        effects.append("picture")
+        return {"what": "a dot", "picture": types.Part.from_bytes(data=b"\\x89PNG\\xff", mime_type="image/png")}
+    return agent("root", [("picture", {})], tools=[picture])
+def pending():
+    def ask(): effects.append("ask")
+    return agent("root", [("ask", {})], tools=[LongRunningFunctionTool(ask)])
+def two_answers():
+    class Two(Model):
+        async def generate_content_async(self, request, stream=False):
+            effects.append("two")
+            for turn in (request.contents[2:] and ["the end"]) or ["think", None]:
+                call = types.Part(function_call=types.FunctionCall(name="look", args={"word": "a"}))
+                part = types.Part(text=turn) if turn else call
+                yield LlmResponse(content=types.Content(role="model", parts=[part]), finish_reason="STOP")
+    return LlmAgent(name="root", model=Two(model="m"), tools=[tool("look")])
+def asking_tool():
+    inner = Model(model="inner", turns=["inner says"])
+    other = LlmAgent(name="other", model=inner)
+    async def ask(tool_context: ToolContext):
+        request = LlmRequest(contents=[types.Content(role="user", parts=[types.Part(text="?")])])
+        async for answer in inner.generate_content_async(request):
+            return {"said": answer.content.parts[0].text}
+    return SequentialAgent(name="team", sub_agents=[other, agent("root", [("ask", {})], tools=[ask])])
+def tool_in_graph():
+    def word(node_input): return {"word": "a"}
+    return Workflow(name="graph", edges=[(START, word, FunctionTool(tool("look")))])
 """
 TEAM_NAMES = [
     "single",
@@ -137,6 +196,13 @@ TEAM_NAMES = [
     "graph",
     "routes",
     "custom",
+    "failing",
+    "model_failing",
+    "callbacks",
+    "media",
+    "two_answers",
+    "asking_tool",
+    "tool_in_graph",
 ]
 
 
@@ -215,3 +281,24 @@ async def test_a_run_that_is_wholly_recorded_has_no_effect(team, name):
     assert effects == []
     assert then.result["text"] == ending.result["text"]
     assert then.result["usage"] == dict.fromkeys(then.result["usage"], 0)
+
+
+async def test_a_streamed_run_goes_on_from_any_step(team):
+    journal = MemoryJournal()
+    ending, effects, _ = await team("parallel_tools", journal, runConfig={"streaming_mode": "SSE"})
+    recorded = await until_step(journal, len(journal.steps) // 2)
+
+    then, again, _ = await team("parallel_tools", recorded, runConfig={"streaming_mode": "SSE"})
+
+    assert then.result["text"] == ending.result["text"]
+    assert 0 < len(again) < len(effects)
+
+
+async def test_a_call_that_waits_for_its_result_waits_in_a_later_start_too(team):
+    journal = MemoryJournal()
+    await team("pending", journal)
+
+    _, effects, session = await team("pending", journal.again())
+
+    assert effects == []
+    assert "function_response" not in "".join(session[1])
