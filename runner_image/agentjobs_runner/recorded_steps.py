@@ -46,7 +46,7 @@ class RecordedSteps:
                 body = json.dumps(step.get("body"), ensure_ascii=False, separators=(",", ":")).encode()
                 self._kept[frame["key"]] = _Kept({**frame, "ended": frame["ended"], "n": frame["n"]}, body)
             except (AttributeError, KeyError, TypeError, ValueError) as error:
-                raise _unreadable(step if isinstance(step, Mapping) else {}, error) from error
+                raise unreadable(step if isinstance(step, Mapping) else {}, error) from error
 
     def put(self, frame: Mapping[str, Any], body: bytes) -> None:
         """Add one step with its body as JSON."""
@@ -81,7 +81,7 @@ class RecordedSteps:
                 raise ValueError("what is stored of it is not JSON any more")
             body = self._unseal(json.loads(kept.body))
         except (ValueError, LookupError, RecursionError) as error:
-            raise _unreadable(kept.frame, error) from error
+            raise unreadable(kept.frame, error) from error
         return cast("RecordedStep", {**kept.frame, "body": body})
 
 
@@ -93,7 +93,8 @@ def stored_key(key: str) -> str:
     return f"{key[: MAX_STEP_KEY_CHARS - _DIGEST_CHARS - 1]}#{sha256(key.encode()).hexdigest()}"
 
 
-def _unreadable(frame: Mapping[str, Any], error: Exception) -> StartEnded:
+def unreadable(frame: Mapping[str, Any], error: Exception) -> StartEnded:
+    """How a start ends whose recorded step is not what it should be; the message names the step and the cure."""
     why = error.args[0] if isinstance(error, LookupError) and error.args else error
     step = f"recorded step {frame.get('n', '?')} ({str(frame.get('key', '?'))[:200]})"
     cure = "A new job helps, or retry.resume: FromStart, by which a new attempt reads no steps of the one before"

@@ -25,7 +25,7 @@ from google.adk.models.llm_response import LlmResponse
 from agentjobs.contract import StepKind
 from agentjobs_runner.adk.answer_checks import streams_from, usage_of
 from agentjobs_runner.adk.held_context import holding
-from agentjobs_runner.adk.recorded import answers_of, answers_to_json
+from agentjobs_runner.adk.recorded import answers_of, answers_to_json, reading
 from agentjobs_runner.adk.requests import digest, of_model_call
 from agentjobs_runner.adk.step_keys import StepKeys, inside
 from agentjobs_runner.adk.step_retries import model_may_recover, wait
@@ -144,7 +144,8 @@ class ModelSteps:
         key, asked = str(call.key), of_model_call(request, shadow.model.model)
         if (recorded := self._start.journal.ended(key)) is not None:
             self._start.compare(recorded, asked)
-            call.answers, call.replayed = answers_of(recorded["body"]), True
+            with reading(recorded):
+                call.answers, call.replayed = answers_of(recorded["body"]), True
         else:
             call.model, call.request = shadow.model.model, asked
             async with aclosing(self._asked(call, shadow, request, stream)) as partial:

@@ -15,9 +15,9 @@ from google.adk.agents.context import Context
 from google.adk.events.event import Event
 from google.adk.workflow._function_node import FunctionNode
 
-from agentjobs.contract import ErrorClass, StepKind
+from agentjobs.contract import ErrorClass, RecordedStep, StepKind
 from agentjobs_runner.adk.held_context import holding
-from agentjobs_runner.adk.recorded import Changes, event_of, event_to_json, redo
+from agentjobs_runner.adk.recorded import Changes, event_of, event_to_json, reading, redo
 from agentjobs_runner.adk.requests import digest
 from agentjobs_runner.adk.step_keys import StepKeys, inside
 from agentjobs_runner.adk.steps_of_start import StepsOfStart
@@ -57,7 +57,7 @@ class NodeSteps:
         recorded = self._start.journal.ended(step.key)
         if recorded is not None:
             self._start.compare(recorded, asked)
-            events: AsyncGenerator[Any, None] = self._replay(recorded["body"], context)
+            events: AsyncGenerator[Any, None] = self._replay(recorded, context)
         else:
             events = self._new(_Run(node, context, given), key, step)
         async with aclosing(events):
@@ -66,14 +66,16 @@ class NodeSteps:
         self._ended[place] += 1
         self._start.gave()
 
-    async def _replay(self, body: dict[str, Any], context: Context) -> AsyncGenerator[Event, None]:
-        for item in body["yielded"]:
-            redo(item["actions"], context)
-            event = event_of(item["event"])
+    async def _replay(self, recorded: RecordedStep, context: Context) -> AsyncGenerator[Event, None]:
+        with reading(recorded):
+            changes = recorded["body"]["actions"]
+            yielded = [(item["actions"], event_of(item["event"])) for item in recorded["body"]["yielded"]]
+        for earlier, event in yielded:
+            redo(earlier, context)
             self._start.answer_replayed(event.content)
             yield event
-        redo(body["actions"], context)
-        if (route := body.get("route")) is not None:
+        redo(changes, context)
+        if (route := recorded["body"].get("route")) is not None:
             context.route = route
 
     async def _new(self, run: "_Run", key: StepKey, step: NewStep) -> AsyncGenerator[Any, None]:

@@ -4,8 +4,9 @@ What comes back equals what went in, except that a tool's result and a state are
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
 
 from google.adk.agents.context import Context
 from google.adk.events.event import Event
@@ -15,7 +16,11 @@ from google.adk.tools._forwarding_artifact_service import ForwardingArtifactServ
 from google.genai import types
 from pydantic import BaseModel
 
+from agentjobs.contract import RecordedStep
 from agentjobs_runner.json_values import NotJson, jsonable
+from agentjobs_runner.recorded_steps import unreadable
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 # Under this name stands the class of an object of google-genai's: media that a tool returns must stay media.
 _CLASS: Final = "$genai"
@@ -32,8 +37,32 @@ def answers_to_json(answers: list[LlmResponse]) -> dict[str, Any]:
 
 def answers_of(body: Mapping[str, Any]) -> list[LlmResponse]:
     """Return the answers that `answers_to_json` wrote."""
+    return [read_as(LlmResponse, answer) for answer in body["answers"]]
+
+
+def read_as(kind: type[_Model], value: Any) -> _Model:
+    """Build an object of ADK's or google-genai's from JSON.
+
+    A half of a character, which JSON cannot hold, becomes `?`, as in results.
+
+    Raises:
+        ValidationError: the value does not describe one.
+    """
     # Only of JSON text are bytes (a thought's signature, media) read as base64.
-    return [LlmResponse.model_validate_json(json.dumps(answer)) for answer in body["answers"]]
+    return kind.model_validate_json(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+@contextmanager
+def reading(recorded: RecordedStep) -> Iterator[None]:
+    """Say which step it was when what is recorded is JSON, but not what a step gave.
+
+    Raises:
+        StartEnded: StepUnreadable.
+    """
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise unreadable(recorded, error) from error
 
 
 def result_to_json(value: Any) -> Any:
@@ -52,7 +81,7 @@ def result_of(value: Any, depth: int = 0) -> Any:
         if value[_CLASS] == _PLAIN:
             return {key: result_of(item, depth + 1) for key, item in inner.items()}
         kind: type[BaseModel] = getattr(types, value[_CLASS])
-        return kind.model_validate_json(json.dumps(inner))
+        return read_as(kind, inner)
     if depth < _MEDIA_DEPTH and isinstance(value, list):
         return [result_of(item, depth + 1) for item in value]
     if depth < _MEDIA_DEPTH and isinstance(value, dict):
@@ -104,7 +133,7 @@ class Changes:
 def redo(changes: Mapping[str, Any], context: Context) -> None:
     """Do to the actions of `context` what code did to them when `changes` were recorded."""
     actions = context.actions
-    read = EventActions.model_validate_json(json.dumps(changes))
+    read = read_as(EventActions, changes)
     for name in read.model_fields_set:
         value = getattr(read, name)
         if name == "state_delta":
@@ -155,6 +184,6 @@ def event_to_json(event: Event) -> dict[str, Any]:
 
 def event_of(dumped: Mapping[str, Any]) -> Event:
     """Return the event that `event_to_json` wrote, as a new one."""
-    event = Event.model_validate_json(json.dumps({**dumped, "output": None}))
+    event = read_as(Event, {**dumped, "output": None})
     event.output = result_of(dumped.get("output"))
     return event

@@ -5,7 +5,6 @@ agent has its answer: between the two nothing of the session leaves the pod, bec
 """
 
 import asyncio
-import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,6 +17,7 @@ from pydantic import ValidationError
 
 from agentjobs.contract import APP_PREFIX, USER_PREFIX, Attempt, ErrorClass, StepKind, Turn, Verdict
 from agentjobs.errors import Invalid
+from agentjobs_runner.adk.recorded import read_as
 from agentjobs_runner.endings import Ending, StartEnded, config_invalid
 from agentjobs_runner.journal import Journal, NewStep
 from agentjobs_runner.json_values import NotJson, jsonable
@@ -139,7 +139,7 @@ async def before_job(attempt: Attempt, stores: Stores, journal: Journal) -> Earl
 
 def _event(stored: Any, session_id: str) -> Event:
     try:
-        return Event.model_validate_json(json.dumps(stored))  # in JSON, bytes are base64
+        return read_as(Event, stored)
     except ValidationError as error:
         raise config_invalid(
             f"session: ADK {adk_version} cannot read an event that an earlier job left in {session_id!r}: "

@@ -19,7 +19,7 @@ from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
 
 from agentjobs.contract import StepKind
-from agentjobs_runner.adk.recorded import Changes, redo, result_of, result_to_json
+from agentjobs_runner.adk.recorded import Changes, reading, redo, result_of, result_to_json
 from agentjobs_runner.adk.requests import of_tool_call
 from agentjobs_runner.adk.step_keys import StepKeys, inside
 from agentjobs_runner.adk.step_policies import ToolPolicy
@@ -112,8 +112,10 @@ class ToolSteps:
             self._start.tool_replayed(context.function_call_id, shadow.tool.name)
             call.ended = True
             self._start.gave()
-            redo(recorded["body"]["actions"], context)
-            return result_of(recorded["body"]["result"])
+            with reading(recorded):
+                result = result_of(recorded["body"]["result"])
+                redo(recorded["body"]["actions"], context)
+            return result
         return await self._tried(call, shadow, args, context)
 
     async def _tried(self, call: ToolCall, shadow: "_Shadow", args: dict[str, Any], context: ToolContext) -> Any:
