@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from tests.storm.effects import STEPS
 from tests.storm.plan import Plan
 from tests.storm.shapes import is_pretended, is_scheduled, kind_of, shape_of
 from tests.storm.witness import TERMINAL, Evidence, Rows, SeenJob
@@ -34,7 +35,7 @@ def violations(plan: Plan, seen: Evidence, *, refused: Mapping[str, str]) -> lis
         *_nothing_is_left(seen),
         *_limits_hold(seen),
         *_schedules_start_once(seen),
-        *_effects_are_of_starts(seen),
+        *_recorded_steps_are_not_repeated(seen),
     ]
 
 
@@ -220,23 +221,30 @@ def _schedules_start_once(seen: Evidence) -> Iterator[Violation]:
             yield Violation(promise, job.name, f"waits: {_why(job)}")
 
 
-def _effects_are_of_starts(seen: Evidence) -> Iterator[Violation]:
-    """A tool is called once in a start that got there: in the one whose answer was taken, and never twice in one."""
-    promise = "one effect a start"
-    calls = Counter(seen.effects)
+def repeats(seen: Evidence) -> int:
+    """How many steps were taken by more than one start, counted once for each start after the first."""
+    return len(seen.effects) - len({(name, step) for name, _, step in seen.effects})
+
+
+def _recorded_steps_are_not_repeated(seen: Evidence) -> Iterator[Violation]:
+    """A step that another followed was recorded before: no later start may take it again, and none is left out."""
+    promise = "no recorded step is repeated"
     by_name = {job.name: job for job in seen.jobs.values()}
-    for (name, start), count in calls.items():
-        if count > 1:
-            yield Violation(promise, name, f"start {start} called its tool {count} times")
+    taken: dict[str, Counter[tuple[int, int]]] = defaultdict(Counter)
+    for name, start, step in seen.effects:
+        taken[name][start, step] += 1
+    for name, calls in taken.items():
         rows = seen.rows.get(by_name[name].uid) if name in by_name else None
-        if rows is not None and start not in [row["start"] for row in rows.starts]:
-            yield Violation(promise, name, f"start {start} called its tool and is not in history")
+        known = [row["start"] for row in rows.starts] if rows is not None else None
+        for (start, step), count in sorted(calls.items()):
+            if count > 1:
+                yield Violation(promise, name, f"start {start} took step {step} {count} times")
+            if known is not None and start not in known:
+                yield Violation(promise, name, f"start {start} took step {step} and is not in history")
+            if before := [earlier for earlier, other in calls if earlier < start and other > step]:
+                yield Violation(promise, name, f"start {start} took step {step}, which start {before[0]} was past")
     for name, job in by_name.items():
-        if kind_of(name) == "tool" and job.uid in seen.rows:
-            # Whose answer it is: a start that comes after it was stored repeats the verdict and calls nothing.
-            good = [row["start"] for row in seen.rows[job.uid].results]
-            yield from (
-                Violation(promise, name, f"start {start} gave the answer without its effect")
-                for start in good
-                if not calls[name, start]
-            )
+        if kind_of(name) == "tool" and job.uid in seen.rows and seen.rows[job.uid].results:
+            lost = set(range(1, STEPS + 1)) - {step for _, step in taken[name]}
+            if lost:
+                yield Violation(promise, name, f"it gave an answer without its steps {sorted(lost)}")

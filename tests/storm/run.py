@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 from tests.storm import shapes
-from tests.storm.invariants import Violation, violations
+from tests.storm.invariants import Violation, repeats, violations
 from tests.storm.plan import Plan, Wish
 from tests.storm.sabotage import NAMESPACE, Disk, Saboteur
 from tests.storm.witness import AGENTJOBS, AGENTSCHEDULES, TERMINAL, Witness, read_tables
@@ -269,7 +269,7 @@ class Storm:
         seen.schedules = {one["metadata"]["name"]: one.get("status") or {} for one in schedules}
         if effects.exists():
             calls = [line.split() for line in effects.read_text().splitlines()]
-            seen.effects = [(job, int(start)) for job, start, _ in calls]
+            seen.effects = [(job, int(start), int(step)) for job, start, step in calls]
         return violations(self._plan, seen, refused=self._refused)
 
     def _open(self) -> int:
@@ -310,6 +310,7 @@ class Storm:
             f"jobs            {len(seen.jobs)}: {_listed(phases)}",
             f"refused         {len(self._refused)}",
             f"pods            {len(seen.pods)}, starts in history {starts}",
+            f"steps           {len(seen.effects)}, of which {repeats(seen)} again in a later start",
             f"scheduled       {_listed(scheduled)}",
             f"faults          {self._done.total()}: {_listed(self._done)}",
         ]

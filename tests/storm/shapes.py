@@ -27,7 +27,6 @@ ONCE: Mapping[str, Any] = {"retry": {"maxAttempts": 1, "maxInfraRestarts": 100}}
 TEXTS: Mapping[str, str] = {
     "ok": "starts:\n- - {text: fine}\n",
     "slow": "starts:\n- - {delay: 4s, text: fine}\n",
-    "tool": "starts:\n- - toolCalls: [{name: note, args: {}}]\n  - {delay: 1s, text: fine}\n",
     "flaky": "starts:\n- - error: {status: 503, message: busy}\n- - text: fine\n",
     "limited": "starts:\n- - error: {status: 429, message: slower, retryAfter: 1s}\n- - text: fine\n",
     "crash": "starts:\n- - exit: SIGKILL\n- - text: fine\n",
@@ -122,7 +121,7 @@ def manifest(wish: Wish) -> dict[str, Any]:
         **SHAPES[kind].spec,
     }
     if kind == "tool":
-        inline["tools"] = [{"name": "tests.storm.effects:note"}]
+        spec["agent"] = {"module": {"ref": "tests.storm.stepping:agent"}}
     if kind == "session":
         spec["session"] = {"appName": "storm", "sessionId": f"shared-{wish.group}"}
     if kind == "waits":

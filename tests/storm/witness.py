@@ -77,8 +77,8 @@ class Evidence:
     """Between which resourceVersions nobody could know who leads, because the Lease had been deleted."""
     schedules: dict[str, Object] = field(default_factory=dict)
     """Statuses of the schedules in the end."""
-    effects: list[tuple[str, int]] = field(default_factory=list)
-    """Job and start of every call of the tool."""
+    effects: list[tuple[str, int, int]] = field(default_factory=list)
+    """Job, start and step of every call of the tool."""
 
 
 @dataclass(slots=True)
