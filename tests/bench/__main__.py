@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.bench import admission, jobs, quiet, ready, replay, restart, rules, schedules, server, specs, startup
+from tests.bench import admission, jobs, killed, quiet, ready, replay, restart, rules, schedules, server, specs, startup
 from tests.bench.figures import Figure, machine, table, write_json
 
 AIM_FIRST_CALL = 0.7
@@ -37,6 +37,7 @@ MEASURES: Mapping[str, Callable[[int], list[Figure]]] = {
     "server": server.measure,
     "schedules": schedules.measure,
     "restart": restart.measure,
+    "killed": killed.measure,
     "rules": rules.measure,
     "admission": admission.measure,
     "specs": specs.measure,
