@@ -48,7 +48,7 @@ crds: setup ## Regenerate CRDs, reference pages, the chart's copies
 	$(BIN)/python -m agentjobs.api.generate.reference $(PAGES)
 
 test: setup ## Run the test suite
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration tests/crash
 
 properties: setup ## Draw 200 random examples in each test of properties, not 30 [EXAMPLES=n]
 	EXAMPLES=$(or $(EXAMPLES),200) $(BIN)/python -m pytest -q -n 2 --hypothesis-profile=full --timeout=1200 -m hypothesis tests/unit

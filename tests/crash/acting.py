@@ -103,11 +103,14 @@ class Final(BasePlugin):
         context = invocation_context
         found = {
             "state": {key: value for key, value in context.session.state.items() if not key.startswith("temp:")},
-            "events": [_told(event) for event in context.session.events if not event.partial],
+            # What failed and was tried again is no step: a later start finds only how it ended.
+            "events": [_told(one) for one in context.session.events if not one.partial and not one.error_code],
             "artifacts": await _artifacts(context),
         }
-        with Path(os.environ[FINAL]).open("w") as file:
-            json.dump(found, file, default=str)
+        # Half a character is `?` wherever text has to be UTF-8.
+        Path(os.environ[FINAL]).write_bytes(
+            json.dumps(found, default=str, ensure_ascii=False).encode("utf-8", "replace")
+        )
 
 
 def _told(event: Any) -> dict[str, Any]:

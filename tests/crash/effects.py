@@ -21,7 +21,7 @@ KILL_AT: Final = "CRASH_KILL_AT"
 FINAL: Final = "CRASH_FINAL"
 """Names the file for the session as it is in the end."""
 
-_MARKED = re.compile(r"<([^<>]+)>")
+_MARKED = re.compile(r"<((?:model|tool|code) [^<>]+)>")
 
 
 def mark(what: str) -> str:

@@ -3,13 +3,14 @@
 An effect is settled when something that followed had seen its outcome before the kill: it was acted on, so it has to
 be recorded, so it must never happen again. One that had not begun, not ended, or that nothing had acted on was in
 flight, and may happen once more. In shapes where one thing happens after the other, whatever follows acts on all
-before.
+before. What the journal holds at the kill must not happen again either, whatever had seen it.
 """
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 Line = dict[str, Any]
@@ -45,15 +46,31 @@ class Judgement:
 
     def __str__(self) -> str:
         said = [f"repeated {what}" for what in self.repeated] + [f"lost {what}" for what in self.lost]
-        return f"{self.point}: {'; '.join(said + self.differs) or 'as it should be'}"
+        told = f"{self.point}: {'; '.join(said + self.differs) or 'as it should be'}"
+        return told.encode("ascii", "backslashreplace").decode()  # half a character cannot be printed
 
 
-def effects_of(whole: Sequence[Line], first: Sequence[Line], second: Sequence[Line], *, at_once: bool) -> Judgement:
-    """Judge the effects of a start that was killed and of the one after it by those of a start that was not."""
+def effects_of(
+    whole: Sequence[Line],
+    first: Sequence[Line],
+    second: Sequence[Line],
+    *,
+    at_once: bool,
+    recorded: Mapping[str, int] = MappingProxyType({}),
+) -> Judgement:
+    """Judge the effects of a start that was killed and of the one after it by those of a start that was not.
+
+    Args:
+        recorded: how many effects of a name, `tool fetch`, the journal holds between the two.
+    """
     last = first[-1] if first else {"phase": "before", "what": "the first effect"}
     wanted, again = _count("begin", whole), _count("begin", second)
     settled = _settled(first, at_once=at_once)
     repeated = Counter({what: settled[what] + again[what] - wanted[what] for what in settled if again[what]})
+    left = _by_name(wanted) - Counter(recorded)
+    repeated |= Counter(
+        {f"{name} (recorded)": count for name, count in (_by_name(again) - left).items() if name in recorded}
+    )
     lost = wanted - _count("end", first) - _count("end", second)
     return Judgement(
         f"{last['phase']} of {last['what']}",
@@ -73,12 +90,29 @@ def differences(whole: Ended, other: Ended, *, at_once: bool) -> list[str]:
     for part, value in (whole.session or {}).items():
         seen = (other.session or {}).get(part)
         if _comparable(seen, at_once=at_once) != _comparable(value, at_once=at_once):
-            found.append(f"{part} {_short(seen)}, not {_short(value)}")
+            found.append(f"{part} {_apart(seen, value)}, not {_apart(value, seen)}")
     return found
+
+
+def _apart(value: Any, other: Any) -> str:
+    """What only the first value has; all of it where that is nothing, because then their order differs."""
+    if isinstance(value, dict) and isinstance(other, dict):
+        return _short({key: item for key, item in value.items() if key not in other or other[key] != item})
+    if isinstance(value, list) and isinstance(other, list):
+        return _short([item for item in value if item not in other] or value)
+    return _short(value)
 
 
 def _count(phase: str, lines: Sequence[Line]) -> Counter[str]:
     return Counter(line["what"] for line in lines if line["phase"] == phase)
+
+
+def _by_name(effects: Counter[str]) -> Counter[str]:
+    """Count effects by kind and name, without what they were about."""
+    named: Counter[str] = Counter()
+    for what, count in effects.items():
+        named[what.partition("(")[0]] += count
+    return named
 
 
 def _settled(lines: Sequence[Line], *, at_once: bool) -> Counter[str]:

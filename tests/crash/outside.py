@@ -35,9 +35,10 @@ from agentjobs.history.records import JobKey, JobRecord, StartEnd, StartRecord
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.session_reads import SessionReads
 from agentjobs.history.sessions import Sessions
-from devcluster.forkserver import ForkServer
+from devcluster.forkserver import Forked, ForkServer
 
 ROOT = Path(__file__).parents[2]
+PYTHONPATH = os.pathsep.join(map(str, (ROOT, ROOT / "operator", ROOT / "runner_image")))
 CLUSTER, NAMESPACE = "cluster-uid", "default"
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 RUN_SECONDS = 60.0
@@ -53,14 +54,19 @@ PRELOADED = (
 
 
 class Pods:
-    """Says whose a token is: `crash.<uid>.<start>` belongs to the pod of that start."""
+    """Says whose a token is: `crash/<uid>/<start>/<pod>` belongs to that pod of that start."""
+
+    def __init__(self) -> None:
+        self._uids: dict[str, str] = {}
 
     async def create(self, resource: Any, namespace: str | None, body: dict[str, Any]) -> dict[str, Any]:
         """Review a token."""
-        _, uid, start = body["spec"]["token"].split("/")
+        _, uid, start, pod = body["spec"]["token"].split("/")
+        name = f"job-{uid}-{start}"
+        self._uids[name] = f"pod-{uid}-{start}{pod}"
         extra = {
-            "authentication.kubernetes.io/pod-name": [f"job-{uid}-{start}"],
-            "authentication.kubernetes.io/pod-uid": [f"pod-{uid}-{start}"],
+            "authentication.kubernetes.io/pod-name": [name],
+            "authentication.kubernetes.io/pod-uid": [self._uids[name]],
         }
         user = {"username": f"system:serviceaccount:{NAMESPACE}:default", "extra": extra}
         return body | {"status": {"authenticated": True, "audiences": [contract.TOKEN_AUDIENCE], "user": user}}
@@ -69,12 +75,12 @@ class Pods:
         """Return a pod, or the namespace by which a cluster is known."""
         if resource.kind == "Namespace":
             return {"metadata": {"name": name, "uid": CLUSTER}}
-        job, _, start = name.rpartition("-")
+        job, _, _ = name.rpartition("-")
         uid = job.removeprefix("job-")
         owner = {"apiVersion": f"{contract.GROUP}/v1alpha1", "kind": "AgentJob", "name": job, "uid": uid}
         labels = {contract.LABEL_JOB: job}
         owners = [owner | {"controller": True}]
-        return {"metadata": {"name": name, "uid": f"pod-{uid}-{start}", "labels": labels, "ownerReferences": owners}}
+        return {"metadata": {"name": name, "uid": self._uids[name], "labels": labels, "ownerReferences": owners}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +94,6 @@ class Start:
     message: TerminationMessage | None
     log: str
 
-    @property
-    def was_killed(self) -> bool:
-        return self.message is None
-
 
 @dataclass(slots=True)
 class Job:
@@ -100,6 +102,8 @@ class Job:
     topology: Topology
     uid: str
     starts: list[Start] = field(default_factory=list)
+    newest: int = 1
+    attempt: int = 1
 
     @property
     def name(self) -> str:
@@ -108,6 +112,44 @@ class Job:
     @property
     def key(self) -> JobKey:
         return JobKey(uid=self.uid, namespace=NAMESPACE, name=self.name, created=NOON)
+
+
+class Running:
+    """A start that runs."""
+
+    def __init__(self, job: Job, folder: Path, process: Forked | subprocess.Popen[bytes]) -> None:
+        self._job = job
+        self._folder = folder
+        self._process = process
+        self.code: int | None = None
+
+    def lines(self) -> list[str]:
+        """Return the effects so far: `begin tool hold(b)`."""
+        return [f"{line['phase']} {line['what']}" for line in _left(self._folder).lines]
+
+    async def until(self, line: str) -> None:
+        """Return when an effect has begun, or ended."""
+        async with asyncio.timeout(RUN_SECONDS):
+            while line not in self.lines():
+                await asyncio.sleep(0.01)
+
+    def send(self, number: int) -> None:
+        """Send a signal."""
+        os.kill(self._process.pid, number)
+
+    async def ended(self) -> Start:
+        """Return what the start left behind, when its process has ended."""
+        try:
+            await asyncio.wait_for(_ended(self._process.pid), RUN_SECONDS)
+        except TimeoutError:
+            self.send(9)
+            await _ended(self._process.pid)
+            raise AssertionError(f"a start hangs:\n{_left(self._folder).log[-4000:]}") from None
+        finally:
+            self.code = await asyncio.to_thread(self._process.wait)
+        start = _left(self._folder)
+        self._job.starts.append(start)
+        return start
 
 
 class World:
@@ -123,44 +165,48 @@ class World:
         self._folder = folder
         self._tools = tools
 
-    async def accept(self, topology: Topology, *, uid: str = "") -> Job:
-        """Accept a job of that shape, with its first start."""
-        job = Job(topology, uid or uuid.uuid4().hex[:12])
+    async def accept(self, topology: Topology, **spec: Any) -> Job:
+        """Accept a job of that shape, with its first start; what is given goes into its spec."""
+        job = Job(topology, uuid.uuid4().hex[:12])
         agent = {"module": {"ref": topology.ref}, **topology.agent}
         session = {"appName": "crash", "userId": "system", "sessionId": job.uid, "mode": "New"}
-        spec = {"agent": agent, "input": {"message": "Go."}, "session": session, "retry": {"maxAttempts": 3}}
-        record = JobRecord(job.key, {"spec": spec | dict(topology.spec), "scripts": {}}, "hash")
-        await self._operator.accept(record, self._start(job, 1))
+        whole = {"agent": agent, "input": {"message": "Go."}, "session": session, "retry": {"maxAttempts": 3}}
+        record = JobRecord(job.key, {"spec": whole | dict(topology.spec) | spec, "scripts": {}}, "hash")
+        await self._operator.accept(record, self._start(job, 1, 1))
         return job
 
     async def start(self, job: Job, *, kill_at: int = 0, **variables: str) -> Start:
         """Run the job's next start to its end, and kill it after `kill_at` lines of effects."""
-        number = len(job.starts) + 1
-        if number > 1:
+        if job.starts:
             await self.next_start(job)
-        folder = self._folder / f"{job.uid}-{number}"
+        running = self.launch(job, kill_at=kill_at, **variables)
+        return await running.ended()
+
+    def launch(self, job: Job, *, kill_at: int = 0, pod: str = "", **variables: str) -> "Running":
+        """Run the pod of the job's newest start, or another `pod` of it."""
+        folder = self._folder / f"{job.uid}-{job.newest}{pod}"
         folder.mkdir()
-        (folder / "token").write_text(f"crash/{job.uid}/{number}")
-        await self._run(folder, self._variables(job, number, folder, kill_at) | variables)
-        start = _left(folder)
-        job.starts.append(start)
-        return start
+        (folder / "token").write_text(f"crash/{job.uid}/{job.newest}/{pod}")
+        environment = self._variables(job, job.newest, folder, kill_at) | variables
+        return Running(job, folder, self._process(folder, environment))
 
-    async def next_start(self, job: Job) -> None:
+    async def next_start(self, job: Job, *, attempt: int = 1) -> None:
         """Record what the operator would: the last start was lost, another begins."""
-        last = len(job.starts)
-        end = StartEnd(job.key, last, 1, f"{job.name}-{last}", NOON, NOON, "Retry", "RunnerLost", False)
+        end = StartEnd(
+            job.key, job.newest, job.attempt, f"{job.name}-{job.newest}", NOON, NOON, "Retry", "RunnerLost", False
+        )
         await self._operator.write([end])
-        await self._operator.write([self._start(job, last + 1)])
+        job.newest, job.attempt = job.newest + 1, attempt
+        await self._operator.write([self._start(job, job.newest, attempt)])
 
-    def _start(self, job: Job, number: int) -> StartRecord:
-        return StartRecord(job.key, number, 1, f"{job.name}-{number}", NOON)
+    def _start(self, job: Job, number: int, attempt: int) -> StartRecord:
+        return StartRecord(job.key, number, attempt, f"{job.name}-{number}", NOON)
 
     def _variables(self, job: Job, number: int, folder: Path, kill_at: int) -> dict[str, str]:
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
-            "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "operator", ROOT / "runner_image"))),
+            "PYTHONPATH": PYTHONPATH,
             contract.ENV_GATEWAY_URL: self.url,
             contract.ENV_TOKEN_FILE: str(folder / "token"),
             contract.ENV_NAMESPACE: NAMESPACE,
@@ -174,23 +220,16 @@ class World:
             "CRASH_MCP_URL": self._tools,
         }
 
-    async def _run(self, folder: Path, variables: Mapping[str, str]) -> None:
+    def _process(self, folder: Path, variables: Mapping[str, str]) -> Forked | subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "agentjobs_runner"]
         with (folder / "log").open("wb") as log:
             if self._forks is None:
-                process = subprocess.Popen(command, env=dict(variables), cwd=folder, stdout=log, stderr=log)
-                wait = process.wait
-            else:
-                process = self._forks.start(command, env=variables, folder=folder, output=log)
-                wait = process.wait
-        try:
-            await asyncio.wait_for(_ended(process.pid), RUN_SECONDS)
-        except TimeoutError:
-            os.kill(process.pid, 9)
-            await _ended(process.pid)
-            raise AssertionError(f"a start hangs:\n{(folder / 'log').read_text()[-4000:]}") from None
-        finally:
-            await asyncio.to_thread(wait)
+                return subprocess.Popen(command, env=dict(variables), cwd=folder, stdout=log, stderr=log)
+            return self._forks.start(command, env=variables, folder=folder, output=log)
+
+    def behind(self, url: str) -> "World":
+        """Return this world with the gateway behind another URL."""
+        return World(url, self._operator, self.dsn, self._forks, self._folder, self._tools)
 
     def rows(self, statement: str, **values: Any) -> list[dict[str, Any]]:
         """Ask the tables."""

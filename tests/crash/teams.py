@@ -1,7 +1,9 @@
 """The shapes of agents that are killed: one factory each, named as in `topologies`. Runs in the runner's process."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 from google.adk.agents import BaseAgent, LlmAgent, LoopAgent, ParallelAgent, SequentialAgent
@@ -9,7 +11,8 @@ from google.adk.apps.app import App
 from google.adk.events.event import Event
 from google.adk.tools.agent_tool import AgentTool
 from google.adk.workflow import START, JoinNode, RetryConfig, Workflow, node
-from tests.crash.acting import agent, app, calls, python, tool
+from tests.crash.acting import Model, agent, app, calls, python, tool
+from tests.crash.effects import effect, marks, unmarked
 
 fetch, notify = tool("fetch"), tool("notify")
 
@@ -194,7 +197,6 @@ def artifacts() -> App:
     async def save(item: str, tool_context: Any) -> dict[str, Any]:
         """Save an item."""
         from google.genai import types
-        from tests.crash.effects import effect, marks, unmarked
 
         name = unmarked(item)
         with effect(f"tool save({name})", marks(item)) as outcome:
@@ -217,7 +219,6 @@ def _tool_context() -> Any:
 def compaction() -> App:
     from google.adk.apps._configs import EventsCompactionConfig
     from google.adk.apps.llm_event_summarizer import LlmEventSummarizer
-    from tests.crash.acting import Model
 
     summarizer = LlmEventSummarizer(llm=Model(model="summarizer", turns=["In short."]))
     config = EventsCompactionConfig(summarizer=summarizer, compaction_interval=1, overlap_size=0)
@@ -226,8 +227,6 @@ def compaction() -> App:
 
 def repairs() -> App:
     turns = [calls("fetch", "a"), "no idea", "no, really", '{"outcome": "fine"}']
-    from tests.crash.acting import Model
-
     return app(LlmAgent(name="root", model=Model(model="root", turns=turns), tools=[fetch]))
 
 
@@ -261,8 +260,6 @@ def without_contents() -> App:
 
 
 def task() -> App:
-    from tests.crash.acting import Model
-
     turns = [calls("fetch", "a"), [("finish_task", {"result": "ok"})]]
     inner = LlmAgent(name="inner", mode="task", model=Model(model="inner", turns=turns), tools=[fetch])
     return app(agent("root", [("inner", {"request": "first"})], sub_agents=[inner]))
@@ -280,7 +277,6 @@ def two_levels() -> App:
 def structured() -> App:
     """A model's answer by a schema, with tools beside."""
     from pydantic import BaseModel
-    from tests.crash.acting import Model
 
     class Report(BaseModel):
         outcome: str
@@ -325,8 +321,6 @@ def sync_tools() -> App:
 
     def store(item: str) -> str:
         """Store an item."""
-        from tests.crash.effects import effect, marks, unmarked
-
         with effect(f"tool store({unmarked(item)})", marks(item)) as outcome:
             return outcome
 
@@ -335,8 +329,6 @@ def sync_tools() -> App:
 
 def mcp() -> App:
     """Tools of an MCP server."""
-    import os
-
     from google.adk.tools.mcp_tool.mcp_session_manager import StreamableHTTPConnectionParams
     from google.adk.tools.mcp_tool.mcp_toolset import McpToolset
     from tests.crash.effects import FILE, KILL_AT
@@ -345,3 +337,147 @@ def mcp() -> App:
     params = StreamableHTTPConnectionParams(url=os.environ["CRASH_MCP_URL"], headers=where)
     tools = McpToolset(connection_params=params)
     return app(agent("root", calls("search", "a", "b"), calls("search", "c"), tools=[tools]))
+
+
+class Valued(BaseAgent):
+    """Code that keeps its values: a choice, several loads at once, and a message at the end."""
+
+    async def _run_async_impl(self, ctx: Any) -> AsyncGenerator[Event, None]:
+        from agentjobs_runner import step
+
+        chosen = step("choose", _choose)
+        loads = [step("load", _load, item, key=item) for item in ("x", "y", "z")]
+        loaded = await asyncio.gather(*loads)
+        yield Event(author=self.name, invocation_id=ctx.invocation_id, content=_text(f"{chosen} {loaded}"))
+        async for event in self.sub_agents[0].run_async(ctx):
+            yield event
+        sent = await step("send", _load, "message")
+        yield Event(author=self.name, invocation_id=ctx.invocation_id, content=_text(f"sent {sent}"))
+
+
+def _choose() -> str:
+    return python("choose")
+
+
+async def _load(item: str) -> str:
+    with effect(f"code load {item}") as outcome:
+        await asyncio.sleep(0.005 if item == "z" else 0.01)
+    return outcome
+
+
+def values() -> App:
+    return app(Valued(name="valued", sub_agents=[looking("sub", "a")]))
+
+
+def values_in_tool() -> App:
+    """A tool that keeps what it did half way, and pays under a key of its own."""
+    from agentjobs_runner import idempotency_key, step
+
+    async def pay(item: str) -> dict[str, Any]:
+        """Pay for an item."""
+        name = unmarked(item)
+        price = await step("price", _load, f"price of {name}")
+        key = idempotency_key().rpartition("-")[2]  # before it stands the job
+        with effect(f"tool pay({name}, {key})", [*marks(item), *marks(price)]) as outcome:
+            await asyncio.sleep(0.005)
+        return {"by": outcome}
+
+    return app(agent("root", calls("pay", "a", "b"), calls("pay", "c"), tools=[pay]))
+
+
+def values_in_callback() -> App:
+    """Callbacks that keep what they did: they run again in each start."""
+    from agentjobs_runner import step
+
+    async def before_agent(callback_context: Any) -> None:
+        callback_context.state["budget"] = await step("budget", _load, "budget")
+
+    async def after_model(callback_context: Any, llm_response: Any) -> None:
+        await step("audit", _load, f"audit {callback_context.state.get('audits', 0)}")
+        callback_context.state["audits"] = callback_context.state.get("audits", 0) + 1
+
+    more = {"before_agent_callback": before_agent, "after_model_callback": after_model}
+    return app(looking("root", "a", "b", **more))
+
+
+def odd_results() -> App:
+    """Tools whose results are no JSON."""
+    import dataclasses
+    import datetime
+    import decimal
+    import enum
+
+    from pydantic import BaseModel
+
+    class Colour(enum.Enum):
+        RED = "red"
+
+    class Paper(BaseModel):
+        title: str
+        pages: set[int]
+
+    @dataclasses.dataclass
+    class Point:
+        x: float
+        when: datetime.datetime
+
+    results = {
+        "bytes": b"\x00\xff raw",
+        "set": {1, 2, 3},
+        "model": Paper(title="t", pages={1}),
+        "dataclass": Point(1.5, datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)),
+        "decimal": decimal.Decimal("1.10"),
+        "enum": Colour.RED,
+        "nan": float("nan"),
+        "none": None,
+        "nul": "a\x00b",
+        "surrogate": "a\ud800b",
+        "tuple": (1, ("a", b"b")),
+        "keys": {1: "one", (2, 3): "pair"},
+        "deep": [[[[{"a": {1, 2}}]]]],
+        "big": 10**40,
+    }
+
+    async def odd(item: str) -> Any:
+        """Give something odd."""
+        with effect(f"tool odd({unmarked(item)})", marks(item)):
+            return results[unmarked(item)]
+
+    turns = [calls("odd", name) for name in results]
+    return app(agent("root", *turns, tools=[odd]))
+
+
+def odd_texts() -> App:
+    """A model that says what is no text for a database."""
+    odd = agent("odd", calls("fetch", "nul \x00"), "half a pair \ud83d", tools=[fetch])
+    return app(SequentialAgent(name="team", sub_agents=[odd, looking("even")]))
+
+
+# --- for faults -------------------------------------------------------------------------------------------------------
+
+
+async def hold(item: str) -> str:
+    """Wait until the file that HOLD names is there, where it names one."""
+    with effect(f"tool hold({unmarked(item)})", marks(item)) as outcome:
+        while (gate := os.environ.get("HOLD")) and not Path(gate).exists():
+            await asyncio.sleep(0.01)
+    return outcome
+
+
+def held() -> App:
+    return app(
+        agent("root", calls("fetch", "a"), calls("hold", "b"), calls("notify", "c"), tools=[fetch, hold, notify])
+    )
+
+
+def large_result() -> App:
+    async def export(item: str) -> str:
+        """Export more than a step may hold."""
+        with effect(f"tool export({unmarked(item)})"):
+            return "x" * int(os.environ["SIZE"])
+
+    return app(agent("root", calls("fetch", "a"), calls("export", "b"), tools=[fetch, export]))
+
+
+def large_answer() -> App:
+    return app(agent("root", calls("fetch", "a"), "x" * (1024 * 1024 + 1), tools=[fetch]))

@@ -42,6 +42,15 @@ def test_of_effects_at_once_those_that_were_seen_must_not_happen_again():
     assert unseen.is_good
 
 
+def test_what_the_journal_holds_must_not_happen_again():
+    whole, again = lines("+tool a(x)", "-tool a(x)"), lines("+tool a(x)", "-tool a(x)")
+
+    held = effects_of(whole, whole, again, at_once=True, recorded={"tool a": 1})
+
+    assert held.repeated == ["tool a (recorded)"]
+    assert effects_of(whole, whole, again, at_once=True).is_good
+
+
 def test_the_same_effect_twice_is_counted():
     whole = lines("+a", "-a", "+a", "-a", "+b<a", "-b")
 

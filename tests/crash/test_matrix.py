@@ -13,6 +13,17 @@ def ended(world, job):
     return Ended(str(last.message.verdict), last.message.reason, result, last.session)
 
 
+RECORDED = """
+SELECT kind || ' ' || CASE kind WHEN 'model' THEN agent ELSE name END AS what, count(*) AS count
+FROM agentjobs.steps WHERE uid = %(uid)s AND NOT void AND ended IS NOT NULL GROUP BY 1
+"""
+
+
+def recorded(world, job):
+    """How many effects of each name the journal holds."""
+    return {row["what"]: row["count"] for row in world.rows(RECORDED, uid=job.uid)}
+
+
 async def whole(world, topology):
     job = await world.accept(topology)
     start = await world.start(job)
@@ -26,8 +37,10 @@ async def killed_at(world, topology, point, expected) -> Judgement:
     job = await world.accept(topology)
     first = await world.start(job, kill_at=point)
     assert first.message is None, first.log
+    held = recorded(world, job)
     second = await world.start(job)
-    found = effects_of(expected.starts[0].lines, first.lines, second.lines, at_once=topology.at_once)
+    lines = (expected.starts[0].lines, first.lines, second.lines)
+    found = effects_of(*lines, at_once=topology.at_once, recorded=held)
     if second.message is None:
         found.differs.append(f"no end: {second.log[-300:]}")
     else:

@@ -15,6 +15,8 @@ class Topology:
     name: str
     team: str = ""
     """The factory in `teams`; by default the name."""
+    module: str = "tests.crash.teams"
+    """Where the factory is."""
     at_once: bool = False
     """Whether effects happen at the same time, so that their order differs from run to run."""
     short: tuple[int, ...] = ()
@@ -27,38 +29,43 @@ class Topology:
     @property
     def ref(self) -> str:
         """The factory as a job names it."""
-        return f"tests.crash.teams:{self.team or self.name}"
+        return f"{self.module}:{self.team or self.name}"
 
 
 TOPOLOGIES: Final = (
-    Topology("parallel_tools", at_once=True),
+    Topology("parallel_tools", short=(9,), at_once=True),
     Topology("transfer"),
     Topology("sequence"),
     Topology("parallel", at_once=True),
     Topology("loop"),
     Topology("agent_tool"),
-    Topology("single_turn"),
+    Topology("single_turn", short=(11,)),
     Topology("graph_two"),
     Topology("graph_four"),
-    Topology("graph_fan", at_once=True),
-    Topology("custom"),
+    Topology("graph_fan", short=(11,), at_once=True),
+    Topology("custom", short=(11,)),
     Topology("nested", at_once=True),
     Topology("agent_tool_in_loop"),
-    Topology("two_levels", at_once=True),
+    Topology("two_levels", short=(13,), at_once=True),
     Topology("graph_retry", at_once=True),
     Topology("run_node", at_once=True),
-    Topology("callbacks"),
+    Topology("callbacks", short=(9,)),
     Topology("plugin_answers"),
-    Topology("artifacts", at_once=True),
-    Topology("sync_tools"),
+    Topology("artifacts", short=(7, 13), at_once=True),
+    Topology("sync_tools", at_once=True),
     Topology("compaction"),
-    Topology("repairs", spec={"output": _REPAIR}),
+    Topology("repairs", short=(8,), spec={"output": _REPAIR}),
     Topology("structured"),
     Topology("dynamic"),
     Topology("planner"),
     Topology("without_contents"),
     Topology("task"),
     Topology("there_and_back"),
+    Topology("values", at_once=True),
+    Topology("values_in_tool", short=(9,), at_once=True),
+    Topology("values_in_callback"),
+    Topology("odd_results"),
+    Topology("odd_texts"),
     Topology("mcp", at_once=True),
     Topology("parallel_tools_streamed", team="parallel_tools", at_once=True, agent=_STREAM),
     Topology("parallel_streamed", team="parallel", at_once=True, agent=_STREAM),
