@@ -102,4 +102,4 @@ def _read(row: Any) -> StepRow:
     found = row._asdict()
     del found["before"]
     texts = {name: None if found[name] is None else Raw(found[name].encode()) for name in ("request", "body")}
-    return StepRow(**found | texts)
+    return StepRow(**found | texts, usage={})

@@ -89,18 +89,19 @@ SET run = %(run)s,
 WHERE uid = %(uid)s AND start = %(start)s;
 
 -- name: page
--- `before` counts the bytes of the steps before; a body that the page has no room for is left out.
+-- `before` counts the bytes of the steps before; a body that the page has no room for is left out. `+ 0` keeps the
+-- planner from the index of keys, by which it would read and sort the whole run for each page.
 SELECT
     n, run, start, key, kind, agent, name, began, ended, request::text AS request,
     CASE WHEN before < %(most)s THEN body END AS body,
-    bytes, usage, void, before
+    bytes, void, before
 FROM (
     SELECT page.*, coalesce(sum(bytes) OVER (ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
     FROM (
         SELECT *
         FROM agentjobs.steps
         WHERE uid = %(uid)s
-            AND run = (SELECT run FROM agentjobs.starts WHERE starts.uid = %(uid)s AND starts.start = %(start)s)
+            AND run + 0 = (SELECT run FROM agentjobs.starts WHERE starts.uid = %(uid)s AND starts.start = %(start)s)
             AND NOT void
             AND n > %(after)s
         ORDER BY n
