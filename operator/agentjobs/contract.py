@@ -405,8 +405,9 @@ class ArtifactSave(TypedDict):
     """Any text of 1 to `MAX_ARTIFACT_NAME_CHARS` characters without NUL. With `user:` it is the user's, else the
     session's. It is no path."""
     key: str
-    """Names this save among those of the job, the same in every start: at most `MAX_STEP_KEY_CHARS`. Saving again under
-    a key of the job answers the version that the first save made, and stores nothing."""
+    """Names this save among those of the job's run, the same in every start: at most `MAX_STEP_KEY_CHARS`. Saving again
+    under a key of the run answers the version that the first save made; its bytes are those that came last. In a run
+    that begins anew it is another save."""
     kind: str
     mime: str
     """Printable ASCII, at most 255 characters; empty for none. What a model says: nothing acts on it."""

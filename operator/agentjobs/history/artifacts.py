@@ -33,7 +33,7 @@ class Artifacts:
         self._fence = Fence(database)
 
     async def save(self, uid: str, start: int, pod_uid: str, saving: Saving, pieces: AsyncIterator[Piece]) -> int:
-        """Store a version and return its number; for a key that the job saved under before, the version of then.
+        """Store a version and return its number; under a key of the run, the version of then gets these bytes.
 
         Raises:
             errors.TooLarge: it is, or session or user have as many as they may.
@@ -111,18 +111,18 @@ class Artifacts:
             return  # the next sweep finds them
 
     async def _finish(self, writer: "_Writer", saving: Saving, last: bytes) -> int:
-        """Make what came a version, unless the job has saved it before; return its number."""
+        """Make what came a version, or the bytes of the one that was saved under this key; return its number."""
         async with self._fence(writer.uid, writer.start, writer.pod, share=True) as tx:
-            scope = await self._scope(tx, writer.uid, writer.start, writer.pod, saving.name)
+            own = await read_session(tx, writer.uid, writer.start, writer.pod, cluster=self._cluster)
+            scope = own.scope.of_artifact(saving.name)
             await use_scopes(tx, [scope])
-            place = {"scope": scope.id, "name": saving.name, "save": _save(writer.uid, saving.key)}
+            place = {"scope": scope.id, "name": saving.name, "save": _save(writer.uid, own.run, saving.key)}
             known: Any = await (await tx.execute(_SQL["saved"], place)).fetchone()
-            if known is not None:
-                return int(known.version)
             await tx.execute(_SQL["put_chunk"], {"id": writer.id, "n": writer.chunks, "data": last})
             row = place | {"id": writer.id, "uid": writer.uid, "bytes": writer.bytes, "kind": saving.kind}
-            row |= {"mime": saving.mime, "metadata": as_json(saving.metadata)}
-            stored: Any = await (await tx.execute(_SQL["put_artifact"], row)).fetchone()
+            row |= {"mime": saving.mime, "metadata": as_json(saving.metadata), "before": known and known.id}
+            statement = _SQL["put_artifact" if known is None else "replace_artifact"]
+            stored: Any = await (await tx.execute(statement, row)).fetchone()
             check_room(stored.artifacts, stored.artifact_bytes)
         writer.is_stored = True
         return int(stored.version)
@@ -170,5 +170,5 @@ async def read_pieces(database: Database, stored: StoredVersion) -> AsyncIterato
         left, n = left - len(row.data), n + 1
 
 
-def _save(uid: str, key: str) -> UUID:
-    return UUID(bytes=hashlib.sha256(f"{uid}\n{key}".encode()).digest()[:16])
+def _save(uid: str, run: int, key: str) -> UUID:
+    return UUID(bytes=hashlib.sha256(f"{uid}\n{run}\n{key}".encode()).digest()[:16])

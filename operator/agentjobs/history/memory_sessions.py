@@ -10,7 +10,7 @@ first.
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -61,7 +61,7 @@ class MemoryTurn:
 @dataclass(slots=True)
 class _Version:
     stored: StoredVersion
-    save: tuple[str, str]
+    save: tuple[str, int, str]
     data: bytes
 
 
@@ -142,18 +142,17 @@ class MemorySessions:
         """Store a version of an artifact."""
         self._own(uid, start, pod_uid)
         data = b"".join([piece.data async for piece in pieces])
-        scope = self._own(uid, start, pod_uid).scope.of_artifact(saving.name)  # it may have been fenced meanwhile
+        own = self._own(uid, start, pod_uid)  # it may have been fenced meanwhile
         if len(data) > MAX_ARTIFACT_BYTES:
             raise errors.TooLarge(f"{MAX_ARTIFACT_BYTES} bytes is the most")
-        kept = self._used(scope)
+        kept, save = self._used(own.scope.of_artifact(saving.name)), (uid, own.run, saving.key)
         versions = kept.artifacts.get(saving.name, [])
-        for known in versions:
-            if known.save == (uid, saving.key):
-                return known.stored.version
-        check_room(len(kept.versions) + 1, sum(one.stored.bytes for one in kept.versions) + len(data))
-        number, now = len(versions), self._history.now()
+        number = next((one.stored.version for one in versions if one.save == save), len(versions))
+        others = [one for one in kept.versions if one not in versions[number : number + 1]]
+        check_room(len(others) + 1, sum(one.stored.bytes for one in others) + len(data))
+        now = self._history.now()
         stored = StoredVersion(number, uuid4(), saving.kind, saving.mime, len(data), now, saving.metadata)
-        kept.artifacts[saving.name] = [*versions, _Version(stored, (uid, saving.key), data)]
+        kept.artifacts[saving.name] = [*versions[:number], _Version(stored, save, data), *versions[number + 1 :]]
         return number
 
     async def names(self, uid: str, start: int, pod_uid: str, *, after: str = "") -> tuple[list[str], str | None]:
@@ -298,7 +297,7 @@ class MemorySessions:
         own = _session_of(job)
         if own is None:
             raise errors.Invalid(f"job {uid} was accepted without a session")
-        return own
+        return replace(own, run=found.run or start)
 
     def _has_session(self, uid: str) -> bool:
         own = _session_of(self._history.jobs_by_uid[uid])
@@ -345,7 +344,7 @@ def _session_of(job: MemoryJob) -> JobSession | None:
     if not said:
         return None
     scope = Scope("", job.key.namespace, said["appName"], said["userId"], said["sessionId"])
-    return JobSession(scope, job.key.name, said.get("mode", NEW))
+    return JobSession(scope, job.key.name, 0, said.get("mode", NEW))
 
 
 def _scope(namespace: str, app: str, user: str, session: str) -> Scope:

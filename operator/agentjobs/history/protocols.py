@@ -160,7 +160,7 @@ class RunnerArtifacts(Protocol):
     """What a runner reads and writes of the artifacts of its job's session and user. Raises as `RunnerSessions`."""
 
     async def save(self, uid: str, start: int, pod_uid: str, saving: Saving, pieces: AsyncIterator[Piece]) -> int:
-        """Store a version and return its number; for a key that the job saved under before, the version of then.
+        """Store a version and return its number; under a key of the run, the version of then gets these bytes.
 
         Raises:
             errors.TooLarge, errors.Invalid

@@ -66,6 +66,8 @@ class JobSession:
     scope: Scope
     job: str
     """The job's name."""
+    run: int
+    """Which starts of the job share their steps with this one: the number of the first of them."""
     mode: str
     """`New`, or `Continue` for a job that goes on where the job before it in this session ended."""
 

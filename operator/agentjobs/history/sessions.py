@@ -112,7 +112,8 @@ async def read_session(tx: Connection, uid: str, start: int, pod_uid: str, *, cl
     check(row.pod_uid, row.fenced_at, uid=uid, start=start, pod=pod_uid)
     if not (row.app and row.user_id and row.session_id):
         raise errors.Invalid(f"job {uid} was accepted without a session")
-    return JobSession(Scope(cluster, row.namespace, row.app, row.user_id, row.session_id), row.name, row.mode)
+    scope = Scope(cluster, row.namespace, row.app, row.user_id, row.session_id)
+    return JobSession(scope, row.name, row.run, row.mode)
 
 
 async def use_scopes(tx: Connection, scopes: Iterable[Scope]) -> None:

@@ -253,7 +253,7 @@ states = Table(
     Column("value", JSON, nullable=False),
 )
 
-# One row for each version. `save` is made of the job and the key of the save, so that a save is stored once.
+# One row for each version. `save` is made of job, run and key of the save, so that a save is one version.
 artifacts = Table(
     "artifacts",
     metadata,

@@ -5,6 +5,7 @@
 SELECT
     starts.pod_uid,
     starts.fenced_at,
+    coalesce(starts.run, starts.start) AS run,
     jobs.namespace,
     jobs.name,
     jobs.resolved #>> '{spec,session,appName}' AS app,
@@ -159,7 +160,7 @@ INSERT INTO agentjobs.artifact_chunks (artifact, n, data) VALUES (%(id)s::uuid, 
 DELETE FROM agentjobs.artifact_chunks WHERE artifact = %(id)s::uuid;
 
 -- name: saved
-SELECT version FROM agentjobs.artifacts WHERE scope = %(scope)s::uuid AND name = %(name)s AND save = %(save)s::uuid;
+SELECT version, id FROM agentjobs.artifacts WHERE scope = %(scope)s::uuid AND name = %(name)s AND save = %(save)s::uuid;
 
 -- name: put_artifact
 WITH counted AS (
@@ -184,6 +185,26 @@ WITH counted AS (
         %(mime)s,
         %(bytes)s,
         %(metadata)s
+    RETURNING version
+)
+SELECT stored.version, counted.artifacts, counted.artifact_bytes FROM stored, counted;
+
+-- name: replace_artifact
+-- The bytes of the earlier save go, and leave their room to the new ones.
+WITH dropped AS (
+    DELETE FROM agentjobs.artifact_chunks WHERE artifact = %(before)s::uuid
+), less AS (
+    SELECT bytes FROM agentjobs.artifacts WHERE id = %(before)s::uuid
+), counted AS (
+    UPDATE agentjobs.scopes
+    SET artifact_bytes = artifact_bytes + %(bytes)s - (SELECT bytes FROM less)
+    WHERE id = %(scope)s::uuid
+    RETURNING artifacts, artifact_bytes
+), stored AS (
+    UPDATE agentjobs.artifacts
+    SET id = %(id)s::uuid, kind = %(kind)s, mime = %(mime)s, bytes = %(bytes)s, metadata = %(metadata)s,
+        stored_at = clock_timestamp()
+    WHERE id = %(before)s::uuid
     RETURNING version
 )
 SELECT stored.version, counted.artifacts, counted.artifact_bytes FROM stored, counted;

@@ -8,6 +8,8 @@ from tests.integration.history.runner_calls import Runner, a_saving, a_turn, pie
 from agentjobs import errors
 from agentjobs.history.versions import CHUNK_BYTES, Piece
 
+VERSIONS = {"adk": "2.13.0", "runner": "0.1.0", "scheme": "1", "agent": "a"}
+
 
 async def test_versions_count_from_zero_and_the_newest_is_what_is_loaded(a_runner):
     runner = await a_runner()
@@ -18,13 +20,31 @@ async def test_versions_count_from_zero_and_the_newest_is_what_is_loaded(a_runne
     assert (await runner.load(), await runner.load(version=1)) == (b"v2", b"v1")
 
 
-async def test_the_same_save_again_answers_its_version_and_stores_nothing(a_runner):
+async def test_the_same_save_again_is_the_same_version_with_the_bytes_that_came_last(a_runner, kept):
     runner = await a_runner()
     await runner.save(b"first", key="a")
     await runner.save(b"second", key="b")
 
-    assert await runner.save(b"other bytes", key="a") == 0
-    assert (await runner.numbers(), await runner.load(version=0)) == ([0, 1], b"first")
+    assert await runner.save(b"first of a later answer" * CHUNK_BYTES, key="a", mime="text/csv") == 0
+    assert (await runner.numbers(), await runner.load(version=1)) == ([0, 1], b"second")
+    assert await runner.load(version=0) == b"first of a later answer" * CHUNK_BYTES
+    [session] = (await kept.sessions("default")).items
+    assert (session.artifacts, session.artifact_bytes) == (2, 23 * CHUNK_BYTES + 6)
+
+
+async def test_a_run_that_begins_anew_saves_new_versions(backend, a_runner, a_job):
+    runner = await a_runner()
+    await runner.save(b"old", key="a")
+    build = a_job("uid-1", name="job-uid-1")
+    anew = [build.start(2, attempt=2)]
+    await backend.operator.write(anew)
+    await backend.gateway.claim("uid-1", 2, "pod-2", **build.place)
+    runner.who = ("uid-1", 2, "pod-2")
+    await runner.save(b"again", key="a")
+    await backend.gateway.append_steps("uid-1", 2, "pod-2", {"run": 2, "versions": VERSIONS, "void": [], "steps": []})
+
+    assert (await runner.save(b"new", key="a"), await runner.numbers()) == (1, [0, 1])
+    assert [await runner.load(version=version) for version in (0, 1)] == [b"again", b"new"]
 
 
 async def test_the_same_key_of_another_job_or_for_another_name_is_another_save(a_runner):
