@@ -1,0 +1,115 @@
+"""Sessions, artifacts and memory over jobs and over kill -9, with the real gateway, PostgreSQL and runner."""
+
+import json
+import uuid
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+from tests.crash.remembering import APP
+
+from agentjobs import contract
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+LINES = 6  # of effects: the model, the tool and the model again, each begun and ended
+VERSIONS = """
+    SELECT string_agg(chunks.data, '' ORDER BY chunks.n) AS content
+    FROM agentjobs.scopes JOIN agentjobs.artifacts ON artifacts.scope = scopes.id
+    JOIN agentjobs.artifact_chunks AS chunks ON chunks.artifact = artifacts.id
+    WHERE scopes.user_id = %(user)s AND scopes.session_id = %(session)s
+    GROUP BY artifacts.id, artifacts.version ORDER BY artifacts.version
+"""
+
+
+@dataclass
+class Talk:
+    """Jobs of one user."""
+
+    world: object
+    user: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    async def job(self, message, *, session="s", mode="Continue", kill_at=(), user=None):
+        """Run a job to its end, killed at these lines of its starts before; return it with what its model was told."""
+        names = {"appName": APP, "userId": user or self.user, "sessionId": session, "mode": mode}
+        spec = {"input": {"message": message}, "session": names}
+        job = await self.world.accept(Shape(spec))
+        for line in kill_at:
+            assert (await self.world.start(job, kill_at=line)).was_killed
+        last = await self.world.start(job)
+        assert getattr(last.message, "verdict", None) == "Succeed", last.log
+        (row,) = self.world.rows("SELECT result FROM agentjobs.results WHERE uid = %(uid)s", uid=job.uid)
+        return job, json.loads(row["result"]["text"])
+
+    def versions(self, session="s"):
+        """The texts of the versions of the artifact in a session, oldest first."""
+        rows = self.world.rows(VERSIONS, user=self.user, session=session)
+        return [bytes(row["content"]).decode() for row in rows]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The agent, as `World.accept` takes it."""
+
+    spec: dict
+    name: str = APP
+    ref: str = "tests.crash.remembering:team"
+    agent: dict = field(default_factory=dict)
+    at_once: bool = False
+
+
+@pytest.fixture
+def talk(crash_world):
+    return Talk(crash_world)
+
+
+async def test_the_second_job_of_a_session_sees_the_first(talk):
+    await talk.job("My cat is called Tom.")
+
+    _, told = await talk.job("What is it called?")
+
+    assert [told[0], told[-1]] == ["My cat is called Tom.", "What is it called?"]
+
+
+@pytest.mark.parametrize("kill_at", [(4,), (LINES, 1)], ids=str)
+async def test_a_job_that_was_killed_leaves_what_it_would_have_left(talk, kill_at):
+    whole, killed = Talk(talk.world), talk
+    for one, lines in ((whole, ()), (killed, kill_at)):
+        await one.job("one")
+        _, told = await one.job("two", kill_at=lines)
+        _, after = await one.job("three")
+        one.seen = told, after, one.versions()
+
+    assert killed.seen == whole.seen
+    assert len(killed.versions()) == 3
+
+
+async def test_a_job_of_another_session_sees_what_its_user_has_and_finds_what_was_said(talk):
+    await talk.job("My cat is called Tom.")
+
+    _, told = await talk.job("What is my cat called?", session="t", mode="New")
+
+    assert "My cat is called Tom." in " ".join(told)
+    assert talk.versions("t") == [str({"user:jobs": 1})]
+
+
+async def test_another_user_sees_nothing(talk):
+    await talk.job("My cat is called Tom.")
+
+    _, told = await talk.job("What is my cat called?", user=uuid.uuid4().hex)
+
+    assert told == ["What is my cat called?"]
+
+
+async def test_a_pod_gets_its_own_session_whatever_it_names(talk):
+    await talk.job("My cat is called Tom.")
+    job, _ = await talk.job("hi", user=uuid.uuid4().hex)
+    token = (talk.world._folder / f"{job.uid}-1" / "token").read_text()
+    headers = {"Authorization": f"Bearer {token}"}
+
+    async with httpx.AsyncClient(base_url=talk.world.url, headers=headers) as pod:
+        named = {"user": talk.user, "userId": talk.user, "app": APP, "session": "s"}
+        session = await pod.get(contract.PATH_SESSION, params=named)
+        found = await pod.post(contract.PATH_MEMORY, json={"query": "cat", "limit": 9, "user": talk.user})
+
+    assert (session.status_code, session.json()["events"]) == (200, [])
+    assert (found.status_code, found.json()["memories"]) == (200, [])
