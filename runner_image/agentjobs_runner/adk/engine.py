@@ -80,7 +80,7 @@ async def run(
 ) -> Ending:
     """Run the agent in the current event loop and say how it ended; whatever it raises becomes an ending."""
     policies = StepPolicies.read(attempt["resolved"]["spec"].get("steps"))
-    steps = StepsOfStart(journal, gate, recorder.add, policies)
+    steps = StepsOfStart(journal, gate, recorder.add, attempt["start"], policies)
     ending = await _ended(attempt, steps, recorder, stores)
     steps.tell_diverged()
     await unrecord(steps, ending)

@@ -18,9 +18,9 @@ from agentjobs_runner.journal import Journal, NewStep
 Tell = Callable[[str, str, Mapping[str, Any]], None]
 
 
-def failure_note(key: str) -> str:
-    """Return the key of the note that the tool call of `key` ended a start by an error."""
-    return f"failed:{key}"
+def failure_note(key: str, start: int) -> str:
+    """Return the key of the note that the tool call of `key` ended `start` by an error, so that it is not uncertain."""
+    return f"failed:{key}@{start}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class FailedCall:
     step: NewStep
     asked_by: str
     """The key of the model call that asked for it."""
+    before: bool
+    """Whether it had ended the start before by an error, too."""
 
 
 @dataclass(eq=False)
@@ -40,6 +42,8 @@ class StepsOfStart:
     gate: Gate
     tell: Tell
     """Adds an entry to the timeline: kind, author, data."""
+    number: int = 1
+    """Of the start."""
     policies: StepPolicies = field(default_factory=StepPolicies)
     answers: list[str] = field(default_factory=list)
     """The keys of the model calls that have been answered, in their order."""

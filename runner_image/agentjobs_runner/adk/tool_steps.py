@@ -122,8 +122,10 @@ class ToolSteps:
         """Run the tool, as often as the job allows."""
         policy = self._start.policies.tool(call.tool.name)
         began = self._start.journal.interrupted(call.step.key)
-        if began is not None and policy.fails_interrupted and not self._failed(call, began["start"]):
+        note = self._start.journal.ended(failure_note(call.step.key, began["start"])) if began is not None else None
+        if began is not None and note is None and policy.fails_interrupted:
             raise tool_interrupted(call.tool.name, began["n"], began["start"])
+        failed_before = note is not None and bool(note["body"]["failed"])
         call.changes = Changes(context)
         for tried in count(1):
             await self._enter(call)
@@ -134,17 +136,13 @@ class ToolSteps:
                 break
             except Exception as error:
                 if tried >= policy.tries or (met := tool_may_recover(error)) is None:
-                    self._start.failed = FailedCall(call.step, str(replace(call.key, tool_call=None)))
+                    asked_by = str(replace(call.key, tool_call=None))
+                    self._start.failed = FailedCall(call.step, asked_by, failed_before)
                     raise
                 named = f"tool {call.tool.name}"
                 await wait(self._start, call.key, named, tried, policy, met)
         self._start.gate.end_copies()
         return await self._record(call, context, result, call.changes)
-
-    def _failed(self, call: ToolCall, start: int) -> bool:
-        """Whether the call that `start` began last ended there, in an error."""
-        note = self._start.journal.ended(failure_note(call.step.key))
-        return note is not None and note["start"] >= start
 
     async def _run(
         self, call: ToolCall, shadow: "_Shadow", args: dict[str, Any], context: ToolContext, policy: ToolPolicy

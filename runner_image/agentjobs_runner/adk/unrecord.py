@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from agentjobs.contract import ErrorClass, StepKind, Verdict
-from agentjobs_runner.adk.steps_of_start import StepsOfStart, failure_note
+from agentjobs_runner.adk.steps_of_start import FailedCall, StepsOfStart, failure_note
 from agentjobs_runner.endings import Ending
 from agentjobs_runner.journal import NewStep
 
@@ -25,25 +25,21 @@ _TOOL: Final = frozenset({ErrorClass.TOOL_ERROR, ErrorClass.TOOL_TIMEOUT})
 
 
 async def unrecord(start: StepsOfStart, ending: Ending) -> None:
-    """Void what made the start end as `ending` says."""
-    if ending.verdict not in (Verdict.RETRY, Verdict.FAIL):
-        return
-    if ending.reason in _TOOL and start.failed is not None:
-        await _failed_again(start)
-    elif ending.reason in _ANSWERED or ending.reason in _TOOL:
+    """Void what made the start end as `ending` says; note a tool call that ended it."""
+    if start.failed is not None and ending.reason in (*_TOOL, ErrorClass.SNOOZED):
+        await _tool_ended(start, start.failed, failed=ending.reason in _TOOL)
+    elif ending.verdict in (Verdict.RETRY, Verdict.FAIL) and ending.reason in (*_ANSWERED, *_TOOL):
         if start.repaired_from is not None:
             await start.journal.void(start.answers[start.repaired_from :])
         elif start.ends_with_answer:
             await start.journal.void(start.answers[-1:])
 
 
-async def _failed_again(start: StepsOfStart) -> None:
-    """Let a model answer anew whose call of a tool failed in two starts; the first is noted."""
-    if (failed := start.failed) is None:
+async def _tool_ended(start: StepsOfStart, call: FailedCall, *, failed: bool) -> None:
+    """Note a call that ended the start, so that it is not uncertain; after a second failure its model answers anew."""
+    if failed and call.before and call.asked_by in start.answers:
+        await start.journal.void([call.asked_by])
         return
-    note = failure_note(failed.step.key)
-    if start.journal.ended(note) is None:
-        step = NewStep(note, StepKind.VALUE, failed.step.agent, f"failure of {failed.step.name}", datetime.now(UTC))
-        await start.journal.record(step, {"failed": True})
-    elif failed.asked_by in start.answers:
-        await start.journal.void([failed.asked_by, note])
+    key, now = failure_note(call.step.key, start.number), datetime.now(UTC)
+    note = NewStep(key, StepKind.VALUE, call.step.agent, f"end of {call.step.name}", now)
+    await start.journal.record(note, {"failed": failed})

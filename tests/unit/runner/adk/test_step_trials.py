@@ -48,6 +48,7 @@ async def test_a_model_without_a_sign_of_an_answer_is_a_time_out(run):
 
 TOOLS = """
 import asyncio
+from agentjobs_runner import Snooze
 from google.adk.agents import LlmAgent
 calls = []
 fails = 99
@@ -59,7 +60,9 @@ def flaky():
 async def slow():
     calls.append("slow")
     await asyncio.sleep(30)
-root_agent = LlmAgent(name="root", model="scripted/script/main", tools=[flaky, slow])
+def later():
+    raise Snooze(1)
+root_agent = LlmAgent(name="root", model="scripted/script/main", tools=[flaky, slow, later])
 """
 
 
@@ -133,6 +136,18 @@ async def test_a_call_that_ended_in_an_error_was_not_interrupted(tools):
     ending, _ = await tools("flaky", fails=0, journal=journal.again(), steps=steps)
 
     assert ending.verdict == "Succeed"
+
+
+async def test_a_call_that_wants_to_come_back_later_was_not_interrupted(tools):
+    journal = MemoryJournal()
+    steps = {"tools": [{"match": ["later"], "onInterrupted": "Fail"}]}
+    verdicts = []
+    for _ in range(3):
+        ending, _ = await tools("later", journal=journal, steps=steps)
+        verdicts.append(ending.verdict)
+        journal = journal.again()
+
+    assert verdicts == ["Snooze"] * 3
 
 
 async def test_a_model_is_asked_anew_when_its_call_failed_in_two_starts(tools):
