@@ -13,10 +13,10 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from agentjobs import contract
-from agentjobs.gateway.bodies import taken
+from agentjobs.gateway.bodies import SCHEMA_REF, taken
 from agentjobs.gateway.problems import Problem, json_answer
 from agentjobs.gateway.services import Artifacts, Bodies, Runner, Sessions, StepBudget
-from agentjobs.gateway.session_bodies import MemoryBody, TurnBody, read_header
+from agentjobs.gateway.session_bodies import ArtifactHeader, MemoryBody, TurnBody, read_header
 from agentjobs.history.versions import CHUNK_BYTES, StoredVersion
 
 MAX_MEMORY_BODY_BYTES: Final = 64 * 1024
@@ -24,6 +24,20 @@ MAX_MEMORY_BODY_BYTES: Final = 64 * 1024
 Name = Annotated[str, Query(min_length=1, max_length=contract.MAX_ARTIFACT_NAME_CHARS, pattern="^[^\\x00]+$")]
 After = Annotated[str | None, Query(max_length=1024, pattern="^[^\\x00]*$", description="`next` of the page before.")]
 Version = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="The newest without it.")]
+
+# The body is read in pieces, and the header by its own parser: FastAPI sees neither.
+_SAVED: Final = {
+    "requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string"}}}},
+    "parameters": [
+        {
+            "name": contract.HEADER_ARTIFACT,
+            "in": "header",
+            "required": True,
+            "description": "JSON in ASCII.",
+            "schema": {"$ref": SCHEMA_REF.format(model=ArtifactHeader.__name__)},
+        }
+    ],
+}
 
 router = APIRouter(tags=["runner"])
 
@@ -61,7 +75,7 @@ async def list_artifacts(runner: Runner, artifacts: Artifacts, budget: StepBudge
     return json_answer({"names": names, "next": further})
 
 
-@router.post(contract.PATH_ARTIFACT)
+@router.post(contract.PATH_ARTIFACT, openapi_extra=_SAVED)
 async def save_artifact(runner: Runner, artifacts: Artifacts, bodies: Bodies, request: Request) -> Response:
     """Store a version of an artifact: its bytes are the body, the header `Agentjobs-Artifact` says what they are."""
     saving = read_header(request.headers.get(contract.HEADER_ARTIFACT))

@@ -82,7 +82,7 @@ class ArtifactHeader(msgspec.Struct, frozen=True):
         return Saving(self.name, self.key, self.kind.value, self.mime, metadata)
 
 
-MODELS: Final = (TurnBody, MemoryBody)
+MODELS: Final = (TurnBody, MemoryBody, ArtifactHeader)
 """For the OpenAPI document."""
 
 

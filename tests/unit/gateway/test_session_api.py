@@ -292,3 +292,12 @@ async def test_a_history_that_is_away_makes_a_request_wait(http, history):
         body = json.dumps(TURN).encode()
         answer: httpx.Response = await http.request(method, path, headers=header(), content=body)
         assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+
+
+async def test_the_api_says_what_a_save_takes(http):
+    document = (await http.get("/openapi.json")).json()
+    save = document["paths"][ARTIFACT]["post"]
+
+    [described] = [one for one in save["parameters"] if one["name"] == contract.HEADER_ARTIFACT]
+    assert described["schema"]["$ref"].rpartition("/")[2] in document["components"]["schemas"]
+    assert "application/octet-stream" in save["requestBody"]["content"]
