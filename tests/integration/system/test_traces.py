@@ -66,7 +66,9 @@ async def ran(backend, systems, job_of, collector, tmp_path_factory):
         called = {"toolCalls": [{"name": "exit_loop", "args": {"why": ANSWER}}]}
         broken = {"error": {"status": 503, "message": ERROR}}
         script = {"starts": [[broken], [called], [{"text": ANSWER}]]}
-        config_map, job = job_of("traced", script, input={"message": PROMPT}, retry={"backoff": {"initial": "1s"}})
+        # Each start asks for itself, so that three of them do.
+        alone = {"retry": {"backoff": {"initial": "1s"}, "resume": "FromStart"}, "steps": {"llm": {"maxAttempts": 1}}}
+        config_map, job = job_of("traced", script, input={"message": PROMPT}, **alone)
         job["spec"]["agent"]["inline"] = {"instruction": INSTRUCTION, "tools": [{"name": "exit_loop"}]}
         await system.apply(config_map, job)
         status = await system.finished("traced")
