@@ -6,6 +6,7 @@
     job_builder      flags to an AgentJob
     local            run --local, without any server
     local_journal    its recorded steps, in a file
+    local_artifacts  its artifacts, in the same file
     resources        verbs on files of objects: create, apply, delete
     getting          get
     waiting          wait

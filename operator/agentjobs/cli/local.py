@@ -30,11 +30,22 @@ from agentjobs.api.job.agent import ConfigMapKey
 from agentjobs.api.job.resolve import resolve
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.validation import validate_job
+from agentjobs.cli import local_artifacts
 from agentjobs.cli.failures import USAGE, Failure, installs
 from agentjobs.cli.job_builder import Work
 from agentjobs.cli.local_journal import Journal, Refused, Unusable, path_of, put_aside
 from agentjobs.cli.printing import counted, show
-from agentjobs.contract import Attempt, ErrorClass, StepsAnswer, TerminationMessage, Verdict
+from agentjobs.contract import (
+    ArtifactNames,
+    ArtifactSaved,
+    ArtifactVersions,
+    Attempt,
+    ErrorClass,
+    MemoryHits,
+    StepsAnswer,
+    TerminationMessage,
+    Verdict,
+)
 
 MODULE: Final = "agentjobs_runner"
 EXTRA: Final = "runner"
@@ -103,7 +114,8 @@ def attempt(work: Work, recording: Recording, *, environ: Mapping[str, str], rea
             show("this run has ended, so this is its answer; leave out --resume to begin anew", error=True)
             why = "the job has its result already"
             return Ending(verdict=Verdict.SUCCEED.value, reason="ResultAccepted", message=why, result=final)
-        given = {**given, "uid": journal.uid, "start": journal.start, "journal": journal.head()}
+        # No session of before, but a place for artifacts.
+        given = {**given, "uid": journal.uid, "start": journal.start, "journal": journal.head(), "session": False}
         ended = False
         try:
             ending = _run_start(given, journal, environ=environ, readable=readable)
@@ -373,8 +385,45 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200, self.server.journal.page(int(after) if after.isdecimal() else 0))
             case "POST", contract.PATH_STEPS:
                 self._append(body)
+            case "PUT", contract.PATH_SESSION:
+                self._send(204, None)  # nothing continues it
+            case "POST", contract.PATH_MEMORY:
+                self._send(200, MemoryHits(memories=[]))
+            case _, path if path.startswith(contract.PATH_ARTIFACTS):
+                self._artifacts(path, {name: values[0] for name, values in parse_qs(asked.query).items()}, body)
             case _:
                 self._send(404, {"reason": "NotFound", "message": f"{self.path} is not there with --local."})
+
+    def _artifacts(self, path: str, asked: Mapping[str, str], body: bytes) -> None:
+        name, version = asked.get("name", ""), asked.get("version")
+        with self.server.journal.file() as file:
+            match self.command, path:
+                case "POST", contract.PATH_ARTIFACT:
+                    given = json.loads(self.headers[contract.HEADER_ARTIFACT])
+                    number = local_artifacts.save(file, given, body, time=datetime.now(UTC).isoformat())
+                    self._send(200, ArtifactSaved(version=number))
+                case "GET", contract.PATH_ARTIFACT:
+                    self._send_artifact(local_artifacts.content(file, name, None if version is None else int(version)))
+                case "DELETE", contract.PATH_ARTIFACT:
+                    local_artifacts.delete(file, name)
+                    self._send(204, None)
+                case "GET", contract.PATH_ARTIFACTS:
+                    self._send(200, ArtifactNames(names=local_artifacts.names(file), next=None))
+                case "GET", contract.PATH_ARTIFACT_VERSIONS:
+                    self._send(200, ArtifactVersions(versions=local_artifacts.versions(file, name)))
+                case _:
+                    self._send(404, {"reason": "NotFound", "message": f"{path} is not there with --local."})
+
+    def _send_artifact(self, found: tuple[str, bytes] | None) -> None:
+        if found is None:
+            self._send(404, {"reason": "NotFound", "message": "There is no such artifact, or no such version of it."})
+            return
+        told, content = found
+        self.send_response(200)
+        self.send_header(contract.HEADER_ARTIFACT, told)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
     def _append(self, body: bytes) -> None:
         if len(body) > contract.MAX_STEPS_BODY_BYTES:
@@ -385,7 +434,7 @@ class _Handler(BaseHTTPRequestHandler):
         except Refused as refused:
             self._send(refused.status, {"reason": refused.reason, "message": str(refused)})
 
-    do_GET = do_POST = do_PUT = _answer  # noqa: N815  the names are the base class's
+    do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815  the names are the base class's
 
     def _send(self, status: int, answer: Mapping[str, Any] | None) -> None:
         content = b"" if answer is None else json.dumps(answer).encode()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agentjobs import contract
+from agentjobs.cli import local_artifacts
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.contract import JournalHead, RecordedStep, Resolved, Result, Step, StepsBody, StepsPage, Versions
 
@@ -24,7 +25,7 @@ PAGE_BYTES: Final = 4 * 1024 * 1024
 
 # "ajob" in the file's header, by which we know our own: any path may follow --journal.
 _APPLICATION: Final = 0x616A6F62
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 # What may differ when a run goes on: how long and where it runs, not what it does.
 _MAY_DIFFER: Final = frozenset({"retry", "runtime", "timeouts"})
 _SHOWN_DIFFERENCES: Final = 5
@@ -116,6 +117,12 @@ class Journal:
         """Let other runs have the file."""
         with self._lock:
             self._connection.close()
+
+    @contextlib.contextmanager
+    def file(self) -> "Iterator[sqlite3.Connection]":
+        """Use the file for something else beside, in a transaction."""
+        with self._lock, _transaction(self._connection):
+            yield self._connection
 
     def head(self) -> JournalHead:
         """Return what the start has to know of the steps before it."""
@@ -316,7 +323,7 @@ def _check_work(path: Path, connection: sqlite3.Connection, resolved: Resolved) 
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    for statement in _SCHEMA.split(";"):
+    for statement in (_SCHEMA + local_artifacts.SCHEMA).split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {_APPLICATION}")
     connection.execute(f"PRAGMA user_version = {_FORMAT}")

@@ -71,6 +71,17 @@ def tour(tmp_path):
     return run
 
 
+ARTIFACTS = """
+from google.adk.tools.tool_context import ToolContext
+from google.genai import types
+async def look(place: str, tool_context: ToolContext) -> str:
+    if place == "here":
+        await tool_context.save_artifact("note", types.Part.from_bytes(data=b"seen", mime_type="text/plain"))
+    print("NOTE", place, (await tool_context.load_artifact("note")).inline_data.data, flush=True)
+    return "noted"
+"""
+
+
 def looked(tour):
     return (tour.folder / "looked").read_text().split()
 
@@ -100,6 +111,14 @@ def test_without_resume_a_new_run_begins_and_the_one_before_can_still_be_continu
 
     assert kept in err
     assert (code, looked(tour)) == (70, ["here", "here", "there"])
+
+
+def test_a_later_start_finds_the_artifacts_of_the_one_before(tour):
+    (tour.folder / "tour_tools.py").write_text(ARTIFACTS)
+
+    _, second = tour(), tour("--resume")
+
+    assert "NOTE there b'seen'" in second[2]
 
 
 def test_a_job_that_keeps_no_steps_cannot_be_resumed(tour):

@@ -26,6 +26,7 @@ spec:
   agent: {model: scripted/NAME/script, inline: {instruction: Be brief.}}
   input: {message: Go.}
   retry: {backoff: {initial: 100ms}}
+  steps: {llm: {maxAttempts: 1}}
 """
 QUICK = ["Go.", "--model", "scripted/answers/quick", "--instruction", "Be brief."]
 

@@ -1,0 +1,64 @@
+"""Artifacts of a local run, in the file of its journal: a later start finds what tools of earlier starts saved.
+
+What the gateway does at `/v1/attempt/artifacts`, for one job. Deleted with the file; other jobs do not see them.
+"""
+
+import json
+import sqlite3
+from typing import Any, Final
+
+from agentjobs.contract import ArtifactSave, ArtifactVersion
+
+SCHEMA: Final = """
+CREATE TABLE artifacts (
+    name TEXT NOT NULL, version INTEGER NOT NULL, key TEXT NOT NULL, told TEXT NOT NULL, content BLOB NOT NULL,
+    PRIMARY KEY (name, version)
+);
+CREATE UNIQUE INDEX artifacts_by_key ON artifacts (key);
+"""
+
+
+def save(connection: sqlite3.Connection, given: ArtifactSave, content: bytes, *, time: str) -> int:
+    """Store a version and return its number; for a key that was saved under before, the version of then."""
+    known = _one(connection, "SELECT version FROM artifacts WHERE key = ?", given["key"])
+    if known is not None:
+        return int(known[0])
+    (version,) = _one(connection, "SELECT coalesce(max(version) + 1, 0) FROM artifacts WHERE name = ?", given["name"])
+    told = ArtifactVersion(
+        version=version,
+        kind=given["kind"],
+        mime=given["mime"],
+        bytes=len(content),
+        time=time,
+        metadata=given["metadata"],
+    )
+    row = [given["name"], version, given["key"], json.dumps(told), content]
+    connection.execute("INSERT INTO artifacts VALUES (?, ?, ?, ?, ?)", row)
+    return int(version)
+
+
+def names(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of all artifacts, in order."""
+    return [name for (name,) in connection.execute("SELECT DISTINCT name FROM artifacts ORDER BY name")]
+
+
+def versions(connection: sqlite3.Connection, name: str) -> list[ArtifactVersion]:
+    """Return the versions of an artifact, oldest first."""
+    rows = connection.execute("SELECT told FROM artifacts WHERE name = ? ORDER BY version", [name])
+    return [json.loads(told) for (told,) in rows]
+
+
+def content(connection: sqlite3.Connection, name: str, version: int | None) -> tuple[str, bytes] | None:
+    """Return a version, or the newest, with what is told of it as JSON; None where there is none."""
+    chosen = "SELECT told, content FROM artifacts WHERE name = ? AND (? IS NULL OR version = ?) ORDER BY version DESC"
+    found: tuple[str, bytes] | None = _one(connection, chosen, name, version, version)
+    return found
+
+
+def delete(connection: sqlite3.Connection, name: str) -> None:
+    """Delete all versions of an artifact."""
+    connection.execute("DELETE FROM artifacts WHERE name = ?", [name])
+
+
+def _one(connection: sqlite3.Connection, question: str, *parameters: object) -> Any:
+    return connection.execute(question, parameters).fetchone()

@@ -1,0 +1,51 @@
+"""Artifacts of a local run are numbered, found by name and version, and saved once for each key."""
+
+import contextlib
+import sqlite3
+
+import pytest
+
+from agentjobs.cli import local_artifacts as kept
+
+NOON = "2026-11-29T12:00:00+00:00"
+
+
+@pytest.fixture
+def file():
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(kept.SCHEMA)
+        yield connection
+
+
+def save(file, name, key, content=b"x"):
+    given = {"name": name, "key": key, "kind": "data", "mime": "text/plain", "metadata": {"by": "me"}}
+    return kept.save(file, given, content, time=NOON)
+
+
+def test_versions_are_counted_for_each_name(file):
+    assert [save(file, *each) for each in (("a", "k1"), ("a", "k2"), ("b", "k3"))] == [0, 1, 0]
+    assert kept.names(file) == ["a", "b"]
+    assert [(told["version"], told["bytes"], told["metadata"]) for told in kept.versions(file, "a")] == [
+        (0, 1, {"by": "me"}),
+        (1, 1, {"by": "me"}),
+    ]
+
+
+def test_saving_again_under_a_key_stores_nothing(file):
+    assert [save(file, "a", "k", content) for content in (b"first", b"second")] == [0, 0]
+    assert kept.content(file, "a", None)[1] == b"first"
+
+
+@pytest.mark.parametrize(("version", "content"), [(None, b"new"), (0, b"old"), (1, b"new")])
+def test_a_version_is_found_and_else_the_newest(file, version, content):
+    save(file, "a", "k1", b"old")
+    save(file, "a", "k2", b"new")
+
+    assert kept.content(file, "a", version)[1] == content
+
+
+def test_what_is_not_there_is_not_found_and_what_is_deleted_neither(file):
+    save(file, "a", "k1")
+    kept.delete(file, "a")
+
+    assert (kept.content(file, "a", None), kept.content(file, "b", 3), kept.names(file)) == (None, None, [])
