@@ -52,11 +52,12 @@ class MemoryStores:
         return sorted(self.kept.artifacts)
 
     def save_artifact(self, save: ArtifactSave, content: bytes) -> int:
-        """Keep a version, once for each key."""
+        """Keep a version, one for each key, with the bytes that came last."""
         self.asked.append("save_artifact")
         versions = self.kept.artifacts.setdefault(save["name"], [])
         for number, (known, _) in enumerate(versions):
             if known["key"] == save["key"]:
+                versions[number] = (json.loads(json.dumps(save)), content)
                 return number
         versions.append((json.loads(json.dumps(save)), content))
         return len(versions) - 1

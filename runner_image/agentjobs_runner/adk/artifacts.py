@@ -1,7 +1,8 @@
 """ADK's artifacts, kept outside of the pod: what a tool saved is there in every later start, once.
 
-A version that is saved again, by code that runs again, is the one that was saved first. What an agent or a callback
-reads of the newest version is recorded, so that a later start reads the same; inside a tool the tool's own step does.
+What code that runs again saves again is the version of the first time, with the bytes that came last. What an agent or
+a callback reads of the newest version is recorded, so that a later start reads the same; inside a tool the tool's own
+step does.
 """
 
 import asyncio
