@@ -61,7 +61,7 @@ class Histories:
             settled = _Settled()
         self._settled[key] = settled
         if len(self._settled) > _KEPT:
-            del self._settled[next(iter(self._settled))]
+            self._settled.pop(next(iter(self._settled)), None)
         return settled
 
 

@@ -3,11 +3,15 @@
 import random
 
 import pytest
+from google.adk.agents.llm_agent import LlmAgent
 from google.adk.agents.run_config import RunConfig
 from google.adk.events.event import Event
 from google.adk.events.event_actions import EventActions
 from google.adk.flows.llm_flows.context import _contents
+from google.adk.models.base_llm import BaseLlm
 from google.adk.models.llm_request import LlmRequest
+from google.adk.models.llm_response import LlmResponse
+from google.adk.runners import InMemoryRunner
 from google.adk.telemetry import tracing
 from google.adk.telemetry.context import TelemetryConfig
 from google.genai import types
@@ -164,6 +168,37 @@ def test_what_a_callback_changes_in_a_request_is_not_in_the_next(change, long):
     change(ours.contents(None, long, "a", **OPTIONS))
 
     assert ours.contents(None, long, "a", **OPTIONS) == expected == ADKS(None, long, "a", **OPTIONS)
+
+
+class Asked(BaseLlm):
+    """Calls a tool again and again; keeps what it was asked."""
+
+    requests: list
+
+    async def generate_content_async(self, llm_request, stream=False):
+        self.requests.append([content.model_dump(mode="json") for content in llm_request.contents])
+        number = len(self.requests)
+        part = call(number, "look") if number <= 2 * SHORT else types.Part(text="done")
+        yield LlmResponse(content=types.Content(role="model", parts=[part]))
+
+
+def look(n: int):
+    return {"n": n}
+
+
+async def test_a_long_run_asks_its_model_what_adk_alone_asks(monkeypatch):
+    asked = []
+    for contents in (ADKS, Histories().contents):
+        monkeypatch.setattr(_contents, "_get_contents", contents)
+        runner = InMemoryRunner(LlmAgent(name="a", model=Asked(model="m", requests=[]), tools=[look]), app_name="app")
+        await runner.session_service.create_session(app_name="app", user_id="u", session_id="s")
+        message = types.Content(role="user", parts=[types.Part(text="go")])
+        async for _ in runner.run_async(user_id="u", session_id="s", new_message=message):
+            pass
+        asked.append(runner.agent.model.requests)
+
+    assert len(asked[0]) == 2 * SHORT + 1
+    assert asked[0] == asked[1]
 
 
 @pytest.fixture
