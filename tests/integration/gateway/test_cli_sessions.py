@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+from types import SimpleNamespace
 
 import pytest
 from tests.integration.history.runner_calls import Runner, a_turn
 
+from agentjobs.cli.sessions import complete_sessions
 from agentjobs.client import AsyncClient, Client
 from agentjobs.errors import Conflict, NotFound
 from agentjobs.history.artifacts import Artifacts
@@ -156,6 +158,15 @@ async def test_one_verb_deletes_all_that_is_kept_of_a_user(cli, kept):
 
     assert (code, out.strip()) == (0, "ann deleted: 2 sessions, 2 turns, 2 artifacts, 1 key of state")
     assert (await cli("sessions", "list", "--user", "ann", "-o", "name"))[1] == ""
+
+
+async def test_a_tab_completes_the_ids_of_the_sessions_that_the_options_choose(kubeconfig, kept):
+    chosen = SimpleNamespace(params={"kubeconfig": str(kubeconfig), "user": "bob"})
+    nowhere = SimpleNamespace(params={"kubeconfig": "/nowhere"})
+
+    assert await asyncio.to_thread(complete_sessions, chosen, "s") == ["s1"]
+    assert await asyncio.to_thread(complete_sessions, chosen, "x") == []
+    assert await asyncio.to_thread(complete_sessions, nowhere, "s") == []
 
 
 async def test_the_client_reads_and_deletes(kubeconfig, kept):
