@@ -79,6 +79,7 @@ async def ask(serve, monkeypatch):
                 "runConfig": {"streaming_mode": mode},
             },
             "input": {"message": "Say hello."},
+            "steps": {"llm": {"maxAttempts": 1}},
         }
         attempt: Any = {"job": "j", "uid": "u", "start": 1, "attempt": 1, "resolved": {"spec": spec, "scripts": {}}}
         recorded = threading.Event()
