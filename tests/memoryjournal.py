@@ -76,7 +76,7 @@ class MemoryJournal:
         intended = any(begun.key == step.key for begun, given in self.steps if given is None)
         if ended is None or not intended:
             self.usage.count(step.usage)
-        self.steps.append((replace(step), body))
+        self.steps.append((replace(step), json.loads(written)))
         if void:
             self.voided.append(step.key)
             return
