@@ -232,7 +232,8 @@ class Supervisor:
             loaded = engine.wait()
             recorder.progressed()
             self._stops.watch_own()
-            user_steps.install(user_steps.UserSteps(attempt["uid"], journal, gate))
+            fails = (attempt["resolved"]["spec"].get("steps") or {}).get("onDivergence") == "Fail"
+            user_steps.install(user_steps.UserSteps(attempt["uid"], journal, gate, recorder.add, fails))
             with self._tracing.run(attempt):
                 ending = _execute(loaded, attempt, gate, recorder, journal, stores)
         except StartEnded as ended:

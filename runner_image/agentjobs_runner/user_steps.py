@@ -14,10 +14,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from agentjobs.contract import RecordedStep, StepKind
+from agentjobs.contract import ErrorClass, RecordedStep, StepKind, Verdict
 from agentjobs_runner.journal import Journal, NewStep
 
 if TYPE_CHECKING:  # it brings asyncio, which a script that only wants an exception need not load
@@ -50,6 +51,10 @@ class _Call:
     name: str
     key: str
     here: Place
+    counted: str | None = None
+    """Its key without the count; None where the caller tells it apart by a key."""
+    asked: str = ""
+    """A digest of the arguments; empty for none, and for those without a JSON form."""
 
 
 @dataclass(eq=False)
@@ -60,8 +65,14 @@ class UserSteps:
     """Of the job."""
     journal: Journal
     gate: "Gate"
+    tell: Callable[[str, str, Mapping[str, Any]], None] = lambda kind, author, data: None
+    """Adds an entry to the timeline."""
+    fails_diverged: bool = False
+    """Whether the start ends where a value was recorded for other arguments."""
     _calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     _running: set[str] = field(default_factory=set)
+    _used: set[str] = field(default_factory=set)
+    """The keys of the calls of this start that were told apart by their count."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _process: int = field(default_factory=os.getpid)
 
@@ -72,8 +83,8 @@ class UserSteps:
 
     def run(self, name: str, fn: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], key: str | None) -> Any:
         """Return what `fn` gave, now or in an earlier start."""
-        call = self._begin(name, key)
-        recorded = self.journal.ended(call.key)
+        call = self._begin(name, key, _digest(args, kwargs) if key is None and (args or kwargs) else "")
+        recorded = self._found(call)
         if recorded is not None:
             return _recorded(recorded)
         self._enter(call)
@@ -109,14 +120,44 @@ class UserSteps:
             self._leave(call)
         return value
 
-    def _begin(self, name: str, key: str | None) -> _Call:
+    def _found(self, call: _Call) -> RecordedStep | None:
+        """The recorded step of a call: the one of its number, or of the same arguments where the order has changed.
+
+        Raises:
+            StartEnded: Diverged, where the job wants that.
+        """
+        found = self.journal.ended(call.key)
+        if found is None or call.counted is None or _same(found, call):
+            return found
+        for number in count(1):
+            other = self.journal.ended(f"{call.counted}#{number}")
+            if other is None:
+                break
+            with self._lock:
+                if _same(other, call) and other["key"] not in self._used:
+                    self._used.add(other["key"])
+                    return other
+        self._differs(found)
+        return found
+
+    def _differs(self, found: RecordedStep) -> None:
+        from agentjobs_runner.endings import Ending, StartEnded
+
+        said = f"step {found['n']} (value {found['name']} of {found['agent']}) was recorded for other arguments"
+        cure = "If calls of one name may come in another order, give step() a key for each"
+        if self.fails_diverged:
+            raise StartEnded(Ending(Verdict.FAIL, ErrorClass.DIVERGED, f"{said}. {cure}"))
+        message = f"{said}; its value is used. {cure}"
+        self.tell("warning", found["agent"], {"level": "WARNING", "message": message})
+
+    def _begin(self, name: str, key: str | None, asked: str) -> _Call:
         here = place.get()
         base = f"{here.key}>step:{quote(name, safe=' ')}"
         with self._lock:
             if key is not None:
                 return _Call(name, f"{base}={key}", here)
             self._calls[here.key, name] += 1
-            return _Call(name, f"{base}#{self._calls[here.key, name]}", here)
+            return _Call(name, f"{base}#{self._calls[here.key, name]}", here, base, asked)
 
     def _enter(self, call: _Call) -> None:
         with self._lock:
@@ -157,6 +198,7 @@ def step(name: str, fn: Callable[..., T], /, *args: Any, key: str | None = None,
         name: says what the value is. Calls of one name in one tool call, or in one agent, are counted in their order.
         fn: a function, or an async function, whose result is then awaited.
         key: for calls of one name whose order may differ between two starts: tells them apart instead of the count.
+            Without it, a value that was recorded for other arguments is told as a divergence.
 
     Returns:
         The value as JSON gives it back, in the first start, too: a tuple is a list, a date is a text.
@@ -198,7 +240,22 @@ def _inside(call: _Call) -> Place:
 
 
 def _step(call: _Call, began: datetime) -> NewStep:
-    return NewStep(call.key, StepKind.VALUE, call.here.agent, call.name, began)
+    asked = {"args": call.asked} if call.asked else {}
+    return NewStep(call.key, StepKind.VALUE, call.here.agent, call.name, began, asked)
+
+
+def _same(recorded: RecordedStep, call: _Call) -> bool:
+    return bool(recorded["request"].get("args", "") == call.asked)
+
+
+def _digest(args: Any, kwargs: Mapping[str, Any]) -> str:
+    from agentjobs_runner.json_values import NotJson, jsonable
+
+    try:
+        written = json.dumps(jsonable([list(args), dict(kwargs)], ()), sort_keys=True)
+    except (NotJson, TypeError):
+        return ""
+    return sha256(written.encode()).hexdigest()[:16]
 
 
 def _recorded(step: RecordedStep) -> Any:

@@ -10,6 +10,7 @@ from tests.memoryjournal import MemoryJournal
 
 import agentjobs_runner
 from agentjobs_runner import idempotency_key, step, user_steps
+from agentjobs_runner.endings import StartEnded
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.user_steps import Place, UserSteps
 
@@ -225,3 +226,48 @@ def test_a_thread_that_knows_no_place_gets_no_key_that_others_have(begin):
 
 def test_the_package_offers_what_it_says():
     assert sorted(agentjobs_runner.__all__) == ["Cancel", "Permanent", "Snooze", "idempotency_key", "step"]
+
+
+async def fetched(order):
+    """Two values of one name, asked in `order`."""
+
+    async def fetch(city):
+        return f"rate of {city}"
+
+    given = {}
+    for city in order:
+        given[city] = await step("rate", fetch, city)
+    return given
+
+
+async def test_values_of_one_name_that_are_asked_in_another_order_are_not_confused(begin):
+    first = begin()
+    given = await fetched(["Oslo", "Rome"])
+
+    begin(first.again())
+    assert await fetched(["Rome", "Oslo"]) == given
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_value_that_was_recorded_for_other_arguments_is_told(begin, fails):
+    first, told = begin(), []
+    await fetched(["Oslo"])
+    begin(first.again())
+    user_steps._start.tell, user_steps._start.fails_diverged = lambda *entry: told.append(entry[0]), fails
+
+    if fails:
+        with pytest.raises(StartEnded) as met:
+            await fetched(["Rome"])
+        assert met.value.ending.reason == "Diverged"
+    else:
+        assert await fetched(["Rome"]) == {"Rome": "rate of Oslo"}
+        assert told == ["warning"]
+
+
+async def test_arguments_without_a_json_form_are_not_compared(begin):
+    first, fn = begin(), Counting()
+    step("one", lambda _: 1, object())
+
+    begin(first.again())
+    assert step("one", fn, object()) == 1
+    assert fn.calls == 0
