@@ -101,8 +101,16 @@ images: ## Build the images with docker or buildah (TAG=…, BASE_IMAGE=…)
 	    $${BASE_IMAGE:+--build-arg BASE_IMAGE=$$BASE_IMAGE} . || exit 1; \
 	done
 
-crash-matrix: setup ## Kill agents of every shape at every effect, compare with whole runs
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal --tb=short tests/crash --every-point
+# With ADK=2.12.0 on that version of google-adk: in an environment of its own, which takes the rest from .venv.
+crash-matrix: $(if $(ADK),.venv/adk-$(ADK)/.installed,setup) ## Kill agents of every shape at every effect, compare with whole runs [ADK=2.12.0]
+	$(if $(ADK),.venv/adk-$(ADK)/bin,$(BIN))/python -m pytest -q -n 2 --dist worksteal --tb=short $(if $(ADK),-W default) tests/crash --every-point
+
+.venv/adk-%/.installed: .venv/.installed
+	@$(BIN)/python -m venv .venv/adk-$*
+	@base=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	  echo "import site; site.addsitedir('$$base')" > $$(.venv/adk-$*/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth
+	@.venv/adk-$*/bin/python -m pip install -q --disable-pip-version-check google-adk==$*
+	@touch $@
 
 storm: setup ## Break everything: SEED=n [MINUTES=10] [APISERVER=embedded|envtest]
 	$(BIN)/python -m tests.storm --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10) --apiserver $(or $(APISERVER),embedded)

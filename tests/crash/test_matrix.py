@@ -24,8 +24,17 @@ def recorded(world, job):
     return {row["what"]: row["count"] for row in world.rows(RECORDED, uid=job.uid)}
 
 
+async def accepted(world, topology):
+    if not topology.continues:
+        return await world.accept(topology)
+    earlier = await world.accept(topology)
+    await world.start(earlier)
+    session = {"appName": "crash", "userId": "system", "sessionId": earlier.uid, "mode": "Continue"}
+    return await world.accept(topology, session=session)
+
+
 async def whole(world, topology):
-    job = await world.accept(topology)
+    job = await accepted(world, topology)
     start = await world.start(job)
     assert start.message is not None, start.log
     assert start.message.verdict == "Succeed", start.log
@@ -34,7 +43,7 @@ async def whole(world, topology):
 
 
 async def killed_at(world, topology, point, expected) -> Judgement:
-    job = await world.accept(topology)
+    job = await accepted(world, topology)
     first = await world.start(job, kill_at=point)
     assert first.message is None, first.log
     held = recorded(world, job)

@@ -21,6 +21,8 @@ class Topology:
     """Whether effects happen at the same time, so that their order differs from run to run."""
     short: tuple[int, ...] = ()
     """Where it is killed when time is short: the number of the line of effects."""
+    continues: bool = False
+    """Whether the job continues the session of one before it, of the same shape."""
     agent: Mapping[str, Any] = field(default_factory=dict)
     """What the job's `agent` says beside the module."""
     spec: Mapping[str, Any] = field(default_factory=dict)
@@ -66,6 +68,7 @@ TOPOLOGIES: Final = (
     Topology("values_in_callback"),
     Topology("odd_results"),
     Topology("odd_texts"),
+    Topology("continued", team="callbacks", continues=True),
     Topology("mcp", at_once=True),
     Topology("parallel_tools_streamed", team="parallel_tools", at_once=True, agent=_STREAM),
     Topology("parallel_streamed", team="parallel", at_once=True, agent=_STREAM),
