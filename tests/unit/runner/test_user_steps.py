@@ -162,7 +162,9 @@ def test_a_step_within_a_step_is_one_of_its_own(begin):
 
 
 @pytest.mark.parametrize(
-    ("name", "fn"), [("v", object), ("v", lambda: {1: [{2}, object()]}), ("", int), ("v", 7), (7, int)], ids=str
+    ("name", "fn"),
+    [("v", object), ("v", lambda: {1: [{2}, object()]}), ("", int), ("v", 7), (7, int)],
+    ids=["an object", "an object inside", "no name", "no function", "a number for a name"],
 )
 def test_what_cannot_be_recorded_is_a_type_error(begin, name, fn):
     begin()
