@@ -34,7 +34,7 @@ class Talk:
         spec = {"input": {"message": message}, "session": names}
         job = await self.world.accept(Shape(spec))
         for line in kill_at:
-            assert (await self.world.start(job, kill_at=line)).was_killed
+            assert (await self.world.start(job, kill_at=line)).message is None
         last = await self.world.start(job)
         assert getattr(last.message, "verdict", None) == "Succeed", last.log
         (row,) = self.world.rows("SELECT result FROM agentjobs.results WHERE uid = %(uid)s", uid=job.uid)
