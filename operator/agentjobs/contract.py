@@ -115,7 +115,8 @@ MAX_STEPS: Final = 500
 MAX_STEP_KEY_CHARS: Final = 512
 MAX_STEP_REQUEST_BYTES: Final = 64 * 1024
 MAX_JOB_STEPS: Final = 20_000
-"""Recorded of one job, by all of its starts. The gateway answers 413 with reason `JournalFull` beyond it."""
+"""Recorded of one job, by all of its starts. The gateway answers 413 with reason `JournalFull` beyond it, and the job
+ends with that class."""
 MAX_RUN_BYTES: Final = 256 * 1024 * 1024
 """Of the requests and bodies of one run's steps; as `MAX_JOB_STEPS`."""
 MAX_TURN_BYTES: Final = 4 * 1024 * 1024
@@ -201,6 +202,7 @@ class ErrorClass(StrEnum):
     TOOL_TIMEOUT = "ToolTimeout"
     TOOL_INTERRUPTED = "ToolInterrupted"
     STEP_TOO_LARGE = "StepTooLarge"
+    JOURNAL_FULL = "JournalFull"
     STEP_UNREADABLE = "StepUnreadable"
     DIVERGED = "Diverged"
     VERSION_MISMATCH = "VersionMismatch"

@@ -15,7 +15,7 @@ import httpx
 
 from agentjobs import contract
 from agentjobs.contract import Attempt, Event, Result, ResultDocument, StepsPage
-from agentjobs.errors import AgentJobsError, Fenced, Invalid, TooManyRequests, Unavailable
+from agentjobs.errors import AgentJobsError, Fenced, Invalid, JournalFull, TooLarge, TooManyRequests, Unavailable
 from agentjobs_runner.environment import Environment
 
 # One request: long enough for a gateway that waits for a database fail-over, short beside two minutes of patience.
@@ -30,10 +30,6 @@ SLICE_SECONDS: Final = 0.25
 
 # The request itself was wrong. 401, 403 and 404 are not here: a replica may not have seen the new pod or token yet.
 _REFUSED: Final = frozenset({400, 405, 413, 415, 422})
-
-
-class TooLarge(Invalid):
-    """The gateway refused a body for its size (413)."""
 
 
 class Missing(Unavailable):
@@ -237,7 +233,7 @@ def _error(response: httpx.Response, what: str) -> AgentJobsError:
     if status == httpx.codes.NOT_FOUND and _reason(response) == "NotFound":
         return Missing(said)
     if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
-        return TooLarge(said)
+        return JournalFull(said) if _reason(response) == "JournalFull" else TooLarge(said)
     if status in _REFUSED:
         return Invalid(said)
     seconds = response.headers.get("retry-after", "")

@@ -77,7 +77,8 @@ class Journal(Protocol):
             void: for an answer that was refused: it counts, but no later start uses it.
 
         Raises:
-            StartEnded: StepTooLarge when the body has more than `contract.MAX_STEP_BYTES`.
+            StartEnded: StepTooLarge when the body has more than `contract.MAX_STEP_BYTES`, JournalFull when the job has
+                recorded as much as it may.
             ValueError: the body is not JSON.
         """
         ...

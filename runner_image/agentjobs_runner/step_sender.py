@@ -16,9 +16,9 @@ from typing import Any, Final, TypeVar
 
 from agentjobs import contract
 from agentjobs.contract import ErrorClass, Verdict
-from agentjobs.errors import Fenced, Invalid, Unavailable
+from agentjobs.errors import Fenced, Invalid, JournalFull, TooLarge, Unavailable
 from agentjobs_runner.endings import Ending, StartEnded
-from agentjobs_runner.gateway import LONGEST_PAUSE_SECONDS, Backoff, TooLarge
+from agentjobs_runner.gateway import LONGEST_PAUSE_SECONDS, Backoff
 from agentjobs_runner.log import logger
 
 T = TypeVar("T")
@@ -208,7 +208,12 @@ def _body(frame: dict[str, Any], batch: list[Order]) -> bytes:
 
 def _refused(order: Order, error: Invalid) -> StartEnded:
     what = f"step {order.key[:200]}" if order.key else "the keys of void steps"
-    if isinstance(error, TooLarge):
-        return StartEnded(Ending(Verdict.FAIL, ErrorClass.STEP_TOO_LARGE, f"{what}: {error}"))
-    message = f"the gateway refused {what}: {error}. Are runner and gateway of one version?"
-    return StartEnded(Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, message))
+    match error:
+        case JournalFull():
+            reason, message = ErrorClass.JOURNAL_FULL, f"{what}: {error}"
+        case TooLarge():
+            reason, message = ErrorClass.STEP_TOO_LARGE, f"{what}: {error}"
+        case _:
+            reason = ErrorClass.CONFIG_INVALID
+            message = f"the gateway refused {what}: {error}. Are runner and gateway of one version?"
+    return StartEnded(Ending(Verdict.FAIL, reason, message))

@@ -109,7 +109,11 @@ CLASSES: Final[Mapping[ErrorClass, Described]] = {
     ),
     ErrorClass.STEP_TOO_LARGE: Described(
         "A model's answer or a tool's result is larger than 1 MiB, the limit of a recorded step; "
-        "let the tool return less, or save an artifact. Or the job has recorded as many steps as one job may.",
+        "let the tool return less, or save an artifact.",
+        *_FAIL,
+    ),
+    ErrorClass.JOURNAL_FULL: Described(
+        "The job has recorded as many steps, or bytes of them, as one job may; split the work over several jobs.",
         *_FAIL,
     ),
     ErrorClass.STEP_UNREADABLE: Described(

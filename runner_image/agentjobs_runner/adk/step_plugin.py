@@ -37,7 +37,9 @@ from agentjobs_runner.user_steps import Place
 
 # What runs in between when those call an agent or a node, and what judges its answer by its output_schema.
 _INSIDE: Final = frozenset({"google.adk.runners", "google.adk.utils._schema_utils", "google.adk.workflow._node_runner"})
-_STEPS_SAY: Final = frozenset({ErrorClass.DIVERGED, ErrorClass.TOOL_INTERRUPTED, ErrorClass.STEP_TOO_LARGE})
+_STEPS_SAY: Final = frozenset(
+    {ErrorClass.DIVERGED, ErrorClass.TOOL_INTERRUPTED, ErrorClass.STEP_TOO_LARGE, ErrorClass.JOURNAL_FULL}
+)
 _ADKS_PLUGINS: Final = PluginManager.__init__
 
 

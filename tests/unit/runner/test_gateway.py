@@ -1,9 +1,11 @@
 """The gateway's client: what is retried, for how long, and what is not."""
 
+import json
+
 import httpx
 import pytest
 
-from agentjobs.errors import Fenced, Invalid, Unavailable
+from agentjobs.errors import Fenced, Invalid, JournalFull, TooLarge, Unavailable
 from agentjobs_runner.gateway import Gateway
 
 
@@ -147,3 +149,15 @@ def test_a_token_that_cannot_be_read_may_come(gateway, clock):
 
     with pytest.raises(Unavailable, match="token"):
         made.heartbeat()
+
+
+@pytest.mark.parametrize(
+    ("reason", "error"), [("JournalFull", JournalFull), ("StepTooLarge", TooLarge), ("?", TooLarge)]
+)
+def test_a_journal_that_is_full_is_told_from_a_body_that_is_too_large(gateway, reason, error):
+    made = gateway(413, body=json.dumps({"reason": reason, "message": "no"}).encode())
+
+    with pytest.raises(error) as caught:
+        made.add_steps(b"{}")
+
+    assert type(caught.value) is error

@@ -9,12 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from agentjobs import contract
+from agentjobs import contract, errors
 from agentjobs.contract import ErrorClass, StepKind, Verdict
 from agentjobs.errors import Fenced, Invalid, Unavailable
 from agentjobs_runner import step_sender
 from agentjobs_runner.endings import StartEnded
-from agentjobs_runner.gateway import TooLarge
 from agentjobs_runner.gateway_journal import GatewayJournal
 from agentjobs_runner.journal import NewStep
 from agentjobs_runner.redaction import Redactor
@@ -187,10 +186,18 @@ async def test_a_step_of_the_largest_size_is_stored_and_a_larger_one_is_not(jour
     assert gateway.keys == ["k"]
 
 
-async def test_a_refused_step_fails_alone(journal):
+@pytest.mark.parametrize(
+    ("refusal", "reason"),
+    [
+        (errors.TooLarge("413"), ErrorClass.STEP_TOO_LARGE),
+        (errors.JournalFull("413"), ErrorClass.JOURNAL_FULL),
+        (errors.Invalid("422"), ErrorClass.CONFIG_INVALID),
+    ],
+)
+async def test_a_refused_step_fails_alone(journal, refusal, reason):
     def refuses(gateway, body):
         if b"bad" in body:
-            raise TooLarge("413 JournalFull")
+            raise refusal
 
     gateway = FakeGateway(*[refuses] * 9)
     made = journal(gateway)
@@ -203,7 +210,7 @@ async def test_a_refused_step_fails_alone(journal):
     answers = await asyncio.gather(first, *others, return_exceptions=True)
 
     assert [type(answer) for answer in answers] == [type(None), type(None), StartEnded, type(None)]
-    assert answers[2].ending.reason == ErrorClass.STEP_TOO_LARGE
+    assert (answers[2].ending.verdict, answers[2].ending.reason) == (Verdict.FAIL, reason)
     assert gateway.keys == ["first", "good", "better"]
     assert made.ended("bad") is None
 

@@ -14,7 +14,15 @@ from agentjobs.contract import ErrorClass
 
 Job = Callable[..., dict[str, Any]]
 
-NEW_CLASSES = ("ToolTimeout", "ToolInterrupted", "StepTooLarge", "StepUnreadable", "Diverged", "VersionMismatch")
+NEW_CLASSES = (
+    "ToolTimeout",
+    "ToolInterrupted",
+    "StepTooLarge",
+    "JournalFull",
+    "StepUnreadable",
+    "Diverged",
+    "VersionMismatch",
+)
 
 GOOD = {
     "nothing": {},
