@@ -6,6 +6,8 @@ What comes back equals what went in, except that a tool's result and a state are
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from google.adk.agents.context import Context
@@ -123,6 +125,9 @@ class Changes:
             if isinstance(value, dict):
                 was = before or {}
                 value = {key: item for key, item in value.items() if key not in was or was[key] != item}
+                for item in value.values():
+                    if isinstance(item, _Unwritable):
+                        raise item.why
                 if value:
                     changed[name] = value
             elif value != before:
@@ -160,12 +165,29 @@ def _fields(actions: EventActions) -> dict[str, Any]:
     for name in type(actions).model_fields:
         value = getattr(actions, name)
         if name == "state_delta":
-            value = jsonable(dict(value), (name,))
+            value = {str(key): _written(item, (name, str(key))) for key, item in value.items()}
         elif value:
             value = actions.model_dump(mode="json", include={name}, exclude_none=True)[name]
         if value is not None and value != {}:
             found[name] = value
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Unwritable:
+    """Stands for a value without a JSON form: equal to itself alone, and no reason to fail until it is written."""
+
+    value: int
+    """Its id; the actions hold it."""
+    why: NotJson = field(compare=False)
+
+
+def _written(value: Any, place: tuple[str, ...]) -> Any:
+    """`value` as JSON, in a copy: code may go on changing what it put into the state."""
+    try:
+        return deepcopy(jsonable(value, place))
+    except NotJson as error:
+        return _Unwritable(id(value), error)
 
 
 def event_to_json(event: Event) -> dict[str, Any]:
@@ -176,10 +198,17 @@ def event_to_json(event: Event) -> dict[str, Any]:
     """
     dumped = event.model_dump(mode="json", exclude_none=True, exclude={"id", "timestamp", "output"})
     if event.output is not None:
-        dumped["output"] = result_to_json(event.output)
-        if result_of(dumped["output"]) != event.output:
+        dumped["output"] = deepcopy(result_to_json(event.output))  # a generator may go on changing what it yielded
+        if not _equal(result_of(dumped["output"]), event.output):
             raise NotJson(("output",), event.output)
     return dumped
+
+
+def _equal(read: Any, given: Any) -> bool:
+    try:
+        return bool(read == given)
+    except Exception:  # an array of numbers does not say whether it equals a list
+        return False
 
 
 def event_of(dumped: Mapping[str, Any]) -> Event:

@@ -44,7 +44,10 @@ def difference(recorded: dict[str, Any], asked: dict[str, Any]) -> str:
 
 def digest(value: Any) -> str:
     """Return a digest that is the same in every process, whatever `value` holds."""
-    written = json.dumps(_plain(value), sort_keys=True, ensure_ascii=False, default=_plain, skipkeys=True)
+    try:
+        written = json.dumps(_plain(value), sort_keys=True, ensure_ascii=False, default=_plain, skipkeys=True)
+    except (TypeError, ValueError, RecursionError):  # keys without an order, a value that holds itself
+        written = type(value).__qualname__
     return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
 
 
