@@ -270,7 +270,8 @@ class Versions(TypedDict):
 class Step(TypedDict):
     """One step as the runner records it. `(run, key)` names it: recording it again changes nothing.
 
-    A tool call is recorded twice: when it begins (`ended` and `body` are None: the intent) and when it has ended.
+    A tool call is recorded twice: when it begins (`ended` and `body` are None: the intent) and when it has ended. When
+    it is tried again, it begins again, by a later `began`.
     """
 
     key: str

@@ -203,7 +203,7 @@ class Journal:
 
     def _store(self, run: int, step: Step) -> None:
         # Key, start and beginning tell that a step is the same one, sent again; that is how void ones are known.
-        of_key = "SELECT n, ended, start, usage FROM steps WHERE run = ? AND key = ? AND "
+        of_key = "SELECT n, ended, start, usage, began FROM steps WHERE run = ? AND key = ? AND "
         row = {**_values(step), "run": run, "start": self.start}
         same = self._one(of_key + "start = ? AND began = ?", [run, row["key"], self.start, row["began"]])
         known = same or self._one(of_key + "NOT void", [run, row["key"]])
@@ -213,8 +213,8 @@ class Journal:
                 "VALUES (:run, :start, :key, :kind, :agent, :name, :began, :ended, :request, :body, :usage, :void)",
                 row,
             )
-        elif known[1] is None and (step["ended"] is not None or known[2] != self.start):
-            # A call that ends, or that a later start begins again.
+        elif known[1] is None and (step["ended"] is not None or known[2] != self.start or row["began"] > known[4]):
+            # A call that ends, that a later start begins again, or that is tried again.
             used = {name: json.loads(known[3]).get(name, 0) + step["usage"].get(name, 0) for name in contract.USAGE}
             self._connection.execute(
                 "UPDATE steps SET start = :start, began = :began, ended = :ended, request = :request, body = :body, "

@@ -206,8 +206,12 @@ class _Request:
         row = self._by_place.get(new.place) or self._live.get(new.key)
         if row is None or (new.void and row.ended is not None and row.place != new.place):
             self._insert(new)
-        elif row.ended is None and (new.ended is not None or row.start != self._start):
+        elif row.ended is None and (new.ended is not None or self._begins_again(row, new)):
             self._overwrite(row, new)
+
+    def _begins_again(self, row: StepRow, new: StepRow) -> bool:
+        """Whether a call is made once more: by a later start, or as a further try of the same one."""
+        return row.start != self._start or new.began > row.began
 
     def changes(self) -> Appended:
         """Return what all of it changed."""

@@ -178,6 +178,16 @@ async def test_a_call_that_an_earlier_start_left_is_taken_over_and_counts_again(
     assert await used(gateway, build) == [{"toolCalls": 1}, {"toolCalls": 1}]
 
 
+async def test_each_try_of_a_call_counts_once_and_the_newest_is_the_one_that_runs(gateway, build, begun):
+    await begun(1)
+    for second in (0, 3, 3, 0):
+        await record(gateway, build.uid, 1, a_call("a", second=second))
+    await begun(2)
+
+    assert [(step["n"], step["ended"]) for step in await steps_of(gateway, build, 2)] == [(1, None)]
+    assert (await used(gateway, build))[0] == {"toolCalls": 2}
+
+
 async def test_a_call_that_begins_and_ends_in_one_request_is_one_step(gateway, build, begun):
     await begun(1)
     appended = await record(gateway, build.uid, 1, a_call("a"), a_call("a", body=1))

@@ -39,7 +39,7 @@ class Plain:
         told = {"start": start, "ended": step["ended"], "body": step["body"]}
         if not live or (step["void"] and live[0]["ended"]):
             self.rows.append({"run": run, "key": step["key"], "void": step["void"], **told})
-        elif live[0]["ended"] or (step["ended"] is None and live[0]["start"] == start):
+        elif live[0]["ended"]:
             return
         else:
             live[0].update(told, void=step["void"])
