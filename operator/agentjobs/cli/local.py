@@ -396,23 +396,31 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _artifacts(self, path: str, asked: Mapping[str, str], body: bytes) -> None:
         name, version = asked.get("name", ""), asked.get("version")
-        with self.server.journal.file() as file:
-            match self.command, path:
-                case "POST", contract.PATH_ARTIFACT:
-                    given = json.loads(self.headers[contract.HEADER_ARTIFACT])
-                    number = local_artifacts.save(file, given, body, time=datetime.now(UTC).isoformat())
-                    self._send(200, ArtifactSaved(version=number))
-                case "GET", contract.PATH_ARTIFACT:
-                    self._send_artifact(local_artifacts.content(file, name, None if version is None else int(version)))
-                case "DELETE", contract.PATH_ARTIFACT:
+        # Answered when the transaction is over: what the runner hears of is stored.
+        match self.command, path:
+            case "POST", contract.PATH_ARTIFACT:
+                given, now = json.loads(self.headers[contract.HEADER_ARTIFACT]), datetime.now(UTC).isoformat()
+                with self.server.journal.file() as file:
+                    number = local_artifacts.save(file, given, body, run=self.server.journal.run, time=now)
+                self._send(200, ArtifactSaved(version=number))
+            case "GET", contract.PATH_ARTIFACT:
+                with self.server.journal.file() as file:
+                    found = local_artifacts.content(file, name, None if version is None else int(version))
+                self._send_artifact(found)
+            case "DELETE", contract.PATH_ARTIFACT:
+                with self.server.journal.file() as file:
                     local_artifacts.delete(file, name)
-                    self._send(204, None)
-                case "GET", contract.PATH_ARTIFACTS:
-                    self._send(200, ArtifactNames(names=local_artifacts.names(file), next=None))
-                case "GET", contract.PATH_ARTIFACT_VERSIONS:
-                    self._send(200, ArtifactVersions(versions=local_artifacts.versions(file, name)))
-                case _:
-                    self._send(404, {"reason": "NotFound", "message": f"{path} is not there with --local."})
+                self._send(204, None)
+            case "GET", contract.PATH_ARTIFACTS:
+                with self.server.journal.file() as file:
+                    names = local_artifacts.names(file)
+                self._send(200, ArtifactNames(names=names, next=None))
+            case "GET", contract.PATH_ARTIFACT_VERSIONS:
+                with self.server.journal.file() as file:
+                    versions = local_artifacts.versions(file, name)
+                self._send(200, ArtifactVersions(versions=versions))
+            case _:
+                self._send(404, {"reason": "NotFound", "message": f"{path} is not there with --local."})
 
     def _send_artifact(self, found: tuple[str, bytes] | None) -> None:
         if found is None:

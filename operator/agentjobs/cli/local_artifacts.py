@@ -11,19 +11,19 @@ from agentjobs.contract import ArtifactSave, ArtifactVersion
 
 SCHEMA: Final = """
 CREATE TABLE artifacts (
-    name TEXT NOT NULL, version INTEGER NOT NULL, key TEXT NOT NULL, told TEXT NOT NULL, content BLOB NOT NULL,
-    PRIMARY KEY (name, version)
+    name TEXT NOT NULL, version INTEGER NOT NULL, run INTEGER NOT NULL, key TEXT NOT NULL, told TEXT NOT NULL,
+    content BLOB NOT NULL, PRIMARY KEY (name, version)
 );
-CREATE UNIQUE INDEX artifacts_by_key ON artifacts (key);
+CREATE UNIQUE INDEX artifacts_by_key ON artifacts (run, key);
 """
 
 
-def save(connection: sqlite3.Connection, given: ArtifactSave, content: bytes, *, time: str) -> int:
-    """Store a version and return its number; for a key that was saved under before, the version of then."""
-    known = _one(connection, "SELECT version FROM artifacts WHERE key = ?", given["key"])
-    if known is not None:
-        return int(known[0])
-    (version,) = _one(connection, "SELECT coalesce(max(version) + 1, 0) FROM artifacts WHERE name = ?", given["name"])
+def save(connection: sqlite3.Connection, given: ArtifactSave, content: bytes, *, run: int, time: str) -> int:
+    """Store a version and return its number; under a key that the run saved before, the version of then anew."""
+    name, key = given["name"], given["key"]
+    known = _one(connection, "SELECT version FROM artifacts WHERE run = ? AND key = ?", run, key)
+    next_one = "SELECT coalesce(max(version) + 1, 0) FROM artifacts WHERE name = ?"
+    (version,) = known or _one(connection, next_one, name)
     told = ArtifactVersion(
         version=version,
         kind=given["kind"],
@@ -32,8 +32,8 @@ def save(connection: sqlite3.Connection, given: ArtifactSave, content: bytes, *,
         time=time,
         metadata=given["metadata"],
     )
-    row = [given["name"], version, given["key"], json.dumps(told), content]
-    connection.execute("INSERT INTO artifacts VALUES (?, ?, ?, ?, ?)", row)
+    row = [name, version, run, key, json.dumps(told), content]
+    connection.execute("INSERT OR REPLACE INTO artifacts VALUES (?, ?, ?, ?, ?, ?)", row)
     return int(version)
 
 

@@ -25,7 +25,7 @@ PAGE_BYTES: Final = 4 * 1024 * 1024
 
 # "ajob" in the file's header, by which we know our own: any path may follow --journal.
 _APPLICATION: Final = 0x616A6F62
-_FORMAT: Final = 3
+_FORMAT: Final = 4
 # What may differ when a run goes on: how long and where it runs, not what it does.
 _MAY_DIFFER: Final = frozenset({"retry", "runtime", "timeouts"})
 _SHOWN_DIFFERENCES: Final = 5
@@ -123,6 +123,11 @@ class Journal:
         """Use the file for something else beside, in a transaction."""
         with self._lock, _transaction(self._connection):
             yield self._connection
+
+    @property
+    def run(self) -> int:
+        """The run that the start records in; it may begin one of its own."""
+        return self._run
 
     def head(self) -> JournalHead:
         """Return what the start has to know of the steps before it."""

@@ -1,4 +1,4 @@
-"""Artifacts of a local run are numbered, found by name and version, and saved once for each key."""
+"""Artifacts of a local run are numbered, found by name and version, and one version for each key of a run."""
 
 import contextlib
 import sqlite3
@@ -17,9 +17,9 @@ def file():
         yield connection
 
 
-def save(file, name, key, content=b"x"):
+def save(file, name, key, content=b"x", *, run=1):
     given = {"name": name, "key": key, "kind": "data", "mime": "text/plain", "metadata": {"by": "me"}}
-    return kept.save(file, given, content, time=NOON)
+    return kept.save(file, given, content, run=run, time=NOON)
 
 
 def test_versions_are_counted_for_each_name(file):
@@ -31,9 +31,14 @@ def test_versions_are_counted_for_each_name(file):
     ]
 
 
-def test_saving_again_under_a_key_stores_nothing(file):
-    assert [save(file, "a", "k", content) for content in (b"first", b"second")] == [0, 0]
-    assert kept.content(file, "a", None)[1] == b"first"
+def test_saving_again_under_a_key_is_the_same_version_with_the_bytes_that_came_last(file):
+    assert [save(file, "a", "k", content) for content in (b"first", b"second!")] == [0, 0]
+    assert kept.content(file, "a", None)[1] == b"second!"
+    assert [told["bytes"] for told in kept.versions(file, "a")] == [7]
+
+
+def test_a_run_that_begins_anew_saves_a_version_of_its_own(file):
+    assert [save(file, "a", "k", run=run) for run in (1, 2, 2)] == [0, 1, 1]
 
 
 @pytest.mark.parametrize(("version", "content"), [(None, b"new"), (0, b"old"), (1, b"new")])
