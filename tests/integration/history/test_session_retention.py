@@ -1,12 +1,15 @@
 """Sessions and what belongs to their users go when nothing used them for long, and nothing else does."""
 
+import contextlib
 from datetime import timedelta
 
 import pytest
 from tests.integration.history.runner_calls import Runner, a_saving, a_turn, pieces_of
 
+from agentjobs import errors
 from agentjobs.history import session_removal
 from agentjobs.history.artifacts import Artifacts
+from agentjobs.history.fence import Fence
 from agentjobs.history.session_reads import SessionReads
 from agentjobs.history.session_retention import SessionRetention
 from agentjobs.history.sessions import Sessions
@@ -202,3 +205,25 @@ async def test_a_save_that_was_stored_already_leaves_no_second_pieces(a_runner, 
         await runner.save(b"x" * (CHUNK_BYTES + 1))
 
     assert (await count())["artifact_chunks"] == 2
+
+
+async def test_a_save_whose_commit_was_not_answered_keeps_its_pieces(connected, a_runner, count, monkeypatch):
+    enter = Fence.__call__
+    fenced = []
+
+    @contextlib.asynccontextmanager
+    async def unanswered(self, *args, **more):
+        async with enter(self, *args, **more) as tx:
+            yield tx
+        fenced.append(1)
+        if len(fenced) == 2:  # the first is of the piece before the last one
+            raise errors.Unavailable("the connection broke")
+
+    runner = await a_runner()
+    monkeypatch.setattr(Fence, "__call__", unanswered)
+    with pytest.raises(errors.Unavailable):
+        await runner.save(b"x" * (CHUNK_BYTES + 1))
+    stored = await count()
+
+    assert (stored["artifacts"], stored["artifact_chunks"]) == (1, 2)
+    assert await runner.load() == b"x" * (CHUNK_BYTES + 1)

@@ -157,7 +157,9 @@ LIMIT %(limit)s;
 INSERT INTO agentjobs.artifact_chunks (artifact, n, data) VALUES (%(id)s::uuid, %(n)s, %(data)s);
 
 -- name: drop_chunks
-DELETE FROM agentjobs.artifact_chunks WHERE artifact = %(id)s::uuid;
+-- Unless they are a version all the same: of a commit, the answer may be lost.
+DELETE FROM agentjobs.artifact_chunks
+WHERE artifact = %(id)s::uuid AND NOT EXISTS (SELECT FROM agentjobs.artifacts WHERE id = %(id)s::uuid);
 
 -- name: saved
 SELECT version, id FROM agentjobs.artifacts WHERE scope = %(scope)s::uuid AND name = %(name)s AND save = %(save)s::uuid;
