@@ -1,7 +1,9 @@
-"""The gateway as the runner sees it: six calls, retried while it is away, each with the token read anew.
+"""The gateway as the runner sees it: its calls, each with the token read anew.
 
-Used from three threads (the supervisor's, the recorder's, the journal's); httpx clients are safe to share. Raises only
-what is in `agentjobs.errors`: Fenced and Invalid at once, Unavailable when patience has run out.
+Claim and result are tried again while it is away; the other calls are one try, and who makes them tries again. Used
+from the threads of the supervisor, the recorder and the journal, and from those in which code asks for sessions and
+artifacts; httpx clients are safe to share. Raises only what is in `agentjobs.errors`, and `Missing`: Fenced and Invalid
+at once, Unavailable when patience has run out.
 """
 
 import json

@@ -55,6 +55,16 @@ def test_a_source_folder_holds_one_package_and_what_ships_it(folder, package, mo
     assert holds == {package, *more}
 
 
+def test_every_module_of_the_runner_beside_the_engines_is_held_to_know_none():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    held = next(
+        one["source_modules"] for one in contracts if one.get("forbidden_modules", [])[:1] == ["agentjobs_runner.adk"]
+    )
+    modules = {path.stem for path in (ROOT / "runner_image/agentjobs_runner").glob("*.py")} - {"__init__"}
+
+    assert {name.rpartition(".")[2] for name in held} == modules
+
+
 def test_the_dev_extra_brings_what_the_development_cluster_needs():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     devcluster = tomllib.loads((ROOT / "devcluster/pyproject.toml").read_text("utf-8"))["project"]

@@ -29,7 +29,8 @@ Model = TypeVar("Model", bound=msgspec.Struct)
 # follows is read and dropped for a while, as nginx does (lingering_close); both bounds keep that from being an attack.
 LINGER_BYTES: Final = 64 * 1024 * 1024
 LINGER_SECONDS: Final = 5.0
-# A runner sends from two threads, one request each; what it gave up waiting for may still be under way.
+# A runner sends entries, steps and its result from a thread each; what it gave up waiting for may still be under way.
+# Code that saves many artifacts at once is told to wait, and tries again.
 REQUESTS_AT_ONCE: Final = 4
 # Of a pod, in the long run and in a burst. A runner sends what has gathered while its last request was under way.
 REQUESTS_A_SECOND: Final = 50.0

@@ -10,8 +10,7 @@ from google.genai import types
 
 from agentjobs.contract import ErrorClass, Verdict
 from agentjobs_runner.endings import Ending, StartEnded
-from agentjobs_runner.json_values import NotJson as NotJson
-from agentjobs_runner.json_values import jsonable as jsonable
+from agentjobs_runner.json_values import NotJson, jsonable
 
 # Results that are known: more than one long run has.
 _KNOWN: Final = 20_000

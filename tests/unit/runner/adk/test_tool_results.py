@@ -12,7 +12,8 @@ import pytest
 from google.genai import types
 
 from agentjobs_runner.adk import tool_results
-from agentjobs_runner.adk.tool_results import JsonResults, NotJson, jsonable
+from agentjobs_runner.adk.tool_results import JsonResults
+from agentjobs_runner.json_values import NotJson, jsonable
 
 
 class Colour(enum.Enum):
