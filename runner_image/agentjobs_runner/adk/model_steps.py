@@ -27,6 +27,7 @@ from agentjobs_runner.adk.answer_checks import streams_from, usage_of
 from agentjobs_runner.adk.held_context import holding
 from agentjobs_runner.adk.recorded import answers_of, answers_to_json, reading
 from agentjobs_runner.adk.requests import digest, of_model_call
+from agentjobs_runner.adk.scripted import pass_over
 from agentjobs_runner.adk.step_keys import StepKeys, inside
 from agentjobs_runner.adk.step_retries import model_may_recover, wait
 from agentjobs_runner.adk.steps_of_start import StepsOfStart
@@ -144,6 +145,7 @@ class ModelSteps:
         key, asked = str(call.key), of_model_call(request, shadow.model.model)
         if (recorded := self._start.journal.ended(key)) is not None:
             self._start.compare(recorded, asked)
+            pass_over(shadow.model, call.key.agent, recorded["start"])
             with reading(recorded):
                 call.answers, call.replayed = answers_of(recorded["body"]), True
         else:

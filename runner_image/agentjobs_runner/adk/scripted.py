@@ -89,9 +89,13 @@ class Script(Part):
 
     starts: list[list[ScriptedAnswer]] = Field(min_length=1)
 
+    def list_of(self, start: int) -> int:
+        """Number of the list that start `start` hears, both counted from 1."""
+        return min(start, len(self.starts))
+
     def answers(self, start: int) -> list[ScriptedAnswer]:
         """The answers of start `start`, counted from 1."""
-        return self.starts[min(start, len(self.starts)) - 1]
+        return self.starts[self.list_of(start) - 1]
 
 
 def parse(text: str, name: str) -> Script:
@@ -126,6 +130,7 @@ class ScriptCursor:
     def __init__(self, scripts: Mapping[str, str], start: int) -> None:
         self._scripts = dict(scripts)
         self._start = start
+        self._read: dict[str, Script] = {}
         self._left: dict[str, list[ScriptedAnswer]] = {}
         self._given: dict[str, int] = {}
 
@@ -143,7 +148,8 @@ class ScriptCursor:
                 f"model {PREFIX}{name}: the job carries no such script (it has: {carried}); "
                 f"set agent.model to {PREFIX}<configmap>/<key> of its namespace, even if only code asks for it"
             )
-        self._left[name] = list(parse(self._scripts[name], name).answers(self._start))
+        self._read[name] = parse(self._scripts[name], name)
+        self._left[name] = list(self._read[name].answers(self._start))
 
     def next(self, name: str, agent: str) -> ScriptedAnswer:
         """Take the next answer for `agent`: the first one left that names it or names none."""
@@ -158,6 +164,22 @@ class ScriptCursor:
             f"({self._given.get(name, 0)} given); add one to its list"
         )
 
+    def replayed(self, name: str, agent: str, start: int) -> None:
+        """Take the answer that `agent` had from `start`, an earlier one, where that start heard the same list.
+
+        Otherwise a list that repeats would ask again for the tools of its first answers. The errors before that answer
+        go with it: they are not recorded, and the start that heard them got past them.
+        """
+        self.open(name)
+        script, left = self._read[name], self._left[name]
+        if start >= self._start or script.list_of(start) != script.list_of(self._start):
+            return
+        mine = [answer for answer in left if answer.agent in (None, agent)]
+        for answer in mine:
+            left[:] = [other for other in left if other is not answer]
+            if answer.error is None:
+                return
+
 
 # ADK builds models from their name alone, so what they read from is the process's: one process runs one start.
 _stage: ScriptCursor = ScriptCursor({}, 1)
@@ -167,6 +189,12 @@ def install(stage: ScriptCursor) -> None:
     """Make `stage` the one that every ScriptedModel reads from."""
     global _stage
     _stage = stage
+
+
+def pass_over(model: BaseLlm, agent: str, start: int) -> None:
+    """Note that `agent` has an answer of `model`, if that is a script, from the journal: `start` recorded it."""
+    if isinstance(model, ScriptedModel):
+        _stage.replayed(model.model.removeprefix(PREFIX), agent, start)
 
 
 class ScriptedModel(BaseLlm):

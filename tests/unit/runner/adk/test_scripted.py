@@ -65,3 +65,23 @@ def test_a_script_that_is_used_up_says_how_much_it_gave():
 
     with pytest.raises(StartEnded, match=r"start 2 has no answer left for agent 'a' \(1 given\)"):
         stage.next("s/k", "a")
+
+
+LISTS = "starts: [[{text: first}], [{error: {status: 503}}, {text: x}, {agent: b, text: b1}, {text: y}]]"
+
+
+def test_a_list_that_repeats_goes_on_after_what_is_replayed():
+    stage = ScriptCursor({"s/k": LISTS}, 3)
+
+    stage.replayed("s/k", "a", 2)
+
+    assert [stage.next("s/k", name).text for name in ("b", "a")] == ["b1", "y"]
+
+
+@pytest.mark.parametrize("recorded", [pytest.param(1, id="of-another-list"), pytest.param(3, id="of-this-start")])
+def test_a_list_keeps_what_no_earlier_start_had_of_it(recorded):
+    stage = ScriptCursor({"s/k": LISTS}, 3)
+
+    stage.replayed("s/k", "a", recorded)
+
+    assert stage.next("s/k", "a").error is not None

@@ -245,3 +245,9 @@ def test_the_first_entry_that_matches_a_tool_counts():
     )
 
     assert (policies.tool("pay_bill").tries, policies.tool("look").tries) == (2, 3)
+
+
+async def test_a_script_of_one_list_goes_on_where_its_start_continues(tools):
+    ending, calls = await tools("flaky", fails=0, journal=await interrupted(tools), start=2)
+
+    assert (ending.verdict, calls) == ("Succeed", ["flaky"])
