@@ -78,8 +78,8 @@ class Session(Model):
     mode: Literal["New", "Continue"] = Field(
         default="New",
         description="New begins an empty session. Continue begins with the events and the state that earlier jobs of "
-        "the same appName, userId and sessionId left behind, also when their objects are gone; it needs the three to "
-        "be named. Default: New.",
+        "the same appName, userId and sessionId left behind, also when their objects are gone; it needs a sessionId, "
+        "and an appName unless the inline agent has a name. Default: New.",
     )
 
 

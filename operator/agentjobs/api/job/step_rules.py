@@ -1,5 +1,6 @@
 """Rules between fields about the steps of a run: waits, time-outs, compaction, sessions. Called by `validation`."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
@@ -11,6 +12,7 @@ from agentjobs.api.problems import Path, Problem, field_name, problem_at
 
 MIN_STEP_TIMEOUT: Final = timedelta(seconds=1)
 _DEFAULTS: Final = StepBackoff()
+_OPEN: Final = re.compile(r"\[!?\]?[^]]*$")
 
 
 def step_problems(spec: Raw) -> Iterator[Problem]:
@@ -21,9 +23,17 @@ def step_problems(spec: Raw) -> Iterator[Problem]:
         here: Path = ("steps", "tools", number)
         if as_object(tools).get("match") == []:
             yield Problem(field_name((*here, "match")), "", "is empty; name a tool, or write * for all of them")
+        yield from _pattern_problems((*here, "match"), as_list(as_object(tools).get("match")))
         yield from _call_problems(here, as_object(tools))
     yield from _compaction_problems(as_object(steps.get("compaction")))
     yield from _session_problems(spec)
+
+
+def _pattern_problems(path: Path, patterns: list[object]) -> Iterator[Problem]:
+    """A bracket that is not closed stands for itself, so such a pattern matches no tool."""
+    for number, pattern in enumerate(patterns):
+        if isinstance(pattern, str) and _OPEN.search(pattern):
+            yield problem_at((*path, number), pattern, "has a [ without a ]; close it, as in send_[ab]")
 
 
 def _call_problems(path: Path, calls: Raw) -> Iterator[Problem]:

@@ -30,7 +30,9 @@ GOOD = {
         "checkpoint": "None",
         "onDivergence": "Fail",
         "llm": {"maxAttempts": 1, "timeout": "1s", "backoff": {"initial": "0s", "max": "0s"}},
-        "tools": [{"match": ["send_*", "charge"], "onInterrupted": "Fail", "maxAttempts": 20, "timeout": "90s"}],
+        "tools": [
+            {"match": ["send_*", "charge", "[]a]?"], "onInterrupted": "Fail", "maxAttempts": 20, "timeout": "90s"}
+        ],
         "compaction": {"everyEvents": 2, "overlap": 1, "model": "gemini-flash-latest"},
     },
     "a backoff as long as its default longest": {"llm": {"backoff": {"initial": "30s"}}},
@@ -57,6 +59,10 @@ BAD = {
     "no-tool": (
         {"tools": [{"match": []}]},
         "spec.steps.tools[0].match: is empty; name a tool, or write * for all of them",
+    ),
+    "bracket-not-closed": (
+        {"tools": [{"match": ["a", "send_[ab"], "onInterrupted": "Fail"}]},
+        'spec.steps.tools[0].match[1]: "send_[ab" has a [ without a ]',
     ),
     "nothing-matched": ({"tools": [{"maxAttempts": 3}]}, "spec.steps.tools[0].match: is required"),
     "empty-pattern": ({"tools": [{"match": [""]}]}, 'spec.steps.tools[0].match[0]: "" is too short'),
