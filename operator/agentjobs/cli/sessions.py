@@ -1,5 +1,6 @@
 """Verbs on sessions and artifacts, which outlive their jobs: list, show, delete; list, get."""
 
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from agentjobs.cli.options import (
     talking,
 )
 from agentjobs.cli.printing import NARROW, age, as_json, counted, facts, formatted, harmless, show, table
+from agentjobs.cli.story import call_words, moment
 
 if TYPE_CHECKING:
     from agentjobs.api.recorded_sessions import Deleted, RecordedSession, SessionEvent, SessionStory
@@ -132,7 +134,7 @@ def show_(
         more = {"events": [_document(event) for event in said]} if events else {}
         show(formatted(_document(story) | more, format_))
         return
-    parts = [_head(story), _turns_table(story), _states(story), *([_events(said)] if events else [])]
+    parts = [_head(story), _turns_table(story), _states(story), *([event_lines(said)] if events else [])]
     show("\n\n".join(part for part in parts if part))
 
 
@@ -166,7 +168,9 @@ def delete(
         agentjobs sessions delete --user ann --all
     """
     if all_ is bool(ids) or (all_ and not user):
-        raise Failure("Give sessions by their ids, or --user and --all for everything of one user.", code=USAGE)
+        raise Failure(
+            "name sessions by their ids, or give --user and --all to delete everything of one user.", code=USAGE
+        )
     where = {"kubeconfig": kubeconfig, "context": context, "namespace": namespace}
     with _opened(**where, gateway=gateway, gateway_ca=gateway_ca) as (talk, do):
         if all_:
@@ -321,8 +325,8 @@ def _head(story: "SessionStory") -> str:
             "Session": one.session,
             "App": one.app,
             "User": one.user,
-            "Created": one.created.isoformat(timespec="seconds"),
-            "Used": one.used.isoformat(timespec="seconds"),
+            "Created": f"{moment(one.created.isoformat())} UTC",
+            "Used": f"{moment(one.used.isoformat())} UTC",
             "Turns": f"{one.turns} with {counted(one.events, 'event')}, {_size(one.bytes)}",
             "Artifacts": f"{counted(one.artifacts, 'version')}, {_size(one.artifact_bytes)}" if one.artifacts else "",
         }
@@ -330,11 +334,8 @@ def _head(story: "SessionStory") -> str:
 
 
 def _turns_table(story: "SessionStory") -> str:
-    rows = [
-        [turn.number, turn.job, turn.mode, turn.events, turn.stored.isoformat(timespec="seconds")]
-        for turn in story.turns
-    ]
-    return table(["TURN", "JOB", "MODE", "EVENTS", "STORED"], rows, gap=NARROW) if rows else ""
+    rows = [[turn.number, turn.job, turn.mode, turn.events, moment(turn.stored.isoformat())] for turn in story.turns]
+    return table(["TURN", "JOB", "MODE", "EVENTS", "STORED (UTC)"], rows, gap=NARROW) if rows else ""
 
 
 def _states(story: "SessionStory") -> str:
@@ -342,7 +343,8 @@ def _states(story: "SessionStory") -> str:
     return "\n\n".join(f"{name}:\n{harmless(as_json(state))}" for name, state in kinds.items() if state)
 
 
-def _events(said: Sequence["SessionEvent"]) -> str:
+def event_lines(said: Sequence["SessionEvent"]) -> str:
+    """Return the events of a session, one a line: what was said, and what was called with which result."""
     lines = []
     for one in said:
         author = one.event.get("author")
@@ -359,6 +361,11 @@ def _said(event: Mapping[str, Any]) -> str:
 def _part(part: Mapping[str, Any]) -> str:
     if part.get("text"):
         return str(part["text"])
+    match part:
+        case {"function_call": {"name": str()} as call} | {"functionCall": {"name": str()} as call}:
+            return call_words(call)
+        case {"function_response": {"name": str(name)} as gave} | {"functionResponse": {"name": str(name)} as gave}:
+            return f"{name}: {json.dumps(gave.get('response'), ensure_ascii=False)}"
     return f"({', '.join(str(key) for key, value in part.items() if value is not None)})"
 
 

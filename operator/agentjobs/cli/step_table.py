@@ -37,7 +37,10 @@ def state_of(step: "RecordedStep", starts: "Sequence[RecordedStart]") -> str:
 
 
 def step_table(steps: "Sequence[RecordedStep]", starts: "Sequence[RecordedStart]", *, full: bool) -> str:
-    """Return one line a step, and a line where a start began anew. Long names are cut in a terminal unless `full`."""
+    """Return one line a step, and one before each start that began from the first step.
+
+    Long names are cut in a terminal unless `full`.
+    """
     if not steps:
         return ""
     days = {step.began.astimezone(UTC).date() for step in steps}
@@ -47,7 +50,7 @@ def step_table(steps: "Sequence[RecordedStep]", starts: "Sequence[RecordedStart]
     for step, line in zip(steps, lines, strict=True):
         if step.run != run:
             run = step.run
-            told.append(f"start {run} began anew:")
+            told.append(f"start {run} began from the first step:")
         told.append(line)
     return "\n".join(told)
 
@@ -78,9 +81,11 @@ def interrupted(steps: "Iterable[RecordedStep]", starts: "Sequence[RecordedStart
         what = f"step {step.n}, {step.kind} {step.name} of {step.agent},"
         calls = step.usage.get("toolCalls", 0)
         if state_of(step, starts) == INTERRUPTED:
-            told.append(f"{what} was interrupted in start {step.start}")
+            told.append(f"{what} was interrupted in start {step.start}; it may have taken effect")
         elif calls > 1:
-            told.append(f"{what} was begun {calls} times, the last time in start {step.start}")
+            told.append(
+                f"{what} was called {calls} times, last in start {step.start}; an earlier call may have taken effect"
+            )
     return told
 
 

@@ -124,15 +124,15 @@ def took(began: str | None, ended: str | None) -> str:
 def _entry(kind: str, data: Mapping[str, Any], told: Told, full: bool) -> str:
     match kind:
         case "model":
-            said = ", ".join(_call(call) for call in data.get("toolCalls") or ())
+            said = ", ".join(call_words(call) for call in data.get("toolCalls") or ())
             said = said or f"{data.get('outputTokens') or '?'} tokens"
         case "tool":
             said = f"{data.get('name')}: {_plain(data.get('result'))}"
         case "text":
             said = str(data.get("text") or "")
         case "resumed":
-            # Not `fromStep`: a call that had begun already has a lower number.
-            said = f"{data.get('replayed')} steps replayed"
+            # Numbers are where the page says which starts continued: values recorded inside a tool count there, too.
+            said = "continues from the record"
         case "started":
             said = f"attempt {data.get('attempt')}"
         case "ended":
@@ -144,7 +144,8 @@ def _entry(kind: str, data: Mapping[str, Any], told: Told, full: bool) -> str:
     return said if full or len(said) <= _TEXT else said[: _TEXT - 1] + "…"
 
 
-def _call(call: Mapping[str, Any]) -> str:
+def call_words(call: Mapping[str, Any]) -> str:
+    """Return the call of a tool, with its arguments."""
     given = call.get("args") or {}
     said = ", ".join(f"{name}={_plain(value)}" for name, value in given.items()) if isinstance(given, Mapping) else ""
     return f"{call.get('name')}({said})"

@@ -47,7 +47,8 @@ class SessionOperations(Asking):
         params = {key: value for key, value in chosen.items() if value}
         page = RecordedSessions.model_validate((yield from self._told("sessions", params)))
         if not page.items:
-            raise errors.NotFound(f"there is no session {session!r} in namespace {self.namespace!r}")
+            of = "".join(f" of {kind} {name!r}" for kind, name in (("user", user), ("app", app)) if name)
+            raise errors.NotFound(f"there is no session {session!r}{of} in namespace {self.namespace!r}")
         if len(page.items) > 1:
             these = ", ".join(f"app {one.app!r} and user {one.user!r}" for one in page.items)
             raise errors.Conflict(f"there are several sessions {session!r}: of {these}; name app and user")

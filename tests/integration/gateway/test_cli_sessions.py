@@ -106,6 +106,12 @@ async def test_a_session_that_is_not_there_is_a_failure(cli):
         assert (code, "s9" in err) == (1, True)
 
 
+async def test_a_session_that_another_user_has_is_not_called_missing(cli, kept):
+    code, _, err = await cli("sessions", "show", "s2", "--user", "bob")
+
+    assert (code, "'bob'" in err) == (1, True)
+
+
 async def test_artifacts_are_listed_and_got(cli, kept, tmp_path):
     listed = (await cli("artifacts", "list", "s1", "--user", "ann"))[1]
     file = tmp_path / "photo"
