@@ -104,7 +104,11 @@ class Journal:
             Failure: there is none, it cannot be read, or it is of another job.
         """
         if not path.is_file() or not path.stat().st_size:
-            raise Failure(f"nothing to resume: there is no journal {path}. Leave out --resume to begin.", code=USAGE)
+            raise Failure(
+                f"nothing to resume: there is no journal {path.absolute()}. Go to the folder of the run before, name "
+                "its file with --journal, or leave out --resume to begin.",
+                code=USAGE,
+            )
         connection = _opened(path)
         with _readable(path, connection), _transaction(connection):
             _check_ours(path, connection)
@@ -322,7 +326,7 @@ def _check_work(path: Path, connection: sqlite3.Connection, resolved: Resolved) 
     if other:
         raise Failure(
             f"the journal {path} is of other work: {', '.join(other[:_SHOWN_DIFFERENCES])} "
-            f"{'differs' if len(other) == 1 else 'differ'}. Leave out --resume to begin anew.",
+            f"{'differs' if len(other) == 1 else 'differ'}. Leave out --resume to begin again.",
             code=USAGE,
         )
 

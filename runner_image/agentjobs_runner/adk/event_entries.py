@@ -1,11 +1,14 @@
 """ADK's events as entries of the timeline. `engine` passes them on to the recorder."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from google.adk.events.event import Event
 
 from agentjobs_runner.adk.event_content import text_of
+
+_OURS: Final = "Error in plugin 'agentjobs' during "
+"""So ADK begins what our plugin raises to end a start. The entry `ended` says the same without ADK's frame."""
 
 
 def entries(event: Event) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -17,7 +20,7 @@ def entries(event: Event) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "model", _model(event, calls)
     for result in results:
         yield "tool", {"name": result.name, "callId": result.id, "result": result.response}
-    if event.error_code:
+    if event.error_code and not (event.error_message or "").startswith(_OURS):
         yield "error", {"code": str(event.error_code), "message": event.error_message or ""}
     if text := text_of(event):
         yield "text", {"text": text, "final": event.is_final_response()}

@@ -68,6 +68,6 @@ def tool_interrupted(tool: str, number: int, start: int) -> StartEnded:
     """A call began in an earlier start, and nobody knows whether it took effect."""
     said = (
         f"step {number}: tool {tool} began in start {start} and has no result, so nobody knows whether it took effect; "
-        "steps.tools[].onInterrupted is Fail. Look whether it did, then run the job anew"
+        "steps.tools[].onInterrupted is Fail. Check whether it did, then run the job again"
     )
     return StartEnded(Ending(Verdict.FAIL, ErrorClass.TOOL_INTERRUPTED, said))

@@ -128,6 +128,15 @@ async def test_an_interrupted_call_ends_the_job_that_wants_it_so(tools):
     assert (ending.verdict, ending.reason, calls) == ("Fail", "ToolInterrupted", [])
 
 
+async def test_the_end_of_an_interrupted_call_is_told_once(tools, timeline):
+    journal = await interrupted(tools)
+    timeline.entries.clear()
+
+    await tools("flaky", journal=journal, steps={"tools": [{"match": ["flaky"], "onInterrupted": "Fail"}]})
+
+    assert [kind for kind, *_ in timeline.entries] == ["started"]
+
+
 async def test_a_call_that_ended_in_an_error_was_not_interrupted(tools):
     journal = MemoryJournal()
     steps = {"tools": [{"match": ["flaky"], "onInterrupted": "Fail"}]}
