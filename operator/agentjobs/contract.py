@@ -113,6 +113,8 @@ MAX_STEPS_BODY_BYTES: Final = 2 * 1024 * 1024
 MAX_STEPS: Final = 500
 """Of one request."""
 MAX_STEP_KEY_CHARS: Final = 512
+MAX_VOID_BYTES: Final = 32 * 1024
+"""Of the void keys of one request as JSON, which are at most `MAX_STEPS`."""
 MAX_STEP_REQUEST_BYTES: Final = 64 * 1024
 MAX_JOB_STEPS: Final = 20_000
 """Recorded of one job, by all of its starts. The gateway answers 413 with reason `JournalFull` beyond it, and the job

@@ -6,7 +6,7 @@ A step is sealed and written as JSON where it is recorded; `step_sender` takes i
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from functools import partial
@@ -149,10 +149,11 @@ class GatewayJournal:
 
     async def void(self, keys: Sequence[str]) -> None:
         """Let no later start use the steps of these keys."""
-        void = tuple(stored_key(key) for key in keys)
+        void = [stored_key(key) for key in keys]
         self._steps.drop(void)
-        if void:
-            await asyncio.wrap_future(self._sender.put(Order(void=void)))
+        # The newest first: what a start leaves that is killed in between is a run that ends earlier.
+        for part in _parts(void[::-1]):
+            await asyncio.wrap_future(self._sender.put(Order(void=part)))
 
     def _add(self, step: NewStep, ended: datetime | None, body: Any, *, void: bool = False) -> "Future[None]":
         self._tell_resumed()
@@ -222,6 +223,20 @@ def _frame(step: NewStep, ended: datetime | None, *, void: bool) -> dict[str, An
         "usage": {name: amount for name, amount in step.usage.items() if amount > 0},
         **({"void": True} if void else {}),
     }
+
+
+def _parts(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield the keys in parts that a request can hold."""
+    part, size = list[str](), 0
+    for key in keys:
+        more = len(as_json(key)) + 1
+        if part and (len(part) == contract.MAX_STEPS or size + more >= contract.MAX_VOID_BYTES):
+            yield tuple(part)
+            part, size = [], 0
+        part.append(key)
+        size += more
+    if part:
+        yield tuple(part)
 
 
 def _time(moment: datetime) -> str:

@@ -30,7 +30,7 @@ _POLL_SECONDS: Final = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A step to store, or the keys of steps to make void."""
+    """A step to store, or the keys of steps to make void, as many as one request takes."""
 
     key: str = ""
     step: bytes = b""
@@ -151,7 +151,7 @@ class StepSender:
         self._on_lost(error)
 
     def _batch(self) -> list[Order]:
-        """Wait for orders and return as many as one request takes: steps, or keys to make void, in their order."""
+        """Wait for orders and return as many as one request takes: steps, or one with keys to make void, in order."""
         batch = [self._next or self._queue.get()]
         self._next, size = None, _FRAME_BYTES + len(batch[0].step)
         while len(batch) < contract.MAX_STEPS:
@@ -160,7 +160,7 @@ class StepSender:
             except queue.Empty:
                 break
             size += len(order.step) + 1
-            if bool(order.void) != bool(batch[0].void) or size > contract.MAX_STEPS_BODY_BYTES:
+            if order.void or batch[0].void or size > contract.MAX_STEPS_BODY_BYTES:
                 self._next = order
                 break
             batch.append(order)

@@ -20,8 +20,6 @@ Model = TypeVar("Model", bound=msgspec.Struct)
 
 # Sixteen counters with names of 32 letters take a kilobyte.
 MAX_USAGE_BYTES: Final = 4 * 1024
-# Small strings take many times the room of their text; some hundred keys fit.
-MAX_VOID_BYTES: Final = 32 * 1024
 SCHEMA_REF: Final = "#/components/schemas/{model}"
 
 _STEP: Final = re.compile(r"\[([^\]]*)\]")
@@ -159,8 +157,9 @@ class StepsBody(msgspec.Struct, frozen=True):
         Raises:
             ValueError: that is not what it holds.
         """
-        if len(memoryview(self.void)) > MAX_VOID_BYTES:
-            raise ValueError(f"void: must be at most {MAX_VOID_BYTES} bytes")
+        # Small strings take many times the room of their text; some hundred keys fit.
+        if len(memoryview(self.void)) > contract.MAX_VOID_BYTES:
+            raise ValueError(f"void: must be at most {contract.MAX_VOID_BYTES} bytes")
         try:
             return cast("list[str]", _KEYS.decode(self.void))
         except msgspec.DecodeError as error:

@@ -356,6 +356,18 @@ async def test_steps_and_void_keys_keep_their_order(journal):
     assert made.ended("b")["body"] == 2
 
 
+@pytest.mark.parametrize(("count", "length"), [(1200, 8), (100, 500)])
+async def test_any_number_of_keys_is_made_void_in_requests_that_the_gateway_takes(journal, count, length):
+    gateway = FakeGateway()
+    made, keys = journal(gateway), [f"{number:ü<{length}}" for number in range(count)]
+    await asyncio.gather(made.void(keys), made.record(a_step("k"), 1))
+
+    sizes = [len(json.dumps(body["void"], ensure_ascii=False).encode()) for body in gateway.bodies]
+    assert max(sizes) <= contract.MAX_VOID_BYTES
+    assert max(len(body["void"]) for body in gateway.bodies) <= contract.MAX_STEPS
+    assert gateway.void == keys[::-1]
+
+
 def test_a_first_start_asks_for_no_steps(journal):
     gateway = FakeGateway()
     made = journal(gateway)
