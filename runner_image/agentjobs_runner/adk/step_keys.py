@@ -3,6 +3,7 @@
 ADK tells steps apart by ids of its own (of the invocation, of calls) that differ from run to run. What remains and is
 the same each time: the tool call that the code runs in, the branch, and the path of nodes. Together they make the
 strand; within a strand the model calls of an agent come one after the other, so that a counter tells them apart.
+User code may run several Runners at once, whose branches and paths are equal: they differ by their messages.
 """
 
 from collections import Counter
@@ -14,8 +15,10 @@ from uuid import UUID, uuid5
 from weakref import WeakKeyDictionary
 
 from google.adk.agents.callback_context import CallbackContext
+from google.adk.agents.invocation_context import InvocationContext
 from google.adk.events.event import Event
 from google.adk.models.llm_response import LlmResponse
+from google.adk.sessions.base_session_service import BaseSessionService
 from google.adk.tools.tool_context import ToolContext
 from google.genai import types
 
@@ -32,6 +35,8 @@ _NAMESPACE: Final = UUID("5f0c6f5e-8a35-4be0-9d1c-0d5a4c0c8a11")
 class _Call(NamedTuple):
     id: str
     key: StepKey
+    contains: bool
+    """Whether the tool only runs an agent, with a Runner of its own."""
 
 
 class _Site(NamedTuple):
@@ -62,6 +67,11 @@ class StepKeys:
         self._tools: WeakKeyDictionary[ToolContext, StepKey] = WeakKeyDictionary()
         self._tasks: dict[str, str] = {}
         """The ids of calls that delegated a task, and the keys that stand for them in strands."""
+        self._job: BaseSessionService | None = None
+        """Keeps the job's own session."""
+        self._runs: dict[str, str] = {}
+        """What stands in strands for the invocations of Runners that user code made."""
+        self._messages: Counter[tuple[str, str]] = Counter()
 
     def ask(self, context: CallbackContext) -> StepKey:
         """Return the key of a model call that begins."""
@@ -97,8 +107,13 @@ class StepKeys:
         self._tool_calls[key] = len(calls)
         self._issued[key.strand, _site(context)] = issued
 
-    def call(self, context: ToolContext) -> StepKey:
-        """Return the key of a tool call that begins; what the current code runs from now on is inside of it."""
+    def call(self, context: ToolContext, *, contains: bool = False) -> StepKey:
+        """Return the key of a tool call that begins; what the current code runs from now on is inside of it.
+
+        Args:
+            context: of the call.
+            contains: whether the tool only runs an agent.
+        """
         call_id = context.function_call_id or ""
         here = self.strand(context), _site(context)
         issued = self._issued.setdefault(here, {}).setdefault(call_id, [])
@@ -107,7 +122,7 @@ class StepKeys:
         # An answer may use an id twice.
         key = issued.pop(0) if len(issued) > 1 else issued[0]
         self._tools[context] = key
-        _inside.set((*_inside.get(), _Call(call_id, key)))
+        _inside.set((*_inside.get(), _Call(call_id, key, contains)))
         return key
 
     def args(self, key: StepKey) -> str:
@@ -130,7 +145,8 @@ class StepKeys:
     def strand(self, context: CallbackContext) -> str:
         """Return the line of execution that `context` is in."""
         inside = _inside.get()
-        place = f"{context.get_invocation_context().branch or ''}|{context.node_path}"
+        invocation = context.get_invocation_context()
+        place = f"{self._run(invocation)}{invocation.branch or ''}|{context.node_path}"
         for call in inside:
             place = place.replace(f"@{call.id}", "@")
         if context.isolation_scope:
@@ -139,6 +155,20 @@ class StepKeys:
             place = place.replace(f"@{call_id}", f"@{key}")
         # One string for all steps of a strand: there may be thousands.
         return intern(f"{inside[-1].key}>{place}" if inside else place)
+
+    def _run(self, invocation: InvocationContext) -> str:
+        """What tells the invocation of a Runner that user code made from others that may run at the same time."""
+        if self._job is None:
+            self._job = invocation.session_service
+        inside = _inside.get()
+        if invocation.session_service is self._job or (inside and inside[-1].contains):
+            return ""
+        if (run := self._runs.get(invocation.invocation_id)) is None:
+            # Neither who comes first nor a thread's context is the same in each start; the message is.
+            asked = str(inside[-1].key) if inside else "", digest(invocation.user_content)
+            self._messages[asked] += 1
+            run = self._runs[invocation.invocation_id] = f"run:{asked[1]}.{self._messages[asked]}/"
+        return run
 
     def _delegated(self, context: CallbackContext, call_id: str) -> str:
         """The key of the call that delegated the task that `context` runs in: one of an agent above it."""

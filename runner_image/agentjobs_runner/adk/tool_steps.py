@@ -64,7 +64,7 @@ class ToolSteps:
     async def begin(self, tool: BaseTool, args: dict[str, Any], context: ToolContext) -> None:
         """Note which call begins, and see to it that the tool runs through here."""
         outer = inside()
-        key = self._keys.call(context)
+        key = self._keys.call(context, contains=_contains_steps(tool))
         named = f"{key} {tool.name} {self._keys.args(key)}".rstrip()
         step = NewStep(named, StepKind.TOOL, key.agent, tool.name, datetime.now(UTC), of_tool_call(args))
         place.set(Place(named, key.agent, within_call=not _contains_steps(tool), outer=place.get()))
