@@ -30,6 +30,7 @@ Its steps:
     compaction           summaries in the place of older events
     step_policies        how steps are tried; step_retries tries them again
     unrecord             answers that later starts must not use
+    survived_errors      errors that a run went on after, which later starts meet again
     held_context         context variables around generators
     recorded             ADK's objects as the JSON of the journal
     requests             what a step was asked, as digests

@@ -90,6 +90,7 @@ class ModelSteps:
     async def begin(self, context: CallbackContext, request: LlmRequest) -> None:
         """Note which call asks `request`, and see to it that the agent's model is asked through here."""
         call = ModelCall(self._keys.ask(context), context, frozenset(request.tools_dict))
+        await self._start.survived.begins(call.key)
         number = id(request)
         self._begun[number] = (weakref.ref(request, lambda _: self._begun.pop(number, None)), call)
         model = await _model_of(context)
@@ -107,6 +108,7 @@ class ModelSteps:
         """
         key = self._keys.asked(context) or StepKey(self._keys.strand(context), context.agent_name, 0)
         call = self._failed.pop(key, None) or ModelCall(key, context, frozenset(), is_live=True)
+        self._start.survived.forget(key)
         call.answers = [answer]
         return call
 
@@ -150,6 +152,9 @@ class ModelSteps:
                 call.answers, call.replayed = answers_of(recorded["body"]), True
         else:
             call.model, call.request = shadow.model.model, asked
+            if (error := self._start.survived.again(call.key)) is not None:
+                self._failed[call.key] = call
+                raise error
             async with aclosing(self._asked(call, shadow, request, stream)) as partial:
                 async for answer in partial:
                     yield answer
@@ -180,6 +185,7 @@ class ModelSteps:
                 note_origin(error, Origin(Source.MODEL, call.key.agent))
                 if tried >= policy.tries or (met := model_may_recover(error)) is None:
                     self._failed[call.key] = call
+                    self._start.survived.failed(call.key, error)
                     raise
                 await wait(self._start, call.key, named, tried, policy, met)
             else:

@@ -135,6 +135,7 @@ class StepPlugin(BasePlugin):
             if (stopped := refusal(context, answer, call.offered)) is not None:
                 self._tell(context.agent_name, answer, stopped)
                 await self._models.record(call, void=True)
+                self._start.survived.failed(call.key, stopped)
                 raise stopped
 
     def _tell(self, agent: str, answer: LlmResponse, stopped: StartEnded) -> None:

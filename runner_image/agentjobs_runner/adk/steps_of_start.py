@@ -11,6 +11,7 @@ from opentelemetry import trace
 from agentjobs.contract import ErrorClass, RecordedStep, Verdict
 from agentjobs_runner.adk.requests import difference
 from agentjobs_runner.adk.step_policies import StepPolicies
+from agentjobs_runner.adk.survived_errors import SurvivedErrors
 from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.journal import Journal, NewStep
@@ -60,13 +61,18 @@ class StepsOfStart:
     _results: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Calls, by id and tool, whose results came from the journal and have not been seen in an event."""
 
+    def __post_init__(self) -> None:
+        self.survived = SurvivedErrors(self.journal)
+
     def answered(self, key: str) -> None:
         """Note that a model's answer is used."""
+        self.survived.went_on()
         self.answers.append(key)
         self.ends_with_answer, self.failed = True, None
 
     def gave(self) -> None:
         """Note that the result of a tool or node is used."""
+        self.survived.went_on()
         self.ends_with_answer, self.failed = False, None
 
     def compare(self, recorded: RecordedStep, asked: dict[str, Any]) -> None:

@@ -69,6 +69,7 @@ class ToolSteps:
         step = NewStep(named, StepKind.TOOL, key.agent, tool.name, datetime.now(UTC), of_tool_call(args))
         place.set(Place(named, key.agent, within_call=not _contains_steps(tool), outer=place.get()))
         call = self._calls[context] = ToolCall(key, tool, step, outer, _contains_steps(tool))
+        await self._start.survived.begins(key)
         if call.contains:
             await self._enter(call)
         else:
@@ -82,6 +83,7 @@ class ToolSteps:
                 await self._start.journal.record(call.step, {"contains": "steps"})
                 call.ended = True
             elif call.changes is not None:
+                self._start.survived.forget(call.key, call.step.key)
                 await self._record(call, context, result, call.changes)
         self.leave(context)
 
@@ -116,6 +118,9 @@ class ToolSteps:
                 result = result_of(recorded["body"]["result"])
                 redo(recorded["body"]["actions"], context)
             return result
+        if (error := self._start.survived.again(call.key, call.step.key)) is not None:
+            call.changes = Changes(context)
+            raise error
         return await self._tried(call, shadow, args, context)
 
     async def _tried(self, call: ToolCall, shadow: "_Shadow", args: dict[str, Any], context: ToolContext) -> Any:
@@ -138,6 +143,7 @@ class ToolSteps:
                 if tried >= policy.tries or (met := tool_may_recover(error)) is None:
                     asked_by = str(replace(call.key, tool_call=None))
                     self._start.failed = FailedCall(call.step, asked_by, failed_before)
+                    self._start.survived.failed(call.key, error, call.step.key)
                     raise
                 named = f"tool {call.tool.name}"
                 await wait(self._start, call.key, named, tried, policy, met)

@@ -26,6 +26,8 @@ _TOOL: Final = frozenset({ErrorClass.TOOL_ERROR, ErrorClass.TOOL_TIMEOUT})
 
 async def unrecord(start: StepsOfStart, ending: Ending) -> None:
     """Void what made the start end as `ending` says; note a tool call that ended it."""
+    if ending.verdict is not Verdict.SUCCEED:
+        await start.survived.end()
     if start.failed is not None and ending.reason in (*_TOOL, ErrorClass.SNOOZED):
         await _tool_ended(start, start.failed, failed=ending.reason in _TOOL)
     elif ending.verdict in (Verdict.RETRY, Verdict.FAIL) and ending.reason in (*_ANSWERED, *_TOOL):
