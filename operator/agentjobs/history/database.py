@@ -15,10 +15,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import psycopg
-from psycopg import AsyncConnection, waiting
+from psycopg import AsyncConnection, AsyncCursor, AsyncPipeline, waiting
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import namedtuple_row
@@ -61,18 +61,76 @@ logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 
 class _Connection(AsyncConnection[Any]):
-    """A connection that is closed when its user is cancelled.
+    """A connection that gathers the statements of a pipeline, and is closed when its user is cancelled.
 
-    Psycopg asks the server to cancel the statement, and waits up to ten seconds for a server that does not answer.
-    `statement_timeout` ends the statement there.
+    Psycopg sends each statement of a pipeline as it is given, for which it asks the system three times. Here they leave
+    together, when an answer is read or the pipeline ends.
+
+    For a user that is cancelled, psycopg asks the server to cancel the statement, and waits up to ten seconds for a
+    server that does not answer. `statement_timeout` ends the statement there.
     """
 
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._gathered: list[Callable[[], None]] = []
+        self._gathers = False
+
+    async def execute(self, *given: Any, **named: Any) -> AsyncCursor[Any]:
+        """Execute a statement; in a pipeline, gather it."""
+        self._gathers = self._pipeline is not None
+        try:
+            return await super().execute(*given, **named)
+        finally:
+            self._gathers = False
+
+    async def command(self, command: bytes) -> None:
+        """Gather a command of a pipeline that has no parameters and whose answer says nothing, such as COMMIT.
+
+        Without a cursor, which costs as much for it as for a question.
+        """
+        await self.wait(self._exec_command(command))
+
     async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        if self._pipeline is not None:
+            gen = self._gather(gen, self._pipeline) if self._gathers else self._leave(gen, self._pipeline)
         try:
             return await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
         except asyncio.CancelledError:
             self.pgconn.finish()
             raise
+
+    def _gather(self, gen: PQGen[T], pipeline: AsyncPipeline) -> PQGen[T]:
+        """Keep what psycopg is about to send."""
+        try:
+            next(gen)
+            self._gathered += pipeline.command_queue
+            pipeline.command_queue.clear()
+            # It finds nothing to send any more, and ends.
+            return (yield from _rest(gen, gen.send(waiting.READY_W)))
+        except StopIteration as ended:
+            return cast("T", ended.value)
+
+    def _leave(self, gen: PQGen[T], pipeline: AsyncPipeline) -> PQGen[T]:
+        """Send what was gathered with the first that psycopg sends."""
+        self._write(pipeline)
+        try:
+            wanted = next(gen)
+            if pipeline.command_queue:
+                try:
+                    self._write(pipeline)
+                    wanted = gen.send(waiting.READY_W)
+                except psycopg.Error as error:
+                    wanted = gen.throw(error)
+            return (yield from _rest(gen, wanted))
+        except StopIteration as ended:
+            return cast("T", ended.value)
+
+    def _write(self, pipeline: AsyncPipeline) -> None:
+        """Give libpq all there is. It sends that when it is told to, or when it has 64 KiB."""
+        for write in (*self._gathered, *pipeline.command_queue):
+            write()
+        self._gathered.clear()
+        pipeline.command_queue.clear()
 
 
 class Database:
@@ -259,7 +317,7 @@ class Database:
         return lost
 
     @contextlib.asynccontextmanager
-    async def _connected(self) -> AsyncIterator[Connection]:
+    async def _connected(self) -> AsyncIterator["_Connection"]:
         connection = await self._pool.getconn()
         try:
             yield connection
@@ -276,9 +334,9 @@ class Database:
         async with self._connected() as connection:
             try:
                 async with connection.pipeline():
-                    await connection.execute("BEGIN", prepare=False)
+                    await connection.command(b"BEGIN")
                     yield connection
-                    await connection.execute("COMMIT", prepare=False)
+                    await connection.command(b"COMMIT")
             except psycopg.errors.PipelineAborted as error:
                 await connection.rollback()
                 # Of a statement behind the one that failed.
@@ -290,6 +348,15 @@ class Database:
             except BaseException:
                 await connection.close()
                 raise
+
+
+def _rest(gen: PQGen[T], wanted: Any) -> PQGen[T]:
+    """Go on with a generator that has begun, and wants that."""
+    try:
+        while True:
+            wanted = gen.send((yield wanted))
+    except StopIteration as ended:
+        return cast("T", ended.value)
 
 
 class SchemaMissing(errors.Unavailable):
