@@ -15,7 +15,17 @@ from agentjobs.gateway.auth import RunnerIdentity
 from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody, StepsBody, parse, taken
 from agentjobs.gateway.limits import read_body
 from agentjobs.gateway.problems import json_answer
-from agentjobs.gateway.services import Bodies, Metrics, Recorder, Runner, StepBudget, Traces, Writes
+from agentjobs.gateway.services import (
+    Bodies,
+    Runner,
+    StepBudget,
+    Traces,
+    Writes,
+    asking,
+    recording,
+    services_of,
+    writes_of,
+)
 from agentjobs.history.steps import MAX_PAGE_STEPS
 from agentjobs.tracing import named
 
@@ -38,12 +48,15 @@ async def get_attempt(runner: Runner, writes: Writes, spans: Traces) -> Response
 
 
 @router.post(contract.PATH_EVENTS, status_code=204, openapi_extra=taken(EventsBody))
-async def post_events(runner: Runner, writes: Writes, metrics: Metrics, bodies: Bodies, request: Request) -> Response:
+async def post_events(request: Request) -> Response:
     """Store entries of the start's timeline; sending one twice stores it once."""
-    limit = contract.MAX_EVENTS_BODY_BYTES
-    async with bodies.body(request, EventsBody, limit, job=runner.job_key, pod=runner.pod_uid) as body:
-        events = [event.to_contract() for event in body.events]
-        metrics.recorded(await writes.add_events(runner.uid, runner.start, runner.pod_uid, events))
+    services, limit = services_of(request), contract.MAX_EVENTS_BODY_BYTES
+    async with asking(request) as runner:
+        writes = await writes_of(request)
+        asked = services.intake.body(request, EventsBody, limit, job=runner.job_key, pod=runner.pod_uid)
+        async with asked as body:
+            events = [event.to_contract() for event in body.events]
+            services.metrics.recorded(await writes.add_events(runner.uid, runner.start, runner.pod_uid, events))
     return Response(status_code=204)
 
 
@@ -62,22 +75,27 @@ async def get_steps(
 
 
 @router.post(contract.PATH_STEPS, openapi_extra=taken(StepsBody))
-async def post_steps(runner: Recorder, writes: Writes, metrics: Metrics, bodies: Bodies, request: Request) -> Response:
+async def post_steps(request: Request) -> Response:
     """Record steps, all or none; sending them twice records them once. Answer `contract.StepsAnswer`."""
-    limit = contract.MAX_STEPS_BODY_BYTES
-    asked = bodies.body(request, StepsBody, limit, job=runner.job_key, pod=runner.pod_uid, rates=bodies.steps)
-    async with asked as body:
-        appended = await writes.append_steps(runner.uid, runner.start, runner.pod_uid, body.to_contract())
-    metrics.stepped(appended.recorded)
+    services, limit = services_of(request), contract.MAX_STEPS_BODY_BYTES
+    bodies = services.intake
+    async with recording(request) as runner:
+        writes = await writes_of(request)
+        asked = bodies.body(request, StepsBody, limit, job=runner.job_key, pod=runner.pod_uid, rates=bodies.steps)
+        async with asked as body:
+            appended = await writes.append_steps(runner.uid, runner.start, runner.pod_uid, body.to_contract())
+    services.metrics.stepped(appended.recorded)
     return json_answer(contract.StepsAnswer(last=appended.last))
 
 
 @router.post(contract.PATH_HEARTBEAT, status_code=204, openapi_extra=taken(HeartbeatBody))
-async def post_heartbeat(runner: Runner, writes: Writes, request: Request) -> Response:
+async def post_heartbeat(request: Request) -> Response:
     """Note that the runner lives; the body may be empty."""
-    if raw := await read_body(request, MAX_HEARTBEAT_BYTES):
-        parse(HeartbeatBody, raw)
-    await writes.heartbeat(runner.uid, runner.start, runner.pod_uid)
+    async with asking(request) as runner:
+        writes = await writes_of(request)
+        if raw := await read_body(request, MAX_HEARTBEAT_BYTES):
+            parse(HeartbeatBody, raw)
+        await writes.heartbeat(runner.uid, runner.start, runner.pod_uid)
     return Response(status_code=204)
 
 

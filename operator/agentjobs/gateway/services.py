@@ -1,9 +1,12 @@
 """What routes need, made once for the application and handed to them by FastAPI's dependencies.
 
 Order matters in a route's signature: who asks comes first, so that a stranger is refused before anything else happens.
+The routes that runners use all the time take it by a `with` block instead (`asking`, `recording`): a dependency costs
+them as much as a statement does.
 """
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -97,8 +100,13 @@ async def runner_of(request: Request) -> AsyncIterator[RunnerIdentity]:
         yield runner
 
 
-async def recorder_of(request: Request) -> AsyncIterator[RunnerIdentity]:
-    """Give the runner that records steps, as `runner_of`; how often it may is for `Intake.body` to say."""
+asking = asynccontextmanager(runner_of)
+"""`runner_of` for a `with` block; what is held for the runner is given back before the answer goes out."""
+
+
+@asynccontextmanager
+async def recording(request: Request) -> AsyncIterator[RunnerIdentity]:
+    """Give the runner that records steps, as `asking`; how often it may is for `Intake.body` to say."""
     runner = await _runner(request)
     with services_of(request).intake.turns.taken(runner.pod_uid):
         yield runner
@@ -149,18 +157,12 @@ async def intake_of(request: Request) -> Intake:
     return services_of(request).intake
 
 
-async def metrics_of(request: Request) -> GatewayMetrics:
-    """Return the application's metrics."""
-    return services_of(request).metrics
-
-
 async def spans_of(request: Request) -> Spans:
     """Return what takes the application's spans."""
     return services_of(request).spans
 
 
 Runner = Annotated[RunnerIdentity, Depends(runner_of)]
-Recorder = Annotated[RunnerIdentity, Depends(recorder_of)]
 Writes = Annotated[RunnerHistory, Depends(writes_of)]
 Sessions = Annotated[RunnerSessions, Depends(sessions_of)]
 Artifacts = Annotated[RunnerArtifacts, Depends(artifacts_of)]
@@ -169,5 +171,4 @@ History = Annotated[ReadHistory, Depends(history_of)]
 ReadBudget = Annotated[Budget, Depends(read_budget_of)]
 StepBudget = Annotated[Budget, Depends(step_budget_of)]
 Bodies = Annotated[Intake, Depends(intake_of)]
-Metrics = Annotated[GatewayMetrics, Depends(metrics_of)]
 Traces = Annotated[Spans, Depends(spans_of)]
