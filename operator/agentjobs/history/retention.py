@@ -45,6 +45,17 @@ class _Job(NamedTuple):
     """Whether any of its events or steps are left."""
 
 
+async def every_hour(sweep: Callable[[], Awaitable[object]], *, sleep: Callable[[float], Awaitable[None]]) -> None:
+    """Sweep every hour. A database that is away is asked again an hour later."""
+    await sleep(FIRST_SECONDS)
+    while True:
+        try:
+            await sweep()
+        except AgentJobsError as error:
+            logger.warning("history.unpruned", extra={"error": str(error)})
+        await sleep(SWEEP_SECONDS)
+
+
 class Retention:
     """Sweeps one cluster's history.
 
@@ -78,14 +89,8 @@ class Retention:
         self._sleep = sleep
 
     async def run(self) -> None:
-        """Sweep every hour. A database that is away is asked again an hour later."""
-        await self._sleep(FIRST_SECONDS)
-        while True:
-            try:
-                await self.sweep()
-            except AgentJobsError as error:
-                logger.warning("history.unpruned", extra={"error": str(error)})
-            await self._sleep(SWEEP_SECONDS)
+        """Sweep for ever."""
+        await every_hour(self.sweep, sleep=self._sleep)
 
     async def sweep(self) -> dict[str, int]:
         """Look through all that ended long enough ago, once; return how many rows went, by table.

@@ -8,9 +8,8 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from agentjobs.errors import AgentJobsError
 from agentjobs.history.database import Connection, Database
-from agentjobs.history.retention import FIRST_SECONDS, PAUSE_SECONDS, SWEEP_SECONDS
+from agentjobs.history.retention import PAUSE_SECONDS, every_hour
 from agentjobs.history.session_removal import Removal
 from agentjobs.history.statements import load
 
@@ -50,14 +49,8 @@ class SessionRetention:
         self._removal = Removal(database)
 
     async def run(self) -> None:
-        """Sweep every hour. A database that is away is asked again an hour later."""
-        await self._sleep(FIRST_SECONDS)
-        while True:
-            try:
-                await self.sweep()
-            except AgentJobsError as error:
-                logger.warning("history.unpruned", extra={"error": str(error)})
-            await self._sleep(SWEEP_SECONDS)
+        """Sweep for ever."""
+        await every_hour(self.sweep, sleep=self._sleep)
 
     async def sweep(self) -> dict[str, int]:
         """Look through all that was not used for long, once; return how many of what went.
