@@ -5,6 +5,7 @@
     running          run
     job_builder      flags to an AgentJob
     local            run --local, without any server
+    local_gateway    what its runner speaks to
     local_journal    its recorded steps, in a file
     local_artifacts  its artifacts, in the same file
     resources        verbs on files of objects: create, apply, delete

@@ -10,7 +10,7 @@ import threading
 import psutil
 import pytest
 
-from agentjobs.cli.local import _Server
+from agentjobs.cli.local_gateway import Server
 
 TOOLS = """
 import os
@@ -129,7 +129,7 @@ def test_a_job_that_keeps_no_steps_cannot_be_resumed(tour):
 
 
 def test_a_connection_that_breaks_with_its_runner_is_no_error_to_print(capfd):
-    with _Server({}, None, "token") as server:
+    with Server({}, None, "token") as server:
         with socket.create_connection(server.server_address) as runner:
             runner.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             server.handle_request()

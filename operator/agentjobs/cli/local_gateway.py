@@ -1,0 +1,165 @@
+"""The gateway of `run --local`: it answers the runner of one start on this machine, from the file of its journal.
+
+The answers are those of the cluster's gateway. What needs other jobs is empty: there is no session of before and no
+memory.
+"""
+
+import json
+import secrets
+import sqlite3
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from agentjobs import contract
+from agentjobs.cli import local_artifacts
+from agentjobs.cli.local_journal import Journal, Refused
+from agentjobs.contract import ArtifactNames, ArtifactSaved, ArtifactVersions, Attempt, MemoryHits, StepsAnswer
+
+
+class Server(ThreadingHTTPServer):
+    """Listens on a free port of this machine, for one that has the token."""
+
+    daemon_threads = True
+
+    def __init__(self, given: Attempt, journal: Journal, token: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.given = given
+        self.journal = journal
+        self.token = token
+        self.document: dict[str, Any] | None = None
+        """How the runner said that the start ended."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a connection that broke: the runner was killed, and that is told."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """The gateway's answers to a runner; its timeline is in the log already and is not kept."""
+
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name is the base class's
+        """Say nothing: the log belongs to the runner."""
+
+    def _answer(self) -> None:
+        length = self.headers.get("Content-Length") or "0"
+        body = self.rfile.read(int(length) if length.isdigit() else 0)
+        if not secrets.compare_digest(self.headers.get("Authorization") or "", f"Bearer {self.server.token}"):
+            self._send(401, {"reason": "Unauthorized", "message": "Another token is needed."})
+            return
+        try:
+            self._told(body)
+        except sqlite3.Error as error:
+            # As a gateway whose database is away: the runner tries again, and ends when its patience has.
+            self._send(503, {"reason": "Unavailable", "message": f"The journal cannot be used: {error}."})
+
+    def _told(self, body: bytes) -> None:
+        asked = urlsplit(self.path)
+        match self.command, asked.path:
+            case "GET", contract.PATH_ATTEMPT:
+                self._send(200, self.server.given)
+            case "POST", contract.PATH_EVENTS | contract.PATH_HEARTBEAT:
+                self._send(204, None)
+            case "PUT", contract.PATH_RESULT:
+                document = json.loads(body)
+                self.server.document = document
+                result = document["result"]
+                self._send(200, {"final": result and self.server.journal.keep(result)})
+            case "GET", contract.PATH_STEPS:
+                after = parse_qs(asked.query).get("after", ["0"])[0]
+                self._send(200, self.server.journal.page(int(after) if after.isdecimal() else 0))
+            case "POST", contract.PATH_STEPS:
+                self._append(body)
+            case "PUT", contract.PATH_SESSION:
+                self._send(204, None)  # nothing continues it
+            case "POST", contract.PATH_MEMORY:
+                self._send(200, MemoryHits(memories=[]))
+            case _, path if path.startswith(contract.PATH_ARTIFACTS):
+                self._artifacts(path, {name: values[0] for name, values in parse_qs(asked.query).items()}, body)
+            case _:
+                self._send(404, {"reason": "NotFound", "message": f"{self.path} is not there with --local."})
+
+    def _artifacts(self, path: str, asked: Mapping[str, str], body: bytes) -> None:
+        name, version = asked.get("name", ""), asked.get("version")
+        # Answered when the transaction is over: what the runner hears of is stored.
+        match self.command, path:
+            case "POST", contract.PATH_ARTIFACT:
+                given, now = json.loads(self.headers[contract.HEADER_ARTIFACT]), datetime.now(UTC).isoformat()
+                with self.server.journal.file() as file:
+                    number = local_artifacts.save(file, given, body, run=self.server.journal.run, time=now)
+                self._send(200, ArtifactSaved(version=number))
+            case "GET", contract.PATH_ARTIFACT:
+                with self.server.journal.file() as file:
+                    found = local_artifacts.content(file, name, None if version is None else int(version))
+                self._send_artifact(found)
+            case "DELETE", contract.PATH_ARTIFACT:
+                with self.server.journal.file() as file:
+                    local_artifacts.delete(file, name)
+                self._send(204, None)
+            case "GET", contract.PATH_ARTIFACTS:
+                with self.server.journal.file() as file:
+                    names = local_artifacts.names(file)
+                self._send(200, ArtifactNames(names=names, next=None))
+            case "GET", contract.PATH_ARTIFACT_VERSIONS:
+                with self.server.journal.file() as file:
+                    versions = local_artifacts.versions(file, name)
+                self._send(200, ArtifactVersions(versions=versions))
+            case _:
+                self._send(404, {"reason": "NotFound", "message": f"{path} is not there with --local."})
+
+    def _send_artifact(self, found: tuple[str, bytes] | None) -> None:
+        if found is None:
+            self._send(404, {"reason": "NotFound", "message": "There is no such artifact, or no such version of it."})
+            return
+        told, content = found
+        self.send_response(200)
+        self.send_header(contract.HEADER_ARTIFACT, told)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _append(self, body: bytes) -> None:
+        if len(body) > contract.MAX_STEPS_BODY_BYTES:
+            self._send(413, {"reason": "BodyTooLarge", "message": "The body of a request is too large."})
+            return
+        try:
+            self._send(200, StepsAnswer(last=self.server.journal.append(json.loads(body))))
+        except Refused as refused:
+            self._send(refused.status, {"reason": refused.reason, "message": str(refused)})
+
+    do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815  the names are the base class's
+
+    def _send(self, status: int, answer: Mapping[str, Any] | None) -> None:
+        content = b"" if answer is None else json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@contextmanager
+def serving(given: Attempt, journal: Journal, token: str) -> Iterator[Server]:
+    """Answer the runner of one start while the context is open."""
+    with Server(given, journal, token) as server:
+        thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.05), daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
