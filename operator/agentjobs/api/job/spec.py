@@ -148,10 +148,11 @@ class Retry(Model):
     backoff: Backoff = Field(default_factory=Backoff, description="Wait between two attempts.")
     resume: Literal["FromCheckpoint", "FromStart"] = Field(
         default="FromCheckpoint",
-        description="Where a new attempt begins. FromCheckpoint goes on after the last recorded step: recorded answers "
-        "and results are used again, and nothing of that is paid or done twice. FromStart forgets the steps of the "
-        "failed attempt and runs the agent from its first step. A start that continues its attempt (after a snooze, a "
-        "suspension, a lost pod) goes on after the last recorded step in either case. Default: FromCheckpoint.",
+        description="Where a new attempt begins. FromCheckpoint continues after the last recorded step: recorded "
+        "answers and results are used again, and nothing of that is paid or done twice. FromStart forgets the steps of "
+        "the failed attempt and runs the agent from its first step. A start that continues its attempt (after a "
+        "snooze, a suspension, a lost pod) continues after the last recorded step in either case. "
+        "Default: FromCheckpoint.",
     )
     on_version_change: Literal["Continue", "Restart", "Fail"] = Field(
         default="Continue",
@@ -243,7 +244,7 @@ class Timeouts(Model):
     attempt: Duration = Field(
         default=timedelta(minutes=30),
         description="Longest time of one start, at least 1s; then it is stopped. If it recorded new steps, the next "
-        "start goes on after them 30 s later and no attempt is charged; else it counts as a failed attempt. "
+        "start continues after them 30 s later and no attempt is charged; else it counts as a failed attempt. "
         "Default: 30m.",
     )
     progress: Duration = Field(
@@ -330,7 +331,7 @@ class AgentJobSpec(Model):
     suspend: Annotated[Boolean, ALWAYS, OF_ONE_RUN] = Field(
         default=False,
         description="Set to true to stop the running start after the step that it is at, and hold the job; false puts "
-        "it back into its queue at its old place, and it goes on after the last recorded step. Default: false.",
+        "it back into its queue at its old place, and it continues after the last recorded step. Default: false.",
     )
     cancel: Annotated[Boolean, ALWAYS, OF_ONE_RUN] = Field(
         default=False, description="Set to true to stop the job for good; this cannot be undone. Default: false."

@@ -167,7 +167,7 @@ class AgentJobStatus:
     checkpoint: Annotated[
         Checkpoint | None,
         Field(
-            description="The last recorded step, written when a start ends; the next start goes on after it, unless "
+            description="The last recorded step, written when a start ends; the next start continues after it, unless "
             "`retry.resume` or `steps.checkpoint` say otherwise. `agentjobs show NAME --steps` lists all of them."
         ),
     ] = None

@@ -103,7 +103,7 @@ class Steps(Model):
     checkpoint: Literal["Steps", "None"] = Field(
         default="Steps",
         description="Steps records each step before anything acts on it: a later start repeats no recorded step and "
-        "goes on with the first one that is missing. None keeps nothing for later starts, which all run the agent "
+        "continues with the first one that is missing. None keeps nothing for later starts, which all run the agent "
         "from its first step; steps are still recorded for people to read. Default: Steps.",
     )
     on_divergence: Literal["Continue", "Fail"] = Field(
