@@ -17,8 +17,8 @@ from agentjobs_runner.redaction import Redactor
 from agentjobs_runner.stores import Earlier
 
 T = TypeVar("T")
-JSON: Final = "application/json"
-BYTES: Final = "application/octet-stream"
+_JSON: Final = "application/json"
+_BYTES: Final = "application/octet-stream"
 
 
 class Requests(Protocol):
@@ -87,7 +87,7 @@ class GatewayStores:
 
     def save_artifact(self, save: ArtifactSave, content: bytes) -> int:
         """Store a version and return its number."""
-        headers = {"Content-Type": BYTES, contract.HEADER_ARTIFACT: json.dumps(save, separators=(",", ":"))}
+        headers = {"Content-Type": _BYTES, contract.HEADER_ARTIFACT: json.dumps(save, separators=(",", ":"))}
         saved = self._patiently(lambda: self._gateway.request("POST", contract.PATH_ARTIFACT, content, headers))
         return int(answer_of(saved, contract.PATH_ARTIFACT)["version"])
 
@@ -113,7 +113,15 @@ class GatewayStores:
     def search_memory(self, query: str, limit: int) -> list[MemoryHit]:
         """Return what was said in other sessions that has a word of `query`, best first."""
         body = {"query": query, "limit": limit}
-        return cast("list[MemoryHit]", self._send("POST", contract.PATH_MEMORY, body)["memories"])
+        hits = cast("list[MemoryHit]", self._send("POST", contract.PATH_MEMORY, body)["memories"])
+        return [{**hit, "text": self._unsealed(hit["text"])} for hit in hits]
+
+    def _unsealed(self, text: str) -> str:
+        """The text as it was said; as it is kept where it holds a secret that this pod lacks."""
+        try:
+            return str(self._redactor.unseal(text))
+        except LookupError:
+            return text
 
     def _get(self, path: str, **query: str) -> Any:
         whole = f"{path}?{urlencode(query)}" if query else path
@@ -121,7 +129,7 @@ class GatewayStores:
 
     def _send(self, method: str, path: str, body: Any) -> Any:
         content = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        headers = {"Content-Type": JSON}
+        headers = {"Content-Type": _JSON}
         return answer_of(self._patiently(lambda: self._gateway.request(method, path, content, headers)), path)
 
     def _patiently(self, request: Callable[[], T]) -> T:

@@ -76,6 +76,16 @@ def test_secrets_leave_the_pod_as_names_and_come_back_as_they_were(made):
     assert found.state == TURN["state"]
 
 
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [("⟦⟧ marks", "⟦ marks"), ("key ⟦MODEL_API_KEY⟧", "key sk-0123456789abcdef"), ("⟦OTHER⟧ ⟦⟧", "⟦OTHER⟧ ⟦⟧")],
+)
+def test_memory_tells_what_was_said_as_far_as_this_pod_knows_the_secrets(made, kept, said):
+    hit = {"id": "e", "session": "s", "author": "user", "time": "2026-01-01T00:00:00Z", "text": kept}
+
+    assert [one["text"] for one in made({"memories": [hit]}).search_memory("marks", 3)] == [said]
+
+
 def test_a_secret_that_this_pod_lacks_is_said_so(made):
     stores = made(httpx.Response(204))
     stores.put_turn(TURN)
