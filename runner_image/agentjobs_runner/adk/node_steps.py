@@ -50,8 +50,8 @@ class NodeSteps:
         FunctionNode._run_impl = run  # type: ignore[method-assign, assignment]
 
     async def _run(self, node: FunctionNode, context: Context, given: Any) -> AsyncGenerator[Any, None]:
-        place = self._keys.strand(context), node.name
-        key = StepKey(*place, self._ended[place] + 1)
+        where = self._keys.strand(context), node.name
+        key = StepKey(*where, self._ended[where] + 1)
         asked = {"args": digest(given)}
         step = NewStep(f"node:{key}", StepKind.NODE, node.name, node.name, datetime.now(UTC), asked)
         recorded = self._start.journal.ended(step.key)
@@ -63,7 +63,7 @@ class NodeSteps:
         async with aclosing(events):
             async for event in events:
                 yield event
-        self._ended[place] += 1
+        self._ended[where] += 1
         self._start.gave()
 
     async def _replay(self, recorded: RecordedStep, context: Context) -> AsyncGenerator[Event, None]:
