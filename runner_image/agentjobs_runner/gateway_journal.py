@@ -70,8 +70,8 @@ class GatewayJournal:
         self._steps = RecordedSteps(redactor.unseal)
         self._read: Future[None] = Future()
         self._lock = threading.Lock()
-        self._replayed: set[str] | None = set() if self._last else None
-        """The keys that answered; None once `resumed` is told, or where nothing was recorded."""
+        self._resumes: bool | None = False if self._last else None
+        """Whether a recorded step answered; None once `resumed` is told, or where nothing was recorded."""
         self._begun: set[str] = set()
         """The calls of this start that have not ended."""
         self._sender = StepSender(gateway.add_steps, self._frame, self._stored, on_lost, clock=clock, sleep=sleep)
@@ -107,7 +107,7 @@ class GatewayJournal:
             logger.warning("journal.versions", extra={"why": change.told})
             self._recorder.add("warning", self._job, {"level": "WARNING", "message": change.told})
         if change.restart:
-            self._run, self._last, self._replayed = self._start, 0, None
+            self._run, self._last, self._resumes = self._start, 0, None
             self._steps.clear()
         self._versions = versions
 
@@ -124,10 +124,10 @@ class GatewayJournal:
         if found is None:
             # Before the first step the runner looks for notes of its own, which most jobs do not have. And what an
             # earlier start began may hold steps that are recorded.
-            if self._replayed and self._steps.interrupted(key) is None:
+            if self._resumes and self._steps.interrupted(key) is None:
                 self._tell_resumed()
-        elif self._replayed is not None:
-            self._replayed.add(key)
+        elif self._resumes is not None:
+            self._resumes = True
         return found
 
     def interrupted(self, key: str) -> RecordedStep | None:
@@ -180,9 +180,11 @@ class GatewayJournal:
 
     def _tell_resumed(self) -> None:
         with self._lock:
-            replayed, self._replayed = self._replayed, None
-        if replayed is not None:
-            self._recorder.add("resumed", self._job, {"fromStep": self._last + 1, "replayed": len(replayed)})
+            resumes, self._resumes = self._resumes, None
+        if resumes is not None:
+            # All of them, as history counts: a value of a tool's own code is not asked for when the tool's result is.
+            replayed = self._steps.count_ended() if resumes else 0
+            self._recorder.add("resumed", self._job, {"fromStep": self._last + 1, "replayed": replayed})
 
     def _frame(self) -> dict[str, Any]:
         versions = self._versions

@@ -48,6 +48,10 @@ class RecordedSteps:
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise unreadable(step if isinstance(step, Mapping) else {}, error) from error
 
+    def count_ended(self) -> int:
+        """Return how many of the steps have ended."""
+        return sum(kept.frame["ended"] is not None for kept in list(self._kept.values()))
+
     def put(self, frame: Mapping[str, Any], body: bytes) -> None:
         """Add one step with its body as JSON."""
         self._kept[frame["key"]] = _Kept(frame, body)

@@ -97,7 +97,7 @@ def attempt(work: Work, recording: Recording, *, environ: Mapping[str, str], rea
     _check_installed()
     with _journal(given, recording) as journal:
         if (final := journal.result) is not None:
-            show("this run has ended, so this is its answer; leave out --resume to begin anew", error=True)
+            show("this run has ended, so this is its answer; leave out --resume to begin again", error=True)
             why = "the job has its result already"
             return Ending(verdict=Verdict.SUCCEED.value, reason="ResultAccepted", message=why, result=final)
         # No session of before, but a place for artifacts.

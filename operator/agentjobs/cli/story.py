@@ -131,8 +131,8 @@ def _entry(kind: str, data: Mapping[str, Any], told: Told, full: bool) -> str:
         case "text":
             said = str(data.get("text") or "")
         case "resumed":
-            # Numbers are where the page says which starts continued: values recorded inside a tool count there, too.
-            said = "continues from the record"
+            # Not `fromStep`: a call that had begun already has a lower number.
+            said = f"{data.get('replayed')} steps replayed"
         case "started":
             said = f"attempt {data.get('attempt')}"
         case "ended":

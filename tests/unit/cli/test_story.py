@@ -30,9 +30,7 @@ def test_a_tool_call_is_shown_with_its_arguments():
 
 
 def test_where_a_start_continued_is_shown():
-    assert "continues from the record" in entries_table(
-        [entry("resumed", {"fromStep": 7, "replayed": 6})], Told(), full=False
-    )
+    assert "6 steps replayed" in entries_table([entry("resumed", {"fromStep": 7, "replayed": 6})], Told(), full=False)
 
 
 @pytest.mark.parametrize(("full", "shown"), [(False, 100), (True, 300)])

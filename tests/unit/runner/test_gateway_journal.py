@@ -405,7 +405,7 @@ def test_where_a_start_goes_on_is_told_when_its_first_own_step_begins(journal):
     made.ended("another")
 
     assert (len(answers), before) == (3, [])
-    assert made.recorder.entries == [("resumed", {"fromStep": 4, "replayed": 2})]
+    assert made.recorder.entries == [("resumed", {"fromStep": 4, "replayed": 3})]
 
 
 def test_what_is_looked_for_in_vain_before_the_first_step_ends_no_replay(journal):
@@ -415,6 +415,23 @@ def test_what_is_looked_for_in_vain_before_the_first_step_ends_no_replay(journal
         made.ended(key)
 
     assert made.recorder.entries == [("resumed", {"fromStep": 2, "replayed": 1})]
+
+
+def test_a_value_inside_of_a_replayed_call_counts_as_replayed_though_nobody_asks_for_it(journal):
+    steps = [recorded(1, "value", 1), recorded(2, "tool", 2)]
+    made = journal(FakeGateway(pages=[{"steps": steps, "next": None}]), head=head(2))
+    made.ended("tool")
+    made.ended("new")
+
+    assert made.recorder.entries == [("resumed", {"fromStep": 3, "replayed": 2})]
+
+
+def test_a_start_that_uses_no_recorded_step_says_so(journal):
+    made = journal(FakeGateway(pages=[{"steps": [recorded(1, "a", 1)], "next": None}]), head=head(1))
+    made.open(**VERSIONS)
+    made.finish(lambda: 5.0)
+
+    assert made.recorder.entries == [("resumed", {"fromStep": 2, "replayed": 0})]
 
 
 def test_steps_inside_of_a_call_that_did_not_end_count_as_replayed(journal):
