@@ -29,3 +29,18 @@ class StepKey:
     def __str__(self) -> str:
         call = f"{self.strand}|{self.agent}#{self.model_call}"
         return call if self.tool_call is None else f"{call}/{self.tool_call}"
+
+
+def is_within(strand: str, outer: str) -> bool:
+    """Whether `strand` is `outer`, or a line of execution that began in it: a branch, a node, a tool call of it."""
+    if strand == outer or strand.startswith(f"{outer}|"):
+        return True
+    call, beyond, place = outer.rpartition(">")
+    if not strand.startswith(call + beyond):
+        return False
+    branch, _, path = place.partition("|")
+    inner_branch, _, rest = strand[len(call + beyond) :].partition("|")
+    inner_path = rest.partition("|")[0]
+    return f"{inner_branch}.".startswith(f"{branch}." if branch else "") and f"{inner_path}/".startswith(
+        f"{path}/" if path else ""
+    )

@@ -93,6 +93,7 @@ async def _ended(attempt: Attempt, steps: StepsOfStart, recorder: Recorder, stor
         with captured(recorder.add):
             return await _run(attempt, steps, recorder, stores)
     except BaseException as error:
+        steps.ended_by(error)
         ending = classify(toolsets.unwrapped(error), now=datetime.now(UTC))
         # What code raised needs its stack to be understood; what a provider or a definition did wrong tells itself.
         if ending.reason in (ErrorClass.AGENT_ERROR, ErrorClass.TOOL_ERROR, ErrorClass.MODULE_NOT_FOUND):
@@ -207,6 +208,7 @@ async def _ask(
             return met
         raise
     state = await session.state() if output.from_state else {}
+    steps.judged = _author(answer, output, session.app)
     return _judged(answer, output, state, session.app, recorder.usage.total)
 
 
@@ -241,6 +243,14 @@ def _judged(
         return output.judge(from_state(state, output.from_state), None, usage)
     found = answer.answer()
     return found if isinstance(found, Ending) else output.judge(found.value, _own_schema(app, found), usage)
+
+
+def _author(answer: AnswerCollector, output: Output, app: App) -> str | None:
+    """The agent whose model gave what is judged, where one did."""
+    if output.from_state is not None:
+        return next((n.name for n in walk(app.root_agent) if getattr(n, "output_key", None) == output.from_state), None)
+    found = answer.answer()
+    return found.model_of if isinstance(found, Answer) else None
 
 
 def _own_schema(app: App, said: Answer) -> type[BaseModel] | None:

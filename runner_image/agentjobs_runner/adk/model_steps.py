@@ -186,6 +186,7 @@ class ModelSteps:
                 if tried >= policy.tries or (met := model_may_recover(error)) is None:
                     self._failed[call.key] = call
                     self._start.survived.failed(call.key, error)
+                    self._start.lost(call.key, stored=False)
                     raise
                 await wait(self._start, call.key, named, tried, policy, met)
             else:

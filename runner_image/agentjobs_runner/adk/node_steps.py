@@ -64,7 +64,7 @@ class NodeSteps:
             async for event in events:
                 yield event
         self._ended[where] += 1
-        self._start.gave()
+        self._start.gave(where[0], replayed=recorded is not None)
 
     async def _replay(self, recorded: RecordedStep, context: Context) -> AsyncGenerator[Event, None]:
         with reading(recorded):

@@ -93,6 +93,12 @@ class StepPlugin(BasePlugin):
                 user_steps.place.set(here)
                 return
 
+    async def on_agent_error_callback(
+        self, *, agent: BaseAgent, callback_context: CallbackContext, error: Exception
+    ) -> None:
+        """Note which agent `error` came out of."""
+        self._start.failing(error, self._keys.strand(callback_context), agent.name)
+
     def _place(self, context: CallbackContext) -> str:
         return f"{self._keys.strand(context)}|{context.agent_name}"
 
@@ -124,7 +130,7 @@ class StepPlugin(BasePlugin):
                 self._start.answer_replayed(answer.content)
         else:
             await self._refuse(call, callback_context)
-        self._start.answered(str(call.key))
+        self._start.answered(call.key, replayed=call.replayed)
         self._keys.answer(callback_context, *call.answers)
         if not call.replayed:
             await self._models.record(call)
@@ -136,6 +142,7 @@ class StepPlugin(BasePlugin):
                 self._tell(context.agent_name, answer, stopped)
                 await self._models.record(call, void=True)
                 self._start.survived.failed(call.key, stopped)
+                self._start.lost(call.key, stored=True)
                 raise stopped
 
     def _tell(self, agent: str, answer: LlmResponse, stopped: StartEnded) -> None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from google.adk.events.event import Event
 from opentelemetry import trace
@@ -15,6 +15,10 @@ from agentjobs_runner.adk.survived_errors import SurvivedErrors
 from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.journal import Journal, NewStep
+from agentjobs_runner.origins import causes
+from agentjobs_runner.steps import StepKey, is_within
+
+_NOTE: Final = "__agentjobs_failed_in__"
 
 Tell = Callable[[str, str, Mapping[str, Any]], None]
 
@@ -29,8 +33,8 @@ class FailedCall:
     """A tool call that raised an error."""
 
     step: NewStep
-    asked_by: str
-    """The key of the model call that asked for it."""
+    asked_by: StepKey
+    """The model call that asked for it."""
     before: bool
     """Whether it had ended the start before by an error, too."""
 
@@ -46,14 +50,22 @@ class StepsOfStart:
     number: int = 1
     """Of the start."""
     policies: StepPolicies = field(default_factory=StepPolicies)
-    answers: list[str] = field(default_factory=list)
-    """The keys of the model calls that have been answered, in their order."""
-    ends_with_answer: bool = False
-    """Whether the newest step is a model's answer."""
+    answers: list[StepKey] = field(default_factory=list)
+    """The model calls that have been answered, in their order."""
+    is_new: bool = False
+    """Whether a step was not replayed: this start did something that no earlier one had recorded."""
     repaired_from: int | None = None
     """Which of the answers was the first that had to be repaired."""
-    failed: FailedCall | None = None
-    """The newest tool call that raised an error."""
+    failed: dict[str, FailedCall] = field(default_factory=dict)
+    """The tool calls that raised an error with which nothing went on, by strand."""
+    failed_in: tuple[str, str] | None = None
+    """The strand and name of the agent that raised the error by which the start ended."""
+    judged: str | None = None
+    """The agent whose answer was judged to be wrong, where it is known."""
+    _gave: dict[str, int] = field(default_factory=dict)
+    """How many answers there were when a strand's newest result came."""
+    _lost: dict[str, int] = field(default_factory=dict)
+    """How many answers there were when a strand's newest model call gave none that may be used."""
     diverged: int = 0
     """Steps that were asked something else when they were recorded."""
     _contents: dict[int, object] = field(default_factory=dict)
@@ -64,16 +76,56 @@ class StepsOfStart:
     def __post_init__(self) -> None:
         self.survived = SurvivedErrors(self.journal)
 
-    def answered(self, key: str) -> None:
+    def answered(self, key: StepKey, *, replayed: bool) -> None:
         """Note that a model's answer is used."""
         self.survived.went_on()
         self.answers.append(key)
-        self.ends_with_answer, self.failed = True, None
+        self.is_new = self.is_new or not replayed
+        self.failed.pop(key.strand, None)
 
-    def gave(self) -> None:
+    def gave(self, strand: str, *, replayed: bool) -> None:
         """Note that the result of a tool or node is used."""
         self.survived.went_on()
-        self.ends_with_answer, self.failed = False, None
+        self._gave[strand] = len(self.answers)
+        self.is_new = self.is_new or not replayed
+        self.failed.pop(strand, None)
+
+    def lost(self, key: StepKey, *, stored: bool) -> None:
+        """Note that a model call raised an error, or gave an answer that was refused and is `stored` as void."""
+        self._lost[key.strand] = len(self.answers)
+        self.is_new = self.is_new or stored
+
+    def failing(self, error: BaseException, strand: str, agent: str) -> None:
+        """Note that `error` came out of `agent`; the innermost agent's note stays."""
+        vars(error).setdefault(_NOTE, (strand, agent))
+
+    def ended_by(self, error: BaseException) -> None:
+        """Note that `error` ended the start."""
+        for cause in causes(error):
+            self.failed_in = vars(cause.error).get(_NOTE, self.failed_in)
+
+    def newest(self) -> StepKey | None:
+        """Return the newest answer of what failed; of all, where none is known to have had a part in it."""
+        if self.failed_in is None:
+            mine = [key for key in self.answers if key.agent == self.judged]
+        else:
+            strand, agent = self.failed_in
+            mine = [key for key in self.answers if f"{key}|".startswith(f"{strand}|{agent}#")]
+            mine = mine or [key for key in self.answers if is_within(key.strand, strand)]
+        return next(reversed(mine or self.answers), None)
+
+    def gave_after(self, answer: StepKey) -> bool:
+        """Whether results came after `answer`, one of `answers`, in what failed."""
+        return self._after(answer, self._gave)
+
+    def lost_after(self, answer: StepKey) -> bool:
+        """Whether a model call came to nothing after `answer`, one of `answers`, in what failed."""
+        return self._after(answer, self._lost)
+
+    def _after(self, answer: StepKey, counts: Mapping[str, int]) -> bool:
+        answered = len(self.answers) - self.answers[::-1].index(answer)
+        within = self.failed_in[0] if self.failed_in is not None else "|"
+        return any(count >= answered for strand, count in counts.items() if is_within(strand, within))
 
     def compare(self, recorded: RecordedStep, asked: dict[str, Any]) -> None:
         """Mark a recorded step in traces, and see whether it was asked the same; its answer is used in any case.

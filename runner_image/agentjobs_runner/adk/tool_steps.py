@@ -113,7 +113,7 @@ class ToolSteps:
             self._start.compare(recorded, call.step.request)
             self._start.tool_replayed(context.function_call_id, shadow.tool.name)
             call.ended = True
-            self._start.gave()
+            self._start.gave(call.key.strand, replayed=True)
             with reading(recorded):
                 result = result_of(recorded["body"]["result"])
                 redo(recorded["body"]["actions"], context)
@@ -141,8 +141,8 @@ class ToolSteps:
                 break
             except Exception as error:
                 if tried >= policy.tries or (met := tool_may_recover(error)) is None:
-                    asked_by = str(replace(call.key, tool_call=None))
-                    self._start.failed = FailedCall(call.step, asked_by, failed_before)
+                    asked_by = replace(call.key, tool_call=None)
+                    self._start.failed[call.key.strand] = FailedCall(call.step, asked_by, failed_before)
                     self._start.survived.failed(call.key, error, call.step.key)
                     raise
                 named = f"tool {call.tool.name}"
@@ -184,7 +184,7 @@ class ToolSteps:
             return result
         await self._start.journal.record(call.step, body)
         call.ended = True
-        self._start.gave()
+        self._start.gave(call.key.strand, replayed=False)
         self._start.gate.leave(call.key)
         return result_of(body["result"])
 

@@ -10,11 +10,11 @@ from agentjobs.contract import ErrorClass, StepKind, Verdict
 from agentjobs_runner.adk.steps_of_start import FailedCall, StepsOfStart, failure_note
 from agentjobs_runner.endings import Ending
 from agentjobs_runner.journal import NewStep
+from agentjobs_runner.steps import StepKey
 
-# Ends that an answer can be the reason of. What models, the platform or an order of the user's code end is not.
-_ANSWERED: Final = frozenset(
+# Ends that tell of answers, which come out the same as long as the answers do.
+_JUDGED: Final = frozenset(
     {
-        ErrorClass.AGENT_ERROR,
         ErrorClass.CONTENT_BLOCKED,
         ErrorClass.INVALID_OUTPUT,
         ErrorClass.MODEL_OUTPUT_TRUNCATED,
@@ -22,26 +22,50 @@ _ANSWERED: Final = frozenset(
     }
 )
 _TOOL: Final = frozenset({ErrorClass.TOOL_ERROR, ErrorClass.TOOL_TIMEOUT})
+# Ends that an answer can be the reason of. What models, the platform or an order of the user's code end is not.
+_ANSWERED: Final = _JUDGED | _TOOL | {ErrorClass.AGENT_ERROR}
 
 
 async def unrecord(start: StepsOfStart, ending: Ending) -> None:
     """Void what made the start end as `ending` says; note a tool call that ended it."""
     if ending.verdict is not Verdict.SUCCEED:
         await start.survived.end()
-    if start.failed is not None and ending.reason in (*_TOOL, ErrorClass.SNOOZED):
-        await _tool_ended(start, start.failed, failed=ending.reason in _TOOL)
-    elif ending.verdict in (Verdict.RETRY, Verdict.FAIL) and ending.reason in (*_ANSWERED, *_TOOL):
-        if start.repaired_from is not None:
-            await start.journal.void(start.answers[start.repaired_from :])
-        elif start.ends_with_answer:
-            await start.journal.void(start.answers[-1:])
+    call = _failed_call(start)
+    if call is not None and ending.reason in (*_TOOL, ErrorClass.SNOOZED):
+        await _tool_ended(start, call, failed=ending.reason in _TOOL)
+    elif ending.verdict in (Verdict.RETRY, Verdict.FAIL) and ending.reason in _ANSWERED:
+        await start.journal.void([str(key) for key in _blamed(start, ending)])
+
+
+def _failed_call(start: StepsOfStart) -> FailedCall | None:
+    """The tool call that ended the start, if one did."""
+    own = start.failed.get(start.failed_in[0]) if start.failed_in is not None else None
+    return own or next(reversed(start.failed.values()), None)
+
+
+def _blamed(start: StepsOfStart, ending: Ending) -> list[StepKey]:
+    """The answers without which the next start may end otherwise.
+
+    A start that repeated what was recorded and failed shows that what follows on the newest answer does not help.
+    """
+    if start.repaired_from is not None:
+        return start.answers[start.repaired_from :]
+    newest = start.newest()
+    if newest is None:
+        return []
+    if start.lost_after(newest):  # the next start asks a model anew in any case
+        return [] if start.is_new else [newest]
+    may_differ = ending.reason not in _JUDGED and start.gave_after(newest)
+    return [] if may_differ and start.is_new else [newest]
 
 
 async def _tool_ended(start: StepsOfStart, call: FailedCall, *, failed: bool) -> None:
     """Note a call that ended the start, so that it is not uncertain; after a second failure its model answers anew."""
-    if failed and call.before and call.asked_by in start.answers:
-        await start.journal.void([call.asked_by])
-        return
+    if failed and call.before:
+        blamed = call.asked_by if call.asked_by in start.answers else start.newest()
+        if blamed is not None:
+            await start.journal.void([str(blamed)])
+            return
     key, now = failure_note(call.step.key, start.number), datetime.now(UTC)
     note = NewStep(key, StepKind.VALUE, call.step.agent, f"end of {call.step.name}", now)
     await start.journal.record(note, {"failed": failed})

@@ -189,16 +189,13 @@ async def test_repairs_that_did_not_help_are_asked_for_again_from_the_first(run)
     assert journal.voided == answers(journal)
 
 
-async def test_what_a_model_did_wrong_with_the_platform_voids_nothing(run):
-    journal = MemoryJournal()
-    script = [{"toolCalls": [{"name": "exit_loop"}]}, AWAY]
-    agent = {
-        "model": "scripted/script/main",
-        "inline": {"name": "a", "instruction": "?", "tools": [{"name": "exit_loop"}]},
-    }
+async def test_what_a_model_did_wrong_with_the_platform_voids_nothing(run, module):
+    journal, agent = MemoryJournal(), {"module": {"ref": f"{module(TOOLS)}:root_agent"}}
+    __import__("given").fails = 0
 
-    await run(script, agent=agent, journal=journal)
+    ending = await run([{"toolCalls": [{"name": "flaky"}]}, AWAY], agent=agent, journal=journal)
 
+    assert ending.reason == "ModelUnavailable"
     assert journal.voided == []
 
 
