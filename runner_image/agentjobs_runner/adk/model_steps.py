@@ -18,6 +18,8 @@ from types import MethodType
 from typing import Any, Final
 
 from google.adk.agents.callback_context import CallbackContext
+from google.adk.agents.invocation_context import InvocationContext
+from google.adk.flows.llm_flows.base_llm_flow import BaseLlmFlow
 from google.adk.models.base_llm import BaseLlm
 from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
@@ -38,6 +40,7 @@ from agentjobs_runner.steps import StepKey
 from agentjobs_runner.user_steps import place
 
 _METHOD: Final = "generate_content_async"
+_ADKS_MODEL: Final = BaseLlmFlow._get_llm
 # Whether the current code is a model's own: what that asks further is part of its answer.
 _asking: ContextVar[bool] = ContextVar("asking", default=False)
 
@@ -87,15 +90,25 @@ class ModelSteps:
         self._failed: dict[StepKey, ModelCall] = {}
         """Calls whose model raised an error."""
 
+    def install(self) -> None:
+        """Make every model that an agent asks be asked through here.
+
+        An agent may make a new one for each call, so that only the one that ADK has just got is the right one.
+        """
+
+        async def get(flow: BaseLlmFlow, context: InvocationContext) -> BaseLlm:
+            model = await _ADKS_MODEL(flow, context)
+            self.intercept(model)
+            return model
+
+        BaseLlmFlow._get_llm = get  # type: ignore[method-assign, assignment]
+
     async def begin(self, context: CallbackContext, request: LlmRequest) -> None:
-        """Note which call asks `request`, and see to it that the agent's model is asked through here."""
+        """Note which call asks `request`."""
         call = ModelCall(self._keys.ask(context), context, frozenset(request.tools_dict))
         await self._start.survived.begins(call.key)
         number = id(request)
         self._begun[number] = (weakref.ref(request, lambda _: self._begun.pop(number, None)), call)
-        model = await _model_of(context)
-        if model is not None:
-            self.intercept(model)
 
     def call_of(self, answer: LlmResponse) -> ModelCall | None:
         """Return the call that `answer` came from; None when it came from elsewhere."""
@@ -248,12 +261,3 @@ async def _next(answers: AsyncGenerator[LlmResponse, None], timeout: float) -> L
         if limit.expired():
             raise TimeoutError(f"no sign of an answer for {timeout:g}s, which steps.llm.timeout allows") from error
         raise
-
-
-async def _model_of(context: CallbackContext) -> BaseLlm | None:
-    """The model that ADK is about to ask."""
-    agent: Any = context.get_invocation_context().agent
-    if hasattr(agent, "canonical_model_async"):
-        found: BaseLlm = await agent.canonical_model_async(context)
-        return found
-    return getattr(agent, "canonical_model", None)

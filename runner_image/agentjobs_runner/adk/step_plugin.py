@@ -72,8 +72,9 @@ class StepPlugin(BasePlugin):
         self._nodes = NodeSteps(start, self._keys)
 
     def install(self) -> None:
-        """Stand before the plugins of every Runner, and at every function node."""
+        """Stand before the plugins of every Runner, at every agent's model and at every function node."""
         install(self)
+        self._models.install()
         self._nodes.install()
 
     def intercept(self, model: BaseLlm) -> None:

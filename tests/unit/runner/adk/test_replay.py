@@ -10,12 +10,17 @@ from tests.memoryjournal import MemoryJournal
 
 from agentjobs_runner.adk import engine
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # ADK deprecates what people still use
+# ADK deprecates what people still use, and warns of what it calls experimental.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
 
 TEAMS = """
 from google.adk.agents import BaseAgent, LlmAgent, LoopAgent, ParallelAgent, SequentialAgent
 from google.adk.events.event import Event
 from google.adk.events.event_actions import EventActions
+from google.adk.models._fallback_model import FallbackModel
 from google.adk.models.base_llm import BaseLlm
 from google.adk.models.llm_response import LlmResponse
 from google.adk.models.llm_request import LlmRequest
@@ -178,6 +183,39 @@ def asking_tool():
         async for answer in inner.generate_content_async(request):
             return {"said": answer.content.parts[0].text}
     return SequentialAgent(name="team", sub_agents=[other, agent("root", [("ask", {})], tools=[ask])])
+def new_model_each_time():
+    class Fresh(LlmAgent):
+        @property
+        def canonical_model(self):
+            return Model(model="fresh", turns=[[("look", {"word": "a"})], "done"])
+    return Fresh(name="root", tools=[tool("look")])
+def fallback():
+    class Away(Model):
+        async def generate_content_async(self, request, stream=False):
+            effects.append("away")
+            error = OSError("away")
+            error.status_code = 503
+            raise error
+            yield
+    turns = [("look", {"word": "a"})], [("look", {"word": "b"})], "done"
+    models = [Away(model="away"), Model(model="spare", turns=[*turns])]
+    return LlmAgent(name="root", model=FallbackModel(models=models), tools=[tool("look")])
+def wrapped():
+    class Wrapped(Model):
+        async def generate_content_async(self, request, stream=False):
+            effects.append("wrapper")
+            async for answer in super().generate_content_async(request, stream):
+                yield answer
+    class Around(BaseLlm):
+        inner: BaseLlm
+        async def generate_content_async(self, request, stream=False):
+            copied = request.model_copy()
+            async for answer in self.inner.generate_content_async(copied, stream):
+                yield answer
+    inner = Wrapped(model="inner", turns=[[("look", {"word": "a"})], "done"])
+    first = LlmAgent(name="first", model=inner, tools=[tool("look")])
+    second = LlmAgent(name="second", model=Around(model="around", inner=inner), tools=[tool("look")])
+    return ParallelAgent(name="team", sub_agents=[first, second])
 def tool_in_graph():
     def word(node_input): return {"word": "a"}
     return Workflow(name="graph", edges=[(START, word, FunctionTool(tool("look")))])
@@ -203,6 +241,9 @@ TEAM_NAMES = [
     "two_answers",
     "asking_tool",
     "tool_in_graph",
+    "new_model_each_time",
+    "fallback",
+    "wrapped",
 ]
 
 
