@@ -167,6 +167,7 @@ class ModelSteps:
             call.model, call.request = shadow.model.model, asked
             if (error := self._start.survived.again(call.key)) is not None:
                 self._failed[call.key] = call
+                self._start.lost(call.key, stored=False)
                 raise error
             async with aclosing(self._asked(call, shadow, request, stream)) as partial:
                 async for answer in partial:
