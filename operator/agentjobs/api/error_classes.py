@@ -121,7 +121,7 @@ CLASSES: Final[Mapping[ErrorClass, Described]] = {
         *_FAIL,
     ),
     ErrorClass.DIVERGED: Described(
-        "A later start asked something else than was recorded, and `steps.onDivergence` is Fail.", *_FAIL
+        "A later start asked something other than what was recorded, and `steps.onDivergence` is Fail.", *_FAIL
     ),
     ErrorClass.VERSION_MISMATCH: Described(
         "ADK, the runner or the agent changed since the job's first start, and `retry.onVersionChange` is Fail; "

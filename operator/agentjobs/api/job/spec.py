@@ -156,8 +156,8 @@ class Retry(Model):
     )
     on_version_change: Literal["Continue", "Restart", "Fail"] = Field(
         default="Continue",
-        description="What a later start does when ADK, the runner or the agent is another than in the job's first "
-        "start: Continue uses the recorded steps all the same and says so in a warning, as long as it can find them; "
+        description="What a later start does when ADK, the runner or the agent differs from that of the job's first "
+        "start: Continue still uses the recorded steps and says so in a warning, as long as it can find them; "
         "Restart runs the agent from its first step; Fail ends the job with VersionMismatch. Default: Continue.",
     )
     max_snoozes: Integer = Field(

@@ -108,9 +108,9 @@ class Steps(Model):
     )
     on_divergence: Literal["Continue", "Fail"] = Field(
         default="Continue",
-        description="What happens when a later start asks a model or tool something else than the recorded step was "
-        "asked, for example because an instruction holds the time: Continue takes the recorded answer and says so in "
-        "a warning; Fail ends the job with Diverged. Default: Continue.",
+        description="What happens when a later start asks a model or tool something other than what was recorded, for "
+        "example because an instruction contains the time: Continue takes the recorded answer and says so in a "
+        "warning; Fail ends the job with Diverged. Default: Continue.",
     )
     llm: ModelCalls = Field(default_factory=ModelCalls, description="How calls of models are tried.")
     tools: tuple[ToolCalls, ...] = Field(
