@@ -28,7 +28,7 @@ from agentjobs.contract import StepKind
 from agentjobs_runner.adk.answer_checks import streams_from, usage_of
 from agentjobs_runner.adk.held_context import holding
 from agentjobs_runner.adk.recorded import answers_of, answers_to_json, reading
-from agentjobs_runner.adk.requests import digest, of_model_call
+from agentjobs_runner.adk.requests import digest, in_any_order, of_model_call
 from agentjobs_runner.adk.scripted import pass_over
 from agentjobs_runner.adk.step_keys import StepKeys, inside
 from agentjobs_runner.adk.step_retries import model_may_recover, wait
@@ -157,7 +157,7 @@ class ModelSteps:
     async def _answers(
         self, call: ModelCall, shadow: "_Shadow", request: LlmRequest, stream: bool
     ) -> AsyncGenerator[LlmResponse, None]:
-        key, asked = str(call.key), of_model_call(request, shadow.model.model)
+        key, asked = str(call.key), of_model_call(request, shadow.model.model) | in_any_order(request)
         if (recorded := self._start.journal.ended(key)) is not None:
             self._start.compare(recorded, asked)
             pass_over(shadow.model, call.key.agent, recorded["start"])

@@ -10,6 +10,8 @@ from pydantic import BaseModel
 # A history that differs further back differed when that was its end.
 _NEWEST: Final = 3
 _DIGEST: Final = 16
+# Contents that are looked through in each request; a longer history would take too long.
+_MOST_CONTENTS: Final = 200
 # Settings that say nothing of what is asked: whose call it is, how it travels.
 _ASIDE: Final = frozenset({"system_instruction", "tools", "labels", "http_options"})
 
@@ -28,6 +30,17 @@ def of_model_call(request: LlmRequest, model: str) -> dict[str, Any]:
     }
 
 
+def in_any_order(request: LlmRequest) -> dict[str, Any]:
+    """Return a digest of a request's contents that does not depend on their order; nothing for a long history.
+
+    Parallel agents end in another order in each start, and so their events stand in what later agents ask.
+    """
+    if len(request.contents) > _MOST_CONTENTS:
+        return {}
+    total = sum(int(digest(content), 16) for content in request.contents)
+    return {"unordered": f"{total % 16**_DIGEST:0{_DIGEST}x}"}
+
+
 def of_tool_call(args: dict[str, Any]) -> dict[str, Any]:
     """Return what tells two calls of a tool apart."""
     return {"args": digest(args)}
@@ -35,7 +48,10 @@ def of_tool_call(args: dict[str, Any]) -> dict[str, Any]:
 
 def difference(recorded: dict[str, Any], asked: dict[str, Any]) -> str:
     """Say in words what the first difference between two requests is; empty when there is none."""
+    reordered = "unordered" in recorded and recorded["unordered"] == asked.get("unordered")
     for name, words in _WORDS.items():
+        if reordered and name == "newest":
+            continue
         if name in recorded and name in asked and recorded[name] != asked[name]:
             was, now = recorded[name], asked[name]
             return f"{words} ({was} then, {now} now)" if name in _SHOWN else words
