@@ -58,6 +58,8 @@ class StepsOfStart:
     """Which of the answers was the first that had to be repaired."""
     failed: dict[str, FailedCall] = field(default_factory=dict)
     """The tool calls that raised an error with which nothing went on, by strand."""
+    error: BaseException | None = None
+    """What came out of the run and ended the start."""
     failed_in: tuple[str, str] | None = None
     """The strand and name of the agent that raised the error by which the start ended."""
     judged: str | None = None
@@ -101,6 +103,7 @@ class StepsOfStart:
 
     def ended_by(self, error: BaseException) -> None:
         """Note that `error` ended the start."""
+        self.error = error
         for cause in causes(error):
             self.failed_in = vars(cause.error).get(_NOTE, self.failed_in)
 

@@ -6,6 +6,7 @@ again in its place. A note that ends a start is void, so that no job fails by it
 """
 
 import sys
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,12 +16,14 @@ from agentjobs.contract import StepKind, Verdict
 from agentjobs_runner.adk.classify import classify
 from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.journal import Journal, NewStep
-from agentjobs_runner.origins import Origin, Source, note_origin, origin_of
+from agentjobs_runner.origins import Origin, Source, causes, note_origin, origin_of
 from agentjobs_runner.redaction import safe_str, storable
 from agentjobs_runner.steps import StepKey
 
 # Of each text of an error: some hold a whole page.
 _MOST_CHARS: Final = 8_000
+# Errors keep alive what their frames hold.
+_MOST_KEPT: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,13 @@ class SurvivedErrors:
         self._open: dict[str, _Failure] = {}
         """Failures after which nothing went on so far."""
         self._newest: _Failure | None = None
+        self._all: deque[_Failure] = deque(maxlen=_MOST_KEPT)
 
     def failed(self, key: StepKey, error: Exception, step: str = "") -> None:
         """Note that a model call or tool call raised `error`; `step` is the key it is recorded under, if another."""
-        self._newest = _Failure(key, _note(step or str(key)), error)
-        self._open[self._newest.note] = self._newest
+        failure = _Failure(key, _note(step or str(key)), error)
+        self._newest = self._open[failure.note] = failure
+        self._all.append(failure)
 
     def forget(self, key: StepKey, step: str = "") -> None:
         """Take back what `failed` said: a callback made an answer or a result of the error."""
@@ -70,10 +75,18 @@ class SurvivedErrors:
         self.failed(key, error, step)
         return error
 
-    async def end(self) -> None:
-        """Void the note of the error after which nothing came any more: the next start is to try again."""
-        if self._newest is not None and self._journal.ended(self._newest.note) is not None:
-            await self._journal.void([self._newest.note])
+    async def end(self, error: BaseException | None) -> None:
+        """Void the notes of errors that ended the start after all: the next one is to try again.
+
+        Args:
+            error: what came out of the run; None when the run itself came to its end.
+        """
+        # What an error was raised over is not its reason: code may have caught that and failed at something else.
+        chain = causes(error) if error is not None else ()
+        met = {id(cause.error) for cause in chain if cause.is_told or cause.error is error}
+        ended = [one for one in self._all if id(one.error) in met or one is self._newest]
+        if notes := [note for note in {one.note for one in ended} if self._journal.ended(note) is not None]:
+            await self._journal.void(notes)
 
 
 def _note(step: str) -> str:
@@ -86,7 +99,15 @@ def _after(failed: StepKey, key: StepKey) -> bool:
         return False
     inside_failed = key.strand.startswith(f"{failed}>")  # a tool's node is tried again in the context of the first try
     inside_call = failed.strand.startswith(f"{key.strand}|{key.agent}#")
-    return key.strand == failed.strand or inside_failed or inside_call
+    beside = key.tool_call is None and _parent(key.strand) is not None and _parent(key.strand) == _parent(failed.strand)
+    return key.strand == failed.strand or inside_failed or inside_call or beside
+
+
+def _parent(strand: str) -> str | None:
+    """The node whose code ran the node of a strand; None at the top."""
+    way, _, path = strand.rpartition("|")
+    parent = path.rpartition("/")[0]
+    return f"{way}|{parent}" if parent else None
 
 
 def _to_json(error: Exception) -> dict[str, Any]:

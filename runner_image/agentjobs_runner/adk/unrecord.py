@@ -29,7 +29,7 @@ _ANSWERED: Final = _JUDGED | _TOOL | {ErrorClass.AGENT_ERROR}
 async def unrecord(start: StepsOfStart, ending: Ending) -> None:
     """Void what made the start end as `ending` says; note a tool call that ended it."""
     if ending.verdict is not Verdict.SUCCEED:
-        await start.survived.end()
+        await start.survived.end(start.error)
     call = _failed_call(start)
     if call is not None and ending.reason in (*_TOOL, ErrorClass.SNOOZED):
         await _tool_ended(start, call, failed=ending.reason in _TOOL)

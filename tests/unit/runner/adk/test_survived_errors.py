@@ -56,10 +56,19 @@ class Again(BaseAgent):
                 return
             except Exception as error:
                 effects.append(f"caught {type(error).__name__}")
+def fallback():
+    first, second = expert(), LlmAgent(name="second", model=Model(model="m"), tools=[charge])
+    async def choose(ctx, node_input):
+        try:
+            return await ctx.run_node(first, node_input="x")
+        except Exception:
+            return await ctx.run_node(second, node_input="x")
+    return Workflow(name="graph", edges=[(START, node(rerun_on_resume=True)(choose))])
+def plain_node(): return Workflow(name="graph", edges=[(START, expert())])
 def custom(): return Again(name="again", sub_agents=[expert()])
 """
 FAILURES = [
-    *[(team, step) for team in ("agent_node", "custom") for step in ("model 0", "model 1", "charge")],
+    *[(team, step) for team in ("agent_node", "custom", "fallback") for step in ("model 0", "model 1", "charge")],
     ("tool_node", "charge"),
 ]
 
@@ -151,9 +160,41 @@ async def test_a_noted_error_that_ends_a_start_is_void():
     later = SurvivedErrors(again := journal.again())
     assert later.again(KEY) is not None
 
-    await later.end()
+    await later.end(None)
 
     assert SurvivedErrors(again.again()).again(KEY) is None
+
+
+async def test_a_noted_error_that_ends_a_start_is_void_whatever_ran_beside_it():
+    journal = MemoryJournal()
+    errors = SurvivedErrors(journal)
+    errors.failed(KEY, OSError("not yet"))
+    await errors.begins(NEXT)
+    later = SurvivedErrors(again := journal.again())
+    error = later.again(KEY)
+    later.went_on()
+
+    wrapped = RuntimeError("the graph failed")
+    wrapped.__cause__ = error
+    await later.end(wrapped)
+
+    assert again.voided == ["survived:s|a#1"]
+
+
+@pytest.mark.parametrize("team", ["plain_node", "expert"])
+async def test_a_job_does_not_fail_for_ever_by_a_noted_error(run, module, monkeypatch, team):
+    __import__(module(TEAMS))
+    agent, journal = {"module": {"ref": f"given:{team}"}}, MemoryJournal()
+    site = "|graph@1/expert@1" if team == "plain_node" else "|expert@1"
+    errors = SurvivedErrors(journal)
+    errors.failed(StepKey(site, "expert", 1), OSError("not yet"))
+    await errors.begins(StepKey(site, "expert", 2))
+    monkeypatch.setattr(SurvivedErrors, "_newest", property(lambda _: None, lambda *_: None), raising=False)
+
+    second = await run(agent=agent, journal=(again := journal.again()))
+    third = await run(agent=agent, journal=again.again())
+
+    assert [second.verdict, third.verdict] == ["Retry", "Succeed"]
 
 
 async def test_an_error_after_which_the_run_came_further_stays_noted():
@@ -163,7 +204,7 @@ async def test_an_error_after_which_the_run_came_further_stays_noted():
     await errors.begins(NEXT)
     errors.went_on()
 
-    await errors.end()
+    await errors.end(None)
 
     assert journal.voided == []
 
