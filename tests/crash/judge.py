@@ -4,6 +4,9 @@ An effect is settled when something that followed had seen its outcome before th
 be recorded, so it must never happen again. One that had not begun, not ended, or that nothing had acted on was in
 flight, and may happen once more. In shapes where one thing happens after the other, whatever follows acts on all
 before. What the journal holds at the kill must not happen again either, whatever had seen it.
+
+The timeline of all starts together tells of each step once. Its last entries before a kill may be missing: they are
+sent while the agent goes on, and the steps they tell of are in the journal.
 """
 
 import json
@@ -14,6 +17,8 @@ from types import MappingProxyType
 from typing import Any
 
 Line = dict[str, Any]
+Told = tuple[str, str, Any]
+"""An entry of a timeline: kind, author, data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,24 @@ def differences(whole: Ended, other: Ended, *, at_once: bool) -> list[str]:
         if _comparable(seen, at_once=at_once) != _comparable(value, at_once=at_once):
             found.append(f"{part} {_apart(seen, value)}, not {_apart(value, seen)}")
     return found
+
+
+def transcripts(whole: Sequence[Told], other: Sequence[Told]) -> list[str]:
+    """Return what the timeline of all starts of a job tells more often than that of a job that was not killed."""
+    more = Counter(map(_row, other)) - Counter(map(_row, whole))
+    return [f"told again: {row[:300]}" for row in sorted(more.elements())]
+
+
+def _row(told: Told) -> str:
+    """Who did what, without what differs from run to run: the ids of calls."""
+    kind, author, data = told
+    return f"{kind} {author} {json.dumps(_without_ids(data), sort_keys=True)}"
+
+
+def _without_ids(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_ids(item) for key, item in value.items() if key != "callId"}
+    return [_without_ids(item) for item in value] if isinstance(value, list) else value
 
 
 def _apart(value: Any, other: Any) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from google.adk.events.event import Event
 from google.adk.tools.agent_tool import AgentTool
 from google.adk.workflow import START, JoinNode, RetryConfig, Workflow, node
 from tests.crash.acting import Model, agent, app, calls, python, tool
-from tests.crash.effects import effect, marks, unmarked
+from tests.crash.effects import effect, mark, marks, unmarked
 
 fetch, notify = tool("fetch"), tool("notify")
 
@@ -225,6 +226,69 @@ def compaction() -> App:
     return app(looking("root", "a", "b"), events_compaction_config=config)
 
 
+def compacted() -> App:
+    """Summaries that the job asks for, by the root's own model."""
+
+    class Sums(Model):
+        async def generate_content_async(self, llm_request: Any, stream: bool = False) -> AsyncGenerator[Any, None]:
+            asked = self if llm_request.tools_dict else Model(model="summary", turns=["In short."])
+            async for answer in super(Sums, asked).generate_content_async(llm_request, stream):
+                yield answer
+
+    turns = [*(calls("fetch", item) for item in "abcd"), "all done"]
+    return app(LlmAgent(name="root", model=Sums(model="root", turns=turns), tools=[fetch]))
+
+
+def retried_model() -> App:
+    """A model that is overloaded at each first try of a process."""
+    from google.genai.errors import ServerError
+
+    tried: set[int] = set()
+
+    class Busy(Model):
+        async def generate_content_async(self, llm_request: Any, stream: bool = False) -> AsyncGenerator[Any, None]:
+            if (length := len(llm_request.contents)) not in tried:
+                tried.add(length)
+                python(f"busy {length}")
+                raise ServerError(503, {"error": {"code": 503, "status": "UNAVAILABLE", "message": "overloaded"}})
+            async for answer in super().generate_content_async(llm_request, stream):
+                yield answer
+
+    turns = [calls("fetch", "a"), calls("fetch", "b"), "all done"]
+    return app(LlmAgent(name="root", model=Busy(model="root", turns=turns), tools=[fetch]))
+
+
+def retried_tools() -> App:
+    """A tool that fails and one that is too slow, each at its first two tries of a process, both at once."""
+    tried: dict[str, int] = {}
+
+    def tries(name: str) -> int:
+        tried[name] = tried.get(name, 0) + 1
+        python(f"try {name} {tried[name]}")
+        return tried[name]
+
+    async def flaky(item: str) -> dict[str, Any]:
+        """Fail twice."""
+        if tries(f"flaky {unmarked(item)}") < 3:
+            raise ConnectionError("try again")
+        return await _done("flaky", item)
+
+    async def slow(item: str) -> dict[str, Any]:
+        """Take too long once."""
+        if tries(f"slow {unmarked(item)}") < 2:
+            await asyncio.sleep(60)
+        return await _done("slow", item)
+
+    both = [*calls("flaky", "a"), *calls("slow", "a")]
+    return app(agent("root", both, calls("flaky", "b"), tools=[flaky, slow]))
+
+
+async def _done(name: str, item: str) -> dict[str, Any]:
+    with effect(f"tool {name}({unmarked(item)})", marks(item)) as outcome:
+        await asyncio.sleep(0.005)
+    return {"by": outcome}
+
+
 def repairs() -> App:
     turns = [calls("fetch", "a"), "no idea", "no, really", '{"outcome": "fine"}']
     return app(LlmAgent(name="root", model=Model(model="root", turns=turns), tools=[fetch]))
@@ -339,6 +403,17 @@ def mcp() -> App:
     return app(agent("root", calls("search", "a", "b"), calls("search", "c"), tools=[tools]))
 
 
+def mcp_stdio() -> App:
+    """Tools of an MCP server that is a process of the runner's own."""
+    from google.adk.tools.mcp_tool.mcp_session_manager import StdioConnectionParams
+    from google.adk.tools.mcp_tool.mcp_toolset import McpToolset
+    from mcp import StdioServerParameters
+
+    server = StdioServerParameters(command=sys.executable, args=["-m", "tests.crash.tool_server"], env=dict(os.environ))
+    tools = McpToolset(connection_params=StdioConnectionParams(server_params=server, timeout=30))
+    return app(agent("root", calls("search", "a", "b"), calls("search", "c"), tools=[tools]))
+
+
 class Valued(BaseAgent):
     """Code that keeps its values: a choice, several loads at once, and a message at the end."""
 
@@ -421,7 +496,27 @@ def odd_results() -> App:
         x: float
         when: datetime.datetime
 
+    class Array(list[int]):
+        """Compares item by item, as arrays of numpy do: whether two are equal is no single truth."""
+
+        def __eq__(self, other: object) -> Any:
+            return Array(item == other for item in self)
+
+        def __ne__(self, other: object) -> Any:
+            return Array(item != other for item in self)
+
+        def __bool__(self) -> bool:
+            raise ValueError("The truth value of an array with more than one element is ambiguous")
+
+    class Number(float):
+        """A number of a library's own."""
+
+        def __repr__(self) -> str:
+            return f"number({float(self)})"
+
     results = {
+        "array": Array([1, 2]),
+        "arrays": {"all": [Array([1, 2])], "one": Number(1.5)},
         "bytes": b"\x00\xff raw",
         "set": {1, 2, 3},
         "model": Paper(title="t", pages={1}),
@@ -468,6 +563,28 @@ def held() -> App:
     return app(
         agent("root", calls("fetch", "a"), calls("hold", "b"), calls("notify", "c"), tools=[fetch, hold, notify])
     )
+
+
+def order() -> App:
+    """Two members at once, of which the second waits, and an agent that acts on who was first."""
+    late = agent("late", calls("hold", "b"), tools=[hold])
+    both = ParallelAgent(name="both", sub_agents=[late, looking("early")])
+
+    async def rank(item: str) -> dict[str, Any]:
+        """Say in which order the members ended."""
+        ended = [what for what in marks(item) if "/2" in what]
+        with effect(f"tool rank({' '.join(ended)})") as outcome:
+            return {"by": outcome}
+
+    class Reads(Model):
+        async def generate_content_async(self, llm_request: Any, stream: bool = False) -> AsyncGenerator[Any, None]:
+            async for answer in super().generate_content_async(llm_request, stream):
+                for call in (part.function_call for part in answer.content.parts if part.function_call):
+                    call.args["item"] = " ".join(mark(what) for what in marks(str(llm_request.contents)))
+                yield answer
+
+    reader = LlmAgent(name="reader", model=Reads(model="reader", turns=[calls("rank", ""), "ranked"]), tools=[rank])
+    return app(SequentialAgent(name="team", sub_agents=[both, reader]))
 
 
 def large_result() -> App:

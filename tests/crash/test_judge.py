@@ -1,6 +1,6 @@
 """The judge sees what it has to see; the matrix is worth no more than this."""
 
-from tests.crash.judge import Ended, differences, effects_of
+from tests.crash.judge import Ended, differences, effects_of, transcripts
 
 
 def lines(*words):
@@ -72,3 +72,11 @@ def test_a_session_that_ended_otherwise_is_told():
 
     assert [one.split()[0] for one in differences(whole, other, at_once=False)] == ["result", "events"]
     assert [one.split()[0] for one in differences(whole, other, at_once=True)] == ["result"]
+
+
+def test_an_entry_that_two_starts_tell_is_found_whatever_the_ids_of_its_calls():
+    whole = [("tool", "a", {"name": "f", "callId": "1", "result": 1}), ("text", "a", {"text": "done"})]
+    again = [("tool", "a", {"name": "f", "callId": "2", "result": 1})]
+
+    assert [one.split()[2:4] for one in transcripts(whole, whole + again)] == [["tool", "a"]]
+    assert transcripts(whole, whole[1:] + again) == []

@@ -1,7 +1,7 @@
 """kill -9 at the beginning and the end of every effect: the next start repeats nothing that was recorded."""
 
 import pytest
-from tests.crash.judge import Ended, Judgement, differences, effects_of
+from tests.crash.judge import Ended, Judgement, differences, effects_of, transcripts
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -22,6 +22,17 @@ FROM agentjobs.steps WHERE uid = %(uid)s AND NOT void AND ended IS NOT NULL GROU
 def recorded(world, job):
     """How many effects of each name the journal holds."""
     return {row["what"]: row["count"] for row in world.rows(RECORDED, uid=job.uid)}
+
+
+TOLD = """
+SELECT kind, author, data FROM agentjobs.events
+WHERE uid = %(uid)s AND kind IN ('model', 'tool', 'text', 'repair') ORDER BY start, seq
+"""
+
+
+def told(world, job):
+    """What the timeline of all its starts tells of its steps."""
+    return [(row["kind"], row["author"], row["data"]) for row in world.rows(TOLD, uid=job.uid)]
 
 
 async def accepted(world, topology):
@@ -54,6 +65,8 @@ async def killed_at(world, topology, point, expected) -> Judgement:
         found.differs.append(f"no end: {second.log[-300:]}")
     else:
         found.differs += differences(ended(world, expected), ended(world, job), at_once=topology.at_once)
+    if not topology.retells:
+        found.differs += transcripts(told(world, expected), told(world, job))
     return found
 
 
