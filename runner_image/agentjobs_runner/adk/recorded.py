@@ -151,6 +151,13 @@ def redo(changes: Mapping[str, Any], context: Context) -> None:
             setattr(actions, name, value)
 
 
+def settle(changes: Mapping[str, Any], context: Context) -> None:
+    """Give the state its values as `changes` hold them, which is how later starts get them: JSON."""
+    for key, value in (changes.get("state_delta") or {}).items():
+        if context.actions.state_delta.get(key) is not value:
+            context.state[key] = value
+
+
 def _save_again(versions: Mapping[str, int], context: Context) -> None:
     """Note artifacts as saved, as saving does it: also in the calls of tools that `context` runs in."""
     context.actions.artifact_delta.update(versions)

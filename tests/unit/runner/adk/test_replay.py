@@ -17,13 +17,21 @@ pytestmark = [
 ]
 
 TEAMS = """
+import datetime
+import decimal
+import random
+import time
+
 from google.adk.agents import BaseAgent, LlmAgent, LoopAgent, ParallelAgent, SequentialAgent
+from google.adk.code_executors.base_code_executor import BaseCodeExecutor
+from google.adk.code_executors.code_execution_utils import CodeExecutionResult
 from google.adk.events.event import Event
 from google.adk.events.event_actions import EventActions
 from google.adk.models._fallback_model import FallbackModel
 from google.adk.models.base_llm import BaseLlm
 from google.adk.models.llm_response import LlmResponse
 from google.adk.models.llm_request import LlmRequest
+from google.adk.planners import BuiltInPlanner, PlanReActPlanner
 from google.adk.tools import FunctionTool, LongRunningFunctionTool, ToolContext, exit_loop
 from google.adk.tools.agent_tool import AgentTool
 from google.adk.workflow import START, JoinNode, RetryConfig, Workflow, node
@@ -66,7 +74,8 @@ def looking(name, **more):
 def asks(inner, *, name="root", **more):
     return agent(name, [(inner, {"request": "a"}), (inner, {"request": "b"})], [(inner, {"request": "c"})], **more)
 
-def single(): return agent("root", [("look", {"word": "a"})], tools=[tool("look")], output_key="said")
+def single(name="root"):
+    return agent(name, [("look", {"word": "a"})], tools=[tool("look")], output_key=f"{name} said")
 def parallel_tools(): return looking("root")
 def sequence(): return SequentialAgent(name="team", sub_agents=[looking("a"), looking("b")])
 def parallel(): return ParallelAgent(name="team", sub_agents=[looking("a"), looking("b")])
@@ -216,6 +225,70 @@ def wrapped():
     first = LlmAgent(name="first", model=inner, tools=[tool("look")])
     second = LlmAgent(name="second", model=Around(model="around", inner=inner), tools=[tool("look")])
     return ParallelAgent(name="team", sub_agents=[first, second])
+def plan_react(): return looking("root", planner=PlanReActPlanner())
+def built_in_planner():
+    thinking = types.ThinkingConfig(include_thoughts=True)
+    return looking("root", planner=BuiltInPlanner(thinking_config=thinking))
+def without_contents():
+    return SequentialAgent(name="team", sub_agents=[agent("a"), agent("b", include_contents="none")])
+def clock_in_instruction():
+    def instruction(context): return f"It is {time.time_ns()}, and the number is {random.random()}."
+    return looking("root", instruction=instruction)
+def escalating_callback():
+    def leave(callback_context):
+        callback_context.state["rounds"] = callback_context.state.get("rounds", 0) + 1
+        if callback_context.state["rounds"] == 2:
+            callback_context._event_actions.escalate = True
+            return types.Content(role="model", parts=[types.Part(text="enough")])
+    return LoopAgent(name="team", max_iterations=4, sub_agents=[looking("a", after_agent_callback=leave)])
+def nested():
+    pairs = [
+        SequentialAgent(
+            name=f"line_{side}",
+            sub_agents=[
+                ParallelAgent(name=f"pair_{side}", sub_agents=[single(f"{side}1"), single(f"{side}2")]),
+                single(f"{side}3"),
+            ],
+        )
+        for side in ("left", "right")
+    ]
+    return ParallelAgent(name="team", sub_agents=pairs)
+def agent_tool_in_loop():
+    turns = [("inner", {"request": "a"})], "once", [("inner", {"request": "b"})], "twice", [("exit_loop", {})]
+    inner = AgentTool(agent=single("inner"))
+    return LoopAgent(name="team", max_iterations=4, sub_agents=[agent("root", *turns, tools=[inner, exit_loop])])
+def temporary_state():
+    def keep(tool_context: ToolContext):
+        effects.append("keep")
+        tool_context.state["temp:seen"] = "yes"
+        tool_context.state["kept"] = "yes"
+        return "kept"
+    def read(tool_context: ToolContext):
+        effects.append("read")
+        return {"temp": tool_context.state.get("temp:seen"), "kept": tool_context.state.get("kept")}
+    return agent("root", [("keep", {})], [("read", {})], tools=[keep, read], output_key="said")
+def values_in_state():
+    def keep(tool_context: ToolContext):
+        effects.append("keep")
+        day, price = datetime.date(2026, 11, 29), decimal.Decimal("1.50")
+        tool_context.state["kept"] = {"day": day, "price": price, "words": {"one"}}
+        return {"day": day, "price": price, "words": {"one"}}
+    def read(tool_context: ToolContext):
+        kept = tool_context.state["kept"]
+        effects.append(f"read {kept}")
+        return {name: type(value).__name__ for name, value in kept.items()}
+    def set_by_node(ctx, node_input):
+        effects.append("node")
+        ctx.state["by_node"] = datetime.date(2026, 11, 29)
+        return "set"
+    reader = agent("root", [("keep", {})], [("read", {})], tools=[keep, read])
+    return Workflow(name="graph", edges=[(START, set_by_node, reader)])
+def executor():
+    class Executor(BaseCodeExecutor):
+        def execute_code(self, context, given):
+            effects.append("executed")
+            return CodeExecutionResult(stdout="2")
+    return agent("root", "```python\\nprint(1 + 1)\\n```", code_executor=Executor())
 def tool_in_graph():
     def word(node_input): return {"word": "a"}
     return Workflow(name="graph", edges=[(START, word, FunctionTool(tool("look")))])
@@ -244,6 +317,15 @@ TEAM_NAMES = [
     "new_model_each_time",
     "fallback",
     "wrapped",
+    "plan_react",
+    "built_in_planner",
+    "without_contents",
+    "clock_in_instruction",
+    "escalating_callback",
+    "nested",
+    "agent_tool_in_loop",
+    "temporary_state",
+    "values_in_state",
 ]
 
 
@@ -343,3 +425,13 @@ async def test_a_call_that_waits_for_its_result_waits_in_a_later_start_too(team)
 
     assert effects == []
     assert "function_response" not in "".join(session[1])
+
+
+async def test_code_that_an_executor_ran_runs_again_in_a_later_start(team):
+    journal = MemoryJournal()
+    ending, effects, _ = await team("executor", journal)
+
+    then, again, _ = await team("executor", journal.again())
+
+    assert [effects.count("executed"), again] == [1, ["executed"]]
+    assert then.result["text"] == ending.result["text"]
