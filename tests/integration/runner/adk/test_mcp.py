@@ -20,6 +20,8 @@ server = MCPServer("papers")
 @server.tool()
 def search(topic: str) -> str:
     """Search papers."""
+    with open("calls", "a") as calls:
+        print(topic, file=calls)
     return f"Three papers on {topic}."
 
 @server.tool()
