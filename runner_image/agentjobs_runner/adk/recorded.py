@@ -1,11 +1,9 @@
 """ADK's objects as the JSON of a journal, and back: models' answers, tools' results, what code did to the session.
 
-What comes back equals what went in, except that a tool's result is what JSON makes of it, and so is what stands inside
-of a value of the state. Pure.
+What comes back equals what went in, except that a tool's result and a state are what JSON makes of them. Pure.
 """
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
@@ -18,7 +16,7 @@ from google.adk.events.event_actions import EventActions
 from google.adk.models.llm_response import LlmResponse
 from google.adk.tools._forwarding_artifact_service import ForwardingArtifactService
 from google.genai import types
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from agentjobs.contract import RecordedStep
 from agentjobs_runner.json_values import NotJson, jsonable
@@ -29,8 +27,6 @@ _Model = TypeVar("_Model", bound=BaseModel)
 # Under this name stands the class of an object of google-genai's: media that a tool returns must stay media.
 _CLASS: Final = "$genai"
 _VALUE: Final = "value"
-# Under this name stands the class of a value of the state that JSON would change.
-_TYPE: Final = "$type"
 _PLAIN: Final = "dict"
 # How deep ADK looks for media in a tool's result, and one more.
 _MEDIA_DEPTH: Final = 3
@@ -146,7 +142,7 @@ def redo(changes: Mapping[str, Any], context: Context) -> None:
     for name in read.model_fields_set:
         value = getattr(read, name)
         if name == "state_delta":
-            context.state.update({key: _as_it_was(item) for key, item in value.items()})
+            context.state.update(value)
         elif name == "artifact_delta":
             _save_again(value, context)
         elif isinstance(value, dict) and isinstance(before := getattr(actions, name), dict):
@@ -196,32 +192,9 @@ class _Unwritable:
 def _written(value: Any, place: tuple[str, ...]) -> Any:
     """`value` as JSON, in a copy: code may go on changing what it put into the state."""
     try:
-        plain = deepcopy(jsonable(value, place))
+        return deepcopy(jsonable(value, place))
     except NotJson as error:
         return _Unwritable(id(value), error)
-    kind = type(value)
-    if _equal(plain, value) and not _is_typed(value):
-        return plain
-    typed = {_TYPE: [kind.__module__, kind.__qualname__], _VALUE: plain}
-    return typed if _equal(_as_it_was(typed), value) else plain
-
-
-def _is_typed(value: Any) -> bool:
-    return isinstance(value, dict) and value.keys() == {_TYPE, _VALUE}
-
-
-def _as_it_was(value: Any) -> Any:
-    """A value of the state as code put it there: a date, a tuple, an object of a class that can be found again."""
-    if not _is_typed(value):
-        return value
-    try:
-        module, name = value[_TYPE]
-        kind: Any = sys.modules[module]
-        for part in name.split("."):
-            kind = getattr(kind, part)
-        return TypeAdapter(kind).validate_json(json.dumps(value[_VALUE]))
-    except Exception:  # of another version, or no type at all
-        return value[_VALUE]
 
 
 def event_to_json(event: Event) -> dict[str, Any]:
