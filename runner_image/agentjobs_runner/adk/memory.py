@@ -17,6 +17,7 @@ from agentjobs import contract
 from agentjobs_runner.adk.asked_once import asked_once
 from agentjobs_runner.log import logger
 from agentjobs_runner.stores import Stores
+from agentjobs_runner.user_steps import place
 
 # What stands in a request; a text may have several thousand characters.
 HITS: Final = 10
@@ -49,9 +50,14 @@ class Memory(BaseMemoryService):
         async def search() -> list[Any]:
             return list(await asyncio.to_thread(self._stores.search_memory, text, HITS))
 
-        # A tool may search for the same before each model call; the answer is then recorded once.
-        async with self._lock:
-            found = await asked_once("memory", search, key=sha256(text.encode("utf-8", "replace")).hexdigest()[:16])
+        if (
+            place.get().within_call
+        ):  # in a thread's event loop, perhaps, where the lock of this one cannot be waited for
+            found = await search()
+        else:
+            # A tool may search for the same before each model call; the answer is then recorded once.
+            async with self._lock:
+                found = await asked_once("memory", search, key=sha256(text.encode("utf-8", "replace")).hexdigest()[:16])
         return SearchMemoryResponse(memories=[_entry(hit) for hit in found])
 
 

@@ -1,5 +1,6 @@
 """Artifacts and memory of a job: once for each save, the same in every start, and of no one else."""
 
+import asyncio
 import threading
 
 import pytest
@@ -232,6 +233,20 @@ async def test_one_question_of_an_agent_is_one_step(told, start):
         await memory.search_memory(**OURS, query=query)
 
     assert journal.names == ["value memory", "value memory"]
+
+
+async def test_tools_ask_memory_at_once_in_event_loops_of_their_own(told, monkeypatch):
+    both, search = threading.Barrier(2, timeout=5), MemoryStores.search_memory
+    monkeypatch.setattr(MemoryStores, "search_memory", lambda *given: both.wait() + 1 and search(*given))
+    memory = Memory(told, "app", "user")
+    here(TOOL)
+
+    def ask():
+        return asyncio.run(memory.search_memory(**OURS, query="cat"))
+
+    found = await asyncio.gather(asyncio.to_thread(ask), asyncio.to_thread(ask))
+
+    assert [len(one.memories) for one in found] == [1, 1]
 
 
 async def test_the_memory_of_another_user_is_refused(told):
