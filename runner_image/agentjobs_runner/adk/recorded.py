@@ -152,9 +152,9 @@ def redo(changes: Mapping[str, Any], context: Context) -> None:
 
 
 def settle(changes: Mapping[str, Any], context: Context) -> None:
-    """Give the state its values as `changes` hold them, which is how later starts get them: JSON."""
+    """Give the state its values as later starts get them from `changes`: JSON."""
     for key, value in (changes.get("state_delta") or {}).items():
-        if context.actions.state_delta.get(key) is not value:
+        if not _equal(context.actions.state_delta.get(key), value):
             context.state[key] = value
 
 
