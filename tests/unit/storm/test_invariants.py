@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from tests.storm.effects import STEPS
 from tests.storm.invariants import violations
 from tests.storm.plan import Wish
 from tests.storm.witness import Crowd, Rows, SeenJob, SeenPod
@@ -115,11 +116,16 @@ def crowd(plan, seen):
 
 
 def double_effect(plan, seen):
-    seen.effects += [("ok-1", 1), ("ok-1", 1)]
+    seen.effects += [("ok-1", 1, 1), ("ok-1", 1, 1)]
+
+
+def step_that_was_passed(plan, seen):
+    seen.rows["u"].starts.append(seen.rows["u"].starts[0] | {"start": 2})
+    seen.effects += [("ok-1", 1, 1), ("ok-1", 1, 2), ("ok-1", 2, 1)]
 
 
 def effect_of_no_start(plan, seen):
-    seen.effects.append(("ok-1", 9))
+    seen.effects.append(("ok-1", 9, 1))
 
 
 def twice(plan, seen):
@@ -190,8 +196,9 @@ def test_a_schedule_that_starts_twice_or_not_at_all_is_seen(plan, seen, break_it
         pytest.param(orphan, "nothing is left behind", id="a-pod-without-its-job"),
         pytest.param(two_leases, "nothing is left behind", id="a-lease"),
         pytest.param(crowd, "limits hold", id="too-many-at-once"),
-        pytest.param(double_effect, "one effect a start", id="an-effect-twice"),
-        pytest.param(effect_of_no_start, "one effect a start", id="an-effect-of-no-start"),
+        pytest.param(double_effect, "no recorded step is repeated", id="an-effect-twice"),
+        pytest.param(effect_of_no_start, "no recorded step is repeated", id="an-effect-of-no-start"),
+        pytest.param(step_that_was_passed, "no recorded step is repeated", id="a-step-that-was-passed"),
     ],
 )
 def test_a_broken_promise_is_seen(plan, seen, break_it, promise):
@@ -205,7 +212,7 @@ def test_a_start_that_succeeded_had_its_effect(plan, seen):
         seen.jobs["u"].name = seen.rows["u"].job["name"] = name
     plan = replace(plan, wishes=(Wish(0, "tool-1", "tool"),))
 
-    assert promises(plan, seen) == {"one effect a start"}
+    assert promises(plan, seen) == {"no recorded step is repeated"}
 
 
 def test_a_start_that_only_repeats_a_stored_answer_needs_no_effect(plan, seen):
@@ -218,7 +225,7 @@ def test_a_start_that_only_repeats_a_stored_answer_needs_no_effect(plan, seen):
     seen.rows["u"].starts.append(
         seen.rows["u"].starts[0] | {"start": 2, "attempt": 2, "verdict": "Succeed", "reason": ""}
     )
-    seen.effects.append(("tool-1", 1))
+    seen.effects += [("tool-1", 1, step) for step in range(1, STEPS + 1)]
 
     assert promises(plan, seen) == set()
 
