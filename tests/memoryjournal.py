@@ -22,6 +22,7 @@ class MemoryJournal:
         self.voided: list[str] = []
         self.versions: dict[str, str] = {}
         self._kept = dict(self.found)
+        self._ahead = {key for key, step in self.found.items() if step["ended"] is not None}
 
     def again(self, usage: UsageCounter | None = None) -> "MemoryJournal":
         """The journal of the next start: with all that this one has, but for void steps."""
@@ -41,8 +42,14 @@ class MemoryJournal:
         """Whether it was found with steps."""
         return bool(self.found)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether it was found with steps that have not been asked for."""
+        return bool(self._ahead)
+
     def ended(self, key: str) -> RecordedStep | None:
         """Return the step of that key if it has ended."""
+        self._ahead.discard(key)
         step = self._kept.get(key)
         return None if step is None or step["ended"] is None else _copy(step)
 
@@ -66,6 +73,7 @@ class MemoryJournal:
     async def void(self, keys: Sequence[str]) -> None:
         """Let no later start use the steps of these keys."""
         self.voided += keys
+        self._ahead -= set(keys)
         for key in keys:
             self._kept.pop(key, None)
 

@@ -116,6 +116,11 @@ class GatewayJournal:
         """Whether earlier starts recorded steps; see `Journal.resumes`."""
         return self._last > 0
 
+    @property
+    def has_more(self) -> bool:
+        """Whether this start has not come to all that is recorded; see `Journal.has_more`."""
+        return self._steps.has_more
+
     def ended(self, key: str) -> RecordedStep | None:
         """Return the step of that key; see `Journal.ended`."""
         self._read.result()

@@ -51,6 +51,11 @@ class Journal(Protocol):
         """Whether earlier starts of the run recorded steps; after `open`, which may begin another run."""
         ...
 
+    @property
+    def has_more(self) -> bool:
+        """Whether earlier starts recorded steps that this start has not come to."""
+        ...
+
     def ended(self, key: str) -> RecordedStep | None:
         """Return the step of that key that an earlier start recorded, or this one; None when there is none.
 

@@ -30,6 +30,8 @@ class RecordedSteps:
     def __init__(self, unseal: Callable[[Any], Any]) -> None:
         self._unseal = unseal
         self._kept: dict[str, _Kept] = {}
+        self._ahead: set[str] = set()
+        """The keys of ended steps of earlier starts that have not been asked for."""
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -45,6 +47,8 @@ class RecordedSteps:
                 frame = {name: value for name, value in step.items() if name != "body"}
                 body = json.dumps(step.get("body"), ensure_ascii=False, separators=(",", ":")).encode()
                 self._kept[frame["key"]] = _Kept({**frame, "ended": frame["ended"], "n": frame["n"]}, body)
+                if frame["ended"] is not None:
+                    self._ahead.add(frame["key"])
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise unreadable(step if isinstance(step, Mapping) else {}, error) from error
 
@@ -60,10 +64,17 @@ class RecordedSteps:
         """Forget the steps of these keys."""
         for key in keys:
             self._kept.pop(key, None)
+            self._ahead.discard(key)
 
     def clear(self) -> None:
         """Forget all steps."""
         self._kept.clear()
+        self._ahead.clear()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether some of the added steps have not been asked for."""
+        return bool(self._ahead)
 
     def ended(self, key: str) -> RecordedStep | None:
         """Return the step of that key, with its body, if it has ended.
@@ -72,6 +83,7 @@ class RecordedSteps:
             StartEnded: StepUnreadable.
         """
         kept = self._kept.get(key)
+        self._ahead.discard(key)
         return None if kept is None or kept.frame["ended"] is None else self._read(kept)
 
     def interrupted(self, key: str) -> RecordedStep | None:

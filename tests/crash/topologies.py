@@ -30,8 +30,8 @@ class Topology:
     continues: bool = False
     """Whether the job continues the session of one before it, of the same shape."""
     retells: bool = False
-    """Whether a later start tells again what is no recorded step: what `AgentTool` and the like hand on, what callbacks
-    answered, events of custom agents, requests to repair. Its timelines are not compared."""
+    """Whether code tells something between two steps, which a start that is killed there may have told or not: what a
+    callback answered, an event of a custom agent. Its timelines are not compared."""
     agent: Mapping[str, Any] = field(default_factory=dict)
     """What the job's `agent` says beside the module."""
     spec: Mapping[str, Any] = field(default_factory=dict)
@@ -49,15 +49,15 @@ TOPOLOGIES: Final = (
     Topology("sequence"),
     Topology("parallel", at_once=True),
     Topology("loop"),
-    Topology("agent_tool", retells=True),
-    Topology("single_turn", retells=True, short=(11,)),
+    Topology("agent_tool"),
+    Topology("single_turn", short=(11,)),
     Topology("graph_two"),
     Topology("graph_four"),
     Topology("graph_fan", short=(11,), at_once=True),
     Topology("custom", short=(11,)),
     Topology("nested", at_once=True),
-    Topology("agent_tool_in_loop", retells=True),
-    Topology("two_levels", retells=True, short=(13,), at_once=True),
+    Topology("agent_tool_in_loop"),
+    Topology("two_levels", short=(13,), at_once=True),
     Topology("graph_retry", at_once=True),
     Topology("run_node", at_once=True),
     Topology("callbacks", retells=True, short=(9,)),
@@ -65,17 +65,17 @@ TOPOLOGIES: Final = (
     Topology("artifacts", short=(7, 13), at_once=True),
     Topology("sync_tools", at_once=True),
     Topology("compaction"),
-    Topology("repairs", retells=True, short=(8,), spec={"output": _REPAIR}),
+    Topology("repairs", short=(8,), spec={"output": _REPAIR}),
     Topology("structured"),
     Topology("dynamic"),
     Topology("planner"),
     Topology("without_contents"),
-    Topology("task", retells=True),
+    Topology("task"),
     Topology("there_and_back"),
     Topology("values", retells=True, at_once=True),
     Topology("values_in_tool", short=(9,), at_once=True),
     Topology("values_in_callback"),
-    Topology("odd_results", retells=True),
+    Topology("odd_results"),
     Topology("odd_texts"),
     Topology("continued", team="callbacks", retells=True, continues=True),
     Topology("mcp", at_once=True),
@@ -85,6 +85,6 @@ TOPOLOGIES: Final = (
     Topology("retried_tools", at_once=True, spec={"steps": {"tools": _TRIES}}),
     Topology("parallel_tools_streamed", team="parallel_tools", at_once=True, agent=_STREAM),
     Topology("parallel_streamed", team="parallel", at_once=True, agent=_STREAM),
-    Topology("agent_tool_streamed", team="agent_tool", retells=True, agent=_STREAM),
+    Topology("agent_tool_streamed", team="agent_tool", agent=_STREAM),
     Topology("graph_fan_streamed", team="graph_fan", at_once=True, agent=_STREAM),
 )

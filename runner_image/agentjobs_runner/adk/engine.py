@@ -126,7 +126,8 @@ async def _run(attempt: Attempt, steps: StepsOfStart, recorder: Recorder, stores
     while not isinstance(judged, Ending) and repairs < output.repairs:
         repairs += 1
         steps.repaired_from = len(steps.answers) - 1 if repairs == 1 else steps.repaired_from
-        recorder.add("repair", session.author, {"repair": repairs, "problems": judged})
+        if steps.answer_is_new:  # else the start that recorded it has told so
+            recorder.add("repair", session.author, {"repair": repairs, "problems": judged})
         judged = await _ask(session, [output.correction(judged)], output, recorder, steps)
     ending = judged if isinstance(judged, Ending) else output.invalid(judged)
     if stores is not None and ending.verdict is Verdict.SUCCEED:

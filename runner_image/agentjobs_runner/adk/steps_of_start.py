@@ -54,6 +54,8 @@ class StepsOfStart:
     """The model calls that have been answered, in their order."""
     is_new: bool = False
     """Whether a step was not replayed: this start did something that no earlier one had recorded."""
+    answer_is_new: bool = False
+    """Whether the newest answer was not replayed."""
     repaired_from: int | None = None
     """Which of the answers was the first that had to be repaired."""
     failed: dict[str, FailedCall] = field(default_factory=dict)
@@ -82,6 +84,7 @@ class StepsOfStart:
         """Note that a model's answer is used."""
         self.survived.went_on()
         self.answers.append(key)
+        self.answer_is_new = not replayed
         self.is_new = self.is_new or not replayed
         self.failed.pop(key.strand, None)
 
@@ -175,4 +178,9 @@ class StepsOfStart:
         calls = [(result.id or "", result.name or "") for result in event.get_function_responses()]
         told = [call for call in calls if self._results[call] > 0]
         self._results.subtract(told)
-        return not calls or len(told) < len(calls)
+        return (not calls or len(told) < len(calls)) and not self.replays
+
+    @property
+    def replays(self) -> bool:
+        """Whether the start only does again what earlier ones did: what code says meanwhile has been told."""
+        return not self.is_new and self.journal.has_more

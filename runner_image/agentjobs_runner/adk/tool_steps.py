@@ -78,7 +78,9 @@ class ToolSteps:
     async def end(self, context: ToolContext, result: Any) -> None:
         """Take in what a call goes on with: the result of a container, or what a callback made of an error."""
         call = self._calls.get(context)
-        if call is not None and not call.ended:
+        if call is not None and call.ended and call.contains:
+            self._start.tool_replayed(context.function_call_id, call.tool.name)
+        elif call is not None and not call.ended:
             if call.contains:
                 await self._start.journal.record(call.step, {"contains": "steps"})
                 call.ended = True

@@ -434,6 +434,19 @@ def test_a_start_that_uses_no_recorded_step_says_so(journal):
     assert made.recorder.entries == [("resumed", {"fromStep": 2, "replayed": 0})]
 
 
+def test_a_start_has_more_ahead_until_it_came_to_every_recorded_step(journal):
+    steps = [recorded(1, "a", 1), recorded(2, "b", 2), recorded(3, "c", None, ended=None)]
+    made = journal(FakeGateway(pages=[{"steps": steps, "next": None}]), head=head(3))
+    made.open(**VERSIONS)
+
+    ahead = [made.has_more]
+    for key in ("a", "new", "b"):
+        made.ended(key)
+        ahead.append(made.has_more)
+
+    assert ahead == [True, True, True, False]
+
+
 def test_steps_inside_of_a_call_that_did_not_end_count_as_replayed(journal):
     steps = [recorded(1, "first", 0), recorded(2, "outer", None, ended=None), recorded(3, "inner", 1)]
     made = journal(FakeGateway(pages=[{"steps": steps, "next": None}]), head=head(3))
