@@ -5,11 +5,17 @@ import threading
 from typing import Any, ClassVar
 
 import pytest
+from tests.adkpatches import undone_after
 from tests.memoryjournal import MemoryJournal
 
 from agentjobs_runner.adk import engine
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.usage import UsageCounter
+
+
+@pytest.fixture(autouse=True)
+def _models_as_adk_has_them(monkeypatch):
+    undone_after(monkeypatch)
 
 
 class Silent:

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from google.adk.agents.llm_agent import LlmAgent
-from google.adk.plugins.plugin_manager import PluginManager
+from tests.adkpatches import undone_after
 from tests.memoryjournal import MemoryJournal
 
 from agentjobs_runner.adk import engine
@@ -47,10 +46,7 @@ def timeline() -> Timeline:
 
 @pytest.fixture(autouse=True)
 def _models_as_adk_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process runs one start; tests run many."""
-    monkeypatch.setattr(LlmAgent, "_default_model", LlmAgent.DEFAULT_MODEL)
-    monkeypatch.setattr(LlmAgent, "canonical_model", LlmAgent.canonical_model)
-    monkeypatch.setattr(PluginManager, "__init__", PluginManager.__init__)
+    undone_after(monkeypatch)
 
 
 @pytest.fixture
