@@ -229,7 +229,7 @@ def test_time_outs_may_differ(path, begun):
 
 
 def test_nothing_can_be_resumed_without_a_file(path):
-    with pytest.raises(Failure, match="Leave out --resume"):
+    with pytest.raises(Failure, match=str(path)):
         Journal.resume(path, work(), NOW)
 
 
