@@ -69,12 +69,19 @@ class AnswerCollector:
 
     def failure(self) -> Ending | None:
         """Return how the run ended when its last events are an error, or a question that no one will answer."""
-        broken = min(self._broken(self._team), key=lambda item: item[0], default=None)
-        if broken is not None:
-            return unfinished(broken[1])
+        if (broken := self._first_broken()) is not None:
+            return unfinished(broken)
         if self._waiting:
             return config_invalid("; ".join(sorted(set(self._waiting.values())))).ending
         return None
+
+    def failed_by(self) -> str | None:
+        """Return the author of the event by which the run failed."""
+        broken = self._first_broken()
+        return None if broken is None else broken.author
+
+    def _first_broken(self) -> Event | None:
+        return min(self._broken(self._team), key=lambda item: item[0], default=(0, None))[1]
 
     def answer(self) -> Answer | Ending:
         """Return the answer of a run without a failure, or say how it ended without one."""

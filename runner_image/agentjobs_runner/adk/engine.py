@@ -248,6 +248,8 @@ def _judged(
 
 def _author(answer: AnswerCollector, output: Output, app: App) -> str | None:
     """The agent whose model gave what is judged, where one did."""
+    if (failed := answer.failed_by()) is not None:
+        return failed
     if output.from_state is not None:
         return next((n.name for n in walk(app.root_agent) if getattr(n, "output_key", None) == output.from_state), None)
     found = answer.answer()

@@ -28,6 +28,10 @@ PREFIX: Final = "scripted/"
 AGENT_LABEL: Final = "adk_agent_name"
 
 _SIGNALS: Final = tuple(sorted(item.name for item in signal.Signals))
+# No process lives on after these.
+_FATAL: Final = frozenset(
+    {signal.SIGKILL, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGSYS}
+)
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 
@@ -225,7 +229,11 @@ class ScriptedModel(BaseLlm):
 def _exit(how: int | str) -> None:
     if isinstance(how, int):
         os._exit(how)
-    os.kill(os.getpid(), signal.Signals[how])
+    number = signal.Signals[how]
+    os.kill(os.getpid(), number)
+    if number in _FATAL:
+        # The first process of a container outlives a signal of its own: the kernel keeps it from init.
+        os._exit(128 + number)
 
 
 def _api_error(failure: Failure) -> errors.APIError:

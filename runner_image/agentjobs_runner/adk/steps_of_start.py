@@ -120,6 +120,15 @@ class StepsOfStart:
             mine = mine or [key for key in self.answers if is_within(key.strand, strand)]
         return next(reversed(mine or self.answers), None)
 
+    def built_on(self, answer: StepKey) -> list[StepKey]:
+        """Return `answer`, one of `answers`, and the later ones that may have been given for what it said."""
+        first = len(self.answers) - 1 - self.answers[::-1].index(answer)
+        later = self.answers[first + 1 :]
+        return [
+            answer,
+            *(key for key in later if is_within(key.strand, answer.strand) or is_within(answer.strand, key.strand)),
+        ]
+
     def gave_after(self, answer: StepKey) -> bool:
         """Whether results came after `answer`, one of `answers`, in what failed."""
         return self._after(answer, self._gave)

@@ -53,10 +53,9 @@ def _blamed(start: StepsOfStart, ending: Ending) -> list[StepKey]:
     newest = start.newest()
     if newest is None:
         return []
-    if start.lost_after(newest):  # the next start asks a model anew in any case
-        return [] if start.is_new else [newest]
-    may_differ = ending.reason not in _JUDGED and start.gave_after(newest)
-    return [] if may_differ and start.is_new else [newest]
+    # The next start asks a model anew in any case, or what follows on the answer may come out otherwise.
+    may_differ = start.lost_after(newest) or (ending.reason not in _JUDGED and start.gave_after(newest))
+    return [] if may_differ and start.is_new else start.built_on(newest)
 
 
 async def _tool_ended(start: StepsOfStart, call: FailedCall, *, failed: bool) -> None:

@@ -5,6 +5,9 @@ from itertools import pairwise
 import pytest
 from tests.memoryjournal import MemoryJournal
 
+from agentjobs_runner.adk.steps_of_start import StepsOfStart
+from agentjobs_runner.steps import StepKey
+
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # ADK deprecates what people still use
 
 TEAMS = """
@@ -149,3 +152,34 @@ async def test_an_answer_that_was_refused_takes_no_other_with_it(run, module):
 
     assert ending.reason == "ModelOutputTruncated"
     assert [key.rpartition("|")[2] for key in journal.voided] == ["r#2"]
+
+
+HALVES = {
+    "model": "scripted/script/main",
+    "inline": {
+        "name": "halves",
+        "agentClass": "SequentialAgent",
+        "subAgents": ["first", "second"],
+        "agents": [{"name": name, "instruction": "Do it."} for name in ("first", "second")],
+    },
+}
+
+
+async def test_the_last_of_a_sequence_is_asked_anew_when_it_said_nothing(run):
+    journal, nothing = MemoryJournal(), {"agent": "second", "finishReason": "STOP"}
+    failed = await run([{"agent": "first", "text": "half"}, nothing], agent=HALVES, journal=journal)
+    again = journal.again()
+    ended = await run([{"agent": "second", "text": "rest"}], agent=HALVES, journal=again, start=2)
+
+    assert (failed.reason, journal.voided) == ("ResultError", ["||second#1"])
+    assert (ended.result["text"], again.names) == ("rest", ["model scripted/script/main"])
+
+
+def test_what_was_answered_after_a_void_answer_is_void_too_but_not_in_another_branch():
+    first, second = StepKey("|", "first", 1), StepKey("|", "second", 1)
+    left, right = StepKey("team.left|", "left", 1), StepKey("team.right|", "right", 1)
+    start = StepsOfStart(MemoryJournal(), None, lambda *entry: None, answers=[first, left, right, second])
+
+    assert start.built_on(first) == [first, left, right, second]
+    assert start.built_on(left) == [left, second]
+    assert start.built_on(second) == [second]
