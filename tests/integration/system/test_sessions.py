@@ -13,6 +13,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group(
 
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 ANN = {"appName": "diary", "userId": "ann", "mode": "Continue"}
+# Tests of one namespace share its users, so these have their own.
+EVE, JOE, KIM = (ANN | {"userId": name} for name in ("eve", "joe", "kim"))
 
 
 def said(name, *calls, text="Done."):
@@ -89,15 +91,17 @@ async def test_artifacts_and_state_of_the_user_reach_other_sessions_and_memory_f
 
 
 async def test_another_user_finds_nothing(system, a_turn):
-    await a_turn("told", ("note", {"text": "umbrella"}), session=ANN | {"sessionId": "one"})
-    bob = ANN | {"userId": "bob", "sessionId": "one"}
-    _, (found, noted) = await a_turn("asked", ("recall", {"query": "umbrella"}), ("note", {"text": "hi"}), session=bob)
+    await a_turn("told-joe", ("note", {"text": "umbrella"}), session=JOE | {"sessionId": "one"})
+    bob = JOE | {"userId": "bob", "sessionId": "one"}
+    _, (found, noted) = await a_turn(
+        "asked-bob", ("recall", {"query": "umbrella"}), ("note", {"text": "hi"}), session=bob
+    )
 
     assert "umbrella" not in json.dumps([found, noted])
 
 
 async def test_a_job_that_is_killed_twice_saves_each_version_and_its_turn_once(system, a_turn):
-    session = ANN | {"sessionId": "killed"}
+    session = KIM | {"sessionId": "killed"}
     note = [{"toolCalls": [{"name": "note", "args": {"text": text}}]} for text in ("a", "b")]
     script = {"starts": [[note[0], {"exit": "SIGKILL"}], [note[1], {"exit": "SIGKILL"}], [{"text": "Done."}]]}
     status, _ = await a_turn("killed", session=session, script=script)
@@ -116,10 +120,10 @@ async def test_a_job_that_is_killed_twice_saves_each_version_and_its_turn_once(s
 
 
 async def test_a_deleted_user_is_forgotten_and_jobs_begin_anew(system, a_turn):
-    session = ANN | {"sessionId": "gone"}
+    session = EVE | {"sessionId": "gone"}
     await a_turn("before", ("note", {"text": "secret"}), session=session)
 
-    gone = (await told(system, "user-data", "DELETE", user="ann")).json()
+    gone = (await told(system, "user-data", "DELETE", user="eve")).json()
     _, (found, noted) = await a_turn(
         "after", ("recall", {"query": "secret"}), ("note", {"text": "new"}), session=session
     )
