@@ -9,8 +9,12 @@ from hypothesis import strategies as st
 from tests.integration.history.runner_calls import a_call, a_step, record
 
 _numbers = itertools.count()
-KEY = st.sampled_from("abc")
-STEP = st.tuples(st.sampled_from(["step", "void", "begin", "end"]), KEY)
+# A model's answer has another key than a call that begins and ends.
+ANSWER, CALL = st.sampled_from("abc"), st.sampled_from("ABC")
+KEY = st.one_of(ANSWER, CALL)
+STEP = st.one_of(
+    st.tuples(st.sampled_from(["step", "void"]), ANSWER), st.tuples(st.sampled_from(["begin", "end"]), CALL)
+)
 ACTION = st.one_of(
     st.tuples(st.just("record"), st.lists(STEP, min_size=1, max_size=4), st.lists(KEY, max_size=1)),
     st.tuples(st.just("record"), st.lists(STEP, min_size=1, max_size=1), st.just([])),
