@@ -31,7 +31,7 @@ from agentjobs.api.recorded import (
 from agentjobs.client.effects import MERGE_PATCH, Emit, Listen, NextLine, Now, Operation, Send, Server, Sleep, Stream
 from agentjobs.client.job import Job, Spec, differences
 from agentjobs.client.object import plain_spec
-from agentjobs.client.requests import FIRST_PAUSE_SECONDS, PAGE, Asking
+from agentjobs.client.requests import FIRST_PAUSE_SECONDS, PAGE, Asking, paged
 from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_RESUME, ANNOTATION_SCHEDULED_TIME, LABEL_SCHEDULE
 
 # A watch is opened anew after this long without an event, in case a proxy on the way dropped it silently.
@@ -162,13 +162,7 @@ class Operations(Asking):
         """Emit the jobs that history knows, newest first."""
         chosen = {"name": name, "schedule": schedule, "partition": partition}
         params = {"limit": str(PAGE)} | {key: value for key, value in chosen.items() if value}
-        while True:
-            page = RecordedJobs.model_validate((yield from self._told("", **params)))
-            for job in page.items:
-                yield Emit(job)
-            if page.cursor is None:
-                return
-            params = params | {"cursor": page.cursor}
+        return paged(lambda page: self._told("", **page), RecordedJobs.model_validate, params)
 
     def events(self, name: str, *, start: int | None, follow: bool) -> Stream[Event]:
         """Emit the entries of a job's timelines; with `follow` go on until the job has ended."""
@@ -197,14 +191,8 @@ class Operations(Asking):
     def steps(self, name: str, *, start: int | None) -> Stream[RecordedStep]:
         """Emit the recorded steps of a job in the order of recording."""
         params = {"limit": str(PAGE)} | ({"start": str(start)} if start else {})
-        while True:
-            answer = yield from self._told(f"/{quote(name, safe='')}/steps", **params)
-            page = RecordedSteps.model_validate(answer)
-            for step in page.items:
-                yield Emit(step)
-            if page.cursor is None:
-                return
-            params = params | {"cursor": page.cursor}
+        below = f"/{quote(name, safe='')}/steps"
+        return paged(lambda page: self._told(below, **page), RecordedSteps.model_validate, params)
 
     def newest_events(self, name: str, *, start: int, count: int) -> "Operation[Sequence[Event]]":
         """Read the last entries of a start's timeline, in their order; `count` is at most a page's length."""

@@ -3,19 +3,52 @@
 What a server cannot answer now is asked again, with growing pauses, for as long as the patience given.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 from urllib.parse import quote
 
 from agentjobs import errors
-from agentjobs.client.effects import MERGE_PATCH, Now, Operation, Send, Sleep
+from agentjobs.client.effects import MERGE_PATCH, Emit, Now, Operation, Send, Sleep, Stream
 from agentjobs.contract import GROUP, VERSION
 
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
 PAGE: Final = 500
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Page(Protocol[T_co]):
+    """A page of the gateway's lists."""
+
+    @property
+    def items(self) -> Sequence[T_co]: ...
+
+    @property
+    def cursor(self) -> str | None:
+        """Where the next page begins; None on the last one."""
+        ...
+
+
+def paged(
+    ask: Callable[[dict[str, str]], Operation[Any]], read: Callable[[Any], Page[T]], params: dict[str, str]
+) -> Stream[T]:
+    """Emit the items of all pages.
+
+    Args:
+        ask: asks for a page by parameters.
+        read: makes a page of the answer.
+    """
+    while True:
+        page = read((yield from ask(params)))
+        for item in page.items:
+            yield Emit(item)
+        if page.cursor is None:
+            return
+        params = params | {"cursor": page.cursor}
 
 
 @dataclass(frozen=True, slots=True)

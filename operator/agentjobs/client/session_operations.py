@@ -1,6 +1,7 @@
 """What a client can do with sessions and artifacts, as operations (effects.py); all of it is asked of the gateway."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -15,8 +16,8 @@ from agentjobs.api.recorded_sessions import (
     SessionEvents,
     SessionStory,
 )
-from agentjobs.client.effects import Emit, Operation, Send, Server, Stream
-from agentjobs.client.requests import PAGE, Asking
+from agentjobs.client.effects import Operation, Send, Server, Stream
+from agentjobs.client.requests import PAGE, Asking, paged
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,7 @@ class SessionOperations(Asking):
     def list(self, **chosen: str) -> Stream[RecordedSession]:
         """Emit the sessions, the last used first; `app`, `user` and `session` choose some."""
         params = {"limit": str(PAGE)} | {key: value for key, value in chosen.items() if value}
-        while True:
-            page = RecordedSessions.model_validate((yield from self._told("sessions", params)))
-            for session in page.items:
-                yield Emit(session)
-            if page.cursor is None:
-                return
-            params = params | {"cursor": page.cursor}
+        return paged(partial(self._told, "sessions"), RecordedSessions.model_validate, params)
 
     def find(self, session: str, *, app: str, user: str) -> Operation[RecordedSession]:
         """Return the one session of that id, of this app and user where they are given.
@@ -60,25 +55,11 @@ class SessionOperations(Asking):
 
     def events(self, session: RecordedSession) -> Stream[SessionEvent]:
         """Emit the events of a session, oldest first."""
-        params = _names(session)
-        while True:
-            page = SessionEvents.model_validate((yield from self._told("session/events", params)))
-            for event in page.items:
-                yield Emit(event)
-            if page.cursor is None:
-                return
-            params = params | {"cursor": page.cursor}
+        return paged(partial(self._told, "session/events"), SessionEvents.model_validate, _names(session))
 
     def artifacts(self, session: RecordedSession) -> Stream[RecordedArtifact]:
         """Emit the versions of the artifacts of a session and of its user, by name."""
-        params = _names(session)
-        while True:
-            page = RecordedArtifacts.model_validate((yield from self._told("session/artifacts", params)))
-            for artifact in page.items:
-                yield Emit(artifact)
-            if page.cursor is None:
-                return
-            params = params | {"cursor": page.cursor}
+        return paged(partial(self._told, "session/artifacts"), RecordedArtifacts.model_validate, _names(session))
 
     def artifact(self, session: RecordedSession, name: str, version: int | None) -> Operation[bytes]:
         """Read the bytes of a version of an artifact, or of the newest."""
