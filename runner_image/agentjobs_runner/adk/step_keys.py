@@ -12,11 +12,9 @@ from contextvars import ContextVar
 from sys import intern
 from typing import Final, NamedTuple
 from uuid import UUID, uuid5
-from weakref import WeakKeyDictionary
 
 from google.adk.agents.callback_context import CallbackContext
 from google.adk.agents.invocation_context import InvocationContext
-from google.adk.events.event import Event
 from google.adk.models.llm_response import LlmResponse
 from google.adk.sessions.base_session_service import BaseSessionService
 from google.adk.tools.tool_context import ToolContext
@@ -64,7 +62,6 @@ class StepKeys:
         self._issued: dict[tuple[str, _Site], dict[str, list[StepKey]]] = {}
         """The tool calls that the newest answers asked for, by id."""
         self._args: dict[StepKey, str] = {}
-        self._tools: WeakKeyDictionary[ToolContext, StepKey] = WeakKeyDictionary()
         self._tasks: dict[str, str] = {}
         """The ids of calls that delegated a task, and the keys that stand for them in strands."""
         self._job: BaseSessionService | None = None
@@ -89,10 +86,6 @@ class StepKeys:
             return mine
         # Code that takes an agent's events one by one may do so in a task for each, which does not see the others'.
         return self._newest.get(_site(context))
-
-    def told(self, event: Event, invocation: str) -> StepKey | None:
-        """Return the key of the model call that its agent made last when it gave `event`."""
-        return self._newest.get(_Site(invocation, event.branch or "", event.node_info.path, event.author))
 
     def answer(self, context: CallbackContext, *answers: LlmResponse) -> None:
         """Take in the tool calls of a call's answers; those without an id get one, which is the same in each run."""
@@ -121,7 +114,6 @@ class StepKeys:
             issued.append(self._unissued(context))
         # An answer may use an id twice.
         key = issued.pop(0) if len(issued) > 1 else issued[0]
-        self._tools[context] = key
         _inside.set((*_inside.get(), _Call(call_id, key, contains)))
         return key
 
@@ -131,10 +123,6 @@ class StepKeys:
         A model that answers anew, in place of an answer that is void, may ask for another call in the same place.
         """
         return self._args.get(key, "")
-
-    def called(self, context: ToolContext) -> StepKey | None:
-        """Return the key of the tool call that `context` was made for."""
-        return self._tools.get(context)
 
     def _unissued(self, context: ToolContext) -> StepKey:
         """The key of a call that no model asked for, as far as we saw: a callback or code did."""

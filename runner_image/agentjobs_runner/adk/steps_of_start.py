@@ -122,8 +122,7 @@ class StepsOfStart:
 
     def built_on(self, answer: StepKey) -> list[StepKey]:
         """Return `answer`, one of `answers`, and the later ones that may have been given for what it said."""
-        first = len(self.answers) - 1 - self.answers[::-1].index(answer)
-        later = self.answers[first + 1 :]
+        later = self.answers[self._up_to(answer) :]
         return [
             answer,
             *(key for key in later if is_within(key.strand, answer.strand) or is_within(answer.strand, key.strand)),
@@ -138,9 +137,13 @@ class StepsOfStart:
         return self._after(answer, self._lost)
 
     def _after(self, answer: StepKey, counts: Mapping[str, int]) -> bool:
-        answered = len(self.answers) - self.answers[::-1].index(answer)
+        answered = self._up_to(answer)
         within = self.failed_in[0] if self.failed_in is not None else "|"
         return any(count >= answered for strand, count in counts.items() if is_within(strand, within))
+
+    def _up_to(self, answer: StepKey) -> int:
+        """How many answers there were when `answer` had come last."""
+        return len(self.answers) - self.answers[::-1].index(answer)
 
     def compare(self, recorded: RecordedStep, asked: dict[str, Any]) -> None:
         """Mark a recorded step in traces, and see whether it was asked the same; its answer is used in any case.
