@@ -35,6 +35,8 @@ ANNOTATION_TRIGGER: Final = "agentjobs.dev/trigger"
 """On a schedule: a new value of it asks for one job now."""
 ANNOTATION_REPLACED_BY: Final = "agentjobs.dev/replaced-by"
 """On a job that its schedule cancelled: the name of the job that takes its place."""
+ANNOTATION_BUDGET: Final = "agentjobs.dev/budget"
+"""On a pod: the budget of its job when the pod was made, as JSON with the field names of `spec.budget`."""
 ANNOTATION_GATEWAY_CA: Final = "agentjobs.dev/gateway-ca"
 """On a pod: the PEM certificates its runner checks the gateway's with, for the kubelet to put beside the token."""
 FINALIZER: Final = "agentjobs.dev/record-end"
@@ -53,6 +55,11 @@ ENV_GRACE_SECONDS: Final = "AGENTJOBS_GRACE_SECONDS"
 ENV_ENGINE: Final = "AGENTJOBS_ENGINE"
 """Which engine of the runner runs the agent. Pods made before there was a choice lack it; they run `ENGINE_ADK`."""
 ENGINE_ADK: Final = "adk"
+
+ENV_MODELS_URL: Final = "AGENTJOBS_MODELS_URL"
+"""Address of the model proxy. Unset where models are asked directly, with keys of the pod's environment."""
+ENV_MODEL_ALIASES: Final = "AGENTJOBS_MODEL_ALIASES"
+"""JSON object: names of the installation for models, and the model that each stands for."""
 
 ENV_LOG_FORMAT: Final = "AGENTJOBS_LOG_FORMAT"
 """`json` (the default) or `text`, of every process of ours."""
@@ -92,6 +99,20 @@ USER_PREFIX: Final = "user:"
 """A name of an artifact or of state that begins so belongs to the user of the app, whatever the session."""
 APP_PREFIX: Final = "app:"
 """State whose name begins so belongs to the app, whoever the user is."""
+
+# Paths of the model proxy, below `ENV_MODELS_URL`: what a provider's client takes as its base URL. The key that the
+# client sends is the pod's token, in whichever header the provider has.
+MODELS_GEMINI: Final = "/gemini"
+MODELS_VERTEX: Final = "/vertex"
+MODELS_OPENAI: Final = "/openai/v1"
+MODELS_ANTHROPIC: Final = "/anthropic"
+HEADER_STEP: Final = "Agentjobs-Step"
+"""On a request: the key of the step that the call belongs to; absent from calls of the user's own code. Printable ASCII
+(percent-encoded), at most `MAX_STEP_KEY_CHARS` of it."""
+HEADER_MODEL: Final = "Agentjobs-Model"
+"""On an answer: the model that was asked, where it is not the one that the request named."""
+REFUSAL_PREFIX: Final = "agentjobs.dev/"
+"""What the proxy refuses has the shape of the provider's own errors; its code is this and a class of `ErrorClass`."""
 
 # The runner beats this often; the operator takes 30 s of silence of an evicted node's pod for its loss.
 HEARTBEAT_SECONDS: Final = 10.0
@@ -208,6 +229,8 @@ class ErrorClass(StrEnum):
     STEP_UNREADABLE = "StepUnreadable"
     DIVERGED = "Diverged"
     VERSION_MISMATCH = "VersionMismatch"
+    MODEL_NOT_ALLOWED = "ModelNotAllowed"
+    UNKNOWN_MODEL_PRICE = "UnknownModelPrice"
 
 
 # Exit codes of the runner, from sysexits.h where one fits. The termination message decides; they are for people and for
@@ -480,6 +503,24 @@ class MemoryHits(TypedDict):
     memories: list[MemoryHit]
 
 
+class Used(TypedDict):
+    """What the starts of a job used so far, as far as its budget counts them."""
+
+    costUSD: str
+    tokens: int
+    llmCalls: int
+    toolCalls: int
+
+
+class Budget(TypedDict):
+    """What a job may still use."""
+
+    limits: dict[str, Any]
+    """`spec.budget` as it was when the pod was made, without `onExceeded`."""
+    used: Used
+    """By the starts before this one: all of them, or those of this attempt, by `limits.scope`."""
+
+
 class Attempt(TypedDict):
     """What `GET /v1/attempt` answers: all a runner needs. By this GET the pod claims its start."""
 
@@ -497,6 +538,8 @@ class Attempt(TypedDict):
     session: NotRequired[bool]
     """Whether `GET /v1/attempt/session` has anything to tell: earlier turns, or state of the user or the app. Absent
     from gateways that store no sessions."""
+    budget: NotRequired[Budget]
+    """Absent where the pod has none."""
 
 
 class Event(TypedDict):

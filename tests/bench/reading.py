@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.hostilebodies import PLACES, values
 
 from agentjobs.gateway.bodies import parse
-from agentjobs.gateway.problems import Problem
+from agentjobs.problem import Problem
 
 LIMIT: Final = 8.0
 # What is read in less is noise.

@@ -128,4 +128,12 @@ CLASSES: Final[Mapping[ErrorClass, Described]] = {
         "or the recorded steps' keys are of another scheme and it is Continue.",
         *_FAIL,
     ),
+    ErrorClass.MODEL_NOT_ALLOWED: Described(
+        "The installation does not let this namespace ask for that model; the message names the models that it may.",
+        *_FAIL,
+    ),
+    ErrorClass.UNKNOWN_MODEL_PRICE: Described(
+        "The job has a budget in dollars, and the installation knows no price of a model that its code asks for.",
+        *_FAIL,
+    ),
 }

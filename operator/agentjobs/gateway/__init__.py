@@ -9,7 +9,6 @@
     session_api  routes of runners: session, artifacts, memory
     history_api  routes of users: history, read with their own rights
     user_session_api  routes of users: sessions and artifacts, read and deleted with their own rights
-    auth         identifies a token and says what it may do
     connections  limits to the number and the duration of connections
     limits       limits to the requests under way, by job, by pod and for all
     bodies       reads and checks request bodies

@@ -18,15 +18,16 @@ from starlette.types import ASGIApp
 
 import agentjobs
 from agentjobs import errors
+from agentjobs.auth import Authenticator, Reviewer
 from agentjobs.gateway import history_api, runner_api, session_api, session_bodies, user_session_api
-from agentjobs.gateway.auth import Authenticator, Reviewer
 from agentjobs.gateway.bodies import schemas
 from agentjobs.gateway.health import Readiness
 from agentjobs.gateway.limits import Intake
 from agentjobs.gateway.metrics import GatewayMetrics
-from agentjobs.gateway.problems import FRAMEWORK_REASONS, Problem, crash, from_error
+from agentjobs.gateway.problems import FRAMEWORK_REASONS, answer, crash, from_error
 from agentjobs.gateway.services import GatewayHistory, Services
 from agentjobs.gateway.traffic import Traffic
+from agentjobs.problem import Problem
 from agentjobs.tracing import Spans
 
 logger = logging.getLogger(__name__)
@@ -102,30 +103,30 @@ def _add_answers(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def refused(_: Request, problem: Problem) -> Response:
-        return problem.answer()
+        return answer(problem)
 
     @app.exception_handler(errors.AgentJobsError)
     async def failed(_: Request, error: errors.AgentJobsError) -> Response:
         problem = from_error(error)
         if problem.status >= 500:
             logger.warning("request.failed", extra={"error": type(error).__name__, "detail": str(error)})
-        return problem.answer()
+        return answer(problem)
 
     @app.exception_handler(Exception)
     async def crashed(_: Request, __: Exception) -> Response:
         # Starlette answers so and raises the error again; Traffic logs it.
-        return crash().answer()
+        return answer(crash())
 
     @app.exception_handler(HTTPException)
     async def unrouted(request: Request, error: HTTPException) -> Response:
         reason = FRAMEWORK_REASONS.get(error.status_code, "BadRequest")
         message = f"{request.method} {request.url.path[:200]}: {error.detail}; /openapi.json lists what there is."
-        return Problem(error.status_code, reason, message, headers=error.headers).answer()
+        return answer(Problem(error.status_code, reason, message, headers=error.headers))
 
     @app.exception_handler(RequestValidationError)
     async def misasked(_: Request, error: RequestValidationError) -> Response:
         said = "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
-        return Problem(400, "BadRequest", f"The request was not understood: {said[:1000]}.").answer()
+        return answer(Problem(400, "BadRequest", f"The request was not understood: {said[:1000]}."))
 
 
 def _complete_openapi(app: FastAPI) -> None:

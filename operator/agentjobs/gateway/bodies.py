@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from agentjobs import contract
 from agentjobs.api.durations import parse_time
 from agentjobs.gateway.json_text import checked, storable, without_nul
-from agentjobs.gateway.problems import Problem
+from agentjobs.problem import Problem
 
 Model = TypeVar("Model", bound=msgspec.Struct)
 

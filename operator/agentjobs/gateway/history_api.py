@@ -10,11 +10,12 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from agentjobs.api.recorded import Events, RecordedJobs, RecordedResult, RecordedSpec, RecordedSteps, Story
-from agentjobs.gateway.auth import User
-from agentjobs.gateway.problems import Problem, json_answer
+from agentjobs.auth import User
+from agentjobs.gateway.problems import json_answer
 from agentjobs.gateway.services import History, ReadBudget, services_of
 from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT
 from agentjobs.kube.resources import CONFIGMAPS
+from agentjobs.problem import Problem
 
 COLLECTION: Final = "/v1/namespaces/{namespace}/agentjobs"
 

@@ -20,8 +20,8 @@ from starlette.requests import ClientDisconnect, Request
 from agentjobs.bounded import Bounded
 from agentjobs.errors import AgentJobsError
 from agentjobs.gateway.bodies import parse
-from agentjobs.gateway.problems import Problem, busy
 from agentjobs.history.versions import Piece
+from agentjobs.problem import Problem, busy
 
 Model = TypeVar("Model", bound=msgspec.Struct)
 

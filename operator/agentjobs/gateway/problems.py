@@ -4,7 +4,6 @@
 match on; messages are for people. Routes raise `Problem` or let an `AgentJobsError` pass; nothing here reads a request.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,25 +11,7 @@ import msgspec
 from starlette.responses import JSONResponse, Response
 
 from agentjobs import errors
-
-# Long enough that a fleet of runners does not hammer a database that is coming up, short beside their two minutes of
-# patience.
-RETRY_AFTER_SECONDS: Final = 2
-
-
-class Problem(Exception):
-    """A refusal with its HTTP status; raised anywhere below a route, answered at one place."""
-
-    def __init__(self, status: int, reason: str, message: str, *, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.reason = reason
-        self.message = message
-        self.headers = dict(headers or {})
-
-    def answer(self) -> JSONResponse:
-        """Return the response for this refusal."""
-        return JSONResponse({"reason": self.reason, "message": self.message}, self.status, headers=self.headers)
+from agentjobs.problem import Problem, busy, unavailable
 
 
 def json_answer(content: Any) -> Response:
@@ -38,25 +19,9 @@ def json_answer(content: Any) -> Response:
     return Response(msgspec.json.encode(content), media_type="application/json")
 
 
-def unauthorized(message: str) -> Problem:
-    """We do not know who asks (401)."""
-    return Problem(401, "Unauthorized", message, headers={"WWW-Authenticate": "Bearer"})
-
-
-def forbidden(message: str) -> Problem:
-    """We know who asks, and they may not (403)."""
-    return Problem(403, "Forbidden", message)
-
-
-def unavailable(message: str, *, retry_after: float = RETRY_AFTER_SECONDS) -> Problem:
-    """Ask again later (503)."""
-    return Problem(503, "Unavailable", message, headers={"Retry-After": str(max(1, math.ceil(retry_after)))})
-
-
-def busy(status: int, message: str, retry_after: float) -> Problem:
-    """The caller (429), or all callers together (503), have as much under way as they may."""
-    headers = {"Retry-After": str(max(1, math.ceil(retry_after)))}
-    return Problem(status, "TooManyRequests" if status == 429 else "Busy", message, headers=headers)
+def answer(problem: Problem) -> JSONResponse:
+    """Return the response for a refusal."""
+    return JSONResponse({"reason": problem.reason, "message": problem.message}, problem.status, headers=problem.headers)
 
 
 def crash() -> Problem:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request, Response
 
 from agentjobs import contract
-from agentjobs.gateway.auth import RunnerIdentity
+from agentjobs.auth import RunnerIdentity
 from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody, StepsBody, parse, taken
 from agentjobs.gateway.limits import read_body
 from agentjobs.gateway.problems import json_answer

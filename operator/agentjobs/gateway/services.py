@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
-from agentjobs.gateway.auth import Authenticator, Reviewer, RunnerIdentity
+from agentjobs.auth import Authenticator, Reviewer, RunnerIdentity
 from agentjobs.gateway.limits import READS_AT_ONCE, STEP_READS_AT_ONCE, Budget, Intake
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.history.protocols import (

@@ -14,10 +14,11 @@ from starlette.responses import StreamingResponse
 
 from agentjobs import contract
 from agentjobs.gateway.bodies import SCHEMA_REF, taken
-from agentjobs.gateway.problems import Problem, json_answer
+from agentjobs.gateway.problems import json_answer
 from agentjobs.gateway.services import Artifacts, Bodies, Runner, Sessions, StepBudget
 from agentjobs.gateway.session_bodies import ArtifactHeader, MemoryBody, TurnBody, read_header
 from agentjobs.history.versions import CHUNK_BYTES, StoredVersion
+from agentjobs.problem import Problem
 
 MAX_MEMORY_BODY_BYTES: Final = 64 * 1024
 

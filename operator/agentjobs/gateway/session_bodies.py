@@ -19,9 +19,9 @@ from agentjobs.contract import (
     MAX_STEP_KEY_CHARS,
 )
 from agentjobs.gateway.json_text import storable
-from agentjobs.gateway.problems import Problem
 from agentjobs.history.turns import TurnParts
 from agentjobs.history.versions import Saving
+from agentjobs.problem import Problem
 
 # Of the events of a turn. One comma is some ten bytes of an honest event; each part of a list is an object of 50 bytes.
 MAX_COMMAS: Final = 400_000

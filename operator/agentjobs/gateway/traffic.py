@@ -13,7 +13,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentjobs.gateway.metrics import METHODS, GatewayMetrics
-from agentjobs.gateway.problems import crash
+from agentjobs.gateway.problems import answer, crash
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Traffic:
         except Exception as error:  # the outermost line of a request: nothing may leave it but an answer
             logger.error("request.crashed", extra={"error": type(error).__name__, "stack": _stack(error)})
             if status == 0:
-                await crash().answer()(scope, receive, noted)
+                await answer(crash())(scope, receive, noted)
         finally:
             self._note(scope, status=status, seconds=self._clock() - began)
 

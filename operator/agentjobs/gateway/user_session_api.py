@@ -18,7 +18,7 @@ from agentjobs.api.recorded_sessions import (
     SessionEvents,
     SessionStory,
 )
-from agentjobs.gateway.auth import User
+from agentjobs.auth import User
 from agentjobs.gateway.history_api import Cursor, Limit, Namespace
 from agentjobs.gateway.problems import json_answer
 from agentjobs.gateway.services import Kept, ReadBudget, services_of

@@ -4,7 +4,7 @@
 them to the same promises. Every method raises `errors.Unavailable` while history cannot answer.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from agentjobs.api.recorded import RecordedJob, RecordedStep, Story
 from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, SessionStory
 from agentjobs.contract import Attempt, Event, MemoryHit, Resolved, ResultDocument, StepsBody, StepsPage
 from agentjobs.core.job.observation import FinalResult, Progress
+from agentjobs.history.model_records import Correction, EndedCall, NewCall, Reserved, Take, Taken
 from agentjobs.history.pages import DEFAULT_LIMIT, Page
 from agentjobs.history.records import (
     JobRecord,
@@ -129,6 +130,58 @@ class RunnerHistory(Protocol):
 
     async def put_result(self, uid: str, start: int, pod_uid: str, document: ResultDocument) -> Raw | None:
         """Store how a start says it ended; return the job's final result. Raises as `add_events`."""
+        ...
+
+
+class ModelLedger(Protocol):
+    """What the proxies write of model calls: each call before it is made, and what it used after its end.
+
+    A call that is under way counts with what it reserved. It ends once: `settle` of an ended call changes nothing.
+    """
+
+    async def reserve(self, call: NewCall) -> Reserved:
+        """Record a call that is about to be made, if the budget of its job has room for it; the same call twice is one.
+
+        What other calls of the job, by any proxy, may still cost counts too (`models.budget.judge`).
+
+        Raises:
+            errors.NotFound, errors.Fenced: there is no such start, or it is not this pod's.
+        """
+        ...
+
+    async def settle(self, ends: Sequence[EndedCall]) -> None:
+        """Record what calls used and cost, once each: at the call, for its job's budget, and in the usage by day."""
+        ...
+
+    async def seen(self, proxy: str, told: Mapping[str, Any]) -> None:
+        """Note that a proxy lives, and what people may see of its providers. To be called every ten seconds.
+
+        Calls of proxies that were not seen for 45 seconds end here as Lost: what they reserved is booked as their cost.
+        """
+        ...
+
+
+class ModelLimits(Protocol):
+    """What the proxies share of the limits of providers' keys; by the database's clock."""
+
+    async def take(self, asked: Sequence[Take]) -> Taken:
+        """Take from limits for calls in a given order: for as many of them as fit, from the first on."""
+        ...
+
+    async def give_back(self, amounts: Sequence[Correction]) -> None:
+        """Correct what was taken, in the slice in which it was: less or more than estimated, or a call that ended."""
+        ...
+
+    async def close(self, key: str, model: str, *, seconds: float, reason: str) -> None:
+        """Let no proxy use a key (for one model, or for all with an empty one) for this long."""
+        ...
+
+    async def exhausted(self, model: str, *, seconds: float, reason: str) -> None:
+        """Note that no call of a model can be made for this long; 0 says that it can again."""
+        ...
+
+    async def exhausted_models(self) -> dict[str, datetime]:
+        """Return the models that no call can be made of now, and until when, by the database's clock."""
         ...
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     ForeignKeyConstraint,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Numeric,
     Table,
     Text,
     UniqueConstraint,
@@ -281,4 +283,122 @@ artifact_chunks = Table(
     Column("n", Integer, primary_key=True, autoincrement=False),
     Column("data", LargeBinary, nullable=False),
     _time("stored_at", nullable=False, server_default=func.clock_timestamp()),
+)
+
+
+def _texts(*names: str) -> list[Column[Any]]:
+    return [Column(name, Text, nullable=False) for name in names]
+
+
+def _counts(*names: str) -> list[Column[Any]]:
+    return [Column(name, BigInteger, nullable=False, server_default=text("0")) for name in names]
+
+
+def _money(name: str) -> Column[Any]:
+    """US dollars; ten decimals hold the price of one token of any model."""
+    return Column(name, Numeric(20, 10), nullable=False, server_default=text("0"))
+
+
+_TOKENS: Final = ("input", "output", "cached", "cache_written", "thinking")
+
+# The proxies that live, or lived: what one has open is given back once `seen_at` is old. `told` is what people may see
+# of its providers, models, prices and limits; it holds no key.
+proxies = Table(
+    "proxies",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("cluster", Text, nullable=False),
+    _time("seen_at", nullable=False, server_default=func.clock_timestamp()),
+    Column("told", JSON, nullable=False),
+)
+
+# Every call of a model through a proxy, written before it is made. `ended` is null while it is under way; then what it
+# reserved counts. `asked` is the model that the job asked for, `model` the one that was asked; both as in a job's
+# `agent.model`. `step` is the key of the step that it belongs to, empty for calls of the user's own code.
+model_calls = Table(
+    "model_calls",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("uid", Text, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    *_texts("proxy", "step", "provider", "key", "asked", "model"),
+    _time("began", nullable=False, server_default=func.clock_timestamp()),
+    _time("ended"),
+    Column("status", Integer),
+    Column("reserved_tokens", BigInteger, nullable=False),
+    _money("reserved_cost"),
+    *_counts(*_TOKENS),
+    _money("cost"),
+    Column("outcome", Text),
+    Column("content", JSON(none_as_null=True)),
+    ForeignKeyConstraint(["uid", "start"], [starts.c.uid, starts.c.start], ondelete="CASCADE"),
+)
+Index(None, model_calls.c.uid, model_calls.c.start, model_calls.c.began)
+Index("model_calls_open_idx", model_calls.c.uid, postgresql_where=text("ended IS NULL"))
+Index("model_calls_proxy_idx", model_calls.c.proxy, postgresql_where=text("ended IS NULL"))
+
+# What the calls of a job's attempt that ended used, added up: a budget is judged by few rows however many calls.
+model_spend = Table(
+    "model_spend",
+    metadata,
+    Column("uid", Text, ForeignKey(jobs.c.uid, ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    *_counts("calls", *_TOKENS),
+    _money("cost"),
+)
+
+# The same by day (UTC) and by what reports ask for; it stays when jobs go.
+model_usage = Table(
+    "model_usage",
+    metadata,
+    Column("cluster", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    *(
+        Column(name, Text, primary_key=True)
+        for name in ("namespace", "queue", "partition_key", "user_id", "provider", "model")
+    ),
+    *_counts("calls", *_TOKENS),
+    _money("cost"),
+)
+
+# What was used of a limit, by slices of time: a second of a limit by the minute, a day of a limit by the day.
+limit_slices = Table(
+    "limit_slices",
+    metadata,
+    Column("cluster", Text, primary_key=True),
+    Column("bucket", Text, primary_key=True),
+    Column("slice", BigInteger, primary_key=True, autoincrement=False),
+    *_counts("used"),
+)
+
+# How many calls of a limit on concurrent calls each proxy has under way; those of a dead proxy do not count.
+limit_running = Table(
+    "limit_running",
+    metadata,
+    Column("cluster", Text, primary_key=True),
+    Column("bucket", Text, primary_key=True),
+    Column("proxy", Text, primary_key=True),
+    Column("running", Integer, nullable=False),
+)
+
+# Keys that the provider refuses for now, all of it (`model` is empty) or for one model.
+closed_keys = Table(
+    "closed_keys",
+    metadata,
+    Column("cluster", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    _time("until", nullable=False),
+)
+
+# Models that no call can have for now, whichever key: the operator holds starts back meanwhile.
+exhausted_models = Table(
+    "exhausted_models",
+    metadata,
+    Column("cluster", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    _time("until", nullable=False),
 )

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from agentjobs import contract, errors
+from agentjobs.auth import Authenticator
 from agentjobs.gateway.app import create_app
-from agentjobs.gateway.auth import Authenticator
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.services import GatewayHistory
 from agentjobs.history.memory import MemoryHistory

@@ -6,14 +6,14 @@ import json
 import pytest
 
 from agentjobs import errors
-from agentjobs.gateway.auth import (
+from agentjobs.auth import (
     KNOWN_SECONDS,
     REFUSED_SECONDS,
     RUNNER_KNOWN_SECONDS,
     Authenticator,
     RunnerIdentity,
 )
-from agentjobs.gateway.problems import Problem
+from agentjobs.problem import Problem
 
 
 async def test_a_pod_bound_token_is_the_start_its_pod_was_made_for(kube, authenticator):

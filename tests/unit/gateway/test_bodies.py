@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agentjobs import contract
 from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody, StepsBody, parse
-from agentjobs.gateway.problems import Problem
+from agentjobs.problem import Problem
 
 EVENT = {"seq": 1, "time": "2026-11-21T09:00:00Z", "kind": "text", "author": "hello", "data": {"text": "hi"}}
 RESULT = {"text": "hi", "structured": None, "usage": {"llmCalls": 1}}

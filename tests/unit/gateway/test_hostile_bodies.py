@@ -14,8 +14,9 @@ from tests.hostilebodies import EVENT, PLACES, values
 from agentjobs.gateway import json_text
 from agentjobs.gateway.bodies import EventsBody, ResultDocumentBody, parse
 from agentjobs.gateway.json_text import MAX_DEPTH, PIECE_BYTES, storable
-from agentjobs.gateway.problems import Problem, json_answer
+from agentjobs.gateway.problems import json_answer
 from agentjobs.history.records import StoredEvent
+from agentjobs.problem import Problem
 
 SIZE = 64 * 1024
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from agentjobs.gateway import limits
 from agentjobs.gateway.bodies import HeartbeatBody
 from agentjobs.gateway.limits import BURST, LINGER_BYTES, REQUESTS_A_SECOND, Budget, Intake, Rates, Turns, read_body
-from agentjobs.gateway.problems import Problem
+from agentjobs.problem import Problem
 
 
 @pytest.fixture

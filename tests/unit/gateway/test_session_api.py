@@ -11,10 +11,10 @@ import pytest
 from agentjobs import contract
 from agentjobs.gateway import limits
 from agentjobs.gateway.bodies import parse
-from agentjobs.gateway.problems import Problem
 from agentjobs.gateway.session_bodies import TurnBody, read_header
 from agentjobs.history.records import JobRecord, StartRecord
 from agentjobs.history.versions import CHUNK_BYTES
+from agentjobs.problem import Problem
 
 AS_RUNNER = {"Authorization": "Bearer t"}
 SESSION, ARTIFACT = contract.PATH_SESSION, contract.PATH_ARTIFACT

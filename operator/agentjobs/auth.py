@@ -19,8 +19,8 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from agentjobs import contract, errors
 from agentjobs.api_resource import Resource
 from agentjobs.bounded import Bounded
-from agentjobs.gateway.problems import Problem, forbidden, unauthorized
 from agentjobs.kube.resources import AGENTJOBS, PODS, SUBJECTACCESSREVIEWS, TOKENREVIEWS
+from agentjobs.problem import Problem, forbidden, unauthorized
 
 logger = logging.getLogger(__name__)
 

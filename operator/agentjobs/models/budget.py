@@ -1,0 +1,135 @@
+"""What a job may spend on models and tools, and whether one call more fits.
+
+Several calls of a job may be under way at once, through several proxies. What they may cost at most is reserved before
+they begin, and corrected by what they did cost. So the last dollar is spent by one call and not by twenty: at most one
+call goes beyond a limit of cost or tokens, and none beyond a limit of calls. The database decides by the same rule
+(`history/sql/model_calls.sql`); a test holds both together.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
+
+NOTHING: Final = Decimal(0)
+
+
+class Scope(StrEnum):
+    """What a budget counts: all starts of the job, or those of the current attempt."""
+
+    JOB = "Job"
+    ATTEMPT = "Attempt"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`spec.budget` without what happens at the limit; None is no limit. Cost is in US dollars."""
+
+    cost: Decimal | None = None
+    tokens: int | None = None
+    llm_calls: int | None = None
+    tool_calls: int | None = None
+    turns: int | None = None
+    scope: Scope = Scope.JOB
+
+    @classmethod
+    def read(cls, budget: Mapping[str, Any]) -> "Limits":
+        """Return the limits that an object with the field names of `spec.budget` says.
+
+        Raises:
+            ValueError: a value is of no use, and is named.
+        """
+        cost = budget.get("maxCostUSD")
+        return cls(
+            cost=None if cost is None else _dollars(cost),
+            tokens=_count(budget, "maxTokens"),
+            llm_calls=_count(budget, "maxLLMCalls"),
+            tool_calls=_count(budget, "maxToolCalls"),
+            turns=_count(budget, "maxTurns"),
+            scope=Scope(budget.get("scope") or Scope.JOB),
+        )
+
+    def dump(self) -> dict[str, Any]:
+        """Return the object that `read` reads; what is not limited is left out."""
+        found = {
+            "maxCostUSD": None if self.cost is None else format(self.cost, "f"),
+            "maxTokens": self.tokens,
+            "maxLLMCalls": self.llm_calls,
+            "maxToolCalls": self.tool_calls,
+            "maxTurns": self.turns,
+            "scope": None if self.scope is Scope.JOB else self.scope.value,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What calls cost, or may cost at most. Cost is in US dollars."""
+
+    cost: Decimal = field(default=NOTHING)
+    tokens: int = 0
+    llm_calls: int = 0
+
+    def __add__(self, other: "Spend") -> "Spend":
+        return Spend(self.cost + other.cost, self.tokens + other.tokens, self.llm_calls + other.llm_calls)
+
+
+class Fits(StrEnum):
+    """Whether a call may begin."""
+
+    YES = "Yes"
+    NOT_YET = "NotYet"
+    """Calls under way may need what is left. When they have ended, the answer is another."""
+    NO = "No"
+    """A limit is reached by what was spent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Whether a call may begin, and the limit that says no."""
+
+    fits: Fits
+    limit: str = ""
+    """Name of the field of `spec.budget`; empty when the call fits."""
+
+
+def judge(limits: Limits, spent: Spend, under_way: Spend, call: Spend) -> Judgement:
+    """Say whether a call that may cost `call` at most may begin.
+
+    Args:
+        spent: by calls that have ended.
+        under_way: reserved by calls that have not ended; without any, the call begins unless a limit is reached.
+    """
+    worst = Judgement(Fits.YES)
+    for name, limit, used, reserved, own in (
+        ("maxCostUSD", limits.cost, spent.cost, under_way.cost, call.cost),
+        ("maxTokens", limits.tokens, spent.tokens, under_way.tokens, call.tokens),
+        ("maxLLMCalls", limits.llm_calls, spent.llm_calls, under_way.llm_calls, call.llm_calls),
+    ):
+        if limit is None:
+            continue
+        if used >= limit:
+            return Judgement(Fits.NO, name)
+        if under_way.llm_calls and used + reserved + own > limit and worst.fits is Fits.YES:
+            worst = Judgement(Fits.NOT_YET, name)
+    return worst
+
+
+def _dollars(value: object) -> Decimal:
+    try:
+        cost = Decimal(str(value))
+    except ArithmeticError:
+        raise ValueError(f"maxCostUSD: {value!r} is not an amount of dollars, as in '2.50'") from None
+    if not cost.is_finite() or cost <= 0:
+        raise ValueError(f"maxCostUSD: {value!r} must be more than 0")
+    return cost
+
+
+def _count(budget: Mapping[str, Any], name: str) -> int | None:
+    value = budget.get(name)
+    if value is None:
+        return None
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{name}: {value!r} must be a whole number of at least 1")
+    return value

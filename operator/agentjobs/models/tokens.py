@@ -1,0 +1,37 @@
+"""What a model call used, in tokens, whoever the provider is."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens of one call or of many.
+
+    Providers count differently; readers of their answers bring every count into this form, so that parts are never
+    counted twice.
+    """
+
+    input: int = 0
+    """All of the prompt, with what a cache answered and what was written to one."""
+    output: int = 0
+    """All that the model made, thinking included."""
+    cached: int = 0
+    """The part of `input` that came from the provider's cache."""
+    cache_written: int = 0
+    """The part of `input` that was written to the provider's cache."""
+    thinking: int = 0
+    """The part of `output` that was thinking."""
+
+    @property
+    def total(self) -> int:
+        """What budgets and limits count."""
+        return self.input + self.output
+
+    def __add__(self, other: "Tokens") -> "Tokens":
+        return Tokens(
+            self.input + other.input,
+            self.output + other.output,
+            self.cached + other.cached,
+            self.cache_written + other.cache_written,
+            self.thinking + other.thinking,
+        )

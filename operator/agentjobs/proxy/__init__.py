@@ -1,0 +1,4 @@
+"""The model proxy: the only process that holds keys of providers, and the only one that reaches them.
+
+Stateless: limits, budgets and the record of calls are in Postgres, so any number of replicas may serve.
+"""

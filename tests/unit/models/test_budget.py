@@ -1,0 +1,50 @@
+"""Whether one call more fits into a job's budget."""
+
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentjobs.models.budget import Fits, Limits, Spend, judge
+
+COSTS = st.integers(0, 1000).map(lambda cents: Decimal(cents) / 100)
+SPENDS = st.builds(Spend, COSTS, st.integers(0, 1000), st.integers(0, 20))
+
+
+def test_without_limits_every_call_fits():
+    assert judge(Limits(), Spend(Decimal(9), 9, 9), Spend(llm_calls=3), Spend(llm_calls=1)).fits is Fits.YES
+
+
+def test_a_reached_limit_is_named():
+    judged = judge(Limits(cost=Decimal(2), llm_calls=9), Spend(Decimal(2), 0, 3), Spend(), Spend(llm_calls=1))
+
+    assert (judged.fits, judged.limit) == (Fits.NO, "maxCostUSD")
+
+
+def test_the_last_call_may_cost_more_than_is_left_when_it_is_alone():
+    assert judge(Limits(cost=Decimal(2)), Spend(Decimal("1.9")), Spend(), Spend(Decimal(1), 0, 1)).fits is Fits.YES
+
+
+def test_a_call_waits_for_those_under_way_when_both_may_not_fit():
+    limits, under_way = Limits(cost=Decimal(2)), Spend(Decimal("1.5"), 0, 1)
+
+    assert judge(limits, Spend(), under_way, Spend(Decimal(1), 0, 1)).fits is Fits.NOT_YET
+
+
+@given(limit=COSTS.filter(bool), calls=st.lists(st.tuples(COSTS, COSTS), min_size=1, max_size=30))
+def test_calls_at_once_go_beyond_the_limit_by_one_call_at_most(limit, calls):
+    limits, spent, under_way = Limits(cost=limit), Spend(), []
+    for most, _ in calls:
+        own = Spend(most, 0, 1)
+        if judge(limits, spent, sum(under_way, Spend()), own).fits is Fits.YES:
+            under_way.append(own)
+    total = sum(under_way, Spend()).cost
+
+    assert total <= limit or len(under_way) == 1
+
+
+@given(SPENDS.filter(lambda spend: spend.llm_calls > 0))
+def test_limits_are_read_as_they_were_written(spend):
+    limits = Limits(cost=spend.cost or None, tokens=spend.tokens or None, llm_calls=spend.llm_calls)
+
+    assert Limits.read(limits.dump()) == limits
