@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from agentjobs.api.durations import parse_duration
 from agentjobs.api.job.isolation import EgressRule
 from agentjobs.api.job.runtime import Toleration
+from agentjobs.durations import parse_duration
 from agentjobs.errors import Invalid
 
 PREFIX = "AGENTJOBS_"

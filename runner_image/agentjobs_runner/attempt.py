@@ -17,8 +17,8 @@ from datetime import timedelta
 from typing import Final
 
 from agentjobs import contract
-from agentjobs.api.durations import format_duration, parse_duration
 from agentjobs.contract import Attempt, ErrorClass, Result, ResultDocument, TerminationMessage, Verdict
+from agentjobs.durations import format_duration, parse_duration
 from agentjobs.errors import AgentJobsError, Fenced, Invalid, Unavailable
 from agentjobs_runner import log, user_steps
 from agentjobs_runner.endings import (

@@ -12,7 +12,6 @@ error_classes   what each class of errors means
 events          the reasons of Kubernetes Events, and which are Warnings
 recorded        history as the gateway answers it
 recorded_sessions  sessions and artifacts as the gateway answers them
-durations       `1h30m` to timedelta and back; RFC 3339 instants
 problems        problems of a spec, as messages
 substitution    `$(…)` in the texts of a spec
 """

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from agentjobs.api.durations import (
+from agentjobs.durations import (
     DURATION_MAX_LENGTH,
     DURATION_MIN_LENGTH,
     DURATION_PATTERN,

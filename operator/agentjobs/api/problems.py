@@ -16,9 +16,9 @@ from pydantic_core import ErrorDetails
 
 from agentjobs.api import fields
 from agentjobs.api.conditions import AcceptedReason
-from agentjobs.api.durations import DURATION_CURE, DURATION_PATTERN, TIME_CURE, TIME_PATTERN
 from agentjobs.api.job import spec as agentjob
 from agentjobs.api.schedule.cron import SCHEDULE_PATTERN
+from agentjobs.durations import DURATION_CURE, DURATION_PATTERN, TIME_CURE, TIME_PATTERN
 
 Path = tuple[str | int, ...]
 """Where a field is below `spec`, with the CRD's names: `("agent", "inline", "agents", 0, "name")`."""

@@ -13,7 +13,7 @@ from pydantic import Field
 from pydantic.alias_generators import to_camel
 
 from agentjobs.api.conditions import Condition, ConditionStatus, Phase
-from agentjobs.api.durations import format_time, instant
+from agentjobs.durations import format_time, instant
 
 MAX_COUNT: Final = 2**31 - 1
 MAX_CONDITIONS: Final = 16

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from agentjobs.api.conditions import AcceptedReason
-from agentjobs.api.durations import format_time, parse_time
 from agentjobs.api.problems import Path, Problem, field_name, shown
 from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TIME
+from agentjobs.durations import format_time, parse_time
 
 Visit = Callable[[Path, str], str]
 """Looks at one text and returns what stands there instead."""

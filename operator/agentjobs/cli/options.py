@@ -216,7 +216,7 @@ class Talk:
 
 def seconds_of(timeout: str, *, option: str = "--timeout") -> float | None:
     """Return --timeout, or what the option is called, in seconds; None for 0, which is forever or not at all."""
-    from agentjobs.api.durations import parse_duration
+    from agentjobs.durations import parse_duration
 
     try:
         return None if timeout.strip() == "0" else parse_duration(timeout).total_seconds()

@@ -317,7 +317,7 @@ def _next_times(plan: "Plan", now: datetime, count: int) -> Iterator[datetime]:
 
 
 def _times_document(plan: "Plan", times: Iterable[datetime]) -> list[dict[str, str]]:
-    from agentjobs.api.durations import format_time
+    from agentjobs.durations import format_time
 
     return [{"time": format_time(at), "local": _local(plan, at).isoformat()} for at in times]
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from agentjobs.api.durations import parse_time
 from agentjobs.api.model import Model
+from agentjobs.durations import parse_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from agentjobs import contract
-from agentjobs.api.durations import parse_time
+from agentjobs.durations import parse_time
 from agentjobs.gateway.json_text import checked, storable, without_nul
 from agentjobs.problem import Problem
 

@@ -20,7 +20,7 @@ from google.adk.models.llm_response import LlmResponse
 from google.genai import errors, types
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from agentjobs.api.durations import parse_duration
+from agentjobs.durations import parse_duration
 from agentjobs_runner.endings import config_invalid
 
 PREFIX: Final = "scripted/"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from agentjobs.api.durations import parse_duration
+from agentjobs.durations import parse_duration
 
 FAIL: Final = "Fail"
 

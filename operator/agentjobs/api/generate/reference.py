@@ -16,7 +16,6 @@ from pydantic import BaseModel
 from agentjobs.api import conditions, events
 from agentjobs.api.changes import Changes, changes
 from agentjobs.api.conditions import ConditionType, Word
-from agentjobs.api.durations import TIME_PATTERN
 from agentjobs.api.error_classes import CLASSES
 from agentjobs.api.fields import QUANTITY
 from agentjobs.api.generate.crd import object_schema, publish, schedule_schema
@@ -25,6 +24,7 @@ from agentjobs.api.schedule import status as schedule_status
 from agentjobs.api.schedule.spec import AgentScheduleSpec
 from agentjobs.api.schedule.status import ScheduleConditionType
 from agentjobs.contract import GROUP, VERSION, ErrorClass
+from agentjobs.durations import TIME_PATTERN
 
 NOTE: Final = "<!-- Made by `python -m agentjobs.api.generate.reference`; do not edit. -->"
 

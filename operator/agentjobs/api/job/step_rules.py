@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
-from agentjobs.api.durations import format_duration, parse_duration
 from agentjobs.api.job.steps import StepBackoff
 from agentjobs.api.job.team import Raw, as_list, as_object, scripted_problems
 from agentjobs.api.problems import Path, Problem, field_name, problem_at
+from agentjobs.durations import format_duration, parse_duration
 
 MIN_STEP_TIMEOUT: Final = timedelta(seconds=1)
 _DEFAULTS: Final = StepBackoff()

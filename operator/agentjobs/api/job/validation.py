@@ -17,7 +17,6 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from agentjobs.api.conditions import AcceptedReason
-from agentjobs.api.durations import parse_duration
 from agentjobs.api.fields import MAX_PARTITION_KEY
 from agentjobs.api.job.output import schema_problems
 from agentjobs.api.job.run_config import run_config_problems
@@ -28,6 +27,7 @@ from agentjobs.api.job.team import Raw, as_list, as_object, scripted_problems, t
 from agentjobs.api.problems import MAX_PROBLEMS, Path, Problem, field_name, from_error, problem_at, rejection, shown
 from agentjobs.api.substitution import expanded, names_of, substitution_problems
 from agentjobs.contract import TOKEN_MOUNT, ErrorClass
+from agentjobs.durations import parse_duration
 
 __all__ = ["Problem", "read_spec", "rejection", "validate_job"]
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, overload
 
-from agentjobs.api.durations import LAST_YEAR
+from agentjobs.durations import LAST_YEAR
 
 MAX_SCHEDULE: Final = 253
 MAX_ZONE: Final = 64

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agentjobs.api.conditions import ConditionType, Phase, find_condition, is_true
-from agentjobs.api.durations import instant
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.status import AgentJobStatus, AttemptRecord
 from agentjobs.api.problems import Problem
@@ -26,6 +25,7 @@ from agentjobs.contract import (
 )
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import Granted, Refusal
+from agentjobs.durations import instant
 
 _MAX_TTL = 2**31 - 1
 _RETENTIONS = ("Keep", "KeepOnFailure", "Delete")

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agentjobs.api.durations import instant
 from agentjobs.contract import (
     ANNOTATION_SESSION,
     FINALIZER,
@@ -25,6 +24,7 @@ from agentjobs.contract import (
     cut,
     start_of,
 )
+from agentjobs.durations import instant
 
 MAX_GRACE = 10**9  # seconds; an API server takes any number, a timedelta does not
 

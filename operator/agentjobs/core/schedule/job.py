@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from agentjobs.api.durations import format_time
 from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.api.schedule.spec import DEFAULT_QUEUE
 from agentjobs.api.schedule.status import ActiveJob
@@ -19,6 +18,7 @@ from agentjobs.contract import (
     VERSION,
 )
 from agentjobs.core.schedule.model import Schedule
+from agentjobs.durations import format_time
 
 _HASH_CHARS: Final = 8
 

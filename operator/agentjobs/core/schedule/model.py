@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agentjobs.api.durations import instant
 from agentjobs.api.problems import Problem, rejection
 from agentjobs.api.raw_status import MAX_RESUME
 from agentjobs.api.schedule.cron import Cron, parse_cron
@@ -14,6 +13,7 @@ from agentjobs.api.schedule.spec import AgentScheduleSpec
 from agentjobs.api.schedule.status import ActiveReason, AgentScheduleStatus
 from agentjobs.api.schedule.validation import NEVER, of_template, timing_problems, validate_schedule
 from agentjobs.contract import ANNOTATION_RESUME, ANNOTATION_TRIGGER
+from agentjobs.durations import instant
 
 ON_TIME = timedelta(seconds=60)
 """A job made within this is on time: a new leader takes over in less, and cron has no smaller unit."""

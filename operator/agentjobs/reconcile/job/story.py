@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from agentjobs.api.conditions import AcceptedReason, AdmittedReason, Phase, PodStartedReason
-from agentjobs.api.durations import format_time
 from agentjobs.api.events import EventReason
 from agentjobs.api.job.status import AttemptRecord
 from agentjobs.contract import Verdict, cut
@@ -17,6 +16,7 @@ from agentjobs.core.job.actions import Again, Claim, EndStart, Finish, MakePod, 
 from agentjobs.core.job.observation import Job, Observation, Obstacle
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import Granted
+from agentjobs.durations import format_time
 from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.reporting import MAX_WORDS, log_action, record_event

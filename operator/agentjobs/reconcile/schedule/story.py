@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from agentjobs.api.conditions import find_condition
-from agentjobs.api.durations import format_time
 from agentjobs.api.schedule.status import AgentScheduleStatus, ScheduleConditionType
 from agentjobs.contract import cut
 from agentjobs.core.children import Refusal
 from agentjobs.core.schedule.actions import Event, MakeJob, Record, Reserve
 from agentjobs.core.schedule.model import Schedule
 from agentjobs.core.schedule.observation import ScheduleObservation, blocked_reason
+from agentjobs.durations import format_time
 from agentjobs.kube.resources import AGENTSCHEDULES
 from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.reporting import MAX_WORDS, log_action, record_event

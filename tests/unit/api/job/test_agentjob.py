@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agentjobs.api.durations import MAX_DURATION
 from agentjobs.api.job.agent import ConfigMapKey, scripted_model
 from agentjobs.api.job.runtime import Resources
 from agentjobs.api.job.spec import AgentJobSpec, SessionKey, default_agent_name, default_app_name
 from agentjobs.contract import MAX_DELAY_SECONDS
+from agentjobs.durations import MAX_DURATION
 
 Job = Callable[..., dict[str, Any]]
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from agentjobs.api.conditions import Phase, find_condition
-from agentjobs.api.durations import format_time
 from agentjobs.api.schedule.status import AgentScheduleStatus
 from agentjobs.core.children import Refresh, Refusal
 from agentjobs.core.schedule.actions import CancelJob, Event, Keep, MakeJob, PruneJobs, Record, Reserve
 from agentjobs.core.schedule.decide import decide
 from agentjobs.core.schedule.model import Illegal, Plan, Schedule, parse_schedule, read_plan
 from agentjobs.core.schedule.observation import MadeJob, ScheduleObservation
+from agentjobs.durations import format_time
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 UID = "6c0c1a52-1b5e-4a6e-9a52-0d9f0a7f5a11"

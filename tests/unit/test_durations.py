@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentjobs.api.durations import MAX_DURATION, format_duration, format_time, instant, parse_duration, parse_time
+from agentjobs.durations import MAX_DURATION, format_duration, format_time, instant, parse_duration, parse_time
 
 
 @pytest.mark.parametrize(

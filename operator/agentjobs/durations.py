@@ -1,6 +1,6 @@
 """Durations (`500ms`, `90s`, `1h30m`, `7d`) and RFC 3339 instants, as they stand in objects, to Python values and back.
 
-Used by the models of spec and status. Never reads a clock.
+Used by specs, status, settings and the file of models. Never reads a clock.
 """
 
 import functools
