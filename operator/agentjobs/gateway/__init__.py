@@ -3,7 +3,6 @@
     app          the application, made from its routes
     services     what routes need, made once
     traffic      middleware that measures and logs each request
-    health       whether the gateway can do its work now
     metrics      metrics for Prometheus
     runner_api   routes of runners: claim, events, heartbeat, result
     session_api  routes of runners: session, artifacts, memory

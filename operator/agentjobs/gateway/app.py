@@ -1,6 +1,6 @@
 """Puts the gateway's parts together: routes, error answers, health, metrics, the OpenAPI document.
 
-`create_app` is the only way in, for serve.py and for tests. A new group of routes (a model proxy) is one module
+`create_app` is the only way in, for serve.py and for tests. A new group of routes is one module
 with a router, one line here, and what it needs in services.py.
 """
 
@@ -21,13 +21,13 @@ from agentjobs import errors
 from agentjobs.auth import Authenticator, Reviewer
 from agentjobs.gateway import history_api, runner_api, session_api, session_bodies, user_session_api
 from agentjobs.gateway.bodies import schemas
-from agentjobs.gateway.health import Readiness
 from agentjobs.gateway.limits import Intake
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.problems import FRAMEWORK_REASONS, answer, crash, from_error
 from agentjobs.gateway.services import GatewayHistory, Services
 from agentjobs.gateway.traffic import Traffic
 from agentjobs.problem import Problem
+from agentjobs.readiness import Readiness
 from agentjobs.tracing import Spans
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,9 @@ def create_app(
     app.include_router(session_api.router)
     app.include_router(history_api.router)
     app.include_router(user_session_api.router)
-    readiness = Readiness({"database": check_history, "API server": services.check_api_server}, clock=clock)
+    readiness = Readiness(
+        {"database": check_history, "API server": services.check_api_server}, name="gateway", clock=clock
+    )
     _add_health(app, readiness=readiness, registry=metrics.registry)
     _add_answers(app)
     _complete_openapi(app)

@@ -8,16 +8,16 @@ written at once. Claims and heartbeats need none of the last three, so they get 
 
 import asyncio
 import time
-from collections import Counter, OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Final, TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from agentjobs.bounded import Bounded
+from agentjobs.capacity import Capacity, Turns
 from agentjobs.errors import AgentJobsError
 from agentjobs.gateway.bodies import parse
 from agentjobs.history.versions import Piece
@@ -60,31 +60,6 @@ BODY_BYTES_A_SECOND: Final = 512 * 1024
 PENALTY_SECONDS: Final = 30.0
 # Smaller bodies are read in less time than a thread takes to hear of them.
 INLINE_BYTES: Final = 16 * 1024
-
-
-class Turns:
-    """How many requests of one caller are under way, so that none takes all memory and connections of the database."""
-
-    def __init__(self, limit: int = REQUESTS_AT_ONCE) -> None:
-        self._limit = limit
-        self._taken: Counter[str] = Counter()
-
-    @contextmanager
-    def taken(self, caller: str) -> Iterator[None]:
-        """Take a turn for the length of a `with` block.
-
-        Raises:
-            Problem: 429 when the caller has as many as there are.
-        """
-        if self._taken[caller] >= self._limit:
-            raise busy(429, f"{self._limit} requests of this pod are under way; wait for their answers.", 1.0)
-        self._taken[caller] += 1
-        try:
-            yield
-        finally:
-            self._taken[caller] -= 1
-            if not self._taken[caller]:
-                del self._taken[caller]
 
 
 class Rates:
@@ -139,78 +114,19 @@ class Rates:
         self._buckets.put(caller, (left, self._clock()))
 
 
-class Budget:
-    """How much of something may be under way in this process; who finds too little left waits, in order."""
-
-    def __init__(self, amount: int, *, patience: float = PATIENCE_SECONDS) -> None:
-        self._all = self._left = amount
-        self._patience = patience
-        self._waiting: OrderedDict[asyncio.Future[None], int] = OrderedDict()
-
-    @property
-    def idle(self) -> bool:
-        """Nothing is taken and no one waits."""
-        return self._left == self._all and not self._waiting
-
-    @asynccontextmanager
-    async def taken(self, amount: int = 1) -> AsyncIterator[None]:
-        """Take `amount`, at most the whole, for the length of a `with` block.
-
-        Raises:
-            Problem: 503 when it is not free in time.
-        """
-        await self._take(amount)
-        try:
-            yield
-        finally:
-            self._give_back(amount)
-
-    async def _take(self, amount: int) -> None:
-        if not self._waiting and amount <= self._left:
-            self._left -= amount
-            return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting[turn] = amount
-        try:
-            async with asyncio.timeout(self._patience):
-                await turn
-        except BaseException as error:
-            if turn.done() and not turn.cancelled():  # granted and given up in one turn of the loop
-                self._give_back(amount)
-            self._waiting.pop(turn, None)
-            self._grant()
-            if isinstance(error, TimeoutError):
-                raise busy(503, "The gateway has as much under way as it may hold.", 2.0) from None
-            raise
-
-    def _give_back(self, amount: int) -> None:
-        self._left += amount
-        self._grant()
-
-    def _grant(self) -> None:
-        while self._waiting:
-            turn, amount = next(iter(self._waiting.items()))
-            if amount > self._left:
-                return
-            del self._waiting[turn]
-            if not turn.done():
-                self._left -= amount
-                turn.set_result(None)
-
-
 class Intake:
     """Takes in what runners send: reads bodies within the bounds and parses them off the loop. One per process."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, patience: float = PATIENCE_SECONDS) -> None:
-        self.turns = Turns()
+        self.turns = Turns(REQUESTS_AT_ONCE)
         self.rates = Rates(clock)
         self.bodies = Rates(clock)
         self.artifacts = Rates(clock)
         self.steps = Rates(clock, a_second=STEPS_A_SECOND, burst=STEPS_BURST, size=STEPS_BYTES)
         self._patience = patience
-        self._bytes = Budget(BODY_BYTES, patience=patience)
-        self._writes = Budget(WRITES_AT_ONCE, patience=patience)
-        self._lines: dict[str, Budget] = {}
+        self._bytes = Capacity(BODY_BYTES, patience=patience)
+        self._writes = Capacity(WRITES_AT_ONCE, patience=patience)
+        self._lines: dict[str, Capacity] = {}
         # One: two would take turns at the interpreter all the same, and hold twice as much.
         self._parser = ThreadPoolExecutor(max_workers=1, thread_name_prefix="parse")
 
@@ -291,7 +207,7 @@ class Intake:
 
     @asynccontextmanager
     async def _line(self, job: str) -> AsyncIterator[None]:
-        line = self._lines.setdefault(job, Budget(1, patience=self._patience))
+        line = self._lines.setdefault(job, Capacity(1, patience=self._patience))
         try:
             async with line.taken():
                 yield

@@ -10,9 +10,7 @@ import logging
 import os
 import signal
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Final
 
 import uvicorn
@@ -31,6 +29,7 @@ from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.session_reads import SessionReads
 from agentjobs.history.sessions import Sessions
 from agentjobs.kube.client import KubeClient
+from agentjobs.listening import certificate_of, open_listener, url_of
 from agentjobs.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)
@@ -39,8 +38,6 @@ logger = logging.getLogger(__name__)
 KEEP_ALIVE_SECONDS: Final = 75
 # What a request under way may still take; the slowest waits 5 s for the database. Below the usual grace period of 30 s.
 STOP_SECONDS: Final = 15
-# cert-manager renews weeks before the end; a minute is early enough and costs two stats.
-CERTIFICATE_SECONDS: Final = 60.0
 
 
 def run(settings: GatewaySettings) -> None:
@@ -97,7 +94,7 @@ async def serving(
             check_history=database.check_schema,
             check_addresses=settings.check_addresses,
         )
-        certificate = _certificate(settings)
+        certificate = certificate_of(settings.tls_cert, settings.tls_key)
         listener = open_listener(settings.host, settings.port)
         config = uvicorn.Config(
             app,
@@ -111,13 +108,12 @@ async def serving(
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,
             lifespan="off",
-            ssl_context_factory=(lambda _config, _default: certificate) if certificate else None,
+            ssl_context_factory=(lambda _config, _default: certificate.context) if certificate else None,
         )
         if certificate is not None:
-            background.start(_renew(certificate, settings), "certificate")
+            background.start(certificate.renew(), "certificate")
         async with _served(uvicorn.Server(config), listener, background):
-            host, port = listener.getsockname()[:2]
-            url = f"{'https' if certificate else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+            url = url_of(listener, secure=certificate is not None)
             logger.info("gateway.listening", extra={"url": url})
             yield url
         await asyncio.to_thread(spans.close)
@@ -149,64 +145,3 @@ async def _served(server: uvicorn.Server, listener: socket.socket, background: B
     finally:
         server.should_exit = True
         await asyncio.shield(task)
-
-
-def open_listener(host: str, port: int) -> socket.socket:
-    """Return a socket that listens there; port 0 takes a free one.
-
-    Raises:
-        errors.Invalid: the address is taken, or is none of this machine.
-    """
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=2048)
-        # Its connections inherit it; asyncio sets it for sockets that say which protocol they are for, this one does
-        # not. Without it an answer's body waits up to 40 ms until the client has acknowledged the head.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listener
-    except OSError as error:
-        cure = "choose another by AGENTJOBS_HOST and AGENTJOBS_PORT"
-        raise errors.Invalid(f"cannot listen on {host} port {port}: {error.strerror}; {cure}") from error
-
-
-def _certificate(settings: GatewaySettings) -> ssl.SSLContext | None:
-    if not settings.tls_cert or not settings.tls_key:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise errors.Invalid(f"TLS certificate {settings.tls_cert} or key {settings.tls_key}: {error}") from error
-    return context
-
-
-async def _renew(context: ssl.SSLContext, settings: GatewaySettings) -> None:
-    """Load certificate and key again whenever their files change; new connections get them."""
-    known = _modified(settings)
-    while True:
-        await asyncio.sleep(CERTIFICATE_SECONDS)
-        found = _modified(settings)
-        if found == known:
-            continue
-        try:
-            # First into a context of its own: the one in use would be left with what it had read before it failed, when
-            # key and certificate are caught half way through their change.
-            _certificate(settings)
-            context.load_cert_chain(str(settings.tls_cert), str(settings.tls_key))
-        except (errors.Invalid, OSError, ssl.SSLError) as error:
-            logger.error("certificate.unusable", extra={"error": str(error)})
-            continue
-        logger.info("certificate.renewed")
-        known = found
-
-
-def _modified(settings: GatewaySettings) -> list[float]:
-    return [_modified_at(path) for path in (settings.tls_cert, settings.tls_key) if path is not None]
-
-
-def _modified_at(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0

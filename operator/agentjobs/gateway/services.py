@@ -8,12 +8,13 @@ them as much as a statement does.
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import Depends, Request
 
-from agentjobs.auth import Authenticator, Reviewer, RunnerIdentity
-from agentjobs.gateway.limits import READS_AT_ONCE, STEP_READS_AT_ONCE, Budget, Intake
+from agentjobs.auth import Authenticator, Reviewer, RunnerIdentity, cluster_uid
+from agentjobs.capacity import Capacity
+from agentjobs.gateway.limits import PATIENCE_SECONDS, READS_AT_ONCE, STEP_READS_AT_ONCE, Intake
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.history.protocols import (
     KeptSessions,
@@ -22,11 +23,7 @@ from agentjobs.history.protocols import (
     RunnerHistory,
     RunnerSessions,
 )
-from agentjobs.kube.resources import NAMESPACES
 from agentjobs.tracing import Spans
-
-# Its uid is the usual name of a cluster: the namespace is always there and is never deleted.
-CLUSTER_NAMESPACE: Final = "kube-system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ class GatewayHistory:
 
 
 class Services:
-    """The application's collaborators. The model proxy will join here.
+    """The application's collaborators.
 
     Args:
         history: makes the history of the cluster with the given uid; called once that is known.
@@ -61,8 +58,8 @@ class Services:
         self.metrics = metrics
         self.spans = spans
         self.intake = intake
-        self.reads = Budget(READS_AT_ONCE)
-        self.step_reads = Budget(STEP_READS_AT_ONCE)
+        self.reads = Capacity(READS_AT_ONCE, patience=PATIENCE_SECONDS)
+        self.step_reads = Capacity(STEP_READS_AT_ONCE, patience=PATIENCE_SECONDS)
         self._make_history = history
         self._kube = kube
         self._history: GatewayHistory | None = None
@@ -74,8 +71,7 @@ class Services:
             errors.Unavailable, errors.Denied: it cannot be asked yet, or not by us; the next call asks again.
         """
         if self._history is None:
-            found = await self._kube.get(NAMESPACES, None, CLUSTER_NAMESPACE)
-            self._history = self._make_history(str(found["metadata"]["uid"]))
+            self._history = self._make_history(await cluster_uid(self._kube))
         return self._history
 
     async def check_api_server(self) -> None:
@@ -142,12 +138,12 @@ async def history_of(request: Request) -> ReadHistory:
     return (await services_of(request).history()).people
 
 
-async def read_budget_of(request: Request) -> Budget:
+async def read_budget_of(request: Request) -> Capacity:
     """Return what bounds the reading of users, so that it leaves runners their connections."""
     return services_of(request).reads
 
 
-async def step_budget_of(request: Request) -> Budget:
+async def step_budget_of(request: Request) -> Capacity:
     """Return what bounds the reading of steps by runners."""
     return services_of(request).step_reads
 
@@ -168,7 +164,7 @@ Sessions = Annotated[RunnerSessions, Depends(sessions_of)]
 Artifacts = Annotated[RunnerArtifacts, Depends(artifacts_of)]
 Kept = Annotated[KeptSessions, Depends(kept_of)]
 History = Annotated[ReadHistory, Depends(history_of)]
-ReadBudget = Annotated[Budget, Depends(read_budget_of)]
-StepBudget = Annotated[Budget, Depends(step_budget_of)]
+ReadBudget = Annotated[Capacity, Depends(read_budget_of)]
+StepBudget = Annotated[Capacity, Depends(step_budget_of)]
 Bodies = Annotated[Intake, Depends(intake_of)]
 Traces = Annotated[Spans, Depends(spans_of)]

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from agentjobs.errors import Invalid
-from agentjobs.gateway.serve import open_listener, serving
+from agentjobs.gateway.serve import serving
+from agentjobs.listening import open_listener
 from devcluster.certificates import Authority
 
 # Their jobs are rows alone, and a cluster's garbage collector deletes pods without their job.
@@ -265,7 +266,7 @@ async def test_tls_with_the_certificate_of_the_settings(cluster, settings, tmp_p
 async def test_a_certificate_that_is_caught_half_way_through_its_change_is_taken_when_it_is_whole(
     cluster, settings, tmp_path, monkeypatch, caplog
 ):
-    monkeypatch.setattr("agentjobs.gateway.serve.CERTIFICATE_SECONDS", 0.05)
+    monkeypatch.setattr("agentjobs.listening.CERTIFICATE_SECONDS", 0.05)
     authority = Authority(tmp_path, name="test", now=datetime.now(UTC))
     pair, new = authority.server("gateway"), authority.server("new")
     trust = ssl.create_default_context(cafile=str(authority.certificate))

@@ -23,7 +23,7 @@ async def test_not_ready_while_a_side_is_away_and_says_which(http, kube, databas
 
     assert (unready.status_code, unready.json()["reason"]) == (503, "NotReady")
     assert unready.json()["message"] == f"Waiting for the {away}; the gateway's log says why."
-    told = [record.problems for record in caplog.records if record.name == "agentjobs.gateway.health"]
+    told = [record.problems for record in caplog.records if record.name == "agentjobs.readiness"]
     assert told == [{away: "connection refused"}, {}]
     assert ready.status_code == 200
     assert (await http.get("/healthz")).status_code == 200

@@ -5,9 +5,10 @@ import asyncio
 import pytest
 from starlette.requests import Request
 
+from agentjobs.capacity import Capacity, Turns
 from agentjobs.gateway import limits
 from agentjobs.gateway.bodies import HeartbeatBody
-from agentjobs.gateway.limits import BURST, LINGER_BYTES, REQUESTS_A_SECOND, Budget, Intake, Rates, Turns, read_body
+from agentjobs.gateway.limits import BURST, LINGER_BYTES, REQUESTS_A_SECOND, Intake, Rates, read_body
 from agentjobs.problem import Problem
 
 
@@ -132,7 +133,7 @@ def test_who_sent_too_slowly_waits(clock):
 
 
 async def test_what_does_not_fit_waits_in_order_until_others_are_done():
-    budget, order = Budget(10), []
+    budget, order = Capacity(10, patience=5), []
 
     async def take(name, amount):
         async with budget.taken(amount):
@@ -146,7 +147,7 @@ async def test_what_does_not_fit_waits_in_order_until_others_are_done():
 
 @pytest.mark.parametrize("ends", ["in time", "late", "cancelled"])
 async def test_whatever_becomes_of_one_that_waits_the_budget_is_whole_again(ends):
-    budget = Budget(10, patience=0 if ends == "late" else 60)
+    budget = Capacity(10, patience=0 if ends == "late" else 60)
 
     async def take():
         async with budget.taken(5):

@@ -1,4 +1,4 @@
-"""Whether the gateway can do its work now: is the database there and migrated, does the API server answer our reviews.
+"""Whether a server of ours can do its work now: is all there that it cannot be without.
 
 Readiness is asked often and by several at once, so an answer stands for a moment. Being away is never a crash: the pod
 stays, says why it is not ready, and is ready again when the other side is.
@@ -24,10 +24,16 @@ Check = Callable[[], Awaitable[None]]
 
 
 class Readiness:
-    """Asks every check at once and remembers the answer; `clock` in seconds, monotonic."""
+    """Asks every check at once and remembers the answer.
 
-    def __init__(self, checks: Mapping[str, Check], *, clock: Callable[[], float]) -> None:
+    Args:
+        name: first part of the events that are logged when the answer changes.
+        clock: in seconds, monotonic.
+    """
+
+    def __init__(self, checks: Mapping[str, Check], *, name: str, clock: Callable[[], float]) -> None:
         self._checks = dict(checks)
+        self._name = name
         self._clock = clock
         self._lock = asyncio.Lock()
         self._until = float("-inf")
@@ -40,7 +46,8 @@ class Readiness:
                 said = await asyncio.gather(*(self._ask(check) for check in self._checks.values()))
                 problems = {name: problem for name, problem in zip(self._checks, said, strict=True) if problem}
                 if problems != self._problems:
-                    logger.warning("gateway.waits" if problems else "gateway.ready", extra={"problems": problems})
+                    event = f"{self._name}.{'waits' if problems else 'ready'}"
+                    logger.warning(event, extra={"problems": problems})
                 self._problems = problems
                 self._until = self._clock() + STANDS_SECONDS
         return self._problems
