@@ -19,7 +19,8 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from agentjobs import contract, errors
 from agentjobs.api_resource import Resource
 from agentjobs.bounded import Bounded
-from agentjobs.kube.resources import AGENTJOBS, PODS, SUBJECTACCESSREVIEWS, TOKENREVIEWS
+from agentjobs.kube.resources import AGENTJOBS, NAMESPACES, PODS, SUBJECTACCESSREVIEWS, TOKENREVIEWS
+from agentjobs.models.budget import Limits
 from agentjobs.problem import Problem, forbidden, unauthorized
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,15 @@ REFUSED_SECONDS: Final = 2.0
 CACHE_SIZE: Final = 8192
 # The largest token seen in the wild is some 4 KB (many groups); the API server itself takes headers of 1 MB.
 MAX_TOKEN_CHARS: Final = 16 * 1024
+# Its uid is the usual name of a cluster: the namespace is always there and is never deleted.
+CLUSTER_NAMESPACE: Final = "kube-system"
+# Of a pod that says no budget, or none that can be read. It is what jobs get that ask for none: a pod from before there
+# were budgets goes on as its job would today, and what cannot be read is not taken for "no limit". A job without limits
+# says so: its pod has an empty budget.
+UNSAID_BUDGET: Final = Limits(llm_calls=500)
+# Where the clients of the providers put their key, which for a pod is its token.
+_KEY_HEADERS: Final = ("x-api-key", "x-goog-api-key", "api-key")
+_KEY_QUERY: Final = "key"
 
 _EXTRA_POD_NAME: Final = "authentication.kubernetes.io/pod-name"
 _EXTRA_POD_UID: Final = "authentication.kubernetes.io/pod-uid"
@@ -71,6 +81,10 @@ class RunnerIdentity:
     pod_uid: str
     known_seconds: float = KNOWN_SECONDS
     """For how long this may be remembered."""
+    queue: str = ""
+    """The job's, by the pod's label."""
+    budget: Limits = UNSAID_BUDGET
+    """The job's, when the pod was made."""
     addresses: frozenset[str] = frozenset()
     """Where the pod calls from; empty until the kubelet has said so, which may be after the runner's first request."""
 
@@ -155,14 +169,8 @@ class Authenticator:
         self._users: AnswerCache[User] = AnswerCache(clock=clock)
         self._rights: AnswerCache[None] = AnswerCache(clock=clock)
 
-    async def runner(self, authorization: str | None, address: str | None = None) -> RunnerIdentity:
-        """Return the runner whose pod-bound token this Authorization header carries; `address` is where it came from.
-
-        Raises:
-            Problem: 401 for a token that is unknown or of another audience, 403 for one that is not of an AgentJob's
-            pod, or not sent from there. errors.Unavailable: the API server cannot be asked.
-        """
-        token = bearer(authorization)
+    async def runner_of_token(self, token: str, address: str | None = None) -> RunnerIdentity:
+        """Return the runner whose pod-bound token this is; as `runner`."""
         identity = await self._runners.answer((_digest(token),), lambda: self._ask_runner(token))
         if self._check_addresses and identity.addresses and canonical(address) not in identity.addresses:
             logger.warning(
@@ -170,10 +178,19 @@ class Authenticator:
                 extra={"namespace": identity.namespace, "pod": identity.pod, "address": address},
             )
             raise forbidden(
-                "This token counts from its own pod's address alone. Where something between pods and gateway replaces "
-                "addresses, set AGENTJOBS_CHECK_ADDRESSES=false for the gateway, by the chart gateway.checkAddresses."
+                "This token counts from its own pod's address alone. Where something between pods and gateway or proxy "
+                "replaces addresses, set AGENTJOBS_CHECK_ADDRESSES=false for both, by the chart's checkAddresses."
             )
         return identity
+
+    async def runner(self, authorization: str | None, address: str | None = None) -> RunnerIdentity:
+        """Return the runner whose pod-bound token this Authorization header carries; `address` is where it came from.
+
+        Raises:
+            Problem: 401 for a token that is unknown or of another audience, 403 for one that is not of an AgentJob's
+            pod, or not sent from there. errors.Unavailable: the API server cannot be asked.
+        """
+        return await self.runner_of_token(bearer(authorization), address)
 
     async def user(
         self, authorization: str | None, *, verb: str, namespace: str, name: str = "", resource: Resource = AGENTJOBS
@@ -266,8 +283,41 @@ def bearer(authorization: str | None) -> str:
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise unauthorized("Send a token: 'Authorization: Bearer …'.")
+    return _plausible(token)
+
+
+def credentials_of(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
+    """Return the token of a request that a provider's client made, from wherever the client puts its key.
+
+    Args:
+        headers: by lower-case names, or of a mapping that does not tell cases apart.
+
+    Raises:
+        Problem: 401 when there is none, there are two that differ, or what there is cannot be one.
+    """
+    scheme, _, sent = headers.get("authorization", "").partition(" ")
+    found = {sent.strip()} if scheme.lower() == "bearer" else set()
+    found |= {headers.get(name, "").strip() for name in _KEY_HEADERS} | {query.get(_KEY_QUERY, "").strip()}
+    found.discard("")
+    if not found:
+        raise unauthorized("Send the pod's token as the provider's API key; the runner's environment has it.")
+    if len(found) > 1:
+        raise unauthorized("The request carries two different keys; send the pod's token alone.")
+    return _plausible(found.pop())
+
+
+async def cluster_uid(kube: Reviewer) -> str:
+    """Return the name of the cluster whose API server vouches for tokens.
+
+    Raises:
+        errors.Unavailable, errors.Denied: it cannot be asked, or not by us.
+    """
+    return str((await kube.get(NAMESPACES, None, CLUSTER_NAMESPACE))["metadata"]["uid"])
+
+
+def _plausible(token: str) -> str:
     if len(token) > MAX_TOKEN_CHARS or not token.isascii() or not token.isprintable():
-        raise unauthorized("What was sent as a bearer token cannot be one.")
+        raise unauthorized("What was sent as a token cannot be one.")
     return token
 
 
@@ -299,8 +349,22 @@ def _addresses(status: object) -> frozenset[str]:
     return frozenset(filter(None, map(canonical, entries)))
 
 
-def _label(meta: Mapping[str, Any]) -> object:
-    return (meta.get("labels") or {}).get(contract.LABEL_JOB)
+def _label(meta: Mapping[str, Any], name: str = contract.LABEL_JOB) -> object:
+    return (meta.get("labels") or {}).get(name)
+
+
+def _budget(meta: Mapping[str, Any]) -> Limits:
+    said = (meta.get("annotations") or {}).get(contract.ANNOTATION_BUDGET)
+    if said is None:
+        return UNSAID_BUDGET
+    try:
+        found = json.loads(said)
+        if isinstance(found, dict):
+            return Limits.read(found)
+    except (ValueError, TypeError, RecursionError):
+        pass
+    logger.warning("budget.unreadable", extra={"pod": meta.get("name"), "namespace": meta.get("namespace")})
+    return UNSAID_BUDGET
 
 
 def _identity(found: Mapping[str, Any], *, namespace: str, pod: str, pod_uid: str) -> RunnerIdentity:
@@ -318,6 +382,8 @@ def _identity(found: Mapping[str, Any], *, namespace: str, pod: str, pod_uid: st
         start=start,
         pod=pod,
         pod_uid=pod_uid,
+        queue=str(_label(meta, contract.LABEL_QUEUE) or ""),
+        budget=_budget(meta),
         addresses=_addresses(found.get("status")),
     )
 

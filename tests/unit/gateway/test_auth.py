@@ -2,6 +2,7 @@
 
 import base64
 import json
+from decimal import Decimal
 
 import pytest
 
@@ -10,9 +11,13 @@ from agentjobs.auth import (
     KNOWN_SECONDS,
     REFUSED_SECONDS,
     RUNNER_KNOWN_SECONDS,
+    UNSAID_BUDGET,
     Authenticator,
     RunnerIdentity,
+    credentials_of,
 )
+from agentjobs.contract import ANNOTATION_BUDGET, LABEL_JOB, LABEL_QUEUE
+from agentjobs.models.budget import Limits
 from agentjobs.problem import Problem
 
 
@@ -232,3 +237,60 @@ async def test_addresses_need_not_be_checked(kube, clock):
     lenient = Authenticator(kube, clock=clock, check_addresses=False)
 
     assert (await lenient.runner("Bearer t", "127.0.0.6")).pod == "hello-1"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": "Bearer t"},
+        {"x-api-key": "t"},
+        {"x-goog-api-key": " t "},
+        {"api-key": "t"},
+        {"authorization": "Bearer t", "x-api-key": "t"},
+        {"authorization": "Basic dDp0", "x-api-key": "t"},
+    ],
+    ids=lambda headers: "-".join(headers),
+)
+def test_the_token_is_found_where_each_providers_client_puts_its_key(headers):
+    assert credentials_of(headers, {}) == "t"
+
+
+def test_the_token_may_be_the_querys_key():
+    assert credentials_of({}, {"key": "t"}) == "t"
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        pytest.param({}, {}, id="none"),
+        pytest.param({"authorization": "Bearer t", "x-api-key": "own"}, {}, id="a-key-of-its-own-beside"),
+        pytest.param({"x-api-key": "t"}, {"key": "own"}, id="another-in-the-query"),
+        pytest.param({"x-api-key": "a\x00b"}, {}, id="nul"),
+        pytest.param({"x-api-key": "x" * 20_000}, {}, id="huge"),
+    ],
+)
+def test_no_token_two_tokens_and_what_cannot_be_one_are_401(headers, query):
+    with pytest.raises(Problem) as refused:
+        credentials_of(headers, query)
+
+    assert refused.value.status == 401
+
+
+@pytest.mark.parametrize(
+    ("annotations", "budget"),
+    [
+        pytest.param({ANNOTATION_BUDGET: '{"maxCostUSD": "2.5", "maxLLMCalls": 6}'}, Limits(Decimal("2.5"), None, 6)),
+        pytest.param({ANNOTATION_BUDGET: "{}"}, Limits(), id="without-limits"),
+        pytest.param({}, UNSAID_BUDGET, id="unsaid"),
+        pytest.param({ANNOTATION_BUDGET: "["}, UNSAID_BUDGET, id="no-json"),
+        pytest.param({ANNOTATION_BUDGET: "[]"}, UNSAID_BUDGET, id="no-object"),
+        pytest.param({ANNOTATION_BUDGET: '{"maxLLMCalls": -1}'}, UNSAID_BUDGET, id="no-use"),
+    ],
+)
+async def test_the_budget_is_the_pods_and_what_says_none_gets_the_usual_one(kube, authenticator, annotations, budget):
+    kube.add_runner("t", job="hello", start=1)
+    kube.spoil("hello-1", annotations=annotations, labels={LABEL_JOB: "hello", LABEL_QUEUE: "nightly"})
+
+    runner = await authenticator.runner_of_token("t")
+
+    assert (runner.queue, runner.budget) == ("nightly", budget)
