@@ -13,7 +13,8 @@
     batcher          joins concurrent queries into one
     fence            lets only the pod that claimed a start write
     steps            the rules of the journal, without I/O
-    model_records  what the proxies tell of model calls and ask of limits
+    model_records    what the proxies tell of model calls and ask of limits
+    spending         what a job used so far, by its steps and by its model calls
     journal          reads and records steps
     ownership        decides who owns a start, without I/O
     operator_writes  writes and queries of the operator

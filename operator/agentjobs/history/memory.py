@@ -49,6 +49,7 @@ from agentjobs.history.records import (
     TransitionRecord,
 )
 from agentjobs.history.sanitize import clean_text, dump_json
+from agentjobs.history.spending import usage, used
 from agentjobs.history.steps import (
     MAX_PAGE_BYTES,
     MAX_PAGE_STEPS,
@@ -62,6 +63,7 @@ from agentjobs.history.steps import (
     recorded,
     run_of,
 )
+from agentjobs.models.budget import Used
 
 # As PostgreSQL cuts a large answer for the operator.
 _SHOWN_CHARS: Final = 32 * 1024
@@ -163,12 +165,14 @@ class MemoryHistory:
         if job is None:
             return FinalResult()
         _finalize(job)
-        used: dict[str, int] = {}
-        for start in job.starts.values():
-            for name, count in (start.usage or {}).items():
-                used[name] = used.get(name, 0) + count
         last = max(job.starts, default=0)
-        return FinalResult(_shown(job.result), used, _progress(job, last) if last else None)
+        return FinalResult(_shown(job.result), _usage(job), _progress(job, last) if last else None)
+
+    async def spent(self, uid: str, attempt: int | None = None) -> Used:
+        """Return what all starts of a job used so far, or those of one attempt."""
+        self._check_available()
+        job = self.jobs_by_uid.get(uid)
+        return used(_usage(job, attempt), None) if job else Used()
 
     async def progress(self, uid: str, start: int) -> Progress:
         """Return how far a start got."""
@@ -532,6 +536,11 @@ def _progress(job: MemoryJob, start: int) -> Progress:
         time=last.ended if last else None,
         advanced=any(row.start == start for row in rows),
     )
+
+
+def _usage(job: MemoryJob, attempt: int | None = None) -> dict[str, int]:
+    told = [start.usage or {} for start in job.starts.values() if attempt in (None, start.attempt)]
+    return usage(told, {})
 
 
 def _overwritten(old: StepRow, new: StepRow) -> StepRow:

@@ -29,7 +29,9 @@ from agentjobs.history.records import (
     TransitionRecord,
 )
 from agentjobs.history.sanitize import clean_text, dump_json
+from agentjobs.history.spending import ask_spent, usage_of, used
 from agentjobs.history.statements import load
+from agentjobs.models.budget import Used
 
 _Row = dict[str, Any]
 _SQL: Final = load("operator_writes")
@@ -55,6 +57,7 @@ class OperatorWrites:
         self._accepts = Batcher(self._accept_all)
         self._results = Batcher(self._final_results)
         self._progress = Batcher(self._progress_of)
+        self._spent = Batcher(self._spent_by)
 
     @property
     def away(self) -> bool:
@@ -135,6 +138,23 @@ class OperatorWrites:
 
         found = await self._database.autocommit(work)
         return [_progress(found.get(start)) for start in starts]
+
+    async def spent(self, uid: str, attempt: int | None = None) -> Used:
+        """Return what all starts of a job used so far, or those of one attempt; of an unknown job nothing.
+
+        Of tokens and model calls the larger count: that of the recorded steps, or that of the calls through the proxy.
+        """
+        return await self._spent((uid, attempt))
+
+    async def _spent_by(self, asked: Sequence[tuple[str, int | None]]) -> list[Used]:
+        of = [{"uid": uid, "attempt": attempt} for uid, attempt in set(asked)]
+
+        async def work(connection: Connection) -> dict[tuple[str, int | None], Any]:
+            rows: list[Any] = await (await ask_spent(connection, of)).fetchall()
+            return {(row.uid, row.attempt): row for row in rows}
+
+        found = await self._database.autocommit(work)
+        return [used(usage_of(found[each]), found[each].cost) for each in asked]
 
     async def silence(self, uid: str, start: int) -> timedelta | None:
         """Return for how long the gateway has heard nothing of a start, None when it never did.
@@ -297,18 +317,10 @@ def _first(records: Iterable[Any], key: Any) -> dict[Hashable, Any]:
     return found
 
 
-def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for each in counts:
-        for name, count in each.items():
-            total[name] = total.get(name, 0) + count
-    return total
-
-
 def _final_result(row: Any, progress: Any) -> FinalResult:
     if row is None:
         return FinalResult()
-    return FinalResult(row.answer, _total(row.used or ()), None if progress is None else _progress(progress))
+    return FinalResult(row.answer, usage_of(row), None if progress is None else _progress(progress), row.cost)
 
 
 def _progress(row: Any) -> Progress:

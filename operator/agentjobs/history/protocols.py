@@ -29,6 +29,7 @@ from agentjobs.history.records import (
 from agentjobs.history.steps import MAX_PAGE_STEPS, Appended
 from agentjobs.history.turns import TurnParts
 from agentjobs.history.versions import Piece, Saving, StoredVersion
+from agentjobs.models.budget import Used
 
 
 class OperatorHistory(Protocol):
@@ -55,6 +56,13 @@ class OperatorHistory(Protocol):
         """Return the result of a job that ends, and what its starts used, and how far the last one got.
 
         Its last answer becomes final by this.
+        """
+        ...
+
+    async def spent(self, uid: str, attempt: int | None = None) -> Used:
+        """Return what all starts of a job used so far, or those of one attempt; of an unknown job nothing.
+
+        Calls that have ended count, not what others under way reserved.
         """
         ...
 

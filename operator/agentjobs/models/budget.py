@@ -75,6 +75,16 @@ class Spend:
         return Spend(self.cost + other.cost, self.tokens + other.tokens, self.llm_calls + other.llm_calls)
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What starts of a job used, as far as a budget counts it. Cost is in US dollars."""
+
+    cost: Decimal = field(default=NOTHING)
+    tokens: int = 0
+    llm_calls: int = 0
+    tool_calls: int = 0
+
+
 class Fits(StrEnum):
     """Whether a call may begin."""
 
@@ -114,6 +124,11 @@ def judge(limits: Limits, spent: Spend, under_way: Spend, call: Spend) -> Judgem
         if under_way.llm_calls and used + reserved + own > limit and worst.fits is Fits.YES:
             worst = Judgement(Fits.NOT_YET, name)
     return worst
+
+
+def plain(cost: Decimal) -> str:
+    """Return dollars as they are told: `0.0123`, never `1.23E-2` or `0.0123000000`."""
+    return format(cost.normalize(), "f")
 
 
 def _dollars(value: object) -> Decimal:

@@ -6,6 +6,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from agentjobs.api.conditions import ConditionType, Phase, find_condition, is_true
@@ -241,12 +242,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class FinalResult:
-    """What history has of a job that ends: its final answer, and what its starts used, by `contract.USAGE`'s names."""
+    """What history has of a job that ends: its final answer, and what its starts used, by `contract.USAGE`'s names.
+
+    Of tokens and model calls the larger count: that of the recorded steps, or that of the calls through the proxy.
+    """
 
     answer: Result | None = None
     usage: Mapping[str, int] = field(default_factory=dict)
     progress: Progress | None = None
     """Of its last start; None when it is not known."""
+    cost: Decimal | None = None
+    """What its model calls cost, in US dollars; None where none was made through the proxy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,11 @@ SELECT
         'usage', answer -> 'usage',
         'cutFrom', answer -> 'cutFrom'
     ) ELSE answer END AS answer,
-    used
+    used,
+    calls,
+    input,
+    output,
+    cost
 FROM (
     SELECT
         jobs.uid,
@@ -179,9 +183,17 @@ FROM (
             SELECT json_agg(starts.usage)
             FROM agentjobs.starts
             WHERE starts.uid = jobs.uid AND starts.usage IS NOT NULL
-        ) AS used
+        ) AS used,
+        spent.*
     FROM agentjobs.jobs
     LEFT JOIN agentjobs.results ON results.uid = jobs.uid
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(sum(calls), 0) AS calls, coalesce(sum(input), 0) AS input, coalesce(sum(output), 0) AS output,
+            sum(cost) AS cost
+        FROM agentjobs.model_spend
+        WHERE model_spend.uid = jobs.uid
+    ) AS spent
     WHERE jobs.uid = ANY(%(uids)s)
 ) AS outcome;
 

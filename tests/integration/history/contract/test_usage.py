@@ -6,6 +6,7 @@ import pytest
 
 from agentjobs import errors
 from agentjobs.contract import Event, Result, ResultDocument
+from agentjobs.models.budget import Used
 
 ANSWERED = {"llmCalls": 1, "inputTokens": 10, "outputTokens": 5}
 CALLED = {"toolCalls": 1}
@@ -69,6 +70,24 @@ async def test_a_job_has_used_what_all_its_starts_used_however_they_ended(gatewa
         "inputTokens": 20,
         "outputTokens": 10,
     }
+
+
+async def test_what_was_spent_is_counted_of_the_job_and_of_each_attempt(gateway, operator, build):
+    await gateway.add_events(build.uid, 1, "pod-1", [entry(1, ANSWERED), entry(2, CALLED)])
+    await operator.accept(build.job(), build.start(2, attempt=2))
+    await gateway.claim(build.uid, 2, "pod-2", **build.place)
+    await gateway.add_events(build.uid, 2, "pod-2", [entry(1, ANSWERED)])
+
+    asked = [
+        operator.spent(build.uid),
+        operator.spent(build.uid, 2),
+        operator.spent(build.uid, 3),
+        operator.spent("no"),
+    ]
+    job, second, third, unknown = await asyncio.gather(*asked)
+    assert job == Used(tokens=30, llm_calls=2, tool_calls=1)
+    assert second == Used(tokens=15, llm_calls=1)
+    assert third == unknown == Used()
 
 
 async def test_a_fenced_pod_uses_nothing_of_the_jobs(gateway, operator, build):

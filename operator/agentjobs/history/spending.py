@@ -1,0 +1,57 @@
+"""What a job used so far: by its steps, as runners record them, and by its model calls, as the proxies do.
+
+Neither is all of it. Calls of the user's own code are no steps, and scripted models pass no proxy; so of each count the
+larger stands. Only the proxies know costs.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from psycopg.types.json import Json
+
+from agentjobs.history.database import Connection
+from agentjobs.history.statements import load
+from agentjobs.models.budget import NOTHING, Used
+
+_SQL: Final = load("spending")
+
+
+async def ask_spent(connection: Connection, of: Sequence[Mapping[str, Any]]) -> Any:
+    """Ask what starts of jobs used; each row of the answer is one for `used`.
+
+    Args:
+        of: `uid` each, with `attempt` for that attempt alone, and with `before` only starts of lower numbers.
+    """
+    return await connection.execute(_SQL["spent"], {"rows": Json(of, msgspec.json.encode)})
+
+
+def usage(told: Iterable[Mapping[str, int]] | None, calls: Mapping[str, int]) -> dict[str, int]:
+    """Return what starts used, by the names of `contract.USAGE`.
+
+    Args:
+        told: what the steps of each start used.
+        calls: what its model calls used, by the same names.
+    """
+    total: dict[str, int] = {}
+    for each in told or ():
+        for name, count in each.items():
+            total[name] = total.get(name, 0) + count
+    return total | {name: count for name, count in calls.items() if count > total.get(name, 0)}
+
+
+def used(usage: Mapping[str, int], cost: Decimal | None) -> Used:
+    """Return a usage as budgets count it."""
+    return Used(
+        cost=NOTHING if cost is None else cost,
+        tokens=usage.get("inputTokens", 0) + usage.get("outputTokens", 0),
+        llm_calls=usage.get("llmCalls", 0),
+        tool_calls=usage.get("toolCalls", 0),
+    )
+
+
+def usage_of(row: Any) -> dict[str, int]:
+    """Return the usage that a row tells: `used` of the starts, `calls`, `input` and `output` of model calls."""
+    calls = {"llmCalls": int(row.calls), "inputTokens": int(row.input), "outputTokens": int(row.output)}
+    return usage(row.used, calls)
