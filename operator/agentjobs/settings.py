@@ -87,6 +87,17 @@ class OperatorSettings(_Settings):
     `isolation.egress.mode: Restricted`. Ports are those of the gateway's pods: `[{"to": [{"namespaceSelector": …,
     "podSelector": …}], "ports": [{"port": 8443}]}]`."""
 
+    models_url: str | None = None
+    """Address at which runner pods reach the model proxy, as `https://agentjobs-proxy.agentjobs.svc`. Unset, they ask
+    providers themselves, with keys of their own environment, and no budget counts dollars."""
+
+    models_egress: Rules = ()
+    """How runner pods reach the model proxy, in the form of `gateway_egress`. Needed as that is, unless both have the
+    same address."""
+
+    max_llm_calls: int = Field(default=500, ge=0, le=100_000)
+    """How often a job may call models whose `budget` has no `maxLLMCalls`; 0 for any number."""
+
     dns_egress: Rules = CLUSTER_DNS
     """How runner pods reach DNS, in the same form; by default pods of `kube-system` with `k8s-app: kube-dns`."""
 

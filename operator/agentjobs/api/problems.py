@@ -185,6 +185,7 @@ PATTERN_CURES: Final[Mapping[str, str]] = {
     fields.MODEL_NAME: "is not a model name; remove blanks",
     fields.SERVER_NAME: "is not a server name; use letters, digits, _ and -",
     fields.HTTP_URL: "is not an address; use http:// or https://, without user and password (see headersFrom)",
+    fields.DOLLARS: 'is not an amount of US dollars above 0; use digits and a point, e.g. "2.50"',
     fields.HEADER_NAME: "is not a header name; use letters, digits and -",
     SCHEDULE_PATTERN: "is not a schedule; use five fields (minute hour day month weekday), e.g. 30 6 * * 1-5, or "
     "@daily; there are no seconds, and a zone goes into timeZone",

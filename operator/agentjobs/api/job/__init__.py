@@ -3,6 +3,7 @@
 spec        the spec as pydantic models, with every default
 agent       its part about the agent, its models and tools
 runtime     its part about the pod
+budget      its part about what the job may spend
 steps       its part about steps: what is recorded, how a single one is tried
 isolation   its part about pod security and network policies
 status      the status as the operator reads and writes it

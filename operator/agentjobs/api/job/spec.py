@@ -1,5 +1,5 @@
-"""AgentJob.spec as frozen models: every field, its bounds, its default and its meaning. `agent`, `runtime`, `steps` and
-`isolation` have modules of their own.
+"""AgentJob.spec as frozen models: every field, its bounds, its default and its meaning. `agent`, `budget`,
+`runtime`, `steps` and `isolation` have modules of their own.
 
 The CRD and the field reference are made from here, so bounds and descriptions stand once. What relates two fields is a
 rule and stands in `validation`. A field exists when it is honoured, not before.
@@ -17,6 +17,7 @@ from pydantic import Field, Strict
 from agentjobs.api.changes import ALWAYS, BEFORE_START, NEVER, OF_ONE_RUN
 from agentjobs.api.fields import APP_NAME, DNS_LABEL, MAX_PARTITION_KEY, ONE_LINE, Duration, Instant
 from agentjobs.api.job.agent import RESERVED_AGENT_NAME, Agent, ConfigMapKeyRef
+from agentjobs.api.job.budget import Budget
 from agentjobs.api.job.isolation import Isolation
 from agentjobs.api.job.runtime import Runtime
 from agentjobs.api.job.steps import Steps
@@ -273,7 +274,7 @@ class SessionKey(NamedTuple):
 
 
 class AgentJobSpec(Model):
-    """The work of the job. It is fixed; queue, start time, priority, cancel and TTL may be steered."""
+    """The work of the job. It is fixed; queue, start time, priority, budget, cancel and TTL may be steered."""
 
     agent: Annotated[Agent, NEVER] = Field(description="What runs.")
     input: Annotated[Input, NEVER] = Field(description="The input of the agent.")
@@ -319,6 +320,11 @@ class AgentJobSpec(Model):
         default_factory=ResultPolicy, description="What happens after which ending, before the built-in rules."
     )
     timeouts: Annotated[Timeouts, NEVER] = Field(default_factory=Timeouts, description="Limits in time.")
+    budget: Annotated[Budget | None, ALWAYS] = Field(
+        default=None,
+        description="What the job may spend. It can be changed at any time: what is raised counts from the next start "
+        "on, and a job that is suspended for its budget continues then.",
+    )
     steps: Annotated[Steps, NEVER] = Field(
         default_factory=Steps,
         description="What is recorded while the agent runs, and how single steps are tried. A step is a model's whole "

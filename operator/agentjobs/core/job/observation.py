@@ -27,6 +27,7 @@ from agentjobs.contract import (
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import Granted, Refusal
 from agentjobs.durations import instant
+from agentjobs.models.budget import Limits
 
 _MAX_TTL = 2**31 - 1
 _RETENTIONS = ("Keep", "KeepOnFailure", "Delete")
@@ -266,6 +267,8 @@ class Observation:
     """What this version cannot read of the accepted spec, which a newer one stored; then there is no `spec`."""
     spec_known: bool = True
     """Whether `spec` is what was accepted, as far as history can tell; False when it has not been asked."""
+    limits: Limits = field(default_factory=Limits)
+    """What the job may spend, by today's spec and the installation."""
     problems: tuple[Problem, ...] = ()
     """What is wrong with the object's own spec."""
     pod_problems: tuple[Problem, ...] | None = None

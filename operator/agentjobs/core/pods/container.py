@@ -1,5 +1,6 @@
 """The runner's container, as a plain dict: image, environment, resources, security and mounts, each a function."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from agentjobs.contract import (
     ENV_GATEWAY_URL,
     ENV_GRACE_SECONDS,
     ENV_JOB,
+    ENV_MODEL_ALIASES,
+    ENV_MODELS_URL,
     ENV_NAMESPACE,
     ENV_START,
     ENV_TERMINATION_FILE,
@@ -67,7 +70,7 @@ def _environment(place: Mapping[str, str], spec: AgentJobSpec, defaults: PodDefa
 
 
 def _ours(place: Mapping[str, str], runtime: Runtime, defaults: PodDefaults) -> dict[str, str]:
-    """The variables by which a runner finds its gateway and knows its start."""
+    """The variables by which a runner finds its gateway and its models, and knows its start."""
     authorities = GATEWAY_CA_FILE if defaults.gateway_authorities else defaults.gateway_ca
     return {
         ENV_GATEWAY_URL: defaults.gateway_url,
@@ -76,7 +79,13 @@ def _ours(place: Mapping[str, str], runtime: Runtime, defaults: PodDefaults) -> 
         ENV_TERMINATION_FILE: TERMINATION_FILE,
         ENV_GRACE_SECONDS: str(runtime.termination_grace_period_seconds),
         **({ENV_GATEWAY_CA: authorities} if authorities else {}),
+        **({ENV_MODELS_URL: defaults.models_url} if defaults.models_url else {}),
+        **({ENV_MODEL_ALIASES: _aliases(defaults)} if defaults.model_aliases else {}),
     }
+
+
+def _aliases(defaults: PodDefaults) -> str:
+    return json.dumps(dict(defaults.model_aliases), sort_keys=True, separators=(",", ":"))
 
 
 def _resources(runtime: Runtime, defaults: PodDefaults) -> dict[str, Any]:

@@ -31,6 +31,14 @@ class PodDefaults:
     """Service accounts that jobs may name."""
     gateway_egress: tuple[EgressRule, ...] = ()
     """How pods reach the gateway, for network policies; without any, no job can be restricted."""
+    models_url: str | None = None
+    """Where pods reach the model proxy; None where they ask providers themselves."""
+    models_egress: tuple[EgressRule, ...] = ()
+    """How pods reach the model proxy, as `gateway_egress`; none are needed where it has the gateway's address."""
+    model_aliases: Mapping[str, str] = field(default_factory=dict)
+    """The installation's names for models, and the model that each stands for."""
+    max_llm_calls: int | None = None
+    """Limit on calls of models of jobs whose budget says none; None for no limit."""
     dns_egress: tuple[EgressRule, ...] = ()
     """How pods reach DNS."""
     images: Sequence[str] = ()

@@ -10,6 +10,7 @@ from typing import Any
 from agentjobs.api.job.runtime import Runtime
 from agentjobs.api.job.spec import AgentJobSpec, SessionKey, Timeouts
 from agentjobs.contract import (
+    ANNOTATION_BUDGET,
     ANNOTATION_GATEWAY_CA,
     ANNOTATION_SESSION,
     FINALIZER,
@@ -26,6 +27,7 @@ from agentjobs.contract import (
 )
 from agentjobs.core.pods.container import dumped, runner_container
 from agentjobs.core.pods.defaults import PodDefaults
+from agentjobs.models.budget import Limits
 
 # The token outlives the longest start: its time-out, its grace period, and ten minutes for a last result.
 TOKEN_SLACK_SECONDS = 600
@@ -33,6 +35,7 @@ TOKEN_SLACK_SECONDS = 600
 TOKEN_SECONDS = (600, 2**32 - 1)
 # Seconds a pod outlives its node's silence, on top of the node monitor's 50.
 NODE_TOLERATION_SECONDS = 10
+UNLIMITED = Limits()
 
 
 def runner_pod(
@@ -45,10 +48,12 @@ def runner_pod(
     ran: int,
     spec: AgentJobSpec,
     defaults: PodDefaults,
+    limits: Limits = UNLIMITED,
 ) -> dict[str, Any]:
     """Return the pod `<job>-<start>`, owned by the job and with our finalizer.
 
-    `ran` is the running time of earlier starts in seconds, which `timeouts.running` counts.
+    `ran` is the running time of earlier starts in seconds, which `timeouts.running` counts. `limits` is what the job
+    may spend, as of now; gateway and model proxy read it from the pod's object, which the pod itself cannot change.
     """
     runtime, deadline = spec.runtime, _deadline(spec.timeouts, ran)
     return {
@@ -58,7 +63,7 @@ def runner_pod(
             "namespace": namespace,
             "name": pod_name(job, start),
             "finalizers": [FINALIZER],
-            "annotations": _annotations(spec.session_key(name=job, uid=uid), runtime, defaults),
+            "annotations": _annotations(spec.session_key(name=job, uid=uid), runtime, defaults, limits),
             "labels": _labels(job, attempt, spec),
             "ownerReferences": [owner_reference(job, uid)],
         },
@@ -97,9 +102,16 @@ def _deadline(timeouts: Timeouts, ran: int) -> int:
     return max(1, int(min(limits)))
 
 
-def _annotations(session: SessionKey, runtime: Runtime, defaults: PodDefaults) -> dict[str, str]:
+def _annotations(session: SessionKey, runtime: Runtime, defaults: PodDefaults, limits: Limits) -> dict[str, str]:
     authorities = {ANNOTATION_GATEWAY_CA: defaults.gateway_authorities} if defaults.gateway_authorities else {}
-    return {**runtime.annotations, ANNOTATION_SESSION: json.dumps(session), **authorities}
+    budget = {ANNOTATION_BUDGET: written} if (written := budget_annotation(limits)) else {}
+    return {**runtime.annotations, ANNOTATION_SESSION: json.dumps(session), **budget, **authorities}
+
+
+def budget_annotation(limits: Limits) -> str:
+    """Return limits as they stand in the annotation of a pod, empty for none."""
+    found = limits.dump()
+    return json.dumps(found, separators=(",", ":")) if found else ""
 
 
 def _labels(job: str, attempt: int, spec: AgentJobSpec) -> dict[str, str]:

@@ -9,9 +9,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from sys import intern
 from typing import Any
 
 from agentjobs.contract import (
+    ANNOTATION_BUDGET,
     ANNOTATION_SESSION,
     FINALIZER,
     LABEL_JOB,
@@ -64,6 +66,8 @@ class Pod:
     queue: str
     session: tuple[str, str, str] | None
     """The session it runs, as noted on it."""
+    budget: str
+    """What its job might spend when it was made, as noted on it; empty for no limit."""
     created: datetime
     phase: str
     reason: str
@@ -139,6 +143,8 @@ def parse_pod(obj: Mapping[str, Any]) -> Pod:
         start=start_of(name, job),
         queue=str(_map(meta.get("labels")).get(LABEL_QUEUE, "")),
         session=_session(_map(meta.get("annotations")).get(ANNOTATION_SESSION)),
+        # Most pods have the same.
+        budget=intern(str(_map(meta.get("annotations")).get(ANNOTATION_BUDGET) or "")),
         created=instant(meta.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
         phase=str(status.get("phase", "")),
         reason=str(status.get("reason") or ""),

@@ -5,6 +5,7 @@ Pure; called by the reconciler.
 """
 
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from agentjobs.api.conditions import PodStartedReason
 from agentjobs.api.job.runtime import Runtime
@@ -23,7 +24,17 @@ def obstacle_of(spec: AgentJobSpec, defaults: PodDefaults) -> Obstacle | None:
     if spec.isolation.egress.mode == "Restricted" and not defaults.gateway_egress:
         cure = "this installation does not say where its gateway is: set AGENTJOBS_GATEWAY_EGRESS for the operator"
         return Obstacle(PodStartedReason.POD_REFUSED, f"spec.isolation.egress.mode is Restricted, but {cure}")
+    if spec.isolation.egress.mode == "Restricted" and not _may_reach_models(defaults):
+        cure = "this installation does not say where its model proxy is: set AGENTJOBS_MODELS_EGRESS for the operator"
+        return Obstacle(PodStartedReason.POD_REFUSED, f"spec.isolation.egress.mode is Restricted, but {cure}")
     return None
+
+
+def _may_reach_models(defaults: PodDefaults) -> bool:
+    """Whether pods may ask models that they are told to ask. In a development cluster the gateway serves both."""
+    if not defaults.models_url or defaults.models_egress:
+        return True
+    return urlsplit(defaults.models_url).netloc == urlsplit(defaults.gateway_url).netloc
 
 
 def refusal(runtime: Runtime, defaults: PodDefaults) -> str | None:

@@ -40,8 +40,9 @@ def prerequisites(
 
 
 def egress_policy(*, namespace: str, job: str, uid: str, spec: AgentJobSpec, defaults: PodDefaults) -> dict[str, Any]:
-    """Return the NetworkPolicy of a job whose egress is restricted: DNS, the gateway, and what the job allows."""
-    rules = (*defaults.dns_egress, *defaults.gateway_egress, *spec.isolation.egress.allow)
+    """Return the NetworkPolicy of a job whose egress is restricted: DNS, gateway, models, and what the job allows."""
+    ours = (*defaults.dns_egress, *defaults.gateway_egress, *defaults.models_egress)
+    rules = (*ours, *spec.isolation.egress.allow)
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

@@ -215,7 +215,7 @@ class Applier:
         if spec is None:
             return False
         before, name = memo.obstacle, pod_name(seen.job.name, action.start)
-        memo.obstacle = await self._pods.make(seen.job, action, spec)
+        memo.obstacle = await self._pods.make(seen.job, action, spec, seen.limits)
         if memo.obstacle is None:
             self._story.pod_made(seen, action, name)
             return self._state.pods.get((seen.job.namespace, name)) is not None

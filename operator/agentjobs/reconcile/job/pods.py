@@ -11,6 +11,7 @@ from agentjobs.core.pods.pod import parse_pod
 from agentjobs.core.pods.policy import obstacle_of
 from agentjobs.errors import AlreadyExists, Denied, Invalid
 from agentjobs.kube.resources import PODS
+from agentjobs.models.budget import Limits
 from agentjobs.reconcile.job.prerequisites import Prerequisites
 from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.state import State
@@ -25,16 +26,16 @@ class PodMaker:
         self._prerequisites = prerequisites
         self._defaults = defaults
 
-    async def make(self, job: Job, action: MakePod, spec: AgentJobSpec) -> Obstacle | None:
-        """Make the pod of a start from the accepted spec; return what prevents it."""
+    async def make(self, job: Job, action: MakePod, spec: AgentJobSpec, limits: Limits) -> Obstacle | None:
+        """Make the pod of a start from the accepted spec, with today's limits; return what prevents it."""
         return (
             obstacle_of(spec, self._defaults)
             # Before the pod: it must not live a moment without its network policy.
             or await self._prerequisites.make(job, spec)
-            or await self._make(job, action, spec)
+            or await self._make(job, action, spec, limits)
         )
 
-    async def _make(self, job: Job, action: MakePod, spec: AgentJobSpec) -> Obstacle | None:
+    async def _make(self, job: Job, action: MakePod, spec: AgentJobSpec, limits: Limits) -> Obstacle | None:
         body = runner_pod(
             namespace=job.namespace,
             job=job.name,
@@ -44,6 +45,7 @@ class PodMaker:
             ran=job.status.running_seconds,
             spec=spec,
             defaults=self._defaults,
+            limits=limits,
         )
         try:
             self._state.observe(PODS, None, await self._cluster.create(PODS, job.namespace, body, strict=True))

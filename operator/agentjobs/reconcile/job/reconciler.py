@@ -8,6 +8,7 @@ finished by the next pass.
 from datetime import datetime, timedelta
 from typing import Final
 
+from agentjobs.api.job.budget import limits_of
 from agentjobs.api.job.resolve import config_map_keys
 from agentjobs.core.job.actions import Decision, Keep
 from agentjobs.core.job.decide import decide
@@ -36,6 +37,7 @@ class Jobs:
         self._facts = FactsLoader(ports, self._state, setup.trial)
         acceptance = Acceptance(ports, self._state, self._facts)
         self._applier = Applier(ports, state=self._state, acceptance=acceptance, story=self._story, pods=setup.pods)
+        self._max_llm_calls = setup.pods.max_llm_calls
         self._now = ports.now
         self._monotonic = ports.monotonic
 
@@ -99,6 +101,7 @@ class Jobs:
             spec=spec,
             unreadable=self._state.specs.unreadable(job),
             spec_known=facts.spec_known or self._is_known(job),
+            limits=limits_of(spec.budget if spec else None, max_llm_calls=self._max_llm_calls),
             problems=own.problems,
             pod_problems=self._facts.pod_problems(job, own.spec, memo),
             pods=pods,

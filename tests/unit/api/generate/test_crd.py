@@ -150,6 +150,7 @@ def test_the_work_and_what_steers_it_are_all_there_is() -> None:
 
     assert {*IMMUTABLE} | STEERING == every
     assert not {*IMMUTABLE} & STEERING
-    assert {"queue", "priority", "startAt", "startAfter", "suspend", "cancel", "ttlSecondsAfterFinished"} == STEERING
+    before_start = {"queue", "startAt", "startAfter"}
+    assert before_start | {"priority", "budget", "suspend", "cancel", "ttlSecondsAfterFinished"} == STEERING
     assert FIXED_AFTER_START == ("queue", "startAt", "startAfter")
     assert of_one_run(AgentJobSpec) == ("startAt", "startAfter", "suspend", "cancel")

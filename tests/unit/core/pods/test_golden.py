@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agentjobs.api.job.budget import limits_of
 from agentjobs.api.job.isolation import EgressRule
 from agentjobs.api.job.runtime import Toleration
 from agentjobs.api.job.spec import AgentJobSpec
@@ -30,6 +31,10 @@ FULL = replace(
     env={"HTTPS_PROXY": "http://proxy", "HOME": "/home"},
     image_pull_secrets=("registry", "mirror"),
     gateway_egress=(EgressRule.model_validate({"ports": [{"port": 8443}]}),),
+    max_llm_calls=500,
+    models_url="https://proxy",
+    models_egress=(EgressRule.model_validate({"ports": [{"port": 8444}]}),),
+    model_aliases={"team/fast": "gemini-x"},
     dns_egress=(EgressRule.model_validate({"ports": [{"port": 53, "protocol": "UDP"}]}),),
 )
 SPEC: dict[str, Any] = {
@@ -71,6 +76,7 @@ EVERYTHING = {
     **SPEC,
     "agent": {"model": "gemini-x", "inline": {"instruction": "Be brief.", "mcpServers": [SERVER]}},
     "queue": "scheduled",
+    "budget": {"maxCostUSD": "2.50", "maxToolCalls": 10, "onExceeded": "Suspend"},
     "timeouts": {"attempt": "20m", "running": "1h"},
     "session": {"appName": "app", "userId": "u", "sessionId": "s"},
     "runtime": RUNTIME,
@@ -101,7 +107,15 @@ def test_a_pod_is_as_it_was(name: str) -> None:
     check(
         name,
         runner_pod(
-            namespace="default", job="hello", uid="uid-1", start=2, attempt=1, ran=3000, spec=model, defaults=defaults
+            namespace="default",
+            job="hello",
+            uid="uid-1",
+            start=2,
+            attempt=1,
+            ran=3000,
+            spec=model,
+            defaults=defaults,
+            limits=limits_of(model.budget, max_llm_calls=defaults.max_llm_calls),
         ),
     )
 

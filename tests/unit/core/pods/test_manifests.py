@@ -1,21 +1,32 @@
 """The pod of a start: what the job wishes, within what is promised."""
 
+import json
 from dataclasses import replace
+from decimal import Decimal
 
 from agentjobs.api.job.isolation import EgressRule
 from agentjobs.api.job.runtime import Toleration
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.contract import ANNOTATION_GATEWAY_CA, LABEL_JOB, TOKEN_MOUNT
+from agentjobs.contract import (
+    ANNOTATION_BUDGET,
+    ANNOTATION_GATEWAY_CA,
+    ENV_MODEL_ALIASES,
+    ENV_MODELS_URL,
+    LABEL_JOB,
+    TOKEN_MOUNT,
+)
 from agentjobs.core.pods.defaults import PodDefaults
-from agentjobs.core.pods.manifests import runner_pod
+from agentjobs.core.pods.manifests import UNLIMITED, runner_pod
+from agentjobs.core.pods.pod import parse_pod
 from agentjobs.core.pods.prerequisites import egress_policy, prerequisites
+from agentjobs.models.budget import Limits
 
 RULE = EgressRule.model_validate({"to": [{"podSelector": {}}]})
 
 DEFAULTS = PodDefaults(gateway_url="https://gateway", image="runner")
 
 
-def pod_of(*, defaults=DEFAULTS, isolation=None, **runtime):
+def pod_of(*, defaults=DEFAULTS, isolation=None, limits=UNLIMITED, **runtime):
     spec = {"agent": {"model": "gemini-x", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
     return runner_pod(
         namespace="default",
@@ -26,6 +37,7 @@ def pod_of(*, defaults=DEFAULTS, isolation=None, **runtime):
         ran=0,
         spec=AgentJobSpec.model_validate({**spec, "runtime": runtime, "isolation": isolation or {}}),
         defaults=defaults,
+        limits=limits,
     )
 
 
@@ -53,7 +65,7 @@ def test_root_and_a_writable_file_system_are_for_the_profile_baseline():
     assert context == {"allowPrivilegeEscalation": True, "readOnlyRootFilesystem": False}
 
 
-def test_a_restricted_job_reaches_dns_the_gateway_and_what_it_allows():
+def test_a_restricted_job_reaches_dns_gateway_models_and_what_it_allows():
     allowed = {"to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}], "ports": [{"port": 443}]}
     spec = {"agent": {"model": "gemini-x", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
     policy = egress_policy(
@@ -61,15 +73,37 @@ def test_a_restricted_job_reaches_dns_the_gateway_and_what_it_allows():
         job="hello",
         uid="uid",
         spec=AgentJobSpec.model_validate(spec | {"isolation": {"egress": {"mode": "Restricted", "allow": [allowed]}}}),
-        defaults=PodDefaults(gateway_url="x", image="x", gateway_egress=(RULE,), dns_egress=(RULE, RULE)),
+        defaults=PodDefaults(
+            gateway_url="x", image="x", gateway_egress=(RULE,), models_egress=(RULE,), dns_egress=(RULE, RULE)
+        ),
     )
     pod = pod_of()["metadata"]
 
     assert policy["spec"]["podSelector"]["matchLabels"].items() <= pod["labels"].items()
     assert policy["spec"]["policyTypes"] == ["Egress"]
-    assert len(policy["spec"]["egress"]) == 4
+    assert len(policy["spec"]["egress"]) == 5
     assert policy["spec"]["egress"][-1]["to"][0]["ipBlock"]["cidr"] == "203.0.113.0/24"
     assert policy["metadata"]["ownerReferences"] == pod["ownerReferences"]
+
+
+def test_a_pod_says_what_its_job_may_spend():
+    limits = Limits(cost=Decimal("2.50"), llm_calls=60)
+    pod = pod_of(limits=limits)
+    noted = pod["metadata"]["annotations"][ANNOTATION_BUDGET]
+    seen = parse_pod({**pod, "metadata": {**pod["metadata"], "uid": "p", "resourceVersion": "1"}, "status": {}})
+
+    assert Limits.read(json.loads(noted)) == limits
+    assert seen.budget == noted
+    assert ANNOTATION_BUDGET not in pod_of()["metadata"]["annotations"]
+
+
+def test_a_pod_knows_the_model_proxy_and_the_names_of_models():
+    proxied = replace(DEFAULTS, models_url="http://proxy", model_aliases={"team/fast": "gemini-x"})
+    env = {item["name"]: item.get("value") for item in pod_of(defaults=proxied)["spec"]["containers"][0]["env"]}
+
+    assert env[ENV_MODELS_URL] == "http://proxy"
+    assert json.loads(env[ENV_MODEL_ALIASES]) == {"team/fast": "gemini-x"}
+    assert not {ENV_MODELS_URL, ENV_MODEL_ALIASES} & {item["name"] for item in container_of()["env"]}
 
 
 def test_a_variable_of_the_job_cannot_stand_in_for_ours():

@@ -1,10 +1,14 @@
 """Lists of what jobs may ask for: compared as written, and refused in words that a user can act on."""
 
+from dataclasses import replace
+
 import pytest
 
+from agentjobs.api.job.isolation import EgressRule
 from agentjobs.api.job.runtime import Runtime
+from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.core.pods.defaults import PodDefaults
-from agentjobs.core.pods.policy import refusal
+from agentjobs.core.pods.policy import obstacle_of, refusal
 
 DEFAULTS = PodDefaults(
     gateway_url="https://gateway",
@@ -60,3 +64,24 @@ def test_a_long_list_is_cut():
     defaults = PodDefaults(gateway_url="https://gateway", image="runner", images=images)
 
     assert refusal(Runtime.model_validate({"image": "x"}), defaults).endswith("image-9 and 90 more")
+
+
+RULE = EgressRule.model_validate({"ports": [{"port": 8443}]})
+
+
+@pytest.mark.parametrize(
+    ("settings", "refused"),
+    [
+        pytest.param({}, False, id="models-are-asked-directly"),
+        pytest.param({"models_url": "https://proxy", "models_egress": (RULE,)}, False, id="a-rule-for-the-proxy"),
+        pytest.param({"models_url": "https://gateway/models"}, False, id="the-gateway-serves-both"),
+        pytest.param({"models_url": "https://proxy"}, True, id="no-way-to-the-proxy"),
+    ],
+)
+def test_a_restricted_job_needs_a_way_to_its_models(settings, refused):
+    job = {"agent": {"model": "gemini-x", "inline": {}}, "input": {"message": "x"}}
+    spec = AgentJobSpec.model_validate({**job, "isolation": {"egress": {"mode": "Restricted"}}})
+    found = obstacle_of(spec, replace(DEFAULTS, gateway_egress=(RULE,), **settings))
+
+    assert (found is not None) == refused
+    assert found is None or "AGENTJOBS_MODELS_EGRESS" in found.message
