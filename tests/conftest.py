@@ -34,7 +34,10 @@ _TEMPLATE = "migrated"
 _DISCONNECT = "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = {}"
 _numbers = itertools.count(1)
 # The others' rows go with these.
-_EMPTIED = ("jobs", "artifact_chunks", "artifacts", "states", "turns", "scopes")
+_EMPTIED = (
+    *("jobs", "artifact_chunks", "artifacts", "states", "turns", "scopes"),
+    *("proxies", "model_usage", "limit_slices", "limit_running", "closed_keys", "exhausted_models"),
+)
 _free: list[str] = []
 
 

@@ -14,6 +14,8 @@
     fence            lets only the pod that claimed a start write
     steps            the rules of the journal, without I/O
     model_records    what the proxies tell of model calls and ask of limits
+    model_calls      the ledger of model calls
+    memory_model_calls  the same in memory, for tests
     spending         what a job used so far, by its steps and by its model calls
     journal          reads and records steps
     ownership        decides who owns a start, without I/O

@@ -12,7 +12,9 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final, cast
+from uuid import UUID
 
 from msgspec import Raw
 
@@ -35,6 +37,7 @@ from agentjobs.core.job.observation import FinalResult, Progress
 from agentjobs.core.job.policy import may_run_again
 from agentjobs.history import pages
 from agentjobs.history.entries import entries_of, new_events, total_usage
+from agentjobs.history.model_records import CallOutcome, EndedCall, NewCall
 from agentjobs.history.ownership import check, start_key
 from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, Page, checked_limit, page_of, parse_cursor
 from agentjobs.history.records import (
@@ -64,6 +67,7 @@ from agentjobs.history.steps import (
     run_of,
 )
 from agentjobs.models.budget import Used
+from agentjobs.models.tokens import Tokens
 
 # As PostgreSQL cuts a large answer for the operator.
 _SHOWN_CHARS: Final = 32 * 1024
@@ -91,6 +95,22 @@ class MemoryStart:
 
 
 @dataclass(slots=True)
+class MemoryCall:
+    """One model call, as its row says it."""
+
+    new: NewCall
+    attempt: int
+    began: datetime
+    ended: datetime | None = None
+    end: EndedCall | None = None
+
+    @property
+    def booked(self) -> EndedCall | None:
+        """Its end, where budgets and reports count it."""
+        return self.end if self.end and self.end.outcome is not CallOutcome.FAILED else None
+
+
+@dataclass(slots=True)
 class MemoryJob:
     """One job, as its rows say it."""
 
@@ -104,6 +124,8 @@ class MemoryJob:
     starts: dict[int, MemoryStart] = field(default_factory=dict)
     steps: dict[int, StepRow] = field(default_factory=dict)
     transitions: dict[int, TransitionRecord] = field(default_factory=dict)
+    calls: dict[UUID, MemoryCall] = field(default_factory=dict)
+    """Of models; `MemoryModelCalls` writes them."""
 
     @property
     def current(self) -> TransitionRecord | None:
@@ -166,13 +188,13 @@ class MemoryHistory:
             return FinalResult()
         _finalize(job)
         last = max(job.starts, default=0)
-        return FinalResult(_shown(job.result), _usage(job), _progress(job, last) if last else None)
+        return FinalResult(_shown(job.result), _usage(job), _progress(job, last) if last else None, _cost(job))
 
     async def spent(self, uid: str, attempt: int | None = None) -> Used:
         """Return what all starts of a job used so far, or those of one attempt."""
         self._check_available()
         job = self.jobs_by_uid.get(uid)
-        return used(_usage(job, attempt), None) if job else Used()
+        return used(_usage(job, attempt), _cost(job, attempt)) if job else Used()
 
     async def progress(self, uid: str, start: int) -> Progress:
         """Return how far a start got."""
@@ -540,7 +562,18 @@ def _progress(job: MemoryJob, start: int) -> Progress:
 
 def _usage(job: MemoryJob, attempt: int | None = None) -> dict[str, int]:
     told = [start.usage or {} for start in job.starts.values() if attempt in (None, start.attempt)]
-    return usage(told, {})
+    tokens, calls = sum((end.tokens for end in booked(job, attempt)), Tokens()), len(booked(job, attempt))
+    return usage(told, {"llmCalls": calls, "inputTokens": tokens.input, "outputTokens": tokens.output})
+
+
+def booked(job: MemoryJob, attempt: int | None = None) -> list[EndedCall]:
+    """Return the calls that count as spent, of all attempts or of one."""
+    return [call.booked for call in job.calls.values() if call.booked and attempt in (None, call.attempt)]
+
+
+def _cost(job: MemoryJob, attempt: int | None = None) -> Decimal | None:
+    costs = [end.cost for end in booked(job, attempt)]
+    return sum(costs, Decimal(0)) if costs else None
 
 
 def _overwritten(old: StepRow, new: StepRow) -> StepRow:

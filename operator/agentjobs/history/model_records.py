@@ -1,14 +1,19 @@
 """What the proxies tell history of model calls, and what they ask of it about limits. Values; pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from agentjobs.models.budget import Judgement, Limits
+from agentjobs.history.sanitize import clean_text
+from agentjobs.models.budget import NOTHING, Judgement, Limits
 from agentjobs.models.tokens import Tokens
+
+# No call comes near; counts and costs come from bodies that anybody may write, and their sums must be storable.
+MAX_CALL_TOKENS: Final = 10**12
+MAX_CALL_COST: Final = Decimal(10**6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,23 @@ class NewCall:
     """What it may use at most, input and output."""
     cost: Decimal
     """What it may cost at most, in US dollars."""
+    provider: str = ""
+    """That is to be asked first; with `model` what is told of the call until it ends, and when its proxy dies."""
+    model: str = ""
+    """That is to be asked first, where it is not `asked`."""
+
+    def storable(self) -> "NewCall":
+        """Return the call without what cannot be stored: counts are at least 0 and bounded.
+
+        Raises:
+            ValueError: its cost is not a number.
+        """
+        if self.cost.is_nan():
+            raise ValueError("the cost of a model call is not a number")
+        texts: dict[str, Any] = {
+            name: clean_text(getattr(self, name)) for name in ("proxy", "step", "asked", "provider", "model")
+        }
+        return replace(self, tokens=_count(self.tokens), cost=_cost(self.cost), **texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +97,29 @@ class EndedCall:
     """Of the job, by its pod's label; for reports."""
     content: Any = None
     """Request and answer, where the installation records them."""
+
+    def storable(self) -> "EndedCall":
+        """Return the end without what cannot be stored: counts are at least 0 and bounded.
+
+        A cost that is not a number stays so: what the call reserved is booked.
+        """
+        counts = {name: _count(getattr(self.tokens, name)) for name in Tokens.__slots__}
+        texts: dict[str, Any] = {
+            name: clean_text(getattr(self, name)) for name in ("provider", "key", "model", "queue")
+        }
+        return replace(self, tokens=Tokens(**counts), cost=_cost(self.cost), **texts)
+
+
+def _texts(record: NewCall | EndedCall, *names: str) -> dict[str, Any]:
+    return {name: clean_text(getattr(record, name)) for name in names}
+
+
+def _count(value: int) -> int:
+    return min(max(0, value), MAX_CALL_TOKENS)
+
+
+def _cost(value: Decimal) -> Decimal:
+    return value if value.is_nan() else min(max(NOTHING, value), MAX_CALL_COST)
 
 
 @dataclass(frozen=True, slots=True)

@@ -301,13 +301,14 @@ def _money(name: str) -> Column[Any]:
 
 _TOKENS: Final = ("input", "output", "cached", "cache_written", "thinking")
 
-# The proxies that live, or lived: what one has open is given back once `seen_at` is old. `told` is what people may see
-# of its providers, models, prices and limits; it holds no key.
+# The proxies that live, or lived: what one has open is given back once `seen_at` is old. `since` is when it began to be
+# seen without a gap. `told` is what people may see of its providers, models, prices and limits; it holds no key.
 proxies = Table(
     "proxies",
     metadata,
     Column("id", Text, primary_key=True),
     Column("cluster", Text, nullable=False),
+    _time("since", nullable=False, server_default=func.clock_timestamp()),
     _time("seen_at", nullable=False, server_default=func.clock_timestamp()),
     Column("told", JSON, nullable=False),
 )
@@ -330,11 +331,12 @@ model_calls = Table(
     _money("reserved_cost"),
     *_counts(*_TOKENS),
     _money("cost"),
+    Column("estimated", Boolean, nullable=False, server_default=text("false")),
     Column("outcome", Text),
     Column("content", JSON(none_as_null=True)),
     ForeignKeyConstraint(["uid", "start"], [starts.c.uid, starts.c.start], ondelete="CASCADE"),
 )
-Index(None, model_calls.c.uid, model_calls.c.start, model_calls.c.began)
+Index(None, model_calls.c.uid, model_calls.c.step)
 Index("model_calls_open_idx", model_calls.c.uid, postgresql_where=text("ended IS NULL"))
 Index("model_calls_proxy_idx", model_calls.c.proxy, postgresql_where=text("ended IS NULL"))
 

@@ -11,28 +11,36 @@ from tests.integration.history.runner_calls import Gateway, Runner
 from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.database import Database
 from agentjobs.history.memory import MemoryHistory
+from agentjobs.history.memory_model_calls import MemoryModelCalls
 from agentjobs.history.memory_sessions import MemorySessions
+from agentjobs.history.model_calls import ModelCalls
 from agentjobs.history.operator_writes import OperatorWrites
-from agentjobs.history.protocols import OperatorHistory
+from agentjobs.history.protocols import ModelLedger, OperatorHistory
 from agentjobs.history.reads import Reads
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.session_reads import SessionReads
 from agentjobs.history.sessions import Sessions
 
-AN_HOUR_AGO = """
-    UPDATE agentjobs.starts
-    SET claimed_at = claimed_at - interval '1 hour', heartbeat_at = heartbeat_at - interval '1 hour'
-"""
+EARLIER = (
+    "UPDATE agentjobs.starts SET claimed_at = claimed_at - %(by)s, heartbeat_at = heartbeat_at - %(by)s",
+    "UPDATE agentjobs.proxies SET since = since - %(by)s, seen_at = seen_at - %(by)s",
+    "UPDATE agentjobs.model_calls SET began = began - %(by)s",
+)
 
 
 @dataclass
 class Backend:
-    """One history by its audiences. `an_hour_passes` since everything it has heard."""
+    """One history by its audiences. `passes` lets time pass since everything it has heard."""
 
     operator: OperatorHistory
     gateway: Gateway
     sessions: Any
-    an_hour_passes: Callable[[], Awaitable[None]]
+    ledger: ModelLedger
+    passes: Callable[[timedelta], Awaitable[None]]
+
+    async def an_hour_passes(self) -> None:
+        """Let an hour pass."""
+        await self.passes(timedelta(hours=1))
 
 
 class InPostgres:
@@ -58,23 +66,26 @@ async def backend(dsn: str | None) -> AsyncIterator[Backend]:
         return
     async with Database(dsn) as database:
 
-        async def an_hour_passes() -> None:
-            await database.run(lambda tx: tx.execute(AN_HOUR_AGO))
+        async def passes(time: timedelta) -> None:
+            for statement in EARLIER:
+                await database.run(lambda tx: tx.execute(statement, {"by": time}))  # noqa: B023  awaited
 
         runners, people = RunnerWrites(database, cluster="c0ffee"), Reads(database, cluster="c0ffee")
         operator, sessions = OperatorWrites(database, cluster="c0ffee"), InPostgres(database)
-        yield Backend(operator, Gateway(runners, people), sessions, an_hour_passes)
+        ledger = ModelCalls(database, cluster="c0ffee")
+        yield Backend(operator, Gateway(runners, people), sessions, ledger, passes)
 
 
 def _in_memory() -> Backend:
     ahead = timedelta()
 
-    async def an_hour_passes() -> None:
+    async def passes(time: timedelta) -> None:
         nonlocal ahead
-        ahead += timedelta(hours=1)
+        ahead += time
 
     history = MemoryHistory(now=lambda: datetime.now(UTC) + ahead)
-    return Backend(history, Gateway(history, history), MemorySessions(history), an_hour_passes)
+    ledger = MemoryModelCalls(history)
+    return Backend(history, Gateway(history, history), MemorySessions(history), ledger, passes)
 
 
 @pytest.fixture
@@ -85,6 +96,11 @@ def operator(backend: Backend) -> OperatorHistory:
 @pytest.fixture
 def gateway(backend: Backend) -> Gateway:
     return backend.gateway
+
+
+@pytest.fixture
+def ledger(backend: Backend) -> ModelLedger:
+    return backend.ledger
 
 
 @pytest.fixture

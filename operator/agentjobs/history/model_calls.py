@@ -1,0 +1,161 @@
+"""The ledger of model calls in PostgreSQL: each is written before it is made, and what it used after its end.
+
+A call is reserved in a transaction of its own, which is one round trip and durable: with `synchronous_commit` off, a
+server that crashes would forget calls that were made. Reservations of a job take turns; nothing else waits for them.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+from psycopg.types.json import Json
+
+from agentjobs import errors
+from agentjobs.history.database import Connection, Database, as_json
+from agentjobs.history.model_records import CallOutcome, EndedCall, NewCall, Reserved
+from agentjobs.history.ownership import check, start_key
+from agentjobs.history.sanitize import dump_json
+from agentjobs.history.statements import load
+from agentjobs.models.budget import Fits, Judgement, Scope, plain
+from agentjobs.models.tokens import Tokens
+
+_SQL: Final = load("model_calls")
+
+# Four heartbeats of a proxy that were missed, and what the fifth may take.
+MISSED: Final = timedelta(seconds=45)
+# Ends in one transaction: some ten milliseconds.
+BATCH: Final = 200
+
+
+class ModelCalls:
+    """The model calls of one cluster's jobs, as `ModelLedger` promises.
+
+    Args:
+        cluster: uid of the namespace kube-system; only calls of its jobs can be made.
+
+    Every method raises `errors.Unavailable` when the database cannot answer within five seconds.
+    """
+
+    def __init__(self, database: Database, *, cluster: str) -> None:
+        self._database = database
+        self._cluster = cluster
+
+    async def reserve(self, call: NewCall) -> Reserved:
+        """Record a call that is about to be made, if the budget of its job has room for it; the same call twice is one.
+
+        Raises:
+            errors.NotFound, errors.Fenced: there is no such start, or it is not this pod's.
+            errors.Invalid: its cost is not a number.
+        """
+        asked = {**start_key(call.uid, call.start), **_reservation(call), "cluster": self._cluster}
+
+        async def work(tx: Connection) -> Any:
+            await tx.execute(_SQL["in_turn"], {"uid": call.uid})
+            return await tx.execute(_SQL["reserve"], asked)
+
+        row: Any = await (await self._database.run(work)).fetchone()
+        if row is None:
+            raise errors.NotFound(f"job {call.uid} has no start {call.start}")
+        check(row.pod_uid, row.fenced_at, uid=call.uid, start=call.start, pod=call.pod_uid)
+        return Reserved(_judgement(row), used(row.cost, int(row.tokens), int(row.calls)))
+
+    async def settle(self, ends: Sequence[EndedCall]) -> None:
+        """Record what calls used and cost: at the call, for its job's budget, and in the usage by day.
+
+        Calls that have ended, and unknown ones, are passed over, so a batch may be given again.
+
+        Raises:
+            errors.Invalid: the content of a call is not JSON; nothing of its batch is stored.
+        """
+        rows = [_end_row(end) for end in {end.id: end for end in reversed(ends)}.values()]
+        for first in range(0, len(rows), BATCH):
+            batch = rows[first : first + BATCH]
+            given = {"ids": [row["id"] for row in batch], "rows": Json(batch, msgspec.json.encode)}
+            await self._database.run(lambda tx: tx.execute(_SQL["settle"], given))  # noqa: B023  awaited
+
+    async def seen(self, proxy: str, told: Mapping[str, Any]) -> None:
+        """Note that a proxy lives, and what people may see of it; end calls of proxies that are missed as Lost.
+
+        Only a proxy that was itself seen for as long misses others: after an outage of history all seem to be dead.
+        """
+        asked = {"proxy": proxy, "cluster": self._cluster, "told": as_json(dict(told)), "missed": MISSED}
+
+        async def note(tx: Connection) -> Any:
+            await tx.execute(_SQL["forget"], asked)
+            return await tx.execute(_SQL["seen"], asked)
+
+        row: Any = await (await self._database.run(note)).fetchone()
+        while row.is_steady:
+            lost = await self._lost()
+            await self.settle([_lost_end(one) for one in lost])
+            if len(lost) < BATCH:
+                break
+
+    async def _lost(self) -> list[Any]:
+        async def work(connection: Connection) -> list[Any]:
+            asked = {"cluster": self._cluster, "missed": MISSED, "limit": BATCH}
+            return await (await connection.execute(_SQL["lost"], asked)).fetchall()
+
+        return await self._database.autocommit(work)
+
+
+def used(cost: Decimal, tokens: int, calls: int) -> dict[str, str]:
+    """Return what the ended calls of a job used, as a refusal tells it."""
+    return {"maxCostUSD": plain(cost), "maxTokens": str(tokens), "maxLLMCalls": str(calls)}
+
+
+def _reservation(call: NewCall) -> dict[str, Any]:
+    try:
+        stored = call.storable()
+    except ValueError as error:
+        raise errors.Invalid(str(error)) from None
+    limits = stored.limits
+    return {
+        "id": stored.id,
+        "pod": stored.pod_uid,
+        "proxy": stored.proxy,
+        "step": stored.step,
+        "provider": stored.provider,
+        "asked": stored.asked,
+        "model": stored.model or stored.asked,
+        "tokens": stored.tokens,
+        "cost": stored.cost,
+        "most_cost": limits.cost,
+        "most_tokens": limits.tokens,
+        "most_calls": limits.llm_calls,
+        "by_attempt": limits.scope is Scope.ATTEMPT,
+    }
+
+
+def _judgement(row: Any) -> Judgement:
+    if row.is_known or not (row.reached or row.needed):
+        return Judgement(Fits.YES)
+    return Judgement(Fits.NO, row.reached) if row.reached else Judgement(Fits.NOT_YET, row.needed)
+
+
+def _end_row(end: EndedCall) -> dict[str, Any]:
+    stored = end.storable()
+    names = ("id", "outcome", "status", "provider", "key", "model", "estimated", "queue")
+    return {
+        **{name: getattr(stored, name) for name in names},
+        **{name: getattr(stored.tokens, name) for name in Tokens.__slots__},
+        "cost": None if stored.cost.is_nan() else stored.cost,
+        "content": None if stored.content is None else Raw(_text(stored.content)),
+    }
+
+
+def _text(content: Any) -> bytes:
+    try:
+        text = dump_json(content)
+    except ValueError as error:
+        raise errors.Invalid(f"the content of a model call is not JSON: {error}") from error
+    return text if isinstance(text, bytes) else text.encode()
+
+
+def _lost_end(row: Any) -> EndedCall:
+    """What it reserved is its cost; which part was output nobody knows."""
+    tokens = Tokens(input=row.tokens)
+    return EndedCall(row.id, CallOutcome.LOST, 0, row.provider, "", row.model, tokens, row.cost, estimated=True)

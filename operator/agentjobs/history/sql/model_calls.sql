@@ -1,0 +1,185 @@
+-- What `model_calls` asks. Parameters: %(name)s; `rows` is a JSON array of objects, one a row.
+
+-- name: in_turn
+-- Before `reserve`, as a statement of its own: what `reserve` then reads has all that was reserved before.
+SELECT pg_advisory_xact_lock(hashtextextended(%(uid)s, 0));
+
+-- name: reserve
+-- The rule of `models.budget.judge`. What ended and what is under way come from one snapshot, so a call that is settled
+-- meanwhile counts as one or the other. The start's row is read, not locked: a call that begins a moment before its
+-- start is fenced is no worse than one that began a second before, and heartbeats do not wait for calls.
+WITH holder AS (
+    SELECT
+        starts.pod_uid, starts.fenced_at, starts.attempt,
+        starts.pod_uid = %(pod)s AND starts.fenced_at IS NULL AS holds,
+        EXISTS (
+            SELECT FROM agentjobs.model_calls AS same
+            WHERE same.id = %(id)s AND same.uid = starts.uid AND same.start = starts.start
+        ) AS is_known
+    FROM agentjobs.starts
+    JOIN agentjobs.jobs ON jobs.uid = starts.uid
+    WHERE starts.uid = %(uid)s AND starts.start = %(start)s AND jobs.cluster = %(cluster)s
+), spent AS (
+    SELECT
+        coalesce(sum(spend.cost), 0) AS cost,
+        coalesce(sum(spend.input + spend.output), 0) AS tokens,
+        coalesce(sum(spend.calls), 0) AS calls
+    FROM agentjobs.model_spend AS spend
+    JOIN holder ON NOT %(by_attempt)s OR spend.attempt = holder.attempt
+    WHERE spend.uid = %(uid)s
+), under_way AS (
+    SELECT
+        coalesce(sum(others.reserved_cost), 0) AS cost,
+        coalesce(sum(others.reserved_tokens), 0) AS tokens,
+        count(*) AS calls
+    FROM agentjobs.model_calls AS others
+    JOIN holder ON NOT %(by_attempt)s OR others.attempt = holder.attempt
+    WHERE others.uid = %(uid)s AND others.ended IS NULL
+), judged AS (
+    SELECT
+        spent.*,
+        CASE
+            WHEN spent.cost >= most.cost THEN 'maxCostUSD'
+            WHEN spent.tokens >= most.tokens THEN 'maxTokens'
+            WHEN spent.calls >= most.calls THEN 'maxLLMCalls'
+        END AS reached,
+        CASE
+            WHEN under_way.calls = 0 THEN NULL
+            WHEN spent.cost + under_way.cost + own.cost > most.cost THEN 'maxCostUSD'
+            WHEN spent.tokens + under_way.tokens + own.tokens > most.tokens THEN 'maxTokens'
+            WHEN spent.calls + under_way.calls + 1 > most.calls THEN 'maxLLMCalls'
+        END AS needed
+    FROM spent, under_way,
+        (
+            SELECT
+                %(most_cost)s::numeric AS cost, %(most_tokens)s::numeric AS tokens, %(most_calls)s::numeric AS calls
+        ) AS most,
+        (SELECT %(cost)s::numeric AS cost, %(tokens)s::bigint AS tokens) AS own
+), reserved AS (
+    INSERT INTO agentjobs.model_calls
+        (
+            id, uid, start, attempt, proxy, step, provider, key, asked, model,
+            reserved_tokens, reserved_cost
+        )
+    SELECT
+        %(id)s, %(uid)s, %(start)s, holder.attempt, %(proxy)s, %(step)s, %(provider)s, '', %(asked)s, %(model)s,
+        %(tokens)s, %(cost)s
+    FROM holder, judged
+    WHERE holder.holds AND NOT holder.is_known AND judged.reached IS NULL AND judged.needed IS NULL
+)
+SELECT holder.*, judged.* FROM holder, judged;
+
+-- name: settle
+-- Rows are locked in one order everywhere, or two batches would wait for each other: calls, the usage by day, and what
+-- jobs spent, each by its key. A call that has ended stays as it is.
+WITH given AS (
+    SELECT *
+    FROM json_to_recordset(%(rows)s)
+        AS told (
+            id uuid, outcome text, status integer, provider text, key text, model text, input bigint, output bigint,
+            cached bigint, cache_written bigint, thinking bigint, cost numeric, estimated boolean, queue text,
+            content json
+        )
+), locked AS (
+    SELECT id
+    FROM agentjobs.model_calls
+    WHERE id = ANY(%(ids)s) AND ended IS NULL
+    ORDER BY id
+    FOR UPDATE
+), ended AS (
+    UPDATE agentjobs.model_calls AS calls
+    SET ended = clock_timestamp(),
+        outcome = given.outcome,
+        status = given.status,
+        provider = given.provider,
+        key = given.key,
+        model = given.model,
+        input = given.input,
+        output = given.output,
+        cached = given.cached,
+        cache_written = given.cache_written,
+        thinking = given.thinking,
+        cost = coalesce(given.cost, calls.reserved_cost),
+        estimated = given.estimated,
+        content = given.content
+    FROM given
+    JOIN locked USING (id)
+    WHERE calls.id = given.id
+    RETURNING calls.*, given.queue
+), booked AS (
+    -- A call that the provider refused is none of a budget.
+    SELECT * FROM ended WHERE outcome <> 'Failed'
+), owners AS MATERIALIZED (
+    SELECT
+        uid, cluster, namespace, partition_key,
+        coalesce(resolved #>> '{spec,session,userId}', 'system') AS user_id,
+        coalesce(resolved #>> '{spec,queue}', '') AS queue
+    FROM agentjobs.jobs
+    WHERE uid IN (SELECT uid FROM booked)
+), spent AS (
+    INSERT INTO agentjobs.model_spend AS spend
+        (uid, attempt, calls, input, output, cached, cache_written, thinking, cost)
+    SELECT
+        uid, attempt, count(*), sum(input), sum(output), sum(cached), sum(cache_written), sum(thinking), sum(cost)
+    FROM booked
+    GROUP BY uid, attempt
+    ORDER BY uid, attempt
+    ON CONFLICT (uid, attempt) DO UPDATE
+    SET calls = spend.calls + excluded.calls,
+        input = spend.input + excluded.input,
+        output = spend.output + excluded.output,
+        cached = spend.cached + excluded.cached,
+        cache_written = spend.cache_written + excluded.cache_written,
+        thinking = spend.thinking + excluded.thinking,
+        cost = least(spend.cost + excluded.cost, 9999999999)
+)
+INSERT INTO agentjobs.model_usage AS usage
+    (
+        cluster, day, namespace, queue, partition_key, user_id, provider, model,
+        calls, input, output, cached, cache_written, thinking, cost
+    )
+SELECT
+    owners.cluster, (booked.ended AT TIME ZONE 'UTC')::date, owners.namespace,
+    coalesce(nullif(booked.queue, ''), owners.queue), owners.partition_key, owners.user_id, booked.provider,
+    booked.model, count(*), sum(booked.input), sum(booked.output), sum(booked.cached), sum(booked.cache_written),
+    sum(booked.thinking), sum(booked.cost)
+FROM booked
+JOIN owners USING (uid)
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+ORDER BY 1, 2, 3, 4, 5, 6, 7, 8
+ON CONFLICT (cluster, day, namespace, queue, partition_key, user_id, provider, model) DO UPDATE
+SET calls = usage.calls + excluded.calls,
+    input = usage.input + excluded.input,
+    output = usage.output + excluded.output,
+    cached = usage.cached + excluded.cached,
+    cache_written = usage.cache_written + excluded.cache_written,
+    thinking = usage.thinking + excluded.thinking,
+    cost = least(usage.cost + excluded.cost, 9999999999);
+
+-- name: seen
+-- A proxy that was not seen for long begins anew: history may have been away, and all others are as old.
+INSERT INTO agentjobs.proxies AS own (id, cluster, told)
+VALUES (%(proxy)s, %(cluster)s, %(told)s)
+ON CONFLICT (id) DO UPDATE
+SET seen_at = clock_timestamp(),
+    since = CASE WHEN own.seen_at < clock_timestamp() - %(missed)s::interval THEN clock_timestamp() ELSE own.since END,
+    told = excluded.told
+RETURNING since < clock_timestamp() - %(missed)s::interval AS is_steady;
+
+-- name: forget
+DELETE FROM agentjobs.proxies WHERE cluster = %(cluster)s AND seen_at < clock_timestamp() - interval '1 hour';
+
+-- name: lost
+-- Calls under way of proxies that are missed. A young one may be of a proxy that was not seen yet.
+SELECT calls.id, calls.provider, calls.model, calls.reserved_tokens AS tokens, calls.reserved_cost AS cost
+FROM agentjobs.model_calls AS calls
+JOIN agentjobs.jobs ON jobs.uid = calls.uid
+WHERE jobs.cluster = %(cluster)s
+    AND calls.ended IS NULL
+    AND calls.began < clock_timestamp() - %(missed)s::interval
+    AND NOT EXISTS (
+        SELECT
+        FROM agentjobs.proxies
+        WHERE proxies.id = calls.proxy AND proxies.seen_at >= clock_timestamp() - %(missed)s::interval
+    )
+LIMIT %(limit)s;

@@ -1,0 +1,267 @@
+"""A model call is recorded before it is made, fits its job's budget, and is booked once, however proxies end."""
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+from tests.integration.history.model_calls import a_call_of, the_end_of
+
+from agentjobs import errors
+from agentjobs.history.model_records import CallOutcome
+from agentjobs.models.budget import Fits, Limits, Scope, Used
+from agentjobs.models.tokens import Tokens
+
+TWO_DOLLARS = Limits(cost=Decimal(2))
+
+
+@pytest.fixture
+async def build(operator, gateway, a_job):
+    build = a_job()
+    await operator.accept(build.job(), build.start(1))
+    await gateway.claim(build.uid, 1, "pod-1", **build.place)
+    return build
+
+
+@pytest.fixture
+def make(ledger):
+    """Reserves a call, and settles it at a cost unless that is None."""
+
+    async def call(cost="0.5", *, outcome=CallOutcome.ANSWERED, tokens=None, **said):
+        new = a_call_of(**said)
+        reserved = await ledger.reserve(new)
+        assert reserved.judgement.fits is Fits.YES
+        if cost is not None:
+            await ledger.settle([the_end_of(new, cost=cost, outcome=outcome, tokens=tokens)])
+        return new
+
+    return call
+
+
+async def fits(ledger, **said):
+    judgement = (await ledger.reserve(a_call_of(**said))).judgement
+    return judgement.fits, judgement.limit
+
+
+async def two_starts(build, operator, gateway):
+    """The second attempt of a job, whose first one has ended."""
+    await operator.write([build.end(1)])
+    await operator.accept(build.job(), build.start(2, attempt=2))
+    await gateway.claim(build.uid, 2, "pod-2", **build.place)
+
+
+async def test_what_a_call_used_is_the_jobs(operator, make, build):
+    await make("0.25")
+
+    assert await operator.spent(build.uid) == Used(Decimal("0.25"), tokens=15, llm_calls=1)
+    assert (await operator.final_result(build.uid)).cost == Decimal("0.25")
+
+
+async def test_a_job_without_model_calls_has_no_cost(operator, build):
+    assert (await operator.final_result(build.uid)).cost is None
+
+
+async def test_a_job_that_is_told_more_tokens_by_its_steps_used_those(operator, gateway, make, build):
+    event = {"seq": 1, "time": "2026-01-31T12:00:00Z", "kind": "model", "author": "agent", "data": {}}
+    await gateway.add_events(build.uid, 1, "pod-1", [event | {"usage": {"inputTokens": 3, "outputTokens": 90}}])
+    await make()
+
+    assert (await operator.final_result(build.uid)).usage == {"llmCalls": 1, "inputTokens": 10, "outputTokens": 90}
+    assert (await operator.spent(build.uid)).tokens == 100
+
+
+async def test_a_reached_limit_refuses_and_tells_what_was_used(ledger, make, build):
+    await make("2")
+    reserved = await ledger.reserve(a_call_of(limits=TWO_DOLLARS))
+
+    assert (reserved.judgement.fits, reserved.judgement.limit) == (Fits.NO, "maxCostUSD")
+    assert reserved.used == {"maxCostUSD": "2", "maxTokens": "15", "maxLLMCalls": "1"}
+
+
+async def test_a_call_that_was_refused_is_not_recorded(ledger, make, build):
+    await make("2")
+    call = a_call_of(limits=TWO_DOLLARS)
+
+    assert (await ledger.reserve(call)).judgement.fits is Fits.NO
+    await ledger.settle([the_end_of(call)])
+    assert (await ledger.reserve(call)).used["maxLLMCalls"] == "1"
+
+
+async def test_a_call_waits_for_another_that_may_need_what_is_left(ledger, make, build):
+    first = await make(None)
+
+    assert await fits(ledger, limits=Limits(cost=Decimal("1.5"))) == (Fits.NOT_YET, "maxCostUSD")
+    await ledger.settle([the_end_of(first, cost="0.1")])
+    assert await fits(ledger, limits=Limits(cost=Decimal("1.5"))) == (Fits.YES, "")
+
+
+async def test_a_call_that_failed_is_none_of_the_budget(operator, ledger, make, build):
+    await make("0", outcome=CallOutcome.FAILED, tokens=Tokens())
+
+    assert await operator.spent(build.uid) == Used()
+    assert await fits(ledger, limits=Limits(llm_calls=1)) == (Fits.YES, "")
+
+
+async def test_a_call_that_was_cut_is_one_of_the_budget(ledger, make, build):
+    await make("0", outcome=CallOutcome.CUT, tokens=Tokens())
+
+    assert await fits(ledger, limits=Limits(llm_calls=1)) == (Fits.NO, "maxLLMCalls")
+
+
+async def test_a_call_that_is_reserved_twice_is_one(ledger, build):
+    call = a_call_of(limits=Limits(llm_calls=1))
+    answers = await asyncio.gather(*(ledger.reserve(call) for _ in range(5)))
+
+    assert {answer.judgement.fits for answer in answers} == {Fits.YES}
+    assert await fits(ledger, limits=Limits(llm_calls=1)) == (Fits.NOT_YET, "maxLLMCalls")
+
+
+async def test_a_budget_of_the_attempt_counts_its_own_starts_alone(ledger, operator, gateway, make, build):
+    await make("2")
+    await make(None)
+    await two_starts(build, operator, gateway)
+
+    of_attempt = Limits(cost=Decimal(2), scope=Scope.ATTEMPT)
+    assert await fits(ledger, start=2, limits=TWO_DOLLARS) == (Fits.NO, "maxCostUSD")
+    assert await fits(ledger, start=2, limits=of_attempt) == (Fits.YES, "")
+    assert await fits(ledger, start=2, limits=of_attempt, cost="1.5") == (Fits.NOT_YET, "maxCostUSD")
+
+
+async def test_a_call_of_an_earlier_start_is_booked_to_its_attempt(ledger, operator, gateway, make, build):
+    late = await make(None)
+    await two_starts(build, operator, gateway)
+    await ledger.settle([the_end_of(late, cost="0.5")])
+
+    assert (await operator.spent(build.uid, 1)).cost == Decimal("0.5")
+    assert (await operator.spent(build.uid, 2)).cost == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        pytest.param({"pod_uid": "pod-b"}, errors.Fenced, id="another-pod"),
+        pytest.param({"uid": "nobody"}, errors.NotFound, id="job"),
+        pytest.param({"start": 2}, errors.NotFound, id="start"),
+        pytest.param({"start": 2**40}, errors.NotFound, id="huge"),
+        pytest.param({"cost": "NaN"}, errors.Invalid, id="no-number"),
+    ],
+)
+async def test_a_call_that_may_not_be_made_is_refused(ledger, build, said, error):
+    with pytest.raises(error):
+        await ledger.reserve(a_call_of(**said))
+
+
+async def test_a_pod_that_is_fenced_makes_no_calls(ledger, operator, make, build):
+    call = await make(None)
+    await operator.accept(build.job(), build.start(2))
+
+    with pytest.raises(errors.Fenced):
+        await ledger.reserve(a_call_of())
+    with pytest.raises(errors.Fenced):
+        await ledger.reserve(call)
+
+
+async def test_an_end_that_is_told_twice_is_booked_once(ledger, operator, build):
+    calls = [a_call_of() for _ in range(3)]
+    for call in calls:
+        await ledger.reserve(call)
+    ends = [the_end_of(call, cost="0.1") for call in calls]
+
+    await asyncio.gather(*(ledger.settle([*ends, *reversed(ends)]) for _ in range(3)))
+    await ledger.settle([the_end_of(calls[0], cost="9")])
+    assert await operator.spent(build.uid) == Used(Decimal("0.3"), tokens=45, llm_calls=3)
+
+
+async def test_the_end_of_an_unknown_call_is_passed_over(ledger, operator, make, build):
+    known = await make(None)
+    await ledger.settle([the_end_of(a_call_of(call=uuid4())), the_end_of(known)])
+
+    assert (await operator.spent(build.uid)).llm_calls == 1
+
+
+@pytest.mark.parametrize(
+    ("cost", "booked"),
+    [
+        pytest.param("-3", "0", id="negative"),
+        pytest.param("NaN", "1", id="no-number-is-the-reservation"),
+        pytest.param("Infinity", "1000000", id="infinite"),
+        pytest.param("1e30", "1000000", id="absurd"),
+        pytest.param("0.0000000001", "0.0000000001", id="small"),
+    ],
+)
+async def test_a_cost_is_booked_within_bounds(operator, make, build, cost, booked):
+    await make(cost)
+    found = (await operator.spent(build.uid)).cost
+
+    assert (type(found), found) == (Decimal, Decimal(booked))
+
+
+async def test_counts_of_tokens_are_booked_within_bounds(operator, make, build):
+    await make(tokens=Tokens(input=-5, output=2**200))
+
+    assert (await operator.spent(build.uid)).tokens == 10**12
+
+
+async def test_absurd_reservations_do_not_stop_a_job_without_a_budget(ledger, build):
+    for _ in range(3):
+        assert await fits(ledger, tokens=2**300, cost="1e40") == (Fits.YES, "")
+
+
+async def test_texts_that_cannot_be_stored_harm_no_other_call(ledger, operator, build):
+    calls = [a_call_of(step="\x00\ud800", asked="a\x00b"), a_call_of()]
+    for call in calls:
+        await ledger.reserve(call)
+    await ledger.settle([the_end_of(call, model="\x00", queue="\ud800") for call in calls])
+
+    assert (await operator.spent(build.uid)).llm_calls == 2
+
+
+async def test_calls_of_a_proxy_that_dies_are_booked_as_what_they_reserved(ledger, backend, operator, make, build):
+    await ledger.seen("proxy-a", {})
+    await ledger.seen("proxy-b", {})
+    lost = await make(None)
+    await lives_on(ledger, backend, "proxy-b")
+
+    assert await operator.spent(build.uid) == Used(Decimal(1), tokens=100, llm_calls=1)
+    await ledger.settle([the_end_of(lost, cost="0.1")])
+    assert (await operator.spent(build.uid)).cost == 1
+
+
+async def lives_on(ledger, backend, *proxies):
+    """For as long as misses another one, and a heartbeat more."""
+    for _ in range(5):
+        await backend.passes(timedelta(seconds=10))
+        for proxy in proxies:
+            await ledger.seen(proxy, {})
+
+
+async def test_a_proxy_that_is_seen_keeps_its_calls(ledger, backend, operator, make, build):
+    await ledger.seen("proxy-a", {})
+    await ledger.seen("proxy-b", {})
+    await make(None)
+    await lives_on(ledger, backend, "proxy-b", "proxy-a")
+
+    assert (await operator.spent(build.uid)).llm_calls == 0
+
+
+async def test_a_call_under_way_of_a_proxy_not_seen_yet_is_not_lost(ledger, backend, operator, make, build):
+    await ledger.seen("proxy-b", {})
+    await lives_on(ledger, backend, "proxy-b")
+    await make(None)
+    await ledger.seen("proxy-b", {})
+
+    assert (await operator.spent(build.uid)).llm_calls == 0
+
+
+async def test_after_an_outage_of_history_no_proxy_misses_another_at_once(ledger, backend, operator, make, build):
+    await ledger.seen("proxy-a", {})
+    await ledger.seen("proxy-b", {})
+    await lives_on(ledger, backend, "proxy-b", "proxy-a")
+    await make(None)
+    await backend.passes(timedelta(minutes=3))
+    await ledger.seen("proxy-b", {})
+    await ledger.seen("proxy-a", {})
+    await lives_on(ledger, backend, "proxy-b", "proxy-a")
+
+    assert (await operator.spent(build.uid)).llm_calls == 0

@@ -1,0 +1,180 @@
+"""The ledger on PostgreSQL: two proxies at once keep a budget, by the same rule as the one in Python."""
+
+import asyncio
+import itertools
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.integration.history.model_calls import a_call_of, the_end_of
+
+from agentjobs import errors
+from agentjobs.history.database import Database
+from agentjobs.history.model_calls import BATCH, ModelCalls
+from agentjobs.history.model_records import CallOutcome
+from agentjobs.history.operator_writes import OperatorWrites
+from agentjobs.history.runner_writes import RunnerWrites
+from agentjobs.models.budget import Fits, Limits, Spend, judge
+from agentjobs.models.tokens import Tokens
+
+CLUSTER = "c0ffee"
+FIVE = Limits(cost=Decimal(5))
+
+
+@pytest.fixture
+async def proxies(database):
+    """Two ledgers, each on connections of its own."""
+    async with Database(database) as first, Database(database) as second:
+        yield [ModelCalls(each, cluster=CLUSTER) for each in (first, second)]
+
+
+@pytest.fixture
+async def build(operator, gateway, a_job):
+    build = a_job()
+    await operator.accept(build.job(session={"userId": "ann"}, queue="nightly", partitionKey="acme"), build.start(1))
+    await gateway.claim(build.uid, 1, "pod-1", **build.place)
+    return build
+
+
+def rows_of(database, query):
+    with psycopg.connect(database) as connection:
+        return connection.execute(query).fetchall()
+
+
+async def test_of_calls_at_once_through_two_proxies_as_many_begin_as_fit(proxies, build):
+    asked = (ledger.reserve(a_call_of(limits=FIVE, cost="1.5")) for ledger, _ in itertools.product(proxies, range(10)))
+    judged = [reserved.judgement.fits for reserved in await asyncio.gather(*asked)]
+
+    assert (judged.count(Fits.YES), judged.count(Fits.NOT_YET)) == (3, 17)
+
+
+async def test_two_proxies_exceed_a_budget_by_one_call_at_most(proxies, operator, build):
+    async def ask_until_refused(ledger):
+        while True:
+            call = a_call_of(limits=FIVE, cost="0.7")
+            match (await ledger.reserve(call)).judgement.fits:
+                case Fits.NO:
+                    return
+                case Fits.YES:
+                    await asyncio.sleep(0)
+                    await ledger.settle([the_end_of(call, cost="0.6")])
+
+    await asyncio.gather(*(ask_until_refused(ledger) for ledger, _ in itertools.product(proxies, range(5))))
+    assert Decimal(5) <= (await operator.spent(build.uid)).cost <= Decimal("5.6")
+
+
+async def test_a_limit_of_calls_is_never_exceeded(proxies, build):
+    limits = Limits(llm_calls=7)
+    asked = (ledger.reserve(a_call_of(limits=limits)) for ledger, _ in itertools.product(proxies, range(10)))
+
+    assert [one.judgement.fits for one in await asyncio.gather(*asked)].count(Fits.YES) == 7
+
+
+CENTS = st.integers(0, 40).map(lambda cents: Decimal(cents) / 10)
+LIMITS = st.builds(
+    Limits,
+    cost=st.none() | CENTS.filter(bool),
+    tokens=st.none() | st.integers(1, 60),
+    llm_calls=st.none() | st.integers(1, 4),
+)
+CALLS = st.lists(st.tuples(CENTS, st.integers(0, 20), st.booleans()), max_size=5)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])  # a job each
+@given(limits=LIMITS, calls=CALLS, own=st.tuples(CENTS, st.integers(0, 20)))
+def test_postgresql_judges_by_the_rule(database, a_job, limits, calls, own):
+    async def judged():
+        async with Database(database) as opened:
+            ledger, build = ModelCalls(opened, cluster=CLUSTER), a_job(f"uid-{next(NUMBERS)}")
+            await OperatorWrites(opened, cluster=CLUSTER).accept(build.job(), build.start(1))
+            await RunnerWrites(opened, cluster=CLUSTER).claim(build.uid, 1, "pod-1", **build.place)
+            for cost, tokens, ended in calls:
+                call = a_call_of(build.uid, cost=str(cost), tokens=tokens)
+                await ledger.reserve(call)
+                if ended:
+                    await ledger.settle([the_end_of(call, cost=str(cost), tokens=Tokens(output=tokens))])
+            return await ledger.reserve(a_call_of(build.uid, limits=limits, cost=str(own[0]), tokens=own[1]))
+
+    spent = sum((Spend(cost, tokens, 1) for cost, tokens, ended in calls if ended), Spend())
+    under_way = sum((Spend(cost, tokens, 1) for cost, tokens, ended in calls if not ended), Spend())
+    assert asyncio.run(judged()).judgement == judge(limits, spent, under_way, Spend(*own, 1))
+
+
+NUMBERS = itertools.count(1)
+
+
+async def test_usage_is_added_up_by_day_and_by_whose_it_is(proxies, database, build):
+    calls = [a_call_of(limits=FIVE, cost="0.1") for _ in range(4)]
+    for call in calls:
+        await proxies[0].reserve(call)
+    failed = the_end_of(calls[3], outcome=CallOutcome.FAILED, cost="0", tokens=Tokens())
+    await proxies[0].settle([*(the_end_of(call, cost="0.25", queue="") for call in calls[:2]), failed])
+    await proxies[1].settle([the_end_of(calls[2], cost="0.25", queue="nightly", model="gemini-2.5-pro")])
+
+    columns = "namespace, queue, partition_key, user_id, provider, model, calls, input, output, cost"
+    found = rows_of(database, f"SELECT {columns} FROM agentjobs.model_usage ORDER BY model")
+    whose = ("default", "nightly", "acme", "ann", "google")
+    assert found == [
+        (*whose, "gemini-2.5-flash", 2, 20, 10, Decimal("0.5")),
+        (*whose, "gemini-2.5-pro", 1, 10, 5, Decimal("0.25")),
+    ]
+    [(day,)] = rows_of(database, "SELECT DISTINCT day FROM agentjobs.model_usage")
+    [(today,)] = rows_of(database, "SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date")
+    assert timedelta() <= today - day <= timedelta(days=1)
+
+
+async def test_batches_of_the_same_jobs_in_any_order_meet_without_a_deadlock(proxies, operator, gateway, a_job):
+    calls = []
+    for number in range(6):
+        build = a_job(f"uid-{number}", name=f"job-{number}")
+        await operator.accept(build.job(), build.start(1))
+        await gateway.claim(build.uid, 1, "pod-1", **build.place)
+        calls += [a_call_of(build.uid) for _ in range(10)]
+    await asyncio.gather(*(proxies[0].reserve(call) for call in calls))
+    ends = [the_end_of(call, cost="0.1") for call in calls]
+
+    batches = [ends[turn:] + ends[:turn] for turn in range(8)]
+    await asyncio.gather(*(proxies[turn % 2].settle(batch[::-1]) for turn, batch in enumerate(batches)))
+    assert [(await operator.spent(f"uid-{number}")).cost for number in range(6)] == [Decimal(1)] * 6
+
+
+async def test_more_ends_than_a_batch_are_all_booked(proxies, operator, build):
+    calls = [a_call_of() for _ in range(BATCH + 3)]
+    await asyncio.gather(*(proxies[0].reserve(call) for call in calls))
+    await proxies[0].settle([the_end_of(call) for call in calls])
+
+    assert (await operator.spent(build.uid)).llm_calls == BATCH + 3
+
+
+async def test_calls_of_another_cluster_cannot_be_made(connected, build):
+    with pytest.raises(errors.NotFound):
+        await ModelCalls(connected, cluster="another").reserve(a_call_of())
+
+
+async def test_the_content_of_a_call_is_kept_as_it_came(proxies, database, build):
+    call = a_call_of()
+    await proxies[0].reserve(call)
+    await proxies[0].settle([replace(the_end_of(call), content={"a": "\x00"})])
+
+    assert rows_of(database, "SELECT content ->> 'a' FROM agentjobs.model_calls") == [("\ufffd",)]
+
+
+async def test_while_postgresql_is_away_no_call_begins():
+    async with Database("postgresql://nobody@127.0.0.1:1/none") as away:
+        ledger = ModelCalls(away, cluster=CLUSTER)
+        for asked in (ledger.reserve(a_call_of()), ledger.settle([the_end_of(a_call_of())]), ledger.seen("a", {})):
+            with pytest.raises(errors.Unavailable):
+                await asked
+
+
+async def test_a_proxy_that_was_not_seen_for_an_hour_is_forgotten(proxies, database):
+    await proxies[0].seen("gone", {})
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE agentjobs.proxies SET seen_at = seen_at - interval '61 minutes'")
+    await proxies[0].seen("here", {"models": ["gemini-fast"]})
+
+    assert rows_of(database, "SELECT id, told ->> 'models' FROM agentjobs.proxies") == [("here", '["gemini-fast"]')]
