@@ -11,7 +11,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
@@ -37,6 +37,8 @@ from agentjobs_runner.gateway_journal import GatewayJournal
 from agentjobs_runner.gateway_stores import GatewayStores
 from agentjobs_runner.journal import Journal
 from agentjobs_runner.log import logger
+from agentjobs_runner.model_access import ModelAccess
+from agentjobs_runner.pod_token import PodToken
 from agentjobs_runner.redaction import Redactor, safe_str
 from agentjobs_runner.signals import StopSignals
 from agentjobs_runner.stores import Stores
@@ -84,37 +86,55 @@ class Lost:
 Message = AgentEnded | Terminated | AtBoundary | InterruptedAgain | Lost
 
 
-def run(variables: Mapping[str, str]) -> int:
-    """Run the start that `variables` name and return the process's exit code."""
-    log.configure(variables, Redactor(variables))
+def run(variables: MutableMapping[str, str]) -> int:
+    """Run the start that `variables`, this process's environment, name; return the process's exit code."""
+    redactor = Redactor(variables)
+    log.configure(variables, redactor)
     try:
         environment = Environment.read(variables)
-        token = environment.token_file.read_text().strip()
+        token = PodToken(environment.token_file, redactor.renew)
+        token()
+        gateway = connect(environment, token)
     except (ValueError, OSError) as error:
         logger.error("environment.invalid", extra={"error": str(error)})
         return contract.EXIT_CODES[Verdict.FAIL]
-    redactor = Redactor(variables, token)
-    log.configure(variables, redactor)
-    try:
-        gateway = connect(environment)
     except Unavailable as error:
         return _leave(environment, redactor, journal_unavailable(str(error)))
     tracing = Tracing(variables, redactor)
-    code = Supervisor(environment, gateway, redactor, tracing, in_full=log.for_people(variables)).run()
+    models = _model_access(environment, token, variables)
+    code = Supervisor(environment, gateway, redactor, tracing, models, in_full=log.for_people(variables)).run()
     tracing.wait()
     return code
+
+
+def _model_access(environment: Environment, token: PodToken, variables: MutableMapping[str, str]) -> ModelAccess | None:
+    """Lead clients of models to the proxy, where there is one."""
+    if environment.models_url is None:
+        return None
+    access = ModelAccess(environment.models_url, token)
+    access.lead(variables, environment.gateway_ca)
+    token.on_renewal(lambda newest: access.renew(variables, newest))
+    return access
 
 
 class Supervisor:
     """Sees one start through."""
 
     def __init__(
-        self, environment: Environment, gateway: Gateway, redactor: Redactor, tracing: Tracing, *, in_full: bool
+        self,
+        environment: Environment,
+        gateway: Gateway,
+        redactor: Redactor,
+        tracing: Tracing,
+        models: ModelAccess | None,
+        *,
+        in_full: bool,
     ) -> None:
         self._environment = environment
         self._gateway = gateway
         self._redactor = redactor
         self._tracing = tracing
+        self._models = models
         self._in_full = in_full
         # SimpleQueue.put may be called from a signal handler (it is documented as reentrant).
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -230,6 +250,8 @@ class Supervisor:
     ) -> None:
         try:
             loaded = engine.wait()
+            if self._models is not None:
+                self._models.attend()
             recorder.progressed()
             self._stops.watch_own()
             fails = (attempt["resolved"]["spec"].get("steps") or {}).get("onDivergence") == "Fail"

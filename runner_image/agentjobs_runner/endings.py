@@ -3,8 +3,10 @@
 Made by `classify`, `answer` and whatever refuses a configuration; reported by `attempt`. Standard library only.
 """
 
+import os
 from dataclasses import dataclass
 
+from agentjobs import contract
 from agentjobs.contract import ErrorClass, Result, Verdict
 
 
@@ -56,10 +58,18 @@ def module_not_found(message: str) -> StartEnded:
 
 def model_auth(field: str, model: str, variable: str) -> StartEnded:
     """The pod's environment holds no key for a model."""
-    cure = f"put {variable} into runtime.env, from a Secret (with agentjobs dev: into its environment)"
-    return StartEnded(
-        Ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"{field}: model {model!r} needs credentials; {cure}")
-    )
+    said = f"{field}: model {model!r} needs credentials; {key_cure(variable)}"
+    return StartEnded(Ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, said))
+
+
+def key_cure(variable: str) -> str:
+    """Say what helps a job whose model finds no key in the environment."""
+    if os.environ.get(contract.ENV_MODELS_URL):
+        return (
+            f"runtime.env says that the job asks this provider itself: put {variable} into it, from a Secret, "
+            "or leave the provider's variables out of it, and the installation's model proxy asks with its own key"
+        )
+    return f"put {variable} into runtime.env, from a Secret (with agentjobs dev: into its environment)"
 
 
 def malformed_call(tool: str, arguments: str) -> StartEnded:

@@ -1,5 +1,6 @@
 """The runner's environment, read once by `__main__` from a mapping and passed on as a value."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ class Environment:
     grace_seconds: float
     gateway_ca: str | None = None
     engine: str = contract.ENGINE_ADK
+    models_url: str | None = None
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> "Environment":
@@ -36,6 +38,10 @@ class Environment:
         grace = variables.get(contract.ENV_GRACE_SECONDS, "30")
         if not (grace.isascii() and grace.isdigit()):
             problems.append(f"{contract.ENV_GRACE_SECONDS} must be whole seconds, got {grace[:40]!r}")
+        try:
+            model_aliases(variables)
+        except ValueError as error:
+            problems.append(str(error))
         if problems:
             raise ValueError(f"{'; '.join(problems)}. The operator sets these in the pods it makes.")
         return cls(
@@ -48,4 +54,20 @@ class Environment:
             grace_seconds=float(grace),
             gateway_ca=variables.get(contract.ENV_GATEWAY_CA) or None,
             engine=variables.get(contract.ENV_ENGINE) or contract.ENGINE_ADK,
+            models_url=variables.get(contract.ENV_MODELS_URL) or None,
         )
+
+
+def model_aliases(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the installation's names for models, each with the model that it stands for.
+
+    Raises:
+        ValueError: the variable holds something else.
+    """
+    try:
+        aliases = json.loads(variables.get(contract.ENV_MODEL_ALIASES) or "{}")
+    except ValueError:
+        aliases = None
+    if not isinstance(aliases, dict) or not all(isinstance(model, str) for model in aliases.values()):
+        raise ValueError(f"{contract.ENV_MODEL_ALIASES} must be a JSON object of names and models")
+    return aliases

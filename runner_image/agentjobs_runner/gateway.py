@@ -82,7 +82,6 @@ class Gateway:
         self._client = client
         self._token = token
         self._url = lru_cache(maxsize=_URLS)(partial(_within, client.base_url))
-        self._known = ""
         self._clock = clock
         self._sleep = sleep
 
@@ -151,7 +150,7 @@ class Gateway:
     ) -> httpx.Response:
         """Make a request, in one try, and return the answer of success."""
         try:
-            headers = {**_OURS, **(headers or {}), "Authorization": f"Bearer {self._current()}"}
+            headers = {**_OURS, **(headers or {}), "Authorization": f"Bearer {self._token()}"}
             # `Client.request` would merge URL, headers, cookies and timeouts again each time: a third of the whole.
             timeout = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), seconds)}
             request = httpx.Request(method, self._url(path), headers=headers, content=content, extensions=timeout)
@@ -164,17 +163,8 @@ class Gateway:
             return response
         raise _error(response, f"{method} {path}")
 
-    def _current(self) -> str:
-        """The token, or the one before where it cannot be read now: user code may have used up all files to open."""
-        try:
-            self._known = self._token()
-        except OSError:
-            if not self._known:
-                raise
-        return self._known
 
-
-def connect(environment: Environment) -> Gateway:
+def connect(environment: Environment, token: Callable[[], str]) -> Gateway:
     """Return the gateway that the environment names. Proxies in the environment are for models, not for us.
 
     Raises:
@@ -189,8 +179,7 @@ def connect(environment: Environment) -> Gateway:
         raise Unavailable(f"{contract.ENV_GATEWAY_CA} {environment.gateway_ca!r:.200}: {error}") from error
     except httpx.InvalidURL as error:
         raise Unavailable(f"{contract.ENV_GATEWAY_URL} {url!r:.200}: {error}") from error
-    # Tokens are rotated by the kubelet; reading a small file costs less than being refused.
-    return Gateway(client, lambda: environment.token_file.read_text().strip())
+    return Gateway(client, token)
 
 
 def _trust(authority: str | None) -> ssl.SSLContext:

@@ -54,6 +54,11 @@ class Redactor:
         sealed = {name for name, value in variables.items() if _is_secret(name, value)} - _TOLD
         self._seals = Seals(variables, frozenset(sealed), tokens[0] if tokens else "")
 
+    def renew(self, token: str) -> None:
+        """Let the pod's newest token not leave either."""
+        self._values = sorted({**dict(self._values), token: MASK}.items(), key=lambda item: -len(item[0]))
+        self._seals.renew(token)
+
     def text(self, text: str) -> str:
         """Return `text` without secrets, storable, in full length."""
         for value, mask in self._values:

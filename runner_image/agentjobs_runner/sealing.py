@@ -8,7 +8,7 @@ the bracket itself, NUL and lone surrogates, which PostgreSQL refuses, and numbe
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 from urllib.parse import quote
@@ -39,15 +39,26 @@ class Seals:
 
     def __init__(self, variables: Mapping[str, str], secret: frozenset[str], token: str = "") -> None:
         self._values = dict(variables) | ({_TOKEN: token} if token else {})
-        names = sorted(secret | ({_TOKEN} if token else set()))
         self._sealed: dict[str, str] = {}
+        self._seal(sorted(secret | ({_TOKEN} if token else set())))
+
+    def renew(self, token: str) -> None:
+        """Take in the pod's newest token, which is what its placeholder stands for from now on."""
+        self._values = {**self._values, _TOKEN: token}
+        self._seal([_TOKEN])
+        vars(self).pop("_originals", None)
+
+    def _seal(self, names: Sequence[str]) -> None:
+        """Let the values of variables be sealed, beside those that are."""
+        sealed = dict(self._sealed)
         for name in names:
             for spelled, placeholder in _spellings(name, self._values[name]):
                 if len(spelled) >= _SHORTEST:
-                    self._sealed.setdefault(spelled, placeholder)
+                    sealed.setdefault(spelled, placeholder)
         # Longest first: a secret may be part of another (a password of a DSN).
-        known = sorted(self._sealed, key=lambda text: (-len(text), text))
-        self._found = re.compile("|".join([*map(re.escape, known), _ODD.pattern]))
+        known = sorted(sealed, key=lambda text: (-len(text), text))
+        # In this order, because other threads seal meanwhile: what is found must be known.
+        self._sealed, self._found = sealed, re.compile("|".join([*map(re.escape, known), _ODD.pattern]))
 
     def seal(self, value: Any) -> Any:
         """Return JSON without secrets; `unseal` makes of it what it was.

@@ -19,7 +19,7 @@ from agentjobs.contract import ErrorClass, Verdict
 from agentjobs_runner.adk.invalid_definitions import invalid_definition
 from agentjobs_runner.adk.provider_errors import head, judge, read, status_of
 from agentjobs_runner.classify import described, disk_failed, ending_of
-from agentjobs_runner.endings import Ending, NotAnAnswer, ProviderFailed
+from agentjobs_runner.endings import Ending, NotAnAnswer, ProviderFailed, key_cure
 from agentjobs_runner.frames import Frame, frames_of, own_frame
 from agentjobs_runner.modules import first_problems
 from agentjobs_runner.origins import AGENT, Cause, Source, origin_of
@@ -113,7 +113,7 @@ def _model_call(error: BaseException) -> Ending | None:
     if isinstance(error, unreadable) or stumbled:
         return _unreadable(said)
     if type(error).__name__ in _LOGINS or (isinstance(error, ValueError) and _KEY.search(said)):
-        cure = "put GOOGLE_API_KEY into runtime.env, from a Secret (with agentjobs dev: into its environment)"
+        cure = key_cure("GOOGLE_API_KEY")
         return Ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"the model needs credentials: {said}; {cure}")
     return None
 

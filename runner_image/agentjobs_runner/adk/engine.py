@@ -6,6 +6,7 @@ Never speaks to the gateway itself and never ends the process; whatever user cod
 """
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ from agentjobs_runner.adk.step_policies import StepPolicies
 from agentjobs_runner.adk.steps_of_start import StepsOfStart
 from agentjobs_runner.adk.unrecord import unrecord
 from agentjobs_runner.endings import Ending, StartEnded
+from agentjobs_runner.environment import model_aliases
 from agentjobs_runner.frames import own_frame, stack
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.journal import Journal
@@ -170,7 +172,7 @@ async def _session(attempt: Attempt, recorder: Recorder, journal: Journal, store
     spec = attempt["resolved"]["spec"]
     agent, given = spec.get("agent") or {}, spec.get("session") or {}
     settings = run_config(agent.get("runConfig") or {})
-    models = Models(ScriptCursor(attempt["resolved"].get("scripts") or {}, attempt["start"]))
+    models = Models(ScriptCursor(attempt["resolved"].get("scripts") or {}, attempt["start"]), model_aliases(os.environ))
     app = await agents.build(agent, models, name=given.get("appName"), job=attempt["job"])
     app = compacted(app, (spec.get("steps") or {}).get("compaction"), models)
     journal.open(adk=adk_version, scheme=SCHEME, agent=agent_digest(agent))

@@ -25,6 +25,7 @@ from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
 
 from agentjobs.contract import StepKind
+from agentjobs_runner import model_access
 from agentjobs_runner.adk.answer_checks import streams_from, usage_of
 from agentjobs_runner.adk.held_context import holding
 from agentjobs_runner.adk.recorded import answers_of, answers_to_json, reading
@@ -36,6 +37,7 @@ from agentjobs_runner.adk.steps_of_start import StepsOfStart
 from agentjobs_runner.endings import cut_off
 from agentjobs_runner.journal import NewStep
 from agentjobs_runner.origins import Origin, Source, note_origin
+from agentjobs_runner.recorded_steps import stored_key
 from agentjobs_runner.steps import StepKey
 from agentjobs_runner.user_steps import place
 
@@ -219,7 +221,8 @@ class ModelSteps:
         """
         async with (
             aclosing(shadow.asks(request, stream)) as answers,
-            aclosing(holding(_asking, True, answers)) as heard,
+            aclosing(holding(model_access.step, stored_key(str(call.key)), answers)) as told,
+            aclosing(holding(_asking, True, told)) as heard,
         ):
             while (answer := await _next(heard, timeout)) is not None:
                 if answer.partial:

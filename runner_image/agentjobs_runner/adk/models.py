@@ -5,6 +5,8 @@ is refused at once. Retries inside an SDK stay off: a retry is the operator's, w
 Each provider's client is loaded only by the jobs that use it.
 """
 
+import re
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -22,14 +24,19 @@ _KNOWN: Final = {"gpt-": OPENAI, "o1": OPENAI, "o3": OPENAI, "o4": OPENAI, "clau
 
 
 class Models:
-    """The models of one start."""
+    """The models of one start.
 
-    def __init__(self, stage: ScriptCursor) -> None:
+    Args:
+        aliases: names of the installation, and the model that each stands for.
+    """
+
+    def __init__(self, stage: ScriptCursor, aliases: Mapping[str, str]) -> None:
         self._stage = stage
+        self._aliases = aliases
         install(stage)
         # User code may name a script as well (`LlmAgent(model="scripted/…")`), so ADK's registry must know it.
         LLMRegistry.register(ScriptedModel)
-        LLMRegistry.register(_named_in_code(self))
+        LLMRegistry.register(_named_in_code(self, aliases))
 
     def resolve(self, name: str, field: str) -> BaseLlm:
         """Return the model `name`, which stands in `field` of the job.
@@ -37,6 +44,7 @@ class Models:
         Raises:
             StartEnded: ConfigInvalid when no known form fits, or the script is missing or malformed.
         """
+        name = self._aliases.get(name, name)
         if name.startswith(PREFIX):
             self._stage.open(name.removeprefix(PREFIX))
             return ScriptedModel(model=name)
@@ -50,7 +58,7 @@ class Models:
         return _of_provider(name, rest, field)
 
 
-def _named_in_code(models: Models) -> type[BaseLlm]:
+def _named_in_code(models: Models, aliases: Iterable[str]) -> type[BaseLlm]:
     """Return the class that ADK uses for a name such as `openai/gpt-4o` in code; without it ADK would need LiteLLM."""
 
     class Named(BaseLlm):
@@ -63,7 +71,7 @@ def _named_in_code(models: Models) -> type[BaseLlm]:
         @classmethod
         def supported_models(cls) -> list[str]:
             """The names; ADK asks what it knows itself first, LiteLLM among them."""
-            return [f"(?:{OPENAI}).+", f"(?:{ANTHROPIC}).+"]
+            return [f"(?:{OPENAI}).+", f"(?:{ANTHROPIC}).+", *map(re.escape, aliases)]
 
     return Named
 

@@ -95,7 +95,7 @@ class FakeGateway:
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: Any) -> tuple[int, dict[str, str], Any]:
         self.calls.append(f"{method} {path}")
-        if headers.get("Authorization") != f"Bearer {TOKEN}":
+        if not headers.get("Authorization", "").startswith(f"Bearer {TOKEN}"):  # one that was renewed is longer
             return 401, {}, {"reason": "Unauthenticated", "message": "wrong token"}
         if self.script.get(path):
             status, answer = self.script[path].pop(0)

@@ -36,9 +36,9 @@ def server():
 
 
 def test_heartbeats_share_a_connection(server, tmp_path, monkeypatch):
-    (tmp_path / "token").write_text("t")
     url = f"http://127.0.0.1:{server.server_address[1]}"
-    gateway = connect(Environment(url, tmp_path / "token", "default", "hello", 1, tmp_path / "termination", 30.0))
+    environment = Environment(url, tmp_path / "token", "default", "hello", 1, tmp_path / "termination", 30.0)
+    gateway = connect(environment, lambda: "token")
     now = time.monotonic
 
     for beat in range(3):

@@ -124,23 +124,6 @@ def test_a_success_that_is_not_the_gateways_is_none(gateway, body):
         made.put_result({}, give_up=lambda: 1.0)
 
 
-def test_a_token_that_cannot_be_read_any_more_is_used_on(gateway):
-    made = gateway(200)
-    tokens = iter(["first"])
-
-    def read():
-        for token in tokens:
-            return token
-        raise OSError(24, "Too many open files")
-
-    made._token = read
-
-    for _ in range(2):
-        made.heartbeat()
-
-    assert [call.headers["authorization"] for call in made.calls] == ["Bearer first"] * 2
-
-
 def test_a_token_that_cannot_be_read_may_come(gateway, clock):
     def token():
         raise FileNotFoundError(2, "no such file")

@@ -109,3 +109,19 @@ def test_the_pods_own_name_is_no_secret():
 
 def test_a_short_header_is_not_replaced_everywhere():
     assert Redactor({"AGENTJOBS_MCP_HEADER_0_0_0": "1"}).seal("1 + 1") == "1 + 1"
+
+
+def test_a_renewed_token_is_sealed_as_the_one_before_and_both_are_read_as_the_newest():
+    seals = Seals({}, frozenset(), "the-first-token")
+    seals.renew("the-second-token")
+
+    kept = seals.seal(["the-first-token", "the-second-token"])
+
+    assert kept[0] == kept[1]
+    assert seals.unseal(kept) == ["the-second-token"] * 2
+
+
+def test_a_renewed_token_does_not_leave_in_texts():
+    redactor = Redactor({}, "the-first-token")
+    redactor.renew("the-second-token")
+    assert redactor.text("the-first-token, the-second-token") == "[redacted], [redacted]"

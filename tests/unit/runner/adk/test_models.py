@@ -10,7 +10,7 @@ from agentjobs_runner.endings import StartEnded
 
 @pytest.fixture
 def models():
-    return Models(ScriptCursor({}, 1))
+    return Models(ScriptCursor({}, 1), {})
 
 
 @pytest.mark.parametrize(

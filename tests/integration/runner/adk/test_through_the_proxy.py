@@ -1,0 +1,245 @@
+"""The real runner and the real clients of three providers, before a server that pretends to be the model proxy."""
+
+import json
+from urllib.parse import unquote
+
+import pytest
+
+from agentjobs import contract
+
+# The name in a job, what the proxy is asked for, and where the client puts its key.
+CLIENTS = {
+    "gemini": ("gemini-flash-latest", "gemini-flash-latest", "x-goog-api-key"),
+    "openai": ("openai/some-model", "some-model", "Authorization"),
+    "anthropic": ("anthropic/some-model", "some-model", "Authorization"),
+}
+SUCCEEDED = ("Succeed", "ResultAccepted")
+CODE = """
+from google.adk.agents import LlmAgent
+root_agent = LlmAgent(name="helper", model={model}, instruction="Help.")
+"""
+
+
+def a_team_of(*models, kind):
+    members = [{"name": f"m{n}", "instruction": "Help.", "model": model} for n, model in enumerate(models)]
+    return {"name": "team", "agentClass": kind, "subAgents": [one["name"] for one in members], "agents": members}
+
+
+def events(items):
+    return "".join(f"event: {item.get('type', 'x')}\ndata: {json.dumps(item)}\n\n" for item in items).encode()
+
+
+def in_openais_words(text, streamed):
+    usage = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
+    frame = {"id": "x", "created": 1, "model": "m", "usage": usage}
+    choice = {"index": 0, "finish_reason": "stop"}
+    if not streamed:
+        message = {"role": "assistant", "content": text}
+        return {**frame, "object": "chat.completion", "choices": [{**choice, "message": message}]}
+    chunk = {**frame, "object": "chat.completion.chunk", "choices": [{**choice, "delta": {"content": text}}]}
+    return f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode()
+
+
+def in_anthropics_words(text, streamed):
+    usage = {"input_tokens": 11, "output_tokens": 5}
+    frame = {"id": "x", "type": "message", "role": "assistant", "model": "m", "stop_sequence": None, "usage": usage}
+    if not streamed:
+        return {**frame, "content": [{"type": "text", "text": text}], "stop_reason": "end_turn"}
+    return events(
+        [
+            {"type": "message_start", "message": {**frame, "content": [], "stop_reason": None}},
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}},
+            {"type": "content_block_stop", "index": 0},
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": usage},
+            {"type": "message_stop"},
+        ]
+    )
+
+
+def in_googles_words(text, streamed):
+    usage = {"promptTokenCount": 11, "candidatesTokenCount": 5, "totalTokenCount": 16}
+    candidate = {"content": {"role": "model", "parts": [{"text": text}]}, "index": 0, "finishReason": "STOP"}
+    answer = {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "fake"}
+    return f"data: {json.dumps(answer)}\r\n\r\n".encode() if streamed else answer
+
+
+WORDS = {
+    contract.MODELS_GEMINI: in_googles_words,
+    contract.MODELS_VERTEX: in_googles_words,
+    contract.MODELS_OPENAI: in_openais_words,
+    contract.MODELS_ANTHROPIC: in_anthropics_words,
+}
+
+
+@pytest.fixture
+def proxy(serve):
+    """Answers every client in its provider's words; `calls` has what came, `then` is called with each number."""
+
+    class Proxy:
+        then = staticmethod(lambda number: None)
+        says = staticmethod(lambda headers: "Hello.")
+
+        def answer(self, method, path, headers, body):
+            self.calls.append((path, headers, body))
+            self.then(len(self.calls))
+            words = next(words for prefix, words in WORDS.items() if path.startswith(f"{prefix}/"))
+            streamed = "streamGenerateContent" in path or bool(body.get("stream"))
+            kind = "text/event-stream" if streamed else "application/json"
+            return 200, {"content-type": kind}, words(self.says(headers), streamed)
+
+        @property
+        def models(self):
+            """What was asked for."""
+            return [body.get("model") or path.split("/models/")[1].split(":")[0] for path, _, body in self.calls]
+
+        @property
+        def steps(self):
+            return [unquote(headers.get(contract.HEADER_STEP, "")) for _, headers, _ in self.calls]
+
+        def keys(self, header):
+            return [
+                {name.lower(): value for name, value in headers.items()}.get(header.lower())
+                for _, headers, _ in self.calls
+            ]
+
+    made = Proxy()
+    made.calls = []
+    made.url = serve(made.answer).url
+    return made
+
+
+@pytest.fixture
+def run(start, gateway, proxy):
+    """`run(model)`: one start to its end, whose models are asked through the proxy."""
+
+    def begin(model=None, *, agent=None, mode="NONE", files=None, recorded=None, **env):
+        settings = {"runConfig": {"streaming_mode": mode}, **({"model": model} if model else {})}
+        told = gateway(
+            agent={**settings, **(agent or {"inline": {"name": "helper", "instruction": "Help."}})},
+            steps={"llm": {"maxAttempts": 1}},
+            recorded=recorded,
+            start=2 if recorded else 1,
+        )
+        return told, start(told, files=files, **{contract.ENV_MODELS_URL: proxy.url, **env})
+
+    return begin
+
+
+@pytest.mark.parametrize("mode", ["NONE", "SSE"])
+@pytest.mark.parametrize(("model", "asked", "header"), CLIENTS.values(), ids=CLIENTS)
+def test_a_model_is_asked_through_the_proxy_with_the_pods_token_and_the_step(run, proxy, model, asked, header, mode):
+    told, process = run(model, mode=mode)
+
+    assert process.wait().verdict == SUCCEEDED, process.err
+    assert proxy.models == [asked]
+    assert proxy.keys(header)[0].removeprefix("Bearer ") == (process.folder / "token").read_text()
+    assert proxy.steps == [step["key"] for step in told.steps if step["kind"] == "model"]
+
+
+@pytest.mark.parametrize(("model", "asked", "header"), CLIENTS.values(), ids=CLIENTS)
+def test_a_token_that_is_renewed_goes_with_the_next_call(run, proxy, model, asked, header):
+    _, process = run(agent={"inline": a_team_of(model, model, kind="SequentialAgent")})
+    token = process.folder / "token"
+    proxy.then = lambda number: token.write_text(f"{token.read_text()}-{number}")
+
+    assert process.wait().verdict == SUCCEEDED, process.err
+    assert [key.removeprefix("Bearer ").count("-1") for key in proxy.keys(header)] == [0, 1]
+
+
+def test_no_token_stands_in_a_step(run, proxy):
+    told, process = run(agent={"inline": a_team_of(*["openai/some-model"] * 2, kind="SequentialAgent")})
+    token = process.folder / "token"
+    proxy.then = lambda number: token.write_text(f"{token.read_text()}-{number}")
+    proxy.says = lambda headers: f"You came with {headers['Authorization']}."
+
+    assert process.wait().verdict == SUCCEEDED, process.err
+    assert proxy.keys("Authorization")[1].endswith("-1")
+    written = json.dumps(told.steps, ensure_ascii=False)
+    assert written.count("You came with Bearer ⟦=token⟧.") == 2
+    assert token.read_text().partition("-1")[0] not in written
+
+
+@pytest.mark.parametrize(
+    ("code", "asked"),
+    [
+        pytest.param('"gemini-flash-latest"', "gemini-flash-latest", id="gemini-by-name"),
+        pytest.param('"openai/some-model"', "some-model", id="openai-by-name"),
+        pytest.param('"team/fast"', "other-model", id="alias-by-name"),
+        pytest.param(
+            "__import__('google.adk.models', fromlist=['Gemini']).Gemini(model='gemini-x')", "gemini-x", id="gemini"
+        ),
+        pytest.param(
+            "__import__('google.adk.integrations.openai', fromlist=['OpenAILlm']).OpenAILlm(model='gpt-x')",
+            "gpt-x",
+            id="openai",
+        ),
+        pytest.param(
+            "__import__('google.adk.models.anthropic_llm', fromlist=['x']).AnthropicLlm(model='claude-x')",
+            "claude-x",
+            id="anthropic",
+        ),
+    ],
+)
+def test_a_model_that_code_names_or_builds_goes_there_too(run, proxy, code, asked):
+    aliases = json.dumps({"team/fast": "openai/other-model"})
+    _, process = run(
+        agent={"module": {"ref": "mine:root_agent"}},
+        files={"mine.py": CODE.format(model=code)},
+        **{contract.ENV_MODEL_ALIASES: aliases},
+    )
+
+    assert process.wait().verdict == SUCCEEDED, process.err
+    assert proxy.models == [asked]
+    assert proxy.steps[0]
+
+
+def test_vertex_ai_is_asked_through_the_proxy_without_credentials(run, proxy):
+    _, process = run("gemini-flash-latest", GOOGLE_GENAI_USE_VERTEXAI="True")
+
+    assert process.wait().verdict == SUCCEEDED, process.err
+    assert proxy.calls[0][0].startswith(f"{contract.MODELS_VERTEX}/v1beta1/publishers/google/models/")
+
+
+@pytest.mark.parametrize("target", ["openai/other-model", "anthropic/other-model", "gemini-other-model"])
+def test_an_alias_is_asked_by_the_client_of_the_model_it_stands_for(run, proxy, target):
+    _, process = run("team/fast", **{contract.ENV_MODEL_ALIASES: json.dumps({"team/fast": target})})
+
+    assert process.wait().verdict == SUCCEEDED, process.err
+    assert proxy.models == [target.rpartition("/")[2]]
+
+
+def test_a_provider_whose_key_the_job_has_is_asked_directly(run, proxy, serve):
+    direct = []
+
+    def provider(method, path, headers, body):
+        direct.append(headers["Authorization"])
+        return 200, {}, in_openais_words("Direct.", streamed=False)
+
+    _, process = run("openai/some-model", OPENAI_API_KEY="sk-own-key", OPENAI_BASE_URL=serve(provider).url)
+
+    assert process.wait().verdict == SUCCEEDED, process.err
+    assert (direct, proxy.calls) == (["Bearer sk-own-key"], [])
+
+
+def test_a_call_of_the_users_own_code_has_the_token_and_no_step(run, proxy):
+    asks = """
+import openai
+from google.adk.agents import LlmAgent
+
+async def ask() -> str:
+    answer = await openai.AsyncOpenAI().chat.completions.create(model="own", messages=[])
+    return answer.choices[0].message.content
+
+async def before(callback_context):
+    callback_context.state["said"] = await ask()
+
+root_agent = LlmAgent(name="a", model="openai/some-model", instruction="Help.", before_agent_callback=before)
+"""
+    _, process = run(agent={"module": {"ref": "mine:root_agent"}}, files={"mine.py": asks})
+
+    assert process.wait().verdict == SUCCEEDED, process.err
+    assert [(model, bool(step)) for model, step in zip(proxy.models, proxy.steps, strict=True)] == [
+        ("own", False),
+        ("some-model", True),
+    ]

@@ -1,0 +1,155 @@
+"""Clients of models are led to the proxy, and what they send to it carries the pod's token and the step."""
+
+import ssl
+from pathlib import Path
+from urllib.parse import unquote
+
+import certifi
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentjobs import contract
+from agentjobs_runner import model_access
+from agentjobs_runner.model_access import ModelAccess, in_ascii
+
+URL = "https://models.agentjobs-system.svc:8443/asked"
+ROOTS = Path(certifi.where()).read_text()
+AUTHORITY = ROOTS[ROOTS.index("-----BEGIN") : ROOTS.index("-----END CERTIFICATE-----")] + "-----END CERTIFICATE-----\n"
+
+
+@pytest.fixture
+def access():
+    return ModelAccess(URL, lambda: "newest")
+
+
+def led(access, authority=None, **variables):
+    access.lead(variables, authority)
+    return variables
+
+
+@pytest.mark.parametrize(
+    ("url", "path", "key"),
+    [
+        ("GOOGLE_GEMINI_BASE_URL", contract.MODELS_GEMINI, "GOOGLE_API_KEY"),
+        ("OPENAI_BASE_URL", contract.MODELS_OPENAI, "OPENAI_API_KEY"),
+        ("ANTHROPIC_BASE_URL", contract.MODELS_ANTHROPIC, "ANTHROPIC_API_KEY"),
+    ],
+)
+def test_each_providers_clients_are_led_to_the_proxy_with_the_token(access, url, path, key):
+    found = led(access)
+    assert (found[url], found[key]) == (URL + path, "newest")
+
+
+def test_an_empty_key_of_the_job_is_none_of_its_own(access):
+    found = led(access, GOOGLE_API_KEY="", GEMINI_API_KEY="")
+    assert found["GOOGLE_API_KEY"] == "newest"
+    assert "GEMINI_API_KEY" not in found
+
+
+@pytest.mark.parametrize(
+    ("own", "untouched"),
+    [
+        pytest.param({"OPENAI_API_KEY": "sk-own"}, "OPENAI_BASE_URL", id="openai-key"),
+        pytest.param({"OPENAI_BASE_URL": "http://ollama"}, "OPENAI_API_KEY", id="openai-address"),
+        pytest.param({"ANTHROPIC_AUTH_TOKEN": "own"}, "ANTHROPIC_API_KEY", id="anthropic-token"),
+        pytest.param({"GEMINI_API_KEY": "own"}, "GOOGLE_API_KEY", id="gemini-key"),
+        pytest.param({"GOOGLE_CLOUD_PROJECT": "own"}, "GOOGLE_VERTEX_BASE_URL", id="vertex-project"),
+        pytest.param(
+            {"GOOGLE_APPLICATION_CREDENTIALS": "/own", "GOOGLE_GENAI_USE_VERTEXAI": "True"},
+            "GOOGLE_API_KEY",
+            id="vertex-alone",
+        ),
+    ],
+)
+def test_a_provider_that_the_job_asks_itself_is_left_alone(access, own, untouched):
+    found = led(access, **own)
+    assert own.items() <= found.items()
+    assert untouched not in found
+
+
+def test_a_renewed_token_is_the_key_of_what_is_made_from_now_on(access):
+    found = led(access, OPENAI_API_KEY="sk-own")
+    access.renew(found, "renewed")
+    assert (found["ANTHROPIC_API_KEY"], found["OPENAI_API_KEY"]) == ("renewed", "sk-own")
+
+
+def test_the_clusters_proxy_is_not_asked_for_the_models(access):
+    assert led(access, NO_PROXY="localhost")["NO_PROXY"] == "localhost,models.agentjobs-system.svc"
+    assert led(access)["no_proxy"] == "models.agentjobs-system.svc"
+
+
+def test_the_installations_authority_is_trusted_beside_public_ones(access, tmp_path):
+    (tmp_path / "ca.crt").write_text(AUTHORITY)
+    found = led(access, str(tmp_path / "ca.crt"))
+
+    known = ssl.create_default_context(cafile=found["SSL_CERT_FILE"]).cert_store_stats()["x509_ca"]
+    assert known == ssl.create_default_context(cafile=certifi.where()).cert_store_stats()["x509_ca"]
+    assert Path(found["REQUESTS_CA_BUNDLE"]).read_text().rstrip().endswith(AUTHORITY.rstrip())
+    assert Path(found["NODE_EXTRA_CA_CERTS"]).read_text().strip() == AUTHORITY.strip()
+
+
+def test_an_authority_of_the_jobs_own_stays_trusted(access, tmp_path):
+    (tmp_path / "own.pem").write_text("# of the job\n")
+    found = led(access, AUTHORITY, SSL_CERT_FILE=str(tmp_path / "own.pem"))
+    written = Path(found["SSL_CERT_FILE"]).read_text()
+    assert written.startswith("# of the job")
+    assert AUTHORITY in written
+
+
+def test_a_file_of_authorities_that_cannot_be_read_changes_nothing(access):
+    assert "SSL_CERT_FILE" not in led(access, "/nonexistent/ca.crt")
+
+
+def sent(access, url, step="", **headers):
+    request = httpx.Request("POST", url, headers=headers)
+    token = model_access.step.set(step)
+    try:
+        access.give_headers(request)
+    finally:
+        model_access.step.reset(token)
+    return request.headers
+
+
+@pytest.mark.parametrize("header", ["Authorization", "x-api-key", "x-goog-api-key"])
+def test_the_newest_token_takes_the_place_of_the_key_of_a_client(access, header):
+    headers = sent(access, f"{URL}/openai/v1/chat/completions", **{header: "Bearer old"})
+    assert headers[header].removeprefix("Bearer ") == "newest"
+    assert [name for name in ("authorization", "x-api-key", "x-goog-api-key") if name in headers] == [header.lower()]
+
+
+def test_a_request_of_a_step_says_which(access):
+    headers = sent(access, f"{URL}/anthropic/v1/messages", "1|Zoë#2")
+    assert headers[contract.HEADER_STEP] == "1|Zo%C3%AB#2"
+
+
+def test_a_request_of_the_users_own_code_names_no_step(access):
+    headers = sent(access, f"{URL}/anthropic/v1/messages", **{contract.HEADER_STEP: "forged"})
+    assert contract.HEADER_STEP not in headers
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.openai.com/asked/openai/v1/chat/completions",
+        "http://models.agentjobs-system.svc:8443/asked/openai/v1/chat/completions",
+        "https://models.agentjobs-system.svc/asked/openai/v1/chat/completions",
+        f"{URL}/openai/v10/x",
+        f"{URL}/v1/attempt",
+        "https://models.agentjobs-system.svc:8443@evil.example/asked/openai/v1/x",
+    ],
+)
+def test_the_token_goes_nowhere_else(access, url):
+    headers = sent(access, url, "1|a#1", Authorization="Bearer own")
+    assert headers["Authorization"] == "Bearer own"
+    assert contract.HEADER_STEP not in headers
+
+
+@given(st.text(max_size=700))
+def test_a_step_in_a_header_is_printable_and_can_be_read_back(key):
+    key = key.encode("utf-8", "replace").decode()
+    written = in_ascii(key)
+    assert len(written) <= contract.MAX_STEP_KEY_CHARS
+    assert all("!" <= character <= "~" for character in written)
+    assert key.startswith(unquote(written))
