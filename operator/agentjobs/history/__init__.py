@@ -17,6 +17,8 @@
     model_calls      the ledger of model calls
     memory_model_calls  the same in memory, for tests
     spending         what a job used so far, by its steps and by its model calls
+    model_limits     limits of providers' keys that the proxies share
+    memory_model_limits  the same in memory, for tests
     journal          reads and records steps
     ownership        decides who owns a start, without I/O
     operator_writes  writes and queries of the operator

@@ -1,6 +1,7 @@
 """What the proxies tell history of model calls, and what they ask of it about limits. Values; pure."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -137,28 +138,129 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """What one call, or a lease of several, takes from the limits of a key."""
+    """What one call, or a lease for calls to come, takes from the limits of a key."""
 
+    id: UUID
+    """Of the call; a take that is repeated because its answer was lost counts once among calls at once."""
     key: str
-    model: str
     amounts: tuple[tuple[Limit, int], ...]
-    """From each limit how much. A limit that is below zero, or that the amount exceeds by itself, gives when it is
-    full."""
-    proxy: str
-    calls: int = 1
+    """From each limit how much. What is larger than the limit itself fits when nothing else is used."""
+
+
+# A window that slides is counted by this many slices.
+SLICES: Final = 60
+DAY: Final = 86_400.0
+# A proxy that was not seen for so long is dead: its calls at once do not count.
+DEAD_SECONDS: Final = 45.0
+# How long one proxy tries a key that was closed before all may use it again: a provider refuses at once, not after
+# the time that an answer takes.
+PROBE_SECONDS: Final = 5.0
+# Calls of other proxies end without a word to this one. As often does a call ask again.
+LOOK_AGAIN_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What is used of a limit, and when it becomes free."""
+
+    used: int = 0
+    frees: tuple[tuple[float, int], ...] = ()
+    """Seconds from now, in order, and how much is free then; empty for calls at once, and where all that was asked
+    was granted."""
+
+    def wait(self, most: int, amount: int) -> float:
+        """Return the seconds until an amount fits, 0 when it does."""
+        if not amount:
+            return 0.0
+        missing = min(self.used, self.used + amount - most)
+        if missing <= 0:
+            return 0.0
+        for seconds, freed in self.frees:
+            missing -= freed
+            if missing <= 0:
+                return seconds
+        return LOOK_AGAIN_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why something was not taken: the limit that stays full longest, or the closed key."""
+
+    seconds: float
+    """Until it may fit."""
+    limit: str
+
+
+@dataclass(frozen=True, slots=True)
+class BucketState:
+    """How a limit stood before a take."""
+
+    limit: Limit
+    slice: int
+    rest: float
+    """Seconds until the slice ends."""
+    used: int
+    frees: tuple[tuple[float, int], ...]
+    """As in `Room`."""
+
+    @property
+    def grace(self) -> float:
+        """How many seconds longer than its slice what was taken may be used, and counts."""
+        return self.limit.window / SLICES / 2 if 0 < self.limit.window < DAY else 0.0
+
+    def room(self, taken: int) -> Room:
+        """Return how the limit stands after the take of an amount."""
+        if not taken or not self.limit.window:
+            return Room(self.used + taken, self.frees)
+        window = 0.0 if self.limit.window >= DAY else self.limit.window + self.grace
+        return Room(self.used + taken, (*self.frees, (self.rest + window, taken)))
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """How many of the asked were granted, from the first on, and where."""
+    """How many of the asked were granted, from the first on, and how the limits stand then."""
 
     granted: int
-    slices: tuple[tuple[str, int], ...]
-    """Bucket and slice that the granted were taken from, for `Correction`."""
-    wait: float = 0.0
-    """Seconds until the first that was not granted may fit; 0 when all were granted."""
-    limit: str = ""
-    """The bucket that had too little, or the closed key."""
+    slices: Mapping[str, int]
+    """The slice of each bucket that was taken from, for `Correction`."""
+    rooms: Mapping[str, Room]
+    """By bucket, of all that was asked for."""
+    closed: Mapping[str, float]
+    """Keys by which the model cannot be asked now, and for how many seconds."""
+    probes: frozenset[str]
+    """Keys that were closed until now, and whose granted call is the first one to try them."""
+    seconds: float
+    """How long, from the question on, what was granted may be used: until its slice ends, and a little longer."""
+
+    @classmethod
+    def after(
+        cls,
+        granted: Sequence[Take],
+        states: Mapping[str, BucketState],
+        closed: Mapping[str, float],
+        probes: frozenset[str],
+    ) -> "Taken":
+        """Return the answer to a take that granted these calls, from how the buckets stood before."""
+        sums: Counter[str] = Counter()
+        for take in granted:
+            for limit, amount in take.amounts:
+                sums[limit.bucket] += amount
+        return cls(
+            granted=len(granted),
+            slices={bucket: state.slice for bucket, state in states.items()},
+            rooms={bucket: state.room(sums[bucket]) for bucket, state in states.items()},
+            closed={**closed, **dict.fromkeys(probes, PROBE_SECONDS)},
+            probes=probes,
+            seconds=min((state.rest + state.grace for state in states.values() if state.grace), default=1.0),
+        )
+
+    def refusal(self, take: Take) -> Refused | None:
+        """Say what keeps a call from being taken now; None when nothing does."""
+        found = [Refused(seconds, take.key) for key, seconds in self.closed.items() if key == take.key]
+        for limit, amount in take.amounts:
+            if wait := self.rooms[limit.bucket].wait(limit.most, amount):
+                found.append(Refused(wait, limit.bucket))
+        return max(found, key=lambda one: one.seconds, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,5 +270,3 @@ class Correction:
     bucket: str
     slice: int
     amount: int
-    proxy: str = ""
-    """Of a limit on calls at once: whose count goes down."""

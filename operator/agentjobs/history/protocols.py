@@ -7,6 +7,7 @@ them to the same promises. Every method raises `errors.Unavailable` while histor
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
+from uuid import UUID
 
 from msgspec import Raw
 
@@ -170,18 +171,44 @@ class ModelLedger(Protocol):
 
 
 class ModelLimits(Protocol):
-    """What the proxies share of the limits of providers' keys; by the database's clock."""
+    """What the proxies share of the limits of providers' keys; by the database's clock.
 
-    async def take(self, asked: Sequence[Take]) -> Taken:
-        """Take from limits for calls in a given order: for as many of them as fit, from the first on."""
+    What is used is counted in slices: a sixtieth of the window, or a day. A slice counts until the window has passed
+    since its end, and half a slice longer; what was granted in it may be used in that half as well. So no window sees
+    more than the limit, wherever it begins.
+    """
+
+    async def take(self, proxy: str, model: str, asked: Sequence[Take], others: Sequence[Take] = ()) -> Taken:
+        """Take from limits for calls of a model in a given order: for as many of them as fit, from the first on.
+
+        Of a key that was closed, one call is granted, and the others when it was not refused.
+
+        Args:
+            proxy: its calls at once count while it is seen (`ModelLedger.seen`).
+            others: what else the first call may take; nothing is taken, but `Taken` tells of it.
+        """
         ...
 
-    async def give_back(self, amounts: Sequence[Correction]) -> None:
-        """Correct what was taken, in the slice in which it was: less or more than estimated, or a call that ended."""
+    async def give_back(self, amounts: Sequence[Correction], ended: Collection[UUID] = ()) -> None:
+        """Correct what was taken, in the slice in which it was: less or more than estimated.
+
+        A slice that is gone is not corrected.
+
+        Args:
+            ended: calls that are no longer under way.
+        """
         ...
 
     async def close(self, key: str, model: str, *, seconds: float, reason: str) -> None:
         """Let no proxy use a key (for one model, or for all with an empty one) for this long."""
+        ...
+
+    async def opened(self, key: str, model: str) -> None:
+        """Note that a provider took the first call of a key that was closed."""
+        ...
+
+    async def closed_keys(self) -> dict[tuple[str, str], float]:
+        """Return for how many seconds keys are closed, by key and model (empty: all of them)."""
         ...
 
     async def exhausted(self, model: str, *, seconds: float, reason: str) -> None:

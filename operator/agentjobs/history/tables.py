@@ -374,17 +374,20 @@ limit_slices = Table(
     *_counts("used"),
 )
 
-# How many calls of a limit on concurrent calls each proxy has under way; those of a dead proxy do not count.
+# Calls under way of which a limit allows so many at once; those of a dead proxy do not count.
 limit_running = Table(
     "limit_running",
     metadata,
-    Column("cluster", Text, primary_key=True),
+    Column("call", Uuid, primary_key=True),
     Column("bucket", Text, primary_key=True),
-    Column("proxy", Text, primary_key=True),
-    Column("running", Integer, nullable=False),
+    Column("cluster", Text, nullable=False),
+    Column("proxy", Text, nullable=False),
+    _time("since", nullable=False, server_default=func.clock_timestamp()),
 )
+Index("limit_running_bucket_idx", limit_running.c.cluster, limit_running.c.bucket)
 
-# Keys that the provider refuses for now, all of it (`model` is empty) or for one model.
+# Keys that the provider refuses for now, all of it (`model` is empty) or for one model. After `until` one call tries
+# it; `probe` is when all others may, if that call was not refused.
 closed_keys = Table(
     "closed_keys",
     metadata,
@@ -393,6 +396,7 @@ closed_keys = Table(
     Column("model", Text, primary_key=True),
     Column("reason", Text, nullable=False),
     _time("until", nullable=False),
+    _time("probe"),
 )
 
 # Models that no call can have for now, whichever key: the operator holds starts back meanwhile.

@@ -112,15 +112,18 @@ def _add_limits() -> None:
     )
     op.create_table(
         "limit_running",
-        *_texts("cluster", "bucket", "proxy"),
-        sa.Column("running", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("cluster", "bucket", "proxy", name="limit_running_pkey"),
+        sa.Column("call", sa.Uuid(), nullable=False),
+        *_texts("bucket", "cluster", "proxy"),
+        sa.Column("since", sa.DateTime(timezone=True), server_default=_NOW, nullable=False),
+        sa.PrimaryKeyConstraint("call", "bucket", name="limit_running_pkey"),
+        sa.Index("limit_running_bucket_idx", "cluster", "bucket"),
         schema=SCHEMA,
     )
     op.create_table(
         "closed_keys",
         *_texts("cluster", "key", "model", "reason"),
         sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("probe", sa.DateTime(timezone=True)),
         sa.PrimaryKeyConstraint("cluster", "key", "model", name="closed_keys_pkey"),
         schema=SCHEMA,
     )

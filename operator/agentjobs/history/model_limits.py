@@ -1,0 +1,127 @@
+"""What the proxies share of the limits of providers' keys, in PostgreSQL.
+
+A take is one round trip: the locks, the question and COMMIT travel together. Takes that name a limit or a key in common
+wait for each other there; each sees what the one before took. Nothing of it is worth a write to the disk: what a crash
+of the server forgets was taken in its last second.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from psycopg import AsyncCursor
+
+from agentjobs.history.database import Connection, Database, as_json
+from agentjobs.history.model_records import PROBE_SECONDS, BucketState, Correction, Take, Taken
+from agentjobs.history.sanitize import clean_text
+from agentjobs.history.statements import load
+
+_SQL: Final = load("model_limits")
+
+
+class ModelLimits:
+    """`protocols.ModelLimits` for one cluster; every method raises `errors.Unavailable` as `Database.run`."""
+
+    def __init__(self, database: Database, *, cluster: str) -> None:
+        self._database = database
+        self._cluster = cluster
+
+    async def take(self, proxy: str, model: str, asked: Sequence[Take], others: Sequence[Take] = ()) -> Taken:
+        """Take from limits for calls in a given order: see `protocols.ModelLimits`."""
+        every = [*asked, *others]
+        limits = {limit.bucket: limit for take in every for limit, _ in take.amounts}
+        calls = [take.id for take in asked]
+        question = {
+            "cluster": self._cluster,
+            "proxy": proxy,
+            "model": model,
+            "asked": len(asked),
+            "calls": calls,
+            "probe": PROBE_SECONDS,
+            "limits": as_json(
+                [
+                    {"bucket": limit.bucket, "span": limit.window, "time_zone": limit.time_zone}
+                    for limit in limits.values()
+                ]
+            ),
+            "amounts": as_json(
+                [
+                    {"n": n, "bucket": limit.bucket, "amount": amount, "most": limit.most}
+                    for n, take in enumerate(asked, 1)
+                    for limit, amount in take.amounts
+                ]
+            ),
+            "keys": as_json(
+                [{"n": n, "key": take.key} for n, take in enumerate(asked, 1)]
+                + [{"n": None, "key": take.key} for take in others]
+            ),
+        }
+        runs = any(limit.window == 0 for limit in limits.values())
+
+        async def work(tx: Connection) -> AsyncCursor[Any]:
+            await self._lock(tx, [*limits, *(take.key for take in every)])
+            if runs:
+                await tx.execute(_SQL["end_calls"], {"calls": calls})
+            return await tx.execute(_SQL["take"], question)
+
+        row: Any = await (await self._database.run(work)).fetchone()
+        frees: dict[str, list[tuple[float, int]]] = {}
+        for bucket, seconds, used in row.frees or ():
+            frees.setdefault(bucket, []).append((seconds, used))
+        states = {
+            bucket: BucketState(limits[bucket], number, rest, used, tuple(frees.get(bucket, ())))
+            for bucket, number, rest, used in row.buckets or ()
+        }
+        closed: dict[str, float] = {}
+        for key, seconds in row.closed or ():
+            closed[key] = max(seconds, closed.get(key, 0.0))
+        return Taken.after(asked[: row.granted], states, closed, frozenset(row.probes or ()))
+
+    async def give_back(self, amounts: Sequence[Correction], ended: Collection[UUID] = ()) -> None:
+        """Correct what was taken: see `protocols.ModelLimits`.
+
+        A correction is made twice if the connection broke at COMMIT; the slice forgets that with its window.
+        """
+        corrections = [{"bucket": one.bucket, "slice": one.slice, "amount": one.amount} for one in amounts]
+
+        async def work(tx: Connection) -> None:
+            if corrections:
+                await self._lock(tx, {one.bucket for one in amounts})
+                await tx.execute(_SQL["correct"], {"cluster": self._cluster, "corrections": as_json(corrections)})
+            if ended:
+                await tx.execute(_SQL["end_calls"], {"calls": list(ended)})
+
+        await self._database.run(work)
+
+    async def close(self, key: str, model: str, *, seconds: float, reason: str) -> None:
+        """Let no proxy use a key, for one model or all, for this long."""
+        asked = {"key": key, "model": model, "seconds": seconds, "reason": clean_text(reason)}
+        await self._run("close_key", asked)
+
+    async def opened(self, key: str, model: str) -> None:
+        """Note that a provider took the first call of a key that was closed."""
+        await self._run("open_key", {"key": key, "model": model})
+
+    async def closed_keys(self) -> dict[tuple[str, str], float]:
+        """Return for how many seconds keys are closed, by key and model (empty: all of them)."""
+        rows = await (await self._run("closed_keys", {})).fetchall()
+        return {(key, model): seconds for key, model, seconds in rows}
+
+    async def exhausted(self, model: str, *, seconds: float, reason: str) -> None:
+        """Note that no call of a model can be made for this long; 0 says that it can again."""
+        if seconds > 0:
+            await self._run("exhaust", {"model": model, "seconds": seconds, "reason": clean_text(reason)})
+        else:
+            await self._run("replenish", {"model": model})
+
+    async def exhausted_models(self) -> dict[str, datetime]:
+        """Return the models that no call can be made of now, and until when, by the database's clock."""
+        return dict(await (await self._run("exhausted_models", {})).fetchall())
+
+    async def _lock(self, tx: Connection, names: Iterable[str]) -> None:
+        await tx.execute(_SQL["lock"], {"names": [f"{self._cluster}/{name}" for name in names]})
+
+    async def _run(self, statement: str, asked: Mapping[str, Any]) -> AsyncCursor[Any]:
+        given = {"cluster": self._cluster, **asked}
+        return await self._database.autocommit(lambda connection: connection.execute(_SQL[statement], given))
