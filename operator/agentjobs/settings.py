@@ -58,7 +58,15 @@ class _Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 
 
-class OperatorSettings(_Settings):
+class _ModelsSettings(_Settings):
+    """What operator and model proxy share."""
+
+    models_file: Path | None = None
+    """File of models: providers, keys, aliases, limits, prices. Unset, there is no provider but those that variables of
+    providers' own clients name (`GOOGLE_API_KEY` and the like), and the shipped prices hold."""
+
+
+class OperatorSettings(_ModelsSettings):
     """Settings of `agentjobs operator`."""
 
     kubeconfig: str | None = None

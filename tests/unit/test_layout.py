@@ -26,7 +26,7 @@ LISTED = (
     *("api", "api/generate", "api/job", "api/schedule"),
     *("core", "core/job", "core/pods", "core/queues", "core/schedule"),
     *("reconcile", "reconcile/job", "reconcile/schedule"),
-    *("cli", "client", "dev", "engine", "gateway", "history", "kube"),
+    *("cli", "client", "dev", "engine", "gateway", "history", "kube", "models"),
 )
 
 

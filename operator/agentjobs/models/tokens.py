@@ -21,6 +21,8 @@ class Tokens:
     """The part of `input` that was written to the provider's cache."""
     thinking: int = 0
     """The part of `output` that was thinking."""
+    cache_written_long: int = 0
+    """The part of `cache_written` that the provider keeps for longer than usual, which costs more."""
 
     @property
     def total(self) -> int:
@@ -34,4 +36,5 @@ class Tokens:
             self.cached + other.cached,
             self.cache_written + other.cache_written,
             self.thinking + other.thinking,
+            self.cache_written_long + other.cache_written_long,
         )

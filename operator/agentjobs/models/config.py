@@ -1,0 +1,489 @@
+"""What an installation allows and knows about models, as proxy and operator ask it.
+
+`Models` comes from a file (`read`) or from the variables that providers' own clients know (`from_environment`: the
+development cluster and runs without a cluster). It is made anew when the file changes; nothing in it changes.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from agentjobs.contract import ErrorClass
+from agentjobs.durations import format_duration
+from agentjobs.errors import Invalid, Misconfigured
+from agentjobs.models import models_file
+from agentjobs.models.models_file import CheckerEntry, LimitEntry, ModelsFile, NamespaceEntry, ProviderEntry
+from agentjobs.models.names import Api, Kind, api_of, canonical, check
+from agentjobs.models.prices import UNKNOWN_MAX_OUTPUT, Price, PriceTable, told, with_overrides
+
+MAX_KEY_BYTES: Final = 64 * 1024
+BASE_URLS: Final[Mapping[Kind, str]] = {
+    Kind.GEMINI: "https://generativelanguage.googleapis.com",
+    Kind.OPENAI: "https://api.openai.com/v1",
+    Kind.ANTHROPIC: "https://api.anthropic.com",
+}
+KEY_HEADERS: Final[Mapping[Kind, str]] = {
+    Kind.GEMINI: "x-goog-api-key",
+    Kind.OPENAI: "Authorization",
+    Kind.ANTHROPIC: "x-api-key",
+    Kind.VERTEX_AI: "Authorization",
+}
+NO_KEY: Final = "none"
+"""Name of what stands for a key at a provider that needs none: its limits have to be counted, too."""
+
+
+class Counts(StrEnum):
+    """What a limit counts."""
+
+    REQUESTS = "requests"
+    TOKENS = "tokens"
+    INPUT_TOKENS = "inputTokens"
+    OUTPUT_TOKENS = "outputTokens"
+    CALLS = "concurrentCalls"
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """One limit of one key for a group of models."""
+
+    bucket: str
+    """Its name: provider, key, group and what it limits."""
+    counts: Counts
+    most: int
+    window: float
+    """Seconds: 60 or 86,400; 0 for calls at once."""
+    time_zone: str = "UTC"
+    """Where a day begins."""
+
+
+_QUOTAS: Final[Mapping[str, tuple[str, Counts, float]]] = {
+    "requests_per_minute": ("requestsPerMinute", Counts.REQUESTS, 60.0),
+    "tokens_per_minute": ("tokensPerMinute", Counts.TOKENS, 60.0),
+    "input_tokens_per_minute": ("inputTokensPerMinute", Counts.INPUT_TOKENS, 60.0),
+    "output_tokens_per_minute": ("outputTokensPerMinute", Counts.OUTPUT_TOKENS, 60.0),
+    "concurrent_calls": ("concurrentCalls", Counts.CALLS, 0.0),
+    "requests_per_day": ("requestsPerDay", Counts.REQUESTS, 86_400.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KeySource:
+    """Where a key comes from: a file, or a variable of the environment that had it at the start."""
+
+    file: Path | None = None
+    value: str = field(default="", repr=False)
+    place: str = ""
+    """How messages name it: the file, or the variable. Never the key."""
+
+    def read(self) -> str:
+        """Return the key.
+
+        Raises:
+            errors.Misconfigured: there is none; the message names the place and never what is there.
+        """
+        if self.file is None:
+            return self.value
+        try:
+            with self.file.open("rb") as opened:
+                text = opened.read(MAX_KEY_BYTES + 1).decode("ascii").strip()
+        except OSError as error:
+            raise Misconfigured(f"{self.file}: the key cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise Misconfigured(f"{self.file}: holds no key, it is no ASCII text") from None
+        if not text or len(text) > MAX_KEY_BYTES:
+            raise Misconfigured(f"{self.file}: holds no key, it is {'too long' if text else 'empty'}")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of a provider, or what stands for one where none is needed."""
+
+    name: str
+    """`<provider>/<key>`."""
+    source: KeySource | None
+    """None: requests carry no key, or for Vertex AI the credentials of the machine."""
+    quotas: tuple[Quota, ...] = ()
+    """What limits the calls of a route's model with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Who answers calls."""
+
+    name: str
+    kind: Kind
+    base_url: str
+    """Without a slash at its end."""
+    key_header: str
+    """Header that carries the key; after `Bearer ` when it is Authorization."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    api_version: str = ""
+    """Sent as `?api-version=` where it is set."""
+    project: str = ""
+    location: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A provider that serves a model, with the keys that a namespace may use."""
+
+    provider: Provider
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How a call of a model is answered."""
+
+    asked: str
+    """The name that was asked for: a model, or an alias."""
+    model: str
+    """The canonical name of the model that answers."""
+    api: Api
+    candidates: tuple[Candidate, ...]
+    """In the order of the file; each has a key."""
+    price: Price | None
+    """None: not known. A job with a limit of cost may not call it."""
+    max_output: int
+    """Tokens of the largest answer, reserved when the request sets no limit."""
+    fallbacks: tuple["Route", ...] = ()
+    """What answers in its place when it cannot, in order; these have no fallbacks of their own."""
+    fallback_after: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a model cannot be asked."""
+
+    error: ErrorClass
+    """ModelNotAllowed, ModelAuth (no provider or no key) or ModelBadRequest (no name of a model)."""
+    message: str
+    """What is missing, and where it belongs."""
+
+
+class Models:
+    """What an installation allows and knows about models."""
+
+    def __init__(
+        self,
+        file: ModelsFile,
+        source: str,
+        *,
+        environment: Mapping[str, KeySource] | None = None,
+    ) -> None:
+        """See `read` and `from_environment`.
+
+        Args:
+            source: how messages name where this came from.
+            environment: the keys of providers, by the providers' names, where no file says what there is.
+        """
+        self.source = source
+        self.aliases: Mapping[str, str] = {
+            name: models_file.resolve_alias(name, file.aliases) or name for name in file.aliases
+        }
+        """Names of the installation, and the model that each stands for."""
+        self.prices: PriceTable = with_overrides(file.prices)
+        self.max_request_bytes = file.max_request_bytes
+        self.checker: CheckerEntry | None = file.checker
+        self.record_content = file.record_content
+        self.max_llm_calls = file.defaults.max_llm_calls
+        """Model calls of a job whose budget does not say; None for no limit."""
+        self._file = file
+        self._providers = [(entry, _provider(entry)) for entry in file.providers]
+        self._environment = environment
+        self._reserved = {
+            (provider, key) for entry in file.namespaces for provider, keys in entry.keys.items() for key in keys
+        }
+        self._fallbacks = {
+            models_file.resolve_alias(entry.model, file.aliases) or "": entry for entry in file.fallbacks
+        }
+
+    @property
+    def providers(self) -> list[Provider]:
+        """All providers, in the order of the file."""
+        return [provider for _, provider in self._providers]
+
+    def canonical(self, model: str, api: Api | None = None) -> str:
+        """Return the canonical name of a model by an alias, by itself, or by what its API calls it (`api`)."""
+        if model in self.aliases:
+            return self.aliases[model]
+        name = model if api is None or api_of(model) is api is Api.GEMINI else canonical(api, model)
+        return self.aliases.get(name, name)
+
+    def price(self, model: str, on: date | None = None) -> Price | None:
+        """Return what a model, or what an alias stands for, costs on a day; None when that is not known."""
+        return self.prices.of(self.canonical(model), on)
+
+    def resolve(self, model: str, namespace: str, *, api: Api | None = None, on: date | None = None) -> Route | Refusal:
+        """Say how a call of a model from a namespace is answered.
+
+        Args:
+            api: the API of the request, whose own names may be used then: `gpt-5` for `openai/gpt-5`.
+            on: the day, for the price.
+        """
+        route = self._route(model, namespace, api=api, on=on)
+        if isinstance(route, Refusal):
+            return route
+        fallback = self._fallbacks.get(route.model)
+        if fallback is None:
+            return route
+        others = [self._route(name, namespace, api=None, on=on) for name in fallback.to]
+        usable = tuple(other for other in others if isinstance(other, Route))
+        return Route(
+            route.asked, route.model, route.api, route.candidates, route.price, route.max_output, usable, fallback.after
+        )
+
+    def told(self, namespace: str | None = None) -> dict[str, Any]:
+        """Return what people may know: no key, and no file of one.
+
+        Args:
+            namespace: whose keys and allowed models; without it, all.
+        """
+        providers = [
+            {
+                "name": provider.name,
+                "kind": provider.kind.value,
+                "baseUrl": provider.base_url,
+                "models": [pattern.text for pattern in entry.patterns()],
+                "keys": [
+                    {"name": key.name, "limits": _told_limits(key)} for key in self._keys(entry, namespace, model=None)
+                ],
+            }
+            for entry, provider in self._providers
+        ]
+        policy = None if namespace is None else self._policy(namespace)
+        return {
+            "providers": providers,
+            "aliases": dict(self.aliases),
+            "fallbacks": [
+                {"model": model, "to": list(entry.to), "after": format_duration(entry.after)}
+                for model, entry in self._fallbacks.items()
+            ],
+            "allowedModels": None
+            if policy is None or policy.allowed_models is None
+            else [pattern.text for pattern in policy.allowed_models],
+            "prices": [
+                {"model": name, **told(price)} for name in self._named() if (price := self.prices.of(name)) is not None
+            ],
+            "pricesOf": None if self.prices.dated is None else self.prices.dated.isoformat(),
+        }
+
+    def _named(self) -> list[str]:
+        """Models that the file names in full, for which a price can be told."""
+        wanted = [*self.aliases.values(), *(name for entry in self._fallbacks.values() for name in entry.to)]
+        wanted += [pattern.text for entry, _ in self._providers for pattern in entry.patterns() if pattern.exactness[0]]
+        return sorted(set(wanted))
+
+    def _route(self, asked: str, namespace: str, *, api: Api | None, on: date | None) -> Route | Refusal:
+        try:
+            model = check(self.canonical(asked, api))
+        except ValueError as error:
+            return Refusal(ErrorClass.MODEL_BAD_REQUEST, f"model {error}")
+        speaks = api_of(model)
+        if speaks is None:
+            return Refusal(
+                ErrorClass.MODEL_BAD_REQUEST,
+                f"model {model!r} is of no API that the proxy speaks; use gemini-…, openai/…, anthropic/… or an alias "
+                f"of {self.source}",
+            )
+        if api is not None and speaks is not api:
+            return Refusal(
+                ErrorClass.MODEL_BAD_REQUEST,
+                f"model {asked!r} stands for {model!r}, which speaks the API of {speaks.value} and not that of "
+                f"{api.value}; use a client of that API",
+            )
+        policy = self._policy(namespace)
+        # What was asked for counts only as an alias: else `gemini-x` of OpenAI's API would pass for a Gemini model.
+        names = (asked, model) if asked in self.aliases else (model,)
+        if policy is not None and not _allows(policy, names):
+            return Refusal(
+                ErrorClass.MODEL_NOT_ALLOWED,
+                f"model {model!r} is not allowed in namespace {namespace}; {self.source} says which are "
+                "(namespaces[].allowedModels)",
+            )
+        return self._answered(asked, model, speaks, namespace, on)
+
+    def _answered(self, asked: str, model: str, api: Api, namespace: str, on: date | None) -> Route | Refusal:
+        serving = [(entry, provider) for entry, provider in self._providers if models_file.serves(entry, model)]
+        if not serving:
+            return Refusal(ErrorClass.MODEL_AUTH, f"model {model!r} has no provider; {self._cure(api)}")
+        candidates = tuple(
+            Candidate(provider, keys)
+            for entry, provider in serving
+            if (keys := tuple(self._keys(entry, namespace, model)))
+        )
+        if not candidates:
+            names = ", ".join(provider.name for _, provider in serving)
+            return Refusal(
+                ErrorClass.MODEL_AUTH,
+                f"model {model!r}: namespace {namespace} has no key of provider {names}; {self.source} says who uses "
+                "which (namespaces[].keys)",
+            )
+        price = self.prices.of(model, on)
+        max_output = (price.max_output if price is not None else None) or UNKNOWN_MAX_OUTPUT
+        return Route(asked, model, api, candidates, price, max_output)
+
+    def _cure(self, api: Api) -> str:
+        if self._environment is not None:
+            return f"set {_VARIABLES[api]} where the proxy is started"
+        return f"add a provider with a key for it to {self.source}"
+
+    def _policy(self, namespace: str) -> NamespaceEntry | None:
+        return next(
+            (entry for entry in self._file.namespaces if any(name.matches(namespace) for name in entry.names)), None
+        )
+
+    def _keys(self, entry: ProviderEntry, namespace: str | None, model: str | None) -> Iterable[Key]:
+        policy = None if namespace is None else self._policy(namespace)
+        own = None if policy is None else policy.keys.get(entry.name)
+        if not entry.keys and own is None:
+            source = None if self._environment is None else self._environment.get(entry.name)
+            name = f"{entry.name}/{NO_KEY if source is None else source.place}"
+            yield Key(name, source, _quotas(name, entry.limits, model))
+        for key in entry.keys:
+            taken = (entry.name, key.name) in self._reserved and namespace is not None
+            if key.name in own if own is not None else not taken:
+                source = KeySource(key.file, place=str(key.file))
+                name = f"{entry.name}/{key.name}"
+                yield Key(name, source, _quotas(name, entry.limits if key.limits is None else key.limits, model))
+
+
+def read(path: Path) -> Models:
+    """Read the file of models of an installation.
+
+    Raises:
+        errors.Invalid: the file is wrong; the message has every flaw with its line.
+        errors.Misconfigured: the file cannot be read.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise Misconfigured(f"{path}: the file of models cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Invalid(f"{path}:1: is no YAML: it is no UTF-8 text") from None
+    return parse(text, str(path))
+
+
+def installed(path: Path | None, environ: Mapping[str, str]) -> Models:
+    """Return what the file says, or without one what the environment does. Raises as `read` and `from_environment`."""
+    return from_environment(environ) if path is None else read(path)
+
+
+def parse(text: str, source: str = "models.yaml") -> Models:
+    """Read the text of a file of models. Raises as `read`."""
+    return Models(models_file.parse(text, source), source)
+
+
+def _provider(entry: ProviderEntry) -> Provider:
+    if entry.base_url is not None:
+        base = entry.base_url
+    elif entry.kind is Kind.VERTEX_AI:
+        host = "" if entry.location == "global" else f"{entry.location}-"
+        base = f"https://{host}aiplatform.googleapis.com"
+    else:
+        base = BASE_URLS[entry.kind]
+    return Provider(
+        entry.name,
+        entry.kind,
+        base,
+        entry.key_header or KEY_HEADERS[entry.kind],
+        entry.headers,
+        entry.api_version or "",
+        entry.project or "",
+        entry.location or "",
+    )
+
+
+def _quotas(key: str, limits: Iterable[LimitEntry], model: str | None) -> tuple[Quota, ...]:
+    found = []
+    for limit in limits:
+        if model is not None and limit.models is not None and not any(p.matches(model) for p in limit.models):
+            continue
+        group = " ".join(sorted(pattern.text for pattern in limit.models)) if limit.models else "*"
+        for name, (word, counts, window) in _QUOTAS.items():
+            most = getattr(limit, name)
+            if most is not None:
+                found.append(Quota(f"{key} {group} {word}", counts, most, window, limit.time_zone))
+    return tuple(found)
+
+
+def _told_limits(key: Key) -> list[dict[str, Any]]:
+    return [{"bucket": quota.bucket, "counts": quota.counts.value, "most": quota.most} for quota in key.quotas]
+
+
+def _allows(policy: NamespaceEntry, names: Iterable[str]) -> bool:
+    if policy.allowed_models is None:
+        return True
+    return any(pattern.matches(name) for pattern in policy.allowed_models for name in names)
+
+
+def from_environment(environ: Mapping[str, str]) -> Models:
+    """Return what the variables of providers' own clients say, as `GOOGLE_API_KEY` and `OPENAI_BASE_URL`.
+
+    A base URL without a key is a host of one's own that asks for none.
+
+    Raises:
+        errors.Misconfigured: an address cannot be meant, or Vertex AI lacks its project; the variable is named.
+    """
+    found: list[ProviderEntry] = []
+    keys: dict[str, KeySource] = {}
+    for kind, key_names, base_names in _CLIENTS:
+        key = _first(environ, key_names)
+        base = _first(environ, base_names)
+        if kind is Kind.GEMINI and environ.get("GOOGLE_GENAI_USE_VERTEXAI", "").lower() in ("true", "1"):
+            found.append(_vertex(environ))
+            if path := environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
+                keys["vertex"] = KeySource(file=Path(path), place="GOOGLE_APPLICATION_CREDENTIALS")
+        elif key is not None or base is not None:
+            name = kind.value.lower()
+            bearer = key is not None and key[0] == "ANTHROPIC_AUTH_TOKEN"
+            address = (base_names[0], BASE_URLS[kind]) if base is None else base
+            found.append(_entry(name, kind, address, {"keyHeader": "Authorization"} if bearer else {}))
+            if key is not None:
+                keys[name] = KeySource(value=key[1], place=key[0])
+    return Models(ModelsFile(providers=tuple(found)), "the environment", environment=keys)
+
+
+def _vertex(environ: Mapping[str, str]) -> ProviderEntry:
+    project = environ.get("GOOGLE_CLOUD_PROJECT", "").strip()
+    if not project:
+        raise Misconfigured("GOOGLE_CLOUD_PROJECT: is not set, and GOOGLE_GENAI_USE_VERTEXAI needs a project")
+    location = environ.get("GOOGLE_CLOUD_LOCATION", "").strip() or "global"
+    host = "" if location == "global" else f"{location}-"
+    address = _first(environ, ("GOOGLE_VERTEX_BASE_URL",)) or (
+        "GOOGLE_CLOUD_LOCATION",
+        f"https://{host}aiplatform.googleapis.com",
+    )
+    return _entry("vertex", Kind.VERTEX_AI, address, {"project": project, "location": location})
+
+
+def _entry(name: str, kind: Kind, address: tuple[str, str], more: Mapping[str, str]) -> ProviderEntry:
+    variable, base = address
+    try:
+        return ProviderEntry.model_validate({"name": name, "kind": kind.value, "baseUrl": base, **more})
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        raise Misconfigured(f"{variable}: {problem['msg'].removeprefix('Value error, ')}") from None
+
+
+def _first(environ: Mapping[str, str], names: Iterable[str]) -> tuple[str, str] | None:
+    return next(((name, value) for name in names if (value := environ.get(name, "").strip())), None)
+
+
+# The variables of providers' own clients; of several, the one that the client takes first.
+_CLIENTS: Final = (
+    (Kind.GEMINI, ("GOOGLE_API_KEY", "GEMINI_API_KEY"), ("GOOGLE_GEMINI_BASE_URL",)),
+    (Kind.OPENAI, ("OPENAI_API_KEY",), ("OPENAI_BASE_URL",)),
+    (Kind.ANTHROPIC, ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"), ("ANTHROPIC_BASE_URL",)),
+)
+_VARIABLES: Final[Mapping[Api, str]] = {
+    Api.GEMINI: "GOOGLE_API_KEY",
+    Api.OPENAI: "OPENAI_API_KEY",
+    Api.ANTHROPIC: "ANTHROPIC_API_KEY",
+}

@@ -1,0 +1,153 @@
+"""Names of models, as `agent.model` has them, and patterns for them.
+
+`gemini-…`, `openai/…` and `anthropic/…` are canonical, whoever serves the model: Vertex AI has `gemini-…` and
+`anthropic/…` as well. What the Gemini API calls otherwise (`text-embedding-004`) is `gemini/…`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Final
+
+SCRIPTED: Final = "scripted/"
+MAX_CHARS: Final = 253
+
+
+class Api(StrEnum):
+    """The API that a client of a model speaks."""
+
+    GEMINI = "Gemini"
+    OPENAI = "OpenAI"
+    ANTHROPIC = "Anthropic"
+
+
+class Kind(StrEnum):
+    """What a provider is."""
+
+    GEMINI = "Gemini"
+    OPENAI = "OpenAI"
+    """OpenAI, and every host that speaks its API."""
+    ANTHROPIC = "Anthropic"
+    VERTEX_AI = "VertexAI"
+
+
+PREFIXES: Final[Mapping[Api, tuple[str, ...]]] = {
+    Api.GEMINI: ("gemini-", "gemini/"),
+    Api.OPENAI: ("openai/",),
+    Api.ANTHROPIC: ("anthropic/",),
+}
+"""How the canonical names of an API begin."""
+SERVES: Final[Mapping[Kind, tuple[Api, ...]]] = {
+    Kind.GEMINI: (Api.GEMINI,),
+    Kind.OPENAI: (Api.OPENAI,),
+    Kind.ANTHROPIC: (Api.ANTHROPIC,),
+    Kind.VERTEX_AI: (Api.GEMINI, Api.ANTHROPIC),
+}
+"""Of whose API a provider has models."""
+
+# A name becomes part of a path at a provider: segments of plain characters, none of them `.` or `..`. The colon is
+# OpenRouter's (`…:free`), the at sign Vertex AI's (`claude-sonnet-4@20250514`).
+_SEGMENT: Final = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._:@+~-]+"
+_NAME: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*", re.ASCII)
+_PATTERN: Final = re.compile(r"[A-Za-z0-9._:@+~*?/-]+", re.ASCII)
+
+
+def check(name: str) -> str:
+    """Return a name that can be a model's.
+
+    Raises:
+        ValueError: it cannot; the message names it, shortened, and the cure.
+    """
+    if len(name) > MAX_CHARS:
+        raise ValueError(f"{name[:40]!r}… is no name of a model: it has {len(name)} characters, {MAX_CHARS} at most")
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{name[:80]!r} is no name of a model; use letters, digits and . _ : @ + ~ -, with parts between slashes"
+        )
+    return name
+
+
+def api_of(name: str) -> Api | None:
+    """Return the API that a model of this canonical name speaks, None of any other name."""
+    for api, prefixes in PREFIXES.items():
+        if name.startswith(prefixes) and name not in prefixes:
+            return api
+    return None
+
+
+def canonical(api: Api, name: str) -> str:
+    """Return the canonical name of what an API itself calls `name`: `openai/gpt-5` of OpenAI's `gpt-5`."""
+    if api is Api.GEMINI:
+        plain = name.removeprefix("models/")
+        return plain if plain.startswith("gemini-") else f"gemini/{plain}"
+    return f"{PREFIXES[api][0]}{name}"
+
+
+def plain(name: str) -> str:
+    """Return what its API itself calls the model of a canonical name: `gpt-5` of `openai/gpt-5`."""
+    api = api_of(name)
+    if api is None or name.startswith("gemini-"):
+        return name
+    return name.removeprefix(PREFIXES[api][-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Names by a text in which `*` stands for any characters, slashes too, and `?` for one."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Pattern":
+        """Return the pattern that `text` is.
+
+        Raises:
+            ValueError: no name can match it; the message names it and the cure.
+        """
+        if not _PATTERN.fullmatch(text) or len(text) > MAX_CHARS:
+            raise ValueError(f"{text[:80]!r} is no pattern of names; use the characters of names, * and ?")
+        return cls(text)
+
+    @property
+    def exactness(self) -> tuple[bool, int]:
+        """What orders patterns: a plain name before all others, then the one with more plain characters."""
+        wild = sum(self.text.count(sign) for sign in "*?")
+        return not wild, len(self.text) - wild
+
+    def matches(self, name: str) -> bool:
+        """Whether it stands for `name`."""
+        return fnmatchcase(name, self.text)
+
+    def meets(self, other: "Pattern") -> bool:
+        """Whether some name matches both."""
+        return _meet(self.text, other.text)
+
+
+@lru_cache(maxsize=4096)
+def _meet(one: str, other: str) -> bool:
+    # Row by row over the characters of `one`: where in `other` one can be after having read both the same.
+    reached = _beyond_stars({0}, other)
+    for sign in one:
+        if sign == "*":
+            reached = set(range(min(reached), len(other) + 1)) if reached else set()
+        else:
+            steps = {place + 1 for place in reached if place < len(other) and _same(sign, other[place])}
+            stays = {place for place in reached if place < len(other) and other[place] == "*"}
+            reached = _beyond_stars(steps | stays, other)
+    return len(other) in reached
+
+
+def _beyond_stars(places: set[int], text: str) -> set[int]:
+    found = set(places)
+    for place in places:
+        while place < len(text) and text[place] == "*":
+            place += 1
+            found.add(place)
+    return found
+
+
+def _same(one: str, other: str) -> bool:
+    return one == other or "?" in (one, other)

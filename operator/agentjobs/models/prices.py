@@ -1,0 +1,278 @@
+"""What models cost: a dated table that ships with the package, and entries of an installation that go before it.
+
+Prices are US dollars for a million tokens, as decimal numbers; nothing here is a float. A provider's discounts and
+surcharges that do not show in the count of tokens (batches, priority, searches, images by the piece) are not known
+here; an installation that has them writes entries of its own.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+from pydantic.alias_generators import to_camel
+
+from agentjobs.models import marked_yaml
+from agentjobs.models.names import SCRIPTED, Pattern
+from agentjobs.models.tokens import Tokens
+
+MILLION: Final = Decimal(1_000_000)
+MAX_PRICE: Final = Decimal(100_000)
+"""Dollars for a million tokens. A larger number was meant in another unit."""
+UNKNOWN_MAX_OUTPUT: Final = 65_536
+"""Tokens of the largest answer of a model whose entry does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Dollars for a million tokens of each sort."""
+
+    input: Decimal
+    output: Decimal
+    cached_input: Decimal
+    cache_writes: Decimal
+    cache_writes_long: Decimal
+    thinking: Decimal
+
+    def cost(self, tokens: Tokens) -> Decimal:
+        """Return the cost of a call. A part that is larger than its whole counts as the whole."""
+        whole, output = max(0, tokens.input), max(0, tokens.output)
+        cached = _part(tokens.cached, whole)
+        written = _part(tokens.cache_written, whole - cached)
+        long = _part(tokens.cache_written_long, written)
+        thinking = _part(tokens.thinking, output)
+        return (
+            self.input * (whole - cached - written)
+            + self.cached_input * cached
+            + self.cache_writes * (written - long)
+            + self.cache_writes_long * long
+            + self.output * (output - thinking)
+            + self.thinking * thinking
+        ) / MILLION
+
+    def most(self, tokens_in: int, tokens_out: int) -> Decimal:
+        """Return what a call costs when all of its tokens are of the dearest sort."""
+        dearest = max(self.input, self.cached_input, self.cache_writes, self.cache_writes_long)
+        return (dearest * tokens_in + max(self.output, self.thinking) * tokens_out) / MILLION
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs."""
+
+    pattern: str
+    """The entry's pattern that the model's name matched."""
+    rates: Rates
+    tiers: tuple[tuple[int, Rates], ...] = ()
+    """Rates of the whole call when its input has more tokens than this, in rising order."""
+    max_output: int | None = None
+    """Tokens of the largest answer."""
+    until: date | None = None
+    """The last day of this price."""
+
+    def cost(self, tokens: Tokens) -> Decimal:
+        """Return what a call costs, in dollars."""
+        rates = self.rates
+        for above, dearer in self.tiers:
+            if tokens.input > above:
+                rates = dearer
+        return rates.cost(tokens)
+
+    def most(self, tokens_in: int, tokens_out: int) -> Decimal:
+        """Return what a call with at most so many tokens may cost, in dollars."""
+        reachable = [self.rates, *(rates for above, rates in self.tiers if tokens_in > above)]
+        return max(rates.most(tokens_in, tokens_out) for rates in reachable)
+
+
+FREE: Final = Price(f"{SCRIPTED}*", Rates(*[Decimal(0)] * 6))
+"""Of models that ask no provider."""
+
+
+def _amount(value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        raise ValueError(f"{marked_yaml.shown(value)} is not an amount of dollars, as in '1.25'")
+    try:
+        amount = Decimal(value)
+    except InvalidOperation:
+        raise ValueError(f"{marked_yaml.shown(value)} is not an amount of dollars, as in '1.25'") from None
+    if not amount.is_finite() or not 0 <= amount <= MAX_PRICE:
+        raise ValueError(f"{marked_yaml.shown(value)} is not between 0 and {MAX_PRICE} dollars for a million tokens")
+    return amount
+
+
+def _day(value: object) -> date:
+    try:
+        return date.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        raise ValueError(f"{marked_yaml.shown(value)} is not a day, as in 2026-12-31") from None
+
+
+Amount = Annotated[Decimal, BeforeValidator(_amount)]
+Day = Annotated[date, BeforeValidator(_day)]
+Count = Annotated[int, Strict(), Field(ge=1, le=2**40)]
+Globs = Annotated[
+    tuple[Annotated[Pattern, BeforeValidator(lambda text: Pattern.parse(str(text)))], ...], Field(min_length=1)
+]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, arbitrary_types_allowed=True)
+
+
+class Prices(_Form):
+    """Dollars for a million tokens, as decimal numbers."""
+
+    input: Amount
+    output: Amount
+    cached_input: Amount | None = None
+    """Default: the price of input."""
+    cache_writes: Amount | None = None
+    """Default: the price of input."""
+    cache_writes_long: Amount | None = None
+    """Of what is kept longer than usual: an hour at Anthropic, twelve at OpenAI. Default: the price of other writes."""
+    thinking: Amount | None = None
+    """Default: the price of output."""
+
+
+class Tier(Prices):
+    """Prices of the whole call when its input is large."""
+
+    above: Count
+    """Tokens of input, with what a cache answered and what was written to one."""
+
+
+class Entry(Prices):
+    """Prices of the models that a pattern names."""
+
+    models: Globs
+    tiers: tuple[Tier, ...] = ()
+    max_output: Count | None = None
+    """Tokens of the largest answer; reserved for a call that sets no limit itself. Default: 65,536."""
+    since: Day | None = None
+    """The first day of this price."""
+    until: Day | None = None
+    """The last day of this price."""
+
+    @model_validator(mode="after")
+    def _is_ordered(self) -> "Entry":
+        steps = [tier.above for tier in self.tiers]
+        if steps != sorted(set(steps)):
+            raise ValueError("tiers must be in rising order of above, each once")
+        steps_up: tuple[Prices, ...] = (self, *self.tiers)
+        for cheap, dear in pairwise(steps_up):
+            if dear.input < cheap.input or dear.output < cheap.output:
+                raise ValueError("a tier of larger inputs must not be cheaper than the one before it")
+        if self.since and self.until and self.since > self.until:
+            raise ValueError(f"ends ({self.until}) before it begins ({self.since})")
+        return self
+
+    def holds(self, on: date | None) -> bool:
+        """Whether the price is that of a day; without one, whether it is the last of its models."""
+        if on is None:
+            return self.until is None
+        return (self.since is None or self.since <= on) and (self.until is None or on <= self.until)
+
+
+class _Table(_Form):
+    date: Day
+    prices: tuple[Entry, ...]
+
+
+class PriceTable:
+    """Entries in which a model's price is looked up."""
+
+    def __init__(self, *sources: Iterable[Entry], dated: date | None = None) -> None:
+        """Entries of an earlier source go before those of a later one."""
+        self._sources: Sequence[Sequence[tuple[Pattern, Entry]]] = [
+            [(pattern, entry) for entry in source for pattern in entry.models] for source in sources
+        ]
+        self.dated = dated
+        """The day the table that ships was checked."""
+
+    def of(self, model: str, on: date | None = None) -> Price | None:
+        """Return the price of a model of a canonical name, None when no entry has it.
+
+        Args:
+            on: the day; without one, the price that has no end.
+        """
+        if model.startswith(SCRIPTED):
+            return FREE
+        for source in self._sources:
+            fits = [(pattern, entry) for pattern, entry in source if entry.holds(on) and pattern.matches(model)]
+            if fits:
+                pattern, entry = max(fits, key=lambda fit: fit[0].exactness)
+                return _price(pattern, entry)
+        return None
+
+
+def shipped() -> PriceTable:
+    """Return the table that ships with the package."""
+    return PriceTable(_shipped().prices, dated=_shipped().date)
+
+
+def with_overrides(entries: Iterable[Entry]) -> PriceTable:
+    """Return the table that ships, behind entries of an installation."""
+    return PriceTable(tuple(entries), _shipped().prices, dated=_shipped().date)
+
+
+def read_table(text: str, source: str) -> PriceTable:
+    """Return the table that a text in the form of `prices.yaml` has.
+
+    Raises:
+        errors.Invalid: it has none; every flaw is named with its line.
+    """
+    table = marked_yaml.load(text, source).as_model(_Table)
+    return PriceTable(table.prices, dated=table.date)
+
+
+@cache
+def _shipped() -> _Table:
+    text = files(__package__).joinpath("prices.yaml").read_text("utf-8")
+    return marked_yaml.load(text, "prices.yaml").as_model(_Table)
+
+
+def _price(pattern: Pattern, entry: Entry) -> Price:
+    tiers = tuple((tier.above, _rates(tier)) for tier in entry.tiers)
+    return Price(pattern.text, _rates(entry), tiers, entry.max_output, entry.until)
+
+
+def _rates(entry: Prices) -> Rates:
+    writes = _or(entry.cache_writes, entry.input)
+    return Rates(
+        input=entry.input,
+        output=entry.output,
+        cached_input=_or(entry.cached_input, entry.input),
+        cache_writes=writes,
+        cache_writes_long=_or(entry.cache_writes_long, writes),
+        thinking=_or(entry.thinking, entry.output),
+    )
+
+
+def _or(amount: Decimal | None, default: Decimal) -> Decimal:
+    return default if amount is None else amount
+
+
+def _part(count: int, whole: int) -> int:
+    return min(max(0, count), whole)
+
+
+def told(price: Price) -> dict[str, Any]:
+    """Return a price as people read it: dollars for a million tokens, as text."""
+    rates = price.rates
+    found: dict[str, Any] = {
+        "input": format(rates.input, "f"),
+        "output": format(rates.output, "f"),
+        "cachedInput": format(rates.cached_input, "f"),
+        "cacheWrites": format(rates.cache_writes, "f"),
+    }
+    if price.tiers:
+        found["tiers"] = [
+            {"above": above, "input": format(tier.input, "f"), "output": format(tier.output, "f")}
+            for above, tier in price.tiers
+        ]
+    return found
