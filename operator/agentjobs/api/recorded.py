@@ -4,10 +4,20 @@ Made from rows by history, read by `agentjobs.client`. A newer gateway may say m
 """
 
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
+
+from agentjobs.models.budget import plain
+
+Dollars = Annotated[
+    Decimal,
+    PlainSerializer(plain, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?$"}),
+]
+"""US dollars, as text: a number of JSON is read as one that is not exact."""
 
 
 class Recorded(BaseModel):
@@ -60,6 +70,8 @@ class RecordedStart(Recorded):
     message: str | None
     reported: dict[str, Any] | None
     usage: dict[str, int] | None
+    cost_usd: Dollars | None = Field(default=None, alias="costUSD")
+    """What its model calls cost; null where none through the proxy has ended."""
 
 
 class Transition(Recorded):
@@ -119,6 +131,12 @@ class RecordedStep(Recorded):
     usage: dict[str, int]
     void: bool
     replayed: bool
+    cost_usd: Dollars | None = Field(default=None, alias="costUSD")
+    """What its model calls cost, those of all tries; null where none through the proxy has ended."""
+    served: str | None = None
+    """The model that answered, where it is not the one that was asked for: of an alias, or a fallback."""
+    tries: int = 0
+    """How many calls of a model were made for it through the proxy."""
 
 
 class RecordedSteps(Recorded):

@@ -9,7 +9,7 @@ two writes of a start can meet here.
 """
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -388,7 +388,7 @@ class MemoryHistory:
         return Story(
             job=told,
             spec_hash=job.spec_hash,
-            starts=[_recorded_start(number, start) for number, start in sorted(job.starts.items())][-MAX_LIMIT:],
+            starts=[_recorded_start(job, number) for number in sorted(job.starts)][-MAX_LIMIT:],
             transitions=[_recorded_move(move) for _, move in sorted(job.transitions.items())][-MAX_LIMIT:],
         )
 
@@ -572,7 +572,11 @@ def booked(job: MemoryJob, attempt: int | None = None) -> list[EndedCall]:
 
 
 def _cost(job: MemoryJob, attempt: int | None = None) -> Decimal | None:
-    costs = [end.cost for end in booked(job, attempt)]
+    return _total_cost(call for call in job.calls.values() if attempt in (None, call.attempt))
+
+
+def _total_cost(calls: Iterable[MemoryCall]) -> Decimal | None:
+    costs = [call.booked.cost for call in calls if call.booked]
     return sum(costs, Decimal(0)) if costs else None
 
 
@@ -661,7 +665,8 @@ def _recorded_job(job: MemoryJob) -> RecordedJob:
     )
 
 
-def _recorded_start(number: int, start: MemoryStart) -> RecordedStart:
+def _recorded_start(job: MemoryJob, number: int) -> RecordedStart:
+    start = job.starts[number]
     end = start.end
     return RecordedStart(
         start=number,
@@ -677,13 +682,33 @@ def _recorded_start(number: int, start: MemoryStart) -> RecordedStart:
         message=end.message if end else None,
         reported=start.reported,
         usage=start.usage,
+        cost_usd=_total_cost(call for call in job.calls.values() if call.new.start == number),
     )
 
 
 def _recorded_step(job: MemoryJob, row: StepRow) -> RecordedStep:
     later = any(number > row.start and one.run == row.run for number, one in job.starts.items())
-    told = {name: getattr(row, name) for name in RecordedStep.model_fields if name != "replayed"}
-    return RecordedStep(**told, replayed=later and row.ended is not None and not row.void)
+    told = {name: getattr(row, name) for name in RecordedStep.model_fields if hasattr(row, name)}
+    calls = sorted(_calls_of(job, row), key=lambda call: call.began)
+    served = [call for call in calls if call.end and call.end.outcome is CallOutcome.ANSWERED][-1:]
+    return RecordedStep(
+        **told,
+        replayed=later and row.ended is not None and not row.void,
+        cost_usd=_total_cost(calls),
+        served=next((call.end.model for call in served if call.end and call.end.model != call.new.asked), None),
+        tries=len(calls),
+    )
+
+
+def _calls_of(job: MemoryJob, row: StepRow) -> list[MemoryCall]:
+    """Return the calls of a row: of those that have its key, the first which ended after a call began has the call."""
+    rows = sorted(
+        (one for one in job.steps.values() if (one.run, one.key) == (row.run, row.key)), key=lambda one: one.n
+    )
+    made = [one for one in job.calls.values() if one.new.step == row.key and job.starts[one.new.start].run == row.run]
+    return [
+        call for call in made if row is next((one for one in rows if one.ended and one.ended >= call.began), rows[-1])
+    ]
 
 
 def _recorded_move(move: TransitionRecord) -> Transition:

@@ -55,8 +55,14 @@ LIMIT 1;
 -- name: starts
 SELECT
     start, attempt, pod, started_at AS started, claimed_at AS claimed, heartbeat_at AS heartbeat, ended_at AS ended,
-    verdict, reason, charged, message, reported, usage
+    verdict, reason, charged, message, reported, usage, spent.cost_usd
 FROM agentjobs.starts
+LEFT JOIN (
+    SELECT start, sum(cost) AS cost_usd
+    FROM agentjobs.model_calls
+    WHERE uid = %(uid)s AND outcome <> 'Failed'
+    GROUP BY start
+) AS spent USING (start)
 WHERE uid = %(uid)s
 ORDER BY start DESC
 LIMIT %(limit)s;
@@ -111,17 +117,47 @@ FROM (
 ORDER BY start DESC, seq DESC;
 
 -- name: steps
+-- A call belongs to one row. Of those that have its key in its run, all but one of which are void, that is the first
+-- which ended after the call began, else the last. They are looked for in two parts, because each has its own index.
 SELECT
-    n, run, start, key, kind, agent, name, began, ended, bytes, coalesce(usage, '{}') AS usage, void,
-    ended IS NOT NULL AND NOT void AND EXISTS (
+    steps.*, ended IS NOT NULL AND NOT void AND EXISTS (
         SELECT FROM agentjobs.starts AS later
-        WHERE later.uid = steps.uid AND later.run = steps.run AND later.start > steps.start
-    ) AS replayed
-FROM agentjobs.steps
-WHERE uid = %(uid)s AND n > %(after)s
-    /* conditions */
-ORDER BY n
-LIMIT %(limit)s;
+        WHERE later.uid = %(uid)s AND later.run = steps.run AND later.start > steps.start
+    ) AS replayed,
+    calls.cost_usd, calls.served, calls.tries
+FROM (
+    SELECT n, run, start, key, kind, agent, name, began, ended, bytes, coalesce(usage, '{}') AS usage, void
+    FROM agentjobs.steps
+    WHERE uid = %(uid)s AND n > %(after)s
+        /* conditions */
+    ORDER BY n
+    LIMIT %(limit)s
+) AS steps
+CROSS JOIN LATERAL (
+    SELECT max(same.ended) FILTER (WHERE same.n < steps.n) AS before, coalesce(max(same.n) > steps.n, FALSE) AS again
+    FROM (
+        SELECT n, ended
+        FROM agentjobs.steps AS live
+        WHERE live.uid = %(uid)s AND live.run = steps.run AND live.key = steps.key AND NOT live.void
+        UNION ALL
+        SELECT n, ended
+        FROM agentjobs.steps AS void
+        WHERE void.uid = %(uid)s AND void.run = steps.run AND void.key = steps.key AND void.void
+    ) AS same
+) AS others
+CROSS JOIN LATERAL (
+    SELECT
+        sum(made.cost) FILTER (WHERE made.outcome <> 'Failed') AS cost_usd,
+        (array_agg(nullif(made.model, made.asked) ORDER BY made.began DESC) FILTER (WHERE made.outcome = 'Answered'))[1]
+            AS served,
+        count(*) AS tries
+    FROM agentjobs.model_calls AS made
+    JOIN agentjobs.starts ON starts.uid = made.uid AND starts.start = made.start
+    WHERE made.uid = %(uid)s AND made.step = steps.key AND starts.run = steps.run
+        AND made.began > coalesce(others.before, '-infinity')
+        AND (NOT others.again OR made.began <= steps.ended)
+) AS calls
+ORDER BY n;
 
 -- name: result
 SELECT result::text FROM agentjobs.results WHERE uid = %(uid)s;

@@ -1,12 +1,13 @@
 """A model call is recorded before it is made, fits its job's budget, and is booked once, however proxies end."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
 import pytest
 from tests.integration.history.model_calls import a_call_of, the_end_of
+from tests.integration.history.runner_calls import a_step, record
 
 from agentjobs import errors
 from agentjobs.history.model_records import CallOutcome
@@ -94,6 +95,67 @@ async def test_a_call_waits_for_another_that_may_need_what_is_left(ledger, make,
     assert await fits(ledger, limits=Limits(cost=Decimal("1.5"))) == (Fits.NOT_YET, "maxCostUSD")
     await ledger.settle([the_end_of(first, cost="0.1")])
     assert await fits(ledger, limits=Limits(cost=Decimal("1.5"))) == (Fits.YES, "")
+
+
+async def test_a_step_is_told_with_what_its_calls_cost_and_who_answered(gateway, make, build):
+    await make("0", outcome=CallOutcome.FAILED, tokens=Tokens(), step="b")
+    await make("0.25", outcome=CallOutcome.CUT, step="b")
+    await make("0.50", step="b")
+    await make(None, step="b")
+    await make("9", step="")
+    await record(gateway, build.uid, 1, a_step("a"), a_step("b"))
+
+    other, step = (await gateway.steps(build.uid)).items
+    assert (step.cost_usd, step.served, step.tries) == (Decimal("0.75"), "gemini-2.5-flash", 4)
+    assert (other.cost_usd, other.served, other.tries) == (None, None, 0)
+    assert step.model_dump(mode="json", by_alias=True)["costUSD"] == "0.75"
+
+
+async def test_a_model_that_answers_itself_is_served_by_no_other(gateway, ledger, build):
+    call = a_call_of(asked="gemini-2.5-flash")
+    await ledger.reserve(call)
+    await ledger.settle([the_end_of(call)])
+    await record(gateway, build.uid, 1, a_step("a"))
+
+    assert (await gateway.steps(build.uid)).items[0].served is None
+
+
+async def test_calls_of_a_later_start_of_the_run_are_its_steps_too(gateway, operator, make, build):
+    await make("0.1")
+    await two_starts(build, operator, gateway)
+    await make("0.2", start=2)
+    await record(gateway, build.uid, 2, a_step("a"))
+
+    story = await gateway.story("default", build.uid)
+    assert (await gateway.steps(build.uid)).items[0].cost_usd == Decimal("0.3")
+    assert [start.cost_usd for start in story.starts] == [Decimal("0.1"), Decimal("0.2")]
+
+
+async def test_calls_of_another_run_are_not_a_steps(gateway, operator, make, build):
+    await make("0.1")
+    await record(gateway, build.uid, 1, a_step("a"))
+    await two_starts(build, operator, gateway)
+    await record(gateway, build.uid, 2, a_step("a"), run=2)
+    await make("0.2", start=2)
+
+    assert [step.cost_usd for step in (await gateway.steps(build.uid)).items] == [Decimal("0.1"), Decimal("0.2")]
+
+
+async def test_a_call_counts_for_one_of_the_rows_of_its_key(gateway, backend, make, build):
+    async def ends_now(void):
+        now = datetime.now(UTC).isoformat()
+        await record(gateway, build.uid, 1, a_step("a", void=void) | {"began": now, "ended": now})
+
+    await make("0.1")
+    await ends_now(void=True)
+    await make("0.2")
+    await ends_now(void=False)
+
+    assert [step.cost_usd for step in (await gateway.steps(build.uid)).items] == [Decimal("0.1"), Decimal("0.2")]
+
+
+async def test_a_start_without_model_calls_has_no_cost(gateway, build):
+    assert (await gateway.story("default", build.uid)).starts[0].cost_usd is None
 
 
 async def test_a_call_that_failed_is_none_of_the_budget(operator, ledger, make, build):
