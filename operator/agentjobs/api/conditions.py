@@ -87,6 +87,10 @@ class AdmittedReason(Word):
     WAITING_FOR_START_TIME = "WaitingForStartTime", "`startAt` or `startAfter` lies ahead."
     WAITING_FOR_SLOT = "WaitingForSlot", "All slots of the queue are taken."
     WAITING_FOR_LOCK = "WaitingForLock", "Another job of the same session is running."
+    WAITING_FOR_MODEL_LIMIT = (
+        "WaitingForModelLimit",
+        "A limit of the job's model is used up for all jobs; the message names the model. The job holds no slot.",
+    )
     WAITING_FOR_BACKOFF = "WaitingForBackoff", "`status.nextAttemptTime` lies ahead."
     HISTORY_UNAVAILABLE = "HistoryUnavailable", "The database cannot be reached; no start without a record of it."
     SPEC_UNREADABLE = (
@@ -104,6 +108,10 @@ class SuspendedReason(Word):
     RULE = (
         "Rule",
         "A rule of `resultPolicy` suspended it; a new value of the annotation `agentjobs.dev/resume` resumes it.",
+    )
+    BUDGET_EXCEEDED = (
+        "BudgetExceeded",
+        "A limit of `spec.budget` is reached, and its `onExceeded` is Suspend; raising the limit resumes the job.",
     )
     RESUMED = "Resumed", "The job continues, after its last recorded step."
 

@@ -82,7 +82,9 @@ CLASSES: Final[Mapping[ErrorClass, Described]] = {
     ErrorClass.PROGRESS_TIMEOUT: Described("Nothing happened for `timeouts.progress`.", *_TIMED_OUT),
     ErrorClass.DEADLINE_EXCEEDED: Described("`timeouts.running` was used up.", *_FAIL),
     ErrorClass.QUEUE_TIMEOUT: Described("`timeouts.queue` was used up.", *_FAIL),
-    ErrorClass.BUDGET_EXCEEDED: Described("ADK's `max_llm_calls` was reached.", *_FAIL),
+    ErrorClass.BUDGET_EXCEEDED: Described(
+        "A limit of `spec.budget` is reached; or `agent.runConfig.max_llm_calls`.", "by `budget.onExceeded`", "no"
+    ),
     ErrorClass.EVICTED: Described("The pod was evicted from its node.", *_INFRA),
     ErrorClass.PREEMPTED: Described("The pod had to make room for one of higher priority.", *_INFRA),
     ErrorClass.NODE_LOST: Described("The node stopped answering or was shut down.", *_INFRA),

@@ -65,6 +65,12 @@ class Cluster(Protocol):
     ) -> dict[str, Any] | None: ...
 
 
+class Models(Protocol):
+    """What the model proxies share; see `history.protocols.ModelLimits`."""
+
+    async def exhausted_models(self) -> Mapping[str, datetime]: ...
+
+
 class Writer(Protocol):
     """Takes records for the history; never blocks, never raises."""
 
@@ -83,6 +89,8 @@ class Ports:
 
     cluster: Cluster
     history: OperatorHistory
+    models: Models | None = None
+    """None where nothing knows of limits: jobs are not held back for them."""
     writer: Writer
     recorder: Recorder
     metrics: Metrics

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agentjobs.api.job.budget import limits_of
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.contract import FINALIZER, LABEL_JOB, TerminationMessage, Verdict
 from agentjobs.core.job import progress
@@ -14,6 +15,7 @@ from agentjobs.core.job.actions import Claim, EndStart, Finish, Suspend, Wait
 from agentjobs.core.job.observation import FinalResult, Job, Observation, Progress, parse_job
 from agentjobs.core.pods.pod import Pod, parse_pod
 from agentjobs.core.queues.admission import Granted
+from agentjobs.models.budget import Used
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 UID = "6c0c1a52-1b5e-4a6e-9a52-0d9f0a7f5a11"
@@ -47,12 +49,15 @@ class Scene:
 
     @property
     def observation(self) -> Observation:
+        spec = AgentJobSpec.model_validate(self.raw)
         seen = Observation(
             job=self.job,
-            spec=AgentJobSpec.model_validate(self.raw),
+            spec=spec,
+            limits=limits_of(spec.budget, max_llm_calls=None),
             pods=tuple(parse_pod(pod) for pod in self.pods),
             pod_problems=(),
             progress=Progress(),
+            spent=Used(),
             result=FinalResult(),
         )
         return replace(seen, **self.changes)

@@ -5,6 +5,7 @@ write, repeat and reorder its news, and says what was written.
 """
 
 import copy
+import json
 import random
 from collections import defaultdict
 from collections.abc import MutableMapping
@@ -16,13 +17,14 @@ import pytest
 
 from agentjobs.api.job.isolation import EgressRule
 from agentjobs.api.job.status import AgentJobStatus
-from agentjobs.contract import LABEL_JOB, LABEL_RELEASED, TerminationMessage, Verdict
+from agentjobs.contract import ANNOTATION_BUDGET, LABEL_JOB, LABEL_RELEASED, TerminationMessage, Verdict
 from agentjobs.core.job.observation import Progress
 from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.errors import AlreadyExists, Conflict, Fenced, NotFound, Unavailable
 from agentjobs.history.memory import MemoryHistory
 from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.metrics import Metrics
+from agentjobs.models.budget import Limits, Scope, Used
 from agentjobs.reconcile import Reconciler
 from agentjobs.reconcile.kinds import KINDS
 from agentjobs.reconcile.ports import Ports
@@ -65,6 +67,10 @@ class World:
         self.used: dict[str, dict[str, int]] = {}
         # The start of each step that was recorded of a job, by its uid and in their order.
         self.steps: dict[str, list[int]] = defaultdict(list)
+        # Model calls by the job's uid and its attempt, and models that are at their limits.
+        self.calls: dict[tuple[str, int], int] = defaultdict(int)
+        self.exhausted: dict[str, datetime] = {}
+        self.asked_for_limits = 0
         # Starts whose steps an operator asked for: the job's uid and the number.
         self.asked: list[tuple[str, int]] = []
         self.records: dict[tuple[str, str, int], Any] = {}
@@ -109,7 +115,7 @@ class World:
 
     def ports(self, **others: Any) -> Ports:
         """What surrounds an operator; the world plays every part that `others` does not."""
-        parts = {"cluster": self, "history": self, "writer": self, "recorder": self, **others}
+        parts = {"cluster": self, "history": self, "models": self, "writer": self, "recorder": self, **others}
         clocks = {"now": lambda: self.now + self.wall_ahead, "monotonic": lambda: self.now.timestamp()}
         return Ports(**parts, **clocks, metrics=Metrics())
 
@@ -222,6 +228,18 @@ class World:
         steps = self.steps[uid]
         before, last = sum(of < start for of in steps), sum(of <= start for of in steps)
         return Progress(before, last, f"step {last}" if last else "", self.now if last else None, last > before)
+
+    async def spent(self, uid, attempt=None):
+        self._available()
+        return self.used_by(uid, attempt)
+
+    def used_by(self, uid, attempt=None):
+        return Used(llm_calls=sum(n for (of, a), n in self.calls.items() if of == uid and attempt in (None, a)))
+
+    async def exhausted_models(self):
+        self._available()
+        self.asked_for_limits += 1
+        return {model: until for model, until in self.exhausted.items() if until > self.now}
 
     async def resolved(self, uid):
         self._available()
@@ -436,6 +454,19 @@ class World:
         """The runner records steps, if its pod holds the start."""
         if self.run_pod(pod):
             self.steps[owner(pod)] += [int(pod["metadata"]["name"].rpartition("-")[2])] * count
+
+    def call_model(self, pod):
+        """The runner asks a model, or ends because the budget that its pod has is used up."""
+        if not self.run_pod(pod):
+            return
+        uid, start = owner(pod), int(pod["metadata"]["name"].rpartition("-")[2])
+        limits = Limits.read(json.loads(pod["metadata"]["annotations"].get(ANNOTATION_BUDGET) or "{}"))
+        attempt = self.starts[uid, start]
+        used = self.used_by(uid, attempt if limits.scope is Scope.ATTEMPT else None)
+        if limits.llm_calls is not None and used.llm_calls >= limits.llm_calls:
+            self.end_pod(pod, Verdict.FAIL, reason="BudgetExceeded", code=78)
+        else:
+            self.calls[uid, attempt] += 1
 
     def end_pod(self, pod, verdict=None, *, reason="", code=0, delay=None, message="because", outcome=None):
         """The container ends, with the runner's word or without."""

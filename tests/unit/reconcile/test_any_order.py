@@ -1,5 +1,6 @@
 """Whatever happens in whatever order: terminal is final, a start has one claimed pod, attempts never skip.
 
+A job's budget is never used up when it starts, and raising it is enough for it to go on.
 A queue's slots are never exceeded, a session never runs twice at once, a deleted job starts nothing, and a job that an
 operator cannot read after a rollback goes on after the upgrade. A time-out without a new step is charged.
 `make properties` tries more than the usual histories.
@@ -33,6 +34,9 @@ ACTIONS = (
     "start-pods",
     "record-steps",
     "end-pods",
+    "call-models",
+    "raise-budget",
+    "change-budget",
     "time-out-pods",
     "crash-pods",
     "delete-pod",
@@ -140,6 +144,8 @@ class Watcher:
             assert status.attempts - before.attempts in (0, 1), "an attempt was skipped"
             assert status.starts - before.starts in (0, 1), "a start was skipped"
             assert step_of(status) >= step_of(before), "the checkpoint went back"
+            if status.starts > before.starts:
+                self._check_budget(uid, status)
         self.seen[uid] = status
         said = primary_condition(status.conditions)
         assert status.reason == (said.reason if said else None)
@@ -153,6 +159,17 @@ class Watcher:
         assert sum(charged) <= 3
         for record in status.attempt_history:
             assert (uid, record.start) in self.world.starts, "a claim of a start that was never recorded"
+
+    def _check_budget(self, uid, status):
+        """The budget is that of now: a claim is refused when the object was edited since it was read."""
+        (budget,) = (job.get("spec", {}).get("budget") for job in self._jobs() if job["metadata"]["uid"] == uid)
+        if budget:
+            attempt = status.attempts if budget.get("scope") == "Attempt" else None
+            used = self.world.used_by(uid, attempt).llm_calls
+            assert used < budget["maxLLMCalls"], "a job was started whose budget is used up"
+
+    def _jobs(self):
+        return [obj for key, obj in self.world.objects.items() if key[0] == "AgentJob"]
 
     def _check_time_outs(self, status):
         for record in status.attempt_history:
@@ -197,7 +214,8 @@ async def play(world, died, script, operators):
     watcher = Watcher(world, alone=operators == 1)
     for _ in range(operators - 1):
         world.join()
-    world.apply("one", retry={"maxAttempts": 3, "backoff": {"initial": "1s"}})
+    kept = {"maxLLMCalls": 1, "onExceeded": "Suspend"}
+    world.apply("one", retry={"maxAttempts": 3, "backoff": {"initial": "1s"}}, budget=kept)
     rules = [{"name": "again", "onOutcomes": ["unsure"], "action": "Retry", "delay": "1s", "limit": 1}]
     world.apply(
         "two",
@@ -207,7 +225,7 @@ async def play(world, died, script, operators):
         output={"schema": {"type": "object"}},
         resultPolicy={"rules": rules},
     )
-    world.apply("three", session=SESSION, priority=0)
+    world.apply("three", session=SESSION, priority=0, budget={"maxLLMCalls": 2, "scope": "Attempt"})
     world.apply("four", retry={"backoff": {"initial": "1s"}})
     for name in JOBS:
         world.job(name)["metadata"]["finalizers"] = ["example.com/hold"]
@@ -255,6 +273,15 @@ async def act(world, action, draw, number):  # noqa: C901  one flat branch an ac
     elif action == "record-steps":
         for pod in live:
             world.record_steps(pod, draw % 3)
+    elif action == "call-models":
+        for pod in live:
+            world.call_model(pod)
+    elif action in ("raise-budget", "change-budget"):
+        name = ("one", "three")[draw % 2]
+        budget = world.job(name)["spec"]["budget"] if ("AgentJob", "default", name) in world.objects else None
+        if budget:
+            most = budget["maxLLMCalls"] + 1 if action == "raise-budget" else 1 + draw % 3
+            world.edit(name, budget={**budget, "maxLLMCalls": most})
     elif action == "time-out-pods":
         for pod in live:
             if world.run_pod(pod):
@@ -321,7 +348,7 @@ async def finish(world, operators):
     """With everything well again, every job comes to its end."""
     world.history_away, world.die_at = False, None
     turn(world, newer=False)
-    world.edit("one", suspend=False)
+    world.edit("one", suspend=False, budget={"maxLLMCalls": 1000, "onExceeded": "Suspend"})
     for _ in range(60):
         for number in range(operators):
             world.list(number)
@@ -430,6 +457,23 @@ async def two_running(world):
     await world.act()
     watcher.check()
     return watcher
+
+
+async def test_the_checks_see_a_start_with_a_budget_that_is_used_up(worlds):
+    world = worlds(slots=SLOTS)
+    watcher = Watcher(world)
+    world.apply("one", budget={"maxLLMCalls": 1, "onExceeded": "Suspend"}, retry={"backoff": {"initial": "1s"}})
+    await world.act()
+    world.call_model(world.pods()[0])
+    world.end_pod(world.pods()[0], Verdict.RETRY, reason="ToolError", code=70)
+    await world.act(seconds=1)
+    watcher.check()
+    calls, world.calls = world.calls, type(world.calls)(int)  # what history has forgotten
+    await world.act(minutes=1)
+    world.calls = calls
+
+    with pytest.raises(AssertionError, match="budget is used up"):
+        watcher.check()
 
 
 async def test_the_checks_see_a_slot_too_many(world):

@@ -2,7 +2,9 @@
 
 decide       observation in; a need or an action out
 holds        what keeps a job from its next start, as a list
+budget       what follows when a job has spent what it may
 end_start    what follows from the end of a start
+models       the models that a spec names
 observation  what `decide` looks at
 ended        the summary that is kept of an idle job
 needs        facts that `decide` may have to ask for first

@@ -15,6 +15,7 @@ from agentjobs.api.job.status import AttemptRecord
 from agentjobs.contract import ErrorClass, Verdict, cut
 from agentjobs.core.job import needs
 from agentjobs.core.job.actions import Again, Answer, Decision, EndStart, Finish, Keep, Suspend
+from agentjobs.core.job.budget import after_start
 from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.job.policy import matching_rule
 from agentjobs.core.job.progress import checkpoint_of
@@ -33,7 +34,9 @@ SUSPENDED = "spec.suspend is true; set it to false and the job continues"
 def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, now: datetime) -> Answer:
     """The active start is over: charge it or not, and say what follows; or what has to be known first."""
     ending = stopped(seen.job, ending)
-    may_continue = ending.verdict in (Verdict.RETRY, Verdict.SNOOZE) or ending.outcome is not None
+    may_continue = (
+        ending.verdict in (Verdict.RETRY, Verdict.SNOOZE) or ending.outcome is not None or _is_over_budget(ending)
+    )
     unknown = seen.spec is None and not seen.unreadable
     if unknown and may_continue and not seen.history_available and not seen.job.must_end:
         # An accepted job's spec was broken by an edit while Postgres, which knows the accepted one, is away.
@@ -147,6 +150,11 @@ def _next_step(
         return cancelled(seen.job), False
     if ending.verdict is Verdict.CANCEL:
         return Finish(Phase.CANCELLED, CancelledReason.CANCELLED, ending.message), False
+    if _is_over_budget(ending) and seen.spec is not None:
+        next_step = after_start(seen, seen.spec, ending.message, now)
+        if seen.job.suspend and not isinstance(next_step, Finish):
+            return Suspend(SuspendedReason.REQUESTED, SUSPENDED), False
+        return next_step, False
     if ending.verdict is Verdict.FAIL or seen.spec is None:
         return Finish(Phase.FAILED, ending.reason, ending.message), False
     if ending.reason == ErrorClass.SUSPENDED:
@@ -154,10 +162,14 @@ def _next_step(
         return Suspend(SuspendedReason.REQUESTED, SUSPENDED), False
     if _is_past_deadline(seen, seen.spec, ending, ran):
         return Finish(Phase.FAILED, ErrorClass.DEADLINE_EXCEEDED, "timeouts.running was used up"), False
-    next_step, charged = _again(seen, seen.spec, active, ending, now)
-    if seen.job.suspend and isinstance(next_step, Again):
-        return Suspend(SuspendedReason.REQUESTED, SUSPENDED, at=next_step.at), charged
-    return next_step, charged
+    following, charged = _again(seen, seen.spec, active, ending, now)
+    if seen.job.suspend and isinstance(following, Again):
+        return Suspend(SuspendedReason.REQUESTED, SUSPENDED, at=following.at), charged
+    return following, charged
+
+
+def _is_over_budget(ending: Ending) -> bool:
+    return ending.verdict is Verdict.FAIL and ending.reason == ErrorClass.BUDGET_EXCEEDED
 
 
 def _is_undecided(seen: Observation, ending: Ending) -> bool:
@@ -166,7 +178,7 @@ def _is_undecided(seen: Observation, ending: Ending) -> bool:
         return False
     if ending.verdict is Verdict.SUCCEED:
         return ending.outcome is not None and seen.job.has_rules
-    return ending.verdict is not Verdict.FAIL or seen.job.has_rules
+    return ending.verdict is not Verdict.FAIL or _is_over_budget(ending) or seen.job.has_rules
 
 
 def _undecided(seen: Observation, ending: Ending, now: datetime) -> tuple[Again | Suspend, bool]:
@@ -174,7 +186,7 @@ def _undecided(seen: Observation, ending: Ending, now: datetime) -> tuple[Again 
 
     A failure is charged, so that limits hold; a stored answer that is final is repeated by the start that follows.
     """
-    charged = ending.began and ending.verdict in (Verdict.RETRY, Verdict.FAIL)
+    charged = ending.began and ending.verdict in (Verdict.RETRY, Verdict.FAIL) and not _is_over_budget(ending)
     free = ending.infra or not (charged or ending.verdict in (Verdict.SNOOZE, Verdict.SUCCEED))
     at = now + (ending.delay or SNOOZE_DELAY)
     if seen.job.suspend:

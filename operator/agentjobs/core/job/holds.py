@@ -5,6 +5,7 @@ waits, suspends or ends the job. None lets the job pass. To add a hold, write a 
 `HOLDS` and in docs/reference/holds.md.
 """
 
+import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
@@ -21,14 +22,22 @@ from agentjobs.api.problems import Problem, rejection
 from agentjobs.contract import ErrorClass
 from agentjobs.core.job import needs
 from agentjobs.core.job.actions import Answer, Decision, Finish, Keep, Suspend, Wait
+from agentjobs.core.job.budget import is_suspended, is_unchanged, over_budget, reached
 from agentjobs.core.job.end_start import SUSPENDED, cancelled, time_left
 from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.queues.admission import Refusal
+from agentjobs.models.budget import Limits, Scope
 
 HEAL_AGAIN: Final = timedelta(seconds=2)  # how soon something missing that came back is noticed
 # What has been missing for long is looked for less often: a schedule may leave thousands of such jobs.
 HEAL_AT_LAST: Final = timedelta(seconds=60)
 HEAL_SHARE: Final = 10
+SHORT_WAIT: Final = timedelta(minutes=1)
+# Jobs that wait for a model come back over a tenth of the time that they waited.
+MODEL_SPREAD: Final = 0.1
+LEAST_SPREAD: Final = timedelta(seconds=2)
+MOST_SPREAD: Final = timedelta(seconds=30)
+_NO_LIMITS: Final = Limits()
 
 
 def end_requested(seen: Observation, now: datetime) -> Answer | None:
@@ -42,6 +51,8 @@ def unreadable_spec(seen: Observation, now: datetime) -> Answer | None:
         return None
     cure = "bring the newer version of the operator back and the job continues, or cancel it"
     message = f"this version cannot read what a newer one accepted: {seen.unreadable}; {cure}"
+    if is_suspended(seen.job) and not seen.job.suspend:
+        return Decision(Keep())  # only a version that can read the budget knows whether it was raised
     return _suspended(seen.job) or _admitted(seen.job, AdmittedReason.SPEC_UNREADABLE, message, accept=False)
 
 
@@ -75,6 +86,24 @@ def references(seen: Observation, now: datetime) -> Answer | None:
 def suspension(seen: Observation, now: datetime) -> Answer | None:
     """Suspended by its spec or by a rule. It stands before all waits: to write one of them would end the suspension."""
     return _suspended(seen.job) if seen.job.accepted else None
+
+
+def budget(seen: Observation, now: datetime) -> Answer | None:
+    """Its starts have used up its budget: the job fails, or is suspended until the limit is raised."""
+    job, limits = seen.job, seen.limits
+    if not job.status.starts or seen.spec is None or limits == _NO_LIMITS:
+        return None
+    suspended = is_suspended(job)
+    if suspended and is_unchanged(job, limits):
+        return Decision(Keep())
+    if not suspended and (due := job.status.next_attempt_time) is not None and due > now:
+        return None  # it is asked once, when the job would start
+    if seen.spent is None and seen.history_available:
+        return needs.Spent(next_attempt(job) if limits.scope is Scope.ATTEMPT else None)
+    if seen.spent is None:
+        return Decision(Keep(), again=now + HEAL_AGAIN) if suspended else None
+    message = reached(limits, seen.spent)
+    return Decision(over_budget(seen.spec, limits, message)) if message else None
 
 
 def queue(seen: Observation, now: datetime) -> Answer | None:
@@ -111,8 +140,7 @@ def start_time(seen: Observation, now: datetime) -> Answer | None:
     due = spec.start_at or (job.created + spec.start_after if spec.start_after else None)
     if job.status.starts or due is None or due <= now:
         return None
-    when = due.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return _admitted(job, AdmittedReason.WAITING_FOR_START_TIME, f"starts at {when}", again=due)
+    return _admitted(job, AdmittedReason.WAITING_FOR_START_TIME, f"starts at {_clock(due)}", again=due)
 
 
 def backoff(seen: Observation, now: datetime) -> Answer | None:
@@ -125,6 +153,23 @@ def backoff(seen: Observation, now: datetime) -> Answer | None:
     return _admitted(job, AdmittedReason.WAITING_FOR_BACKOFF, "resumed", again=due)
 
 
+def model_limit(seen: Observation, now: datetime) -> Answer | None:
+    """A limit of its model is used up for all jobs. It takes no slot; `timeouts.queue` counts as for one."""
+    if not seen.models or not seen.history_available:
+        return None
+    if seen.exhausted is None:
+        return needs.ExhaustedModels()
+    waits = [(seen.exhausted[model], model) for model in seen.models if model in seen.exhausted]
+    if not waits:
+        return None
+    until, model = max(waits)
+    rest = max(until - now, HEAL_AGAIN)  # by the database's clock, which may be behind ours
+    # The end of a short wait moves often, and each new message is a write.
+    when = f"until {_clock(until)}" if rest > SHORT_WAIT else "for less than a minute"
+    again = now + rest + _spread(seen.job, rest)
+    return _in_line(seen, now, AdmittedReason.WAITING_FOR_MODEL_LIMIT, f"{model} is at its limit {when}", again)
+
+
 def slot(seen: Observation, now: datetime) -> Answer | None:
     """Has no slot of its queue, or another job uses its session. The job fails once `timeouts.queue` is over."""
     job, spec = seen.job, seen.legal_spec
@@ -132,13 +177,7 @@ def slot(seen: Observation, now: datetime) -> Answer | None:
         return needs.Slot(spec.queue, spec.priority, spec.session_key(name=job.name, uid=job.uid))
     if not isinstance(seen.slot, Refusal):
         return None
-    reason, message, limit = seen.slot.reason, seen.slot.message, spec.timeouts.queue
-    if limit is None:
-        return _admitted(job, reason, message)
-    since = (job.status.queue.since if job.status.queue else None) or now
-    if now - since >= limit:
-        return Decision(Finish(Phase.FAILED, ErrorClass.QUEUE_TIMEOUT, f"no slot within timeouts.queue: {message}"))
-    return _admitted(job, reason, message, again=since + limit)
+    return _in_line(seen, now, seen.slot.reason, seen.slot.message)
 
 
 def history(seen: Observation, now: datetime) -> Answer | None:
@@ -158,12 +197,14 @@ HOLDS: Final[tuple[Hold, ...]] = (
     broken_spec,
     references,
     suspension,
+    budget,
     queue,
     acceptance,
     suspension_from_the_start,
     limits,
     start_time,
     backoff,
+    model_limit,
     slot,
     history,
 )
@@ -175,6 +216,27 @@ def next_attempt(job: Job) -> int:
     if not records:
         return max(job.status.attempts, 1)
     return records[-1].attempt + (1 if records[-1].charged else 0)
+
+
+def _in_line(seen: Observation, now: datetime, reason: str, message: str, again: datetime | None = None) -> Decision:
+    """The job waits in its queue, and fails once that has taken too long."""
+    job, limit = seen.job, seen.legal_spec.timeouts.queue
+    if limit is None:
+        return _admitted(job, reason, message, again=again)
+    since = (job.status.queue.since if job.status.queue else None) or now
+    if now - since >= limit:
+        return Decision(Finish(Phase.FAILED, ErrorClass.QUEUE_TIMEOUT, f"no slot within timeouts.queue: {message}"))
+    return _admitted(job, reason, message, again=min(again or since + limit, since + limit))
+
+
+def _spread(job: Job, wait: timedelta) -> timedelta:
+    """How much later than a model's limit this job looks again, so that not all come at once."""
+    share = random.Random(f"{job.uid}/{job.status.starts}").random()  # noqa: S311  jitter, not a secret
+    return min(max(wait * MODEL_SPREAD, LEAST_SPREAD), MOST_SPREAD) * share
+
+
+def _clock(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _patience(job: Job, now: datetime) -> timedelta:

@@ -48,6 +48,18 @@ class StartProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """What the job's starts used so far: those of one attempt, or all of them."""
+
+    attempt: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExhaustedModels:
+    """The models of which no call can be made now, and until when."""
+
+
+@dataclass(frozen=True, slots=True)
 class FinalResult:
     """The final answer of a job that ends, what its starts used, and how far the last one got.
 
@@ -60,5 +72,7 @@ class EndRecorded:
     """Whether the job's end is in Postgres."""
 
 
-HistoryNeed: TypeAlias = AcceptedSpec | LastHeartbeat | StartProgress | FinalResult | EndRecorded
+HistoryNeed: TypeAlias = (
+    AcceptedSpec | LastHeartbeat | StartProgress | Spent | ExhaustedModels | FinalResult | EndRecorded
+)
 Need: TypeAlias = PodTrial | References | Slot | HistoryNeed

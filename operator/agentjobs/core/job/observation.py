@@ -27,7 +27,7 @@ from agentjobs.contract import (
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import Granted, Refusal
 from agentjobs.durations import instant
-from agentjobs.models.budget import Limits
+from agentjobs.models.budget import Limits, Used
 
 _MAX_TTL = 2**31 - 1
 _RETENTIONS = ("Keep", "KeepOnFailure", "Delete")
@@ -282,6 +282,12 @@ class Observation:
     """A sentence for each of them that is missing or cannot be used; None when they have not been read."""
     resolved: Resolved | None = None
     """What the job would run with their contents."""
+    spent: Used | None = None
+    """What counts against the budget so far; None when it has not been asked."""
+    exhausted: Mapping[str, datetime] | None = None
+    """The models of which no call can be made now, and until when; None when it has not been asked."""
+    models: frozenset[str] = frozenset()
+    """The models that the spec's names stand for, where the installation tells which are at their limits."""
     slot: Granted | Refusal | None = None
     history_available: bool = True
     obstacle: Obstacle | None = None

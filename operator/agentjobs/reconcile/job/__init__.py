@@ -5,6 +5,7 @@ specs          which spec counts for a job
 trial          whether the API server would take a job's pod, asked before acceptance
 acceptance     stores the resolved spec
 facts          answers the needs of decide
+exhausted      which models are at their limits, asked for all jobs at once
 apply          applies the actions of decide
 pods           makes or adopts pods
 prerequisites  makes what pods need, and makes the pods owners of it

@@ -6,6 +6,7 @@ While Postgres is away, jobs wait and say so. A pass in which it did not answer 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, assert_never
 
 from agentjobs.api.job.agent import ConfigMapKey
@@ -17,7 +18,9 @@ from agentjobs.core.job import needs
 from agentjobs.core.job.observation import FinalResult, Heartbeat, Job, Observation, Progress
 from agentjobs.errors import Invalid, NotFound, Unavailable
 from agentjobs.kube.resources import AGENTJOBS, CONFIGMAPS
+from agentjobs.models.budget import Used
 from agentjobs.reconcile.job.ends import is_recorded
+from agentjobs.reconcile.job.exhausted import Exhausted
 from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.job.trial import Trial
 from agentjobs.reconcile.ports import Ports
@@ -36,6 +39,9 @@ class Facts:
     resolved: Resolved | None = None
     heartbeat: Heartbeat | None = None
     progress: Progress | None = None
+    spent: tuple[int, Used] | None = None
+    """What was used, and after how many starts."""
+    exhausted: Mapping[str, datetime] | None = None
     end_recorded: bool | None = None
     result: FinalResult | None = None
     outage: bool = False
@@ -51,6 +57,7 @@ class FactsLoader:
         self._cluster = ports.cluster
         self._history = ports.history
         self._writer = ports.writer
+        self._exhausted = ports.models and Exhausted(ports.models.exhausted_models, ports.monotonic)
         self._now = ports.now
 
     def away(self, facts: Facts) -> bool:
@@ -136,6 +143,10 @@ class FactsLoader:
                 facts.heartbeat = Heartbeat(silence)
             case needs.StartProgress(start):
                 facts.progress = await self._history.progress(job.uid, start)
+            case needs.Spent(attempt):
+                facts.spent = job.status.starts, await self._history.spent(job.uid, attempt)
+            case needs.ExhaustedModels():
+                facts.exhausted = await self._exhausted.models() if self._exhausted else {}
             case needs.FinalResult():
                 facts.result = await self._history.final_result(job.uid)
             case needs.EndRecorded():

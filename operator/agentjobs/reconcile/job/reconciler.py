@@ -13,6 +13,7 @@ from agentjobs.api.job.resolve import config_map_keys
 from agentjobs.core.job.actions import Decision, Keep
 from agentjobs.core.job.decide import decide
 from agentjobs.core.job.ended import EndedJob
+from agentjobs.core.job.models import asked_models
 from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import JobName
@@ -38,6 +39,8 @@ class Jobs:
         acceptance = Acceptance(ports, self._state, self._facts)
         self._applier = Applier(ports, state=self._state, acceptance=acceptance, story=self._story, pods=setup.pods)
         self._max_llm_calls = setup.pods.max_llm_calls
+        self._aliases = setup.pods.model_aliases
+        self._tells_limits = ports.models is not None
         self._now = ports.now
         self._monotonic = ports.monotonic
 
@@ -109,6 +112,9 @@ class Jobs:
             references=frozenset(config_map_keys(spec)) if spec and not job.accepted else frozenset(),
             missing=facts.missing,
             resolved=facts.resolved,
+            spent=facts.spent[1] if facts.spent and facts.spent[0] == job.status.starts else None,
+            exhausted=facts.exhausted,
+            models=asked_models(spec, self._aliases) if spec and self._tells_limits else frozenset(),
             slot=self._state.slots.answer(job, spec.queue) if spec else None,
             history_available=available,
             obstacle=memo.obstacle,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from agentjobs.api.conditions import AcceptedReason, AdmittedReason, Phase, PodStartedReason
+from agentjobs.api.conditions import AcceptedReason, AdmittedReason, Phase, PodStartedReason, SuspendedReason
 from agentjobs.api.events import EventReason
 from agentjobs.api.job.status import AttemptRecord
 from agentjobs.contract import Verdict, cut
@@ -100,7 +100,7 @@ class Story:
             case Finish():
                 self.finished(seen, next_step)
             case Suspend():
-                self._event(job, EventReason.SUSPENDED, next_step.message)
+                self._event(job, _of_suspension(next_step), next_step.message)
             case Again():
                 self._event(job, record.reason or record.verdict, f"{record.pod}: {record.message}")
 
@@ -123,7 +123,7 @@ class Story:
 
     def suspended(self, seen: Observation, action: Suspend) -> None:
         """The job is held until it is resumed."""
-        self._event(seen.job, EventReason.SUSPENDED, action.message)
+        self._event(seen.job, _of_suspension(action), action.message)
         _decided("job.suspended", seen, action, reason=str(action.reason))
 
     def edited(self, job: Job, fields: Iterable[str]) -> None:
@@ -168,6 +168,12 @@ class Story:
                 charged=record.charged,
             ),
         )
+
+
+def _of_suspension(action: Suspend) -> str:
+    """The reason of a suspension's Event. A budget that is used up needs a person, which the reason must tell."""
+    is_budget = action.reason == SuspendedReason.BUDGET_EXCEEDED
+    return SuspendedReason.BUDGET_EXCEEDED if is_budget else EventReason.SUSPENDED
 
 
 def _decided(event: str, seen: Observation, action: object, level: int = logging.INFO, /, **fields: Any) -> None:

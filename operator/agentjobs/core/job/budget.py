@@ -1,0 +1,70 @@
+"""What a job has spent against its budget, and what follows when a limit is reached.
+
+A job goes on when its budget was edited, and for no other reason: a pod carries the limits that it was told, and a
+suspension's message ends with them. So a runner that counts otherwise than history does never makes a loop.
+"""
+
+from datetime import datetime
+
+from agentjobs.api.conditions import ConditionType, Phase, SuspendedReason, find_condition
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.contract import ErrorClass, cut
+from agentjobs.core.job.actions import Again, Finish, Suspend
+from agentjobs.core.job.observation import Job, Observation
+from agentjobs.core.pods.manifests import budget_annotation
+from agentjobs.models.budget import Limits, Used, plain
+
+# A condition has 1 KiB, and must not lose its end.
+MAX_WORDS = 512
+_THEN = "its budget then: "
+
+
+def reached(limits: Limits, used: Used) -> str:
+    """Return the limits that are reached in words, empty for none."""
+    cost = None if limits.cost is None or used.cost < limits.cost else f"{plain(used.cost)} of {plain(limits.cost)}"
+    found = {
+        "maxCostUSD": cost,
+        "maxTokens": _count(limits.tokens, used.tokens),
+        "maxLLMCalls": _count(limits.llm_calls, used.llm_calls),
+        "maxToolCalls": _count(limits.tool_calls, used.tool_calls),
+    }
+    return ", ".join(f"budget.{name}: {words} used" for name, words in found.items() if words)
+
+
+def over_budget(spec: AgentJobSpec, limits: Limits, message: str) -> Finish | Suspend:
+    """Return what follows for a job whose budget, as `limits` have it, is used up."""
+    if spec.budget is None or spec.budget.on_exceeded == "Fail":
+        return Finish(Phase.FAILED, ErrorClass.BUDGET_EXCEEDED, message)
+    cure = "raise the limit in spec.budget and the job continues"
+    return Suspend(SuspendedReason.BUDGET_EXCEEDED, f"{cut(message, MAX_WORDS)}; {cure}; {_THEN}{_words(limits)}")
+
+
+def after_start(seen: Observation, spec: AgentJobSpec, message: str, now: datetime) -> Again | Finish | Suspend:
+    """Return what follows a start that ended because its budget was used up.
+
+    When the budget was edited meanwhile, the job goes on as if it had been so from the beginning: what is left of it is
+    judged before the next start.
+    """
+    told = seen.active_pod.budget if seen.active_pod else ""
+    if told != budget_annotation(seen.limits):
+        return Again(now, infra=False, free=True)
+    return over_budget(spec, seen.limits, message)
+
+
+def is_suspended(job: Job) -> bool:
+    """Whether the job is suspended because its budget is used up."""
+    return job.says(ConditionType.SUSPENDED, status=True, reason=SuspendedReason.BUDGET_EXCEEDED)
+
+
+def is_unchanged(job: Job, limits: Limits) -> bool:
+    """Whether a job that is suspended for its budget still has the budget that it was suspended for."""
+    said = find_condition(job.status.conditions, ConditionType.SUSPENDED)
+    return said is not None and said.message.endswith(f"; {_THEN}{_words(limits)}")
+
+
+def _count(limit: int | None, used: int) -> str:
+    return "" if limit is None or used < limit else f"{used} of {limit}"
+
+
+def _words(limits: Limits) -> str:
+    return ", ".join(f"{name} {value}" for name, value in limits.dump().items()) or "none"

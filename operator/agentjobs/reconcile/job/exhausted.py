@@ -1,0 +1,29 @@
+"""Which models are at their limits now: one question for all jobs that are about to start."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+ASK_SECONDS: Final = 2.0
+
+
+class Exhausted:
+    """What history says of models that no call can be made of, at most two seconds old."""
+
+    def __init__(self, ask: Callable[[], Awaitable[Mapping[str, datetime]]], monotonic: Callable[[], float]) -> None:
+        self._ask = ask
+        self._monotonic = monotonic
+        self._asking = asyncio.Lock()
+        self._known: tuple[float, Mapping[str, datetime]] | None = None
+
+    async def models(self) -> Mapping[str, datetime]:
+        """Return the models that no call can be made of, and until when.
+
+        Raises:
+            Unavailable: history is away.
+        """
+        async with self._asking:
+            if self._known is None or self._monotonic() - self._known[0] >= ASK_SECONDS:
+                self._known = self._monotonic(), await self._ask()
+            return self._known[1]

@@ -1,0 +1,312 @@
+"""Budgets: at a limit a job fails or is kept, an edit lets it go on, and nothing starts while a limit is reached."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from agentjobs.api.conditions import Phase
+from agentjobs.contract import ANNOTATION_BUDGET, ANNOTATION_RESUME, Verdict
+from agentjobs.core.job import needs
+from agentjobs.core.job.actions import Again, Claim, Decision, EndStart, Finish, Keep, Suspend
+from agentjobs.core.job.budget import reached
+from agentjobs.core.job.decide import decide
+from agentjobs.models.budget import Limits, Used
+
+THREE = {"maxLLMCalls": 3}
+KEPT = {**THREE, "onExceeded": "Suspend"}
+ALL_USED = Used(llm_calls=3)
+
+
+def told(seen, budget):
+    """The active pod was told this budget."""
+    noted = {key: value for key, value in budget.items() if key != "onExceeded"}
+    for pod in seen.pods:
+        pod["metadata"]["annotations"] = {ANNOTATION_BUDGET: json.dumps(noted, separators=(",", ":"))}
+    return seen
+
+
+def exceeded(scene, budget=KEPT, **spec):
+    """A start has ended at its budget."""
+    return told(scene(budget=budget, **spec).claimed().said(Verdict.FAIL, "BudgetExceeded"), budget)
+
+
+def next_of(seen):
+    answer = decide(seen.observation, seen.now)
+    assert isinstance(answer, Decision)
+    assert isinstance(answer.action, EndStart)
+    return answer.action
+
+
+def suspended(scene, budget=KEPT, **spec):
+    seen = exceeded(scene, budget, **spec)
+    seen.written(next_of(seen)).granted()
+    seen.pods = []
+    return seen.knowing(spent=ALL_USED)
+
+
+def edited(seen, **budget):
+    seen.raw["budget"] = budget
+    seen.meta["generation"] += 1
+    seen.status["observedGeneration"] = seen.meta["generation"]
+    for one in seen.status["conditions"]:
+        one["observedGeneration"] = seen.meta["generation"]
+    return seen
+
+
+def test_at_its_budget_a_job_fails(scene):
+    end = next_of(exceeded(scene, THREE))
+
+    assert isinstance(end.next_step, Finish)
+    assert (end.next_step.phase, end.next_step.reason) == (Phase.FAILED, "BudgetExceeded")
+
+
+def test_at_its_budget_a_job_is_kept_without_a_charge_when_it_wants_so(scene):
+    seen = exceeded(scene)
+    end = next_of(seen)
+    seen.written(end)
+
+    assert isinstance(end.next_step, Suspend)
+    assert (seen.job.status.phase, seen.job.status.reason) == (Phase.SUSPENDED, "BudgetExceeded")
+    assert [record.charged for record in seen.job.status.attempt_history] == [False]
+
+
+@pytest.mark.parametrize("action", ["Retry", "Succeed", "Cancel"])
+def test_a_rule_of_the_job_comes_before_its_budget(scene, action):
+    rules = [{"name": "mine", "onErrors": ["BudgetExceeded"], "action": action}]
+    end = next_of(exceeded(scene, resultPolicy={"rules": rules}))
+
+    assert end.rule == "mine"
+    assert not isinstance(end.next_step, Suspend)
+
+
+@pytest.mark.parametrize("on_exceeded", ["Fail", "Suspend"])
+def test_a_budget_that_was_edited_while_the_pod_ran_lets_the_job_go_on_at_once(scene, on_exceeded):
+    seen = exceeded(scene, {**THREE, "onExceeded": on_exceeded})
+    seen.raw["budget"] = {"maxLLMCalls": 4, "onExceeded": on_exceeded}
+    end = next_of(seen)
+    seen.written(end)
+
+    assert isinstance(end.next_step, Again)
+    assert (end.next_step.at, end.record.charged) == (seen.now, False)
+    assert (seen.job.status.snoozes, seen.job.status.infra_restarts) == (0, 0)
+
+
+def test_what_was_edited_is_judged_before_the_next_start(scene):
+    seen = exceeded(scene, THREE)
+    seen.raw["budget"] = {"maxLLMCalls": 2}
+    seen.written(next_of(seen)).granted()
+    seen.pods = []
+    answer = decide(seen.knowing(spent=ALL_USED).observation, seen.now)
+
+    assert isinstance(answer, Decision)
+    assert isinstance(answer.action, Finish)
+    assert (answer.action.reason, "3 of 2" in answer.action.message) == ("BudgetExceeded", True)
+
+
+def test_a_job_that_is_to_be_suspended_is_so_and_its_budget_is_judged_later(scene):
+    end = next_of(exceeded(scene, suspend=True))
+
+    assert isinstance(end.next_step, Suspend)
+    assert end.next_step.reason == "Requested"
+
+
+def test_a_job_that_is_cancelled_at_its_budget_is_cancelled(scene):
+    end = next_of(exceeded(scene, cancel=True))
+
+    assert isinstance(end.next_step, Finish)
+    assert end.next_step.phase is Phase.CANCELLED
+
+
+def test_a_suspended_job_costs_no_question(scene):
+    answer = decide(suspended(scene).knowing(spent=None).observation, datetime(2026, 11, 22, tzinfo=UTC))
+
+    assert answer == Decision(Keep())
+
+
+def test_raising_the_limit_resumes_it(scene):
+    seen = edited(suspended(scene), maxLLMCalls=4, onExceeded="Suspend")
+
+    assert decide(seen.knowing(spent=None).observation, seen.now) == needs.Spent(None)
+    assert decide(seen.knowing(spent=ALL_USED).observation, seen.now) == Decision(Claim(2, 1))
+
+
+def test_taking_the_budget_away_resumes_it(scene):
+    seen = suspended(scene)
+    edited(seen)
+    del seen.raw["budget"]
+
+    assert decide(seen.observation, seen.now) == Decision(Claim(2, 1))
+
+
+@pytest.mark.parametrize("budget", [{"maxLLMCalls": 2}, {"maxLLMCalls": 3, "maxTokens": 9}])
+def test_an_edit_that_leaves_the_limit_reached_does_not(scene, budget):
+    seen = edited(suspended(scene), **budget, onExceeded="Suspend")
+    answer = decide(seen.observation, seen.now)
+
+    assert isinstance(answer, Decision)
+    assert isinstance(answer.action, Suspend)
+    assert decide(seen.written(answer.action).observation, seen.now) == Decision(Keep())
+
+
+def test_an_edit_is_judged_when_history_is_back(scene):
+    seen = edited(suspended(scene), maxLLMCalls=4).knowing(spent=None, history_available=False)
+    answer = decide(seen.observation, seen.now)
+
+    assert isinstance(answer, Decision)
+    assert isinstance(answer.action, Keep)
+    assert answer.again is not None
+
+
+def test_the_annotation_that_resumes_others_does_not_resume_it(scene):
+    seen = suspended(scene)
+    seen.meta["annotations"] = {ANNOTATION_RESUME: "now"}
+
+    assert decide(seen.observation, seen.now) == Decision(Keep())
+
+
+def test_it_can_be_cancelled(scene):
+    seen = suspended(scene, cancel=False)
+    seen.raw["cancel"] = True
+    answer = decide(seen.observation, seen.now)
+
+    assert isinstance(answer, Decision)
+    assert isinstance(answer.action, Finish)
+    assert answer.action.phase is Phase.CANCELLED
+
+
+def test_a_suspension_that_was_asked_for_and_taken_back_does_not_lead_past_the_budget(scene):
+    seen = suspended(scene)
+    seen.raw["suspend"] = True
+    asked = decide(seen.observation, seen.now)
+    assert isinstance(asked, Decision)
+    assert isinstance(asked.action, Suspend)
+    assert asked.action.reason == "Requested"
+
+    seen.written(asked.action).raw["suspend"] = False
+    answer = decide(seen.observation, seen.now)
+
+    assert isinstance(answer, Decision)
+    assert isinstance(answer.action, Suspend)
+    assert answer.action.reason == "BudgetExceeded"
+
+
+@pytest.mark.parametrize(("on_exceeded", "action"), [("Fail", Finish), ("Suspend", Suspend)])
+def test_a_retry_does_not_start_with_a_budget_that_is_used_up(scene, on_exceeded, action):
+    seen = scene(budget={**THREE, "onExceeded": on_exceeded}).claimed().said(Verdict.RETRY, "ToolError")
+    seen.written(next_of(seen)).granted()
+    seen.pods = []
+    waits = decide(seen.knowing(spent=None).observation, seen.now)
+    assert isinstance(waits, Decision)  # its backoff is not over, and nobody is asked before
+
+    seen.later(minutes=1)
+    assert decide(seen.observation, seen.now) == needs.Spent(None)
+    answer = decide(seen.knowing(spent=ALL_USED).observation, seen.now)
+
+    assert isinstance(answer, Decision)
+    assert isinstance(answer.action, action)
+
+
+def test_of_a_budget_of_an_attempt_the_next_attempt_is_asked(scene):
+    seen = scene(budget={**THREE, "scope": "Attempt"}).claimed().said(Verdict.RETRY, "ToolError")
+    seen.written(next_of(seen)).granted().later(minutes=1)
+    seen.pods = []
+
+    assert decide(seen.knowing(spent=None).observation, seen.now) == needs.Spent(2)
+    assert decide(seen.knowing(spent=Used()).observation, seen.now) == Decision(Claim(2, 2))
+
+
+def test_a_first_start_asks_nothing(scene):
+    seen = scene(budget=THREE).granted().knowing(spent=None)
+
+    assert decide(seen.observation, seen.now) == Decision(Claim(1, 1))
+
+
+def test_an_operator_that_cannot_read_the_budget_leaves_the_job_to_a_newer_one(scene):
+    seen = exceeded(scene).knowing(spec=None, unreadable="budget.onExceeded: Ask")
+    end = next_of(seen)
+    kept = suspended(scene).knowing(spec=None, unreadable="budget.onExceeded: Ask")
+
+    assert isinstance(end.next_step, Again)
+    assert not end.record.charged
+    assert decide(kept.observation, kept.now) == Decision(Keep())
+
+
+def test_a_runner_that_counts_otherwise_than_history_makes_no_loop(scene):
+    seen = suspended(scene).knowing(spent=Used(llm_calls=1))
+
+    assert decide(seen.later(days=1).observation, seen.now) == Decision(Keep())
+
+
+@pytest.mark.parametrize(
+    ("used", "said"),
+    [
+        (Used(Decimal("2.5"), 9, 2, 9), "budget.maxCostUSD: 2.5 of 2.5 used"),
+        (Used(Decimal("2.499"), 10, 2, 9), "budget.maxTokens: 10 of 10 used"),
+        (Used(Decimal("0.1"), 9, 3, 10), "budget.maxLLMCalls: 3 of 3 used, budget.maxToolCalls: 10 of 10 used"),
+        (Used(Decimal("2.499999"), 9, 2, 9), ""),
+    ],
+)
+def test_each_limit_that_is_reached_is_named(used, said):
+    assert reached(Limits(Decimal("2.50"), 10, 3, 10), used) == said
+    assert reached(Limits(), replace(used, llm_calls=10**9)) == ""
+
+
+def at_limit(scene, until, **spec):
+    models = frozenset({"gemini-flash-latest"})
+    return scene(**spec).granted().knowing(models=models, exhausted={"gemini-flash-latest": until})
+
+
+def test_a_job_whose_model_is_at_its_limit_waits_without_a_slot(scene):
+    seen = scene().granted().knowing(models=frozenset({"gemini-flash-latest"}))
+    assert decide(seen.observation, seen.now) == needs.ExhaustedModels()
+
+    until = seen.now + timedelta(minutes=5)
+    answer = decide(at_limit(scene, until).observation, seen.now)
+
+    assert isinstance(answer, Decision)
+    assert answer.action.reason == "WaitingForModelLimit"
+    assert "gemini-flash-latest" in answer.action.message
+    assert "09:05:00Z" in answer.action.message
+    assert until <= answer.again <= until + timedelta(seconds=30)
+
+
+def test_it_starts_when_another_model_is_at_its_limit(scene):
+    seen = scene().granted().knowing(models=frozenset({"gemini-x"}), exhausted={"gemini-y": scene().now})
+
+    assert decide(seen.observation, seen.now) == Decision(Claim(1, 1))
+
+
+def test_the_end_of_a_short_wait_moves_without_a_write(scene):
+    seen = at_limit(scene, scene().now + timedelta(seconds=5))
+    first = decide(seen.observation, seen.now)
+    seen.knowing(exhausted={"gemini-flash-latest": seen.now + timedelta(seconds=40)})
+    second = decide(seen.later(seconds=6).observation, seen.now)
+
+    assert isinstance(first, Decision)
+    assert isinstance(second, Decision)
+    assert first.action.message == second.action.message
+
+
+def test_jobs_come_back_spread_over_a_while(scene):
+    seen = at_limit(scene, scene().now + timedelta(minutes=5))
+    again = set()
+    for number in range(20):
+        seen.meta["uid"] = f"uid-{number}"
+        again.add(decide(seen.observation, seen.now).again)
+
+    assert len(again) == 20
+
+
+def test_timeouts_queue_counts_while_the_model_is_at_its_limit(scene):
+    seen = at_limit(scene, scene().now + timedelta(hours=5), timeouts={"queue": "10m"})
+    first = decide(seen.observation, seen.now)
+    assert isinstance(first, Decision)
+    assert first.again == seen.now + timedelta(minutes=10)
+
+    answer = decide(seen.written(first.action).later(minutes=10).observation, seen.now)
+
+    assert isinstance(answer.action, Finish)
+    assert answer.action.reason == "QueueTimeout"
