@@ -22,6 +22,7 @@ from agentjobs.durations import format_duration, parse_duration
 from agentjobs.errors import AgentJobsError, Fenced, Invalid, Unavailable
 from agentjobs_runner import log, user_steps
 from agentjobs_runner.endings import (
+    FENCED,
     Ending,
     StartEnded,
     interrupted,
@@ -222,7 +223,7 @@ class Supervisor:
         """Return how `message` ends the start; None when it does not end it yet."""
         match message:
             case AgentEnded(ending):
-                return ending
+                return Fenced(ending.message) if ending.reason == FENCED else ending
             case AtBoundary():
                 return interrupted("told to stop; stopped between two steps")
             case Terminated(own=True):

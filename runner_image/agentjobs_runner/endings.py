@@ -5,9 +5,12 @@ Made by `classify`, `answer` and whatever refuses a configuration; reported by `
 
 import os
 from dataclasses import dataclass
+from typing import Final
 
 from agentjobs import contract
 from agentjobs.contract import ErrorClass, Result, Verdict
+
+FENCED: Final = "Fenced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,11 @@ def progress_timeout(limit: str, running: str) -> Ending:
     doing = f"; {running} did not end" if running else ""
     message = f"no progress for {limit}{doing}. Raise timeouts.progress if that is how long it takes"
     return Ending(Verdict.RETRY, ErrorClass.PROGRESS_TIMEOUT, message)
+
+
+def fenced(message: str) -> Ending:
+    """Another pod holds this start. `attempt` does not report it: whatever we say would be about that pod's work."""
+    return Ending(Verdict.RETRY, FENCED, message)
 
 
 def interrupted(message: str) -> Ending:

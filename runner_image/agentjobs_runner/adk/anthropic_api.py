@@ -10,13 +10,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from functools import cached_property
 from typing import Any, Final
 
-from anthropic import APIStatusError, AsyncAnthropic
+from anthropic import APIStatusError, AsyncAnthropic, Timeout
 from anthropic.resources.messages import AsyncMessages
 from google.adk.models.anthropic_llm import AnthropicLlm
 from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
 
-from agentjobs_runner.adk.client_responses import checked, whole
+from agentjobs_runner.adk.client_responses import CONNECT_SECONDS, checked, whole
 from agentjobs_runner.adk.finish_reasons import arguments, truncated, truncated_call, unfinished_ending
 from agentjobs_runner.endings import ProviderFailed, StartEnded, lost_call, model_auth
 
@@ -30,7 +30,8 @@ def make(name: str, field: str) -> "Anthropic":
     Raises:
         StartEnded: ModelAuth when the environment holds no key.
     """
-    client = _Client(max_retries=0)
+    # An answer may take as long as steps.llm.timeout allows; that is measured in `model_steps`.
+    client = _Client(max_retries=0, timeout=Timeout(None, connect=CONNECT_SECONDS))
     if not (client.api_key or client.auth_token or client.credentials):
         raise model_auth(field, f"anthropic/{name}", "ANTHROPIC_API_KEY")
     return Anthropic(model=name, client=client)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from agentjobs.contract import ErrorClass, Verdict
 from agentjobs_runner.adk.invalid_definitions import invalid_definition
-from agentjobs_runner.adk.provider_errors import head, judge, read, status_of
+from agentjobs_runner.adk.provider_errors import head, judge, read, refusal, status_of
 from agentjobs_runner.classify import described, disk_failed, ending_of
 from agentjobs_runner.endings import Ending, NotAnAnswer, ProviderFailed, key_cure
 from agentjobs_runner.frames import Frame, frames_of, own_frame
@@ -77,6 +77,9 @@ def _known(cause: Cause, now: datetime) -> Ending | None:
         )
     if (invalid := invalid_definition(cause)) is not None:
         return invalid
+    # Also what code of a tool met when it asked a model by itself.
+    if status_of(error) is not None and (refused := refusal(read(error, now))) is not None:
+        return refused
     if source is Source.TOOL:
         return None
     if isinstance(error, ProviderFailed):

@@ -1,11 +1,14 @@
 """How answers of providers are looked at before ADK reads them, for clients of OpenAI's make, as Anthropic's is."""
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Final
 
 from google.adk.models.llm_response import LlmResponse
 
 from agentjobs_runner.endings import NotAnAnswer, cut_off
+
+# As both clients have it by themselves. What comes after a connection is there is limited by the job.
+CONNECT_SECONDS: Final = 5.0
 
 Check = Callable[[Any], None]
 CheckStream = Callable[[AsyncIterator[Any]], AsyncIterator[Any]]

@@ -14,10 +14,10 @@ from typing import Any, Final
 from google.adk.integrations.openai import OpenAILlm
 from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
-from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI
+from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI, Timeout
 from openai.resources.chat import AsyncChat, AsyncCompletions
 
-from agentjobs_runner.adk.client_responses import checked, whole
+from agentjobs_runner.adk.client_responses import CONNECT_SECONDS, checked, whole
 from agentjobs_runner.adk.finish_reasons import arguments, truncated_call, unfinished_ending
 from agentjobs_runner.endings import ProviderFailed, StartEnded, content_blocked, lost_call, model_auth
 
@@ -41,7 +41,9 @@ def make(name: str, field: str) -> "OpenAICompatible":
     key = os.environ.get("OPENAI_API_KEY") or (NO_KEY if os.environ.get("OPENAI_BASE_URL") else None)
     if key is None:
         raise model_auth(field, f"openai/{name}", "OPENAI_API_KEY")
-    return OpenAICompatible(model=name, client=_Client(api_key=key, max_retries=0))
+    # An answer may take as long as steps.llm.timeout allows; that is measured in `model_steps`.
+    client = _Client(api_key=key, max_retries=0, timeout=Timeout(None, connect=CONNECT_SECONDS))
+    return OpenAICompatible(model=name, client=client)
 
 
 class OpenAICompatible(OpenAILlm):

@@ -13,14 +13,15 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from agentjobs import contract
-from agentjobs.contract import MAX_DELAY_SECONDS, ErrorClass, Verdict
-from agentjobs_runner.endings import Ending
+from agentjobs.contract import MAX_DELAY_SECONDS, REFUSAL_PREFIX, ErrorClass, Verdict
+from agentjobs_runner.endings import Ending, fenced
 
 # A rate limit that does not say how long (api reference, error classes).
 RATE_LIMIT_SECONDS: Final = 30.0
 # A quota per day, whose RetryInfo speaks of seconds. Each look costs a pod.
 DAILY_SECONDS: Final = 3600.0
 _SHOWN_QUOTAS: Final = 3
+_REFUSAL: Final = re.compile(rf"{re.escape(REFUSAL_PREFIX)}[A-Za-z0-9]{{1,63}}")
 # Hosts answer with whole pages; a message has 1 KiB.
 _TEXT_BYTES: Final = 600
 
@@ -29,7 +30,8 @@ _TEXT_BYTES: Final = 600
 class Report:
     """What a provider reported of an error.
 
-    `words` are its codes and types, `quotas` the limits that were reached, `wait` the seconds it asked for.
+    `words` are its codes and types, `quotas` the limits that were reached, `wait` the seconds it asked for. `refused`
+    is the class that our own model proxy gave it, empty for what providers say.
     """
 
     status: int | None = None
@@ -37,6 +39,7 @@ class Report:
     text: str = ""
     quotas: tuple[str, ...] = ()
     wait: float | None = None
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +198,15 @@ TABLE: Final = (
     ),
     Row(ErrorClass.MODEL_UNAVAILABLE, verdict=Verdict.RETRY),
 )
+# What the proxy may refuse with: what providers do, and what is its own.
+_REFUSED: Final = {str(row.reason): row.verdict for row in TABLE} | {
+    ErrorClass.BUDGET_EXCEEDED: Verdict.FAIL,
+    ErrorClass.MODEL_NOT_ALLOWED: Verdict.FAIL,
+    ErrorClass.UNKNOWN_MODEL_PRICE: Verdict.FAIL,
+    ErrorClass.CONFIG_INVALID: Verdict.FAIL,
+    ErrorClass.JOURNAL_UNAVAILABLE: Verdict.SNOOZE,
+}
+_FENCED: Final = 409
 _AGAIN: Final = _words(
     r"(?:try again|retry) (?:in|after) (?:(\d{1,4}) ?h\w* ?)?(?:(\d{1,4}) ?m(?!s)[a-z]* ?)?"
     r"(?:(\d{1,6}(?:\.\d{1,9})?) ?(ms|s))?"
@@ -204,6 +216,8 @@ _PER_DAY: Final = _words(r"per.?day|\b[RT]PD\b|daily")
 
 def judge(report: Report, told: str) -> Ending:
     """Say how a start ends after what a provider reported; `told` begins the message, e.g. `the provider said`."""
+    if (refused := refusal(report)) is not None:
+        return refused
     row = next(row for row in TABLE if row.fits(report))
     quotas = f" ({'; '.join(report.quotas[:_SHOWN_QUOTAS])})" if report.quotas else ""
     cure = f"; {row.cure}" if row.cure else ""
@@ -213,16 +227,30 @@ def judge(report: Report, told: str) -> Ending:
     return Ending(row.verdict, row.reason, f"{told}: {text}{quotas}{cure}", delay_seconds=delay)
 
 
+def refusal(report: Report) -> Ending | None:
+    """Say how a start ends that the model proxy refused a call, by its own words; None when it did not."""
+    if not report.refused:
+        return None
+    said = f"the model proxy refused the call: {contract.cut(' '.join(report.text.split()), _TEXT_BYTES)}"
+    if report.status == _FENCED:
+        return fenced(said)
+    verdict = _REFUSED.get(report.refused, Verdict.FAIL)
+    delay = _delay(report) if verdict is Verdict.SNOOZE else None
+    return Ending(verdict, report.refused, said, delay_seconds=delay)
+
+
 def read(error: BaseException, now: datetime) -> Report:
     """Return the provider's text from an exception of google-genai's, OpenAI's, Anthropic's or LiteLLM's client."""
     body, details = _body(error), _details(error)
     text = _text(error, body)
+    words = _all_words(error, body, details, text)
     return Report(
         status=status_of(error),
-        words=frozenset(word.casefold() for word in _all_words(error, body, details, text)),
+        words=frozenset(word.casefold() for word in words),
         text=text,
         quotas=tuple(_quotas(details)),
         wait=_wait(error, body, details, text, now),
+        refused=next((word.removeprefix(REFUSAL_PREFIX) for word in words if _REFUSAL.fullmatch(word)), ""),
     )
 
 
@@ -262,7 +290,7 @@ def _all_words(error: BaseException, body: dict[str, Any], details: list[dict[st
     if kinds:
         # LiteLLM writes what the provider answered into its own sentence.
         found += [kind.__name__ for kind in kinds]
-        found += re.findall(r"""["'](?:code|type)["']\s*:\s*["']([\w.-]+)["']""", text)
+        found += re.findall(r"""["'](?:code|type|reason)["']\s*:\s*["']([\w./-]+)["']""", text)
     return [word for word in found if isinstance(word, str) and word]
 
 
@@ -274,7 +302,7 @@ def _text(error: BaseException, body: dict[str, Any]) -> str:
         # OpenRouter's own sentence says only that its upstream failed.
         raw = metadata.get("raw") if isinstance(metadata, dict) else None
         beside = f": {raw[:500]}" if isinstance(raw, str) and raw.strip() else ""
-        named = f"{code}: " if isinstance(code, str) and not code.isdigit() else ""
+        named = f"{code}: " if isinstance(code, str) and not (code.isdigit() or _REFUSAL.match(code)) else ""
         return f"{named}{said}{beside}"
     message = getattr(error, "message", None)
     return str(message) if message else str(error)

@@ -64,6 +64,17 @@ def in_googles_words(text, streamed):
     return f"data: {json.dumps(answer)}\r\n\r\n".encode() if streamed else answer
 
 
+def refused(path, status, error_class, message):
+    """An error as the provider of the path would say it, with our code."""
+    code = f"{contract.REFUSAL_PREFIX}{error_class}"
+    if path.startswith(contract.MODELS_ANTHROPIC):
+        return {"type": "error", "error": {"type": code, "message": message}}
+    if path.startswith(contract.MODELS_OPENAI):
+        return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": code, "domain": contract.GROUP}
+    return {"error": {"code": status, "message": message, "status": "FAILED_PRECONDITION", "details": [info]}}
+
+
 WORDS = {
     contract.MODELS_GEMINI: in_googles_words,
     contract.MODELS_VERTEX: in_googles_words,
@@ -78,11 +89,16 @@ def proxy(serve):
 
     class Proxy:
         then = staticmethod(lambda number: None)
+        refuses = None
+        """Status, class, message and headers of what every call is answered."""
         says = staticmethod(lambda headers: "Hello.")
 
         def answer(self, method, path, headers, body):
             self.calls.append((path, headers, body))
             self.then(len(self.calls))
+            if self.refuses:
+                status, error_class, message, more = self.refuses
+                return status, more, refused(path, status, error_class, message)
             words = next(words for prefix, words in WORDS.items() if path.startswith(f"{prefix}/"))
             streamed = "streamGenerateContent" in path or bool(body.get("stream"))
             kind = "text/event-stream" if streamed else "application/json"
@@ -243,3 +259,31 @@ root_agent = LlmAgent(name="a", model="openai/some-model", instruction="Help.", 
         ("own", False),
         ("some-model", True),
     ]
+
+
+@pytest.mark.parametrize("mode", ["NONE", "SSE"])
+@pytest.mark.parametrize("model", [model for model, _, _ in CLIENTS.values()], ids=CLIENTS)
+def test_a_refusal_of_the_proxy_is_the_end_of_the_start_by_its_class(run, proxy, model, mode):
+    proxy.refuses = 402, "BudgetExceeded", "maxCostUSD of 2.50 is reached.", {"x-should-retry": "false"}
+    _, process = run(model, mode=mode)
+
+    assert process.wait().verdict == ("Fail", "BudgetExceeded"), process.err
+    assert "maxCostUSD of 2.50 is reached." in process.message.message
+    assert len(proxy.calls) == 1
+
+
+def test_a_limit_that_is_used_up_snoozes_the_job_as_long_as_the_proxy_says(run, proxy):
+    proxy.refuses = 429, "ModelRateLimited", "The limit of gemini is used up.", {"Retry-After": "21"}
+    _, process = run("gemini-flash-latest")
+
+    assert process.wait().verdict == ("Snooze", "ModelRateLimited"), process.err
+    assert process.message.delay_seconds == 21.0
+
+
+@pytest.mark.parametrize("model", [model for model, _, _ in CLIENTS.values()], ids=CLIENTS)
+def test_a_start_that_the_proxy_knows_as_another_pods_leaves_without_a_word(run, proxy, model):
+    proxy.refuses = 409, "Interrupted", "Another pod holds this start.", {}
+    told, process = run(model)
+
+    assert process.wait().code == contract.EXIT_FENCED, process.err
+    assert (process.raw, told.results) == ("", [])

@@ -55,6 +55,18 @@ def test_no_key_and_no_host_of_ones_own_is_refused_before_anything_runs(models, 
     assert refused.value.ending.reason == "ModelAuth"
 
 
+@pytest.mark.parametrize("name", ["openai/gpt-4o", "anthropic/claude-4"])
+def test_a_client_asks_once_and_waits_as_long_as_the_job_allows(models, monkeypatch, name):
+    for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.setenv(variable, "sk-of-the-test")
+
+    client = models.resolve(name, "agent.model").client
+
+    assert client.max_retries == 0
+    assert client.timeout.read is None
+    assert client.timeout.connect == 5.0
+
+
 def test_every_setting_a_job_may_give_is_one_of_adks():
     assert set(KEYS) <= set(RunConfig.model_fields)
 

@@ -362,3 +362,64 @@ def test_every_row_of_the_table_has_an_answer_that_it_was_made_for():
     hit = {next(place for place, row in enumerate(provider_errors.TABLE) if row.fits(report)) for report in reports}
 
     assert [row for place, row in enumerate(provider_errors.TABLE) if place not in hit] == []
+
+
+def refused_by_gemini(status, code, message):
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": code, "domain": "agentjobs.dev"}
+    return google(status, message, "FAILED_PRECONDITION", [info])
+
+
+def refused_by_openai(status, code, message, **headers):
+    return sdk(status, {"message": message, "type": "invalid_request_error", "param": None, "code": code}, headers)
+
+
+def refused_by_anthropic(status, code, message, **headers):
+    return sdk(status, {"type": "error", "error": {"type": code, "message": message}}, headers)
+
+
+REFUSED = [
+    pytest.param(402, "BudgetExceeded", ("Fail", "BudgetExceeded"), id="budget"),
+    pytest.param(429, "ModelRateLimited", ("Snooze", "ModelRateLimited"), id="limit"),
+    pytest.param(403, "ModelAuth", ("Fail", "ModelAuth"), id="no-key"),
+    pytest.param(403, "ModelNotAllowed", ("Fail", "ModelNotAllowed"), id="not-allowed"),
+    pytest.param(400, "UnknownModelPrice", ("Fail", "UnknownModelPrice"), id="no-price"),
+    pytest.param(400, "ContentBlocked", ("Fail", "ContentBlocked"), id="checker"),
+    pytest.param(503, "ModelUnavailable", ("Retry", "ModelUnavailable"), id="away"),
+    pytest.param(409, "Interrupted", ("Retry", "Fenced"), id="fenced"),
+    pytest.param(400, "OfALaterVersion", ("Fail", "OfALaterVersion"), id="unknown"),
+]
+
+
+@pytest.mark.parametrize("make", [refused_by_gemini, refused_by_openai, refused_by_anthropic])
+@pytest.mark.parametrize(("status", "code", "expected"), REFUSED)
+def test_what_the_model_proxy_refuses_has_the_class_that_it_says(make, status, code, expected):
+    ending = judged(make(status, f"agentjobs.dev/{code}", "Raise budget.maxCostUSD above 2.50."))
+
+    assert (ending.verdict.value, ending.reason) == expected
+    assert ending.message == "the model proxy refused the call: Raise budget.maxCostUSD above 2.50."
+
+
+def test_a_refusal_is_known_by_its_code_where_a_stream_ends_with_it():
+    ending = judged(in_200("Raise budget.maxTokens.", code="agentjobs.dev/BudgetExceeded"))
+    assert (ending.verdict.value, ending.reason) == ("Fail", "BudgetExceeded")
+
+
+def test_a_refusal_of_a_limit_snoozes_as_long_as_it_says():
+    error = refused_by_anthropic(429, "agentjobs.dev/ModelRateLimited", "Wait.", **{"retry-after": "17"})
+    assert judged(error).delay_seconds == 17.0
+
+
+def test_a_refusal_that_a_tools_own_code_met_keeps_its_class():
+    error = refused_by_openai(402, "agentjobs.dev/BudgetExceeded", "Raise budget.maxCostUSD.")
+    note_origin(error, Origin(Source.TOOL, "search"))
+    assert classify(error, now=NOW).reason == "BudgetExceeded"
+
+
+def test_a_word_like_a_refusal_in_a_message_is_none():
+    ending = judged(openai(400, "agentjobs.dev/BudgetExceeded", "invalid_request_error"))
+    assert ending.reason == "ModelBadRequest"
+
+
+def test_litellm_writes_a_refusals_code_into_its_sentence():
+    said = 'OpenAIException - {"error": {"message": "Raise it.", "code": "agentjobs.dev/BudgetExceeded"}}'
+    assert judged(litellm(402, "APIError", said)).reason == "BudgetExceeded"
