@@ -41,7 +41,8 @@ router = APIRouter(tags=["runner"])
 async def get_attempt(runner: Runner, writes: Writes, spans: Traces) -> Response:
     """Claim the start for the pod that asks and answer `contract.Attempt`, all it needs to run."""
     began = datetime.now(UTC)
-    attempt = await writes.claim(runner.uid, runner.start, runner.pod_uid, namespace=runner.namespace, job=runner.job)
+    place = {"namespace": runner.namespace, "job": runner.job}
+    attempt = await writes.claim(runner.uid, runner.start, runner.pod_uid, **place, budget=runner.budget)
     spans.part(runner.uid, runner.start, "claim", begin=began, end=datetime.now(UTC), attributes={})
     logger.info("attempt.claimed", extra=_fields(runner))
     return json_answer(attempt)

@@ -52,7 +52,7 @@ from agentjobs.history.records import (
     TransitionRecord,
 )
 from agentjobs.history.sanitize import clean_text, dump_json
-from agentjobs.history.spending import usage, used
+from agentjobs.history.spending import budget_of, usage, used
 from agentjobs.history.steps import (
     MAX_PAGE_BYTES,
     MAX_PAGE_STEPS,
@@ -66,7 +66,7 @@ from agentjobs.history.steps import (
     recorded,
     run_of,
 )
-from agentjobs.models.budget import Used
+from agentjobs.models.budget import Limits, Scope, Used
 from agentjobs.models.tokens import Tokens
 
 # As PostgreSQL cuts a large answer for the operator.
@@ -256,7 +256,9 @@ class MemoryHistory:
 
     # Runners
 
-    async def claim(self, uid: str, start: int, pod_uid: str, *, namespace: str, job: str) -> Attempt:
+    async def claim(
+        self, uid: str, start: int, pod_uid: str, *, namespace: str, job: str, budget: Limits | None = None
+    ) -> Attempt:
         """Bind a start to the pod that asks first and return its work."""
         self._check_available()
         start_key(uid, start)
@@ -270,7 +272,7 @@ class MemoryHistory:
             found.pod_uid, found.claimed = pod_uid, self.now()
         head = _journal_head(own, start)
         found.run = head["run"]
-        return Attempt(
+        attempt = Attempt(
             namespace=namespace,
             job=job,
             uid=uid,
@@ -282,6 +284,10 @@ class MemoryHistory:
             journal=head,
             session=self.has_session(uid),
         )
+        if budget is not None and budget.dump():
+            scope = found.attempt if budget.scope is Scope.ATTEMPT else None
+            attempt["budget"] = budget_of(budget, used(_usage(own, scope, before=start), _cost(own, scope)))
+        return attempt
 
     async def read_steps(
         self, uid: str, start: int, pod_uid: str, *, after: int = 0, limit: int = MAX_PAGE_STEPS
@@ -560,8 +566,9 @@ def _progress(job: MemoryJob, start: int) -> Progress:
     )
 
 
-def _usage(job: MemoryJob, attempt: int | None = None) -> dict[str, int]:
-    told = [start.usage or {} for start in job.starts.values() if attempt in (None, start.attempt)]
+def _usage(job: MemoryJob, attempt: int | None = None, *, before: int | None = None) -> dict[str, int]:
+    starts = [start for number, start in job.starts.items() if before is None or number < before]
+    told = [start.usage or {} for start in starts if attempt in (None, start.attempt)]
     tokens, calls = sum((end.tokens for end in booked(job, attempt)), Tokens()), len(booked(job, attempt))
     return usage(told, {"llmCalls": calls, "inputTokens": tokens.input, "outputTokens": tokens.output})
 

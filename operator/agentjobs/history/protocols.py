@@ -30,7 +30,7 @@ from agentjobs.history.records import (
 from agentjobs.history.steps import MAX_PAGE_STEPS, Appended
 from agentjobs.history.turns import TurnParts
 from agentjobs.history.versions import Piece, Saving, StoredVersion
-from agentjobs.models.budget import Used
+from agentjobs.models.budget import Limits, Used
 
 
 class OperatorHistory(Protocol):
@@ -101,8 +101,10 @@ class OperatorHistory(Protocol):
 class RunnerHistory(Protocol):
     """What a runner writes. Only the pod that claimed a start may, until the start ends or a newer one exists."""
 
-    async def claim(self, uid: str, start: int, pod_uid: str, *, namespace: str, job: str) -> Attempt:
-        """Bind a start to the pod that asks first and return its work.
+    async def claim(
+        self, uid: str, start: int, pod_uid: str, *, namespace: str, job: str, budget: Limits | None = None
+    ) -> Attempt:
+        """Bind a start to the pod that asks first and return its work, with what is used of a budget.
 
         Raises:
             errors.NotFound, errors.Fenced: there is no such start, or it is not this pod's.

@@ -11,15 +11,17 @@ import msgspec
 from msgspec import Raw
 
 from agentjobs import errors
-from agentjobs.contract import USAGE, Attempt, Event, JournalHead, ResultDocument, StepsBody, StepsPage, Verdict
+from agentjobs.contract import USAGE, Attempt, Budget, Event, JournalHead, ResultDocument, StepsBody, StepsPage, Verdict
 from agentjobs.core.job.policy import may_run_again
 from agentjobs.history.database import Connection, Database, as_json
 from agentjobs.history.entries import MAX_USAGE, entries_of, new_events
 from agentjobs.history.fence import Fence
 from agentjobs.history.journal import Journal
 from agentjobs.history.ownership import check, start_key
+from agentjobs.history.spending import ask_spent, budget_of, usage_of, used
 from agentjobs.history.statements import load
 from agentjobs.history.steps import MAX_PAGE_STEPS, Appended, Before, run_of
+from agentjobs.models.budget import Limits, Scope
 
 _SQL: Final = load("runner_writes")
 
@@ -39,7 +41,9 @@ class RunnerWrites:
         self._fence = Fence(database)
         self._journal = Journal(database, self._fence)
 
-    async def claim(self, uid: str, start: int, pod_uid: str, *, namespace: str, job: str) -> Attempt:
+    async def claim(
+        self, uid: str, start: int, pod_uid: str, *, namespace: str, job: str, budget: Limits | None = None
+    ) -> Attempt:
         """Bind a start to the pod that asks first and return its work; the same pod may ask again.
 
         `resolved` and `result` of what it returns are `Raw`.
@@ -48,6 +52,7 @@ class RunnerWrites:
             uid: the job's, as the pod names it: whichever client may create pods can write any uid there.
             namespace: where the pod is, which it cannot choose. Only a job of this place is its own.
             job: the name that goes with `uid`.
+            budget: what the job may use, by its pod; what earlier starts used of it is told with it.
 
         Raises:
             errors.NotFound: no such start is recorded of such a job.
@@ -68,7 +73,7 @@ class RunnerWrites:
             head = _journal_head(start, row, own, before, end)
             if row.pod_uid is None or row.run is None:
                 await tx.execute(_SQL["claim"], {**key, "pod": pod_uid, "run": head["run"]})
-            return Attempt(
+            attempt = Attempt(
                 namespace=namespace,
                 job=job,
                 uid=uid,
@@ -80,6 +85,9 @@ class RunnerWrites:
                 journal=head,
                 session=own.has_session,
             )
+            if budget is not None and budget.dump():
+                attempt["budget"] = await _budget(tx, budget, uid=uid, start=start, attempt=row.attempt)
+            return attempt
 
         return await self._database.run(work)
 
@@ -161,6 +169,12 @@ class RunnerWrites:
             return False
         row: Any = await (await tx.execute(_SQL["policy"], {"uid": uid})).fetchone()
         return row is not None and row.rules is not None and may_run_again(row.rules, outcome)
+
+
+async def _budget(tx: Connection, limits: Limits, *, uid: str, start: int, attempt: int) -> Budget:
+    of = {"uid": uid, "before": start, "attempt": attempt if limits.scope is Scope.ATTEMPT else None}
+    row = await (await ask_spent(tx, [of])).fetchone()
+    return budget_of(limits, used(usage_of(row), row.cost))
 
 
 def _journal_head(start: int, row: Any, own: Any, before: Any, end: Any) -> JournalHead:

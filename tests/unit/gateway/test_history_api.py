@@ -73,7 +73,8 @@ async def test_steps_of_one_start_without_what_they_gave(http, history, job):
     answer = await http.get(f"{JOBS}/hello/steps", headers=AS_ADA, params={"start": 1})
 
     told = {"n": 1, "run": 1, "start": 1, "bytes": 10, "usage": {"llmCalls": 1}, "void": False, "replayed": False}
-    assert answer.json() == {"items": [{**named, **times, **told}], "cursor": None}
+    asked = {"costUSD": None, "served": None, "tries": 0}
+    assert answer.json() == {"items": [{**named, **times, **told, **asked}], "cursor": None}
     assert history.calls[-1] == ("steps", "u1", 1, 100, None)
 
 

@@ -89,6 +89,39 @@ async def test_a_call_that_was_refused_is_not_recorded(ledger, make, build):
     assert (await ledger.reserve(call)).used["maxLLMCalls"] == "1"
 
 
+@pytest.mark.parametrize(
+    ("limits", "used"),
+    [
+        pytest.param(
+            Limits(cost=Decimal(2), tool_calls=3),
+            {"costUSD": "0.5", "tokens": 100, "llmCalls": 2, "toolCalls": 4},
+            id="job",
+        ),
+        pytest.param(
+            Limits(tokens=9, scope=Scope.ATTEMPT),
+            {"costUSD": "0", "tokens": 0, "llmCalls": 0, "toolCalls": 0},
+            id="attempt",
+        ),
+    ],
+)
+async def test_a_start_is_told_what_earlier_ones_used_of_its_budget(gateway, operator, make, build, limits, used):
+    event = {"seq": 1, "time": "2026-01-31T12:00:00Z", "kind": "model", "author": "agent", "data": {}}
+    told = {"llmCalls": 2, "toolCalls": 4, "inputTokens": 5, "outputTokens": 90}
+    await gateway.add_events(build.uid, 1, "pod-1", [event | {"usage": told}])
+    await make("0.5")
+    await operator.accept(build.job(), build.start(2, attempt=2))
+    attempt = await gateway.claim(build.uid, 2, "pod-2", **build.place, budget=limits)
+    await gateway.add_events(build.uid, 2, "pod-2", [event | {"usage": told}])
+
+    assert attempt["budget"] == {"limits": limits.dump(), "used": used}
+    assert (await gateway.claim(build.uid, 2, "pod-2", **build.place, budget=limits))["budget"] == attempt["budget"]
+
+
+@pytest.mark.parametrize("limits", [None, Limits()])
+async def test_a_start_without_limits_is_told_no_budget(gateway, build, limits):
+    assert "budget" not in await gateway.claim(build.uid, 1, "pod-1", **build.place, budget=limits)
+
+
 async def test_a_call_waits_for_another_that_may_need_what_is_left(ledger, make, build):
     first = await make(None)
 
