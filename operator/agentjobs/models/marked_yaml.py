@@ -157,6 +157,9 @@ def _flaw(error: ErrorDetails, model: type[BaseModel]) -> Flaw:
         return Flaw(place, "is required")
     if kind == "value_error":
         return Flaw(place, str(context.get("error", error["msg"])))
+    if kind in _SHAPES:
+        # Not shown: a text in place of an object may be a key.
+        return Flaw(place, _SHAPES[kind])
     if kind in _TYPES:
         return Flaw(place, f"{shown(value)} {_TYPES[kind]}")
     if kind in _BOUNDS:
@@ -203,12 +206,11 @@ def choice(kind: type[Enum], value: object) -> Any:
 _TYPES: Final[Mapping[str, str]] = {
     "string_type": "is not a text; write it in quotes",
     "int_type": "is not a whole number; write it without quotes and fraction",
-    "bool_type": "is neither true nor false; write it without quotes",
-    "list_type": "is not a list; write each entry after a dash",
+}
+_SHAPES: Final[Mapping[str, str]] = {
     "tuple_type": "is not a list; write each entry after a dash",
     "dict_type": "is not an object; write keys and values below it",
     "model_type": "is not an object; write its fields below it",
-    "model_attributes_type": "is not an object; write its fields below it",
 }
 _BOUNDS: Final[Mapping[str, str]] = {
     "string_too_short": "is too short; use at least {min_length} characters",
@@ -217,5 +219,5 @@ _BOUNDS: Final[Mapping[str, str]] = {
     "too_long": "has too many entries; use at most {max_length}",
     "greater_than_equal": "is too small; use at least {ge}",
     "less_than_equal": "is too large; use at most {le}",
-    "literal_error": "is not known; use {expected}",
+    "string_pattern_mismatch": "is not allowed; use small letters, digits and -",
 }
