@@ -18,8 +18,8 @@ from agentjobs.durations import format_duration
 from agentjobs.errors import Invalid, Misconfigured
 from agentjobs.models import models_file
 from agentjobs.models.models_file import CheckerEntry, LimitEntry, ModelsFile, NamespaceEntry, ProviderEntry
-from agentjobs.models.names import Api, Kind, api_of, canonical, check
-from agentjobs.models.prices import UNKNOWN_MAX_OUTPUT, Price, PriceTable, told, with_overrides
+from agentjobs.models.names import Api, Kind, Pattern, api_of, canonical, check
+from agentjobs.models.prices import UNKNOWN_MAX_OUTPUT, Price, PriceTable, with_overrides
 
 MAX_KEY_BYTES: Final = 64 * 1024
 BASE_URLS: Final[Mapping[Kind, str]] = {
@@ -239,46 +239,40 @@ class Models:
             route.asked, route.model, route.api, route.candidates, route.price, route.max_output, usable, fallback.after
         )
 
-    def told(self, namespace: str | None = None) -> dict[str, Any]:
-        """Return what people may know: no key, and no file of one.
+    def told(self, on: date) -> dict[str, Any]:
+        """Return what people may know, as JSON: no key, and no file of one. `told_to` leaves out what is of others.
 
         Args:
-            namespace: whose keys and allowed models; without it, all.
+            on: the day, for the prices.
         """
-        providers = [
-            {
-                "name": provider.name,
-                "kind": provider.kind.value,
-                "baseUrl": provider.base_url,
-                "models": [pattern.text for pattern in entry.patterns()],
-                "keys": [
-                    {"name": key.name, "limits": _told_limits(key)} for key in self._keys(entry, namespace, model=None)
-                ],
-            }
-            for entry, provider in self._providers
-        ]
-        policy = None if namespace is None else self._policy(namespace)
+        served = [pattern for entry, _ in self._providers for pattern in entry.patterns()]
         return {
-            "providers": providers,
+            "providers": [
+                {
+                    "name": provider.name,
+                    "kind": provider.kind.value,
+                    "baseUrl": provider.base_url,
+                    "models": [pattern.text for pattern in entry.patterns()],
+                    "keys": [_told_key(key) for key in self._keys(entry, None, None)],
+                }
+                for entry, provider in self._providers
+            ],
             "aliases": dict(self.aliases),
             "fallbacks": [
                 {"model": model, "to": list(entry.to), "after": format_duration(entry.after)}
                 for model, entry in self._fallbacks.items()
             ],
-            "allowedModels": None
-            if policy is None or policy.allowed_models is None
-            else [pattern.text for pattern in policy.allowed_models],
-            "prices": [
-                {"model": name, **told(price)} for name in self._named() if (price := self.prices.of(name)) is not None
+            "namespaces": [
+                {
+                    "names": _texts(entry.names),
+                    "allowedModels": None if entry.allowed_models is None else _texts(entry.allowed_models),
+                    "keys": {name: list(keys) for name, keys in entry.keys.items()},
+                }
+                for entry in self._file.namespaces
             ],
+            "prices": self.prices.told(served, on),
             "pricesOf": None if self.prices.dated is None else self.prices.dated.isoformat(),
         }
-
-    def _named(self) -> list[str]:
-        """Models that the file names in full, for which a price can be told."""
-        wanted = [*self.aliases.values(), *(name for entry in self._fallbacks.values() for name in entry.to)]
-        wanted += [pattern.text for entry, _ in self._providers for pattern in entry.patterns() if pattern.exactness[0]]
-        return sorted(set(wanted))
 
     def _route(self, asked: str, namespace: str, *, api: Api | None, on: date | None) -> Route | Refusal:
         try:
@@ -413,8 +407,41 @@ def _quotas(key: str, limits: Iterable[LimitEntry], model: str | None) -> tuple[
     return tuple(found)
 
 
-def _told_limits(key: Key) -> list[dict[str, Any]]:
-    return [{"bucket": quota.bucket, "counts": quota.counts.value, "most": quota.most} for quota in key.quotas]
+def _told_key(key: Key) -> dict[str, Any]:
+    limits = [
+        {
+            "bucket": quota.bucket,
+            "counts": quota.counts.value,
+            "most": quota.most,
+            "window": quota.window,
+            "timeZone": quota.time_zone,
+        }
+        for quota in key.quotas
+    ]
+    return {"name": key.name, "limits": limits}
+
+
+def told_to(told: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+    """Return of what `Models.told` gave what a namespace has to know: its keys, the models it may ask, no other's."""
+    entries = told.get("namespaces") or ()
+    policy: Mapping[str, Any] = next(
+        (entry for entry in entries if any(Pattern(name).matches(namespace) for name in entry["names"])), {}
+    )
+    reserved = {f"{name}/{key}" for entry in entries for name, keys in entry["keys"].items() for key in keys}
+    providers = []
+    for provider in told.get("providers") or ():
+        own = policy.get("keys", {}).get(provider["name"])
+        names = None if own is None else {f"{provider['name']}/{key}" for key in own}
+        keys = [
+            key for key in provider["keys"] if (key["name"] not in reserved if names is None else key["name"] in names)
+        ]
+        providers.append({**provider, "keys": keys})
+    kept = {key: value for key, value in told.items() if key != "namespaces"}
+    return {**kept, "providers": providers, "allowedModels": policy.get("allowedModels")}
+
+
+def _texts(patterns: Iterable[Pattern]) -> list[str]:
+    return [pattern.text for pattern in patterns]
 
 
 def _allows(policy: NamespaceEntry, names: Iterable[str]) -> bool:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, mode
 from pydantic.alias_generators import to_camel
 
 from agentjobs.models import marked_yaml
+from agentjobs.models.budget import plain
 from agentjobs.models.names import SCRIPTED, Pattern
 from agentjobs.models.tokens import Tokens
 
@@ -209,6 +210,20 @@ class PriceTable:
                 return _price(pattern, entry)
         return None
 
+    def told(self, served: Sequence[Pattern], on: date) -> list[dict[str, Any]]:
+        """Return the entries of a day that models of these patterns may have, as people read them."""
+        return [
+            {
+                "models": [pattern.text for pattern in entry.models],
+                **_told(entry),
+                "tiers": [{"above": tier.above, **_told(tier)} for tier in entry.tiers],
+                "until": None if entry.until is None else entry.until.isoformat(),
+            }
+            for source in self._sources
+            for entry in dict.fromkeys(entry for _, entry in source)
+            if entry.holds(on) and any(pattern.meets(own) for pattern in entry.models for own in served)
+        ]
+
 
 def shipped() -> PriceTable:
     """Return the table that ships with the package."""
@@ -261,18 +276,13 @@ def _part(count: int, whole: int) -> int:
     return min(max(0, count), whole)
 
 
-def told(price: Price) -> dict[str, Any]:
-    """Return a price as people read it: dollars for a million tokens, as text."""
-    rates = price.rates
-    found: dict[str, Any] = {
-        "input": format(rates.input, "f"),
-        "output": format(rates.output, "f"),
-        "cachedInput": format(rates.cached_input, "f"),
-        "cacheWrites": format(rates.cache_writes, "f"),
+def _told(prices: Prices) -> dict[str, Any]:
+    rates = _rates(prices)
+    named = {
+        "input": rates.input,
+        "output": rates.output,
+        "cachedInput": rates.cached_input,
+        "cacheWrites": rates.cache_writes,
+        "thinking": rates.thinking,
     }
-    if price.tiers:
-        found["tiers"] = [
-            {"above": above, "input": format(tier.input, "f"), "output": format(tier.output, "f")}
-            for above, tier in price.tiers
-        ]
-    return found
+    return {name: plain(amount) for name, amount in named.items()}

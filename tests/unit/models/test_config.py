@@ -9,7 +9,7 @@ import pytest
 
 from agentjobs.contract import ErrorClass
 from agentjobs.errors import Invalid, Misconfigured
-from agentjobs.models.config import Counts, Models, Refusal, Route, from_environment, installed, parse, read
+from agentjobs.models.config import Counts, Models, Refusal, Route, from_environment, installed, parse, read, told_to
 from agentjobs.models.names import Api, Kind
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "models-file.md"
@@ -22,6 +22,7 @@ providers:
     kind: OpenAI
     keys: [{name: main, file: /keys/openai}]
 """
+TODAY = date(2026, 11, 29)
 VERTEX = "{name: v, kind: VertexAI, project: p, location: global}"
 
 
@@ -30,7 +31,7 @@ def keys(route):
 
 
 def test_a_model_is_answered_by_the_provider_that_serves_it():
-    route = parse(GEMINI).resolve("gemini-2.5-pro", "default", on=date(2026, 11, 29))
+    route = parse(GEMINI).resolve("gemini-2.5-pro", "default", on=TODAY)
 
     assert isinstance(route, Route)
     assert (route.model, route.api, keys(route)) == ("gemini-2.5-pro", Api.GEMINI, ["gemini/main", "gemini/team-a"])
@@ -425,9 +426,39 @@ def test_nothing_that_people_are_told_has_a_key_or_its_file():
     models = from_environment({"OPENAI_API_KEY": SECRET})
     filed = parse(GEMINI + POLICY)
 
-    assert SECRET not in json.dumps(models.told()) + repr(models.resolve("openai/x", "d"))
-    assert "/keys/" not in json.dumps(filed.told())
-    assert [key["name"] for key in filed.told("default")["providers"][0]["keys"]] == ["gemini/main"]
+    assert SECRET not in json.dumps(models.told(TODAY)) + repr(models.resolve("openai/x", "d"))
+    assert "/keys/" not in json.dumps(filed.told(TODAY))
+
+
+@pytest.mark.parametrize(
+    ("namespace", "gemini", "allowed"),
+    [
+        ("default", ["gemini/main"], None),
+        ("team-a", ["gemini/team-a"], ["gemini-*", "team/big"]),
+        ("poor", [], None),
+        ("x-closed", ["gemini/main"], []),
+    ],
+)
+def test_a_namespace_is_told_the_keys_that_it_uses(namespace, gemini, allowed):
+    models = parse(GEMINI + POLICY)
+    told = told_to(json.loads(json.dumps(models.told(TODAY))), namespace)
+
+    assert [key["name"] for key in told["providers"][0]["keys"]] == gemini
+    assert told["allowedModels"] == allowed
+    assert "namespaces" not in told
+    route = models.resolve("gemini-2.5-pro", namespace)
+    assert (keys(route) if isinstance(route, Route) else []) in (gemini, [])
+
+
+def test_people_are_told_the_prices_of_models_that_are_served_today():
+    told = parse(GEMINI + "prices: [{models: [openai/own], input: '0.5', output: 1}]").told(TODAY)["prices"]
+    named = {name: one for one in told for name in one["models"]}
+
+    assert (named["openai/own"]["input"], named["openai/own"]["thinking"]) == ("0.5", "1")
+    assert named["gemini-2.5-pro"]["tiers"][0]["above"] == 200_000
+    assert named["gemini-4-carbon*"] | {"models": []} == named["gemini-4-argon*"] | {"models": []}
+    assert named["gemini-4-carbon*"]["until"] == "2026-11-30"
+    assert not [name for name in named if name.startswith("anthropic/")]
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
