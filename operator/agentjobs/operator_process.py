@@ -26,6 +26,7 @@ from agentjobs.engine.controller import Controller
 from agentjobs.engine.kinds import Informers, Key, Kind
 from agentjobs.errors import AgentJobsError
 from agentjobs.history.database import Database
+from agentjobs.history.model_limits import ModelLimits
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.retention import Retention
 from agentjobs.history.session_retention import SessionRetention
@@ -35,6 +36,7 @@ from agentjobs.kube.elector import Elector, utc_now
 from agentjobs.kube.recorder import EventRecorder
 from agentjobs.kube.startup import answered, check_crd, cluster_uid
 from agentjobs.metrics import Metrics
+from agentjobs.models import config
 from agentjobs.probes import measure_lag, serving
 from agentjobs.reconcile import Reconciler
 from agentjobs.reconcile.kinds import KINDS
@@ -77,6 +79,8 @@ class Operator:
         self._elector: Elector | None = None
         self._failure: AgentJobsError | None = None
         self._authorities: str | None = None
+        self._models_text = ""
+        self._models = config.from_environment({})
 
     async def run(self) -> None:
         """Run to the end.
@@ -90,6 +94,9 @@ class Operator:
         settings = self._settings
         if settings.gateway_ca_file is not None:
             self._authorities = authorities.read(settings.gateway_ca_file)
+        if settings.models_file is not None:
+            self._models_text = config.text_of(settings.models_file)
+            self._models = config.parse(self._models_text, str(settings.models_file))
         identity = settings.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
         probes = serving(
             host_and_port(settings.probe_address),
@@ -103,6 +110,7 @@ class Operator:
         async with probes, connecting as client, Background(self._end) as background:
             background.start(measure_lag(self._metrics), "loop-lag")
             background.start(self._follow_authorities(), "authorities", may_return=True)
+            background.start(self._follow_models(), "models", may_return=True)
             try:
                 await self._until_stopped(self._lead(client, identity))
             finally:
@@ -137,6 +145,23 @@ class Operator:
         await authorities.replaced(path, self._authorities)
         logger.info("authorities.changed")
         self._stop.set()
+
+    async def _follow_models(self) -> None:
+        """Stop when the file of models has changed and can be read, so that a new process goes by it for all jobs."""
+        path, known = self._settings.models_file, self._models_text
+        while path is not None:
+            await asyncio.sleep(authorities.LOOK_SECONDS)
+            try:
+                text = config.text_of(path)
+                if text == known:
+                    continue
+                config.parse(text, str(path))
+            except AgentJobsError as error:
+                logger.warning("models.unreadable", extra={"error": str(error)})
+                continue
+            logger.info("models.changed")
+            self._stop.set()
+            return
 
     def _lease_problem(self) -> str | None:
         if self._state == "leading" and self._elector is not None and not self._elector.leading:
@@ -185,6 +210,7 @@ class Operator:
             ports = Ports(
                 cluster=client,
                 history=history,
+                models=ModelLimits(database, cluster=cluster),
                 writer=writer,
                 recorder=recorder,
                 metrics=metrics,
@@ -193,7 +219,8 @@ class Operator:
             )
             reconciler = Reconciler(
                 ports,
-                pods=pod_defaults(settings, gateway_authorities=self._authorities),
+                pods=pod_defaults(settings, self._models, gateway_authorities=self._authorities),
+                models=self._models,
                 queues={"agents": settings.queue_agents, "scheduled": settings.queue_scheduled},
             )
             database.breaker.on_back(writer.retry)
@@ -289,8 +316,8 @@ async def _prune(lists: Lists, retention: Retention) -> None:
     await retention.run()
 
 
-def pod_defaults(settings: OperatorSettings, *, gateway_authorities: str | None) -> PodDefaults:
-    """Return what the settings say about the pods of all jobs."""
+def pod_defaults(settings: OperatorSettings, models: config.Models, *, gateway_authorities: str | None) -> PodDefaults:
+    """Return what the settings and the file of models say about the pods of all jobs."""
     return PodDefaults(
         gateway_url=settings.gateway_url,
         gateway_ca=settings.gateway_ca,
@@ -304,7 +331,8 @@ def pod_defaults(settings: OperatorSettings, *, gateway_authorities: str | None)
         gateway_egress=settings.gateway_egress,
         models_url=settings.models_url,
         models_egress=settings.models_egress,
-        max_llm_calls=settings.max_llm_calls or None,
+        model_aliases=models.aliases,
+        max_llm_calls=models.max_llm_calls,
         dns_egress=settings.dns_egress,
         images=settings.images,
         image_pull_secrets=settings.runner_image_pull_secrets,

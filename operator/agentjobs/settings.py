@@ -103,9 +103,6 @@ class OperatorSettings(_ModelsSettings):
     """How runner pods reach the model proxy, in the form of `gateway_egress`. Needed as that is, unless both have the
     same address."""
 
-    max_llm_calls: int = Field(default=500, ge=0, le=100_000)
-    """How often a job may call models whose `budget` has no `maxLLMCalls`; 0 for any number."""
-
     dns_egress: Rules = CLUSTER_DNS
     """How runner pods reach DNS, in the same form; by default pods of `kube-system` with `k8s-app: kube-dns`."""
 

@@ -71,6 +71,10 @@ class AcceptedReason(Word):
         "ReferenceNotFound",
         "A ConfigMap or key is missing; the job waits until it is there, and looks every 2 s, later every minute.",
     )
+    UNKNOWN_MODEL_PRICE = (
+        "UnknownModelPrice",
+        "`budget.maxCostUSD` is set, and a model of the spec has no known price, or nothing counts dollars; it waits.",
+    )
     HISTORY_UNAVAILABLE = "HistoryUnavailable", "The database cannot be reached; the job waits until it is back."
     SPEC_TOO_LARGE = "SpecTooLarge", "The spec is larger than 96 KiB, or `input.state` than 16 KiB. The job failed."
     UNRESOLVED_REFERENCE = (

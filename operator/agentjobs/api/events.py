@@ -82,6 +82,7 @@ WARNING: Final[frozenset[str]] = frozenset(
         EventReason.TRIGGER_REPEATED,
         AcceptedReason.QUEUE_NOT_FOUND,
         AcceptedReason.REFERENCE_NOT_FOUND,
+        AcceptedReason.UNKNOWN_MODEL_PRICE,
         AcceptedReason.HISTORY_UNAVAILABLE,
         AcceptedReason.SPEC_TOO_LARGE,
         AcceptedReason.UNRESOLVED_REFERENCE,

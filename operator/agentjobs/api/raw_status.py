@@ -4,6 +4,7 @@ Whatever is missing, of a wrong type or out of range becomes its default, and no
 """
 
 import functools
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
@@ -24,6 +25,7 @@ Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 _STATUSES: Final = ("True", "False", "Unknown")
 # Most members of a status are of these types.
 _AS_THEY_ARE: Final = frozenset({str, int, bool, dict})
+_USD: Final = re.compile("Usd$")
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
@@ -98,7 +100,12 @@ def keys_of(status: type) -> frozenset[str]:
     return frozenset(key for _, key in _field_keys(status))
 
 
+def crd_name(field: str) -> str:
+    """Return the CRD's name of a field; one that is such a name already stays."""
+    return _USD.sub("USD", to_camel(field))
+
+
 @functools.cache
 def _field_keys(kind: type) -> tuple[tuple[str, str], ...]:
     """Fields of a dataclass and the CRD's names of them; nothing of any other type."""
-    return tuple((field.name, to_camel(field.name)) for field in fields(kind)) if is_dataclass(kind) else ()
+    return tuple((field.name, crd_name(field.name)) for field in fields(kind)) if is_dataclass(kind) else ()

@@ -355,13 +355,17 @@ def read(path: Path) -> Models:
         errors.Invalid: the file is wrong; the message has every flaw with its line.
         errors.Misconfigured: the file cannot be read.
     """
+    return parse(text_of(path), str(path))
+
+
+def text_of(path: Path) -> str:
+    """Return the text of the file of models of an installation; `parse` reads it. Raises as `read`."""
     try:
-        text = path.read_text("utf-8")
+        return path.read_text("utf-8")
     except OSError as error:
         raise Misconfigured(f"{path}: the file of models cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise Invalid(f"{path}:1: is no YAML: it is no UTF-8 text") from None
-    return parse(text, str(path))
 
 
 def installed(path: Path | None, environ: Mapping[str, str]) -> Models:

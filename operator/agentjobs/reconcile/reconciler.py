@@ -8,6 +8,7 @@ from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.engine.cache import Name
 from agentjobs.engine.kinds import Key, Kind, Reconcile
 from agentjobs.kube.resources import AGENTJOBS
+from agentjobs.models.config import Models, from_environment
 from agentjobs.reconcile.history_feed import HistoryFeed
 from agentjobs.reconcile.job.trial import Trial
 from agentjobs.reconcile.kinds import KINDS
@@ -25,13 +26,18 @@ class Reconciler:
         *,
         pods: PodDefaults,
         queues: Mapping[str, int],
+        models: Models | None = None,
         kinds: Iterable[Kind[Any, Setup]] = KINDS,
     ) -> None:
-        """`queues` maps the implicit queues, which every namespace has, to their slots."""
+        """`queues` maps the implicit queues, which every namespace has, to their slots.
+
+        Without `models` the shipped prices hold.
+        """
         self._now = ports.now
         self.state = State(kinds, limits=queues, now=ports.now)
         self.state.informers.subscribe(AGENTJOBS, HistoryFeed(ports.writer, ports.now).on_change)
-        setup = Setup(ports=ports, state=self.state, pods=pods, trial=Trial(ports, pods))
+        known = models or from_environment({})
+        setup = Setup(ports=ports, state=self.state, pods=pods, models=known, trial=Trial(ports, pods))
         self._reconcilers: dict[str, Reconcile] = {QUEUE: self._admit}
         for kind in self.state.informers.kinds:
             if kind.reconciler is not None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agentjobs.core.pods.defaults import PodDefaults
+from agentjobs.models.config import Models
 from agentjobs.reconcile.job.trial import Trial
 from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.state import State
@@ -19,5 +20,7 @@ class Setup:
     ports: Ports
     state: State
     pods: PodDefaults
+    models: Models
+    """What the installation knows of models."""
     trial: Trial
     """Shared by jobs and schedules: a pod that the API server would take for one needs no second question."""

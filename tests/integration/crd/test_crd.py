@@ -301,16 +301,34 @@ async def test_kubectl_shows_and_explains_a_job(jobs: Any, api_server: Server) -
     job = await jobs.create(name="shown", priority=1)
     place = QueuePlace("agents", NOW)
     status = AgentJobStatus(
-        phase=Phase.CANCELLED, reason="Replaced", attempts=2, queue=place, checkpoint=Checkpoint(7, "search", NOW)
+        phase=Phase.CANCELLED,
+        reason="Replaced",
+        attempts=2,
+        queue=place,
+        checkpoint=Checkpoint(7, "search", NOW),
+        usage=Usage(cost_usd="0.0123"),
     )
     await jobs.patch_status(job, status.to_dict())
 
     table = kubectl(api_server, "get", "aj", "shown", "-o", "wide")
     explained = kubectl(api_server, "explain", "agentjob.spec.retry")
 
-    columns = ["NAME", "PHASE", "OUTCOME", "QUEUE", "ATTEMPTS", "STEPS", "PRIORITY", "NEXT", "MODEL", "REASON", "AGE"]
-    assert table.split()[:11] == columns
-    assert table.split()[11:19] == ["shown", "Cancelled", "agents", "2", "7", "1", MODEL, "Replaced"]
+    columns = [
+        "NAME",
+        "PHASE",
+        "OUTCOME",
+        "QUEUE",
+        "ATTEMPTS",
+        "STEPS",
+        "PRIORITY",
+        "NEXT",
+        "COST",
+        "MODEL",
+        "REASON",
+        "AGE",
+    ]
+    assert table.split()[:12] == columns
+    assert table.split()[12:21] == ["shown", "Cancelled", "agents", "2", "7", "1", "0.0123", MODEL, "Replaced"]
     assert "shown" in kubectl(api_server, "get", "adk")
     assert "Attempts in all, the first one included. Default: 3." in explained
 

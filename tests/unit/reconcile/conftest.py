@@ -25,6 +25,7 @@ from agentjobs.history.memory import MemoryHistory
 from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.metrics import Metrics
 from agentjobs.models.budget import Limits, Scope, Used
+from agentjobs.models.config import parse
 from agentjobs.reconcile import Reconciler
 from agentjobs.reconcile.kinds import KINDS
 from agentjobs.reconcile.ports import Ports
@@ -86,6 +87,8 @@ class World:
         # Jobs that schedules made: the schedule's uid and the job's name.
         self.made: list[tuple[str, str]] = []
         self.gateway_egress: tuple[EgressRule, ...] = (EgressRule.model_validate({"ports": [{"port": 8443}]}),)
+        self.models_url: str | None = "http://gateway"
+        self.models_file = ""
         self.die_at: int | None = None
         self.die_after = False
         self.operators: list[Operator] = []
@@ -106,7 +109,13 @@ class World:
         history = self if history is None else history
         reconciler = Reconciler(
             self.ports(history=history),
-            pods=PodDefaults(gateway_url="http://gateway", image="runner", gateway_egress=self.gateway_egress),
+            pods=PodDefaults(
+                gateway_url="http://gateway",
+                image="runner",
+                gateway_egress=self.gateway_egress,
+                models_url=self.models_url,
+            ),
+            models=parse(self.models_file),
             queues={"agents": self.slots, "scheduled": 5},
             kinds=self.kinds,
         )

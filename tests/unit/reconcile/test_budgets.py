@@ -124,3 +124,67 @@ async def test_a_scripted_job_waits_for_no_model(world):
     await world.act()
 
     assert world.asked_for_limits == 0
+
+
+DOLLARS = {"maxCostUSD": "2.50"}
+ALIAS = """
+providers: [{name: gemini, kind: Gemini, baseUrl: "http://models"}]
+aliases: {team/fast: gemini-flash-latest}
+"""
+MYSTERY = {"model": "openai/mystery-9", "inline": {"instruction": "x"}}
+
+
+async def test_a_limit_in_dollars_waits_for_the_price_of_a_model(world):
+    world.apply(budget=DOLLARS, agent=MYSTERY)
+    await world.act()
+    (said,) = [one for one in world.job()["status"]["conditions"] if one["type"] == "Accepted"]
+    assert (world.status().phase, world.status().reason) == (Phase.PENDING, "UnknownModelPrice")
+    assert "spec.agent.model" in said["message"]
+    assert "openai/mystery-9" in said["message"]
+
+    world.models_file = "prices: [{models: [openai/mystery-9], input: 1, output: 2}]"
+    world.restart()
+    await world.act(seconds=1)
+
+    assert world.status().phase is Phase.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("budget", "agent"),
+    [
+        pytest.param(DOLLARS, {"model": "gemini-flash-latest", "inline": {"instruction": "x"}}, id="a-shipped-price"),
+        pytest.param({"maxTokens": 5}, MYSTERY, id="no-limit-in-dollars"),
+        pytest.param(DOLLARS, {"module": {"ref": "my.agent"}}, id="the-code-chooses"),
+        pytest.param(DOLLARS, {"model": "team/fast", "inline": {"instruction": "x"}}, id="an-alias"),
+    ],
+)
+async def test_all_other_jobs_start(world, budget, agent):
+    world.models_file = ALIAS
+    world.restart()
+    world.apply(budget=budget, agent=agent)
+    await world.act()
+
+    assert world.status().phase is Phase.RUNNING
+
+
+async def test_without_a_proxy_nobody_counts_dollars(world):
+    world.models_url = None
+    world.restart()
+    world.apply(budget=DOLLARS)
+    await world.act()
+    assert world.status().reason == "UnknownModelPrice"
+
+    world.edit(budget={"maxLLMCalls": 5})
+    await world.act(seconds=1)
+
+    assert world.status().phase is Phase.RUNNING
+
+
+async def test_an_alias_waits_for_the_model_that_it_stands_for(world):
+    world.models_file = ALIAS
+    world.restart()
+    world.exhausted["gemini-flash-latest"] = world.now.replace(minute=5)
+    world.apply(agent={"model": "team/fast", "inline": {"instruction": "x"}})
+    await world.act()
+
+    assert world.status().reason == "WaitingForModelLimit"

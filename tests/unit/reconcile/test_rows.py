@@ -2,12 +2,14 @@
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 
+from agentjobs.api.job.status import AgentJobStatus
 from agentjobs.contract import Verdict
-from agentjobs.core.job.observation import parse_job
-from agentjobs.reconcile.job.rows import preview
+from agentjobs.core.job.observation import FinalResult, parse_job
+from agentjobs.reconcile.job.rows import preview, with_result
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 JOB = parse_job({"metadata": {"namespace": "default", "name": "hello", "uid": "u", "resourceVersion": "1"}})
@@ -37,6 +39,23 @@ def test_a_small_answer_is_shown_whole(structured):
     found = previewed(structured)
 
     assert (found.structured, found.truncated) == (structured, False)
+
+
+@pytest.mark.parametrize(
+    ("cost", "shown"),
+    [
+        pytest.param(None, None, id="nothing-went-through-the-proxy"),
+        pytest.param(Decimal(0), "0", id="free"),
+        pytest.param(Decimal("0.0123000000"), "0.0123", id="without-zeros"),
+        pytest.param(Decimal("0.0000001"), "0.000001", id="what-costs-something-shows"),
+        pytest.param(Decimal("12345678.9"), "12345678.9", id="no-exponent"),
+    ],
+)
+def test_the_cost_of_a_job_is_told_in_dollars(cost, shown):
+    status = with_result(JOB, JOB.status, FinalResult(usage={"llmCalls": 2}, cost=cost))
+
+    assert status.to_dict()["usage"].get("costUSD") == shown
+    assert AgentJobStatus.parse(status.to_dict()).usage == status.usage
 
 
 def told(world):

@@ -19,13 +19,13 @@ from typing import Any, Final
 
 import yaml
 from pydantic import BaseModel, TypeAdapter
-from pydantic.alias_generators import to_camel
 
 from agentjobs.api.changes import Changes, aliases
 from agentjobs.api.job.agent import RESERVED_AGENT_NAME
 from agentjobs.api.job.spec import MAX_JOB_NAME, AgentJobSpec
 from agentjobs.api.job.status import AgentJobStatus
 from agentjobs.api.problems import PATTERN_CURES
+from agentjobs.api.raw_status import crd_name
 from agentjobs.api.schedule.spec import MAX_SCHEDULE_NAME, AgentScheduleSpec, CatchUp
 from agentjobs.api.schedule.status import AgentScheduleStatus
 from agentjobs.contract import GROUP, VERSION
@@ -258,11 +258,11 @@ def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
         pattern = node["pattern"]
         _add(result, f"self.matches({_raw(pattern)})", PATTERN_CURES[pattern])
     if "properties" in node:
-        # The status is plain dataclasses, which have no aliases; to_camel leaves aliases as they are.
+        # The status is plain dataclasses, which have no aliases; aliases stay as they are.
         children = node["properties"].items()
-        result["properties"] = {to_camel(name): _structural(child, definitions) for name, child in children}
+        result["properties"] = {crd_name(name): _structural(child, definitions) for name, child in children}
     if "required" in node:
-        result["required"] = [to_camel(name) for name in node["required"]]
+        result["required"] = [crd_name(name) for name in node["required"]]
     if "items" in node:
         result["items"] = _structural(node["items"], definitions)
     values = node.get("additionalProperties")
@@ -312,6 +312,7 @@ def _columns() -> list[Schema]:
         _column("Priority", ".spec.priority", kind="integer", wide=True),
         # A string, because kubectl prints a date that lies ahead as <invalid>.
         _column("Next", ".status.nextAttemptTime", wide=True),
+        _column("Cost", ".status.usage.costUSD", wide=True),
         _column("Model", ".spec.agent.model", wide=True),
         _column("Reason", ".status.reason"),
         _column("Age", ".metadata.creationTimestamp", kind="date"),

@@ -28,6 +28,7 @@ from agentjobs.api.raw_status import (
 )
 
 MAX_RULES: Final = 32
+MAX_COST: Final = 32
 MAX_STEP_NAME: Final = 253
 MAX_ATTEMPT_HISTORY: Final = 10
 """Older starts are in the database."""
@@ -75,6 +76,13 @@ class Usage:
     tool_calls: Annotated[int, Field(ge=0, description="Calls of tools.")] = 0
     input_tokens: Annotated[int, Field(ge=0, description="Tokens sent to models.")] = 0
     output_tokens: Annotated[int, Field(ge=0, description="Tokens received from models.")] = 0
+    cost_usd: Annotated[
+        str | None,
+        Field(
+            max_length=MAX_COST,
+            description="Cost of the calls through the model proxy, in US dollars; absent where there were none.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,8 +260,13 @@ def _checkpoint(raw: object) -> Checkpoint | None:
 def _usage(raw: object) -> Usage | None:
     if not isinstance(raw, Mapping):
         return None
-    names = ("llmCalls", "toolCalls", "inputTokens", "outputTokens")
-    return Usage(*(read_count(raw, name, 2**63 - 1) for name in names))
+    return Usage(
+        llm_calls=read_count(raw, "llmCalls", 2**63 - 1),
+        tool_calls=read_count(raw, "toolCalls", 2**63 - 1),
+        input_tokens=read_count(raw, "inputTokens", 2**63 - 1),
+        output_tokens=read_count(raw, "outputTokens", 2**63 - 1),
+        cost_usd=read_text(raw, "costUSD")[:MAX_COST] or None,
+    )
 
 
 def _result(raw: object) -> ResultSummary | None:

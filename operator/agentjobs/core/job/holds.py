@@ -114,6 +114,13 @@ def queue(seen: Observation, now: datetime) -> Answer | None:
     return _unaccepted(AcceptedReason.QUEUE_NOT_FOUND, message)
 
 
+def prices(seen: Observation, now: datetime) -> Answer | None:
+    """Has a limit in dollars, and the price of a model that it names is not known."""
+    if seen.job.accepted or not seen.unpriced:
+        return None
+    return _unaccepted(AcceptedReason.UNKNOWN_MODEL_PRICE, "; ".join(seen.unpriced))
+
+
 def acceptance(seen: Observation, now: datetime) -> Answer | None:
     """Not accepted yet, and Postgres, where accepted work is stored, is away."""
     return None if seen.job.accepted else history(seen, now)
@@ -199,6 +206,7 @@ HOLDS: Final[tuple[Hold, ...]] = (
     suspension,
     budget,
     queue,
+    prices,
     acceptance,
     suspension_from_the_start,
     limits,

@@ -1,6 +1,6 @@
 """The models that a job's spec names. What its code asks for besides is known at the call alone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from agentjobs.api.job.agent import SCRIPTED
 from agentjobs.api.job.spec import AgentJobSpec
@@ -24,3 +24,25 @@ def named_models(spec: AgentJobSpec) -> Iterator[tuple[str, str]]:
 def asked_models(spec: AgentJobSpec, aliases: Mapping[str, str]) -> frozenset[str]:
     """Return the models that the spec's names stand for, without aliases and scripts."""
     return frozenset(aliases.get(model, model) for _, model in named_models(spec))
+
+
+def unpriced(spec: AgentJobSpec, is_priced: Callable[[str], bool], source: str) -> tuple[str, ...]:
+    """Return a sentence for each model that the spec names and whose price is not known.
+
+    Args:
+        source: where the prices of the installation come from.
+    """
+    return tuple(
+        f"{field}: the price of {model!r:.80} is not known, and spec.budget.maxCostUSD needs it; add it to the prices "
+        f"of {source}, or take maxCostUSD away"
+        for field, model in named_models(spec)
+        if not is_priced(model)
+    )
+
+
+def uncounted(spec: AgentJobSpec) -> tuple[str, ...]:
+    """Return a sentence when the spec names models and the installation has nothing that counts dollars."""
+    if not any(named_models(spec)):
+        return ()
+    cure = "set AGENTJOBS_MODELS_URL for the operator, or use maxTokens or maxLLMCalls"
+    return (f"spec.budget.maxCostUSD: this installation has no model proxy, so nothing counts dollars; {cure}",)

@@ -282,6 +282,8 @@ class Observation:
     """A sentence for each of them that is missing or cannot be used; None when they have not been read."""
     resolved: Resolved | None = None
     """What the job would run with their contents."""
+    unpriced: tuple[str, ...] = ()
+    """Why nobody can count the dollars of a job that is not accepted yet and has a limit in them, in sentences."""
     spent: Used | None = None
     """What counts against the budget so far; None when it has not been asked."""
     exhausted: Mapping[str, datetime] | None = None

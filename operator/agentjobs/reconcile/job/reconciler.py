@@ -10,10 +10,11 @@ from typing import Final
 
 from agentjobs.api.job.budget import limits_of
 from agentjobs.api.job.resolve import config_map_keys
+from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.core.job.actions import Decision, Keep
 from agentjobs.core.job.decide import decide
 from agentjobs.core.job.ended import EndedJob
-from agentjobs.core.job.models import asked_models
+from agentjobs.core.job.models import asked_models, uncounted, unpriced
 from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import JobName
@@ -39,7 +40,8 @@ class Jobs:
         acceptance = Acceptance(ports, self._state, self._facts)
         self._applier = Applier(ports, state=self._state, acceptance=acceptance, story=self._story, pods=setup.pods)
         self._max_llm_calls = setup.pods.max_llm_calls
-        self._aliases = setup.pods.model_aliases
+        self._models = setup.models
+        self._has_proxy = setup.pods.models_url is not None
         self._tells_limits = ports.models is not None
         self._now = ports.now
         self._monotonic = ports.monotonic
@@ -112,9 +114,10 @@ class Jobs:
             references=frozenset(config_map_keys(spec)) if spec and not job.accepted else frozenset(),
             missing=facts.missing,
             resolved=facts.resolved,
+            unpriced=self._unpriced(job, spec),
             spent=facts.spent[1] if facts.spent and facts.spent[0] == job.status.starts else None,
             exhausted=facts.exhausted,
-            models=asked_models(spec, self._aliases) if spec and self._tells_limits else frozenset(),
+            models=asked_models(spec, self._models.aliases) if spec and self._tells_limits else frozenset(),
             slot=self._state.slots.answer(job, spec.queue) if spec else None,
             history_available=available,
             obstacle=memo.obstacle,
@@ -123,6 +126,15 @@ class Jobs:
             deleting_for=self._deleting_for(job, pods, memo),
             progress=facts.progress,
             result=facts.result,
+        )
+
+    def _unpriced(self, job: Job, spec: AgentJobSpec | None) -> tuple[str, ...]:
+        if job.accepted or spec is None or spec.budget is None or spec.budget.max_cost_usd is None:
+            return ()
+        if not self._has_proxy:
+            return uncounted(spec)
+        return unpriced(
+            spec, lambda model: self._models.price(model, self._now().date()) is not None, self._models.source
         )
 
     def _is_known(self, job: Job) -> bool:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from decimal import ROUND_UP, Decimal
 from typing import Any, Final
 
 from agentjobs.api.conditions import Condition, ConditionType, Phase, find_condition
@@ -13,9 +14,11 @@ from agentjobs.core.job.ended import KnownJob
 from agentjobs.core.job.observation import FinalResult, Job, Progress
 from agentjobs.core.job.progress import checkpoint_of
 from agentjobs.history.records import JobKey, StartEnd, TransitionRecord
+from agentjobs.models.budget import plain
 
 SUMMARY_BYTES: Final = 1024
 STRUCTURED_BYTES: Final = 4096
+MICRODOLLAR: Final = Decimal("0.000001")
 MAX_BITS: Final = 63
 """Of a number, beside its sign."""
 
@@ -111,7 +114,7 @@ def with_result(job: Job, status: AgentJobStatus, result: FinalResult | None) ->
     """
     if result is None:
         return status
-    status = replace(_with_progress(status, result.progress), usage=usage(result.usage))
+    status = replace(_with_progress(status, result.progress), usage=usage(result.usage, result.cost))
     if status.phase is not Phase.SUCCEEDED and result.answer is None:
         return status
     summary = status.result.summary if status.result else ""
@@ -161,11 +164,12 @@ def _storable(value: Any) -> Any:
     return None if isinstance(value, int) and value.bit_length() > MAX_BITS else value
 
 
-def usage(counts: Mapping[str, int]) -> Usage:
-    """What all starts of a job used."""
+def usage(counts: Mapping[str, int], cost: Decimal | None) -> Usage:
+    """What all starts of a job used, and what it cost in dollars; rounded up, so that what cost something shows."""
     return Usage(
         llm_calls=counts.get("llmCalls", 0),
         tool_calls=counts.get("toolCalls", 0),
         input_tokens=counts.get("inputTokens", 0),
         output_tokens=counts.get("outputTokens", 0),
+        cost_usd=None if cost is None else plain(cost.quantize(MICRODOLLAR, ROUND_UP)),
     )

@@ -15,6 +15,7 @@ PAGE = Path(__file__).parents[4] / "docs" / "reference" / "holds.md"
 KNOWN = {
     "references": {"references": frozenset({("texts", "a")}), "missing": ("ConfigMap texts does not exist",)},
     "queue": {"queue_known": False},
+    "prices": {"unpriced": ("spec.agent.model: the price is not known",)},
     "acceptance": {"history_available": False},
     "slot": {"slot": Refusal("WaitingForSlot", "full")},
 }
@@ -40,8 +41,9 @@ def test_a_job_that_nothing_holds_back_starts(scene):
 @pytest.mark.parametrize(
     ("order", "reason"),
     [
-        (("references", "queue", "acceptance", "slot"), "ReferenceNotFound"),
-        (("queue", "acceptance", "slot"), "QueueNotFound"),
+        (("references", "queue", "prices", "acceptance", "slot"), "ReferenceNotFound"),
+        (("queue", "prices", "acceptance", "slot"), "QueueNotFound"),
+        (("prices", "acceptance", "slot"), "UnknownModelPrice"),
         (("acceptance", "slot"), "HistoryUnavailable"),
         (("slot",), "WaitingForSlot"),
     ],
