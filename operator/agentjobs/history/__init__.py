@@ -15,6 +15,7 @@
     steps            the rules of the journal, without I/O
     model_records    what the proxies tell of model calls and ask of limits
     model_calls      the ledger of model calls
+    model_reports    what people read of model calls, their costs and the limits of keys
     memory_model_calls  the same in memory, for tests
     spending         what a job used so far, by its steps and by its model calls
     model_limits     limits of providers' keys that the proxies share

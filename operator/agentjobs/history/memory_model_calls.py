@@ -4,16 +4,21 @@ history = MemoryHistory()
 ledger = MemoryModelCalls(history)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 from agentjobs import errors
-from agentjobs.history.memory import MemoryCall, MemoryHistory, booked
+from agentjobs.api.recorded_usage import JobModelUsage, ModelUsage, UsageBy, UsageLine, UsageReport
+from agentjobs.history.memory import MemoryCall, MemoryHistory, MemoryJob, booked
+from agentjobs.history.memory_model_limits import MemoryModelLimits
 from agentjobs.history.model_calls import MISSED, used
-from agentjobs.history.model_records import CallOutcome, EndedCall, NewCall, Reserved
+from agentjobs.history.model_records import CallOutcome, EndedCall, Limit, LimitsNow, NewCall, Reserved, SeenProxy
+from agentjobs.history.model_reports import checked_report
 from agentjobs.history.ownership import check, start_key
+from agentjobs.history.pages import DEFAULT_LIMIT
 from agentjobs.models.budget import Fits, Judgement, Scope, Spend, judge
 from agentjobs.models.tokens import Tokens
 
@@ -82,6 +87,101 @@ class MemoryModelCalls:
     def _check_available(self) -> None:
         if self._history.away:
             raise errors.Unavailable("history is away")
+
+
+class MemoryModelReports:
+    """What `ModelReports` promises."""
+
+    def __init__(self, history: MemoryHistory, ledger: MemoryModelCalls, limits: MemoryModelLimits) -> None:
+        self._history = history
+        self._ledger = ledger
+        self._limits = limits
+
+    async def usage(
+        self,
+        by: Sequence[UsageBy],
+        *,
+        first: date,
+        last: date,
+        namespace: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> UsageReport:
+        """Return what the calls of these days used."""
+        self._check_available()
+        limit = checked_report(by, first=first, last=last, limit=limit)
+        lines: dict[tuple[str, ...], list[EndedCall]] = {}
+        ended = [(job, call) for job in self._history.jobs_by_uid.values() for call in job.calls.values()]
+        for job, call in ended:
+            day = call.ended.astimezone(UTC).date() if call.ended else None
+            if call.booked and day and first <= day <= last and namespace in (None, job.key.namespace):
+                whose = _whose(job, call.booked, day)
+                lines.setdefault(tuple(whose[each] for each in by), []).append(call.booked)
+        told = [UsageLine(**_sum(ends), by=dict(zip(by, key, strict=True))) for key, ends in sorted(lines.items())]
+        told.sort(key=lambda line: (line.by.get(UsageBy.DAY, ""), -line.cost_usd))
+        total = ModelUsage(**_sum([end for ends in lines.values() for end in ends]))
+        return UsageReport(first=first, last=last, items=told[:limit], more=len(told) > limit, total=total)
+
+    async def job_models(self, uid: str) -> list[JobModelUsage]:
+        """Return what a job's calls used by provider and model."""
+        self._check_available()
+        job = self._history.jobs_by_uid.get(uid)
+        calls: dict[tuple[str, str], list[MemoryCall]] = {}
+        for call in job.calls.values() if job else ():
+            asked = call.new.provider, call.new.model or call.new.asked
+            calls.setdefault((call.end.provider, call.end.model) if call.end else asked, []).append(call)
+        told = [_job_model(provider, model, made) for (provider, model), made in sorted(calls.items())]
+        return sorted(told, key=lambda line: -line.cost_usd)
+
+    async def proxies(self) -> list[SeenProxy]:
+        """Return the proxies that live."""
+        self._check_available()
+        found = sorted(self._ledger.proxies.items())
+        now = self._history.now()
+        return [SeenProxy(name, one.since, one.seen, one.told) for name, one in found if now - one.seen < MISSED]
+
+    async def limits_now(self, limits: Collection[Limit]) -> LimitsNow:
+        """Return how limits stand."""
+        self._check_available()
+        return await self._limits.limits_now(limits)
+
+    def _check_available(self) -> None:
+        if self._history.away:
+            raise errors.Unavailable("history is away")
+
+
+def _whose(job: MemoryJob, end: EndedCall, day: date) -> dict[UsageBy, str]:
+    spec = job.resolved["spec"] if job.resolved else {}
+    return {
+        UsageBy.NAMESPACE: job.key.namespace,
+        UsageBy.QUEUE: end.queue or spec.get("queue", ""),
+        UsageBy.PARTITION: spec.get("partitionKey") or "",
+        UsageBy.USER: spec.get("session", {}).get("userId", "system"),
+        UsageBy.PROVIDER: end.provider,
+        UsageBy.MODEL: end.model,
+        UsageBy.DAY: day.isoformat(),
+    }
+
+
+def _sum(ends: Sequence[EndedCall]) -> dict[str, Any]:
+    tokens = sum((end.tokens for end in ends), Tokens())
+    return {
+        "calls": len(ends),
+        **{f"{name}_tokens": getattr(tokens, name) for name in Tokens.__slots__},
+        "cost_usd": sum((end.cost for end in ends), Decimal(0)),
+    }
+
+
+def _job_model(provider: str, model: str, calls: Sequence[MemoryCall]) -> JobModelUsage:
+    counted = [call.booked for call in calls if call.booked]
+    under_way = sum(call.end is None for call in calls)
+    return JobModelUsage(
+        **_sum(counted),
+        provider=provider,
+        model=model,
+        failed=len(calls) - len(counted) - under_way,
+        under_way=under_way,
+        estimated=sum(end.estimated for end in counted),
+    )
 
 
 def _storable(call: NewCall) -> NewCall:

@@ -16,7 +16,9 @@ from agentjobs.history.model_records import (
     BucketState,
     Correction,
     Limit,
+    LimitsNow,
     Room,
+    Shut,
     Take,
     Taken,
 )
@@ -25,6 +27,7 @@ from agentjobs.history.model_records import (
 @dataclass(slots=True)
 class _Closed:
     until: datetime
+    reason: str
     probe: datetime | None = None
 
 
@@ -41,7 +44,7 @@ class MemoryModelLimits:
         self._running: dict[tuple[UUID, str], tuple[str, datetime]] = {}
         self._seen: dict[str, datetime] = {}
         self._closed: dict[tuple[str, str], _Closed] = {}
-        self._exhausted: dict[str, datetime] = {}
+        self._exhausted: dict[str, tuple[datetime, str]] = {}
 
     def seen(self, proxy: str) -> None:
         """Note that a proxy lives."""
@@ -100,7 +103,8 @@ class MemoryModelLimits:
         """Let no proxy use a key for this long."""
         until = self._now() + timedelta(seconds=seconds)
         known = self._closed.get((key, model))
-        self._closed[key, model] = _Closed(max(until, known.until) if known else until)
+        later = known is not None and known.until > until
+        self._closed[key, model] = _Closed(known.until, known.reason) if known and later else _Closed(until, reason)
 
     async def opened(self, key: str, model: str) -> None:
         """Note that a provider took the first call of a key that was closed."""
@@ -120,11 +124,23 @@ class MemoryModelLimits:
 
     async def exhausted(self, model: str, *, seconds: float, reason: str) -> None:
         """Note that no call of a model can be made for this long; 0 says that it can again."""
-        self._exhausted[model] = self._now() + timedelta(seconds=seconds)
+        self._exhausted[model] = self._now() + timedelta(seconds=seconds), reason
 
     async def exhausted_models(self) -> dict[str, datetime]:
         """Return the models that no call can be made of now, and until when."""
-        return {model: until for model, until in self._exhausted.items() if until > self._now()}
+        return {model: until for model, (until, _) in self._exhausted.items() if until > self._now()}
+
+    async def limits_now(self, limits: Collection[Limit]) -> LimitsNow:
+        """Return how limits stand, as `ModelReports` tells it."""
+        now, closed, exhausted = self._now(), await self.closed_keys(), await self.exhausted_models()
+        gates = [(key, model, self._closed[key, model]) for key, model in sorted(closed)]
+        return LimitsNow(
+            used={limit.bucket: self._state(limit, now).used for limit in limits},
+            closed=tuple(
+                Shut(key, model, max(gate.until, gate.probe or gate.until), gate.reason) for key, model, gate in gates
+            ),
+            exhausted=tuple(Shut("", model, *self._exhausted[model]) for model in sorted(exhausted)),
+        )
 
     def _end(self, calls: Collection[UUID]) -> None:
         self._running = {place: told for place, told in self._running.items() if place[0] not in calls}

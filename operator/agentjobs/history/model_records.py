@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
@@ -270,3 +271,38 @@ class Correction:
     bucket: str
     slice: int
     amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeenProxy:
+    """A proxy that lives."""
+
+    id: str
+    since: datetime
+    """When it began to be seen without a gap."""
+    seen: datetime
+    told: Mapping[str, Any]
+    """What it tells of its providers, models, prices and limits; it holds no key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shut:
+    """A key that its provider refuses for now, or a model that nobody can ask."""
+
+    key: str
+    """Empty for a model that no key can be used for."""
+    model: str
+    """Empty for all models of the key."""
+    until: datetime
+    """When it is tried again; for a key in the past until somebody asks."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsNow:
+    """How limits stand."""
+
+    used: Mapping[str, int]
+    """By bucket: in the last window of each, today, or at this moment for calls at once."""
+    closed: tuple[Shut, ...]
+    exhausted: tuple[Shut, ...]

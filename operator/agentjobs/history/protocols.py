@@ -5,7 +5,7 @@ them to the same promises. Every method raises `errors.Unavailable` while histor
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -13,9 +13,20 @@ from msgspec import Raw
 
 from agentjobs.api.recorded import RecordedJob, RecordedStep, Story
 from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, SessionStory
+from agentjobs.api.recorded_usage import JobModelUsage, UsageBy, UsageReport
 from agentjobs.contract import Attempt, Event, MemoryHit, Resolved, ResultDocument, StepsBody, StepsPage
 from agentjobs.core.job.observation import FinalResult, Progress
-from agentjobs.history.model_records import Correction, EndedCall, NewCall, Reserved, Take, Taken
+from agentjobs.history.model_records import (
+    Correction,
+    EndedCall,
+    Limit,
+    LimitsNow,
+    NewCall,
+    Reserved,
+    SeenProxy,
+    Take,
+    Taken,
+)
 from agentjobs.history.pages import DEFAULT_LIMIT, Page
 from agentjobs.history.records import (
     JobRecord,
@@ -328,6 +339,34 @@ class ReadHistory(Protocol):
 
     async def spec(self, uid: str) -> Raw | None:
         """Return a job's spec as it was accepted, None while it was not."""
+        ...
+
+
+class ModelReports(Protocol):
+    """What people read of the model calls of one cluster."""
+
+    async def usage(
+        self,
+        by: Sequence[UsageBy],
+        *,
+        first: date,
+        last: date,
+        namespace: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> UsageReport:
+        """Return what the calls of these days (UTC) used. Raises `errors.Invalid` where such a report is not made."""
+        ...
+
+    async def job_models(self, uid: str) -> list[JobModelUsage]:
+        """Return what a job's calls used by provider and model, the costliest first."""
+        ...
+
+    async def proxies(self) -> list[SeenProxy]:
+        """Return the proxies that live, and what each tells of its providers."""
+        ...
+
+    async def limits_now(self, limits: Collection[Limit]) -> LimitsNow:
+        """Return what is used of these limits, the keys that are closed, and the models that nobody can ask."""
         ...
 
 

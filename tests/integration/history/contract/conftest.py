@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 from tests.integration.history.runner_calls import Gateway, Runner
 
+from agentjobs.history import protocols
 from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.database import Database
 from agentjobs.history.memory import MemoryHistory
-from agentjobs.history.memory_model_calls import MemoryModelCalls
+from agentjobs.history.memory_model_calls import MemoryModelCalls, MemoryModelReports
+from agentjobs.history.memory_model_limits import MemoryModelLimits
 from agentjobs.history.memory_sessions import MemorySessions
 from agentjobs.history.model_calls import ModelCalls
+from agentjobs.history.model_limits import ModelLimits
+from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.operator_writes import OperatorWrites
-from agentjobs.history.protocols import ModelLedger, OperatorHistory
+from agentjobs.history.protocols import OperatorHistory
 from agentjobs.history.reads import Reads
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.session_reads import SessionReads
@@ -35,7 +39,9 @@ class Backend:
     operator: OperatorHistory
     gateway: Gateway
     sessions: Any
-    ledger: ModelLedger
+    ledger: protocols.ModelLedger
+    limits: protocols.ModelLimits
+    reports: protocols.ModelReports
     passes: Callable[[timedelta], Awaitable[None]]
 
     async def an_hour_passes(self) -> None:
@@ -72,8 +78,8 @@ async def backend(dsn: str | None) -> AsyncIterator[Backend]:
 
         runners, people = RunnerWrites(database, cluster="c0ffee"), Reads(database, cluster="c0ffee")
         operator, sessions = OperatorWrites(database, cluster="c0ffee"), InPostgres(database)
-        ledger = ModelCalls(database, cluster="c0ffee")
-        yield Backend(operator, Gateway(runners, people), sessions, ledger, passes)
+        calls = [kind(database, cluster="c0ffee") for kind in (ModelCalls, ModelLimits, ModelReports)]
+        yield Backend(operator, Gateway(runners, people), sessions, *calls, passes)
 
 
 def _in_memory() -> Backend:
@@ -84,8 +90,9 @@ def _in_memory() -> Backend:
         ahead += time
 
     history = MemoryHistory(now=lambda: datetime.now(UTC) + ahead)
-    ledger = MemoryModelCalls(history)
-    return Backend(history, Gateway(history, history), MemorySessions(history), ledger, passes)
+    ledger, limits = MemoryModelCalls(history), MemoryModelLimits(history.now)
+    reports = MemoryModelReports(history, ledger, limits)
+    return Backend(history, Gateway(history, history), MemorySessions(history), ledger, limits, reports, passes)
 
 
 @pytest.fixture
@@ -99,7 +106,7 @@ def gateway(backend: Backend) -> Gateway:
 
 
 @pytest.fixture
-def ledger(backend: Backend) -> ModelLedger:
+def ledger(backend: Backend) -> protocols.ModelLedger:
     return backend.ledger
 
 

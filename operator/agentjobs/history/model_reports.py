@@ -1,0 +1,112 @@
+"""What people read of model calls: what was used and by whom, what a job's calls cost, and how limits stand now."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any, Final
+
+from psycopg.rows import dict_row
+
+from agentjobs import errors
+from agentjobs.api.recorded_usage import JobModelUsage, ModelUsage, UsageBy, UsageLine, UsageReport
+from agentjobs.history.database import Connection, Database, as_json
+from agentjobs.history.model_calls import MISSED
+from agentjobs.history.model_records import Limit, LimitsNow, SeenProxy, Shut
+from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, checked_limit
+from agentjobs.history.statements import load
+
+_SQL: Final = load("model_reports")
+
+# How long usage is kept.
+KEPT_DAYS: Final = 400
+
+
+class ModelReports:
+    """The model calls of one cluster, as `protocols.ModelReports` promises.
+
+    Args:
+        cluster: uid of the namespace kube-system; only its rows are read.
+
+    Every method raises `errors.Unavailable` when the database cannot answer within five seconds.
+    """
+
+    def __init__(self, database: Database, *, cluster: str) -> None:
+        self._database = database
+        self._cluster = cluster
+
+    async def usage(
+        self,
+        by: Sequence[UsageBy],
+        *,
+        first: date,
+        last: date,
+        namespace: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> UsageReport:
+        """Return what the calls of these days used, divided by each combination of `by`.
+
+        Args:
+            first: the first day, in UTC.
+            last: the last one; at most 400 days in all.
+            namespace: only of jobs there; None for all.
+            limit: lines, 1 to 500.
+
+        Raises:
+            errors.Invalid: the days, the limit or what it is divided by are wrong.
+        """
+        limit = checked_report(by, first=first, last=last, limit=limit)
+        asked = {"by": list(by), "first": first, "last": last, "namespace": namespace, "limit": limit + 2}
+        total, *lines = await self._rows(_SQL["usage"], asked)
+        items = [UsageLine(**_counts(row), by={each: str(row[each]) for each in by}) for row in lines[:limit]]
+        told = ModelUsage(**_counts(total))
+        return UsageReport(first=first, last=last, items=items, more=len(lines) > limit, total=told)
+
+    async def job_models(self, uid: str) -> list[JobModelUsage]:
+        """Return what a job's calls used by provider and model, the costliest first; the first 500."""
+        return [JobModelUsage(**row) for row in await self._rows(_SQL["job_models"], {"uid": uid, "limit": MAX_LIMIT})]
+
+    async def proxies(self) -> list[SeenProxy]:
+        """Return the proxies that live, and what each tells of its providers."""
+        return [SeenProxy(**row) for row in await self._rows(_SQL["proxies"], {"missed": MISSED})]
+
+    async def limits_now(self, limits: Collection[Limit]) -> LimitsNow:
+        """Return what is used of these limits, the keys that are closed, and the models that nobody can ask."""
+        told = [{"bucket": one.bucket, "span": one.window, "time_zone": one.time_zone} for one in limits]
+        asked = {"cluster": self._cluster, "limits": as_json(told), "missed": MISSED, "limit": MAX_LIMIT}
+
+        async def work(connection: Connection) -> tuple[list[Any], list[Any], list[Any]]:
+            async with connection.pipeline():
+                cursors = [await connection.execute(_SQL[name], asked) for name in ("used", "shut", "spent_up")]
+            used, shut, spent_up = [await cursor.fetchall() for cursor in cursors]
+            return used, shut, spent_up
+
+        used, shut, spent_up = await self._database.autocommit(work)
+        return LimitsNow(
+            used={one.bucket: 0 for one in limits} | {row.bucket: int(row.used) for row in used},
+            closed=tuple(Shut(row.key, row.model, row.until, row.reason) for row in shut),
+            exhausted=tuple(Shut("", row.model, row.until, row.reason) for row in spent_up),
+        )
+
+    async def _rows(self, statement: str, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+        given = {"cluster": self._cluster, **asked}
+
+        async def work(connection: Connection) -> list[dict[str, Any]]:
+            return await (await connection.cursor(row_factory=dict_row).execute(statement, given)).fetchall()
+
+        return await self._database.autocommit(work)
+
+
+def checked_report(by: Sequence[UsageBy], *, first: date, last: date, limit: int) -> int:
+    """Return the limit of a report that can be made.
+
+    Raises:
+        errors.Invalid: it cannot.
+    """
+    if not by or len(set(by)) != len(by):
+        raise errors.Invalid("by: expected at least one of " + ", ".join(UsageBy) + ", each once")
+    if not timedelta() <= last - first < timedelta(days=KEPT_DAYS):
+        raise errors.Invalid(f"days: expected 1 to {KEPT_DAYS} of them, got {first} to {last}")
+    return checked_limit(limit)
+
+
+def _counts(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] or 0 for name in ModelUsage.model_fields}

@@ -1,0 +1,168 @@
+"""What people are told of model calls: who used what, what a job's calls cost, and how limits stand."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+from tests.integration.history.model_calls import a_call_of, the_end_of
+
+from agentjobs import errors
+from agentjobs.api.recorded_usage import UsageBy
+from agentjobs.history.model_records import CallOutcome, Limit, Take
+from agentjobs.models.tokens import Tokens
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def reports(backend):
+    return backend.reports
+
+
+@pytest.fixture
+def used(backend, a_job):
+    """`await used("uid-1", "0.5", model=…)`: a call of a job, which is made where there is none."""
+
+    async def call(uid, cost, *, namespace="default", partition="", model="gemini-2.5-flash", **end):
+        build = a_job(uid, name=f"job-{uid}", namespace=namespace)
+        session = {"appName": "shop", "userId": f"user-{uid}", "sessionId": uid, "mode": "New"}
+        await backend.operator.accept(build.job(session=session, partitionKey=partition or None), build.start(1))
+        await backend.gateway.claim(uid, 1, "pod-1", **build.place)
+        new = a_call_of(uid)
+        await backend.ledger.reserve(new)
+        await backend.ledger.settle([the_end_of(new, cost=cost, model=model, **end)])
+
+    return call
+
+
+@pytest.fixture
+def today():
+    """The days that the test may run on."""
+    day = datetime.now(UTC).date()
+    return {"first": day, "last": day + DAY}
+
+
+def told(report):
+    return [(*line.by.values(), line.calls, line.cost_usd) for line in report.items]
+
+
+async def test_usage_is_divided_and_added_up(reports, used, today):
+    await used("a", "0.5")
+    await used("a", "0.25", model="gemini-2.5-pro")
+    await used("b", "2", partition="acme")
+
+    report = await reports.usage([UsageBy.MODEL], **today)
+    assert told(report) == [("gemini-2.5-flash", 2, Decimal("2.5")), ("gemini-2.5-pro", 1, Decimal("0.25"))]
+    assert (report.total.calls, report.total.input_tokens, report.total.output_tokens) == (3, 30, 15)
+    assert report.total.cost_usd == Decimal("2.75")
+
+
+@pytest.mark.parametrize(
+    ("by", "expected"),
+    [
+        pytest.param(UsageBy.NAMESPACE, ["docs", "default"], id="namespace"),
+        pytest.param(UsageBy.PARTITION, ["acme", ""], id="partition"),
+        pytest.param(UsageBy.USER, ["user-b", "user-a"], id="user"),
+        pytest.param(UsageBy.QUEUE, ["nightly", "agents"], id="queue"),
+        pytest.param(UsageBy.PROVIDER, ["google"], id="provider"),
+    ],
+)
+async def test_usage_is_told_by_whose_it_is_the_costliest_first(reports, used, today, by, expected):
+    await used("a", "0.5")
+    await used("b", "2", partition="acme", namespace="docs", queue="nightly")
+
+    assert [line.by[by] for line in (await reports.usage([by], **today)).items] == expected
+
+
+async def test_a_report_by_day_and_model_is_in_the_order_of_days(reports, used, today):
+    await used("a", "0.5")
+    await used("a", "2", model="gemini-2.5-pro")
+    report = await reports.usage([UsageBy.DAY, UsageBy.MODEL], **today)
+
+    assert [line.by[UsageBy.MODEL] for line in report.items] == ["gemini-2.5-pro", "gemini-2.5-flash"]
+    assert [line.by[UsageBy.DAY] for line in report.items] == sorted(line.by[UsageBy.DAY] for line in report.items)
+
+
+async def test_a_namespace_is_told_of_itself_alone(reports, used, today):
+    await used("a", "0.5")
+    await used("b", "2", namespace="docs")
+    report = await reports.usage([UsageBy.USER], namespace="default", **today)
+
+    assert (told(report), report.total.cost_usd) == ([("user-a", 1, Decimal("0.5"))], Decimal("0.5"))
+
+
+async def test_a_long_report_is_cut_and_says_so(reports, used, today):
+    for number in range(3):
+        await used(f"uid-{number}", str(number + 1))
+    report = await reports.usage([UsageBy.USER], limit=2, **today)
+
+    assert (len(report.items), report.more, report.total.cost_usd) == (2, True, Decimal(6))
+
+
+async def test_days_without_calls_are_told_as_nothing(reports, today):
+    report = await reports.usage([UsageBy.MODEL], **today)
+
+    assert (report.items, report.more, report.total.calls, report.total.cost_usd) == ([], False, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param({"by": []}, id="by-nothing"),
+        pytest.param({"by": [UsageBy.DAY, UsageBy.DAY]}, id="twice"),
+        pytest.param({"days": -1}, id="backwards"),
+        pytest.param({"days": 400}, id="too-many-days"),
+        pytest.param({"limit": 501}, id="too-many-lines"),
+    ],
+)
+async def test_a_report_that_is_not_made_is_refused(reports, asked):
+    first = datetime.now(UTC).date()
+    with pytest.raises(errors.Invalid):
+        await reports.usage(
+            asked.get("by", [UsageBy.MODEL]),
+            first=first,
+            last=first + asked.get("days", 0) * DAY,
+            limit=asked.get("limit", 10),
+        )
+
+
+async def test_a_jobs_calls_are_told_by_model(reports, ledger, used):
+    await used("a", "0.5")
+    await used("a", "0", outcome=CallOutcome.FAILED, tokens=Tokens())
+    await used("a", "2", outcome=CallOutcome.CUT, model="gemini-2.5-pro")
+    await ledger.reserve(a_call_of("a", provider="google", model="gemini-2.5-pro"))
+
+    first, second = await reports.job_models("a")
+    assert (first.model, first.calls, first.failed, first.under_way, first.cost_usd) == ("gemini-2.5-pro", 1, 0, 1, 2)
+    assert (second.model, second.calls, second.failed, second.under_way) == ("gemini-2.5-flash", 1, 1, 0)
+    assert (second.input_tokens, second.cost_usd, await reports.job_models("b")) == (10, Decimal("0.5"), [])
+
+
+async def test_proxies_that_live_are_told_with_what_they_tell(reports, backend, ledger):
+    await ledger.seen("gone", {})
+    await backend.passes(timedelta(seconds=50))
+    await ledger.seen("here", {"aliases": {"fast": "gemini-2.5-flash"}})
+
+    [proxy] = await reports.proxies()
+    assert (proxy.id, proxy.told) == ("here", {"aliases": {"fast": "gemini-2.5-flash"}})
+    assert proxy.since == proxy.seen or proxy.seen - proxy.since < timedelta(seconds=1)
+
+
+async def test_what_is_used_of_limits_is_told_now(reports, backend):
+    minute, at_once, unused = Limit("k tokens", 100), Limit("k calls", 5, window=0.0), Limit("k day", 9, window=86400.0)
+    take = Take(uuid4(), "k", ((minute, 30), (at_once, 1)))
+    await backend.limits.take("proxy-a", "m", [take])
+
+    assert (await reports.limits_now([minute, at_once, unused])).used == {"k tokens": 30, "k calls": 1, "k day": 0}
+
+
+async def test_closed_keys_and_exhausted_models_are_told_with_their_reasons(reports, backend):
+    await backend.limits.close("k", "", seconds=60, reason="out of credit")
+    await backend.limits.exhausted("m", seconds=60, reason="all keys are closed")
+    await backend.limits.exhausted("n", seconds=60, reason="soon over")
+    await backend.limits.exhausted("n", seconds=0, reason="")
+
+    now = await reports.limits_now([])
+    assert [(one.key, one.model, one.reason) for one in now.closed] == [("k", "", "out of credit")]
+    assert [(one.key, one.model, one.reason) for one in now.exhausted] == [("", "m", "all keys are closed")]
