@@ -251,7 +251,7 @@ class FakeProviders:
                 return _failure(seen.kind, behaviour)
         assert isinstance(behaviour, Answer)
         await asyncio.sleep(behaviour.delay)
-        found = _shape(seen, behaviour)
+        found = shaped(seen, behaviour)
         if isinstance(found, list):
             return await _stream(request, seen, behaviour, found)
         return await _whole(request, seen, behaviour, json.dumps(found).encode())
@@ -342,7 +342,7 @@ _ANTHROPIC_CODES = {
 }
 
 
-def _shape(seen: Seen, answer: Answer) -> Any:
+def shaped(seen: Seen, answer: Answer) -> Any:
     """The answer as a provider gives it: a document, or a list of the events of a stream."""
     if seen.kind == "openai":
         return _openai(seen, answer)

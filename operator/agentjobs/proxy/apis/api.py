@@ -1,7 +1,6 @@
 """The values that the proxy and the providers' APIs exchange: what is asked, what is refused, what was used."""
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -11,13 +10,8 @@ from urllib.parse import quote
 import msgspec
 
 from agentjobs.contract import ErrorClass
+from agentjobs.models import names
 from agentjobs.models.tokens import Tokens
-
-# A name is a part of paths, so nothing of it may mean something there; a slash parts its segments.
-_SEGMENT: Final = r"[A-Za-z0-9](?:[A-Za-z0-9_@+:-]|\.(?!\.))*"
-MODEL_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_SEGMENT}(?:/{_SEGMENT})*")
-# The largest count of tokens that is believed. The largest window is some millions, and the column is an integer.
-MAX_TOKENS: Final = 1_000_000_000
 
 
 class Kind(StrEnum):
@@ -29,8 +23,12 @@ class Kind(StrEnum):
     ANTHROPIC = "anthropic"
 
 
-PREFIXES: Final[Mapping[Kind, str]] = {Kind.OPENAI: "openai/", Kind.ANTHROPIC: "anthropic/"}
-"""What the names of `agent.model` have before the provider's own name."""
+_SERVES: Final[Mapping[Kind, tuple[names.Api, ...]]] = {
+    Kind.GEMINI: (names.Api.GEMINI,),
+    Kind.VERTEX: (names.Api.GEMINI, names.Api.ANTHROPIC),
+    Kind.OPENAI: (names.Api.OPENAI,),
+    Kind.ANTHROPIC: (names.Api.ANTHROPIC,),
+}
 
 
 class Operation(StrEnum):
@@ -141,21 +139,27 @@ class Asked:
 
 
 def canonical_name(kind: Kind, named: str) -> str:
-    """Return a provider's own name of a model as `agent.model` has it."""
-    return PREFIXES.get(kind, "") + named
+    """Return what an API itself calls a model as `agent.model` has it.
+
+    On Vertex AI, `named` begins with the publisher where that is not Google: `anthropic/claude-…` is canonical, and
+    anything else may be an alias.
+    """
+    if kind is Kind.VERTEX and "/" in named:
+        return named
+    return names.canonical(_SERVES[kind][0], named)
 
 
 def own_name(kind: Kind, model: str) -> str:
-    """Return what an API calls a model that is named as in `agent.model`.
+    """Return what an API calls a model that is named as in `agent.model`; see `canonical_name`.
 
     Raises:
         ValueError: models of that name are asked by another API, or it is no name.
     """
-    prefix = PREFIXES.get(kind, "")
-    named = model.removeprefix(prefix)
-    if not model.startswith(prefix) or not MODEL_NAME.fullmatch(named):
-        raise ValueError(f"{model!r} is no name of a model that the API {kind.value} has")
-    return named
+    api = names.api_of(names.check(model))
+    if api not in _SERVES[kind]:
+        raise ValueError(f"{model!r} is no model of the API {kind.value}")
+    named = names.plain(model)
+    return f"anthropic/{named}" if kind is Kind.VERTEX and api is names.Api.ANTHROPIC else named
 
 
 def _in_body(kind: Kind, named: str) -> str:
@@ -163,7 +167,10 @@ def _in_body(kind: Kind, named: str) -> str:
 
 
 class UsageReader(Protocol):
-    """Watches an answer pass by, and tells what it used. It holds a bounded part of it."""
+    """Watches an answer pass by, and tells what it used. It holds a bounded part of it.
+
+    It is asked when the answer has ended, or was cut; what is fed to it later need not count.
+    """
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the answer's body, cut anywhere. Never raises."""

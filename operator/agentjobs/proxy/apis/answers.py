@@ -1,0 +1,168 @@
+"""Cuts the body of an answer into its JSON documents, as it passes by in pieces cut anywhere.
+
+An answer is one document, an array of them (Gemini's streams without `alt=sse`), or server-sent events. Which, its
+first sign tells; what headers say does not matter. What is held of it is bounded.
+"""
+
+import re
+import zlib
+from collections.abc import Iterator
+from typing import Final
+
+# Of one document. Answers with pictures have some ten megabytes; a larger one is passed on, but not understood.
+MAX_DOCUMENT_BYTES: Final = 32 * 1024 * 1024
+_GZIP: Final = b"\x1f\x8b"
+_SIGNS: Final = re.compile(rb'[{}"\\]')
+
+
+class Document:
+    """An answer that is one document: it is there when all of it is."""
+
+    def __init__(self) -> None:
+        self.held = 0
+        self._parts: list[bytes] = []
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Keep a piece."""
+        self._parts.append(piece)
+        self.held += len(piece)
+        return iter(())
+
+    def end(self) -> Iterator[bytes]:
+        """Yield the document."""
+        if self._parts:
+            yield b"".join(self._parts)
+        self._parts = []
+
+
+class Array:
+    """An array of documents: each is there when its last brace is."""
+
+    def __init__(self) -> None:
+        self.held = 0
+        self._parts: list[bytes] = []
+        self._depth = 0
+        self._quoted = False
+        self._escaped = False
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Yield the documents that a piece completes."""
+        begin = 0
+        passed = 0 if self._escaped else -1  # what stands after a backslash means nothing
+        self._escaped = False
+        for sign in _SIGNS.finditer(piece):
+            at, what = sign.start(), sign[0]
+            if at == passed:
+                continue
+            if self._quoted:
+                if what == b"\\":
+                    passed, self._escaped = at + 1, at + 1 == len(piece)
+                self._quoted = what != b'"'
+            elif what == b'"':
+                self._quoted = True
+            elif what == b"{":
+                begin = begin if self._depth else at
+                self._depth += 1
+            elif what == b"}" and self._depth:
+                self._depth -= 1
+                if not self._depth:
+                    yield b"".join([*self._parts, piece[begin : at + 1]])
+                    self._parts, self.held = [], 0
+        if self._depth:
+            self._parts.append(piece[begin:])
+            self.held += len(piece) - begin
+
+    def end(self) -> Iterator[bytes]:
+        """Yield nothing: what is not complete is no document."""
+        return iter(())
+
+
+class Events:
+    """Server-sent events: each one's data is a document, or a word."""
+
+    def __init__(self) -> None:
+        self.held = 0
+        self._line: list[bytes] = []
+        self._data: list[bytes] = []
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Yield the data of the events that a piece completes."""
+        first, *lines = piece.split(b"\n")
+        self._line.append(first)
+        self.held += len(first)
+        for line in lines:
+            yield from self._take(b"".join(self._line))
+            self._line = [line]
+            self.held = len(line) + sum(map(len, self._data))
+
+    def end(self) -> Iterator[bytes]:
+        """Yield the data of an event whose empty line did not come."""
+        yield from self._take(b"".join(self._line))
+        yield from self._take(b"")
+        self._line = []
+
+    def _take(self, line: bytes) -> Iterator[bytes]:
+        line = line.removesuffix(b"\r")
+        if line.startswith(b"data:"):
+            self._data.append(line[5:].removeprefix(b" "))
+        elif not line and self._data:
+            yield b"\n".join(self._data)
+            self._data = []
+
+
+def _form(first: bytes) -> Document | Array | Events:
+    return Document() if first == b"{" else Array() if first == b"[" else Events()
+
+
+class Documents:
+    """Takes an answer's pieces and gives its documents."""
+
+    def __init__(self, *, most: int = MAX_DOCUMENT_BYTES) -> None:
+        self._most = most
+        self._form: Document | Array | Events | None = None
+        self._begin: bytes | None = b""
+        self._zip: zlib._Decompress | None = None
+        self.lost = False
+        """Whether it cannot be understood: too large, or no gzip although it began so."""
+        self.size = 0
+        """Bytes so far, not compressed."""
+
+    @property
+    def is_one(self) -> bool:
+        """Whether the answer is a single document, and no stream."""
+        return isinstance(self._form, Document)
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Yield the documents that a piece completes."""
+        for plain in self._plain(piece):
+            self.size += len(plain)
+            if self._form is None and not self.lost and (plain := plain.lstrip()):
+                self._form = _form(plain[:1])
+            if self._form is not None:
+                yield from self._form.feed(plain)
+                if self._form.held > self._most:
+                    self.lost, self._form = True, None
+
+    def end(self) -> Iterator[bytes]:
+        """Yield what is complete by the answer's end."""
+        if self._form is not None:
+            yield from self._form.end()
+
+    def _plain(self, piece: bytes) -> Iterator[bytes]:
+        """Yield a piece without compression: some hosts compress although they are asked not to."""
+        if self._begin is not None:
+            self._begin += piece
+            if len(self._begin) < len(_GZIP) and _GZIP.startswith(self._begin):
+                return
+            piece, self._begin = self._begin, None
+            if piece.startswith(_GZIP):
+                self._zip = zlib.decompressobj(wbits=31)
+        if self._zip is None:
+            yield piece
+            return
+        while piece and not self.lost:
+            try:
+                yield self._zip.decompress(piece, self._most)
+            except zlib.error:
+                self.lost, self._form = True, None
+            piece = self._zip.unconsumed_tail

@@ -1,0 +1,73 @@
+"""How many tokens a prompt has before anybody counted them: rather too many than too few.
+
+What is reserved by it is corrected when the provider has counted. Too much makes other calls of the job wait for a
+moment; too little lets them begin together. Pure.
+"""
+
+import re
+from typing import Final
+
+# English has 4 to 5 bytes a token, source code and other alphabets 2.5 to 3.5, and JSON's own signs count with them.
+BYTES_A_TOKEN: Final = 3
+# A picture in the highest resolution that the providers look at.
+IMAGE_TOKENS: Final = 3000
+# Of what is named, not sent: a file, a cache, an earlier answer. Nobody here knows how large it is.
+REMOTE_TOKENS: Final = 10_000
+# Bytes of the recording a token: 32 tokens a second at 6 kbit/s, and 300 at 240 kbit/s.
+_BYTES_A_TOKEN_OF: Final = {"audio": 25, "video": 100}
+
+# Shorter ones are signatures and hashes, and count as text.
+_FILE: Final = re.compile(
+    rb'"(?:data"[ \t\r\n]*+:[ \t\r\n]*+"|data:([a-z]{1,20})/[^",]{1,200},)([A-Za-z0-9+/_-]{1024,}+={0,2}+)"'
+)
+_MIME: Final = re.compile(rb'"(?:mime_?[tT]ype|media_type)"\s*+:\s*+"([a-z]{1,20})/')
+_SOUND: Final = re.compile(rb'"format"\s*+:\s*+"(?:wav|mp3)"')
+# A member whose value is a text. Within a text the quotes would be escaped, and in a schema an object would follow.
+_REMOTE: Final = {
+    name: (re.compile(rb'"%b"\s*+:\s*+"%b' % (name, begin)), tokens)
+    for name, begin, tokens in (
+        *((name, b"", REMOTE_TOKENS) for name in (b"fileUri", b"file_uri", b"file_id", b"file_url")),
+        *((name, b"", REMOTE_TOKENS) for name in (b"cachedContent", b"cached_content", b"previous_response_id")),
+        *((name, b"", REMOTE_TOKENS) for name in (b"conversation", b"container")),
+        *((name, b"http", IMAGE_TOKENS) for name in (b"url", b"image_url")),
+    )
+}
+# How far from its data the kind of a file is looked for, within the same braces.
+_NEAR: Final = 200
+
+
+def prompt_tokens(body: bytes) -> int:
+    """Return the tokens of a request's body: JSON in UTF-8, of any of the APIs."""
+    tokens = 0
+    if b'"data' in body:
+        pieces, at = [], 0
+        for found in _FILE.finditer(body):
+            tokens += _file_tokens(_kind_of(body, found), found.end(2) - found.start(2))
+            pieces.append(body[at : found.start()])
+            at = found.end()
+        body = b"".join([*pieces, body[at:]]) if pieces else body
+    # To look whether a name is there at all takes a tenth of the time of a pattern.
+    named = (found for name, found in _REMOTE.items() if name in body)
+    tokens += sum(each * len(pattern.findall(body)) for pattern, each in named)
+    return tokens - -len(body) // BYTES_A_TOKEN
+
+
+def answer_tokens(size: int) -> int:
+    """Return the tokens of so many bytes of an answer's text."""
+    return -(-size // BYTES_A_TOKEN)
+
+
+def _file_tokens(kind: str, base64_chars: int) -> int:
+    size = base64_chars * 3 // 4
+    return IMAGE_TOKENS if kind == "image" else size // _BYTES_A_TOKEN_OF.get(kind, BYTES_A_TOKEN)
+
+
+def _kind_of(body: bytes, found: "re.Match[bytes]") -> str:
+    if found[1] is not None:
+        return found[1].decode()
+    before = body[max(0, found.start() - _NEAR) : found.start()].rpartition(b"{")[2]
+    after = body[found.end() : found.end() + _NEAR].partition(b"}")[0]
+    mime = _MIME.search(before) or _MIME.search(after)
+    if mime is not None:
+        return mime[1].decode()
+    return "audio" if _SOUND.search(before) or _SOUND.search(after) else ""

@@ -1,0 +1,212 @@
+"""The Gemini API: its paths, requests and answers. Vertex AI has the same requests and answers below other paths."""
+
+import re
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from agentjobs.models.names import check
+from agentjobs.models.tokens import Tokens
+from agentjobs.proxy.apis.api import Asked, Kind, Operation, Place, Refusal, Request, UsageReader, canonical_name
+from agentjobs.proxy.apis.body import Members, Unclear, counted
+from agentjobs.proxy.apis.estimate import prompt_tokens
+from agentjobs.proxy.apis.headers import passed
+from agentjobs.proxy.apis.refusals import bad_request, document, event, google_error, no_such_path
+from agentjobs.proxy.apis.requests import check_tier, place_of, plain_body
+from agentjobs.proxy.apis.usage import Document, Reader, Usage, objects, text_bytes
+
+_MODEL_PATH: Final = re.compile(r"/(v1|v1beta)/models/([^?#%\\]+):([A-Za-z]+)")
+_CACHES_PATH: Final = re.compile(r"/(?:v1|v1beta)/cachedContents")
+_CACHE_PATH: Final = re.compile(r"/(?:v1|v1beta)/cachedContents/[A-Za-z0-9_-]{1,128}")
+_CACHE: Final = re.compile(rb'"cachedContents/[A-Za-z0-9_-]{1,128}"')
+OPERATIONS: Final = {
+    "generateContent": Operation.GENERATE,
+    "streamGenerateContent": Operation.GENERATE,
+    "countTokens": Operation.COUNT,
+}
+_OPERATIONS: Final = OPERATIONS | {"embedContent": Operation.EMBED, "batchEmbedContents": Operation.EMBED}
+# To keep a cache costs by the hour, which nothing here counts; a day of it is the most that a request can ask for.
+MAX_CACHE_SECONDS: Final = 86_400
+_SECONDS: Final = re.compile(r"(\d{1,9})(?:\.\d{1,9})?s")
+# A picture in an answer has about so many tokens (1,290), here as bytes of text.
+_IMAGE_TEXT_BYTES: Final = 4000
+
+
+class GeminiApi:
+    """See `api.Api`."""
+
+    kind: Final = Kind.GEMINI
+
+    def read(self, request: Request) -> Asked | Refusal:
+        """Understand a request."""
+        try:
+            return self._read(request) or no_such_path()
+        except (Unclear, ValueError) as error:
+            return bad_request(str(error))
+
+    def usage_reader(self, asked: Asked) -> UsageReader:
+        """Return a reader of the successful answer to a request."""
+        silent = asked.operation in (Operation.EMBED, Operation.KEEP)
+        return Reader(GeminiMeter(keeps=asked.operation is Operation.KEEP), free=asked.free, silent=silent)
+
+    def refusal_body(self, refusal: Refusal) -> bytes:
+        """Return a refusal as the API's own error."""
+        return document({"error": google_error(refusal)})
+
+    def refusal_event(self, refusal: Refusal) -> bytes:
+        """Return a refusal as an event of a stream; of a stream that is an array it is no part."""
+        return event({"error": google_error(refusal)})
+
+    def _read(self, request: Request) -> Asked | None:
+        if request.method == "DELETE" and _CACHE_PATH.fullmatch(request.path):
+            headers = passed(request.headers)
+            return Asked(self.kind, Operation.FORGET, "", "", "DELETE", request.path, "", headers, b"", sticky=True)
+        if request.method != "POST":
+            return None
+        if _CACHES_PATH.fullmatch(request.path):
+            return self._cache(request)
+        found = _MODEL_PATH.fullmatch(request.path)
+        if found is None or found[3] not in _OPERATIONS:
+            return None
+        return content_asked(
+            request,
+            kind=self.kind,
+            operation=_OPERATIONS[found[3]],
+            named=check(found[2]),
+            path=f"/{found[1]}/models/{{model}}:{found[3]}",
+            streamed=found[3].startswith("stream"),
+        )
+
+    def _cache(self, request: Request) -> Asked:
+        body = plain_body(request)
+        members = body.members()
+        model = members.text("model") or ""
+        named = check(model.removeprefix("models/"))
+        if members.either("expireTime", "expire_time") is not None:
+            raise Unclear("a cache must say how long it is kept as 'ttl', not as 'expireTime'")
+        ttl = members.text("ttl")
+        seconds = _SECONDS.fullmatch(ttl) if ttl is not None else None
+        if ttl is not None and (seconds is None or int(seconds[1]) > MAX_CACHE_SECONDS):
+            raise Unclear(f"'ttl' of a cache must be seconds as in '3600s', at most {MAX_CACHE_SECONDS}")
+        return Asked(
+            self.kind,
+            Operation.KEEP,
+            named,
+            canonical_name(self.kind, named),
+            "POST",
+            request.path,
+            "",
+            passed(request.headers),
+            request.body,
+            input_estimate=prompt_tokens(request.body),
+            max_output=0,
+            sticky=True,
+            places=_places(members, named),
+        )
+
+
+def content_asked(
+    request: Request, *, kind: Kind, operation: Operation, named: str, path: str, streamed: bool
+) -> Asked:
+    """Return a request for content, for its tokens or its vectors.
+
+    Raises:
+        Unclear: it is not passed on as it is.
+    """
+    members = plain_body(request).members()
+    settings = members.either("generationConfig", "generation_config")
+    settled = Members({}) if settings is None else settings.members()
+    cache = members.either("cachedContent", "cached_content")
+    if cache is not None and not (kind is Kind.GEMINI and _CACHE.fullmatch(cache.bytes)):
+        raise Unclear("'cachedContent' must be the name of a cache that was made through this proxy")
+    check_tier(members.either("serviceTier", "service_tier"))
+    generates = operation is Operation.GENERATE
+    most = counted(settled.either("maxOutputTokens", "max_output_tokens"), "maxOutputTokens")
+    answers = counted(settled.either("candidateCount", "candidate_count"), "candidateCount")
+    return Asked(
+        kind,
+        operation,
+        named,
+        canonical_name(kind, named),
+        "POST",
+        path,
+        _query(request.query),
+        passed(request.headers),
+        request.body,
+        streamed=streamed,
+        input_estimate=prompt_tokens(request.body),
+        max_output=most if generates else 0,
+        answers=answers or 1,
+        sticky=cache is not None,
+        places=_places(members, named),
+    )
+
+
+def _query(query: str) -> str:
+    """Return the query that is sent: in which form the answer comes. A key in it stays here."""
+    found = dict(parse_qsl(query, keep_blank_values=True))
+    found.pop("key", None)
+    form = found.pop("alt", found.pop("$alt", ""))
+    if found or form not in ("", "sse", "json"):
+        # `fields` would choose what is answered, and usage may not be among it.
+        raise Unclear("its query has something else than alt=sse or alt=json")
+    return "alt=sse" if form == "sse" else ""
+
+
+def _places(members: Members, named: str) -> tuple[Place, ...]:
+    """Return where the model stands in a body, which must be the one that the path names."""
+    requests = members.find("requests")
+    inner = members.either("generateContentRequest", "generate_content_request")
+    holders = [members, *(each.members() for each in (requests.items() if requests else ()))]
+    holders += [] if inner is None else [inner.members()]
+    return tuple(place for holder in holders if (place := place_of(holder, named, prefix="models/")) is not None)
+
+
+class GeminiMeter:
+    """See `usage.Meter`."""
+
+    def __init__(self, *, keeps: bool = False) -> None:
+        self.ended = self.failed = False
+        self.text_bytes = 0
+        self._usage = Usage()
+        self._keeps = keeps
+
+    def see(self, document: Document) -> None:
+        """Note a chunk, or a whole answer."""
+        self._usage.tell(document.get("usageMetadata"))
+        self.failed = self.failed or document.has("error")
+        blocked = document.get("promptFeedback")
+        self.ended = self.ended or (isinstance(blocked, dict) and bool(blocked.get("blockReason")))
+        for candidate in objects(document.get("candidates")):
+            self.ended = self.ended or bool(candidate.get("finishReason"))
+            content = candidate.get("content")
+            for part in objects(content.get("parts") if isinstance(content, dict) else None):
+                self.text_bytes += _part_bytes(part)
+
+    def word(self, word: bytes) -> None:
+        """Note nothing: there are no such words."""
+
+    def tokens(self) -> Tokens | None:
+        """Prompts count with what a cache has of them, candidates without thoughts. What a tool of the provider's gave
+        the model is input too."""
+        usage = self._usage
+        total = usage.count("totalTokenCount")
+        if self._keeps:
+            return Tokens(input=total, cache_written=total) if total else None
+        prompt = usage.count("promptTokenCount")
+        if not prompt:
+            return None
+        read = prompt + usage.count("toolUsePromptTokenCount")
+        thinking = usage.count("thoughtsTokenCount")
+        made = usage.count("candidatesTokenCount") + thinking
+        # Some models' thoughts are in the total alone.
+        output = max(made, total - read)
+        return Tokens(
+            read, output, min(usage.count("cachedContentTokenCount"), read), thinking=thinking + output - made
+        )
+
+
+def _part_bytes(part: dict[str, Any]) -> int:
+    text, call = part.get("text"), part.get("functionCall")
+    size = text_bytes(text)
+    size += len(document(call)) if isinstance(call, dict) else 0
+    return size + (_IMAGE_TEXT_BYTES if "inlineData" in part else 0)

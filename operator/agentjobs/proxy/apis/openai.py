@@ -1,0 +1,134 @@
+"""OpenAI's API, as OpenAI, Azure and the many hosts that speak it have it: chat completions, responses, embeddings."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from agentjobs.models.names import check
+from agentjobs.models.tokens import Tokens
+from agentjobs.proxy.apis.api import Asked, Kind, Operation, Refusal, Request, UsageReader, canonical_name
+from agentjobs.proxy.apis.body import Unclear
+from agentjobs.proxy.apis.estimate import prompt_tokens
+from agentjobs.proxy.apis.headers import passed
+from agentjobs.proxy.apis.refusals import bad_request, document, event, no_such_path, openai_error
+from agentjobs.proxy.apis.requests import check_tier, check_tools, place_of, plain_body
+from agentjobs.proxy.apis.usage import Document, Reader, Usage, objects, text_bytes
+
+_OPERATIONS: Final = {
+    "/chat/completions": Operation.GENERATE,
+    "/responses": Operation.GENERATE,
+    "/embeddings": Operation.EMBED,
+}
+_MOST: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+
+
+class OpenAIApi:
+    """See `api.Api`."""
+
+    kind: Final = Kind.OPENAI
+
+    def read(self, request: Request) -> Asked | Refusal:
+        """Understand a request. Its query stays here: it can only choose the version of Azure's API."""
+        operation = _OPERATIONS.get(request.path) if request.method == "POST" else None
+        try:
+            return no_such_path() if operation is None else self._read(request, operation)
+        except (Unclear, ValueError) as error:
+            return bad_request(str(error))
+
+    def usage_reader(self, asked: Asked) -> UsageReader:
+        """Return a reader of the successful answer to a request."""
+        return Reader(OpenAIMeter(), silent=asked.operation is Operation.EMBED)
+
+    def refusal_body(self, refusal: Refusal) -> bytes:
+        """Return a refusal as the API's own error."""
+        return document({"error": openai_error(refusal)})
+
+    def refusal_event(self, refusal: Refusal) -> bytes:
+        """Return a refusal as an event of a stream."""
+        return event({"error": openai_error(refusal)})
+
+    def _read(self, request: Request, operation: Operation) -> Asked:
+        members = plain_body(request).members()
+        named = check(members.text("model") or "")
+        if members.find("models") is not None:
+            raise Unclear("'models' names more models than 'model'; the installation says what answers in its place")
+        if members.flag("background"):
+            raise Unclear("an answer in the background cannot be counted; leave 'background' out")
+        check_tools(members)
+        check_tier(members.find("service_tier"))
+        place = place_of(members, named)
+        most = [count for name in _MOST if (count := members.count(name)) is not None]
+        return Asked(
+            self.kind,
+            operation,
+            named,
+            canonical_name(self.kind, named),
+            "POST",
+            request.path,
+            "",
+            passed(request.headers),
+            request.body,
+            streamed=members.flag("stream"),
+            input_estimate=prompt_tokens(request.body),
+            max_output=0 if operation is Operation.EMBED else max(most, default=None),
+            answers=max(members.count("n") or 1, members.count("best_of") or 1),
+            sticky=any(members.find(name) is not None for name in ("previous_response_id", "conversation")),
+            places=() if place is None else (place,),
+        )
+
+
+class OpenAIMeter:
+    """See `usage.Meter`."""
+
+    def __init__(self) -> None:
+        self.ended = self.failed = False
+        self.text_bytes = 0
+        self._usage = Usage()
+
+    def see(self, document: Document) -> None:
+        """Note a chunk of a chat, an event of a response, or a whole answer."""
+        self._usage.tell(document.get("usage"))
+        self.failed = self.failed or document.has("error")
+        kind = document.get("type")
+        if isinstance(kind, str):
+            self._see_event(kind, document)
+        for choice in objects(document.get("choices")):
+            self.ended = self.ended or bool(choice.get("finish_reason"))
+            self.text_bytes += sum(map(text_bytes, _texts(choice.get("delta"))))
+
+    def word(self, word: bytes) -> None:
+        """Note the end of a chat."""
+        self.ended = self.ended or word.startswith(b"[DONE]")
+
+    def tokens(self) -> Tokens | None:
+        """Prompts count with what a cache has of them. Some hosts tell thinking in the total alone."""
+        usage = self._usage
+        response = "input_tokens" in usage
+        prompt, answer = ("input_tokens", "output_tokens") if response else ("prompt_tokens", "completion_tokens")
+        if prompt not in usage:
+            return None
+        read, made = usage.count(prompt), usage.count(answer)
+        thinking = usage.count("reasoning_tokens", within=f"{answer}_details")
+        if usage.count("total_tokens") == read + made + thinking:
+            made += thinking
+        cached = usage.count("cached_tokens", within=f"{prompt}_details") or usage.count("prompt_cache_hit_tokens")
+        written = usage.count("cache_write_tokens", within=f"{prompt}_details")
+        cached = min(cached, read)
+        return Tokens(read, made, cached, min(written, read - cached), min(thinking, made))
+
+    def _see_event(self, kind: str, document: Document) -> None:
+        response = document.get("response") if kind.startswith("response.") else None
+        if isinstance(response, dict):
+            self._usage.tell(response.get("usage"))
+        self.ended = self.ended or kind in ("response.completed", "response.incomplete")
+        self.failed = self.failed or kind in ("error", "response.failed")
+        if kind.endswith(".delta"):
+            self.text_bytes += text_bytes(document.get("delta"))
+
+
+def _texts(delta: Any) -> Iterator[Any]:
+    if isinstance(delta, dict):
+        yield from (delta.get(name) for name in ("content", "reasoning_content", "reasoning", "refusal"))
+        for call in objects(delta.get("tool_calls")):
+            function = call.get("function")
+            if isinstance(function, dict):
+                yield from (function.get("name"), function.get("arguments"))

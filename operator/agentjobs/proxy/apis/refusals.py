@@ -1,0 +1,72 @@
+"""What the proxy refuses, in the shape of each provider's own errors, so that its client raises what it always does."""
+
+import math
+from typing import Any, Final
+
+import msgspec
+
+from agentjobs.contract import GROUP, REFUSAL_PREFIX, ErrorClass
+from agentjobs.proxy.apis.api import Refusal
+
+_GOOGLE_STATUS: Final = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    402: "FAILED_PRECONDITION",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    413: "INVALID_ARGUMENT",
+    415: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+def no_such_path() -> Refusal:
+    """There is nothing at this path, or it is not passed on."""
+    message = "The model proxy does not pass this path on; it serves what the clients of this API ask models with."
+    return Refusal(404, ErrorClass.MODEL_BAD_REQUEST, message)
+
+
+def bad_request(reason: str) -> Refusal:
+    """The request is not passed on as it is."""
+    return Refusal(400, ErrorClass.MODEL_BAD_REQUEST, f"The model proxy refuses the request: {reason}.")
+
+
+def code_of(refusal: Refusal) -> str:
+    """Return the code by which the runner knows the class."""
+    return f"{REFUSAL_PREFIX}{refusal.error_class.value}"
+
+
+def google_error(refusal: Refusal) -> dict[str, Any]:
+    """Return a refusal as Google's APIs tell errors: the class is the reason of an ErrorInfo."""
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": code_of(refusal), "domain": GROUP}
+    details: list[dict[str, Any]] = [info]
+    if refusal.retry_after is not None:
+        delay = f"{max(1, math.ceil(refusal.retry_after))}s"
+        details.append({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay})
+    status = _GOOGLE_STATUS.get(refusal.status, "INTERNAL")
+    return {"code": refusal.status, "message": refusal.message, "status": status, "details": details}
+
+
+def openai_error(refusal: Refusal) -> dict[str, Any]:
+    """Return a refusal as OpenAI tells errors: the class is its code and its type."""
+    code = code_of(refusal)
+    return {"message": refusal.message, "type": code, "param": None, "code": code}
+
+
+def anthropic_error(refusal: Refusal) -> dict[str, Any]:
+    """Return a refusal as Anthropic tells errors: the class is its type."""
+    return {"type": code_of(refusal), "message": refusal.message}
+
+
+def document(value: dict[str, Any]) -> bytes:
+    """Return the bytes of an answer's body."""
+    return msgspec.json.encode(value)
+
+
+def event(value: dict[str, Any], *, name: str = "") -> bytes:
+    """Return a server-sent event. It begins with an empty line: what was sent before may end within an event."""
+    head = f"event: {name}\n".encode() if name else b""
+    return b"\n\n" + head + b"data: " + msgspec.json.encode(value) + b"\n\n"

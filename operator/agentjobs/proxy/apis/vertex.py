@@ -1,0 +1,73 @@
+"""Vertex AI: Google's models with the Gemini API's requests, and Anthropic's models with Anthropic's.
+
+Project and location are the installation's, whatever a pod says: the credentials are, too.
+"""
+
+import re
+from typing import Final
+
+from agentjobs.models.names import check
+from agentjobs.proxy.apis.anthropic import AnthropicMeter, messages_asked
+from agentjobs.proxy.apis.api import Asked, Kind, Operation, Refusal, Request, UsageReader
+from agentjobs.proxy.apis.body import Unclear
+from agentjobs.proxy.apis.gemini import OPERATIONS, GeminiMeter, content_asked
+from agentjobs.proxy.apis.refusals import anthropic_error, bad_request, document, event, google_error, no_such_path
+from agentjobs.proxy.apis.usage import Reader
+
+_PATH: Final = re.compile(
+    r"/(v1|v1beta1)(?:/projects/[^/?#%\\]+/locations/[^/?#%\\]+)?"
+    r"/publishers/([A-Za-z0-9-]+)/models/([^/:?#%\\]+):([A-Za-z]+)"
+)
+_RAW: Final = {"rawPredict", "streamRawPredict"}
+# What stands in a model's place where the tokens of a request to Anthropic's are counted.
+_COUNT: Final = "count-tokens"
+
+
+class VertexApi:
+    """See `api.Api`."""
+
+    kind: Final = Kind.VERTEX
+
+    def read(self, request: Request) -> Asked | Refusal:
+        """Understand a request."""
+        found = _PATH.fullmatch(request.path) if request.method == "POST" else None
+        if found is None:
+            return no_such_path()
+        version, publisher, model, verb = found.groups()
+        try:
+            return _read(request, version, publisher, check(model), verb) or no_such_path()
+        except (Unclear, ValueError) as error:
+            return bad_request(str(error))
+
+    def usage_reader(self, asked: Asked) -> UsageReader:
+        """Return a reader of the successful answer to a request."""
+        return Reader(AnthropicMeter() if _is_raw(asked) else GeminiMeter(), free=asked.free)
+
+    def refusal_body(self, refusal: Refusal) -> bytes:
+        """Return a refusal as Google's error, which is Anthropic's as well: clients of either ask here."""
+        return document({"type": "error", "error": google_error(refusal) | anthropic_error(refusal)})
+
+    def refusal_event(self, refusal: Refusal) -> bytes:
+        """Return a refusal as an event of a stream."""
+        return event({"type": "error", "error": google_error(refusal) | anthropic_error(refusal)}, name="error")
+
+
+def _read(request: Request, version: str, publisher: str, model: str, verb: str) -> Asked | None:
+    path = f"/{version}/projects/{{project}}/locations/{{location}}/{{model}}:{verb}"
+    if publisher == "anthropic" and model == _COUNT and verb == "rawPredict":
+        path = path.replace("{model}", f"publishers/anthropic/models/{_COUNT}")
+        return messages_asked(request, kind=Kind.VERTEX, operation=Operation.COUNT, path=path)
+    # Another publisher may be the beginning of an alias: the client makes `publishers/team/models/fast` of `team/fast`.
+    named = model if publisher == "google" else f"{publisher}/{model}"
+    if publisher == "anthropic" and verb in _RAW:
+        return messages_asked(request, kind=Kind.VERTEX, operation=Operation.GENERATE, path=path, named=named)
+    if publisher == "anthropic" or verb not in OPERATIONS:
+        return None
+    streamed = verb.startswith("stream")
+    return content_asked(
+        request, kind=Kind.VERTEX, operation=OPERATIONS[verb], named=named, path=path, streamed=streamed
+    )
+
+
+def _is_raw(asked: Asked) -> bool:
+    return asked.path.rpartition(":")[2] in _RAW

@@ -1,0 +1,106 @@
+"""A body that two readers may understand differently is refused; of any other it is known where everything stands."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentjobs.proxy.apis.body import Json, Unclear
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+SPACES = st.sampled_from([None, 1, "\t"])
+
+
+@given(st.dictionaries(st.text(), VALUES), SPACES, st.booleans())
+def test_every_member_is_found_where_it_stands(value, indent, ascii_only):
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return
+
+    found = Json.whole(text).members()
+
+    for name, each in value.items():
+        member = found._found[name]
+        assert json.loads(text[member.begin : member.end]) == each
+
+
+@given(st.lists(VALUES), SPACES)
+def test_every_item_is_found_where_it_stands(value, indent):
+    text = json.dumps(value, indent=indent).encode()
+
+    assert [json.loads(item.bytes) for item in Json.whole(text).items()] == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"model":"a","model":"b"}',
+        b'{"model":"a","model":"a"}',
+        b'{"model":"a","mod\\u0065l":"b"}',
+        b'{"x":1,"model":"a","x":2}',
+        b'{"x":1,"y":2,"x":1,"y":2}',
+        b'{"x":"\\"y\\":1","y":1,"x":"\\"y\\":1"}',
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused(text):
+    with pytest.raises(Unclear, match="twice"):
+        Json.whole(text).members()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"model"',
+        b"{",
+        b'{"model":"a"}x',
+        b'{"model":"a"}{"model":"b"}',
+        b'{"model":"a",}',
+        b'\xef\xbb\xbf{"model":"a"}',
+        b'{"model":NaN}',
+        b"{'model':'a'}",
+        b'{"model":"a"/**/}',
+        b'{"\\ud800":1}',
+        b'{"a":' * 100_000,
+        b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        '{"model":"a"}'.encode("utf-16"),
+        b'{"model":"\xff"}',
+        b'{"model":"\xed\xa0\x80"}',
+    ],
+)
+def test_what_is_no_object_in_utf_8_is_refused(text):
+    with pytest.raises(Unclear):
+        Json.whole(text).members()
+
+
+@pytest.mark.parametrize("name", ["Model", "MODEL", "mo_del", "model_"])
+def test_another_spelling_of_a_name_that_counts_is_refused(name):
+    for text in (f'{{"model":"a","{name}":"b"}}', f'{{"{name}":"b"}}'):
+        members = Json.whole(text.encode()).members()
+        with pytest.raises(Unclear, match="spelling"):
+            members.text("model")
+
+
+def test_a_name_with_two_spellings_may_have_either_but_not_both():
+    both = Json.whole(b'{"maxTokens":1,"max_tokens":2}').members()
+    one = Json.whole(b'{"max_tokens":2}').members().either("maxTokens", "max_tokens")
+
+    assert one is not None
+    assert one.bytes == b"2"
+    with pytest.raises(Unclear):
+        both.either("maxTokens", "max_tokens")
+
+
+@pytest.mark.parametrize("value", [b"true", b"-1", b"1.5", b'"5"', b"[1]", b"1e2", b"2147483648", b"9" * 5000])
+def test_what_is_no_count_is_refused(value):
+    with pytest.raises(Unclear):
+        Json.whole(b'{"n":%b}' % value).members().count("n")

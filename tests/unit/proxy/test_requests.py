@@ -1,0 +1,318 @@
+"""Which requests are passed on, to which model, and what they may use."""
+
+import json
+
+import pytest
+
+from agentjobs.contract import ErrorClass
+from agentjobs.proxy import apis
+from agentjobs.proxy.apis.api import Asked, Operation, Refusal, Request
+
+CHAT = {"model": "gpt-5", "messages": [{"role": "user", "content": "hi"}]}
+MESSAGE = {"model": "claude-x", "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}]}
+CONTENT = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+FLASH = "/gemini/v1beta/models/gemini-2.5-flash"
+VERTEX = "/vertex/v1/projects/theirs/locations/moon"
+
+
+def read(path, body=None, *, method="POST", headers=None, raw=None):
+    plain, _, query = path.partition("?")
+    found = apis.find(plain)
+    assert found is not None
+    api, below = found
+    text = raw if raw is not None else json.dumps(body).encode()
+    return api.read(Request(method, below, query, headers or {}, text))
+
+
+def asked(path, body=None, **more):
+    found = read(path, body, **more)
+    assert isinstance(found, Asked), found
+    return found
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "operation", "model", "target"),
+    [
+        (f"{FLASH}:generateContent", CONTENT, "generate", "gemini-2.5-flash", None),
+        (f"{FLASH}:streamGenerateContent?alt=sse", CONTENT, "generate", "gemini-2.5-flash", None),
+        (f"{FLASH}:countTokens", CONTENT, "count", "gemini-2.5-flash", None),
+        ("/gemini/v1/models/text-embedding-004:embedContent", CONTENT, "embed", "gemini/text-embedding-004", None),
+        (
+            "/gemini/v1beta/models/gemini-embedding-001:batchEmbedContents",
+            {"requests": [{"model": "models/gemini-embedding-001", **CONTENT}]},
+            "embed",
+            "gemini-embedding-001",
+            None,
+        ),
+        (
+            "/gemini/v1beta/cachedContents",
+            {"model": "models/gemini-2.5-flash", "ttl": "1800s", **CONTENT},
+            "keep",
+            "gemini-2.5-flash",
+            None,
+        ),
+        ("/openai/v1/chat/completions", CHAT, "generate", "openai/gpt-5", "/chat/completions"),
+        ("/openai/v1/responses", {"model": "gpt-5", "input": "hi"}, "generate", "openai/gpt-5", "/responses"),
+        ("/openai/v1/embeddings", {"model": "e", "input": "hi"}, "embed", "openai/e", "/embeddings"),
+        ("/openai/v1/chat/completions", {**CHAT, "model": "qwen/qwen3:free"}, "generate", "openai/qwen/qwen3:free", ""),
+        ("/anthropic/v1/messages?beta=true", MESSAGE, "generate", "anthropic/claude-x", None),
+        ("/anthropic/v1/messages/count_tokens", MESSAGE, "count", "anthropic/claude-x", None),
+        (
+            f"{VERTEX}/publishers/google/models/gemini-2.5-pro:generateContent",
+            CONTENT,
+            "generate",
+            "gemini-2.5-pro",
+            "/v1/projects/ours/locations/eu/publishers/google/models/gemini-2.5-pro:generateContent",
+        ),
+        (
+            "/vertex/v1beta1/publishers/google/models/gemini-2.5-pro:countTokens",
+            CONTENT,
+            "count",
+            "gemini-2.5-pro",
+            "/v1beta1/projects/ours/locations/eu/publishers/google/models/gemini-2.5-pro:countTokens",
+        ),
+        (
+            f"{VERTEX}/publishers/anthropic/models/claude-x@20260101:streamRawPredict",
+            {"max_tokens": 5, "stream": True, "messages": []},
+            "generate",
+            "anthropic/claude-x@20260101",
+            "/v1/projects/ours/locations/eu/publishers/anthropic/models/claude-x@20260101:streamRawPredict",
+        ),
+        (
+            f"{VERTEX}/publishers/anthropic/models/count-tokens:rawPredict",
+            MESSAGE,
+            "count",
+            "anthropic/claude-x",
+            "/v1/projects/ours/locations/eu/publishers/anthropic/models/count-tokens:rawPredict",
+        ),
+    ],
+)
+def test_what_clients_ask_is_passed_on_as_it_is(path, body, operation, model, target):
+    found = asked(path, body)
+
+    own = path.removeprefix("/gemini").removeprefix("/anthropic")
+    assert (found.operation, found.model) == (operation, model)
+    assert found.body == json.dumps(body).encode()
+    assert found.target(project="ours", location="eu") == (target or (found.target() if target == "" else own))
+    assert found.with_model(found.model).body is found.body
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gemini/v1beta/models",
+        FLASH,
+        f"{FLASH}:predict",
+        f"{FLASH}:batchGenerateContent",
+        "/gemini/v1alpha/models/gemini-x:generateContent",
+        "/gemini/v1beta/tunedModels/x:generateContent",
+        "/gemini/v1beta/interactions",
+        "/gemini/v1beta/files",
+        "/gemini/upload/v1beta/files",
+        "/gemini/v1beta/models/a%2f..%2fb:generateContent",
+        "/gemini//v1beta/models/gemini-x:generateContent",
+        "/gemini/http://evil/v1beta/models/gemini-x:generateContent",
+        "/openai/v1/models",
+        "/openai/v1/completions",
+        "/openai/v1/chat/completions/",
+        "/openai/v1/../v1/chat/completions",
+        "/openai/v1/responses/resp_1",
+        "/openai/v1/files",
+        "/openai/v1/batches",
+        "/openai/v1/images/generations",
+        "/anthropic/v1/models",
+        "/anthropic/v1/messages/batches",
+        "/anthropic/v1/complete",
+        "/vertex/v1/projects/p/locations/l/endpoints/1:generateContent",
+        "/vertex/v1/projects/p/locations/l/publishers/google/models/m:predict",
+        "/vertex/v1/projects/p/locations/l/publishers/google/models/m:rawPredict",
+        "/vertex/v1/projects/p/locations/l/publishers/anthropic/models/m:generateContent",
+        "/vertex/v1/projects/p/../locations/l/publishers/google/models/m:generateContent",
+        "/vertex/v1/projects/p/locations/l/cachedContents",
+    ],
+)
+def test_every_other_path_is_refused(path):
+    found = read(path, {**CHAT, **MESSAGE})
+
+    assert isinstance(found, Refusal)
+    assert (found.status, found.error_class) == (404, ErrorClass.MODEL_BAD_REQUEST)
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/chat/completions", "/gemini", "/geminix/v1", "/openai/v2/responses", ""])
+def test_a_path_of_no_api_belongs_to_none(path):
+    assert apis.find(path) is None
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT"])
+def test_models_are_asked_by_post_alone(method):
+    for path in ("/openai/v1/chat/completions", "/anthropic/v1/messages", f"{FLASH}:generateContent"):
+        assert isinstance(read(path, CHAT, method=method), Refusal)
+
+
+def test_a_hello_is_answered_and_a_cache_deleted():
+    hello = asked("/anthropic/api/hello", method="HEAD", raw=b"")
+    forgotten = asked("/gemini/v1beta/cachedContents/abc-1", method="DELETE", raw=b"")
+
+    assert (hello.operation, hello.free) == (Operation.HELLO, True)
+    assert (forgotten.operation, forgotten.free, forgotten.sticky) == (Operation.FORGET, True, True)
+    assert forgotten.target() == "/v1beta/cachedContents/abc-1"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        pytest.param("/openai/v1/responses", {**CHAT, "background": True}, id="in the background"),
+        pytest.param("/openai/v1/chat/completions", {**CHAT, "models": ["gpt-6"]}, id="more models"),
+        pytest.param("/openai/v1/chat/completions", {**CHAT, "service_tier": "priority"}, id="a dearer tier"),
+        pytest.param("/openai/v1/responses", {**CHAT, "tools": [{"type": "x", "model": "y"}]}, id="a tool's model"),
+        pytest.param("/openai/v1/chat/completions", {"messages": []}, id="no model"),
+        pytest.param("/openai/v1/chat/completions", {**CHAT, "model": ["gpt-5"]}, id="a list of models"),
+        pytest.param("/openai/v1/chat/completions", {**CHAT, "model": "../x"}, id="a model that is a path"),
+        pytest.param("/openai/v1/chat/completions", {**CHAT, "Model": "gpt-6"}, id="another case"),
+        pytest.param("/openai/v1/chat/completions", {**CHAT, "n": -1}, id="less than no answers"),
+        pytest.param("/openai/v1/chat/completions", {**CHAT, "max_tokens": "9"}, id="a limit that is a text"),
+        pytest.param("/anthropic/v1/messages", {**MESSAGE, "fallbacks": [{"model": "y"}]}, id="fallbacks"),
+        pytest.param("/anthropic/v1/messages", {**MESSAGE, "speed": "fast"}, id="a dearer speed"),
+        pytest.param("/anthropic/v1/messages", {**MESSAGE, "tools": [{"name": "a", "model": "y"}]}, id="an adviser"),
+        pytest.param(f"{FLASH}:generateContent", {**CONTENT, "model": "models/gemini-x"}, id="a model beside the path"),
+        pytest.param(f"{FLASH}:generateContent", {**CONTENT, "serviceTier": "PRIORITY"}, id="Gemini's dearer tier"),
+        pytest.param(f"{FLASH}:generateContent?fields=candidates", CONTENT, id="usage left out"),
+        pytest.param(f"{FLASH}:generateContent?alt=proto", CONTENT, id="no JSON"),
+        pytest.param(f"{FLASH}:generateContent?access_token=x", CONTENT, id="another's credentials"),
+        pytest.param(f"{FLASH}:generateContent", {**CONTENT, "cachedContent": "projects/p/x"}, id="no cache of ours"),
+        pytest.param(
+            f"{FLASH}:batchEmbedContents", {"requests": [{"model": "models/gemini-x"}]}, id="a model in a batch"
+        ),
+        pytest.param(
+            f"{FLASH}:countTokens", {"generateContentRequest": {"model": "models/x"}}, id="a model within a count"
+        ),
+        pytest.param(
+            f"{FLASH}:generateContent",
+            {**CONTENT, "generationConfig": {"maxOutputTokens": 1}, "generation_config": {"maxOutputTokens": 9}},
+            id="two limits",
+        ),
+        pytest.param("/gemini/v1beta/cachedContents", {"model": "models/gemini-x", "ttl": "99999999s"}, id="for years"),
+        pytest.param(
+            "/gemini/v1beta/cachedContents",
+            {"model": "models/gemini-x", "expireTime": "2099-01-01T00:00:00Z"},
+            id="to a date",
+        ),
+        pytest.param(
+            f"{VERTEX}/publishers/google/models/gemini-x:generateContent",
+            {**CONTENT, "cachedContent": "projects/theirs/locations/x/cachedContents/1"},
+            id="a cache of Vertex AI",
+        ),
+        pytest.param(f"{VERTEX}/publishers/anthropic/models/a:rawPredict", {**MESSAGE, "model": "b"}, id="raw model"),
+    ],
+)
+def test_what_would_be_judged_or_counted_wrong_is_refused(path, body):
+    found = read(path, body)
+
+    assert isinstance(found, Refusal)
+    assert (found.status, found.error_class) == (400, ErrorClass.MODEL_BAD_REQUEST)
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b'{"model":"a","model":"b"}', b'{"model":"\xff"}', b"[" * 100_000])
+def test_a_body_that_is_not_clear_is_refused_by_every_api(raw):
+    for path in ("/openai/v1/responses", "/anthropic/v1/messages", f"{FLASH}:generateContent"):
+        assert read(path, raw=raw).status == 400
+
+
+def test_a_compressed_body_is_refused():
+    assert read("/openai/v1/responses", CHAT, headers={"Content-Encoding": "gzip"}).status == 400
+
+
+def test_a_key_in_the_query_stays_here():
+    found = asked(f"{FLASH}:streamGenerateContent?key=token&alt=sse", CONTENT)
+
+    assert found.target() == "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "most", "answers"),
+    [
+        ("/openai/v1/chat/completions", CHAT, None, 1),
+        ("/openai/v1/chat/completions", {**CHAT, "max_tokens": 5, "max_completion_tokens": 9, "n": 20}, 9, 20),
+        ("/openai/v1/chat/completions", {**CHAT, "best_of": 7, "n": 2}, None, 7),
+        ("/openai/v1/responses", {"model": "gpt-5", "input": "", "max_output_tokens": 9}, 9, 1),
+        ("/openai/v1/embeddings", {"model": "e", "input": "hi"}, 0, 1),
+        ("/anthropic/v1/messages", MESSAGE, 100, 1),
+        ("/anthropic/v1/messages/count_tokens", MESSAGE, 0, 1),
+        (f"{FLASH}:generateContent", CONTENT, None, 1),
+        (
+            f"{FLASH}:generateContent",
+            {**CONTENT, "generationConfig": {"maxOutputTokens": 9, "candidateCount": 8}},
+            9,
+            8,
+        ),
+        (f"{FLASH}:generateContent", {**CONTENT, "generation_config": {"max_output_tokens": 9}}, 9, 1),
+        (f"{FLASH}:embedContent", CONTENT, 0, 1),
+    ],
+)
+def test_what_an_answer_may_be_at_most_is_known_before(path, body, most, answers):
+    found = asked(path, body)
+
+    assert (found.max_output, found.answers) == (most, answers)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "streamed"),
+    [
+        ("/openai/v1/chat/completions", {**CHAT, "stream": True}, True),
+        ("/openai/v1/chat/completions", {**CHAT, "stream": None}, False),
+        ("/anthropic/v1/messages", {**MESSAGE, "stream": True}, True),
+        (f"{FLASH}:streamGenerateContent", CONTENT, True),
+        (f"{FLASH}:generateContent", CONTENT, False),
+    ],
+)
+def test_it_is_known_whether_an_answer_comes_in_pieces(path, body, streamed):
+    assert asked(path, body).streamed is streamed
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/openai/v1/responses", {"model": "gpt-5", "input": "hi", "previous_response_id": "resp_1"}),
+        (f"{FLASH}:generateContent", {**CONTENT, "cachedContent": "cachedContents/abc"}),
+        ("/gemini/v1beta/cachedContents", {"model": "models/gemini-x", **CONTENT}),
+    ],
+)
+def test_what_the_provider_keeps_under_a_key_needs_that_key(path, body):
+    assert asked(path, body).sticky
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "other", "sent"),
+    [
+        ("/openai/v1/chat/completions", {**CHAT, "model": "team/fast"}, "openai/gpt-5", "gpt-5"),
+        ("/anthropic/v1/messages", {**MESSAGE, "model": "team/fast"}, "anthropic/claude-x", "claude-x"),
+        (
+            f"{VERTEX}/publishers/anthropic/models/count-tokens:rawPredict",
+            MESSAGE,
+            "anthropic/claude-y@1",
+            "claude-y@1",
+        ),
+        ("/gemini/v1beta/cachedContents", {"model": "models/team/fast", **CONTENT}, "gemini-x", "models/gemini-x"),
+    ],
+)
+def test_a_body_gets_the_model_that_an_alias_stands_for(path, body, other, sent):
+    found = asked(path, body).with_model(other)
+
+    assert json.loads(found.body) == {**body, "model": sent}
+
+
+def test_an_alias_of_a_gemini_model_may_have_a_slash_in_the_path():
+    found = asked("/gemini/v1beta/models/team/fast:generateContent", CONTENT)
+
+    assert (found.named, found.with_model("gemini-x").target()) == (
+        "team/fast",
+        "/v1beta/models/gemini-x:generateContent",
+    )
+
+
+def test_an_alias_on_vertex_comes_as_a_publisher():
+    found = asked(f"{VERTEX}/publishers/team/models/fast:generateContent", CONTENT)
+    target = found.with_model("gemini-x").target(project="p", location="l")
+
+    assert found.model == "team/fast"
+    assert target == "/v1/projects/p/locations/l/publishers/google/models/gemini-x:generateContent"
