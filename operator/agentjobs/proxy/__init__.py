@@ -1,4 +1,6 @@
 """The model proxy: the only process that holds keys of providers, and the only one that reaches them.
 
 Stateless: limits, budgets and the record of calls are in Postgres, so any number of replicas may serve.
+
+    limits       gives calls their turns at the limits of keys
 """

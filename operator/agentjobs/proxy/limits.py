@@ -1,0 +1,643 @@
+"""Gives calls their turns at the limits of providers' keys, which all proxies share (`history.ModelLimits`).
+
+A call waits in the line of its model and keys. Jobs take turns there, and the calls of a job stay in order. A line asks
+history once at a time, for all that wait. Where no limit is near it takes a little ahead, so that a busy line does not
+ask for each call; where calls wait it asks when the next may fit. Keys that nothing limits cost no question at all.
+
+What is given back is noted here and sent by a task of the limiter's own: a call that is cancelled, at whatever point,
+loses nothing.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter, OrderedDict, deque
+from collections.abc import Collection, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, zip_longest
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from agentjobs.errors import AgentJobsError
+from agentjobs.history.model_records import (
+    LOOK_AGAIN_SECONDS,
+    PROBE_SECONDS,
+    Correction,
+    Limit,
+    Refused,
+    Room,
+    Take,
+    Taken,
+)
+from agentjobs.history.protocols import ModelLimits
+from agentjobs.models.config import Counts, Key, Quota
+from agentjobs.models.tokens import Tokens
+
+logger = logging.getLogger(__name__)
+
+# Calls of one question: a share of the smallest limit, so that proxies which wait for the same room take turns.
+_SHARE_OF_LIMIT: Final = 20
+_AT_LEAST: Final = 4
+_AT_MOST: Final = 64
+# What is taken ahead: one part in fifty of a limit, while half of it is left, when some calls came in the last second.
+_LEASE_PART: Final = 50
+_BUSY_CALLS: Final = 4
+# How old the last answer may be for choosing a key by what is left.
+_FRESH_SECONDS: Final = 5.0
+# Keys without limits: how often to look which keys other proxies closed, while calls are made.
+_LOOK_SECONDS: Final = 5.0
+# A model that has no room for longer is told to be exhausted, so that no more jobs start on it.
+_EXHAUSTED_SECONDS: Final = 5.0
+# What is given back travels together.
+_LINGER_SECONDS: Final = 0.05
+_TRY_AGAIN_SECONDS: Final = 1.0
+# Names of models come from pods: lines that nothing waits in are forgotten beyond this number.
+_LINES: Final = 256
+
+
+class NoTurn(Exception):
+    """The limits of a model leave no room for a call for longer than it can wait."""
+
+    def __init__(self, limit: str, retry_after: float) -> None:
+        super().__init__(limit)
+        self.limit = limit
+        """The bucket, or the closed key."""
+        self.retry_after = retry_after
+        """Seconds until it may fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A call that needs a turn."""
+
+    uid: str
+    """The job's; jobs take turns."""
+    model: str
+    tokens: Tokens
+    """What it may use at most."""
+    keys: tuple[Key, ...]
+    """Any of which will do; of those with most left the first is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A call's turn at the limits of a key; it is sent at once."""
+
+    id: UUID
+    model: str
+    key: str
+    taken: tuple[tuple[Quota, int, int], ...]
+    """From each limit: in which slice, and how much."""
+    is_probe: bool = False
+    """Whether it is the first call by a key that was closed."""
+
+
+@dataclass(slots=True)
+class _Lease:
+    """What was taken ahead from the limits of a key."""
+
+    key: str
+    left: dict[str, int]
+    slices: Mapping[str, int]
+
+    def covers(self, amounts: Sequence[tuple[Quota, int]]) -> bool:
+        return all(amount <= self.left.get(quota.bucket, -1) for quota, amount in amounts)
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    wanted: Wanted
+    future: "asyncio.Future[Turn]"
+    until: float
+    not_before: float = 0.0
+    """When a call that is larger than its limit may find it unused; it holds up no other until then."""
+
+
+class Limiter:
+    """The limits of keys as the calls of one proxy meet them. It belongs to one event loop.
+
+    Args:
+        proxy: its name among the proxies, as `ModelLedger.seen` tells it.
+    """
+
+    def __init__(self, limits: ModelLimits, *, proxy: str) -> None:
+        self.limits = limits
+        self.proxy = proxy
+        self._lines: dict[tuple[str, tuple[Key, ...]], _Line] = {}
+        self._open: set[UUID] = set()
+        self._refused: set[UUID] = set()
+        self._closed: dict[tuple[str, str], tuple[float, float]] = {}
+        self._looked = -_LOOK_SECONDS
+        self._amounts: Counter[tuple[str, int]] = Counter()
+        self._ended: set[UUID] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sending: asyncio.Task[None] | None = None
+
+    async def enter(self, call: Wanted, *, patience: float) -> Turn:
+        """Wait for a turn, this many seconds at most.
+
+        Raises:
+            NoTurn: there is none in time; also at once, when that is known.
+            errors.AgentJobsError: history cannot be asked.
+        """
+        line = self._line(call)
+        return line.at_once(call) or await line.wait(call, patience)
+
+    def leave(self, turn: Turn, used: Tokens | None) -> None:
+        """Note that a call ended, and what it used; None is nothing. Only the first time counts."""
+        if not self._end(turn):
+            return
+        tokens = used or Tokens()
+        for quota, slice_, amount in turn.taken:
+            self.correct(quota.bucket, slice_, _amount(quota.counts, tokens) - amount)
+        if turn.is_probe and used is not None and turn.id not in self._refused:
+            self._tell(self._opened(turn))
+        self._refused.discard(turn.id)
+
+    def unused(self, turn: Turn) -> None:
+        """Give back the turn of a call that was not sent."""
+        if self._end(turn):
+            for quota, slice_, amount in turn.taken:
+                self.correct(quota.bucket, slice_, -amount)
+
+    async def refused(self, turn: Turn, *, seconds: float, reason: str, whole_key: bool = False) -> None:
+        """Let no proxy use the turn's key for this long: for the turn's model, or with `whole_key` for any.
+
+        The turn has still to be left.
+        """
+        model = "" if whole_key else turn.model
+        now = self.time()
+        self._refused.add(turn.id)
+        known, _ = self._closed.get((turn.key, model), (0.0, 0.0))
+        self._closed[turn.key, model] = max(known, now + seconds), now
+        for line in self._lines.values():
+            line.key_closed(turn.key)
+        # The calls that were under way are refused with it, and say the same.
+        if known < now + seconds - 1 or turn.is_probe:
+            await self.limits.close(turn.key, model, seconds=seconds, reason=reason)
+
+    async def close(self) -> None:
+        """Send what is to be given back."""
+        for line in self._lines.values():
+            line.close()
+        running = [task for task in (*self._tasks, self._sending) if task is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        try:
+            await self._send()
+        except AgentJobsError as error:
+            logger.warning("limits.not_given_back", extra={"error": str(error)})
+
+    def time(self) -> float:
+        """Return the time that all deadlines here are of."""
+        return asyncio.get_running_loop().time()
+
+    def correct(self, bucket: str, slice_: int, amount: int) -> None:
+        """Note what is to be corrected of what was taken."""
+        if amount and slice_:
+            self._amounts[bucket, slice_] += amount
+            self._send_soon()
+
+    def turn(
+        self, line: "_Line", id_: UUID, key: Key, slices: Mapping[str, int], amounts: "_Amounts", probe: bool
+    ) -> Turn:
+        """Return a turn, which is open until it is left."""
+        self._open.add(id_)
+        return Turn(id_, line.model, key.name, tuple((quota, slices[quota.bucket], n) for quota, n in amounts), probe)
+
+    def end_calls(self, calls: Sequence[UUID]) -> None:
+        """Note that calls are not under way, whether or not history knows them."""
+        self._ended.update(calls)
+        self._send_soon()
+
+    def shut(self, key: str, model: str) -> float | None:
+        """Return for how many seconds a key is closed for a model, 0 when it may be tried; None when it is not."""
+        known = [self._closed[place][0] for place in ((key, ""), (key, model)) if place in self._closed]
+        return max(0.0, max(known) - self.time()) if known else None
+
+    def learn(self, model: str, keys: Sequence[str], closed: Mapping[str, float], *, asked_at: float) -> None:
+        """Note which keys history said to be closed, of those that were asked about."""
+        now = self.time()
+        for key in keys:
+            for place in ((key, ""), (key, model)):
+                if place in self._closed and self._closed[place][1] < asked_at:
+                    del self._closed[place]
+            if key in closed:
+                self._closed[key, model] = now + closed[key], now
+
+    def look(self) -> None:
+        """Learn now and then which keys other proxies closed."""
+        if self.time() - self._looked >= _LOOK_SECONDS:
+            self._looked = self.time()
+            self._tell(self._look())
+
+    def exhausted(self, model: str, seconds: float, reason: str) -> None:
+        """Tell that a model has no room for this long; 0: it has."""
+        self._tell(self.limits.exhausted(model, seconds=seconds, reason=reason))
+
+    async def _look(self) -> None:
+        began = self.time()
+        found = await self.limits.closed_keys()
+        for place in [place for place, (_, noted) in self._closed.items() if noted < began]:
+            del self._closed[place]
+        self._closed |= {place: (self.time() + seconds, self.time()) for place, seconds in found.items()}
+
+    async def _opened(self, turn: Turn) -> None:
+        await self.limits.opened(turn.key, turn.model)
+        for model in ("", turn.model):
+            self._closed.pop((turn.key, model), None)
+        for line in self._lines.values():
+            line.look_again()
+
+    def _end(self, turn: Turn) -> bool:
+        if turn.id not in self._open:
+            return False
+        self._open.remove(turn.id)
+        if any(not quota.window for quota, _, _ in turn.taken):
+            self.end_calls([turn.id])
+        return True
+
+    def _line(self, call: Wanted) -> "_Line":
+        place = call.model, call.keys
+        line = self._lines.get(place)
+        if line is None:
+            if len(self._lines) >= _LINES:
+                self._lines = {place: line for place, line in self._lines.items() if line.is_used}
+            line = self._lines[place] = _Line(self, call.model, call.keys)
+        return line
+
+    def _tell(self, telling: Coroutine[Any, Any, None]) -> None:
+        async def told() -> None:
+            try:
+                await telling
+            except AgentJobsError as error:
+                logger.warning("limits.not_told", extra={"error": str(error)})
+
+        task = asyncio.create_task(told())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _send_soon(self) -> None:
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send_all())
+
+    async def _send_all(self) -> None:
+        try:
+            while self._amounts or self._ended:
+                await asyncio.sleep(_LINGER_SECONDS)
+                try:
+                    await self._send()
+                except AgentJobsError as error:
+                    logger.warning("limits.not_given_back", extra={"error": str(error)})
+                    await asyncio.sleep(_TRY_AGAIN_SECONDS)
+        finally:
+            self._sending = None
+
+    async def _send(self) -> None:
+        amounts, self._amounts = self._amounts, Counter()
+        ended, self._ended = self._ended, set()
+        corrections = [Correction(bucket, slice_, amount) for (bucket, slice_), amount in amounts.items() if amount]
+        try:
+            if corrections or ended:
+                await self.limits.give_back(corrections, ended)
+        except BaseException:
+            # Windows forget what is not corrected; calls at once would count as long as this proxy lives.
+            self._ended |= ended
+            raise
+        if ended:
+            for line in self._lines.values():
+                line.call_ended()
+
+
+class _Line:
+    """Where calls of one model by the same keys wait."""
+
+    def __init__(self, limiter: Limiter, model: str, keys: tuple[Key, ...]) -> None:
+        self.model = model
+        self._limiter = limiter
+        self._keys = keys
+        self._jobs: OrderedDict[str, deque[_Waiting]] = OrderedDict()
+        self._asking: Sequence[_Waiting] = ()
+        self._lease: _Lease | None = None
+        self._rooms: Mapping[str, Room] = {}
+        self._rooms_at = 0.0
+        self._blocked: Refused | None = None
+        self._blocked_until = 0.0
+        self._exhausted_until = 0.0
+        self._arrivals = _Arrivals()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        requests = [quota.most for key in keys for quota in key.quotas if quota.counts is Counts.REQUESTS]
+        self._bound = max(_AT_LEAST, min([_AT_MOST, *(most // _SHARE_OF_LIMIT for most in requests)]))
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything waits here or was taken ahead."""
+        return bool(self._jobs or self._lease)
+
+    def at_once(self, call: Wanted) -> Turn | None:
+        """Return a turn that costs no question; None where there is none, or others wait."""
+        self._arrivals.note(self._limiter.time())
+        if self._jobs:
+            return None
+        if (lease := self._lease) is not None:
+            key = next(key for key in self._keys if key.name == lease.key)
+            amounts = _amounts(key, call)
+            if lease.covers(amounts):
+                for quota, amount in amounts:
+                    lease.left[quota.bucket] -= amount
+                return self._limiter.turn(self, uuid4(), key, lease.slices, amounts, False)
+        key = self._choose(call, Counter(), frozenset())
+        if key.quotas or self._limiter.shut(key.name, self.model) is not None:
+            return None
+        self._limiter.look()
+        return self._limiter.turn(self, uuid4(), key, {}, (), False)
+
+    async def wait(self, call: Wanted, patience: float) -> Turn:
+        """Wait in the line. Raises as `Limiter.enter`."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if self._blocked is not None and self._blocked_until > now + max(patience, LOOK_AGAIN_SECONDS):
+            raise NoTurn(self._blocked.limit, self._blocked_until - now)
+        waiting = _Waiting(call, loop.create_future(), now + patience)
+        self._jobs.setdefault(call.uid, deque()).append(waiting)
+        if self._task is None:
+            self._task = asyncio.create_task(self._serve())
+        elif self._blocked is None:
+            self._wake.set()
+        timer = loop.call_at(waiting.until, self._expire, waiting)
+        try:
+            return await waiting.future
+        except asyncio.CancelledError:
+            if not waiting.future.cancelled() and waiting.future.exception() is None:
+                self._limiter.unused(waiting.future.result())
+            raise
+        finally:
+            timer.cancel()
+            self._give_up(waiting)
+
+    def key_closed(self, key: str) -> None:
+        """Use nothing that was taken ahead from a key's limits."""
+        if self._lease is not None and self._lease.key == key:
+            self._end_lease(self._lease)
+
+    def call_ended(self) -> None:
+        """Look again if the line waits for a call to end."""
+        if self._blocked is not None and self._blocked.seconds <= LOOK_AGAIN_SECONDS:
+            self._wake.set()
+
+    def look_again(self) -> None:
+        """Look again whether there is room."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """Let nothing wait here any more."""
+        if self._task is not None:
+            self._task.cancel()
+        if self._lease is not None:
+            self._end_lease(self._lease)
+
+    async def _serve(self) -> None:
+        """Give turns while anything waits."""
+        try:
+            while self._jobs:
+                self._wake.clear()
+                if pause := await self._round():
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), pause)
+                self._blocked = None
+        except Exception as error:
+            for waiting in self._all():
+                self._fail(waiting, error)
+        finally:
+            for waiting in self._all():
+                waiting.future.cancel()
+            self._blocked = self._task = None
+
+    async def _round(self) -> float:
+        """Ask history once; return how many seconds there is nothing more to ask."""
+        limiter, now = self._limiter, self._limiter.time()
+        batch = self._next(now)
+        if not batch:
+            return max(0.0, min(waiting.not_before for waiting in self._all()) - now)
+        chosen = self._chosen(batch)
+        takes = [_take(key, _amounts(key, waiting.wanted)) for waiting, key in chosen]
+        ahead = self._ahead(chosen[-1][1]) if len(batch) == sum(map(len, self._jobs.values())) else None
+        others = [_take(key, _amounts(key, batch[0].wanted)) for key in self._keys if len(self._keys) > 1]
+        self._asking = batch
+        try:
+            taken = await limiter.limits.take(limiter.proxy, self.model, takes + ([ahead] if ahead else []), others)
+        except BaseException:
+            # Nobody knows whether they were granted.
+            limiter.end_calls([take.id for take in takes])
+            raise
+        finally:
+            self._asking = ()
+        self._rooms, self._rooms_at = taken.rooms, limiter.time()
+        limiter.learn(self.model, [key.name for key in self._keys], taken.closed, asked_at=now)
+        for (waiting, key), take in zip(chosen[: taken.granted], takes, strict=False):
+            amounts = _amounts(key, waiting.wanted)
+            self._grant(waiting, limiter.turn(self, take.id, key, taken.slices, amounts, key.name in taken.probes))
+        if ahead is not None and taken.granted > len(takes):
+            self._begin_lease(ahead, taken, began=now)
+        return self._turned_away(batch[taken.granted :], taken)
+
+    def _turned_away(self, batch: Sequence[_Waiting], taken: Taken) -> float:
+        """Tell those that cannot wait so long; return how long the first of the others has to."""
+        now = self._limiter.time()
+        is_full = False
+        for waiting in batch:
+            refused = self._refusal(waiting.wanted, taken)
+            if refused is None:
+                break
+            is_alone = all(_is_larger(key, waiting.wanted) for key in self._keys)
+            if not is_alone and not is_full:
+                self._full(refused, now)
+                is_full = True
+            if refused.seconds > max(waiting.until - now, LOOK_AGAIN_SECONDS):
+                self._fail(waiting, NoTurn(refused.limit, refused.seconds))
+            elif is_alone:
+                waiting.not_before = now + refused.seconds
+            else:
+                self._blocked, self._blocked_until = refused, now + refused.seconds
+                return refused.seconds
+        if not is_full and self._exhausted_until > now:
+            self._exhausted_until = 0.0
+            self._limiter.exhausted(self.model, 0.0, "")
+        return 0.0
+
+    def _full(self, refused: Refused, now: float) -> None:
+        until = now + refused.seconds
+        if refused.seconds > _EXHAUSTED_SECONDS and abs(until - self._exhausted_until) > 1:
+            self._exhausted_until = until
+            self._limiter.exhausted(self.model, refused.seconds, refused.limit)
+
+    def _refusal(self, call: Wanted, taken: Taken) -> Refused | None:
+        """Return what keeps a call from the key that it may use first; None when one can be used now."""
+        refusals = [taken.refusal(_take(key, _amounts(key, call))) for key in self._keys]
+        found = [refused for refused in refusals if refused is not None]
+        return min(found, key=lambda one: one.seconds) if len(found) == len(refusals) else None
+
+    def _chosen(self, batch: Sequence[_Waiting]) -> list[tuple[_Waiting, Key]]:
+        """Give each call a key."""
+        spent: Counter[str] = Counter()
+        tried: set[str] = set()
+        chosen = []
+        for waiting in batch:
+            key = self._choose(waiting.wanted, spent, tried)
+            if self._limiter.shut(key.name, self.model) is not None:
+                tried.add(key.name)
+            for quota, amount in _amounts(key, waiting.wanted):
+                spent[quota.bucket] += amount
+            chosen.append((waiting, key))
+        return chosen
+
+    def _choose(self, call: Wanted, spent: Counter[str], tried: Collection[str]) -> Key:
+        """Return the key that can be used first, and of those the one of which most is left.
+
+        Args:
+            spent: by calls before this one, as far as history does not know it yet.
+            tried: closed keys that another call tries.
+        """
+        is_fresh = self._limiter.time() - self._rooms_at < _FRESH_SECONDS
+
+        def rank(key: Key) -> tuple[float, float]:
+            wait = PROBE_SECONDS if key.name in tried else self._limiter.shut(key.name, self.model) or 0.0
+            share = 1.0
+            for quota, amount in _amounts(key, call):
+                room = self._rooms.get(quota.bucket, Room()) if is_fresh else Room()
+                room = replace(room, used=room.used + spent[quota.bucket])
+                wait = max(wait, room.wait(quota.most, amount))
+                share = min(share, 1 - (room.used + amount) / quota.most)
+            return -wait, share
+
+        return max(self._keys, key=rank)
+
+    def _ahead(self, key: Key) -> Take | None:
+        """Return what to take ahead from a key's limits: of each some, if half of it stays."""
+        calls = self._arrivals.in_a_second(self._limiter.time())
+        if calls < _BUSY_CALLS or self._limiter.shut(key.name, self.model) is not None:
+            return None
+        if any(not quota.window or quota.most < _LEASE_PART for quota in key.quotas):
+            return None
+        amounts = [
+            (quota, min(quota.most // _LEASE_PART, calls if quota.counts is Counts.REQUESTS else quota.most))
+            for quota in key.quotas
+        ]
+        return _take(key, [(replace(quota, most=quota.most // 2), amount) for quota, amount in amounts])
+
+    def _begin_lease(self, take: Take, taken: Taken, *, began: float) -> None:
+        if self._lease is not None:
+            self._end_lease(self._lease)
+        left = {limit.bucket: amount for limit, amount in take.amounts}
+        self._lease = lease = _Lease(take.key, left, taken.slices)
+        asyncio.get_running_loop().call_at(began + taken.seconds, self._end_lease, lease)
+
+    def _end_lease(self, lease: _Lease) -> None:
+        for bucket, amount in lease.left.items():
+            self._limiter.correct(bucket, lease.slices[bucket], -amount)
+        lease.left.clear()
+        if self._lease is lease:
+            self._lease = None
+
+    def _next(self, now: float) -> list[_Waiting]:
+        """Return those whose turn is next: one of each job, then the second of each."""
+        ready = [
+            list(islice((one for one in calls if one.not_before <= now), self._bound)) for calls in self._jobs.values()
+        ]
+        return list(islice((one for row in zip_longest(*ready) for one in row if one is not None), self._bound))
+
+    def _grant(self, waiting: _Waiting, turn: Turn) -> None:
+        self._remove(waiting)
+        if waiting.wanted.uid in self._jobs:
+            self._jobs.move_to_end(waiting.wanted.uid)
+        if waiting.future.done():
+            self._limiter.unused(turn)
+        else:
+            waiting.future.set_result(turn)
+
+    def _fail(self, waiting: _Waiting, error: Exception) -> None:
+        self._remove(waiting)
+        if not waiting.future.done():
+            waiting.future.set_exception(error)
+
+    def _expire(self, waiting: _Waiting) -> None:
+        """End a wait, unless its answer is on the way."""
+        if waiting not in self._asking:
+            now = self._limiter.time()
+            limit = self._blocked.limit if self._blocked is not None else self._keys[0].name
+            self._give_up(waiting)
+            self._fail(waiting, NoTurn(limit, max(1.0, self._blocked_until - now)))
+
+    def _give_up(self, waiting: _Waiting) -> None:
+        """Let a call wait no longer. It may be the one that all others wait behind."""
+        if self._remove(waiting):
+            self._wake.set()
+
+    def _remove(self, waiting: _Waiting) -> bool:
+        calls = self._jobs.get(waiting.wanted.uid)
+        if calls is None or waiting not in calls:
+            return False
+        calls.remove(waiting)
+        if not calls:
+            del self._jobs[waiting.wanted.uid]
+        return True
+
+    def _all(self) -> list[_Waiting]:
+        return [waiting for calls in self._jobs.values() for waiting in calls]
+
+
+class _Arrivals:
+    """How many calls came in the last second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._count = self._before = 0
+
+    def note(self, now: float) -> None:
+        self._turn(now)
+        self._count += 1
+
+    def in_a_second(self, now: float) -> int:
+        self._turn(now)
+        return max(self._count, self._before)
+
+    def _turn(self, now: float) -> None:
+        second = int(now)
+        if second != self._second:
+            self._before = self._count if second == self._second + 1 else 0
+            self._second, self._count = second, 0
+
+
+_Amounts = Sequence[tuple[Quota, int]]
+
+
+def _amount(counts: Counts, tokens: Tokens) -> int:
+    """Return what a call that used these tokens takes from a limit."""
+    match counts:
+        case Counts.REQUESTS | Counts.CALLS:
+            return 1
+        case Counts.TOKENS:
+            return tokens.total
+        case Counts.INPUT_TOKENS:
+            # Who limits them apart does not count those that its cache answered.
+            return tokens.input - tokens.cached
+        case Counts.OUTPUT_TOKENS:
+            return tokens.output
+
+
+def _amounts(key: Key, call: Wanted) -> _Amounts:
+    return [(quota, _amount(quota.counts, call.tokens)) for quota in key.quotas]
+
+
+def _is_larger(key: Key, call: Wanted) -> bool:
+    return any(amount > quota.most for quota, amount in _amounts(key, call))
+
+
+def _take(key: Key, amounts: _Amounts) -> Take:
+    return Take(
+        uuid4(),
+        key.name,
+        tuple((Limit(quota.bucket, quota.most, quota.window, quota.time_zone), amount) for quota, amount in amounts),
+    )
