@@ -27,6 +27,8 @@ TABLES: Final = frozenset(
     {
         *("jobs", "starts", "transitions", "events", "steps", "results"),
         *("sessions", "turns", "artifacts", "states", "artifact_chunks"),
+        *("model_calls", "contents", "model_usage"),
+        *("limit_slices", "limit_running", "closed_keys", "exhausted_models", "proxies"),
     }
 )
 _REASONS: Final = frozenset(ErrorClass)

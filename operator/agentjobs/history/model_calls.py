@@ -83,11 +83,10 @@ class ModelCalls:
         """
         asked = {"proxy": proxy, "cluster": self._cluster, "told": as_json(dict(told)), "missed": MISSED}
 
-        async def note(tx: Connection) -> Any:
-            await tx.execute(_SQL["forget"], asked)
-            return await tx.execute(_SQL["seen"], asked)
+        async def note(connection: Connection) -> Any:
+            return await (await connection.execute(_SQL["seen"], asked)).fetchone()
 
-        row: Any = await (await self._database.run(note)).fetchone()
+        row: Any = await self._database.autocommit(note)
         while row.is_steady:
             lost = await self._lost()
             await self.settle([_lost_end(one) for one in lost])

@@ -1,19 +1,21 @@
 """Prunes history: what ended long ago and whose object is gone. Run by the leading operator beside its work.
 
-Events and steps go first, they are most of it; then whole jobs. Nothing of a job that has not ended, or whose object
-still exists, is touched. Rows go in batches with pauses between them, so that deleting a year never competes with
-starting a job; what a crash leaves is found again by the next sweep.
+Events and steps go first, they are most of it, and with them what was asked and answered in model calls; then whole
+jobs. Nothing of a job that has not ended, or whose object still exists, is touched. What belongs to no job goes by its
+own age: usage by day, and what proxies left behind. Rows go in batches with pauses between them, so that deleting a
+year never competes with starting a job; what a crash leaves is found again by the next sweep.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from agentjobs.errors import AgentJobsError
 from agentjobs.history.database import Connection, Database
+from agentjobs.history.model_reports import KEPT_DAYS
 from agentjobs.history.records import Lives
 from agentjobs.history.statements import load
 
@@ -31,7 +33,9 @@ BATCH: Final = 2000
 PAUSE_SECONDS: Final = 1.0
 SHARE: Final = 5
 # Children before parents; each is bounded by itself, because one job may have a hundred thousand events.
-_PARTS: Final = ("events", "steps", "transitions", "starts", "results")
+_PARTS: Final = ("events", "steps", "model_calls", "transitions", "starts", "results")
+_DETAILS: Final = ("events", "steps", "contents")
+_OF_NO_JOB: Final = ("model_usage", "limit_slices", "limit_running", "closed_keys", "exhausted_models", "proxies")
 
 
 class _Job(NamedTuple):
@@ -42,7 +46,7 @@ class _Job(NamedTuple):
     is_whole: bool
     """Whether it is to go as a whole."""
     has_details: bool
-    """Whether any of its events or steps are left."""
+    """Whether any of its events or steps, or contents of its model calls, are left."""
 
 
 async def every_hour(sweep: Callable[[], Awaitable[object]], *, sleep: Callable[[float], Awaitable[None]]) -> None:
@@ -104,9 +108,10 @@ class Retention:
             dead = [job for job in page if not self._lives(job.uid, job.namespace, job.name)]
             whole = [job.uid for job in dead if job.is_whole]
             told = [job.uid for job in dead if job.has_details and not job.is_whole]
-            await self._prune(["events", "steps"], told, gone)
-            await self._prune([*_PARTS, "jobs"], whole, gone)
+            await self._prune(_DETAILS if told else (), {"uids": told}, gone)
+            await self._prune((*_PARTS, "jobs") if whole else (), {"uids": whole}, gone)
             after = (page[-1].ended, page[-1].uid)
+        await self._prune(_OF_NO_JOB, {**self._place, "days": KEPT_DAYS}, gone)
         if gone:
             logger.info("history.pruned", extra={"jobs": gone.get("jobs", 0), "events": gone.get("events", 0)})
         return gone
@@ -116,8 +121,7 @@ class Retention:
         if not kept:
             return []
         asked = {
-            "cluster": self._cluster,
-            "namespaces": self._namespaces or None,
+            **self._place,
             "keep_jobs": self._keep_jobs,
             "keep": min(kept),
             "after_end": after[0],
@@ -127,12 +131,16 @@ class Retention:
         found: list[Any] = await (await connection.execute(_SQL["page"], asked)).fetchall()
         return [_Job(*row) for row in found]
 
-    async def _prune(self, tables: Sequence[str], uids: list[str], gone: dict[str, int]) -> None:
-        for table in tables if uids else ():
+    @property
+    def _place(self) -> dict[str, Any]:
+        return {"cluster": self._cluster, "namespaces": self._namespaces or None}
+
+    async def _prune(self, tables: Sequence[str], of: Mapping[str, Any], gone: dict[str, int]) -> None:
+        for table in tables:
             count = BATCH
             while count == BATCH:
                 began = time.monotonic()
-                count = await self._database.autocommit(lambda connection: _delete(connection, table, uids))  # noqa: B023  awaited
+                count = await self._database.autocommit(lambda connection: _delete(connection, table, of))  # noqa: B023  awaited
                 if count:
                     gone[table] = gone.get(table, 0) + count
                     self._on_pruned(table, count)
@@ -142,5 +150,5 @@ class Retention:
         await self._sleep(max(PAUSE_SECONDS, worked * (SHARE - 1)))
 
 
-async def _delete(connection: Connection, table: str, uids: list[str]) -> int:
-    return (await connection.execute(_SQL[f"delete_{table}"], {"uids": uids, "batch": BATCH})).rowcount
+async def _delete(connection: Connection, table: str, of: Mapping[str, Any]) -> int:
+    return (await connection.execute(_SQL[f"delete_{table}"], {**of, "batch": BATCH})).rowcount

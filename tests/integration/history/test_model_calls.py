@@ -169,12 +169,3 @@ async def test_while_postgresql_is_away_no_call_begins():
         for asked in (ledger.reserve(a_call_of()), ledger.settle([the_end_of(a_call_of())]), ledger.seen("a", {})):
             with pytest.raises(errors.Unavailable):
                 await asked
-
-
-async def test_a_proxy_that_was_not_seen_for_an_hour_is_forgotten(proxies, database):
-    await proxies[0].seen("gone", {})
-    with psycopg.connect(database) as connection:
-        connection.execute("UPDATE agentjobs.proxies SET seen_at = seen_at - interval '61 minutes'")
-    await proxies[0].seen("here", {"models": ["gemini-fast"]})
-
-    assert rows_of(database, "SELECT id, told ->> 'models' FROM agentjobs.proxies") == [("here", '["gemini-fast"]')]

@@ -1,15 +1,18 @@
 """What ended long ago and has no object goes; everything else stays, whatever the sweep meets."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import psycopg
 import pytest
+from tests.integration.history.model_calls import a_call_of, the_end_of
 from tests.integration.history.runner_calls import a_step, record
 
 from agentjobs.contract import Event, Result, ResultDocument
 from agentjobs.errors import Unavailable
 from agentjobs.history import retention
 from agentjobs.history.database import Database
+from agentjobs.history.model_calls import ModelCalls
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.retention import Retention
 from agentjobs.history.runner_writes import RunnerWrites
@@ -50,7 +53,9 @@ def sweep(connected):
 def a_story(connected, a_job, database):
     """`await a_story(uid, ended=days ago)`: a job with two starts, three events and a result; None: it goes on."""
 
-    async def write(uid, *, ended=None, deleted=None, events=3, steps=2, cluster=CLUSTER, namespace="default"):
+    async def write(
+        uid, *, ended=None, deleted=None, events=3, steps=2, cluster=CLUSTER, namespace="default", fenced=True
+    ):
         history, gateway = OperatorWrites(connected, cluster=cluster), RunnerWrites(connected, cluster=cluster)
         build = a_job(uid, namespace=namespace)
         await history.accept(build.job(), build.start(1))
@@ -65,7 +70,7 @@ def a_story(connected, a_job, database):
         result = Result(text="Hi.", structured=None, usage={})
         document = ResultDocument(verdict="Succeed", reason="Done", message="", delaySeconds=None, result=result)
         await gateway.put_result(uid, 1, "pod", document)
-        await history.write([build.end(1), build.transition(1, "Running")])
+        await history.write([*[build.end(1)] * fenced, build.transition(1, "Running")])
         with psycopg.connect(database) as connection:
             for column, days in (("finished_at", ended), ("deleted_at", deleted)):
                 age = None if days is None else timedelta(days=days)
@@ -73,6 +78,13 @@ def a_story(connected, a_job, database):
                 connection.execute(statement, (age, uid))
 
     return write
+
+
+def end(database, uid, *, days):
+    """Let a job have ended so many days ago."""
+    statement = f"UPDATE {SCHEMA}.jobs SET finished_at = clock_timestamp() - %s::interval WHERE uid = %s"
+    with psycopg.connect(database) as connection:
+        connection.execute(statement, (days * DAY, uid))
 
 
 @pytest.fixture
@@ -90,6 +102,18 @@ def left(database):
     return count
 
 
+@pytest.fixture
+def a_call(connected):
+    """`await a_call(uid)`: a model call that ended, of the first start, with its content."""
+
+    async def make(uid):
+        ledger, call = ModelCalls(connected, cluster=CLUSTER), a_call_of(uid, pod_uid="pod")
+        await ledger.reserve(call)
+        await ledger.settle([replace(the_end_of(call), content={"request": "hello"})])
+
+    return make
+
+
 WHOLE = {"jobs": 1, "starts": 1, "transitions": 1, "events": 3, "steps": 2, "results": 1}
 DETAILS = {"events": 3, "steps": 2}
 
@@ -99,6 +123,54 @@ async def test_a_job_goes_with_everything_of_it(sweep, a_story, left):
 
     assert await sweep() == WHOLE
     assert left() == {}
+
+
+async def test_what_was_asked_of_models_goes_with_the_steps_and_the_calls_with_their_job(
+    sweep, a_story, a_call, database, left
+):
+    await a_story("old", fenced=False)
+    await a_call("old")
+    end(database, "old", days=31)
+
+    assert await sweep() == DETAILS | {"contents": 1}
+    assert left()["model_calls"] == 1
+    end(database, "old", days=91)
+    assert (await sweep())["model_calls"] == 1
+    assert left() == {"model_usage": 1}
+
+
+OLD = {
+    "model_usage": "INSERT INTO agentjobs.model_usage (cluster, day, namespace, queue, partition_key, user_id, "
+    "provider, model) VALUES ('c0ffee', now()::date - {}, 'default', '', '', '', '', '')",
+    "proxies": "INSERT INTO agentjobs.proxies (id, cluster, told, seen_at) VALUES ('p', 'c0ffee', '{{}}', now() - "
+    "interval '{} days')",
+    "limit_slices": "INSERT INTO agentjobs.limit_slices (cluster, bucket, slice) SELECT 'c0ffee', 'b', s "
+    "FROM (SELECT extract(epoch FROM now())::bigint AS t) t, LATERAL (VALUES (t - 86400 * {0}), (t / 86400 - {0})) v (s)",
+    "limit_running": "INSERT INTO agentjobs.limit_running (call, bucket, cluster, proxy, since) VALUES "
+    "(gen_random_uuid(), 'b', 'c0ffee', 'gone', now() - interval '{} days')",
+    "closed_keys": "INSERT INTO agentjobs.closed_keys (cluster, key, model, reason, until) VALUES ('c0ffee', 'k', '', "
+    "'', now() - interval '{} days')",
+    "exhausted_models": "INSERT INTO agentjobs.exhausted_models (cluster, model, reason, until) VALUES ('c0ffee', 'm', "
+    "'', now() - interval '{} days')",
+}
+
+
+@pytest.mark.parametrize("table", OLD)
+async def test_what_belongs_to_no_job_goes_by_its_own_age(sweep, database, left, table):
+    with psycopg.connect(database) as connection:
+        connection.execute(OLD[table].format(401))
+
+    assert list(await sweep()) == [table]
+    assert left() == {}
+
+
+@pytest.mark.parametrize("table", OLD)
+async def test_what_belongs_to_no_job_stays_while_it_counts(sweep, database, left, table):
+    with psycopg.connect(database) as connection:
+        connection.execute(OLD[table].format(0))
+
+    assert await sweep() == {}
+    assert list(left()) == [table]
 
 
 async def test_steps_go_before_their_job_though_there_are_no_events(sweep, a_story):

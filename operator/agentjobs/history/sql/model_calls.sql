@@ -166,9 +166,6 @@ SET seen_at = clock_timestamp(),
     told = excluded.told
 RETURNING since < clock_timestamp() - %(missed)s::interval AS is_steady;
 
--- name: forget
-DELETE FROM agentjobs.proxies WHERE cluster = %(cluster)s AND seen_at < clock_timestamp() - interval '1 hour';
-
 -- name: lost
 -- Calls under way of proxies that are missed. A young one may be of a proxy that was not seen yet.
 SELECT calls.id, calls.provider, calls.model, calls.reserved_tokens AS tokens, calls.reserved_cost AS cost

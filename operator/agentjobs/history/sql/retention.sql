@@ -10,7 +10,9 @@ SELECT
     coalesce(coalesce(jobs.finished_at, jobs.deleted_at) < clock_timestamp() - %(keep_jobs)s::interval, FALSE)
         AS is_whole,
     EXISTS (SELECT FROM agentjobs.events WHERE events.uid = jobs.uid)
-        OR EXISTS (SELECT FROM agentjobs.steps WHERE steps.uid = jobs.uid) AS has_details
+        OR EXISTS (SELECT FROM agentjobs.steps WHERE steps.uid = jobs.uid)
+        OR EXISTS (SELECT FROM agentjobs.model_calls AS calls WHERE calls.uid = jobs.uid AND calls.content IS NOT NULL)
+        AS has_details
 FROM agentjobs.jobs
 WHERE jobs.cluster = %(cluster)s
     AND (%(namespaces)s::text[] IS NULL OR jobs.namespace = ANY(%(namespaces)s::text[]))
@@ -30,6 +32,17 @@ WHERE (uid, start, seq) IN (
 DELETE FROM agentjobs.steps
 WHERE (uid, n) IN (SELECT uid, n FROM agentjobs.steps WHERE uid = ANY(%(uids)s) LIMIT %(batch)s);
 
+-- name: delete_contents
+UPDATE agentjobs.model_calls
+SET content = NULL
+WHERE id IN (
+    SELECT id FROM agentjobs.model_calls WHERE uid = ANY(%(uids)s) AND content IS NOT NULL LIMIT %(batch)s
+);
+
+-- name: delete_model_calls
+DELETE FROM agentjobs.model_calls
+WHERE id IN (SELECT id FROM agentjobs.model_calls WHERE uid = ANY(%(uids)s) LIMIT %(batch)s);
+
 -- name: delete_transitions
 DELETE FROM agentjobs.transitions
 WHERE (uid, transition) IN (
@@ -47,3 +60,68 @@ WHERE uid IN (SELECT uid FROM agentjobs.results WHERE uid = ANY(%(uids)s) LIMIT 
 -- name: delete_jobs
 DELETE FROM agentjobs.jobs
 WHERE uid IN (SELECT uid FROM agentjobs.jobs WHERE uid = ANY(%(uids)s) LIMIT %(batch)s);
+
+-- name: delete_model_usage
+DELETE FROM agentjobs.model_usage
+WHERE ctid = ANY(ARRAY(
+    SELECT ctid
+    FROM agentjobs.model_usage
+    WHERE cluster = %(cluster)s AND day < (clock_timestamp() AT TIME ZONE 'UTC')::date - %(days)s::integer
+        AND (%(namespaces)s::text[] IS NULL OR namespace = ANY(%(namespaces)s::text[]))
+    LIMIT %(batch)s
+));
+
+-- name: delete_limit_slices
+-- Of limits that no proxy asks for any more; the others' go when they are asked for. A slice is a day or a second.
+DELETE FROM agentjobs.limit_slices
+WHERE ctid = ANY(ARRAY(
+    SELECT ctid
+    FROM agentjobs.limit_slices
+    WHERE cluster = %(cluster)s
+        AND slice < CASE
+            WHEN slice < 1000000 THEN extract(epoch FROM clock_timestamp()) / 86400 - 3
+            ELSE extract(epoch FROM clock_timestamp()) - 2 * 86400
+        END
+    LIMIT %(batch)s
+));
+
+-- name: delete_limit_running
+DELETE FROM agentjobs.limit_running
+WHERE ctid = ANY(ARRAY(
+    SELECT running.ctid
+    FROM agentjobs.limit_running AS running
+    WHERE running.cluster = %(cluster)s
+        AND running.since < clock_timestamp() - interval '1 hour'
+        AND NOT EXISTS (
+            SELECT FROM agentjobs.proxies
+            WHERE proxies.id = running.proxy AND proxies.seen_at > clock_timestamp() - interval '1 hour'
+        )
+    LIMIT %(batch)s
+));
+
+-- name: delete_closed_keys
+DELETE FROM agentjobs.closed_keys
+WHERE ctid = ANY(ARRAY(
+    SELECT ctid
+    FROM agentjobs.closed_keys
+    WHERE cluster = %(cluster)s AND greatest(until, probe) < clock_timestamp() - interval '1 hour'
+    LIMIT %(batch)s
+));
+
+-- name: delete_exhausted_models
+DELETE FROM agentjobs.exhausted_models
+WHERE ctid = ANY(ARRAY(
+    SELECT ctid
+    FROM agentjobs.exhausted_models
+    WHERE cluster = %(cluster)s AND until < clock_timestamp() - interval '1 hour'
+    LIMIT %(batch)s
+));
+
+-- name: delete_proxies
+DELETE FROM agentjobs.proxies
+WHERE ctid = ANY(ARRAY(
+    SELECT ctid
+    FROM agentjobs.proxies
+    WHERE cluster = %(cluster)s AND seen_at < clock_timestamp() - interval '1 hour'
+    LIMIT %(batch)s
+));
