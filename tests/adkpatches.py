@@ -1,6 +1,7 @@
 """What a start puts into ADK's classes and modules. A process runs one start; tests run many in theirs."""
 
 import pytest
+from google.adk.agents import run_config
 from google.adk.agents.llm_agent import LlmAgent
 from google.adk.flows.llm_flows.base_llm_flow import BaseLlmFlow
 from google.adk.flows.llm_flows.context import _contents
@@ -17,5 +18,6 @@ def undone_after(monkeypatch: pytest.MonkeyPatch) -> None:
         (BaseLlmFlow, "_get_llm"),
         (FunctionNode, "_run_impl"),
         (_contents, "_get_contents"),
+        (run_config, "_DEFAULT_MAX_LLM_CALLS"),
     ):
         monkeypatch.setattr(owner, name, getattr(owner, name))

@@ -18,6 +18,7 @@ Its models:
 
     models               the model that the job names
     model_assignment     which agents get `agent.model`
+    model_usage          what a model call uses
     scripted, openai_compatible, anthropic_api
                          models of our own; client_responses is what the last two share
 

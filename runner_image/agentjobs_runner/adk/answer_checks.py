@@ -22,6 +22,7 @@ from agentjobs_runner.adk.finish_reasons import (
     truncated_call,
     unfinished_ending,
 )
+from agentjobs_runner.adk.model_usage import tokens_of
 from agentjobs_runner.adk.nested_failures import caller_may_see
 from agentjobs_runner.endings import Ending, StartEnded, cut_off
 from agentjobs_runner.results import as_list, without_thoughts
@@ -123,18 +124,6 @@ def _called(item: Any) -> str | None:
     return name if given and isinstance(name, str) and inner.keys() <= _BESIDE | given else None
 
 
-def usage_of(answer: LlmResponse) -> dict[str, int]:
-    usage = answer.usage_metadata
-    if usage is None:
-        return {"llmCalls": 1}
-    return {
-        "llmCalls": 1,
-        "inputTokens": usage.prompt_token_count or 0,
-        # Thoughts are billed as output.
-        "outputTokens": (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0),
-    }
-
-
 def _stopped(answer: LlmResponse, limit: int | None) -> StartEnded | None:
     """Return the error that ends the start for an answer that the model did not finish.
 
@@ -147,7 +136,7 @@ def _stopped(answer: LlmResponse, limit: int | None) -> StartEnded | None:
     parts = (answer.content.parts if answer.content else None) or []
     calls = [part.function_call.name or "?" for part in parts if part.function_call]
     if is_cut(reason):
-        after = usage_of(answer).get("outputTokens")
+        after = tokens_of(answer).output if answer.usage_metadata else None
         if calls:
             return truncated_call(calls[0], after=after, limit=limit)
         return StartEnded(truncated("the model's answer", answer.error_message or "", after=after, limit=limit))
@@ -167,7 +156,7 @@ def streams_from(context: CallbackContext, *kinds: str) -> bool:
 
 def _came_to_nothing(answer: LlmResponse) -> bool:
     """Whether no token of an answer came, so of a page, or of a stream that was cut; LiteLLM calls these stopped."""
-    return not (answer.content and answer.content.parts) and not usage_of(answer).get("outputTokens")
+    return not (answer.content and answer.content.parts) and not tokens_of(answer).output
 
 
 def _limit(context: CallbackContext) -> int | None:

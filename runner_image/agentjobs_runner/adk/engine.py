@@ -37,7 +37,7 @@ from agentjobs_runner.adk.event_entries import entries
 from agentjobs_runner.adk.log_capture import captured
 from agentjobs_runner.adk.memory import Memory
 from agentjobs_runner.adk.models import Models
-from agentjobs_runner.adk.run_config import run_config
+from agentjobs_runner.adk.run_config import leave_calls_to_budget, run_config
 from agentjobs_runner.adk.scripted import ScriptCursor
 from agentjobs_runner.adk.sessions import JobSession, Sessions, before_job, begin
 from agentjobs_runner.adk.step_keys import SCHEME
@@ -45,6 +45,7 @@ from agentjobs_runner.adk.step_plugin import StepPlugin
 from agentjobs_runner.adk.step_policies import StepPolicies
 from agentjobs_runner.adk.steps_of_start import StepsOfStart
 from agentjobs_runner.adk.unrecord import unrecord
+from agentjobs_runner.budget import StartBudget
 from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.environment import model_aliases
 from agentjobs_runner.frames import own_frame, stack
@@ -82,7 +83,11 @@ async def run(
 ) -> Ending:
     """Run the agent in the current event loop and say how it ended; whatever it raises becomes an ending."""
     policies = StepPolicies.read(attempt["resolved"]["spec"].get("steps"))
-    steps = StepsOfStart(journal, gate, recorder.add, attempt["start"], policies)
+    try:
+        budget = StartBudget.read(attempt)
+    except StartEnded as ended:
+        return ended.ending
+    steps = StepsOfStart(journal, gate, recorder.add, attempt["start"], policies, budget)
     ending = await _ended(attempt, steps, recorder, stores)
     steps.tell_diverged()
     await unrecord(steps, ending)
@@ -96,7 +101,7 @@ async def _ended(attempt: Attempt, steps: StepsOfStart, recorder: Recorder, stor
             return await _run(attempt, steps, recorder, stores)
     except BaseException as error:
         steps.ended_by(error)
-        ending = classify(toolsets.unwrapped(error), now=datetime.now(UTC))
+        ending = steps.ending(classify(toolsets.unwrapped(error), now=datetime.now(UTC)))
         # What code raised needs its stack to be understood; what a provider or a definition did wrong tells itself.
         if ending.reason in (ErrorClass.AGENT_ERROR, ErrorClass.TOOL_ERROR, ErrorClass.MODULE_NOT_FOUND):
             chain = _telling([cause.error for cause in causes(error)])
@@ -118,6 +123,7 @@ async def _run(attempt: Attempt, steps: StepsOfStart, recorder: Recorder, stores
     toolsets.guard()
     nested_failures.guard()
     long_histories.install()
+    leave_calls_to_budget()
     plugin = StepPlugin(steps)
     plugin.install()
     session = await _session(attempt, recorder, steps.journal, stores)
@@ -132,6 +138,7 @@ async def _run(attempt: Attempt, steps: StepsOfStart, recorder: Recorder, stores
             recorder.add("repair", session.author, {"repair": repairs, "problems": judged})
         judged = await _ask(session, [output.correction(judged)], output, recorder, steps)
     ending = judged if isinstance(judged, Ending) else output.invalid(judged)
+    steps.budget.check()  # code may have gone on without what it was refused
     if stores is not None and ending.verdict is Verdict.SUCCEED:
         await session.kept.store(stores)
     return ending

@@ -24,17 +24,21 @@ from google.adk.models.base_llm import BaseLlm
 from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
 
-from agentjobs.contract import StepKind
+from agentjobs.contract import ErrorClass, StepKind
+from agentjobs.models.budget import NOTHING, Spend, plain
+from agentjobs.models.tokens import Tokens
 from agentjobs_runner import model_access
-from agentjobs_runner.adk.answer_checks import streams_from, usage_of
+from agentjobs_runner.adk.answer_checks import streams_from
+from agentjobs_runner.adk.classify import classify
 from agentjobs_runner.adk.held_context import holding
+from agentjobs_runner.adk.model_usage import input_estimate, name_of, output_limit, tokens_of, usage_of
 from agentjobs_runner.adk.recorded import answers_of, answers_to_json, reading
 from agentjobs_runner.adk.requests import digest, in_any_order, of_model_call
 from agentjobs_runner.adk.scripted import pass_over
 from agentjobs_runner.adk.step_keys import StepKeys, inside
 from agentjobs_runner.adk.step_retries import model_may_recover, wait
 from agentjobs_runner.adk.steps_of_start import StepsOfStart
-from agentjobs_runner.endings import cut_off
+from agentjobs_runner.endings import StartEnded, cut_off
 from agentjobs_runner.journal import NewStep
 from agentjobs_runner.origins import Origin, Source, note_origin
 from agentjobs_runner.recorded_steps import stored_key
@@ -74,8 +78,13 @@ class ModelCall:
         total: dict[str, int] = {}
         for answer in self.answers:
             for name, amount in usage_of(answer).items():
-                total[name] = total.get(name, 0) + max(0, amount)
+                total[name] = total.get(name, 0) + amount
         return {**total, "llmCalls": 1}
+
+    @property
+    def tokens(self) -> Tokens:
+        """The tokens of all answers."""
+        return sum(map(tokens_of, self.answers), Tokens())
 
 
 class ModelSteps:
@@ -190,15 +199,18 @@ class ModelSteps:
         """Ask the model, as often as the job allows: yield the parts of its answer, and keep what is whole."""
         policy, named = self._start.policies.llm, f"a model call of {call.key.agent}"
         for tried in count(1):
-            await self._start.gate.enter(call.key, named, within=inside())
-            call.began = datetime.now(UTC)
             try:
-                async with aclosing(self._heard(call, shadow, request, stream, policy.timeout)) as partial:
-                    async for answer in partial:
-                        yield answer
+                async with self._start.budget.model_call(self._most(shadow.model, request)) as charge:
+                    await self._start.gate.enter(call.key, named, within=inside())
+                    call.began = datetime.now(UTC)
+                    async with aclosing(self._heard(call, shadow, request, stream, policy.timeout)) as partial:
+                        async for answer in partial:
+                            yield answer
+                    charge.spent = self._spent(call, shadow.model)
             except Exception as error:
                 call.answers.clear()
                 note_origin(error, Origin(Source.MODEL, call.key.agent))
+                self._end_by_budget(error)
                 if tried >= policy.tries or (met := model_may_recover(error)) is None:
                     self._failed[call.key] = call
                     self._start.survived.failed(call.key, error)
@@ -211,6 +223,27 @@ class ModelSteps:
             finally:
                 if not call.answers:
                     self._start.gate.leave(call.key)
+
+    def _most(self, model: BaseLlm, request: LlmRequest) -> Spend:
+        """What a call may spend at most, as far as that counts."""
+        budget = self._start.budget
+        if not budget.counts_tokens:
+            return Spend(llm_calls=1)
+        return budget.most(name_of(model), input_estimate(request), output_limit(request))
+
+    def _spent(self, call: ModelCall, model: BaseLlm) -> Spend:
+        """What a call spent; its cost, where it is known, is kept with the step."""
+        cost = self._start.budget.cost(name_of(model), call.tokens)
+        if cost is not None:
+            call.request = {**call.request, "costUSD": plain(cost)}
+        return Spend(cost or NOTHING, call.tokens.total, 1)
+
+    def _end_by_budget(self, error: Exception) -> None:
+        """Let no further step begin, and nothing go on after it, where a budget ended the call."""
+        ending = classify(error, now=datetime.now(UTC))
+        if ending.reason in (ErrorClass.BUDGET_EXCEEDED, ErrorClass.UNKNOWN_MODEL_PRICE):
+            self._start.budget.end(ending)
+            raise error if isinstance(error, StartEnded) else StartEnded(ending) from error
 
     async def _heard(
         self, call: ModelCall, shadow: "_Shadow", request: LlmRequest, stream: bool, timeout: float

@@ -1,13 +1,22 @@
 """From a job's `agent.runConfig` to ADK's RunConfig. Called by `engine` once a start."""
 
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from google.adk.agents import run_config as adk
 from pydantic import ValidationError
 
 from agentjobs_runner.endings import config_invalid
 from agentjobs_runner.modules import first_problems
+
+# More than any run makes. ADK warns of 0, which means no limit to it, each time.
+_NO_LIMIT: Final = sys.maxsize - 1
+
+
+def leave_calls_to_budget() -> None:
+    """Let ADK's own limit of 500 model calls end no run whose job does not set one: that is what budgets are for."""
+    adk._DEFAULT_MAX_LLM_CALLS = _NO_LIMIT
 
 
 def run_config(given: Mapping[str, Any]) -> adk.RunConfig | None:

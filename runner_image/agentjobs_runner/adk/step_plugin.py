@@ -38,7 +38,14 @@ from agentjobs_runner.user_steps import Place
 # What runs in between when those call an agent or a node, and what judges its answer by its output_schema.
 _INSIDE: Final = frozenset({"google.adk.runners", "google.adk.utils._schema_utils", "google.adk.workflow._node_runner"})
 _STEPS_SAY: Final = frozenset(
-    {ErrorClass.DIVERGED, ErrorClass.TOOL_INTERRUPTED, ErrorClass.STEP_TOO_LARGE, ErrorClass.JOURNAL_FULL}
+    {
+        ErrorClass.BUDGET_EXCEEDED,
+        ErrorClass.DIVERGED,
+        ErrorClass.JOURNAL_FULL,
+        ErrorClass.STEP_TOO_LARGE,
+        ErrorClass.TOOL_INTERRUPTED,
+        ErrorClass.UNKNOWN_MODEL_PRICE,
+    }
 )
 _ADKS_PLUGINS: Final = PluginManager.__init__
 
@@ -146,6 +153,12 @@ class StepPlugin(BasePlugin):
                 self._start.lost(call.key, stored=True)
                 raise stopped
 
+    def _end_at_once(self, error: BaseException) -> None:
+        """Raise what no callback may make an answer of: what the job says about its steps."""
+        if isinstance(error, StartEnded) and error.ending.reason in _STEPS_SAY:
+            self._start.orders.append(error.ending)
+            raise error
+
     def _tell(self, agent: str, answer: LlmResponse, stopped: StartEnded) -> None:
         """Record an answer that no event will tell of, and why it did not pass."""
         if text := _text(answer):
@@ -157,7 +170,7 @@ class StepPlugin(BasePlugin):
     ) -> LlmResponse | None:
         """Note that `error` came from a model."""
         note_origin(error, Origin(Source.MODEL, callback_context.agent_name))
-        _end_at_once(error)
+        self._end_at_once(error)
         return None
 
     async def before_tool_callback(
@@ -182,7 +195,7 @@ class StepPlugin(BasePlugin):
         An error that no caller may see ends the start here, before callbacks run that let models deal with errors.
         """
         self._tools.leave(tool_context)
-        _end_at_once(error)
+        self._end_at_once(error)
         if not _ran_an_agent(error):
             note_origin(error, Origin(Source.TOOL, tool.name))
         if (
@@ -196,12 +209,6 @@ class StepPlugin(BasePlugin):
 def _text(answer: LlmResponse) -> str:
     parts = (answer.content.parts if answer.content else None) or []
     return "".join(part.text for part in parts if part.text and not part.thought)
-
-
-def _end_at_once(error: BaseException) -> None:
-    """Raise what no callback may make an answer of: what the job says about its steps."""
-    if isinstance(error, StartEnded) and error.ending.reason in _STEPS_SAY:
-        raise error
 
 
 def _ran_an_agent(error: BaseException) -> bool:

@@ -12,6 +12,7 @@ from agentjobs.contract import ErrorClass, RecordedStep, Verdict
 from agentjobs_runner.adk.requests import difference
 from agentjobs_runner.adk.step_policies import StepPolicies
 from agentjobs_runner.adk.survived_errors import SurvivedErrors
+from agentjobs_runner.budget import StartBudget
 from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.journal import Journal, NewStep
@@ -50,6 +51,7 @@ class StepsOfStart:
     number: int = 1
     """Of the start."""
     policies: StepPolicies = field(default_factory=StepPolicies)
+    budget: StartBudget = field(default_factory=StartBudget)
     answers: list[StepKey] = field(default_factory=list)
     """The model calls that have been answered, in their order."""
     is_new: bool = False
@@ -60,6 +62,8 @@ class StepsOfStart:
     """Which of the answers was the first that had to be repaired."""
     failed: dict[str, FailedCall] = field(default_factory=dict)
     """The tool calls that raised an error with which nothing went on, by strand."""
+    orders: list[Ending] = field(default_factory=list)
+    """What the job says about its steps, as callbacks of ours raised it."""
     error: BaseException | None = None
     """What came out of the run and ended the start."""
     failed_in: tuple[str, str] | None = None
@@ -109,6 +113,16 @@ class StepsOfStart:
         self.error = error
         for cause in causes(error):
             self.failed_in = vars(cause.error).get(_NOTE, self.failed_in)
+
+    def ending(self, met: Ending) -> Ending:
+        """Return how the start ends that ends as `met`, as far as its error tells.
+
+        A budget ends it whatever code made of that. And ADK's parallel agents take the cause off an error, which is
+        all that tells an order of ours in ADK's words for errors of plugins.
+        """
+        if self.budget.ending is not None:
+            return self.budget.ending
+        return next((order for order in self.orders if order.message in met.message), met)
 
     def newest(self) -> StepKey | None:
         """Return the newest answer of what failed; of all, where none is known to have had a part in it."""

@@ -165,12 +165,15 @@ class ToolSteps:
             raise
 
     async def _enter(self, call: ToolCall) -> None:
-        await self._start.gate.enter(call.key, f"tool {call.tool.name}", within=call.within)
-        call.step = replace(call.step, began=datetime.now(UTC))
         journal, key = self._start.journal, call.step.key
         call.ended = call.contains and journal.ended(key) is not None
         # What only contains steps is not uncertain: those are.
-        if not (call.ended or (call.contains and journal.interrupted(key) is not None)):
+        is_new = not (call.ended or (call.contains and journal.interrupted(key) is not None))
+        if is_new:
+            self._start.budget.tool_call()
+        await self._start.gate.enter(call.key, f"tool {call.tool.name}", within=call.within)
+        call.step = replace(call.step, began=datetime.now(UTC))
+        if is_new:
             await journal.begin(replace(call.step, usage={"toolCalls": 1}))
         if call.contains:
             self._start.gate.leave(call.key)

@@ -64,6 +64,7 @@ def run(timeline: Timeline) -> Callable[..., Awaitable[Ending]]:
         output: dict[str, Any] | None = None,
         steps: dict[str, Any] | None = None,
         journal: MemoryJournal | None = None,
+        budget: dict[str, Any] | None = None,
     ) -> Ending:
         text = script if script is not None else yaml.safe_dump({"starts": [answers or [{"text": "hi"}]]})
         default = {"model": "scripted/script/main", "inline": {"name": "helper", "instruction": "Help."}}
@@ -83,6 +84,7 @@ def run(timeline: Timeline) -> Callable[..., Awaitable[Ending]]:
             "maxAttempts": 3,
             "resolved": {"spec": spec, "scripts": {"script/main": text}},
             "result": None,
+            **({"budget": budget} if budget else {}),
         }
         recorded = threading.Event()
         recorded.set()

@@ -1,0 +1,100 @@
+"""What model calls use: tokens as answers tell them, the most that a request may use, and names under which prices are.
+
+Pure; `model_steps` asks.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from google.adk.models.base_llm import BaseLlm
+from google.adk.models.llm_request import LlmRequest
+from google.adk.models.llm_response import LlmResponse
+from google.genai.types import Part
+
+from agentjobs.models.names import Api, canonical
+from agentjobs.models.tokens import Tokens
+from agentjobs_runner.adk.agent_tree import is_a
+
+# LiteLLM's word for an API, before a slash.
+_LITELLM: Final = {"gemini": Api.GEMINI, "openai": Api.OPENAI, "anthropic": Api.ANTHROPIC}
+_CLASSES: Final = (
+    (Api.GEMINI, ("Gemini",)),
+    (Api.OPENAI, ("OpenAILlm", "OpenAIResponsesLlm")),
+    (Api.ANTHROPIC, ("AnthropicLlm",)),
+)
+# Text has four bytes a token or more in most languages; an estimate is rather too large.
+_BYTES_PER_TOKEN: Final = 3
+# An image or a page; what a model hears or watches has more, and is known when it has answered.
+_TOKENS_OF_DATA: Final = 2_000
+
+
+def tokens_of(answer: LlmResponse) -> Tokens:
+    """Return what an answer says that it used."""
+    usage = answer.usage_metadata
+    if usage is None:
+        return Tokens()
+    given = _count(usage.prompt_token_count) + _count(usage.tool_use_prompt_token_count)
+    said, thought = _count(usage.candidates_token_count), _count(usage.thoughts_token_count)
+    # Gemini counts thoughts beside the answer, OpenAI in it, and ADK hands both on as they are; the total tells.
+    apart = _count(usage.total_token_count) != given + said
+    return Tokens(
+        input=given,
+        output=said + thought if apart else said,
+        cached=_count(usage.cached_content_token_count),
+        cache_written=_count(getattr(usage, "cache_creation_input_tokens", 0)),
+        thinking=thought,
+    )
+
+
+def usage_of(answer: LlmResponse) -> dict[str, int]:
+    """Return what an answer used, by the names of `contract.USAGE`."""
+    tokens = tokens_of(answer)
+    return {"llmCalls": 1, "inputTokens": tokens.input, "outputTokens": tokens.output}
+
+
+def name_of(model: BaseLlm) -> str:
+    """Return a model's name as `agent.model` has it, for a model that user code may have built."""
+    if is_a(model, "LiteLlm"):
+        provider, _, rest = model.model.partition("/")
+        return canonical(_LITELLM[provider], rest) if provider in _LITELLM and rest else model.model
+    api = next((api for api, names in _CLASSES if is_a(model, *names)), None)
+    if api is None:
+        return model.model
+    # On Vertex AI a Gemini's name may be its whole path.
+    return canonical(api, model.model.rpartition("models/")[2] if api is Api.GEMINI else model.model)
+
+
+def input_estimate(request: LlmRequest) -> int:
+    """Return how many tokens a request has, rather too many than too few."""
+    config = request.config
+    beside: list[Any] = [config.system_instruction, *(config.tools or ())] if config else []
+    size = sum(len(_written(item)) for item in beside if item is not None)
+    data = 0
+    for part in _parts(request):
+        if part.inline_data or part.file_data:
+            data += _TOKENS_OF_DATA
+        else:
+            size += len(_written(part.text if part.text is not None else part))
+    return size // _BYTES_PER_TOKEN + data + 1
+
+
+def output_limit(request: LlmRequest) -> int | None:
+    """Return how many tokens a request lets be answered at most; None where it does not say."""
+    config = request.config
+    if config is None or not config.max_output_tokens:
+        return None
+    return config.max_output_tokens * (config.candidate_count or 1)
+
+
+def _parts(request: LlmRequest) -> Iterable[Part]:
+    return (part for content in request.contents for part in content.parts or ())
+
+
+def _written(item: Any) -> bytes:
+    text = item.model_dump_json(exclude_none=True) if hasattr(item, "model_dump_json") else str(item)
+    return text.encode("utf-8", "replace")
+
+
+def _count(value: Any) -> int:
+    """A number of tokens; a model that counts backwards is not believed."""
+    return max(0, value) if isinstance(value, int) else 0
