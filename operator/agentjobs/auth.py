@@ -197,6 +197,8 @@ class Authenticator:
     ) -> User:
         """Return the user of this header, who may `verb` AgentJobs of `namespace` (the one called `name`, if given).
 
+        An empty namespace means all of them.
+
         With `resource` objects of another kind.
 
         Raises:
@@ -267,9 +269,10 @@ class Authenticator:
         }
         status = (await self._kube.create(SUBJECTACCESSREVIEWS, None, body)).get("status") or {}
         if status.get("allowed") is not True:
+            where = f"namespace {attributes['namespace']!r}" if attributes["namespace"] else "all namespaces"
             raise forbidden(
-                f"User {user.name!r} may not {attributes['verb']} {attributes['resource']} in namespace "
-                f"{attributes['namespace']!r}; ask for that role."
+                f"User {user.name!r} may not {attributes['verb']} {attributes['resource']} in {where}; "
+                "ask for that role."
             )
 
 

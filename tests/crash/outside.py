@@ -29,6 +29,7 @@ from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.services import GatewayHistory
 from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.database import Database
+from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.reads import Reads
 from agentjobs.history.records import JobKey, JobRecord, StartEnd, StartRecord
@@ -287,6 +288,7 @@ async def world(dsn: str, forks: ForkServer | None, folder: Path) -> AsyncIterat
                 sessions=Sessions(database, cluster=cluster),
                 artifacts=Artifacts(database, cluster=cluster),
                 kept=SessionReads(database, cluster=cluster),
+                reports=ModelReports(database, cluster=cluster),
             ),
             Pods(),
             check_history=database.check_schema,

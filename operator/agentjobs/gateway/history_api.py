@@ -33,7 +33,8 @@ async def _may_list(request: Request, namespace: Namespace) -> User:
     return await services_of(request).authenticator.user(authorization, verb="list", namespace=namespace)
 
 
-async def _may_get(request: Request, namespace: Namespace, name: Name) -> User:
+async def may_get(request: Request, namespace: Namespace, name: Name) -> User:
+    """Return the user that asks, who may read this job."""
     authorization = request.headers.get("authorization")
     return await services_of(request).authenticator.user(authorization, verb="get", namespace=namespace, name=name)
 
@@ -67,14 +68,14 @@ async def list_jobs(
     return RecordedJobs(items=page.items, cursor=page.cursor)
 
 
-@router.get(COLLECTION + "/{name}", dependencies=[Depends(_may_get)])
+@router.get(COLLECTION + "/{name}", dependencies=[Depends(may_get)])
 async def get_job(namespace: Namespace, name: Name, history: History, budget: ReadBudget) -> Story:
     """Tell the story of a job: its starts and every change of its phase."""
     async with budget.taken():
         return await history.story(namespace, name)
 
 
-@router.get(COLLECTION + "/{name}/events", response_model=Events, dependencies=[Depends(_may_get)])
+@router.get(COLLECTION + "/{name}/events", response_model=Events, dependencies=[Depends(may_get)])
 async def list_events(
     namespace: Namespace,
     name: Name,
@@ -92,7 +93,7 @@ async def list_events(
     return json_answer({"items": page.items, "cursor": page.cursor})
 
 
-@router.get(COLLECTION + "/{name}/steps", dependencies=[Depends(_may_get)])
+@router.get(COLLECTION + "/{name}/steps", dependencies=[Depends(may_get)])
 async def list_steps(
     namespace: Namespace,
     name: Name,
@@ -109,7 +110,7 @@ async def list_steps(
     return RecordedSteps(items=page.items, cursor=page.cursor)
 
 
-@router.get(COLLECTION + "/{name}/result", response_model=RecordedResult, dependencies=[Depends(_may_get)])
+@router.get(COLLECTION + "/{name}/result", response_model=RecordedResult, dependencies=[Depends(may_get)])
 async def get_result(namespace: Namespace, name: Name, history: History, budget: ReadBudget) -> Response:
     """Answer the final result; 404 with reason NoResult while there is none."""
     async with budget.taken():
@@ -123,7 +124,7 @@ async def get_result(namespace: Namespace, name: Name, history: History, budget:
 @router.get(
     COLLECTION + "/{name}/spec",
     response_model=RecordedSpec,
-    dependencies=[Depends(_may_get), Depends(_may_read_texts)],
+    dependencies=[Depends(may_get), Depends(_may_read_texts)],
 )
 async def get_spec(namespace: Namespace, name: Name, history: History, budget: ReadBudget) -> Response:
     """Answer the work as it was accepted, with its defaults and the texts of its ConfigMaps, to run it again."""

@@ -24,6 +24,7 @@ from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.services import GatewayHistory
 from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.database import Database
+from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.reads import Reads
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.session_reads import SessionReads
@@ -127,6 +128,7 @@ def _history(database: Database, cluster: str) -> GatewayHistory:
         sessions=Sessions(database, cluster=cluster),
         artifacts=Artifacts(database, cluster=cluster),
         kept=SessionReads(database, cluster=cluster),
+        reports=ModelReports(database, cluster=cluster),
     )
 
 

@@ -18,6 +18,7 @@ from agentjobs.gateway.limits import PATIENCE_SECONDS, READS_AT_ONCE, STEP_READS
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.history.protocols import (
     KeptSessions,
+    ModelReports,
     ReadHistory,
     RunnerArtifacts,
     RunnerHistory,
@@ -35,6 +36,7 @@ class GatewayHistory:
     sessions: RunnerSessions
     artifacts: RunnerArtifacts
     kept: KeptSessions
+    reports: ModelReports
 
 
 class Services:
@@ -133,6 +135,11 @@ async def kept_of(request: Request) -> KeptSessions:
     return (await services_of(request).history()).kept
 
 
+async def reports_of(request: Request) -> ModelReports:
+    """Return what people read of model calls."""
+    return (await services_of(request).history()).reports
+
+
 async def history_of(request: Request) -> ReadHistory:
     """Return what people read of this cluster's history."""
     return (await services_of(request).history()).people
@@ -163,6 +170,7 @@ Writes = Annotated[RunnerHistory, Depends(writes_of)]
 Sessions = Annotated[RunnerSessions, Depends(sessions_of)]
 Artifacts = Annotated[RunnerArtifacts, Depends(artifacts_of)]
 Kept = Annotated[KeptSessions, Depends(kept_of)]
+Reports = Annotated[ModelReports, Depends(reports_of)]
 History = Annotated[ReadHistory, Depends(history_of)]
 ReadBudget = Annotated[Capacity, Depends(read_budget_of)]
 StepBudget = Annotated[Capacity, Depends(step_budget_of)]

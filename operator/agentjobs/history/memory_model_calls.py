@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from agentjobs import errors
+from agentjobs.api.recorded_models import CallsUnderWay
 from agentjobs.api.recorded_usage import JobModelUsage, ModelUsage, UsageBy, UsageLine, UsageReport
 from agentjobs.history.memory import MemoryCall, MemoryHistory, MemoryJob, booked
 from agentjobs.history.memory_model_limits import MemoryModelLimits
@@ -143,6 +144,21 @@ class MemoryModelReports:
         """Return how limits stand."""
         self._check_available()
         return await self._limits.limits_now(limits)
+
+    async def under_way(self, namespace: str | None = None) -> list[CallsUnderWay]:
+        """Return the calls that have not ended by job and model."""
+        self._check_available()
+        began: dict[tuple[str, str, str], list[datetime]] = {}
+        for job in self._history.jobs_by_uid.values():
+            for call in job.calls.values():
+                if call.end is None and namespace in (None, job.key.namespace):
+                    model = call.new.model or call.new.asked
+                    began.setdefault((job.key.namespace, job.key.name, model), []).append(call.began)
+        told = [
+            CallsUnderWay(namespace=place, job=name, model=model, calls=len(times), since=min(times))
+            for (place, name, model), times in sorted(began.items())
+        ]
+        return sorted(told, key=lambda one: one.since)
 
     def _check_available(self) -> None:
         if self._history.away:

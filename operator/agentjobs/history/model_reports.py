@@ -7,6 +7,7 @@ from typing import Any, Final
 from psycopg.rows import dict_row
 
 from agentjobs import errors
+from agentjobs.api.recorded_models import CallsUnderWay
 from agentjobs.api.recorded_usage import JobModelUsage, ModelUsage, UsageBy, UsageLine, UsageReport
 from agentjobs.history.database import Connection, Database, as_json
 from agentjobs.history.model_calls import MISSED
@@ -85,6 +86,11 @@ class ModelReports:
             closed=tuple(Shut(row.key, row.model, row.until, row.reason) for row in shut),
             exhausted=tuple(Shut("", row.model, row.until, row.reason) for row in spent_up),
         )
+
+    async def under_way(self, namespace: str | None = None) -> list[CallsUnderWay]:
+        """Return the calls that have not ended by job and model, the oldest first; the first 500."""
+        asked = {"namespace": namespace, "limit": MAX_LIMIT}
+        return [CallsUnderWay(**row) for row in await self._rows(_SQL["under_way"], asked)]
 
     async def _rows(self, statement: str, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
         given = {"cluster": self._cluster, **asked}

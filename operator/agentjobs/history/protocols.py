@@ -12,6 +12,7 @@ from uuid import UUID
 from msgspec import Raw
 
 from agentjobs.api.recorded import RecordedJob, RecordedStep, Story
+from agentjobs.api.recorded_models import CallsUnderWay
 from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, SessionStory
 from agentjobs.api.recorded_usage import JobModelUsage, UsageBy, UsageReport
 from agentjobs.contract import Attempt, Event, MemoryHit, Resolved, ResultDocument, StepsBody, StepsPage
@@ -367,6 +368,10 @@ class ModelReports(Protocol):
 
     async def limits_now(self, limits: Collection[Limit]) -> LimitsNow:
         """Return what is used of these limits, the keys that are closed, and the models that nobody can ask."""
+        ...
+
+    async def under_way(self, namespace: str | None = None) -> list[CallsUnderWay]:
+        """Return the calls that have not ended by job and model, the oldest first."""
         ...
 
 

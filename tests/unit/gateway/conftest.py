@@ -13,6 +13,8 @@ from agentjobs.gateway.app import create_app
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.gateway.services import GatewayHistory
 from agentjobs.history.memory import MemoryHistory
+from agentjobs.history.memory_model_calls import MemoryModelCalls, MemoryModelReports
+from agentjobs.history.memory_model_limits import MemoryModelLimits
 from agentjobs.history.memory_sessions import MemorySessions
 from agentjobs.history.records import JobKey, JobRecord, StartRecord
 
@@ -162,6 +164,18 @@ def sessions(history):
 
 
 @pytest.fixture
+def ledger(history):
+    """What proxies record of model calls."""
+    return MemoryModelCalls(history.memory)
+
+
+@pytest.fixture
+def model_limits():
+    """How the limits of keys stand."""
+    return MemoryModelLimits(lambda: NOW)
+
+
+@pytest.fixture
 def database():
     """Whether the database is there: raises what `problem` holds."""
 
@@ -176,9 +190,10 @@ def database():
 
 
 @pytest.fixture
-def app(history, sessions, kube, database, clock):
+def app(history, sessions, ledger, model_limits, kube, database, clock):
+    reports = MemoryModelReports(history.memory, ledger, model_limits)
     return create_app(
-        lambda cluster: GatewayHistory(history, history, sessions, sessions, sessions),
+        lambda cluster: GatewayHistory(history, history, sessions, sessions, sessions, reports),
         kube,
         metrics=GatewayMetrics(),
         check_history=database.check,

@@ -95,3 +95,14 @@ FROM agentjobs.exhausted_models
 WHERE cluster = %(cluster)s AND until > clock_timestamp()
 ORDER BY model
 LIMIT %(limit)s;
+
+-- name: under_way
+SELECT jobs.namespace, jobs.name AS job, calls.model, count(*) AS calls, min(calls.began) AS since
+FROM agentjobs.model_calls AS calls
+JOIN agentjobs.jobs ON jobs.uid = calls.uid
+WHERE calls.ended IS NULL
+    AND jobs.cluster = %(cluster)s
+    AND (%(namespace)s::text IS NULL OR jobs.namespace = %(namespace)s)
+GROUP BY jobs.namespace, jobs.name, calls.model
+ORDER BY min(calls.began), jobs.namespace, jobs.name, calls.model
+LIMIT %(limit)s;

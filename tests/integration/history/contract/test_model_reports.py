@@ -166,3 +166,17 @@ async def test_closed_keys_and_exhausted_models_are_told_with_their_reasons(repo
     now = await reports.limits_now([])
     assert [(one.key, one.model, one.reason) for one in now.closed] == [("k", "", "out of credit")]
     assert [(one.key, one.model, one.reason) for one in now.exhausted] == [("", "m", "all keys are closed")]
+
+
+async def test_calls_that_have_not_ended_are_told_by_job_and_model(reports, ledger, used):
+    await used("a", "1")
+    await used("b", "1", namespace="docs")
+    for _ in range(2):
+        await ledger.reserve(a_call_of("a", model="gemini-2.5-pro"))
+    await ledger.reserve(a_call_of("b", asked="openai/gpt-5"))
+
+    first, second = await reports.under_way()
+    assert (first.namespace, first.job, first.model, first.calls) == ("default", "job-a", "gemini-2.5-pro", 2)
+    assert (second.namespace, second.job, second.model, second.calls) == ("docs", "job-b", "openai/gpt-5", 1)
+    assert first.since < second.since
+    assert await reports.under_way("docs") == [second]

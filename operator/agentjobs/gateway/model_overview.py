@@ -1,0 +1,80 @@
+"""Joins what proxies tell of an installation's models with how its limits stand, for the eyes of a namespace. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agentjobs.api.recorded_models import (
+    CallsUnderWay,
+    ClosedKey,
+    ExhaustedModel,
+    LimitLeft,
+    LivingProxy,
+    ModelKey,
+    ModelProvider,
+    ModelsOverview,
+)
+from agentjobs.history.model_records import Limit, LimitsNow, SeenProxy
+from agentjobs.models.config import told_to
+
+
+def limits_of(told: Mapping[str, Any]) -> list[Limit]:
+    """Return all limits that a proxy tells of."""
+    return [
+        Limit(limit["bucket"], limit["most"], limit["window"], limit["timeZone"])
+        for provider in told.get("providers") or ()
+        for key in provider["keys"]
+        for limit in key["limits"]
+    ]
+
+
+def overview(
+    told: Mapping[str, Any],
+    limits: LimitsNow,
+    *,
+    proxies: Sequence[SeenProxy],
+    under_way: Sequence[CallsUnderWay],
+    namespace: str | None,
+) -> ModelsOverview:
+    """Return what users are told.
+
+    Args:
+        told: by a proxy, see `models.config.Models.told`.
+        namespace: whose keys and models; None for all.
+    """
+    seen = dict(told) if namespace is None else told_to(told, namespace)
+    return ModelsOverview.model_validate(
+        {
+            **seen,
+            "providers": [_provider(provider, limits) for provider in seen.get("providers") or ()],
+            "exhausted": [
+                ExhaustedModel(model=one.model, reason=one.reason, until=one.until) for one in limits.exhausted
+            ],
+            "underWay": under_way,
+            "proxies": [LivingProxy(id=one.id, since=one.since, seen=one.seen) for one in proxies],
+        }
+    )
+
+
+def _provider(told: Mapping[str, Any], limits: LimitsNow) -> ModelProvider:
+    return ModelProvider.model_validate({**told, "keys": [_key(key, limits) for key in told["keys"]]})
+
+
+def _key(told: Mapping[str, Any], limits: LimitsNow) -> ModelKey:
+    return ModelKey(
+        name=told["name"],
+        limits=[
+            LimitLeft(
+                bucket=limit["bucket"],
+                counts=limit["counts"],
+                most=limit["most"],
+                window=limit["window"],
+                left=max(0, limit["most"] - limits.used.get(limit["bucket"], 0)),
+            )
+            for limit in told["limits"]
+        ],
+        closed=[
+            ClosedKey(model=one.model, reason=one.reason, until=one.until)
+            for one in limits.closed
+            if one.key == told["name"]
+        ],
+    )

@@ -1,0 +1,74 @@
+"""What users read of models: providers, prices and limits; who calls; what calls cost.
+
+A caller acts as themselves. What is of a namespace takes the right to list its AgentJobs, what is of all namespaces the
+right to list those of all. Keys of providers are told by their names alone; the gateway holds none.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from agentjobs.api.recorded_models import JobModels, ModelsOverview
+from agentjobs.api.recorded_usage import UsageBy, UsageReport
+from agentjobs.auth import User
+from agentjobs.gateway.history_api import COLLECTION, Limit, Name, Namespace, may_get
+from agentjobs.gateway.model_overview import limits_of, overview
+from agentjobs.gateway.services import History, ReadBudget, Reports, services_of
+from agentjobs.history.pages import DEFAULT_LIMIT
+
+DEFAULT_DAYS: Final = 30
+
+OneNamespace = Annotated[
+    str | None,
+    Query(
+        max_length=63,
+        pattern="^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+        description="Of this namespace; of all without one, which takes the right to list AgentJobs in all.",
+    ),
+]
+
+router = APIRouter(tags=["models"])
+
+
+async def _may_list(request: Request, namespace: OneNamespace = None) -> User:
+    authorization = request.headers.get("authorization")
+    return await services_of(request).authenticator.user(authorization, verb="list", namespace=namespace or "")
+
+
+@router.get("/v1/models", dependencies=[Depends(_may_list)])
+async def get_models(reports: Reports, budget: ReadBudget, namespace: OneNamespace = None) -> ModelsOverview:
+    """Tell which models there are, what they cost, what is left of limits, and who calls them now."""
+    async with budget.taken():
+        proxies = await reports.proxies()
+        told = max(proxies, key=lambda one: one.since).told if proxies else {}
+        limits = await reports.limits_now(limits_of(told))
+        under_way = await reports.under_way(namespace)
+    return overview(told, limits, proxies=proxies, under_way=under_way, namespace=namespace)
+
+
+@router.get("/v1/usage", dependencies=[Depends(_may_list)])
+async def get_usage(
+    reports: Reports,
+    budget: ReadBudget,
+    by: Annotated[list[UsageBy] | None, Query(description="What usage is divided by; several are combined.")] = None,
+    since: Annotated[date | None, Query(description="The first day, of UTC; 30 days by default.")] = None,
+    until: Annotated[date | None, Query(description="The last day; today by default.")] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    namespace: OneNamespace = None,
+) -> UsageReport:
+    """Tell what model calls used and cost, the costliest first, or day by day."""
+    last = until or datetime.now(UTC).date()
+    first = since or last - timedelta(days=DEFAULT_DAYS - 1)
+    async with budget.taken():
+        return await reports.usage(by or [UsageBy.MODEL], first=first, last=last, namespace=namespace, limit=limit)
+
+
+@router.get(COLLECTION + "/{name}/models", dependencies=[Depends(may_get)])
+async def get_job_models(
+    namespace: Namespace, name: Name, history: History, reports: Reports, budget: ReadBudget
+) -> JobModels:
+    """Tell what the calls of a job used and cost, by provider and model."""
+    async with budget.taken():
+        job = await history.job(namespace, name)
+        return JobModels(items=await reports.job_models(job.uid))
