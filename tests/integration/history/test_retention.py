@@ -144,8 +144,8 @@ OLD = {
     "provider, model) VALUES ('c0ffee', now()::date - {}, 'default', '', '', '', '', '')",
     "proxies": "INSERT INTO agentjobs.proxies (id, cluster, told, seen_at) VALUES ('p', 'c0ffee', '{{}}', now() - "
     "interval '{} days')",
-    "limit_slices": "INSERT INTO agentjobs.limit_slices (cluster, bucket, slice) SELECT 'c0ffee', 'b', s "
-    "FROM (SELECT extract(epoch FROM now())::bigint AS t) t, LATERAL (VALUES (t - 86400 * {0}), (t / 86400 - {0})) v (s)",
+    "limit_slices": "INSERT INTO agentjobs.limit_slices (cluster, bucket, slice) SELECT 'c0ffee', 'b', slice FROM "
+    "extract(epoch FROM now()) AS t, unnest(ARRAY[t - 86400 * {0}, t / 86400 - {0}]::bigint[]) AS slice",
     "limit_running": "INSERT INTO agentjobs.limit_running (call, bucket, cluster, proxy, since) VALUES "
     "(gen_random_uuid(), 'b', 'c0ffee', 'gone', now() - interval '{} days')",
     "closed_keys": "INSERT INTO agentjobs.closed_keys (cluster, key, model, reason, until) VALUES ('c0ffee', 'k', '', "
