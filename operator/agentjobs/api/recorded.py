@@ -45,6 +45,8 @@ class RecordedJob(Recorded):
     """Name of the AgentSchedule that made it, empty for none."""
     partition_key: str = ""
     """`spec.partitionKey` as accepted, empty for none."""
+    cost_usd: Dollars | None = Field(default=None, alias="costUSD")
+    """What its model calls cost so far; null where none through the proxy has ended."""
 
 
 class RecordedJobs(Recorded):

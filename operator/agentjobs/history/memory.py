@@ -669,6 +669,7 @@ def _recorded_job(job: MemoryJob) -> RecordedJob:
         starts=newest,
         schedule=key.schedule,
         partition_key=clean_text(partition or ""),
+        cost_usd=_cost(job),
     )
 
 

@@ -4,10 +4,12 @@ A call is reserved in a transaction of its own, which is one round trip and dura
 server that crashes would forget calls that were made. Reservations of a job take turns; nothing else waits for them.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import msgspec
 from msgspec import Raw
@@ -42,6 +44,8 @@ class ModelCalls:
     def __init__(self, database: Database, *, cluster: str) -> None:
         self._database = database
         self._cluster = cluster
+        # A job that makes many calls at once takes one connection here, not all of them.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def reserve(self, call: NewCall) -> Reserved:
         """Record a call that is about to be made, if the budget of its job has room for it; the same call twice is one.
@@ -56,7 +60,8 @@ class ModelCalls:
             await tx.execute(_SQL["in_turn"], {"uid": call.uid})
             return await tx.execute(_SQL["reserve"], asked)
 
-        row: Any = await (await self._database.run(work)).fetchone()
+        async with self._turns.setdefault(call.uid, asyncio.Lock()):
+            row: Any = await (await self._database.run(work)).fetchone()
         if row is None:
             raise errors.NotFound(f"job {call.uid} has no start {call.start}")
         check(row.pod_uid, row.fenced_at, uid=call.uid, start=call.start, pod=call.pod_uid)

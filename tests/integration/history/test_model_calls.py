@@ -52,6 +52,19 @@ async def test_of_calls_at_once_through_two_proxies_as_many_begin_as_fit(proxies
     assert (judged.count(Fits.YES), judged.count(Fits.NOT_YET)) == (3, 17)
 
 
+async def test_a_job_with_many_calls_at_once_does_not_hold_up_another(operator, gateway, build, a_job, connected):
+    other = a_job("uid-2", name="other")
+    await operator.accept(other.job(), other.start(1))
+    await gateway.claim(other.uid, 1, "pod-1", **other.place)
+    ledger = ModelCalls(connected, cluster=CLUSTER)
+    many = [asyncio.create_task(ledger.reserve(a_call_of(limits=FIVE))) for _ in range(300)]
+    await asyncio.sleep(0)
+    await ledger.reserve(a_call_of(other.uid))
+
+    assert sum(not task.done() for task in many) > 200
+    await asyncio.gather(*many)
+
+
 async def test_two_proxies_exceed_a_budget_by_one_call_at_most(proxies, operator, build):
     async def ask_until_refused(ledger):
         while True:

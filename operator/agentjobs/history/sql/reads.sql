@@ -15,7 +15,8 @@ SELECT
     jobs.schedule,
     jobs.partition_key,
     coalesce(newest.attempt, 0) AS attempts,
-    coalesce(newest.start, 0) AS starts
+    coalesce(newest.start, 0) AS starts,
+    (SELECT sum(cost) FROM agentjobs.model_spend AS spend WHERE spend.uid = jobs.uid) AS cost_usd
 FROM agentjobs.jobs
 LEFT JOIN LATERAL (
     SELECT start, attempt FROM agentjobs.starts WHERE starts.uid = jobs.uid ORDER BY start DESC LIMIT 1
@@ -42,6 +43,7 @@ SELECT
     jobs.partition_key,
     coalesce(newest.attempt, 0) AS attempts,
     coalesce(newest.start, 0) AS starts,
+    (SELECT sum(cost) FROM agentjobs.model_spend AS spend WHERE spend.uid = jobs.uid) AS cost_usd,
     jobs.spec_hash
 FROM agentjobs.jobs
 LEFT JOIN LATERAL (

@@ -187,6 +187,15 @@ async def test_a_call_counts_for_one_of_the_rows_of_its_key(gateway, backend, ma
     assert [step.cost_usd for step in (await gateway.steps(build.uid)).items] == [Decimal("0.1"), Decimal("0.2")]
 
 
+async def test_jobs_are_told_with_what_they_cost(gateway, make, build):
+    await make("0.1")
+    await make("0.2")
+    await make("0", outcome=CallOutcome.FAILED, tokens=Tokens())
+
+    assert (await gateway.jobs("default")).items[0].cost_usd == Decimal("0.3")
+    assert (await gateway.story("default", build.uid)).job.cost_usd == Decimal("0.3")
+
+
 async def test_a_start_without_model_calls_has_no_cost(gateway, build):
     assert (await gateway.story("default", build.uid)).starts[0].cost_usd is None
 
