@@ -13,7 +13,7 @@ from uuid import UUID
 from psycopg import AsyncCursor
 
 from agentjobs.history.database import Connection, Database, as_json
-from agentjobs.history.model_records import PROBE_SECONDS, BucketState, Correction, Take, Taken
+from agentjobs.history.model_records import GRACE_SECONDS, PROBE_SECONDS, BucketState, Correction, Take, Taken
 from agentjobs.history.sanitize import clean_text
 from agentjobs.history.statements import load
 
@@ -39,6 +39,7 @@ class ModelLimits:
             "asked": len(asked),
             "calls": calls,
             "probe": PROBE_SECONDS,
+            "grace": GRACE_SECONDS,
             "limits": as_json(
                 [
                     {"bucket": limit.bucket, "span": limit.window, "time_zone": limit.time_zone}

@@ -151,6 +151,8 @@ class Take:
 # A window that slides is counted by this many slices.
 SLICES: Final = 60
 DAY: Final = 86_400.0
+# The way from the database to a proxy and on to the provider, and what a busy process adds to it.
+GRACE_SECONDS: Final = 0.5
 # A proxy that was not seen for so long is dead: its calls at once do not count.
 DEAD_SECONDS: Final = 45.0
 # How long one proxy tries a key that was closed before all may use it again: a provider refuses at once, not after
@@ -207,7 +209,7 @@ class BucketState:
     @property
     def grace(self) -> float:
         """How many seconds longer than its slice what was taken may be used, and counts."""
-        return self.limit.window / SLICES / 2 if 0 < self.limit.window < DAY else 0.0
+        return GRACE_SECONDS if 0 < self.limit.window < DAY else 0.0
 
     def room(self, taken: int) -> Room:
         """Return how the limit stands after the take of an amount."""

@@ -188,8 +188,8 @@ class ModelLimits(Protocol):
     """What the proxies share of the limits of providers' keys; by the database's clock.
 
     What is used is counted in slices: a sixtieth of the window, or a day. A slice counts until the window has passed
-    since its end, and half a slice longer; what was granted in it may be used in that half as well. So no window sees
-    more than the limit, wherever it begins.
+    since its end, and half a second longer; what was granted in it may be used in that half second as well. So no
+    window sees more than the limit, wherever it begins.
     """
 
     async def take(self, proxy: str, model: str, asked: Sequence[Take], others: Sequence[Take] = ()) -> Taken:

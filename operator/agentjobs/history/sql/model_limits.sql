@@ -39,7 +39,7 @@ counted AS MATERIALIZED (
         slices.used,
         CASE
             WHEN span >= 86400 THEN rest
-            ELSE rest + (slices.slice - buckets.slice + 60.5) * span / 60
+            ELSE rest + (slices.slice - buckets.slice + 60) * span / 60 + %(grace)s
         END AS frees
     FROM buckets
     INNER JOIN agentjobs.limit_slices AS slices ON slices.cluster = %(cluster)s AND slices.bucket = buckets.bucket
@@ -48,7 +48,7 @@ counted AS MATERIALIZED (
         AND slices.slice <= buckets.slice + CASE WHEN span >= 86400 THEN 0 ELSE 60 END
         AND CASE
             WHEN span >= 86400 THEN slices.slice >= buckets.slice
-            ELSE rest + (slices.slice - buckets.slice + 60.5) * span / 60 > 0
+            ELSE rest + (slices.slice - buckets.slice + 60) * span / 60 + %(grace)s > 0
         END
     UNION ALL
     SELECT buckets.bucket, 1, NULL
@@ -118,7 +118,7 @@ forgotten AS (
     USING buckets
     WHERE slices.cluster = %(cluster)s
         AND slices.bucket = buckets.bucket
-        AND slices.slice < buckets.slice - CASE WHEN span >= 86400 THEN 0 ELSE 62 END
+        AND slices.slice < buckets.slice - CASE WHEN span >= 86400 THEN 0 ELSE 61 + %(grace)s * 60 / nullif(span, 0) END
 ),
 lost AS (
     DELETE FROM agentjobs.limit_running AS running

@@ -98,6 +98,13 @@ async def test_the_fullest_of_several_limits_decides_and_is_named(limits):
     assert 60.4 <= refused.seconds <= 61.6
 
 
+async def test_a_call_that_one_limit_refuses_takes_nothing_from_the_others(limits):
+    asked = [take((REQUESTS, 1), (AT_ONCE, 1)) for _ in range(4)]
+    taken = await limits.take("a", MODEL, asked)
+
+    assert (taken.granted, taken.rooms[REQUESTS.bucket].used) == (2, 2)
+
+
 async def test_the_wait_ends_with_the_oldest_slices_that_make_room(limits):
     await limits.take("a", MODEL, [take((TOKENS, 600))])
     await limits.passes(20)
