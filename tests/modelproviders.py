@@ -201,6 +201,7 @@ class FakeProviders:
         app = web.Application(client_max_size=256 * 1024 * 1024)
         app.router.add_post("/token", self._token)
         app.router.add_get("/counts", self._counts)
+        app.router.add_get("/{path:(?:computeMetadata/.*)?}", self._metadata)
         for kind, prefix in (
             ("gemini", "/gemini"),
             ("vertex", "/vertex"),
@@ -214,6 +215,16 @@ class FakeProviders:
         self.tokens_made += 1
         token = f"vertex-token-{self.tokens_made}"
         return web.json_response({"access_token": token, "expires_in": self.token_seconds, "token_type": "Bearer"})
+
+    async def _metadata(self, request: web.Request) -> web.Response:
+        """A machine's metadata server, for `GCE_METADATA_HOST`."""
+        headers = {"Metadata-Flavor": "Google"}
+        if request.path.endswith("/token"):
+            return await self._token(request)
+        if request.path.endswith("/project-id"):
+            return web.Response(text="fake-project", headers=headers)
+        account = {"aliases": ["default"], "email": "machine@fake.test", "scopes": []}
+        return web.json_response(account, headers=headers)
 
     async def _counts(self, _: web.Request) -> web.Response:
         return web.json_response({"requests": len(self.seen), "perMinute": self.most_within()})

@@ -56,6 +56,15 @@ def test_a_source_folder_holds_one_package_and_what_ships_it(folder, package, mo
     assert holds == {package, *more}
 
 
+def test_the_control_side_imports_nothing_of_googles_but_what_makes_access_tokens():
+    tree = ast.parse((ROOT / "operator/agentjobs/proxy/credentials.py").read_text("utf-8"))
+    named = [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
+    named += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    googles = {name for name in named if name.partition(".")[0] == "google"}
+
+    assert googles == {name for name in googles if name.startswith("google.auth")} != set()
+
+
 def test_every_module_of_the_runner_beside_the_engines_is_held_to_know_none():
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
     held = next(
