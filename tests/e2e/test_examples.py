@@ -18,10 +18,16 @@ def applied(apply_to, shared_namespace):
 
 @pytest.mark.parametrize("name", list(EXPECTED))
 def test_an_example_ends_as_it_says(shared_jobs, condition, name):
-    status = shared_jobs.finished(name)
-
-    ending = next(kind for kind in ("Complete", "Failed", "Cancelled") if condition(status, kind) == "True")
     expected = EXPECTED[name]
+    status = shared_jobs.until(
+        name,
+        lambda found: condition(found, "Finished") == "True" or found.get("phase") == expected["phase"],
+        expected["phase"],
+    )
+
+    ending = next(
+        kind for kind in ("Complete", "Failed", "Cancelled", "Suspended") if condition(status, kind) == "True"
+    )
     assert (status["phase"], condition(status, ending, "reason")) == (expected["phase"], expected["reason"]), status
     assert (status.get("attempts", 0), status.get("starts", 0)) == (expected["attempts"], expected["starts"])
 

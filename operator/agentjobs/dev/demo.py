@@ -37,7 +37,7 @@ _NARROW = 44
 _LEAST_ANSWER = 24
 
 _KINDS = {"ConfigMap": CONFIG_MAPS, "AgentJob": AGENT_JOBS}
-_COLOURS = {"Succeeded": "green", "Failed": "red", "Cancelled": "yellow", "Running": "cyan"}
+_COLOURS = {"Succeeded": "green", "Failed": "red", "Cancelled": "yellow", "Suspended": "yellow", "Running": "cyan"}
 
 
 @dataclass(slots=True)
@@ -54,7 +54,8 @@ class Example:
 
     @property
     def ended(self) -> bool:
-        return self.phase in TERMINAL
+        """Whether nothing more happens by itself: it ended, or it is kept where its file says."""
+        return self.phase in TERMINAL or self.phase == self.expected["phase"]
 
     @property
     def answer(self) -> str:

@@ -29,7 +29,7 @@ SECONDS = 120.0
 NO_KUBECTL = """kubectl() {
   case "$*" in
     "get agentjob "*" -w") agentjobs wait "$3" --for=condition=Finished --timeout 110s;;
-    *uspend*) ;;
+    *uspend*|*budget*) ;;
     apply*) agentjobs apply -f "$3";;
     wait*jsonpath*) for i in {1..600}; do agentjobs get "${3#*/}" | grep -q "${2##*=}" && break; sleep 0.2; done;;
     wait*) agentjobs wait "${3#*/}" "$2" --timeout 110s;;

@@ -30,6 +30,13 @@ def test_every_difference_is_named():
     ]
 
 
+@pytest.mark.parametrize(("expected", "ended"), [("Suspended", True), ("Succeeded", False)])
+def test_a_suspended_example_is_at_its_end_when_its_file_says_so(expected, ended):
+    example = Example("budget", {**EXPECTED, "phase": expected}, job("Suspended", "BudgetExceeded"))
+
+    assert example.ended == ended
+
+
 def test_a_job_between_two_attempts_has_the_reason_of_the_wait():
     waiting = {"status": {"phase": "Retrying", "reason": "WaitingForBackoff"}}
 
