@@ -5,6 +5,7 @@ no time of start, no isolation, no Secrets; variables come from the shell. Steps
 (local_journal.py), so that the same command with `--resume` continues where a run was killed.
 """
 
+import json
 import os
 import secrets
 import signal
@@ -28,6 +29,7 @@ from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.validation import validate_job
 from agentjobs.cli.failures import USAGE, Failure, installs
 from agentjobs.cli.job_builder import Work
+from agentjobs.cli.local_budget import Usage, check_prices, of_start
 from agentjobs.cli.local_gateway import serving
 from agentjobs.cli.local_journal import Journal, Unusable, path_of, put_aside
 from agentjobs.cli.printing import counted, show
@@ -58,6 +60,12 @@ class Ending(TypedDict):
     result: contract.Result | None
 
 
+class Ended(Ending):
+    """An ending, and what the run used, by all of its starts."""
+
+    usage: Usage
+
+
 class _How(Enum):
     """What ended the runner."""
 
@@ -74,7 +82,7 @@ class Recording:
     resume: bool = False
 
 
-def attempt(work: Work, recording: Recording, *, environ: Mapping[str, str], readable: bool) -> Ending:
+def attempt(work: Work, recording: Recording, *, environ: Mapping[str, str], readable: bool) -> Ended:
     """Run one start of the job and return how it ended; what it logs goes to standard error.
 
     A job that has succeeded is not run again by `recording.resume`: its ending is returned as it was.
@@ -95,19 +103,25 @@ def attempt(work: Work, recording: Recording, *, environ: Mapping[str, str], rea
         why = "steps.checkpoint is None, so that nothing is kept to continue from"
         raise Failure(f"{why}. Leave out --resume to begin.", code=USAGE)
     _check_installed()
+    spec = AgentJobSpec.model_validate(given["resolved"]["spec"])
+    check_prices(spec, _aliases(environ), datetime.now(UTC).date())
     with _journal(given, recording) as journal:
         if (final := journal.result) is not None:
             show("this run has ended, so this is its answer; leave out --resume to begin again", error=True)
             why = "the job has its result already"
-            return Ending(verdict=Verdict.SUCCEED.value, reason="ResultAccepted", message=why, result=final)
+            ending = Ending(verdict=Verdict.SUCCEED.value, reason="ResultAccepted", message=why, result=final)
+            return Ended(**ending, usage=journal.spent().usage())
         # No session of before, but a place for artifacts.
         given = {**given, "uid": journal.uid, "start": journal.start, "journal": journal.head(), "session": False}
+        given["budget"] = of_start(spec, journal.spent())
         ended = False
         try:
-            ending = _run_start(given, journal, environ=environ, readable=readable)
+            ending = _run_start(given, spec, journal, environ=environ, readable=readable)
             ended = ending["result"] is not None
-            return ending
+            return Ended(**ending, usage=journal.spent().usage())
         finally:
+            if spent := journal.spent():
+                show(str(spent), error=True)
             if not ended and _resumable(given) and (steps := journal.recorded()):
                 show(f"{counted(steps, 'step')} recorded; the same command with --resume continues there", error=True)
 
@@ -116,10 +130,11 @@ def _resumable(given: Attempt) -> bool:
     return (given["resolved"]["spec"].get("steps") or {}).get("checkpoint") != "None"
 
 
-def _run_start(given: Attempt, journal: Journal, *, environ: Mapping[str, str], readable: bool) -> Ending:
+def _run_start(
+    given: Attempt, spec: AgentJobSpec, journal: Journal, *, environ: Mapping[str, str], readable: bool
+) -> Ending:
     token = secrets.token_urlsafe(32)
     with serving(given, journal, token) as gateway, tempfile.TemporaryDirectory(prefix="agentjobs-") as folder:
-        spec = AgentJobSpec.model_validate(given["resolved"]["spec"])
         (Path(folder) / "token").write_text(token, "utf-8")
         end = Path(folder) / "termination"
         variables = _variables(spec, environ) | {
@@ -132,13 +147,25 @@ def _run_start(given: Attempt, journal: Journal, *, environ: Mapping[str, str], 
             contract.ENV_TERMINATION_FILE: str(end),
             contract.ENV_GRACE_SECONDS: str(spec.runtime.termination_grace_period_seconds),
         }
-        variables.pop(contract.ENV_GATEWAY_CA, None)
+        for name in (contract.ENV_GATEWAY_CA, contract.ENV_MODELS_URL):
+            variables.pop(name, None)
         if readable:
             variables.setdefault(contract.ENV_LOG_FORMAT, "text")
         grace = float(spec.runtime.termination_grace_period_seconds)
         how = _run(variables, seconds=spec.timeouts.attempt.total_seconds(), grace=grace)
         said = TerminationMessage.load(end.read_text("utf-8", "replace")) if end.is_file() else None
     return _ending(gateway.document, said, how)
+
+
+def _aliases(environ: Mapping[str, str]) -> dict[str, str]:
+    """The names for models that an installation would give its pods; its variable may be set here as well."""
+    try:
+        aliases = json.loads(environ.get(contract.ENV_MODEL_ALIASES) or "{}")
+    except ValueError:
+        aliases = None
+    if not isinstance(aliases, dict):
+        raise Failure(f"{contract.ENV_MODEL_ALIASES} must be a JSON object of names and models.", code=USAGE)
+    return aliases
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import Any, Final
 from agentjobs import contract
 from agentjobs.cli import local_artifacts
 from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.cli.local_budget import Spending
 from agentjobs.contract import JournalHead, RecordedStep, Resolved, Result, Step, StepsBody, StepsPage, Versions
 
 FOLDER: Final = Path(".agentjobs")
@@ -27,7 +28,7 @@ PAGE_BYTES: Final = 4 * 1024 * 1024
 _APPLICATION: Final = 0x616A6F62
 _FORMAT: Final = 4
 # What may differ when a run goes on: how long and where it runs, not what it does.
-_MAY_DIFFER: Final = frozenset({"retry", "runtime", "timeouts"})
+_MAY_DIFFER: Final = frozenset({"budget", "retry", "runtime", "timeouts"})
 _SHOWN_DIFFERENCES: Final = 5
 
 _SCHEMA: Final = """
@@ -143,6 +144,11 @@ class Journal:
         counted = "SELECT count(*) FROM steps WHERE run = ? AND NOT void AND ended IS NOT NULL"
         with self._lock:
             return int(self._connection.execute(counted, [self._run]).fetchone()[0])
+
+    def spent(self) -> Spending:
+        """Return what all steps of the job used, void ones too."""
+        with self._lock:
+            return Spending.of(self._connection.execute("SELECT kind, name, request, usage FROM steps").fetchall())
 
     @property
     def uid(self) -> str:

@@ -1,0 +1,127 @@
+"""The budget of a job with `--local`: its limits, and what its starts used as their journal tells.
+
+There is no model proxy, so the runner counts cost as well, by the prices that ship with agentjobs.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Final, TypedDict
+
+from agentjobs import contract
+from agentjobs.api.job.budget import limits_of
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.cli.printing import counted
+from agentjobs.contract import StepKind
+from agentjobs.core.job.models import named_models
+from agentjobs.models.budget import NOTHING, Limits, Scope, plain
+from agentjobs.models.names import SCRIPTED
+
+# What an installation has unless it says otherwise.
+MAX_LLM_CALLS: Final = 500
+
+
+class Usage(TypedDict):
+    """What a run used, by all of its starts."""
+
+    llmCalls: int
+    toolCalls: int
+    inputTokens: int
+    outputTokens: int
+    costUSD: str
+    """Of the calls whose price is known."""
+    unpriced: list[str]
+    """The models of the other calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What the steps of a journal used."""
+
+    counts: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(contract.USAGE, 0))
+    cost: Decimal = NOTHING
+    unpriced: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, steps: Iterable[tuple[str, str, str, str]]) -> "Spending":
+        """Return what steps used: kind, name, request and usage of each, the last two as JSON."""
+        counts, cost, unpriced = dict.fromkeys(contract.USAGE, 0), NOTHING, set[str]()
+        for kind, name, request, usage in steps:
+            used = json.loads(usage)
+            for key in counts:
+                counts[key] += used.get(key, 0)
+            known = json.loads(request).get("costUSD")
+            if known is not None:
+                cost += Decimal(known)
+            elif kind == StepKind.MODEL and not name.startswith(SCRIPTED):
+                unpriced.add(name)
+        return cls(counts, cost, frozenset(unpriced))
+
+    def used(self) -> contract.Used:
+        """Return it as the runner counts it on."""
+        return contract.Used(
+            costUSD=plain(self.cost),
+            tokens=self.counts["inputTokens"] + self.counts["outputTokens"],
+            llmCalls=self.counts["llmCalls"],
+            toolCalls=self.counts["toolCalls"],
+        )
+
+    def usage(self) -> Usage:
+        """Return it for programs."""
+        return Usage(
+            llmCalls=self.counts["llmCalls"],
+            toolCalls=self.counts["toolCalls"],
+            inputTokens=self.counts["inputTokens"],
+            outputTokens=self.counts["outputTokens"],
+            costUSD=plain(self.cost),
+            unpriced=sorted(self.unpriced),
+        )
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to tell."""
+        return any(self.counts.values())
+
+    def __str__(self) -> str:
+        """What people read at the end of a run."""
+        calls, tools = counted(self.counts["llmCalls"], "model call"), counted(self.counts["toolCalls"], "tool call")
+        tokens = counted(self.counts["inputTokens"] + self.counts["outputTokens"], "token")
+        missing = f" without {', '.join(sorted(self.unpriced))}, whose price is not known" if self.unpriced else ""
+        return f"used: {calls}, {tools}, {tokens}, ${plain(self.cost)}{missing}"
+
+
+def limits_here(spec: AgentJobSpec) -> Limits:
+    """Return the limits of a job."""
+    return limits_of(spec.budget, max_llm_calls=MAX_LLM_CALLS)
+
+
+def of_start(spec: AgentJobSpec, spent: Spending) -> contract.Budget:
+    """Return the budget of a start, after what the starts before it spent.
+
+    Each run of the command counts as an attempt of its own.
+    """
+    limits = limits_here(spec)
+    counts = spent if limits.scope is Scope.JOB else Spending()
+    return contract.Budget(limits=limits.dump(), used=counts.used())
+
+
+def check_prices(spec: AgentJobSpec, aliases: Mapping[str, str], on: date) -> None:
+    """Refuse a job that limits its cost and names a model whose price is not known.
+
+    Raises:
+        Failure: it does.
+    """
+    if limits_here(spec).cost is None:
+        return
+    from agentjobs.models.prices import shipped  # where no cost is limited, no price has to be read
+
+    table = shipped()
+    for place, model in named_models(spec):
+        if table.of(aliases.get(model, model), on) is None:
+            raise Failure(
+                f"{place}: the price of {model!r:.80} is not known, and spec.budget.maxCostUSD needs it. "
+                "Use a model that has one, or limit maxTokens or maxLLMCalls instead.",
+                code=USAGE,
+            )
