@@ -17,6 +17,8 @@ from agentjobs_runner.adk.scripted import PREFIX, ScriptCursor, ScriptedModel, i
 from agentjobs_runner.endings import config_invalid
 
 GEMINI: Final = "gemini-"
+# The provider's models by any name, as LiteLLM writes it. LiteLLM itself would pass the model proxy by.
+_GEMINI_API: Final = "gemini/"
 OPENAI: Final = "openai/"
 ANTHROPIC: Final = "anthropic/"
 # First letters of names that people know without their provider, and what they mean.
@@ -48,10 +50,10 @@ class Models:
         if name.startswith(PREFIX):
             self._stage.open(name.removeprefix(PREFIX))
             return ScriptedModel(model=name)
-        if name.startswith(GEMINI):
+        if name.startswith((GEMINI, _GEMINI_API)) and name != _GEMINI_API:
             from google.adk.models.google_llm import Gemini  # only here: scripted jobs need not load it
 
-            return Gemini(model=name)
+            return Gemini(model=name.removeprefix(_GEMINI_API))
         provider, slash, rest = name.partition("/")
         if not (provider and slash and rest):
             raise config_invalid(f"{field}: model {name!r} is unknown; use {_suggestion(name)}")
@@ -71,7 +73,7 @@ def _named_in_code(models: Models, aliases: Iterable[str]) -> type[BaseLlm]:
         @classmethod
         def supported_models(cls) -> list[str]:
             """The names; ADK asks what it knows itself first, LiteLLM among them."""
-            return [f"(?:{OPENAI}).+", f"(?:{ANTHROPIC}).+", *map(re.escape, aliases)]
+            return [f"(?:{_GEMINI_API}).+", f"(?:{OPENAI}).+", f"(?:{ANTHROPIC}).+", *map(re.escape, aliases)]
 
     return Named
 

@@ -55,6 +55,12 @@ def test_no_key_and_no_host_of_ones_own_is_refused_before_anything_runs(models, 
     assert refused.value.ending.reason == "ModelAuth"
 
 
+@pytest.mark.parametrize("name", ["gemini-2.5-flash", "gemini/gemini-2.5-flash", "team/fast"])
+def test_a_gemini_is_asked_by_its_own_client_however_it_is_named(name):
+    found = Models(ScriptCursor({}, 1), {"team/fast": "gemini-2.5-flash"}).resolve(name, "agent.model")
+    assert (type(found).__name__, found.model) == ("Gemini", "gemini-2.5-flash")
+
+
 @pytest.mark.parametrize("name", ["openai/gpt-4o", "anthropic/claude-4"])
 def test_a_client_asks_once_and_waits_as_long_as_the_job_allows(models, monkeypatch, name):
     for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
