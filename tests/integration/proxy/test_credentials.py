@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth.compute_engine import _metadata
-from tests.modelproviders import Failure, serving
+from tests.modelproviders import Failure
 
 from agentjobs.errors import Misconfigured, Unavailable
 from agentjobs.proxy.credentials import AHEAD, AccessTokens
@@ -20,12 +20,6 @@ SECRET = (
     .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     .decode()
 )
-
-
-@pytest.fixture
-async def fake():
-    async with serving() as fake:
-        yield fake
 
 
 @pytest.fixture

@@ -9,19 +9,13 @@ import openai
 import pytest
 from google import genai
 from google.genai import errors as genai_errors
-from tests.modelproviders import Answer, Cut, Failure, Garbage, Hang, Used, in_thread, serving
+from tests.modelproviders import Answer, Cut, Failure, Garbage, Hang, Used, in_thread
 
 # google-genai makes a class of aiohttp's session, which aiohttp discourages.
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
 
 USED = Used(input=100, output=20, cached=40, cache_written=10, thinking=5)
 TOOL = Answer(calls=[("weather", {"city": "Paris"})])
-
-
-@pytest.fixture
-async def fake():
-    async with serving() as fake:
-        yield fake
 
 
 def gemini(fake):
