@@ -4,15 +4,14 @@ A call waits in the line of its model and keys. Jobs take turns there, and the c
 history once at a time, for all that wait. Where no limit is near it takes a little ahead, so that a busy line does not
 ask for each call; where calls wait it asks when the next may fit. Keys that nothing limits cost no question at all.
 
-What is given back is noted here and sent by a task of the limiter's own: a call that is cancelled, at whatever point,
-loses nothing.
+What calls give back is noted at once and sent later (`returns`). Which keys are closed is known by `closures`.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections import Counter, OrderedDict, deque
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
 from typing import Any, Final
@@ -22,7 +21,6 @@ from agentjobs.errors import AgentJobsError
 from agentjobs.history.model_records import (
     LOOK_AGAIN_SECONDS,
     PROBE_SECONDS,
-    Correction,
     Limit,
     Refused,
     Room,
@@ -32,6 +30,8 @@ from agentjobs.history.model_records import (
 from agentjobs.history.protocols import ModelLimits
 from agentjobs.models.config import Counts, Key, Quota
 from agentjobs.models.tokens import Tokens
+from agentjobs.proxy.closures import Closures
+from agentjobs.proxy.returns import Returns
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +48,8 @@ _FRESH_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 5.0
 # A model that has no room for longer is told to be exhausted, so that no more jobs start on it.
 _EXHAUSTED_SECONDS: Final = 5.0
-# What is given back travels together.
-_LINGER_SECONDS: Final = 0.05
-_TRY_AGAIN_SECONDS: Final = 1.0
+# Longer than a statement may take, here and at the server.
+_IN_DOUBT_SECONDS: Final = 10.0
 # Names of models come from pods: lines that nothing waits in are forgotten beyond this number.
 _LINES: Final = 256
 
@@ -121,17 +120,11 @@ class Limiter:
     """
 
     def __init__(self, limits: ModelLimits, *, proxy: str) -> None:
-        self.limits = limits
-        self.proxy = proxy
+        self._shared = _Shared(limits, proxy, Closures(_time), Returns(limits, on_ended=self._call_ended))
         self._lines: dict[tuple[str, tuple[Key, ...]], _Line] = {}
-        self._open: set[UUID] = set()
-        self._refused: set[UUID] = set()
-        self._closed: dict[tuple[str, str], tuple[float, float]] = {}
+        self._open: dict[UUID, bool] = {}
+        """Calls under way, and whether their provider refused them."""
         self._looked = -_LOOK_SECONDS
-        self._amounts: Counter[tuple[str, int]] = Counter()
-        self._ended: set[UUID] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._sending: asyncio.Task[None] | None = None
 
     async def enter(self, call: Wanted, *, patience: float) -> Turn:
         """Wait for a turn, this many seconds at most.
@@ -141,122 +134,44 @@ class Limiter:
             errors.AgentJobsError: history cannot be asked.
         """
         line = self._line(call)
-        return line.at_once(call) or await line.wait(call, patience)
+        turn = line.at_once(call) or await line.wait(call, patience)
+        if not turn.taken:
+            self._look()
+        self._open[turn.id] = False
+        return turn
 
     def leave(self, turn: Turn, used: Tokens | None) -> None:
         """Note that a call ended, and what it used; None is nothing. Only the first time counts."""
-        if not self._end(turn):
+        if (was_refused := self._open.pop(turn.id, None)) is None:
             return
-        tokens = used or Tokens()
-        for quota, slice_, amount in turn.taken:
-            self.correct(quota.bucket, slice_, _amount(quota.counts, tokens) - amount)
-        if turn.is_probe and used is not None and turn.id not in self._refused:
-            self._tell(self._opened(turn))
-        self._refused.discard(turn.id)
+        self._shared.give_back(turn, used or Tokens())
+        if turn.is_probe and used is not None and not was_refused:
+            self._shared.tell(self._opened(turn))
 
     def unused(self, turn: Turn) -> None:
         """Give back the turn of a call that was not sent."""
-        if self._end(turn):
-            for quota, slice_, amount in turn.taken:
-                self.correct(quota.bucket, slice_, -amount)
+        if self._open.pop(turn.id, None) is not None:
+            self._shared.give_back(turn, None)
 
     async def refused(self, turn: Turn, *, seconds: float, reason: str, whole_key: bool = False) -> None:
         """Let no proxy use the turn's key for this long: for the turn's model, or with `whole_key` for any.
 
-        The turn has still to be left.
+        The turn has still to be left. Calls that were under way together are refused together; that is told once.
         """
         model = "" if whole_key else turn.model
-        now = self.time()
-        self._refused.add(turn.id)
-        known, _ = self._closed.get((turn.key, model), (0.0, 0.0))
-        self._closed[turn.key, model] = max(known, now + seconds), now
-        for line in self._lines.values():
-            line.key_closed(turn.key)
-        # The calls that were under way are refused with it, and say the same.
-        if known < now + seconds - 1 or turn.is_probe:
-            await self.limits.close(turn.key, model, seconds=seconds, reason=reason)
+        if turn.id in self._open:
+            self._open[turn.id] = True
+        if self._shared.closures.close(turn.key, model, seconds) or turn.is_probe:
+            for line in self._lines.values():
+                line.key_closed(turn.key)
+            with _unheard():
+                await self._shared.limits.close(turn.key, model, seconds=seconds, reason=reason)
 
     async def close(self) -> None:
-        """Send what is to be given back."""
+        """Let nothing wait any more, and send what is to be given back."""
         for line in self._lines.values():
             line.close()
-        running = [task for task in (*self._tasks, self._sending) if task is not None]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        try:
-            await self._send()
-        except AgentJobsError as error:
-            logger.warning("limits.not_given_back", extra={"error": str(error)})
-
-    def time(self) -> float:
-        """Return the time that all deadlines here are of."""
-        return asyncio.get_running_loop().time()
-
-    def correct(self, bucket: str, slice_: int, amount: int) -> None:
-        """Note what is to be corrected of what was taken."""
-        if amount and slice_:
-            self._amounts[bucket, slice_] += amount
-            self._send_soon()
-
-    def turn(
-        self, line: "_Line", id_: UUID, key: Key, slices: Mapping[str, int], amounts: "_Amounts", probe: bool
-    ) -> Turn:
-        """Return a turn, which is open until it is left."""
-        self._open.add(id_)
-        return Turn(id_, line.model, key.name, tuple((quota, slices[quota.bucket], n) for quota, n in amounts), probe)
-
-    def end_calls(self, calls: Sequence[UUID]) -> None:
-        """Note that calls are not under way, whether or not history knows them."""
-        self._ended.update(calls)
-        self._send_soon()
-
-    def shut(self, key: str, model: str) -> float | None:
-        """Return for how many seconds a key is closed for a model, 0 when it may be tried; None when it is not."""
-        known = [self._closed[place][0] for place in ((key, ""), (key, model)) if place in self._closed]
-        return max(0.0, max(known) - self.time()) if known else None
-
-    def learn(self, model: str, keys: Sequence[str], closed: Mapping[str, float], *, asked_at: float) -> None:
-        """Note which keys history said to be closed, of those that were asked about."""
-        now = self.time()
-        for key in keys:
-            for place in ((key, ""), (key, model)):
-                if place in self._closed and self._closed[place][1] < asked_at:
-                    del self._closed[place]
-            if key in closed:
-                self._closed[key, model] = now + closed[key], now
-
-    def look(self) -> None:
-        """Learn now and then which keys other proxies closed."""
-        if self.time() - self._looked >= _LOOK_SECONDS:
-            self._looked = self.time()
-            self._tell(self._look())
-
-    def exhausted(self, model: str, seconds: float, reason: str) -> None:
-        """Tell that a model has no room for this long; 0: it has."""
-        self._tell(self.limits.exhausted(model, seconds=seconds, reason=reason))
-
-    async def _look(self) -> None:
-        began = self.time()
-        found = await self.limits.closed_keys()
-        for place in [place for place, (_, noted) in self._closed.items() if noted < began]:
-            del self._closed[place]
-        self._closed |= {place: (self.time() + seconds, self.time()) for place, seconds in found.items()}
-
-    async def _opened(self, turn: Turn) -> None:
-        await self.limits.opened(turn.key, turn.model)
-        for model in ("", turn.model):
-            self._closed.pop((turn.key, model), None)
-        for line in self._lines.values():
-            line.look_again()
-
-    def _end(self, turn: Turn) -> bool:
-        if turn.id not in self._open:
-            return False
-        self._open.remove(turn.id)
-        if any(not quota.window for quota, _, _ in turn.taken):
-            self.end_calls([turn.id])
-        return True
+        await self._shared.close()
 
     def _line(self, call: Wanted) -> "_Line":
         place = call.model, call.keys
@@ -264,58 +179,87 @@ class Limiter:
         if line is None:
             if len(self._lines) >= _LINES:
                 self._lines = {place: line for place, line in self._lines.items() if line.is_used}
-            line = self._lines[place] = _Line(self, call.model, call.keys)
+            line = self._lines[place] = _Line(self._shared, call.model, call.keys)
         return line
 
-    def _tell(self, telling: Coroutine[Any, Any, None]) -> None:
+    def _call_ended(self) -> None:
+        for line in self._lines.values():
+            line.call_ended()
+
+    def _look(self) -> None:
+        """Learn now and then which keys other proxies closed; a call that takes from limits learns it by that."""
+        if _time() - self._looked >= _LOOK_SECONDS:
+            self._looked = _time()
+            self._shared.tell(self._learn())
+
+    async def _learn(self) -> None:
+        began = _time()
+        self._shared.closures.told_all(await self._shared.limits.closed_keys(), asked_at=began)
+
+    async def _opened(self, turn: Turn) -> None:
+        await self._shared.limits.opened(turn.key, turn.model)
+        self._shared.closures.open(turn.key, turn.model)
+        for line in self._lines.values():
+            line.look_again()
+
+
+class _Shared:
+    """What the lines of a proxy have in common."""
+
+    def __init__(self, limits: ModelLimits, proxy: str, closures: Closures, returns: Returns) -> None:
+        self.limits = limits
+        self.proxy = proxy
+        self.closures = closures
+        self.returns = returns
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def give_back(self, turn: Turn, used: Tokens | None) -> None:
+        """Give back what a turn took and did not use: None, all of it."""
+        for quota, slice_, amount in turn.taken:
+            if quota.window:
+                left = 0 if used is None else _amount(quota.counts, used)
+                self.returns.correct(quota.bucket, slice_, left - amount)
+        if any(not quota.window for quota, _, _ in turn.taken):
+            self.returns.end([turn.id])
+
+    def tell(self, telling: Coroutine[Any, Any, None]) -> None:
+        """Tell history something that no call waits for."""
+
         async def told() -> None:
-            try:
+            with _unheard():
                 await telling
-            except AgentJobsError as error:
-                logger.warning("limits.not_told", extra={"error": str(error)})
 
         task = asyncio.create_task(told())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _send_soon(self) -> None:
-        if self._sending is None:
-            self._sending = asyncio.create_task(self._send_all())
+    async def close(self) -> None:
+        """Tell nothing more but what is to be given back."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.returns.close()
 
-    async def _send_all(self) -> None:
-        try:
-            while self._amounts or self._ended:
-                await asyncio.sleep(_LINGER_SECONDS)
-                try:
-                    await self._send()
-                except AgentJobsError as error:
-                    logger.warning("limits.not_given_back", extra={"error": str(error)})
-                    await asyncio.sleep(_TRY_AGAIN_SECONDS)
-        finally:
-            self._sending = None
 
-    async def _send(self) -> None:
-        amounts, self._amounts = self._amounts, Counter()
-        ended, self._ended = self._ended, set()
-        corrections = [Correction(bucket, slice_, amount) for (bucket, slice_), amount in amounts.items() if amount]
-        try:
-            if corrections or ended:
-                await self.limits.give_back(corrections, ended)
-        except BaseException:
-            # Windows forget what is not corrected; calls at once would count as long as this proxy lives.
-            self._ended |= ended
-            raise
-        if ended:
-            for line in self._lines.values():
-                line.call_ended()
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Go on when history does not hear something that only makes it better."""
+    try:
+        yield
+    except AgentJobsError as error:
+        logger.warning("limits.not_told", extra={"error": str(error)})
+
+
+def _time() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class _Line:
     """Where calls of one model by the same keys wait."""
 
-    def __init__(self, limiter: Limiter, model: str, keys: tuple[Key, ...]) -> None:
-        self.model = model
-        self._limiter = limiter
+    def __init__(self, shared: _Shared, model: str, keys: tuple[Key, ...]) -> None:
+        self._shared = shared
+        self._model = model
         self._keys = keys
         self._jobs: OrderedDict[str, deque[_Waiting]] = OrderedDict()
         self._asking: Sequence[_Waiting] = ()
@@ -338,7 +282,7 @@ class _Line:
 
     def at_once(self, call: Wanted) -> Turn | None:
         """Return a turn that costs no question; None where there is none, or others wait."""
-        self._arrivals.note(self._limiter.time())
+        self._arrivals.note(_time())
         if self._jobs:
             return None
         if (lease := self._lease) is not None:
@@ -347,12 +291,11 @@ class _Line:
             if lease.covers(amounts):
                 for quota, amount in amounts:
                     lease.left[quota.bucket] -= amount
-                return self._limiter.turn(self, uuid4(), key, lease.slices, amounts, False)
+                return self._turn(uuid4(), key, amounts, lease.slices)
         key = self._choose(call, Counter(), frozenset())
-        if key.quotas or self._limiter.shut(key.name, self.model) is not None:
+        if key.quotas or self._shared.closures.seconds(key.name, self._model) is not None:
             return None
-        self._limiter.look()
-        return self._limiter.turn(self, uuid4(), key, {}, (), False)
+        return self._turn(uuid4(), key, (), {})
 
     async def wait(self, call: Wanted, patience: float) -> Turn:
         """Wait in the line. Raises as `Limiter.enter`."""
@@ -371,7 +314,7 @@ class _Line:
             return await waiting.future
         except asyncio.CancelledError:
             if not waiting.future.cancelled() and waiting.future.exception() is None:
-                self._limiter.unused(waiting.future.result())
+                self._shared.give_back(waiting.future.result(), None)
             raise
         finally:
             timer.cancel()
@@ -417,7 +360,7 @@ class _Line:
 
     async def _round(self) -> float:
         """Ask history once; return how many seconds there is nothing more to ask."""
-        limiter, now = self._limiter, self._limiter.time()
+        shared, now = self._shared, _time()
         batch = self._next(now)
         if not batch:
             return max(0.0, min(waiting.not_before for waiting in self._all()) - now)
@@ -427,51 +370,58 @@ class _Line:
         others = [_take(key, _amounts(key, batch[0].wanted)) for key in self._keys if len(self._keys) > 1]
         self._asking = batch
         try:
-            taken = await limiter.limits.take(limiter.proxy, self.model, takes + ([ahead] if ahead else []), others)
+            taken = await shared.limits.take(shared.proxy, self._model, takes + ([ahead] if ahead else []), others)
         except BaseException:
-            # Nobody knows whether they were granted.
-            limiter.end_calls([take.id for take in takes])
+            self._is_in_doubt([take.id for take in takes])
             raise
         finally:
             self._asking = ()
-        self._rooms, self._rooms_at = taken.rooms, limiter.time()
-        limiter.learn(self.model, [key.name for key in self._keys], taken.closed, asked_at=now)
+        self._rooms, self._rooms_at = taken.rooms, _time()
+        shared.closures.told(self._model, [key.name for key in self._keys], taken.closed, asked_at=now)
         for (waiting, key), take in zip(chosen[: taken.granted], takes, strict=False):
-            amounts = _amounts(key, waiting.wanted)
-            self._grant(waiting, limiter.turn(self, take.id, key, taken.slices, amounts, key.name in taken.probes))
+            is_probe = key.name in taken.probes
+            self._grant(waiting, self._turn(take.id, key, _amounts(key, waiting.wanted), taken.slices, is_probe))
         if ahead is not None and taken.granted > len(takes):
             self._begin_lease(ahead, taken, began=now)
         return self._turned_away(batch[taken.granted :], taken)
 
+    def _is_in_doubt(self, calls: Sequence[UUID]) -> None:
+        """End calls of a take that had no answer: PostgreSQL may have carried it out, or may still do so."""
+        if any(not quota.window for key in self._keys for quota in key.quotas):
+            self._shared.returns.end(calls)
+            asyncio.get_running_loop().call_later(_IN_DOUBT_SECONDS, self._shared.returns.end, calls)
+
     def _turned_away(self, batch: Sequence[_Waiting], taken: Taken) -> float:
         """Tell those that cannot wait so long; return how long the first of the others has to."""
-        now = self._limiter.time()
-        is_full = False
+        now = _time()
+        is_first = True
+        pause = 0.0
         for waiting in batch:
             refused = self._refusal(waiting.wanted, taken)
-            if refused is None:
-                break
             is_alone = all(_is_larger(key, waiting.wanted) for key in self._keys)
-            if not is_alone and not is_full:
+            if refused and is_first and not is_alone:
                 self._full(refused, now)
-                is_full = True
-            if refused.seconds > max(waiting.until - now, LOOK_AGAIN_SECONDS):
+            if refused and (waiting.until <= now or refused.seconds > max(waiting.until - now, LOOK_AGAIN_SECONDS)):
                 self._fail(waiting, NoTurn(refused.limit, refused.seconds))
-            elif is_alone:
+            elif refused and is_alone:
                 waiting.not_before = now + refused.seconds
-            else:
-                self._blocked, self._blocked_until = refused, now + refused.seconds
-                return refused.seconds
-        if not is_full and self._exhausted_until > now:
+            elif is_first:
+                is_first = False
+                if refused:
+                    pause, self._blocked, self._blocked_until = refused.seconds, refused, now + refused.seconds
+        if not batch and self._exhausted_until > now:
             self._exhausted_until = 0.0
-            self._limiter.exhausted(self.model, 0.0, "")
-        return 0.0
+            self._tell_exhausted(0.0, "")
+        return pause
 
     def _full(self, refused: Refused, now: float) -> None:
         until = now + refused.seconds
         if refused.seconds > _EXHAUSTED_SECONDS and abs(until - self._exhausted_until) > 1:
             self._exhausted_until = until
-            self._limiter.exhausted(self.model, refused.seconds, refused.limit)
+            self._tell_exhausted(refused.seconds, refused.limit)
+
+    def _tell_exhausted(self, seconds: float, reason: str) -> None:
+        self._shared.tell(self._shared.limits.exhausted(self._model, seconds=seconds, reason=reason))
 
     def _refusal(self, call: Wanted, taken: Taken) -> Refused | None:
         """Return what keeps a call from the key that it may use first; None when one can be used now."""
@@ -486,7 +436,7 @@ class _Line:
         chosen = []
         for waiting in batch:
             key = self._choose(waiting.wanted, spent, tried)
-            if self._limiter.shut(key.name, self.model) is not None:
+            if self._shared.closures.seconds(key.name, self._model) is not None:
                 tried.add(key.name)
             for quota, amount in _amounts(key, waiting.wanted):
                 spent[quota.bucket] += amount
@@ -500,10 +450,10 @@ class _Line:
             spent: by calls before this one, as far as history does not know it yet.
             tried: closed keys that another call tries.
         """
-        is_fresh = self._limiter.time() - self._rooms_at < _FRESH_SECONDS
+        is_fresh = _time() - self._rooms_at < _FRESH_SECONDS
 
         def rank(key: Key) -> tuple[float, float]:
-            wait = PROBE_SECONDS if key.name in tried else self._limiter.shut(key.name, self.model) or 0.0
+            wait = PROBE_SECONDS if key.name in tried else self._shared.closures.seconds(key.name, self._model) or 0.0
             share = 1.0
             for quota, amount in _amounts(key, call):
                 room = self._rooms.get(quota.bucket, Room()) if is_fresh else Room()
@@ -516,8 +466,8 @@ class _Line:
 
     def _ahead(self, key: Key) -> Take | None:
         """Return what to take ahead from a key's limits: of each some, if half of it stays."""
-        calls = self._arrivals.in_a_second(self._limiter.time())
-        if calls < _BUSY_CALLS or self._limiter.shut(key.name, self.model) is not None:
+        calls = self._arrivals.in_a_second(_time())
+        if calls < _BUSY_CALLS or self._shared.closures.seconds(key.name, self._model) is not None:
             return None
         if any(not quota.window or quota.most < _LEASE_PART for quota in key.quotas):
             return None
@@ -536,7 +486,7 @@ class _Line:
 
     def _end_lease(self, lease: _Lease) -> None:
         for bucket, amount in lease.left.items():
-            self._limiter.correct(bucket, lease.slices[bucket], -amount)
+            self._shared.returns.correct(bucket, lease.slices[bucket], -amount)
         lease.left.clear()
         if self._lease is lease:
             self._lease = None
@@ -548,12 +498,18 @@ class _Line:
         ]
         return list(islice((one for row in zip_longest(*ready) for one in row if one is not None), self._bound))
 
+    def _turn(
+        self, id_: UUID, key: Key, amounts: "_Amounts", slices: Mapping[str, int], is_probe: bool = False
+    ) -> Turn:
+        taken = tuple((quota, slices[quota.bucket], amount) for quota, amount in amounts)
+        return Turn(id_, self._model, key.name, taken, is_probe)
+
     def _grant(self, waiting: _Waiting, turn: Turn) -> None:
         self._remove(waiting)
         if waiting.wanted.uid in self._jobs:
             self._jobs.move_to_end(waiting.wanted.uid)
         if waiting.future.done():
-            self._limiter.unused(turn)
+            self._shared.give_back(turn, None)
         else:
             waiting.future.set_result(turn)
 
@@ -565,7 +521,7 @@ class _Line:
     def _expire(self, waiting: _Waiting) -> None:
         """End a wait, unless its answer is on the way."""
         if waiting not in self._asking:
-            now = self._limiter.time()
+            now = _time()
             limit = self._blocked.limit if self._blocked is not None else self._keys[0].name
             self._give_up(waiting)
             self._fail(waiting, NoTurn(limit, max(1.0, self._blocked_until - now)))

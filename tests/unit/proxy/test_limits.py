@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import looptime
 import pytest
@@ -54,6 +55,7 @@ class History(MemoryModelLimits):
 
     async def close(self, key, model, **closing):
         self.asked["close"] += 1
+        await self._travel()
         await super().close(key, model, **closing)
 
 
@@ -119,7 +121,7 @@ async def callers(limiter, key, sent, *, jobs, seconds, tokens=NOTHING, pause=0.
             await asyncio.sleep(pause)
             limiter.leave(turn, tokens)
 
-    await asyncio.gather(*(job(f"{limiter.proxy}-{n}") for n in range(jobs)))
+    await asyncio.gather(*(job(f"{id(limiter)}-{n}") for n in range(jobs)))
 
 
 @pytest.mark.parametrize(("most", "seconds"), [(60, 1200), (900, 240)])
@@ -407,7 +409,7 @@ async def test_one_call_goes_first_when_a_key_opens_and_then_all(history, key):
     turn = await limiters[0].enter(a_call(key), patience=1)
     await limiters[0].refused(turn, seconds=30, reason="429")
     limiters[0].leave(turn, None)
-    await limiters[1]._look()
+    await limiters[1]._learn()
 
     async def call(limiter, uid):
         turn = await limiter.enter(a_call(key, uid=uid), patience=100)
@@ -421,7 +423,8 @@ async def test_one_call_goes_first_when_a_key_opens_and_then_all(history, key):
     assert (len(sent), max(sent) < 36) == (100, True)
 
 
-async def test_a_first_call_that_is_refused_closes_the_key_for_all_others(limiter):
+@pytest.mark.parametrize("seconds", [5, 30])
+async def test_a_first_call_that_is_refused_closes_the_key_for_all_others(limiter, seconds):
     key, sent, refusals = requests(1000), [], []
 
     async def call(uid):
@@ -432,12 +435,14 @@ async def test_a_first_call_that_is_refused_closes_the_key_for_all_others(limite
                 limiter.leave(turn, Tokens())
                 return
             refusals.append(now())
-            await limiter.refused(turn, seconds=30, reason="429")
+            await asyncio.sleep(0.1)
+            await limiter.refused(turn, seconds=seconds, reason="429")
             limiter.leave(turn, None)
 
     await asyncio.gather(*(call(str(n)) for n in range(50)))
+    pauses = [round(later - earlier) for earlier, later in pairwise(sorted(set(refusals)))]
 
-    assert [round(time) for time in refusals if time > 1] == [30, 60, 90]
+    assert pauses == [seconds] * len(pauses)
     assert (len([time for time in sent if time > 100]), max(sent) < 130) == (50, True)
 
 
@@ -501,6 +506,37 @@ async def test_a_model_without_room_is_told_to_be_exhausted_until_it_has_some(li
 
     assert 60 <= (known[MODEL] - NOON).total_seconds() <= 62
     assert await history.exhausted_models() == {}
+
+
+async def test_patience_ends_while_history_is_asked(limiter, history):
+    await limiter.enter(a_call(at_once(1)), patience=1)
+    history.delay(0.3)
+    began = now()
+    with pytest.raises(NoTurn):
+        await asyncio.wait_for(limiter.enter(a_call(at_once(1)), patience=1), 10)
+
+    assert 1 <= now() - began <= 1.6
+
+
+async def test_a_question_whose_answer_is_lost_holds_no_call(limiter, history):
+    history.delay(0.2)
+    calling = asyncio.create_task(limiter.enter(a_call(at_once(1)), patience=1))
+    await asyncio.sleep(0.3)
+    history.away = True
+    with pytest.raises(errors.Unavailable):
+        await calling
+    history.away = False
+
+    assert await limiter.enter(a_call(at_once(1)), patience=5)
+
+
+async def test_a_refusal_counts_here_while_history_does_not_hear_it(limiter, history):
+    first, second = a_key(name="one"), a_key(name="two")
+    turn = await limiter.enter(a_call(first, second), patience=1)
+    history.away = True
+    await limiter.refused(turn, seconds=30, reason="429")
+
+    assert (await limiter.enter(a_call(first, second), patience=1)).key == "gemini/two"
 
 
 async def test_calls_fail_while_history_is_away_and_go_on_after(limiter, history):

@@ -119,16 +119,6 @@ forgotten AS (
     WHERE slices.cluster = %(cluster)s
         AND slices.bucket = buckets.bucket
         AND slices.slice < buckets.slice - CASE WHEN span >= 86400 THEN 0 ELSE 61 + %(grace)s * 60 / nullif(span, 0) END
-),
-lost AS (
-    DELETE FROM agentjobs.limit_running AS running
-    USING buckets, moment
-    WHERE running.cluster = %(cluster)s
-        AND running.bucket = buckets.bucket
-        AND running.since < now - interval '1 hour'
-        AND NOT EXISTS (
-            SELECT FROM agentjobs.proxies WHERE id = running.proxy AND seen_at > now - interval '1 hour'
-        )
 )
 SELECT
     granted,
@@ -149,13 +139,6 @@ FROM json_to_recordset(%(corrections)s) AS given (bucket text, slice bigint, amo
 WHERE slices.cluster = %(cluster)s AND slices.bucket = given.bucket AND slices.slice = given.slice;
 
 -- name: close_key
--- What opened again goes with it, so that the table holds what is closed.
-WITH opened AS (
-    DELETE FROM agentjobs.closed_keys
-    WHERE cluster = %(cluster)s
-        AND (key, model) <> (%(key)s, %(model)s)
-        AND greatest(until, probe) < clock_timestamp() - interval '1 hour'
-)
 INSERT INTO agentjobs.closed_keys AS closed (cluster, key, model, reason, until)
 VALUES (
     %(cluster)s, %(key)s, %(model)s, %(reason)s, clock_timestamp() + make_interval(secs => %(seconds)s)
