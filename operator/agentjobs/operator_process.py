@@ -67,7 +67,11 @@ def run(settings: OperatorSettings, *, now: Callable[[], datetime] = utc_now) ->
 
 
 class Operator:
-    """One operator process, from settings to its end."""
+    """One operator process, from settings to its end.
+
+    Raises:
+        Invalid, Misconfigured: the file of models cannot be used.
+    """
 
     def __init__(self, settings: OperatorSettings, now: Callable[[], datetime] = utc_now) -> None:
         self._settings = settings
@@ -79,8 +83,9 @@ class Operator:
         self._elector: Elector | None = None
         self._failure: AgentJobsError | None = None
         self._authorities: str | None = None
-        self._models_text = ""
-        self._models = config.from_environment({})
+        path = settings.models_file
+        self._models_text = "" if path is None else config.text_of(path)
+        self._models = config.from_environment({}) if path is None else config.parse(self._models_text, str(path))
 
     async def run(self) -> None:
         """Run to the end.
@@ -94,9 +99,6 @@ class Operator:
         settings = self._settings
         if settings.gateway_ca_file is not None:
             self._authorities = authorities.read(settings.gateway_ca_file)
-        if settings.models_file is not None:
-            self._models_text = config.text_of(settings.models_file)
-            self._models = config.parse(self._models_text, str(settings.models_file))
         identity = settings.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
         probes = serving(
             host_and_port(settings.probe_address),

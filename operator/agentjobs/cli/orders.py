@@ -108,21 +108,22 @@ def resume(
 ) -> None:
     """Let suspended jobs continue.
 
-    Whether spec.suspend or a rule of the job's resultPolicy suspended it.
+    Whether spec.suspend or a rule of the job's resultPolicy suspended it. A job whose budget is used up continues when
+    its spec.budget is raised: exit code 1 until then.
 
     Examples:
         agentjobs resume hello
     """
+
+    def resumed(target: Target, job: "Job") -> str:
+        if (job.phase, job.reason) == ("Suspended", "BudgetExceeded"):
+            patch = """'{"spec":{"budget":{"FIELD":VALUE}}}'"""
+            cure = f"raise the limit: kubectl patch agentjob {target.name} --type merge -p {patch}"
+            raise Failure(f"{target.name} cannot be resumed: its budget is used up; {cure}")
+        return _told(target, job, "resumed", "be resumed")
+
     choice = Choice(names or (), selector, all_, everywhere)
-    _order(
-        choice,
-        lambda one: one.do.resume(one.name),
-        lambda one, job: _told(one, job, "resumed", "be resumed"),
-        format_,
-        namespace,
-        context,
-        kubeconfig,
-    )
+    _order(choice, lambda one: one.do.resume(one.name), resumed, format_, namespace, context, kubeconfig)
 
 
 def rerun(

@@ -119,6 +119,20 @@ async def test_a_suspended_job_goes_on_when_it_is_resumed(cli, kubeconfig, name)
     assert (suspended[0], resumed[0]) == (0, 0)
 
 
+async def test_a_job_whose_budget_is_used_up_is_not_resumed_but_told_of(cli, kubeconfig, name, tmp_path):
+    path = tmp_path / "budget.yaml"
+    path.write_text(FILE.replace("error: {status: 503, message: Busy.}", "text: One.").replace("NAME", name))
+    loop = "{agentClass: LoopAgent, maxIterations: 2, subAgents: [a], agents: [{name: a, instruction: x}]}"
+    budget = "\n  budget: {maxLLMCalls: 1, onExceeded: Suspend}\n"
+    path.write_text(path.read_text().replace("{instruction: Be brief.}", loop) + budget)
+    await cli("apply", "-f", str(path))
+    suspended = await cli("wait", name, "--for=condition=Suspended", "--timeout=110s")
+    code, _, err = await cli("resume", name)
+
+    assert (suspended[0], code) == (0, 1)
+    assert "its budget is used up" in err
+
+
 async def test_a_job_that_fails_ends_with_its_verdict(cli, kubeconfig, name):
     code, out, err = await cli("run", "Go.", "--model", "nonsense", "--instruction", "x", "--name", name)
 

@@ -71,6 +71,7 @@ class World:
         # Model calls by the job's uid and its attempt, and models that are at their limits.
         self.calls: dict[tuple[str, int], int] = defaultdict(int)
         self.exhausted: dict[str, datetime] = {}
+        self.exhausted_since: dict[str, datetime] = {}
         self.asked_for_limits = 0
         # Starts whose steps an operator asked for: the job's uid and the number.
         self.asked: list[tuple[str, int]] = []
@@ -244,6 +245,12 @@ class World:
 
     def used_by(self, uid, attempt=None):
         return Used(llm_calls=sum(n for (of, a), n in self.calls.items() if of == uid and attempt in (None, a)))
+
+    def exhaust(self, model, seconds):
+        """No call of a model can be made for so long."""
+        if self.exhausted.get(model, self.now) <= self.now:
+            self.exhausted_since[model] = self.now
+        self.exhausted[model] = self.now + timedelta(seconds=seconds)
 
     async def exhausted_models(self):
         self._available()

@@ -1,6 +1,7 @@
 """Whatever happens in whatever order: terminal is final, a start has one claimed pod, attempts never skip.
 
-A job's budget is never used up when it starts, and raising it is enough for it to go on.
+A job's budget is never used up when it starts, and raising it is enough for it to go on. No job starts whose model has
+been at its limit for more than two seconds.
 A queue's slots are never exceeded, a session never runs twice at once, a deleted job starts nothing, and a job that an
 operator cannot read after a rollback goes on after the upgrade. A time-out without a new step is charged.
 `make properties` tries more than the usual histories.
@@ -8,6 +9,7 @@ operator cannot read after a rollback goes on after the upgrade. A time-out with
 
 import copy
 from collections import defaultdict
+from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,9 +19,11 @@ from agentjobs.api.conditions import Phase, primary_condition
 from agentjobs.contract import ANNOTATION_SESSION, Verdict
 from agentjobs.core.job.observation import Job
 from agentjobs.errors import NotFound
+from agentjobs.reconcile.job.exhausted import ASK_SECONDS
 
 JOBS = ("one", "two", "three", "four")
 SLOTS = 2
+MODEL = "gemini-of-four"
 SESSION = {"appName": "a", "sessionId": "s"}
 
 ACTIONS = (
@@ -37,6 +41,8 @@ ACTIONS = (
     "call-models",
     "raise-budget",
     "change-budget",
+    "exhaust-model",
+    "replenish-model",
     "time-out-pods",
     "crash-pods",
     "delete-pod",
@@ -146,6 +152,8 @@ class Watcher:
             assert step_of(status) >= step_of(before), "the checkpoint went back"
             if status.starts > before.starts:
                 self._check_budget(uid, status)
+        if status.starts > (before.starts if before is not None else 0):
+            self._check_model(uid)
         self.seen[uid] = status
         said = primary_condition(status.conditions)
         assert status.reason == (said.reason if said else None)
@@ -170,6 +178,13 @@ class Watcher:
 
     def _jobs(self):
         return [obj for key, obj in self.world.objects.items() if key[0] == "AgentJob"]
+
+    def _check_model(self, uid):
+        (model,) = (job["spec"]["agent"]["model"] for job in self._jobs() if job["metadata"]["uid"] == uid)
+        since = self.world.exhausted_since.get(model)
+        known = since is not None and self.world.now - since > timedelta(seconds=ASK_SECONDS)
+        still = self.world.exhausted.get(model, self.world.now) > self.world.now
+        assert not (known and still), "a job was started whose model is at its limit"
 
     def _check_time_outs(self, status):
         for record in status.attempt_history:
@@ -226,7 +241,7 @@ async def play(world, died, script, operators):
         resultPolicy={"rules": rules},
     )
     world.apply("three", session=SESSION, priority=0, budget={"maxLLMCalls": 2, "scope": "Attempt"})
-    world.apply("four", retry={"backoff": {"initial": "1s"}})
+    world.apply("four", retry={"backoff": {"initial": "1s"}}, agent={"model": MODEL, "inline": {"instruction": "x"}})
     for name in JOBS:
         world.job(name)["metadata"]["finalizers"] = ["example.com/hold"]
     for action, draw in script:
@@ -276,6 +291,10 @@ async def act(world, action, draw, number):  # noqa: C901  one flat branch an ac
     elif action == "call-models":
         for pod in live:
             world.call_model(pod)
+    elif action == "exhaust-model":
+        world.exhaust(MODEL, 1 + draw % 100)
+    elif action == "replenish-model":
+        world.exhausted.clear()
     elif action in ("raise-budget", "change-budget"):
         name = ("one", "three")[draw % 2]
         budget = world.job(name)["spec"]["budget"] if ("AgentJob", "default", name) in world.objects else None
@@ -473,6 +492,17 @@ async def test_the_checks_see_a_start_with_a_budget_that_is_used_up(worlds):
     world.calls = calls
 
     with pytest.raises(AssertionError, match="budget is used up"):
+        watcher.check()
+
+
+async def test_the_checks_see_a_start_with_a_model_at_its_limit(world):
+    watcher = Watcher(world)
+    world.apply("one", agent={"model": MODEL, "inline": {"instruction": "x"}})
+    await world.act()
+    world.exhaust(MODEL, 60)
+    world.now += timedelta(seconds=5)
+
+    with pytest.raises(AssertionError, match="at its limit"):
         watcher.check()
 
 

@@ -4,6 +4,7 @@ A job goes on when its budget was edited, and for no other reason: a pod carries
 suspension's message ends with them. So a runner that counts otherwise than history does never makes a loop.
 """
 
+import json
 from datetime import datetime
 
 from agentjobs.api.conditions import ConditionType, Phase, SuspendedReason, find_condition
@@ -11,7 +12,7 @@ from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.contract import ErrorClass, cut
 from agentjobs.core.job.actions import Again, Finish, Suspend
 from agentjobs.core.job.observation import Job, Observation
-from agentjobs.core.pods.manifests import budget_annotation
+from agentjobs.core.pods.pod import Pod
 from agentjobs.models.budget import Limits, Used, plain
 
 # A condition has 1 KiB, and must not lose its end.
@@ -45,8 +46,8 @@ def after_start(seen: Observation, spec: AgentJobSpec, message: str, now: dateti
     When the budget was edited meanwhile, the job goes on as if it had been so from the beginning: what is left of it is
     judged before the next start.
     """
-    told = seen.active_pod.budget if seen.active_pod else ""
-    if told != budget_annotation(seen.limits):
+    told = _noted(seen.active_pod)
+    if told is not None and told != seen.limits:
         return Again(now, infra=False, free=True)
     return over_budget(spec, seen.limits, message)
 
@@ -60,6 +61,14 @@ def is_unchanged(job: Job, limits: Limits) -> bool:
     """Whether a job that is suspended for its budget still has the budget that it was suspended for."""
     said = find_condition(job.status.conditions, ConditionType.SUSPENDED)
     return said is not None and said.message.endswith(f"; {_THEN}{_words(limits)}")
+
+
+def _noted(pod: Pod | None) -> Limits | None:
+    """What a pod was told to keep to; None when it does not say so, as an annotation that somebody else wrote."""
+    try:
+        return Limits.read(json.loads(pod.budget)) if pod is not None else None
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def _count(limit: int | None, used: int) -> str:

@@ -104,14 +104,8 @@ def _deadline(timeouts: Timeouts, ran: int) -> int:
 
 def _annotations(session: SessionKey, runtime: Runtime, defaults: PodDefaults, limits: Limits) -> dict[str, str]:
     authorities = {ANNOTATION_GATEWAY_CA: defaults.gateway_authorities} if defaults.gateway_authorities else {}
-    budget = {ANNOTATION_BUDGET: written} if (written := budget_annotation(limits)) else {}
+    budget = {ANNOTATION_BUDGET: json.dumps(told, separators=(",", ":"))} if (told := limits.dump()) else {}
     return {**runtime.annotations, ANNOTATION_SESSION: json.dumps(session), **budget, **authorities}
-
-
-def budget_annotation(limits: Limits) -> str:
-    """Return limits as they stand in the annotation of a pod, empty for none."""
-    found = limits.dump()
-    return json.dumps(found, separators=(",", ":")) if found else ""
 
 
 def _labels(job: str, attempt: int, spec: AgentJobSpec) -> dict[str, str]:

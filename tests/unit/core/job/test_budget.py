@@ -94,6 +94,14 @@ def test_a_budget_that_was_edited_while_the_pod_ran_lets_the_job_go_on_at_once(s
     assert (seen.job.status.snoozes, seen.job.status.infra_restarts) == (0, 0)
 
 
+@pytest.mark.parametrize("noted", ["", "[]", "{", '{"maxLLMCalls": 0}', "[" * 5000])
+def test_a_pod_that_does_not_say_what_it_was_told_is_no_reason_to_go_on(scene, noted):
+    seen = exceeded(scene)
+    seen.pods[0]["metadata"]["annotations"] = {ANNOTATION_BUDGET: noted}
+
+    assert isinstance(next_of(seen).next_step, Suspend)
+
+
 def test_what_was_edited_is_judged_before_the_next_start(scene):
     seen = exceeded(scene, THREE)
     seen.raw["budget"] = {"maxLLMCalls": 2}
