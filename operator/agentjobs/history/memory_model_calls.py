@@ -55,6 +55,8 @@ class MemoryModelCalls:
         others = [one for one in job.calls.values() if one.end is None and scope in (None, one.attempt)]
         under_way = sum((_most(one.new) for one in others), Spend())
         judgement = Judgement(Fits.YES)
+        if call.id in job.calls and job.calls[call.id].end is not None:
+            raise errors.Conflict(f"model call {call.id} has ended")
         if call.id not in job.calls:
             judgement = judge(call.limits, spent, under_way, _most(call))
         if judgement.fits is Fits.YES:

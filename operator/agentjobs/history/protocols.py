@@ -165,10 +165,13 @@ class ModelLedger(Protocol):
     async def reserve(self, call: NewCall) -> Reserved:
         """Record a call that is about to be made, if the budget of its job has room for it; the same call twice is one.
 
-        What other calls of the job, by any proxy, may still cost counts too (`models.budget.judge`).
+        What other calls of the job, by any proxy, may still cost counts too (`models.budget.judge`). When this raises,
+        or is cancelled, no call may be made, unless the same reservation succeeds later.
 
         Raises:
             errors.NotFound, errors.Fenced: there is no such start, or it is not this pod's.
+            errors.Conflict: the call has ended.
+            errors.Invalid: its cost is not a number.
         """
         ...
 

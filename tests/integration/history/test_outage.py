@@ -5,19 +5,23 @@ import contextlib
 import os
 import signal
 import socket
+from decimal import Decimal
 from functools import partial
 
 import psycopg
 import pytest
+from tests.integration.history.model_calls import a_call_of, the_end_of
 
 from agentjobs import errors
 from agentjobs.history import migrate
 from agentjobs.history.breaker import Away
 from agentjobs.history.database import Database
+from agentjobs.history.model_calls import ModelCalls
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.schema import SCHEMA
 from agentjobs.history.writer import HistoryWriter
+from agentjobs.models.budget import Fits, Used
 from devcluster.postgres import EmbeddedPostgres
 
 
@@ -79,6 +83,39 @@ async def test_an_absent_server_is_unavailable_at_once(server, a_job):
 
         with pytest.raises(errors.Unavailable):
             await history.accept(a_job().job(), a_job().start(2))
+
+
+async def test_model_calls_are_booked_once_though_postgres_dies_between(server, a_job):
+    build = a_job("spends")
+    async with Database(server.dsn) as database:
+        operator, ledger = OperatorWrites(database, cluster="c"), ModelCalls(database, cluster="c")
+        await operator.accept(build.job(), build.start(1))
+        await RunnerWrites(database, cluster="c").claim(build.uid, 1, "pod-1", **build.place)
+        calls = [a_call_of(build.uid) for _ in range(60)]
+
+        async def insist(ask):
+            for _ in range(100):
+                with contextlib.suppress(errors.Unavailable):
+                    return await ask()
+                await asyncio.sleep(0.1)
+            pytest.fail("history did not come back")
+
+        async def make(call):
+            reserved = await insist(partial(ledger.reserve, call))
+            await insist(partial(ledger.settle, [the_end_of(call, cost="0.1")]))
+            return reserved.judgement.fits
+
+        making = asyncio.gather(*(make(call) for call in calls))
+        await asyncio.sleep(0.02)
+        os.kill(server.pid, signal.SIGKILL)
+        await server.wait()
+        await server.stop()
+        await server.start()
+        assert set(await making) == {Fits.YES}
+        await ledger.seen("proxy-a", {})
+
+        assert await operator.spent(build.uid) == Used(Decimal(6), tokens=900, llm_calls=60)
+        assert [row for row in await all_rows(database, "model_calls") if row.ended is None] == []
 
 
 async def test_a_restart_between_two_calls_goes_unnoticed(server, a_job):

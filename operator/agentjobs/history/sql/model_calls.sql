@@ -12,12 +12,12 @@ WITH holder AS (
     SELECT
         starts.pod_uid, starts.fenced_at, starts.attempt,
         starts.pod_uid = %(pod)s AND starts.fenced_at IS NULL AS holds,
-        EXISTS (
-            SELECT FROM agentjobs.model_calls AS same
-            WHERE same.id = %(id)s AND same.uid = starts.uid AND same.start = starts.start
-        ) AS is_known
+        same.id IS NOT NULL AS is_known,
+        same.ended IS NOT NULL AS is_over
     FROM agentjobs.starts
     JOIN agentjobs.jobs ON jobs.uid = starts.uid
+    LEFT JOIN agentjobs.model_calls AS same
+        ON same.id = %(id)s AND same.uid = starts.uid AND same.start = starts.start
     WHERE starts.uid = %(uid)s AND starts.start = %(start)s AND jobs.cluster = %(cluster)s
 ), spent AS (
     SELECT

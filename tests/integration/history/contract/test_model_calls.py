@@ -221,6 +221,13 @@ async def test_a_call_that_is_reserved_twice_is_one(ledger, build):
     assert await fits(ledger, limits=Limits(llm_calls=1)) == (Fits.NOT_YET, "maxLLMCalls")
 
 
+async def test_a_call_that_has_ended_is_not_made_again(ledger, make, build):
+    call = await make("0.5")
+
+    with pytest.raises(errors.Conflict):
+        await ledger.reserve(call)
+
+
 async def test_a_budget_of_the_attempt_counts_its_own_starts_alone(ledger, operator, gateway, make, build):
     await make("2")
     await make(None)
