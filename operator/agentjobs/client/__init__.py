@@ -11,6 +11,8 @@
     schedule_operations  what these do
     sessions             the methods on sessions and artifacts
     session_operations   what these do
+    models               the methods on models and usage
+    model_operations     what these do
     completion           several jobs, as they end
     logs                 what the pods of a job print
     requests             requests, repeated
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
         Story,
         Transition,
     )
+    from agentjobs.api.recorded_models import ModelsOverview
     from agentjobs.api.recorded_sessions import (
         Deleted,
         RecordedArtifact,
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
         SessionEvent,
         SessionStory,
     )
+    from agentjobs.api.recorded_usage import JobModelUsage, ModelUsage, UsageBy, UsageLine, UsageReport
     from agentjobs.api.schedule.spec import AgentScheduleSpec
     from agentjobs.api.schedule.status import ActiveJob, AgentScheduleStatus
     from agentjobs.client.clients import AsyncClient, Client
@@ -81,7 +85,10 @@ __all__ = [
     "Event",
     "Invalid",
     "Job",
+    "JobModelUsage",
     "Misconfigured",
+    "ModelUsage",
+    "ModelsOverview",
     "NoResult",
     "NotFound",
     "Phase",
@@ -100,6 +107,9 @@ __all__ = [
     "Transition",
     "Unavailable",
     "Usage",
+    "UsageBy",
+    "UsageLine",
+    "UsageReport",
 ]
 
 _HOMES: Final = {
@@ -123,6 +133,8 @@ _HOMES: Final = {
         "SessionEvent",
         "SessionStory",
     ),
+    "agentjobs.api.recorded_models": ("ModelsOverview",),
+    "agentjobs.api.recorded_usage": ("JobModelUsage", "ModelUsage", "UsageBy", "UsageLine", "UsageReport"),
     "agentjobs.api.schedule.status": ("ActiveJob", "AgentScheduleStatus"),
     "agentjobs.api.job.status": ("AgentJobStatus", "AttemptRecord", "Usage"),
     "agentjobs.client.clients": ("AsyncClient", "Client"),

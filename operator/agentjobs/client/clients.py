@@ -15,6 +15,8 @@ from agentjobs.client.connection import Endpoint, api_server, gateway
 from agentjobs.client.effects import Server
 from agentjobs.client.job import Job, Spec
 from agentjobs.client.kubeconfig import Access, load
+from agentjobs.client.model_operations import ModelOperations
+from agentjobs.client.models import AsyncModels, Models
 from agentjobs.client.operations import Operations
 from agentjobs.client.schedule_operations import ScheduleOperations
 from agentjobs.client.schedules import AsyncSchedules, Schedules
@@ -83,6 +85,11 @@ class Client:
     def sessions(self) -> Sessions:
         """The sessions of the namespace, with their artifacts."""
         return Sessions(SessionOperations(self._do.namespace, self._do.patience), self._transport)
+
+    @property
+    def models(self) -> Models:
+        """The models that the namespace may use, and what they cost."""
+        return Models(ModelOperations(self._do.namespace, self._do.patience), self._transport)
 
     def submit(
         self,
@@ -253,6 +260,11 @@ class AsyncClient:
     def sessions(self) -> AsyncSessions:
         """The sessions of the namespace, with their artifacts."""
         return AsyncSessions(SessionOperations(self._do.namespace, self._do.patience), self._transport)
+
+    @property
+    def models(self) -> AsyncModels:
+        """See `Client.models`."""
+        return AsyncModels(ModelOperations(self._do.namespace, self._do.patience), self._transport)
 
     async def submit(
         self,

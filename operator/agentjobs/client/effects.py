@@ -5,7 +5,7 @@ So `operations` is written once, without I/O, and runs under a blocking driver (
 asyncio one (`AsyncClient`) alike; tests drive it by hand.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Generic, TypeVar
@@ -31,7 +31,8 @@ class Send:
     method: str
     path: str
     body: Mapping[str, Any] | None = None
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    """Of the query; a name with several values is repeated."""
     content_type: str = JSON
     accept: str = JSON
     server: Server = Server.CLUSTER

@@ -9,10 +9,11 @@ import pytest
 
 import agentjobs.client
 from agentjobs.client import AsyncClient, Client, Misconfigured
+from agentjobs.client.models import AsyncModels, Models
 from agentjobs.client.schedules import AsyncSchedules, Schedules
 from agentjobs.client.sessions import AsyncSessions, Sessions
 
-PROPERTIES = ("namespace", "schedules", "sessions")
+PROPERTIES = ("models", "namespace", "schedules", "sessions")
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "client.md"
 
 
@@ -24,6 +25,7 @@ FACES = {
     "jobs": (Client, AsyncClient),
     "schedules": (Schedules, AsyncSchedules),
     "sessions": (Sessions, AsyncSessions),
+    "models": (Models, AsyncModels),
 }
 
 
@@ -45,6 +47,7 @@ def test_every_method_and_error_is_in_the_reference():
     assert [name for name in public(Client) if name not in PROPERTIES and f"`{name}(" not in text] == []
     assert [name for name in public(Schedules) if f"`schedules.{name}(" not in text] == []
     assert [name for name in public(Sessions) if f"`sessions.{name}(" not in text] == []
+    assert [name for name in public(Models) if f"`models.{name}(" not in text] == []
     assert [name for name in shown if f"`{name}`" not in text] == []
 
 

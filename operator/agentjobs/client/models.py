@@ -1,0 +1,88 @@
+"""`Client.models` and `AsyncClient.models`: each method names one operation and drives it, as in clients.py."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from agentjobs.api.recorded_models import ModelsOverview
+from agentjobs.api.recorded_usage import JobModelUsage, UsageBy, UsageReport
+from agentjobs.client.model_operations import ModelOperations
+from agentjobs.client.transport import Blocking, Nonblocking
+
+BY_MODEL = (UsageBy.MODEL,)
+
+
+class Models:
+    """The models of an installation as the client's namespace sees them, and what they cost."""
+
+    def __init__(self, do: ModelOperations, transport: Blocking) -> None:
+        self._do = do
+        self._transport = transport
+
+    def overview(self, *, everywhere: bool = False) -> ModelsOverview:
+        """Return providers, prices and aliases, what is left of limits, and who calls models now.
+
+        Args:
+            everywhere: of all namespaces, which takes the right to list AgentJobs in all.
+
+        Raises:
+            Denied: the user may not.
+        """
+        return self._transport.run(self._do.overview(everywhere=everywhere))
+
+    def usage(
+        self,
+        by: Sequence[UsageBy] = BY_MODEL,
+        *,
+        since: date | None = None,
+        until: date | None = None,
+        limit: int | None = None,
+        everywhere: bool = False,
+    ) -> UsageReport:
+        """Return what model calls used and cost, the costliest first, or day by day.
+
+        Args:
+            by: what it is divided by; several are combined.
+            since: the first day, of UTC; by default 30 days in all.
+            until: the last day; by default today.
+            limit: lines, 1 to 500; by default 100. `more` says that there are others.
+            everywhere: as for `overview`.
+
+        Raises:
+            Invalid: such a report is not made.
+            Denied: the user may not.
+        """
+        do = self._do.usage(by, since=since, until=until, limit=limit, everywhere=everywhere)
+        return self._transport.run(do)
+
+    def of_job(self, name: str) -> list[JobModelUsage]:
+        """Return what the model calls of a job used and cost, by provider and model. Raises NotFound."""
+        return self._transport.run(self._do.of_job(name))
+
+
+class AsyncModels:
+    """As `Models`, for asyncio."""
+
+    def __init__(self, do: ModelOperations, transport: Nonblocking) -> None:
+        self._do = do
+        self._transport = transport
+
+    async def overview(self, *, everywhere: bool = False) -> ModelsOverview:
+        """See `Models.overview`."""
+        return await self._transport.run(self._do.overview(everywhere=everywhere))
+
+    async def usage(
+        self,
+        by: Sequence[UsageBy] = BY_MODEL,
+        *,
+        since: date | None = None,
+        until: date | None = None,
+        limit: int | None = None,
+        everywhere: bool = False,
+    ) -> UsageReport:
+        """See `Models.usage`."""
+        do = self._do.usage(by, since=since, until=until, limit=limit, everywhere=everywhere)
+        return await self._transport.run(do)
+
+    async def of_job(self, name: str) -> list[JobModelUsage]:
+        """See `Models.of_job`."""
+        return await self._transport.run(self._do.of_job(name))
