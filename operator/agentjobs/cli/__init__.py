@@ -20,6 +20,7 @@
     log_lines        log lines as sentences
     history          verbs on what the gateway remembers: history, result
     sessions         verbs on sessions and artifacts
+    models           verbs on models and what they cost: models, usage
     schedules        verbs on AgentSchedules: list, show, next, backfill
     backfilling      schedule backfill
     schedule_orders  schedule trigger, suspend, resume

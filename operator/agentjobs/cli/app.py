@@ -16,6 +16,7 @@ from agentjobs import errors
 from agentjobs.cli import (
     getting,
     history,
+    models,
     orders,
     pod_logs,
     resources,
@@ -49,6 +50,9 @@ class _Root(Verbs):
         "schedules": "schedule",
         "session": "sessions",
         "artifact": "artifacts",
+        "model": "models",
+        "cost": "usage",
+        "costs": "usage",
     }
     sections: ClassVar[Mapping[str, Sequence[str]]] = {
         "Jobs": (
@@ -57,6 +61,7 @@ class _Root(Verbs):
         ),
         "History, also of jobs that are gone": ("history", "result"),
         "Sessions, which outlive their jobs": ("sessions", "artifacts"),
+        "Models and what they cost": ("models", "usage"),
         "Schedules": ("schedule",),
         "Development on this machine": ("dev", "demo"),
         "Servers and installations": ("operator", "gateway", "migrate", "release-pods"),
@@ -65,7 +70,20 @@ class _Root(Verbs):
 
 
 app = Program(cls=_Root, help=HELP)
-for module in (running, resources, getting, show, pod_logs, waiting, orders, history, sessions, schedules, serve):
+for module in (
+    running,
+    resources,
+    getting,
+    show,
+    pod_logs,
+    waiting,
+    orders,
+    history,
+    sessions,
+    models,
+    schedules,
+    serve,
+):
     module.register(app)
 
 

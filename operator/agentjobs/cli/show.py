@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import quote
 
@@ -37,10 +38,21 @@ from agentjobs.cli.printing import (
     without_managed_fields,
 )
 from agentjobs.cli.step_table import continued, interrupted, spans, state_of, step_table, summary
-from agentjobs.cli.story import Told, entries_table, phase_words, phases_table, starts_table, story_head, used_words
+from agentjobs.cli.story import (
+    Told,
+    cost_of,
+    entries_table,
+    models_table,
+    phase_words,
+    phases_table,
+    starts_table,
+    story_head,
+    used_words,
+)
 
 if TYPE_CHECKING:
     from agentjobs.api.recorded import Event, RecordedStep, Story
+    from agentjobs.api.recorded_usage import JobModelUsage
     from agentjobs.cli.options import Talk
     from agentjobs.client.job import Job
 
@@ -60,6 +72,7 @@ class Seen:
     body: Mapping[str, Any] | None
     story: "Story | None"
     steps: "Sequence[RecordedStep]"
+    models: "Sequence[JobModelUsage]"
     entries: "Mapping[int, Sequence[Event]]"
     events: Sequence[Mapping[str, Any]]
 
@@ -69,6 +82,7 @@ class Seen:
             "object": self.body and without_managed_fields(self.body),
             "history": self.story and self.story.model_dump(mode="json", by_alias=True),
             "steps": [step.model_dump(mode="json", by_alias=True) for step in self.steps],
+            "models": [model.model_dump(mode="json", by_alias=True) for model in self.models],
             "entries": [
                 entry.model_dump(mode="json", by_alias=True) for each in self.entries.values() for entry in each
             ],
@@ -155,7 +169,17 @@ def _seen(talk: "Talk", name: str, wanted: int | str | None, *, whole: bool) -> 
     steps: list[RecordedStep] = []
     with suppress(errors.NotFound):  # a gateway of before steps were recorded
         steps = list(talk.iterate(talk.do.steps(name, start=None))) if story else []
-    return Seen(body, story, steps, entries, _events(talk, body) if body else ()), no_history
+    return Seen(
+        body, story, steps, _models(talk, name) if story else (), entries, _events(talk, body) if body else ()
+    ), no_history
+
+
+def _models(talk: "Talk", name: str) -> "Sequence[JobModelUsage]":
+    from agentjobs.client.model_operations import ModelOperations
+
+    with suppress(errors.NotFound):  # a gateway of before model calls were counted
+        return talk.run(ModelOperations(talk.do.namespace, talk.do.patience).of_job(name))
+    return ()
 
 
 def _recorded(talk: "Talk", name: str, wanted: int | str | None) -> "tuple[Story, Sequence[RecordedStep]]":
@@ -253,6 +277,7 @@ def _page(name: str, seen: Seen, no_history: str, *, full: bool) -> str:
             told.once(story["job"].get("message"))
         parts += [
             starts_table(story["starts"], told, spans(seen.steps)),
+            models_table(seen.models),
             _places(seen),
             phases_table(story["transitions"], told),
         ]
@@ -299,9 +324,15 @@ def _about(job: "Job", story: "Story | None") -> str:
 def _used(job: "Job", story: "Story | None") -> str:
     if story is None:
         usage = job.status.usage
-        return used_words(dict(zip(contract.USAGE, astuple(usage), strict=True))) if usage else ""
+        if usage is None:
+            return ""
+        counts = (usage.llm_calls, usage.tool_calls, usage.input_tokens, usage.output_tokens)
+        cost = None if usage.cost_usd is None else Decimal(usage.cost_usd)
+        return used_words(dict(zip(contract.USAGE, counts, strict=True)), cost)
     starts = [start.usage for start in story.starts if start.usage]
-    return used_words({key: sum(each.get(key, 0) for each in starts) for key in contract.USAGE}) if starts else ""
+    cost = cost_of([start.model_dump(mode="json", by_alias=True) for start in story.starts])
+    total = {key: sum(each.get(key, 0) for each in starts) for key in contract.USAGE}
+    return used_words(total, cost) if starts or cost else ""
 
 
 def _events_table(events: Sequence[Mapping[str, Any]], told: Told) -> str:

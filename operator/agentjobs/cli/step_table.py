@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from agentjobs.cli.printing import NARROW, age, cell, table, terminal_width
+from agentjobs.cli.printing import NARROW, age, cell, dollars, table, terminal_width
 
 if TYPE_CHECKING:
     from agentjobs.api.recorded import RecordedStart, RecordedStep
@@ -39,13 +39,19 @@ def state_of(step: "RecordedStep", starts: "Sequence[RecordedStart]") -> str:
 def step_table(steps: "Sequence[RecordedStep]", starts: "Sequence[RecordedStart]", *, full: bool) -> str:
     """Return one line a step, and one before each start that began from the first step.
 
-    Long names are cut in a terminal unless `full`.
+    Long names are cut in a terminal unless `full`. Cost, and the model that answered in place of another, have columns
+    where a step has one.
     """
     if not steps:
         return ""
     days = {step.began.astimezone(UTC).date() for step in steps}
     rows = [_row(step, starts, "%H:%M:%S" if len(days) == 1 else "%Y-%m-%d %H:%M:%S") for step in steps]
-    head, *lines = table(_COLUMNS, rows if full else _fitting(rows), gap=NARROW).splitlines()
+    columns = list(_COLUMNS)
+    if any(step.cost_usd is not None for step in steps):
+        _insert(columns, rows, "COST", ["-" if one.cost_usd is None else dollars(one.cost_usd) for one in steps])
+    if any(step.served for step in steps):
+        _insert(columns, rows, "ANSWERED BY", [step.served or "-" for step in steps])
+    head, *lines = table(columns, rows if full else _fitting(columns, rows), gap=NARROW).splitlines()
     told, run = [head], steps[0].run
     for step, line in zip(steps, lines, strict=True):
         if step.run != run:
@@ -110,6 +116,13 @@ def _row(step: "RecordedStep", starts: "Sequence[RecordedStart]", clock: str) ->
     ]
 
 
+def _insert(columns: list[str], rows: list[list[str]], column: str, cells: Sequence[str]) -> None:
+    """Add a column before the last one."""
+    columns.insert(-1, column)
+    for row, text in zip(rows, cells, strict=True):
+        row.insert(-1, text)
+
+
 def _took(began: datetime, ended: datetime | None) -> str:
     """Return how long a step took; most take less than a second."""
     if ended is None:
@@ -124,11 +137,11 @@ def _tokens(step: "RecordedStep") -> str:
     return f"{sent}/{received}" if sent or received else "-"
 
 
-def _fitting(rows: list[list[str]]) -> list[list[str]]:
+def _fitting(columns: Sequence[str], rows: list[list[str]]) -> list[list[str]]:
     """Cut the longer of the two columns of names until the table fits the terminal; nothing is cut for a pipe."""
     width = terminal_width()
-    lines = [list(_COLUMNS), *([cell(value) for value in row] for row in rows)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(_COLUMNS))]
+    lines = [list(columns), *([cell(value) for value in row] for row in rows)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
     over = 0 if width is None else sum(widths) + len(NARROW) * (len(widths) - 1) - width
     while over > 0 and any(widths[place] > _LEAST_NAME for place in _NAMES):
         longer = max(_NAMES, key=lambda place: widths[place])

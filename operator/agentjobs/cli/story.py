@@ -3,13 +3,15 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from agentjobs import contract
-from agentjobs.cli.printing import NARROW, age, counted, facts, table
+from agentjobs.cli.printing import NARROW, age, counted, dollars, facts, table
 
 if TYPE_CHECKING:
     from agentjobs.api.recorded import Event
+    from agentjobs.api.recorded_usage import JobModelUsage
 
 # A sentence of this length is told once on a page.
 _LONG: Final = 40
@@ -51,7 +53,7 @@ def story_head(job: Mapping[str, Any], starts: Sequence[Mapping[str, Any]]) -> s
             "Deleted": job["deleted"] and f"{moment(job['deleted'])} UTC",
             "Schedule": job.get("schedule"),
             "Partition": job.get("partitionKey"),
-            "Used": used and used_words(total),
+            "Used": used and used_words(total, cost_of(starts)),
             "Uid": job["uid"],
         }
     )
@@ -60,6 +62,7 @@ def story_head(job: Mapping[str, Any], starts: Sequence[Mapping[str, Any]]) -> s
 def starts_table(starts: Sequence[Mapping[str, Any]], told: Told, steps: Mapping[int, str] | None = None) -> str:
     """Return one line a start. `steps` are the numbers of the steps that each ran, for a column of their own."""
     days = _days(start["started"] for start in starts)
+    costly = cost_of(starts) is not None
     rows = [
         [
             start["start"],
@@ -71,6 +74,7 @@ def starts_table(starts: Sequence[Mapping[str, Any]], told: Told, steps: Mapping
             start["reason"],
             {True: "yes", False: "no", None: ""}[start["charged"]],
             _tokens(start["usage"]),
+            *([_dollars(start.get("costUSD"))] if costly else []),
             told.once(start["message"]),
         ]
         for start in starts
@@ -78,6 +82,8 @@ def starts_table(starts: Sequence[Mapping[str, Any]], told: Told, steps: Mapping
     columns = ["START", "ATTEMPT", "AT (UTC)", "TOOK", "VERDICT", "REASON", "CHARGED", "TOKENS", "MESSAGE"]
     if steps:
         columns.insert(columns.index("VERDICT"), "STEPS")
+    if costly:
+        columns.insert(columns.index("MESSAGE"), "COST")
     return table(columns, rows, gap=NARROW, prose=True) if rows else ""
 
 
@@ -105,10 +111,37 @@ def phase_words(phase: str, reason: str) -> str:
     return f"{phase} ({reason})" if reason else phase
 
 
-def used_words(usage: Mapping[str, int]) -> str:
-    """Return what was used, in words."""
+def used_words(usage: Mapping[str, int], cost: Decimal | None = None) -> str:
+    """Return what was used, in words; with what it cost, where that is known."""
     calls, tools, sent, received = (usage.get(name, 0) for name in contract.USAGE)
-    return f"{counted(calls, 'model call')}, {counted(tools, 'tool call')}, {sent} tokens in, {received} out"
+    told = f"{counted(calls, 'model call')}, {counted(tools, 'tool call')}, {sent} tokens in, {received} out"
+    return told if cost is None else f"{told}, {dollars(cost)}"
+
+
+def cost_of(starts: Sequence[Mapping[str, Any]]) -> Decimal | None:
+    """Return what starts cost together; None where no cost of any is known."""
+    known = [Decimal(start["costUSD"]) for start in starts if start.get("costUSD") is not None]
+    return sum(known, Decimal(0)) if known else None
+
+
+def models_table(models: "Sequence[JobModelUsage]") -> str:
+    """Return one line for each model that a job's calls asked, the costliest first."""
+    rows = [
+        [
+            one.model,
+            one.provider or "-",
+            one.calls,
+            f"{one.input_tokens}/{one.output_tokens}",
+            one.cached_tokens,
+            dollars(one.cost_usd) + (" (estimated)" if one.estimated else ""),
+            ", ".join(
+                f"{count} {what}" for count, what in ((one.failed, "failed"), (one.under_way, "under way")) if count
+            )
+            or " ",
+        ]
+        for one in models
+    ]
+    return table(["MODEL", "PROVIDER", "CALLS", "TOKENS", "CACHED", "COST", " "], rows, gap=NARROW) if rows else ""
 
 
 def moment(time: str) -> str:
@@ -157,6 +190,10 @@ def _plain(value: object) -> str:
 
 def _pairs(data: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value}" for key, value in data.items())
+
+
+def _dollars(cost: str | None) -> str:
+    return "" if cost is None else dollars(Decimal(cost))
 
 
 def _tokens(usage: Mapping[str, int] | None) -> str:

@@ -106,3 +106,14 @@ def test_a_summary_counts_what_became_of_the_steps():
     steps = [a_step(1, replayed=True), a_step(2, void=True), a_step(3)]
 
     assert told.summary(steps, []) == "3, of which 1 replayed, 1 void"
+
+
+def test_costs_and_another_model_that_answered_have_columns_where_a_step_has_them():
+    steps = [a_step(1, cost_usd="0.0123", served="gemini-2.5-flash"), a_step(2)]
+    plain = told.step_table([a_step(1)], [a_start(1)], full=True)
+    head, first, second = told.step_table(steps, [a_start(1)], full=True).splitlines()
+
+    assert head.split()[-5:] == ["TOKENS", "COST", "ANSWERED", "BY", "STATE"]
+    assert first.split()[-3:] == ["$0.0123", "gemini-2.5-flash", "recorded"]
+    assert second.split()[-3:] == ["-", "-", "recorded"]
+    assert "COST" not in plain

@@ -1,13 +1,15 @@
 """The pages about one job: what an entry says, a long error once, nothing broken in a narrow terminal."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 
 from agentjobs.api.recorded import Event
+from agentjobs.api.recorded_usage import JobModelUsage
 from agentjobs.cli import printing
 from agentjobs.cli.history import why_no_result
-from agentjobs.cli.story import Told, entries_table, starts_table, used_words
+from agentjobs.cli.story import Told, entries_table, models_table, starts_table, used_words
 
 LONG = "the model needs credentials: put GOOGLE_API_KEY into runtime.env, from a Secret of the job's namespace"
 
@@ -94,3 +96,27 @@ def test_a_job_without_a_result_says_why(finished, words):
     job = {"name": "haiku", "phase": "Failed", "reason": "ModelAuth", "message": "no key", "deleted": None}
 
     assert words in why_no_result({**job, "finished": finished})
+
+
+def test_costs_have_a_column_where_a_start_has_one():
+    head, first, second = starts_table([start(1, "a") | {"costUSD": "0.02"}, start(2, "b")], Told()).splitlines()
+
+    assert head.split()[-2:] == ["COST", "MESSAGE"]
+    assert (first.split()[-2:], second.split()[-2:]) == (["$0.02", "a"], ["<none>", "b"])
+    assert "COST" not in starts_table([start(1, "a")], Told())
+
+
+def test_what_was_used_tells_its_cost_where_it_is_known():
+    used = {"llmCalls": 1, "toolCalls": 0, "inputTokens": 5, "outputTokens": 2}
+
+    assert used_words(used) == "1 model call, 0 tool calls, 5 tokens in, 2 out"
+    assert used_words(used, Decimal("0.5")) == "1 model call, 0 tool calls, 5 tokens in, 2 out, $0.50"
+
+
+def test_what_a_jobs_models_cost_says_what_is_not_sure():
+    counts = dict.fromkeys(("cachedTokens", "cacheWrittenTokens", "thinkingTokens", "failed"), 0)
+    asked = {"provider": "gemini", "model": "gemini-2.5-pro", "calls": 3, "inputTokens": 9, "outputTokens": 4}
+    one = JobModelUsage.model_validate(counts | asked | {"costUSD": "1.5", "underWay": 1, "estimated": 2})
+
+    line = models_table([one]).splitlines()[1]
+    assert line.split() == ["gemini-2.5-pro", "gemini", "3", "9/4", "0", "$1.50", "(estimated)", "1", "under", "way"]

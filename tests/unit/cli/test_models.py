@@ -1,0 +1,211 @@
+"""Models, their limits and costs as text for people and spreadsheets."""
+
+import csv
+import io
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+
+from agentjobs.api.recorded_models import ModelsOverview
+from agentjobs.api.recorded_usage import UsageBy, UsageReport
+from agentjobs.cli import models as told
+from agentjobs.cli.failures import Failure
+from agentjobs.cli.printing import dollars
+
+NOW = datetime(2026, 11, 29, 9, 0, tzinfo=UTC)
+LATER = "2026-11-29T09:01:00Z"
+
+
+def limit(counts="requests", *, most=150, window=60.0, left=148, group="gemini-2.5-pro*"):
+    bucket = f"gemini/main {group} {counts}"
+    return {"bucket": bucket, "counts": counts, "most": most, "window": window, "left": left}
+
+
+def rates(price):
+    return dict.fromkeys(("input", "output", "cachedInput", "cacheWrites", "thinking"), price)
+
+
+SEEN = ModelsOverview.model_validate(
+    {
+        "providers": [
+            {
+                "name": "gemini",
+                "kind": "Gemini",
+                "baseUrl": "https://g",
+                "models": ["gemini-*"],
+                "keys": [
+                    {"name": "gemini/main", "limits": [limit(), limit("concurrentCalls", window=0, group="*", left=3)]},
+                    {
+                        "name": "gemini/spare",
+                        "limits": [],
+                        "closed": [{"model": "", "reason": "429 \x1b[31m", "until": LATER}],
+                    },
+                ],
+            },
+            {"name": "openai", "kind": "OpenAI", "baseUrl": "https://o", "models": ["openai/*"], "keys": []},
+        ],
+        "aliases": {"fast": "gemini-2.5-flash", "best": "openai/gpt-5"},
+        "fallbacks": [{"model": "gemini-2.5-pro", "to": ["gemini-2.5-flash"], "after": "30s"}],
+        "allowedModels": ["gemini-*"],
+        "prices": [
+            {"models": ["gemini-*"], **rates("9")},
+            {"models": ["gemini-2.5-pro"], **rates("1.25"), "tiers": [{"above": 200000, **rates("2.5")}]},
+            {"models": ["gemini-2.5-flash"], **rates("0.3"), "until": "2026-12-31"},
+        ],
+        "pricesOf": "2026-11-29",
+        "exhausted": [{"model": "gemini-2.5-pro", "reason": "no key has room", "until": LATER}],
+        "underWay": [
+            {
+                "namespace": "docs",
+                "job": "hello",
+                "model": "gemini-2.5-flash",
+                "calls": 2,
+                "since": "2026-11-29T08:59:30Z",
+            }
+        ],
+        "proxies": [{"id": "p", "since": "2026-11-29T08:00:00Z", "seen": "2026-11-29T09:00:00Z"}],
+    }
+)
+
+
+def cells(page, first):
+    return [line.split() for line in page.splitlines() if line.split()[:1] == [first]]
+
+
+def test_each_limit_of_a_key_says_what_is_left():
+    page = told.overview_page(SEEN, now=NOW)
+
+    assert cells(page, "gemini")[0] == [
+        "gemini",
+        "Gemini",
+        "main",
+        "gemini-*",
+        "150",
+        "requests",
+        "a",
+        "minute",
+        "gemini-2.5-pro*",
+        "148",
+        "open",
+    ]
+    assert "150 calls at once" in page
+    assert "closed until 09:01:00: 429" in page
+    assert "no key for this namespace" in page
+
+
+def test_an_overview_tells_what_is_exhausted_and_who_calls():
+    page = told.overview_page(SEEN, now=NOW)
+
+    assert "gemini-2.5-pro is exhausted until 09:01:00 UTC: no key has room" in page
+    assert cells(page, "docs") == [["docs", "hello", "gemini-2.5-flash", "2", "30s"]]
+    assert cells(page, "fast") == [["fast", "gemini-2.5-flash", "-"]]
+    assert cells(page, "…") == [["…", "above", "200000", "tokens", "of", "input", "2.5", "2.5", "2.5", "2.5"]]
+    assert "This namespace may ask: gemini-*." in page
+
+
+def test_nothing_in_an_overview_can_steer_the_terminal():
+    assert "\x1b" not in told.overview_page(SEEN, now=NOW)
+
+
+def test_of_chosen_models_is_shown_what_is_about_them():
+    seen = told.chosen(SEEN, ["fast"])
+
+    assert [provider.name for provider in seen.providers] == ["gemini"]
+    assert [price.models for price in seen.prices] == [["gemini-2.5-flash"]]
+    assert (seen.aliases, seen.exhausted) == ({"fast": "gemini-2.5-flash"}, [])
+    assert [one.job for one in seen.under_way] == ["hello"]
+
+
+def test_the_most_exact_price_is_a_models():
+    assert told.price_of(SEEN.prices, "gemini-2.5-pro").input == Decimal("1.25")
+    assert told.price_of(SEEN.prices, "gemini-3").input == 9
+    assert told.price_of(SEEN.prices, "openai/gpt-5") is None
+
+
+def test_a_model_that_nobody_serves_is_an_error():
+    with pytest.raises(Failure, match="no provider serves anthropic/x"):
+        told.chosen(SEEN, ["anthropic/x"])
+
+
+@pytest.mark.parametrize(
+    ("since", "first"),
+    [
+        ("7d", date(2026, 11, 23)),
+        ("1d", date(2026, 11, 29)),
+        ("1h", date(2026, 11, 29)),
+        ("36h", date(2026, 11, 28)),
+        ("2026-11-01", date(2026, 11, 1)),
+    ],
+)
+def test_so_many_days_have_the_last_one_among_them(since, first):
+    assert told.first_day(since, date(2026, 11, 29)) == first
+
+
+@pytest.mark.parametrize("since", ["0", "week", "2026-13-01", "-7d", ""])
+def test_a_time_that_cannot_be_meant_is_an_error(since):
+    with pytest.raises(Failure):
+        told.first_day(since, date(2026, 11, 29))
+
+
+@pytest.mark.parametrize("by", ["colour", "model,model", "", "model,"])
+def test_usage_is_not_divided_by_what_it_does_not_have(by):
+    with pytest.raises(Failure, match="cannot be meant"):
+        told.sides_of(by)
+
+
+def test_sides_can_be_combined_and_completed():
+    assert told.sides_of("model, day") == [UsageBy.MODEL, UsageBy.DAY]
+    assert told.complete_by("model,p") == ["model,partition", "model,provider"]
+
+
+def report(*names, side="user"):
+    counts = {
+        "calls": 2,
+        "inputTokens": 100,
+        "outputTokens": 10,
+        "cachedTokens": 30,
+        "cacheWrittenTokens": 0,
+        "thinkingTokens": 4,
+    }
+    lines = [{"by": {side: name}, **counts, "costUSD": "0.0123"} for name in names]
+    total = {**counts, "costUSD": "1.5"}
+    return UsageReport.model_validate(
+        {"first": "2026-11-01", "last": "2026-11-29", "items": lines, "more": False, "total": total}
+    )
+
+
+def test_usage_ends_with_its_total():
+    head, line, total = told.usage_table(report("ann"), [UsageBy.USER]).splitlines()
+
+    assert head.split() == ["USER", "CALLS", "INPUT", "OUTPUT", "CACHED", "THINKING", "COST"]
+    assert line.split() == ["ann", "2", "100", "10", "30", "4", "$0.0123"]
+    assert total.split()[0] == "TOTAL"
+    assert total.split()[-1] == "$1.50"
+
+
+def test_a_spreadsheet_gets_exact_costs_and_no_formula():
+    text = told.usage_csv(report("=1+1", "a,b", "@x\x1b", ""), [UsageBy.USER])
+    rows = list(csv.DictReader(io.StringIO(text)))
+
+    assert [row["user"] for row in rows] == ["'=1+1", "a,b", "'@x\ufffd", ""]
+    assert [row["costUSD"] for row in rows] == ["0.0123"] * 4
+    assert list(rows[0]) == [
+        *("user", "calls", "inputTokens", "outputTokens", "cachedTokens", "cacheWrittenTokens", "thinkingTokens"),
+        "costUSD",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cost", "words"),
+    [
+        ("0", "$0.00"),
+        ("1.5", "$1.50"),
+        ("0.0123", "$0.0123"),
+        ("0.00004", "<$0.0001"),
+        ("1234.56789", "$1234.5679"),
+        ("0.184", "$0.1840"),
+    ],
+)
+def test_costs_are_told_to_a_hundredth_of_a_cent(cost, words):
+    assert dollars(Decimal(cost)) == words
