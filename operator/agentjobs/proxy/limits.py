@@ -48,6 +48,8 @@ _FRESH_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 5.0
 # A model that has no room for longer is told to be exhausted, so that no more jobs start on it.
 _EXHAUSTED_SECONDS: Final = 5.0
+# A request may ask for any number of answers of any length; those who wait beside it need sums that fit a column.
+_MOST_TOKENS: Final = 10**12
 # Longer than a statement may take, here and at the server.
 _IN_DOUBT_SECONDS: Final = 10.0
 # Names of models come from pods: lines that nothing waits in are forgotten beyond this number.
@@ -578,13 +580,13 @@ def _amount(counts: Counts, tokens: Tokens) -> int:
             return tokens.total
         case Counts.INPUT_TOKENS:
             # Who limits them apart does not count those that its cache answered.
-            return tokens.input - tokens.cached
+            return max(0, tokens.input - tokens.cached)
         case Counts.OUTPUT_TOKENS:
             return tokens.output
 
 
 def _amounts(key: Key, call: Wanted) -> _Amounts:
-    return [(quota, _amount(quota.counts, call.tokens)) for quota in key.quotas]
+    return [(quota, min(_MOST_TOKENS, _amount(quota.counts, call.tokens))) for quota in key.quotas]
 
 
 def _is_larger(key: Key, call: Wanted) -> bool:

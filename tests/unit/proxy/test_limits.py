@@ -268,6 +268,16 @@ async def test_input_that_the_providers_cache_answered_takes_nothing_from_a_limi
     assert await limiter.enter(a_call(key, tokens=Tokens(900)), patience=1)
 
 
+async def test_a_call_that_asks_for_any_number_of_tokens_disturbs_no_other(limiter, history):
+    key = a_key(quota(Counts.TOKENS, 1000))
+    turn = await limiter.enter(a_call(key, tokens=Tokens(10, 10**30)), patience=1)
+    taken = history._used.total()
+    limiter.leave(turn, Tokens(10, 10))
+    await asyncio.sleep(0.2)
+
+    assert (taken < 2**40, history._used.total()) == (True, 20)
+
+
 async def test_a_turn_is_given_back_once(limiter):
     turn = await limiter.enter(a_call(at_once(1)), patience=1)
     limiter.leave(turn, Tokens())
