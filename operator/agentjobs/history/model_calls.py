@@ -6,7 +6,7 @@ server that crashes would forget calls that were made. Reservations of a job tak
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -20,7 +20,7 @@ from psycopg.types.json import Json
 from agentjobs import errors
 from agentjobs.history.breaker import Away
 from agentjobs.history.database import Connection, Database, as_json
-from agentjobs.history.model_records import CallOutcome, EndedCall, NewCall, Reserved
+from agentjobs.history.model_records import MAX_CONTENT_BYTES, CallOutcome, EndedCall, NewCall, Reserved
 from agentjobs.history.ownership import check, start_key
 from agentjobs.history.sanitize import dump_json
 from agentjobs.history.statements import load
@@ -31,8 +31,9 @@ _SQL: Final = load("model_calls")
 
 # Four heartbeats of a proxy that were missed, and what the fifth may take.
 MISSED: Final = timedelta(seconds=45)
-# Ends in one transaction: some ten milliseconds.
+# Ends in one transaction: some ten milliseconds; and the bytes of their contents.
 BATCH: Final = 200
+BATCH_BYTES: Final = 4 * MAX_CONTENT_BYTES
 # A transaction whose answer nobody heard may be committed for as long: its statements have deadlines.
 UNSURE_SECONDS: Final = 30.0
 
@@ -97,9 +98,7 @@ class ModelCalls:
         Raises:
             errors.Invalid: the content of a call is not JSON; nothing of its batch is stored.
         """
-        rows = [_end_row(end) for end in {end.id: end for end in reversed(ends)}.values()]
-        for first in range(0, len(rows), BATCH):
-            batch = rows[first : first + BATCH]
+        for batch in _batches([_end_row(end) for end in {end.id: end for end in reversed(ends)}.values()]):
             given = {"ids": [row["id"] for row in batch], "rows": Json(batch, msgspec.json.encode)}
             await self._database.run(lambda tx: tx.execute(_SQL["settle"], given))  # noqa: B023  awaited
 
@@ -178,16 +177,30 @@ def _end_row(end: EndedCall) -> dict[str, Any]:
         **{name: getattr(stored, name) for name in names},
         **{name: getattr(stored.tokens, name) for name in Tokens.__slots__},
         "cost": None if stored.cost.is_nan() else stored.cost,
-        "content": None if stored.content is None else Raw(_text(stored.content)),
+        "content": None if stored.content is None else _content(stored.content),
     }
 
 
-def _text(content: Any) -> bytes:
+def _content(content: Any) -> Raw:
     try:
         text = dump_json(content)
     except ValueError as error:
         raise errors.Invalid(f"the content of a model call is not JSON: {error}") from error
-    return text if isinstance(text, bytes) else text.encode()
+    raw = text if isinstance(text, bytes) else text.encode()
+    return Raw(raw if len(raw) <= MAX_CONTENT_BYTES else b'{"bytes":%d}' % len(raw))
+
+
+def _batches(rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    batch: list[Mapping[str, Any]] = []
+    size = 0
+    for row in rows:
+        if batch and (len(batch) == BATCH or size >= BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(row)
+        size += 0 if row["content"] is None else len(memoryview(row["content"]))
+    if batch:
+        yield batch
 
 
 def _lost_end(row: Any) -> EndedCall:

@@ -16,6 +16,8 @@ from agentjobs.models.tokens import Tokens
 # No call comes near; counts and costs come from bodies that anybody may write, and their sums must be storable.
 MAX_CALL_TOKENS: Final = 10**12
 MAX_CALL_COST: Final = Decimal(10**6)
+# Of the request and the answer of one call, as JSON. What is larger is not kept, only how large it was.
+MAX_CONTENT_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class EndedCall:
     queue: str = ""
     """Of the job, by its pod's label; for reports."""
     content: Any = None
-    """Request and answer, where the installation records them."""
+    """Request and answer, where the installation records them: JSON, or `msgspec.Raw`."""
 
     def storable(self) -> "EndedCall":
         """Return the end without what cannot be stored: counts are at least 0 and bounded.

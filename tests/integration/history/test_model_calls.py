@@ -15,7 +15,7 @@ from tests.integration.history.model_calls import a_call_of, the_end_of
 from agentjobs import errors
 from agentjobs.history.database import Database
 from agentjobs.history.model_calls import BATCH, ModelCalls
-from agentjobs.history.model_records import CallOutcome
+from agentjobs.history.model_records import MAX_CONTENT_BYTES, CallOutcome
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.models.budget import Fits, Limits, Spend, judge
@@ -249,6 +249,24 @@ async def test_the_content_of_a_call_is_kept_as_it_came(proxies, database, build
     await proxies[0].settle([replace(the_end_of(call), content={"a": "\x00"})])
 
     assert rows_of(database, "SELECT content ->> 'a' FROM agentjobs.model_calls") == [("\ufffd",)]
+
+
+async def test_content_that_is_too_large_is_told_by_its_size(proxies, database, build):
+    call = a_call_of()
+    await proxies[0].reserve(call)
+    await proxies[0].settle([replace(the_end_of(call), content="x" * MAX_CONTENT_BYTES)])
+
+    assert rows_of(database, "SELECT content FROM agentjobs.model_calls") == [({"bytes": MAX_CONTENT_BYTES + 2},)]
+
+
+async def test_large_contents_are_stored_a_few_at_a_time(proxies, database, build):
+    calls = [a_call_of() for _ in range(11)]
+    for call in calls:
+        await proxies[0].reserve(call)
+    await proxies[0].settle([replace(the_end_of(call), content="x" * (MAX_CONTENT_BYTES - 2)) for call in calls])
+
+    times = "SELECT count(*), count(DISTINCT xmin::text) FROM agentjobs.model_calls WHERE content IS NOT NULL"
+    assert rows_of(database, times) == [(11, 3)]
 
 
 async def test_while_postgresql_is_away_no_call_begins():

@@ -105,7 +105,9 @@ WITH given AS (
     FROM given
     JOIN locked USING (id)
     WHERE calls.id = given.id
-    RETURNING calls.*, given.queue
+    RETURNING
+        calls.uid, calls.attempt, calls.provider, calls.model, calls.ended, calls.outcome, calls.input, calls.output,
+        calls.cached, calls.cache_written, calls.thinking, calls.cost, given.queue
 ), booked AS (
     -- A call that the provider refused is none of a budget.
     SELECT * FROM ended WHERE outcome <> 'Failed'
