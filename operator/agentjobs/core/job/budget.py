@@ -17,7 +17,7 @@ from agentjobs.models.budget import Limits, Used, plain
 
 # A condition has 1 KiB, and must not lose its end.
 MAX_WORDS = 512
-_THEN = "its budget then: "
+_THEN = "its budget was: "
 
 
 def reached(limits: Limits, used: Used) -> str:
@@ -29,15 +29,15 @@ def reached(limits: Limits, used: Used) -> str:
         "maxLLMCalls": _count(limits.llm_calls, used.llm_calls),
         "maxToolCalls": _count(limits.tool_calls, used.tool_calls),
     }
-    return ", ".join(f"budget.{name}: {words} used" for name, words in found.items() if words)
+    told = [f"budget.{name} is reached: {words} used" for name, words in found.items() if words]
+    return f"{', '.join(told)}. Raise it to let the job do more" if told else ""
 
 
 def over_budget(spec: AgentJobSpec, limits: Limits, message: str) -> Finish | Suspend:
     """Return what follows for a job whose budget, as `limits` have it, is used up."""
     if spec.budget is None or spec.budget.on_exceeded == "Fail":
         return Finish(Phase.FAILED, ErrorClass.BUDGET_EXCEEDED, message)
-    cure = "raise the limit in spec.budget and the job continues"
-    return Suspend(SuspendedReason.BUDGET_EXCEEDED, f"{cut(message, MAX_WORDS)}; {cure}; {_THEN}{_words(limits)}")
+    return Suspend(SuspendedReason.BUDGET_EXCEEDED, f"{cut(message, MAX_WORDS)}; {_THEN}{_words(limits)}")
 
 
 def after_start(seen: Observation, spec: AgentJobSpec, message: str, now: datetime) -> Again | Finish | Suspend:
