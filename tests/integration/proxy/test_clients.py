@@ -1,7 +1,7 @@
 """The providers' own clients and ADK's classes of models ask through the APIs as they ask the providers."""
 
-import json
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import anthropic
 import openai
@@ -19,6 +19,7 @@ from tests.modelproviders import Answer, Failure, Used
 from agentjobs.contract import ErrorClass
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy.apis.api import Operation, Refusal
+from agentjobs_runner.adk.provider_errors import read
 
 pytestmark = [
     # google-genai makes a class of aiohttp's session, which aiohttp discourages; ADK's classes are called experimental.
@@ -30,7 +31,6 @@ USED = Used(input=100, output=20, cached=40, thinking=5)
 TOLD = Tokens(input=100, output=20, cached=40, thinking=5)
 TOOL = [("weather", {"city": "Paris"})]
 SPENT = Refusal(402, ErrorClass.BUDGET_EXCEEDED, "the budget is spent")
-CODE = "agentjobs.dev/BudgetExceeded"
 QUESTION = [{"role": "user", "content": "hi"}]
 PROMPT = types.Content(role="user", parts=[types.Part(text="What is the weather? Ünïcödé 太陽")])
 DECLARED = types.Tool(
@@ -89,9 +89,9 @@ async def adk_model(kind, proxy):
             yield make(model="gpt-x", client=client)
 
 
-def _body(error):
-    """What a client keeps of an error's body; Anthropic's has `details` too, which are something else."""
-    return json.dumps(error.body if hasattr(error, "body") else error.details)
+def _class_of(error):
+    """The class as the runner reads it."""
+    return read(error, datetime.now(UTC)).refused
 
 
 ADK = ["gemini", "chat", "response", "anthropic"]
@@ -165,7 +165,7 @@ async def test_adk_raises_its_usual_error_with_our_class(proxy, kind):
 
     error = raised.value
     assert (getattr(error, "code", None) == 402) or error.status_code == 402
-    assert CODE in _body(error)
+    assert _class_of(error) == "BudgetExceeded"
 
 
 @pytest.mark.parametrize("kind", ["chat", "response", "anthropic"])
@@ -220,7 +220,7 @@ async def test_a_refusal_within_a_stream_is_raised_with_our_class(proxy, fake, k
     with pytest.raises((genai_errors.APIError, openai.APIError, anthropic.APIError)) as raised:
         await asked_of(kind, proxy, stream=True, tools=False)
 
-    assert CODE in _body(raised.value)
+    assert _class_of(raised.value) == "BudgetExceeded"
 
 
 async def test_tokens_are_counted_for_nothing(proxy):
@@ -301,7 +301,7 @@ async def test_clients_of_vertex_raise_their_usual_error_with_our_class(proxy, m
         with pytest.raises((genai_errors.ClientError, anthropic.APIStatusError)) as raised:
             await _ask(kind, client)
 
-    assert CODE in _body(raised.value)
+    assert _class_of(raised.value) == "BudgetExceeded"
 
 
 async def test_a_chat_that_asks_for_no_usage_is_estimated(proxy, fake):
@@ -336,7 +336,5 @@ async def test_what_a_client_asks_beside_models_is_refused_in_its_own_shape(prox
         with pytest.raises(genai_errors.ClientError) as from_gemini:
             await client.files.list()
 
-    code = "agentjobs.dev/ModelBadRequest"
-    assert from_openai.value.code == code
-    assert from_anthropic.value.body["error"]["type"] == code
-    assert from_gemini.value.details["error"]["details"][0]["reason"] == code
+    refused = [from_openai.value, from_anthropic.value, from_gemini.value]
+    assert [_class_of(error) for error in refused] == ["ModelBadRequest"] * 3
