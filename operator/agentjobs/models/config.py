@@ -467,7 +467,7 @@ def from_environment(environ: Mapping[str, str]) -> Models:
     for kind, key_names, base_names in _CLIENTS:
         key = _first(environ, key_names)
         base = _first(environ, base_names)
-        if kind is Kind.GEMINI and environ.get("GOOGLE_GENAI_USE_VERTEXAI", "").lower() in ("true", "1"):
+        if kind is Kind.GEMINI and _means_vertex(environ):
             found.append(_vertex(environ))
             if path := environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
                 keys["vertex"] = KeySource(file=Path(path), place="GOOGLE_APPLICATION_CREDENTIALS")
@@ -481,10 +481,18 @@ def from_environment(environ: Mapping[str, str]) -> Models:
     return Models(ModelsFile(providers=tuple(found)), "the environment", environment=keys)
 
 
+def _means_vertex(environ: Mapping[str, str]) -> bool:
+    # The newer name wins in Google's client, also where it says no.
+    found = _first(environ, ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI"))
+    return found is not None and found[1].lower() in ("true", "1")
+
+
 def _vertex(environ: Mapping[str, str]) -> ProviderEntry:
     project = environ.get("GOOGLE_CLOUD_PROJECT", "").strip()
     if not project:
-        raise Misconfigured("GOOGLE_CLOUD_PROJECT: is not set, and GOOGLE_GENAI_USE_VERTEXAI needs a project")
+        raise Misconfigured(
+            "GOOGLE_CLOUD_PROJECT: is not set, and Vertex AI (GOOGLE_GENAI_USE_VERTEXAI) needs a project"
+        )
     location = environ.get("GOOGLE_CLOUD_LOCATION", "").strip() or "global"
     host = "" if location == "global" else f"{location}-"
     address = _first(environ, ("GOOGLE_VERTEX_BASE_URL",)) or (

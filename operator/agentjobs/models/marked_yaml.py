@@ -23,6 +23,7 @@ Place = tuple[str | int, ...]
 
 MAX_SHOWN: Final = 60
 MAX_DEPTH: Final = 32
+MAX_VALUES: Final = 100_000
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -86,7 +87,7 @@ def load(text: str, source: str) -> Document:
     except yaml.YAMLError:
         raise Invalid(f"{source}:1: is no YAML: it has characters that no text file has") from None
     except RecursionError:
-        raise Invalid(f"{source}:1: is nested too deeply") from None
+        raise Invalid(f"{source}:1: is nested too deeply, or too large") from None
     return Document(source, value, lines)
 
 
@@ -117,7 +118,8 @@ def shown(value: object) -> str:
 
 def _value(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Any:
     lines[place] = node.start_mark.line + 1
-    if len(place) > MAX_DEPTH:
+    if len(place) > MAX_DEPTH or len(lines) > MAX_VALUES:
+        # Anchors can make a few lines endless.
         raise RecursionError
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, (*place, index), lines) for index, item in enumerate(node.value)]

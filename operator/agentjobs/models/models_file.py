@@ -21,7 +21,7 @@ from agentjobs.durations import parse_duration
 from agentjobs.models import marked_yaml
 from agentjobs.models.marked_yaml import Flaw, Place, shown
 from agentjobs.models.names import PREFIXES, SERVES, Api, Kind, Pattern, api_of, check
-from agentjobs.models.prices import Count, Entry, Globs
+from agentjobs.models.prices import Count, Entry, Glob, Globs
 
 MAX_REQUEST_BYTES: Final = 32 * 1024 * 1024
 MAX_LLM_CALLS: Final = 500
@@ -218,7 +218,7 @@ class NamespaceEntry(_Form):
     """What namespaces may use. The first entry that names a namespace holds; one that no entry names may use all."""
 
     names: Globs
-    allowed_models: tuple[Annotated[Pattern, BeforeValidator(lambda text: Pattern.parse(str(text)))], ...] | None = None
+    allowed_models: tuple[Glob, ...] | None = None
     """Patterns of models and aliases; an empty list allows none. Default: all."""
     keys: dict[str, tuple[Word, ...]] = Field(default_factory=dict)
     """Of providers by name, the keys that the namespaces use. A key that any entry names is used by no others."""

@@ -113,12 +113,18 @@ def _day(value: object) -> date:
         raise ValueError(f"{marked_yaml.shown(value)} is not a day, as in 2026-12-31") from None
 
 
+def _pattern(value: object) -> Pattern:
+    if not isinstance(value, str):
+        # YAML takes no, on and 1 for something else than names.
+        raise ValueError(f"{marked_yaml.shown(value)} is no pattern of names; write it in quotes")
+    return Pattern.parse(value)
+
+
 Amount = Annotated[Decimal, BeforeValidator(_amount)]
 Day = Annotated[date, BeforeValidator(_day)]
 Count = Annotated[int, Strict(), Field(ge=1, le=2**40)]
-Globs = Annotated[
-    tuple[Annotated[Pattern, BeforeValidator(lambda text: Pattern.parse(str(text)))], ...], Field(min_length=1)
-]
+Glob = Annotated[Pattern, BeforeValidator(_pattern)]
+Globs = Annotated[tuple[Glob, ...], Field(min_length=1)]
 
 
 class _Form(BaseModel):

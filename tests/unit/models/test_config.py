@@ -6,6 +6,9 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentjobs.contract import ErrorClass
 from agentjobs.errors import Invalid, Misconfigured
@@ -290,6 +293,8 @@ FLAWS = [
     ("maxRequestBytes: 32MB", 1, "maxRequestBytes", "as 32Mi"),
     ("checker: {url: 'http://x', onFailure: Maybe}", 1, "checker.onFailure", "use Deny, Allow"),
     ("recordContent: Some", 1, "recordContent", "is not known"),
+    (GEMINI + "namespaces:\n- {names: [no]}", 10, "namespaces[0].names[0]", "write it in quotes"),
+    ("prices:\n- {models: [1], input: 1, output: 1}", 2, "prices[0].models[0]", "write it in quotes"),
     ("defaults: {maxLLMCalls: 0}", 1, "defaults.maxLLMCalls", "use at least 1"),
     ("prices:\n- {models: [a], input: x, output: '1'}", 2, "prices[0].input", "is not an amount"),
     ("- a", 1, "", "is not an object"),
@@ -335,6 +340,55 @@ def test_a_key_in_the_wrong_place_is_not_repeated(provider):
         parse(f"providers: [{provider}]")
 
     assert SECRET not in str(refused.value)
+
+
+WORDS = ["providers", "name", "kind", "keys", "file", "limits", "models", "aliases", "namespaces", "names", "to"]
+WORDS += [
+    "prices",
+    "input",
+    "tiers",
+    "headers",
+    "checker",
+    "url",
+    "allowedModels",
+    "fallbacks",
+    "baseUrl",
+    "<<",
+    "after",
+]
+LEAVES = st.sampled_from([SECRET, "Gemini", "gemini-*", "/keys/a", "1", 1, -1, 1.5, True, None, "http://x", "30s", "a"])
+TREES = st.recursive(
+    LEAVES,
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.sampled_from(WORDS), below, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(TREES)
+def test_whatever_a_file_has_it_is_read_or_refused_without_a_key(tree):
+    try:
+        models = parse(yaml.safe_dump(tree))
+    except Invalid as refused:
+        told = str(refused)
+        assert all(re.match(r"models\.yaml:[0-9]+: ", line) for line in told.splitlines())
+        # Names of models, aliases and the like are shown; keys stand in these places.
+        for line in told.splitlines():
+            if re.search(r"\.(keys|file|baseUrl|headers|url)\b", line.partition(": ")[2].partition(": ")[0]):
+                assert SECRET not in line
+    else:
+        models.told(TODAY)
+        models.resolve("gemini-2.5-pro", "default")
+
+
+LAUGHS = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 20))
+
+
+@pytest.mark.parametrize(
+    "text", [LAUGHS, "a: &a [*a]", "[" * 2000, "a: b: c", "\x00", "a: !!python/object:os.system x", "%"]
+)
+def test_what_is_no_plain_yaml_is_refused(text):
+    with pytest.raises(Invalid, match=r"models\.yaml:[0-9]+: "):
+        parse(text)
 
 
 def test_a_key_is_read_again_each_time(tmp_path):
@@ -402,6 +456,13 @@ def test_the_environment_can_mean_vertex(tmp_path):
     )
     given = from_environment({**environ, "GOOGLE_APPLICATION_CREDENTIALS": str(file)}).resolve("gemini-x", "d")
     assert given.candidates[0].keys[0].source.read() == "{}"
+
+
+def test_the_newer_name_of_vertex_wins_also_where_it_says_no():
+    both = {"GOOGLE_GENAI_USE_ENTERPRISE": "false", "GOOGLE_GENAI_USE_VERTEXAI": "true", "GOOGLE_API_KEY": "k"}
+    newer = {"GOOGLE_GENAI_USE_ENTERPRISE": "1", "GOOGLE_CLOUD_PROJECT": "p"}
+
+    assert [from_environment(environ).providers[0].kind for environ in (both, newer)] == [Kind.GEMINI, Kind.VERTEX_AI]
 
 
 @pytest.mark.parametrize(
