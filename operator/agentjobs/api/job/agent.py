@@ -220,10 +220,9 @@ class Agent(Model):
     module: Module | None = Field(default=None, description="An agent written in Python, in the runner's image.")
     run_config: dict[str, Any] = Field(
         default_factory=dict,
-        description="Settings of ADK's RunConfig, by its names: `max_llm_calls` (of one start; no limit by default, for "
-        "`spec.budget.maxLLMCalls` counts those of all starts), "
-        "`streaming_mode` (`NONE` or `SSE`), `custom_metadata`, `http_options`, "
-        "`include_thoughts_from_other_agents`, `labels`, `response_modalities`, `save_input_blobs_as_artifacts`, "
-        "`service_tier`, `support_cfc`, `tool_thread_pool_config`.",
+        description="Settings of ADK's RunConfig, by its names: `max_llm_calls` (of one start; no limit by default, "
+        "for `spec.budget.maxLLMCalls` counts those of all starts), `streaming_mode` (`NONE` "
+        "or `SSE`), `custom_metadata`, `http_options`, `include_thoughts_from_other_agents`, "
+        "`labels`, `response_modalities`, `save_input_blobs_as_artifacts`, `service_tier`, `support_cfc`, `tool_thread_pool_config`.",
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
     )
