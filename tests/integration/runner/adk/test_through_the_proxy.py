@@ -6,6 +6,9 @@ from urllib.parse import unquote
 import pytest
 
 from agentjobs import contract
+from agentjobs.contract import ErrorClass
+from agentjobs.proxy.apis import find
+from agentjobs.proxy.apis.api import Refusal
 
 # The name in a job, what the proxy is asked for, and where the client puts its key.
 CLIENTS = {
@@ -64,17 +67,6 @@ def in_googles_words(text, streamed):
     return f"data: {json.dumps(answer)}\r\n\r\n".encode() if streamed else answer
 
 
-def refused(path, status, error_class, message):
-    """An error as the provider of the path would say it, with our code."""
-    code = f"{contract.REFUSAL_PREFIX}{error_class}"
-    if path.startswith(contract.MODELS_ANTHROPIC):
-        return {"type": "error", "error": {"type": code, "message": message}}
-    if path.startswith(contract.MODELS_OPENAI):
-        return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
-    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": code, "domain": contract.GROUP}
-    return {"error": {"code": status, "message": message, "status": "FAILED_PRECONDITION", "details": [info]}}
-
-
 WORDS = {
     contract.MODELS_GEMINI: in_googles_words,
     contract.MODELS_VERTEX: in_googles_words,
@@ -90,17 +82,22 @@ def proxy(serve):
     class Proxy:
         then = staticmethod(lambda number: None)
         refuses = None
-        """Status, class, message and headers of what every call is answered."""
+        """What every call is answered."""
+        breaks_off = False
+        """Whether that comes within a stream."""
         says = staticmethod(lambda headers: "Hello.")
 
         def answer(self, method, path, headers, body):
             self.calls.append((path, headers, body))
             self.then(len(self.calls))
-            if self.refuses:
-                status, error_class, message, more = self.refuses
-                return status, more, refused(path, status, error_class, message)
             words = next(words for prefix, words in WORDS.items() if path.startswith(f"{prefix}/"))
             streamed = "streamGenerateContent" in path or bool(body.get("stream"))
+            api, _ = find(path)
+            if self.breaks_off:
+                begun = words("Half an answer", streamed).split(b"\n\n")[0]
+                return 200, {"content-type": "text/event-stream"}, begun + api.refusal_event(self.refuses)
+            if self.refuses:
+                return self.refuses.status, self.refuses.headers, api.refusal_body(self.refuses)
             kind = "text/event-stream" if streamed else "application/json"
             return 200, {"content-type": kind}, words(self.says(headers), streamed)
 
@@ -264,7 +261,7 @@ root_agent = LlmAgent(name="a", model="openai/some-model", instruction="Help.", 
 @pytest.mark.parametrize("mode", ["NONE", "SSE"])
 @pytest.mark.parametrize("model", [model for model, _, _ in CLIENTS.values()], ids=CLIENTS)
 def test_a_refusal_of_the_proxy_is_the_end_of_the_start_by_its_class(run, proxy, model, mode):
-    proxy.refuses = 402, "BudgetExceeded", "maxCostUSD of 2.50 is reached.", {"x-should-retry": "false"}
+    proxy.refuses = Refusal(402, ErrorClass.BUDGET_EXCEEDED, "maxCostUSD of 2.50 is reached.")
     _, process = run(model, mode=mode)
 
     assert process.wait().verdict == ("Fail", "BudgetExceeded"), process.err
@@ -273,7 +270,7 @@ def test_a_refusal_of_the_proxy_is_the_end_of_the_start_by_its_class(run, proxy,
 
 
 def test_a_limit_that_is_used_up_snoozes_the_job_as_long_as_the_proxy_says(run, proxy):
-    proxy.refuses = 429, "ModelRateLimited", "The limit of gemini is used up.", {"Retry-After": "21"}
+    proxy.refuses = Refusal(429, ErrorClass.MODEL_RATE_LIMITED, "The limit of gemini is used up.", 21.0)
     _, process = run("gemini-flash-latest")
 
     assert process.wait().verdict == ("Snooze", "ModelRateLimited"), process.err
@@ -282,8 +279,21 @@ def test_a_limit_that_is_used_up_snoozes_the_job_as_long_as_the_proxy_says(run, 
 
 @pytest.mark.parametrize("model", [model for model, _, _ in CLIENTS.values()], ids=CLIENTS)
 def test_a_start_that_the_proxy_knows_as_another_pods_leaves_without_a_word(run, proxy, model):
-    proxy.refuses = 409, "Interrupted", "Another pod holds this start.", {}
+    proxy.refuses = Refusal(409, ErrorClass.INTERRUPTED, "Another pod holds this start.")
     told, process = run(model)
 
     assert process.wait().code == contract.EXIT_FENCED, process.err
     assert (process.raw, told.results) == ("", [])
+
+
+@pytest.mark.parametrize("model", [model for model, _, _ in CLIENTS.values()], ids=CLIENTS)
+def test_a_refusal_within_a_stream_has_its_class(run, proxy, model):
+    proxy.refuses, proxy.breaks_off = Refusal(402, ErrorClass.BUDGET_EXCEEDED, "maxTokens is reached."), True
+    _, process = run(model, mode="SSE")
+    assert process.wait().verdict == ("Fail", "BudgetExceeded"), process.err
+
+
+def test_vertex_ai_is_refused_in_its_own_words(run, proxy):
+    proxy.refuses = Refusal(403, ErrorClass.MODEL_NOT_ALLOWED, "gemini-flash-latest is not allowed here.")
+    _, process = run("gemini-flash-latest", GOOGLE_GENAI_USE_VERTEXAI="True")
+    assert process.wait().verdict == ("Fail", "ModelNotAllowed"), process.err
