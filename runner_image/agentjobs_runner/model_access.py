@@ -94,6 +94,8 @@ class ModelAccess:
                 variables.pop(name, None)
         self._keys = tuple(name for provider in led for name in provider.keys)
         variables.update(dict.fromkeys(self._keys, token))
+        direct = [provider.path.split("/")[1] for provider in _PROVIDERS if provider not in led]
+        logger.info("models.led", extra={"url": self._url, "asked_directly": direct})
         # The cluster's proxy for what is outside does not reach what is inside.
         for name in ("NO_PROXY", "no_proxy"):
             hosts = (variables.get(name), urlsplit(self._url).hostname)

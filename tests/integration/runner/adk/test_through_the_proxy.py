@@ -1,6 +1,8 @@
 """The real runner and the real clients of three providers, before a server that pretends to be the model proxy."""
 
 import json
+import ssl
+from datetime import UTC, datetime
 from urllib.parse import unquote
 
 import pytest
@@ -9,6 +11,7 @@ from agentjobs import contract
 from agentjobs.contract import ErrorClass
 from agentjobs.proxy.apis import find
 from agentjobs.proxy.apis.api import Refusal
+from devcluster.certificates import Authority
 
 # The name in a job, what the proxy is asked for, and where the client puts its key.
 CLIENTS = {
@@ -118,7 +121,8 @@ def proxy(serve):
 
     made = Proxy()
     made.calls = []
-    made.url = serve(made.answer).url
+    made.server = serve(made.answer)
+    made.url = made.server.url
     return made
 
 
@@ -297,3 +301,39 @@ def test_vertex_ai_is_refused_in_its_own_words(run, proxy):
     proxy.refuses = Refusal(403, ErrorClass.MODEL_NOT_ALLOWED, "gemini-flash-latest is not allowed here.")
     _, process = run("gemini-flash-latest", GOOGLE_GENAI_USE_VERTEXAI="True")
     assert process.wait().verdict == ("Fail", "ModelNotAllowed"), process.err
+
+
+@pytest.fixture
+def authority(proxy, tmp_path):
+    """Gives the proxy a certificate that only this authority vouches for; returns the path of its own."""
+    made = Authority(tmp_path, name="of-the-installation", now=datetime.now(UTC))
+    pair = made.server("models")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+    proxy.server.socket = context.wrap_socket(proxy.server.socket, server_side=True)
+    proxy.url = proxy.url.replace("http:", "https:")
+    return str(made.certificate)
+
+
+@pytest.mark.parametrize("model", [model for model, _, _ in CLIENTS.values()], ids=CLIENTS)
+def test_clients_trust_the_installations_authority_and_pass_the_clusters_proxy_by(run, proxy, authority, model):
+    outside = {"HTTPS_PROXY": "http://127.0.0.1:9"}
+    _, process = run(model, **{contract.ENV_GATEWAY_CA: authority}, **outside)
+    assert process.wait().verdict == SUCCEEDED, process.err
+
+
+def test_a_subprocess_finds_the_proxy_by_its_environment_alone(run, proxy, authority):
+    asks = """
+import subprocess, sys
+from google.adk.agents import LlmAgent
+subprocess.run([sys.executable, "-c", '''
+import openai
+openai.OpenAI(max_retries=0).chat.completions.create(model="own", messages=[])
+'''], check=True)
+root_agent = LlmAgent(name="a", model="openai/some-model", instruction="Help.")
+"""
+    env = {contract.ENV_GATEWAY_CA: authority}
+    _, process = run(agent={"module": {"ref": "mine:root_agent"}}, files={"mine.py": asks}, **env)
+
+    assert process.wait().verdict == SUCCEEDED, process.err
+    assert proxy.models == ["own", "some-model"]
