@@ -223,6 +223,7 @@ class Agent(Model):
         description="Settings of ADK's RunConfig, by its names: `max_llm_calls` (of one start; no limit by default, "
         "for `spec.budget.maxLLMCalls` counts those of all starts), `streaming_mode` (`NONE` "
         "or `SSE`), `custom_metadata`, `http_options`, `include_thoughts_from_other_agents`, "
-        "`labels`, `response_modalities`, `save_input_blobs_as_artifacts`, `service_tier`, `support_cfc`, `tool_thread_pool_config`.",
+        "`labels`, `response_modalities`, `save_input_blobs_as_artifacts`, `service_tier`, `support_cfc`, "
+        "`tool_thread_pool_config`.",
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
     )
