@@ -23,7 +23,7 @@ Place = tuple[str | int, ...]
 
 MAX_SHOWN: Final = 60
 MAX_DEPTH: Final = 32
-MAX_VALUES: Final = 100_000
+MAX_VALUES: Final = 20_000
 M = TypeVar("M", bound=BaseModel)
 
 
