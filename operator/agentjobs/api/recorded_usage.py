@@ -1,7 +1,8 @@
 """What history tells users of model calls and their costs, as the gateway answers and clients read."""
 
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
+from uuid import UUID
 
 from pydantic import Field
 
@@ -69,3 +70,46 @@ class JobModelUsage(ModelUsage):
     """Calls that have not ended; nothing of them is counted yet."""
     estimated: int
     """Calls whose usage is an estimate, because the provider told none."""
+
+
+class RecordedCall(Recorded):
+    """One model call through the proxy. `ended`, `status` and `outcome` are null while it is under way."""
+
+    id: UUID
+    start: int
+    attempt: int
+    step: str
+    """Key of the step it belongs to, empty for a call of the user's own code."""
+    asked: str
+    """The model that the job asked for."""
+    model: str
+    """The model that was asked."""
+    provider: str
+    key: str
+    """The name of the provider's key."""
+    began: datetime
+    ended: datetime | None
+    status: int | None
+    """The provider's HTTP status, 0 for none."""
+    outcome: str | None
+    """`Answered`, `Cut`, `Failed` or `Lost`."""
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cache_written_tokens: int
+    thinking_tokens: int
+    cost_usd: Dollars = Field(alias="costUSD")
+    """What it cost; 0 while it is under way."""
+    reserved_usd: Dollars = Field(alias="reservedUSD")
+    """What it might have cost at most."""
+    estimated: bool
+    """Whether its usage is an estimate."""
+    has_content: bool
+    """Whether request and answer are recorded."""
+
+
+class RecordedCalls(Recorded):
+    """A page of model calls in the order in which they began; `cursor` is null on the last one."""
+
+    items: list[RecordedCall]
+    cursor: str | None

@@ -39,7 +39,8 @@ async def may_get(request: Request, namespace: Namespace, name: Name) -> User:
     return await services_of(request).authenticator.user(authorization, verb="get", namespace=namespace, name=name)
 
 
-async def _may_read_texts(request: Request, namespace: Namespace) -> User:
+async def may_read_texts(request: Request, namespace: Namespace) -> User:
+    """Return the user that asks, who may read the texts that jobs take from ConfigMaps."""
     authorization = request.headers.get("authorization")
     return await services_of(request).authenticator.user(
         authorization, verb="get", namespace=namespace, resource=CONFIGMAPS
@@ -124,7 +125,7 @@ async def get_result(namespace: Namespace, name: Name, history: History, budget:
 @router.get(
     COLLECTION + "/{name}/spec",
     response_model=RecordedSpec,
-    dependencies=[Depends(may_get), Depends(_may_read_texts)],
+    dependencies=[Depends(may_get), Depends(may_read_texts)],
 )
 async def get_spec(namespace: Namespace, name: Name, history: History, budget: ReadBudget) -> Response:
     """Answer the work as it was accepted, with its defaults and the texts of its ConfigMaps, to run it again."""

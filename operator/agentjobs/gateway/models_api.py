@@ -5,17 +5,21 @@ right to list those of all. Keys of providers are told by their names alone; the
 """
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
+from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from agentjobs.api.recorded_models import JobModels, ModelsOverview
-from agentjobs.api.recorded_usage import UsageBy, UsageReport
+from agentjobs.api.recorded_usage import RecordedCalls, UsageBy, UsageReport
 from agentjobs.auth import User
-from agentjobs.gateway.history_api import COLLECTION, Limit, Name, Namespace, may_get
+from agentjobs.contract import MAX_STEP_KEY_CHARS
+from agentjobs.gateway.history_api import COLLECTION, Cursor, Limit, Name, Namespace, may_get, may_read_texts
 from agentjobs.gateway.model_overview import limits_of, overview
+from agentjobs.gateway.problems import json_answer
 from agentjobs.gateway.services import History, ReadBudget, Reports, services_of
 from agentjobs.history.pages import DEFAULT_LIMIT
+from agentjobs.problem import Problem
 
 DEFAULT_DAYS: Final = 30
 
@@ -72,3 +76,40 @@ async def get_job_models(
     async with budget.taken():
         job = await history.job(namespace, name)
         return JobModels(items=await reports.job_models(job.uid))
+
+
+@router.get(COLLECTION + "/{name}/calls", dependencies=[Depends(may_get)])
+async def list_job_calls(
+    namespace: Namespace,
+    name: Name,
+    history: History,
+    reports: Reports,
+    budget: ReadBudget,
+    step: Annotated[
+        str | None, Query(max_length=MAX_STEP_KEY_CHARS, description="Only those of the step with this key.")
+    ] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> RecordedCalls:
+    """List a job's model calls: by which key, how they ended, what they used and cost."""
+    async with budget.taken():
+        job = await history.job(namespace, name)
+        page = await reports.calls(job.uid, step=step, limit=limit, cursor=cursor)
+    return RecordedCalls(items=page.items, cursor=page.cursor)
+
+
+@router.get(
+    COLLECTION + "/{name}/calls/{call}/content",
+    response_model=dict[str, Any],
+    dependencies=[Depends(may_get), Depends(may_read_texts)],
+)
+async def get_call_content(
+    namespace: Namespace, name: Name, call: UUID, history: History, reports: Reports, budget: ReadBudget
+) -> Response:
+    """Answer what was asked and answered in a model call; 404 where the installation does not record it."""
+    async with budget.taken():
+        job = await history.job(namespace, name)
+        content = await reports.content(job.uid, call)
+    if content is None:
+        raise Problem(404, "NotFound", f"Request and answer of model call {call} are not recorded.")
+    return json_answer({"content": content})

@@ -9,17 +9,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
+
+from msgspec import Raw
 
 from agentjobs import errors
 from agentjobs.api.recorded_models import CallsUnderWay
-from agentjobs.api.recorded_usage import JobModelUsage, ModelUsage, UsageBy, UsageLine, UsageReport
+from agentjobs.api.recorded_usage import JobModelUsage, ModelUsage, RecordedCall, UsageBy, UsageLine, UsageReport
 from agentjobs.history.memory import MemoryCall, MemoryHistory, MemoryJob, booked
 from agentjobs.history.memory_model_limits import MemoryModelLimits
-from agentjobs.history.model_calls import MISSED, used
+from agentjobs.history.model_calls import MISSED, content, used
 from agentjobs.history.model_records import CallOutcome, EndedCall, Limit, LimitsNow, NewCall, Reserved, SeenProxy
-from agentjobs.history.model_reports import checked_report
+from agentjobs.history.model_reports import checked_report, place_of
 from agentjobs.history.ownership import check, start_key
-from agentjobs.history.pages import DEFAULT_LIMIT
+from agentjobs.history.pages import DEFAULT_LIMIT, Page, checked_limit, page_of
 from agentjobs.models.budget import Fits, Judgement, Scope, Spend, judge
 from agentjobs.models.tokens import Tokens
 
@@ -135,6 +138,25 @@ class MemoryModelReports:
         told = [_job_model(provider, model, made) for (provider, model), made in sorted(calls.items())]
         return sorted(told, key=lambda line: -line.cost_usd)
 
+    async def calls(
+        self, uid: str, *, step: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[RecordedCall]:
+        """Return a job's model calls in the order in which they began."""
+        self._check_available()
+        limit, after = checked_limit(limit), place_of(cursor)
+        job = self._history.jobs_by_uid.get(uid)
+        made = sorted(job.calls.values() if job else (), key=lambda one: (one.began, one.new.id))
+        found = [one for one in made if step in (None, one.new.step) and (one.began, one.new.id) > after]
+        told = [_recorded(call) for call in found[:limit]]
+        return page_of(told, lambda last: (last.began, str(last.id)), more=len(found) > limit)
+
+    async def content(self, uid: str, call: UUID) -> Raw | None:
+        """Return what was asked and answered in a job's call."""
+        self._check_available()
+        job = self._history.jobs_by_uid.get(uid)
+        found = job.calls.get(call) if job else None
+        return None if found is None or found.end is None or found.end.content is None else content(found.end.content)
+
     async def proxies(self) -> list[SeenProxy]:
         """Return the proxies that live."""
         self._check_available()
@@ -187,6 +209,30 @@ def _sum(ends: Sequence[EndedCall]) -> dict[str, Any]:
         **{f"{name}_tokens": getattr(tokens, name) for name in Tokens.__slots__},
         "cost_usd": sum((end.cost for end in ends), Decimal(0)),
     }
+
+
+def _recorded(call: MemoryCall) -> RecordedCall:
+    new, end = call.new, call.end
+    tokens = end.tokens if end else Tokens()
+    return RecordedCall(
+        id=new.id,
+        start=new.start,
+        attempt=call.attempt,
+        step=new.step,
+        asked=new.asked,
+        model=end.model if end else new.model or new.asked,
+        provider=end.provider if end else new.provider,
+        key=end.key if end else "",
+        began=call.began,
+        ended=call.ended,
+        status=end.status if end else None,
+        outcome=end.outcome if end else None,
+        cost_usd=end.cost if end else Decimal(0),
+        reserved_usd=new.cost,
+        estimated=bool(end and end.estimated),
+        has_content=bool(end and end.content is not None),
+        **{f"{name}_tokens": getattr(tokens, name) for name in Tokens.__slots__},
+    )
 
 
 def _job_model(provider: str, model: str, calls: Sequence[MemoryCall]) -> JobModelUsage:

@@ -177,13 +177,18 @@ def _end_row(end: EndedCall) -> dict[str, Any]:
         **{name: getattr(stored, name) for name in names},
         **{name: getattr(stored.tokens, name) for name in Tokens.__slots__},
         "cost": None if stored.cost.is_nan() else stored.cost,
-        "content": None if stored.content is None else _content(stored.content),
+        "content": None if stored.content is None else content(stored.content),
     }
 
 
-def _content(content: Any) -> Raw:
+def content(given: Any) -> Raw:
+    """Return what is kept of the request and the answer of a call.
+
+    Raises:
+        errors.Invalid: it is not JSON.
+    """
     try:
-        text = dump_json(content)
+        text = dump_json(given)
     except ValueError as error:
         raise errors.Invalid(f"the content of a model call is not JSON: {error}") from error
     raw = text if isinstance(text, bytes) else text.encode()

@@ -1,18 +1,20 @@
 """What people read of model calls: what was used and by whom, what a job's calls cost, and how limits stand now."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
+from msgspec import Raw
 from psycopg.rows import dict_row
 
 from agentjobs import errors
 from agentjobs.api.recorded_models import CallsUnderWay
-from agentjobs.api.recorded_usage import JobModelUsage, ModelUsage, UsageBy, UsageLine, UsageReport
+from agentjobs.api.recorded_usage import JobModelUsage, ModelUsage, RecordedCall, UsageBy, UsageLine, UsageReport
 from agentjobs.history.database import Connection, Database, as_json
 from agentjobs.history.model_calls import MISSED
 from agentjobs.history.model_records import Limit, LimitsNow, SeenProxy, Shut
-from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, checked_limit
+from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, Page, checked_limit, page_of, parse_cursor
 from agentjobs.history.statements import load
 
 _SQL: Final = load("model_reports")
@@ -65,6 +67,25 @@ class ModelReports:
         """Return what a job's calls used by provider and model, the costliest first; the first 500."""
         return [JobModelUsage(**row) for row in await self._rows(_SQL["job_models"], {"uid": uid, "limit": MAX_LIMIT})]
 
+    async def calls(
+        self, uid: str, *, step: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[RecordedCall]:
+        """Return a job's model calls in the order in which they began; with `step` only those of that key.
+
+        Raises:
+            errors.Invalid: `limit` or `cursor` is wrong.
+        """
+        limit = checked_limit(limit)
+        began, after = place_of(cursor)
+        asked = {"uid": uid, "step": step, "began": began, "after": after, "limit": limit + 1}
+        found = [RecordedCall(**row) for row in await self._rows(_SQL["calls"], asked)]
+        return page_of(found[:limit], lambda last: (last.began, str(last.id)), more=len(found) > limit)
+
+    async def content(self, uid: str, call: UUID) -> Raw | None:
+        """Return what was asked and answered in a job's call, None where it is not recorded."""
+        [row] = await self._rows(_SQL["content"], {"uid": uid, "id": call}) or [{"content": None}]
+        return None if row["content"] is None else Raw(row["content"].encode())
+
     async def proxies(self) -> list[SeenProxy]:
         """Return the proxies that live, and what each tells of its providers."""
         return [SeenProxy(**row) for row in await self._rows(_SQL["proxies"], {"missed": MISSED})]
@@ -112,6 +133,21 @@ def checked_report(by: Sequence[UsageBy], *, first: date, last: date, limit: int
     if not timedelta() <= last - first < timedelta(days=KEPT_DAYS):
         raise errors.Invalid(f"days: expected 1 to {KEPT_DAYS} of them, got {first} to {last}")
     return checked_limit(limit)
+
+
+def place_of(cursor: str | None) -> tuple[datetime, UUID]:
+    """Return when the last call of the page before began, and which it was.
+
+    Raises:
+        errors.Invalid: it is no cursor of calls.
+    """
+    if cursor is None:
+        return datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0)
+    began, call = parse_cursor(cursor, (datetime, str))
+    try:
+        return began, UUID(call)
+    except ValueError:
+        raise errors.Invalid(f"cursor: {cursor[:80]!r} is not of this list; leave it out to begin anew") from None
 
 
 def _counts(row: Mapping[str, Any]) -> dict[str, Any]:

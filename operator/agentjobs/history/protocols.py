@@ -14,7 +14,7 @@ from msgspec import Raw
 from agentjobs.api.recorded import RecordedJob, RecordedStep, Story
 from agentjobs.api.recorded_models import CallsUnderWay
 from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, SessionStory
-from agentjobs.api.recorded_usage import JobModelUsage, UsageBy, UsageReport
+from agentjobs.api.recorded_usage import JobModelUsage, RecordedCall, UsageBy, UsageReport
 from agentjobs.contract import Attempt, Event, MemoryHit, Resolved, ResultDocument, StepsBody, StepsPage
 from agentjobs.core.job.observation import FinalResult, Progress
 from agentjobs.history.model_records import (
@@ -363,6 +363,20 @@ class ModelReports(Protocol):
 
     async def job_models(self, uid: str) -> list[JobModelUsage]:
         """Return what a job's calls used by provider and model, the costliest first."""
+        ...
+
+    async def calls(
+        self, uid: str, *, step: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[RecordedCall]:
+        """Return a job's model calls in the order in which they began; with `step` only those of that key.
+
+        Raises:
+            errors.Invalid: `limit` or `cursor` is wrong.
+        """
+        ...
+
+    async def content(self, uid: str, call: UUID) -> Raw | None:
+        """Return what was asked and answered in a job's call, None where it is not recorded."""
         ...
 
     async def proxies(self) -> list[SeenProxy]:

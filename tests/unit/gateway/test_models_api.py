@@ -1,5 +1,6 @@
 """What users read of models and their costs, and as whom."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -143,3 +144,35 @@ async def test_days_are_those_of_utc_by_default(http):
     answer = (await http.get("/v1/usage", headers=AS_ROOT)).json()
 
     assert answer["last"] == datetime.now(UTC).date().isoformat()
+
+
+CALLS = "/v1/namespaces/docs/agentjobs/hello/calls"
+
+
+async def test_a_jobs_calls_are_told_one_by_one(http):
+    answer = (await http.get(CALLS, headers=AS_ADA, params={"limit": 1})).json()
+    rest = (await http.get(CALLS, headers=AS_ADA, params={"cursor": answer["cursor"]})).json()
+
+    [done], [open_] = answer["items"], rest["items"]
+    assert {done["outcome"], open_["outcome"]} == {"Answered", None}
+    assert {done["costUSD"], open_["costUSD"]} == {"0.0123", "0"}
+
+
+async def test_what_was_asked_and_answered_takes_the_right_to_read_texts(http, kube, ledger):
+    call = a_call_of("u1", pod_uid="p1")
+    await ledger.reserve(call)
+    await ledger.settle([replace(the_end_of(call), content={"request": {"a": 1}})])
+    kube.add_user("reader", "reader", may={("get", "docs", "hello"), ("get configmaps", "docs", "")})
+    path = f"{CALLS}/{call.id}/content"
+
+    assert (await http.get(path, headers=AS_ADA)).status_code == 403
+    answer = await http.get(path, headers={"Authorization": "Bearer reader"})
+    assert (answer.status_code, answer.json()) == (200, {"content": {"request": {"a": 1}}})
+
+
+async def test_a_call_whose_content_is_not_recorded_is_not_found(http, kube):
+    kube.add_user("reader", "reader", may={("get", "docs", "hello"), ("get configmaps", "docs", "")})
+    [call, _] = (await http.get(CALLS, headers=AS_ADA)).json()["items"]
+    answer = await http.get(f"{CALLS}/{call['id']}/content", headers={"Authorization": "Bearer reader"})
+
+    assert (answer.status_code, answer.json()["reason"]) == (404, "NotFound")

@@ -106,3 +106,19 @@ WHERE calls.ended IS NULL
 GROUP BY jobs.namespace, jobs.name, calls.model
 ORDER BY min(calls.began), jobs.namespace, jobs.name, calls.model
 LIMIT %(limit)s;
+
+-- name: calls
+SELECT
+    id, start, attempt, step, asked, model, provider, key, began, ended, status, outcome, input AS input_tokens,
+    output AS output_tokens, cached AS cached_tokens, cache_written AS cache_written_tokens,
+    thinking AS thinking_tokens, cost AS cost_usd, reserved_cost AS reserved_usd, estimated,
+    content IS NOT NULL AS has_content
+FROM agentjobs.model_calls
+WHERE uid = %(uid)s
+    AND (%(step)s::text IS NULL OR step = %(step)s)
+    AND (began, id) > (%(began)s::timestamptz, %(after)s::uuid)
+ORDER BY began, id
+LIMIT %(limit)s;
+
+-- name: content
+SELECT content::text FROM agentjobs.model_calls WHERE uid = %(uid)s AND id = %(id)s;

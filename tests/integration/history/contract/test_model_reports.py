@@ -1,5 +1,6 @@
 """What people are told of model calls: who used what, what a job's calls cost, and how limits stand."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
@@ -10,6 +11,7 @@ from tests.integration.history.model_calls import a_call_of, the_end_of
 from agentjobs import errors
 from agentjobs.api.recorded_usage import UsageBy
 from agentjobs.history.model_records import CallOutcome, Limit, Take
+from agentjobs.history.pages import write_cursor
 from agentjobs.models.tokens import Tokens
 
 DAY = timedelta(days=1)
@@ -24,12 +26,12 @@ def reports(backend):
 def used(backend, a_job):
     """`await used("uid-1", "0.5", model=…)`: a call of a job, which is made where there is none."""
 
-    async def call(uid, cost, *, namespace="default", partition="", model="gemini-2.5-flash", **end):
+    async def call(uid, cost, *, namespace="default", partition="", model="gemini-2.5-flash", step="a", **end):
         build = a_job(uid, name=f"job-{uid}", namespace=namespace)
         session = {"appName": "shop", "userId": f"user-{uid}", "sessionId": uid, "mode": "New"}
         await backend.operator.accept(build.job(session=session, partitionKey=partition or None), build.start(1))
         await backend.gateway.claim(uid, 1, "pod-1", **build.place)
-        new = a_call_of(uid)
+        new = a_call_of(uid, step=step)
         await backend.ledger.reserve(new)
         await backend.ledger.settle([the_end_of(new, cost=cost, model=model, **end)])
 
@@ -137,6 +139,45 @@ async def test_a_jobs_calls_are_told_by_model(reports, ledger, used):
     assert (first.model, first.calls, first.failed, first.under_way, first.cost_usd) == ("gemini-2.5-pro", 1, 0, 1, 2)
     assert (second.model, second.calls, second.failed, second.under_way) == ("gemini-2.5-flash", 1, 1, 0)
     assert (second.input_tokens, second.cost_usd, await reports.job_models("b")) == (10, Decimal("0.5"), [])
+
+
+async def test_calls_are_told_one_by_one_in_pages(reports, ledger, used):
+    await used("a", "0.5")
+    await used("a", "0", outcome=CallOutcome.FAILED, tokens=Tokens(), step="b")
+    await ledger.reserve(a_call_of("a", step="c", cost="2"))
+
+    first = await reports.calls("a", limit=2)
+    rest = await reports.calls("a", limit=2, cursor=first.cursor)
+    told = [(call.step, call.outcome, call.cost_usd, call.reserved_usd) for call in (*first.items, *rest.items)]
+    assert told == [("a", "Answered", Decimal("0.5"), 1), ("b", "Failed", 0, 1), ("c", None, 0, 2)]
+    assert (rest.cursor, (await reports.calls("b")).items) == (None, [])
+
+
+async def test_calls_of_one_step_are_told_alone(reports, used):
+    await used("a", "0.5")
+    await used("a", "0.25", step="b")
+    [call] = (await reports.calls("a", step="b")).items
+
+    assert (call.model, call.asked, call.key, call.status) == ("gemini-2.5-flash", "gemini-fast", "key-1", 200)
+    assert (call.input_tokens, call.output_tokens, call.estimated, call.has_content) == (10, 5, False, False)
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", write_cursor([datetime.now(UTC), "no-uuid"])])
+async def test_a_cursor_of_another_list_is_refused(reports, cursor):
+    with pytest.raises(errors.Invalid):
+        await reports.calls("a", cursor=cursor)
+
+
+async def test_what_was_asked_and_answered_is_told_where_it_is_recorded(reports, ledger, used):
+    await used("a", "0.5")
+    recorded, plain = a_call_of("a"), a_call_of("a")
+    for call, content in ((recorded, {"request": "hi"}), (plain, None)):
+        await ledger.reserve(call)
+        await ledger.settle([replace(the_end_of(call), content=content)])
+
+    assert bytes(await reports.content("a", recorded.id)) == b'{"request":"hi"}'
+    assert await reports.content("a", plain.id) is None
+    assert await reports.content("b", recorded.id) is None
 
 
 async def test_proxies_that_live_are_told_with_what_they_tell(reports, backend, ledger):
