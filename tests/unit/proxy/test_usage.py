@@ -273,8 +273,21 @@ def test_many_events_are_no_large_document():
     assert (len(found), documents.lost) == (200, False)
 
 
-def test_a_bomb_is_no_answer():
+def test_an_answer_that_is_too_large_to_look_at_tells_nothing_and_is_not_taken_for_cut():
+    piece = b'{"a":"' + b"x" * answers.MAX_DOCUMENT_BYTES
+    plain, zipped = fed("message", [piece, b'"}']), fed("message", [gzip.compress(piece + b'"}')])
+
+    assert (plain.tokens(), plain.whole) == (zipped.tokens(), zipped.whole) == (None, True)
+
+
+def test_spaces_are_no_answer_however_well_compressed():
     watch = fed("message", [gzip.compress(b" " * (answers.MAX_DOCUMENT_BYTES * 2)), gzip.compress(b"x")])
+
+    assert (watch.tokens(), watch.whole) == (None, False)
+
+
+def test_what_only_begins_as_gzip_is_no_answer():
+    watch = fed("message", [b"\x1f\x8bnonsense", b"more"])
 
     assert (watch.tokens(), watch.whole) == (None, False)
 

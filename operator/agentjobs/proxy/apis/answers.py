@@ -123,7 +123,7 @@ class Documents:
         self._begin: bytes | None = b""
         self._zip: zlib._Decompress | None = None
         self.lost = False
-        """Whether it cannot be understood: too large, or no gzip although it began so."""
+        """Whether it is too large to be looked at, compressed or not."""
         self.size = 0
         """Bytes so far, not compressed."""
 
@@ -164,5 +164,5 @@ class Documents:
             try:
                 yield self._zip.decompress(piece, self._most)
             except zlib.error:
-                self.lost, self._form = True, None
+                return
             piece = self._zip.unconsumed_tail

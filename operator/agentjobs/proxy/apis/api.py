@@ -187,7 +187,8 @@ class UsageReader(Protocol):
 
     @property
     def whole(self) -> bool:
-        """Whether the answer ended as its API ends one. An error within a stream is no such end."""
+        """Whether the answer ended as its API ends one. An error within a stream is no such end. Of an answer that is
+        too large to look at, its frame has to say it: this is true."""
         ...
 
 

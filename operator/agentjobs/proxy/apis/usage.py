@@ -170,8 +170,10 @@ class Reader:
 
     @property
     def whole(self) -> bool:
-        """Whether the answer ended as its API ends one."""
+        """Whether the answer ended as its API ends one; true of one that is too large to look at."""
         self._end()
+        if self._documents.lost:
+            return True
         if self._meter.failed or not self._understood:
             return False
         return self._documents.is_one or self._meter.ended
