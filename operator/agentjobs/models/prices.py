@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 from pydantic.alias_generators import to_camel
 
+from agentjobs.bounded import Bounded
 from agentjobs.models import marked_yaml
 from agentjobs.models.budget import plain
 from agentjobs.models.names import SCRIPTED, Pattern
@@ -198,6 +199,7 @@ class PriceTable:
         self._sources: Sequence[Sequence[tuple[Pattern, Entry]]] = [
             [(pattern, entry) for entry in source for pattern in entry.models] for source in sources
         ]
+        self._found: Bounded[tuple[str, date | None], Price | None] = Bounded(1024)
         self.dated = dated
         """The day the table that ships was checked."""
 
@@ -207,6 +209,12 @@ class PriceTable:
         Args:
             on: the day; without one, the price that has no end.
         """
+        if (model, on) not in self._found:
+            # Every call of a model asks, and matching all patterns takes longer than the rest of its routing.
+            self._found.put((model, on), self._look_up(model, on))
+        return self._found.get((model, on))
+
+    def _look_up(self, model: str, on: date | None) -> Price | None:
         if model.startswith(SCRIPTED):
             return FREE
         for source in self._sources:
