@@ -44,18 +44,20 @@ async def test_a_job_fails_at_its_budget_by_default(system, job_of, said):
     assert (status["usage"]["llmCalls"], status["starts"]) == (2, 1)
 
 
-async def test_what_earlier_attempts_used_counts_in_later_ones(system, job_of, said):
+@pytest.mark.parametrize(("scope", "phase", "calls"), [("Job", "Failed", 3), ("Attempt", "Succeeded", 4)])
+async def test_what_earlier_attempts_used_counts_in_later_ones_by_the_scope(system, job_of, scope, phase, calls):
+    name, budget = scope.lower(), {"maxLLMCalls": 3, "scope": scope}
     retry = {"maxAttempts": 3, "backoff": {"initial": "1s"}}
     script = {
         "starts": [[{"text": "one"}, {"text": "two"}, {"exit": "SIGKILL"}], [{"text": "three"}, {"text": "four"}]]
     }
-    agent = {"model": "scripted/again/script", "inline": BOOK}
-    await system.apply(*job_of("again", script, agent=agent, retry=retry, budget={"maxLLMCalls": 3}))
+    agent = {"model": f"scripted/{name}/script", "inline": BOOK}
+    await system.apply(*job_of(name, script, agent=agent, retry=retry, budget=budget))
 
-    status = await system.finished("again")
+    status = await system.finished(name)
 
-    assert (status["phase"], said(status, "Failed", "reason")) == ("Failed", "BudgetExceeded")
-    assert (status["usage"]["llmCalls"], status["starts"]) == (3, 2)
+    assert (status["phase"], status["usage"]["llmCalls"], status["starts"]) == (phase, calls, 2)
+    assert status["reason"] == ("BudgetExceeded" if phase == "Failed" else "ResultAccepted")
 
 
 async def test_calls_of_tools_count_in_all_starts(system, job_of, said):
