@@ -149,6 +149,16 @@ async def test_an_alias_changes_the_name_and_nothing_else(proxy, fake, kind):
     assert after == before.replace(b'"gpt-x"', b'"other"').replace(b'"claude-x"', b'"other"')
 
 
+@pytest.mark.parametrize("make", [gemini, vertex])
+async def test_googles_client_asks_for_an_alias_with_a_slash(proxy, fake, make):
+    proxy.model = "gemini-other"
+    async with make(proxy) as client:
+        answer = await client.models.generate_content(model="team/fast", contents="hi")
+
+    assert answer.text == "It is sunny."
+    assert (proxy.asked[0].named, fake.seen[0].model) == ("team/fast", "gemini-other")
+
+
 @pytest.mark.parametrize("kind", ADK)
 async def test_the_estimate_of_adks_prompt_is_not_too_small(proxy, kind):
     await asked_of(kind, proxy, stream=False)

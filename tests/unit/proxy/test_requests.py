@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentjobs.contract import ErrorClass
 from agentjobs.proxy import apis
@@ -299,6 +301,21 @@ def test_a_body_gets_the_model_that_an_alias_stands_for(path, body, other, sent)
     found = asked(path, body).with_model(other)
 
     assert json.loads(found.body) == {**body, "model": sent}
+
+
+@given(st.dictionaries(st.text('xyzé"\\\n{}[],: '), st.text() | st.integers() | st.lists(st.text())), st.data())
+def test_another_model_changes_no_other_byte(members, data):
+    items = data.draw(st.permutations([*members.items(), ("model", "team/fast")]), "order")
+    text = json.dumps(dict(items), indent=data.draw(st.sampled_from([None, 2]), "indent")).encode()
+    place = next(at for at in range(len(text)) if text.startswith(b'"team/fast"', at) and _is_model(text, at))
+
+    found = asked("/openai/v1/responses", raw=text).with_model("openai/gpt-5")
+
+    assert found.body == text[:place] + b'"gpt-5"' + text[place + len(b'"team/fast"') :]
+
+
+def _is_model(text, at):
+    return json.loads(text[:at] + b"0" + text[at + len(b'"team/fast"') :])["model"] == 0
 
 
 def test_an_alias_of_a_gemini_model_may_have_a_slash_in_the_path():

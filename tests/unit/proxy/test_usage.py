@@ -202,15 +202,34 @@ def test_the_turns_that_a_total_leaves_out_are_added():
     assert watch.tokens() == Tokens(input=106, output=22, cached=5)
 
 
-def test_thinking_that_is_in_the_total_alone_is_output():
-    chat = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 45}
-    chat["completion_tokens_details"] = {"reasoning_tokens": 30}
-    gemini = {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 45}
+CHAT_USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 45}
 
-    from_chat = fed("chat", answered(*KINDS["chat"][:2], Answer(raw_usage=chat))).tokens()
-    from_gemini = fed("gemini", answered(*KINDS["gemini"][:2], Answer(raw_usage=gemini))).tokens()
 
-    assert from_chat == from_gemini == Tokens(input=10, output=35, thinking=30)
+@pytest.mark.parametrize(
+    ("name", "usage"),
+    [
+        ("chat", CHAT_USAGE),
+        ("chat", {**CHAT_USAGE, "completion_tokens_details": {"reasoning_tokens": 30}}),
+        ("gemini", {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 45}),
+    ],
+)
+def test_thinking_that_is_in_the_total_alone_is_output(name, usage):
+    watch = fed(name, answered(*KINDS[name][:2], Answer(raw_usage=usage)))
+
+    assert watch.tokens() == Tokens(input=10, output=35, thinking=30)
+
+
+def test_comments_nulls_and_filters_of_hosts_are_passed_over():
+    events = [
+        b": OPENROUTER PROCESSING\n\n",
+        b'data: {"choices":[],"prompt_filter_results":[{}],"usage":null}\n\n',
+        b'data:{"choices":[{"delta":{"content":"a"},"finish_reason":null}],"usage":{"prompt_tokens":9,"completion_tokens":1}}\n\n',
+        b'data:{"choices":[{"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":4}}\n\n',
+        b"data:[DONE]\n\n",
+    ]
+    watch = fed("chat-events", events)
+
+    assert (watch.tokens(), watch.whole) == (Tokens(input=9, output=4), True)
 
 
 def test_what_a_tool_of_googles_gave_the_model_is_input():

@@ -108,8 +108,8 @@ class OpenAIMeter:
             return None
         read, made = usage.count(prompt), usage.count(answer)
         thinking = usage.count("reasoning_tokens", within=f"{answer}_details")
-        if usage.count("total_tokens") == read + made + thinking:
-            made += thinking
+        unsaid = max(0, usage.count("total_tokens") - read - made)
+        made, thinking = made + unsaid, max(thinking, unsaid)
         cached = usage.count("cached_tokens", within=f"{prompt}_details") or usage.count("prompt_cache_hit_tokens")
         written = usage.count("cache_write_tokens", within=f"{prompt}_details")
         cached = min(cached, read)
