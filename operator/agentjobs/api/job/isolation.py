@@ -120,8 +120,8 @@ class Egress(Model):
     mode: Literal["Open", "Restricted"] = Field(
         default="Open",
         description="Open leaves the network as it is. Restricted creates a NetworkPolicy for the job: its pods reach "
-        "DNS, the gateway and what `allow` names, nothing else. The cluster's network must enforce policies. "
-        "Default: Open.",
+        "DNS, the gateway, the model proxy and what `allow` names, nothing else. The cluster's network must enforce "
+        "policies. Default: Open.",
     )
     allow: tuple[EgressRule, ...] = Field(
         default=(),

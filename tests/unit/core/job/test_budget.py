@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentjobs.api.conditions import Phase
 from agentjobs.contract import ANNOTATION_BUDGET, ANNOTATION_RESUME, Verdict
@@ -14,7 +16,7 @@ from agentjobs.core.job import needs
 from agentjobs.core.job.actions import Again, Claim, Decision, EndStart, Finish, Keep, Suspend
 from agentjobs.core.job.budget import reached
 from agentjobs.core.job.decide import decide
-from agentjobs.models.budget import Limits, Used
+from agentjobs.models.budget import NOTHING, Fits, Limits, Spend, Used, judge
 
 THREE = {"maxLLMCalls": 3}
 KEPT = {**THREE, "onExceeded": "Suspend"}
@@ -271,6 +273,16 @@ def test_a_runner_that_counts_otherwise_than_history_makes_no_loop(scene):
 def test_each_limit_that_is_reached_is_named(used, said):
     assert re.findall(r"budget\.(\w+)", reached(Limits(Decimal("2.50"), 10, 3, 10), used)) == said
     assert reached(Limits(), replace(used, llm_calls=10**9)) == ""
+
+
+MAYBE = st.none() | st.integers(1, 9)
+
+
+@given(st.builds(Limits, MAYBE.map(lambda n: n and Decimal(n)), MAYBE, MAYBE), st.integers(0, 9), st.integers(0, 9))
+def test_a_job_is_held_exactly_when_its_next_call_would_be_refused(limits, amount, calls):
+    refused = judge(limits, Spend(Decimal(amount), amount, calls), Spend(), Spend(NOTHING, 0, 1)).fits is Fits.NO
+
+    assert bool(reached(limits, Used(Decimal(amount), amount, calls))) == refused
 
 
 def at_limit(scene, until, **spec):
