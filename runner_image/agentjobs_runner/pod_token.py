@@ -1,6 +1,5 @@
 """The pod's token, which the kubelet renews in its file. Standard library only."""
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,6 @@ class PodToken:
     def __init__(self, file: Path, renewed: Callable[[str], None]) -> None:
         self._file = file
         self._renewed = [renewed]
-        self._lock = threading.Lock()
         self._known = ""
 
     def on_renewal(self, renewed: Callable[[str], None]) -> None:
@@ -34,8 +32,8 @@ class PodToken:
             if not self._known:
                 raise
             return self._known
-        with self._lock:
-            is_new, self._known = token != self._known, token
+        # Without a lock, which a fork of the user's code could leave locked; to be told of a token twice harms nobody.
+        is_new, self._known = token != self._known, token
         for renewed in self._renewed if is_new else ():
             renewed(token)
         return token

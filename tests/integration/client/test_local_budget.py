@@ -34,6 +34,14 @@ spec:
       agents: [{name: first, instruction: Be brief.}, {name: second, instruction: Be brief.}]
   input: {message: Go.}
 """
+CODE = """
+apiVersion: agentjobs.dev/v1alpha1
+kind: AgentJob
+metadata: {name: chooses}
+spec:
+  agent: {module: {ref: "chooses:root_agent"}}
+  input: {message: Go.}
+"""
 SCRIPTED = "scripted/tour/script"
 PROGRAM = "from agentjobs.cli import main; main()"
 
@@ -42,9 +50,9 @@ PROGRAM = "from agentjobs.cli import main; main()"
 def run(tmp_path):
     """Runs a job of two model calls in a folder of its own; returns exit code, output and error output."""
 
-    def begin(*more, model=SCRIPTED, budget=None, **env):
+    def begin(*more, job=JOB, model=SCRIPTED, budget=None, **env):
         spec = f"  budget: {json.dumps(budget)}\n" if budget else ""
-        (tmp_path / "job.yaml").write_text(JOB.replace("MODEL", model) + spec)
+        (tmp_path / "job.yaml").write_text(job.replace("MODEL", model) + spec)
         child = subprocess.run(
             [sys.executable, "-c", PROGRAM, "run", "-f", "job.yaml", "--local", *more],
             cwd=tmp_path,
@@ -131,3 +139,15 @@ def test_no_model_proxy_is_asked(run, fake):
     own = {"OPENAI_BASE_URL": fake.openai, "OPENAI_API_KEY": "sk-of-the-test-alone"}
     code, _, err = run(model="openai/gpt-5-mini", **own, **{contract.ENV_MODELS_URL: "http://127.0.0.1:9"})
     assert (code, len(fake.seen)) == (0, 2), err
+
+
+def test_a_limited_cost_needs_the_price_of_a_model_that_code_chooses_at_its_first_call(run, fake, tmp_path):
+    (tmp_path / "chooses.py").write_text(
+        "from google.adk.agents import LlmAgent\n"
+        "root_agent = LlmAgent(name='a', model='openai/of-my-own', instruction='Be brief.')\n"
+    )
+    own = {"OPENAI_BASE_URL": fake.openai, "OPENAI_API_KEY": "sk-of-the-test-alone", "PYTHONPATH": str(tmp_path)}
+    code, _, err = run(job=CODE, budget={"maxCostUSD": "1.00"}, **own)
+
+    assert (code, fake.seen) == (78, [])
+    assert "Fail UnknownModelPrice" in err

@@ -130,14 +130,13 @@ def proxy(serve):
 def run(start, gateway, proxy):
     """`run(model)`: one start to its end, whose models are asked through the proxy."""
 
-    def begin(model=None, *, agent=None, mode="NONE", files=None, recorded=None, **env):
+    def begin(model=None, *, agent=None, mode="NONE", files=None, budget=None, **env):
         settings = {"runConfig": {"streaming_mode": mode}, **({"model": model} if model else {})}
         told = gateway(
             agent={**settings, **(agent or {"inline": {"name": "helper", "instruction": "Help."}})},
             steps={"llm": {"maxAttempts": 1}},
-            recorded=recorded,
-            start=2 if recorded else 1,
         )
+        told.attempt.update({"budget": budget} if budget else {})
         return told, start(told, files=files, **{contract.ENV_MODELS_URL: proxy.url, **env})
 
     return begin
@@ -337,3 +336,13 @@ root_agent = LlmAgent(name="a", model="openai/some-model", instruction="Help.")
 
     assert process.wait().verdict == SUCCEEDED, process.err
     assert proxy.models == ["own", "some-model"]
+
+
+def test_members_of_a_parallel_agent_make_no_call_beyond_the_budget(run, proxy):
+    models = [model for model, _, _ in CLIENTS.values()] * 3
+    budget = {"limits": {"maxLLMCalls": 4}, "used": {"costUSD": "0", "tokens": 0, "llmCalls": 1, "toolCalls": 0}}
+    told, process = run(agent={"inline": a_team_of(*models, kind="ParallelAgent")}, budget=budget)
+
+    assert process.wait().verdict == ("Fail", "BudgetExceeded"), process.err
+    assert len(proxy.calls) == 3
+    assert told.results[0]["reason"] == "BudgetExceeded"
