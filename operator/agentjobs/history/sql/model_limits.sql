@@ -2,8 +2,12 @@
 
 -- name: lock
 -- In one order, so that no two wait for each other. What follows in the transaction sees what others committed before.
--- COMMIT waits for no disk.
-SELECT pg_advisory_xact_lock(lock), set_config('synchronous_commit', 'off', TRUE)
+-- COMMIT waits for no disk. Rows are looked up by their key: a plan that is made while a table is nearly empty would read
+-- all of it, also when it has grown. (What follows says by LATERAL in which order.)
+SELECT
+    pg_advisory_xact_lock(lock),
+    set_config('synchronous_commit', 'off', TRUE) AS synchronous_commit,
+    set_config('enable_seqscan', 'off', TRUE) AS enable_seqscan
 FROM (SELECT DISTINCT hashtextextended(name, 0) AS lock FROM unnest(%(names)s::text[]) AS name ORDER BY 1) AS locks;
 
 -- name: end_calls
@@ -12,26 +16,34 @@ DELETE FROM agentjobs.limit_running WHERE call = ANY(%(calls)s::uuid[]);
 -- name: take
 -- Grants the longest prefix of the asked, `n` from 1 on. One that is refused ends it, so the sum before each is what is
 -- taken before it. Slices, what counts and the rule are explained in `protocols.ModelLimits` and `model_records.Room`.
-WITH moment AS MATERIALIZED (SELECT clock_timestamp() AS now),
+WITH moment AS MATERIALIZED (
+    SELECT now, extract(epoch FROM now)::double precision AS epoch FROM clock_timestamp() AS now
+),
+given AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(%(limits)s) AS given (bucket text, span double precision, time_zone text)
+),
 buckets AS MATERIALIZED (
+    -- The slice of now, those that may count, and how many seconds the slice of now still has.
     SELECT
         bucket,
         span,
-        CASE
-            WHEN span = 0 THEN 0
-            WHEN span >= 86400 THEN (now AT TIME ZONE time_zone)::date - date '1970-01-01'
-            ELSE floor(extract(epoch FROM now)::double precision * 60 / span)
-        END::bigint AS slice,
-        -- Seconds from now to the end of a slice, less the slices between it and the current one.
-        CASE
-            WHEN span = 0 THEN 0
-            WHEN span >= 86400 THEN extract(
-                epoch FROM ((now AT TIME ZONE time_zone)::date + 1)::timestamp AT TIME ZONE time_zone - now
-            )
-            ELSE (1 + floor(extract(epoch FROM now)::double precision * 60 / span)) * span / 60
-                - extract(epoch FROM now)::double precision
-        END::double precision AS rest
-    FROM moment, json_to_recordset(%(limits)s) AS given (bucket text, span double precision, time_zone text)
+        floor(epoch * 60 / span)::bigint AS slice,
+        floor((epoch - %(grace)s) * 60 / span)::bigint - 60 AS oldest,
+        -- A clock that went back leaves slices of the future. More than a window ahead it was wrong.
+        floor(epoch * 60 / span)::bigint + 60 AS newest,
+        (floor(epoch * 60 / span) + 1) * span / 60 - epoch AS rest
+    FROM given, moment
+    WHERE span > 0 AND span < 86400
+    UNION ALL
+    SELECT
+        bucket, span, day, day, day,
+        extract(epoch FROM (date '1970-01-01' + day + 1)::timestamp AT TIME ZONE time_zone - now)
+    FROM given, moment, LATERAL (SELECT (now AT TIME ZONE time_zone)::date - date '1970-01-01' AS day) AS today
+    WHERE span >= 86400
+    UNION ALL
+    SELECT bucket, span, 0, 0, 0, 0
+    FROM given
+    WHERE span = 0
 ),
 counted AS MATERIALIZED (
     SELECT
@@ -42,27 +54,32 @@ counted AS MATERIALIZED (
             ELSE rest + (slices.slice - buckets.slice + 60) * span / 60 + %(grace)s
         END AS frees
     FROM buckets
-    INNER JOIN agentjobs.limit_slices AS slices ON slices.cluster = %(cluster)s AND slices.bucket = buckets.bucket
+    CROSS JOIN LATERAL (
+        SELECT limit_slices.slice, limit_slices.used
+        FROM agentjobs.limit_slices
+        WHERE limit_slices.cluster = %(cluster)s
+            AND limit_slices.bucket = buckets.bucket
+            AND limit_slices.slice BETWEEN buckets.oldest AND buckets.newest
+        OFFSET 0
+    ) AS slices
     WHERE span > 0
-        -- A clock that went back leaves slices of the future. More than a window ahead it was wrong.
-        AND slices.slice <= buckets.slice + CASE WHEN span >= 86400 THEN 0 ELSE 60 END
-        AND CASE
-            WHEN span >= 86400 THEN slices.slice >= buckets.slice
-            ELSE rest + (slices.slice - buckets.slice + 60) * span / 60 + %(grace)s > 0
-        END
     UNION ALL
     SELECT buckets.bucket, 1, NULL
     FROM buckets
     CROSS JOIN moment
-    INNER JOIN agentjobs.limit_running AS running
-        ON running.cluster = %(cluster)s AND running.bucket = buckets.bucket
+    CROSS JOIN LATERAL (
+        SELECT limit_running.proxy, limit_running.since
+        FROM agentjobs.limit_running
+        WHERE limit_running.cluster = %(cluster)s AND limit_running.bucket = buckets.bucket
+        OFFSET 0
+    ) AS running
     LEFT JOIN agentjobs.proxies ON proxies.id = running.proxy
     WHERE span = 0 AND greatest(running.since, proxies.seen_at) > now - interval '45 seconds'
 ),
 sums AS MATERIALIZED (
-    SELECT buckets.*, coalesce(sum(counted.used), 0)::bigint AS used
+    SELECT bucket, span, slice, rest, coalesce(sum(counted.used), 0)::bigint AS used
     FROM buckets LEFT JOIN counted USING (bucket)
-    GROUP BY buckets.bucket, span, slice, rest
+    GROUP BY bucket, span, slice, rest
 ),
 wanted AS MATERIALIZED (
     SELECT
@@ -114,11 +131,19 @@ probing AS (
     RETURNING closed.key
 ),
 forgotten AS (
-    DELETE FROM agentjobs.limit_slices AS slices
-    USING buckets
-    WHERE slices.cluster = %(cluster)s
-        AND slices.bucket = buckets.bucket
-        AND slices.slice < buckets.slice - CASE WHEN span >= 86400 THEN 0 ELSE 61 + %(grace)s * 60 / nullif(span, 0) END
+    DELETE FROM agentjobs.limit_slices
+    WHERE ctid = ANY(ARRAY(
+        SELECT old.place
+        FROM buckets
+        CROSS JOIN LATERAL (
+            SELECT limit_slices.ctid AS place
+            FROM agentjobs.limit_slices
+            WHERE limit_slices.cluster = %(cluster)s
+                AND limit_slices.bucket = buckets.bucket
+                AND limit_slices.slice < buckets.oldest
+            LIMIT 100
+        ) AS old
+    ))
 )
 SELECT
     granted,
@@ -133,10 +158,30 @@ SELECT
 FROM granting;
 
 -- name: correct
+-- By the rows' places, which do not change under the locks.
+WITH given AS MATERIALIZED (
+    SELECT bucket, slice, amount
+    FROM json_to_recordset(%(corrections)s) AS given (bucket text, slice bigint, amount bigint)
+)
 UPDATE agentjobs.limit_slices AS slices
-SET used = greatest(0, slices.used + given.amount)
-FROM json_to_recordset(%(corrections)s) AS given (bucket text, slice bigint, amount bigint)
-WHERE slices.cluster = %(cluster)s AND slices.bucket = given.bucket AND slices.slice = given.slice;
+SET used = greatest(
+    0,
+    slices.used + (
+        SELECT sum(amount) FROM given WHERE given.bucket = slices.bucket AND given.slice = slices.slice
+    )
+)
+WHERE slices.ctid = ANY(ARRAY(
+    SELECT found.place
+    FROM given
+    CROSS JOIN LATERAL (
+        SELECT limit_slices.ctid AS place
+        FROM agentjobs.limit_slices
+        WHERE limit_slices.cluster = %(cluster)s
+            AND limit_slices.bucket = given.bucket
+            AND limit_slices.slice = given.slice
+        LIMIT 1
+    ) AS found
+));
 
 -- name: close_key
 INSERT INTO agentjobs.closed_keys AS closed (cluster, key, model, reason, until)

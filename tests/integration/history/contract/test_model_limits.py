@@ -320,3 +320,11 @@ async def test_postgresql_and_memory_grant_the_same(database, rounds):
                 other.granted,
                 {b: r.used for b, r in other.rooms.items()},
             )
+
+
+async def test_of_many_that_ask_at_the_same_time_one_tries_a_key_that_was_closed(limits):
+    await limits.close("gemini/main", MODEL, seconds=30, reason="429")
+    await limits.passes(31)
+    answers = await asyncio.gather(*(limits.take(proxy, MODEL, [take()]) for proxy in "abababab"))
+
+    assert sum(answer.granted for answer in answers) == 1
