@@ -23,6 +23,7 @@ from agentjobs.history.model_records import CallOutcome, EndedCall, Limit, Limit
 from agentjobs.history.model_reports import checked_report, place_of
 from agentjobs.history.ownership import check, start_key
 from agentjobs.history.pages import DEFAULT_LIMIT, Page, checked_limit, page_of
+from agentjobs.history.sanitize import clean_text
 from agentjobs.models.budget import Fits, Judgement, Scope, Spend, judge
 from agentjobs.models.tokens import Tokens
 
@@ -146,7 +147,8 @@ class MemoryModelReports:
         limit, after = checked_limit(limit), place_of(cursor)
         job = self._history.jobs_by_uid.get(uid)
         made = sorted(job.calls.values() if job else (), key=lambda one: (one.began, one.new.id))
-        found = [one for one in made if step in (None, one.new.step) and (one.began, one.new.id) > after]
+        named = None if step is None else clean_text(step)
+        found = [one for one in made if named in (None, one.new.step) and (one.began, one.new.id) > after]
         told = [_recorded(call) for call in found[:limit]]
         return page_of(told, lambda last: (last.began, str(last.id)), more=len(found) > limit)
 

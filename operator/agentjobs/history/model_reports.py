@@ -15,6 +15,7 @@ from agentjobs.history.database import Connection, Database, as_json
 from agentjobs.history.model_calls import MISSED
 from agentjobs.history.model_records import Limit, LimitsNow, SeenProxy, Shut
 from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, Page, checked_limit, page_of, parse_cursor
+from agentjobs.history.sanitize import clean_text
 from agentjobs.history.statements import load
 
 _SQL: Final = load("model_reports")
@@ -77,7 +78,8 @@ class ModelReports:
         """
         limit = checked_limit(limit)
         began, after = place_of(cursor)
-        asked = {"uid": uid, "step": step, "began": began, "after": after, "limit": limit + 1}
+        named = None if step is None else clean_text(step)
+        asked = {"uid": uid, "step": named, "began": began, "after": after, "limit": limit + 1}
         found = [RecordedCall(**row) for row in await self._rows(_SQL["calls"], asked)]
         return page_of(found[:limit], lambda last: (last.began, str(last.id)), more=len(found) > limit)
 

@@ -155,8 +155,8 @@ async def test_calls_are_told_one_by_one_in_pages(reports, ledger, used):
 
 async def test_calls_of_one_step_are_told_alone(reports, used):
     await used("a", "0.5")
-    await used("a", "0.25", step="b")
-    [call] = (await reports.calls("a", step="b")).items
+    await used("a", "0.25", step="b\x00")
+    [call] = (await reports.calls("a", step="b\x00")).items
 
     assert (call.model, call.asked, call.key, call.status) == ("gemini-2.5-flash", "gemini-fast", "key-1", 200)
     assert (call.input_tokens, call.output_tokens, call.estimated, call.has_content) == (10, 5, False, False)
