@@ -369,12 +369,13 @@ def _aliases_table(seen: "ModelsOverview") -> str:
 def _prices_table(seen: "ModelsOverview") -> str:
     rows: list[list[object]] = []
     for price in seen.prices:
-        rows.append([" ".join(price.models), *_rates(price), f"until {price.until}" if price.until else " "])
-        rows += [[f"… above {tier.above} tokens of input", *_rates(tier), " "] for tier in price.tiers]
+        until = f" until {price.until}" if price.until else ""
+        rows.append([*_rates(price), ", ".join(price.models) + until])
+        rows += [[*_rates(tier), f"… above {tier.above} tokens of input"] for tier in price.tiers]
     if not rows:
         return ""
     head = f"Dollars for a million tokens{f', checked {seen.prices_of}' if seen.prices_of else ''}:"
-    return head + "\n" + table(["MODEL", "INPUT", "OUTPUT", "CACHED", "WRITTEN", " "], rows, gap=NARROW)
+    return head + "\n" + table(["INPUT", "OUTPUT", "CACHED", "WRITTEN", "MODELS"], rows, gap=NARROW, prose=True)
 
 
 def _rates(rates: "Rates") -> list[Decimal]:
