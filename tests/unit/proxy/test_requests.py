@@ -172,6 +172,7 @@ def test_a_hello_is_answered_and_a_cache_deleted():
         pytest.param("/openai/v1/chat/completions", {**CHAT, "model": "../x"}, id="a model that is a path"),
         pytest.param("/openai/v1/chat/completions", {**CHAT, "Model": "gpt-6"}, id="another case"),
         pytest.param("/openai/v1/chat/completions", {**CHAT, "n": -1}, id="less than no answers"),
+        pytest.param("/openai/v1/chat/completions", {**CHAT, "n": 129}, id="more answers than anybody gives"),
         pytest.param("/openai/v1/chat/completions", {**CHAT, "max_tokens": "9"}, id="a limit that is a text"),
         pytest.param("/anthropic/v1/messages", {**MESSAGE, "fallbacks": [{"model": "y"}]}, id="fallbacks"),
         pytest.param("/anthropic/v1/messages", {**MESSAGE, "speed": "fast"}, id="a dearer speed"),

@@ -11,7 +11,7 @@ from agentjobs.proxy.apis.body import Members, Unclear, counted
 from agentjobs.proxy.apis.estimate import prompt_tokens
 from agentjobs.proxy.apis.headers import passed
 from agentjobs.proxy.apis.refusals import bad_request, document, event, google_error, no_such_path
-from agentjobs.proxy.apis.requests import check_tier, place_of, plain_body
+from agentjobs.proxy.apis.requests import check_answers, check_tier, place_of, plain_body
 from agentjobs.proxy.apis.usage import Document, Reader, Usage, objects, text_bytes
 
 _MODEL_PATH: Final = re.compile(r"/(v1|v1beta)/models/([^?#%\\]+):([A-Za-z]+)")
@@ -135,7 +135,7 @@ def content_asked(
         streamed=streamed,
         input_estimate=prompt_tokens(request.body),
         max_output=most if generates else 0,
-        answers=answers or 1,
+        answers=check_answers(answers),
         sticky=cache is not None,
         places=_places(members, named),
     )

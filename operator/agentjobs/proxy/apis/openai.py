@@ -10,7 +10,7 @@ from agentjobs.proxy.apis.body import Unclear
 from agentjobs.proxy.apis.estimate import prompt_tokens
 from agentjobs.proxy.apis.headers import passed
 from agentjobs.proxy.apis.refusals import bad_request, document, event, no_such_path, openai_error
-from agentjobs.proxy.apis.requests import check_tier, check_tools, place_of, plain_body
+from agentjobs.proxy.apis.requests import check_answers, check_tier, check_tools, place_of, plain_body
 from agentjobs.proxy.apis.usage import Document, Reader, Usage, objects, text_bytes
 
 _OPERATIONS: Final = {
@@ -70,7 +70,7 @@ class OpenAIApi:
             streamed=members.flag("stream"),
             input_estimate=prompt_tokens(request.body),
             max_output=0 if operation is Operation.EMBED else max(most, default=None),
-            answers=max(members.count("n") or 1, members.count("best_of") or 1),
+            answers=max(check_answers(members.count("n")), check_answers(members.count("best_of"))),
             sticky=any(members.find(name) is not None for name in ("previous_response_id", "conversation")),
             places=() if place is None else (place,),
         )

@@ -1,7 +1,12 @@
 """What the requests of all APIs have in common: how a body is taken, and what is refused in each of them."""
 
+from typing import Final
+
 from agentjobs.proxy.apis.api import Place, Request
 from agentjobs.proxy.apis.body import Json, Members, Unclear
+
+# OpenAI's own limit; Gemini's is 8.
+MAX_ANSWERS: Final = 128
 
 
 def plain_body(request: Request) -> Json:
@@ -14,6 +19,17 @@ def plain_body(request: Request) -> Json:
     if coding.strip().lower() not in ("", "identity"):
         raise Unclear("the body is compressed; send it plain")
     return Json.whole(request.body)
+
+
+def check_answers(count: int | None) -> int:
+    """Return how many answers are asked for: one where the request does not say.
+
+    Raises:
+        Unclear: more than any provider gives. What they may cost is reserved, and others would wait for it.
+    """
+    if count is not None and count > MAX_ANSWERS:
+        raise Unclear(f"it asks for more than {MAX_ANSWERS} answers to one prompt")
+    return count or 1
 
 
 def check_tier(tier: Json | None) -> None:
