@@ -35,14 +35,16 @@ def tokens_of(answer: LlmResponse) -> Tokens:
         return Tokens()
     given = _count(usage.prompt_token_count) + _count(usage.tool_use_prompt_token_count)
     said, thought = _count(usage.candidates_token_count), _count(usage.thoughts_token_count)
-    # Gemini counts thoughts beside the answer, OpenAI in it, and ADK hands both on as they are; the total tells.
-    apart = _count(usage.total_token_count) != given + said
+    total = _count(usage.total_token_count)
+    # Gemini counts thoughts beside the answer, OpenAI in it, some hosts in the total alone, and ADK hands all on as they
+    # are: what the total has beyond the prompt is output.
+    output = max(said, total - given) if total else said + thought
     return Tokens(
         input=given,
-        output=said + thought if apart else said,
+        output=output,
         cached=_count(usage.cached_content_token_count),
         cache_written=_count(getattr(usage, "cache_creation_input_tokens", 0)),
-        thinking=thought,
+        thinking=min(output, max(thought, output - said)),
     )
 
 

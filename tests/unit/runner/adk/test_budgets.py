@@ -150,6 +150,16 @@ async def test_adks_own_limit_ends_no_run(run):
             id="openai-within",
         ),
         pytest.param(
+            Usage(prompt_token_count=10, candidates_token_count=5, total_token_count=18),
+            Tokens(input=10, output=8, thinking=3),
+            id="in-the-total-alone",
+        ),
+        pytest.param(
+            Usage(prompt_token_count=10, candidates_token_count=5, thoughts_token_count=3),
+            Tokens(input=10, output=8, thinking=3),
+            id="without-a-total",
+        ),
+        pytest.param(
             Usage(prompt_token_count=10, tool_use_prompt_token_count=4, candidates_token_count=5, total_token_count=19),
             Tokens(input=14, output=5),
             id="built-in-tools",
