@@ -292,6 +292,29 @@ def test_many_events_are_no_large_document():
     assert (len(found), documents.lost) == (200, False)
 
 
+@pytest.mark.parametrize("name", [name for name in KINDS if name.endswith("events")])
+def test_an_event_may_follow_complete_ones_and_no_half_of_one(name):
+    pieces = answered(*KINDS[name][:2], TEXT)
+
+    assert [fed(name, pieces[:count]).between for count in range(4)] == [True] * 4
+    halves = [pieces[2][:size] for size in range(1, pieces[2].rindex(b"}") + 2)]
+    # A name without data is dropped at the empty line that ours begin with.
+    assert not any(fed(name, [*pieces[:2], half]).between for half in halves if not half.endswith(b"\n"))
+
+
+@pytest.mark.parametrize("name", ["gemini-array", "message", "chat"])
+def test_no_event_may_follow_what_is_no_stream_of_events(name):
+    watch = fed(name, [answered(*KINDS[name][:2], TEXT)[0][:9]])
+
+    assert not watch.between
+
+
+def test_no_event_may_follow_compressed_ones():
+    watch = fed("chat-events", [gzip.compress(b"data: {}\n\n")])
+
+    assert not watch.between
+
+
 def test_an_answer_that_is_too_large_to_look_at_tells_nothing_and_is_not_taken_for_cut():
     piece = b'{"a":"' + b"x" * answers.MAX_DOCUMENT_BYTES
     plain, zipped = fed("message", [piece, b'"}']), fed("message", [gzip.compress(piece + b'"}')])

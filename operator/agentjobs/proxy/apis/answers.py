@@ -101,6 +101,11 @@ class Events:
         yield from self._take(b"")
         self._line = []
 
+    @property
+    def between(self) -> bool:
+        """Whether all events so far are complete."""
+        return not self._data and not any(self._line)
+
     def _take(self, line: bytes) -> Iterator[bytes]:
         line = line.removesuffix(b"\r")
         if line.startswith(b"data:"):
@@ -131,6 +136,15 @@ class Documents:
     def is_one(self) -> bool:
         """Whether the answer is a single document, and no stream."""
         return isinstance(self._form, Document)
+
+    @property
+    def between(self) -> bool:
+        """Whether an event may follow what came so far: nothing, or complete events, as they are."""
+        return (
+            self._zip is None
+            and not self.lost
+            and (self._form.between if isinstance(self._form, Events) else not self.size)
+        )
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """Yield the documents that a piece completes."""

@@ -191,6 +191,12 @@ class UsageReader(Protocol):
         too large to look at, its frame has to say it: this is true."""
         ...
 
+    @property
+    def between(self) -> bool:
+        """Whether an event of ours may follow what came so far. After half an event it would only complete nonsense,
+        which clients take for a fault of theirs; a connection that ends is clear to all of them."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

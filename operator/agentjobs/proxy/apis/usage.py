@@ -178,6 +178,11 @@ class Reader:
             return False
         return self._documents.is_one or self._meter.ended
 
+    @property
+    def between(self) -> bool:
+        """Whether an event may follow what came so far."""
+        return self._documents.between
+
     def _end(self) -> None:
         if not self._at_end:
             self._at_end = True
