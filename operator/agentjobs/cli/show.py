@@ -32,6 +32,7 @@ from agentjobs.cli.printing import (
     age,
     complain,
     counted,
+    dollars,
     facts,
     harmless,
     table,
@@ -40,6 +41,7 @@ from agentjobs.cli.printing import (
 from agentjobs.cli.step_table import continued, interrupted, spans, state_of, step_table, summary
 from agentjobs.cli.story import (
     Told,
+    calls_table,
     cost_of,
     entries_table,
     models_table,
@@ -52,7 +54,7 @@ from agentjobs.cli.story import (
 
 if TYPE_CHECKING:
     from agentjobs.api.recorded import Event, RecordedStep, Story
-    from agentjobs.api.recorded_usage import JobModelUsage
+    from agentjobs.api.recorded_usage import JobModelUsage, RecordedCall
     from agentjobs.cli.options import Talk
     from agentjobs.client.job import Job
 
@@ -101,6 +103,9 @@ def show_(
     steps: Annotated[
         bool, typer.Option("--steps", help="The recorded steps: which start ran each, and which were replayed.")
     ] = False,
+    calls: Annotated[
+        bool, typer.Option("--calls", help="The model calls, one by one: how each ended, what it used and cost.")
+    ] = False,
     full: Annotated[bool, typer.Option("--full", help="All entries, and their texts uncut.")] = False,
     selector: Selector = None,
     everywhere: Everywhere = False,
@@ -116,16 +121,19 @@ def show_(
     The object, its starts and phases, the entries of its last start, its Events, the head of its answer. Also of a job
     that is gone (from history), and while the gateway is away (from the object). Times are UTC.
 
-    With --steps the recorded steps of all starts, or of the one that --start names.
+    With --steps the recorded steps, with --calls the model calls, of all starts or of the one that --start names.
 
     Examples:
         agentjobs show hello
         agentjobs show hello --steps
+        agentjobs show hello --calls
         agentjobs show hello --start 1 --full
         agentjobs show hello --start all -o json
         agentjobs show -l team=docs
     """
     checked(format_, "json", "yaml")
+    if steps and calls:
+        raise Failure("--steps and --calls are two pages; give one of them.", code=USAGE)
     wanted = start_of(start)
     choice = Choice(names or (), selector, everywhere=everywhere)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
@@ -136,6 +144,9 @@ def show_(
             if steps:
                 story, recorded = _recorded(at, one.name, wanted)
                 return steps_document(story, recorded)
+            if calls:
+                story, made = _called(at, one.name, wanted)
+                return calls_document(story, made)
             # The entries of all starts, whole, are asked for as a document.
             seen, no_history = _seen(at, one.name, wanted, whole=True)
             if no_history:
@@ -147,6 +158,9 @@ def show_(
             if steps:
                 story, recorded = _recorded(at, one.name, wanted)
                 return heading(one, chosen) + steps_page(story, recorded, full=full)
+            if calls:
+                story, made = _called(at, one.name, wanted)
+                return heading(one, chosen) + calls_page(story, made)
             seen, no_history = _seen(at, one.name, wanted, whole=full)
             return heading(one, chosen) + _page(one.name, seen, no_history, full=full)
 
@@ -188,6 +202,39 @@ def _recorded(talk: "Talk", name: str, wanted: int | str | None) -> "tuple[Story
     start = wanted if isinstance(wanted, int) else None
     _check_start(name, story, [start] if start else [])
     return story, list(talk.iterate(talk.do.steps(name, start=start)))
+
+
+def _called(talk: "Talk", name: str, wanted: int | str | None) -> "tuple[Story, Sequence[RecordedCall]]":
+    """Return a job's story and its model calls; only those of start `wanted`, if that is a number."""
+    from agentjobs.client.model_operations import ModelOperations
+
+    story = talk.run(talk.do.story(name))
+    start = wanted if isinstance(wanted, int) else None
+    _check_start(name, story, [start] if start else [])
+    made = talk.iterate(ModelOperations(talk.do.namespace, talk.do.patience).calls(name))
+    return story, [call for call in made if start in (None, call.start)]
+
+
+def calls_document(story: "Story", calls: "Sequence[RecordedCall]") -> dict[str, Any]:
+    """Return a job's starts and model calls as one object, for programs."""
+    return {
+        "history": story.model_dump(mode="json", by_alias=True),
+        "calls": [call.model_dump(mode="json", by_alias=True) for call in calls],
+    }
+
+
+def calls_page(story: "Story", calls: "Sequence[RecordedCall]") -> str:
+    """Return a job's model calls for people."""
+    job = story.job
+    booked = [call.cost_usd for call in calls]
+    head = facts(
+        {
+            "Job": f"{job.namespace}/{job.name}",
+            "Phase": phase_words(job.phase, job.reason),
+            "Calls": f"{len(calls)}, {dollars(sum(booked, Decimal(0)))}" if calls else "none through the model proxy",
+        }
+    )
+    return "\n\n".join(part for part in (head, calls_table(calls)) if part)
 
 
 def steps_document(story: "Story", steps: "Sequence[RecordedStep]") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from agentjobs.cli.printing import NARROW, age, counted, dollars, facts, table
 
 if TYPE_CHECKING:
     from agentjobs.api.recorded import Event
-    from agentjobs.api.recorded_usage import JobModelUsage
+    from agentjobs.api.recorded_usage import JobModelUsage, RecordedCall
 
 # A sentence of this length is told once on a page.
 _LONG: Final = 40
@@ -190,6 +190,27 @@ def _plain(value: object) -> str:
 
 def _pairs(data: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value}" for key, value in data.items())
+
+
+def calls_table(calls: "Sequence[RecordedCall]") -> str:
+    """Return one line a model call, in the order in which they began."""
+    days = _days(call.began.isoformat() for call in calls)
+    rows = [
+        [
+            call.start,
+            _clock(call.began.isoformat(), days),
+            took(call.began.isoformat(), call.ended.isoformat() if call.ended else None) or "…",
+            call.model if call.model == call.asked else f"{call.model} for {call.asked}",
+            call.key or call.provider or "-",
+            f"{call.input_tokens}/{call.output_tokens}",
+            dollars(call.cost_usd) + (" (estimated)" if call.estimated else ""),
+            " ".join(str(part) for part in (call.outcome or "under way", call.status) if part),
+            call.step or "-",
+        ]
+        for call in calls
+    ]
+    columns = ["START", "AT (UTC)", "TOOK", "MODEL", "KEY", "TOKENS", "COST", "ENDED", "STEP"]
+    return table(columns, rows, gap=NARROW) if rows else ""
 
 
 def _dollars(cost: str | None) -> str:

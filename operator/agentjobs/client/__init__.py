@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         SessionEvent,
         SessionStory,
     )
-    from agentjobs.api.recorded_usage import JobModelUsage, ModelUsage, UsageBy, UsageLine, UsageReport
+    from agentjobs.api.recorded_usage import JobModelUsage, ModelUsage, RecordedCall, UsageBy, UsageLine, UsageReport
     from agentjobs.api.schedule.spec import AgentScheduleSpec
     from agentjobs.api.schedule.status import ActiveJob, AgentScheduleStatus
     from agentjobs.client.clients import AsyncClient, Client
@@ -93,6 +93,7 @@ __all__ = [
     "NotFound",
     "Phase",
     "RecordedArtifact",
+    "RecordedCall",
     "RecordedJob",
     "RecordedSession",
     "RecordedStart",
@@ -134,7 +135,14 @@ _HOMES: Final = {
         "SessionStory",
     ),
     "agentjobs.api.recorded_models": ("ModelsOverview",),
-    "agentjobs.api.recorded_usage": ("JobModelUsage", "ModelUsage", "UsageBy", "UsageLine", "UsageReport"),
+    "agentjobs.api.recorded_usage": (
+        "JobModelUsage",
+        "ModelUsage",
+        "RecordedCall",
+        "UsageBy",
+        "UsageLine",
+        "UsageReport",
+    ),
     "agentjobs.api.schedule.status": ("ActiveJob", "AgentScheduleStatus"),
     "agentjobs.api.job.status": ("AgentJobStatus", "AttemptRecord", "Usage"),
     "agentjobs.client.clients": ("AsyncClient", "Client"),

@@ -1,15 +1,16 @@
 """What a client can ask about models, as operations (effects.py); all of it is asked of the gateway."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, ClassVar
 from urllib.parse import quote
+from uuid import UUID
 
 from agentjobs.api.recorded_models import JobModels, ModelsOverview
-from agentjobs.api.recorded_usage import JobModelUsage, UsageBy, UsageReport
-from agentjobs.client.effects import Operation, Send, Server
-from agentjobs.client.requests import Asking
+from agentjobs.api.recorded_usage import JobModelUsage, RecordedCall, RecordedCalls, UsageBy, UsageReport
+from agentjobs.client.effects import Operation, Send, Server, Stream
+from agentjobs.client.requests import PAGE, Asking, paged
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,22 @@ class ModelOperations(Asking):
 
     def of_job(self, name: str) -> Operation[list[JobModelUsage]]:
         """Ask what the model calls of a job used and cost, by provider and model."""
-        path = f"/v1/namespaces/{quote(self.namespace, safe='')}/agentjobs/{quote(name, safe='')}/models"
-        return JobModels.model_validate((yield from self._told(path, {}))).items
+        return JobModels.model_validate((yield from self._told(self._job(name, "models"), {}))).items
+
+    def calls(self, name: str, *, step: str = "") -> Stream[RecordedCall]:
+        """Emit the model calls of a job in the order in which they began; with `step` those of the step of that key."""
+        params = {"limit": str(PAGE)} | ({"step": step} if step else {})
+        return paged(lambda asked: self._told(self._job(name, "calls"), asked), RecordedCalls.model_validate, params)
+
+    def content(self, name: str, call: UUID) -> Operation[Any]:
+        """Ask for request and answer of a call, where the installation records them."""
+        return (yield from self._told(self._job(name, f"calls/{call}/content"), {}))["content"]
+
+    def _job(self, name: str, below: str) -> str:
+        return f"/v1/namespaces/{quote(self.namespace, safe='')}/agentjobs/{quote(name, safe='')}/{below}"
 
     def _place(self, everywhere: bool) -> dict[str, str | Sequence[str]]:
         return {} if everywhere else {"namespace": self.namespace}
 
-    def _told(self, path: str, params: dict[str, str | Sequence[str]]) -> Operation[Any]:
+    def _told(self, path: str, params: Mapping[str, str | Sequence[str]]) -> Operation[Any]:
         return (yield from self._asked(Send("GET", path, params=params, server=Server.GATEWAY)))

@@ -1,10 +1,13 @@
 """`Client.models` and `AsyncClient.models`: each method names one operation and drives it, as in clients.py."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import aclosing
 from datetime import date
+from typing import Any
+from uuid import UUID
 
 from agentjobs.api.recorded_models import ModelsOverview
-from agentjobs.api.recorded_usage import JobModelUsage, UsageBy, UsageReport
+from agentjobs.api.recorded_usage import JobModelUsage, RecordedCall, UsageBy, UsageReport
 from agentjobs.client.model_operations import ModelOperations
 from agentjobs.client.transport import Blocking, Nonblocking
 
@@ -58,6 +61,21 @@ class Models:
         """Return what the model calls of a job used and cost, by provider and model. Raises NotFound."""
         return self._transport.run(self._do.of_job(name))
 
+    def calls(self, name: str, *, step: str = "") -> Generator[RecordedCall]:
+        """Yield a job's model calls in the order in which they began: how each ended, what it used and cost.
+
+        Args:
+            step: only those of the step with this key.
+
+        Raises:
+            NotFound: there is no such job.
+        """
+        yield from self._transport.iterate(self._do.calls(name, step=step))
+
+    def content(self, name: str, call: UUID) -> Any:
+        """Return request and answer of a call. Raises NotFound where the installation does not record them."""
+        return self._transport.run(self._do.content(name, call))
+
 
 class AsyncModels:
     """As `Models`, for asyncio."""
@@ -86,3 +104,13 @@ class AsyncModels:
     async def of_job(self, name: str) -> list[JobModelUsage]:
         """See `Models.of_job`."""
         return await self._transport.run(self._do.of_job(name))
+
+    async def calls(self, name: str, *, step: str = "") -> AsyncGenerator[RecordedCall]:
+        """See `Models.calls`."""
+        async with aclosing(self._transport.iterate(self._do.calls(name, step=step))) as calls:
+            async for call in calls:
+                yield call
+
+    async def content(self, name: str, call: UUID) -> Any:
+        """See `Models.content`."""
+        return await self._transport.run(self._do.content(name, call))

@@ -111,14 +111,35 @@ async def test_a_page_of_a_job_has_what_its_models_cost(cli, called):
     assert [one["model"] for one in document["models"]] == ["gemini-2.5-pro", "gemini-2.5-flash"]
 
 
+async def test_the_calls_of_a_job_are_shown_one_by_one(cli, called):
+    code, out, _ = await cli("show", "costly", "--calls")
+    document = json.loads((await cli("show", "costly", "--calls", "--start", "1", "-o", "json"))[1])
+
+    assert code == 0
+    assert "3, $1.5123" in out
+    assert [line.split()[3:6] for line in out.splitlines() if " for " in line] == [
+        ["gemini-2.5-flash", "for", "team/fast"],
+        ["gemini-2.5-pro", "for", "team/fast"],
+        ["gemini-2.5-flash", "for", "team/fast"],
+    ]
+    assert [call["outcome"] for call in document["calls"]] == ["Answered", "Answered", None]
+    assert (await cli("show", "costly", "--calls", "--start", "2"))[0] == 2
+    assert (await cli("show", "costly", "--calls", "--steps"))[0] == 2
+
+
 async def test_both_clients_read_what_models_cost(kubeconfig, gateway, called):
     with Client(kubeconfig=str(kubeconfig), gateway_url=gateway) as client:
         report = await asyncio.to_thread(client.models.usage, [UsageBy.PROVIDER])
         seen = await asyncio.to_thread(client.models.overview)
         with pytest.raises(NotFound):
             await asyncio.to_thread(client.models.of_job, "nobody")
+        [first, *_] = await asyncio.to_thread(lambda: list(client.models.calls("costly")))
+        with pytest.raises(NotFound):
+            await asyncio.to_thread(client.models.content, "costly", first.id)
     async with AsyncClient(kubeconfig=str(kubeconfig), gateway_url=gateway) as other:
         assert await other.models.usage([UsageBy.PROVIDER]) == report
+        made = [call async for call in other.models.calls("costly", step="a")]
+        assert (len(made), made[0].id) == (3, first.id)
         assert [one.calls for one in await other.models.of_job("costly")] == [1, 1]
 
     assert [(line.by, str(line.cost_usd)) for line in report.items] == [({UsageBy.PROVIDER: "google"}, "1.5123")]
