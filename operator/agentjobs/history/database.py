@@ -270,9 +270,13 @@ class Database:
     async def _timed(self) -> AsyncIterator[None]:
         """Translate errors, and report how long the block took and its outcome."""
         began, outcome = time.monotonic(), "unavailable"
+        cancels = _cancels()
         try:
             yield
             outcome = "ok"
+            if _cancels() > cancels:
+                # `asyncio.wait_for` of Python 3.11, by which the pool waits, forgets one that comes with the answer.
+                raise asyncio.CancelledError
         except TimeoutError:
             raise errors.Unavailable(f"PostgreSQL did not answer within {self._deadline:g} s") from None
         except (psycopg.Error, OSError, ValueError) as error:
@@ -348,6 +352,11 @@ class Database:
             except BaseException:
                 await connection.close()
                 raise
+
+
+def _cancels() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def _rest(gen: PQGen[T], wanted: Any) -> PQGen[T]:
