@@ -2,24 +2,32 @@
 
 import asyncio
 import functools
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
+import httpx
 import pytest
 import pytest_asyncio
 from anyio.from_thread import start_blocking_portal
+from tests.runnerpods import Cluster, Story
 
+from agentjobs.api.generate.crd import FILES
 from agentjobs.dev import backends
-from agentjobs.dev.backends import Backend, Server
+from agentjobs.dev.backends import Backend, Server, place_of
 from agentjobs.dev.crds import apply_crds
 from agentjobs.dev.up import DevCluster, up
+from agentjobs.history.database import Database
+from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs_runner.import_trim import UNUSED
-from devcluster.client import ApiError, Client, Resource
+from devcluster.client import CONFIG_MAPS, PODS, ApiError, Client, Resource
 from devcluster.forkserver import SUPPORTED, ForkServer
 
 ROOT = Path(__file__).parents[2]
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
+AGENTSCHEDULES = Resource("agentjobs.dev", "v1alpha1", "agentschedules", "AgentSchedule")
+EMPTIED = (AGENTSCHEDULES, AGENTJOBS, PODS, CONFIG_MAPS)
 
 # looptime asks for the current event loop around every test. On Python 3.11 asking makes one where none was ever set,
 # as in a synchronous test that runs first; nobody closes it, and its ResourceWarning fails the whole run.
@@ -91,3 +99,57 @@ def shared_cluster(
     cluster = up(folder, apiserver=backend, working_folder=ROOT, forks=forks)
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(cluster) as running:
         yield running
+
+
+@pytest.fixture
+def shared_server(request, backend):
+    """The session's real API server, or None where the test gets one of its own."""
+    own = backend == "embedded" or request.node.get_closest_marker("stops_the_server")
+    return None if own else request.getfixturevalue("real_server")
+
+
+@pytest.fixture
+async def apiserver(shared_server, make_server, tmp_path):
+    """An API server of the test's own; a real one is shared and emptied, for it takes seconds to start."""
+    if shared_server is None:
+        async with make_server(tmp_path / "apiserver") as server:
+            yield server
+        return
+    server = shared_server
+    namespace = place_of(server).namespace
+    yield server
+    async with Client(server.url, token=server.token, ca=server.ca) as client:
+        for resource in EMPTIED:
+            items, _ = await client.list(resource, namespace)
+            for item in items:
+                try:
+                    await client.delete(resource, namespace, item["metadata"]["name"], grace_seconds=0)
+                except ApiError as error:
+                    if error.code != 404:  # a garbage collector was sooner
+                        raise
+
+
+@pytest.fixture
+async def cluster(apiserver):
+    trust = ssl.create_default_context(cafile=str(apiserver.ca))
+    headers = {"Authorization": f"Bearer {apiserver.token}"}
+    async with httpx.AsyncClient(base_url=apiserver.url, verify=trust, headers=headers, trust_env=False) as http:
+        cluster = Cluster(http=http, server=apiserver)
+        for file, definition in FILES.items():
+            made = await http.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", json=definition())
+            assert made.status_code in (201, 409), made.text
+            for _ in range(500):
+                # The kind is served a moment after its CRD is stored.
+                if (await http.get(f"/apis/agentjobs.dev/v1alpha1/{Path(file).stem}")).status_code == 200:
+                    break
+                await asyncio.sleep(0.01)
+        accounts = f"/api/v1/namespaces/{cluster.namespace}/serviceaccounts"
+        if (await http.get(f"{accounts}/default")).status_code == 404:
+            await cluster.create(accounts, {"metadata": {"name": "default"}})
+        yield cluster
+
+
+@pytest.fixture
+async def story(database, cluster):
+    async with Database(database) as connection:
+        yield Story(OperatorWrites(connection, cluster=await cluster.uid()), cluster.namespace)
