@@ -5,9 +5,11 @@ Called by the processes that serve: gateway and model proxy.
 
 import asyncio
 import logging
+import signal
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,31 @@ logger = logging.getLogger(__name__)
 
 # cert-manager renews weeks before the end; a minute is early enough and costs two stats.
 CERTIFICATE_SECONDS: Final = 60.0
+
+OnDeath = Callable[[errors.AgentJobsError], None]
+"""Is told that a part of a process has died, which cannot go on without it."""
+
+
+async def until_signalled(serve: Callable[[OnDeath], AbstractAsyncContextManager[object]]) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        errors.AgentJobsError: a part has died.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    died: list[errors.AgentJobsError] = []
+
+    def end(error: errors.AgentJobsError) -> None:
+        died.append(error)
+        stop.set()
+
+    async with serve(end):
+        await stop.wait()
+    if died:
+        raise died[0]
 
 
 def open_listener(host: str, port: int) -> socket.socket:

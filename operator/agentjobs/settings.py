@@ -7,7 +7,7 @@ nothing else reads the environment. A wrong value ends the process with a messag
 import json
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -211,8 +211,8 @@ class OperatorSettings(_ModelsSettings):
         return self
 
 
-class GatewaySettings(_Settings):
-    """Settings of `agentjobs gateway`."""
+class _ServerSettings(_Settings):
+    """Settings of a process that pods reach."""
 
     kubeconfig: str | None = None
     """Path of a kubeconfig; unset in a cluster, where the pod's service account is used."""
@@ -223,9 +223,6 @@ class GatewaySettings(_Settings):
     host: str = "0.0.0.0"  # noqa: S104  runner pods come from other machines
     """Interface to listen on."""
 
-    port: int = Field(default=8443, ge=0, le=65535)
-    """Port to listen on; 0 takes a free one."""
-
     tls_cert: Path | None = None
     """PEM file of the certificate chain; unset with `tls_key` serves plain http, for development only."""
 
@@ -235,7 +232,7 @@ class GatewaySettings(_Settings):
     check_addresses: bool = True
     """Whether a runner's token counts only from the address of its pod: a stolen one is worth nothing elsewhere.
 
-    Switch it off where something between pods and gateway replaces addresses, as sidecars of some service meshes do.
+    Switch it off where something on the way replaces addresses, as sidecars of some service meshes do.
     """
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -245,10 +242,31 @@ class GatewaySettings(_Settings):
     """`json` for machines, `text` for people."""
 
     @model_validator(mode="after")
-    def _tls_is_whole(self) -> "GatewaySettings":
+    def _tls_is_whole(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key go together: set both or none")
         return self
+
+
+class GatewaySettings(_ServerSettings):
+    """Settings of `agentjobs gateway`."""
+
+    port: int = Field(default=8443, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+
+
+class ProxySettings(_ServerSettings):
+    """Settings of `agentjobs proxy`."""
+
+    port: int = Field(default=8444, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+
+    models_file: Path | None = None
+    """YAML file that says which providers, keys, models, limits and prices there are; read again when it changes.
+
+    Unset: the variables that the providers' own clients know (`GOOGLE_API_KEY`, `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`),
+    for development.
+    """
 
 
 def operator_settings(**values: Any) -> OperatorSettings:
@@ -263,6 +281,14 @@ def gateway_settings(**values: Any) -> GatewaySettings:
     """Read the gateway's settings; `values` win over the environment. Raises Invalid naming each wrong variable."""
     try:
         return GatewaySettings(**values)
+    except ValidationError as error:
+        raise _named(error) from None
+
+
+def proxy_settings(**values: Any) -> ProxySettings:
+    """Read the model proxy's settings; `values` win over the environment. Raises Invalid naming each wrong variable."""
+    try:
+        return ProxySettings(**values)
     except ValidationError as error:
         raise _named(error) from None
 

@@ -26,6 +26,7 @@ LISTED = (
     *("api", "api/generate", "api/job", "api/schedule"),
     *("core", "core/job", "core/pods", "core/queues", "core/schedule"),
     *("reconcile", "reconcile/job", "reconcile/schedule"),
+    "proxy",
     "proxy/apis",
     *("cli", "client", "dev", "engine", "gateway", "history", "kube", "models"),
 )

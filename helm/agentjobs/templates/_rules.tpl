@@ -62,3 +62,20 @@
 {{- define "agentjobs.rules.gateway.own" -}}
 []
 {{- end }}
+{{- define "agentjobs.rules.proxy.cluster" -}}
+- apiGroups: [authentication.k8s.io]
+  resources: [tokenreviews]
+  verbs: [create]
+- apiGroups: ['']
+  resources: [namespaces]
+  resourceNames: [kube-system]
+  verbs: [get]
+{{- end }}
+{{- define "agentjobs.rules.proxy.jobs" -}}
+- apiGroups: ['']
+  resources: [pods]
+  verbs: [get]
+{{- end }}
+{{- define "agentjobs.rules.proxy.own" -}}
+[]
+{{- end }}

@@ -1,13 +1,13 @@
-"""Verbs that run something: dev, demo, operator, gateway, migrate, release-pods.
+"""Verbs that run something: dev, demo, operator, gateway, proxy, migrate, release-pods.
 
 Each imports what it runs when it runs, and says which extra brings it when it is not installed.
 """
 
 import gc
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,10 +15,13 @@ from agentjobs.cli.failures import USAGE, Failure, installs
 from agentjobs.cli.options import Timeout, seconds_of
 from agentjobs.cli.printing import counted, show
 
+if TYPE_CHECKING:
+    from agentjobs.settings import GatewaySettings
+
 
 def register(app: typer.Typer) -> None:
     """Add this module's verbs."""
-    for verb in (dev, demo, operator, gateway, migrate, release_pods):
+    for verb in (dev, demo, operator, gateway, proxy, migrate, release_pods):
         app.command(verb.__name__.replace("_", "-"))(verb)
 
 
@@ -88,7 +91,14 @@ def operator() -> None:
     operator_process.run(settings)
 
 
-def gateway() -> None:
+def gateway(
+    models: Annotated[
+        bool, typer.Option("--models", help="Serve the model proxy as well, on a port of its own; for development.")
+    ] = False,
+    models_port: Annotated[
+        int, typer.Option("--models-port", metavar="PORT", min=0, max=65535, help="Port of the model proxy.")
+    ] = 8444,
+) -> None:
     """Run the gateway.
 
     Its settings are environment variables that begin with AGENTJOBS_.
@@ -101,6 +111,27 @@ def gateway() -> None:
         from agentjobs.gateway import serve
         from agentjobs.settings import gateway_settings
     settings = gateway_settings()
+    logs.configure(settings.log_level, settings.log_format)
+    if models:
+        _gateway_and_proxy(settings, models_port)
+    else:
+        serve.run(settings)
+
+
+def proxy() -> None:
+    """Run the model proxy.
+
+    It holds the keys of providers, and asks them for the jobs' pods. Its settings are environment variables that begin
+    with AGENTJOBS_.
+
+    Examples:
+        AGENTJOBS_MODELS_FILE=models.yaml agentjobs proxy
+    """
+    with _extra("proxy"):
+        from agentjobs import logs
+        from agentjobs.proxy import serve
+        from agentjobs.settings import proxy_settings
+    settings = proxy_settings()
     logs.configure(settings.log_level, settings.log_format)
     serve.run(settings)
 
@@ -182,6 +213,25 @@ def release_pods(
             )
 
     show(f"finalizer removed from {counted(asyncio.run(work()), 'pod')}; jobs and their pods stay as they are")
+
+
+def _gateway_and_proxy(settings: "GatewaySettings", port: int) -> None:
+    """Run both in one process. They do not know each other: what they share is the database."""
+    with _extra("proxy"):
+        import asyncio
+
+        from agentjobs.gateway.serve import serving as gateway_serving
+        from agentjobs.listening import OnDeath, until_signalled
+        from agentjobs.proxy.serve import serving as proxy_serving
+        from agentjobs.settings import proxy_settings
+    models = proxy_settings(port=port)
+
+    @asynccontextmanager
+    async def both(on_death: OnDeath) -> AsyncIterator[None]:
+        async with gateway_serving(settings, on_death=on_death), proxy_serving(models, on_death=on_death):
+            yield
+
+    asyncio.run(until_signalled(both))
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Final
@@ -30,7 +29,7 @@ from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.session_reads import SessionReads
 from agentjobs.history.sessions import Sessions
 from agentjobs.kube.client import KubeClient
-from agentjobs.listening import certificate_of, open_listener, url_of
+from agentjobs.listening import certificate_of, open_listener, until_signalled, url_of
 from agentjobs.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)
@@ -48,24 +47,7 @@ def run(settings: GatewaySettings) -> None:
         errors.Invalid: the settings cannot work: no such kubeconfig, address taken, certificate unreadable.
         errors.AgentJobsError: a part that the gateway cannot be without has died.
     """
-    asyncio.run(_until_signalled(settings))
-
-
-async def _until_signalled(settings: GatewaySettings) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    died: list[errors.AgentJobsError] = []
-
-    def end(error: errors.AgentJobsError) -> None:
-        died.append(error)
-        stop.set()
-
-    async with serving(settings, on_death=end):
-        await stop.wait()
-    if died:
-        raise died[0]
+    asyncio.run(until_signalled(lambda on_death: serving(settings, on_death=on_death)))
 
 
 @contextlib.asynccontextmanager

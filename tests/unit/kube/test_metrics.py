@@ -13,6 +13,7 @@ from agentjobs.errors import Conflict, Unavailable
 from agentjobs.gateway.metrics import GatewayMetrics
 from agentjobs.kube import resources
 from agentjobs.metrics import Metrics
+from agentjobs.proxy.metrics import ProxyMetrics
 from agentjobs.rbac import roles
 
 
@@ -48,14 +49,16 @@ def registered(registry):
     return found
 
 
-@pytest.mark.parametrize(("process", "made"), [("operator", Metrics), ("gateway", GatewayMetrics)])
+@pytest.mark.parametrize(
+    ("process", "made"), [("operator", Metrics), ("gateway", GatewayMetrics), ("model proxy", ProxyMetrics)]
+)
 def test_the_page_lists_every_metric_with_type_and_labels(process, made):
     assert documented(process) == registered(made().registry)
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
 def test_an_alert_asks_for_metrics_and_labels_that_exist_and_is_on_the_page(rule):
-    listed = documented("operator") | documented("gateway")
+    listed = documented("operator") | documented("gateway") | documented("model proxy")
     samples = {
         f"{name.removesuffix('_total')}{suffix}": labels
         for name, (kind, labels) in listed.items()

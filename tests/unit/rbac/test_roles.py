@@ -4,7 +4,7 @@ import pytest
 
 from agentjobs.rbac import objects, roles
 
-PARTS = ["operator", "gateway"]
+PARTS = ["operator", "gateway", "proxy"]
 
 
 def rules(part):
@@ -38,16 +38,23 @@ def test_the_operator_makes_jobs_and_reads_schedules(resource, verbs):
     assert {verb for rule in rules("operator") if resource in rule["resources"] for verb in rule["verbs"]} == verbs
 
 
-def test_the_gateway_changes_nothing():
+@pytest.mark.parametrize(
+    ("part", "may"),
+    [
+        ("gateway", {("tokenreviews", "create"), ("subjectaccessreviews", "create")}),
+        ("proxy", {("tokenreviews", "create")}),
+    ],
+)
+def test_gateway_and_proxy_change_nothing(part, may):
     writes = {
         (resource, verb)
-        for rule in rules("gateway")
+        for rule in rules(part)
         for resource in rule["resources"]
         for verb in rule["verbs"]
         if verb not in ("get", "list", "watch")
     }
 
-    assert writes == {("tokenreviews", "create"), ("subjectaccessreviews", "create")}
+    assert writes == may
 
 
 def test_objects_bind_every_role_to_one_account():

@@ -1,0 +1,119 @@
+"""One call while it is made: what of it was sent and came, and hence what it is booked as when it ends, however."""
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from agentjobs.history.model_records import CallOutcome, EndedCall
+from agentjobs.models.budget import NOTHING
+from agentjobs.models.tokens import Tokens
+from agentjobs.proxy.apis.api import Asked, UsageReader
+from agentjobs.proxy.routing import Plan, Way
+
+UNSENT: Final = Tokens()
+
+
+@dataclass(slots=True)
+class Sent:
+    """A request that is on its way to a provider, and its answer as far as it came."""
+
+    way: Way
+    status: int = 0
+    reader: UsageReader | None = None
+    """Of the answer, once there is one that is to be passed on."""
+    whole: bool = False
+    """Whether the answer came to its end."""
+
+
+class Call:
+    """A call, from when it is planned to its end.
+
+    Args:
+        id: names it in the ledger.
+        asked: what the pod's client asked for.
+        queue: of the job, for reports.
+    """
+
+    def __init__(self, id: UUID, asked: Asked, plan: Plan, *, queue: str) -> None:  # noqa: A002  as in the ledger
+        self.id = id
+        self.plan = plan
+        self.sent: Sent | None = None
+        """None before anything was sent, and after a provider refused what was."""
+        self.refused: Sent | None = None
+        """The last that a provider refused."""
+        self.budget_wait = 0.0
+        """Seconds."""
+        self.limits_wait = 0.0
+        """Seconds."""
+        self.first_byte: float | None = None
+        """Seconds from sending to the head of the last answer."""
+        self.asked = plan.asked
+        self.is_free = asked.free
+        self._streamed = asked.streamed
+        self._queue = queue
+
+    def sends(self, way: Way) -> None:
+        """Note that a request leaves."""
+        self.sent = Sent(way)
+
+    def fails(self, way: Way, status: int) -> None:
+        """Note that the provider refused it, or could not be reached (0)."""
+        self.sent, self.refused = None, Sent(way, status)
+
+    def answered(self, status: int, reader: UsageReader) -> None:
+        """Note that an answer begins; `reader` sees it."""
+        assert self.sent is not None
+        self.sent.status, self.sent.reader = status, reader
+
+    def comes_whole(self) -> None:
+        """Note that all of the answer came."""
+        assert self.sent is not None
+        self.sent.whole = True
+
+    @property
+    def outcome(self) -> CallOutcome:
+        """How it ends if it ends now."""
+        if self.sent is None:
+            return CallOutcome.FAILED
+        return CallOutcome.ANSWERED if self.sent.whole else CallOutcome.CUT
+
+    def used(self) -> tuple[Tokens, bool]:
+        """Return what it used if it ends now, and whether that is an estimate."""
+        if self.sent is None:
+            return UNSENT, False
+        told = None if self.sent.reader is None else self.sent.reader.tokens()
+        if told is not None and self.sent.whole:
+            return told, False
+        seen = self._seen(self.sent.reader)
+        if told is None:
+            return seen, True
+        # What a provider told before the answer was cut: the input for certain, of the output what it was by then.
+        output = max(told.output, min(seen.output, self.plan.tokens_out or seen.output))
+        return Tokens(told.input, output, told.cached, told.cache_written, told.thinking), True
+
+    def end(self) -> EndedCall:
+        """Return its end, if it ends now."""
+        told = self.sent or self.refused
+        tokens, estimated = self.used()
+        cost = NOTHING if self.sent is None or self.is_free else self.sent.way.cost(tokens)
+        if estimated:
+            cost = min(cost, self.plan.most)
+        return EndedCall(
+            id=self.id,
+            outcome=self.outcome,
+            status=told.status if told else 0,
+            provider=told.way.provider.name if told else "",
+            key=told.way.key.name if told else "",
+            model=told.way.model if told else "",
+            tokens=tokens,
+            cost=cost,
+            estimated=estimated,
+            queue=self._queue,
+        )
+
+    def _seen(self, reader: UsageReader | None) -> Tokens:
+        """What it must have used by what passed by: at most what was reserved."""
+        if reader is not None:
+            return Tokens(self.plan.tokens_in, min(reader.output_seen, self.plan.tokens_out))
+        # A provider stops a stream that nobody reads. An answer in one piece may be made to its end for nobody.
+        return Tokens(self.plan.tokens_in, 0 if self._streamed else self.plan.tokens_out)

@@ -1,0 +1,271 @@
+"""One request for a model, from its head to its settlement.
+
+    who asks, what is asked, which ways there are       refused before anything is taken
+    the installation's checker
+    reserved in the ledger                              the budget and the fence
+    a turn at a key's limits, sent, its answer passed on
+    settled
+
+Each step takes what it needs by a `with` block, so that whatever ends a request (its client, an error, the process)
+gives back what was taken. Refusals have the form of the provider's errors. Prompts, answers and keys are never logged.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Any, Final
+from uuid import uuid4
+
+from agentjobs import contract, errors
+from agentjobs.auth import Authenticator, RunnerIdentity, credentials_of
+from agentjobs.capacity import Turns
+from agentjobs.contract import ErrorClass
+from agentjobs.history.model_records import NewCall
+from agentjobs.history.protocols import ModelLedger
+from agentjobs.models.budget import Fits
+from agentjobs.models.config import Models
+from agentjobs.problem import Problem
+from agentjobs.proxy import refusals
+from agentjobs.proxy.apis.api import Api, Asked, Operation, Refusal, Request
+from agentjobs.proxy.calls import Call
+from agentjobs.proxy.checker import Checker, Denied, Failed, Redacted
+from agentjobs.proxy.client import Client
+from agentjobs.proxy.metrics import ProxyMetrics
+from agentjobs.proxy.refusals import Refused
+from agentjobs.proxy.routing import plan
+from agentjobs.proxy.sending import Job, Sender
+from agentjobs.proxy.settlements import Settlements
+from agentjobs.proxy.upstream import CutShort, Why
+
+logger = logging.getLogger(__name__)
+
+# Of a pod. Parallel agents of one job, and the tools of each.
+REQUESTS_AT_ONCE: Final = 64
+# For the budget and for limits together. Below the ten minutes after which clients give up; a runner tries again.
+PATIENCE_SECONDS: Final = 60.0
+# A call that waits for others of its job asks again when one of them was settled here, and this often for those of
+# other replicas: from the first to the longest pause.
+ASK_AGAIN_SECONDS: Final = (0.05, 1.0)
+_STEP: Final = re.compile(rf"[!-~]{{1,{contract.MAX_STEP_KEY_CHARS}}}")
+
+
+class Exchange:
+    """Answers requests for models. One per process.
+
+    Args:
+        models: gives what the installation allows now.
+        proxy: name of this process in the ledger.
+        clock: in seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        *,
+        authenticator: Authenticator,
+        models: Callable[[], Models],
+        ledger: ModelLedger,
+        settlements: Settlements,
+        sender: Sender,
+        checker: Checker,
+        metrics: ProxyMetrics,
+        proxy: str,
+        clock: Callable[[], float] = time.monotonic,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._authenticator = authenticator
+        self._models = models
+        self._ledger = ledger
+        self._settlements = settlements
+        self._sender = sender
+        self._checker = checker
+        self._metrics = metrics
+        self._proxy = proxy
+        self._clock = clock
+        self._patience = patience
+        self._turns = Turns(REQUESTS_AT_ONCE)
+
+    async def serve(self, client: Client, api: Api, path: str) -> None:
+        """Answer a request of an API, or cut its connection.
+
+        Args:
+            path: below the API's own.
+        """
+        try:
+            runner = await self._authenticated(client)
+            with self._turns.taken(runner.pod_uid):
+                await self._serve(client, api, path, runner)
+        except Refused as refused:
+            await self._refuse(client, api, refused.refusal)
+        except Problem as problem:
+            await self._refuse(client, api, refusals.of_problem(problem))
+        except errors.AgentJobsError as error:
+            refusal = refusals.of_error(error)
+            if refusal.status >= 500:
+                logger.warning("proxy.unavailable", extra={"error": type(error).__name__, "detail": str(error)})
+            await self._refuse(client, api, refusal)
+
+    async def _authenticated(self, client: Client) -> RunnerIdentity:
+        token = credentials_of(client.headers, client.parameters)
+        return await self._authenticator.runner_of_token(token, client.address)
+
+    async def _serve(self, client: Client, api: Api, path: str, runner: RunnerIdentity) -> None:
+        async with AsyncExitStack() as held:
+            body = await held.enter_async_context(client.body(self._models().max_request_bytes))
+            request = Request(client.method, path, client.query, client.headers, body)
+            asked = _understood(api, request)
+            if asked.operation is Operation.HELLO:
+                await client.begin(200, {"content-length": "0"})
+                await client.end()
+                return
+            planned = plan(self._models(), asked, namespace=runner.namespace, limits=runner.budget)
+            if isinstance(planned, Refusal):
+                raise Refused(planned)
+            asked = await self._checked(api, request, asked, planned.stages[0].model, runner)
+            call = Call(uuid4(), asked, planned, queue=runner.queue)
+            job = Job(client, api, asked, call, runner.uid, held.aclose)
+            del body, request, asked  # what a long answer does not need
+            async with self._booked(call, runner, client):
+                await self._send(job, patience=max(0.0, self._patience - call.budget_wait))
+
+    async def _checked(self, api: Api, request: Request, asked: Asked, model: str, runner: RunnerIdentity) -> Asked:
+        """Return what may be sent; the checker may have taken something out."""
+        entry = self._models().checker
+        if entry is None or asked.operation is Operation.FORGET:
+            return asked
+        try:
+            said = await self._checker.check(
+                entry, namespace=runner.namespace, job=runner.job, model=model, body=asked.body
+            )
+        except Failed:
+            message = "The installation's checker gave no answer, and nothing may pass without it."
+            raise Refused(Refusal(503, ErrorClass.MODEL_UNAVAILABLE, message, 5.0)) from None
+        match said:
+            case Denied(reason):
+                raise Refused(Refusal(403, ErrorClass.CONTENT_BLOCKED, f"The checker denies this request: {reason}."))
+            case Redacted(body):
+                return _understood(api, replace(request, body=body))
+            case None:
+                return asked
+
+    @asynccontextmanager
+    async def _booked(self, call: Call, runner: RunnerIdentity, client: Client) -> AsyncIterator[None]:
+        """Hold a call's place in the ledger; at the end it is settled as what it has become."""
+        if not call.is_free:
+            await self._reserve(call, runner, client)
+        try:
+            yield
+        finally:
+            end = call.end()
+            if not call.is_free:
+                self._settlements.add(runner.uid, end)
+            self._metrics.waited(ledger=call.budget_wait, limits=call.limits_wait)
+            if call.sent is not None:
+                self._metrics.used(end.provider, end.tokens, end.cost, estimated=end.estimated)
+            logger.info("call.ended", extra=_fields(call, runner))
+
+    async def _reserve(self, call: Call, runner: RunnerIdentity, client: Client) -> None:
+        step = client.headers.get(contract.HEADER_STEP, "")
+        new = NewCall(
+            id=call.id,
+            uid=runner.uid,
+            start=runner.start,
+            pod_uid=runner.pod_uid,
+            proxy=self._proxy,
+            step=step if _STEP.fullmatch(step) else "",
+            asked=call.asked,
+            limits=runner.budget,
+            tokens=call.plan.tokens_in + call.plan.tokens_out,
+            cost=call.plan.most,
+            provider=call.plan.stages[0].ways[0].provider.name,
+            model=call.plan.stages[0].model,
+        )
+        began, (pause, longest) = self._clock(), ASK_AGAIN_SECONDS
+        while True:
+            reserved = await self._asked_ledger(new, call)
+            call.budget_wait = self._clock() - began
+            match reserved.judgement.fits:
+                case Fits.YES:
+                    return
+                case Fits.NO:
+                    raise Refused(refusals.budget_spent(runner.budget, reserved))
+                case Fits.NOT_YET:
+                    if call.budget_wait + pause > self._patience:
+                        raise Refused(refusals.budget_reserved(reserved, call.budget_wait))
+                    await self._settlements.change(runner.uid, pause)
+                    pause = min(longest, 2 * pause)
+
+    async def _asked_ledger(self, new: NewCall, call: Call) -> Any:
+        """Ask for the reservation; whatever interrupts that, nothing stays reserved."""
+        asking = asyncio.ensure_future(self._ledger.reserve(new))
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            # A transaction that was sent is committed, whoever waits for it. It is waited for here, in seconds.
+            asking.add_done_callback(lambda done: self._unreserved(done, new, call))
+            raise
+        except errors.Unavailable:
+            # The answer was lost; the reservation may not be.
+            self._settlements.add_again(new.uid, call.end())
+            raise
+
+    def _unreserved(self, done: "asyncio.Future[Any]", new: NewCall, call: Call) -> None:
+        failed = done.cancelled() or done.exception() is not None
+        if failed:
+            self._settlements.add_again(new.uid, call.end())
+        elif done.result().judgement.fits is Fits.YES:
+            self._settlements.add(new.uid, call.end())
+
+    async def _send(self, job: Job, *, patience: float) -> None:
+        try:
+            await self._sender.send(job, patience=patience)
+        except CutShort as cut:
+            sent = job.call.sent
+            if sent is None:
+                raise
+            refusal = refusals.cut_short(sent.way, str(cut), in_time=cut.why is not Why.SILENT)
+            self._metrics.refused(refusal.error_class, refusal.status)
+            if job.asked.streamed:
+                await job.client.write(job.api.refusal_event(refusal))
+            job.client.cut()
+        except TimeoutError:
+            job.client.cut()  # it does not read
+
+    async def _refuse(self, client: Client, api: Api, refusal: Refusal) -> None:
+        self._metrics.refused(refusal.error_class, refusal.status)
+        body = api.refusal_body(refusal)
+        headers = {"content-type": "application/json", "content-length": str(len(body)), **refusal.headers}
+        await client.begin(refusal.status, headers)
+        await client.write(body)
+        await client.end()
+
+
+def _understood(api: Api, request: Request) -> Asked:
+    asked = api.read(request)
+    if isinstance(asked, Refusal):
+        raise Refused(asked)
+    return asked
+
+
+def _fields(call: Call, runner: RunnerIdentity) -> dict[str, Any]:
+    end = call.end()
+    return {
+        "namespace": runner.namespace,
+        "job": runner.job,
+        "start": runner.start,
+        "asked": call.asked,
+        "provider": end.provider,
+        "model": end.model,
+        "outcome": end.outcome.value,
+        "status": end.status,
+        "input_tokens": end.tokens.input,
+        "output_tokens": end.tokens.output,
+        "cost_usd": format(end.cost, "f"),
+        "estimated": end.estimated,
+        "waited_budget": round(call.budget_wait, 3),
+        "waited_limits": round(call.limits_wait, 3),
+        "first_byte": None if call.first_byte is None else round(call.first_byte, 3),
+    }

@@ -1,0 +1,105 @@
+"""What the proxy refuses, and in which words: each with the cure, none with a secret."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from agentjobs import errors
+from agentjobs.contract import ErrorClass
+from agentjobs.history.model_records import Reserved
+from agentjobs.models.budget import Limits
+from agentjobs.problem import Problem
+from agentjobs.proxy.apis.api import Refusal
+from agentjobs.proxy.routing import Way
+
+_RETRY_SECONDS: Final = 2.0
+_CLASSES: Final[Mapping[int, ErrorClass]] = {
+    401: ErrorClass.MODEL_AUTH,
+    403: ErrorClass.MODEL_AUTH,
+    429: ErrorClass.MODEL_RATE_LIMITED,
+    503: ErrorClass.MODEL_UNAVAILABLE,
+}
+
+
+class Refused(Exception):
+    """A request is refused."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+def of_problem(problem: Problem) -> Refusal:
+    """Return the refusal that a problem of ours is."""
+    later = problem.headers.get("Retry-After")
+    kind = _CLASSES.get(problem.status, ErrorClass.MODEL_BAD_REQUEST)
+    return Refusal(problem.status, kind, problem.message, None if later is None else float(later))
+
+
+def of_error(error: errors.AgentJobsError) -> Refusal:
+    """Return the refusal that an error of the database or of the API server is. The proxy fails closed."""
+    if isinstance(error, errors.Fenced | errors.NotFound):
+        said = "Another pod holds this start, or it has ended; this one must stop."
+        return Refusal(409, ErrorClass.INTERRUPTED, said)
+    if isinstance(error, errors.Invalid):
+        return Refusal(400, ErrorClass.MODEL_BAD_REQUEST, "The call cannot be recorded: what it says does not fit.")
+    said = "The proxy cannot ask the database or the API server now, and lets no call pass that it cannot record."
+    return Refusal(503, ErrorClass.MODEL_UNAVAILABLE, said, _RETRY_SECONDS)
+
+
+def budget_spent(limits: Limits, reserved: Reserved) -> Refusal:
+    """A limit of the job's budget is reached by what was spent."""
+    name = reserved.judgement.limit
+    used = reserved.used.get(name, "all of it")
+    said = f"budget.{name} is {limits.dump().get(name)} and {used} is used; raise it and the job continues."
+    return Refusal(402, ErrorClass.BUDGET_EXCEEDED, said)
+
+
+def budget_reserved(reserved: Reserved, waited: float) -> Refusal:
+    """Other calls of the job may need the rest of its budget, and did not end in time."""
+    said = (
+        f"Calls of this job that are under way may need what is left of budget.{reserved.judgement.limit}; they did "
+        f"not end within {waited:.0f} s."
+    )
+    return Refusal(429, ErrorClass.MODEL_RATE_LIMITED, said, _RETRY_SECONDS)
+
+
+def no_turn(model: str, limit: str, retry_after: float) -> Refusal:
+    """The limits of a model's keys leave no room in time."""
+    said = f"The limits for model {model} leave no room for this call in time ({limit})."
+    return Refusal(429, ErrorClass.MODEL_RATE_LIMITED, said, retry_after)
+
+
+def bad_key(way: Way, status: int) -> Refusal:
+    """A provider does not accept a key."""
+    place = way.key.source.place if way.key.source is not None else "the credentials of the proxy"
+    said = (
+        f"Provider {way.provider.name} does not accept key {way.key.name} ({place}): it answered {status}. Put a valid "
+        "key there; it is read again."
+    )
+    return Refusal(status, ErrorClass.MODEL_AUTH, said)
+
+
+def no_key(way: Way, error: errors.AgentJobsError) -> Refusal:
+    """A key is missing, or cannot be one."""
+    said = f"Provider {way.provider.name} has no key {way.key.name}: {error}. Put it there; it is read again."
+    return Refusal(403, ErrorClass.MODEL_AUTH, said)
+
+
+def unreached(way: Way, why: str, *, in_time: bool) -> Refusal:
+    """A provider gave no answer that could be passed on."""
+    kind = ErrorClass.MODEL_UNAVAILABLE if in_time else ErrorClass.MODEL_TIMEOUT
+    said = f"Provider {way.provider.name} gave no answer: {why}."
+    return Refusal(502 if in_time else 504, kind, said, _RETRY_SECONDS)
+
+
+def cut_short(way: Way, why: str, *, in_time: bool) -> Refusal:
+    """A provider's answer ended before it was whole."""
+    kind = ErrorClass.MODEL_UNAVAILABLE if in_time else ErrorClass.MODEL_TIMEOUT
+    said = f"The answer of provider {way.provider.name} ended before it was whole: {why}."
+    return Refusal(502 if in_time else 504, kind, said, _RETRY_SECONDS)
+
+
+def odd_answer(way: Way, status: int, why: str) -> Refusal:
+    """A provider answered what no client of its API expects."""
+    said = f"Provider {way.provider.name} answered {status}, {why}; check its baseURL."
+    return Refusal(502, ErrorClass.MODEL_UNAVAILABLE, said, _RETRY_SECONDS)

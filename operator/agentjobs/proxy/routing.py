@@ -1,0 +1,136 @@
+"""Which ways there are to make a call: providers and keys, in the order in which they are tried, and what it may cost.
+
+Pure. `models.config` says what the installation allows; here that becomes requests.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Final
+
+from agentjobs.contract import ErrorClass
+from agentjobs.models.budget import NOTHING, Limits
+from agentjobs.models.config import Key, Models, Provider, Route
+from agentjobs.models.config import Refusal as Unrouted
+from agentjobs.models.names import Api
+from agentjobs.models.names import Kind as ProviderKind
+from agentjobs.models.prices import Price
+from agentjobs.models.tokens import Tokens
+from agentjobs.proxy.apis.api import Asked, Kind, Operation, Refusal
+
+_APIS: Final = {Kind.GEMINI: Api.GEMINI, Kind.OPENAI: Api.OPENAI, Kind.ANTHROPIC: Api.ANTHROPIC}
+_PROVIDERS: Final = {
+    Kind.GEMINI: ProviderKind.GEMINI,
+    Kind.VERTEX: ProviderKind.VERTEX_AI,
+    Kind.OPENAI: ProviderKind.OPENAI,
+    Kind.ANTHROPIC: ProviderKind.ANTHROPIC,
+}
+_STATUS: Final = {ErrorClass.MODEL_BAD_REQUEST: 400, ErrorClass.MODEL_NOT_ALLOWED: 403, ErrorClass.MODEL_AUTH: 403}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to make a call: a model at a provider, with a key."""
+
+    model: str
+    provider: Provider
+    key: Key
+    price: Price | None
+
+    def cost(self, tokens: Tokens) -> Decimal:
+        """Return what a call cost, in dollars; nothing where no price is known."""
+        return NOTHING if self.price is None else self.price.cost(tokens)
+
+    def request(self, asked: Asked, key: str) -> tuple[str, dict[str, str], bytes]:
+        """Return URL, headers and body of the request.
+
+        Args:
+            key: what the key's place holds; empty where none is needed.
+        """
+        sent = asked.with_model(self.model) if asked.model else asked
+        target = sent.target(project=self.provider.project, location=self.provider.location)
+        if self.provider.api_version:
+            target += f"{'&' if '?' in target else '?'}api-version={self.provider.api_version}"
+        headers = {**sent.headers, **{name.lower(): value for name, value in self.provider.headers.items()}}
+        if key:
+            name = self.provider.key_header.lower()
+            headers[name] = f"Bearer {key}" if name == "authorization" else key
+        return f"{self.provider.base_url}{target}", headers, sent.body
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Ways of one model, any of which will do."""
+
+    model: str
+    ways: tuple[Way, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a call is made."""
+
+    asked: str
+    """What the pod asked for: an alias of the installation, or a model as in `agent.model`."""
+    stages: tuple[Stage, ...]
+    """The model that was asked for, then those that answer in its place."""
+    after: timedelta
+    """How long a stage that is not the last may keep a call waiting."""
+    tokens_in: int
+    """Tokens of the prompt, by an estimate that is rather too high."""
+    tokens_out: int
+    """Tokens of the answer at most."""
+
+    @property
+    def most(self) -> Decimal:
+        """Return what it may cost at most, whichever way it goes, in dollars."""
+        prices = [way.price for stage in self.stages for way in stage.ways if way.price is not None]
+        return max((price.most(self.tokens_in, self.tokens_out) for price in prices), default=NOTHING)
+
+
+def plan(models: Models, asked: Asked, *, namespace: str, limits: Limits) -> Plan | Refusal:
+    """Say how a request of a namespace is answered, under a job's budget."""
+    api = _APIS.get(asked.kind)  # none for Vertex AI, which has models of two
+    route = models.resolve(asked.named if api else asked.model, namespace, api=api)
+    if isinstance(route, Unrouted):
+        return Refusal(_STATUS.get(route.error, 400), route.error, route.message)
+    priced = limits.cost is not None and not asked.free
+    if priced and route.price is None:
+        said = (
+            f"The price of model {route.model} is not known, and the job has a limit of cost; add the price to "
+            f"{models.source} (prices)."
+        )
+        return Refusal(400, ErrorClass.UNKNOWN_MODEL_PRICE, said)
+    fallbacks = [] if asked.sticky else [other for other in route.fallbacks if other.price is not None or not priced]
+    stages = [_stage(one, asked.kind) for one in (route, *fallbacks)]
+    if not stages[0].ways:
+        said = (
+            f"Model {route.model} has no provider of the kind {_PROVIDERS[asked.kind].value}, whose API was asked; add "
+            f"one to {models.source}."
+        )
+        return Refusal(403, ErrorClass.MODEL_AUTH, said)
+    return Plan(
+        route.asked if route.asked in models.aliases else route.model,
+        tuple(stage for stage in stages if stage.ways),
+        route.fallback_after,
+        asked.input_estimate,
+        _output(asked, route),
+    )
+
+
+def _stage(route: Route, kind: Kind) -> Stage:
+    ways = [
+        Way(route.model, candidate.provider, key, route.price)
+        for candidate in route.candidates
+        if candidate.provider.kind is _PROVIDERS[kind]
+        for key in candidate.keys
+    ]
+    return Stage(route.model, tuple(ways))
+
+
+def _output(asked: Asked, route: Route) -> int:
+    if asked.operation is not Operation.GENERATE:
+        return 0
+    most = [route.max_output, *(other.max_output for other in route.fallbacks)]
+    one = max(most) if asked.max_output is None else asked.max_output
+    return one * max(1, asked.answers)

@@ -1,0 +1,287 @@
+"""How a call that may be made is made: a turn at a key's limits, the request, the answer passed on as it comes.
+
+A model has several ways (providers, keys), and others may answer in its place. As long as no byte of an answer has
+gone to the pod, a way that fails makes room for the next. What of it all is booked is `calls.Call`'s.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from agentjobs import contract, errors
+from agentjobs.models.tokens import Tokens
+from agentjobs.proxy import refusals
+from agentjobs.proxy.apis.api import Api, Asked, Refusal
+from agentjobs.proxy.calls import Call
+from agentjobs.proxy.client import Client
+from agentjobs.proxy.limits import Limiter, NoTurn, Turn, Wanted
+from agentjobs.proxy.metrics import ProxyMetrics
+from agentjobs.proxy.refusals import Refused
+from agentjobs.proxy.routing import Stage, Way
+from agentjobs.proxy.upstream import Answer, CutShort, Unreached, Upstream, Why
+
+logger = logging.getLogger(__name__)
+
+# Between two tries of a model that is unavailable, while there is time before another takes its place.
+TRY_AGAIN_SECONDS: Final = (0.5, 4.0)
+# For how long a key that its provider does not accept, or that has no credit, is not tried.
+USELESS_SECONDS: Final = 60.0
+# Of a provider that says it is busy and not for how long.
+BUSY_SECONDS: Final = 5.0
+MAX_BUSY_SECONDS: Final = 3600.0
+# Of a provider's error: enough for the longest explanation.
+ERROR_BYTES: Final = 64 * 1024
+# Of Gemini, which answers 400 for a key that it does not know.
+_UNKNOWN_KEY: Final = b"API_KEY_INVALID"
+# Of OpenAI, which answers 429 although no time will help.
+_NO_CREDIT: Final = b'"insufficient_quota"'
+# Gemini says in the body when to come again.
+_RETRY_DELAY: Final = re.compile(rb'"retryDelay"\s*:\s*"(\d{1,6}(?:\.\d{1,9})?)s"')
+# What answers are; a page of a load balancer is none, whatever its status.
+_MEDIA: Final = ("json", "event-stream")
+_DOWN: Final = frozenset({500, 502, 503, 504, 529})
+
+
+class Sort(StrEnum):
+    """What an error of a provider means for other ways."""
+
+    BUSY = "busy"
+    """This key has had enough for a while."""
+    DOWN = "down"
+    """The provider cannot answer; another may."""
+    USELESS = "useless"
+    """This key is not accepted, or has no credit."""
+    FINAL = "final"
+    """It would be the same anywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error that a provider answered, or that there was no answer."""
+
+    sort: Sort
+    way: Way
+    status: int
+    """The provider's; 0 for none."""
+    headers: Mapping[str, str]
+    body: bytes
+    refusal: Refusal | None = None
+    """What the pod is told in its place."""
+    retry_after: float = BUSY_SECONDS
+
+
+@dataclass(slots=True)
+class Job:
+    """What is to be sent for whom."""
+
+    client: Client
+    api: Api
+    asked: Asked
+    call: Call
+    uid: str
+    """The job's."""
+    release: Callable[[], Awaitable[None]]
+    """Gives back what the request's body holds."""
+
+    async def forget_body(self) -> None:
+        """Let the body go: an answer has begun, and may take an hour."""
+        self.asked = replace(self.asked, body=b"")
+        await self.release()
+
+
+class Sender:
+    """Sends calls. One per process.
+
+    Args:
+        key_of: gives the key of a way, when it is about to be used.
+        clock: in seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        *,
+        limiter: Limiter,
+        upstream: Upstream,
+        key_of: Callable[[Way], Awaitable[str]],
+        metrics: ProxyMetrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._limiter = limiter
+        self._upstream = upstream
+        self._key_of = key_of
+        self._metrics = metrics
+        self._clock = clock
+
+    async def send(self, job: Job, *, patience: float) -> None:
+        """Make a call: pass an answer on, or the provider's error when there is no other way.
+
+        Args:
+            patience: seconds that it may wait for turns and try again.
+
+        Raises:
+            Refused: there was no turn, no key, or no answer that could be passed on.
+            CutShort: the answer that was begun did not come whole.
+        """
+        plan, until = job.call.plan, self._clock() + patience
+        failure: Failure | None = None
+        no_turn: NoTurn | None = None
+        for number, stage in enumerate(plan.stages, 1):
+            last = number == len(plan.stages)
+            end = until if last else min(until, self._clock() + plan.after.total_seconds())
+            try:
+                failure = await self._stage(job, stage, end, again=not last)
+            except NoTurn as error:
+                no_turn = error
+                continue
+            if failure is None:
+                return
+            if failure.sort is Sort.FINAL:
+                break
+        if failure is not None:
+            await self._tell(job, failure)
+        elif no_turn is not None:
+            raise Refused(refusals.no_turn(plan.stages[0].model, no_turn.limit, no_turn.retry_after)) from no_turn
+
+    async def _stage(self, job: Job, stage: Stage, until: float, *, again: bool) -> Failure | None:
+        """Try the ways of a model; return None when one gave an answer, else the last error.
+
+        Args:
+            again: whether to try them again until the end, when all of them fail.
+        """
+        ways, pause, failure = list(stage.ways), TRY_AGAIN_SECONDS[0], None
+        while True:
+            try:
+                failure = await self._turn(job, stage.model, ways, until)
+            except NoTurn:
+                if failure is None:
+                    raise
+                return failure
+            if failure is None or failure.sort is Sort.FINAL:
+                return failure
+            if failure.sort is not Sort.BUSY:
+                ways.remove(failure.way)
+            if ways:
+                continue
+            if not again or failure.sort is Sort.USELESS or self._clock() + pause >= until:
+                return failure
+            await asyncio.sleep(pause)
+            ways, pause = list(stage.ways), min(TRY_AGAIN_SECONDS[1], 2 * pause)
+
+    async def _turn(self, job: Job, model: str, ways: list[Way], until: float) -> Failure | None:
+        plan, began = job.call.plan, self._clock()
+        tokens = Tokens(plan.tokens_in, plan.tokens_out)
+        wanted = Wanted(job.uid, model, tokens, tuple(way.key for way in ways))
+        turn = await self._limiter.enter(wanted, patience=max(0.0, until - began))
+        job.call.limits_wait += self._clock() - began
+        try:
+            way = next(way for way in ways if way.key.name == turn.key)
+            try:
+                key = await self._key_of(way)
+            except errors.AgentJobsError as error:
+                self._limiter.unused(turn)
+                return Failure(Sort.DOWN, way, 0, {}, b"", refusals.no_key(way, error))
+            failure = await self._once(job, way, key)
+            if failure is not None:
+                await self._close(turn, failure)
+            return failure
+        finally:
+            self._limiter.leave(turn, job.call.used()[0] if job.call.sent is not None else None)
+
+    async def _close(self, turn: Turn, failure: Failure) -> None:
+        if failure.sort is Sort.BUSY:
+            await self._limiter.refused(turn, seconds=failure.retry_after, reason="429 of the provider")
+        elif failure.sort is Sort.USELESS:
+            reason = f"{failure.status} of the provider: the key is not accepted or has no credit"
+            await self._limiter.refused(turn, seconds=USELESS_SECONDS, reason=reason, whole_key=True)
+
+    async def _once(self, job: Job, way: Way, key: str) -> Failure | None:
+        began = self._clock()
+        job.call.sends(way)
+        self._metrics.open.inc()
+        try:
+            failure = await self._asked(job, way, key)
+            if failure is not None:
+                job.call.fails(way, failure.status)
+            return failure
+        finally:
+            self._metrics.open.dec()
+            self._metrics.ended(way.provider.name, job.call.outcome, self._clock() - began)
+
+    async def _asked(self, job: Job, way: Way, key: str) -> Failure | None:
+        began = self._clock()
+        try:
+            async with self._upstream.ask(job.asked.method, *way.request(job.asked, key)) as answer:
+                job.call.first_byte = self._clock() - began
+                self._metrics.began(way.provider.name, job.call.first_byte)
+                if answer.status >= 300 or not answer.media_type.endswith(_MEDIA):
+                    return await _failure(way, answer, key)
+                await self._pass_on(job, way, answer)
+                return None
+        except Unreached as error:
+            in_time = error.why is not Why.SILENT
+            return Failure(Sort.DOWN, way, 0, {}, b"", refusals.unreached(way, str(error), in_time=in_time))
+
+    async def _pass_on(self, job: Job, way: Way, answer: Answer) -> None:
+        """Pass a successful answer on as it comes."""
+        reader = job.api.usage_reader(job.asked)
+        job.call.answered(answer.status, reader)
+        await job.forget_body()
+        await job.client.begin(answer.status, {**answer.headers, **_told_model(job.call, way)})
+        held = b""
+        async for piece in answer.pieces():
+            reader.feed(piece)
+            if not job.asked.streamed:
+                # Nobody waits for a piece of it. So its last one goes when it is known to be whole.
+                held, piece = piece, held
+            await job.client.write(piece)
+        if not reader.whole:
+            raise CutShort(Why.BROKEN, "it lacks its end")
+        await job.client.write(held)
+        job.call.comes_whole()
+        await job.client.end()
+
+    async def _tell(self, job: Job, failure: Failure) -> None:
+        """Give the pod a provider's error, or what stands in its place."""
+        if failure.refusal is not None:
+            raise Refused(failure.refusal)
+        await job.client.begin(failure.status, {**failure.headers, "content-length": str(len(failure.body))})
+        await job.client.write(failure.body)
+        await job.client.end()
+
+
+async def _failure(way: Way, answer: Answer, key: str) -> Failure:
+    """Return what an answer that is no success is."""
+    body = await answer.start(ERROR_BYTES + 1)
+    refusal, sort = None, Sort.FINAL
+    if answer.status < 300:
+        refusal, sort = refusals.odd_answer(way, answer.status, "but no JSON and no events"), Sort.DOWN
+    elif answer.status < 400:
+        refusal = refusals.odd_answer(way, answer.status, "a redirection, which is not followed")
+    elif answer.status in (401, 403) or _UNKNOWN_KEY in body:
+        refusal, sort = refusals.bad_key(way, answer.status), Sort.USELESS
+    elif answer.status == 429:
+        sort = Sort.USELESS if _NO_CREDIT in body else Sort.BUSY
+    elif answer.status in _DOWN:
+        sort = Sort.DOWN
+    if refusal is None and (len(body) > ERROR_BYTES or (key and key.encode() in body)):
+        refusal = refusals.odd_answer(way, answer.status, "in a body that is not passed on")
+    headers = {name: value for name, value in answer.headers.items() if name.lower() != "content-length"}
+    return Failure(sort, way, answer.status, headers, body, refusal, _seconds(answer.retry_after, body))
+
+
+def _seconds(retry_after: str, body: bytes) -> float:
+    """Return after how long a provider wants to be asked again; Retry-After may be a date, which is not believed."""
+    in_body = _RETRY_DELAY.search(body)
+    try:
+        seconds = float(retry_after or (in_body[1] if in_body else b"nothing"))
+    except ValueError:
+        return BUSY_SECONDS
+    return min(MAX_BUSY_SECONDS, seconds) if seconds >= 0 else BUSY_SECONDS
+
+
+def _told_model(call: Call, way: Way) -> dict[str, str]:
+    return {contract.HEADER_MODEL: way.model} if way.model != call.asked else {}

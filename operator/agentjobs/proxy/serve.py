@@ -1,0 +1,205 @@
+"""The model proxy's process: opens its connections, listens, stops gracefully.
+
+Called by `agentjobs proxy` (run); programs that embed it use `serving`. Only wrong settings end it at the start. It
+waits for a database or an API server that is away, and /readyz says so.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import uvloop
+
+from agentjobs import errors
+from agentjobs.auth import Authenticator, cluster_uid
+from agentjobs.engine.background import Background
+from agentjobs.history.database import Database
+from agentjobs.history.model_calls import ModelCalls
+from agentjobs.history.model_limits import ModelLimits
+from agentjobs.history.protocols import ModelLedger
+from agentjobs.kube.client import KubeClient
+from agentjobs.listening import certificate_of, open_listener, until_signalled, url_of
+from agentjobs.models.names import Kind
+from agentjobs.proxy.checker import Checker
+from agentjobs.proxy.connections import CONNECTIONS, Server
+from agentjobs.proxy.credentials import AccessTokens
+from agentjobs.proxy.exchange import Exchange
+from agentjobs.proxy.installation import Installation
+from agentjobs.proxy.keys import Keys
+from agentjobs.proxy.limits import Limiter
+from agentjobs.proxy.metrics import ProxyMetrics
+from agentjobs.proxy.routing import Way
+from agentjobs.proxy.sending import Sender
+from agentjobs.proxy.server import Requests
+from agentjobs.proxy.settlements import Settlements
+from agentjobs.proxy.upstream import Upstream
+from agentjobs.readiness import Readiness
+from agentjobs.settings import ProxySettings
+
+logger = logging.getLogger(__name__)
+
+# A call takes one for some milliseconds, three times; streams hold none.
+DATABASE_CONNECTIONS: Final = 10
+# What a call under way may still take; then it is cut and settled. Below the usual grace period of 30 s.
+STOP_SECONDS: Final = 20.0
+# For what is left to be written, after that.
+SETTLE_SECONDS: Final = 5.0
+# A proxy that was not seen for 45 s is missed, and its calls are lost.
+SEEN_SECONDS: Final = 10.0
+# Until the API server says which cluster this is.
+ASK_AGAIN_SECONDS: Final = 1.0
+
+
+def run(settings: ProxySettings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is under way and return.
+
+    Raises:
+        errors.Invalid: the settings cannot work: no such kubeconfig, address taken, certificate or models file wrong.
+        errors.AgentJobsError: a part that the proxy cannot be without has died.
+    """
+    uvloop.run(until_signalled(lambda on_death: serving(settings, on_death=on_death)))
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    settings: ProxySettings, *, on_death: Callable[[errors.AgentJobsError], None] = lambda _error: None
+) -> AsyncIterator[str]:
+    """Serve for the length of a `with` block; gives the URL, with the real port when the settings said 0.
+
+    Args:
+        on_death: is told when a part that runs in the background dies; it is logged in any case.
+    """
+    metrics = ProxyMetrics()
+    installation = Installation(settings.models_file, os.environ)
+    certificate = certificate_of(settings.tls_cert, settings.tls_key)
+    async with (
+        Database(
+            settings.database_url.get_secret_value(),
+            pool_size=DATABASE_CONNECTIONS,
+            application="agentjobs proxy",
+            on_request=metrics.database.request,
+        ) as database,
+        KubeClient.connect(settings.kubeconfig, user_agent="agentjobs-proxy", on_write=metrics.review) as kube,
+        Upstream() as upstream,
+        Background(on_death) as background,
+    ):
+        metrics.database.pool(database.connections)
+        authenticator = Authenticator(kube, clock=time.monotonic, check_addresses=settings.check_addresses)
+        readiness = Readiness(
+            {"database": database.check_schema, "API server": authenticator.check}, name="proxy", clock=time.monotonic
+        )
+        requests = Requests(readiness=readiness, registry=metrics.registry)
+        parts = _Parts(database, upstream, authenticator, installation, metrics, background, requests)
+        if certificate is not None:
+            background.start(certificate.renew(), "certificate")
+        background.start(installation.watch(), "models-file")
+        background.start(parts.begin(kube), "begin", may_return=True)
+        server = Server(requests, per_address=CONNECTIONS if settings.check_addresses else None)
+        listener = open_listener(settings.host, settings.port)
+        listening = await asyncio.get_running_loop().create_server(
+            server, sock=listener, ssl=certificate.context if certificate else None
+        )
+        try:
+            url = url_of(listener, secure=certificate is not None)
+            logger.info("proxy.listening", extra={"url": url})
+            yield url
+        finally:
+            listening.close()
+            server.pre_shutdown()
+            await requests.stop(STOP_SECONDS)
+            await server.shutdown(1.0)
+            await parts.end()
+            logger.info("proxy.stopped")
+
+
+class _Parts:
+    """What can be made when it is known which cluster this is."""
+
+    def __init__(
+        self,
+        database: Database,
+        upstream: Upstream,
+        authenticator: Authenticator,
+        installation: Installation,
+        metrics: ProxyMetrics,
+        background: Background,
+        requests: Requests,
+    ) -> None:
+        self._database = database
+        self._upstream = upstream
+        self._authenticator = authenticator
+        self._installation = installation
+        self._metrics = metrics
+        self._background = background
+        self._requests = requests
+        self._name = f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
+        self._keys = Keys()
+        self._tokens = AccessTokens()
+        self._limiter: Limiter | None = None
+        self._settlements: Settlements | None = None
+
+    async def begin(self, kube: KubeClient) -> None:
+        """Learn the cluster's name, make everything, and let requests in."""
+        cluster = await _cluster(kube)
+        ledger = ModelCalls(self._database, cluster=cluster)
+        self._limiter = Limiter(ModelLimits(self._database, cluster=cluster), proxy=self._name)
+        self._settlements = Settlements(ledger)
+        self._metrics.unsettled(self._settlements.__len__)
+        sender = Sender(
+            limiter=self._limiter,
+            upstream=self._upstream,
+            key_of=self._key,
+            metrics=self._metrics,
+            clock=time.monotonic,
+        )
+        self._requests.exchange = Exchange(
+            authenticator=self._authenticator,
+            models=lambda: self._installation.models,
+            ledger=ledger,
+            settlements=self._settlements,
+            sender=sender,
+            checker=Checker(self._upstream),
+            metrics=self._metrics,
+            proxy=self._name,
+        )
+        self._background.start(self._settlements.run(), "settlements")
+        self._background.start(self._beat(ledger), "beat")
+
+    async def _key(self, way: Way) -> str:
+        source = way.key.source
+        if way.provider.kind is Kind.VERTEX_AI:
+            return await self._tokens.token(None if source is None else source.file)
+        return "" if source is None else self._keys.read(source)
+
+    async def end(self) -> None:
+        """Write what calls used, and give back what they took."""
+        if self._limiter is not None:
+            await self._limiter.close()
+        await self._tokens.close()
+        if self._settlements is not None:
+            await self._settlements.drain(SETTLE_SECONDS)
+
+    async def _beat(self, ledger: ModelLedger) -> None:
+        while True:
+            told: dict[str, Any] = self._installation.models.told(datetime.now(UTC).date())
+            try:
+                await ledger.seen(self._name, told)
+            except errors.AgentJobsError as error:
+                logger.warning("proxy.unseen", extra={"error": str(error)})
+            await asyncio.sleep(SEEN_SECONDS)
+
+
+async def _cluster(kube: KubeClient) -> str:
+    while True:
+        try:
+            return await cluster_uid(kube)
+        except (errors.Unavailable, errors.Denied) as error:
+            logger.warning("proxy.waits_for_cluster", extra={"error": str(error)})
+            await asyncio.sleep(ASK_AGAIN_SECONDS)

@@ -1,0 +1,134 @@
+"""What calls used, on its way into PostgreSQL: in batches, once each, kept while the database is away.
+
+A call that has ended waits here for a moment; nobody waits for it but calls of the same job that need what it reserved.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
+from typing import Final, Protocol
+from uuid import UUID
+
+from agentjobs import errors
+from agentjobs.history.model_records import EndedCall
+
+logger = logging.getLogger(__name__)
+
+# One statement a batch; what comes meanwhile is in the next one.
+BATCH: Final = 200
+# While the database is away: from the first to the longest pause.
+PAUSES: Final = (0.1, 5.0)
+# Some 100 MB. The database is away for a day then; what is dropped stays reserved until its proxy is missed.
+MOST: Final = 200_000
+# A reservation whose answer was lost may be written until its transaction must have ended; its end is told again then.
+UNCERTAIN_SECONDS: Final = 10.0
+
+
+class Settles(Protocol):
+    """The part of `ModelLedger` that ends calls."""
+
+    async def settle(self, ends: Sequence[EndedCall]) -> None:
+        """Record what calls used and cost, once each."""
+        ...
+
+
+class Settlements:
+    """Ended calls that are to be written. `run` must run beside it."""
+
+    def __init__(self, ledger: Settles) -> None:
+        self._ledger = ledger
+        self._waiting: OrderedDict[UUID, tuple[str, EndedCall]] = OrderedDict()
+        self._uncertain: dict[UUID, tuple[asyncio.TimerHandle, str, EndedCall]] = {}
+        self._some = asyncio.Event()
+        self._watchers: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, job: str, end: EndedCall) -> None:
+        """Take the end of a call of the job with this uid."""
+        if len(self._waiting) >= MOST:
+            _, (_, lost) = self._waiting.popitem(last=False)
+            logger.error("settlement.dropped", extra={"call": str(lost.id)})
+        self._waiting[end.id] = job, end
+        self._some.set()
+
+    def add_again(self, job: str, end: EndedCall) -> None:
+        """Take the end of a call that may not be recorded yet: now, and once more when it must be."""
+        self.add(job, end)
+        timer = asyncio.get_running_loop().call_later(UNCERTAIN_SECONDS, self._certain, end.id)
+        self._uncertain[end.id] = timer, job, end
+
+    async def change(self, job: str, seconds: float) -> None:
+        """Return when a call of this job was settled by this process, or after `seconds`."""
+        watcher = asyncio.get_running_loop().create_future()
+        self._watchers[job].add(watcher)
+        try:
+            await asyncio.wait((watcher,), timeout=seconds)
+        finally:
+            self._watchers[job].discard(watcher)
+            if not self._watchers[job]:
+                del self._watchers[job]
+
+    async def run(self) -> None:
+        """Write what comes; never returns."""
+        pause = PAUSES[0]
+        while True:
+            await self._some.wait()
+            try:
+                await self._write()
+                pause = PAUSES[0]
+            except errors.Unavailable as error:
+                logger.warning("settlement.waits", extra={"calls": len(self), "error": str(error)})
+                await asyncio.sleep(pause)
+                pause = min(PAUSES[1], pause * 2)
+
+    async def drain(self, seconds: float) -> None:
+        """Write all there is, at the end of the process; what is left after `seconds` is booked as lost by others."""
+        for timer, job, end in [*self._uncertain.values()]:
+            timer.cancel()
+            self.add(job, end)
+        self._uncertain.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                while self._waiting:
+                    try:
+                        await self._write()
+                    except errors.Unavailable:
+                        await asyncio.sleep(PAUSES[0])
+        except TimeoutError:
+            logger.error("settlement.left", extra={"calls": len(self)})
+
+    def _certain(self, call: UUID) -> None:
+        _, job, end = self._uncertain.pop(call)
+        self.add(job, end)
+
+    async def _write(self) -> None:
+        batch = [self._waiting[key] for key, _ in zip(self._waiting, range(BATCH), strict=False)]
+        try:
+            await self._ledger.settle([end for _, end in batch])
+        except errors.Invalid:
+            if len(batch) > 1:
+                await self._write_singly(batch)
+                return
+            logger.error("settlement.refused", extra={"call": str(batch[0][1].id)})
+        self._written(batch)
+
+    async def _write_singly(self, batch: list[tuple[str, EndedCall]]) -> None:
+        for one in batch:
+            try:
+                await self._ledger.settle([one[1]])
+            except errors.Invalid:
+                logger.error("settlement.refused", extra={"call": str(one[1].id)})
+            self._written([one])
+
+    def _written(self, batch: list[tuple[str, EndedCall]]) -> None:
+        for job, end in batch:
+            if self._waiting.get(end.id, (job, None))[1] is end:
+                del self._waiting[end.id]
+            for watcher in self._watchers.get(job, ()):
+                if not watcher.done():
+                    watcher.set_result(None)
+        if not self._waiting:
+            self._some.clear()
