@@ -40,14 +40,13 @@ _GEMINI: Final = _Provider(
     contract.MODELS_GEMINI, ("GOOGLE_GEMINI_BASE_URL",), ("GOOGLE_API_KEY",), own=("GEMINI_API_KEY",)
 )
 # google-genai takes a project or place for those of Google's own host, and forgets them at another address.
-_VERTEX: Final = _Provider(
-    contract.MODELS_VERTEX,
-    ("GOOGLE_VERTEX_BASE_URL",),
-    own=("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION"),
-)
+_GOOGLE_CLOUD: Final = ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION")
+_VERTEX: Final = _Provider(contract.MODELS_VERTEX, ("GOOGLE_VERTEX_BASE_URL",), own=_GOOGLE_CLOUD)
 _PROVIDERS: Final = (
     _GEMINI,
     _VERTEX,
+    # Anthropic's client for Vertex AI, whose address has the version.
+    _Provider(f"{contract.MODELS_VERTEX}/v1", ("ANTHROPIC_VERTEX_BASE_URL",), own=_GOOGLE_CLOUD),
     _Provider(contract.MODELS_OPENAI, ("OPENAI_BASE_URL", "OPENAI_API_BASE"), ("OPENAI_API_KEY",)),
     _Provider(
         contract.MODELS_ANTHROPIC, ("ANTHROPIC_BASE_URL",), ("ANTHROPIC_API_KEY",), own=("ANTHROPIC_AUTH_TOKEN",)
@@ -94,7 +93,7 @@ class ModelAccess:
                 variables.pop(name, None)
         self._keys = tuple(name for provider in led for name in provider.keys)
         variables.update(dict.fromkeys(self._keys, token))
-        direct = [provider.path.split("/")[1] for provider in _PROVIDERS if provider not in led]
+        direct = [name for provider in _PROVIDERS if provider not in led for name in provider.urls]
         logger.info("models.led", extra={"url": self._url, "asked_directly": direct})
         # The cluster's proxy for what is outside does not reach what is inside.
         for name in ("NO_PROXY", "no_proxy"):

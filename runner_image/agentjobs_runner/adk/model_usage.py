@@ -36,7 +36,7 @@ def tokens_of(answer: LlmResponse) -> Tokens:
     given = _count(usage.prompt_token_count) + _count(usage.tool_use_prompt_token_count)
     said, thought = _count(usage.candidates_token_count), _count(usage.thoughts_token_count)
     total = _count(usage.total_token_count)
-    # Gemini counts thoughts beside the answer, OpenAI in it, some hosts in the total alone, and ADK hands all on as they
+    # Gemini counts thoughts beside the answer, OpenAI in it, some hosts in the total alone; ADK hands all on as they
     # are: what the total has beyond the prompt is output.
     output = max(said, total - given) if total else said + thought
     return Tokens(

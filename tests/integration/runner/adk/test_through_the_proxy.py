@@ -95,6 +95,7 @@ def proxy(serve):
             self.then(len(self.calls))
             words = next(words for prefix, words in WORDS.items() if path.startswith(f"{prefix}/"))
             streamed = "streamGenerateContent" in path or bool(body.get("stream"))
+            words = in_anthropics_words if "/publishers/anthropic/" in path else words
             api, _ = find(path)
             if self.breaks_off:
                 begun = words("Half an answer", streamed).split(b"\n\n")[0]
@@ -194,6 +195,12 @@ def test_no_token_stands_in_a_step(run, proxy):
             "__import__('google.adk.models.anthropic_llm', fromlist=['x']).AnthropicLlm(model='claude-x')",
             "claude-x",
             id="anthropic",
+        ),
+        pytest.param(
+            "__import__('google.adk.models.anthropic_llm', fromlist=['x']).Claude(model='claude-x', client="
+            "__import__('anthropic').AsyncAnthropicVertex(project_id='p', region='global', access_token='none'))",
+            "claude-x",
+            id="anthropic-on-vertex-ai",
         ),
     ],
 )
