@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -13,6 +13,7 @@ from agentjobs.history.model_records import (
     DEAD_SECONDS,
     PROBE_SECONDS,
     SLICES,
+    WAITING_SECONDS,
     BucketState,
     Correction,
     Limit,
@@ -42,6 +43,7 @@ class MemoryModelLimits:
         self._now = now
         self._used: Counter[tuple[str, int]] = Counter()
         self._running: dict[tuple[UUID, str], tuple[str, datetime]] = {}
+        self._waiting: dict[tuple[str, str], datetime] = {}
         self._seen: dict[str, datetime] = {}
         self._closed: dict[tuple[str, str], _Closed] = {}
         self._exhausted: dict[str, tuple[datetime, str]] = {}
@@ -55,7 +57,7 @@ class MemoryModelLimits:
         now = self._now()
         self._end({take.id for take in asked})
         limits = {limit.bucket: limit for take in (*asked, *others) for limit, _ in take.amounts}
-        states = {bucket: self._state(limit, now) for bucket, limit in limits.items()}
+        states = {bucket: self._share(self._state(limit, now), proxy, now) for bucket, limit in limits.items()}
         keys = {take.key for take in (*asked, *others)}
         closed = {key: wait for key in keys if (wait := self._wait(key, model, now)) > 0}
         untried = {key for key in keys if self._gates(key, model)}
@@ -67,6 +69,8 @@ class MemoryModelLimits:
                     self._running[take.id, limit.bucket] = proxy, now
                 elif amount:
                     self._used[limit.bucket, states[limit.bucket].slice] += amount
+        for limit in (limit for take in asked[len(granted) :] for limit, _ in take.amounts if limit.window == 0):
+            self._waiting[limit.bucket, proxy] = now
         for gate in (gate for key in probes for gate in self._gates(key, model)):
             gate.probe = now + timedelta(seconds=PROBE_SECONDS)
         return Taken.after(granted, states, closed, frozenset(probes))
@@ -156,7 +160,7 @@ class MemoryModelLimits:
 
     def _state(self, limit: Limit, now: datetime) -> BucketState:
         if limit.window == 0:
-            return BucketState(limit, 0, 0.0, self._under_way(limit.bucket, now), ())
+            return BucketState(limit, 0, 0.0, len(self._under_way(limit, now)), ())
         number, rest = _day(limit, now) if limit.window >= DAY else _slice(limit, now)
         state = BucketState(limit, number, rest, 0, ())
         width = limit.window / SLICES
@@ -168,13 +172,25 @@ class MemoryModelLimits:
         live = tuple(one for one in frees if one[0] > 0)
         return BucketState(limit, number, rest, sum(used for _, used in live), live)
 
-    def _under_way(self, bucket: str, now: datetime) -> int:
+    def _under_way(self, limit: Limit, now: datetime) -> list[str]:
+        """Return the proxy of each call that is under way."""
         dead = now - timedelta(seconds=DEAD_SECONDS)
-        return sum(
-            max(since, self._seen.get(proxy, since)) > dead
-            for (_, of), (proxy, since) in self._running.items()
-            if of == bucket
+        return [
+            proxy
+            for (_, bucket), (proxy, since) in self._running.items()
+            if bucket == limit.bucket and max(since, self._seen.get(proxy, since)) > dead
+        ]
+
+    def _share(self, state: BucketState, proxy: str, now: datetime) -> BucketState:
+        """Count as used what is more than a proxy's share of calls at once while others wait."""
+        limit, gone = state.limit, now - timedelta(seconds=WAITING_SECONDS)
+        waiting = sum(
+            bucket == limit.bucket and of != proxy and since > gone for (bucket, of), since in self._waiting.items()
         )
+        if limit.window or not waiting:
+            return state
+        others = limit.most - math.ceil(limit.most / (1 + waiting))
+        return replace(state, used=max(state.used, self._under_way(limit, now).count(proxy) + others))
 
 
 def _seconds(gate: _Closed, now: datetime) -> float:

@@ -42,7 +42,12 @@ class ModelLimits:
             "grace": GRACE_SECONDS,
             "limits": as_json(
                 [
-                    {"bucket": limit.bucket, "span": limit.window, "time_zone": limit.time_zone}
+                    {
+                        "bucket": limit.bucket,
+                        "span": limit.window,
+                        "most": limit.most,
+                        "time_zone": limit.time_zone,
+                    }
                     for limit in limits.values()
                 ]
             ),

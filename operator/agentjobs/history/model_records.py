@@ -157,6 +157,8 @@ DAY: Final = 86_400.0
 GRACE_SECONDS: Final = 0.5
 # A proxy that was not seen for so long is dead: its calls at once do not count.
 DEAD_SECONDS: Final = 45.0
+# For so long after it was refused does a proxy wait for calls at once; it asks again long before.
+WAITING_SECONDS: Final = 2.0
 # How long one proxy tries a key that was closed before all may use it again: a provider refuses at once, not after
 # the time that an answer takes.
 PROBE_SECONDS: Final = 5.0

@@ -198,7 +198,8 @@ class ModelLimits(Protocol):
     async def take(self, proxy: str, model: str, asked: Sequence[Take], others: Sequence[Take] = ()) -> Taken:
         """Take from limits for calls of a model in a given order: for as many of them as fit, from the first on.
 
-        Of a key that was closed, one call is granted, and the others when it was not refused.
+        Of a key that was closed, one call is granted, and the others when it was not refused. Of calls at once, a proxy
+        gets no more than its share while others wait for some.
 
         Args:
             proxy: its calls at once count while it is seen (`ModelLedger.seen`).

@@ -473,6 +473,18 @@ async def test_waiting_calls_go_on_when_a_call_ends(limiter):
     assert now() < 2.4
 
 
+async def test_a_proxy_that_comes_later_gets_its_share_of_calls_at_once(history):
+    sent, key = [], at_once(4)
+    limiters = [Limiter(history, proxy=name) for name in ("one", "two")]
+    first = asyncio.create_task(callers(limiters[0], key, [], jobs=10, seconds=40, pause=3))
+    await asyncio.sleep(7)
+    await callers(limiters[1], key, sent, jobs=10, seconds=37, pause=3)
+    await first
+
+    # Two at once for thirty seconds, three seconds each.
+    assert 16 <= len([time for time, _ in sent if time < 37]) <= 20
+
+
 async def test_calls_at_once_of_a_dead_proxy_return(limiter, history):
     dead = Limiter(history, proxy="dead")
     await dead.enter(a_call(at_once(1)), patience=1)

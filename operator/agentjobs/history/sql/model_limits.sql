@@ -20,7 +20,7 @@ WITH moment AS MATERIALIZED (
     SELECT now, extract(epoch FROM now)::double precision AS epoch FROM clock_timestamp() AS now
 ),
 given AS MATERIALIZED (
-    SELECT * FROM json_to_recordset(%(limits)s) AS given (bucket text, span double precision, time_zone text)
+    SELECT * FROM json_to_recordset(%(limits)s) AS given (bucket text, span double precision, most bigint, time_zone text)
 ),
 buckets AS MATERIALIZED (
     -- The slice of now, those that may count, and how many seconds the slice of now still has.
@@ -63,23 +63,44 @@ counted AS MATERIALIZED (
         OFFSET 0
     ) AS slices
     WHERE span > 0
-    UNION ALL
-    SELECT buckets.bucket, 1, NULL
+),
+at_once AS MATERIALIZED (
+    SELECT
+        buckets.bucket,
+        count(*) FILTER (WHERE NOT waits) AS used,
+        count(*) FILTER (WHERE NOT waits AND proxy = %(proxy)s) AS mine,
+        count(*) FILTER (WHERE waits AND proxy <> %(proxy)s) AS waiting
     FROM buckets
     CROSS JOIN moment
     CROSS JOIN LATERAL (
-        SELECT limit_running.proxy, limit_running.since
+        SELECT limit_running.proxy, limit_running.since, limit_running.bucket <> buckets.bucket AS waits
         FROM agentjobs.limit_running
-        WHERE limit_running.cluster = %(cluster)s AND limit_running.bucket = buckets.bucket
+        WHERE limit_running.cluster = %(cluster)s
+            AND limit_running.bucket IN (buckets.bucket, buckets.bucket || ' waiting')
         OFFSET 0
     ) AS running
     LEFT JOIN agentjobs.proxies ON proxies.id = running.proxy
-    WHERE span = 0 AND greatest(running.since, proxies.seen_at) > now - interval '45 seconds'
+    WHERE span = 0
+        AND CASE
+            WHEN waits THEN running.since > now - interval '2 seconds'
+            ELSE greatest(running.since, proxies.seen_at) > now - interval '45 seconds'
+        END
+    GROUP BY buckets.bucket
 ),
 sums AS MATERIALIZED (
+    -- Of calls at once, what is more than this proxy's share counts as used while others wait.
     SELECT bucket, span, slice, rest, coalesce(sum(counted.used), 0)::bigint AS used
     FROM buckets LEFT JOIN counted USING (bucket)
+    WHERE span > 0
     GROUP BY bucket, span, slice, rest
+    UNION ALL
+    SELECT
+        bucket, span, slice, rest,
+        coalesce(greatest(at_once.used, mine + most - ceil(most::double precision / (1 + waiting))), 0)::bigint
+    FROM buckets
+    INNER JOIN given USING (bucket, span)
+    LEFT JOIN at_once USING (bucket)
+    WHERE span = 0
 ),
 wanted AS MATERIALIZED (
     SELECT
@@ -123,6 +144,13 @@ started AS (
     FROM wanted, granting
     WHERE n <= granted AND span = 0
 ),
+waiting AS (
+    INSERT INTO agentjobs.limit_running (call, bucket, cluster, proxy)
+    SELECT DISTINCT md5(%(cluster)s || %(proxy)s || bucket)::uuid, bucket || ' waiting', %(cluster)s, %(proxy)s
+    FROM wanted, granting
+    WHERE n > granted AND span = 0
+    ON CONFLICT (call, bucket) DO UPDATE SET since = excluded.since
+),
 probing AS (
     UPDATE agentjobs.closed_keys AS closed
     SET probe = now + make_interval(secs => %(probe)s)
@@ -151,7 +179,7 @@ SELECT
     (
         SELECT json_agg(json_build_array(bucket, frees, used) ORDER BY frees)
         FROM counted
-        WHERE frees IS NOT NULL AND granted < %(asked)s
+        WHERE granted < %(asked)s
     ) AS frees,
     (SELECT json_agg(json_build_array(key, seconds)) FROM shut WHERE seconds > 0) AS closed,
     (SELECT json_agg(key) FROM probing) AS probes

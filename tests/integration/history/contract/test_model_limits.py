@@ -202,6 +202,27 @@ async def test_calls_at_once_of_a_proxy_that_is_not_seen_any_more_do_not_count(l
     assert (await limits.take("b", MODEL, [take((AT_ONCE, 1)) for _ in range(5)])).granted == 1
 
 
+async def test_a_proxy_gets_its_share_of_calls_at_once_while_another_waits(limits):
+    limit = Limit("gemini/main/flash/at-once", 4, window=0)
+    first = [take((limit, 1)) for _ in range(4)]
+    await limits.take("a", MODEL, first)
+    await limits.take("b", MODEL, [take((limit, 1))])
+    await limits.give_back([], [first[0].id, first[1].id])
+    more = await limits.take("a", MODEL, [asked := take((limit, 1))])
+    other = await limits.take("b", MODEL, [take((limit, 1)) for _ in range(2)])
+
+    assert (more.granted, more.refusal(asked).limit, other.granted) == (0, limit.bucket, 2)
+
+
+async def test_a_proxy_may_have_all_calls_at_once_when_no_other_waits_any_more(limits):
+    await limits.take("a", MODEL, [first := take((AT_ONCE, 1)), take((AT_ONCE, 1))])
+    await limits.take("b", MODEL, [take((AT_ONCE, 1))])
+    await limits.give_back([], [first.id])
+    await limits.passes(3)
+
+    assert (await limits.take("a", MODEL, [take((AT_ONCE, 1))])).granted == 1
+
+
 async def test_a_closed_key_is_closed_for_its_model_alone(limits):
     await limits.close("gemini/main", MODEL, seconds=30, reason="429")
     other = await limits.take("a", "gemini-pro", [take(), take()])
