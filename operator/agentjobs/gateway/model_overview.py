@@ -15,6 +15,7 @@ from agentjobs.api.recorded_models import (
 )
 from agentjobs.history.model_records import Limit, LimitsNow, SeenProxy
 from agentjobs.models.config import told_to
+from agentjobs.models.names import of_pool
 
 
 def limits_of(told: Mapping[str, Any]) -> list[Limit]:
@@ -46,13 +47,22 @@ def overview(
         {
             **seen,
             "providers": [_provider(provider, limits) for provider in seen.get("providers") or ()],
-            "exhausted": [
-                ExhaustedModel(model=one.model, reason=one.reason, until=one.until) for one in limits.exhausted
-            ],
+            "exhausted": _exhausted(limits, seen),
             "underWay": under_way,
             "proxies": [LivingProxy(id=one.id, since=one.since, seen=one.seen) for one in proxies],
         }
     )
+
+
+def _exhausted(limits: LimitsNow, seen: Mapping[str, Any]) -> list[ExhaustedModel]:
+    """The models that have nothing left, of the keys that are seen."""
+    visible = {key["name"] for provider in seen.get("providers") or () for key in provider["keys"]}
+    found = [(of_pool(one.model), one) for one in limits.exhausted]
+    return [
+        ExhaustedModel(model=model, reason=one.reason, until=one.until)
+        for (model, keys), one in found
+        if not keys or keys & visible
+    ]
 
 
 def _provider(told: Mapping[str, Any], limits: LimitsNow) -> ModelProvider:

@@ -230,11 +230,15 @@ class ModelLimits(Protocol):
         ...
 
     async def exhausted(self, model: str, *, seconds: float, reason: str) -> None:
-        """Note that no call of a model can be made for this long; 0 says that it can again."""
+        """Note that no call of a model can be made for this long; 0 says that it can again.
+
+        Args:
+            model: with the keys of which that is true, as `models.names.pool` writes them.
+        """
         ...
 
     async def exhausted_models(self) -> dict[str, datetime]:
-        """Return the models that no call can be made of now, and until when, by the database's clock."""
+        """Return the models (`exhausted`) that no call can be made of now, and until when, by the database's clock."""
         ...
 
 

@@ -399,7 +399,7 @@ closed_keys = Table(
     _time("probe"),
 )
 
-# Models that no call can have for now, whichever key: the operator holds starts back meanwhile.
+# Models that no call can have for now, each with its keys: the operator holds starts back meanwhile.
 exhausted_models = Table(
     "exhausted_models",
     metadata,

@@ -5,7 +5,7 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -92,6 +92,17 @@ def plain(name: str) -> str:
     if api is None or name.startswith("gemini-"):
         return name
     return name.removeprefix(PREFIXES[api][-1])
+
+
+def pool(model: str, keys: Iterable[str]) -> str:
+    """Return the name of a model together with the keys that its calls may use: those that share what is left."""
+    return " ".join((model, *sorted(set(keys))))
+
+
+def of_pool(name: str) -> tuple[str, frozenset[str]]:
+    """Return the model and the keys of a pool; no keys stand for all that there are."""
+    model, *keys = name.split(" ")
+    return model, frozenset(keys)
 
 
 @dataclass(frozen=True, slots=True)

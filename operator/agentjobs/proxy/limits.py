@@ -29,6 +29,7 @@ from agentjobs.history.model_records import (
 )
 from agentjobs.history.protocols import ModelLimits
 from agentjobs.models.config import Counts, Key, Quota
+from agentjobs.models.names import pool
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy.closures import Closures
 from agentjobs.proxy.returns import Returns
@@ -423,7 +424,9 @@ class _Line:
             self._tell_exhausted(refused.seconds, refused.limit)
 
     def _tell_exhausted(self, seconds: float, reason: str) -> None:
-        self._shared.tell(self._shared.limits.exhausted(self._model, seconds=seconds, reason=reason))
+        # Other namespaces may have other keys of the same model.
+        name = pool(self._model, (key.name for key in self._keys))
+        self._shared.tell(self._shared.limits.exhausted(name, seconds=seconds, reason=reason))
 
     def _refusal(self, call: Wanted, taken: Taken) -> Refused | None:
         """Return what keeps a call from the key that it may use first; None when one can be used now."""

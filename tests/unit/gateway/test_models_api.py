@@ -8,6 +8,7 @@ from tests.integration.history.model_calls import a_call_of, the_end_of
 
 from agentjobs.history.model_records import Limit, Take
 from agentjobs.models.config import parse
+from agentjobs.models.names import pool
 
 from .conftest import NOW
 
@@ -101,7 +102,8 @@ async def test_a_namespace_sees_its_own_key_with_what_is_left_of_it(http, ledger
     await model_limits.take("proxy-1", "m", [Take(a_call_of().id, "gemini/docs", ((Limit(bucket, 10), 3),))])
     await model_limits.close("gemini/docs", "gemini-x", seconds=60, reason="429")
     await model_limits.close("gemini/main", "", seconds=60, reason="out of credit")
-    await model_limits.exhausted("gemini-x", seconds=60, reason="no key has room")
+    await model_limits.exhausted(pool("gemini-x", ["gemini/docs"]), seconds=60, reason="no key has room")
+    await model_limits.exhausted(pool("gemini-y", ["gemini/main"]), seconds=60, reason="of other namespaces")
 
     told = (await http.get("/v1/models", headers=AS_ADA, params={"namespace": "docs"})).json()
 

@@ -1,9 +1,12 @@
 """The models that a job's spec names. What its code asks for besides is known at the call alone."""
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 
 from agentjobs.api.job.agent import SCRIPTED
 from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.models.config import Models, Refusal
+from agentjobs.models.names import of_pool
 
 
 def named_models(spec: AgentJobSpec) -> Iterator[tuple[str, str]]:
@@ -24,6 +27,27 @@ def named_models(spec: AgentJobSpec) -> Iterator[tuple[str, str]]:
 def asked_models(spec: AgentJobSpec, aliases: Mapping[str, str]) -> frozenset[str]:
     """Return the models that the spec's names stand for, without aliases and scripts."""
     return frozenset(aliases.get(model, model) for _, model in named_models(spec))
+
+
+def exhausted_until(models: Models, model: str, namespace: str, exhausted: Mapping[str, datetime]) -> datetime | None:
+    """Return until when no call of a model can be made from a namespace: neither of it nor of its fallbacks.
+
+    Args:
+        exhausted: what the proxies told, by `models.names.pool`; None when a call can be made now.
+    """
+    told = [(*of_pool(name), until) for name, until in exhausted.items()]
+    route = models.resolve(model, namespace)
+    if isinstance(route, Refusal):
+        # Nothing says which keys there are: without a file of models all jobs use the same.
+        return max((until for of, _, until in told if of == model), default=None)
+    ends = []
+    for each in (route, *route.fallbacks):
+        mine = {key.name for candidate in each.candidates for key in candidate.keys}
+        shut = [until for of, keys, until in told if of == each.model and (not keys or mine <= keys)]
+        if not shut:
+            return None
+        ends.append(max(shut))
+    return min(ends)
 
 
 def unpriced(spec: AgentJobSpec, is_priced: Callable[[str], bool], source: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ that can exist once), so that two operators at once, or a repetition, do no harm
 finished by the next pass.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,7 +15,7 @@ from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.core.job.actions import Decision, Keep
 from agentjobs.core.job.decide import decide
 from agentjobs.core.job.ended import EndedJob
-from agentjobs.core.job.models import asked_models, uncounted, unpriced
+from agentjobs.core.job.models import asked_models, exhausted_until, uncounted, unpriced
 from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import JobName
@@ -116,8 +117,8 @@ class Jobs:
             resolved=facts.resolved,
             unpriced=self._unpriced(job, spec),
             spent=facts.spent[1] if facts.spent and facts.spent[0] == job.status.starts else None,
-            exhausted=facts.exhausted,
-            models=asked_models(spec, self._models.aliases) if spec and self._tells_limits else frozenset(),
+            exhausted=None if facts.exhausted is None else self._exhausted(job, spec, facts.exhausted),
+            models=self._asked(spec),
             slot=self._state.slots.answer(job, spec.queue) if spec else None,
             history_available=available,
             obstacle=memo.obstacle,
@@ -127,6 +128,15 @@ class Jobs:
             progress=facts.progress,
             result=facts.result,
         )
+
+    def _asked(self, spec: AgentJobSpec | None) -> frozenset[str]:
+        return asked_models(spec, self._models.aliases) if spec and self._tells_limits else frozenset()
+
+    def _exhausted(self, job: Job, spec: AgentJobSpec | None, told: Mapping[str, datetime]) -> dict[str, datetime]:
+        if not told:
+            return {}
+        ends = {model: exhausted_until(self._models, model, job.namespace, told) for model in self._asked(spec)}
+        return {model: until for model, until in ends.items() if until is not None}
 
     def _unpriced(self, job: Job, spec: AgentJobSpec | None) -> tuple[str, ...]:
         if job.accepted or spec is None or spec.budget is None or spec.budget.max_cost_usd is None:
