@@ -18,6 +18,8 @@ from pydantic_core import ErrorDetails
 
 from agentjobs.errors import Invalid
 
+_NUMBER: Final = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]{1,2})?", re.ASCII)
+
 Place = tuple[str | int, ...]
 """Where a value is: `("providers", 0, "name")`."""
 
@@ -145,7 +147,8 @@ def _scalar(node: yaml.Node) -> Any:
             return text.lower() in ("true", "yes", "on")
         case "int" if re.fullmatch(r"[-+]?(0|[1-9][0-9]*)", text):
             return int(text)
-        case "float" if re.fullmatch(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]{1,2})?", text):
+        # Helm writes 2000000 as 2e+06, which YAML 1.1 takes for a text.
+        case "float" | "str" if _NUMBER.fullmatch(text) and isinstance(node, yaml.ScalarNode) and node.style is None:
             return Decimal(text)
     return text
 

@@ -136,15 +136,14 @@ class _Form(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, arbitrary_types_allowed=True)
 
 
-class KeyFile(_Form):
-    """A key of a provider."""
-
-    name: Word
-    """How people and records name it."""
-    file: Annotated[Path, BeforeValidator(_file)]
-    """Path of the file that holds it, of the credentials as JSON for VertexAI. It is read again when it changes."""
-    limits: tuple["LimitEntry", ...] | None = None
-    """Limits of this key in place of the provider's."""
+COUNTED: Final = (
+    "requests_per_minute",
+    "tokens_per_minute",
+    "input_tokens_per_minute",
+    "output_tokens_per_minute",
+    "concurrent_calls",
+    "requests_per_day",
+)
 
 
 class LimitEntry(_Form):
@@ -170,14 +169,15 @@ class LimitEntry(_Form):
         return self
 
 
-COUNTED: Final = (
-    "requests_per_minute",
-    "tokens_per_minute",
-    "input_tokens_per_minute",
-    "output_tokens_per_minute",
-    "concurrent_calls",
-    "requests_per_day",
-)
+class KeyFile(_Form):
+    """A key of a provider."""
+
+    name: Word
+    """How people and records name it."""
+    file: Annotated[Path, BeforeValidator(_file)]
+    """Path of the file that holds it, of the credentials as JSON for VertexAI. It is read again when it changes."""
+    limits: tuple[LimitEntry, ...] | None = None
+    """Limits of this key in place of the provider's."""
 
 
 class ProviderEntry(_Form):

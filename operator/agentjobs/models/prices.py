@@ -123,7 +123,13 @@ def _pattern(value: object) -> Pattern:
 
 Amount = Annotated[Decimal, BeforeValidator(_amount)]
 Day = Annotated[date, BeforeValidator(_day)]
-Count = Annotated[int, Strict(), Field(ge=1, le=2**40)]
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() else value
+
+
+Count = Annotated[int, Strict(), BeforeValidator(_whole), Field(ge=1, le=2**40)]
 Glob = Annotated[Pattern, BeforeValidator(_pattern)]
 Globs = Annotated[tuple[Glob, ...], Field(min_length=1)]
 

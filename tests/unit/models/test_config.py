@@ -164,6 +164,19 @@ def test_every_limit_that_names_a_model_holds_for_each_key():
     assert [(quota.counts, quota.most, quota.window) for quota in small.quotas] == [(Counts.CALLS, 2, 0.0)]
 
 
+@pytest.mark.parametrize("number", ["2000000", "2e+06", "2.0e+06", "2E6"])
+def test_a_large_number_is_read_however_helm_writes_it(number):
+    text = f"providers: [{{name: a, kind: OpenAI, baseUrl: 'http://x', limits: [{{tokensPerMinute: {number}}}]}}]"
+
+    assert parse(text).resolve("openai/x", "d").candidates[0].keys[0].quotas[0].most == 2_000_000
+
+
+@pytest.mark.parametrize("number", ["1.5", "'5'", "1e99", "0x10", "-1", "true"])
+def test_what_is_no_count_is_refused(number):
+    with pytest.raises(Invalid, match="tokensPerMinute"):
+        parse(f"providers: [{{name: a, kind: OpenAI, baseUrl: 'http://x', limits: [{{tokensPerMinute: {number}}}]}}]")
+
+
 def test_a_group_of_models_shares_its_limit_and_keys_do_not():
     models = parse(LIMITED)
     pro, flash = (models.resolve(name, "d").candidates[0].keys for name in ("gemini-2.5-pro", "gemini-2.5-flash"))
@@ -206,6 +219,12 @@ def test_vertex_has_models_of_two_apis_at_its_location(location, base):
 FLAWS = [
     ("providers:\n- {name: a, kind: Gemni}", 2, "providers[0].kind", "did you mean Gemini?"),
     ("providers:\n- {name: A b, kind: Gemini}", 2, "providers[0].name", "is no name"),
+    (
+        "providers:\n- {name: a, kind: OpenAI, keys: [{name: m, file: /k, secret: x}]}",
+        2,
+        "providers[0].keys[0].secret",
+        "use one of name, file, limits",
+    ),
     ("providers:\n- {nmae: a}", 2, "providers[0].nmae", "did you mean name?"),
     ("providers:\n- {name: a, kind: Gemini}", 2, "providers[0]", "has no key"),
     ("providers:\n- {name: v, kind: VertexAI}", 2, "providers[0]", "location is required"),
