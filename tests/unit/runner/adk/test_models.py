@@ -1,6 +1,7 @@
 import pytest
 from google.adk.agents.run_config import RunConfig
 
+from agentjobs import contract
 from agentjobs.api.job.run_config import KEYS
 from agentjobs_runner.adk.models import Models
 from agentjobs_runner.adk.run_config import run_config
@@ -53,6 +54,15 @@ def test_no_key_and_no_host_of_ones_own_is_refused_before_anything_runs(models, 
         models.resolve("openai/gpt-4o", "agent.model")
 
     assert refused.value.ending.reason == "ModelAuth"
+
+
+def test_where_there_is_a_proxy_a_missing_key_is_one_that_the_job_said_it_would_bring(models, monkeypatch):
+    monkeypatch.setenv(contract.ENV_MODELS_URL, "https://models")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+    with pytest.raises(StartEnded, match="or leave the provider's variables out of it"):
+        models.resolve("openai/gpt-4o", "agent.model")
 
 
 @pytest.mark.parametrize("name", ["gemini-2.5-flash", "gemini/gemini-2.5-flash", "team/fast"])
