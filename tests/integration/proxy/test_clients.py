@@ -56,6 +56,11 @@ def vertex(proxy):
     ).aio
 
 
+def express(proxy):
+    """Vertex AI with a key in place of a project."""
+    return genai.Client(enterprise=True, api_key="pod", http_options={"base_url": proxy.vertex}).aio
+
+
 def openai_client(proxy):
     return openai.AsyncOpenAI(api_key="pod", base_url=proxy.openai, max_retries=2)
 
@@ -269,10 +274,11 @@ async def test_a_cache_is_made_used_and_deleted(proxy, fake):
     assert proxy.read[0].tokens() == Tokens(input=5000, cache_written=5000)
 
 
+@pytest.mark.parametrize("make", [vertex, express])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-async def test_vertex_is_asked_in_the_installations_project(proxy, fake, stream):
+async def test_vertex_is_asked_in_the_installations_project(proxy, fake, make, stream):
     fake.script(Answer(used=USED))
-    async with vertex(proxy) as client:
+    async with make(proxy) as client:
         if stream:
             pieces = [each async for each in await client.models.generate_content_stream(model="gemini-x", contents="")]
             text = "".join(each.text for each in pieces)

@@ -82,6 +82,31 @@ def test_what_is_no_object_in_utf_8_is_refused(text):
         Json.whole(text).members()
 
 
+@pytest.mark.parametrize("number", [5000, 200_000])
+def test_an_object_of_countless_members_is_not_looked_into(number):
+    many = b"{" + b",".join(b'"%d" :0' % each for each in range(number)) + b"}"
+
+    with pytest.raises(Unclear, match="more members"):
+        Json.whole(many).members()
+    with pytest.raises(Unclear, match="more members"):
+        list(Json.whole(b"[" + b"[]," * number + b"0]").items())
+
+
+def test_a_conversation_may_be_long():
+    text = json.dumps({"messages": [{"role": "user"}] * 100_000, "model": "a"}).encode()
+
+    assert Json.whole(text).members().text("model") == "a"
+
+
+@pytest.mark.parametrize("first", ["messages", "contents"])
+def test_what_is_large_is_no_place_to_hide_countless_members(first):
+    hidden = b'"%s":{%s}' % (first.encode(), b",".join(b'"%d":0' % each for each in range(60_000)))
+    text = b"{%s,%s,%s}" % (hidden, hidden, hidden)
+
+    with pytest.raises(Unclear, match="more members"):
+        Json.whole(text).members()
+
+
 @pytest.mark.parametrize("name", ["Model", "MODEL", "mo_del", "model_"])
 def test_another_spelling_of_a_name_that_counts_is_refused(name):
     for text in (f'{{"model":"a","{name}":"b"}}', f'{{"{name}":"b"}}'):

@@ -16,7 +16,29 @@ _ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _SPACE: Final = re.compile(rb"[ \t\r\n]*+")
 _KEY: Final = re.compile(rb'[ \t\r\n]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL)
 
+# Of one object or array that is looked into. The longest that are known have some hundred tools or texts; a body of
+# nothing but empty members would keep this process for seconds.
+MAX_MEMBERS: Final = 2048
+# Of a list that is looked into: tools, or texts of a batch. No model takes so much.
+MAX_LIST_BYTES: Final = 4 * 1024 * 1024
+# Quotes, each two of which may be a key: so many keys are found within 50 ms.
+_MAX_QUOTES: Final = 100_000
+
 Value = TypeVar("Value")
+
+
+class _Large(msgspec.Struct):
+    """What of a request may be large. To find it takes a hundredth of the time that building a dict of all takes."""
+
+    contents: msgspec.Raw = msgspec.Raw()
+    generate_content_request: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="generateContentRequest")
+    input: msgspec.Raw = msgspec.Raw()
+    messages: msgspec.Raw = msgspec.Raw()
+    requests: msgspec.Raw = msgspec.Raw()
+    tools: msgspec.Raw = msgspec.Raw()
+
+
+_LARGE: Final = msgspec.json.Decoder(_Large)
 
 
 class Unclear(ValueError):
@@ -59,9 +81,15 @@ class Json:
         """Return the members of an object.
 
         Raises:
-            Unclear: it is no JSON object, nests too deeply, or has a key twice.
+            Unclear: it is no JSON object, nests too deeply, has too many members, or a key twice.
         """
+        quotes = self.text.count(b'"', self.begin, self.end)
+        if quotes > _MAX_QUOTES:
+            large = self._decoded(_LARGE, "an object")
+            within = sum(bytes(getattr(large, name)).count(b'"') for name in _Large.__struct_fields__)
+            _check_number(quotes - within, _MAX_QUOTES)
         values = self._decoded(_OBJECT, "an object")
+        _check_number(len(values))
         found: dict[str, Json] = {}
         # The reader keeps the last of two values of one key. So what it found must be all that is written, in order.
         at = self.text.index(b"{", self.begin) + 1
@@ -80,10 +108,13 @@ class Json:
         """Yield the items of an array.
 
         Raises:
-            Unclear: it is no JSON array, or nests too deeply.
+            Unclear: it is no JSON array, nests too deeply, or has too many items.
         """
         at = self.begin + 1
-        for raw in self._decoded(_ARRAY, "an array"):
+        _check_number(self.end - self.begin, MAX_LIST_BYTES)
+        values = self._decoded(_ARRAY, "an array")
+        _check_number(len(values))
+        for raw in values:
             begin = _past(self.text, at, b"")
             yield Json(self.text, begin, begin + len(bytes(raw)))
             at = _past(self.text, begin + len(bytes(raw)), b",")
@@ -95,6 +126,11 @@ class Json:
             raise Unclear("the body is nested too deeply") from None
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise Unclear(f"the body is not JSON, or has something else where {what} is due") from None
+
+
+def _check_number(number: int, most: int = MAX_MEMBERS) -> None:
+    if number > most:
+        raise Unclear("the body has an object or a list of more members than a request has")
 
 
 def _past(text: bytes, at: int, mark: bytes) -> int:
@@ -110,6 +146,9 @@ class Members:
 
     def __init__(self, found: Mapping[str, Json]) -> None:
         self._found = found
+        self._spelt: dict[str, list[str]] = {}
+        for name in found:
+            self._spelt.setdefault(_plain(name), []).append(name)
 
     def find(self, name: str) -> Json | None:
         """Return a member by its name; None where it is absent or null.
@@ -120,8 +159,7 @@ class Members:
         Raises:
             Unclear: there is one of another spelling.
         """
-        plain = _plain(name)
-        if any(other != name and _plain(other) == plain for other in self._found):
+        if self._spelt.get(_plain(name), [name]) != [name]:
             raise Unclear(f"the body has another spelling of {name!r}")
         found = self._found.get(name)
         return None if found is None or found.bytes == b"null" else found
@@ -132,8 +170,7 @@ class Members:
         Raises:
             Unclear: both are there, or one of a third spelling.
         """
-        plain = _plain(name)
-        spelt = [other for other in self._found if _plain(other) == plain]
+        spelt = self._spelt.get(_plain(name), [])
         if len(spelt) > 1 or not {name, snake}.issuperset(spelt):
             raise Unclear(f"the body has more than one spelling of {name!r}")
         found = self._found[spelt[0]] if spelt else None
