@@ -132,7 +132,9 @@ ModelName = Annotated[str, BeforeValidator(_name)]
 Text = Annotated[str, Field(min_length=1, max_length=253)]
 
 
-class _Form(BaseModel):
+class Form(BaseModel):
+    """A part of the file: frozen, camelCase, nothing unknown."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, arbitrary_types_allowed=True)
 
 
@@ -146,7 +148,7 @@ COUNTED: Final = (
 )
 
 
-class LimitEntry(_Form):
+class LimitEntry(Form):
     """What an account may do with a group of models; the group shares it. All entries that name a model hold."""
 
     models: Globs | None = None
@@ -169,7 +171,7 @@ class LimitEntry(_Form):
         return self
 
 
-class KeyFile(_Form):
+class KeyFile(Form):
     """A key of a provider."""
 
     name: Word
@@ -180,7 +182,7 @@ class KeyFile(_Form):
     """Limits of this key in place of the provider's."""
 
 
-class ProviderEntry(_Form):
+class ProviderEntry(Form):
     """Who answers calls of models."""
 
     name: Word
@@ -214,7 +216,7 @@ class ProviderEntry(_Form):
         return tuple(Pattern(f"{prefix}*") for api in SERVES[self.kind] for prefix in PREFIXES[api])
 
 
-class NamespaceEntry(_Form):
+class NamespaceEntry(Form):
     """What namespaces may use. The first entry that names a namespace holds; one that no entry names may use all."""
 
     names: Globs
@@ -224,7 +226,7 @@ class NamespaceEntry(_Form):
     """Of providers by name, the keys that the namespaces use. A key that any entry names is used by no others."""
 
 
-class FallbackEntry(_Form):
+class FallbackEntry(Form):
     """Which models answer in place of one that cannot."""
 
     model: ModelName
@@ -234,7 +236,7 @@ class FallbackEntry(_Form):
     """How long a call waits for the model's limits, or the model may be unavailable, before the next is asked."""
 
 
-class CheckerEntry(_Form):
+class CheckerEntry(Form):
     """Who is asked about each request before it is sent."""
 
     url: Annotated[str, BeforeValidator(_address)]
@@ -244,7 +246,7 @@ class CheckerEntry(_Form):
     )
 
 
-class Defaults(_Form):
+class Defaults(Form):
     """Budgets of jobs that set none."""
 
     # The field's name in jobs, which no rule of writing makes from ours.
@@ -252,7 +254,7 @@ class Defaults(_Form):
     """Model calls of a job; null sets no limit."""
 
 
-class ModelsFile(_Form):
+class ModelsFile(Form):
     """All that an installation says about models."""
 
     providers: tuple[ProviderEntry, ...] = ()

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from agentjobs.contract import ErrorClass
 from agentjobs.errors import Invalid, Misconfigured
+from agentjobs.models import models_file
 from agentjobs.models.config import Counts, Models, Refusal, Route, from_environment, installed, parse, read, told_to
 from agentjobs.models.names import Api, Kind
+from agentjobs.models.prices import Entry, Tier
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "models-file.md"
 GEMINI = """
@@ -25,6 +27,7 @@ providers:
     kind: OpenAI
     keys: [{name: main, file: /keys/openai}]
 """
+FORMS = [kind for kind in vars(models_file).values() if isinstance(kind, type) and issubclass(kind, models_file.Form)]
 TODAY = date(2026, 11, 29)
 VERTEX = "{name: v, kind: VertexAI, project: p, location: global}"
 
@@ -562,6 +565,13 @@ def test_a_job_without_a_budget_has_five_hundred_calls_unless_the_file_says_othe
         9,
         None,
     ]
+
+
+@pytest.mark.parametrize("form", [*FORMS, Entry, Tier], ids=lambda form: form.__name__)
+def test_every_field_is_in_the_reference(form):
+    text = REFERENCE.read_text("utf-8")
+
+    assert [field.alias for field in form.model_fields.values() if not re.search(rf"\b{field.alias}\b", text)] == []
 
 
 def test_the_example_of_the_reference_is_a_file_of_models():
