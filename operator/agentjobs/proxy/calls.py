@@ -1,6 +1,6 @@
 """One call while it is made: what of it was sent and came, and hence what it is booked as when it ends, however."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -89,7 +89,7 @@ class Call:
             return seen, True
         # What a provider told before the answer was cut: the input for certain, of the output what it was by then.
         output = max(told.output, min(seen.output, self.plan.tokens_out or seen.output))
-        return Tokens(told.input, output, told.cached, told.cache_written, told.thinking), True
+        return replace(told, output=output), True
 
     def end(self) -> EndedCall:
         """Return its end, if it ends now."""

@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import uuid4
 
@@ -121,7 +122,8 @@ class Exchange:
                 await client.begin(200, {"content-length": "0"})
                 await client.end()
                 return
-            planned = plan(self._models(), asked, namespace=runner.namespace, limits=runner.budget)
+            today = datetime.now(UTC).date()
+            planned = plan(self._models(), asked, namespace=runner.namespace, limits=runner.budget, on=today)
             if isinstance(planned, Refusal):
                 raise Refused(planned)
             asked = await self._checked(api, request, asked, planned.stages[0].model, runner)

@@ -4,7 +4,7 @@ Pure. `models.config` says what the installation allows; here that becomes reque
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -88,10 +88,14 @@ class Plan:
         return max((price.most(self.tokens_in, self.tokens_out) for price in prices), default=NOTHING)
 
 
-def plan(models: Models, asked: Asked, *, namespace: str, limits: Limits) -> Plan | Refusal:
-    """Say how a request of a namespace is answered, under a job's budget."""
+def plan(models: Models, asked: Asked, *, namespace: str, limits: Limits, on: date) -> Plan | Refusal:
+    """Say how a request of a namespace is answered, under a job's budget.
+
+    Args:
+        on: the day, by which prices hold.
+    """
     api = _APIS.get(asked.kind)  # none for Vertex AI, which has models of two
-    route = models.resolve(asked.named if api else asked.model, namespace, api=api)
+    route = models.resolve(asked.named if api else asked.model, namespace, api=api, on=on)
     if isinstance(route, Unrouted):
         return Refusal(_STATUS.get(route.error, 400), route.error, route.message)
     priced = limits.cost is not None and not asked.free

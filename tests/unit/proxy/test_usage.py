@@ -202,6 +202,14 @@ def test_the_turns_that_a_total_leaves_out_are_added():
     assert watch.tokens() == Tokens(input=106, output=22, cached=5)
 
 
+def test_what_a_cache_keeps_for_an_hour_is_told_apart():
+    written = {"cache_creation_input_tokens": 300, "cache_creation": {"ephemeral_1h_input_tokens": 200}}
+    usage = {"input_tokens": 1, "output_tokens": 2, **written, "iterations": [{"type": "compaction", **written}]}
+    watch = fed("message", answered(*KINDS["message"][:2], Answer(raw_usage=usage)))
+
+    assert watch.tokens() == Tokens(input=601, output=2, cache_written=600, cache_written_long=400)
+
+
 CHAT_USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 45}
 
 

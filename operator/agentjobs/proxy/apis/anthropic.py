@@ -135,10 +135,14 @@ class AnthropicMeter:
         made = usage.count("output_tokens")
         thinking = usage.count("thinking_tokens", within="output_tokens_details")
         read = usage.count("input_tokens") + cached + written
-        told = Tokens(read, made, cached, written, min(thinking, made))
+        # What is kept for an hour costs more than what is kept for five minutes.
+        kept = usage.count("ephemeral_1h_input_tokens", within="cache_creation")
+        told = Tokens(read, made, cached, written, min(thinking, made), min(kept, written))
         return sum((_turn(turn) for turn in usage.objects("iterations") if turn.get("type") == _BESIDE), told)
 
 
 def _turn(turn: dict[str, Any]) -> Tokens:
     cached, written = counted(turn, "cache_read_input_tokens"), counted(turn, "cache_creation_input_tokens")
-    return Tokens(counted(turn, "input_tokens") + cached + written, counted(turn, "output_tokens"), cached, written)
+    kept = counted(turn.get("cache_creation") or {}, "ephemeral_1h_input_tokens")
+    read, made = counted(turn, "input_tokens") + cached + written, counted(turn, "output_tokens")
+    return Tokens(read, made, cached, written, cache_written_long=min(kept, written))
