@@ -230,7 +230,7 @@ class Exchange:
                 raise
             refusal = refusals.cut_short(sent.way, str(cut), in_time=cut.why is not Why.SILENT)
             self._metrics.refused(refusal.error_class, refusal.status)
-            if job.asked.streamed:
+            if job.asked.streamed and sent.reader is not None and sent.reader.between:
                 await job.client.write(job.api.refusal_event(refusal))
             job.client.cut()
         except TimeoutError:

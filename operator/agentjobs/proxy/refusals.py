@@ -80,7 +80,9 @@ def bad_key(way: Way, status: int) -> Refusal:
 
 
 def no_key(way: Way, error: errors.AgentJobsError) -> Refusal:
-    """A key is missing, or cannot be one."""
+    """A key is missing, or cannot be one; or nobody makes an access token now."""
+    if isinstance(error, errors.Unavailable):
+        return Refusal(503, ErrorClass.MODEL_UNAVAILABLE, f"Provider {way.provider.name}: {error}.", _RETRY_SECONDS)
     said = f"Provider {way.provider.name} has no key {way.key.name}: {error}. Put it there; it is read again."
     return Refusal(403, ErrorClass.MODEL_AUTH, said)
 

@@ -135,6 +135,6 @@ def _stage(route: Route, kind: Kind) -> Stage:
 def _output(asked: Asked, route: Route) -> int:
     if asked.operation is not Operation.GENERATE:
         return 0
-    most = [route.max_output, *(other.max_output for other in route.fallbacks)]
-    one = max(most) if asked.max_output is None else asked.max_output
-    return one * max(1, asked.answers)
+    # No more than any of the models gives: what is reserved is taken from limits that others wait for.
+    most = max(route.max_output, *(other.max_output for other in route.fallbacks), 0)
+    return min(most, most if asked.max_output is None else asked.max_output) * asked.answers

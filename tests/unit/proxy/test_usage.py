@@ -317,6 +317,12 @@ def test_no_event_may_follow_what_is_no_stream_of_events(name):
     assert not watch.between
 
 
+def test_that_half_an_event_came_is_known_after_the_end_too():
+    watch = fed("chat-events", [b'data: {"choices":[]}\n\ndata: {"cho'])
+
+    assert (watch.whole, watch.tokens(), watch.between) == (False, None, False)
+
+
 def test_no_event_may_follow_compressed_ones():
     watch = fed("chat-events", [gzip.compress(b"data: {}\n\n")])
 

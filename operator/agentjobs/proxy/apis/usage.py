@@ -139,6 +139,7 @@ class Reader:
         self._documents = Documents()
         self._understood = False
         self._at_end = False
+        self._between = True
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the answer's body, cut anywhere."""
@@ -181,10 +182,11 @@ class Reader:
     @property
     def between(self) -> bool:
         """Whether an event may follow what came so far."""
-        return self._documents.between
+        return self._between if self._at_end else self._documents.between
 
     def _end(self) -> None:
         if not self._at_end:
+            self._between = self.between
             self._at_end = True
             for data in self._documents.end():
                 self._see(data)
