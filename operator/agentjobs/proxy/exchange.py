@@ -46,8 +46,9 @@ logger = logging.getLogger(__name__)
 
 # Of a pod. Parallel agents of one job, and the tools of each.
 REQUESTS_AT_ONCE: Final = 64
-# For the budget and for limits together. Below the ten minutes after which clients give up; a runner tries again.
-PATIENCE_SECONDS: Final = 60.0
+# For the budget and for limits together. Longer than a full limit by the minute needs, and below the ten minutes after
+# which clients give up.
+PATIENCE_SECONDS: Final = 120.0
 # A call that waits for others of its job asks again when one of them was settled here, and this often for those of
 # other replicas: from the first to the longest pause.
 ASK_AGAIN_SECONDS: Final = (0.05, 1.0)
@@ -75,7 +76,6 @@ class Exchange:
         metrics: ProxyMetrics,
         proxy: str,
         clock: Callable[[], float] = time.monotonic,
-        patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._authenticator = authenticator
         self._models = models
@@ -86,7 +86,7 @@ class Exchange:
         self._metrics = metrics
         self._proxy = proxy
         self._clock = clock
-        self._patience = patience
+        self._patience = PATIENCE_SECONDS
         self._turns = Turns(REQUESTS_AT_ONCE)
 
     async def serve(self, client: Client, api: Api, path: str) -> None:

@@ -1,0 +1,46 @@
+"""Two proxies, one limit, and more calls than it has room for."""
+
+import asyncio
+
+import httpx
+import pytest
+from tests.modelproviders import Answer
+
+from agentjobs.models import config
+from agentjobs.proxy.serve import serving
+
+pytestmark = pytest.mark.alone("runners' pods here have no job")
+
+CHAT = {"model": "gpt-5", "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}]}
+# A minute of 60 requests, ten times faster. What was granted counts a tenth and half a second longer; the rest is for a
+# machine that does other things.
+MOST, WINDOW, PERIOD = 60, 6.0, 7.2
+
+
+async def test_two_proxies_use_a_limit_and_the_provider_never_sees_more(settings, models_file, pod, fake, monkeypatch):
+    name, counts, _ = config._QUOTAS["requests_per_minute"]
+    monkeypatch.setitem(config._QUOTAS, "requests_per_minute", (name, counts, WINDOW))
+    tokens = [await pod(f"job-{n}", uid=f"u{n}") for n in range(5)]
+    fake.default = Answer(delay=0.05)
+    chosen = settings(models_file=models_file(limits=[{"requestsPerMinute": MOST}]))
+    refused = []
+
+    async def call(url, token):
+        while True:
+            headers = {"Authorization": f"Bearer {token}"}
+            answer = await http.post(f"{url}/openai/v1/chat/completions", json=CHAT, headers=headers)
+            if answer.status_code != 200:
+                refused.append(answer.text)
+
+    async with serving(chosen) as one, serving(chosen) as two, httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        callers = [asyncio.create_task(call((one, two)[n % 2], tokens[n % 5])) for n in range(50)]
+        async with asyncio.timeout(19):
+            while len(fake.seen) <= 2 * MOST:
+                await asyncio.sleep(0.05)
+        for caller in callers:
+            caller.cancel()
+        await asyncio.gather(*callers, return_exceptions=True)
+
+    times = [seen.time for seen in fake.seen]
+    assert (refused, fake.most_within(WINDOW)) == ([], MOST)
+    assert times[2 * MOST] - times[0] < 2 * PERIOD
