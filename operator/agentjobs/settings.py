@@ -268,6 +268,10 @@ class ProxySettings(_ServerSettings):
     for development.
     """
 
+    drain: Duration = timedelta(seconds=20)
+    """How long calls under way may go on when the process is told to end; then they are cut, and settled. A platform's
+    grace period must be ten seconds longer."""
+
 
 def operator_settings(**values: Any) -> OperatorSettings:
     """Read the operator's settings; `values` win over the environment. Raises Invalid naming each wrong variable."""

@@ -47,9 +47,7 @@ logger = logging.getLogger(__name__)
 
 # A call takes one for some milliseconds, three times; streams hold none.
 DATABASE_CONNECTIONS: Final = 10
-# What a call under way may still take; then it is cut and settled. Below the usual grace period of 30 s.
-STOP_SECONDS: Final = 20.0
-# For what is left to be written, after that.
+# For what is left to be written when calls under way have ended or were cut.
 SETTLE_SECONDS: Final = 5.0
 # A proxy that was not seen for 45 s is missed, and its calls are lost.
 SEEN_SECONDS: Final = 10.0
@@ -113,7 +111,7 @@ async def serving(
         finally:
             listening.close()
             server.pre_shutdown()
-            await requests.stop(STOP_SECONDS)
+            await requests.stop(settings.drain.total_seconds())
             await server.shutdown(1.0)
             await parts.end()
             logger.info("proxy.stopped")

@@ -410,13 +410,12 @@ async def test_a_limit_holds_back_calls_until_there_is_room_and_tells_when(
     assert len(fake.seen) == 2
 
 
-async def test_what_is_under_way_when_the_proxy_stops_is_cut_and_settled(settings, pod, fake, ledger, monkeypatch):
-    monkeypatch.setattr("agentjobs.proxy.serve.STOP_SECONDS", 0.05)
+async def test_what_is_under_way_when_the_proxy_stops_is_cut_and_settled(settings, pod, fake, ledger):
     token = await pod()
     fake.default = Answer(used=Used(input=500, output=50), pieces=4, hang_after=3)
 
     async with httpx.AsyncClient(trust_env=False) as http:
-        async with serving(settings()) as url:
+        async with serving(settings(drain="50ms")) as url:
             stream = http.build_request(
                 "POST", f"{url}/anthropic/v1/messages", json=MESSAGES | {"stream": True}, headers=key(token)
             )
