@@ -15,7 +15,7 @@ from typing import Final, get_args
 
 from agentjobs.dev.backends import Backend
 from agentjobs.dev.parts import PartEnded
-from agentjobs.dev.up import DevCluster, handed_to_pods, up
+from agentjobs.dev.up import DevCluster, handed_to_models, handed_to_pods, up
 from agentjobs.dev.welcome import welcome
 from agentjobs.errors import AgentJobsError
 from devcluster.client import ApiError
@@ -82,13 +82,14 @@ async def _session(
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, _receive, number, received, stop)
-    keys = handed_to_pods(environ)
+    providers = handed_to_models(environ)
     cluster = up(
         folder,
         apiserver=apiserver,
         port=0 if command else _port(),
         context=context,
-        inherit_env=keys,
+        inherit_env=handed_to_pods(environ),
+        providers=providers,
         keep=not command,
     )
     starting = asyncio.create_task(cluster.__aenter__())
@@ -100,7 +101,7 @@ async def _session(
         running = starting.result()
         if command:
             return await _run_command(command, running, received, environ)
-        print(welcome(running, keys, absent=_ABSENT[running.backend].format(place=running.place)), flush=True)
+        print(welcome(running, providers, absent=_ABSENT[running.backend].format(place=running.place)), flush=True)
         await _until(waiting, running)
         print("\nstopping …", flush=True)
         return 0

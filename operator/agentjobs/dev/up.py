@@ -19,7 +19,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -42,30 +42,39 @@ from devcluster.ports import free_port
 from devcluster.postgres import EmbeddedPostgres
 
 GATEWAY_EXTENSION = "agentjobs.dev/gateway"
-# Variables of `agentjobs dev` that only runner pods get.
+# Variables by which the clients of providers are told keys and addresses. Only the model proxy gets them.
 PROVIDER_VARIABLES = (
     "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
     "ANTHROPIC_BASE_URL",
     "GEMINI_API_KEY",
     "GOOGLE_API_KEY",
     "GOOGLE_APPLICATION_CREDENTIALS",
     "GOOGLE_CLOUD_LOCATION",
     "GOOGLE_CLOUD_PROJECT",
+    "GOOGLE_GEMINI_BASE_URL",
+    "GOOGLE_GENAI_USE_ENTERPRISE",
     "GOOGLE_GENAI_USE_VERTEXAI",
+    "GOOGLE_VERTEX_BASE_URL",
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",
 )
 _PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy", "SSL_CERT_FILE")
 
+_PARTS: Final[Sequence[rbac.Part]] = ("operator", "gateway")  # the gateway's process has the model proxy in it
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 _COMMAND = "from agentjobs.cli import main; main()"
 
 
+def handed_to_models(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the keys and addresses of providers in an environment, which the model proxy gets and no pod."""
+    return {name: environ[name] for name in PROVIDER_VARIABLES if environ.get(name)}
+
+
 def handed_to_pods(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the provider keys and proxy settings of an environment, which runner pods get."""
-    names = (*PROVIDER_VARIABLES, *_PROXY_VARIABLES)
-    return {name: environ[name] for name in names if environ.get(name)}
+    """Return the HTTP proxy settings of an environment, which runner pods get."""
+    return {name: environ[name] for name in _PROXY_VARIABLES if environ.get(name)}
 
 
 @dataclass(slots=True)
@@ -134,6 +143,7 @@ async def up(
     port: int = 0,
     context: str | None = None,
     inherit_env: Mapping[str, str] | None = None,
+    providers: Mapping[str, str] | None = None,
     working_folder: Path | None = None,
     settings: Mapping[str, str] | None = None,
     operators: int = 1,
@@ -149,7 +159,9 @@ async def up(
             cluster, with new namespaces and a new node, which are removed at the end.
         port: of the API server; 0 is a free port.
         context: for `kubeconfig`; by default the current context of the file KUBECONFIG.
-        inherit_env: variables for every runner pod, such as provider keys.
+        inherit_env: variables for every runner pod, such as settings of an HTTP proxy.
+        providers: variables with keys and addresses of model providers, see `handed_to_models`, for the model proxy
+            alone; without any, no model of a provider can be asked.
         working_folder: of runner pods, also in their PYTHONPATH; by default the current one.
         settings: additional variables for operator and gateway, such as AGENTJOBS_QUEUE_AGENTS.
         operators: the number of operators; one of them leads.
@@ -165,7 +177,17 @@ async def up(
     folder = _made(folder)
     adopting = apiserver == "embedded" and not is_kept(folder / "apiserver")
     server = make_server(apiserver, folder / "apiserver", port=port, context=context)
-    starting = _Start(folder, apiserver, server, dict(settings or {}), operators, operator_command, keep, adopting)
+    starting = _Start(
+        folder,
+        apiserver,
+        server,
+        dict(settings or {}),
+        dict(providers or {}),
+        operators,
+        operator_command,
+        keep,
+        adopting,
+    )
     async with contextlib.AsyncExitStack() as stack:
         node = {
             "inherited": dict(inherit_env or {}),
@@ -191,6 +213,7 @@ class _Start:
         backend: Backend,
         server: Server,
         settings: dict[str, str],
+        providers: dict[str, str],
         operators: int,
         operator_command: Sequence[str],
         keep: bool,
@@ -201,6 +224,7 @@ class _Start:
         self._server = server
         self._place = place_of(server)
         self._settings = settings
+        self._providers = providers
         self._operators = operators
         self._operator_command = list(operator_command)
         self._keep = keep
@@ -288,19 +312,24 @@ class _Start:
         }
 
     def _parts(self, dsn: str, gateway_url: str, gateway_tls: Mapping[str, str], probes: list[str]) -> dict[str, Part]:
+        models_url = f"https://127.0.0.1:{free_port()}"  # the model proxy, in the gateway's process
         dropped = {*PROVIDER_VARIABLES, "AGENTJOBS_GATEWAY_CA"}
         env = {key: value for key, value in os.environ.items() if key not in dropped}
         env |= {
             "AGENTJOBS_DATABASE_URL": dsn,
             "AGENTJOBS_GATEWAY_URL": gateway_url,
-            "AGENTJOBS_GATEWAY_EGRESS": _gateway_egress(gateway_url),
+            "AGENTJOBS_GATEWAY_EGRESS": _egress(gateway_url),
+            "AGENTJOBS_MODELS_URL": models_url,
+            "AGENTJOBS_MODELS_EGRESS": _egress(models_url),
             "AGENTJOBS_LEASE_NAMESPACE": self._place.system,
             "AGENTJOBS_LOG_FORMAT": "text",
         } | self._place.settings
+        models = ["--models", "--models-port", str(urlsplit(models_url).port)]
         # -P: modules in the user's working folder must not shadow others.
         command = [sys.executable, "-P", "-c", _COMMAND]
-        own = env | {"AGENTJOBS_KUBECONFIG": str(self._credentials("gateway"))} | dict(gateway_tls) | self._settings
-        parts = {"gateway": Part("gateway", [*command, "gateway"], env=own, folder=self._folder)}
+        own = env | {"AGENTJOBS_KUBECONFIG": str(self._credentials("gateway"))} | dict(gateway_tls)
+        own |= {"AGENTJOBS_DRAIN": "2s"} | self._providers | self._settings  # well within what ending a part may take
+        parts = {"gateway": Part("gateway", [*command, "gateway", *models], env=own, folder=self._folder)}
         for number, address in enumerate(probes, start=1):
             name = "operator" if number == 1 else f"operator-{number}"
             own = env | {"AGENTJOBS_KUBECONFIG": str(self._credentials("operator"))} | self._settings
@@ -346,7 +375,7 @@ class _Start:
         """Create the accounts of operator and gateway, with the roles that they have in a cluster."""
         server, system = self._server, self._place.system
         await accounts.apply(client, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": system}}])
-        for part in get_args(rbac.Part):
+        for part in _PARTS:
             objects = rbac.objects(part, namespace=system)
             if isinstance(server, SharedCluster):
                 objects = [server.labelled(obj) for obj in accounts.renamed(objects, self._place.namespace)]
@@ -395,8 +424,8 @@ class _Start:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def _gateway_egress(url: str) -> str:
-    """Return the egress rule to the gateway for network policies, which the process node does not enforce."""
+def _egress(url: str) -> str:
+    """Return the egress rule to a server of ours for network policies, which the process node does not enforce."""
     address = urlsplit(url)
     block = {"ipBlock": {"cidr": f"{address.hostname}/32"}}
     return json.dumps([{"to": [block], "ports": [{"port": address.port}]}])

@@ -21,16 +21,23 @@ _WIDTH: Final = 80
 _COLUMN: Final = 15
 
 
-def welcome(cluster: DevCluster, keys: Mapping[str, str], *, absent: str) -> str:
-    """Return the banner; `absent` has features that the cluster's API server does not have."""
-    handed = ", ".join(name for name in PROVIDER_VARIABLES if name in keys)
+def welcome(cluster: DevCluster, providers: Mapping[str, str], *, absent: str) -> str:
+    """Return the banner.
+
+    Args:
+        providers: variables that the model proxy got; their names are told.
+        absent: features that the cluster's API server does not have.
+    """
+    handed = ", ".join(name for name in PROVIDER_VARIABLES if name in providers)
     parts = {
         "API server": f"{cluster.url} ({_KINDS[cluster.backend]})",
         "gateway": cluster.gateway_url,
         "operator": f"{cluster.operator_url}/metrics",
         "PostgreSQL": f"kept in {cluster.postgres.place}",
         "pods": f"processes of {_user()} on this machine: NO SANDBOX, no images, no resource limits",
-        "keys": f"handed to runner pods: {handed}" if handed else "none set; a real model needs one: GOOGLE_API_KEY=…",
+        "models": f"asked with {handed}, which no pod gets"
+        if handed
+        else "no key is set; real ones need one: GOOGLE_API_KEY=…",
         "logs": f"{cluster.folder}/*.log",
     }
     told = "\n".join(_line(name, what) for name, what in parts.items())

@@ -78,14 +78,29 @@ async def test_killed_it_leaves_nothing_running(dev):
         await eventually(lambda member=member: not alive(member))
 
 
-async def test_it_names_as_missing_what_its_api_server_cannot_do(dev, backend):
-    process = await dev()
+async def greeting(process):
+    """What it says when it is ready; it is stopped then."""
     said = ""
     while "Ctrl-C" not in said and (line := await process.stdout.readline()):
         said += line.decode()
     process.send_signal(signal.SIGINT)
-
     await process.communicate()
+    return said
+
+
+async def test_it_names_the_keys_that_its_model_proxy_got_and_shows_none(dev):
+    process = await dev(GOOGLE_API_KEY="very-secret", OPENAI_BASE_URL="http://localhost:11434/v1")
+
+    said = " ".join((await greeting(process)).split())
+
+    assert "asked with GOOGLE_API_KEY, OPENAI_BASE_URL, which no pod gets" in said
+    assert "very-secret" not in said
+
+
+async def test_it_names_as_missing_what_its_api_server_cannot_do(dev, backend):
+    process = await dev()
+
+    said = await greeting(process)
 
     assert ("webhooks" in said) == (backend == "embedded")
     assert "exec, attach, port-forward" in said
@@ -96,7 +111,7 @@ async def test_a_part_that_dies_ends_everything_and_is_named(dev):
     process = await dev("--", sys.executable, "-c", TALK)
     await process.stdout.readline()
     family = psutil.Process(process.pid).children(recursive=True)
-    gateway = next(member for member in family if member.cmdline()[-1] == "gateway")
+    gateway = next(member for member in family if "gateway" in member.cmdline())
     gateway.send_signal(signal.SIGKILL)
 
     _, error = await process.communicate()

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from agentjobs.dev.demo import Example, _Table, examples_folder, load, summary
-from agentjobs.dev.up import handed_to_pods
+from agentjobs.dev.up import PROVIDER_VARIABLES, handed_to_models, handed_to_pods
 from agentjobs.dev.welcome import next_lines
+from agentjobs.models.config import from_environment
 
 EXPECTED = {"phase": "Succeeded", "attempts": 1, "starts": 1, "reason": "ResultAccepted"}
 
@@ -102,5 +103,22 @@ def test_every_example_has_an_expected_ending():
     assert {example.name for example in examples} == jobs
 
 
-def test_only_keys_that_are_set_are_handed_to_pods():
-    assert handed_to_pods({"GOOGLE_API_KEY": "k", "OPENAI_API_KEY": "", "HOME": "/root"}) == {"GOOGLE_API_KEY": "k"}
+def test_the_model_proxy_gets_the_keys_that_are_set_and_pods_get_none():
+    environ = {"GOOGLE_API_KEY": "k", "OPENAI_API_KEY": "", "HOME": "/root", "HTTPS_PROXY": "http://p:3128"}
+
+    assert handed_to_models(environ) == {"GOOGLE_API_KEY": "k"}
+    assert handed_to_pods(environ) == {"HTTPS_PROXY": "http://p:3128"}
+
+
+def test_the_model_proxy_gets_every_variable_that_it_reads():
+    asked = set()
+
+    class Noted(dict):
+        def get(self, name, default=None):
+            asked.add(name)
+            return super().get(name, default)
+
+    from_environment(Noted())
+    from_environment(Noted(GOOGLE_GENAI_USE_VERTEXAI="true", GOOGLE_CLOUD_PROJECT="p"))
+
+    assert asked == set(PROVIDER_VARIABLES)
