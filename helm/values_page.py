@@ -60,7 +60,7 @@ def _type(node: Mapping[str, Any]) -> str:
         return f"list of {node['items']['type']}s"
     if isinstance(node.get("additionalProperties"), dict):
         return "map of strings"
-    return str(node["type"])
+    return " or ".join(node["type"]) if isinstance(node["type"], list) else str(node["type"])
 
 
 def _default(node: Mapping[str, Any], value: Any) -> str:

@@ -30,11 +30,21 @@ app.kubernetes.io/instance: {{ $root.Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
+{{/* agentjobs.key "model-proxy": the value that a part's settings stand under, which has no hyphen. */}}
+{{- define "agentjobs.key" -}}
+{{- . | camelcase | untitle -}}
+{{- end }}
+
+{{/* agentjobs.parts $: the parts with a Deployment and rights, as JSON. */}}
+{{- define "agentjobs.parts" -}}
+{{- concat (list "operator" "gateway") (ternary (list "model-proxy") list .Values.modelProxy.enabled) | toJson -}}
+{{- end }}
+
 {{/* agentjobs.serviceAccount (list $ "operator") */}}
 {{- define "agentjobs.serviceAccount" -}}
 {{- $root := index . 0 -}}
 {{- $part := index . 1 -}}
-{{- (index $root.Values $part).serviceAccount.name | default (printf "%s-%s" (include "agentjobs.fullname" $root) $part) -}}
+{{- (index $root.Values (include "agentjobs.key" $part)).serviceAccount.name | default (printf "%s-%s" (include "agentjobs.fullname" $root) $part) -}}
 {{- end }}
 
 {{/* agentjobs.image (list $ .Values.image): a digest wins over a tag, the tag is the chart's appVersion by default. */}}
@@ -50,6 +60,10 @@ app.kubernetes.io/component: {{ index . 1 }}
 
 {{- define "agentjobs.gatewayHost" -}}
 {{- printf "%s-gateway.%s.svc" (include "agentjobs.fullname" .) .Release.Namespace -}}
+{{- end }}
+
+{{- define "agentjobs.modelProxyHost" -}}
+{{- printf "%s-model-proxy.%s.svc" (include "agentjobs.fullname" .) .Release.Namespace -}}
 {{- end }}
 
 {{- define "agentjobs.tlsSecret" -}}

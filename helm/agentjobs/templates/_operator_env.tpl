@@ -2,10 +2,11 @@
 {{- define "agentjobs.operatorEnv" -}}
 {{- $env := dict
   "AGENTJOBS_GATEWAY_URL" (printf "https://%s" (include "agentjobs.gatewayHost" .))
-  "AGENTJOBS_GATEWAY_EGRESS" (include "agentjobs.gatewayEgress" . | fromYamlArray | toJson)
+  "AGENTJOBS_GATEWAY_EGRESS" (include "agentjobs.egressTo" (list . "gateway") | fromYamlArray | toJson)
   "AGENTJOBS_RUNNER_IMAGE" (include "agentjobs.image" (list . .Values.runner.image))
   "AGENTJOBS_RUNNER_IMAGE_PULL_POLICY" .Values.runner.image.pullPolicy
   "AGENTJOBS_RUNNER_RESOURCES" (toJson .Values.runner.resources)
+  "AGENTJOBS_MODELS_FILE" "/etc/agentjobs/models/models.yaml"
   "AGENTJOBS_QUEUE_AGENTS" .Values.queues.agents
   "AGENTJOBS_QUEUE_SCHEDULED" .Values.queues.scheduled
   "AGENTJOBS_HISTORY_RETENTION" .Values.history.retention
@@ -29,6 +30,10 @@
 {{- with .Values.runner.nodeSelector }}{{ $_ := set $env "AGENTJOBS_RUNNER_NODE_SELECTOR" (toJson .) }}{{ end }}
 {{- with .Values.runner.tolerations }}{{ $_ := set $env "AGENTJOBS_RUNNER_TOLERATIONS" (toJson .) }}{{ end }}
 {{- with $runnerEnv }}{{ $_ := set $env "AGENTJOBS_RUNNER_ENV" (toJson .) }}{{ end }}
+{{- if .Values.modelProxy.enabled }}
+{{- $_ := set $env "AGENTJOBS_MODELS_URL" (printf "https://%s" (include "agentjobs.modelProxyHost" .)) }}
+{{- $_ := set $env "AGENTJOBS_MODELS_EGRESS" (include "agentjobs.egressTo" (list . "model-proxy") | fromYamlArray | toJson) }}
+{{- end }}
 {{- with .Values.networkPolicy.dnsEgress }}{{ $_ := set $env "AGENTJOBS_DNS_EGRESS" (toJson .) }}{{ end }}
 {{- if ne .Values.tls.trust "System" }}{{ $_ := set $env "AGENTJOBS_GATEWAY_CA_FILE" "/etc/agentjobs/gateway-ca/ca.crt" }}{{ end }}
 {{- include "agentjobs.env" $env }}
@@ -38,7 +43,7 @@
 {{- printf "%s-operator" (include "agentjobs.fullname" .) -}}
 {{- end }}
 
-{{/* Both spellings: half of all programs read the one, half the other. */}}
+{{/* For pods of jobs and the model proxy. Both spellings: half of all programs read the one, half the other. */}}
 {{- define "agentjobs.proxyEnv" -}}
 {{- with .Values.proxy.http }}
 HTTP_PROXY: {{ . | quote }}
@@ -48,19 +53,27 @@ http_proxy: {{ . | quote }}
 HTTPS_PROXY: {{ . | quote }}
 https_proxy: {{ . | quote }}
 {{- end }}
-{{- with .Values.proxy.noProxy }}
+{{- $direct := list }}
+{{- with .Values.proxy.noProxy }}{{ $direct = append $direct . }}{{ end }}
+{{- if and .Values.modelProxy.enabled (or .Values.proxy.http .Values.proxy.https) }}
+{{- /* Clients of providers read these, our runner's way to the gateway does not. */}}
+{{- $direct = append $direct (include "agentjobs.modelProxyHost" .) }}
+{{- end }}
+{{- with join "," $direct }}
 NO_PROXY: {{ . | quote }}
 no_proxy: {{ . | quote }}
 {{- end }}
 {{- end }}
 
-{{/* How a job with isolation.egress.mode Restricted may still reach the gateway: its pods, hence their port. */}}
-{{- define "agentjobs.gatewayEgress" -}}
+{{/* agentjobs.egressTo (list $ "gateway"): how a job with isolation.egress.mode Restricted may still reach a part of
+ours: its pods, hence their port. */}}
+{{- define "agentjobs.egressTo" -}}
+{{- $root := index . 0 -}}
 - to:
   - namespaceSelector:
-      matchLabels: {kubernetes.io/metadata.name: {{ .Release.Namespace }}}
+      matchLabels: {kubernetes.io/metadata.name: {{ $root.Release.Namespace }}}
     podSelector:
-      matchLabels: {{- include "agentjobs.selector" (list . "gateway") | nindent 8 }}
+      matchLabels: {{- include "agentjobs.selector" . | nindent 8 }}
   ports:
   - {protocol: TCP, port: 8443}
 {{- end }}

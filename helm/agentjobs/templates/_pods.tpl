@@ -1,4 +1,4 @@
-{{/* What the pods of operator, gateway and hooks have in common. */}}
+{{/* What the pods of operator, gateway, model proxy and hooks have in common. */}}
 
 {{/* agentjobs.placement .Values.operator: where a pod runs. */}}
 {{- define "agentjobs.placement" -}}
@@ -21,7 +21,7 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- $root := index . 0 -}}
 {{- $part := index . 1 -}}
 topologySpreadConstraints:
-{{- with (index $root.Values $part).topologySpreadConstraints }}
+{{- with (index $root.Values (include "agentjobs.key" $part)).topologySpreadConstraints }}
 {{ toYaml . }}
 {{- else }}
 - maxSkew: 1

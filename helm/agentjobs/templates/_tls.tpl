@@ -15,13 +15,16 @@
 {{- end }}
 {{- end }}
 
-{{/* The names the gateway is reached by: in the cluster, and through kubectl port-forward. One a line. */}}
-{{- define "agentjobs.gatewayNames" -}}
-{{- $host := include "agentjobs.gatewayHost" . -}}
+{{/* The names that gateway and model proxy are reached by: in the cluster, and through kubectl port-forward. One a line.
+     They do not depend on modelProxy.enabled, so that switching it makes no new certificate. */}}
+{{- define "agentjobs.tlsNames" -}}
+{{- range $host := list (include "agentjobs.gatewayHost" .) (include "agentjobs.modelProxyHost" .) }}
+{{- $short := trimSuffix ".svc" $host }}
 {{ $host }}
-{{ $host }}.{{ .Values.clusterDomain }}
-{{ printf "%s-gateway" (include "agentjobs.fullname" .) }}
-{{ printf "%s-gateway.%s" (include "agentjobs.fullname" .) .Release.Namespace }}
+{{ $host }}.{{ $.Values.clusterDomain }}
+{{ $short }}
+{{ trimSuffix (printf ".%s" $.Release.Namespace) $short }}
+{{- end }}
 localhost
 {{- range .Values.tls.extraNames }}
 {{ . }}

@@ -31,6 +31,12 @@ EVERYTHING: dict[str, Any] = {
     "commonLabels": {"team": "platform"},
     "imagePullSecrets": ["registry"],
     "gateway": {"autoscaling": {"enabled": True}, "extraVolumes": [{"name": "x", "emptyDir": {}}]},
+    "modelProxy": {"autoscaling": {"enabled": True}, "extraVolumes": [{"name": "x", "emptyDir": {}}]},
+    "models": {
+        "providers": [
+            {"name": "a", "kind": "Gemini", "keys": [{"name": "k", "secretKeyRef": {"name": "models", "key": "k"}}]}
+        ]
+    },
     "operator": {
         "priorityClassName": "high",
         "tolerations": [{"operator": "Exists"}],

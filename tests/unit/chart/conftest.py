@@ -16,6 +16,19 @@ FULL: dict[str, Any] = {
     "commonLabels": {"team": "platform"},
     "imagePullSecrets": ["registry"],
     "gateway": {"autoscaling": {"enabled": True}, "extraEnv": [{"name": "A", "value": "b"}]},
+    "modelProxy": {"autoscaling": {"enabled": True}, "podAnnotations": {"a": "b"}},
+    "models": {
+        "providers": [
+            {
+                "name": "gemini",
+                "kind": "Gemini",
+                "keys": [
+                    {"name": "first", "secretKeyRef": {"name": "models", "key": "gemini"}},
+                    {"name": "second", "secretKeyRef": {"name": "others", "key": "gemini"}},
+                ],
+            }
+        ],
+    },
     "operator": {"priorityClassName": "high", "tolerations": [{"operator": "Exists"}], "podAnnotations": {"a": "b"}},
     "runner": {
         "serviceAccounts": ["reader", "writer"],

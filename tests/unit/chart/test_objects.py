@@ -33,16 +33,20 @@ def rules_of(objects, kind, end, namespace=None):
     ]
 
 
-@pytest.mark.parametrize("part", ["operator", "gateway"])
+# By their components; the rights of the model proxy are those of `agentjobs proxy`.
+PARTS = {"operator": "operator", "gateway": "gateway", "model-proxy": "proxy"}
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_a_part_may_do_what_its_role_says_and_no_more(trial, part):
-    cluster, *own = roles(part)
+    cluster, *own = roles(PARTS[part])
 
     made = rules_of(trial, "ClusterRole", f"-{part}")
     assert sorted(map(json.dumps, made)) == sorted(map(json.dumps, cluster["rules"]))
     assert rules_of(trial, "Role", f"-{part}", "agentjobs-system") == [rule for role in own for rule in role["rules"]]
 
 
-@pytest.mark.parametrize("part", ["operator", "gateway"])
+@pytest.mark.parametrize("part", PARTS)
 def test_an_installation_for_some_namespaces_has_its_rights_there_only(render, part):
     objects = render(TRIAL, SOME)
     cluster = {
@@ -54,13 +58,13 @@ def test_an_installation_for_some_namespaces_has_its_rights_there_only(render, p
     assert (
         there[0]
         == there[1]
-        == [rule for rule in roles(part)[0]["rules"] if not set(rule["resources"]) & CLUSTER_SCOPED]
+        == [rule for rule in roles(PARTS[part])[0]["rules"] if not set(rule["resources"]) & CLUSTER_SCOPED]
     )
     assert not objects.of("ClusterRole", "-uninstall-jobs")
 
 
 def test_every_role_is_bound_to_the_account_that_runs(full):
-    for part in ("operator", "gateway"):
+    for part in PARTS:
         account = full.one("Deployment", f"-{part}")["spec"]["template"]["spec"]["serviceAccountName"]
         subjects = [
             obj["subjects"]
@@ -153,7 +157,8 @@ def test_the_generated_certificate_is_the_authoritys_and_good_for_the_address_ru
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
 
     leaf.verify_directly_issued_by(authority)
-    assert {"agentjobs-gateway.agentjobs-system.svc", "localhost"} <= set(names.get_values_for_type(x509.DNSName))
+    reached = {"agentjobs-gateway.agentjobs-system.svc", "agentjobs-model-proxy.agentjobs-system.svc", "localhost"}
+    assert reached <= set(names.get_values_for_type(x509.DNSName))
     assert [str(address) for address in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1"]
     assert isinstance(leaf.public_key(), ec.EllipticCurvePublicKey)
     assert trial.one("ConfigMap", "-gateway-ca")["data"]["ca.crt"].encode() in authority.public_bytes(Encoding.PEM)
@@ -185,7 +190,8 @@ def test_cert_manager_is_asked_for_the_names_and_the_secret_that_are_used(render
 
     assert asked["apiVersion"] == "cert-manager.io/v1"
     assert asked["spec"]["issuerRef"] == {"name": "ca", "kind": "Issuer", "group": "cert-manager.io"}
-    assert "agentjobs-gateway.agentjobs-system.svc" in asked["spec"]["dnsNames"]
+    for part in ("gateway", "model-proxy"):
+        assert f"agentjobs-{part}.agentjobs-system.svc" in asked["spec"]["dnsNames"]
     assert asked["spec"]["secretName"] in [volume["secret"]["secretName"] for volume in volumes if "secret" in volume]
     assert not objects.of("Secret")
 
@@ -228,7 +234,7 @@ def labels_of_a_runner():
 
 
 def test_who_reaches_whom(trial):
-    pods = {name.rpartition("-")[2]: template["metadata"]["labels"] for name, template in trial.pods().items()}
+    pods = {name.partition("-")[2]: template["metadata"]["labels"] for name, template in trial.pods().items()}
     pods["runner"] = labels_of_a_runner()
     reach = {}
     for policy in trial.of("NetworkPolicy"):
@@ -236,37 +242,49 @@ def test_who_reaches_whom(trial):
         peers = [peer["podSelector"] for rule in policy["spec"]["ingress"] for peer in rule["from"]]
         reach[target] = sorted(name for name, labels in pods.items() if any(selects(peer, labels) for peer in peers))
 
-    assert reach == {"gateway": ["runner"], "operator": [], "postgresql": ["gateway", "operator"]}
+    assert reach == {
+        "gateway": ["runner"],
+        "model-proxy": ["runner"],
+        "operator": [],
+        "postgresql": ["gateway", "model-proxy", "operator"],
+    }
 
 
-def test_restricted_jobs_are_told_the_way_to_the_gateways_pods(trial):
+@pytest.mark.parametrize(
+    ("variable", "part"), [("AGENTJOBS_GATEWAY_EGRESS", "gateway"), ("AGENTJOBS_MODELS_EGRESS", "model-proxy")]
+)
+def test_restricted_jobs_are_told_the_way_to_the_pods_that_they_need(trial, variable, part):
     operator = trial.one("Deployment", "-operator")["spec"]["template"]["spec"]["containers"][0]
-    gateway = trial.one("Deployment", "-gateway")["spec"]["template"]
-    (rule,) = json.loads(next(one["value"] for one in operator["env"] if one["name"] == "AGENTJOBS_GATEWAY_EGRESS"))
+    server = trial.one("Deployment", f"-{part}")["spec"]["template"]
+    (rule,) = json.loads(next(one["value"] for one in operator["env"] if one["name"] == variable))
 
-    assert selects(rule["to"][0]["podSelector"], gateway["metadata"]["labels"])
+    assert selects(rule["to"][0]["podSelector"], server["metadata"]["labels"])
     assert rule["to"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "agentjobs-system"}
-    assert [port["port"] for port in rule["ports"]] == [gateway["spec"]["containers"][0]["ports"][0]["containerPort"]]
+    assert [port["port"] for port in rule["ports"]] == [server["spec"]["containers"][0]["ports"][0]["containerPort"]]
 
 
 def test_services_and_monitors_find_the_pods_and_ports_they_name(full):
     ports = {
-        name.rpartition("-")[2]: [
+        name.partition("-")[2]: [
             port["name"] for one in template["spec"]["containers"] for port in one.get("ports", ())
         ]
         for name, template in full.pods().items()
     }
-    monitor, pods = full.one("ServiceMonitor"), full.one("PodMonitor")
+    pods = full.one("PodMonitor")
 
-    assert full.one("Service", "-gateway")["spec"]["ports"][0]["targetPort"] in ports["gateway"]
-    assert full.one("Service", "-postgresql")["spec"]["ports"][0]["targetPort"] in ports["postgresql"]
-    assert monitor["spec"]["endpoints"][0]["port"] == full.one("Service", "-gateway")["spec"]["ports"][0]["name"]
-    assert selects(monitor["spec"]["selector"], full.one("Service", "-gateway")["metadata"]["labels"])
+    for part in ("gateway", "model-proxy", "postgresql"):
+        assert full.one("Service", f"-{part}")["spec"]["ports"][0]["targetPort"] in ports[part]
+    for part in ("gateway", "model-proxy"):
+        monitor, service = full.one("ServiceMonitor", f"-{part}"), full.one("Service", f"-{part}")
+        (endpoint,) = monitor["spec"]["endpoints"]
+        assert endpoint["port"] == service["spec"]["ports"][0]["name"]
+        assert endpoint["tlsConfig"]["serverName"] == f"{service['metadata']['name']}.agentjobs-system.svc"
+        assert selects(monitor["spec"]["selector"], service["metadata"]["labels"])
     assert pods["spec"]["podMetricsEndpoints"][0]["port"] in ports["operator"]
     assert monitor["metadata"]["labels"]["release"] == pods["metadata"]["labels"]["release"] == "prometheus"
     assert (
         monitor["spec"]["endpoints"][0]["tlsConfig"]["ca"]["configMap"]["name"]
-        == full.one("ConfigMap")["metadata"]["name"]
+        == full.one("ConfigMap", "-gateway-ca")["metadata"]["name"]
     )
 
 
@@ -280,14 +298,17 @@ def test_a_budget_never_holds_up_a_drain(render, full):
     budgets = full.of("PodDisruptionBudget")
 
     assert {budget["spec"]["maxUnavailable"] for budget in budgets} == {1}
-    assert len(budgets) == 2
-    assert not render(TRIAL, {"operator": {"replicas": 1}, "gateway": {"replicas": 1}}).of("PodDisruptionBudget")
+    assert len(budgets) == 3
+    alone = {"operator": {"replicas": 1}, "gateway": {"replicas": 1}, "modelProxy": {"replicas": 1}}
+    assert not render(TRIAL, alone).of("PodDisruptionBudget")
 
 
 def test_an_autoscaler_and_the_deployment_do_not_fight_over_replicas(full, trial):
-    assert "replicas" not in full.one("Deployment", "-gateway")["spec"]
-    assert full.one("HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]["name"] == "agentjobs-gateway"
-    assert trial.one("Deployment", "-gateway")["spec"]["replicas"] == 2
+    for part in ("gateway", "model-proxy"):
+        assert "replicas" not in full.one("Deployment", f"-{part}")["spec"]
+        scaler = full.one("HorizontalPodAutoscaler", f"-{part}")
+        assert scaler["spec"]["scaleTargetRef"]["name"] == f"agentjobs-{part}"
+        assert trial.one("Deployment", f"-{part}")["spec"]["replicas"] == 2
 
 
 def test_the_notes_say_what_to_type_and_warn_of_the_trial_database(trial, render):

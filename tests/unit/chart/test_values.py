@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agentjobs.settings import GatewaySettings, OperatorSettings, gateway_settings, operator_settings
+from agentjobs.settings import (
+    GatewaySettings,
+    OperatorSettings,
+    ProxySettings,
+    gateway_settings,
+    operator_settings,
+    proxy_settings,
+)
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "helm" / "agentjobs"
@@ -16,6 +23,7 @@ OWN = {"database": {"existingSecret": "db"}}
 NOT_SET = {
     "operator": {"kubeconfig", "gateway_ca", "probe_address", "leader_elect", "identity"},
     "gateway": {"kubeconfig", "host"},
+    "model-proxy": {"kubeconfig", "host"},
 }
 
 
@@ -40,7 +48,11 @@ MATRIX = [
         [OWN, {"tls": {"mode": "CertManager", "certManager": {"issuerRef": {"name": "ca"}}}}], id="cert-manager"
     ),
     pytest.param([TRIAL, {"image": {"digest": "sha256:" + "0" * 64}}], id="digest"),
-    pytest.param([TRIAL, {"operator": {"replicas": 1}, "gateway": {"replicas": 1}}], id="one-of-each"),
+    pytest.param(
+        [TRIAL, {"operator": {"replicas": 1}, "gateway": {"replicas": 1}, "modelProxy": {"replicas": 1}}],
+        id="one-of-each",
+    ),
+    pytest.param([TRIAL, {"modelProxy": {"enabled": False}}], id="no-model-proxy"),
     pytest.param([TRIAL, {"rbac": {"create": False, "userRoles": False}}], id="no-roles"),
     pytest.param([TRIAL, {"crds": {"install": False}}], id="no-crds"),
     pytest.param([TRIAL, {"networkPolicy": {"enabled": False}, "uninstall": {"releasePods": False}}], id="bare"),
@@ -106,7 +118,10 @@ def environment(objects, part):
     return {one["name"]: one.get("value", "postgresql://from/secret") for one in container["env"]}
 
 
-@pytest.mark.parametrize(("part", "settings"), [("operator", OperatorSettings), ("gateway", GatewaySettings)])
+@pytest.mark.parametrize(
+    ("part", "settings"),
+    [("operator", OperatorSettings), ("gateway", GatewaySettings), ("model-proxy", ProxySettings)],
+)
 def test_every_setting_has_a_value_and_every_variable_a_setting(full, part, settings):
     given = {
         name.removeprefix("AGENTJOBS_").lower() for name in environment(full, part) if name.startswith("AGENTJOBS_")
@@ -143,6 +158,18 @@ def test_the_gateway_reads_its_environment(full, monkeypatch):
 
     assert (settings.port, str(settings.tls_cert)) == (8443, "/etc/agentjobs/tls/tls.crt")
     assert settings.check_addresses is True
+
+
+def test_the_model_proxy_reads_its_environment_and_lets_streams_end_within_its_grace_period(full, monkeypatch):
+    for name, value in environment(full, "model-proxy").items():
+        monkeypatch.setenv(name, value)
+    grace = full.one("Deployment", "-model-proxy")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+
+    settings = proxy_settings()
+
+    assert (settings.port, str(settings.tls_cert)) == (8443, "/etc/agentjobs/tls/tls.crt")
+    assert str(settings.models_file) == "/etc/agentjobs/models/models.yaml"
+    assert settings.drain.total_seconds() == grace - 15
 
 
 def test_behind_a_mesh_the_gateway_can_be_told_not_to_check_addresses(render, monkeypatch):

@@ -1,0 +1,15 @@
+{{/* The model proxy's settings, each under the name that operator/agentjobs/settings.py gives it. Answers under way may
+go on for the grace period without the pause before SIGTERM and the writing of what is left. */}}
+{{- define "agentjobs.modelProxyEnv" -}}
+{{- $env := dict
+  "AGENTJOBS_PORT" 8443
+  "AGENTJOBS_TLS_CERT" "/etc/agentjobs/tls/tls.crt"
+  "AGENTJOBS_TLS_KEY" "/etc/agentjobs/tls/tls.key"
+  "AGENTJOBS_CHECK_ADDRESSES" .Values.gateway.checkAddresses
+  "AGENTJOBS_DRAIN" (printf "%ds" (sub (int .Values.modelProxy.terminationGracePeriodSeconds) 15))
+  "AGENTJOBS_MODELS_FILE" "/etc/agentjobs/models/models.yaml"
+  "AGENTJOBS_LOG_LEVEL" .Values.log.level
+  "AGENTJOBS_LOG_FORMAT" .Values.log.format
+-}}
+{{- include "agentjobs.env" (merge $env (include "agentjobs.proxyEnv" . | fromYaml)) }}
+{{- end }}
