@@ -1,9 +1,9 @@
 """A real cluster, the one KUBECONFIG names, with AgentJobs installed in it by Helm once a session.
 
-Tests are blocking and speak kubectl, as users do. Fixtures: `kubectl`, `release` (the installation), `namespace` (one a
-test, Pod Security level Restricted), `apply`, `jobs` (read, wait, history), `wait_for`. What failed is explained: the
-namespace's objects and events and the ends of our parts' logs are printed below the failure. At the end no call of ours
-may have been denied.
+Tests are blocking and speak kubectl, as users do. Fixtures: `kubectl`, `provider` (a fake, of models), `release` (the
+installation), `namespace` (one a test, Pod Security level Restricted), `apply`, `jobs` (read, wait, history),
+`wait_for`. What failed is explained: the namespace's objects and events and the ends of our parts' logs are printed
+below the failure. At the end no call of ours may have been denied.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import re
+import secrets
 import subprocess
 import sys
 import threading
@@ -29,6 +30,7 @@ REPOSITORY = os.environ.get("AGENTJOBS_E2E_REPOSITORY", "localhost")
 TAG = os.environ.get("AGENTJOBS_E2E_TAG", "dev")
 PULL_POLICY = os.environ.get("AGENTJOBS_E2E_PULL_POLICY", "Never")
 RELEASE = "agentjobs"
+DEPLOYMENTS = ("gateway", "model-proxy", "operator")
 RELEASE_NAMESPACE = os.environ.get("AGENTJOBS_E2E_NAMESPACE", "agentjobs-e2e")
 KEEP = "AGENTJOBS_E2E_KEEP"
 """Set it to leave the installation for the next session, which then upgrades it."""
@@ -165,7 +167,7 @@ class Release:
     """Where the parts' logs are collected."""
 
     def pods(self, component: str) -> list[Object]:
-        """Pods of `operator`, `gateway` or `postgresql` that are not being deleted."""
+        """Pods of `operator`, `gateway`, `model-proxy` or `postgresql` that are not being deleted."""
         labels = f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={component}"
         found = self.kubectl.list("pods", self.namespace, labels=labels)
         return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
@@ -182,11 +184,11 @@ class Release:
 
     def ready(self) -> None:
         """Wait until every part is ready."""
-        for kind, name in (("statefulset", "postgresql"), ("deployment", "gateway"), ("deployment", "operator")):
+        for part in ("statefulset/{}-postgresql", *(f"deployment/{{}}-{one}" for one in DEPLOYMENTS)):
             self.kubectl(
                 "rollout",
                 "status",
-                f"{kind}/{self.name}-{name}",
+                part.format(self.name),
                 f"--timeout={INSTALL_SECONDS}s",
                 namespace=self.namespace,
                 seconds=INSTALL_SECONDS + 20,
@@ -358,11 +360,89 @@ def denied(folder: Path) -> list[str]:
     return found
 
 
+@dataclass
+class Provider:
+    """A provider of models within the cluster: tests/modelproviders.py in a pod, in a namespace of its own."""
+
+    kubectl: Kubectl
+    key: str
+    """What the model proxy shows it."""
+    namespace: str = f"{RELEASE_NAMESPACE}-provider"
+
+    @property
+    def address(self) -> str:
+        return f"models.{self.namespace}.svc:8000"
+
+    def seen(self) -> list[Object]:
+        """What was asked of it: `key` and `body`, oldest first."""
+        told = self.kubectl("exec", "models", "--", "python", "-c", _SEEN, namespace=self.namespace)
+        asked: list[Object] = json.loads(told)
+        return asked
+
+    def start(self) -> None:
+        files = {"modelproviders.py": (ROOT / "tests" / "modelproviders.py").read_text(), "serve.py": _SERVE}
+        container = {
+            "name": "models",
+            "image": f"{REPOSITORY}/agentjobs-operator:{TAG}",
+            "imagePullPolicy": PULL_POLICY,
+            "command": ["python", "/fake/serve.py"],
+            "readinessProbe": {"periodSeconds": 1, "tcpSocket": {"port": 8000}},
+            "volumeMounts": [{"name": "fake", "mountPath": "/fake"}],
+        }
+        spec = {"containers": [container], "volumes": [{"name": "fake", "configMap": {"name": "fake"}}]}
+        service = {"selector": {"app": "models"}, "ports": [{"port": 8000}]}
+        labels = {"app": "models"}
+        for body in (
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}},
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "fake"}, "data": files},
+            {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "models"}, "spec": service},
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "models", "labels": labels}, "spec": spec},
+        ):
+            place = None if body["kind"] == "Namespace" else self.namespace
+            self.kubectl("apply", "-f", "-", namespace=place, stdin=json.dumps(body))
+        ready = ("wait", "pod/models", "--for=condition=Ready", f"--timeout={SECONDS:.0f}s")
+        self.kubectl(*ready, namespace=self.namespace, seconds=SECONDS + 10)
+
+
+_SERVE = """
+from aiohttp import web
+from modelproviders import FakeProviders
+
+fake = FakeProviders()
+app = fake.app()
+
+async def seen(_):
+    return web.json_response([{"key": one.key, "body": one.body.decode("utf-8", "replace")} for one in fake.seen])
+
+app.router.add_get("/seen", seen)
+web.run_app(app, port=8000)
+"""
+_SEEN = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8000/seen').read().decode())"
+
+
+@pytest.fixture(scope="session")
+def provider(kubectl: Kubectl) -> Iterator[Provider]:
+    """A provider of models, whose key is in a Secret of the installation's namespace."""
+    made = Provider(kubectl, key=f"key-{secrets.token_hex(16)}")
+    made.start()
+    for body in (
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RELEASE_NAMESPACE}},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "models"}, "stringData": {"gemini": made.key}},
+    ):
+        place = None if body["kind"] == "Namespace" else RELEASE_NAMESPACE
+        kubectl("apply", "-f", "-", namespace=place, stdin=json.dumps(body))
+    yield made
+    kubectl("delete", "namespace", made.namespace, "--wait=false")
+
+
 @pytest.fixture(scope="session")
 def chart_values() -> Object:
     """What the session installs the chart with."""
     small = {"requests": {"cpu": "10m", "memory": "64Mi"}}
+    key = {"name": "main", "secretKeyRef": {"name": "models", "key": "gemini"}}
+    base = f"http://models.{RELEASE_NAMESPACE}-provider.svc:8000/gemini"
     return {
+        "models": {"providers": [{"name": "gemini", "kind": "Gemini", "baseUrl": base, "keys": [key]}]},
         "image": {"repository": f"{REPOSITORY}/agentjobs-operator", "tag": TAG, "pullPolicy": PULL_POLICY},
         "runner": {
             # A user's image: the runner with the examples' modules in it.
@@ -371,6 +451,7 @@ def chart_values() -> Object:
         },
         "operator": {"resources": small},
         "gateway": {"resources": small},
+        "modelProxy": {"resources": small},
         "postgresql": {
             "enabled": True,
             "image": f"{REPOSITORY}/agentjobs-postgres:{TAG}",
@@ -383,7 +464,11 @@ def chart_values() -> Object:
 
 @pytest.fixture(scope="session")
 def release(
-    kubectl: Kubectl, chart_values: Object, figure: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory
+    kubectl: Kubectl,
+    chart_values: Object,
+    provider: Provider,
+    figure: Callable[[str], None],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Release]:
     """AgentJobs, installed from this checkout; removed at the end unless AGENTJOBS_E2E_KEEP is set."""
     helm = pytest.importorskip("helm_python", reason="Helm's engine is missing: pip install -e '.[test,helm]'")

@@ -183,10 +183,10 @@ print(json.dumps({c: [after[c][0] / 2**20, (after[c][1] - before[c][1]) / tick /
 def test_an_idle_installation_needs_little(release, node, figure):
     containers = {}
     leader = release.leader()
-    for part in ("operator", "gateway"):
+    for part in ("operator", "gateway", "model-proxy"):
         for pod in release.pods(part):
             status = next(one for one in pod["status"]["containerStatuses"] if one["name"] == part)
-            role = part if part == "gateway" else "leader" if pod["metadata"]["name"] == leader else "standby"
+            role = part if part != "operator" else "leader" if pod["metadata"]["name"] == leader else "standby"
             containers[status["containerID"].rpartition("/")[2]] = role
     used = json.loads(node.run(USE, str(IDLE_SECONDS), *containers))
     for container, (mebibytes, millicores) in used.items():

@@ -48,7 +48,7 @@ def tokens(kubectl, shared_namespace, shared_jobs, a_job, apply_to):
 
 
 @pytest.fixture(scope="module")
-def attacks(release, shared_namespace, shared_jobs, a_job, apply_to, tokens):
+def attacks(release, provider, shared_namespace, shared_jobs, a_job, apply_to, tokens):
     """How the attacks of one pod ended."""
     gateway = f"https://{release.name}-gateway.{release.namespace}.svc"
     mine, theirs = f"{gateway}/v1/attempt", f"{gateway}/v1/namespaces/{shared_namespace}/agentjobs/victim"
@@ -62,7 +62,20 @@ def attacks(release, shared_namespace, shared_jobs, a_job, apply_to, tokens):
         }
     )
     cluster = "https://kubernetes.default.svc"
+    models = f"https://{release.name}-model-proxy.{release.namespace}.svc"
+    generate = "gemini/v1beta/models/gemini-2.5-flash:generateContent"
+    question = json.dumps({"contents": [{"role": "user", "parts": [{"text": "Where is the key?"}]}]})
+    ask_model = {"do": "ask", "method": "POST", "url": f"{models}/{generate}", "body": question}
+    foreign = {"x-goog-api-key": "a key of my own"}
     tries = {
+        "model": ask_model | {"token": "own"},
+        "hunt": {"do": "hunt", "backwards": provider.key[::-1]},
+        "model_without_token": ask_model,
+        "model_with_a_key_of_its_own": ask_model | {"extra": foreign},
+        "model_elsewhere": ask_model | {"token": "own", "url": f"{models}/gemini/v1beta/files"},
+        "model_upwards": ask_model | {"token": "own", "url": f"{models}/gemini/../../{generate}"},
+        "model_host": ask_model | {"token": "own", "url": f"{models}/https://example.com/{generate}"},
+        "model_of_nobody": ask_model | {"token": "own", "url": f"{models}/{generate}".replace("gemini-2.5", "gpt-5")},
         "control": {"do": "ask", "method": "GET", "url": mine, "token": "own"},
         "rights": {"do": "rights"},
         "environment": {"do": "environment", "words": SECRETIVE},
@@ -85,6 +98,7 @@ def attacks(release, shared_namespace, shared_jobs, a_job, apply_to, tokens):
         "history_result": {"do": "ask", "method": "GET", "url": f"{theirs}/result", "token": "own"},
     }
     for whose, token in tokens.items():
+        tries[f"{whose}_model"] = ask_model | {"token": token}
         tries[f"{whose}_read"] = {"do": "ask", "method": "GET", "url": mine, "token": token}
         tries[f"{whose}_forge"] = {
             "do": "ask",
@@ -122,6 +136,27 @@ def test_the_api_server_does_nothing_for_a_pod(attacks, name):
 def test_the_gateway_gives_nothing_of_another_job(attacks, name):
     assert attacks[name]["status"] in (401, 403), attacks[name]
     assert "forged" not in attacks[name]["text"]
+
+
+def test_a_pod_asks_a_model_with_its_own_token_and_finds_no_key(attacks, provider):
+    asked = [one for one in provider.seen() if "Where is the key?" in one["body"]]
+
+    assert attacks["model"]["status"] == 200, attacks["model"]
+    assert [one["key"] for one in asked] == [provider.key]
+    assert attacks["hunt"] == []
+    assert provider.key not in json.dumps(attacks)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"model_{how}" for how in ("without_token", "with_a_key_of_its_own", "elsewhere", "upwards", "host")),
+        "model_of_nobody",
+        *(f"{whose}_model" for whose in ("victim", "ended", "gone")),
+    ],
+)
+def test_the_model_proxy_asks_for_nobody_else_and_nothing_else(attacks, name):
+    assert attacks[name]["status"] in (400, 401, 403, 404, 409), attacks[name]
 
 
 def test_the_victim_ends_with_its_own_answer(attacks, shared_jobs):
@@ -167,6 +202,10 @@ def test_the_namespace_takes_runner_pods_and_no_lesser_ones(kubectl, attacks, sh
         ("gateway", "list", "pods"),
         ("gateway", "delete", "pods"),
         ("gateway", "get", "agentjobs"),
+        ("model-proxy", "get", "secrets"),
+        ("model-proxy", "list", "pods"),
+        ("model-proxy", "get", "agentjobs"),
+        ("model-proxy", "create", "subjectaccessreviews"),
     ],
 )
 def test_our_own_parts_may_not(kubectl, release, part, verb, resource):
@@ -225,7 +264,7 @@ http.server.HTTPServer(("169.254.169.254", 80), http.server.SimpleHTTPRequestHan
 
 
 @pytest.fixture(scope="module")
-def places(kubectl, images, shared_namespace):
+def places(kubectl, images, provider, shared_namespace):
     """Addresses that a pod with open egress reaches: another pod, the node, the API server, a cloud's metadata."""
     with lax_namespace(kubectl, f"{shared_namespace}-places") as namespace:
         server = {"image": images["operator"], "imagePullPolicy": images["policy"], "securityContext": {"runAsUser": 0}}
@@ -258,6 +297,7 @@ def places(kubectl, images, shared_namespace):
                 "the node": f"{found['hostIP']}:10250",
                 "the API server": "kubernetes.default.svc:443",
                 "a cloud's metadata": "169.254.169.254:80",
+                "a provider of models": provider.address,
             }
         finally:
             # It takes its address off the node when it is asked to end.
@@ -274,12 +314,25 @@ def test_with_open_egress_a_pod_reaches_what_is_there(jobs, apply, a_job, places
     assert reached(jobs, apply, a_job, "open", places, "Open") == dict.fromkeys(places, "open")
 
 
-def test_with_restricted_egress_a_pod_reaches_the_gateway_alone(jobs, apply, a_job, places, release):
-    ours = {"the gateway": f"{release.name}-gateway.{release.namespace}.svc:443"}
+def test_with_restricted_egress_a_pod_reaches_gateway_and_models_alone(jobs, apply, a_job, places, release):
+    ours = {f"the {part}": f"{release.name}-{part}.{release.namespace}.svc:443" for part in ("gateway", "model-proxy")}
 
     seen = reached(jobs, apply, a_job, "restricted", places | ours, "Restricted")
 
-    assert seen == dict.fromkeys(places, "TimeoutError") | {"the gateway": "open"}
+    assert seen == dict.fromkeys(places, "TimeoutError") | dict.fromkeys(ours, "open")
+
+
+def test_a_job_with_restricted_egress_asks_its_model_within_its_budget(jobs, apply, a_job, provider):
+    agent = {"model": "gemini-2.5-flash", "inline": {"instruction": "Be brief."}}
+    restricted = {"isolation": {"egress": {"mode": "Restricted"}}, "budget": {"maxCostUSD": "1", "maxLLMCalls": 5}}
+    apply(*a_job("asks", agent=agent, input={"message": "Is it sunny within the walls?"}, **restricted))
+
+    status = jobs.finished("asks")
+
+    assert status["phase"] == "Succeeded", status
+    assert [one["key"] for one in provider.seen() if "within the walls" in one["body"]] == [provider.key]
+    assert provider.key not in json.dumps(jobs.pod("asks"))
+    assert float(status["usage"]["costUSD"]) > 0
 
 
 def injector(name, namespace, container, native):

@@ -56,13 +56,16 @@ def _connect(address: str) -> str:
         return type(error).__name__
 
 
-def ask(method: str, url: str, token: str = "", body: str = "", authority: str = "") -> dict[str, Any]:
+def ask(
+    method: str, url: str, token: str = "", body: str = "", authority: str = "", extra: dict[str, str] | None = None
+) -> dict[str, Any]:
     """Send a request, return status and head of the answer. The token `own` is this pod's, `authority` a PEM file."""
     context = ssl.create_default_context(cafile=authority or None)
     if not authority:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     shown = Path(os.environ["AGENTJOBS_TOKEN_FILE"]).read_text("utf-8") if token == "own" else token
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {shown}"} if shown else {})
+    headers |= extra or {}
     request = urllib.request.Request(url, body.encode() or None, headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=15, context=context) as answer:
@@ -112,8 +115,25 @@ def rights() -> dict[str, Any]:
 
 
 def environment(words: list[str]) -> list[str]:
-    """Return the names of variables that hold one of the words."""
-    return sorted(name for name in os.environ if any(word in name.upper() for word in words))
+    """Return the names of variables that hold one of the words, and something else than this pod's own token."""
+    own = Path(os.environ["AGENTJOBS_TOKEN_FILE"]).read_text("utf-8").strip()
+    named = {name: value for name, value in os.environ.items() if any(word in name.upper() for word in words)}
+    return sorted(name for name, value in named.items() if value != own)
+
+
+def hunt(backwards: str) -> list[str]:
+    """Return where in this pod a text is found that is given backwards, so that the question is no answer."""
+    wanted = backwards[::-1].encode()
+    places = [Path("/etc"), Path("/app"), Path("/opt"), Path("/tmp"), Path("/var/run"), Path("/run")]
+    files = [path for place in places for path in place.rglob("*")] + [*Path("/proc").glob("[0-9]*/environ")]
+    found = []
+    for path in files:
+        try:
+            if path.is_file() and path.stat().st_size < 2**20 and wanted in path.read_bytes():
+                found.append(str(path))
+        except OSError:
+            continue
+    return found
 
 
 def version(package: str) -> str:
@@ -128,5 +148,5 @@ def hold(seconds: float) -> float:
 
 
 DEEDS: dict[str, Callable[..., Any]] = {
-    deed.__name__: deed for deed in (reach, ask, write, rights, environment, version, hold)
+    deed.__name__: deed for deed in (reach, ask, write, rights, environment, hunt, version, hold)
 }
