@@ -86,6 +86,10 @@ REFUSED = {
     "bad-quantity": ({"runtime": {"resources": {"limits": {"memory": "lots"}}}}, "spec.runtime.resources.limits"),
     "wrong-type": ({"priority": "high"}, "spec.priority in body must be of type integer"),
     "out-of-range": ({"priority": 12}, "spec.priority in body should be less than or equal to 9"),
+    "dollars-as-a-number": ({"budget": {"maxCostUSD": 2.5}}, "spec.budget.maxCostUSD in body must be of type string"),
+    "no-dollars": ({"budget": {"maxCostUSD": "0.00"}}, "is not an amount of US dollars above 0"),
+    "a-limit-of-nothing": ({"budget": {"maxLLMCalls": 0}}, "spec.budget.maxLLMCalls in body should be greater than"),
+    "no-such-limit": ({"budget": {"maxTurns": 3}}, 'unknown field "spec.budget.maxTurns"'),
     "no-such-choice": ({"runtime": {"imagePullPolicy": "Now"}}, 'supported values: "Always"'),
     "agent-twice": ({"agent": {"inline": {"agents": [{"name": "a"}, {"name": "a"}]}}}, "Duplicate value"),
     "variable-twice": ({"runtime": {"env": [{"name": "A"}, {"name": "A"}]}}, "Duplicate value"),
@@ -175,9 +179,12 @@ async def test_a_running_job_can_be_steered(jobs: Any) -> None:
     job = await jobs.create()
     await jobs.patch_status(job, {"startTime": "2026-11-21T09:00:00Z"})
 
-    steered = await jobs.patch(job, priority=0, ttlSecondsAfterFinished=60, cancel=True)
+    budget = {"maxCostUSD": "2.50", "onExceeded": "Suspend"}
+    steered = await jobs.patch(job, priority=0, ttlSecondsAfterFinished=60, cancel=True, budget=budget)
+    again = await jobs.patch(steered, budget=None)
 
-    assert (steered["spec"]["priority"], steered["spec"]["cancel"]) == (0, True)
+    assert (steered["spec"]["priority"], steered["spec"]["cancel"], steered["spec"]["budget"]) == (0, True, budget)
+    assert "budget" not in again["spec"]
 
 
 @pytest.mark.parametrize("undone", [False, None], ids=["false", "removed"])
