@@ -215,6 +215,7 @@ class _Shared:
         self.closures = closures
         self.returns = returns
         self._tasks: set[asyncio.Task[None]] = set()
+        self._telling = asyncio.Lock()
 
     def give_back(self, turn: Turn, used: Tokens | None) -> None:
         """Give back what a turn took and did not use: None, all of it."""
@@ -229,8 +230,10 @@ class _Shared:
         """Tell history something that no call waits for."""
 
         async def told() -> None:
-            with _unheard():
-                await telling
+            # In order: what was told last is what history knows.
+            async with self._telling:
+                with _unheard():
+                    await telling
 
         task = asyncio.create_task(told())
         self._tasks.add(task)

@@ -7,6 +7,7 @@ gone to the pod, a way that fails makes room for the next. What of it all is boo
 import asyncio
 import logging
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -33,12 +34,17 @@ USELESS_SECONDS: Final = 60.0
 # Of a provider that says it is busy and not for how long.
 BUSY_SECONDS: Final = 5.0
 MAX_BUSY_SECONDS: Final = 3600.0
+# So often may a key refuse a call because it is busy. What it refuses again may be this call alone, and each time the
+# key is closed for all others.
+BUSY_TIMES: Final = 3
 # Of a provider's error: enough for the longest explanation.
 ERROR_BYTES: Final = 64 * 1024
 # Of Gemini, which answers 400 for a key that it does not know.
 _UNKNOWN_KEY: Final = b"API_KEY_INVALID"
 # Of OpenAI, which answers 429 although no time will help.
 _NO_CREDIT: Final = b'"insufficient_quota"'
+# Of OpenAI, which answers 429 to a request that is larger than the whole limit.
+_TOO_LARGE: Final = b"Request too large"
 # Gemini says in the body when to come again.
 _RETRY_DELAY: Final = re.compile(rb'"retryDelay"\s*:\s*"(\d{1,6}(?:\.\d{1,9})?)s"')
 # What answers are; a page of a load balancer is none, whatever its status.
@@ -153,6 +159,7 @@ class Sender:
             again: whether to try them again until the end, when all of them fail.
         """
         ways, pause, failure = list(stage.ways), TRY_AGAIN_SECONDS[0], None
+        busy: Counter[str] = Counter()
         while True:
             try:
                 failure = await self._turn(job, stage.model, ways, until)
@@ -162,11 +169,12 @@ class Sender:
                 return failure
             if failure is None or failure.sort is Sort.FINAL:
                 return failure
-            if failure.sort is not Sort.BUSY:
+            busy[failure.way.key.name] += failure.sort is Sort.BUSY
+            if failure.sort is not Sort.BUSY or busy[failure.way.key.name] >= BUSY_TIMES:
                 ways.remove(failure.way)
             if ways:
                 continue
-            if not again or failure.sort is Sort.USELESS or self._clock() + pause >= until:
+            if not again or failure.sort is not Sort.DOWN or self._clock() + pause >= until:
                 return failure
             await asyncio.sleep(pause)
             ways, pause = list(stage.ways), min(TRY_AGAIN_SECONDS[1], 2 * pause)
@@ -263,7 +271,7 @@ async def _failure(way: Way, answer: Answer, key: str) -> Failure:
         refusal = refusals.odd_answer(way, answer.status, "a redirection, which is not followed")
     elif answer.status in (401, 403) or _UNKNOWN_KEY in body:
         refusal, sort = refusals.bad_key(way, answer.status), Sort.USELESS
-    elif answer.status == 429:
+    elif answer.status == 429 and _TOO_LARGE not in body:
         sort = Sort.USELESS if _NO_CREDIT in body else Sort.BUSY
     elif answer.status in _DOWN:
         sort = Sort.DOWN

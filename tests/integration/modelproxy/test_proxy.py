@@ -9,7 +9,7 @@ import pytest
 from tests.modelproviders import Answer, Cut, Failure, Garbage, Hang, Used
 
 from agentjobs.contract import HEADER_MODEL, HEADER_STEP
-from agentjobs.proxy import exchange, upstream
+from agentjobs.proxy import exchange, sending, upstream
 from agentjobs.proxy.serve import serving
 
 pytestmark = pytest.mark.alone("runners' pods here have no job")
@@ -227,6 +227,28 @@ async def test_a_key_that_is_busy_makes_room_for_the_other(settings, models_file
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     assert [seen.key for seen in fake.seen].count("key-of-gemini") <= 1
     assert {call.key for call in await settled(ledger, 3)} == {"gemini/second"}
+
+
+@pytest.mark.parametrize(
+    ("failure", "times"),
+    [
+        pytest.param(
+            Failure(429, "Request too large for gpt-5: Limit 30000, Requested 31538"), 1, id="said-to-be-large"
+        ),
+        pytest.param(Failure(429, retry_after=0.1), sending.BUSY_TIMES, id="refused-again-and-again"),
+    ],
+)
+async def test_a_request_that_its_provider_always_refuses_does_not_keep_the_key_from_others(
+    http, pod, fake, failure, times
+):
+    fake.choose = lambda seen: failure if "large" in str(seen.json) else None
+    token = await pod()
+    headers, large = {"Authorization": f"Bearer {token}"}, CHAT | {"messages": [{"role": "user", "content": "large"}]}
+
+    refused = await http.post("/openai/v1/chat/completions", json=large, headers=headers)
+    answer = await http.post("/openai/v1/chat/completions", json=CHAT, headers=headers)
+
+    assert (refused.status_code, answer.status_code, len(fake.seen)) == (429, 200, times + 1)
 
 
 async def test_a_fallback_answers_where_the_model_is_down_and_is_told(settings, models_file, pod, fake, ledger):
