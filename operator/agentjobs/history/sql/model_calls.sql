@@ -16,8 +16,10 @@ WITH holder AS (
         same.ended IS NOT NULL AS is_over
     FROM agentjobs.starts
     JOIN agentjobs.jobs ON jobs.uid = starts.uid
-    LEFT JOIN agentjobs.model_calls AS same
-        ON same.id = %(id)s AND same.uid = starts.uid AND same.start = starts.start
+    LEFT JOIN (
+        -- By nothing but its key: a plan that was made while the table was small would look through all of the job's.
+        SELECT id, uid, start, ended FROM agentjobs.model_calls WHERE id = %(id)s OFFSET 0
+    ) AS same ON same.uid = starts.uid AND same.start = starts.start
     WHERE starts.uid = %(uid)s AND starts.start = %(start)s AND jobs.cluster = %(cluster)s
 ), spent AS (
     SELECT
@@ -34,7 +36,7 @@ WITH holder AS (
         count(*) AS calls
     FROM agentjobs.model_calls AS others
     JOIN holder ON NOT %(by_attempt)s OR others.attempt = holder.attempt
-    WHERE others.uid = %(uid)s AND others.ended IS NULL
+    WHERE others.uid || '' = %(uid)s AND others.ended IS NULL
 ), judged AS (
     SELECT
         spent.*,
@@ -81,11 +83,11 @@ WITH given AS (
             content json
         )
 ), locked AS (
-    SELECT id
-    FROM agentjobs.model_calls
-    WHERE id = ANY(%(ids)s) AND ended IS NULL
-    ORDER BY id
-    FOR UPDATE
+    -- One by one by its key, and whether it has ended is asked of the row: a plan that was made while the table was
+    -- small would look through all calls.
+    SELECT own.id, own.ended
+    FROM (SELECT id FROM unnest(%(ids)s::uuid[]) AS id ORDER BY id) AS asked
+    CROSS JOIN LATERAL (SELECT id, ended FROM agentjobs.model_calls WHERE model_calls.id = asked.id FOR UPDATE) AS own
 ), ended AS (
     UPDATE agentjobs.model_calls AS calls
     SET ended = clock_timestamp(),
@@ -104,7 +106,7 @@ WITH given AS (
         content = given.content
     FROM given
     JOIN locked USING (id)
-    WHERE calls.id = given.id
+    WHERE calls.id = given.id AND locked.ended IS NULL
     RETURNING
         calls.uid, calls.attempt, calls.provider, calls.model, calls.ended, calls.outcome, calls.input, calls.output,
         calls.cached, calls.cache_written, calls.thinking, calls.cost, given.queue

@@ -65,8 +65,7 @@ def _add_calls() -> None:
             ondelete="CASCADE",
         ),
         sa.Index("model_calls_uid_step_idx", "uid", "step"),
-        sa.Index("model_calls_open_idx", "uid", postgresql_where=sa.text("ended IS NULL")),
-        sa.Index("model_calls_proxy_idx", "proxy", postgresql_where=sa.text("ended IS NULL")),
+        sa.Index("model_calls_open_idx", sa.text("(uid || '')"), postgresql_where=sa.text("ended IS NULL")),
         schema=SCHEMA,
     )
     op.create_table(
