@@ -39,8 +39,9 @@ MAX_BUSY_SECONDS: Final = 3600.0
 BUSY_TIMES: Final = 3
 # Of a provider's error: enough for the longest explanation.
 ERROR_BYTES: Final = 64 * 1024
-# Of Gemini, which answers 400 for a key that it does not know.
-_UNKNOWN_KEY: Final = b"API_KEY_INVALID"
+# Of Gemini, which answers 400 for a key that it does not know. As a member of the answer: Gemini repeats fields that it
+# does not know in a text, and a pod may choose those.
+_UNKNOWN_KEY: Final = re.compile(rb'"reason"\s*:\s*"API_KEY_INVALID"')
 # Of OpenAI, which answers 429 although no time will help.
 _NO_CREDIT: Final = b'"insufficient_quota"'
 # Of OpenAI, which answers 429 to a request that is larger than the whole limit.
@@ -61,6 +62,9 @@ class Sort(StrEnum):
     """The provider cannot answer; another may."""
     USELESS = "useless"
     """This key is not accepted, or has no credit."""
+    DENIED = "denied"
+    """This key may not do what was asked; another may. A pod can ask for what no key may, as a cache of others: so
+    nothing follows for other requests."""
     FINAL = "final"
     """It would be the same anywhere."""
 
@@ -269,8 +273,10 @@ async def _failure(way: Way, answer: Answer, key: str) -> Failure:
         refusal, sort = refusals.odd_answer(way, answer.status, "but no JSON and no events"), Sort.DOWN
     elif answer.status < 400:
         refusal = refusals.odd_answer(way, answer.status, "a redirection, which is not followed")
-    elif answer.status in (401, 403) or _UNKNOWN_KEY in body:
+    elif answer.status == 401 or _UNKNOWN_KEY.search(body):
         refusal, sort = refusals.bad_key(way, answer.status), Sort.USELESS
+    elif answer.status == 403:
+        sort = Sort.DENIED
     elif answer.status == 429 and _TOO_LARGE not in body:
         sort = Sort.USELESS if _NO_CREDIT in body else Sort.BUSY
     elif answer.status in _DOWN:

@@ -201,6 +201,25 @@ async def test_a_key_that_is_not_accepted_is_named_with_its_file_and_never_shown
     assert token not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [
+        pytest.param(Failure(403, "CachedContent not found (or permission denied)"), id="another's-cache"),
+        pytest.param(
+            Failure(400, 'Unknown name "API_KEY_INVALID": {"reason": "API_KEY_INVALID"}'), id="a-field-so-named"
+        ),
+    ],
+)
+async def test_no_pod_can_ask_for_what_closes_a_key_to_others(http, pod, fake, failure):
+    fake.script(failure)
+    token = await pod()
+
+    first, second = [await http.post(GEMINI, json=GENERATE, headers={"x-goog-api-key": token}) for _ in range(2)]
+
+    assert (first.status_code, first.json()["error"]["message"]) == (failure.status, failure.message)
+    assert second.status_code == 200
+
+
 async def test_a_missing_key_is_named_and_counts_as_soon_as_it_is_there(http, pod, fake, keys, monkeypatch):
     monkeypatch.setattr("agentjobs.proxy.keys.LOOK_SECONDS", 0.0)
     token = await pod()
