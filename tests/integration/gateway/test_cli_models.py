@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from tests.integration.history.model_calls import a_call_of, the_end_of
+from tests.runnerpods import NOW
 
 from agentjobs.cli.models import complete_models
 from agentjobs.client import AsyncClient, Client, UsageBy
@@ -17,8 +18,6 @@ from agentjobs.history.model_calls import ModelCalls
 from agentjobs.history.records import JobKey, JobRecord, StartRecord
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.models.config import parse
-
-from .conftest import NOW
 
 FILE = """
 providers:

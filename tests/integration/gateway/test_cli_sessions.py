@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from tests.integration.history.runner_calls import Runner, a_turn
+from tests.runnerpods import NOW
 
 from agentjobs.cli.sessions import complete_sessions
 from agentjobs.client import AsyncClient, Client
@@ -15,8 +16,6 @@ from agentjobs.history.database import Database
 from agentjobs.history.records import JobKey, JobRecord, StartRecord
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.sessions import Sessions
-
-from .conftest import NOW
 
 
 class Both:
