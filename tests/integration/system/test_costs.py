@@ -1,0 +1,79 @@
+"""Budgets in dollars: a whole cluster, the model proxy in it, and a provider that tells what each call used."""
+
+import asyncio
+
+import pytest
+import pytest_asyncio
+from tests.modelproviders import Answer, Failure, Used, in_thread
+
+from agentjobs.dev.up import handed_to_models, up
+from agentjobs.history.database import Database
+from agentjobs.history.model_limits import ModelLimits
+from devcluster.client import NAMESPACES
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+MODEL = "gemini-flash-latest"
+# Of the shipped table: 1.50 dollars for a million tokens of input, 7.50 for output; so a call costs 0.009.
+CALL = Answer("A chapter.", used=Used(1000, 1000))
+WRITER = {"name": "writer", "instruction": "Write the next chapter.", "maxOutputTokens": 1000}
+BOOK = {"agentClass": "LoopAgent", "maxIterations": 5, "subAgents": ["writer"], "agents": [WRITER]}
+
+
+@pytest.fixture(scope="module")
+def fake():
+    with in_thread(CALL) as providers:
+        yield providers
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def system(fake, systems, checkout, backend, forks, tmp_path_factory):
+    environ = {"GOOGLE_API_KEY": "key-of-google", "GOOGLE_GEMINI_BASE_URL": fake.gemini}
+    folder = tmp_path_factory.mktemp("cluster")
+    made = up(folder, apiserver=backend, providers=handed_to_models(environ), working_folder=checkout, forks=forks)
+    async with made as cluster:
+        yield systems(cluster)
+
+
+async def test_a_budget_in_dollars_is_exceeded_by_one_call_and_raised(system, job_of, fake, said):
+    budget = {"maxCostUSD": "0.02", "onExceeded": "Suspend"}
+    await system.apply(*job_of("book", agent={"model": MODEL, "inline": BOOK}, budget=budget))
+    kept = await system.phase("book", "Suspended")
+    assert (said(kept, "Suspended", "reason"), kept["attempts"], len(fake.seen)) == ("BudgetExceeded", 1, 3)
+
+    await system.edit("book", budget={"maxCostUSD": "1.00"})
+    status = await system.finished("book")
+
+    assert (status["phase"], status["starts"], len(fake.seen)) == ("Succeeded", 2, 5)
+    assert status["usage"]["costUSD"] == "0.045"
+
+
+async def test_twenty_agents_at_once_exceed_it_by_one_call_at_most(system, job_of, fake):
+    before = len(fake.seen)
+    names = [f"agent_{number}" for number in range(20)]
+    agents = [{**WRITER, "name": name} for name in names]
+    inline = {"agentClass": "ParallelAgent", "subAgents": names, "agents": agents}
+    await system.apply(*job_of("crowd", agent={"model": MODEL, "inline": inline}, budget={"maxCostUSD": "0.05"}))
+
+    status = await system.finished("crowd")
+
+    assert (status["phase"], status["reason"]) == ("Failed", "BudgetExceeded")
+    assert 0.05 <= float(status["usage"]["costUSD"]) <= 0.05 + 0.009
+    assert len(fake.seen) - before == 6
+
+
+async def test_a_job_is_held_back_while_the_provider_asks_to_wait(system, job_of, fake):
+    kube_system = await system.client.get(NAMESPACES, None, "kube-system")
+    one = {"model": MODEL, "inline": {"instruction": "Be brief."}}
+    fake.script(Failure(429, "too many", retry_after=12))
+    await system.apply(*job_of("first", agent=one))
+    async with Database(system.cluster.dsn) as database, asyncio.timeout(60):
+        limits = ModelLimits(database, cluster=kube_system["metadata"]["uid"])
+        while not await limits.exhausted_models():
+            await asyncio.sleep(0.1)
+    await system.apply(*job_of("second", agent=one))
+    waiting = await system.until("second", lambda status: status.get("reason") == "WaitingForModelLimit")
+    first, second = await system.finished("first"), await system.finished("second")
+
+    assert waiting.get("starts", 0) == 0
+    assert (first["phase"], second["phase"], second["starts"]) == ("Succeeded", "Succeeded", 1)
