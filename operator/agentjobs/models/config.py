@@ -5,7 +5,7 @@ development cluster and runs without a cluster). It is made anew when the file c
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -237,6 +237,15 @@ class Models:
         usable = tuple(other for other in others if isinstance(other, Route))
         return Route(
             route.asked, route.model, route.api, route.candidates, route.price, route.max_output, usable, fallback.after
+        )
+
+    def serving(self, kind: Kind, namespace: str) -> tuple[Candidate, ...]:
+        """Return the providers of a kind with the keys that a namespace may use, whatever the model; without limits."""
+        return tuple(
+            Candidate(provider, keys)
+            for entry, provider in self._providers
+            if provider.kind is kind
+            and (keys := tuple(replace(key, quotas=()) for key in self._keys(entry, namespace, None)))
         )
 
     def told(self, on: date) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """One call while it is made: what of it was sent and came, and hence what it is booked as when it ends, however."""
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from agentjobs.history.model_records import CallOutcome, EndedCall
+import msgspec
+
+from agentjobs.history.model_records import MAX_CONTENT_BYTES, CallOutcome, EndedCall
 from agentjobs.models.budget import NOTHING
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy.apis.api import Asked, UsageReader
@@ -32,9 +34,18 @@ class Call:
         id: names it in the ledger.
         asked: what the pod's client asked for.
         queue: of the job, for reports.
+        keeps_content: whether request and answer are recorded with it.
     """
 
-    def __init__(self, id: UUID, asked: Asked, plan: Plan, *, queue: str) -> None:  # noqa: A002  as in the ledger
+    def __init__(
+        self,
+        id: UUID,  # noqa: A002  as in the ledger
+        asked: Asked,
+        plan: Plan,
+        *,
+        queue: str,
+        keeps_content: bool = False,
+    ) -> None:
         self.id = id
         self.plan = plan
         self.sent: Sent | None = None
@@ -51,6 +62,8 @@ class Call:
         self.is_free = asked.free
         self._streamed = asked.streamed
         self._queue = queue
+        self._request = asked.body if keeps_content else None
+        self._came = bytearray()
 
     def sends(self, way: Way) -> None:
         """Note that a request leaves."""
@@ -64,6 +77,14 @@ class Call:
         """Note that an answer begins; `reader` sees it."""
         assert self.sent is not None
         self.sent.status, self.sent.reader = status, reader
+
+    def comes(self, piece: bytes) -> None:
+        """Take a piece of the answer."""
+        assert self.sent is not None
+        assert self.sent.reader is not None
+        self.sent.reader.feed(piece)
+        if self._request is not None and len(self._came) <= MAX_CONTENT_BYTES:
+            self._came += piece
 
     def comes_whole(self) -> None:
         """Note that all of the answer came."""
@@ -109,7 +130,13 @@ class Call:
             cost=cost,
             estimated=estimated,
             queue=self._queue,
+            content=self._content(),
         )
+
+    def _content(self) -> dict[str, Any] | None:
+        if self._request is None:
+            return None
+        return {"request": _read(self._request), "answer": _read(bytes(self._came))}
 
     def _seen(self, reader: UsageReader | None) -> Tokens:
         """What it must have used by what passed by: at most what was reserved."""
@@ -117,3 +144,11 @@ class Call:
             return Tokens(self.plan.tokens_in, min(reader.output_seen, self.plan.tokens_out))
         # A provider stops a stream that nobody reads. An answer in one piece may be made to its end for nobody.
         return Tokens(self.plan.tokens_in, 0 if self._streamed else self.plan.tokens_out)
+
+
+def _read(text: bytes) -> Any:
+    """Return JSON as what it says, all else as text, None for nothing."""
+    try:
+        return msgspec.json.decode(text) if text else None
+    except (msgspec.DecodeError, RecursionError):
+        return text.decode("utf-8", "replace")

@@ -25,10 +25,11 @@ from agentjobs import contract, errors
 from agentjobs.auth import Authenticator, RunnerIdentity, credentials_of
 from agentjobs.capacity import Turns
 from agentjobs.contract import ErrorClass
-from agentjobs.history.model_records import NewCall
+from agentjobs.history.model_records import EndedCall, NewCall, Reserved
 from agentjobs.history.protocols import ModelLedger
 from agentjobs.models.budget import Fits
 from agentjobs.models.config import Models
+from agentjobs.models.models_file import RecordContent
 from agentjobs.problem import Problem
 from agentjobs.proxy import refusals
 from agentjobs.proxy.apis.api import Api, Asked, Operation, Refusal, Request
@@ -122,12 +123,13 @@ class Exchange:
                 await client.begin(200, {"content-length": "0"})
                 await client.end()
                 return
-            today = datetime.now(UTC).date()
-            planned = plan(self._models(), asked, namespace=runner.namespace, limits=runner.budget, on=today)
+            models, today = self._models(), datetime.now(UTC).date()
+            planned = plan(models, asked, namespace=runner.namespace, limits=runner.budget, on=today)
             if isinstance(planned, Refusal):
                 raise Refused(planned)
             asked = await self._checked(api, request, asked, planned.stages[0].model, runner)
-            call = Call(uuid4(), asked, planned, queue=runner.queue)
+            keeps = models.record_content is RecordContent.ALL
+            call = Call(uuid4(), asked, planned, queue=runner.queue, keeps_content=keeps)
             job = Job(client, api, asked, call, runner.uid, held.aclose)
             del body, request, asked  # what a long answer does not need
             async with self._booked(call, runner, client):
@@ -167,7 +169,7 @@ class Exchange:
             self._metrics.waited(ledger=call.budget_wait, limits=call.limits_wait)
             if call.sent is not None:
                 self._metrics.used(end.provider, end.tokens, end.cost, estimated=end.estimated)
-            logger.info("call.ended", extra=_fields(call, runner))
+            logger.info("call.ended", extra=_fields(call, end, runner))
 
     async def _reserve(self, call: Call, runner: RunnerIdentity, client: Client) -> None:
         step = client.headers.get(contract.HEADER_STEP, "")
@@ -200,26 +202,13 @@ class Exchange:
                     await self._settlements.change(runner.uid, pause)
                     pause = min(longest, 2 * pause)
 
-    async def _asked_ledger(self, new: NewCall, call: Call) -> Any:
-        """Ask for the reservation; whatever interrupts that, nothing stays reserved."""
-        asking = asyncio.ensure_future(self._ledger.reserve(new))
+    async def _asked_ledger(self, new: NewCall, call: Call) -> Reserved:
         try:
-            return await asyncio.shield(asking)
-        except asyncio.CancelledError:
-            # A transaction that was sent is committed, whoever waits for it. It is waited for here, in seconds.
-            asking.add_done_callback(lambda done: self._unreserved(done, new, call))
-            raise
-        except errors.Unavailable:
-            # The answer was lost; the reservation may not be.
-            self._settlements.add_again(new.uid, call.end())
-            raise
-
-    def _unreserved(self, done: "asyncio.Future[Any]", new: NewCall, call: Call) -> None:
-        failed = done.cancelled() or done.exception() is not None
-        if failed:
-            self._settlements.add_again(new.uid, call.end())
-        elif done.result().judgement.fits is Fits.YES:
+            return await self._ledger.reserve(new)
+        except (asyncio.CancelledError, errors.Unavailable):
+            # It may be recorded all the same. The ledger sees to that within seconds; calls that wait need not.
             self._settlements.add(new.uid, call.end())
+            raise
 
     async def _send(self, job: Job, *, patience: float) -> None:
         try:
@@ -252,8 +241,7 @@ def _understood(api: Api, request: Request) -> Asked:
     return asked
 
 
-def _fields(call: Call, runner: RunnerIdentity) -> dict[str, Any]:
-    end = call.end()
+def _fields(call: Call, end: EndedCall, runner: RunnerIdentity) -> dict[str, Any]:
     return {
         "namespace": runner.namespace,
         "job": runner.job,

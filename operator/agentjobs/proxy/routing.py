@@ -94,6 +94,8 @@ def plan(models: Models, asked: Asked, *, namespace: str, limits: Limits, on: da
     Args:
         on: the day, by which prices hold.
     """
+    if asked.operation is Operation.FORGET:
+        return _forgetting(models, asked, namespace)
     api = _APIS.get(asked.kind)  # none for Vertex AI, which has models of two
     route = models.resolve(asked.named if api else asked.model, namespace, api=api, on=on)
     if isinstance(route, Unrouted):
@@ -106,7 +108,7 @@ def plan(models: Models, asked: Asked, *, namespace: str, limits: Limits, on: da
         )
         return Refusal(400, ErrorClass.UNKNOWN_MODEL_PRICE, said)
     fallbacks = [] if asked.sticky else [other for other in route.fallbacks if other.price is not None or not priced]
-    stages = [_stage(one, asked.kind) for one in (route, *fallbacks)]
+    stages = [_stage(one, asked) for one in (route, *fallbacks)]
     if not stages[0].ways:
         said = (
             f"Model {route.model} has no provider of the kind {_PROVIDERS[asked.kind].value}, whose API was asked; add "
@@ -122,14 +124,28 @@ def plan(models: Models, asked: Asked, *, namespace: str, limits: Limits, on: da
     )
 
 
-def _stage(route: Route, kind: Kind) -> Stage:
+def _forgetting(models: Models, asked: Asked, namespace: str) -> Plan | Refusal:
+    """Say who deletes what a provider keeps: the one that `_stage` takes for what is kept."""
+    ways = [
+        Way("", candidate.provider, key, None)
+        for candidate in models.serving(_PROVIDERS[asked.kind], namespace)
+        for key in candidate.keys
+    ]
+    if not ways:
+        said = f"Namespace {namespace} has no key of a provider of the kind {_PROVIDERS[asked.kind].value}."
+        return Refusal(403, ErrorClass.MODEL_AUTH, said)
+    return Plan("", (Stage("", (ways[0],)),), timedelta(0), 0, 0)
+
+
+def _stage(route: Route, asked: Asked) -> Stage:
     ways = [
         Way(route.model, candidate.provider, key, route.price)
         for candidate in route.candidates
-        if candidate.provider.kind is _PROVIDERS[kind]
+        if candidate.provider.kind is _PROVIDERS[asked.kind]
         for key in candidate.keys
     ]
-    return Stage(route.model, tuple(ways))
+    # What a provider keeps belongs to a key, and other keys do not find it. So all that is kept belongs to the first.
+    return Stage(route.model, tuple(ways[:1] if asked.sticky else ways))
 
 
 def _output(asked: Asked, route: Route) -> int:

@@ -245,7 +245,7 @@ class Sender:
         await job.client.begin(answer.status, {**answer.headers, **_told_model(job.call, way)})
         held = b""
         async for piece in answer.pieces():
-            reader.feed(piece)
+            job.call.comes(piece)
             if not job.asked.streamed:
                 # Nobody waits for a piece of it. So its last one goes when it is known to be whole.
                 held, piece = piece, held

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -21,8 +22,8 @@ BATCH: Final = 200
 PAUSES: Final = (0.1, 5.0)
 # Some 100 MB. The database is away for a day then; what is dropped stays reserved until its proxy is missed.
 MOST: Final = 200_000
-# A reservation whose answer was lost may be written until its transaction must have ended; its end is told again then.
-UNCERTAIN_SECONDS: Final = 10.0
+# Beyond so many, requests and answers are not kept with them.
+MOST_CONTENTS: Final = 500
 
 
 class Settles(Protocol):
@@ -39,7 +40,6 @@ class Settlements:
     def __init__(self, ledger: Settles) -> None:
         self._ledger = ledger
         self._waiting: OrderedDict[UUID, tuple[str, EndedCall]] = OrderedDict()
-        self._uncertain: dict[UUID, tuple[asyncio.TimerHandle, str, EndedCall]] = {}
         self._some = asyncio.Event()
         self._watchers: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
 
@@ -51,14 +51,8 @@ class Settlements:
         if len(self._waiting) >= MOST:
             _, (_, lost) = self._waiting.popitem(last=False)
             logger.error("settlement.dropped", extra={"call": str(lost.id)})
-        self._waiting[end.id] = job, end
+        self._waiting[end.id] = job, replace(end, content=None) if len(self) >= MOST_CONTENTS else end
         self._some.set()
-
-    def add_again(self, job: str, end: EndedCall) -> None:
-        """Take the end of a call that may not be recorded yet: now, and once more when it must be."""
-        self.add(job, end)
-        timer = asyncio.get_running_loop().call_later(UNCERTAIN_SECONDS, self._certain, end.id)
-        self._uncertain[end.id] = timer, job, end
 
     async def change(self, job: str, seconds: float) -> None:
         """Return when a call of this job was settled by this process, or after `seconds`."""
@@ -86,10 +80,6 @@ class Settlements:
 
     async def drain(self, seconds: float) -> None:
         """Write all there is, at the end of the process; what is left after `seconds` is booked as lost by others."""
-        for timer, job, end in [*self._uncertain.values()]:
-            timer.cancel()
-            self.add(job, end)
-        self._uncertain.clear()
         try:
             async with asyncio.timeout(seconds):
                 while self._waiting:
@@ -99,10 +89,6 @@ class Settlements:
                         await asyncio.sleep(PAUSES[0])
         except TimeoutError:
             logger.error("settlement.left", extra={"calls": len(self)})
-
-    def _certain(self, call: UUID) -> None:
-        _, job, end = self._uncertain.pop(call)
-        self.add(job, end)
 
     async def _write(self) -> None:
         batch = [self._waiting[key] for key, _ in zip(self._waiting, range(BATCH), strict=False)]
