@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from agentjobs import contract
 from agentjobs.contract import Attempt, ErrorClass, Verdict
 from agentjobs.models.budget import NOTHING, Fits, Limits, Scope, Spend, Used, judge, plain
+from agentjobs.models.names import SCRIPTED
 from agentjobs.models.tokens import Tokens
 from agentjobs_runner.endings import Ending, StartEnded, config_invalid
 
@@ -89,7 +90,7 @@ class StartBudget:
             StartEnded: UnknownModelPrice when the job limits its cost, and the model has no price.
         """
         price = self._price(model)
-        if price is None and self._prices and self._limits.cost is not None:
+        if price is None and self._is_priced(model) and self._limits.cost is not None:
             raise _unknown_price(model)
         out = tokens_out or (price and price.max_output) or _unknown_output()
         return Spend(price.most(tokens_in, out) if price is not None else NOTHING, tokens_in + out, 1)
@@ -183,7 +184,11 @@ class StartBudget:
         self._check()
 
     def _price(self, model: str) -> "Price | None":
-        return self._table.of(model, self._on) if self._prices else None
+        return self._table.of(model, self._on) if self._is_priced(model) else None
+
+    def _is_priced(self, model: str) -> bool:
+        """Whether a call may cost something that is counted here; scripts ask nobody."""
+        return self._prices and not model.startswith(SCRIPTED)
 
     @cached_property
     def _table(self) -> "PriceTable":

@@ -174,6 +174,12 @@ def test_a_model_without_a_price_is_refused_where_the_cost_is_limited():
     assert ended.value.ending.reason == "UnknownModelPrice"
 
 
+def test_a_script_needs_no_price():
+    budget = read({"maxCostUSD": "1.00"})
+    assert budget.most("scripted/a/b", 10, 20) == Spend(tokens=30, llm_calls=1)
+    assert budget.cost("scripted/a/b", Tokens(input=1)) is None
+
+
 def test_the_proxy_judges_the_cost_where_there_is_one():
     budget = read({"maxCostUSD": "1.00"}, **{contract.ENV_MODELS_URL: "https://models"})
     assert budget.most("openai/of-my-own", 10, 20) == Spend(tokens=30, llm_calls=1)
