@@ -212,6 +212,14 @@ def age(since: str | None, *, now: datetime) -> str:
     return f"{days}d"
 
 
+def lasted(began: datetime, ended: datetime | None) -> str:
+    """Return how long something took, `250ms` below a second; `-` for what has not ended."""
+    if ended is None:
+        return "-"
+    seconds = max(0.0, (ended - began).total_seconds())
+    return f"{seconds * 1000:.0f}ms" if seconds < 1 else age(began.isoformat(), now=ended)
+
+
 def without_managed_fields(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return an object without the bookkeeping that kubectl hides too."""
     metadata = {key: value for key, value in (body.get("metadata") or {}).items() if key != "managedFields"}

@@ -1,10 +1,10 @@
 """The recorded steps of a job as text for people: which start ran each, and where a start continued. Pure."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import TYPE_CHECKING, Final
 
-from agentjobs.cli.printing import NARROW, age, cell, dollars, table, terminal_width
+from agentjobs.cli.printing import NARROW, cell, dollars, lasted, table, terminal_width
 
 if TYPE_CHECKING:
     from agentjobs.api.recorded import RecordedStart, RecordedStep
@@ -110,7 +110,7 @@ def _row(step: "RecordedStep", starts: "Sequence[RecordedStart]", clock: str) ->
         step.name,
         str(step.start),
         step.began.astimezone(UTC).strftime(clock),
-        _took(step.began, step.ended),
+        lasted(step.began, step.ended),
         _tokens(step),
         state_of(step, starts),
     ]
@@ -121,14 +121,6 @@ def _insert(columns: list[str], rows: list[list[str]], column: str, cells: Seque
     columns.insert(-1, column)
     for row, text in zip(rows, cells, strict=True):
         row.insert(-1, text)
-
-
-def _took(began: datetime, ended: datetime | None) -> str:
-    """Return how long a step took; most take less than a second."""
-    if ended is None:
-        return "-"
-    seconds = max(0.0, (ended - began).total_seconds())
-    return f"{seconds * 1000:.0f}ms" if seconds < 1 else age(began.isoformat(), now=ended)
 
 
 def _tokens(step: "RecordedStep") -> str:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from agentjobs import contract
-from agentjobs.cli.printing import NARROW, age, counted, dollars, facts, table
+from agentjobs.cli.printing import NARROW, age, counted, dollars, facts, lasted, table
 
 if TYPE_CHECKING:
     from agentjobs.api.recorded import Event
@@ -199,7 +199,7 @@ def calls_table(calls: "Sequence[RecordedCall]") -> str:
         [
             call.start,
             _clock(call.began.isoformat(), days),
-            took(call.began.isoformat(), call.ended.isoformat() if call.ended else None) or "…",
+            lasted(call.began, call.ended),
             call.model if call.model == call.asked else f"{call.model} for {call.asked}",
             call.key or call.provider or "-",
             f"{call.input_tokens}/{call.output_tokens}",
