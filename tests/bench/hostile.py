@@ -87,7 +87,9 @@ class Watch:
             await asyncio.sleep(0.05)
 
 
-async def token_of(client: Client, history: OperatorWrites, name: str) -> str:
+async def token_of(
+    client: Client, history: OperatorWrites, name: str, annotations: dict[str, str] | None = None
+) -> str:
     """Record a job with a start, make its pod and return the pod's token."""
     key = JobKey(f"uid-{name}", "default", name, datetime.now(UTC))
     start = StartRecord(key, 1, 1, f"{name}-1", datetime.now(UTC))
@@ -100,6 +102,7 @@ async def token_of(client: Client, history: OperatorWrites, name: str) -> str:
         "controller": True,
     }
     meta = {"name": f"{name}-1", "labels": {"agentjobs.dev/job": name}, "ownerReferences": [owner]}
+    meta |= {"annotations": annotations or {}}
     pod = await client.create(
         PODS, "default", {"metadata": meta, "spec": {"containers": [{"name": "runner", "image": "x"}]}}
     )
