@@ -34,11 +34,6 @@ class Closures:
         self._known[key, model] = _Closure(now + seconds, now)
         return True
 
-    def open(self, key: str, model: str) -> None:
-        """Note that a key is open."""
-        for place in _places(key, model):
-            self._known.pop(place, None)
-
     def told(self, model: str, keys: Iterable[str], closed: Mapping[str, float], *, asked_at: float) -> None:
         """Note what history says of some keys: which are closed, and for how many seconds."""
         self._replace(

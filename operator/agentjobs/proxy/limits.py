@@ -125,8 +125,7 @@ class Limiter:
     def __init__(self, limits: ModelLimits, *, proxy: str) -> None:
         self._shared = _Shared(limits, proxy, Closures(_time), Returns(limits, on_ended=self._call_ended))
         self._lines: dict[tuple[str, tuple[Key, ...]], _Line] = {}
-        self._open: dict[UUID, bool] = {}
-        """Calls under way, and whether their provider refused them."""
+        self._open: set[UUID] = set()
         self._looked = -_LOOK_SECONDS
 
     async def enter(self, call: Wanted, *, patience: float) -> Turn:
@@ -140,20 +139,21 @@ class Limiter:
         turn = line.at_once(call) or await line.wait(call, patience)
         if not turn.taken:
             self._look()
-        self._open[turn.id] = False
+        self._open.add(turn.id)
         return turn
 
     def leave(self, turn: Turn, used: Tokens | None) -> None:
         """Note that a call ended, and what it used; None is nothing. Only the first time counts."""
-        if (was_refused := self._open.pop(turn.id, None)) is None:
-            return
-        self._shared.give_back(turn, used or Tokens())
-        if turn.is_probe and used is not None and not was_refused:
-            self._shared.tell(self._opened(turn))
+        if turn.id in self._open:
+            self._open.remove(turn.id)
+            self._shared.give_back(turn, used or Tokens())
+            if turn.is_probe and used is not None:
+                self._shared.tell(self._answered(turn))
 
     def unused(self, turn: Turn) -> None:
         """Give back the turn of a call that was not sent."""
-        if self._open.pop(turn.id, None) is not None:
+        if turn.id in self._open:
+            self._open.remove(turn.id)
             self._shared.give_back(turn, None)
 
     async def refused(self, turn: Turn, *, seconds: float, reason: str, whole_key: bool = False) -> None:
@@ -162,8 +162,6 @@ class Limiter:
         The turn has still to be left. Calls that were under way together are refused together; that is told once.
         """
         model = "" if whole_key else turn.model
-        if turn.id in self._open:
-            self._open[turn.id] = True
         if self._shared.closures.close(turn.key, model, seconds) or turn.is_probe:
             for line in self._lines.values():
                 line.key_closed(turn.key)
@@ -199,9 +197,9 @@ class Limiter:
         began = _time()
         self._shared.closures.told_all(await self._shared.limits.closed_keys(), asked_at=began)
 
-    async def _opened(self, turn: Turn) -> None:
+    async def _answered(self, turn: Turn) -> None:
+        """Open a key that was tried; one that was refused meanwhile stays closed there."""
         await self._shared.limits.opened(turn.key, turn.model)
-        self._shared.closures.open(turn.key, turn.model)
         for line in self._lines.values():
             line.look_again()
 

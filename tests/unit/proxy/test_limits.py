@@ -448,12 +448,12 @@ async def test_a_first_call_that_is_refused_closes_the_key_for_all_others(limite
             refusals.append(now())
             await asyncio.sleep(0.1)
             await limiter.refused(turn, seconds=seconds, reason="429")
-            limiter.leave(turn, None)
+            limiter.leave(turn, Tokens())
 
     await asyncio.gather(*(call(str(n)) for n in range(50)))
-    pauses = [round(later - earlier) for earlier, later in pairwise(sorted(set(refusals)))]
+    probes = [time for time in refusals if time > 0]
 
-    assert pauses == [seconds] * len(pauses)
+    assert {round(later - earlier) for earlier, later in pairwise(probes)} == {seconds}
     assert (len([time for time in sent if time > 100]), max(sent) < 130) == (50, True)
 
 
@@ -536,9 +536,9 @@ async def test_patience_ends_while_history_is_asked(limiter, history):
     history.delay(0.3)
     began = now()
     with pytest.raises(NoTurn):
-        await asyncio.wait_for(limiter.enter(a_call(at_once(1)), patience=1), 10)
+        await asyncio.wait_for(limiter.enter(a_call(at_once(1)), patience=0.2), 10)
 
-    assert 1 <= now() - began <= 1.6
+    assert 0.2 <= now() - began <= 0.8
 
 
 async def test_a_question_whose_answer_is_lost_holds_no_call(limiter, history):

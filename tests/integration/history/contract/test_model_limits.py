@@ -281,6 +281,7 @@ async def test_a_key_is_closed_again_when_its_first_call_is_refused(limits):
     await limits.passes(31)
     await limits.take("a", MODEL, [take()])
     await limits.close("gemini/main", MODEL, seconds=30, reason="429")
+    await limits.opened("gemini/main", MODEL)
     await limits.passes(6)
 
     assert (await limits.take("b", MODEL, [take()])).granted == 0
