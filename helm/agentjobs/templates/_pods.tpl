@@ -91,6 +91,16 @@ securityContext:
 {{- if not (or .Values.postgresql.enabled .Values.database.existingSecret) -}}
 {{- fail "\n\nNo database. For a trial:      --set postgresql.enabled=true\nFor anything else:           --set database.existingSecret=NAME, a Secret of this namespace whose key url holds\n                             postgresql://user:password@host:5432/database?sslmode=verify-full\n" -}}
 {{- end -}}
+{{- if and .Values.models.providers (not .Values.modelProxy.enabled) -}}
+{{- fail "\n\nmodels.providers with modelProxy.enabled=false: without the model proxy nobody asks them. Leave modelProxy.enabled at true, or take the providers away.\n" -}}
+{{- end -}}
+{{- $names := list -}}
+{{- range .Values.models.providers -}}
+{{- if has .name $names -}}
+{{- fail (printf "\n\nmodels.providers: two are named %s. Limits and records go by the name, so give each its own.\n" .name) -}}
+{{- end -}}
+{{- $names = append $names .name -}}
+{{- end -}}
 {{- end }}
 
 {{/* agentjobs.uninstallHook WEIGHT: objects that exist only while `helm uninstall` ends. */}}

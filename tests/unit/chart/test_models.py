@@ -18,6 +18,9 @@ TRIAL = {"postgresql": {"enabled": True}}
 KEYS = "/etc/agentjobs/model-keys"
 
 
+HOST = "http://models.example.com"
+
+
 def provider(**fields):
     return {"models": {"providers": [{"name": "gemini", "kind": "Gemini", **fields}]}}
 
@@ -191,6 +194,8 @@ def test_the_values_have_every_field_of_the_file_and_no_other():
         pytest.param(
             {"providers": [{"name": "g", "kind": "OpenAI", "baseUrl": "https://u:p@h"}]}, "/baseUrl", id="password"
         ),
+        pytest.param({"providers": [{"name": "g", "kind": "Gemini"}]}, "/providers/0", id="no-key"),
+        pytest.param({"providers": [{"name": "v", "kind": "VertexAI"}]}, "'project', 'location'", id="vertex"),
         pytest.param({"prices": [{"models": ["m"], "input": "1"}]}, "missing property 'output'", id="half-a-price"),
         pytest.param({"maxRequestBytes": "lots"}, "/maxRequestBytes", id="size"),
     ],
@@ -256,6 +261,28 @@ def test_the_way_to_the_model_proxy_never_takes_an_http_proxy(render, proxy, exp
         for one in pod(objects, "model-proxy")["spec"]["containers"][0]["env"]
         if one["name"] == "HTTPS_PROXY"
     ] == [value for value in [proxy.get("https")] if value]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        pytest.param(
+            {**provider(baseUrl=HOST), "modelProxy": {"enabled": False}},
+            "nobody asks them",
+            id="providers-without-proxy",
+        ),
+        pytest.param(
+            {"models": {"providers": [{"name": "a", "kind": "OpenAI", "baseUrl": HOST}] * 2}},
+            "two are named a",
+            id="names",
+        ),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused_with_a_cure(render, helm, values, words):
+    with pytest.raises(helm.HelmRenderError) as refused:
+        render(TRIAL, values)
+
+    assert words in str(refused.value)
 
 
 PAGE = (CHART.parents[1] / "docs" / "how-to" / "models.md").read_text()
