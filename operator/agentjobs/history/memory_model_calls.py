@@ -73,8 +73,13 @@ class MemoryModelCalls:
         open_ = {one.new.id: one for one in self._calls() if one.end is None}
         for end in ends:
             if call := open_.pop(end.id, None):
-                stored = end.storable()
-                call.end = replace(stored, cost=call.new.cost) if stored.cost.is_nan() else stored
+                stored, new = end.storable(), call.new
+                call.end = replace(
+                    stored,
+                    provider=stored.provider or new.provider,
+                    model=stored.model or new.model or new.asked,
+                    cost=new.cost if stored.cost.is_nan() else stored.cost,
+                )
                 call.ended = self._history.now()
 
     async def seen(self, proxy: str, told: Mapping[str, Any]) -> None:

@@ -5,12 +5,10 @@ server that crashes would forget calls that were made. Reservations of a job tak
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
-from uuid import UUID
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -18,13 +16,12 @@ from msgspec import Raw
 from psycopg.types.json import Json
 
 from agentjobs import errors
-from agentjobs.history.breaker import Away
 from agentjobs.history.database import Connection, Database, as_json
 from agentjobs.history.model_records import MAX_CONTENT_BYTES, CallOutcome, EndedCall, NewCall, Reserved
 from agentjobs.history.ownership import check, start_key
 from agentjobs.history.sanitize import dump_json
 from agentjobs.history.statements import load
-from agentjobs.models.budget import NOTHING, Fits, Judgement, Scope, plain
+from agentjobs.models.budget import Fits, Judgement, Scope, plain
 from agentjobs.models.tokens import Tokens
 
 _SQL: Final = load("model_calls")
@@ -34,8 +31,6 @@ MISSED: Final = timedelta(seconds=45)
 # Ends in one transaction: some ten milliseconds; and the bytes of their contents.
 BATCH: Final = 200
 BATCH_BYTES: Final = 4 * MAX_CONTENT_BYTES
-# A transaction whose answer nobody heard may be committed for as long: its statements have deadlines.
-UNSURE_SECONDS: Final = 30.0
 
 
 class ModelCalls:
@@ -43,31 +38,26 @@ class ModelCalls:
 
     Args:
         cluster: uid of the namespace kube-system; only calls of its jobs can be made.
-        clock: seconds that never go back.
 
     Every method raises `errors.Unavailable` when the database cannot answer within five seconds.
     """
 
-    def __init__(self, database: Database, *, cluster: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, database: Database, *, cluster: str) -> None:
         self._database = database
         self._cluster = cluster
-        self._clock = clock
-        # Reservations that failed, or whose caller left, and since when. They may be stored though no call is made.
-        self._unsure: dict[UUID, float] = {}
         # A job that makes many calls at once takes one connection here, not all of them.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def reserve(self, call: NewCall) -> Reserved:
         """Record a call that is about to be made, if the budget of its job has room for it; the same call twice is one.
 
-        What it reserved is given back by `seen` when this raises, or is cancelled: then no call may be made.
+        When this raises `errors.Unavailable`, or is cancelled, the call may be recorded for some seconds to come.
 
         Raises:
             errors.NotFound, errors.Fenced: there is no such start, or it is not this pod's.
             errors.Conflict: the call has ended.
             errors.Invalid: its cost is not a number.
         """
-        self._unsure.pop(call.id, None)
         asked = {**start_key(call.uid, call.start), **_reservation(call), "cluster": self._cluster}
 
         async def work(tx: Connection) -> Any:
@@ -75,14 +65,7 @@ class ModelCalls:
             return await tx.execute(_SQL["reserve"], asked)
 
         async with self._turns.setdefault(call.uid, asyncio.Lock()):
-            try:
-                answer = await self._database.run(work)
-            except (Away, errors.Invalid):
-                raise
-            except BaseException:
-                self._unsure[call.id] = self._clock()
-                raise
-        row: Any = await answer.fetchone()
+            row: Any = await (await self._database.run(work)).fetchone()
         if row is None:
             raise errors.NotFound(f"job {call.uid} has no start {call.start}")
         check(row.pod_uid, row.fenced_at, uid=call.uid, start=call.start, pod=call.pod_uid)
@@ -113,20 +96,11 @@ class ModelCalls:
             return await (await connection.execute(_SQL["seen"], asked)).fetchone()
 
         row: Any = await self._database.autocommit(note)
-        await self._give_back()
         while row.is_steady:
             lost = await self._lost()
             await self.settle([_lost_end(one) for one in lost])
             if len(lost) < BATCH:
                 break
-
-    async def _give_back(self) -> None:
-        """End reservations that no call was made for."""
-        unsure = dict(self._unsure)
-        await self.settle([EndedCall(call, CallOutcome.FAILED, 0, "", "", "", Tokens(), NOTHING) for call in unsure])
-        for call, since in unsure.items():
-            if self._clock() - since > UNSURE_SECONDS and self._unsure.get(call) == since:
-                del self._unsure[call]
 
     async def _lost(self) -> list[Any]:
         async def work(connection: Connection) -> list[Any]:

@@ -165,8 +165,9 @@ class ModelLedger(Protocol):
     async def reserve(self, call: NewCall) -> Reserved:
         """Record a call that is about to be made, if the budget of its job has room for it; the same call twice is one.
 
-        What other calls of the job, by any proxy, may still cost counts too (`models.budget.judge`). When this raises,
-        or is cancelled, no call may be made, unless the same reservation succeeds later.
+        What other calls of the job, by any proxy, may still cost counts too (`models.budget.judge`). When this raises
+        `errors.Unavailable`, or is cancelled, the call may be recorded for some seconds to come: it is to be settled as
+        Failed then, unless it is reserved again.
 
         Raises:
             errors.NotFound, errors.Fenced: there is no such start, or it is not this pod's.

@@ -86,17 +86,6 @@ async def deaf(database):
         yield opened
 
 
-async def test_a_reservation_whose_answer_was_lost_is_given_back(deaf, build):
-    ledger = ModelCalls(deaf, cluster=CLUSTER)
-    with pytest.raises(errors.Unavailable):
-        await ledger.reserve(a_call_of())
-    deaf.loses = False
-
-    assert (await ledger.reserve(a_call_of(limits=ONE_CALL))).judgement.fits is Fits.NOT_YET
-    await ledger.seen("proxy-a", {})
-    assert (await ledger.reserve(a_call_of(limits=ONE_CALL))).judgement.fits is Fits.YES
-
-
 async def test_a_reservation_that_is_asked_again_after_its_answer_was_lost_stands(deaf, operator, build):
     ledger, call = ModelCalls(deaf, cluster=CLUSTER), a_call_of(limits=ONE_CALL)
     with pytest.raises(errors.Unavailable):
@@ -104,40 +93,8 @@ async def test_a_reservation_that_is_asked_again_after_its_answer_was_lost_stand
     deaf.loses = False
 
     assert (await ledger.reserve(call)).judgement.fits is Fits.YES
-    await ledger.seen("proxy-a", {})
     await ledger.settle([the_end_of(call)])
     assert (await operator.spent(build.uid)).llm_calls == 1
-
-
-async def test_a_reservation_that_arrives_after_it_was_given_back_is_given_back_again(connected, deaf, build):
-    now = [0.0]
-    ledger, call = ModelCalls(deaf, cluster=CLUSTER, clock=lambda: now[0]), a_call_of()
-    with pytest.raises(errors.Unavailable):
-        await ledger.reserve(replace(call, pod_uid="nobody"))  # it was not stored yet
-    deaf.loses = False
-    await ledger.seen("proxy-a", {})
-    await ModelCalls(connected, cluster=CLUSTER).reserve(call)
-    now[0] = 29.0
-    await ledger.seen("proxy-a", {})
-
-    assert (await ledger.reserve(a_call_of(limits=ONE_CALL))).judgement.fits is Fits.YES
-
-
-async def test_a_caller_that_leaves_reserves_nothing(connected, build):
-    ledger = ModelCalls(connected, cluster=CLUSTER)
-    for turns in range(12):
-        asking = asyncio.create_task(ledger.reserve(call := a_call_of()))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        asking.cancel()
-        await asyncio.wait({asking})
-        if not asking.cancelled():  # it was faster
-            await ledger.settle([the_end_of(call, outcome=CallOutcome.FAILED)])
-    await ledger.seen("proxy-a", {})
-    await asyncio.sleep(0.05)
-    await ledger.seen("proxy-a", {})
-
-    assert (await ledger.reserve(a_call_of(limits=ONE_CALL))).judgement.fits is Fits.YES
 
 
 async def test_two_proxies_exceed_a_budget_by_one_call_at_most(proxies, operator, build):

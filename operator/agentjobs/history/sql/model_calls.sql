@@ -93,9 +93,10 @@ WITH given AS (
     SET ended = clock_timestamp(),
         outcome = given.outcome,
         status = given.status,
-        provider = given.provider,
+        -- One that was never sent, or refused before, is told by what was to be asked.
+        provider = coalesce(nullif(given.provider, ''), calls.provider),
         key = given.key,
-        model = given.model,
+        model = coalesce(nullif(given.model, ''), calls.model),
         input = given.input,
         output = given.output,
         cached = given.cached,

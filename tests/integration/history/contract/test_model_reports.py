@@ -162,6 +162,17 @@ async def test_calls_of_one_step_are_told_alone(reports, used):
     assert (call.input_tokens, call.output_tokens, call.estimated, call.has_content) == (10, 5, False, False)
 
 
+async def test_a_call_that_was_never_sent_is_told_by_what_was_to_be_asked(reports, ledger, used):
+    await used("a", "0.5")
+    call = a_call_of("a", provider="google", model="gemini-2.5-pro")
+    await ledger.reserve(call)
+    end = replace(the_end_of(call, outcome=CallOutcome.FAILED, cost="0", tokens=Tokens()), provider="", model="")
+    await ledger.settle([end])
+
+    told = [(line.provider, line.model, line.failed) for line in await reports.job_models("a")]
+    assert told == [("google", "gemini-2.5-flash", 0), ("google", "gemini-2.5-pro", 1)]
+
+
 @pytest.mark.parametrize("cursor", ["nonsense", write_cursor([datetime.now(UTC), "no-uuid"])])
 async def test_a_cursor_of_another_list_is_refused(reports, cursor):
     with pytest.raises(errors.Invalid):
