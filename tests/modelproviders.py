@@ -56,6 +56,8 @@ class Answer:
     """The provider's own word for why it ended; empty for its usual one."""
     cut_after: int | None = None
     """The connection is cut after so many events of a stream, or in the middle of a body."""
+    cut_within: int | None = None
+    """The connection is cut in the middle of this event of a stream."""
     hang_after: int | None = None
     """Nothing more comes after so many events of a stream, or after half a body."""
     zipped: bool = False
@@ -298,7 +300,9 @@ async def _stream(request: web.Request, seen: Seen, answer: Answer, events: Sequ
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
     for number, event in enumerate(events):
-        if number == answer.cut_after:
+        if number == answer.cut_within:
+            await response.write(event[: len(event) // 2])
+        if number in (answer.cut_after, answer.cut_within):
             await asyncio.sleep(0.01)  # what was written leaves before the connection closes
             return _cut(request, seen, response)
         if number == answer.hang_after:

@@ -159,6 +159,18 @@ async def test_every_client_is_answered_and_its_call_recorded(database, fake, ur
     assert await recorded(database) == [("Answered", model, 100, 20, 40, False)]
 
 
+@pytest.mark.alone("its pod has no job, and a garbage collector deletes it")
+async def test_a_stream_that_is_cut_within_an_event_is_a_broken_connection_to_its_client(database, fake, url, token):
+    fake.script(Answer(cut_within=3), Answer(cut_after=3))
+    async with openai_client(url, token) as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await ask_for_a_response(client, "gpt-5")
+        with pytest.raises(openai.APIError) as raised:
+            await ask_for_a_response(client, "gpt-5")
+
+    assert raised.value.code == "agentjobs.dev/ModelUnavailable"
+
+
 async def recorded(database):
     asked = "SELECT outcome, model, input, output, cached, estimated FROM agentjobs.model_calls"
     async with await psycopg.AsyncConnection.connect(database) as connection:
