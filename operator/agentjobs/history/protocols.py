@@ -223,7 +223,7 @@ class ModelLimits(Protocol):
         ...
 
     async def opened(self, key: str, model: str) -> None:
-        """Note that a provider took the first call of a key that was closed; one that was closed again since stays so."""
+        """Note that a provider took the first call of a key that was closed. It stays closed if it was closed again."""
         ...
 
     async def closed_keys(self) -> dict[tuple[str, str], float]:
