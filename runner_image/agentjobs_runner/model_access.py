@@ -7,6 +7,8 @@ client keeps the key that it was made with, and the key of the step that they be
 """
 
 import functools
+import hashlib
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, MutableMapping
@@ -178,8 +180,17 @@ def _trust(variables: MutableMapping[str, str], authority: str) -> None:
         # Node adds to what it knows; for the others the file is all that they trust.
         for name, known in (("SSL_CERT_FILE", public), ("REQUESTS_CA_BUNDLE", public), ("NODE_EXTRA_CA_CERTS", None)):
             before = variables.get(name) or known
-            with tempfile.NamedTemporaryFile("w", prefix="agentjobs-trust-", suffix=".pem", delete=False) as file:
-                file.write(f"{Path(before).read_text() if before else ''}\n{ours}\n")
-            variables[name] = file.name
+            variables[name] = str(_kept(f"{Path(before).read_text() if before else ''}\n{ours}\n"))
     except OSError as error:
         logger.warning("models.untrusted", extra={"error": str(error)})
+
+
+def _kept(text: str) -> Path:
+    """Return a file with this text. Starts that share a folder for such files, as on one's own machine, share it."""
+    path = Path(tempfile.gettempdir(), f"agentjobs-trust-{hashlib.sha256(text.encode()).hexdigest()[:16]}.pem")
+    # Where others may write as well, a file of theirs is none to trust.
+    if path.is_file() and path.stat().st_uid == os.getuid() and path.read_text() == text:
+        return path
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        file.write(text)
+    return Path(file.name).replace(path)

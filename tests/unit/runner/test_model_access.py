@@ -1,6 +1,7 @@
 """Clients of models are led to the proxy, and what they send to it carries the pod's token and the step."""
 
 import ssl
+import tempfile
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -17,6 +18,11 @@ from agentjobs_runner.model_access import ModelAccess, in_ascii
 URL = "https://models.agentjobs-system.svc:8443/asked"
 ROOTS = Path(certifi.where()).read_text()
 AUTHORITY = ROOTS[ROOTS.index("-----BEGIN") : ROOTS.index("-----END CERTIFICATE-----")] + "-----END CERTIFICATE-----\n"
+
+
+@pytest.fixture(autouse=True)
+def _a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 @pytest.fixture
@@ -88,6 +94,18 @@ def test_the_installations_authority_is_trusted_beside_public_ones(access, tmp_p
     assert known == ssl.create_default_context(cafile=certifi.where()).cert_store_stats()["x509_ca"]
     assert Path(found["REQUESTS_CA_BUNDLE"]).read_text().rstrip().endswith(AUTHORITY.rstrip())
     assert Path(found["NODE_EXTRA_CA_CERTS"]).read_text().strip() == AUTHORITY.strip()
+
+
+def test_starts_that_share_a_folder_share_the_file_of_authorities(access):
+    first, second = led(access, AUTHORITY), led(access, AUTHORITY)
+    assert first["SSL_CERT_FILE"] == second["SSL_CERT_FILE"] == first["REQUESTS_CA_BUNDLE"]
+
+
+def test_a_file_that_somebody_else_put_there_is_not_trusted(access):
+    found = Path(led(access, AUTHORITY)["NODE_EXTRA_CA_CERTS"])
+    found.write_text("of somebody else")
+    again = led(access, AUTHORITY)["NODE_EXTRA_CA_CERTS"]
+    assert Path(again).read_text().strip() == AUTHORITY.strip()
 
 
 def test_an_authority_of_the_jobs_own_stays_trusted(access, tmp_path):

@@ -311,20 +311,20 @@ def test_vertex_ai_is_refused_in_its_own_words(run, proxy):
 
 @pytest.fixture
 def authority(proxy, tmp_path):
-    """Gives the proxy a certificate that only this authority vouches for; returns the path of its own."""
+    """Gives the proxy a certificate that only this authority vouches for; returns what a pod knows of it."""
     made = Authority(tmp_path, name="of-the-installation", now=datetime.now(UTC))
     pair = made.server("models")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair.certificate, pair.key)
     proxy.server.socket = context.wrap_socket(proxy.server.socket, server_side=True)
     proxy.url = proxy.url.replace("http:", "https:")
-    return str(made.certificate)
+    return {contract.ENV_GATEWAY_CA: str(made.certificate), "TMPDIR": str(tmp_path)}
 
 
 @pytest.mark.parametrize("model", [model for model, _, _ in CLIENTS.values()], ids=CLIENTS)
 def test_clients_trust_the_installations_authority_and_pass_the_clusters_proxy_by(run, proxy, authority, model):
     outside = {"HTTPS_PROXY": "http://127.0.0.1:9"}
-    _, process = run(model, **{contract.ENV_GATEWAY_CA: authority}, **outside)
+    _, process = run(model, **authority, **outside)
     assert process.wait().verdict == SUCCEEDED, process.err
 
 
@@ -338,8 +338,7 @@ openai.OpenAI(max_retries=0).chat.completions.create(model="own", messages=[])
 '''], check=True)
 root_agent = LlmAgent(name="a", model="openai/some-model", instruction="Help.")
 """
-    env = {contract.ENV_GATEWAY_CA: authority}
-    _, process = run(agent={"module": {"ref": "mine:root_agent"}}, files={"mine.py": asks}, **env)
+    _, process = run(agent={"module": {"ref": "mine:root_agent"}}, files={"mine.py": asks}, **authority)
 
     assert process.wait().verdict == SUCCEEDED, process.err
     assert proxy.models == ["own", "some-model"]
