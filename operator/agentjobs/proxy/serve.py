@@ -40,7 +40,6 @@ from agentjobs.proxy.sending import Sender
 from agentjobs.proxy.server import Requests
 from agentjobs.proxy.settlements import Settlements
 from agentjobs.proxy.upstream import Upstream
-from agentjobs.readiness import Readiness
 from agentjobs.settings import ProxySettings
 
 logger = logging.getLogger(__name__)
@@ -90,10 +89,8 @@ async def serving(
     ):
         metrics.database.pool(database.connections)
         authenticator = Authenticator(kube, clock=time.monotonic, check_addresses=settings.check_addresses)
-        readiness = Readiness(
-            {"database": database.check_schema, "API server": authenticator.check}, name="proxy", clock=time.monotonic
-        )
-        requests = Requests(readiness=readiness, registry=metrics.registry)
+        checks = {"database": database.check_schema, "API server": authenticator.check}
+        requests = Requests(checks, registry=metrics.registry, clock=time.monotonic)
         parts = _Parts(database, upstream, authenticator, installation, metrics, background, requests)
         if certificate is not None:
             background.start(certificate.renew(), "certificate")

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import re
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -16,11 +16,12 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from agentjobs.capacity import Capacity
+from agentjobs.errors import Unavailable
 from agentjobs.proxy import apis
 from agentjobs.proxy.apis.api import Api
 from agentjobs.proxy.client import BODY_BYTES, CAPACITY_SECONDS, Client
 from agentjobs.proxy.exchange import Exchange
-from agentjobs.readiness import Readiness
+from agentjobs.readiness import Check, Readiness
 
 logger = logging.getLogger(__name__)
 
@@ -33,13 +34,15 @@ class Requests:
     """Answers every request that comes; hand it to `connections.Server`.
 
     Args:
+        checks: what /readyz asks about beside the proxy itself.
         registry: what `/metrics` shows.
+        clock: in seconds, monotonic.
     """
 
-    def __init__(self, *, readiness: Readiness, registry: CollectorRegistry) -> None:
+    def __init__(self, checks: Mapping[str, Check], *, registry: CollectorRegistry, clock: Callable[[], float]) -> None:
         self.exchange: Exchange | None = None
         """What answers requests for models; None until it can."""
-        self._readiness = readiness
+        self._readiness = Readiness({**checks, "cluster": self._check}, name="proxy", clock=clock)
         self._registry = registry
         self._bodies = Capacity(BODY_BYTES, patience=CAPACITY_SECONDS)
         self._running: set[asyncio.Task[Any]] = set()
@@ -90,6 +93,10 @@ class Requests:
                 return _refused(500, "The proxy failed; its log says where.")
             client.cut()
         return client.answer or _refused(500, "The proxy gave no answer.")
+
+    async def _check(self) -> None:
+        if self.exchange is None:
+            raise Unavailable("the API server has not said yet which cluster this is")
 
     async def _tell(self, path: str) -> web.StreamResponse:
         if path == "/metrics":

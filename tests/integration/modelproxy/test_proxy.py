@@ -120,6 +120,27 @@ async def test_a_client_that_hangs_up_ends_the_call_at_the_provider_and_is_booke
     assert [seen.ended for seen in fake.seen] == ["hung up"]
 
 
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+async def test_a_client_that_hangs_up_before_the_first_byte_ends_the_call_at_the_provider(
+    http, pod, fake, ledger, streamed
+):
+    token = await pod()
+    fake.default = Hang()
+    asking = asyncio.create_task(ask(http, token, MESSAGES | {"stream": streamed}))
+    while not fake.seen:
+        await asyncio.sleep(0.01)
+
+    asking.cancel()
+
+    (call,) = await settled(ledger)
+    for _ in range(200):
+        if fake.seen[0].ended:
+            break
+        await asyncio.sleep(0.01)
+    assert (call.outcome, call.status, fake.seen[0].ended) == ("Cut", 0, "hung up")
+    assert call.cost <= call.reserved_cost
+
+
 @pytest.mark.parametrize(
     ("behaviour", "status"),
     [

@@ -1,0 +1,124 @@
+"""Ended calls on their way into the ledger."""
+
+import asyncio
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+
+from agentjobs import errors
+from agentjobs.history.model_records import CallOutcome, EndedCall
+from agentjobs.models.tokens import Tokens
+from agentjobs.proxy.settlements import BATCH, MOST_CONTENTS, Settlements
+
+pytestmark = pytest.mark.looptime
+
+
+def end(number, content=None):
+    return EndedCall(UUID(int=number), CallOutcome.ANSWERED, 200, "p", "k", "m", Tokens(1), Decimal(1), content=content)
+
+
+class Ledger:
+    """Takes ends as it is told to."""
+
+    def __init__(self):
+        self.batches, self.away, self.refuses = [], 0, set()
+
+    async def settle(self, ends):
+        await asyncio.sleep(0.01)
+        if self.away:
+            self.away -= 1
+            raise errors.Unavailable("away")
+        if self.refuses & {one.id.int for one in ends}:
+            raise errors.Invalid("no JSON")
+        self.batches.append([one.id.int for one in ends])
+
+
+@pytest.fixture
+async def made():
+    ledger = Ledger()
+    settlements = Settlements(ledger)
+    running = asyncio.create_task(settlements.run())
+    yield settlements, ledger
+    running.cancel()
+
+
+async def test_what_ends_meanwhile_travels_together(made):
+    settlements, ledger = made
+
+    settlements.add("a", end(1))
+    await asyncio.sleep(0.005)
+    for number in range(2, 2 + BATCH + 5):
+        settlements.add("a", end(number))
+    await asyncio.sleep(1)
+
+    assert [len(batch) for batch in ledger.batches] == [1, BATCH, 5]
+    assert len(settlements) == 0
+
+
+async def test_what_the_database_does_not_take_is_kept_until_it_does(made):
+    settlements, ledger = made
+    ledger.away = 5
+
+    settlements.add("a", end(1))
+    await asyncio.sleep(60)
+
+    assert (ledger.batches, len(settlements)) == ([[1]], 0)
+
+
+async def test_one_that_is_refused_keeps_no_other_from_being_written(made):
+    settlements, ledger = made
+    ledger.refuses = {2}
+
+    for number in (1, 2, 3):
+        settlements.add("a", end(number))
+    await asyncio.sleep(1)
+
+    assert (ledger.batches, len(settlements)) == ([[1], [3]], 0)
+
+
+async def test_who_waits_for_a_job_hears_of_its_settlements_and_of_no_others(made):
+    settlements, _ = made
+    loop = asyncio.get_running_loop()
+    waiting = [asyncio.create_task(settlements.change(job, 5)) for job in "ab"]
+    await asyncio.sleep(0)
+
+    settlements.add("a", end(1))
+    began, ended = loop.time(), []
+    for task in waiting:
+        await task
+        ended.append(loop.time() - began)
+
+    assert ended[0] < 1
+    assert ended[1] == pytest.approx(5, abs=0.1)
+    assert settlements._watchers == {}
+
+
+async def test_what_is_left_at_the_end_is_written_within_a_time(made):
+    settlements, ledger = made
+    ledger.away = 2
+    settlements.add("a", end(1))
+
+    await settlements.drain(5)
+
+    assert ledger.batches[0] == [1]
+
+
+async def test_a_database_that_stays_away_does_not_keep_the_process(made):
+    settlements, ledger = made
+    ledger.away = 10**6
+    settlements.add("a", end(1))
+    began = asyncio.get_running_loop().time()
+
+    await settlements.drain(5)
+
+    assert asyncio.get_running_loop().time() - began == pytest.approx(5, abs=0.2)
+
+
+def test_while_many_wait_their_texts_are_not_held():
+    settlements = Settlements(Ledger())
+
+    for number in range(MOST_CONTENTS + 1):
+        settlements.add("a", end(number, content={"request": {}}))
+
+    assert [kept.content is None for _, kept in settlements._waiting.values()] == [False] * MOST_CONTENTS + [True]
