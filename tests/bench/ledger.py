@@ -75,7 +75,11 @@ async def at_once(ledger: ModelCalls, jobs: int) -> float:
 
 
 async def main() -> None:
-    folder = Path(tempfile.mkdtemp(prefix="agentjobs-bench-"))
+    with tempfile.TemporaryDirectory(prefix="agentjobs-bench-") as folder:
+        await measure(Path(folder))
+
+
+async def measure(folder: Path) -> None:
     async with EmbeddedPostgres(folder) as postgres:
         migrate.upgrade(postgres.dsn)
         async with Database(postgres.dsn) as database:
