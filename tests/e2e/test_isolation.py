@@ -75,7 +75,12 @@ def attacks(release, provider, shared_namespace, shared_jobs, a_job, apply_to, t
         "model_elsewhere": ask_model | {"token": "own", "url": f"{models}/gemini/v1beta/files"},
         "model_upwards": ask_model | {"token": "own", "url": f"{models}/gemini/../../{generate}"},
         "model_host": ask_model | {"token": "own", "url": f"{models}/https://example.com/{generate}"},
-        "model_of_nobody": ask_model | {"token": "own", "url": f"{models}/{generate}".replace("gemini-2.5", "gpt-5")},
+        "model_of_nobody": ask_model
+        | {
+            "token": "own",
+            "url": f"{models}/openai/v1/chat/completions",
+            "body": json.dumps({"model": "gpt-5", "messages": [{"role": "user", "content": "Where?"}]}),
+        },
         "control": {"do": "ask", "method": "GET", "url": mine, "token": "own"},
         "rights": {"do": "rights"},
         "environment": {"do": "environment", "words": SECRETIVE},
