@@ -10,6 +10,7 @@ What calls give back is noted at once and sent later (`returns`). Which keys are
 import asyncio
 import contextlib
 import logging
+import math
 from collections import Counter, OrderedDict, deque
 from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -49,6 +50,8 @@ _FRESH_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 5.0
 # A model that has no room for longer is told to be exhausted, so that no more jobs start on it.
 _EXHAUSTED_SECONDS: Final = 5.0
+# A limit by the day may be raised, or another key added, while nothing starts that would find out.
+_EXHAUSTED_AT_MOST: Final = 600.0
 # A request may ask for any number of answers of any length; those who wait beside it need sums that fit a column.
 _MOST_TOKENS: Final = 10**12
 # Longer than a statement may take, here and at the server.
@@ -272,7 +275,8 @@ class _Line:
         self._rooms_at = 0.0
         self._blocked: Refused | None = None
         self._blocked_until = 0.0
-        self._exhausted_until = 0.0
+        # What proxies told before, with the limits of then, nobody else takes back.
+        self._exhausted_until = math.inf
         self._arrivals = _Arrivals()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -419,10 +423,10 @@ class _Line:
         return pause
 
     def _full(self, refused: Refused, now: float) -> None:
-        until = now + refused.seconds
-        if refused.seconds > _EXHAUSTED_SECONDS and abs(until - self._exhausted_until) > 1:
-            self._exhausted_until = until
-            self._tell_exhausted(refused.seconds, refused.limit)
+        seconds = min(refused.seconds, _EXHAUSTED_AT_MOST)
+        if seconds > _EXHAUSTED_SECONDS and abs(now + seconds - self._exhausted_until) > 1:
+            self._exhausted_until = now + seconds
+            self._tell_exhausted(seconds, refused.limit)
 
     def _tell_exhausted(self, seconds: float, reason: str) -> None:
         # Other namespaces may have other keys of the same model.

@@ -562,6 +562,25 @@ async def test_a_refusal_counts_here_while_history_does_not_hear_it(limiter, his
     assert (await limiter.enter(a_call(first, second), patience=1)).key == "gemini/two"
 
 
+async def test_a_model_whose_limit_is_used_up_for_the_day_is_looked_at_again_earlier(limiter, history):
+    key = a_key(quota(Counts.REQUESTS, 1, window=86_400.0))
+    await limiter.enter(a_call(key), patience=1)
+    with pytest.raises(NoTurn):
+        await limiter.enter(a_call(key), patience=1)
+    await asyncio.sleep(0.1)
+
+    (until,) = (await history.exhausted_models()).values()
+    assert until <= NOON + timedelta(seconds=600)
+
+
+async def test_a_model_that_was_exhausted_is_not_when_other_limits_have_room(limiter, history):
+    await history.exhausted(pool(MODEL, ["gemini/main"]), seconds=500, reason="before")
+    await limiter.enter(a_call(requests(5)), patience=1)
+    await asyncio.sleep(0.1)
+
+    assert await history.exhausted_models() == {}
+
+
 async def test_calls_fail_while_history_is_away_and_go_on_after(limiter, history):
     turn = await limiter.enter(a_call(at_once(1)), patience=1)
     history.away = True
