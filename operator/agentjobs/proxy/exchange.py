@@ -206,8 +206,7 @@ class Exchange:
         try:
             return await self._ledger.reserve(new)
         except (asyncio.CancelledError, errors.Unavailable):
-            # It may be recorded all the same. The ledger sees to that within seconds; calls that wait need not.
-            self._settlements.add(new.uid, call.end())
+            self._settlements.add_unsure(new.uid, call.end())
             raise
 
     async def _send(self, job: Job, *, patience: float) -> None:

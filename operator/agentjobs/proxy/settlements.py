@@ -22,6 +22,8 @@ BATCH: Final = 200
 PAUSES: Final = (0.1, 5.0)
 # Some 100 MB. The database is away for a day then; what is dropped stays reserved until its proxy is missed.
 MOST: Final = 200_000
+# A reservation whose answer nobody heard may be stored for as long: its statements have deadlines of 4 s each.
+UNSURE_SECONDS: Final = 15.0
 # Beyond so many, requests and answers are not kept with them.
 MOST_CONTENTS: Final = 500
 
@@ -40,6 +42,7 @@ class Settlements:
     def __init__(self, ledger: Settles) -> None:
         self._ledger = ledger
         self._waiting: OrderedDict[UUID, tuple[str, EndedCall]] = OrderedDict()
+        self._unsure: dict[UUID, tuple[asyncio.TimerHandle, str, EndedCall]] = {}
         self._some = asyncio.Event()
         self._watchers: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
 
@@ -53,6 +56,12 @@ class Settlements:
             logger.error("settlement.dropped", extra={"call": str(lost.id)})
         self._waiting[end.id] = job, replace(end, content=None) if len(self) >= MOST_CONTENTS else end
         self._some.set()
+
+    def add_unsure(self, job: str, end: EndedCall) -> None:
+        """Take the end of a call that may be recorded only after it: now, and again when it must be there."""
+        self.add(job, end)
+        timer = asyncio.get_running_loop().call_later(UNSURE_SECONDS, self._add_again, end.id)
+        self._unsure[end.id] = timer, job, end
 
     async def change(self, job: str, seconds: float) -> None:
         """Return when a call of this job was settled by this process, or after `seconds`."""
@@ -80,6 +89,8 @@ class Settlements:
 
     async def drain(self, seconds: float) -> None:
         """Write all there is, at the end of the process; what is left after `seconds` is booked as lost by others."""
+        for call in [*self._unsure]:
+            self._add_again(call)
         try:
             async with asyncio.timeout(seconds):
                 while self._waiting:
@@ -89,6 +100,11 @@ class Settlements:
                         await asyncio.sleep(PAUSES[0])
         except TimeoutError:
             logger.error("settlement.left", extra={"calls": len(self)})
+
+    def _add_again(self, call: UUID) -> None:
+        timer, job, end = self._unsure.pop(call)
+        timer.cancel()
+        self.add(job, end)
 
     async def _write(self) -> None:
         batch = [self._waiting[key] for key, _ in zip(self._waiting, range(BATCH), strict=False)]

@@ -9,7 +9,7 @@ import pytest
 from agentjobs import errors
 from agentjobs.history.model_records import CallOutcome, EndedCall
 from agentjobs.models.tokens import Tokens
-from agentjobs.proxy.settlements import BATCH, MOST_CONTENTS, Settlements
+from agentjobs.proxy.settlements import BATCH, MOST_CONTENTS, UNSURE_SECONDS, Settlements
 
 pytestmark = pytest.mark.looptime
 
@@ -92,6 +92,25 @@ async def test_who_waits_for_a_job_hears_of_its_settlements_and_of_no_others(mad
     assert ended[0] < 1
     assert ended[1] == pytest.approx(5, abs=0.1)
     assert settlements._watchers == {}
+
+
+async def test_what_may_be_recorded_only_later_is_settled_again_when_it_must_be(made):
+    settlements, ledger = made
+
+    settlements.add_unsure("a", end(1))
+    await asyncio.sleep(UNSURE_SECONDS + 1)
+
+    assert (ledger.batches, settlements._unsure) == ([[1], [1]], {})
+
+
+async def test_at_the_end_nothing_that_may_be_recorded_is_left_out(made):
+    settlements, ledger = made
+    settlements.add_unsure("a", end(1))
+    await asyncio.sleep(1)
+
+    await settlements.drain(5)
+
+    assert ledger.batches == [[1], [1]]
 
 
 async def test_what_is_left_at_the_end_is_written_within_a_time(made):
