@@ -202,7 +202,7 @@ def life(kubectl, wait_for, chart_values, adopt, tmp_path_factory) -> Iterator[L
 
 def earlier_values(values: dict[str, Any], earlier: Path) -> dict[str, Any]:
     """The values without what the earlier chart does not know, and with the earlier version's images."""
-    known = json.loads((earlier / "values.schema.json").read_text())["properties"]
+    known = yaml.safe_load((earlier / "values.yaml").read_text())
     tag = f"{values['image']['tag']}-earlier"
     runner = values["runner"]["image"]
     repository = runner["repository"].rpartition("/")[0] + "/agentjobs-runner"
