@@ -168,6 +168,8 @@ class Limiter:
         if self._shared.closures.close(turn.key, model, seconds) or turn.is_probe:
             for line in self._lines.values():
                 line.key_closed(turn.key)
+                if not whole_key:  # a key that is wrong or empty is no reason to wait: its jobs shall say so
+                    line.tell_if_closed(reason)
             with _unheard():
                 await self._shared.limits.close(turn.key, model, seconds=seconds, reason=reason)
 
@@ -332,6 +334,12 @@ class _Line:
         """Use nothing that was taken ahead from a key's limits."""
         if self._lease is not None and self._lease.key == key:
             self._end_lease(self._lease)
+
+    def tell_if_closed(self, reason: str) -> None:
+        """Tell that the model is exhausted when all its keys are closed: what was refused need not wait here."""
+        waits = [self._shared.closures.seconds(key.name, self._model) or 0.0 for key in self._keys]
+        if all(waits):
+            self._full(Refused(min(waits), reason), _time())
 
     def call_ended(self) -> None:
         """Look again if the line waits for a call to end."""

@@ -9,6 +9,7 @@ from tests.modelproviders import Answer, Failure, Used, in_thread
 from agentjobs.dev.up import handed_to_models, up
 from agentjobs.history.database import Database
 from agentjobs.history.model_limits import ModelLimits
+from agentjobs.reconcile.job.exhausted import ASK_SECONDS
 from devcluster.client import NAMESPACES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -65,14 +66,15 @@ async def test_twenty_agents_at_once_exceed_it_by_one_call_at_most(system, job_o
 async def test_a_job_is_held_back_while_the_provider_asks_to_wait(system, job_of, fake):
     kube_system = await system.client.get(NAMESPACES, None, "kube-system")
     one = {"model": MODEL, "inline": {"instruction": "Be brief."}}
-    fake.script(Failure(429, "too many", retry_after=12))
+    fake.script(Failure(429, "too many", retry_after=15))
     await system.apply(*job_of("first", agent=one))
     async with Database(system.cluster.dsn) as database, asyncio.timeout(60):
         limits = ModelLimits(database, cluster=kube_system["metadata"]["uid"])
         while not await limits.exhausted_models():
             await asyncio.sleep(0.1)
+    await asyncio.sleep(ASK_SECONDS + 0.5)  # what the operator asked for the first job's start is too old then
     await system.apply(*job_of("second", agent=one))
-    waiting = await system.until("second", lambda status: status.get("reason") == "WaitingForModelLimit")
+    waiting = await system.until("second", lambda status: status.get("reason") == "WaitingForModelLimit", seconds=15)
     first, second = await system.finished("first"), await system.finished("second")
 
     assert waiting.get("starts", 0) == 0

@@ -531,6 +531,21 @@ async def test_a_model_without_room_is_told_to_be_exhausted_until_it_has_some(li
     assert await history.exhausted_models() == {}
 
 
+@pytest.mark.parametrize(
+    ("names", "whole_key", "told"),
+    [(["one"], False, True), (["one", "two"], False, False), (["one"], True, False)],
+    ids=["its-only-key", "another-is-open", "the-key-is-wrong"],
+)
+async def test_a_model_whose_keys_the_provider_closed_is_told_at_once(limiter, history, names, whole_key, told):
+    keys = [requests(10, name) for name in names]
+    turn = await limiter.enter(a_call(*keys), patience=1)
+    await limiter.refused(turn, seconds=30, reason="429", whole_key=whole_key)
+    limiter.leave(turn, None)
+    await asyncio.sleep(0)
+
+    assert list(await history.exhausted_models()) == ([pool(MODEL, ["gemini/one"])] if told else [])
+
+
 async def test_patience_ends_while_history_is_asked(limiter, history):
     await limiter.enter(a_call(at_once(1)), patience=1)
     history.delay(0.3)
