@@ -334,3 +334,12 @@ def test_an_alias_on_vertex_comes_as_a_publisher():
 
     assert found.model == "team/fast"
     assert target == "/v1/projects/p/locations/l/publishers/google/models/gemini-x:generateContent"
+
+
+def test_names_of_betas_stay_here_when_tokens_are_counted_on_vertex_which_refuses_them():
+    headers = {"anthropic-beta": "context-1m", "anthropic-version": "2023-06-01"}
+    paths = [f"{VERTEX}/publishers/anthropic/models/{model}:rawPredict" for model in ("count-tokens", "claude-x")]
+
+    found = [asked(path, MESSAGE, headers=headers).headers for path in paths]
+
+    assert ["anthropic-beta" in sent for sent in found] == [False, True]
