@@ -10,6 +10,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from types import TracebackType
 from typing import Final
@@ -91,7 +92,8 @@ class Answer:
             name: value for name, value in response.headers.items() if name.lower() in ANSWER_HEADERS
         }
         """Those that a pod may see."""
-        self.retry_after: str = response.headers.get("retry-after", "")
+        self.retry_after: str = retry_after(response.headers)
+        """In seconds, empty where nothing is told."""
         self.media_type: str = response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     async def pieces(self) -> AsyncIterator[bytes]:
@@ -219,6 +221,18 @@ class Upstream:
             bypassed = proxy_bypass(f"{origin.host}:{origin.port}")
             self._proxies[origin] = None if bypassed else getproxies().get(origin.scheme)
         return self._proxies[origin]
+
+
+def retry_after(headers: Mapping[str, str]) -> str:
+    """Return what Retry-After says, a date as the seconds since the answer's own: clocks differ."""
+    told = headers.get("retry-after", "")
+    if not told or told[0].isdigit():
+        return told
+    try:
+        until, now = parsedate_to_datetime(told), parsedate_to_datetime(headers.get("date", ""))
+        return f"{max(0.0, (until - now).total_seconds()):g}"
+    except (ValueError, TypeError):  # one of them is none, or has no zone
+        return ""
 
 
 def _why(error: Exception) -> Why:

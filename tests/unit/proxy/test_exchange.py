@@ -22,7 +22,7 @@ from agentjobs.proxy.limits import Limiter
 from agentjobs.proxy.metrics import ProxyMetrics
 from agentjobs.proxy.sending import Sender
 from agentjobs.proxy.settlements import Settlements
-from agentjobs.proxy.upstream import CutShort, Unreached, Why
+from agentjobs.proxy.upstream import CutShort, Unreached, Why, retry_after
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 MODELS = """
@@ -520,3 +520,18 @@ async def test_what_a_provider_keeps_is_made_and_deleted_by_the_same_key(world):
     assert [headers["x-goog-api-key"] for _, headers, _ in here.provider.seen] == ["k1", "k1"]
     assert here.provider.seen[1][0] == "http://g/v1beta/cachedContents/abc"
     assert len(here.ledger.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "30"}, "30"),
+        ({"retry-after": "Sun, 29 Nov 1998 09:00:30 GMT", "date": "Sun, 29 Nov 1998 09:00:00 GMT"}, "30"),
+        ({"retry-after": "Sun, 29 Nov 1998 08:00:00 GMT", "date": "Sun, 29 Nov 1998 09:00:00 GMT"}, "0"),
+        ({"retry-after": "Sun, 29 Nov 1998 09:00:30 GMT"}, ""),
+        ({"retry-after": "soon", "date": "Sun, 29 Nov 1998 09:00:00 GMT"}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_date_to_come_again_counts_from_the_providers_own_clock(headers, seconds):
+    assert retry_after(headers) == seconds
