@@ -310,6 +310,8 @@ async def _stream(request: web.Request, seen: Seen, answer: Answer, events: Sequ
         if number and answer.pace:
             await asyncio.sleep(answer.pace)
         await response.write(event)
+    if answer.hang_after == len(events):
+        await asyncio.Event().wait()
     await response.write_eof()
     return response
 

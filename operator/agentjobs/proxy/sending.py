@@ -34,6 +34,8 @@ USELESS_SECONDS: Final = 60.0
 # Of a provider that says it is busy and not for how long.
 BUSY_SECONDS: Final = 5.0
 MAX_BUSY_SECONDS: Final = 3600.0
+# Of one whose quota of the day is used up: it may be raised.
+DAILY_SECONDS: Final = 600.0
 # So often may a key refuse a call because it is busy. What it refuses again may be this call alone, and each time the
 # key is closed for all others.
 BUSY_TIMES: Final = 3
@@ -46,8 +48,9 @@ _UNKNOWN_KEY: Final = re.compile(rb'"reason"\s*:\s*"API_KEY_INVALID"')
 _NO_CREDIT: Final = b'"insufficient_quota"'
 # Of OpenAI, which answers 429 to a request that is larger than the whole limit.
 _TOO_LARGE: Final = b"Request too large"
-# Gemini says in the body when to come again.
+# Gemini says in the body when to come again. For a quota of a day that counts to the end of the minute.
 _RETRY_DELAY: Final = re.compile(rb'"retryDelay"\s*:\s*"(\d{1,6}(?:\.\d{1,9})?)s"')
+_DAILY: Final = re.compile(rb'"quotaId"\s*:\s*"\w*PerDay')
 # What answers are; a page of a load balancer is none, whatever its status.
 _MEDIA: Final = ("json", "event-stream")
 _DOWN: Final = frozenset({500, 502, 503, 504, 529})
@@ -242,19 +245,29 @@ class Sender:
         reader = job.api.usage_reader(job.asked)
         job.call.answered(answer.status, reader)
         await job.forget_body()
-        await job.client.begin(answer.status, {**answer.headers, **_told_model(job.call, way)})
-        held = b""
-        async for piece in answer.pieces():
-            job.call.comes(piece)
-            if not job.asked.streamed:
-                # Nobody waits for a piece of it. So its last one goes when it is known to be whole.
-                held, piece = piece, held
-            await job.client.write(piece)
-        if not reader.whole:
-            raise CutShort(Why.BROKEN, "it lacks its end")
-        await job.client.write(held)
-        job.call.comes_whole()
-        await job.client.end()
+        headers = {**answer.headers, **_told_model(job.call, way)}
+        if job.asked.streamed:
+            # With a length, a stream that lacks its end would be whole as HTTP before that is known.
+            headers = {name: value for name, value in headers.items() if name.lower() != "content-length"}
+        await job.client.begin(answer.status, headers)
+        try:
+            held = b""
+            async for piece in answer.pieces():
+                job.call.comes(piece)
+                if not job.asked.streamed:
+                    # Nobody waits for a piece of it. So its last one goes when it is known to be whole.
+                    held, piece = piece, held
+                await job.client.write(piece)
+            if not reader.whole:
+                raise CutShort(Why.BROKEN, "it lacks its end")
+            await job.client.write(held)
+            job.call.comes_whole()
+            await job.client.end()
+        except (asyncio.CancelledError, ConnectionError):
+            # Clients know the last event of a stream, and some hang up at it.
+            if job.asked.streamed and reader.whole:
+                job.call.comes_whole()
+            raise
 
     async def _tell(self, job: Job, failure: Failure) -> None:
         """Give the pod a provider's error, or what stands in its place."""
@@ -288,7 +301,9 @@ async def _failure(way: Way, answer: Answer, key: str) -> Failure:
 
 
 def _seconds(retry_after: str, body: bytes) -> float:
-    """Return after how long a provider wants to be asked again; Retry-After may be a date, which is not believed."""
+    """Return after how long a provider wants to be asked again."""
+    if _DAILY.search(body):
+        return DAILY_SECONDS
     in_body = _RETRY_DELAY.search(body)
     try:
         seconds = float(retry_after or (in_body[1] if in_body else b"nothing"))

@@ -119,6 +119,8 @@ def _ambiguous(request: web.BaseRequest) -> str:
         return "Send the body as it is, without a Content-Encoding."
     if "transfer-encoding" in request.headers and "content-length" in request.headers:
         return "The request has two lengths."
+    if request.headers.get("transfer-encoding", "chunked").lower() != "chunked":
+        return "Send the body as it is or in chunks, without another Transfer-Encoding."
     if len(request.headers.getall("host", ())) != 1:
         return "The request needs one Host."
     return ""
