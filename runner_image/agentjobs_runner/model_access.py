@@ -21,8 +21,21 @@ from urllib.parse import quote, urlsplit
 from agentjobs import contract
 from agentjobs_runner.log import logger
 
-step: Final[ContextVar[str]] = ContextVar("step", default="")
-"""The key of the step whose model is being asked, as it is stored; empty in other code."""
+
+@dataclass(frozen=True, slots=True)
+class ModelStep:
+    """The step whose model is being asked."""
+
+    key: str
+    """As it is stored."""
+    patience: float
+    """Seconds that the step waits for a sign of an answer."""
+
+
+asking: Final[ContextVar[ModelStep | None]] = ContextVar("asking", default=None)
+"""None in code that is no step."""
+# Less than the step's own, so that the proxy's refusal arrives before the step's time-out.
+_MARGIN: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +138,11 @@ class ModelAccess:
         headers.update(dict.fromkeys(named, token))
         if not named or "Authorization" in headers:
             headers["Authorization"] = f"Bearer {token}"
-        headers.pop(contract.HEADER_STEP, None)
-        if key := step.get():
-            headers[contract.HEADER_STEP] = in_ascii(key)
+        for name in (contract.HEADER_STEP, contract.HEADER_PATIENCE):
+            headers.pop(name, None)
+        if (step := asking.get()) is not None:
+            headers[contract.HEADER_STEP] = in_ascii(step.key)
+            headers[contract.HEADER_PATIENCE] = str(int(max(1.0, step.patience - _MARGIN)))
 
 
 def in_ascii(key: str) -> str:

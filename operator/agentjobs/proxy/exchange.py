@@ -53,6 +53,7 @@ PATIENCE_SECONDS: Final = 120.0
 # A call that waits for others of its job asks again when one of them was settled here, and this often for those of
 # other replicas: from the first to the longest pause.
 ASK_AGAIN_SECONDS: Final = (0.05, 1.0)
+_SECONDS: Final = re.compile(r"[0-9]{1,6}")
 _STEP: Final = re.compile(rf"[!-~]{{1,{contract.MAX_STEP_KEY_CHARS}}}")
 
 
@@ -133,7 +134,7 @@ class Exchange:
             job = Job(client, api, asked, call, runner.uid, held.aclose)
             del body, request, asked  # what a long answer does not need
             async with self._booked(call, runner, client):
-                await self._send(job, patience=max(0.0, self._patience - call.budget_wait))
+                await self._send(job, patience=max(0.0, self._patience_of(client) - call.budget_wait))
 
     async def _checked(self, api: Api, request: Request, asked: Asked, model: str, runner: RunnerIdentity) -> Asked:
         """Return what may be sent; the checker may have taken something out."""
@@ -187,7 +188,7 @@ class Exchange:
             provider=call.plan.stages[0].ways[0].provider.name,
             model=call.plan.stages[0].model,
         )
-        began, (pause, longest) = self._clock(), ASK_AGAIN_SECONDS
+        began, (pause, longest), patience = self._clock(), ASK_AGAIN_SECONDS, self._patience_of(client)
         while True:
             reserved = await self._asked_ledger(new, call)
             call.budget_wait = self._clock() - began
@@ -197,10 +198,15 @@ class Exchange:
                 case Fits.NO:
                     raise Refused(refusals.budget_spent(runner.budget, reserved))
                 case Fits.NOT_YET:
-                    if call.budget_wait + pause > self._patience:
+                    if call.budget_wait + pause > patience:
                         raise Refused(refusals.budget_reserved(reserved, call.budget_wait))
                     await self._settlements.change(runner.uid, pause)
                     pause = min(longest, 2 * pause)
+
+    def _patience_of(self, client: Client) -> float:
+        """For how many seconds a call may wait: what its client says, at most ours."""
+        told = client.headers.get(contract.HEADER_PATIENCE, "")
+        return min(self._patience, float(told)) if _SECONDS.fullmatch(told) else self._patience
 
     async def _asked_ledger(self, new: NewCall, call: Call) -> Reserved:
         try:

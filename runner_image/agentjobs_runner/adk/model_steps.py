@@ -40,6 +40,7 @@ from agentjobs_runner.adk.step_retries import model_may_recover, wait
 from agentjobs_runner.adk.steps_of_start import StepsOfStart
 from agentjobs_runner.endings import StartEnded, cut_off
 from agentjobs_runner.journal import NewStep
+from agentjobs_runner.model_access import ModelStep
 from agentjobs_runner.origins import Origin, Source, note_origin
 from agentjobs_runner.recorded_steps import stored_key
 from agentjobs_runner.steps import StepKey
@@ -252,9 +253,10 @@ class ModelSteps:
 
         It may give several whole answers to one call. Nothing may act on the first before all are recorded.
         """
+        step = ModelStep(stored_key(str(call.key)), timeout)
         async with (
             aclosing(shadow.asks(request, stream)) as answers,
-            aclosing(holding(model_access.step, stored_key(str(call.key)), answers)) as told,
+            aclosing(holding(model_access.asking, step, answers)) as told,
             aclosing(holding(_asking, True, told)) as heard,
         ):
             while (answer := await _next(heard, timeout)) is not None:

@@ -9,6 +9,7 @@ import pytest
 
 from agentjobs import errors
 from agentjobs.auth import RunnerIdentity
+from agentjobs.contract import HEADER_PATIENCE
 from agentjobs.history.memory import MemoryHistory
 from agentjobs.history.memory_model_calls import MemoryModelCalls
 from agentjobs.history.memory_model_limits import MemoryModelLimits
@@ -473,6 +474,15 @@ async def test_a_call_that_others_leave_no_budget_waits_and_then_is_refused_for_
     assert second.refusal == (429, "ModelRateLimited")
     assert int(second.told["retry-after"]) > 0
     assert (await first).status == 200
+
+
+@pytest.mark.parametrize(
+    ("told", "patience"), [("9", 9.0), ("900", 100.0), ("-1", 100.0), ("soon", 100.0), ("", 100.0)]
+)
+async def test_a_call_waits_no_longer_than_its_client_does(world, told, patience):
+    here = await world(patience=100.0)
+
+    assert here.exchange._patience_of(Client(headers={HEADER_PATIENCE: told})) == patience
 
 
 async def test_a_pod_that_is_not_the_current_one_is_fenced(world):

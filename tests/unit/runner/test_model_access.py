@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agentjobs import contract
 from agentjobs_runner import model_access
-from agentjobs_runner.model_access import ModelAccess, in_ascii
+from agentjobs_runner.model_access import ModelAccess, ModelStep, in_ascii
 
 URL = "https://models.agentjobs-system.svc:8443/asked"
 ROOTS = Path(certifi.where()).read_text()
@@ -122,11 +122,11 @@ def test_a_file_of_authorities_that_cannot_be_read_changes_nothing(access):
 
 def sent(access, url, step="", **headers):
     request = httpx.Request("POST", url, headers=headers)
-    token = model_access.step.set(step)
+    token = model_access.asking.set(step and ModelStep(step, 120))
     try:
         access.give_headers(request)
     finally:
-        model_access.step.reset(token)
+        model_access.asking.reset(token)
     return request.headers
 
 
@@ -140,6 +140,11 @@ def test_the_newest_token_takes_the_place_of_the_key_of_a_client(access, header)
 def test_a_request_of_a_step_says_which(access):
     headers = sent(access, f"{URL}/anthropic/v1/messages", "1|Zoë#2")
     assert headers[contract.HEADER_STEP] == "1|Zo%C3%AB#2"
+
+
+def test_a_request_of_a_step_says_for_how_long_it_waits(access):
+    headers = sent(access, f"{URL}/anthropic/v1/messages", "1|a#2", **{contract.HEADER_PATIENCE: "9"})
+    assert headers[contract.HEADER_PATIENCE] == "115"
 
 
 def test_a_request_of_the_users_own_code_names_no_step(access):
