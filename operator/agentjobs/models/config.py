@@ -18,7 +18,7 @@ from agentjobs.durations import format_duration
 from agentjobs.errors import Invalid, Misconfigured
 from agentjobs.models import models_file
 from agentjobs.models.models_file import CheckerEntry, LimitEntry, ModelsFile, NamespaceEntry, ProviderEntry
-from agentjobs.models.names import Api, Kind, Pattern, api_of, canonical, check
+from agentjobs.models.names import Api, Kind, Pattern, api_of, canonical, check, undoubled
 from agentjobs.models.prices import UNKNOWN_MAX_OUTPUT, Price, PriceTable, with_overrides
 
 MAX_KEY_BYTES: Final = 64 * 1024
@@ -212,9 +212,10 @@ class Models:
     def canonical(self, model: str, api: Api | None = None) -> str:
         """Return the canonical name of a model by an alias, by itself, or by what its API calls it (`api`)."""
         if model in self.aliases:
-            return self.aliases[model]
+            return undoubled(self.aliases[model])
         name = model if api is None or api_of(model) is api is Api.GEMINI else canonical(api, model)
-        return self.aliases.get(name, name)
+        name = self.aliases.get(name, name)
+        return undoubled(name)
 
     def price(self, model: str, on: date | None = None) -> Price | None:
         """Return what a model, or what an alias stands for, costs on a day; None when that is not known."""

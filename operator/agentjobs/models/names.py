@@ -52,6 +52,7 @@ SERVES: Final[Mapping[Kind, tuple[Api, ...]]] = {
 # OpenRouter's (`…:free`), the at sign Vertex AI's (`claude-sonnet-4@20250514`).
 _SEGMENT: Final = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._:@+~-]+"
 _NAME: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*", re.ASCII)
+_DOUBLED: Final = re.compile(r"^(?:gemini/|models/)+(?=gemini-)")
 _PATTERN: Final = re.compile(r"[A-Za-z0-9._:@+~*?/-]+", re.ASCII)
 
 
@@ -84,6 +85,14 @@ def canonical(api: Api, name: str) -> str:
         plain = name.removeprefix("models/")
         return plain if plain.startswith("gemini-") else f"gemini/{plain}"
     return f"{PREFIXES[api][0]}{name}"
+
+
+def undoubled(name: str) -> str:
+    """Return the one canonical name of a model that has another: `gemini-2.5-pro` of `gemini/gemini-2.5-pro`.
+
+    Patterns of prices and limits would match the one and not the other, and the provider would be asked for the same.
+    """
+    return _DOUBLED.sub("", name)
 
 
 def plain(name: str) -> str:

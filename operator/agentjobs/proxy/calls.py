@@ -13,6 +13,8 @@ from agentjobs.proxy.apis.api import Asked, UsageReader
 from agentjobs.proxy.routing import Plan, Way
 
 UNSENT: Final = Tokens()
+# What models think is not shown, and is paid for. The fastest make some hundred tokens in a second.
+THINKING_TOKENS_PER_SECOND: Final = 200
 
 
 @dataclass(slots=True)
@@ -25,6 +27,8 @@ class Sent:
     """Of the answer, once there is one that is to be passed on."""
     whole: bool = False
     """Whether the answer came to its end."""
+    seconds: float = 0.0
+    """From sending to the last of it, or until the pod hung up."""
 
 
 class Call:
@@ -78,6 +82,11 @@ class Call:
         assert self.sent is not None
         self.sent.status, self.sent.reader = status, reader
 
+    def lasts(self, seconds: float) -> None:
+        """Note for how long the provider has been at it."""
+        if self.sent is not None:
+            self.sent.seconds = seconds
+
     def comes(self, piece: bytes) -> None:
         """Take a piece of the answer."""
         assert self.sent is not None
@@ -105,12 +114,19 @@ class Call:
         told = None if self.sent.reader is None else self.sent.reader.tokens()
         if told is not None and self.sent.whole:
             return told, False
-        seen = self._seen(self.sent.reader)
+        seen = self._seen(self.sent)
         if told is None:
             return seen, True
         # What a provider told before the answer was cut: the input for certain, of the output what it was by then.
-        output = max(told.output, min(seen.output, self.plan.tokens_out or seen.output))
-        return replace(told, output=output), True
+        return replace(told, output=max(told.output, seen.output)), True
+
+    def used_of_limits(self) -> Tokens | None:
+        """Return what it used of limits if it ends now, None when nothing was sent. Others wait for what is booked
+        there, so a prompt that nobody measured counts as it was estimated."""
+        if self.sent is None:
+            return None
+        tokens, estimated = self.used()
+        return replace(tokens, input=min(tokens.input, self.plan.tokens_in)) if estimated else tokens
 
     def end(self) -> EndedCall:
         """Return its end, if it ends now."""
@@ -138,12 +154,15 @@ class Call:
             return None
         return {"request": _read(self._request), "answer": _read(bytes(self._came))}
 
-    def _seen(self, reader: UsageReader | None) -> Tokens:
-        """What it must have used by what passed by: at most what was reserved."""
-        if reader is not None:
-            return Tokens(self.plan.tokens_in, min(reader.output_seen, self.plan.tokens_out))
-        # A provider stops a stream that nobody reads. An answer in one piece may be made to its end for nobody.
-        return Tokens(self.plan.tokens_in, 0 if self._streamed else self.plan.tokens_out)
+    def _seen(self, sent: Sent) -> Tokens:
+        """What it may have used by what passed by and how long that took: at most what was reserved."""
+        if sent.reader is None and not self._streamed:
+            # A provider stops a stream that nobody reads. An answer in one piece may be made to its end for nobody.
+            return Tokens(self.plan.tokens_in_most, self.plan.tokens_out)
+        came = 0 if sent.reader is None else sent.reader.output_seen
+        # A pod can hang up before the usage is told, and again and again.
+        made = came if sent.whole else max(came, int(sent.seconds * THINKING_TOKENS_PER_SECOND))
+        return Tokens(self.plan.tokens_in_most, min(made, self.plan.tokens_out))
 
 
 def _read(text: bytes) -> Any:

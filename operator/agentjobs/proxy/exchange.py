@@ -183,7 +183,7 @@ class Exchange:
             step=step if _STEP.fullmatch(step) else "",
             asked=call.asked,
             limits=runner.budget,
-            tokens=call.plan.tokens_in + call.plan.tokens_out,
+            tokens=call.plan.tokens_in_most + call.plan.tokens_out,
             cost=call.plan.most,
             provider=call.plan.stages[0].ways[0].provider.name,
             model=call.plan.stages[0].model,

@@ -78,6 +78,8 @@ class Plan:
     """How long a stage that is not the last may keep a call waiting."""
     tokens_in: int
     """Tokens of the prompt, by an estimate that is rather too high."""
+    tokens_in_most: int
+    """Tokens of the prompt at most; the estimate, where it could be measured. A budget reserves these."""
     tokens_out: int
     """Tokens of the answer at most."""
 
@@ -85,7 +87,7 @@ class Plan:
     def most(self) -> Decimal:
         """Return what it may cost at most, whichever way it goes, in dollars."""
         prices = [way.price for stage in self.stages for way in stage.ways if way.price is not None]
-        return max((price.most(self.tokens_in, self.tokens_out) for price in prices), default=NOTHING)
+        return max((price.most(self.tokens_in_most, self.tokens_out) for price in prices), default=NOTHING)
 
 
 def plan(models: Models, asked: Asked, *, namespace: str, limits: Limits, on: date) -> Plan | Refusal:
@@ -107,6 +109,12 @@ def plan(models: Models, asked: Asked, *, namespace: str, limits: Limits, on: da
             f"{models.source} (prices)."
         )
         return Refusal(400, ErrorClass.UNKNOWN_MODEL_PRICE, said)
+    if not asked.tells_usage and (limits.cost is not None or limits.tokens is not None):
+        said = (
+            "The job has a limit of cost or tokens, and a stream of this API tells what it used only where it is asked "
+            'to; set stream_options to {"include_usage": true}.'
+        )
+        return Refusal(400, ErrorClass.MODEL_BAD_REQUEST, said)
     fallbacks = [] if asked.sticky else [other for other in route.fallbacks if other.price is not None or not priced]
     stages = [_stage(one, asked) for one in (route, *fallbacks)]
     if not stages[0].ways:
@@ -120,6 +128,7 @@ def plan(models: Models, asked: Asked, *, namespace: str, limits: Limits, on: da
         tuple(stage for stage in stages if stage.ways),
         route.fallback_after,
         asked.input_estimate,
+        max(asked.input_estimate, asked.input_most),
         _output(asked, route),
     )
 
@@ -134,7 +143,7 @@ def _forgetting(models: Models, asked: Asked, namespace: str) -> Plan | Refusal:
     if not ways:
         said = f"Namespace {namespace} has no key of a provider of the kind {_PROVIDERS[asked.kind].value}."
         return Refusal(403, ErrorClass.MODEL_AUTH, said)
-    return Plan("", (Stage("", (ways[0],)),), timedelta(0), 0, 0)
+    return Plan("", (Stage("", (ways[0],)),), timedelta(0), 0, 0, 0)
 
 
 def _stage(route: Route, asked: Asked) -> Stage:

@@ -204,7 +204,7 @@ class Sender:
                 await self._close(turn, failure)
             return failure
         finally:
-            self._limiter.leave(turn, job.call.used()[0] if job.call.sent is not None else None)
+            self._limiter.leave(turn, job.call.used_of_limits())
 
     async def _close(self, turn: Turn, failure: Failure) -> None:
         if failure.sort is Sort.BUSY:
@@ -222,6 +222,11 @@ class Sender:
             if failure is not None:
                 job.call.fails(way, failure.status)
             return failure
+        except CutShort:
+            raise  # what a provider did not send, it need not have made
+        except BaseException:
+            job.call.lasts(self._clock() - began)
+            raise
         finally:
             self._metrics.open.dec()
             self._metrics.ended(way.provider.name, job.call.outcome, self._clock() - began)
@@ -234,14 +239,18 @@ class Sender:
                 self._metrics.began(way.provider.name, job.call.first_byte)
                 if answer.status >= 300 or not answer.media_type.endswith(_MEDIA):
                     return await _failure(way, answer, key)
-                await self._pass_on(job, way, answer)
+                await self._pass_on(job, way, answer, began)
                 return None
         except Unreached as error:
             in_time = error.why is not Why.SILENT
             return Failure(Sort.DOWN, way, 0, {}, b"", refusals.unreached(way, str(error), in_time=in_time))
 
-    async def _pass_on(self, job: Job, way: Way, answer: Answer) -> None:
-        """Pass a successful answer on as it comes."""
+    async def _pass_on(self, job: Job, way: Way, answer: Answer, began: float) -> None:
+        """Pass a successful answer on as it comes.
+
+        Args:
+            began: when the request was sent, by the clock.
+        """
         reader = job.api.usage_reader(job.asked)
         job.call.answered(answer.status, reader)
         await job.forget_body()
@@ -254,6 +263,7 @@ class Sender:
             held = b""
             async for piece in answer.pieces():
                 job.call.comes(piece)
+                job.call.lasts(self._clock() - began)
                 if not job.asked.streamed:
                     # Nobody waits for a piece of it. So its last one goes when it is known to be whole.
                     held, piece = piece, held
@@ -264,8 +274,8 @@ class Sender:
             job.call.comes_whole()
             await job.client.end()
         except (asyncio.CancelledError, ConnectionError):
-            # Clients know the last event of a stream, and some hang up at it.
-            if job.asked.streamed and reader.whole:
+            # Clients know the last event of a stream, and some hang up at it. OpenAI's chats tell usage after it.
+            if job.asked.streamed and reader.whole and reader.tokens() is not None:
                 job.call.comes_whole()
             raise
 

@@ -55,6 +55,9 @@ def test_a_model_is_answered_by_the_provider_that_serves_it():
         ("team/fast", None, "openai/gpt-5-mini"),
         ("twice", None, "openai/gpt-5-mini"),
         ("models/gemini-2.5-pro", Api.GEMINI, "gemini-2.5-pro"),
+        ("gemini/gemini-2.5-pro", Api.GEMINI, "gemini-2.5-pro"),
+        ("gemini/models/gemini-2.5-pro", Api.GEMINI, "gemini-2.5-pro"),
+        ("gemini/gemini-2.5-pro", None, "gemini-2.5-pro"),
         ("text-embedding-004", Api.GEMINI, "gemini/text-embedding-004"),
     ],
 )

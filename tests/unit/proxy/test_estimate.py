@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from agentjobs.proxy.apis.estimate import IMAGE_TOKENS, REMOTE_TOKENS, prompt_tokens
+from agentjobs.proxy.apis.estimate import IMAGE_TOKENS, REMOTE_TOKENS, WINDOW_TOKENS, prompt
 
 
 def chat(*parts):
@@ -27,13 +27,13 @@ def data(size):
     ],
 )
 def test_a_text_has_no_more_tokens_than_estimated(text, counted):
-    assert prompt_tokens(chat({"type": "text", "text": text})) >= counted
+    assert prompt(chat({"type": "text", "text": text})).tokens >= counted
 
 
 def test_english_is_not_taken_for_twice_what_it_is():
     text = "The quick brown fox jumps over the lazy dog. " * 200  # ten tokens each
 
-    assert 2000 <= prompt_tokens(chat({"type": "text", "text": text})) <= 3200
+    assert 2000 <= prompt(chat({"type": "text", "text": text})).tokens <= 3200
 
 
 @pytest.mark.parametrize(
@@ -50,14 +50,14 @@ def test_english_is_not_taken_for_twice_what_it_is():
     ],
 )
 def test_a_picture_counts_as_one_however_large(image):
-    assert IMAGE_TOKENS <= prompt_tokens(chat(image)) < IMAGE_TOKENS + 100
+    assert IMAGE_TOKENS <= prompt(chat(image)).tokens < IMAGE_TOKENS + 100
 
 
 def test_two_files_of_different_kinds_keep_their_own():
     sound = {"inlineData": {"data": data(256_000), "mimeType": "audio/mp3"}}
     image = {"inlineData": {"data": data(256_000), "mimeType": "image/png"}}
 
-    assert prompt_tokens(chat(image, sound, image)) < 2 * IMAGE_TOKENS + 256_000 // 25 + 200
+    assert prompt(chat(image, sound, image)).tokens < 2 * IMAGE_TOKENS + 256_000 // 25 + 200
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_two_files_of_different_kinds_keep_their_own():
     ],
 )
 def test_a_file_counts_by_its_size(file, at_least):
-    assert at_least <= prompt_tokens(chat(file)) < at_least * 1.1
+    assert at_least <= prompt(chat(file)).tokens < at_least * 1.1
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_file_counts_by_its_size(file, at_least):
     ],
 )
 def test_what_is_only_named_counts_as_something_large(part):
-    assert REMOTE_TOKENS <= prompt_tokens(chat(part)) < REMOTE_TOKENS + 100
+    assert REMOTE_TOKENS <= prompt(chat(part)).tokens < REMOTE_TOKENS + 100
 
 
 @pytest.mark.parametrize(
@@ -98,10 +98,40 @@ def test_what_is_only_named_counts_as_something_large(part):
 def test_a_text_that_looks_like_a_file_is_a_text(text):
     whole = chat({"type": "text", "text": text})
 
-    assert prompt_tokens(whole) == -(-len(whole) // 3)
+    assert prompt(whole).tokens == -(-len(whole) // 3)
 
 
 def test_a_tool_that_takes_a_file_is_no_file():
     schema = {"type": "object", "properties": {"file_id": {"type": "string"}, "url": {"type": "string"}}}
 
-    assert prompt_tokens(json.dumps(schema).encode()) < 100
+    assert prompt(json.dumps(schema).encode()).tokens < 100
+
+
+OPAQUE = [
+    {"fileData": {"fileUri": "https://example.test/a-film"}},
+    {"fileData": {"fileUr\\u0069": "https://example.test/a-film"}},
+    {"cachedContent": "cachedContents/1"},
+    {"previous_response_id": "resp_1"},
+    {"type": "document", "source": {"type": "url", "url": "https://example.test/a.pdf"}},
+    {"type": "document", "source": {"media_type": "application/pdf", "data": data(2048)}},
+    {"inlineData": {"mimeType": "audio/ogg", "data": data(2048)}},
+]
+
+
+@pytest.mark.parametrize("part", OPAQUE)
+def test_what_cannot_be_measured_may_fill_all_that_a_model_reads(part):
+    assert prompt(chat(part).replace(b"\\\\u", b"\\u")).most >= WINDOW_TOKENS
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"inlineData": {"mimeType": "image/png", "data": data(2048)}},
+        {"type": "image_url", "image_url": {"url": "https://example.test/a.png"}},
+        {"type": "text", "text": 'a "fileUri": "https://x" and "\\u0041": 1'},
+    ],
+)
+def test_pictures_and_texts_are_measured(part):
+    size = prompt(chat(part))
+
+    assert size.most == size.tokens

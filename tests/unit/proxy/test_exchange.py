@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 
@@ -66,6 +67,18 @@ class Answer:
     async def start(self, most):
         await asyncio.sleep(0)
         return self._body[:most]
+
+
+class Silent(Answer):
+    """An answer whose model thinks before it says anything."""
+
+    def __init__(self, said=b""):
+        super().__init__()
+        self._said = said
+
+    async def pieces(self):
+        yield self._said
+        await asyncio.Event().wait()
 
 
 class Provider:
@@ -545,3 +558,71 @@ async def test_what_a_provider_keeps_is_made_and_deleted_by_the_same_key(world):
 )
 def test_a_date_to_come_again_counts_from_the_providers_own_clock(headers, seconds):
     assert retry_after(headers) == seconds
+
+
+CHATS = """
+providers: [{name: openai, kind: OpenAI, baseUrl: "http://a", keys: [{name: main, file: /a}]}]
+prices: [{models: ["openai/*"], input: "1", output: "10", maxOutput: 1000}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("budget", "status"),
+    [
+        (Limits(cost=Decimal(1)), 400),
+        (Limits(tokens=10_000), 400),
+        (Limits(llm_calls=5), 200),
+    ],
+)
+async def test_a_stream_that_would_not_tell_its_usage_is_refused_where_usage_is_limited(world, budget, status):
+    here = await world(CHATS, budget=budget)
+    here.keys["openai/main"] = "k"
+    client = Client({"model": "big", "stream": True, "messages": []})
+    client.path = "/openai/v1/chat/completions"
+
+    await here.ask(client)
+
+    assert client.status == status
+    assert b"include_usage" in client.came or status == 200
+
+
+async def test_a_pod_that_hangs_up_before_usage_is_told_pays_for_the_time_that_a_model_thought(world):
+    here, client = await world(), Client({**BODY, "stream": True, "max_tokens": 1000})
+    here.provider.answers = [Silent()]
+    asking = asyncio.create_task(here.ask(client))
+    await asyncio.sleep(0.1)
+
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+
+    (end,) = await here.settle()
+    assert (end.outcome, end.estimated) == ("Cut", True)
+    assert 10 <= end.tokens.output <= 1000
+
+
+async def test_a_pod_that_hangs_up_between_a_chats_last_word_and_its_usage_pays_for_its_time(world):
+    here = await world(CHATS)
+    here.keys["openai/main"] = "k"
+    client = Client({"model": "big", "stream": True, "stream_options": {"include_usage": True}, "messages": []})
+    client.path = "/openai/v1/chat/completions"
+    here.provider.answers = [Silent(b'data: {"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n')]
+    asking = asyncio.create_task(here.ask(client))
+    await asyncio.sleep(0.1)
+
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+
+    (end,) = await here.settle()
+    assert (end.outcome, end.estimated) == ("Cut", True)
+    assert end.tokens.output >= 10
+
+
+async def test_what_nobody_can_measure_is_reserved_as_all_that_a_model_reads(world):
+    here = await world(budget=Limits(cost=Decimal(100)))
+    document = {"type": "document", "source": {"type": "url", "url": "https://example.test/a.pdf"}}
+
+    await here.ask(Client({**BODY, "messages": [{"role": "user", "content": [document]}]}))
+
+    assert here.ledger.calls[0].new.cost >= 1
+    (end,) = await here.settle()
+    assert str(end.cost) == "0.0002"

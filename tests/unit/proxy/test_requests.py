@@ -165,6 +165,7 @@ def test_a_hello_is_answered_and_a_cache_deleted():
     [
         pytest.param("/openai/v1/responses", {**CHAT, "background": True}, id="in the background"),
         pytest.param("/openai/v1/chat/completions", {**CHAT, "models": ["gpt-6"]}, id="more models"),
+        pytest.param("/openai/v1/chat/completions", {**CHAT, "preset": "dear"}, id="a preset with a model"),
         pytest.param("/openai/v1/chat/completions", {**CHAT, "service_tier": "priority"}, id="a dearer tier"),
         pytest.param("/openai/v1/responses", {**CHAT, "tools": [{"type": "x", "model": "y"}]}, id="a tool's model"),
         pytest.param("/openai/v1/chat/completions", {"messages": []}, id="no model"),
@@ -343,3 +344,31 @@ def test_names_of_betas_stay_here_when_tokens_are_counted_on_vertex_which_refuse
     found = [asked(path, MESSAGE, headers=headers).headers for path in paths]
 
     assert ["anthropic-beta" in sent for sent in found] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("path", "limits", "most"),
+    [
+        ("/openai/v1/chat/completions", {"max_tokens": 5}, 5),
+        ("/openai/v1/chat/completions", {"max_tokens": 5, "max_completion_tokens": 9}, 9),
+        ("/openai/v1/chat/completions", {"max_output_tokens": 5}, None),
+        ("/openai/v1/responses", {"max_output_tokens": 5}, 5),
+        ("/openai/v1/responses", {"max_tokens": 5}, None),
+    ],
+)
+def test_only_a_limit_of_the_same_path_bounds_an_answer(path, limits, most):
+    assert asked(path, {**CHAT, "input": "hi", **limits}).max_output == most
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "told"),
+    [
+        ("/openai/v1/chat/completions", {}, True),
+        ("/openai/v1/chat/completions", {"stream": True}, False),
+        ("/openai/v1/chat/completions", {"stream": True, "stream_options": {"include_usage": False}}, False),
+        ("/openai/v1/chat/completions", {"stream": True, "stream_options": {"include_usage": True}}, True),
+        ("/openai/v1/responses", {"stream": True}, True),
+    ],
+)
+def test_a_stream_of_a_chat_tells_its_usage_where_it_is_asked_to(path, options, told):
+    assert asked(path, {**CHAT, "input": "hi", **options}).tells_usage is told

@@ -6,7 +6,7 @@ from agentjobs.models.names import check
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy.apis.api import Asked, Kind, Operation, Refusal, Request, UsageReader, canonical_name
 from agentjobs.proxy.apis.body import Members, Unclear
-from agentjobs.proxy.apis.estimate import prompt_tokens
+from agentjobs.proxy.apis.estimate import prompt
 from agentjobs.proxy.apis.headers import passed
 from agentjobs.proxy.apis.refusals import anthropic_error, bad_request, document, event, no_such_path
 from agentjobs.proxy.apis.requests import check_tier, check_tools, place_of, plain_body
@@ -66,7 +66,7 @@ def messages_asked(
     own = named.removeprefix("anthropic/") if named else check(members.text("model") or "")
     check_models(members)
     place = place_of(members, own)
-    generates = operation is Operation.GENERATE
+    generates, size = operation is Operation.GENERATE, prompt(request.body)
     named = named or (f"anthropic/{own}" if kind is Kind.VERTEX else own)
     return Asked(
         kind,
@@ -79,7 +79,8 @@ def messages_asked(
         passed(request.headers),
         request.body,
         streamed=members.flag("stream") and generates,
-        input_estimate=prompt_tokens(request.body),
+        input_estimate=size.tokens,
+        input_most=size.most,
         max_output=members.count("max_tokens") if generates else 0,
         sticky=members.find("container") is not None,
         places=() if place is None else (place,),

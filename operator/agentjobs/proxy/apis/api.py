@@ -91,10 +91,14 @@ class Asked:
     """Whether the client asked for an answer in pieces."""
     input_estimate: int = 0
     """Tokens of the prompt; rather too many than too few."""
+    input_most: int = 0
+    """Tokens of the prompt at most, where that is more than the estimate."""
     max_output: int | None = None
     """Tokens of one answer at most; None where the request does not say, so that the model's own limit holds."""
     answers: int = 1
     """How many answers to the one prompt are asked for; each may have `max_output`."""
+    tells_usage: bool = True
+    """Whether the answer will say what it used, as far as the request decides that."""
     sticky: bool = False
     """Whether it names, or leaves, something that the provider keeps under the key: other keys do not find it."""
     places: tuple[Place, ...] = ()

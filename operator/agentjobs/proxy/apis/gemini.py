@@ -8,7 +8,7 @@ from agentjobs.models.names import check
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy.apis.api import Asked, Kind, Operation, Place, Refusal, Request, UsageReader, canonical_name
 from agentjobs.proxy.apis.body import Members, Unclear, counted
-from agentjobs.proxy.apis.estimate import prompt_tokens
+from agentjobs.proxy.apis.estimate import prompt
 from agentjobs.proxy.apis.headers import passed
 from agentjobs.proxy.apis.refusals import bad_request, document, event, google_error, no_such_path
 from agentjobs.proxy.apis.requests import check_answers, check_tier, place_of, plain_body
@@ -87,6 +87,7 @@ class GeminiApi:
         seconds = _SECONDS.fullmatch(ttl) if ttl is not None else None
         if ttl is not None and (seconds is None or int(seconds[1]) > MAX_CACHE_SECONDS):
             raise Unclear(f"'ttl' of a cache must be seconds as in '3600s', at most {MAX_CACHE_SECONDS}")
+        size = prompt(request.body)
         return Asked(
             self.kind,
             Operation.KEEP,
@@ -97,7 +98,8 @@ class GeminiApi:
             "",
             passed(request.headers),
             request.body,
-            input_estimate=prompt_tokens(request.body),
+            input_estimate=size.tokens,
+            input_most=size.most,
             max_output=0,
             sticky=True,
             places=_places(members, named),
@@ -122,6 +124,7 @@ def content_asked(
     generates = operation is Operation.GENERATE
     most = counted(settled.either("maxOutputTokens", "max_output_tokens"), "maxOutputTokens")
     answers = counted(settled.either("candidateCount", "candidate_count"), "candidateCount")
+    size = prompt(request.body)
     return Asked(
         kind,
         operation,
@@ -133,7 +136,8 @@ def content_asked(
         passed(request.headers),
         request.body,
         streamed=streamed,
-        input_estimate=prompt_tokens(request.body),
+        input_estimate=size.tokens,
+        input_most=size.most,
         max_output=most if generates else 0,
         answers=check_answers(answers),
         sticky=cache is not None,

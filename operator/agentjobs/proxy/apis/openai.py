@@ -7,7 +7,7 @@ from agentjobs.models.names import check
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy.apis.api import Asked, Kind, Operation, Refusal, Request, UsageReader, canonical_name
 from agentjobs.proxy.apis.body import Unclear
-from agentjobs.proxy.apis.estimate import prompt_tokens
+from agentjobs.proxy.apis.estimate import prompt
 from agentjobs.proxy.apis.headers import passed
 from agentjobs.proxy.apis.refusals import bad_request, document, event, no_such_path, openai_error
 from agentjobs.proxy.apis.requests import check_answers, check_tier, check_tools, place_of, plain_body
@@ -18,7 +18,11 @@ _OPERATIONS: Final = {
     "/responses": Operation.GENERATE,
     "/embeddings": Operation.EMBED,
 }
-_MOST: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+# What bounds an answer, by path. A host that does not know a field makes the answer as long as it likes.
+_MOST: Final = {
+    "/chat/completions": ("max_completion_tokens", "max_tokens"),
+    "/responses": ("max_output_tokens",),
+}
 
 
 class OpenAIApi:
@@ -49,14 +53,22 @@ class OpenAIApi:
     def _read(self, request: Request, operation: Operation) -> Asked:
         members = plain_body(request).members()
         named = check(members.text("model") or "")
-        if members.find("models") is not None:
-            raise Unclear("'models' names more models than 'model'; the installation says what answers in its place")
+        for name in ("models", "preset"):
+            if members.find(name) is not None:
+                raise Unclear(
+                    f"'{name}' names other models than 'model'; the installation says what answers in its place"
+                )
         if members.flag("background"):
             raise Unclear("an answer in the background cannot be counted; leave 'background' out")
         check_tools(members)
         check_tier(members.find("service_tier"))
         place = place_of(members, named)
-        most = [count for name in _MOST if (count := members.count(name)) is not None]
+        named_most = _MOST.get(request.path, ())
+        most = [count for name in named_most if (count := members.count(name)) is not None]
+        options = members.find("stream_options")
+        streamed = members.flag("stream")
+        told = request.path != "/chat/completions" or (options is not None and options.members().flag("include_usage"))
+        size = prompt(request.body)
         return Asked(
             self.kind,
             operation,
@@ -67,8 +79,10 @@ class OpenAIApi:
             "",
             passed(request.headers),
             request.body,
-            streamed=members.flag("stream"),
-            input_estimate=prompt_tokens(request.body),
+            streamed=streamed,
+            tells_usage=told or not streamed,
+            input_estimate=size.tokens,
+            input_most=size.most,
             max_output=0 if operation is Operation.EMBED else max(most, default=None),
             answers=max(check_answers(members.count("n")), check_answers(members.count("best_of"))),
             sticky=any(members.find(name) is not None for name in ("previous_response_id", "conversation")),
