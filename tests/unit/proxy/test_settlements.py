@@ -56,6 +56,30 @@ async def test_what_ends_meanwhile_travels_together(made):
     assert len(settlements) == 0
 
 
+async def test_calls_that_end_one_after_another_share_a_statement_as_long_as_no_call_waits(made):
+    settlements, ledger = made
+
+    for number in range(1, 7):
+        settlements.add("a", end(number))
+        await asyncio.sleep(0.004)
+    await asyncio.sleep(1)
+
+    assert ledger.batches == [[1], [2, 3, 4, 5], [6]]
+
+
+async def test_who_waits_for_a_job_waits_for_no_others_to_share_a_statement(made):
+    settlements, _ = made
+    loop = asyncio.get_running_loop()
+    settlements.add("b", end(1))
+    await asyncio.sleep(0.012)
+
+    settlements.add("a", end(2))
+    began = loop.time()
+    await settlements.change("a", 5)
+
+    assert loop.time() - began == pytest.approx(0.01, abs=0.001)
+
+
 async def test_what_the_database_does_not_take_is_kept_until_it_does(made):
     settlements, ledger = made
     ledger.away = 5
