@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uvloop
 
@@ -29,7 +29,6 @@ from agentjobs.listening import certificate_of, open_listener, until_signalled, 
 from agentjobs.models.names import Kind
 from agentjobs.proxy.checker import Checker
 from agentjobs.proxy.connections import CONNECTIONS, Server
-from agentjobs.proxy.credentials import AccessTokens
 from agentjobs.proxy.exchange import Exchange
 from agentjobs.proxy.installation import Installation
 from agentjobs.proxy.keys import Keys
@@ -41,6 +40,9 @@ from agentjobs.proxy.server import Requests
 from agentjobs.proxy.settlements import Settlements
 from agentjobs.proxy.upstream import Upstream
 from agentjobs.settings import ProxySettings
+
+if TYPE_CHECKING:
+    from agentjobs.proxy.credentials import AccessTokens
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +138,7 @@ class _Parts:
         self._requests = requests
         self._name = f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
         self._keys = Keys()
-        self._tokens = AccessTokens()
+        self._tokens: AccessTokens | None = None
         self._limiter: Limiter | None = None
         self._settlements: Settlements | None = None
 
@@ -170,14 +172,23 @@ class _Parts:
     async def _key(self, way: Way) -> str:
         source = way.key.source
         if way.provider.kind is Kind.VERTEX_AI:
-            return await self._tokens.token(None if source is None else source.file)
+            return await self._access_tokens().token(None if source is None else source.file)
         return "" if source is None else self._keys.read(source)
+
+    def _access_tokens(self) -> "AccessTokens":
+        if self._tokens is None:
+            # What it imports takes a tenth of a second, which every start of a development cluster would wait for.
+            from agentjobs.proxy.credentials import AccessTokens
+
+            self._tokens = AccessTokens()
+        return self._tokens
 
     async def end(self) -> None:
         """Write what calls used, and give back what they took."""
         if self._limiter is not None:
             await self._limiter.close()
-        await self._tokens.close()
+        if self._tokens is not None:
+            await self._tokens.close()
         if self._settlements is not None:
             await self._settlements.drain(SETTLE_SECONDS)
 
