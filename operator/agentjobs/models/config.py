@@ -4,6 +4,7 @@
 development cluster and runs without a cluster). It is made anew when the file changes; nothing in it changes.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -33,6 +34,7 @@ KEY_HEADERS: Final[Mapping[Kind, str]] = {
     Kind.ANTHROPIC: "x-api-key",
     Kind.VERTEX_AI: "Authorization",
 }
+_KEY: Final = re.compile(r"[!-~]*")
 NO_KEY: Final = "none"
 """Name of what stands for a key at a provider that needs none: its limits have to be counted, too."""
 
@@ -87,7 +89,7 @@ class KeySource:
             errors.Misconfigured: there is none; the message names the place and never what is there.
         """
         if self.file is None:
-            return self.value
+            return self._fit(self.value)
         try:
             with self.file.open("rb") as opened:
                 text = opened.read(MAX_KEY_BYTES + 1).decode("ascii").strip()
@@ -97,7 +99,15 @@ class KeySource:
             raise Misconfigured(f"{self.file}: holds no key, it is no ASCII text") from None
         if not text or len(text) > MAX_KEY_BYTES:
             raise Misconfigured(f"{self.file}: holds no key, it is {'too long' if text else 'empty'}")
-        return text
+        return self._fit(text)
+
+    def _fit(self, key: str) -> str:
+        # Else the request fails before it is sent, as if its provider were away.
+        if not _KEY.fullmatch(key):
+            raise Misconfigured(
+                f"{self.place}: holds no key, it has spaces, line breaks or other than ASCII characters"
+            )
+        return key
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,9 @@ def shown(value: object) -> str:
         return "an object"
     if isinstance(value, list | tuple):
         return "a list"
-    return {None: "null", True: "true", False: "false"}.get(value, str(value)[:MAX_SHOWN])  # type: ignore[call-overload, no-any-return]  # of what YAML has, all that is left can be a key
+    if value is None or isinstance(value, bool):  # by its type: 0 and 1 are equal to those
+        return json.dumps(value)
+    return str(value)[:MAX_SHOWN]
 
 
 def _value(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Any:

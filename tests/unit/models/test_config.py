@@ -260,7 +260,7 @@ FLAWS = [
         "providers:\n- {name: a, kind: OpenAI, baseUrl: 'http://x', limits: [{concurrentCalls: 0}]}",
         2,
         "providers[0].limits[0].concurrentCalls",
-        "use at least 1",
+        "0 is too small; use at least 1",
     ),
     (
         "providers:\n- {name: a, kind: OpenAI, baseUrl: 'http://x', limits: [{requestsPerDay: 1, timeZone: Mars}]}",
@@ -427,7 +427,9 @@ def test_a_key_is_read_again_each_time(tmp_path):
     assert source.read() == "two"
 
 
-@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe", b"a" * 70_000, None])
+@pytest.mark.parametrize(
+    "content", [b"", b" \n", b"\xff\xfe", b"a" * 70_000, b"aaa\naaa", b"aaa\0", b"\xef\xbb\xbfaaa", None]
+)
 def test_a_file_without_a_key_is_named_and_its_content_is_not(tmp_path, content):
     file = tmp_path / "key"
     if content is not None:
@@ -437,6 +439,26 @@ def test_a_file_without_a_key_is_named_and_its_content_is_not(tmp_path, content)
     with pytest.raises(Misconfigured, match=re.escape(str(file))) as failed:
         models.resolve("openai/x", "d").candidates[0].keys[0].source.read()
     assert "aaa" not in str(failed.value)
+
+
+@pytest.mark.parametrize("value", ["two\nlines", "a space", "\ufeffmark", "k\r\nX-Other: y"])
+def test_a_variable_that_cannot_be_a_key_is_named_and_its_value_is_not(value):
+    source = from_environment({"OPENAI_API_KEY": value}).resolve("openai/x", "d").candidates[0].keys[0].source
+
+    with pytest.raises(Misconfigured, match="OPENAI_API_KEY") as failed:
+        source.read()
+    assert value not in str(failed.value)
+
+
+def test_a_fallback_and_an_alias_hold_for_a_model_by_whichever_of_its_names():
+    models = parse(
+        GEMINI
+        + "aliases: {fast: gemini/gemini-2.5-flash}\n"
+        + "fallbacks:\n- {model: gemini/gemini-2.5-pro, to: [gemini/gemini-2.5-flash]}"
+    )
+
+    assert models.canonical("fast") == "gemini-2.5-flash"
+    assert [other.model for other in models.resolve("gemini-2.5-pro", "d").fallbacks] == ["gemini-2.5-flash"]
 
 
 @pytest.mark.parametrize(
