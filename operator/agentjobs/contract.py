@@ -107,8 +107,8 @@ MODELS_VERTEX: Final = "/vertex"
 MODELS_OPENAI: Final = "/openai/v1"
 MODELS_ANTHROPIC: Final = "/anthropic"
 HEADER_STEP: Final = "Agentjobs-Step"
-"""On a request: the key of the step that the call belongs to; absent from calls of the user's own code. Printable ASCII
-(percent-encoded), at most `MAX_STEP_KEY_CHARS` of it."""
+"""On a request: the key of the step that the call belongs to, percent-encoded; absent from calls of the user's own
+code."""
 HEADER_PATIENCE: Final = "Agentjobs-Patience"
 """On a request: whole seconds after which nobody waits for the first byte any more. A call that waits for a limit is
 answered before: with 429, which costs no attempt, as a client's own time-out would."""

@@ -141,19 +141,8 @@ class ModelAccess:
         for name in (contract.HEADER_STEP, contract.HEADER_PATIENCE):
             headers.pop(name, None)
         if (step := asking.get()) is not None:
-            headers[contract.HEADER_STEP] = in_ascii(step.key)
+            headers[contract.HEADER_STEP] = quote(step.key, safe=_PLAIN)
             headers[contract.HEADER_PATIENCE] = str(int(max(1.0, step.patience - _MARGIN)))
-
-
-def in_ascii(key: str) -> str:
-    """Return a step's key as a header holds it: percent-encoded, and cut behind a whole character."""
-    written = ""
-    for character in key:
-        more = quote(character, safe=_PLAIN)
-        if len(written) + len(more) > contract.MAX_STEP_KEY_CHARS:
-            break
-        written += more
-    return written
 
 
 def _is_own(provider: _Provider, variables: Mapping[str, str]) -> bool:

@@ -14,11 +14,12 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import unquote
 from uuid import uuid4
 
 from agentjobs import contract, errors
@@ -54,7 +55,6 @@ PATIENCE_SECONDS: Final = 120.0
 # other replicas: from the first to the longest pause.
 ASK_AGAIN_SECONDS: Final = (0.05, 1.0)
 _SECONDS: Final = re.compile(r"[0-9]{1,6}")
-_STEP: Final = re.compile(rf"[!-~]{{1,{contract.MAX_STEP_KEY_CHARS}}}")
 
 
 class Exchange:
@@ -173,14 +173,13 @@ class Exchange:
             logger.info("call.ended", extra=_fields(call, end, runner))
 
     async def _reserve(self, call: Call, runner: RunnerIdentity, client: Client) -> None:
-        step = client.headers.get(contract.HEADER_STEP, "")
         new = NewCall(
             id=call.id,
             uid=runner.uid,
             start=runner.start,
             pod_uid=runner.pod_uid,
             proxy=self._proxy,
-            step=step if _STEP.fullmatch(step) else "",
+            step=_step(client.headers),
             asked=call.asked,
             limits=runner.budget,
             tokens=call.plan.tokens_in_most + call.plan.tokens_out,
@@ -244,6 +243,15 @@ def _understood(api: Api, request: Request) -> Asked:
     if isinstance(asked, Refusal):
         raise Refused(asked)
     return asked
+
+
+def _step(headers: Mapping[str, str]) -> str:
+    """Return the key of the step that a request names, as the journal has it; empty for none, or one that is no key."""
+    try:
+        key = unquote(headers.get(contract.HEADER_STEP, ""), errors="strict")
+    except UnicodeDecodeError:
+        return ""
+    return key if len(key) <= contract.MAX_STEP_KEY_CHARS else ""
 
 
 def _fields(call: Call, end: EndedCall, runner: RunnerIdentity) -> dict[str, Any]:

@@ -284,6 +284,16 @@ async def test_a_call_is_reserved_sent_with_the_providers_key_passed_on_and_book
     assert here.ledger.calls[0].new.step == "main/1"
 
 
+@pytest.mark.parametrize(
+    ("header", "step"),
+    [("1|Zo%C3%AB#2", "1|Zoë#2"), ("a%20b%25", "a b%"), ("%C3%AB" * 512, "ë" * 512), ("a" * 513, ""), ("%FF", "")],
+)
+async def test_a_call_is_recorded_with_the_key_that_its_step_has_in_the_journal(world, header, step):
+    here = await world()
+    await here.ask(Client(headers={"Agentjobs-Step": header}))
+    assert here.ledger.calls[0].new.step == step
+
+
 @pytest.mark.parametrize("turns", range(60))
 async def test_whenever_a_client_hangs_up_nothing_stays_reserved_or_taken(world, turns):
     here, client = await world(LIMITED), Client()
