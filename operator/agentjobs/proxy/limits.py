@@ -12,10 +12,10 @@ import contextlib
 import logging
 import math
 from collections import Counter, OrderedDict, deque
-from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
-from typing import Any, Final
+from typing import Final
 from uuid import UUID, uuid4
 
 from agentjobs.errors import AgentJobsError
@@ -151,7 +151,7 @@ class Limiter:
             self._open.remove(turn.id)
             self._shared.give_back(turn, used or Tokens())
             if turn.is_probe and used is not None:
-                self._shared.tell(self._answered(turn))
+                self._shared.tell(lambda: self._answered(turn))
 
     def unused(self, turn: Turn) -> None:
         """Give back the turn of a call that was not sent."""
@@ -196,7 +196,7 @@ class Limiter:
         """Learn now and then which keys other proxies closed; a call that takes from limits learns it by that."""
         if _time() - self._looked >= _LOOK_SECONDS:
             self._looked = _time()
-            self._shared.tell(self._learn())
+            self._shared.tell(self._learn)
 
     async def _learn(self) -> None:
         began = _time()
@@ -229,14 +229,14 @@ class _Shared:
         if any(not quota.window for quota, _, _ in turn.taken):
             self.returns.end([turn.id])
 
-    def tell(self, telling: Coroutine[Any, Any, None]) -> None:
+    def tell(self, telling: Callable[[], Awaitable[None]]) -> None:
         """Tell history something that no call waits for."""
 
         async def told() -> None:
             # In order: what was told last is what history knows.
             async with self._telling:
                 with _unheard():
-                    await telling
+                    await telling()
 
         task = asyncio.create_task(told())
         self._tasks.add(task)
@@ -441,7 +441,7 @@ class _Line:
     def _tell_exhausted(self, seconds: float, reason: str) -> None:
         # Other namespaces may have other keys of the same model.
         name = pool(self._model, (key.name for key in self._keys))
-        self._shared.tell(self._shared.limits.exhausted(name, seconds=seconds, reason=reason))
+        self._shared.tell(lambda: self._shared.limits.exhausted(name, seconds=seconds, reason=reason))
 
     def _refusal(self, call: Wanted, taken: Taken) -> Refused | None:
         """Return what keeps a call from the key that it may use first; None when one can be used now."""
