@@ -25,7 +25,7 @@ class Api(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a provider is."""
+    """Which requests a provider answers, and below which paths."""
 
     GEMINI = "Gemini"
     OPENAI = "OpenAI"

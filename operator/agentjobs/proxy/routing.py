@@ -12,19 +12,12 @@ from agentjobs.contract import ErrorClass
 from agentjobs.models.budget import NOTHING, Limits
 from agentjobs.models.config import Key, Models, Provider, Route
 from agentjobs.models.config import Refusal as Unrouted
-from agentjobs.models.names import Api
-from agentjobs.models.names import Kind as ProviderKind
+from agentjobs.models.names import Api, Kind
 from agentjobs.models.prices import Price
 from agentjobs.models.tokens import Tokens
-from agentjobs.proxy.apis.api import Asked, Kind, Operation, Refusal
+from agentjobs.proxy.apis.api import Asked, Operation, Refusal
 
 _APIS: Final = {Kind.GEMINI: Api.GEMINI, Kind.OPENAI: Api.OPENAI, Kind.ANTHROPIC: Api.ANTHROPIC}
-_PROVIDERS: Final = {
-    Kind.GEMINI: ProviderKind.GEMINI,
-    Kind.VERTEX: ProviderKind.VERTEX_AI,
-    Kind.OPENAI: ProviderKind.OPENAI,
-    Kind.ANTHROPIC: ProviderKind.ANTHROPIC,
-}
 _STATUS: Final = {ErrorClass.MODEL_BAD_REQUEST: 400, ErrorClass.MODEL_NOT_ALLOWED: 403, ErrorClass.MODEL_AUTH: 403}
 
 
@@ -119,7 +112,7 @@ def plan(models: Models, asked: Asked, *, namespace: str, limits: Limits, on: da
     stages = [_stage(one, asked) for one in (route, *fallbacks)]
     if not stages[0].ways:
         said = (
-            f"Model {route.model} has no provider of the kind {_PROVIDERS[asked.kind].value}, whose API was asked; add "
+            f"Model {route.model} has no provider of the kind {asked.kind.value}, whose API was asked; add "
             f"one to {models.source}."
         )
         return Refusal(403, ErrorClass.MODEL_AUTH, said)
@@ -137,11 +130,11 @@ def _forgetting(models: Models, asked: Asked, namespace: str) -> Plan | Refusal:
     """Say who deletes what a provider keeps: the one that `_stage` takes for what is kept."""
     ways = [
         Way("", candidate.provider, key, None)
-        for candidate in models.serving(_PROVIDERS[asked.kind], namespace)
+        for candidate in models.serving(asked.kind, namespace)
         for key in candidate.keys
     ]
     if not ways:
-        said = f"Namespace {namespace} has no key of a provider of the kind {_PROVIDERS[asked.kind].value}."
+        said = f"Namespace {namespace} has no key of a provider of the kind {asked.kind.value}."
         return Refusal(403, ErrorClass.MODEL_AUTH, said)
     return Plan("", (Stage("", (ways[0],)),), timedelta(0), 0, 0, 0)
 
@@ -150,7 +143,7 @@ def _stage(route: Route, asked: Asked) -> Stage:
     ways = [
         Way(route.model, candidate.provider, key, route.price)
         for candidate in route.candidates
-        if candidate.provider.kind is _PROVIDERS[asked.kind]
+        if candidate.provider.kind is asked.kind
         for key in candidate.keys
     ]
     # What a provider keeps belongs to a key, and other keys do not find it. So all that is kept belongs to the first.

@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from agentjobs.proxy.apis.api import Asked, Kind, Operation, Place, own_name
+from agentjobs.models.names import Kind
+from agentjobs.proxy.apis.api import Asked, Operation, Place, own_name
 
 BODY = b'{ "messages":[ {"role" : "user"}],\n "model"\t: "team/fast" ,"temperature":1.0}'
 
@@ -52,7 +53,7 @@ def test_a_request_that_got_another_model_can_get_a_third():
 def test_a_model_of_vertex_is_found_with_its_publisher_in_the_installations_own_project(model, within):
     path = "/v1/projects/{project}/locations/{location}/{model}:rawPredict"
 
-    found = asked(Kind.VERTEX, path=path).with_model(model)
+    found = asked(Kind.VERTEX_AI, path=path).with_model(model)
 
     assert found.target(project="p/1", location="eu") == f"/v1/projects/p%2F1/locations/eu/{within}:rawPredict"
 

@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
-from agentjobs.models.names import check
+from agentjobs.models.names import Kind, check
 from agentjobs.models.tokens import Tokens
-from agentjobs.proxy.apis.api import Asked, Kind, Operation, Refusal, Request, UsageReader, canonical_name
+from agentjobs.proxy.apis.api import Asked, Operation, Refusal, Request, UsageReader, canonical_name
 from agentjobs.proxy.apis.body import Members, Unclear
 from agentjobs.proxy.apis.estimate import prompt
 from agentjobs.proxy.apis.headers import passed
@@ -67,7 +67,7 @@ def messages_asked(
     check_models(members)
     place = place_of(members, own)
     generates, size = operation is Operation.GENERATE, prompt(request.body)
-    named = named or (f"anthropic/{own}" if kind is Kind.VERTEX else own)
+    named = named or (f"anthropic/{own}" if kind is Kind.VERTEX_AI else own)
     return Asked(
         kind,
         operation,

@@ -4,31 +4,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Protocol
 from urllib.parse import quote
 
 import msgspec
 
 from agentjobs.contract import ErrorClass
 from agentjobs.models import names
+from agentjobs.models.names import SERVES, Kind
 from agentjobs.models.tokens import Tokens
-
-
-class Kind(StrEnum):
-    """An API. A provider speaks one of them; its models are asked by clients of this API alone."""
-
-    GEMINI = "gemini"
-    VERTEX = "vertex"
-    OPENAI = "openai"
-    ANTHROPIC = "anthropic"
-
-
-_SERVES: Final[Mapping[Kind, tuple[names.Api, ...]]] = {
-    Kind.GEMINI: (names.Api.GEMINI,),
-    Kind.VERTEX: (names.Api.GEMINI, names.Api.ANTHROPIC),
-    Kind.OPENAI: (names.Api.OPENAI,),
-    Kind.ANTHROPIC: (names.Api.ANTHROPIC,),
-}
 
 
 class Operation(StrEnum):
@@ -74,6 +58,7 @@ class Asked:
     """A request that is understood, and may be sent to a provider of its kind."""
 
     kind: Kind
+    """The kind of the providers that have these requests: clients of one kind ask no other."""
     operation: Operation
     named: str
     """The model as the request names it: an alias of the installation, or the provider's own name."""
@@ -112,7 +97,7 @@ class Asked:
     def target(self, *, project: str = "", location: str = "") -> str:
         """Return path and query below the provider's base URL, with a slash before them."""
         model = self.named
-        if self.kind is Kind.VERTEX:
+        if self.kind is Kind.VERTEX_AI:
             publisher, _, name = model.rpartition("/")
             model = f"publishers/{publisher or 'google'}/models/{name}"
         # Not by format(): the rest of the path is a stranger's.
@@ -148,9 +133,9 @@ def canonical_name(kind: Kind, named: str) -> str:
     On Vertex AI, `named` begins with the publisher where that is not Google: `anthropic/claude-…` is canonical, and
     anything else may be an alias.
     """
-    if kind is Kind.VERTEX and "/" in named:
+    if kind is Kind.VERTEX_AI and "/" in named:
         return named
-    return names.canonical(_SERVES[kind][0], named)
+    return names.canonical(SERVES[kind][0], named)
 
 
 def own_name(kind: Kind, model: str) -> str:
@@ -160,14 +145,14 @@ def own_name(kind: Kind, model: str) -> str:
         ValueError: models of that name are asked by another API, or it is no name.
     """
     api = names.api_of(names.check(model))
-    if api not in _SERVES[kind]:
+    if api not in SERVES[kind]:
         raise ValueError(f"{model!r} is no model of the API {kind.value}")
     named = names.plain(model)
-    return f"anthropic/{named}" if kind is Kind.VERTEX and api is names.Api.ANTHROPIC else named
+    return f"anthropic/{named}" if kind is Kind.VERTEX_AI and api is names.Api.ANTHROPIC else named
 
 
 def _in_body(kind: Kind, named: str) -> str:
-    return named.rpartition("/")[2] if kind is Kind.VERTEX else named
+    return named.rpartition("/")[2] if kind is Kind.VERTEX_AI else named
 
 
 class UsageReader(Protocol):

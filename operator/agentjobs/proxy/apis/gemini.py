@@ -4,9 +4,9 @@ import re
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from agentjobs.models.names import check
+from agentjobs.models.names import Kind, check
 from agentjobs.models.tokens import Tokens
-from agentjobs.proxy.apis.api import Asked, Kind, Operation, Place, Refusal, Request, UsageReader, canonical_name
+from agentjobs.proxy.apis.api import Asked, Operation, Place, Refusal, Request, UsageReader, canonical_name
 from agentjobs.proxy.apis.body import Members, Unclear, counted
 from agentjobs.proxy.apis.estimate import prompt
 from agentjobs.proxy.apis.headers import passed

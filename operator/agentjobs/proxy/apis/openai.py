@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from agentjobs.models.names import check
+from agentjobs.models.names import Kind, check
 from agentjobs.models.tokens import Tokens
-from agentjobs.proxy.apis.api import Asked, Kind, Operation, Refusal, Request, UsageReader, canonical_name
+from agentjobs.proxy.apis.api import Asked, Operation, Refusal, Request, UsageReader, canonical_name
 from agentjobs.proxy.apis.body import Unclear
 from agentjobs.proxy.apis.estimate import prompt
 from agentjobs.proxy.apis.headers import passed

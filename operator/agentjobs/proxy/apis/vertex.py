@@ -7,9 +7,9 @@ import re
 from dataclasses import replace
 from typing import Final
 
-from agentjobs.models.names import check
+from agentjobs.models.names import Kind, check
 from agentjobs.proxy.apis.anthropic import AnthropicMeter, messages_asked
-from agentjobs.proxy.apis.api import Asked, Kind, Operation, Refusal, Request, UsageReader
+from agentjobs.proxy.apis.api import Asked, Operation, Refusal, Request, UsageReader
 from agentjobs.proxy.apis.body import Unclear
 from agentjobs.proxy.apis.gemini import OPERATIONS, GeminiMeter, content_asked
 from agentjobs.proxy.apis.refusals import anthropic_error, bad_request, document, event, google_error, no_such_path
@@ -27,7 +27,7 @@ _COUNT: Final = "count-tokens"
 class VertexApi:
     """See `api.Api`."""
 
-    kind: Final = Kind.VERTEX
+    kind: Final = Kind.VERTEX_AI
 
     def read(self, request: Request) -> Asked | Refusal:
         """Understand a request."""
@@ -57,19 +57,19 @@ def _read(request: Request, version: str, publisher: str, model: str, verb: str)
     path = f"/{version}/projects/{{project}}/locations/{{location}}/{{model}}:{verb}"
     if publisher == "anthropic" and model == _COUNT and verb == "rawPredict":
         path = path.replace("{model}", f"publishers/anthropic/models/{_COUNT}")
-        asked = messages_asked(request, kind=Kind.VERTEX, operation=Operation.COUNT, path=path)
+        asked = messages_asked(request, kind=Kind.VERTEX_AI, operation=Operation.COUNT, path=path)
         # Here Vertex AI refuses names of betas that it takes for messages, and counts the same without them.
         headers = {name: value for name, value in asked.headers.items() if name != "anthropic-beta"}
         return replace(asked, headers=headers)
     # Another publisher may be the beginning of an alias: the client makes `publishers/team/models/fast` of `team/fast`.
     named = model if publisher == "google" else f"{publisher}/{model}"
     if publisher == "anthropic" and verb in _RAW:
-        return messages_asked(request, kind=Kind.VERTEX, operation=Operation.GENERATE, path=path, named=named)
+        return messages_asked(request, kind=Kind.VERTEX_AI, operation=Operation.GENERATE, path=path, named=named)
     if publisher == "anthropic" or verb not in OPERATIONS:
         return None
     streamed = verb.startswith("stream")
     return content_asked(
-        request, kind=Kind.VERTEX, operation=OPERATIONS[verb], named=named, path=path, streamed=streamed
+        request, kind=Kind.VERTEX_AI, operation=OPERATIONS[verb], named=named, path=path, streamed=streamed
     )
 
 
