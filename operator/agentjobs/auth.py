@@ -20,7 +20,7 @@ from agentjobs import contract, errors
 from agentjobs.api_resource import Resource
 from agentjobs.bounded import Bounded
 from agentjobs.kube.resources import AGENTJOBS, NAMESPACES, PODS, SUBJECTACCESSREVIEWS, TOKENREVIEWS
-from agentjobs.models.budget import Limits
+from agentjobs.models.budget import DEFAULT_LLM_CALLS, Limits
 from agentjobs.problem import Problem, forbidden, unauthorized
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ CLUSTER_NAMESPACE: Final = "kube-system"
 # Of a pod that says no budget, or none that can be read. It is what jobs get that ask for none: a pod from before there
 # were budgets goes on as its job would today, and what cannot be read is not taken for "no limit". A job without limits
 # says so: its pod has an empty budget.
-UNSAID_BUDGET: Final = Limits(llm_calls=500)
+UNSAID_BUDGET: Final = Limits(llm_calls=DEFAULT_LLM_CALLS)
 # Where the clients of the providers put their key, which for a pod is its token.
 _KEY_HEADERS: Final = ("x-api-key", "x-goog-api-key", "api-key")
 _KEY_QUERY: Final = "key"

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from agentjobs import contract
 from agentjobs.contract import Attempt, ErrorClass, Verdict
-from agentjobs.models.budget import NOTHING, Fits, Limits, Scope, Spend, Used, judge, plain
+from agentjobs.models.budget import NOTHING, Fits, Limits, Scope, Spend, judge
 from agentjobs.models.names import SCRIPTED
 from agentjobs.models.tokens import Tokens
 from agentjobs_runner.endings import Ending, StartEnded, config_invalid
@@ -43,20 +43,18 @@ class StartBudget:
 
     Args:
         limits: of the job.
-        used: by the starts before, as far as the limits count it.
+        spent: by the starts before, as far as the limits count it.
         prices: whether calls have a price here; where the model proxy is asked, it judges the cost.
         on: the day of the prices.
     """
 
     def __init__(
-        self, limits: Limits | None = None, used: Used | None = None, *, prices: bool = False, on: date | None = None
+        self, limits: Limits | None = None, spent: Spend | None = None, *, prices: bool = False, on: date | None = None
     ) -> None:
-        used = used or Used()
         self._limits = limits or Limits()
         self._prices, self._on = prices, on
         self._lock = threading.Lock()
-        self._spent = Spend(used.cost, used.tokens, used.llm_calls)
-        self._tool_calls = used.tool_calls
+        self._spent = spent or Spend()
         self._under_way: set[Charge] = set()
         self._ended: Ending | None = None
 
@@ -71,7 +69,7 @@ class StartBudget:
         if given is None:
             return cls()
         used = given["used"]
-        so_far = Used(Decimal(used["costUSD"]), used["tokens"], used["llmCalls"], used["toolCalls"])
+        so_far = Spend(Decimal(used["costUSD"]), used["tokens"], used["llmCalls"], used["toolCalls"])
         try:
             limits = Limits.read(given["limits"])
         except ValueError as error:
@@ -131,9 +129,9 @@ class StartBudget:
         """
         with self._lock:
             self._check()
-            if self._limits.tool_calls is not None and self._tool_calls >= self._limits.tool_calls:
+            if "maxToolCalls" in self._limits.reached(self._spent):
                 self._end("maxToolCalls")
-            self._tool_calls += 1
+            self._spent += Spend(tool_calls=1)
 
     def check(self) -> None:
         """Let a step begin that the budget does not count.
@@ -171,15 +169,9 @@ class StartBudget:
             raise StartEnded(self._ended)
 
     def _end(self, limit: str) -> None:
-        used: dict[str, Any] = {
-            "maxCostUSD": plain(self._spent.cost),
-            "maxTokens": self._spent.tokens,
-            "maxLLMCalls": self._spent.llm_calls,
-            "maxToolCalls": self._tool_calls,
-        }
+        used, most = self._spent.by_limit()[limit], self._limits.dump()[limit]
         by = "this attempt" if self._limits.scope is Scope.ATTEMPT else "the job"
-        most = self._limits.dump()[limit]
-        said = f"budget.{limit} is reached: {by} used {used[limit]} of {most}. Raise budget.{limit} to let it do more"
+        said = f"budget.{limit} is reached: {by} used {used} of {most}. Raise budget.{limit} to let it do more"
         self._ended = Ending(Verdict.FAIL, ErrorClass.BUDGET_EXCEEDED, said)
         self._check()
 

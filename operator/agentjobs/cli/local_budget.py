@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Final, TypedDict
+from typing import TypedDict
 
 from agentjobs import contract
 from agentjobs.api.job.budget import limits_of
@@ -17,11 +17,8 @@ from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.printing import counted
 from agentjobs.contract import StepKind
 from agentjobs.core.job.models import named_models
-from agentjobs.models.budget import NOTHING, Limits, Scope, plain
+from agentjobs.models.budget import DEFAULT_LLM_CALLS, NOTHING, Limits, Scope, plain
 from agentjobs.models.names import SCRIPTED
-
-# What an installation has unless it says otherwise.
-MAX_LLM_CALLS: Final = 500
 
 
 class Usage(TypedDict):
@@ -94,7 +91,7 @@ class Spending:
 
 def limits_here(spec: AgentJobSpec) -> Limits:
     """Return the limits of a job."""
-    return limits_of(spec.budget, max_llm_calls=MAX_LLM_CALLS)
+    return limits_of(spec.budget, max_llm_calls=DEFAULT_LLM_CALLS)
 
 
 def of_start(spec: AgentJobSpec, spent: Spending) -> contract.Budget:

@@ -66,7 +66,7 @@ from agentjobs.history.steps import (
     recorded,
     run_of,
 )
-from agentjobs.models.budget import Limits, Scope, Used
+from agentjobs.models.budget import Limits, Scope, Spend
 from agentjobs.models.tokens import Tokens
 
 # As PostgreSQL cuts a large answer for the operator.
@@ -190,11 +190,11 @@ class MemoryHistory:
         last = max(job.starts, default=0)
         return FinalResult(_shown(job.result), _usage(job), _progress(job, last) if last else None, _cost(job))
 
-    async def spent(self, uid: str, attempt: int | None = None) -> Used:
+    async def spent(self, uid: str, attempt: int | None = None) -> Spend:
         """Return what all starts of a job used so far, or those of one attempt."""
         self._check_available()
         job = self.jobs_by_uid.get(uid)
-        return used(_usage(job, attempt), _cost(job, attempt)) if job else Used()
+        return used(_usage(job, attempt), _cost(job, attempt)) if job else Spend()
 
     async def progress(self, uid: str, start: int) -> Progress:
         """Return how far a start got."""

@@ -18,7 +18,7 @@ from agentjobs.api.recorded_models import CallsUnderWay
 from agentjobs.api.recorded_usage import JobModelUsage, ModelUsage, RecordedCall, UsageBy, UsageLine, UsageReport
 from agentjobs.history.memory import MemoryCall, MemoryHistory, MemoryJob, booked
 from agentjobs.history.memory_model_limits import MemoryModelLimits
-from agentjobs.history.model_calls import MISSED, content, used
+from agentjobs.history.model_calls import MISSED, content
 from agentjobs.history.model_records import CallOutcome, EndedCall, Limit, LimitsNow, NewCall, Reserved, SeenProxy
 from agentjobs.history.model_reports import checked_report, place_of
 from agentjobs.history.ownership import check, start_key
@@ -65,7 +65,7 @@ class MemoryModelCalls:
             judgement = judge(call.limits, spent, under_way, _most(call))
         if judgement.fits is Fits.YES:
             job.calls.setdefault(call.id, MemoryCall(call, start.attempt, self._history.now()))
-        return Reserved(judgement, used(spent.cost, spent.tokens, spent.llm_calls))
+        return Reserved(judgement, spent)
 
     async def settle(self, ends: Sequence[EndedCall]) -> None:
         """Record what calls used and cost, once each."""

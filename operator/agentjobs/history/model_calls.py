@@ -7,7 +7,6 @@ server that crashes would forget calls that were made. Reservations of a job tak
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -21,7 +20,7 @@ from agentjobs.history.model_records import MAX_CONTENT_BYTES, CallOutcome, Ende
 from agentjobs.history.ownership import check, start_key
 from agentjobs.history.sanitize import dump_json
 from agentjobs.history.statements import load
-from agentjobs.models.budget import Fits, Judgement, Scope, plain
+from agentjobs.models.budget import Fits, Judgement, Scope, Spend
 from agentjobs.models.tokens import Tokens
 
 _SQL: Final = load("model_calls")
@@ -71,7 +70,7 @@ class ModelCalls:
         check(row.pod_uid, row.fenced_at, uid=call.uid, start=call.start, pod=call.pod_uid)
         if row.is_over:
             raise errors.Conflict(f"model call {call.id} has ended")
-        return Reserved(_judgement(row), used(row.cost, int(row.tokens), int(row.calls)))
+        return Reserved(_judgement(row), Spend(row.cost, int(row.tokens), int(row.calls)))
 
     async def settle(self, ends: Sequence[EndedCall]) -> None:
         """Record what calls used and cost: at the call, for its job's budget, and in the usage by day.
@@ -108,11 +107,6 @@ class ModelCalls:
             return await (await connection.execute(_SQL["lost"], asked)).fetchall()
 
         return await self._database.autocommit(work)
-
-
-def used(cost: Decimal, tokens: int, calls: int) -> dict[str, str]:
-    """Return what the ended calls of a job used, as a refusal tells it."""
-    return {"maxCostUSD": plain(cost), "maxTokens": str(tokens), "maxLLMCalls": str(calls)}
 
 
 def _reservation(call: NewCall) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from agentjobs.history.sanitize import clean_text
-from agentjobs.models.budget import NOTHING, Judgement, Limits
+from agentjobs.models.budget import NOTHING, Judgement, Limits, Spend
 from agentjobs.models.tokens import Tokens
 
 # No call comes near; counts and costs come from bodies that anybody may write, and their sums must be storable.
@@ -54,9 +54,7 @@ class NewCall:
         """
         if self.cost.is_nan():
             raise ValueError("the cost of a model call is not a number")
-        texts: dict[str, Any] = {
-            name: clean_text(getattr(self, name)) for name in ("proxy", "step", "asked", "provider", "model")
-        }
+        texts = _texts(self, "proxy", "step", "asked", "provider", "model")
         return replace(self, tokens=_count(self.tokens), cost=_cost(self.cost), **texts)
 
 
@@ -65,8 +63,8 @@ class Reserved:
     """Whether a call may be made. It is recorded only if it may."""
 
     judgement: Judgement
-    used: Mapping[str, str] = field(default_factory=dict)
-    """What the calls that ended used, by the names of `spec.budget`'s limits; for the words of a refusal."""
+    spent: Spend
+    """By the calls that ended."""
 
 
 class CallOutcome(StrEnum):
@@ -108,9 +106,7 @@ class EndedCall:
         A cost that is not a number stays so: what the call reserved is booked.
         """
         counts = {name: _count(getattr(self.tokens, name)) for name in Tokens.__slots__}
-        texts: dict[str, Any] = {
-            name: clean_text(getattr(self, name)) for name in ("provider", "key", "model", "queue")
-        }
+        texts = _texts(self, "provider", "key", "model", "queue")
         return replace(self, tokens=Tokens(**counts), cost=_cost(self.cost), **texts)
 
 

@@ -31,7 +31,7 @@ from agentjobs.history.records import (
 from agentjobs.history.sanitize import clean_text, dump_json
 from agentjobs.history.spending import ask_spent, usage_of, used
 from agentjobs.history.statements import load
-from agentjobs.models.budget import Used
+from agentjobs.models.budget import Spend
 
 _Row = dict[str, Any]
 _SQL: Final = load("operator_writes")
@@ -139,14 +139,14 @@ class OperatorWrites:
         found = await self._database.autocommit(work)
         return [_progress(found.get(start)) for start in starts]
 
-    async def spent(self, uid: str, attempt: int | None = None) -> Used:
+    async def spent(self, uid: str, attempt: int | None = None) -> Spend:
         """Return what all starts of a job used so far, or those of one attempt; of an unknown job nothing.
 
         Of tokens and model calls the larger count: that of the recorded steps, or that of the calls through the proxy.
         """
         return await self._spent((uid, attempt))
 
-    async def _spent_by(self, asked: Sequence[tuple[str, int | None]]) -> list[Used]:
+    async def _spent_by(self, asked: Sequence[tuple[str, int | None]]) -> list[Spend]:
         of = [{"uid": uid, "attempt": attempt} for uid, attempt in set(asked)]
 
         async def work(connection: Connection) -> dict[tuple[str, int | None], Any]:

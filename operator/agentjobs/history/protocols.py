@@ -42,7 +42,7 @@ from agentjobs.history.records import (
 from agentjobs.history.steps import MAX_PAGE_STEPS, Appended
 from agentjobs.history.turns import TurnParts
 from agentjobs.history.versions import Piece, Saving, StoredVersion
-from agentjobs.models.budget import Limits, Used
+from agentjobs.models.budget import Limits, Spend
 
 
 class OperatorHistory(Protocol):
@@ -72,7 +72,7 @@ class OperatorHistory(Protocol):
         """
         ...
 
-    async def spent(self, uid: str, attempt: int | None = None) -> Used:
+    async def spent(self, uid: str, attempt: int | None = None) -> Spend:
         """Return what all starts of a job used so far, or those of one attempt; of an unknown job nothing.
 
         Calls that have ended count, not what others under way reserved.

@@ -15,7 +15,7 @@ from agentjobs import contract
 from agentjobs.contract import Budget
 from agentjobs.history.database import Connection
 from agentjobs.history.statements import load
-from agentjobs.models.budget import NOTHING, Limits, Used, plain
+from agentjobs.models.budget import NOTHING, Limits, Spend, plain
 
 _SQL: Final = load("spending")
 
@@ -43,9 +43,9 @@ def usage(told: Iterable[Mapping[str, int]] | None, calls: Mapping[str, int]) ->
     return total | {name: count for name, count in calls.items() if count > total.get(name, 0)}
 
 
-def used(usage: Mapping[str, int], cost: Decimal | None) -> Used:
+def used(usage: Mapping[str, int], cost: Decimal | None) -> Spend:
     """Return a usage as budgets count it."""
-    return Used(
+    return Spend(
         cost=NOTHING if cost is None else cost,
         tokens=usage.get("inputTokens", 0) + usage.get("outputTokens", 0),
         llm_calls=usage.get("llmCalls", 0),
@@ -53,7 +53,7 @@ def used(usage: Mapping[str, int], cost: Decimal | None) -> Used:
     )
 
 
-def budget_of(limits: Limits, used: Used) -> Budget:
+def budget_of(limits: Limits, used: Spend) -> Budget:
     """Return a budget as a runner is told it."""
     told = contract.Used(
         costUSD=plain(used.cost), tokens=used.tokens, llmCalls=used.llm_calls, toolCalls=used.tool_calls

@@ -7,12 +7,14 @@ call goes beyond a limit of cost or tokens, and none beyond a limit of calls. Th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
 NOTHING: Final = Decimal(0)
+DEFAULT_LLM_CALLS: Final = 500
+"""Model calls of a job whose budget does not say, where the installation does not either."""
 
 
 class Scope(StrEnum):
@@ -50,6 +52,16 @@ class Limits:
             scope=Scope(budget.get("scope") or Scope.JOB),
         )
 
+    def reached(self, spent: "Spend") -> list[str]:
+        """Return the limits that are reached, by the names of `spec.budget`."""
+        counted = {
+            "maxCostUSD": self.cost is not None and spent.cost >= self.cost,
+            "maxTokens": self.tokens is not None and spent.tokens >= self.tokens,
+            "maxLLMCalls": self.llm_calls is not None and spent.llm_calls >= self.llm_calls,
+            "maxToolCalls": self.tool_calls is not None and spent.tool_calls >= self.tool_calls,
+        }
+        return [name for name, is_reached in counted.items() if is_reached]
+
     def dump(self) -> dict[str, Any]:
         """Return the object that `read` reads; what is not limited is left out."""
         found = {
@@ -65,24 +77,29 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """What calls cost, or may cost at most. Cost is in US dollars."""
+    """What was spent, or may be spent at most, as far as a budget counts it. Cost is in US dollars."""
 
-    cost: Decimal = field(default=NOTHING)
-    tokens: int = 0
-    llm_calls: int = 0
-
-    def __add__(self, other: "Spend") -> "Spend":
-        return Spend(self.cost + other.cost, self.tokens + other.tokens, self.llm_calls + other.llm_calls)
-
-
-@dataclass(frozen=True, slots=True)
-class Used:
-    """What starts of a job used, as far as a budget counts it. Cost is in US dollars."""
-
-    cost: Decimal = field(default=NOTHING)
+    cost: Decimal = NOTHING
     tokens: int = 0
     llm_calls: int = 0
     tool_calls: int = 0
+
+    def __add__(self, other: "Spend") -> "Spend":
+        return Spend(
+            self.cost + other.cost,
+            self.tokens + other.tokens,
+            self.llm_calls + other.llm_calls,
+            self.tool_calls + other.tool_calls,
+        )
+
+    def by_limit(self) -> dict[str, str]:
+        """Return what is spent of each limit, by the names of `spec.budget`, as people are told it."""
+        return {
+            "maxCostUSD": plain(self.cost),
+            "maxTokens": str(self.tokens),
+            "maxLLMCalls": str(self.llm_calls),
+            "maxToolCalls": str(self.tool_calls),
+        }
 
 
 class Fits(StrEnum):

@@ -19,12 +19,12 @@ from pydantic.alias_generators import to_camel
 
 from agentjobs.durations import parse_duration
 from agentjobs.models import marked_yaml
+from agentjobs.models.budget import DEFAULT_LLM_CALLS
 from agentjobs.models.marked_yaml import Flaw, Place, shown
 from agentjobs.models.names import PREFIXES, SERVES, Api, Kind, Pattern, api_of, check, undoubled
 from agentjobs.models.prices import Count, Entry, Glob, Globs
 
 MAX_REQUEST_BYTES: Final = 32 * 1024 * 1024
-MAX_LLM_CALLS: Final = 500
 MAX_WORD: Final = 63
 
 _UNITS: Final[Mapping[str, int]] = {"": 1, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "k": 1000, "M": 1000**2}
@@ -250,7 +250,7 @@ class Defaults(Form):
     """Budgets of jobs that set none."""
 
     # The field's name in jobs, which no rule of writing makes from ours.
-    max_llm_calls: Annotated[int, Strict(), Field(ge=1)] | None = Field(default=MAX_LLM_CALLS, alias="maxLLMCalls")
+    max_llm_calls: Annotated[int, Strict(), Field(ge=1)] | None = Field(default=DEFAULT_LLM_CALLS, alias="maxLLMCalls")
     """Model calls of a job; null sets no limit."""
 
 

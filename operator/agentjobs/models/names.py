@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 SCRIPTED: Final = "scripted/"
+"""Prefix of models that answer from a ConfigMap and ask no provider: `scripted/<configmap>/<key>`."""
 MAX_CHARS: Final = 253
 
 

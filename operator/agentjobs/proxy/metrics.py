@@ -15,8 +15,6 @@ from agentjobs.history.model_records import CallOutcome
 from agentjobs.metrics import OTHER, DatabaseMetrics, add_process
 from agentjobs.models.tokens import Tokens
 
-NO_PROVIDER: Final = "none"
-"""Label of what ended before a provider was chosen."""
 _CLASSES: Final = frozenset(ErrorClass)
 # A first piece comes after a third of a second from a small model; one that thinks takes minutes for a whole answer.
 _SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)

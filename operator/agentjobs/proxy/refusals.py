@@ -49,7 +49,7 @@ def of_error(error: errors.AgentJobsError) -> Refusal:
 def budget_spent(limits: Limits, reserved: Reserved) -> Refusal:
     """A limit of the job's budget is reached by what was spent."""
     name = reserved.judgement.limit
-    used = reserved.used.get(name, "all of it")
+    used = reserved.spent.by_limit()[name]
     said = f"budget.{name} is {limits.dump().get(name)} and {used} is used; raise it and the job continues."
     return Refusal(402, ErrorClass.BUDGET_EXCEEDED, said)
 

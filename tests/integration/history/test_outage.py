@@ -21,7 +21,7 @@ from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.schema import SCHEMA
 from agentjobs.history.writer import HistoryWriter
-from agentjobs.models.budget import Fits, Used
+from agentjobs.models.budget import Fits, Spend
 from devcluster.postgres import EmbeddedPostgres
 
 
@@ -114,7 +114,7 @@ async def test_model_calls_are_booked_once_though_postgres_dies_between(server, 
         assert set(await making) == {Fits.YES}
         await ledger.seen("proxy-a", {})
 
-        assert await operator.spent(build.uid) == Used(Decimal(6), tokens=900, llm_calls=60)
+        assert await operator.spent(build.uid) == Spend(Decimal(6), tokens=900, llm_calls=60)
         assert [row for row in await all_rows(database, "model_calls") if row.ended is None] == []
 
 

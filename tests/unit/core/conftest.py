@@ -15,7 +15,7 @@ from agentjobs.core.job.actions import Claim, EndStart, Finish, Suspend, Wait
 from agentjobs.core.job.observation import FinalResult, Job, Observation, Progress, parse_job
 from agentjobs.core.pods.pod import Pod, parse_pod
 from agentjobs.core.queues.admission import Granted
-from agentjobs.models.budget import Used
+from agentjobs.models.budget import Spend
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 UID = "6c0c1a52-1b5e-4a6e-9a52-0d9f0a7f5a11"
@@ -57,7 +57,7 @@ class Scene:
             pods=tuple(parse_pod(pod) for pod in self.pods),
             pod_problems=(),
             progress=Progress(),
-            spent=Used(),
+            spent=Spend(),
             result=FinalResult(),
         )
         return replace(seen, **self.changes)

@@ -24,7 +24,7 @@ from agentjobs.errors import AlreadyExists, Conflict, Fenced, NotFound, Unavaila
 from agentjobs.history.memory import MemoryHistory
 from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.metrics import Metrics
-from agentjobs.models.budget import Limits, Scope, Used
+from agentjobs.models.budget import Limits, Scope, Spend
 from agentjobs.models.config import parse
 from agentjobs.reconcile import Reconciler
 from agentjobs.reconcile.kinds import KINDS
@@ -244,7 +244,7 @@ class World:
         return self.used_by(uid, attempt)
 
     def used_by(self, uid, attempt=None):
-        return Used(llm_calls=sum(n for (of, a), n in self.calls.items() if of == uid and attempt in (None, a)))
+        return Spend(llm_calls=sum(n for (of, a), n in self.calls.items() if of == uid and attempt in (None, a)))
 
     def exhaust(self, model, seconds):
         """No call of a model can be made for so long."""

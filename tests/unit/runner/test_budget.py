@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentjobs import contract
-from agentjobs.models.budget import Limits, Spend, Used
+from agentjobs.models.budget import Limits, Spend
 from agentjobs.models.tokens import Tokens
 from agentjobs_runner import budget as module
 from agentjobs_runner.budget import StartBudget
@@ -26,7 +26,7 @@ async def made(budget, most=ONE, spent=ONE):
 
 
 async def test_calls_are_made_up_to_the_limit_and_none_beyond():
-    budget = StartBudget(Limits(llm_calls=5), Used(llm_calls=3))
+    budget = StartBudget(Limits(llm_calls=5), Spend(llm_calls=3))
     await made(budget)
     await made(budget)
 
@@ -50,9 +50,9 @@ async def test_a_call_that_failed_is_none_of_the_budget():
 @pytest.mark.parametrize(
     ("limits", "used"),
     [
-        pytest.param(Limits(tokens=100), Used(tokens=100), id="tokens"),
-        pytest.param(Limits(cost=Decimal("2.50")), Used(cost=Decimal("2.5001")), id="cost"),
-        pytest.param(Limits(llm_calls=3), Used(llm_calls=3), id="calls"),
+        pytest.param(Limits(tokens=100), Spend(tokens=100), id="tokens"),
+        pytest.param(Limits(cost=Decimal("2.50")), Spend(cost=Decimal("2.5001")), id="cost"),
+        pytest.param(Limits(llm_calls=3), Spend(llm_calls=3), id="calls"),
     ],
 )
 async def test_what_earlier_starts_used_counts(limits, used):
@@ -61,7 +61,7 @@ async def test_what_earlier_starts_used_counts(limits, used):
 
 
 async def test_the_last_call_may_be_larger_than_what_is_left():
-    budget = StartBudget(Limits(tokens=100), Used(tokens=99))
+    budget = StartBudget(Limits(tokens=100), Spend(tokens=99))
     await made(budget, most=Spend(tokens=5000, llm_calls=1), spent=Spend(tokens=50, llm_calls=1))
 
 
@@ -88,7 +88,7 @@ async def test_a_waiting_call_is_refused_when_those_under_way_reach_the_limit():
 
 
 def test_tool_calls_are_made_up_to_their_limit():
-    budget = StartBudget(Limits(tool_calls=3), Used(tool_calls=2))
+    budget = StartBudget(Limits(tool_calls=3), Spend(tool_calls=2))
     budget.tool_call()
     with pytest.raises(StartEnded, match=r"budget\.maxToolCalls is reached: the job used 3 of 3"):
         budget.tool_call()

@@ -17,11 +17,10 @@ from agentjobs.api.fields import (
     TOOL_NAME,
 )
 from agentjobs.api.model import Integer, Model
+from agentjobs.models.names import SCRIPTED
 
 RESERVED_AGENT_NAME: Final = "user"
 """ADK's name for the author of the message."""
-SCRIPTED: Final = "scripted/"
-"""Prefix of models that answer from a ConfigMap: `scripted/<configmap>/<key>`."""
 AgentName = Annotated[str, Field(min_length=1, max_length=63, pattern=IDENTIFIER)]
 AgentClass = Literal["LlmAgent", "SequentialAgent", "ParallelAgent", "LoopAgent"]
 ModelName = Annotated[str, Field(min_length=1, max_length=253, pattern=MODEL_NAME)]

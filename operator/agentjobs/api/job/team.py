@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from agentjobs.api.job.agent import RESERVED_AGENT_NAME, SCRIPTED, scripted_model
+from agentjobs.api.job.agent import RESERVED_AGENT_NAME, scripted_model
 from agentjobs.api.job.spec import default_agent_name
 from agentjobs.api.problems import Path, Problem, field_name, problem_at
+from agentjobs.models.names import SCRIPTED
 
 Raw = Mapping[str, Any]
 

@@ -13,23 +13,17 @@ from agentjobs.contract import ErrorClass, cut
 from agentjobs.core.job.actions import Again, Finish, Suspend
 from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.pods.pod import Pod
-from agentjobs.models.budget import Limits, Used, plain
+from agentjobs.models.budget import Limits, Spend
 
 # A condition has 1 KiB, and must not lose its end.
 MAX_WORDS = 512
 _THEN = "its budget was: "
 
 
-def reached(limits: Limits, used: Used) -> str:
+def reached(limits: Limits, spent: Spend) -> str:
     """Return the limits that are reached in words, empty for none."""
-    cost = None if limits.cost is None or used.cost < limits.cost else f"{plain(used.cost)} of {plain(limits.cost)}"
-    found = {
-        "maxCostUSD": cost,
-        "maxTokens": _count(limits.tokens, used.tokens),
-        "maxLLMCalls": _count(limits.llm_calls, used.llm_calls),
-        "maxToolCalls": _count(limits.tool_calls, used.tool_calls),
-    }
-    told = [f"budget.{name} is reached: {words} used" for name, words in found.items() if words]
+    most, used = limits.dump(), spent.by_limit()
+    told = [f"budget.{name} is reached: {used[name]} of {most[name]} used" for name in limits.reached(spent)]
     return f"{', '.join(told)}. Raise it to let the job do more" if told else ""
 
 
@@ -69,10 +63,6 @@ def _noted(pod: Pod | None) -> Limits | None:
         return Limits.read(json.loads(pod.budget)) if pod is not None else None
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
-
-
-def _count(limit: int | None, used: int) -> str:
-    return "" if limit is None or used < limit else f"{used} of {limit}"
 
 
 def _words(limits: Limits) -> str:

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
-from agentjobs.api.job.agent import SCRIPTED
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.models.config import Models, Refusal
-from agentjobs.models.names import of_pool
+from agentjobs.models.names import SCRIPTED, of_pool
 
 
 def named_models(spec: AgentJobSpec) -> Iterator[tuple[str, str]]:

@@ -27,7 +27,7 @@ from agentjobs.contract import (
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import Granted, Refusal
 from agentjobs.durations import instant
-from agentjobs.models.budget import Limits, Used
+from agentjobs.models.budget import Limits, Spend
 
 _MAX_TTL = 2**31 - 1
 _RETENTIONS = ("Keep", "KeepOnFailure", "Delete")
@@ -284,7 +284,7 @@ class Observation:
     """What the job would run with their contents."""
     unpriced: tuple[str, ...] = ()
     """Why nobody can count the dollars of a job that is not accepted yet and has a limit in them, in sentences."""
-    spent: Used | None = None
+    spent: Spend | None = None
     """What counts against the budget so far; None when it has not been asked."""
     exhausted: Mapping[str, datetime] | None = None
     """The models of which no call can be made now, and until when; None when it has not been asked."""

@@ -18,7 +18,7 @@ from agentjobs.core.job import needs
 from agentjobs.core.job.observation import FinalResult, Heartbeat, Job, Observation, Progress
 from agentjobs.errors import Invalid, NotFound, Unavailable
 from agentjobs.kube.resources import AGENTJOBS, CONFIGMAPS
-from agentjobs.models.budget import Used
+from agentjobs.models.budget import Spend
 from agentjobs.reconcile.job.ends import is_recorded
 from agentjobs.reconcile.job.exhausted import Exhausted
 from agentjobs.reconcile.job.memo import JobMemo
@@ -39,7 +39,7 @@ class Facts:
     resolved: Resolved | None = None
     heartbeat: Heartbeat | None = None
     progress: Progress | None = None
-    spent: tuple[int, Used] | None = None
+    spent: tuple[int, Spend] | None = None
     """What was used, and after how many starts."""
     exhausted: Mapping[str, datetime] | None = None
     end_recorded: bool | None = None

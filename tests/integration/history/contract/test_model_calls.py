@@ -11,7 +11,7 @@ from tests.integration.history.runner_calls import a_step, record
 
 from agentjobs import errors
 from agentjobs.history.model_records import CallOutcome
-from agentjobs.models.budget import Fits, Limits, Scope, Used
+from agentjobs.models.budget import Fits, Limits, Scope, Spend
 from agentjobs.models.tokens import Tokens
 
 TWO_DOLLARS = Limits(cost=Decimal(2))
@@ -55,7 +55,7 @@ async def two_starts(build, operator, gateway):
 async def test_what_a_call_used_is_the_jobs(operator, make, build):
     await make("0.25")
 
-    assert await operator.spent(build.uid) == Used(Decimal("0.25"), tokens=15, llm_calls=1)
+    assert await operator.spent(build.uid) == Spend(Decimal("0.25"), tokens=15, llm_calls=1)
     assert (await operator.final_result(build.uid)).cost == Decimal("0.25")
 
 
@@ -77,7 +77,7 @@ async def test_a_reached_limit_refuses_and_tells_what_was_used(ledger, make, bui
     reserved = await ledger.reserve(a_call_of(limits=TWO_DOLLARS))
 
     assert (reserved.judgement.fits, reserved.judgement.limit) == (Fits.NO, "maxCostUSD")
-    assert reserved.used == {"maxCostUSD": "2", "maxTokens": "15", "maxLLMCalls": "1"}
+    assert reserved.spent == Spend(Decimal(2), tokens=15, llm_calls=1)
 
 
 async def test_a_call_that_was_refused_is_not_recorded(ledger, make, build):
@@ -86,7 +86,7 @@ async def test_a_call_that_was_refused_is_not_recorded(ledger, make, build):
 
     assert (await ledger.reserve(call)).judgement.fits is Fits.NO
     await ledger.settle([the_end_of(call)])
-    assert (await ledger.reserve(call)).used["maxLLMCalls"] == "1"
+    assert (await ledger.reserve(call)).spent.llm_calls == 1
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ async def test_a_start_without_model_calls_has_no_cost(gateway, build):
 async def test_a_call_that_failed_is_none_of_the_budget(operator, ledger, make, build):
     await make("0", outcome=CallOutcome.FAILED, tokens=Tokens())
 
-    assert await operator.spent(build.uid) == Used()
+    assert await operator.spent(build.uid) == Spend()
     assert await fits(ledger, limits=Limits(llm_calls=1)) == (Fits.YES, "")
 
 
@@ -281,7 +281,7 @@ async def test_an_end_that_is_told_twice_is_booked_once(ledger, operator, build)
 
     await asyncio.gather(*(ledger.settle([*ends, *reversed(ends)]) for _ in range(3)))
     await ledger.settle([the_end_of(calls[0], cost="9")])
-    assert await operator.spent(build.uid) == Used(Decimal("0.3"), tokens=45, llm_calls=3)
+    assert await operator.spent(build.uid) == Spend(Decimal("0.3"), tokens=45, llm_calls=3)
 
 
 async def test_the_end_of_an_unknown_call_is_passed_over(ledger, operator, make, build):
@@ -334,7 +334,7 @@ async def test_calls_of_a_proxy_that_dies_are_booked_as_what_they_reserved(ledge
     lost = await make(None)
     await lives_on(ledger, backend, "proxy-b")
 
-    assert await operator.spent(build.uid) == Used(Decimal(1), tokens=100, llm_calls=1)
+    assert await operator.spent(build.uid) == Spend(Decimal(1), tokens=100, llm_calls=1)
     await ledger.settle([the_end_of(lost, cost="0.1")])
     assert (await operator.spent(build.uid)).cost == 1
 

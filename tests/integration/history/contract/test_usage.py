@@ -6,7 +6,7 @@ import pytest
 
 from agentjobs import errors
 from agentjobs.contract import Event, Result, ResultDocument
-from agentjobs.models.budget import Used
+from agentjobs.models.budget import Spend
 
 ANSWERED = {"llmCalls": 1, "inputTokens": 10, "outputTokens": 5}
 CALLED = {"toolCalls": 1}
@@ -85,9 +85,9 @@ async def test_what_was_spent_is_counted_of_the_job_and_of_each_attempt(gateway,
         operator.spent("no"),
     ]
     job, second, third, unknown = await asyncio.gather(*asked)
-    assert job == Used(tokens=30, llm_calls=2, tool_calls=1)
-    assert second == Used(tokens=15, llm_calls=1)
-    assert third == unknown == Used()
+    assert job == Spend(tokens=30, llm_calls=2, tool_calls=1)
+    assert second == Spend(tokens=15, llm_calls=1)
+    assert third == unknown == Spend()
 
 
 async def test_a_fenced_pod_uses_nothing_of_the_jobs(gateway, operator, build):

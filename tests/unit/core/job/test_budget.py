@@ -16,11 +16,11 @@ from agentjobs.core.job import needs
 from agentjobs.core.job.actions import Again, Claim, Decision, EndStart, Finish, Keep, Suspend
 from agentjobs.core.job.budget import reached
 from agentjobs.core.job.decide import decide
-from agentjobs.models.budget import NOTHING, Fits, Limits, Spend, Used, judge
+from agentjobs.models.budget import NOTHING, Fits, Limits, Spend, judge
 
 THREE = {"maxLLMCalls": 3}
 KEPT = {**THREE, "onExceeded": "Suspend"}
-ALL_USED = Used(llm_calls=3)
+ALL_USED = Spend(llm_calls=3)
 
 
 def told(seen, budget):
@@ -236,7 +236,7 @@ def test_of_a_budget_of_an_attempt_the_next_attempt_is_asked(scene):
     seen.pods = []
 
     assert decide(seen.knowing(spent=None).observation, seen.now) == needs.Spent(2)
-    assert decide(seen.knowing(spent=Used()).observation, seen.now) == Decision(Claim(2, 2))
+    assert decide(seen.knowing(spent=Spend()).observation, seen.now) == Decision(Claim(2, 2))
 
 
 def test_a_first_start_asks_nothing(scene):
@@ -256,7 +256,7 @@ def test_an_operator_that_cannot_read_the_budget_leaves_the_job_to_a_newer_one(s
 
 
 def test_a_runner_that_counts_otherwise_than_history_makes_no_loop(scene):
-    seen = suspended(scene).knowing(spent=Used(llm_calls=1))
+    seen = suspended(scene).knowing(spent=Spend(llm_calls=1))
 
     assert decide(seen.later(days=1).observation, seen.now) == Decision(Keep())
 
@@ -264,10 +264,10 @@ def test_a_runner_that_counts_otherwise_than_history_makes_no_loop(scene):
 @pytest.mark.parametrize(
     ("used", "said"),
     [
-        (Used(Decimal("2.5"), 9, 2, 9), ["maxCostUSD"]),
-        (Used(Decimal("2.499"), 10, 2, 9), ["maxTokens"]),
-        (Used(Decimal("0.1"), 9, 3, 10), ["maxLLMCalls", "maxToolCalls"]),
-        (Used(Decimal("2.499999"), 9, 2, 9), []),
+        (Spend(Decimal("2.5"), 9, 2, 9), ["maxCostUSD"]),
+        (Spend(Decimal("2.499"), 10, 2, 9), ["maxTokens"]),
+        (Spend(Decimal("0.1"), 9, 3, 10), ["maxLLMCalls", "maxToolCalls"]),
+        (Spend(Decimal("2.499999"), 9, 2, 9), []),
     ],
 )
 def test_each_limit_that_is_reached_is_named(used, said):
@@ -282,7 +282,7 @@ MAYBE = st.none() | st.integers(1, 9)
 def test_a_job_is_held_exactly_when_its_next_call_would_be_refused(limits, amount, calls):
     refused = judge(limits, Spend(Decimal(amount), amount, calls), Spend(), Spend(NOTHING, 0, 1)).fits is Fits.NO
 
-    assert bool(reached(limits, Used(Decimal(amount), amount, calls))) == refused
+    assert bool(reached(limits, Spend(Decimal(amount), amount, calls))) == refused
 
 
 def at_limit(scene, until, **spec):
