@@ -17,7 +17,7 @@ from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.printing import counted
 from agentjobs.contract import StepKind
 from agentjobs.core.job.models import named_models
-from agentjobs.models.budget import DEFAULT_LLM_CALLS, NOTHING, Limits, Scope, plain
+from agentjobs.models.budget import DEFAULT_LLM_CALLS, NOTHING, Limits, Scope, Spend, plain, to_runner
 from agentjobs.models.names import SCRIPTED
 
 
@@ -57,14 +57,11 @@ class Spending:
                 unpriced.add(name)
         return cls(counts, cost, frozenset(unpriced))
 
-    def used(self) -> contract.Used:
-        """Return it as the runner counts it on."""
-        return contract.Used(
-            costUSD=plain(self.cost),
-            tokens=self.counts["inputTokens"] + self.counts["outputTokens"],
-            llmCalls=self.counts["llmCalls"],
-            toolCalls=self.counts["toolCalls"],
-        )
+    def spend(self) -> Spend:
+        """Return it as budgets count it."""
+        counts = self.counts
+        tokens = counts["inputTokens"] + counts["outputTokens"]
+        return Spend(self.cost, tokens, counts["llmCalls"], counts["toolCalls"])
 
     def usage(self) -> Usage:
         """Return it for programs."""
@@ -100,8 +97,7 @@ def of_start(spec: AgentJobSpec, spent: Spending) -> contract.Budget:
     Each run of the command counts as an attempt of its own.
     """
     limits = limits_here(spec)
-    counts = spent if limits.scope is Scope.JOB else Spending()
-    return contract.Budget(limits=limits.dump(), used=counts.used())
+    return to_runner(limits, spent.spend() if limits.scope is Scope.JOB else Spend())
 
 
 def check_prices(spec: AgentJobSpec, aliases: Mapping[str, str], on: date) -> None:

@@ -52,7 +52,7 @@ from agentjobs.history.records import (
     TransitionRecord,
 )
 from agentjobs.history.sanitize import clean_text, dump_json
-from agentjobs.history.spending import budget_of, usage, used
+from agentjobs.history.spending import usage, used
 from agentjobs.history.steps import (
     MAX_PAGE_BYTES,
     MAX_PAGE_STEPS,
@@ -66,7 +66,7 @@ from agentjobs.history.steps import (
     recorded,
     run_of,
 )
-from agentjobs.models.budget import Limits, Scope, Spend
+from agentjobs.models.budget import Limits, Scope, Spend, to_runner
 from agentjobs.models.tokens import Tokens
 
 # As PostgreSQL cuts a large answer for the operator.
@@ -286,7 +286,7 @@ class MemoryHistory:
         )
         if budget is not None and budget.dump():
             scope = found.attempt if budget.scope is Scope.ATTEMPT else None
-            attempt["budget"] = budget_of(budget, used(_usage(own, scope, before=start), _cost(own, scope)))
+            attempt["budget"] = to_runner(budget, used(_usage(own, scope, before=start), _cost(own, scope)))
         return attempt
 
     async def read_steps(

@@ -18,10 +18,10 @@ from agentjobs.history.entries import MAX_USAGE, entries_of, new_events
 from agentjobs.history.fence import Fence
 from agentjobs.history.journal import Journal
 from agentjobs.history.ownership import check, start_key
-from agentjobs.history.spending import ask_spent, budget_of, usage_of, used
+from agentjobs.history.spending import ask_spent, usage_of, used
 from agentjobs.history.statements import load
 from agentjobs.history.steps import MAX_PAGE_STEPS, Appended, Before, run_of
-from agentjobs.models.budget import Limits, Scope
+from agentjobs.models.budget import Limits, Scope, to_runner
 
 _SQL: Final = load("runner_writes")
 
@@ -174,7 +174,7 @@ class RunnerWrites:
 async def _budget(tx: Connection, limits: Limits, *, uid: str, start: int, attempt: int) -> Budget:
     of = {"uid": uid, "before": start, "attempt": attempt if limits.scope is Scope.ATTEMPT else None}
     row = await (await ask_spent(tx, [of])).fetchone()
-    return budget_of(limits, used(usage_of(row), row.cost))
+    return to_runner(limits, used(usage_of(row), row.cost))
 
 
 def _journal_head(start: int, row: Any, own: Any, before: Any, end: Any) -> JournalHead:

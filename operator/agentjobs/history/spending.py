@@ -11,11 +11,9 @@ from typing import Any, Final
 import msgspec
 from psycopg.types.json import Json
 
-from agentjobs import contract
-from agentjobs.contract import Budget
 from agentjobs.history.database import Connection
 from agentjobs.history.statements import load
-from agentjobs.models.budget import NOTHING, Limits, Spend, plain
+from agentjobs.models.budget import NOTHING, Spend
 
 _SQL: Final = load("spending")
 
@@ -51,14 +49,6 @@ def used(usage: Mapping[str, int], cost: Decimal | None) -> Spend:
         llm_calls=usage.get("llmCalls", 0),
         tool_calls=usage.get("toolCalls", 0),
     )
-
-
-def budget_of(limits: Limits, used: Spend) -> Budget:
-    """Return a budget as a runner is told it."""
-    told = contract.Used(
-        costUSD=plain(used.cost), tokens=used.tokens, llmCalls=used.llm_calls, toolCalls=used.tool_calls
-    )
-    return Budget(limits=limits.dump(), used=told)
 
 
 def usage_of(row: Any) -> dict[str, int]:

@@ -12,6 +12,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
+from agentjobs import contract
+
 NOTHING: Final = Decimal(0)
 DEFAULT_LLM_CALLS: Final = 500
 """Model calls of a job whose budget does not say, where the installation does not either."""
@@ -119,6 +121,14 @@ class Judgement:
     fits: Fits
     limit: str = ""
     """Name of the field of `spec.budget`; empty when the call fits."""
+
+
+def to_runner(limits: Limits, spent: Spend) -> contract.Budget:
+    """Return a budget as a runner is told it."""
+    used = contract.Used(
+        costUSD=plain(spent.cost), tokens=spent.tokens, llmCalls=spent.llm_calls, toolCalls=spent.tool_calls
+    )
+    return contract.Budget(limits=limits.dump(), used=used)
 
 
 def judge(limits: Limits, spent: Spend, under_way: Spend, call: Spend) -> Judgement:
