@@ -18,8 +18,17 @@ from agentjobs.api.recorded_models import CallsUnderWay
 from agentjobs.api.recorded_usage import JobModelUsage, ModelUsage, RecordedCall, UsageBy, UsageLine, UsageReport
 from agentjobs.history.memory import MemoryCall, MemoryHistory, MemoryJob, booked
 from agentjobs.history.memory_model_limits import MemoryModelLimits
-from agentjobs.history.model_calls import MISSED, content
-from agentjobs.history.model_records import CallOutcome, EndedCall, Limit, LimitsNow, NewCall, Reserved, SeenProxy
+from agentjobs.history.model_calls import content
+from agentjobs.history.model_records import (
+    MISSED,
+    CallOutcome,
+    EndedCall,
+    Limit,
+    LimitsNow,
+    NewCall,
+    Reserved,
+    SeenProxy,
+)
 from agentjobs.history.model_reports import checked_report, place_of
 from agentjobs.history.ownership import check, start_key
 from agentjobs.history.pages import DEFAULT_LIMIT, Page, checked_limit, page_of

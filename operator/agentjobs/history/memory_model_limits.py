@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 from agentjobs.history.model_records import (
     DAY,
-    DEAD_SECONDS,
+    MISSED,
     PROBE_SECONDS,
     SLICES,
-    WAITING_SECONDS,
+    WAITING,
     BucketState,
     Correction,
     Limit,
@@ -174,7 +174,7 @@ class MemoryModelLimits:
 
     def _under_way(self, limit: Limit, now: datetime) -> list[str]:
         """Return the proxy of each call that is under way."""
-        dead = now - timedelta(seconds=DEAD_SECONDS)
+        dead = now - MISSED
         return [
             proxy
             for (_, bucket), (proxy, since) in self._running.items()
@@ -183,7 +183,7 @@ class MemoryModelLimits:
 
     def _share(self, state: BucketState, proxy: str, now: datetime) -> BucketState:
         """Count as used what is more than a proxy's share of calls at once while others wait."""
-        limit, gone = state.limit, now - timedelta(seconds=WAITING_SECONDS)
+        limit, gone = state.limit, now - WAITING
         waiting = sum(
             bucket == limit.bucket and of != proxy and since > gone for (bucket, of), since in self._waiting.items()
         )

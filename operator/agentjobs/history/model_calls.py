@@ -6,7 +6,6 @@ server that crashes would forget calls that were made. Reservations of a job tak
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -16,7 +15,7 @@ from psycopg.types.json import Json
 
 from agentjobs import errors
 from agentjobs.history.database import Connection, Database, as_json
-from agentjobs.history.model_records import MAX_CONTENT_BYTES, CallOutcome, EndedCall, NewCall, Reserved
+from agentjobs.history.model_records import MAX_CONTENT_BYTES, MISSED, CallOutcome, EndedCall, NewCall, Reserved
 from agentjobs.history.ownership import check, start_key
 from agentjobs.history.sanitize import dump_json
 from agentjobs.history.statements import load
@@ -25,8 +24,6 @@ from agentjobs.models.tokens import Tokens
 
 _SQL: Final = load("model_calls")
 
-# Four heartbeats of a proxy that were missed, and what the fifth may take.
-MISSED: Final = timedelta(seconds=45)
 # Ends in one transaction: some ten milliseconds; and the bytes of their contents.
 BATCH: Final = 200
 BATCH_BYTES: Final = 4 * MAX_CONTENT_BYTES

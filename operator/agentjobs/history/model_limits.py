@@ -13,7 +13,16 @@ from uuid import UUID
 from psycopg import AsyncCursor
 
 from agentjobs.history.database import Connection, Database, as_json
-from agentjobs.history.model_records import GRACE_SECONDS, PROBE_SECONDS, BucketState, Correction, Take, Taken
+from agentjobs.history.model_records import (
+    GRACE_SECONDS,
+    MISSED,
+    PROBE_SECONDS,
+    WAITING,
+    BucketState,
+    Correction,
+    Take,
+    Taken,
+)
 from agentjobs.history.sanitize import clean_text
 from agentjobs.history.statements import load
 
@@ -40,6 +49,8 @@ class ModelLimits:
             "calls": calls,
             "probe": PROBE_SECONDS,
             "grace": GRACE_SECONDS,
+            "missed": MISSED,
+            "waiting": WAITING,
             "limits": as_json(
                 [
                     {

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
@@ -151,10 +151,10 @@ SLICES: Final = 60
 DAY: Final = 86_400.0
 # The way from the database to a proxy and on to the provider, and what a busy process adds to it.
 GRACE_SECONDS: Final = 0.5
-# A proxy that was not seen for so long is dead: its calls at once do not count.
-DEAD_SECONDS: Final = 45.0
-# For so long after it was refused does a proxy wait for calls at once; it asks again long before.
-WAITING_SECONDS: Final = 2.0
+# A proxy that was not seen for so long is missed, and its calls are lost. It beats every ten seconds.
+MISSED: Final = timedelta(seconds=45)
+# A proxy that was refused calls at once counts as waiting for some this long; it asks again sooner.
+WAITING: Final = timedelta(seconds=2)
 # How long one proxy tries a key that was closed before all may use it again: a provider refuses at once, not after
 # the time that an answer takes.
 PROBE_SECONDS: Final = 5.0

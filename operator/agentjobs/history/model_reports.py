@@ -12,8 +12,7 @@ from agentjobs import errors
 from agentjobs.api.recorded_models import CallsUnderWay
 from agentjobs.api.recorded_usage import JobModelUsage, ModelUsage, RecordedCall, UsageBy, UsageLine, UsageReport
 from agentjobs.history.database import Connection, Database, as_json
-from agentjobs.history.model_calls import MISSED
-from agentjobs.history.model_records import Limit, LimitsNow, SeenProxy, Shut
+from agentjobs.history.model_records import MISSED, Limit, LimitsNow, SeenProxy, Shut
 from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, Page, checked_limit, page_of, parse_cursor
 from agentjobs.history.sanitize import clean_text
 from agentjobs.history.statements import load

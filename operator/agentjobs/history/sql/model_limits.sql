@@ -82,8 +82,8 @@ at_once AS MATERIALIZED (
     LEFT JOIN agentjobs.proxies ON proxies.id = running.proxy
     WHERE span = 0
         AND CASE
-            WHEN waits THEN running.since > now - interval '2 seconds'
-            ELSE greatest(running.since, proxies.seen_at) > now - interval '45 seconds'
+            WHEN waits THEN running.since > now - %(waiting)s::interval
+            ELSE greatest(running.since, proxies.seen_at) > now - %(missed)s::interval
         END
     GROUP BY buckets.bucket
 ),
