@@ -1,11 +1,11 @@
 """The runner's environment, read once by `__main__` from a mapping and passed on as a value."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from agentjobs import contract
+from agentjobs.models.names import aliases_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Environment:
         if not (grace.isascii() and grace.isdigit()):
             problems.append(f"{contract.ENV_GRACE_SECONDS} must be whole seconds, got {grace[:40]!r}")
         try:
-            model_aliases(variables)
+            aliases_in(variables)
         except ValueError as error:
             problems.append(str(error))
         if problems:
@@ -56,18 +56,3 @@ class Environment:
             engine=variables.get(contract.ENV_ENGINE) or contract.ENGINE_ADK,
             models_url=variables.get(contract.ENV_MODELS_URL) or None,
         )
-
-
-def model_aliases(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the installation's names for models, each with the model that it stands for.
-
-    Raises:
-        ValueError: the variable holds something else.
-    """
-    try:
-        aliases = json.loads(variables.get(contract.ENV_MODEL_ALIASES) or "{}")
-    except ValueError:
-        aliases = None
-    if not isinstance(aliases, dict) or not all(isinstance(model, str) for model in aliases.values()):
-        raise ValueError(f"{contract.ENV_MODEL_ALIASES} must be a JSON object of names and models")
-    return aliases

@@ -5,7 +5,6 @@ no time of start, no isolation, no Secrets; variables come from the shell. Steps
 (local_journal.py), so that the same command with `--resume` continues where a run was killed.
 """
 
-import json
 import os
 import secrets
 import signal
@@ -34,6 +33,7 @@ from agentjobs.cli.local_gateway import serving
 from agentjobs.cli.local_journal import Journal, Unusable, path_of, put_aside
 from agentjobs.cli.printing import counted, show
 from agentjobs.contract import Attempt, ErrorClass, TerminationMessage, Verdict
+from agentjobs.models.names import aliases_in
 
 MODULE: Final = "agentjobs_runner"
 EXTRA: Final = "runner"
@@ -160,12 +160,9 @@ def _run_start(
 def _aliases(environ: Mapping[str, str]) -> dict[str, str]:
     """The names for models that an installation would give its pods; its variable may be set here as well."""
     try:
-        aliases = json.loads(environ.get(contract.ENV_MODEL_ALIASES) or "{}")
-    except ValueError:
-        aliases = None
-    if not isinstance(aliases, dict):
-        raise Failure(f"{contract.ENV_MODEL_ALIASES} must be a JSON object of names and models.", code=USAGE)
-    return aliases
+        return aliases_in(environ)
+    except ValueError as error:
+        raise Failure(f"{error}.", code=USAGE) from None
 
 
 @contextmanager

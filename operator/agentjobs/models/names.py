@@ -4,6 +4,7 @@
 `anthropic/…` as well. What the Gemini API calls otherwise (`text-embedding-004`) is `gemini/…`.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Final
+
+from agentjobs.contract import ENV_MODEL_ALIASES
 
 SCRIPTED: Final = "scripted/"
 """Prefix of models that answer from a ConfigMap and ask no provider: `scripted/<configmap>/<key>`."""
@@ -102,6 +105,21 @@ def plain(name: str) -> str:
     if api is None or name.startswith("gemini-"):
         return name
     return name.removeprefix(PREFIXES[api][-1])
+
+
+def aliases_in(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the installation's names for models, each with the model that it stands for, as a pod is told them.
+
+    Raises:
+        ValueError: the variable holds something else.
+    """
+    try:
+        aliases = json.loads(environment.get(ENV_MODEL_ALIASES) or "{}")
+    except (ValueError, RecursionError):
+        aliases = None
+    if not isinstance(aliases, dict) or not all(isinstance(model, str) for model in aliases.values()):
+        raise ValueError(f"{ENV_MODEL_ALIASES} must be a JSON object of names and models")
+    return aliases
 
 
 def pool(model: str, keys: Iterable[str]) -> str:

@@ -25,6 +25,7 @@ from google.genai import types
 from pydantic import BaseModel, RootModel
 
 from agentjobs.contract import Attempt, ErrorClass, Verdict
+from agentjobs.models.names import aliases_in
 from agentjobs_runner.adk import agents, long_histories, nested_failures, toolsets
 from agentjobs_runner.adk.agent_digest import agent_digest
 from agentjobs_runner.adk.agent_tree import tree_of, walk
@@ -47,7 +48,6 @@ from agentjobs_runner.adk.steps_of_start import StepsOfStart
 from agentjobs_runner.adk.unrecord import unrecord
 from agentjobs_runner.budget import StartBudget
 from agentjobs_runner.endings import Ending, StartEnded
-from agentjobs_runner.environment import model_aliases
 from agentjobs_runner.frames import own_frame, stack
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.journal import Journal
@@ -179,7 +179,7 @@ async def _session(attempt: Attempt, recorder: Recorder, journal: Journal, store
     spec = attempt["resolved"]["spec"]
     agent, given = spec.get("agent") or {}, spec.get("session") or {}
     settings = run_config(agent.get("runConfig") or {})
-    models = Models(ScriptCursor(attempt["resolved"].get("scripts") or {}, attempt["start"]), model_aliases(os.environ))
+    models = Models(ScriptCursor(attempt["resolved"].get("scripts") or {}, attempt["start"]), aliases_in(os.environ))
     app = await agents.build(agent, models, name=given.get("appName"), job=attempt["job"])
     app = compacted(app, (spec.get("steps") or {}).get("compaction"), models)
     journal.open(adk=adk_version, scheme=SCHEME, agent=agent_digest(agent))
