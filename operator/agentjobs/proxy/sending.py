@@ -190,8 +190,10 @@ class Sender:
         plan, began = job.call.plan, self._clock()
         tokens = Tokens(plan.tokens_in, plan.tokens_out)
         wanted = Wanted(job.uid, model, tokens, tuple(way.key for way in ways))
-        turn = await self._limiter.enter(wanted, patience=max(0.0, until - began))
-        job.call.limits_wait += self._clock() - began
+        try:
+            turn = await self._limiter.enter(wanted, patience=max(0.0, until - began))
+        finally:
+            job.call.limits_wait += self._clock() - began
         try:
             way = next(way for way in ways if way.key.name == turn.key)
             try:
