@@ -8,17 +8,25 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
 
 from agentjobs.contract import ErrorClass
 from agentjobs.durations import format_duration
 from agentjobs.errors import Invalid, Misconfigured
 from agentjobs.models import models_file
-from agentjobs.models.models_file import CheckerEntry, LimitEntry, ModelsFile, NamespaceEntry, ProviderEntry
+from agentjobs.models.models_file import (
+    COUNTED,
+    CheckerEntry,
+    Counts,
+    LimitEntry,
+    ModelsFile,
+    NamespaceEntry,
+    ProviderEntry,
+)
 from agentjobs.models.names import Api, Kind, Pattern, api_of, canonical, check, undoubled
 from agentjobs.models.prices import UNKNOWN_MAX_OUTPUT, Price, PriceTable, with_overrides
 
@@ -39,16 +47,6 @@ NO_KEY: Final = "none"
 """Name of what stands for a key at a provider that needs none: its limits have to be counted, too."""
 
 
-class Counts(StrEnum):
-    """What a limit counts."""
-
-    REQUESTS = "requests"
-    TOKENS = "tokens"
-    INPUT_TOKENS = "inputTokens"
-    OUTPUT_TOKENS = "outputTokens"
-    CALLS = "concurrentCalls"
-
-
 @dataclass(frozen=True, slots=True)
 class Quota:
     """One limit of one key for a group of models."""
@@ -61,16 +59,6 @@ class Quota:
     """Seconds: 60 or 86,400; 0 for calls at once."""
     time_zone: str = "UTC"
     """Where a day begins."""
-
-
-_QUOTAS: Final[Mapping[str, tuple[str, Counts, float]]] = {
-    "requests_per_minute": ("requestsPerMinute", Counts.REQUESTS, 60.0),
-    "tokens_per_minute": ("tokensPerMinute", Counts.TOKENS, 60.0),
-    "input_tokens_per_minute": ("inputTokensPerMinute", Counts.INPUT_TOKENS, 60.0),
-    "output_tokens_per_minute": ("outputTokensPerMinute", Counts.OUTPUT_TOKENS, 60.0),
-    "concurrent_calls": ("concurrentCalls", Counts.CALLS, 0.0),
-    "requests_per_day": ("requestsPerDay", Counts.REQUESTS, 86_400.0),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,10 +412,10 @@ def _quotas(key: str, limits: Iterable[LimitEntry], model: str | None) -> tuple[
         if model is not None and limit.models is not None and not any(p.matches(model) for p in limit.models):
             continue
         group = " ".join(sorted(pattern.text for pattern in limit.models)) if limit.models else "*"
-        for name, (word, counts, window) in _QUOTAS.items():
+        for name, (counts, window) in COUNTED.items():
             most = getattr(limit, name)
             if most is not None:
-                found.append(Quota(f"{key} {group} {word}", counts, most, window, limit.time_zone))
+                found.append(Quota(f"{key} {group} {to_camel(name)}", counts, most, window, limit.time_zone))
     return tuple(found)
 
 

@@ -138,14 +138,25 @@ class Form(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, arbitrary_types_allowed=True)
 
 
-COUNTED: Final = (
-    "requests_per_minute",
-    "tokens_per_minute",
-    "input_tokens_per_minute",
-    "output_tokens_per_minute",
-    "concurrent_calls",
-    "requests_per_day",
-)
+class Counts(StrEnum):
+    """What a limit counts."""
+
+    REQUESTS = "requests"
+    TOKENS = "tokens"
+    INPUT_TOKENS = "inputTokens"
+    OUTPUT_TOKENS = "outputTokens"
+    CALLS = "concurrentCalls"
+
+
+COUNTED: Final[Mapping[str, tuple[Counts, float]]] = {
+    "requests_per_minute": (Counts.REQUESTS, 60.0),
+    "tokens_per_minute": (Counts.TOKENS, 60.0),
+    "input_tokens_per_minute": (Counts.INPUT_TOKENS, 60.0),
+    "output_tokens_per_minute": (Counts.OUTPUT_TOKENS, 60.0),
+    "concurrent_calls": (Counts.CALLS, 0.0),
+    "requests_per_day": (Counts.REQUESTS, 86_400.0),
+}
+"""The limits of an entry: what each counts, and its window in seconds; 0 for calls at once."""
 
 
 class LimitEntry(Form):
@@ -413,7 +424,8 @@ def _fallback_flaws(file: ModelsFile) -> Iterator[Flaw]:
                 )
             elif other == model:
                 yield Flaw((*place, "to", number), f"{shown(name)} is the model itself; choose another one")
-    yield from _twice(("fallbacks",), [fallback.model for fallback in file.fallbacks], "model")
+    stand_for = [resolve_alias(fallback.model, file.aliases) or "" for fallback in file.fallbacks]
+    yield from _twice(("fallbacks",), stand_for, "model")
 
 
 def _served(model: str, file: ModelsFile) -> bool:

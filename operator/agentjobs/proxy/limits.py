@@ -29,7 +29,8 @@ from agentjobs.history.model_records import (
     Taken,
 )
 from agentjobs.history.protocols import ModelLimits
-from agentjobs.models.config import Counts, Key, Quota
+from agentjobs.models.config import Key, Quota
+from agentjobs.models.models_file import Counts
 from agentjobs.models.names import pool
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy.closures import Closures

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from agentjobs.contract import ErrorClass
 from agentjobs.errors import Invalid, Misconfigured
 from agentjobs.models import models_file
-from agentjobs.models.config import Counts, Models, Refusal, Route, from_environment, installed, parse, read, told_to
+from agentjobs.models.config import Models, Refusal, Route, from_environment, installed, parse, read, told_to
+from agentjobs.models.models_file import Counts
 from agentjobs.models.names import Api, Kind
 from agentjobs.models.prices import Entry, Tier
 
@@ -313,6 +314,13 @@ FLAWS = [
         10,
         "fallbacks[0].model",
         "is served by no provider",
+    ),
+    (
+        GEMINI + "aliases: {a: gemini-x}"
+        "\nfallbacks:\n- {model: gemini-x, to: [gemini-y]}\n- {model: a, to: [gemini-y]}",
+        12,
+        "fallbacks[1].model",
+        "is given twice",
     ),
     (GEMINI + "fallbacks:\n- {model: gemini-x, to: [gemini-y], after: 30}", 10, "fallbacks[0].after", "e.g. 90s"),
     ("maxRequestBytes: 32MB", 1, "maxRequestBytes", "as 32Mi"),

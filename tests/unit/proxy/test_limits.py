@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from agentjobs import errors
 from agentjobs.history.memory_model_limits import MemoryModelLimits
-from agentjobs.models.config import Counts, Key, Quota
+from agentjobs.models.config import Key, Quota
+from agentjobs.models.models_file import Counts
 from agentjobs.models.names import pool
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy.limits import Limiter, NoTurn, Wanted
