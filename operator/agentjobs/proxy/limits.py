@@ -242,8 +242,6 @@ class _Shared:
         task = asyncio.create_task(told())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        # Of a task that is cancelled before its turn it would be left, and Python complains.
-        task.add_done_callback(lambda _: telling.close())
 
     async def close(self) -> None:
         """Tell nothing more but what is to be given back."""
