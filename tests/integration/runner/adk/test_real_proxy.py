@@ -65,7 +65,7 @@ async def _serving(made: Proxy):
 
     async with Upstream() as upstream:
         sender = Sender(limiter=limiter, upstream=upstream, key_of=key_of, metrics=metrics, clock=time.monotonic)
-        requests = Requests(readiness=SimpleNamespace(), registry=metrics.registry)
+        requests = Requests({}, registry=metrics.registry, clock=time.monotonic)
         requests.exchange = Exchange(
             authenticator=made,
             models=lambda: models,
