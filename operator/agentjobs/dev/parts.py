@@ -21,14 +21,21 @@ class PartEnded(Exception):
 
 
 class Part:
-    """A program that can be started, ended and started again. Its output goes to `log`."""
+    """A program that can be started, ended and started again. Its output goes to `log`.
 
-    def __init__(self, name: str, command: Sequence[str], *, env: Mapping[str, str], folder: Path) -> None:
+    Args:
+        restarts: a status of 0 asks for a new process, as the operator does when a file that it goes by has changed.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], *, env: Mapping[str, str], folder: Path, restarts: bool = False
+    ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
         self._command = list(command)
         self.env = dict(env)
         self._folder = folder
+        self._restarts = restarts
         self.child: Child | None = None
         self._wanted = asyncio.Event()
 
@@ -43,7 +50,11 @@ class Part:
             await self._wanted.wait()
             child = self.child
             code = 0 if child is None else await child.wait()
-            if child is self.child and self._wanted.is_set():
+            if child is not self.child or not self._wanted.is_set():
+                continue
+            if self._restarts and code == 0:
+                self.start()
+            else:
                 raise PartEnded(self.name, _ending(code), self.log)
 
     def send(self, number: int) -> None:

@@ -15,7 +15,7 @@ from typing import Final, get_args
 
 from agentjobs.dev.backends import Backend
 from agentjobs.dev.parts import PartEnded
-from agentjobs.dev.up import DevCluster, handed_to_models, handed_to_pods, up
+from agentjobs.dev.up import MODELS_FILE, DevCluster, handed_to_models, handed_to_pods, up
 from agentjobs.dev.welcome import welcome
 from agentjobs.errors import AgentJobsError
 from devcluster.client import ApiError
@@ -66,23 +66,28 @@ def run(
         if command and shutil.which(command[0], path=environ.get("PATH")) is None:
             # Checked before a cluster is started, with the status of a shell.
             raise UsageError(f"cannot run {command[0]!r}: not found on PATH, or not executable", status=127)
+        providers = _providers(environ)
         with _folder(environ, temporary=bool(command)) as folder:
             _log_to(folder / "cluster.log")
-            return asyncio.run(_session(command, folder, environ, chosen, context))
+            return asyncio.run(_session(command, folder, environ, providers, chosen, context))
     except FAILURES as error:
         print(f"agentjobs dev: {error}", file=sys.stderr)
         return error.status if isinstance(error, UsageError) else 1
 
 
 async def _session(
-    command: Sequence[str], folder: Path, environ: Mapping[str, str], apiserver: Backend, context: str | None
+    command: Sequence[str],
+    folder: Path,
+    environ: Mapping[str, str],
+    providers: Mapping[str, str],
+    apiserver: Backend,
+    context: str | None,
 ) -> int:
     stop = asyncio.Event()
     received: list[int] = []
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, _receive, number, received, stop)
-    providers = handed_to_models(environ)
     cluster = up(
         folder,
         apiserver=apiserver,
@@ -174,6 +179,19 @@ def backend(environ: Mapping[str, str], *, wanted: str | None = None) -> Backend
     raise UsageError(
         f"--apiserver={wanted} ({APISERVER_VARIABLE}): choose one of {', '.join(get_args(Backend))}", status=2
     )
+
+
+def _providers(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what the model proxy gets of the environment; raises `UsageError` for a file of models that is wrong."""
+    providers = handed_to_models(environ)
+    if MODELS_FILE in providers:
+        from agentjobs.models import config  # most sessions have no such file
+
+        try:
+            config.read(Path(providers[MODELS_FILE]))
+        except AgentJobsError as error:
+            raise UsageError(f"{MODELS_FILE} cannot be used:\n{error}", status=2) from error
+    return providers
 
 
 def _port() -> int:

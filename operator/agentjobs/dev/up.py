@@ -59,6 +59,7 @@ PROVIDER_VARIABLES = (
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",
 )
+MODELS_FILE: Final = "AGENTJOBS_MODELS_FILE"
 _PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy", "SSL_CERT_FILE")
 
 _PARTS: Final[Sequence[rbac.Part]] = ("operator", "gateway")  # the gateway's process has the model proxy in it
@@ -68,7 +69,12 @@ _COMMAND = "from agentjobs.cli import main; main()"
 
 
 def handed_to_models(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the keys and addresses of providers in an environment, which the model proxy gets and no pod."""
+    """Return the variables of an environment that say which models there are, for the model proxy and no pod.
+
+    They are the file of models, else the keys and addresses of providers, which count only without one.
+    """
+    if file := environ.get(MODELS_FILE):
+        return {MODELS_FILE: str(Path(file).expanduser().absolute())}
     return {name: environ[name] for name in PROVIDER_VARIABLES if environ.get(name)}
 
 
@@ -160,8 +166,8 @@ async def up(
         port: of the API server; 0 is a free port.
         context: for `kubeconfig`; by default the current context of the file KUBECONFIG.
         inherit_env: variables for every runner pod, such as settings of an HTTP proxy.
-        providers: variables with keys and addresses of model providers, see `handed_to_models`, for the model proxy
-            alone; without any, no model of a provider can be asked.
+        providers: the file of models, or variables with keys and addresses of providers (see `handed_to_models`), for
+            the model proxy alone; without any, no model of a provider can be asked.
         working_folder: of runner pods, also in their PYTHONPATH; by default the current one.
         settings: additional variables for operator and gateway, such as AGENTJOBS_QUEUE_AGENTS.
         operators: the number of operators; one of them leads.
@@ -313,7 +319,7 @@ class _Start:
 
     def _parts(self, dsn: str, gateway_url: str, gateway_tls: Mapping[str, str], probes: list[str]) -> dict[str, Part]:
         models_url = f"https://127.0.0.1:{free_port()}"  # the model proxy, in the gateway's process
-        dropped = {*PROVIDER_VARIABLES, "AGENTJOBS_GATEWAY_CA"}
+        dropped = {*PROVIDER_VARIABLES, MODELS_FILE, "AGENTJOBS_GATEWAY_CA"}
         env = {key: value for key, value in os.environ.items() if key not in dropped}
         env |= {
             "AGENTJOBS_DATABASE_URL": dsn,
@@ -334,7 +340,9 @@ class _Start:
             name = "operator" if number == 1 else f"operator-{number}"
             own = env | {"AGENTJOBS_KUBECONFIG": str(self._credentials("operator"))} | self._settings
             own["AGENTJOBS_PROBE_ADDRESS"] = address
-            parts[name] = Part(name, self._operator_command or [*command, "operator"], env=own, folder=self._folder)
+            own |= {MODELS_FILE: self._providers[MODELS_FILE]} if MODELS_FILE in self._providers else {}
+            program = self._operator_command or [*command, "operator"]
+            parts[name] = Part(name, program, env=own, folder=self._folder, restarts=True)
         return parts
 
     def _node(self, client: Client, options: dict[str, Any]) -> ProcessNode:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from agentjobs.dev.up import PROVIDER_VARIABLES, DevCluster
+from agentjobs.dev.up import MODELS_FILE, PROVIDER_VARIABLES, DevCluster
 
 _KINDS: Final = {
     "embedded": "embedded, Kubernetes-compatible, in memory",
@@ -25,19 +25,16 @@ def welcome(cluster: DevCluster, providers: Mapping[str, str], *, absent: str) -
     """Return the banner.
 
     Args:
-        providers: variables that the model proxy got; their names are told.
+        providers: variables that the model proxy got; their names are told, and the path of a file of models.
         absent: features that the cluster's API server does not have.
     """
-    handed = ", ".join(name for name in PROVIDER_VARIABLES if name in providers)
     parts = {
         "API server": f"{cluster.url} ({_KINDS[cluster.backend]})",
         "gateway": cluster.gateway_url,
         "operator": f"{cluster.operator_url}/metrics",
         "PostgreSQL": f"kept in {cluster.postgres.place}",
         "pods": f"processes of {_user()} on this machine: NO SANDBOX, no images, no resource limits",
-        "models": f"asked with {handed}, which no pod gets"
-        if handed
-        else "no key is set; real ones need one: GOOGLE_API_KEY=…",
+        "models": _models(providers),
         "logs": f"{cluster.folder}/*.log",
     }
     told = "\n".join(_line(name, what) for name, what in parts.items())
@@ -54,6 +51,15 @@ Type next, in another terminal:
 
 {unserved}
 Ctrl-C stops everything."""
+
+
+def _models(providers: Mapping[str, str]) -> str:
+    if MODELS_FILE in providers:
+        return f"as {providers[MODELS_FILE]} says; keys in the environment do not count"
+    handed = ", ".join(name for name in PROVIDER_VARIABLES if name in providers)
+    if handed:
+        return f"asked with {handed}, which no pod gets"
+    return "no key is set; real ones need one: GOOGLE_API_KEY=…"
 
 
 def next_lines(kubeconfig: Path, *, here: Path, prefix: Path) -> Iterator[str]:
@@ -79,7 +85,12 @@ def _short(path: Path, here: Path) -> str:
 def _line(name: str, what: str) -> str:
     indent = " " * _COLUMN
     return textwrap.fill(
-        what, _WIDTH, initial_indent=f"  {name}".ljust(_COLUMN), subsequent_indent=indent, break_long_words=False
+        what,
+        _WIDTH,
+        initial_indent=f"  {name}".ljust(_COLUMN),
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,  # paths have hyphens
     )
 
 

@@ -301,8 +301,10 @@ class Models:
                 f"{api.value}; use a client of that API",
             )
         policy = self._policy(namespace)
-        # What was asked for counts only as an alias: else `gemini-x` of OpenAI's API would pass for a Gemini model.
-        names = (asked, model) if asked in self.aliases else (model,)
+        # Runners ask for what an alias stands for, because it decides which client they need: so an alias that
+        # is allowed allows its model by every name. What was asked for is not looked at: `gemini-x` of OpenAI's API
+        # would pass for a Gemini model.
+        names = (model, *(alias for alias, target in self.aliases.items() if target == model))
         if policy is not None and not _allows(policy, names):
             return Refusal(
                 ErrorClass.MODEL_NOT_ALLOWED,

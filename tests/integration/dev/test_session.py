@@ -97,6 +97,27 @@ async def test_it_names_the_keys_that_its_model_proxy_got_and_shows_none(dev):
     assert "very-secret" not in said
 
 
+async def test_a_file_of_models_takes_the_place_of_keys(dev, tmp_path):
+    (tmp_path / "models.yaml").write_text("providers: [{name: vllm, kind: OpenAI, baseUrl: 'http://127.0.0.1:9/v1'}]")
+    process = await dev(GOOGLE_API_KEY="very-secret", AGENTJOBS_MODELS_FILE=str(tmp_path / "models.yaml"))
+
+    said = " ".join((await greeting(process)).split())
+
+    assert f"as {tmp_path}/models.yaml says" in said
+    assert "GOOGLE_API_KEY" not in said
+
+
+async def test_a_wrong_file_of_models_is_refused_with_its_lines_before_anything_starts(dev, tmp_path):
+    (tmp_path / "models.yaml").write_text("providers:\n  - name: vllm\n    kind: openai\n")
+    process = await dev(AGENTJOBS_MODELS_FILE=str(tmp_path / "models.yaml"))
+
+    _, error = await process.communicate()
+
+    assert process.returncode == 2
+    assert f"{tmp_path}/models.yaml:3: providers[0].kind" in error.decode()
+    assert not (tmp_path / "dev").exists()
+
+
 async def test_it_names_as_missing_what_its_api_server_cannot_do(dev, backend):
     process = await dev()
 

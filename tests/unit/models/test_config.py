@@ -122,7 +122,9 @@ def test_a_namespace_uses_its_own_key_and_nobody_else_does():
     [
         ("team-a", "gemini-2.5-pro", None, True),
         ("team-a", "team/big", None, True),
-        ("team-a", "openai/gpt-5", None, False),
+        ("team-a", "openai/gpt-5", None, True),  # what team/big stands for, and what a runner asks for
+        ("team-a", "gpt-5", Api.OPENAI, True),
+        ("team-a", "openai/gpt-5-mini", None, False),
         ("team-a", "gemini-own", Api.OPENAI, False),
         ("x-closed", "gemini-2.5-pro", None, False),
         ("default", "openai/gpt-5", None, True),
