@@ -173,7 +173,9 @@ async def test_a_call_that_was_never_sent_is_told_by_what_was_to_be_asked(report
     assert told == [("google", "gemini-2.5-flash", 0), ("google", "gemini-2.5-pro", 1)]
 
 
-@pytest.mark.parametrize("cursor", ["nonsense", write_cursor([datetime.now(UTC), "no-uuid"])])
+@pytest.mark.parametrize(
+    "cursor", ["nonsense", write_cursor([datetime.now(UTC), "no-uuid"])], ids=["nonsense", "no-uuid"]
+)
 async def test_a_cursor_of_another_list_is_refused(reports, cursor):
     with pytest.raises(errors.Invalid):
         await reports.calls("a", cursor=cursor)
