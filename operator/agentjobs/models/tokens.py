@@ -1,6 +1,10 @@
 """What a model call used, in tokens, whoever the provider is."""
 
 from dataclasses import dataclass
+from typing import Final
+
+MAX_TOKENS: Final = 100_000_000
+"""The largest count of a call that is believed. The largest windows have some millions of tokens."""
 
 
 @dataclass(frozen=True, slots=True)

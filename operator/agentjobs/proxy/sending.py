@@ -260,18 +260,27 @@ class Sender:
         if job.asked.streamed:
             # With a length, a stream that lacks its end would be whole as HTTP before that is known.
             headers = {name: value for name, value in headers.items() if name.lower() != "content-length"}
-        await job.client.begin(answer.status, headers)
+        if job.asked.streamed:
+            await job.client.begin(answer.status, headers)
         try:
-            held = b""
+            held, has_begun = b"", job.asked.streamed
             async for piece in answer.pieces():
                 job.call.comes(piece)
                 job.call.lasts(self._clock() - began)
                 if not job.asked.streamed:
-                    # Nobody waits for a piece of it. So its last one goes when it is known to be whole.
+                    # Nobody waits for a piece of it. So its last one goes when it is known to be whole, and its head
+                    # with its first: one without a body would be whole by that.
                     held, piece = piece, held
+                if not piece:
+                    continue
+                if not has_begun:
+                    await job.client.begin(answer.status, headers)
+                    has_begun = True
                 await job.client.write(piece)
             if not reader.whole:
                 raise CutShort(Why.BROKEN, "it lacks its end")
+            if not has_begun:
+                await job.client.begin(answer.status, headers)
             await job.client.write(held)
             job.call.comes_whole()
             await job.client.end()

@@ -12,7 +12,7 @@ from google.adk.models.llm_response import LlmResponse
 from google.genai.types import Part
 
 from agentjobs.models.names import Api, canonical
-from agentjobs.models.tokens import Tokens
+from agentjobs.models.tokens import MAX_TOKENS, Tokens
 from agentjobs_runner.adk.agent_tree import is_a
 
 # LiteLLM's word for an API, before a slash.
@@ -98,5 +98,5 @@ def _written(item: Any) -> bytes:
 
 
 def _count(value: Any) -> int:
-    """A number of tokens; a model that counts backwards is not believed."""
-    return max(0, value) if isinstance(value, int) else 0
+    """A number of tokens; a model that counts backwards, or more than any model can take, is not believed."""
+    return value if isinstance(value, int) and 0 <= value <= MAX_TOKENS else 0

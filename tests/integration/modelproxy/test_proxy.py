@@ -147,6 +147,7 @@ async def test_a_client_that_hangs_up_before_the_first_byte_ends_the_call_at_the
         pytest.param(Cut(), 502, id="cut"),
         pytest.param(Garbage(), 502, id="a-page"),
         pytest.param(Garbage(content_type="application/json"), None, id="garbage"),
+        pytest.param(Garbage(b"", content_type="application/json"), None, id="nothing"),
         pytest.param(Answer(missing=10), None, id="wrong-length"),
         pytest.param(Answer(cut_after=0), None, id="half-a-body"),
         pytest.param(Failure(500), 500, id="its-own-500"),

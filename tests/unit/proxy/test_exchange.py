@@ -124,6 +124,7 @@ class Client:
         self.status, self.told = status, headers
 
     async def write(self, piece):
+        assert self.status
         await asyncio.sleep(0)
         self.came += piece
 

@@ -10,12 +10,10 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from agentjobs.models.tokens import Tokens
+from agentjobs.models.tokens import MAX_TOKENS, Tokens
 from agentjobs.proxy.apis.answers import Documents
 from agentjobs.proxy.apis.estimate import answer_tokens
 
-# The largest count that is believed. The largest windows have some millions of tokens.
-MAX_TOKENS: Final = 100_000_000
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 

@@ -169,7 +169,8 @@ async def test_adks_own_limit_ends_no_run(run):
             Tokens(input=10, cached=7),
             id="cached",
         ),
-        pytest.param(Usage(prompt_token_count=-10, candidates_token_count=5), Tokens(output=5), id="absurd"),
+        pytest.param(Usage(prompt_token_count=-10, candidates_token_count=5), Tokens(output=5), id="below-nothing"),
+        pytest.param(Usage(prompt_token_count=10, candidates_token_count=10**15), Tokens(input=10), id="beyond-any"),
     ],
 )
 def test_thoughts_and_cached_tokens_are_counted_once(usage, tokens):
