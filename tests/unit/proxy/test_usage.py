@@ -11,7 +11,7 @@ from tests.modelproviders import Answer, Seen, Used, shaped
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy import apis
 from agentjobs.proxy.apis import answers
-from agentjobs.proxy.apis.answers import Documents
+from agentjobs.proxy.apis.answers import Array, Documents
 from agentjobs.proxy.apis.api import Asked, Request
 
 USED = Used(input=1000, output=200, cached=400, cache_written=100, thinking=50)
@@ -373,3 +373,9 @@ def test_what_makes_no_text_has_no_output(path, body, answer, told):
     watch.feed(answer)
 
     assert (watch.tokens(), watch.whole, watch.output_seen) == (told, True, 0)
+
+
+def test_an_empty_piece_behind_a_backslash_changes_nothing():
+    array = Array()
+    found = [document for piece in (b'[{"a": "\\', b"", b'"}"}]') for document in array.feed(piece)]
+    assert found == [b'{"a": "\\"}"}']

@@ -47,6 +47,8 @@ class Array:
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """Yield the documents that a piece completes."""
+        if not piece:
+            return  # a backslash before it still counts
         begin = 0
         passed = 0 if self._escaped else -1  # what stands after a backslash means nothing
         self._escaped = False
