@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from agentjobs.problem import busy
 
 
-class Turns:
+class PerCaller:
     """How many requests of one caller are under way, so that none takes all memory and connections of the database."""
 
     def __init__(self, limit: int) -> None:
@@ -17,7 +17,7 @@ class Turns:
 
     @contextmanager
     def taken(self, caller: str) -> Iterator[None]:
-        """Take a turn for the length of a `with` block.
+        """Count one for the length of a `with` block.
 
         Raises:
             Problem: 429 when the caller has as many as there are.

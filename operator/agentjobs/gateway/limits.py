@@ -17,7 +17,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from agentjobs.bounded import Bounded
-from agentjobs.capacity import Capacity, Turns
+from agentjobs.capacity import Capacity, PerCaller
 from agentjobs.errors import AgentJobsError
 from agentjobs.gateway.bodies import parse
 from agentjobs.history.versions import Piece
@@ -118,7 +118,7 @@ class Intake:
     """Takes in what runners send: reads bodies within the bounds and parses them off the loop. One per process."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, patience: float = PATIENCE_SECONDS) -> None:
-        self.turns = Turns(REQUESTS_AT_ONCE)
+        self.per_pod = PerCaller(REQUESTS_AT_ONCE)
         self.rates = Rates(clock)
         self.bodies = Rates(clock)
         self.artifacts = Rates(clock)

@@ -94,7 +94,7 @@ async def runner_of(request: Request) -> AsyncIterator[RunnerIdentity]:
     services = services_of(request)
     runner = await _runner(request)
     services.intake.rates.count(runner.pod_uid)
-    with services.intake.turns.taken(runner.pod_uid):
+    with services.intake.per_pod.taken(runner.pod_uid):
         yield runner
 
 
@@ -106,7 +106,7 @@ asking = asynccontextmanager(runner_of)
 async def recording(request: Request) -> AsyncIterator[RunnerIdentity]:
     """Give the runner that records steps, as `asking`; how often it may is for `Intake.body` to say."""
     runner = await _runner(request)
-    with services_of(request).intake.turns.taken(runner.pod_uid):
+    with services_of(request).intake.per_pod.taken(runner.pod_uid):
         yield runner
 
 

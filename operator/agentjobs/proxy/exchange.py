@@ -24,7 +24,7 @@ from uuid import uuid4
 
 from agentjobs import contract, errors
 from agentjobs.auth import Authenticator, RunnerIdentity, credentials_of
-from agentjobs.capacity import Turns
+from agentjobs.capacity import PerCaller
 from agentjobs.contract import ErrorClass
 from agentjobs.history.model_records import EndedCall, NewCall, Reserved
 from agentjobs.history.protocols import ModelLedger
@@ -40,7 +40,7 @@ from agentjobs.proxy.client import Client
 from agentjobs.proxy.metrics import ProxyMetrics
 from agentjobs.proxy.refusals import Refused
 from agentjobs.proxy.routing import plan
-from agentjobs.proxy.sending import Job, Sender
+from agentjobs.proxy.sending import Outgoing, Sender
 from agentjobs.proxy.settlements import Settlements
 from agentjobs.proxy.upstream import CutShort, Why
 
@@ -89,7 +89,7 @@ class Exchange:
         self._proxy = proxy
         self._clock = clock
         self._patience = PATIENCE_SECONDS
-        self._turns = Turns(REQUESTS_AT_ONCE)
+        self._per_pod = PerCaller(REQUESTS_AT_ONCE)
 
     async def serve(self, client: Client, api: Api, path: str) -> None:
         """Answer a request of an API, or cut its connection.
@@ -99,7 +99,7 @@ class Exchange:
         """
         try:
             runner = await self._authenticated(client)
-            with self._turns.taken(runner.pod_uid):
+            with self._per_pod.taken(runner.pod_uid):
                 await self._serve(client, api, path, runner)
         except Refused as refused:
             await self._refuse(client, api, refused.refusal)
@@ -131,10 +131,10 @@ class Exchange:
             asked = await self._checked(api, request, asked, planned.stages[0].model, runner)
             keeps = models.record_content is RecordContent.ALL
             call = Call(uuid4(), asked, planned, queue=runner.queue, keeps_content=keeps)
-            job = Job(client, api, asked, call, runner.uid, held.aclose)
+            outgoing = Outgoing(client, api, asked, call, runner.uid, held.aclose)
             del body, request, asked  # what a long answer does not need
             async with self._booked(call, runner, client):
-                await self._send(job, patience=max(0.0, self._patience_of(client) - call.budget_wait))
+                await self._send(outgoing, patience=max(0.0, self._patience_of(client) - call.budget_wait))
 
     async def _checked(self, api: Api, request: Request, asked: Asked, model: str, runner: RunnerIdentity) -> Asked:
         """Return what may be sent; the checker may have taken something out."""
@@ -214,20 +214,20 @@ class Exchange:
             self._settlements.add_unsure(new.uid, call.end())
             raise
 
-    async def _send(self, job: Job, *, patience: float) -> None:
+    async def _send(self, outgoing: Outgoing, *, patience: float) -> None:
         try:
-            await self._sender.send(job, patience=patience)
+            await self._sender.send(outgoing, patience=patience)
         except CutShort as cut:
-            sent = job.call.sent
+            sent = outgoing.call.sent
             if sent is None:
                 raise
             refusal = refusals.cut_short(sent.way, str(cut), in_time=cut.why is not Why.SILENT)
             self._metrics.refused(refusal.error_class, refusal.status)
-            if job.asked.streamed and sent.reader is not None and sent.reader.between:
-                await job.client.write(job.api.refusal_event(refusal))
-            job.client.cut()
+            if outgoing.asked.streamed and sent.reader is not None and sent.reader.between:
+                await outgoing.client.write(outgoing.api.refusal_event(refusal))
+            outgoing.client.cut()
         except TimeoutError:
-            job.client.cut()  # it does not read
+            outgoing.client.cut()  # it does not read
 
     async def _refuse(self, client: Client, api: Api, refusal: Refusal) -> None:
         self._metrics.refused(refusal.error_class, refusal.status)

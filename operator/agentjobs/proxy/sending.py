@@ -88,15 +88,15 @@ class Failure:
 
 
 @dataclass(slots=True)
-class Job:
+class Outgoing:
     """What is to be sent for whom."""
 
     client: Client
     api: Api
     asked: Asked
     call: Call
-    uid: str
-    """The job's."""
+    job: str
+    """The job's uid."""
     release: Callable[[], Awaitable[None]]
     """Gives back what the request's body holds."""
 
@@ -129,7 +129,7 @@ class Sender:
         self._metrics = metrics
         self._clock = clock
 
-    async def send(self, job: Job, *, patience: float) -> None:
+    async def send(self, outgoing: Outgoing, *, patience: float) -> None:
         """Make a call: pass an answer on, or the provider's error when there is no other way.
 
         Args:
@@ -139,14 +139,14 @@ class Sender:
             Refused: there was no turn, no key, or no answer that could be passed on.
             CutShort: the answer that was begun did not come whole.
         """
-        plan, until = job.call.plan, self._clock() + patience
+        plan, until = outgoing.call.plan, self._clock() + patience
         failure: Failure | None = None
         no_turn: NoTurn | None = None
         for number, stage in enumerate(plan.stages, 1):
             last = number == len(plan.stages)
             end = until if last else min(until, self._clock() + plan.after.total_seconds())
             try:
-                failure = await self._stage(job, stage, end, again=not last)
+                failure = await self._stage(outgoing, stage, end, again=not last)
             except NoTurn as error:
                 no_turn = error
                 continue
@@ -155,11 +155,11 @@ class Sender:
             if failure.sort is Sort.FINAL:
                 break
         if failure is not None:
-            await self._tell(job, failure)
+            await self._tell(outgoing, failure)
         elif no_turn is not None:
             raise Refused(refusals.no_turn(plan.stages[0].model, no_turn.limit, no_turn.retry_after)) from no_turn
 
-    async def _stage(self, job: Job, stage: Stage, until: float, *, again: bool) -> Failure | None:
+    async def _stage(self, outgoing: Outgoing, stage: Stage, until: float, *, again: bool) -> Failure | None:
         """Try the ways of a model; return None when one gave an answer, else the last error.
 
         Args:
@@ -169,7 +169,7 @@ class Sender:
         busy: Counter[str] = Counter()
         while True:
             try:
-                failure = await self._turn(job, stage.model, ways, until)
+                failure = await self._turn(outgoing, stage.model, ways, until)
             except NoTurn:
                 if failure is None:
                     raise
@@ -186,14 +186,14 @@ class Sender:
             await asyncio.sleep(pause)
             ways, pause = list(stage.ways), min(TRY_AGAIN_SECONDS[1], 2 * pause)
 
-    async def _turn(self, job: Job, model: str, ways: list[Way], until: float) -> Failure | None:
-        plan, began = job.call.plan, self._clock()
+    async def _turn(self, outgoing: Outgoing, model: str, ways: list[Way], until: float) -> Failure | None:
+        plan, began = outgoing.call.plan, self._clock()
         tokens = Tokens(plan.tokens_in, plan.tokens_out)
-        wanted = Wanted(job.uid, model, tokens, tuple(way.key for way in ways))
+        wanted = Wanted(outgoing.job, model, tokens, tuple(way.key for way in ways))
         try:
             turn = await self._limiter.enter(wanted, patience=max(0.0, until - began))
         finally:
-            job.call.limits_wait += self._clock() - began
+            outgoing.call.limits_wait += self._clock() - began
         try:
             way = next(way for way in ways if way.key.name == turn.key)
             try:
@@ -201,12 +201,12 @@ class Sender:
             except errors.AgentJobsError as error:
                 self._limiter.unused(turn)
                 return Failure(Sort.DOWN, way, 0, {}, b"", refusals.no_key(way, error))
-            failure = await self._once(job, way, key)
+            failure = await self._once(outgoing, way, key)
             if failure is not None:
                 await self._close(turn, failure)
             return failure
         finally:
-            self._limiter.leave(turn, job.call.used_of_limits())
+            self._limiter.leave(turn, outgoing.call.used_of_limits())
 
     async def _close(self, turn: Turn, failure: Failure) -> None:
         if failure.sort is Sort.BUSY:
@@ -215,88 +215,88 @@ class Sender:
             reason = f"{failure.status} of the provider: the key is not accepted or has no credit"
             await self._limiter.refused(turn, seconds=USELESS_SECONDS, reason=reason, whole_key=True)
 
-    async def _once(self, job: Job, way: Way, key: str) -> Failure | None:
+    async def _once(self, outgoing: Outgoing, way: Way, key: str) -> Failure | None:
         began = self._clock()
-        job.call.sends(way)
+        outgoing.call.sends(way)
         self._metrics.open.inc()
         try:
-            failure = await self._asked(job, way, key)
+            failure = await self._asked(outgoing, way, key)
             if failure is not None:
-                job.call.fails(way, failure.status)
+                outgoing.call.fails(way, failure.status)
             return failure
         except CutShort:
             raise  # what a provider did not send, it need not have made
         except BaseException:
-            job.call.lasts(self._clock() - began)
+            outgoing.call.lasts(self._clock() - began)
             raise
         finally:
             self._metrics.open.dec()
-            self._metrics.ended(way.provider.name, job.call.outcome, self._clock() - began)
+            self._metrics.ended(way.provider.name, outgoing.call.outcome, self._clock() - began)
 
-    async def _asked(self, job: Job, way: Way, key: str) -> Failure | None:
+    async def _asked(self, outgoing: Outgoing, way: Way, key: str) -> Failure | None:
         began = self._clock()
         try:
-            async with self._upstream.ask(job.asked.method, *way.request(job.asked, key)) as answer:
-                job.call.first_byte = self._clock() - began
-                self._metrics.began(way.provider.name, job.call.first_byte)
+            async with self._upstream.ask(outgoing.asked.method, *way.request(outgoing.asked, key)) as answer:
+                outgoing.call.first_byte = self._clock() - began
+                self._metrics.began(way.provider.name, outgoing.call.first_byte)
                 if answer.status >= 300 or not answer.media_type.endswith(_MEDIA):
                     return await _failure(way, answer, key)
-                await self._pass_on(job, way, answer, began)
+                await self._pass_on(outgoing, way, answer, began)
                 return None
         except Unreached as error:
             in_time = error.why is not Why.SILENT
             return Failure(Sort.DOWN, way, 0, {}, b"", refusals.unreached(way, str(error), in_time=in_time))
 
-    async def _pass_on(self, job: Job, way: Way, answer: Answer, began: float) -> None:
+    async def _pass_on(self, outgoing: Outgoing, way: Way, answer: Answer, began: float) -> None:
         """Pass a successful answer on as it comes.
 
         Args:
             began: when the request was sent, by the clock.
         """
-        reader = job.api.usage_reader(job.asked)
-        job.call.answered(answer.status, reader)
-        await job.forget_body()
-        headers = {**answer.headers, **_told_model(job.call, way)}
-        if job.asked.streamed:
+        reader = outgoing.api.usage_reader(outgoing.asked)
+        outgoing.call.answered(answer.status, reader)
+        await outgoing.forget_body()
+        headers = {**answer.headers, **_told_model(outgoing.call, way)}
+        if outgoing.asked.streamed:
             # With a length, a stream that lacks its end would be whole as HTTP before that is known.
             headers = {name: value for name, value in headers.items() if name.lower() != "content-length"}
-        if job.asked.streamed:
-            await job.client.begin(answer.status, headers)
+        if outgoing.asked.streamed:
+            await outgoing.client.begin(answer.status, headers)
         try:
-            held, has_begun = b"", job.asked.streamed
+            held, has_begun = b"", outgoing.asked.streamed
             async for piece in answer.pieces():
-                job.call.comes(piece)
-                job.call.lasts(self._clock() - began)
-                if not job.asked.streamed:
+                outgoing.call.comes(piece)
+                outgoing.call.lasts(self._clock() - began)
+                if not outgoing.asked.streamed:
                     # Nobody waits for a piece of it. So its last one goes when it is known to be whole, and its head
                     # with its first: one without a body would be whole by that.
                     held, piece = piece, held
                 if not piece:
                     continue
                 if not has_begun:
-                    await job.client.begin(answer.status, headers)
+                    await outgoing.client.begin(answer.status, headers)
                     has_begun = True
-                await job.client.write(piece)
+                await outgoing.client.write(piece)
             if not reader.whole:
                 raise CutShort(Why.BROKEN, "it lacks its end")
             if not has_begun:
-                await job.client.begin(answer.status, headers)
-            await job.client.write(held)
-            job.call.comes_whole()
-            await job.client.end()
+                await outgoing.client.begin(answer.status, headers)
+            await outgoing.client.write(held)
+            outgoing.call.comes_whole()
+            await outgoing.client.end()
         except (asyncio.CancelledError, ConnectionError):
             # Clients know the last event of a stream, and some hang up at it. OpenAI's chats tell usage after it.
-            if job.asked.streamed and reader.whole and reader.tokens() is not None:
-                job.call.comes_whole()
+            if outgoing.asked.streamed and reader.whole and reader.tokens() is not None:
+                outgoing.call.comes_whole()
             raise
 
-    async def _tell(self, job: Job, failure: Failure) -> None:
+    async def _tell(self, outgoing: Outgoing, failure: Failure) -> None:
         """Give the pod a provider's error, or what stands in its place."""
         if failure.refusal is not None:
             raise Refused(failure.refusal)
-        await job.client.begin(failure.status, {**failure.headers, "content-length": str(len(failure.body))})
-        await job.client.write(failure.body)
-        await job.client.end()
+        await outgoing.client.begin(failure.status, {**failure.headers, "content-length": str(len(failure.body))})
+        await outgoing.client.write(failure.body)
+        await outgoing.client.end()
 
 
 async def _failure(way: Way, answer: Answer, key: str) -> Failure:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from starlette.requests import Request
 
-from agentjobs.capacity import Capacity, Turns
+from agentjobs.capacity import Capacity, PerCaller
 from agentjobs.gateway import limits
 from agentjobs.gateway.bodies import HeartbeatBody
 from agentjobs.gateway.limits import BURST, LINGER_BYTES, REQUESTS_A_SECOND, Intake, Rates, read_body
@@ -72,7 +72,7 @@ async def test_a_caller_who_hangs_up_half_way_is_400(request_of):
 
 
 async def test_a_runner_has_a_few_requests_under_way_and_others_theirs():
-    turns = Turns(limit=2)
+    turns = PerCaller(limit=2)
     with turns.taken("a"), turns.taken("a"), turns.taken("b"), pytest.raises(Problem) as refused, turns.taken("a"):
         pass
     with turns.taken("a"), turns.taken("a"):

@@ -246,7 +246,7 @@ class World:
         """What is still taken anywhere."""
         return {
             "calls": [call for call in self.ledger.calls if call.end is None],
-            "turns": dict(self.exchange._turns._taken),
+            "turns": dict(self.exchange._per_pod._taken),
             "running": dict(self.limits._running),
             "open": self.provider.open,
         }
