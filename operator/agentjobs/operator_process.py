@@ -37,6 +37,7 @@ from agentjobs.kube.recorder import EventRecorder
 from agentjobs.kube.startup import answered, check_crd, cluster_uid
 from agentjobs.metrics import Metrics
 from agentjobs.models import config
+from agentjobs.models.environment import from_environment
 from agentjobs.probes import measure_lag, serving
 from agentjobs.reconcile import Reconciler
 from agentjobs.reconcile.kinds import KINDS
@@ -85,7 +86,7 @@ class Operator:
         self._authorities: str | None = None
         path = settings.models_file
         self._models_text = "" if path is None else config.text_of(path)
-        self._models = config.from_environment({}) if path is None else config.parse(self._models_text, str(path))
+        self._models = from_environment({}) if path is None else config.parse(self._models_text, str(path))
 
     async def run(self) -> None:
         """Run to the end.

@@ -1,7 +1,7 @@
 """What an installation allows and knows about models, as proxy and operator ask it.
 
-`Models` comes from a file (`read`) or from the variables that providers' own clients know (`from_environment`: the
-development cluster and runs without a cluster). It is made anew when the file changes; nothing in it changes.
+`Models` comes from a file (`read`) or from the environment (`environment`). It is made anew when the file changes;
+nothing in it changes.
 """
 
 import re
@@ -11,7 +11,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
 from agentjobs.contract import ErrorClass
@@ -45,6 +44,13 @@ KEY_HEADERS: Final[Mapping[Kind, str]] = {
 _KEY: Final = re.compile(r"[!-~]*")
 NO_KEY: Final = "none"
 """Name of what stands for a key at a provider that needs none: its limits have to be counted, too."""
+
+
+_VARIABLES: Final[Mapping[Api, str]] = {
+    Api.GEMINI: "GOOGLE_API_KEY",
+    Api.OPENAI: "OPENAI_API_KEY",
+    Api.ANTHROPIC: "ANTHROPIC_API_KEY",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +181,7 @@ class Models:
         *,
         environment: Mapping[str, KeySource] | None = None,
     ) -> None:
-        """See `read` and `from_environment`.
+        """See `read` and `environment.from_environment`.
 
         Args:
             source: how messages name where this came from.
@@ -378,11 +384,6 @@ def text_of(path: Path) -> str:
         raise Invalid(f"{path}:1: is no YAML: it is no UTF-8 text") from None
 
 
-def installed(path: Path | None, environ: Mapping[str, str]) -> Models:
-    """Return what the file says, or without one what the environment does. Raises as `read` and `from_environment`."""
-    return from_environment(environ) if path is None else read(path)
-
-
 def parse(text: str, source: str = "models.yaml") -> Models:
     """Read the text of a file of models. Raises as `read`."""
     return Models(models_file.parse(text, source), source)
@@ -462,77 +463,3 @@ def _allows(policy: NamespaceEntry, names: Iterable[str]) -> bool:
     if policy.allowed_models is None:
         return True
     return any(pattern.matches(name) for pattern in policy.allowed_models for name in names)
-
-
-def from_environment(environ: Mapping[str, str]) -> Models:
-    """Return what the variables of providers' own clients say, as `GOOGLE_API_KEY` and `OPENAI_BASE_URL`.
-
-    A base URL without a key is a host of one's own that asks for none.
-
-    Raises:
-        errors.Misconfigured: an address cannot be meant, or Vertex AI lacks its project; the variable is named.
-    """
-    found: list[ProviderEntry] = []
-    keys: dict[str, KeySource] = {}
-    for kind, key_names, base_names in _CLIENTS:
-        key = _first(environ, key_names)
-        base = _first(environ, base_names)
-        if kind is Kind.GEMINI and _means_vertex(environ):
-            found.append(_vertex(environ))
-            if path := environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
-                keys["vertex"] = KeySource(file=Path(path), place="GOOGLE_APPLICATION_CREDENTIALS")
-        elif key is not None or base is not None:
-            name = kind.value.lower()
-            bearer = key is not None and key[0] == "ANTHROPIC_AUTH_TOKEN"
-            address = (base_names[0], BASE_URLS[kind]) if base is None else base
-            found.append(_entry(name, kind, address, {"keyHeader": "Authorization"} if bearer else {}))
-            if key is not None:
-                keys[name] = KeySource(value=key[1], place=key[0])
-    return Models(ModelsFile(providers=tuple(found)), "the environment", environment=keys)
-
-
-def _means_vertex(environ: Mapping[str, str]) -> bool:
-    # The newer name wins in Google's client, also where it says no.
-    found = _first(environ, ("GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI"))
-    return found is not None and found[1].lower() in ("true", "1")
-
-
-def _vertex(environ: Mapping[str, str]) -> ProviderEntry:
-    project = environ.get("GOOGLE_CLOUD_PROJECT", "").strip()
-    if not project:
-        raise Misconfigured(
-            "GOOGLE_CLOUD_PROJECT: is not set, and Vertex AI (GOOGLE_GENAI_USE_VERTEXAI) needs a project"
-        )
-    location = environ.get("GOOGLE_CLOUD_LOCATION", "").strip() or "global"
-    host = "" if location == "global" else f"{location}-"
-    address = _first(environ, ("GOOGLE_VERTEX_BASE_URL",)) or (
-        "GOOGLE_CLOUD_LOCATION",
-        f"https://{host}aiplatform.googleapis.com",
-    )
-    return _entry("vertex", Kind.VERTEX_AI, address, {"project": project, "location": location})
-
-
-def _entry(name: str, kind: Kind, address: tuple[str, str], more: Mapping[str, str]) -> ProviderEntry:
-    variable, base = address
-    try:
-        return ProviderEntry.model_validate({"name": name, "kind": kind.value, "baseUrl": base, **more})
-    except ValidationError as error:
-        problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        raise Misconfigured(f"{variable}: {problem['msg'].removeprefix('Value error, ')}") from None
-
-
-def _first(environ: Mapping[str, str], names: Iterable[str]) -> tuple[str, str] | None:
-    return next(((name, value) for name in names if (value := environ.get(name, "").strip())), None)
-
-
-# The variables of providers' own clients; of several, the one that the client takes first.
-_CLIENTS: Final = (
-    (Kind.GEMINI, ("GOOGLE_API_KEY", "GEMINI_API_KEY"), ("GOOGLE_GEMINI_BASE_URL",)),
-    (Kind.OPENAI, ("OPENAI_API_KEY",), ("OPENAI_BASE_URL",)),
-    (Kind.ANTHROPIC, ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"), ("ANTHROPIC_BASE_URL",)),
-)
-_VARIABLES: Final[Mapping[Api, str]] = {
-    Api.GEMINI: "GOOGLE_API_KEY",
-    Api.OPENAI: "OPENAI_API_KEY",
-    Api.ANTHROPIC: "ANTHROPIC_API_KEY",
-}

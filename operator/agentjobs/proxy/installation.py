@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from agentjobs import errors
-from agentjobs.models import config
+from agentjobs.models import config, environment
 from agentjobs.models.config import Models
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class Installation:
     def __init__(self, path: Path | None, environ: Mapping[str, str]) -> None:
         self._path = path
         self._known = self._text()
-        self._models = config.installed(path, environ)
+        self._models = environment.installed(path, environ)
 
     @property
     def models(self) -> Models:

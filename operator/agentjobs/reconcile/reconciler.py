@@ -8,7 +8,8 @@ from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.engine.cache import Name
 from agentjobs.engine.kinds import Key, Kind, Reconcile
 from agentjobs.kube.resources import AGENTJOBS
-from agentjobs.models.config import Models, from_environment
+from agentjobs.models.config import Models
+from agentjobs.models.environment import from_environment
 from agentjobs.reconcile.history_feed import HistoryFeed
 from agentjobs.reconcile.job.trial import Trial
 from agentjobs.reconcile.kinds import KINDS

@@ -8,7 +8,7 @@ import pytest
 from agentjobs.dev.demo import Example, _Table, examples_folder, load, summary
 from agentjobs.dev.up import PROVIDER_VARIABLES, handed_to_models, handed_to_pods
 from agentjobs.dev.welcome import next_lines
-from agentjobs.models.config import from_environment
+from agentjobs.models.environment import from_environment
 
 EXPECTED = {"phase": "Succeeded", "attempts": 1, "starts": 1, "reason": "ResultAccepted"}
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from agentjobs.contract import ErrorClass
 from agentjobs.errors import Invalid, Misconfigured
 from agentjobs.models import models_file
-from agentjobs.models.config import Models, Refusal, Route, from_environment, installed, parse, read, told_to
+from agentjobs.models.config import Models, Refusal, Route, parse, read, told_to
+from agentjobs.models.environment import from_environment, installed
 from agentjobs.models.models_file import Counts
 from agentjobs.models.names import Api, Kind
 from agentjobs.models.prices import Entry, Tier

@@ -17,7 +17,7 @@ from agentjobs.history.memory import MemoryHistory, MemoryJob, MemoryStart
 from agentjobs.history.memory_model_calls import MemoryModelCalls
 from agentjobs.history.memory_model_limits import MemoryModelLimits
 from agentjobs.models.budget import Limits
-from agentjobs.models.config import from_environment
+from agentjobs.models.environment import from_environment
 from agentjobs.proxy.checker import Checker
 from agentjobs.proxy.connections import Server
 from agentjobs.proxy.exchange import Exchange

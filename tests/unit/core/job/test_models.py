@@ -6,7 +6,8 @@ import pytest
 
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.core.job.models import asked_models, exhausted_until, named_models
-from agentjobs.models.config import from_environment, parse
+from agentjobs.models.config import parse
+from agentjobs.models.environment import from_environment
 from agentjobs.models.names import pool
 
 SOON = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
