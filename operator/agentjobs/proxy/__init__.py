@@ -12,6 +12,8 @@
     settlements  ended calls on their way into the database
     upstream     connections to providers
     limits       gives calls their turns at the limits of keys
+    line         where calls of one model wait for their turns
+    turns        a turn: what is asked for, and what it takes of each limit
     closures     which keys are known to be closed
     returns      sends what calls give back of the limits
     keys         keys of providers, from files that may change

@@ -7,116 +7,21 @@ ask for each call; where calls wait it asks when the next may fit. Keys that not
 What calls give back is noted at once and sent later (`returns`). Which keys are closed is known by `closures`.
 """
 
-import asyncio
-import contextlib
-import logging
-import math
-from collections import Counter, OrderedDict, deque
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice, zip_longest
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from agentjobs.errors import AgentJobsError
-from agentjobs.history.model_records import (
-    LOOK_AGAIN_SECONDS,
-    PROBE_SECONDS,
-    Limit,
-    Refused,
-    Room,
-    Take,
-    Taken,
-)
 from agentjobs.history.protocols import ModelLimits
-from agentjobs.models.config import Key, Quota
-from agentjobs.models.models_file import Counts
-from agentjobs.models.names import pool
+from agentjobs.models.config import Key
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy.closures import Closures
+from agentjobs.proxy.line import Line, Shared, time, unheard
 from agentjobs.proxy.returns import Returns
+from agentjobs.proxy.turns import Turn, Wanted
 
-logger = logging.getLogger(__name__)
-
-# Calls of one question: a share of the smallest limit, so that proxies which wait for the same room take turns.
-_SHARE_OF_LIMIT: Final = 20
-_AT_LEAST: Final = 4
-_AT_MOST: Final = 64
-# What is taken ahead: one part in fifty of a limit, while half of it is left, when some calls came in the last second.
-_LEASE_PART: Final = 50
-_BUSY_CALLS: Final = 4
-# How old the last answer may be for choosing a key by what is left.
-_FRESH_SECONDS: Final = 5.0
 # Keys without limits: how often to look which keys other proxies closed, while calls are made.
 _LOOK_SECONDS: Final = 5.0
-# A model that has no room for longer is told to be exhausted, so that no more jobs start on it.
-_EXHAUSTED_SECONDS: Final = 5.0
-# A limit by the day may be raised, or another key added, while nothing starts that would find out.
-_EXHAUSTED_AT_MOST: Final = 600.0
-# A request may ask for any number of answers of any length; those who wait beside it need sums that fit a column.
-_MOST_TOKENS: Final = 10**12
-# Longer than a statement may take, here and at the server.
-_IN_DOUBT_SECONDS: Final = 10.0
 # Names of models come from pods: lines that nothing waits in are forgotten beyond this number.
 _LINES: Final = 256
-
-
-class NoTurn(Exception):
-    """The limits of a model leave no room for a call for longer than it can wait."""
-
-    def __init__(self, limit: str, retry_after: float) -> None:
-        super().__init__(limit)
-        self.limit = limit
-        """The bucket, or the closed key."""
-        self.retry_after = retry_after
-        """Seconds until it may fit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A call that needs a turn."""
-
-    uid: str
-    """The job's; jobs take turns."""
-    model: str
-    tokens: Tokens
-    """What it may use at most."""
-    keys: tuple[Key, ...]
-    """Any of which will do; of those with most left the first is used."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A call's turn at the limits of a key; it is sent at once."""
-
-    id: UUID
-    model: str
-    key: str
-    taken: tuple[tuple[Quota, int, int], ...]
-    """From each limit: in which slice, and how much."""
-    is_probe: bool = False
-    """Whether it is the first call by a key that was closed."""
-
-
-@dataclass(slots=True)
-class _Lease:
-    """What was taken ahead from the limits of a key."""
-
-    key: str
-    left: dict[str, int]
-    slices: Mapping[str, int]
-
-    def covers(self, amounts: Sequence[tuple[Quota, int]]) -> bool:
-        return all(amount <= self.left.get(quota.bucket, -1) for quota, amount in amounts)
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    wanted: Wanted
-    future: "asyncio.Future[Turn]"
-    until: float
-    not_before: float = 0.0
-    """When a call that is larger than its limit may find it unused; it holds up no other until then."""
 
 
 class Limiter:
@@ -127,8 +32,8 @@ class Limiter:
     """
 
     def __init__(self, limits: ModelLimits, *, proxy: str) -> None:
-        self._shared = _Shared(limits, proxy, Closures(_time), Returns(limits, on_ended=self._call_ended))
-        self._lines: dict[tuple[str, tuple[Key, ...]], _Line] = {}
+        self._shared = Shared(limits, proxy, Closures(time), Returns(limits, on_ended=self._call_ended))
+        self._lines: dict[tuple[str, tuple[Key, ...]], Line] = {}
         self._open: set[UUID] = set()
         self._looked = -_LOOK_SECONDS
 
@@ -171,7 +76,7 @@ class Limiter:
                 line.key_closed(turn.key)
                 if not whole_key:  # a key that is wrong or empty is no reason to wait: its jobs shall say so
                     line.tell_if_closed(reason)
-            with _unheard():
+            with unheard():
                 await self._shared.limits.close(turn.key, model, seconds=seconds, reason=reason)
 
     async def close(self) -> None:
@@ -180,13 +85,13 @@ class Limiter:
             line.close()
         await self._shared.close()
 
-    def _line(self, call: Wanted) -> "_Line":
+    def _line(self, call: Wanted) -> "Line":
         place = call.model, call.keys
         line = self._lines.get(place)
         if line is None:
             if len(self._lines) >= _LINES:
                 self._lines = {place: line for place, line in self._lines.items() if line.is_used}
-            line = self._lines[place] = _Line(self._shared, call.model, call.keys)
+            line = self._lines[place] = Line(self._shared, call.model, call.keys)
         return line
 
     def _call_ended(self) -> None:
@@ -195,12 +100,12 @@ class Limiter:
 
     def _look(self) -> None:
         """Learn now and then which keys other proxies closed; a call that takes from limits learns it by that."""
-        if _time() - self._looked >= _LOOK_SECONDS:
-            self._looked = _time()
+        if time() - self._looked >= _LOOK_SECONDS:
+            self._looked = time()
             self._shared.tell(self._learn)
 
     async def _learn(self) -> None:
-        began = _time()
+        began = time()
         self._shared.closures.told_all(await self._shared.limits.closed_keys(), asked_at=began)
 
     async def _answered(self, turn: Turn) -> None:
@@ -208,411 +113,3 @@ class Limiter:
         await self._shared.limits.opened(turn.key, turn.model)
         for line in self._lines.values():
             line.look_again()
-
-
-class _Shared:
-    """What the lines of a proxy have in common."""
-
-    def __init__(self, limits: ModelLimits, proxy: str, closures: Closures, returns: Returns) -> None:
-        self.limits = limits
-        self.proxy = proxy
-        self.closures = closures
-        self.returns = returns
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._telling = asyncio.Lock()
-
-    def give_back(self, turn: Turn, used: Tokens | None) -> None:
-        """Give back what a turn took and did not use: None, all of it."""
-        for quota, slice_, amount in turn.taken:
-            if quota.window:
-                left = 0 if used is None else _amount(quota.counts, used)
-                self.returns.correct(quota.bucket, slice_, left - amount)
-        if any(not quota.window for quota, _, _ in turn.taken):
-            self.returns.end([turn.id])
-
-    def tell(self, telling: Callable[[], Awaitable[None]]) -> None:
-        """Tell history something that no call waits for."""
-
-        async def told() -> None:
-            # In order: what was told last is what history knows.
-            async with self._telling:
-                with _unheard():
-                    await telling()
-
-        task = asyncio.create_task(told())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def close(self) -> None:
-        """Tell nothing more but what is to be given back."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.returns.close()
-
-
-@contextlib.contextmanager
-def _unheard() -> Iterator[None]:
-    """Go on when history does not hear something that only makes it better."""
-    try:
-        yield
-    except AgentJobsError as error:
-        logger.warning("limits.not_told", extra={"error": str(error)})
-
-
-def _time() -> float:
-    return asyncio.get_running_loop().time()
-
-
-class _Line:
-    """Where calls of one model by the same keys wait."""
-
-    def __init__(self, shared: _Shared, model: str, keys: tuple[Key, ...]) -> None:
-        self._shared = shared
-        self._model = model
-        self._keys = keys
-        self._jobs: OrderedDict[str, deque[_Waiting]] = OrderedDict()
-        self._asking: Sequence[_Waiting] = ()
-        self._lease: _Lease | None = None
-        self._rooms: Mapping[str, Room] = {}
-        self._rooms_at = 0.0
-        self._blocked: Refused | None = None
-        self._blocked_until = 0.0
-        # What proxies told before, with the limits of then, nobody else takes back.
-        self._exhausted_until = math.inf
-        self._arrivals = _Arrivals()
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        requests = [quota.most for key in keys for quota in key.quotas if quota.counts is Counts.REQUESTS]
-        self._bound = max(_AT_LEAST, min([_AT_MOST, *(most // _SHARE_OF_LIMIT for most in requests)]))
-
-    @property
-    def is_used(self) -> bool:
-        """Whether anything waits here or was taken ahead."""
-        return bool(self._jobs or self._lease)
-
-    def at_once(self, call: Wanted) -> Turn | None:
-        """Return a turn that costs no question; None where there is none, or others wait."""
-        self._arrivals.note(_time())
-        if self._jobs:
-            return None
-        if (lease := self._lease) is not None:
-            key = next(key for key in self._keys if key.name == lease.key)
-            amounts = _amounts(key, call)
-            if lease.covers(amounts):
-                for quota, amount in amounts:
-                    lease.left[quota.bucket] -= amount
-                return self._turn(uuid4(), key, amounts, lease.slices)
-        key = self._choose(call, Counter(), frozenset())
-        if key.quotas or self._shared.closures.seconds(key.name, self._model) is not None:
-            return None
-        return self._turn(uuid4(), key, (), {})
-
-    async def wait(self, call: Wanted, patience: float) -> Turn:
-        """Wait in the line. Raises as `Limiter.enter`."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        if self._blocked is not None and self._blocked_until > now + max(patience, LOOK_AGAIN_SECONDS):
-            raise NoTurn(self._blocked.limit, self._blocked_until - now)
-        waiting = _Waiting(call, loop.create_future(), now + patience)
-        self._jobs.setdefault(call.uid, deque()).append(waiting)
-        if self._task is None:
-            self._task = asyncio.create_task(self._serve())
-        elif self._blocked is None:
-            self._wake.set()
-        timer = loop.call_at(waiting.until, self._expire, waiting)
-        try:
-            return await waiting.future
-        except asyncio.CancelledError:
-            if not waiting.future.cancelled() and waiting.future.exception() is None:
-                self._shared.give_back(waiting.future.result(), None)
-            raise
-        finally:
-            timer.cancel()
-            self._give_up(waiting)
-
-    def key_closed(self, key: str) -> None:
-        """Use nothing that was taken ahead from a key's limits."""
-        if self._lease is not None and self._lease.key == key:
-            self._end_lease(self._lease)
-
-    def tell_if_closed(self, reason: str) -> None:
-        """Tell that the model is exhausted when all its keys are closed: what was refused need not wait here."""
-        waits = [self._shared.closures.seconds(key.name, self._model) or 0.0 for key in self._keys]
-        if all(waits):
-            self._full(Refused(min(waits), reason), _time())
-
-    def call_ended(self) -> None:
-        """Look again if the line waits for a call to end."""
-        if self._blocked is not None and self._blocked.seconds <= LOOK_AGAIN_SECONDS:
-            self._wake.set()
-
-    def look_again(self) -> None:
-        """Look again whether there is room."""
-        self._wake.set()
-
-    def close(self) -> None:
-        """Let nothing wait here any more."""
-        if self._task is not None:
-            self._task.cancel()
-        if self._lease is not None:
-            self._end_lease(self._lease)
-
-    async def _serve(self) -> None:
-        """Give turns while anything waits."""
-        try:
-            while self._jobs:
-                self._wake.clear()
-                if pause := await self._round():
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), pause)
-                self._blocked = None
-        except Exception as error:
-            for waiting in self._all():
-                self._fail(waiting, error)
-        finally:
-            for waiting in self._all():
-                waiting.future.cancel()
-            self._blocked = self._task = None
-
-    async def _round(self) -> float:
-        """Ask history once; return how many seconds there is nothing more to ask."""
-        shared, now = self._shared, _time()
-        batch = self._next(now)
-        if not batch:
-            return max(0.0, min(waiting.not_before for waiting in self._all()) - now)
-        chosen = self._chosen(batch)
-        takes = [_take(key, _amounts(key, waiting.wanted)) for waiting, key in chosen]
-        ahead = self._ahead(chosen[-1][1]) if len(batch) == sum(map(len, self._jobs.values())) else None
-        others = [_take(key, _amounts(key, batch[0].wanted)) for key in self._keys if len(self._keys) > 1]
-        self._asking = batch
-        try:
-            taken = await shared.limits.take(shared.proxy, self._model, takes + ([ahead] if ahead else []), others)
-        except BaseException:
-            self._is_in_doubt([take.id for take in takes])
-            raise
-        finally:
-            self._asking = ()
-        self._rooms, self._rooms_at = taken.rooms, _time()
-        shared.closures.told(self._model, [key.name for key in self._keys], taken.closed, asked_at=now)
-        for (waiting, key), take in zip(chosen[: taken.granted], takes, strict=False):
-            is_probe = key.name in taken.probes
-            self._grant(waiting, self._turn(take.id, key, _amounts(key, waiting.wanted), taken.slices, is_probe))
-        if ahead is not None and taken.granted > len(takes):
-            self._begin_lease(ahead, taken, began=now)
-        return self._turned_away(batch[taken.granted :], taken)
-
-    def _is_in_doubt(self, calls: Sequence[UUID]) -> None:
-        """End calls of a take that had no answer: PostgreSQL may have carried it out, or may still do so."""
-        if any(not quota.window for key in self._keys for quota in key.quotas):
-            self._shared.returns.end(calls)
-            asyncio.get_running_loop().call_later(_IN_DOUBT_SECONDS, self._shared.returns.end, calls)
-
-    def _turned_away(self, batch: Sequence[_Waiting], taken: Taken) -> float:
-        """Tell those that cannot wait so long; return how long the first of the others has to."""
-        now = _time()
-        is_first = True
-        pause = 0.0
-        for waiting in batch:
-            refused = self._refusal(waiting.wanted, taken)
-            is_alone = all(_is_larger(key, waiting.wanted) for key in self._keys)
-            if refused and is_first and not is_alone:
-                self._full(refused, now)
-            if refused and (waiting.until <= now or refused.seconds > max(waiting.until - now, LOOK_AGAIN_SECONDS)):
-                self._fail(waiting, NoTurn(refused.limit, refused.seconds))
-            elif refused and is_alone:
-                waiting.not_before = now + refused.seconds
-            elif is_first:
-                is_first = False
-                if refused:
-                    pause, self._blocked, self._blocked_until = refused.seconds, refused, now + refused.seconds
-        if not batch and self._exhausted_until > now:
-            self._exhausted_until = 0.0
-            self._tell_exhausted(0.0, "")
-        return pause
-
-    def _full(self, refused: Refused, now: float) -> None:
-        seconds = min(refused.seconds, _EXHAUSTED_AT_MOST)
-        if seconds > _EXHAUSTED_SECONDS and abs(now + seconds - self._exhausted_until) > 1:
-            self._exhausted_until = now + seconds
-            self._tell_exhausted(seconds, refused.limit)
-
-    def _tell_exhausted(self, seconds: float, reason: str) -> None:
-        # Other namespaces may have other keys of the same model.
-        name = pool(self._model, (key.name for key in self._keys))
-        self._shared.tell(lambda: self._shared.limits.exhausted(name, seconds=seconds, reason=reason))
-
-    def _refusal(self, call: Wanted, taken: Taken) -> Refused | None:
-        """Return what keeps a call from the key that it may use first; None when one can be used now."""
-        refusals = [taken.refusal(_take(key, _amounts(key, call))) for key in self._keys]
-        found = [refused for refused in refusals if refused is not None]
-        return min(found, key=lambda one: one.seconds) if len(found) == len(refusals) else None
-
-    def _chosen(self, batch: Sequence[_Waiting]) -> list[tuple[_Waiting, Key]]:
-        """Give each call a key."""
-        spent: Counter[str] = Counter()
-        tried: set[str] = set()
-        chosen = []
-        for waiting in batch:
-            key = self._choose(waiting.wanted, spent, tried)
-            if self._shared.closures.seconds(key.name, self._model) is not None:
-                tried.add(key.name)
-            for quota, amount in _amounts(key, waiting.wanted):
-                spent[quota.bucket] += amount
-            chosen.append((waiting, key))
-        return chosen
-
-    def _choose(self, call: Wanted, spent: Counter[str], tried: Collection[str]) -> Key:
-        """Return the key that can be used first, and of those the one of which most is left.
-
-        Args:
-            spent: by calls before this one, as far as history does not know it yet.
-            tried: closed keys that another call tries.
-        """
-        is_fresh = _time() - self._rooms_at < _FRESH_SECONDS
-
-        def rank(key: Key) -> tuple[float, float]:
-            wait = PROBE_SECONDS if key.name in tried else self._shared.closures.seconds(key.name, self._model) or 0.0
-            share = 1.0
-            for quota, amount in _amounts(key, call):
-                room = self._rooms.get(quota.bucket, Room()) if is_fresh else Room()
-                room = replace(room, used=room.used + spent[quota.bucket])
-                wait = max(wait, room.wait(quota.most, amount))
-                share = min(share, 1 - (room.used + amount) / quota.most)
-            return -wait, share
-
-        return max(self._keys, key=rank)
-
-    def _ahead(self, key: Key) -> Take | None:
-        """Return what to take ahead from a key's limits: of each some, if half of it stays."""
-        calls = self._arrivals.in_a_second(_time())
-        if calls < _BUSY_CALLS or self._shared.closures.seconds(key.name, self._model) is not None:
-            return None
-        if any(not quota.window or quota.most < _LEASE_PART for quota in key.quotas):
-            return None
-        amounts = [
-            (quota, min(quota.most // _LEASE_PART, calls if quota.counts is Counts.REQUESTS else quota.most))
-            for quota in key.quotas
-        ]
-        return _take(key, [(replace(quota, most=quota.most // 2), amount) for quota, amount in amounts])
-
-    def _begin_lease(self, take: Take, taken: Taken, *, began: float) -> None:
-        if self._lease is not None:
-            self._end_lease(self._lease)
-        left = {limit.bucket: amount for limit, amount in take.amounts}
-        self._lease = lease = _Lease(take.key, left, taken.slices)
-        asyncio.get_running_loop().call_at(began + taken.seconds, self._end_lease, lease)
-
-    def _end_lease(self, lease: _Lease) -> None:
-        for bucket, amount in lease.left.items():
-            self._shared.returns.correct(bucket, lease.slices[bucket], -amount)
-        lease.left.clear()
-        if self._lease is lease:
-            self._lease = None
-
-    def _next(self, now: float) -> list[_Waiting]:
-        """Return those whose turn is next: one of each job, then the second of each."""
-        ready = [
-            list(islice((one for one in calls if one.not_before <= now), self._bound)) for calls in self._jobs.values()
-        ]
-        return list(islice((one for row in zip_longest(*ready) for one in row if one is not None), self._bound))
-
-    def _turn(
-        self, id_: UUID, key: Key, amounts: "_Amounts", slices: Mapping[str, int], is_probe: bool = False
-    ) -> Turn:
-        taken = tuple((quota, slices[quota.bucket], amount) for quota, amount in amounts)
-        return Turn(id_, self._model, key.name, taken, is_probe)
-
-    def _grant(self, waiting: _Waiting, turn: Turn) -> None:
-        self._remove(waiting)
-        if waiting.wanted.uid in self._jobs:
-            self._jobs.move_to_end(waiting.wanted.uid)
-        if waiting.future.done():
-            self._shared.give_back(turn, None)
-        else:
-            waiting.future.set_result(turn)
-
-    def _fail(self, waiting: _Waiting, error: Exception) -> None:
-        self._remove(waiting)
-        if not waiting.future.done():
-            waiting.future.set_exception(error)
-
-    def _expire(self, waiting: _Waiting) -> None:
-        """End a wait, unless its answer is on the way."""
-        if waiting not in self._asking:
-            now = _time()
-            limit = self._blocked.limit if self._blocked is not None else self._keys[0].name
-            self._give_up(waiting)
-            self._fail(waiting, NoTurn(limit, max(1.0, self._blocked_until - now)))
-
-    def _give_up(self, waiting: _Waiting) -> None:
-        """Let a call wait no longer. It may be the one that all others wait behind."""
-        if self._remove(waiting):
-            self._wake.set()
-
-    def _remove(self, waiting: _Waiting) -> bool:
-        calls = self._jobs.get(waiting.wanted.uid)
-        if calls is None or waiting not in calls:
-            return False
-        calls.remove(waiting)
-        if not calls:
-            del self._jobs[waiting.wanted.uid]
-        return True
-
-    def _all(self) -> list[_Waiting]:
-        return [waiting for calls in self._jobs.values() for waiting in calls]
-
-
-class _Arrivals:
-    """How many calls came in the last second."""
-
-    def __init__(self) -> None:
-        self._second = 0
-        self._count = self._before = 0
-
-    def note(self, now: float) -> None:
-        self._turn(now)
-        self._count += 1
-
-    def in_a_second(self, now: float) -> int:
-        self._turn(now)
-        return max(self._count, self._before)
-
-    def _turn(self, now: float) -> None:
-        second = int(now)
-        if second != self._second:
-            self._before = self._count if second == self._second + 1 else 0
-            self._second, self._count = second, 0
-
-
-_Amounts = Sequence[tuple[Quota, int]]
-
-
-def _amount(counts: Counts, tokens: Tokens) -> int:
-    """Return what a call that used these tokens takes from a limit."""
-    match counts:
-        case Counts.REQUESTS | Counts.CALLS:
-            return 1
-        case Counts.TOKENS:
-            return tokens.total
-        case Counts.INPUT_TOKENS:
-            # Who limits them apart does not count those that its cache answered.
-            return max(0, tokens.input - tokens.cached)
-        case Counts.OUTPUT_TOKENS:
-            return tokens.output
-
-
-def _amounts(key: Key, call: Wanted) -> _Amounts:
-    return [(quota, min(_MOST_TOKENS, _amount(quota.counts, call.tokens))) for quota in key.quotas]
-
-
-def _is_larger(key: Key, call: Wanted) -> bool:
-    return any(amount > quota.most for quota, amount in _amounts(key, call))
-
-
-def _take(key: Key, amounts: _Amounts) -> Take:
-    return Take(
-        uuid4(),
-        key.name,
-        tuple((Limit(quota.bucket, quota.most, quota.window, quota.time_zone), amount) for quota, amount in amounts),
-    )

@@ -19,10 +19,11 @@ from agentjobs.proxy import refusals
 from agentjobs.proxy.apis.api import Api, Asked, Refusal
 from agentjobs.proxy.calls import Call
 from agentjobs.proxy.client import Client
-from agentjobs.proxy.limits import Limiter, NoTurn, Turn, Wanted
+from agentjobs.proxy.limits import Limiter
 from agentjobs.proxy.metrics import ProxyMetrics
 from agentjobs.proxy.refusals import Refused
 from agentjobs.proxy.routing import Stage, Way
+from agentjobs.proxy.turns import NoTurn, Turn, Wanted
 from agentjobs.proxy.upstream import Answer, CutShort, Unreached, Upstream, Why
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,8 @@ from agentjobs.models.config import Key, Quota
 from agentjobs.models.models_file import Counts
 from agentjobs.models.names import pool
 from agentjobs.models.tokens import Tokens
-from agentjobs.proxy.limits import Limiter, NoTurn, Wanted
+from agentjobs.proxy.limits import Limiter
+from agentjobs.proxy.turns import NoTurn, Wanted
 
 pytestmark = pytest.mark.looptime
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
