@@ -50,7 +50,7 @@ def budget_spent(limits: Limits, reserved: Reserved) -> Refusal:
     """A limit of the job's budget is reached by what was spent."""
     name = reserved.judgement.limit
     used = reserved.spent.by_limit()[name]
-    said = f"budget.{name} is {limits.dump().get(name)} and {used} is used; raise it and the job continues."
+    said = f"budget.{name} is reached: {used} of {limits.dump().get(name)} used. Raise it to let the job do more."
     return Refusal(402, ErrorClass.BUDGET_EXCEEDED, said)
 
 
@@ -103,5 +103,5 @@ def cut_short(way: Way, why: str, *, in_time: bool) -> Refusal:
 
 def odd_answer(way: Way, status: int, why: str) -> Refusal:
     """A provider answered what no client of its API expects."""
-    said = f"Provider {way.provider.name} answered {status}, {why}; check its baseURL."
+    said = f"Provider {way.provider.name} answered {status}, {why}; check its baseUrl."
     return Refusal(502, ErrorClass.MODEL_UNAVAILABLE, said, _RETRY_SECONDS)

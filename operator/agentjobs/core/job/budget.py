@@ -31,7 +31,8 @@ def over_budget(spec: AgentJobSpec, limits: Limits, message: str) -> Finish | Su
     """Return what follows for a job whose budget, as `limits` have it, is used up."""
     if spec.budget is None or spec.budget.on_exceeded == "Fail":
         return Finish(Phase.FAILED, ErrorClass.BUDGET_EXCEEDED, message)
-    return Suspend(SuspendedReason.BUDGET_EXCEEDED, f"{cut(message, MAX_WORDS)}; {_THEN}{_words(limits)}")
+    said = cut(message, MAX_WORDS).rstrip(".")
+    return Suspend(SuspendedReason.BUDGET_EXCEEDED, f"{said}; {_THEN}{_words(limits)}")
 
 
 def after_start(seen: Observation, spec: AgentJobSpec, message: str, now: datetime) -> Again | Finish | Suspend:
