@@ -7,12 +7,15 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from agentjobs_runner.steps import StepKey
 
 # How soon a waiting step sees that the gateway is back: short beside a model call.
 POLL_SECONDS: Final = 0.05
+# For steps under way, before one that may not begin ends the start. One of them may wait for that one.
+RUN_OUT_SECONDS: Final = 600.0
 
 
 class Flag(Protocol):
@@ -71,6 +74,19 @@ class Gate:
             await asyncio.Event().wait()
         with self._lock:
             self._running = {**self._alive(), step: (named, asyncio.current_task())}
+
+    async def run_out(self, *, within: tuple[StepKey, ...] = ()) -> None:
+        """Wait until the steps that run have ended, for one that may not begin and ends all.
+
+        What they do is paid for, or has happened: it must be recorded. `within` are the steps that cannot end before.
+        """
+        with self._lock:
+            for outer in within:
+                self._running.pop(outer, None)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RUN_OUT_SECONDS):
+                while self.running and not self._closed:  # noqa: ASYNC110  other threads end what it waits for
+                    await asyncio.sleep(POLL_SECONDS)
 
     def note(self, step: StepKey | str, named: str) -> None:
         """Begin `step` without waiting, also behind a closed gate: of code that cannot await, or inside of a step."""

@@ -211,7 +211,7 @@ class ModelSteps:
             except Exception as error:
                 call.answers.clear()
                 note_origin(error, Origin(Source.MODEL, call.key.agent))
-                self._end_by_budget(error)
+                await self._end_by_budget(call, error)
                 if tried >= policy.tries or (met := model_may_recover(error)) is None:
                     self._failed[call.key] = call
                     self._start.survived.failed(call.key, error)
@@ -239,11 +239,14 @@ class ModelSteps:
             call.request = {**call.request, "costUSD": plain(cost)}
         return Spend(cost or NOTHING, call.tokens.total, 1)
 
-    def _end_by_budget(self, error: Exception) -> None:
-        """Let no further step begin, and nothing go on after it, where a budget ended the call."""
+    async def _end_by_budget(self, call: ModelCall, error: Exception) -> None:
+        """Let no further step begin, and nothing go on after it, where a budget ended the call. Others under way end
+        before."""
         ending = classify(error, now=datetime.now(UTC))
         if ending.reason in (ErrorClass.BUDGET_EXCEEDED, ErrorClass.UNKNOWN_MODEL_PRICE):
             self._start.budget.end(ending)
+            self._start.gate.leave(call.key)
+            await self._start.gate.run_out(within=inside())
             raise error if isinstance(error, StartEnded) else StartEnded(ending) from error
 
     async def _heard(

@@ -81,7 +81,11 @@ class NodeSteps:
     async def _new(self, run: "_Run", key: StepKey, step: NewStep) -> AsyncGenerator[Any, None]:
         """Run a node. What a function returns is held until it is recorded; what a generator yields is not."""
         gate, held = self._start.gate, list[Any]()
-        self._start.budget.check()
+        try:
+            self._start.budget.check()
+        except StartEnded:
+            await gate.run_out(within=inside())
+            raise
         await gate.enter(key, f"node {step.name}", within=inside())
         run.on_inner = lambda: gate.leave(key)  # what it runs goes through the gate itself
         try:

@@ -25,6 +25,7 @@ from agentjobs_runner.adk.step_keys import StepKeys, inside
 from agentjobs_runner.adk.step_policies import ToolPolicy
 from agentjobs_runner.adk.step_retries import tool_interrupted, tool_may_recover, tool_timeout, wait
 from agentjobs_runner.adk.steps_of_start import FailedCall, StepsOfStart, failure_note
+from agentjobs_runner.endings import StartEnded
 from agentjobs_runner.journal import NewStep
 from agentjobs_runner.json_values import NotJson
 from agentjobs_runner.steps import StepKey
@@ -170,7 +171,11 @@ class ToolSteps:
         # What only contains steps is not uncertain: those are.
         is_new = not (call.ended or (call.contains and journal.interrupted(key) is not None))
         if is_new:
-            self._start.budget.tool_call()
+            try:
+                self._start.budget.tool_call()
+            except StartEnded:
+                await self._start.gate.run_out(within=call.within)
+                raise
         await self._start.gate.enter(call.key, f"tool {call.tool.name}", within=call.within)
         call.step = replace(call.step, began=datetime.now(UTC))
         if is_new:

@@ -85,6 +85,32 @@ async def test_members_that_run_side_by_side_do_not_pass_the_limit_together(run)
     assert asked(journal) == 3
 
 
+SLOW_TOOL = """
+import asyncio
+
+async def look(n: int) -> str:
+    await asyncio.sleep(0.02)
+    return f"seen {n}"
+"""
+
+
+async def test_tools_that_began_beside_the_one_too_many_end_and_count_once(run, module):
+    journal, tools = MemoryJournal(), [{"name": "look", "args": {"n": n}} for n in range(5)]
+    inline = {"name": "helper", "instruction": "Help.", "tools": [{"name": f"{module(SLOW_TOOL)}:look"}]}
+    agent, answers = {"model": "scripted/script/main", "inline": inline}, [{"toolCalls": tools}, {"text": "done"}]
+
+    ending = await run(answers, agent=agent, journal=journal, budget=limited({"maxToolCalls": 3}))
+    seen = [body for step, body in journal.steps if step.kind is StepKind.TOOL and body is not None]
+    later = journal.again()
+    after = await run(
+        answers, agent=agent, journal=later, start=2, budget=limited({"maxToolCalls": 5}, llmCalls=1, toolCalls=3)
+    )
+
+    assert ended(ending) == ("Fail", "BudgetExceeded")
+    assert len(seen) == 3
+    assert after.result["text"] == "done"
+
+
 async def test_repairs_count(run):
     output = {"schema": {"type": "object", "required": ["a"]}, "onInvalid": "Repair", "maxRepairs": 3}
     ending = await run([{"text": "{}"}] * 4, output=output, budget=limited({"maxLLMCalls": 2}))
