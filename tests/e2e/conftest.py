@@ -362,7 +362,10 @@ def denied(folder: Path) -> list[str]:
 
 @dataclass
 class Provider:
-    """A provider of models within the cluster: tests/modelproviders.py in a pod, in a namespace of its own."""
+    """A provider of models within the cluster: tests/modelproviders.py in a pod, in a namespace of its own.
+
+    It answers at once, and after 15 seconds what is asked with the words `Take your time`.
+    """
 
     kubectl: Kubectl
     key: str
@@ -406,9 +409,10 @@ class Provider:
 
 _SERVE = """
 from aiohttp import web
-from modelproviders import FakeProviders
+from modelproviders import Answer, FakeProviders
 
 fake = FakeProviders()
+fake.choose = lambda seen: Answer(delay=15.0) if b"Take your time" in seen.body else None
 app = fake.app()
 
 async def seen(_):

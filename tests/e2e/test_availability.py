@@ -90,6 +90,22 @@ def test_one_gateway_of_three_is_killed_and_nobody_notices(release, kubectl, nod
         kubectl("scale", deployment, f"--replicas={release.values.get('gateway', {}).get('replicas', 2)}", **place)
 
 
+def test_proxies_that_leave_let_answers_under_way_end(release, kubectl, provider, jobs, apply, a_job, wait_for):
+    agent = {"model": "gemini-2.5-flash", "inline": {"instruction": "Be brief."}}
+    apply(*a_job("asks", agent=agent, input={"message": "How are you? Take your time."}))
+
+    def asked():
+        return sum("How are you? Take your time." in one["body"] for one in provider.seen())
+
+    wait_for(asked, "the provider is asked")
+    leaving = [pod["metadata"]["name"] for pod in release.pods("model-proxy")]
+    kubectl("delete", "pods", *leaving, "--wait=false", namespace=release.namespace)
+    status = jobs.finished("asks")
+
+    assert (status["phase"], status["starts"], asked()) == ("Succeeded", 1, 1)
+    wait_for(lambda: all(ready(pod) for pod in release.pods("model-proxy")), "both proxies are ready again")
+
+
 class Starts:
     """Notes when containers of a namespace's pods are first seen running."""
 
