@@ -57,7 +57,7 @@ class Models:
         provider, slash, rest = name.partition("/")
         if not (provider and slash and rest):
             raise config_invalid(f"{field}: model {name!r} is unknown; use {_suggestion(name)}")
-        return _of_provider(name, rest, field)
+        return _of_provider(name, rest, field, self._aliases)
 
 
 def _named_in_code(models: Models, aliases: Iterable[str]) -> type[BaseLlm]:
@@ -78,7 +78,7 @@ def _named_in_code(models: Models, aliases: Iterable[str]) -> type[BaseLlm]:
     return Named
 
 
-def _of_provider(name: str, rest: str, field: str) -> BaseLlm:
+def _of_provider(name: str, rest: str, field: str, aliases: Iterable[str]) -> BaseLlm:
     if name.startswith(OPENAI):
         _require("openai", name, field)
         from agentjobs_runner.adk import openai_compatible  # see above
@@ -89,16 +89,19 @@ def _of_provider(name: str, rest: str, field: str) -> BaseLlm:
         from agentjobs_runner.adk import anthropic_api  # see above
 
         return anthropic_api.make(rest, field)
-    _require("litellm", name, field)
+    _require("litellm", name, field, aliases)
     from google.adk.models.lite_llm import LiteLlm  # see above; two seconds
 
     return LiteLlm(model=name, max_retries=0, num_retries=0)
 
 
-def _require(package: str, name: str, field: str) -> None:
+def _require(package: str, name: str, field: str, aliases: Iterable[str] = ()) -> None:
     if find_spec(package) is None:
+        # A name that looks like LiteLLM's may be an alias with a slip.
+        known = ", ".join(sorted(aliases))
+        alias = f"is no alias of the installation ({known}) and " if known else ""
         raise config_invalid(
-            f"{field}: model {name!r} needs the package {package}, which this image lacks; "
+            f"{field}: model {name!r} {alias}needs the package {package}, which this image lacks; "
             f"install agentjobs[{package}] in the image and name it in runtime.image"
         )
 

@@ -46,6 +46,16 @@ def test_a_provider_that_the_image_lacks_names_what_to_install(models, monkeypat
     assert f"install agentjobs[{package}] in the image and name it in runtime.image" in refused.value.ending.message
 
 
+def test_a_slip_in_an_alias_is_told_which_there_are(monkeypatch):
+    monkeypatch.setattr("agentjobs_runner.adk.models.find_spec", lambda _: None)
+    models = Models(ScriptCursor({}, 1), {"team/fast": "gemini-2.5-flash", "team/best": "anthropic/claude-opus-5"})
+
+    with pytest.raises(StartEnded) as refused:
+        models.resolve("team/fats", "agent.model")
+
+    assert "(team/best, team/fast)" in refused.value.ending.message
+
+
 def test_no_key_and_no_host_of_ones_own_is_refused_before_anything_runs(models, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
