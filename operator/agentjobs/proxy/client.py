@@ -77,9 +77,10 @@ class Client:
             raise Problem(400, "BadRequest", "The body is not framed as its headers say.") from None
         return bytes(body)
 
-    async def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """Send the head of an answer."""
-        answer = web.StreamResponse(status=status, headers={**headers, "Server": "agentjobs"})
+    async def begin(self, status: int, headers: Mapping[str, str], *, streamed: bool = False) -> None:
+        """Begin an answer. Its head leaves with the first piece of the body, that of a stream at once."""
+        kind = web.StreamResponse if streamed else _InOnePiece
+        answer = kind(status=status, headers={**headers, "Server": "agentjobs"})
         if not self._request.content.is_eof():
             answer.force_close()
         self._answer = answer
@@ -106,6 +107,12 @@ class Client:
         """End the connection, so that nobody takes what came for a whole answer."""
         if self._request.transport is not None:
             self._request.transport.abort()
+
+
+class _InOnePiece(web.StreamResponse):
+    """As aiohttp does it for answers that it has in one piece: one packet, for which a client wakes up once."""
+
+    _send_headers_immediately = False
 
 
 def _too_large(most: int) -> Problem:

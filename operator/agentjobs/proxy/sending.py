@@ -261,10 +261,9 @@ class Sender:
         if outgoing.asked.streamed:
             # With a length, a stream that lacks its end would be whole as HTTP before that is known.
             headers = {name: value for name, value in headers.items() if name.lower() != "content-length"}
-        if outgoing.asked.streamed:
-            await outgoing.client.begin(answer.status, headers)
+        await outgoing.client.begin(answer.status, headers, streamed=outgoing.asked.streamed)
         try:
-            held, has_begun = b"", outgoing.asked.streamed
+            held = b""
             async for piece in answer.pieces():
                 outgoing.call.comes(piece)
                 outgoing.call.lasts(self._clock() - began)
@@ -272,16 +271,9 @@ class Sender:
                     # Nobody waits for a piece of it. So its last one goes when it is known to be whole, and its head
                     # with its first: one without a body would be whole by that.
                     held, piece = piece, held
-                if not piece:
-                    continue
-                if not has_begun:
-                    await outgoing.client.begin(answer.status, headers)
-                    has_begun = True
                 await outgoing.client.write(piece)
             if not reader.whole:
                 raise CutShort(Why.BROKEN, "it lacks its end")
-            if not has_begun:
-                await outgoing.client.begin(answer.status, headers)
             await outgoing.client.write(held)
             outgoing.call.comes_whole()
             await outgoing.client.end()

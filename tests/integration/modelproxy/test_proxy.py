@@ -397,6 +397,15 @@ async def raw(url, text):
         writer.close()
 
 
+async def test_an_answer_that_is_no_stream_arrives_with_its_head(proxy, pod, fake):
+    token = await pod()
+    head = f"POST /anthropic/v1/messages HTTP/1.1\r\nHost: x\r\nx-api-key: {token}\r\nContent-Length: {len(BODY)}"
+
+    said = await raw(proxy, f"{head}\r\n\r\n{BODY}")
+
+    assert json.loads(said.partition("\r\n\r\n")[2])["type"] == "message"
+
+
 BODY = json.dumps(MESSAGES)
 CHUNKED = f"{len(BODY):x}\r\n{BODY}\r\n0\r\n\r\n"
 

@@ -119,7 +119,7 @@ class Client:
         finally:
             self.held -= 1
 
-    async def begin(self, status, headers):
+    async def begin(self, status, headers, *, streamed=False):
         await asyncio.sleep(0)
         self.status, self.told = status, headers
 
