@@ -72,7 +72,7 @@ def key_cure(variable: str) -> str:
             f"runtime.env says that the job asks this provider itself: put {variable} into it, from a Secret, "
             "or leave the provider's variables out of it, and the installation's model proxy asks with its own key"
         )
-    return f"put {variable} into runtime.env, from a Secret (with agentjobs dev: into its environment)"
+    return f"set {variable}: for `agentjobs run --local` in your shell; without a model proxy in runtime.env"
 
 
 def malformed_call(tool: str, arguments: str) -> StartEnded:

@@ -1,12 +1,23 @@
 {{/* Names and labels. Everything is named after the release, so that two releases do not meet. */}}
 
 {{- define "agentjobs.fullname" -}}
+{{- include "agentjobs.complete" . -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
 {{- else if contains .Chart.Name .Release.Name -}}
 {{- .Release.Name | trunc 40 | trimSuffix "-" -}}
 {{- else -}}
 {{- printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end }}
+
+{{/* agentjobs.complete $: Helm's --reuse-values takes the defaults of the chart before, which lack what is new. Any template
+may be the first, so every one comes by here before it reads such a value. */}}
+{{- define "agentjobs.complete" -}}
+{{- range list "models" "modelProxy" -}}
+{{- if not (kindIs "map" (index $.Values .)) -}}
+{{- fail (printf "\n\nThe values have no %s. --reuse-values leaves out what is new in this chart; upgrade with --reset-then-reuse-values.\n" .) -}}
+{{- end -}}
 {{- end -}}
 {{- end }}
 
@@ -37,6 +48,7 @@ app.kubernetes.io/component: {{ index . 1 }}
 
 {{/* agentjobs.parts $: the parts with a Deployment and rights, as JSON. */}}
 {{- define "agentjobs.parts" -}}
+{{- include "agentjobs.complete" . -}}
 {{- concat (list "operator" "gateway") (ternary (list "model-proxy") list .Values.modelProxy.enabled) | toJson -}}
 {{- end }}
 

@@ -85,6 +85,7 @@ securityContext:
 
 {{/* Checks that no schema can make. */}}
 {{- define "agentjobs.checks" -}}
+{{- include "agentjobs.complete" . -}}
 {{- if and .Values.postgresql.enabled .Values.database.existingSecret -}}
 {{- fail "\n\nTwo databases: database.existingSecret names one and postgresql.enabled=true asks for another. Choose one.\n" -}}
 {{- end -}}

@@ -166,7 +166,7 @@ def sides_of(words: str) -> "list[UsageBy]":
     sides = [word.strip() for word in words.split(",")]
     if wrong := [side for side in sides if side not in BY or sides.count(side) > 1]:
         known = f"use {', '.join(BY[:-1])} or {BY[-1]}, each once, with commas between several"
-        raise Failure(f"--by={words}: {wrong[0]!r} cannot be meant; {known}.", code=USAGE)
+        raise Failure(f"--by={words}: usage cannot be divided by {wrong[0]!r}; {known}.", code=USAGE)
     return [UsageBy(side) for side in sides]
 
 
@@ -178,7 +178,10 @@ def first_day(since: str, last: date) -> date:
     """
     if since[:4].isdigit() and "-" in since:
         return _day(since, "--since")
-    seconds = seconds_of(since, option="--since")
+    try:
+        seconds = seconds_of(since, option="--since")
+    except Failure:
+        raise Failure(f"--since={since} is no time; use 7d or a day, as 2026-11-01.", code=USAGE) from None
     if seconds is None:
         raise Failure("--since=0 is no time; use 7d or a day, as 2026-11-01.", code=USAGE)
     return last - timedelta(days=max(1, math.ceil(seconds / 86_400)) - 1)
@@ -300,13 +303,13 @@ def price_of(prices: "Sequence[ModelPrice]", model: str) -> "ModelPrice | None":
 
 
 def overview_page(seen: "ModelsOverview", *, now: datetime) -> str:
-    """Return an overview for people."""
+    """Return an overview for people. Prices fill a screen and seldom change: what changes is below, at the prompt."""
     parts = [
+        _prices_table(seen),
+        _aliases_table(seen),
         _providers_table(seen),
         _exhausted_lines(seen, now),
         _under_way_table(seen, now),
-        _aliases_table(seen),
-        _prices_table(seen),
         _allowed_line(seen),
     ]
     return "\n\n".join(part for part in parts if part)

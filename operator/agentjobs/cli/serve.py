@@ -49,12 +49,13 @@ def dev(
 ) -> None:
     """Run a whole cluster on this machine.
 
-    API server, PostgreSQL, node, operator and gateway, for development and tests. It prints the KUBECONFIG to use, and
-    stays until Ctrl-C.
+    API server, PostgreSQL, node, operator, gateway and model proxy, for development and tests. It prints the KUBECONFIG
+    to use, and stays until Ctrl-C.
 
     Examples:
         agentjobs dev
         GOOGLE_API_KEY=your-key agentjobs dev
+        AGENTJOBS_MODELS_FILE=models.yaml agentjobs dev
         agentjobs dev -- pytest -q
     """
     with _extra("dev"):

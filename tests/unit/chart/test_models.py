@@ -285,6 +285,16 @@ def test_values_that_contradict_each_other_are_refused_with_a_cure(render, helm,
     assert words in str(refused.value)
 
 
+@pytest.mark.parametrize("new", ["models", "modelProxy"])
+@pytest.mark.parametrize("more", [{}, {"monitoring": {"monitors": {"enabled": True}}}], ids=["trial", "monitors"])
+def test_values_of_an_earlier_chart_are_refused_with_the_flag_that_adds_the_new_ones(render, helm, more, new):
+    with pytest.raises(helm.HelmRenderError) as refused:
+        render(TRIAL, more, {new: None})
+
+    assert f"have no {new}" in str(refused.value)
+    assert "--reset-then-reuse-values" in str(refused.value)
+
+
 PAGE = (CHART.parents[1] / "docs" / "how-to" / "models.md").read_text()
 SHOWN = [block for block in re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL) if "models:\n" in block]
 

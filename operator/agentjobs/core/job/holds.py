@@ -172,7 +172,7 @@ def model_limit(seen: Observation, now: datetime) -> Answer | None:
     until, model = max(waits)
     rest = max(until - now, HEAL_AGAIN)  # by the database's clock, which may be behind ours
     # The end of a short wait moves often, and each new message is a write.
-    when = f"until {_clock(until)}" if rest > SHORT_WAIT else "for less than a minute"
+    when = f"until {_clock(until)}" if rest > SHORT_WAIT else "for less than a minute more"
     again = now + rest + _spread(seen.job, rest)
     return _in_line(seen, now, AdmittedReason.WAITING_FOR_MODEL_LIMIT, f"{model} is at its limit {when}", again)
 
