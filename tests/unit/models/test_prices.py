@@ -195,3 +195,7 @@ def test_all_flaws_are_told_at_once():
 
 def test_an_empty_table_knows_nothing():
     assert PriceTable().of("a") is None
+
+
+def test_a_gemini_model_costs_the_same_by_either_of_its_names():
+    assert shipped().of("gemini/gemini-2.5-flash") == shipped().of("gemini-2.5-flash") is not None
