@@ -60,7 +60,7 @@ class Forwarder:
         self.asked.append(asked)
         if self.model:
             asked = asked.with_model(self.model)
-        base = getattr(self.fake, asked.kind.value)
+        base = getattr(self.fake, {"VertexAI": "vertex"}.get(asked.kind.value, asked.kind.value.lower()))
         target = base + asked.target(project="ours", location="eu")
         headers = {**asked.headers, "authorization": "Bearer the-key"}
         async with (
