@@ -9,7 +9,7 @@ from agentjobs.proxy.apis.body import Members, Unclear
 from agentjobs.proxy.apis.estimate import prompt
 from agentjobs.proxy.apis.headers import passed
 from agentjobs.proxy.apis.refusals import anthropic_error, bad_request, document, event, no_such_path
-from agentjobs.proxy.apis.requests import check_tier, check_tools, place_of, plain_body
+from agentjobs.proxy.apis.requests import check_others, check_tier, check_tools, place_of, plain_body
 from agentjobs.proxy.apis.usage import Document, Reader, Usage, counted, text_bytes
 
 _OPERATIONS: Final = {"/v1/messages": Operation.GENERATE, "/v1/messages/count_tokens": Operation.COUNT}
@@ -93,8 +93,7 @@ def check_models(members: Members) -> None:
     Raises:
         Unclear: there is such a thing.
     """
-    if members.find("fallbacks") is not None:
-        raise Unclear("'fallbacks' names other models; the installation says what answers in a model's place")
+    check_others(members)
     speed = members.text("speed")
     if speed not in (None, "standard"):
         raise Unclear("the speed costs more than the prices that are known; leave 'speed' out")

@@ -10,7 +10,7 @@ from agentjobs.proxy.apis.body import Unclear
 from agentjobs.proxy.apis.estimate import prompt
 from agentjobs.proxy.apis.headers import passed
 from agentjobs.proxy.apis.refusals import bad_request, document, event, no_such_path, openai_error
-from agentjobs.proxy.apis.requests import check_answers, check_tier, check_tools, place_of, plain_body
+from agentjobs.proxy.apis.requests import check_answers, check_others, check_tier, check_tools, place_of, plain_body
 from agentjobs.proxy.apis.usage import Document, Reader, Usage, objects, text_bytes
 
 _OPERATIONS: Final = {
@@ -53,11 +53,7 @@ class OpenAIApi:
     def _read(self, request: Request, operation: Operation) -> Asked:
         members = plain_body(request).members()
         named = check(members.text("model") or "")
-        for name in ("models", "preset"):
-            if members.find(name) is not None:
-                raise Unclear(
-                    f"'{name}' names other models than 'model'; the installation says what answers in its place"
-                )
+        check_others(members)
         if members.flag("background"):
             raise Unclear("an answer in the background cannot be counted; leave 'background' out")
         check_tools(members)

@@ -7,6 +7,8 @@ from agentjobs.proxy.apis.body import Json, Members, Unclear
 
 # OpenAI's own limit; Gemini's is 8.
 MAX_ANSWERS: Final = 128
+# OpenRouter's `models`, `route`, `preset` and `plugins`, Anthropic's `fallbacks`, and what other hosts call them.
+_OTHERS: Final = ("models", "fallbacks", "fallback_models", "route", "preset", "plugins")
 
 
 def plain_body(request: Request) -> Json:
@@ -41,6 +43,18 @@ def check_tier(tier: Json | None) -> None:
     cheap = (b"auto", b"default", b"standard", b"standard_only", b"flex", b"unspecified", b"service_tier_unspecified")
     if tier is not None and tier.bytes.strip(b'"').lower() not in cheap:
         raise Unclear("the tier of service costs more than the prices that are known; use standard, default or flex")
+
+
+def check_others(members: Members) -> None:
+    """Refuse fields by which an API or a host of it asks another model than `model`, or what no price is known for.
+
+    Raises:
+        Unclear: there is one.
+    """
+    for name in _OTHERS:
+        if members.find(name) is not None:
+            said = f"'{name}' may ask other models than 'model'; the installation says what answers in its place"
+            raise Unclear(said)
 
 
 def check_tools(members: Members) -> None:
