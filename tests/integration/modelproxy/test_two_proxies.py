@@ -1,6 +1,7 @@
-"""Two proxies whose clocks differ, and a provider that asks to wait."""
+"""Two proxies: clocks that differ, a provider that asks to wait, and one of them killed."""
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -8,11 +9,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import psycopg
 import pytest
-from tests.integration.modelproxy.asking import MESSAGES, PATH, rows, until_answered
-from tests.modelproviders import Failure
+from tests.integration.modelproxy.asking import MESSAGES, PATH, STREAMED, rows, until, until_answered
+from tests.modelproviders import Answer, Failure
 
-from agentjobs.proxy import sending
+from agentjobs.proxy import sending, serve
 from agentjobs.proxy.serve import serving
 
 pytestmark = pytest.mark.alone("runners' pods here have no job")
@@ -102,3 +104,52 @@ async def test_one_429_holds_back_the_pods_of_all_proxies(
     times = [seen.time for seen in fake.seen]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert (len(times), min(times[1:]) - times[0] >= 1.4) == (3, True)
+
+
+async def test_a_killed_proxy_keeps_no_place_and_its_call_costs_what_it_reserved(
+    database, settings, models_file, pod, fake, monkeypatch
+):
+    monkeypatch.setattr(serve, "SEEN_SECONDS", 0.2)
+    tokens = [await pod("one", uid="u1"), await pod("two", uid="u2")]
+    chosen = settings(models_file=models_file(limits=[{"concurrentCalls": 1}]))
+    environment = {"models_file": chosen.models_file, "kubeconfig": chosen.kubeconfig, "host": "127.0.0.1", "port": 0}
+    fake.default = Answer(hang_after=2)
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
+        async with turned({**environment, "database_url": database}, 0) as url:
+            asking = asyncio.create_task(until_broken(http, url, tokens[0]))
+            await until(lambda: fake.seen)
+        fake.default = Answer()
+        async with serving(chosen) as url:
+            waiting = asyncio.create_task(http.post(url + PATH, json=MESSAGES, headers={"x-api-key": tokens[1]}))
+            while len(await rows(database, "SELECT FROM proxies")) < 2:
+                await asyncio.sleep(0.05)
+            await change(database, *PASSED)
+            answer = await waiting
+            while not (lost := await rows(database, LOST)):
+                await asyncio.sleep(0.05)
+        await asking
+
+    assert (answer.status_code, lost) == (200, [(True, True)])
+
+
+# The minute in which the killed proxy was not seen.
+PASSED = (
+    "UPDATE proxies SET since = since - interval '100s'",
+    "UPDATE proxies SET seen_at = seen_at - interval '50s' WHERE seen_at = (SELECT min(seen_at) FROM proxies)",
+    "UPDATE limit_running SET since = since - interval '50s'",
+    "UPDATE model_calls SET began = began - interval '50s' WHERE ended IS NULL",
+)
+LOST = "SELECT estimated, cost = reserved_cost FROM model_calls WHERE outcome = 'Lost'"
+
+
+async def until_broken(http, url, token):
+    """Ask for a stream until its connection breaks."""
+    with contextlib.suppress(httpx.HTTPError):
+        while (await http.post(url + PATH, json=STREAMED, headers={"x-api-key": token})).status_code == 503:
+            await asyncio.sleep(0.05)
+
+
+async def change(dsn, *statements):
+    async with await psycopg.AsyncConnection.connect(dsn, options="-c search_path=agentjobs") as connection:
+        for statement in statements:
+            await connection.execute(statement)

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -210,9 +210,10 @@ async def test_a_proxy_killed_in_a_stream_costs_its_estimate_and_the_step_runs_o
     await system.until("the provider", lambda seen: seen > before, status_of=lambda _: asyncio.sleep(0, len(fake.seen)))
     await asyncio.sleep(0.5)
     await system.crash("gateway")
+    killed = datetime.now(UTC)
     system.start("gateway")
     status = await system.finished("killed")
-    await pass_time(system)
+    await pass_time(system, killed)
     first, second = await calls(system, "killed")
 
     assert (status["phase"], status["starts"], status["result"]["summary"]) == ("Succeeded", 1, WHOLE)
@@ -221,12 +222,13 @@ async def test_a_proxy_killed_in_a_stream_costs_its_estimate_and_the_step_runs_o
     assert (second.outcome, second.estimated, first.step) == ("Answered", False, second.step)
 
 
-async def pass_time(system, seconds=50):
-    """Let so much time have passed for the proxies: calls began earlier, and who was seen was seen earlier."""
-    moved = (
-        "UPDATE agentjobs.proxies SET seen_at = seen_at - %s, since = since - 2 * %s",
-        "UPDATE agentjobs.model_calls SET began = began - %s WHERE ended IS NULL",
+async def pass_time(system, killed, seconds=50):
+    """Let so much time have passed since the killed proxy was seen."""
+    passed = (
+        "UPDATE agentjobs.proxies SET since = since - 2 * %(time)s",
+        "UPDATE agentjobs.proxies SET seen_at = seen_at - %(time)s WHERE seen_at < %(killed)s",
+        "UPDATE agentjobs.model_calls SET began = began - %(time)s WHERE ended IS NULL",
     )
     async with await psycopg.AsyncConnection.connect(system.cluster.dsn) as connection:
-        for statement in moved:
-            await connection.execute(statement, [timedelta(seconds=seconds)] * statement.count("%s"))
+        for statement in passed:
+            await connection.execute(statement, {"time": timedelta(seconds=seconds), "killed": killed})
