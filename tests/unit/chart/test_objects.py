@@ -103,6 +103,13 @@ def test_every_pod_keeps_the_restricted_profile(full):
             assert container["resources"]["limits"]["memory"], name
 
 
+def test_a_part_that_ends_at_once_tells_its_pod_why(full):
+    for name, template in full.pods().items():
+        ours = [*template["spec"].get("initContainers", ()), *template["spec"]["containers"]]
+        if not name.endswith(("postgresql", "uninstall")):
+            assert {one.get("terminationMessagePolicy") for one in ours} == {"FallbackToLogsOnError"}, name
+
+
 def test_the_trial_database_gets_what_the_official_image_asks_for(trial):
     """Its start script, as user 999 (its own `postgres`): three variables, a folder it may own, two to write to."""
     spec = trial.one("StatefulSet", "-postgresql")["spec"]["template"]["spec"]
