@@ -174,10 +174,15 @@ def first_day(since: str, last: date) -> date:
     """Return the first day that --since says: of so many, the last one included, or itself.
 
     Raises:
-        Failure: it says neither a duration nor a day.
+        Failure: it says neither a duration nor a day, or a day after the last.
     """
     if since[:4].isdigit() and "-" in since:
-        return _day(since, "--since")
+        first = _day(since, "--since")
+        if first > last:
+            raise Failure(
+                f"--since={since} is after the last day, {last}; use a day before it, or --until.", code=USAGE
+            )
+        return first
     try:
         seconds = seconds_of(since, option="--since")
     except Failure:

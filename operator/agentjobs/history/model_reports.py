@@ -132,7 +132,7 @@ def checked_report(by: Sequence[UsageBy], *, first: date, last: date, limit: int
     if not by or len(set(by)) != len(by):
         raise errors.Invalid("by: expected at least one of " + ", ".join(UsageBy) + ", each once")
     if not timedelta() <= last - first < timedelta(days=KEPT_DAYS):
-        raise errors.Invalid(f"days: expected 1 to {KEPT_DAYS} of them, got {first} to {last}")
+        raise errors.Invalid(f"{first} to {last}: usage is kept for {KEPT_DAYS} days; ask for 1 to {KEPT_DAYS} of them")
     return checked_limit(limit)
 
 

@@ -144,7 +144,7 @@ def test_so_many_days_have_the_last_one_among_them(since, first):
     assert told.first_day(since, date(2026, 11, 29)) == first
 
 
-@pytest.mark.parametrize("since", ["0", "week", "2026-13-01", "-7d", ""])
+@pytest.mark.parametrize("since", ["0", "week", "2026-13-01", "2026-11-30", "-7d", ""])
 def test_a_time_that_cannot_be_meant_is_an_error(since):
     with pytest.raises(Failure):
         told.first_day(since, date(2026, 11, 29))
