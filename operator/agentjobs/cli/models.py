@@ -185,8 +185,8 @@ def first_day(since: str, last: date) -> date:
         return first
     try:
         seconds = seconds_of(since, option="--since")
-    except Failure:
-        raise Failure(f"--since={since} is no time; use 7d or a day, as 2026-11-01.", code=USAGE) from None
+    except Failure as failure:
+        raise Failure(f"{str(failure).rstrip('.')}, or a day, as 2026-11-01.", code=USAGE) from None
     if seconds is None:
         raise Failure("--since=0 is no time; use 7d or a day, as 2026-11-01.", code=USAGE)
     return last - timedelta(days=max(1, math.ceil(seconds / 86_400)) - 1)
