@@ -147,8 +147,8 @@ class AnswerCache(Generic[Answer]):
 class Authenticator:
     """Answers who a bearer token is. One per process.
 
-    With `check_addresses` a runner's token counts only from its pod's own address: whoever reads the token of another
-    pod's runner cannot use it.
+    With `check_addresses` a runner's token counts only from its pod's own address: a token that is read from another
+    pod's runner cannot be used.
     """
 
     def __init__(
@@ -197,9 +197,7 @@ class Authenticator:
     ) -> User:
         """Return the user of this header, who may `verb` AgentJobs of `namespace` (the one called `name`, if given).
 
-        An empty namespace means all of them.
-
-        With `resource` objects of another kind.
+        An empty namespace means all of them. `resource` asks about objects of another kind.
 
         Raises:
             Problem: 401 for an unknown token, 403 when the user may not.

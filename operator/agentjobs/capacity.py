@@ -23,7 +23,7 @@ class PerCaller:
             Problem: 429 when the caller has as many as there are.
         """
         if self._taken[caller] >= self._limit:
-            raise busy(429, f"{self._limit} requests of this pod are under way; wait for their answers.", 1.0)
+            raise busy(429, f"{self._limit} requests of this caller are under way; wait for their answers.", 1.0)
         self._taken[caller] += 1
         try:
             yield
@@ -34,7 +34,7 @@ class PerCaller:
 
 
 class Capacity:
-    """How much of something may be under way in this process; who finds too little left waits, in order."""
+    """How much of something may be under way in this process; callers wait, in order, for more than is left."""
 
     def __init__(self, amount: int, *, patience: float) -> None:
         self._all = self._left = amount

@@ -188,7 +188,7 @@ def first_day(since: str, last: date) -> date:
     except Failure as failure:
         raise Failure(f"{str(failure).rstrip('.')}, or a day, as 2026-11-01.", code=USAGE) from None
     if seconds is None:
-        raise Failure("--since=0 is no time; use 7d or a day, as 2026-11-01.", code=USAGE)
+        raise Failure("--since=0 is not a time; use 7d or a day, as 2026-11-01.", code=USAGE)
     return last - timedelta(days=max(1, math.ceil(seconds / 86_400)) - 1)
 
 
@@ -196,7 +196,7 @@ def _day(text: str, option: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise Failure(f"{option}={text} is no day; write it as 2026-11-30.", code=USAGE) from None
+        raise Failure(f"{option}={text} is not a day; write it as 2026-11-30.", code=USAGE) from None
 
 
 def usage_table(report: "UsageReport", sides: "Sequence[UsageBy]") -> str:

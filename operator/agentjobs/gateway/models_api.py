@@ -1,7 +1,7 @@
 """What users read of models: providers, prices and limits; who calls; what calls cost.
 
-A caller acts as themselves. What is of a namespace takes the right to list its AgentJobs, what is of all namespaces the
-right to list those of all. Keys of providers are told by their names alone; the gateway holds none.
+A caller acts as themselves. To read about one namespace takes the right to list its AgentJobs, to read about
+all namespaces the right to list those of all. Keys of providers are told by their names alone; the gateway holds none.
 """
 
 from datetime import UTC, date, datetime, timedelta

@@ -90,7 +90,7 @@ class KeySource:
         except OSError as error:
             raise Misconfigured(f"{self.file}: the key cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
-            raise Misconfigured(f"{self.file}: holds no key, it is no ASCII text") from None
+            raise Misconfigured(f"{self.file}: holds no key, it is not ASCII text") from None
         if not text or len(text) > MAX_KEY_BYTES:
             raise Misconfigured(f"{self.file}: holds no key, it is {'too long' if text else 'empty'}")
         return self._fit(text)
@@ -254,7 +254,7 @@ class Models:
         )
 
     def told(self, on: date) -> dict[str, Any]:
-        """Return what people may know, as JSON: no key, and no file of one. `told_to` leaves out what is of others.
+        """Return what people may know, as JSON, without keys and their files. `told_to` leaves out what others own.
 
         Args:
             on: the day, for the prices.
@@ -332,8 +332,8 @@ class Models:
             names = ", ".join(provider.name for _, provider in serving)
             return Refusal(
                 ErrorClass.MODEL_AUTH,
-                f"model {model!r}: namespace {namespace} has no key of provider {names}; {self.source} says who uses "
-                "which (namespaces[].keys)",
+                f"model {model!r}: namespace {namespace} has no key of provider {names}; {self.source} says "
+                "which namespaces use which (namespaces[].keys)",
             )
         price = self.prices.of(model, on)
         max_output = (price.max_output if price is not None else None) or UNKNOWN_MAX_OUTPUT
@@ -381,7 +381,7 @@ def text_of(path: Path) -> str:
     except OSError as error:
         raise Misconfigured(f"{path}: the file of models cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise Invalid(f"{path}:1: is no YAML: it is no UTF-8 text") from None
+        raise Invalid(f"{path}:1: is not YAML: it is not UTF-8 text") from None
 
 
 def parse(text: str, source: str = "models.yaml") -> Models:

@@ -84,10 +84,10 @@ def load(text: str, source: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise Invalid(
-            f"{source}:{mark.line + 1 if mark else 1}: is no YAML: {error.problem or error.context}"
+            f"{source}:{mark.line + 1 if mark else 1}: is not YAML: {error.problem or error.context}"
         ) from None
     except yaml.YAMLError:
-        raise Invalid(f"{source}:1: is no YAML: it has characters that no text file has") from None
+        raise Invalid(f"{source}:1: is not YAML: it has characters that no text file has") from None
     except RecursionError:
         raise Invalid(f"{source}:1: is nested too deeply, or too large") from None
     return Document(source, value, lines)
@@ -226,5 +226,5 @@ _BOUNDS: Final[Mapping[str, str]] = {
     "too_long": "has too many entries; use at most {max_length}",
     "greater_than_equal": "is too small; use at least {ge}",
     "less_than_equal": "is too large; use at most {le}",
-    "string_pattern_mismatch": "is not allowed; use small letters, digits and -",
+    "string_pattern_mismatch": "is not allowed; use lower-case letters, digits and -",
 }

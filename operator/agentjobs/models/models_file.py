@@ -54,7 +54,7 @@ class RecordContent(StrEnum):
 def _word(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", value) and len(value) <= MAX_WORD:
         return value
-    raise ValueError(f"{shown(value)} is no name; use at most {MAX_WORD} small letters, digits and -")
+    raise ValueError(f"{shown(value)} is not a name; use at most {MAX_WORD} lower-case letters, digits and -")
 
 
 def _bytes(value: object) -> int:
@@ -62,7 +62,7 @@ def _bytes(value: object) -> int:
         return value
     match = re.fullmatch(r"([1-9][0-9]{0,9})(Ki|Mi|Gi|k|M)", value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f"{shown(value)} is no size; use bytes or a size as 32Mi")
+        raise ValueError(f"{shown(value)} is not a size; use bytes or a size as 32Mi")
     return int(match[1]) * _UNITS[match[2]]
 
 
@@ -81,7 +81,7 @@ def _address(value: object) -> str:
     except ValueError:
         fits = None
     if not fits or re.search(r"\s", str(value)):
-        raise ValueError("is no address; write http:// or https://, a host, and a path if there is one")
+        raise ValueError("is not an address; write http:// or https://, a host, and a path if there is one")
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError("must be without user, password, query and #; a key goes into keys, a version into apiVersion")
     return str(value).rstrip("/")
@@ -91,7 +91,7 @@ def _file(value: object) -> Path:
     # Never shown: it may be the key itself.
     if not isinstance(value, str) or not value.startswith("/") or "\0" in value or len(value) > 4096:
         raise ValueError(
-            "is no path of a file; write the whole path of the file that holds the key, as /etc/keys/gemini"
+            "is not the path of a file; write the full path of the file that holds the key, as /etc/keys/gemini"
         )
     return Path(value)
 
@@ -100,7 +100,7 @@ def _zone(value: object) -> str:
     try:
         return ZoneInfo(str(value)).key
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{shown(value)} is no time zone; use a name as America/Los_Angeles or UTC") from None
+        raise ValueError(f"{shown(value)} is not a time zone; use a name as America/Los_Angeles or UTC") from None
 
 
 def _headers(value: object) -> dict[str, str]:
@@ -110,19 +110,19 @@ def _headers(value: object) -> dict[str, str]:
         if not _HEADER.fullmatch(name) or _OWN_HEADERS.fullmatch(name):
             raise ValueError(f"{shown(name)} cannot be set here; a key goes into keys and keyHeader")
         if not isinstance(text, str) or not text.isascii() or not text.isprintable():
-            raise ValueError(f"the value of {shown(name)} is no text of printable ASCII characters")
+            raise ValueError(f"the value of {shown(name)} is not a text of printable ASCII characters")
     return value
 
 
 def _key_header(value: object) -> str:
     if not isinstance(value, str) or not _HEADER.fullmatch(value):
-        raise ValueError(f"{shown(value)} is no name of a header; use Authorization, api-key or the like")
+        raise ValueError(f"{shown(value)} is not the name of a header; use Authorization, api-key or the like")
     return value
 
 
 def _name(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{shown(value)} is no name of a model; write it in quotes")
+        raise ValueError(f"{shown(value)} is not the name of a model; write it in quotes")
     return undoubled(check(value))
 
 
@@ -339,7 +339,7 @@ def _provider_flaws(place: Place, provider: ProviderEntry) -> Iterator[Flaw]:
         if not any(pattern.meets(Pattern(f"{prefix}*")) for prefix in prefixes):
             yield Flaw(
                 (*place, "models", number),
-                f"{shown(pattern.text)} is no model of {provider.kind.value}, whose names begin with "
+                f"{shown(pattern.text)} is not a model of {provider.kind.value}, whose names begin with "
                 f"{' or '.join(prefixes)}",
             )
     yield from _limit_flaws((*place, "limits"), provider.limits, provider)
@@ -439,7 +439,7 @@ def serves(provider: ProviderEntry, model: str) -> bool:
 
 def _unserved(model: str, file: ModelsFile) -> str:
     if api_of(model) is None:
-        return f"{shown(model)} is no model that a proxy can ask; use gemini-…, openai/… or anthropic/…"
+        return f"{shown(model)} is not a model that a proxy can ask; use gemini-…, openai/… or anthropic/…"
     names = ", ".join(provider.name for provider in file.providers) or "none is configured"
     return f"{shown(model)} is served by no provider ({names}); add it to a provider's models"
 

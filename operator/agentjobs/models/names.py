@@ -1,7 +1,7 @@
 """Names of models, as `agent.model` has them, and patterns for them.
 
-`gemini-…`, `openai/…` and `anthropic/…` are canonical, whoever serves the model: Vertex AI has `gemini-…` and
-`anthropic/…` as well. What the Gemini API calls otherwise (`text-embedding-004`) is `gemini/…`.
+`gemini-…`, `openai/…` and `anthropic/…` are canonical, whichever provider serves the model: Vertex AI has
+`gemini-…` and `anthropic/…` as well. What the Gemini API calls otherwise (`text-embedding-004`) is `gemini/…`.
 """
 
 import json
@@ -67,10 +67,13 @@ def check(name: str) -> str:
         ValueError: it cannot; the message names it, shortened, and the cure.
     """
     if len(name) > MAX_CHARS:
-        raise ValueError(f"{name[:40]!r}… is no name of a model: it has {len(name)} characters, {MAX_CHARS} at most")
+        raise ValueError(
+            f"{name[:40]!r}… is not the name of a model: it has {len(name)} characters, {MAX_CHARS} at most"
+        )
     if not _NAME.fullmatch(name):
         raise ValueError(
-            f"{name[:80]!r} is no name of a model; use letters, digits and . _ : @ + ~ -, with parts between slashes"
+            f"{name[:80]!r} is not the name of a model; use letters, digits and . _ : @ + ~ -, and slashes "
+            "between parts"
         )
     return name
 
@@ -147,7 +150,7 @@ class Pattern:
             ValueError: no name can match it; the message names it and the cure.
         """
         if not _PATTERN.fullmatch(text) or len(text) > MAX_CHARS:
-            raise ValueError(f"{text[:80]!r} is no pattern of names; use the characters of names, * and ?")
+            raise ValueError(f"{text[:80]!r} is not a pattern of names; use the characters of names, * and ?")
         return cls(text)
 
     @property

@@ -117,7 +117,7 @@ def _day(value: object) -> date:
 def _pattern(value: object) -> Pattern:
     if not isinstance(value, str):
         # YAML takes no, on and 1 for something else than names.
-        raise ValueError(f"{marked_yaml.shown(value)} is no pattern of names; write it in quotes")
+        raise ValueError(f"{marked_yaml.shown(value)} is not a pattern of names; write it in quotes")
     return Pattern.parse(value)
 
 

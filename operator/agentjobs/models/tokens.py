@@ -1,4 +1,4 @@
-"""What a model call used, in tokens, whoever the provider is."""
+"""What a model call used, in tokens, whatever the provider."""
 
 from dataclasses import dataclass
 from typing import Final

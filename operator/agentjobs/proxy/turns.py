@@ -63,7 +63,7 @@ def amount_of(counts: Counts, tokens: Tokens) -> int:
         case Counts.TOKENS:
             return tokens.total
         case Counts.INPUT_TOKENS:
-            # Who limits them apart does not count those that its cache answered.
+            # Providers that limit input apart do not count tokens that their cache answered.
             return max(0, tokens.input - tokens.cached)
         case Counts.OUTPUT_TOKENS:
             return tokens.output

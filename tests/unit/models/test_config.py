@@ -228,7 +228,7 @@ def test_vertex_has_models_of_two_apis_at_its_location(location, base):
 
 FLAWS = [
     ("providers:\n- {name: a, kind: Gemni}", 2, "providers[0].kind", "did you mean Gemini?"),
-    ("providers:\n- {name: A b, kind: Gemini}", 2, "providers[0].name", "is no name"),
+    ("providers:\n- {name: A b, kind: Gemini}", 2, "providers[0].name", "is not a name"),
     (
         "providers:\n- {name: a, kind: OpenAI, keys: [{name: m, file: /k, secret: x}]}",
         2,
@@ -239,9 +239,14 @@ FLAWS = [
     ("providers:\n- {name: a, kind: Gemini}", 2, "providers[0]", "has no key"),
     ("providers:\n- {name: v, kind: VertexAI}", 2, "providers[0]", "location is required"),
     ("providers:\n- {name: a, kind: OpenAI, baseUrl: 'http://x', project: p}", 2, "providers[0].project", "remove it"),
-    ("providers:\n- {name: a, kind: OpenAI, baseUrl: 'ftp://x'}", 2, "providers[0].baseUrl", "is no address"),
+    ("providers:\n- {name: a, kind: OpenAI, baseUrl: 'ftp://x'}", 2, "providers[0].baseUrl", "is not an address"),
     ("providers:\n- {name: a, kind: OpenAI, baseUrl: 'http://x?a=b'}", 2, "providers[0].baseUrl", "without user"),
-    ("providers:\n- {name: a, kind: OpenAI, baseUrl: 'http://x:99999'}", 2, "providers[0].baseUrl", "is no address"),
+    (
+        "providers:\n- {name: a, kind: OpenAI, baseUrl: 'http://x:99999'}",
+        2,
+        "providers[0].baseUrl",
+        "is not an address",
+    ),
     (
         "providers:\n- {name: a, kind: OpenAI, baseUrl: 'http://x', models: [gpt-5]}",
         2,
@@ -270,7 +275,7 @@ FLAWS = [
         "providers:\n- {name: a, kind: OpenAI, baseUrl: 'http://x', limits: [{requestsPerDay: 1, timeZone: Mars}]}",
         2,
         "providers[0].limits[0].timeZone",
-        "is no time zone",
+        "is not a time zone",
     ),
     (
         "providers:\n- {name: a, kind: OpenAI, baseUrl: 'http://x', headers: {Host: y}}",
@@ -295,7 +300,7 @@ FLAWS = [
     (GEMINI + "aliases:\n  a: gpt-5", 10, "aliases.a", "use gemini-…, openai/… or anthropic/…"),
     (GEMINI + "aliases:\n  a: anthropic/x", 10, "aliases.a", "is served by no provider (gemini, openai)"),
     (GEMINI + "aliases:\n  gemini-x: openai/gpt-5", 10, "aliases.gemini-x", "cannot stand for"),
-    (GEMINI + "aliases:\n  a b: openai/gpt-5", 10, 'aliases["a b"]', "is no name of a model"),
+    (GEMINI + "aliases:\n  a b: openai/gpt-5", 10, 'aliases["a b"]', "is not the name of a model"),
     (
         GEMINI + "namespaces:\n- {names: [a], keys: {gemni: [x]}}",
         10,

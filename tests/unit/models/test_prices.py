@@ -175,8 +175,8 @@ def test_prices_are_the_digits_that_were_written():
             'models: [a], input: "1", output: "2", tiers: [{above: 5, input: "0.1", output: "3"}]',
             "prices.yaml:3: prices[0]: a tier of larger inputs must not be cheaper",
         ),
-        ("models: [a], input: '1', input: '2'", 'prices.yaml:3: is no YAML: key "input" is given twice'),
-        ("models: [a", "prices.yaml:3: is no YAML: expected"),
+        ("models: [a], input: '1', input: '2'", 'prices.yaml:3: is not YAML: key "input" is given twice'),
+        ("models: [a", "prices.yaml:3: is not YAML: expected"),
     ],
 )
 def test_a_typo_in_the_table_is_refused_with_its_line(entry, told):

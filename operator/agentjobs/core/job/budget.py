@@ -59,7 +59,7 @@ def is_unchanged(job: Job, limits: Limits) -> bool:
 
 
 def _noted(pod: Pod | None) -> Limits | None:
-    """What a pod was told to keep to; None when it does not say so, as an annotation that somebody else wrote."""
+    """What a pod was told to keep to; None when it does not say so, as with an annotation that was edited."""
     try:
         return Limits.read(json.loads(pod.budget)) if pod is not None else None
     except (ValueError, TypeError, AttributeError, RecursionError):

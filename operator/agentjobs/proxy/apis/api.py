@@ -146,7 +146,7 @@ def own_name(kind: Kind, model: str) -> str:
     """
     api = names.api_of(names.check(model))
     if api not in SERVES[kind]:
-        raise ValueError(f"{model!r} is no model of the API {kind.value}")
+        raise ValueError(f"{model!r} is not a model of the API {kind.value}")
     named = names.plain(model)
     return f"anthropic/{named}" if kind is Kind.VERTEX_AI and api is names.Api.ANTHROPIC else named
 
