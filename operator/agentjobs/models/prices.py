@@ -67,8 +67,6 @@ class Rates:
 class Price:
     """What a model costs."""
 
-    pattern: str
-    """The entry's pattern that the model's name matched."""
     rates: Rates
     tiers: tuple[tuple[int, Rates], ...] = ()
     """Rates of the whole call when its input has more tokens than this, in rising order."""
@@ -91,7 +89,7 @@ class Price:
         return max(rates.most(tokens_in, tokens_out) for rates in reachable)
 
 
-FREE: Final = Price(f"{SCRIPTED}*", Rates(*[Decimal(0)] * 6))
+FREE: Final = Price(Rates(*[Decimal(0)] * 6))
 """Of models that ask no provider."""
 
 
@@ -227,8 +225,8 @@ class PriceTable:
         for source in self._sources:
             fits = [(pattern, entry) for pattern, entry in source if entry.holds(on) and pattern.matches(model)]
             if fits:
-                pattern, entry = max(fits, key=lambda fit: fit[0].exactness)
-                return _price(pattern, entry)
+                _, entry = max(fits, key=lambda fit: fit[0].exactness)
+                return _price(entry)
         return None
 
     def told(self, served: Sequence[Pattern], on: date) -> list[dict[str, Any]]:
@@ -272,9 +270,9 @@ def _shipped() -> _Table:
     return marked_yaml.load(text, "prices.yaml").as_model(_Table)
 
 
-def _price(pattern: Pattern, entry: Entry) -> Price:
+def _price(entry: Entry) -> Price:
     tiers = tuple((tier.above, _rates(tier)) for tier in entry.tiers)
-    return Price(pattern.text, _rates(entry), tiers, entry.max_output, entry.until)
+    return Price(_rates(entry), tiers, entry.max_output, entry.until)
 
 
 def _rates(entry: Prices) -> Rates:

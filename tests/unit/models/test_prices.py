@@ -23,7 +23,7 @@ def prices(draw):
     base = Rates(*[draw(AMOUNTS) for _ in fields(Rates)])
     dearer = Rates(*[getattr(base, field.name) + draw(AMOUNTS) for field in fields(Rates)])
     tiers = draw(st.sampled_from([(), ((200_000, dearer),)]))
-    return Price("x", base, tiers)
+    return Price(base, tiers)
 
 
 @st.composite
@@ -48,7 +48,7 @@ def test_more_tokens_never_cost_less(price, used, more):
 
 @given(AMOUNTS, tokens())
 def test_no_part_is_counted_twice(amount, used):
-    same = Price("x", Rates(*[amount] * 6))
+    same = Price(Rates(*[amount] * 6))
 
     assert same.cost(used) == amount * used.total / MILLION
 
