@@ -1,10 +1,12 @@
-"""What the ledger costs a model call. `python -m tests.bench.ledger`, on the embedded PostgreSQL, which syncs to disk.
+"""What the ledger costs a model call. `python -m tests.bench.ledger`, on the embedded PostgreSQL; with `--fsync`
+it waits for the disk at each commit, as a production's does.
 
 Reservations one after the other, of a job with a budget and none, and of one that made many calls before; batches of
 ends; then reservations at once, of one job and of many. Figures of one machine; compare within a run only.
 """
 
 import asyncio
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -80,7 +82,7 @@ async def main() -> None:
 
 
 async def measure(folder: Path) -> None:
-    async with EmbeddedPostgres(folder) as postgres:
+    async with EmbeddedPostgres(folder, fsync="--fsync" in sys.argv) as postgres:
         migrate.upgrade(postgres.dsn)
         async with Database(postgres.dsn) as database:
             await make_jobs(database)

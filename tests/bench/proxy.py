@@ -1,4 +1,4 @@
-"""What the model proxy costs and holds: `python tests/bench/proxy.py [NAME …] [--json FILE]`.
+"""What the model proxy costs and holds: `python tests/bench/proxy.py [NAME …] [--fsync] [--json FILE]`.
 
 `latency`: calls one after another, in turns, straight to a fake provider, through a proxy, and through LiteLLM's where
 `AGENTJOBS_BENCH_LITELLM` names a Python that has `litellm[proxy]`. `streams`: 200 streams at once through one proxy.
@@ -307,9 +307,9 @@ MEASURES = {"latency": latency, "streams": streams, "budget": budget, "limit": l
 
 
 @contextlib.asynccontextmanager
-async def ground(folder: Path) -> AsyncIterator[Bench]:
+async def ground(folder: Path, *, fsync: bool = False) -> AsyncIterator[Bench]:
     async with (
-        EmbeddedPostgres(folder / "pg", ephemeral=True) as postgres,
+        EmbeddedPostgres(folder / "pg", fsync=fsync, ephemeral=True) as postgres,
         ApiServer(folder / "api") as server,
         Client(server.url, token=server.token, ca=server.ca) as client,
     ):
@@ -321,18 +321,19 @@ async def ground(folder: Path) -> AsyncIterator[Bench]:
             await bench.end()
 
 
-async def measure(name: str) -> dict[str, float]:
+async def measure(name: str, *, fsync: bool = False) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="agentjobs-bench-") as folder:
-        async with ground(Path(folder)) as bench:
+        async with ground(Path(folder), fsync=fsync) as bench:
             return await MEASURES[name](bench)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASURES)}; all by default")
+    parser.add_argument("--fsync", action="store_true", help="PostgreSQL waits for this machine's disk at each commit")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     chosen = parser.parse_args()
-    found = {name: asyncio.run(measure(name)) for name in chosen.names or MEASURES}
+    found = {name: asyncio.run(measure(name, fsync=chosen.fsync)) for name in chosen.names or MEASURES}
     text = json.dumps(found, indent=1)
     print(text)
     if chosen.json:
