@@ -74,5 +74,5 @@ def test_a_model_of_vertex_is_found_with_its_publisher_in_the_installations_own_
     ],
 )
 def test_what_is_no_name_of_an_api_is_not_sent_to_it(kind, model):
-    with pytest.raises(ValueError, match=r"no name|no model"):
+    with pytest.raises(ValueError, match=r"not the name|not a model"):
         own_name(kind, model)
