@@ -60,7 +60,7 @@ def test_no_key_and_no_host_of_ones_own_is_refused_before_anything_runs(models, 
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
 
-    with pytest.raises(StartEnded, match=r"put OPENAI_API_KEY into runtime\.env") as refused:
+    with pytest.raises(StartEnded, match=r"set OPENAI_API_KEY: .* in runtime\.env") as refused:
         models.resolve("openai/gpt-4o", "agent.model")
 
     assert refused.value.ending.reason == "ModelAuth"
