@@ -6,7 +6,7 @@ import httpx
 import pytest
 from tests.modelproviders import Answer
 
-from agentjobs.models import config
+from agentjobs.models.models_file import COUNTED
 from agentjobs.proxy.serve import serving
 
 pytestmark = pytest.mark.alone("runners' pods here have no job")
@@ -18,8 +18,8 @@ MOST, WINDOW, PERIOD = 60, 6.0, 7.2
 
 
 async def test_two_proxies_use_a_limit_and_the_provider_never_sees_more(settings, models_file, pod, fake, monkeypatch):
-    name, counts, _ = config._QUOTAS["requests_per_minute"]
-    monkeypatch.setitem(config._QUOTAS, "requests_per_minute", (name, counts, WINDOW))
+    counts, _ = COUNTED["requests_per_minute"]
+    monkeypatch.setitem(COUNTED, "requests_per_minute", (counts, WINDOW))
     tokens = [await pod(f"job-{n}", uid=f"u{n}") for n in range(5)]
     fake.default = Answer(delay=0.05)
     chosen = settings(models_file=models_file(limits=[{"requestsPerMinute": MOST}]))
