@@ -144,7 +144,7 @@ async def test_a_missing_key_fails_and_names_the_cure(ask, provider, monkeypatch
         assert calls[0][1]["Authorization"] == "Bearer none"
     else:
         assert (ended(ending), calls) == (("Fail", "ModelAuth", None), [])
-        assert "put ANTHROPIC_API_KEY into runtime.env" in ending.message
+        assert "set ANTHROPIC_API_KEY" in ending.message
 
 
 OWN_MODEL = """
