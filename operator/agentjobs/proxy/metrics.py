@@ -19,7 +19,7 @@ _CLASSES: Final = frozenset(ErrorClass)
 # A first piece comes after a third of a second from a small model; one that thinks takes minutes for a whole answer.
 _SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
 # Most wait for nothing, in a millisecond; the others up to the patience for limits.
-_WAITS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60)
+_WAITS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
 class ProxyMetrics:

@@ -245,8 +245,11 @@ class Sender:
                 await self._pass_on(outgoing, way, answer, began)
                 return None
         except Unreached as error:
-            in_time = error.why is not Why.SILENT
-            return Failure(Sort.DOWN, way, 0, {}, b"", refusals.unreached(way, str(error), in_time=in_time))
+            refusal = refusals.unreached(way, str(error), in_time=error.why is not Why.SILENT)
+            if error.why is Why.SILENT:
+                # The provider has the request and may be at it still: it is paid for, and not asked of another as well.
+                raise Refused(refusal) from error
+            return Failure(Sort.DOWN, way, 0, {}, b"", refusal)
 
     async def _pass_on(self, outgoing: Outgoing, way: Way, answer: Answer, began: float) -> None:
         """Pass a successful answer on as it comes.

@@ -194,7 +194,8 @@ async def test_a_provider_that_hangs_is_given_up(pod, fake, ledger, monkeypatch,
             await ask(http, token, MESSAGES | {"stream": True})
 
     assert silent.status_code == 504
-    assert [call.outcome for call in await settled(ledger, 2)] == ["Failed", "Cut"]
+    calls = await settled(ledger, 2)
+    assert [(call.outcome, call.estimated, call.cost > 0) for call in calls] == [("Cut", True, True)] * 2
 
 
 @pytest.mark.parametrize("raw", [None, {"input_tokens": -5, "output_tokens": 10**15}, {"input_tokens": "many"}])
