@@ -21,7 +21,6 @@ from agentjobs.history.memory_model_limits import MemoryModelLimits
 from agentjobs.history.model_calls import content
 from agentjobs.history.model_records import (
     MISSED,
-    CallOutcome,
     EndedCall,
     Limit,
     LimitsNow,
@@ -100,7 +99,7 @@ class MemoryModelCalls:
         self.proxies[proxy] = MemoryProxy(since, now, dict(told))
         if now - since > MISSED:
             alive = {name for name, one in self.proxies.items() if now - one.seen <= MISSED}
-            await self.settle([_lost_end(one.new) for one in self._calls() if _is_lost(one, alive, now)])
+            await self.settle([_lost(one.new) for one in self._calls() if _is_lost(one, alive, now)])
 
     def _calls(self) -> list[MemoryCall]:
         return [call for job in self._history.jobs_by_uid.values() for call in job.calls.values()]
@@ -279,11 +278,10 @@ def _most(call: NewCall) -> Spend:
     return Spend(call.cost, call.tokens, 1)
 
 
+def _lost(call: NewCall) -> EndedCall:
+    model = call.model or call.asked
+    return EndedCall.lost(call.id, provider=call.provider, model=model, tokens=call.tokens, cost=call.cost)
+
+
 def _is_lost(call: MemoryCall, alive: set[str], now: datetime) -> bool:
     return call.end is None and now - call.began > MISSED and call.new.proxy not in alive
-
-
-def _lost_end(call: NewCall) -> EndedCall:
-    tokens = Tokens(input=call.tokens)
-    model = call.model or call.asked
-    return EndedCall(call.id, CallOutcome.LOST, 0, call.provider, "", model, tokens, call.cost, estimated=True)

@@ -15,7 +15,7 @@ from psycopg.types.json import Json
 
 from agentjobs import errors
 from agentjobs.history.database import Connection, Database, as_json
-from agentjobs.history.model_records import MAX_CONTENT_BYTES, MISSED, CallOutcome, EndedCall, NewCall, Reserved
+from agentjobs.history.model_records import MAX_CONTENT_BYTES, MISSED, EndedCall, NewCall, Reserved
 from agentjobs.history.ownership import check, start_key
 from agentjobs.history.sanitize import dump_json
 from agentjobs.history.statements import load
@@ -94,14 +94,14 @@ class ModelCalls:
         row: Any = await self._database.autocommit(note)
         while row.is_steady:
             lost = await self._lost()
-            await self.settle([_lost_end(one) for one in lost])
+            await self.settle([EndedCall.lost(**one) for one in lost])
             if len(lost) < BATCH:
                 break
 
-    async def _lost(self) -> list[Any]:
-        async def work(connection: Connection) -> list[Any]:
+    async def _lost(self) -> list[dict[str, Any]]:
+        async def work(connection: Connection) -> list[dict[str, Any]]:
             asked = {"cluster": self._cluster, "missed": MISSED, "limit": BATCH}
-            return await (await connection.execute(_SQL["lost"], asked)).fetchall()
+            return [row._asdict() for row in await (await connection.execute(_SQL["lost"], asked)).fetchall()]
 
         return await self._database.autocommit(work)
 
@@ -171,9 +171,3 @@ def _batches(rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, An
         size += 0 if row["content"] is None else len(memoryview(row["content"]))
     if batch:
         yield batch
-
-
-def _lost_end(row: Any) -> EndedCall:
-    """What it reserved is its cost; which part was output nobody knows."""
-    tokens = Tokens(input=row.tokens)
-    return EndedCall(row.id, CallOutcome.LOST, 0, row.provider, "", row.model, tokens, row.cost, estimated=True)

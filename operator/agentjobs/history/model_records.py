@@ -100,6 +100,12 @@ class EndedCall:
     content: Any = None
     """Request and answer, where the installation records them: JSON, or `msgspec.Raw`."""
 
+    @classmethod
+    def lost(cls, call: UUID, *, provider: str, model: str, tokens: int, cost: Decimal) -> "EndedCall":
+        """Return the end of a call whose proxy died: what it reserved, because nobody knows what it used."""
+        # Which part was output nobody knows either.
+        return cls(call, CallOutcome.LOST, 0, provider, "", model, Tokens(input=tokens), cost, estimated=True)
+
     def storable(self) -> "EndedCall":
         """Return the end without what cannot be stored: counts are at least 0 and bounded.
 

@@ -13,12 +13,11 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from agentjobs import errors
+from agentjobs.history.model_calls import BATCH
 from agentjobs.history.model_records import EndedCall
 
 logger = logging.getLogger(__name__)
 
-# One statement a batch; what comes meanwhile is in the next one.
-BATCH: Final = 200
 # From the beginning of a batch to the next, while no call waits for what others reserved: a statement costs as much for
 # one end as for ten.
 BETWEEN_SECONDS: Final = 0.02
@@ -119,6 +118,7 @@ class Settlements:
         self.add(job, end)
 
     async def _write(self) -> None:
+        # One statement; what comes meanwhile is in the next one.
         batch = [self._waiting[key] for key, _ in zip(self._waiting, range(BATCH), strict=False)]
         try:
             await self._ledger.settle([end for _, end in batch])

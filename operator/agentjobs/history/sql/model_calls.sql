@@ -173,7 +173,7 @@ RETURNING since < clock_timestamp() - %(missed)s::interval AS is_steady;
 
 -- name: lost
 -- Calls under way of proxies that are missed. A young one may be of a proxy that was not seen yet.
-SELECT calls.id, calls.provider, calls.model, calls.reserved_tokens AS tokens, calls.reserved_cost AS cost
+SELECT calls.id AS call, calls.provider, calls.model, calls.reserved_tokens AS tokens, calls.reserved_cost AS cost
 FROM agentjobs.model_calls AS calls
 JOIN agentjobs.jobs ON jobs.uid = calls.uid
 WHERE jobs.cluster = %(cluster)s
