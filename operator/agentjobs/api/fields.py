@@ -37,6 +37,7 @@ ONE_LINE: Final = r"^[^\x00-\x1f\x7f]+$"
 MAX_PARTITION_KEY: Final = 253
 DOLLARS: Final = r"^(0\.[0-9]*[1-9][0-9]*|[1-9][0-9]{0,8}(\.[0-9]+)?)$"
 """An amount of more than 0, as people write it."""
+PARAMETER_NAME: Final = "^[a-zA-Z_][-a-zA-Z0-9_]*$"
 IDENTIFIER: Final = "^[a-zA-Z_][a-zA-Z0-9_]*$"
 """Agent names. ADK asks for an identifier of Python; we for one that every label and log shows alike."""
 QUANTITY_MAX_LENGTH: Final = 32

@@ -69,6 +69,16 @@ jobs = Table(
     _time("deleted_at"),
     Column("schedule", Text, nullable=False, server_default=text("''")),
     Column("partition_key", Text, nullable=False, server_default=text("''")),
+    Column("queue", Text, nullable=False, server_default=text("''")),
+    Column("template", Text, nullable=False, server_default=text("''")),
+    # Of the job that it follows.
+    Column("parent_uid", Text, nullable=False, server_default=text("''")),
+    # Uid of the job that took its place before its first start.
+    Column("replaced_by", Text, nullable=False, server_default=text("''")),
+    # Null where it has none, and of a job that was skipped.
+    Column("unique_key", Text),
+    # Whom it tells of what: `spec.notifications`.
+    Column("notify", JSON(none_as_null=True)),
 )
 # Pages of one namespace, newest first, and the newest of one name.
 Index(None, jobs.c.cluster, jobs.c.namespace, jobs.c.created_at.desc(), jobs.c.uid.desc())
@@ -93,6 +103,15 @@ Index(
     jobs.c.uid.desc(),
     postgresql_where=text("partition_key <> ''"),
 )
+Index(
+    "jobs_unique_key_idx",
+    jobs.c.cluster,
+    jobs.c.namespace,
+    jobs.c.unique_key,
+    jobs.c.created_at.desc(),
+    postgresql_where=text("unique_key IS NOT NULL"),
+)
+Index("jobs_parent_uid_idx", jobs.c.parent_uid, jobs.c.created_at, postgresql_where=text("parent_uid <> ''"))
 ENDED: Final = func.coalesce(jobs.c.finished_at, jobs.c.deleted_at)
 """When a job ended, or vanished before it could; null while it may go on."""
 
@@ -408,4 +427,74 @@ exhausted_models = Table(
     Column("model", Text, primary_key=True),
     Column("reason", Text, nullable=False),
     _time("until", nullable=False),
+)
+
+# The slots that are held, each by one job: inserted with its start, gone with the start's end.
+slots = Table(
+    "slots",
+    metadata,
+    Column("uid", Text, ForeignKey(jobs.c.uid, ondelete="CASCADE"), primary_key=True),
+    Column("start", Integer, nullable=False),
+    *_texts("cluster", "namespace", "queue", "partition_key"),
+    _time("claimed_at", nullable=False, server_default=func.clock_timestamp()),
+)
+Index("slots_queue_idx", slots.c.cluster, slots.c.namespace, slots.c.queue, slots.c.partition_key)
+
+# Starts of queues with a rate limit, as long as its period.
+queue_starts = Table(
+    "queue_starts",
+    metadata,
+    Column("uid", Text, primary_key=True),
+    Column("start", Integer, primary_key=True, autoincrement=False),
+    *_texts("cluster", "namespace", "queue", "partition_key"),
+    _time("at", nullable=False, server_default=func.clock_timestamp()),
+)
+Index("queue_starts_at_idx", queue_starts.c.cluster, queue_starts.c.namespace, queue_starts.c.queue, queue_starts.c.at)
+
+# `modelLimits` of the queues, for the proxies.
+queue_limits = Table(
+    "queue_limits",
+    metadata,
+    Column("cluster", Text, primary_key=True),
+    Column("namespace", Text, primary_key=True),
+    Column("queue", Text, primary_key=True),
+    Column("limits", JSON, nullable=False),
+    _time("changed_at", nullable=False, server_default=func.clock_timestamp()),
+)
+
+# What model calls of a queue's jobs used in a quarter of an hour: midnight of every zone begins one.
+queue_spend = Table(
+    "queue_spend",
+    metadata,
+    Column("cluster", Text, primary_key=True),
+    Column("namespace", Text, primary_key=True),
+    Column("queue", Text, primary_key=True),
+    Column("slice", BigInteger, primary_key=True, autoincrement=False),
+    Column("partition_key", Text, primary_key=True),
+    *_counts("tokens"),
+    _money("cost"),
+)
+
+# What sinks are to be told of transitions: inserted with the transition, sent in order of a job's transitions.
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("uid", Text, ForeignKey(jobs.c.uid, ondelete="CASCADE"), primary_key=True),
+    Column("sink", Text, primary_key=True),
+    Column("transition", Integer, primary_key=True, autoincrement=False),
+    *_texts("cluster", "event"),
+    _time("time", nullable=False),
+    Column("data", JSON, nullable=False),
+    _time("inserted_at", nullable=False, server_default=func.clock_timestamp()),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    _time("due_at", nullable=False, server_default=func.clock_timestamp()),
+    _time("sent_at"),
+    _time("given_up_at"),
+    Column("error", Text, nullable=False, server_default=text("''")),
+)
+Index(
+    "notifications_due_idx",
+    notifications.c.cluster,
+    notifications.c.due_at,
+    postgresql_where=text("sent_at IS NULL AND given_up_at IS NULL"),
 )

@@ -7,6 +7,8 @@ from agentjobs.contract import GROUP, VERSION
 
 AGENTJOBS: Final = Resource(GROUP, VERSION, "agentjobs", "AgentJob")
 AGENTSCHEDULES: Final = Resource(GROUP, VERSION, "agentschedules", "AgentSchedule")
+AGENTQUEUES: Final = Resource(GROUP, VERSION, "agentqueues", "AgentQueue")
+AGENTTEMPLATES: Final = Resource(GROUP, VERSION, "agenttemplates", "AgentTemplate")
 PODS: Final = Resource("", "v1", "pods", "Pod")
 CONFIGMAPS: Final = Resource("", "v1", "configmaps", "ConfigMap")
 EVENTS: Final = Resource("", "v1", "events", "Event")

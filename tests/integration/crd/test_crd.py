@@ -46,7 +46,10 @@ async def test_the_server_defaults_only_what_is_no_part_of_the_work(jobs: Any) -
 
 REFUSED = {
     "no-agent": ({"agent": None}, "agent is required: name the agent with agent.inline or agent.module"),
-    "no-kind-of-agent": ({"agent": {"model": MODEL}}, "agent needs exactly one of inline and module"),
+    "no-kind-of-agent": (
+        {"agent": {"model": MODEL}},
+        "agent is required: name the agent with agent.inline or agent.module",
+    ),
     "two-kinds-of-agent": (
         {"agent": {"inline": {"name": "a"}, "module": {"ref": "a:b"}}},
         "agent needs exactly one of inline and module",
@@ -331,11 +334,12 @@ async def test_kubectl_shows_and_explains_a_job(jobs: Any, api_server: Server) -
         "NEXT",
         "COST",
         "MODEL",
+        "TEMPLATE",
         "REASON",
         "AGE",
     ]
-    assert table.split()[:12] == columns
-    assert table.split()[12:21] == ["shown", "Cancelled", "agents", "2", "7", "1", "0.0123", MODEL, "Replaced"]
+    assert table.split()[:13] == columns
+    assert table.split()[13:22] == ["shown", "Cancelled", "agents", "2", "7", "1", "0.0123", MODEL, "Replaced"]
     assert "shown" in kubectl(api_server, "get", "adk")
     assert "Attempts in all, the first one included. Default: 3." in explained
 

@@ -22,12 +22,17 @@ from pydantic import BaseModel, TypeAdapter
 
 from agentjobs.api.changes import Changes, aliases
 from agentjobs.api.job.agent import RESERVED_AGENT_NAME
+from agentjobs.api.job.relations import MAX_TEMPLATE_NAME
 from agentjobs.api.job.spec import MAX_JOB_NAME, AgentJobSpec
 from agentjobs.api.job.status import AgentJobStatus
 from agentjobs.api.problems import PATTERN_CURES
+from agentjobs.api.queues.spec import MAX_QUEUE_NAME, AgentQueueSpec, Backlog, Concurrency, QueueBudget, RateLimit
+from agentjobs.api.queues.status import AgentQueueStatus
 from agentjobs.api.raw_status import crd_name
 from agentjobs.api.schedule.spec import MAX_SCHEDULE_NAME, AgentScheduleSpec, CatchUp
 from agentjobs.api.schedule.status import AgentScheduleStatus
+from agentjobs.api.template.spec import NOT_IN_TEMPLATES, TemplateFields
+from agentjobs.api.template.status import AgentTemplateStatus
 from agentjobs.contract import GROUP, VERSION
 
 Schema = dict[str, Any]
@@ -37,9 +42,15 @@ HEADER: Final = "# Made from operator/agentjobs/api by `python -m agentjobs.api.
 IMMUTABLE: Final = aliases(AgentJobSpec, Changes.NEVER)
 FIXED_AFTER_START: Final = aliases(AgentJobSpec, Changes.BEFORE_START)
 REQUIRED: Final[Mapping[str, str]] = {
-    "agent": "agent is required: name the agent with agent.inline or agent.module",
-    "input": "input is required: give the agent its message with input.message or input.messageFrom",
+    "agent": "agent is required: name the agent with agent.inline or agent.module, here or in the template",
+    "input": "input is required: give the agent its message with input.message or input.messageFrom, here or in the "
+    "template",
 }
+_COMPLETE: Final[Mapping[str, str]] = {
+    "agent": "has(self.agent) && (has(self.agent.inline) || has(self.agent.module))",
+    "input": "has(self.input) && (has(self.input.message) || has(self.input.messageFrom))",
+}
+"""What a job without a template must have."""
 
 
 def crd() -> Schema:
@@ -51,6 +62,16 @@ def crd() -> Schema:
 def schedule_crd() -> Schema:
     """Return the CustomResourceDefinition of AgentSchedule as a new dict."""
     return _definition("AgentSchedule", "asch", _schedule_columns(), schedule_schema())
+
+
+def queue_crd() -> Schema:
+    """Return the CustomResourceDefinition of AgentQueue as a new dict."""
+    return _definition("AgentQueue", "aq", _queue_columns(), queue_schema())
+
+
+def template_crd() -> Schema:
+    """Return the CustomResourceDefinition of AgentTemplate as a new dict."""
+    return _definition("AgentTemplate", "atpl", _template_columns(), template_schema())
 
 
 def _definition(
@@ -124,6 +145,56 @@ def schedule_schema() -> Schema:
     return _object(what, schedule_spec_schema(), AgentScheduleStatus, [name])
 
 
+def queue_schema() -> Schema:
+    """Return the structural schema of an AgentQueue."""
+    limit = MAX_QUEUE_NAME
+    name = _rule(f"self.metadata.name.size() <= {limit}", f"a queue's name has at most {limit} characters")
+    spec = structural(AgentQueueSpec.model_json_schema(by_alias=True))
+    _set_defaults(spec, AgentQueueSpec)
+    fields = spec["properties"]
+    _set_defaults(fields["concurrency"], Concurrency)
+    fields["concurrency"]["default"] = {}
+    _set_defaults(fields["rateLimit"], RateLimit)
+    _set_defaults(fields["backlog"], Backlog)
+    budget = fields["budgets"]["items"]
+    _set_defaults(budget, QueueBudget)
+    _add(budget, "has(self.maxCostUSD) || has(self.maxTokens)", "a budget needs maxCostUSD, maxTokens or both")
+    _add(
+        fields["modelLimits"]["items"],
+        "has(self.requestsPerMinute) || has(self.tokensPerMinute) || has(self.maxConcurrentCalls)",
+        "a limit of models needs requestsPerMinute, tokensPerMinute or maxConcurrentCalls",
+    )
+    what = "An AgentQueue sets limits for the AgentJobs of its namespace that name it."
+    return _object(what, spec, AgentQueueStatus, [name])
+
+
+def template_schema() -> Schema:
+    """Return the structural schema of an AgentTemplate."""
+    limit = MAX_TEMPLATE_NAME
+    name = _rule(f"self.metadata.name.size() <= {limit}", f"a template's name has at most {limit} characters")
+    what = "An AgentTemplate holds what many AgentJobs have in common."
+    return _object(what, template_spec_schema(), AgentTemplateStatus, [name])
+
+
+def template_spec_schema() -> Schema:
+    """Return the schema of a template's `spec` with its rules."""
+    work = structural(AgentJobSpec.model_json_schema(by_alias=True))
+    _add_rules(work, complete=False)
+    for field in NOT_IN_TEMPLATES:
+        del work["properties"][field]
+    own = structural(TemplateFields.model_json_schema(by_alias=True))
+    work["properties"] = {**own["properties"], **work["properties"]}
+    work["description"] = "The work of jobs, their parameters, and the fields that they must not set."
+    # A template may leave open what its jobs bring, so rules that read two of its fields wait for the merge.
+    work["x-kubernetes-validations"] = []
+    _add(
+        own["properties"]["parameters"]["items"],
+        "!(has(self.required) && self.required && has(self.default))",
+        "a required parameter has no default",
+    )
+    return work
+
+
 def schedule_spec_schema() -> Schema:
     """Return the schema of a schedule's `spec` with its rules and defaults."""
     schema = structural(AgentScheduleSpec.model_json_schema(by_alias=True))
@@ -164,24 +235,32 @@ def spec_schema() -> Schema:
     for field in IMMUTABLE:
         message = f"{field} cannot change; create a new job instead"
         _add(schema["properties"][field], "self == oldSelf", message)
-        if field not in REQUIRED:
-            # A rule of the field itself is not asked when the field is new or gone.
-            _add(schema, f"has(self.{field}) == has(oldSelf.{field})", message)
+        # A rule of the field itself is not asked when the field is new or gone.
+        _add(schema, f"has(self.{field}) == has(oldSelf.{field})", message)
     return schema
 
 
-def _add_rules(schema: Schema) -> None:
-    """Write the rules of a job's spec that hold at every moment, wherever it stands."""
+def _add_rules(schema: Schema, *, complete: bool = True) -> None:
+    """Write the rules of a job's spec that hold at every moment, wherever it stands.
+
+    Args:
+        complete: whether a spec that names no template must say what runs, and on what input.
+    """
     # Rules say it in words, where `required` would only say "Required value".
     schema.pop("required", None)
     spec = schema["properties"]
     spec["input"].pop("required", None)
-    for field, message in REQUIRED.items():
-        _add(schema, f"has(self.{field})", message)
+    if complete:
+        for field, message in REQUIRED.items():
+            _add(schema, f"has(self.templateRef) || ({_COMPLETE[field]})", message)
+        _add(
+            schema,
+            "!has(self.parameters) || self.parameters.size() == 0 || has(self.templateRef)",
+            "parameters go with templateRef: they are those of the template",
+        )
     _refuse_reserved_names(spec["agent"]["properties"]["inline"])
     _refuse_two_instructions(spec["agent"]["properties"]["inline"])
-    _add(spec["agent"], "has(self.inline) != has(self.module)", "agent needs exactly one of inline and module")
-    _add(spec["input"], "has(self.message) || has(self.messageFrom)", REQUIRED["input"])
+    _add(spec["agent"], "!(has(self.inline) && has(self.module))", "agent needs exactly one of inline and module")
     _add(
         spec["input"],
         "!(has(self.message) && has(self.messageFrom))",
@@ -192,6 +271,11 @@ def _add_rules(schema: Schema) -> None:
         spec["resultPolicy"]["properties"]["rules"]["items"],
         "has(self.onErrors) || has(self.onOutcomes) || has(self.onExitCodes) || has(self.onPodConditions)",
         "a rule needs a matcher: onErrors, onOutcomes, onExitCodes or onPodConditions",
+    )
+    _add(
+        spec["after"],
+        "has(self.jobs) && self.jobs.size() > 0 || has(self.selector) && self.selector.size() > 0",
+        "after needs jobs or selector",
     )
     steps = spec["steps"]["properties"]
     _add(
@@ -251,6 +335,8 @@ def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
     result: Schema = {key: copy.deepcopy(node[key]) for key in _KEPT if key in node}
     if "description" in result:
         result["description"] = " ".join(result["description"].split())
+    if "const" in node:
+        result["enum"] = [node["const"]]
     if node.get("type") == "integer":
         result["format"] = "int64"
     if node.get("type") == "string" and node.get("pattern") in PATTERN_CURES:
@@ -314,7 +400,34 @@ def _columns() -> list[Schema]:
         _column("Next", ".status.nextAttemptTime", wide=True),
         _column("Cost", ".status.usage.costUSD", wide=True),
         _column("Model", ".spec.agent.model", wide=True),
+        _column("Template", ".spec.templateRef.name", wide=True),
         _column("Reason", ".status.reason"),
+        _column("Age", ".metadata.creationTimestamp", kind="date"),
+    ]
+
+
+def _queue_columns() -> list[Schema]:
+    return [
+        _column("Running", ".status.running", kind="integer"),
+        _column("Max", ".spec.concurrency.max", kind="integer"),
+        _column("Waiting", ".status.waiting", kind="integer"),
+        _column("Oldest", ".status.oldestWaitingTime", kind="date"),
+        _column("Stop", ".spec.stopPolicy"),
+        _column("Scheduled", ".status.scheduled", kind="integer", wide=True),
+        _column("Rate", ".spec.rateLimit.starts", kind="integer", wide=True),
+        _column("Spend", ".status.spend[0].costUSD", wide=True),
+        _column("Open", '.status.conditions[?(@.type=="Open")].reason', wide=True),
+        _column("Age", ".metadata.creationTimestamp", kind="date"),
+    ]
+
+
+def _template_columns() -> list[Schema]:
+    return [
+        _column("Model", ".spec.agent.model"),
+        _column("Description", ".spec.description"),
+        _column("Valid", '.status.conditions[?(@.type=="Valid")].status'),
+        _column("Queue", ".spec.queue", wide=True),
+        _column("Locked", ".spec.locked", wide=True),
         _column("Age", ".metadata.creationTimestamp", kind="date"),
     ]
 
@@ -356,7 +469,12 @@ _KEPT: Final = (
 )
 
 
-FILES: Final[Mapping[str, Callable[[], Schema]]] = {"agentjobs.yaml": crd, "agentschedules.yaml": schedule_crd}
+FILES: Final[Mapping[str, Callable[[], Schema]]] = {
+    "agentjobs.yaml": crd,
+    "agentqueues.yaml": queue_crd,
+    "agentschedules.yaml": schedule_crd,
+    "agenttemplates.yaml": template_crd,
+}
 
 
 def rendered(definition: Schema) -> str:

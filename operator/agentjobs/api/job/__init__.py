@@ -6,6 +6,8 @@ runtime     its part about the pod
 budget      its part about what the job may spend
 steps       its part about steps: what is recorded, how a single one is tried
 isolation   its part about pod security and network policies
+relations   its part about other jobs: template, after, unique, followUps
+notifications  its part about whom it tells what happens to it
 status      the status as the operator reads and writes it
 validation  checks all rules of a job, with these modules:
 team        rules about inline agents

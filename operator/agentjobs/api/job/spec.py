@@ -19,6 +19,8 @@ from agentjobs.api.fields import APP_NAME, DNS_LABEL, MAX_PARTITION_KEY, ONE_LIN
 from agentjobs.api.job.agent import RESERVED_AGENT_NAME, Agent, ConfigMapKeyRef
 from agentjobs.api.job.budget import Budget
 from agentjobs.api.job.isolation import Isolation
+from agentjobs.api.job.notifications import MAX_NOTIFICATIONS, Notification
+from agentjobs.api.job.relations import MAX_FOLLOW_UPS, MAX_PARAMETERS, After, FollowUp, Parameters, TemplateRef, Unique
 from agentjobs.api.job.runtime import Runtime
 from agentjobs.api.job.steps import Steps
 from agentjobs.api.model import Boolean, Integer, Model
@@ -276,8 +278,17 @@ class SessionKey(NamedTuple):
 class AgentJobSpec(Model):
     """The work of the job. It is fixed; queue, start time, priority, budget, cancel and TTL may be steered."""
 
-    agent: Annotated[Agent, NEVER] = Field(description="What runs.")
-    input: Annotated[Input, NEVER] = Field(description="The input of the agent.")
+    template_ref: Annotated[TemplateRef | None, NEVER] = Field(
+        default=None,
+        description="A template of the same namespace, whose fields the job's own are merged into when it is accepted.",
+    )
+    parameters: Annotated[Parameters, NEVER] = Field(
+        default_factory=dict,
+        max_length=MAX_PARAMETERS,
+        description="Values of the template's parameters, for `$(params.<name>)` in its texts and in the job's.",
+    )
+    agent: Annotated[Agent, NEVER] = Field(description="What runs. Required, here or in the template.")
+    input: Annotated[Input, NEVER] = Field(description="The input of the agent. Required, here or in the template.")
     session: Annotated[Session, NEVER] = Field(
         default_factory=Session,
         description="Identity of the ADK session. Two jobs with the same appName, userId and sessionId never run "
@@ -309,6 +320,14 @@ class AgentJobSpec(Model):
         default=None,
         description="Not before creation plus this. Excludes startAt; fixed after the first start.",
     )
+    after: Annotated[After | None, NEVER] = Field(
+        default=None,
+        description="Jobs that must have ended before this one is accepted. Texts may read their answers: "
+        "`$(after.<job>.<path>)`, and all of them as JSON, `$(after.results)`.",
+    )
+    unique: Annotated[Unique | None, NEVER] = Field(
+        default=None, description="Lets only one of several equal jobs run. Default: every job runs."
+    )
     output: Annotated[Output | None, NEVER] = Field(
         default=None, description="Structure of the answer. Default: the answer is text, whatever it says."
     )
@@ -318,6 +337,19 @@ class AgentJobSpec(Model):
     )
     result_policy: Annotated[ResultPolicy, NEVER] = Field(
         default_factory=ResultPolicy, description="What happens after which ending, before the built-in rules."
+    )
+    follow_ups: Annotated[tuple[FollowUp, ...], NEVER] = Field(
+        default=(),
+        max_length=MAX_FOLLOW_UPS,
+        description="Jobs that are made when this one has ended. Their texts may say `$(result.<path>)`, "
+        "`$(params.<name>)`, `$(parent.name)`, `$(parent.phase)` and `$(parent.outcome)`.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    notifications: Annotated[tuple[Notification, ...], NEVER] = Field(
+        default=(),
+        max_length=MAX_NOTIFICATIONS,
+        description="Whom the job tells what happens to it.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["sink"]},
     )
     timeouts: Annotated[Timeouts, NEVER] = Field(default_factory=Timeouts, description="Limits in time.")
     budget: Annotated[Budget | None, ALWAYS] = Field(

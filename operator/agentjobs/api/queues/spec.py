@@ -1,0 +1,155 @@
+"""AgentQueue.spec: limits of the jobs of one queue of one namespace. All of it may change at any time."""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from agentjobs.api.changes import ALWAYS
+from agentjobs.api.fields import DNS_LABEL, DOLLARS, MODEL_NAME, Duration
+from agentjobs.api.model import Integer, Model
+
+MAX_QUEUE_NAME: Final = 63
+"""Names of queues become label values."""
+MAX_ZONE: Final = 64
+DEFAULT_CONCURRENCY: Final = 10
+
+StopPolicy = Literal["None", "Hold", "HoldAndDrain"]
+
+
+class Concurrency(Model):
+    """How many jobs hold a slot at once."""
+
+    max: Integer = Field(default=DEFAULT_CONCURRENCY, ge=0, le=100000, description="Of the queue. Default: 10.")
+    per_partition: Integer | None = Field(
+        default=None,
+        ge=1,
+        le=100000,
+        description="Of one `partitionKey`; jobs without a key count as one. Default: no limit.",
+    )
+
+
+class RateLimit(Model):
+    """How many starts there may be in any period of this length."""
+
+    starts: Integer = Field(ge=1, le=1000000, description="Starts of pods, retries included.")
+    period: Duration = Field(description="In any period of this length; at least 1s, at most 1d.")
+    scope: Literal["Queue", "Partition"] = Field(
+        default="Queue", description="Whether it holds for the queue or for each `partitionKey`. Default: Queue."
+    )
+
+
+class ModelLimit(Model):
+    """Limits of model calls by all jobs of the queue, on top of those of the provider's key."""
+
+    models: tuple[Annotated[str, Field(min_length=1, max_length=253, pattern=MODEL_NAME)], ...] = Field(
+        min_length=1, max_length=16, description="Names of models as in `agent.model`; `*` stands for any text."
+    )
+    requests_per_minute: Integer | None = Field(default=None, ge=1, le=2147483647, description="Calls in a minute.")
+    tokens_per_minute: Integer | None = Field(
+        default=None, ge=1, le=2147483647, description="Tokens sent and received in a minute."
+    )
+    max_concurrent_calls: Integer | None = Field(default=None, ge=1, le=100000, description="Calls under way at once.")
+
+
+class QueueBudget(Model):
+    """What the jobs of the queue may spend in a period of the calendar."""
+
+    name: str = Field(min_length=1, max_length=63, pattern=DNS_LABEL, description="Name of the budget.")
+    period: Literal["Daily", "Weekly", "Monthly"] = Field(
+        description="Begins at midnight: each day, on Monday, on the first of the month."
+    )
+    time_zone: str = Field(
+        default="UTC", min_length=1, max_length=MAX_ZONE, description="IANA name of the zone. Default: UTC."
+    )
+    scope: Literal["Queue", "Partition"] = Field(
+        default="Queue", description="Whether it holds for the queue or for each `partitionKey`. Default: Queue."
+    )
+    max_cost_usd: str | None = Field(
+        default=None,
+        alias="maxCostUSD",
+        max_length=32,
+        pattern=DOLLARS,
+        description="Cost of model calls in US dollars.",
+    )
+    max_tokens: Integer | None = Field(
+        default=None, ge=1, le=9007199254740991, description="Tokens sent to models and received from them."
+    )
+    on_exceeded: Literal["Hold", "Fail"] = Field(
+        default="Hold",
+        description="What happens to jobs that would start: Hold lets them wait for the next period or a raised limit, "
+        "Fail ends them with BudgetExceeded. Default: Hold.",
+    )
+    action: Literal["LetFinish", "Suspend"] = Field(
+        default="LetFinish",
+        description="What happens to jobs that run: LetFinish lets them spend more, Suspend stops them after their "
+        "step until the budget has room again. Default: LetFinish.",
+    )
+
+
+class Backlog(Model):
+    """How many jobs may wait."""
+
+    max: Integer = Field(ge=1, le=2147483647, description="Jobs that wait for their first start.")
+    on_full: Literal["Wait", "Reject"] = Field(
+        default="Wait",
+        description="What happens to further jobs: Wait lets them wait as well, and the queue says so in its condition "
+        "Limited; Reject ends them with QueueFull. Default: Wait.",
+    )
+
+
+class DefaultTimeouts(Model):
+    """Defaults of `timeouts`."""
+
+    queue: Duration | None = Field(default=None, description="Longest wait for a slot.")
+
+
+class QueueDefaults(Model):
+    """What jobs of the queue have that say nothing else, and whose template says nothing else."""
+
+    timeouts: DefaultTimeouts = Field(default_factory=DefaultTimeouts, description="Defaults of `timeouts`.")
+    priority: Integer | None = Field(default=None, ge=0, le=9, description="Default of `priority`.")
+
+
+class Kueue(Model):
+    """Lets Kueue decide when the pods of the queue are scheduled, besides the limits here."""
+
+    local_queue: str = Field(
+        min_length=1, max_length=63, pattern=DNS_LABEL, description="Kueue's LocalQueue; its name is put on the pods."
+    )
+
+
+class AgentQueueSpec(Model):
+    """Limits of the jobs of this namespace that name the queue in `spec.queue`."""
+
+    concurrency: Annotated[Concurrency, ALWAYS] = Field(
+        default_factory=Concurrency, description="How many jobs hold a slot at once."
+    )
+    strategy: Annotated[Literal["Priority", "Fair"], ALWAYS] = Field(
+        default="Fair",
+        description="Who is first among jobs of one priority: Fair, those of the partition that holds the fewest "
+        "slots; Priority, the oldest. Default: Fair.",
+    )
+    priority_aging: Annotated[Duration | None, ALWAYS] = Field(
+        default=None, description="A job gains one step of priority for each of these that it waits. Default: none."
+    )
+    rate_limit: Annotated[RateLimit | None, ALWAYS] = Field(default=None, description="Most starts in a period.")
+    model_limits: Annotated[tuple[ModelLimit, ...], ALWAYS] = Field(
+        default=(),
+        max_length=16,
+        description="Limits of model calls by all jobs of the queue. Every entry that names the model counts.",
+    )
+    budgets: Annotated[tuple[QueueBudget, ...], ALWAYS] = Field(
+        default=(),
+        max_length=8,
+        description="What the jobs of the queue may spend in a period.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    stop_policy: Annotated[StopPolicy, ALWAYS] = Field(
+        default="None",
+        description="Hold starts no job; HoldAndDrain also suspends those that run, after their step. Default: None.",
+    )
+    backlog: Annotated[Backlog | None, ALWAYS] = Field(default=None, description="How many jobs may wait.")
+    defaults: Annotated[QueueDefaults, ALWAYS] = Field(
+        default_factory=QueueDefaults, description="Defaults of jobs; they count when a job is accepted."
+    )
+    kueue: Annotated[Kueue | None, ALWAYS] = Field(default=None, description="Goes through Kueue as well.")
