@@ -41,12 +41,13 @@ class Phase(Word):
     SUSPENDED = "Suspended", "Stopped and resumable after its last recorded step; holds no slot and no pod."
     SUCCEEDED = "Succeeded", "Ended with a result."
     FAILED = "Failed", "Ended: attempts are used up, or another would fail the same way."
-    CANCELLED = "Cancelled", "Ended because a user or the agent's code cancelled it."
+    CANCELLED = "Cancelled", "Ended because a user or the agent's code cancelled it, or another job took its place."
+    SKIPPED = "Skipped", "Ended before a start: another job with the same `unique` key counts; `status.duplicateOf`."
 
     @property
     def is_terminal(self) -> bool:
         """Whether the phase is final."""
-        return self in (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED)
+        return self in (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.SKIPPED)
 
 
 class ConditionType(Word):
@@ -59,6 +60,7 @@ class ConditionType(Word):
     COMPLETE = "Complete", "The job ended with a result."
     FAILED = "Failed", "The job ended without a result; the reason is the class of the last error."
     CANCELLED = "Cancelled", "The job was stopped."
+    SKIPPED = "Skipped", "The job was not run, because another one with the same `unique` key counts."
     FINISHED = "Finished", "The job ended, however; for `kubectl wait --for=condition=Finished`."
 
 
@@ -157,10 +159,19 @@ class CancelledReason(Word):
     DELETED = "Deleted", "The job was deleted while it ran or waited, and a finalizer of another keeps its object."
     REPLACED = (
         "Replaced",
-        "The next start of its schedule was due. `concurrencyPolicy` is Replace, or this job was never accepted.",
+        (
+            "A later job took its place before its first start (`unique.onConflict`), or its schedule replaced it: "
+            "`concurrencyPolicy` is Replace, or this job was never accepted when the next start was due."
+        ),
     )
     CANCELLED = "Cancelled", "The agent's code raised `Cancel`."
     RULE = "Rule", "A rule of `resultPolicy` decided this."
+
+
+class SkippedReason(Word):
+    """Why a job was not run."""
+
+    DUPLICATE = "Duplicate", "Another job of the namespace has the same `unique` key; `status.duplicateOf` names it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +270,7 @@ _ENDINGS: Final[dict[str, Phase]] = {
     ConditionType.COMPLETE: Phase.SUCCEEDED,
     ConditionType.FAILED: Phase.FAILED,
     ConditionType.CANCELLED: Phase.CANCELLED,
+    ConditionType.SKIPPED: Phase.SKIPPED,
 }
 _WAITING: Final[dict[str, Phase]] = {
     AdmittedReason.WAITING_FOR_START_TIME: Phase.SCHEDULED,

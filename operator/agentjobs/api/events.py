@@ -14,6 +14,7 @@ from agentjobs.api.conditions import (
     CompleteReason,
     Phase,
     PodStartedReason,
+    SkippedReason,
     SuspendedReason,
     Word,
 )
@@ -56,6 +57,7 @@ NORMAL: Final[frozenset[str]] = frozenset(
         *(reason for reason in SuspendedReason if reason is not SuspendedReason.BUDGET_EXCEEDED),
         *CompleteReason,
         *CancelledReason,
+        *SkippedReason,
         PodStartedReason.STARTED,
         PodStartedReason.STOPPING,
         ErrorClass.SNOOZED,

@@ -31,6 +31,7 @@ _COLOURS: Final[Mapping[str, str]] = {
     "Fail": "red",
     "Cancelled": "magenta",
     "Cancel": "magenta",
+    "Skipped": "magenta",
 }
 _GAP: Final = "   "
 NARROW: Final = "  "

@@ -32,7 +32,17 @@ if TYPE_CHECKING:
 _CONDITION: Final = re.compile(r"(?:condition=)?([A-Za-z]+)(?:=(True|False|Unknown))?", re.IGNORECASE)
 # What can be waited for; another word is a slip that would be waited for in vain. The parts of the API that hold the
 # list take too long to load for a command line.
-CONDITIONS: Final = ("Complete", "Finished", "Failed", "Cancelled", "Suspended", "Accepted", "Admitted", "PodStarted")
+CONDITIONS: Final = (
+    "Complete",
+    "Finished",
+    "Failed",
+    "Cancelled",
+    "Skipped",
+    "Suspended",
+    "Accepted",
+    "Admitted",
+    "PodStarted",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -143,6 +153,6 @@ def _holds(job: Mapping[str, Any], kind: str, status: str) -> bool:
 
 def _ended(job: Mapping[str, Any], *, name: str, wanted: str) -> str:
     status = job.get("status") or {}
-    telling = {status.get("phase"), "Failed", "Cancelled"}
+    telling = {status.get("phase"), "Failed", "Cancelled", "Skipped"}
     said = next((c.get("message") for c in status.get("conditions") or () if c["type"] in telling and c["message"]), "")
     return f"{name} ended as {status.get('phase')}, so {wanted} cannot come" + (f": {said}" if said else ".")

@@ -26,7 +26,7 @@ from agentjobs.dev.up import DevCluster, up
 from devcluster.client import CONFIG_MAPS, Listing, Object, Resource
 
 AGENT_JOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
-TERMINAL = ("Succeeded", "Failed", "Cancelled")
+TERMINAL = ("Succeeded", "Failed", "Cancelled", "Skipped")
 # The slowest example takes about 20 s, for two retries and a snooze; a busy machine may take six times as long.
 TIMEOUT_SECONDS = 120.0
 
@@ -37,7 +37,14 @@ _NARROW = 44
 _LEAST_ANSWER = 24
 
 _KINDS = {"ConfigMap": CONFIG_MAPS, "AgentJob": AGENT_JOBS}
-_COLOURS = {"Succeeded": "green", "Failed": "red", "Cancelled": "yellow", "Suspended": "yellow", "Running": "cyan"}
+_COLOURS = {
+    "Succeeded": "green",
+    "Failed": "red",
+    "Cancelled": "yellow",
+    "Skipped": "yellow",
+    "Suspended": "yellow",
+    "Running": "cyan",
+}
 
 
 @dataclass(slots=True)

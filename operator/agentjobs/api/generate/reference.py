@@ -309,6 +309,7 @@ _REASONS: Final[Mapping[ConditionType, type[Word]]] = {
     ConditionType.SUSPENDED: conditions.SuspendedReason,
     ConditionType.COMPLETE: conditions.CompleteReason,
     ConditionType.CANCELLED: conditions.CancelledReason,
+    ConditionType.SKIPPED: conditions.SkippedReason,
 }
 _SCHEDULE_REASONS: Final[Mapping[ScheduleConditionType, type[Word]]] = {
     ScheduleConditionType.ACTIVE: schedule_status.ActiveReason,

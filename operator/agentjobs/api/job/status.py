@@ -125,6 +125,16 @@ class ResolvedSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Twin:
+    """Another job with the same `unique` key."""
+
+    name: Annotated[str, Field(max_length=253, description="Its name.")] = ""
+    uid: Annotated[str, Field(max_length=63, description="Its uid; history knows it also when the object is gone.")] = (
+        ""
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class AgentJobStatus:
     """What is known about the job."""
 
@@ -183,6 +193,9 @@ class AgentJobStatus:
     result: Annotated[ResultSummary | None, Field(description="The answer, shortened.")] = None
     queue: Annotated[QueuePlace | None, Field(description="Where the job waits or holds its slot.")] = None
     resolved: Annotated[ResolvedSpec | None, Field(description="What was accepted.")] = None
+    duplicate_of: Annotated[
+        Twin | None, Field(description="The job because of which this one was skipped; see `unique`.")
+    ] = None
 
     @classmethod
     def parse(cls, raw: object) -> "AgentJobStatus":
@@ -211,6 +224,7 @@ class AgentJobStatus:
             result=_result(raw.get("result")),
             queue=_queue(raw.get("queue")),
             resolved=_resolved(raw.get("resolved")),
+            duplicate_of=_twin(raw.get("duplicateOf")),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -288,6 +302,10 @@ def _queue(raw: object) -> QueuePlace | None:
 
 def _resolved(raw: object) -> ResolvedSpec | None:
     return ResolvedSpec(read_text(raw, "specHash")) if isinstance(raw, Mapping) else None
+
+
+def _twin(raw: object) -> Twin | None:
+    return Twin(read_text(raw, "name"), read_text(raw, "uid")) if isinstance(raw, Mapping) else None
 
 
 def _counts(raw: object) -> dict[str, int] | None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from agentjobs.api.conditions import ConditionType, Phase
-from agentjobs.api.job.status import AttemptRecord, Checkpoint
+from agentjobs.api.job.status import AttemptRecord, Checkpoint, Twin
 from agentjobs.core.job.needs import Need
 from agentjobs.core.job.observation import FinalResult
 from agentjobs.core.pods.pod import Pod
@@ -87,6 +87,8 @@ class Finish:
     summary: str = ""
     outcome: str | None = None
     """The outcome of the answer that the job ends with, however it ends."""
+    duplicate_of: Twin | None = None
+    """The job because of which a skipped one is not run."""
 
     @property
     def answered(self) -> bool:

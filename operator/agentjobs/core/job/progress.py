@@ -39,6 +39,7 @@ _END_CONDITIONS = {
     Phase.SUCCEEDED: ConditionType.COMPLETE,
     Phase.FAILED: ConditionType.FAILED,
     Phase.CANCELLED: ConditionType.CANCELLED,
+    Phase.SKIPPED: ConditionType.SKIPPED,
 }
 _OURS = frozenset(kind.value for kind in ConditionType)
 # Reasons of a spec that will never be accepted.
@@ -189,6 +190,7 @@ def _ended(job: Job, status: AgentJobStatus, end: Finish, now: datetime) -> Agen
         completion_time=now.replace(microsecond=0),
         next_attempt_time=None,
         result=ResultSummary(summary=end.summary, outcome=end.outcome) if end.answered else None,
+        duplicate_of=end.duplicate_of,
     )
     return _moved(job, status, now)
 

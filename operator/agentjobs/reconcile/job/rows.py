@@ -65,6 +65,7 @@ _EXPLAINING: Final[Mapping[Phase, tuple[str, ...]]] = {
     Phase.SUCCEEDED: ("Complete",),
     Phase.FAILED: ("Failed",),
     Phase.CANCELLED: ("Cancelled",),
+    Phase.SKIPPED: ("Skipped",),
 }
 
 
