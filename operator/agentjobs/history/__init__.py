@@ -20,6 +20,8 @@
     spending         what a job used so far, by its steps and by its model calls
     model_limits     limits of providers' keys that the proxies share
     memory_model_limits  the same in memory, for tests
+    queue_models     limits of queues on model calls, and what these cost by queue
+    memory_queue_models  the same in memory, for tests
     journal          reads and records steps
     ownership        decides who owns a start, without I/O
     operator_writes  writes and queries of the operator

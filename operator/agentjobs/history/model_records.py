@@ -18,6 +18,8 @@ MAX_CALL_TOKENS: Final = 10**12
 MAX_CALL_COST: Final = Decimal(10**6)
 # Of the request and the answer of one call, as JSON. What is larger is not kept, only how large it was.
 MAX_CONTENT_BYTES: Final = 1024 * 1024
+# What queues spend is added up by these; midnight of every zone begins one.
+SPEND_SLICE_SECONDS: Final = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,3 +316,18 @@ class LimitsNow:
     """By bucket: in the last window of each, today, or at this moment for calls at once."""
     closed: tuple[Shut, ...]
     exhausted: tuple[Shut, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpendSince:
+    """A question for what the calls of a queue used."""
+
+    namespace: str
+    queue: str
+    since: datetime
+    """With its zone; what is no quarter of an hour is the one before."""
+
+    @property
+    def slice(self) -> int:
+        """The first quarter of an hour that counts."""
+        return int(self.since.timestamp() // SPEND_SLICE_SECONDS)

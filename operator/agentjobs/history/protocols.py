@@ -25,6 +25,7 @@ from agentjobs.history.model_records import (
     NewCall,
     Reserved,
     SeenProxy,
+    SpendSince,
     Take,
     Taken,
 )
@@ -240,6 +241,22 @@ class ModelLimits(Protocol):
 
     async def exhausted_models(self) -> dict[str, datetime]:
         """Return the models (`exhausted`) that no call can be made of now, and until when, by the database's clock."""
+        ...
+
+
+class QueueModels(Protocol):
+    """What operator and proxies tell each other of model calls by queue. A queue is `(namespace, name)`."""
+
+    async def model_limits(self) -> dict[tuple[str, str], Any]:
+        """Return `modelLimits` of the queues that have some, as `set_model_limits` was given them."""
+        ...
+
+    async def set_model_limits(self, queue: tuple[str, str], limits: Sequence[Mapping[str, Any]]) -> None:
+        """Note a queue's `spec.modelLimits`, as its object has them; none: the queue has no such limits any more."""
+        ...
+
+    async def spent(self, asked: Sequence[SpendSince]) -> list[dict[str, Spend]]:
+        """Return what calls of each queue used since then, by partition; those that have ended."""
         ...
 
 

@@ -2,8 +2,8 @@
 
 Events and steps go first, they are most of it, and with them what was asked and answered in model calls; then whole
 jobs. Nothing of a job that has not ended, or whose object still exists, is touched. What belongs to no job goes by its
-own age: usage by day, and what proxies left behind. Rows go in batches with pauses between them, so that deleting a
-year never competes with starting a job; what a crash leaves is found again by the next sweep.
+own age: usage by day, what queues spent, and what proxies left behind. Rows go in batches with pauses between them, so
+that deleting a year never competes with starting a job; what a crash leaves is found again by the next sweep.
 """
 
 import asyncio
@@ -35,7 +35,15 @@ SHARE: Final = 5
 # Children before parents; each is bounded by itself, because one job may have a hundred thousand events.
 _PARTS: Final = ("events", "steps", "model_calls", "transitions", "starts", "results")
 _DETAILS: Final = ("events", "steps", "contents")
-_OF_NO_JOB: Final = ("model_usage", "limit_slices", "limit_running", "closed_keys", "exhausted_models", "proxies")
+_OF_NO_JOB: Final = (
+    "model_usage",
+    "queue_spend",
+    "limit_slices",
+    "limit_running",
+    "closed_keys",
+    "exhausted_models",
+    "proxies",
+)
 
 
 class _Job(NamedTuple):

@@ -136,12 +136,14 @@ async def test_what_was_asked_of_models_goes_with_the_steps_and_the_calls_with_t
     assert left()["model_calls"] == 1
     end(database, "old", days=91)
     assert (await sweep())["model_calls"] == 1
-    assert left() == {"model_usage": 1}
+    assert left() == {"model_usage": 1, "queue_spend": 1}
 
 
 OLD = {
     "model_usage": "INSERT INTO agentjobs.model_usage (cluster, day, namespace, queue, partition_key, user_id, "
     "provider, model) VALUES ('c0ffee', now()::date - {}, 'default', '', '', '', '', '')",
+    "queue_spend": "INSERT INTO agentjobs.queue_spend (cluster, namespace, queue, slice, partition_key) VALUES "
+    "('c0ffee', 'default', 'agents', extract(epoch FROM now() - interval '{} days')::bigint / 900, '')",
     "proxies": "INSERT INTO agentjobs.proxies (id, cluster, told, seen_at) VALUES ('p', 'c0ffee', '{{}}', now() - "
     "interval '{} days')",
     "limit_slices": "INSERT INTO agentjobs.limit_slices (cluster, bucket, slice) SELECT 'c0ffee', 'b', slice FROM "

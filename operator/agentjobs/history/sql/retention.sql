@@ -71,6 +71,18 @@ WHERE ctid = ANY(ARRAY(
     LIMIT %(batch)s
 ));
 
+-- name: delete_queue_spend
+-- The longest period of a budget is a month; its slices are quarters of an hour.
+DELETE FROM agentjobs.queue_spend
+WHERE ctid = ANY(ARRAY(
+    SELECT ctid
+    FROM agentjobs.queue_spend
+    WHERE cluster = %(cluster)s
+        AND slice < floor((extract(epoch FROM clock_timestamp()) - 40 * 86400) / 900)
+        AND (%(namespaces)s::text[] IS NULL OR namespace = ANY(%(namespaces)s::text[]))
+    LIMIT %(batch)s
+));
+
 -- name: delete_limit_slices
 -- Of limits that no proxy asks for any more; the others' go when they are asked for. A slice is a day or a second.
 DELETE FROM agentjobs.limit_slices

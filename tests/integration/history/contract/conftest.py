@@ -14,12 +14,14 @@ from agentjobs.history.database import Database
 from agentjobs.history.memory import MemoryHistory
 from agentjobs.history.memory_model_calls import MemoryModelCalls, MemoryModelReports
 from agentjobs.history.memory_model_limits import MemoryModelLimits
+from agentjobs.history.memory_queue_models import MemoryQueueModels
 from agentjobs.history.memory_sessions import MemorySessions
 from agentjobs.history.model_calls import ModelCalls
 from agentjobs.history.model_limits import ModelLimits
 from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.protocols import OperatorHistory
+from agentjobs.history.queue_models import QueueModels
 from agentjobs.history.reads import Reads
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.session_reads import SessionReads
@@ -42,6 +44,7 @@ class Backend:
     ledger: protocols.ModelLedger
     limits: protocols.ModelLimits
     reports: protocols.ModelReports
+    queues: protocols.QueueModels
     passes: Callable[[timedelta], Awaitable[None]]
 
     async def an_hour_passes(self) -> None:
@@ -78,7 +81,7 @@ async def backend(dsn: str | None) -> AsyncIterator[Backend]:
 
         runners, people = RunnerWrites(database, cluster="c0ffee"), Reads(database, cluster="c0ffee")
         operator, sessions = OperatorWrites(database, cluster="c0ffee"), InPostgres(database)
-        calls = [kind(database, cluster="c0ffee") for kind in (ModelCalls, ModelLimits, ModelReports)]
+        calls = [kind(database, cluster="c0ffee") for kind in (ModelCalls, ModelLimits, ModelReports, QueueModels)]
         yield Backend(operator, Gateway(runners, people), sessions, *calls, passes)
 
 
@@ -92,7 +95,8 @@ def _in_memory() -> Backend:
     history = MemoryHistory(now=lambda: datetime.now(UTC) + ahead)
     ledger, limits = MemoryModelCalls(history), MemoryModelLimits(history.now)
     reports = MemoryModelReports(history, ledger, limits)
-    return Backend(history, Gateway(history, history), MemorySessions(history), ledger, limits, reports, passes)
+    calls = ledger, limits, reports, MemoryQueueModels(history)
+    return Backend(history, Gateway(history, history), MemorySessions(history), *calls, passes)
 
 
 @pytest.fixture
@@ -108,6 +112,11 @@ def gateway(backend: Backend) -> Gateway:
 @pytest.fixture
 def ledger(backend: Backend) -> protocols.ModelLedger:
     return backend.ledger
+
+
+@pytest.fixture
+def queues(backend: Backend) -> protocols.QueueModels:
+    return backend.queues
 
 
 @pytest.fixture

@@ -1,0 +1,48 @@
+"""Limits of queues on model calls, which the operator tells the proxies, and what calls cost, which they tell it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from psycopg import AsyncCursor
+
+from agentjobs.history.database import Database, as_json
+from agentjobs.history.model_records import SpendSince
+from agentjobs.history.statements import load
+from agentjobs.models.budget import Spend
+
+_SQL: Final = load("queue_models")
+
+
+class QueueModels:
+    """`protocols.QueueModels` for one cluster; every method raises `errors.Unavailable` as `Database.autocommit`."""
+
+    def __init__(self, database: Database, *, cluster: str) -> None:
+        self._database = database
+        self._cluster = cluster
+
+    async def model_limits(self) -> dict[tuple[str, str], Any]:
+        """Return `modelLimits` of the queues that have some."""
+        rows = await (await self._run("model_limits", {})).fetchall()
+        return {(namespace, queue): limits for namespace, queue, limits in rows}
+
+    async def set_model_limits(self, queue: tuple[str, str], limits: Sequence[Mapping[str, Any]]) -> None:
+        """Note a queue's `spec.modelLimits`; none: it has no such limits any more."""
+        asked = {"namespace": queue[0], "queue": queue[1]}
+        if limits:
+            await self._run("set_model_limits", {**asked, "limits": as_json(list(limits))})
+        else:
+            await self._run("drop_model_limits", asked)
+
+    async def spent(self, asked: Sequence[SpendSince]) -> list[dict[str, Spend]]:
+        """Return what calls of each queue used since then, by partition."""
+        rows = [
+            {"n": n, "namespace": one.namespace, "queue": one.queue, "slice": one.slice} for n, one in enumerate(asked)
+        ]
+        found: list[dict[str, Spend]] = [{} for _ in asked]
+        for n, partition, cost, tokens in await (await self._run("spent", {"rows": as_json(rows)})).fetchall():
+            found[n][partition] = Spend(cost, tokens)
+        return found
+
+    async def _run(self, statement: str, asked: Mapping[str, Any]) -> AsyncCursor[Any]:
+        given = {"cluster": self._cluster, **asked}
+        return await self._database.autocommit(lambda connection: connection.execute(_SQL[statement], given))
