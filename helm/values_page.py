@@ -59,7 +59,7 @@ def _type(node: Mapping[str, Any]) -> str:
     if node["type"] == "array":
         return f"list of {node['items']['type']}s"
     if isinstance(node.get("additionalProperties"), dict):
-        return "map of strings"
+        return f"map of {node['additionalProperties']['type']}s"
     return " or ".join(node["type"]) if isinstance(node["type"], list) else str(node["type"])
 
 

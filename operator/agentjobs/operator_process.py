@@ -224,7 +224,7 @@ class Operator:
                 ports,
                 pods=pod_defaults(settings, self._models, gateway_authorities=self._authorities),
                 models=self._models,
-                queues={"agents": settings.queue_agents, "scheduled": settings.queue_scheduled},
+                queues=settings.queues,
             )
             database.breaker.on_back(writer.retry)
             database.breaker.on_back(reconciler.history_is_back)

@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from agentjobs.api.fields import DNS_LABEL
 from agentjobs.api.job.isolation import EgressRule
 from agentjobs.api.job.runtime import Toleration
+from agentjobs.api.queues.spec import MAX_QUEUE_NAME, MAX_SLOTS
 from agentjobs.durations import parse_duration
 from agentjobs.errors import Invalid
 
@@ -51,6 +53,14 @@ def _json(value: object) -> object:
 
 Rules = Annotated[tuple[EgressRule, ...], NoDecode, BeforeValidator(_json)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
+Slots = Annotated[
+    dict[
+        Annotated[str, Field(min_length=1, max_length=MAX_QUEUE_NAME, pattern=DNS_LABEL)],
+        Annotated[int, Field(ge=0, le=MAX_SLOTS)],
+    ],
+    NoDecode,
+    BeforeValidator(_json),
+]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
@@ -139,11 +149,9 @@ class OperatorSettings(_ModelsSettings):
     runner_env: dict[str, str] = Field(default_factory=dict)
     """Variables of every runner container, as a JSON object; a job's own win. Not for secrets: jobs' pods show them."""
 
-    queue_agents: int = Field(default=10, ge=0)
-    """How many jobs of the queue `agents` run at once in a namespace; 0 stops it."""
-
-    queue_scheduled: int = Field(default=5, ge=0)
-    """How many jobs of the queue `scheduled` run at once in a namespace; 0 stops it."""
+    queues: Slots = Field(default_factory=lambda: {"agents": 10, "scheduled": 5})
+    """The queues that every namespace has without an AgentQueue, each with the number of jobs that hold a slot there at
+    once, as a JSON object; 0 stops one. `agents` and `scheduled` are what jobs and schedules use that name none."""
 
     history_retention: Duration = timedelta(days=90)
     """How long PostgreSQL keeps a job after its end, once its object is gone; `0s` for ever."""

@@ -49,7 +49,7 @@ async def cluster(backend: Backend, *, slots: int = 500) -> AsyncIterator[DevClu
     gc.collect()
     with tempfile.TemporaryDirectory(prefix="agentjobs-bench-") as folder:
         async with up(
-            Path(folder), apiserver=backend, settings={"AGENTJOBS_QUEUE_AGENTS": str(slots)}, instant=succeed
+            Path(folder), apiserver=backend, settings={"AGENTJOBS_QUEUES": f'{{"agents": {slots}}}'}, instant=succeed
         ) as running:
             await at_once(running.client, OURS, [f"warm-{number}" for number in range(WARM_UP)])
             yield running

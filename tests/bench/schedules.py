@@ -79,7 +79,7 @@ CRON = Kind(CRONJOBS, BATCH_JOBS, cron_job)
 async def cluster(backend: Backend) -> AsyncIterator[DevCluster]:
     """A cluster whose pods end at once and whose queue holds nothing up."""
     gc.collect()
-    settings = {"AGENTJOBS_QUEUE_SCHEDULED": str(2 * FIRING)}
+    settings = {"AGENTJOBS_QUEUES": f'{{"scheduled": {2 * FIRING}}}'}
     with tempfile.TemporaryDirectory(prefix="agentjobs-bench-") as folder:
         async with up(Path(folder), apiserver=backend, settings=settings, instant=succeed) as running:
             yield running

@@ -35,7 +35,7 @@ SETTINGS = {
     "AGENTJOBS_LEASE_DURATION": "8s",
     "AGENTJOBS_LEASE_DEADLINE": "6s",
     "AGENTJOBS_LEASE_RETRY": "1s",
-    "AGENTJOBS_QUEUE_AGENTS": str(LIMIT),
+    "AGENTJOBS_QUEUES": f'{{"agents": {LIMIT}, "scheduled": 5}}',
     "AGENTJOBS_RESYNC": "1m",
 }
 RETRIES = 60

@@ -23,9 +23,9 @@ CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 WORKPLACE = re.compile("|".join([r"(?<![\w.])/wor" + "k/", r"\.\./share" + "d", r"facts-(?:adk|kopf|devserver)"]))
 ALLOWED = {".ci/run"}
 LISTED = (
-    *("api", "api/generate", "api/job", "api/schedule"),
+    *("api", "api/generate", "api/job", "api/queues", "api/schedule"),
     *("core", "core/job", "core/pods", "core/queues", "core/schedule"),
-    *("reconcile", "reconcile/job", "reconcile/schedule"),
+    *("reconcile", "reconcile/job", "reconcile/queues", "reconcile/schedule"),
     "proxy",
     "proxy/apis",
     *("cli", "client", "dev", "engine", "gateway", "history", "kube", "models"),

@@ -7,8 +7,7 @@
   "AGENTJOBS_RUNNER_IMAGE_PULL_POLICY" .Values.runner.image.pullPolicy
   "AGENTJOBS_RUNNER_RESOURCES" (toJson .Values.runner.resources)
   "AGENTJOBS_MODELS_FILE" "/etc/agentjobs/models/models.yaml"
-  "AGENTJOBS_QUEUE_AGENTS" .Values.queues.agents
-  "AGENTJOBS_QUEUE_SCHEDULED" .Values.queues.scheduled
+  "AGENTJOBS_QUEUES" (toJson .Values.queues)
   "AGENTJOBS_HISTORY_RETENTION" .Values.history.retention
   "AGENTJOBS_EVENT_RETENTION" .Values.history.eventRetention
   "AGENTJOBS_SESSION_RETENTION" .Values.history.sessionRetention

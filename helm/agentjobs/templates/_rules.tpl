@@ -7,6 +7,12 @@
 {{- end }}
 {{- define "agentjobs.rules.operator.jobs" -}}
 - apiGroups: [agentjobs.dev]
+  resources: [agentqueues]
+  verbs: [get, list, watch]
+- apiGroups: [agentjobs.dev]
+  resources: [agentqueues/status]
+  verbs: [patch]
+- apiGroups: [agentjobs.dev]
   resources: [agentschedules]
   verbs: [get, list, watch]
 - apiGroups: [agentjobs.dev]

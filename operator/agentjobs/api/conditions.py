@@ -103,6 +103,10 @@ class AdmittedReason(Word):
         "SpecUnreadable",
         "A newer version accepted the job, and this one cannot read it; the message names the field. It waits.",
     )
+    QUEUE_NOT_FOUND = (
+        "QueueNotFound",
+        "The queue of an accepted job was deleted; the job waits until there is one again.",
+    )
     SUSPENDED = "Suspended", "The job is suspended and holds no slot."
     FINISHED = "Finished", "The job ended and gave its slot back."
 
@@ -275,6 +279,7 @@ _ENDINGS: Final[dict[str, Phase]] = {
 _WAITING: Final[dict[str, Phase]] = {
     AdmittedReason.WAITING_FOR_START_TIME: Phase.SCHEDULED,
     AdmittedReason.WAITING_FOR_BACKOFF: Phase.RETRYING,
+    AdmittedReason.QUEUE_NOT_FOUND: Phase.PENDING,
 }
 # In the order of precedence, each with the status in which it explains the job.
 _PRECEDENCE: Final[dict[str, ConditionStatus]] = {

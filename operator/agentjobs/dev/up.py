@@ -169,7 +169,7 @@ async def up(
         providers: the file of models, or variables with keys and addresses of providers (see `handed_to_models`), for
             the model proxy alone; without any, no model of a provider can be asked.
         working_folder: of runner pods, also in their PYTHONPATH; by default the current one.
-        settings: additional variables for operator and gateway, such as AGENTJOBS_QUEUE_AGENTS.
+        settings: additional variables for operator and gateway, such as AGENTJOBS_QUEUES.
         operators: the number of operators; one of them leads.
         operator_command: the command of the operator; by default `agentjobs operator`.
         keep: keep the database in `folder` for the next start.

@@ -12,9 +12,10 @@ from agentjobs.contract import LABEL_JOB, LABEL_RELEASED
 from agentjobs.core.job.ended import EndedJob, KnownJob, ended_job
 from agentjobs.core.job.observation import Job, parse_job
 from agentjobs.core.pods.pod import Pod, parse_pod
+from agentjobs.core.queues.model import Queue, parse_queue
 from agentjobs.core.schedule.model import Schedule, parse_schedule
 from agentjobs.engine.kinds import Informers, Key, Kind
-from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, PODS
+from agentjobs.kube.resources import AGENTJOBS, AGENTQUEUES, AGENTSCHEDULES, PODS
 from agentjobs.reconcile.job.reconciler import Jobs
 from agentjobs.reconcile.schedule.reconciler import Schedules
 from agentjobs.reconcile.setup import Setup
@@ -41,6 +42,17 @@ def _is_idle_job(job: KnownJob, informers: Informers) -> bool:
     )
 
 
+def _queues_of_job(job: KnownJob) -> Iterator[tuple[str, str]]:
+    if isinstance(job, Job) and not job.finished:
+        for queue in sorted(job.queues):
+            yield job.namespace, queue
+
+
+_QUEUES: Final[Kind[Queue, Setup]] = Kind(
+    resource=AGENTQUEUES,
+    parse=parse_queue,
+    access={"": ("get", "list", "watch"), "status": ("patch",)},
+)
 _SCHEDULES: Final[Kind[Schedule, Setup]] = Kind(
     resource=AGENTSCHEDULES,
     parse=parse_schedule,
@@ -70,7 +82,7 @@ _JOBS: Final[Kind[KnownJob, Setup]] = Kind(
     resource=AGENTJOBS,
     parse=parse_job,
     first=",".join(f"status.phase!={phase.value}" for phase in Phase if phase.is_terminal),
-    indexes={"schedule": lambda job: [job.made_by_uid] if job.made_by_uid else []},
+    indexes={"schedule": lambda job: [job.made_by_uid] if job.made_by_uid else [], "queue": _queues_of_job},
     wakes=_schedule_of_job,
     is_idle=_is_idle_job,
     reduce=_reduced,
@@ -85,6 +97,7 @@ _JOBS: Final[Kind[KnownJob, Setup]] = Kind(
     },
 )
 
-KINDS: Final[tuple[Kind[Any, Setup], ...]] = (_SCHEDULES, _PODS, _JOBS)
-"""In the order in which they are listed. Pods before jobs: a claim without its pod would look like a pod to be made.
-Schedules before jobs: a job that a schedule's status names and the later list of jobs does not have is gone."""
+KINDS: Final[tuple[Kind[Any, Setup], ...]] = (_QUEUES, _SCHEDULES, _PODS, _JOBS)
+"""In the order in which they are listed. Queues before jobs, which would not find them otherwise. Pods before jobs: a
+claim without its pod would look like a pod to be made. Schedules before jobs: a job that a schedule's status names and
+the later list of jobs does not have is gone."""

@@ -11,20 +11,22 @@ from typing import Any, Final, Protocol
 from agentjobs.api_resource import Resource
 from agentjobs.core.job import needs
 from agentjobs.core.job.ended import EndedJob, KnownJob
-from agentjobs.core.job.observation import Job, parse_job
+from agentjobs.core.job.observation import DEFAULT_QUEUE, Job, parse_job
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import Admission, Candidate, Holding, JobName, QueuePolicy
+from agentjobs.core.queues.model import Queue
 from agentjobs.core.schedule.model import Schedule
 from agentjobs.engine.cache import Cache
 from agentjobs.engine.deadlines import Deadlines
 from agentjobs.engine.kinds import Informers, Kind
-from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES, PODS
+from agentjobs.kube.resources import AGENTJOBS, AGENTQUEUES, AGENTSCHEDULES, PODS
 from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.job.specs import Specs
+from agentjobs.reconcile.queues.policies import Policies
 from agentjobs.reconcile.slots import QueueName, Slots
 
 QUEUE: Final = "queue"
-"""Stands for the kind in the key of a queue's admission; queues are not objects of the cluster."""
+"""Stands for the kind in the key of a queue's admission, which needs no object of the cluster."""
 
 
 class Versioned(Protocol):
@@ -46,13 +48,14 @@ class State:
     def __init__(
         self, kinds: Iterable[Kind[Any, Any]], *, limits: Mapping[str, int], now: Callable[[], datetime]
     ) -> None:
-        """`limits` maps the implicit queues, which every namespace has, to their slots."""
+        """`limits` maps the installation's queues, which every namespace has, to their slots."""
         self.informers = Informers(kinds, now=now)
         self.queue = self.informers.queue
-        self.limits = dict(limits)
         self.jobs: Cache[KnownJob] = self.informers.cache(AGENTJOBS)
         self.schedules: Cache[Schedule] = self.informers.cache(AGENTSCHEDULES)
         self.pods: Cache[Pod] = self.informers.cache(PODS)
+        self.queues: Cache[Queue] = self.informers.cache(AGENTQUEUES)
+        self.policies = Policies(self.queues, limits)
         self.slots = Slots(lambda queue: self.queue.add((QUEUE, *queue)))
         self.specs = Specs()
         self.expiries = Deadlines()
@@ -66,6 +69,7 @@ class State:
         self._begun = False
         self.informers.subscribe(AGENTJOBS, self._job_changed)
         self.informers.subscribe(PODS, self._pod_changed)
+        self.informers.subscribe(AGENTQUEUES, self._queue_changed)
 
     def observe(self, resource: Resource, event: str | None, obj: Mapping[str, Any]) -> None:
         """Take in an event of a watch (ADDED, MODIFIED, DELETED), or the answer to a write (None)."""
@@ -87,6 +91,28 @@ class State:
         if schedule is None or schedule.uid != job.made_by_uid:
             return False
         return any(entry.name == job.name and not entry.uid for entry in schedule.status.active)
+
+    def policy(self, namespace: str, queue: str) -> QueuePolicy | None:
+        """What a queue allows now: its object, else the installation; None when there is no such queue."""
+        return self.policies.policy((namespace, queue))
+
+    def _queue_changed(self, name: QueueName, before: Queue | None, after: Queue | None) -> None:
+        self.policies.observe(name, after)
+        if before is None or after is None:
+            self.queue_changed(name, everyone=True)
+        elif before.generation != after.generation:
+            self.queue_changed(name)
+
+    def queue_changed(self, name: QueueName, *, everyone: bool = False) -> None:
+        """What a queue allows has changed: its admission decides anew, and so do the jobs that it does not know of.
+
+        Args:
+            everyone: whether it concerns those in line, too: the queue is new or gone.
+        """
+        self.queue.add((QUEUE, *name))
+        for job in self.jobs.by("queue", name):
+            if isinstance(job, Job) and (everyone or job.follows_its_queue):
+                self.queue.add(AGENTJOBS.key(job.key))
 
     def _pod_changed(self, name: JobName, before: Pod | None, after: Pod | None) -> None:
         self._hold_pod(name)
@@ -121,7 +147,7 @@ class State:
         job = self.jobs.get(name)
         holding = None
         if isinstance(job, Job) and job.active is not None:
-            queue = job.status.queue.name if job.status.queue else "agents"
+            queue = job.status.queue.name if job.status.queue else DEFAULT_QUEUE
             holding = Holding(job.uid, self.specs.lock(job), queue, job.uid)
         self.slots.hold(name[0], ("claim", name), holding)
 
@@ -197,7 +223,10 @@ class State:
         """Decide who of a queue starts now. Not before every job of the first list has been looked at."""
         if not self._begun or self._unseen:
             return Admission()
-        answer = self.slots.admit(queue, QueuePolicy(limit=self.limits.get(queue[1], 0)), self._now())
+        policy = self.policy(*queue)
+        if policy is None:
+            return Admission()  # its jobs learn that from `policy`, and leave
+        answer = self.slots.admit(queue, policy, self._now())
         for name in answer.changed:
             self.queue.add(AGENTJOBS.key(name))
         return answer

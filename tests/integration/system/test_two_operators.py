@@ -27,7 +27,7 @@ def verdict_of(pod):
 
 
 async def test_two_operators_at_once_make_exactly_the_right_pods(backend, tmp_path, systems, job_of):
-    settings = {"AGENTJOBS_LEADER_ELECT": "false", "AGENTJOBS_QUEUE_AGENTS": str(JOBS)}
+    settings = {"AGENTJOBS_LEADER_ELECT": "false", "AGENTJOBS_QUEUES": f'{{"agents": {JOBS}}}'}
     async with up(tmp_path, apiserver=backend, operators=2, settings=settings, instant=verdict_of) as cluster:
         system = systems(cluster)
         agent = {"model": "gemini-x", "inline": {"instruction": "x"}}

@@ -184,9 +184,10 @@ def test_the_charts_defaults_are_the_programs(trial, monkeypatch):
         monkeypatch.setenv(name, value)
     ours, programs = operator_settings(), OperatorSettings.model_fields
 
-    for name in ("runner_image", "queue_agents", "queue_scheduled", "history_retention", "event_retention", "workers"):
+    for name in ("runner_image", "history_retention", "event_retention", "workers"):
         assert getattr(ours, name) == programs[name].default, name
-    assert ours.runner_resources == programs["runner_resources"].get_default(call_default_factory=True)
+    for name in ("runner_resources", "queues"):
+        assert getattr(ours, name) == programs[name].get_default(call_default_factory=True), name
 
 
 HELM = re.compile(r"^helm (?:install|upgrade) .*(?:\\\n.*)*", re.MULTILINE)

@@ -21,7 +21,7 @@ def test_defaults_serve_the_whole_cluster_from_within():
     settings = operator_settings()
 
     assert (settings.kubeconfig, settings.namespaces, settings.leader_elect) == (None, (), True)
-    assert (settings.queue_agents, settings.queue_scheduled) == (10, 5)
+    assert settings.queues == {"agents": 10, "scheduled": 5}
 
 
 def test_the_environment_is_read(monkeypatch):

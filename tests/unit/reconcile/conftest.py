@@ -398,6 +398,15 @@ class World:
         }
         return self._put(("AgentSchedule", "default", name), "ADDED", body)
 
+    def apply_queue(self, name="fast", **spec):
+        body = {
+            "apiVersion": "agentjobs.dev/v1alpha1",
+            "kind": "AgentQueue",
+            "metadata": {"namespace": "default", "name": name},
+            "spec": spec,
+        }
+        return self._put(("AgentQueue", "default", name), "ADDED", body)
+
     def edit(self, name="hello", *, kind="AgentJob", annotations=None, **spec):
         obj = copy.deepcopy(self.objects[kind, "default", name])
         obj["spec"] |= spec

@@ -10,6 +10,7 @@ from agentjobs.api.model import Integer, Model
 
 MAX_QUEUE_NAME: Final = 63
 """Names of queues become label values."""
+MAX_SLOTS: Final = 100000
 MAX_ZONE: Final = 64
 DEFAULT_CONCURRENCY: Final = 10
 
@@ -19,7 +20,7 @@ StopPolicy = Literal["None", "Hold", "HoldAndDrain"]
 class Concurrency(Model):
     """How many jobs hold a slot at once."""
 
-    max: Integer = Field(default=DEFAULT_CONCURRENCY, ge=0, le=100000, description="Of the queue. Default: 10.")
+    max: Integer = Field(default=DEFAULT_CONCURRENCY, ge=0, le=MAX_SLOTS, description="Of the queue. Default: 10.")
     per_partition: Integer | None = Field(
         default=None,
         ge=1,

@@ -107,10 +107,13 @@ def budget(seen: Observation, now: datetime) -> Answer | None:
 
 
 def queue(seen: Observation, now: datetime) -> Answer | None:
-    """Names a queue that does not exist."""
+    """Names a queue that does not exist, or that is deleted; it goes on when the queue is there."""
     if seen.queue_known:
         return None
-    message = f"spec.queue: no such queue: {seen.legal_spec.queue!r}; the queues are agents and scheduled"
+    name = seen.legal_spec.queue
+    message = f"spec.queue: there is no queue {name!r}; make an AgentQueue of that name, and the job continues"
+    if seen.job.accepted:
+        return _admitted(seen.job, AdmittedReason.QUEUE_NOT_FOUND, message)
     return _unaccepted(AcceptedReason.QUEUE_NOT_FOUND, message)
 
 

@@ -30,6 +30,7 @@ from agentjobs.durations import instant
 from agentjobs.models.budget import Limits, Spend
 
 _MAX_TTL = 2**31 - 1
+DEFAULT_QUEUE = "agents"
 _RETENTIONS = ("Keep", "KeepOnFailure", "Delete")
 # What still counts of a finished job's spec. Most objects of a cluster are finished jobs, and the rest is most of them.
 _KEPT_FIELDS = ("ttlSecondsAfterFinished", "cancel", "suspend")
@@ -101,6 +102,18 @@ class Job:
     def suspend(self) -> bool:
         """Whether the job is to be held."""
         return isinstance(self.spec, Mapping) and self.spec.get("suspend") is True
+
+    @property
+    def queues(self) -> frozenset[str]:
+        """The queues that it may ask: where it waits or runs, and the one that its object names."""
+        named = self.spec.get("queue") if isinstance(self.spec, Mapping) else None
+        own = named if isinstance(named, str) and named else DEFAULT_QUEUE
+        return frozenset({own, self.status.queue.name or own if self.status.queue else own})
+
+    @property
+    def follows_its_queue(self) -> bool:
+        """Whether a change of its queue may concern the job though it does not wait there for its turn."""
+        return self.active is not None or not self.accepted or is_true(self.status.conditions, ConditionType.SUSPENDED)
 
     @property
     def must_end(self) -> bool:

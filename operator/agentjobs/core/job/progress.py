@@ -43,6 +43,8 @@ _END_CONDITIONS = {
 }
 _OURS = frozenset(kind.value for kind in ConditionType)
 # Reasons of a spec that will never be accepted.
+# What a job waits for that is not its turn: timeouts.queue must not count it.
+_NOT_IN_LINE = (AdmittedReason.SPEC_UNREADABLE, AdmittedReason.QUEUE_NOT_FOUND)
 _REJECTIONS = (AcceptedReason.INVALID_SPEC, AcceptedReason.SPEC_TOO_LARGE, AcceptedReason.UNRESOLVED_REFERENCE)
 
 
@@ -81,8 +83,7 @@ def waiting(job: Job, action: Wait, *, spec_hash: str | None, queue: str, now: d
         status = _accepted(job, status, spec_hash, now)
     status = _resumed(job, status, now)
     status = replace(status, conditions=_set(job, status, action.condition, False, action.reason, action.message, now))
-    if action.reason == AdmittedReason.SPEC_UNREADABLE:
-        # What it waits for is not a slot: timeouts.queue must not count it.
+    if action.reason in _NOT_IN_LINE:
         status = replace(status, queue=replace(status.queue, since=None) if status.queue else None)
     elif phase_of(status.conditions) is Phase.QUEUED:
         status = replace(status, queue=_place(status, queue, now.replace(microsecond=0)))

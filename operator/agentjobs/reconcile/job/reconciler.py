@@ -111,7 +111,7 @@ class Jobs:
             problems=own.problems,
             pod_problems=self._facts.pod_problems(job, own.spec, memo),
             pods=pods,
-            queue_known=spec is None or spec.queue in self._state.limits,
+            queue_known=spec is None or self._state.policy(job.namespace, spec.queue) is not None,
             references=frozenset(config_map_keys(spec)) if spec and not job.accepted else frozenset(),
             missing=facts.missing,
             resolved=facts.resolved,

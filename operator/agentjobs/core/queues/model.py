@@ -1,0 +1,57 @@
+"""An AgentQueue as a value: identity, its spec or what is wrong with it, and the status as last written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agentjobs.api.problems import Problem
+from agentjobs.api.queues.spec import AgentQueueSpec
+from agentjobs.api.queues.status import AgentQueueStatus
+from agentjobs.api.queues.validation import read_queue
+from agentjobs.core.queues.admission import QueuePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """An AgentQueue object. Few exist and all are asked often, so the spec is read at once."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    deleting: bool
+    spec: AgentQueueSpec | None
+    """None when it breaks rules."""
+    problems: tuple[Problem, ...]
+    """Which rules those are."""
+    status: AgentQueueStatus
+    raw_status: Mapping[str, Any]
+    """What `status` was read from, for the patch that follows it."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.namespace, self.name
+
+
+def policy_of(spec: AgentQueueSpec) -> QueuePolicy:
+    """Return what a spec allows."""
+    return QueuePolicy(limit=spec.concurrency.max)
+
+
+def parse_queue(obj: Mapping[str, Any]) -> Queue:
+    """Read an AgentQueue object as the API server gives it."""
+    meta = obj["metadata"]
+    read = read_queue(meta["name"], obj.get("spec"))
+    return Queue(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        generation=meta.get("generation", 0),
+        deleting=meta.get("deletionTimestamp") is not None,
+        spec=read if isinstance(read, AgentQueueSpec) else None,
+        problems=() if isinstance(read, AgentQueueSpec) else tuple(read),
+        status=AgentQueueStatus.parse(obj.get("status")),
+        raw_status=obj.get("status") or {},
+    )

@@ -1,0 +1,4 @@
+"""AgentQueues.
+
+policies  what each queue allows at this moment
+"""

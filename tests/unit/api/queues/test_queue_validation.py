@@ -1,0 +1,77 @@
+from typing import Any
+
+import pytest
+
+from agentjobs.api.queues.spec import AgentQueueSpec
+from agentjobs.api.queues.validation import read_queue
+
+BUDGET: dict[str, Any] = {"name": "day", "period": "Daily", "maxCostUSD": "20"}
+
+
+def problems(spec: object, name: str = "fast") -> list[str]:
+    read = read_queue(name, spec)
+    return [] if isinstance(read, AgentQueueSpec) else list(map(str, read))
+
+
+def test_the_whole_of_a_legal_queue_is_legal() -> None:
+    every = {
+        "concurrency": {"max": 0, "perPartition": 2},
+        "strategy": "Priority",
+        "priorityAging": "10m",
+        "rateLimit": {"starts": 60, "period": "1m", "scope": "Partition"},
+        "modelLimits": [{"models": ["gemini-*"], "requestsPerMinute": 100}],
+        "budgets": [
+            {**BUDGET, "timeZone": "Europe/Berlin", "maxTokens": 10, "onExceeded": "Fail", "action": "Suspend"}
+        ],
+        "stopPolicy": "HoldAndDrain",
+        "backlog": {"max": 1, "onFull": "Reject"},
+        "defaults": {"timeouts": {"queue": "1h"}, "priority": 4},
+        "kueue": {"localQueue": "team-a"},
+    }
+    assert problems(every, "q" * 63) == []
+
+
+@pytest.mark.parametrize("spec", [None, {}], ids=["no-spec", "empty"])
+def test_a_queue_needs_nothing(spec: object) -> None:
+    assert problems(spec) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        pytest.param(3, "spec: 3 is not an object", id="no-object"),
+        pytest.param({"concurency": {}}, "spec.concurency: is an unknown field; did you mean", id="unknown-field"),
+        pytest.param({"concurrency": {"max": -1}}, "spec.concurrency.max: -1 is too small", id="below-zero"),
+        pytest.param(
+            {"concurrency": {"perPartition": 0}}, "spec.concurrency.perPartition: 0 is too small", id="no-room"
+        ),
+        pytest.param(
+            {"rateLimit": {"starts": 0, "period": "1m"}}, "spec.rateLimit.starts: 0 is too small", id="rate-0"
+        ),
+        pytest.param({"rateLimit": {"starts": 1}}, "spec.rateLimit.period: is required", id="no-period"),
+        pytest.param(
+            {"rateLimit": {"starts": 1, "period": "10d"}}, 'spec.rateLimit.period: "10d" is too long', id="10d"
+        ),
+        pytest.param({"rateLimit": {"starts": 1, "period": "0s"}}, 'spec.rateLimit.period: "0s" is too short', id="0s"),
+        pytest.param({"priorityAging": "0s"}, 'spec.priorityAging: "0s" is too short', id="aging-0"),
+        pytest.param({"modelLimits": [{"models": ["m"]}]}, "spec.modelLimits[0]: limits nothing", id="no-limit"),
+        pytest.param(
+            {"budgets": [{"name": "a", "period": "Daily"}]}, "spec.budgets[0]: limits nothing", id="no-budget"
+        ),
+        pytest.param(
+            {"budgets": [BUDGET, BUDGET]}, 'spec.budgets[0].name: "day" is the name of two', id="two-of-a-name"
+        ),
+        pytest.param(
+            {"budgets": [{**BUDGET, "timeZone": "berlin"}]},
+            'spec.budgets[0].timeZone: "berlin" is not a time zone; did you mean Europe/Berlin?',
+            id="zone",
+        ),
+        pytest.param({"budgets": [{**BUDGET, "maxCostUSD": "0"}]}, "spec.budgets[0].maxCostUSD: ", id="no-dollars"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_cure(spec: object, told: str) -> None:
+    assert problems(spec)[0].startswith(told)
+
+
+def test_a_name_that_no_label_takes_is_refused() -> None:
+    assert problems({}, "q" * 64)[0].startswith("metadata.name: ")

@@ -1,0 +1,112 @@
+"""A queue's object counts as soon as it is seen, wherever its jobs are; without one the installation's limit does."""
+
+from agentjobs.api.conditions import Phase
+from agentjobs.contract import Verdict
+
+
+def reasons(world, *names):
+    return [world.status(name).reason for name in names]
+
+
+def running(world):
+    return sorted(name for name in world.jobs() if world.status(name).phase is Phase.RUNNING)
+
+
+async def apply_jobs(world, count, **spec):
+    for number in range(count):
+        world.apply(f"job-{number}", **spec)
+    await world.act()
+
+
+async def test_a_job_waits_for_a_queue_that_is_not_there_and_goes_on_when_it_is(world):
+    world.apply(queue="fast")
+    await world.act()
+    assert (world.status().phase, world.status().reason) == (Phase.PENDING, "QueueNotFound")
+
+    world.apply_queue()
+    world.tell()
+    await world.settle()
+
+    assert world.status().phase is Phase.RUNNING
+
+
+async def test_an_object_takes_the_place_of_the_installations_queue(world):
+    world.apply_queue("agents", concurrency={"max": 1})
+    await apply_jobs(world, 2)
+
+    assert running(world) == ["job-0"]
+
+
+async def test_a_raised_limit_lets_jobs_start_at_once(world):
+    world.apply_queue(concurrency={"max": 1})
+    await apply_jobs(world, 3, queue="fast")
+
+    world.edit("fast", kind="AgentQueue", concurrency={"max": 2})
+    world.tell()
+    await world.settle()
+
+    assert running(world) == ["job-0", "job-1"]
+
+
+async def test_a_limit_below_what_runs_stops_nothing_and_starts_nothing(world):
+    world.apply_queue(concurrency={"max": 2})
+    await apply_jobs(world, 3, queue="fast")
+    world.edit("fast", kind="AgentQueue", concurrency={"max": 1})
+    await world.act(seconds=1)
+    assert running(world) == ["job-0", "job-1"]
+
+    world.end_pod(world.pods("job-0")[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+    await world.act(seconds=1)
+
+    assert running(world) == ["job-1"]
+
+
+async def test_in_a_deleted_queue_what_runs_goes_on_and_what_waits_waits_for_the_queue(world):
+    world.apply_queue(concurrency={"max": 1})
+    await apply_jobs(world, 2, queue="fast", timeouts={"queue": "1h"})
+    world.remove("fast", kind="AgentQueue")
+    await world.act(seconds=1)
+    assert (running(world), reasons(world, "job-1")) == (["job-0"], ["QueueNotFound"])
+
+    world.end_pod(world.pods("job-0")[0], Verdict.SUCCEED)
+    await world.act(days=2)
+    world.apply_queue(concurrency={"max": 1})
+    world.tell()
+    await world.settle()
+
+    assert world.status("job-0").phase is Phase.SUCCEEDED
+    assert running(world) == ["job-1"]
+
+
+async def test_a_broken_spec_leaves_the_last_legal_one_in_force(world):
+    world.apply_queue(concurrency={"max": 1})
+    await apply_jobs(world, 3, queue="fast")
+    world.edit("fast", kind="AgentQueue", concurrency={"max": "many"})
+    world.end_pod(world.pods("job-0")[0], Verdict.SUCCEED)
+    await world.act(seconds=1)
+    await world.act(seconds=1)
+
+    assert running(world) == ["job-1"]
+
+
+async def test_without_a_legal_spec_nothing_starts(world):
+    world.apply_queue(rateLimit={"starts": 0, "period": "1m"})
+    await apply_jobs(world, 1, queue="fast")
+    assert world.status("job-0").phase is Phase.QUEUED
+
+    world.edit("fast", kind="AgentQueue", rateLimit={"starts": 1, "period": "1m"})
+    world.tell()
+    await world.settle()
+
+    assert running(world) == ["job-0"]
+
+
+async def test_a_legal_spec_of_a_deleted_namesake_does_not_count(world):
+    world.apply_queue()
+    await world.act()
+    world.remove("fast", kind="AgentQueue")
+    world.apply_queue(concurrency={"max": "many"})
+    await apply_jobs(world, 1, queue="fast")
+
+    assert world.status("job-0").phase is Phase.QUEUED
