@@ -62,6 +62,10 @@ class ConditionType(Word):
     CANCELLED = "Cancelled", "The job was stopped."
     SKIPPED = "Skipped", "The job was not run, because another one with the same `unique` key counts."
     FINISHED = "Finished", "The job ended, however; for `kubectl wait --for=condition=Finished`."
+    FOLLOW_UPS_CREATED = (
+        "FollowUpsCreated",
+        "All jobs that follow this one were made. Only of jobs whose end has follow-ups; it does not touch that end.",
+    )
 
 
 class AcceptedReason(Word):
@@ -178,6 +182,38 @@ class SkippedReason(Word):
     DUPLICATE = "Duplicate", "Another job of the namespace has the same `unique` key; `status.duplicateOf` names it."
 
 
+class FollowUpReason(Word):
+    """Why the jobs of a follow-up exist, or not (yet)."""
+
+    CREATED = "Created", "They exist, or have existed."
+    PENDING = "Pending", "They are being made. While the database cannot be reached, they wait."
+    NAME_TAKEN = (
+        "NameTaken",
+        "A job of that name exists and does not follow this one; delete it, and it is tried again.",
+    )
+    REFUSED = "Refused", "The API server does not take a job (a quota, a policy); it is tried again."
+    SPEC_UNREADABLE = "SpecUnreadable", "A newer version accepted the job, and this one cannot read its follow-ups."
+    INVALID = "Invalid", "The API server calls a job invalid; the message is the server's. Not tried again."
+    DEPTH_EXCEEDED = (
+        "DepthExceeded",
+        "The chain of follow-ups is as long as the installation allows (chart value `followUps.depth`).",
+    )
+    MISSING_RESULT = "MissingResult", "A text names something that the answer does not have; the message says what."
+    NO_LIST = "NoList", "What `forEach` names is no list."
+    TOO_MANY = "TooMany", "`forEach` names a list of more than 100 items, or `after` leads to more than 100 jobs."
+    TEXT_TOO_LONG = (
+        "TextTooLong",
+        "With the answer in it, the message is longer than 64 KiB or a parameter than 4 KiB. Nothing is cut.",
+    )
+    UNUSABLE_TEXT = "UnusableText", "What the answer puts into a text cannot stand there; the message says why."
+    AFTER_NOT_MADE = "AfterNotMade", "A follow-up that it has in `after` has not got all of its jobs."
+
+    @property
+    def may_heal(self) -> bool:
+        """Whether the operator goes on trying."""
+        return self in _HEALING
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One entry of `status.conditions`, as in the Kubernetes API conventions."""
@@ -270,6 +306,12 @@ def first_in(conditions: Iterable[Condition], order: Mapping[str, ConditionStatu
     return next((said[kind] for kind, status in order.items() if kind in said and said[kind].status == status), None)
 
 
+_HEALING: Final = (
+    FollowUpReason.PENDING,
+    FollowUpReason.NAME_TAKEN,
+    FollowUpReason.REFUSED,
+    FollowUpReason.SPEC_UNREADABLE,
+)
 _ENDINGS: Final[dict[str, Phase]] = {
     ConditionType.COMPLETE: Phase.SUCCEEDED,
     ConditionType.FAILED: Phase.FAILED,

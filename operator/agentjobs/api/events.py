@@ -12,6 +12,7 @@ from agentjobs.api.conditions import (
     AdmittedReason,
     CancelledReason,
     CompleteReason,
+    FollowUpReason,
     Phase,
     PodStartedReason,
     SkippedReason,
@@ -31,6 +32,7 @@ class EventReason(Word):
     SUSPENDED = "Suspended", "The job holds no slot and no pod until it is resumed."
     SPEC_CHANGED = "SpecChanged", "An edit of accepted work has no effect; the message names the fields."
     REPLACED = "Replaced", "A schedule cancels a job because the next start is due."
+    FOLLOW_UPS_CREATED = "FollowUpsCreated", "Jobs that follow this one were made; the message names them."
     MISSED = "Missed", "Times of a schedule have passed without a job."
     START_FAILED = "StartFailed", "A job of a schedule could not be made."
     TRIGGER_REPEATED = "TriggerRepeated", "A value of the annotation `agentjobs.dev/trigger` was used before."
@@ -58,6 +60,9 @@ NORMAL: Final[frozenset[str]] = frozenset(
         *CompleteReason,
         *CancelledReason,
         *SkippedReason,
+        EventReason.FOLLOW_UPS_CREATED,
+        FollowUpReason.CREATED,
+        FollowUpReason.PENDING,
         PodStartedReason.STARTED,
         PodStartedReason.STOPPING,
         ErrorClass.SNOOZED,
@@ -93,6 +98,7 @@ WARNING: Final[frozenset[str]] = frozenset(
         SuspendedReason.BUDGET_EXCEEDED,
         *(reason for reason in PodStartedReason if reason not in NORMAL),
         *(reason for reason in ErrorClass if reason not in NORMAL),
+        *(reason for reason in FollowUpReason if reason not in (FollowUpReason.CREATED, FollowUpReason.PENDING)),
         Verdict.RETRY,
         Verdict.FAIL,
         Phase.FAILED,

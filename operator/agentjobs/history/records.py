@@ -23,6 +23,8 @@ class JobKey:
     created: datetime
     schedule: str = ""
     """Name of the AgentSchedule that made it, empty for none."""
+    parent_uid: str = ""
+    """Of the job that it follows, empty for none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -310,6 +310,7 @@ _REASONS: Final[Mapping[ConditionType, type[Word]]] = {
     ConditionType.COMPLETE: conditions.CompleteReason,
     ConditionType.CANCELLED: conditions.CancelledReason,
     ConditionType.SKIPPED: conditions.SkippedReason,
+    ConditionType.FOLLOW_UPS_CREATED: conditions.FollowUpReason,
 }
 _SCHEDULE_REASONS: Final[Mapping[ScheduleConditionType, type[Word]]] = {
     ScheduleConditionType.ACTIVE: schedule_status.ActiveReason,

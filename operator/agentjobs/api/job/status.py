@@ -12,7 +12,8 @@ from typing import Annotated, Any, Final, cast
 
 from pydantic import Field, WithJsonSchema
 
-from agentjobs.api.conditions import Condition, Phase
+from agentjobs.api.conditions import Condition, FollowUpReason, Phase
+from agentjobs.api.job.relations import MAX_FOLLOW_UPS
 from agentjobs.api.raw_status import (
     MAX_CONDITIONS,
     MAX_RESUME,
@@ -32,6 +33,8 @@ MAX_COST: Final = 32
 MAX_STEP_NAME: Final = 253
 MAX_ATTEMPT_HISTORY: Final = 10
 """Older starts are in the database."""
+MAX_FOLLOW_UP_MESSAGE: Final = 256
+"""Bytes; sixteen of them must fit beside all else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,34 @@ class Twin:
 
 
 @dataclass(frozen=True, slots=True)
+class Lineage:
+    """Which jobs come before one that follows another."""
+
+    root: Annotated[str, Field(max_length=253, description="Name of the job with which the chain begins.")]
+    parent: Annotated[str, Field(max_length=253, description="Name of the job that it follows.")]
+    depth: Annotated[Count, Field(description="How many jobs of the chain come before it.")]
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUpStatus:
+    """What became of a follow-up that the job's end asks for."""
+
+    name: Annotated[str, Field(max_length=40, description="Its name in `spec.followUps`.")]
+    made: Annotated[bool, Field(description="Whether all of its jobs exist, or have existed.")] = False
+    jobs: Annotated[Count, Field(description="How many jobs were made.")] = 0
+    job: Annotated[str | None, Field(max_length=63, description="Name of its job, if it has one alone.")] = None
+    reason: Annotated[str | None, Field(max_length=63, description="Why they were not made, in one word.")] = None
+    message: Annotated[
+        str | None, Field(max_length=MAX_FOLLOW_UP_MESSAGE, description="Why they were not made, in a sentence.")
+    ] = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is to be done for it. A reason that this version does not know is another one's matter."""
+        return not self.made and (self.reason is None or self.reason in _MAY_HEAL)
+
+
+@dataclass(frozen=True, slots=True)
 class AgentJobStatus:
     """What is known about the job."""
 
@@ -196,6 +227,17 @@ class AgentJobStatus:
     duplicate_of: Annotated[
         Twin | None, Field(description="The job because of which this one was skipped; see `unique`.")
     ] = None
+    lineage: Annotated[
+        Lineage | None, Field(description="Which jobs come before it; absent of a job that follows none.")
+    ] = None
+    follow_ups: Annotated[
+        tuple[FollowUpStatus, ...] | None,
+        Field(
+            max_length=MAX_FOLLOW_UPS,
+            description="The follow-ups that the job's end asks for, and what became of them.",
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = None
 
     @classmethod
     def parse(cls, raw: object) -> "AgentJobStatus":
@@ -224,6 +266,8 @@ class AgentJobStatus:
             result=_result(raw.get("result")),
             queue=_queue(raw.get("queue")),
             resolved=_resolved(raw.get("resolved")),
+            lineage=_lineage(raw.get("lineage")),
+            follow_ups=_follow_ups(raw) if "followUps" in raw else None,
             duplicate_of=_twin(raw.get("duplicateOf")),
         )
 
@@ -242,6 +286,7 @@ class AgentJobStatus:
         return merge_patch(before if isinstance(before, Mapping) else {}, self.to_dict(), known=_KEYS)
 
 
+_MAY_HEAL: Final = frozenset(reason.value for reason in FollowUpReason if reason.may_heal)
 _PHASES: Final = {phase.value: phase for phase in Phase}
 
 
@@ -306,6 +351,26 @@ def _resolved(raw: object) -> ResolvedSpec | None:
 
 def _twin(raw: object) -> Twin | None:
     return Twin(read_text(raw, "name"), read_text(raw, "uid")) if isinstance(raw, Mapping) else None
+
+
+def _lineage(raw: object) -> Lineage | None:
+    if not isinstance(raw, Mapping):
+        return None
+    return Lineage(read_text(raw, "root"), read_text(raw, "parent"), read_count(raw, "depth"))
+
+
+def _follow_ups(raw: Mapping[str, Any]) -> tuple[FollowUpStatus, ...]:
+    return tuple(
+        FollowUpStatus(
+            name=read_text(one, "name"),
+            made=one.get("made") is True,
+            jobs=read_count(one, "jobs"),
+            job=read_text(one, "job") or None,
+            reason=read_text(one, "reason") or None,
+            message=read_text(one, "message")[:MAX_FOLLOW_UP_MESSAGE] or None,
+        )
+        for one in read_objects(raw, "followUps")[:MAX_FOLLOW_UPS]
+    )
 
 
 def _counts(raw: object) -> dict[str, int] | None:

@@ -29,6 +29,7 @@ class EndedJob:
     made_by: str
     made_by_uid: str
     of_generation: int
+    parent_uid: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -53,4 +54,5 @@ def ended_job(job: Job) -> EndedJob:
         made_by=intern(job.made_by),
         made_by_uid=intern(job.made_by_uid),
         of_generation=job.of_generation,
+        parent_uid=job.parent_uid,
     )

@@ -11,15 +11,19 @@ from typing import Any
 
 from agentjobs.api.conditions import ConditionType, Phase, find_condition, is_true
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.api.job.status import AgentJobStatus, AttemptRecord
+from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, Lineage
 from agentjobs.api.problems import Problem
-from agentjobs.api.raw_status import MAX_RESUME
+from agentjobs.api.raw_status import MAX_COUNT, MAX_RESUME
 from agentjobs.contract import (
+    ANNOTATION_DEPTH,
+    ANNOTATION_PARENT_UID,
     ANNOTATION_PREVIOUS_TIME,
     ANNOTATION_REPLACED_BY,
     ANNOTATION_RESUME,
+    ANNOTATION_ROOT,
     ANNOTATION_SCHEDULE_GENERATION,
     ANNOTATION_SCHEDULED_TIME,
+    LABEL_PARENT,
     Resolved,
     Result,
     controller_of,
@@ -31,6 +35,8 @@ from agentjobs.models.budget import Limits, Spend
 
 _MAX_TTL = 2**31 - 1
 DEFAULT_QUEUE = "agents"
+MAX_UID = 63
+_MAX_NAME = 253
 _RETENTIONS = ("Keep", "KeepOnFailure", "Delete")
 # What still counts of a finished job's spec. Most objects of a cluster are finished jobs, and the rest is most of them.
 _KEPT_FIELDS = ("ttlSecondsAfterFinished", "cancel", "suspend")
@@ -64,6 +70,10 @@ class Job:
     """Generation of the schedule whose template it has; 0 for none, or when it was not written down."""
     replaced_by: str = ""
     """Name of the job for which its schedule cancelled it, empty for none."""
+    parent_uid: str = ""
+    """Of the job that it follows, empty for none."""
+    told_lineage: Lineage | None = None
+    """What its labels and annotations say of the jobs before it; None of a job that follows none."""
     # Of the status; kept, because one look at a job asks for them some fifty times.
     finished: bool = field(init=False)
     accepted: bool = field(init=False)
@@ -165,9 +175,22 @@ class Job:
         return status.starts > 0 and status.usage is None
 
     @property
+    def lineage(self) -> Lineage | None:
+        """The jobs before it; what was written down once stays, however its annotations are edited."""
+        return self.status.lineage or self.told_lineage
+
+    @property
+    def needs_follow_ups(self) -> bool:
+        """Whether jobs may have to be made that follow this one."""
+        said = find_condition(self.status.conditions, ConditionType.FOLLOW_UPS_CREATED)
+        if said is None or said.is_true:
+            return False
+        return not self.status.follow_ups or any(one.is_open for one in self.status.follow_ups)
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing is due for the job before its time to live ends; its pods may still have our finalizer."""
-        return self.finished and not self.needs_result and self.is_observed
+        return self.finished and not self.needs_result and not self.needs_follow_ups and self.is_observed
 
     def says(self, condition: ConditionType, *, status: bool, reason: str) -> bool:
         """Whether the status already says exactly this."""
@@ -203,7 +226,19 @@ def parse_job(obj: Mapping[str, Any]) -> Job:
         made_by_uid=schedule.uid if schedule else "",
         of_generation=_number(annotations.get(ANNOTATION_SCHEDULE_GENERATION)),
         replaced_by=str(annotations.get(ANNOTATION_REPLACED_BY, ""))[:63],
+        parent_uid=str(annotations.get(ANNOTATION_PARENT_UID) or "")[:MAX_UID],
+        told_lineage=_lineage(meta.get("labels") or {}, annotations),
     )
+
+
+def _lineage(labels: Mapping[str, Any], annotations: Mapping[str, Any]) -> Lineage | None:
+    if not annotations.get(ANNOTATION_PARENT_UID):
+        return None
+    parent = str(labels.get(LABEL_PARENT, ""))[:_MAX_NAME]
+    root = str(annotations.get(ANNOTATION_ROOT) or parent)[:_MAX_NAME]
+    # Whoever removes the depth must not make the chain endless by it.
+    depth = min(_number(annotations.get(ANNOTATION_DEPTH)) or MAX_COUNT, MAX_COUNT)
+    return Lineage(root, parent, depth)
 
 
 def _what_counts(spec: object) -> object:

@@ -213,7 +213,7 @@ def _moved(job: Job, status: AgentJobStatus, now: datetime) -> AgentJobStatus:
 
 def _observed(job: Job, status: AgentJobStatus) -> AgentJobStatus:
     conditions = seen_at(_fitting(status.conditions), job.generation)
-    return replace(status, conditions=conditions, observed_generation=job.generation)
+    return replace(status, conditions=conditions, observed_generation=job.generation, lineage=job.lineage)
 
 
 def _fitting(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:

@@ -25,7 +25,14 @@ MAX_BITS: Final = 63
 
 def job_key(job: KnownJob) -> JobKey:
     """Which job a record is about."""
-    return JobKey(uid=job.uid, namespace=job.namespace, name=job.name, created=job.created, schedule=job.made_by)
+    return JobKey(
+        uid=job.uid,
+        namespace=job.namespace,
+        name=job.name,
+        created=job.created,
+        schedule=job.made_by,
+        parent_uid=job.parent_uid,
+    )
 
 
 def transition(job: Job, status: AgentJobStatus) -> TransitionRecord:

@@ -79,7 +79,7 @@ def test_an_equal_status_needs_no_patch() -> None:
 
 
 def test_a_patch_clears_what_is_gone_and_leaves_what_it_does_not_know() -> None:
-    before = FULL.to_dict() | {"lineage": {"root": "x"}}
+    before = FULL.to_dict() | {"ofALaterVersion": {"root": "x"}}
     after = AgentJobStatus.parse(before | {"nextAttemptTime": None, "starts": 3})
 
     assert after.patch_from(before) == {"nextAttemptTime": None, "starts": 3}
