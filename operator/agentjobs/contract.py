@@ -217,6 +217,7 @@ class ErrorClass(StrEnum):
     PROGRESS_TIMEOUT = "ProgressTimeout"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     QUEUE_TIMEOUT = "QueueTimeout"
+    QUEUE_FULL = "QueueFull"
     BUDGET_EXCEEDED = "BudgetExceeded"
     EVICTED = "Evicted"
     PREEMPTED = "Preempted"

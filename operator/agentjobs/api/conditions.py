@@ -95,11 +95,17 @@ class AdmittedReason(Word):
 
     ADMITTED = "Admitted", "A start is claimed."
     WAITING_FOR_START_TIME = "WaitingForStartTime", "`startAt` or `startAfter` lies ahead."
-    WAITING_FOR_SLOT = "WaitingForSlot", "All slots of the queue are taken."
+    WAITING_FOR_SLOT = "WaitingForSlot", "All slots of the queue, or of the job's partition, are taken."
+    WAITING_FOR_RATE = "WaitingForRate", "The queue, or the job's partition, has had its starts of this period."
     WAITING_FOR_LOCK = "WaitingForLock", "Another job of the same session is running."
     WAITING_FOR_MODEL_LIMIT = (
         "WaitingForModelLimit",
         "A limit of the job's model is used up for all jobs; the message names the model. The job holds no slot.",
+    )
+    QUEUE_HELD = "QueueHeld", "`stopPolicy` of the queue is Hold or HoldAndDrain: it starts nothing."
+    BUDGET_HELD = (
+        "BudgetHeld",
+        "A budget of the queue, or of the job's partition, is used up; the message says until when.",
     )
     WAITING_FOR_BACKOFF = "WaitingForBackoff", "`status.nextAttemptTime` lies ahead."
     HISTORY_UNAVAILABLE = "HistoryUnavailable", "The database cannot be reached; no start without a record of it."

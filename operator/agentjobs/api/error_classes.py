@@ -82,8 +82,12 @@ CLASSES: Final[Mapping[ErrorClass, Described]] = {
     ErrorClass.PROGRESS_TIMEOUT: Described("Nothing happened for `timeouts.progress`.", *_TIMED_OUT),
     ErrorClass.DEADLINE_EXCEEDED: Described("`timeouts.running` was used up.", *_FAIL),
     ErrorClass.QUEUE_TIMEOUT: Described("`timeouts.queue` was used up.", *_FAIL),
+    ErrorClass.QUEUE_FULL: Described("More jobs waited than the queue's `backlog.max`, and it rejects more.", *_FAIL),
     ErrorClass.BUDGET_EXCEEDED: Described(
-        "A limit of `spec.budget` is reached; or `agent.runConfig.max_llm_calls`.", "by `budget.onExceeded`", "no"
+        "A limit of `spec.budget` is reached; or `agent.runConfig.max_llm_calls`; or a budget of the queue, which lets "
+        "jobs fail.",
+        "by `budget.onExceeded`",
+        "no",
     ),
     ErrorClass.EVICTED: Described("The pod was evicted from its node.", *_INFRA),
     ErrorClass.PREEMPTED: Described("The pod had to make room for one of higher priority.", *_INFRA),

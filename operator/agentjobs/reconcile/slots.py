@@ -11,14 +11,15 @@ from datetime import datetime
 from agentjobs.core.job.observation import Job
 from agentjobs.core.queues.admission import (
     Admission,
+    Answer,
     Candidate,
-    Granted,
     Holding,
     JobName,
     QueueEntry,
     QueuePolicy,
     Queues,
     Refusal,
+    RoomReason,
 )
 
 QueueName = tuple[str, str]  # namespace, queue
@@ -42,12 +43,27 @@ class Slots:
         self._queues[queue[0]].ask(queue[1], candidate)
         self._changed(queue[0])
 
-    def answer(self, job: Job, queue: str) -> Granted | Refusal | None:
+    def answer(self, job: Job, queue: str) -> Answer | None:
         """The last answer of admission to this job, by uid, for a slot of that queue."""
         entry = self._entry(job.key)
         if entry is None or (entry.candidate.uid, entry.queue) != (job.uid, queue):
             return None
         return entry.answer
+
+    def waits_since(self, queue: QueueName, job: Job) -> datetime | None:
+        """When the job began to wait in that queue, as far as its entry says."""
+        entry = self._entry(job.key)
+        if entry is None or (entry.candidate.uid, entry.queue) != (job.uid, queue[1]):
+            return None
+        return entry.candidate.since
+
+    def room_refused(self, name: JobName, reason: RoomReason, until: datetime) -> Refusal | None:
+        """PostgreSQL has no room for a job that was granted a slot: see `Queues.room_refused`."""
+        queues = self._queues.get(name[0])
+        refusal = None if queues is None else queues.room_refused(name, reason, until)
+        if refusal is not None:
+            self._changed(name[0])
+        return refusal
 
     def leave(self, name: JobName) -> None:
         """Remove the entry of a job that needs no slot, or holds one by its claim."""

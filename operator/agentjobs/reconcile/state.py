@@ -5,7 +5,7 @@ rebuilt from lists. No I/O.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from agentjobs.api_resource import Resource
@@ -13,7 +13,15 @@ from agentjobs.core.job import needs
 from agentjobs.core.job.ended import EndedJob, KnownJob
 from agentjobs.core.job.observation import DEFAULT_QUEUE, Job, parse_job
 from agentjobs.core.pods.pod import Pod
-from agentjobs.core.queues.admission import Admission, Candidate, Holding, JobName, QueuePolicy
+from agentjobs.core.queues.admission import (
+    Admission,
+    Candidate,
+    Holding,
+    JobName,
+    QueuePolicy,
+    Refusal,
+    RoomReason,
+)
 from agentjobs.core.queues.model import Queue
 from agentjobs.core.schedule.model import Schedule
 from agentjobs.engine.cache import Cache
@@ -27,6 +35,9 @@ from agentjobs.reconcile.slots import QueueName, Slots
 
 QUEUE: Final = "queue"
 """Stands for the kind in the key of a queue's admission, which needs no object of the cluster."""
+
+ROOM_AGAIN: Final = timedelta(seconds=1)
+"""How soon a queue is tried again for which PostgreSQL counts more slots than this operator."""
 
 
 class Versioned(Protocol):
@@ -148,7 +159,7 @@ class State:
         holding = None
         if isinstance(job, Job) and job.active is not None:
             queue = job.status.queue.name if job.status.queue else DEFAULT_QUEUE
-            holding = Holding(job.uid, self.specs.lock(job), queue, job.uid)
+            holding = Holding(job.uid, self.specs.lock(job), queue, job.uid, partition=self.specs.partition(job))
         self.slots.hold(name[0], ("claim", name), holding)
 
     def _hold_pod(self, name: JobName) -> None:
@@ -214,8 +225,18 @@ class State:
 
     def ask_for_slot(self, job: Job, ask: needs.Slot) -> None:
         """Let the job wait in its queue; admission looks at the queue if the entry is new or has changed."""
-        candidate = Candidate(key=job.key, uid=job.uid, priority=ask.priority, created=job.created, lock=ask.session)
-        queue = (job.namespace, ask.queue)
+        queue, place = (job.namespace, ask.queue), job.status.queue
+        since = place.since if place is not None and place.name == ask.queue else None
+        candidate = Candidate(
+            key=job.key,
+            uid=job.uid,
+            priority=ask.priority,
+            created=job.created,
+            lock=ask.session,
+            partition=self.specs.partition(job),
+            since=since or self.slots.waits_since(queue, job) or self._now().replace(microsecond=0),
+            is_new=not job.accepted,
+        )
         if not self.slots.has_asked(queue, candidate):
             self.slots.ask(queue, candidate)
 
@@ -230,6 +251,13 @@ class State:
         for name in answer.changed:
             self.queue.add(AGENTJOBS.key(name))
         return answer
+
+    def room_refused(self, job: Job, reason: RoomReason, retry_in: timedelta | None) -> Refusal | None:
+        """PostgreSQL had no room for a job that was granted a slot. Returns what the job waits for now.
+
+        `retry_in` says when there will be room, if PostgreSQL knows; else a second later, or when a job ends.
+        """
+        return self.slots.room_refused(job.key, reason, self._now() + (retry_in or ROOM_AGAIN))
 
     def leave(self, job: Job) -> None:
         """The job does not need a slot, or does not need it any more."""

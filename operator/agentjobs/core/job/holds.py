@@ -25,7 +25,7 @@ from agentjobs.core.job.actions import Answer, Decision, Finish, Keep, Suspend, 
 from agentjobs.core.job.budget import is_suspended, is_unchanged, over_budget, reached
 from agentjobs.core.job.end_start import SUSPENDED, cancelled, time_left
 from agentjobs.core.job.observation import Job, Observation
-from agentjobs.core.queues.admission import Refusal
+from agentjobs.core.queues.admission import Refusal, Rejection
 from agentjobs.models.budget import Limits, Scope
 
 HEAL_AGAIN: Final = timedelta(seconds=2)  # how soon something missing that came back is noticed
@@ -185,6 +185,8 @@ def slot(seen: Observation, now: datetime) -> Answer | None:
     job, spec = seen.job, seen.legal_spec
     if seen.slot is None:
         return needs.Slot(spec.queue, spec.priority, spec.session_key(name=job.name, uid=job.uid))
+    if isinstance(seen.slot, Rejection):
+        return Decision(Finish(Phase.FAILED, ErrorClass(seen.slot.reason), seen.slot.message))
     if not isinstance(seen.slot, Refusal):
         return None
     return _in_line(seen, now, seen.slot.reason, seen.slot.message)

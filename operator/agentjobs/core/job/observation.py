@@ -29,7 +29,7 @@ from agentjobs.contract import (
     controller_of,
 )
 from agentjobs.core.pods.pod import Pod
-from agentjobs.core.queues.admission import Granted, Refusal
+from agentjobs.core.queues.admission import Answer
 from agentjobs.durations import instant
 from agentjobs.models.budget import Limits, Spend
 
@@ -338,7 +338,7 @@ class Observation:
     """The models of which no call can be made now, and until when; None when it has not been asked."""
     models: frozenset[str] = frozenset()
     """The models that the spec's names stand for, where the installation tells which are at their limits."""
-    slot: Granted | Refusal | None = None
+    slot: Answer | None = None
     history_available: bool = True
     obstacle: Obstacle | None = None
     """Why the active start's pod could not be made when that was tried last."""

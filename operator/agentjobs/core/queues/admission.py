@@ -10,40 +10,43 @@ queue nothing, however many jobs wait. The decision is one synchronous call. No 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
-from agentjobs.core.queues.line import (
+from agentjobs.core.queues.line import Line
+from agentjobs.core.queues.policy import Backlog, ExceededBudget, QueuePolicy, Rate, Stop, Strategy
+from agentjobs.core.queues.requests import (
+    Answer,
     Candidate,
     Granted,
     Holding,
     JobName,
-    Line,
     QueueEntry,
     Refusal,
+    Rejection,
     SessionLock,
     Users,
 )
 
 __all__ = (
     "Admission",
+    "Answer",
+    "Backlog",
     "Candidate",
+    "ExceededBudget",
     "Granted",
     "Holding",
     "JobName",
     "QueueEntry",
     "QueuePolicy",
     "Queues",
+    "Rate",
     "Refusal",
+    "Rejection",
+    "RoomReason",
     "SessionLock",
+    "Stop",
+    "Strategy",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class QueuePolicy:
-    """What a queue allows."""
-
-    limit: int
-    """Most jobs of the queue that hold a slot at once, reserved slots included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +57,19 @@ class Admission:
     """Jobs that start now, in order. Each has its slot reserved, and its session, until it leaves."""
     refused: Mapping[JobName, Refusal] = field(default_factory=dict)
     """Jobs that wait, with the reason: only those whose answer is new or has changed."""
+    rejected: Mapping[JobName, Rejection] = field(default_factory=dict)
+    """Jobs that end. They wait no more."""
     again: datetime | None = None
     """When time alone may change the answer; None when only an event can."""
 
     @property
     def changed(self) -> tuple[JobName, ...]:
         """Jobs whose answer has changed."""
-        return (*self.admitted, *self.refused)
+        return (*self.admitted, *self.refused, *self.rejected)
 
+
+RoomReason = Literal["Slot", "Partition", "Rate"]
+"""Of what PostgreSQL has no room."""
 
 NOTHING: Final = Admission()
 
@@ -101,9 +109,33 @@ class Queues:
         entry = self._entries.pop(name, None)
         if entry is None:
             return
-        if isinstance(entry.answer, Granted):
+        if not isinstance(entry.answer, Granted | Rejection):
+            self._leave_line(entry)
+        elif isinstance(entry.answer, Granted):
             self.hold(_reservation(name), None)
-            return
+
+    def room_refused(self, name: JobName, reason: RoomReason, until: datetime) -> Refusal | None:
+        """PostgreSQL has no room for a job that was granted a slot: it waits again, and nobody is granted one.
+
+        Args:
+            name: the job.
+            reason: of what there is no room.
+            until: when to try again.
+
+        Returns the job's new answer, None when it waits for none.
+        """
+        entry = self._entries.get(name)
+        if entry is None or not isinstance(entry.answer, Granted):
+            return None
+        line = self._line(entry.queue)
+        refusal = line.pause(entry, reason, until)
+        line.join(entry)
+        line.told(entry, refusal)
+        self.hold(_reservation(name), None)
+        self.woken.add(entry.queue)
+        return refusal
+
+    def _leave_line(self, entry: QueueEntry) -> None:
         line = self._lines[entry.queue]
         if line.leave(entry):
             self.woken.add(entry.queue)
@@ -138,19 +170,20 @@ class Queues:
         if line is None:
             return NOTHING
         admitted: list[JobName] = []
-        is_full = line.taken >= policy.limit
-        while line.taken < policy.limit and (entry := line.first()) is not None:
+        paused = line.paused_until is not None and now < line.paused_until
+        is_full = paused or line.taken >= policy.limit
+        while not paused and line.taken < policy.limit and (entry := line.first()) is not None:
             self._grant(line, entry)
             admitted.append(entry.candidate.key)
         full = Refusal("WaitingForSlot", f"all {policy.limit} slots of queue {queue} are taken")
         refused = line.refusals(full, is_full=is_full)
         self.woken.discard(queue)
-        return Admission(tuple(admitted), refused)
+        return Admission(tuple(admitted), refused, again=line.paused_until if paused else None)
 
     def _grant(self, line: Line, entry: QueueEntry) -> None:
         """Reserve the slot and the session until the job's claim is seen, or it leaves."""
         one, entry.answer = entry.candidate, Granted()
-        self.hold(_reservation(one.key), Holding(one.uid, one.lock, entry.queue, one.uid))
+        self.hold(_reservation(one.key), Holding(one.uid, one.lock, entry.queue, one.uid, partition=one.partition))
         line.leave(entry)
 
     def _take(self, source: Hashable, holding: Holding) -> None:

@@ -13,65 +13,12 @@ from datetime import datetime
 from heapq import heapify, heappop, heappush
 from typing import Final
 
-SessionLock = tuple[str, str, str]  # appName, userId, sessionId
-JobName = tuple[str, str]  # namespace, name
-Users = dict[SessionLock, dict[Hashable, "Holding"]]
-"""Sessions in use, each with what holds it, by source."""
+from agentjobs.core.queues.requests import Holding, JobName, QueueEntry, Refusal, SessionLock, Users
 
 _Item = tuple[int, datetime, JobName, int, "QueueEntry"]
 
 # A heap this small is not worth clearing.
 _SMALL: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A job that could start if it had a slot."""
-
-    key: JobName
-    uid: str
-    priority: int
-    created: datetime
-    lock: SessionLock
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """A slot of the queue is reserved for the job."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a job does not start now: the reason `WaitingForSlot` or `WaitingForLock`, and the message."""
-
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """What a claim, a pod that has not ended, or a reservation keeps from other jobs."""
-
-    uid: str
-    """Uid of the job. A job never waits for a session that only it holds."""
-    session: SessionLock | None = None
-    queue: str | None = None
-    """The queue in which it takes a slot, None for none."""
-    holder: str = ""
-    """Who holds the slot: several holdings of one holder take one slot."""
-    told: str = ""
-    """How messages name it to jobs that wait for the session; empty for a claimed start, since those change often."""
-
-
-@dataclass(slots=True, eq=False)
-class QueueEntry:
-    """A job's request for a slot, and the last answer."""
-
-    queue: str
-    candidate: Candidate
-    answer: Granted | Refusal | None = None
-    ticket: int = 0
-    """The number of its last offer; entries of the heap with an older number are stale."""
 
 
 class _Heap(ABC):
@@ -159,6 +106,7 @@ class Line:
     users: Users
     """Sessions in use in the namespace; the owner calls `session_changed` when one of them changes."""
     waiting: int = 0
+    paused_until: datetime | None = None
     _holders: dict[str, int] = field(default_factory=dict)
     _groups: dict[SessionLock, _Group] = field(default_factory=dict)
     _shown: _Shown = field(default_factory=_Shown)
@@ -199,6 +147,18 @@ class Line:
         self.waiting -= 1
         self._untold.pop(entry, None)
         return self.session_changed(entry.candidate.lock)
+
+    def pause(self, entry: QueueEntry, reason: str, until: datetime) -> Refusal:
+        """Start nothing until then. Returns what the job is told that had to come back."""
+        self.paused_until = until
+        if reason == "Rate":
+            return Refusal("WaitingForRate", f"queue {entry.queue} has had its starts; the next may be at {until}")
+        return Refusal("WaitingForSlot", f"all slots of queue {entry.queue} are taken")
+
+    def told(self, entry: QueueEntry, refusal: Refusal) -> None:
+        """Note what an entry was told."""
+        self._untold.pop(entry, None)
+        self._tell(entry, refusal)
 
     def session_changed(self, session: SessionLock) -> bool:
         """Take in that the users or the entries of a session changed. True when admission may change something."""

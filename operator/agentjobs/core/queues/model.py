@@ -8,7 +8,7 @@ from agentjobs.api.problems import Problem
 from agentjobs.api.queues.spec import AgentQueueSpec
 from agentjobs.api.queues.status import AgentQueueStatus
 from agentjobs.api.queues.validation import read_queue
-from agentjobs.core.queues.admission import QueuePolicy
+from agentjobs.core.queues.admission import Backlog, QueuePolicy, Rate, Stop, Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,16 @@ class Queue:
 
 def policy_of(spec: AgentQueueSpec) -> QueuePolicy:
     """Return what a spec allows."""
-    return QueuePolicy(limit=spec.concurrency.max)
+    rate, backlog = spec.rate_limit, spec.backlog
+    return QueuePolicy(
+        limit=spec.concurrency.max,
+        per_partition=spec.concurrency.per_partition,
+        strategy=Strategy(spec.strategy),
+        aging=spec.priority_aging,
+        rate=Rate(rate.starts, rate.period, rate.scope == "Partition") if rate else None,
+        stopped=None if spec.stop_policy == "None" else Stop(spec.stop_policy),
+        backlog=Backlog(backlog.max, backlog.on_full == "Reject") if backlog else None,
+    )
 
 
 def parse_queue(obj: Mapping[str, Any]) -> Queue:

@@ -51,7 +51,10 @@ logger = logging.getLogger(__name__)
 # leave the queue before they are written: a lost answer to the write must not keep a slot from other jobs.
 _IN_LINE: Final = (
     AdmittedReason.WAITING_FOR_SLOT,
+    AdmittedReason.WAITING_FOR_RATE,
     AdmittedReason.WAITING_FOR_LOCK,
+    AdmittedReason.QUEUE_HELD,
+    AdmittedReason.BUDGET_HELD,
     AdmittedReason.HISTORY_UNAVAILABLE,
 )
 

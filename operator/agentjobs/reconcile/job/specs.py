@@ -13,6 +13,7 @@ from agentjobs.api.job.resolve import Unreadable, as_accepted, edited_fields, re
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.validation import read_spec
 from agentjobs.api.problems import Problem
+from agentjobs.api.substitution import expanded, names_of
 from agentjobs.bounded import Bounded
 from agentjobs.contract import Resolved
 from agentjobs.core.job.observation import Job
@@ -64,7 +65,8 @@ class Specs:
     def __init__(self) -> None:
         self._own: Bounded[str, Own] = Bounded(KEPT)
         self._accepted: Bounded[str, Accepted] = Bounded(KEPT)
-        self._locks: Bounded[str, tuple[int, SessionLock]] = Bounded(KEPT)
+        # Generation, session, partition.
+        self._places: Bounded[str, tuple[int, SessionLock, str]] = Bounded(KEPT)
 
     def own(self, job: Job) -> Own:
         """The object's own spec."""
@@ -79,7 +81,7 @@ class Specs:
         """Remember what history stored as accepted, `sent` or what was accepted before."""
         accepted = sent if sent is not None and sent.resolved == stored else read_stored(stored)
         self._accepted.put(uid, accepted)
-        self._locks.drop(uid)
+        self._places.drop(uid)
         return accepted
 
     def accepted(self, job: Job) -> Accepted | None:
@@ -120,13 +122,27 @@ class Specs:
 
     def lock(self, job: Job) -> SessionLock:
         """The session a job uses. Asked at every admission for all jobs that run, hence remembered."""
-        known = self._locks.get(job.uid)
+        return self._place(job)[1]
+
+    def partition(self, job: Job) -> str:
+        """The job's `partitionKey`, empty without one; names in it have their values."""
+        return self._place(job)[2]
+
+    def _place(self, job: Job) -> tuple[int, SessionLock, str]:
+        known = self._places.get(job.uid)
         if known is None or known[0] != job.generation:
             spec = self.in_force(job)
             lock = spec.session_key(name=job.name, uid=job.uid) if spec else self._raw_lock(job)
-            known = (job.generation, lock)
-            self._locks.put(job.uid, known)
-        return known[1]
+            known = (job.generation, lock, self._partition(job, spec))
+            self._places.put(job.uid, known)
+        return known
+
+    def _partition(self, job: Job, spec: AgentJobSpec | None) -> str:
+        accepted = self._accepted.get(job.uid)
+        if accepted is not None:
+            return str(accepted.resolved["spec"].get("partitionKey") or "")
+        key = spec.partition_key if spec else None
+        return expanded(key, names_of(job.object["metadata"])) if key else ""
 
     def _raw_lock(self, job: Job) -> SessionLock:
         """The session as it was accepted, of a job that this version cannot read."""
@@ -139,5 +155,5 @@ class Specs:
     def forget(self, uid: str) -> None:
         """The job is gone."""
         self._own.drop(uid)
-        self._locks.drop(uid)
+        self._places.drop(uid)
         self._accepted.drop(uid)

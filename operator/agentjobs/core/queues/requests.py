@@ -1,0 +1,79 @@
+"""What jobs ask of their queue, what they hold, and what they are told."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+SessionLock = tuple[str, str, str]  # appName, userId, sessionId
+JobName = tuple[str, str]  # namespace, name
+Users = dict[SessionLock, dict[Hashable, "Holding"]]
+"""Sessions in use, each with what holds it, by source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A job that could start if it had a slot."""
+
+    key: JobName
+    uid: str
+    priority: int
+    created: datetime
+    lock: SessionLock
+    partition: str = ""
+    """Its `partitionKey`; jobs without one are of one partition."""
+    since: datetime | None = None
+    """When it began to wait; None: when it was created."""
+    is_new: bool = field(default=False, compare=False)
+    """Whether it was never accepted: a full backlog may end it. That it is accepted is no new request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A slot of the queue is reserved for the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a job does not start now: a reason of the condition `Admitted`, and the message."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a job ends without a start: a class of errors, and the message."""
+
+    reason: str
+    message: str
+
+
+Answer = Granted | Refusal | Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a claim, a pod that has not ended, or a reservation keeps from other jobs."""
+
+    uid: str
+    """Uid of the job. A job never waits for a session that only it holds."""
+    session: SessionLock | None = None
+    queue: str | None = None
+    """The queue in which it takes a slot, None for none."""
+    holder: str = ""
+    """Who holds the slot: several holdings of one holder take one slot."""
+    told: str = ""
+    """How messages name it to jobs that wait for the session; empty for a claimed start, since those change often."""
+    partition: str | None = None
+    """The partition in which it takes a slot; None when that is not known: then the slot counts in the queue alone."""
+
+
+@dataclass(slots=True, eq=False)
+class QueueEntry:
+    """A job's request for a slot, and the last answer."""
+
+    queue: str
+    candidate: Candidate
+    answer: Answer | None = None
+    ticket: int = 0
+    """The number of its last offer; entries of the heap with an older number are stale."""
