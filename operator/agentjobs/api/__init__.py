@@ -13,6 +13,7 @@ events          the reasons of Kubernetes Events, and which are Warnings
 recorded        history as the gateway answers it
 recorded_sessions  sessions and artifacts as the gateway answers them
 recorded_models  providers, prices and limits as the gateway answers them
+recorded_notifications  what sinks were told, as the gateway answers it
 recorded_usage  model calls and what they cost, as the gateway answers it
 problems        problems of a spec, as messages
 substitution    `$(…)` in the texts of a spec

@@ -22,6 +22,10 @@
     memory_model_limits  the same in memory, for tests
     queue_models     limits of queues on model calls, and what these cost by queue
     memory_queue_models  the same in memory, for tests
+    outbox_records   what a notifier takes and gives back
+    outbox_rows      what a transition tells its sinks, bounded
+    outbox           notifications, for notifiers and for people
+    memory_outbox    the same in memory, for tests
     journal          reads and records steps
     ownership        decides who owns a start, without I/O
     operator_writes  writes and queries of the operator

@@ -38,6 +38,7 @@ from agentjobs.core.job.policy import may_run_again
 from agentjobs.history import pages
 from agentjobs.history.entries import entries_of, new_events, total_usage
 from agentjobs.history.model_records import CallOutcome, EndedCall, NewCall
+from agentjobs.history.outbox_rows import told_of
 from agentjobs.history.ownership import check, start_key
 from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, Page, checked_limit, page_of, parse_cursor
 from agentjobs.history.records import (
@@ -111,6 +112,29 @@ class MemoryCall:
 
 
 @dataclass(slots=True)
+class MemoryNotification:
+    """One notification, as its row says it; `MemoryOutbox` takes it."""
+
+    uid: str
+    sink: str
+    transition: int
+    event: str
+    time: datetime
+    data: dict[str, Any]
+    since: datetime
+    due: datetime
+    tries: int = 0
+    sent: datetime | None = None
+    given_up: datetime | None = None
+    error: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still to be sent."""
+        return self.sent is None and self.given_up is None
+
+
+@dataclass(slots=True)
 class MemoryJob:
     """One job, as its rows say it."""
 
@@ -126,6 +150,8 @@ class MemoryJob:
     transitions: dict[int, TransitionRecord] = field(default_factory=dict)
     calls: dict[UUID, MemoryCall] = field(default_factory=dict)
     """Of models; `MemoryModelCalls` writes them."""
+    notifications: dict[tuple[str, int], MemoryNotification] = field(default_factory=dict)
+    """By sink and transition."""
 
     @property
     def current(self) -> TransitionRecord | None:
@@ -495,7 +521,8 @@ class MemoryHistory:
             case TransitionRecord(job=key, transition=number):
                 job = self._job(key)
                 cleaned = replace(record, reason=clean_text(record.reason), message=clean_text(record.message))
-                job.transitions.setdefault(number, cleaned)
+                if job.transitions.setdefault(number, cleaned) is cleaned:
+                    _notify(job, record, self.now())
                 if record.finished:
                     _finalize(job)
             case Deletion(job=key, time=time):
@@ -527,6 +554,31 @@ class MemoryHistory:
     def _recorded_jobs(self, namespace: str) -> list[RecordedJob]:
         found = [_recorded_job(job) for job in self.jobs_by_uid.values() if job.key.namespace == namespace]
         return sorted(found, key=lambda job: (job.created, job.uid), reverse=True)
+
+
+def _notify(job: MemoryJob, record: TransitionRecord, now: datetime) -> None:
+    """Tell a transition that is new to the sinks that asked for its event."""
+    if job.resolved is None:
+        return
+    row, spec, work = told_of(record), job.resolved["spec"], cast("dict[str, Any]", job.resolved)
+    told = {name: value for name, value in row.get("told", {}).items() if value is not None}
+    named = {"template": work.get("template"), "partition": spec.get("partitionKey")}
+    data = {
+        "namespace": job.key.namespace,
+        "name": job.key.name,
+        "uid": job.key.uid,
+        **{name: value for name, value in named.items() if value},
+        "phase": record.phase,
+        **told,
+    }
+    for wanted in spec.get("notifications") or ():
+        if row.get("event") in wanted["events"]:
+            sink, uid = wanted["sink"], job.key.uid
+            ahead = [one.due for one in job.notifications.values() if one.is_open and one.sink == sink]
+            due = max([now, *ahead])
+            job.notifications[sink, record.transition] = MemoryNotification(
+                uid, sink, record.transition, row["event"], record.time, data, now, due
+            )
 
 
 def _copied(value: Any) -> Any:

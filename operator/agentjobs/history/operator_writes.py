@@ -18,6 +18,7 @@ from agentjobs.contract import Resolved
 from agentjobs.core.job.observation import FinalResult, Progress
 from agentjobs.history.batcher import Batcher
 from agentjobs.history.database import Connection, Database
+from agentjobs.history.outbox_rows import told_of
 from agentjobs.history.records import (
     Deletion,
     JobKey,
@@ -284,6 +285,7 @@ class OperatorWrites:
             "resolved": Raw(resolved),
             "spec_hash": record.spec_hash,
             "partition_key": clean_text(record.resolved["spec"].get("partitionKey") or ""),
+            "notify": record.resolved["spec"].get("notifications") or None,
             # It may be stored otherwise than it came.
             "cleaned": "\ufffd" in str(resolved),
         }
@@ -375,4 +377,5 @@ def _transition_row(record: TransitionRecord) -> _Row:
         "reason": clean_text(record.reason),
         "message": clean_text(record.message),
         "finished": record.finished,
+        **told_of(record),
     }

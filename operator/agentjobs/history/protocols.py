@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from agentjobs.api.recorded import RecordedJob, RecordedStep, Story
 from agentjobs.api.recorded_models import CallsUnderWay
+from agentjobs.api.recorded_notifications import RecordedNotification
 from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, SessionStory
 from agentjobs.api.recorded_usage import JobModelUsage, RecordedCall, UsageBy, UsageReport
 from agentjobs.contract import Attempt, Event, MemoryHit, Resolved, ResultDocument, StepsBody, StepsPage
@@ -29,6 +30,7 @@ from agentjobs.history.model_records import (
     Take,
     Taken,
 )
+from agentjobs.history.outbox_records import Backlog, Due, Tried
 from agentjobs.history.pages import DEFAULT_LIMIT, Page
 from agentjobs.history.records import (
     JobRecord,
@@ -108,6 +110,52 @@ class OperatorHistory(Protocol):
         self, lives: Lives, *, listed_at: datetime, namespaces: Collection[str] | None = None
     ) -> int:
         """Mark open jobs from before `listed_at` (of `clock`) that do not live as deleted, and end their starts."""
+        ...
+
+
+class Outbox(Protocol):
+    """What a notifier takes and marks of notifications. They come with transitions of accepted jobs, once each."""
+
+    async def take(self, room: Mapping[str, int], *, lease: timedelta) -> list[Due]:
+        """Take what is due, of each sink as many as there is room for; nobody else takes it until the lease ends.
+
+        Of a job's notifications for one sink only the first that is neither sent nor given up.
+        """
+        ...
+
+    async def mark(self, tried: Tried) -> None:
+        """Note how a try ended. What was sent stays sent, and a failure counts only from who took it last."""
+        ...
+
+    async def give_up(self, sinks: Collection[str], *, after: timedelta) -> int:
+        """Give up what waits that long for a sink that is none of these; return how many."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """Return what waits."""
+        ...
+
+
+class NotificationReads(Protocol):
+    """What people see of notifications, and retry by hand."""
+
+    async def notifications(
+        self,
+        namespace: str,
+        *,
+        uid: str | None = None,
+        stuck: bool = False,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[RecordedNotification]:
+        """Return notifications of a namespace or of one job, newest first; with `stuck` those that failed, not sent.
+
+        Raises `errors.Invalid` for a wrong limit or cursor.
+        """
+        ...
+
+    async def retry(self, uid: str, sink: str | None = None) -> int:
+        """Try a job's notifications again now that failed or were given up, all or of one sink; return how many."""
         ...
 
 

@@ -66,6 +66,17 @@ class StartEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a notification of a transition tells beside the transition itself, as the status holds it."""
+
+    attempts: int
+    summary: str = ""
+    outcome: str | None = None
+    cost: str | None = None
+    """In US dollars."""
+
+
+@dataclass(frozen=True, slots=True)
 class TransitionRecord:
     """One change of a job's phase, numbered by `status.transitions`.
 
@@ -80,6 +91,8 @@ class TransitionRecord:
     reason: str
     message: str = ""
     finished: bool = False
+    told: Told | None = None
+    """For the sinks that the job names, where its phase is an event."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """Prunes history: what ended long ago and whose object is gone. Run by the leading operator beside its work.
 
-Events and steps go first, they are most of it, and with them what was asked and answered in model calls; then whole
-jobs. Nothing of a job that has not ended, or whose object still exists, is touched. What belongs to no job goes by its
-own age: usage by day, what queues spent, and what proxies left behind. Rows go in batches with pauses between them, so
-that deleting a year never competes with starting a job; what a crash leaves is found again by the next sweep.
+Events and steps go first, they are most of it, and with them what was asked and answered in model calls, and
+notifications that were sent; then whole jobs. Nothing of a job that has not ended, or whose object still exists, is
+touched. What belongs to no job goes by its own age: usage by day, what queues spent, and what proxies left behind. Rows
+go in batches with pauses between them, so that deleting a year never competes with starting a job; what a crash leaves
+is found again by the next sweep.
 """
 
 import asyncio
@@ -33,8 +34,8 @@ BATCH: Final = 2000
 PAUSE_SECONDS: Final = 1.0
 SHARE: Final = 5
 # Children before parents; each is bounded by itself, because one job may have a hundred thousand events.
-_PARTS: Final = ("events", "steps", "model_calls", "transitions", "starts", "results")
-_DETAILS: Final = ("events", "steps", "contents")
+_PARTS: Final = ("events", "steps", "model_calls", "notifications", "transitions", "starts", "results")
+_DETAILS: Final = ("events", "steps", "contents", "told")
 _OF_NO_JOB: Final = (
     "model_usage",
     "queue_spend",
@@ -54,7 +55,7 @@ class _Job(NamedTuple):
     is_whole: bool
     """Whether it is to go as a whole."""
     has_details: bool
-    """Whether any of its events or steps, or contents of its model calls, are left."""
+    """Whether any of its events, steps or sent notifications, or contents of its model calls, are left."""
 
 
 async def every_hour(sweep: Callable[[], Awaitable[object]], *, sleep: Callable[[float], Awaitable[None]]) -> None:

@@ -475,14 +475,15 @@ queue_spend = Table(
     _money("cost"),
 )
 
-# What sinks are to be told of transitions: inserted with the transition, sent in order of a job's transitions.
+# What sinks are to be told of transitions: inserted with the transition, sent in order of a job's transitions. One that
+# is under way is due again when its lease ends. `inserted_at` is since when it waits.
 notifications = Table(
     "notifications",
     metadata,
     Column("uid", Text, ForeignKey(jobs.c.uid, ondelete="CASCADE"), primary_key=True),
     Column("sink", Text, primary_key=True),
     Column("transition", Integer, primary_key=True, autoincrement=False),
-    *_texts("cluster", "event"),
+    *_texts("cluster", "namespace", "event"),
     _time("time", nullable=False),
     Column("data", JSON, nullable=False),
     _time("inserted_at", nullable=False, server_default=func.clock_timestamp()),
@@ -495,6 +496,17 @@ notifications = Table(
 Index(
     "notifications_due_idx",
     notifications.c.cluster,
+    notifications.c.sink,
     notifications.c.due_at,
     postgresql_where=text("sent_at IS NULL AND given_up_at IS NULL"),
+)
+# Pages of one namespace, newest first.
+Index(
+    "notifications_inserted_idx",
+    notifications.c.cluster,
+    notifications.c.namespace,
+    notifications.c.inserted_at.desc(),
+    notifications.c.uid.desc(),
+    notifications.c.sink.desc(),
+    notifications.c.transition.desc(),
 )

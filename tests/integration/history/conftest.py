@@ -16,7 +16,7 @@ from agentjobs.contract import Resolved
 from agentjobs.history.database import Database
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.reads import Reads
-from agentjobs.history.records import Deletion, JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
+from agentjobs.history.records import Deletion, JobKey, JobRecord, StartEnd, StartRecord, Told, TransitionRecord
 from agentjobs.history.runner_writes import RunnerWrites
 
 CLUSTER = "c0ffee"
@@ -57,9 +57,11 @@ class Builder:
         pod = f"{self.key.name}-{number}"
         return StartEnd(self.key, number, attempt, pod, begun, ended, "Retry", "ToolError", True, message)
 
-    def transition(self, number: int, phase: str, *, finished: bool = False, message: str = "") -> TransitionRecord:
+    def transition(
+        self, number: int, phase: str, *, finished: bool = False, message: str = "", told: Told | None = None
+    ) -> TransitionRecord:
         time = NOON + timedelta(minutes=number)
-        return TransitionRecord(self.key, number, time, phase, f"{phase}Reason", message, finished)
+        return TransitionRecord(self.key, number, time, phase, f"{phase}Reason", message, finished, told)
 
     def deletion(self, minute: int = 30) -> Deletion:
         return Deletion(self.key, NOON + timedelta(minutes=minute))

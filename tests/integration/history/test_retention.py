@@ -139,6 +139,24 @@ async def test_what_was_asked_of_models_goes_with_the_steps_and_the_calls_with_t
     assert left() == {"model_usage": 1, "queue_spend": 1}
 
 
+async def test_notifications_that_were_sent_go_with_the_steps_and_others_with_their_job(
+    sweep, a_story, connected, database, left
+):
+    await a_story("old", ended=31, events=0, steps=0)
+    insert = f"""INSERT INTO {SCHEMA}.notifications
+        (uid, sink, transition, cluster, namespace, event, time, data, sent_at)
+        VALUES ('old', %s, 1, '{CLUSTER}', 'default', 'Started', now(), '{{}}', %s)"""
+    with psycopg.connect(database) as connection:
+        for sink, sent in (("took-it", "2026-01-31"), ("did-not", None)):
+            connection.execute(insert, (sink, sent))
+
+    assert await sweep() == {"told": 1}
+    assert left()["notifications"] == 1
+    end(database, "old", days=91)
+    assert (await sweep())["notifications"] == 1
+    assert left() == {}
+
+
 OLD = {
     "model_usage": "INSERT INTO agentjobs.model_usage (cluster, day, namespace, queue, partition_key, user_id, "
     "provider, model) VALUES ('c0ffee', now()::date - {}, 'default', '', '', '', '', '')",

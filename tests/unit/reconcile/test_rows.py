@@ -9,7 +9,8 @@ import pytest
 from agentjobs.api.job.status import AgentJobStatus
 from agentjobs.contract import Verdict
 from agentjobs.core.job.observation import FinalResult, parse_job
-from agentjobs.reconcile.job.rows import preview, with_result
+from agentjobs.history.records import Told
+from agentjobs.reconcile.job.rows import preview, transition, with_result
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 JOB = parse_job({"metadata": {"namespace": "default", "name": "hello", "uid": "u", "resourceVersion": "1"}})
@@ -88,3 +89,10 @@ async def test_history_knows_when_a_job_was_resumed(world):
         await world.act(seconds=10)
 
     assert told(world) == [("Running", 0), ("Retrying", 10), ("Suspended", 20), ("Retrying", 30)]
+
+
+def test_a_transition_tells_sinks_what_the_status_holds():
+    status = {"attempts": 2, "usage": {"costUSD": "0.5"}, "result": {"summary": "done", "outcome": "fixed"}}
+
+    assert transition(JOB, AgentJobStatus.parse(status)).told == Told(2, "done", "fixed", "0.5")
+    assert transition(JOB, AgentJobStatus.parse(None)).told == Told(0)

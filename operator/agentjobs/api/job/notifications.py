@@ -1,15 +1,27 @@
 """Whom a job tells what happens to it."""
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 from pydantic import Field
 
+from agentjobs.api.conditions import Phase
 from agentjobs.api.fields import DNS_LABEL
 from agentjobs.api.model import Model
 
 MAX_NOTIFICATIONS: Final = 8
 
 NotificationEvent = Literal["Started", "Retrying", "Suspended", "Succeeded", "Failed", "Cancelled"]
+
+EVENTS: Final[Mapping[str, NotificationEvent]] = {
+    Phase.RUNNING.value: "Started",
+    Phase.RETRYING.value: "Retrying",
+    Phase.SUSPENDED.value: "Suspended",
+    Phase.SUCCEEDED.value: "Succeeded",
+    Phase.FAILED.value: "Failed",
+    Phase.CANCELLED.value: "Cancelled",
+}
+"""The phases that are events. Every start is a change of phase to Running."""
 
 
 class Notification(Model):

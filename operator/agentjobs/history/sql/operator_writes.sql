@@ -14,16 +14,19 @@ SELECT uid FROM agentjobs.jobs WHERE uid = ANY(%(uids)s) ORDER BY uid FOR NO KEY
 
 -- name: accept
 INSERT INTO agentjobs.jobs
-    (uid, cluster, namespace, name, created_at, schedule, resolved, spec_hash, partition_key)
-SELECT uid, cluster, namespace, name, created_at, schedule, resolved, spec_hash, partition_key
+    (uid, cluster, namespace, name, created_at, schedule, resolved, spec_hash, partition_key, notify)
+SELECT uid, cluster, namespace, name, created_at, schedule, resolved, spec_hash, partition_key, notify
 FROM json_to_recordset(%(rows)s)
     AS job (
         uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text,
-        resolved json, spec_hash text, partition_key text
+        resolved json, spec_hash text, partition_key text, notify json
     )
 ORDER BY uid
 ON CONFLICT (uid) DO UPDATE
-SET resolved = excluded.resolved, spec_hash = excluded.spec_hash, partition_key = excluded.partition_key
+SET resolved = excluded.resolved,
+    spec_hash = excluded.spec_hash,
+    partition_key = excluded.partition_key,
+    notify = excluded.notify
 WHERE jobs.resolved IS NULL;
 
 -- name: accept_now
@@ -34,18 +37,19 @@ WITH given AS (
     FROM json_to_recordset(%(rows)s)
         AS job (
             uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text,
-            resolved json, spec_hash text, partition_key text, cleaned boolean
+            resolved json, spec_hash text, partition_key text, notify json, cleaned boolean
         )
 ), stored AS (
     INSERT INTO agentjobs.jobs
-        (uid, cluster, namespace, name, created_at, schedule, resolved, spec_hash, partition_key)
-    SELECT uid, cluster, namespace, name, created_at, schedule, resolved, spec_hash, partition_key
+        (uid, cluster, namespace, name, created_at, schedule, resolved, spec_hash, partition_key, notify)
+    SELECT uid, cluster, namespace, name, created_at, schedule, resolved, spec_hash, partition_key, notify
     FROM given
     ORDER BY uid
     ON CONFLICT (uid) DO UPDATE
     SET resolved = coalesce(jobs.resolved, excluded.resolved),
         spec_hash = coalesce(jobs.spec_hash, excluded.spec_hash),
-        partition_key = CASE WHEN jobs.resolved IS NULL THEN excluded.partition_key ELSE jobs.partition_key END
+        partition_key = CASE WHEN jobs.resolved IS NULL THEN excluded.partition_key ELSE jobs.partition_key END,
+        notify = CASE WHEN jobs.resolved IS NULL THEN excluded.notify ELSE jobs.notify END
     RETURNING uid, resolved
 )
 SELECT stored.uid, stored.resolved
@@ -96,13 +100,60 @@ FROM (
 WHERE starts.uid = newest.uid AND starts.start < newest.start AND starts.fenced_at IS NULL;
 
 -- name: insert_transitions
-INSERT INTO agentjobs.transitions (uid, transition, time, phase, reason, message, finished)
-SELECT uid, transition, time, phase, reason, message, finished
-FROM json_to_recordset(%(rows)s)
-    AS given (
-        uid text, transition integer, time timestamptz, phase text, reason text, message text, finished boolean
+-- A transition that is new is told to the sinks that asked for its event; its job was accepted before, or tells nobody.
+-- Behind one that waits for its next try, a notification waits as long.
+WITH given AS (
+    SELECT *
+    FROM json_to_recordset(%(rows)s)
+        AS given (
+            uid text, transition integer, time timestamptz, phase text, reason text, message text, finished boolean,
+            event text, told json
+        )
+), inserted AS (
+    INSERT INTO agentjobs.transitions (uid, transition, time, phase, reason, message, finished)
+    SELECT uid, transition, time, phase, reason, message, finished
+    FROM given
+    ORDER BY uid, transition
+    ON CONFLICT DO NOTHING
+    RETURNING uid, transition, phase
+)
+INSERT INTO agentjobs.notifications (uid, sink, transition, cluster, namespace, event, time, data, due_at)
+SELECT
+    jobs.uid,
+    wanted ->> 'sink',
+    given.transition,
+    jobs.cluster,
+    jobs.namespace,
+    given.event,
+    given.time,
+    json_strip_nulls(json_build_object(
+        'namespace', jobs.namespace,
+        'name', jobs.name,
+        'uid', jobs.uid,
+        'template', nullif(jobs.template, ''),
+        'partition', nullif(jobs.partition_key, ''),
+        'phase', given.phase,
+        'reason', given.told -> 'reason',
+        'message', given.told -> 'message',
+        'outcome', given.told -> 'outcome',
+        'summary', given.told -> 'summary',
+        'attempts', given.told -> 'attempts',
+        'costUSD', given.told -> 'costUSD'
+    )),
+    greatest(
+        clock_timestamp(),
+        (
+            SELECT max(before.due_at)
+            FROM agentjobs.notifications AS before
+            WHERE before.uid = jobs.uid AND before.sink = wanted ->> 'sink'
+                AND before.sent_at IS NULL AND before.given_up_at IS NULL
+        )
     )
-ORDER BY uid, transition
+FROM inserted
+JOIN given USING (uid, transition, phase)
+JOIN agentjobs.jobs ON jobs.uid = inserted.uid AND jobs.notify IS NOT NULL
+CROSS JOIN LATERAL json_array_elements(jobs.notify) AS wanted
+WHERE (wanted -> 'events')::jsonb ? given.event
 ON CONFLICT DO NOTHING;
 
 -- name: move

@@ -12,6 +12,9 @@ SELECT
     EXISTS (SELECT FROM agentjobs.events WHERE events.uid = jobs.uid)
         OR EXISTS (SELECT FROM agentjobs.steps WHERE steps.uid = jobs.uid)
         OR EXISTS (SELECT FROM agentjobs.model_calls AS calls WHERE calls.uid = jobs.uid AND calls.content IS NOT NULL)
+        OR EXISTS (
+            SELECT FROM agentjobs.notifications AS told WHERE told.uid = jobs.uid AND told.sent_at IS NOT NULL
+        )
         AS has_details
 FROM agentjobs.jobs
 WHERE jobs.cluster = %(cluster)s
@@ -37,6 +40,21 @@ UPDATE agentjobs.model_calls
 SET content = NULL
 WHERE id IN (
     SELECT id FROM agentjobs.model_calls WHERE uid = ANY(%(uids)s) AND content IS NOT NULL LIMIT %(batch)s
+);
+
+-- name: delete_told
+DELETE FROM agentjobs.notifications
+WHERE (uid, sink, transition) IN (
+    SELECT uid, sink, transition
+    FROM agentjobs.notifications
+    WHERE uid = ANY(%(uids)s) AND sent_at IS NOT NULL
+    LIMIT %(batch)s
+);
+
+-- name: delete_notifications
+DELETE FROM agentjobs.notifications
+WHERE (uid, sink, transition) IN (
+    SELECT uid, sink, transition FROM agentjobs.notifications WHERE uid = ANY(%(uids)s) LIMIT %(batch)s
 );
 
 -- name: delete_model_calls

@@ -14,12 +14,14 @@ from agentjobs.history.database import Database
 from agentjobs.history.memory import MemoryHistory
 from agentjobs.history.memory_model_calls import MemoryModelCalls, MemoryModelReports
 from agentjobs.history.memory_model_limits import MemoryModelLimits
+from agentjobs.history.memory_outbox import MemoryOutbox
 from agentjobs.history.memory_queue_models import MemoryQueueModels
 from agentjobs.history.memory_sessions import MemorySessions
 from agentjobs.history.model_calls import ModelCalls
 from agentjobs.history.model_limits import ModelLimits
 from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.operator_writes import OperatorWrites
+from agentjobs.history.outbox import Notifications, Outbox
 from agentjobs.history.protocols import OperatorHistory
 from agentjobs.history.queue_models import QueueModels
 from agentjobs.history.reads import Reads
@@ -31,6 +33,7 @@ EARLIER = (
     "UPDATE agentjobs.starts SET claimed_at = claimed_at - %(by)s, heartbeat_at = heartbeat_at - %(by)s",
     "UPDATE agentjobs.proxies SET since = since - %(by)s, seen_at = seen_at - %(by)s",
     "UPDATE agentjobs.model_calls SET began = began - %(by)s",
+    "UPDATE agentjobs.notifications SET inserted_at = inserted_at - %(by)s, due_at = due_at - %(by)s",
 )
 
 
@@ -45,6 +48,7 @@ class Backend:
     limits: protocols.ModelLimits
     reports: protocols.ModelReports
     queues: protocols.QueueModels
+    outbox: Any
     passes: Callable[[timedelta], Awaitable[None]]
 
     async def an_hour_passes(self) -> None:
@@ -55,11 +59,19 @@ class Backend:
 class InPostgres:
     """Sessions, artifacts and what people see of them, as one value."""
 
+    kinds: tuple[Any, ...] = (Sessions, Artifacts, SessionReads)
+
     def __init__(self, database: Database) -> None:
-        self._parts = [kind(database, cluster="c0ffee") for kind in (Sessions, Artifacts, SessionReads)]
+        self._parts = [kind(database, cluster="c0ffee") for kind in self.kinds]
 
     def __getattr__(self, name: str) -> Any:
         return next(getattr(part, name) for part in self._parts if hasattr(part, name))
+
+
+class OutboxInPostgres(InPostgres):
+    """The outbox for notifiers and for people, as one value."""
+
+    kinds = (Outbox, Notifications)
 
 
 @pytest.fixture(params=["postgres", "memory"])
@@ -82,7 +94,8 @@ async def backend(dsn: str | None) -> AsyncIterator[Backend]:
         runners, people = RunnerWrites(database, cluster="c0ffee"), Reads(database, cluster="c0ffee")
         operator, sessions = OperatorWrites(database, cluster="c0ffee"), InPostgres(database)
         calls = [kind(database, cluster="c0ffee") for kind in (ModelCalls, ModelLimits, ModelReports, QueueModels)]
-        yield Backend(operator, Gateway(runners, people), sessions, *calls, passes)
+        outbox = OutboxInPostgres(database)
+        yield Backend(operator, Gateway(runners, people), sessions, *calls, outbox, passes)
 
 
 def _in_memory() -> Backend:
@@ -95,7 +108,7 @@ def _in_memory() -> Backend:
     history = MemoryHistory(now=lambda: datetime.now(UTC) + ahead)
     ledger, limits = MemoryModelCalls(history), MemoryModelLimits(history.now)
     reports = MemoryModelReports(history, ledger, limits)
-    calls = ledger, limits, reports, MemoryQueueModels(history)
+    calls = ledger, limits, reports, MemoryQueueModels(history), MemoryOutbox(history)
     return Backend(history, Gateway(history, history), MemorySessions(history), *calls, passes)
 
 
@@ -107,6 +120,12 @@ def operator(backend: Backend) -> OperatorHistory:
 @pytest.fixture
 def gateway(backend: Backend) -> Gateway:
     return backend.gateway
+
+
+@pytest.fixture
+def outbox(backend: Backend) -> Any:
+    """What notifiers take, and people see."""
+    return backend.outbox
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def _add_notifications() -> None:
         "notifications",
         sa.Column("uid", sa.Text(), nullable=False),
         sa.Column("transition", sa.Integer(), nullable=False),
-        *_texts("sink", "cluster", "event"),
+        *_texts("sink", "cluster", "namespace", "event"),
         sa.Column("time", sa.DateTime(timezone=True), nullable=False),
         sa.Column("data", JSON(), nullable=False),
         sa.Column("inserted_at", sa.DateTime(timezone=True), server_default=_NOW, nullable=False),
@@ -112,7 +112,13 @@ def _add_notifications() -> None:
     op.create_index(
         "notifications_due_idx",
         "notifications",
-        ["cluster", "due_at"],
+        ["cluster", "sink", "due_at"],
         schema=SCHEMA,
         postgresql_where=sa.text("sent_at IS NULL AND given_up_at IS NULL"),
+    )
+    op.create_index(
+        "notifications_inserted_idx",
+        "notifications",
+        ["cluster", "namespace", *(sa.text(f"{name} DESC") for name in ("inserted_at", "uid", "sink", "transition"))],
+        schema=SCHEMA,
     )

@@ -1,0 +1,155 @@
+"""The outbox: notifications that wait for their sinks, as the notifiers of one cluster take and mark them.
+
+Rows come with the transitions (`operator_writes`). No transaction is open while one is sent: taking it moves its time
+behind a lease. A notifier that dies leaves a row that is due when its lease ends, so a sink hears of it at least once,
+and of a job's transitions in their order.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from psycopg.rows import dict_row
+from psycopg.types.json import Json
+
+from agentjobs.api.recorded_notifications import RecordedNotification
+from agentjobs.history.batcher import Batcher
+from agentjobs.history.database import Connection, Database
+from agentjobs.history.outbox_records import Backlog, Due, Tried
+from agentjobs.history.pages import DEFAULT_LIMIT, Page, checked_limit, page_of, parse_cursor
+from agentjobs.history.sanitize import clean_text
+from agentjobs.history.statements import load
+
+_SQL: Final = load("outbox")
+_CONDITIONS: Final = "/* conditions */"
+_OLDER: Final = (
+    "AND (told.inserted_at, told.uid, told.sink, told.transition)"
+    " < (%(since)s, %(last_uid)s, %(last_sink)s, %(last_transition)s) "
+)
+_OF_JOB: Final = "AND told.uid = %(uid)s "
+_STUCK: Final = "AND told.sent_at IS NULL AND (told.given_up_at IS NOT NULL OR told.error <> '') "
+
+NO_SINK: Final = "the installation has no sink of this name"
+
+
+class Outbox:
+    """What a notifier takes and marks.
+
+    Args:
+        cluster: uid of the namespace kube-system; only its rows are taken.
+
+    Every method raises `errors.Unavailable` when the database cannot answer within five seconds.
+    """
+
+    def __init__(self, database: Database, *, cluster: str) -> None:
+        self._database = database
+        self._cluster = cluster
+        self._marks = Batcher(self._mark)
+
+    async def take(self, room: Mapping[str, int], *, lease: timedelta) -> list[Due]:
+        """Take what is due, of each sink as many as there is room for; nobody else takes it until the lease ends."""
+        wanted = [{"sink": sink, "room": count} for sink, count in room.items() if count > 0]
+        if not wanted:
+            return []
+        asked = {"rows": _json(wanted), "cluster": self._cluster, "lease": lease}
+
+        async def work(connection: Connection) -> list[Due]:
+            rows = await (await connection.execute(_SQL["take"], asked)).fetchall()
+            return [Due(*row) for row in rows]
+
+        return await self._database.autocommit(work)
+
+    async def mark(self, tried: Tried) -> None:
+        """Note how a try ended. What was sent stays sent, and a failure counts only from who took it last."""
+        await self._marks(tried)
+
+    async def _mark(self, batch: Sequence[Tried]) -> list[None]:
+        asked = {"rows": _json([_row(tried) for tried in batch])}
+        await self._database.autocommit(lambda connection: connection.execute(_SQL["mark"], asked))
+        return [None] * len(batch)
+
+    async def give_up(self, sinks: Collection[str], *, after: timedelta) -> int:
+        """Give up what waits that long for a sink that is none of these; return how many."""
+        asked = {"cluster": self._cluster, "sinks": list(sinks), "after": after, "error": NO_SINK}
+
+        async def work(connection: Connection) -> int:
+            return (await connection.execute(_SQL["give_up"], asked)).rowcount
+
+        return await self._database.autocommit(work)
+
+    async def backlog(self) -> Backlog:
+        """Return what waits."""
+
+        async def work(connection: Connection) -> Any:
+            return await (await connection.execute(_SQL["backlog"], {"cluster": self._cluster})).fetchone()
+
+        row = await self._database.autocommit(work)
+        return Backlog(row.pending, row.oldest or timedelta(0))
+
+
+class Notifications:
+    """What people see of the outbox of one cluster, and retry by hand."""
+
+    def __init__(self, database: Database, *, cluster: str) -> None:
+        self._database = database
+        self._cluster = cluster
+
+    async def notifications(
+        self,
+        namespace: str,
+        *,
+        uid: str | None = None,
+        stuck: bool = False,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[RecordedNotification]:
+        """Return notifications of a namespace or of one job, newest first; with `stuck` those that failed, not sent.
+
+        Raises:
+            errors.Invalid: `limit` or `cursor` is wrong.
+        """
+        limit = checked_limit(limit)
+        asked: dict[str, Any] = {"cluster": self._cluster, "namespace": namespace, "limit": limit + 1, "uid": uid}
+        conditions = (_OF_JOB if uid is not None else "") + (_STUCK if stuck else "")
+        if cursor is not None:
+            names = ("since", "last_uid", "last_sink", "last_transition")
+            conditions += _OLDER
+            asked |= zip(names, parse_cursor(cursor, (datetime, str, str, int)), strict=True)
+        statement = _SQL["notifications"].replace(_CONDITIONS, conditions)
+
+        async def work(connection: Connection) -> list[dict[str, Any]]:
+            return await (await connection.cursor(row_factory=dict_row).execute(statement, asked)).fetchall()
+
+        rows = await self._database.autocommit(work)
+        found = [RecordedNotification.model_validate(row) for row in rows]
+        return page_of(found[:limit], place_of, more=len(found) > limit)
+
+    async def retry(self, uid: str, sink: str | None = None) -> int:
+        """Try a job's notifications again now that failed or were given up, all or of one sink; return how many."""
+
+        async def work(connection: Connection) -> int:
+            return (await connection.execute(_SQL["again"], {"uid": uid, "sink": sink})).rowcount
+
+        return await self._database.autocommit(work)
+
+
+def place_of(one: RecordedNotification) -> tuple[datetime, str, str, int]:
+    """Where a notification stands in the list, newest first."""
+    return one.since, one.uid, one.sink, one.transition
+
+
+def _row(tried: Tried) -> dict[str, Any]:
+    return {
+        "uid": tried.due.uid,
+        "sink": tried.due.sink,
+        "transition": tried.due.transition,
+        "tries": tried.due.tries,
+        "outcome": tried.outcome.value,
+        "seconds": tried.retry_in.total_seconds(),
+        "error": clean_text(tried.error),
+    }
+
+
+def _json(rows: Sequence[Any]) -> Json:
+    return Json(rows, msgspec.json.encode)

@@ -1,0 +1,44 @@
+"""What the outbox keeps of a transition: bounded texts, whatever a model or a user wrote. Pure.
+
+`operator_writes` stores it, `memory` keeps it, `notifier` makes messages of it.
+"""
+
+import json
+from typing import Any, Final
+
+from agentjobs.api.job.notifications import EVENTS
+from agentjobs.contract import cut
+from agentjobs.history.records import TransitionRecord
+from agentjobs.history.sanitize import clean_text
+
+# As JSON, in which one byte may take six. With the names, a notification stays below 8 KiB.
+MAX_TEXT: Final = 2048
+# Enough for any class of error, outcome or amount that a status may hold.
+_MAX_WORD: Final = 256
+
+
+def told_of(record: TransitionRecord) -> dict[str, Any]:
+    """Return which event a transition is and what its notifications tell; nothing for a phase that is no event."""
+    event = EVENTS.get(record.phase)
+    if event is None:
+        return {}
+    told = record.told
+    return {
+        "event": event,
+        "told": {
+            "reason": bounded(record.reason, _MAX_WORD) or None,
+            "message": bounded(record.message) or None,
+            "outcome": bounded(told.outcome or "", _MAX_WORD) or None if told else None,
+            "summary": bounded(told.summary) or None if told else None,
+            "attempts": told.attempts if told else None,
+            "costUSD": told.cost if told else None,
+        },
+    }
+
+
+def bounded(text: str, limit: int = MAX_TEXT) -> str:
+    """Return a text that takes at most `limit` bytes as JSON."""
+    text = cut(clean_text(text), limit)
+    while (size := len(json.dumps(text, ensure_ascii=False).encode()) - 2) > limit:
+        text = cut(text, max(8, len(text.encode()) * limit // size - 4))
+    return text

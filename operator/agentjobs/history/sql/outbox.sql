@@ -1,0 +1,123 @@
+-- What `outbox` asks. Parameters: %(name)s; `rows` is a JSON array of objects, one a row.
+
+-- name: take
+-- Of each sink as many as there is room for, the longest due first. One that another notifier takes at this moment is
+-- passed over. Until the lease ends no one else takes it, and none behind it goes before it.
+WITH heads AS (
+    SELECT chosen.*
+    FROM json_to_recordset(%(rows)s) AS wanted (sink text, room integer)
+    CROSS JOIN LATERAL (
+        SELECT head.uid, head.sink, head.transition
+        FROM agentjobs.notifications AS head
+        WHERE head.cluster = %(cluster)s AND head.sink = wanted.sink
+            AND head.sent_at IS NULL AND head.given_up_at IS NULL
+            AND head.due_at <= statement_timestamp()
+            AND NOT EXISTS (
+                SELECT
+                FROM agentjobs.notifications AS before
+                WHERE before.uid = head.uid AND before.sink = head.sink AND before.transition < head.transition
+                    AND before.sent_at IS NULL AND before.given_up_at IS NULL
+            )
+        ORDER BY head.due_at
+        LIMIT wanted.room
+        FOR UPDATE SKIP LOCKED
+    ) AS chosen
+)
+UPDATE agentjobs.notifications
+SET tries = notifications.tries + 1, due_at = clock_timestamp() + %(lease)s::interval
+FROM heads
+WHERE notifications.uid = heads.uid
+    AND notifications.sink = heads.sink
+    AND notifications.transition = heads.transition
+RETURNING
+    notifications.uid,
+    notifications.sink,
+    notifications.transition,
+    notifications.event,
+    notifications.time,
+    notifications.data,
+    notifications.tries,
+    clock_timestamp() - notifications.inserted_at AS waited;
+
+-- name: mark
+-- One that a sink took was sent, whoever sent it. That it failed only who took it last may say. Those behind it are due
+-- when it is due again, or now.
+WITH marked AS (
+    UPDATE agentjobs.notifications
+    SET sent_at = CASE WHEN given.outcome = 'Sent' THEN clock_timestamp() END,
+        given_up_at = CASE WHEN given.outcome = 'GivenUp' THEN clock_timestamp() END,
+        due_at = clock_timestamp() + given.seconds * interval '1 second',
+        error = given.error
+    FROM json_to_recordset(%(rows)s)
+        AS given (
+            uid text, sink text, transition integer, tries integer, outcome text, seconds double precision, error text
+        )
+    WHERE notifications.uid = given.uid
+        AND notifications.sink = given.sink
+        AND notifications.transition = given.transition
+        AND notifications.sent_at IS NULL
+        AND (given.outcome = 'Sent' OR (notifications.tries = given.tries AND notifications.given_up_at IS NULL))
+    RETURNING notifications.uid, notifications.sink, notifications.transition, notifications.due_at
+)
+UPDATE agentjobs.notifications AS later
+SET due_at = marked.due_at
+FROM marked
+WHERE later.uid = marked.uid
+    AND later.sink = marked.sink
+    AND later.transition > marked.transition
+    AND later.sent_at IS NULL
+    AND later.given_up_at IS NULL;
+
+-- name: give_up
+-- Of sinks that there are no more, and that nobody takes.
+UPDATE agentjobs.notifications
+SET given_up_at = clock_timestamp(), error = %(error)s
+WHERE cluster = %(cluster)s
+    AND sent_at IS NULL
+    AND given_up_at IS NULL
+    AND sink <> ALL(%(sinks)s)
+    AND inserted_at < clock_timestamp() - %(after)s::interval;
+
+-- name: backlog
+SELECT count(*) AS pending, clock_timestamp() - min(inserted_at) AS oldest
+FROM agentjobs.notifications
+WHERE cluster = %(cluster)s AND sent_at IS NULL AND given_up_at IS NULL;
+
+-- name: notifications
+SELECT
+    told.uid,
+    told.namespace,
+    jobs.name,
+    told.sink,
+    told.transition,
+    told.event,
+    told.time,
+    told.inserted_at AS since,
+    told.tries,
+    CASE
+        WHEN told.sent_at IS NOT NULL THEN 'Sent'
+        WHEN told.given_up_at IS NOT NULL THEN 'GivenUp'
+        WHEN told.error <> '' THEN 'Retrying'
+        ELSE 'Waiting'
+    END AS state,
+    CASE WHEN told.sent_at IS NULL AND told.given_up_at IS NULL THEN told.due_at END AS due,
+    coalesce(told.sent_at, told.given_up_at) AS ended,
+    told.error
+FROM agentjobs.notifications AS told
+JOIN agentjobs.jobs ON jobs.uid = told.uid
+WHERE told.cluster = %(cluster)s AND told.namespace = %(namespace)s
+/* conditions */
+ORDER BY told.inserted_at DESC, told.uid DESC, told.sink DESC, told.transition DESC
+LIMIT %(limit)s;
+
+-- name: again
+-- One that waits for its next try is tried now, one that was given up as if it were new. Of one that is tried at this
+-- moment a sink may hear twice.
+UPDATE agentjobs.notifications AS told
+SET given_up_at = NULL,
+    inserted_at = CASE WHEN told.given_up_at IS NULL THEN told.inserted_at ELSE clock_timestamp() END,
+    due_at = clock_timestamp()
+WHERE told.uid = %(uid)s
+    AND told.sent_at IS NULL
+    AND (told.given_up_at IS NOT NULL OR told.error <> '')
+    AND (%(sink)s::text IS NULL OR told.sink = %(sink)s);
