@@ -46,6 +46,7 @@ from agentjobs.history.records import (
     JobKey,
     JobRecord,
     Lives,
+    Newest,
     Record,
     StartEnd,
     StartRecord,
@@ -254,6 +255,22 @@ class MemoryHistory:
             if (key.namespace, key.schedule, key.name) == (namespace, schedule, name) and key.created >= since:
                 return key.uid
         return None
+
+    async def newest(self, namespace: str, names: Collection[str]) -> dict[str, Newest]:
+        """Return the newest job of each of these names."""
+        self._check_available()
+        found = reversed(self._recorded_jobs(namespace))
+        return {
+            job.name: Newest(job.uid, job.phase, job.reason, not self.jobs_by_uid[job.uid].is_open)
+            for job in found
+            if job.name in names
+        }
+
+    async def answers(self, uids: Collection[str]) -> dict[str, Raw]:
+        """Return the whole final answers of those that have one."""
+        self._check_available()
+        found = {uid: _text(self.jobs_by_uid[uid].result) for uid in uids if uid in self.jobs_by_uid}
+        return {uid: answer for uid, answer in found.items() if answer is not None}
 
     async def clock(self) -> datetime:
         """Return the time."""

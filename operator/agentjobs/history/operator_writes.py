@@ -24,6 +24,7 @@ from agentjobs.history.records import (
     JobKey,
     JobRecord,
     Lives,
+    Newest,
     Record,
     StartEnd,
     StartRecord,
@@ -195,6 +196,25 @@ class OperatorWrites:
         }
         uid: str | None = await self._value("job_of", asked)
         return uid
+
+    async def newest(self, namespace: str, names: Collection[str]) -> dict[str, Newest]:
+        """Return the newest job of each of these names that history has, also of those whose objects are gone."""
+        asked = {"cluster": self._cluster, "namespace": namespace, "names": list(names)}
+
+        async def work(connection: Connection) -> dict[str, Newest]:
+            rows: list[Any] = await (await connection.execute(_SQL["newest"], asked)).fetchall()
+            return {row.name: Newest(row.uid, row.phase, row.reason, row.ended) for row in rows}
+
+        return await self._database.autocommit(work) if asked["names"] else {}
+
+    async def answers(self, uids: Collection[str]) -> dict[str, Raw]:
+        """Return the whole final answers of those of these jobs that have one: each has up to 4 MiB."""
+
+        async def work(connection: Connection) -> dict[str, Raw]:
+            found = await connection.execute(_SQL["answers"], {"uids": list(uids)})
+            return {uid: Raw(answer) for uid, answer in await found.fetchall()}
+
+        return await self._database.autocommit(work) if uids else {}
 
     async def clock(self) -> datetime:
         """Return the database's time, which `close_vanished` compares with."""

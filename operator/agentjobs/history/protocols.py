@@ -35,6 +35,7 @@ from agentjobs.history.pages import DEFAULT_LIMIT, Page
 from agentjobs.history.records import (
     JobRecord,
     Lives,
+    Newest,
     Record,
     StartEnd,
     StartRecord,
@@ -100,6 +101,14 @@ class OperatorHistory(Protocol):
 
     async def job_of(self, namespace: str, schedule: str, name: str, *, since: datetime) -> str | None:
         """Return the uid of a schedule's job of that name, made since then; None when there is none."""
+        ...
+
+    async def newest(self, namespace: str, names: Collection[str]) -> dict[str, Newest]:
+        """Return the newest job of each of these names that history has, also of those whose objects are gone."""
+        ...
+
+    async def answers(self, uids: Collection[str]) -> dict[str, Raw]:
+        """Return the whole final answers of those of these jobs that have one: `contract.Result` as text."""
         ...
 
     async def clock(self) -> datetime:

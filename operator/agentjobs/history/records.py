@@ -103,6 +103,17 @@ class Deletion:
     time: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest job that had a name, for jobs that wait for it."""
+
+    uid: str
+    phase: str
+    """`Deleted` where its object vanished before it had ended."""
+    reason: str
+    ended: bool
+
+
 Record = JobRecord | StartRecord | StartEnd | TransitionRecord | Deletion
 
 

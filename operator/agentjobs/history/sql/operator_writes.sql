@@ -330,6 +330,20 @@ WHERE cluster = %(cluster)s AND namespace = %(namespace)s AND name = %(name)s AN
     AND created_at >= %(since)s
 LIMIT 1;
 
+-- name: newest
+SELECT DISTINCT ON (name)
+    name,
+    uid,
+    CASE WHEN finished_at IS NULL AND deleted_at IS NOT NULL THEN 'Deleted' ELSE phase END AS phase,
+    reason,
+    finished_at IS NOT NULL OR deleted_at IS NOT NULL AS ended
+FROM agentjobs.jobs
+WHERE cluster = %(cluster)s AND namespace = %(namespace)s AND name = ANY(%(names)s)
+ORDER BY name, created_at DESC, uid DESC;
+
+-- name: answers
+SELECT uid, result::text FROM agentjobs.results WHERE uid = ANY(%(uids)s);
+
 -- name: clock
 SELECT clock_timestamp() AS now;
 

@@ -1,0 +1,56 @@
+"""Paths into an answer: what they find, and what they say when they find nothing."""
+
+import json
+
+import pytest
+from msgspec import Raw
+
+from agentjobs.history.answers import Missing, as_text, value_at, whole
+
+ANSWER = {"steps": [{"title": "one"}, {"title": "two"}], "n": 3, "none": None, "text": 'a "b"\n'}
+
+
+def raw(value):
+    return Raw(json.dumps(value).encode())
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("steps.1.title", "two"),
+        ("steps.0", '{"title":"one"}'),
+        ("n", "3"),
+        ("none", "null"),
+        ("text", 'a "b"\n'),
+    ],
+)
+def test_a_path_leads_to_a_text_or_to_json(path, text):
+    assert as_text(value_at(raw(ANSWER), path.split("."))) == text
+
+
+@pytest.mark.parametrize(
+    ("path", "at", "known"),
+    [
+        ("stages", "", ("steps", "n", "none", "text")),
+        ("steps.2", "steps", ("0", "1")),
+        ("steps.-1", "steps", ("0", "1")),
+        ("n.more", "n", ()),
+        ("text.0", "text", ()),
+    ],
+)
+def test_a_path_that_leads_nowhere_names_what_is_there(path, at, known):
+    assert value_at(raw(ANSWER), path.split(".")) == Missing(at, known)
+
+
+def test_many_or_long_names_are_not_all_told():
+    found = value_at(raw({"x" * 500 + str(n): n for n in range(50)}), ["y"])
+
+    assert isinstance(found, Missing)
+    assert len(found.known) == 10
+    assert all(len(name) <= 64 for name in found.known)
+
+
+def test_an_answer_says_its_object_else_its_text():
+    assert as_text(whole(raw({"text": "{}", "structured": {"a": 1}, "outcome": "Bug"})).content) == '{"a":1}'
+    assert as_text(whole(raw({"text": "Hello.", "structured": None, "usage": {}})).content) == "Hello."
+    assert whole(raw({"text": "", "structured": None})).outcome is None
