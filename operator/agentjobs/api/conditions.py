@@ -133,6 +133,14 @@ class SuspendedReason(Word):
         "BudgetExceeded",
         "A limit of `spec.budget` is reached, and its `onExceeded` is Suspend; raising the limit resumes the job.",
     )
+    QUEUE_DRAINED = (
+        "QueueDrained",
+        "`stopPolicy` of its queue is HoldAndDrain; the job continues by itself when that is over.",
+    )
+    QUEUE_BUDGET_EXCEEDED = (
+        "QueueBudgetExceeded",
+        "A budget of its queue is used up, whose `action` is Suspend; the job continues by itself when it has room.",
+    )
     RESUMED = "Resumed", "The job continues, after its last recorded step."
 
 

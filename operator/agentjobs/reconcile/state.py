@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from agentjobs.api_resource import Resource
 from agentjobs.core.job import needs
 from agentjobs.core.job.ended import EndedJob, KnownJob
-from agentjobs.core.job.observation import DEFAULT_QUEUE, Job, parse_job
+from agentjobs.core.job.observation import DEFAULT_QUEUE, Job, QueueStop, parse_job
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import (
     Admission,
@@ -106,6 +106,11 @@ class State:
     def policy(self, namespace: str, queue: str) -> QueuePolicy | None:
         """What a queue allows now: its object, else the installation; None when there is no such queue."""
         return self.policies.policy((namespace, queue))
+
+    def stop_of(self, job: Job) -> QueueStop | None:
+        """Why the queue that a job runs in, or ran in, lets it not go on; None when it does."""
+        place = job.status.queue
+        return self.policies.stop((job.namespace, place.name)) if place is not None else None
 
     def _queue_changed(self, name: QueueName, before: Queue | None, after: Queue | None) -> None:
         self.policies.observe(name, after)

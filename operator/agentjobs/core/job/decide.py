@@ -133,25 +133,28 @@ def _running(seen: Observation, active: AttemptRecord, now: datetime) -> Answer:
     """A start is active: what happens follows from the state of its pod."""
     job, pod = seen.job, seen.active_pod
     if pod is None:
-        if job.must_stop:
+        if seen.must_stop:
             return end_start(seen, active, None, lost("stopped before the pod was made"), now)
         return _missing(seen, active, now)
     if pod.ended:
         return end_start(seen, active, pod, _diagnosed(job, pod), now)
     if pod.deletion is not None:
         return _terminating(seen, active, pod, now)
-    if job.must_stop:
-        return Decision(StopPod(pod, _order(job)))
+    if seen.must_stop:
+        return Decision(StopPod(pod, _order(seen)))
     if pod.container_started is not None:
         return _started(seen, active, pod, pod.container_started, now)
     return _starting(seen, active, pod, now)
 
 
-def _order(job: Job) -> str:
+def _order(seen: Observation) -> str:
     """Why the job is to stop."""
+    job = seen.job
     if job.cancel:
         return "spec.cancel is set"
-    return "the job was deleted" if job.deleting else "spec.suspend is set"
+    if job.deleting:
+        return "the job was deleted"
+    return "spec.suspend is set" if job.suspend or seen.stop is None else seen.stop.message
 
 
 def _diagnosed(job: Job, pod: Pod) -> Ending:
@@ -232,7 +235,7 @@ def _stopping(seen: Observation, pod: Pod, now: datetime) -> Decision:
         return Decision(Keep(), again=now + ASK_AGAIN)
     if job.is_observed and seen.deleting_for < REPORT_STOP_AFTER:
         return Decision(Keep(), again=now + REPORT_STOP_AFTER - seen.deleting_for)
-    why = _order(job) if job.must_stop else pod.disruption or "it was deleted"
+    why = _order(seen) if seen.must_stop else pod.disruption or "it was deleted"
     until = f" until {pod.deletion:%H:%M:%S}" if pod.deletion else ""
     message = f"pod {pod.name} was told to stop and has its grace period{until}: {why}"
     return Decision(ReportPod(False, PodStartedReason.STOPPING, message), again=now + ASK_AGAIN)

@@ -33,7 +33,7 @@ SUSPENDED = "spec.suspend is true; set it to false and the job continues"
 
 def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, now: datetime) -> Answer:
     """The active start is over: charge it or not, and say what follows; or what has to be known first."""
-    ending = stopped(seen.job, ending)
+    ending = stopped(seen.job, ending, seen.stop)
     may_continue = (
         ending.verdict in (Verdict.RETRY, Verdict.SNOOZE) or ending.outcome is not None or _is_over_budget(ending)
     )
@@ -159,13 +159,20 @@ def _next_step(
         return Finish(Phase.FAILED, ending.reason, ending.message), False
     if ending.reason == ErrorClass.SUSPENDED:
         # The loss is our own doing: it spends nothing.
-        return Suspend(SuspendedReason.REQUESTED, SUSPENDED), False
+        return _suspension(seen), False
     if _is_past_deadline(seen, seen.spec, ending, ran):
         return Finish(Phase.FAILED, ErrorClass.DEADLINE_EXCEEDED, "timeouts.running was used up"), False
     following, charged = _again(seen, seen.spec, active, ending, now)
     if seen.job.suspend and isinstance(following, Again):
         return Suspend(SuspendedReason.REQUESTED, SUSPENDED, at=following.at), charged
     return following, charged
+
+
+def _suspension(seen: Observation) -> Suspend:
+    """The suspension for which a start was stopped. The job's own wish goes before its queue's."""
+    if seen.job.suspend or seen.stop is None:
+        return Suspend(SuspendedReason.REQUESTED, SUSPENDED)
+    return Suspend(seen.stop.reason, seen.stop.message)
 
 
 def _is_over_budget(ending: Ending) -> bool:

@@ -38,6 +38,7 @@ MODEL_SPREAD: Final = 0.1
 LEAST_SPREAD: Final = timedelta(seconds=2)
 MOST_SPREAD: Final = timedelta(seconds=30)
 _NO_LIMITS: Final = Limits()
+_BY_QUEUE: Final = (SuspendedReason.QUEUE_DRAINED, SuspendedReason.QUEUE_BUDGET_EXCEEDED)
 
 
 def end_requested(seen: Observation, now: datetime) -> Answer | None:
@@ -86,6 +87,15 @@ def references(seen: Observation, now: datetime) -> Answer | None:
 def suspension(seen: Observation, now: datetime) -> Answer | None:
     """Suspended by its spec or by a rule. It stands before all waits: to write one of them would end the suspension."""
     return _suspended(seen.job) if seen.job.accepted else None
+
+
+def queue_stop(seen: Observation, now: datetime) -> Answer | None:
+    """Was suspended by its queue, drained or without a budget, which does not let it run yet."""
+    job, stop = seen.job, seen.stop
+    said = find_condition(job.status.conditions, ConditionType.SUSPENDED)
+    if stop is None or said is None or not said.is_true or said.reason not in _BY_QUEUE or _is_resumed(job):
+        return None
+    return Decision(Keep() if said.reason == stop.reason else Suspend(stop.reason, stop.message))
 
 
 def budget(seen: Observation, now: datetime) -> Answer | None:
@@ -209,6 +219,7 @@ HOLDS: Final[tuple[Hold, ...]] = (
     broken_spec,
     references,
     suspension,
+    queue_stop,
     budget,
     queue,
     prices,

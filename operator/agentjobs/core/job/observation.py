@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from agentjobs.api.conditions import ConditionType, Phase, find_condition, is_true
+from agentjobs.api.conditions import ConditionType, Phase, SuspendedReason, find_condition, is_true
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, Lineage
 from agentjobs.api.problems import Problem
@@ -267,6 +267,14 @@ class Obstacle:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueStop:
+    """Why a queue lets no job run, not even those that do: the reason of the suspension, and its message."""
+
+    reason: SuspendedReason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     """How long the runner of a start has been silent; None when it is not known."""
 
@@ -324,6 +332,8 @@ class Observation:
     pods: tuple[Pod, ...] = ()
     """Pods whose controller is this very job (by uid)."""
     queue_known: bool = True
+    stop: QueueStop | None = None
+    """Why its queue lets the job not run on; None when it may."""
     references: frozenset[tuple[str, str]] = frozenset()
     """ConfigMap keys that the spec names, until the job is accepted."""
     missing: tuple[str, ...] | None = None
@@ -352,6 +362,11 @@ class Observation:
     progress: Progress | None = None
     """Of the active start, asked at its end."""
     result: FinalResult | None = None
+
+    @property
+    def must_stop(self) -> bool:
+        """Whether no pod of the job shall run, for good or for now, by its own object or by its queue."""
+        return self.job.must_stop or self.stop is not None
 
     @property
     def legal_spec(self) -> AgentJobSpec:

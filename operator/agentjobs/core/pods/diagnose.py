@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from agentjobs.contract import EXIT_FENCED, ErrorClass, Verdict
-from agentjobs.core.job.observation import Job, Obstacle
+from agentjobs.core.job.observation import Job, Obstacle, QueueStop
 from agentjobs.core.pods.pod import Pod, Waiting
 
 INFRA_DELAY = timedelta(seconds=5)  # long enough for a scheduler to see that a node is gone, short beside a model call
@@ -73,15 +73,16 @@ def lost(message: str, reason: ErrorClass = ErrorClass.RUNNER_LOST) -> Ending:
     return Ending(Verdict.SNOOZE, reason, message, delay=INFRA_DELAY, infra=True)
 
 
-def stopped(job: Job, ending: Ending) -> Ending:
-    """Name the ending of a start after the order to stop, if that is why it was lost."""
-    if ending.reason != ErrorClass.RUNNER_LOST or not job.must_stop:
+def stopped(job: Job, ending: Ending, stop: QueueStop | None) -> Ending:
+    """Name the ending of a start after the order to stop, of the job or of its queue, if that is why it was lost."""
+    if ending.reason != ErrorClass.RUNNER_LOST or not (job.must_stop or stop):
         return ending
     if job.cancel:
         return Ending(Verdict.CANCEL, ErrorClass.CANCELLED, "spec.cancel was set")
     if job.deleting:
         return Ending(Verdict.CANCEL, ErrorClass.JOB_DELETED, "the job was deleted")
-    return replace(ending, reason=ErrorClass.SUSPENDED, message="spec.suspend was set")
+    why = "spec.suspend was set" if job.suspend or stop is None else stop.message
+    return replace(ending, reason=ErrorClass.SUSPENDED, message=why)
 
 
 def silent(pod: str) -> Ending:

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agentjobs.api.conditions import SuspendedReason
 from agentjobs.api.problems import Problem
 from agentjobs.api.queues.spec import AgentQueueSpec
 from agentjobs.api.queues.status import AgentQueueStatus
 from agentjobs.api.queues.validation import read_queue
+from agentjobs.core.job.observation import QueueStop
 from agentjobs.core.queues.admission import Backlog, QueuePolicy, Rate, Stop, Strategy
 
 
@@ -46,6 +48,13 @@ def policy_of(spec: AgentQueueSpec) -> QueuePolicy:
         stopped=None if spec.stop_policy == "None" else Stop(spec.stop_policy),
         backlog=Backlog(backlog.max, backlog.on_full == "Reject") if backlog else None,
     )
+
+
+def drain_of(name: str, spec: AgentQueueSpec) -> QueueStop | None:
+    """Return why jobs of the queue may not run on, as its spec says."""
+    if spec.stop_policy != "HoldAndDrain":
+        return None
+    return QueueStop(SuspendedReason.QUEUE_DRAINED, f"stopPolicy of queue {name} is HoldAndDrain")
 
 
 def parse_queue(obj: Mapping[str, Any]) -> Queue:

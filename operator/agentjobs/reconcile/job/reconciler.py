@@ -112,6 +112,7 @@ class Jobs:
             pod_problems=self._facts.pod_problems(job, own.spec, memo),
             pods=pods,
             queue_known=spec is None or self._state.policy(job.namespace, spec.queue) is not None,
+            stop=self._state.stop_of(job),
             references=frozenset(config_map_keys(spec)) if spec and not job.accepted else frozenset(),
             missing=facts.missing,
             resolved=facts.resolved,

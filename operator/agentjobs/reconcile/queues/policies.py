@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from agentjobs.api.queues.spec import AgentQueueSpec
+from agentjobs.core.job.observation import QueueStop
 from agentjobs.core.queues.admission import QueuePolicy
-from agentjobs.core.queues.model import Queue, policy_of
+from agentjobs.core.queues.model import Queue, drain_of, policy_of
 from agentjobs.engine.cache import Cache, Name
 
 NOTHING_STARTS: Final = QueuePolicy(limit=0)
@@ -38,6 +39,11 @@ class Policies:
             return None
         uid, spec = self._legal.get(name, ("", None))
         return spec if uid == queue.uid else None
+
+    def stop(self, name: Name) -> QueueStop | None:
+        """Why jobs of a queue may not even run on; None when they may."""
+        spec = self.spec(name)
+        return None if spec is None else drain_of(name[1], spec)
 
     def policy(self, name: Name) -> QueuePolicy | None:
         """What a queue allows; None when there is no such queue."""

@@ -1,0 +1,73 @@
+"""HoldAndDrain empties a queue, and whatever it met goes on when the queue is open again."""
+
+from agentjobs.api.conditions import Phase
+from agentjobs.contract import Verdict
+
+
+def stop(world, policy):
+    world.edit("fast", kind="AgentQueue", stopPolicy=policy)
+
+
+def phases(world):
+    return [world.status(name).phase for name in sorted(world.jobs())]
+
+
+async def stop_pods(world):
+    for pod in world.living_pods():
+        world.end_pod(pod, Verdict.SNOOZE, reason="Interrupted", code=75)
+    await world.act(seconds=3)
+
+
+async def drained(world, count=2):
+    world.apply_queue()
+    for number in range(count):
+        world.apply(f"job-{number}", queue="fast")
+    await world.act()
+    for pod in world.pods():
+        world.run_pod(pod)
+    stop(world, "HoldAndDrain")
+    world.tell()
+    await world.settle()
+    await stop_pods(world)
+
+
+async def test_running_jobs_are_suspended_and_go_on_by_themselves(world):
+    await drained(world)
+    assert phases(world) == [Phase.SUSPENDED] * 2
+    assert world.status("job-0").reason == "QueueDrained"
+
+    stop(world, "None")
+    world.tell()
+    await world.settle()
+
+    assert phases(world) == [Phase.RUNNING] * 2
+    assert [(world.status("job-0").starts, world.status("job-0").attempts)] == [(2, 1)]
+
+
+async def test_hold_lets_running_jobs_finish(world):
+    world.apply_queue()
+    world.apply(queue="fast")
+    await world.act()
+    stop(world, "Hold")
+    await world.act(seconds=1)
+    world.end_jobs(Verdict.SUCCEED)
+    await world.act(seconds=1)
+
+    assert world.status().phase is Phase.SUCCEEDED
+
+
+async def test_a_drain_that_is_over_before_the_operator_comes_back_leaves_nothing_suspended(world):
+    await drained(world)
+    stop(world, "None")
+    world.restart()
+    await world.settle()
+
+    assert phases(world) == [Phase.RUNNING] * 2
+
+
+async def test_a_drained_queue_that_is_deleted_lets_its_jobs_say_so(world):
+    await drained(world, count=1)
+    world.remove("fast", kind="AgentQueue")
+    await world.act(seconds=1)
+
+    assert world.status("job-0").reason == "QueueNotFound"
