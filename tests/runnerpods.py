@@ -8,7 +8,7 @@ import httpx
 
 from agentjobs.dev.backends import Server, place_of
 from agentjobs.history.operator_writes import OperatorWrites
-from agentjobs.history.records import JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
+from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 RESOLVED = {"spec": {"retry": {"maxAttempts": 3}, "input": {"message": "hi"}}, "scripts": {}}
@@ -81,7 +81,7 @@ class Story:
         resolved = {**RESOLVED, "spec": {**RESOLVED["spec"], "input": {"message": message}}}
         record = JobRecord(job=job, resolved=resolved, spec_hash="abc")
         await self.operator.accept(
-            record, StartRecord(job=job, start=start, attempt=1, pod=f"{name}-{start}", time=NOW)
+            Acceptance(record, StartRecord(job=job, start=start, attempt=1, pod=f"{name}-{start}", time=NOW))
         )
 
     async def end(self, *, uid: str = "u1", name: str = "hello") -> None:

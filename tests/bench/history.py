@@ -17,7 +17,7 @@ from agentjobs.history import migrate
 from agentjobs.history.database import Database
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.reads import Reads
-from agentjobs.history.records import JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
+from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartEnd, StartRecord, TransitionRecord
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.writer import HistoryWriter
 from devcluster.postgres import EmbeddedPostgres
@@ -64,7 +64,7 @@ async def accept_all(history: OperatorWrites, numbers: range, at_once: int) -> f
 
     async def accept_some() -> None:
         for number in waiting:
-            await history.accept(a_job(number), a_start(number))
+            await history.accept(Acceptance(a_job(number), a_start(number)))
 
     begun = time.perf_counter()
     await asyncio.gather(*(accept_some() for _ in range(at_once)))
@@ -93,7 +93,7 @@ async def operator_cpu(history: OperatorWrites, numbers: range, at_once: int) ->
 
     async def run_some() -> None:
         for number in waiting:
-            await history.accept(a_job(number), a_start(number))
+            await history.accept(Acceptance(a_job(number), a_start(number)))
             put_end(writer, number)
             await history.final_result(f"uid-{number}")
 

@@ -25,7 +25,7 @@ from agentjobs.dev.parts import Part
 from agentjobs.history.database import Database
 from agentjobs.history.migrate import upgrade
 from agentjobs.history.operator_writes import OperatorWrites
-from agentjobs.history.records import JobKey, JobRecord, StartRecord
+from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartRecord
 from devcluster.apiserver import ApiServer
 from devcluster.client import NAMESPACES, PODS, SERVICE_ACCOUNTS, ApiError, Client
 from devcluster.ports import free_port
@@ -93,7 +93,7 @@ async def token_of(
     """Record a job with a start, make its pod and return the pod's token."""
     key = JobKey(f"uid-{name}", "default", name, datetime.now(UTC))
     start = StartRecord(key, 1, 1, f"{name}-1", datetime.now(UTC))
-    await history.accept(JobRecord(key, RESOLVED, "hash"), start)  # type: ignore[arg-type]
+    await history.accept(Acceptance(JobRecord(key, RESOLVED, "hash"), start))  # type: ignore[arg-type]
     owner = {
         "apiVersion": "agentjobs.dev/v1alpha1",
         "kind": "AgentJob",

@@ -31,7 +31,7 @@ from agentjobs.dev.parts import Part
 from agentjobs.history.database import Database
 from agentjobs.history.migrate import upgrade
 from agentjobs.history.operator_writes import OperatorWrites
-from agentjobs.history.records import JobKey, JobRecord, StartRecord
+from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartRecord
 from agentjobs.history.runner_writes import RunnerWrites
 from devcluster.apiserver import ApiServer
 from devcluster.client import NAMESPACES, SERVICE_ACCOUNTS, ApiError, Client
@@ -68,7 +68,9 @@ def spread(name: str, seconds: Sequence[float]) -> dict[str, float]:
 
 async def a_start(history: OperatorWrites, runners: RunnerWrites, name: str) -> str:
     key = JobKey(f"uid-{name}", "default", name, datetime.now(UTC))
-    await history.accept(JobRecord(key, RESOLVED, "hash"), StartRecord(key, 1, 1, f"{name}-1", datetime.now(UTC)))  # type: ignore[arg-type]
+    await history.accept(
+        Acceptance(JobRecord(key, RESOLVED, "hash"), StartRecord(key, 1, 1, f"{name}-1", datetime.now(UTC)))
+    )  # type: ignore[arg-type]
     await runners.claim(key.uid, 1, "pod", namespace="default", job=name)
     return key.uid
 

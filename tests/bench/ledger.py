@@ -22,7 +22,7 @@ from agentjobs.history import migrate
 from agentjobs.history.database import Database
 from agentjobs.history.model_calls import ModelCalls
 from agentjobs.history.operator_writes import OperatorWrites
-from agentjobs.history.records import JobKey, JobRecord, StartRecord
+from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartRecord
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.models.budget import Limits
 from devcluster.postgres import EmbeddedPostgres
@@ -56,7 +56,7 @@ async def make_jobs(database: Database) -> None:
     history, runners = OperatorWrites(database, cluster="bench"), RunnerWrites(database, cluster="bench")
     for number in range(JOBS):
         key, now = JobKey(f"job-{number}", "default", f"job-{number}", datetime.now(UTC)), datetime.now(UTC)
-        await history.accept(JobRecord(key, RESOLVED, "0"), StartRecord(key, 1, 1, f"job-{number}-1", now))
+        await history.accept(Acceptance(JobRecord(key, RESOLVED, "0"), StartRecord(key, 1, 1, f"job-{number}-1", now)))
         await runners.claim(key.uid, 1, "pod-1", namespace="default", job=key.name)
 
 

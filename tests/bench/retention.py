@@ -17,7 +17,7 @@ from agentjobs.contract import Resolved
 from agentjobs.history import migrate
 from agentjobs.history.database import Database
 from agentjobs.history.operator_writes import OperatorWrites
-from agentjobs.history.records import JobKey, JobRecord, StartRecord
+from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartRecord
 from agentjobs.history.retention import Retention
 from devcluster.postgres import EmbeddedPostgres
 
@@ -48,7 +48,9 @@ async def accepts(history: OperatorWrites, name: str) -> list[float]:
     for number in range(ACCEPTS):
         key = JobKey(f"{name}-{number}", "default", f"{name}-{number}", datetime.now(UTC))
         begun = time.perf_counter()
-        await history.accept(JobRecord(key, RESOLVED, "0"), StartRecord(key, 1, 1, f"{name}-1", datetime.now(UTC)))
+        await history.accept(
+            Acceptance(JobRecord(key, RESOLVED, "0"), StartRecord(key, 1, 1, f"{name}-1", datetime.now(UTC)))
+        )
         took.append(time.perf_counter() - begun)
     return sorted(took)
 

@@ -23,7 +23,7 @@ from agentjobs.history import migrate
 from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.database import Database
 from agentjobs.history.operator_writes import OperatorWrites
-from agentjobs.history.records import JobKey, JobRecord, StartRecord
+from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartRecord
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.sessions import Sessions
 from agentjobs.history.turns import TurnParts
@@ -70,7 +70,7 @@ class Jobs:
         own = {"appName": "shop", "userId": user, "sessionId": session or key.uid, "mode": "Continue"}
         spec: dict[str, Any] = {"retry": {"maxAttempts": 3}, "session": own}
         record = JobRecord(key, Resolved(spec=spec, scripts={}), "0badcafe")
-        await self.operator.accept(record, StartRecord(key, 1, 1, f"job-{number}-1", NOW))
+        await self.operator.accept(Acceptance(record, StartRecord(key, 1, 1, f"job-{number}-1", NOW)))
         await self.writes.claim(key.uid, 1, "pod", namespace="default", job=key.name)
         return key.uid, 1, "pod"
 

@@ -32,7 +32,7 @@ from agentjobs.history.database import Database
 from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.reads import Reads
-from agentjobs.history.records import JobKey, JobRecord, StartEnd, StartRecord
+from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartEnd, StartRecord
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.session_reads import SessionReads
 from agentjobs.history.sessions import Sessions
@@ -173,7 +173,7 @@ class World:
         session = {"appName": "crash", "userId": "system", "sessionId": job.uid, "mode": "New"}
         whole = {"agent": agent, "input": {"message": "Go."}, "session": session, "retry": {"maxAttempts": 3}}
         record = JobRecord(job.key, {"spec": whole | dict(topology.spec) | spec, "scripts": {}}, "hash")
-        await self._operator.accept(record, self._start(job, 1, 1))
+        await self._operator.accept(Acceptance(record, self._start(job, 1, 1)))
         return job
 
     async def start(self, job: Job, *, kill_at: int = 0, **variables: str) -> Start:

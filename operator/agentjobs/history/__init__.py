@@ -29,6 +29,8 @@
     journal          reads and records steps
     ownership        decides who owns a start, without I/O
     operator_writes  writes and queries of the operator
+    slots            slots of queues, claimed with the start that needs one
+    memory_slots     the same in memory, for tests
     writer           the operator's queue of writes: never blocks, survives an outage
     runner_writes    writes of runners through the gateway, behind the fence
     entries          timeline entries as they are stored, and their usage

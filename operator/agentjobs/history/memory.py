@@ -1,7 +1,7 @@
 """History in memory, for tests: it keeps the promises of the one on PostgreSQL, the fence among them, and needs none.
 
     history = MemoryHistory(now=lambda: moment)
-    await history.accept(job, start)
+    await history.accept(Acceptance(job, start))
     await history.claim(job.job.uid, 1, "pod-uid", namespace="default", job="hello")
 
 One value serves all three audiences. It belongs to one event loop. Of what PostgreSQL does only `Busy` is missing: no
@@ -37,11 +37,15 @@ from agentjobs.core.job.observation import FinalResult, Progress
 from agentjobs.core.job.policy import may_run_again
 from agentjobs.history import pages
 from agentjobs.history.entries import entries_of, new_events, total_usage
+from agentjobs.history.memory_slots import MemorySlots
 from agentjobs.history.model_records import CallOutcome, EndedCall, NewCall
 from agentjobs.history.outbox_rows import told_of
 from agentjobs.history.ownership import check, start_key
 from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, Page, checked_limit, page_of, parse_cursor
 from agentjobs.history.records import (
+    Acceptance,
+    Accepted,
+    Answer,
     Deletion,
     JobKey,
     JobRecord,
@@ -143,6 +147,7 @@ class MemoryJob:
     inserted: datetime
     resolved: Resolved | None = None
     spec_hash: str | None = None
+    queue: str = ""
     deleted: datetime | None = None
     result: Any = None
     """The final one."""
@@ -176,6 +181,7 @@ class MemoryHistory:
         self.now = now
         self.jobs_by_uid: dict[str, MemoryJob] = {}
         """All it holds. A test may look at it and change it."""
+        self.slots = MemorySlots(lambda: self.now())
         self.has_session: Callable[[str], bool] = lambda _uid: False
         """Whether a job begins with a session or a state. `MemorySessions` knows it."""
         self.away = False
@@ -183,14 +189,24 @@ class MemoryHistory:
 
     # The operator
 
-    async def accept(self, job: JobRecord, start: StartRecord | None = None) -> Resolved:
-        """Store a job and its start; return the work as first accepted."""
+    async def accept(self, asked: Acceptance) -> Answer:
+        """Store a job and its start with its slot."""
         self._check_available()
-        stored = self._accept(job)
-        if start is not None:
-            self._store(start)
+        stored = self._accept(asked.job)
         assert stored.resolved is not None
-        return stored.resolved
+        stored.queue = clean_text(asked.slot.queue if asked.slot else _queue(asked.job.resolved))
+        if asked.start is not None:
+            if asked.slot is not None:
+                refusal = self.slots.claim(stored.key, asked.start.start, asked.slot, stored.resolved)
+                if refusal is not None:
+                    return refusal
+            self._store(asked.start)
+        return Accepted(stored.resolved)
+
+    async def give_back(self, left: Collection[tuple[str, int]]) -> None:
+        """Free slots that a dead operator left."""
+        self._check_available()
+        self.slots.give_back(left)
 
     async def write(self, batch: Sequence[Record]) -> None:
         """Store all records or none."""
@@ -292,6 +308,7 @@ class MemoryHistory:
         ]
         for job in vanished:
             job.deleted = listed_at
+            self.slots.release_all(job.key.uid)
             for number, start in job.starts.items():
                 if start.end is None:
                     self._store(_vanished(job.key, number, start, listed_at))
@@ -521,7 +538,7 @@ class MemoryHistory:
         resolved = _copied(record.resolved)
         job = self._job(record.job)
         if job.resolved is None:
-            job.resolved, job.spec_hash = resolved, record.spec_hash
+            job.resolved, job.spec_hash, job.queue = resolved, record.spec_hash, _queue(resolved)
         return job
 
     def _store(self, record: Record) -> None:
@@ -542,8 +559,10 @@ class MemoryHistory:
                     _notify(job, record, self.now())
                 if record.finished:
                     _finalize(job)
+                    self.slots.release_all(key.uid)
             case Deletion(job=key, time=time):
                 job = self._job(key)
+                self.slots.release_all(key.uid)
                 job.deleted = min(job.deleted or time, time)
 
     def _end(self, record: StartEnd) -> None:
@@ -554,6 +573,7 @@ class MemoryHistory:
             start.started = min((time for time in (start.started, record.started) if time), default=None)
             start.fenced = start.fenced or self.now()
         self._fence_older(record.job.uid)
+        self.slots.release([(record.job.uid, record.start)])
 
     def _fence_older(self, uid: str) -> None:
         starts = self.jobs_by_uid[uid].starts
@@ -608,6 +628,10 @@ def _copied(value: Any) -> Any:
         return json.loads(dump_json(value))
     except ValueError as error:
         raise errors.Invalid(f"history cannot store this: {error}") from error
+
+
+def _queue(resolved: Resolved) -> str:
+    return clean_text(resolved["spec"].get("queue") or "")
 
 
 def _journal_head(job: MemoryJob, start: int) -> JournalHead:

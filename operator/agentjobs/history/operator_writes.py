@@ -7,6 +7,7 @@ a newer one whichever comes first. Two operators at once take the same locks in 
 """
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -16,10 +17,14 @@ from psycopg.types.json import Json
 
 from agentjobs.contract import Resolved
 from agentjobs.core.job.observation import FinalResult, Progress
+from agentjobs.history import slots
 from agentjobs.history.batcher import Batcher
 from agentjobs.history.database import Connection, Database
 from agentjobs.history.outbox_rows import told_of
 from agentjobs.history.records import (
+    Acceptance,
+    Accepted,
+    Answer,
     Deletion,
     JobKey,
     JobRecord,
@@ -66,27 +71,45 @@ class OperatorWrites:
         """Whether PostgreSQL is known to be away, so that every question fails at once."""
         return self._database.breaker.away
 
-    async def accept(self, job: JobRecord, start: StartRecord | None = None) -> Resolved:
-        """Store a job and, when it starts now, its start; return the work as first accepted.
+    async def accept(self, asked: Acceptance) -> Answer:
+        """Store a job and, when it starts now, its start with its slot.
 
-        One transaction, shared with others accepted at this moment. What returns may differ from `job.resolved`:
+        One transaction, shared with others accepted at this moment. The work that returns may differ from the job's:
         another operator, or this one before a crash, was first, and its work stands. Afterwards every earlier start of
-        the job is fenced.
+        the job is fenced, unless the start is refused.
         """
-        return await self._accepts((job, start))
+        return await self._accepts(asked)
 
-    async def _accept_all(self, batch: Sequence[tuple[JobRecord, StartRecord | None]]) -> list[Resolved]:
-        """Accept many in one transaction."""
-        jobs = _first((job for job, _ in batch), lambda job: job.job.uid)
-        begun = [start for _, start in batch if start is not None]
+    async def _accept_all(self, batch: Sequence[Acceptance]) -> list[Answer]:
+        """Accept many, in their order."""
+        answers: list[Answer] = []
+        for part in _one_start_a_job(batch):
+            answers += await self._accept_part(part)
+        return answers
 
-        async def work(tx: Connection) -> Any:
-            stored = await _execute(tx, "accept_now", [self._accept_row(job) for job in jobs.values()])
-            await _start(tx, begun)
-            return stored
+    async def _accept_part(self, batch: Sequence[Acceptance]) -> list[Answer]:
+        """Accept many in one transaction; what a refused start has to know is asked after it."""
+        jobs = _first(batch, lambda one: one.job.job.uid)
 
-        others = dict(await (await self._database.run(work)).fetchall())
-        return [others.get(job.job.uid, jobs[job.job.uid].resolved) for job, _ in batch]
+        async def work(tx: Connection) -> tuple[Any, Any]:
+            stored = await _execute(tx, "accept_now", [self._asked_row(one) for one in jobs.values()])
+            refused = await slots.claim(tx, batch, cluster=self._cluster)
+            await _start(tx, [one.start for one in batch if one.start], {one.job.job.uid for one in batch if one.slot})
+            return stored, refused
+
+        stored, refused = await self._database.run(work)
+        others = dict(await stored.fetchall())
+        of = [others.get(one.job.job.uid, jobs[one.job.job.uid].job.resolved) for one in batch]
+        answers: list[Answer] = [Accepted(resolved) for resolved in of]
+        if refused is not None and (reasons := dict(await refused.fetchall())):
+            found = await slots.refusals(self._database, batch, reasons, cluster=self._cluster)
+            for n, refusal in found.items():
+                answers[n] = replace(refusal, resolved=of[n])
+        return answers
+
+    async def give_back(self, left: Collection[tuple[str, int]]) -> None:
+        """Free slots of starts that a dead operator claimed and never began; none that was claimed within a minute."""
+        await slots.give_back(self._database, left)
 
     async def write(self, batch: Sequence[Record]) -> None:
         """Store records of any kinds in one transaction; writing them again changes nothing.
@@ -258,6 +281,7 @@ class OperatorWrites:
             uids = [row[0] for row in await locked.fetchall()]
             await tx.execute(_SQL["vanish"], {"uids": uids, "time": time})
             await tx.execute(_SQL["end_vanished"], {"uids": uids, "time": time})
+            await slots.release_all(tx, uids)
             return len(uids)
 
         return await self._database.run(work)
@@ -275,9 +299,13 @@ class OperatorWrites:
         changed = [_transition_row(each) for each in _of(TransitionRecord, batch)]
         await _execute(tx, "insert_transitions", changed)
         await _execute(tx, "move", changed)
-        if finished := sorted({each["uid"] for each in changed if each["finished"]}):
+        finished = sorted({each["uid"] for each in changed if each["finished"]})
+        if finished:
             await tx.execute(_SQL["finalize_results"], {"uids": finished})
-        await _execute(tx, "delete", [{"uid": each.job.uid, "time": each.time} for each in _of(Deletion, batch)])
+        gone = _of(Deletion, batch)
+        await _execute(tx, "delete", [{"uid": each.job.uid, "time": each.time} for each in gone])
+        await slots.release(tx, [(each.job.uid, each.start) for each in over.values()])
+        await slots.release_all(tx, {*finished, *(each.job.uid for each in gone)})
 
     async def _value(self, statement: str, asked: Mapping[str, Any]) -> Any:
         """Return the first column of the one row there may be."""
@@ -296,16 +324,24 @@ class OperatorWrites:
             "name": key.name,
             "created_at": key.created,
             "schedule": key.schedule,
+            "parent_uid": key.parent_uid,
         }
 
+    def _asked_row(self, asked: Acceptance) -> _Row:
+        """A job that starts is in the queue of its slot: it may have been moved there since it was accepted."""
+        row = self._accept_row(asked.job)
+        return row if asked.slot is None else {**row, "queue": clean_text(asked.slot.queue)}
+
     def _accept_row(self, record: JobRecord) -> _Row:
-        resolved = dump_json(record.resolved)
+        resolved, spec = dump_json(record.resolved), record.resolved["spec"]
         return {
             **self._key_row(record.job),
             "resolved": Raw(resolved),
             "spec_hash": record.spec_hash,
-            "partition_key": clean_text(record.resolved["spec"].get("partitionKey") or ""),
-            "notify": record.resolved["spec"].get("notifications") or None,
+            "partition_key": clean_text(spec.get("partitionKey") or ""),
+            "queue": clean_text(spec.get("queue") or ""),
+            "template": clean_text(record.template),
+            "notify": spec.get("notifications") or None,
             # It may be stored otherwise than it came.
             "cleaned": "\ufffd" in str(resolved),
         }
@@ -315,15 +351,35 @@ async def _execute(tx: Connection, statement: str, rows: Sequence[Any]) -> Any:
     return await tx.execute(_SQL[statement], {"rows": _json(rows)}) if rows else None
 
 
-async def _start(tx: Connection, begun: Sequence[StartRecord]) -> None:
+async def _start(tx: Connection, begun: Sequence[StartRecord], slotted: Collection[str] = ()) -> None:
+    """Insert starts; those of `slotted` jobs only where they hold a slot."""
     earliest = _first(sorted(begun, key=lambda record: record.time), lambda record: (record.job.uid, record.start))
-    await _execute(tx, "insert_starts", [_start_row(each) for each in earliest.values()])
-    await _fence_older(tx, begun)
+    rows = [{**_start_row(each), "slotted": each.job.uid in slotted} for each in earliest.values()]
+    await _execute(tx, "insert_starts", rows)
+    await _fence_older(tx, begun, slotted)
 
 
-async def _fence_older(tx: Connection, starts: Iterable[StartRecord | StartEnd]) -> None:
-    rows = [{"uid": each.job.uid, "start": each.start} for each in starts if each.start > 1]
+async def _fence_older(tx: Connection, starts: Iterable[StartRecord | StartEnd], slotted: Collection[str] = ()) -> None:
+    rows = [
+        {"uid": each.job.uid, "start": each.start, "slotted": each.job.uid in slotted}
+        for each in starts
+        if each.start > 1
+    ]
     await _execute(tx, "fence_older", rows)
+
+
+def _one_start_a_job(batch: Sequence[Acceptance]) -> list[list[Acceptance]]:
+    """Cut a batch where a job comes again that claims a slot: its claims are answered one after another."""
+    parts: list[list[Acceptance]] = [[]]
+    seen: dict[str, bool] = {}
+    for one in batch:
+        uid = one.job.job.uid
+        if uid in seen and (one.slot is not None or seen[uid]):
+            parts.append([])
+            seen.clear()
+        seen[uid] = seen.get(uid, False) or one.slot is not None
+        parts[-1].append(one)
+    return parts
 
 
 def _json(rows: Sequence[Any]) -> Json:

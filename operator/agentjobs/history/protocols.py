@@ -33,12 +33,12 @@ from agentjobs.history.model_records import (
 from agentjobs.history.outbox_records import Backlog, Due, Tried
 from agentjobs.history.pages import DEFAULT_LIMIT, Page
 from agentjobs.history.records import (
-    JobRecord,
+    Acceptance,
+    Answer,
     Lives,
     Newest,
     Record,
     StartEnd,
-    StartRecord,
     StoredEvent,
     TransitionRecord,
     TurnEvent,
@@ -57,8 +57,15 @@ class OperatorHistory(Protocol):
         """Whether history is known to be away, so that every question fails at once."""
         ...
 
-    async def accept(self, job: JobRecord, start: StartRecord | None = None) -> Resolved:
-        """Store a job and, when it starts now, its start; return the work as first accepted. Fences earlier starts."""
+    async def accept(self, asked: Acceptance) -> Answer:
+        """Store a job and, when it starts now, its start with its slot. A start that is stored fences earlier ones.
+
+        The same start asked again gets the same slot. A start that is refused leaves nothing.
+        """
+        ...
+
+    async def give_back(self, left: Collection[tuple[str, int]]) -> None:
+        """Free slots of starts that a dead operator claimed and never began; none that was claimed within a minute."""
         ...
 
     async def write(self, batch: Sequence[Record]) -> None:

@@ -4,9 +4,10 @@ Each carries its job's whole identity, so that any of them can come first, alone
 row. Pure; made by the reconciler, read by `operator_writes` and `writer`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 from msgspec import Raw, Struct
 
@@ -35,6 +36,12 @@ class JobRecord:
     resolved: Resolved
     spec_hash: str
 
+    @property
+    def template(self) -> str:
+        """Name of the AgentTemplate that it was merged with, empty for none."""
+        merged: Mapping[str, Any] = self.resolved.get("template") or {}  # type: ignore[assignment]
+        return str(merged.get("name") or "")
+
 
 @dataclass(frozen=True, slots=True)
 class StartRecord:
@@ -47,6 +54,87 @@ class StartRecord:
     time: datetime
     run: int | None = None
     """The run of steps that it begins, its own number; None when its claim finds out in which one it goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Most starts in any period of that length, of the whole queue or of each of its partitions."""
+
+    starts: int
+    period: timedelta
+    by_partition: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRequest:
+    """What a start asks of its queue, with the limits of this moment."""
+
+    queue: str
+    partition: str
+    limit: int
+    per_partition: int | None = None
+    rate: Rate | None = None
+    released: tuple[tuple[str, int], ...] = ()
+    """Starts, by uid and number, that have ended and that history may not know of: their slots are free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What is stored of a job before anything acts on it, with its start when it starts now."""
+
+    job: JobRecord
+    start: StartRecord | None = None
+    slot: SlotRequest | None = None
+    """What the start needs; None for one that needs no slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The job is stored, and its start if there was one. `resolved` is the work as first accepted."""
+
+    resolved: Resolved
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A start that holds a slot."""
+
+    uid: str
+    start: int
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoSlot:
+    """The job is stored, its start is not, nor is an earlier start fenced: the queue has no room."""
+
+    resolved: Resolved
+    reason: Literal["Slot", "Partition", "Rate"]
+    """What is full: the queue, the job's partition of it, or the starts of the period."""
+    retry_in: timedelta | None = None
+    """When the period has room again; None when only the end of a start makes room."""
+    holders: tuple[Holder, ...] = ()
+    """Those of the queue's slots that are older than a minute, oldest first: any may be a dead operator's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Another job has the key of this one, which is not to run."""
+
+    uid: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """A newer job of the same key has taken the place of this one, which is not to start."""
+
+    uid: str
+    name: str
+
+
+Answer = Accepted | NoSlot | Duplicate | Superseded
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class LocalHistory:
         self._monkeypatch = monkeypatch
         self.journal = None
 
-    async def accept(self, job, start):
+    async def accept(self, asked):
         """The file has its job from the claim."""
 
     async def claim(self, uid, start, pod, **place):

@@ -15,7 +15,7 @@ from agentjobs.client import AsyncClient, Client, UsageBy
 from agentjobs.errors import NotFound
 from agentjobs.history.database import Database
 from agentjobs.history.model_calls import ModelCalls
-from agentjobs.history.records import JobKey, JobRecord, StartRecord
+from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartRecord
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.models.config import parse
 
@@ -35,7 +35,7 @@ async def called(story, database, cluster):
         key = JobKey(uid="uid-9", namespace=cluster.namespace, name="costly", created=NOW)
         resolved = {"spec": {"retry": {"maxAttempts": 3}, "input": {"message": "hi"}, "queue": "agents"}, "scripts": {}}
         record = JobRecord(job=key, resolved=resolved, spec_hash="abc")
-        await story.operator.accept(record, StartRecord(key, 1, 1, "costly-1", NOW))
+        await story.operator.accept(Acceptance(record, StartRecord(key, 1, 1, "costly-1", NOW)))
         runners = RunnerWrites(open_database, cluster=uid_of_cluster)
         await runners.claim("uid-9", 1, "pod-1", namespace=cluster.namespace, job="costly")
         for cost, model in (("0.0123", "gemini-2.5-flash"), ("1.5", "gemini-2.5-pro")):

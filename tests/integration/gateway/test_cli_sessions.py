@@ -13,7 +13,7 @@ from agentjobs.client import AsyncClient, Client
 from agentjobs.errors import Conflict, NotFound
 from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.database import Database
-from agentjobs.history.records import JobKey, JobRecord, StartRecord
+from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartRecord
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.sessions import Sessions
 
@@ -41,7 +41,7 @@ async def a_runner(story, database, cluster):
             said = {"appName": app, "userId": user, "sessionId": session, "mode": "Continue"}
             spec = {"retry": {"maxAttempts": 3}, "input": {"message": "hi"}, "session": said}
             record = JobRecord(job=key, resolved={"spec": spec, "scripts": {}}, spec_hash="abc")
-            await story.operator.accept(record, StartRecord(key, 1, 1, f"{key.name}-1", NOW))
+            await story.operator.accept(Acceptance(record, StartRecord(key, 1, 1, f"{key.name}-1", NOW)))
             await writes.claim(uid, 1, "pod", namespace=cluster.namespace, job=key.name)
             return Runner(Both(*parts), uid, "pod")
 

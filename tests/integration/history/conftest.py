@@ -16,7 +16,16 @@ from agentjobs.contract import Resolved
 from agentjobs.history.database import Database
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.reads import Reads
-from agentjobs.history.records import Deletion, JobKey, JobRecord, StartEnd, StartRecord, Told, TransitionRecord
+from agentjobs.history.records import (
+    Acceptance,
+    Deletion,
+    JobKey,
+    JobRecord,
+    StartEnd,
+    StartRecord,
+    Told,
+    TransitionRecord,
+)
 from agentjobs.history.runner_writes import RunnerWrites
 
 CLUSTER = "c0ffee"
@@ -92,7 +101,7 @@ def gateway(connected: Database) -> Gateway:
 async def build(operator, a_job):
     """A job whose first start is recorded and not claimed."""
     build = a_job()
-    await operator.accept(build.job(), build.start(1))
+    await operator.accept(Acceptance(build.job(), build.start(1)))
     return build
 
 

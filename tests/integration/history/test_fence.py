@@ -20,6 +20,7 @@ from agentjobs import errors
 from agentjobs.history.database import Database
 from agentjobs.history.fence import Fence
 from agentjobs.history.operator_writes import OperatorWrites
+from agentjobs.history.records import Acceptance
 from agentjobs.history.runner_writes import RunnerWrites
 
 LOCK_START = "SELECT 1 FROM agentjobs.starts WHERE uid = %s AND start = 1 FOR UPDATE"
@@ -82,7 +83,7 @@ async def test_the_operators_lock_of_a_start_refuses_nothing(connected, gateway,
 
 async def test_bodies_of_two_starts_do_not_meet(gateway, operator, a_job, build, storing):
     other = a_job("uid-2", name="other")
-    await operator.accept(other.job(), other.start(1))
+    await operator.accept(Acceptance(other.job(), other.start(1)))
     await gateway.claim(other.uid, 1, "pod-b", **other.place)
 
     await write_event(gateway, other.uid, "pod-b")
@@ -126,7 +127,7 @@ async def test_writers_that_share_the_fence_write_beside_each_other(connected, c
 @pytest.mark.parametrize("share", [False, True], ids=["alone", "shared"])
 async def test_what_fences_a_start_waits_for_its_writer(connected, operator, gateway, claimed, share):
     async with Fence(connected)(claimed.uid, 1, "pod-a", share=share) as tx:
-        fencing = asyncio.create_task(operator.accept(claimed.job(), claimed.start(2)))
+        fencing = asyncio.create_task(operator.accept(Acceptance(claimed.job(), claimed.start(2))))
         while not (await (await tx.execute(WAITERS)).fetchone())[0]:
             await asyncio.sleep(0.01)
         await tx.execute(MARK, (claimed.uid,))
@@ -202,7 +203,7 @@ async def beat_once(single, build):
 
 
 async def accept(single, build):
-    await OperatorWrites(single, cluster="c0ffee").accept(build.job(), build.start(2))
+    await OperatorWrites(single, cluster="c0ffee").accept(Acceptance(build.job(), build.start(2)))
 
 
 @pytest.mark.parametrize(

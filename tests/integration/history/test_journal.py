@@ -10,6 +10,7 @@ from tests.integration.history.runner_calls import a_call, a_step, record
 from agentjobs import errors
 from agentjobs.history.database import Database
 from agentjobs.history.fence import Fence
+from agentjobs.history.records import Acceptance
 from agentjobs.history.runner_writes import RunnerWrites
 
 
@@ -79,7 +80,7 @@ async def test_steps_wait_for_another_body_of_their_start(connected, gateway, cl
 async def test_who_is_fenced_meanwhile_stores_nothing(connected, operator, gateway, claimed):
     async with Fence(connected)(claimed.uid, 1, "pod-1"):
         sending = asyncio.create_task(record(gateway, claimed.uid, 1, a_step("a")))
-        fencing = asyncio.create_task(operator.accept(claimed.job(), claimed.start(2)))
+        fencing = asyncio.create_task(operator.accept(Acceptance(claimed.job(), claimed.start(2))))
         await asyncio.sleep(0.1)
     results = await asyncio.gather(sending, fencing, return_exceptions=True)
     stored = len((await gateway.steps(claimed.uid)).items)

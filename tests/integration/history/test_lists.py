@@ -6,7 +6,7 @@ import pytest
 
 from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.errors import Gone, Invalid, Unavailable
-from agentjobs.history.records import Deletion
+from agentjobs.history.records import Acceptance, Deletion
 from agentjobs.metrics import Metrics
 from agentjobs.reconcile import Reconciler
 from agentjobs.reconcile.lists import Lists
@@ -100,7 +100,7 @@ async def test_a_job_that_only_history_knows_is_closed_by_a_later_list_too(lists
 async def test_a_start_feeds_history_with_what_it_lacks_and_nothing_else(lists, operator, a_job):
     whole, half = a_job("whole"), a_job("half")
     await operator.write([*(each.transition(2, "Succeeded", finished=True) for each in (whole, half)), whole.end(1)])
-    await operator.accept(half.job(), half.start(1))
+    await operator.accept(Acceptance(half.job(), half.start(1)))
     lists.server.jobs = [an_object(name, transitions=2, phase="Succeeded") for name in ("whole", "half", "unheard")]
 
     await sync(lists)

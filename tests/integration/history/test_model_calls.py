@@ -17,6 +17,7 @@ from agentjobs.history.database import Database
 from agentjobs.history.model_calls import BATCH, ModelCalls
 from agentjobs.history.model_records import MAX_CONTENT_BYTES, CallOutcome
 from agentjobs.history.operator_writes import OperatorWrites
+from agentjobs.history.records import Acceptance
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.models.budget import Fits, Limits, Spend, judge
 from agentjobs.models.tokens import Tokens
@@ -35,7 +36,9 @@ async def proxies(database):
 @pytest.fixture
 async def build(operator, gateway, a_job):
     build = a_job()
-    await operator.accept(build.job(session={"userId": "ann"}, queue="nightly", partitionKey="acme"), build.start(1))
+    await operator.accept(
+        Acceptance(build.job(session={"userId": "ann"}, queue="nightly", partitionKey="acme"), build.start(1))
+    )
     await gateway.claim(build.uid, 1, "pod-1", **build.place)
     return build
 
@@ -54,7 +57,7 @@ async def test_of_calls_at_once_through_two_proxies_as_many_begin_as_fit(proxies
 
 async def test_a_job_with_many_calls_at_once_does_not_hold_up_another(operator, gateway, build, a_job, connected):
     other = a_job("uid-2", name="other")
-    await operator.accept(other.job(), other.start(1))
+    await operator.accept(Acceptance(other.job(), other.start(1)))
     await gateway.claim(other.uid, 1, "pod-1", **other.place)
     ledger = ModelCalls(connected, cluster=CLUSTER)
     many = [asyncio.create_task(ledger.reserve(a_call_of(limits=FIVE))) for _ in range(300)]
@@ -135,7 +138,7 @@ def test_postgresql_judges_by_the_rule(database, a_job, limits, calls, own):
     async def judged():
         async with Database(database) as opened:
             ledger, build = ModelCalls(opened, cluster=CLUSTER), a_job(f"uid-{next(NUMBERS)}")
-            await OperatorWrites(opened, cluster=CLUSTER).accept(build.job(), build.start(1))
+            await OperatorWrites(opened, cluster=CLUSTER).accept(Acceptance(build.job(), build.start(1)))
             await RunnerWrites(opened, cluster=CLUSTER).claim(build.uid, 1, "pod-1", **build.place)
             for cost, tokens, ended in calls:
                 call = a_call_of(build.uid, cost=str(cost), tokens=tokens)
@@ -176,7 +179,7 @@ async def test_batches_of_the_same_jobs_in_any_order_meet_without_a_deadlock(pro
     calls = []
     for number in range(6):
         build = a_job(f"uid-{number}", name=f"job-{number}")
-        await operator.accept(build.job(), build.start(1))
+        await operator.accept(Acceptance(build.job(), build.start(1)))
         await gateway.claim(build.uid, 1, "pod-1", **build.place)
         calls += [a_call_of(build.uid) for _ in range(10)]
     await asyncio.gather(*(proxies[0].reserve(call) for call in calls))

@@ -3,6 +3,7 @@
 import asyncio
 
 from agentjobs.history.operator_writes import OperatorWrites
+from agentjobs.history.records import Acceptance
 
 ORDER = {"jobs": "uid", "starts": "start", "transitions": "transition"}
 
@@ -21,7 +22,7 @@ async def test_operators_that_accept_at_once_agree(connected, operator, a_job):
     operators = [OperatorWrites(connected, cluster="c-1") for _ in range(8)]
 
     stored = await asyncio.gather(
-        *(each.accept(build.job(f"from {number}"), build.start(1)) for number, each in enumerate(operators))
+        *(each.accept(Acceptance(build.job(f"from {number}"), build.start(1))) for number, each in enumerate(operators))
     )
 
     assert all(each == stored[0] for each in stored)
@@ -56,7 +57,10 @@ async def test_two_operators_with_the_same_jobs_do_not_lock_each_other_out(conne
     await asyncio.gather(
         operator.write([*batch, *ends]),
         operator.write([*reversed(ends), *reversed(batch)]),
-        *(operator.accept(a_job(f"uid-{number}").job(), a_job(f"uid-{number}").start(2)) for number in range(40)),
+        *(
+            operator.accept(Acceptance(a_job(f"uid-{number}").job(), a_job(f"uid-{number}").start(2)))
+            for number in range(40)
+        ),
     )
 
     async def count(connection):

@@ -18,6 +18,7 @@ from agentjobs.history.breaker import Away
 from agentjobs.history.database import Database
 from agentjobs.history.model_calls import ModelCalls
 from agentjobs.history.operator_writes import OperatorWrites
+from agentjobs.history.records import Acceptance
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.schema import SCHEMA
 from agentjobs.history.writer import HistoryWriter
@@ -78,18 +79,18 @@ async def test_records_put_while_postgres_dies_and_comes_back_are_stored_once(se
 async def test_an_absent_server_is_unavailable_at_once(server, a_job):
     async with Database(server.dsn) as database:
         history = OperatorWrites(database, cluster="c")
-        await history.accept(a_job().job(), a_job().start(1))
+        await history.accept(Acceptance(a_job().job(), a_job().start(1)))
         await server.stop()
 
         with pytest.raises(errors.Unavailable):
-            await history.accept(a_job().job(), a_job().start(2))
+            await history.accept(Acceptance(a_job().job(), a_job().start(2)))
 
 
 async def test_model_calls_are_booked_once_though_postgres_dies_between(server, a_job):
     build = a_job("spends")
     async with Database(server.dsn) as database:
         operator, ledger = OperatorWrites(database, cluster="c"), ModelCalls(database, cluster="c")
-        await operator.accept(build.job(), build.start(1))
+        await operator.accept(Acceptance(build.job(), build.start(1)))
         await RunnerWrites(database, cluster="c").claim(build.uid, 1, "pod-1", **build.place)
         calls = [a_call_of(build.uid) for _ in range(60)]
 
@@ -126,14 +127,14 @@ async def test_a_restart_between_two_calls_goes_unnoticed(server, a_job):
         await server.start()
 
         for number in (1, 2, 3):
-            await history.accept(a_job().job(), a_job().start(number))
+            await history.accept(Acceptance(a_job().job(), a_job().start(number)))
 
 
 async def test_a_restart_between_two_writes_of_a_runner_goes_unnoticed(server, a_job):
     build = a_job("restarted")
     async with Database(server.dsn) as database:
         runners = RunnerWrites(database, cluster="c")
-        await OperatorWrites(database, cluster="c").accept(build.job(), build.start(1))
+        await OperatorWrites(database, cluster="c").accept(Acceptance(build.job(), build.start(1)))
         await runners.claim(build.uid, 1, "pod", **build.place)
         for write in (runners.heartbeat, partial(runners.add_events, batch=[])):
             await server.stop()
@@ -166,7 +167,7 @@ async def test_a_caller_that_gives_up_while_it_returns_its_connection_takes_none
 async def test_a_caller_that_gives_up_waits_for_nothing_and_leaves_good_connections(database, a_job):
     async with Database(database, pool_size=2) as pool:
         history = OperatorWrites(pool, cluster="c")
-        await history.accept(a_job().job())
+        await history.accept(Acceptance(a_job().job()))
 
         async def hold(connection):
             await (await connection.execute("SELECT uid FROM agentjobs.jobs FOR UPDATE")).fetchall()
@@ -208,16 +209,16 @@ async def test_a_server_that_never_answers_holds_nobody_for_the_deadline():
 async def test_a_row_that_somebody_locked_is_unavailable_in_time_and_free_afterwards(database, a_job):
     async with Database(database) as slow, Database(database, deadline=1) as fast:
         history = OperatorWrites(fast, cluster="c")
-        await history.accept(a_job().job())
+        await history.accept(Acceptance(a_job().job()))
 
         async def hold(connection):
             await (await connection.execute("SELECT uid FROM agentjobs.jobs FOR UPDATE")).fetchall()
             with pytest.raises(errors.Unavailable):
-                await history.accept(a_job().job())
+                await history.accept(Acceptance(a_job().job()))
 
         await slow.run(hold)
 
-        await history.accept(a_job().job())
+        await history.accept(Acceptance(a_job().job()))
 
 
 @pytest.mark.parametrize("dsn", ["mysql://somewhere/db", "not a url", "postgresql://host:port/db"])

@@ -6,6 +6,7 @@ from psycopg import AsyncCursor
 from agentjobs import errors
 from agentjobs.contract import Event
 from agentjobs.history.operator_writes import OperatorWrites
+from agentjobs.history.records import Acceptance
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ async def test_other_namespaces_and_clusters_are_not_seen(connected, operator, g
 
 
 async def write_events(operator, gateway, build, count):
-    await operator.accept(build.job(), build.start(1))
+    await operator.accept(Acceptance(build.job(), build.start(1)))
     await gateway.claim(build.uid, 1, "pod", **build.place)
     batch = [
         Event(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="a", data={"n": seq}) for seq in range(count)

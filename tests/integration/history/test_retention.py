@@ -14,6 +14,7 @@ from agentjobs.history import retention
 from agentjobs.history.database import Database
 from agentjobs.history.model_calls import ModelCalls
 from agentjobs.history.operator_writes import OperatorWrites
+from agentjobs.history.records import Acceptance
 from agentjobs.history.retention import Retention
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.schema import SCHEMA
@@ -58,7 +59,7 @@ def a_story(connected, a_job, database):
     ):
         history, gateway = OperatorWrites(connected, cluster=cluster), RunnerWrites(connected, cluster=cluster)
         build = a_job(uid, namespace=namespace)
-        await history.accept(build.job(), build.start(1))
+        await history.accept(Acceptance(build.job(), build.start(1)))
         await gateway.claim(uid, 1, "pod", **build.place)
         told = [
             Event(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="a", data={})

@@ -10,6 +10,7 @@ from agentjobs import errors
 from agentjobs.history import session_removal
 from agentjobs.history.artifacts import Artifacts
 from agentjobs.history.fence import Fence
+from agentjobs.history.records import Acceptance
 from agentjobs.history.session_reads import SessionReads
 from agentjobs.history.session_retention import SessionRetention
 from agentjobs.history.sessions import Sessions
@@ -33,7 +34,7 @@ def a_runner(operator, gateway, a_job, connected):
     async def build(uid="uid-1", *, namespace="default", user="ann", session="s1"):
         build = a_job(uid, name=f"job-{uid}", namespace=namespace)
         said = {"appName": "shop", "userId": user, "sessionId": session, "mode": "Continue"}
-        await operator.accept(build.job(session=said), build.start(1))
+        await operator.accept(Acceptance(build.job(session=said), build.start(1)))
         await gateway.claim(uid, 1, "pod", **build.place)
         return Runner(Both(connected), uid, "pod")
 

@@ -16,7 +16,7 @@ from agentjobs.history.memory import MemoryHistory
 from agentjobs.history.memory_model_calls import MemoryModelCalls, MemoryModelReports
 from agentjobs.history.memory_model_limits import MemoryModelLimits
 from agentjobs.history.memory_sessions import MemorySessions
-from agentjobs.history.records import JobKey, JobRecord, StartRecord
+from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartRecord
 
 OURS = contract.TOKEN_AUDIENCE
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
@@ -147,7 +147,7 @@ class SpyHistory:
         spec = {"input": {"message": "from a ConfigMap"}, "retry": {"maxAttempts": 3}, "partitionKey": "shop"}
         spec["session"] = {"appName": "shop", "userId": "ann", "sessionId": "s1", "mode": "Continue"}
         begun = StartRecord(key, start, 1, f"hello-{start}", NOW)
-        await self.memory.accept(JobRecord(key, {"spec": spec, "scripts": {}}, "abc"), begun)
+        await self.memory.accept(Acceptance(JobRecord(key, {"spec": spec, "scripts": {}}, "abc"), begun))
         await self.memory.claim("u1", start, "p1", namespace=namespace, job="hello")
         return self.memory.jobs_by_uid["u1"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from agentjobs import contract
 from agentjobs.contract import StepKind
-from agentjobs.history.records import JobKey, JobRecord, StartRecord
+from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartRecord
 from agentjobs_runner.gateway import Gateway
 from agentjobs_runner.gateway_journal import GatewayJournal
 from agentjobs_runner.journal import NewStep
@@ -72,7 +72,7 @@ def start(app, history, kube):
         def begin(n, spec=None):
             resolved = {"spec": {"retry": {"maxAttempts": 9}, **(spec or {})}, "scripts": {}}
             record = StartRecord(KEY, n, n, f"hello-{n}", BEGAN)
-            asyncio.run(history.memory.accept(JobRecord(KEY, resolved, "abc"), record))
+            asyncio.run(history.memory.accept(Acceptance(JobRecord(KEY, resolved, "abc"), record)))
             kube.add_runner(f"t{n}", job="hello", start=n, uid="u1", pod_uid=f"p{n}")
             gateway = Gateway(client, lambda: f"t{n}")
             attempt = gateway.attempt(give_up=lambda: 0.0)

@@ -12,7 +12,7 @@ from agentjobs import contract
 from agentjobs.gateway import limits
 from agentjobs.gateway.bodies import parse
 from agentjobs.gateway.session_bodies import TurnBody, read_header
-from agentjobs.history.records import JobRecord, StartRecord
+from agentjobs.history.records import Acceptance, JobRecord, StartRecord
 from agentjobs.history.versions import CHUNK_BYTES
 from agentjobs.problem import Problem
 
@@ -40,7 +40,7 @@ async def next_job(kube, history):
     first = history.memory.jobs_by_uid["u1"]
     key = replace(first.key, uid="u2")
     begun = StartRecord(key, 1, 1, "hello-1", key.created)
-    await history.memory.accept(JobRecord(key, first.resolved, "abc"), begun)
+    await history.memory.accept(Acceptance(JobRecord(key, first.resolved, "abc"), begun))
     await history.memory.claim("u2", 1, "p2", namespace="default", job="hello")
     return {"Authorization": "Bearer t2"}
 

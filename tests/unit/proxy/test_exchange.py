@@ -14,7 +14,7 @@ from agentjobs.contract import HEADER_PATIENCE
 from agentjobs.history.memory import MemoryHistory
 from agentjobs.history.memory_model_calls import MemoryModelCalls
 from agentjobs.history.memory_model_limits import MemoryModelLimits
-from agentjobs.history.records import JobKey, JobRecord, StartRecord
+from agentjobs.history.records import Acceptance, JobKey, JobRecord, StartRecord
 from agentjobs.models.budget import Limits
 from agentjobs.models.config import parse
 from agentjobs.proxy import apis
@@ -229,7 +229,7 @@ class World:
     async def begin(self):
         job = JobKey("u1", "default", "hello", NOW, "")
         resolved = {"spec": {"retry": {"maxAttempts": 3}}, "scripts": {}}
-        await self.history.accept(JobRecord(job, resolved, "x"), StartRecord(job, 1, 1, "hello-1", NOW))
+        await self.history.accept(Acceptance(JobRecord(job, resolved, "x"), StartRecord(job, 1, 1, "hello-1", NOW)))
         await self.history.claim("u1", 1, "p1", namespace="default", job="hello")
 
     async def ask(self, client=None):

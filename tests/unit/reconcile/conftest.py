@@ -22,6 +22,7 @@ from agentjobs.core.job.observation import Progress
 from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.errors import AlreadyExists, Conflict, Fenced, NotFound, Unavailable
 from agentjobs.history.memory import MemoryHistory
+from agentjobs.history.records import Accepted
 from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.metrics import Metrics
 from agentjobs.models.budget import Limits, Scope, Spend
@@ -213,12 +214,12 @@ class World:
             return self._drop(key)
         return self._put(key, "MODIFIED", new)
 
-    async def accept(self, job, start=None):
+    async def accept(self, asked):
         self._available()
-        stored = await self.history.accept(job, start)
-        if start is not None:
-            self.starts.setdefault((job.job.uid, start.start), start.attempt)
-        return stored
+        answer, start = await self.history.accept(asked), asked.start
+        if start is not None and isinstance(answer, Accepted):
+            self.starts.setdefault((asked.job.job.uid, start.start), start.attempt)
+        return answer
 
     async def final_result(self, uid):
         self._available()

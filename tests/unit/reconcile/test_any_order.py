@@ -9,6 +9,7 @@ operator cannot read after a rollback goes on after the upgrade. A time-out with
 
 import copy
 from collections import defaultdict
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -81,8 +82,9 @@ class Older:
     def __getattr__(self, name):
         return getattr(self.world, name)
 
-    async def accept(self, job, start=None):
-        return self._read(job.job.uid, await self.world.accept(job, start))
+    async def accept(self, asked):
+        answer = await self.world.accept(asked)
+        return replace(answer, resolved=self._read(asked.job.job.uid, answer.resolved))
 
     async def resolved(self, uid):
         return self._read(uid, await self.world.resolved(uid))

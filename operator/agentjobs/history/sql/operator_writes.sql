@@ -1,10 +1,12 @@
 -- What `operator_writes` asks. Parameters: %(name)s; `rows` is a JSON array of objects, one a row.
 
 -- name: identify
-INSERT INTO agentjobs.jobs (uid, cluster, namespace, name, created_at, schedule)
-SELECT uid, cluster, namespace, name, created_at, schedule
+INSERT INTO agentjobs.jobs (uid, cluster, namespace, name, created_at, schedule, parent_uid)
+SELECT uid, cluster, namespace, name, created_at, schedule, parent_uid
 FROM json_to_recordset(%(rows)s)
-    AS job (uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text)
+    AS job (
+        uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text, parent_uid text
+    )
 ORDER BY uid
 ON CONFLICT DO NOTHING;
 
@@ -13,19 +15,25 @@ ON CONFLICT DO NOTHING;
 SELECT uid FROM agentjobs.jobs WHERE uid = ANY(%(uids)s) ORDER BY uid FOR NO KEY UPDATE;
 
 -- name: accept
-INSERT INTO agentjobs.jobs
-    (uid, cluster, namespace, name, created_at, schedule, resolved, spec_hash, partition_key, notify)
-SELECT uid, cluster, namespace, name, created_at, schedule, resolved, spec_hash, partition_key, notify
+INSERT INTO agentjobs.jobs (
+    uid, cluster, namespace, name, created_at, schedule, parent_uid,
+    resolved, spec_hash, partition_key, queue, template, notify
+)
+SELECT
+    uid, cluster, namespace, name, created_at, schedule, parent_uid,
+    resolved, spec_hash, partition_key, queue, template, notify
 FROM json_to_recordset(%(rows)s)
     AS job (
-        uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text,
-        resolved json, spec_hash text, partition_key text, notify json
+        uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text, parent_uid text,
+        resolved json, spec_hash text, partition_key text, queue text, template text, notify json
     )
 ORDER BY uid
 ON CONFLICT (uid) DO UPDATE
 SET resolved = excluded.resolved,
     spec_hash = excluded.spec_hash,
     partition_key = excluded.partition_key,
+    queue = excluded.queue,
+    template = excluded.template,
     notify = excluded.notify
 WHERE jobs.resolved IS NULL;
 
@@ -36,19 +44,25 @@ WITH given AS (
     SELECT *
     FROM json_to_recordset(%(rows)s)
         AS job (
-            uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text,
-            resolved json, spec_hash text, partition_key text, notify json, cleaned boolean
+            uid text, cluster text, namespace text, name text, created_at timestamptz, schedule text, parent_uid text,
+            resolved json, spec_hash text, partition_key text, queue text, template text, notify json, cleaned boolean
         )
 ), stored AS (
-    INSERT INTO agentjobs.jobs
-        (uid, cluster, namespace, name, created_at, schedule, resolved, spec_hash, partition_key, notify)
-    SELECT uid, cluster, namespace, name, created_at, schedule, resolved, spec_hash, partition_key, notify
+    INSERT INTO agentjobs.jobs (
+        uid, cluster, namespace, name, created_at, schedule, parent_uid,
+        resolved, spec_hash, partition_key, queue, template, notify
+    )
+    SELECT
+        uid, cluster, namespace, name, created_at, schedule, parent_uid,
+        resolved, spec_hash, partition_key, queue, template, notify
     FROM given
     ORDER BY uid
     ON CONFLICT (uid) DO UPDATE
     SET resolved = coalesce(jobs.resolved, excluded.resolved),
         spec_hash = coalesce(jobs.spec_hash, excluded.spec_hash),
         partition_key = CASE WHEN jobs.resolved IS NULL THEN excluded.partition_key ELSE jobs.partition_key END,
+        queue = excluded.queue,
+        template = CASE WHEN jobs.resolved IS NULL THEN excluded.template ELSE jobs.template END,
         notify = CASE WHEN jobs.resolved IS NULL THEN excluded.notify ELSE jobs.notify END
     RETURNING uid, resolved
 )
@@ -57,6 +71,7 @@ FROM stored JOIN given USING (uid)
 WHERE given.cleaned OR stored.resolved::text <> given.resolved::text;
 
 -- name: insert_starts
+-- A start that needs a slot and got none leaves nothing, here and in `fence_older`.
 INSERT INTO agentjobs.starts (uid, start, attempt, pod, started_at, run, fenced_at)
 SELECT
     uid, start, attempt, pod, started_at, run,
@@ -66,7 +81,11 @@ SELECT
         ) THEN clock_timestamp()
     END
 FROM json_to_recordset(%(rows)s)
-    AS given (uid text, start integer, attempt integer, pod text, started_at timestamptz, run integer)
+    AS given (
+        uid text, start integer, attempt integer, pod text, started_at timestamptz, run integer, slotted boolean
+    )
+WHERE NOT slotted
+    OR EXISTS (SELECT FROM agentjobs.slots WHERE slots.uid = given.uid AND slots.start = given.start)
 ORDER BY uid, start
 ON CONFLICT (uid, start) DO UPDATE
 SET started_at = least(starts.started_at, excluded.started_at);
@@ -95,7 +114,11 @@ WHERE starts.ended_at IS NULL;
 UPDATE agentjobs.starts
 SET fenced_at = clock_timestamp()
 FROM (
-    SELECT uid, max(start) AS start FROM json_to_recordset(%(rows)s) AS given (uid text, start integer) GROUP BY uid
+    SELECT uid, max(start) AS start
+    FROM json_to_recordset(%(rows)s) AS given (uid text, start integer, slotted boolean)
+    WHERE NOT slotted
+        OR EXISTS (SELECT FROM agentjobs.slots WHERE slots.uid = given.uid AND slots.start = given.start)
+    GROUP BY uid
 ) AS newest
 WHERE starts.uid = newest.uid AND starts.start < newest.start AND starts.fenced_at IS NULL;
 

@@ -6,6 +6,7 @@ from agentjobs.api.job.resolve import config_map_keys, resolve_spec
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.core.job.observation import Observation
 from agentjobs.errors import Invalid, Unavailable
+from agentjobs.history import records
 from agentjobs.history.records import JobRecord, StartRecord
 from agentjobs.reconcile.job.facts import Facts, FactsLoader
 from agentjobs.reconcile.job.rows import job_key
@@ -34,7 +35,10 @@ class Acceptance:
         try:
             sent = accepted or await self._to_accept(seen)
             record = JobRecord(job=job_key(job), resolved=sent.resolved, spec_hash=sent.hash)
-            stored = self._state.specs.accept(job.uid, await self._history.accept(record, start), sent)
+            answer = await self._history.accept(records.Acceptance(record, start))
+            if not isinstance(answer, records.Accepted):
+                return None
+            stored = self._state.specs.accept(job.uid, answer.resolved, sent)
             self._state.hold_claim(job.key)
             return None if stored.unreadable else stored.hash
         except Unavailable as error:

@@ -25,6 +25,7 @@ from agentjobs.history.outbox import Notifications, Outbox
 from agentjobs.history.protocols import OperatorHistory
 from agentjobs.history.queue_models import QueueModels
 from agentjobs.history.reads import Reads
+from agentjobs.history.records import Acceptance
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.session_reads import SessionReads
 from agentjobs.history.sessions import Sessions
@@ -33,6 +34,8 @@ EARLIER = (
     "UPDATE agentjobs.starts SET claimed_at = claimed_at - %(by)s, heartbeat_at = heartbeat_at - %(by)s",
     "UPDATE agentjobs.proxies SET since = since - %(by)s, seen_at = seen_at - %(by)s",
     "UPDATE agentjobs.model_calls SET began = began - %(by)s",
+    "UPDATE agentjobs.slots SET claimed_at = claimed_at - %(by)s",
+    "UPDATE agentjobs.queue_starts SET at = at - %(by)s",
     "UPDATE agentjobs.notifications SET inserted_at = inserted_at - %(by)s, due_at = due_at - %(by)s",
 )
 
@@ -151,7 +154,7 @@ def a_runner(backend, a_job):
     async def build(uid="uid-1", *, namespace="default", app="shop", user="ann", session="s1", mode="Continue"):
         build = a_job(uid, name=f"job-{uid}", namespace=namespace)
         said = {"appName": app, "userId": user, "sessionId": session, "mode": mode}
-        await backend.operator.accept(build.job(session=said), build.start(1))
+        await backend.operator.accept(Acceptance(build.job(session=said), build.start(1)))
         attempt = await backend.gateway.claim(uid, 1, f"pod-{uid}", **build.place)
         return Runner(backend.sessions, uid, f"pod-{uid}", attempt)
 

@@ -17,6 +17,7 @@ from tests.integration.history.runner_calls import (
 )
 
 from agentjobs import errors
+from agentjobs.history.records import Acceptance
 
 
 async def test_a_pod_that_claims_is_told_all_it_needs(gateway, build):
@@ -89,7 +90,7 @@ async def test_another_pod_cannot_write(gateway, build, write):
 @pytest.mark.parametrize("write", WRITES)
 async def test_a_newer_start_fences_the_older(gateway, operator, build, write):
     await gateway.claim(build.uid, 1, "pod-a", **build.place)
-    await operator.accept(build.job(), build.start(2))
+    await operator.accept(Acceptance(build.job(), build.start(2)))
 
     with pytest.raises(errors.Fenced, match="newer start"):
         await write(gateway, build.uid, "pod-a")
@@ -121,7 +122,7 @@ async def test_the_deletion_of_a_job_lets_its_pod_deliver_what_it_has(gateway, o
 async def test_the_first_result_of_a_job_is_final(gateway, operator, build):
     await gateway.claim(build.uid, 1, "pod-a", **build.place)
     await gateway.put_result(build.uid, 1, "pod-a", a_document(a_result("first")))
-    await operator.accept(build.job(), build.start(2))
+    await operator.accept(Acceptance(build.job(), build.start(2)))
     attempt = await gateway.claim(build.uid, 2, "pod-b", **build.place)
 
     final = await gateway.put_result(build.uid, 2, "pod-b", a_document(a_result("second")))
@@ -153,14 +154,14 @@ def an_answer(text, outcome="unsure"):
 async def ruled(operator, gateway, a_job):
     """A job that runs again after the outcome `unsure`, with its first start claimed."""
     build = a_job("uid-2", name="ruled")
-    await operator.accept(build.job(**AGAIN), build.start(1))
+    await operator.accept(Acceptance(build.job(**AGAIN), build.start(1)))
     await gateway.claim(build.uid, 1, "pod-a", **build.place)
     return build
 
 
 async def test_an_answer_that_a_rule_runs_again_after_binds_no_later_start(gateway, operator, ruled):
     told = await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first"))
-    await operator.accept(ruled.job(**AGAIN), ruled.start(2))
+    await operator.accept(Acceptance(ruled.job(**AGAIN), ruled.start(2)))
     attempt = await gateway.claim(ruled.uid, 2, "pod-b", **ruled.place)
     final = await gateway.put_result(ruled.uid, 2, "pod-b", an_answer("second", "sure"))
 
@@ -191,7 +192,7 @@ async def test_the_end_of_a_job_makes_its_last_answer_final(gateway, operator, r
 
 async def test_an_answer_before_the_last_start_never_becomes_final(gateway, operator, ruled):
     await gateway.put_result(ruled.uid, 1, "pod-a", an_answer("first"))
-    await operator.accept(ruled.job(**AGAIN), ruled.start(2))
+    await operator.accept(Acceptance(ruled.job(**AGAIN), ruled.start(2)))
     await operator.write([ruled.end(2), ruled.transition(3, "Failed", finished=True)])
 
     assert (await operator.final_result(ruled.uid)).answer is None

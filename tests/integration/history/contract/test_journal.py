@@ -6,6 +6,7 @@ import pytest
 from tests.integration.history.runner_calls import a_call, a_step, record
 
 from agentjobs import contract, errors
+from agentjobs.history.records import Acceptance
 
 VERSIONS = {"adk": "2.5.0", "runner": "0.2.0", "scheme": "1", "agent": "abc"}
 
@@ -15,7 +16,7 @@ async def begun(operator, gateway, build):
     """Begins a start of the job and returns what its runner is told of the journal."""
 
     async def begin(start, *, attempt=1, build=build, **spec):
-        await operator.accept(build.job(**spec), build.start(start, attempt=attempt))
+        await operator.accept(Acceptance(build.job(**spec), build.start(start, attempt=attempt)))
         return (await gateway.claim(build.uid, start, f"pod-{start}", **build.place))["journal"]
 
     return begin
@@ -69,7 +70,7 @@ async def test_a_pod_that_claims_again_is_told_the_same_run(gateway, build, begu
 async def test_a_start_that_never_claimed_keeps_no_one_from_the_run(gateway, operator, build, begun):
     await begun(1)
     await record(gateway, build.uid, 1, a_step("a"))
-    await operator.accept(build.job(), build.start(2))
+    await operator.accept(Acceptance(build.job(), build.start(2)))
 
     assert (await begun(3))["run"] == 1
 
@@ -101,7 +102,7 @@ async def test_a_start_that_the_operator_wants_to_begin_anew_knows_no_step_and_t
 ):
     await begun(1)
     await record(gateway, build.uid, 1, a_step("a"), versions=VERSIONS)
-    await operator.accept(build.job(), replace(build.start(2), run=2))
+    await operator.accept(Acceptance(build.job(), replace(build.start(2), run=2)))
     head = await begun(2)
     await record(gateway, build.uid, 2, a_step("a", body="anew"), run=2, versions=VERSIONS)
 

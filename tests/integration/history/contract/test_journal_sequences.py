@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.integration.history.runner_calls import a_call, a_step, record
 
+from agentjobs.history.records import Acceptance
+
 _numbers = itertools.count()
 # A model's answer has another key than a call that begins and ends.
 ANSWER, CALL = st.sampled_from("abc"), st.sampled_from("ABC")
@@ -71,7 +73,7 @@ async def carry_out(actions, operator, gateway, build, plain):
             await record(gateway, build.uid, start, run=run)
         else:
             start, last = start + 1, ([], [])
-            await operator.accept(build.job(), build.start(start))
+            await operator.accept(Acceptance(build.job(), build.start(start)))
             head = (await gateway.claim(build.uid, start, f"pod-{start}", **build.place))["journal"]
             assert head["run"] == run
     return start, run

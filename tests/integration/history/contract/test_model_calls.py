@@ -11,6 +11,7 @@ from tests.integration.history.runner_calls import a_step, record
 
 from agentjobs import errors
 from agentjobs.history.model_records import CallOutcome
+from agentjobs.history.records import Acceptance
 from agentjobs.models.budget import Fits, Limits, Scope, Spend
 from agentjobs.models.tokens import Tokens
 
@@ -20,7 +21,7 @@ TWO_DOLLARS = Limits(cost=Decimal(2))
 @pytest.fixture
 async def build(operator, gateway, a_job):
     build = a_job()
-    await operator.accept(build.job(), build.start(1))
+    await operator.accept(Acceptance(build.job(), build.start(1)))
     await gateway.claim(build.uid, 1, "pod-1", **build.place)
     return build
 
@@ -48,7 +49,7 @@ async def fits(ledger, **said):
 async def two_starts(build, operator, gateway):
     """The second attempt of a job, whose first one has ended."""
     await operator.write([build.end(1)])
-    await operator.accept(build.job(), build.start(2, attempt=2))
+    await operator.accept(Acceptance(build.job(), build.start(2, attempt=2)))
     await gateway.claim(build.uid, 2, "pod-2", **build.place)
 
 
@@ -109,7 +110,7 @@ async def test_a_start_is_told_what_earlier_ones_used_of_its_budget(gateway, ope
     told = {"llmCalls": 2, "toolCalls": 4, "inputTokens": 5, "outputTokens": 90}
     await gateway.add_events(build.uid, 1, "pod-1", [event | {"usage": told}])
     await make("0.5")
-    await operator.accept(build.job(), build.start(2, attempt=2))
+    await operator.accept(Acceptance(build.job(), build.start(2, attempt=2)))
     attempt = await gateway.claim(build.uid, 2, "pod-2", **build.place, budget=limits)
     await gateway.add_events(build.uid, 2, "pod-2", [event | {"usage": told}])
 
@@ -265,7 +266,7 @@ async def test_a_call_that_may_not_be_made_is_refused(ledger, build, said, error
 
 async def test_a_pod_that_is_fenced_makes_no_calls(ledger, operator, make, build):
     call = await make(None)
-    await operator.accept(build.job(), build.start(2))
+    await operator.accept(Acceptance(build.job(), build.start(2)))
 
     with pytest.raises(errors.Fenced):
         await ledger.reserve(a_call_of())

@@ -12,6 +12,7 @@ from agentjobs import errors
 from agentjobs.api.recorded_usage import UsageBy
 from agentjobs.history.model_records import CallOutcome, Limit, Take
 from agentjobs.history.pages import write_cursor
+from agentjobs.history.records import Acceptance
 from agentjobs.models.tokens import Tokens
 
 DAY = timedelta(days=1)
@@ -29,7 +30,9 @@ def used(backend, a_job):
     async def call(uid, cost, *, namespace="default", partition="", model="gemini-2.5-flash", step="a", **end):
         build = a_job(uid, name=f"job-{uid}", namespace=namespace)
         session = {"appName": "shop", "userId": f"user-{uid}", "sessionId": uid, "mode": "New"}
-        await backend.operator.accept(build.job(session=session, partitionKey=partition or None), build.start(1))
+        await backend.operator.accept(
+            Acceptance(build.job(session=session, partitionKey=partition or None), build.start(1))
+        )
         await backend.gateway.claim(uid, 1, "pod-1", **build.place)
         new = a_call_of(uid, step=step)
         await backend.ledger.reserve(new)

@@ -5,6 +5,8 @@ import json
 import pytest
 from tests.integration.history.runner_calls import a_document, a_result
 
+from agentjobs.history.records import Acceptance
+
 
 async def ended(operator, build, phase="Succeeded"):
     await operator.write([build.job(), build.transition(1, phase, finished=True)])
@@ -51,7 +53,7 @@ async def test_jobs_of_other_namespaces_are_not_found(operator, a_job):
 @pytest.mark.parametrize("size", [10, 300_000], ids=["small", "large"])
 async def test_answers_come_whole(operator, gateway, a_job, size):
     build = a_job("uid-1")
-    await operator.accept(build.job(), build.start(1))
+    await operator.accept(Acceptance(build.job(), build.start(1)))
     await gateway.claim("uid-1", 1, "pod-1", **build.place)
     await gateway.put_result("uid-1", 1, "pod-1", a_document(a_result("x" * size)))
     await operator.final_result("uid-1")

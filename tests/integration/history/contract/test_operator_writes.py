@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agentjobs import errors
 from agentjobs.core.job.observation import FinalResult
-from agentjobs.history.records import Deletion, StartEnd, StartRecord, TransitionRecord
+from agentjobs.history.records import Acceptance, Accepted, Deletion, StartEnd, StartRecord, TransitionRecord
 
 _uids = itertools.count()
 
@@ -18,50 +18,52 @@ _uids = itertools.count()
 async def test_acceptance_returns_the_work(operator, a_job):
     build = a_job()
 
-    assert await operator.accept(build.job(), build.start(1)) == build.job().resolved
+    assert await operator.accept(Acceptance(build.job(), build.start(1))) == Accepted(build.job().resolved)
 
 
 async def test_the_first_acceptance_wins(operator, a_job):
     build = a_job()
-    await operator.accept(build.job("first"), build.start(1))
+    await operator.accept(Acceptance(build.job("first"), build.start(1)))
 
-    stored = await operator.accept(build.job("second"), build.start(2))
+    stored = await operator.accept(Acceptance(build.job("second"), build.start(2)))
 
-    assert stored["spec"]["input"]["message"] == "first"
+    assert stored.resolved["spec"]["input"]["message"] == "first"
 
 
 async def test_jobs_accepted_at_once_get_their_own_work(operator, a_job):
     builds = [a_job(f"uid-{number}") for number in range(20)]
 
     stored = await asyncio.gather(
-        *(operator.accept(each.job(f"for {number}"), each.start(1)) for number, each in enumerate(builds))
+        *(operator.accept(Acceptance(each.job(f"for {number}"), each.start(1))) for number, each in enumerate(builds))
     )
 
-    assert [each["spec"]["input"]["message"] for each in stored] == [f"for {number}" for number in range(20)]
+    assert [each.resolved["spec"]["input"]["message"] for each in stored] == [f"for {number}" for number in range(20)]
 
 
 async def test_of_two_acceptances_in_one_moment_the_first_wins(operator, a_job):
     build = a_job()
 
-    stored = await asyncio.gather(*(operator.accept(build.job(said), build.start(1)) for said in ("first", "second")))
+    stored = await asyncio.gather(
+        *(operator.accept(Acceptance(build.job(said), build.start(1))) for said in ("first", "second"))
+    )
 
-    assert [each["spec"]["input"]["message"] for each in stored] == ["first", "first"]
+    assert [each.resolved["spec"]["input"]["message"] for each in stored] == ["first", "first"]
 
 
 async def test_a_job_known_by_a_transition_can_still_be_accepted(operator, a_job):
     build = a_job()
     await operator.write([build.transition(1, "Queued")])
 
-    assert await operator.accept(build.job(), build.start(1)) == build.job().resolved
+    assert await operator.accept(Acceptance(build.job(), build.start(1))) == Accepted(build.job().resolved)
 
 
 async def test_keys_keep_their_order(operator, a_job):
     build = a_job()
     build.job().resolved["spec"]["input"]["state"] = {"b": 1, "a": 2}
 
-    stored = await operator.accept(build.job(), build.start(1))
+    stored = await operator.accept(Acceptance(build.job(), build.start(1)))
 
-    assert list(stored["spec"]) == list(build.job().resolved["spec"])
+    assert list(stored.resolved["spec"]) == list(build.job().resolved["spec"])
 
 
 async def test_an_end_is_recorded_only_once_it_is_written(operator, a_job):
@@ -156,7 +158,7 @@ async def feed(operator, batches):
 
 async def test_a_schedules_job_is_known_by_name_unless_it_is_an_older_schedules(operator, a_job):
     made = a_job("made", name="brief-1", minute=5, schedule="brief")
-    await operator.accept(made.job())
+    await operator.accept(Acceptance(made.job()))
 
     known = await operator.job_of("default", "brief", "brief-1", since=made.key.created)
     older = await operator.job_of("default", "brief", "brief-1", since=made.key.created + timedelta(minutes=1))

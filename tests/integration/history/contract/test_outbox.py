@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agentjobs import errors
 from agentjobs.history.outbox_records import Outcome, Tried
-from agentjobs.history.records import Told
+from agentjobs.history.records import Acceptance, Told
 
 LEASE = timedelta(seconds=30)
 MINUTE = timedelta(minutes=1)
@@ -30,7 +30,9 @@ def accepted(operator, a_job):
 
     async def build(uid="uid-1", sinks=None, **more):
         build = a_job(uid, name=f"job-{uid}")
-        await operator.accept(build.job(**asks(**(sinks or {"chat": ["Started", "Failed"]})), **more), build.start(1))
+        await operator.accept(
+            Acceptance(build.job(**asks(**(sinks or {"chat": ["Started", "Failed"]})), **more), build.start(1))
+        )
         return build
 
     return build
@@ -52,7 +54,7 @@ async def test_a_sink_is_told_the_events_that_it_asked_for_and_no_others(operato
 
 async def test_a_job_without_notifications_or_that_was_never_accepted_tells_nobody(operator, outbox, a_job):
     plain, unknown = a_job("plain"), a_job("unknown", name="other")
-    await operator.accept(plain.job(), plain.start(1))
+    await operator.accept(Acceptance(plain.job(), plain.start(1)))
 
     await operator.write([each.transition(1, "Failed", finished=True) for each in (plain, unknown)])
 
@@ -270,7 +272,7 @@ async def test_each_transition_is_told_once_and_in_order_whatever_order_they_com
     operator, outbox, a_job, batches, answers
 ):
     build = a_job(f"told-{next(_uids)}")
-    await operator.accept(build.job(**asks(**{build.uid: ["Started", "Retrying"]})), build.start(1))
+    await operator.accept(Acceptance(build.job(**asks(**{build.uid: ["Started", "Retrying"]})), build.start(1)))
     phases = {number: "Running" if number % 2 else "Retrying" for number in range(1, 7)}
 
     for batch in batches:

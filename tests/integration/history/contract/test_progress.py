@@ -6,6 +6,7 @@ import pytest
 from tests.integration.history.runner_calls import a_call, a_step, record
 
 from agentjobs.core.job.observation import Progress
+from agentjobs.history.records import Acceptance
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -13,7 +14,7 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 @pytest.fixture
 def begin(operator, gateway, build):
     async def begin_start(start, *, claim=True):
-        await operator.accept(build.job(), build.start(start))
+        await operator.accept(Acceptance(build.job(), build.start(start)))
         if claim:
             await gateway.claim(build.uid, start, f"pod-{start}", **build.place)
 

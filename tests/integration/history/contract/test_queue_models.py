@@ -8,6 +8,7 @@ import pytest
 from tests.integration.history.model_calls import a_call_of, the_end_of
 
 from agentjobs.history.model_records import CallOutcome, SpendSince
+from agentjobs.history.records import Acceptance
 from agentjobs.models.budget import Spend
 from agentjobs.models.tokens import Tokens
 
@@ -21,7 +22,7 @@ def spend(operator, gateway, ledger, a_job):
 
     async def run(uid, *, partition=None, namespace="default", calls=1, **end):
         build = a_job(uid, namespace=namespace)
-        await operator.accept(build.job(partitionKey=partition, queue="agents"), build.start(1))
+        await operator.accept(Acceptance(build.job(partitionKey=partition, queue="agents"), build.start(1)))
         await gateway.claim(uid, 1, "pod-1", **build.place)
         made = [a_call_of(uid) for _ in range(calls)]
         for call in made:

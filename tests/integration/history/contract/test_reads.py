@@ -6,6 +6,7 @@ import pytest
 
 from agentjobs import errors
 from agentjobs.contract import Event, Result, ResultDocument
+from agentjobs.history.records import Acceptance
 
 HOSTILE = "NUL \x00, half \ud800, '; DROP TABLE jobs; --, 🙂"
 STORED = "NUL \ufffd, half \ufffd, '; DROP TABLE jobs; --, 🙂"
@@ -37,8 +38,8 @@ async def test_jobs_that_come_in_between_pages_neither_repeat_nor_hide_any(opera
 
 
 async def test_a_name_means_its_newest_job_and_a_uid_exactly_one(operator, gateway, a_job):
-    await operator.accept(a_job("old", minute=0).job("old"))
-    await operator.accept(a_job("new", minute=1).job("new"))
+    await operator.accept(Acceptance(a_job("old", minute=0).job("old")))
+    await operator.accept(Acceptance(a_job("new", minute=1).job("new")))
 
     assert (await gateway.job("default", "hello")).uid == "new"
     assert (await gateway.job("default", "old")).uid == "old"
@@ -48,10 +49,10 @@ async def test_a_name_means_its_newest_job_and_a_uid_exactly_one(operator, gatew
 async def test_the_jobs_of_a_partition_are_found_by_its_key(operator, gateway, a_job):
     early, late = a_job("early", minute=1), a_job("late", minute=2)
     await operator.write([early.transition(1, "Running")])  # its acceptance comes later
-    await operator.accept(early.job(partitionKey="shop/eu"))
-    await operator.accept(late.job(partitionKey="shop/eu"))
-    await operator.accept(late.job(partitionKey="shop/us"))
-    await operator.accept(a_job("none").job())
+    await operator.accept(Acceptance(early.job(partitionKey="shop/eu")))
+    await operator.accept(Acceptance(late.job(partitionKey="shop/eu")))
+    await operator.accept(Acceptance(late.job(partitionKey="shop/us")))
+    await operator.accept(Acceptance(a_job("none").job()))
 
     found = (await gateway.jobs("default", partition_key="shop/eu")).items
 
@@ -62,7 +63,7 @@ async def test_the_jobs_of_a_partition_are_found_by_its_key(operator, gateway, a
 
 async def test_the_jobs_of_a_schedule_are_found_by_its_name_alone(operator, gateway, a_job):
     made = [a_job(f"made-{minute}", name=f"brief-{minute}", minute=minute, schedule="brief") for minute in (1, 2)]
-    await operator.accept(made[0].job())
+    await operator.accept(Acceptance(made[0].job()))
     await operator.write([made[1].transition(1, "Failed", finished=True), made[0].deletion()])
     await operator.write([a_job("by-hand", name="brief-3").transition(1, "Running")])
 
@@ -113,7 +114,7 @@ async def test_the_story_of_a_job_is_told_in_order(operator, gateway, a_job):
 
 
 async def write_events(operator, gateway, build, count):
-    await operator.accept(build.job(), build.start(1))
+    await operator.accept(Acceptance(build.job(), build.start(1)))
     await gateway.claim(build.uid, 1, "pod", **build.place)
     batch = [
         Event(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="a", data={"n": seq}) for seq in range(count)
@@ -161,7 +162,7 @@ async def test_events_are_read_from_the_end_as_well(operator, gateway, a_job):
 
 async def test_hostile_text_is_stored_as_data(operator, gateway, a_job):
     build = a_job()
-    await operator.accept(build.job(HOSTILE), build.start(1))
+    await operator.accept(Acceptance(build.job(HOSTILE), build.start(1)))
     attempt = await gateway.claim(build.uid, 1, "pod", **build.place)
     result = Result(text=HOSTILE, structured={HOSTILE: [HOSTILE, float("nan")]}, usage=USAGE)
     said = ResultDocument(verdict="Succeed", reason="Done", message=HOSTILE, delaySeconds=None, result=result)
@@ -182,7 +183,7 @@ async def test_hostile_text_is_stored_as_data(operator, gateway, a_job):
 
 async def test_an_answer_of_the_largest_size_is_stored(operator, gateway, a_job):
     build = a_job()
-    await operator.accept(build.job(), build.start(1))
+    await operator.accept(Acceptance(build.job(), build.start(1)))
     await gateway.claim(build.uid, 1, "pod", **build.place)
     result = Result(text="ü" * 2_000_000, structured=None, usage=USAGE)
     said = ResultDocument(verdict="Succeed", reason="Done", message="", delaySeconds=None, result=result)
@@ -196,4 +197,4 @@ async def test_values_that_json_cannot_say_are_invalid(operator, a_job):
     record.resolved["spec"]["input"] = object()
 
     with pytest.raises(errors.Invalid, match="cannot store"):
-        await operator.accept(record)
+        await operator.accept(Acceptance(record))

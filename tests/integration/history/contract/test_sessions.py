@@ -7,6 +7,7 @@ from tests.integration.history.runner_calls import Runner, a_turn, texts_of
 
 from agentjobs import errors
 from agentjobs.contract import MAX_STATE_BYTES
+from agentjobs.history.records import Acceptance
 
 
 async def test_a_first_job_finds_an_empty_session(a_runner):
@@ -102,7 +103,7 @@ async def test_a_job_accepted_before_there_was_a_mode_begins_anew(backend, a_job
     await (await a_runner("uid-1")).put_turn(a_turn("old"))
     build = a_job("uid-2", name="older")
     said = {"appName": "shop", "userId": "ann", "sessionId": "s1"}
-    await backend.operator.accept(build.job(session=said), build.start(1))
+    await backend.operator.accept(Acceptance(build.job(session=said), build.start(1)))
     await backend.gateway.claim("uid-2", 1, "pod", **build.place)
 
     assert (await Runner(backend.sessions, "uid-2", "pod").session())["turns"] == 0

@@ -6,6 +6,7 @@ import pytest
 
 from agentjobs import errors
 from agentjobs.contract import Event, Result, ResultDocument
+from agentjobs.history.records import Acceptance
 from agentjobs.models.budget import Spend
 
 ANSWERED = {"llmCalls": 1, "inputTokens": 10, "outputTokens": 5}
@@ -20,7 +21,7 @@ def entry(seq, usage=None):
 @pytest.fixture
 async def build(operator, gateway, a_job):
     build = a_job()
-    await operator.accept(build.job(), build.start(1))
+    await operator.accept(Acceptance(build.job(), build.start(1)))
     await gateway.claim(build.uid, 1, "pod-1", **build.place)
     return build
 
@@ -58,7 +59,7 @@ async def test_entries_sent_twice_at_once_count_once(gateway, build, again):
 async def test_a_job_has_used_what_all_its_starts_used_however_they_ended(gateway, operator, build):
     await gateway.add_events(build.uid, 1, "pod-1", [entry(1, ANSWERED)])
     await operator.write([build.end(1)])  # killed: no word of its own
-    await operator.accept(build.job(), build.start(2))
+    await operator.accept(Acceptance(build.job(), build.start(2)))
     await gateway.claim(build.uid, 2, "pod-2", **build.place)
     await gateway.add_events(build.uid, 2, "pod-2", [entry(1, ANSWERED), entry(2, CALLED)])
     failed = ResultDocument(verdict="Fail", reason="Permanent", message="", delaySeconds=None, result=None)
@@ -74,7 +75,7 @@ async def test_a_job_has_used_what_all_its_starts_used_however_they_ended(gatewa
 
 async def test_what_was_spent_is_counted_of_the_job_and_of_each_attempt(gateway, operator, build):
     await gateway.add_events(build.uid, 1, "pod-1", [entry(1, ANSWERED), entry(2, CALLED)])
-    await operator.accept(build.job(), build.start(2, attempt=2))
+    await operator.accept(Acceptance(build.job(), build.start(2, attempt=2)))
     await gateway.claim(build.uid, 2, "pod-2", **build.place)
     await gateway.add_events(build.uid, 2, "pod-2", [entry(1, ANSWERED)])
 
@@ -91,7 +92,7 @@ async def test_what_was_spent_is_counted_of_the_job_and_of_each_attempt(gateway,
 
 
 async def test_a_fenced_pod_uses_nothing_of_the_jobs(gateway, operator, build):
-    await operator.accept(build.job(), build.start(2))
+    await operator.accept(Acceptance(build.job(), build.start(2)))
 
     with pytest.raises(errors.Fenced):
         await gateway.add_events(build.uid, 1, "pod-1", [entry(1, ANSWERED)])

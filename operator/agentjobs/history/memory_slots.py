@@ -1,0 +1,117 @@
+"""Slots of queues in memory: what `slots` promises, for `MemoryHistory`."""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from agentjobs.contract import Resolved
+from agentjobs.history.records import Holder, JobKey, NoSlot, SlotRequest
+from agentjobs.history.sanitize import clean_text
+from agentjobs.history.slots import LEFT_SECONDS
+
+
+@dataclass(slots=True)
+class MemorySlot:
+    """A slot, as its row says it."""
+
+    job: JobKey
+    start: int
+    queue: str
+    partition: str
+    claimed: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A start of a queue with a rate."""
+
+    namespace: str
+    queue: str
+    partition: str
+    at: datetime
+
+
+class MemorySlots:
+    """The slots that are held, and the starts that rates count."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self.held: dict[str, MemorySlot] = {}
+        """By uid of the job."""
+        self.begun: dict[tuple[str, int], Begun] = {}
+        """By uid and start."""
+
+    def claim(self, job: JobKey, start: int, slot: SlotRequest, resolved: Resolved) -> NoSlot | None:
+        """Claim a slot for a start; None once it holds one."""
+        self.release([(job.uid, start - 1), *slot.released])
+        own, partition = self.held.get(job.uid), clean_text(slot.partition)
+        is_again = own is not None and (own.start, own.queue) == (start, slot.queue)
+        if not is_again:
+            reason = "Slot" if own is not None else self._full(job, slot, partition)
+            if reason is not None:
+                room = self._room(job, slot, partition) if reason == "Rate" else None
+                return NoSlot(resolved, reason, room, self._left(job, slot.queue))
+        self.held[job.uid] = MemorySlot(job, start, slot.queue, partition, self._now())
+        if slot.rate is not None:
+            self.begun[job.uid, start] = Begun(job.namespace, slot.queue, partition, self._now())
+        return None
+
+    def release(self, ended: Iterable[tuple[str, int]]) -> None:
+        """Free the slots of starts that have ended, and of earlier ones of the same jobs."""
+        for uid, start in ended:
+            if uid in self.held and self.held[uid].start <= start:
+                del self.held[uid]
+
+    def release_all(self, uid: str) -> None:
+        """Free the slot of a job that has ended or is gone."""
+        self.held.pop(uid, None)
+
+    def give_back(self, left: Collection[tuple[str, int]]) -> None:
+        """Free slots that a dead operator left."""
+        for uid, start in left:
+            slot = self.held.get(uid)
+            if slot is not None and slot.start == start and self._is_old(slot):
+                del self.held[uid]
+
+    def _full(self, job: JobKey, slot: SlotRequest, partition: str) -> Literal["Slot", "Partition", "Rate"] | None:
+        of_queue = [one for one in self.held.values() if (one.job.namespace, one.queue) == (job.namespace, slot.queue)]
+        if len(of_queue) >= slot.limit:
+            return "Slot"
+        of_partition = sum(one.partition == partition for one in of_queue)
+        if slot.per_partition is not None and of_partition >= slot.per_partition:
+            return "Partition"
+        if slot.rate is not None and len(self._in_period(job, slot, partition)) >= slot.rate.starts:
+            return "Rate"
+        return None
+
+    def _in_period(self, job: JobKey, slot: SlotRequest, partition: str) -> list[datetime]:
+        """The starts of the period that runs, newest first."""
+        assert slot.rate is not None
+        since, by_partition = self._now() - slot.rate.period, slot.rate.by_partition
+        return sorted(
+            (
+                one.at
+                for one in self.begun.values()
+                if (one.namespace, one.queue) == (job.namespace, slot.queue)
+                and one.at > since
+                and (not by_partition or one.partition == partition)
+            ),
+            reverse=True,
+        )
+
+    def _room(self, job: JobKey, slot: SlotRequest, partition: str) -> timedelta:
+        assert slot.rate is not None
+        return self._in_period(job, slot, partition)[slot.rate.starts - 1] + slot.rate.period - self._now()
+
+    def _left(self, job: JobKey, queue: str) -> tuple[Holder, ...]:
+        of_queue = (
+            one
+            for one in self.held.values()
+            if one.job.uid == job.uid or (one.job.namespace, one.queue) == (job.namespace, queue)
+        )
+        old = sorted(filter(self._is_old, of_queue), key=lambda one: (one.claimed, one.job.uid))
+        return tuple(Holder(one.job.uid, one.start, one.job.namespace, one.job.name) for one in old)
+
+    def _is_old(self, slot: MemorySlot) -> bool:
+        return slot.claimed < self._now() - timedelta(seconds=LEFT_SECONDS)

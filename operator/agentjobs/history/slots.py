@@ -1,0 +1,131 @@
+"""Slots of queues, in PostgreSQL: claimed in the transaction that inserts the start.
+
+Claims of a queue wait for each other by an advisory lock of its name, so that each counts what the one before took. The
+statements travel with those of the start: a claim costs no round trip. What a refused one has to know is asked after.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from psycopg import AsyncCursor
+
+from agentjobs.history.database import Connection, Database, as_json
+from agentjobs.history.records import Acceptance, Holder, NoSlot, SlotRequest
+from agentjobs.history.sanitize import clean_text
+from agentjobs.history.statements import load
+
+_SQL: Final = load("slots")
+
+LEFT_SECONDS: Final = 60
+"""Age of a slot that a dead operator may have left: four times what a stopped leader may sleep and still write."""
+_ALL: Final = 2**31 - 1
+
+
+async def claim(tx: Connection, batch: Sequence[Acceptance], *, cluster: str) -> AsyncCursor[Any] | None:
+    """Claim slots for the starts of a batch, in its order; the cursor has those that are refused.
+
+    No two starts of a batch are of one job. Of different limits of one queue the last ones count.
+    """
+    asked = [(n, *claimed) for n, one in enumerate(batch) if (claimed := _claim_of(one)) is not None]
+    if not asked:
+        return None
+    claims = [claim for _, claim, _ in asked]
+    queues = {(claim["namespace"], claim["queue"]): slot for _, claim, slot in asked}
+    names = sorted(f"queue/{cluster}/{namespace}/{queue}" for namespace, queue in queues)
+    await tx.execute(_SQL["lock_queues"], {"names": names})
+    earlier = [(claim["uid"], claim["start"] - 1) for claim in claims if claim["start"] > 1]
+    await release(tx, [*earlier, *(ended for _, _, slot in asked for ended in slot.released)])
+    limits = [_limits(namespace, queue, slot) for (namespace, queue), slot in queues.items()]
+    rows = [{"n": n, **claim} for n, claim, _ in asked]
+    refused = await tx.execute(_SQL["claim"], {"cluster": cluster, "claims": as_json(rows), "queues": as_json(limits)})
+    if rated := [one for one in limits if one["starts"] is not None]:
+        await tx.execute(_SQL["forget_starts"], {"cluster": cluster, "queues": as_json(rated)})
+    return refused
+
+
+async def release(tx: Connection, ended: Iterable[tuple[str, int]]) -> None:
+    """Free the slots of starts that have ended, and of earlier ones of the same jobs."""
+    if rows := [{"uid": uid, "start": start} for uid, start in ended]:
+        await tx.execute(_SQL["release"], {"ended": as_json(rows)})
+
+
+async def release_all(tx: Connection, uids: Iterable[str]) -> None:
+    """Free the slots of jobs that have ended or are gone."""
+    await release(tx, [(uid, _ALL) for uid in uids])
+
+
+async def refusals(
+    database: Database, batch: Sequence[Acceptance], reasons: Mapping[int, Any], *, cluster: str
+) -> dict[int, NoSlot]:
+    """Return what those refused have to know, by their place in the batch."""
+
+    async def work(connection: Connection) -> dict[int, tuple[Any, Any]]:
+        found = {}
+        async with connection.pipeline():
+            for n, reason in reasons.items():
+                question = _question(batch[n], cluster=cluster)
+                room = await connection.execute(_SQL["rate_room"], question) if reason == "Rate" else None
+                found[n] = await connection.execute(_SQL["holders"], question), room
+        return {
+            n: (await held.fetchall(), await room.fetchone() if room else None) for n, (held, room) in found.items()
+        }
+
+    found = await database.autocommit(work)
+    return {
+        n: NoSlot(
+            batch[n].job.resolved,
+            reasons[n],
+            room.retry_in if room else timedelta() if reasons[n] == "Rate" else None,
+            tuple(Holder(*row) for row in held),
+        )
+        for n, (held, room) in found.items()
+    }
+
+
+async def give_back(database: Database, left: Collection[tuple[str, int]]) -> None:
+    """Free slots that a dead operator left."""
+    rows = as_json([{"uid": uid, "start": start} for uid, start in left])
+    asked = {"ended": rows, "age": LEFT_SECONDS}
+    await database.run(lambda tx: tx.execute(_SQL["give_back"], asked))
+
+
+def _claim_of(asked: Acceptance) -> tuple[dict[str, Any], SlotRequest] | None:
+    start, slot = asked.start, asked.slot
+    if start is None or slot is None:
+        return None
+    return {
+        "uid": start.job.uid,
+        "start": start.start,
+        "namespace": start.job.namespace,
+        "queue": slot.queue,
+        "partition_key": clean_text(slot.partition),
+    }, slot
+
+
+def _limits(namespace: str, queue: str, slot: SlotRequest) -> dict[str, Any]:
+    rate = slot.rate
+    return {
+        "namespace": namespace,
+        "queue": queue,
+        "most": slot.limit,
+        "per_partition": slot.per_partition,
+        "starts": rate.starts if rate else None,
+        "period": rate.period.total_seconds() if rate else None,
+        "by_partition": bool(rate and rate.by_partition),
+    }
+
+
+def _question(asked: Acceptance, *, cluster: str) -> dict[str, Any]:
+    assert asked.slot is not None
+    slot, rate = asked.slot, asked.slot.rate
+    return {
+        "cluster": cluster,
+        "uid": asked.job.job.uid,
+        "namespace": asked.job.job.namespace,
+        "queue": slot.queue,
+        "partition": clean_text(slot.partition) if rate and rate.by_partition else None,
+        "starts": rate.starts if rate else None,
+        "period": rate.period.total_seconds() if rate else None,
+        "age": LEFT_SECONDS,
+    }

@@ -1,0 +1,159 @@
+-- What `slots` asks. Parameters: %(name)s; `claims`, `queues` and `ended` are JSON arrays of objects, one a row.
+
+-- name: lock_queues
+-- In one order, so that two batches never wait for each other.
+SELECT pg_advisory_xact_lock(key)
+FROM (SELECT DISTINCT hashtextextended(name, 0) AS key FROM unnest(%(names)s::text[]) AS name ORDER BY key) AS queues;
+
+-- name: release
+-- A start that has ended, and every one before it, holds no slot. In one order, as other writers do it.
+WITH over AS (
+    SELECT slots.uid, slots.start
+    FROM agentjobs.slots
+    JOIN (
+        SELECT uid, max(start) AS start FROM json_to_recordset(%(ended)s) AS given (uid text, start integer) GROUP BY uid
+    ) AS given ON given.uid = slots.uid AND slots.start <= given.start
+    ORDER BY slots.uid
+    FOR UPDATE OF slots
+)
+DELETE FROM agentjobs.slots USING over WHERE slots.uid = over.uid AND slots.start = over.start;
+
+-- name: claim
+-- As if one claim came after another in the order of `n`: first a claim must find room in its partition, of those that
+-- do the first ones get the queue's. The same start again, in the same queue, keeps its slot. Returns what is refused.
+WITH asked AS (
+    SELECT claim.*, slots.start AS held, slots.queue AS held_in
+    FROM json_to_recordset(%(claims)s)
+        AS claim (n integer, uid text, start integer, namespace text, queue text, partition_key text)
+    LEFT JOIN agentjobs.slots ON slots.uid = claim.uid
+), allowed AS (
+    SELECT queue.*, make_interval(secs => period) AS span
+    FROM json_to_recordset(%(queues)s)
+        AS queue (
+            namespace text, queue text, most integer, per_partition integer, starts integer, period double precision,
+            by_partition boolean
+        )
+), of_queue AS (
+    SELECT
+        allowed.*,
+        most - (
+            SELECT count(*)
+            FROM agentjobs.slots
+            WHERE slots.cluster = %(cluster)s AND slots.namespace = allowed.namespace AND slots.queue = allowed.queue
+        ) AS slots_left,
+        CASE WHEN NOT by_partition THEN starts - (
+            SELECT count(*)
+            FROM agentjobs.queue_starts AS begun
+            WHERE begun.cluster = %(cluster)s AND begun.namespace = allowed.namespace AND begun.queue = allowed.queue
+                AND begun.at > clock_timestamp() - span
+        ) END AS starts_left
+    FROM allowed
+), of_partition AS (
+    SELECT
+        partition.*,
+        CASE WHEN per_partition IS NOT NULL THEN per_partition - (
+            SELECT count(*)
+            FROM agentjobs.slots
+            WHERE slots.cluster = %(cluster)s AND slots.namespace = partition.namespace
+                AND slots.queue = partition.queue AND slots.partition_key = partition.partition_key
+        ) END AS slots_left,
+        CASE WHEN by_partition THEN starts - (
+            SELECT count(*)
+            FROM agentjobs.queue_starts AS begun
+            WHERE begun.cluster = %(cluster)s AND begun.namespace = partition.namespace
+                AND begun.queue = partition.queue AND begun.partition_key = partition.partition_key
+                AND begun.at > clock_timestamp() - span
+        ) END AS starts_left
+    FROM (SELECT DISTINCT namespace, queue, partition_key FROM asked WHERE held IS NULL) AS partition
+    JOIN allowed USING (namespace, queue)
+), in_partition AS (
+    SELECT
+        asked.*,
+        of_partition.slots_left,
+        of_partition.starts_left,
+        row_number() OVER (PARTITION BY namespace, queue, partition_key ORDER BY n) AS place
+    FROM asked JOIN of_partition USING (namespace, queue, partition_key)
+    WHERE held IS NULL
+), in_queue AS (
+    SELECT
+        in_partition.*,
+        coalesce(place <= least(slots_left, starts_left), TRUE) AS fits,
+        count(*) FILTER (WHERE coalesce(place <= least(slots_left, starts_left), TRUE))
+            OVER (PARTITION BY namespace, queue ORDER BY n ROWS UNBOUNDED PRECEDING) AS queue_place
+    FROM in_partition
+), judged AS (
+    SELECT
+        in_queue.n,
+        in_queue.uid,
+        in_queue.start,
+        namespace,
+        queue,
+        in_queue.partition_key,
+        fits AND queue_place <= least(of_queue.slots_left, of_queue.starts_left) AS granted,
+        CASE
+            -- Its own place counts only where it fits its partition.
+            WHEN queue_place + CASE WHEN fits THEN 0 ELSE 1 END > of_queue.slots_left THEN 'Slot'
+            WHEN place > in_queue.slots_left THEN 'Partition'
+            ELSE 'Rate'
+        END AS reason
+    FROM in_queue JOIN of_queue USING (namespace, queue)
+), again AS (
+    -- From now on nobody takes it for one that a dead operator left.
+    UPDATE agentjobs.slots
+    SET claimed_at = clock_timestamp()
+    FROM asked
+    WHERE slots.uid = asked.uid AND asked.held = asked.start AND asked.held_in = asked.queue
+    RETURNING slots.uid
+), taken AS (
+    INSERT INTO agentjobs.slots (uid, start, cluster, namespace, queue, partition_key)
+    SELECT uid, start, %(cluster)s, namespace, queue, partition_key FROM judged WHERE granted ORDER BY uid
+), counted AS (
+    INSERT INTO agentjobs.queue_starts (uid, start, cluster, namespace, queue, partition_key)
+    SELECT asked.uid, asked.start, %(cluster)s, namespace, queue, asked.partition_key
+    FROM asked JOIN allowed USING (namespace, queue)
+    WHERE allowed.starts IS NOT NULL AND (
+        asked.uid IN (SELECT uid FROM judged WHERE granted) OR asked.uid IN (SELECT uid FROM again)
+    )
+    ORDER BY asked.uid
+    ON CONFLICT (uid, start) DO UPDATE
+    SET at = excluded.at, queue = excluded.queue, partition_key = excluded.partition_key
+)
+SELECT n, coalesce(judged.reason, 'Slot') AS reason
+FROM asked LEFT JOIN judged USING (n)
+WHERE NOT coalesce(judged.granted, FALSE) AND (held IS NULL OR held <> asked.start OR held_in <> asked.queue);
+
+-- name: forget_starts
+DELETE FROM agentjobs.queue_starts AS begun
+USING json_to_recordset(%(queues)s) AS allowed (namespace text, queue text, period double precision)
+WHERE begun.cluster = %(cluster)s AND begun.namespace = allowed.namespace AND begun.queue = allowed.queue
+    AND begun.at <= clock_timestamp() - make_interval(secs => allowed.period);
+
+-- name: holders
+-- Which slots a dead operator may have left: those of the queue, and the job's own in another queue.
+SELECT slots.uid, slots.start, jobs.namespace, jobs.name
+FROM agentjobs.slots JOIN agentjobs.jobs USING (uid)
+WHERE slots.claimed_at < clock_timestamp() - make_interval(secs => %(age)s)
+    AND (
+        slots.uid = %(uid)s
+        OR (slots.cluster = %(cluster)s AND slots.namespace = %(namespace)s AND slots.queue = %(queue)s)
+    )
+ORDER BY slots.claimed_at, slots.uid;
+
+-- name: rate_room
+-- When so many starts have left the window that one more may enter.
+SELECT greatest(begun.at + make_interval(secs => %(period)s) - clock_timestamp(), interval '0') AS retry_in
+FROM (
+    SELECT at, row_number() OVER (ORDER BY at DESC) AS place
+    FROM agentjobs.queue_starts
+    WHERE cluster = %(cluster)s AND namespace = %(namespace)s AND queue = %(queue)s
+        AND (%(partition)s::text IS NULL OR partition_key = %(partition)s)
+        AND at > clock_timestamp() - make_interval(secs => %(period)s)
+) AS begun
+WHERE place = %(starts)s;
+
+-- name: give_back
+-- Unless it was claimed again since it was seen.
+DELETE FROM agentjobs.slots
+USING json_to_recordset(%(ended)s) AS given (uid text, start integer)
+WHERE slots.uid = given.uid AND slots.start = given.start
+    AND slots.claimed_at < clock_timestamp() - make_interval(secs => %(age)s);

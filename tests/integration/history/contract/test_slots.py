@@ -1,0 +1,280 @@
+"""No more starts hold slots of a queue than its limits allow, and what was refused leaves nothing."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from agentjobs import errors
+from agentjobs.history.records import Acceptance, Accepted, Holder, NoSlot, Rate, SlotRequest
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def claim(operator, a_job):
+    """Claim a slot of queue `q` for a start of the job of that uid."""
+
+    async def ask(uid, start=1, *, queue="q", partition="", limit=9, namespace="default", **slot):
+        build = a_job(uid, name=f"job-{uid}", namespace=namespace)
+        request = SlotRequest(queue, partition, limit, **slot)
+        return await operator.accept(Acceptance(build.job(), build.start(start), request))
+
+    return ask
+
+
+@pytest.fixture
+def claim_all(claim):
+    """Claim slots for many jobs at once, each by its uid and partition."""
+
+    async def ask(*jobs, **slot):
+        return await asyncio.gather(*(claim(uid, partition=partition, **slot) for uid, partition in jobs))
+
+    return ask
+
+
+def said(answers):
+    return ["ok" if isinstance(one, Accepted) else one.reason for one in answers]
+
+
+async def test_a_full_queue_refuses_and_another_has_room(claim):
+    answers = [await claim("a", limit=1), await claim("b", limit=1), await claim("c", limit=1, queue="other")]
+
+    assert said(answers) == ["ok", "Slot", "ok"]
+
+
+async def test_a_queue_of_that_name_in_another_namespace_is_another(claim):
+    assert said([await claim("a", limit=1), await claim("b", limit=1, namespace="n2")]) == ["ok", "ok"]
+
+
+async def test_of_claims_at_once_the_first_ones_get_the_last_slots(claim_all):
+    jobs = [(f"u{number:02}", "") for number in range(20)]
+
+    assert said(await claim_all(*jobs, limit=3)) == ["ok"] * 3 + ["Slot"] * 17
+
+
+async def test_claims_at_once_are_answered_as_if_one_after_another(claim_all):
+    answers = await claim_all(("a", "x"), ("b", "x"), ("c", "y"), ("d", "x"), ("e", "z"), limit=3, per_partition=1)
+
+    assert said(answers) == ["ok", "Partition", "ok", "Partition", "ok"]
+
+
+async def test_a_full_queue_is_the_reason_before_a_full_partition(claim_all):
+    answers = await claim_all(("a", "x"), ("b", "x"), ("c", "x"), limit=1, per_partition=1)
+
+    assert said(answers) == ["ok", "Slot", "Slot"]
+
+
+async def test_the_same_start_again_takes_no_second_slot(claim):
+    answers = [await claim("a", limit=2), await claim("a", limit=2), await claim("b", limit=2)]
+
+    assert said(answers) == ["ok", "ok", "ok"]
+    assert said([await claim("a", limit=2), await claim("c", limit=2)]) == ["ok", "Slot"]
+
+
+async def test_a_later_start_takes_over_the_slot_of_its_job(claim):
+    assert said([await claim("a", 1, limit=1), await claim("a", 2, limit=1)]) == ["ok", "ok"]
+    assert said([await claim("b", limit=1)]) == ["Slot"]
+
+
+async def test_a_later_start_that_is_refused_leaves_the_slot_of_the_earlier_to_others(claim):
+    await claim("a", 1), await claim("b", 1)
+
+    assert said([await claim("a", 2, limit=1)]) == ["Slot"], "the limit was lowered, b holds its slot"
+    assert said([await claim("c", 1, limit=2)]) == ["ok"]
+
+
+async def test_two_starts_of_a_job_at_once_are_answered_in_order(claim):
+    answers = await asyncio.gather(claim("a", 1, limit=1), claim("a", 2, limit=1), claim("b", 1, limit=1))
+
+    assert said(answers) == ["ok", "ok", "Slot"]
+
+
+async def test_an_older_start_than_the_one_that_holds_the_slot_is_refused(claim):
+    await claim("a", 2)
+
+    assert said([await claim("a", 1)]) == ["Slot"]
+
+
+async def test_a_refused_start_is_not_stored(claim, operator, gateway, a_job):
+    await claim("a", limit=1)
+
+    refused = await claim("b", limit=1)
+
+    assert refused.resolved == a_job("b").job().resolved == await operator.resolved("b")
+    assert (await gateway.story("default", "b")).starts == []
+
+
+async def test_a_refused_start_fences_no_earlier_one(claim, operator, gateway, a_job):
+    build = a_job("a", name="job-a")
+    await claim("a", 1)
+    await gateway.claim("a", 1, "pod-a", **build.place)
+    await claim("b", 1)
+
+    assert said([await claim("a", 2, limit=1)]) == ["Slot"]
+    await gateway.heartbeat("a", 1, "pod-a")
+    assert said([await claim("a", 2, limit=2)]) == ["ok"]
+    with pytest.raises(errors.Fenced):
+        await gateway.heartbeat("a", 1, "pod-a")
+
+
+ENDS = {
+    "end of the start": lambda build: [build.end(1)],
+    "end of the job": lambda build: [build.transition(2, "Succeeded", finished=True)],
+    "deletion": lambda build: [build.deletion()],
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_slot_goes_with_what_ends_its_start(claim, operator, a_job, end):
+    await claim("a", limit=1)
+
+    await operator.write(ENDS[end](a_job("a", name="job-a")))
+
+    assert said([await claim("b", limit=1)]) == ["ok"]
+
+
+async def test_a_phase_that_is_no_end_keeps_the_slot(claim, operator, a_job):
+    await claim("a", limit=1)
+
+    await operator.write([a_job("a").transition(1, "Running")])
+
+    assert said([await claim("b", limit=1)]) == ["Slot"]
+
+
+async def test_the_slots_of_jobs_that_vanished_are_free(claim, operator):
+    await claim("a", limit=1)
+
+    await operator.close_vanished(lambda *_: False, listed_at=await operator.clock())
+
+    assert said([await claim("b", limit=1)]) == ["ok"]
+
+
+async def test_an_end_that_comes_late_frees_no_later_start(claim, operator, a_job):
+    await claim("a", 1, limit=1), await claim("a", 2, limit=1)
+
+    await operator.write([a_job("a").end(1)])
+
+    assert said([await claim("b", limit=1, released=(("a", 1),))]) == ["Slot"]
+
+
+async def test_a_start_that_has_ended_frees_its_slot_before_its_end_is_stored(claim):
+    await claim("a", limit=1)
+
+    assert said([await claim("b", limit=1, released=(("a", 1), ("unknown", 4)))]) == ["ok"]
+
+
+async def test_limits_count_as_they_are_at_the_moment_of_the_claim(claim):
+    assert said([await claim(uid, limit=2) for uid in "abc"]) == ["ok", "ok", "Slot"]
+    assert said([await claim("c", limit=3), await claim("d", limit=1), await claim("d", limit=0)]) == [
+        "ok",
+        "Slot",
+        "Slot",
+    ]
+
+
+async def test_a_rate_counts_starts_that_have_ended(claim, operator, a_job):
+    rate = Rate(2, MINUTE)
+    await claim("a", rate=rate), await claim("b", rate=rate)
+    await operator.write([a_job("a").end(1), a_job("b").end(1)])
+
+    refused = await claim("c", rate=rate)
+
+    assert refused.reason == "Rate"
+    assert timedelta(seconds=50) < refused.retry_in <= MINUTE
+
+
+async def test_a_rate_has_room_when_its_oldest_start_leaves_the_window(claim, backend):
+    rate = Rate(2, MINUTE)
+    await claim("a", rate=rate)
+    await backend.passes(timedelta(seconds=40))
+    await claim("b", rate=rate)
+
+    refused = await claim("c", rate=rate)
+    await backend.passes(timedelta(seconds=21))
+
+    assert timedelta(seconds=15) < refused.retry_in <= timedelta(seconds=20)
+    assert said([await claim("c", rate=rate), await claim("d", rate=rate)]) == ["ok", "Rate"]
+
+
+async def test_a_rate_by_partition_counts_each_alone(claim_all):
+    answers = await claim_all(("a", "x"), ("b", "x"), ("c", "y"), rate=Rate(1, MINUTE, by_partition=True))
+
+    assert said(answers) == ["ok", "Rate", "ok"]
+
+
+async def test_a_retry_is_a_start_of_the_rate(claim):
+    rate = Rate(2, MINUTE)
+
+    assert said([await claim("a", n, rate=rate) for n in (1, 2, 3)]) == ["ok", "ok", "Rate"]
+
+
+async def test_the_same_start_again_counts_once_in_the_rate(claim):
+    rate = Rate(2, MINUTE)
+
+    assert said([await claim(uid, rate=rate) for uid in ("a", "a", "b", "c")]) == ["ok", "ok", "ok", "Rate"]
+
+
+async def test_a_refusal_names_the_slots_that_are_older_than_a_minute(claim, backend):
+    await claim("a", limit=2)
+    await backend.passes(timedelta(seconds=61))
+    await claim("b", limit=2)
+
+    refused = await claim("c", limit=2)
+
+    assert refused.holders == (Holder("a", 1, "default", "job-a"),)
+
+
+async def test_what_a_dead_operator_left_is_given_back(claim, operator, backend):
+    await claim("a", limit=1)
+    await operator.give_back([("a", 1)])
+    young = said([await claim("b", limit=1)])
+    await backend.passes(timedelta(seconds=61))
+
+    await operator.give_back([("a", 2), ("b", 1)])
+    other = said([await claim("b", limit=1)])
+    await operator.give_back([("a", 1)])
+
+    assert (young, other, said([await claim("b", limit=1)])) == (["Slot"], ["Slot"], ["ok"])
+
+
+async def test_a_slot_that_was_claimed_again_is_not_given_back(claim, operator, backend):
+    await claim("a", limit=1)
+    await backend.passes(timedelta(seconds=61))
+    await claim("a", limit=1)
+
+    await operator.give_back([("a", 1)])
+
+    assert said([await claim("b", limit=1)]) == ["Slot"]
+
+
+async def test_a_job_that_was_moved_after_a_crash_gets_its_slot_once_the_old_one_is_given_back(
+    claim, operator, backend
+):
+    await claim("a", queue="old")
+    moved = await claim("a", queue="new")
+    await backend.passes(timedelta(seconds=61))
+    named = (await claim("a", queue="new")).holders
+    await operator.give_back([(one.uid, one.start) for one in named])
+
+    assert (said([moved]), named) == (["Slot"], (Holder("a", 1, "default", "job-a"),))
+    assert said([await claim("a", queue="new")]) == ["ok"]
+
+
+async def test_a_job_without_a_start_claims_nothing(operator, a_job, claim):
+    await operator.accept(Acceptance(a_job("a").job(), None, SlotRequest("q", "", 1)))
+
+    assert said([await claim("b", limit=1)]) == ["ok"]
+
+
+async def test_a_start_without_a_slot_needs_none(operator, a_job, claim):
+    await claim("a", limit=1)
+    build = a_job("b")
+
+    assert isinstance(await operator.accept(Acceptance(build.job(), build.start(1))), Accepted)
+
+
+async def test_a_refusal_is_no_answer_of_another_kind(claim):
+    await claim("a", limit=1)
+
+    assert isinstance(await claim("b", limit=1), NoSlot)
