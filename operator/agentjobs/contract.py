@@ -258,13 +258,28 @@ EXIT_CODES: Final[Mapping[Verdict, int]] = {
 EXIT_FENCED: Final = 76  # EX_PROTOCOL: another pod holds this start
 
 
+class AcceptedTemplate(TypedDict):
+    """The template that a job's work was made from."""
+
+    name: str
+    generation: int
+    locked: list[str]
+    """Fields that may be changed after acceptance, but that the template does not leave to the job."""
+    parameters: dict[str, str]
+    """The values of its parameters, for the texts of follow-ups; those of the work are in their places."""
+
+
 class Resolved(TypedDict):
     """A job's work as accepted: what every start runs, whatever is edited later."""
 
     spec: dict[str, Any]
-    """The spec with defaults applied and `messageFrom` replaced by `message`; keys as in the CRD."""
+    """The spec with its template merged in, defaults applied and `messageFrom` replaced by `message`; keys as in the
+    CRD."""
     scripts: dict[str, str]
     """Contents of `scripted/…` models, by `<configmap>/<key>`."""
+    steering: NotRequired[dict[str, Any]]
+    """What template and queue said of fields that may be changed after acceptance. The job's own stand before them."""
+    template: NotRequired[AcceptedTemplate]
 
 
 class Result(TypedDict):

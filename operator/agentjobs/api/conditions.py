@@ -73,6 +73,10 @@ class AcceptedReason(Word):
 
     RESOLVED = "Resolved", "Accepted. The message holds the hash of what will run."
     QUEUE_NOT_FOUND = "QueueNotFound", "No queue of that name; the job waits until there is one."
+    TEMPLATE_NOT_FOUND = (
+        "TemplateNotFound",
+        "No AgentTemplate of that name, or it is illegal; the job waits until there is one that is legal.",
+    )
     REFERENCE_NOT_FOUND = (
         "ReferenceNotFound",
         "A ConfigMap or key is missing; the job waits until it is there, and looks every 2 s, later every minute.",
@@ -87,6 +91,8 @@ class AcceptedReason(Word):
         "UnresolvedReference",
         "A text holds `$(…)` with an unknown name; the message says which, where, and the known ones. The job failed.",
     )
+    LOCKED_FIELD = "LockedField", "The job sets a field that its template locks. The job failed."
+    TYPE_CONFLICT = "TypeConflict", "The job has another kind of agent than its template. The job failed."
     INVALID_SPEC = "InvalidSpec", "The spec breaks rules; the message names each field, value and cure. The job failed."
 
 

@@ -39,6 +39,8 @@ class Problem:
     value: str
     message: str
     reason: AcceptedReason = AcceptedReason.INVALID_SPEC
+    lacking: bool = False
+    """Whether something is missing that another layer may add: of a template or a job alone it is no fault."""
 
     def __str__(self) -> str:
         """Return `field: value message`, e.g. `spec.priority: 12 is too large; use at most 9`."""
@@ -56,9 +58,9 @@ def rejection(problems: Iterable[Problem]) -> tuple[AcceptedReason, str]:
     return reason, "; ".join(map(str, found))
 
 
-def problem_at(path: Path, value: object, message: str) -> Problem:
+def problem_at(path: Path, value: object, message: str, *, lacking: bool = False) -> Problem:
     """Return a problem of the field at `path`, showing `value`."""
-    return Problem(field_name(path), "" if _is_private(path) else shown(value), message)
+    return Problem(field_name(path), "" if _is_private(path) else shown(value), message, lacking=lacking)
 
 
 def field_name(path: Path, root: str = "spec") -> str:
@@ -97,7 +99,7 @@ def from_error(error: ErrorDetails, spec: type[BaseModel] = agentjob.AgentJobSpe
     if kind == "extra_forbidden":
         return Problem(field_name(path), "", _unknown_field(path, spec))
     if kind == "missing":
-        return Problem(field_name(path), "", _REQUIRED.get(path, "is required"))
+        return Problem(field_name(path), "", _REQUIRED.get(path, "is required"), lacking=True)
     if kind == "value_error":
         return Problem(field_name(path), "", str(context.get("error", error["msg"])))
     if kind == "string_pattern_mismatch":

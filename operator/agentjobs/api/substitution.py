@@ -1,17 +1,23 @@
-"""`$(…)` in a job's texts: names of the job and of its schedule, put in once, when the job is accepted.
+"""`$(…)` in a job's texts: names of the job, its schedule, its parameters and the jobs that it waited for, put in once.
 
 One rule for all places: `$(name)` becomes the value, `$$(` becomes `$(`, and a name nobody knows is a fault of the job.
 There are no expressions, what was put in is never read again, and texts from ConfigMaps are data and stay as they are.
 No reference, image, command or account is ever a place: what a model writes must not choose what runs or as whom.
+
+Texts of follow-ups are looked at, and stay as they are until the job has ended: all their names get their values then,
+at once. Were some put in now, the others would be looked for in what was put in.
+
 Pure; used by `validation` to find faults and by `resolve` to put in the values.
 """
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from collections import ChainMap, Counter
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Any, Final, cast
 
 from agentjobs.api.conditions import AcceptedReason
+from agentjobs.api.job.team import looked_up
 from agentjobs.api.problems import Path, Problem, field_name, shown
 from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TIME
 from agentjobs.durations import format_time, parse_time
@@ -19,16 +25,33 @@ from agentjobs.durations import format_time, parse_time
 Visit = Callable[[Path, str], str]
 """Looks at one text and returns what stands there instead."""
 
+PARAMETERS: Final = "params."
+AFTER: Final = "after."
+OF_FOLLOW_UPS: Final = ("result", "parent", "item", "index", "after")
+"""First parts of the names that only texts of follow-ups may use: they have their values when the job has ended."""
+
 _REFERENCE: Final = re.compile(r"\$\$\(|\$\(([^()\n]*)\)")
 _OF_A_SCHEDULE: Final = ("schedule.time", "schedule.previousTime")
 
 
-def names_of(metadata: Mapping[str, Any]) -> dict[str, str]:
+def names_of(
+    metadata: Mapping[str, Any], parameters: Mapping[str, str] | None = None, more: Mapping[str, str] | None = None
+) -> Mapping[str, str]:
     """Return the names that a job's texts may use, with their values.
 
     Those of a schedule are there when the job's annotations hold the times. A first run has no previous time, which is
     the empty text then.
+
+    Args:
+        metadata: the job's, with its name, uid and annotations.
+        parameters: values of its template's parameters, by their names.
+        more: further names with their values, such as those of the jobs that it waited for. It may look them up.
     """
+    own = _names_of(metadata) | {f"{PARAMETERS}{name}": value for name, value in (parameters or {}).items()}
+    return ChainMap(own, cast("MutableMapping[str, str]", more)) if more else own
+
+
+def _names_of(metadata: Mapping[str, Any]) -> dict[str, str]:
     names = {"job.name": str(metadata.get("name") or ""), "job.uid": str(metadata.get("uid") or "")}
     annotations = metadata.get("annotations")
     annotations = annotations if isinstance(annotations, Mapping) else {}
@@ -41,27 +64,67 @@ def names_of(metadata: Mapping[str, Any]) -> dict[str, str]:
     return names
 
 
-def substitution_problems(spec: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[Problem]:
-    """Yield each name in a text of the spec that is none of `names`. Whatever the spec is, this never raises."""
+def substitution_problems(
+    spec: Mapping[str, Any], names: Mapping[str, str], unknown: tuple[str, ...] = ()
+) -> Iterator[Problem]:
+    """Yield each name in a text of the spec that is none of `names`. Whatever the spec is, this never raises.
+
+    Args:
+        spec: a spec as it was written.
+        names: the names, with their values.
+        unknown: beginnings of names that may be known later.
+    """
     found: dict[tuple[str, str], Problem] = {}
 
     def look(path: Path, text: str) -> str:
+        is_later = path[:1] == ("followUps",)
         for match in _REFERENCE.finditer(text):
             name = match[1]
-            if name is not None and name not in names:
-                field = field_name(path)
-                found[field, name] = Problem(
-                    field, shown(f"$({name})"), _cure(name, names), AcceptedReason.UNRESOLVED_REFERENCE
-                )
+            if name is None or name in names or name.startswith(unknown):
+                continue
+            if is_later and name.partition(".")[0] in OF_FOLLOW_UPS:
+                continue
+            field, cure = field_name(path), _cure(name, names)
+            found[field, name] = Problem(field, shown(f"$({name})"), cure, AcceptedReason.UNRESOLVED_REFERENCE)
         return text
 
     _visited(spec, look)
+    follow_up_texts(spec, look)
     yield from found.values()
 
 
 def substituted(spec: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return the spec with the values put in; a name that is none of `names` stays as it is."""
     return _visited(spec, lambda _path, text: expanded(text, names))
+
+
+def growth(spec: Mapping[str, Any], names: Mapping[str, str]) -> int:
+    """Return how many characters the spec's texts have more once the values are put in."""
+    more = 0
+
+    def add(_path: Path, text: str) -> str:
+        nonlocal more
+        for match in _REFERENCE.finditer(text):
+            value = names.get(match[1]) if match[1] is not None else None
+            more += 0 if value is None else len(value) - len(match[0])
+        return text
+
+    _visited(spec, add)
+    return more
+
+
+def placeholder_faults(spec: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield the instructions in which a value would make a placeholder, through which ADK reads the session's state."""
+    found: list[Problem] = []
+
+    def look(path: Path, text: str) -> str:
+        if path[-1] == "instruction" and (made := Counter(looked_up(expanded(text, names))) - Counter(looked_up(text))):
+            cure = f"would read {next(iter(made))[:60]} of the session's state, because a value has braces"
+            found.append(Problem(field_name(path), "", f"{cure}; put that name into input.message instead"))
+        return text
+
+    _visited(spec, look)
+    yield from found
 
 
 def expanded(text: str, names: Mapping[str, str]) -> str:
@@ -89,6 +152,8 @@ def _visited(spec: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
         if "state" in given:
             given["state"] = _deep(("input", "state"), given["state"], visit)
     new = _with_text(new, ("partitionKey",), visit)
+    if isinstance(new.get("unique"), Mapping):
+        new["unique"] = _with_text(new["unique"], ("unique", "key"), visit)
     agent = new.get("agent")
     inline = agent.get("inline") if isinstance(agent, Mapping) else None
     if isinstance(agent, Mapping) and isinstance(inline, Mapping):
@@ -100,6 +165,26 @@ def _visited(spec: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
                 for place, one in enumerate(inline["agents"])
             ]
         new["agent"] = {**agent, "inline": inline}
+    return new
+
+
+def follow_up_texts(spec: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
+    """Return the spec with every text of its follow-ups as `visit` wants it. What has the wrong type stays."""
+    entries = spec.get("followUps")
+    if not isinstance(entries, list | tuple):
+        return dict(spec)
+    told = [_follow_up(one, ("followUps", place), visit) for place, one in enumerate(entries)]
+    return {**spec, "followUps": told}
+
+
+def _follow_up(entry: Any, path: Path, visit: Visit) -> Any:
+    if not isinstance(entry, Mapping):
+        return entry
+    new = _with_text(entry, (*path, "forEach"), visit)
+    if isinstance(new.get("input"), Mapping):
+        new["input"] = _with_text(new["input"], (*path, "input", "message"), visit)
+    if isinstance(new.get("parameters"), Mapping):
+        new["parameters"] = _deep((*path, "parameters"), new["parameters"], visit)
     return new
 
 

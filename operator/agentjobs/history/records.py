@@ -39,7 +39,7 @@ class JobRecord:
     @property
     def template(self) -> str:
         """Name of the AgentTemplate that it was merged with, empty for none."""
-        merged: Mapping[str, Any] = self.resolved.get("template") or {}  # type: ignore[assignment]
+        merged: Mapping[str, Any] = self.resolved.get("template") or {}
         return str(merged.get("name") or "")
 
 

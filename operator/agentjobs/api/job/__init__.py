@@ -12,6 +12,7 @@ status      the status as the operator reads and writes it
 validation  checks all rules of a job, with these modules:
 team        rules about inline agents
 output      rules about the schema of an answer
+pod_rules   rules about variables, volumes and credentials of pods
 step_rules  rules about waits, time-outs and compaction of steps, and about sessions
 run_config  rules about settings of ADK's RunConfig
 resolve     the spec that an accepted job runs, with defaults and contents of ConfigMaps

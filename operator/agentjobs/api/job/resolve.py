@@ -1,5 +1,7 @@
 """Resolves the spec of a job: sets defaults, replaces `$(…)`, and puts in the contents of ConfigMaps.
 
+The spec may be merged from a template's and the job's own: see `api.template.read`.
+
 Called once for each job, when it is accepted. The result is stored, and every start runs it even if the job is edited
 later. Pure: the caller has read the ConfigMaps.
 """
@@ -7,7 +9,7 @@ later. Pure: the caller has read the ConfigMaps.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -17,14 +19,16 @@ from agentjobs.api.job.agent import AgentBase, ConfigMapKey, ConfigMapKeyRef, sc
 from agentjobs.api.job.output import schema_problems
 from agentjobs.api.job.spec import AgentJobSpec, Input, Session, default_agent_name, default_app_name
 from agentjobs.api.job.team import placeholder_problems
+from agentjobs.api.job.validation import grown_problems
 from agentjobs.api.problems import from_error
 from agentjobs.api.substitution import names_of, substituted
-from agentjobs.contract import Resolved
+from agentjobs.contract import AcceptedTemplate, Resolved
 from agentjobs.errors import Invalid, NotFound
 
 STEERING: Final = frozenset(aliases(AgentJobSpec, Changes.BEFORE_START, Changes.ALWAYS))
 """Fields that may change after acceptance. They are not part of the work, and not of its hash."""
 MAX_UNREADABLE: Final = 3
+_MERGED: Final = ("templateRef", "parameters")  # nothing of them is left once they are merged and put in
 _AGENTS: Final = "agent.inline.agents[{}]"
 _TEXT: Final = "…"
 _NO_INSTRUCTION: Final[Mapping[str, None]] = {"instruction": None, "instruction_from": None}
@@ -45,25 +49,47 @@ def config_map_keys(spec: AgentJobSpec) -> set[ConfigMapKey]:
     return keys
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What a job's work is made of beside its spec."""
+
+    contents: Mapping[ConfigMapKey, str] = field(default_factory=dict)
+    """Texts of the keys that `config_map_keys` names."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """Values of the template's parameters."""
+    after: Mapping[str, str] = field(default_factory=dict)
+    """Names that stand for the answers of the jobs it waited for, with their values: `after.<job>.<path>`."""
+    steering: Mapping[str, Any] = field(default_factory=dict)
+    """What template and queue say of the fields of `STEERING`."""
+    template: AcceptedTemplate | None = None
+
+
 def resolve(job: Mapping[str, Any], contents: Mapping[ConfigMapKey, str]) -> Resolved:
-    """Return what an AgentJob runs in which `validate_job` finds no problem; see `resolve_spec`."""
-    return resolve_spec(AgentJobSpec.model_validate(job["spec"]), job["metadata"], contents)
+    """Return what an AgentJob without template runs, in which `validate_job` finds no problem; see `resolve_spec`."""
+    return resolve_spec(AgentJobSpec.model_validate(job["spec"]), job["metadata"], Sources(contents=contents))
 
 
-def resolve_spec(spec: AgentJobSpec, metadata: Mapping[str, Any], contents: Mapping[ConfigMapKey, str]) -> Resolved:
+def resolve_spec(spec: AgentJobSpec, metadata: Mapping[str, Any], sources: Sources) -> Resolved:
     """Return what a job runs.
 
     Args:
-        spec: the job's spec, as `read_spec` returns it.
+        spec: the job's spec, as `read_job` returns it.
         metadata: the job's, with its name, uid and annotations.
-        contents: texts of the keys that `config_map_keys` names.
+        sources: what the spec names.
 
     Raises:
         NotFound: a content is missing; the job should wait for it.
-        Invalid: a content cannot be used; the message names ConfigMap, key and cure.
+        Invalid: a content or an answer cannot be used; the message names the place and the cure.
     """
+    contents = sources.contents
+    dumped = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    names = names_of(metadata, sources.parameters, sources.after)
+    for problem in grown_problems(dumped, names) if sources.after else ():
+        raise Invalid(str(problem))
     # Before the texts of ConfigMaps are put in: they are data, and nothing in them is replaced.
-    dumped = substituted(spec.model_dump(mode="json", by_alias=True, exclude_none=True), names_of(metadata))
+    dumped = substituted(dumped, names)
+    for name in _MERGED:
+        dumped.pop(name, None)
     reference = spec.input.message_from
     if reference is not None:
         dumped["input"].pop("messageFrom")
@@ -84,7 +110,12 @@ def resolve_spec(spec: AgentJobSpec, metadata: Mapping[str, Any], contents: Mapp
     own = {"appName": app_name, "userId": user_id, "sessionId": session_id}
     dumped["session"] = {**own, "mode": spec.session.mode}
     scripts = {f"{key.name}/{key.key}": _content(contents, key, "agent.model") for key in sorted(set(_scripts(spec)))}
-    return Resolved(spec=dumped, scripts=scripts)
+    resolved = Resolved(spec=dumped, scripts=scripts)
+    if sources.steering:
+        resolved["steering"] = dict(sources.steering)
+    if sources.template is not None:
+        resolved["template"] = sources.template
+    return resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +183,8 @@ def as_accepted(spec: AgentJobSpec, resolved: Resolved) -> AgentJobSpec:
         "session": Session.model_validate(known["session"]),
         "partition_key": known.get("partitionKey"),
     }
+    if spec.unique is not None:
+        changed["unique"] = spec.unique.model_copy(update={"key": known["unique"].get("key")})
     if (inline := spec.agent.inline) is not None:
         agents = tuple(agent.model_copy(update=_NO_INSTRUCTION) for agent in inline.agents)
         update = {**_NO_INSTRUCTION, "name": known["agent"]["inline"]["name"], "agents": agents}
@@ -172,7 +205,7 @@ def edited_fields(job: Mapping[str, Any], accepted: Resolved) -> list[str]:
     Texts from ConfigMaps are not compared: their keys are not stored, and their present contents are not read.
     """
     spec = AgentJobSpec.model_validate(job["spec"])
-    own = resolve_spec(spec, job["metadata"], _Unread(spec, accepted))
+    own = resolve_spec(spec, job["metadata"], Sources(contents=_Unread(spec, accepted)))
     fields = _differences(_work(own), _work(accepted))
     if spec.input.message is not None and own["spec"]["input"]["message"] != accepted["spec"]["input"].get("message"):
         fields.add("input.message")

@@ -49,7 +49,7 @@ def _call_problems(path: Path, calls: Raw) -> Iterator[Problem]:
         yield problem_at((*path, "backoff", "max"), backoff["max"], cure)
     else:
         cure = f"is longer than max, by default {format_duration(most)}; set max to at least as much"
-        yield problem_at((*path, "backoff", "initial"), backoff["initial"], cure)
+        yield problem_at((*path, "backoff", "initial"), backoff["initial"], cure, lacking=True)
 
 
 def _wait(backoff: Raw, name: str) -> timedelta | None:
@@ -86,4 +86,4 @@ def _session_problems(spec: Raw) -> Iterator[Problem]:
 
 def _unnamed(field: str, default: str) -> Problem:
     cure = f"is needed by mode Continue: its default, {default}, is another in each job; name it, or leave mode out"
-    return Problem(field_name(("session", field)), "", cure)
+    return Problem(field_name(("session", field)), "", cure, lacking=True)

@@ -64,10 +64,19 @@ def required_names(instruction: str) -> Iterator[tuple[str, str]]:
     """Yield `(placeholder, name)` of each name that ADK must find, or the model call raises KeyError."""
     for match in _PLACEHOLDER.finditer(instruction):
         name = match[1].strip()
-        if name.endswith("?"):
-            continue
-        if name.startswith("artifact.") or _is_state_name(name):
+        if not name.endswith("?") and _is_looked_up(name):
             yield match[0], name
+
+
+def looked_up(instruction: str) -> Iterator[str]:
+    """Yield each placeholder for which ADK reads the state or an artifact, be it there or not."""
+    for match in _PLACEHOLDER.finditer(instruction):
+        if _is_looked_up(match[1].strip().removesuffix("?")):
+            yield match[0]
+
+
+def _is_looked_up(name: str) -> bool:
+    return name.startswith("artifact.") or _is_state_name(name)
 
 
 def _is_state_name(name: str) -> bool:
@@ -87,10 +96,14 @@ def _class_problems(path: Path, member: Raw) -> Iterator[Problem]:
     for field in _FOREIGN[kind]:
         if member.get(field):
             owner = "a LoopAgent" if field == "maxIterations" else "an LlmAgent"
-            yield problem_at((*path, field), member[field], f"has no effect on a {kind}, only on {owner}; remove it")
+            cure = f"has no effect on a {kind}, only on {owner}; remove it"
+            yield problem_at((*path, field), member[field], cure, lacking=member.get("agentClass") is None)
     if kind != "LlmAgent" and not member.get("subAgents"):
         yield Problem(
-            field_name((*path, "subAgents")), "", f"is empty; a {kind} needs agents to run, name at least one"
+            field_name((*path, "subAgents")),
+            "",
+            f"is empty; a {kind} needs agents to run, name at least one",
+            lacking=True,
         )
 
 
@@ -98,7 +111,7 @@ def _model_problems(path: Path, member: Raw, *, inherited: object) -> Iterator[P
     own = member.get("model")
     if _asks_a_model(member) and not own and not inherited:
         where: Path = ("agent", "model") if path == INLINE else (*path, "model")
-        yield Problem(field_name(where), "", "is required for an LlmAgent; e.g. gemini-flash-latest")
+        yield Problem(field_name(where), "", "is required for an LlmAgent; e.g. gemini-flash-latest", lacking=True)
     yield from scripted_problems((*path, "model"), own)
 
 
@@ -135,7 +148,8 @@ def _instruction_problems(path: Path, member: Raw, state: Raw) -> Iterator[Probl
     if not isinstance(instruction, str):
         return
     for problem in placeholder_problems(instruction, state):
-        yield problem_at((*path, "instruction"), problem.placeholder, problem.cure)
+        # A key of the state that is missing may be added; one that nothing can set may not.
+        yield problem_at((*path, "instruction"), problem.placeholder, problem.cure, lacking=not problem.is_hopeless)
 
 
 class Unset(NamedTuple):
@@ -143,6 +157,8 @@ class Unset(NamedTuple):
 
     placeholder: str
     cure: str
+    is_hopeless: bool
+    """Whether no state could fill it."""
 
     def __str__(self) -> str:
         return f"{self.placeholder[:80]}, which {self.cure}"
@@ -156,7 +172,8 @@ def placeholder_problems(instruction: str, state: Raw) -> Iterator[Unset]:
         if name in state and not name.startswith("temp:"):
             continue
         optional = "{" + name[:60] + "?}"
-        if name.startswith(("artifact.", "temp:")):
+        is_hopeless = name.startswith(("artifact.", "temp:"))
+        if is_hopeless:
             cure = f"cannot be there at the start; write {optional}, which is empty while it is missing"
         else:
             literal = "{" + name[:60] + "}"
@@ -164,7 +181,7 @@ def placeholder_problems(instruction: str, state: Raw) -> Iterator[Unset]:
                 f"is not in input.state; add it there, or write {optional}, which is empty while it is missing; "
                 f"for braces that the model should see, give the key the value '{literal}'"
             )
-        yield Unset(placeholder, cure)
+        yield Unset(placeholder, cure, is_hopeless)
 
 
 def _server_problems(path: Path, member: Raw) -> Iterator[Problem]:
@@ -207,7 +224,7 @@ def _tree_problems(inline: Raw, *, root: object) -> Iterator[Problem]:
             if child not in paths:
                 known = ", ".join(list(paths)[:5]) or "none so far"
                 cure = f"is not an entry of inline.agents ({known}); add it there or correct the name"
-                yield problem_at((*path, "subAgents", index), child, cure)
+                yield problem_at((*path, "subAgents", index), child, cure, lacking=True)
                 continue
             parents[child].append(parent)
             children.setdefault(parent, []).append(child)
@@ -218,15 +235,16 @@ def _parent_problems(
     paths: Mapping[str, Path], parents: Mapping[str, list[str]], reachable: set[str]
 ) -> Iterator[Problem]:
     for name, path in paths.items():
+        is_twice = len(parents[name]) > 1
         if not parents[name]:
             cure = "is in no subAgents, so it would never run; name it in one or remove it"
-        elif len(parents[name]) > 1:
+        elif is_twice:
             cure = "is in subAgents more than once; an agent has one parent, use a second entry with another name"
         elif name not in reachable:
             cure = "is below itself or below an agent that never runs; subAgents must make a tree"
         else:
             continue
-        yield problem_at((*path, "name"), name, cure)
+        yield problem_at((*path, "name"), name, cure, lacking=not is_twice)
 
 
 def _reachable(children: Mapping[str, list[str]]) -> set[str]:

@@ -12,9 +12,10 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from agentjobs.api.job.pod_rules import RESERVED_DOMAINS
 from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.api.job.team import as_object
-from agentjobs.api.job.validation import RESERVED_DOMAINS, validate_job
+from agentjobs.api.job.validation import validate_job
 from agentjobs.api.problems import MAX_PROBLEMS, Problem, from_error, problem_at, shown
 from agentjobs.api.schedule.cron import expand, parse_cron, parse_zone
 from agentjobs.api.schedule.spec import MAX_SCHEDULE_NAME, MIN_DEADLINE_SECONDS, AgentScheduleSpec

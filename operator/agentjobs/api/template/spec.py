@@ -30,7 +30,6 @@ Lockable = Literal[
     "session",
     "steps",
     "timeouts",
-    "ttlSecondsAfterFinished",
     "unique",
 ]
 

@@ -42,10 +42,16 @@ _END_CONDITIONS = {
     Phase.SKIPPED: ConditionType.SKIPPED,
 }
 _OURS = frozenset(kind.value for kind in ConditionType)
-# Reasons of a spec that will never be accepted.
 # What a job waits for that is not its turn: timeouts.queue must not count it.
 _NOT_IN_LINE = (AdmittedReason.SPEC_UNREADABLE, AdmittedReason.QUEUE_NOT_FOUND)
-_REJECTIONS = (AcceptedReason.INVALID_SPEC, AcceptedReason.SPEC_TOO_LARGE, AcceptedReason.UNRESOLVED_REFERENCE)
+# Reasons of a spec that will never be accepted.
+_REJECTIONS = (
+    AcceptedReason.INVALID_SPEC,
+    AcceptedReason.SPEC_TOO_LARGE,
+    AcceptedReason.UNRESOLVED_REFERENCE,
+    AcceptedReason.LOCKED_FIELD,
+    AcceptedReason.TYPE_CONFLICT,
+)
 
 
 def observed(job: Job) -> AgentJobStatus:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from agentjobs.api.job.resolve import config_map_keys, resolve_spec
+from agentjobs.api.job.resolve import Sources, config_map_keys, resolve_spec
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.core.job.observation import Observation
 from agentjobs.errors import Invalid, Unavailable
@@ -55,7 +55,7 @@ class Acceptance:
             missing, resolved = await self._loader.references(named)
             if resolved is None:
                 raise Invalid("; ".join(missing))
-        return to_accept(spec, resolved or resolve_spec(spec, job.object["metadata"], {}))
+        return to_accept(spec, resolved or resolve_spec(spec, job.object["metadata"], Sources()))
 
     def for_pod(self, seen: Observation) -> AgentJobSpec | None:
         """The spec that a pod is made from: the accepted one. None while it is not known."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from agentjobs.api.job.agent import ConfigMapKey
-from agentjobs.api.job.resolve import resolve_spec
+from agentjobs.api.job.resolve import Sources, resolve_spec
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.problems import Problem
 from agentjobs.contract import Resolved
@@ -116,7 +116,7 @@ class FactsLoader:
         if missing:
             return tuple(dict.fromkeys(missing)), None
         try:
-            return (), resolve_spec(seen.legal_spec, seen.job.object["metadata"], contents)
+            return (), resolve_spec(seen.legal_spec, seen.job.object["metadata"], Sources(contents=contents))
         except (Invalid, NotFound) as error:
             return (str(error),), None
 

@@ -5,6 +5,7 @@ import pytest
 
 from agentjobs.api.job.agent import ConfigMapKey
 from agentjobs.api.job.resolve import (
+    Sources,
     accepted_spec,
     as_accepted,
     config_map_keys,
@@ -169,7 +170,7 @@ def test_a_spec_that_was_just_resolved_need_not_be_read_again(a_job: Job, change
     spec = read_spec(job)
     assert isinstance(spec, AgentJobSpec)
 
-    resolved = resolve_spec(spec, job["metadata"], contents)
+    resolved = resolve_spec(spec, job["metadata"], Sources(contents=contents))
 
     assert as_accepted(spec, resolved) == accepted_spec(resolved)
     assert as_accepted(spec, resolved).model_dump() == accepted_spec(resolved).model_dump()

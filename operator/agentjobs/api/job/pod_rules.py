@@ -1,0 +1,135 @@
+"""Rules about the pod of a job: its user, labels, variables, volumes and credentials.
+
+Works on raw specs, as `team` does. Called by `validation`.
+"""
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from agentjobs.api.job.runtime import RESERVED_ENV_PREFIX
+from agentjobs.api.job.team import Raw, as_list, as_object
+from agentjobs.api.problems import Path, Problem, field_name, problem_at
+from agentjobs.contract import TOKEN_MOUNT
+
+RESERVED_DOMAINS: Final = frozenset({"agentjobs.dev", "app.kubernetes.io", "kubernetes.io", "k8s.io"})
+RESERVED_VOLUMES: Final = ("tmp", "token")
+RESERVED_PATHS: Final = frozenset({"/", "/dev", "/proc", "/sys", "/tmp", TOKEN_MOUNT})  # noqa: S108  refused, not used
+RESTRICTED_VOLUMES: Final = frozenset(
+    {
+        "name",
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    }
+)
+"""Fields of a volume that the Pod Security Standard `restricted` admits."""
+API_AUDIENCE: Final = "https://kubernetes.default"
+"""Prefix of the API server's audiences, and the audience of a token that names none."""
+
+
+def exactly_one(path: Path, value: object, members: tuple[str, ...]) -> Iterator[Problem]:
+    """Yield a problem unless the object at `path` has one of the members and no other."""
+    if not isinstance(value, Mapping):
+        return
+    present = [member for member in members if value.get(member) is not None]
+    if not present:
+        yield Problem(field_name(path), "", f"needs one of {' and '.join(members)}", lacking=True)
+    elif len(present) > 1:
+        yield Problem(field_name(path), "", f"has {' and '.join(present)}, which exclude each other; keep one")
+
+
+def pod_problems(spec: Raw) -> Iterator[Problem]:
+    """Yield what is wrong with `runtime`, as far as this can be said without an API server."""
+    runtime = as_object(spec.get("runtime"))
+    restricted = as_object(spec.get("isolation")).get("profile") != "Baseline"
+    yield from _env_problems(spec)
+    if restricted and runtime.get("runAsUser") == 0:
+        cure = "is root; use another user, or isolation.profile Baseline"
+        yield problem_at(("runtime", "runAsUser"), 0, cure, lacking=True)
+    for kind in ("labels", "annotations"):
+        for key in as_object(runtime.get(kind)):
+            if isinstance(key, str) and key.partition("/")[0] in RESERVED_DOMAINS:
+                yield problem_at(("runtime", kind, key), key, "is ours; use a domain of your own")
+    yield from _volume_problems(runtime, restricted=restricted)
+    for number, source in enumerate(as_list(runtime.get("envFrom"))):
+        yield from exactly_one(("runtime", "envFrom", number), source, ("configMapRef", "secretRef"))
+    if runtime.get("automountServiceAccountToken") is True and not runtime.get("serviceAccountName"):
+        cure = "needs serviceAccountName: agents get no token of the default account"
+        yield Problem(field_name(("runtime", "automountServiceAccountToken")), "true", cure, lacking=True)
+
+
+def _volume_problems(runtime: Raw, *, restricted: bool) -> Iterator[Problem]:
+    names = set(RESERVED_VOLUMES)
+    for number, volume in enumerate(as_list(runtime.get("volumes"))):
+        here: Path = ("runtime", "volumes", number)
+        name = as_object(volume).get("name")
+        if not isinstance(name, str) or not name:
+            yield Problem(field_name((*here, "name")), "", "is required: volumeMounts name it")
+        elif name in names:
+            yield problem_at((*here, "name"), name, f"is taken; {' and '.join(RESERVED_VOLUMES)} are ours")
+        else:
+            names.add(name)
+        if as_object(volume).get("hostPath") is not None:
+            yield Problem(field_name((*here, "hostPath")), "", "is not allowed: agents must not see their node's files")
+        elif restricted and (others := sorted(map(str, as_object(volume).keys() - RESTRICTED_VOLUMES))):
+            cure = "is not a volume of the profile Restricted; use a claim, or isolation.profile Baseline"
+            yield Problem(field_name((*here, others[0])), "", cure, lacking=True)
+        for place, source in enumerate(as_list(as_object(as_object(volume).get("projected")).get("sources"))):
+            yield from _credential_problems(runtime, (*here, "projected", "sources", place), as_object(source))
+    for number, mount in enumerate(as_list(runtime.get("volumeMounts"))):
+        here = ("runtime", "volumeMounts", number)
+        name, path = as_object(mount).get("name"), as_object(mount).get("mountPath")
+        if isinstance(name, str) and name not in names - set(RESERVED_VOLUMES):
+            yield problem_at((*here, "name"), name, "is not a volume of runtime.volumes", lacking=True)
+        if isinstance(path, str) and posixpath.normpath(path) in RESERVED_PATHS:
+            yield problem_at((*here, "mountPath"), path, "is taken; choose another path")
+
+
+def _credential_problems(runtime: Raw, path: Path, source: Raw) -> Iterator[Problem]:
+    """Check a projected source: it may give credentials of the pod, whatever `automountServiceAccountToken` says."""
+    for kind in ("serviceAccountToken", "podCertificate"):
+        if source.get(kind) is None:
+            continue
+        if not runtime.get("serviceAccountName"):
+            cure = "needs runtime.serviceAccountName: agents get no credentials of the default account"
+            yield Problem(field_name((*path, kind)), "", cure, lacking=True)
+        elif _opens_the_api(kind, as_object(source[kind])) and runtime.get("automountServiceAccountToken") is not True:
+            cure = "is a credential for the API server; set runtime.automountServiceAccountToken, or name an audience"
+            yield Problem(field_name((*path, kind)), "", cure, lacking=True)
+
+
+def _opens_the_api(kind: str, source: Raw) -> bool:
+    if kind == "podCertificate":
+        return str(source.get("signerName")).startswith("kubernetes.io/kube-apiserver-client")
+    return str(source.get("audience") or API_AUDIENCE).startswith(API_AUDIENCE)
+
+
+def _env_problems(spec: Raw) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, entry in enumerate(as_list(as_object(spec.get("runtime")).get("env"))):
+        path: Path = ("runtime", "env", index)
+        variable = as_object(entry)
+        name = variable.get("name")
+        if isinstance(name, str):
+            if name in seen:
+                yield problem_at((*path, "name"), name, "is set twice; keep one")
+            if name.startswith(RESERVED_ENV_PREFIX):
+                yield problem_at((*path, "name"), name, f"is ours; use a name without the prefix {RESERVED_ENV_PREFIX}")
+            seen.add(name)
+        yield from _env_source_problems(path, variable)
+
+
+def _env_source_problems(path: Path, variable: Mapping[str, Any]) -> Iterator[Problem]:
+    source = variable.get("valueFrom")
+    if source is None:
+        return
+    if variable.get("value"):
+        yield Problem(field_name(path), "", "has value and valueFrom, which exclude each other; keep one")
+    members = ("secretKeyRef", "configMapKeyRef", "fieldRef", "resourceFieldRef")
+    yield from exactly_one((*path, "valueFrom"), source, members)

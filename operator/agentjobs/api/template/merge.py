@@ -1,0 +1,226 @@
+"""Merges what a queue, a template and a job say into one spec, and remembers who said what.
+
+One function over raw objects, for any number of layers. Later layers win: objects merge by key, lists of named entries
+by the name; all other values are replaced. A layer overrides, it cannot unset: null says nothing. Pure; whatever the
+layers hold, this never raises. What the merged spec is worth is judged by `api.job.validation`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from agentjobs.api.conditions import AcceptedReason
+from agentjobs.api.problems import Path, Problem, field_name
+
+JOB: Final = "job"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What one object says of a job's spec."""
+
+    name: str
+    """For people: `job`, `template pr-review`, `queue agents`."""
+    spec: Mapping[str, Any]
+    locked: tuple[str, ...] = ()
+    """Fields that no later layer may set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """One spec made of several layers."""
+
+    spec: dict[str, Any]
+    origins: Mapping[Path, str]
+    """The name of the layer that each value came from; values are texts, numbers, and lists that are replaced."""
+    problems: tuple[Problem, ...]
+    """Locked fields that were set, and a kind of agent that was changed; their values are left out."""
+
+    def layers_of(self, field: str) -> tuple[str, ...]:
+        """Return the layers that what stands at, or else around, a problem's field came from, each once."""
+        told = [(field_name(path), layer) for path, layer in self.origins.items()]
+        place = field
+        while place not in ("", "spec"):
+            found = [layer for name, layer in told if name == place or name.startswith((f"{place}.", f"{place}["))]
+            if found:
+                return tuple(dict.fromkeys(found))
+            place = place[: max(place.rfind("."), place.rfind("["))] if "." in place else ""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A value that is replaced as a whole, and the layer that it came from."""
+
+    value: Any
+    layer: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    """How the entries of a list are told apart, and merged."""
+
+    key: str = "name"
+    first: bool = False
+    """Whether the later layer's entries come first, because the first one that matches decides. Else entries keep their
+    places, and new ones follow: they may name those before them."""
+    whole: bool = False
+    """Whether an entry is replaced and not merged: its members exclude each other."""
+
+
+# `*` is a place in a list.
+_NAMED: Final[Mapping[Path, _Entries]] = {
+    ("agent", "inline", "agents"): _Entries(),
+    ("agent", "inline", "mcpServers"): _Entries(),
+    ("agent", "inline", "agents", "*", "mcpServers"): _Entries(),
+    ("agent", "inline", "mcpServers", "*", "headersFrom"): _Entries("header", whole=True),
+    ("agent", "inline", "agents", "*", "mcpServers", "*", "headersFrom"): _Entries("header", whole=True),
+    ("resultPolicy", "rules"): _Entries(first=True),
+    ("followUps",): _Entries(),
+    ("notifications",): _Entries("sink"),
+    ("runtime", "env"): _Entries(whole=True),
+    ("runtime", "volumes"): _Entries(whole=True),
+    ("runtime", "volumeMounts"): _Entries("mountPath", whole=True),
+}
+# Members of which the later layer's replaces the earlier's.
+_EXCLUSIVE: Final[Mapping[Path, tuple[str, str]]] = {
+    ("input",): ("message", "messageFrom"),
+    ("output",): ("schema", "schemaFrom"),
+    ("agent", "inline"): ("instruction", "instructionFrom"),
+    ("agent", "inline", "agents", "*"): ("instruction", "instructionFrom"),
+}
+# A schema of which a half is another's is none.
+_WHOLE: Final = ("schema", "schemaFrom", "messageFrom", "instructionFrom")
+# Objects of any form, in which null is a value.
+_FREE: Final[tuple[Path, ...]] = (("input", "state"), ("agent", "module", "args"), ("agent", "runConfig"))
+_KINDS: Final = ("inline", "module")
+
+
+def can_be_added(path: Path) -> bool:
+    """Whether another layer can add a field at `path` to what stands around it."""
+    places = [place for place, part in enumerate(path) if isinstance(part, int)]
+    if not places:
+        return True
+    below = tuple("*" if isinstance(part, int) else part for part in path)
+    entries = [_NAMED.get(below[:place]) for place in places]
+    last = entries[-1]
+    return all(one is not None and not one.whole for one in entries) and (
+        last is not None and path[places[-1] + 1 :] != (last.key,)
+    )
+
+
+def merged(layers: Sequence[Layer]) -> Merged:
+    """Return the spec that the layers make together, the last of them first in rank."""
+    spec: dict[str, Any] = {}
+    problems: list[Problem] = []
+    locks: dict[str, str] = {}
+    for layer in layers:
+        said = _marked(layer.spec, layer.name, ())
+        for field in [field for field in said if field in locks]:
+            problems.append(_locked(field, locks[field]))
+            del said[field]
+        problems += _conflicts(spec.get("agent"), said.get("agent"))
+        spec = _objects(spec, said, ())
+        locks |= dict.fromkeys(layer.locked, layer.name)
+    origins = dict(_origins(spec, ()))
+    return Merged(_plain(spec), origins, tuple(problems))
+
+
+def _locked(field: str, by: str) -> Problem:
+    cure = f"is locked by {by}, and a job of it must not set it; remove it, or use another template"
+    return Problem(f"spec.{field}", "", cure, AcceptedReason.LOCKED_FIELD)
+
+
+def _conflicts(before: object, said: object) -> Iterator[Problem]:
+    """Yield a change of the kind of agent, and take it out of what is `said`."""
+    if not isinstance(before, dict) or not isinstance(said, dict):
+        return
+    kinds = [kind for kind in _KINDS if kind in before]
+    if len(kinds) != 1:
+        return
+    for kind in _KINDS:
+        if kind in said and kind not in kinds:
+            owner = next((layer for _, layer in _origins(before[kinds[0]], ())), "the template")
+            del said[kind]
+            yield Problem(
+                f"spec.agent.{kind}",
+                "",
+                f"changes what runs: {owner} has agent.{kinds[0]}; remove it, or use another template",
+                AcceptedReason.TYPE_CONFLICT,
+            )
+
+
+def _marked(value: Mapping[Any, Any], layer: str, path: Path) -> dict[str, Any]:
+    return {
+        str(key): _mark(item, layer, (*path, str(key)))
+        for key, item in value.items()
+        if item is not None or path[:2] in _FREE or path[:3] in _FREE
+    }
+
+
+def _mark(value: object, layer: str, path: Path) -> Any:
+    if isinstance(value, Mapping) and not _is_whole(path):
+        return _marked(value, layer, path)
+    entries = _NAMED.get(path)
+    if entries is not None and isinstance(value, list | tuple) and _are_named(value, entries.key):
+        here: Path = (*path, "*")
+        return [_Value(one, layer) if entries.whole else _marked(one, layer, here) for one in value]
+    return _Value(value, layer)
+
+
+def _is_whole(path: Path) -> bool:
+    return path[-1] in _WHOLE and path[:-1] in _EXCLUSIVE
+
+
+def _are_named(entries: Sequence[Any], key: str) -> bool:
+    """Whether entries can be told apart; a list in which they cannot is replaced, and judged as it stands."""
+    names = [entry.get(key) if isinstance(entry, Mapping) else None for entry in entries]
+    return all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
+
+
+def _objects(before: dict[str, Any], said: dict[str, Any], path: Path) -> dict[str, Any]:
+    result = dict(before)
+    pair = _EXCLUSIVE.get(path, ())
+    if any(member in said for member in pair):
+        result = {key: item for key, item in before.items() if key not in pair or key in said}
+    for key, new in said.items():
+        result[key] = _values(result[key], new, (*path, key)) if key in result else new
+    return result
+
+
+def _values(before: Any, new: Any, path: Path) -> Any:
+    if isinstance(before, dict) and isinstance(new, dict):
+        return _objects(before, new, path)
+    if isinstance(before, list) and isinstance(new, list):
+        return _lists(before, new, path)
+    return new
+
+
+def _lists(before: list[Any], new: list[Any], path: Path) -> list[Any]:
+    entries = _NAMED[path]
+    old, own = ({_name(one, entries.key): one for one in some} for some in (before, new))
+    here: Path = (*path, "*")
+    both = {name: _values(old[name], one, here) if name in old else one for name, one in own.items()}
+    order = own | old if entries.first else old | own
+    return [both.get(name, old.get(name)) for name in order]
+
+
+def _name(entry: Any, key: str) -> str:
+    value = entry.value[key] if isinstance(entry, _Value) else entry[key].value
+    return str(value)
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, _Value):
+        return node.value
+    if isinstance(node, dict):
+        return {key: _plain(item) for key, item in node.items()}
+    return [_plain(item) for item in node]
+
+
+def _origins(node: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(node, _Value):
+        yield path, node.layer
+        return
+    for key, item in node.items() if isinstance(node, dict) else enumerate(node):
+        yield from _origins(item, (*path, key))

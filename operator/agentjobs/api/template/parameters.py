@@ -1,0 +1,60 @@
+"""Parameters of a template: what it declares, and the values that a job has for them. Pure."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+
+from agentjobs.api.problems import Path, Problem, field_name, problem_at, shown
+from agentjobs.api.template.spec import Parameter
+
+PREFIX = "params."
+
+
+def declaration_problems(declared: Sequence[Parameter]) -> Iterator[Problem]:
+    """Yield what is wrong with the declarations of a template."""
+    seen: set[str] = set()
+    for place, one in enumerate(declared):
+        here: Path = ("parameters", place)
+        if one.name in seen:
+            yield problem_at((*here, "name"), one.name, "is there twice; keep one")
+        seen.add(one.name)
+        if one.required and one.default is not None:
+            yield Problem(field_name(here), "", "is required and has a default, which no job would use; keep one")
+        if one.enum and one.default is None and not one.required:
+            yield Problem(field_name(here), "", "has an enum, so it needs a default of it, or required: true")
+        if one.enum and one.default is not None and one.default not in one.enum:
+            yield problem_at((*here, "default"), one.default, f"is not in enum; use one of {_list(one.enum)}")
+
+
+def value_problems(declared: Sequence[Parameter], given: Mapping[str, object], template: str) -> Iterator[Problem]:
+    """Yield what is wrong with the values that a job gives."""
+    known = {one.name: one for one in declared}
+    for name, value in given.items():
+        here: Path = ("parameters", name)
+        if name not in known:
+            yield Problem(field_name(here), "", _undeclared(name, list(known), template))
+        elif known[name].enum and value not in known[name].enum:
+            yield problem_at(here, value, f"is not allowed; use one of {_list(known[name].enum)}")
+    for name, one in known.items():
+        if one.required and name not in given:
+            about = f": {one.description[:200]}" if one.description else ""
+            yield Problem(field_name(("parameters", name)), "", f"is required by template {template}{about}")
+
+
+def values_of(declared: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, str]:
+    """Return the value of each declared parameter: the job's, else the default, else the empty text."""
+    return {one.name: given.get(one.name, one.default or "") for one in declared}
+
+
+def as_names(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the values under the names that texts use: `params.<name>`."""
+    return {f"{PREFIX}{name}": value for name, value in values.items()}
+
+
+def _undeclared(name: str, known: Sequence[str], template: str) -> str:
+    near = difflib.get_close_matches(name[:63], known, n=1)
+    cure = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}" if known else "it has none"
+    return f"is not a parameter of template {template}; {cure}"
+
+
+def _list(values: Sequence[str]) -> str:
+    return ", ".join(map(shown, values[:10])) + (", …" if len(values) > 10 else "")

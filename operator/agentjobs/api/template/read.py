@@ -1,0 +1,149 @@
+"""Reads a job together with its template and the defaults of its queue: one spec, or all that is wrong with it.
+
+For any objects this returns problems and never raises. Pure: the caller has looked the template up.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from agentjobs.api.job.resolve import STEERING
+from agentjobs.api.job.spec import AgentJobSpec
+from agentjobs.api.job.team import as_list, as_object
+from agentjobs.api.job.validation import judged, validate_job
+from agentjobs.api.problems import MAX_PROBLEMS, Problem
+from agentjobs.api.substitution import names_of
+from agentjobs.api.template.merge import JOB, Layer, Merged, merged
+from agentjobs.api.template.parameters import value_problems, values_of
+from agentjobs.api.template.spec import Parameter, TemplateFields
+from agentjobs.contract import AcceptedTemplate
+
+QueueDefaults = Callable[[str], Mapping[str, Any]]
+"""What the queue of that name says of jobs that do not; empty for none."""
+
+_OF_TEMPLATES: Final = tuple(str(one.alias) for one in TemplateFields.model_fields.values())
+_OF_JOBS: Final = ("templateRef", "parameters")
+_PARAMETERS: Final = TypeAdapter(tuple[Parameter, ...])
+DEFAULT_QUEUE: Final = "agents"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A version of an AgentTemplate that `validate_template` finds legal."""
+
+    name: str
+    generation: int
+    parameters: tuple[Parameter, ...]
+    locked: tuple[str, ...]
+    work: Mapping[str, Any]
+    """What it says of a job's spec."""
+
+    @property
+    def layer(self) -> Layer:
+        """What it says, for a merge."""
+        return Layer(f"template {self.name}", self.work, self.locked)
+
+
+def template_of(name: str, generation: int, spec: Mapping[str, Any]) -> Template:
+    """Return the template that a legal spec makes.
+
+    Raises:
+        ValidationError: the declarations of parameters are not legal.
+    """
+    return Template(
+        name=name,
+        generation=generation,
+        parameters=_PARAMETERS.validate_python(spec.get("parameters") or ()),
+        locked=tuple(map(str, as_list(spec.get("locked")))),
+        work=work_of(spec),
+    )
+
+
+def work_of(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a template's spec that is a part of a job's."""
+    return {key: value for key, value in spec.items() if key not in _OF_TEMPLATES}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadJob:
+    """A job as it would be accepted now."""
+
+    spec: AgentJobSpec | None
+    """None when there are problems."""
+    problems: tuple[Problem, ...] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """Values of the template's parameters."""
+    steering: Mapping[str, Any] = field(default_factory=dict)
+    """What template and queue say of the fields that may be changed after acceptance."""
+    template: AcceptedTemplate | None = None
+    merged: Merged | None = None
+    """Where its values came from; None for a job that nothing was merged with."""
+
+
+def _no_defaults(_queue: str) -> Mapping[str, Any]:
+    return {}
+
+
+def read_job(job: Any, template: Template | None = None, queue_defaults: QueueDefaults = _no_defaults) -> ReadJob:
+    """Return the job as it would be accepted now, or all that is wrong with it.
+
+    Args:
+        job: an AgentJob as it came from the API server.
+        template: the one that it names; None for a job that names none.
+        queue_defaults: called with the job's queue, once that is known.
+    """
+    raw = as_object(as_object(job).get("spec"))
+    own = raw if template is None else {key: value for key, value in raw.items() if key not in _OF_JOBS}
+    lower = [] if template is None else [template.layer]
+    queue = own.get("queue") or (template.work.get("queue") if template else None) or DEFAULT_QUEUE
+    if isinstance(queue, str) and (defaults := queue_defaults(queue)):
+        lower = [Layer(f"queue {queue}", defaults), *lower]
+    if not lower:
+        return _read_alone(job)
+    # First what is wrong whatever the others say: it is told even while the template is missing.
+    if alone := validate_job(job):
+        return ReadJob(None, tuple(alone))
+    return _read_merged(job, own, lower, template)
+
+
+def _read_alone(job: Any) -> ReadJob:
+    names = names_of(as_object(as_object(job).get("metadata")))
+    read = judged(job, names)
+    return ReadJob(None, tuple(read)) if isinstance(read, list) else ReadJob(read)
+
+
+def _read_merged(job: Any, own: Mapping[str, Any], lower: list[Layer], template: Template | None) -> ReadJob:
+    values, given = {}, as_object(job["spec"].get("parameters"))
+    problems: list[Problem] = []
+    if template is not None:
+        problems += value_problems(template.parameters, given, template.name)
+        values = values_of(template.parameters, given)
+    whole = merged([*lower, Layer(JOB, own)])
+    names = names_of(as_object(job.get("metadata")), values)
+    read = judged({**job, "spec": whole.spec}, names)
+    problems += whole.problems
+    problems += [said_by(whole, problem) for problem in read] if isinstance(read, list) else ()
+    if problems or isinstance(read, list):
+        return ReadJob(None, tuple(problems[:MAX_PROBLEMS]), values, merged=whole)
+    steering = {key: value for key, value in merged(lower).spec.items() if key in STEERING}
+    accepted = None if template is None else _accepted(template, values)
+    return ReadJob(read, (), values, steering, accepted, whole)
+
+
+def _accepted(template: Template, values: Mapping[str, str]) -> AcceptedTemplate:
+    return AcceptedTemplate(
+        name=template.name,
+        generation=template.generation,
+        locked=[name for name in template.locked if name in STEERING],
+        parameters=dict(values),
+    )
+
+
+def said_by(whole: Merged, problem: Problem) -> Problem:
+    """Return the problem with the layers that the value came from, unless it is the job's own."""
+    layers = whole.layers_of(problem.field)
+    if not layers or layers == (JOB,):
+        return problem
+    return replace(problem, field=f"{' and '.join(layers)}: {problem.field}")

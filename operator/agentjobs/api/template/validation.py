@@ -1,0 +1,77 @@
+"""Checks all rules of a template that can be judged without a job, and returns all problems at once.
+
+What a job may still add is no problem here; what it would have to take back is one. For any object this returns
+problems and never raises.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from agentjobs.api.fields import DNS_SUBDOMAIN
+from agentjobs.api.job.relations import MAX_TEMPLATE_NAME
+from agentjobs.api.job.team import as_object
+from agentjobs.api.job.validation import fatal_problems, part_problems
+from agentjobs.api.problems import MAX_PROBLEMS, Path, Problem, from_error, problem_at, shown
+from agentjobs.api.substitution import AFTER, names_of
+from agentjobs.api.template.parameters import declaration_problems
+from agentjobs.api.template.read import work_of
+from agentjobs.api.template.spec import NOT_IN_TEMPLATES, TemplateFields
+from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TIME
+
+# What a job of a schedule would have: whether its jobs are a schedule's is not known here.
+_TIMES: Final = {
+    ANNOTATION_SCHEDULED_TIME: "2000-01-01T00:00:00Z",
+    ANNOTATION_PREVIOUS_TIME: "2000-01-01T00:00:00Z",
+}
+_STAND_IN: Final = {"name": "job", "uid": "0" * 36, "annotations": _TIMES}
+
+
+def validate_template(template: object) -> list[Problem]:
+    """Return all that is wrong with an AgentTemplate as it came from the API server; empty when jobs may use it.
+
+    At most `MAX_PROBLEMS`. Never raises.
+    """
+    body = as_object(template)
+    found = list(_name_problems(as_object(body.get("metadata")).get("name")))
+    spec = body.get("spec")
+    if not isinstance(spec, Mapping):
+        return [*found, Problem("spec", "" if spec is None else shown(spec), "is not an object")]
+    if fatal := fatal_problems(spec):
+        return [*found, *fatal]
+    found += _own_problems(spec)
+    work = {"metadata": _STAND_IN, "spec": work_of(spec)}
+    found += [*_misplaced(spec), *part_problems(work, _names(spec), unknown=(AFTER,))]
+    return found[:MAX_PROBLEMS]
+
+
+def _name_problems(name: object) -> Iterator[Problem]:
+    if not isinstance(name, str) or not re.fullmatch(DNS_SUBDOMAIN, name):
+        yield Problem("metadata.name", "" if name is None else shown(name), "is not a name")
+    elif len(name) > MAX_TEMPLATE_NAME:
+        cure = f"has {len(name)} characters; use at most {MAX_TEMPLATE_NAME}, it becomes a label value"
+        yield Problem("metadata.name", shown(name), cure)
+
+
+def _own_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    own = {key: value for key, value in spec.items() if key not in work_of(spec)}
+    try:
+        yield from declaration_problems(TemplateFields.model_validate(own).parameters)
+    except ValidationError as refused:
+        yield from (from_error(error, TemplateFields) for error in refused.errors(include_url=False)[:MAX_PROBLEMS])
+
+
+def _misplaced(spec: Mapping[str, Any]) -> Iterator[Problem]:
+    for name in NOT_IN_TEMPLATES:
+        if name in work_of(spec):
+            place: Path = (name,)
+            yield problem_at(place, spec[name], "belongs to a single job; remove it from the template")
+
+
+def _names(spec: Mapping[str, Any]) -> Mapping[str, str]:
+    """The names that texts may use, with any values; parameters without a name are a problem of their own."""
+    declared = spec.get("parameters")
+    entries = declared if isinstance(declared, list | tuple) else ()
+    return names_of(_STAND_IN, {str(as_object(one).get("name")): "" for one in entries})

@@ -1,0 +1,236 @@
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentjobs.api.job.resolve import Sources, resolve, resolve_spec, spec_hash
+from agentjobs.api.problems import rejection
+from agentjobs.api.template.read import ReadJob, read_job, template_of
+from agentjobs.contract import Resolved
+
+Job = Callable[..., dict[str, Any]]
+AGENT = {"model": "gemini-flash-latest", "inline": {"instruction": "Review $(params.repo)."}}
+REVIEW = {
+    "parameters": [
+        {"name": "repo", "required": True},
+        {"name": "depth", "default": "quick", "enum": ["quick", "deep"]},
+        {"name": "note"},
+    ],
+    "locked": ["isolation"],
+    "agent": AGENT,
+    "input": {"message": "Do a $(params.depth) review of $(params.repo). $(params.note)"},
+    "priority": 5,
+    "budget": {"maxLLMCalls": 20, "maxTokens": 1000},
+}
+
+
+def job_of(template: str = "review", **spec: Any) -> dict[str, Any]:
+    metadata = {"name": "a", "namespace": "default", "uid": "u-1"}
+    return {"metadata": metadata, "spec": {"templateRef": {"name": template}, **spec}}
+
+
+def read(template: Mapping[str, Any], **spec: Any) -> ReadJob:
+    return read_job(job_of(**spec), template_of("review", 4, template))
+
+
+def resolved(job: dict[str, Any], got: ReadJob) -> Resolved:
+    assert got.spec is not None, got.problems
+    sources = Sources(parameters=got.parameters, steering=got.steering, template=got.template)
+    return resolve_spec(got.spec, job["metadata"], sources)
+
+
+def refused(template: Mapping[str, Any], **spec: Any) -> tuple[str, str]:
+    reason, message = rejection(read(template, **spec).problems)
+    return str(reason), message
+
+
+def test_parameters_are_put_into_the_templates_texts_and_the_jobs() -> None:
+    job = job_of(parameters={"repo": "shop"}, partitionKey="$(params.repo)")
+    spec = resolved(job, read_job(job, template_of("review", 4, REVIEW)))["spec"]
+
+    assert spec["input"]["message"] == "Do a quick review of shop. "
+    assert spec["agent"]["inline"]["instruction"] == "Review shop."
+    assert spec["partitionKey"] == "shop"
+
+
+def test_what_runs_is_what_a_job_runs_that_says_it_all_itself(a_job: Job) -> None:
+    job = job_of(parameters={"repo": "shop"}, retry={"maxAttempts": 1}, budget={"maxTokens": 5})
+    whole = a_job(
+        "a",
+        agent={**AGENT, "inline": {"instruction": "Review shop."}},
+        input={"message": "Do a quick review of shop. "},
+        priority=5,
+        budget={"maxLLMCalls": 20, "maxTokens": 5},
+        retry={"maxAttempts": 1},
+    )
+    whole["metadata"]["uid"] = "u-1"
+    mine = resolved(job, read_job(job, template_of("review", 4, REVIEW)))
+
+    assert mine["spec"] == resolve(whole, {})["spec"]
+    assert spec_hash(mine) == spec_hash(resolve(whole, {}))
+
+
+def test_what_the_template_said_of_steering_fields_is_kept_beside_the_work() -> None:
+    job = job_of(parameters={"repo": "shop"}, priority=1)
+    got = read_job(job, template_of("review", 4, REVIEW | {"locked": ["budget", "retry"]}))
+    kept = resolved(job, got)
+
+    assert kept["steering"] == {"priority": 5, "budget": {"maxLLMCalls": 20, "maxTokens": 1000}}
+    assert kept["spec"]["priority"] == 1
+    assert kept["template"] == {
+        "name": "review",
+        "generation": 4,
+        "locked": ["budget"],
+        "parameters": {"repo": "shop", "depth": "quick", "note": ""},
+    }
+
+
+def test_defaults_of_a_queue_lie_below_the_template_and_the_job() -> None:
+    asked: list[str] = []
+
+    def defaults(queue: str) -> Mapping[str, Any]:
+        asked.append(queue)
+        return {"priority": 9, "timeouts": {"queue": "1h"}}
+
+    got = read_job(job_of(parameters={"repo": "x"}), template_of("review", 1, REVIEW | {"queue": "slow"}), defaults)
+    assert got.spec is not None
+    assert got.merged is not None
+    assert (asked, got.spec.priority, got.steering["priority"]) == (["slow"], 5, 5)
+    assert got.merged.origins["timeouts", "queue"] == "queue slow"
+
+
+def test_defaults_of_a_queue_hold_for_a_job_without_template(a_job: Job) -> None:
+    got = read_job(a_job(), None, lambda queue: {"priority": 9} if queue == "agents" else {})
+    assert got.spec is not None
+    assert (got.spec.priority, got.steering, got.template) == (9, {"priority": 9}, None)
+
+
+def test_a_plain_job_is_merged_with_nothing(a_job: Job) -> None:
+    got = read_job(a_job())
+    assert got.spec is not None
+    assert (got.merged, got.steering) == (None, {})
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "words"),
+    [
+        ({}, "InvalidSpec", "spec.parameters.repo: is required by template review"),
+        ({"parameters": {"repo": "x", "rpeo": "y"}}, "InvalidSpec", "did you mean repo?"),
+        ({"parameters": {"repo": "x", "depth": "all"}}, "InvalidSpec", 'is not allowed; use one of "quick", "deep"'),
+        ({"parameters": {"repo": "x" * 4097}}, "InvalidSpec", "is too long"),
+        ({"parameters": {"repo": "a\0b"}}, "InvalidSpec", "U+0000"),
+        ({"parameters": {"repo": 3}}, "InvalidSpec", "spec.parameters.repo"),
+        ({"parameters": {"repo": "x"}, "isolation": {}}, "LockedField", "spec.isolation"),
+        ({"parameters": {"repo": "x"}, "isolation": {"profile": "Restricted"}}, "LockedField", "spec.isolation"),
+        ({"parameters": {"repo": "x"}, "agent": {"module": {"ref": "a:b"}}}, "TypeConflict", "template review has"),
+        ({"parameters": {"repo": "x"}, "input": {"message": "$(params.rep)"}}, "UnresolvedReference", "$(params.repo)"),
+        ({"parameters": {"repo": "x"}, "priority": 12}, "InvalidSpec", "spec.priority: 12 is too large"),
+    ],
+)
+def test_what_a_job_gets_wrong_about_its_template_is_named(spec: Any, reason: str, words: str) -> None:
+    assert refused(REVIEW, **spec)[0] == reason
+    assert words in refused(REVIEW, **spec)[1]
+
+
+def test_all_problems_are_told_at_once_each_with_its_layer() -> None:
+    template = REVIEW | {"steps": {"tools": [{"match": ["a"], "backoff": {"initial": "20m"}}]}}
+    job = {"parameters": {"more": ""}, "isolation": {"profile": "Baseline"}}
+
+    assert [problem.field for problem in read(template, **job).problems] == [
+        "spec.parameters.more",
+        "spec.parameters.repo",
+        "spec.isolation",
+        "template review: spec.steps.tools[0].backoff.initial",
+    ]
+
+
+def test_a_value_is_data_and_not_read_again() -> None:
+    job = job_of(parameters={"repo": "$(job.uid)", "note": "$(params.repo) $$(job.name)\n\tend"})
+    spec = resolved(job, read_job(job, template_of("review", 1, REVIEW)))["spec"]
+
+    assert spec["input"]["message"] == "Do a quick review of $(job.uid). $(params.repo) $$(job.name)\n\tend"
+
+
+@pytest.mark.parametrize("value", ["{secret}", "{secret?}", "{artifact.key}", "{app:key}"])
+def test_a_value_makes_no_placeholder_of_an_instruction(value: str) -> None:
+    template = REVIEW | {"input": {"message": "m", "state": {"secret": "s"}}}
+    reason, message = refused(template, parameters={"repo": value})
+
+    assert reason == "InvalidSpec"
+    assert "template review: spec.agent.inline.instruction: would read" in message
+
+
+def test_a_value_does_not_choose_which_key_of_the_state_is_read() -> None:
+    agent = {"model": "m", "inline": {"instruction": "{$(params.repo)}"}}
+    template = REVIEW | {"agent": agent, "input": {"message": "m", "state": {"secret": "s"}}}
+    assert "would read {secret}" in refused(template, parameters={"repo": "secret"})[1]
+
+
+def test_json_in_an_instruction_is_no_placeholder() -> None:
+    assert read(REVIEW, parameters={"repo": '{"a": [1]}'}).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "repo", "words"),
+    [
+        ({"partitionKey": "$(params.repo)"}, "two\nlines", "spec.partitionKey"),
+        ({"partitionKey": "$(params.note)"}, "x", "spec.partitionKey"),
+        ({"unique": {"key": "$(params.repo)"}}, "k" * 254, "spec.unique.key"),
+        ({"input": {"message": "$(params.note)"}}, "x", "spec.input.message"),
+        ({"input": {"message": "$(params.repo)" * 17}}, "x" * 4096, "spec.input.message"),
+        ({"input": {"state": {"a": "$(params.repo)" * 5}}}, "x" * 4096, "spec.input.state"),
+    ],
+)
+def test_a_text_is_judged_with_its_values_in_it(spec: dict[str, Any], repo: str, words: str) -> None:
+    _, message = refused(REVIEW, parameters={"repo": repo}, **spec)
+    assert words in message
+    assert "once its names have values" in message
+
+
+def test_few_words_that_stand_for_megabytes_are_refused_before_they_are_made() -> None:
+    state = {f"k{number}": "$(params.repo)" * 60 for number in range(15)}
+    reason, message = refused(REVIEW, parameters={"repo": "x" * 4096}, input={"state": state})
+
+    assert reason == "SpecTooLarge"
+    assert len(message) < 300
+
+
+def test_two_halves_that_fit_may_be_too_large_together() -> None:
+    template = REVIEW | {"agent": {"model": "m", "inline": {"instruction": "i" * 32_000}}}
+    agents = [{"name": "b", "instruction": "i" * 32_000}]
+    job = {"agent": {"inline": {"agents": agents, "subAgents": ["b"]}}, "input": {"message": "m" * 40_000}}
+
+    assert refused(template, parameters={"repo": "x"}, **job)[0] == "SpecTooLarge"
+
+
+def test_texts_of_follow_ups_keep_their_names_until_the_job_has_ended() -> None:
+    follow_up = {
+        "name": "fix",
+        "templateRef": {"name": "fixer"},
+        "parameters": {"what": "$(result.bug) $(params.repo) $(parent.name) $$(x)"},
+        "input": {"message": "$(params.note) $(index)"},
+    }
+    job = job_of(parameters={"repo": "shop", "note": "$(result.secret)"}, followUps=[follow_up])
+    kept = resolved(job, read_job(job, template_of("review", 1, REVIEW)))
+
+    (said,) = kept["spec"]["followUps"]
+    assert {key: said[key] for key in follow_up} == follow_up
+    assert kept["template"]["parameters"]["note"] == "$(result.secret)"
+
+
+def test_an_unknown_name_in_a_follow_up_is_told_at_once() -> None:
+    follow_up = {"name": "fix", "templateRef": {"name": "fixer"}, "parameters": {"what": "$(reslut.bug)"}}
+    reason, message = refused(REVIEW, parameters={"repo": "x"}, followUps=[follow_up])
+
+    assert (reason, "spec.followUps[0].parameters.what" in message) == ("UnresolvedReference", True)
+
+
+@given(st.text(max_size=50), st.text(max_size=50))
+def test_whatever_values_say_they_arrive_as_they_are_or_are_refused(repo: str, note: str) -> None:
+    job = job_of(parameters={"repo": repo, "note": note})
+    got = read_job(job, template_of("review", 1, REVIEW | {"agent": {"model": "m", "inline": {"instruction": "i"}}}))
+    if got.spec is not None:
+        message = resolved(job, got)["spec"]["input"]["message"]
+        assert message == f"Do a quick review of {repo}. {note}"

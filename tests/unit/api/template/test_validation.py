@@ -1,0 +1,94 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentjobs.api.problems import rejection
+from agentjobs.api.template.validation import validate_template
+
+
+def template(name: str = "review", **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "default", "generation": 1}, "spec": spec}
+
+
+def fields(**spec: Any) -> list[str]:
+    return [problem.field for problem in validate_template(template(**spec))]
+
+
+LEGAL: list[dict[str, Any]] = [
+    {},
+    {"agent": {"inline": {"instruction": "Review {diff}."}}},
+    {"agent": {"model": "m"}, "session": {"mode": "Continue"}},
+    {"agent": {"inline": {"agentClass": "SequentialAgent", "agents": [{"name": "a"}]}}},
+    {"resultPolicy": {"rules": [{"name": "a", "onOutcomes": ["bad"]}]}},
+    {"runtime": {"volumeMounts": [{"name": "v", "mountPath": "/a"}]}},
+    {"input": {"message": "$(params.a) $(job.name) $(schedule.time) $(after.b.c)"}, "parameters": [{"name": "a"}]},
+    {"followUps": [{"name": "a", "templateRef": {"name": "b"}, "parameters": {"x": "$(result.y) $(parent.name)"}}]},
+    {"locked": ["agent", "budget"], "description": "Reviews."},
+]
+
+
+@pytest.mark.parametrize("spec", LEGAL, ids=range(len(LEGAL)))
+def test_what_a_job_may_still_add_is_no_fault_of_a_template(spec: dict[str, Any]) -> None:
+    assert validate_template(template(**spec)) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"priority": 12}, "spec.priority"),
+        ({"agnet": {}}, "spec.agnet"),
+        ({"agent": {"inline": {}, "module": {"ref": "a:b"}}}, "spec.agent"),
+        ({"agent": {"inline": {"instruction": "{temp:x}"}}}, "spec.agent.inline.instruction"),
+        ({"templateRef": {"name": "other"}}, "spec.templateRef"),
+        ({"startAfter": "1h"}, "spec.startAfter"),
+        ({"after": {"jobs": ["a"]}}, "spec.after"),
+        ({"cancel": False}, "spec.cancel"),
+        ({"locked": ["cancel"]}, "spec.locked[0]"),
+        ({"input": {"message": "$(params.b)"}, "parameters": [{"name": "a"}]}, "spec.input.message"),
+        ({"partitionKey": "$(result.x)"}, "spec.partitionKey"),
+        ({"parameters": [{"name": "a"}, {"name": "a"}]}, "spec.parameters[1].name"),
+        ({"parameters": [{"name": "a b"}]}, "spec.parameters[0].name"),
+        ({"parameters": [{"name": "a", "enum": ["x"]}]}, "spec.parameters[0]"),
+        ({"parameters": [{"name": "a", "enum": ["x"], "default": "y"}]}, "spec.parameters[0].default"),
+        ({"parameters": [{"name": "a", "required": True, "default": "y"}]}, "spec.parameters[0]"),
+        ({"parameters": {"a": "x"}}, "spec.parameters"),
+        ({"runtime": {"env": [{"value": "a"}]}}, "spec.runtime.env[0].name"),
+        ({"runtime": {"volumes": [{"name": "v", "hostPath": {}}]}}, "spec.runtime.volumes[0].hostPath"),
+    ],
+)
+def test_what_no_job_could_mend_is_a_fault_of_the_template(spec: dict[str, Any], field: str) -> None:
+    assert fields(**spec) == [field]
+
+
+def test_all_faults_are_told_at_once() -> None:
+    assert fields(priority=-1, locked=["x"], parameters=[{"name": ""}], startAt="2026-01-01T00:00:00Z") == [
+        "spec.parameters[0].name",
+        "spec.locked[0]",
+        "spec.startAt",
+        "spec.priority",
+    ]
+
+
+def test_a_template_that_is_too_large_is_not_read_further() -> None:
+    reason, message = rejection(validate_template(template(input={"message": "x" * 100_000}, agnet={})))
+    assert (reason, "agnet" in message) == ("SpecTooLarge", False)
+
+
+@pytest.mark.parametrize("name", ["", None, 3, "A", "a" * 64, "a_b"])
+def test_its_name_must_fit_into_a_label(name: Any) -> None:
+    assert [problem.field for problem in validate_template(template(name))] == ["metadata.name"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["agent", "parameters", "locked", "input", "followUps", "x"]), JSON), JSON)
+def test_whatever_it_holds_there_are_problems_and_no_exception(spec: Any, metadata: Any) -> None:
+    validate_template({"metadata": metadata, "spec": spec})
+    validate_template({"spec": metadata})
