@@ -37,7 +37,7 @@ class Cluster:
         assert answer.status_code < 300, answer.text
         return answer.json()
 
-    async def add_runner(self, job: str, start: int, uid: str, *, budget: str | None = None) -> str:
+    async def add_runner(self, job: str, start: int, uid: str, *, budget: str | None = None, queue: str = "") -> str:
         """Make a runner's pod and return the token it would find."""
         assert not place_of(self.server).shared, "mark it alone: its job is a row, and pods without a job are collected"
         owner = {
@@ -49,7 +49,7 @@ class Cluster:
         }
         meta: dict[str, Any] = {
             "name": f"{job}-{start}",
-            "labels": {"agentjobs.dev/job": job},
+            "labels": {"agentjobs.dev/job": job} | ({"agentjobs.dev/queue": queue} if queue else {}),
             "ownerReferences": [owner],
         }
         meta |= {"annotations": {"agentjobs.dev/budget": budget}} if budget is not None else {}

@@ -221,6 +221,10 @@ class Models:
         name = self.aliases.get(name, name)
         return undoubled(name)
 
+    def aliases_of(self, model: str) -> tuple[str, ...]:
+        """Return the installation's names that stand for a model."""
+        return tuple(alias for alias, target in self.aliases.items() if target == model)
+
     def price(self, model: str, on: date | None = None) -> Price | None:
         """Return what a model, or what an alias stands for, costs on a day; None when that is not known."""
         return self.prices.of(self.canonical(model), on)
@@ -310,7 +314,7 @@ class Models:
         # Runners ask for what an alias stands for, because it decides which client they need: so an alias that
         # is allowed allows its model by every name. What was asked for is not looked at: `gemini-x` of OpenAI's API
         # would pass for a Gemini model.
-        names = (model, *(alias for alias, target in self.aliases.items() if target == model))
+        names = (model, *self.aliases_of(model))
         if policy is not None and not _allows(policy, names):
             return Refusal(
                 ErrorClass.MODEL_NOT_ALLOWED,

@@ -13,6 +13,7 @@
     upstream     connections to providers
     limits       gives calls their turns at the limits of keys
     line         where calls of one model wait for their turns
+    queue_limits what queues allow their calls, beside the limits of keys
     turns        a turn: what is asked for, and what it takes of each limit
     closures     which keys are known to be closed
     returns      sends what calls give back of the limits

@@ -131,7 +131,7 @@ class Exchange:
             asked = await self._checked(api, request, asked, planned.stages[0].model, runner)
             keeps = models.record_content is RecordContent.ALL
             call = Call(uuid4(), asked, planned, queue=runner.queue, keeps_content=keeps)
-            outgoing = Outgoing(client, api, asked, call, runner.uid, held.aclose)
+            outgoing = Outgoing(client, api, asked, call, runner.uid, (runner.namespace, runner.queue), held.aclose)
             del body, request, asked  # what a long answer does not need
             async with self._booked(call, runner, client):
                 await self._send(outgoing, patience=max(0.0, self._patience_of(client) - call.budget_wait))

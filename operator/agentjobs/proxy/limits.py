@@ -4,9 +4,13 @@ A call waits in the line of its model and keys. Jobs take turns there, and the c
 history once at a time, for all that wait. Where no limit is near it takes a little ahead, so that a busy line does not
 ask for each call; where calls wait it asks when the next may fit. Keys that nothing limits cost no question at all.
 
+Limits of queues (`queue_limits`) are taken together with those of the key: calls under them wait in lines of their own,
+so that a queue which has used up its limits delays no other. When limits change, those who wait go to other lines.
+
 What calls give back is noted at once and sent later (`returns`). Which keys are closed is known by `closures`.
 """
 
+import contextlib
 from typing import Final
 from uuid import UUID
 
@@ -14,7 +18,8 @@ from agentjobs.history.protocols import ModelLimits
 from agentjobs.models.config import Key
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy.closures import Closures
-from agentjobs.proxy.line import Line, Shared, time, unheard
+from agentjobs.proxy.line import LimitsChanged, Line, Shared, time, unheard
+from agentjobs.proxy.queue_limits import QueueLimits
 from agentjobs.proxy.returns import Returns
 from agentjobs.proxy.turns import Turn, Wanted
 
@@ -29,9 +34,17 @@ class Limiter:
 
     Args:
         proxy: its name among the proxies, as `ModelLedger.seen` tells it.
+        queues: says what limits a call beside its keys. Default: nothing does.
     """
 
-    def __init__(self, limits: ModelLimits, *, proxy: str) -> None:
+    def __init__(
+        self,
+        limits: ModelLimits,
+        *,
+        proxy: str,
+        queues: QueueLimits | None = None,
+    ) -> None:
+        self._queues = queues
         self._shared = Shared(limits, proxy, Closures(time), Returns(limits, on_ended=self._call_ended))
         self._lines: dict[tuple[str, tuple[Key, ...]], Line] = {}
         self._open: set[UUID] = set()
@@ -44,8 +57,14 @@ class Limiter:
             NoTurn: there is none in time; also at once, when that is known.
             errors.AgentJobsError: history cannot be asked.
         """
-        line = self._line(call)
-        turn = line.at_once(call) or await line.wait(call, patience)
+        until = time() + patience
+        if self._queues is not None:
+            await self._queues.ready()
+        turn = None
+        while turn is None:
+            line = self._line(call)
+            with contextlib.suppress(LimitsChanged):
+                turn = line.at_once(call) or await line.wait(call, max(0.0, until - time()))
         if not turn.taken:
             self._look()
         self._open.add(turn.id)
@@ -79,6 +98,14 @@ class Limiter:
             with unheard():
                 await self._shared.limits.close(turn.key, model, seconds=seconds, reason=reason)
 
+    def limits_changed(self) -> None:
+        """Let those who wait under other limits than hold now go to other lines."""
+        for line in self._lines.values():
+            line.reconsider(self._keys_of)
+
+    def _keys_of(self, call: Wanted) -> tuple[Key, ...]:
+        return call.keys if self._queues is None else self._queues.keys_of(call)
+
     async def close(self) -> None:
         """Let nothing wait any more, and send what is to be given back."""
         for line in self._lines.values():
@@ -86,12 +113,12 @@ class Limiter:
         await self._shared.close()
 
     def _line(self, call: Wanted) -> "Line":
-        place = call.model, call.keys
+        place = call.model, self._keys_of(call)
         line = self._lines.get(place)
         if line is None:
             if len(self._lines) >= _LINES:
                 self._lines = {place: line for place, line in self._lines.items() if line.is_used}
-            line = self._lines[place] = Line(self._shared, call.model, call.keys)
+            line = self._lines[place] = Line(self._shared, *place)
         return line
 
     def _call_ended(self) -> None:

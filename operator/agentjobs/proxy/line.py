@@ -27,6 +27,7 @@ from agentjobs.history.protocols import ModelLimits
 from agentjobs.models.config import Key, Quota
 from agentjobs.models.models_file import Counts
 from agentjobs.models.names import pool
+from agentjobs.models.queue_limits import queue_of
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy.closures import Closures
 from agentjobs.proxy.returns import Returns
@@ -70,6 +71,10 @@ class _Waiting:
     until: float
     not_before: float = 0.0
     """When a call that is larger than its limit may find it unused; it holds up no other until then."""
+
+
+class LimitsChanged(Exception):
+    """Other limits hold now for a call that waits; it belongs to another line."""
 
 
 class Shared:
@@ -148,6 +153,7 @@ class Line:
         # What proxies told before, with the limits of then, nobody else takes back.
         self._exhausted_until = math.inf
         self._arrivals = _Arrivals()
+        self._keys_of: Callable[[Wanted], tuple[Key, ...]] | None = None
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         requests = [quota.most for key in keys for quota in key.quotas if quota.counts is Counts.REQUESTS]
@@ -214,6 +220,15 @@ class Line:
         if self._blocked is not None and self._blocked.seconds <= LOOK_AGAIN_SECONDS:
             self._wake.set()
 
+    def reconsider(self, keys_of: Callable[[Wanted], tuple[Key, ...]]) -> None:
+        """Let those go that other limits hold for now.
+
+        Args:
+            keys_of: gives a call's keys with all that limits it.
+        """
+        self._keys_of = keys_of
+        self._wake.set()
+
     def look_again(self) -> None:
         """Look again whether there is room."""
         self._wake.set()
@@ -230,6 +245,7 @@ class Line:
         try:
             while self._jobs:
                 self._wake.clear()
+                self._let_go()
                 if pause := await self._round():
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._wake.wait(), pause)
@@ -242,12 +258,20 @@ class Line:
                 waiting.future.cancel()
             self._blocked = self._task = None
 
+    def _let_go(self) -> None:
+        keys_of, self._keys_of = self._keys_of, None
+        if keys_of is None:
+            return
+        for waiting in self._all():
+            if keys_of(waiting.wanted) != self._keys:
+                self._fail(waiting, LimitsChanged())
+
     async def _round(self) -> float:
         """Ask history once; return how many seconds there is nothing more to ask."""
         shared, now = self._shared, time()
         batch = self._next(now)
         if not batch:
-            return max(0.0, min(waiting.not_before for waiting in self._all()) - now)
+            return max(0.0, min((waiting.not_before for waiting in self._all()), default=now) - now)
         chosen = self._chosen(batch)
         takes = [take_of(key, amounts_of(key, waiting.wanted)) for waiting, key in chosen]
         ahead = self._ahead(chosen[-1][1]) if len(batch) == sum(map(len, self._jobs.values())) else None
@@ -299,6 +323,8 @@ class Line:
         return pause
 
     def _full(self, refused: Refused, now: float) -> None:
+        if queue_of(refused.limit) is not None:
+            return  # of other queues calls can be made
         seconds = min(refused.seconds, _EXHAUSTED_AT_MOST)
         if seconds > _EXHAUSTED_SECONDS and abs(now + seconds - self._exhausted_until) > 1:
             self._exhausted_until = now + seconds

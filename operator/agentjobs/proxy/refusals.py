@@ -7,6 +7,7 @@ from agentjobs import errors
 from agentjobs.contract import ErrorClass
 from agentjobs.history.model_records import Reserved
 from agentjobs.models.budget import Limits
+from agentjobs.models.queue_limits import queue_of
 from agentjobs.problem import Problem
 from agentjobs.proxy.apis.api import Refusal
 from agentjobs.proxy.routing import Way
@@ -64,7 +65,11 @@ def budget_reserved(reserved: Reserved, waited: float) -> Refusal:
 
 
 def no_turn(model: str, limit: str, retry_after: float) -> Refusal:
-    """The limits of a model's keys leave no room in time."""
+    """The limits of a model's keys, or of the job's queue, leave no room in time."""
+    if (queue := queue_of(limit)) is not None:
+        _, models, field = limit.split(" ")
+        said = f"Queue {queue} leaves no room for this call of model {model} in time (modelLimits {models}: {field})."
+        return Refusal(429, ErrorClass.MODEL_RATE_LIMITED, said, retry_after)
     said = f"The limits for model {model} leave no room for this call in time ({limit})."
     return Refusal(429, ErrorClass.MODEL_RATE_LIMITED, said, retry_after)
 

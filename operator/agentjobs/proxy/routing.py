@@ -57,6 +57,8 @@ class Stage:
 
     model: str
     ways: tuple[Way, ...]
+    aliases: tuple[str, ...] = ()
+    """Other names of the model at this installation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def plan(models: Models, asked: Asked, *, namespace: str, limits: Limits, on: da
         )
         return Refusal(400, ErrorClass.MODEL_BAD_REQUEST, said)
     fallbacks = [] if asked.sticky else [other for other in route.fallbacks if other.price is not None or not priced]
-    stages = [_stage(one, asked) for one in (route, *fallbacks)]
+    stages = [_stage(one, asked, models) for one in (route, *fallbacks)]
     if not stages[0].ways:
         said = (
             f"Model {route.model} has no provider of the kind {asked.kind.value}, whose API was asked; add "
@@ -139,7 +141,7 @@ def _forgetting(models: Models, asked: Asked, namespace: str) -> Plan | Refusal:
     return Plan("", (Stage("", (ways[0],)),), timedelta(0), 0, 0, 0)
 
 
-def _stage(route: Route, asked: Asked) -> Stage:
+def _stage(route: Route, asked: Asked, models: Models) -> Stage:
     ways = [
         Way(route.model, candidate.provider, key, route.price)
         for candidate in route.candidates
@@ -147,7 +149,7 @@ def _stage(route: Route, asked: Asked) -> Stage:
         for key in candidate.keys
     ]
     # What a provider keeps belongs to a key, and other keys do not find it. So all that is kept belongs to the first.
-    return Stage(route.model, tuple(ways[:1] if asked.sticky else ways))
+    return Stage(route.model, tuple(ways[:1] if asked.sticky else ways), models.aliases_of(route.model))
 
 
 def _output(asked: Asked, route: Route) -> int:

@@ -98,6 +98,8 @@ class Outgoing:
     call: Call
     job: str
     """The job's uid."""
+    queue: tuple[str, str]
+    """Its namespace and queue."""
     release: Callable[[], Awaitable[None]]
     """Gives back what the request's body holds."""
 
@@ -170,7 +172,7 @@ class Sender:
         busy: Counter[str] = Counter()
         while True:
             try:
-                failure = await self._turn(outgoing, stage.model, ways, until)
+                failure = await self._turn(outgoing, stage, ways, until)
             except NoTurn:
                 if failure is None:
                     raise
@@ -187,10 +189,11 @@ class Sender:
             await asyncio.sleep(pause)
             ways, pause = list(stage.ways), min(TRY_AGAIN_SECONDS[1], 2 * pause)
 
-    async def _turn(self, outgoing: Outgoing, model: str, ways: list[Way], until: float) -> Failure | None:
+    async def _turn(self, outgoing: Outgoing, stage: Stage, ways: list[Way], until: float) -> Failure | None:
         plan, began = outgoing.call.plan, self._clock()
         tokens = Tokens(plan.tokens_in, plan.tokens_out)
-        wanted = Wanted(outgoing.job, model, tokens, tuple(way.key for way in ways))
+        keys = tuple(way.key for way in ways)
+        wanted = Wanted(outgoing.job, stage.model, tokens, keys, outgoing.queue, stage.aliases)
         try:
             turn = await self._limiter.enter(wanted, patience=max(0.0, until - began))
         finally:

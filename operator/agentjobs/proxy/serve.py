@@ -24,6 +24,7 @@ from agentjobs.history.database import Database
 from agentjobs.history.model_calls import ModelCalls
 from agentjobs.history.model_limits import ModelLimits
 from agentjobs.history.protocols import ModelLedger
+from agentjobs.history.queue_models import QueueModels
 from agentjobs.kube.client import KubeClient
 from agentjobs.listening import certificate_of, open_listener, until_signalled, url_of
 from agentjobs.models.names import Kind
@@ -34,6 +35,7 @@ from agentjobs.proxy.installation import Installation
 from agentjobs.proxy.keys import Keys
 from agentjobs.proxy.limits import Limiter
 from agentjobs.proxy.metrics import ProxyMetrics
+from agentjobs.proxy.queue_limits import QueueLimits
 from agentjobs.proxy.routing import Way
 from agentjobs.proxy.sending import Sender
 from agentjobs.proxy.server import Requests
@@ -146,7 +148,9 @@ class _Parts:
         """Learn the cluster's name, make everything, and let requests in."""
         cluster = await _cluster(kube)
         ledger = ModelCalls(self._database, cluster=cluster)
-        self._limiter = Limiter(ModelLimits(self._database, cluster=cluster), proxy=self._name)
+        queues = QueueLimits(QueueModels(self._database, cluster=cluster), on_change=self._queues_changed)
+        limits = ModelLimits(self._database, cluster=cluster)
+        self._limiter = Limiter(limits, proxy=self._name, queues=queues)
         self._settlements = Settlements(ledger)
         self._metrics.unsettled(self._settlements.__len__)
         sender = Sender(
@@ -168,6 +172,11 @@ class _Parts:
         )
         self._background.start(self._settlements.run(), "settlements")
         self._background.start(self._beat(ledger), "beat")
+        self._background.start(queues.watch(), "queue-limits")
+
+    def _queues_changed(self) -> None:
+        if self._limiter is not None:
+            self._limiter.limits_changed()
 
     async def _key(self, way: Way) -> str:
         source = way.key.source

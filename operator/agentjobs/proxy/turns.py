@@ -36,6 +36,10 @@ class Wanted:
     """What it may use at most."""
     keys: tuple[Key, ...]
     """Any of which will do; of those with most left the first is used."""
+    queue: tuple[str, str] | None = None
+    """Namespace and queue of the job, whose limits count as well."""
+    aliases: tuple[str, ...] = ()
+    """Other names of the model at this installation."""
 
 
 @dataclass(frozen=True, slots=True)

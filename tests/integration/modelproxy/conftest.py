@@ -102,9 +102,9 @@ def ledger(database):
 async def pod(cluster, story, database):
     """Make a job's pod, and return the token of it."""
 
-    async def build(job="hello", *, uid="u1", start=1, budget=None):
+    async def build(job="hello", *, uid="u1", start=1, budget=None, queue=""):
         await story.begin(uid=uid, name=job, start=start)
-        token = await cluster.add_runner(job, start, uid, budget=budget)
+        token = await cluster.add_runner(job, start, uid, budget=budget, queue=queue)
         path = f"/api/v1/namespaces/{cluster.namespace}/pods/{job}-{start}"
         found = (await cluster.http.get(path)).json()["metadata"]["uid"]
         async with Database(database) as connection:

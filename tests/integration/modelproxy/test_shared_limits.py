@@ -6,6 +6,9 @@ import httpx
 import pytest
 from tests.modelproviders import Answer
 
+from agentjobs import contract
+from agentjobs.history.database import Database
+from agentjobs.history.queue_models import QueueModels
 from agentjobs.models.models_file import COUNTED
 from agentjobs.proxy.serve import serving
 
@@ -44,3 +47,27 @@ async def test_two_proxies_use_a_limit_and_the_provider_never_sees_more(settings
     times = [seen.time for seen in fake.seen]
     assert (refused, fake.most_within(WINDOW)) == ([], MOST)
     assert times[2 * MOST] - times[0] < 2 * PERIOD
+
+
+async def test_two_proxies_hold_to_the_limit_of_a_queue_and_let_other_queues_pass(
+    settings, models_file, pod, fake, cluster, database
+):
+    async with Database(database) as connection:
+        limits = [{"models": ["openai/*"], "requestsPerMinute": 2}]
+        queues = QueueModels(connection, cluster=await cluster.uid())
+        await queues.set_model_limits((cluster.namespace, "batch"), limits)
+    batch, agents = [await pod("job-b", uid="b", queue="batch"), await pod("job-a", uid="a", queue="agents")]
+    chosen = settings(models_file=models_file(limits=[{"requestsPerMinute": 1000}]))
+
+    async def call(url, token):
+        headers = {"Authorization": f"Bearer {token}", contract.HEADER_PATIENCE: "1"}
+        return await http.post(f"{url}/openai/v1/chat/completions", json=CHAT, headers=headers)
+
+    async with serving(chosen) as one, serving(chosen) as two, httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        answers = await asyncio.gather(*(call(url, batch) for url in (one, two) for _ in range(5)))
+        others = await asyncio.gather(*(call(url, agents) for url in (one, two) for _ in range(5)))
+
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert (len(refused), len(fake.seen), {answer.status_code for answer in others}) == (8, 12, {200})
+    assert all(f"{cluster.namespace}/batch" in answer.text for answer in refused)
+    assert all(30 < float(answer.headers["retry-after"]) < 65 for answer in refused)
